@@ -143,7 +143,7 @@ impl Mixed {
             14 => self.source.op(OpBody::LeaveGroup { group, user: member }),
             _ => {
                 let (user, password) = (pick(&self.users, n), PasswordHash("$argon2id$c2FsdA$aGFzaA".into()));
-                self.source.op(OpBody::ChangePassword { user, password })
+                self.source.op(OpBody::ResetPassword { user, password })
             }
         }
     }

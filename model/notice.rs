@@ -91,6 +91,22 @@ pub enum Notice {
     Unplaced { change: UnplacedChange },
     /// So many older notices of the user are not kept, since none of them was read for too long.
     Older { count: u64 },
+    /// The user's new password has no effect: the one that it replaces was not the user's any more.
+    PasswordOverridden {},
+    /// The operator has set another password.
+    PasswordReset {},
+    /// The operator has ended the user's sessions.
+    SessionsEnded {},
+    /// The operator keeps the user out.
+    AccountDisabled {},
+    /// The operator lets the user in again.
+    AccountEnabled {},
+    /// The operator has made the user the owner.
+    GroupGiven { group: GroupId },
+    /// The operator has made somebody else the owner in the user's place.
+    GroupTaken { group: GroupId, to: UserId },
+    /// The operator has deleted a group that the user was in or wanted to join.
+    GroupDeleted { group: GroupId },
 }
 
 impl Notice {

@@ -57,6 +57,8 @@ pub enum OpBody {
     /// A user changes the password; session tokens made before it end.
     ChangePassword {
         user: UserRef,
+        /// The op that set the password which this one replaces: it has no effect if that is another one by now.
+        former: OpId,
         password: PasswordHash,
     },
     /// A group is made; the op's id names it and the founder is its first member.
@@ -150,20 +152,50 @@ pub enum OpBody {
         user: UserRef,
         change: UnplacedChange,
     },
+    /// An operator makes an account; the op's id names the user. The author of this and of the next seven is the
+    /// operator of the tracker that has issued the op.
+    MakeUser {
+        /// The name asked for.
+        name: UserId,
+        password: PasswordHash,
+    },
+    /// An operator sets a user's password; sessions end.
+    ResetPassword {
+        user: UserRef,
+        password: PasswordHash,
+    },
+    /// An operator ends a user's sessions. The password stays.
+    EndSessions {
+        user: UserRef,
+    },
+    /// An operator keeps a user out. Memberships and shares stay.
+    DisableUser {
+        user: UserRef,
+    },
+    /// An operator lets a user in again.
+    EnableUser {
+        user: UserRef,
+    },
+    /// An operator deletes an account for good. Its name stays taken.
+    DeleteUser {
+        user: UserRef,
+    },
+    /// An operator makes a user the owner of a group.
+    GiveGroup {
+        group: GroupRef,
+        user: UserRef,
+    },
+    /// An operator deletes a group for good. Its name is free.
+    DeleteGroup {
+        group: GroupRef,
+    },
 }
 
 impl OpBody {
     /// Whether a tracker made the change itself, for its operator or for all: no client with a command did.
     pub fn is_of_tracker(&self) -> bool {
-        matches!(
-            self,
-            OpBody::ProposeFloor { .. }
-                | OpBody::ReadyForFloor { .. }
-                | OpBody::PromiseFloor { .. }
-                | OpBody::ForgetTracker { .. }
-                | OpBody::UnforgetTracker { .. }
-                | OpBody::NoteUnplaced { .. }
-        )
+        matches!(self, OpBody::NoteUnplaced { .. })
+            || (self.author().is_none() && !matches!(self, OpBody::CreateUser { .. }))
     }
 
     /// Among which user's commands its command counts. That is the user who made the change, or who is told of one that
@@ -175,7 +207,15 @@ impl OpBody {
             | OpBody::ReadyForFloor { .. }
             | OpBody::PromiseFloor { .. }
             | OpBody::ForgetTracker { .. }
-            | OpBody::UnforgetTracker { .. } => None,
+            | OpBody::UnforgetTracker { .. }
+            | OpBody::MakeUser { .. }
+            | OpBody::ResetPassword { .. }
+            | OpBody::EndSessions { .. }
+            | OpBody::DisableUser { .. }
+            | OpBody::EnableUser { .. }
+            | OpBody::DeleteUser { .. }
+            | OpBody::GiveGroup { .. }
+            | OpBody::DeleteGroup { .. } => None,
             OpBody::CreateGroup { founder: user, .. }
             | OpBody::AcceptRequest { by: user, .. }
             | OpBody::RejectRequest { by: user, .. }
@@ -212,7 +252,15 @@ impl OpBody {
             | OpBody::PromiseFloor { .. }
             | OpBody::ForgetTracker { .. }
             | OpBody::UnforgetTracker { .. }
-            | OpBody::NoteUnplaced { .. } => return None,
+            | OpBody::NoteUnplaced { .. }
+            | OpBody::MakeUser { .. }
+            | OpBody::ResetPassword { .. }
+            | OpBody::EndSessions { .. }
+            | OpBody::DisableUser { .. }
+            | OpBody::EnableUser { .. }
+            | OpBody::DeleteUser { .. }
+            | OpBody::GiveGroup { .. }
+            | OpBody::DeleteGroup { .. } => return None,
         })
     }
 }

@@ -24,6 +24,7 @@ use crate::model::op::{Op, OpBody};
 use crate::sync::Mutex;
 use crate::sync::thread::{self, JoinHandle};
 use crate::tracker::ledger::accept::Change;
+use crate::tracker::ledger::operator::OperatorChange;
 use crate::tracker::ledger::{Ledger, Past, Pinned};
 use crate::tracker::state::State;
 use crate::wire::refusal::Refusal;
@@ -77,7 +78,7 @@ impl Committer {
     /// answer of the first time.
     ///
     /// # Errors
-    /// Those of `accept`, `Unavailable` if the log did not keep the change, `Closing`.
+    /// Those of `accept`, `Joining`, `ReadOnly`, `Unavailable` if the log did not keep the change, `Closing`.
     pub fn submit(&self, command: CommandId, change: &Change) -> Result<Committed, Refusal> {
         let (committed, pending) = self.begin(command, change)?;
         pending.map_or(Ok(()), Pending::wait)?;
@@ -89,6 +90,16 @@ impl Committer {
     pub fn begin(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Pending>), Refusal> {
         let (committed, batch) = self.queue.submit(command, change)?;
         Ok((committed, batch.map(Pending)))
+    }
+
+    /// Makes a change for the operator and returns when it is durable, also while clients change nothing here.
+    ///
+    /// # Errors
+    /// Those of `accept_operator`, `Joining`, `Unavailable` if the log did not keep the change, `Closing`.
+    pub fn operate(&self, command: CommandId, change: &OperatorChange) -> Result<Committed, Refusal> {
+        let (committed, batch) = self.queue.operate(command, change)?;
+        batch.map_or(Ok(()), |batch| batch.wait(COMMIT_WAIT_MAX))?;
+        Ok(committed)
     }
 
     /// Makes a change of this tracker itself, behind which no client stands, and returns when it is durable.
@@ -158,6 +169,15 @@ impl Committer {
     /// Whether this tracker takes over what the others have. Meanwhile changes of clients are refused with `Joining`.
     pub fn set_joining(&self, joining: bool) {
         self.queue.uncommitted.lock().joining = joining;
+    }
+
+    /// Whether changes of clients are refused with `ReadOnly`. What other trackers have is taken all the same.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.queue.uncommitted.lock().read_only = read_only;
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.queue.uncommitted.lock().read_only
     }
 
     /// Why the last append failed; `None` once one has succeeded since.

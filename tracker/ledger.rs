@@ -1,6 +1,7 @@
 //! The ledger: every op above the floor that a tracker has taken, durable or not, in the total order. Pure.
 
 pub mod accept;
+pub mod operator;
 mod past;
 mod pinned;
 mod refold;
@@ -13,6 +14,7 @@ pub use refold::Refold;
 use crate::model::id::{CommandId, OpId, Origin, Seen};
 use crate::model::op::{Op, OpBody};
 use crate::tracker::ledger::accept::{Acceptance, Change, accept};
+use crate::tracker::ledger::operator::{OperatorChange, accept_operator};
 use crate::tracker::state::State;
 use crate::tracker::state::difference::{Affected, effects_between};
 use crate::tracker::state::effect::Effect;
@@ -109,7 +111,7 @@ pub struct Ledger {
 /// What has come since a state.
 struct SinceCut {
     since: State,
-    /// What each op has caused, while all come in order.
+    /// What each op has caused that came in order.
     effects: Vec<Effect>,
     /// Set once an op came late: what the ops that were folded again can affect.
     late: Option<Affected>,
@@ -221,6 +223,17 @@ impl Ledger {
         Ok(Submission::Made(self.make(command, body)))
     }
 
+    /// Makes a change for the operator.
+    ///
+    /// # Errors
+    /// Those of [`accept_operator()`].
+    pub fn submit_operator(&mut self, command: CommandId, change: &OperatorChange) -> Result<Submission, Refusal> {
+        match accept_operator(&self.state, change)? {
+            Acceptance::Op(body) => Ok(Submission::Made(self.make(command, body))),
+            Acceptance::Already => Ok(Submission::Already),
+        }
+    }
+
     /// Makes a change of this tracker itself, behind which no client stands.
     pub fn submit_own(&mut self, body: OpBody) -> Submission {
         let already = match body {
@@ -242,9 +255,7 @@ impl Ledger {
     /// Folds an op that comes after all others.
     fn append(&mut self, op: Op) {
         self.state.apply(&op);
-        if self.since_cut.late.is_none() {
-            self.since_cut.effects.extend_from_slice(self.state.caused());
-        }
+        self.since_cut.effects.extend_from_slice(self.state.caused());
         self.window.push(Arc::new(op), &self.state);
     }
 
@@ -403,7 +414,8 @@ impl Cut {
                 Meaning { effects, late: false, aliased }
             }
             Some(mut affected) => {
-                ops.iter().for_each(|op| affected.note(op));
+                ops.iter().for_each(|op| affected.note(op, &[]));
+                affected.note_effects(&effects);
                 Meaning { effects: effects_between(&since, &self.after, affected), late: true, aliased: true }
             }
         }

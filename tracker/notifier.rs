@@ -104,7 +104,7 @@ impl Notifier {
                         self.queue(to, &Reply::ShareEnded { share });
                     }
                 }
-                Told::PasswordChanged => self.end_sessions(&newest, to),
+                Told::SessionsEnded => self.end_sessions(&newest, to),
                 Told::Requested { group, user } => {
                     if let (Some(group), Some(account)) = (batch.after.group_name(group), batch.after.account(user)) {
                         self.queue(to, &Reply::JoinRequested { group, user: account.name });
@@ -146,12 +146,12 @@ impl Notifier {
         }
     }
 
-    /// Ends the logins of a user that were proved with an earlier password.
+    /// Ends the logins of a user that count no more.
     fn end_sessions(&mut self, newest: &State, user: UserRef) {
         let Some(account) = newest.account(user) else {
             return;
         };
-        for (ticket, channel) in self.core.logins.expire(user, account.password_set_by) {
+        for (ticket, channel) in self.core.logins.expire(user, account.sessions_since) {
             self.core.presence.leave(&ticket);
             self.queue_on(vec![channel], &Reply::SessionOver {});
         }

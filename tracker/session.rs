@@ -55,8 +55,8 @@ pub(crate) struct Session {
 struct ActiveLogin {
     ticket: Ticket,
     user: UserRef,
-    /// The op that set the password with which this login was proved.
-    password_set_by: OpId,
+    /// The op since which sessions counted when this login was made.
+    sessions_since: OpId,
 }
 
 impl Drop for Session {
@@ -116,10 +116,10 @@ impl Session {
         if self.core.presence.heard(&login.ticket, Instant::now()) {
             return true;
         }
-        if self.core.state().password_holds(login.user, login.password_set_by) {
+        if self.core.state().session_holds(login.user, login.sessions_since) {
             return false;
         }
-        // Another login has changed the password, and the client was told so.
+        // The session has ended, and the client was told so.
         self.log_out();
         true
     }
@@ -178,10 +178,10 @@ impl Session {
         }
     }
 
-    /// The user who is logged in. A login ends here if its password was changed since, at any tracker.
+    /// The user who is logged in. A login ends here if it counts no more, whichever tracker ended it.
     fn user(&mut self) -> Result<UserRef, Refusal> {
         let login = self.login.as_ref().ok_or(Code::NotLoggedIn)?;
-        if self.core.state().password_holds(login.user, login.password_set_by) {
+        if self.core.state().session_holds(login.user, login.sessions_since) {
             return Ok(login.user);
         }
         self.log_out();

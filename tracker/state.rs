@@ -21,7 +21,7 @@ pub(crate) mod tests;
 pub use command::CommandOwner;
 pub use prune::{Dropped, Fate};
 pub use queries::{Account, GroupInfo, MemberInfo, Membership, ShareInfo};
-pub use tables::State;
+pub use tables::{AccountStanding, State};
 
 use crate::model::id::OpId;
 use crate::model::op::{Op, OpBody};
@@ -40,7 +40,7 @@ impl State {
         }
         match &op.body {
             OpBody::CreateUser { name, password } => self.create_user(op, name, password),
-            OpBody::ChangePassword { user, password } => self.change_password(op, *user, password),
+            OpBody::ChangePassword { user, former, password } => self.change_password(op, *user, *former, password),
             OpBody::CreateGroup { name, founder } => self.create_group(op, name, *founder),
             OpBody::RequestJoin { group, user } => self.request_join(op, *group, *user),
             OpBody::AcceptRequest { group, user, by } => self.accept_request(op, *group, *user, *by),
@@ -59,6 +59,14 @@ impl State {
             OpBody::ForgetTracker { tracker } => self.set_forgotten(*tracker, true),
             OpBody::UnforgetTracker { tracker } => self.set_forgotten(*tracker, false),
             OpBody::NoteUnplaced { user, change } => self.note_unplaced(op, *user, change),
+            OpBody::MakeUser { name, password } => self.create_user(op, name, password),
+            OpBody::ResetPassword { user, password } => self.reset_password(op, *user, password),
+            OpBody::EndSessions { user } => self.end_sessions(op, *user),
+            OpBody::DisableUser { user } => self.disable_user(op, *user),
+            OpBody::EnableUser { user } => self.enable_user(op, *user),
+            OpBody::DeleteUser { user } => self.delete_user(op, *user),
+            OpBody::GiveGroup { group, user } => self.give_group(op, *group, *user),
+            OpBody::DeleteGroup { group } => self.delete_group(op, *group),
         }
         self.remember(op, key);
     }

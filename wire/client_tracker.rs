@@ -80,8 +80,8 @@ wire_enum! {
             user: UserId,
             password: Password,
         }
-        /// Logs in on this connection. Answer: `LoggedIn`. Refusals: `BadLogin`, `AlreadyLoggedIn`, `SlowDown`;
-        /// `SessionEnded` where the password was changed while it was checked.
+        /// Logs in on this connection. Answer: `LoggedIn`. Refusals: `BadLogin`, `AccountDisabled`, `AlreadyLoggedIn`,
+        /// `SlowDown`; `SessionEnded` where the password was changed while it was checked.
         2 Login {
             client: ClientId,
             /// The name, as it was chosen when the account was made or as it is now.
@@ -97,7 +97,7 @@ wire_enum! {
         /// Ends the login on this connection. Answer: `Done`.
         4 Logout {}
         /// Changes the password and ends every other session of the user. Answer: `LoggedIn` with a new token.
-        /// Refusals: `BadLogin`.
+        /// Refusals: `BadLogin`; `SessionEnded` where the password was changed while it was checked.
         5 ChangePassword {
             command: CommandId,
             old: Password,
@@ -447,4 +447,12 @@ wire_variants!(Notice {
     10 GroundGone { kind, file }
     11 Unplaced { change }
     12 Older { count }
+    13 PasswordOverridden {}
+    14 PasswordReset {}
+    15 SessionsEnded {}
+    16 AccountDisabled {}
+    17 AccountEnabled {}
+    18 GroupGiven { group }
+    19 GroupTaken { group, to }
+    20 GroupDeleted { group }
 });

@@ -12,7 +12,7 @@ wire_struct!(UnplacedChange { kind, group, file });
 
 wire_variants!(OpBody {
     1 CreateUser { name, password }
-    2 ChangePassword { user, password }
+    2 ChangePassword { user, former, password }
     3 CreateGroup { name, founder }
     4 RequestJoin { group, user }
     5 AcceptRequest { group, user, by }
@@ -29,6 +29,14 @@ wire_variants!(OpBody {
     16 ForgetTracker { tracker }
     17 UnforgetTracker { tracker }
     18 NoteUnplaced { user, change }
+    19 MakeUser { name, password }
+    20 ResetPassword { user, password }
+    21 EndSessions { user }
+    22 DisableUser { user }
+    23 EnableUser { user }
+    24 DeleteUser { user }
+    25 GiveGroup { group, user }
+    26 DeleteGroup { group }
 });
 
 impl Wire for PasswordHash {
@@ -84,7 +92,7 @@ mod tests {
     }
 
     fn password(len: usize) -> OpBody {
-        OpBody::ChangePassword { user: UserRef(id(1)), password: PasswordHash("h".repeat(len).as_str().into()) }
+        OpBody::ResetPassword { user: UserRef(id(1)), password: PasswordHash("h".repeat(len).as_str().into()) }
     }
 
     #[test]

@@ -55,6 +55,8 @@ codes! {
     Joining = 9, "The tracker is taking over what the others have";
     /// So many accounts, groups or files were made over all times that there are no numbers for more.
     UsedUp = 10, "No more accounts, groups or files can be made";
+    /// The operator of this tracker lets clients change nothing here. Other trackers may take the change.
+    ReadOnly = 11, "This tracker is read-only, its operator lets no changes through";
 
     /// The request needs a login.
     NotLoggedIn = 20, "Please login first";
@@ -74,6 +76,8 @@ codes! {
     AlreadyLoggedIn = 27, "Already logged in, please logout first";
     /// The session is known at another tracker, and this one has not heard of it yet: it holds there, or here later.
     NotHeardYet = 28, "This tracker has not heard of the session yet";
+    /// The password is right, and the operator keeps the account out.
+    AccountDisabled = 29, "The account is disabled, ask the operator";
 
     /// The name is taken.
     GroupExists = 40, "Group already exists";
@@ -150,7 +154,13 @@ impl Code {
     pub fn is_passing(self) -> bool {
         matches!(
             self,
-            Code::Busy | Code::Closing | Code::Unavailable | Code::SlowDown | Code::Joining | Code::NotHeardYet
+            Code::Busy
+                | Code::Closing
+                | Code::Unavailable
+                | Code::SlowDown
+                | Code::Joining
+                | Code::ReadOnly
+                | Code::NotHeardYet
         )
     }
 }

@@ -327,7 +327,7 @@ fn notice_line(notice: &Notice) -> String {
         }
         Notice::GroundGone { kind, file } => {
             let what = change_words(*kind, None, file.as_ref());
-            format!("{what} has no effect: what it was about had been gone for a long time")
+            format!("{what} has no effect: what it was about is gone")
         }
         Notice::Unplaced { change: UnplacedChange { kind, group, file } } => {
             let what = change_words(*kind, group.as_ref(), file.as_ref());
@@ -336,5 +336,15 @@ fn notice_line(notice: &Notice) -> String {
         Notice::Older { count } => {
             format!("{count} older notices are gone: no more than {} wait for you", Notice::UNREAD_MAX)
         }
+        Notice::PasswordOverridden {} => {
+            "Your new password has no effect: it was changed or reset elsewhere first".to_owned()
+        }
+        Notice::PasswordReset {} => "The operator has reset your password".to_owned(),
+        Notice::SessionsEnded {} => "The operator has ended your sessions".to_owned(),
+        Notice::AccountDisabled {} => "The operator has disabled your account".to_owned(),
+        Notice::AccountEnabled {} => "The operator has enabled your account again".to_owned(),
+        Notice::GroupGiven { group } => format!("The operator has made you the owner of {group}"),
+        Notice::GroupTaken { group, to } => format!("The operator has made {to} the owner of {group}"),
+        Notice::GroupDeleted { group } => format!("The operator has deleted {group}"),
     }
 }

@@ -155,6 +155,16 @@ fn notice(notice: &Notice) -> (&'static str, Value) {
             ("change_lost", json!({ "command": command(*kind), "group_id": group, "file_name": file }))
         }
         Notice::Older { count } => ("older_notices", json!({ "count": count })),
+        Notice::PasswordOverridden {} => ("password_overridden", json!({})),
+        Notice::PasswordReset {} => ("password_reset", json!({})),
+        Notice::SessionsEnded {} => ("sessions_ended", json!({})),
+        Notice::AccountDisabled {} => ("account_disabled", json!({})),
+        Notice::AccountEnabled {} => ("account_enabled", json!({})),
+        Notice::GroupGiven { group } => ("group_given", group_only(group)),
+        Notice::GroupTaken { group, to } => {
+            ("group_taken", json!({ "group_id": group.as_str(), "user_id": to.as_str() }))
+        }
+        Notice::GroupDeleted { group } => ("group_deleted", group_only(group)),
     }
 }
 

@@ -43,6 +43,22 @@ counts! {
         ground_gone,
         /// Notices of changes that have no place.
         unplaced,
+        /// What operators did, as far as it changed something.
+        reset,
+        kicked,
+        disabled,
+        enabled,
+        deleted,
+        given,
+        group_deleted,
+        /// A user's new password was lost to the one that an operator set.
+        reset_vs_change,
+        /// A group without members was given to somebody.
+        revived_by_give,
+        /// An operator has deleted what it was about, and its author was told.
+        ground_deleted,
+        /// An operator has deleted its author, who misses nothing.
+        author_deleted,
         /// What floors have dropped.
         groups_dropped,
         shares_dropped,

@@ -10,9 +10,9 @@ use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::PasswordHash;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::tracker::ledger::accept::Change;
-use groupshare::tracker::state::{Membership, State};
+use groupshare::tracker::state::{AccountStanding, Membership, State};
 
-const USERS: [&str; 4] = ["ann", "ben", "cat", "dan"];
+pub(crate) const USERS: [&str; 4] = ["ann", "ben", "cat", "dan"];
 const GROUPS: [&str; 2] = ["lab", "hub"];
 const FILES: [&str; 2] = ["f", "g"];
 
@@ -40,7 +40,7 @@ impl Dice {
         (!among.is_empty()).then(|| among[self.below(among.len())].clone())
     }
 
-    fn word(&mut self, among: &[&'static str]) -> &'static str {
+    pub(crate) fn word(&mut self, among: &[&'static str]) -> &'static str {
         among[self.below(among.len())]
     }
 }
@@ -48,13 +48,14 @@ impl Dice {
 /// A change that somebody wants to make who sees this state; `n` is its number.
 pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> Change {
     let password = PasswordHash(format!("password {n}").into());
-    let few = made.users.len() < 4 || made.groups.is_empty();
+    let active = |user: &UserRef| state.account(*user).is_some_and(|row| row.standing == AccountStanding::Active);
+    let users: Vec<UserRef> = made.users.iter().copied().filter(active).collect();
+    let few = users.len() < 4 || made.groups.is_empty();
     let kind = match dice.below(100) {
         0..30 if few => dice.below(4),
         0..15 => dice.below(30),
         _ => 4 + dice.below(26),
     };
-    let users: Vec<UserRef> = made.users.iter().copied().collect();
     let (Some(user), 2..) = (dice.pick(&users), kind) else {
         return Change::CreateUser { name: UserId::parse(dice.word(&USERS)).expect("a name"), password };
     };
@@ -85,7 +86,8 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
     let sharers = state.share_named(group, &file).map(|info| state.sharers(info.share).collect());
     let sharer = among(dice, sharers.unwrap_or_default());
     match kind {
-        2 => Change::ChangePassword { user, password },
+        // The tracker names the password that was proved to it.
+        2 => Change::ChangePassword { user, former: user.0, password },
         4..8 => Change::JoinGroup { user: outsider, group: name },
         8..13 => Change::AcceptRequest { user: owner, group: name, target: waiting },
         13..15 => Change::RejectRequest { user: owner, group: name, target: waiting },

@@ -1,6 +1,7 @@
 //! docs/FOLD.md once more, over plain maps and with nothing of the trackers' own fold: what has to have become of every op.
 
 mod floor;
+mod operators;
 mod people;
 mod shares;
 
@@ -11,6 +12,7 @@ use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::tracker::state::AccountStanding;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many of a user's last commands are known, besides the one that made the account.
@@ -25,7 +27,11 @@ pub(crate) type Shown = BTreeMap<(Origin, [u8; 32]), Notices>;
 pub(crate) struct User {
     pub name: UserId,
     pub password: PasswordHash,
-    pub set_by: OpId,
+    pub password_op: OpId,
+    pub sessions_since: OpId,
+    pub standing: AccountStanding,
+    /// An operator has set the password.
+    reset: bool,
     pub unread: Notices,
     made_by: (CommandId, OpId),
     /// The last commands, oldest first, and the ops that carried them out unless their origins are gone.
@@ -38,6 +44,9 @@ pub(crate) struct Group {
     pub members: Vec<OpId>,
     pub waiting: BTreeSet<OpId>,
     pub chain: [u8; 32],
+    /// How many were made before.
+    number: usize,
+    deleted: bool,
 }
 
 pub(crate) struct Share {
@@ -60,6 +69,7 @@ pub(crate) struct Model<'a> {
     idle: Idle,
     /// Commands that were carried out.
     done: BTreeSet<CommandId>,
+    groups_made: usize,
     pub outcomes: Outcomes,
     /// The notices of the last op.
     pub told: Vec<(OpId, Notice)>,
@@ -70,8 +80,8 @@ pub(crate) struct Model<'a> {
 impl<'a> Model<'a> {
     pub(crate) fn new(shown: &'a Shown) -> Self {
         let (users, groups, shares, forgotten, aliases, idle, done, outcomes) = Default::default();
-        let (told, asked) = Default::default();
-        Self { users, groups, shares, forgotten, aliases, shown, idle, done, outcomes, told, asked }
+        let (groups_made, told, asked) = Default::default();
+        Self { users, groups, shares, forgotten, aliases, shown, idle, done, groups_made, outcomes, told, asked }
     }
 
     /// The id that an id stands for.
@@ -96,6 +106,7 @@ impl<'a> Model<'a> {
         self.hear(op);
         if op.body.is_of_tracker() && op.body.author().is_none() {
             self.body(op);
+            self.keep_told(op);
             return true;
         }
         self.touch_named(&op.body);
@@ -109,13 +120,17 @@ impl<'a> Model<'a> {
         }
         self.outcomes.forgotten += usize::from(!self.done.insert(op.command));
         self.body(op);
-        for (user, notice) in &self.told {
-            self.users.get_mut(user).expect("it exists").notice(op.order(), notice.clone());
-        }
+        self.keep_told(op);
         if let Some(author) = self.author(op) {
             self.user_mut(author).remember(op.command, op.id);
         }
         true
+    }
+
+    fn keep_told(&mut self, op: &Op) {
+        for (user, notice) in &self.told {
+            self.users.get_mut(user).expect("it exists").notice(op.order(), notice.clone());
+        }
     }
 
     /// The earlier op with the command of this one; `None` inside if nobody knows which it was.
@@ -138,7 +153,7 @@ impl<'a> Model<'a> {
             OpBody::CreateShare { group, name, content, .. } if !stands_for_share => {
                 // The first one joined a share: whoever joined this one finds it all the same.
                 let group = self.canonical(group.0);
-                if !self.groups.contains_key(&group) {
+                if !self.is_there(group) {
                     return;
                 }
                 match self.twin(group, name, content) {
@@ -172,18 +187,10 @@ impl<'a> Model<'a> {
         }
         match &op.body {
             OpBody::CreateUser { name, password } => self.create_user(op, name, password),
-            OpBody::ChangePassword { user, password } => {
-                let user = self.user(user.0);
-                let user = self.user_mut(user);
-                (user.password, user.set_by) = (password.clone(), op.id);
-                self.count(true);
+            OpBody::ChangePassword { user, former, password } => {
+                self.change_password(op, self.user(user.0), self.canonical(*former), password);
             }
-            OpBody::CreateGroup { name, founder } => {
-                let (name, members, waiting, chain) = (name.clone(), Vec::new(), BTreeSet::new(), [0; 32]);
-                self.groups.insert(op.id, Group { name, members, waiting, chain });
-                self.join(op.id, self.user(founder.0));
-                self.count(true);
-            }
+            OpBody::CreateGroup { name, founder } => self.create_group(op, name, self.user(founder.0)),
             OpBody::RequestJoin { group, user } => self.request(self.group(group.0), self.user(user.0)),
             OpBody::AcceptRequest { group, user, by } => {
                 self.accept(self.group(group.0), self.user(user.0), self.canonical(by.0));
@@ -223,6 +230,7 @@ impl<'a> Model<'a> {
             }
             // What trackers agree on changes nothing that users see.
             OpBody::ProposeFloor { .. } | OpBody::ReadyForFloor { .. } | OpBody::PromiseFloor { .. } => {}
+            _ => self.operate(op),
         }
     }
 
@@ -252,7 +260,14 @@ impl<'a> Model<'a> {
             OpBody::CreateShare { name, .. } => Some(name.clone()),
             _ => None,
         };
-        self.outcomes.ground_gone += 1;
+        if self.is_deleted(author) {
+            return self.outcomes.author_deleted += 1;
+        }
+        *if self.is_ground_deleted(&op.body) {
+            &mut self.outcomes.ground_deleted
+        } else {
+            &mut self.outcomes.ground_gone
+        } += 1;
         self.tell(author, Notice::GroundGone { kind, file });
     }
 
@@ -273,7 +288,13 @@ impl<'a> Model<'a> {
     }
 
     fn tell(&mut self, to: OpId, notice: Notice) {
-        self.told.push((to, notice));
+        if !self.is_deleted(to) {
+            self.told.push((to, notice));
+        }
+    }
+
+    fn is_deleted(&self, user: OpId) -> bool {
+        self.users[&user].standing == AccountStanding::Deleted
     }
 
     fn renamed(&mut self, to: OpId, notice: Notice) {
@@ -284,6 +305,9 @@ impl<'a> Model<'a> {
     fn overridden(&mut self, to: OpId, notice: Notice) {
         if !self.users.contains_key(&to) {
             return self.outcomes.orphaned += 1;
+        }
+        if self.is_deleted(to) {
+            return self.outcomes.author_deleted += 1;
         }
         self.outcomes.overridden += 1;
         self.tell(to, notice);

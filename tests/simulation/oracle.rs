@@ -6,7 +6,7 @@ use super::model::{Model, Shown};
 use groupshare::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::state::effect::Told;
-use groupshare::tracker::state::{Account, Fate, ShareInfo, State};
+use groupshare::tracker::state::{Account, AccountStanding, Fate, ShareInfo, State};
 use std::collections::BTreeSet;
 
 /// The judge.
@@ -56,7 +56,8 @@ impl<'a> Oracle<'a> {
     }
 
     fn fold(&mut self, op: &Op) {
-        let silenced = |model: &Model<'_>| model.outcomes.overridden + model.outcomes.ground_gone;
+        let silenced =
+            |model: &Model<'_>| model.outcomes.overridden + model.outcomes.ground_gone + model.outcomes.ground_deleted;
         let before = silenced(&self.model);
         self.folded.push(op.clone());
         self.state.apply(op);
@@ -75,7 +76,7 @@ impl<'a> Oracle<'a> {
             }
         }
         assert_eq!(asked, self.model.asked, "the owner hears of a request: {op:?}");
-        // Nobody is told two things by one op; whom it tells first is all the same.
+        // Whom an op tells first is all the same. In which order it tells one user two things is checked at the end.
         let all = |told: &[_]| told.iter().map(|(to, notice)| (*to, format!("{notice:?}"))).collect::<BTreeSet<_>>();
         assert_eq!(all(&told), all(&self.model.told), "notices of {op:?}");
         if let OpBody::LeaveGroup { group, .. } | OpBody::RemoveMember { group, .. } = op.body
@@ -103,9 +104,21 @@ impl<'a> Oracle<'a> {
         assert_eq!(self.state.user_count(), self.model.users.len());
         for (&id, row) in &self.model.users {
             let user = UserRef(id);
-            let (name, password, password_set_by) = (row.name.clone(), row.password.clone(), row.set_by);
-            assert_eq!(self.state.user_named(&name), Some(user));
-            assert_eq!(self.state.account(user), Some(Account { user, name, password, password_set_by }));
+            let deleted = row.standing == AccountStanding::Deleted;
+            assert_eq!(self.state.user_named(&row.name), (!deleted).then_some(user));
+            assert!(self.state.is_user_name_taken(&row.name));
+            let (name, password, standing) = (row.name.clone(), row.password.clone(), row.standing);
+            let (password_op, sessions_since) = (row.password_op, row.sessions_since);
+            let account = Account { user, name, password, password_op, sessions_since, standing };
+            assert_eq!(self.state.account(user), Some(account));
+            let waits =
+                self.model.groups.iter().filter(|(_, row)| !row.members.is_empty() && row.waiting.contains(&id));
+            let waits: BTreeSet<OpId> = waits.map(|(&group, _)| group).collect();
+            let requests: BTreeSet<OpId> = self.state.requests_of(user).into_iter().map(|(group, _)| group.0).collect();
+            assert_eq!(requests, waits, "where {user:?} waits");
+            let is_somewhere = self.state.shares_of(user).next().is_some()
+                || self.model.groups.values().any(|row| row.members.contains(&id) || row.waiting.contains(&id));
+            assert!(!(deleted && is_somewhere), "{user:?} is deleted, and in a group");
             assert_eq!(self.state.notices(user, usize::MAX), row.unread, "unread notices of {user:?}");
         }
     }

@@ -5,8 +5,8 @@ use super::tracker::Batch;
 use groupshare::model::id::{GroupRef, OpId, OpOrder, ShareRef, UserRef};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, OpBody};
-use groupshare::tracker::state::State;
 use groupshare::tracker::state::effect::Told as What;
+use groupshare::tracker::state::{AccountStanding, State};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the clients of everybody believe.
@@ -21,7 +21,8 @@ pub(crate) struct Told {
     members: BTreeSet<(GroupRef, UserRef)>,
     keys: BTreeMap<(GroupRef, UserRef), Key>,
     sharers: BTreeSet<(ShareRef, UserRef)>,
-    passwords: BTreeMap<UserRef, OpId>,
+    /// Who is logged in, and the op to which the session is bound.
+    sessions: BTreeMap<UserRef, OpId>,
     notices: BTreeMap<UserRef, Vec<(OpOrder, Notice)>>,
 }
 
@@ -30,6 +31,12 @@ type Key = (GroupRef, [u8; 32]);
 
 fn key_of(state: &State, group: GroupRef) -> Key {
     (GroupRef(state.canonical(group.0)), state.chain(group).expect("it exists"))
+}
+
+/// The op to which a session is bound that a user begins; `None` for whom the trackers do not let in.
+fn session_of(state: &State, user: UserRef) -> Option<OpId> {
+    let account = state.account(user).filter(|account| account.standing == AccountStanding::Active);
+    account.map(|account| account.sessions_since)
 }
 
 /// Everything that some ops have made.
@@ -44,7 +51,7 @@ impl Made {
     /// Takes note of what an op makes.
     pub(crate) fn note(&mut self, op: &Op) {
         match op.body {
-            OpBody::CreateUser { .. } => drop(self.users.insert(UserRef(op.id))),
+            OpBody::CreateUser { .. } | OpBody::MakeUser { .. } => drop(self.users.insert(UserRef(op.id))),
             OpBody::CreateGroup { .. } => drop(self.groups.insert(GroupRef(op.id))),
             OpBody::CreateShare { .. } => drop(self.shares.insert(ShareRef(op.id))),
             _ => {}
@@ -81,12 +88,12 @@ impl Told {
         let (all, made) = (made.clone(), made.canonical(state));
         let members = made.members(state);
         let key = |&(group, user): &(GroupRef, UserRef)| ((group, user), key_of(state, group));
-        let password = |&user: &UserRef| state.account(user).map(|account| (user, account.password_set_by));
+        let session = |&user: &UserRef| session_of(state, user).map(|since| (user, since));
         Self {
             keys: members.iter().map(key).collect(),
             members,
             sharers: made.sharers(state),
-            passwords: made.users.iter().filter_map(password).collect(),
+            sessions: made.users.iter().filter_map(session).collect(),
             notices: made.users.iter().map(|&user| (user, state.notices(user, usize::MAX))).collect(),
             all,
             made,
@@ -114,8 +121,8 @@ impl Told {
 
     /// Other ids may be the canonical ones now. Whoever has another one has to log in again; gives them.
     fn rekey(&mut self, state: &State) -> BTreeSet<UserRef> {
-        let moved = self.passwords.keys().map(|user| UserRef(state.canonical(user.0)));
-        let moved = moved.filter(|user| !self.passwords.contains_key(user)).collect();
+        let moved = self.sessions.keys().map(|user| UserRef(state.canonical(user.0)));
+        let moved = moved.filter(|user| !self.sessions.contains_key(user)).collect();
         let stays = |user: &UserRef| state.canonical(user.0) == user.0;
         let group = |group: GroupRef| GroupRef(state.canonical(group.0));
         let share = |share: ShareRef| ShareRef(state.canonical(share.0));
@@ -125,7 +132,7 @@ impl Told {
         self.keys = keys.map(|((of, user), key)| ((group(of), user), key)).collect();
         let sharers = std::mem::take(&mut self.sharers).into_iter().filter(|(_, user)| stays(user));
         self.sharers = sharers.map(|(of, user)| (share(of), user)).collect();
-        self.passwords.retain(|user, _| stays(user));
+        self.sessions.retain(|user, _| stays(user));
         self.notices.retain(|user, _| stays(user));
         moved
     }
@@ -139,8 +146,13 @@ impl Told {
             self.keys.insert((group, user), key_of(state, group));
         }
         self.sharers.extend(made.sharers(state));
-        self.passwords.insert(user, state.account(user).expect("it exists").password_set_by);
+        self.begin_session(state, user);
         self.notices.insert(user, state.notices(user, usize::MAX));
+    }
+
+    /// Logs a user in whom the trackers let in.
+    fn begin_session(&mut self, state: &State, user: UserRef) {
+        self.sessions.extend(session_of(state, user).map(|since| (user, since)));
     }
 
     fn tell(&mut self, state: &State, to: UserRef, what: &What) {
@@ -163,12 +175,10 @@ impl Told {
                     .retain(|(share, user)| *user != to || state.share(*share).is_some_and(|info| info.group != group));
             }
             What::ShareEnded { share } => drop(self.sharers.remove(&(share, to))),
-            What::PasswordChanged => {
+            What::SessionsEnded => {
                 // Whoever logged in under an id that a floor has dropped has to log in again.
-                match state.account(to) {
-                    Some(account) => drop(self.passwords.insert(to, account.password_set_by)),
-                    None => drop(self.passwords.remove(&to)),
-                }
+                self.sessions.remove(&to);
+                self.begin_session(state, to);
             }
             What::Requested { group, user } => {
                 assert!(state.group_name(group).is_some() && state.account(user).is_some());
@@ -190,8 +200,10 @@ impl Told {
             OpBody::CreateShare { user, .. } => share(ShareRef(op.id), user),
             OpBody::JoinShare { share: of, user } => share(of, user),
             OpBody::CreateUser { .. } => {
-                let account = state.account(UserRef(op.id)).expect("it was made");
-                self.passwords.entry(account.user).or_insert(account.password_set_by);
+                let user = state.account(UserRef(op.id)).expect("it was made").user;
+                if !self.sessions.contains_key(&user) {
+                    self.begin_session(state, user);
+                }
             }
             _ => {}
         }
@@ -206,8 +218,8 @@ impl Told {
         for &(share, user) in &self.sharers {
             assert!(state.is_sharer(share, user), "{user:?} was not told that {share:?} has ended");
         }
-        for (&user, &set_by) in &self.passwords {
-            assert!(state.password_holds(user, set_by), "{user:?} was not told of another password");
+        for (&user, &since) in &self.sessions {
+            assert!(state.session_holds(user, since), "{user:?} was not told that the session has ended");
         }
     }
 

@@ -9,8 +9,9 @@ use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::floor::rules::HeldOps;
 use groupshare::tracker::ledger::accept::Change;
+use groupshare::tracker::ledger::operator::OperatorChange;
 use groupshare::tracker::ledger::{Finish, Ledger, Meaning, Past, Pinned, Pinning, ReachedFloor, Refold, Submission};
-use groupshare::tracker::state::State;
+use groupshare::tracker::state::{AccountStanding, State};
 use groupshare::wire::refusal::Refusal;
 
 /// A tracker.
@@ -147,13 +148,18 @@ impl Tracker {
         self.run = Some(Running { origin, ledger, durable, floor, told, keeping, working, gathering, stuck });
     }
 
-    /// Whoever is logged in is shown the notices of the durable state: reading them names those.
-    fn showing(change: &Change, durable: &State) -> Change {
-        match *change {
+    /// Whoever is logged in is shown the notices of the durable state: reading them names those. Whoever changes the
+    /// password has proved the one that the tracker knows.
+    fn showing(change: &Change, run: &Running) -> Change {
+        match change.clone() {
             Change::ReadNotices { user, through, .. } => {
-                Change::ReadNotices { user, through, shown: durable.notices_digest(user, through) }
+                Change::ReadNotices { user, through, shown: run.durable.notices_digest(user, through) }
             }
-            _ => change.clone(),
+            Change::ChangePassword { user, former, password } => {
+                let known = run.ledger.state().account(user).map(|account| account.password_op);
+                Change::ChangePassword { user, former: known.unwrap_or(former), password }
+            }
+            change => change,
         }
     }
 
@@ -174,7 +180,8 @@ impl Tracker {
         if run.stuck {
             return Answer::Unavailable;
         }
-        match run.ledger.submit(id, &Self::showing(change, &run.durable)) {
+        let change = Self::showing(change, run);
+        match run.ledger.submit(id, &change) {
             Err(refusal) => Answer::Refused(refusal),
             Ok(Submission::Known(_)) => unreachable!("it was looked for"),
             Ok(Submission::Already) => wait(run.youngest(), index, None),
@@ -184,6 +191,14 @@ impl Tracker {
                 wait(Some(&mut run.gathering), index, Some(id))
             }
         }
+    }
+
+    /// Its operator changes an account or a group. Gives the op, if there is one.
+    pub(crate) fn manage(&mut self, command: CommandId, change: &OperatorChange) -> Option<Op> {
+        let run = self.run.as_mut().filter(|run| !run.stuck)?;
+        let Ok(Submission::Made(op)) = run.ledger.submit_operator(command, change) else { return None };
+        run.gathering.ops.push(op.clone());
+        Some(op)
     }
 
     /// Its operator has all forget a tracker, or take it back; whether that changes anything.
@@ -206,7 +221,7 @@ impl Tracker {
         let Some(op) = self.disk.unplaced.get(self.disk.told) else { return false };
         let note = note_of(op).filter(|(_, change)| {
             let is_placed = op.id.seq <= run.durable.seen(op.id.origin);
-            !is_placed && run.durable.account(change.user().expect("it is a user's")).is_some()
+            !is_placed && is_told(run.ledger.state(), change)
         });
         let Some((command, change)) =
             note.filter(|(command, change)| !run.durable.knows_command(change.owner(), *command))
@@ -389,4 +404,10 @@ fn wait(batch: Option<&mut Batch>, index: usize, op: Option<OpId>) -> Answer {
             Answer::Later
         }
     }
+}
+
+/// Whether there is somebody who can be told of a change.
+pub(crate) fn is_told(state: &State, change: &Change) -> bool {
+    let account = state.account(change.user().expect("it is a user's"));
+    account.is_some_and(|account| account.standing != AccountStanding::Deleted)
 }

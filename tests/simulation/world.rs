@@ -58,6 +58,8 @@ pub(crate) struct World {
     /// A user is in haste: makes more changes than those that are known.
     hasty: bool,
     commands: Vec<Command>,
+    /// How often an operator has changed an account or a group.
+    managed: u128,
     /// Commands, by index, whose client has no answer and may ask again.
     unanswered: Vec<usize>,
     shown: Shown,
@@ -131,6 +133,7 @@ impl World {
             gone: Vec::new(),
             hasty: seed % 250 == 77,
             commands: Vec::new(),
+            managed: 0,
             unanswered: Vec::new(),
             shown: Shown::new(),
             ever: BTreeMap::new(),
@@ -179,7 +182,7 @@ impl World {
             (10, Event::Add),
             (2 * losses, Event::Wipe),
             (3 * losses, Event::Restore),
-            (8, Event::Operate),
+            (30, Event::Operate),
             (80, Event::Floor),
             (if self.slippery > 0 { 250 } else { 20 }, Event::Flow),
         ];

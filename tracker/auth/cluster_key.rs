@@ -183,10 +183,10 @@ impl ClusterKey {
 
     /// Makes a session token for a user who has just proved the password that this op set. `None` if the system gives
     /// no random bytes.
-    pub fn token(&self, user: UserRef, password_set_by: OpId) -> Option<Blob<TOKEN_LEN_MAX>> {
+    pub fn token(&self, user: UserRef, sessions_since: OpId) -> Option<Blob<TOKEN_LEN_MAX>> {
         let nonce: [u8; NONCE_LEN] = random_bytes().ok()?;
         let mut token = codec::to_bytes(&user);
-        token.extend_from_slice(&codec::to_bytes(&password_set_by));
+        token.extend_from_slice(&codec::to_bytes(&sessions_since));
         token.extend_from_slice(&nonce);
         let mac = hmac::sign(&self.token_key, &token);
         token.extend_from_slice(mac.as_ref());
@@ -199,8 +199,8 @@ impl ClusterKey {
         let (signed, mac) = token.split_last_chunk::<MAC_LEN>()?;
         hmac::verify(&self.token_key, signed, mac).ok()?;
         let (claim, _) = signed.split_last_chunk::<NONCE_LEN>()?;
-        let (user, password_set_by) = claim.split_at(claim.len() / 2);
-        Some((codec::from_bytes(user).ok()?, codec::from_bytes(password_set_by).ok()?))
+        let (user, sessions_since) = claim.split_at(claim.len() / 2);
+        Some((codec::from_bytes(user).ok()?, codec::from_bytes(sessions_since).ok()?))
     }
 
     /// What is told to a client about the address from which it connects at this time, in seconds since 1970.

@@ -8,6 +8,7 @@ use crate::model::op::{Op, OpBody};
 use crate::sync::thread;
 use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
 use crate::tracker::ledger::accept::Change;
+use crate::tracker::ledger::operator::OperatorChange;
 use crate::tracker::ledger::{Ledger, Meaning, ReachedFloor, Submission};
 use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
@@ -89,6 +90,8 @@ pub(super) struct Uncommitted {
     pub(super) floored: bool,
     /// This tracker takes over what the others have. Meanwhile clients change nothing.
     pub(super) joining: bool,
+    /// The operator lets clients change nothing here.
+    pub(super) read_only: bool,
     /// Why the last append failed; gone when one succeeds.
     pub(super) trouble: Option<AppendError>,
     pub(super) closing: bool,
@@ -101,6 +104,12 @@ impl Uncommitted {
             _ if self.closing => Err(Code::Closing.into()),
             _ => Ok(()),
         }
+    }
+
+    /// The same, and this tracker does not take over what the others have.
+    fn must_be_established(&self) -> Result<(), Refusal> {
+        self.must_be_open()?;
+        if self.joining { Err(Code::Joining.into()) } else { Ok(()) }
     }
 
     /// So many ops were taken.
@@ -142,6 +151,7 @@ impl CommitQueue {
             room: None,
             floored: false,
             joining: false,
+            read_only: false,
             trouble: None,
             closing: false,
         };
@@ -158,21 +168,36 @@ impl CommitQueue {
 
     /// Accepts a change.
     pub(super) fn submit(&self, command: CommandId, change: &Change) -> Result<Accepted, Refusal> {
-        let mut uncommitted = self.uncommitted.lock();
-        while uncommitted.room == Some(0) {
-            self.roomy.wait(&mut uncommitted);
-        }
+        let mut uncommitted = self.roomy();
         let state = uncommitted.ledger.state();
         if state.knows_command(change.owner(), command) {
             let first = state.command(change.owner(), command);
             return Ok((Committed::before(first), uncommitted.underway.get(&command).cloned()));
         }
-        uncommitted.must_be_open()?;
-        if uncommitted.joining {
-            return Err(Code::Joining.into());
+        uncommitted.must_be_established()?;
+        // What a tracker tells of a lost change is no change of a client.
+        if uncommitted.read_only && !matches!(change, Change::NoteUnplaced { .. }) {
+            return Err(Code::ReadOnly.into());
         }
         let submission = uncommitted.ledger.submit(command, change)?;
         Ok(self.enqueue(uncommitted, submission))
+    }
+
+    /// The same for a change of the operator.
+    pub(super) fn operate(&self, command: CommandId, change: &OperatorChange) -> Result<Accepted, Refusal> {
+        let mut uncommitted = self.roomy();
+        uncommitted.must_be_established()?;
+        let submission = uncommitted.ledger.submit_operator(command, change)?;
+        Ok(self.enqueue(uncommitted, submission))
+    }
+
+    /// Waits until the ledger takes another op.
+    fn roomy(&self) -> MutexGuard<'_, Uncommitted> {
+        let mut uncommitted = self.uncommitted.lock();
+        while uncommitted.room == Some(0) {
+            self.roomy.wait(&mut uncommitted);
+        }
+        uncommitted
     }
 
     /// The same for a change of this tracker itself.

@@ -16,7 +16,7 @@ use crate::tracker::state::State;
 use std::io;
 
 /// They are named by their floor. Their place lies before the first batch with an op above that.
-const KIND: StateFileKind = StateFileKind { magic: *b"GSHBASE\n", version: 2, suffix: ".base", temp: "base.new" };
+const KIND: StateFileKind = StateFileKind { magic: *b"GSHBASE\n", version: 3, suffix: ".base", temp: "base.new" };
 /// The name of one that another tracker has given, whole, until a start adopts it.
 pub(super) const INCOMING: &str = "base.incoming";
 /// How many are kept.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// They are named by the last record in them.
 const KIND: StateFileKind =
-    StateFileKind { magic: *b"GSHCHKP\n", version: 3, suffix: ".checkpoint", temp: "checkpoint.new" };
+    StateFileKind { magic: *b"GSHCHKP\n", version: 4, suffix: ".checkpoint", temp: "checkpoint.new" };
 /// How many are kept.
 const KEPT: usize = 2;
 

@@ -7,7 +7,7 @@ use crate::wire::codec::{Decoder, Wire, wire_struct};
 use std::io;
 
 /// The version of the format.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// What a segment begins with.
 pub const MAGIC: [u8; 8] = *b"GSHJRNL\n";
 /// Header and marks have a page each: a write that tears one page leaves the others.

@@ -1,12 +1,12 @@
 //! Acceptance: whether a user may make a change, and the op that makes it. Names are resolved to ids here and nowhere
 //! else. Pure.
 
-use crate::model::id::{GroupRef, OpOrder, UserRef};
+use crate::model::id::{GroupRef, OpId, OpOrder, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::UnplacedChange;
 use crate::model::op::{OpBody, PasswordHash};
-use crate::tracker::state::{CommandOwner, Membership, ShareInfo, State};
+use crate::tracker::state::{Account, AccountStanding, CommandOwner, Membership, ShareInfo, State};
 use crate::wire::refusal::{Code, Refusal};
 
 /// A change that somebody wants to make. `user` is whoever is logged in.
@@ -18,8 +18,11 @@ pub enum Change {
         name: UserId,
         password: PasswordHash,
     },
+    /// Refusals: `SessionEnded` if the password is another one by now than the one that was proved.
     ChangePassword {
         user: UserRef,
+        /// The op that set the password which was proved.
+        former: OpId,
         password: PasswordHash,
     },
     /// Make a group. Refusals: `ReservedName`, `GroupExists`.
@@ -29,48 +32,21 @@ pub enum Change {
         group: GroupId,
     },
     /// Ask to be let in. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`.
-    JoinGroup {
-        user: UserRef,
-        group: GroupId,
-    },
+    JoinGroup { user: UserRef, group: GroupId },
     /// Leave a group, or withdraw the request to be let in. Refusals: `NoSuchGroup`, `NotMember`.
-    LeaveGroup {
-        user: UserRef,
-        group: GroupId,
-    },
+    LeaveGroup { user: UserRef, group: GroupId },
     /// Let a user in. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `AlreadyMember`,
     /// `NoSuchRequest`.
-    AcceptRequest {
-        user: UserRef,
-        group: GroupId,
-        target: UserId,
-    },
+    AcceptRequest { user: UserRef, group: GroupId, target: UserId },
     /// Turn a request down. Refusals: as for `AcceptRequest`.
-    RejectRequest {
-        user: UserRef,
-        group: GroupId,
-        target: UserId,
-    },
+    RejectRequest { user: UserRef, group: GroupId, target: UserId },
     /// Remove a member. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `RemoveSelf`,
     /// `TargetNotMember`.
-    RemoveMember {
-        user: UserRef,
-        group: GroupId,
-        target: UserId,
-    },
+    RemoveMember { user: UserRef, group: GroupId, target: UserId },
     /// Share content under a name. Refusals: `NoSuchGroup`, `NotMember`, `FileExists`, `ReservedName`.
-    Share {
-        user: UserRef,
-        group: GroupId,
-        name: FileName,
-        content: Content,
-    },
+    Share { user: UserRef, group: GroupId, name: FileName, content: Content },
     /// Stop sharing. Refusals: `NoSuchGroup`, `NotMember`, `NoSuchFile`, `NotSharing`.
-    StopShare {
-        user: UserRef,
-        group: GroupId,
-        name: FileName,
-    },
+    StopShare { user: UserRef, group: GroupId, name: FileName },
     /// Take note that notices were shown.
     ReadNotices {
         user: UserRef,
@@ -81,10 +57,7 @@ pub enum Change {
     },
     /// Tell a user of a change that could not be placed. This tracker makes it, under a command that follows from the
     /// change.
-    NoteUnplaced {
-        user: UserRef,
-        change: UnplacedChange,
-    },
+    NoteUnplaced { user: UserRef, change: UnplacedChange },
 }
 
 /// What an acceptable change comes to.
@@ -96,14 +69,20 @@ pub enum Acceptance {
     Already,
 }
 
-/// Decides on a change in this state. Refuses every change of a user who is not known here with `SessionEnded`.
+/// Decides on a change in this state. Refuses every change of a user who may not log in here with `SessionEnded`.
 pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
     if let Some(user) = change.user() {
-        state.account(user).ok_or(Code::SessionEnded)?;
+        let account = state.account(user).filter(|account| may_change(account, change));
+        account.ok_or(Code::SessionEnded)?;
     }
     let body = match change {
-        Change::CreateUser { name, password } => create_user(state, name, password)?,
-        Change::ChangePassword { user, password } => OpBody::ChangePassword { user: *user, password: password.clone() },
+        Change::CreateUser { name, password } => {
+            let (name, password) = create_user(state, name, password)?;
+            OpBody::CreateUser { name, password }
+        }
+        Change::ChangePassword { user, former, password } => {
+            OpBody::ChangePassword { user: *user, former: *former, password: password.clone() }
+        }
         Change::CreateGroup { user, group } => create_group(state, *user, group)?,
         Change::JoinGroup { user, group } => join_group(state, *user, group)?,
         Change::LeaveGroup { user, group } => leave_group(state, *user, group)?,
@@ -127,11 +106,26 @@ pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
         },
         Change::NoteUnplaced { user, change } => OpBody::NoteUnplaced { user: *user, change: change.clone() },
     };
-    let makes = matches!(body, OpBody::CreateUser { .. } | OpBody::CreateGroup { .. } | OpBody::CreateShare { .. });
-    if makes && !state.has_numbers() {
-        return Err(Code::UsedUp.into());
-    }
+    must_have_number(state, &body)?;
     Ok(Acceptance::Op(body))
+}
+
+/// Whether an account is in a state in which this change of its user is taken. Trackers tell disabled users too.
+fn may_change(account: &Account, change: &Change) -> bool {
+    match change {
+        Change::NoteUnplaced { .. } => account.standing != AccountStanding::Deleted,
+        Change::ChangePassword { former, .. } if account.password_op != *former => false,
+        _ => account.standing == AccountStanding::Active,
+    }
+}
+
+/// Refuses to make what no number is left for.
+pub(super) fn must_have_number(state: &State, body: &OpBody) -> Result<(), Refusal> {
+    let makes = matches!(
+        body,
+        OpBody::CreateUser { .. } | OpBody::MakeUser { .. } | OpBody::CreateGroup { .. } | OpBody::CreateShare { .. }
+    );
+    if makes && !state.has_numbers() { Err(Code::UsedUp.into()) } else { Ok(()) }
 }
 
 impl Change {
@@ -188,18 +182,23 @@ pub fn find_share(state: &State, user: UserRef, group: &GroupId, name: &FileName
     state.share_named(group, name).ok_or_else(|| Refusal::about(Code::NoSuchFile, name))
 }
 
-fn find_user(state: &State, name: &UserId) -> Result<UserRef, Refusal> {
+pub(super) fn find_user(state: &State, name: &UserId) -> Result<UserRef, Refusal> {
     state.user_named(name).ok_or_else(|| Refusal::about(Code::NoSuchUser, name))
 }
 
-fn create_user(state: &State, name: &UserId, password: &PasswordHash) -> Result<OpBody, Refusal> {
+/// The name and password of a new account.
+pub(super) fn create_user(
+    state: &State,
+    name: &UserId,
+    password: &PasswordHash,
+) -> Result<(UserId, PasswordHash), Refusal> {
     if !name.is_chosen() {
         return Err(Refusal::about(Code::ReservedName, name));
     }
-    if state.user_named(name).is_some() {
+    if state.is_user_name_taken(name) {
         return Err(Refusal::about(Code::UserExists, name));
     }
-    Ok(OpBody::CreateUser { name: name.clone(), password: password.clone() })
+    Ok((name.clone(), password.clone()))
 }
 
 fn create_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, Refusal> {
@@ -319,7 +318,7 @@ mod tests {
         }
         // An op that another tracker has accepted meanwhile harms nothing.
         fold(&mut state, OpBody::CreateGroup { name: group("hub"), founder: alice });
-        run(&mut state, Change::ChangePassword { user: alice, password: password() });
+        run(&mut state, Change::ChangePassword { user: alice, former: alice.0, password: password() });
         run(&mut state, Change::LeaveGroup { user: alice, group: group("lab") });
     }
 
@@ -370,9 +369,10 @@ mod tests {
         let join = |name, group_id| Change::JoinGroup { user: of(name), group: group(group_id) };
         let leave = |name, group_id| Change::LeaveGroup { user: of(name), group: group(group_id) };
         let nobody = UserRef(OpId { origin: ORIGIN, seq: 999 });
-        let unknown = Change::ChangePassword { user: nobody, password: password() };
+        let change_password = |user: UserRef, former| Change::ChangePassword { user, former, password: password() };
         vec![
-            (unknown, Code::SessionEnded, ""),
+            (change_password(of("alice"), nobody.0), Code::SessionEnded, ""),
+            (change_password(nobody, nobody.0), Code::SessionEnded, ""),
             (Change::CreateGroup { user: nobody, group: group("lab") }, Code::SessionEnded, ""),
             (create_user("alice"), Code::UserExists, "alice"),
             (create_user("new~2"), Code::ReservedName, "new~2"),
@@ -527,7 +527,10 @@ mod tests {
         let user = state.user_named(&name);
         Some(match kind % 14 {
             0 | 1 => Change::CreateUser { name, password: password() },
-            2 => Change::ChangePassword { user: user?, password: PasswordHash(format!("p{c}").into()) },
+            2 => {
+                let former = state.account(user?)?.password_op;
+                Change::ChangePassword { user: user?, former, password: PasswordHash(format!("p{c}").into()) }
+            }
             3 => Change::CreateGroup { user: user?, group },
             4 | 5 => Change::JoinGroup { user: user?, group },
             6 | 7 => Change::AcceptRequest { user: user?, group, target },
@@ -550,8 +553,9 @@ mod tests {
         let target = |name: &UserId| after.user_named(name).expect("a target exists");
         match change {
             Change::CreateUser { name, .. } => after.user_named(name) == Some(UserRef(op.id)),
-            Change::ChangePassword { user, password } => {
-                after.account(*user).is_some_and(|a| a.password == *password && a.password_set_by == op.id)
+            Change::ChangePassword { user, password, .. } => {
+                let set = |a: Account| a.password == *password && a.password_op == op.id && a.sessions_since == op.id;
+                after.account(*user).is_some_and(set)
             }
             Change::CreateGroup { user, group } => {
                 after.group_named(group) == Some(GroupRef(op.id)) && after.owner(GroupRef(op.id)) == Some(*user)

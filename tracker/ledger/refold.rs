@@ -162,10 +162,10 @@ impl Refold {
     }
 
     fn fold(&mut self, op: Arc<Op>) {
-        if self.first.is_some_and(|first| op.order() >= first) {
-            self.affected.note(&op);
-        }
         self.state.apply(&op);
+        if self.first.is_some_and(|first| op.order() >= first) {
+            self.affected.note(&op, self.state.caused());
+        }
         self.window.push(op, &self.state);
         if let Some(History { durable, .. }) = &self.history {
             let before = &self.before;

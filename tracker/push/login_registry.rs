@@ -17,8 +17,8 @@ pub struct LoginRegistry {
 struct LoginEntry {
     ticket: Ticket,
     channel: Arc<dyn PushChannel>,
-    /// The op that set the password with which this login was proved.
-    password_set_by: OpId,
+    /// The op since which sessions counted when this login was made.
+    sessions_since: OpId,
     /// This login is changing the password now.
     changing: bool,
     /// The login told the notices about this many first ops.
@@ -36,13 +36,13 @@ impl LoginRegistry {
         &self,
         ticket: Ticket,
         channel: Arc<dyn PushChannel>,
-        password_set_by: OpId,
+        sessions_since: OpId,
         state: impl FnOnce() -> Arc<State>,
     ) -> (Arc<State>, Option<Arc<dyn PushChannel>>) {
         let mut entries = self.entries.lock();
         // Read under the lock: `told_ops` says exactly what this login was told.
         let state = state();
-        let entry = LoginEntry { ticket, channel, password_set_by, changing: false, told_ops: state.op_count() };
+        let entry = LoginEntry { ticket, channel, sessions_since, changing: false, told_ops: state.op_count() };
         let before = entries.insert(ticket.key, entry);
         (state, before.map(|entry| entry.channel))
     }
@@ -61,10 +61,10 @@ impl LoginRegistry {
     }
 
     /// The change was made by this op, or failed.
-    pub fn end_change(&self, ticket: &Ticket, password_set_by: Option<OpId>) {
+    pub fn end_change(&self, ticket: &Ticket, sessions_since: Option<OpId>) {
         self.with(ticket, |entry| {
             entry.changing = false;
-            entry.password_set_by = password_set_by.unwrap_or(entry.password_set_by);
+            entry.sessions_since = sessions_since.unwrap_or(entry.sessions_since);
         });
     }
 
@@ -75,10 +75,10 @@ impl LoginRegistry {
         }
     }
 
-    /// Removes the logins of a user that were proved with another password than the one that this op set.
-    pub fn expire(&self, user: UserRef, password_set_by: OpId) -> Vec<(Ticket, Arc<dyn PushChannel>)> {
+    /// Removes the logins of a user but those that count since this op.
+    pub fn expire(&self, user: UserRef, sessions_since: OpId) -> Vec<(Ticket, Arc<dyn PushChannel>)> {
         let mut entries = self.entries.lock();
-        let old = |entry: &LoginEntry| entry.password_set_by != password_set_by && !entry.changing;
+        let old = |entry: &LoginEntry| entry.sessions_since != sessions_since && !entry.changing;
         let keys: Vec<_> = entries.range(all_of(user)).filter(|(_, entry)| old(entry)).map(|(&key, _)| key).collect();
         keys.iter().filter_map(|key| entries.remove(key)).map(|entry| (entry.ticket, entry.channel)).collect()
     }

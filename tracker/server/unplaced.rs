@@ -12,6 +12,7 @@ use crate::tracker::journal::base::adoption::UnplacedSink;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
+use crate::wire::refusal::Code;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -157,6 +158,22 @@ fn told(body: &OpBody, before: &State) -> Option<UnplacedChange> {
     Some(UnplacedChange { kind: body.change_kind()?, group, file })
 }
 
+/// What an operator did to an account or a group: the word of it, the user and the group.
+fn operated(body: &OpBody, before: &State) -> Option<(&'static str, Option<String>, Option<GroupId>)> {
+    let name = |user| before.account(user).map(|account| account.name.to_string());
+    Some(match *body {
+        OpBody::MakeUser { ref name, .. } => ("create_user", Some(name.to_string()), None),
+        OpBody::ResetPassword { user, .. } => ("reset_password", name(user), None),
+        OpBody::EndSessions { user } => ("kick", name(user), None),
+        OpBody::DisableUser { user } => ("disable_user", name(user), None),
+        OpBody::EnableUser { user } => ("enable_user", name(user), None),
+        OpBody::DeleteUser { user } => ("delete_user", name(user), None),
+        OpBody::GiveGroup { group, user } => ("give_group", name(user), before.group_name(group)),
+        OpBody::DeleteGroup { group } => ("delete_group", None, before.group_name(group)),
+        _ => return None,
+    })
+}
+
 impl UnplacedLine {
     /// `None` for what nobody misses.
     fn of(op: &Op, before: &State) -> Option<Self> {
@@ -176,6 +193,9 @@ impl UnplacedLine {
             OpBody::ForgetTracker { tracker } => return Some(line(&format!("forget {tracker}"), None)),
             OpBody::UnforgetTracker { tracker } => return Some(line(&format!("unforget {tracker}"), None)),
             _ => {}
+        }
+        if let Some((word, name, group)) = operated(&op.body, before) {
+            return Some(Self { group: group.map(|group| group.to_string()), ..line(word, name) });
         }
         let UnplacedChange { kind, group, file } = told(&op.body, before)?;
         let author = before.account(op.body.author()?);
@@ -325,12 +345,15 @@ fn tell(core: &Core, path: &Path) -> Result<(), TellError> {
         let Some((command, user, change)) = line.notice().filter(|_| !is_placed) else { continue };
         let count = counts.entry(user).or_default();
         *count += 1;
-        if *count > NOTICES_MAX || state.account(user).is_none() {
+        if *count > NOTICES_MAX {
             continue;
         }
-        if let Err(refusal) = core.committer.submit(command, &Change::NoteUnplaced { user, change }) {
-            let later = refusal.code.is_passing();
-            return Err(if later { TellError::Later } else { TellError::Failed(io::Error::other(refusal)) });
+        match core.committer.submit(command, &Change::NoteUnplaced { user, change }) {
+            Ok(_) => {}
+            // Nobody has the account.
+            Err(refusal) if refusal.code == Code::SessionEnded => {}
+            Err(refusal) if refusal.code.is_passing() => return Err(TellError::Later),
+            Err(refusal) => return Err(TellError::Failed(io::Error::other(refusal))),
         }
     }
     if let (Some(folder), Some(stem)) = (path.parent(), name(path).and_then(|name| name.strip_suffix(NEW))) {

@@ -5,7 +5,7 @@ use crate::model::id::{ClientId, CommandId};
 use crate::model::name::UserId;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::presence::ClientKey;
-use crate::tracker::state::{Account, CommandOwner, Fate, State};
+use crate::tracker::state::{Account, AccountStanding, CommandOwner, Fate, State};
 use crate::wire::client_tracker::{Password, Reply};
 use crate::wire::refusal::{Code, Refusal};
 use std::time::Instant;
@@ -27,7 +27,7 @@ impl Session {
         if state.knows_command(CommandOwner::NewUser(&name), command) {
             return Ok(Reply::Done {});
         }
-        if state.user_named(&name).is_some() {
+        if state.is_user_name_taken(&name) {
             return Err(Refusal::about(Code::UserExists, name));
         }
         if !self.core.throttle.try_account(self.ip(), Instant::now()) {
@@ -46,6 +46,9 @@ impl Session {
     ) -> Result<Reply, Refusal> {
         self.must_be_logged_out()?;
         let account = self.prove(name, password, |state| state.accounts_born(name))?;
+        if account.standing == AccountStanding::Disabled {
+            return Err(Code::AccountDisabled.into());
+        }
         self.log_in(client, account)
     }
 
@@ -80,7 +83,7 @@ impl Session {
         self.must_be_logged_out()?;
         let (user, set_by) = self.core.cluster_key.open_token(token).ok_or(Code::SessionEnded)?;
         let state = self.core.state();
-        if let Some(account) = state.account(user).filter(|_| state.password_holds(user, set_by)) {
+        if let Some(account) = state.account(user).filter(|_| state.session_holds(user, set_by)) {
             return self.log_in(client, account);
         }
         // The token may name an op that is still on its way here from another tracker.
@@ -89,20 +92,20 @@ impl Session {
     }
 
     fn log_in(&mut self, client: ClientId, account: Account) -> Result<Reply, Refusal> {
-        let Account { user, name, password_set_by, .. } = account;
-        let token = self.core.cluster_key.token(user, password_set_by);
+        let Account { user, name, sessions_since, .. } = account;
+        let token = self.core.cluster_key.token(user, sessions_since);
         let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
         let ticket = self.core.presence.enter(ClientKey { user, client }, Instant::now());
         let state = || self.core.state();
-        let (state, before) = self.core.logins.enter(ticket, self.push_channel.clone(), password_set_by, state);
+        let (state, before) = self.core.logins.enter(ticket, self.push_channel.clone(), sessions_since, state);
         if let Some(before) = before {
             // The client has come back on a new connection.
             before.end();
         }
         self.slot.set_logged_in(true);
-        self.login = Some(ActiveLogin { ticket, user, password_set_by });
-        if !state.password_holds(user, password_set_by) || state.canonical(user.0) != user.0 {
-            // It was changed while it was checked, and the notifier may have ended its logins already.
+        self.login = Some(ActiveLogin { ticket, user, sessions_since });
+        if !state.session_holds(user, sessions_since) || state.canonical(user.0) != user.0 {
+            // Sessions were ended while the password was checked, and the notifier may have told so already.
             self.log_out();
             return Err(Code::SessionEnded.into());
         }
@@ -150,18 +153,21 @@ impl Session {
         };
         // The notifier ends all other logins of the user.
         self.core.logins.begin_change(&login.ticket);
-        let made = self.core.committer.submit(command, &Change::ChangePassword { user, password });
+        let change = Change::ChangePassword { user, former: account.password_op, password };
+        let made = self.core.committer.submit(command, &change);
         let set_by = made.as_ref().ok().and_then(|committed| committed.op);
         self.core.logins.end_change(&login.ticket, set_by);
         made?;
-        login.password_set_by = set_by.unwrap_or(account.password_set_by);
+        login.sessions_since = set_by.unwrap_or(account.sessions_since);
+        // The notifier has let this login be. An operator may have ended it meanwhile.
+        self.user()?;
         self.logged_in_as(name)
     }
 
     /// The reply to a user who is logged in, with a new token.
     fn logged_in_as(&self, user: UserId) -> Result<Reply, Refusal> {
         let login = self.login.as_ref().ok_or(Code::NotLoggedIn)?;
-        let token = self.core.cluster_key.token(login.user, login.password_set_by);
+        let token = self.core.cluster_key.token(login.user, login.sessions_since);
         let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
         Ok(Reply::LoggedIn { user, token })
     }

@@ -37,7 +37,7 @@ impl Affected {
         each_once(&mut self.departures);
         each_once(&mut self.sharers);
         self.users.retain(|&user| {
-            let account = |state: &State| state.account(user).map(|account| account.password_set_by);
+            let account = |state: &State| state.account(user).map(|account| account.sessions_since);
             let same = own(user.0) && account(before) == account(after);
             !same || before.notices(user, usize::MAX) != after.notices(user, usize::MAX)
         });
@@ -56,7 +56,12 @@ impl Affected {
         });
     }
 
-    pub fn note(&mut self, op: &Op) {
+    /// Takes note of what an op can affect. `caused` is what it has caused in the later one of the states: it says whom
+    /// an operator's change reaches that names one user or group and means others.
+    pub fn note(&mut self, op: &Op, caused: &[Effect]) {
+        if let OpBody::DeleteUser { .. } | OpBody::GiveGroup { .. } | OpBody::DeleteGroup { .. } = op.body {
+            self.note_effects(caused);
+        }
         let mut member = |group, user| {
             self.memberships.push((group, user));
             self.users.push(user);
@@ -68,12 +73,18 @@ impl Affected {
             | OpBody::PromiseFloor { .. }
             | OpBody::ForgetTracker { .. }
             | OpBody::UnforgetTracker { .. } => {}
-            OpBody::CreateUser { .. } => self.users.push(UserRef(op.id)),
+            OpBody::CreateUser { .. } | OpBody::MakeUser { .. } => self.users.push(UserRef(op.id)),
             OpBody::ChangePassword { user, .. }
+            | OpBody::ResetPassword { user, .. }
+            | OpBody::EndSessions { user }
+            | OpBody::DisableUser { user }
+            | OpBody::EnableUser { user }
+            | OpBody::DeleteUser { user }
             | OpBody::ReadNotices { user, .. }
             | OpBody::NoteUnplaced { user, .. } => self.users.push(user),
             OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
-            OpBody::RequestJoin { group, user } => member(group, user),
+            OpBody::RequestJoin { group, user } | OpBody::GiveGroup { group, user } => member(group, user),
+            OpBody::DeleteGroup { .. } => {}
             OpBody::AcceptRequest { group, user, by } | OpBody::RejectRequest { group, user, by } => {
                 member(group, user);
                 self.users.push(by);
@@ -95,6 +106,19 @@ impl Affected {
             OpBody::JoinShare { share, user } | OpBody::LeaveShare { share, user } => {
                 self.users.push(user);
                 self.sharers.push((share, user));
+            }
+        }
+    }
+}
+
+impl Affected {
+    /// Takes note of those whom effects reach.
+    pub fn note_effects(&mut self, effects: &[Effect]) {
+        for Effect { to, what } in effects {
+            self.users.push(*to);
+            if let Told::Joined { group } | Told::Departed { group } = *what {
+                self.memberships.push((group, *to));
+                self.departures.push((group, *to));
             }
         }
     }
@@ -217,16 +241,16 @@ impl Comparison<'_> {
         }
     }
 
-    /// Tells of passwords that changed and of new notices.
+    /// Tells of sessions that ended and of new notices.
     fn compare_users(&mut self, users: Vec<UserRef>) {
         let Self { before, after, .. } = *self;
         let mut users: Vec<_> =
             users.into_iter().flat_map(|user| [self.user_after(user), UserRef(self.became(user.0))]).collect();
         each_once(&mut users);
         for to in users {
-            let password = |state: &State| state.account(to).map(|account| account.password_set_by);
-            if password(before).is_some_and(|before| password(after) != Some(before)) {
-                self.tell(to, Told::PasswordChanged);
+            let since = |state: &State| state.account(to).map(|account| account.sessions_since);
+            if since(before).is_some_and(|before| since(after) != Some(before)) {
+                self.tell(to, Told::SessionsEnded);
             }
             let known = before.notices(to, usize::MAX);
             // What is only counted was told when it came.

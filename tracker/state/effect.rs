@@ -21,8 +21,8 @@ pub enum Told {
     KeyChanged { group: GroupRef },
     /// The user shares this no longer. A departure from the group says so without this.
     ShareEnded { share: ShareRef },
-    /// The password was changed: logins with the one before are over.
-    PasswordChanged,
+    /// Logins from before are over: the password was changed, or an operator has ended them.
+    SessionsEnded,
     /// Somebody asks to be let into a group of which the user is the owner.
     Requested { group: GroupRef, user: UserRef },
     /// There is a notice that the user has not read.
@@ -189,7 +189,8 @@ mod tests {
         for body in
             [leave, OpBody::RequestJoin { group, user: bob }, OpBody::AcceptRequest { group, user: bob, by: alice }]
         {
-            candidates.note(&history.fold(body).0);
+            let (op, caused) = history.fold(body);
+            candidates.note(&op, &caused);
         }
         let told =
             effects_between(&before, &history.state, candidates).into_iter().map(|effect| (effect.to, effect.what));
@@ -204,8 +205,8 @@ mod tests {
     fn a_password_change_ends_logins() {
         let mut history = History::new();
         let user = history.users[1];
-        let told = history.told(OpBody::ChangePassword { user, password: password() });
-        assert_eq!(told, [(user, Told::PasswordChanged)]);
+        let told = history.told(OpBody::ChangePassword { user, former: user.0, password: password() });
+        assert_eq!(told, [(user, Told::SessionsEnded)]);
     }
 
     #[test]

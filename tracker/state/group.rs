@@ -2,13 +2,14 @@
 
 use super::effect::Told;
 use super::key::ByName;
-use super::tables::{Created, GroupNo, GroupRow, MemberRow, State, UserNo, claim, first_free};
+use super::tables::{Created, GroupNo, GroupRow, MemberRow, RANK_FIRST, State, UserNo, claim, first_free};
 use crate::model::id::{GroupRef, OpId, UserRef};
 use crate::model::name::GroupId;
 use crate::model::notice::Notice;
 use crate::model::op::Op;
 use imbl::OrdMap;
 use ring::digest::{Context, SHA256};
+use std::cmp::Reverse;
 
 impl State {
     pub(super) fn create_group(&mut self, op: &Op, name: &GroupId, founder: UserRef) {
@@ -24,14 +25,20 @@ impl State {
             roster: OrdMap::new(),
             requests: OrdMap::new(),
             files: OrdMap::new(),
+            deleted: false,
         });
         self.note(op, Created::Group(group));
-        self.join(op, group, founder);
+        if self.is_deleted(founder) {
+            // Whoever was let in where the founder's end was not known finds the group.
+            self.hide_group(group);
+        } else {
+            self.join(op, group, founder);
+        }
     }
 
-    /// The group that an op names.
+    /// The group that an op names. One that an operator has deleted is not there.
     pub(super) fn named_group(&mut self, group: GroupRef) -> Option<GroupNo> {
-        let group = self.group_no(group)?;
+        let group = self.group_no(group).filter(|&group| !self.group_row(group).deleted)?;
         self.touch_group(group);
         Some(group)
     }
@@ -45,11 +52,12 @@ impl State {
             self.tell(user, op.order(), Notice::RequestOverridden { group });
             return;
         }
-        let key = self.by_name(user);
-        let row = self.group_row_mut(group);
-        if row.requests.insert(key, user).is_some() {
+        if self.is_deleted(user) || self.user_row_mut(user).requests.insert(group).is_some() {
             return;
         }
+        let key = self.by_name(user);
+        let row = self.group_row_mut(group);
+        row.requests.insert(key, user);
         if let Some(owner) = row.owner {
             let (group, user) = (GroupRef(row.id), UserRef(self.user_row(user).id));
             self.cause(owner, Told::Requested { group, user });
@@ -124,7 +132,8 @@ impl State {
     }
 
     /// Takes a request back; whether there was one.
-    fn withdraw_request(&mut self, group: GroupNo, user: UserNo) -> bool {
+    pub(super) fn withdraw_request(&mut self, group: GroupNo, user: UserNo) -> bool {
+        self.user_row_mut(user).requests.remove(&group);
         let key = self.by_name(user);
         self.group_row_mut(group).requests.remove(&key).is_some()
     }
@@ -136,8 +145,8 @@ impl State {
         row.groups.insert(group);
         let key = ByName::new(&row.name);
         let row = self.group_row_mut(group);
-        let rank = row.joined;
-        row.joined = rank.saturating_add(1);
+        let rank = RANK_FIRST.saturating_add(row.joined);
+        row.joined = row.joined.saturating_add(1);
         row.roster.insert(key, MemberRow { user, rank });
         let (id, first) = (GroupRef(row.id), row.owner.is_none());
         if first {
@@ -190,6 +199,78 @@ impl State {
             for user in waiting {
                 self.tell(user, op.order(), Notice::Rejected { group: name.clone() });
             }
+        }
+    }
+}
+
+/// What operators do to groups.
+impl State {
+    /// Whoever is given a group is its member and owner. The owner before stays a member.
+    pub(super) fn give_group(&mut self, op: &Op, group: GroupRef, user: UserRef) {
+        let (Some(group), Some(user)) = (self.named_group(group), self.kept_user(user)) else { return };
+        let before = self.group_row(group).owner;
+        if before == Some(user) || !self.can_lead(group, before) {
+            return;
+        }
+        if !self.is_member_no(group, user) {
+            self.withdraw_request(group, user);
+            self.join(op, group, user);
+        }
+        self.lead(group, before, user);
+        let name = self.group_row(group).name.clone();
+        self.tell(user, op.order(), Notice::GroupGiven { group: name.clone() });
+        if let Some(before) = before {
+            let to = self.user_row(user).name.clone();
+            self.tell(before, op.order(), Notice::GroupTaken { group: name, to });
+        }
+    }
+
+    /// Whether there is a rank below that of the owner.
+    fn can_lead(&self, group: GroupNo, owner: Option<UserNo>) -> bool {
+        owner.is_none_or(|owner| self.rank(group, owner) > Some(0))
+    }
+
+    fn rank(&self, group: GroupNo, user: UserNo) -> Option<u32> {
+        self.group_row(group).roster.get(&self.by_name(user)).map(|member| member.rank)
+    }
+
+    /// Puts a member below the owner there was.
+    fn lead(&mut self, group: GroupNo, before: Option<UserNo>, user: UserNo) {
+        let lowest = before.and_then(|owner| self.rank(group, owner));
+        if let Some(rank) = lowest.and_then(|lowest| lowest.checked_sub(1)) {
+            let key = self.by_name(user);
+            let row = self.group_row_mut(group);
+            row.roster.insert(key, MemberRow { user, rank });
+            row.owner = Some(user);
+        }
+    }
+
+    /// Everybody departs, the owner last, so that nobody succeeds.
+    pub(super) fn delete_group(&mut self, op: &Op, group: GroupRef) {
+        let Some(group) = self.named_group(group) else { return };
+        let GroupRow { name, roster, requests, .. } = self.group_row(group).clone();
+        let told = Notice::GroupDeleted { group: name };
+        for &user in requests.values() {
+            self.withdraw_request(group, user);
+            self.tell(user, op.order(), told.clone());
+        }
+        let mut members: Vec<MemberRow> = roster.values().copied().collect();
+        members.sort_unstable_by_key(|member| Reverse(member.rank));
+        for MemberRow { user, .. } in members {
+            self.depart(op, group, user);
+            self.tell(user, op.order(), told.clone());
+        }
+        self.group_row_mut(group).deleted = true;
+    }
+
+    /// Takes a member out whose account ends. Who owns the group in the member's place is told.
+    pub(super) fn pass_on(&mut self, op: &Op, group: GroupNo, user: UserNo) {
+        let owned = self.group_row(group).owner == Some(user);
+        self.depart(op, group, user);
+        let GroupRow { owner, ref name, .. } = *self.group_row(group);
+        if let Some(successor) = owner.filter(|_| owned) {
+            let group = name.clone();
+            self.tell(successor, op.order(), Notice::GroupGiven { group });
         }
     }
 }

@@ -9,8 +9,11 @@ use crate::wire::codec::Wire;
 use ring::digest::{SHA256, digest};
 
 impl State {
-    /// Keeps a notice about the op at this place.
+    /// Keeps a notice about the op at this place. Nobody reads those of a deleted account.
     pub(super) fn tell(&mut self, user: UserNo, at: OpOrder, notice: Notice) {
+        if self.is_deleted(user) {
+            return;
+        }
         self.cause(user, Told::Noticed { order: at, notice: notice.clone() });
         let is_new = self.notices.insert((user, at, self.told), notice).is_none();
         self.told = self.told.saturating_add(1);
@@ -60,6 +63,15 @@ impl State {
             self.notices.remove(&key);
             self.user_row_mut(user).unread -= 1;
         }
+    }
+
+    /// Drops all notices of a user.
+    pub(super) fn drop_notices(&mut self, user: UserNo) {
+        let all: Vec<_> = self.notices_from(user).map(|(&key, _)| key).collect();
+        for key in all {
+            self.notices.remove(&key);
+        }
+        self.user_row_mut(user).unread = 0;
     }
 
     fn notices_from(&self, user: UserNo) -> impl Iterator<Item = (&(UserNo, OpOrder, u32), &Notice)> {

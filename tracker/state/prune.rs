@@ -72,7 +72,11 @@ impl State {
         let all = (0, GroupNo(0))..=(before, GroupNo(u32::MAX));
         let idle: Vec<_> = self.hidden_groups.range(all).copied().collect();
         for entry in &idle {
-            let id = self.group_row(entry.1).id;
+            let row = self.group_row(entry.1);
+            let (id, waiting) = (row.id, row.requests.clone());
+            for &user in waiting.values() {
+                self.user_row_mut(user).requests.remove(&entry.1);
+            }
             self.made.remove(&id);
             self.groups.remove(entry.1.0);
             self.hidden_groups.remove(entry);
@@ -128,10 +132,10 @@ impl State {
 
 /// What is hidden, and when it was named last.
 impl State {
-    /// Takes note that an op names a group.
+    /// Takes note that an op names a group. Nothing brings back one that an operator has deleted.
     pub(super) fn touch_group(&mut self, group: GroupNo) {
         let row = self.group_row(group);
-        if row.owner.is_none() && row.idle < self.lamport {
+        if !row.deleted && row.owner.is_none() && row.idle < self.lamport {
             self.hide_group(group);
         }
     }
@@ -140,7 +144,7 @@ impl State {
     pub(super) fn touch_share(&mut self, share: ShareNo) {
         let row = self.share_row(share);
         let (group, hidden, idle) = (row.group, row.sharer_count == 0, row.idle);
-        if hidden {
+        if hidden && !self.group_row(group).deleted {
             if idle < self.lamport {
                 self.hide_share(share);
             }

@@ -4,7 +4,7 @@
 //! a page begins after the last name of the page before.
 
 use super::key::ByName;
-use super::tables::{GroupNo, GroupRow, ShareNo, State, UserNo, UserRow};
+use super::tables::{AccountStanding, GroupNo, GroupRow, ShareNo, State, UserNo, UserRow};
 use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::model::manifest::Content;
@@ -21,8 +21,11 @@ pub struct Account {
     pub user: UserRef,
     pub name: UserId,
     pub password: PasswordHash,
-    /// The op that set the password; sessions are bound to it.
-    pub password_set_by: OpId,
+    /// The op that set the password, which names it.
+    pub password_op: OpId,
+    /// The op since which sessions count; they are bound to it.
+    pub sessions_since: OpId,
+    pub standing: AccountStanding,
 }
 
 /// What a user is in a group.
@@ -128,19 +131,40 @@ impl State {
 
 /// Accounts.
 impl State {
+    /// The user of this name, unless the account was deleted.
     pub fn user_named(&self, name: &UserId) -> Option<UserRef> {
-        self.user_names.get(&ByName::new(name)).map(|&user| self.user_ref(user))
+        let user = *self.user_names.get(&ByName::new(name))?;
+        (!self.is_deleted(user)).then(|| self.user_ref(user))
     }
 
-    /// An account. The reference in it is the user's own even if the one asked with is that of a repeated command.
+    /// Whether an account bears this name, or bore it when it was deleted.
+    pub fn is_user_name_taken(&self, name: &UserId) -> bool {
+        self.user_names.contains_key(&ByName::new(name))
+    }
+
+    /// All accounts, also deleted ones, at most `count`, by name.
+    pub fn users_after(&self, after: Option<&UserId>, count: usize) -> Vec<Account> {
+        let rows = self.user_names.range((ByName::behind(after), Bound::Unbounded));
+        rows.map(|(_, &user)| self.account_of(self.user_row(user))).take(count).collect()
+    }
+
+    /// How many accounts were deleted. Looks at every account.
+    pub fn deleted_user_count(&self) -> usize {
+        self.users.values().filter(|row| row.standing == AccountStanding::Deleted).count()
+    }
+
+    /// An account, also a deleted one. The reference in it is the user's own even if the one asked with is that of a repeated command.
     pub fn account(&self, user: UserRef) -> Option<Account> {
         self.user_no(user).map(|user| self.account_of(self.user_row(user)))
     }
 
     /// The accounts that can be meant by a name at login: those that were made under it, whatever they are called
-    /// since. The first made comes first.
+    /// since, and were not deleted. The first made comes first.
     pub fn accounts_born(&self, name: &UserId) -> Vec<Account> {
-        self.born(name).map(|user| self.account_of(self.user_row(user))).collect()
+        self.born(name)
+            .filter(|&user| !self.is_deleted(user))
+            .map(|user| self.account_of(self.user_row(user)))
+            .collect()
     }
 
     pub(super) fn born(&self, name: &UserId) -> impl Iterator<Item = UserNo> {
@@ -151,18 +175,21 @@ impl State {
         exact.into_iter().chain(renamed).copied()
     }
 
-    /// Whether the user's password is still the one that this op set.
-    pub fn password_holds(&self, user: UserRef, set_by: OpId) -> bool {
-        self.user_no(user).is_some_and(|user| self.user_row(user).password_set_by == self.canonical(set_by))
+    /// Whether the user's sessions that are bound to this op still count.
+    pub fn session_holds(&self, user: UserRef, since: OpId) -> bool {
+        let row = self.user_no(user).map(|user| self.user_row(user));
+        let holds = |row: &UserRow| row.sessions_since == self.canonical(since);
+        row.is_some_and(|row| row.standing == AccountStanding::Active && holds(row))
     }
 
+    /// How many accounts there are, with those that were deleted.
     pub fn user_count(&self) -> usize {
         self.users.len()
     }
 
     fn account_of(&self, user: &UserRow) -> Account {
-        let UserRow { id, name, password, password_set_by, .. } = user.clone();
-        Account { user: UserRef(id), name, password, password_set_by }
+        let UserRow { id, name, password, password_op, sessions_since, standing, .. } = user.clone();
+        Account { user: UserRef(id), name, password, password_op, sessions_since, standing }
     }
 
     fn user_ref(&self, user: UserNo) -> UserRef {
@@ -220,7 +247,15 @@ impl State {
 
     /// The groups, at most `count`, with what the asking user is in each.
     pub fn groups_after(&self, after: Option<&GroupId>, count: usize, asking: UserRef) -> Vec<GroupInfo> {
-        let asking = self.user_no(asking);
+        self.groups_for(self.user_no(asking), after, count)
+    }
+
+    /// The groups, at most `count`, for somebody who is nothing in any of them.
+    pub fn groups_all_after(&self, after: Option<&GroupId>, count: usize) -> Vec<GroupInfo> {
+        self.groups_for(None, after, count)
+    }
+
+    fn groups_for(&self, asking: Option<UserNo>, after: Option<&GroupId>, count: usize) -> Vec<GroupInfo> {
         self.group_names
             .range((ByName::behind(after), Bound::Unbounded))
             .filter_map(|(key, &group)| {
@@ -275,6 +310,21 @@ impl State {
         let mut groups: Vec<_> = named.filter(|(name, _)| after.is_none_or(|after| name > after)).collect();
         groups.sort_unstable();
         groups.into_iter().take(count).map(|(name, group)| (self.group_ref(group), name)).collect()
+    }
+
+    /// How many groups a user owns. Looks at every group of the user.
+    pub fn owned_count(&self, user: UserRef) -> usize {
+        let Some(user) = self.user_no(user) else { return 0 };
+        self.user_row(user).groups.iter().filter(|&&group| self.group_row(group).owner == Some(user)).count()
+    }
+
+    /// The groups that a user waits to be let into, by name. Not those without members, where nobody can.
+    pub fn requests_of(&self, user: UserRef) -> Vec<(GroupRef, GroupId)> {
+        let waits = self.user_no(user).into_iter().flat_map(|user| &self.user_row(user).requests);
+        let rows = waits.map(|&group| self.group_row(group)).filter(|row| row.owner.is_some());
+        let mut groups: Vec<_> = rows.map(|row| (GroupRef(row.id), row.name.clone())).collect();
+        groups.sort_unstable_by(|a, b| a.1.cmp(&b.1));
+        groups
     }
 
     fn membership_no(&self, group: GroupNo, user: UserNo) -> Membership {

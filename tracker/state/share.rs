@@ -92,9 +92,12 @@ impl State {
         self.begin(op, twin.unwrap_or(share), user);
     }
 
-    /// The share that an op names.
+    /// The share that an op names. In a group that an operator has deleted there is none.
     fn named_share(&mut self, share: ShareRef) -> Option<ShareNo> {
         let share = self.share_no(share)?;
+        if self.group_row(self.share_row(share).group).deleted {
+            return None;
+        }
         self.touch_share(share);
         Some(share)
     }

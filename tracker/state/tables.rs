@@ -27,6 +27,7 @@ const NUMBERED: &str = "a row goes only when no other names its number";
 ///   own and may come back under another;
 /// * the owner of a group is its member of lowest rank, and a group is visible exactly if it has one;
 /// * whoever shares something in a group is a member of it, and nobody is both a member and waiting to be let in;
+/// * a deleted user is in no group, waits for none and has no notices; a deleted group has no members, and nobody waits;
 /// * a group's chain changes exactly when a member departs;
 /// * what is visible has no alias for its id, and no alias leads to an alias;
 /// * a hidden share in a hidden group was last named no later than the group.
@@ -142,13 +143,29 @@ pub(super) struct UserRow {
     /// Never changes.
     pub(super) name: UserId,
     pub(super) password: PasswordHash,
-    pub(super) password_set_by: OpId,
+    /// The op that set the password, which names it.
+    pub(super) password_op: OpId,
+    /// The op since which sessions count: earlier ones have ended.
+    pub(super) sessions_since: OpId,
+    pub(super) standing: AccountStanding,
     /// Where the user is a member.
     pub(super) groups: OrdSet<GroupNo>,
+    /// Where the user waits to be let in, also where nobody is left to do so.
+    pub(super) requests: OrdSet<GroupNo>,
     /// What the user shares, and where.
     pub(super) shares: OrdSet<(GroupNo, ShareNo)>,
     /// How many rows of notices the user has.
     pub(super) unread: u32,
+}
+
+/// Whether somebody may log in to an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountStanding {
+    Active,
+    /// The operator lets nobody in until it is enabled again.
+    Disabled,
+    /// For good. The account is in no group and shares nothing.
+    Deleted,
 }
 
 #[derive(Debug, Clone)]
@@ -160,7 +177,7 @@ pub(super) struct GroupRow {
     pub(super) owner: Option<UserNo>,
     /// While it has no members: the Lamport counter of the last op that named it. Else 0.
     pub(super) idle: u64,
-    /// How many ever joined: the rank of the next one.
+    /// How many ever joined: the next one has this rank above the first.
     pub(super) joined: u32,
     pub(super) chain: [u8; 32],
     pub(super) roster: OrdMap<ByName<UserId>, MemberRow>,
@@ -168,15 +185,20 @@ pub(super) struct GroupRow {
     pub(super) requests: OrdMap<ByName<UserId>, UserNo>,
     /// Visible shares only.
     pub(super) files: OrdMap<ByName<FileName>, ShareNo>,
+    /// An operator has deleted it: it never has members again, and no op means it.
+    pub(super) deleted: bool,
 }
 
 /// A member in the roster of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MemberRow {
     pub(super) user: UserNo,
-    /// How many had joined before.
+    /// Of those who joined, the first is the lowest. Whom an operator gives the group to is below all others.
     pub(super) rank: u32,
 }
+
+/// The rank of the first who joins a group. As many owners can be put below.
+pub(super) const RANK_FIRST: u32 = 1 << 31;
 
 #[derive(Debug, Clone)]
 pub(super) struct ShareRow {

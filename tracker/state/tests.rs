@@ -4,7 +4,7 @@
 
 use super::key::ByName;
 use super::sparse_array::SparseArray;
-use super::tables::{Created, GroupNo, ShareNo, State, UserNo};
+use super::tables::{AccountStanding, Created, GroupNo, RANK_FIRST, ShareNo, State, UserNo};
 use crate::model::digest::{InfoHash, Sha1Digest};
 use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
 use crate::model::manifest::Content;
@@ -74,6 +74,12 @@ impl State {
             self.check_made(user.id, Created::User(number), true);
             let known: BTreeSet<_> = user.commands.iter().map(|(command, _)| *command).collect();
             assert_eq!(known.len(), user.commands.len(), "a command is known twice");
+            let waits = self.groups.iter().filter(|(_, group)| group.requests.contains_key(&ByName::new(&user.name)));
+            assert_eq!(user.requests, waits.map(|(group, _)| GroupNo(group)).collect(), "where {number:?} waits");
+            if user.standing == AccountStanding::Deleted {
+                let left = (user.groups.len(), user.requests.len(), user.shares.len(), user.unread);
+                assert_eq!(left, (0, 0, 0, 0), "a deleted user is somewhere");
+            }
         }
     }
 
@@ -93,8 +99,9 @@ impl State {
             self.check_made(group.id, Created::Group(number), true);
             for (key, member) in &group.roster {
                 assert_eq!(*key, self.by_name(member.user));
-                assert!(self.is_member_no(number, member.user) && member.rank < group.joined);
+                assert!(self.is_member_no(number, member.user) && member.rank < RANK_FIRST + group.joined);
             }
+            assert!(!group.deleted || (group.roster.is_empty() && group.requests.is_empty()));
             for (key, &user) in &group.requests {
                 assert_eq!(*key, self.by_name(user));
                 assert!(!self.is_member_no(number, user), "a member waits to be let in");
@@ -178,11 +185,12 @@ fn ops(dice: &[Dice]) -> Vec<Op> {
         let (user, by) = (UserRef(pick(0, a)), UserRef(pick(0, c)));
         let (group, share) = (GroupRef(pick(1, b)), ShareRef(pick(2, b)));
         let body = match kind {
+            208..224 | 240..248 => operated(kind, (user, group), name),
             232..240 => vote(proposed.unwrap_or(id), user, (kind, name, c)),
             _ => body(kind, (user, by), (group, share), (name, c)),
         };
         match body {
-            OpBody::CreateUser { .. } => made[0].push(id),
+            OpBody::CreateUser { .. } | OpBody::MakeUser { .. } => made[0].push(id),
             OpBody::CreateGroup { .. } => made[1].push(id),
             OpBody::ProposeFloor { .. } => proposed = Some(id),
             OpBody::CreateShare { .. } => made[2].push(id),
@@ -199,10 +207,11 @@ fn body(kind: u8, (user, by): (UserRef, UserRef), (group, share): (GroupRef, Sha
     let text = ["x", "y", "z", "x~2"][usize::from(name) % 4];
     let password = PasswordHash("p".into());
     match kind % 16 {
-        _ if kind >= 248 => OpBody::ForgetTracker { tracker: u16::from(c % 4) },
-        _ if kind >= 240 => OpBody::UnforgetTracker { tracker: u16::from(c % 4) },
+        _ if kind >= 252 => OpBody::ForgetTracker { tracker: u16::from(c % 4) },
+        _ if kind >= 248 => OpBody::UnforgetTracker { tracker: u16::from(c % 4) },
         0 | 1 => OpBody::CreateUser { name: UserId::parse(text).expect(text), password },
-        2 => OpBody::ChangePassword { user, password },
+        // Against the password of the first day, or another.
+        2 => OpBody::ChangePassword { user, former: if c % 2 == 0 { user.0 } else { by.0 }, password },
         3 => OpBody::CreateGroup { name: GroupId::parse(text).expect(text), founder: user },
         4 | 5 => OpBody::RequestJoin { group, user },
         6 | 7 => OpBody::AcceptRequest { group, user, by },
@@ -225,6 +234,25 @@ fn body(kind: u8, (user, by): (UserRef, UserRef), (group, share): (GroupRef, Sha
             let through = OpOrder { lamport: u64::from(c), origin: group.0.origin };
             OpBody::ReadNotices { user, through, shown: [c; 32] }
         }
+    }
+}
+
+/// What operators do.
+fn operated(kind: u8, (user, group): (UserRef, GroupRef), name: u8) -> OpBody {
+    let password = PasswordHash("p".into());
+    match kind % 8 {
+        0 => {
+            let text = ["x", "y", "z", "x~2"][usize::from(name) % 4];
+            OpBody::MakeUser { name: UserId::parse(text).expect(text), password }
+        }
+        1 => OpBody::ResetPassword { user, password },
+        2 => OpBody::EndSessions { user },
+        3 => OpBody::DisableUser { user },
+        4 => OpBody::EnableUser { user },
+        // Few, since what is gone stays so.
+        5 if name >= 224 => OpBody::DeleteUser { user },
+        7 if name >= 224 => OpBody::DeleteGroup { group },
+        _ => OpBody::GiveGroup { group, user },
     }
 }
 
@@ -310,16 +338,31 @@ proptest! {
 /// Trackers of different builds compare digests, so the form must not change without a new version.
 #[test]
 fn the_canonical_form_stays_what_it_is() {
-    let dice: Vec<Dice> = (0u32..800)
+    let dice: Vec<Dice> = (0u32..1200)
         .map(|i| {
             let [a, b, c, d] = i.wrapping_mul(0x9E37_79B1).to_be_bytes();
             (a, b, c, d, a ^ c, b.wrapping_add(d))
         })
         .collect();
-    let state = fold(&ops(&dice));
+    let mut history = ops(&dice);
+    for op in &mut history {
+        if matches!(op.body, OpBody::DeleteUser { .. } | OpBody::DeleteGroup { .. }) {
+            // Not among the few that all this is about.
+            op.body = OpBody::UnforgetTracker { tracker: 9 };
+        }
+    }
+    let mut state = fold(&history);
+    let [user, group] = [state.users.values().last().expect("made").id, state.groups.values().last().expect("made").id];
+    let deletions = [OpBody::DeleteUser { user: UserRef(user) }, OpBody::DeleteGroup { group: GroupRef(group) }];
+    for body in deletions {
+        let id = OpId { seq: state.seen(user.origin) + 1, ..user };
+        state.apply(&Op { id, lamport: state.lamport() + 1, command: CommandId([0xdd; 16]), body });
+    }
+    assert!(state.users.values().any(|user| user.standing == AccountStanding::Disabled));
+    assert!(state.deleted_user_count() == 1 && state.groups.values().any(|group| group.deleted));
     assert!(state.group_count() > 2 && state.share_count() > 2 && !state.notices.is_empty());
     assert!(state.trackers.values().any(|tracker| tracker.forgotten.is_some()));
     assert!(state.proposals().count() > 0 && state.promises().count() > 0);
-    let known = "9f34c0c1101215940ad5cd71cf478e5cb81ce61cf1ffbe0b93f58622919adc8e";
+    let known = "42092b6afa6de58dc6597d41593b04ba521b09310615841a47d1b290fbd046dc";
     assert_eq!(InfoHash(state.digest()).to_string(), known);
 }

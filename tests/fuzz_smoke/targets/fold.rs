@@ -159,7 +159,7 @@ fn change(script: &mut Script<'_>) -> Option<Change> {
     let (user, group, target) = (history::user(a), history::group_name(b), history::user_name(b >> 3));
     Some(match kind % 11 {
         0 => Change::CreateUser { name: target, password: history::password(a) },
-        1 => Change::ChangePassword { user, password: history::password(b) },
+        1 => Change::ChangePassword { user, former: user.0, password: history::password(b) },
         2 => Change::CreateGroup { user, group },
         3 => Change::JoinGroup { user, group },
         4 => Change::LeaveGroup { user, group },

@@ -105,12 +105,14 @@ impl Trackers {
 fn body(script: &mut Script<'_>) -> Option<OpBody> {
     let kind = script.byte()?;
     let (a, b, c) = (script.byte()?, script.byte()?, script.byte()?);
-    if kind >= 240 {
-        return Some(vote(kind, a, (b, c)));
+    match kind {
+        240.. => return Some(vote(kind, a, (b, c))),
+        224..240 => return Some(operated(kind, a, b)),
+        _ => {}
     }
     Some(match kind % 14 {
         0 => OpBody::CreateUser { name: user_name(a), password: password(b) },
-        1 => OpBody::ChangePassword { user: user(a), password: password(b) },
+        1 => OpBody::ChangePassword { user: user(a), former: user(c).0, password: password(b) },
         2 => OpBody::CreateGroup { name: group_name(a), founder: user(b) },
         3 => OpBody::RequestJoin { group: group(a), user: user(b) },
         4 => OpBody::AcceptRequest { group: group(a), user: user(b), by: user(c) },
@@ -130,6 +132,20 @@ fn body(script: &mut Script<'_>) -> Option<OpBody> {
         12 => OpBody::UnforgetTracker { tracker: u16::from(a % 4) },
         _ => OpBody::ReadNotices { user: user(a), through: order(b), shown: [c; 32] },
     })
+}
+
+/// What operators do.
+fn operated(kind: u8, a: u8, b: u8) -> OpBody {
+    match kind % 8 {
+        0 => OpBody::MakeUser { name: user_name(a), password: password(b) },
+        1 => OpBody::ResetPassword { user: user(a), password: password(b) },
+        2 => OpBody::EndSessions { user: user(a) },
+        3 => OpBody::DisableUser { user: user(a) },
+        4 => OpBody::EnableUser { user: user(a) },
+        5 => OpBody::DeleteUser { user: user(a) },
+        6 => OpBody::GiveGroup { group: group(a), user: user(b) },
+        _ => OpBody::DeleteGroup { group: group(a) },
+    }
 }
 
 /// What trackers say about floors, and what they tell of lost changes.

@@ -30,13 +30,27 @@ fn the_later_of_two_accounts_with_one_name_is_renamed() {
 }
 
 #[test]
-fn the_later_of_two_password_changes_holds() {
+fn a_changed_password_ends_the_sessions_before() {
+    let (mut a, mut b) = lab();
+    let bob = a.of("bob");
+    let changed = a.change_password("bob", "another");
+    heal(&mut a, &mut b);
+    assert_eq!(b.state.account(bob).expect("exists").password, password("another"));
+    assert!(b.state.session_holds(bob, changed) && !b.state.session_holds(bob, bob.0));
+    let again = b.change_password("bob", "a third");
+    assert!(b.state.session_holds(bob, again));
+    assert_eq!(b.notices(bob), NONE);
+}
+
+#[test]
+fn a_change_of_a_password_that_was_replaced_is_overridden() {
     let (mut a, mut b) = lab();
     a.pause();
     let (later, first) = (a.change_password("bob", "later"), b.change_password("bob", "first"));
     let bob = a.of("bob");
-    assert!(b.state.password_holds(bob, first));
+    assert!(a.state.session_holds(bob, later));
     heal(&mut a, &mut b);
-    assert_eq!(b.state.account(bob).expect("exists").password, password("later"));
-    assert!(b.state.password_holds(bob, later) && !b.state.password_holds(bob, first));
+    assert_eq!(a.state.account(bob).expect("exists").password, password("first"));
+    assert!(a.state.session_holds(bob, first) && !a.state.session_holds(bob, later));
+    assert_eq!(a.notices(bob), [Notice::PasswordOverridden {}]);
 }

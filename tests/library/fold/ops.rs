@@ -62,7 +62,7 @@ fn a_command_is_known_until_its_user_has_made_1024_others() {
     let first = a.add(CommandId([9; 16]), make("x"));
     let change = |side: &mut Side, user| {
         let command = side.command();
-        side.add(command, OpBody::ChangePassword { user, password: password("p") });
+        side.add(command, OpBody::ChangePassword { user, former: nothing(), password: password("p") });
     };
     (0..1023).for_each(|_| change(&mut a, alice));
     change(&mut a, bob);
@@ -120,7 +120,7 @@ fn ops_about_nothing_are_told_to_their_authors() {
         OpBody::CreateShare { group, user, name, content, replaces }
     };
     let nobody_is_told = [
-        OpBody::ChangePassword { user: u, password: password("x") },
+        OpBody::ChangePassword { user: u, former: nothing(), password: password("x") },
         OpBody::CreateGroup { name: group("x"), founder: u },
         OpBody::CreateGroup { name: group("x"), founder: wrong_kind },
         OpBody::RequestJoin { group: lab, user: u },

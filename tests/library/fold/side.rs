@@ -116,7 +116,9 @@ impl Side {
     }
 
     pub(super) fn change_password(&mut self, name: &str, to: &str) -> OpId {
-        self.run(Change::ChangePassword { user: self.of(name), password: password(to) }).id
+        let user = self.of(name);
+        let former = self.state.account(user).expect("exists").password_op;
+        self.run(Change::ChangePassword { user, former, password: password(to) }).id
     }
 
     pub(super) fn create_group(&mut self, name: &str, lab: &str) -> GroupRef {

@@ -345,6 +345,14 @@ fn notices() -> Vec<BoxedStrategy<Notice>> {
         GroundGone { kind: change_kind(), file: prop::option::of(file()) }
         Unplaced { change: unplaced_change() }
         Older { count: any::<u64>() }
+        PasswordOverridden {}
+        PasswordReset {}
+        SessionsEnded {}
+        AccountDisabled {}
+        AccountEnabled {}
+        GroupGiven { group: group() }
+        GroupTaken { group: group(), to: user() }
+        GroupDeleted { group: group() }
     })
 }
 
@@ -400,7 +408,7 @@ fn op_bodies() -> Vec<BoxedStrategy<OpBody>> {
     let replaces = || prop::option::of(share_ref());
     variants!(OpBody {
         CreateUser { name: user(), password: password_hash() }
-        ChangePassword { user: user_ref(), password: password_hash() }
+        ChangePassword { user: user_ref(), former: op_id(), password: password_hash() }
         CreateGroup { name: group(), founder: user_ref() }
         RequestJoin { group: group_ref(), user: user_ref() }
         AcceptRequest { group: group_ref(), user: user_ref(), by: user_ref() }
@@ -417,6 +425,14 @@ fn op_bodies() -> Vec<BoxedStrategy<OpBody>> {
         ForgetTracker { tracker: any::<u16>() }
         UnforgetTracker { tracker: any::<u16>() }
         NoteUnplaced { user: user_ref(), change: unplaced_change() }
+        MakeUser { name: user(), password: password_hash() }
+        ResetPassword { user: user_ref(), password: password_hash() }
+        EndSessions { user: user_ref() }
+        DisableUser { user: user_ref() }
+        EnableUser { user: user_ref() }
+        DeleteUser { user: user_ref() }
+        GiveGroup { group: group_ref(), user: user_ref() }
+        DeleteGroup { group: group_ref() }
     })
 }
 

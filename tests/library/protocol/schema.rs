@@ -104,11 +104,19 @@ describe!(describe_notice, NOTICES, Notice {
     GroundGone { kind, file }
     Unplaced { change }
     Older { count }
+    PasswordOverridden {}
+    PasswordReset {}
+    SessionsEnded {}
+    AccountDisabled {}
+    AccountEnabled {}
+    GroupGiven { group }
+    GroupTaken { group, to }
+    GroupDeleted { group }
 });
 
 describe!(describe_op_body, OP_BODIES, OpBody {
     CreateUser { name, password }
-    ChangePassword { user, password }
+    ChangePassword { user, former, password }
     CreateGroup { name, founder }
     RequestJoin { group, user }
     AcceptRequest { group, user, by }
@@ -125,6 +133,14 @@ describe!(describe_op_body, OP_BODIES, OpBody {
     ForgetTracker { tracker }
     UnforgetTracker { tracker }
     NoteUnplaced { user, change }
+    MakeUser { name, password }
+    ResetPassword { user, password }
+    EndSessions { user }
+    DisableUser { user }
+    EnableUser { user }
+    DeleteUser { user }
+    GiveGroup { group, user }
+    DeleteGroup { group }
 });
 
 fn described<T>(name: &'static str, values: &[(T, &str)], describe: fn(&T) -> Variant, names: &[&str]) -> Choice {

@@ -96,7 +96,8 @@ fn a_password_that_is_changed_while_it_is_checked_logs_nobody_in() {
     let login = begin_to_log_in(&mut client, "ann");
     let core = tracker.server.core();
     let ann = core.state().user_named(&user("ann")).expect("there");
-    let change = Change::ChangePassword { user: ann, password: PasswordHash("another".into()) };
+    let (former, password) = (ann.0, PasswordHash("another".into()));
+    let change = Change::ChangePassword { user: ann, former, password };
     core.committer.submit(command(), &change).expect("changed");
     assert_eq!(refused_code(&client.reply(login)), Some(Code::SessionEnded));
     assert!(core.logins.channels(ann).is_empty());

@@ -79,10 +79,13 @@ impl Model<'_> {
     /// An op names these, or changes them. A share takes its group along.
     pub(super) fn touch(&mut self, id: OpId) {
         let id = self.canonical(id);
-        self.idle.named.insert(id);
-        if let Some(row) = self.shares.get(&id) {
-            self.idle.named.insert(row.group);
+        let group = self.shares.get(&id).map(|row| row.group);
+        // Nothing brings back what an operator has deleted.
+        if self.is_group_deleted(group.unwrap_or(id)) {
+            return;
         }
+        self.idle.named.insert(id);
+        self.idle.named.extend(group);
     }
 
     /// The groups and shares that an op names, whatever becomes of it.
@@ -93,16 +96,30 @@ impl Model<'_> {
         }
     }
 
+    /// Whether there is a group or share of this id, and no operator has deleted it.
+    pub(super) fn is_there(&self, id: OpId) -> bool {
+        let group = self.shares.get(&id).map_or(id, |row| row.group);
+        self.groups.contains_key(&group) && !self.is_group_deleted(group)
+    }
+
+    fn is_group_deleted(&self, group: OpId) -> bool {
+        self.groups.get(&group).is_some_and(|row| row.deleted)
+    }
+
+    /// Whether an operator has deleted the group or share that an op names.
+    pub(super) fn is_ground_deleted(&self, body: &OpBody) -> bool {
+        named(body).into_iter().map(|id| self.canonical(id)).any(|id| self.knows(id) && !self.is_there(id))
+    }
+
     /// Whether an op names a group, a share or a user that is not there.
     pub(super) fn lacks_ground(&self, body: &OpBody) -> bool {
-        let is_there = |id: &OpId| self.groups.contains_key(id) || self.shares.contains_key(id);
         let target = match body {
             OpBody::AcceptRequest { user, .. }
             | OpBody::RejectRequest { user, .. }
             | OpBody::RemoveMember { user, .. } => Some(self.canonical(user.0)),
             _ => None,
         };
-        !named(body).iter().all(|&id| is_there(&self.canonical(id)))
+        !named(body).iter().all(|&id| self.is_there(self.canonical(id)))
             || target.is_some_and(|user| !self.users.contains_key(&user))
     }
 }

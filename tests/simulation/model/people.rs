@@ -1,23 +1,61 @@
 //! Accounts, groups and notices in the model.
 
-use super::{Model, User, first_free};
+use super::{Group, Model, User, first_free};
 use groupshare::model::id::{OpId, OpOrder};
 use groupshare::model::name::{GroupId, UserId};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, PasswordHash};
+use groupshare::tracker::state::AccountStanding;
 use ring::digest::{SHA256, digest};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 impl Model<'_> {
     pub(super) fn create_user(&mut self, op: &Op, asked: &UserId, password: &PasswordHash) {
         let name = first_free(asked, UserId::with_suffix, |name| self.users.values().all(|user| user.name != *name));
-        let (password, unread, recent) = (password.clone(), Vec::new(), VecDeque::new());
-        let made_by = (op.command, op.id);
-        self.users.insert(op.id, User { name: name.clone(), password, set_by: op.id, unread, made_by, recent });
+        let user = User {
+            name: name.clone(),
+            password: password.clone(),
+            password_op: op.id,
+            sessions_since: op.id,
+            standing: AccountStanding::Active,
+            reset: false,
+            unread: Vec::new(),
+            made_by: (op.command, op.id),
+            recent: VecDeque::new(),
+        };
+        self.users.insert(op.id, user);
         if name != *asked {
             self.renamed(op.id, Notice::UserRenamed { from: asked.clone(), to: name });
         }
         self.count(true);
+    }
+
+    pub(super) fn change_password(&mut self, op: &Op, user: OpId, former: OpId, password: &PasswordHash) {
+        let row = self.user_mut(user);
+        if row.standing == AccountStanding::Deleted {
+            self.outcomes.author_deleted += 1;
+        } else if row.password_op == former {
+            (row.password, row.password_op, row.sessions_since) = (password.clone(), op.id, op.id);
+            row.reset = false;
+            self.count(true);
+        } else {
+            let reset = row.reset;
+            self.outcomes.reset_vs_change += usize::from(reset);
+            self.overridden(user, Notice::PasswordOverridden {});
+        }
+    }
+
+    pub(super) fn create_group(&mut self, op: &Op, name: &GroupId, founder: OpId) {
+        let (name, members, waiting, chain) = (name.clone(), Vec::new(), BTreeSet::new(), [0; 32]);
+        let (number, deleted) = (self.groups_made, false);
+        self.groups_made += 1;
+        self.groups.insert(op.id, Group { name, members, waiting, chain, number, deleted });
+        if self.is_deleted(founder) {
+            self.outcomes.author_deleted += 1;
+        } else {
+            self.join(op.id, founder);
+            self.count(true);
+        }
     }
 
     pub(super) fn is_member(&self, group: OpId, user: OpId) -> bool {
@@ -46,6 +84,9 @@ impl Model<'_> {
     pub(super) fn request(&mut self, group: OpId, user: OpId) {
         if self.is_member(group, user) {
             return self.overridden(user, Notice::RequestOverridden { group: self.group_name(group) });
+        }
+        if self.is_deleted(user) {
+            return self.outcomes.author_deleted += 1;
         }
         let row = self.group_mut(group);
         let news = row.waiting.insert(user);
@@ -101,7 +142,7 @@ impl Model<'_> {
         self.count(member);
     }
 
-    fn depart(&mut self, op: &Op, group: OpId, user: OpId) {
+    pub(super) fn depart(&mut self, op: &Op, group: OpId, user: OpId) {
         let own = self.shares.iter_mut().filter(|(_, share)| share.group == group);
         let ended: Vec<OpId> = own.filter_map(|(&id, share)| share.sharers.remove(&user).then_some(id)).collect();
         ended.into_iter().for_each(|share| self.touch(share));

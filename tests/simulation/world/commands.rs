@@ -41,7 +41,7 @@ impl World {
                 Some(n) if self.dice.percent(10) => self.submit(t, n),
                 _ => {
                     let password = PasswordHash(format!("hasty password {step}").into());
-                    made.push(self.issue(t, Change::ChangePassword { user, password }));
+                    made.push(self.issue(t, Change::ChangePassword { user, former: user.0, password }));
                 }
             }
             if step % 100 == 99 {

@@ -1,12 +1,59 @@
-//! What operators do: they have all trackers forget one, and take it back.
+//! What operators do: they have all trackers forget one, and take it back; they make, reset and delete what users have.
 
+use super::super::clients::USERS;
 use super::{World, brief};
-use groupshare::model::op::OpBody;
+use groupshare::model::id::CommandId;
+use groupshare::model::name::{GroupId, UserId};
+use groupshare::model::op::{OpBody, PasswordHash};
+use groupshare::tracker::ledger::operator::OperatorChange;
+use groupshare::tracker::state::{AccountStanding, State};
 
 impl World {
-    /// An operator has all forget a tracker, or take it back. There is one more number than there are trackers.
+    /// An operator does something about a user or a group, or about a tracker.
     pub(super) fn operate(&mut self) {
         let Some(t) = self.some_running() else { return };
+        if self.dice.percent(70) { self.manage(t) } else { self.forget_some(t) }
+    }
+
+    /// An operator changes an account or a group that the tracker knows.
+    fn manage(&mut self, t: usize) {
+        if self.higher_floor(t).is_some() {
+            return;
+        }
+        let state = self.trackers[t].run.as_ref().expect("it runs").ledger.state().clone();
+        let Some(change) = self.operator_change(&state) else { return };
+        // No command of a client has such an id.
+        let command = CommandId((1 << 127 | self.managed).to_be_bytes());
+        self.managed += 1;
+        if let Some(op) = self.trackers[t].manage(command, &change) {
+            say!(self, "{}: operator: {change:?}, by {:?}", t + 1, op.id);
+        }
+    }
+
+    fn operator_change(&mut self, state: &State) -> Option<OperatorChange> {
+        let of = |standing| {
+            let users = state.users_after(None, 99).into_iter().filter(move |account| account.standing == standing);
+            users.map(|account| account.name).collect::<Vec<UserId>>()
+        };
+        let (active, disabled) = (of(AccountStanding::Active), of(AccountStanding::Disabled));
+        let groups: Vec<GroupId> = state.groups_all_after(None, 99).into_iter().map(|info| info.name).collect();
+        let user = self.dice.pick(&active)?;
+        let password = PasswordHash(format!("operator's password {}", self.managed).into());
+        Some(match self.dice.below(20) {
+            0 => OperatorChange::MakeUser { name: UserId::parse(self.dice.word(&USERS)).expect("a name"), password },
+            1..5 => OperatorChange::ResetPassword { user, password },
+            5..7 => OperatorChange::EndSessions { user },
+            7..9 => OperatorChange::DisableUser { user },
+            9..12 => OperatorChange::EnableUser { user: self.dice.pick(&disabled)? },
+            // Their names stay taken, and those who are left have to go on.
+            12..14 if active.len() > 2 => OperatorChange::DeleteUser { user },
+            14 | 15 => OperatorChange::DeleteGroup { group: self.dice.pick(&groups)? },
+            _ => OperatorChange::GiveGroup { group: self.dice.pick(&groups)?, user },
+        })
+    }
+
+    /// An operator has all forget a tracker, or take it back. There is one more number than there are trackers.
+    fn forget_some(&mut self, t: usize) {
         let gone: Vec<u16> = self.durable(t).forgotten().collect();
         let back = self.dice.pick(&gone).filter(|_| self.dice.percent(50));
         let forget = back.is_none();

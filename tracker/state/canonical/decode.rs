@@ -7,7 +7,8 @@ use crate::tracker::state::floor_table::FloorTable;
 use crate::tracker::state::key::{ByName, OpKey};
 use crate::tracker::state::sparse_array::SparseArray;
 use crate::tracker::state::tables::{
-    AliasRow, Created, GroupNo, GroupRow, MemberRow, OriginRow, ShareNo, ShareRow, State, UserNo, UserRow,
+    AccountStanding, AliasRow, Created, GroupNo, GroupRow, MemberRow, OriginRow, ShareNo, ShareRow, State, UserNo,
+    UserRow,
 };
 use crate::wire::codec::{DecodeError, Decoder, Wire};
 use imbl::OrdMap;
@@ -128,15 +129,19 @@ impl State {
         members: Vec<MemberRow>,
         requests: &[UserNo],
     ) -> Result<GroupRow, DecodeError> {
+        unique(!group.deleted || (members.is_empty() && requests.is_empty()))?;
         group.owner = members.iter().min_by_key(|member| member.rank).map(|member| member.user);
         for member in members {
             let user = self.users.get_mut(member.user.0).ok_or(OUT_OF_RANGE)?;
+            unique(user.standing != AccountStanding::Deleted)?;
             user.groups.insert(number);
             unique(group.roster.insert(ByName::new(&user.name), member).is_none())?;
         }
-        for &number in requests {
-            let user = self.users.get(number.0).ok_or(OUT_OF_RANGE)?;
-            unique(group.requests.insert(ByName::new(&user.name), number).is_none())?;
+        for &waiting in requests {
+            let user = self.users.get_mut(waiting.0).ok_or(OUT_OF_RANGE)?;
+            unique(user.standing != AccountStanding::Deleted)?;
+            user.requests.insert(number);
+            unique(group.requests.insert(ByName::new(&user.name), waiting).is_none())?;
         }
         Ok(group)
     }
@@ -257,6 +262,7 @@ fn take_group(from: &mut Decoder<'_>) -> Result<GroupTaken, DecodeError> {
         idle: Wire::take(from)?,
         joined: Wire::take(from)?,
         chain: Wire::take(from)?,
+        deleted: Wire::take(from)?,
         roster: Default::default(),
         requests: Default::default(),
         files: Default::default(),
@@ -272,8 +278,11 @@ fn take_user(from: &mut Decoder<'_>) -> Result<(UserRow, Vec<ShareNo>), DecodeEr
         commands: Default::default(),
         name: Wire::take(from)?,
         password: Wire::take(from)?,
-        password_set_by: Wire::take(from)?,
+        password_op: Wire::take(from)?,
+        sessions_since: Wire::take(from)?,
+        standing: Wire::take(from)?,
         groups: Default::default(),
+        requests: Default::default(),
         shares: Default::default(),
         unread: 0,
     };

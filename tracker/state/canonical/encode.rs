@@ -3,7 +3,8 @@
 use super::VERSION;
 use crate::tracker::state::key::OpKey;
 use crate::tracker::state::tables::{
-    AliasRow, GroupNo, GroupRow, MemberRow, PastOrigin, ShareNo, ShareRow, State, TrackerRow, UserNo, UserRow,
+    AccountStanding, AliasRow, GroupNo, GroupRow, MemberRow, PastOrigin, ShareNo, ShareRow, State, TrackerRow, UserNo,
+    UserRow,
 };
 use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 use ring::digest::{Context, SHA256};
@@ -20,6 +21,25 @@ wire_struct!(GroupNo { 0 });
 wire_struct!(ShareNo { 0 });
 wire_struct!(MemberRow { user, rank });
 wire_struct!(ShareRow { id, group, name, content, sharer_count, idle });
+
+impl Wire for AccountStanding {
+    fn put(&self, out: &mut Vec<u8>) {
+        let number: u8 = match self {
+            AccountStanding::Active => 0,
+            AccountStanding::Disabled => 1,
+            AccountStanding::Deleted => 2,
+        };
+        number.put(out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        match u8::take(from)? {
+            0 => Ok(AccountStanding::Active),
+            1 => Ok(AccountStanding::Disabled),
+            2 => Ok(AccountStanding::Deleted),
+            _ => Err(DecodeError::Value("the standing of an account")),
+        }
+    }
+}
 
 impl Wire for OpKey {
     fn put(&self, out: &mut Vec<u8>) {
@@ -88,12 +108,14 @@ fn put_pair<K: Wire, V: Wire>((key, value): (&K, &V), out: &mut Vec<u8>) {
 }
 
 fn put_user(user: &UserRow, out: &mut Vec<u8>) {
-    let UserRow { id, made_by, commands, name, password, password_set_by, groups: _, shares, unread: _ } = user;
+    let UserRow { id, made_by, commands, name, password, password_op, sessions_since, standing, shares, .. } = user;
     id.put(out);
     made_by.put(out);
     name.put(out);
     password.put(out);
-    password_set_by.put(out);
+    password_op.put(out);
+    sessions_since.put(out);
+    standing.put(out);
     (shares.len() as u64).put(out);
     shares.iter().for_each(|(_, share)| share.put(out));
     (commands.len() as u64).put(out);
@@ -104,13 +126,14 @@ fn put_user(user: &UserRow, out: &mut Vec<u8>) {
 }
 
 fn put_group((number, group): (u32, &GroupRow), out: &mut Vec<u8>) {
-    let GroupRow { id, name, owner: _, idle, joined, chain, roster, requests, files: _ } = group;
+    let GroupRow { id, name, owner: _, idle, joined, chain, roster, requests, files: _, deleted } = group;
     number.put(out);
     id.put(out);
     name.put(out);
     idle.put(out);
     joined.put(out);
     chain.put(out);
+    deleted.put(out);
     (roster.len() as u64).put(out);
     roster.values().for_each(|member| member.put(out));
     (requests.len() as u64).put(out);

@@ -7,6 +7,7 @@ use crate::model::id::{CommandId, GroupRef, OpOrder, ShareRef, UserRef};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::{Op, PasswordHash};
 use crate::tracker::ledger::accept::{Acceptance, Change, accept};
+use crate::tracker::ledger::operator::{OperatorChange, accept_operator};
 use crate::tracker::state::tests::{content, histories};
 use crate::tracker::state::{CommandOwner, Membership};
 use proptest::collection::vec;
@@ -355,7 +356,7 @@ impl World {
                 let (command, change) = &self.commands[self.commands.len().saturating_sub(1 + usize::from(a % 8))];
                 self.sites[at].submit(*command, change);
             }
-            155..=184 => {
+            155..=178 => {
                 let from = (at + 1 + usize::from(a) % 2) % self.sites.len();
                 let given = self.sites[from].ops.clone();
                 let through = if b < 100 { self.sites[from].live.lamport() / 2 } else { u64::MAX };
@@ -364,6 +365,13 @@ impl World {
             185..=189 => self.sites[at].origin.incarnation += 1,
             190..=191 => {
                 self.sites[at].issue(CommandId::NONE, OpBody::ForgetTracker { tracker: 1 + u16::from(a % 3) });
+            }
+            179..=184 => {
+                let change = operator_change((kind, a, b));
+                if let Ok(Acceptance::Op(body)) = accept_operator(&self.sites[at].live, &change) {
+                    let command = CommandId([kind, at as u8, a, b, c, d, 0xee, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+                    self.sites[at].issue(command, body);
+                }
             }
             192..=193 => {
                 self.sites[at].issue(CommandId::NONE, OpBody::UnforgetTracker { tracker: 1 + u16::from(a % 3) });
@@ -482,8 +490,26 @@ fn change(state: &State, (kind, a, b, c, d): (u8, u8, u8, u8, u8)) -> Option<Cha
             let (through, _) = *state.notices(user, 9).last()?;
             Change::ReadNotices { user, through, shown: state.notices_digest(user, through) }
         }
-        _ => Change::ChangePassword { user, password: PasswordHash("q".into()) },
+        _ => {
+            let former = state.account(user)?.password_op;
+            Change::ChangePassword { user, former, password: PasswordHash("q".into()) }
+        }
     })
+}
+
+/// A change that an operator may make.
+fn operator_change((kind, a, b): (u8, u8, u8)) -> OperatorChange {
+    let user = UserId::parse(["ann", "ben", "cat"][usize::from(a) % 3]).expect("a name");
+    let group = GroupId::parse(["x", "y"][usize::from(b) % 2]).expect("a name");
+    match kind {
+        // Few, since a name that is deleted stays so.
+        179 if a % 8 == 0 => OperatorChange::DeleteUser { user },
+        179 | 180 => OperatorChange::ResetPassword { user, password: PasswordHash("r".into()) },
+        181 if b % 8 == 0 => OperatorChange::DisableUser { user },
+        181 | 182 => OperatorChange::EnableUser { user },
+        183 => OperatorChange::GiveGroup { group, user },
+        _ => OperatorChange::DeleteGroup { group },
+    }
 }
 
 /// Everything that users and operators see, in words.

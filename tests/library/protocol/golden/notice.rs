@@ -6,7 +6,7 @@ use groupshare::model::notice::{ChangeKind, Notice, UnplacedChange};
 
 /// Every notice beside its bytes.
 pub(crate) fn notices() -> Vec<(Notice, &'static str)> {
-    [decisions_and_names(), without_effect()].into_iter().flatten().collect()
+    [decisions_and_names(), without_effect(), of_operators()].into_iter().flatten().collect()
 }
 
 /// What others have decided, and names that were taken before.
@@ -90,5 +90,26 @@ fn without_effect() -> Vec<(Notice, &'static str)> {
             00000000000014c0    # count
             "#,
         ),
+    ]
+}
+
+/// What operators have done.
+fn of_operators() -> Vec<(Notice, &'static str)> {
+    vec![
+        (Notice::PasswordOverridden {}, "0d # PasswordOverridden"),
+        (Notice::PasswordReset {}, "0e # PasswordReset"),
+        (Notice::SessionsEnded {}, "0f # SessionsEnded"),
+        (Notice::AccountDisabled {}, "10 # AccountDisabled"),
+        (Notice::AccountEnabled {}, "11 # AccountEnabled"),
+        (Notice::GroupGiven { group: lab() }, r#"12 0003 "lab" # GroupGiven"#),
+        (
+            Notice::GroupTaken { group: lab(), to: user("bob") },
+            r#"
+            13                  # GroupTaken
+            0003 "lab"          # group
+            0003 "bob"          # to
+            "#,
+        ),
+        (Notice::GroupDeleted { group: lab() }, r#"14 0003 "lab" # GroupDeleted"#),
     ]
 }

@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 /// Every body of an op beside its bytes.
 pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
-    [account_bodies(), group_bodies(), share_bodies(), tracker_bodies()].into_iter().flatten().collect()
+    [account_bodies(), group_bodies(), share_bodies(), tracker_bodies(), operator_bodies()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Of accounts.
@@ -24,10 +27,11 @@ fn account_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (
-            OpBody::ChangePassword { user: BOB, password: hash() },
+            OpBody::ChangePassword { user: BOB, former: BOB.0, password: hash() },
             r#"
             02                                     # ChangePassword
             0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            0001 1a2b3c4d5e6f7081 0000000000000002 # former
             000f "$argon2id$v=19$"                 # password hash
             "#,
         ),
@@ -184,6 +188,41 @@ fn tracker_bodies() -> Vec<(OpBody, &'static str)> {
             01 0008 "film.mkv"                     # file: there is one
             "#,
         ),
+    ]
+}
+
+/// Of operators.
+fn operator_bodies() -> Vec<(OpBody, &'static str)> {
+    vec![
+        (
+            OpBody::MakeUser { name: user("alice"), password: hash() },
+            r#"
+            13                      # MakeUser
+            0005 "alice"            # name
+            000f "$argon2id$v=19$"  # password hash
+            "#,
+        ),
+        (
+            OpBody::ResetPassword { user: BOB, password: hash() },
+            r#"
+            14                                     # ResetPassword
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            000f "$argon2id$v=19$"                 # password hash
+            "#,
+        ),
+        (OpBody::EndSessions { user: BOB }, "15 0001 1a2b3c4d5e6f7081 0000000000000002 # EndSessions: user"),
+        (OpBody::DisableUser { user: BOB }, "16 0001 1a2b3c4d5e6f7081 0000000000000002 # DisableUser: user"),
+        (OpBody::EnableUser { user: BOB }, "17 0001 1a2b3c4d5e6f7081 0000000000000002 # EnableUser: user"),
+        (OpBody::DeleteUser { user: BOB }, "18 0001 1a2b3c4d5e6f7081 0000000000000002 # DeleteUser: user"),
+        (
+            OpBody::GiveGroup { group: LAB, user: BOB },
+            r#"
+            19                                     # GiveGroup
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            "#,
+        ),
+        (OpBody::DeleteGroup { group: LAB }, "1a 0001 1a2b3c4d5e6f7081 0000000000000003 # DeleteGroup: group"),
     ]
 }
 
