@@ -115,6 +115,17 @@ pub mod tracker {
         mod seen_parts;
         mod sent_wishes;
     }
+    /// What an operator may ask: one table, its parser, the socket, and the program that speaks to it.
+    pub mod operator {
+        pub mod answer;
+        pub mod command;
+        pub mod ctl;
+        pub mod ctl_args;
+        pub mod dialogue;
+        pub mod door;
+        pub mod frame;
+        pub mod table;
+    }
     /// How a part of the running tracker has the program start it anew.
     pub mod restart;
     /// A running tracker: starts its threads, sweeps up behind them, moves the floor, stops them. `kept_server` starts it again.

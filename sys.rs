@@ -3,9 +3,11 @@
 pub mod connecting;
 pub mod copying;
 pub mod durable;
+pub mod echo_off;
 pub mod file_id;
 pub mod files;
 pub mod lingering;
+pub mod local;
 pub mod owned_thread;
 pub mod random;
 pub(crate) mod resolve;

@@ -5,7 +5,7 @@ use groupshare::sys::program_name;
 use groupshare::tracker::args;
 use groupshare::tracker::args::Invocation;
 use groupshare::tracker::program;
-use groupshare::tracker::program::ProgramError;
+use groupshare::tracker::program::{ProgramError, ctl_program};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Ok(Invocation::Run(args)) => exit(program::run(&args, &name).map(|()| true), Exit::CannotStart),
         Ok(Invocation::Check(dir)) => exit(program::check(&dir), Exit::Refused),
         Ok(Invocation::Repair(dir)) => exit(program::repair(&dir).map(|()| true), Exit::Refused),
+        Ok(Invocation::Ctl(args)) => ctl_program::run(&args, &name),
         Ok(Invocation::Tell(text)) => {
             println!("{text}");
             Exit::Success

@@ -38,9 +38,11 @@ pub const OF_CLIENT: &[(Exit, &str)] = &[
 /// What the tracker's exit codes mean.
 pub const OF_TRACKER: &[(Exit, &str)] = &[
     (Exit::Success, "it was stopped by quit, ctrl-C or SIGTERM, or has done what it was started for"),
-    (Exit::Refused, "--check has found damage, or --check or --repair could not be done"),
+    (Exit::Refused, "--check has found damage; --check, --repair or the command of ctl could not be done"),
     (Exit::Usage, "the command line is wrong"),
     (Exit::CannotStart, "the tracker cannot start"),
+    (Exit::NoTracker, "no tracker runs that could carry out the command of ctl"),
+    (Exit::OutputLost, "the answer to a command of ctl could not be written, as to a full disk"),
     (Exit::Interrupted, "it was ended by a second signal while it was stopping"),
 ];
 
@@ -50,6 +52,14 @@ pub fn help(usage: &str, codes: &[(Exit, &str)]) -> String {
     let usage: Vec<&str> = usage.trim_end().lines().map(str::trim_end).collect();
     let lines = codes.iter().map(|(exit, meaning)| format!("\n    {:<3} {meaning}", *exit as u8));
     format!("{}\n\nExit codes:{}", usage.join("\n"), lines.collect::<String>())
+}
+
+impl Exit {
+    /// The end of a command that has this exit code; for one that no command has, that it was refused.
+    pub fn of_command(code: u8) -> Self {
+        let known = [Exit::Success, Exit::Usage, Exit::NoTracker];
+        known.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Exit::Refused)
+    }
 }
 
 impl From<Exit> for ExitCode {

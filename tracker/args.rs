@@ -5,6 +5,8 @@ use crate::model::escape::excerpt;
 use crate::model::exit;
 use crate::model::units;
 use crate::rate::limit::Limit;
+use crate::tracker::operator::ctl_args::{self, CtlArgs};
+use crate::tracker::operator::table;
 use getopts::Options;
 use std::ffi::OsStr;
 use std::fmt;
@@ -28,6 +30,8 @@ pub enum Invocation {
     Repair(PathBuf),
     /// Print this on standard output and end with success: help, or the version.
     Tell(String),
+    /// Give a command to a running tracker.
+    Ctl(CtlArgs),
 }
 
 /// How the tracker is to run.
@@ -52,6 +56,10 @@ pub struct ArgsError {
     what: BadArgument,
     /// The name of the program.
     program: String,
+    /// What may stand behind it.
+    usage: &'static str,
+    /// What prints help.
+    help: &'static str,
 }
 
 /// What is wrong with an argument.
@@ -60,8 +68,8 @@ struct BadArgument(String);
 
 impl fmt::Display for ArgsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what: BadArgument(what), program } = self;
-        write!(f, "{what}. Usage: {program} {ARGUMENTS}, or {program} --help")
+        let Self { what: BadArgument(what), program, usage, help } = self;
+        write!(f, "{what}. Usage: {program} {usage}, or {program} {help}")
     }
 }
 
@@ -69,17 +77,41 @@ impl std::error::Error for ArgsError {}
 
 /// Reads the command line behind the program's name, which is the one under which it was started.
 pub fn parse<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<Invocation, ArgsError> {
-    read(program, args).map_err(|what| ArgsError { what, program: program.to_owned() })
+    let args: Vec<A> = args.into_iter().collect();
+    let (read, usage, help) = match args.split_first() {
+        Some((first, rest)) if first.as_ref() == "ctl" => (read_ctl(program, rest), ctl_args::USAGE, "ctl --help"),
+        _ => (read(program, &args), ARGUMENTS, "--help"),
+    };
+    read.map_err(|what| ArgsError { what, program: program.to_owned(), usage, help })
 }
 
-fn read<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<Invocation, BadArgument> {
+/// What stands behind `ctl`.
+fn read_ctl<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArgument> {
+    match ctl_args::parse(args) {
+        Ok(Some(args)) => Ok(Invocation::Ctl(args)),
+        Ok(None) => {
+            let usage = format!(
+                "Usage: {program} {}\n\nGives a command to a tracker that runs on this machine, as its user or as \
+                 root. Without an option\nthat is tracker 1 of ./tracker_info.txt, or the only one in \
+                 /var/lib/groupshare.\n\nCommands:\n    {}",
+                ctl_args::USAGE,
+                table::help(None).join("\n    ")
+            );
+            Ok(Invocation::Tell(exit::help(&usage, exit::OF_TRACKER)))
+        }
+        Err(error) => Err(BadArgument(error.to_string())),
+    }
+}
+
+fn read<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArgument> {
     let options = options();
     let matches = options.parse(args).map_err(|fail| BadArgument(excerpt(&fail.to_string(), SHOWN_MAX)))?;
     if matches.opt_present("help") {
         let brief = format!(
             "Usage: {program} {ARGUMENTS}\n\nKeeps accounts, groups and who shares what. Type help on its console.\n\n  \
              tracker_info.txt  the list of trackers (default: ./tracker_info.txt)\n  \
-             tracker_no        which of them this one is, from 1 (default: 1)"
+             tracker_no        which of them this one is, from 1 (default: 1)\n\n\
+             {program} ctl gives commands to a running tracker: see {program} ctl --help"
         );
         return Ok(Invocation::Tell(exit::help(&options.usage(&brief), exit::OF_TRACKER)));
     }
@@ -224,6 +256,7 @@ fn tracker_number(text: &str) -> Result<u64, BadArgument> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tracker::operator::ctl_args::CtlPlace;
 
     fn run(tracker_info: &str, number: u64, data_dir: Option<&str>) -> Result<Invocation, ArgsError> {
         let data_dir = data_dir.map(PathBuf::from);
@@ -339,6 +372,20 @@ mod tests {
         assert_eq!(parse("tracker", ["--repair", "/d"]), Ok(Invocation::Repair("/d".into())));
         assert!(parse("tracker", ["--repair", "/d", "t.txt"]).is_err());
         assert!(parse("tracker", ["--check", ""]).is_err());
+    }
+
+    #[test]
+    fn ctl_has_a_command_line_of_its_own() {
+        let Ok(Invocation::Ctl(args)) = parse("tracker", ["ctl", "--data-dir", "/d", "user", "ann"]) else {
+            panic!("a right command line")
+        };
+        assert_eq!((args.place, args.words.len()), (CtlPlace::DataDir("/d".into()), 2));
+        let said = parse("tracker", ["ctl"]).expect_err("no command").to_string();
+        let usage = "[--data-dir DIR | --list FILE] [--tracker N] [--json] COMMAND [ARGUMENT ...]";
+        assert_eq!(said, format!("a command is missing. Usage: tracker ctl {usage}, or tracker ctl --help"));
+        let Ok(Invocation::Tell(help)) = parse("tracker", ["ctl", "--help"]) else { panic!("help") };
+        assert!(help.contains("\n    status ") && help.contains("\n    4   no tracker runs"), "{help}");
+        assert_eq!(parse("tracker", ["./ctl"]), run("./ctl", 1, None));
     }
 
     #[test]

@@ -1,39 +1,22 @@
 //! The tracker's console: commands, one per line, on standard input. Its end closes the console, not the tracker.
 
-use crate::model::escape::excerpt;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
-use parking_lot::Mutex;
+use crate::tracker::operator::answer::{Outcome, RESTARTING, Row};
+use crate::tracker::operator::command::OperatorCommand;
+use crate::tracker::operator::dialogue::{Dialogue, Gone, OperatorCommands};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
-use std::fmt::Display;
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest line that can be a command; longer ones are read and refused.
 const LINE_LEN_MAX: usize = 1024;
-/// Most characters of an unknown command that the answer repeats.
-const SHOWN_MAX: usize = 40;
 /// How often a console that is in the background looks whether it is in front again.
 const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
-
-/// What `help` answers: a command and what it does on each line.
-pub const HELP: &str = "\
-status      show address, fingerprint, how much there is, connections, the relay, the other trackers, and the floor
-forget N    have all trackers let go of tracker N: they do not call it, turn it away, and keep no old changes for it
-unforget N  have them take it back
-help        show this
-quit        stop the tracker";
-
-/// What the commands of a console do.
-pub trait ConsoleCommands: Send {
-    fn status(&self) -> String;
-    fn forget(&self, number: u16) -> Result<(), impl Display>;
-    fn unforget(&self, number: u16) -> Result<(), impl Display>;
-    fn quit(&self);
-}
 
 /// A console that is read by a thread of its own.
 pub struct Console {
@@ -50,12 +33,11 @@ impl Console {
     pub fn start(
         input: impl AsFd + Send + 'static,
         output: impl Write + Send + 'static,
-        commands: impl ConsoleCommands + 'static,
+        commands: Arc<dyn OperatorCommands>,
     ) -> io::Result<Self> {
         let wake = Arc::new(Waker::new()?);
-        let reader = Reader { wake: wake.clone(), line: Vec::new(), too_long: false };
-        let output = Mutex::new(output);
-        let run = move || reader.run(&input, |line| obey(line, &commands, &mut *output.lock()));
+        let reader = Reader { input, wake: wake.clone(), unread: VecDeque::new(), ended: false };
+        let run = move || obey_lines(reader, ConsoleOutput(output), &*commands);
         let thread = OwnedThread::start("console", run)?;
         Ok(Self { wake, thread })
     }
@@ -68,81 +50,106 @@ impl Drop for Console {
     }
 }
 
-/// Carries out one line; false if nothing more is to be read.
-fn obey(line: ConsoleLine<'_>, commands: &impl ConsoleCommands, output: &mut impl Write) -> bool {
-    let (answer, go_on) = match line {
-        ConsoleLine::TooLong => ("The line is too long, type help".to_owned(), true),
-        ConsoleLine::Text(text) => match text.trim() {
-            "" => return true,
-            "quit" | "exit" => {
-                commands.quit();
-                return false;
+/// Carries out lines until no more are to be read.
+fn obey_lines(mut reader: Reader<impl AsFd>, mut output: ConsoleOutput<impl Write>, commands: &dyn OperatorCommands) {
+    while let Some(line) = reader.next_line() {
+        let command = match line {
+            ConsoleLine::TooLong => Err("The line is too long, type help".to_owned()),
+            ConsoleLine::Text(text) => OperatorCommand::of_line(&text).map_err(|error| error.to_string()),
+        };
+        let outcome = match command {
+            Ok(None) => continue,
+            Ok(Some(command)) => commands.carry_out(command, &mut output),
+            Err(words) => {
+                output.say(&words);
+                continue;
             }
-            "status" => (commands.status(), true),
-            "help" | "?" => (HELP.to_owned(), true),
-            other => (obey_about_tracker(other, commands), true),
-        },
-    };
-    // Whoever closed the output does not want to read it.
-    let _ = writeln!(output, "{answer}").and_then(|()| output.flush());
-    go_on
-}
-
-/// Carries out a command with the number of another tracker.
-fn obey_about_tracker(text: &str, commands: &impl ConsoleCommands) -> String {
-    let (command, number) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    let number = number.trim().parse();
-    match (command, number) {
-        ("forget", Ok(number)) => outcome(number, "forgotten", commands.forget(number)),
-        ("unforget", Ok(number)) => outcome(number, "taken back", commands.unforget(number)),
-        ("forget" | "unforget", Err(_)) => format!("Usage: {command} <tracker_no>"),
-        _ => format!("Unknown command '{}', type help", excerpt(text, SHOWN_MAX)),
+        };
+        match outcome {
+            Outcome::Refused(refusal) => output.say(&refusal.words),
+            Outcome::Restarting => output.say(RESTARTING),
+            Outcome::Quit => return,
+            Outcome::Done | Outcome::Gone => {}
+        }
     }
 }
 
-fn outcome(number: u16, what: &str, outcome: Result<(), impl Display>) -> String {
-    match outcome {
-        Ok(()) => format!("Tracker {number} is {what}, here at once and at the others as they hear of it"),
-        Err(why) => format!("Tracker {number} was not {what}: {why}"),
+/// Where the console answers.
+struct ConsoleOutput<W>(W);
+
+impl<W: Write> ConsoleOutput<W> {
+    fn say(&mut self, words: &str) {
+        // Whoever closed the output does not want to read it.
+        let _ = writeln!(self.0, "{words}").and_then(|()| self.0.flush());
     }
 }
 
-enum ConsoleLine<'a> {
-    Text(&'a str),
+impl<W: Write> Dialogue for ConsoleOutput<W> {
+    fn row(&mut self, row: &Row) -> Result<(), Gone> {
+        self.say(&row.words);
+        Ok(())
+    }
+}
+
+enum ConsoleLine {
+    Text(String),
     TooLong,
 }
 
 /// Cuts what comes in into lines.
-struct Reader {
+struct Reader<I> {
+    input: I,
     wake: Arc<Waker>,
-    line: Vec<u8>,
-    /// The rest of this line is skipped.
-    too_long: bool,
+    /// What was read beyond the last line.
+    unread: VecDeque<u8>,
+    /// Nothing more comes.
+    ended: bool,
 }
 
-impl Reader {
-    fn run(mut self, input: &impl AsFd, mut obey: impl FnMut(ConsoleLine<'_>) -> bool) {
-        let mut buf = [0; 512];
-        while self.wait(input) {
-            match rustix::io::read(input, &mut buf) {
-                Ok(0) => {
-                    self.end_line(&mut obey);
-                    return;
+impl<I: AsFd> Reader<I> {
+    /// The next line, the last one also without an end; `None` if no more comes, or the thread is to end.
+    fn next_line(&mut self) -> Option<ConsoleLine> {
+        let (mut line, mut too_long) = (Vec::new(), false);
+        loop {
+            while let Some(byte) = self.unread.pop_front() {
+                match byte {
+                    b'\n' => return Some(ConsoleLine::of(&line, too_long)),
+                    // The rest of this line is skipped.
+                    _ if line.len() == LINE_LEN_MAX => too_long = true,
+                    _ => line.push(byte),
                 }
-                Ok(len) => {
-                    if !self.take(&buf[..len], &mut obey) {
-                        return;
-                    }
-                }
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                // A terminal that is gone, a closed descriptor: there will be no more commands.
-                Err(_) => return,
+            }
+            if self.ended {
+                return None;
+            }
+            if !self.fill() {
+                self.ended = true;
+                return Some(ConsoleLine::of(&line, too_long));
             }
         }
     }
 
+    /// Reads something; false if nothing more comes, or the thread is to end.
+    fn fill(&mut self) -> bool {
+        let mut buf = [0; 512];
+        while self.wait() {
+            match rustix::io::read(&self.input, &mut buf) {
+                Ok(0) => return false,
+                Ok(len) => {
+                    self.unread.extend(&buf[..len]);
+                    return true;
+                }
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                // A terminal that is gone, a closed descriptor: there will be no more commands.
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
     /// Waits until something can be read; false if the thread is to end.
-    fn wait(&self, input: &impl AsFd) -> bool {
+    fn wait(&self) -> bool {
+        let input = &self.input;
         loop {
             let background = in_background(input);
             let mut fds = [PollFd::new(&*self.wake, PollFlags::IN), PollFd::new(input, PollFlags::IN)];
@@ -161,29 +168,11 @@ impl Reader {
             }
         }
     }
+}
 
-    fn take(&mut self, bytes: &[u8], obey: &mut impl FnMut(ConsoleLine<'_>) -> bool) -> bool {
-        for &byte in bytes {
-            if byte == b'\n' {
-                if !self.end_line(obey) {
-                    return false;
-                }
-            } else if self.line.len() < LINE_LEN_MAX {
-                self.line.push(byte);
-            } else {
-                self.too_long = true;
-            }
-        }
-        true
-    }
-
-    fn end_line(&mut self, obey: &mut impl FnMut(ConsoleLine<'_>) -> bool) -> bool {
-        let line = std::mem::take(&mut self.line);
-        if std::mem::take(&mut self.too_long) {
-            obey(ConsoleLine::TooLong)
-        } else {
-            obey(ConsoleLine::Text(&String::from_utf8_lossy(&line)))
-        }
+impl ConsoleLine {
+    fn of(line: &[u8], too_long: bool) -> Self {
+        if too_long { Self::TooLong } else { Self::Text(String::from_utf8_lossy(line).into_owned()) }
     }
 }
 
@@ -196,23 +185,28 @@ fn in_background(input: &impl AsFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tracker::operator::answer::CommandRefusal;
     use crossbeam_channel::{Receiver, Sender, unbounded};
     use std::fs::File;
 
     struct Script(Sender<&'static str>);
 
-    impl ConsoleCommands for Script {
-        fn status(&self) -> String {
-            "fine".into()
-        }
-        fn forget(&self, number: u16) -> Result<(), impl Display> {
-            if number == 1 { Err("it is this one") } else { Ok(()) }
-        }
-        fn unforget(&self, number: u16) -> Result<(), impl Display> {
-            if number == 2 { Ok(()) } else { Err("it is not forgotten") }
-        }
-        fn quit(&self) {
-            self.0.send("quit").expect("somebody listens");
+    impl OperatorCommands for Script {
+        fn carry_out(&self, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
+            let words = match command {
+                OperatorCommand::Quit => {
+                    self.0.send("quit").expect("somebody listens");
+                    return Outcome::Quit;
+                }
+                OperatorCommand::Forget(1) => {
+                    return Outcome::Refused(CommandRefusal { code: "Own".into(), words: "it is this one".into() });
+                }
+                OperatorCommand::Trackers => return Outcome::Restarting,
+                OperatorCommand::Status => "fine".to_owned(),
+                other => format!("{other:?}"),
+            };
+            to.row(&Row::success(words)).expect("taken");
+            Outcome::Done
         }
     }
 
@@ -224,7 +218,7 @@ mod tests {
     fn console() -> (File, Console, File, Receiver<&'static str>) {
         let ((input, typed), (shown, output)) = (pipe(), pipe());
         let (done, events) = unbounded();
-        (typed, Console::start(input, output, Script(done)).expect("started"), shown, events)
+        (typed, Console::start(input, output, Arc::new(Script(done))).expect("started"), shown, events)
     }
 
     fn all(mut shown: File) -> String {
@@ -236,27 +230,16 @@ mod tests {
     #[test]
     fn commands_are_answered_and_quit_is_the_last_one() {
         let (mut typed, _console, shown, events) = console();
-        typed.write_all(b"status\n\n  help \r\nfrob\x1b[2J\nquit\nstatus\n").expect("taken");
+        typed.write_all(b"status\n\n  forget 2 \r\nforget 1\ntrackers\nfrob\x1b[2J\nforget\n").expect("taken");
+        typed.write_all(b"quit\nstatus\n").expect("taken");
         assert_eq!(events.recv(), Ok("quit"));
-        assert_eq!(all(shown), format!("fine\n{HELP}\nUnknown command 'frob\\u{{1b}}[2J', type help\n"));
-    }
-
-    #[test]
-    fn trackers_are_forgotten_and_taken_back_by_their_numbers() {
-        let (mut typed, _console, shown, _events) = console();
-        typed.write_all(b"forget 2\nforget\t 1\nunforget 2\nunforget 3\n").expect("taken");
-        typed.write_all(b"forget\nunforget two\nforget 65536\nforget 2 3\nunforgettable 2\n").expect("taken");
-        drop(typed);
         let expected = "\
-Tracker 2 is forgotten, here at once and at the others as they hear of it
-Tracker 1 was not forgotten: it is this one
-Tracker 2 is taken back, here at once and at the others as they hear of it
-Tracker 3 was not taken back: it is not forgotten
+fine
+Forget(2)
+it is this one
+the tracker is starting anew, try again
+Unknown command 'frob\\u{1b}[2J', type help
 Usage: forget <tracker_no>
-Usage: unforget <tracker_no>
-Usage: forget <tracker_no>
-Usage: forget <tracker_no>
-Unknown command 'unforgettable 2', type help
 ";
         assert_eq!(all(shown), expected);
     }

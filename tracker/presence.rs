@@ -18,13 +18,14 @@ use crate::wire::contact::Contact;
 pub use call_limit::CallLimit;
 pub use client_key::ClientKey;
 use fair_choice::fairly;
-pub use holder::{Held, Holder, HolderUp};
+pub use holder::{Held, Holder, HolderUp, OnlineClient};
 use parking_lot::Mutex;
 use register::Register;
 pub use register::{HoldError, TTL, Ticket};
 pub use remote_tracker::HeardFrom;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 use std::time::Instant;
 pub use subscription::{PresenceChange, Subscription};
@@ -128,6 +129,27 @@ impl Presence {
         let register = self.register.lock();
         let client = register.clients.get(&key)?;
         Some((client.contact.clone()?, client.tracker()))
+    }
+
+    /// The clients that are online at any tracker, from behind this one on, at most `count`.
+    pub fn online_after(&self, after: Option<ClientKey>, count: usize) -> Vec<OnlineClient> {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.online((begin, Bound::Unbounded), count)
+    }
+
+    /// The clients of a user that are online at any tracker.
+    pub fn online_of(&self, user: UserRef) -> Vec<OnlineClient> {
+        self.online(ClientKey::all_of(user), usize::MAX)
+    }
+
+    fn online(&self, keys: impl RangeBounds<ClientKey>, count: usize) -> Vec<OnlineClient> {
+        let register = self.register.lock();
+        let clients = register.clients.range(keys).take(count);
+        let told = clients.map(|(&key, client)| {
+            let (contact, tracker) = (client.contact.clone(), client.tracker());
+            OnlineClient { key, contact, tracker }
+        });
+        told.collect()
     }
 
     /// Whom to tell that a client holds pieces of a share, as things are; `None` if nobody wants to know.

@@ -1,5 +1,8 @@
 //! The tracker as a program: what it is started with, what it waits for, how it ends.
 
+mod commands;
+pub mod ctl_program;
+
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
@@ -10,8 +13,7 @@ use crate::tracker::args::Args;
 use crate::tracker::auth::cluster_key::{ClusterKey, ClusterKeyError, key_path};
 use crate::tracker::auth::login_throttle::Paces;
 use crate::tracker::auth::passwords::Params;
-use crate::tracker::cluster::cluster_view::ForgetError;
-use crate::tracker::console::{Console, ConsoleCommands};
+use crate::tracker::console::Console;
 use crate::tracker::data_dir;
 use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::floor::pace::FloorPace;
@@ -21,6 +23,7 @@ use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettin
 use crate::tracker::manifests::inspection::{self, ManifestsInspection};
 use crate::tracker::manifests::{self, ManifestsError};
 use crate::tracker::net::listener::bind;
+use crate::tracker::operator::door::CtlDoor;
 use crate::tracker::relay::RelaySettings;
 use crate::tracker::server::kept_server::KeptServer;
 use crate::tracker::server::unplaced::{JOURNAL, UnplacedLists};
@@ -28,6 +31,7 @@ use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
 use crate::{signals, sys};
+use commands::Operator;
 use crossbeam_channel::{Sender, bounded, never};
 use std::fmt;
 use std::fs::File;
@@ -70,6 +74,8 @@ pub enum ProgramError {
     /// The name that the list has for this tracker is not found.
     Lookup(TrackerAddr, io::Error),
     Start(StartError),
+    /// The socket for ctl cannot be made in this data folder.
+    Door(PathBuf, io::Error),
     /// Signals, the console or random bytes cannot be had from the system.
     System(io::Error),
 }
@@ -100,6 +106,9 @@ impl fmt::Display for ProgramError {
                 write!(f, "cannot listen on {tracker}: {}; is the name in the list right?", lookup_reason(error))
             }
             ProgramError::Start(error) => write!(f, "{error}"),
+            ProgramError::Door(path, error) => {
+                write!(f, "cannot make the socket ctl in {}: {}", path.display(), sys::reason(error))
+            }
             ProgramError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
         }
     }
@@ -117,19 +126,22 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     let (ask, asked) = bounded(1);
     handle_signals(ask.clone())?;
     sys::survive_file_size_limit();
-    let status = server.status();
+    let (status, json_addr) = (server.status(), server.json_addr());
+    let server = Arc::new(KeptServer::new(server));
+    let commands = Arc::new(Operator { server: server.clone(), ask });
+    let door = CtlDoor::open(setup.data_dir.path(), commands.clone(), setup.warn.clone());
+    let door = door.map_err(|error| ProgramError::Door(setup.data_dir.path().to_path_buf(), error))?;
     say(&format!("tracker {} on {}, fingerprint {}", status.number, status.addr, status.fingerprint));
-    if let Some(addr) = server.json_addr() {
+    if let Some(addr) = json_addr {
         say(&format!("JSON for programs on {addr}, in the clear"));
     }
-    let server = Arc::new(KeptServer::new(server));
-    let commands = Operator { server: server.clone(), ask };
     let console = Console::start(io::stdin(), io::stdout(), commands).map_err(ProgramError::System)?;
     // The operator and the signal handler hold senders for as long as this waits.
     let warn = setup.warn.clone();
     let ended = server.keep(&asked, &*warn, || setup.start());
+    drop(door);
     drop(console);
-    // The console held the other reference.
+    // Both held the other references.
     drop(server);
     ended
 }
@@ -341,35 +353,6 @@ fn handle_signals(ask: Sender<()>) -> Result<(), ProgramError> {
         let _ = ask.try_send(());
     };
     signals::handle(handler).map_err(ProgramError::System)
-}
-
-/// Carries out the console commands.
-struct Operator {
-    server: Arc<KeptServer>,
-    ask: Sender<()>,
-}
-
-impl Operator {
-    fn change(&self, change: impl FnOnce(&Server) -> Result<(), ForgetError>) -> Result<(), ForgetError> {
-        self.server.look(change).unwrap_or(Err(ForgetError::Starting))
-    }
-}
-
-impl ConsoleCommands for Operator {
-    fn status(&self) -> String {
-        let status = self.server.look(|server| server.status().to_string());
-        status.unwrap_or_else(|| "the tracker is starting anew".to_owned())
-    }
-    fn forget(&self, number: u16) -> Result<(), impl fmt::Display> {
-        self.change(|server| server.forget(number))
-    }
-    fn unforget(&self, number: u16) -> Result<(), impl fmt::Display> {
-        self.change(|server| server.unforget(number))
-    }
-    fn quit(&self) {
-        // Full if a signal was faster.
-        let _ = self.ask.try_send(());
-    }
 }
 
 fn say(line: &str) {

@@ -1,10 +1,12 @@
 //! A running tracker: puts its parts together, starts its threads, stops them.
 
+mod acts;
 mod floor_keeper;
 pub mod floor_status;
 mod floor_watch;
 mod housekeeper;
 pub mod kept_server;
+pub mod looks;
 pub(crate) mod server_status;
 pub mod unplaced;
 

@@ -2,8 +2,9 @@
 
 use super::interrupt::{Activity, Interrupt};
 use super::writer::TerminalWriter;
+use crate::sys::echo_off::{EchoOff, InterruptKey};
 use rustix::process::getpgrp;
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use std::io;
 
 /// Asks a question on the terminal that is standard input and reads the answer, nothing of which is shown. The wait
@@ -11,7 +12,7 @@ use std::io;
 pub(crate) fn ask(question: &str, terminal: &TerminalWriter, interrupt: &Interrupt) -> io::Result<String> {
     interrupt.enter(Activity::Command);
     let quiet = terminal.keep_quiet();
-    let echo = EchoOff::begin()?;
+    let echo = EchoOff::begin(io::stdin(), InterruptKey::Signals)?;
     terminal.ask(question);
     let config = rpassword::ConfigBuilder::new().input_reader(interrupt.reader(io::stdin())).output_discard().build();
     let answer = rpassword::read_password_with_config(config);
@@ -60,29 +61,4 @@ impl Drop for NoEcho {
 /// and the system would stop whoever changes them from there.
 fn in_foreground() -> bool {
     tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
-}
-
-/// Echo is off, and each key is handed on at once, until this is dropped.
-pub(crate) struct EchoOff(Termios);
-
-impl EchoOff {
-    pub(crate) fn begin() -> io::Result<Self> {
-        let before = tcgetattr(io::stdin())?;
-        let mut hidden = before.clone();
-        hidden.local_modes -= LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON;
-        hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
-        hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
-        // Ctrl-C still sends its signal. Ctrl-Z and ctrl-\ do not: a shell would turn the echo on again.
-        hidden.special_codes[SpecialCodeIndex::VSUSP] = 0;
-        hidden.special_codes[SpecialCodeIndex::VQUIT] = 0;
-        tcsetattr(io::stdin(), OptionalActions::Now, &hidden)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for EchoOff {
-    fn drop(&mut self) {
-        // If it fails the terminal is gone.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-    }
 }

@@ -4,7 +4,7 @@
 use groupshare::client::args as client_args;
 use groupshare::client::command::table::COMMANDS;
 use groupshare::tracker::args as tracker_args;
-use groupshare::tracker::console;
+use groupshare::tracker::operator::table;
 use std::fs;
 use std::path::Path;
 
@@ -118,12 +118,32 @@ fn every_command_is_in_the_man_page_with_its_arguments_and_what_it_does() {
     for other in COMMANDS.iter().flat_map(|usage| &usage.names[1..]) {
         assert!(page.contains(&format!(".Ic {other}")), "{other} does the same as another command");
     }
-    let console = console::HELP.lines().map(|line| {
-        let (command, what) = line.split_once("  ").expect("a command, then what it does");
-        let (name, argument) = command.split_once(' ').unwrap_or((command, ""));
-        item(name, &if argument.is_empty() { String::new() } else { format!("Ar {argument}") }, what.trim_start())
-    });
-    assert_eq!(items("groupshare-tracker"), console.collect::<Vec<_>>());
+    let commands = table::COMMANDS.iter().map(|usage| item(usage.name(), &in_mdoc(usage.arguments), usage.summary));
+    assert_eq!(items("groupshare-tracker"), commands.collect::<Vec<_>>());
+    let page = man_page("groupshare-tracker");
+    for other in table::COMMANDS.iter().flat_map(|usage| &usage.names[1..]) {
+        assert!(page.contains(&format!(".Ic {other}")), "{other} does the same as another command");
+    }
+}
+
+#[test]
+fn every_command_of_ctl_is_completed_in_every_shell() {
+    let words = |usage: &&table::OperatorUsage| usage.runs != table::Runs::ConsoleOnly;
+    let names: Vec<&str> = table::COMMANDS.iter().filter(words).map(|usage| usage.name()).collect();
+    let names = names.join(" ");
+    assert!(packaged("completions/bash/groupshare-tracker").contains(&format!("compgen -W '{names}' ")), "{names}");
+    assert!(packaged("completions/zsh/_groupshare-tracker").contains(&format!("compadd {names}\n")), "{names}");
+    assert!(packaged("completions/fish/groupshare-tracker.fish").contains(&format!(" -a '{names}'\n")), "{names}");
+}
+
+#[test]
+fn every_command_of_an_operator_is_in_the_documentation() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATIONS.md");
+    let docs = fs::read_to_string(path).expect("readable");
+    for usage in table::COMMANDS {
+        let row = format!("\n| `{}` | {} |\n", usage.synopsis(), usage.summary);
+        assert!(docs.contains(&row), "{row}");
+    }
 }
 
 #[test]

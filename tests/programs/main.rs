@@ -25,6 +25,7 @@ mod common {
 mod access;
 mod console;
 mod crash;
+mod ctl;
 mod installed;
 mod interrupted_reading;
 mod json;

@@ -29,8 +29,6 @@ pub enum ForgetError {
     Unknown,
     /// It is to be taken back, and is not forgotten.
     NotForgotten,
-    /// This tracker is being started anew.
-    Starting,
     /// The change cannot be made durable.
     Refused(Refusal),
 }
@@ -43,7 +41,6 @@ impl fmt::Display for ForgetError {
                 f.write_str("no tracker of this number is on the list, has called or made a change")
             }
             ForgetError::NotForgotten => f.write_str("it is not forgotten"),
-            ForgetError::Starting => f.write_str("the tracker is starting anew, try again"),
             ForgetError::Refused(refusal) => write!(f, "{refusal}"),
         }
     }

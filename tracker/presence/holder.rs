@@ -34,3 +34,13 @@ pub struct HolderUp {
     /// The clients of this tracker that want to know: those that do not hold all of it.
     pub tell: Vec<ClientKey>,
 }
+
+/// A client that is online.
+#[derive(Debug, Clone)]
+pub struct OnlineClient {
+    pub key: ClientKey,
+    /// Who and where it is, once it has said so.
+    pub contact: Option<Arc<Contact>>,
+    /// The tracker at which it is logged in, `None` for this one.
+    pub tracker: Option<u16>,
+}

@@ -1,13 +1,16 @@
 //! How a tracker is doing, as `status` tells the operator.
 
-use super::floor_status::FloorStatus;
+use super::floor_status::{FloorStatus, NextFloor};
 use super::unplaced::UnplacedList;
+use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::units;
 use crate::tracker::admission::Occupancy;
-use crate::tracker::cluster::other_tracker::OtherTracker;
+use crate::tracker::cluster::other_tracker::{LinkStatus, OtherTracker};
 use crate::tracker::manifests::MissingCounts;
+use crate::tracker::operator::answer::Row;
 use crate::tracker::relay::RelayLoad;
+use serde_json::{Value, json};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,6 +50,82 @@ pub struct ServerStatus {
     pub left: Vec<PathBuf>,
     /// Why changes cannot be made at present.
     pub trouble: Option<String>,
+}
+
+impl ServerStatus {
+    /// The whole of it, as one answer.
+    pub fn row(&self) -> Row {
+        Row::new(self.to_string(), self.json())
+    }
+
+    /// An answer for each of the other trackers.
+    pub fn others_rows(&self) -> Vec<Row> {
+        self.others.iter().map(|other| Row::new(other.to_string(), other_json(other))).collect()
+    }
+
+    fn json(&self) -> Value {
+        let Occupancy { total, early, refused } = self.connections;
+        let relay = |relay: &RelayLoad| json!({"pairs": relay.pairs, "bytes": relay.bytes});
+        let unplaced = |list: &UnplacedList| json!({"path": list.path, "count": list.count.as_ref().ok()});
+        json!({
+            "number": self.number,
+            "addr": self.addr.to_string(),
+            "fingerprint": self.fingerprint.to_string(),
+            "uptime_s": self.uptime.as_secs(),
+            "users": self.users,
+            "users_online": self.users_online,
+            "clients_online": self.clients_online,
+            "groups": self.groups,
+            "shares": self.shares,
+            "notices_unread": self.unread,
+            "connections": {"total": total, "early": early, "refused": refused},
+            "relay": self.relay.as_ref().map(relay),
+            "trackers": self.others.iter().map(other_json).collect::<Vec<_>>(),
+            "clashes": self.clashes,
+            "floor": self.floor.as_ref().map(floor_json),
+            "unplaced": self.unplaced.iter().map(unplaced).collect::<Vec<_>>(),
+            "left": self.left,
+            "trouble": self.trouble,
+        })
+    }
+}
+
+/// `state` is one of connected, away, forgotten.
+fn other_json(other: &OtherTracker) -> Value {
+    let mut json = json!({"number": other.number, "addr": other.addr.as_ref().map(TrackerAddr::to_string)});
+    let told = match &other.status {
+        LinkStatus::Connected { lasts, there_behind, here_behind, agrees, .. } => json!({
+            "state": "connected",
+            "seconds": lasts.as_secs(),
+            "behind": there_behind,
+            "this_behind": here_behind,
+            "same_digest": agrees,
+        }),
+        LinkStatus::Away { lasts, why } => json!({"state": "away", "seconds": lasts.as_secs(), "why": why}),
+        LinkStatus::Forgotten => json!({"state": "forgotten"}),
+    };
+    if let (Value::Object(all), Value::Object(more)) = (&mut json, told) {
+        all.extend(more);
+    }
+    json
+}
+
+fn floor_json(floor: &FloorStatus) -> Value {
+    let (next, held_back_by) = match &floor.next {
+        NextFloor::NotDue => ("not_due", Vec::new()),
+        NextFloor::HeldBack { by, .. } => ("held_back", by.iter().map(|one| one.tracker).collect()),
+        NextFloor::BeingAgreed { waiting_for, .. } => ("being_agreed", waiting_for.clone()),
+        NextFloor::Underway => ("underway", Vec::new()),
+        NextFloor::Higher => ("higher", Vec::new()),
+        NextFloor::Contradiction { between } => ("contradiction", between.to_vec()),
+    };
+    json!({
+        "below": floor.below,
+        "above": floor.above,
+        "reached_s": floor.reached.map(|reached| reached.as_secs()),
+        "next": next,
+        "waits_for": held_back_by,
+    })
 }
 
 impl fmt::Display for ServerStatus {

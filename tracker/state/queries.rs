@@ -148,6 +148,11 @@ impl State {
         rows.map(|(_, &user)| self.account_of(self.user_row(user))).take(count).collect()
     }
 
+    /// The account of this name, also a deleted one.
+    pub fn account_named(&self, name: &UserId) -> Option<Account> {
+        self.user_names.get(&ByName::new(name)).map(|&user| self.account_of(self.user_row(user)))
+    }
+
     /// How many accounts were deleted. Looks at every account.
     pub fn deleted_user_count(&self) -> usize {
         self.users.values().filter(|row| row.standing == AccountStanding::Deleted).count()
@@ -371,6 +376,11 @@ impl State {
             members.filter(move |&user| self.is_sharer_no(share, user))
         };
         self.share_no(share).into_iter().flat_map(of).map(|user| self.user_ref(user))
+    }
+
+    /// How many files and folders are shared in a group.
+    pub fn file_count(&self, group: GroupRef) -> usize {
+        self.group_no(group).map_or(0, |group| self.group_row(group).files.len())
     }
 
     /// What is shared in a group, at most `count`.

@@ -1,0 +1,3 @@
+//! Talking to other programs of this machine.
+
+pub mod socket;

@@ -1,0 +1,307 @@
+//! `tracker ctl` beside a running tracker: what an operator asks it, what it answers, and whom it turns away.
+
+use crate::common::installation::Installation;
+use crate::common::program::Program;
+use rustix::fs::{AtFlags, CWD, statat};
+use rustix::process::{Signal, geteuid};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const DATA: &str = "tracker_info.txt.data/tracker-1";
+/// Nobody who may give a tracker of root commands.
+const NOBODY: u32 = 65_534;
+
+/// What a command of ctl came to.
+#[derive(Debug, PartialEq, Eq)]
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    complaint: String,
+}
+
+impl Ended {
+    fn of(command: &mut Command) -> Self {
+        let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().expect("started");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Self { code: status.code(), out: text(stdout), complaint: text(stderr) }
+    }
+}
+
+fn ended(code: i32, out: &str, complaint: &str) -> Ended {
+    Ended { code: Some(code), out: out.to_owned(), complaint: complaint.to_owned() }
+}
+
+impl Installation {
+    fn ctl_command(&self, words: &[&str]) -> Command {
+        self.command(&[&["ctl"], words].concat())
+    }
+
+    fn ctl(&self, words: &[&str]) -> Ended {
+        Ended::of(&mut self.ctl_command(words))
+    }
+
+    /// The rows of a command that succeeds.
+    fn rows(&self, words: &[&str]) -> Vec<Value> {
+        let Ended { code, out, complaint } = self.ctl(&[&["--json"], words].concat());
+        assert_eq!((code, complaint.as_str()), (Some(0), ""), "{words:?}: {out}");
+        out.lines().map(|line| serde_json::from_str(line).expect("an object on each line")).collect()
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join(DATA).join("ctl")
+    }
+}
+
+/// Ann owns lab, where bob is a member and carl waits. She shares a file there. All are logged in.
+fn lab(installation: &Installation) -> [crate::common::client::Client; 3] {
+    let mut clients = ["ann", "bob", "carl"].map(|name| {
+        let mut client = installation.connect(1).expect("a channel");
+        client.create_user(name);
+        client.log_in(name);
+        client
+    });
+    let [ann, bob, carl] = &mut clients;
+    ann.create_group("lab");
+    bob.join("lab");
+    ann.accept("lab", "bob");
+    carl.join("lab");
+    ann.offer("lab", "film.mkv", 3, 1);
+    ann.create_group("den");
+    clients
+}
+
+#[test]
+fn an_operator_sees_who_is_there_and_what_is_shared() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    assert_eq!(installation.ctl(&["users"]), ended(0, "", ""));
+    let _online = lab(&installation);
+    let users = "ann   active  online 1  groups 2  owns 2  shares 1\n\
+                 bob   active  online 1  groups 1  owns 0  shares 0\n\
+                 carl  active  online 1  groups 0  owns 0  shares 0\n";
+    assert_eq!(installation.ctl(&["users"]), ended(0, users, ""));
+    assert_eq!(installation.ctl(&["users", "b*"]).out, "bob  active  online 1  groups 1  owns 0  shares 0\n");
+    let ann = json!({"user_id": "ann", "standing": "active", "online": 1, "groups": 2, "owned": 2, "shares": 1});
+    assert_eq!(installation.rows(&["users", "?nn"]), [ann]);
+    let groups = "den  members 1  owner ann  requests 0  files 0\n\
+                  lab  members 2  owner ann  requests 1  files 1\n";
+    assert_eq!(installation.ctl(&["groups"]), ended(0, groups, ""));
+    assert_eq!(
+        installation.rows(&["groups", "l*"]),
+        [json!({"group_id": "lab", "owner": "ann", "members": 2, "requests": 1, "files": 1})]
+    );
+    let lab = "group       lab\nmembers     ann (owner, online), bob (online)\nrequests    carl\nfiles       1\n";
+    assert_eq!(installation.ctl(&["group", "lab"]), ended(0, lab, ""));
+    let members = json!([{"user_id": "ann", "online": 1}, {"user_id": "bob", "online": 1}]);
+    assert_eq!(
+        installation.rows(&["group", "lab"]),
+        [json!({"group_id": "lab", "owner": "ann", "members": members, "requests": ["carl"], "files": 1})]
+    );
+    let files = installation.rows(&["files", "lab"]);
+    assert_eq!(files.len(), 1);
+    assert_eq!((&files[0]["file_name"], &files[0]["sharers"]), (&json!("film.mkv"), &json!(1)));
+    assert!(installation.ctl(&["files", "lab"]).out.starts_with("film.mkv  "));
+}
+
+#[test]
+fn an_operator_sees_one_user_and_who_is_online() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let [mut ann, _bob, _carl] = lab(&installation);
+    let seen = ann.announce(5555);
+    let user = installation.rows(&["user", "ann"]);
+    let groups = json!([{"group_id": "den", "role": "owner"}, {"group_id": "lab", "role": "owner"}]);
+    assert_eq!((&user[0]["user_id"], &user[0]["groups"], &user[0]["shares"]), (&json!("ann"), &groups, &json!(1)));
+    let addr = user[0]["online"][0]["addr"].as_str().expect("known");
+    assert!(addr.starts_with(&format!("{}:", seen.ip())), "{addr}");
+    let told = installation.ctl(&["user", "ann"]).out;
+    assert!(told.starts_with(
+        "user        ann, active\ngroups      den (owner), lab (owner)\nshares      1\nonline      client "
+    ));
+    assert_eq!(installation.ctl(&["user", "carl"]).out.lines().nth(1), Some("waits for   lab"));
+    assert!(told.ends_with(&format!(", {addr}, tracker 1\n")), "{told}");
+    let mut online: Vec<Value> = installation.rows(&["online"]).iter().map(|row| row["user_id"].clone()).collect();
+    online.sort_by_key(Value::to_string);
+    assert_eq!(online, ["ann", "bob", "carl"]);
+    assert_eq!(installation.ctl(&["online"]).out.lines().count(), 3);
+}
+
+#[test]
+fn an_operator_sees_the_other_trackers_and_lets_go_of_one() {
+    let installation = Installation::of(2);
+    let _tracker = installation.tracker(1);
+    let status = installation.ctl(&["status"]);
+    assert!(status.out.starts_with(&format!("tracker 1 on {}, up 0 h 00 min\n", installation.addrs[0])), "{status:?}");
+    assert_eq!((status.code, status.complaint.as_str()), (Some(0), ""));
+    let rows = installation.rows(&["status"]);
+    assert_eq!((rows.len(), &rows[0]["number"], &rows[0]["users"]), (1, &json!(1), &json!(0)));
+    assert_eq!(rows[0]["fingerprint"], json!(installation.fingerprint().to_string()));
+    let line = format!("tracker 2   {}, not connected for ", installation.addrs[1]);
+    assert!(installation.ctl(&["trackers"]).out.starts_with(&line));
+    let others = installation.rows(&["trackers"]);
+    assert_eq!((&others[0]["number"], &others[0]["state"]), (&json!(2), &json!("away")));
+    let forgotten = "Tracker 2 is forgotten, here at once and at the others as they hear of it";
+    assert_eq!(installation.ctl(&["forget", "2"]), ended(0, &format!("{forgotten}\n"), ""));
+    assert_eq!(installation.rows(&["trackers"])[0]["state"], json!("forgotten"));
+    assert_eq!(
+        installation.rows(&["unforget", "2"]),
+        [json!({
+            "status": "success",
+            "message": "Tracker 2 is taken back, here at once and at the others as they hear of it"
+        })]
+    );
+    let not = "Tracker 1 was not forgotten: it is this one; say it at another tracker";
+    assert_eq!(installation.ctl(&["forget", "1"]), ended(1, "", &format!("tracker: {not}\n")));
+    let json = json!({"status": "error", "code": "OwnTracker", "message": not});
+    assert_eq!(installation.ctl(&["--json", "forget", "1"]), ended(1, &format!("{json}\n"), ""));
+}
+
+#[test]
+fn what_cannot_be_done_is_told_with_an_exit_code() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let words = "tracker: User does not exist: zoe\n";
+    assert_eq!(installation.ctl(&["user", "zoe"]), ended(1, "", words));
+    for command in ["group", "files"] {
+        assert_eq!(installation.ctl(&[command, "art"]), ended(1, "", "tracker: Group does not exist: art\n"));
+    }
+    let json = json!({"status": "error", "code": "NoSuchUser", "message": "User does not exist: zoe"});
+    assert_eq!(installation.ctl(&["--json", "user", "zoe"]), ended(1, &format!("{json}\n"), ""));
+    assert_eq!(installation.ctl(&["frob"]), ended(2, "", "tracker: Unknown command 'frob', type help\n"));
+    assert_eq!(installation.ctl(&["user"]), ended(2, "", "tracker: Usage: user <user_id>\n"));
+    let quit = "tracker: quit is a command of the console; stop a service with its service manager\n";
+    assert_eq!(installation.ctl(&["quit"]), ended(2, "", quit));
+    let full = File::options().write(true).open("/dev/full").expect("there");
+    let lost = installation.ctl_command(&["status"]).stdout(full).output().expect("started");
+    assert_eq!(lost.status.code(), Some(6));
+    assert_eq!(lost.stderr, b"tracker: cannot write the answer: No space left on device\n");
+}
+
+#[test]
+fn help_needs_no_tracker_and_everything_else_says_that_none_runs() {
+    let installation = Installation::of(1);
+    let help = installation.ctl(&["help"]);
+    assert_eq!((help.code, help.complaint.as_str()), (Some(0), ""));
+    assert!(help.out.starts_with("status ") && help.out.contains("\nquit "), "{}", help.out);
+    let about = "Usage: user <user_id>\nShow one account.\n";
+    assert_eq!(installation.ctl(&["help", "user"]), ended(0, about, ""));
+    let place = installation.folder.path().canonicalize().expect("there").join(DATA);
+    let none = format!("tracker: no tracker runs on {} (no socket); is it started?\n", place.display());
+    assert_eq!(installation.ctl(&["status"]), ended(4, "", &none));
+    let none = format!("tracker: no tracker runs on {DATA} (no socket); is it started?\n");
+    assert_eq!(installation.ctl(&["--data-dir", DATA, "status"]), ended(4, "", &none));
+}
+
+#[test]
+fn the_socket_is_for_its_owner_goes_with_the_tracker_and_a_killed_one_leaves_nothing_in_the_way() {
+    let installation = Installation::of(1);
+    let mut tracker = installation.tracker(1);
+    let mode = || statat(CWD, installation.socket(), AtFlags::SYMLINK_NOFOLLOW).expect("there").st_mode & 0o777;
+    assert_eq!(mode(), 0o600);
+    tracker.say("quit");
+    assert_eq!(tracker.end().0.code(), Some(0));
+    assert!(!installation.socket().exists());
+    installation.tracker(1).kill();
+    assert!(installation.socket().exists());
+    let left = installation.ctl(&["--data-dir", DATA, "status"]);
+    let words = format!("tracker: no tracker runs on {DATA} (Connection refused); is it started?\n");
+    assert_eq!(left, ended(4, "", &words));
+    let tracker = installation.tracker(1);
+    assert_eq!((installation.ctl(&["users"]), mode()), (ended(0, "", ""), 0o600));
+    tracker.signal(Signal::TERM);
+}
+
+#[test]
+fn a_data_folder_may_have_a_long_path() {
+    let installation = Installation::of(1);
+    let place = installation.folder.path().join("d".repeat(100)).join("e".repeat(100));
+    let place = place.to_str().expect("text");
+    assert!(place.len() > 200);
+    let (mut tracker, _) = installation.start(&["--data-dir", place]);
+    assert_eq!(installation.ctl(&["--data-dir", place, "users"]), ended(0, "", ""));
+    tracker.say("quit");
+    assert_eq!(tracker.end().0.code(), Some(0));
+    assert!(!Path::new(place).join("ctl").exists());
+}
+
+/// Opens a folder and what leads to it to everybody.
+fn open_to_all(folder: &Path, up_to: &Path) {
+    for folder in folder.ancestors().take_while(|folder| folder.starts_with(up_to)) {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("own");
+    }
+}
+
+#[test]
+fn another_user_is_turned_away_even_where_the_folder_is_open() {
+    if !geteuid().is_root() {
+        eprintln!("only root can be another user");
+        return;
+    }
+    let installation = Installation::of(1);
+    let mut tracker = installation.tracker(1);
+    let program = installation.folder.path().join("tracker");
+    fs::copy(env!("CARGO_BIN_EXE_tracker"), &program).expect("copied");
+    open_to_all(installation.folder.path(), installation.folder.path());
+    let as_nobody = || {
+        let mut command = Command::new(&program);
+        let words = ["ctl", "--data-dir", DATA, "status"];
+        Ended::of(command.current_dir(installation.folder.path()).args(words).uid(NOBODY).gid(NOBODY))
+    };
+    let why = "the tracker runs as another user; use the account it runs under, or root";
+    assert_eq!(as_nobody(), ended(1, "", &format!("tracker: {DATA}: {why}\n")));
+    open_to_all(&installation.folder.path().join(DATA), installation.folder.path());
+    assert_eq!(as_nobody(), ended(1, "", &format!("tracker: {DATA}: {why}\n")), "the socket itself is closed");
+    fs::set_permissions(installation.socket(), fs::Permissions::from_mode(0o666)).expect("own");
+    assert_eq!(as_nobody(), ended(1, "", &format!("tracker: {why}\n")));
+    let told = format!("tracker: a command of user {NOBODY} was refused: only root and this user may give some");
+    assert_eq!(tracker.complaint(), told);
+    assert_eq!(as_nobody().code, Some(1));
+    tracker.say("quit");
+    assert_eq!(tracker.end().1, format!("{told}\n"), "it is told once a minute");
+}
+
+#[test]
+fn root_may_give_commands_to_a_tracker_of_another_user() {
+    if !geteuid().is_root() {
+        eprintln!("only root can be another user");
+        return;
+    }
+    let installation = Installation::of(1);
+    let program = installation.folder.path().join("tracker");
+    fs::copy(env!("CARGO_BIN_EXE_tracker"), &program).expect("copied");
+    std::os::unix::fs::chown(installation.folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
+    let mut command = Command::new(&program);
+    let mut tracker = Program::start(command.current_dir(installation.folder.path()).uid(NOBODY).gid(NOBODY));
+    tracker.expect("tracker 1 on ");
+    assert_eq!(installation.ctl(&["users"]), ended(0, "", ""));
+}
+
+#[test]
+fn a_ninth_command_waits_for_nobody_and_slow_ones_are_cut_off() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut slow: Vec<_> = (0..8).map(|_| UnixStream::connect(installation.socket()).expect("a door")).collect();
+    let ninth = installation.ctl(&["users"]);
+    assert_eq!(ninth, ended(1, "", "tracker: too many ctl commands run at once, try again\n"));
+    let mut said = Vec::new();
+    slow[0].read_to_end(&mut said).expect("cut off in good order");
+    assert_eq!(said, b"");
+    crate::common::wait::wait_until("there is room again", || installation.ctl(&["users"]).code == Some(0));
+}
+
+#[test]
+fn a_tracker_ends_at_once_whoever_is_at_its_door() {
+    let installation = Installation::of(1);
+    let mut tracker = installation.tracker(1);
+    let mut idle = UnixStream::connect(installation.socket()).expect("a door");
+    tracker.say("quit");
+    assert_eq!(tracker.end().0.code(), Some(0));
+    let mut said = Vec::new();
+    assert_eq!(idle.read_to_end(&mut said).expect("cut off"), 0);
+}

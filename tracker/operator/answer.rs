@@ -1,0 +1,86 @@
+//! Answers to an operator: rows as words and as JSON, and what has become of a command.
+
+use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
+
+/// One line of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// For people. It may have several lines.
+    pub words: String,
+    /// For programs: one object.
+    pub json: Value,
+}
+
+impl Row {
+    pub fn new(words: impl Into<String>, json: Value) -> Self {
+        Self { words: words.into(), json }
+    }
+
+    /// That a change was made.
+    pub fn success(words: impl Into<String>) -> Self {
+        let words = words.into();
+        let json = json!({"status": "success", "message": words});
+        Self { words, json }
+    }
+
+    /// Rows whose fields stand below each other.
+    pub fn table(rows: Vec<(Vec<String>, Value)>) -> Vec<Self> {
+        let fields = rows.iter().map(|(fields, _)| fields.len()).max().unwrap_or_default();
+        let width = |at: usize| rows.iter().filter_map(|(row, _)| row.get(at)).map(|field| field.width()).max();
+        let widths: Vec<usize> = (0..fields).map(|at| width(at).unwrap_or_default()).collect();
+        let row = |(fields, json): (Vec<String>, Value)| {
+            let mut words = String::new();
+            for (field, width) in fields.iter().zip(&widths) {
+                words.push_str(field);
+                words.extend(std::iter::repeat_n(' ', width + 2 - field.width()));
+            }
+            Self { words: words.trim_end().to_owned(), json }
+        };
+        rows.into_iter().map(row).collect()
+    }
+}
+
+/// What has become of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    Refused(CommandRefusal),
+    /// The tracker is being started anew. Nothing was done.
+    Restarting,
+    /// The tracker is to stop.
+    Quit,
+    /// Nobody takes the answer any more.
+    Gone,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandRefusal {
+    /// For programs: a name of the table of refusals.
+    pub code: String,
+    /// For people, in one line.
+    pub words: String,
+}
+
+impl CommandRefusal {
+    pub fn json(&self) -> Value {
+        json!({"status": "error", "code": self.code, "message": self.words})
+    }
+}
+
+/// Words while the tracker is being started anew.
+pub const RESTARTING: &str = "the tracker is starting anew, try again";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_a_table_stand_below_each_other() {
+        let row = |fields: &[&str]| (fields.iter().map(|field| (*field).to_owned()).collect(), Value::Null);
+        let rows = Row::table(vec![row(&["a", "1", "x"]), row(&["日本", "10"]), row(&[])]);
+        let words: Vec<&str> = rows.iter().map(|row| row.words.as_str()).collect();
+        assert_eq!(words, ["a     1   x", "日本  10", ""]);
+    }
+}

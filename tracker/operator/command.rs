@@ -1,0 +1,202 @@
+//! What an operator asks for: words, checked against the table.
+
+use super::table::Verb;
+use crate::model::escape::excerpt;
+use crate::model::name::{GroupId, NameError, UserId};
+use std::fmt;
+
+/// Most characters of an unknown command that the answer repeats.
+const SHOWN_MAX: usize = 40;
+
+/// A command with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorCommand {
+    Status,
+    Users(NamePattern),
+    User(UserId),
+    Online,
+    Groups(NamePattern),
+    Group(GroupId),
+    Files(GroupId),
+    Trackers,
+    Forget(u16),
+    Unforget(u16),
+    Help(Option<Verb>),
+    Quit,
+}
+
+/// Why words are no command. Each is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsageError {
+    /// No command is called that.
+    Unknown(String),
+    /// It takes other arguments.
+    Arguments(Verb),
+    /// An argument is no name.
+    Name(String, NameError),
+    /// It has to be typed at the console.
+    ConsoleOnly(Verb),
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UsageError::Unknown(typed) => write!(f, "Unknown command '{typed}', type help"),
+            UsageError::Arguments(verb) => write!(f, "Usage: {}", verb.usage().synopsis()),
+            UsageError::Name(typed, error) => write!(f, "'{typed}': {error}"),
+            UsageError::ConsoleOnly(verb) => {
+                write!(f, "{verb} is a command of the console; stop a service with its service manager")
+            }
+        }
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl OperatorCommand {
+    /// The command that a line of the console asks for, or `None` for an empty line.
+    ///
+    /// # Errors
+    /// The line is no command.
+    pub fn of_line(line: &str) -> Result<Option<Self>, UsageError> {
+        let unknown = || UsageError::Unknown(excerpt(line.trim(), SHOWN_MAX));
+        let words = shell_words::split(line.trim()).map_err(|_| unknown())?;
+        if words.is_empty() {
+            return Ok(None);
+        }
+        Self::parse(&words).map(Some).map_err(|error| match error {
+            UsageError::Unknown(_) => unknown(),
+            error => error,
+        })
+    }
+
+    /// The command that these words ask for.
+    ///
+    /// # Errors
+    /// They are no command.
+    pub fn parse(words: &[String]) -> Result<Self, UsageError> {
+        let (name, arguments) = words.split_first().map_or(("", words), |(name, rest)| (name.as_str(), rest));
+        let unknown = |name: &str| UsageError::Unknown(excerpt(name, SHOWN_MAX));
+        let verb = Verb::find(name).ok_or_else(|| unknown(name))?;
+        if !verb.usage().counts.contains(&arguments.len()) {
+            return Err(UsageError::Arguments(verb));
+        }
+        let argument = arguments.first().map_or("", String::as_str);
+        let pattern = || NamePattern(arguments.first().cloned().unwrap_or_else(|| "*".to_owned()));
+        let number = || argument.parse().map_err(|_| UsageError::Arguments(verb));
+        Ok(match verb {
+            Verb::Status => Self::Status,
+            Verb::Users => Self::Users(pattern()),
+            Verb::User => Self::User(user(argument)?),
+            Verb::Online => Self::Online,
+            Verb::Groups => Self::Groups(pattern()),
+            Verb::Group => Self::Group(group(argument)?),
+            Verb::Files => Self::Files(group(argument)?),
+            Verb::Trackers => Self::Trackers,
+            Verb::Forget => Self::Forget(number()?),
+            Verb::Unforget => Self::Unforget(number()?),
+            Verb::Help if arguments.is_empty() => Self::Help(None),
+            Verb::Help => Self::Help(Some(Verb::find(argument).ok_or_else(|| unknown(argument))?)),
+            Verb::Quit => Self::Quit,
+        })
+    }
+}
+
+fn user(text: &str) -> Result<UserId, UsageError> {
+    UserId::from_input(text).map_err(|error| UsageError::Name(excerpt(text, SHOWN_MAX), error))
+}
+
+fn group(text: &str) -> Result<GroupId, UsageError> {
+    GroupId::from_input(text).map_err(|error| UsageError::Name(excerpt(text, SHOWN_MAX), error))
+}
+
+/// A pattern of names: `*` stands for any characters, `?` for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePattern(String);
+
+impl NamePattern {
+    /// Whether a name is meant. Takes time in proportion to the product of both lengths at most.
+    pub fn matches(&self, name: &str) -> bool {
+        let (pattern, name): (Vec<char>, Vec<char>) = (self.0.chars().collect(), name.chars().collect());
+        let (mut at, mut read) = (0, 0);
+        // Where the last `*` stands, and up to where it has taken the name.
+        let mut star: Option<(usize, usize)> = None;
+        while read < name.len() {
+            match pattern.get(at) {
+                Some('*') => {
+                    star = Some((at, read));
+                    at += 1;
+                }
+                Some(&c) if c == '?' || c == name[read] => {
+                    at += 1;
+                    read += 1;
+                }
+                _ => {
+                    let Some((begun, taken)) = star else { return false };
+                    star = Some((begun, taken + 1));
+                    at = begun + 1;
+                    read = taken + 1;
+                }
+            }
+        }
+        pattern[at..].iter().all(|&c| c == '*')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Result<Option<OperatorCommand>, String> {
+        OperatorCommand::of_line(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_line_is_cut_into_words_as_a_shell_does() {
+        assert_eq!(line("  "), Ok(None));
+        assert_eq!(line(" status "), Ok(Some(OperatorCommand::Status)));
+        assert_eq!(line("forget\t 2"), Ok(Some(OperatorCommand::Forget(2))));
+        assert_eq!(line("help quit"), Ok(Some(OperatorCommand::Help(Some(Verb::Quit)))));
+        let group = GroupId::parse("two words").expect("a name");
+        assert_eq!(line("group 'two words'"), Ok(Some(OperatorCommand::Group(group))));
+    }
+
+    #[test]
+    fn what_is_no_command_is_told_in_one_line() {
+        for (text, said) in [
+            ("frob x", "Unknown command 'frob x', type help"),
+            ("'frob", "Unknown command ''frob', type help"),
+            ("forget", "Usage: forget <tracker_no>"),
+            ("forget two", "Usage: forget <tracker_no>"),
+            ("forget 65536", "Usage: forget <tracker_no>"),
+            ("user", "Usage: user <user_id>"),
+            ("users a b", "Usage: users [pattern]"),
+            ("user ''", "'': a name cannot be empty"),
+            ("help frob", "Unknown command 'help frob', type help"),
+        ] {
+            assert_eq!(line(text), Err(said.to_owned()), "{text}");
+        }
+        assert_eq!(OperatorCommand::parse(&[]), Err(UsageError::Unknown(String::new())));
+    }
+
+    #[test]
+    fn a_pattern_stands_for_any_characters_or_one() {
+        for (pattern, name, is) in [
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a*", "alice", true),
+            ("a*e", "alice", true),
+            ("a*d", "alice", false),
+            ("?ob", "bob", true),
+            ("?ob", "ob", false),
+            ("*b*b*", "bob", true),
+            ("*b*b*b*", "bob", false),
+            ("ü?", "üa", true),
+        ] {
+            assert_eq!(NamePattern(pattern.to_owned()).matches(name), is, "{pattern} {name}");
+        }
+        let hostile = NamePattern(format!("{}b", "*a".repeat(500)));
+        assert!(!hostile.matches(&"a".repeat(1000)));
+    }
+}

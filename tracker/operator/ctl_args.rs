@@ -1,0 +1,123 @@
+//! The command line of ctl.
+
+use crate::model::escape::excerpt;
+use getopts::{Options, ParsingStyle};
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::PathBuf;
+
+/// How ctl is called, behind the name of the program.
+pub const USAGE: &str = "ctl [--data-dir DIR | --list FILE] [--tracker N] [--json] COMMAND [ARGUMENT ...]";
+/// Most characters of a wrong argument that an error repeats.
+const SHOWN_MAX: usize = 80;
+
+/// What ctl is to ask, and whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CtlArgs {
+    pub place: CtlPlace,
+    /// Whether rows are wanted as JSON.
+    pub json: bool,
+    /// The command.
+    pub words: Vec<String>,
+}
+
+/// Which tracker is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CtlPlace {
+    /// The one on this data folder.
+    DataDir(PathBuf),
+    /// The one of this number, beside this list.
+    List(PathBuf, u16),
+    /// The one of this number, if it is told, where trackers usually are.
+    Usual(Option<u16>),
+}
+
+/// What is wrong with a command line of ctl, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CtlArgsError(String);
+
+impl fmt::Display for CtlArgsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CtlArgsError {}
+
+fn wrong(what: impl Into<String>) -> CtlArgsError {
+    CtlArgsError(what.into())
+}
+
+/// Reads what stands behind `ctl`. `None` if help is wanted.
+///
+/// # Errors
+/// Options or words are wrong.
+pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Option<CtlArgs>, CtlArgsError> {
+    let mut options = Options::new();
+    // Words behind the command belong to it.
+    options.parsing_style(ParsingStyle::StopAtFirstFree);
+    options.optopt("", "data-dir", "", "DIR");
+    options.optopt("", "list", "", "FILE");
+    options.optopt("", "tracker", "", "N");
+    options.optflag("", "json", "");
+    options.optflag("h", "help", "");
+    let matches = options.parse(args).map_err(|fail| wrong(excerpt(&fail.to_string(), SHOWN_MAX)))?;
+    if matches.opt_present("help") {
+        return Ok(None);
+    }
+    let number = matches.opt_str("tracker").map(|text| match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err(wrong(format!("--tracker: '{}' is not a tracker number", excerpt(&text, SHOWN_MAX)))),
+    });
+    let number: Option<u16> = number.transpose()?;
+    let place = match (matches.opt_str("data-dir"), matches.opt_str("list")) {
+        (Some(dir), _) if dir.is_empty() => return Err(wrong("--data-dir: the name of the folder is empty")),
+        (_, Some(list)) if list.is_empty() => return Err(wrong("--list: the name of the file is empty")),
+        (Some(_), Some(_)) => return Err(wrong("--data-dir and --list exclude each other")),
+        (Some(_), None) if number.is_some() => return Err(wrong("--data-dir and --tracker exclude each other")),
+        (Some(dir), None) => CtlPlace::DataDir(dir.into()),
+        (None, Some(list)) => CtlPlace::List(list.into(), number.unwrap_or(1)),
+        (None, None) => CtlPlace::Usual(number),
+    };
+    if matches.free.is_empty() {
+        return Err(wrong("a command is missing"));
+    }
+    Ok(Some(CtlArgs { place, json: matches.opt_present("json"), words: matches.free }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ctl(place: CtlPlace, json: bool, words: &[&str]) -> Result<Option<CtlArgs>, CtlArgsError> {
+        Ok(Some(CtlArgs { place, json, words: words.iter().map(|word| (*word).to_owned()).collect() }))
+    }
+
+    #[test]
+    fn options_stand_before_the_command() {
+        assert_eq!(parse(["status"]), ctl(CtlPlace::Usual(None), false, &["status"]));
+        assert_eq!(parse(["--tracker", "2", "status"]), ctl(CtlPlace::Usual(Some(2)), false, &["status"]));
+        assert_eq!(
+            parse(["--json", "--data-dir", "/d", "users", "--json"]),
+            ctl(CtlPlace::DataDir("/d".into()), true, &["users", "--json"])
+        );
+        assert_eq!(parse(["--list=l", "user", "bob"]), ctl(CtlPlace::List("l".into(), 1), false, &["user", "bob"]));
+        assert_eq!(parse(["--help"]), Ok(None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (args, said) in [
+            (&[][..], "a command is missing"),
+            (&["--tracker", "0", "status"], "--tracker: '0' is not a tracker number"),
+            (&["--tracker", "65536", "status"], "--tracker: '65536' is not a tracker number"),
+            (&["--data-dir", "", "status"], "--data-dir: the name of the folder is empty"),
+            (&["--list", "", "status"], "--list: the name of the file is empty"),
+            (&["--list", "l", "--data-dir", "d", "status"], "--data-dir and --list exclude each other"),
+            (&["--tracker", "2", "--data-dir", "d", "status"], "--data-dir and --tracker exclude each other"),
+            (&["--frob", "status"], "Unrecognized option: 'frob'"),
+        ] {
+            assert_eq!(parse(args), Err(wrong(said)), "{args:?}");
+        }
+    }
+}

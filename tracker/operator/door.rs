@@ -1,0 +1,311 @@
+//! The socket at which a running tracker takes the commands of ctl.
+
+use super::answer::{CommandRefusal, Outcome, RESTARTING, Row};
+use super::command::{OperatorCommand, UsageError};
+use super::dialogue::{Dialogue, Gone, OperatorCommands};
+use super::frame::{ASKED_MAX, FrameKind, GREETING, read_frame, write_frame};
+use super::table::{Runs, Verb};
+use crate::model::exit::Exit;
+use crate::sys::local::socket;
+use crate::sys::owned_thread::OwnedThread;
+use crate::sys::waker::Waker;
+use crate::tracker::warn::Warn;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{self, Read};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The name of the socket in the data folder.
+pub const SOCKET: &str = "ctl";
+/// Most commands at once.
+const CONNECTIONS_MAX: usize = 8;
+/// Most words of a command.
+const WORDS_MAX: usize = 64;
+/// How long ctl may take to send its command.
+const ASKING: Duration = Duration::from_secs(5);
+/// How long ctl may take to read anything of its answer.
+const TELLING: Duration = Duration::from_secs(30);
+/// How long a command waits for a tracker that is started anew.
+const STARTING: Duration = Duration::from_secs(10);
+/// Between two looks whether it has started, and after an error of accept(2).
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often the operator is told of other users that were turned away.
+const STRANGERS_PAUSE: Duration = Duration::from_secs(60);
+/// No event has to be waited for longer than this at a time.
+const LONG_WAIT: Duration = Duration::from_secs(3600);
+/// Rows are gathered until there are so many bytes of them.
+const GATHERED: usize = 32 * 1024;
+
+/// What ctl asks, as its first frame has it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AskedCommand {
+    pub words: Vec<String>,
+    /// Whether rows are wanted as JSON.
+    pub json: bool,
+}
+
+/// The open door. Dropping it cuts off whoever is in it and removes the socket.
+#[derive(Debug)]
+pub struct CtlDoor {
+    path: PathBuf,
+    /// Readable once the thread is to end.
+    wake: Arc<Waker>,
+    thread: OwnedThread,
+}
+
+impl CtlDoor {
+    /// Takes commands on a socket in the data folder, which this program has locked.
+    ///
+    /// # Errors
+    /// The socket cannot be made; the system has no thread or descriptor left.
+    pub fn open(data_dir: &Path, commands: Arc<dyn OperatorCommands>, warn: Warn) -> io::Result<Self> {
+        let listener = socket::bind(data_dir, SOCKET)?;
+        // A connection that has ended again would leave accept(2) waiting.
+        listener.set_nonblocking(true)?;
+        let wake = Arc::new(Waker::new()?);
+        let keeper = DoorKeeper { commands, warn, wake: wake.clone(), told: None, open: Vec::new(), count: 0 };
+        let thread = OwnedThread::start("ctl", move || keeper.run(&listener))?;
+        Ok(Self { path: data_dir.join(SOCKET), wake, thread })
+    }
+}
+
+impl Drop for CtlDoor {
+    fn drop(&mut self) {
+        self.wake.wake();
+        self.thread.join();
+        // What stays is replaced at the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The thread that accepts.
+struct DoorKeeper {
+    commands: Arc<dyn OperatorCommands>,
+    warn: Warn,
+    wake: Arc<Waker>,
+    /// When the operator was told of another user.
+    told: Option<Instant>,
+    open: Vec<OpenConnection>,
+    /// Counts connections.
+    count: u64,
+}
+
+/// A connection with its thread. Dropping it cuts the one off and joins the other.
+struct OpenConnection {
+    stream: UnixStream,
+    thread: OwnedThread,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        // Fails if the other side was faster.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.thread.join();
+    }
+}
+
+impl DoorKeeper {
+    fn run(mut self, listener: &UnixListener) {
+        loop {
+            match self.wake.wait_beside(listener, false, Instant::now() + LONG_WAIT) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
+                Err(_) => return,
+            }
+            match listener.accept() {
+                Ok((stream, _)) => self.take(stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // No descriptor is left, and the next connection may find one.
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    fn take(&mut self, stream: UnixStream) {
+        self.open.retain(|open| !open.thread.is_finished());
+        let answer = Answer::new(stream);
+        let refused =
+            match answer.stream.set_write_timeout(Some(TELLING)).and_then(|()| socket::peer_user(&answer.stream)) {
+                Err(_) => return,
+                Ok(user) if user != 0 && user != socket::own_user() => {
+                    self.tell_stranger(user);
+                    "the tracker runs as another user; use the account it runs under, or root"
+                }
+                Ok(_) if self.open.len() >= CONNECTIONS_MAX => "too many ctl commands run at once, try again",
+                Ok(_) => return self.serve(answer),
+            };
+        answer.end(Exit::Refused, refused);
+    }
+
+    fn tell_stranger(&mut self, user: u32) {
+        if self.told.is_none_or(|told| told.elapsed() >= STRANGERS_PAUSE) {
+            self.told = Some(Instant::now());
+            (self.warn)(&format!("a command of user {user} was refused: only root and this user may give some"));
+        }
+    }
+
+    fn serve(&mut self, answer: Answer) {
+        let Ok(stream) = answer.stream.try_clone() else { return };
+        self.count += 1;
+        let (commands, wake) = (self.commands.clone(), self.wake.clone());
+        let run = move || serve(answer, &*commands, &wake);
+        // Without a thread ctl finds the connection ended.
+        if let Ok(thread) = OwnedThread::start(format!("ctl-{}", self.count), run) {
+            self.open.push(OpenConnection { stream, thread });
+        }
+    }
+}
+
+/// Carries out the one command of a connection.
+fn serve(mut answer: Answer, commands: &dyn OperatorCommands, wake: &Waker) {
+    let asked = match read_command(&answer.stream) {
+        Ok(asked) => asked,
+        Err(AskingError::OtherVersion) => {
+            return answer.end(Exit::Usage, "ctl and the tracker are of different versions, use the same");
+        }
+        Err(AskingError::Broken) => return,
+    };
+    answer.json = asked.json;
+    let command = match checked(&asked.words) {
+        Ok(command) => command,
+        Err(error) => return answer.end(Exit::Usage, &error.to_string()),
+    };
+    let until = Instant::now() + STARTING;
+    let mut outcome = commands.carry_out(command.clone(), &mut answer);
+    while outcome == Outcome::Restarting && Instant::now() < until {
+        match wake.wait_beside(&answer.stream, false, (Instant::now() + PAUSE).min(until)) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+            // The door closes, or ctl is gone.
+            _ => return,
+        }
+        outcome = commands.carry_out(command.clone(), &mut answer);
+    }
+    match outcome {
+        Outcome::Done | Outcome::Quit => answer.exit(Exit::Success),
+        Outcome::Refused(refusal) => answer.refuse(&refusal),
+        Outcome::Restarting => answer.end(Exit::NoTracker, RESTARTING),
+        Outcome::Gone => {}
+    }
+}
+
+fn checked(words: &[String]) -> Result<OperatorCommand, UsageError> {
+    let verb = words.first().and_then(|name| Verb::find(name));
+    match verb.filter(|verb| verb.usage().runs == Runs::ConsoleOnly) {
+        Some(verb) => Err(UsageError::ConsoleOnly(verb)),
+        None => OperatorCommand::parse(words),
+    }
+}
+
+/// Why there is no command.
+enum AskingError {
+    OtherVersion,
+    /// Not in time, cut off, or no message of ctl.
+    Broken,
+}
+
+impl From<io::Error> for AskingError {
+    fn from(_: io::Error) -> Self {
+        AskingError::Broken
+    }
+}
+
+fn read_command(stream: &UnixStream) -> Result<AskedCommand, AskingError> {
+    let mut from = Punctual { stream, until: Instant::now() + ASKING };
+    let mut greeting = [0; GREETING.len()];
+    from.read_exact(&mut greeting)?;
+    if greeting != GREETING {
+        return Err(AskingError::OtherVersion);
+    }
+    let (kind, payload) = read_frame(&mut from, ASKED_MAX)?;
+    let asked: AskedCommand = serde_json::from_slice(&payload).map_err(|_| AskingError::Broken)?;
+    if kind == FrameKind::Command && asked.words.len() <= WORDS_MAX { Ok(asked) } else { Err(AskingError::Broken) }
+}
+
+/// Reads what comes before a time.
+struct Punctual<'a> {
+    stream: &'a UnixStream,
+    until: Instant,
+}
+
+impl Read for Punctual<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        let mut stream = self.stream;
+        stream.read(buf)
+    }
+}
+
+/// The tracker's side of a connection.
+struct Answer {
+    stream: UnixStream,
+    json: bool,
+    /// What was not written yet.
+    gathered: Vec<u8>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // The door has the socket once more, which would keep the other side waiting. Fails if that is gone.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+impl Answer {
+    fn new(stream: UnixStream) -> Self {
+        Self { stream, json: false, gathered: Vec::new() }
+    }
+
+    fn flush(&mut self) -> Result<(), Gone> {
+        let gathered = std::mem::take(&mut self.gathered);
+        if gathered.is_empty() {
+            return Ok(());
+        }
+        write_frame(&mut self.stream, FrameKind::Output, &gathered).map_err(|_| Gone)
+    }
+
+    fn refuse(mut self, refusal: &CommandRefusal) {
+        if !self.json {
+            return self.end(Exit::Refused, &refusal.words);
+        }
+        let row = Row::new("", refusal.json());
+        if self.row(&row).is_ok() {
+            self.exit(Exit::Refused);
+        }
+    }
+
+    /// Says one line on standard error and ends.
+    fn end(mut self, exit: Exit, line: &str) {
+        // Whoever is gone needs no answer.
+        let said = self.flush().is_ok() && write_frame(&mut self.stream, FrameKind::Complaint, line.as_bytes()).is_ok();
+        if said {
+            self.exit(exit);
+        }
+    }
+
+    fn exit(mut self, exit: Exit) {
+        if self.flush().is_ok() {
+            // Whoever is gone needs no answer.
+            let _ = write_frame(&mut self.stream, FrameKind::Exit, &[exit as u8]);
+        }
+    }
+}
+
+impl Dialogue for Answer {
+    fn row(&mut self, row: &Row) -> Result<(), Gone> {
+        match self.json {
+            true => self.gathered.extend(row.json.to_string().as_bytes()),
+            false => self.gathered.extend(row.words.as_bytes()),
+        }
+        self.gathered.push(b'\n');
+        if self.gathered.len() >= GATHERED { self.flush() } else { Ok(()) }
+    }
+}

@@ -1,0 +1,183 @@
+//! The table of the operator's commands: the parser, `help` and the tests of man page, completion and docs read it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+macro_rules! commands {
+    ($($verb:ident $names:expr, $arguments:literal $counts:expr, $runs:ident, $summary:literal $details:literal)*) => {
+        /// The commands by name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Verb {
+            $(#[doc = $summary] $verb,)*
+        }
+
+        /// Every command, in the order in which `help` lists them.
+        pub const COMMANDS: &[OperatorUsage] = &[
+            $(OperatorUsage {
+                verb: Verb::$verb,
+                names: &$names,
+                arguments: $arguments,
+                counts: $counts,
+                runs: Runs::$runs,
+                summary: $summary,
+                details: $details,
+            },)*
+        ];
+    };
+}
+
+/// One command of the table.
+#[derive(Debug)]
+pub struct OperatorUsage {
+    /// Which command.
+    pub verb: Verb,
+    /// What is typed for it; the first is its proper name.
+    pub names: &'static [&'static str],
+    /// Its arguments as documented; empty if there are none.
+    pub arguments: &'static str,
+    /// How many words it takes.
+    pub counts: RangeInclusive<usize>,
+    /// Where it is carried out.
+    pub runs: Runs,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// What else there is to know, in lines.
+    pub details: &'static str,
+}
+
+/// Where a command is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// By the running tracker, for ctl and for the console.
+    AtTracker,
+    /// By the program into which it was typed. No tracker has to run.
+    Anywhere,
+    /// By the running tracker, for its console alone.
+    ConsoleOnly,
+}
+
+commands! {
+    Status ["status"], "" 0..=0, AtTracker,
+        "show address, fingerprint, how much there is, the other trackers, and the floor"
+        "It shows connections, the relay, and what needs a look too."
+    Users ["users"], "[pattern]" 0..=1, AtTracker,
+        "list accounts"
+        "In a pattern '*' stands for any characters and '?' for one. A shell needs quotes around it."
+    User ["user"], "<user_id>" 1..=1, AtTracker,
+        "show one account"
+        ""
+    Online ["online"], "" 0..=0, AtTracker,
+        "list who is online, from where, and at which tracker"
+        ""
+    Groups ["groups"], "[pattern]" 0..=1, AtTracker,
+        "list groups"
+        "In a pattern '*' stands for any characters and '?' for one. A shell needs quotes around it."
+    Group ["group"], "<group_id>" 1..=1, AtTracker,
+        "show one group with its members and requests"
+        ""
+    Files ["files"], "<group_id>" 1..=1, AtTracker,
+        "list what is shared in a group"
+        ""
+    Trackers ["trackers"], "" 0..=0, AtTracker,
+        "list the other trackers"
+        ""
+    Forget ["forget"], "<tracker_no>" 1..=1, AtTracker,
+        "have all trackers let go of one: do not call it, turn it away, keep no changes for it"
+        "The others do so as they hear of it."
+    Unforget ["unforget"], "<tracker_no>" 1..=1, AtTracker,
+        "have them take it back"
+        "If they have let go of old changes meanwhile, it takes over their state when it is back."
+    Help ["help", "?"], "[command]" 0..=1, Anywhere,
+        "list the commands, or say more about one"
+        ""
+    Quit ["quit", "exit"], "" 0..=0, ConsoleOnly,
+        "stop the tracker"
+        "On the console only. A tracker that runs as a service is stopped by the service manager."
+}
+
+impl OperatorUsage {
+    /// The name and the arguments.
+    pub fn synopsis(&self) -> String {
+        format!("{} {}", self.name(), self.arguments).trim_end().to_owned()
+    }
+
+    /// The proper name.
+    pub fn name(&self) -> &'static str {
+        self.names[0]
+    }
+}
+
+impl Verb {
+    /// The command's line of the table.
+    pub fn usage(self) -> &'static OperatorUsage {
+        COMMANDS.iter().find(|usage| usage.verb == self).expect("the macro makes a line for every verb")
+    }
+
+    /// The command with this name.
+    pub fn find(typed: &str) -> Option<Self> {
+        COMMANDS.iter().find(|usage| usage.names.contains(&typed)).map(|usage| usage.verb)
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.usage().name())
+    }
+}
+
+/// The lines that `help` shows: all commands, or what there is to know about one.
+pub fn help(about: Option<Verb>) -> Vec<String> {
+    if let Some(verb) = about {
+        let usage = verb.usage();
+        let (first, rest) = usage.summary.split_at(1);
+        let mut lines = vec![format!("Usage: {}", usage.synopsis()), format!("{}{rest}.", first.to_uppercase())];
+        lines.extend(usage.details.lines().map(str::to_owned));
+        lines.extend(usage.names[1..].iter().map(|other| format!("'{other}' does the same.")));
+        return lines;
+    }
+    let width = COMMANDS.iter().map(|usage| usage.synopsis().len()).max().unwrap_or_default();
+    COMMANDS.iter().map(|usage| format!("{:width$}  {}", usage.synopsis(), usage.summary)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_stands_in_the_table_once_and_finds_its_command() {
+        let mut names: Vec<&str> = COMMANDS.iter().flat_map(|usage| usage.names.iter().copied()).collect();
+        for usage in COMMANDS {
+            assert!(usage.names.iter().all(|name| Verb::find(name) == Some(usage.verb)));
+            assert_eq!(usage.verb.to_string(), usage.name());
+        }
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert_eq!(Verb::find("Status"), None);
+    }
+
+    #[test]
+    fn the_numbers_of_arguments_agree_with_what_is_documented() {
+        for usage in COMMANDS {
+            let (needed, all) = (usage.arguments.matches('<').count(), usage.arguments.matches(['<', '[']).count());
+            assert_eq!(usage.counts, needed..=all, "{}", usage.name());
+        }
+    }
+
+    #[test]
+    fn help_lists_every_command_and_says_more_about_one() {
+        let lines = help(None);
+        assert_eq!(lines.len(), COMMANDS.len());
+        assert!(lines.iter().all(|line| line.len() <= 120), "{lines:#?}");
+        assert_eq!(
+            help(Some(Verb::Quit)),
+            [
+                "Usage: quit",
+                "Stop the tracker.",
+                "On the console only. A tracker that runs as a service is stopped by the service manager.",
+                "'exit' does the same."
+            ]
+        );
+    }
+}
