@@ -6,7 +6,7 @@ use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::commit::{Published, Settled};
 use crate::tracker::core::Core;
 use crate::tracker::push::push_channel::PushChannel;
-use crate::tracker::state::State;
+use crate::tracker::state::{AccountStanding, State};
 use crate::tracker::state::effect::{Effect, Told};
 use crate::wire::client_tracker::Reply;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -151,7 +151,8 @@ impl Notifier {
         let Some(account) = newest.account(user) else {
             return;
         };
-        for (ticket, channel) in self.core.logins.expire(user, account.sessions_since) {
+        let since = (account.standing == AccountStanding::Active).then_some(account.sessions_since);
+        for (ticket, channel) in self.core.logins.expire(user, since) {
             self.core.presence.leave(&ticket);
             self.queue_on(vec![channel], &Reply::SessionOver {});
         }

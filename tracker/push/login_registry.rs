@@ -76,9 +76,9 @@ impl LoginRegistry {
     }
 
     /// Removes the logins of a user but those that count since this op.
-    pub fn expire(&self, user: UserRef, sessions_since: OpId) -> Vec<(Ticket, Arc<dyn PushChannel>)> {
+    pub fn expire(&self, user: UserRef, sessions_since: Option<OpId>) -> Vec<(Ticket, Arc<dyn PushChannel>)> {
         let mut entries = self.entries.lock();
-        let old = |entry: &LoginEntry| entry.sessions_since != sessions_since && !entry.changing;
+        let old = |entry: &LoginEntry| Some(entry.sessions_since) != sessions_since && !entry.changing;
         let keys: Vec<_> = entries.range(all_of(user)).filter(|(_, entry)| old(entry)).map(|(&key, _)| key).collect();
         keys.iter().filter_map(|key| entries.remove(key)).map(|entry| (entry.ticket, entry.channel)).collect()
     }

@@ -157,10 +157,12 @@ impl Session {
         let made = self.core.committer.submit(command, &change);
         let set_by = made.as_ref().ok().and_then(|committed| committed.op);
         self.core.logins.end_change(&login.ticket, set_by);
-        made?;
-        login.sessions_since = set_by.unwrap_or(account.sessions_since);
-        // The notifier has let this login be. An operator may have ended it meanwhile.
+        if made.is_ok() {
+            login.sessions_since = set_by.unwrap_or(account.sessions_since);
+        }
+        // The notifier has let this login be. It may have ended meanwhile.
         self.user()?;
+        made?;
         self.logged_in_as(name)
     }
 

@@ -2,7 +2,7 @@
 
 use super::effect::{Effect, Told};
 use super::queries::Membership;
-use super::tables::State;
+use super::tables::{AccountStanding, State};
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::model::notice::Notice;
 use crate::model::op::{Op, OpBody};
@@ -37,8 +37,7 @@ impl Affected {
         each_once(&mut self.departures);
         each_once(&mut self.sharers);
         self.users.retain(|&user| {
-            let account = |state: &State| state.account(user).map(|account| account.sessions_since);
-            let same = own(user.0) && account(before) == account(after);
+            let same = own(user.0) && sessions(before, user) == sessions(after, user);
             !same || before.notices(user, usize::MAX) != after.notices(user, usize::MAX)
         });
         self.memberships.retain(|&(group, user)| {
@@ -248,8 +247,7 @@ impl Comparison<'_> {
             users.into_iter().flat_map(|user| [self.user_after(user), UserRef(self.became(user.0))]).collect();
         each_once(&mut users);
         for to in users {
-            let since = |state: &State| state.account(to).map(|account| account.sessions_since);
-            if since(before).is_some_and(|before| since(after) != Some(before)) {
+            if sessions(before, to).is_some_and(|before| sessions(after, to) != Some(before)) {
                 self.tell(to, Told::SessionsEnded);
             }
             let known = before.notices(to, usize::MAX);
@@ -259,6 +257,11 @@ impl Comparison<'_> {
             new.for_each(|(order, notice)| self.tell(to, Told::Noticed { order, notice }));
         }
     }
+}
+
+/// Which sessions of a user count: since an op, and as long as the user is let in.
+fn sessions(state: &State, user: UserRef) -> Option<(OpId, AccountStanding)> {
+    state.account(user).map(|account| (account.sessions_since, account.standing))
 }
 
 /// What a user shared in a group before departing from it. The user may be back in the group since.
