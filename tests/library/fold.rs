@@ -5,6 +5,7 @@ mod departures;
 mod floors;
 mod groups;
 mod notices;
+mod operator;
 mod ops;
 mod requests;
 mod shares;
@@ -22,6 +23,7 @@ fn every_row_of_the_table_has_its_test() {
         include_str!("fold/shares.rs"),
         include_str!("fold/notices.rs"),
         include_str!("fold/trackers.rs"),
+        include_str!("fold/operator.rs"),
         include_str!("fold/floors.rs"),
     ]
     .concat();

@@ -221,7 +221,7 @@ impl Tracker {
         let Some(op) = self.disk.unplaced.get(self.disk.told) else { return false };
         let note = note_of(op).filter(|(_, change)| {
             let is_placed = op.id.seq <= run.durable.seen(op.id.origin);
-            !is_placed && is_told(run.ledger.state(), change)
+            !is_placed && is_told(&run.durable, change)
         });
         let Some((command, change)) =
             note.filter(|(command, change)| !run.durable.knows_command(change.owner(), *command))

@@ -10,9 +10,9 @@ use crate::sys::{durable, files};
 use crate::tracker::core::Core;
 use crate::tracker::journal::base::adoption::UnplacedSink;
 use crate::tracker::ledger::accept::Change;
-use crate::tracker::state::State;
+use crate::tracker::state::{Account, AccountStanding, State};
 use crate::tracker::warn::Warn;
-use crate::wire::refusal::Code;
+use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -345,13 +345,14 @@ fn tell(core: &Core, path: &Path) -> Result<(), TellError> {
         let Some((command, user, change)) = line.notice().filter(|_| !is_placed) else { continue };
         let count = counts.entry(user).or_default();
         *count += 1;
-        if *count > NOTICES_MAX {
+        let is_there = |account: Account| account.standing != AccountStanding::Deleted;
+        if *count > NOTICES_MAX || !state.account(user).is_some_and(is_there) {
             continue;
         }
         match core.committer.submit(command, &Change::NoteUnplaced { user, change }) {
             Ok(_) => {}
-            // Nobody has the account.
-            Err(refusal) if refusal.code == Code::SessionEnded => {}
+            // An account is about to be deleted, and that may be taken back.
+            Err(Refusal { code: Code::SessionEnded, .. }) => return Err(TellError::Later),
             Err(refusal) if refusal.code.is_passing() => return Err(TellError::Later),
             Err(refusal) => return Err(TellError::Failed(io::Error::other(refusal))),
         }

@@ -8,6 +8,7 @@ use groupshare::model::notice::{ChangeKind, Notice};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::tracker::ledger::accept::{Acceptance, Change, accept};
+use groupshare::tracker::ledger::operator::{OperatorChange, accept_operator};
 use groupshare::tracker::state::State;
 use groupshare::wire::refusal::Code;
 use std::collections::BTreeMap;
@@ -93,6 +94,39 @@ impl Side {
 
     pub(super) fn run(&mut self, change: Change) -> Op {
         self.try_run(change).expect("is accepted").expect("needs an op")
+    }
+
+    /// The operator of this side changes an account or a group.
+    pub(super) fn operate(&mut self, change: OperatorChange) -> Op {
+        let command = self.command();
+        match accept_operator(&self.state, &change).expect("is accepted") {
+            Acceptance::Op(body) => self.add(command, body),
+            Acceptance::Already => panic!("{change:?} needs no op"),
+        }
+    }
+
+    pub(super) fn reset(&mut self, name: &str, to: &str) -> OpId {
+        self.operate(OperatorChange::ResetPassword { user: user(name), password: password(to) }).id
+    }
+
+    pub(super) fn disable(&mut self, name: &str) -> OpId {
+        self.operate(OperatorChange::DisableUser { user: user(name) }).id
+    }
+
+    pub(super) fn enable(&mut self, name: &str) -> OpId {
+        self.operate(OperatorChange::EnableUser { user: user(name) }).id
+    }
+
+    pub(super) fn delete(&mut self, name: &str) -> OpId {
+        self.operate(OperatorChange::DeleteUser { user: user(name) }).id
+    }
+
+    pub(super) fn give(&mut self, lab: &str, name: &str) {
+        self.operate(OperatorChange::GiveGroup { group: group(lab), user: user(name) });
+    }
+
+    pub(super) fn delete_group(&mut self, lab: &str) {
+        self.operate(OperatorChange::DeleteGroup { group: group(lab) });
     }
 
     /// Lets time pass, so that what this side does next comes later in the order than what the other side does now.
@@ -280,6 +314,18 @@ pub(super) fn renamed_share(from: &str, to: &str) -> Notice {
 
 pub(super) fn overridden_share(name: &str) -> Notice {
     Notice::ShareOverridden { group: group("lab"), name: file(name) }
+}
+
+pub(super) fn given(name: &str) -> Notice {
+    Notice::GroupGiven { group: group(name) }
+}
+
+pub(super) fn taken(name: &str, to: &str) -> Notice {
+    Notice::GroupTaken { group: group(name), to: user(to) }
+}
+
+pub(super) fn deleted(name: &str) -> Notice {
+    Notice::GroupDeleted { group: group(name) }
 }
 
 /// Of a change that was about nothing, or about the file `f`.
