@@ -244,6 +244,7 @@ mod tests {
     use super::*;
     use crate::model::id::{GroupRef, OpId, OpOrder, UserRef};
     use crate::model::name::{GroupId, UserId};
+    use crate::model::notice::{ChangeKind, UnplacedChange};
     use crate::model::op::PasswordHash;
     use crate::tracker::ledger::{Finish, ReachedFloor};
     use crate::tracker::state::effect::{Effect, Told};
@@ -1014,6 +1015,46 @@ mod tests {
         bench.committer.set_joining(false);
         bench.answer(Ok(()));
         assert_eq!(bench.create(3, "b").answer(), op(3));
+    }
+
+    #[test]
+    fn a_read_only_tracker_refuses_clients_and_nobody_else() {
+        let bench = Bench::new();
+        (0..9).for_each(|_| bench.answer(Ok(())));
+        assert_eq!(bench.create(1, "a").answer(), op(1));
+        bench.committer.set_read_only(true);
+        assert!(bench.committer.is_read_only());
+        let refusal = bench.committer.submit(command(2), &create("b")).expect_err("is refused");
+        assert_eq!((refusal.code, refusal.code.is_passing()), (Code::ReadOnly, true));
+        assert_eq!(bench.committer.submit(command(1), &create("a")), op(1), "it was made before");
+        let disable = OperatorChange::DisableUser { user: UserId::parse("a").expect("a name") };
+        assert_eq!(bench.committer.operate(command(3), &disable), op(2));
+        assert_eq!(bench.committer.operate(command(4), &disable), Ok(Committed::ALREADY));
+        let user = bench.committer.state().user_named(&UserId::parse("a").expect("a name")).expect("it is there");
+        let change = UnplacedChange { kind: ChangeKind::LeaveGroup, group: None, file: None };
+        assert_eq!(bench.committer.submit(command(5), &Change::NoteUnplaced { user, change }), op(3));
+        bench.committer.submit_own(OpBody::ForgetTracker { tracker: 2 }).expect("no client's");
+        bench.committer.receive(vec![account(THERE, 9, 1, "c")]).expect("no client's");
+        bench.committer.set_read_only(false);
+        assert_eq!(bench.create(6, "b").answer(), op(5));
+    }
+
+    #[test]
+    fn an_operators_change_is_durable_on_return_or_refused() {
+        let bench = Bench::new();
+        let kick = |name| OperatorChange::EndSessions { user: UserId::parse(name).expect(name) };
+        let refusal = bench.committer.operate(command(1), &kick("a")).expect_err("is refused");
+        assert_eq!(refusal.code, Code::NoSuchUser);
+        bench.answer(Ok(()));
+        assert_eq!(bench.create(1, "a").answer(), op(1));
+        bench.answer(Err(AppendError::Full("disk full".into())));
+        let refusal = bench.committer.operate(command(2), &kick("a")).expect_err("is refused");
+        assert_eq!(refusal.code, Code::Unavailable);
+        bench.answer(Ok(()));
+        assert_eq!(bench.committer.operate(command(2), &kick("a")), op(2));
+        bench.committer.set_joining(true);
+        let refusal = bench.committer.operate(command(3), &kick("a")).expect_err("is refused");
+        assert_eq!(refusal.code, Code::Joining);
     }
 
     /// Makes an account, again and again while the log is full; false if its name is taken.

@@ -5,6 +5,7 @@ mod by_word;
 mod floors;
 mod forgotten;
 mod kept_aside;
+mod operator;
 mod takeover;
 
 use crate::common::client::Client;

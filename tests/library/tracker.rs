@@ -6,6 +6,7 @@ mod commands;
 mod floors;
 mod forgotten;
 mod news;
+mod operated;
 mod outcomes;
 mod reach;
 mod relay;

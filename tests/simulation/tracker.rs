@@ -11,7 +11,7 @@ use groupshare::tracker::floor::rules::HeldOps;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::ledger::operator::OperatorChange;
 use groupshare::tracker::ledger::{Finish, Ledger, Meaning, Past, Pinned, Pinning, ReachedFloor, Refold, Submission};
-use groupshare::tracker::state::{AccountStanding, State};
+use groupshare::tracker::state::State;
 use groupshare::wire::refusal::Refusal;
 
 /// A tracker.
@@ -221,7 +221,7 @@ impl Tracker {
         let Some(op) = self.disk.unplaced.get(self.disk.told) else { return false };
         let note = note_of(op).filter(|(_, change)| {
             let is_placed = op.id.seq <= run.durable.seen(op.id.origin);
-            !is_placed && is_told(&run.durable, change)
+            !is_placed && run.durable.account(change.user().expect("it is a user's")).is_some()
         });
         let Some((command, change)) =
             note.filter(|(command, change)| !run.durable.knows_command(change.owner(), *command))
@@ -404,10 +404,4 @@ fn wait(batch: Option<&mut Batch>, index: usize, op: Option<OpId>) -> Answer {
             Answer::Later
         }
     }
-}
-
-/// Whether there is somebody who can be told of a change.
-pub(crate) fn is_told(state: &State, change: &Change) -> bool {
-    let account = state.account(change.user().expect("it is a user's"));
-    account.is_some_and(|account| account.standing != AccountStanding::Deleted)
 }

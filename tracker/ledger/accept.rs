@@ -110,10 +110,11 @@ pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
     Ok(Acceptance::Op(body))
 }
 
-/// Whether an account is in a state in which this change of its user is taken. Trackers tell disabled users too.
+/// Whether an account is in a state in which this change of its user is taken. What trackers tell is taken in any: a
+/// deletion may lose its place.
 fn may_change(account: &Account, change: &Change) -> bool {
     match change {
-        Change::NoteUnplaced { .. } => account.standing != AccountStanding::Deleted,
+        Change::NoteUnplaced { .. } => true,
         Change::ChangePassword { former, .. } if account.password_op != *former => false,
         _ => account.standing == AccountStanding::Active,
     }
@@ -291,7 +292,7 @@ mod tests {
     use super::*;
     use crate::model::id::{CommandId, OpId, Origin, ShareRef};
     use crate::model::name::tests::{file, group, user};
-    use crate::model::notice::Notice;
+    use crate::model::notice::{ChangeKind, Notice};
     use crate::model::op::Op;
     use crate::model::piece::{Layout, PIECE_LEN};
     use crate::tracker::state::tests::content;
@@ -455,6 +456,25 @@ mod tests {
             let refusal = accept(&state, &change).expect_err(&format!("{change:?}"));
             assert_eq!((refusal.code, refusal.about.as_str()), (code, about), "{change:?}");
         }
+    }
+
+    #[test]
+    fn whom_the_operator_keeps_out_changes_nothing_and_is_told_of_lost_changes() {
+        let (mut state, of) = lab();
+        let [alice, bob] = ["alice", "bob"].map(&of);
+        fold(&mut state, OpBody::DisableUser { user: alice });
+        fold(&mut state, OpBody::DeleteUser { user: bob });
+        let change = UnplacedChange { kind: ChangeKind::LeaveGroup, group: None, file: None };
+        let note = |user| Change::NoteUnplaced { user, change: change.clone() };
+        for user in [alice, bob] {
+            let leave = Change::LeaveGroup { user, group: group("lab") };
+            assert_eq!(accept(&state, &leave), Err(Code::SessionEnded.into()));
+            assert!(matches!(accept(&state, &note(user)), Ok(Acceptance::Op(OpBody::NoteUnplaced { .. }))));
+        }
+        let taken = Change::CreateUser { name: user("bob"), password: password() };
+        assert_eq!(accept(&state, &taken), Err(Refusal::about(Code::UserExists, "bob")), "the name stays taken");
+        let remove = Change::RemoveMember { user: of("carol"), group: group("lab"), target: user("bob") };
+        assert_eq!(accept(&state, &remove), Err(Refusal::about(Code::NotMember, "lab")));
     }
 
     #[test]

@@ -85,3 +85,110 @@ fn is_disabled(state: &State, user: &UserId) -> Result<bool, Refusal> {
     let account = state.account(find_user(state, user)?);
     Ok(account.is_some_and(|account| account.standing == AccountStanding::Disabled))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{CommandId, GroupRef, OpId, Origin, UserRef};
+    use crate::model::name::tests::{group, user};
+    use crate::model::op::Op;
+
+    fn password() -> PasswordHash {
+        PasswordHash("p".into())
+    }
+
+    fn fold(state: &mut State, body: OpBody) -> OpId {
+        let origin = Origin { tracker: 1, incarnation: 1 };
+        let id = OpId { origin, seq: state.seen(origin) + 1 };
+        let command = CommandId(u128::from(id.seq).to_be_bytes());
+        state.apply(&Op { id, lamport: state.lamport() + 1, command, body });
+        id
+    }
+
+    /// Alice founded `lab`, bob is disabled, carol was deleted.
+    fn lab() -> (State, [UserRef; 3], GroupRef) {
+        let mut state = State::new();
+        let users = ["alice", "bob", "carol"].map(|name| {
+            let body = OpBody::CreateUser { name: user(name), password: password() };
+            UserRef(fold(&mut state, body))
+        });
+        let lab = GroupRef(fold(&mut state, OpBody::CreateGroup { name: group("lab"), founder: users[0] }));
+        fold(&mut state, OpBody::DisableUser { user: users[1] });
+        fold(&mut state, OpBody::DeleteUser { user: users[2] });
+        (state, users, lab)
+    }
+
+    fn make(name: &str) -> OperatorChange {
+        OperatorChange::MakeUser { name: user(name), password: password() }
+    }
+
+    fn give(lab: &str, name: &str) -> OperatorChange {
+        OperatorChange::GiveGroup { group: group(lab), user: user(name) }
+    }
+
+    /// Every change of one user.
+    fn about(name: &str) -> [OperatorChange; 5] {
+        let user = user(name);
+        [
+            OperatorChange::ResetPassword { user: user.clone(), password: password() },
+            OperatorChange::EndSessions { user: user.clone() },
+            OperatorChange::DisableUser { user: user.clone() },
+            OperatorChange::EnableUser { user: user.clone() },
+            OperatorChange::DeleteUser { user },
+        ]
+    }
+
+    #[test]
+    fn every_refusal_names_its_reason() {
+        let (state, ..) = lab();
+        let named = [
+            (make("alice"), Code::UserExists, "alice"),
+            (make("carol"), Code::UserExists, "carol"),
+            (make("dave~2"), Code::ReservedName, "dave~2"),
+            (give("x", "alice"), Code::NoSuchGroup, "x"),
+            (give("lab", "carol"), Code::NoSuchUser, "carol"),
+            (give("lab", "bob"), Code::AccountDisabled, "bob"),
+            (OperatorChange::DeleteGroup { group: group("x") }, Code::NoSuchGroup, "x"),
+        ];
+        let gone = ["carol", "nobody"].map(|name| about(name).map(|change| (change, Code::NoSuchUser, name)));
+        for (change, code, about) in named.into_iter().chain(gone.into_iter().flatten()) {
+            let refusal = accept_operator(&state, &change).expect_err(&format!("{change:?}"));
+            assert_eq!((refusal.code, refusal.about.as_str()), (code, about), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_so_already_needs_no_op() {
+        let (state, ..) = lab();
+        let [_, _, disable, _, _] = about("bob");
+        let [_, _, _, enable, _] = about("alice");
+        for change in [disable, enable, give("lab", "alice")] {
+            assert_eq!(accept_operator(&state, &change), Ok(Acceptance::Already), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_names_ids() {
+        let (state, [alice, bob, _], lab) = lab();
+        let accepted = |change| match accept_operator(&state, &change) {
+            Ok(Acceptance::Op(body)) => body,
+            other => panic!("{change:?}: {other:?}"),
+        };
+        assert_eq!(accepted(make("dave")), OpBody::MakeUser { name: user("dave"), password: password() });
+        let [reset, kick, disable, _, delete] = about("alice");
+        assert_eq!(accepted(reset), OpBody::ResetPassword { user: alice, password: password() });
+        assert_eq!(accepted(kick), OpBody::EndSessions { user: alice });
+        assert_eq!(accepted(disable), OpBody::DisableUser { user: alice });
+        assert_eq!(accepted(delete), OpBody::DeleteUser { user: alice });
+        let [_, _, _, enable, _] = about("bob");
+        assert_eq!(accepted(enable), OpBody::EnableUser { user: bob });
+        assert_eq!(accepted(OperatorChange::DeleteGroup { group: group("lab") }), OpBody::DeleteGroup { group: lab });
+        let mut state = state.clone();
+        let dave = UserRef(fold(&mut state, OpBody::MakeUser { name: user("dave"), password: password() }));
+        let given = Ok(Acceptance::Op(OpBody::GiveGroup { group: lab, user: dave }));
+        assert_eq!(accept_operator(&state, &give("lab", "dave")), given);
+        state.use_up_numbers();
+        assert_eq!(accept_operator(&state, &make("erin")), Err(Code::UsedUp.into()));
+        assert_eq!(accept_operator(&state, &give("lab", "dave")), given, "all else goes on");
+    }
+}

@@ -10,9 +10,8 @@ use crate::sys::{durable, files};
 use crate::tracker::core::Core;
 use crate::tracker::journal::base::adoption::UnplacedSink;
 use crate::tracker::ledger::accept::Change;
-use crate::tracker::state::{Account, AccountStanding, State};
+use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
-use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -345,16 +344,12 @@ fn tell(core: &Core, path: &Path) -> Result<(), TellError> {
         let Some((command, user, change)) = line.notice().filter(|_| !is_placed) else { continue };
         let count = counts.entry(user).or_default();
         *count += 1;
-        let is_there = |account: Account| account.standing != AccountStanding::Deleted;
-        if *count > NOTICES_MAX || !state.account(user).is_some_and(is_there) {
+        if *count > NOTICES_MAX || state.account(user).is_none() {
             continue;
         }
-        match core.committer.submit(command, &Change::NoteUnplaced { user, change }) {
-            Ok(_) => {}
-            // An account is about to be deleted, and that may be taken back.
-            Err(Refusal { code: Code::SessionEnded, .. }) => return Err(TellError::Later),
-            Err(refusal) if refusal.code.is_passing() => return Err(TellError::Later),
-            Err(refusal) => return Err(TellError::Failed(io::Error::other(refusal))),
+        if let Err(refusal) = core.committer.submit(command, &Change::NoteUnplaced { user, change }) {
+            let later = refusal.code.is_passing();
+            return Err(if later { TellError::Later } else { TellError::Failed(io::Error::other(refusal)) });
         }
     }
     if let (Some(folder), Some(stem)) = (path.parent(), name(path).and_then(|name| name.strip_suffix(NEW))) {

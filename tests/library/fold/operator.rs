@@ -5,8 +5,9 @@ use super::side::{
     overridden, password, rejected, renamed_group, shared, taken, user,
 };
 use groupshare::model::id::{GroupRef, UserRef};
-use groupshare::model::notice::{ChangeKind, Notice};
+use groupshare::model::notice::{ChangeKind, Notice, UnplacedChange};
 use groupshare::model::op::OpBody;
+use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::ledger::operator::{OperatorChange, accept_operator};
 use groupshare::tracker::state::AccountStanding::{Active, Deleted, Disabled};
 use groupshare::tracker::state::{AccountStanding, Membership};
@@ -215,6 +216,8 @@ fn what_a_deleted_user_has_changed_late_is_nothing() {
     b.ask("bob", "art");
     b.change_password("bob", "another");
     b.leave("bob", "lab");
+    let change = UnplacedChange { kind: ChangeKind::LeaveGroup, group: None, file: None };
+    b.run(Change::NoteUnplaced { user: bob, change });
     heal(&mut a, &mut b);
     assert_eq!((a.waiting("art"), a.notices(bob)), (vec![], vec![]));
     assert_eq!(a.state.account(bob).expect("the row stays").password, password(""));

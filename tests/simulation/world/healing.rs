@@ -4,7 +4,7 @@ use super::super::census::Census;
 use super::super::disk::{bytes, note_of};
 use super::super::link::Conn;
 use super::super::oracle::Oracle;
-use super::super::tracker::{Written, is_told};
+use super::super::tracker::Written;
 use super::{World, brief};
 use groupshare::model::id::OpId;
 use groupshare::model::op::Op;
@@ -170,7 +170,9 @@ impl World {
         for op in self.trackers.iter().flat_map(|tracker| &tracker.disk.unplaced) {
             self.census.listed += 1;
             let note = note_of(op);
-            let Some((command, change)) = note.filter(|(_, change)| is_told(&oracle.state, change)) else {
+            let Some((command, change)) =
+                note.filter(|(_, change)| oracle.state.account(change.user().expect("it is a user's")).is_some())
+            else {
                 continue;
             };
             let told = oracle.state.knows_command(change.owner(), command);
