@@ -70,6 +70,8 @@ pub(crate) struct Model<'a> {
     /// Commands that were carried out.
     done: BTreeSet<CommandId>,
     groups_made: usize,
+    /// Shares that were not made, since an operator had deleted the group before.
+    unmade: BTreeSet<OpId>,
     pub outcomes: Outcomes,
     /// The notices of the last op.
     pub told: Vec<(OpId, Notice)>,
@@ -80,8 +82,22 @@ pub(crate) struct Model<'a> {
 impl<'a> Model<'a> {
     pub(crate) fn new(shown: &'a Shown) -> Self {
         let (users, groups, shares, forgotten, aliases, idle, done, outcomes) = Default::default();
-        let (groups_made, told, asked) = Default::default();
-        Self { users, groups, shares, forgotten, aliases, shown, idle, done, groups_made, outcomes, told, asked }
+        let (groups_made, unmade, told, asked) = Default::default();
+        Self {
+            users,
+            groups,
+            shares,
+            forgotten,
+            aliases,
+            shown,
+            idle,
+            done,
+            groups_made,
+            unmade,
+            outcomes,
+            told,
+            asked,
+        }
     }
 
     /// The id that an id stands for.
@@ -154,6 +170,7 @@ impl<'a> Model<'a> {
                 // The first one joined a share: whoever joined this one finds it all the same.
                 let group = self.canonical(group.0);
                 if !self.is_there(group) {
+                    self.unmade.insert(op.id);
                     return;
                 }
                 match self.twin(group, name, content) {
@@ -260,14 +277,14 @@ impl<'a> Model<'a> {
             OpBody::CreateShare { name, .. } => Some(name.clone()),
             _ => None,
         };
+        let deleted = self.is_ground_deleted(&op.body);
+        if deleted {
+            self.unmade.insert(op.id);
+        }
         if self.is_deleted(author) {
             return self.outcomes.author_deleted += 1;
         }
-        *if self.is_ground_deleted(&op.body) {
-            &mut self.outcomes.ground_deleted
-        } else {
-            &mut self.outcomes.ground_gone
-        } += 1;
+        *if deleted { &mut self.outcomes.ground_deleted } else { &mut self.outcomes.ground_gone } += 1;
         self.tell(author, Notice::GroundGone { kind, file });
     }
 

@@ -108,7 +108,8 @@ impl Model<'_> {
 
     /// Whether an operator has deleted the group or share that an op names.
     pub(super) fn is_ground_deleted(&self, body: &OpBody) -> bool {
-        named(body).into_iter().map(|id| self.canonical(id)).any(|id| self.knows(id) && !self.is_there(id))
+        let is_deleted = |id: OpId| self.unmade.contains(&id) || (self.knows(id) && !self.is_there(id));
+        named(body).into_iter().any(|id| is_deleted(self.canonical(id)))
     }
 
     /// Whether an op names a group, a share or a user that is not there.
