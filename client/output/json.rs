@@ -331,6 +331,14 @@ mod tests {
             Notice::GroundGone { kind: ChangeKind::LeaveGroup, file: None },
             Notice::Unplaced { change: UnplacedChange { kind: ChangeKind::LeaveGroup, group: None, file: None } },
             Notice::Older { count: 2 },
+            Notice::PasswordOverridden {},
+            Notice::PasswordReset {},
+            Notice::SessionsEnded {},
+            Notice::AccountDisabled {},
+            Notice::AccountEnabled {},
+            Notice::GroupGiven { group: g() },
+            Notice::GroupTaken { group: g(), to: u() },
+            Notice::GroupDeleted { group: g() },
         ]
     }
 
