@@ -4,20 +4,22 @@ use rustix::fd::AsFd;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::io;
 
-/// Echo is off, and each key is handed on at once, until this is dropped.
+/// Echo is off until this is dropped.
 #[derive(Debug)]
 pub struct EchoOff<T: AsFd> {
     terminal: T,
     before: Termios,
 }
 
-/// What ctrl-C does while the echo is off.
+/// What a program reads while the echo is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InterruptKey {
-    /// It sends its signal. The program has to end in good order, or the echo stays off.
-    Signals,
-    /// It is a key like any other.
-    IsRead,
+pub enum Typing {
+    /// Each key at once. Ctrl-C still sends its signal: the program has to end in good order, or the echo stays off.
+    Keys,
+    /// Each key at once, ctrl-C too.
+    PlainKeys,
+    /// Whole lines. Ctrl-C still sends its signal.
+    Lines,
 }
 
 impl<T: AsFd> EchoOff<T> {
@@ -25,15 +27,18 @@ impl<T: AsFd> EchoOff<T> {
     ///
     /// # Errors
     /// Those of tcgetattr(3) and tcsetattr(3); it is no terminal.
-    pub fn begin(terminal: T, interrupt: InterruptKey) -> io::Result<Self> {
+    pub fn begin(terminal: T, typing: Typing) -> io::Result<Self> {
         let before = tcgetattr(&terminal)?;
         let mut hidden = before.clone();
-        hidden.local_modes -= LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON;
-        if interrupt == InterruptKey::IsRead {
+        hidden.local_modes -= LocalModes::ECHO | LocalModes::ECHONL;
+        if typing != Typing::Lines {
+            hidden.local_modes -= LocalModes::ICANON;
+            hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
+            hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
+        }
+        if typing == Typing::PlainKeys {
             hidden.local_modes -= LocalModes::ISIG;
         }
-        hidden.special_codes[SpecialCodeIndex::VMIN] = 1;
-        hidden.special_codes[SpecialCodeIndex::VTIME] = 0;
         // Ctrl-Z and ctrl-\ do not send theirs: a shell would turn the echo on again.
         hidden.special_codes[SpecialCodeIndex::VSUSP] = 0;
         hidden.special_codes[SpecialCodeIndex::VQUIT] = 0;

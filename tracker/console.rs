@@ -1,10 +1,12 @@
 //! The tracker's console: commands, one per line, on standard input. Its end closes the console, not the tracker.
 
+use crate::sys::echo_off::{EchoOff, Typing};
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
 use crate::tracker::operator::answer::{Outcome, RESTARTING, Row};
 use crate::tracker::operator::command::OperatorCommand;
-use crate::tracker::operator::dialogue::{Dialogue, Gone, OperatorCommands};
+use crate::tracker::operator::dialogue::{AskError, Dialogue, Gone, OperatorCommands};
+use crate::wire::client_tracker::Password;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
@@ -59,7 +61,10 @@ fn obey_lines(mut reader: Reader<impl AsFd>, mut output: ConsoleOutput<impl Writ
         };
         let outcome = match command {
             Ok(None) => continue,
-            Ok(Some(command)) => commands.carry_out(command, &mut output),
+            Ok(Some(command)) => {
+                let mut dialogue = ConsoleDialogue { reader: &mut reader, output: &mut output };
+                commands.carry_out(command, &mut dialogue)
+            }
             Err(words) => {
                 output.say(&words);
                 continue;
@@ -84,10 +89,31 @@ impl<W: Write> ConsoleOutput<W> {
     }
 }
 
-impl<W: Write> Dialogue for ConsoleOutput<W> {
+/// The console while it carries out a command.
+struct ConsoleDialogue<'a, I, W> {
+    reader: &'a mut Reader<I>,
+    output: &'a mut ConsoleOutput<W>,
+}
+
+impl<I: AsFd, W: Write> Dialogue for ConsoleDialogue<'_, I, W> {
     fn row(&mut self, row: &Row) -> Result<(), Gone> {
-        self.say(&row.words);
+        self.output.say(&row.words);
         Ok(())
+    }
+
+    fn ask(&mut self, question: &str) -> Result<Password, AskError> {
+        // What is no terminal shows nothing anyway.
+        let terminal = self.reader.input.as_fd().try_clone_to_owned();
+        let echo = terminal.and_then(|terminal| EchoOff::begin(terminal, Typing::Lines));
+        // Whoever closed the output does not want to read it.
+        let _ = write!(self.output.0, "{question}").and_then(|()| self.output.0.flush());
+        let hidden = self.reader.next_line();
+        drop(echo);
+        let _ = writeln!(self.output.0);
+        match hidden {
+            Some(ConsoleLine::Text(text)) => Password::new(text.trim_end_matches('\r')).ok_or(AskError::NoPassword),
+            Some(ConsoleLine::TooLong) | None => Err(AskError::NoPassword),
+        }
     }
 }
 
@@ -203,6 +229,10 @@ mod tests {
                 }
                 OperatorCommand::Trackers => return Outcome::Restarting,
                 OperatorCommand::Status => "fine".to_owned(),
+                OperatorCommand::ResetPassword(_) => match to.ask("New one: ") {
+                    Ok(password) => format!("it is {}", password.reveal()),
+                    Err(error) => format!("{error:?}"),
+                },
                 other => format!("{other:?}"),
             };
             to.row(&Row::success(words)).expect("taken");
@@ -242,6 +272,16 @@ Unknown command 'frob\\u{1b}[2J', type help
 Usage: forget <tracker_no>
 ";
         assert_eq!(all(shown), expected);
+    }
+
+    #[test]
+    fn a_question_takes_the_next_line() {
+        let (mut typed, _console, shown, _events) = console();
+        typed
+            .write_all(b"reset_password ann\nstatus\nstatus\nreset_password ann\n\nreset_password ann")
+            .expect("taken");
+        drop(typed);
+        assert_eq!(all(shown), "New one: \nit is status\nfine\nNew one: \nNoPassword\nNew one: \nNoPassword\n");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! A running tracker: puts its parts together, starts its threads, stops them.
 
-mod acts;
+pub mod acts;
 mod floor_keeper;
 pub mod floor_status;
 mod floor_watch;
 mod housekeeper;
 pub mod kept_server;
 pub mod looks;
+mod read_only;
 pub(crate) mod server_status;
 pub mod unplaced;
 
@@ -43,6 +44,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use floor_keeper::{FloorBell, FloorKeeper};
 use floor_watch::FloorWatch;
 use housekeeper::Housekeeper;
+use read_only::ReadOnlyMark;
 use server_status::ServerStatus;
 use std::fmt;
 use std::io;
@@ -168,6 +170,8 @@ pub struct Server {
     unplaced: UnplacedLists,
     /// They end by themselves once there is nothing left to do.
     threads: Vec<OwnedThread>,
+    /// Whether clients may change something here, from start to start.
+    read_only: ReadOnlyMark,
     /// Locked until everything has stopped.
     _data_dir: DataDir,
 }
@@ -206,8 +210,10 @@ impl Server {
             floor: Arc::default(),
             unplaced,
             threads: Vec::new(),
+            read_only: ReadOnlyMark::new(data_dir.path()),
             _data_dir: data_dir,
         };
+        server.core.committer.set_read_only(server.read_only.is_set());
         let end = stop.clone();
         let started = server.start_threads(batches, move || housekeeper.run(&to_join, &stop));
         started.and_then(|()| server.tell_unplaced(&warn, end)).map_err(StartError::System)?;
@@ -291,6 +297,7 @@ impl Server {
             relay: self.core.relay.as_ref().map(|relay| relay.load()),
             missing: self.core.manifests.missing_counts(|| state.listed_info_hashes()),
             floor: Some(self.floor.status(&standing)),
+            read_only: self.core.committer.is_read_only().then(|| self.read_only.lasts()),
             unplaced: self.unplaced.all(),
             left: self.unplaced.left(),
             trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),

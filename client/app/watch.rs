@@ -5,7 +5,7 @@ use super::status;
 use crate::client::output::status::{DownloadStatus, UploadStatus};
 use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::page::Page;
-use crate::sys::echo_off::{EchoOff, InterruptKey};
+use crate::sys::echo_off::{EchoOff, Typing};
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ pub(super) fn snapshot(session: &LoginSession) -> (Vec<DownloadStatus>, Vec<Uplo
 pub(super) fn watch(session: &LoginSession, interrupt: &Interrupt) {
     let person = io::stdin().is_terminal() && !session.node().reporter.is_json();
     let page = person.then(|| Page::open(session.node().reporter.terminal())).flatten();
-    let (Some(page), Ok(_echo)) = (page, EchoOff::begin(io::stdin(), InterruptKey::Signals)) else {
+    let (Some(page), Ok(_echo)) = (page, EchoOff::begin(io::stdin(), Typing::Keys)) else {
         return;
     };
     while !session.is_over() {

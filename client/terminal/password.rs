@@ -2,7 +2,7 @@
 
 use super::interrupt::{Activity, Interrupt};
 use super::writer::TerminalWriter;
-use crate::sys::echo_off::{EchoOff, InterruptKey};
+use crate::sys::echo_off::{EchoOff, Typing};
 use rustix::process::getpgrp;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use std::io;
@@ -12,7 +12,7 @@ use std::io;
 pub(crate) fn ask(question: &str, terminal: &TerminalWriter, interrupt: &Interrupt) -> io::Result<String> {
     interrupt.enter(Activity::Command);
     let quiet = terminal.keep_quiet();
-    let echo = EchoOff::begin(io::stdin(), InterruptKey::Signals)?;
+    let echo = EchoOff::begin(io::stdin(), Typing::Keys)?;
     terminal.ask(question);
     let config = rpassword::ConfigBuilder::new().input_reader(interrupt.reader(io::stdin())).output_discard().build();
     let answer = rpassword::read_password_with_config(config);

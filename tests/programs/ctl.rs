@@ -13,41 +13,41 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const DATA: &str = "tracker_info.txt.data/tracker-1";
+pub(crate) const DATA: &str = "tracker_info.txt.data/tracker-1";
 /// Nobody who may give a tracker of root commands.
 const NOBODY: u32 = 65_534;
 
 /// What a command of ctl came to.
 #[derive(Debug, PartialEq, Eq)]
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    complaint: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) complaint: String,
 }
 
 impl Ended {
-    fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().expect("started");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Self { code: status.code(), out: text(stdout), complaint: text(stderr) }
     }
 }
 
-fn ended(code: i32, out: &str, complaint: &str) -> Ended {
+pub(crate) fn ended(code: i32, out: &str, complaint: &str) -> Ended {
     Ended { code: Some(code), out: out.to_owned(), complaint: complaint.to_owned() }
 }
 
 impl Installation {
-    fn ctl_command(&self, words: &[&str]) -> Command {
+    pub(crate) fn ctl_command(&self, words: &[&str]) -> Command {
         self.command(&[&["ctl"], words].concat())
     }
 
-    fn ctl(&self, words: &[&str]) -> Ended {
+    pub(crate) fn ctl(&self, words: &[&str]) -> Ended {
         Ended::of(&mut self.ctl_command(words))
     }
 
     /// The rows of a command that succeeds.
-    fn rows(&self, words: &[&str]) -> Vec<Value> {
+    pub(crate) fn rows(&self, words: &[&str]) -> Vec<Value> {
         let Ended { code, out, complaint } = self.ctl(&[&["--json"], words].concat());
         assert_eq!((code, complaint.as_str()), (Some(0), ""), "{words:?}: {out}");
         out.lines().map(|line| serde_json::from_str(line).expect("an object on each line")).collect()
@@ -59,7 +59,7 @@ impl Installation {
 }
 
 /// Ann owns lab, where bob is a member and carl waits. She shares a file there. All are logged in.
-fn lab(installation: &Installation) -> [crate::common::client::Client; 3] {
+pub(crate) fn lab(installation: &Installation) -> [crate::common::client::Client; 3] {
     let mut clients = ["ann", "bob", "carl"].map(|name| {
         let mut client = installation.connect(1).expect("a channel");
         client.create_user(name);

@@ -23,6 +23,7 @@ mod common {
 }
 
 mod access;
+mod acts;
 mod console;
 mod crash;
 mod ctl;

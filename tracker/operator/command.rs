@@ -19,10 +19,31 @@ pub enum OperatorCommand {
     Group(GroupId),
     Files(GroupId),
     Trackers,
+    CreateUser(NewPassword),
+    ResetPassword(NewPassword),
+    DisableUser(UserId),
+    EnableUser(UserId),
+    DeleteUser(UserId),
+    Kick(UserId),
+    GiveGroup {
+        group: GroupId,
+        user: UserId,
+    },
+    DeleteGroup(GroupId),
+    /// `None` to be told.
+    ReadOnly(Option<bool>),
     Forget(u16),
     Unforget(u16),
     Help(Option<Verb>),
     Quit,
+}
+
+/// Who is to have a new password, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPassword {
+    pub user: UserId,
+    /// The tracker makes it, and nobody is asked.
+    pub make: bool,
 }
 
 /// Why words are no command. Each is one line.
@@ -34,6 +55,8 @@ pub enum UsageError {
     Arguments(Verb),
     /// An argument is no name.
     Name(String, NameError),
+    /// More than the name of a user stands on the line.
+    PasswordOnLine,
     /// It has to be typed at the console.
     ConsoleOnly(Verb),
 }
@@ -44,6 +67,7 @@ impl fmt::Display for UsageError {
             UsageError::Unknown(typed) => write!(f, "Unknown command '{typed}', type help"),
             UsageError::Arguments(verb) => write!(f, "Usage: {}", verb.usage().synopsis()),
             UsageError::Name(typed, error) => write!(f, "'{typed}': {error}"),
+            UsageError::PasswordOnLine => f.write_str("Passwords are asked for, never written on the command line"),
             UsageError::ConsoleOnly(verb) => {
                 write!(f, "{verb} is a command of the console; stop a service with its service manager")
             }
@@ -78,6 +102,10 @@ impl OperatorCommand {
         let (name, arguments) = words.split_first().map_or(("", words), |(name, rest)| (name.as_str(), rest));
         let unknown = |name: &str| UsageError::Unknown(excerpt(name, SHOWN_MAX));
         let verb = Verb::find(name).ok_or_else(|| unknown(name))?;
+        let sets_password = matches!(verb, Verb::CreateUser | Verb::ResetPassword);
+        if sets_password && arguments.get(1).is_some_and(|word| word != "--make") {
+            return Err(UsageError::PasswordOnLine);
+        }
         if !verb.usage().counts.contains(&arguments.len()) {
             return Err(UsageError::Arguments(verb));
         }
@@ -93,6 +121,22 @@ impl OperatorCommand {
             Verb::Group => Self::Group(group(argument)?),
             Verb::Files => Self::Files(group(argument)?),
             Verb::Trackers => Self::Trackers,
+            Verb::CreateUser => Self::CreateUser(NewPassword { user: user(argument)?, make: arguments.len() > 1 }),
+            Verb::ResetPassword => {
+                Self::ResetPassword(NewPassword { user: user(argument)?, make: arguments.len() > 1 })
+            }
+            Verb::DisableUser => Self::DisableUser(user(argument)?),
+            Verb::EnableUser => Self::EnableUser(user(argument)?),
+            Verb::DeleteUser => Self::DeleteUser(user(argument)?),
+            Verb::Kick => Self::Kick(user(argument)?),
+            Verb::GiveGroup => Self::GiveGroup { group: group(argument)?, user: user(&arguments[1])? },
+            Verb::DeleteGroup => Self::DeleteGroup(group(argument)?),
+            Verb::ReadOnly => Self::ReadOnly(match argument {
+                "" => None,
+                "on" => Some(true),
+                "off" => Some(false),
+                _ => return Err(UsageError::Arguments(verb)),
+            }),
             Verb::Forget => Self::Forget(number()?),
             Verb::Unforget => Self::Unforget(number()?),
             Verb::Help if arguments.is_empty() => Self::Help(None),
@@ -172,6 +216,11 @@ mod tests {
             ("user", "Usage: user <user_id>"),
             ("users a b", "Usage: users [pattern]"),
             ("user ''", "'': a name cannot be empty"),
+            ("create_user ann secret", "Passwords are asked for, never written on the command line"),
+            ("reset_password ann a b", "Passwords are asked for, never written on the command line"),
+            ("reset_password ann --make b", "Usage: reset_password <user_id> [--make]"),
+            ("give_group lab", "Usage: give_group <group_id> <user_id>"),
+            ("read_only yes", "Usage: read_only [on|off]"),
             ("help frob", "Unknown command 'help frob', type help"),
         ] {
             assert_eq!(line(text), Err(said.to_owned()), "{text}");

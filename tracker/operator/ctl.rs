@@ -4,9 +4,11 @@ use super::door::{AskedCommand, SOCKET};
 use super::frame::{FrameKind, GREETING, TOLD_MAX, read_frame, write_frame};
 use crate::model::exit::Exit;
 use crate::sys;
+use crate::sys::echo_off::{EchoOff, Typing};
 use crate::sys::local::socket;
+use crate::wire::client_tracker::PASSWORD_LEN_MAX;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,8 @@ pub enum CtlError {
     Torn,
     /// Standard output takes no more.
     OutputLost(io::Error),
+    /// A question was answered with ctrl-C.
+    Interrupted,
 }
 
 impl CtlError {
@@ -34,6 +38,7 @@ impl CtlError {
             CtlError::NotAllowed(_) => Exit::Refused,
             CtlError::TooLong => Exit::Usage,
             CtlError::OutputLost(_) => Exit::OutputLost,
+            CtlError::Interrupted => Exit::Interrupted,
         }
     }
 }
@@ -54,6 +59,7 @@ impl fmt::Display for CtlError {
             }
             CtlError::TooLong => f.write_str("the command is too long"),
             CtlError::Torn => f.write_str("the tracker has ended in the middle; look whether the change was made"),
+            CtlError::Interrupted => f.write_str("interrupted; nothing was changed"),
             CtlError::OutputLost(error) => write!(f, "cannot write the answer: {}", sys::reason(error)),
         }
     }
@@ -85,8 +91,59 @@ pub fn ask(
     hear(&mut stream, out, complain)
 }
 
+/// Answers of whoever sits at the terminal; otherwise the first line of standard input answers every question.
+#[derive(Default)]
+struct Secrets {
+    line: Option<String>,
+}
+
+impl Secrets {
+    fn answer(&mut self, question: &str) -> Result<String, CtlError> {
+        if io::stdin().is_terminal() {
+            return typed(question);
+        }
+        if self.line.is_none() {
+            let mut line = String::new();
+            // One byte more than a password has is refused, like no password.
+            let most = PASSWORD_LEN_MAX as u64 + 2;
+            let _ = io::stdin().lock().take(most).read_line(&mut line);
+            self.line = Some(line.trim_end_matches(['\r', '\n']).to_owned());
+        }
+        Ok(self.line.clone().unwrap_or_default())
+    }
+}
+
+/// What ctrl-C makes of a read. `Interrupted` would have it tried again.
+const CTRL_C_KIND: io::ErrorKind = io::ErrorKind::ConnectionAborted;
+
+/// Keys from the terminal up to ctrl-C. By itself rpassword sends its signal then, which would leave the echo off.
+struct Keys;
+
+impl Read for Keys {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = io::stdin().read(buf)?;
+        if buf[..len].contains(&0x03) { Err(CTRL_C_KIND.into()) } else { Ok(len) }
+    }
+}
+
+/// Asks on the terminal, which does not show the answer.
+fn typed(question: &str) -> Result<String, CtlError> {
+    // What is typed at once is not shown either.
+    let echo = EchoOff::begin(io::stdin(), Typing::PlainKeys);
+    let _ = write!(io::stderr(), "{question}");
+    let config = rpassword::ConfigBuilder::new().input_reader(Keys).output_discard().build();
+    // Without a terminal that can hide it nothing is read.
+    let answer = echo.and_then(|_echo| rpassword::read_password_with_config(config));
+    let _ = writeln!(io::stderr());
+    match answer {
+        Err(error) if error.kind() == CTRL_C_KIND => Err(CtlError::Interrupted),
+        answer => Ok(answer.unwrap_or_default()),
+    }
+}
+
 /// Shows what the tracker says, up to the exit code.
 fn hear(stream: &mut UnixStream, out: &mut impl Write, complain: impl Fn(&str)) -> Result<Exit, CtlError> {
+    let mut secrets = Secrets::default();
     loop {
         let (kind, payload) = read_frame(stream, TOLD_MAX).map_err(|_| CtlError::Torn)?;
         match kind {
@@ -96,7 +153,12 @@ fn hear(stream: &mut UnixStream, out: &mut impl Write, complain: impl Fn(&str)) 
                 out.flush().map_err(CtlError::OutputLost)?;
                 return Ok(payload.first().map_or(Exit::Refused, |code| Exit::of_command(*code)));
             }
-            FrameKind::Command => return Err(CtlError::Torn),
+            FrameKind::Question => {
+                let answer = secrets.answer(&String::from_utf8_lossy(&payload))?;
+                // If it fails the tracker is gone, which shows below.
+                let _ = write_frame(stream, FrameKind::Secret, answer.as_bytes());
+            }
+            FrameKind::Command | FrameKind::Secret => return Err(CtlError::Torn),
         }
     }
 }

@@ -2,10 +2,19 @@
 
 use super::answer::{Outcome, Row};
 use super::command::OperatorCommand;
+use crate::wire::client_tracker::Password;
 
 /// Whoever asked is gone, or takes no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gone;
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskError {
+    Gone,
+    /// It is empty or too long for a password, or was given up.
+    NoPassword,
+}
 
 /// Takes the answer to a command while it is made.
 pub trait Dialogue {
@@ -14,6 +23,12 @@ pub trait Dialogue {
     /// # Errors
     /// Nobody takes it.
     fn row(&mut self, row: &Row) -> Result<(), Gone>;
+
+    /// Asks for a password, which nobody is shown.
+    ///
+    /// # Errors
+    /// There is none.
+    fn ask(&mut self, question: &str) -> Result<Password, AskError>;
 }
 
 /// Carries out the commands of operators. Several may ask at once.

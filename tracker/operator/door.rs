@@ -2,7 +2,7 @@
 
 use super::answer::{CommandRefusal, Outcome, RESTARTING, Row};
 use super::command::{OperatorCommand, UsageError};
-use super::dialogue::{Dialogue, Gone, OperatorCommands};
+use super::dialogue::{AskError, Dialogue, Gone, OperatorCommands};
 use super::frame::{ASKED_MAX, FrameKind, GREETING, read_frame, write_frame};
 use super::table::{Runs, Verb};
 use crate::model::exit::Exit;
@@ -10,6 +10,7 @@ use crate::sys::local::socket;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
 use crate::tracker::warn::Warn;
+use crate::wire::client_tracker::Password;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Read};
@@ -28,6 +29,8 @@ const CONNECTIONS_MAX: usize = 8;
 const WORDS_MAX: usize = 64;
 /// How long ctl may take to send its command.
 const ASKING: Duration = Duration::from_secs(5);
+/// How long a person may take to answer a question.
+const THINKING: Duration = Duration::from_secs(300);
 /// How long ctl may take to read anything of its answer.
 const TELLING: Duration = Duration::from_secs(30);
 /// How long a command waits for a tracker that is started anew.
@@ -307,5 +310,16 @@ impl Dialogue for Answer {
         }
         self.gathered.push(b'\n');
         if self.gathered.len() >= GATHERED { self.flush() } else { Ok(()) }
+    }
+
+    fn ask(&mut self, question: &str) -> Result<Password, AskError> {
+        self.flush().map_err(|Gone| AskError::Gone)?;
+        write_frame(&mut self.stream, FrameKind::Question, question.as_bytes()).map_err(|_| AskError::Gone)?;
+        let mut from = Punctual { stream: &self.stream, until: Instant::now() + THINKING };
+        let (kind, payload) = read_frame(&mut from, ASKED_MAX).map_err(|_| AskError::Gone)?;
+        if kind != FrameKind::Secret {
+            return Err(AskError::Gone);
+        }
+        std::str::from_utf8(&payload).ok().and_then(Password::new).ok_or(AskError::NoPassword)
     }
 }

@@ -15,6 +15,10 @@ pub const TOLD_MAX: usize = 64 * 1024;
 pub enum FrameKind {
     /// From ctl: the command as JSON, first.
     Command = b'C',
+    /// From the tracker: a question for a password.
+    Question = b'?',
+    /// From ctl: the password; nothing if there is none.
+    Secret = b'S',
     /// From the tracker: bytes for standard output.
     Output = b'O',
     /// From the tracker: a line for standard error.
@@ -25,7 +29,8 @@ pub enum FrameKind {
 
 impl FrameKind {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Command, Self::Output, Self::Complaint, Self::Exit].into_iter().find(|kind| *kind as u8 == byte)
+        let all = [Self::Command, Self::Question, Self::Secret, Self::Output, Self::Complaint, Self::Exit];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

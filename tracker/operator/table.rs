@@ -81,6 +81,35 @@ commands! {
     Trackers ["trackers"], "" 0..=0, AtTracker,
         "list the other trackers"
         ""
+    CreateUser ["create_user"], "<user_id> [--make]" 1..=2, AtTracker,
+        "make an account"
+        "The password is asked for, twice, and not shown. From a script the first line of standard input is taken.\n\
+         With --make the tracker makes one and shows it."
+    ResetPassword ["reset_password"], "<user_id> [--make]" 1..=2, AtTracker,
+        "set a new password and end all sessions"
+        "The password is asked for, twice, and not shown. From a script the first line of standard input is taken.\n\
+         With --make the tracker makes one and shows it."
+    DisableUser ["disable_user"], "<user_id>" 1..=1, AtTracker,
+        "refuse logins of a user and end all sessions"
+        "Memberships and shares stay. What the user owns can be given away with give_group."
+    EnableUser ["enable_user"], "<user_id>" 1..=1, AtTracker,
+        "allow logins of a user again"
+        ""
+    DeleteUser ["delete_user"], "<user_id>" 1..=1, AtTracker,
+        "remove an account for good"
+        "Nothing is asked. The groups of the user pass on or end, and the name stays reserved."
+    Kick ["kick"], "<user_id>" 1..=1, AtTracker,
+        "end all sessions of a user"
+        "Whoever knows the password logs in again: disable_user keeps out."
+    GiveGroup ["give_group"], "<group_id> <user_id>" 2..=2, AtTracker,
+        "make a user the owner of a group"
+        "A user who is no member becomes one."
+    DeleteGroup ["delete_group"], "<group_id>" 1..=1, AtTracker,
+        "remove a group for good"
+        "Nothing is asked. Its name is free again."
+    ReadOnly ["read_only"], "[on|off]" 0..=1, AtTracker,
+        "refuse changes of clients at this tracker, or take them again"
+        "Changes of other trackers and of operators go on. It lasts over a restart. Without a word it is told."
     Forget ["forget"], "<tracker_no>" 1..=1, AtTracker,
         "have all trackers let go of one: do not call it, turn it away, keep no changes for it"
         "The others do so as they hear of it."

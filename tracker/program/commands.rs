@@ -1,11 +1,15 @@
 //! The operator's commands, from the console or from ctl, on a tracker that may be started anew meanwhile.
 
+use crate::model::name::UserId;
 use crate::tracker::operator::answer::{CommandRefusal, Outcome, Row};
-use crate::tracker::operator::command::OperatorCommand;
-use crate::tracker::operator::dialogue::{Dialogue, OperatorCommands};
+use crate::tracker::operator::command::{NewPassword, OperatorCommand};
+use crate::tracker::operator::dialogue::{AskError, Dialogue, OperatorCommands};
 use crate::tracker::operator::table;
 use crate::tracker::server::Server;
+use crate::tracker::server::acts::{PasswordAct, UserAct, made_password};
 use crate::tracker::server::kept_server::KeptServer;
+use crate::wire::client_tracker::Password;
+use crate::wire::refusal::Code;
 use crossbeam_channel::Sender;
 use serde_json::json;
 use std::sync::Arc;
@@ -37,6 +41,15 @@ impl OperatorCommands for Operator {
                 Some(status) => tell(status.others_rows(), to),
                 None => Outcome::Restarting,
             },
+            OperatorCommand::CreateUser(new) => self.set_password(PasswordAct::Create, &new, to),
+            OperatorCommand::ResetPassword(new) => self.set_password(PasswordAct::Reset, &new, to),
+            OperatorCommand::DisableUser(user) => self.act(to, |server| server.act_on_user(UserAct::Disable, &user)),
+            OperatorCommand::EnableUser(user) => self.act(to, |server| server.act_on_user(UserAct::Enable, &user)),
+            OperatorCommand::DeleteUser(user) => self.act(to, |server| server.act_on_user(UserAct::Delete, &user)),
+            OperatorCommand::Kick(user) => self.act(to, |server| server.act_on_user(UserAct::Kick, &user)),
+            OperatorCommand::GiveGroup { group, user } => self.act(to, |server| server.give_group(&group, &user)),
+            OperatorCommand::DeleteGroup(group) => self.act(to, |server| server.delete_group(&group)),
+            OperatorCommand::ReadOnly(wanted) => self.act(to, |server| server.read_only(wanted)),
             OperatorCommand::Forget(number) => self.act(to, |server| server.forget_or_not(number, true)),
             OperatorCommand::Unforget(number) => self.act(to, |server| server.forget_or_not(number, false)),
             OperatorCommand::Users(_)
@@ -54,6 +67,20 @@ impl OperatorCommands for Operator {
 }
 
 impl Operator {
+    fn set_password(&self, act: PasswordAct, new: &NewPassword, to: &mut dyn Dialogue) -> Outcome {
+        // Nobody types a password in vain.
+        match self.server.look(|server| server.may_set_password(act, &new.user)) {
+            Some(Ok(())) => {}
+            Some(Err(refusal)) => return Outcome::Refused(refusal),
+            None => return Outcome::Restarting,
+        }
+        let password = if new.make { made_password().map_err(Outcome::Refused) } else { asked(&new.user, to) };
+        match password {
+            Ok(password) => self.act(to, |server| server.set_password(act, &new.user, password, new.make)),
+            Err(outcome) => outcome,
+        }
+    }
+
     fn act(&self, to: &mut dyn Dialogue, act: impl FnOnce(&Server) -> Result<Row, CommandRefusal>) -> Outcome {
         match self.server.look(act) {
             Some(Ok(row)) => tell([row], to),
@@ -61,6 +88,21 @@ impl Operator {
             None => Outcome::Restarting,
         }
     }
+}
+
+/// Asks for a password twice.
+fn asked(user: &UserId, to: &mut dyn Dialogue) -> Result<Password, Outcome> {
+    let failed = |error| match error {
+        AskError::Gone => Outcome::Gone,
+        AskError::NoPassword => refused(Code::BadPassword, Code::BadPassword.words()),
+    };
+    let password = to.ask(&format!("New password for {user}: ")).map_err(failed)?;
+    let again = to.ask("Once more: ").map_err(failed)?;
+    if again == password { Ok(password) } else { Err(refused(Code::BadPassword, "The two passwords differ")) }
+}
+
+fn refused(code: Code, words: &str) -> Outcome {
+    Outcome::Refused(CommandRefusal { code: format!("{code:?}"), words: words.to_owned() })
 }
 
 fn tell(rows: impl IntoIterator<Item = Row>, to: &mut dyn Dialogue) -> Outcome {

@@ -44,6 +44,8 @@ pub struct ServerStatus {
     pub missing: MissingCounts,
     /// Where the floor is; `None` while nobody looks after it.
     pub floor: Option<FloorStatus>,
+    /// How long clients have not been let change anything here, if they are not.
+    pub read_only: Option<Duration>,
     /// Changes that could not be placed.
     pub unplaced: Vec<UnplacedList>,
     /// Bases that lost their place to one that lacks some of them.
@@ -83,6 +85,7 @@ impl ServerStatus {
             "trackers": self.others.iter().map(other_json).collect::<Vec<_>>(),
             "clashes": self.clashes,
             "floor": self.floor.as_ref().map(floor_json),
+            "read_only": self.read_only.is_some(),
             "unplaced": self.unplaced.iter().map(unplaced).collect::<Vec<_>>(),
             "left": self.left,
             "trouble": self.trouble,
@@ -152,6 +155,9 @@ impl fmt::Display for ServerStatus {
         }
         if let Some(floor) = &self.floor {
             write!(f, "\n{floor}")?;
+        }
+        if let Some(since) = self.read_only {
+            write!(f, "\nread-only   since {}", units::age(since))?;
         }
         for list in &self.unplaced {
             write!(f, "\nunplaced    {list}")?;
