@@ -66,7 +66,7 @@ fn taken() -> State {
 
 /// A base as it comes from another tracker.
 fn incoming(base: &State) -> Vec<u8> {
-    let mut bytes = b"GSHBASE\n\x00\x02".to_vec();
+    let mut bytes = b"GSHBASE\n\x00\x03".to_vec();
     bytes.extend([0; 33]);
     let taken: Result<(), ()> = base.encode(|part| {
         bytes.extend_from_slice(part);

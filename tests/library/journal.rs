@@ -345,10 +345,10 @@ fn an_empty_folder_is_a_fresh_start_and_a_newer_or_foreign_journal_is_refused() 
         .expect("refused");
     assert!(error.to_string().contains("belongs to tracker 1"), "{error}");
     let mut bytes = disk.read(&segment::name(1)).expect("there");
-    bytes[9] = 3;
+    bytes[9] = 4;
     disk.put(&segment::name(1), bytes);
     let error = Said::default().open(&disk, PLAIN).err().expect("refused").to_string();
-    assert!(error.contains("has format 3 and was written by a newer version"), "{error}");
+    assert!(error.contains("has format 4 and was written by a newer version"), "{error}");
 }
 
 /// Small enough that a run of some dozens of ops sees everything.
@@ -597,7 +597,7 @@ fn ops_that_came_late_are_folded_in_their_order() {
 fn the_document_draws_the_format_as_it_is() {
     let header = SegmentHeader { origin: Origin { tracker: 1, incarnation: 2 }, first_seq: 3, first_batch: 4 };
     let page = segment::header_page(&header);
-    let mut expected = b"GSHJRNL\n\x00\x02".to_vec();
+    let mut expected = b"GSHJRNL\n\x00\x03".to_vec();
     expected.extend_from_slice(&[0, 1]);
     for number in [2u64, 3, 4] {
         expected.extend_from_slice(&number.to_be_bytes());
