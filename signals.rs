@@ -12,8 +12,10 @@ use std::thread;
 pub enum Signal {
     /// SIGINT: ctrl-C was pressed.
     Interrupt,
-    /// SIGTERM or SIGHUP: the program is to end.
+    /// SIGTERM: the program is to end.
     End,
+    /// SIGHUP: the terminal is gone, or something is to be read anew.
+    Hangup,
 }
 
 /// Has this done at every signal from now on, on threads of their own. SIGHUP stays ignored if it was when the program was
@@ -25,9 +27,9 @@ pub fn handle(handler: impl Fn(Signal) + Send + Sync + 'static) -> io::Result<()
     let interrupted = Arc::new(handler);
     let ended = interrupted.clone();
     let mut signals = if is_hangup_ignored() { Signals::new([SIGTERM]) } else { Signals::new([SIGTERM, SIGHUP]) }?;
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || signals.forever().for_each(|_| ended(Signal::End)))?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        signals.forever().for_each(|signal| ended(if signal == SIGHUP { Signal::Hangup } else { Signal::End }))
+    })?;
     ctrlc::set_handler(move || interrupted(Signal::Interrupt)).map_err(io::Error::other)
 }
 

@@ -2,10 +2,12 @@
 
 mod commands;
 pub mod ctl_program;
+mod reload;
 
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
+use crate::signals::Signal;
 use crate::sys::random::random_bytes;
 use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups, lookup_reason};
 use crate::tracker::admission::Caps;
@@ -33,13 +35,15 @@ use crate::tracker::warn::Warn;
 use crate::{signals, sys};
 use commands::Operator;
 use crossbeam_channel::{Sender, bounded, never};
+use parking_lot::Mutex;
+use reload::{ListReload, Others};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 /// File descriptors kept for all but connections: files, the console, sockets that linger.
 const DESCRIPTORS_KEPT: u64 = 512;
@@ -124,11 +128,11 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     let mut setup = ProgramSetup::new(args, name)?;
     let server = setup.start()?;
     let (ask, asked) = bounded(1);
-    handle_signals(ask.clone())?;
     sys::survive_file_size_limit();
     let (status, json_addr) = (server.status(), server.json_addr());
     let server = Arc::new(KeptServer::new(server));
-    let commands = Arc::new(Operator { server: server.clone(), ask });
+    let commands = Arc::new(Operator { server: server.clone(), list: setup.list(args), ask: ask.clone() });
+    handle_signals(ask, Arc::downgrade(&commands), setup.warn.clone())?;
     let door = CtlDoor::open(setup.data_dir.path(), commands.clone(), setup.warn.clone());
     let door = door.map_err(|error| ProgramError::Door(setup.data_dir.path().to_path_buf(), error))?;
     say(&format!("tracker {} on {}, fingerprint {}", status.number, status.addr, status.fingerprint));
@@ -141,16 +145,17 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     let ended = server.keep(&asked, &*warn, || setup.start());
     drop(door);
     drop(console);
-    // Both held the other references.
-    drop(server);
+    server.stop();
     ended
 }
 
 /// What all starts of one run have in common: nobody else gets the port or the data folder between two of them.
 struct ProgramSetup {
     number: u16,
-    /// Where the other trackers of the list are, by their numbers.
-    others: Vec<(u16, TrackerAddr)>,
+    /// Where the list has this tracker.
+    own: TrackerAddr,
+    fingerprint: Option<Fingerprint>,
+    others: Others,
     key_file: PathBuf,
     /// `None` until the first start has made one.
     cluster_key: Option<Arc<ClusterKey>>,
@@ -167,7 +172,7 @@ impl ProgramSetup {
         let addr = list.tracker(args.number).map_err(in_list)?;
         // A list has at most 256 trackers.
         let number = u16::try_from(args.number).unwrap_or(u16::MAX);
-        let others = (1..).zip(list.trackers().iter().cloned()).filter(|(other, _)| *other != number).collect();
+        let others = reload::others(list.trackers(), number);
         let key_file = match &args.key_file {
             Some(path) => path.clone(),
             None => key_path(&args.tracker_info).map_err(ProgramError::ClusterKey)?,
@@ -184,7 +189,9 @@ impl ProgramSetup {
         };
         Ok(Self {
             number,
-            others,
+            own: addr,
+            fingerprint: list.fingerprint(),
+            others: Arc::new(Mutex::new(others)),
             key_file,
             cluster_key: cluster_key.map(Arc::new),
             sockets,
@@ -192,6 +199,24 @@ impl ProgramSetup {
             relay: args.relay.map(RelaySettings::of),
             warn: warn(name),
         })
+    }
+
+    /// What a reload of the list goes by.
+    fn list(&self, args: &Args) -> ListReload {
+        let args = args.clone();
+        let read = move || {
+            let list = read_list(&args).map_err(|error| reload::changed(&error.to_string()))?;
+            let in_list = |error| ProgramError::List(args.tracker_info.clone(), error).to_string();
+            list.tracker(args.number).map_err(|error| reload::changed(&in_list(error)))?;
+            Ok(list)
+        };
+        ListReload {
+            read: Box::new(read),
+            number: self.number,
+            own: self.own.clone(),
+            fingerprint: self.fingerprint,
+            others: self.others.clone(),
+        }
     }
 
     /// Starts the tracker on what its data folder holds.
@@ -211,7 +236,7 @@ impl ProgramSetup {
             source,
             bases,
             floor_pace: FloorPace::default(),
-            others: self.others.clone(),
+            others: self.others.lock().clone(),
             data_dir: self.data_dir.clone(),
             caps: caps(),
             paces: Paces::default(),
@@ -342,10 +367,17 @@ fn caps() -> Caps {
     }
 }
 
-/// Ctrl-C, SIGTERM and a hangup stop the tracker; a second one ends it at once.
-fn handle_signals(ask: Sender<()>) -> Result<(), ProgramError> {
+/// Ctrl-C and SIGTERM stop the tracker, and so does the end of its terminal; a second one ends it at once. Without a
+/// terminal SIGHUP has the list read anew.
+fn handle_signals(ask: Sender<()>, operator: Weak<Operator>, warn: Warn) -> Result<(), ProgramError> {
     let asked = AtomicBool::new(false);
-    let handler = move |_| {
+    let has_terminal = File::open("/dev/tty").is_ok();
+    let handler = move |signal| {
+        if signal == Signal::Hangup && !has_terminal {
+            // Nobody is left to ask at the end.
+            operator.upgrade().iter().for_each(|operator| operator.reload(&*warn));
+            return;
+        }
         if asked.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }

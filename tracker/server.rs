@@ -44,6 +44,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use floor_keeper::{FloorBell, FloorKeeper};
 use floor_watch::FloorWatch;
 use housekeeper::Housekeeper;
+use parking_lot::Mutex;
 use read_only::ReadOnlyMark;
 use server_status::ServerStatus;
 use std::fmt;
@@ -165,7 +166,7 @@ pub struct Server {
     stop_housekeeper: Option<Sender<()>>,
     listener_threads: Vec<OwnedThread>,
     /// Calls the other trackers.
-    dialer: Option<LinkDialer>,
+    dialer: Mutex<Option<LinkDialer>>,
     floor: Arc<FloorWatch>,
     unplaced: UnplacedLists,
     /// They end by themselves once there is nothing left to do.
@@ -206,7 +207,7 @@ impl Server {
             connections,
             stop_housekeeper: Some(stop_housekeeper),
             listener_threads: Vec::new(),
-            dialer: None,
+            dialer: Mutex::default(),
             floor: Arc::default(),
             unplaced,
             threads: Vec::new(),
@@ -221,7 +222,7 @@ impl Server {
         let keeper = OwnedThread::start("floor", move || keeper.run());
         server.threads.push(keeper.map_err(StartError::System)?);
         server.open_doors()?;
-        server.dialer = Some(LinkDialer::start(&server.core).map_err(StartError::System)?);
+        *server.dialer.lock() = Some(LinkDialer::start(&server.core).map_err(StartError::System)?);
         Ok(server)
     }
 
@@ -319,6 +320,15 @@ impl Server {
         committed.op.map(|_| ()).ok_or(ForgetError::NotForgotten)
     }
 
+    /// The list has these other trackers from now on.
+    ///
+    /// # Errors
+    /// The system has no thread left to dial one of them.
+    pub fn set_others(&self, others: &[(u16, TrackerAddr)]) -> io::Result<()> {
+        self.core.cluster.table().set_listed(others);
+        self.dialer.lock().as_mut().map_or(Ok(()), |dialer| dialer.set_others(&self.core, others))
+    }
+
     /// Receives the reason once the tracker wants to be started anew: its program drops it and starts it on the same
     /// data folder.
     pub fn restart_wanted(&self) -> Receiver<String> {
@@ -331,7 +341,7 @@ impl Server {
     fn shut_down(&mut self) {
         self.listeners.iter().for_each(|listener| listener.close());
         self.core.cluster.close();
-        self.dialer = None;
+        *self.dialer.lock() = None;
         // Joins them.
         self.listener_threads.clear();
         self.core.prober.close();

@@ -17,7 +17,7 @@ const EDITOR_PAUSE: Duration = Duration::from_millis(10);
 
 /// Carries signals to whoever waits. Cheap to clone; all clones are one.
 ///
-/// In a script every signal ends the program, and so does [`Signal::End`] where a person sits at the terminal. Ctrl-C of a
+/// In a script every signal ends the program, and so does every signal but ctrl-C where a person sits at the terminal. Ctrl-C of a
 /// person ends the command that runs, and the program only if the command was told already and goes on. Where none runs it
 /// waits for what comes next: a command is then not begun, and a prompt takes it for the key it is.
 #[derive(Clone)]
@@ -80,7 +80,7 @@ impl Interrupt {
     /// A signal has come.
     pub fn signal(&self, signal: Signal) {
         let mut state = self.0.state.lock();
-        state.ending |= signal == Signal::End || !state.person;
+        state.ending |= signal != Signal::Interrupt || !state.person;
         if state.activity == Activity::Editing {
             self.0.entered.wait_for(&mut state, EDITOR_PAUSE);
         }

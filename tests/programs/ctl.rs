@@ -2,6 +2,7 @@
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
+use crate::common::wait::wait_until;
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::process::{Signal, geteuid};
 use serde_json::{Value, json};
@@ -230,6 +231,15 @@ fn a_data_folder_may_have_a_long_path() {
     assert!(!Path::new(place).join("ctl").exists());
 }
 
+/// The tracker's program where every user can start it.
+fn program_for_all(installation: &Installation) -> PathBuf {
+    let program = installation.folder.path().join("tracker");
+    fs::copy(env!("CARGO_BIN_EXE_tracker"), &program).expect("copied");
+    // A child of another test may have the file open until it has become a program itself.
+    wait_until("nobody has it open", || Command::new(&program).arg("--version").output().is_ok());
+    program
+}
+
 /// Opens a folder and what leads to it to everybody.
 fn open_to_all(folder: &Path, up_to: &Path) {
     for folder in folder.ancestors().take_while(|folder| folder.starts_with(up_to)) {
@@ -245,8 +255,7 @@ fn another_user_is_turned_away_even_where_the_folder_is_open() {
     }
     let installation = Installation::of(1);
     let mut tracker = installation.tracker(1);
-    let program = installation.folder.path().join("tracker");
-    fs::copy(env!("CARGO_BIN_EXE_tracker"), &program).expect("copied");
+    let program = program_for_all(&installation);
     open_to_all(installation.folder.path(), installation.folder.path());
     let as_nobody = || {
         let mut command = Command::new(&program);
@@ -273,8 +282,7 @@ fn root_may_give_commands_to_a_tracker_of_another_user() {
         return;
     }
     let installation = Installation::of(1);
-    let program = installation.folder.path().join("tracker");
-    fs::copy(env!("CARGO_BIN_EXE_tracker"), &program).expect("copied");
+    let program = program_for_all(&installation);
     std::os::unix::fs::chown(installation.folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
     let mut command = Command::new(&program);
     let mut tracker = Program::start(command.current_dir(installation.folder.path()).uid(NOBODY).gid(NOBODY));
@@ -292,7 +300,7 @@ fn a_ninth_command_waits_for_nobody_and_slow_ones_are_cut_off() {
     let mut said = Vec::new();
     slow[0].read_to_end(&mut said).expect("cut off in good order");
     assert_eq!(said, b"");
-    crate::common::wait::wait_until("there is room again", || installation.ctl(&["users"]).code == Some(0));
+    wait_until("there is room again", || installation.ctl(&["users"]).code == Some(0));
 }
 
 #[test]

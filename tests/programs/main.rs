@@ -35,6 +35,7 @@ mod named_tracker;
 mod obstructed_disk;
 mod reachable;
 mod readme;
+mod reload;
 mod script;
 mod sitting;
 mod takeover;

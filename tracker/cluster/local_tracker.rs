@@ -10,6 +10,6 @@ pub struct LocalTracker {
     pub origin: Origin,
     /// Random, made at the start: tells two programs of one number apart.
     pub instance: [u8; 16],
-    /// Where the other trackers of the list are, by their numbers.
+    /// Where the list had the other trackers at the start, by their numbers.
     pub others: Vec<(u16, TrackerAddr)>,
 }

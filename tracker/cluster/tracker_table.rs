@@ -64,6 +64,23 @@ impl TrackerTable {
         Self { own: me.origin.tracker, table: Mutex::new(table) }
     }
 
+    /// The trackers of the list, as far as they are others.
+    pub(crate) fn listed(&self) -> Vec<(u16, TrackerAddr)> {
+        let table = self.table.lock();
+        let addr = |(number, entry): (&u16, &TableEntry)| Some((*number, entry.addr.clone()?));
+        table.entries.iter().filter_map(addr).collect()
+    }
+
+    /// The list has these others from now on. Links stay: the dialer ends those to addresses that have changed.
+    pub(crate) fn set_listed(&self, others: &[(u16, TrackerAddr)]) {
+        let mut table = self.table.lock();
+        table.entries.values_mut().for_each(|entry| entry.addr = None);
+        for (number, addr) in others {
+            table.entries.entry(*number).or_insert_with(TableEntry::unlisted).addr = Some(addr.clone());
+        }
+        table.entries.retain(|_, entry| entry.addr.is_some() || entry.live.is_some());
+    }
+
     /// A tracker is connected from now on. An older link with the same program is ended, and so is one with another
     /// program that does not answer in time, for which this waits.
     ///

@@ -34,6 +34,7 @@ pub enum OperatorCommand {
     ReadOnly(Option<bool>),
     Forget(u16),
     Unforget(u16),
+    Reload,
     Help(Option<Verb>),
     Quit,
 }
@@ -139,6 +140,7 @@ impl OperatorCommand {
             }),
             Verb::Forget => Self::Forget(number()?),
             Verb::Unforget => Self::Unforget(number()?),
+            Verb::Reload => Self::Reload,
             Verb::Help if arguments.is_empty() => Self::Help(None),
             Verb::Help => Self::Help(Some(Verb::find(argument).ok_or_else(|| unknown(argument))?)),
             Verb::Quit => Self::Quit,

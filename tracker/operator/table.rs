@@ -116,6 +116,10 @@ commands! {
     Unforget ["unforget"], "<tracker_no>" 1..=1, AtTracker,
         "have them take it back"
         "If they have let go of old changes meanwhile, it takes over their state when it is back."
+    Reload ["reload"], "" 0..=0, AtTracker,
+        "read the list of trackers anew"
+        "Addresses of others may have changed, and last lines may have come or gone. SIGHUP does the same where the\n\
+         tracker has no terminal."
     Help ["help", "?"], "[command]" 0..=1, Anywhere,
         "list the commands, or say more about one"
         ""

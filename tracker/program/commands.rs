@@ -1,7 +1,8 @@
 //! The operator's commands, from the console or from ctl, on a tracker that may be started anew meanwhile.
 
+use super::reload::ListReload;
 use crate::model::name::UserId;
-use crate::tracker::operator::answer::{CommandRefusal, Outcome, Row};
+use crate::tracker::operator::answer::{CommandRefusal, Outcome, RESTARTING, Row};
 use crate::tracker::operator::command::{NewPassword, OperatorCommand};
 use crate::tracker::operator::dialogue::{AskError, Dialogue, OperatorCommands};
 use crate::tracker::operator::table;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 /// Carries them out.
 pub(super) struct Operator {
     pub(super) server: Arc<KeptServer>,
+    pub(super) list: ListReload,
     /// Has the program end.
     pub(super) ask: Sender<()>,
 }
@@ -50,6 +52,7 @@ impl OperatorCommands for Operator {
             OperatorCommand::GiveGroup { group, user } => self.act(to, |server| server.give_group(&group, &user)),
             OperatorCommand::DeleteGroup(group) => self.act(to, |server| server.delete_group(&group)),
             OperatorCommand::ReadOnly(wanted) => self.act(to, |server| server.read_only(wanted)),
+            OperatorCommand::Reload => self.act(to, |server| self.list.reload(server)),
             OperatorCommand::Forget(number) => self.act(to, |server| server.forget_or_not(number, true)),
             OperatorCommand::Unforget(number) => self.act(to, |server| server.forget_or_not(number, false)),
             OperatorCommand::Users(_)
@@ -78,6 +81,15 @@ impl Operator {
         match password {
             Ok(password) => self.act(to, |server| server.set_password(act, &new.user, password, new.make)),
             Err(outcome) => outcome,
+        }
+    }
+
+    /// Reads the list anew for a signal.
+    pub(super) fn reload(&self, say: &dyn Fn(&str)) {
+        match self.server.look(|server| self.list.reload(server)) {
+            Some(Ok(row)) => say(&row.words),
+            Some(Err(refusal)) => say(&format!("not reloaded: {}", refusal.words)),
+            None => say(&format!("not reloaded: {RESTARTING}")),
         }
     }
 

@@ -26,7 +26,22 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Threads that dial, one for each tracker with a lower number. Dropping it ends them and their links.
 pub(crate) struct LinkDialer {
-    threads: Vec<(Arc<DialerStop>, OwnedThread)>,
+    dialed: Vec<DialedTracker>,
+}
+
+/// Another tracker and the thread that dials it. Dropping it ends both the thread and the link.
+struct DialedTracker {
+    number: u16,
+    addr: TrackerAddr,
+    stop: Arc<DialerStop>,
+    thread: OwnedThread,
+}
+
+impl Drop for DialedTracker {
+    fn drop(&mut self) {
+        self.stop.close();
+        self.thread.join();
+    }
 }
 
 /// Tells a dialing thread to end.
@@ -85,23 +100,43 @@ impl LinkDialer {
     /// # Errors
     /// No thread can be started.
     pub(crate) fn start(core: &Arc<Core>) -> io::Result<Self> {
-        let me = core.cluster.me();
-        let mut dialer = Self { threads: Vec::new() };
-        for (number, addr) in me.others.iter().filter(|(number, _)| *number < me.origin.tracker) {
-            let (number, addr, stop) = (*number, addr.clone(), Arc::new(DialerStop::new()));
-            let (core, told) = (core.clone(), stop.clone());
-            let run = move || keep_calling(&core, number, &addr, &told);
-            dialer.threads.push((stop, OwnedThread::start(format!("link-{number}"), run)?));
-        }
+        let mut dialer = Self { dialed: Vec::new() };
+        dialer.set_others(core, &core.cluster.table().listed())?;
         Ok(dialer)
+    }
+
+    /// Dials these trackers from now on, as far as their numbers are lower, and no others.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(crate) fn set_others(&mut self, core: &Arc<Core>, others: &[(u16, TrackerAddr)]) -> io::Result<()> {
+        let own = core.cluster.me().origin.tracker;
+        let is_same =
+            |old: &DialedTracker| others.iter().any(|(number, addr)| (*number, addr) == (old.number, &old.addr));
+        let (same, mut changed): (Vec<_>, Vec<_>) = self.dialed.drain(..).partition(is_same);
+        self.dialed = same;
+        // All at once, then one after the other.
+        changed.iter().for_each(|old| old.stop.close());
+        changed.clear();
+        for (number, addr) in others.iter().filter(|(number, _)| *number < own) {
+            if self.dialed.iter().any(|old| old.number == *number) {
+                continue;
+            }
+            let (number, addr, stop) = (*number, addr.clone(), Arc::new(DialerStop::new()));
+            let (core, to, told) = (core.clone(), addr.clone(), stop.clone());
+            let run = move || keep_calling(&core, number, &to, &told);
+            let thread = OwnedThread::start(format!("link-{number}"), run)?;
+            self.dialed.push(DialedTracker { number, addr, stop, thread });
+        }
+        Ok(())
     }
 }
 
 impl Drop for LinkDialer {
     fn drop(&mut self) {
-        self.threads.iter().for_each(|(stop, _)| stop.close());
+        self.dialed.iter().for_each(|dialed| dialed.stop.close());
         // Joins them.
-        self.threads.clear();
+        self.dialed.clear();
     }
 }
 

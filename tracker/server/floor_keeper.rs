@@ -14,7 +14,6 @@ use crate::tracker::ledger::Pinned;
 use crate::tracker::warn::Warn;
 use crate::wire::refusal::{Code, Refusal};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -70,8 +69,6 @@ pub(super) struct FloorKeeper {
     core: Arc<Core>,
     watch: Arc<FloorWatch>,
     pace: FloorPace,
-    /// The other trackers of the list.
-    listed: BTreeSet<u16>,
     proposed: Option<Proposed>,
     /// The base that was made last.
     pinned: Option<Pinned>,
@@ -124,9 +121,8 @@ impl Trouble {
 
 impl FloorKeeper {
     pub(super) fn new(core: Arc<Core>, watch: Arc<FloorWatch>, pace: FloorPace, warn: Warn) -> Self {
-        let listed = core.cluster.me().others.iter().map(|(number, _)| *number).collect();
         let trouble = Trouble { warn, pause: pace.pause, why: None, retry: None };
-        Self { core, watch, pace, listed, proposed: None, pinned: None, uncleared: false, let_go: false, trouble }
+        Self { core, watch, pace, proposed: None, pinned: None, uncleared: false, let_go: false, trouble }
     }
 
     /// Keeps the floor until the watch is closed.
@@ -196,9 +192,10 @@ impl FloorKeeper {
         let due = self.pace.is_due(above, rows as u64);
         let is_old = |proposed: Proposed| state.op_count().saturating_sub(proposed.below) > 2 * (margin + step);
         let held = CommittedOps { committer, read: RefCell::default(), unread: RefCell::default() };
+        let listed = self.core.cluster.table().listed().into_iter().map(|(number, _)| number).collect();
         let view = FloorView {
             me: self.core.cluster.me().origin.tracker,
-            listed: &self.listed,
+            listed: &listed,
             state,
             floor: floor.mark,
             highest: self.core.cluster.highest_floor(),

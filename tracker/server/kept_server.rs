@@ -15,6 +15,13 @@ impl KeptServer {
         Self { running: RwLock::new(Some(server)) }
     }
 
+    /// Stops the server for good, whoever may still look at this.
+    pub fn stop(&self) {
+        let server = self.running.write().take();
+        // Nobody waits for the lock meanwhile.
+        drop(server);
+    }
+
     /// What `look` makes of the server; `None` while it is started anew. A new start waits for `look` to return.
     pub fn look<T>(&self, look: impl FnOnce(&Server) -> T) -> Option<T> {
         self.running.read().as_ref().map(look)
