@@ -201,6 +201,30 @@ mod tests {
         assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 
+    /// Bob succeeds alice for a moment only, and is a member in neither state.
+    #[test]
+    fn who_is_told_by_a_late_deletion_hears_of_it_also_in_a_group_that_is_deleted_since() {
+        let History { state, users: [alice, bob, ..], lab } = History::new();
+        let elsewhere = Origin { tracker: 2, incarnation: 1 };
+        let op = |origin, ahead, body| {
+            let id = OpId { origin, seq: state.seen(origin) + 1 };
+            Op { id, lamport: state.lamport() + ahead, command: CommandId([ahead as u8; 16]), body }
+        };
+        let late = op(elsewhere, 1, OpBody::DeleteUser { user: alice });
+        let known = op(ORIGIN, 2, OpBody::DeleteGroup { group: lab });
+        let (mut before, mut after, mut candidates) = (state.clone(), state.clone(), Affected::default());
+        before.apply(&known);
+        for op in [&late, &known] {
+            after.apply(op);
+            candidates.note(op, after.caused());
+        }
+        let effects = effects_between(&before, &after, candidates);
+        let told = effects.iter().filter(|effect| effect.to == bob).map(|effect| effect.what.clone());
+        let notice = Notice::GroupGiven { group: group("lab") };
+        assert_eq!(told.collect::<Vec<_>>(), [Told::Noticed { order: late.order(), notice }]);
+        assert!(effects.contains(&Effect { to: alice, what: Told::SessionsEnded }));
+    }
+
     #[test]
     fn a_password_change_ends_logins() {
         let mut history = History::new();
