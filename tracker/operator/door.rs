@@ -323,3 +323,124 @@ impl Dialogue for Answer {
         std::str::from_utf8(&payload).ok().and_then(Password::new).ok_or(AskError::NoPassword)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::operator::frame::TOLD_MAX;
+    use parking_lot::Mutex;
+    use std::io::Write;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// Is started anew for so many looks, and asks for a password then.
+    #[derive(Default)]
+    struct Script {
+        restarting: AtomicU32,
+        heard: Mutex<Vec<OperatorCommand>>,
+    }
+
+    impl OperatorCommands for Script {
+        fn carry_out(&self, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
+            let left = self.restarting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            if left.is_ok() {
+                return Outcome::Restarting;
+            }
+            self.heard.lock().push(command);
+            let words = match to.ask("Who? ") {
+                Ok(password) => password.reveal().to_owned(),
+                Err(error) => format!("{error:?}"),
+            };
+            to.row(&Row::success(words)).map_or(Outcome::Gone, |()| Outcome::Done)
+        }
+    }
+
+    fn door(commands: Script) -> (tempfile::TempDir, CtlDoor, Arc<Script>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let commands = Arc::new(commands);
+        let door = CtlDoor::open(folder.path(), commands.clone(), Arc::new(|_| {})).expect("open");
+        (folder, door, commands)
+    }
+
+    /// Sends these bytes, and an answer to every question. Gives the frames that come.
+    fn frames(folder: &Path, bytes: &[u8], secret: &[u8]) -> Vec<(FrameKind, String)> {
+        let mut stream = socket::connect(folder, SOCKET).expect("a door");
+        // The door may have closed on what it does not like.
+        let _ = stream.write_all(bytes);
+        let mut heard = Vec::new();
+        while let Ok((kind, payload)) = read_frame(&mut stream, TOLD_MAX) {
+            heard.push((kind, String::from_utf8(payload).expect("text")));
+            if kind == FrameKind::Question {
+                write_frame(&mut stream, FrameKind::Secret, secret).expect("written");
+            }
+        }
+        heard
+    }
+
+    fn asking(words: &[&str]) -> Vec<u8> {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        let payload = serde_json::to_vec(&AskedCommand { words, json: false }).expect("JSON");
+        let mut bytes = GREETING.to_vec();
+        write_frame(&mut bytes, FrameKind::Command, &payload).expect("written");
+        bytes
+    }
+
+    fn answered(words: &str) -> Vec<(FrameKind, String)> {
+        let [question, row, exit] = ["Who? ", words, "\0"].map(str::to_owned);
+        vec![(FrameKind::Question, question), (FrameKind::Output, row + "\n"), (FrameKind::Exit, exit)]
+    }
+
+    #[test]
+    fn a_command_waits_for_a_tracker_that_is_started_anew_and_is_carried_out_once() {
+        let (folder, _door, script) = door(Script { restarting: AtomicU32::new(3), ..Script::default() });
+        assert_eq!(frames(folder.path(), &asking(&["status"]), b"me"), answered("me"));
+        assert_eq!(*script.heard.lock(), [OperatorCommand::Status]);
+    }
+
+    #[test]
+    fn what_is_no_password_is_none() {
+        let (folder, _door, _script) = door(Script::default());
+        for secret in [&b""[..], &[0xff], &[b'x'; 1025]] {
+            assert_eq!(frames(folder.path(), &asking(&["status"]), secret), answered("NoPassword"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_is_turned_away_and_the_door_stays_open() {
+        let (folder, _door, script) = door(Script::default());
+        let told = |words: &str| {
+            let exit = char::from(Exit::Usage as u8).to_string();
+            vec![(FrameKind::Complaint, words.to_owned()), (FrameKind::Exit, exit)]
+        };
+        let version = "ctl and the tracker are of different versions, use the same";
+        assert_eq!(frames(folder.path(), b"GSCTL\0\0\x02", b""), told(version));
+        assert_eq!(frames(folder.path(), b"GET / HTTP/1.1\r\n", b""), told(version));
+        assert_eq!(frames(folder.path(), &asking(&["frob"]), b""), told("Unknown command 'frob', type help"));
+        let quit = "quit is a command of the console; stop a service with its service manager";
+        assert_eq!(frames(folder.path(), &asking(&["exit"]), b""), told(quit));
+        let frame = |kind: u8, len: u32, payload: &[u8]| [&GREETING[..], &[kind], &len.to_be_bytes(), payload].concat();
+        for bytes in [
+            frame(b'C', u32::MAX, b""),
+            frame(b'C', ASKED_MAX as u32 + 1, b""),
+            frame(b'C', 2, b"{}"),
+            frame(b'C', 3, b"\xff\xff\xff"),
+            frame(b'S', 27, br#"{"words":["a"],"json":true}"#),
+            frame(b'Q', 0, b""),
+            asking(&["status"; WORDS_MAX + 1]),
+        ] {
+            assert_eq!(frames(folder.path(), &bytes, b""), []);
+        }
+        assert!(script.heard.lock().is_empty());
+        assert_eq!(frames(folder.path(), &asking(&["status"]), b"me"), answered("me"));
+    }
+
+    #[test]
+    fn a_door_closes_on_whoever_is_asked_and_takes_its_socket_away() {
+        let (folder, door, _script) = door(Script::default());
+        let mut stream = socket::connect(folder.path(), SOCKET).expect("a door");
+        stream.write_all(&asking(&["status"])).expect("written");
+        assert_eq!(read_frame(&mut stream, TOLD_MAX).expect("a question").0, FrameKind::Question);
+        drop(door);
+        assert!(read_frame(&mut stream, TOLD_MAX).is_err());
+        assert!(!folder.path().join(SOCKET).exists());
+    }
+}
