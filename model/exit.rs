@@ -43,7 +43,7 @@ pub const OF_TRACKER: &[(Exit, &str)] = &[
     (Exit::CannotStart, "the tracker cannot start"),
     (Exit::NoTracker, "no tracker runs that could carry out the command of ctl"),
     (Exit::OutputLost, "the answer to a command of ctl could not be written, as to a full disk"),
-    (Exit::Interrupted, "it was ended by a second signal while it was stopping"),
+    (Exit::Interrupted, "it was ended by a second signal while it was stopping, or ctl by ctrl-C"),
 ];
 
 /// What `--help` says: the usage as getopts puts it, which leaves a blank behind an option that fills its column, and a
