@@ -638,9 +638,13 @@ mod tests {
             late.extend(leaves.then(|| make(&mut there, 3, &Change::LeaveGroup { user: alice, group: lab })));
             take(&mut here, &late);
             assert_eq!(here.state().canonical(again.id), first.id);
-            let password =
-                |n: u8| Change::ChangePassword { user: alice, password: PasswordHash(format!("{n}").into()) };
-            let others: Vec<Op> = (40..56).map(|n| make(&mut busy, n, &password(n))).collect();
+            let others: Vec<Op> = (40..56)
+                .map(|n: u8| {
+                    let former = busy.state().account(alice).expect("alice").password_op;
+                    let password = PasswordHash(format!("{n}").into());
+                    make(&mut busy, n, &Change::ChangePassword { user: alice, former, password })
+                })
+                .collect();
             here.cut();
             let others = take(&mut here, &others);
             let told = here.cut().meaning(&others).effects;
