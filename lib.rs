@@ -80,6 +80,8 @@ pub mod tracker {
     pub mod json;
     /// All ops in their order: `accept` allows a change or refuses it, `refold` puts late ones in their place. Pure.
     pub mod ledger;
+    /// Lines on standard error: levels, pairs of name and value, and a limit for each kind of event.
+    pub mod log;
     /// Manifests as files, by info hash; missing ones come from other trackers.
     pub(crate) mod manifests;
     /// Accepts connections and gives each a thread; `admission` limits how many.
@@ -89,6 +91,8 @@ pub mod tracker {
     }
     /// Writes to clients what has become durable: the answers that were owed, and what nobody asked for.
     pub(crate) mod notifier;
+    /// What an operator watches a tracker by, in one place: the log.
+    pub mod oversight;
     /// Who is online, at which address, with which pieces: soft state, never on disk.
     pub mod presence;
     /// Looks whether clients can be reached, on threads of its own.

@@ -56,6 +56,25 @@ pub(crate) fn hours(time: Duration) -> String {
     format!("{} h {:02} min", minutes / 60, minutes % 60)
 }
 
+/// Days of the years before 1970 in the Gregorian calendar, counted from the first of March of the year 0.
+const DAYS_BEFORE_1970: u64 = 719_468;
+/// Days of 400 years.
+const ERA_DAYS: u64 = 146_097;
+
+/// Seconds since 1970 as a time in UTC: `2026-11-28T23:30:01Z`.
+pub(crate) fn utc(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400 + DAYS_BEFORE_1970, seconds % 86_400);
+    let (era, day) = (days / ERA_DAYS, days % ERA_DAYS);
+    let year = (day - day / 1460 + day / 36_524 - day / (ERA_DAYS - 1)) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // Months are counted from March, so that the leap day comes last.
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// A place: `1st`, `2nd`, `3rd`, `11th`, `23rd`.
 pub(crate) fn ordinal(place: u32) -> String {
     let end = match (place % 100, place % 10) {
@@ -132,6 +151,21 @@ mod tests {
             (190_800_000, "2 d 5 h"),
         ] {
             assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn a_time_in_utc_is_told_to_the_second() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_795_908_601, "2026-11-28T23:30:01Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(utc(seconds), text);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::tracker::auth::passwords::Passwords;
 use crate::tracker::cluster::cluster_view::ClusterView;
 use crate::tracker::commit::{BaseStore, Committer, OpSource};
 use crate::tracker::manifests::Manifests;
+use crate::tracker::oversight::Oversight;
 use crate::tracker::presence::helpful::helpful;
 use crate::tracker::presence::{CallLimit, ClientKey, Holder, HolderUp, Presence, TellingPace};
 use crate::tracker::prober::Prober;
@@ -53,6 +54,8 @@ pub struct Core {
     pub restart: RestartWish,
     /// Where bases become durable.
     pub bases: Arc<dyn BaseStore>,
+    /// What the operator watches by.
+    pub oversight: Oversight,
 }
 
 impl Core {

@@ -22,10 +22,12 @@ use crate::tracker::floor::pace::FloorPace;
 use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::inspect::{self, Inspection};
 use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
+use crate::tracker::log::{Level, Log};
 use crate::tracker::manifests::inspection::{self, ManifestsInspection};
 use crate::tracker::manifests::{self, ManifestsError};
 use crate::tracker::net::listener::bind;
 use crate::tracker::operator::door::CtlDoor;
+use crate::tracker::oversight::Oversight;
 use crate::tracker::relay::RelaySettings;
 use crate::tracker::server::kept_server::KeptServer;
 use crate::tracker::server::unplaced::{JOURNAL, UnplacedLists};
@@ -162,6 +164,7 @@ struct ProgramSetup {
     sockets: ListenSockets,
     data_dir: DataDir,
     relay: Option<RelaySettings>,
+    oversight: Oversight,
     warn: Warn,
 }
 
@@ -187,6 +190,7 @@ impl ProgramSetup {
             None => data_dir::default_path(&args.tracker_info, number)
                 .map_err(|error| ProgramError::ListFile(args.tracker_info.clone(), error))?,
         };
+        let log = Arc::new(Log::to_stderr(Level::Info, name));
         Ok(Self {
             number,
             own: addr,
@@ -197,7 +201,8 @@ impl ProgramSetup {
             sockets,
             data_dir: DataDir::open(&data_path).map_err(ProgramError::DataDir)?,
             relay: args.relay.map(RelaySettings::of),
-            warn: warn(name),
+            warn: Log::warn_fn(&log),
+            oversight: Oversight { log },
         })
     }
 
@@ -242,6 +247,7 @@ impl ProgramSetup {
             paces: Paces::default(),
             password_params: Params::default(),
             relay: self.relay,
+            oversight: self.oversight.clone(),
             warn: self.warn.clone(),
         };
         let sockets = self.sockets.try_clone().map_err(ProgramError::System)?;
@@ -390,11 +396,4 @@ fn handle_signals(ask: Sender<()>, operator: Weak<Operator>, warn: Warn) -> Resu
 fn say(line: &str) {
     // A tracker whose output nobody reads runs all the same.
     let _ = writeln!(io::stdout(), "{line}");
-}
-
-fn warn(name: &str) -> Warn {
-    let name = name.to_owned();
-    Arc::new(move |line| {
-        let _ = writeln!(io::stderr(), "{name}: {line}");
-    })
 }

@@ -34,6 +34,7 @@ use crate::tracker::manifests::{self, Manifests, ManifestsError};
 use crate::tracker::net::connections::{Connections, Encoding};
 use crate::tracker::net::listener::{ListenError, Listener};
 use crate::tracker::notifier;
+use crate::tracker::oversight::Oversight;
 use crate::tracker::presence::Presence;
 use crate::tracker::prober::Prober;
 use crate::tracker::push::login_registry::LoginRegistry;
@@ -83,6 +84,7 @@ pub struct ServerSettings {
     pub password_params: Params,
     /// How bytes are relayed between members, if they are.
     pub relay: Option<RelaySettings>,
+    pub oversight: Oversight,
     pub warn: Warn,
 }
 
@@ -393,6 +395,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         telling: Default::default(),
         restart: Default::default(),
         bases: settings.bases,
+        oversight: settings.oversight,
     };
     Ok((Arc::new(core), settings.data_dir))
 }

@@ -11,6 +11,7 @@ use groupshare::tracker::auth::login_throttle::Paces;
 use groupshare::tracker::auth::passwords::Params;
 use groupshare::tracker::data_dir::DataDir;
 use groupshare::tracker::floor::pace::FloorPace;
+use groupshare::tracker::oversight::Oversight;
 use groupshare::tracker::server::{ListenSockets, Server, ServerSettings};
 use groupshare::tracker::state::State;
 use std::net::{SocketAddr, TcpListener};
@@ -47,6 +48,7 @@ pub(crate) fn settings(folder: &tempfile::TempDir) -> ServerSettings {
         paces: Paces { user: free, address: free, accounts: free },
         password_params: cheap_passwords(),
         relay: None,
+        oversight: Oversight::default(),
         warn: Arc::new(|line| eprintln!("tracker warns: {line}")),
     }
 }

@@ -36,4 +36,11 @@ impl Program {
     pub(crate) fn complaint(&mut self) -> String {
         self.next("a complaint", |line| line.complaint).text
     }
+
+    /// The next line of a tracker's log that is not about an event, without its time and level.
+    pub(crate) fn logged(&mut self) -> String {
+        let line = self.next("a line of the log", |line| line.complaint && !line.text.contains(" kind=")).text;
+        let (_time_and_level, words) = line.split_once("tracker: ").expect("a line of the log");
+        format!("tracker: {words}")
+    }
 }

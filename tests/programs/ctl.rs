@@ -270,7 +270,7 @@ fn another_user_is_turned_away_even_where_the_folder_is_open() {
     fs::set_permissions(installation.socket(), fs::Permissions::from_mode(0o666)).expect("own");
     assert_eq!(as_nobody(), ended(1, "", &format!("tracker: {why}\n")));
     let told = format!("tracker: a command of user {NOBODY} was refused: only root and this user may give some");
-    assert_eq!(tracker.complaint(), told);
+    assert_eq!(tracker.logged(), told);
     assert_eq!(as_nobody().code, Some(1));
     tracker.say("quit");
     assert_eq!(tracker.end().1, format!("{told}\n"), "it is told once a minute");

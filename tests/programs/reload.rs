@@ -80,13 +80,13 @@ fn without_a_terminal_sighup_reads_the_list_and_ends_nothing() {
     installation.write_list(&[1]);
     let mut tracker = installation.service(1);
     tracker.signal(Signal::HUP);
-    assert_eq!(tracker.complaint(), "tracker: Reloaded, nothing has changed");
+    assert_eq!(tracker.logged(), "tracker: Reloaded, nothing has changed");
     installation.write_list(&[1, 2]);
     tracker.signal(Signal::HUP);
-    assert_eq!(tracker.complaint(), format!("tracker: Reloaded: tracker 2 is new at {}", installation.addrs[1]));
+    assert_eq!(tracker.logged(), format!("tracker: Reloaded: tracker 2 is new at {}", installation.addrs[1]));
     installation.list("");
     tracker.signal(Signal::HUP);
-    assert!(tracker.complaint().starts_with("tracker: not reloaded: tracker_info.txt: "));
+    assert!(tracker.logged().starts_with("tracker: not reloaded: tracker_info.txt: "));
     tracker.signal(Signal::TERM);
     assert_eq!(tracker.end().0.code(), Some(0));
 }

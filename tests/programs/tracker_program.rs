@@ -199,7 +199,7 @@ fn running_out_of_descriptors_is_survived_and_told_once() {
     // The system completes the connection; the tracker cannot take it before it is allowed more.
     let stream = TcpStream::connect(installation.addrs[0]).expect("connected");
     let warning = "tracker: no further connection can be taken: Too many open files";
-    assert_eq!(tracker.complaint(), warning);
+    assert_eq!(tracker.logged(), warning);
     prlimit(pid, Resource::Nofile, all).expect("allowed");
     let mut client = Client::over_to(stream, installation.fingerprint()).expect("a channel");
     client.done(Request::Heartbeat {});

@@ -1,0 +1,283 @@
+//! The tracker's log: lines on standard error, each with a level, and a limit for each kind of event.
+
+use crate::model::escape::escape;
+use crate::model::units::utc;
+use crate::rate::buckets::{Buckets, Pace};
+use crate::sys;
+use crate::tracker::warn::Warn;
+use parking_lot::Mutex;
+use std::fmt;
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write as _};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often events of one kind get a line.
+const PACE: Pace = Pace { burst: 20, interval: Duration::from_secs(3) };
+/// Longest value of a pair, in characters.
+const VALUE_MAX: usize = 256;
+
+/// How much a line matters. The numbers are those of syslog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Error = 3,
+    Warn = 4,
+    Info = 6,
+    Debug = 7,
+}
+
+/// Every level with its name.
+const LEVELS: [(Level, &str); 4] =
+    [(Level::Error, "error"), (Level::Warn, "warn"), (Level::Info, "info"), (Level::Debug, "debug")];
+
+impl Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = LEVELS.iter().find(|(level, _)| level == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+/// No level is called that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSuchLevel;
+
+impl FromStr for Level {
+    type Err = NoSuchLevel;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchLevel> {
+        LEVELS.iter().find(|(_, name)| *name == text).map(|(level, _)| *level).ok_or(NoSuchLevel)
+    }
+}
+
+macro_rules! kinds {
+    ($($kind:ident $name:literal $doc:literal)*) => {
+        /// What an event is about. Each kind has a limit of its own.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum LogKind {
+            $(#[doc = $doc] $kind,)*
+        }
+
+        /// Every kind, in the order of its number.
+        const KINDS: &[(LogKind, &str)] = &[$((LogKind::$kind, $name),)*];
+    };
+}
+
+kinds! {
+    Login "login" "A login failed."
+    Member "member" "A member came or left."
+    Operator "operator" "An operator did something."
+    Quota "quota" "A change would have been over a limit."
+    Full "full" "There was no room: for connections, passwords, or the relay."
+    CtlRefused "ctl_refused" "Another user of this machine gave a command."
+    Metrics "metrics" "The metrics could not be served."
+    Audit "audit" "The audit lost lines."
+}
+
+impl LogKind {
+    fn name(self) -> &'static str {
+        KINDS[self as usize].1
+    }
+}
+
+/// A name and a value behind the words of a line.
+pub type LogPair<'a> = (&'static str, &'a dyn Display);
+
+/// Takes the lines of a log. It must not wait for long.
+type LogOutput = Box<dyn Fn(Level, &str) + Send + Sync>;
+
+/// Where all events of a tracker go.
+pub struct Log {
+    /// The level down to which lines are written.
+    level: AtomicU8,
+    kinds: Mutex<KindPaces>,
+    output: LogOutput,
+}
+
+/// How often each kind was told of.
+struct KindPaces {
+    buckets: Buckets<LogKind>,
+    /// How many events were left out since the last line, by kind.
+    left_out: [u64; KINDS.len()],
+}
+
+impl Default for Log {
+    /// Nobody reads it.
+    fn default() -> Self {
+        Self::new(Level::Error, |_, _| {})
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Gives lines of this level and above to `output`, without the time.
+    pub fn new(level: Level, output: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
+        let kinds = KindPaces { buckets: Buckets::new(PACE), left_out: [0; KINDS.len()] };
+        Self { level: AtomicU8::new(level as u8), kinds: Mutex::new(kinds), output: Box::new(output) }
+    }
+
+    /// Writes to standard error, with this name before the words. The journal of systemd adds times and levels itself.
+    pub fn to_stderr(level: Level, name: &str) -> Self {
+        let (name, to_journal) = (name.to_owned(), sys::stderr_is_journal());
+        let one_at_a_time = Mutex::new(());
+        Self::new(level, move |level, line| {
+            let line = match to_journal {
+                true => format!("<{}>{line}\n", level as u8),
+                false => format!("{} {level} {name}: {line}\n", utc(sys::unix_time_s())),
+            };
+            let _turn = one_at_a_time.lock();
+            // Nobody outside can have the tracker wait for whoever does not read. A warning is worth the wait.
+            if level <= Level::Warn || sys::stderr_takes_more() {
+                // A tracker whose output nobody reads runs all the same.
+                let _ = io::stderr().write_all(line.as_bytes());
+            }
+        })
+    }
+
+    /// Writes lines of this level and above from now on.
+    pub fn set_level(&self, level: Level) {
+        self.level.store(level as u8, Ordering::Relaxed);
+    }
+
+    /// Whether lines of this level are written.
+    pub fn shows(&self, level: Level) -> bool {
+        level as u8 <= self.level.load(Ordering::Relaxed)
+    }
+
+    /// Writes a line that no limit holds back. Its words are of this program, or escaped.
+    pub fn say(&self, level: Level, line: &str) {
+        if self.shows(level) {
+            (self.output)(level, line);
+        }
+    }
+
+    /// Writes a line about an event, unless there were too many of its kind of late.
+    pub fn event(&self, level: Level, kind: LogKind, words: &str, pairs: &[LogPair<'_>]) {
+        if !self.shows(level) {
+            return;
+        }
+        let now = Instant::now();
+        let left_out = self.kinds.lock().take(kind, now);
+        if let Some(left_out) = left_out {
+            (self.output)(level, &line(kind, words, pairs, left_out));
+        }
+    }
+
+    /// How rooms that know no kinds tell the operator that something is wrong.
+    pub fn warn_fn(log: &Arc<Self>) -> Warn {
+        let log = log.clone();
+        Arc::new(move |line| log.say(Level::Warn, line))
+    }
+}
+
+impl KindPaces {
+    /// Lets an event be told, with how many of its kind were not since the last one; `None` if it is not told either.
+    fn take(&mut self, kind: LogKind, now: Instant) -> Option<u64> {
+        let left_out = &mut self.left_out[kind as usize];
+        if !self.buckets.allows(&kind, now) {
+            *left_out += 1;
+            return None;
+        }
+        self.buckets.take(&kind, now);
+        Some(std::mem::take(left_out))
+    }
+}
+
+fn line(kind: LogKind, words: &str, pairs: &[LogPair<'_>], left_out: u64) -> String {
+    let mut line = format!("{words} kind={}", kind.name());
+    for (name, value) in pairs {
+        // Writing to a string does not fail.
+        let _ = write!(line, " {name}={}", quoted(&value.to_string()));
+    }
+    if left_out > 0 {
+        let _ = write!(line, " left_out={left_out}");
+    }
+    line
+}
+
+/// A value as it stands behind `=`: in quotes if it could be taken for something else.
+fn quoted(value: &str) -> String {
+    let cut = value.char_indices().nth(VALUE_MAX).map_or(value, |(at, _)| &value[..at]);
+    let shown = escape(cut);
+    let plain = !shown.is_empty() && !shown.contains([' ', '"', '=', '\\']) && !shown.contains(char::is_whitespace);
+    match plain {
+        true => shown.into_owned(),
+        false => format!("\"{}\"", shown.replace('\\', "\\\\").replace('"', "\\\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log of this level, and what it has written.
+    fn log(level: Level) -> (Log, Arc<Mutex<Vec<String>>>) {
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let written = lines.clone();
+        (Log::new(level, move |level, line| written.lock().push(format!("{level}: {line}"))), lines)
+    }
+
+    #[test]
+    fn a_line_has_words_a_kind_and_pairs() {
+        let (log, lines) = log(Level::Info);
+        log.event(Level::Info, LogKind::Login, "login failed", &[("user", &"bob"), ("tries", &3)]);
+        log.event(Level::Warn, LogKind::Full, "no room", &[]);
+        log.say(Level::Warn, "the disk is full");
+        assert_eq!(
+            *lines.lock(),
+            ["info: login failed kind=login user=bob tries=3", "warn: no room kind=full", "warn: the disk is full"]
+        );
+    }
+
+    #[test]
+    fn a_value_from_outside_cannot_make_a_line_or_a_pair() {
+        for (value, shown) in [
+            ("bob", "bob"),
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("a=b", "\"a=b\""),
+            ("a\"b", r#""a\"b""#),
+            ("a\nkind=login", r#""a\\u{a}kind=login""#),
+            ("\u{202e}", r#""\\u{202e}""#),
+        ] {
+            assert_eq!(quoted(value), shown);
+        }
+        assert_eq!(quoted(&"é".repeat(1000)), "é".repeat(VALUE_MAX));
+    }
+
+    #[test]
+    fn lines_below_the_level_are_not_written_until_it_changes() {
+        let (log, lines) = log(Level::Warn);
+        log.event(Level::Info, LogKind::Member, "came", &[]);
+        log.say(Level::Debug, "detail");
+        assert!(lines.lock().is_empty());
+        log.set_level("debug".parse().expect("a level"));
+        log.say(Level::Debug, "detail");
+        assert_eq!(*lines.lock(), ["debug: detail"]);
+        assert_eq!("loud".parse::<Level>(), Err(NoSuchLevel));
+    }
+
+    #[test]
+    fn each_kind_has_its_own_limit_and_tells_what_it_left_out() {
+        let (log, lines) = log(Level::Info);
+        (0..50).for_each(|_| log.event(Level::Info, LogKind::Login, "login failed", &[]));
+        assert_eq!(lines.lock().len(), 20);
+        log.event(Level::Info, LogKind::Member, "came", &[]);
+        assert_eq!(lines.lock().len(), 21, "another kind is not concerned");
+
+        let (mut kinds, start) =
+            (KindPaces { buckets: Buckets::new(PACE), left_out: [0; KINDS.len()] }, Instant::now());
+        let told = (0..57).filter_map(|_| kinds.take(LogKind::Login, start)).collect::<Vec<_>>();
+        assert_eq!(told, [0; 20]);
+        assert_eq!(kinds.take(LogKind::Login, start + Duration::from_secs(3)), Some(37));
+        assert_eq!(kinds.take(LogKind::Login, start + Duration::from_secs(3)), None);
+        assert_eq!(kinds.take(LogKind::Login, start + Duration::from_secs(6)), Some(1));
+        assert_eq!(line(LogKind::Login, "login failed", &[], 37), "login failed kind=login left_out=37");
+    }
+}
