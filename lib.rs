@@ -84,6 +84,8 @@ pub mod tracker {
     pub mod log;
     /// Manifests as files, by info hash; missing ones come from other trackers.
     pub(crate) mod manifests;
+    /// Numbers for a monitoring system, and whether this tracker is well, over HTTP.
+    pub mod metrics;
     /// Accepts connections and gives each a thread; `admission` limits how many.
     pub mod net {
         pub(crate) mod connections;
@@ -91,7 +93,7 @@ pub mod tracker {
     }
     /// Writes to clients what has become durable: the answers that were owed, and what nobody asked for.
     pub(crate) mod notifier;
-    /// What an operator watches a tracker by, in one place: the log.
+    /// What an operator watches a tracker by, in one place: the log and the metrics.
     pub mod oversight;
     /// Who is online, at which address, with which pieces: soft state, never on disk.
     pub mod presence;

@@ -1,6 +1,6 @@
 //! The tracker's command line.
 
-use crate::model::address::parse_address;
+use crate::model::address::{parse_address, parse_port};
 use crate::model::escape::excerpt;
 use crate::model::exit;
 use crate::model::units;
@@ -10,7 +10,7 @@ use crate::tracker::operator::table;
 use getopts::Options;
 use std::ffi::OsStr;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
@@ -46,6 +46,8 @@ pub struct Args {
     pub key_file: Option<PathBuf>,
     /// Where the tracker listens to programs that speak JSON.
     pub json: Option<SocketAddr>,
+    /// Where it tells a monitoring system how it is doing.
+    pub metrics: Option<SocketAddr>,
     /// How fast it passes bytes between members who find no other way, if it does.
     pub relay: Option<Limit>,
 }
@@ -158,6 +160,7 @@ fn read<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArg
         data_dir: data_dir.map(PathBuf::from),
         key_file: key_file.map(PathBuf::from),
         json: json_addr(matches.opt_str("json"), matches.opt_present("json-in-the-clear"))?,
+        metrics: matches.opt_str("metrics").as_deref().map(metrics_addr).transpose()?,
         relay: matches.opt_str("relay").as_deref().map(relay_limit).transpose()?,
     }))
 }
@@ -179,6 +182,14 @@ fn json_addr(text: Option<String>, in_the_clear: bool) -> Result<Option<SocketAd
         "--json: other machines can reach {addr}, and passwords would travel in the clear; take 127.0.0.1, or add \
          --json-in-the-clear if that is wanted"
     )))
+}
+
+/// Where metrics are told: on this machine alone, unless an address says otherwise.
+fn metrics_addr(text: &str) -> Result<SocketAddr, BadArgument> {
+    match parse_port(text) {
+        Ok(port) if port != 0 => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        _ => parse_address(text).map_err(|error| BadArgument(format!("--metrics: {error}"))),
+    }
 }
 
 /// The cap of the relay, which must be one, and enough to relay something.
@@ -219,6 +230,12 @@ fn options() -> Options {
         "IP:PORT",
     );
     options.optflag("", "json-in-the-clear", "let --json be an address that others reach, though it is not encrypted");
+    options.optopt(
+        "",
+        "metrics",
+        "tell Prometheus how it is doing, at this port of 127.0.0.1 or at this address: /metrics, /healthz, /readyz",
+        "[IP:]PORT",
+    );
     options.optopt(
         "",
         "relay",
@@ -266,6 +283,7 @@ mod tests {
             data_dir,
             key_file: None,
             json: None,
+            metrics: None,
             relay: None,
         }))
     }
@@ -315,6 +333,26 @@ mod tests {
         assert!(refusal.starts_with("--json-in-the-clear goes with --json. "), "{refusal}");
         let refusal = json(&["--json", "here:1"]).expect_err("no address");
         assert!(refusal.starts_with("--json: 'here' is not an IP address"), "{refusal}");
+    }
+
+    #[test]
+    fn metrics_are_told_on_this_machine_unless_an_address_is_given() {
+        let metrics = |text: &str| match parse("tracker", ["--metrics", text]) {
+            Ok(Invocation::Run(args)) => Ok(args.metrics.map(|addr| addr.to_string())),
+            other => Err(other.expect_err("no other invocation").to_string()),
+        };
+        for (text, addr) in [
+            ("9464", "127.0.0.1:9464"),
+            ("192.0.2.1:9464", "192.0.2.1:9464"),
+            ("0.0.0.0:1", "0.0.0.0:1"),
+            ("[::1]:9464", "[::1]:9464"),
+        ] {
+            assert_eq!(metrics(text), Ok(Some(addr.to_owned())));
+        }
+        for text in ["", "0", "65536", "here:1", "127.0.0.1"] {
+            let refusal = metrics(text).expect_err(text);
+            assert!(refusal.starts_with("--metrics: "), "{refusal}");
+        }
     }
 
     #[test]

@@ -171,6 +171,10 @@ impl Committer {
         self.queue.uncommitted.lock().joining = joining;
     }
 
+    pub fn is_joining(&self) -> bool {
+        self.queue.uncommitted.lock().joining
+    }
+
     /// Whether changes of clients are refused with `ReadOnly`. What other trackers have is taken all the same.
     pub fn set_read_only(&self, read_only: bool) {
         self.queue.uncommitted.lock().read_only = read_only;

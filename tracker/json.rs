@@ -12,6 +12,7 @@ mod share;
 use crate::model::id::{ClientId, CommandId, PeerKey};
 use crate::sys::random::random_bytes;
 use crate::tracker::core::Core;
+use crate::tracker::metrics::{BegunCommand, NO_COMMAND};
 use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::session::Session;
 use crate::tracker::session::connection::{AcceptedConnection, hang_up};
@@ -109,7 +110,10 @@ impl JsonDialect<'_> {
         if !self.session.is_heard() {
             return false;
         }
+        let kind = asked.as_ref().map_or(NO_COMMAND, |asked| asked.command.kind());
+        let command = BegunCommand::of_kind(kind);
         let outcome = asked.and_then(|asked| self.carry_out(asked, lines));
+        self.session.note_answered(command, outcome.as_ref().err().map(|refusal| refusal.code));
         answer::write(self.stream, &outcome).is_ok()
     }
 

@@ -224,6 +224,13 @@ impl Presence {
         keys.filter(|key| last.replace(key.user) != Some(key.user)).count()
     }
 
+    /// How many clients are online here, and how many at other trackers.
+    pub fn client_totals(&self) -> (usize, usize) {
+        let register = self.register.lock();
+        let here = register.clients.values().filter(|client| client.is_here()).count();
+        (here, register.clients.len() - here)
+    }
+
     /// Gathers what changes among these clients until the subscription is dropped. What is known now counts as changed.
     /// Whoever changes something calls `notify` if there was nothing to take before.
     pub fn subscribe(&self, notify: Box<dyn Fn() + Send + Sync>) -> Arc<Subscription> {

@@ -25,7 +25,8 @@ use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettin
 use crate::tracker::log::{Level, Log};
 use crate::tracker::manifests::inspection::{self, ManifestsInspection};
 use crate::tracker::manifests::{self, ManifestsError};
-use crate::tracker::net::listener::bind;
+use crate::tracker::metrics::MetricsDoor;
+use crate::tracker::net::listener::{ListenError, bind};
 use crate::tracker::operator::door::CtlDoor;
 use crate::tracker::oversight::Oversight;
 use crate::tracker::relay::RelaySettings;
@@ -80,6 +81,8 @@ pub enum ProgramError {
     /// The name that the list has for this tracker is not found.
     Lookup(TrackerAddr, io::Error),
     Start(StartError),
+    /// The address for metrics cannot be listened on.
+    Metrics(ListenError),
     /// The socket for ctl cannot be made in this data folder.
     Door(PathBuf, io::Error),
     /// Signals, the console or random bytes cannot be had from the system.
@@ -112,6 +115,7 @@ impl fmt::Display for ProgramError {
                 write!(f, "cannot listen on {tracker}: {}; is the name in the list right?", lookup_reason(error))
             }
             ProgramError::Start(error) => write!(f, "{error}"),
+            ProgramError::Metrics(error) => write!(f, "--metrics: {error}"),
             ProgramError::Door(path, error) => {
                 write!(f, "cannot make the socket ctl in {}: {}", path.display(), sys::reason(error))
             }
@@ -128,11 +132,13 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     // Each password takes 19 MiB for a moment.
     sys::give_back_large_blocks();
     let mut setup = ProgramSetup::new(args, name)?;
-    let server = setup.start()?;
+    let server = Arc::new(KeptServer::starting());
+    let metrics = setup.open_metrics(&server)?;
     let (ask, asked) = bounded(1);
     sys::survive_file_size_limit();
-    let (status, json_addr) = (server.status(), server.json_addr());
-    let server = Arc::new(KeptServer::new(server));
+    let started = setup.start()?;
+    let (status, json_addr) = (started.status(), started.json_addr());
+    server.set_running(started);
     let commands = Arc::new(Operator { server: server.clone(), list: setup.list(args), ask: ask.clone() });
     handle_signals(ask, Arc::downgrade(&commands), setup.warn.clone())?;
     let door = CtlDoor::open(setup.data_dir.path(), commands.clone(), setup.warn.clone());
@@ -141,6 +147,7 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     if let Some(addr) = json_addr {
         say(&format!("JSON for programs on {addr}, in the clear"));
     }
+    args.metrics.iter().for_each(|addr| say(&format!("metrics on {addr}")));
     let console = Console::start(io::stdin(), io::stdout(), commands).map_err(ProgramError::System)?;
     // The operator and the signal handler hold senders for as long as this waits.
     let warn = setup.warn.clone();
@@ -148,6 +155,7 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     drop(door);
     drop(console);
     server.stop();
+    drop(metrics);
     ended
 }
 
@@ -162,6 +170,8 @@ struct ProgramSetup {
     /// `None` until the first start has made one.
     cluster_key: Option<Arc<ClusterKey>>,
     sockets: ListenSockets,
+    /// Where metrics are asked for, until that is answered.
+    metrics: Option<TcpListener>,
     data_dir: DataDir,
     relay: Option<RelaySettings>,
     oversight: Oversight,
@@ -185,6 +195,8 @@ impl ProgramSetup {
         let clients = bind_as(&addr)?;
         let programs = args.json.map(|addr| bind(addr).map_err(StartError::ListenJson).map_err(ProgramError::Start));
         let sockets = ListenSockets { clients, programs: programs.transpose()? };
+        let listen = |addr| TcpListener::bind(addr).map_err(|error| ProgramError::Metrics(ListenError { addr, error }));
+        let metrics = args.metrics.map(listen).transpose()?;
         let data_path = match &args.data_dir {
             Some(path) => path.clone(),
             None => data_dir::default_path(&args.tracker_info, number)
@@ -199,10 +211,11 @@ impl ProgramSetup {
             key_file,
             cluster_key: cluster_key.map(Arc::new),
             sockets,
+            metrics,
             data_dir: DataDir::open(&data_path).map_err(ProgramError::DataDir)?,
             relay: args.relay.map(RelaySettings::of),
             warn: Log::warn_fn(&log),
-            oversight: Oversight { log },
+            oversight: Oversight { log, metrics: Arc::default() },
         })
     }
 
@@ -222,6 +235,13 @@ impl ProgramSetup {
             fingerprint: self.fingerprint,
             others: self.others.clone(),
         }
+    }
+
+    /// Answers whoever asks for metrics, also while the tracker starts.
+    fn open_metrics(&mut self, server: &Arc<KeptServer>) -> Result<Option<MetricsDoor>, ProgramError> {
+        let metrics = self.oversight.metrics.clone();
+        let open = |listener| MetricsDoor::open(listener, server.clone(), metrics).map_err(ProgramError::System);
+        self.metrics.take().map(open).transpose()
     }
 
     /// Starts the tracker on what its data folder holds.

@@ -4,11 +4,13 @@ pub mod acts;
 mod floor_keeper;
 pub mod floor_status;
 mod floor_watch;
+mod gauges;
 mod housekeeper;
 pub mod kept_server;
 pub mod looks;
 mod read_only;
 pub(crate) mod server_status;
+mod timed_log;
 pub mod unplaced;
 
 use crate::model::address::TrackerAddr;
@@ -54,6 +56,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+use timed_log::TimedLog;
 use unplaced::{UnplacedList, UnplacedLists};
 
 /// How long clients have at the end to take their last answers.
@@ -176,7 +179,7 @@ pub struct Server {
     /// Whether clients may change something here, from start to start.
     read_only: ReadOnlyMark,
     /// Locked until everything has stopped.
-    _data_dir: DataDir,
+    data_dir: DataDir,
 }
 
 impl Server {
@@ -214,7 +217,7 @@ impl Server {
             unplaced,
             threads: Vec::new(),
             read_only: ReadOnlyMark::new(data_dir.path()),
-            _data_dir: data_dir,
+            data_dir,
         };
         server.core.committer.set_read_only(server.read_only.is_set());
         let end = stop.clone();
@@ -377,7 +380,8 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
     let cluster = Arc::new(ClusterView::new(me, feed, settings.past.state(), settings.warn.clone()));
     let sink = sink(publish, cluster.clone(), settings.warn);
     let source = settings.source.clone();
-    let committer = Committer::start(settings.origin, settings.past, settings.log, settings.source, sink);
+    let log = Box::new(TimedLog { log: settings.log, metrics: settings.oversight.metrics.clone() });
+    let committer = Committer::start(settings.origin, settings.past, log, settings.source, sink);
     let core = Core {
         cluster_key: settings.cluster_key,
         committer: committer.map_err(StartError::System)?,

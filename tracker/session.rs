@@ -21,6 +21,7 @@ use crate::tracker::commit::Pending;
 use crate::tracker::core::Core;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::manifests::ManifestUpload;
+use crate::tracker::metrics::BegunCommand;
 use crate::tracker::presence::Ticket;
 use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::state::{CommandOwner, State};
@@ -105,6 +106,11 @@ impl Session {
         // Notices wait for a client that shows them to a person.
         self.welcome = None;
         Ok(reply)
+    }
+
+    /// Counts a command whose answer holds.
+    pub(super) fn note_answered(&self, command: BegunCommand, refusal: Option<Code>) {
+        self.core.oversight.metrics.answered(command, refusal);
     }
 
     /// Notes that the client is there. False if its login has expired by silence: then the connection ends, and the

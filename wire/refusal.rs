@@ -16,6 +16,13 @@ macro_rules! codes {
             /// Every code, in the order of the numbers.
             pub const ALL: &'static [Code] = &[$(Code::$name,)*];
 
+            /// Its name, as the table has it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Code::$name => stringify!($name),)*
+                }
+            }
+
             /// The code with this number.
             pub fn from_number(number: u16) -> Option<Self> {
                 match number {

@@ -31,6 +31,7 @@ mod installed;
 mod interrupted_reading;
 mod json;
 mod json_client;
+mod metrics;
 mod named_tracker;
 mod obstructed_disk;
 mod reachable;

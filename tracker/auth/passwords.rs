@@ -99,6 +99,11 @@ impl Passwords {
         Ok(found.filter(|_| known))
     }
 
+    /// How many passwords wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.jobs.as_ref().map_or(0, Sender::len)
+    }
+
     fn ask<T>(&self, job: impl FnOnce(Sender<T>) -> Job) -> Result<T, Refusal> {
         let (send, answer) = bounded(1);
         match self.jobs.as_ref().map(|jobs| jobs.try_send(job(send))) {

@@ -43,6 +43,18 @@ pub(super) enum JsonCommand {
     },
 }
 
+impl JsonCommand {
+    /// The kind of request that does it, or the last of those that do.
+    pub(super) fn kind(&self) -> u8 {
+        let named = |wanted| Request::KINDS.iter().find(|(_, name, _)| *name == wanted).map_or(0, |(kind, ..)| *kind);
+        match self {
+            JsonCommand::Ask(request) => request.kind(),
+            JsonCommand::Upload(_) => named("ShareFile"),
+            JsonCommand::Download { .. } => named("FindShare"),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UploadCommand {
     pub(super) group: GroupId,

@@ -30,6 +30,11 @@ impl LoginRegistry {
         Self::default()
     }
 
+    /// How many clients are logged in.
+    pub fn count(&self) -> usize {
+        self.entries.lock().len()
+    }
+
     /// Adds the login of a client. Returns the state up to which the caller tells the client its notices, and the
     /// connection that the client had before. Later notices go to the channels of [`LoginRegistry::to_notice`].
     pub fn enter(

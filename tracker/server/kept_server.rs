@@ -15,6 +15,16 @@ impl KeptServer {
         Self { running: RwLock::new(Some(server)) }
     }
 
+    /// One that is still to come.
+    pub fn starting() -> Self {
+        Self { running: RwLock::new(None) }
+    }
+
+    /// It has started.
+    pub fn set_running(&self, server: Server) {
+        *self.running.write() = Some(server);
+    }
+
     /// Stops the server for good, whoever may still look at this.
     pub fn stop(&self) {
         let server = self.running.write().take();
@@ -50,8 +60,7 @@ impl KeptServer {
             if stop.try_recv().is_ok() {
                 return Ok(());
             }
-            let new = start()?;
-            *self.running.write() = Some(new);
+            self.set_running(start()?);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::model::id::RelayTicket;
 use crate::sys::unix_time_s;
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
+use crate::tracker::metrics::{BegunCommand, NO_COMMAND};
 use crate::tracker::presence::TTL;
 use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::replication::link;
@@ -58,7 +59,7 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
     };
     let push_channel: Arc<dyn PushChannel> = Arc::<FrameSender>::clone(&sender);
     close_handle.open(push_channel.clone());
-    let deferred = DeferredReply::new(sender.clone(), core.slow_consumers.clone());
+    let deferred = DeferredReply::new(sender.clone(), &core);
     let mut dialect = BinaryDialect { session: Session::new(core, push_channel, seen, slot), sender, deferred };
     while dialect.turn(&mut receiver) {}
     dialect.deferred.settle();
@@ -132,19 +133,24 @@ impl BinaryDialect {
         if !self.session.is_heard() {
             return false;
         }
+        let command = BegunCommand::of_kind(request.as_ref().map_or(NO_COMMAND, Request::kind));
         let outcome = match request {
             Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
             Ok(request) => self.session.answer(request),
             Err(error) => Err(malformed(&error)),
         };
-        let go_on = !outcome.as_ref().is_err_and(|refusal| is_final(refusal.code));
+        let refusal = outcome.as_ref().err().map(|refusal| refusal.code);
+        let go_on = !refusal.is_some_and(is_final);
         let reply = outcome.unwrap_or_else(|refusal| Reply::refused(&refusal));
         let sent = match self.session.pending.take() {
             Some(pending) => {
-                self.deferred.defer(id, reply, pending);
+                self.deferred.defer(id, command, reply, pending);
                 true
             }
-            None => self.sender.send(id, &reply).is_ok() && self.tell_notices(),
+            None => {
+                self.session.note_answered(command, refusal);
+                self.sender.send(id, &reply).is_ok() && self.tell_notices()
+            }
         };
         receiver.set_frame_len_max(if self.session.is_logged_in() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
         sent && go_on

@@ -2,6 +2,8 @@
 //! that no thread has to be woken for it.
 
 use crate::tracker::commit::{COMMIT_WAIT_MAX, Pending, PendingProbe};
+use crate::tracker::core::Core;
+use crate::tracker::metrics::{BegunCommand, Metrics};
 use crate::tracker::push::slow_consumers::{SlowConsumers, queue_or_cut_off};
 use crate::wire::client_tracker::Reply;
 use crate::wire::connection::FrameSender;
@@ -14,6 +16,7 @@ use std::time::Instant;
 pub(super) struct DeferredReply {
     sender: Arc<FrameSender>,
     slow_consumers: Arc<SlowConsumers>,
+    metrics: Arc<Metrics>,
     owed: Mutex<Option<OwedReply>>,
     given: Condvar,
 }
@@ -21,19 +24,21 @@ pub(super) struct DeferredReply {
 struct OwedReply {
     request: u32,
     reply: Reply,
+    command: BegunCommand,
     since: Instant,
     probe: PendingProbe,
 }
 
 impl DeferredReply {
-    pub(super) fn new(sender: Arc<FrameSender>, slow_consumers: Arc<SlowConsumers>) -> Arc<Self> {
-        Arc::new(Self { sender, slow_consumers, owed: Mutex::new(None), given: Condvar::new() })
+    pub(super) fn new(sender: Arc<FrameSender>, core: &Core) -> Arc<Self> {
+        let (slow_consumers, metrics) = (core.slow_consumers.clone(), core.oversight.metrics.clone());
+        Arc::new(Self { sender, slow_consumers, metrics, owed: Mutex::new(None), given: Condvar::new() })
     }
 
-    /// Gives this reply once the change is durable. Nothing may be owed before.
-    pub(super) fn defer(self: &Arc<Self>, request: u32, reply: Reply, pending: Pending) {
+    /// Gives this reply to a command once its change is durable. Nothing may be owed before.
+    pub(super) fn defer(self: &Arc<Self>, request: u32, command: BegunCommand, reply: Reply, pending: Pending) {
         let since = Instant::now();
-        *self.owed.lock() = Some(OwedReply { request, reply, since, probe: pending.probe() });
+        *self.owed.lock() = Some(OwedReply { request, reply, command, since, probe: pending.probe() });
         let this = self.clone();
         pending.then(Box::new(move |outcome| this.give(since, outcome)));
     }
@@ -42,6 +47,7 @@ impl DeferredReply {
     fn give(&self, since: Instant, outcome: Result<(), Refusal>) {
         let mut owed = self.owed.lock();
         if let Some(due) = owed.take_if(|owed| owed.since == since) {
+            self.metrics.answered(due.command, outcome.as_ref().err().map(|refusal| refusal.code));
             let reply = outcome.map_or_else(|refusal| Reply::refused(&refusal), |()| due.reply);
             queue_or_cut_off(&self.sender, due.request, &reply);
             drop(owed);

@@ -4,6 +4,7 @@ complete -c groupshare-tracker -l data-dir -x -a '(__fish_complete_directories)'
 complete -c groupshare-tracker -l key -r -F -d "Take the trackers' key from this file"
 complete -c groupshare-tracker -l json -x -d 'Listen to programs that speak JSON at this IP:PORT'
 complete -c groupshare-tracker -l json-in-the-clear -d 'Let --json be an address that others reach'
+complete -c groupshare-tracker -l metrics -x -d 'Tell Prometheus how it is doing, at this [IP:]PORT'
 complete -c groupshare-tracker -l relay -x -d 'Pass sealed bytes between members, at most so many a second'
 complete -c groupshare-tracker -l check -x -a '(__fish_complete_directories)' -d 'Look through a data folder, change nothing, and end'
 complete -c groupshare-tracker -l repair -x -a '(__fish_complete_directories)' -d 'Cut a journal off where it is damaged, and end'

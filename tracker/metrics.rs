@@ -1,0 +1,12 @@
+//! Numbers for a monitoring system, and whether this tracker is well, over HTTP.
+
+mod counters;
+mod door;
+mod exposition;
+mod gauges;
+mod http;
+mod process;
+
+pub use counters::{BegunCommand, CommitMeter, Metrics, NO_COMMAND};
+pub use door::{MetricsDoor, Observed, Unwell};
+pub use gauges::{Gauges, LinkGauge};

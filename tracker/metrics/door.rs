@@ -1,0 +1,198 @@
+//! The door for a monitoring system: a listening socket of its own, and a thread for each of few connections.
+
+use super::counters::Metrics;
+use super::exposition::{CONTENT_TYPE, exposition};
+use super::gauges::Gauges;
+use super::http::{self, Response};
+use crate::sys::owned_thread::OwnedThread;
+use crate::sys::waker::Waker;
+use crate::wire::connection::TimedStream;
+use std::fmt;
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Most connections at once.
+const CONNECTIONS_MAX: usize = 16;
+/// How long a request and its answer may take.
+const EXCHANGE: Duration = Duration::from_secs(5);
+/// How long the disk may take to save one batch of changes.
+const SAVING_MAX: Duration = Duration::from_secs(30);
+/// After an error of accept(2).
+const PAUSE: Duration = Duration::from_millis(100);
+/// No event has to be waited for longer than this at a time.
+const LONG_WAIT: Duration = Duration::from_secs(3600);
+
+/// Why a tracker cannot do its work, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwell(pub String);
+
+impl fmt::Display for Unwell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unwell {}
+
+/// The tracker behind the door, which may be starting.
+pub trait Observed: Send + Sync {
+    /// How it is doing; `None` while it starts.
+    fn gauges(&self) -> Option<Gauges>;
+
+    /// Whether it can serve clients.
+    ///
+    /// # Errors
+    /// Why not.
+    fn ready(&self) -> Result<(), Unwell>;
+}
+
+/// The open door. Dropping it cuts off whoever is in it.
+#[derive(Debug)]
+pub struct MetricsDoor {
+    /// Readable once the thread is to end.
+    wake: Arc<Waker>,
+    thread: OwnedThread,
+}
+
+impl MetricsDoor {
+    /// Answers on a socket that listens.
+    ///
+    /// # Errors
+    /// The system has no thread or descriptor left.
+    pub fn open(listener: TcpListener, observed: Arc<dyn Observed>, metrics: Arc<Metrics>) -> io::Result<Self> {
+        // A connection that has ended again would leave accept(2) waiting.
+        listener.set_nonblocking(true)?;
+        let wake = Arc::new(Waker::new()?);
+        let source = Source { observed, metrics, started: SystemTime::now() };
+        let keeper = DoorKeeper { source: Arc::new(source), wake: wake.clone(), open: Vec::new(), count: 0 };
+        let thread = OwnedThread::start("metrics", move || keeper.run(&listener))?;
+        Ok(Self { wake, thread })
+    }
+}
+
+impl Drop for MetricsDoor {
+    fn drop(&mut self) {
+        self.wake.wake();
+        self.thread.join();
+    }
+}
+
+/// The thread that accepts.
+struct DoorKeeper {
+    source: Arc<Source>,
+    wake: Arc<Waker>,
+    open: Vec<Visit>,
+    /// Counts connections.
+    count: u64,
+}
+
+/// A connection with its thread. Dropping it cuts the one off and joins the other.
+struct Visit {
+    stream: Arc<TcpStream>,
+    thread: OwnedThread,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        // Fails if the other side was faster.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.thread.join();
+    }
+}
+
+impl DoorKeeper {
+    fn run(mut self, listener: &TcpListener) {
+        loop {
+            match self.wake.wait_beside(listener, false, Instant::now() + LONG_WAIT) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
+                Err(_) => return,
+            }
+            match listener.accept() {
+                Ok((stream, _)) => self.take(stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // No descriptor is left, and the next connection may find one.
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    /// One that finds no place is closed.
+    fn take(&mut self, stream: TcpStream) {
+        self.open.retain(|visit| !visit.thread.is_finished());
+        if self.open.len() >= CONNECTIONS_MAX || stream.set_nonblocking(false).is_err() {
+            return;
+        }
+        let stream = Arc::new(stream);
+        self.count += 1;
+        let (source, visitor) = (self.source.clone(), stream.clone());
+        let serve = move || source.serve(&visitor);
+        // Without a thread the other side finds the connection ended.
+        if let Ok(thread) = OwnedThread::start(format!("metrics-{}", self.count), serve) {
+            self.open.push(Visit { stream, thread });
+        }
+    }
+}
+
+/// Where answers come from.
+struct Source {
+    observed: Arc<dyn Observed>,
+    metrics: Arc<Metrics>,
+    /// When the program started, nearly.
+    started: SystemTime,
+}
+
+impl Source {
+    fn serve(&self, stream: &TcpStream) {
+        let mut timed = TimedStream::new(stream, EXCHANGE);
+        // The other side is gone or too slow: there is nobody to tell.
+        if http::serve(&mut timed, |path| self.answer(path)).is_ok() && stream.shutdown(Shutdown::Write).is_ok() {
+            http::drain(timed);
+        }
+        // The door keeper holds the socket too. Fails if the other side was faster.
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+
+    fn answer(&self, path: &str) -> Response {
+        match path {
+            "/metrics" => match exposition(&self.metrics, self.observed.gauges().as_ref(), self.started) {
+                Ok(body) => Response { status: "200 OK", content_type: CONTENT_TYPE, body },
+                Err(error) => Response::text("500 Internal Server Error", error.to_string()),
+            },
+            "/healthz" => told(healthy(self.metrics.commits().underway(Instant::now()))),
+            "/readyz" => told(self.observed.ready()),
+            _ => Response::text("404 Not Found", "there are /metrics, /healthz and /readyz"),
+        }
+    }
+}
+
+fn told(well: Result<(), Unwell>) -> Response {
+    match well {
+        Ok(()) => Response::text("200 OK", "ok"),
+        Err(why) => Response::text("503 Service Unavailable", why.to_string()),
+    }
+}
+
+/// Whether the disk answers.
+fn healthy(saving: Option<Duration>) -> Result<(), Unwell> {
+    match saving.filter(|saving| *saving >= SAVING_MAX) {
+        Some(saving) => Err(Unwell(format!("the disk has not saved changes for {} s", saving.as_secs()))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_saves_nothing_for_long_is_told() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(healthy(None), Ok(()));
+        assert_eq!(healthy(seconds(29)), Ok(()));
+        assert_eq!(healthy(seconds(31)), Err(Unwell("the disk has not saved changes for 31 s".to_owned())));
+    }
+}

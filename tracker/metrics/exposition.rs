@@ -1,0 +1,35 @@
+//! The text of a scrape, in the text format 0.0.4 of Prometheus.
+
+use super::counters::Metrics;
+use super::gauges::Gauges;
+use super::process;
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::time::SystemTime;
+
+/// What the text is, for HTTP.
+pub(super) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+/// All numbers. Without gauges the tracker is being started.
+pub(super) fn exposition(
+    metrics: &Metrics,
+    gauges: Option<&Gauges>,
+    started: SystemTime,
+) -> Result<String, fmt::Error> {
+    let mut now = Registry::with_prefix("groupshare");
+    let build = Family::<[(&'static str, &'static str); 1], Gauge>::default();
+    build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+    now.register("build_info", "The version of the program", build);
+    now.register("up", "Whether the tracker runs, not being started", ConstGauge::new(i64::from(gauges.is_some())));
+    gauges.iter().for_each(|gauges| gauges.register(&mut now));
+    let mut process = Registry::default();
+    process::register(&mut process, started);
+    let mut text = String::new();
+    for registry in [&metrics.registry, &now, &process] {
+        prometheus_text::encode(&mut text, registry)?;
+    }
+    Ok(text)
+}

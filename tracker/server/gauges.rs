@@ -1,0 +1,108 @@
+//! How a tracker is doing, for a monitoring system. A scrape costs nothing that grows with what lies on the disk.
+
+use super::Server;
+use super::kept_server::KeptServer;
+use crate::sys;
+use crate::sys::space::free_bytes;
+use crate::tracker::admission::Occupancy;
+use crate::tracker::cluster::other_tracker::{LinkFloor, LinkStatus, OtherTracker};
+use crate::tracker::commit::Standing;
+use crate::tracker::metrics::{Gauges, LinkGauge, Observed, Unwell};
+use rustix::fs::{Access, access};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// The least room on the disk with which a tracker counts as ready.
+const ROOM_MIN: u64 = 1024 * 1024;
+
+impl Server {
+    /// How it is doing.
+    pub fn gauges(&self) -> Gauges {
+        let core = &*self.core;
+        let standing = core.committer.standing();
+        let (floor, (here, elsewhere)) = (self.floor.status(&standing), core.presence.client_totals());
+        let Standing { state, floor: reached } = standing;
+        let Occupancy { total, early, refused } = self.admission.occupancy();
+        let missing = core.manifests.missing_counts(|| state.listed_info_hashes());
+        Gauges {
+            clients_here: here as u64,
+            clients_elsewhere: elsewhere as u64,
+            sessions: core.logins.count() as u64,
+            early: early as u64,
+            connections: total as u64,
+            connections_refused: refused,
+            users: state.user_count() as u64,
+            groups: state.group_count() as u64,
+            shares: state.share_count() as u64,
+            ops_above_floor: floor.above,
+            ops_below_floor: floor.below,
+            floor_lamport: reached.mark.lamport,
+            floor_age: floor.reached,
+            links: core.cluster.others(&state, reached.mark).iter().filter_map(link).collect(),
+            password_queue: core.passwords.waiting() as u64,
+            relay: core.relay.as_ref().map(|relay| relay.load()).map(|load| (load.pairs as u64, load.bytes)),
+            manifests_missing: (missing.lost + missing.awaited) as u64,
+            trouble: core.committer.trouble().is_some(),
+            read_only: core.committer.is_read_only(),
+        }
+    }
+
+    /// Whether it can serve clients: it has read its journal, and can write to its disk.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), Unwell> {
+        if let Some(trouble) = self.core.committer.trouble() {
+            return Err(Unwell(trouble.to_string()));
+        }
+        if self.core.committer.is_joining() {
+            return Err(Unwell("this tracker takes over what the others have".to_owned()));
+        }
+        match has_room(self.data_dir.path()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Unwell(format!("less than {ROOM_MIN} bytes are free on the disk"))),
+            Err(error) => Err(Unwell(format!("the data folder cannot be written to: {}", sys::reason(&error)))),
+        }
+    }
+}
+
+impl Observed for KeptServer {
+    fn gauges(&self) -> Option<Gauges> {
+        self.look(Server::gauges)
+    }
+
+    fn ready(&self) -> Result<(), Unwell> {
+        self.look(Server::ready).unwrap_or_else(|| Err(Unwell("the tracker is being started".to_owned())))
+    }
+}
+
+/// Nothing of a tracker that everybody has let go of.
+fn link(other: &OtherTracker) -> Option<LinkGauge> {
+    let (up, lag, behind) = match &other.status {
+        LinkStatus::Connected { floor: LinkFloor::Same, there_behind, here_behind, .. } => {
+            (true, Some(*there_behind), Some(*here_behind))
+        }
+        LinkStatus::Connected { .. } => (true, None, None),
+        LinkStatus::Away { .. } => (false, None, None),
+        LinkStatus::Forgotten => return None,
+    };
+    Some(LinkGauge { tracker: other.number, up, lag, behind })
+}
+
+fn has_room(folder: &Path) -> io::Result<bool> {
+    access(folder, Access::WRITE_OK)?;
+    Ok(free_bytes(&File::open(folder)?)?.is_none_or(|free| free >= ROOM_MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_there_has_room_and_one_that_is_gone_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(has_room(folder.path()).expect("writable"));
+        assert!(has_room(&folder.path().join("gone")).is_err());
+    }
+}
