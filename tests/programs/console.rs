@@ -22,6 +22,12 @@ impl Installation {
     }
 }
 
+/// A line of a tracker's log without its time and level, unless it is about an event.
+fn warning(line: &str) -> Option<String> {
+    let (_time_and_level, words) = line.split_once("tracker: ").filter(|_| !line.contains(" kind="))?;
+    Some(format!("tracker: {words}"))
+}
+
 impl Program {
     pub(crate) fn close_input(&mut self) {
         self.input = None;
@@ -39,8 +45,13 @@ impl Program {
 
     /// The next line of a tracker's log that is not about an event, without its time and level.
     pub(crate) fn logged(&mut self) -> String {
-        let line = self.next("a line of the log", |line| line.complaint && !line.text.contains(" kind=")).text;
-        let (_time_and_level, words) = line.split_once("tracker: ").expect("a line of the log");
-        format!("tracker: {words}")
+        warning(&self.next("a line of the log", |line| line.complaint && warning(&line.text).is_some()).text)
+            .expect("looked for")
+    }
+
+    /// Waits for the end of a tracker; gives its exit code and all such lines.
+    pub(crate) fn end_logged(&mut self) -> (Option<i32>, Vec<String>) {
+        let (status, said) = self.end();
+        (status.code(), said.lines().filter_map(warning).collect())
     }
 }

@@ -273,7 +273,7 @@ fn another_user_is_turned_away_even_where_the_folder_is_open() {
     assert_eq!(tracker.logged(), told);
     assert_eq!(as_nobody().code, Some(1));
     tracker.say("quit");
-    assert_eq!(tracker.end().1, format!("{told}\n"), "it is told once a minute");
+    assert_eq!(tracker.end_logged().1, [told], "it is told once a minute");
 }
 
 #[test]
