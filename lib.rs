@@ -48,6 +48,12 @@ pub mod tracker {
         pub mod login_throttle;
         pub mod passwords;
     }
+    /// A copy of everything as a stream: `snapshot` writes it while the tracker runs, `restore` makes a data folder of it.
+    pub mod backup {
+        pub mod restore;
+        pub mod snapshot;
+        pub mod stream;
+    }
     /// What is known of the other trackers: who they are, version vectors of what each has, what is new for them.
     pub mod cluster {
         pub(crate) mod base_slot;

@@ -118,6 +118,24 @@ pub fn make_file_in(folder: &File, name: &OsStr) -> io::Result<File> {
     }
 }
 
+/// Makes an empty file without a name on the file system of a folder. It goes with its last descriptor.
+///
+/// # Errors
+/// Those of openat(2) and unlinkat(2).
+pub fn make_unnamed_in(folder: &File) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match retry_on_intr(|| rustix::fs::openat(folder, ".", flags, Mode::from_raw_mode(0o600))) {
+        // Some file systems know no such files.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            let name = OsStr::new("unnamed.tmp");
+            let file = make_file_in(folder, name)?;
+            remove_file_in(folder, name)?;
+            Ok(file)
+        }
+        made => Ok(File::from(made?)),
+    }
+}
+
 /// Makes a folder in a folder.
 ///
 /// # Errors

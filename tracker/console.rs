@@ -101,6 +101,11 @@ impl<I: AsFd, W: Write> Dialogue for ConsoleDialogue<'_, I, W> {
         Ok(())
     }
 
+    fn bytes(&mut self, _: &[u8]) -> Result<(), Gone> {
+        // No command of the console gives any.
+        Err(Gone)
+    }
+
     fn ask(&mut self, question: &str) -> Result<Password, AskError> {
         // What is no terminal shows nothing anyway.
         let terminal = self.reader.input.as_fd().try_clone_to_owned();

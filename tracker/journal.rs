@@ -40,6 +40,8 @@ use std::path::Path;
 use std::sync::Arc;
 use writer::{SegmentWriter, WriteError};
 
+/// The folder in a data folder.
+pub const FOLDER: &str = "journal";
 /// Ops that an adoption appends at once.
 const ADOPTED_AT_ONCE: usize = 1024;
 
@@ -170,7 +172,10 @@ impl Journal {
     }
 
     /// Appends ops as one batch, and begins another segment if this one is full.
-    fn append_all(&mut self, ops: &mut Vec<Op>) -> Result<(), AppendError> {
+    ///
+    /// # Errors
+    /// Those of `append`.
+    pub(crate) fn append_all(&mut self, ops: &mut Vec<Op>) -> Result<(), AppendError> {
         self.append(ops)?;
         ops.clear();
         self.rotate_if_full();

@@ -21,7 +21,7 @@ use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::floor::pace::FloorPace;
 use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::inspect::{self, Inspection};
-use crate::tracker::journal::{Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
+use crate::tracker::journal::{self, Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
 use crate::tracker::log::{Level, Log};
 use crate::tracker::manifests::inspection::{self, ManifestsInspection};
 use crate::tracker::manifests::{self, ManifestsError};
@@ -31,7 +31,7 @@ use crate::tracker::operator::door::CtlDoor;
 use crate::tracker::oversight::Oversight;
 use crate::tracker::relay::RelaySettings;
 use crate::tracker::server::kept_server::KeptServer;
-use crate::tracker::server::unplaced::{JOURNAL, UnplacedLists};
+use crate::tracker::server::unplaced::UnplacedLists;
 use crate::tracker::server::{ListenSockets, Server, ServerSettings, StartError};
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
@@ -139,7 +139,7 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     let started = setup.start()?;
     let (status, json_addr) = (started.status(), started.json_addr());
     server.set_running(started);
-    let commands = Arc::new(Operator { server: server.clone(), list: setup.list(args), ask: ask.clone() });
+    let commands = Arc::new(Operator::new(server.clone(), setup.list(args), ask.clone()));
     handle_signals(ask, Arc::downgrade(&commands), setup.warn.clone())?;
     let door = CtlDoor::open(setup.data_dir.path(), commands.clone(), setup.warn.clone());
     let door = door.map_err(|error| ProgramError::Door(setup.data_dir.path().to_path_buf(), error))?;
@@ -247,7 +247,7 @@ impl ProgramSetup {
     /// Starts the tracker on what its data folder holds.
     fn start(&mut self) -> Result<Server, ProgramError> {
         let owner = JournalOwner { tracker: self.number, fresh_incarnation: random_number()? };
-        let disk = journal_disk(&self.data_dir.folder(JOURNAL).map_err(ProgramError::DataDir)?)?;
+        let disk = journal_disk(&self.data_dir.folder(journal::FOLDER).map_err(ProgramError::DataDir)?)?;
         let mut unplaced = UnplacedLists::new(self.data_dir.path());
         let opened = Journal::open(disk, owner, JournalSettings::default(), self.warn.clone(), &mut unplaced);
         let OpenedJournal { journal, source, bases, past, origin, adopted, .. } =
@@ -327,7 +327,7 @@ fn journal_disk(path: &Path) -> Result<Arc<RealDisk>, ProgramError> {
 /// Says what a data folder holds. Returns true if it is sound.
 pub fn check(dir: &Path) -> Result<bool, ProgramError> {
     let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
-    let disk = journal_disk(&dir.join(JOURNAL))?;
+    let disk = journal_disk(&dir.join(journal::FOLDER))?;
     let Inspection { lines, sound, state } = inspect::check(&*disk).map_err(ProgramError::Journal)?;
     lines.iter().for_each(|line| say(line));
     let manifests = inspect_manifests(dir, &state)?;
@@ -341,11 +341,11 @@ pub fn check(dir: &Path) -> Result<bool, ProgramError> {
 /// what was done.
 pub fn repair(dir: &Path) -> Result<(), ProgramError> {
     let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
-    let folder = dir.join(JOURNAL);
+    let folder = dir.join(journal::FOLDER);
     let disk = journal_disk(&folder)?;
     // The lines below say what the journal would warn of.
     let quiet: Warn = Arc::new(|_| {});
-    let copy = free_place(dir, JOURNAL);
+    let copy = free_place(dir, journal::FOLDER);
     let repaired = Journal::repair(disk, (&folder, &copy), random_number()?, quiet);
     let (lines, state) = repaired.map_err(ProgramError::Journal)?;
     lines.iter().for_each(|line| say(line));

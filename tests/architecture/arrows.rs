@@ -36,6 +36,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("tracker/floor", "state"),
     ("tracker/journal", "commit floor ledger state warn"),
     ("tracker/commit", "ledger state"),
+    ("tracker/backup", "cluster commit core data_dir journal manifests state warn"),
     ("tracker/cluster", "state warn"),
     ("tracker/push", "presence state"),
     ("tracker/ledger", "state"),

@@ -1,5 +1,6 @@
 //! A tracker from the outside: real sockets, the real protocol.
 
+mod backup;
 mod bytes;
 mod calls;
 mod commands;

@@ -29,7 +29,11 @@ pub(crate) struct Ended {
 
 impl Ended {
     pub(crate) fn of(command: &mut Command) -> Self {
-        let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().expect("started");
+        Self::of_input(command, Stdio::null())
+    }
+
+    pub(crate) fn of_input(command: &mut Command, input: impl Into<Stdio>) -> Self {
+        let Output { status, stdout, stderr } = command.stdin(input).output().expect("started");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Self { code: status.code(), out: text(stdout), complaint: text(stderr) }
     }

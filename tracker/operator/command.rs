@@ -1,6 +1,6 @@
 //! What an operator asks for: words, checked against the table.
 
-use super::table::Verb;
+use super::table::{Runs, Verb};
 use crate::model::escape::excerpt;
 use crate::model::name::{GroupId, NameError, UserId};
 use std::fmt;
@@ -35,6 +35,8 @@ pub enum OperatorCommand {
     Forget(u16),
     Unforget(u16),
     Reload,
+    Backup,
+    Restore,
     Help(Option<Verb>),
     Quit,
 }
@@ -60,6 +62,8 @@ pub enum UsageError {
     PasswordOnLine,
     /// It has to be typed at the console.
     ConsoleOnly(Verb),
+    /// The console does not have it.
+    CtlOnly(Verb),
 }
 
 impl fmt::Display for UsageError {
@@ -71,6 +75,9 @@ impl fmt::Display for UsageError {
             UsageError::PasswordOnLine => f.write_str("Passwords are asked for, never written on the command line"),
             UsageError::ConsoleOnly(verb) => {
                 write!(f, "{verb} is a command of the console; stop a service with its service manager")
+            }
+            UsageError::CtlOnly(verb) => {
+                write!(f, "{verb} is a command of ctl, which reads and writes files: type help {verb}")
             }
         }
     }
@@ -89,17 +96,27 @@ impl OperatorCommand {
         if words.is_empty() {
             return Ok(None);
         }
+        if let Some((verb, Runs::CtlOnly | Runs::InCtl)) = runs(&words) {
+            return Err(UsageError::CtlOnly(verb));
+        }
         Self::parse(&words).map(Some).map_err(|error| match error {
             UsageError::Unknown(_) => unknown(),
             error => error,
         })
     }
 
-    /// The command that these words ask for.
+    /// The command that these words ask for, behind ctl.
     ///
     /// # Errors
-    /// They are no command.
-    pub fn parse(words: &[String]) -> Result<Self, UsageError> {
+    /// They are no command of ctl.
+    pub fn of_ctl(words: &[String]) -> Result<Self, UsageError> {
+        match runs(words) {
+            Some((verb, Runs::ConsoleOnly)) => Err(UsageError::ConsoleOnly(verb)),
+            _ => Self::parse(words),
+        }
+    }
+
+    fn parse(words: &[String]) -> Result<Self, UsageError> {
         let (name, arguments) = words.split_first().map_or(("", words), |(name, rest)| (name.as_str(), rest));
         let unknown = |name: &str| UsageError::Unknown(excerpt(name, SHOWN_MAX));
         let verb = Verb::find(name).ok_or_else(|| unknown(name))?;
@@ -141,11 +158,19 @@ impl OperatorCommand {
             Verb::Forget => Self::Forget(number()?),
             Verb::Unforget => Self::Unforget(number()?),
             Verb::Reload => Self::Reload,
+            Verb::Backup => Self::Backup,
+            Verb::Restore => Self::Restore,
             Verb::Help if arguments.is_empty() => Self::Help(None),
             Verb::Help => Self::Help(Some(Verb::find(argument).ok_or_else(|| unknown(argument))?)),
             Verb::Quit => Self::Quit,
         })
     }
+}
+
+/// The command that is meant, and where it is carried out.
+fn runs(words: &[String]) -> Option<(Verb, Runs)> {
+    let verb = Verb::find(words.first()?)?;
+    Some((verb, verb.usage().runs))
 }
 
 fn user(text: &str) -> Result<UserId, UsageError> {
@@ -223,6 +248,8 @@ mod tests {
             ("reset_password ann --make b", "Usage: reset_password <user_id> [--make]"),
             ("give_group lab", "Usage: give_group <group_id> <user_id>"),
             ("read_only yes", "Usage: read_only [on|off]"),
+            ("backup", "backup is a command of ctl, which reads and writes files: type help backup"),
+            ("restore", "restore is a command of ctl, which reads and writes files: type help restore"),
             ("help frob", "Unknown command 'help frob', type help"),
         ] {
             assert_eq!(line(text), Err(said.to_owned()), "{text}");

@@ -1,5 +1,6 @@
 //! The command line of ctl.
 
+use super::table::Verb;
 use crate::model::escape::excerpt;
 use getopts::{Options, ParsingStyle};
 use std::ffi::OsStr;
@@ -15,6 +16,8 @@ const SHOWN_MAX: usize = 80;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CtlArgs {
     pub place: CtlPlace,
+    /// The number that was told.
+    pub tracker: Option<u16>,
     /// Whether rows are wanted as JSON.
     pub json: bool,
     /// The command.
@@ -26,10 +29,10 @@ pub struct CtlArgs {
 pub enum CtlPlace {
     /// The one on this data folder.
     DataDir(PathBuf),
-    /// The one of this number, beside this list.
-    List(PathBuf, u16),
-    /// The one of this number, if it is told, where trackers usually are.
-    Usual(Option<u16>),
+    /// One beside this list.
+    List(PathBuf),
+    /// One where trackers usually are.
+    Usual,
 }
 
 /// What is wrong with a command line of ctl, in one line.
@@ -69,39 +72,47 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Optio
         Ok(number @ 1..) => Ok(number),
         _ => Err(wrong(format!("--tracker: '{}' is not a tracker number", excerpt(&text, SHOWN_MAX)))),
     });
-    let number: Option<u16> = number.transpose()?;
+    let tracker: Option<u16> = number.transpose()?;
+    // A data folder has its number, and a new one gets it.
+    let needs_number = matches.free.first().is_some_and(|word| Verb::find(word) == Some(Verb::Restore));
     let place = match (matches.opt_str("data-dir"), matches.opt_str("list")) {
         (Some(dir), _) if dir.is_empty() => return Err(wrong("--data-dir: the name of the folder is empty")),
         (_, Some(list)) if list.is_empty() => return Err(wrong("--list: the name of the file is empty")),
         (Some(_), Some(_)) => return Err(wrong("--data-dir and --list exclude each other")),
-        (Some(_), None) if number.is_some() => return Err(wrong("--data-dir and --tracker exclude each other")),
+        (Some(_), None) if tracker.is_some() && !needs_number => {
+            return Err(wrong("--data-dir and --tracker exclude each other"));
+        }
         (Some(dir), None) => CtlPlace::DataDir(dir.into()),
-        (None, Some(list)) => CtlPlace::List(list.into(), number.unwrap_or(1)),
-        (None, None) => CtlPlace::Usual(number),
+        (None, Some(list)) => CtlPlace::List(list.into()),
+        (None, None) => CtlPlace::Usual,
     };
     if matches.free.is_empty() {
         return Err(wrong("a command is missing"));
     }
-    Ok(Some(CtlArgs { place, json: matches.opt_present("json"), words: matches.free }))
+    Ok(Some(CtlArgs { place, tracker, json: matches.opt_present("json"), words: matches.free }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ctl(place: CtlPlace, json: bool, words: &[&str]) -> Result<Option<CtlArgs>, CtlArgsError> {
-        Ok(Some(CtlArgs { place, json, words: words.iter().map(|word| (*word).to_owned()).collect() }))
+    fn ctl(place: CtlPlace, tracker: Option<u16>, json: bool, words: &[&str]) -> Result<Option<CtlArgs>, CtlArgsError> {
+        Ok(Some(CtlArgs { place, tracker, json, words: words.iter().map(|word| (*word).to_owned()).collect() }))
     }
 
     #[test]
     fn options_stand_before_the_command() {
-        assert_eq!(parse(["status"]), ctl(CtlPlace::Usual(None), false, &["status"]));
-        assert_eq!(parse(["--tracker", "2", "status"]), ctl(CtlPlace::Usual(Some(2)), false, &["status"]));
+        assert_eq!(parse(["status"]), ctl(CtlPlace::Usual, None, false, &["status"]));
+        assert_eq!(parse(["--tracker", "2", "status"]), ctl(CtlPlace::Usual, Some(2), false, &["status"]));
         assert_eq!(
             parse(["--json", "--data-dir", "/d", "users", "--json"]),
-            ctl(CtlPlace::DataDir("/d".into()), true, &["users", "--json"])
+            ctl(CtlPlace::DataDir("/d".into()), None, true, &["users", "--json"])
         );
-        assert_eq!(parse(["--list=l", "user", "bob"]), ctl(CtlPlace::List("l".into(), 1), false, &["user", "bob"]));
+        assert_eq!(parse(["--list=l", "user", "bob"]), ctl(CtlPlace::List("l".into()), None, false, &["user", "bob"]));
+        assert_eq!(
+            parse(["--data-dir", "d", "--tracker", "2", "restore"]),
+            ctl(CtlPlace::DataDir("d".into()), Some(2), false, &["restore"])
+        );
         assert_eq!(parse(["--help"]), Ok(None));
     }
 

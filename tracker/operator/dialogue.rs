@@ -24,6 +24,12 @@ pub trait Dialogue {
     /// Nobody takes it.
     fn row(&mut self, row: &Row) -> Result<(), Gone>;
 
+    /// Gives bytes as they are, to standard output. Without any it looks whether somebody takes them.
+    ///
+    /// # Errors
+    /// Nobody takes them.
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Gone>;
+
     /// Asks for a password, which nobody is shown.
     ///
     /// # Errors

@@ -1,10 +1,9 @@
 //! The socket at which a running tracker takes the commands of ctl.
 
 use super::answer::{CommandRefusal, Outcome, RESTARTING, Row};
-use super::command::{OperatorCommand, UsageError};
+use super::command::OperatorCommand;
 use super::dialogue::{AskError, Dialogue, Gone, OperatorCommands};
 use super::frame::{ASKED_MAX, FrameKind, GREETING, read_frame, write_frame};
-use super::table::{Runs, Verb};
 use crate::model::exit::Exit;
 use crate::sys::local::socket;
 use crate::sys::owned_thread::OwnedThread;
@@ -29,7 +28,7 @@ const CONNECTIONS_MAX: usize = 8;
 const WORDS_MAX: usize = 64;
 /// How long ctl may take to send its command.
 const ASKING: Duration = Duration::from_secs(5);
-/// How long a person may take to answer a question.
+/// How long a person may take to answer a question, or to let the next bytes of a backup through.
 const THINKING: Duration = Duration::from_secs(300);
 /// How long ctl may take to read anything of its answer.
 const TELLING: Duration = Duration::from_secs(30);
@@ -174,7 +173,7 @@ fn serve(mut answer: Answer, commands: &dyn OperatorCommands, wake: &Waker) {
         Err(AskingError::Broken) => return,
     };
     answer.json = asked.json;
-    let command = match checked(&asked.words) {
+    let command = match OperatorCommand::of_ctl(&asked.words) {
         Ok(command) => command,
         Err(error) => return answer.end(Exit::Usage, &error.to_string()),
     };
@@ -193,14 +192,6 @@ fn serve(mut answer: Answer, commands: &dyn OperatorCommands, wake: &Waker) {
         Outcome::Refused(refusal) => answer.refuse(&refusal),
         Outcome::Restarting => answer.end(Exit::NoTracker, RESTARTING),
         Outcome::Gone => {}
-    }
-}
-
-fn checked(words: &[String]) -> Result<OperatorCommand, UsageError> {
-    let verb = words.first().and_then(|name| Verb::find(name));
-    match verb.filter(|verb| verb.usage().runs == Runs::ConsoleOnly) {
-        Some(verb) => Err(UsageError::ConsoleOnly(verb)),
-        None => OperatorCommand::parse(words),
     }
 }
 
@@ -251,6 +242,8 @@ impl Read for Punctual<'_> {
 struct Answer {
     stream: UnixStream,
     json: bool,
+    /// Standard output has bytes that are no rows.
+    is_raw: bool,
     /// What was not written yet.
     gathered: Vec<u8>,
 }
@@ -264,7 +257,7 @@ impl Drop for Answer {
 
 impl Answer {
     fn new(stream: UnixStream) -> Self {
-        Self { stream, json: false, gathered: Vec::new() }
+        Self { stream, json: false, is_raw: false, gathered: Vec::new() }
     }
 
     fn flush(&mut self) -> Result<(), Gone> {
@@ -276,7 +269,7 @@ impl Answer {
     }
 
     fn refuse(mut self, refusal: &CommandRefusal) {
-        if !self.json {
+        if self.is_raw || !self.json {
             return self.end(Exit::Refused, &refusal.words);
         }
         let row = Row::new("", refusal.json());
@@ -310,6 +303,15 @@ impl Dialogue for Answer {
         }
         self.gathered.push(b'\n');
         if self.gathered.len() >= GATHERED { self.flush() } else { Ok(()) }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        self.flush()?;
+        if !self.is_raw {
+            self.is_raw = true;
+            self.stream.set_write_timeout(Some(THINKING)).map_err(|_| Gone)?;
+        }
+        write_frame(&mut self.stream, FrameKind::Output, bytes).map_err(|_| Gone)
     }
 
     fn ask(&mut self, question: &str) -> Result<Password, AskError> {

@@ -54,6 +54,10 @@ pub enum Runs {
     Anywhere,
     /// By the running tracker, for its console alone.
     ConsoleOnly,
+    /// By the running tracker, for ctl alone.
+    CtlOnly,
+    /// By ctl itself. No tracker has to run.
+    InCtl,
 }
 
 commands! {
@@ -120,6 +124,14 @@ commands! {
         "read the list of trackers anew"
         "Addresses of others may have changed, and last lines may have come or gone. SIGHUP does the same where the\n\
          tracker has no terminal."
+    Backup ["backup"], "" 0..=0, CtlOnly,
+        "write a copy of everything to standard output"
+        "The tracker runs meanwhile. Whoever has the copy has the hashes of all passwords. The key and the list of\n\
+         trackers are not in it."
+    Restore ["restore"], "" 0..=0, InCtl,
+        "make a data folder of a backup that comes from standard input"
+        "The folder must be new or empty. --tracker names the tracker that is to start on it; without that it is the one\n\
+         that made the backup."
     Help ["help", "?"], "[command]" 0..=1, Anywhere,
         "list the commands, or say more about one"
         ""

@@ -2,9 +2,10 @@
 
 use super::reload::ListReload;
 use crate::model::name::UserId;
+use crate::tracker::backup::snapshot::BackupError;
 use crate::tracker::operator::answer::{CommandRefusal, Outcome, RESTARTING, Row};
 use crate::tracker::operator::command::{NewPassword, OperatorCommand};
-use crate::tracker::operator::dialogue::{AskError, Dialogue, OperatorCommands};
+use crate::tracker::operator::dialogue::{AskError, Dialogue, Gone, OperatorCommands};
 use crate::tracker::operator::table;
 use crate::tracker::server::Server;
 use crate::tracker::server::acts::{PasswordAct, UserAct, made_password};
@@ -12,15 +13,19 @@ use crate::tracker::server::kept_server::KeptServer;
 use crate::wire::client_tracker::Password;
 use crate::wire::refusal::Code;
 use crossbeam_channel::Sender;
+use parking_lot::Mutex;
 use serde_json::json;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 /// Carries them out.
 pub(super) struct Operator {
-    pub(super) server: Arc<KeptServer>,
-    pub(super) list: ListReload,
+    server: Arc<KeptServer>,
+    list: ListReload,
     /// Has the program end.
-    pub(super) ask: Sender<()>,
+    ask: Sender<()>,
+    /// Locked while a backup is made.
+    backing_up: Mutex<()>,
 }
 
 impl OperatorCommands for Operator {
@@ -53,6 +58,11 @@ impl OperatorCommands for Operator {
             OperatorCommand::DeleteGroup(group) => self.act(to, |server| server.delete_group(&group)),
             OperatorCommand::ReadOnly(wanted) => self.act(to, |server| server.read_only(wanted)),
             OperatorCommand::Reload => self.act(to, |server| self.list.reload(server)),
+            OperatorCommand::Backup => self.back_up(to),
+            OperatorCommand::Restore => Outcome::Refused(CommandRefusal {
+                code: "RunningTracker".to_owned(),
+                words: "a tracker that runs is not restored".to_owned(),
+            }),
             OperatorCommand::Forget(number) => self.act(to, |server| server.forget_or_not(number, true)),
             OperatorCommand::Unforget(number) => self.act(to, |server| server.forget_or_not(number, false)),
             OperatorCommand::Users(_)
@@ -70,6 +80,11 @@ impl OperatorCommands for Operator {
 }
 
 impl Operator {
+    /// `ask` has the program end.
+    pub(super) fn new(server: Arc<KeptServer>, list: ListReload, ask: Sender<()>) -> Self {
+        Self { server, list, ask, backing_up: Mutex::default() }
+    }
+
     fn set_password(&self, act: PasswordAct, new: &NewPassword, to: &mut dyn Dialogue) -> Outcome {
         // Nobody types a password in vain.
         match self.server.look(|server| server.may_set_password(act, &new.user)) {
@@ -81,6 +96,20 @@ impl Operator {
         match password {
             Ok(password) => self.act(to, |server| server.set_password(act, &new.user, password, new.make)),
             Err(outcome) => outcome,
+        }
+    }
+
+    fn back_up(&self, to: &mut dyn Dialogue) -> Outcome {
+        let refused = |code: &str, words| Outcome::Refused(CommandRefusal { code: code.to_owned(), words });
+        let Some(_turn) = self.backing_up.try_lock() else {
+            return refused("Busy", "another backup is being made; wait for its end".to_owned());
+        };
+        // A start anew does not wait for whoever reads slowly.
+        let Some(source) = self.server.look(Server::backup_source) else { return Outcome::Restarting };
+        match source.write(Told(to)) {
+            Ok(()) => Outcome::Done,
+            Err(BackupError::Gone) => Outcome::Gone,
+            Err(error) => refused("Unavailable", error.to_string()),
         }
     }
 
@@ -99,6 +128,20 @@ impl Operator {
             Some(Err(refusal)) => Outcome::Refused(refusal),
             None => Outcome::Restarting,
         }
+    }
+}
+
+/// Gives what is written to whoever asked.
+struct Told<'a>(&'a mut dyn Dialogue);
+
+impl Write for Told<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.bytes(bytes).map_err(|Gone| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(self.0.bytes(&[]).map_err(|Gone| io::ErrorKind::BrokenPipe)?)
     }
 }
 

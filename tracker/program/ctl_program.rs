@@ -1,22 +1,30 @@
 //! `ctl` as a program: it finds the data folder of the tracker that is meant, and asks that tracker.
 
 use crate::model::exit::Exit;
+use crate::model::units;
 use crate::sys;
+use crate::tracker::backup::restore::{RestoreError, Restored, restore};
+use crate::tracker::backup::stream::BackupReader;
 use crate::tracker::data_dir;
-use crate::tracker::operator::command::{OperatorCommand, UsageError};
+use crate::tracker::log::{Level, Log};
+use crate::tracker::operator::answer::Row;
+use crate::tracker::operator::command::OperatorCommand;
 use crate::tracker::operator::ctl;
 use crate::tracker::operator::ctl_args::{CtlArgs, CtlPlace};
 use crate::tracker::operator::door::AskedCommand;
-use crate::tracker::operator::table::{self, Runs, Verb};
+use crate::tracker::operator::table;
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// The list that is taken where none is named, if it is there.
 const LIST: &str = "tracker_info.txt";
 /// Where trackers that run as services have their data folders.
 const SERVICES: &str = "/var/lib/groupshare";
+
+/// Bytes of a backup that are read at once.
+const INPUT_PART: usize = 256 * 1024;
 
 /// Why no data folder is meant. Each is one line.
 #[derive(Debug)]
@@ -53,20 +61,34 @@ pub fn run(args: &CtlArgs, name: &str) -> Exit {
         // Whoever closed standard error does not want to read it.
         let _ = writeln!(io::stderr(), "{name}: {line}");
     };
-    match checked(&args.words) {
-        Ok(OperatorCommand::Help(about)) => return say(&table::help(about), complain),
+    let wrong = |error: &dyn fmt::Display| {
+        complain(&error.to_string());
+        Exit::Usage
+    };
+    match OperatorCommand::of_ctl(&args.words) {
+        Ok(OperatorCommand::Help(about)) => return say(&table::help(about).join("\n"), complain),
+        Ok(OperatorCommand::Restore) if io::stdin().is_terminal() => {
+            return wrong(&"restore reads standard input: give it a backup, as in 'restore < FILE'");
+        }
+        Ok(OperatorCommand::Backup) if io::stdout().is_terminal() => {
+            return wrong(&"backup writes standard output: redirect it, as in 'backup > FILE'");
+        }
+        Ok(OperatorCommand::Restore) => {
+            return match restored(args, name) {
+                Ok(row) => say(&if args.json { row.json.to_string() } else { row.words }, complain),
+                Err(RestoreFailure::Place(error)) => wrong(&error),
+                Err(RestoreFailure::Restore(error)) => {
+                    complain(&error.to_string());
+                    Exit::Refused
+                }
+            };
+        }
         Ok(_) => {}
-        Err(error) => {
-            complain(&error.to_string());
-            return Exit::Usage;
-        }
+        Err(error) => return wrong(&error),
     }
-    let data_dir = match place(&args.place, Path::new(LIST), Path::new(SERVICES)) {
+    let data_dir = match place(&args.place, args.tracker) {
         Ok(data_dir) => data_dir,
-        Err(error) => {
-            complain(&error.to_string());
-            return Exit::Usage;
-        }
+        Err(error) => return wrong(&error),
     };
     let asked = AskedCommand { words: args.words.clone(), json: args.json };
     ctl::ask(&data_dir, &asked, &mut io::stdout(), complain).unwrap_or_else(|error| {
@@ -75,16 +97,42 @@ pub fn run(args: &CtlArgs, name: &str) -> Exit {
     })
 }
 
-/// The command, if ctl may give it.
-fn checked(words: &[String]) -> Result<OperatorCommand, UsageError> {
-    match words.first().and_then(|name| Verb::find(name)) {
-        Some(verb) if verb.usage().runs == Runs::ConsoleOnly => Err(UsageError::ConsoleOnly(verb)),
-        _ => OperatorCommand::parse(words),
+/// Why no data folder was made.
+enum RestoreFailure {
+    Place(PlaceError),
+    Restore(RestoreError),
+}
+
+impl From<RestoreError> for RestoreFailure {
+    fn from(error: RestoreError) -> Self {
+        Self::Restore(error)
     }
 }
 
-fn say(lines: &[String], complain: impl Fn(&str)) -> Exit {
-    match writeln!(io::stdout(), "{}", lines.join("\n")) {
+/// Makes a data folder of what standard input gives. The backup tells the number if the command line does not.
+fn restored(args: &CtlArgs, name: &str) -> Result<Row, RestoreFailure> {
+    let input = BufReader::with_capacity(INPUT_PART, io::stdin().lock());
+    let backup = BackupReader::open(input).map_err(RestoreError::Stream)?;
+    let head = backup.0;
+    let tracker = args.tracker.unwrap_or(head.tracker);
+    let folder = place(&args.place, Some(tracker)).map_err(RestoreFailure::Place)?;
+    let log = Log::to_stderr(Level::Warn, name).into();
+    let Restored { users, groups, files, absent } = restore(backup, &folder, tracker, Log::warn_fn(&log))?;
+    let time = units::utc(head.time);
+    let mut words = format!("Restored tracker {tracker} of {time}: {users} users, {groups} groups, {files} files");
+    if absent > 0 {
+        words.push_str(&format!("; {absent} lists of pieces are missing"));
+    }
+    let mut row = Row::success(words);
+    row.json["data_dir"] = folder.display().to_string().into();
+    (row.json["tracker"], row.json["time"]) = (tracker.into(), time.into());
+    (row.json["users"], row.json["groups"], row.json["files"]) = (users.into(), groups.into(), files.into());
+    row.json["missing"] = absent.into();
+    Ok(row)
+}
+
+fn say(words: &str, complain: impl Fn(&str)) -> Exit {
+    match writeln!(io::stdout(), "{words}") {
         Ok(()) => Exit::Success,
         Err(error) => {
             complain(&ctl::CtlError::OutputLost(error).to_string());
@@ -94,16 +142,20 @@ fn say(lines: &[String], complain: impl Fn(&str)) -> Exit {
 }
 
 /// The data folder of the tracker that is meant.
-fn place(place: &CtlPlace, list: &Path, services: &Path) -> Result<PathBuf, PlaceError> {
+fn place(place: &CtlPlace, tracker: Option<u16>) -> Result<PathBuf, PlaceError> {
+    place_among(place, tracker, Path::new(LIST), Path::new(SERVICES))
+}
+
+fn place_among(place: &CtlPlace, tracker: Option<u16>, list: &Path, services: &Path) -> Result<PathBuf, PlaceError> {
     let beside = |list: &Path, number| {
         data_dir::default_path(list, number).map_err(|error| PlaceError::List(list.to_path_buf(), error))
     };
-    match place {
-        CtlPlace::DataDir(folder) => Ok(folder.clone()),
-        CtlPlace::List(list, number) => beside(list, *number),
-        CtlPlace::Usual(number) if list.exists() => beside(list, number.unwrap_or(1)),
-        CtlPlace::Usual(Some(number)) => Ok(services.join(format!("tracker-{number}"))),
-        CtlPlace::Usual(None) => {
+    match (place, tracker) {
+        (CtlPlace::DataDir(folder), _) => Ok(folder.clone()),
+        (CtlPlace::List(list), _) => beside(list, tracker.unwrap_or(1)),
+        (CtlPlace::Usual, _) if list.exists() => beside(list, tracker.unwrap_or(1)),
+        (CtlPlace::Usual, Some(number)) => Ok(services.join(format!("tracker-{number}"))),
+        (CtlPlace::Usual, None) => {
             let mut found: Vec<PathBuf> = fs::read_dir(services)
                 .into_iter()
                 .flatten()
@@ -128,7 +180,8 @@ mod tests {
     fn the_only_service_is_meant_and_of_several_one_has_to_be_named() {
         let services = tempfile::tempdir().expect("a folder");
         let list = services.path().join("list");
-        let usual = |number| place(&CtlPlace::Usual(number), &list, services.path()).map_err(|error| error.to_string());
+        let usual =
+            |number| place_among(&CtlPlace::Usual, number, &list, services.path()).map_err(|error| error.to_string());
         assert!(usual(None).expect_err("nothing is there").starts_with("no tracker is found"));
         let [one, two] = ["tracker-1", "tracker-2"].map(|name| services.path().join(name));
         fs::create_dir(&one).expect("made");

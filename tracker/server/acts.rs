@@ -8,6 +8,7 @@ use crate::model::op::PasswordHash;
 use crate::model::units;
 use crate::sys;
 use crate::sys::random::random_bytes;
+use crate::tracker::backup::snapshot::BackupSource;
 use crate::tracker::cluster::cluster_view::ForgetError;
 use crate::tracker::ledger::operator::{OperatorChange, accept_operator};
 use crate::tracker::operator::answer::{CommandRefusal, Row};
@@ -208,6 +209,11 @@ impl Server {
         let mut row = Row::success(words);
         row.json["read_only"] = json!(committer.is_read_only());
         Ok(row)
+    }
+
+    /// What a backup is taken of.
+    pub fn backup_source(&self) -> BackupSource {
+        BackupSource::new(self.core.clone(), self.data_dir.path().to_path_buf(), self.number)
     }
 
     /// Has all trackers let go of another one, or take it back.

@@ -8,6 +8,7 @@ use crate::model::op::{Op, OpBody};
 use crate::sys;
 use crate::sys::{durable, files};
 use crate::tracker::core::Core;
+use crate::tracker::journal;
 use crate::tracker::journal::base::adoption::UnplacedSink;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::state::State;
@@ -28,8 +29,6 @@ const PREFIX: &str = "unplaced-";
 const NEW: &str = ".new.jsonl";
 /// The same, once they were told.
 const TOLD: &str = ".jsonl";
-/// The journal's folder in the data folder.
-pub const JOURNAL: &str = "journal";
 /// The ending of a base in it that lost its place.
 const LEFT: &str = "left";
 /// Most notices for one user from one list: a command ring holds more than that.
@@ -247,7 +246,7 @@ impl UnplacedLists {
 
     /// The bases that lost their place to one that lacks some of them, as long as the operator keeps them.
     pub fn left(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.folder.join(JOURNAL)).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.folder.join(journal::FOLDER)).into_iter().flatten().flatten();
         let is_left = |path: &PathBuf| path.extension().is_some_and(|ending| ending == LEFT);
         let mut left: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_left).collect();
         left.sort();

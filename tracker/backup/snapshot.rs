@@ -1,0 +1,233 @@
+//! Takes a backup of a running tracker: one durable state, whatever clients and floors do meanwhile.
+//!
+//! The base and the ops above it go into a file without a name first. So no lock is held while somebody reads slowly, and
+//! a floor that comes in the middle shows before the first byte has left.
+
+use super::stream::{BackupHead, BackupWriter};
+use crate::model::digest::InfoHash;
+use crate::model::op::floor::FloorMark;
+use crate::sys;
+use crate::sys::files;
+use crate::tracker::cluster::version_vector::VersionVector;
+use crate::tracker::commit::{BasePart, ReadBackError, Standing};
+use crate::tracker::core::Core;
+use crate::tracker::state::State;
+use crate::wire::refusal::{Code, Refusal};
+use ring::digest::{Context, SHA256};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes that are in memory at once.
+const PART: usize = 256 * 1024;
+/// How long a floor may be on its way.
+const MOVING_MAX: Duration = Duration::from_secs(60);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Ops from one look to the next whether somebody takes the backup.
+const LOOK_EVERY: u64 = 4096;
+
+/// Why there is no backup.
+#[derive(Debug)]
+pub enum BackupError {
+    /// Nobody takes it any more.
+    Gone,
+    /// The data folder does not take it.
+    Spool(PathBuf, io::Error),
+    /// The journal cannot be read.
+    Journal(ReadBackError),
+    /// No state was found to be whole.
+    Incomplete,
+    /// A list of pieces cannot be read.
+    Manifest(InfoHash, Refusal),
+    /// A list of pieces went while it was read.
+    Vanished(InfoHash),
+}
+
+impl fmt::Display for BackupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BackupError::Gone => f.write_str("nobody takes the backup"),
+            BackupError::Spool(folder, error) => {
+                write!(f, "cannot prepare the backup in {}: {}", folder.display(), sys::reason(error))
+            }
+            BackupError::Journal(error) => write!(f, "cannot read the journal: {error}"),
+            BackupError::Incomplete => {
+                f.write_str("the floor moves, or a part of the journal is missing; try again, then look with --check")
+            }
+            BackupError::Manifest(info_hash, refusal) => {
+                write!(f, "cannot read the list of pieces {info_hash}: {refusal}")
+            }
+            BackupError::Vanished(info_hash) => {
+                write!(f, "the list of pieces {info_hash} went while it was read; try again")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BackupError {}
+
+/// What a backup is taken of. A tracker that is started anew meanwhile does not wait for it.
+pub struct BackupSource {
+    core: Arc<Core>,
+    /// The data folder.
+    folder: PathBuf,
+    /// The number of the tracker.
+    tracker: u16,
+}
+
+/// A state that waits in a file, up to its last op.
+struct Spool {
+    writer: BackupWriter<BufWriter<File>>,
+    state: Arc<State>,
+}
+
+impl BackupSource {
+    pub fn new(core: Arc<Core>, folder: PathBuf, tracker: u16) -> Self {
+        Self { core, folder, tracker }
+    }
+
+    /// Writes a backup. Flushing `out` fails once nobody takes anything any more.
+    ///
+    /// # Errors
+    /// What was written is no backup.
+    pub fn write(&self, out: impl Write) -> Result<(), BackupError> {
+        let mut out = BufWriter::with_capacity(PART, out);
+        let Spool { writer, state } = self.spool(&mut out)?;
+        let mut writer = writer.moved(|spool| {
+            self.pour(spool, &mut out)?;
+            Ok::<_, BackupError>(out)
+        })?;
+        let mut listed: Vec<InfoHash> = state.listed_info_hashes().collect();
+        drop(state);
+        listed.sort_unstable();
+        listed.dedup();
+        listed.into_iter().try_for_each(|info_hash| self.put_manifest(info_hash, &mut writer))?;
+        writer.end().map_err(gone)
+    }
+
+    /// Puts a state aside. A floor that comes meanwhile has it tried again.
+    fn spool(&self, out: &mut impl Write) -> Result<Spool, BackupError> {
+        let until = Instant::now() + MOVING_MAX;
+        loop {
+            if let Some(spool) = self.try_spool(out)? {
+                return Ok(spool);
+            }
+            if Instant::now() > until {
+                return Err(BackupError::Incomplete);
+            }
+            out.flush().map_err(gone)?;
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn try_spool(&self, out: &mut impl Write) -> Result<Option<Spool>, BackupError> {
+        let standing = self.core.committer.standing();
+        let Standing { state, floor } = &standing;
+        let folder = files::open_folder(&self.folder).map_err(|error| self.not_spooled(error))?;
+        let file = files::make_unnamed_in(&folder).map_err(|error| self.not_spooled(error))?;
+        let head =
+            BackupHead { tracker: self.tracker, time: sys::unix_time_s(), floor: floor.mark, digest: state.digest() };
+        let writer = BackupWriter::begin(BufWriter::with_capacity(PART, file), &head);
+        let mut writer = writer.map_err(|error| self.not_spooled(error))?;
+        let whole = self.put_base(floor.mark, &mut writer)? && self.put_ops(&standing, &mut writer, out)?;
+        Ok(whole.then(|| Spool { writer, state: standing.state }))
+    }
+
+    /// Returns false if the journal rests on the base of another floor.
+    fn put_base(&self, floor: FloorMark, writer: &mut BackupWriter<impl Write>) -> Result<bool, BackupError> {
+        if floor == FloorMark::default() {
+            return Ok(true);
+        }
+        let (mut sum, mut offset) = (Context::new(&SHA256), 0);
+        loop {
+            let part = self.core.bases.part(floor, offset, PART).map_err(BackupError::Journal)?;
+            let Some(BasePart { total, bytes }) = part else { return Ok(false) };
+            sum.update(&bytes);
+            writer.base(&bytes).map_err(|error| self.not_spooled(error))?;
+            offset += bytes.len() as u64;
+            if bytes.is_empty() || offset >= total {
+                return Ok(sum.finish().as_ref() == floor.base);
+            }
+        }
+    }
+
+    /// Returns false if these are not all ops of the state above its floor.
+    fn put_ops(
+        &self,
+        standing: &Standing,
+        writer: &mut BackupWriter<impl Write>,
+        out: &mut impl Write,
+    ) -> Result<bool, BackupError> {
+        let Standing { state, floor } = standing;
+        let (mut given, mut count, mut done) = (VersionVector::default(), 0, Ok(()));
+        let read = self.core.source.read(&mut |op| {
+            // What became durable since does not count, nor does what was written a second time.
+            if op.lamport > floor.mark.lamport && op.id.seq <= state.seen(op.id.origin) && given.give(&op) {
+                count += 1;
+                done = writer.op(&op).map_err(|error| self.not_spooled(error));
+                if count % LOOK_EVERY == 0 {
+                    done = std::mem::replace(&mut done, Ok(())).and_then(|()| out.flush().map_err(gone));
+                }
+            }
+            done.is_ok()
+        });
+        read.map_err(BackupError::Journal)?;
+        done?;
+        Ok(count == state.op_count() - floor.ops)
+    }
+
+    /// Writes what was put aside.
+    fn pour(&self, spool: BufWriter<File>, out: &mut impl Write) -> Result<(), BackupError> {
+        let mut file = spool.into_inner().map_err(|error| self.not_spooled(error.into_error()))?;
+        file.rewind().map_err(|error| self.not_spooled(error))?;
+        let mut bytes = vec![0; PART];
+        loop {
+            let len = file.read(&mut bytes).map_err(|error| self.not_spooled(error))?;
+            if len == 0 {
+                return Ok(());
+            }
+            out.write_all(&bytes[..len]).map_err(gone)?;
+        }
+    }
+
+    fn put_manifest(&self, info_hash: InfoHash, writer: &mut BackupWriter<impl Write>) -> Result<(), BackupError> {
+        let (mut offset, mut whole) = (0, None);
+        loop {
+            let (total, part) = match self.core.manifests.read(info_hash, offset) {
+                Ok(Some(read)) => read,
+                Ok(None) if offset > 0 => return Err(BackupError::Vanished(info_hash)),
+                // Another version of this program has made it, or it is damaged: the start sees it as missing.
+                Ok(None) => return writer.absent(info_hash).map_err(gone),
+                Err(Refusal { code: Code::BadManifest, .. }) => return writer.absent(info_hash).map_err(gone),
+                Err(refusal) => return Err(BackupError::Manifest(info_hash, refusal)),
+            };
+            if offset == 0 {
+                writer.manifest(info_hash, total).map_err(gone)?;
+                whole = Some(total);
+            }
+            if part.is_empty() || whole != Some(total) {
+                return Err(BackupError::Vanished(info_hash));
+            }
+            writer.part(&part).map_err(gone)?;
+            // A manifest has 128 MiB at most.
+            offset += part.len() as u32;
+            if offset == total {
+                return Ok(());
+            }
+        }
+    }
+
+    fn not_spooled(&self, error: io::Error) -> BackupError {
+        BackupError::Spool(self.folder.clone(), error)
+    }
+}
+
+/// Writing fails only where nobody takes it.
+fn gone(_: io::Error) -> BackupError {
+    BackupError::Gone
+}
