@@ -16,7 +16,7 @@ use std::process::Stdio;
 
 impl Installation {
     /// The same with a first line on standard input.
-    fn ctl_with(&self, words: &[&str], line: &str) -> Ended {
+    pub(crate) fn ctl_with(&self, words: &[&str], line: &str) -> Ended {
         let mut command = self.ctl_command(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("started");

@@ -24,6 +24,7 @@ mod common {
 
 mod access;
 mod acts;
+mod apart;
 mod backup;
 mod console;
 mod crash;
