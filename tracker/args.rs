@@ -1,5 +1,7 @@
 //! The tracker's command line.
 
+mod config_file;
+
 use crate::model::address::{parse_address, parse_port};
 use crate::model::escape::excerpt;
 use crate::model::exit;
@@ -7,7 +9,9 @@ use crate::model::units;
 use crate::rate::limit::Limit;
 use crate::tracker::operator::ctl_args::{self, CtlArgs};
 use crate::tracker::operator::table;
-use getopts::Options;
+use config_file::GivenOptions;
+pub use config_file::{ConfigError, ConfigFile};
+use getopts::{Matches, Options};
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -44,6 +48,8 @@ pub struct Args {
     pub data_dir: Option<PathBuf>,
     /// The file with the trackers' key.
     pub key_file: Option<PathBuf>,
+    /// The file whose lines are options too.
+    pub config: Option<ConfigFile>,
     /// Where the tracker listens to programs that speak JSON.
     pub json: Option<SocketAddr>,
     /// Where it tells a monitoring system how it is doing.
@@ -76,6 +82,13 @@ impl fmt::Display for ArgsError {
 }
 
 impl std::error::Error for ArgsError {}
+
+impl ArgsError {
+    /// What is wrong, without the usage.
+    pub fn what(&self) -> &str {
+        &self.what.0
+    }
+}
 
 /// Reads the command line behind the program's name, which is the one under which it was started.
 pub fn parse<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<Invocation, ArgsError> {
@@ -146,23 +159,32 @@ fn read<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArg
     if tracker_info.is_empty() {
         return Err(BadArgument("The name of the list of trackers is empty".to_owned()));
     }
-    let data_dir = matches.opt_str("data-dir");
-    if data_dir.as_deref() == Some("") {
-        return Err(BadArgument("--data-dir: the name of the folder is empty".to_owned()));
-    }
-    let key_file = matches.opt_str("key");
-    if key_file.as_deref() == Some("") {
-        return Err(BadArgument("--key: the name of the file is empty".to_owned()));
-    }
+    let named = |name| named(&matches, name);
+    let (data_dir, key_file, _) = (named("data-dir")?, named("key")?, named("config")?);
+    let tracker_info = PathBuf::from(tracker_info);
+    let number = number.map_or(Ok(1), |text| tracker_number(text))?;
+    let given = GivenOptions::new(&options, matches).map_err(|error| BadArgument(error.to_string()))?;
     Ok(Invocation::Run(Args {
-        tracker_info: PathBuf::from(tracker_info),
-        number: number.map_or(Ok(1), |text| tracker_number(text))?,
+        tracker_info,
+        number,
         data_dir: data_dir.map(PathBuf::from),
         key_file: key_file.map(PathBuf::from),
-        json: json_addr(matches.opt_str("json"), matches.opt_present("json-in-the-clear"))?,
-        metrics: matches.opt_str("metrics").as_deref().map(metrics_addr).transpose()?,
-        relay: matches.opt_str("relay").as_deref().map(relay_limit).transpose()?,
+        config: given.config(),
+        json: json_addr(given.opt_str("json"), given.opt_present("json-in-the-clear"))?,
+        metrics: given.opt_str("metrics").as_deref().map(metrics_addr).transpose()?,
+        relay: given.opt_str("relay").as_deref().map(relay_limit).transpose()?,
     }))
+}
+
+/// The file or folder that an option names, if it is given.
+fn named(matches: &Matches, name: &str) -> Result<Option<String>, BadArgument> {
+    match matches.opt_str(name) {
+        Some(path) if path.is_empty() => {
+            let what = if name == "data-dir" { "folder" } else { "file" };
+            Err(BadArgument(format!("--{name}: the name of the {what} is empty")))
+        }
+        path => Ok(path),
+    }
 }
 
 /// Where JSON is spoken: an address that only this machine can reach, unless others are wanted in so many words.
@@ -225,6 +247,12 @@ fn options() -> Options {
     );
     options.optopt(
         "",
+        "config",
+        "take more options from this file, one a line without the two signs: relay 20M; the command line comes first",
+        "FILE",
+    );
+    options.optopt(
+        "",
         "json",
         "listen to programs that speak JSON at this address of this machine (docs/JSON.md)",
         "IP:PORT",
@@ -282,6 +310,7 @@ mod tests {
             number,
             data_dir,
             key_file: None,
+            config: None,
             json: None,
             metrics: None,
             relay: None,

@@ -39,7 +39,7 @@ use crate::{signals, sys};
 use commands::Operator;
 use crossbeam_channel::{Sender, bounded, never};
 use parking_lot::Mutex;
-use reload::{ListReload, Others};
+use reload::{Others, Reload};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -132,6 +132,9 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     // Each password takes 19 MiB for a moment.
     sys::give_back_large_blocks();
     let mut setup = ProgramSetup::new(args, name)?;
+    for file in args.config.iter().filter(|file| file.is_missing) {
+        (setup.warn)(&format!("{} is not there, no options are taken from it", file.path.display()));
+    }
     let server = Arc::new(KeptServer::starting());
     let metrics = setup.open_metrics(&server)?;
     let (ask, asked) = bounded(1);
@@ -139,7 +142,7 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     let started = setup.start()?;
     let (status, json_addr) = (started.status(), started.json_addr());
     server.set_running(started);
-    let commands = Arc::new(Operator::new(server.clone(), setup.list(args), ask.clone()));
+    let commands = Arc::new(Operator::new(server.clone(), setup.reload(args, name), ask.clone()));
     handle_signals(ask, Arc::downgrade(&commands), setup.warn.clone())?;
     let door = CtlDoor::open(setup.data_dir.path(), commands.clone(), setup.warn.clone());
     let door = door.map_err(|error| ProgramError::Door(setup.data_dir.path().to_path_buf(), error))?;
@@ -219,17 +222,20 @@ impl ProgramSetup {
         })
     }
 
-    /// What a reload of the list goes by.
-    fn list(&self, args: &Args) -> ListReload {
-        let args = args.clone();
+    /// What a reload goes by.
+    fn reload(&self, args: &Args, name: &str) -> Reload {
+        let (started, name) = (args.clone(), name.to_owned());
+        let missing = args.config.as_ref().is_some_and(|file| file.is_missing);
         let read = move || {
+            let args = reload::options(&name, missing)?;
             let list = read_list(&args).map_err(|error| reload::changed(&error.to_string()))?;
             let in_list = |error| ProgramError::List(args.tracker_info.clone(), error).to_string();
             list.tracker(args.number).map_err(|error| reload::changed(&in_list(error)))?;
-            Ok(list)
+            Ok((args, list))
         };
-        ListReload {
+        Reload {
             read: Box::new(read),
+            started,
             number: self.number,
             own: self.own.clone(),
             fingerprint: self.fingerprint,

@@ -1,4 +1,4 @@
-//! The list of trackers is read anew while a tracker runs, by command or by SIGHUP.
+//! The list of trackers and the options are read anew while a tracker runs, by command or by SIGHUP.
 
 use crate::common::installation::{Installation, linked};
 use crate::common::program::Program;
@@ -6,13 +6,18 @@ use crate::common::wait::wait_until;
 use crate::ctl::ended;
 use rustix::process::Signal;
 use serde_json::json;
+use std::fs;
 use std::process::Command;
 
 impl Installation {
     /// The tracker of this number as a service: without a terminal.
     fn service(&self, number: usize) -> Program {
+        self.service_with(number, &[])
+    }
+
+    fn service_with(&self, number: usize, options: &[&str]) -> Program {
         let mut command = Command::new("setsid");
-        command.arg(env!("CARGO_BIN_EXE_tracker")).args(["tracker_info.txt", &number.to_string()]);
+        command.arg(env!("CARGO_BIN_EXE_tracker")).args(["tracker_info.txt", &number.to_string()]).args(options);
         let mut tracker = Program::start(command.current_dir(self.folder.path()));
         tracker.expect(&format!("tracker {number} on "));
         tracker
@@ -72,6 +77,47 @@ fn a_list_that_is_wrong_or_moves_this_tracker_changes_nothing() {
     installation.list("some/where 5000\n");
     assert_eq!(installation.ctl(&["reload"]).code, Some(1));
     assert_eq!(installation.rows(&["trackers"])[0]["addr"], json!(installation.addrs[1].to_string()));
+}
+
+#[test]
+fn options_of_a_file_are_read_anew_with_the_list_or_not_at_all() {
+    let installation = Installation::of(2);
+    installation.write_list(&[1]);
+    let config = installation.folder.path().join("tracker.conf");
+    let options = |text: &str| fs::write(&config, text).expect("written");
+    options("# nothing yet\n");
+    let mut tracker = installation.service_with(1, &["--config", "tracker.conf"]);
+    let ctl = || installation.ctl(&["reload"]);
+    assert_eq!(ctl(), ended(0, "Reloaded, nothing has changed\n", ""));
+    options("relay 20M\n");
+    let relay = "relay changes with the next start";
+    assert_eq!(ctl(), ended(0, &format!("Reloaded: {relay}\n"), ""));
+    installation.write_list(&[1, 2]);
+    options("relay 20M\nfrob\n");
+    let wrong = "tracker.conf: line 2: Unrecognized option: 'frob'";
+    assert_eq!(ctl(), ended(1, "", &format!("tracker: {wrong}\n")));
+    assert!(installation.rows(&["trackers"]).is_empty(), "the list is not gone by either");
+    fs::remove_file(&config).expect("there");
+    assert_eq!(ctl(), ended(1, "", "tracker: the options in tracker.conf are gone\n"));
+    options("relay 20M\n");
+    let new = format!("tracker 2 is new at {}", installation.addrs[1]);
+    assert_eq!(ctl(), ended(0, &format!("Reloaded: {new}; {relay}\n"), ""));
+    options("relay 1\n");
+    tracker.signal(Signal::HUP);
+    let slow = "tracker: not reloaded: --relay: '1' means 1 B/s, which is too slow; take 16K or more";
+    assert!(tracker.complaint().ends_with(slow));
+}
+
+#[test]
+fn a_file_of_options_that_is_not_there_is_told_and_counts_as_empty() {
+    let installation = Installation::of(1);
+    let mut tracker = Program::start(&mut installation.command(&["--config", "none.conf"]));
+    assert!(tracker.complaint().ends_with("tracker: none.conf is not there, no options are taken from it"));
+    tracker.expect("tracker 1 on ");
+    assert_eq!(installation.ctl(&["reload"]), ended(0, "Reloaded, nothing has changed\n", ""));
+    let (code, said) = installation.fail(&["--config", "/"]);
+    assert_eq!(code, 2);
+    assert!(said.starts_with("tracker: cannot read the options in /: Is a directory. Usage: "), "{said}");
 }
 
 #[test]

@@ -121,9 +121,9 @@ commands! {
         "have them take it back"
         "If they have let go of old changes meanwhile, it takes over their state when it is back."
     Reload ["reload"], "" 0..=0, AtTracker,
-        "read the list of trackers anew"
-        "Addresses of others may have changed, and last lines may have come or gone. SIGHUP does the same where the\n\
-         tracker has no terminal."
+        "read the list of trackers and the options anew"
+        "Addresses of others may have changed, and last lines may have come or gone. Options stand in the file of\n\
+         --config. SIGHUP does the same where the tracker has no terminal."
     Backup ["backup"], "" 0..=0, CtlOnly,
         "write a copy of everything to standard output"
         "The tracker runs meanwhile. Whoever has the copy has the hashes of all passwords. The key and the list of\n\

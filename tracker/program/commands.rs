@@ -1,6 +1,6 @@
 //! The operator's commands, from the console or from ctl, on a tracker that may be started anew meanwhile.
 
-use super::reload::ListReload;
+use super::reload::Reload;
 use crate::model::name::UserId;
 use crate::tracker::backup::snapshot::BackupError;
 use crate::tracker::operator::answer::{CommandRefusal, Outcome, RESTARTING, Row};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// Carries them out.
 pub(super) struct Operator {
     server: Arc<KeptServer>,
-    list: ListReload,
+    reload: Reload,
     /// Has the program end.
     ask: Sender<()>,
     /// Locked while a backup is made.
@@ -57,7 +57,7 @@ impl OperatorCommands for Operator {
             OperatorCommand::GiveGroup { group, user } => self.act(to, |server| server.give_group(&group, &user)),
             OperatorCommand::DeleteGroup(group) => self.act(to, |server| server.delete_group(&group)),
             OperatorCommand::ReadOnly(wanted) => self.act(to, |server| server.read_only(wanted)),
-            OperatorCommand::Reload => self.act(to, |server| self.list.reload(server)),
+            OperatorCommand::Reload => self.act(to, |server| self.reload.reload(server)),
             OperatorCommand::Backup => self.back_up(to),
             OperatorCommand::Restore => Outcome::Refused(CommandRefusal {
                 code: "RunningTracker".to_owned(),
@@ -81,8 +81,8 @@ impl OperatorCommands for Operator {
 
 impl Operator {
     /// `ask` has the program end.
-    pub(super) fn new(server: Arc<KeptServer>, list: ListReload, ask: Sender<()>) -> Self {
-        Self { server, list, ask, backing_up: Mutex::default() }
+    pub(super) fn new(server: Arc<KeptServer>, reload: Reload, ask: Sender<()>) -> Self {
+        Self { server, reload, ask, backing_up: Mutex::default() }
     }
 
     fn set_password(&self, act: PasswordAct, new: &NewPassword, to: &mut dyn Dialogue) -> Outcome {
@@ -113,9 +113,9 @@ impl Operator {
         }
     }
 
-    /// Reads the list anew for a signal.
+    /// Reads list and options anew for a signal.
     pub(super) fn reload(&self, say: &dyn Fn(&str)) {
-        match self.server.look(|server| self.list.reload(server)) {
+        match self.server.look(|server| self.reload.reload(server)) {
             Some(Ok(row)) => say(&row.words),
             Some(Err(refusal)) => say(&format!("not reloaded: {}", refusal.words)),
             None => say(&format!("not reloaded: {RESTARTING}")),

@@ -1,24 +1,28 @@
-//! Reads the list of trackers anew while the tracker runs.
+//! Reads the list of trackers and the options anew while the tracker runs.
 
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::TrackerList;
 use crate::sys;
+use crate::tracker::args::{self, Args, Invocation};
 use crate::tracker::operator::answer::{CommandRefusal, Row};
 use crate::tracker::server::Server;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::env;
 use std::sync::Arc;
 
 /// Where the other trackers of the list are, by their numbers. The next start takes them from here.
 pub(super) type Others = Arc<Mutex<Vec<(u16, TrackerAddr)>>>;
 
-/// Reads the list, which names this tracker.
-pub(super) type ReadList = Box<dyn Fn() -> Result<TrackerList, CommandRefusal> + Send + Sync>;
+/// Reads the options, and the list, which names this tracker.
+pub(super) type ReadAnew = Box<dyn Fn() -> Result<(Args, TrackerList), CommandRefusal> + Send + Sync>;
 
-/// What the list said when it was read last.
-pub(super) struct ListReload {
-    pub(super) read: ReadList,
+/// What list and options said when they were read last.
+pub(super) struct Reload {
+    pub(super) read: ReadAnew,
+    /// The options that hold until the next start.
+    pub(super) started: Args,
     pub(super) number: u16,
     /// Where the list has this tracker.
     pub(super) own: TrackerAddr,
@@ -26,13 +30,13 @@ pub(super) struct ListReload {
     pub(super) others: Others,
 }
 
-impl ListReload {
-    /// Reads the list and goes by it, or changes nothing.
+impl Reload {
+    /// Reads list and options and goes by them, or changes nothing.
     ///
     /// # Errors
-    /// The list cannot be read, or says something else of this tracker.
+    /// One of the two cannot be read, or the list says something else of this tracker.
     pub(super) fn reload(&self, server: &Server) -> Result<Row, CommandRefusal> {
-        let list = (self.read)()?;
+        let (args, list) = (self.read)()?;
         let own = list.tracker(u64::from(self.number)).map_err(|error| changed(&error.to_string()))?;
         if own != self.own {
             return Err(changed("this tracker's own line has changed; restart it"));
@@ -43,16 +47,30 @@ impl ListReload {
         let new = others(list.trackers(), self.number);
         // One reload at a time.
         let mut known = self.others.lock();
-        let changes = changes(&known, &new);
+        let mut changes = changes(&known, &new);
+        if !changes.is_empty() {
+            server.set_others(&new).map_err(|error| CommandRefusal {
+                code: "Unavailable".to_owned(),
+                words: format!("not all other trackers can be called: {}; restart this one", sys::reason(&error)),
+            })?;
+            *known = new;
+        }
+        changes.extend(self.later(&args).map(|name| format!("{name} changes with the next start")));
         if changes.is_empty() {
             return Ok(Row::success("Reloaded, nothing has changed"));
         }
-        server.set_others(&new).map_err(|error| CommandRefusal {
-            code: "Unavailable".to_owned(),
-            words: format!("not all other trackers can be called: {}; restart this one", sys::reason(&error)),
-        })?;
-        *known = new;
         Ok(Row::success(format!("Reloaded: {}", changes.join("; "))))
+    }
+
+    /// The options that have changed and cannot while the tracker runs.
+    fn later(&self, new: &Args) -> impl Iterator<Item = &'static str> {
+        let old = &self.started;
+        let changed = [
+            ("json", old.json != new.json),
+            ("metrics", old.metrics != new.metrics),
+            ("relay", old.relay != new.relay),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name)
     }
 }
 
@@ -70,6 +88,24 @@ fn changes(known: &[(u16, TrackerAddr)], new: &[(u16, TrackerAddr)]) -> Vec<Stri
     });
     let left = known.keys().filter(|number| new.iter().all(|(other, _)| other != *number));
     came.chain(left.map(|number| format!("tracker {number} is off the list"))).collect()
+}
+
+/// Reads the options of the program of this name anew. The command line is as it was, and the file need not be.
+///
+/// # Errors
+/// They cannot be followed.
+pub(super) fn options(name: &str, missing: bool) -> Result<Args, CommandRefusal> {
+    let refused = |words: String| CommandRefusal { code: "Options".to_owned(), words };
+    match args::parse(name, env::args_os().skip(1)) {
+        Ok(Invocation::Run(args)) => match &args.config {
+            Some(file) if file.is_missing && !missing => {
+                Err(refused(format!("the options in {} are gone", file.path.display())))
+            }
+            _ => Ok(args),
+        },
+        Ok(_) => Err(refused("the command line asks for no tracker".to_owned())),
+        Err(error) => Err(refused(error.what().to_owned())),
+    }
 }
 
 /// That the list is not gone by.

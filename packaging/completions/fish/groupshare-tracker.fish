@@ -2,6 +2,7 @@
 
 complete -c groupshare-tracker -l data-dir -x -a '(__fish_complete_directories)' -d 'Keep accounts, groups and file lists here'
 complete -c groupshare-tracker -l key -r -F -d "Take the trackers' key from this file"
+complete -c groupshare-tracker -l config -r -F -d 'Take more options from this file'
 complete -c groupshare-tracker -l json -x -d 'Listen to programs that speak JSON at this IP:PORT'
 complete -c groupshare-tracker -l json-in-the-clear -d 'Let --json be an address that others reach'
 complete -c groupshare-tracker -l metrics -x -d 'Tell Prometheus how it is doing, at this [IP:]PORT'
