@@ -3,7 +3,6 @@
 use crate::common::installation::Installation;
 use crate::common::program::Program;
 use crate::common::wait::wait_until;
-use groupshare::tracker::operator::table::{COMMANDS, Runs};
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::process::{Signal, geteuid};
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ use std::process::{Command, Output, Stdio};
 
 pub(crate) const DATA: &str = "tracker_info.txt.data/tracker-1";
 /// Nobody who may give a tracker of root commands.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// What a command of ctl came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -237,7 +236,7 @@ fn a_data_folder_may_have_a_long_path() {
 }
 
 /// The tracker's program where every user can start it.
-fn program_for_all(installation: &Installation) -> PathBuf {
+pub(crate) fn program_for_all(installation: &Installation) -> PathBuf {
     let program = installation.folder.path().join("tracker");
     fs::copy(env!("CARGO_BIN_EXE_tracker"), &program).expect("copied");
     // A child of another test may have the file open until it has become a program itself.
@@ -246,7 +245,7 @@ fn program_for_all(installation: &Installation) -> PathBuf {
 }
 
 /// Opens a folder and what leads to it to everybody.
-fn open_to_all(folder: &Path, up_to: &Path) {
+pub(crate) fn open_to_all(folder: &Path, up_to: &Path) {
     for folder in folder.ancestors().take_while(|folder| folder.starts_with(up_to)) {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("own");
     }
@@ -293,47 +292,6 @@ fn a_tracker_that_ends_in_the_middle_of_a_command_leaves_its_outcome_open() {
     let (status, said) = ctl.end();
     let words = "tracker: the tracker has ended in the middle; look whether the change was made\n";
     assert_eq!((status.code(), said.as_str()), (Some(4), words));
-}
-
-#[test]
-fn another_user_may_give_no_command_at_all() {
-    if !geteuid().is_root() {
-        eprintln!("only root can be another user");
-        return;
-    }
-    let installation = Installation::of(1);
-    let _tracker = installation.tracker(1);
-    let program = program_for_all(&installation);
-    open_to_all(&installation.folder.path().join(DATA), installation.folder.path());
-    fs::set_permissions(installation.socket(), fs::Permissions::from_mode(0o666)).expect("own");
-    let why = "tracker: the tracker runs as another user; use the account it runs under, or root\n";
-    for usage in COMMANDS.iter().filter(|usage| usage.runs == Runs::AtTracker) {
-        let arguments: &[&str] = match *usage.counts.start() {
-            0 => &[],
-            // A number is a name too.
-            1 => &["2"],
-            _ => &["2", "3"],
-        };
-        let mut command = Command::new(&program);
-        command.current_dir(installation.folder.path()).args(["ctl", "--data-dir", DATA, usage.name()]);
-        let refused = Ended::of(command.args(arguments).uid(NOBODY).gid(NOBODY));
-        assert_eq!(refused, ended(1, "", why), "{}", usage.name());
-    }
-}
-
-#[test]
-fn root_may_give_commands_to_a_tracker_of_another_user() {
-    if !geteuid().is_root() {
-        eprintln!("only root can be another user");
-        return;
-    }
-    let installation = Installation::of(1);
-    let program = program_for_all(&installation);
-    std::os::unix::fs::chown(installation.folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
-    let mut command = Command::new(&program);
-    let mut tracker = Program::start(command.current_dir(installation.folder.path()).uid(NOBODY).gid(NOBODY));
-    tracker.expect("tracker 1 on ");
-    assert_eq!(installation.ctl(&["users"]), ended(0, "", ""));
 }
 
 #[test]

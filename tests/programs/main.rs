@@ -36,6 +36,7 @@ mod json_client;
 mod metrics;
 mod named_tracker;
 mod obstructed_disk;
+mod operator_access;
 mod reachable;
 mod readme;
 mod reload;
