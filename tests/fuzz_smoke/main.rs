@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use targets::{TARGETS, Target};
 
 /// Targets of which one run takes long, with how many changes are tried: connections and files.
-const SLOW: [(&str, u32); 9] = [
+const SLOW: [(&str, u32); 10] = [
     ("accept", 300),
     ("client_records", 300),
     ("connect", 300),
+    ("ctl_frames", 300),
     ("journal", 300),
     ("seeding_session", 60),
     ("sidecar", 300),

@@ -14,6 +14,7 @@ mod common {
 
 mod client_files;
 mod connection;
+mod ctl;
 mod fold;
 mod handshake;
 mod history;
@@ -35,11 +36,13 @@ pub(crate) type Target = fn(&[u8]);
 /// The targets by name; each has a file in `fuzz/fuzz_targets`, an entry in `fuzz/Cargo.toml` and a folder in `fuzz/corpus`.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("accept", handshake::accept),
+    ("backup", ctl::backup),
     ("brought", handshake::brought),
     ("checkpoint", journal::checkpoint),
     ("client_records", client_files::records),
     ("command", text::command),
     ("connect", handshake::connect),
+    ("ctl_frames", ctl::frames),
     ("frame", messages::frame),
     ("journal", journal::journal),
     ("json_command", text::json_command),
