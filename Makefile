@@ -122,6 +122,8 @@ INSTALLED = \
 	644:packaging/groupshare-client.1:share/man/man1/groupshare-client.1 \
 	644:packaging/groupshare-tracker@.service:lib/systemd/system/groupshare-tracker@.service \
 	644:packaging/groupshare.conf:lib/sysusers.d/groupshare.conf \
+	$(foreach example,tracker.conf prometheus/scrape.yml prometheus/alerts.yml, \
+		644:packaging/$(example):share/doc/groupshare/examples/$(notdir $(example))) \
 	$(foreach program,groupshare-tracker groupshare-client, \
 		644:packaging/completions/bash/$(program):share/bash-completion/completions/$(program) \
 		644:packaging/completions/zsh/_$(program):$(ZSH_DIR)/_$(program) \

@@ -1,3 +1,4 @@
 //! Talking to other programs of this machine.
 
+pub mod notify;
 pub mod socket;

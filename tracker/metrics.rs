@@ -5,8 +5,10 @@ mod door;
 mod exposition;
 mod gauges;
 mod http;
+mod observed;
 mod process;
 
 pub use counters::{BegunCommand, CommitMeter, Metrics, NO_COMMAND};
-pub use door::{MetricsDoor, Observed, Unwell};
+pub use door::MetricsDoor;
 pub use gauges::{Gauges, LinkGauge};
+pub use observed::{Observed, Unwell};

@@ -8,6 +8,7 @@ use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::signals::Signal;
+use crate::sys::local::notify::ServiceManager;
 use crate::sys::random::random_bytes;
 use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups, lookup_reason};
 use crate::tracker::admission::Caps;
@@ -152,9 +153,14 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     }
     args.metrics.iter().for_each(|addr| say(&format!("metrics on {addr}")));
     let console = Console::start(io::stdin(), io::stdout(), commands).map_err(ProgramError::System)?;
+    let manager = ServiceManager::from_env();
+    let unheard = |error| (setup.warn)(&format!("the service manager cannot be told: {}", sys::reason(&error)));
+    manager.ready(&format!("tracker {} on {}", status.number, status.addr)).unwrap_or_else(unheard);
     // The operator and the signal handler hold senders for as long as this waits.
     let warn = setup.warn.clone();
     let ended = server.keep(&asked, &*warn, || setup.start());
+    // If it is not told, it waits for the end all the same.
+    let _ = manager.stopping();
     drop(door);
     drop(console);
     server.stop();

@@ -36,6 +36,7 @@ doc=$root/usr/share/doc/groupshare
 
 ${MAKE:-make} --no-print-directory install DESTDIR="$root" PREFIX=/usr ZSH_DIR=share/zsh/vendor-completions >/dev/null
 install -D -m 644 packaging/deb/tracker_info.txt "$root/etc/groupshare/tracker_info.txt"
+install -m 644 packaging/tracker.conf "$root/etc/groupshare/tracker.conf"
 mkdir -p "$root/var/lib/groupshare"
 rm "$doc/.folders"
 strip --strip-unneeded -R .comment -R .note "$root"/usr/bin/*

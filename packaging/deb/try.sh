@@ -47,7 +47,7 @@ state=$root/var/lib/groupshare
 for try in {1..20}; do
     echo "127.0.0.1 $((20000 + RANDOM % 12000))" >"$root/etc/groupshare/tracker_info.txt"
     coproc "$root/usr/bin/groupshare-tracker" --key "$state/tracker.key" --data-dir "$state/tracker-1" \
-        "$root/etc/groupshare/tracker_info.txt" 1 2>"$root/said" </dev/null
+        --config "$root/etc/groupshare/tracker.conf" "$root/etc/groupshare/tracker_info.txt" 1 2>"$root/said" </dev/null
     tracker=$COPROC_PID
     if read -r -t "$deadline" -u "${COPROC[0]}" line; then
         break

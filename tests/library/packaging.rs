@@ -192,14 +192,34 @@ fn the_service_starts_the_tracker_with_a_command_line_that_it_takes() {
         panic!("{arguments}");
     };
     assert_eq!((args.number, args.tracker_info.to_str()), (2, Some("/etc/groupshare/tracker_info.txt")));
+    let config = args.config.map(|file| file.path);
+    assert_eq!(config.as_deref(), Some(Path::new("/etc/groupshare/tracker.conf")));
     // What it writes is in the one folder that the service may write to, list and programs are not.
     assert!(unit.contains("\nStateDirectory=groupshare\n") && unit.contains("\nProtectSystem=strict\n"));
     for path in [args.key_file, args.data_dir] {
         assert!(path.expect("given").starts_with("/var/lib/groupshare"));
     }
     let page = packaged("groupshare-tracker.1").replace("\\-", "-");
-    for path in ["/etc/groupshare/tracker_info.txt", "/var/lib/groupshare/tracker.key", "/var/lib/groupshare/tracker-N"]
-    {
+    for path in [
+        "/etc/groupshare/tracker_info.txt",
+        "/etc/groupshare/tracker.conf",
+        "/var/lib/groupshare/tracker.key",
+        "/var/lib/groupshare/tracker-N",
+    ] {
         assert!(page.contains(path), "{path} is in the man page");
     }
+}
+
+#[test]
+fn what_the_file_of_options_proposes_is_taken_and_nothing_of_it_holds_before() {
+    let text = packaged("tracker.conf");
+    assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
+    let proposed = |line: &&str| line.starts_with('#') && !line.starts_with("# ");
+    let lines: Vec<&str> = text.lines().filter(proposed).map(|line| &line[1..]).collect();
+    assert!(!lines.is_empty());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tracker.conf");
+    fs::write(&file, lines.join("\n")).expect("written");
+    let config = format!("--config={}", file.display());
+    assert!(matches!(tracker_args::parse("tracker", [config]), Ok(tracker_args::Invocation::Run(_))), "{lines:?}");
 }

@@ -41,6 +41,7 @@ mod reachable;
 mod readme;
 mod reload;
 mod script;
+mod service;
 mod sitting;
 mod takeover;
 mod terminal;

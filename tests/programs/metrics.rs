@@ -8,8 +8,10 @@ use crate::common::wait::wait_until;
 use groupshare::wire::client_tracker::{Reply, Request};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -131,6 +133,26 @@ fn is_sample(line: &str) -> bool {
 }
 
 #[test]
+fn the_alerts_that_are_proposed_are_about_numbers_that_there_are() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/prometheus/alerts.yml");
+    let alerts = fs::read_to_string(&path).expect("readable");
+    let installation = Installation::of(3);
+    let door = installation.addrs[2];
+    let (tracker, _) = installation.start(&["--metrics", &door.to_string()]);
+    let scraped = Watched { installation, tracker, door }.scrape();
+    let told: BTreeSet<&str> = scraped.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let expressions = alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: "));
+    let words = expressions.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+    let names = words.filter(|word| ["groupshare_", "process_"].iter().any(|prefix| word.starts_with(prefix)));
+    let names: BTreeSet<&str> = names.collect();
+    assert!(names.len() > 5, "{names:?}");
+    assert_eq!(names.difference(&told).collect::<Vec<_>>(), [&""; 0]);
+    if let Ok(output) = Command::new("promtool").args(["check", "rules"]).arg(&path).output() {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn it_counts_what_clients_do() {
     let watched = Watched::new();
     let mut client = watched.installation.connect(1).expect("a channel");
@@ -142,6 +164,8 @@ fn it_counts_what_clients_do() {
     for (sample, value) in [
         (r#"groupshare_build_info{version="0.1.0"}"#, 1.0),
         ("groupshare_up", 1.0),
+        ("groupshare_ready", 1.0),
+        ("groupshare_floor_held_back_seconds", 0.0),
         ("groupshare_clients", 1.0),
         ("groupshare_sessions", 1.0),
         (r#"groupshare_connections{kind="all"}"#, 1.0),
@@ -253,6 +277,7 @@ fn it_is_ready_unless_the_disk_is_full_and_read_only_is_ready() {
     assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
     assert_eq!(why, "cannot save changes: File too large; changes are taken again once there is room\n");
     assert_eq!(watched.value("groupshare_disk_trouble"), Some(1.0));
+    assert_eq!(watched.value("groupshare_ready"), Some(0.0));
     assert_eq!(watched.value("groupshare_commits_failed_total"), Some(1.0));
     assert_eq!(get(watched.door, "/healthz"), ok, "it works and says what is wrong");
     prlimit(pid, Resource::Fsize, all).expect("allowed");

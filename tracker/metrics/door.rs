@@ -2,12 +2,11 @@
 
 use super::counters::Metrics;
 use super::exposition::{CONTENT_TYPE, exposition};
-use super::gauges::Gauges;
 use super::http::{self, Response};
+use super::observed::{Observed, Unwell};
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
 use crate::wire::connection::TimedStream;
-use std::fmt;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -24,30 +23,6 @@ const SAVING_MAX: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 /// No event has to be waited for longer than this at a time.
 const LONG_WAIT: Duration = Duration::from_secs(3600);
-
-/// Why a tracker cannot do its work, in one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unwell(pub String);
-
-impl fmt::Display for Unwell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unwell {}
-
-/// The tracker behind the door, which may be starting.
-pub trait Observed: Send + Sync {
-    /// How it is doing; `None` while it starts.
-    fn gauges(&self) -> Option<Gauges>;
-
-    /// Whether it can serve clients.
-    ///
-    /// # Errors
-    /// Why not.
-    fn ready(&self) -> Result<(), Unwell>;
-}
 
 /// The open door. Dropping it cuts off whoever is in it.
 #[derive(Debug)]
@@ -158,7 +133,7 @@ impl Source {
 
     fn answer(&self, path: &str) -> Response {
         match path {
-            "/metrics" => match exposition(&self.metrics, self.observed.gauges().as_ref(), self.started) {
+            "/metrics" => match exposition(&self.metrics, &*self.observed, self.started) {
                 Ok(body) => Response { status: "200 OK", content_type: CONTENT_TYPE, body },
                 Err(error) => Response::text("500 Internal Server Error", error.to_string()),
             },

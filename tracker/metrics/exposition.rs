@@ -1,7 +1,7 @@
 //! The text of a scrape, in the text format 0.0.4 of Prometheus.
 
 use super::counters::Metrics;
-use super::gauges::Gauges;
+use super::observed::Observed;
 use super::process;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::family::Family;
@@ -13,17 +13,20 @@ use std::time::SystemTime;
 /// What the text is, for HTTP.
 pub(super) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// All numbers. Without gauges the tracker is being started.
+/// All numbers.
 pub(super) fn exposition(
     metrics: &Metrics,
-    gauges: Option<&Gauges>,
+    observed: &dyn Observed,
     started: SystemTime,
 ) -> Result<String, fmt::Error> {
+    let gauges = observed.gauges();
     let mut now = Registry::with_prefix("groupshare");
     let build = Family::<[(&'static str, &'static str); 1], Gauge>::default();
     build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
     now.register("build_info", "The version of the program", build);
-    now.register("up", "Whether the tracker runs, not being started", ConstGauge::new(i64::from(gauges.is_some())));
+    let mut one = |name: &str, help: &str, is: bool| now.register(name, help, ConstGauge::new(i64::from(is)));
+    one("up", "Whether the tracker runs, not being started", gauges.is_some());
+    one("ready", "Whether the tracker serves clients and can write to its disk", observed.ready().is_ok());
     gauges.iter().for_each(|gauges| gauges.register(&mut now));
     let mut process = Registry::default();
     process::register(&mut process, started);

@@ -25,6 +25,8 @@ pub struct Gauges {
     pub floor_lamport: u64,
     /// `None` if no floor came since the start.
     pub floor_age: Option<Duration>,
+    /// How long others have kept the next one from coming, if they do.
+    pub floor_held_back: Option<Duration>,
     pub links: Vec<LinkGauge>,
     pub password_queue: u64,
     /// Pairs, and bytes since the start, if this tracker relays.
@@ -67,6 +69,9 @@ impl Gauges {
         if let Some(age) = self.floor_age {
             to.register("floor_age_seconds", "Time since the floor was reached", ConstGauge::new(age.as_secs_f64()));
         }
+        let held_back = self.floor_held_back.unwrap_or_default().as_secs_f64();
+        let help = "How long other trackers have kept the next floor from coming";
+        to.register("floor_held_back_seconds", help, ConstGauge::new(held_back));
         self.register_families(to);
         self.register_totals(to);
     }

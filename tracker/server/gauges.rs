@@ -1,6 +1,7 @@
 //! How a tracker is doing, for a monitoring system. A scrape costs nothing that grows with what lies on the disk.
 
 use super::Server;
+use super::floor_status::NextFloor;
 use super::kept_server::KeptServer;
 use crate::sys;
 use crate::sys::space::free_bytes;
@@ -39,6 +40,10 @@ impl Server {
             ops_below_floor: floor.below,
             floor_lamport: reached.mark.lamport,
             floor_age: floor.reached,
+            floor_held_back: match floor.next {
+                NextFloor::HeldBack { since, .. } => Some(since),
+                _ => None,
+            },
             links: core.cluster.others(&state, reached.mark).iter().filter_map(link).collect(),
             password_queue: core.passwords.waiting() as u64,
             relay: core.relay.as_ref().map(|relay| relay.load()).map(|load| (load.pairs as u64, load.bytes)),
