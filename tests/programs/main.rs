@@ -25,6 +25,7 @@ mod common {
 mod access;
 mod acts;
 mod apart;
+mod at_console;
 mod backup;
 mod console;
 mod crash;

@@ -1,0 +1,61 @@
+//! A tracker that somebody runs at a terminal: what its console shows, and that it ends with the terminal.
+
+use crate::common::installation::Installation;
+use crate::common::names::{password, user};
+use crate::sitting::Sitting;
+use groupshare::wire::client_tracker::{Reply, Request};
+use rustix::process::Signal;
+
+/// Somebody at the console of tracker 1.
+fn at_console(installation: &Installation) -> Sitting {
+    let program = env!("CARGO_BIN_EXE_tracker");
+    let person = Sitting::start(program, &["tracker_info.txt", "1"], installation.folder.path(), 24, 200);
+    person.shows("tracker 1 on ");
+    person
+}
+
+#[test]
+fn the_console_shows_no_password_that_is_typed_and_everything_else() {
+    let installation = Installation::of(1);
+    let mut person = at_console(&installation);
+    person.enters("create_user ann");
+    for question in ["New password for ann: ", "Once more: "] {
+        person.ends_with(&[question]);
+        assert!(!person.echoes());
+        person.enters("wonderland");
+    }
+    person.shows("User ann created");
+    assert!(!person.rows().iter().any(|row| row.contains("wonderland")), "{:?}", person.rows());
+    assert!(person.echoes());
+    person.enters("users");
+    person.shows("ann  active  online 0  groups 0  owns 0  shares 0");
+    person.ends_with(&["users", "ann  active  online 0  groups 0  owns 0  shares 0", ""]);
+    let mut ann = installation.connect(1).expect("a channel");
+    let login = Request::Login { client: ann.id, user: user("ann"), password: password("wonderland") };
+    assert!(matches!(ann.ask(login), Reply::LoggedIn { .. }));
+    person.enters("quit");
+    assert_eq!(person.ends().code(), Some(0));
+}
+
+#[test]
+fn a_tracker_that_is_stopped_at_a_question_leaves_the_terminal_as_it_was() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let installation = Installation::of(1);
+        let mut person = at_console(&installation);
+        person.enters("create_user ann");
+        person.ends_with(&["New password for ann: "]);
+        assert!(!person.echoes());
+        person.signal(signal);
+        assert_eq!(person.ends().code(), Some(0), "{signal:?}");
+        assert!(person.echoes(), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_tracker_ends_with_its_terminal_and_reads_nothing_anew() {
+    let installation = Installation::of(1);
+    let mut person = at_console(&installation);
+    person.signal(Signal::HUP);
+    assert_eq!(person.ends().code(), Some(0));
+    assert!(!person.rows().iter().any(|row| row.contains("Reloaded")), "{:?}", person.rows());
+}
