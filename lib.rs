@@ -99,7 +99,7 @@ pub mod tracker {
     }
     /// Writes to clients what has become durable: the answers that were owed, and what nobody asked for.
     pub(crate) mod notifier;
-    /// What an operator watches a tracker by, in one place: the log and the metrics.
+    /// What an operator watches a tracker by, in one place: the log, the metrics, and how much users may have.
     pub mod oversight;
     /// Who is online, at which address, with which pieces: soft state, never on disk.
     pub mod presence;

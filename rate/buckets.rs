@@ -29,15 +29,47 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         Self { pace, full_at: HashMap::new(), prune_at: PRUNE_LEN_MIN }
     }
 
+    /// Goes by another pace from now on. As many are taken as before.
+    pub(crate) fn set_pace(&mut self, pace: Pace, now: Instant) {
+        let [old, new] = [self.pace.interval, pace.interval].map(|interval| interval.as_nanos().max(1));
+        for at in self.full_at.values_mut() {
+            // Both an interval and the time behind are hours at most.
+            let behind = at.saturating_duration_since(now).as_nanos().saturating_mul(new) / old;
+            *at = now + Duration::from_nanos(behind.try_into().unwrap_or(u64::MAX));
+        }
+        self.pace = pace;
+    }
+
     /// Whether one more may be taken now.
     pub(crate) fn allows(&self, key: &K, now: Instant) -> bool {
-        let behind = self.full_at.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        behind + self.pace.interval <= self.pace.interval * self.pace.burst
+        self.wait(key, 1, now).is_zero()
+    }
+
+    /// How long until so many more may be taken at once; zero if they may now.
+    pub(crate) fn wait(&self, key: &K, count: u32, now: Instant) -> Duration {
+        let Pace { burst, interval } = self.pace;
+        (self.behind(key, now) + interval.saturating_mul(count)).saturating_sub(interval.saturating_mul(burst))
+    }
+
+    /// How many are taken that have not become free again.
+    pub(crate) fn taken(&self, key: &K, now: Instant) -> u64 {
+        let interval = self.pace.interval.as_nanos().max(1);
+        self.behind(key, now).as_nanos().div_ceil(interval).try_into().unwrap_or(u64::MAX)
+    }
+
+    /// Time in which it will be full again.
+    fn behind(&self, key: &K, now: Instant) -> Duration {
+        self.full_at.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 
     pub(crate) fn take(&mut self, key: &K, now: Instant) {
+        self.take_many(key, 1, now);
+    }
+
+    /// Takes so many at once.
+    pub(crate) fn take_many(&mut self, key: &K, count: u32, now: Instant) {
         let full_at = self.full_at.entry(key.clone()).or_insert(now);
-        *full_at = (*full_at).max(now) + self.pace.interval;
+        *full_at = (*full_at).max(now) + self.pace.interval.saturating_mul(count);
         if self.full_at.len() > self.prune_at {
             self.full_at.retain(|_, at| *at > now);
             self.prune_at = PRUNE_LEN_MIN.max(2 * self.full_at.len());
@@ -74,6 +106,21 @@ mod tests {
         assert!(taken("bob", start), "others are not concerned");
         assert!(taken("ann", start + second) && !taken("ann", start + second));
         assert!((0..3).all(|_| taken("ann", start + 9 * second)) && !taken("ann", start + 9 * second));
+    }
+
+    #[test]
+    fn many_may_be_taken_at_once_and_another_pace_keeps_how_many_are_taken() {
+        let (second, start) = (Duration::from_secs(1), Instant::now());
+        let mut buckets = Buckets::new(Pace { burst: 10, interval: second });
+        assert_eq!(buckets.wait(&"ann", 10, start), Duration::ZERO);
+        assert_eq!(buckets.wait(&"ann", 11, start), second);
+        buckets.take_many(&"ann", 8, start);
+        assert_eq!((buckets.taken(&"ann", start), buckets.taken(&"ann", start + 3 * second)), (8, 5));
+        assert_eq!(buckets.wait(&"ann", 3, start), second);
+        buckets.set_pace(Pace { burst: 100, interval: second / 10 }, start);
+        assert_eq!((buckets.taken(&"ann", start), buckets.wait(&"ann", 92, start)), (8, Duration::ZERO));
+        buckets.set_pace(Pace { burst: 4, interval: 2 * second }, start);
+        assert_eq!((buckets.taken(&"ann", start), buckets.wait(&"ann", 1, start)), (8, 10 * second));
     }
 
     #[test]

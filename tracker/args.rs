@@ -9,6 +9,7 @@ use crate::model::units;
 use crate::rate::limit::Limit;
 use crate::tracker::operator::ctl_args::{self, CtlArgs};
 use crate::tracker::operator::table;
+use crate::tracker::oversight::limits::{Accounts, LimitSettings};
 use config_file::GivenOptions;
 pub use config_file::{ConfigError, ConfigFile};
 use getopts::{Matches, Options};
@@ -27,7 +28,7 @@ const ARGUMENTS: &str = "[tracker_info.txt] [tracker_no] [options]";
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invocation {
-    Run(Args),
+    Run(Box<Args>),
     /// Look through this data folder and change nothing.
     Check(PathBuf),
     /// Cut the journal in this data folder off where it is damaged, set damaged manifests aside, and keep a copy.
@@ -56,6 +57,8 @@ pub struct Args {
     pub metrics: Option<SocketAddr>,
     /// How fast it passes bytes between members who find no other way, if it does.
     pub relay: Option<Limit>,
+    /// How much users may have, and who makes their accounts.
+    pub limits: LimitSettings,
 }
 
 /// Why a command line cannot be followed; one line.
@@ -164,7 +167,7 @@ fn read<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArg
     let tracker_info = PathBuf::from(tracker_info);
     let number = number.map_or(Ok(1), |text| tracker_number(text))?;
     let given = GivenOptions::new(&options, matches).map_err(|error| BadArgument(error.to_string()))?;
-    Ok(Invocation::Run(Args {
+    Ok(Invocation::Run(Box::new(Args {
         tracker_info,
         number,
         data_dir: data_dir.map(PathBuf::from),
@@ -173,7 +176,8 @@ fn read<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArg
         json: json_addr(given.opt_str("json"), given.opt_present("json-in-the-clear"))?,
         metrics: given.opt_str("metrics").as_deref().map(metrics_addr).transpose()?,
         relay: given.opt_str("relay").as_deref().map(relay_limit).transpose()?,
-    }))
+        limits: limits(&given.opt_strs("limit"), given.opt_str("accounts").as_deref())?,
+    })))
 }
 
 /// The file or folder that an option names, if it is given.
@@ -212,6 +216,23 @@ fn metrics_addr(text: &str) -> Result<SocketAddr, BadArgument> {
         Ok(port) if port != 0 => Ok((Ipv4Addr::LOCALHOST, port).into()),
         _ => parse_address(text).map_err(|error| BadArgument(format!("--metrics: {error}"))),
     }
+}
+
+/// What the options say of quotas and accounts.
+fn limits(quotas: &[String], accounts: Option<&str>) -> Result<LimitSettings, BadArgument> {
+    let mut settings = LimitSettings::default();
+    for text in quotas {
+        let wrong = |error| BadArgument(format!("--limit: '{}' {error}", excerpt(text, SHOWN_MAX)));
+        settings.quotas.set_from(text).map_err(wrong)?;
+    }
+    settings.accounts = match accounts {
+        None | Some("open") => Accounts::Open,
+        Some("closed") => Accounts::Closed,
+        Some(text) => {
+            return Err(BadArgument(format!("--accounts: '{}' is not open or closed", excerpt(text, SHOWN_MAX))));
+        }
+    };
+    Ok(settings)
 }
 
 /// The cap of the relay, which must be one, and enough to relay something.
@@ -271,6 +292,7 @@ fn options() -> Options {
          20M, 16K at least (default: relay nothing)",
         "RATE",
     );
+    limit_options(&mut options);
     options.optopt("", "check", "look through this data folder, change nothing, and end", "DIR");
     options.optopt(
         "",
@@ -282,6 +304,22 @@ fn options() -> Options {
     options.optflag("h", "help", "print this and end");
     options.optflag("V", "version", "print the version and end");
     options
+}
+
+fn limit_options(options: &mut Options) {
+    options.optmulti(
+        "",
+        "limit",
+        "let there be at most so many of something, as in shares=20K; none lifts a limit. The command limits lists them \
+         all (docs/OPERATIONS.md)",
+        "NAME=VALUE",
+    );
+    options.optopt(
+        "",
+        "accounts",
+        "closed: the operator makes all accounts, with create_user (default: open)",
+        "open|closed",
+    );
 }
 
 fn is_number(text: &str) -> bool {
@@ -301,11 +339,12 @@ fn tracker_number(text: &str) -> Result<u64, BadArgument> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tracker::ledger::quota::{Quota, Quotas};
     use crate::tracker::operator::ctl_args::CtlPlace;
 
     fn run(tracker_info: &str, number: u64, data_dir: Option<&str>) -> Result<Invocation, ArgsError> {
         let data_dir = data_dir.map(PathBuf::from);
-        Ok(Invocation::Run(Args {
+        Ok(Invocation::Run(Box::new(Args {
             tracker_info: tracker_info.into(),
             number,
             data_dir,
@@ -314,7 +353,8 @@ mod tests {
             json: None,
             metrics: None,
             relay: None,
-        }))
+            limits: LimitSettings::default(),
+        })))
     }
 
     #[test]
@@ -397,6 +437,35 @@ mod tests {
             let said = format!("--relay: '{text}' is not a number of bytes per second such as 500K or 20M. Usage: ");
             assert!(refusal.starts_with(&said), "{refusal}");
         }
+    }
+
+    #[test]
+    fn limits_are_set_by_name_and_the_last_one_holds() {
+        let limits = |words: &[&str]| match parse("tracker", words) {
+            Ok(Invocation::Run(args)) => Ok(args.limits),
+            other => Err(other.expect_err("no other invocation").to_string()),
+        };
+        assert_eq!(limits(&[]), Ok(LimitSettings::default()));
+        let words = ["--limit", "shares=5", "--limit=shares=20K", "--limit", "all_bytes=none", "--accounts", "closed"];
+        let mut wanted = LimitSettings { accounts: Accounts::Closed, ..LimitSettings::default() };
+        wanted.quotas.set(Quota::Shares, 20_000);
+        wanted.quotas.set(Quota::AllBytes, Quotas::UNLIMITED);
+        assert_eq!(limits(&words), Ok(wanted));
+        for (text, what) in [
+            ("shares", "'shares' is not NAME=VALUE, such as shares=20000"),
+            (
+                "files=5",
+                "'files=5' names no limit; there are groups_owned, memberships, requests, shares, manifest_bytes, changes, accounts, checks, users, groups, all_shares, all_bytes",
+            ),
+            ("shares=-1", "'shares=-1' has no number such as 500, 20K or 2G behind the =, or none"),
+            ("shares=", "'shares=' has no number such as 500, 20K or 2G behind the =, or none"),
+            ("shares=99999999999T", "'shares=99999999999T' has no number such as 500, 20K or 2G behind the =, or none"),
+        ] {
+            let refusal = limits(&["--limit", text]).expect_err(text);
+            assert!(refusal.starts_with(&format!("--limit: {what}. Usage: ")), "{refusal}");
+        }
+        let refusal = limits(&["--accounts", "shut"]).expect_err("no such word");
+        assert!(refusal.starts_with("--accounts: 'shut' is not open or closed. Usage: "), "{refusal}");
     }
 
     #[test]

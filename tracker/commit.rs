@@ -25,7 +25,7 @@ use crate::sync::Mutex;
 use crate::sync::thread::{self, JoinHandle};
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::ledger::operator::OperatorChange;
-use crate::tracker::ledger::{Ledger, Past, Pinned};
+use crate::tracker::ledger::{AskRoom, Ledger, Past, Pinned};
 use crate::tracker::state::State;
 use crate::wire::refusal::Refusal;
 use batch::Stage;
@@ -78,7 +78,8 @@ impl Committer {
     /// answer of the first time.
     ///
     /// # Errors
-    /// Those of `accept`, `Joining`, `ReadOnly`, `Unavailable` if the log did not keep the change, `Closing`.
+    /// Those of `accept`, `Joining`, `ReadOnly`, those of [`Committer::set_room`], `Unavailable` if the log did not keep
+    /// the change, `Closing`.
     pub fn submit(&self, command: CommandId, change: &Change) -> Result<Committed, Refusal> {
         let (committed, pending) = self.begin(command, change)?;
         pending.map_or(Ok(()), Pending::wait)?;
@@ -178,6 +179,12 @@ impl Committer {
     /// Whether changes of clients are refused with `ReadOnly`. What other trackers have is taken all the same.
     pub fn set_read_only(&self, read_only: bool) {
         self.queue.uncommitted.lock().read_only = read_only;
+    }
+
+    /// Has every op of a client asked for room, under the lock: two changes never take the last place both. What other
+    /// trackers and the operator do is not asked.
+    pub fn set_room(&self, ask: Arc<AskRoom>) {
+        self.queue.uncommitted.lock().ask_room = ask;
     }
 
     pub fn is_read_only(&self) -> bool {

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod operator;
 mod past;
 mod pinned;
+pub mod quota;
 mod refold;
 mod window;
 
@@ -30,6 +31,9 @@ const LEAP_MAX: u64 = 1 << 32;
 const READ_BACK_MAX: usize = 8;
 /// Most ops that one call folds: the caller holds a lock.
 const APPENDED_MAX: usize = if cfg!(test) { 4 } else { 256 };
+
+/// Tells from a state whether there is room for an op.
+pub type AskRoom = dyn Fn(&State, &OpBody) -> Result<(), Refusal> + Send + Sync;
 
 /// What became of a change.
 #[derive(Debug)]
@@ -213,6 +217,14 @@ impl Ledger {
     /// # Errors
     /// Those of [`accept()`].
     pub fn submit(&mut self, command: CommandId, change: &Change) -> Result<Submission, Refusal> {
+        self.submit_within(command, change, &|_, _| Ok(()))
+    }
+
+    /// The same if there is room for the op, which `ask` tells from the state before it.
+    ///
+    /// # Errors
+    /// Those of [`accept()`] and of `ask`.
+    pub fn submit_within(&mut self, command: CommandId, change: &Change, ask: &AskRoom) -> Result<Submission, Refusal> {
         if self.state.knows_command(change.owner(), command) {
             return Ok(Submission::Known(self.state.command(change.owner(), command)));
         }
@@ -220,6 +232,7 @@ impl Ledger {
             Acceptance::Op(body) => body,
             Acceptance::Already => return Ok(Submission::Already),
         };
+        ask(&self.state, &body)?;
         Ok(Submission::Made(self.make(command, body)))
     }
 

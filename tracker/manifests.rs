@@ -4,11 +4,13 @@
 mod facts;
 mod folder;
 pub(crate) mod inspection;
+mod lens;
 mod missing;
 pub(crate) mod sweep;
 
 pub(crate) use facts::ManifestFacts;
 pub(crate) use folder::ManifestsError;
+pub(crate) use lens::ManifestLens;
 pub(crate) use missing::MissingCounts;
 
 use crate::model::digest::InfoHash;
@@ -28,6 +30,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use sweep::{LastUses, ManifestSweep, Unused};
@@ -41,6 +44,11 @@ const MANY: usize = 32;
 /// How long an upload waits for its turn to be checked.
 const CHECK_WAIT: Duration = Duration::from_secs(30);
 
+/// The length of a manifest. Only those of at most 128 MiB are stored.
+fn len(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
 /// The manifests that this tracker has.
 #[derive(Debug)]
 pub struct Manifests {
@@ -51,6 +59,7 @@ pub struct Manifests {
     facts: Mutex<HashMap<InfoHash, (FileIdentity, ManifestFacts)>>,
     missing: MissingManifests,
     uses: LastUses,
+    lens: Arc<ManifestLens>,
     /// Holds one token. Whoever takes it may read a whole manifest into memory, which can take twice 128 MiB.
     turn: (Sender<()>, Receiver<()>),
 }
@@ -143,6 +152,9 @@ impl Manifests {
             let path = folder.join(ADOPTED);
             durable::replace(&path, awaited.as_bytes()).map_err(ManifestsError::of(&path, "write"))?;
         }
+        let len =
+            |info_hash: InfoHash| fs::metadata(folder.join(info_hash.to_string())).map_or(0, |file| len(file.len()));
+        let lens = ManifestLens::of_files(found.there.iter().map(|info_hash| (*info_hash, len(*info_hash))));
         let turn = bounded(1);
         // There is room for it.
         let _ = turn.0.send(());
@@ -153,8 +165,14 @@ impl Manifests {
             facts: Mutex::default(),
             missing,
             uses: LastUses::default(),
+            lens: Arc::new(lens),
             turn,
         })
+    }
+
+    /// How long the manifests are that are here.
+    pub fn lens(&self) -> &Arc<ManifestLens> {
+        &self.lens
     }
 
     fn path(&self, info_hash: InfoHash) -> PathBuf {
@@ -165,12 +183,28 @@ impl Manifests {
         self.folder.join(format!("{info_hash}{AWAITED_SUFFIX}"))
     }
 
-    /// Takes the next part of a manifest, and makes the manifest durable after the last one.
+    /// Takes the next part of a manifest, and makes the manifest durable after the last one. Asks with the first part
+    /// whether all manifests may take so many bytes, and with the last one again: others may have come meanwhile.
     ///
     /// # Errors
-    /// Those of [`Manifests::take`] and [`Manifests::keep`].
-    pub fn put(&self, upload: &mut Option<ManifestUpload>, part: ManifestPart<'_>) -> Result<(), Refusal> {
-        self.take(upload, part)?.map_or(Ok(()), |checked| self.keep(&[checked]))
+    /// Those of [`Manifests::take`] and [`Manifests::keep`], and those of `ask`.
+    pub fn put(
+        &self,
+        upload: &mut Option<ManifestUpload>,
+        part: ManifestPart<'_>,
+        ask: impl Fn(u64) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let is_here = || self.is_in_use(part.info_hash).map_err(|error| unavailable(&error));
+        if part.offset == 0 && !is_here()? {
+            ask(self.lens.total() + u64::from(part.total))?;
+        }
+        let Some(checked) = self.take(upload, part)? else { return Ok(()) };
+        self.lens.insert_if((checked.info_hash, len(checked.identity.len)), ask)?;
+        let kept = self.keep(&[checked]);
+        if kept.is_err() && !is_here()? {
+            self.lens.remove(part.info_hash);
+        }
+        kept
     }
 
     /// Takes the next part of a manifest. Parts come in order; the first one begins the upload anew. Throws away parts
@@ -236,6 +270,7 @@ impl Manifests {
             for CheckedManifest { info_hash, place, identity, facts } in lot {
                 fs::rename(&place.0, self.path(*info_hash))?;
                 self.remember(*info_hash, *identity, facts.clone());
+                self.lens.insert(*info_hash, len(identity.len));
             }
             files::sync_folder(&self.handle)
         };
@@ -321,6 +356,7 @@ impl Manifests {
             // Another version of the program has no use for it either.
             Err(refusal) if refusal.code == Code::BadManifest && !begins_as_older(&file) => {
                 fs::remove_file(self.path(info_hash)).map_err(|error| unavailable(&error))?;
+                self.lens.remove(info_hash);
                 self.missing.note(info_hash, Absence::Lost);
                 Ok(None)
             }
@@ -376,7 +412,7 @@ impl Manifests {
 
     /// Removes what is not among the `known` contents of shares, unless it was used meanwhile.
     pub(crate) fn remove_unknown(&self, unused: Unused, known: impl Iterator<Item = InfoHash>) {
-        unused.remove(known, &self.folder, &self.uses, &self.missing);
+        unused.remove(known, &self.folder, (&self.uses, &self.missing), |info_hash| self.lens.remove(info_hash));
     }
 
     /// Somebody wants a manifest that is not here: the links ask the other trackers for it, again if need be.
@@ -437,7 +473,7 @@ mod tests {
         (info_hash, total, offset, bytes): (InfoHash, u32, u32, Vec<u8>),
     ) -> Result<(), Code> {
         let part = ManifestPart { info_hash, total, offset, bytes: &bytes };
-        manifests.put(upload, part).map_err(|refusal| refusal.code)
+        manifests.put(upload, part, |_| Ok(())).map_err(|refusal| refusal.code)
     }
 
     fn open() -> (tempfile::TempDir, Manifests) {

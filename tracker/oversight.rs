@@ -1,12 +1,16 @@
 //! What an operator watches a tracker by. It outlives a start anew.
 
+pub mod limits;
+
 use crate::tracker::log::Log;
 use crate::tracker::metrics::Metrics;
+use limits::Limits;
 use std::sync::Arc;
 
-/// By default nobody watches.
+/// By default nobody watches, and nothing is limited.
 #[derive(Debug, Clone, Default)]
 pub struct Oversight {
     pub log: Arc<Log>,
     pub metrics: Arc<Metrics>,
+    pub limits: Arc<Limits>,
 }

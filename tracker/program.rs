@@ -30,6 +30,7 @@ use crate::tracker::metrics::MetricsDoor;
 use crate::tracker::net::listener::{ListenError, bind};
 use crate::tracker::operator::door::CtlDoor;
 use crate::tracker::oversight::Oversight;
+use crate::tracker::oversight::limits::Limits;
 use crate::tracker::relay::RelaySettings;
 use crate::tracker::server::kept_server::KeptServer;
 use crate::tracker::server::unplaced::UnplacedLists;
@@ -224,7 +225,7 @@ impl ProgramSetup {
             data_dir: DataDir::open(&data_path).map_err(ProgramError::DataDir)?,
             relay: args.relay.map(RelaySettings::of),
             warn: Log::warn_fn(&log),
-            oversight: Oversight { log, metrics: Arc::default() },
+            oversight: Oversight { log, metrics: Arc::default(), limits: Arc::new(Limits::new(args.limits)) },
         })
     }
 

@@ -382,9 +382,12 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
     let source = settings.source.clone();
     let log = Box::new(TimedLog { log: settings.log, metrics: settings.oversight.metrics.clone() });
     let committer = Committer::start(settings.origin, settings.past, log, settings.source, sink);
+    let committer = committer.map_err(StartError::System)?;
+    let (limits, lens) = (settings.oversight.limits.clone(), manifests.lens().clone());
+    committer.set_room(Arc::new(move |state, body| lens.look(|len_of| limits.take(state, body, len_of))));
     let core = Core {
         cluster_key: settings.cluster_key,
-        committer: committer.map_err(StartError::System)?,
+        committer,
         source,
         cluster,
         presence: Presence::new(),

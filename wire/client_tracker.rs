@@ -74,7 +74,8 @@ impl Wire for Password {
 wire_enum! {
     /// From a client to a tracker.
     Request {
-        /// Makes an account. Answer: `Done`. Refusals: `UserExists`, `ReservedName`, `AlreadyLoggedIn`, `SlowDown`.
+        /// Makes an account. Answer: `Done`. Refusals: `UserExists`, `ReservedName`, `AlreadyLoggedIn`, `SlowDown`,
+        /// `InstallationFull`, `AccountsClosed`.
         1 CreateUser {
             command: CommandId,
             user: UserId,
@@ -103,12 +104,14 @@ wire_enum! {
             old: Password,
             new: Password,
         }
-        /// Makes a group. Answer: `Done`. Refusals: `GroupExists`, `ReservedName`.
+        /// Makes a group. Answer: `Done`. Refusals: `GroupExists`, `ReservedName`, `QuotaReached`,
+        /// `InstallationFull`.
         6 CreateGroup {
             command: CommandId,
             group: GroupId,
         }
-        /// Asks to be let into a group. Answer: `Done`. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`.
+        /// Asks to be let into a group. Answer: `Done`. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`,
+        /// `QuotaReached`.
         7 JoinGroup {
             command: CommandId,
             group: GroupId,
@@ -125,7 +128,7 @@ wire_enum! {
             after: Option<UserId>,
         }
         /// Lets a user in. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
-        /// `NoSuchRequest`, `AlreadyMember`.
+        /// `NoSuchRequest`, `AlreadyMember`, `QuotaReached`.
         10 AcceptRequest {
             command: CommandId,
             group: GroupId,
@@ -163,7 +166,7 @@ wire_enum! {
             after: Option<FileName>,
         }
         /// Brings a part of a manifest, in order, before the share that needs it. Answer: `Done`. Refusals:
-        /// `NoSuchGroup`, `NotMember`, `BadManifest`.
+        /// `NoSuchGroup`, `NotMember`, `BadManifest`, `QuotaReached`, `InstallationFull`.
         16 PutManifest {
             /// The group it will be shared in.
             group: GroupId,
@@ -174,7 +177,7 @@ wire_enum! {
             part: Blob<MANIFEST_PART_MAX>,
         }
         /// Shares content. Answer: `Share`. Refusals: `NoSuchGroup`, `NotMember`, `FileExists`, `NeedManifest`,
-        /// `BadManifest`, `ReservedName`.
+        /// `BadManifest`, `ReservedName`, `QuotaReached`, `InstallationFull`.
         17 ShareFile {
             command: CommandId,
             group: GroupId,

@@ -64,6 +64,10 @@ codes! {
     UsedUp = 10, "No more accounts, groups or files can be made";
     /// The operator of this tracker lets clients change nothing here. Other trackers may take the change.
     ReadOnly = 11, "This tracker is read-only, its operator lets no changes through";
+    /// The user would have more than one may have; the refusal says of what.
+    QuotaReached = 12, "This would be over a limit";
+    /// All users together would have more than they may; the refusal says of what.
+    InstallationFull = 13, "The installation is full";
 
     /// The request needs a login.
     NotLoggedIn = 20, "Please login first";
@@ -85,6 +89,8 @@ codes! {
     NotHeardYet = 28, "This tracker has not heard of the session yet";
     /// The password is right, and the operator keeps the account out.
     AccountDisabled = 29, "The account is disabled, ask the operator";
+    /// The operator makes all accounts.
+    AccountsClosed = 30, "Accounts are made by the operator here, ask for one";
 
     /// The name is taken.
     GroupExists = 40, "Group already exists";

@@ -45,7 +45,7 @@ pub(crate) fn settings(folder: &tempfile::TempDir) -> ServerSettings {
         others: Vec::new(),
         data_dir: DataDir::open(folder.path()).expect("a data folder"),
         caps: Caps::default(),
-        paces: Paces { user: free, address: free, accounts: free },
+        paces: Paces { user: free, address: free },
         password_params: cheap_passwords(),
         relay: None,
         oversight: Oversight::default(),

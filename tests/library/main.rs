@@ -39,6 +39,7 @@ mod member;
 mod packaging;
 mod protocol;
 mod pushes;
+mod quota;
 mod replica;
 mod starts;
 mod swarm;

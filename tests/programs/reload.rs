@@ -1,9 +1,12 @@
 //! The list of trackers and the options are read anew while a tracker runs, by command or by SIGHUP.
 
+use crate::common::client::words;
 use crate::common::installation::{Installation, linked};
+use crate::common::names::{command, group, password, user};
 use crate::common::program::Program;
 use crate::common::wait::wait_until;
 use crate::ctl::ended;
+use groupshare::wire::client_tracker::{Reply, Request};
 use rustix::process::Signal;
 use serde_json::json;
 use std::fs;
@@ -106,6 +109,37 @@ fn options_of_a_file_are_read_anew_with_the_list_or_not_at_all() {
     tracker.signal(Signal::HUP);
     let slow = "tracker: not reloaded: --relay: '1' means 1 B/s, which is too slow; take 16K or more";
     assert!(tracker.complaint().ends_with(slow));
+}
+
+#[test]
+fn limits_of_a_file_hold_at_once_for_clients_that_are_there() {
+    let installation = Installation::of(1);
+    installation.write_list(&[1]);
+    let config = installation.folder.path().join("tracker.conf");
+    let options = |text: &str| fs::write(&config, text).expect("written");
+    options("limit groups_owned=1\n");
+    let _tracker = installation.service_with(1, &["--config", "tracker.conf"]);
+    let mut client = installation.connect(1).expect("it listens");
+    client.create_user("ann");
+    client.log_in("ann");
+    client.create_group("a");
+    let create = |name| Request::CreateGroup { command: command(), group: group(name) };
+    let told = |reply: Reply| match reply {
+        refused @ Reply::Refused { .. } => words(&refused),
+        other => panic!("not refused but {}", words(&other)),
+    };
+    let over = "This would be over a limit: you own 1 groups of 1; leave one, or ask the operator";
+    assert_eq!(told(client.ask(create("b"))), over);
+    options("limit groups_owned=2\naccounts closed\n");
+    let changed = "Reloaded: limit groups_owned is 2; accounts are closed\n";
+    assert_eq!(installation.ctl(&["reload"]), ended(0, changed, ""));
+    client.create_group("b");
+    let mut other = installation.connect(1).expect("it listens");
+    let create = Request::CreateUser { command: command(), user: user("bob"), password: password("x") };
+    assert_eq!(told(other.ask(create)), "Accounts are made by the operator here, ask for one");
+    options("");
+    let changed = "Reloaded: limit groups_owned is 256; accounts are open\n";
+    assert_eq!(installation.ctl(&["reload"]), ended(0, changed, ""));
 }
 
 #[test]

@@ -66,6 +66,12 @@ impl GivenOptions {
         self.line.opt_str(name).or_else(|| self.file.as_ref()?.1.opt_str(name))
     }
 
+    /// All values of an option that may come many times. Those of the command line are last.
+    pub(super) fn opt_strs(&self, name: &str) -> Vec<String> {
+        let file = self.file.iter().flat_map(|(_, file)| file.opt_strs(name));
+        file.chain(self.line.opt_strs(name)).collect()
+    }
+
     pub(super) fn opt_present(&self, name: &str) -> bool {
         self.line.opt_present(name) || self.file.as_ref().is_some_and(|(_, file)| file.opt_present(name))
     }
@@ -119,6 +125,7 @@ mod tests {
         options.optopt("", "config", "", "");
         options.optopt("", "relay", "", "");
         options.optopt("", "metrics", "", "");
+        options.optmulti("", "limit", "", "");
         options.optflag("", "json-in-the-clear", "");
         options.optopt("", "key", "", "");
         options
@@ -142,6 +149,8 @@ mod tests {
         assert_eq!(read.opt_str("metrics").as_deref(), Some("9464"));
         assert!(read.opt_present("json-in-the-clear"));
         assert!(read.config().is_some_and(|file| !file.is_missing));
+        let limits = given("limit shares=1\nlimit=users=2\n", &["--limit", "shares=3"]).expect("right");
+        assert_eq!(limits.opt_strs("limit"), ["shares=1", "users=2", "shares=3"]);
         let none = given("", &[]).expect("right");
         assert!(!none.opt_present("json-in-the-clear") && none.opt_str("relay").is_none());
     }

@@ -9,7 +9,7 @@ use crate::sync::thread;
 use crate::sync::{Condvar, Mutex, MutexGuard, RwLock};
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::ledger::operator::OperatorChange;
-use crate::tracker::ledger::{Ledger, Meaning, ReachedFloor, Submission};
+use crate::tracker::ledger::{AskRoom, Ledger, Meaning, ReachedFloor, Submission};
 use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
 use std::collections::HashMap;
@@ -92,6 +92,8 @@ pub(super) struct Uncommitted {
     pub(super) joining: bool,
     /// The operator lets clients change nothing here.
     pub(super) read_only: bool,
+    /// Tells whether there is room for a change of a client.
+    pub(super) ask_room: Arc<AskRoom>,
     /// Why the last append failed; gone when one succeeds.
     pub(super) trouble: Option<AppendError>,
     pub(super) closing: bool,
@@ -152,6 +154,7 @@ impl CommitQueue {
             floored: false,
             joining: false,
             read_only: false,
+            ask_room: Arc::new(|_, _| Ok(())),
             trouble: None,
             closing: false,
         };
@@ -179,7 +182,8 @@ impl CommitQueue {
         if uncommitted.read_only && !matches!(change, Change::NoteUnplaced { .. }) {
             return Err(Code::ReadOnly.into());
         }
-        let submission = uncommitted.ledger.submit(command, change)?;
+        let ask_room = uncommitted.ask_room.clone();
+        let submission = uncommitted.ledger.submit_within(command, change, &*ask_room)?;
         Ok(self.enqueue(uncommitted, submission))
     }
 

@@ -50,14 +50,14 @@ impl LastUses {
         self.0.lock().extend(info_hashes.map(|info_hash| (info_hash, now)));
     }
 
-    /// Removes a file unless it was used.
-    fn remove_unused(&self, info_hash: InfoHash, path: &Path) {
+    /// Removes a file unless it was used, and tells under the lock if it is gone.
+    fn remove_unused(&self, info_hash: InfoHash, path: &Path, gone: impl Fn(InfoHash)) {
         // The system frees the space of a file that is open only when it is closed: nobody waits for that.
         let _open = File::open(path);
         let uses = self.0.lock();
-        if !uses.contains_key(&info_hash) {
-            // The next pass tries again.
-            let _ = fs::remove_file(path);
+        // The next pass tries again if that fails.
+        if !uses.contains_key(&info_hash) && fs::remove_file(path).is_ok() {
+            gone(info_hash);
         }
     }
 
@@ -133,20 +133,21 @@ impl Unused {
         self.files.is_empty() && self.missing.is_empty()
     }
 
-    /// Removes what is not among the `known` contents of shares. Nobody asks for the missing ones any more.
+    /// Removes what is not among the `known` contents of shares, and tells which manifests are gone. Nobody asks for the
+    /// missing ones any more.
     pub(super) fn remove(
         mut self,
         known: impl Iterator<Item = InfoHash>,
         folder: &Path,
-        uses: &LastUses,
-        missing: &MissingManifests,
+        (uses, missing): (&LastUses, &MissingManifests),
+        gone: impl Fn(InfoHash),
     ) {
         for info_hash in known {
             self.files.remove(&info_hash);
             self.missing.remove(&info_hash);
         }
         for (info_hash, names) in &self.files {
-            names.iter().for_each(|name| uses.remove_unused(*info_hash, &folder.join(name)));
+            names.iter().for_each(|name| uses.remove_unused(*info_hash, &folder.join(name), &gone));
         }
         missing.let_go(&self.missing);
     }
@@ -254,7 +255,7 @@ mod tests {
         let (temp, manifests, mut sweep) = open();
         let (info_hash, bytes) = manifest(1);
         let part = ManifestPart { info_hash, total: bytes.len() as u32, offset: 0, bytes: &bytes };
-        manifests.put(&mut None, part).expect("kept");
+        manifests.put(&mut None, part, |_| Ok(())).expect("kept");
         let file = open_file(&temp.path().join(info_hash.to_string()), Open::Write).expect("there");
         set_modified(&file, 1_000_000_000, 0).expect("set");
         let unused = manifests.choose_unused(&mut sweep, Instant::now());
@@ -323,7 +324,7 @@ mod tests {
         let manifests = open(&listed, false);
         let (_, bytes) = manifest(2);
         let part = ManifestPart { info_hash: awaited, total: bytes.len() as u32, offset: 0, bytes: &bytes };
-        manifests.put(&mut None, part).expect("kept");
+        manifests.put(&mut None, part, |_| Ok(())).expect("kept");
         manifests.choose_unused(&mut ManifestSweep::new(Instant::now()), Instant::now());
         fs::remove_file(temp.path().join(awaited.to_string())).expect("there");
         assert_eq!(counts(&open(&listed, false), &listed), expect(1, 0));

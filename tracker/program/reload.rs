@@ -55,6 +55,7 @@ impl Reload {
             })?;
             *known = new;
         }
+        changes.extend(server.core().oversight.limits.change(&args.limits));
         changes.extend(self.later(&args).map(|name| format!("{name} changes with the next start")));
         if changes.is_empty() {
             return Ok(Row::success("Reloaded, nothing has changed"));
@@ -101,7 +102,7 @@ pub(super) fn options(name: &str, missing: bool) -> Result<Args, CommandRefusal>
             Some(file) if file.is_missing && !missing => {
                 Err(refused(format!("the options in {} are gone", file.path.display())))
             }
-            _ => Ok(args),
+            _ => Ok(*args),
         },
         Ok(_) => Err(refused("the command line asks for no tracker".to_owned())),
         Err(error) => Err(refused(error.what().to_owned())),

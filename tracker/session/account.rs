@@ -4,6 +4,7 @@ use super::{ActiveLogin, Session};
 use crate::model::id::{ClientId, CommandId};
 use crate::model::name::UserId;
 use crate::tracker::ledger::accept::Change;
+use crate::tracker::oversight::limits::Accounts;
 use crate::tracker::presence::ClientKey;
 use crate::tracker::state::{Account, AccountStanding, CommandOwner, Fate, State};
 use crate::wire::client_tracker::{Password, Reply};
@@ -27,12 +28,15 @@ impl Session {
         if state.knows_command(CommandOwner::NewUser(&name), command) {
             return Ok(Reply::Done {});
         }
+        let limits = &self.core.oversight.limits;
+        if limits.accounts() == Accounts::Closed {
+            return Err(Code::AccountsClosed.into());
+        }
         if state.is_user_name_taken(&name) {
             return Err(Refusal::about(Code::UserExists, name));
         }
-        if !self.core.throttle.try_account(self.ip(), Instant::now()) {
-            return Err(Code::SlowDown.into());
-        }
+        limits.ask_account(&state)?;
+        limits.take_account(self.ip())?;
         let password = self.core.passwords.hash(password)?;
         self.core.committer.submit(command, &Change::CreateUser { name, password })?;
         Ok(Reply::Done {})
@@ -59,14 +63,17 @@ impl Session {
         password: Password,
         among: impl Fn(&State) -> Vec<Account>,
     ) -> Result<Account, Refusal> {
-        if !self.core.throttle.try_login(name, self.ip(), Instant::now()) {
+        let (limits, ip) = (&self.core.oversight.limits, self.ip());
+        limits.take_check(ip)?;
+        let Some(attempt) = self.core.throttle.attempt(name, ip) else {
+            limits.give_back_check(ip);
             return Err(Code::SlowDown.into());
-        }
+        };
         let mut known = among(&self.core.state());
         for _ in 0..2 {
             let hashes = known.iter().map(|account| account.password.clone()).collect();
             if let Some(opened) = self.core.passwords.check(password.clone(), hashes)? {
-                self.core.throttle.login_succeeded(name, self.ip());
+                attempt.succeeded();
                 return Ok(known.swap_remove(opened));
             }
             // Meanwhile the account or its password may have come from another tracker.

@@ -6,7 +6,7 @@ use crate::model::digest::InfoHash;
 use crate::model::id::{CommandId, OpId, ShareRef, UserRef};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
-use crate::tracker::ledger::accept::{Change, accept, find_own_group, find_share};
+use crate::tracker::ledger::accept::{Acceptance, Change, accept, find_own_group, find_share};
 use crate::tracker::manifests::ManifestPart;
 use crate::tracker::state::{CommandOwner, Fate, ShareInfo, State};
 use crate::wire::client_tracker::{FileLine, Reply};
@@ -79,8 +79,16 @@ impl Session {
         bytes: &[u8],
     ) -> Result<Reply, Refusal> {
         let user = self.user()?;
-        find_own_group(&self.core.state(), user, group)?;
-        self.core.manifests.put(&mut self.upload, ManifestPart { info_hash, total, offset, bytes })?;
+        let state = self.core.state();
+        find_own_group(&state, user, group)?;
+        let (limits, manifests) = (&self.core.oversight.limits, &self.core.manifests);
+        if offset == 0 {
+            manifests.lens().look(|len_of| limits.ask_upload(&state, user, u64::from(total), len_of))?;
+        }
+        // A message carries at most 512 KiB.
+        limits.take_bytes(user, bytes.len() as u32)?;
+        let part = ManifestPart { info_hash, total, offset, bytes };
+        manifests.put(&mut self.upload, part, |used| limits.ask_bytes(used))?;
         Ok(Reply::Done {})
     }
 
@@ -119,7 +127,9 @@ impl Session {
         let state = self.core.state();
         if !state.knows_command(CommandOwner::User(user), command) {
             // Refused before the client sends a manifest, which may be long.
-            accept(&state, &change)?;
+            if let Acceptance::Op(body) = accept(&state, &change)? {
+                self.core.manifests.lens().look(|len_of| self.core.oversight.limits.ask(&state, &body, len_of))?;
+            }
             self.check_manifest(&name, &content)?;
             self.check_pieces(&state, user, (&group, &name), &content)?;
         }

@@ -317,6 +317,16 @@ impl State {
         groups.into_iter().take(count).map(|(name, group)| (self.group_ref(group), name)).collect()
     }
 
+    /// How many groups a user is a member of.
+    pub fn membership_count(&self, user: UserRef) -> usize {
+        self.user_no(user).map_or(0, |user| self.user_row(user).groups.len())
+    }
+
+    /// How many groups a user waits to be let into, also where nobody is left to do so.
+    pub fn request_count(&self, user: UserRef) -> usize {
+        self.user_no(user).map_or(0, |user| self.user_row(user).requests.len())
+    }
+
     /// How many groups a user owns. Looks at every group of the user.
     pub fn owned_count(&self, user: UserRef) -> usize {
         let Some(user) = self.user_no(user) else { return 0 };
@@ -394,6 +404,11 @@ impl State {
     pub fn shares_of(&self, user: UserRef) -> impl Iterator<Item = ShareInfo> + '_ {
         let shares = self.user_no(user).into_iter().flat_map(|user| &self.user_row(user).shares);
         shares.map(|&(_, share)| self.share_info(share))
+    }
+
+    /// How many files and folders a user shares.
+    pub fn user_share_count(&self, user: UserRef) -> usize {
+        self.user_no(user).map_or(0, |user| self.user_row(user).shares.len())
     }
 
     /// How many shares there are.

@@ -7,6 +7,8 @@ complete -c groupshare-tracker -l json -x -d 'Listen to programs that speak JSON
 complete -c groupshare-tracker -l json-in-the-clear -d 'Let --json be an address that others reach'
 complete -c groupshare-tracker -l metrics -x -d 'Tell Prometheus how it is doing, at this [IP:]PORT'
 complete -c groupshare-tracker -l relay -x -d 'Pass sealed bytes between members, at most so many a second'
+complete -c groupshare-tracker -l limit -x -d 'Let there be at most so many of something, as in shares=20K'
+complete -c groupshare-tracker -l accounts -x -a 'open closed' -d 'Who makes accounts'
 complete -c groupshare-tracker -l check -x -a '(__fish_complete_directories)' -d 'Look through a data folder, change nothing, and end'
 complete -c groupshare-tracker -l repair -x -a '(__fish_complete_directories)' -d 'Cut a journal off where it is damaged, and end'
 complete -c groupshare-tracker -l help -s h -d 'Print a summary of the command line and end'

@@ -1,0 +1,335 @@
+//! Limits on what users may have: each is met exactly, and one more is refused in words that say what to do.
+
+use crate::common::client::{Client, words};
+use crate::common::manifest::manifest;
+use crate::common::names::{command, file, group, password, user};
+use crate::common::tracker::TestTracker;
+use groupshare::model::id::{GroupRef, OpId, Origin, UserRef};
+use groupshare::model::manifest::Content;
+use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::rate::buckets::Pace;
+use groupshare::tracker::ledger::operator::OperatorChange;
+use groupshare::tracker::ledger::quota::{Quota, Quotas};
+use groupshare::tracker::oversight::limits::{Accounts, LimitSettings, Limits};
+use groupshare::wire::client_tracker::{MANIFEST_PART_MAX, Reply, Request};
+use groupshare::wire::codec::Blob;
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+fn settings(limits: &[(Quota, u64)], accounts: Accounts) -> LimitSettings {
+    let mut quotas = Quotas::NONE;
+    limits.iter().for_each(|&(quota, max)| quotas.set(quota, max));
+    LimitSettings { quotas, accounts }
+}
+
+/// A tracker with these limits alone.
+fn limited(limits: &[(Quota, u64)]) -> TestTracker {
+    let limits = Arc::new(Limits::new(settings(limits, Accounts::Open)));
+    TestTracker::start_with(|settings| settings.oversight.limits = limits)
+}
+
+/// What a client is told that is refused.
+fn refusal(client: &mut Client, request: Request) -> String {
+    match client.ask(request) {
+        refused @ Reply::Refused { .. } => words(&refused),
+        other => panic!("not refused but {}", words(&other)),
+    }
+}
+
+fn create_group(name: &str) -> Request {
+    Request::CreateGroup { command: command(), group: group(name) }
+}
+
+fn join_group(name: &str) -> Request {
+    Request::JoinGroup { command: command(), group: group(name) }
+}
+
+fn create_user(name: &str) -> Request {
+    Request::CreateUser { command: command(), user: user(name), password: password("x") }
+}
+
+/// The first part of a list of pieces.
+fn put(group_name: &str, bytes: &[u8], content: &Content) -> Request {
+    let part = Blob::new(bytes[..bytes.len().min(MANIFEST_PART_MAX)].to_vec()).expect("a part");
+    let (info_hash, total) = (content.info_hash, bytes.len() as u32);
+    Request::PutManifest { group: group(group_name), info_hash, total, offset: 0, part }
+}
+
+/// Brings a file's list of pieces and shares it.
+fn share(client: &mut Client, group_name: &str, name: &str, seed: u8) {
+    let (bytes, content) = manifest(name, 1, seed);
+    client.put_manifest(group_name, &bytes, &content);
+    client.share(group_name, name, &content);
+}
+
+#[test]
+fn a_user_owns_as_many_groups_as_the_limit_says_and_another_one_after_leaving_one() {
+    let tracker = limited(&[(Quota::GroupsOwned, 2)]);
+    let mut ann = tracker.user("ann");
+    ["a", "b"].iter().for_each(|name| ann.create_group(name));
+    let told = "This would be over a limit: you own 2 groups of 2; leave one, or ask the operator";
+    assert_eq!(refusal(&mut ann, create_group("c")), told);
+    tracker.user("bob").create_group("other");
+    ann.leave("a");
+    ann.create_group("c");
+}
+
+#[test]
+fn a_user_is_in_as_many_groups_as_the_limit_says() {
+    let tracker = limited(&[(Quota::Memberships, 2)]);
+    let (mut ann, mut eve, mut bob) = (tracker.user("ann"), tracker.user("eve"), tracker.user("bob"));
+    ["a", "b"].iter().for_each(|name| ann.create_group(name));
+    eve.create_group("c");
+    ["a", "b", "c"].iter().for_each(|name| bob.join(name));
+    ["a", "b"].iter().for_each(|name| ann.accept(name, "bob"));
+    let accept = Request::AcceptRequest { command: command(), group: group("c"), user: user("bob") };
+    let told = "This would be over a limit: bob is in 2 groups of 2; have bob leave one, or ask the operator";
+    assert_eq!(refusal(&mut eve, accept.clone()), told);
+    let told = "This would be over a limit: you are in 2 groups of 2; leave one, or ask the operator";
+    assert_eq!(refusal(&mut bob, create_group("d")), told);
+    assert_eq!(refusal(&mut ann, join_group("c")), told);
+    bob.leave("a");
+    eve.done(accept);
+}
+
+#[test]
+fn a_user_waits_for_as_many_groups_as_the_limit_says() {
+    let tracker = limited(&[(Quota::Requests, 2)]);
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ["a", "b", "c", "d"].iter().for_each(|name| ann.create_group(name));
+    ["a", "b"].iter().for_each(|name| bob.join(name));
+    let told =
+        "This would be over a limit: you wait for 2 groups of 2; withdraw one with leave_group, or ask the operator";
+    assert_eq!(refusal(&mut bob, join_group("c")), told);
+    bob.leave("a");
+    bob.join("c");
+    assert_eq!(refusal(&mut bob, join_group("d")), told);
+    // Nobody is left to answer, and nobody can withdraw the request: it does not count.
+    ann.leave("b");
+    bob.join("d");
+}
+
+#[test]
+fn a_user_shares_as_many_files_as_the_limit_says_and_new_versions_of_them() {
+    let tracker = limited(&[(Quota::Shares, 2)]);
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ann.create_group("lab");
+    bob.join("lab");
+    ann.accept("lab", "bob");
+    share(&mut ann, "lab", "one", 1);
+    share(&mut ann, "lab", "two", 2);
+    let told = "This would be over a limit: you share 2 files of 2; stop sharing some, or ask the operator";
+    let (_, third) = manifest("three", 1, 3);
+    let request = ann.share_request("lab", "three", &third);
+    assert_eq!(refusal(&mut ann, request), told, "before its list of pieces is asked for");
+    share(&mut ann, "lab", "two", 9);
+    share(&mut bob, "lab", "three", 3);
+    let request = ann.share_request("lab", "three", &third);
+    assert_eq!(refusal(&mut ann, request), told, "what somebody else shares counts too");
+    ann.done(Request::StopShare { command: command(), group: group("lab"), name: file("one") });
+    ann.share("lab", "three", &third);
+}
+
+#[test]
+fn the_lists_of_pieces_of_a_user_take_as_much_as_the_limit_says() {
+    let len = manifest("one", 1, 1).0.len() as u64;
+    let tracker = limited(&[(Quota::ManifestBytes, 2 * len)]);
+    let mut ann = tracker.user("ann");
+    ann.create_group("lab");
+    share(&mut ann, "lab", "one", 1);
+    share(&mut ann, "lab", "two", 2);
+    share(&mut ann, "lab", "two", 9);
+    let told = format!(
+        "This would be over a limit: the lists of pieces of your shares would take {} B of {} B; stop sharing some, or \
+         ask the operator",
+        3 * len,
+        2 * len
+    );
+    let (bytes, content) = manifest("six", 1, 6);
+    ann.put_manifest("lab", &bytes, &content);
+    let request = ann.share_request("lab", "six", &content);
+    assert_eq!(refusal(&mut ann, request), told);
+    let (bytes, content) = manifest("long", 4, 4);
+    let told = refusal(&mut ann, put("lab", &bytes, &content));
+    assert!(told.starts_with("This would be over a limit: the lists of pieces of your shares would take"), "{told}");
+    let (bytes, content) = manifest("ten", 1, 10);
+    let told = refusal(&mut ann, put("lab", &bytes, &content));
+    let slow = format!("Too many attempts, wait a little and try again: {} B of lists of pieces an hour; ", 4 * len);
+    assert!(told.starts_with(&slow), "what is brought and not shared is limited too: {told}");
+}
+
+#[test]
+fn a_user_makes_as_many_changes_an_hour_as_the_limit_says() {
+    let tracker = limited(&[(Quota::Changes, 3)]);
+    let mut ann = tracker.user("ann");
+    let create = create_group("a");
+    ann.done(create.clone());
+    ann.done(create.clone());
+    assert!(matches!(ann.ask(create_group("a")), Reply::Refused { .. }), "it is there already");
+    ann.create_group("b");
+    ann.leave("b");
+    let told = refusal(&mut ann, create_group("c"));
+    let start = "Too many attempts, wait a little and try again: 3 changes an hour; the next one in ";
+    assert!(told.starts_with(start), "{told}");
+    ann.done(create);
+    tracker.user("bob").create_group("other");
+}
+
+#[test]
+fn as_many_accounts_and_checks_an_hour_come_from_an_address_as_the_limits_say() {
+    let tracker = limited(&[(Quota::Accounts, 2), (Quota::Checks, 3)]);
+    let mut client = tracker.client();
+    ["ann", "bob"].iter().for_each(|name| client.create_user(name));
+    let slow = "Too many attempts, wait a little and try again: ";
+    let told = refusal(&mut client, create_user("eve"));
+    assert!(told.starts_with(&format!("{slow}2 accounts an hour from this address; the next one in ")), "{told}");
+    for _ in 0..3 {
+        client.log_in("ann");
+        client.done(Request::Logout {});
+    }
+    let login = client.login_request("ann");
+    let told = refusal(&mut client, login);
+    assert!(told.starts_with(&format!("{slow}3 passwords an hour from this address; the next one in ")), "{told}");
+}
+
+#[test]
+fn all_users_together_have_as_much_as_the_limits_say() {
+    let len = manifest("one", 1, 1).0.len() as u64;
+    let tracker = limited(&[(Quota::Users, 2), (Quota::Groups, 2), (Quota::AllShares, 2), (Quota::AllBytes, 3 * len)]);
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    assert_eq!(
+        refusal(&mut tracker.client(), create_user("eve")),
+        "The installation is full: 2 users of 2; ask the operator"
+    );
+    ["lab", "den"].iter().for_each(|name| ann.create_group(name));
+    assert_eq!(refusal(&mut bob, create_group("art")), "The installation is full: 2 groups of 2; ask the operator");
+    share(&mut ann, "lab", "one", 1);
+    share(&mut ann, "den", "one", 1);
+    let (bytes, content) = manifest("two", 1, 2);
+    let request = ann.share_request("lab", "two", &content);
+    assert_eq!(refusal(&mut ann, request), "The installation is full: 2 files of 2 are shared; ask the operator");
+    ann.put_manifest("lab", &bytes, &content);
+    let (bytes, content) = manifest("six", 1, 6);
+    ann.put_manifest("lab", &bytes, &content);
+    let (bytes, content) = manifest("ten", 1, 10);
+    let told = format!(
+        "The installation is full: all lists of pieces would take {} B of {} B; ask the operator",
+        4 * len,
+        3 * len
+    );
+    assert_eq!(refusal(&mut ann, put("lab", &bytes, &content)), told);
+    // The operator is not limited.
+    let change = OperatorChange::MakeUser { name: user("eve"), password: PasswordHash("x".into()) };
+    assert!(tracker.server.core().committer.operate(command(), &change).expect("accepted").op.is_some());
+}
+
+#[test]
+fn what_another_tracker_has_accepted_is_taken_over_every_limit() {
+    let tracker = limited(&[(Quota::Users, 1), (Quota::Groups, 1), (Quota::GroupsOwned, 1), (Quota::Changes, 1)]);
+    let mut ann = tracker.user("ann");
+    ann.create_group("lab");
+    let origin = Origin { tracker: 2, incarnation: 9 };
+    let ann_ref = tracker.server.core().state().user_named(&user("ann")).expect("she was made");
+    let bodies = [
+        OpBody::CreateUser { name: user("bob"), password: PasswordHash("x".into()) },
+        OpBody::CreateGroup { name: group("den"), founder: ann_ref },
+        OpBody::CreateGroup { name: group("art"), founder: UserRef(OpId { origin, seq: 1 }) },
+    ];
+    let lamport = tracker.server.core().state().lamport();
+    let ops = (1..).zip(bodies).map(|(seq, body)| Op {
+        id: OpId { origin, seq },
+        lamport: lamport + seq,
+        command: command(),
+        body,
+    });
+    tracker.server.core().committer.receive(ops.collect()).expect("taken");
+    let state = tracker.server.core().state();
+    assert_eq!((state.user_count(), state.group_count(), state.owned_count(ann_ref)), (2, 3, 2));
+    assert!(state.is_member(GroupRef(OpId { origin, seq: 2 }), ann_ref));
+    let told = refusal(&mut ann, create_group("hub"));
+    assert_eq!(told, "The installation is full: 3 groups of 1; ask the operator");
+}
+
+#[test]
+fn one_of_many_who_want_the_last_place_at_once_gets_it() {
+    const AT_ONCE: usize = 8;
+    for round in 0..5 {
+        let tracker = limited(&[(Quota::GroupsOwned, 2)]);
+        let mut ann = tracker.user("ann");
+        ann.create_group("first");
+        let start = Barrier::new(AT_ONCE);
+        let got = thread::scope(|scope| {
+            let ask = |number: usize| {
+                let mut client = tracker.client();
+                client.log_in("ann");
+                start.wait();
+                matches!(client.ask(create_group(&format!("last{number}"))), Reply::Done {})
+            };
+            let all: Vec<_> = (0..AT_ONCE).map(|number| scope.spawn(move || ask(number))).collect();
+            all.into_iter().map(|one| one.join().expect("no panic")).filter(|got| *got).count()
+        });
+        assert_eq!((got, tracker.server.core().state().group_count()), (1, 2), "round {round}");
+    }
+}
+
+#[test]
+fn other_limits_hold_at_once_for_clients_that_are_there() {
+    let limits = Arc::new(Limits::new(settings(&[(Quota::GroupsOwned, 1), (Quota::Changes, 2)], Accounts::Open)));
+    let tracker = TestTracker::start_with(|settings| settings.oversight.limits = limits.clone());
+    let mut ann = tracker.user("ann");
+    ann.create_group("a");
+    assert!(refusal(&mut ann, create_group("b")).contains("you own 1 groups of 1"));
+    let told = limits.change(&settings(&[(Quota::GroupsOwned, 3), (Quota::Changes, 4)], Accounts::Closed));
+    assert_eq!(told, ["limit groups_owned is 3", "limit changes is 4", "accounts are closed"]);
+    ["b", "c"].iter().for_each(|name| ann.create_group(name));
+    assert!(refusal(&mut ann, create_group("d")).contains("you own 3 groups of 3"));
+    ann.leave("c");
+    assert!(limits.change(&settings(&[(Quota::GroupsOwned, 3), (Quota::Changes, 4)], Accounts::Closed)).is_empty());
+}
+
+#[test]
+fn where_accounts_are_closed_the_operator_alone_makes_them() {
+    let limits = Arc::new(Limits::new(settings(&[], Accounts::Closed)));
+    let tracker = TestTracker::start_with(|settings| settings.oversight.limits = limits.clone());
+    let told = "Accounts are made by the operator here, ask for one";
+    assert_eq!(refusal(&mut tracker.client(), create_user("ann")), told);
+    limits.change(&settings(&[], Accounts::Open));
+    let create = create_user("ann");
+    tracker.client().done(create.clone());
+    limits.change(&settings(&[], Accounts::Closed));
+    tracker.client().done(create);
+    assert_eq!(refusal(&mut tracker.client(), create_user("ann")), told, "nor is told who has an account");
+}
+
+#[test]
+fn right_logins_that_are_under_way_are_no_failed_ones() {
+    const AT_ONCE: usize = 60;
+    let slow = |burst| Pace { burst, interval: Duration::from_secs(3600) };
+    let tracker = TestTracker::start_with(|settings| {
+        settings.paces.user = slow(10);
+        settings.paces.address = slow(50);
+    });
+    let mut client = tracker.client();
+    client.create_user("ann");
+    let start = Barrier::new(AT_ONCE);
+    let refused = |text: &'static str| {
+        let log_in = || {
+            let mut client = tracker.client();
+            start.wait();
+            let login = Request::Login { client: client.id, user: user("ann"), password: password(text) };
+            client.ask(login)
+        };
+        thread::scope(|scope| {
+            let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(log_in)).collect();
+            let answers = all.into_iter().map(|one| one.join().expect("no panic"));
+            let refused: Vec<String> =
+                answers.filter(|answer| matches!(answer, Reply::Refused { .. })).map(|answer| words(&answer)).collect();
+            refused
+        })
+    };
+    assert_eq!(refused(crate::common::names::PASSWORD), [""; 0]);
+    let guesses = refused("guess");
+    let tried = guesses.iter().filter(|told| *told == "Invalid username or password").count();
+    assert_eq!((tried, guesses.len()), (10, AT_ONCE), "ten wrong ones stop the next");
+}

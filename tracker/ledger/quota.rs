@@ -1,0 +1,355 @@
+//! Quotas: how much one user, one address and all together may have. A tracker asks them where it accepts a change of a
+//! client, and never about what another tracker has accepted. Pure.
+
+use crate::model::digest::InfoHash;
+use crate::model::id::UserRef;
+use crate::model::manifest::Content;
+use crate::model::op::OpBody;
+use crate::model::units;
+use crate::tracker::state::{ShareInfo, State};
+use crate::wire::manifest::MANIFEST_LEN_MAX;
+use crate::wire::refusal::{Code, Refusal};
+use std::fmt;
+use std::time::Duration;
+
+/// Whose quota it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// What one user has.
+    User,
+    /// What one user does in an hour.
+    UserInAnHour,
+    /// What one address does in an hour.
+    AddressInAnHour,
+    /// What all users have together.
+    All,
+}
+
+/// One line of the table of quotas.
+#[derive(Debug)]
+pub struct QuotaInfo {
+    /// What `--limit` and `limits` call it.
+    pub name: &'static str,
+    pub whose: Whose,
+    /// What there may be unless an operator says otherwise.
+    pub default: u64,
+    /// What is counted.
+    pub what: &'static str,
+}
+
+macro_rules! quotas {
+    ($($quota:ident $name:literal $whose:ident $default:expr, $what:literal)*) => {
+        /// A quota.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Quota {
+            $(#[doc = $what] $quota,)*
+        }
+
+        /// Every quota with its line, in the order in which `limits` lists them.
+        pub const QUOTAS: &[(Quota, QuotaInfo)] = &[
+            $((
+                Quota::$quota,
+                QuotaInfo { name: $name, whose: Whose::$whose, default: $default, what: $what },
+            ),)*
+        ];
+    };
+}
+
+quotas! {
+    GroupsOwned "groups_owned" User 256, "groups that a user owns"
+    Memberships "memberships" User 1024, "groups that a user is a member of"
+    Requests "requests" User 256, "groups that a user waits to be let into"
+    Shares "shares" User 10_000, "files and folders that a user shares"
+    ManifestBytes "manifest_bytes" User 1 << 30, "bytes of the lists of pieces of what a user shares"
+    Changes "changes" UserInAnHour 20_000, "changes that a user makes in an hour"
+    Accounts "accounts" AddressInAnHour 1000, "accounts made from an address in an hour"
+    Checks "checks" AddressInAnHour 10_000, "passwords checked for an address in an hour"
+    Users "users" All 200_000, "accounts"
+    Groups "groups" All 100_000, "groups"
+    AllShares "all_shares" All 2_000_000, "files and folders that are shared"
+    AllBytes "all_bytes" All 32 << 30, "bytes of all lists of pieces"
+}
+
+/// How many quotas there are.
+pub const QUOTA_COUNT: usize = QUOTAS.len();
+
+impl Quota {
+    /// The line of the table.
+    pub fn info(self) -> &'static QuotaInfo {
+        &QUOTAS[self as usize].1
+    }
+
+    /// The quota of this name.
+    pub fn find(name: &str) -> Option<Self> {
+        QUOTAS.iter().find(|(_, info)| info.name == name).map(|(quota, _)| *quota)
+    }
+
+    /// An amount of what is counted, in words.
+    pub fn amount(self, amount: u64) -> String {
+        match (amount, self) {
+            (Quotas::UNLIMITED, _) => "none".to_owned(),
+            (_, Quota::ManifestBytes | Quota::AllBytes) => units::size(amount),
+            _ => amount.to_string(),
+        }
+    }
+}
+
+/// How much there may be of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas([u64; QUOTA_COUNT]);
+
+impl Default for Quotas {
+    fn default() -> Self {
+        let mut quotas = Self::NONE;
+        QUOTAS.iter().for_each(|(quota, info)| quotas.set(*quota, info.default));
+        quotas
+    }
+}
+
+/// Why a text sets no quota. Its words have no capital and no full stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QuotaError {
+    /// There is no `=` in it.
+    NoValue,
+    NoSuchQuota,
+    /// What stands behind the `=` is no amount.
+    NoAmount,
+}
+
+impl fmt::Display for QuotaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoValue => f.write_str("is not NAME=VALUE, such as shares=20000"),
+            Self::NoSuchQuota => {
+                let names: Vec<&str> = QUOTAS.iter().map(|(_, info)| info.name).collect();
+                write!(f, "names no limit; there are {}", names.join(", "))
+            }
+            Self::NoAmount => f.write_str("has no number such as 500, 20K or 2G behind the =, or none"),
+        }
+    }
+}
+
+impl std::error::Error for QuotaError {}
+
+impl Quotas {
+    /// What stands for no limit.
+    pub const UNLIMITED: u64 = u64::MAX;
+    /// No limit at all.
+    pub const NONE: Self = Self([Self::UNLIMITED; QUOTA_COUNT]);
+
+    /// How much there may be.
+    pub fn of(&self, quota: Quota) -> u64 {
+        self.0[quota as usize]
+    }
+
+    pub fn set(&mut self, quota: Quota, max: u64) {
+        self.0[quota as usize] = max;
+    }
+
+    /// Sets what a text such as `shares=20000` says. Units are powers of 1000, and `none` lifts a limit.
+    ///
+    /// # Errors
+    /// The text sets no quota.
+    pub fn set_from(&mut self, text: &str) -> Result<(), QuotaError> {
+        let (name, value) = text.split_once('=').ok_or(QuotaError::NoValue)?;
+        let quota = Quota::find(name).ok_or(QuotaError::NoSuchQuota)?;
+        self.set(quota, amount(value).ok_or(QuotaError::NoAmount)?);
+        Ok(())
+    }
+}
+
+fn amount(text: &str) -> Option<u64> {
+    if text == "none" {
+        return Some(Quotas::UNLIMITED);
+    }
+    let units = [('K', 1000), ('M', 1_000_000), ('G', 1_000_000_000), ('T', 1_000_000_000_000)];
+    let unit = units.into_iter().find(|(sign, _)| text.to_ascii_uppercase().ends_with(*sign));
+    let (number, unit) = unit.map_or((text, 1), |(_, unit)| (&text[..text.len() - 1], unit));
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten()
+}
+
+/// What would be over a quota.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverQuota {
+    pub quota: Quota,
+    /// Who would be over it, if that is not the one who asks.
+    pub other: Option<String>,
+    /// What there is. Of bytes: what there would be.
+    pub used: u64,
+    pub max: u64,
+    /// When one more may be had of what is counted by the hour.
+    pub wait: Duration,
+}
+
+impl OverQuota {
+    /// What a limit by the hour lets happen only after this time.
+    pub fn until(quota: Quota, max: u64, wait: Duration) -> Self {
+        Self { quota, other: None, used: max, max, wait }
+    }
+
+    fn code(&self) -> Code {
+        match self.quota.info().whose {
+            // It passes by itself, and clients try again.
+            _ if !self.wait.is_zero() => Code::SlowDown,
+            Whose::All => Code::InstallationFull,
+            _ => Code::QuotaReached,
+        }
+    }
+}
+
+/// Which limit it is, and what can be done about it.
+impl fmt::Display for OverQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (used, max) = (self.quota.amount(self.used), self.quota.amount(self.max));
+        if !self.wait.is_zero() {
+            let what = match self.quota {
+                Quota::Accounts => "accounts an hour from this address",
+                Quota::Checks => "passwords an hour from this address",
+                Quota::ManifestBytes => "of lists of pieces an hour",
+                _ => "changes an hour",
+            };
+            return write!(f, "{max} {what}; the next one in {}", units::duration(self.wait));
+        }
+        match (self.quota, self.other.as_deref()) {
+            (Quota::GroupsOwned, _) => write!(f, "you own {used} groups of {max}; leave one"),
+            (Quota::Memberships, None) => write!(f, "you are in {used} groups of {max}; leave one"),
+            (Quota::Memberships, Some(name)) => write!(f, "{name} is in {used} groups of {max}; have {name} leave one"),
+            (Quota::Requests, _) => write!(f, "you wait for {used} groups of {max}; withdraw one with leave_group"),
+            (Quota::Shares, _) => write!(f, "you share {used} files of {max}; stop sharing some"),
+            (Quota::ManifestBytes, _) => {
+                write!(f, "the lists of pieces of your shares would take {used} of {max}; stop sharing some")
+            }
+            (Quota::AllShares, _) => write!(f, "{used} files of {max} are shared"),
+            (Quota::AllBytes, _) => write!(f, "all lists of pieces would take {used} of {max}"),
+            (quota, _) => write!(f, "{used} {} of {max}", quota.info().name),
+        }?;
+        f.write_str(match self.quota.info().whose {
+            Whose::All => "; ask the operator",
+            _ => ", or ask the operator",
+        })
+    }
+}
+
+impl From<&OverQuota> for Refusal {
+    fn from(over: &OverQuota) -> Self {
+        Refusal::about(over.code(), over)
+    }
+}
+
+/// Tells the length of the list of pieces with this info hash; 0 if it is not here.
+pub type LenOf<'a> = &'a dyn Fn(InfoHash) -> u64;
+
+/// Asks whether there is room for what an op of a client makes. The hours are counted elsewhere.
+///
+/// # Errors
+/// It would be over this quota.
+pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, len_of: LenOf<'_>) -> Result<(), OverQuota> {
+    let asked = Asked { state, quotas, len_of };
+    match body {
+        OpBody::CreateUser { .. } => ask_account(state, quotas),
+        OpBody::CreateGroup { founder, .. } => {
+            asked.room(Quota::Groups, || state.group_count())?;
+            asked.room(Quota::Memberships, || state.membership_count(*founder))?;
+            asked.owned(*founder)
+        }
+        OpBody::RequestJoin { user, .. } => {
+            asked.room(Quota::Memberships, || state.membership_count(*user))?;
+            asked.requests(*user)
+        }
+        OpBody::AcceptRequest { user, .. } => {
+            asked.room(Quota::Memberships, || state.membership_count(*user)).map_err(|over| {
+                let other = state.account(*user).map(|account| account.name.to_string());
+                OverQuota { other, ..over }
+            })
+        }
+        OpBody::CreateShare { group, user, name, content, .. } => {
+            let present = state.share_named(*group, name);
+            if present.is_none() {
+                asked.room(Quota::AllShares, || state.share_count())?;
+            }
+            asked.share(*user, content, present)
+        }
+        OpBody::JoinShare { share, user } => match state.share(*share) {
+            Some(present) => asked.share(*user, &present.content.clone(), Some(present)),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Asks whether there is room for another account.
+///
+/// # Errors
+/// It would be over `users`.
+pub fn ask_account(state: &State, quotas: &Quotas) -> Result<(), OverQuota> {
+    Asked { state, quotas, len_of: &|_| 0 }.room(Quota::Users, || state.user_count())
+}
+
+/// Asks whether a user may bring a list of pieces of this length, for a share that may take the place of another one.
+///
+/// # Errors
+/// It would be over `manifest_bytes` whichever share it replaces.
+pub fn ask_upload(state: &State, user: UserRef, len: u64, quotas: &Quotas, len_of: LenOf<'_>) -> Result<(), OverQuota> {
+    let largest = || state.shares_of(user).map(|share| len_of(share.content.info_hash)).max().unwrap_or_default();
+    Asked { state, quotas, len_of }.bytes(user, len, largest)
+}
+
+/// How many bytes the lists of pieces of a user's shares take.
+pub fn manifest_bytes(state: &State, user: UserRef, len_of: LenOf<'_>) -> u64 {
+    state.shares_of(user).map(|share| len_of(share.content.info_hash)).sum()
+}
+
+struct Asked<'a> {
+    state: &'a State,
+    quotas: &'a Quotas,
+    len_of: LenOf<'a>,
+}
+
+impl Asked<'_> {
+    /// Whether one more has room.
+    fn room(&self, quota: Quota, used: impl FnOnce() -> usize) -> Result<(), OverQuota> {
+        let max = self.quotas.of(quota);
+        if max == Quotas::UNLIMITED {
+            return Ok(());
+        }
+        let used = used() as u64;
+        let over = OverQuota { quota, other: None, used, max, wait: Duration::ZERO };
+        if used < max { Ok(()) } else { Err(over) }
+    }
+
+    /// Walks the groups of a user who is in enough of them only.
+    fn owned(&self, user: UserRef) -> Result<(), OverQuota> {
+        let may_reach = self.state.membership_count(user) as u64 >= self.quotas.of(Quota::GroupsOwned);
+        if may_reach { self.room(Quota::GroupsOwned, || self.state.owned_count(user)) } else { Ok(()) }
+    }
+
+    /// Walks the requests of a user who has enough of them only. Those for groups without members do not count: nobody
+    /// can withdraw them.
+    fn requests(&self, user: UserRef) -> Result<(), OverQuota> {
+        let may_reach = self.state.request_count(user) as u64 >= self.quotas.of(Quota::Requests);
+        if may_reach { self.room(Quota::Requests, || self.state.requests_of(user).len()) } else { Ok(()) }
+    }
+
+    /// Whether a user may share this content, in the place of what has the name now.
+    fn share(&self, user: UserRef, content: &Content, present: Option<ShareInfo>) -> Result<(), OverQuota> {
+        let own = present.filter(|present| self.state.is_sharer(present.share, user));
+        if own.is_none() {
+            self.room(Quota::Shares, || self.state.user_share_count(user))?;
+        }
+        let freed = || own.as_ref().map_or(0, |own| (self.len_of)(own.content.info_hash));
+        self.bytes(user, (self.len_of)(content.info_hash), freed)
+    }
+
+    /// Walks the shares of a user who has enough of them only.
+    fn bytes(&self, user: UserRef, more: u64, freed: impl FnOnce() -> u64) -> Result<(), OverQuota> {
+        let (quota, max) = (Quota::ManifestBytes, self.quotas.of(Quota::ManifestBytes));
+        let most = (self.state.user_share_count(user) as u64 + 1).saturating_mul(MANIFEST_LEN_MAX as u64);
+        if most <= max {
+            return Ok(());
+        }
+        let used = (manifest_bytes(self.state, user, self.len_of) + more).saturating_sub(freed());
+        let over = OverQuota { quota, other: None, used, max, wait: Duration::ZERO };
+        if used <= max { Ok(()) } else { Err(over) }
+    }
+}

@@ -1,0 +1,268 @@
+//! The limits of a tracker as they are now: quotas, the hours of users and addresses, and who may make accounts.
+
+use crate::model::address::network_of;
+use crate::model::id::UserRef;
+use crate::model::op::OpBody;
+use crate::rate::buckets::{Buckets, Pace};
+use crate::tracker::ledger::quota::{self, LenOf, OverQuota, QUOTA_COUNT, QUOTAS, Quota, Quotas};
+use crate::tracker::state::State;
+use crate::wire::refusal::Refusal;
+use parking_lot::{Mutex, RwLock};
+use std::fmt;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// How often in an hour a user may bring as many bytes as all shares of the user may take: versions replace each other.
+const BROUGHT: u64 = 2;
+
+/// Who makes accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Accounts {
+    /// Whoever wants one.
+    #[default]
+    Open,
+    /// The operator.
+    Closed,
+}
+
+impl fmt::Display for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        })
+    }
+}
+
+/// What an operator has set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitSettings {
+    pub quotas: Quotas,
+    pub accounts: Accounts,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self { quotas: Quotas::default(), accounts: Accounts::Open }
+    }
+}
+
+/// What limits this tracker, and how often it did. Outlives a start anew.
+#[derive(Debug)]
+pub struct Limits {
+    settings: RwLock<LimitSettings>,
+    hours: Mutex<Hours>,
+    /// How often each quota was the reason of a refusal.
+    refused: [AtomicU64; QUOTA_COUNT],
+}
+
+/// What was done in the last hour.
+#[derive(Debug)]
+struct Hours {
+    changes: Buckets<UserRef>,
+    /// Bytes of lists of pieces that were brought.
+    bytes: Buckets<UserRef>,
+    accounts: Buckets<IpAddr>,
+    checks: Buckets<IpAddr>,
+}
+
+impl Hours {
+    fn new(quotas: &Quotas) -> Self {
+        let pace = |quota| hourly(in_an_hour(quotas, quota));
+        Self {
+            changes: Buckets::new(pace(Quota::Changes)),
+            bytes: Buckets::new(pace(Quota::ManifestBytes)),
+            accounts: Buckets::new(pace(Quota::Accounts)),
+            checks: Buckets::new(pace(Quota::Checks)),
+        }
+    }
+
+    fn set_paces(&mut self, quotas: &Quotas, now: Instant) {
+        let pace = |quota| hourly(in_an_hour(quotas, quota));
+        self.changes.set_pace(pace(Quota::Changes), now);
+        self.bytes.set_pace(pace(Quota::ManifestBytes), now);
+        self.accounts.set_pace(pace(Quota::Accounts), now);
+        self.checks.set_pace(pace(Quota::Checks), now);
+    }
+}
+
+impl Default for Limits {
+    /// Limits nothing.
+    fn default() -> Self {
+        Self::new(LimitSettings { quotas: Quotas::NONE, accounts: Accounts::Open })
+    }
+}
+
+fn in_an_hour(quotas: &Quotas, quota: Quota) -> u64 {
+    match quota {
+        Quota::ManifestBytes => quotas.of(quota).saturating_mul(BROUGHT),
+        _ => quotas.of(quota),
+    }
+}
+
+/// So many at once, and then as many in an hour.
+fn hourly(max: u64) -> Pace {
+    let burst = u32::try_from(max).unwrap_or(u32::MAX);
+    // Nothing at all takes no pace: it is refused before.
+    Pace { burst, interval: HOUR / burst.max(1) }
+}
+
+impl Limits {
+    pub fn new(settings: LimitSettings) -> Self {
+        let hours = Hours::new(&settings.quotas);
+        Self { settings: RwLock::new(settings), hours: Mutex::new(hours), refused: Default::default() }
+    }
+
+    /// Limits by these settings from now on. Returns what has changed, in words.
+    pub fn change(&self, new: &LimitSettings) -> Vec<String> {
+        let old = std::mem::replace(&mut *self.settings.write(), *new);
+        self.hours.lock().set_paces(&new.quotas, Instant::now());
+        let changed = QUOTAS.iter().filter(|(quota, _)| old.quotas.of(*quota) != new.quotas.of(*quota));
+        let told = changed.map(|(quota, info)| {
+            let max = quota.amount(new.quotas.of(*quota));
+            format!("limit {} is {max}", info.name)
+        });
+        let accounts = (old.accounts != new.accounts).then(|| format!("accounts are {}", new.accounts));
+        told.chain(accounts).collect()
+    }
+
+    pub fn quotas(&self) -> Quotas {
+        self.settings.read().quotas
+    }
+
+    pub fn accounts(&self) -> Accounts {
+        self.settings.read().accounts
+    }
+
+    /// How often a quota was the reason of a refusal since the program was started.
+    pub fn refused(&self, quota: Quota) -> u64 {
+        self.refused[quota as usize].load(Ordering::Relaxed)
+    }
+
+    /// Asks for room for an op of a client, which is made if there is.
+    ///
+    /// # Errors
+    /// `QuotaReached`, `InstallationFull`, `SlowDown` after too many changes.
+    pub fn take(&self, state: &State, body: &OpBody, len_of: LenOf<'_>) -> Result<(), Refusal> {
+        self.ask(state, body, len_of)?;
+        match body {
+            OpBody::ReadNotices { .. } | OpBody::NoteUnplaced { .. } => Ok(()),
+            body => body
+                .author()
+                .map_or(Ok(()), |user| self.take_of_hour(Quota::Changes, 1, user, |hours| &mut hours.changes)),
+        }
+    }
+
+    /// Whether there is room for an op of a client, before it is made.
+    ///
+    /// # Errors
+    /// `QuotaReached`, `InstallationFull`.
+    pub fn ask(&self, state: &State, body: &OpBody, len_of: LenOf<'_>) -> Result<(), Refusal> {
+        self.counted(quota::ask(state, body, &self.quotas(), len_of))
+    }
+
+    /// Whether there is room for another account, before its password is hashed.
+    ///
+    /// # Errors
+    /// `InstallationFull`.
+    pub fn ask_account(&self, state: &State) -> Result<(), Refusal> {
+        self.counted(quota::ask_account(state, &self.quotas()))
+    }
+
+    /// Whether a user may bring a list of pieces of this length.
+    ///
+    /// # Errors
+    /// `QuotaReached`.
+    pub fn ask_upload(&self, state: &State, user: UserRef, len: u64, len_of: LenOf<'_>) -> Result<(), Refusal> {
+        self.counted(quota::ask_upload(state, user, len, &self.quotas(), len_of))
+    }
+
+    /// Whether all lists of pieces may take so many bytes.
+    ///
+    /// # Errors
+    /// `InstallationFull`.
+    pub fn ask_bytes(&self, used: u64) -> Result<(), Refusal> {
+        let (quota, max) = (Quota::AllBytes, self.quotas().of(Quota::AllBytes));
+        let over = OverQuota { quota, other: None, used, max, wait: Duration::ZERO };
+        self.counted(if used <= max { Ok(()) } else { Err(over) })
+    }
+
+    /// Counts bytes of lists of pieces that a user brings.
+    ///
+    /// # Errors
+    /// `SlowDown` for more in an hour than all shares of the user may take.
+    pub fn take_bytes(&self, user: UserRef, bytes: u32) -> Result<(), Refusal> {
+        self.take_of_hour(Quota::ManifestBytes, bytes, user, |hours| &mut hours.bytes)
+    }
+
+    /// Counts an account that is made from an address.
+    ///
+    /// # Errors
+    /// `SlowDown`.
+    pub fn take_account(&self, ip: IpAddr) -> Result<(), Refusal> {
+        self.take_of_hour(Quota::Accounts, 1, network_of(ip), |hours| &mut hours.accounts)
+    }
+
+    /// Counts a password that is checked for an address.
+    ///
+    /// # Errors
+    /// `SlowDown`.
+    pub fn take_check(&self, ip: IpAddr) -> Result<(), Refusal> {
+        self.take_of_hour(Quota::Checks, 1, network_of(ip), |hours| &mut hours.checks)
+    }
+
+    /// A password was not checked after all.
+    pub fn give_back_check(&self, ip: IpAddr) {
+        self.hours.lock().checks.give_back(&network_of(ip));
+    }
+
+    /// How many changes of a user count in this hour.
+    pub fn changes_of(&self, user: UserRef) -> u64 {
+        self.hours.lock().changes.taken(&user, Instant::now())
+    }
+
+    /// What there is of that which all users have together, and how much there may be.
+    pub fn all(&self, state: &State, bytes: u64) -> [(Quota, u64, u64); 4] {
+        let quotas = self.quotas();
+        let used = [
+            (Quota::Users, state.user_count() as u64),
+            (Quota::Groups, state.group_count() as u64),
+            (Quota::AllShares, state.share_count() as u64),
+            (Quota::AllBytes, bytes),
+        ];
+        used.map(|(quota, used)| (quota, used, quotas.of(quota)))
+    }
+
+    fn take_of_hour<K: Hash + Eq + Clone>(
+        &self,
+        quota: Quota,
+        count: u32,
+        key: K,
+        bucket: impl FnOnce(&mut Hours) -> &mut Buckets<K>,
+    ) -> Result<(), Refusal> {
+        let (max, now) = (in_an_hour(&self.quotas(), quota), Instant::now());
+        if max == Quotas::UNLIMITED {
+            return Ok(());
+        }
+        let wait = {
+            let hours = &mut *self.hours.lock();
+            let bucket = bucket(hours);
+            let wait = if max == 0 { HOUR } else { bucket.wait(&key, count, now) };
+            if wait.is_zero() {
+                bucket.take_many(&key, count, now);
+            }
+            wait
+        };
+        self.counted(if wait.is_zero() { Ok(()) } else { Err(OverQuota::until(quota, max, wait)) })
+    }
+
+    fn counted(&self, asked: Result<(), OverQuota>) -> Result<(), Refusal> {
+        asked.map_err(|over| {
+            self.refused[over.quota as usize].fetch_add(1, Ordering::Relaxed);
+            Refusal::from(&over)
+        })
+    }
+}
