@@ -102,6 +102,8 @@ impl State {
         let Some(user) = self.kept_user(user) else { return };
         let row = self.user_row_mut(user);
         if std::mem::replace(&mut row.standing, AccountStanding::Active) == AccountStanding::Disabled {
+            // Those too that began since at a tracker that had not heard of it.
+            self.expire_sessions(op, user);
             self.tell(user, op.order(), Notice::AccountEnabled {});
         }
     }

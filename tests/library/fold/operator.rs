@@ -114,6 +114,20 @@ fn of_disabling_and_enabling_the_later_holds() {
 }
 
 #[test]
+fn a_session_that_began_on_the_other_side_of_a_disabling_ends_when_the_account_is_enabled() {
+    let (mut a, mut b) = lab();
+    let bob = a.of("bob");
+    a.disable("bob");
+    b.pause();
+    let changed = b.change_password("bob", "another");
+    assert!(b.state.session_holds(bob, changed), "the other side has not heard of it");
+    heal(&mut a, &mut b);
+    a.enable("bob");
+    heal(&mut a, &mut b);
+    assert!(!a.state.session_holds(bob, changed) && !b.state.session_holds(bob, changed));
+}
+
+#[test]
 fn disabling_on_both_sides_counts_once() {
     let (mut a, mut b) = lab();
     let bob = a.of("bob");

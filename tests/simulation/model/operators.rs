@@ -13,7 +13,7 @@ impl Model<'_> {
             OpBody::ResetPassword { user, password } => self.reset_password(op, user.0, password),
             OpBody::EndSessions { user } => self.end_sessions(op, user.0),
             OpBody::DisableUser { user } => self.disable(op, user.0),
-            OpBody::EnableUser { user } => self.enable(user.0),
+            OpBody::EnableUser { user } => self.enable(op, user.0),
             OpBody::DeleteUser { user } => self.delete_user(op, user.0),
             OpBody::GiveGroup { group, user } => self.give(group.0, user.0),
             OpBody::DeleteGroup { group } => self.delete_group(op, group.0),
@@ -58,12 +58,12 @@ impl Model<'_> {
         Some(news)
     }
 
-    fn enable(&mut self, user: OpId) -> Option<bool> {
+    fn enable(&mut self, op: &Op, user: OpId) -> Option<bool> {
         let user = self.kept(user)?;
         let row = self.user_mut(user);
         let news = row.standing == AccountStanding::Disabled;
         if news {
-            row.standing = AccountStanding::Active;
+            (row.standing, row.sessions_since) = (AccountStanding::Active, op.id);
             self.outcomes.enabled += 1;
             self.tell(user, Notice::AccountEnabled {});
         }
