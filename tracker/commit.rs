@@ -27,7 +27,7 @@ use crate::tracker::ledger::accept::Change;
 use crate::tracker::ledger::operator::OperatorChange;
 use crate::tracker::ledger::{AskRoom, Ledger, Past, Pinned};
 use crate::tracker::state::State;
-use crate::wire::refusal::Refusal;
+use crate::wire::refusal::{Code, Refusal};
 use batch::Stage;
 use queue::CommitQueue;
 use receive::Reception;
@@ -187,6 +187,12 @@ impl Committer {
         self.queue.uncommitted.lock().ask_room = ask;
     }
 
+    /// # Errors
+    /// `ReadOnly` while it is so.
+    pub fn must_take_changes(&self) -> Result<(), Refusal> {
+        if self.is_read_only() { Err(Code::ReadOnly.into()) } else { Ok(()) }
+    }
+
     pub fn is_read_only(&self) -> bool {
         self.queue.uncommitted.lock().read_only
     }
@@ -259,7 +265,6 @@ mod tests {
     use crate::model::op::PasswordHash;
     use crate::tracker::ledger::{Finish, ReachedFloor};
     use crate::tracker::state::effect::{Effect, Told};
-    use crate::wire::refusal::Code;
     use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::Duration;

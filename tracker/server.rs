@@ -219,7 +219,7 @@ impl Server {
             read_only: ReadOnlyMark::new(data_dir.path()),
             data_dir,
         };
-        server.core.committer.set_read_only(server.read_only.is_set());
+        server.core.committer.set_read_only(server.read_only.is_set().map_err(StartError::System)?);
         let end = stop.clone();
         let started = server.start_threads(batches, move || housekeeper.run(&to_join, &stop));
         started.and_then(|()| server.tell_unplaced(&warn, end)).map_err(StartError::System)?;
@@ -286,12 +286,14 @@ impl Server {
     pub fn status(&self) -> ServerStatus {
         let standing = self.core.committer.standing();
         let Standing { state, floor } = standing.clone();
+        let deleted_users = state.deleted_user_count();
         ServerStatus {
             number: self.number,
             addr: self.addr,
             fingerprint: self.core.cluster_key.fingerprint(),
             uptime: self.started.elapsed(),
-            users: state.user_count(),
+            users: state.user_count() - deleted_users,
+            deleted_users,
             groups: state.group_count(),
             shares: state.share_count(),
             unread: state.unread_count(),

@@ -7,7 +7,7 @@ use crate::wire::client_tracker::Password;
 use crate::wire::refusal::{Code, Refusal};
 use argon2::password_hash::phc;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use std::io;
 use std::time::Duration;
 
@@ -64,6 +64,10 @@ fn work(params: &Params, jobs: &Receiver<Job>) {
     }
 }
 
+fn no_memory() -> Refusal {
+    Refusal::about(Code::Unavailable, "no memory for a password")
+}
+
 impl Passwords {
     /// Starts this many threads, which hash with these parameters.
     pub fn start(params: Params, thread_count: usize) -> io::Result<Self> {
@@ -84,8 +88,17 @@ impl Passwords {
     /// # Errors
     /// `SlowDown` if too many wait, `Unavailable` if there is no memory.
     pub fn hash(&self, password: Password) -> Result<PasswordHash, Refusal> {
-        let hash = self.ask(|answer| Job::Hash { password, answer })?;
-        hash.ok_or_else(|| Refusal::about(Code::Unavailable, "no memory for a password"))
+        let hash = self.ask(Duration::ZERO, |answer| Job::Hash { password, answer })?;
+        hash.ok_or_else(no_memory)
+    }
+
+    /// The same for an operator, who waits for a place behind those who are let wait.
+    ///
+    /// # Errors
+    /// As for [`Passwords::hash`].
+    pub fn hash_for_operator(&self, password: Password) -> Result<PasswordHash, Refusal> {
+        let hash = self.ask(DEADLINE, |answer| Job::Hash { password, answer })?;
+        hash.ok_or_else(no_memory)
     }
 
     /// Which of these hashes a password matches, if any. Takes as long for none as for one.
@@ -95,7 +108,7 @@ impl Passwords {
     pub fn check(&self, password: Password, hashes: Vec<PasswordHash>) -> Result<Option<usize>, Refusal> {
         let known = !hashes.is_empty();
         let hashes = if known { hashes } else { vec![self.nobody.clone()] };
-        let found = self.ask(|answer| Job::Check { password, hashes, answer })?;
+        let found = self.ask(Duration::ZERO, |answer| Job::Check { password, hashes, answer })?;
         Ok(found.filter(|_| known))
     }
 
@@ -104,12 +117,13 @@ impl Passwords {
         self.jobs.as_ref().map_or(0, Sender::len)
     }
 
-    fn ask<T>(&self, job: impl FnOnce(Sender<T>) -> Job) -> Result<T, Refusal> {
+    /// `patience`: how long to wait for a place among those who wait.
+    fn ask<T>(&self, patience: Duration, job: impl FnOnce(Sender<T>) -> Job) -> Result<T, Refusal> {
         let (send, answer) = bounded(1);
-        match self.jobs.as_ref().map(|jobs| jobs.try_send(job(send))) {
+        match self.jobs.as_ref().map(|jobs| jobs.send_timeout(job(send), patience)) {
             Some(Ok(())) => {}
-            Some(Err(TrySendError::Full(_))) => return Err(Code::SlowDown.into()),
-            Some(Err(TrySendError::Disconnected(_))) | None => return Err(Code::Unavailable.into()),
+            Some(Err(SendTimeoutError::Timeout(_))) => return Err(Code::SlowDown.into()),
+            Some(Err(SendTimeoutError::Disconnected(_))) | None => return Err(Code::Unavailable.into()),
         }
         answer.recv_timeout(DEADLINE).map_err(|_| Code::SlowDown.into())
     }

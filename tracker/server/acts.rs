@@ -85,7 +85,7 @@ impl Server {
         shown: bool,
     ) -> Result<Row, CommandRefusal> {
         let text = shown.then(|| password.reveal().to_owned());
-        let hash = self.core.passwords.hash(password).map_err(|refusal| refusal_of(&refusal))?;
+        let hash = self.core.passwords.hash_for_operator(password).map_err(|refusal| refusal_of(&refusal))?;
         self.operate(&act.change(user, hash)).map_err(|refusal| told(&self.core.state(), user, &refusal))?;
         let mut row = Row::success(match act {
             PasswordAct::Create => format!("User {user} created"),
@@ -197,8 +197,8 @@ impl Server {
     pub fn read_only(&self, wanted: Option<bool>) -> Result<Row, CommandRefusal> {
         let committer = &self.core.committer;
         if let Some(read_only) = wanted {
-            self.read_only.set(read_only).map_err(|error| unavailable(&error))?;
-            committer.set_read_only(read_only);
+            let set = self.read_only.set(read_only, || committer.set_read_only(read_only));
+            set.map_err(|error| unavailable(&error))?;
         }
         let words = match (wanted, committer.is_read_only()) {
             (Some(true), _) => "This tracker takes no changes of clients now".to_owned(),

@@ -1,6 +1,7 @@
 //! A file in the data folder that says that clients change nothing here.
 
 use crate::sys::{durable, files};
+use parking_lot::Mutex;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,15 +13,19 @@ const NAME: &str = "read_only";
 /// The file, which is there or not.
 pub(super) struct ReadOnlyMark {
     folder: PathBuf,
+    /// Held while it is made or removed: of two that want one each, the later has it.
+    turn: Mutex<()>,
 }
 
 impl ReadOnlyMark {
     pub(super) fn new(data_dir: &Path) -> Self {
-        Self { folder: data_dir.to_path_buf() }
+        Self { folder: data_dir.to_path_buf(), turn: Mutex::new(()) }
     }
 
-    pub(super) fn is_set(&self) -> bool {
-        self.folder.join(NAME).exists()
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn is_set(&self) -> io::Result<bool> {
+        self.folder.join(NAME).try_exists()
     }
 
     /// How long it has been there.
@@ -29,11 +34,18 @@ impl ReadOnlyMark {
         made.ok().and_then(|made| SystemTime::now().duration_since(made).ok()).unwrap_or_default()
     }
 
-    /// Makes or removes it, which is durable on return.
+    /// Makes or removes it, which is durable when `then` is done.
     ///
     /// # Errors
     /// Those of the system.
-    pub(super) fn set(&self, read_only: bool) -> io::Result<()> {
+    pub(super) fn set(&self, read_only: bool, then: impl FnOnce()) -> io::Result<()> {
+        let _turn = self.turn.lock();
+        self.write(read_only)?;
+        then();
+        Ok(())
+    }
+
+    fn write(&self, read_only: bool) -> io::Result<()> {
         if read_only {
             return durable::create(&self.folder.join(NAME), b"").map(|_| ());
         }
@@ -53,8 +65,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mark = ReadOnlyMark::new(folder.path());
         for read_only in [false, true, true, false] {
-            mark.set(read_only).expect("writable");
-            assert_eq!(ReadOnlyMark::new(folder.path()).is_set(), read_only);
+            mark.set(read_only, || {}).expect("writable");
+            assert_eq!(ReadOnlyMark::new(folder.path()).is_set().expect("readable"), read_only);
             assert!(mark.lasts() < Duration::from_secs(60));
         }
     }

@@ -25,6 +25,8 @@ pub struct ServerStatus {
     /// How long it has been running.
     pub uptime: Duration,
     pub users: usize,
+    /// Those whose names stay reserved, and of whom nothing else is left.
+    pub deleted_users: usize,
     /// Groups with members.
     pub groups: usize,
     /// Files and folders shared by somebody.
@@ -75,6 +77,7 @@ impl ServerStatus {
             "fingerprint": self.fingerprint.to_string(),
             "uptime_s": self.uptime.as_secs(),
             "users": self.users,
+            "deleted_users": self.deleted_users,
             "users_online": self.users_online,
             "clients_online": self.clients_online,
             "groups": self.groups,

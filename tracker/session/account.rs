@@ -28,6 +28,7 @@ impl Session {
         if state.knows_command(CommandOwner::NewUser(&name), command) {
             return Ok(Reply::Done {});
         }
+        self.core.committer.must_take_changes()?;
         let limits = &self.core.oversight.limits;
         if limits.accounts() == Accounts::Closed {
             return Err(Code::AccountsClosed.into());
@@ -169,6 +170,10 @@ impl Session {
         }
         // The notifier has let this login be. It may have ended meanwhile.
         self.user()?;
+        if made.as_ref().is_err_and(|refusal| refusal.code == Code::SessionEnded) {
+            // Another password was set a moment before, and a client that is told so has no login.
+            self.log_out();
+        }
         made?;
         self.logged_in_as(name)
     }

@@ -81,6 +81,7 @@ impl Session {
         let user = self.user()?;
         let state = self.core.state();
         find_own_group(&state, user, group)?;
+        self.core.committer.must_take_changes()?;
         let (limits, manifests) = (&self.core.oversight.limits, &self.core.manifests);
         if offset == 0 {
             manifests.lens().look(|len_of| limits.ask_upload(&state, user, u64::from(total), len_of))?;
