@@ -379,7 +379,7 @@ wire_enum! {
             order: OpOrder,
             notice: Notice,
         }
-        /// The password was changed elsewhere: this login is over.
+        /// This login is over: the password was changed elsewhere, or an operator has ended it.
         69 SessionOver {}
         /// Somebody asks to be let into a group of which the user is the owner.
         70 JoinRequested {

@@ -310,7 +310,7 @@ impl Reactor {
             }
             Reply::SessionOver {} => {
                 self.node().link.forget_session();
-                self.login.lose("The password was changed elsewhere; please login again".to_owned());
+                self.login.lose("The session was ended elsewhere; please login again".to_owned());
             }
             Reply::Reach { addr, found } => self.reach_found(addr, found),
             Reply::JoinRequested { group, user } => {

@@ -169,7 +169,7 @@ fn a_script_whose_login_ends_elsewhere_does_not_wait_for_its_downloads_and_has_f
     assert_eq!(code, Some(0));
     for bob in waits {
         let (code, output, error) = end(bob);
-        assert!(error.ends_with("The password was changed elsewhere; please login again\n"), "{output}{error}");
+        assert!(error.ends_with("The session was ended elsewhere; please login again\n"), "{output}{error}");
         assert_eq!(code, Some(Exit::DownloadFailed as i32));
     }
 }
