@@ -122,6 +122,15 @@ impl<I: AsFd, W: Write> Dialogue for ConsoleDialogue<'_, I, W> {
     }
 }
 
+/// What came of a read.
+enum Filled {
+    Bytes,
+    /// The input has ended.
+    End,
+    /// The thread is to end, or the input is gone.
+    Told,
+}
+
 enum ConsoleLine {
     Text(String),
     TooLong,
@@ -138,7 +147,8 @@ struct Reader<I> {
 }
 
 impl<I: AsFd> Reader<I> {
-    /// The next line, the last one also without an end; `None` if no more comes, or the thread is to end.
+    /// The next line, the last one also without an end; `None` if no more comes, or the thread is to end. Then what was
+    /// typed of a line is no command.
     fn next_line(&mut self) -> Option<ConsoleLine> {
         let (mut line, mut too_long) = (Vec::new(), false);
         loop {
@@ -153,29 +163,35 @@ impl<I: AsFd> Reader<I> {
             if self.ended {
                 return None;
             }
-            if !self.fill() {
-                self.ended = true;
-                return Some(ConsoleLine::of(&line, too_long));
+            match self.fill() {
+                Filled::Bytes => {}
+                Filled::End => {
+                    self.ended = true;
+                    return Some(ConsoleLine::of(&line, too_long));
+                }
+                Filled::Told => {
+                    self.ended = true;
+                    return None;
+                }
             }
         }
     }
 
-    /// Reads something; false if nothing more comes, or the thread is to end.
-    fn fill(&mut self) -> bool {
+    fn fill(&mut self) -> Filled {
         let mut buf = [0; 512];
         while self.wait() {
             match rustix::io::read(&self.input, &mut buf) {
-                Ok(0) => return false,
+                Ok(0) => return Filled::End,
                 Ok(len) => {
                     self.unread.extend(&buf[..len]);
-                    return true;
+                    return Filled::Bytes;
                 }
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 // A terminal that is gone, a closed descriptor: there will be no more commands.
-                Err(_) => return false,
+                Err(_) => break,
             }
         }
-        false
+        Filled::Told
     }
 
     /// Waits until something can be read; false if the thread is to end.
@@ -307,6 +323,17 @@ Usage: forget <tracker_no>
         let mut shown = shown;
         io::Read::read_exact(&mut shown, &mut first).expect("two answers");
         assert_eq!(&first, b"The line is too long, type help\nfine\n");
+        drop(console);
+        assert_eq!(all(shown), "");
+    }
+
+    #[test]
+    fn a_line_that_is_half_typed_when_the_tracker_stops_is_no_command() {
+        let (mut typed, console, shown, _events) = console();
+        typed.write_all(b"status\nstatus").expect("taken");
+        let mut shown = shown;
+        let mut first = [0; 5];
+        io::Read::read_exact(&mut shown, &mut first).expect("an answer");
         drop(console);
         assert_eq!(all(shown), "");
     }

@@ -4,6 +4,7 @@ use super::table::{Runs, Verb};
 use crate::model::escape::excerpt;
 use crate::model::name::{GroupId, NameError, UserId};
 use std::fmt;
+use unicode_normalization::UnicodeNormalization;
 
 /// Most characters of an unknown command that the answer repeats.
 const SHOWN_MAX: usize = 40;
@@ -60,6 +61,8 @@ pub enum UsageError {
     Name(String, NameError),
     /// More than the name of a user stands on the line.
     PasswordOnLine,
+    /// A quote of the line has no end.
+    OpenQuote,
     /// It has to be typed at the console.
     ConsoleOnly(Verb),
     /// The console does not have it.
@@ -73,6 +76,7 @@ impl fmt::Display for UsageError {
             UsageError::Arguments(verb) => write!(f, "Usage: {}", verb.usage().synopsis()),
             UsageError::Name(typed, error) => write!(f, "'{typed}': {error}"),
             UsageError::PasswordOnLine => f.write_str("Passwords are asked for, never written on the command line"),
+            UsageError::OpenQuote => f.write_str("A quote is not closed, add the missing ' or \""),
             UsageError::ConsoleOnly(verb) => {
                 write!(f, "{verb} is a command of the console; stop a service with its service manager")
             }
@@ -92,10 +96,16 @@ impl OperatorCommand {
     /// The line is no command.
     pub fn of_line(line: &str) -> Result<Option<Self>, UsageError> {
         let unknown = || UsageError::Unknown(excerpt(line.trim(), SHOWN_MAX));
-        let words = shell_words::split(line.trim()).map_err(|_| unknown())?;
+        if line.contains('\0') {
+            return Err(unknown());
+        }
+        // shell_words takes a '#' at the beginning of a word for a comment, but a name may begin with one. NUL, which is
+        // not in the line, stands for it meanwhile.
+        let words = shell_words::split(&line.trim().replace('#', "\0")).map_err(|_| UsageError::OpenQuote)?;
         if words.is_empty() {
             return Ok(None);
         }
+        let words: Vec<String> = words.into_iter().map(|word| word.replace('\0', "#")).collect();
         if let Some((verb, Runs::CtlOnly | Runs::InCtl)) = runs(&words) {
             return Err(UsageError::CtlOnly(verb));
         }
@@ -128,7 +138,7 @@ impl OperatorCommand {
             return Err(UsageError::Arguments(verb));
         }
         let argument = arguments.first().map_or("", String::as_str);
-        let pattern = || NamePattern(arguments.first().cloned().unwrap_or_else(|| "*".to_owned()));
+        let pattern = || NamePattern::new(arguments.first().map_or("*", String::as_str));
         let number = || argument.parse().map_err(|_| UsageError::Arguments(verb));
         Ok(match verb {
             Verb::Status => Self::Status,
@@ -186,6 +196,11 @@ fn group(text: &str) -> Result<GroupId, UsageError> {
 pub struct NamePattern(String);
 
 impl NamePattern {
+    /// A pattern as it was typed. Names are in Unicode's form C, and so is this.
+    fn new(typed: &str) -> Self {
+        Self(typed.nfc().collect())
+    }
+
     /// Whether a name is meant. Takes time in proportion to the product of both lengths at most.
     pub fn matches(&self, name: &str) -> bool {
         let (pattern, name): (Vec<char>, Vec<char>) = (self.0.chars().collect(), name.chars().collect());
@@ -230,13 +245,17 @@ mod tests {
         assert_eq!(line("help quit"), Ok(Some(OperatorCommand::Help(Some(Verb::Quit)))));
         let group = GroupId::parse("two words").expect("a name");
         assert_eq!(line("group 'two words'"), Ok(Some(OperatorCommand::Group(group))));
+        let group = GroupId::parse("#2").expect("a name");
+        assert_eq!(line("group #2"), Ok(Some(OperatorCommand::Group(group))));
     }
 
     #[test]
     fn what_is_no_command_is_told_in_one_line() {
         for (text, said) in [
             ("frob x", "Unknown command 'frob x', type help"),
-            ("'frob", "Unknown command ''frob', type help"),
+            ("kick it's", "A quote is not closed, add the missing ' or \""),
+            ("delete_group lab #2", "Usage: delete_group <group_id>"),
+            ("frob\0", "Unknown command 'frob\\0', type help"),
             ("forget", "Usage: forget <tracker_no>"),
             ("forget two", "Usage: forget <tracker_no>"),
             ("forget 65536", "Usage: forget <tracker_no>"),
@@ -271,8 +290,9 @@ mod tests {
             ("*b*b*", "bob", true),
             ("*b*b*b*", "bob", false),
             ("ü?", "üa", true),
+            ("u\u{308}*", "\u{fc}a", true),
         ] {
-            assert_eq!(NamePattern(pattern.to_owned()).matches(name), is, "{pattern} {name}");
+            assert_eq!(NamePattern::new(pattern).matches(name), is, "{pattern} {name}");
         }
         let hostile = NamePattern(format!("{}b", "*a".repeat(500)));
         assert!(!hostile.matches(&"a".repeat(1000)));
