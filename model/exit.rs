@@ -19,6 +19,8 @@ pub enum Exit {
     DownloadFailed = 5,
     /// Results could not be written.
     OutputLost = 6,
+    /// A command was given, and it is not known what has become of it.
+    Torn = 7,
     /// A signal ended the program.
     Interrupted = 130,
 }
@@ -43,6 +45,7 @@ pub const OF_TRACKER: &[(Exit, &str)] = &[
     (Exit::CannotStart, "the tracker cannot start"),
     (Exit::NoTracker, "no tracker runs that could carry out the command of ctl"),
     (Exit::OutputLost, "the answer to a command of ctl could not be written, as to a full disk"),
+    (Exit::Torn, "the tracker has ended or fallen silent before its answer to ctl did; the change may have been made"),
     (Exit::Interrupted, "it was ended by a second signal while it was stopping, or ctl by ctrl-C"),
 ];
 

@@ -9,6 +9,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::signals::Signal;
 use crate::sys::local::notify::ServiceManager;
+use crate::sys::owned_thread::OwnedThread;
 use crate::sys::random::random_bytes;
 use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups, lookup_reason};
 use crate::tracker::admission::Caps;
@@ -39,16 +40,17 @@ use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
 use crate::{signals, sys};
 use commands::Operator;
-use crossbeam_channel::{Sender, bounded, never};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use parking_lot::Mutex;
 use reload::{Others, Reload};
+use std::convert::Infallible;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 
 /// File descriptors kept for all but connections: files, the console, sockets that linger.
 const DESCRIPTORS_KEPT: u64 = 512;
@@ -85,8 +87,6 @@ pub enum ProgramError {
     Start(StartError),
     /// The address for metrics cannot be listened on.
     Metrics(ListenError),
-    /// The socket for ctl cannot be made in this data folder.
-    Door(PathBuf, io::Error),
     /// Signals, the console or random bytes cannot be had from the system.
     System(io::Error),
 }
@@ -118,9 +118,6 @@ impl fmt::Display for ProgramError {
             }
             ProgramError::Start(error) => write!(f, "{error}"),
             ProgramError::Metrics(error) => write!(f, "--metrics: {error}"),
-            ProgramError::Door(path, error) => {
-                write!(f, "cannot make the socket ctl in {}: {}", path.display(), sys::reason(error))
-            }
             ProgramError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
         }
     }
@@ -145,9 +142,13 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     let (status, json_addr) = (started.status(), started.json_addr());
     server.set_running(started);
     let commands = Arc::new(Operator::new(server.clone(), setup.reload(args, name), ask.clone()));
-    handle_signals(ask, Arc::downgrade(&commands), setup.warn.clone())?;
+    let reloader = handle_signals(ask, commands.clone(), setup.warn.clone())?;
     let door = CtlDoor::open(setup.data_dir.path(), commands.clone(), setup.warn.clone());
-    let door = door.map_err(|error| ProgramError::Door(setup.data_dir.path().to_path_buf(), error))?;
+    // Some file systems have no sockets. The console and signals are there all the same.
+    let door = door.inspect_err(|error| {
+        let folder = setup.data_dir.path().display();
+        (setup.warn)(&format!("ctl cannot be used, no socket can be made in {folder}: {}", sys::reason(error)));
+    });
     say(&format!("tracker {} on {}, fingerprint {}", status.number, status.addr, status.fingerprint));
     if let Some(addr) = json_addr {
         say(&format!("JSON for programs on {addr}, in the clear"));
@@ -164,6 +165,7 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     let _ = manager.stopping();
     drop(door);
     drop(console);
+    drop(reloader);
     server.stop();
     drop(metrics);
     ended
@@ -407,14 +409,16 @@ fn caps() -> Caps {
 }
 
 /// Ctrl-C and SIGTERM stop the tracker, and so does the end of its terminal; a second one ends it at once. Without a
-/// terminal SIGHUP has the list read anew.
-fn handle_signals(ask: Sender<()>, operator: Weak<Operator>, warn: Warn) -> Result<(), ProgramError> {
+/// terminal SIGHUP has the list read anew, on a thread of its own: a list may lie where reading takes long.
+fn handle_signals(ask: Sender<()>, operator: Arc<Operator>, warn: Warn) -> Result<Reloader, ProgramError> {
     let asked = AtomicBool::new(false);
     let has_terminal = File::open("/dev/tty").is_ok();
+    let (hang_up, hung_up) = bounded(1);
+    let reloader = Reloader::start(hung_up, operator, warn).map_err(ProgramError::System)?;
     let handler = move |signal| {
         if signal == Signal::Hangup && !has_terminal {
-            // Nobody is left to ask at the end.
-            operator.upgrade().iter().for_each(|operator| operator.reload(&*warn));
+            // Full if a reload is still to begin, which reads what is there by then.
+            let _ = hang_up.try_send(());
             return;
         }
         if asked.swap(true, Ordering::Relaxed) {
@@ -423,7 +427,36 @@ fn handle_signals(ask: Sender<()>, operator: Weak<Operator>, warn: Warn) -> Resu
         // Full if the console was faster.
         let _ = ask.try_send(());
     };
-    signals::handle(handler).map_err(ProgramError::System)
+    signals::handle(handler).map_err(ProgramError::System)?;
+    Ok(reloader)
+}
+
+/// The thread that reloads at a SIGHUP. Dropping it ends it.
+struct Reloader {
+    end: Option<Sender<Infallible>>,
+    thread: OwnedThread,
+}
+
+impl Reloader {
+    fn start(hung_up: Receiver<()>, operator: Arc<Operator>, warn: Warn) -> io::Result<Self> {
+        let (end, ended) = bounded(0);
+        let run = move || {
+            loop {
+                select! {
+                    recv(ended) -> _ => return,
+                    recv(hung_up) -> _ => operator.reload(&*warn),
+                }
+            }
+        };
+        Ok(Self { end: Some(end), thread: OwnedThread::start("reload", run)? })
+    }
+}
+
+impl Drop for Reloader {
+    fn drop(&mut self) {
+        self.end = None;
+        self.thread.join();
+    }
 }
 
 fn say(line: &str) {

@@ -291,7 +291,7 @@ fn a_tracker_that_ends_in_the_middle_of_a_command_leaves_its_outcome_open() {
     drop(asked);
     let (status, said) = ctl.end();
     let words = "tracker: the tracker has ended in the middle; look whether the change was made\n";
-    assert_eq!((status.code(), said.as_str()), (Some(4), words));
+    assert_eq!((status.code(), said.as_str()), (Some(7), words));
 }
 
 #[test]

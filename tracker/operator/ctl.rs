@@ -2,15 +2,22 @@
 
 use super::door::{AskedCommand, SOCKET};
 use super::frame::{FrameKind, GREETING, TOLD_MAX, read_frame, write_frame};
+use crate::model::escape::escape;
 use crate::model::exit::Exit;
 use crate::sys;
 use crate::sys::echo_off::{EchoOff, Typing};
 use crate::sys::local::socket;
 use crate::wire::client_tracker::PASSWORD_LEN_MAX;
 use std::fmt;
+use std::fs;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the tracker may say nothing. A change waits 30 s for a slow disk.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Why a command has no answer. Each is one line.
 #[derive(Debug)]
@@ -23,8 +30,12 @@ pub enum CtlError {
     NoTracker(PathBuf, io::Error),
     /// The command is longer than a frame.
     TooLong,
+    /// The socket belongs to neither root, nor this user, nor the owner of the folder.
+    Foreign(PathBuf),
     /// The tracker has ended before its answer has.
     Torn,
+    /// It has said nothing for [`SILENCE`].
+    Silent,
     /// Standard output takes no more.
     OutputLost(io::Error),
     /// A question was answered with ctrl-C.
@@ -34,8 +45,9 @@ pub enum CtlError {
 impl CtlError {
     pub fn exit(&self) -> Exit {
         match self {
-            CtlError::NoSocket(_) | CtlError::NoTracker(..) | CtlError::Torn => Exit::NoTracker,
-            CtlError::NotAllowed(_) => Exit::Refused,
+            CtlError::NoSocket(_) | CtlError::NoTracker(..) => Exit::NoTracker,
+            CtlError::NotAllowed(_) | CtlError::Foreign(_) => Exit::Refused,
+            CtlError::Torn | CtlError::Silent => Exit::Torn,
             CtlError::TooLong => Exit::Usage,
             CtlError::OutputLost(_) => Exit::OutputLost,
             CtlError::Interrupted => Exit::Interrupted,
@@ -58,6 +70,12 @@ impl fmt::Display for CtlError {
                 write!(f, "no tracker runs on {} ({}); is it started?", folder.display(), sys::reason(error))
             }
             CtlError::TooLong => f.write_str("the command is too long"),
+            CtlError::Foreign(folder) => write!(
+                f,
+                "{}: somebody else than the owner of the folder listens there; nothing was said to him",
+                folder.display()
+            ),
+            CtlError::Silent => f.write_str("the tracker says nothing; look whether the change was made"),
             CtlError::Torn => f.write_str("the tracker has ended in the middle; look whether the change was made"),
             CtlError::Interrupted => f.write_str("interrupted; nothing was changed"),
             CtlError::OutputLost(error) => write!(f, "cannot write the answer: {}", sys::reason(error)),
@@ -82,6 +100,14 @@ pub fn ask(
         io::ErrorKind::PermissionDenied => CtlError::NotAllowed(data_dir.to_path_buf()),
         _ => CtlError::NoTracker(data_dir.to_path_buf(), error),
     })?;
+    let trusted = socket::peer_user(&stream).and_then(|user| {
+        let owner = fs::metadata(data_dir)?.uid();
+        Ok([0, socket::own_user(), owner].contains(&user))
+    });
+    let usable = stream.set_read_timeout(Some(SILENCE)).and(trusted);
+    if !usable.map_err(|error| CtlError::NoTracker(data_dir.to_path_buf(), error))? {
+        return Err(CtlError::Foreign(data_dir.to_path_buf()));
+    }
     let words = serde_json::to_vec(asked).map_err(|_| CtlError::TooLong)?;
     if words.len() > super::frame::ASKED_MAX {
         return Err(CtlError::TooLong);
@@ -145,16 +171,19 @@ fn typed(question: &str) -> Result<String, CtlError> {
 fn hear(stream: &mut UnixStream, out: &mut impl Write, complain: impl Fn(&str)) -> Result<Exit, CtlError> {
     let mut secrets = Secrets::default();
     loop {
-        let (kind, payload) = read_frame(stream, TOLD_MAX).map_err(|_| CtlError::Torn)?;
+        let (kind, payload) = read_frame(stream, TOLD_MAX).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => CtlError::Silent,
+            _ => CtlError::Torn,
+        })?;
         match kind {
             FrameKind::Output => out.write_all(&payload).map_err(CtlError::OutputLost)?,
-            FrameKind::Complaint => complain(&String::from_utf8_lossy(&payload)),
+            FrameKind::Complaint => complain(&escape(&String::from_utf8_lossy(&payload))),
             FrameKind::Exit => {
                 out.flush().map_err(CtlError::OutputLost)?;
                 return Ok(payload.first().map_or(Exit::Refused, |code| Exit::of_command(*code)));
             }
             FrameKind::Question => {
-                let answer = secrets.answer(&String::from_utf8_lossy(&payload))?;
+                let answer = secrets.answer(&escape(&String::from_utf8_lossy(&payload)))?;
                 // If it fails the tracker is gone, which shows below.
                 let _ = write_frame(stream, FrameKind::Secret, answer.as_bytes());
             }

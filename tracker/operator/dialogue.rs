@@ -12,6 +12,8 @@ pub struct Gone;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskError {
     Gone,
+    /// Nobody has answered for too long.
+    Late,
     /// It is empty or too long for a password, or was given up.
     NoPassword,
 }

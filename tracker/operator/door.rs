@@ -10,7 +10,9 @@ use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
 use crate::tracker::warn::Warn;
 use crate::wire::client_tracker::Password;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Read};
 use std::net::Shutdown;
@@ -40,6 +42,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const STRANGERS_PAUSE: Duration = Duration::from_secs(60);
 /// No event has to be waited for longer than this at a time.
 const LONG_WAIT: Duration = Duration::from_secs(3600);
+/// How long commands under way have for the rest of their answers once the tracker stops.
+const GRACE: Duration = Duration::from_secs(5);
 /// Rows are gathered until there are so many bytes of them.
 const GATHERED: usize = 32 * 1024;
 
@@ -51,7 +55,8 @@ pub struct AskedCommand {
     pub json: bool,
 }
 
-/// The open door. Dropping it cuts off whoever is in it and removes the socket.
+/// The open door. Dropping it removes the socket. What is under way there has a while to be answered; questions are
+/// given up.
 #[derive(Debug)]
 pub struct CtlDoor {
     path: PathBuf,
@@ -70,7 +75,8 @@ impl CtlDoor {
         // A connection that has ended again would leave accept(2) waiting.
         listener.set_nonblocking(true)?;
         let wake = Arc::new(Waker::new()?);
-        let keeper = DoorKeeper { commands, warn, wake: wake.clone(), told: None, open: Vec::new(), count: 0 };
+        let keeper =
+            DoorKeeper { commands, warn, wake: wake.clone(), told: None, open: Vec::new(), count: 0, busy: bounded(0) };
         let thread = OwnedThread::start("ctl", move || keeper.run(&listener))?;
         Ok(Self { path: data_dir.join(SOCKET), wake, thread })
     }
@@ -95,6 +101,21 @@ struct DoorKeeper {
     open: Vec<OpenConnection>,
     /// Counts connections.
     count: u64,
+    /// Each thread has the sender once more, so that the receiver tells when all have ended.
+    busy: (Sender<Infallible>, Receiver<Infallible>),
+}
+
+impl Drop for DoorKeeper {
+    fn drop(&mut self) {
+        for open in &self.open {
+            // Fails if the other side was faster.
+            let _ = open.stream.shutdown(Shutdown::Read);
+        }
+        let (sender, ended) = std::mem::replace(&mut self.busy, bounded(0));
+        drop(sender);
+        // Disconnected, or whoever does not read in time is cut off.
+        let _ = ended.recv_timeout(GRACE);
+    }
 }
 
 /// A connection with its thread. Dropping it cuts the one off and joins the other.
@@ -155,7 +176,11 @@ impl DoorKeeper {
         let Ok(stream) = answer.stream.try_clone() else { return };
         self.count += 1;
         let (commands, wake) = (self.commands.clone(), self.wake.clone());
-        let run = move || serve(answer, &*commands, &wake);
+        let busy = self.busy.0.clone();
+        let run = move || {
+            serve(answer, &*commands, &wake);
+            drop(busy);
+        };
         // Without a thread ctl finds the connection ended.
         if let Ok(thread) = OwnedThread::start(format!("ctl-{}", self.count), run) {
             self.open.push(OpenConnection { stream, thread });
@@ -318,7 +343,10 @@ impl Dialogue for Answer {
         self.flush().map_err(|Gone| AskError::Gone)?;
         write_frame(&mut self.stream, FrameKind::Question, question.as_bytes()).map_err(|_| AskError::Gone)?;
         let mut from = Punctual { stream: &self.stream, until: Instant::now() + THINKING };
-        let (kind, payload) = read_frame(&mut from, ASKED_MAX).map_err(|_| AskError::Gone)?;
+        let (kind, payload) = read_frame(&mut from, ASKED_MAX).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => AskError::Late,
+            _ => AskError::Gone,
+        })?;
         if kind != FrameKind::Secret {
             return Err(AskError::Gone);
         }
@@ -442,7 +470,7 @@ mod tests {
         stream.write_all(&asking(&["status"])).expect("written");
         assert_eq!(read_frame(&mut stream, TOLD_MAX).expect("a question").0, FrameKind::Question);
         drop(door);
-        assert!(read_frame(&mut stream, TOLD_MAX).is_err());
+        assert_eq!(read_frame(&mut stream, TOLD_MAX).expect("an answer"), (FrameKind::Output, b"Gone\n".to_vec()));
         assert!(!folder.path().join(SOCKET).exists());
     }
 }

@@ -149,6 +149,7 @@ impl Write for Told<'_> {
 fn asked(user: &UserId, to: &mut dyn Dialogue) -> Result<Password, Outcome> {
     let failed = |error| match error {
         AskError::Gone => Outcome::Gone,
+        AskError::Late => refused(Code::SlowDown, "Nobody has answered for 5 min; nothing was changed"),
         AskError::NoPassword => refused(Code::BadPassword, Code::BadPassword.words()),
     };
     let password = to.ask(&format!("New password for {user}: ")).map_err(failed)?;

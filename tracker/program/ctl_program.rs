@@ -3,6 +3,7 @@
 use crate::model::exit::Exit;
 use crate::model::units;
 use crate::sys;
+use crate::sys::local::socket;
 use crate::tracker::backup::restore::{RestoreError, Restored, restore};
 use crate::tracker::backup::stream::BackupReader;
 use crate::tracker::data_dir;
@@ -16,6 +17,7 @@ use crate::tracker::operator::table;
 use std::fmt;
 use std::fs;
 use std::io::{self, BufReader, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The list that is taken where none is named, if it is there.
@@ -30,7 +32,11 @@ const INPUT_PART: usize = 256 * 1024;
 #[derive(Debug)]
 pub enum PlaceError {
     List(PathBuf, io::Error),
+    /// The list in the working folder belongs to another user, who would choose which tracker is asked.
+    Foreign(PathBuf),
     Nowhere,
+    /// The folder of the services cannot be read.
+    Services(io::Error),
     /// These are there.
     Several(Vec<PathBuf>),
 }
@@ -41,6 +47,18 @@ impl fmt::Display for PlaceError {
             PlaceError::List(path, error) => {
                 write!(f, "cannot find the list of trackers {}: {}", path.display(), sys::reason(error))
             }
+            PlaceError::Foreign(list) => {
+                write!(
+                    f,
+                    "{list} here belongs to another user; say --list {list} if it is meant",
+                    list = list.display()
+                )
+            }
+            PlaceError::Services(error) => write!(
+                f,
+                "cannot look into {SERVICES} ({}); use root or the account of the tracker, or --data-dir",
+                sys::reason(error)
+            ),
             PlaceError::Nowhere => {
                 write!(f, "no tracker is found in this folder or in {SERVICES}; say which with --data-dir or --list")
             }
@@ -153,12 +171,23 @@ fn place_among(place: &CtlPlace, tracker: Option<u16>, list: &Path, services: &P
     match (place, tracker) {
         (CtlPlace::DataDir(folder), _) => Ok(folder.clone()),
         (CtlPlace::List(list), _) => beside(list, tracker.unwrap_or(1)),
-        (CtlPlace::Usual, _) if list.exists() => beside(list, tracker.unwrap_or(1)),
+        (CtlPlace::Usual, _) if list.exists() => {
+            let owner = fs::metadata(list).map(|list| list.uid());
+            match owner {
+                Ok(owner) if owner != 0 && owner != socket::own_user() => Err(PlaceError::Foreign(list.to_path_buf())),
+                _ => beside(list, tracker.unwrap_or(1)),
+            }
+        }
         (CtlPlace::Usual, Some(number)) => Ok(services.join(format!("tracker-{number}"))),
         (CtlPlace::Usual, None) => {
-            let mut found: Vec<PathBuf> = fs::read_dir(services)
-                .into_iter()
-                .flatten()
+            let folders = match fs::read_dir(services) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(PlaceError::Services(error));
+                }
+                folders => folders,
+            };
+            let folders = folders.into_iter().flatten();
+            let mut found: Vec<PathBuf> = folders
                 .filter_map(|entry| Some(entry.ok()?.path()))
                 .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"tracker-")))
                 .collect();
