@@ -255,7 +255,7 @@ mod tests {
             ("frob x", "Unknown command 'frob x', type help"),
             ("kick it's", "A quote is not closed, add the missing ' or \""),
             ("delete_group lab #2", "Usage: delete_group <group_id>"),
-            ("frob\0", "Unknown command 'frob\\0', type help"),
+            ("frob\0", "Unknown command 'frob\\u{0}', type help"),
             ("forget", "Usage: forget <tracker_no>"),
             ("forget two", "Usage: forget <tracker_no>"),
             ("forget 65536", "Usage: forget <tracker_no>"),
