@@ -156,17 +156,18 @@ impl Session {
         }
         let account = self.prove(&name, old, |state| state.account(user).into_iter().collect())?;
         let password = self.core.passwords.hash(new)?;
-        let Some(login) = &mut self.login else {
-            return Err(Code::NotLoggedIn.into());
-        };
         // The notifier ends all other logins of the user.
-        self.core.logins.begin_change(&login.ticket);
+        self.login.iter().for_each(|login| self.core.logins.begin_change(&login.ticket));
+        // It may have ended this one too while the password was checked.
+        self.user()?;
         let change = Change::ChangePassword { user, former: account.password_op, password };
         let made = self.core.committer.submit(command, &change);
         let set_by = made.as_ref().ok().and_then(|committed| committed.op);
-        self.core.logins.end_change(&login.ticket, set_by);
-        if made.is_ok() {
-            login.sessions_since = set_by.unwrap_or(account.sessions_since);
+        if let Some(login) = &mut self.login {
+            self.core.logins.end_change(&login.ticket, set_by);
+            if made.is_ok() {
+                login.sessions_since = set_by.unwrap_or(account.sessions_since);
+            }
         }
         // The notifier has let this login be. It may have ended meanwhile.
         self.user()?;

@@ -1,12 +1,13 @@
 //! What clients notice when the operator changes accounts and groups.
 
+use super::sessions::begin;
 use super::{pushed, refused_code};
 use crate::common::client::Client;
 use crate::common::names::{PASSWORD, command, group, password, user};
 use crate::common::tracker::{TestTracker, cheap_passwords};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::PasswordHash;
-use groupshare::tracker::auth::passwords::Passwords;
+use groupshare::tracker::auth::passwords::{Params, Passwords};
 use groupshare::tracker::ledger::operator::OperatorChange;
 use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
@@ -48,6 +49,25 @@ fn a_kick_ends_all_sessions_and_the_password_opens_new_ones() {
     let token = ann.log_in("ann");
     operate(&tracker, OperatorChange::EndSessions { user: user("ann") });
     is_over(&tracker, &mut ann, &token);
+    ann.log_in("ann");
+    assert_eq!(notice(&mut ann), Notice::SessionsEnded {});
+}
+
+#[test]
+fn a_kick_while_a_password_is_changed_ends_the_session_and_the_password_stays() {
+    let slow = Params::new(64 * 1024, 2, 1, None).expect("valid");
+    let tracker = TestTracker::start_with(|settings| settings.password_params = slow);
+    let mut ann = tracker.client();
+    ann.create_user("ann");
+    let token = ann.log_in("ann");
+    let change = Request::ChangePassword { command: command(), old: password(PASSWORD), new: password("new") };
+    let change = begin(&mut ann, &change);
+    operate(&tracker, OperatorChange::EndSessions { user: user("ann") });
+    assert_eq!(refused_code(&ann.reply(change)), Some(Code::SessionEnded));
+    let core = tracker.server.core();
+    let account = core.state().account_named(&user("ann")).expect("there");
+    assert_eq!((core.logins.count(), core.presence.local_client_count()), (0, 0));
+    assert_eq!((account.password_op, refused_code(&ann.resume(&token))), (account.user.0, Some(Code::SessionEnded)));
     ann.log_in("ann");
     assert_eq!(notice(&mut ann), Notice::SessionsEnded {});
 }

@@ -78,13 +78,18 @@ fn an_account_that_comes_from_its_tracker_while_its_password_is_checked_is_found
 
 /// Sends a login with a password that is slow to check, and returns while it is being checked.
 fn begin_to_log_in(client: &mut Client, name: &str) -> u32 {
+    begin(client, &client.login_request(name))
+}
+
+/// Sends a request with a password that is slow to check, and returns while it is being checked.
+pub(super) fn begin(client: &mut Client, request: &Request) -> u32 {
     let core_time = || rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let before = Duration::try_from(core_time()).expect("positive");
-    let login = client.send(&client.login_request(name));
+    let sent = client.send(request);
     wait_until("the check has begun", || {
         Duration::try_from(core_time()).expect("positive") > before + Duration::from_millis(30)
     });
-    login
+    sent
 }
 
 #[test]
