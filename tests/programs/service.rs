@@ -1,5 +1,7 @@
 //! The service as it is shipped: its own command lines, without a terminal and without standard input.
 
+mod booted;
+
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
 use crate::common::installation::Installation;
