@@ -9,7 +9,6 @@ use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::signals::Signal;
 use crate::sys::local::notify::ServiceManager;
-use crate::sys::owned_thread::OwnedThread;
 use crate::sys::random::random_bytes;
 use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups, lookup_reason};
 use crate::tracker::admission::Caps;
@@ -40,10 +39,9 @@ use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
 use crate::{signals, sys};
 use commands::Operator;
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use crossbeam_channel::{Sender, bounded, never};
 use parking_lot::Mutex;
-use reload::{Others, Reload};
-use std::convert::Infallible;
+use reload::{Others, Reload, Reloader};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -429,34 +427,6 @@ fn handle_signals(ask: Sender<()>, operator: Arc<Operator>, warn: Warn) -> Resul
     };
     signals::handle(handler).map_err(ProgramError::System)?;
     Ok(reloader)
-}
-
-/// The thread that reloads at a SIGHUP. Dropping it ends it.
-struct Reloader {
-    end: Option<Sender<Infallible>>,
-    thread: OwnedThread,
-}
-
-impl Reloader {
-    fn start(hung_up: Receiver<()>, operator: Arc<Operator>, warn: Warn) -> io::Result<Self> {
-        let (end, ended) = bounded(0);
-        let run = move || {
-            loop {
-                select! {
-                    recv(ended) -> _ => return,
-                    recv(hung_up) -> _ => operator.reload(&*warn),
-                }
-            }
-        };
-        Ok(Self { end: Some(end), thread: OwnedThread::start("reload", run)? })
-    }
-}
-
-impl Drop for Reloader {
-    fn drop(&mut self) {
-        self.end = None;
-        self.thread.join();
-    }
 }
 
 fn say(line: &str) {

@@ -41,7 +41,7 @@ use crate::tracker::presence::Presence;
 use crate::tracker::prober::Prober;
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::relay::{Relay, RelaySettings};
-use crate::tracker::replication::link_dialer::LinkDialer;
+use crate::tracker::replication::link_dialer::{EndedLinks, LinkDialer};
 use crate::tracker::warn::Warn;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use floor_keeper::{FloorBell, FloorKeeper};
@@ -331,9 +331,9 @@ impl Server {
     ///
     /// # Errors
     /// The system has no thread left to dial one of them.
-    pub fn set_others(&self, others: &[(u16, TrackerAddr)]) -> io::Result<()> {
+    pub fn set_others(&self, others: &[(u16, TrackerAddr)]) -> io::Result<Option<EndedLinks>> {
         self.core.cluster.table().set_listed(others);
-        self.dialer.lock().as_mut().map_or(Ok(()), |dialer| dialer.set_others(&self.core, others))
+        self.dialer.lock().as_mut().map(|dialer| dialer.set_others(&self.core, others)).transpose()
     }
 
     /// Receives the reason once the tracker wants to be started anew: its program drops it and starts it on the same

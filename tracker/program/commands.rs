@@ -57,7 +57,7 @@ impl OperatorCommands for Operator {
             OperatorCommand::GiveGroup { group, user } => self.act(to, |server| server.give_group(&group, &user)),
             OperatorCommand::DeleteGroup(group) => self.act(to, |server| server.delete_group(&group)),
             OperatorCommand::ReadOnly(wanted) => self.act(to, |server| server.read_only(wanted)),
-            OperatorCommand::Reload => self.act(to, |server| self.reload.reload(server)),
+            OperatorCommand::Reload => told(self.reload_once(), to),
             OperatorCommand::Backup => self.back_up(to),
             OperatorCommand::Restore => Outcome::Refused(CommandRefusal {
                 code: "RunningTracker".to_owned(),
@@ -113,9 +113,23 @@ impl Operator {
         }
     }
 
+    /// `None` while the server is started anew. Reading takes long where a disk is slow, and so does the end of a link that is
+    /// busy: neither keeps the server from others.
+    fn reload_once(&self) -> Option<Result<Row, CommandRefusal>> {
+        let anew = match (self.reload.read)() {
+            Ok(anew) => anew,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        let reloaded = self.server.look(|server| self.reload.apply(server, &anew))?;
+        Some(reloaded.map(|reloaded| {
+            drop(reloaded.ended);
+            reloaded.told
+        }))
+    }
+
     /// Reads list and options anew for a signal.
     pub(super) fn reload(&self, say: &dyn Fn(&str)) {
-        match self.server.look(|server| self.reload.reload(server)) {
+        match self.reload_once() {
             Some(Ok(row)) => say(&row.words),
             Some(Err(refusal)) => say(&format!("not reloaded: {}", refusal.words)),
             None => say(&format!("not reloaded: {RESTARTING}")),
@@ -123,11 +137,16 @@ impl Operator {
     }
 
     fn act(&self, to: &mut dyn Dialogue, act: impl FnOnce(&Server) -> Result<Row, CommandRefusal>) -> Outcome {
-        match self.server.look(act) {
-            Some(Ok(row)) => tell([row], to),
-            Some(Err(refusal)) => Outcome::Refused(refusal),
-            None => Outcome::Restarting,
-        }
+        told(self.server.look(act), to)
+    }
+}
+
+/// Tells what became of a command; `None` if the server was being started anew.
+fn told(done: Option<Result<Row, CommandRefusal>>, to: &mut dyn Dialogue) -> Outcome {
+    match done {
+        Some(Ok(row)) => tell([row], to),
+        Some(Err(refusal)) => Outcome::Refused(refusal),
+        None => Outcome::Restarting,
     }
 }
 

@@ -1,22 +1,39 @@
 //! Reads the list of trackers and the options anew while the tracker runs.
 
+use super::commands::Operator;
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::TrackerList;
 use crate::sys;
+use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::args::{self, Args, Invocation};
 use crate::tracker::operator::answer::{CommandRefusal, Row};
+use crate::tracker::replication::link_dialer::EndedLinks;
 use crate::tracker::server::Server;
+use crate::tracker::warn::Warn;
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::env;
+use std::io;
 use std::sync::Arc;
 
 /// Where the other trackers of the list are, by their numbers. The next start takes them from here.
 pub(super) type Others = Arc<Mutex<Vec<(u16, TrackerAddr)>>>;
 
-/// Reads the options, and the list, which names this tracker.
-pub(super) type ReadAnew = Box<dyn Fn() -> Result<(Args, TrackerList), CommandRefusal> + Send + Sync>;
+/// The options, and the list, which names this tracker.
+pub(super) type Anew = (Args, TrackerList);
+
+/// Reads them.
+pub(super) type ReadAnew = Box<dyn Fn() -> Result<Anew, CommandRefusal> + Send + Sync>;
+
+/// What a reload has come to.
+pub(super) struct Reloaded {
+    pub(super) told: Row,
+    /// Takes long to drop, if one of them is busy.
+    pub(super) ended: Option<EndedLinks>,
+}
 
 /// What list and options said when they were read last.
 pub(super) struct Reload {
@@ -31,12 +48,11 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Reads list and options and goes by them, or changes nothing.
+    /// Goes by a list and by options, or changes nothing.
     ///
     /// # Errors
-    /// One of the two cannot be read, or the list says something else of this tracker.
-    pub(super) fn reload(&self, server: &Server) -> Result<Row, CommandRefusal> {
-        let (args, list) = (self.read)()?;
+    /// The list says something else of this tracker.
+    pub(super) fn apply(&self, server: &Server, (args, list): &Anew) -> Result<Reloaded, CommandRefusal> {
         let own = list.tracker(u64::from(self.number)).map_err(|error| changed(&error.to_string()))?;
         if own != self.own {
             return Err(changed("this tracker's own line has changed; restart it"));
@@ -48,19 +64,20 @@ impl Reload {
         // One reload at a time.
         let mut known = self.others.lock();
         let mut changes = changes(&known, &new);
+        let mut ended = None;
         if !changes.is_empty() {
-            server.set_others(&new).map_err(|error| CommandRefusal {
+            ended = server.set_others(&new).map_err(|error| CommandRefusal {
                 code: "Unavailable".to_owned(),
                 words: format!("not all other trackers can be called: {}; restart this one", sys::reason(&error)),
             })?;
             *known = new;
         }
         changes.extend(server.core().oversight.limits.change(&args.limits));
-        changes.extend(self.later(&args).map(|name| format!("{name} changes with the next start")));
+        changes.extend(self.later(args).map(|name| format!("{name} changes with the next start")));
         if changes.is_empty() {
-            return Ok(Row::success("Reloaded, nothing has changed"));
+            return Ok(Reloaded { told: Row::success("Reloaded, nothing has changed"), ended });
         }
-        Ok(Row::success(format!("Reloaded: {}", changes.join("; "))))
+        Ok(Reloaded { told: Row::success(format!("Reloaded: {}", changes.join("; "))), ended })
     }
 
     /// The options that have changed and cannot while the tracker runs.
@@ -72,6 +89,36 @@ impl Reload {
             ("relay", old.relay != new.relay),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name)
+    }
+}
+
+/// The thread that reloads at a SIGHUP. Dropping it ends it.
+pub(super) struct Reloader {
+    end: Option<Sender<Infallible>>,
+    thread: OwnedThread,
+}
+
+impl Reloader {
+    /// # Errors
+    /// The system has no thread left.
+    pub(super) fn start(hung_up: Receiver<()>, operator: Arc<Operator>, warn: Warn) -> io::Result<Self> {
+        let (end, ended) = bounded(0);
+        let run = move || {
+            loop {
+                select! {
+                    recv(ended) -> _ => return,
+                    recv(hung_up) -> _ => operator.reload(&*warn),
+                }
+            }
+        };
+        Ok(Self { end: Some(end), thread: OwnedThread::start("reload", run)? })
+    }
+}
+
+impl Drop for Reloader {
+    fn drop(&mut self) {
+        self.end = None;
+        self.thread.join();
     }
 }
 

@@ -29,6 +29,11 @@ pub(crate) struct LinkDialer {
     dialed: Vec<DialedTracker>,
 }
 
+/// Links to trackers that are dialed no longer. Dropping this waits for their ends.
+pub struct EndedLinks {
+    _dialed: Vec<DialedTracker>,
+}
+
 /// Another tracker and the thread that dials it. Dropping it ends both the thread and the link.
 struct DialedTracker {
     number: u16,
@@ -101,34 +106,38 @@ impl LinkDialer {
     /// No thread can be started.
     pub(crate) fn start(core: &Arc<Core>) -> io::Result<Self> {
         let mut dialer = Self { dialed: Vec::new() };
-        dialer.set_others(core, &core.cluster.table().listed())?;
+        let EndedLinks { .. } = dialer.set_others(core, &core.cluster.table().listed())?;
         Ok(dialer)
     }
 
-    /// Dials these trackers from now on, as far as their numbers are lower, and no others.
+    /// Dials these trackers from now on, as far as their numbers are lower, and no others. Does not wait for the links that
+    /// end: they may be busy.
     ///
     /// # Errors
     /// No thread can be started.
-    pub(crate) fn set_others(&mut self, core: &Arc<Core>, others: &[(u16, TrackerAddr)]) -> io::Result<()> {
+    pub(crate) fn set_others(&mut self, core: &Arc<Core>, others: &[(u16, TrackerAddr)]) -> io::Result<EndedLinks> {
         let own = core.cluster.me().origin.tracker;
         let is_same =
             |old: &DialedTracker| others.iter().any(|(number, addr)| (*number, addr) == (old.number, &old.addr));
         let (same, mut changed): (Vec<_>, Vec<_>) = self.dialed.drain(..).partition(is_same);
         self.dialed = same;
-        // All at once, then one after the other.
         changed.iter().for_each(|old| old.stop.close());
-        changed.clear();
         for (number, addr) in others.iter().filter(|(number, _)| *number < own) {
             if self.dialed.iter().any(|old| old.number == *number) {
                 continue;
             }
             let (number, addr, stop) = (*number, addr.clone(), Arc::new(DialerStop::new()));
             let (core, to, told) = (core.clone(), addr.clone(), stop.clone());
-            let run = move || keep_calling(&core, number, &to, &told);
+            let before = changed.iter().position(|old| old.number == number).map(|at| changed.swap_remove(at));
+            let run = move || {
+                // Of two links to one tracker, the older one ends first.
+                drop(before);
+                keep_calling(&core, number, &to, &told);
+            };
             let thread = OwnedThread::start(format!("link-{number}"), run)?;
             self.dialed.push(DialedTracker { number, addr, stop, thread });
         }
-        Ok(())
+        Ok(EndedLinks { _dialed: changed })
     }
 }
 

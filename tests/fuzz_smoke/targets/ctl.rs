@@ -20,7 +20,7 @@ impl OperatorCommands for Echo {
         let told = match command {
             OperatorCommand::ResetPassword(_) => match to.ask("New one: ") {
                 Ok(_) => to.row(&Row::success("set")),
-                Err(AskError::NoPassword) => to.row(&Row::success("none")),
+                Err(AskError::NoPassword | AskError::Late) => to.row(&Row::success("none")),
                 Err(AskError::Gone) => return Outcome::Gone,
             },
             OperatorCommand::Backup => to.bytes(&[0; TOLD_MAX + 1]),
