@@ -57,6 +57,12 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         self.behind(key, now).as_nanos().div_ceil(interval).try_into().unwrap_or(u64::MAX)
     }
 
+    /// Where most are taken, and how many; `None` if none are.
+    pub(crate) fn most_taken(&self, now: Instant) -> Option<(K, u64)> {
+        let (key, _) = self.full_at.iter().max_by_key(|(_, at)| **at)?;
+        Some((key.clone(), self.taken(key, now))).filter(|(_, taken)| *taken > 0)
+    }
+
     /// Time in which it will be full again.
     fn behind(&self, key: &K, now: Instant) -> Duration {
         self.full_at.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
@@ -117,6 +123,7 @@ mod tests {
         buckets.take_many(&"ann", 8, start);
         assert_eq!((buckets.taken(&"ann", start), buckets.taken(&"ann", start + 3 * second)), (8, 5));
         assert_eq!(buckets.wait(&"ann", 3, start), second);
+        assert_eq!((buckets.most_taken(start), buckets.most_taken(start + 8 * second)), (Some(("ann", 8)), None));
         buckets.set_pace(Pace { burst: 100, interval: second / 10 }, start);
         assert_eq!((buckets.taken(&"ann", start), buckets.wait(&"ann", 92, start)), (8, Duration::ZERO));
         buckets.set_pace(Pace { burst: 4, interval: 2 * second }, start);

@@ -7,6 +7,7 @@ mod floor_watch;
 mod gauges;
 mod housekeeper;
 pub mod kept_server;
+mod limit_looks;
 pub mod looks;
 mod read_only;
 pub(crate) mod server_status;
@@ -47,6 +48,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use floor_keeper::{FloorBell, FloorKeeper};
 use floor_watch::FloorWatch;
 use housekeeper::Housekeeper;
+use limit_looks::LimitStatus;
 use parking_lot::Mutex;
 use read_only::ReadOnlyMark;
 use server_status::ServerStatus;
@@ -305,6 +307,7 @@ impl Server {
             relay: self.core.relay.as_ref().map(|relay| relay.load()),
             missing: self.core.manifests.missing_counts(|| state.listed_info_hashes()),
             floor: Some(self.floor.status(&standing)),
+            limits: LimitStatus::of(&self.core, &state),
             read_only: self.core.committer.is_read_only().then(|| self.read_only.lasts()),
             unplaced: self.unplaced.all(),
             left: self.unplaced.left(),

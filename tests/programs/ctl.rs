@@ -1,8 +1,10 @@
 //! `tracker ctl` beside a running tracker: what an operator asks it, what it answers, and whom it turns away.
 
 use crate::common::installation::Installation;
+use crate::common::names::{command, group};
 use crate::common::program::Program;
 use crate::common::wait::wait_until;
+use groupshare::wire::client_tracker::{Reply, Request};
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::process::{Signal, geteuid};
 use serde_json::{Value, json};
@@ -126,15 +128,64 @@ fn an_operator_sees_one_user_and_who_is_online() {
     let addr = user[0]["online"][0]["addr"].as_str().expect("known");
     assert!(addr.starts_with(&format!("{}:", seen.ip())), "{addr}");
     let told = installation.ctl(&["user", "ann"]).out;
-    assert!(told.starts_with(
-        "user        ann, active\ngroups      den (owner), lab (owner)\nshares      1\nonline      client "
-    ));
+    let lines: Vec<&str> = told.lines().collect();
+    let first =
+        ["user        ann, active", "groups      den (owner), lab (owner)", "shares      1, lists of pieces 99 B"];
+    assert_eq!(lines[..3], first);
+    assert!(lines[3].starts_with("changes     ") && lines[3].ends_with(" of the 20000 of an hour are taken"), "{told}");
+    assert!(lines[4].starts_with("online      client "), "{told}");
+    assert_eq!(user[0]["limits"]["shares"], json!({"used": 1, "max": 10_000}));
+    assert_eq!(user[0]["limits"]["manifest_bytes"]["used"], json!(99));
     assert_eq!(installation.ctl(&["user", "carl"]).out.lines().nth(1), Some("waits for   lab"));
     assert!(told.ends_with(&format!(", {addr}, tracker 1\n")), "{told}");
     let mut online: Vec<Value> = installation.rows(&["online"]).iter().map(|row| row["user_id"].clone()).collect();
     online.sort_by_key(Value::to_string);
     assert_eq!(online, ["ann", "bob", "carl"]);
     assert_eq!(installation.ctl(&["online"]).out.lines().count(), 3);
+}
+
+#[test]
+fn an_operator_sees_how_near_users_are_to_their_limits() {
+    let installation = Installation::of(1);
+    let limits = ["--limit", "requests=1", "--limit=shares=none", "--accounts", "closed", "--limit", "users=3"];
+    let mut tracker = installation.tracker(1);
+    drop(lab(&installation));
+    tracker.say("quit");
+    tracker.end();
+    let mut tracker = Program::start(&mut installation.command(&limits));
+    tracker.expect("tracker 1 on ");
+    let mut carl = installation.connect(1).expect("it listens");
+    carl.log_in("carl");
+    let join = Request::JoinGroup { command: command(), group: group("den") };
+    assert!(matches!(carl.ask(join), Reply::Refused { .. }));
+    let told = installation.ctl(&["limits"]).out;
+    let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
+    let line = |name: &str| -> Vec<&str> {
+        let line = lines.iter().find(|line| line[0] == name).unwrap_or_else(|| panic!("no {name} in {told}"));
+        line.iter().copied().filter(|field| !field.is_empty()).collect()
+    };
+    assert_eq!(line("groups_owned"), ["groups_owned", "256 a user", "most used 2 (ann)", "refused 0"]);
+    assert_eq!(line("requests"), ["requests", "1 a user", "most used 1 (carl)", "refused 1"]);
+    assert_eq!(line("shares"), ["shares", "none a user", "most used 1 (ann)", "refused 0"]);
+    assert_eq!(line("checks")[1], "10000 an address in an hour");
+    assert_eq!(line("users"), ["users", "3 in all", "used 3", "refused 0"]);
+    let rows = installation.rows(&["limits"]);
+    let row = |name: &str| rows.iter().find(|row| row["name"] == name).expect("listed").clone();
+    let requests = json!({"name": "requests", "of": "user", "hourly": false, "max": 1, "used": 1, "used_by": "carl",
+                          "refused": 1});
+    assert_eq!((row("requests"), &row("shares")["max"], rows.len()), (requests, &Value::Null, 12));
+    let status = installation.ctl(&["status"]).out;
+    let limits = "limits      users 3 of 3, groups 2 of 100000, files 1 of 2000000, lists of pieces 99 B of 34.4 GB; \
+                  1 refusals\naccounts    closed, create_user makes them\n";
+    assert!(status.contains(limits), "{status}");
+    let status = &installation.rows(&["status"])[0];
+    assert_eq!((&status["limits"]["users"], &status["accounts"]), (&json!({"used": 3, "max": 3}), &json!("closed")));
+    let made = installation.ctl(&["create_user", "dora", "--make"]);
+    assert_eq!(
+        (made.code, made.out.lines().next()),
+        (Some(0), Some("User dora created")),
+        "the operator is not limited"
+    );
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub enum OperatorCommand {
     Group(GroupId),
     Files(GroupId),
     Trackers,
+    Limits,
     CreateUser(NewPassword),
     ResetPassword(NewPassword),
     DisableUser(UserId),
@@ -149,6 +150,7 @@ impl OperatorCommand {
             Verb::Group => Self::Group(group(argument)?),
             Verb::Files => Self::Files(group(argument)?),
             Verb::Trackers => Self::Trackers,
+            Verb::Limits => Self::Limits,
             Verb::CreateUser => Self::CreateUser(NewPassword { user: user(argument)?, make: arguments.len() > 1 }),
             Verb::ResetPassword => {
                 Self::ResetPassword(NewPassword { user: user(argument)?, make: arguments.len() > 1 })

@@ -85,6 +85,9 @@ commands! {
     Trackers ["trackers"], "" 0..=0, AtTracker,
         "list the other trackers"
         ""
+    Limits ["limits"], "" 0..=0, AtTracker,
+        "list the limits on users, with what is used and how often each was met"
+        "--limit sets them. Of what a user or an address may have it shows whoever has most."
     CreateUser ["create_user"], "<user_id> [--make]" 1..=2, AtTracker,
         "make an account"
         "The password is asked for, twice, and not shown. From a script the first line of standard input is taken.\n\

@@ -224,6 +224,16 @@ impl Limits {
         self.hours.lock().changes.taken(&user, Instant::now())
     }
 
+    /// The address from which most accounts were made in this hour, and how many.
+    pub fn most_accounts(&self) -> Option<(IpAddr, u64)> {
+        self.hours.lock().accounts.most_taken(Instant::now())
+    }
+
+    /// The address for which most passwords were checked in this hour, and how many.
+    pub fn most_checks(&self) -> Option<(IpAddr, u64)> {
+        self.hours.lock().checks.most_taken(Instant::now())
+    }
+
     /// What there is of that which all users have together, and how much there may be.
     pub fn all(&self, state: &State, bytes: u64) -> [(Quota, u64, u64); 4] {
         let quotas = self.quotas();

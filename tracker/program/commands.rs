@@ -70,7 +70,8 @@ impl OperatorCommands for Operator {
             | OperatorCommand::Online
             | OperatorCommand::Groups(_)
             | OperatorCommand::Group(_)
-            | OperatorCommand::Files(_) => match self.server.look(Server::looks) {
+            | OperatorCommand::Files(_)
+            | OperatorCommand::Limits => match self.server.look(Server::looks) {
                 // A start anew does not wait for whoever reads slowly.
                 Some(looks) => looks.show(&command, to),
                 None => Outcome::Restarting,

@@ -1,9 +1,10 @@
 //! What an operator can look at: one durable state, and who is online. Lists are told in pages.
 
-use super::Server;
+use super::{Server, limit_looks};
 use crate::model::name::{GroupId, UserId};
 use crate::model::units;
 use crate::tracker::core::Core;
+use crate::tracker::ledger::quota::Quota;
 use crate::tracker::operator::answer::{CommandRefusal, Outcome, Row};
 use crate::tracker::operator::command::{NamePattern, OperatorCommand};
 use crate::tracker::operator::dialogue::{Dialogue, Gone};
@@ -65,6 +66,9 @@ impl Looks {
             OperatorCommand::Groups(pattern) => self.groups(pattern, to),
             OperatorCommand::Group(group) => self.group(group, to),
             OperatorCommand::Files(group) => self.files(group, to),
+            OperatorCommand::Limits => {
+                tell(Row::table(limit_looks::rows(&self.core, &self.state)), to).map_err(From::from)
+            }
             _ => Ok(()),
         };
         match shown {
@@ -121,7 +125,10 @@ impl Looks {
         let account = self.state.account_named(name);
         let account = account.ok_or_else(|| Refusal::about(Code::NoSuchUser, name.as_str()))?;
         let groups = self.groups_of(&account);
-        let shares = self.state.shares_of(account.user).count();
+        let used = limit_looks::used_by(&self.core, &self.state, account.user);
+        let used_of = |quota| used.iter().find(|(of, _)| *of == quota).map_or(0, |(_, used)| *used);
+        let (shares, bytes) = (used_of(Quota::Shares), used_of(Quota::ManifestBytes));
+        let (changes, may) = (used_of(Quota::Changes), self.core.oversight.limits.quotas().of(Quota::Changes));
         let clients = self.core.presence.online_of(account.user);
         let mut lines = vec![format!("user        {}, {}", account.name, standing(account.standing))];
         if !groups.is_empty() {
@@ -133,7 +140,8 @@ impl Looks {
         if !requests.is_empty() {
             lines.push(format!("waits for   {}", requests.join(", ")));
         }
-        lines.push(format!("shares      {shares}"));
+        lines.push(format!("shares      {shares}, lists of pieces {}", units::size(bytes)));
+        lines.push(format!("changes     {changes} of the {} of an hour are taken", Quota::Changes.amount(may)));
         lines.extend(clients.iter().map(|client| format!("online      {}", self.client(client).join(", "))));
         let role = |owner| if owner { "owner" } else { "member" };
         let told = groups.iter().map(|(name, owner)| json!({"group_id": name.as_str(), "role": role(*owner)}));
@@ -143,6 +151,7 @@ impl Looks {
             "groups": told.collect::<Vec<_>>(),
             "requests": requests,
             "shares": shares,
+            "limits": limit_looks::used_by_json(&self.core, &used),
             "online": clients.iter().map(|client| self.client_json(client)).collect::<Vec<_>>(),
         });
         Ok(to.row(&Row::new(lines.join("\n"), json))?)

@@ -1,6 +1,7 @@
 //! How a tracker is doing, as `status` tells the operator.
 
 use super::floor_status::{FloorStatus, NextFloor};
+use super::limit_looks::LimitStatus;
 use super::unplaced::UnplacedList;
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
@@ -9,6 +10,7 @@ use crate::tracker::admission::Occupancy;
 use crate::tracker::cluster::other_tracker::{LinkStatus, OtherTracker};
 use crate::tracker::manifests::MissingCounts;
 use crate::tracker::operator::answer::Row;
+use crate::tracker::oversight::limits::Accounts;
 use crate::tracker::relay::RelayLoad;
 use serde_json::{Value, json};
 use std::fmt;
@@ -46,6 +48,8 @@ pub struct ServerStatus {
     pub missing: MissingCounts,
     /// Where the floor is; `None` while nobody looks after it.
     pub floor: Option<FloorStatus>,
+    /// How near users are to their limits.
+    pub limits: LimitStatus,
     /// How long clients have not been let change anything here, if they are not.
     pub read_only: Option<Duration>,
     /// Changes that could not be placed.
@@ -88,6 +92,8 @@ impl ServerStatus {
             "trackers": self.others.iter().map(other_json).collect::<Vec<_>>(),
             "clashes": self.clashes,
             "floor": self.floor.as_ref().map(floor_json),
+            "limits": self.limits.json(),
+            "accounts": self.limits.accounts.to_string(),
             "read_only": self.read_only.is_some(),
             "unplaced": self.unplaced.iter().map(unplaced).collect::<Vec<_>>(),
             "left": self.left,
@@ -144,6 +150,10 @@ impl fmt::Display for ServerStatus {
         writeln!(f, "notices     {} unread", self.unread)?;
         let Occupancy { total, early, refused } = self.connections;
         write!(f, "connections {total}, {early} not logged in, {refused} refused since the start")?;
+        write!(f, "\nlimits      {}", self.limits)?;
+        if self.limits.accounts == Accounts::Closed {
+            write!(f, "\naccounts    closed, create_user makes them")?;
+        }
         if let Some(relay) = &self.relay {
             write!(f, "\nrelay       {relay}")?;
         }

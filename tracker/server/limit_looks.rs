@@ -1,0 +1,146 @@
+//! How near users are to their limits, for the operator.
+
+use crate::model::id::UserRef;
+use crate::tracker::core::Core;
+use crate::tracker::ledger::quota::{QUOTAS, Quota, QuotaInfo, Quotas, Whose, manifest_bytes};
+use crate::tracker::oversight::limits::Accounts;
+use crate::tracker::state::{Account, State};
+use serde_json::{Map, Value, json};
+use std::fmt;
+
+/// Users that are looked at together.
+const PAGE: usize = 1000;
+
+/// What all users have together, as `status` tells it.
+#[derive(Debug, Clone)]
+pub struct LimitStatus {
+    /// How much there is, and how much there may be.
+    all: [(Quota, u64, u64); 4],
+    /// How often something would have been over a limit.
+    refused: u64,
+    pub(super) accounts: Accounts,
+}
+
+impl LimitStatus {
+    pub(super) fn of(core: &Core, state: &State) -> Self {
+        let limits = &core.oversight.limits;
+        Self {
+            all: limits.all(state, core.manifests.lens().total()),
+            refused: QUOTAS.iter().map(|(quota, _)| limits.refused(*quota)).sum(),
+            accounts: limits.accounts(),
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let all = self.all.iter().map(|(quota, used, max)| (quota.info().name.to_owned(), used_json(*used, *max)));
+        let mut json: Map<String, Value> = all.collect();
+        json.insert("refused".to_owned(), self.refused.into());
+        json.into()
+    }
+}
+
+impl fmt::Display for LimitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = self.all.iter().map(|(quota, used, max)| {
+            let what = match quota {
+                Quota::AllShares => "files",
+                Quota::AllBytes => "lists of pieces",
+                quota => quota.info().name,
+            };
+            format!("{what} {} of {}", quota.amount(*used), quota.amount(*max))
+        });
+        write!(f, "{}; {} refusals", told.collect::<Vec<_>>().join(", "), self.refused)
+    }
+}
+
+/// No limit is `null`.
+fn used_json(used: u64, max: u64) -> Value {
+    json!({"used": used, "max": max_json(max)})
+}
+
+fn max_json(max: u64) -> Option<u64> {
+    (max != Quotas::UNLIMITED).then_some(max)
+}
+
+/// How much a user has of that which a user may have.
+pub(super) fn used_by(core: &Core, state: &State, user: UserRef) -> Vec<(Quota, u64)> {
+    // Nobody who brings a list of pieces waits for all users.
+    let bytes = core.manifests.lens().look(|len_of| manifest_bytes(state, user, len_of));
+    vec![
+        (Quota::GroupsOwned, state.owned_count(user) as u64),
+        (Quota::Memberships, state.membership_count(user) as u64),
+        (Quota::Requests, state.requests_of(user).len() as u64),
+        (Quota::Shares, state.user_share_count(user) as u64),
+        (Quota::ManifestBytes, bytes),
+        (Quota::Changes, core.oversight.limits.changes_of(user)),
+    ]
+}
+
+/// The same with what the user may have.
+pub(super) fn used_by_json(core: &Core, used: &[(Quota, u64)]) -> Value {
+    let quotas = core.oversight.limits.quotas();
+    let member = |(quota, used): &(Quota, u64)| (quota.info().name.to_owned(), used_json(*used, quotas.of(*quota)));
+    used.iter().map(member).collect::<Map<String, Value>>().into()
+}
+
+/// Every limit: what it is, how much there is of it where one has most, and how often it was met. Looks at all users.
+pub(super) fn rows(core: &Core, state: &State) -> Vec<(Vec<String>, Value)> {
+    let (limits, most) = (&core.oversight.limits, most_used(core, state));
+    let quotas = limits.quotas();
+    let row = |(quota, info): &(Quota, QuotaInfo)| {
+        let quota = *quota;
+        let (max, refused) = (quotas.of(quota), limits.refused(quota));
+        let (used, who) =
+            most.iter().find(|(of, ..)| *of == quota).map_or((0, None), |(_, used, who)| (*used, who.clone()));
+        let (of, whose) = match info.whose {
+            Whose::User => ("user", "a user"),
+            Whose::UserInAnHour => ("user", "a user in an hour"),
+            Whose::AddressInAnHour => ("address", "an address in an hour"),
+            Whose::All => ("all", "in all"),
+        };
+        let told = match &who {
+            Some(who) => format!("most used {} ({who})", quota.amount(used)),
+            None => format!("used {}", quota.amount(used)),
+        };
+        let fields =
+            vec![info.name.to_owned(), format!("{} {whose}", quota.amount(max)), told, format!("refused {refused}")];
+        let json = json!({
+            "name": info.name,
+            "of": of,
+            "hourly": matches!(info.whose, Whose::UserInAnHour | Whose::AddressInAnHour),
+            "max": max_json(max),
+            "used": used,
+            "used_by": who,
+            "refused": refused,
+        });
+        (fields, json)
+    };
+    QUOTAS.iter().map(row).collect()
+}
+
+/// How much there is of each in all, or where one has most of it.
+fn most_used(core: &Core, state: &State) -> Vec<(Quota, u64, Option<String>)> {
+    let mut most: Vec<(Quota, u64, Option<String>)> = Vec::new();
+    let mut after = None;
+    loop {
+        let page = state.users_after(after.as_ref(), PAGE);
+        for Account { user, name, .. } in &page {
+            for (quota, used) in used_by(core, state, *user) {
+                match most.iter_mut().find(|(of, ..)| *of == quota) {
+                    Some(one) if one.1 >= used => {}
+                    Some(one) => *one = (quota, used, Some(name.to_string())),
+                    None => most.push((quota, used, (used > 0).then(|| name.to_string()))),
+                }
+            }
+        }
+        let Some(last) = page.last() else { break };
+        after = Some(last.name.clone());
+    }
+    let limits = &core.oversight.limits;
+    let addresses = [(Quota::Accounts, limits.most_accounts()), (Quota::Checks, limits.most_checks())];
+    most.extend(
+        addresses.into_iter().filter_map(|(quota, most)| most.map(|(ip, used)| (quota, used, Some(ip.to_string())))),
+    );
+    most.extend(limits.all(state, core.manifests.lens().total()).map(|(quota, used, _)| (quota, used, None)));
+    most
+}
