@@ -412,7 +412,7 @@ fn handle_signals(ask: Sender<()>, operator: Arc<Operator>, warn: Warn) -> Resul
     let asked = AtomicBool::new(false);
     let has_terminal = File::open("/dev/tty").is_ok();
     let (hang_up, hung_up) = bounded(1);
-    let reloader = Reloader::start(hung_up, operator, warn).map_err(ProgramError::System)?;
+    let reloader = Reloader::start(hung_up, move || operator.reload(&*warn)).map_err(ProgramError::System)?;
     let handler = move |signal| {
         if signal == Signal::Hangup && !has_terminal {
             // Full if a reload is still to begin, which reads what is there by then.

@@ -1,6 +1,5 @@
 //! Reads the list of trackers and the options anew while the tracker runs.
 
-use super::commands::Operator;
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::TrackerList;
@@ -10,7 +9,6 @@ use crate::tracker::args::{self, Args, Invocation};
 use crate::tracker::operator::answer::{CommandRefusal, Row};
 use crate::tracker::replication::link_dialer::EndedLinks;
 use crate::tracker::server::Server;
-use crate::tracker::warn::Warn;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -101,13 +99,13 @@ pub(super) struct Reloader {
 impl Reloader {
     /// # Errors
     /// The system has no thread left.
-    pub(super) fn start(hung_up: Receiver<()>, operator: Arc<Operator>, warn: Warn) -> io::Result<Self> {
+    pub(super) fn start(hung_up: Receiver<()>, reload: impl Fn() + Send + 'static) -> io::Result<Self> {
         let (end, ended) = bounded(0);
         let run = move || {
             loop {
                 select! {
                     recv(ended) -> _ => return,
-                    recv(hung_up) -> _ => operator.reload(&*warn),
+                    recv(hung_up) -> _ => reload(),
                 }
             }
         };
