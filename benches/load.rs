@@ -11,6 +11,7 @@ use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::handshake::HandshakeError;
 use groupshare::wire::refusal::Code;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,10 @@ const ACTIVE: usize = 64;
 const GROUPS: usize = 50;
 /// How long the answers of one round are timed.
 const MEASURED: Duration = Duration::from_secs(2);
+/// Scrapes of the metrics that are timed.
+const SCRAPES: usize = 20;
+/// The longest that one may take in the median.
+const SCRAPE_MAX: Duration = Duration::from_millis(20);
 /// An idle client says that it is there so often.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Connections from one address of this machine, which is less than a tracker takes.
@@ -51,12 +56,17 @@ struct House {
     installation: Installation,
     tracker: Program,
     active: Vec<Client>,
+    /// Where it tells its metrics.
+    door: SocketAddr,
 }
 
 impl House {
     fn start() -> Self {
-        let installation = Installation::of(1);
-        let tracker = installation.tracker(1);
+        let installation = Installation::of(2);
+        let (own, door) = (installation.addrs[0], installation.addrs[1]);
+        installation.list(&format!("{own}\n"));
+        let mut tracker = Program::start(&mut installation.command(&["--metrics", &door.to_string()]));
+        tracker.expect(&format!("metrics on {door}"));
         let mut active: Vec<_> = (0..ACTIVE)
             .map(|number| {
                 let mut client = installation.connect(1).expect("it runs");
@@ -66,7 +76,7 @@ impl House {
             })
             .collect();
         (0..GROUPS).for_each(|number| active[0].create_group(&format!("group{number:02}")));
-        Self { installation, tracker, active }
+        Self { installation, tracker, active, door }
     }
 
     fn addr(&self) -> SocketAddr {
@@ -85,6 +95,30 @@ impl House {
         times.sort_unstable();
         (times[times.len() * 99 / 100], times.len() as f64 / begun.elapsed().as_secs_f64())
     }
+}
+
+/// How long a scrape takes, and how many bytes it has.
+fn scrape(door: SocketAddr) -> (Duration, usize) {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(door).expect("it answers");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: tracker\r\n\r\n").expect("taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    (begun.elapsed(), answer.len())
+}
+
+/// Says how long a scrape takes, which must not be long.
+fn measure_scrapes(door: SocketAddr, idle: usize) {
+    let mut scrapes: Vec<_> = (0..SCRAPES).map(|_| scrape(door)).collect();
+    scrapes.sort_unstable();
+    let (middle, bytes) = scrapes[SCRAPES / 2];
+    println!(
+        "a scrape beside {idle} idle clients: {:.2} ms in the median of {SCRAPES}, {:.2} ms at most, {bytes} bytes",
+        middle.as_secs_f64() * 1e3,
+        scrapes[SCRAPES - 1].0.as_secs_f64() * 1e3,
+    );
+    assert!(middle < SCRAPE_MAX, "a scrape takes {middle:?}");
 }
 
 fn list(client: &mut Client, begun: Instant) -> Vec<Duration> {
@@ -157,6 +191,7 @@ fn measure_idle(count: usize, rounds: usize) {
     thread::scope(|scope| {
         let keeper = scope.spawn(|| keep_alive(&mut clients, &over));
         let rounds: Vec<_> = (0..rounds).map(|_| [quiet.ask(), full.ask()]).collect();
+        measure_scrapes(full.door, count);
         over.store(true, Ordering::Relaxed);
         keeper.join().expect("all live");
         let p99 = |house: usize| median(rounds.iter().map(|round| round[house].0)).as_secs_f64() * 1e3;

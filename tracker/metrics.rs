@@ -10,5 +10,5 @@ mod process;
 
 pub use counters::{BegunCommand, CommitMeter, Metrics, NO_COMMAND};
 pub use door::MetricsDoor;
-pub use gauges::{Gauges, LinkGauge};
+pub use gauges::{Gauges, LimitGauge, LinkGauge};
 pub use observed::{Observed, Unwell};

@@ -181,6 +181,9 @@ fn it_counts_what_clients_do() {
         (r#"groupshare_refusals_total{reason="NoSuchGroup"}"#, 0.0),
         (r#"groupshare_command_seconds_count{kind="CreateGroup"}"#, 1.0),
         (r#"groupshare_command_seconds_bucket{kind="Login",le="+Inf"}"#, 2.0),
+        (r#"groupshare_limit_used{name="users"}"#, 1.0),
+        (r#"groupshare_limit_max{name="users"}"#, 200_000.0),
+        ("groupshare_manifests_bytes", 0.0),
         ("groupshare_read_only", 0.0),
         ("groupshare_disk_trouble", 0.0),
     ] {

@@ -32,8 +32,11 @@ pub struct Gauges {
     /// Pairs, and bytes since the start, if this tracker relays.
     pub relay: Option<(u64, u64)>,
     pub manifests_missing: u64,
+    /// What all manifests take on the disk.
+    pub manifests_bytes: u64,
     pub trouble: bool,
     pub read_only: bool,
+    pub limits: Vec<LimitGauge>,
 }
 
 /// A link to another tracker of the list.
@@ -45,6 +48,15 @@ pub struct LinkGauge {
     pub lag: Option<u64>,
     /// Changes that are not here yet.
     pub behind: Option<u64>,
+}
+
+/// How much there is of what a limit of the whole installation is about.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitGauge {
+    pub name: &'static str,
+    pub used: u64,
+    /// `None` if there is no limit.
+    pub max: Option<u64>,
 }
 
 /// A label with its value.
@@ -63,6 +75,7 @@ impl Gauges {
         one("ops_below_floor", "Changes below the floor", self.ops_below_floor);
         one("floor_lamport", "Place of the floor in the order of changes", self.floor_lamport);
         one("password_queue", "Passwords that wait to be hashed or checked", self.password_queue);
+        one("manifests_bytes", "Bytes that lists of pieces take", self.manifests_bytes);
         one("manifests_missing", "Lists of pieces that should be here and are not", self.manifests_missing);
         one("disk_trouble", "Whether the last batch of changes could not be saved", u64::from(self.trouble));
         one("read_only", "Whether changes of clients are refused here", u64::from(self.read_only));
@@ -98,6 +111,11 @@ impl Gauges {
         };
         family("link_up", "Whether another tracker is connected", links(|link| Some(u64::from(link.up))));
         family("link_lag_ops", "Changes that another tracker lacks", links(|link| link.lag));
+        let limits = self.limits.iter();
+        let used = limits.clone().map(|limit| of("name", limit.name, limit.used));
+        family("limit_used", "How much there is of what a limit is about", used.collect());
+        let most = limits.filter_map(|limit| Some(of("name", limit.name, limit.max?)));
+        family("limit_max", "The most that a limit lets through", most.collect());
         family("link_behind_ops", "Changes of another tracker that are not here yet", links(|link| link.behind));
     }
 

@@ -8,7 +8,8 @@ use crate::sys::space::free_bytes;
 use crate::tracker::admission::Occupancy;
 use crate::tracker::cluster::other_tracker::{LinkFloor, LinkStatus, OtherTracker};
 use crate::tracker::commit::Standing;
-use crate::tracker::metrics::{Gauges, LinkGauge, Observed, Unwell};
+use crate::tracker::ledger::quota::Quota;
+use crate::tracker::metrics::{Gauges, LimitGauge, LinkGauge, Observed, Unwell};
 use rustix::fs::{Access, access};
 use std::fs::File;
 use std::io;
@@ -26,6 +27,8 @@ impl Server {
         let Standing { state, floor: reached } = standing;
         let Occupancy { total, early, refused } = self.admission.occupancy();
         let missing = core.manifests.missing_counts(|| state.listed_info_hashes());
+        let bytes = core.manifests.lens().total();
+        let limits = core.oversight.limits.all(&state, bytes);
         Gauges {
             clients_here: here as u64,
             clients_elsewhere: elsewhere as u64,
@@ -47,9 +50,11 @@ impl Server {
             links: core.cluster.others(&state, reached.mark).iter().filter_map(link).collect(),
             password_queue: core.passwords.waiting() as u64,
             relay: core.relay.as_ref().map(|relay| relay.load()).map(|load| (load.pairs as u64, load.bytes)),
+            manifests_bytes: bytes,
             manifests_missing: (missing.lost + missing.awaited) as u64,
             trouble: core.committer.trouble().is_some(),
             read_only: core.committer.is_read_only(),
+            limits: limits.into_iter().map(limit).collect(),
         }
     }
 
@@ -93,6 +98,10 @@ fn link(other: &OtherTracker) -> Option<LinkGauge> {
         LinkStatus::Forgotten => return None,
     };
     Some(LinkGauge { tracker: other.number, up, lag, behind })
+}
+
+fn limit((quota, used, max): (Quota, u64, u64)) -> LimitGauge {
+    LimitGauge { name: quota.info().name, used, max: (max != u64::MAX).then_some(max) }
 }
 
 fn has_room(folder: &Path) -> io::Result<bool> {
