@@ -6,11 +6,12 @@ use crate::common::names::{PASSWORD, password, user};
 use crate::ctl::{DATA, Ended, ended, lab};
 use crate::sitting::Sitting;
 use groupshare::wire::client_tracker::{Reply, Request};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 impl Installation {
     /// Backs up the tracker of this number, which runs.
@@ -189,9 +190,41 @@ fn one_backup_is_made_at_a_time_and_a_tracker_that_ends_leaves_none_that_restore
     out.read_to_end(&mut bytes).expect("what is there");
     drop(out);
     let torn = ctl.wait_with_output().expect("ended");
-    assert_eq!(torn.status.code(), Some(4), "{torn:?}");
+    assert_eq!(torn.status.code(), Some(7), "{torn:?}");
     let path = installation.folder.path().join("torn");
     fs::write(&path, bytes).expect("written");
     let words = "tracker: the end of the backup is missing; take another one\n";
     assert_eq!(installation.restore(&["--data-dir", "new"], &path), ended(1, "", words));
+}
+
+#[test]
+fn a_disk_that_is_full_is_told_and_leaves_no_folder() {
+    let installation = Installation::of(1);
+    let mut tracker = installation.tracker(1);
+    let mut clients = lab(&installation);
+    clients[0].offer("lab", "more.mkv", 10_000, 2);
+    let all = getrlimit(Resource::Fsize);
+    let limited = |current| {
+        prlimit(Some(tracker.pid()), Resource::Fsize, Rlimit { current, ..all }).expect("allowed");
+    };
+    limited(Some(0));
+    let full = Ended::of(&mut installation.ctl_command(&["backup"]));
+    assert_eq!((full.code, full.out.as_str()), (Some(1), ""));
+    assert!(full.complaint.starts_with("tracker: cannot prepare the backup in "), "{}", full.complaint);
+    assert!(full.complaint.ends_with(": File too large\n"), "{}", full.complaint);
+    limited(all.current);
+    let backup = installation.back_up(1);
+    tracker.say("quit");
+    assert_eq!(tracker.end().0.code(), Some(0));
+    let mut shell = Command::new("sh");
+    let script = "ulimit -f 100; exec \"$0\" ctl --data-dir new restore";
+    shell.current_dir(installation.folder.path()).args(["-c", script, env!("CARGO_BIN_EXE_tracker")]);
+    let full = Ended::of_input(&mut shell, File::open(&backup).expect("there"));
+    assert_eq!((full.code, full.out.as_str()), (Some(1), ""), "{}", full.complaint);
+    assert!(full.complaint.ends_with("File too large\n"), "{}", full.complaint);
+    let left = fs::read_dir(installation.folder.path()).expect("readable");
+    let left =
+        left.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("new")));
+    assert_eq!(left.count(), 0);
+    assert_eq!(amount(&installation.restore(&["--data-dir", "new"], &backup)), "3 users, 2 groups, 2 files");
 }

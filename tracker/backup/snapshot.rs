@@ -40,7 +40,9 @@ pub enum BackupError {
     Spool(PathBuf, io::Error),
     /// The journal cannot be read.
     Journal(ReadBackError),
-    /// No state was found to be whole.
+    /// A floor was on its way for too long.
+    Moving,
+    /// The journal lacks something of the state.
     Incomplete,
     /// A list of pieces cannot be read.
     Manifest(InfoHash, Refusal),
@@ -56,8 +58,9 @@ impl fmt::Display for BackupError {
                 write!(f, "cannot prepare the backup in {}: {}", folder.display(), sys::reason(error))
             }
             BackupError::Journal(error) => write!(f, "cannot read the journal: {error}"),
+            BackupError::Moving => f.write_str("the floor moves; try again"),
             BackupError::Incomplete => {
-                f.write_str("the floor moves, or a part of the journal is missing; try again, then look with --check")
+                f.write_str("a part of the journal is missing or damaged; try again, then look with --check")
             }
             BackupError::Manifest(info_hash, refusal) => {
                 write!(f, "cannot read the list of pieces {info_hash}: {refusal}")
@@ -110,7 +113,7 @@ impl BackupSource {
         writer.end().map_err(gone)
     }
 
-    /// Puts a state aside. A floor that comes meanwhile has it tried again.
+    /// Puts a state aside. Tries it again if the floor moves meanwhile.
     fn spool(&self, out: &mut impl Write) -> Result<Spool, BackupError> {
         let until = Instant::now() + MOVING_MAX;
         loop {
@@ -118,13 +121,14 @@ impl BackupSource {
                 return Ok(spool);
             }
             if Instant::now() > until {
-                return Err(BackupError::Incomplete);
+                return Err(BackupError::Moving);
             }
             out.flush().map_err(gone)?;
             thread::sleep(PAUSE);
         }
     }
 
+    /// Returns `None` if the floor has moved.
     fn try_spool(&self, out: &mut impl Write) -> Result<Option<Spool>, BackupError> {
         let standing = self.core.committer.standing();
         let Standing { state, floor } = &standing;
@@ -134,11 +138,14 @@ impl BackupSource {
             BackupHead { tracker: self.tracker, time: sys::unix_time_s(), floor: floor.mark, digest: state.digest() };
         let writer = BackupWriter::begin(BufWriter::with_capacity(PART, file), &head);
         let mut writer = writer.map_err(|error| self.not_spooled(error))?;
-        let whole = self.put_base(floor.mark, &mut writer)? && self.put_ops(&standing, &mut writer, out)?;
-        Ok(whole.then(|| Spool { writer, state: standing.state }))
+        if self.put_base(floor.mark, &mut writer)? && self.put_ops(&standing, &mut writer, out)? {
+            return Ok(Some(Spool { writer, state: standing.state }));
+        }
+        let newest = self.core.source.base().map_err(BackupError::Journal)?;
+        if newest.floor() == floor.mark.lamport { Err(BackupError::Incomplete) } else { Ok(None) }
     }
 
-    /// Returns false if the journal rests on the base of another floor.
+    /// Returns false if the journal does not give the base of this floor.
     fn put_base(&self, floor: FloorMark, writer: &mut BackupWriter<impl Write>) -> Result<bool, BackupError> {
         if floor == FloorMark::default() {
             return Ok(true);

@@ -8,11 +8,15 @@ use crate::common::relay::Relay;
 use crate::common::wait::wait_until;
 use groupshare::model::notice::{ChangeKind, Notice, UnplacedChange};
 use groupshare::model::op::floor::FloorMark;
+use groupshare::tracker::backup::restore::restore;
+use groupshare::tracker::backup::stream::BackupReader;
 use groupshare::tracker::cluster::other_tracker::LinkStatus;
+use groupshare::tracker::server::Server;
 use groupshare::wire::client_tracker::{Reply, Request};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Puts a floor under all changes that a tracker has, as its keeper does once all have agreed.
 pub(super) fn put_floor(tracker: &KeptTracker) -> FloorMark {
@@ -99,25 +103,15 @@ fn an_empty_tracker_that_is_added_takes_the_base_and_what_lies_above_it() {
     assert!([&one, &two, &three].iter().all(|tracker| !tracker.has_told("DIFFER")));
 }
 
-/// A copy of a data folder, as a backup has it.
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("readable").map(|entry| entry.expect("readable")) {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() {
-            fs::create_dir_all(&to).expect("writable");
-            copy(&from, &to);
-        } else {
-            fs::copy(&from, &to).expect("writable");
-        }
-    }
-}
-
-/// Tracker 2 on this folder, or on an empty one, with a way to tracker 1 that is closed for now.
-fn cut_off(one: &KeptTracker, backup: Option<&Path>) -> (KeptTracker, Relay) {
+/// Tracker 2 from this backup, or on an empty folder, with a way to tracker 1 that is closed for now.
+fn cut_off(one: &KeptTracker, backup: Option<&[u8]>) -> (KeptTracker, Relay) {
     let relay = Relay::to(one.addr, |_, _, _| {});
     relay.block();
     let setup = KeptSetup::new(2, &[(1, relay.addr)]);
-    backup.iter().for_each(|backup| copy(backup, setup.folder.path()));
+    if let Some(bytes) = backup {
+        let backup = BackupReader::open(bytes).expect("a backup");
+        restore(backup, setup.folder.path(), 2, Arc::new(|line| panic!("{line}"))).expect("restored");
+    }
     (KeptTracker::start(setup), relay)
 }
 
@@ -171,14 +165,15 @@ fn an_author_is_told_what_a_restored_tracker_took_alone() {
     let (two, relay) = cut_off(&one, None);
     relay.unblock();
     agree(&[&one, &two]);
-    let setup = two.stop();
-    let backup = setup.folder;
+    let mut backup = Vec::new();
+    two.look(Server::backup_source).write(&mut backup).expect("a backup");
+    drop((two, relay));
     (0..20).for_each(|n| alice.create_group(&format!("group{n}")));
     put_floor(&one);
     (0..20).for_each(|n| alice.leave(&format!("group{n}")));
     put_floor(&one);
 
-    let (two, relay) = cut_off(&one, Some(backup.path()));
+    let (two, relay) = cut_off(&one, Some(&backup));
     let mut alone = Client::connect(two.addr);
     alone.log_in("alice");
     alone.create_group("lost");

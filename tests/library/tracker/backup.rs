@@ -237,3 +237,35 @@ fn a_backup_that_nobody_takes_ends_and_leaves_nothing_in_the_folder() {
     let unnamed = files::open_folder(tracker.folder()).and_then(|folder| files::make_unnamed_in(&folder));
     assert!(unnamed.is_ok() && names_in(tracker.folder()) == before);
 }
+
+#[test]
+fn a_journal_that_is_damaged_meanwhile_gives_no_backup() {
+    let tracker = tracker();
+    let mut alice = user_of(&tracker, "alice");
+    churn(&mut alice, "old", 60);
+    let status = || tracker.look(|server| server.status().floor.expect("it is kept"));
+    wait_until("the floor is at rest", || status().below > 0 && status().above < 32 + 32);
+    let source = tracker.look(Server::backup_source);
+    source.write(io::sink()).expect("sound");
+    let refused = || source.write(io::sink()).expect_err("it is damaged").to_string();
+    let journal = tracker.folder().join("journal");
+    // The newest first.
+    let all = |end: &str| {
+        let mut names = names_in(&journal);
+        names.retain(|name| name.ends_with(end));
+        names.sort_by(|a, b| b.cmp(a));
+        names.into_iter().map(|name| journal.join(name)).collect::<Vec<_>>()
+    };
+    let (segment, aside) = (&all(".journal")[1], journal.join("aside"));
+    fs::rename(segment, &aside).expect("renamed");
+    assert_eq!(refused(), "a part of the journal is missing or damaged; try again, then look with --check");
+    fs::rename(&aside, segment).expect("renamed");
+    source.write(io::sink()).expect("sound again");
+    let base = &all(".base")[0];
+    let mut bytes = fs::read(base).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(base, bytes).expect("writable");
+    let words = refused();
+    assert!(words.starts_with("cannot read the journal: ") && words.contains("its checksum is wrong"), "{words}");
+}
