@@ -5,6 +5,7 @@ use crate::wire::refusal::Code;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::fmt;
@@ -43,6 +44,7 @@ pub struct Metrics {
     /// In the order of [`Code::ALL`].
     refusals: Vec<Counter>,
     commits: Arc<CommitMeter>,
+    manifests_missing: Gauge,
 }
 
 /// The counters of one kind of command.
@@ -80,7 +82,10 @@ impl Metrics {
         registry.register("command_seconds", "How long a command took until its answer held", seconds);
         registry.register("refusals", "Commands that were refused", refusals);
         let commits = Arc::new(CommitMeter::new(&mut registry));
-        Self { registry, commands: by_kind, refusals: by_code, commits }
+        let manifests_missing = Gauge::default();
+        let help = "Lists of pieces that should be here and are not";
+        registry.register("manifests_missing", help, manifests_missing.clone());
+        Self { registry, commands: by_kind, refusals: by_code, commits, manifests_missing }
     }
 
     /// Counts a command whose answer holds now.
@@ -96,6 +101,11 @@ impl Metrics {
                 meter.refused.inc()
             }
         };
+    }
+
+    /// So many manifests are missing. Counting them walks through all shares, so whoever does so anyway tells it.
+    pub fn note_missing(&self, count: usize) {
+        self.manifests_missing.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub fn commits(&self) -> &Arc<CommitMeter> {

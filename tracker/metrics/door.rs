@@ -161,7 +161,50 @@ fn healthy(saving: Option<Duration>) -> Result<(), Unwell> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gauges::Gauges;
     use super::*;
+    use std::io::{Read, Write};
+
+    /// A tracker that is being started.
+    struct Starting;
+
+    impl Observed for Starting {
+        fn gauges(&self) -> Option<Gauges> {
+            None
+        }
+
+        fn ready(&self) -> Result<(), Unwell> {
+            Err(Unwell("the tracker is being started".to_owned()))
+        }
+    }
+
+    #[test]
+    fn while_the_tracker_starts_the_door_answers_and_says_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        let door = MetricsDoor::open(listener, Arc::new(Starting), Arc::default()).expect("opened");
+        let get = |path: &str| {
+            let mut stream = TcpStream::connect(addr).expect("open");
+            stream.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).expect("taken");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("text");
+            answer
+        };
+        let metrics = get("/metrics");
+        assert!(metrics.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4"), "{metrics}");
+        assert!(metrics.contains("\ngroupshare_up 0\n") && metrics.contains("\ngroupshare_ready 0\n"), "{metrics}");
+        assert!(
+            metrics.contains("\ngroupshare_commits_total 0\n") && !metrics.contains("groupshare_users"),
+            "{metrics}"
+        );
+        assert!(get("/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
+        let ready = get("/readyz");
+        assert!(ready.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{ready}");
+        assert!(ready.ends_with("\r\n\r\nthe tracker is being started\n"), "{ready}");
+        let mut waiting = TcpStream::connect(addr).expect("open");
+        drop(door);
+        assert!(matches!(waiting.read(&mut [0; 1]), Ok(0) | Err(_)), "the end cuts off who says nothing");
+    }
 
     #[test]
     fn a_disk_that_saves_nothing_for_long_is_told() {

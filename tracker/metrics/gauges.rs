@@ -31,7 +31,6 @@ pub struct Gauges {
     pub password_queue: u64,
     /// Pairs, and bytes since the start, if this tracker relays.
     pub relay: Option<(u64, u64)>,
-    pub manifests_missing: u64,
     /// What all manifests take on the disk.
     pub manifests_bytes: u64,
     pub trouble: bool,
@@ -76,7 +75,6 @@ impl Gauges {
         one("floor_lamport", "Place of the floor in the order of changes", self.floor_lamport);
         one("password_queue", "Passwords that wait to be hashed or checked", self.password_queue);
         one("manifests_bytes", "Bytes that lists of pieces take", self.manifests_bytes);
-        one("manifests_missing", "Lists of pieces that should be here and are not", self.manifests_missing);
         one("disk_trouble", "Whether the last batch of changes could not be saved", u64::from(self.trouble));
         one("read_only", "Whether changes of clients are refused here", u64::from(self.read_only));
         if let Some(age) = self.floor_age {

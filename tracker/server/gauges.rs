@@ -26,7 +26,6 @@ impl Server {
         let (floor, (here, elsewhere)) = (self.floor.status(&standing), core.presence.client_totals());
         let Standing { state, floor: reached } = standing;
         let Occupancy { total, early, refused } = self.admission.occupancy();
-        let missing = core.manifests.missing_counts(|| state.listed_info_hashes());
         let bytes = core.manifests.lens().total();
         let limits = core.oversight.limits.all(&state, bytes);
         Gauges {
@@ -51,7 +50,6 @@ impl Server {
             password_queue: core.passwords.waiting() as u64,
             relay: core.relay.as_ref().map(|relay| relay.load()).map(|load| (load.pairs as u64, load.bytes)),
             manifests_bytes: bytes,
-            manifests_missing: (missing.lost + missing.awaited) as u64,
             trouble: core.committer.trouble().is_some(),
             read_only: core.committer.is_read_only(),
             limits: limits.into_iter().map(limit).collect(),

@@ -52,6 +52,7 @@ impl Housekeeper {
             manifest_sweep: ManifestSweep::new(Instant::now()),
             floor: 0,
         };
+        this.core.oversight.metrics.note_missing(0);
         this.tell_missing();
         this
     }
@@ -130,6 +131,7 @@ impl Housekeeper {
         } else if missing.is_none() && !self.missing.is_none() {
             (self.warn)("no manifest is missing any more");
         }
+        self.core.oversight.metrics.note_missing(missing.lost + missing.awaited);
         self.missing = missing;
     }
 }
