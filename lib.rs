@@ -42,6 +42,8 @@ pub mod tracker {
     pub mod admission;
     /// The command line.
     pub mod args;
+    /// Who changed what and when: lines of JSON in files of a folder of its own.
+    pub mod audit;
     /// Who may come in: passwords, limits on tries, the cluster key, and the keys derived from it, such as a group's.
     pub mod auth {
         pub mod cluster_key;
@@ -99,7 +101,7 @@ pub mod tracker {
     }
     /// Writes to clients what has become durable: the answers that were owed, and what nobody asked for.
     pub(crate) mod notifier;
-    /// What an operator watches a tracker by, in one place: the log, the metrics, and how much users may have.
+    /// What an operator watches a tracker by, in one place: the log, the audit, the metrics, and how much users may have.
     pub mod oversight;
     /// Who is online, at which address, with which pieces: soft state, never on disk.
     pub mod presence;

@@ -32,6 +32,20 @@ pub(crate) fn excerpt(text: &str, chars_max: usize) -> String {
     }
 }
 
+/// Longest text that [`quoted`] gives whole, in characters.
+const QUOTED_MAX: usize = 256;
+
+/// Text as it stands behind `=` in a line of pairs: escaped, cut, and in quotes if it could be taken for something else.
+pub(crate) fn quoted(text: &str) -> String {
+    let cut = text.char_indices().nth(QUOTED_MAX).map_or(text, |(at, _)| &text[..at]);
+    let shown = escape(cut);
+    let is_special = |c: char| matches!(c, '"' | '=' | '\\') || c.is_whitespace();
+    match shown.is_empty() || shown.contains(is_special) {
+        false => shown.into_owned(),
+        true => format!("\"{}\"", shown.replace('\\', "\\\\").replace('"', "\\\"")),
+    }
+}
+
 /// A path as a person may see it: what could change the terminal or the line is escaped.
 pub(crate) struct ShownPath<'a>(pub &'a Path);
 
@@ -92,6 +106,22 @@ mod tests {
         assert_eq!(escape("a\r\nb\0"), r"a\u{d}\u{a}b\u{0}");
         assert_eq!(escape("gpj\u{202E}exe.\u{9b}"), r"gpj\u{202e}exe.\u{9b}");
         assert_eq!(escape(&escape("\u{2028}")), r"\u{2028}");
+    }
+
+    #[test]
+    fn a_text_in_a_line_of_pairs_cannot_make_a_line_or_a_pair() {
+        for (text, shown) in [
+            ("bob", "bob"),
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("a=b", "\"a=b\""),
+            ("a\"b", r#""a\"b""#),
+            ("a\nkind=login", r#""a\\u{a}kind=login""#),
+            ("\u{202e}", r#""\\u{202e}""#),
+        ] {
+            assert_eq!(quoted(text), shown);
+        }
+        assert_eq!(quoted(&"é".repeat(1000)), "é".repeat(QUOTED_MAX));
     }
 
     #[test]

@@ -75,6 +75,36 @@ pub(crate) fn utc(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// The seconds since 1970 of a time that [`utc`] has written, or of the beginning of a day: `2026-11-28`.
+pub(crate) fn utc_seconds(text: &str) -> Option<u64> {
+    let (date, time) = match text.split_once('T') {
+        Some((date, time)) => (date, time.strip_suffix('Z')?),
+        None => (text, "00:00:00"),
+    };
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    let in_day = hour < 24 && minute < 60 && second < 60;
+    if year < 1970 || !in_day || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let (from_march, year) = if month > 2 { (month - 3, year) } else { (month + 9, year - 1) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * from_march + 2) / 5 + day - 1;
+    let seconds = (days - DAYS_BEFORE_1970) * 86_400 + hour * 3600 + minute * 60 + second;
+    // The 31st of a month that has 30 days is none.
+    utc(seconds).starts_with(date).then_some(seconds)
+}
+
+/// Three numbers of so many digits.
+fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
+    let mut parts = text.split(between);
+    let mut next = |digits: usize| {
+        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|c| c.is_ascii_digit()))?;
+        part.parse().ok()
+    };
+    let numbers = [next(digits[0])?, next(digits[1])?, next(digits[2])?];
+    parts.next().is_none().then_some(numbers)
+}
+
 /// A place: `1st`, `2nd`, `3rd`, `11th`, `23rd`.
 pub(crate) fn ordinal(place: u32) -> String {
     let end = match (place % 100, place % 10) {
@@ -155,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_in_utc_is_told_to_the_second() {
+    fn a_time_in_utc_is_read_back_as_it_was_written() {
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_399, "2000-02-28T23:59:59Z"),
@@ -166,6 +196,27 @@ mod tests {
             (253_402_300_799, "9999-12-31T23:59:59Z"),
         ] {
             assert_eq!(utc(seconds), text);
+            assert_eq!(utc_seconds(text), Some(seconds));
+        }
+        for day in 0..150_000 {
+            assert_eq!(utc_seconds(&utc(day * 86_400)[..10]), Some(day * 86_400));
+        }
+        for text in [
+            "",
+            "2026",
+            "2026-02-29",
+            "2026-04-31",
+            "2026-13-01",
+            "2026-1-01",
+            "1969-12-31",
+            "2026-11-28T24:00:00Z",
+            "2026-11-28T23:30:01",
+            "2026-11-28T23:30:60Z",
+            "2026-11-28Z",
+            "+026-11-28",
+            "2026-11-28-01",
+        ] {
+            assert_eq!(utc_seconds(text), None, "{text}");
         }
     }
 

@@ -5,7 +5,7 @@ use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
 use crate::tracker::operator::answer::{Outcome, RESTARTING, Row};
 use crate::tracker::operator::command::OperatorCommand;
-use crate::tracker::operator::dialogue::{AskError, Dialogue, Gone, OperatorCommands};
+use crate::tracker::operator::dialogue::{AskError, Dialogue, Gone, OperatorCaller, OperatorCommands};
 use crate::wire::client_tracker::Password;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
@@ -63,7 +63,7 @@ fn obey_lines(mut reader: Reader<impl AsFd>, mut output: ConsoleOutput<impl Writ
             Ok(None) => continue,
             Ok(Some(command)) => {
                 let mut dialogue = ConsoleDialogue { reader: &mut reader, output: &mut output };
-                commands.carry_out(command, &mut dialogue)
+                commands.carry_out(OperatorCaller::Console, command, &mut dialogue)
             }
             Err(words) => {
                 output.say(&words);
@@ -98,6 +98,11 @@ struct ConsoleDialogue<'a, I, W> {
 impl<I: AsFd, W: Write> Dialogue for ConsoleDialogue<'_, I, W> {
     fn row(&mut self, row: &Row) -> Result<(), Gone> {
         self.output.say(&row.words);
+        Ok(())
+    }
+
+    fn complain(&mut self, line: &str) -> Result<(), Gone> {
+        self.output.say(line);
         Ok(())
     }
 
@@ -239,7 +244,7 @@ mod tests {
     struct Script(Sender<&'static str>);
 
     impl OperatorCommands for Script {
-        fn carry_out(&self, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
+        fn carry_out(&self, _: OperatorCaller, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
             let words = match command {
                 OperatorCommand::Quit => {
                     self.0.send("quit").expect("somebody listens");
@@ -259,6 +264,8 @@ mod tests {
             to.row(&Row::success(words)).expect("taken");
             Outcome::Done
         }
+
+        fn turned_away(&self, _: u32) {}
     }
 
     fn pipe() -> (File, File) {

@@ -2,6 +2,7 @@
 
 pub mod limits;
 
+use crate::tracker::audit::Audit;
 use crate::tracker::log::Log;
 use crate::tracker::metrics::Metrics;
 use limits::Limits;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 /// By default nobody watches, and nothing is limited.
 #[derive(Debug, Clone, Default)]
 pub struct Oversight {
+    pub audit: Audit,
     pub log: Arc<Log>,
     pub metrics: Arc<Metrics>,
     pub limits: Arc<Limits>,

@@ -1,5 +1,6 @@
 //! The tracker as a program: what it is started with, what it waits for, how it ends.
 
+mod audited;
 mod commands;
 pub mod ctl_program;
 mod reload;
@@ -13,6 +14,7 @@ use crate::sys::random::random_bytes;
 use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups, lookup_reason};
 use crate::tracker::admission::Caps;
 use crate::tracker::args::Args;
+use crate::tracker::audit::{self, Audit};
 use crate::tracker::auth::cluster_key::{ClusterKey, ClusterKeyError, key_path};
 use crate::tracker::auth::login_throttle::Paces;
 use crate::tracker::auth::passwords::Params;
@@ -85,6 +87,8 @@ pub enum ProgramError {
     Start(StartError),
     /// The address for metrics cannot be listened on.
     Metrics(ListenError),
+    /// The audit in this data folder cannot be written.
+    Audit(PathBuf, io::Error),
     /// Signals, the console or random bytes cannot be had from the system.
     System(io::Error),
 }
@@ -116,6 +120,9 @@ impl fmt::Display for ProgramError {
             }
             ProgramError::Start(error) => write!(f, "{error}"),
             ProgramError::Metrics(error) => write!(f, "--metrics: {error}"),
+            ProgramError::Audit(path, error) => {
+                write!(f, "cannot write the audit in {}: {}", path.display(), sys::reason(error))
+            }
             ProgramError::System(error) => write!(f, "cannot start: {}", sys::reason(error)),
         }
     }
@@ -139,9 +146,14 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     let started = setup.start()?;
     let (status, json_addr) = (started.status(), started.json_addr());
     server.set_running(started);
-    let commands = Arc::new(Operator::new(server.clone(), setup.reload(args, name), ask.clone()));
-    let reloader = handle_signals(ask, commands.clone(), setup.warn.clone())?;
-    let door = CtlDoor::open(setup.data_dir.path(), commands.clone(), setup.warn.clone());
+    let commands = Arc::new(Operator::new(
+        server.clone(),
+        setup.reload(args, name),
+        ask.clone(),
+        (setup.number, setup.oversight.clone()),
+    ));
+    let reloader = handle_signals(ask, commands.clone())?;
+    let door = CtlDoor::open(setup.data_dir.path(), commands.clone());
     // Some file systems have no sockets. The console and signals are there all the same.
     let door = door.inspect_err(|error| {
         let folder = setup.data_dir.path().display();
@@ -212,7 +224,10 @@ impl ProgramSetup {
             None => data_dir::default_path(&args.tracker_info, number)
                 .map_err(|error| ProgramError::ListFile(args.tracker_info.clone(), error))?,
         };
+        let data_dir = DataDir::open(&data_path).map_err(ProgramError::DataDir)?;
         let log = Arc::new(Log::to_stderr(Level::Info, name));
+        let audit = Audit::open(&data_dir.path().join(audit::FOLDER), log.clone());
+        let audit = audit.map_err(|error| ProgramError::Audit(data_dir.path().to_path_buf(), error))?;
         Ok(Self {
             number,
             own: addr,
@@ -222,10 +237,10 @@ impl ProgramSetup {
             cluster_key: cluster_key.map(Arc::new),
             sockets,
             metrics,
-            data_dir: DataDir::open(&data_path).map_err(ProgramError::DataDir)?,
+            data_dir,
             relay: args.relay.map(RelaySettings::of),
             warn: Log::warn_fn(&log),
-            oversight: Oversight { log, metrics: Arc::default(), limits: Arc::new(Limits::new(args.limits)) },
+            oversight: Oversight { audit, log, metrics: Arc::default(), limits: Arc::new(Limits::new(args.limits)) },
         })
     }
 
@@ -408,11 +423,11 @@ fn caps() -> Caps {
 
 /// Ctrl-C and SIGTERM stop the tracker, and so does the end of its terminal; a second one ends it at once. Without a
 /// terminal SIGHUP has the list read anew, on a thread of its own: a list may lie where reading takes long.
-fn handle_signals(ask: Sender<()>, operator: Arc<Operator>, warn: Warn) -> Result<Reloader, ProgramError> {
+fn handle_signals(ask: Sender<()>, operator: Arc<Operator>) -> Result<Reloader, ProgramError> {
     let asked = AtomicBool::new(false);
     let has_terminal = File::open("/dev/tty").is_ok();
     let (hang_up, hung_up) = bounded(1);
-    let reloader = Reloader::start(hung_up, move || operator.reload(&*warn)).map_err(ProgramError::System)?;
+    let reloader = Reloader::start(hung_up, move || operator.reload()).map_err(ProgramError::System)?;
     let handler = move |signal| {
         if signal == Signal::Hangup && !has_terminal {
             // Full if a reload is still to begin, which reads what is there by then.

@@ -21,6 +21,8 @@ use crate::sys;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::random::random_bytes;
 use crate::tracker::admission::{Admission, Caps};
+use crate::tracker::audit::Audit;
+use crate::tracker::audit::line::AuditLine;
 use crate::tracker::auth::cluster_key::ClusterKey;
 use crate::tracker::auth::login_throttle::{LoginThrottle, Paces};
 use crate::tracker::auth::passwords::{Params, Passwords};
@@ -382,8 +384,12 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         instance: random_bytes().map_err(StartError::System)?,
         others: settings.others,
     };
+    if settings.adopted {
+        // What led to it is not heard change by change.
+        settings.oversight.audit.act(AuditLine::of_tracker(settings.origin.tracker, "base_taken"));
+    }
     let cluster = Arc::new(ClusterView::new(me, feed, settings.past.state(), settings.warn.clone()));
-    let sink = sink(publish, cluster.clone(), settings.warn);
+    let sink = sink(publish, cluster.clone(), settings.oversight.audit.clone(), settings.warn);
     let source = settings.source.clone();
     let log = Box::new(TimedLog { log: settings.log, metrics: settings.oversight.metrics.clone() });
     let committer = Committer::start(settings.origin, settings.past, log, settings.source, sink);
@@ -412,8 +418,8 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
     Ok((Arc::new(core), settings.data_dir))
 }
 
-/// Takes the committer's batches: into the feed for other trackers, and to the notifier for clients.
-fn sink(publish: Sender<Settled>, cluster: Arc<ClusterView>, warn: Warn) -> Sink {
+/// Takes the committer's batches: into the audit, into the feed for other trackers, and to the notifier for clients.
+fn sink(publish: Sender<Settled>, cluster: Arc<ClusterView>, audit: Audit, warn: Warn) -> Sink {
     let (mut silent, mut bell) = (false, FloorBell::new(cluster.floor_wakeup().clone()));
     Box::new(move |settled| {
         if let Some(published) = &settled.published {
@@ -422,6 +428,7 @@ fn sink(publish: Sender<Settled>, cluster: Arc<ClusterView>, warn: Warn) -> Sink
             if of_trackers {
                 cluster.set_forgotten(&published.after);
             }
+            audit.note(&published.ops, &published.after);
             cluster.feed().append(&published.ops);
         }
         // Fails only if the notifier has panicked. Changes go on, and clients see them when they ask.

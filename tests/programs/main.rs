@@ -26,6 +26,7 @@ mod access;
 mod acts;
 mod apart;
 mod at_console;
+mod audit;
 mod backup;
 mod console;
 mod crash;

@@ -35,6 +35,7 @@ const CTL: &str = "
     files           0         0     1      1
     trackers        0         0     1      1
     limits          0         0     1      1
+    audit           0         0     1      1
     create_user     0         0     1      1
     reset_password  0         0     1      1
     disable_user    0         0     1      1

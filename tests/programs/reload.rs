@@ -108,7 +108,7 @@ fn options_of_a_file_are_read_anew_with_the_list_or_not_at_all() {
     options("relay 1\n");
     tracker.signal(Signal::HUP);
     let slow = "tracker: not reloaded: --relay: '1' means 1 B/s, which is too slow; take 16K or more";
-    assert!(tracker.complaint().ends_with(slow));
+    assert!(tracker.logged().ends_with(slow));
 }
 
 #[test]

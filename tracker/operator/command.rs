@@ -3,6 +3,8 @@
 use super::table::{Runs, Verb};
 use crate::model::escape::excerpt;
 use crate::model::name::{GroupId, NameError, UserId};
+use crate::model::units::utc_seconds;
+use core::time::Duration;
 use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 
@@ -21,6 +23,7 @@ pub enum OperatorCommand {
     Files(GroupId),
     Trackers,
     Limits,
+    Audit(AuditFilter),
     CreateUser(NewPassword),
     ResetPassword(NewPassword),
     DisableUser(UserId),
@@ -49,6 +52,67 @@ pub struct NewPassword {
     pub user: UserId,
     /// The tracker makes it, and nobody is asked.
     pub make: bool,
+}
+
+/// Which lines of the audit are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Who did it, or to whom it was done.
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub since: Option<Since>,
+}
+
+/// A time in the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// In seconds since 1970.
+    At(u64),
+}
+
+impl Since {
+    /// The time in seconds since 1970, if it is so late.
+    pub fn seconds(self, now: u64) -> u64 {
+        match self {
+            Since::Ago(time) => now.saturating_sub(time.as_secs()),
+            Since::At(seconds) => seconds,
+        }
+    }
+
+    fn of(text: &str) -> Option<Self> {
+        let ago = |unit: &str, seconds: u64| {
+            let number: u64 = text.strip_suffix(unit).filter(|number| number.len() <= 9)?.parse().ok()?;
+            Some(Since::Ago(Duration::from_secs(number.saturating_mul(seconds))))
+        };
+        let ago = ago("m", 60).or_else(|| ago("h", 3600)).or_else(|| ago("d", 86_400));
+        ago.or_else(|| utc_seconds(text).map(Since::At))
+    }
+}
+
+impl AuditFilter {
+    fn of(arguments: &[String]) -> Result<Self, UsageError> {
+        let mut filter = Self::default();
+        for pair in arguments.chunks(2) {
+            let [flag, value] = pair else { return Err(UsageError::Arguments(Verb::Audit)) };
+            let taken = match flag.as_str() {
+                // No user has a name with a slash in it.
+                "--user" if value.starts_with("operator/") => filter.user.replace(value.clone()).is_some(),
+                "--user" => filter.user.replace(user(value)?.to_string()).is_some(),
+                "--group" => filter.group.replace(group(value)?.to_string()).is_some(),
+                "--since" => {
+                    let since = Since::of(value).ok_or(UsageError::Arguments(Verb::Audit))?;
+                    filter.since.replace(since).is_some()
+                }
+                _ => true,
+            };
+            if taken {
+                return Err(UsageError::Arguments(Verb::Audit));
+            }
+        }
+        Ok(filter)
+    }
 }
 
 /// Why words are no command. Each is one line.
@@ -151,6 +215,7 @@ impl OperatorCommand {
             Verb::Files => Self::Files(group(argument)?),
             Verb::Trackers => Self::Trackers,
             Verb::Limits => Self::Limits,
+            Verb::Audit => Self::Audit(AuditFilter::of(arguments)?),
             Verb::CreateUser => Self::CreateUser(NewPassword { user: user(argument)?, make: arguments.len() > 1 }),
             Verb::ResetPassword => {
                 Self::ResetPassword(NewPassword { user: user(argument)?, make: arguments.len() > 1 })
@@ -235,6 +300,8 @@ impl NamePattern {
 mod tests {
     use super::*;
 
+    const AUDIT: &str = "Usage: audit [--user <user_id>] [--group <group_id>] [--since <time>]";
+
     fn line(text: &str) -> Result<Option<OperatorCommand>, String> {
         OperatorCommand::of_line(text).map_err(|error| error.to_string())
     }
@@ -268,6 +335,12 @@ mod tests {
             ("reset_password ann a b", "Passwords are asked for, never written on the command line"),
             ("reset_password ann --make b", "Usage: reset_password <user_id> [--make]"),
             ("give_group lab", "Usage: give_group <group_id> <user_id>"),
+            ("audit ann", AUDIT),
+            ("audit --user", AUDIT),
+            ("audit --user ann --user bob", AUDIT),
+            ("audit --since yesterday", AUDIT),
+            ("audit --since 2026-02-30", AUDIT),
+            ("audit --group ''", "'': a name cannot be empty"),
             ("read_only yes", "Usage: read_only [on|off]"),
             ("backup", "backup is a command of ctl, which reads and writes files: type help backup"),
             ("restore", "restore is a command of ctl, which reads and writes files: type help restore"),
@@ -276,6 +349,27 @@ mod tests {
             assert_eq!(line(text), Err(said.to_owned()), "{text}");
         }
         assert_eq!(OperatorCommand::parse(&[]), Err(UsageError::Unknown(String::new())));
+    }
+
+    #[test]
+    fn the_audit_is_asked_for_by_user_group_and_time() {
+        let audit = |user: Option<&str>, group: Option<&str>, since| {
+            let (user, group) = (user.map(str::to_owned), group.map(str::to_owned));
+            Ok(Some(OperatorCommand::Audit(AuditFilter { user, group, since })))
+        };
+        assert_eq!(line("audit"), audit(None, None, None));
+        assert_eq!(line("audit --group lab --user ann"), audit(Some("ann"), Some("lab"), None));
+        assert_eq!(line("audit --user operator/2"), audit(Some("operator/2"), None, None));
+        for (text, since) in [
+            ("30m", Since::Ago(Duration::from_secs(1800))),
+            ("2h", Since::Ago(Duration::from_secs(7200))),
+            ("3d", Since::Ago(Duration::from_secs(259_200))),
+            ("1970-01-02", Since::At(86_400)),
+            ("1970-01-01T00:00:07Z", Since::At(7)),
+        ] {
+            assert_eq!(line(&format!("audit --since {text}")), audit(None, None, Some(since)));
+        }
+        assert_eq!(Since::Ago(Duration::from_secs(9)).seconds(7), 0);
     }
 
     #[test]

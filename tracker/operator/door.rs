@@ -2,13 +2,12 @@
 
 use super::answer::{CommandRefusal, Outcome, RESTARTING, Row};
 use super::command::OperatorCommand;
-use super::dialogue::{AskError, Dialogue, Gone, OperatorCommands};
+use super::dialogue::{AskError, Dialogue, Gone, OperatorCaller, OperatorCommands};
 use super::frame::{ASKED_MAX, FrameKind, GREETING, read_frame, write_frame};
 use crate::model::exit::Exit;
 use crate::sys::local::socket;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
-use crate::tracker::warn::Warn;
 use crate::wire::client_tracker::Password;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
@@ -70,13 +69,13 @@ impl CtlDoor {
     ///
     /// # Errors
     /// The socket cannot be made; the system has no thread or descriptor left.
-    pub fn open(data_dir: &Path, commands: Arc<dyn OperatorCommands>, warn: Warn) -> io::Result<Self> {
+    pub fn open(data_dir: &Path, commands: Arc<dyn OperatorCommands>) -> io::Result<Self> {
         let listener = socket::bind(data_dir, SOCKET)?;
         // A connection that has ended again would leave accept(2) waiting.
         listener.set_nonblocking(true)?;
         let wake = Arc::new(Waker::new()?);
         let keeper =
-            DoorKeeper { commands, warn, wake: wake.clone(), told: None, open: Vec::new(), count: 0, busy: bounded(0) };
+            DoorKeeper { commands, wake: wake.clone(), told: None, open: Vec::new(), count: 0, busy: bounded(0) };
         let thread = OwnedThread::start("ctl", move || keeper.run(&listener))?;
         Ok(Self { path: data_dir.join(SOCKET), wake, thread })
     }
@@ -94,7 +93,6 @@ impl Drop for CtlDoor {
 /// The thread that accepts.
 struct DoorKeeper {
     commands: Arc<dyn OperatorCommands>,
-    warn: Warn,
     wake: Arc<Waker>,
     /// When the operator was told of another user.
     told: Option<Instant>,
@@ -160,7 +158,7 @@ impl DoorKeeper {
                     "the tracker runs as another user; use the account it runs under, or root"
                 }
                 Ok(_) if self.open.len() >= CONNECTIONS_MAX => "too many ctl commands run at once, try again",
-                Ok(_) => return self.serve(answer),
+                Ok(user) => return self.serve(answer, user),
             };
         answer.end(Exit::Refused, refused);
     }
@@ -168,17 +166,17 @@ impl DoorKeeper {
     fn tell_stranger(&mut self, user: u32) {
         if self.told.is_none_or(|told| told.elapsed() >= STRANGERS_PAUSE) {
             self.told = Some(Instant::now());
-            (self.warn)(&format!("a command of user {user} was refused: only root and this user may give some"));
+            self.commands.turned_away(user);
         }
     }
 
-    fn serve(&mut self, answer: Answer) {
+    fn serve(&mut self, answer: Answer, user: u32) {
         let Ok(stream) = answer.stream.try_clone() else { return };
         self.count += 1;
         let (commands, wake) = (self.commands.clone(), self.wake.clone());
         let busy = self.busy.0.clone();
         let run = move || {
-            serve(answer, &*commands, &wake);
+            serve(answer, OperatorCaller::Ctl { user }, &*commands, &wake);
             drop(busy);
         };
         // Without a thread ctl finds the connection ended.
@@ -189,7 +187,7 @@ impl DoorKeeper {
 }
 
 /// Carries out the one command of a connection.
-fn serve(mut answer: Answer, commands: &dyn OperatorCommands, wake: &Waker) {
+fn serve(mut answer: Answer, caller: OperatorCaller, commands: &dyn OperatorCommands, wake: &Waker) {
     let asked = match read_command(&answer.stream) {
         Ok(asked) => asked,
         Err(AskingError::OtherVersion) => {
@@ -203,14 +201,14 @@ fn serve(mut answer: Answer, commands: &dyn OperatorCommands, wake: &Waker) {
         Err(error) => return answer.end(Exit::Usage, &error.to_string()),
     };
     let until = Instant::now() + STARTING;
-    let mut outcome = commands.carry_out(command.clone(), &mut answer);
+    let mut outcome = commands.carry_out(caller, command.clone(), &mut answer);
     while outcome == Outcome::Restarting && Instant::now() < until {
         match wake.wait_beside(&answer.stream, false, (Instant::now() + PAUSE).min(until)) {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
             // The door closes, or ctl is gone.
             _ => return,
         }
-        outcome = commands.carry_out(command.clone(), &mut answer);
+        outcome = commands.carry_out(caller, command.clone(), &mut answer);
     }
     match outcome {
         Outcome::Done | Outcome::Quit => answer.exit(Exit::Success),
@@ -330,6 +328,11 @@ impl Dialogue for Answer {
         if self.gathered.len() >= GATHERED { self.flush() } else { Ok(()) }
     }
 
+    fn complain(&mut self, line: &str) -> Result<(), Gone> {
+        self.flush()?;
+        write_frame(&mut self.stream, FrameKind::Complaint, line.as_bytes()).map_err(|_| Gone)
+    }
+
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Gone> {
         self.flush()?;
         if !self.is_raw {
@@ -370,7 +373,7 @@ mod tests {
     }
 
     impl OperatorCommands for Script {
-        fn carry_out(&self, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
+        fn carry_out(&self, _: OperatorCaller, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
             let left = self.restarting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
             if left.is_ok() {
                 return Outcome::Restarting;
@@ -382,12 +385,14 @@ mod tests {
             };
             to.row(&Row::success(words)).map_or(Outcome::Gone, |()| Outcome::Done)
         }
+
+        fn turned_away(&self, _: u32) {}
     }
 
     fn door(commands: Script) -> (tempfile::TempDir, CtlDoor, Arc<Script>) {
         let folder = tempfile::tempdir().expect("a folder");
         let commands = Arc::new(commands);
-        let door = CtlDoor::open(folder.path(), commands.clone(), Arc::new(|_| {})).expect("open");
+        let door = CtlDoor::open(folder.path(), commands.clone()).expect("open");
         (folder, door, commands)
     }
 

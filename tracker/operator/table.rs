@@ -26,6 +26,9 @@ macro_rules! commands {
     };
 }
 
+/// Summaries stand below each other behind synopses of up to so many characters.
+const ALIGNED_MAX: usize = 32;
+
 /// One command of the table.
 #[derive(Debug)]
 pub struct OperatorUsage {
@@ -88,6 +91,10 @@ commands! {
     Limits ["limits"], "" 0..=0, AtTracker,
         "list the limits on users, with what is used and how often each was met"
         "--limit sets them. Of what a user or an address may have it shows whoever has most."
+    Audit ["audit"], "[--user <user_id>] [--group <group_id>] [--since <time>]" 0..=6, AtTracker,
+        "show who changed what and when"
+        "The last 10000 lines are shown. A time is 2026-11-28, 2026-11-28T23:30:01Z, or how long ago: 30m, 2h, 3d.\n\
+         What operators did has operator/N in place of a user, where N is the number of their tracker."
     CreateUser ["create_user"], "<user_id> [--make]" 1..=2, AtTracker,
         "make an account"
         "The password is asked for, twice, and not shown. From a script the first line of standard input is taken.\n\
@@ -183,7 +190,8 @@ pub fn help(about: Option<Verb>) -> Vec<String> {
         lines.extend(usage.names[1..].iter().map(|other| format!("'{other}' does the same.")));
         return lines;
     }
-    let width = COMMANDS.iter().map(|usage| usage.synopsis().len()).max().unwrap_or_default();
+    let widths = COMMANDS.iter().map(|usage| usage.synopsis().len());
+    let width = widths.filter(|width| *width <= ALIGNED_MAX).max().unwrap_or_default();
     COMMANDS.iter().map(|usage| format!("{:width$}  {}", usage.synopsis(), usage.summary)).collect()
 }
 
@@ -208,7 +216,13 @@ mod tests {
     #[test]
     fn the_numbers_of_arguments_agree_with_what_is_documented() {
         for usage in COMMANDS {
-            let (needed, all) = (usage.arguments.matches('<').count(), usage.arguments.matches(['<', '[']).count());
+            let (mut needed, mut all, mut optional) = (0, 0, false);
+            for word in usage.arguments.split_whitespace() {
+                optional |= word.starts_with('[');
+                all += 1;
+                needed += usize::from(!optional);
+                optional &= !word.ends_with(']');
+            }
             assert_eq!(usage.counts, needed..=all, "{}", usage.name());
         }
     }

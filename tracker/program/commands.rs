@@ -1,12 +1,15 @@
 //! The operator's commands, from the console or from ctl, on a tracker that may be started anew meanwhile.
 
+use super::audited;
 use super::reload::Reload;
 use crate::model::name::UserId;
 use crate::tracker::backup::snapshot::BackupError;
+use crate::tracker::log::Level;
 use crate::tracker::operator::answer::{CommandRefusal, Outcome, RESTARTING, Row};
 use crate::tracker::operator::command::{NewPassword, OperatorCommand};
-use crate::tracker::operator::dialogue::{AskError, Dialogue, Gone, OperatorCommands};
+use crate::tracker::operator::dialogue::{AskError, Dialogue, Gone, OperatorCaller, OperatorCommands};
 use crate::tracker::operator::table;
+use crate::tracker::oversight::Oversight;
 use crate::tracker::server::Server;
 use crate::tracker::server::acts::{PasswordAct, UserAct, made_password};
 use crate::tracker::server::kept_server::KeptServer;
@@ -26,16 +29,28 @@ pub(super) struct Operator {
     ask: Sender<()>,
     /// Locked while a backup is made.
     backing_up: Mutex<()>,
+    /// The number of this tracker.
+    number: u16,
+    oversight: Oversight,
+}
+
+/// A command, and by which way it came.
+#[derive(Clone, Copy)]
+struct AskedCommand<'a> {
+    caller: OperatorCaller,
+    command: &'a OperatorCommand,
 }
 
 impl OperatorCommands for Operator {
-    fn carry_out(&self, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
-        match command {
+    fn carry_out(&self, caller: OperatorCaller, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
+        let asked = AskedCommand { caller, command: &command };
+        match &command {
             OperatorCommand::Help(about) => {
-                let rows = table::help(about).into_iter().map(|line| Row::new(line.clone(), json!({"help": line})));
+                let rows = table::help(*about).into_iter().map(|line| Row::new(line.clone(), json!({"help": line})));
                 tell(rows, to)
             }
             OperatorCommand::Quit => {
+                self.note(asked, None);
                 // Full if a signal was faster.
                 let _ = self.ask.try_send(());
                 Outcome::Quit
@@ -48,23 +63,30 @@ impl OperatorCommands for Operator {
                 Some(status) => tell(status.others_rows(), to),
                 None => Outcome::Restarting,
             },
-            OperatorCommand::CreateUser(new) => self.set_password(PasswordAct::Create, &new, to),
-            OperatorCommand::ResetPassword(new) => self.set_password(PasswordAct::Reset, &new, to),
-            OperatorCommand::DisableUser(user) => self.act(to, |server| server.act_on_user(UserAct::Disable, &user)),
-            OperatorCommand::EnableUser(user) => self.act(to, |server| server.act_on_user(UserAct::Enable, &user)),
-            OperatorCommand::DeleteUser(user) => self.act(to, |server| server.act_on_user(UserAct::Delete, &user)),
-            OperatorCommand::Kick(user) => self.act(to, |server| server.act_on_user(UserAct::Kick, &user)),
-            OperatorCommand::GiveGroup { group, user } => self.act(to, |server| server.give_group(&group, &user)),
-            OperatorCommand::DeleteGroup(group) => self.act(to, |server| server.delete_group(&group)),
-            OperatorCommand::ReadOnly(wanted) => self.act(to, |server| server.read_only(wanted)),
-            OperatorCommand::Reload => told(self.reload_once(), to),
-            OperatorCommand::Backup => self.back_up(to),
+            OperatorCommand::CreateUser(new) => self.set_password(asked, PasswordAct::Create, new, to),
+            OperatorCommand::ResetPassword(new) => self.set_password(asked, PasswordAct::Reset, new, to),
+            OperatorCommand::DisableUser(user) => {
+                self.act(asked, to, |server| server.act_on_user(UserAct::Disable, user))
+            }
+            OperatorCommand::EnableUser(user) => {
+                self.act(asked, to, |server| server.act_on_user(UserAct::Enable, user))
+            }
+            OperatorCommand::DeleteUser(user) => {
+                self.act(asked, to, |server| server.act_on_user(UserAct::Delete, user))
+            }
+            OperatorCommand::Kick(user) => self.act(asked, to, |server| server.act_on_user(UserAct::Kick, user)),
+            OperatorCommand::GiveGroup { group, user } => self.act(asked, to, |server| server.give_group(group, user)),
+            OperatorCommand::DeleteGroup(group) => self.act(asked, to, |server| server.delete_group(group)),
+            OperatorCommand::ReadOnly(wanted) => self.act(asked, to, |server| server.read_only(*wanted)),
+            OperatorCommand::Reload => self.told(asked, self.reload_once(), to),
+            OperatorCommand::Backup => self.back_up(asked, to),
+            OperatorCommand::Audit(filter) => audited::show(&self.oversight, filter, to),
             OperatorCommand::Restore => Outcome::Refused(CommandRefusal {
                 code: "RunningTracker".to_owned(),
                 words: "a tracker that runs is not restored".to_owned(),
             }),
-            OperatorCommand::Forget(number) => self.act(to, |server| server.forget_or_not(number, true)),
-            OperatorCommand::Unforget(number) => self.act(to, |server| server.forget_or_not(number, false)),
+            OperatorCommand::Forget(number) => self.act(asked, to, |server| server.forget_or_not(*number, true)),
+            OperatorCommand::Unforget(number) => self.act(asked, to, |server| server.forget_or_not(*number, false)),
             OperatorCommand::Users(_)
             | OperatorCommand::User(_)
             | OperatorCommand::Online
@@ -78,15 +100,35 @@ impl OperatorCommands for Operator {
             },
         }
     }
+
+    fn turned_away(&self, user: u32) {
+        audited::note_stranger(&self.oversight, self.number, user);
+    }
 }
 
 impl Operator {
-    /// `ask` has the program end.
-    pub(super) fn new(server: Arc<KeptServer>, reload: Reload, ask: Sender<()>) -> Self {
-        Self { server, reload, ask, backing_up: Mutex::default() }
+    /// Of the tracker with this number. `ask` has the program end.
+    pub(super) fn new(
+        server: Arc<KeptServer>,
+        reload: Reload,
+        ask: Sender<()>,
+        (number, oversight): (u16, Oversight),
+    ) -> Self {
+        Self { server, reload, ask, backing_up: Mutex::default(), number, oversight }
     }
 
-    fn set_password(&self, act: PasswordAct, new: &NewPassword, to: &mut dyn Dialogue) -> Outcome {
+    /// Notes that a command was carried out, and by which change.
+    fn note(&self, asked: AskedCommand<'_>, op: Option<&str>) {
+        audited::note(&self.oversight, self.number, asked.caller, asked.command, op);
+    }
+
+    fn set_password(
+        &self,
+        command: AskedCommand<'_>,
+        act: PasswordAct,
+        new: &NewPassword,
+        to: &mut dyn Dialogue,
+    ) -> Outcome {
         // Nobody types a password in vain.
         match self.server.look(|server| server.may_set_password(act, &new.user)) {
             Some(Ok(())) => {}
@@ -95,18 +137,19 @@ impl Operator {
         }
         let password = if new.make { made_password().map_err(Outcome::Refused) } else { asked(&new.user, to) };
         match password {
-            Ok(password) => self.act(to, |server| server.set_password(act, &new.user, password, new.make)),
+            Ok(password) => self.act(command, to, |server| server.set_password(act, &new.user, password, new.make)),
             Err(outcome) => outcome,
         }
     }
 
-    fn back_up(&self, to: &mut dyn Dialogue) -> Outcome {
+    fn back_up(&self, asked: AskedCommand<'_>, to: &mut dyn Dialogue) -> Outcome {
         let refused = |code: &str, words| Outcome::Refused(CommandRefusal { code: code.to_owned(), words });
         let Some(_turn) = self.backing_up.try_lock() else {
             return refused("Busy", "another backup is being made; wait for its end".to_owned());
         };
         // A start anew does not wait for whoever reads slowly.
         let Some(source) = self.server.look(Server::backup_source) else { return Outcome::Restarting };
+        self.note(asked, None);
         match source.write(Told(to)) {
             Ok(()) => Outcome::Done,
             Err(BackupError::Gone) => Outcome::Gone,
@@ -129,25 +172,44 @@ impl Operator {
     }
 
     /// Reads list and options anew for a signal.
-    pub(super) fn reload(&self, say: &dyn Fn(&str)) {
+    pub(super) fn reload(&self) {
+        let asked = AskedCommand { caller: OperatorCaller::Signal, command: &OperatorCommand::Reload };
+        let log = &self.oversight.log;
         match self.reload_once() {
-            Some(Ok(row)) => say(&row.words),
-            Some(Err(refusal)) => say(&format!("not reloaded: {}", refusal.words)),
-            None => say(&format!("not reloaded: {RESTARTING}")),
+            Some(Ok(row)) => {
+                self.note(asked, None);
+                log.say(Level::Info, &row.words);
+            }
+            Some(Err(refusal)) => log.say(Level::Warn, &format!("not reloaded: {}", refusal.words)),
+            None => log.say(Level::Warn, &format!("not reloaded: {RESTARTING}")),
         }
     }
 
-    fn act(&self, to: &mut dyn Dialogue, act: impl FnOnce(&Server) -> Result<Row, CommandRefusal>) -> Outcome {
-        told(self.server.look(act), to)
+    /// Carries out a command that changes something.
+    fn act(
+        &self,
+        asked: AskedCommand<'_>,
+        to: &mut dyn Dialogue,
+        act: impl FnOnce(&Server) -> Result<Row, CommandRefusal>,
+    ) -> Outcome {
+        self.told(asked, self.server.look(act), to)
     }
-}
 
-/// Tells what became of a command; `None` if the server was being started anew.
-fn told(done: Option<Result<Row, CommandRefusal>>, to: &mut dyn Dialogue) -> Outcome {
-    match done {
-        Some(Ok(row)) => tell([row], to),
-        Some(Err(refusal)) => Outcome::Refused(refusal),
-        None => Outcome::Restarting,
+    /// Tells what became of a command that changes something; `None` if the server was being started anew.
+    fn told(
+        &self,
+        asked: AskedCommand<'_>,
+        done: Option<Result<Row, CommandRefusal>>,
+        to: &mut dyn Dialogue,
+    ) -> Outcome {
+        match done {
+            Some(Ok(row)) => {
+                self.note(asked, row.json["op"].as_str());
+                tell([row], to)
+            }
+            Some(Err(refusal)) => Outcome::Refused(refusal),
+            None => Outcome::Restarting,
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::Server;
 use super::looks::refusal_of;
-use crate::model::id::CommandId;
+use crate::model::id::{CommandId, OpId};
 use crate::model::name::{GroupId, UserId};
 use crate::model::op::PasswordHash;
 use crate::model::units;
 use crate::sys;
 use crate::sys::random::random_bytes;
+use crate::tracker::audit::line::op_text;
 use crate::tracker::backup::snapshot::BackupSource;
 use crate::tracker::cluster::cluster_view::ForgetError;
 use crate::tracker::ledger::operator::{OperatorChange, accept_operator};
@@ -86,11 +87,12 @@ impl Server {
     ) -> Result<Row, CommandRefusal> {
         let text = shown.then(|| password.reveal().to_owned());
         let hash = self.core.passwords.hash_for_operator(password).map_err(|refusal| refusal_of(&refusal))?;
-        self.operate(&act.change(user, hash)).map_err(|refusal| told(&self.core.state(), user, &refusal))?;
-        let mut row = Row::success(match act {
+        let op = self.operate(&act.change(user, hash)).map_err(|refusal| told(&self.core.state(), user, &refusal))?;
+        let words = match act {
             PasswordAct::Create => format!("User {user} created"),
             PasswordAct::Reset => format!("The password of {user} is reset, all sessions end"),
-        });
+        };
+        let mut row = done(op, words);
         if let Some(text) = text {
             row.words.push_str(&format!("\nPassword: {text}"));
             row.json["passwd"] = text.into();
@@ -111,18 +113,18 @@ impl Server {
             UserAct::Delete => OperatorChange::DeleteUser { user },
         };
         let here = self.clients_here(&before, name);
-        let changed = self.operate(&change).map_err(|refusal| refusal_of(&refusal))?;
-        Ok(match (act, changed) {
-            (UserAct::Disable, true) => Row::success(format!("{name} is disabled, all sessions end")),
-            (UserAct::Disable, false) => Row::success(format!("{name} is disabled already")),
-            (UserAct::Enable, true) => Row::success(format!("{name} is enabled")),
-            (UserAct::Enable, false) => Row::success(format!("{name} is not disabled")),
+        let op = self.operate(&change).map_err(|refusal| refusal_of(&refusal))?;
+        Ok(match (act, op.is_some()) {
+            (UserAct::Disable, true) => done(op, format!("{name} is disabled, all sessions end")),
+            (UserAct::Disable, false) => done(op, format!("{name} is disabled already")),
+            (UserAct::Enable, true) => done(op, format!("{name} is enabled")),
+            (UserAct::Enable, false) => done(op, format!("{name} is not disabled")),
             (UserAct::Kick, _) => {
-                let mut row = Row::success(format!("All sessions of {name} end ({here} clients here)"));
+                let mut row = done(op, format!("All sessions of {name} end ({here} clients here)"));
                 row.json["clients"] = here.into();
                 row
             }
-            (UserAct::Delete, _) => deleted(&before, name),
+            (UserAct::Delete, _) => deleted(op, &before, name),
         })
     }
 
@@ -137,11 +139,12 @@ impl Server {
     /// Why nothing was changed.
     pub fn give_group(&self, group: &GroupId, user: &UserId) -> Result<Row, CommandRefusal> {
         let change = OperatorChange::GiveGroup { group: group.clone(), user: user.clone() };
-        let changed = self.operate(&change).map_err(|refusal| refusal_of(&refusal))?;
-        Ok(Row::success(match changed {
+        let op = self.operate(&change).map_err(|refusal| refusal_of(&refusal))?;
+        let words = match op.is_some() {
             true => format!("{group} belongs to {user} now"),
             false => format!("{user} owns {group} already"),
-        }))
+        };
+        Ok(done(op, words))
     }
 
     /// Removes a group for good.
@@ -152,27 +155,36 @@ impl Server {
         let before = self.core.state();
         let members = before.group_named(group).map_or(0, |group| before.member_count(group));
         let change = OperatorChange::DeleteGroup { group: group.clone() };
-        self.operate(&change).map_err(|refusal| refusal_of(&refusal))?;
-        let mut row = Row::success(format!("{group} is deleted, {members} members are out"));
+        let op = self.operate(&change).map_err(|refusal| refusal_of(&refusal))?;
+        let mut row = done(op, format!("{group} is deleted, {members} members are out"));
         row.json["members"] = members.into();
         Ok(row)
     }
 
-    /// Makes a change; false if things were so already.
-    fn operate(&self, change: &OperatorChange) -> Result<bool, Refusal> {
+    /// Makes a change; `None` if things were so already.
+    fn operate(&self, change: &OperatorChange) -> Result<Option<OpId>, Refusal> {
         let no_bytes = |error: io::Error| Refusal::about(Code::Unavailable, sys::reason(&error));
         let command = CommandId(random_bytes().map_err(no_bytes)?);
-        self.core.committer.operate(command, change).map(|committed| committed.op.is_some())
+        self.core.committer.operate(command, change).map(|committed| committed.op)
     }
 }
 
+/// That a change was made, and which.
+fn done(op: Option<OpId>, words: String) -> Row {
+    let mut row = Row::success(words);
+    if let Some(op) = op {
+        row.json["op"] = op_text(op).into();
+    }
+    row
+}
+
 /// What became of the groups of a user who was deleted.
-fn deleted(before: &State, name: &UserId) -> Row {
+fn deleted(op: Option<OpId>, before: &State, name: &UserId) -> Row {
     let user = before.user_named(name);
     let groups = user.map(|user| before.groups_of(user, None, usize::MAX)).unwrap_or_default();
     let ended = groups.iter().filter(|(group, _)| before.member_count(*group) == 1).count();
     let passed_on = groups.iter().filter(|(group, _)| before.owner(*group) == user).count() - ended;
-    let mut row = Row::success(format!("{name} is deleted; {passed_on} groups passed on, {ended} ended"));
+    let mut row = done(op, format!("{name} is deleted; {passed_on} groups passed on, {ended} ended"));
     row.json["passed_on"] = passed_on.into();
     row.json["ended"] = ended.into();
     row

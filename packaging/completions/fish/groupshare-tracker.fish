@@ -13,4 +13,4 @@ complete -c groupshare-tracker -l check -x -a '(__fish_complete_directories)' -d
 complete -c groupshare-tracker -l repair -x -a '(__fish_complete_directories)' -d 'Cut a journal off where it is damaged, and end'
 complete -c groupshare-tracker -l help -s h -d 'Print a summary of the command line and end'
 complete -c groupshare-tracker -l version -s V -d 'Print the version and end'
-complete -c groupshare-tracker -n '__fish_seen_subcommand_from ctl' -f -a 'status users user online groups group files trackers limits create_user reset_password disable_user enable_user delete_user kick give_group delete_group read_only forget unforget reload backup restore help'
+complete -c groupshare-tracker -n '__fish_seen_subcommand_from ctl' -f -a 'status users user online groups group files trackers limits audit create_user reset_password disable_user enable_user delete_user kick give_group delete_group read_only forget unforget reload backup restore help'

@@ -4,7 +4,7 @@ use super::{Folder, is_one_line};
 use groupshare::tracker::backup::stream::{BackupChunk, BackupReader, BackupWriter};
 use groupshare::tracker::operator::answer::{Outcome, Row};
 use groupshare::tracker::operator::command::OperatorCommand;
-use groupshare::tracker::operator::dialogue::{AskError, Dialogue, OperatorCommands};
+use groupshare::tracker::operator::dialogue::{AskError, Dialogue, OperatorCaller, OperatorCommands};
 use groupshare::tracker::operator::door::{CtlDoor, SOCKET};
 use groupshare::tracker::operator::frame::{ASKED_MAX, FrameKind, TOLD_MAX, read_frame, write_frame};
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 struct Echo;
 
 impl OperatorCommands for Echo {
-    fn carry_out(&self, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
+    fn carry_out(&self, _: OperatorCaller, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
         let told = match command {
             OperatorCommand::ResetPassword(_) => match to.ask("New one: ") {
                 Ok(_) => to.row(&Row::success("set")),
@@ -28,6 +28,10 @@ impl OperatorCommands for Echo {
             other => to.row(&Row::success(format!("{other:?}"))),
         };
         told.map_or(Outcome::Gone, |()| Outcome::Done)
+    }
+
+    fn turned_away(&self, user: u32) {
+        panic!("user {user} is the one who asks");
     }
 }
 
@@ -43,7 +47,7 @@ pub(super) fn frames(data: &[u8]) {
         assert_eq!(written, before[..before.len() - rest.len()]);
     }
     let folder = Folder::new();
-    let door = CtlDoor::open(folder.path(), Arc::new(Echo), Arc::new(|_| {})).expect("a socket");
+    let door = CtlDoor::open(folder.path(), Arc::new(Echo)).expect("a socket");
     let mut stream = UnixStream::connect(folder.path().join(SOCKET)).expect("it is open");
     // The door may have heard enough before the end.
     let _ = stream.write_all(data).and_then(|()| stream.shutdown(Shutdown::Write));

@@ -1,0 +1,275 @@
+//! The audit: who changed what and when, as lines of JSON in a folder of its own at each tracker.
+
+mod files;
+pub mod line;
+
+use crate::model::op::Op;
+use crate::sys;
+use crate::sys::owned_thread::OwnedThread;
+use crate::tracker::log::{Level, Log, LogKind};
+use crate::tracker::state::State;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use files::AuditFiles;
+use line::AuditLine;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The name of its folder in the data folder.
+pub const FOLDER: &str = "audit";
+/// Batches that may wait for the disk. Whoever has another one waits too.
+const WAITING_MAX: usize = 1024;
+/// A line is on the disk after this time at the latest.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// Lines are gathered until there are so many bytes of them.
+const GATHERED: usize = 64 * 1024;
+/// How long whoever reads waits for lines that are under way.
+const FLUSH_MAX: Duration = Duration::from_secs(10);
+
+/// Where changes are noted. Clones note in the same place; by default there is none. The last clone that is dropped waits
+/// until everything is on the disk.
+#[derive(Debug, Clone, Default)]
+pub struct Audit {
+    writer: Option<Arc<AuditWriter>>,
+}
+
+#[derive(Debug)]
+struct AuditWriter {
+    folder: PathBuf,
+    lost: Arc<AtomicU64>,
+    /// Dropped first, which ends the thread.
+    jobs: Sender<Job>,
+    _thread: OwnedThread,
+}
+
+#[derive(Debug)]
+enum Job {
+    /// Ops that this tracker has heard at a time, and the state that they led to.
+    Ops(u64, Vec<Op>, Arc<State>),
+    Line(Box<AuditLine>),
+    /// Dropped once everything before it is in the file.
+    Flush(Sender<()>),
+}
+
+impl Audit {
+    /// Notes in this folder from now on. Only the tracker that has locked the folder around it may.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or the system has no thread left.
+    pub fn open(folder: &Path, log: Arc<Log>) -> io::Result<Self> {
+        let files = AuditFiles::open(folder)?;
+        let (jobs, taken) = bounded(WAITING_MAX);
+        let lost = Arc::new(AtomicU64::new(0));
+        let keeper = AuditKeeper { files, log, lost: lost.clone(), untold: 0, unsynced: None };
+        let thread = OwnedThread::start("audit", move || keeper.run(&taken))?;
+        Ok(Self { writer: Some(Arc::new(AuditWriter { folder: folder.to_path_buf(), lost, jobs, _thread: thread })) })
+    }
+
+    /// Notes the changes of users and operators among these ops, which have led to this state.
+    pub fn note(&self, ops: &[Op], after: &Arc<State>) {
+        let Some(writer) = &self.writer else { return };
+        let ops: Vec<Op> = ops.iter().filter(|op| line::is_noted(&op.body)).cloned().collect();
+        if !ops.is_empty() {
+            writer.give(Job::Ops(sys::unix_time_s(), ops, after.clone()));
+        }
+    }
+
+    /// Notes something else, as of now.
+    pub fn act(&self, line: AuditLine) {
+        if let Some(writer) = &self.writer {
+            writer.give(Job::Line(Box::new(line.at(sys::unix_time_s()))));
+        }
+    }
+
+    /// How many lines were lost since the start, for lack of room on the disk.
+    pub fn lost(&self) -> u64 {
+        self.writer.as_ref().map_or(0, |writer| writer.lost.load(Ordering::Relaxed))
+    }
+
+    /// Gives every line, the oldest first, until it is told to stop. Passes over what is no line.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn read(&self, each: &mut dyn FnMut(&AuditLine) -> ControlFlow<()>) -> io::Result<()> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let (flushed, wait) = bounded(0);
+        writer.give(Job::Flush(flushed));
+        // Whatever comes, the lines before it are in the file. After the deadline those that are there are told.
+        let _ = wait.recv_timeout(FLUSH_MAX);
+        files::read(&writer.folder, &mut |bytes| {
+            serde_json::from_slice(bytes).map_or(ControlFlow::Continue(()), |line| each(&line))
+        })
+    }
+}
+
+impl AuditWriter {
+    fn give(&self, job: Job) {
+        // Fails only if the thread has panicked.
+        let _ = self.jobs.send(job);
+    }
+}
+
+/// The thread that writes.
+struct AuditKeeper {
+    files: AuditFiles,
+    log: Arc<Log>,
+    lost: Arc<AtomicU64>,
+    /// Lines that were lost since the last one that was written.
+    untold: u64,
+    /// Since when something waits to be synced.
+    unsynced: Option<Instant>,
+}
+
+impl AuditKeeper {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            let patience = self.unsynced.map_or(Duration::MAX, |since| SYNC_INTERVAL.saturating_sub(since.elapsed()));
+            match jobs.recv_timeout(patience) {
+                Ok(job) => self.carry_out(job),
+                Err(RecvTimeoutError::Timeout) => self.sync(),
+                Err(RecvTimeoutError::Disconnected) => return self.sync(),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, job: Job) {
+        match job {
+            Job::Ops(time, ops, after) => {
+                let (mut gathered, mut count) = (Vec::new(), 0);
+                for op in &ops {
+                    let Some(line) = AuditLine::of_op(op, &after, time) else { continue };
+                    line.write_to(&mut gathered);
+                    count += 1;
+                    if gathered.len() >= GATHERED {
+                        self.write(&std::mem::take(&mut gathered), std::mem::take(&mut count));
+                    }
+                }
+                self.write(&gathered, count);
+            }
+            Job::Line(line) => {
+                let mut bytes = Vec::new();
+                line.write_to(&mut bytes);
+                self.write(&bytes, 1);
+            }
+            Job::Flush(flushed) => drop(flushed),
+        }
+        if self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_INTERVAL) {
+            self.sync();
+        }
+    }
+
+    /// Writes so many lines, or counts them as lost.
+    fn write(&mut self, lines: &[u8], count: u64) {
+        if count == 0 {
+            return;
+        }
+        let mut bytes = Vec::new();
+        if self.untold > 0 {
+            AuditLine::lost(self.untold).at(sys::unix_time_s()).write_to(&mut bytes);
+        }
+        bytes.extend_from_slice(lines);
+        match self.files.append(&bytes) {
+            Ok(()) => {
+                if std::mem::take(&mut self.untold) > 0 {
+                    self.log.say(Level::Warn, "the audit is written again");
+                }
+                self.unsynced.get_or_insert_with(Instant::now);
+            }
+            Err(error) => {
+                if self.untold == 0 {
+                    let why = sys::reason(&error);
+                    self.log.event(Level::Warn, LogKind::Audit, "the audit loses lines", &[("reason", &why)]);
+                }
+                self.untold += count;
+                self.lost.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn sync(&mut self) {
+        self.unsynced = None;
+        if let Err(error) = self.files.sync() {
+            let why = sys::reason(&error);
+            self.log.event(Level::Warn, LogKind::Audit, "the audit may lose lines", &[("reason", &why)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parking_lot::Mutex;
+    use std::fs;
+
+    fn open(folder: &Path) -> Audit {
+        Audit::open(folder, Arc::default()).expect("a folder")
+    }
+
+    fn act(value: &str) -> AuditLine {
+        AuditLine { value: Some(value.to_owned()), ..AuditLine::of_operator(1, "read_only") }
+    }
+
+    fn values(audit: &Audit) -> Vec<String> {
+        let mut values = Vec::new();
+        let read = audit.read(&mut |line| {
+            values.push(line.value.clone().unwrap_or_else(|| format!("{} {:?}", line.what, line.count)));
+            ControlFlow::Continue(())
+        });
+        read.expect("readable");
+        values
+    }
+
+    #[test]
+    fn lines_are_there_at_once_and_after_the_next_start() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let audit = open(folder.path());
+        audit.act(act("on"));
+        audit.act(act("off"));
+        assert_eq!(values(&audit), ["on", "off"]);
+        drop(audit);
+        let audit = open(folder.path());
+        audit.act(act("on"));
+        assert_eq!(values(&audit), ["on", "off", "on"]);
+        assert_eq!(values(&Audit::default()), [""; 0], "by default there is none");
+    }
+
+    #[test]
+    fn a_line_that_was_torn_spoils_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let audit = open(folder.path());
+        audit.act(act("1"));
+        drop(audit);
+        let file = folder.path().join("00000001.jsonl");
+        let torn = fs::read_to_string(&file).expect("there") + r#"{"time":"2026-11-2"#;
+        fs::write(&file, torn).expect("written");
+        let audit = open(folder.path());
+        audit.act(act("2"));
+        assert_eq!(values(&audit), ["1", "2"]);
+    }
+
+    #[test]
+    fn lines_that_find_no_room_are_counted_and_told_once_there_is_some() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = told.clone();
+        let log = Log::new(Level::Info, move |_, line| heard.lock().push(line.to_owned()));
+        let audit = Audit::open(folder.path(), Arc::new(log)).expect("a folder");
+        // No file of that name can be opened for writing.
+        let in_the_way = folder.path().join("00000001.jsonl");
+        fs::create_dir(&in_the_way).expect("made");
+        audit.act(act("1"));
+        audit.act(act("2"));
+        assert_eq!(values(&audit), [""; 0]);
+        assert_eq!(audit.lost(), 2);
+        fs::remove_dir(&in_the_way).expect("empty");
+        audit.act(act("3"));
+        assert_eq!(values(&audit), ["lines_lost Some(2)", "3"]);
+        let lines = told.lock();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with("the audit loses lines kind=audit reason="), "{lines:?}");
+        assert_eq!(lines[1], "the audit is written again");
+    }
+}

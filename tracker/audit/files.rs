@@ -1,0 +1,174 @@
+//! The files of the audit: numbered, each of limited size. The oldest ones go.
+
+use crate::sys::files::{Open, open_file, open_folder, sync_folder};
+use std::fs;
+use std::fs::{DirBuilder, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Most bytes of a file.
+const FILE_LEN_MAX: u64 = 8 << 20;
+/// Most files, with the one that is written.
+const FILES_MAX: usize = 8;
+const ENDING: &str = "jsonl";
+
+/// The files, of which the last one is written.
+#[derive(Debug)]
+pub(super) struct AuditFiles {
+    folder: PathBuf,
+    /// The number of the file that is written.
+    number: u64,
+    /// `None` until something is written, and after an error.
+    last: Option<OpenFile>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    len: u64,
+}
+
+impl OpenFile {
+    /// Opens a file to write behind what it has. A line that was cut short gets an end.
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = open_file(path, Open::WriteOrNew(0o600))?;
+        let len = file.seek(SeekFrom::End(0))?;
+        let mut this = Self { file, len };
+        if len > 0 {
+            let mut last = [0];
+            this.file.seek(SeekFrom::End(-1))?;
+            this.file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                this.append(b"\n")?;
+            }
+        }
+        Ok(this)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl AuditFiles {
+    /// Makes the folder if there is none.
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let number = numbers(folder)?.last().copied().unwrap_or(1);
+        Ok(Self { folder: folder.to_path_buf(), number, last: None })
+    }
+
+    /// Writes whole lines, much less than a file can hold. After an error some of them may be there.
+    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        let mut last = self.opened()?;
+        if last.len > 0 && last.len + lines.len() as u64 > FILE_LEN_MAX {
+            last.file.sync_data()?;
+            self.number += 1;
+            self.make_room()?;
+            last = self.opened()?;
+        }
+        last.append(lines)?;
+        self.last = Some(last);
+        Ok(())
+    }
+
+    /// The file that is written. Until it is given back, the next one to write opens it anew.
+    fn opened(&mut self) -> io::Result<OpenFile> {
+        if let Some(last) = self.last.take() {
+            return Ok(last);
+        }
+        let last = OpenFile::open(&path(&self.folder, self.number))?;
+        if last.len == 0 {
+            sync_folder(&open_folder(&self.folder)?)?;
+        }
+        Ok(last)
+    }
+
+    /// Removes old files until there can be one more.
+    fn make_room(&self) -> io::Result<()> {
+        let old = numbers(&self.folder)?;
+        let too_many = (old.len() + 1).saturating_sub(FILES_MAX);
+        old.iter().take(too_many).try_for_each(|&number| fs::remove_file(path(&self.folder, number)))
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.last.as_ref().map_or(Ok(()), |last| last.file.sync_data())
+    }
+}
+
+fn path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:08}.{ENDING}"))
+}
+
+/// The numbers of the files in a folder, the lowest first.
+fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number: Option<u64> =
+            name.to_str().and_then(|name| name.strip_suffix(ENDING)?.strip_suffix('.')?.parse().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Gives every line, the oldest first, until it is told to stop. Somebody may write meanwhile.
+pub(super) fn read(folder: &Path, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> io::Result<()> {
+    for number in numbers(folder)? {
+        let file = match open_file(&path(folder, number), Open::Read) {
+            // It was the oldest one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => continue,
+            opened => opened?,
+        };
+        let mut lines = BufReader::new(file.take(FILE_LEN_MAX));
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line)? > 0 {
+            if each(&line).is_break() {
+                return Ok(());
+            }
+            line.clear();
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lens(folder: &Path) -> Vec<u64> {
+        let len = |number: &u64| fs::metadata(path(folder, *number)).expect("there").len();
+        numbers(folder).expect("readable").iter().map(len).collect()
+    }
+
+    #[test]
+    fn the_audit_never_takes_more_than_its_files_and_loses_the_oldest_lines() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut files = AuditFiles::open(folder.path()).expect("a folder");
+        // Three of these fill a file.
+        let lines = |n: u8| [vec![b'a' + n % 26; FILE_LEN_MAX as usize / 3 - 1], vec![b'\n']].concat();
+        for n in 0..40 {
+            files.append(&lines(n)).expect("room");
+            let lens = lens(folder.path());
+            assert!(lens.len() <= FILES_MAX && lens.iter().all(|len| *len <= FILE_LEN_MAX), "{lens:?}");
+        }
+        let mut firsts = Vec::new();
+        let mut note = |line: &[u8]| {
+            firsts.push(line[0]);
+            ControlFlow::Continue(())
+        };
+        read(folder.path(), &mut note).expect("readable");
+        let expected: Vec<u8> = (18..40).map(|n| b'a' + n % 26).collect();
+        assert_eq!(firsts, expected, "seven full files and the last line");
+        // The next start goes on in the last file.
+        drop(files);
+        AuditFiles::open(folder.path()).expect("a folder").append(&lines(0)).expect("room");
+        assert_eq!(lens(folder.path()).last(), Some(&(2 * (FILE_LEN_MAX / 3))));
+    }
+}
