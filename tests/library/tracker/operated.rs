@@ -53,23 +53,64 @@ fn a_kick_ends_all_sessions_and_the_password_opens_new_ones() {
     assert_eq!(notice(&mut ann), Notice::SessionsEnded {});
 }
 
-#[test]
-fn a_kick_while_a_password_is_changed_ends_the_session_and_the_password_stays() {
-    let slow = Params::new(64 * 1024, 2, 1, None).expect("valid");
-    let tracker = TestTracker::start_with(|settings| settings.password_params = slow);
-    let mut ann = tracker.client();
-    ann.create_user("ann");
-    let token = ann.log_in("ann");
-    let change = Request::ChangePassword { command: command(), old: password(PASSWORD), new: password("new") };
-    let change = begin(&mut ann, &change);
-    operate(&tracker, OperatorChange::EndSessions { user: user("ann") });
-    assert_eq!(refused_code(&ann.reply(change)), Some(Code::SessionEnded));
+/// What ends the sessions of ann.
+fn ends() -> [OperatorChange; 4] {
+    let ann = || user("ann");
+    [
+        OperatorChange::EndSessions { user: ann() },
+        OperatorChange::ResetPassword { user: ann(), password: hash("another") },
+        OperatorChange::DisableUser { user: ann() },
+        OperatorChange::DeleteUser { user: ann() },
+    ]
+}
+
+/// Passwords that take a while.
+fn slow() -> Params {
+    Params::new(64 * 1024, 2, 1, None).expect("valid")
+}
+
+/// A tracker where new passwords take a while, and ann, whose password is hashed already.
+fn slow_tracker(hash: PasswordHash) -> (TestTracker, Client) {
+    let tracker = TestTracker::start_with(|settings| settings.password_params = slow());
+    operate(&tracker, OperatorChange::MakeUser { name: user("ann"), password: hash });
+    let ann = tracker.client();
+    (tracker, ann)
+}
+
+fn nobody_is_logged_in(tracker: &TestTracker) {
     let core = tracker.server.core();
-    let account = core.state().account_named(&user("ann")).expect("there");
     assert_eq!((core.logins.count(), core.presence.local_client_count()), (0, 0));
-    assert_eq!((account.password_op, refused_code(&ann.resume(&token))), (account.user.0, Some(Code::SessionEnded)));
-    ann.log_in("ann");
-    assert_eq!(notice(&mut ann), Notice::SessionsEnded {});
+}
+
+#[test]
+fn sessions_that_are_ended_while_a_password_is_changed_end_and_the_change_is_refused() {
+    for end in ends() {
+        let (tracker, mut ann) = slow_tracker(hash(PASSWORD));
+        let token = ann.log_in("ann");
+        let change = Request::ChangePassword { command: command(), old: password(PASSWORD), new: password("new") };
+        let change = begin(&mut ann, &change);
+        operate(&tracker, end.clone());
+        assert_eq!(refused_code(&ann.reply(change)), Some(Code::SessionEnded), "{end:?}");
+        nobody_is_logged_in(&tracker);
+        assert_eq!(refused_code(&ann.resume(&token)), Some(Code::SessionEnded), "{end:?}");
+        if let OperatorChange::EndSessions { .. } = end {
+            ann.log_in("ann");
+            assert_eq!(notice(&mut ann), Notice::SessionsEnded {});
+        }
+    }
+}
+
+#[test]
+fn sessions_that_are_ended_while_a_password_is_checked_let_nobody_in() {
+    let hash = Passwords::start(slow(), 1).expect("started").hash(password(PASSWORD)).expect("hashed");
+    for end in ends() {
+        let (tracker, mut ann) = slow_tracker(hash.clone());
+        let login = ann.login_request("ann");
+        let login = begin(&mut ann, &login);
+        operate(&tracker, end.clone());
+        assert!(matches!(ann.reply(login), Reply::Refused { .. }), "{end:?}");
+        nobody_is_logged_in(&tracker);
+    }
 }
 
 #[test]
