@@ -2,7 +2,7 @@
 //! what was acknowledged. `make soak TIME=600`, or `cargo bench -- soak time=600 seed=7`.
 //!
 //! Three trackers are linked through relays. Users who roam from tracker to tracker make and leave groups; one person shares
-//! files, others download them, all with the real programs. Every second or so something goes wrong. Every half minute
+//! files, others download them, all with the real programs. A hundred others do what people do, and never meet a limit. Every second or so something goes wrong. Every half minute
 //! everything is healed and everybody rests: then all trackers have one state, every acknowledged command has its effect at
 //! each of them, and every download that was begun ends with the same file. There are changes enough for floors to come
 //! all the time, between troubles and in the middle of them. A long run first brings the trackers to where they let go of
@@ -11,6 +11,7 @@
 
 mod films;
 mod hasty;
+mod honest;
 mod memory;
 mod people;
 mod trackers;
@@ -23,6 +24,7 @@ use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::wire::client_tracker::{Reply, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
 use hasty::Hasty;
+use honest::Honest;
 use memory::Memory;
 use people::{SHARER, Sharer, Taker, rest};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -72,6 +74,7 @@ struct Soak<'a> {
     trackers: Trackers<'a>,
     members: Vec<(GroupMaker, SplitMix)>,
     hasty: Vec<Hasty<'a>>,
+    honest: Vec<Honest<'a>>,
     sharer: Sharer,
     /// With this the sharer's account is spoken for at each tracker.
     token: Blob<TOKEN_LEN_MAX>,
@@ -98,6 +101,7 @@ impl<'a> Soak<'a> {
             (GroupMaker::new(&mut client, &format!("user{n}"), true), dice())
         });
         let members = members.collect();
+        let honest = (0..honest::COUNT).map(|n| Honest::arrive(installation, n, dice())).collect();
         let hasty = (0..COUNT).map(|turn| Hasty::arrive(installation, turn)).collect();
         let mut takers = vec![
             Taker::arrive(installation, "bob", 2, true, dice()),
@@ -114,6 +118,7 @@ impl<'a> Soak<'a> {
             trackers,
             members,
             hasty,
+            honest,
             sharer,
             token,
             takers,
@@ -152,7 +157,7 @@ impl<'a> Soak<'a> {
 
     /// Lets everybody work while things go wrong, then heals everything.
     fn round(&mut self, end: Instant) {
-        let Self { installation, trackers, members, hasty, sharer, takers, films, dice, answered, .. } = self;
+        let Self { installation, trackers, members, hasty, honest, sharer, takers, films, dice, answered, .. } = self;
         let (installation, films, answered, stop) = (*installation, &*films, &*answered, &AtomicBool::new(false));
         films.withdraw();
         thread::scope(|scope| {
@@ -168,6 +173,7 @@ impl<'a> Soak<'a> {
                 scope.spawn(move || member.roam(installation, first, stay, stop));
             }
             hasty.iter_mut().for_each(|hasty| drop(scope.spawn(|| hasty.work(stop))));
+            honest.iter_mut().for_each(|honest| drop(scope.spawn(|| honest.work(stop))));
             scope.spawn(|| sharer.work(films, stop));
             takers.iter_mut().for_each(|taker| drop(scope.spawn(|| taker.work(films, stop))));
             while Instant::now() < end {
@@ -216,6 +222,9 @@ impl<'a> Soak<'a> {
     /// Ends everything and tells what there was; false if memory has grown.
     fn finish(self) -> bool {
         println!("commands   {} acknowledged, none of them lost", self.acknowledged());
+        let (honest, most) =
+            self.honest.iter().fold((0, 0), |(sum, most), one| (sum + one.answered, one.answered.max(most)));
+        println!("honest     {} users got {honest} answers, one of them {most}; no limit refused any", honest::COUNT);
         let kills: u64 = self.takers.iter().map(|taker| taker.kills).sum();
         let troubles: Vec<_> = self.trackers.census().iter().map(|(name, count)| format!("{name} {count}")).collect();
         println!("events     {}, client killed {kills}", troubles.join(", "));

@@ -19,6 +19,9 @@ const LASTS_MS: (u64, usize) = (500, 5_500);
 /// A disk that becomes full has less than this left, in bytes: some changes, and perhaps a part of one.
 const LEFT_MAX: usize = 2_000;
 
+/// Some of the users are programs that make more changes than any person.
+const MACHINES: &[&str] = &["--limit", "changes=none"];
+
 /// What is wrong with a tracker or a link, both counted from 0.
 #[derive(Debug, Clone, Copy)]
 enum Trouble {
@@ -78,12 +81,13 @@ impl<'a> Trackers<'a> {
         let [first, second, third] = installation.addrs[..] else { panic!("three are listed") };
         let here = installation.folder.path().to_path_buf();
         // It makes the key that the other machines get a copy of.
-        let one = installation.tracker_on(&here, 1);
+        let one = installation.tracker_with(&here, 1, MACHINES);
         // Of two trackers the one with the higher number calls.
         let links = [first, first, second].map(Wiretap::to);
         let two = installation.machine("two", &[links[0].addr, second, third]);
         let three = installation.machine("three", &[links[1].addr, links[2].addr, third]);
-        let mut programs = vec![one, installation.tracker_on(&two, 2), installation.tracker_on(&three, 3)];
+        let mut programs =
+            vec![one, installation.tracker_with(&two, 2, MACHINES), installation.tracker_with(&three, 3, MACHINES)];
         same_digests(&mut programs);
         let (machines, troubles, census) = ([here, two, three], Vec::new(), BTreeMap::new());
         Self { installation, machines, programs, links, troubles, census }
@@ -165,7 +169,7 @@ impl<'a> Trackers<'a> {
             match trouble {
                 Trouble::Killed(t) => {
                     self.programs[t].end();
-                    self.programs[t] = self.installation.tracker_on(&self.machines[t], t + 1);
+                    self.programs[t] = self.installation.tracker_with(&self.machines[t], t + 1, MACHINES);
                 }
                 Trouble::Stopped(t) => self.programs[t].signal(Signal::CONT),
                 Trouble::Full(t) => self.limit(t, None),

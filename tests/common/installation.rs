@@ -64,7 +64,13 @@ impl Installation {
 
     /// The same, with the list of that machine.
     pub(crate) fn tracker_on(&self, machine: &Path, number: usize) -> Program {
-        let mut tracker = Program::start(&mut tracker_in(machine, &["tracker_info.txt", &number.to_string()]));
+        self.tracker_with(machine, number, &[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn tracker_with(&self, machine: &Path, number: usize, options: &[&str]) -> Program {
+        let place = ["tracker_info.txt", &number.to_string()];
+        let mut tracker = Program::start(tracker_in(machine, &place).args(options));
         tracker.expect(&format!("tracker {number} on {}", self.addrs[number - 1]));
         tracker
     }

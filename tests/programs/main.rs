@@ -35,6 +35,7 @@ mod installed;
 mod interrupted_reading;
 mod json;
 mod json_client;
+mod limits;
 mod metrics;
 mod named_tracker;
 mod obstructed_disk;
