@@ -20,7 +20,7 @@ use std::io::{self, Read, Write};
 /// First bytes of every connection.
 pub const MAGIC: [u8; 8] = *b"GRPSHARE";
 /// Version of the protocol.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Longest handshake message in bytes; the longest in use has 309.
 const HANDSHAKE_LEN_MAX: usize = 512;
 
@@ -36,7 +36,7 @@ pub enum Dialect {
     /// A leecher to a seeder.
     PeerPeer = 2,
     /// A tracker to another one of the same installation.
-    TrackerTracker = 8,
+    TrackerTracker = 9,
     /// A tracker to a client, to look whether it is there.
     Probe = 5,
     /// A client to the relay of a tracker, where another client meets it.
@@ -566,10 +566,10 @@ pub(crate) mod tests {
 
     #[test]
     fn another_version_is_refused_in_the_clear_and_another_protocol_gets_no_answer() {
-        let mut script = Script::new(*b"GRPSHARE\x00\x02\x01");
+        let mut script = Script::new(*b"GRPSHARE\x00\x03\x01");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::Version))));
         assert_eq!(script.output, [0, 0, 0, 4]);
-        let mut script = Script::new(*b"GRPSHARE\x00\x01\x03");
+        let mut script = Script::new(*b"GRPSHARE\x00\x02\x03");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::UnknownKind))));
         let mut script = Script::new(*b"GET / HTTP/1.1\r\n\r\n");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::NotOurs)));
