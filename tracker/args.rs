@@ -7,6 +7,7 @@ use crate::model::escape::excerpt;
 use crate::model::exit;
 use crate::model::units;
 use crate::rate::limit::Limit;
+use crate::tracker::log::{Level, NoSuchLevel};
 use crate::tracker::operator::ctl_args::{self, CtlArgs};
 use crate::tracker::operator::table;
 use crate::tracker::oversight::limits::{Accounts, LimitSettings};
@@ -57,6 +58,8 @@ pub struct Args {
     pub metrics: Option<SocketAddr>,
     /// How fast it passes bytes between members who find no other way, if it does.
     pub relay: Option<Limit>,
+    /// Down to which level its log goes.
+    pub log: Level,
     /// How much users may have, and who makes their accounts.
     pub limits: LimitSettings,
 }
@@ -176,6 +179,7 @@ fn read<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArg
         json: json_addr(given.opt_str("json"), given.opt_present("json-in-the-clear"))?,
         metrics: given.opt_str("metrics").as_deref().map(metrics_addr).transpose()?,
         relay: given.opt_str("relay").as_deref().map(relay_limit).transpose()?,
+        log: given.opt_str("log").as_deref().map_or(Ok(Level::Info), log_level)?,
         limits: limits(&given.opt_strs("limit"), given.opt_str("accounts").as_deref())?,
     })))
 }
@@ -216,6 +220,11 @@ fn metrics_addr(text: &str) -> Result<SocketAddr, BadArgument> {
         Ok(port) if port != 0 => Ok((Ipv4Addr::LOCALHOST, port).into()),
         _ => parse_address(text).map_err(|error| BadArgument(format!("--metrics: {error}"))),
     }
+}
+
+fn log_level(text: &str) -> Result<Level, BadArgument> {
+    let wrong = |NoSuchLevel| format!("--log: '{}' is not error, warn, info or debug", excerpt(text, SHOWN_MAX));
+    text.parse().map_err(|error| BadArgument(wrong(error)))
 }
 
 /// What the options say of quotas and accounts.
@@ -320,6 +329,12 @@ fn limit_options(options: &mut Options) {
         "closed: the operator makes all accounts, with create_user (default: open)",
         "open|closed",
     );
+    options.optopt(
+        "",
+        "log",
+        "write lines of this level and above: error, warn, info or debug (default: info)",
+        "LEVEL",
+    );
 }
 
 fn is_number(text: &str) -> bool {
@@ -353,6 +368,7 @@ mod tests {
             json: None,
             metrics: None,
             relay: None,
+            log: Level::Info,
             limits: LimitSettings::default(),
         })))
     }
@@ -402,6 +418,18 @@ mod tests {
         assert!(refusal.starts_with("--json-in-the-clear goes with --json. "), "{refusal}");
         let refusal = json(&["--json", "here:1"]).expect_err("no address");
         assert!(refusal.starts_with("--json: 'here' is not an IP address"), "{refusal}");
+    }
+
+    #[test]
+    fn the_log_goes_down_to_a_level_that_there_is() {
+        let log = |level: &str| match parse("tracker", ["--log", level]) {
+            Ok(Invocation::Run(args)) => Ok(args.log),
+            other => Err(other.expect_err("no tracker").to_string()),
+        };
+        assert_eq!(log("debug"), Ok(Level::Debug));
+        assert_eq!(log("error"), Ok(Level::Error));
+        let refusal = log("loud").expect_err("no such level");
+        assert!(refusal.starts_with("--log: 'loud' is not error, warn, info or debug. Usage: "), "{refusal}");
     }
 
     #[test]

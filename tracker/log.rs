@@ -69,7 +69,6 @@ kinds! {
     Quota "quota" "A change would have been over a limit."
     Full "full" "There was no room: for connections, passwords, or the relay."
     CtlRefused "ctl_refused" "Another user of this machine gave a command."
-    Metrics "metrics" "The metrics could not be served."
     Audit "audit" "The audit lost lines."
 }
 
@@ -138,9 +137,10 @@ impl Log {
         })
     }
 
-    /// Writes lines of this level and above from now on.
-    pub fn set_level(&self, level: Level) {
-        self.level.store(level as u8, Ordering::Relaxed);
+    /// Writes lines of this level and above from now on. Says so if it was another one before.
+    pub fn set_level(&self, level: Level) -> Option<String> {
+        let before = self.level.swap(level as u8, Ordering::Relaxed);
+        (before != level as u8).then(|| format!("log is {level}"))
     }
 
     /// Whether lines of this level are written.
@@ -228,7 +228,8 @@ mod tests {
         log.event(Level::Info, LogKind::Member, "came", &[]);
         log.say(Level::Debug, "detail");
         assert!(lines.lock().is_empty());
-        log.set_level("debug".parse().expect("a level"));
+        assert_eq!(log.set_level(Level::Debug).as_deref(), Some("log is debug"));
+        assert_eq!(log.set_level(Level::Debug), None);
         log.say(Level::Debug, "detail");
         assert_eq!(*lines.lock(), ["debug: detail"]);
         assert_eq!("loud".parse::<Level>(), Err(NoSuchLevel));

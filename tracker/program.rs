@@ -25,7 +25,7 @@ use crate::tracker::floor::pace::FloorPace;
 use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::inspect::{self, Inspection};
 use crate::tracker::journal::{self, Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
-use crate::tracker::log::{Level, Log};
+use crate::tracker::log::Log;
 use crate::tracker::manifests::inspection::{self, ManifestsInspection};
 use crate::tracker::manifests::{self, ManifestsError};
 use crate::tracker::metrics::MetricsDoor;
@@ -225,7 +225,7 @@ impl ProgramSetup {
                 .map_err(|error| ProgramError::ListFile(args.tracker_info.clone(), error))?,
         };
         let data_dir = DataDir::open(&data_path).map_err(ProgramError::DataDir)?;
-        let log = Arc::new(Log::to_stderr(Level::Info, name));
+        let log = Arc::new(Log::to_stderr(args.log, name));
         let audit = Audit::open(&data_dir.path().join(audit::FOLDER), log.clone());
         let audit = audit.map_err(|error| ProgramError::Audit(data_dir.path().to_path_buf(), error))?;
         Ok(Self {

@@ -6,6 +6,7 @@ pub(crate) mod binary_dialect;
 mod calls;
 pub(crate) mod connection;
 mod deferred_reply;
+mod events;
 mod handshake;
 mod holdings;
 mod lists;
@@ -20,7 +21,6 @@ use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::commit::Pending;
 use crate::tracker::core::Core;
 use crate::tracker::ledger::accept::Change;
-use crate::tracker::log::{Level, LogKind, LogPair};
 use crate::tracker::manifests::ManifestUpload;
 use crate::tracker::metrics::BegunCommand;
 use crate::tracker::presence::Ticket;
@@ -129,19 +129,6 @@ impl Session {
         // The session has ended, and the client was told so.
         self.log_out();
         true
-    }
-
-    fn answer(&mut self, request: Request) -> Result<Reply, Refusal> {
-        let answer = self.carry_out(request);
-        if let Err(refusal) = &answer
-            && matches!(refusal.code, Code::QuotaReached | Code::InstallationFull)
-        {
-            let who = self.logged_in().and_then(|user| self.core.state().account(user)).map(|account| account.name);
-            let who = who.map_or_else(|| self.ip().to_string(), |name| name.to_string());
-            let pairs: [LogPair<'_>; 2] = [("who", &who), ("why", &refusal.about)];
-            self.core.oversight.log.event(Level::Info, LogKind::Quota, refusal.code.words(), &pairs);
-        }
-        answer
     }
 
     fn carry_out(&mut self, request: Request) -> Result<Reply, Refusal> {

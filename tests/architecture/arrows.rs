@@ -27,7 +27,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("client/keyring", ""),
     ("tracker/program", "*"),
     ("tracker/server", "*"),
-    ("tracker/net", "admission core json push session warn"),
+    ("tracker/net", "admission core json log push session warn"),
     ("tracker/json", "core metrics presence push session"),
     (
         "tracker/session",
@@ -44,7 +44,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("tracker/push", "presence state"),
     ("tracker/ledger", "state"),
     ("tracker/admission", ""),
-    ("tracker/args", "operator oversight"),
+    ("tracker/args", "log operator oversight"),
     ("tracker/audit", "log state"),
     ("tracker/auth", ""),
     ("tracker/console", "operator"),

@@ -23,7 +23,7 @@ impl Installation {
 }
 
 /// A line of a tracker's log without its time and level, unless it is about an event.
-fn warning(line: &str) -> Option<String> {
+pub(crate) fn warning(line: &str) -> Option<String> {
     let (_time_and_level, words) = line.split_once("tracker: ").filter(|_| !line.contains(" kind="))?;
     Some(format!("tracker: {words}"))
 }

@@ -36,6 +36,7 @@ mod interrupted_reading;
 mod json;
 mod json_client;
 mod limits;
+mod log;
 mod metrics;
 mod named_tracker;
 mod obstructed_disk;

@@ -184,6 +184,7 @@ fn it_counts_what_clients_do() {
         (r#"groupshare_limit_used{name="users"}"#, 1.0),
         (r#"groupshare_limit_max{name="users"}"#, 200_000.0),
         ("groupshare_manifests_bytes", 0.0),
+        ("groupshare_audit_lost_lines_total", 0.0),
         ("groupshare_read_only", 0.0),
         ("groupshare_disk_trouble", 0.0),
     ] {

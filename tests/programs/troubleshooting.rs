@@ -2,6 +2,7 @@
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
+use crate::console::warning;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
@@ -58,7 +59,8 @@ fn trackers_with_two_keys(said: &mut Vec<String>) {
     let machine = installation.machine("other", &installation.addrs);
     fs::remove_file(machine.join("tracker_info.txt.key")).expect("copied");
     let mut second = installation.tracker_on(&machine, 2);
-    said.push(second.expect("tracker 1 is not connected").text);
+    let line = second.expect("tracker 1 is not connected").text;
+    said.push(warning(&line).expect("a line of the log"));
 }
 
 /// What a client says that finds another one at its address.

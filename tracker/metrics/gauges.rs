@@ -33,6 +33,8 @@ pub struct Gauges {
     pub relay: Option<(u64, u64)>,
     /// What all manifests take on the disk.
     pub manifests_bytes: u64,
+    /// Lines of the audit that were lost since the start.
+    pub audit_lost_lines: u64,
     pub trouble: bool,
     pub read_only: bool,
     pub limits: Vec<LimitGauge>,
@@ -120,6 +122,8 @@ impl Gauges {
     fn register_totals(&self, to: &mut Registry) {
         let refused = ConstCounter::new(self.connections_refused);
         to.register("connections_refused", "Connections that were refused since the tracker started", refused);
+        let lost = ConstCounter::new(self.audit_lost_lines);
+        to.register("audit_lost_lines", "Lines of the audit that were lost since the tracker started", lost);
         if let Some((pairs, bytes)) = self.relay {
             to.register("relay_pairs", "Pairs of members for whom bytes are relayed", ConstGauge::new(whole(pairs)));
             to.register("relay_bytes", "Bytes relayed since the tracker started", ConstCounter::new(bytes));

@@ -5,6 +5,7 @@ use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
 use crate::tracker::json;
 use crate::tracker::json::MemoryPermits;
+use crate::tracker::log::Log;
 use crate::tracker::push::close_handle::CloseHandle;
 use crate::tracker::session::binary_dialect;
 use crate::tracker::session::connection::AcceptedConnection;
@@ -123,6 +124,11 @@ impl Connections {
                 Err(_) => Ok(()),
             },
         }
+    }
+
+    /// Where events of connections go.
+    pub fn log(&self) -> &Log {
+        &self.core.oversight.log
     }
 
     /// Joins a thread that has ended or is about to.

@@ -3,6 +3,7 @@
 use super::connections::{Connections, Encoding};
 use crate::sys::lingering::LingeringSockets;
 use crate::tracker::admission::Admission;
+use crate::tracker::log::{Level, LogKind};
 use crate::tracker::warn::Warn;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
@@ -137,6 +138,8 @@ impl Listener {
         // A stranger on a reserved slot is turned away once it has shown that it is one.
         let reserved = || if self.encoding.is_for_trackers() { self.admission.reserve(addr.ip()) } else { None };
         let Some(slot) = self.admission.admit(addr.ip()).or_else(reserved) else {
+            let log = self.connections.log();
+            log.event(Level::Info, LogKind::Full, "no room for a connection", &[("from", &addr.ip().to_canonical())]);
             return self.turn_away(stream);
         };
         if let Err((stream, error)) = self.connections.serve(&self.encoding, stream, addr, slot) {

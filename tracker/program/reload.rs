@@ -70,7 +70,9 @@ impl Reload {
             })?;
             *known = new;
         }
-        changes.extend(server.core().oversight.limits.change(&args.limits));
+        let oversight = &server.core().oversight;
+        changes.extend(oversight.limits.change(&args.limits));
+        changes.extend(oversight.log.set_level(args.log));
         changes.extend(self.later(args).map(|name| format!("{name} changes with the next start")));
         if changes.is_empty() {
             return Ok(Reloaded { told: Row::success("Reloaded, nothing has changed"), ended });

@@ -50,6 +50,7 @@ impl Server {
             password_queue: core.passwords.waiting() as u64,
             relay: core.relay.as_ref().map(|relay| relay.load()).map(|load| (load.pairs as u64, load.bytes)),
             manifests_bytes: bytes,
+            audit_lost_lines: core.oversight.audit.lost(),
             trouble: core.committer.trouble().is_some(),
             read_only: core.committer.is_read_only(),
             limits: limits.into_iter().map(limit).collect(),

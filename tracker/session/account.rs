@@ -112,6 +112,7 @@ impl Session {
         }
         self.slot.set_logged_in(true);
         self.login = Some(ActiveLogin { ticket, user, sessions_since });
+        self.note_member("a member has come", user, client);
         if !state.session_holds(user, sessions_since) || state.canonical(user.0) != user.0 {
             // Sessions were ended while the password was checked, and the notifier may have told so already.
             self.log_out();
@@ -127,6 +128,7 @@ impl Session {
             self.core.logins.leave(&login.ticket);
             self.core.presence.leave(&login.ticket);
             self.slot.set_logged_in(false);
+            self.note_member("a member has left", login.user, login.ticket.key.client);
         }
         self.upload = None;
         self.welcome = None;
