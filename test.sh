@@ -146,12 +146,11 @@ step 'the tracker starts, makes its key beside the list of trackers, and answers
 start_tracker tracker
 [[ $REPLY =~ ^"tracker 1 on 127.0.0.1:$tracker_port, fingerprint "[0-9a-f]{64}$ ]] || fail "the tracker begins with: $REPLY"
 [[ $(stat -c '%a %s' "$house/tracker_info.txt.key") == '600 32' ]] || fail 'the key is not a file of 32 bytes for its owner only'
-told tracker 'help' \
-    'status      show address, fingerprint, how much there is, connections, the relay, the other trackers, and the floor' \
-    'forget N    have all trackers let go of tracker N: they do not call it, turn it away, and keep no old changes for it' \
-    'unforget N  have them take it back' \
-    'help        show this' \
-    'quit        stop the tracker'
+told tracker 'help quit' \
+    'Usage: quit' \
+    'Stop the tracker.' \
+    'On the console only. A tracker that runs as a service is stopped by the service manager.' \
+    "'exit' does the same."
 told tracker 'frobnicate' "Unknown command 'frobnicate', type help"
 in_use="127.0.0.1:$tracker_port is in use"
 ends_at_once 3 "tracker: $in_use; is this tracker running already? Otherwise choose another port in the list" \
@@ -237,7 +236,7 @@ refused carol 'leave_group lab' 'You are not a member of this group: lab'
 step 'who connects to a member directly without the key of the group gets no byte of a file'
 # The first 10 bytes of a connection are magic and version, then comes the dialect: 2 between peers. A first message of 32
 # bytes that nobody has sealed for this client is refused with length 0 and code 88: it is meant for another client.
-unsealed='GRPSHARE\x00\x01\x02\x00\x20thirty-two bytes that are no key'
+unsealed='GRPSHARE\x00\x02\x02\x00\x20thirty-two bytes that are no key'
 answer_of_peer "${client_ports[alice]}" "$unsealed"
 [[ $REPLY == 00000058 ]] || fail "a message for nobody is answered with '$REPLY'"
 answer_of_peer "${client_ports[alice]}" 'GRPSHARE\x00\x09\x02'
@@ -437,7 +436,7 @@ refused alice 'list_groups' \
     "No tracker can be reached (127.0.0.1:$tracker_port: nobody listens there)"
 
 step 'a tracker without input runs on, knows what it knew, and a signal ends it; nobody has to log in again'
-start tracker "$house/tracker" ./tracker
+start tracker "$house/tracker" ./tracker --log warn
 hang_up tracker
 expect_like tracker output "tracker 1 on 127\.0\.0\.1:$tracker_port, fingerprint [0-9a-f]{64}"
 expect alice error "Connected to the tracker 127.0.0.1:$tracker_port"

@@ -175,7 +175,7 @@ port_taken() {
 }
 
 # start_tracker NAME: starts the first tracker of a new list with a free port, which goes to tracker_port. Its first
-# line is in REPLY.
+# line is in REPLY. What goes its usual way it does not log.
 tracker_port=''
 start_tracker() {
     local tries
@@ -183,7 +183,7 @@ start_tracker() {
         any_port
         tracker_port=$REPLY
         printf '# The trackers of this installation.\n127.0.0.1 %s\n' "$tracker_port" >"$house/tracker_info.txt"
-        start "$1" "$house/tracker" ./tracker tracker_info.txt 1
+        start "$1" "$house/tracker" ./tracker tracker_info.txt 1 --log warn
         next_line "$1" output && return
         port_taken "$1"
     done
