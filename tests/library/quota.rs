@@ -274,6 +274,33 @@ fn one_of_many_who_want_the_last_place_at_once_gets_it() {
 }
 
 #[test]
+fn one_of_many_lists_of_pieces_that_come_at_once_gets_the_last_room() {
+    const AT_ONCE: usize = 8;
+    let len = manifest("film", 1, 0).0.len() as u64;
+    for round in 0..5 {
+        let tracker = limited(&[(Quota::AllBytes, 2 * len)]);
+        let mut ann = tracker.user("ann");
+        ann.create_group("lab");
+        share(&mut ann, "lab", "film", 99);
+        let start = Barrier::new(AT_ONCE);
+        let got = thread::scope(|scope| {
+            let (tracker, start) = (&tracker, &start);
+            let ask = |number: usize| {
+                let mut client = tracker.client();
+                client.log_in("ann");
+                let (bytes, content) = manifest("film", 1, number as u8);
+                start.wait();
+                matches!(client.ask(put("lab", &bytes, &content)), Reply::Done {})
+            };
+            let all: Vec<_> = (0..AT_ONCE).map(|number| scope.spawn(move || ask(number))).collect();
+            all.into_iter().map(|one| one.join().expect("no panic")).filter(|got| *got).count()
+        });
+        let total = tracker.server.core().manifests.lens().total();
+        assert_eq!((got, total), (1, 2 * len), "round {round}");
+    }
+}
+
+#[test]
 fn other_limits_hold_at_once_for_clients_that_are_there() {
     let limits = Arc::new(Limits::new(settings(&[(Quota::GroupsOwned, 1), (Quota::Changes, 2)], Accounts::Open)));
     let tracker = TestTracker::start_with(|settings| settings.oversight.limits = limits.clone());

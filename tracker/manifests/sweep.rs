@@ -203,14 +203,17 @@ mod tests {
 
     #[test]
     fn what_belongs_to_no_share_is_removed_when_nobody_used_it_for_an_hour() {
-        let (temp, manifests, mut sweep) = open();
+        let (temp, _, mut sweep) = open();
         let [(shared, bytes), (ended, _), (never_came, _), (young, _)] = [1, 2, 3, 4].map(manifest);
         for name in [shared.to_string(), ended.to_string(), format!("{never_came}.awaited"), "notes".to_owned()] {
             put_old(temp.path(), &name, &bytes);
         }
         fs::write(temp.path().join(young.to_string()), &bytes).expect("written");
+        let manifests = Manifests::open(temp.path(), iter::empty(), false).expect("opened");
+        assert_eq!(manifests.lens().total(), 3 * bytes.len() as u64);
         let unused = manifests.choose_unused(&mut sweep, Instant::now());
         manifests.remove_unknown(unused, [shared].into_iter());
+        assert_eq!(manifests.lens().total(), 2 * bytes.len() as u64);
         let mut left = [shared.to_string(), young.to_string(), "notes".to_owned()];
         left.sort();
         assert_eq!(names(temp.path()), left);
