@@ -27,6 +27,7 @@ use hasty::Hasty;
 use honest::Honest;
 use memory::Memory;
 use people::{SHARER, Sharer, Taker, rest};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -225,6 +226,13 @@ impl<'a> Soak<'a> {
         let (honest, most) =
             self.honest.iter().fold((0, 0), |(sum, most), one| (sum + one.answered, one.answered.max(most)));
         println!("honest     {} users got {honest} answers, one of them {most}; no limit refused any", honest::COUNT);
+        let mut done: BTreeMap<&str, u64> = BTreeMap::new();
+        let all = self.honest.iter().flat_map(|one| &one.done);
+        all.for_each(|(what, count)| *done.entry(what).or_default() += count);
+        println!(
+            "           {}",
+            done.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
+        );
         let kills: u64 = self.takers.iter().map(|taker| taker.kills).sum();
         let troubles: Vec<_> = self.trackers.census().iter().map(|(name, count)| format!("{name} {count}")).collect();
         println!("events     {}, client killed {kills}", troubles.join(", "));

@@ -10,13 +10,14 @@ use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
 use groupshare::wire::frame::UNASKED;
 use groupshare::wire::refusal::{Code, Refusal};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How many there are.
 pub(crate) const COUNT: usize = 100;
 /// The longest pause between two things that somebody does.
-const PAUSE_MAX: Duration = Duration::from_millis(3_000);
+const PAUSE_MAX: Duration = Duration::from_millis(1_500);
 /// Groups that somebody has, and files that somebody shares in each.
 const OWN: (usize, usize) = (3, 8);
 
@@ -31,6 +32,8 @@ pub(crate) struct Honest<'a> {
     dice: SplitMix,
     /// How many requests were answered.
     pub answered: u64,
+    /// What was done, and how often.
+    pub done: BTreeMap<&'static str, u64>,
 }
 
 /// The connection was lost.
@@ -50,7 +53,7 @@ impl<'a> Honest<'a> {
     pub(crate) fn arrive(installation: &'a Installation, number: usize, dice: SplitMix) -> Self {
         let mut client = installation.connect(number % installation.addrs.len() + 1).expect("it listens");
         client.create_user(&name(number));
-        Self { installation, number, token: None, turn: number, made: 0, dice, answered: 0 }
+        Self { installation, number, token: None, turn: number, made: 0, dice, answered: 0, done: BTreeMap::new() }
     }
 
     /// Does this and that at one tracker after the other until it is time to stop.
@@ -157,11 +160,26 @@ impl<'a> Honest<'a> {
                 }
                 Ok((_, reply)) => {
                     self.answered += 1;
+                    if let Some(what) = what(request) {
+                        *self.done.entry(what).or_default() += 1;
+                    }
                     return Ok(reply);
                 }
                 Err(_) => return Err(Gone),
             }
         }
+    }
+}
+
+/// What a request does that counts against a limit.
+fn what(request: &Request) -> Option<&'static str> {
+    match request {
+        Request::CreateGroup { .. } => Some("groups made"),
+        Request::JoinGroup { .. } => Some("asked for"),
+        Request::AcceptRequest { .. } => Some("members let in"),
+        Request::ShareFile { .. } => Some("files shared"),
+        Request::Login { .. } => Some("logins"),
+        _ => None,
     }
 }
 
