@@ -1,6 +1,7 @@
 //! What a user is told about decisions that somebody else, or the order of ops, took.
 
 use super::name::{FileName, GroupId, UserId};
+use serde_json::{Value, json};
 
 /// A kind of change that a user makes, by the number of its op.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +33,21 @@ impl ChangeKind {
         Self::JoinShare,
         Self::LeaveShare,
     ];
+
+    /// The command that makes such a change.
+    fn command(self) -> &'static str {
+        match self {
+            Self::ChangePassword => "change_password",
+            Self::CreateGroup => "create_group",
+            Self::RequestJoin => "join_group",
+            Self::AcceptRequest => "accept_request",
+            Self::RejectRequest => "reject_request",
+            Self::LeaveGroup => "leave_group",
+            Self::RemoveMember => "remove_member",
+            Self::CreateShare | Self::JoinShare => "upload_file",
+            Self::LeaveShare => "stop_share",
+        }
+    }
 }
 
 /// A change of a user that has no place above the floor, as its author is told.
@@ -112,6 +128,53 @@ pub enum Notice {
 impl Notice {
     /// Most notices of a user that wait to be read. The oldest one stands for all that came before.
     pub const UNREAD_MAX: usize = if cfg!(test) { 3 } else { 1024 };
+
+    /// Its name for programs, and what it says, by name.
+    pub(crate) fn members(&self) -> (&'static str, Value) {
+        let group_only = |group: &GroupId| json!({ "group_id": group.as_str() });
+        match self {
+            Self::Accepted { group } => ("request_accepted", group_only(group)),
+            Self::Rejected { group } => ("request_rejected", group_only(group)),
+            Self::Removed { group } => ("member_removed", group_only(group)),
+            Self::UserRenamed { from, to } => {
+                ("user_renamed", json!({ "user_id": from.as_str(), "new_user_id": to.as_str() }))
+            }
+            Self::GroupRenamed { from, to } => {
+                ("group_renamed", json!({ "group_id": from.as_str(), "new_group_id": to.as_str() }))
+            }
+            Self::ShareRenamed { group, from, to } => {
+                let members =
+                    json!({ "group_id": group.as_str(), "file_name": from.as_str(), "new_file_name": to.as_str() });
+                ("share_renamed", members)
+            }
+            Self::DecisionOverridden { group, user } => {
+                ("decision_overridden", json!({ "group_id": group.as_str(), "user_id": user.as_str() }))
+            }
+            Self::RequestOverridden { group } => ("request_overridden", group_only(group)),
+            Self::ShareOverridden { group, name } => {
+                ("share_overridden", json!({ "group_id": group.as_str(), "file_name": name.as_str() }))
+            }
+            Self::GroundGone { kind, file } => {
+                let file = file.as_ref().map(FileName::as_str);
+                ("ground_gone", json!({ "command": kind.command(), "file_name": file }))
+            }
+            Self::Unplaced { change: UnplacedChange { kind, group, file } } => {
+                let (group, file) = (group.as_ref().map(GroupId::as_str), file.as_ref().map(FileName::as_str));
+                ("change_lost", json!({ "command": kind.command(), "group_id": group, "file_name": file }))
+            }
+            Self::Older { count } => ("older_notices", json!({ "count": count })),
+            Self::PasswordOverridden {} => ("password_overridden", json!({})),
+            Self::PasswordReset {} => ("password_reset", json!({})),
+            Self::SessionsEnded {} => ("sessions_ended", json!({})),
+            Self::AccountDisabled {} => ("account_disabled", json!({})),
+            Self::AccountEnabled {} => ("account_enabled", json!({})),
+            Self::GroupGiven { group } => ("group_given", group_only(group)),
+            Self::GroupTaken { group, to } => {
+                ("group_taken", json!({ "group_id": group.as_str(), "user_id": to.as_str() }))
+            }
+            Self::GroupDeleted { group } => ("group_deleted", group_only(group)),
+        }
+    }
 
     /// How many notices it stands for.
     pub fn count(&self) -> u64 {

@@ -5,6 +5,7 @@ mod answer;
 mod chosen_id;
 mod line_receiver;
 mod memory_permits;
+mod notices;
 mod pieces;
 mod request;
 mod share;
@@ -127,6 +128,14 @@ impl JsonDialect<'_> {
         self.announce(port)?;
         let answer = match command {
             JsonCommand::Ask(request) => Answer::from(self.session.ask(request)?),
+            JsonCommand::ListNotices => {
+                let (notices, through) = notices::listed(self.session.unread_notices()?);
+                Answer::Notices { notices, through }
+            }
+            JsonCommand::ReadNotices(shown) => {
+                self.session.drop_notices(command_id, shown)?;
+                Answer::Done {}
+            }
             JsonCommand::Upload(upload) => share::upload(&mut self.session, upload, command_id)?,
             JsonCommand::Download { group, name } => {
                 let reserve = || {

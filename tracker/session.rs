@@ -9,7 +9,7 @@ mod deferred_reply;
 mod events;
 mod handshake;
 mod holdings;
-mod lists;
+pub(in crate::tracker) mod lists;
 mod page;
 mod place;
 mod reach;

@@ -8,7 +8,6 @@ use crate::client::command::failure::{Cause, Failure};
 use crate::client::reach::way::Way;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
-use crate::model::notice::{ChangeKind, Notice, UnplacedChange};
 use crate::rate::limit::Limit;
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, ReachClass};
 use serde_json::{Map, Value, json};
@@ -98,7 +97,7 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
         Event::JoinRequested { group, user } => {
             ("join_requested", json!({ "group_id": group.as_str(), "user_id": user.as_str() }))
         }
-        Event::Notice(notice) => crate::client::output::json::notice(notice),
+        Event::Notice(notice) => notice.members(),
         Event::LoggedInAs { asked, user } => {
             ("user_renamed", json!({ "user_id": asked.as_str(), "new_user_id": user.as_str() }))
         }
@@ -124,63 +123,6 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
         members.insert("message".into(), line.into());
     }
     members
-}
-
-fn notice(notice: &Notice) -> (&'static str, Value) {
-    let group_only = |group: &GroupId| json!({ "group_id": group.as_str() });
-    match notice {
-        Notice::Accepted { group } => ("request_accepted", group_only(group)),
-        Notice::Rejected { group } => ("request_rejected", group_only(group)),
-        Notice::Removed { group } => ("member_removed", group_only(group)),
-        Notice::UserRenamed { from, to } => {
-            ("user_renamed", json!({ "user_id": from.as_str(), "new_user_id": to.as_str() }))
-        }
-        Notice::GroupRenamed { from, to } => {
-            ("group_renamed", json!({ "group_id": from.as_str(), "new_group_id": to.as_str() }))
-        }
-        Notice::ShareRenamed { group, from, to } => {
-            ("share_renamed", with(shared(group, from), json!({ "new_file_name": to.as_str() })))
-        }
-        Notice::DecisionOverridden { group, user } => {
-            ("decision_overridden", json!({ "group_id": group.as_str(), "user_id": user.as_str() }))
-        }
-        Notice::RequestOverridden { group } => ("request_overridden", group_only(group)),
-        Notice::ShareOverridden { group, name } => ("share_overridden", shared(group, name)),
-        Notice::GroundGone { kind, file } => {
-            let file = file.as_ref().map(FileName::as_str);
-            ("ground_gone", json!({ "command": command(*kind), "file_name": file }))
-        }
-        Notice::Unplaced { change: UnplacedChange { kind, group, file } } => {
-            let (group, file) = (group.as_ref().map(GroupId::as_str), file.as_ref().map(FileName::as_str));
-            ("change_lost", json!({ "command": command(*kind), "group_id": group, "file_name": file }))
-        }
-        Notice::Older { count } => ("older_notices", json!({ "count": count })),
-        Notice::PasswordOverridden {} => ("password_overridden", json!({})),
-        Notice::PasswordReset {} => ("password_reset", json!({})),
-        Notice::SessionsEnded {} => ("sessions_ended", json!({})),
-        Notice::AccountDisabled {} => ("account_disabled", json!({})),
-        Notice::AccountEnabled {} => ("account_enabled", json!({})),
-        Notice::GroupGiven { group } => ("group_given", group_only(group)),
-        Notice::GroupTaken { group, to } => {
-            ("group_taken", json!({ "group_id": group.as_str(), "user_id": to.as_str() }))
-        }
-        Notice::GroupDeleted { group } => ("group_deleted", group_only(group)),
-    }
-}
-
-/// The command that makes a change.
-fn command(kind: ChangeKind) -> &'static str {
-    match kind {
-        ChangeKind::ChangePassword => "change_password",
-        ChangeKind::CreateGroup => "create_group",
-        ChangeKind::RequestJoin => "join_group",
-        ChangeKind::AcceptRequest => "accept_request",
-        ChangeKind::RejectRequest => "reject_request",
-        ChangeKind::LeaveGroup => "leave_group",
-        ChangeKind::RemoveMember => "remove_member",
-        ChangeKind::CreateShare | ChangeKind::JoinShare => "upload_file",
-        ChangeKind::LeaveShare => "stop_share",
-    }
 }
 
 fn list<T>(entries: &[T], entry: impl Fn(&T) -> Value) -> Value {

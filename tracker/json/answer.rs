@@ -1,5 +1,6 @@
 //! What a program is answered: one line of JSON.
 
+use super::notices::NoticeObject;
 use super::pieces::{ByPiece, Pieces};
 use crate::model::digest::Sha1Digest;
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Reply};
@@ -24,6 +25,7 @@ pub(super) enum Answer {
     Members { members: Vec<MemberObject>, more: bool },
     Groups { groups: Vec<GroupObject>, more: bool },
     Files { files: Vec<FileObject>, more: bool },
+    Notices { notices: Vec<NoticeObject>, through: Option<String> },
     Found { file_path: String, file_chunks: Pieces, chunk_metadata: ByPiece },
 }
 

@@ -1,11 +1,13 @@
 //! What a line of JSON asks for. Only here texts from outside become checked types.
 
 use super::chosen_id::ChosenId;
+use super::notices;
 use crate::model::address::{parse_ip, parse_port};
 use crate::model::digest::Sha1Digest;
 use crate::model::escape::excerpt;
 use crate::model::id::{ClientId, CommandId};
 use crate::model::name::{FileName, GroupId, NameError, UserId};
+use crate::tracker::session::lists::ShownNotices;
 use crate::wire::client_tracker::{Password, Request};
 use crate::wire::refusal::{Code, Refusal};
 use serde::Deserialize;
@@ -36,6 +38,8 @@ pub(super) enum JsonCommand {
     /// The command is one request of the binary dialect.
     Ask(Request),
     Upload(UploadCommand),
+    ListNotices,
+    ReadNotices(ShownNotices),
     /// Learn the pieces of a share, and who holds them.
     Download {
         group: GroupId,
@@ -50,6 +54,7 @@ impl JsonCommand {
         match self {
             JsonCommand::Ask(request) => request.kind(),
             JsonCommand::Upload(_) => named("ShareFile"),
+            JsonCommand::ListNotices | JsonCommand::ReadNotices(_) => named("ReadNotices"),
             JsonCommand::Download { .. } => named("FindShare"),
         }
     }
@@ -108,6 +113,8 @@ struct CommandArgs<'a> {
     file_name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     after: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    through: Option<Cow<'a, str>>,
 }
 
 struct Object<T>(T);
@@ -206,6 +213,8 @@ pub(super) fn parse(line: &[u8], ids: Ids) -> Result<JsonRequest, Refusal> {
             size,
         }),
         "download_file" => JsonCommand::Download { group: args.group()?, name: args.file()? },
+        "list_notices" => JsonCommand::ListNotices,
+        "read_notices" => JsonCommand::ReadNotices(args.through()?),
         other => JsonCommand::Ask(request(other, &args, ids)?),
     };
     Ok(JsonRequest { ip, port: sender_port.0, command, command_id })
@@ -271,6 +280,12 @@ impl CommandArgs<'_> {
 
     fn file(&self) -> Result<FileName, Refusal> {
         named(given(&self.file_name, "file_name")?, "file_name", FileName::from_input)
+    }
+
+    /// The notices that were shown.
+    fn through(&self) -> Result<ShownNotices, Refusal> {
+        let wrong = || malformed("through: it is not one that list_notices gave");
+        notices::shown(given(&self.through, "through")?).ok_or_else(wrong)
     }
 
     /// The last name of the page before, if there is one.
@@ -339,7 +354,12 @@ mod tests {
             (r#""command":"login","command_args":{"user_id":null}"#, "user_id is missing in command_args"),
             (r#""command":"login","command_args":{"user_id":"a","passwd":""}"#, "A password has 1 to 1024 bytes"),
             (r#""command":"login","command_args":{"user_id":7}"#, "invalid type: integer `7`, expected a string"),
-            (r#""command":"login","command_args":["a","b",null,null,null,null,null]"#, "expected an object"),
+            (r#""command":"read_notices""#, "through is missing in command_args"),
+            (
+                r#""command":"read_notices","command_args":{"through":"1"}"#,
+                "through: it is not one that list_notices gave",
+            ),
+            (r#""command":"login","command_args":["a","b",null,null,null,null,null,null]"#, "expected an object"),
             (r#""command":"login","command_args":"a""#, "invalid type: string"),
             (r#""command":"login","command_args":{"user_id":"a\u0000"}"#, r"user_id: a name cannot contain \u{0}"),
             (r#""command":"login","command_args":{"user_id":"\ud800"}"#, "hex escape"),

@@ -1,8 +1,12 @@
-//! Lists of groups, members and requests on a connection.
+//! Lists of groups, members, requests and notices on a connection.
 
 use super::Session;
 use super::page::{PAGE_AND_ONE, page};
+use crate::model::id::{CommandId, OpOrder};
 use crate::model::name::{GroupId, UserId};
+use crate::model::notice::Notice;
+use crate::tracker::commit::Pending;
+use crate::tracker::ledger::accept::Change;
 use crate::tracker::ledger::accept::{find_led_group, find_own_group};
 use crate::tracker::state::Membership;
 use crate::wire::client_tracker::{GroupLine, MemberLine, Reply, Role};
@@ -15,6 +19,15 @@ fn role(membership: Membership) -> Role {
         Membership::Member => Role::Member,
         Membership::Owner => Role::Owner,
     }
+}
+
+/// The notices of a user up to one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tracker) struct ShownNotices {
+    /// The place of the last one.
+    pub(in crate::tracker) through: OpOrder,
+    /// What names them in the state that they were shown from.
+    pub(in crate::tracker) digest: [u8; 32],
 }
 
 impl Session {
@@ -56,5 +69,33 @@ impl Session {
         let groups = state.groups_of(user, after, PAGE_AND_ONE).into_iter();
         let (keys, more) = page(groups.filter_map(|(group, _)| self.core.group_key(&state, group)).collect());
         Ok(Reply::Keys { keys, more })
+    }
+}
+
+/// Notices, for programs. Clients are told theirs.
+impl Session {
+    /// The notices that the user has not read, oldest first, and what names them all if there are any.
+    pub(in crate::tracker) fn unread_notices(&mut self) -> Result<(Vec<Notice>, Option<ShownNotices>), Refusal> {
+        let user = self.user()?;
+        let state = self.core.state();
+        let unread = state.notices(user, usize::MAX);
+        let shown = unread.last().and_then(|&(through, _)| {
+            let digest = state.notices_digest(user, through)?;
+            Some(ShownNotices { through, digest })
+        });
+        Ok((unread.into_iter().map(|(_, notice)| notice).collect(), shown))
+    }
+
+    /// Drops notices that were shown, and returns when that is durable. If a change that came late since has added to
+    /// them, or they are dropped already, nothing happens.
+    pub(in crate::tracker) fn drop_notices(&mut self, command: CommandId, shown: ShownNotices) -> Result<(), Refusal> {
+        let ShownNotices { through, digest } = shown;
+        let user = self.user()?;
+        // A program can say anything, and what names nothing is no change.
+        if self.core.state().notices_digest(user, through) != Some(digest) {
+            return Ok(());
+        }
+        self.change(command, |user| Change::ReadNotices { user, through, shown: Some(digest) })?;
+        self.pending.take().map_or(Ok(()), Pending::wait)
     }
 }

@@ -86,6 +86,17 @@ def people():
     for program, user in (alice, "alice"), (bob, "bob"), (carol, "carol"):
         group = {"group_id": "lab", "owner": "alice", "members": 2, "role": roles[user]}
         assert program.done("list_groups") == {"groups": [group], "more": False}
+    told = bob.done("list_notices")
+    assert told["notices"] == [{"notice": "request_accepted", "group_id": "lab"}], told
+    assert carol.done("list_notices")["notices"] == [{"notice": "request_rejected", "group_id": "lab"}]
+    assert alice.done("list_notices") == {"notices": [], "through": None}
+    carol.done("read_notices", through=told["through"])
+    assert len(carol.done("list_notices")["notices"]) == 1, "bob's text names none of carol's notices"
+    for _ in range(2):
+        bob.done("read_notices", through=told["through"])
+        assert bob.done("list_notices") == {"notices": [], "through": None}
+    for wrong in "", "1.1.1", told["through"] + "0":
+        bob.refused("read_notices", "The message is malformed: through", through=wrong)
     members = bob.done("list_members", group_id="lab")["members"]
     assert members == [{"user_id": name, "owner": name == "alice", "online": 1} for name in ("alice", "bob")]
     return alice, bob, carol

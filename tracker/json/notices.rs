@@ -1,0 +1,66 @@
+//! Notices in JSON: each as an object, and a text that names those that were shown.
+
+use crate::model::id::{OpOrder, Origin};
+use crate::model::notice::Notice;
+use crate::tracker::session::lists::ShownNotices;
+use serde::Serialize;
+use serde_json::Value;
+
+/// A notice.
+#[derive(Debug, Serialize)]
+pub(super) struct NoticeObject {
+    notice: &'static str,
+    #[serde(flatten)]
+    members: Value,
+}
+
+/// What `list_notices` answers: the notices, and the text that names them.
+pub(super) fn listed((notices, shown): (Vec<Notice>, Option<ShownNotices>)) -> (Vec<NoticeObject>, Option<String>) {
+    let object = |notice: &Notice| {
+        let (notice, members) = notice.members();
+        NoticeObject { notice, members }
+    };
+    (notices.iter().map(object).collect(), shown.as_ref().map(text))
+}
+
+/// The text that names notices.
+fn text(shown: &ShownNotices) -> String {
+    let ShownNotices { through: OpOrder { lamport, origin }, digest } = shown;
+    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{lamport}.{}.{:x}.{digits}", origin.tracker, origin.incarnation)
+}
+
+/// The notices that a text names; `None` if it is none of these texts.
+pub(super) fn shown(named: &str) -> Option<ShownNotices> {
+    let mut parts = named.split('.');
+    let (lamport, tracker, incarnation, digits) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let origin = Origin { tracker: tracker.parse().ok()?, incarnation: u64::from_str_radix(incarnation, 16).ok()? };
+    let mut digest = [0; 32];
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    let shown = ShownNotices { through: OpOrder { lamport: lamport.parse().ok()?, origin }, digest };
+    // Signs, leading zeros, capitals and more parts are of another spelling.
+    (text(&shown) == named).then_some(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_names_what_it_was_made_of_and_no_other_text_does() {
+        let origin = Origin { tracker: 3, incarnation: 0xab };
+        let named = ShownNotices { through: OpOrder { lamport: 17, origin }, digest: [0xc0; 32] };
+        let told = format!("17.3.ab.{}", "c0".repeat(32));
+        assert_eq!(text(&named), told);
+        assert_eq!(shown(&told), Some(named));
+        for bad in ["", "1.1.1", "17.3.AB", "+17.3.ab", "17.3.ab.", "017.3.ab", "65536.65536.1", "é.é.é.é"] {
+            assert_eq!(shown(bad), None, "{bad}");
+            assert_eq!(shown(&format!("{bad}.{}", "c0".repeat(32))), None, "{bad}");
+        }
+        assert_eq!(shown(&told.to_uppercase()), None);
+        assert_eq!(shown(&told[..told.len() - 1]), None);
+        assert_eq!(shown(&format!("{told}0")), None);
+    }
+}
