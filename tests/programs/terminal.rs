@@ -188,8 +188,17 @@ fn ctrl_c_ends_the_command_and_not_the_download() {
     alice.ends_with(&["> wait", ""]);
     alice.types(CTRL_C);
     alice.ends_with(&["> "]);
-    alice.enters("show_downloads");
-    alice.shows("[D] [lab] film.mkv  0 % of 1.6 MB, waiting for members who have it");
+    // Meanwhile it looks for what is there of the file.
+    wait_until("the download waits for members", || {
+        alice.enters("show_downloads");
+        alice.sees("an answer", |rows, _| {
+            rows.iter().rev().find(|row| row.contains("film.mkv")).is_some_and(|row| row.starts_with("[D]"))
+        });
+        alice
+            .rows()
+            .iter()
+            .any(|row| row.contains("[D] [lab] film.mkv  0 % of 1.6 MB, waiting for members who have it"))
+    });
     alice.enters("quit");
     assert_eq!(alice.ends().code(), Some(0));
 }
