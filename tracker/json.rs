@@ -126,10 +126,14 @@ impl JsonDialect<'_> {
         }
         // A program that uploads is found at the right port at once, one that logs in as soon as it has.
         self.announce(port)?;
+        let reserve = || {
+            let until = Instant::now() + PERMIT_WAIT;
+            if lines.is_permitted(until) { Ok(()) } else { Err(Code::SlowDown.into()) }
+        };
         let answer = match command {
             JsonCommand::Ask(request) => Answer::from(self.session.ask(request)?),
             JsonCommand::ListNotices => {
-                let (notices, through) = notices::listed(self.session.unread_notices()?);
+                let (notices, through) = notices::listed(self.session.unread_notices(notices::FEW, reserve)?);
                 Answer::Notices { notices, through }
             }
             JsonCommand::ReadNotices(shown) => {
@@ -137,13 +141,7 @@ impl JsonDialect<'_> {
                 Answer::Done {}
             }
             JsonCommand::Upload(upload) => share::upload(&mut self.session, upload, command_id)?,
-            JsonCommand::Download { group, name } => {
-                let reserve = || {
-                    let until = Instant::now() + PERMIT_WAIT;
-                    if lines.is_permitted(until) { Ok(()) } else { Err(Code::SlowDown.into()) }
-                };
-                share::find(&mut self.session, group, name, reserve)?
-            }
+            JsonCommand::Download { group, name } => share::find(&mut self.session, group, name, reserve)?,
         };
         self.announce(port)?;
         Ok(answer)

@@ -104,7 +104,7 @@ impl Session {
     pub(super) fn ask(&mut self, request: Request) -> Result<Reply, Refusal> {
         let reply = self.answer(request)?;
         self.pending.take().map_or(Ok(()), Pending::wait)?;
-        // Notices wait for a client that shows them to a person.
+        // Nothing is pushed to a program. It lists the notices itself.
         self.welcome = None;
         Ok(reply)
     }

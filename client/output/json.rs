@@ -240,6 +240,7 @@ mod tests {
     use crate::client::output::event::Weight;
     use crate::client::output::status::Fetched;
     use crate::model::address::TrackerAddr;
+    use crate::model::notice::{ChangeKind, Notice, UnplacedChange};
     use std::net::SocketAddr;
     use std::time::Duration;
 
@@ -356,6 +357,15 @@ mod tests {
             members.sort();
         }
         assert_eq!(told, documented);
+    }
+
+    #[test]
+    fn the_events_that_the_page_calls_notices_are_the_notices() {
+        let names = rows("### Events of the client").into_iter().map(|(name, _)| name.replace('*', ""));
+        let (first, notices) = ("request_accepted", notices());
+        let documented = names.skip_while(|name| name != first).take(notices.len()).collect::<Vec<_>>();
+        assert_eq!(documented, notices.iter().map(|notice| notice.members().0).collect::<Vec<_>>());
+        assert_eq!(documented.last().map(String::as_str), Some("group_deleted"));
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! Notices in JSON: each as an object, and a text that names those that were shown.
 
+use super::line_receiver::SHORT_LEN;
 use crate::model::id::{OpOrder, Origin};
 use crate::model::notice::Notice;
 use crate::tracker::session::lists::ShownNotices;
 use serde::Serialize;
 use serde_json::Value;
+
+/// The longest notice in JSON, in bytes: a name of a group and two of files, every byte of them escaped, fit in.
+const NOTICE_LEN_MAX: usize = 2048;
+/// How many notices make no long answer.
+pub(super) const FEW: usize = SHORT_LEN / NOTICE_LEN_MAX;
 
 /// A notice.
 #[derive(Debug, Serialize)]
@@ -47,6 +53,16 @@ pub(super) fn shown(named: &str) -> Option<ShownNotices> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::name::{FileName, GroupId};
+
+    #[test]
+    fn no_notice_is_longer_than_is_counted_with() {
+        let group = GroupId::parse(&"\"".repeat(64)).expect("a name");
+        let file = || FileName::parse(&"\\".repeat(255)).expect("a name");
+        let (notice, members) = Notice::ShareRenamed { group, from: file(), to: file() }.members();
+        let longest = serde_json::to_string(&NoticeObject { notice, members }).expect("it has text keys");
+        assert!(longest.len() > NOTICE_LEN_MAX / 2 && longest.len() < NOTICE_LEN_MAX, "{}", longest.len());
+    }
 
     #[test]
     fn a_text_names_what_it_was_made_of_and_no_other_text_does() {
@@ -55,7 +71,7 @@ mod tests {
         let told = format!("17.3.ab.{}", "c0".repeat(32));
         assert_eq!(text(&named), told);
         assert_eq!(shown(&told), Some(named));
-        for bad in ["", "1.1.1", "17.3.AB", "+17.3.ab", "17.3.ab.", "017.3.ab", "65536.65536.1", "é.é.é.é"] {
+        for bad in ["", "1.1", "17.3.AB", "+17.3.ab", "17.3.ab.", "017.3.ab", "65536.65536.1", "é.é.é.é"] {
             assert_eq!(shown(bad), None, "{bad}");
             assert_eq!(shown(&format!("{bad}.{}", "c0".repeat(32))), None, "{bad}");
         }

@@ -73,10 +73,18 @@ impl Session {
 
 /// Notices, for programs. Clients are told theirs.
 impl Session {
-    /// The notices that the user has not read, oldest first, and what names them all if there are any.
-    pub(in crate::tracker) fn unread_notices(&mut self) -> Result<(Vec<Notice>, Option<ShownNotices>), Refusal> {
+    /// The notices that the user has not read, oldest first, and what names them all if there are any. `reserve` grants
+    /// the memory for more than `few` of them or refuses it.
+    pub(in crate::tracker) fn unread_notices(
+        &mut self,
+        few: usize,
+        reserve: impl FnOnce() -> Result<(), Refusal>,
+    ) -> Result<(Vec<Notice>, Option<ShownNotices>), Refusal> {
         let user = self.user()?;
         let state = self.core.state();
+        if state.notices(user, few.saturating_add(1)).len() > few {
+            reserve()?;
+        }
         let unread = state.notices(user, usize::MAX);
         let shown = unread.last().and_then(|&(through, _)| {
             let digest = state.notices_digest(user, through)?;

@@ -2,6 +2,7 @@
 //! of the code.
 
 use super::programs::{Speaker, tracker};
+use groupshare::model::notice::Notice;
 use groupshare::tracker::json::{EARLY_LINE_LEN_MAX, LINE_LEN_MAX, PIECES_MAX};
 use groupshare::tracker::presence::TTL;
 use groupshare::wire::client_tracker::{PAGE_MAX, PEERS_MAX};
@@ -132,5 +133,7 @@ fn the_limits_of_the_page_are_those_of_the_tracker() {
     assert_eq!(limit(6, "entries"), PAGE_MAX.to_string());
     // Wherever its lines are broken.
     let text = page().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(Notice::UNREAD_MAX, 1024);
+    assert!(text.contains("the oldest first: at most 1,024"));
     assert!(text.contains(&format!("At most {PEERS_MAX} holders")));
 }
