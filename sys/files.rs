@@ -1,6 +1,8 @@
 //! Opening, renaming, locking and syncing files without following symbolic links.
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{
+    AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, Stat, StatxAttributes, StatxFlags, Timespec, Timestamps,
+};
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -78,7 +80,7 @@ pub fn open_in(folder: impl AsFd, name: &OsStr, how: Open) -> io::Result<File> {
 /// # Errors
 /// Those of `open_in`.
 pub fn open_file(path: &Path, how: Open) -> io::Result<File> {
-    open_in(rustix::fs::CWD, path.as_os_str(), how)
+    open_in(CWD, path.as_os_str(), how)
 }
 
 /// Opens a regular file at a relative path of plain names below a folder, never through a symbolic link on the way.
@@ -252,6 +254,17 @@ pub fn set_modified(file: &File, seconds: i64, nanoseconds: u32) -> io::Result<(
     let modified = Timespec { tv_sec: seconds.clamp(SECONDS_MIN, SECONDS_MAX), tv_nsec: nanoseconds.into() };
     let last_access = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
     Ok(rustix::fs::futimens(file, &Timestamps { last_access, last_modification: modified })?)
+}
+
+/// Whether something is mounted on this folder, so that it cannot be renamed or replaced. An old kernel does not tell that
+/// of another folder of the same file system.
+///
+/// # Errors
+/// Those of stat(2).
+pub fn is_mount_point(folder: &Path) -> io::Result<bool> {
+    let told = rustix::fs::statx(CWD, folder, AtFlags::empty(), StatxFlags::empty());
+    let told = told.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    Ok(told || fs::metadata(folder)?.dev() != fs::metadata(folder.join(".."))?.dev())
 }
 
 /// Takes the advisory lock of an open file, which ends when the file is closed; false if somebody else has it.

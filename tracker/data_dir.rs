@@ -104,7 +104,11 @@ impl DataDir {
     }
 }
 
-fn make_folder(path: &Path) -> Result<(), DataDirError> {
+/// Makes a folder for its owner alone, and those that lead to it. One that is there stays as it is.
+///
+/// # Errors
+/// It cannot be made.
+pub(super) fn make_folder(path: &Path) -> Result<(), DataDirError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| DataDirError::Io { path: path.to_path_buf(), doing: "make the folder", error })
 }

@@ -3,13 +3,14 @@
 use crate::common::client::Client;
 use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::names::{PASSWORD, password, user};
-use crate::ctl::{DATA, Ended, ended, lab};
+use crate::ctl::{DATA, Ended, NOBODY, ended, lab};
 use crate::sitting::Sitting;
 use groupshare::wire::client_tracker::{Reply, Request};
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, prlimit};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -227,4 +228,37 @@ fn a_disk_that_is_full_is_told_and_leaves_no_folder() {
         left.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("new")));
     assert_eq!(left.count(), 0);
     assert_eq!(amount(&installation.restore(&["--data-dir", "new"], &backup)), "3 users, 2 groups, 2 files");
+}
+
+#[test]
+fn a_place_that_cannot_be_the_trackers_is_refused_before_the_backup_is_read() {
+    if !geteuid().is_root() {
+        eprintln!("only root has mount points and folders of others");
+        return;
+    }
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let path = installation.back_up(1);
+    drop(tracker);
+    // Its end is missing, so reading on would tell that.
+    let bytes = fs::read(&path).expect("there");
+    fs::write(&path, &bytes[..bytes.len() - 1]).expect("written");
+    let place = installation.folder.path().canonicalize().expect("there");
+    let [mount, foreign] = ["mount", "foreign"].map(|name| place.join(name));
+    fs::create_dir(&mount).expect("made");
+    fs::create_dir(&foreign).expect("made");
+    chown(&foreign, Some(NOBODY), None).expect("root may");
+    let script = "mount --bind \"$1\" \"$1\" && exec \"$0\" ctl --data-dir \"$1\" restore";
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_tracker")]).arg(&mount);
+    let refused = Ended::of_input(&mut shell, File::open(&path).expect("there"));
+    let words = format!("tracker: {} is a mount point; name a new folder in it\n", mount.display());
+    assert_eq!(refused, ended(1, "", &words));
+    for folder in [foreign.clone(), foreign.join("tracker-1")] {
+        let refused = installation.restore(&["--data-dir", folder.to_str().expect("text")], &path);
+        let why = "who could not open what root makes; restore as that user";
+        let words = format!("tracker: {} belongs to user {NOBODY}, {why}\n", foreign.display());
+        assert_eq!(refused, ended(1, "", &words));
+    }
+    assert_eq!(fs::read_dir(&foreign).expect("there").count(), 0);
 }

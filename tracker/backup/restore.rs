@@ -6,8 +6,10 @@ use crate::model::op::Op;
 use crate::model::op::floor::FloorMark;
 use crate::sys;
 use crate::sys::files;
+use crate::sys::local::socket;
 use crate::sys::random::random_bytes;
 use crate::tracker::commit::{AppendError, BaseError};
+use crate::tracker::data_dir;
 use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::journal::base::adoption::UnplacedSink;
 use crate::tracker::journal::disk::RealDisk;
@@ -17,9 +19,10 @@ use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
 use crate::wire::refusal::{Code, Refusal};
 use std::fmt;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{self, Read};
 use std::iter;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +41,10 @@ pub enum RestoreError {
     NotEmpty(PathBuf),
     /// A restore that was cut short has left this folder.
     LeftOver(PathBuf),
+    /// A file system is mounted there, so no folder gets its name.
+    Mount(PathBuf),
+    /// Root would make something in it that its owner, a user of this number, cannot open.
+    Foreign(PathBuf, u32),
     /// The folder cannot be made.
     Folder(PathBuf, io::Error),
     DataDir(DataDirError),
@@ -61,6 +68,14 @@ impl fmt::Display for RestoreError {
             RestoreError::LeftOver(folder) => write!(
                 f,
                 "{} is there, from a restore that runs or was cut short; remove it if none runs",
+                folder.display()
+            ),
+            RestoreError::Mount(folder) => {
+                write!(f, "{} is a mount point; name a new folder in it", folder.display())
+            }
+            RestoreError::Foreign(folder, owner) => write!(
+                f,
+                "{} belongs to user {owner}, who could not open what root makes; restore as that user",
                 folder.display()
             ),
             RestoreError::Folder(folder, error) => {
@@ -123,33 +138,59 @@ pub fn restore(
     tracker: u16,
     warn: Warn,
 ) -> Result<Restored, RestoreError> {
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        move |error| RestoreError::Folder(path, error)
-    };
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    if fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(RestoreError::NotEmpty(folder));
-    }
-    let name = folder.file_name().ok_or(io::ErrorKind::InvalidInput.into()).map_err(failed(&folder))?;
-    let mut unfinished = name.to_owned();
-    unfinished.push(UNFINISHED);
-    let unfinished = folder.with_file_name(unfinished);
-    if fs::symlink_metadata(&unfinished).is_ok() {
-        return Err(RestoreError::LeftOver(unfinished));
-    }
-    let place = Unfinished(unfinished);
+    let failed = |error| RestoreError::Folder(folder.clone(), error);
+    may_be_made(&folder)?;
+    let place = Unfinished::make(&folder)?;
     let data_dir = DataDir::open(&place.0)?;
     let restored = fill(backup, &data_dir, tracker, warn)?;
     let sync = |path: &Path| files::open_folder(path).and_then(|folder| files::sync_folder(&folder));
-    sync(&place.0).and_then(|()| fs::rename(&place.0, &folder)).map_err(failed(&folder))?;
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync(parent.unwrap_or(Path::new("."))).map_err(failed(&folder))?;
+    sync(&place.0).and_then(|()| fs::rename(&place.0, &folder)).map_err(failed)?;
+    sync(parent(&folder)).map_err(failed)?;
     Ok(restored)
+}
+
+fn parent(folder: &Path) -> &Path {
+    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Refuses a place where no folder can come, before much is read.
+fn may_be_made(folder: &Path) -> Result<(), RestoreError> {
+    let place = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let owner = fs::metadata(place).map_err(|error| RestoreError::Folder(place.to_path_buf(), error))?.uid();
+    if owner != 0 && socket::own_user() == 0 {
+        return Err(RestoreError::Foreign(place.to_path_buf(), owner));
+    }
+    if place == folder {
+        let mut entries = fs::read_dir(folder).map_err(|error| RestoreError::Folder(folder.to_path_buf(), error))?;
+        if files::is_mount_point(folder).map_err(|error| RestoreError::Folder(folder.to_path_buf(), error))? {
+            return Err(RestoreError::Mount(folder.to_path_buf()));
+        }
+        if entries.next().is_some() {
+            return Err(RestoreError::NotEmpty(folder.to_path_buf()));
+        }
+    }
+    Ok(())
 }
 
 /// A folder that goes unless it has got its name.
 struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// Whoever makes it is the only one who fills and removes it.
+    fn make(folder: &Path) -> Result<Self, RestoreError> {
+        let failed = |error| RestoreError::Folder(folder.to_path_buf(), error);
+        let mut name = folder.file_name().ok_or(io::ErrorKind::InvalidInput.into()).map_err(failed)?.to_owned();
+        name.push(UNFINISHED);
+        let unfinished = folder.with_file_name(name);
+        data_dir::make_folder(parent(folder))?;
+        match DirBuilder::new().mode(0o700).create(&unfinished) {
+            Ok(()) => Ok(Self(unfinished)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(RestoreError::LeftOver(unfinished)),
+            Err(error) => Err(RestoreError::Folder(unfinished, error)),
+        }
+    }
+}
 
 impl Drop for Unfinished {
     fn drop(&mut self) {

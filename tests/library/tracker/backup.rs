@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -268,4 +268,25 @@ fn a_journal_that_is_damaged_meanwhile_gives_no_backup() {
     fs::write(base, bytes).expect("writable");
     let words = refused();
     assert!(words.starts_with("cannot read the journal: ") && words.contains("its checksum is wrong"), "{words}");
+}
+
+#[test]
+fn of_two_restores_at_once_one_makes_the_folder() {
+    let bytes = backup(&KeptTracker::start(KeptSetup::new(1, &[])));
+    let place = tempfile::tempdir().expect("a folder");
+    for round in 0..20 {
+        let folder = place.path().join(round.to_string());
+        let (bytes, folder, start) = (&bytes, &folder, &Barrier::new(4));
+        let restore = || {
+            start.wait();
+            restored(bytes, folder, 1)
+        };
+        let done = thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(restore));
+            threads.map(|thread| thread.join().expect("no panic"))
+        });
+        assert_eq!(done.iter().filter(|done| done.is_ok()).count(), 1, "{done:?}");
+        assert!(folder.join("journal").is_dir());
+    }
+    assert_eq!(names_in(place.path()).len(), 20, "nothing unfinished is left");
 }
