@@ -14,6 +14,7 @@ use crate::tracker::operator::ctl;
 use crate::tracker::operator::ctl_args::{CtlArgs, CtlPlace};
 use crate::tracker::operator::door::AskedCommand;
 use crate::tracker::operator::table;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io::{self, BufReader, IsTerminal, Write};
@@ -188,10 +189,8 @@ fn place_among(place: &CtlPlace, tracker: Option<u16>, list: &Path, services: &P
                 folders => folders,
             };
             let folders = folders.into_iter().flatten();
-            let mut found: Vec<PathBuf> = folders
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"tracker-")))
-                .collect();
+            let mut found: Vec<PathBuf> =
+                folders.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_of_service(path)).collect();
             found.sort();
             match found.len() {
                 0 => Err(PlaceError::Nowhere),
@@ -200,6 +199,13 @@ fn place_among(place: &CtlPlace, tracker: Option<u16>, list: &Path, services: &P
             }
         }
     }
+}
+
+/// Whether this is the data folder of a service. One that is being restored is none yet.
+fn is_of_service(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(OsStr::to_str);
+    let number = name.and_then(|name| name.strip_prefix("tracker-"));
+    number.is_some_and(|number| number.parse().is_ok_and(|read: u16| read.to_string() == number))
 }
 
 #[cfg(test)]
@@ -215,7 +221,9 @@ mod tests {
         assert!(usual(None).expect_err("nothing is there").starts_with("no tracker is found"));
         let [one, two] = ["tracker-1", "tracker-2"].map(|name| services.path().join(name));
         fs::create_dir(&one).expect("made");
-        fs::create_dir(services.path().join("other")).expect("made");
+        for no_service in ["other", "tracker-", "tracker-1.restoring", "tracker-01", "tracker-1.old"] {
+            fs::create_dir(services.path().join(no_service)).expect("made");
+        }
         assert_eq!(usual(None), Ok(one));
         fs::create_dir(&two).expect("made");
         assert!(usual(None).expect_err("two are there").starts_with("say with --data-dir which tracker is meant: "));
