@@ -247,9 +247,9 @@ impl ProgramSetup {
     /// What a reload goes by.
     fn reload(&self, args: &Args, name: &str) -> Reload {
         let (started, name) = (args.clone(), name.to_owned());
-        let missing = args.config.as_ref().is_some_and(|file| file.is_missing);
+        let has_file = args.config.as_ref().is_some_and(|file| !file.is_missing);
         let read = move || {
-            let args = reload::options(&name, missing)?;
+            let args = reload::options(&name)?;
             let list = read_list(&args).map_err(|error| reload::changed(&error.to_string()))?;
             let in_list = |error| ProgramError::List(args.tracker_info.clone(), error).to_string();
             list.tracker(args.number).map_err(|error| reload::changed(&in_list(error)))?;
@@ -262,6 +262,7 @@ impl ProgramSetup {
             own: self.own.clone(),
             fingerprint: self.fingerprint,
             others: self.others.clone(),
+            has_file: Mutex::new(has_file),
         }
     }
 

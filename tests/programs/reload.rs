@@ -112,6 +112,23 @@ fn options_of_a_file_are_read_anew_with_the_list_or_not_at_all() {
 }
 
 #[test]
+fn closed_accounts_stay_closed_while_a_file_that_came_later_is_replaced() {
+    let installation = Installation::of(1);
+    let config = installation.folder.path().join("tracker.conf");
+    let mut tracker = installation.service_with(1, &["--config", "tracker.conf"]);
+    let missing = "tracker: tracker.conf is not there, no options are taken from it";
+    assert_eq!(tracker.logged(), missing);
+    let ctl = || installation.ctl(&["reload"]);
+    assert_eq!(ctl(), ended(0, "Reloaded, nothing has changed\n", ""));
+    fs::write(&config, "accounts closed\n").expect("written");
+    assert_eq!(ctl(), ended(0, "Reloaded: accounts are closed\n", ""));
+    fs::remove_file(&config).expect("there");
+    assert_eq!(ctl(), ended(1, "", "tracker: the options in tracker.conf are gone\n"));
+    fs::write(&config, "accounts closed\n").expect("written");
+    assert_eq!(ctl(), ended(0, "Reloaded, nothing has changed\n", ""));
+}
+
+#[test]
 fn limits_of_a_file_hold_at_once_for_clients_that_are_there() {
     let installation = Installation::of(1);
     installation.write_list(&[1]);

@@ -1,7 +1,7 @@
 //! The operator's commands, from the console or from ctl, on a tracker that may be started anew meanwhile.
 
 use super::audited;
-use super::reload::Reload;
+use super::reload::{Reload, Reloaded};
 use crate::model::name::UserId;
 use crate::tracker::backup::snapshot::BackupError;
 use crate::tracker::log::Level;
@@ -157,17 +157,12 @@ impl Operator {
         }
     }
 
-    /// `None` while the server is started anew. Reading takes long where a disk is slow, and so does the end of a link that is
-    /// busy: neither keeps the server from others.
+    /// `None` while the server is started anew.
     fn reload_once(&self) -> Option<Result<Row, CommandRefusal>> {
-        let anew = match (self.reload.read)() {
-            Ok(anew) => anew,
-            Err(refusal) => return Some(Err(refusal)),
-        };
-        let reloaded = self.server.look(|server| self.reload.apply(server, &anew))?;
-        Some(reloaded.map(|reloaded| {
-            drop(reloaded.ended);
-            reloaded.told
+        // The end of a link that is busy takes long, and keeps nobody from the server.
+        Some(self.reload.reload(&self.server)?.map(|Reloaded { told, ended }| {
+            drop(ended);
+            told
         }))
     }
 

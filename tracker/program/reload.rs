@@ -9,6 +9,7 @@ use crate::tracker::args::{self, Args, Invocation};
 use crate::tracker::operator::answer::{CommandRefusal, Row};
 use crate::tracker::replication::link_dialer::EndedLinks;
 use crate::tracker::server::Server;
+use crate::tracker::server::kept_server::KeptServer;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -20,11 +21,8 @@ use std::sync::Arc;
 /// Where the other trackers of the list are, by their numbers. The next start takes them from here.
 pub(super) type Others = Arc<Mutex<Vec<(u16, TrackerAddr)>>>;
 
-/// The options, and the list, which names this tracker.
-pub(super) type Anew = (Args, TrackerList);
-
-/// Reads them.
-pub(super) type ReadAnew = Box<dyn Fn() -> Result<Anew, CommandRefusal> + Send + Sync>;
+/// Reads the options, and the list, which names this tracker.
+pub(super) type ReadAnew = Box<dyn Fn() -> Result<(Args, TrackerList), CommandRefusal> + Send + Sync>;
 
 /// What a reload has come to.
 pub(super) struct Reloaded {
@@ -43,14 +41,38 @@ pub(super) struct Reload {
     pub(super) own: TrackerAddr,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) others: Others,
+    /// Whether the options that hold are of a file. Locked while one reads and goes by what was read.
+    pub(super) has_file: Mutex<bool>,
 }
 
 impl Reload {
-    /// Goes by a list and by options, or changes nothing.
+    /// Reads list and options anew and goes by them, or changes nothing. `None` while the server is started anew. Reading
+    /// takes long where a disk is slow, and does not keep the server from others.
     ///
     /// # Errors
-    /// The list says something else of this tracker.
-    pub(super) fn apply(&self, server: &Server, (args, list): &Anew) -> Result<Reloaded, CommandRefusal> {
+    /// They cannot be read, or the list says something else of this tracker.
+    pub(super) fn reload(&self, server: &KeptServer) -> Option<Result<Reloaded, CommandRefusal>> {
+        let mut has_file = self.has_file.lock();
+        let (args, list) = match (self.read)() {
+            Ok(anew) => anew,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        let read_file = args.config.as_ref().is_some_and(|file| !file.is_missing);
+        if let Some(file) = args.config.as_ref().filter(|_| *has_file && !read_file) {
+            // Whoever replaces a file may be in the middle of it. Without options everything would be allowed.
+            return Some(Err(unfit(format!("the options in {} are gone", file.path.display()))));
+        }
+        let new = match self.others_of(&list) {
+            Ok(new) => new,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        let reloaded = server.look(|server| self.apply(server, &args, new))?;
+        // The options hold, whether or not all trackers can be called.
+        *has_file = read_file;
+        Some(reloaded)
+    }
+
+    fn others_of(&self, list: &TrackerList) -> Result<Vec<(u16, TrackerAddr)>, CommandRefusal> {
         let own = list.tracker(u64::from(self.number)).map_err(|error| changed(&error.to_string()))?;
         if own != self.own {
             return Err(changed("this tracker's own line has changed; restart it"));
@@ -58,22 +80,29 @@ impl Reload {
         if list.fingerprint() != self.fingerprint {
             return Err(changed("the fingerprint in the list has changed; restart this tracker"));
         }
-        let new = others(list.trackers(), self.number);
-        // One reload at a time.
+        Ok(others(list.trackers(), self.number))
+    }
+
+    /// What can fail comes last, so that the rest holds.
+    fn apply(&self, server: &Server, args: &Args, new: Vec<(u16, TrackerAddr)>) -> Result<Reloaded, CommandRefusal> {
         let mut known = self.others.lock();
         let mut changes = changes(&known, &new);
-        let mut ended = None;
-        if !changes.is_empty() {
-            ended = server.set_others(&new).map_err(|error| CommandRefusal {
-                code: "Unavailable".to_owned(),
-                words: format!("not all other trackers can be called: {}; restart this one", sys::reason(&error)),
-            })?;
-            *known = new;
-        }
+        let others_changed = !changes.is_empty();
         let oversight = &server.core().oversight;
         changes.extend(oversight.limits.change(&args.limits));
         changes.extend(oversight.log.set_level(args.log));
         changes.extend(self.later(args).map(|name| format!("{name} changes with the next start")));
+        let mut ended = None;
+        if others_changed {
+            ended = server.set_others(&new).map_err(|error| CommandRefusal {
+                code: "Unavailable".to_owned(),
+                words: format!(
+                    "the options hold, but not all other trackers can be called: {}; reload again",
+                    sys::reason(&error)
+                ),
+            })?;
+            *known = new;
+        }
         if changes.is_empty() {
             return Ok(Reloaded { told: Row::success("Reloaded, nothing has changed"), ended });
         }
@@ -142,18 +171,17 @@ fn changes(known: &[(u16, TrackerAddr)], new: &[(u16, TrackerAddr)]) -> Vec<Stri
 ///
 /// # Errors
 /// They cannot be followed.
-pub(super) fn options(name: &str, missing: bool) -> Result<Args, CommandRefusal> {
-    let refused = |words: String| CommandRefusal { code: "Options".to_owned(), words };
+pub(super) fn options(name: &str) -> Result<Args, CommandRefusal> {
     match args::parse(name, env::args_os().skip(1)) {
-        Ok(Invocation::Run(args)) => match &args.config {
-            Some(file) if file.is_missing && !missing => {
-                Err(refused(format!("the options in {} are gone", file.path.display())))
-            }
-            _ => Ok(*args),
-        },
-        Ok(_) => Err(refused("the command line asks for no tracker".to_owned())),
-        Err(error) => Err(refused(error.what().to_owned())),
+        Ok(Invocation::Run(args)) => Ok(*args),
+        Ok(_) => Err(unfit("the command line asks for no tracker".to_owned())),
+        Err(error) => Err(unfit(error.what().to_owned())),
     }
+}
+
+/// That the options are not gone by.
+fn unfit(words: String) -> CommandRefusal {
+    CommandRefusal { code: "Options".to_owned(), words }
 }
 
 /// That the list is not gone by.
