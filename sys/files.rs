@@ -353,8 +353,7 @@ mod tests {
     fn what_is_not_a_regular_file_is_not_opened_and_not_waited_for() {
         let (temp, handle) = folder();
         let fifo = temp.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
-            .expect("a pipe");
+        rustix::fs::mknodat(CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
         fs::create_dir(temp.path().join("sub")).expect("made");
         for name in ["pipe", "sub"] {
             assert!(open_in(&handle, name.as_ref(), Open::Read).is_err(), "{name}");

@@ -59,7 +59,7 @@ impl BootedMachine {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(at("said")).expect("made"));
         let boot = command.spawn().expect("there is a shell");
         let deadline = Instant::now() + LONG;
-        let mut machine = Self { first: String::new(), cgroup, addr, folder: folder, boot };
+        let mut machine = Self { first: String::new(), cgroup, addr, folder, boot };
         loop {
             machine.first = children(machine.boot.id());
             if !machine.first.is_empty() && machine.run(&["systemctl", "is-system-running"]).out == "running\n" {
