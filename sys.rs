@@ -15,7 +15,6 @@ pub mod space;
 pub(crate) mod standstill;
 pub mod waker;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
 use std::io;
@@ -56,13 +55,6 @@ pub fn stderr_is_journal() -> bool {
     let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     let is = |found: rustix::fs::Stat| named == format!("{}:{}", found.st_dev, found.st_ino);
     rustix::fs::fstat(io::stderr()).is_ok_and(is)
-}
-
-/// Whether a line can be written to standard error at once. A pipe that nobody reads takes no more when it is full.
-pub fn stderr_takes_more() -> bool {
-    let stderr = io::stderr();
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    !matches!(poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&now)), Ok(0))
 }
 
 /// Allows this process as many open descriptors as the system lets it have; gives that number, `None` for no limit.

@@ -1,14 +1,19 @@
 //! The tracker's log: lines on standard error, each with a level, and a limit for each kind of event.
 
+mod line_writer;
+
 use crate::model::escape::quoted;
 use crate::model::units::utc;
 use crate::rate::buckets::{Buckets, Pace};
 use crate::sys;
 use crate::tracker::warn::Warn;
+use line_writer::LineWriter;
 use parking_lot::Mutex;
 use std::fmt;
 use std::fmt::{Display, Write as _};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -120,21 +125,22 @@ impl Log {
     }
 
     /// Writes to standard error, with this name before the words. The journal of systemd adds times and levels itself.
-    pub fn to_stderr(level: Level, name: &str) -> Self {
+    ///
+    /// # Errors
+    /// The system has no room for a thread or a descriptor.
+    pub fn to_stderr(level: Level, name: &str) -> io::Result<Self> {
         let (name, to_journal) = (name.to_owned(), sys::stderr_is_journal());
-        let one_at_a_time = Mutex::new(());
-        Self::new(level, move |level, line| {
-            let line = match to_journal {
-                true => format!("<{}>{line}\n", level as u8),
-                false => format!("{} {level} {name}: {line}\n", utc(sys::unix_time_s())),
-            };
-            let _turn = one_at_a_time.lock();
-            // Nobody outside can have the tracker wait for whoever does not read. A warning is worth the wait.
-            if level <= Level::Warn || sys::stderr_takes_more() {
-                // A tracker whose output nobody reads runs all the same.
-                let _ = io::stderr().write_all(line.as_bytes());
-            }
-        })
+        let form = Arc::new(move |level: Level, line: &str| match to_journal {
+            true => format!("<{}>{line}\n", level as u8),
+            false => format!("{} {level} {name}: {line}\n", utc(sys::unix_time_s())),
+        });
+        // Not through the lock of the standard library, for which a panic elsewhere would wait.
+        let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        let formed = form.clone();
+        let left_out =
+            move |count| formed(Level::Warn, &format!("lines were left out that nobody read left_out={count}"));
+        let writer = LineWriter::start(stderr, left_out)?;
+        Ok(Self::new(level, move |level, line| writer.write(form(level, line), level <= Level::Warn)))
     }
 
     /// Writes lines of this level and above from now on. Says so if it was another one before.

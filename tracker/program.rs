@@ -225,7 +225,7 @@ impl ProgramSetup {
                 .map_err(|error| ProgramError::ListFile(args.tracker_info.clone(), error))?,
         };
         let data_dir = DataDir::open(&data_path).map_err(ProgramError::DataDir)?;
-        let log = Arc::new(Log::to_stderr(args.log, name));
+        let log = Arc::new(Log::to_stderr(args.log, name).map_err(ProgramError::System)?);
         let audit = Audit::open(&data_dir.path().join(audit::FOLDER), log.clone());
         let audit = audit.map_err(|error| ProgramError::Audit(data_dir.path().to_path_buf(), error))?;
         Ok(Self {

@@ -34,14 +34,17 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::complaining_to(command, Stdio::piped())
+    }
+
+    /// One whose standard error goes there. The test hears it only from a pipe that is made here.
+    pub(crate) fn complaining_to(command: &mut Command, stderr: impl Into<Stdio>) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let (said, lines) = unbounded();
-        let readers = vec![
-            listen(child.stdout.take().expect("piped"), false, said.clone()),
-            listen(child.stderr.take().expect("piped"), true, said),
-        ];
+        let mut readers = vec![listen(child.stdout.take().expect("piped"), false, said.clone())];
+        readers.extend(child.stderr.take().map(|stderr| listen(stderr, true, said)));
         let input = child.stdin.take();
         Self { name, child, input, lines, heard: Vec::new(), passed: [0; 2], readers }
     }

@@ -14,6 +14,7 @@ use groupshare::wire::client_tracker::{Reply, Request};
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -119,6 +120,42 @@ fn in_the_journal_of_systemd_a_line_has_its_level_as_a_priority_and_no_time() {
     let text = fs::read_to_string(folder.join("journal.txt")).expect("written");
     assert!(text.starts_with("<6>an operator's command was carried out kind=operator what=read_only "), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+/// A pipe that takes nothing more, and how many bytes are in it.
+fn full_pipe() -> (PipeReader, PipeWriter, u64) {
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    rustix::io::ioctl_fionbio(&writer, true).expect("set");
+    let mut len = 0;
+    while writer.write(b".").is_ok() {
+        len += 1;
+    }
+    // The program that gets it waits where it writes.
+    rustix::io::ioctl_fionbio(&writer, false).expect("set");
+    (reader, writer, len)
+}
+
+#[test]
+fn a_tracker_whose_warnings_nobody_reads_serves_everybody_all_the_same() {
+    let installation = Installation::of(1);
+    let (reader, writer, len) = full_pipe();
+    let mut command = installation.command(&["tracker_info.txt", "1", "--config", "none.conf"]);
+    let mut tracker = Program::complaining_to(&mut command, writer);
+    // It has warned of the file of options by then.
+    tracker.expect("tracker 1 on");
+    let mut client = installation.connect(1).expect("it listens");
+    client.create_user("ann");
+    assert!(matches!(client.ask(login(&client, "ann", "guess")), Reply::Refused { .. }));
+    assert_eq!(installation.ctl(&["kick", "ann"]).code, Some(0));
+    client.log_in("ann");
+    let mut reader = BufReader::new(reader);
+    let passed = io::copy(&mut (&mut reader).take(len), &mut io::sink()).expect("read");
+    assert_eq!(passed, len);
+    for told in ["none.conf is not there", "login failed", "what=kick", "a member has come"] {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("text");
+        assert!(line.contains(told), "{told}: {line}");
+    }
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn restored(args: &CtlArgs, name: &str) -> Result<Row, RestoreFailure> {
     let tracker = args.tracker.unwrap_or(head.tracker);
     let folder = place(&args.place, Some(tracker)).map_err(RestoreFailure::Place)?;
     sys::survive_file_size_limit();
-    let log = Log::to_stderr(Level::Warn, name).into();
+    let log = Log::to_stderr(Level::Warn, name).map_err(RestoreError::System)?.into();
     let Restored { users, groups, files, absent } = restore(backup, &folder, tracker, Log::warn_fn(&log))?;
     let time = units::utc(head.time);
     let mut words = format!("Restored tracker {tracker} of {time}: {users} users, {groups} groups, {files} files");
