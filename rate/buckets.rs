@@ -8,9 +8,17 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// How many may follow each other without a pause.
-    pub burst: u32,
+    pub burst: u64,
     /// Time in which one more becomes free.
     pub interval: Duration,
+}
+
+impl Pace {
+    /// Time in which so many become free.
+    fn time_of(self, count: u64) -> Duration {
+        let nanos = self.interval.as_nanos().saturating_mul(count.into());
+        Duration::from_nanos(nanos.try_into().unwrap_or(u64::MAX))
+    }
 }
 
 /// Counters are looked through for those that are full again when there are more than this many.
@@ -29,13 +37,13 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         Self { pace, full_at: HashMap::new(), prune_at: PRUNE_LEN_MIN }
     }
 
-    /// Goes by another pace from now on. As many are taken as before.
+    /// Goes by another pace from now on. As many are taken as before, but not more than may be at once.
     pub(crate) fn set_pace(&mut self, pace: Pace, now: Instant) {
         let [old, new] = [self.pace.interval, pace.interval].map(|interval| interval.as_nanos().max(1));
         for at in self.full_at.values_mut() {
             // Both an interval and the time behind are hours at most.
             let behind = at.saturating_duration_since(now).as_nanos().saturating_mul(new) / old;
-            *at = now + Duration::from_nanos(behind.try_into().unwrap_or(u64::MAX));
+            *at = now + Duration::from_nanos(behind.try_into().unwrap_or(u64::MAX)).min(pace.time_of(pace.burst));
         }
         self.pace = pace;
     }
@@ -46,9 +54,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 
     /// How long until so many more may be taken at once; zero if they may now.
-    pub(crate) fn wait(&self, key: &K, count: u32, now: Instant) -> Duration {
-        let Pace { burst, interval } = self.pace;
-        (self.behind(key, now) + interval.saturating_mul(count)).saturating_sub(interval.saturating_mul(burst))
+    pub(crate) fn wait(&self, key: &K, count: u64, now: Instant) -> Duration {
+        let pace = self.pace;
+        self.behind(key, now).saturating_add(pace.time_of(count)).saturating_sub(pace.time_of(pace.burst))
     }
 
     /// How many are taken that have not become free again.
@@ -73,9 +81,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 
     /// Takes so many at once.
-    pub(crate) fn take_many(&mut self, key: &K, count: u32, now: Instant) {
+    pub(crate) fn take_many(&mut self, key: &K, count: u64, now: Instant) {
         let full_at = self.full_at.entry(key.clone()).or_insert(now);
-        *full_at = (*full_at).max(now) + self.pace.interval.saturating_mul(count);
+        *full_at = (*full_at).max(now) + self.pace.time_of(count);
         if self.full_at.len() > self.prune_at {
             self.full_at.retain(|_, at| *at > now);
             self.prune_at = PRUNE_LEN_MIN.max(2 * self.full_at.len());
@@ -127,7 +135,7 @@ mod tests {
         buckets.set_pace(Pace { burst: 100, interval: second / 10 }, start);
         assert_eq!((buckets.taken(&"ann", start), buckets.wait(&"ann", 92, start)), (8, Duration::ZERO));
         buckets.set_pace(Pace { burst: 4, interval: 2 * second }, start);
-        assert_eq!((buckets.taken(&"ann", start), buckets.wait(&"ann", 1, start)), (8, 10 * second));
+        assert_eq!((buckets.taken(&"ann", start), buckets.wait(&"ann", 1, start)), (4, 2 * second));
     }
 
     #[test]

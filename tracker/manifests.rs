@@ -23,6 +23,7 @@ use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use facts::{bad, begins_as_older, read_facts, unavailable};
 use folder::{ADOPTED, AWAITED_SUFFIX, FolderContents, TEMP_SUFFIX};
+use lens::ReservedRoom;
 use missing::{Absence, MissingManifests};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -43,6 +44,10 @@ const FACTS_MAX: usize = 1024;
 const MANY: usize = 32;
 /// How long an upload waits for its turn to be checked.
 const CHECK_WAIT: Duration = Duration::from_secs(30);
+/// How long an upload waits for its next part.
+const PART_WAIT: Duration = Duration::from_secs(60);
+/// How long an upload may take.
+const UPLOAD_MAX: Duration = Duration::from_secs(3600);
 
 /// The length of a manifest. Only those of at most 128 MiB are stored.
 fn len(bytes: u64) -> u32 {
@@ -87,6 +92,18 @@ pub struct ManifestUpload {
     written: u32,
     file: File,
     place: UploadPlace,
+    room: ReservedRoom,
+    begun: Instant,
+    /// When its last part came.
+    heard: Instant,
+}
+
+impl ManifestUpload {
+    /// Whether it takes too long: it holds room that others may need.
+    pub fn is_stale(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard) >= PART_WAIT
+            || now.saturating_duration_since(self.begun) >= UPLOAD_MAX
+    }
 }
 
 /// The file of an upload. Dropping it removes the file, unless it has got its final name.
@@ -108,6 +125,7 @@ pub struct CheckedManifest {
     place: UploadPlace,
     identity: FileIdentity,
     facts: ManifestFacts,
+    room: ReservedRoom,
 }
 
 impl CheckedManifest {
@@ -183,8 +201,8 @@ impl Manifests {
         self.folder.join(format!("{info_hash}{AWAITED_SUFFIX}"))
     }
 
-    /// Takes the next part of a manifest, and makes the manifest durable after the last one. Asks with the first part
-    /// whether all manifests may take so many bytes, and with the last one again: others may have come meanwhile.
+    /// Takes the next part of a manifest, and makes the manifest durable after the last one. The first part reserves
+    /// room for the whole, if `ask` allows what all manifests take then.
     ///
     /// # Errors
     /// Those of [`Manifests::take`] and [`Manifests::keep`], and those of `ask`.
@@ -194,17 +212,7 @@ impl Manifests {
         part: ManifestPart<'_>,
         ask: impl Fn(u64) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        let is_here = || self.is_in_use(part.info_hash).map_err(|error| unavailable(&error));
-        if part.offset == 0 && !is_here()? {
-            ask(self.lens.total() + u64::from(part.total))?;
-        }
-        let Some(checked) = self.take(upload, part)? else { return Ok(()) };
-        self.lens.insert_if((checked.info_hash, len(checked.identity.len)), ask)?;
-        let kept = self.keep(&[checked]);
-        if kept.is_err() && !is_here()? {
-            self.lens.remove(part.info_hash);
-        }
-        kept
+        self.take_within(upload, part, ask)?.map_or(Ok(()), |checked| self.keep(&[checked]))
     }
 
     /// Takes the next part of a manifest. Parts come in order; the first one begins the upload anew. Throws away parts
@@ -219,17 +227,31 @@ impl Manifests {
         upload: &mut Option<ManifestUpload>,
         part: ManifestPart<'_>,
     ) -> Result<Option<CheckedManifest>, Refusal> {
+        self.take_within(upload, part, |_| Ok(()))
+    }
+
+    fn take_within(
+        &self,
+        upload: &mut Option<ManifestUpload>,
+        part: ManifestPart<'_>,
+        ask: impl Fn(u64) -> Result<(), Refusal>,
+    ) -> Result<Option<CheckedManifest>, Refusal> {
         if part.total as usize > MANIFEST_LEN_MAX {
             return Err(bad("it is too large"));
         }
-        if self.is_in_use(part.info_hash).map_err(|error| unavailable(&error))? {
+        // Only a first part is paid for, and counts as a use.
+        let is_here = if part.offset == 0 { self.is_in_use(part.info_hash) } else { self.has(part.info_hash) };
+        if is_here.map_err(|error| unavailable(&error))? {
             *upload = None;
             self.arrived(part.info_hash);
             return Ok(None);
         }
         let mut current = match upload.take() {
             Some(current) if part.offset > 0 => current,
-            _ if part.offset == 0 => self.begin(part.info_hash, part.total).map_err(|error| unavailable(&error))?,
+            _ if part.offset == 0 => {
+                let room = self.lens.reserve(part.total, ask)?;
+                self.begin((part.info_hash, part.total), room).map_err(|error| unavailable(&error))?
+            }
             _ => return Err(bad("its first part is missing")),
         };
         // No overflow: a part has at most 512 KiB, and what was written is at most the total.
@@ -239,23 +261,24 @@ impl Manifests {
             return Err(bad("its parts do not follow each other"));
         }
         current.file.write_all(part.bytes).map_err(|error| unavailable(&error))?;
-        current.written = end;
+        (current.written, current.heard) = (end, Instant::now());
         if current.written == current.total {
             let facts = self.examine(&current.file, current.info_hash)?;
             sys::start_write_back(&current.file);
             let identity = FileIdentity::of(&current.file).map_err(|error| unavailable(&error))?;
-            let ManifestUpload { info_hash, place, .. } = current;
-            return Ok(Some(CheckedManifest { info_hash, place, identity, facts }));
+            let ManifestUpload { info_hash, place, room, .. } = current;
+            return Ok(Some(CheckedManifest { info_hash, place, identity, facts, room }));
         }
         *upload = Some(current);
         Ok(None)
     }
 
-    fn begin(&self, info_hash: InfoHash, total: u32) -> io::Result<ManifestUpload> {
+    fn begin(&self, (info_hash, total): (InfoHash, u32), room: ReservedRoom) -> io::Result<ManifestUpload> {
         let number = self.uploads.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(format!("{info_hash}.{number}{TEMP_SUFFIX}"));
         let file = files::open_file(&path, Open::New(0o600))?;
-        Ok(ManifestUpload { info_hash, total, written: 0, file, place: UploadPlace(path) })
+        let (place, now) = (UploadPlace(path), Instant::now());
+        Ok(ManifestUpload { info_hash, total, written: 0, file, place, room, begun: now, heard: now })
     }
 
     /// Makes manifests durable and gives them their names. Not `durable::replace`: they came in parts, and all share
@@ -267,10 +290,10 @@ impl Manifests {
         let keep = || {
             self.sync(lot)?;
             self.uses.note_all(lot.iter().map(|checked| checked.info_hash));
-            for CheckedManifest { info_hash, place, identity, facts } in lot {
+            for CheckedManifest { info_hash, place, identity, facts, room } in lot {
                 fs::rename(&place.0, self.path(*info_hash))?;
                 self.remember(*info_hash, *identity, facts.clone());
-                self.lens.insert(*info_hash, len(identity.len));
+                room.fill(*info_hash, len(identity.len));
             }
             files::sync_folder(&self.handle)
         };
@@ -326,6 +349,23 @@ impl Manifests {
         Ok(found.is_some())
     }
 
+    /// Keeps a manifest that is here for a share that is on its way. False if it is not here. If nobody has paid for it
+    /// of late, `pay` counts its length.
+    ///
+    /// # Errors
+    /// `Unavailable`, and those of `pay`.
+    pub fn keep_for_share(
+        &self,
+        info_hash: InfoHash,
+        pay: impl FnOnce(u64) -> Result<(), Refusal>,
+    ) -> Result<bool, Refusal> {
+        let look = || {
+            let is_here = self.has(info_hash).map_err(|error| unavailable(&error))?;
+            Ok(is_here.then(|| self.lens.look(|len_of| len_of(info_hash))))
+        };
+        self.uses.note_paid(info_hash, look, pay)
+    }
+
     /// What a manifest says; `None` if it is not here. Removes a damaged one, so that it can come in again.
     ///
     /// # Errors
@@ -341,8 +381,7 @@ impl Manifests {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         };
-        let opened = self.uses.note_if(info_hash, open).map_err(|error| unavailable(&error))?;
-        let Some(file) = opened else { return Ok(None) };
+        let Some(file) = open().map_err(|error| unavailable(&error))? else { return Ok(None) };
         let identity = FileIdentity::of(&file).map_err(|error| unavailable(&error))?;
         let known = self.facts.lock().get(&info_hash).filter(|(known, _)| *known == identity).cloned();
         if let Some((_, facts)) = known {
@@ -615,6 +654,26 @@ mod tests {
         put(&manifests, &mut upload, part(&content, &bytes, 10..20)).expect("thrown away");
         assert!(upload.is_none());
         assert_eq!(file_count(&temp), 1);
+    }
+
+    #[test]
+    fn an_upload_keeps_its_room_while_its_parts_come() {
+        let (_temp, manifests) = open();
+        let (bytes, content) = manifest("a", 100);
+        let mut upload = None;
+        put(&manifests, &mut upload, part(&content, &bytes, 0..10)).expect("valid");
+        assert_eq!(manifests.lens().total(), bytes.len() as u64);
+        let begun = upload.as_ref().expect("under way").begun;
+        let second = Duration::from_secs(1);
+        let is_stale = |upload: &Option<ManifestUpload>, now| upload.as_ref().is_some_and(|it| it.is_stale(now));
+        assert!(!is_stale(&upload, begun + PART_WAIT - second));
+        upload.iter_mut().for_each(|it| it.heard = begun + UPLOAD_MAX - second);
+        assert!(!is_stale(&upload, begun + UPLOAD_MAX - second) && is_stale(&upload, begun + UPLOAD_MAX));
+        put(&manifests, &mut upload, part(&content, &bytes, 10..20)).expect("valid");
+        let heard = upload.as_ref().expect("under way").heard;
+        assert!(is_stale(&upload, heard + PART_WAIT));
+        upload = None;
+        assert_eq!((manifests.lens().total(), upload.is_none()), (0, true));
     }
 
     #[test]

@@ -114,13 +114,15 @@ impl Session {
         self.core.oversight.metrics.answered(command, refusal);
     }
 
-    /// Notes that the client is there. False if its login has expired by silence: then the connection ends, and the
+    /// Notes that the client is there, and ends its upload if that takes too long. False if its login has expired by silence: then the connection ends, and the
     /// client says everything again on the next one.
     pub(super) fn is_heard(&mut self) -> bool {
+        let now = Instant::now();
+        self.upload.take_if(|upload| upload.is_stale(now));
         let Some(login) = &self.login else {
             return true;
         };
-        if self.core.presence.heard(&login.ticket, Instant::now()) {
+        if self.core.presence.heard(&login.ticket, now) {
             return true;
         }
         if self.core.state().session_holds(login.user, login.sessions_since) {

@@ -4,6 +4,7 @@ use crate::common::client::{Client, words};
 use crate::common::manifest::manifest;
 use crate::common::names::{command, file, group, password, user};
 use crate::common::tracker::TestTracker;
+use crate::common::wait::wait_until;
 use groupshare::model::id::{GroupRef, OpId, Origin, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
@@ -153,10 +154,56 @@ fn the_lists_of_pieces_of_a_user_take_as_much_as_the_limit_says() {
     let (bytes, content) = manifest("long", 4, 4);
     let told = refusal(&mut ann, put("lab", &bytes, &content));
     assert!(told.starts_with("This would be over a limit: the lists of pieces of your shares would take"), "{told}");
-    let (bytes, content) = manifest("ten", 1, 10);
+}
+
+#[test]
+fn a_user_brings_as_many_bytes_of_lists_of_pieces_an_hour_as_the_limit_says() {
+    let len = manifest("one", 1, 1).0.len() as u64;
+    let tracker = limited(&[(Quota::Brought, 3 * len)]);
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ann.create_group("lab");
+    bob.create_group("den");
+    let slow = format!("Too many attempts, wait a little and try again: {} B of lists of pieces an hour; ", 3 * len);
+    let too_slow = |told: String| assert!(told.starts_with(&slow), "{told}");
+    share(&mut ann, "lab", "one", 1);
+    let (bytes, content) = manifest("two", 1, 2);
+    for _ in 0..2 {
+        ann.done(put("lab", &bytes, &content));
+    }
+    too_slow(refusal(&mut ann, put("lab", &bytes, &content)));
+    // A list that is here already is not kept for nothing.
+    ann.share("lab", "two", &content);
+    share(&mut bob, "den", "six", 3);
+    bob.share("den", "two", &content);
+    let core = tracker.server.core();
+    let brought = core.state().users_after(None, 9).iter().map(|ann| core.oversight.limits.brought_by(ann.user)).max();
+    assert_eq!(brought, Some(3 * len));
+}
+
+#[test]
+fn a_long_list_of_pieces_counts_once_and_when_it_begins() {
+    let (bytes, content) = manifest("film", 60_000, 1);
+    let len = bytes.len() as u64;
+    assert!(len > MANIFEST_PART_MAX as u64);
+    let tracker = limited(&[(Quota::Brought, 2 * len), (Quota::AllBytes, len)]);
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ann.create_group("lab");
+    bob.create_group("den");
+    let total = || tracker.server.core().manifests.lens().total();
+    ann.done(put("lab", &bytes, &content));
+    assert_eq!(total(), len, "its room is kept");
+    let (short, other) = manifest("one", 1, 1);
+    let told = refusal(&mut bob, put("den", &short, &other));
+    assert!(told.starts_with("The installation is full: all lists of pieces would take"), "{told}");
+    drop(ann);
+    wait_until("the upload has ended", || total() == 0);
+    let mut ann = tracker.client();
+    ann.log_in("ann");
+    ann.put_manifest("lab", &bytes, &content);
+    ann.share("lab", "film", &content);
+    assert_eq!(total(), len);
     let told = refusal(&mut ann, put("lab", &bytes, &content));
-    let slow = format!("Too many attempts, wait a little and try again: {} B of lists of pieces an hour; ", 4 * len);
-    assert!(told.starts_with(&slow), "what is brought and not shared is limited too: {told}");
+    assert!(told.starts_with("Too many attempts"), "begun twice, paid twice: {told}");
 }
 
 #[test]

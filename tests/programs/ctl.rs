@@ -129,13 +129,17 @@ fn an_operator_sees_one_user_and_who_is_online() {
     assert!(addr.starts_with(&format!("{}:", seen.ip())), "{addr}");
     let told = installation.ctl(&["user", "ann"]).out;
     let lines: Vec<&str> = told.lines().collect();
-    let first =
-        ["user        ann, active", "groups      den (owner), lab (owner)", "shares      1, lists of pieces 99 B"];
+    let first = [
+        "user        ann, active",
+        "groups      den (owner), lab (owner)",
+        "shares      1, lists of pieces 99 B, brought 0 B of the 2.1 GB of an hour",
+    ];
     assert_eq!(lines[..3], first);
     assert!(lines[3].starts_with("changes     ") && lines[3].ends_with(" of the 20000 of an hour are taken"), "{told}");
     assert!(lines[4].starts_with("online      client "), "{told}");
     assert_eq!(user[0]["limits"]["shares"], json!({"used": 1, "max": 10_000}));
     assert_eq!(user[0]["limits"]["manifest_bytes"]["used"], json!(99));
+    assert_eq!(user[0]["limits"]["brought"], json!({"used": 0, "max": 2_147_483_648_u64}), "so few run down at once");
     assert_eq!(installation.ctl(&["user", "carl"]).out.lines().nth(1), Some("waits for   lab"));
     assert!(told.ends_with(&format!(", {addr}, tracker 1\n")), "{told}");
     let mut online: Vec<Value> = installation.rows(&["online"]).iter().map(|row| row["user_id"].clone()).collect();
@@ -173,7 +177,7 @@ fn an_operator_sees_how_near_users_are_to_their_limits() {
     let row = |name: &str| rows.iter().find(|row| row["name"] == name).expect("listed").clone();
     let requests = json!({"name": "requests", "of": "user", "hourly": false, "max": 1, "used": 1, "used_by": "carl",
                           "refused": 1});
-    assert_eq!((row("requests"), &row("shares")["max"], rows.len()), (requests, &Value::Null, 12));
+    assert_eq!((row("requests"), &row("shares")["max"], rows.len()), (requests, &Value::Null, 13));
     let status = installation.ctl(&["status"]).out;
     let limits = "limits      users 3 of 3, groups 2 of 100000, files 1 of 2000000, lists of pieces 99 B of 34.4 GB; \
                   1 refusals\naccounts    closed, create_user makes them\n";

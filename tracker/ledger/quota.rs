@@ -61,6 +61,7 @@ quotas! {
     Requests "requests" User 256, "groups that a user waits to be let into"
     Shares "shares" User 10_000, "files and folders that a user shares"
     ManifestBytes "manifest_bytes" User 1 << 30, "bytes of the lists of pieces of what a user shares"
+    Brought "brought" UserInAnHour 2 << 30, "bytes of lists of pieces that a user brings in an hour"
     Changes "changes" UserInAnHour 20_000, "changes that a user makes in an hour"
     Accounts "accounts" AddressInAnHour 1000, "accounts made from an address in an hour"
     Checks "checks" AddressInAnHour 10_000, "passwords checked for an address in an hour"
@@ -88,7 +89,7 @@ impl Quota {
     pub fn amount(self, amount: u64) -> String {
         match (amount, self) {
             (Quotas::UNLIMITED, _) => "none".to_owned(),
-            (_, Quota::ManifestBytes | Quota::AllBytes) => units::size(amount),
+            (_, Quota::ManifestBytes | Quota::Brought | Quota::AllBytes) => units::size(amount),
             _ => amount.to_string(),
         }
     }
@@ -206,7 +207,7 @@ impl fmt::Display for OverQuota {
             let what = match self.quota {
                 Quota::Accounts => "accounts an hour from this address",
                 Quota::Checks => "passwords an hour from this address",
-                Quota::ManifestBytes => "of lists of pieces an hour",
+                Quota::Brought => "of lists of pieces an hour",
                 _ => "changes an hour",
             };
             return write!(f, "{max} {what}; the next one in {}", units::duration(self.wait));

@@ -2,14 +2,18 @@
 //!
 //! The file of a share that is on its way stays. A manifest comes before its share: a member brings it and asks for the
 //! share then, and a link gives it before the op. The file may also be there from a share that has ended since, and then
-//! nobody writes it again. So whoever looks whether a manifest is here notes its use, under the lock under which the
-//! sweep removes a file. Either the use was noted, and the file stays for an hour. Or the file is gone already, and the
-//! one who looks is told so and brings it again. A share is durable long before the hour is over, and the sweep takes the
+//! nobody writes it again. So whoever is about to share a manifest notes its use, under the lock under which the sweep
+//! removes a file. Either the use was noted, and the file stays for an hour. Or the file is gone already, and the member
+//! or link is told so and brings it again. A share is durable long before the hour is over, and the sweep takes the
 //! state after it has chosen its files.
+//!
+//! A member pays for each use with the bytes that the member may bring in an hour. To read a manifest is no use. So
+//! nobody keeps more here, shared by nobody, than they may bring.
 
 use super::folder::{AWAITED_SUFFIX, info_hash_of};
 use super::missing::MissingManifests;
 use crate::model::digest::InfoHash;
+use crate::wire::refusal::Refusal;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -20,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// How long a file stays after its last use.
 const UNUSED_MIN: Duration = Duration::from_secs(3600);
+/// For how long after a use a share needs no other one: it becomes durable in the rest of the hour.
+const PAID: Duration = Duration::from_secs(3000);
 /// Names that one step looks at.
 const NAMES_MAX: usize = 256;
 /// From the end of one pass over the folder to the next.
@@ -42,6 +48,23 @@ impl LastUses {
             uses.insert(info_hash, Instant::now());
         }
         Ok(found)
+    }
+
+    /// Notes the use of a file, of which `look` tells the length, if it is there and `pay` takes that. There is nothing
+    /// to pay or note if it was used of late. False if it is not there.
+    pub(super) fn note_paid(
+        &self,
+        info_hash: InfoHash,
+        look: impl FnOnce() -> Result<Option<u64>, Refusal>,
+        pay: impl FnOnce(u64) -> Result<(), Refusal>,
+    ) -> Result<bool, Refusal> {
+        let mut uses = self.0.lock();
+        let Some(len) = look()? else { return Ok(false) };
+        if uses.get(&info_hash).is_none_or(|used| used.elapsed() >= PAID) {
+            pay(len)?;
+            uses.insert(info_hash, Instant::now());
+        }
+        Ok(true)
     }
 
     /// Notes the use of files that are about to be there.
@@ -171,6 +194,7 @@ mod tests {
     use crate::sys::files::{Open, open_file, set_modified};
     use crate::tracker::manifests::{ManifestPart, Manifests, MissingCounts};
     use crate::wire::manifest::encode;
+    use crate::wire::refusal::Code;
     use std::iter;
 
     /// A manifest and its bytes.
@@ -222,14 +246,13 @@ mod tests {
     #[test]
     fn the_manifest_of_a_share_that_is_on_its_way_stays() {
         type Use = fn(&Manifests, InfoHash, &[u8]);
-        let uses: [Use; 4] = [
+        let uses: [Use; 3] = [
             |manifests, info_hash, bytes| {
                 let part = ManifestPart { info_hash, total: bytes.len() as u32, offset: 0, bytes };
                 assert!(manifests.take(&mut None, part).expect("taken").is_none(), "the file is there already");
             },
-            |manifests, info_hash, _| assert!(manifests.facts(info_hash).expect("readable").is_some()),
+            |manifests, info_hash, _| assert!(manifests.keep_for_share(info_hash, |_| Ok(())).expect("paid")),
             |manifests, info_hash, _| assert!(manifests.mark_absent(iter::once(info_hash)).is_empty()),
-            |manifests, info_hash, _| assert!(manifests.read(info_hash, 0).expect("readable").is_some()),
         ];
         for note_use in uses {
             let (temp, manifests, mut sweep) = open();
@@ -250,6 +273,35 @@ mod tests {
             manifests.remove_unknown(unused, iter::empty());
             assert!(!manifests.has(info_hash).expect("readable"), "no share has come");
             assert_eq!(manifests.mark_absent(iter::once(info_hash)), [info_hash], "who looks then brings it again");
+        }
+    }
+
+    #[test]
+    fn nobody_keeps_a_manifest_here_without_paying_for_it() {
+        type Look = fn(&Manifests, InfoHash, &[u8]);
+        let looks: [Look; 4] = [
+            |manifests, info_hash, _| assert!(manifests.facts(info_hash).expect("readable").is_some()),
+            |manifests, info_hash, _| assert!(manifests.read(info_hash, 0).expect("readable").is_some()),
+            |manifests, info_hash, bytes| {
+                let part = ManifestPart { info_hash, total: bytes.len() as u32, offset: 5, bytes };
+                assert!(manifests.take(&mut None, part).expect("thrown away").is_none());
+            },
+            |manifests, info_hash, bytes| {
+                let pay = |len| if len == bytes.len() as u64 { Err(Code::SlowDown.into()) } else { Ok(()) };
+                let kept = manifests.keep_for_share(info_hash, pay).map_err(|refusal| refusal.code);
+                assert_eq!(kept, Err(Code::SlowDown));
+            },
+        ];
+        for look in looks {
+            let (temp, _, mut sweep) = open();
+            let (info_hash, bytes) = manifest(1);
+            put_old(temp.path(), &info_hash.to_string(), &bytes);
+            let manifests = Manifests::open(temp.path(), iter::empty(), false).expect("opened");
+            let unused = manifests.choose_unused(&mut sweep, Instant::now());
+            look(&manifests, info_hash, &bytes);
+            manifests.remove_unknown(unused, iter::empty());
+            assert!(!manifests.has(info_hash).expect("readable"));
+            assert_eq!(manifests.keep_for_share(info_hash, |_| Ok(())), Ok(false), "it has to be brought again");
         }
     }
 

@@ -15,9 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// How often in an hour a user may bring as many bytes as all shares of the user may take: versions replace each other.
-const BROUGHT: u64 = 2;
-
 /// Who makes accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Accounts {
@@ -64,26 +61,26 @@ pub struct Limits {
 struct Hours {
     changes: Buckets<UserRef>,
     /// Bytes of lists of pieces that were brought.
-    bytes: Buckets<UserRef>,
+    brought: Buckets<UserRef>,
     accounts: Buckets<IpAddr>,
     checks: Buckets<IpAddr>,
 }
 
 impl Hours {
     fn new(quotas: &Quotas) -> Self {
-        let pace = |quota| hourly(in_an_hour(quotas, quota));
+        let pace = |quota| hourly(quotas.of(quota));
         Self {
             changes: Buckets::new(pace(Quota::Changes)),
-            bytes: Buckets::new(pace(Quota::ManifestBytes)),
+            brought: Buckets::new(pace(Quota::Brought)),
             accounts: Buckets::new(pace(Quota::Accounts)),
             checks: Buckets::new(pace(Quota::Checks)),
         }
     }
 
     fn set_paces(&mut self, quotas: &Quotas, now: Instant) {
-        let pace = |quota| hourly(in_an_hour(quotas, quota));
+        let pace = |quota| hourly(quotas.of(quota));
         self.changes.set_pace(pace(Quota::Changes), now);
-        self.bytes.set_pace(pace(Quota::ManifestBytes), now);
+        self.brought.set_pace(pace(Quota::Brought), now);
         self.accounts.set_pace(pace(Quota::Accounts), now);
         self.checks.set_pace(pace(Quota::Checks), now);
     }
@@ -96,18 +93,12 @@ impl Default for Limits {
     }
 }
 
-fn in_an_hour(quotas: &Quotas, quota: Quota) -> u64 {
-    match quota {
-        Quota::ManifestBytes => quotas.of(quota).saturating_mul(BROUGHT),
-        _ => quotas.of(quota),
-    }
-}
-
 /// So many at once, and then as many in an hour.
 fn hourly(max: u64) -> Pace {
-    let burst = u32::try_from(max).unwrap_or(u32::MAX);
-    // Nothing at all takes no pace: it is refused before.
-    Pace { burst, interval: HOUR / burst.max(1) }
+    let nanos = HOUR.as_nanos() as u64;
+    // Nothing at all takes no pace: it is refused before. More than one in a nanosecond is no limit.
+    let burst = max.clamp(1, nanos);
+    Pace { burst, interval: Duration::from_nanos(nanos / burst) }
 }
 
 impl Limits {
@@ -193,9 +184,9 @@ impl Limits {
     /// Counts bytes of lists of pieces that a user brings.
     ///
     /// # Errors
-    /// `SlowDown` for more in an hour than all shares of the user may take.
-    pub fn take_bytes(&self, user: UserRef, bytes: u32) -> Result<(), Refusal> {
-        self.take_of_hour(Quota::ManifestBytes, bytes, user, |hours| &mut hours.bytes)
+    /// `SlowDown`.
+    pub fn take_bytes(&self, user: UserRef, bytes: u64) -> Result<(), Refusal> {
+        self.take_of_hour(Quota::Brought, bytes, user, |hours| &mut hours.brought)
     }
 
     /// Counts an account that is made from an address.
@@ -217,6 +208,11 @@ impl Limits {
     /// A password was not checked after all.
     pub fn give_back_check(&self, ip: IpAddr) {
         self.hours.lock().checks.give_back(&network_of(ip));
+    }
+
+    /// How many bytes of lists of pieces a user has brought in this hour.
+    pub fn brought_by(&self, user: UserRef) -> u64 {
+        self.hours.lock().brought.taken(&user, Instant::now())
     }
 
     /// How many changes of a user count in this hour.
@@ -249,11 +245,11 @@ impl Limits {
     fn take_of_hour<K: Hash + Eq + Clone>(
         &self,
         quota: Quota,
-        count: u32,
+        count: u64,
         key: K,
         bucket: impl FnOnce(&mut Hours) -> &mut Buckets<K>,
     ) -> Result<(), Refusal> {
-        let (max, now) = (in_an_hour(&self.quotas(), quota), Instant::now());
+        let (max, now) = (self.quotas().of(quota), Instant::now());
         if max == Quotas::UNLIMITED {
             return Ok(());
         }

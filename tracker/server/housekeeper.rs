@@ -109,12 +109,13 @@ impl Housekeeper {
         }
     }
 
-    /// Removes a few files that belong to no share. Every share of the newest base has its row in the state too.
+    /// Removes a few files that belong to no share that somebody shares. A share that comes back has its file asked of
+    /// the other trackers.
     fn sweep_manifests(&mut self, now: Instant) {
         let manifests = &self.core.manifests;
         let unused = manifests.choose_unused(&mut self.manifest_sweep, now);
         if !unused.is_empty() {
-            manifests.remove_unknown(unused, self.core.state().info_hashes());
+            manifests.remove_unknown(unused, self.core.state().listed_info_hashes());
         }
     }
 

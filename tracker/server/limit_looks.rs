@@ -72,6 +72,7 @@ pub(super) fn used_by(core: &Core, state: &State, user: UserRef) -> Vec<(Quota, 
         (Quota::Requests, state.requests_of(user).len() as u64),
         (Quota::Shares, state.user_share_count(user) as u64),
         (Quota::ManifestBytes, bytes),
+        (Quota::Brought, core.oversight.limits.brought_by(user)),
         (Quota::Changes, core.oversight.limits.changes_of(user)),
     ]
 }

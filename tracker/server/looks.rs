@@ -128,7 +128,9 @@ impl Looks {
         let used = limit_looks::used_by(&self.core, &self.state, account.user);
         let used_of = |quota| used.iter().find(|(of, _)| *of == quota).map_or(0, |(_, used)| *used);
         let (shares, bytes) = (used_of(Quota::Shares), used_of(Quota::ManifestBytes));
-        let (changes, may) = (used_of(Quota::Changes), self.core.oversight.limits.quotas().of(Quota::Changes));
+        let quotas = self.core.oversight.limits.quotas();
+        let of_hour = |quota: Quota| (quota.amount(used_of(quota)), quota.amount(quotas.of(quota)));
+        let ((changes, most_changes), (brought, most)) = (of_hour(Quota::Changes), of_hour(Quota::Brought));
         let clients = self.core.presence.online_of(account.user);
         let mut lines = vec![format!("user        {}, {}", account.name, standing(account.standing))];
         if !groups.is_empty() {
@@ -140,8 +142,10 @@ impl Looks {
         if !requests.is_empty() {
             lines.push(format!("waits for   {}", requests.join(", ")));
         }
-        lines.push(format!("shares      {shares}, lists of pieces {}", units::size(bytes)));
-        lines.push(format!("changes     {changes} of the {} of an hour are taken", Quota::Changes.amount(may)));
+        let bytes = units::size(bytes);
+        lines
+            .push(format!("shares      {shares}, lists of pieces {bytes}, brought {brought} of the {most} of an hour"));
+        lines.push(format!("changes     {changes} of the {most_changes} of an hour are taken"));
         lines.extend(clients.iter().map(|client| format!("online      {}", self.client(client).join(", "))));
         let role = |owner| if owner { "owner" } else { "member" };
         let told = groups.iter().map(|(name, owner)| json!({"group_id": name.as_str(), "role": role(*owner)}));

@@ -85,9 +85,9 @@ impl Session {
         let (limits, manifests) = (&self.core.oversight.limits, &self.core.manifests);
         if offset == 0 {
             manifests.lens().look(|len_of| limits.ask_upload(&state, user, u64::from(total), len_of))?;
+            // Once for the whole, also if it is here: it stays for this user.
+            limits.take_bytes(user, u64::from(total))?;
         }
-        // A message carries at most 512 KiB.
-        limits.take_bytes(user, bytes.len() as u32)?;
         let part = ManifestPart { info_hash, total, offset, bytes };
         manifests.put(&mut self.upload, part, |used| limits.ask_bytes(used))?;
         Ok(Reply::Done {})
@@ -131,7 +131,7 @@ impl Session {
             if let Acceptance::Op(body) = accept(&state, &change)? {
                 self.core.manifests.lens().look(|len_of| self.core.oversight.limits.ask(&state, &body, len_of))?;
             }
-            self.check_manifest(&name, &content)?;
+            self.check_manifest(user, &name, &content)?;
             self.check_pieces(&state, user, (&group, &name), &content)?;
         }
         let committed = self.core.committer.submit(command, &change)?;
@@ -175,12 +175,14 @@ impl Session {
         decode(&bytes, info_hash).map_err(|error| Refusal::about(Code::Unavailable, error))
     }
 
-    fn check_manifest(&self, name: &FileName, content: &Content) -> Result<(), Refusal> {
-        let facts = self.core.manifests.facts(content.info_hash)?.ok_or(Code::NeedManifest)?;
-        if facts.agree_with(name, content) {
-            Ok(())
-        } else {
-            Err(Refusal::about(Code::BadManifest, "it does not agree with what is shared"))
+    /// The list of pieces is here, is that of the content, and stays for the share.
+    fn check_manifest(&self, user: UserRef, name: &FileName, content: &Content) -> Result<(), Refusal> {
+        let (limits, manifests) = (&self.core.oversight.limits, &self.core.manifests);
+        let facts = manifests.facts(content.info_hash)?.ok_or(Code::NeedManifest)?;
+        if !facts.agree_with(name, content) {
+            return Err(Refusal::about(Code::BadManifest, "it does not agree with what is shared"));
         }
+        let is_here = manifests.keep_for_share(content.info_hash, |len| limits.take_bytes(user, len))?;
+        if is_here { Ok(()) } else { Err(Code::NeedManifest.into()) }
     }
 }
