@@ -478,4 +478,36 @@ mod tests {
         assert_eq!(read_frame(&mut stream, TOLD_MAX).expect("an answer"), (FrameKind::Output, b"Gone\n".to_vec()));
         assert!(!folder.path().join(SOCKET).exists());
     }
+
+    /// Says that it has begun, and goes on when it is told.
+    struct Slow(Sender<()>, Receiver<()>);
+
+    impl OperatorCommands for Slow {
+        fn carry_out(&self, _: OperatorCaller, _: OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
+            self.0.send(()).expect("somebody listens");
+            self.1.recv().expect("told");
+            to.row(&Row::success("done")).map_or(Outcome::Gone, |()| Outcome::Done)
+        }
+
+        fn turned_away(&self, _: u32) {}
+    }
+
+    #[test]
+    fn a_command_that_has_begun_is_answered_by_a_door_that_closes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ((begun, begins), (go, told)) = (bounded(1), bounded(1));
+        let door = CtlDoor::open(folder.path(), Arc::new(Slow(begun, told))).expect("open");
+        let mut stream = socket::connect(folder.path(), SOCKET).expect("a door");
+        stream.write_all(&asking(&["kick", "ann"])).expect("written");
+        begins.recv_timeout(ASKING).expect("it has begun");
+        let closing = thread::spawn(move || drop(door));
+        // A door that closes reads no more.
+        while stream.write_all(b"x").is_ok() {
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        go.send(()).expect("it waits");
+        assert_eq!(read_frame(&mut stream, TOLD_MAX).expect("an answer"), (FrameKind::Output, b"done\n".to_vec()));
+        assert_eq!(read_frame(&mut stream, TOLD_MAX).expect("the end"), (FrameKind::Exit, vec![0]));
+        closing.join().expect("closed");
+    }
 }
