@@ -1,5 +1,6 @@
 //! Operators of trackers that cannot reach each other, and of one that is killed in the middle of a command.
 
+use crate::common::client::Client;
 use crate::common::installation::{Installation, linked, same_digests, standing};
 use crate::common::names::{PASSWORD, command, password, user};
 use crate::common::program::Program;
@@ -152,17 +153,8 @@ const ACTS: [&str; 12] = [
     "reload",
 ];
 
-#[test]
-fn what_operators_do_on_both_sides_of_a_partition_comes_to_one_state() {
-    let mut sides = Sides::new();
-    people(&mut sides);
-    let mut bob = sides.installation.connect(3).expect("a channel");
-    bob.log_in("bob");
-    sides.done(1, &["disable_user", "fay"], "fay is disabled, all sessions end");
-    same_digests(&mut sides.trackers);
-    sides.part();
-    look_everywhere(&sides);
-
+/// At the first tracker and the second.
+fn act_on_one_side(sides: &Sides) {
     let one = |words: &[&str], said: &str| sides.done(1, words, said);
     one(&["create_user", "zed"], "User zed created");
     one(&["reset_password", "carl"], "The password of carl is reset, all sessions end");
@@ -178,7 +170,10 @@ fn what_operators_do_on_both_sides_of_a_partition_comes_to_one_state() {
     one(&["reload"], "Reloaded, nothing has changed");
     one(&["reset_password", "bob"], "The password of bob is reset, all sessions end");
     sides.done(2, &["kick", "gus"], "All sessions of gus end (0 clients here)");
+}
 
+/// At the third. Bob is logged in there.
+fn act_on_the_other(sides: &Sides, bob: &mut Client) {
     // The other side has made more changes, so its own are the later ones.
     let three = |words: &[&str], said: &str| sides.done(3, words, said);
     (0..40).for_each(|_| three(&["kick", "ann"], "All sessions of ann end (0 clients here)"));
@@ -200,6 +195,21 @@ fn what_operators_do_on_both_sides_of_a_partition_comes_to_one_state() {
     three(&["reload"], "Reloaded, nothing has changed");
     let mut backup = sides.installation.ctl_command(&["--data-dir", &Sides::data_dir(3), "backup"]);
     assert!(backup.output().expect("started").status.success());
+}
+
+#[test]
+fn what_operators_do_on_both_sides_of_a_partition_comes_to_one_state() {
+    let mut sides = Sides::new();
+    people(&mut sides);
+    let mut bob = sides.installation.connect(3).expect("a channel");
+    bob.log_in("bob");
+    sides.done(1, &["disable_user", "fay"], "fay is disabled, all sessions end");
+    same_digests(&mut sides.trackers);
+    sides.part();
+    look_everywhere(&sides);
+
+    act_on_one_side(&sides);
+    act_on_the_other(&sides, &mut bob);
 
     sides.heal();
     wait_until("the first has heard of it", || standing(&mut sides.trackers[0], 2).contains("forgotten"));
