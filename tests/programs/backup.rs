@@ -3,8 +3,10 @@
 use crate::common::client::Client;
 use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::names::{PASSWORD, password, user};
+use crate::common::program::Program;
 use crate::ctl::{DATA, Ended, NOBODY, ended, lab};
 use crate::sitting::Sitting;
+use groupshare::sys::space::{allocate, free_bytes};
 use groupshare::wire::client_tracker::{Reply, Request};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, prlimit};
 use serde_json::{Value, json};
@@ -261,4 +263,39 @@ fn a_place_that_cannot_be_the_trackers_is_refused_before_the_backup_is_read() {
         assert_eq!(refused, ended(1, "", &words));
     }
     assert_eq!(fs::read_dir(&foreign).expect("there").count(), 0);
+}
+
+#[test]
+fn a_backup_leaves_the_last_bytes_of_the_disk_to_the_tracker() {
+    if !geteuid().is_root() {
+        eprintln!("only root has a small disk");
+        return;
+    }
+    let installation = Installation::of(1);
+    fs::create_dir_all(installation.folder.path().join(DATA)).expect("made");
+    let mut command = Command::new("unshare");
+    let script = "mount -t tmpfs -o size=64m tmpfs \"$1\" && exec \"$0\" tracker_info.txt 1";
+    command.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_tracker"), DATA]);
+    let mut tracker = Program::start(command.current_dir(installation.folder.path()));
+    tracker.expect("tracker 1 on ");
+    let _clients = lab(&installation);
+    // The folder as the tracker sees it.
+    let place = installation.folder.path().canonicalize().expect("there");
+    let root = format!("/proc/{}/root{}", tracker.pid(), place.display());
+    let data = Path::new(&root).join(DATA);
+    let back_up = || {
+        let mut ctl = installation.ctl_command(&["--data-dir", data.to_str().expect("text"), "backup"]);
+        let output = ctl.stdin(Stdio::null()).output().expect("started");
+        (output.status.code(), output.stdout.len(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let filler = File::create(data.join("filler")).expect("made");
+    let free = free_bytes(&filler).expect("told").expect("a size");
+    allocate(&filler, free - 16 * 1024 * 1024).expect("room");
+    let (code, len, said) = back_up();
+    assert_eq!((code, len), (Some(1), 0));
+    assert!(said.starts_with("tracker: a backup would leave less than 16 MiB free in "), "{said}");
+    filler.set_len(free - 17 * 1024 * 1024).expect("shorter");
+    let (code, len, said) = back_up();
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    assert!(len > 100);
 }

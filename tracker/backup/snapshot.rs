@@ -8,6 +8,7 @@ use crate::model::digest::InfoHash;
 use crate::model::op::floor::FloorMark;
 use crate::sys;
 use crate::sys::files;
+use crate::sys::space::free_bytes;
 use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::commit::{BasePart, ReadBackError, Standing};
 use crate::tracker::core::Core;
@@ -31,6 +32,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Ops from one look to the next whether somebody takes the backup.
 const LOOK_EVERY: u64 = 4096;
 
+/// Bytes of the disk that the state put aside leaves to the tracker.
+const ROOM_LEFT: u64 = 16 * 1024 * 1024;
+
 /// Why there is no backup.
 #[derive(Debug)]
 pub enum BackupError {
@@ -38,6 +42,8 @@ pub enum BackupError {
     Gone,
     /// The data folder does not take it.
     Spool(PathBuf, io::Error),
+    /// The data folder has room for it, and too little would be left to the tracker.
+    NoRoom(PathBuf),
     /// The journal cannot be read.
     Journal(ReadBackError),
     /// A floor was on its way for too long.
@@ -56,6 +62,10 @@ impl fmt::Display for BackupError {
             BackupError::Gone => f.write_str("nobody takes the backup"),
             BackupError::Spool(folder, error) => {
                 write!(f, "cannot prepare the backup in {}: {}", folder.display(), sys::reason(error))
+            }
+            BackupError::NoRoom(folder) => {
+                let left = ROOM_LEFT >> 20;
+                write!(f, "a backup would leave less than {left} MiB free in {}; make room first", folder.display())
             }
             BackupError::Journal(error) => write!(f, "cannot read the journal: {error}"),
             BackupError::Moving => f.write_str("the floor moves; try again"),
@@ -85,8 +95,25 @@ pub struct BackupSource {
 
 /// A state that waits in a file, up to its last op.
 struct Spool {
-    writer: BackupWriter<BufWriter<File>>,
+    writer: BackupWriter<BufWriter<SpoolFile>>,
     state: Arc<State>,
+}
+
+/// A file that never takes the last bytes of its disk: the tracker writes its journal there.
+struct SpoolFile(File);
+
+impl Write for SpoolFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let needed = ROOM_LEFT + bytes.len() as u64;
+        if free_bytes(&self.0)?.is_some_and(|free| free < needed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 impl BackupSource {
@@ -136,7 +163,7 @@ impl BackupSource {
         let file = files::make_unnamed_in(&folder).map_err(|error| self.not_spooled(error))?;
         let head =
             BackupHead { tracker: self.tracker, time: sys::unix_time_s(), floor: floor.mark, digest: state.digest() };
-        let writer = BackupWriter::begin(BufWriter::with_capacity(PART, file), &head);
+        let writer = BackupWriter::begin(BufWriter::with_capacity(PART, SpoolFile(file)), &head);
         let mut writer = writer.map_err(|error| self.not_spooled(error))?;
         if self.put_base(floor.mark, &mut writer)? && self.put_ops(&standing, &mut writer, out)? {
             return Ok(Some(Spool { writer, state: standing.state }));
@@ -189,8 +216,8 @@ impl BackupSource {
     }
 
     /// Writes what was put aside.
-    fn pour(&self, spool: BufWriter<File>, out: &mut impl Write) -> Result<(), BackupError> {
-        let mut file = spool.into_inner().map_err(|error| self.not_spooled(error.into_error()))?;
+    fn pour(&self, spool: BufWriter<SpoolFile>, out: &mut impl Write) -> Result<(), BackupError> {
+        let SpoolFile(mut file) = spool.into_inner().map_err(|error| self.not_spooled(error.into_error()))?;
         file.rewind().map_err(|error| self.not_spooled(error))?;
         let mut bytes = vec![0; PART];
         loop {
@@ -230,7 +257,10 @@ impl BackupSource {
     }
 
     fn not_spooled(&self, error: io::Error) -> BackupError {
-        BackupError::Spool(self.folder.clone(), error)
+        match error.kind() {
+            io::ErrorKind::StorageFull => BackupError::NoRoom(self.folder.clone()),
+            _ => BackupError::Spool(self.folder.clone(), error),
+        }
     }
 }
 
