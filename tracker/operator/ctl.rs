@@ -34,7 +34,7 @@ pub enum CtlError {
     Foreign(PathBuf),
     /// The tracker has ended before its answer has.
     Torn,
-    /// It has said nothing for [`SILENCE`].
+    /// It has said nothing for too long.
     Silent,
     /// Standard output takes no more.
     OutputLost(io::Error),
