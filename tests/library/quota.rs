@@ -207,6 +207,34 @@ fn a_long_list_of_pieces_counts_once_and_when_it_begins() {
 }
 
 #[test]
+fn a_user_over_a_lowered_limit_shares_a_shorter_version() {
+    let (long, short) = (manifest("film", 4, 1), manifest("film", 1, 1));
+    let tracker = limited(&[]);
+    let mut ann = tracker.user("ann");
+    ann.create_group("lab");
+    ann.put_manifest("lab", &long.0, &long.1);
+    ann.share("lab", "film", &long.1);
+    tracker.server.core().oversight.limits.change(&settings(&[(Quota::ManifestBytes, 10)], Accounts::Open));
+    ann.put_manifest("lab", &short.0, &short.1);
+    ann.share("lab", "film", &short.1);
+    let told = refusal(&mut ann, put("lab", &long.0, &long.1));
+    assert!(told.starts_with("This would be over a limit"), "{told}");
+}
+
+#[test]
+fn asking_for_more_than_there_is_room_for_counts_as_a_change() {
+    let tracker = limited(&[(Quota::GroupsOwned, 1), (Quota::Changes, 3)]);
+    let mut ann = tracker.user("ann");
+    ann.create_group("a");
+    for _ in 0..2 {
+        let told = refusal(&mut ann, create_group("b"));
+        assert!(told.starts_with("This would be over a limit"), "{told}");
+    }
+    let told = refusal(&mut ann, create_group("b"));
+    assert!(told.starts_with("Too many attempts, wait a little and try again: 3 changes an hour"), "{told}");
+}
+
+#[test]
 fn a_user_makes_as_many_changes_an_hour_as_the_limit_says() {
     let tracker = limited(&[(Quota::Changes, 3)]);
     let mut ann = tracker.user("ann");
@@ -273,7 +301,7 @@ fn all_users_together_have_as_much_as_the_limits_say() {
 
 #[test]
 fn what_another_tracker_has_accepted_is_taken_over_every_limit() {
-    let tracker = limited(&[(Quota::Users, 1), (Quota::Groups, 1), (Quota::GroupsOwned, 1), (Quota::Changes, 1)]);
+    let tracker = limited(&[(Quota::Users, 1), (Quota::Groups, 1), (Quota::GroupsOwned, 1), (Quota::Changes, 2)]);
     let mut ann = tracker.user("ann");
     ann.create_group("lab");
     let origin = Origin { tracker: 2, incarnation: 9 };
@@ -354,12 +382,12 @@ fn other_limits_hold_at_once_for_clients_that_are_there() {
     let mut ann = tracker.user("ann");
     ann.create_group("a");
     assert!(refusal(&mut ann, create_group("b")).contains("you own 1 groups of 1"));
-    let told = limits.change(&settings(&[(Quota::GroupsOwned, 3), (Quota::Changes, 4)], Accounts::Closed));
-    assert_eq!(told, ["limit groups_owned is 3", "limit changes is 4", "accounts are closed"]);
+    let told = limits.change(&settings(&[(Quota::GroupsOwned, 3), (Quota::Changes, 6)], Accounts::Closed));
+    assert_eq!(told, ["limit groups_owned is 3", "limit changes is 6", "accounts are closed"]);
     ["b", "c"].iter().for_each(|name| ann.create_group(name));
     assert!(refusal(&mut ann, create_group("d")).contains("you own 3 groups of 3"));
     ann.leave("c");
-    assert!(limits.change(&settings(&[(Quota::GroupsOwned, 3), (Quota::Changes, 4)], Accounts::Closed)).is_empty());
+    assert!(limits.change(&settings(&[(Quota::GroupsOwned, 3), (Quota::Changes, 6)], Accounts::Closed)).is_empty());
 }
 
 #[test]

@@ -119,6 +119,13 @@ impl LoginAttempt<'_> {
         attempts.users.failed.refill(&self.user);
         attempts.addresses.failed.give_back(&self.ip);
     }
+
+    /// The password was not looked at: the user and the address get this attempt back.
+    pub fn unchecked(self) {
+        let attempts = &mut *self.throttle.attempts.lock();
+        attempts.users.failed.give_back(&self.user);
+        attempts.addresses.failed.give_back(&self.ip);
+    }
 }
 
 impl Drop for LoginAttempt<'_> {
@@ -228,6 +235,16 @@ mod tests {
         assert!(attempt("victim5", 1).is_some());
         assert!(attempt("victim6", 1).is_none());
         assert!(attempt("own", 2).is_some());
+    }
+
+    #[test]
+    fn a_login_whose_password_nobody_looked_at_has_not_failed() {
+        let throttle = LoginThrottle::new(paces());
+        for _ in 0..20 {
+            throttle.attempt(&user("ann"), ip(1)).expect("nothing has failed").unchecked();
+        }
+        let failed = (0..5).filter(|_| throttle.attempt(&user("ann"), ip(1)).is_some()).count();
+        assert_eq!(failed, 3, "as many as without the others");
     }
 
     #[test]

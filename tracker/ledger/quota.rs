@@ -342,15 +342,17 @@ impl Asked<'_> {
         self.bytes(user, (self.len_of)(content.info_hash), freed)
     }
 
-    /// Walks the shares of a user who has enough of them only.
+    /// Walks the shares of a user who has enough of them only. One list for another that is as long always has room: the
+    /// limit may have been higher.
     fn bytes(&self, user: UserRef, more: u64, freed: impl FnOnce() -> u64) -> Result<(), OverQuota> {
         let (quota, max) = (Quota::ManifestBytes, self.quotas.of(Quota::ManifestBytes));
         let most = (self.state.user_share_count(user) as u64 + 1).saturating_mul(MANIFEST_LEN_MAX as u64);
         if most <= max {
             return Ok(());
         }
-        let used = (manifest_bytes(self.state, user, self.len_of) + more).saturating_sub(freed());
+        let freed = freed();
+        let used = (manifest_bytes(self.state, user, self.len_of) + more).saturating_sub(freed);
         let over = OverQuota { quota, other: None, used, max, wait: Duration::ZERO };
-        if used <= max { Ok(()) } else { Err(over) }
+        if used <= max || (more > 0 && more <= freed) { Ok(()) } else { Err(over) }
     }
 }

@@ -133,18 +133,20 @@ impl Limits {
         self.refused[quota as usize].load(Ordering::Relaxed)
     }
 
-    /// Asks for room for an op of a client, which is made if there is.
+    /// Asks for room for an op of a client, which is made if there is. What is refused for lack of room counts as a
+    /// change too: to look for room may take long.
     ///
     /// # Errors
     /// `QuotaReached`, `InstallationFull`, `SlowDown` after too many changes.
     pub fn take(&self, state: &State, body: &OpBody, len_of: LenOf<'_>) -> Result<(), Refusal> {
-        self.ask(state, body, len_of)?;
-        match body {
-            OpBody::ReadNotices { .. } | OpBody::NoteUnplaced { .. } => Ok(()),
-            body => body
-                .author()
-                .map_or(Ok(()), |user| self.take_of_hour(Quota::Changes, 1, user, |hours| &mut hours.changes)),
+        let author = match body {
+            OpBody::ReadNotices { .. } | OpBody::NoteUnplaced { .. } => None,
+            body => body.author(),
+        };
+        if let Some(user) = author {
+            self.take_of_hour(Quota::Changes, 1, user, |hours| &mut hours.changes)?;
         }
+        self.ask(state, body, len_of)
     }
 
     /// Whether there is room for an op of a client, before it is made.

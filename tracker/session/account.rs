@@ -71,11 +71,21 @@ impl Session {
             return Err(Code::SlowDown.into());
         };
         let mut known = among(&self.core.state());
-        for _ in 0..2 {
+        for round in 0..2 {
             let hashes = known.iter().map(|account| account.password.clone()).collect();
-            if let Some(opened) = self.core.passwords.check(password.clone(), hashes)? {
-                attempt.succeeded();
-                return Ok(known.swap_remove(opened));
+            match self.core.passwords.check(password.clone(), hashes) {
+                Ok(Some(opened)) => {
+                    attempt.succeeded();
+                    return Ok(known.swap_remove(opened));
+                }
+                Ok(None) => {}
+                Err(refusal) => {
+                    if round == 0 {
+                        attempt.unchecked();
+                        limits.give_back_check(ip);
+                    }
+                    return Err(refusal);
+                }
             }
             // Meanwhile the account or its password may have come from another tracker.
             let now = among(&self.core.state());
