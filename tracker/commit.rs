@@ -13,7 +13,7 @@ mod receive;
 mod settled;
 mod turn;
 
-pub use batch::{COMMIT_WAIT_MAX, Pending, PendingProbe, Reaction};
+pub use batch::{COMMIT_WAIT_MAX, Pending, PendingProbe, Reaction, Underway};
 pub use establish::EstablishError;
 pub use log::{AppendError, BaseError, BasePart, BaseStore, OpLog, OpSource, ReadBackError};
 pub use queue::{Committed, Standing};
@@ -33,6 +33,7 @@ use queue::CommitQueue;
 use receive::Reception;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Takes batches as they are settled, on the writer's thread: while the sink blocks, no change becomes durable. A sink
 /// must not wait for anybody who submits changes. It sees to it that [`Settled::react`] is called.
@@ -202,6 +203,11 @@ impl Committer {
         self.queue.uncommitted.lock().trouble.clone()
     }
 
+    /// What the writer works on, and since when; `None` while there is nothing to write.
+    pub fn underway(&self, now: Instant) -> Option<Underway> {
+        self.queue.stage.underway(now)
+    }
+
     /// Refuses further changes, waits until the accepted ones are durable, and ends the writer.
     pub fn shutdown(&self) {
         self.queue.uncommitted.lock().closing = true;
@@ -242,6 +248,7 @@ impl LogWriter {
                 }
                 Err(error) => (self.sink)(self.queue.abandon(error)),
             }
+            self.queue.stage.enter(Stage::Idle);
         }
     }
 }
@@ -1146,5 +1153,31 @@ mod tests {
         assert!(kept.iter().zip(1..).all(|(op, seq)| op.id.seq == seq), "sequences have no gap");
         assert_eq!(state.user_count(), kept.len());
         assert!((0..53).all(|n| state.user_named(&UserId::parse(&format!("u{n}")).expect("a name")).is_some()));
+    }
+
+    #[test]
+    fn a_sink_that_blocks_is_seen_from_outside() {
+        let (go, wait) = bounded::<()>(0);
+        let sink = Box::new(move |settled: Settled| {
+            // Over for good once the test lets go.
+            let _ = wait.recv();
+            settled.react();
+        });
+        let committer = Committer::start(ORIGIN, State::new(), Box::<Kept>::default(), nothing(), sink);
+        let committer = committer.expect("a thread starts");
+        let deadline = Instant::now() + COMMIT_WAIT_MAX;
+        let until = |so: &dyn Fn(Option<Underway>) -> bool| {
+            while !so(committer.underway(Instant::now() + Duration::from_secs(60))) {
+                assert!(Instant::now() < deadline);
+                thread::yield_now();
+            }
+        };
+        until(&|underway| underway.is_none());
+        let (_, pending) = committer.begin(command(1), &create("ann")).expect("accepted");
+        let told = "others have been told of earlier changes for 6";
+        until(&|underway| underway.is_some_and(|at| at.to_string().starts_with(told)));
+        drop(go);
+        pending.expect("not durable before").wait().expect("kept");
+        until(&|underway| underway.is_none());
     }
 }

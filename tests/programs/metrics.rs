@@ -6,7 +6,8 @@ use crate::common::names::{command, group, password, user};
 use crate::common::program::Program;
 use crate::common::wait::wait_until;
 use groupshare::wire::client_tracker::{Reply, Request};
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -176,6 +177,7 @@ fn it_counts_what_clients_do() {
         ("groupshare_commit_ops_total", 2.0),
         ("groupshare_commits_total", 2.0),
         ("groupshare_commit_sync_seconds_count", 2.0),
+        ("groupshare_commit_underway_seconds", 0.0),
         ("groupshare_ops_above_floor", 2.0),
         (r#"groupshare_refusals_total{reason="BadLogin"}"#, 1.0),
         (r#"groupshare_refusals_total{reason="NoSuchGroup"}"#, 0.0),
@@ -287,6 +289,26 @@ fn it_is_ready_unless_the_disk_is_full_and_read_only_is_ready() {
     prlimit(pid, Resource::Fsize, all).expect("allowed");
     client.done(create("two"));
     assert_eq!(get(watched.door, "/readyz"), ok);
+}
+
+#[test]
+fn a_look_at_a_disk_that_hangs_keeps_no_tracker_from_ending() {
+    let mut watched = Watched::with(&["--data-dir", "data"]);
+    let data = watched.installation.folder.path().join("data");
+    fs::rename(&data, data.with_extension("away")).expect("moved");
+    // Whoever opens it for reading waits for one who writes.
+    mknodat(CWD, &data, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made");
+    let mut asking = TcpStream::connect(watched.door).expect("the door is open");
+    asking.set_read_timeout(Some(LONG)).expect("set");
+    asking.write_all(b"GET /readyz HTTP/1.1\r\n\r\n").expect("taken");
+    let opening = Path::new("/proc").join(watched.tracker.pid().as_raw_nonzero().to_string()).join("task");
+    wait_until("it waits for the disk", || {
+        let tasks = fs::read_dir(&opening).expect("it runs").filter_map(Result::ok);
+        tasks.filter_map(|task| fs::read_to_string(task.path().join("wchan")).ok()).any(|at| at.contains("partner"))
+    });
+    watched.tracker.signal(Signal::TERM);
+    assert_eq!(watched.tracker.end().0.code(), Some(0));
+    assert!(matches!(asking.read(&mut [0; 1]), Ok(0) | Err(_)));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A batch: ops that become durable together, and those who wait for them.
 
-use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::wire::refusal::{Code, Refusal};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,39 +15,57 @@ pub type Reaction = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 /// What the writer is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// It waits for changes.
+    Idle,
     /// It compares states, for those whom late ops concern.
     Comparing,
     /// The log works.
     Writing,
-    /// It tells others of what has become durable, or waits for changes.
+    /// It tells others of what has become durable.
     Telling,
 }
 
+/// How long the writer has been at one stage of a batch. Told in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Underway {
+    stage: Stage,
+    pub since: Duration,
+}
+
+impl fmt::Display for Underway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.since.as_secs();
+        match self.stage {
+            Stage::Comparing => write!(f, "changes of another tracker have been put in their place for {seconds} s"),
+            Stage::Writing => write!(f, "the disk has not answered for {seconds} s"),
+            Stage::Idle | Stage::Telling => write!(f, "others have been told of earlier changes for {seconds} s"),
+        }
+    }
+}
+
 /// The stage of the writer, shared with all batches: those who wait in vain are told what they have waited for.
-pub(super) struct WriterStage(AtomicU8);
+pub(super) struct WriterStage(Mutex<(Stage, Instant)>);
 
 impl Default for WriterStage {
     fn default() -> Self {
-        Self(AtomicU8::new(Stage::Telling as u8))
+        Self(Mutex::new((Stage::Idle, Instant::now())))
     }
 }
 
 impl WriterStage {
     pub(super) fn enter(&self, stage: Stage) {
-        self.0.store(stage as u8, Ordering::Relaxed);
+        *self.0.lock() = (stage, Instant::now());
+    }
+
+    /// What the writer works on; `None` while it waits for changes.
+    pub(super) fn underway(&self, now: Instant) -> Option<Underway> {
+        let (stage, since) = *self.0.lock();
+        (stage != Stage::Idle).then(|| Underway { stage, since: now.saturating_duration_since(since) })
     }
 
     /// The refusal of a change whose outcome is not known after this long.
     fn no_answer(&self, after: Duration) -> Refusal {
-        let after = after.as_secs();
-        let stage = self.0.load(Ordering::Relaxed);
-        let why = if stage == Stage::Comparing as u8 {
-            format!("changes of another tracker have been put in their place for {after} s")
-        } else if stage == Stage::Writing as u8 {
-            format!("the disk has not answered for {after} s")
-        } else {
-            format!("others have been told of earlier changes for {after} s")
-        };
+        let why = Underway { stage: self.0.lock().0, since: after };
         Refusal::about(Code::Unavailable, format!("{why}; the change may still be made"))
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::wire::client_tracker::Request;
 use crate::wire::refusal::Code;
-use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -10,7 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The kind of what is no command at all.
 pub const NO_COMMAND: u8 = 0;
@@ -113,19 +112,17 @@ impl Metrics {
     }
 }
 
-/// Counts what becomes durable, and knows how long the log has been at it.
+/// Counts what becomes durable.
 pub struct CommitMeter {
     commits: Counter,
     failed: Counter,
     ops: Counter,
     seconds: Histogram,
-    /// When the append began that has not returned.
-    since: Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for CommitMeter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CommitMeter").field("since", &self.since).finish_non_exhaustive()
+        f.debug_struct("CommitMeter").finish_non_exhaustive()
     }
 }
 
@@ -136,7 +133,6 @@ impl CommitMeter {
             failed: Counter::default(),
             ops: Counter::default(),
             seconds: Histogram::new(SECONDS),
-            since: Mutex::new(None),
         };
         registry.register(
             "commits",
@@ -152,9 +148,7 @@ impl CommitMeter {
     /// Has the log keep so many ops.
     pub fn measure<E>(&self, ops: usize, keep: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let begun = Instant::now();
-        *self.since.lock() = Some(begun);
         let kept = keep();
-        *self.since.lock() = None;
         self.seconds.observe(begun.elapsed().as_secs_f64());
         match kept {
             Ok(()) => {
@@ -166,11 +160,6 @@ impl CommitMeter {
             }
         }
         kept
-    }
-
-    /// How long the log has been keeping a batch.
-    pub fn underway(&self, now: Instant) -> Option<Duration> {
-        self.since.lock().map(|since| now.saturating_duration_since(since))
     }
 }
 
@@ -213,15 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_durable_is_counted_and_a_disk_that_hangs_is_seen() {
+    fn what_becomes_durable_is_counted() {
         let metrics = Metrics::new();
         let commits = metrics.commits();
-        assert_eq!(commits.underway(Instant::now()), None);
-        let kept = commits.measure(3, || {
-            assert!(commits.underway(Instant::now() + Duration::from_secs(60)) >= Some(Duration::from_secs(60)));
-            Ok::<(), ()>(())
-        });
-        assert_eq!((kept, commits.underway(Instant::now())), (Ok(()), None));
+        assert_eq!(commits.measure(3, || Ok::<(), ()>(())), Ok(()));
         assert_eq!(commits.measure(5, || Err("full")), Err("full"));
         let text = text(&metrics);
         for line in ["groupshare_commits_total 1", "groupshare_commit_ops_total 3", "groupshare_commits_failed_total 1"]

@@ -36,6 +36,8 @@ pub struct Gauges {
     /// Lines of the audit that were lost since the start.
     pub audit_lost_lines: u64,
     pub trouble: bool,
+    /// How long the writer has been at one stage of a batch of changes.
+    pub commit_underway: Duration,
     pub read_only: bool,
     pub limits: Vec<LimitGauge>,
 }
@@ -82,6 +84,8 @@ impl Gauges {
         if let Some(age) = self.floor_age {
             to.register("floor_age_seconds", "Time since the floor was reached", ConstGauge::new(age.as_secs_f64()));
         }
+        let (help, underway) = ("How long the batch being saved has made no progress", self.commit_underway);
+        to.register("commit_underway_seconds", help, ConstGauge::new(underway.as_secs_f64()));
         let held_back = self.floor_held_back.unwrap_or_default().as_secs_f64();
         let help = "How long other trackers have kept the next floor from coming";
         to.register("floor_held_back_seconds", help, ConstGauge::new(held_back));

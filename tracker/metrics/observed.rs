@@ -20,6 +20,12 @@ pub trait Observed: Send + Sync {
     /// How it is doing; `None` while it starts.
     fn gauges(&self) -> Option<Gauges>;
 
+    /// Whether batches of changes come to their end. Does not touch the disk.
+    ///
+    /// # Errors
+    /// What one has waited for too long.
+    fn healthy(&self) -> Result<(), Unwell>;
+
     /// Whether it can serve clients.
     ///
     /// # Errors

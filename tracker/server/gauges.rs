@@ -7,13 +7,14 @@ use crate::sys;
 use crate::sys::space::free_bytes;
 use crate::tracker::admission::Occupancy;
 use crate::tracker::cluster::other_tracker::{LinkFloor, LinkStatus, OtherTracker};
-use crate::tracker::commit::Standing;
+use crate::tracker::commit::{COMMIT_WAIT_MAX, Standing};
 use crate::tracker::ledger::quota::Quota;
 use crate::tracker::metrics::{Gauges, LimitGauge, LinkGauge, Observed, Unwell};
 use rustix::fs::{Access, access};
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// The least room on the disk with which a tracker counts as ready.
 const ROOM_MIN: u64 = 1024 * 1024;
@@ -52,27 +53,36 @@ impl Server {
             manifests_bytes: bytes,
             audit_lost_lines: core.oversight.audit.lost(),
             trouble: core.committer.trouble().is_some(),
+            commit_underway: core.committer.underway(Instant::now()).map(|at| at.since).unwrap_or_default(),
             read_only: core.committer.is_read_only(),
             limits: limits.into_iter().map(limit).collect(),
         }
     }
 
-    /// Whether it can serve clients: it has read its journal, and can write to its disk.
+    /// Whether batches of changes come to their end.
+    ///
+    /// # Errors
+    /// What one has waited for longer than whoever submits a change does.
+    pub fn healthy(&self, now: Instant) -> Result<(), Unwell> {
+        match self.core.committer.underway(now).filter(|at| at.since >= COMMIT_WAIT_MAX) {
+            Some(at) => Err(Unwell(at.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it takes changes, as far as that is known without a look at its disk. Gives the folder to look at.
     ///
     /// # Errors
     /// Why not.
-    pub fn ready(&self) -> Result<(), Unwell> {
+    pub fn takes_changes(&self, now: Instant) -> Result<PathBuf, Unwell> {
+        self.healthy(now)?;
         if let Some(trouble) = self.core.committer.trouble() {
             return Err(Unwell(trouble.to_string()));
         }
         if self.core.committer.is_joining() {
             return Err(Unwell("this tracker takes over what the others have".to_owned()));
         }
-        match has_room(self.data_dir.path()) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Unwell(format!("less than {ROOM_MIN} bytes are free on the disk"))),
-            Err(error) => Err(Unwell(format!("the data folder cannot be written to: {}", sys::reason(&error)))),
-        }
+        Ok(self.data_dir.path().to_path_buf())
     }
 }
 
@@ -81,8 +91,19 @@ impl Observed for KeptServer {
         self.look(Server::gauges)
     }
 
+    fn healthy(&self) -> Result<(), Unwell> {
+        self.look(|server| server.healthy(Instant::now())).unwrap_or(Ok(()))
+    }
+
     fn ready(&self) -> Result<(), Unwell> {
-        self.look(Server::ready).unwrap_or_else(|| Err(Unwell("the tracker is being started".to_owned())))
+        let folder = self.look(|server| server.takes_changes(Instant::now()));
+        let folder = folder.unwrap_or_else(|| Err(Unwell("the tracker is being started".to_owned())))?;
+        // A file system that hangs keeps nobody from stopping the server.
+        match has_room(&folder) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Unwell(format!("less than {ROOM_MIN} bytes are free on the disk"))),
+            Err(error) => Err(Unwell(format!("the data folder cannot be written to: {}", sys::reason(&error)))),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use groupshare::tracker::ledger::accept::Change;
 use groupshare::wire::client_tracker::Request;
 use groupshare::wire::refusal::Code;
 use std::thread;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_share_that_was_joined_is_told_to_a_member_who_was_removed_meanwhile() {
@@ -43,4 +44,28 @@ fn a_share_that_was_joined_is_told_to_a_member_who_was_removed_meanwhile() {
     assert_eq!(bob.share_reply(join).share, share, "also when it is asked again");
     let other = bob.share_request("lab", "film.mkv", &content);
     assert_eq!(bob.refused(other), Code::NotMember);
+}
+
+#[test]
+fn while_the_disk_hangs_a_tracker_is_neither_healthy_nor_ready() {
+    let log = GatedLog::default();
+    let tracker = TestTracker::start_with(|settings| settings.log = Box::new(log.clone()));
+    let _alice = tracker.user("alice");
+    let server = &tracker.server;
+    let committer = &server.core().committer;
+    let alice = committer.state().user_named(&user("alice")).expect("known");
+    let (held, batches) = (log.hold(), log.batches());
+    let create = Change::CreateGroup { user: alice, group: group("lab") };
+    let _pending = committer.begin(command(), &create).expect("accepted");
+    wait_until("the log has it", || log.batches() > batches);
+    let (soon, late) = (Instant::now(), Instant::now() + Duration::from_secs(31));
+    assert!(server.healthy(soon).is_ok() && server.takes_changes(soon).is_ok());
+    for told in [server.healthy(late), server.takes_changes(late).map(|_| ())] {
+        let why = told.expect_err("it is told").to_string();
+        assert!(why.starts_with("the disk has not answered for "), "{why}");
+    }
+    assert!(server.gauges().commit_underway > Duration::ZERO);
+    drop(held);
+    wait_until("all is saved", || server.gauges().commit_underway.is_zero());
+    assert!(server.healthy(late).is_ok() && server.takes_changes(late).is_ok());
 }
