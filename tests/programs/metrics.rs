@@ -148,6 +148,14 @@ fn the_alerts_that_are_proposed_are_about_numbers_that_there_are() {
     let names: BTreeSet<&str> = names.collect();
     assert!(names.len() > 5, "{names:?}");
     assert_eq!(names.difference(&told).collect::<Vec<_>>(), [&""; 0]);
+    for (label, values) in alerts.split('{').filter_map(|part| part.split_once('}')?.0.split_once("=~\"")) {
+        for value in values.split('"').next().expect("a value").split('|') {
+            assert!(scraped.contains(&format!("{label}=\"{value}\"")), "no {label} is {value}");
+        }
+    }
+    // A client that is slowed down tries no passwords.
+    let passwords = alerts.split("- alert: ").find(|alert| alert.starts_with("GroupshareLoginsFail")).expect("there");
+    assert!(passwords.contains("groupshare_commands_total{kind=~\"Login|ChangePassword\",result=\"refused\"}"));
     if let Ok(output) = Command::new("promtool").args(["check", "rules"]).arg(&path).output() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
