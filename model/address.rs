@@ -257,6 +257,17 @@ pub fn network_of(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// The /48 of an IPv6 address: as much as a site gets, with 65,536 networks to choose from. `None` under IPv4.
+pub fn site_of(ip: IpAddr) -> Option<IpAddr> {
+    match ip.to_canonical() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(ip) => Some(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 80 << 80))),
+    }
+}
+
+/// How many times as much as a network a site may do.
+pub const SITE_SHARE: u64 = 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! How often somebody may try: attempts are counted by user name and by address, and those that succeed are given back.
 
-use crate::model::address::network_of;
+use crate::model::address::{SITE_SHARE, network_of, site_of};
 use crate::model::name::UserId;
 use crate::rate::buckets::{Buckets, Pace};
 use parking_lot::{Condvar, Mutex};
@@ -42,6 +42,8 @@ pub struct LoginThrottle {
 struct Attempts {
     users: Tries<UserId>,
     addresses: Tries<IpAddr>,
+    /// Those of whole sites of IPv6.
+    sites: Tries<IpAddr>,
 }
 
 /// The attempts of each key. One that is under way counts as failed until its verdict.
@@ -89,15 +91,27 @@ impl<K: Eq + Hash + Clone> Tries<K> {
 }
 
 impl Attempts {
+    fn new(paces: Paces) -> Self {
+        let Pace { burst, interval } = paces.address;
+        let of_site = Pace { burst: burst.saturating_mul(SITE_SHARE), interval: interval / SITE_SHARE as u32 };
+        Self { users: Tries::new(paces.user), addresses: Tries::new(paces.address), sites: Tries::new(of_site) }
+    }
+
+    fn give_back(&mut self, ip: IpAddr) {
+        self.addresses.failed.give_back(&ip);
+        site_of(ip).iter().for_each(|site| self.sites.failed.give_back(site));
+    }
+
     fn turn(&mut self, user: &UserId, ip: &IpAddr, now: Instant) -> LoginTurn {
-        let turn = match (self.users.turn(user, now), self.addresses.turn(ip, now)) {
-            (LoginTurn::No, _) | (_, LoginTurn::No) => LoginTurn::No,
-            (LoginTurn::Wait, _) | (_, LoginTurn::Wait) => LoginTurn::Wait,
-            (LoginTurn::Go, LoginTurn::Go) => LoginTurn::Go,
-        };
+        let site = site_of(*ip);
+        let of_site = site.map_or(LoginTurn::Go, |site| self.sites.turn(&site, now));
+        let turns = [self.users.turn(user, now), self.addresses.turn(ip, now), of_site];
+        let turn = [LoginTurn::No, LoginTurn::Wait].into_iter().find(|turn| turns.contains(turn));
+        let turn = turn.unwrap_or(LoginTurn::Go);
         if turn == LoginTurn::Go {
             self.users.begin(user, now);
             self.addresses.begin(ip, now);
+            site.iter().for_each(|site| self.sites.begin(site, now));
         }
         turn
     }
@@ -117,14 +131,14 @@ impl LoginAttempt<'_> {
     pub fn succeeded(self) {
         let attempts = &mut *self.throttle.attempts.lock();
         attempts.users.failed.refill(&self.user);
-        attempts.addresses.failed.give_back(&self.ip);
+        attempts.give_back(self.ip);
     }
 
     /// The password was not looked at: the user and the address get this attempt back.
     pub fn unchecked(self) {
         let attempts = &mut *self.throttle.attempts.lock();
         attempts.users.failed.give_back(&self.user);
-        attempts.addresses.failed.give_back(&self.ip);
+        attempts.give_back(self.ip);
     }
 }
 
@@ -133,14 +147,14 @@ impl Drop for LoginAttempt<'_> {
         let attempts = &mut *self.throttle.attempts.lock();
         attempts.users.end(&self.user);
         attempts.addresses.end(&self.ip);
+        site_of(self.ip).iter().for_each(|site| attempts.sites.end(site));
         self.throttle.verdict.notify_all();
     }
 }
 
 impl LoginThrottle {
     pub fn new(paces: Paces) -> Self {
-        let attempts = Attempts { users: Tries::new(paces.user), addresses: Tries::new(paces.address) };
-        Self { attempts: Mutex::new(attempts), verdict: Condvar::new() }
+        Self { attempts: Mutex::new(Attempts::new(paces)), verdict: Condvar::new() }
     }
 
     /// Begins a login if there were not too many failed ones. Those that are under way may have been right: waits for
@@ -178,7 +192,7 @@ mod tests {
     }
 
     fn attempts() -> Attempts {
-        Attempts { users: Tries::new(paces().user), addresses: Tries::new(paces().address) }
+        Attempts::new(paces())
     }
 
     /// Whether a login could be tried; it has failed then.
@@ -222,6 +236,16 @@ mod tests {
         assert!(!fails(&mut attempts, "another", v6("2001:db8::99"), now));
         assert!(fails(&mut attempts, "another", ip(2), now));
         assert!(fails(&mut attempts, "another", v6("2001:db8:0:1::1"), now));
+    }
+
+    #[test]
+    fn all_networks_of_a_site_fail_ten_times_as_often_as_one_of_them() {
+        let throttle = LoginThrottle::new(paces());
+        let at = |network: u16| IpAddr::from([0x2001, 0xdb8, 1, network, 0, 0, 0, 1]);
+        let fails = |n: u16| throttle.attempt(&user(&format!("u{n}")), at(n)).is_some();
+        let (before, failed) = (Instant::now(), (0..500).filter(|n| fails(*n)).count());
+        let refilled = 10 * (before.elapsed().as_secs() as usize + 1);
+        assert!((60..=60 + refilled).contains(&failed), "{failed}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The limits of a tracker as they are now: quotas, the hours of users and addresses, and who may make accounts.
 
-use crate::model::address::network_of;
+use crate::model::address::{SITE_SHARE, network_of, site_of};
 use crate::model::id::UserRef;
 use crate::model::op::OpBody;
 use crate::rate::buckets::{Buckets, Pace};
@@ -64,6 +64,9 @@ struct Hours {
     brought: Buckets<UserRef>,
     accounts: Buckets<IpAddr>,
     checks: Buckets<IpAddr>,
+    /// The same of whole sites.
+    site_accounts: Buckets<IpAddr>,
+    site_checks: Buckets<IpAddr>,
 }
 
 impl Hours {
@@ -74,6 +77,8 @@ impl Hours {
             brought: Buckets::new(pace(Quota::Brought)),
             accounts: Buckets::new(pace(Quota::Accounts)),
             checks: Buckets::new(pace(Quota::Checks)),
+            site_accounts: Buckets::new(hourly(of_site(quotas.of(Quota::Accounts)))),
+            site_checks: Buckets::new(hourly(of_site(quotas.of(Quota::Checks)))),
         }
     }
 
@@ -83,6 +88,8 @@ impl Hours {
         self.brought.set_pace(pace(Quota::Brought), now);
         self.accounts.set_pace(pace(Quota::Accounts), now);
         self.checks.set_pace(pace(Quota::Checks), now);
+        self.site_accounts.set_pace(hourly(of_site(quotas.of(Quota::Accounts))), now);
+        self.site_checks.set_pace(hourly(of_site(quotas.of(Quota::Checks))), now);
     }
 }
 
@@ -91,6 +98,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self::new(LimitSettings { quotas: Quotas::NONE, accounts: Accounts::Open })
     }
+}
+
+/// How much a site may do if one network may do so much.
+fn of_site(max: u64) -> u64 {
+    max.saturating_mul(SITE_SHARE)
 }
 
 /// So many at once, and then as many in an hour.
@@ -196,7 +208,9 @@ impl Limits {
     /// # Errors
     /// `SlowDown`.
     pub fn take_account(&self, ip: IpAddr) -> Result<(), Refusal> {
-        self.take_of_hour(Quota::Accounts, 1, network_of(ip), |hours| &mut hours.accounts)
+        self.take_of_hour(Quota::Accounts, 1, network_of(ip), |hours| &mut hours.accounts)?;
+        // A network that is refused takes nothing from its site.
+        site_of(ip).map_or(Ok(()), |site| self.take_of_hour(Quota::Accounts, 1, site, |hours| &mut hours.site_accounts))
     }
 
     /// Counts a password that is checked for an address.
@@ -204,12 +218,18 @@ impl Limits {
     /// # Errors
     /// `SlowDown`.
     pub fn take_check(&self, ip: IpAddr) -> Result<(), Refusal> {
-        self.take_of_hour(Quota::Checks, 1, network_of(ip), |hours| &mut hours.checks)
+        self.take_of_hour(Quota::Checks, 1, network_of(ip), |hours| &mut hours.checks)?;
+        // A network that is refused takes nothing from its site.
+        site_of(ip).map_or(Ok(()), |site| self.take_of_hour(Quota::Checks, 1, site, |hours| &mut hours.site_checks))
     }
 
     /// A password was not checked after all.
     pub fn give_back_check(&self, ip: IpAddr) {
-        self.hours.lock().checks.give_back(&network_of(ip));
+        let mut hours = self.hours.lock();
+        hours.checks.give_back(&network_of(ip));
+        if let Some(site) = site_of(ip) {
+            hours.site_checks.give_back(&site);
+        }
     }
 
     /// How many bytes of lists of pieces a user has brought in this hour.
@@ -272,5 +292,30 @@ impl Limits {
             self.refused[over.quota as usize].fetch_add(1, Ordering::Relaxed);
             Refusal::from(&over)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_of_many_networks_makes_ten_times_as_many_accounts_as_one_of_them() {
+        let mut quotas = Quotas::NONE;
+        [Quota::Accounts, Quota::Checks].iter().for_each(|quota| quotas.set(*quota, 3));
+        let limits = Limits::new(LimitSettings { quotas, accounts: Accounts::Open });
+        let at = |site: u16, network: u16| IpAddr::from([0x2001, 0xdb8, site, network, 0, 0, 0, 1]);
+        let count = |take: &dyn Fn(IpAddr) -> Result<(), Refusal>, site| {
+            (0..400).filter(|network| take(at(site, *network)).is_ok()).count()
+        };
+        for take in [&|ip| limits.take_account(ip) as Result<(), Refusal>, &|ip| limits.take_check(ip)]
+            as [&dyn Fn(IpAddr) -> Result<(), Refusal>; 2]
+        {
+            assert_eq!((count(take, 1), count(take, 2)), (30, 30));
+            let v4 = |last| IpAddr::from([192, 0, 2, last]);
+            assert!((0..200).all(|last| take(v4(last)).is_ok()), "IPv4 has no sites");
+        }
+        limits.give_back_check(at(1, 399));
+        assert!(limits.take_check(at(1, 399)).is_ok());
     }
 }
