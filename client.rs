@@ -3,16 +3,22 @@
 use groupshare::client::args::{Invocation, parse};
 use groupshare::client::start;
 use groupshare::model::exit::Exit;
-use groupshare::sys::program_name;
+use groupshare::sys::{program_name, reason};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match parse(&program_name("client"), std::env::args_os().skip(1)) {
+    let name = program_name("client");
+    match parse(&name, std::env::args_os().skip(1)) {
         Ok(Invocation::Run(args)) => start::run(*args).into(),
-        Ok(Invocation::Tell(text)) => {
-            println!("{text}");
-            Exit::Success.into()
+        Ok(Invocation::Tell(text)) => match writeln!(io::stdout(), "{text}") {
+            Ok(()) => Exit::Success,
+            Err(error) => {
+                eprintln!("{name}: cannot write to standard output: {}", reason(&error));
+                Exit::OutputLost
+            }
         }
+        .into(),
         Err(error) => {
             eprintln!("{error}");
             Exit::Usage.into()

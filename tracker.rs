@@ -1,11 +1,12 @@
 //! The tracker's program: arguments, start, exit code.
 
 use groupshare::model::exit::Exit;
-use groupshare::sys::program_name;
+use groupshare::sys::{program_name, reason};
 use groupshare::tracker::args;
 use groupshare::tracker::args::Invocation;
 use groupshare::tracker::program;
 use groupshare::tracker::program::{ProgramError, ctl_program};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -17,8 +18,14 @@ fn main() -> ExitCode {
         Ok(Invocation::Repair(dir)) => exit(program::repair(&dir).map(|()| true), Exit::Refused),
         Ok(Invocation::Ctl(args)) => ctl_program::run(&args, &name),
         Ok(Invocation::Tell(text)) => {
-            println!("{text}");
-            Exit::Success
+            // Where standard output is lost, standard error may be there.
+            match writeln!(io::stdout(), "{text}") {
+                Ok(()) => Exit::Success,
+                Err(error) => {
+                    eprintln!("{name}: cannot write to standard output: {}", reason(&error));
+                    Exit::OutputLost
+                }
+            }
         }
         Err(error) => {
             eprintln!("{name}: {error}");

@@ -179,7 +179,7 @@ fn read<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArg
         json: json_addr(given.opt_str("json"), given.opt_present("json-in-the-clear"))?,
         metrics: given.opt_str("metrics").as_deref().map(metrics_addr).transpose()?,
         relay: given.opt_str("relay").as_deref().map(relay_limit).transpose()?,
-        log: given.opt_str("log").as_deref().map_or(Ok(Level::Info), log_level)?,
+        log: given.opt_str("log").as_deref().map_or_else(|| Ok(Level::usual()), log_level)?,
         limits: limits(&given.opt_strs("limit"), given.opt_str("accounts").as_deref())?,
     })))
 }
@@ -223,7 +223,7 @@ fn metrics_addr(text: &str) -> Result<SocketAddr, BadArgument> {
 }
 
 fn log_level(text: &str) -> Result<Level, BadArgument> {
-    let wrong = |NoSuchLevel| format!("--log: '{}' is not error, warn, info or debug", excerpt(text, SHOWN_MAX));
+    let wrong = |NoSuchLevel| format!("--log: '{}' is not error, warn or info", excerpt(text, SHOWN_MAX));
     text.parse().map_err(|error| BadArgument(wrong(error)))
 }
 
@@ -332,7 +332,7 @@ fn limit_options(options: &mut Options) {
     options.optopt(
         "",
         "log",
-        "write lines of this level and above: error, warn, info or debug (default: info)",
+        "write lines of this level and above: error, warn or info (default: info, at a terminal warn)",
         "LEVEL",
     );
 }
@@ -368,7 +368,7 @@ mod tests {
             json: None,
             metrics: None,
             relay: None,
-            log: Level::Info,
+            log: Level::usual(),
             limits: LimitSettings::default(),
         })))
     }
@@ -426,10 +426,10 @@ mod tests {
             Ok(Invocation::Run(args)) => Ok(args.log),
             other => Err(other.expect_err("no tracker").to_string()),
         };
-        assert_eq!(log("debug"), Ok(Level::Debug));
+        assert_eq!(log("warn"), Ok(Level::Warn));
         assert_eq!(log("error"), Ok(Level::Error));
         let refusal = log("loud").expect_err("no such level");
-        assert!(refusal.starts_with("--log: 'loud' is not error, warn, info or debug. Usage: "), "{refusal}");
+        assert!(refusal.starts_with("--log: 'loud' is not error, warn or info. Usage: "), "{refusal}");
     }
 
     #[test]

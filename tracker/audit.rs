@@ -181,7 +181,7 @@ impl AuditKeeper {
             Err(error) => {
                 if self.untold == 0 {
                     let why = sys::reason(&error);
-                    self.log.event(Level::Warn, LogKind::Audit, "the audit loses lines", &[("reason", &why)]);
+                    self.log.event(Level::Error, LogKind::Audit, "the audit loses lines", &[("reason", &why)]);
                 }
                 self.untold += count;
                 self.lost.fetch_add(count, Ordering::Relaxed);
@@ -193,7 +193,7 @@ impl AuditKeeper {
         self.unsynced = None;
         if let Err(error) = self.files.sync() {
             let why = sys::reason(&error);
-            self.log.event(Level::Warn, LogKind::Audit, "the audit may lose lines", &[("reason", &why)]);
+            self.log.event(Level::Error, LogKind::Audit, "the audit may lose lines", &[("reason", &why)]);
         }
     }
 }

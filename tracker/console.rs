@@ -122,7 +122,8 @@ impl<I: AsFd, W: Write> Dialogue for ConsoleDialogue<'_, I, W> {
         let _ = writeln!(self.output.0);
         match hidden {
             Some(ConsoleLine::Text(text)) => Password::new(text.trim_end_matches('\r')).ok_or(AskError::NoPassword),
-            Some(ConsoleLine::TooLong) | None => Err(AskError::NoPassword),
+            Some(ConsoleLine::TooLong) => Err(AskError::NoPassword),
+            None => Err(AskError::Gone),
         }
     }
 }
@@ -309,7 +310,7 @@ Usage: forget <tracker_no>
             .write_all(b"reset_password ann\nstatus\nstatus\nreset_password ann\n\nreset_password ann")
             .expect("taken");
         drop(typed);
-        assert_eq!(all(shown), "New one: \nit is status\nfine\nNew one: \nNoPassword\nNew one: \nNoPassword\n");
+        assert_eq!(all(shown), "New one: \nit is status\nfine\nNew one: \nNoPassword\nNew one: \nGone\n");
     }
 
     #[test]

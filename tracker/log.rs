@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use std::fmt;
 use std::fmt::{Display, Write as _};
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -28,12 +28,17 @@ pub enum Level {
     Error = 3,
     Warn = 4,
     Info = 6,
-    Debug = 7,
 }
 
 /// Every level with its name.
-const LEVELS: [(Level, &str); 4] =
-    [(Level::Error, "error"), (Level::Warn, "warn"), (Level::Info, "info"), (Level::Debug, "debug")];
+const LEVELS: [(Level, &str); 3] = [(Level::Error, "error"), (Level::Warn, "warn"), (Level::Info, "info")];
+
+impl Level {
+    /// The level if none is told. Whoever types at a console does not want to be told of each login there.
+    pub fn usual() -> Self {
+        if io::stdin().is_terminal() && io::stderr().is_terminal() { Level::Warn } else { Level::Info }
+    }
+}
 
 impl Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -232,12 +237,12 @@ mod tests {
     fn lines_below_the_level_are_not_written_until_it_changes() {
         let (log, lines) = log(Level::Warn);
         log.event(Level::Info, LogKind::Member, "came", &[]);
-        log.say(Level::Debug, "detail");
+        log.say(Level::Info, "detail");
         assert!(lines.lock().is_empty());
-        assert_eq!(log.set_level(Level::Debug).as_deref(), Some("log is debug"));
-        assert_eq!(log.set_level(Level::Debug), None);
-        log.say(Level::Debug, "detail");
-        assert_eq!(*lines.lock(), ["debug: detail"]);
+        assert_eq!(log.set_level(Level::Info).as_deref(), Some("log is info"));
+        assert_eq!(log.set_level(Level::Info), None);
+        log.say(Level::Info, "detail");
+        assert_eq!(*lines.lock(), ["info: detail"]);
         assert_eq!("loud".parse::<Level>(), Err(NoSuchLevel));
     }
 

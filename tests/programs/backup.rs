@@ -156,7 +156,10 @@ fn a_backup_whose_output_is_lost_ends_with_words_and_the_tracker_goes_on() {
     let full = File::options().write(true).open("/dev/full").expect("there");
     let lost = installation.ctl_command(&["backup"]).stdout(full).output().expect("started");
     assert_eq!(lost.status.code(), Some(6));
-    assert_eq!(lost.stderr, b"tracker: cannot write the answer: No space left on device\n");
+    assert_eq!(
+        lost.stderr,
+        b"tracker: cannot write the answer, look whether a change was made: No space left on device\n"
+    );
     // A reader that goes away in the middle.
     let mut ctl = installation.ctl_command(&["backup"]);
     let mut ctl = ctl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
@@ -166,7 +169,7 @@ fn a_backup_whose_output_is_lost_ends_with_words_and_the_tracker_goes_on() {
     let gone = ctl.wait_with_output().expect("ended");
     assert_eq!(
         (gone.status.code(), gone.stderr.as_slice()),
-        (Some(6), &b"tracker: cannot write the answer: Broken pipe\n"[..])
+        (Some(6), &b"tracker: cannot write the answer, look whether a change was made: Broken pipe\n"[..])
     );
     let other = installation.moved();
     assert_eq!(amount(&other.restore(&[], &installation.back_up(1))), "3 users, 2 groups, 2 files");

@@ -240,7 +240,10 @@ fn what_cannot_be_done_is_told_with_an_exit_code() {
     let full = File::options().write(true).open("/dev/full").expect("there");
     let lost = installation.ctl_command(&["status"]).stdout(full).output().expect("started");
     assert_eq!(lost.status.code(), Some(6));
-    assert_eq!(lost.stderr, b"tracker: cannot write the answer: No space left on device\n");
+    assert_eq!(
+        lost.stderr,
+        b"tracker: cannot write the answer, look whether a change was made: No space left on device\n"
+    );
 }
 
 #[test]

@@ -49,7 +49,7 @@ const CTL: &str = "
     unforget        0         0     1      1
     reload          0         0     1      1
     backup          0         0     1      1
-    restore         0         0     1      1
+    restore         0         1     1      1
     help            0         0     0      0
     quit            2         2     2      2
 ";

@@ -78,7 +78,9 @@ impl fmt::Display for CtlError {
             CtlError::Silent => f.write_str("the tracker says nothing; look whether the change was made"),
             CtlError::Torn => f.write_str("the tracker has ended in the middle; look whether the change was made"),
             CtlError::Interrupted => f.write_str("interrupted; nothing was changed"),
-            CtlError::OutputLost(error) => write!(f, "cannot write the answer: {}", sys::reason(error)),
+            CtlError::OutputLost(error) => {
+                write!(f, "cannot write the answer, look whether a change was made: {}", sys::reason(error))
+            }
         }
     }
 }

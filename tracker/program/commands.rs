@@ -175,8 +175,8 @@ impl Operator {
                 self.note(asked, None);
                 log.say(Level::Info, &row.words);
             }
-            Some(Err(refusal)) => log.say(Level::Warn, &format!("not reloaded: {}", refusal.words)),
-            None => log.say(Level::Warn, &format!("not reloaded: {RESTARTING}")),
+            Some(Err(refusal)) => log.say(Level::Error, &format!("not reloaded: {}", refusal.words)),
+            None => log.say(Level::Error, &format!("not reloaded: {RESTARTING}")),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::sys;
 use crate::tracker::core::Core;
+use crate::tracker::log::Level;
 use crate::tracker::manifests::MissingCounts;
 use crate::tracker::manifests::sweep::ManifestSweep;
 use crate::tracker::net::connections::Connections;
@@ -93,7 +94,11 @@ impl Housekeeper {
         self.core.cluster.sweep(now);
         let trouble = self.core.committer.trouble().map(|trouble| trouble.to_string());
         if trouble != self.trouble {
-            (self.warn)(trouble.as_deref().unwrap_or("changes are saved again"));
+            let log = &self.core.oversight.log;
+            match &trouble {
+                Some(trouble) => log.say(Level::Error, trouble),
+                None => log.say(Level::Warn, "changes are saved again"),
+            }
             self.trouble = trouble;
         }
         self.tell_missing();

@@ -9,7 +9,7 @@ complete -c groupshare-tracker -l metrics -x -d 'Tell Prometheus how it is doing
 complete -c groupshare-tracker -l relay -x -d 'Pass sealed bytes between members, at most so many a second'
 complete -c groupshare-tracker -l limit -x -d 'Let there be at most so many of something, as in shares=20K'
 complete -c groupshare-tracker -l accounts -x -a 'open closed' -d 'Who makes accounts'
-complete -c groupshare-tracker -l log -x -a 'error warn info debug' -d 'Write lines of this level and above'
+complete -c groupshare-tracker -l log -x -a 'error warn info' -d 'Write lines of this level and above'
 complete -c groupshare-tracker -l check -x -a '(__fish_complete_directories)' -d 'Look through a data folder, change nothing, and end'
 complete -c groupshare-tracker -l repair -x -a '(__fish_complete_directories)' -d 'Cut a journal off where it is damaged, and end'
 complete -c groupshare-tracker -l help -s h -d 'Print a summary of the command line and end'
