@@ -7,6 +7,7 @@ use crate::common::wait::wait_until;
 use crate::faulty_disk::{Fault, MemDisk};
 use crate::journal::Said;
 use groupshare::tracker::journal::{Journal, JournalOwner, JournalSettings, OpenedJournal};
+use groupshare::tracker::log::{Level, Log};
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::refusal::{Code, Refusal};
 use parking_lot::Mutex;
@@ -22,8 +23,10 @@ fn tracker_on(disk: &MemDisk) -> (TestTracker, Arc<Mutex<Vec<String>>>) {
 /// Tracker `number` on this disk, which calls these others.
 fn numbered_on(disk: &MemDisk, number: u16, others: &[(u16, SocketAddr)]) -> (TestTracker, Arc<Mutex<Vec<String>>>) {
     let said: Arc<Mutex<Vec<String>>> = Arc::default();
-    let lines = said.clone();
+    let (lines, logged) = (said.clone(), said.clone());
     let tracker = TestTracker::start_with(|settings| {
+        let log = Log::new(Level::Warn, move |_, line| logged.lock().push(line.to_owned()));
+        settings.oversight.log = Arc::new(log);
         let warn = Arc::new(move |line: &str| lines.lock().push(line.to_owned()));
         let owner = JournalOwner { tracker: number, fresh_incarnation: disk.calls() + 1 };
         // Without room ahead of the records, so that a full disk shows at the next change.
