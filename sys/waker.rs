@@ -5,7 +5,13 @@ use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// After an error of accept(2).
+const PAUSE: Duration = Duration::from_millis(100);
+/// No event has to be waited for longer than this at a time.
+const LONG_WAIT: Duration = Duration::from_secs(3600);
 
 /// A descriptor that is readable from [`Waker::wake`] to [`Waker::clear`].
 #[derive(Debug)]
@@ -51,6 +57,23 @@ impl Waker {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Takes what comes at a listener that does not block, until the waker is awake.
+    pub fn accept_beside<T>(&self, listener: impl AsFd, accept: impl Fn() -> io::Result<T>, mut take: impl FnMut(T)) {
+        loop {
+            match self.wait_beside(&listener, false, Instant::now() + LONG_WAIT) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
+                Err(_) => return,
+            }
+            match accept() {
+                Ok(connection) => take(connection),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // No descriptor is left, and the next connection may find one.
+                Err(_) => thread::sleep(PAUSE),
             }
         }
     }

@@ -10,17 +10,13 @@ use crate::wire::connection::TimedStream;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::thread::{self, Builder, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, SystemTime};
 
 /// Most connections at once.
 const CONNECTIONS_MAX: usize = 16;
 /// How long a request and its answer may take.
 const EXCHANGE: Duration = Duration::from_secs(5);
-/// After an error of accept(2).
-const PAUSE: Duration = Duration::from_millis(100);
-/// No event has to be waited for longer than this at a time.
-const LONG_WAIT: Duration = Duration::from_secs(3600);
 
 /// The open door. Dropping it cuts off whoever is in it.
 #[derive(Debug)]
@@ -77,19 +73,8 @@ impl Drop for Visit {
 
 impl DoorKeeper {
     fn run(mut self, listener: &TcpListener) {
-        loop {
-            match self.wake.wait_beside(listener, false, Instant::now() + LONG_WAIT) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
-                Err(_) => return,
-            }
-            match listener.accept() {
-                Ok((stream, _)) => self.take(stream),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // No descriptor is left, and the next connection may find one.
-                Err(_) => thread::sleep(PAUSE),
-            }
-        }
+        let wake = self.wake.clone();
+        wake.accept_beside(listener, || listener.accept(), |(stream, _)| self.take(stream));
     }
 
     /// One that finds no place is closed.

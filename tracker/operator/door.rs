@@ -18,7 +18,6 @@ use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// The name of the socket in the data folder.
@@ -35,12 +34,10 @@ const THINKING: Duration = Duration::from_secs(300);
 const TELLING: Duration = Duration::from_secs(30);
 /// How long a command waits for a tracker that is started anew.
 const STARTING: Duration = Duration::from_secs(10);
-/// Between two looks whether it has started, and after an error of accept(2).
+/// Between two looks whether it has started.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often the operator is told of other users that were turned away.
 const STRANGERS_PAUSE: Duration = Duration::from_secs(60);
-/// No event has to be waited for longer than this at a time.
-const LONG_WAIT: Duration = Duration::from_secs(3600);
 /// How long commands under way have for the rest of their answers once the tracker stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// Rows are gathered until there are so many bytes of them.
@@ -132,19 +129,8 @@ impl Drop for OpenConnection {
 
 impl DoorKeeper {
     fn run(mut self, listener: &UnixListener) {
-        loop {
-            match self.wake.wait_beside(listener, false, Instant::now() + LONG_WAIT) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
-                Err(_) => return,
-            }
-            match listener.accept() {
-                Ok((stream, _)) => self.take(stream),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // No descriptor is left, and the next connection may find one.
-                Err(_) => thread::sleep(PAUSE),
-            }
-        }
+        let wake = self.wake.clone();
+        wake.accept_beside(listener, || listener.accept(), |(stream, _)| self.take(stream));
     }
 
     fn take(&mut self, stream: UnixStream) {
@@ -364,6 +350,7 @@ mod tests {
     use parking_lot::Mutex;
     use std::io::Write;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
 
     /// Is started anew for so many looks, and asks for a password then.
     #[derive(Default)]
