@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test netlab sim walk explore fuzz sanitize bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test hostile netlab sim walk explore fuzz sanitize bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -51,6 +51,10 @@ test: rust rust-tools
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory all
 	@./test.sh
+
+# Attackers at full numbers against trackers and clients, and what honest users notice meanwhile. `make check` plays small ones.
+hostile: rust
+	@HOSTILE=full $(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test hostile -- --nocapture
 
 # Members behind firewalls and NATs, in network namespaces: which way each pair takes, and how long that lasts. `make check`
 # plays it too, and allows twice the time.

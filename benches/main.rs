@@ -12,6 +12,7 @@ mod common {
     pub(crate) mod names;
     pub(crate) mod program;
     pub(crate) mod relay;
+    pub(crate) mod resumption;
     pub(crate) mod tracker;
     pub(crate) mod wait;
     pub(crate) mod wiretap;

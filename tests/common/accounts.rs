@@ -1,11 +1,10 @@
-//! Users who come, go on elsewhere, leave, and are refused.
+//! Users who come, leave, and are refused.
 
 use super::client::Client;
 use super::names::{command, group};
 use super::tracker::{TestTracker, loopback};
 use groupshare::tracker::server::ServerSettings;
-use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
-use groupshare::wire::codec::Blob;
+use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::refusal::{Code, Refusal};
 
 impl TestTracker {
@@ -29,10 +28,6 @@ impl Client {
             Reply::Refused { code, about } => Refusal::received(code, &about).code,
             other => panic!("not refused but {other:?}"),
         }
-    }
-
-    pub(crate) fn resume(&mut self, token: &Blob<TOKEN_LEN_MAX>) -> Reply {
-        self.ask(Request::Resume { client: self.id, token: token.clone() })
     }
 
     pub(crate) fn leave(&mut self, name: &str) {

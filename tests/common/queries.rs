@@ -1,20 +1,12 @@
 //! What a client asks for, and what it was told besides.
 
 use super::client::{Client, Share, words};
-use super::manifest::manifest;
 use super::names::{file, group};
 use groupshare::model::id::ShareRef;
 use groupshare::wire::client_tracker::{GroupKey, Holding, Peer, Reply, Request};
 use groupshare::wire::codec::List;
 
 impl Client {
-    /// Brings the manifest of a file of so many pieces and shares it; another `seed` makes it another file.
-    pub(crate) fn offer(&mut self, group_name: &str, name: &str, pieces: u32, seed: u8) -> Share {
-        let (bytes, content) = manifest(name, pieces, seed);
-        self.put_manifest(group_name, &bytes, &content);
-        self.share(group_name, name, &content)
-    }
-
     pub(crate) fn find_share(&mut self, group_name: &str, name: &str) -> Share {
         self.share_reply(Request::FindShare { group: group(group_name), name: file(name) })
     }

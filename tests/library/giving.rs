@@ -3,7 +3,7 @@
 use crate::common::deadline::LONG;
 use crate::common::identity::{peer_identity, peer_key, secret};
 use crate::common::subject::{all, bytes, group, subject_of, user};
-use crate::member::{Member, greet, key};
+use crate::member::{Member, MemberSetup, greet, key};
 use groupshare::client::download::transfer::Subject;
 use groupshare::client::reach::way::Way;
 use groupshare::client::upload::given::Giving;
@@ -53,11 +53,12 @@ fn called(seeder: &Member, gives: InfoHash) -> (FrameReceiver, Arc<FrameSender>)
 #[test]
 fn whoever_waits_for_a_giver_hears_who_it_is_and_takes_from_it() {
     let subject = subject_of(&bytes(10));
-    let member = Member::new(1);
+    let (given, handed) = crossbeam_channel::unbounded();
+    let member = Member::with(1, MemberSetup { given, ..MemberSetup::default() });
     let (mut receiver, sender) = connect(&member, &subject);
     let info_hash = subject.content.info_hash;
     sender.send(UNASKED, &PeerReply::Give { info_hash }).expect("sent");
-    let mut given = member.given.recv_timeout(LONG).expect("it is handed over");
+    let mut given = handed.recv_timeout(LONG).expect("it is handed over");
     assert_eq!((given.info_hash, given.group, given.key), (info_hash, group(), key(7).id));
     assert_eq!(given.certificate, peer_identity(2).certificate);
     given.sender.send(1, &PeerRequest::Open { info_hash }).expect("sent");
@@ -71,10 +72,11 @@ fn whoever_waits_for_a_giver_hears_who_it_is_and_takes_from_it() {
 #[test]
 fn whoever_gives_unasked_is_cut() {
     let subject = subject_of(&bytes(10));
-    let member = Member::new(1);
+    let (given, handed) = crossbeam_channel::unbounded();
+    let member = Member::with(1, MemberSetup { given, ..MemberSetup::default() });
     let (mut receiver, sender) = connect(&member, &subject);
     sender.send(UNASKED, &PeerReply::Give { info_hash: subject.content.info_hash }).expect("sent");
-    drop(member.given.recv_timeout(LONG).expect("it is handed over"));
+    drop(handed.recv_timeout(LONG).expect("it is handed over"));
     assert_eq!(next::<PeerReply>(&mut receiver), None);
 }
 

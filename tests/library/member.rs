@@ -52,6 +52,23 @@ pub(crate) fn key(secret: u8) -> GroupKey {
     GroupKey { group: group(), name, id: KeyId([secret; 16]), key: Secret([secret; 32]) }
 }
 
+/// How a member is, and who hears of it.
+pub(crate) struct MemberSetup {
+    pub patience: Option<Duration>,
+    pub uplink: Arc<Uplink>,
+    pub download: Limit,
+    pub events: channel::Sender<SeederEvent>,
+    /// Takes the connections of those who give.
+    pub given: channel::Sender<Given>,
+}
+
+impl Default for MemberSetup {
+    fn default() -> Self {
+        let (events, given) = (channel::unbounded().0, channel::unbounded().0);
+        Self { patience: None, uplink: Uplink::new(Limit::NONE), download: Limit::NONE, events, given }
+    }
+}
+
 /// A client without prompt and tracker.
 pub(crate) struct Member {
     pub folder: tempfile::TempDir,
@@ -60,40 +77,30 @@ pub(crate) struct Member {
     pub keyring: Arc<Keyring>,
     pub catalog: Arc<Catalog>,
     pub seeder: Option<Seeder>,
-    pub uplink: Arc<Uplink>,
-    pub events: channel::Receiver<SeederEvent>,
     pub engine: Engine,
-    /// Connections of those who give.
-    pub given: channel::Receiver<Given>,
     told: channel::Receiver<EngineEvent>,
 }
 
 impl Member {
     pub(crate) fn new(number: u8) -> Self {
-        Self::with_patience(number, None)
+        Self::with(number, MemberSetup::default())
     }
 
-    pub(crate) fn with_patience(number: u8, patience: Option<Duration>) -> Self {
-        Self::with_limits(number, patience, Limit::NONE, Limit::NONE)
-    }
-
-    pub(crate) fn with_limits(number: u8, patience: Option<Duration>, upload: Limit, download: Limit) -> Self {
+    pub(crate) fn with(number: u8, setup: MemberSetup) -> Self {
+        let MemberSetup { patience, uplink, download, events, given } = setup;
         let keyring = Arc::new(Keyring::default());
         keyring.put(key(7));
         let catalog = Arc::new(Catalog::start().expect("a thread"));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let (events, seen) = channel::bounded(64);
-        let uplink = Uplink::new(upload);
         let client = ClientId([number; 16]);
         let identity = identity(client, user(number));
-        let (give, given) = channel::unbounded();
-        let take_given = Box::new(move |it| drop(give.send(it)));
+        let take_given = Box::new(move |it| drop(given.send(it)));
         let calls = Arc::new(Calls::default());
         let setup = SeederSetup {
             identity: identity.clone(),
             keyring: keyring.clone(),
             catalog: catalog.clone(),
-            uplink: uplink.clone(),
+            uplink,
             calls: calls.clone(),
             events,
             take_given,
@@ -112,10 +119,7 @@ impl Member {
             keyring,
             catalog,
             seeder: Some(seeder),
-            uplink,
-            events: seen,
             engine,
-            given,
             told,
         }
     }

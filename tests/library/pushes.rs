@@ -4,7 +4,6 @@ use crate::common::client::Client;
 use crate::common::names::command;
 use groupshare::model::id::OpOrder;
 use groupshare::wire::client_tracker::{Reply, Request};
-use groupshare::wire::connection::RecvError;
 use groupshare::wire::frame::UNASKED;
 
 impl Client {
@@ -16,18 +15,6 @@ impl Client {
                 (UNASKED, push) => push,
                 (id, reply) => panic!("a reply to request {id}: {reply:?}"),
             },
-        }
-    }
-
-    /// Waits until the tracker ends the connection; gives what came before.
-    pub(crate) fn until_end(&mut self) -> Vec<(u32, Reply)> {
-        let mut all = Vec::new();
-        loop {
-            match self.next() {
-                Ok(message) => all.push(message),
-                Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_)) => return all,
-                Err(error) => panic!("{error}"),
-            }
         }
     }
 

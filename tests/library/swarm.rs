@@ -13,6 +13,7 @@ use groupshare::model::bitfield::Bitfield;
 use groupshare::model::id::ClientId;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::rate::limit::Limit;
+use groupshare::rate::uplink::Uplink;
 use groupshare::wire::client_tracker::Peer;
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::handshake::HandshakeError;
@@ -25,6 +26,17 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// A member whose downloads wait this long for others.
+fn patient(patience: Duration) -> Member {
+    Member::with(3, MemberSetup { patience: Some(patience), ..MemberSetup::default() })
+}
+
+/// A member who gives this fast, and the limiter of that.
+fn limited(limit: Limit) -> (Member, Arc<Uplink>) {
+    let uplink = Uplink::new(limit);
+    (Member::with(1, MemberSetup { uplink: uplink.clone(), ..MemberSetup::default() }), uplink)
+}
 
 #[test]
 fn a_file_of_any_length_arrives_identical() {
@@ -209,7 +221,7 @@ fn a_download_ends_with_its_reason_when_the_only_peer_lies() {
 fn a_download_without_any_member_ends_when_its_patience_does() {
     let data = bytes(10);
     let subject = subject_of(&data);
-    let leecher = Member::with_patience(3, Some(Duration::from_millis(300)));
+    let leecher = patient(Duration::from_millis(300));
     leecher.download(1, &subject);
     leecher.engine.peers(1, Vec::new());
     match leecher.hears() {
@@ -222,16 +234,16 @@ fn a_download_without_any_member_ends_when_its_patience_does() {
 fn a_download_goes_on_by_itself_when_the_way_to_its_only_member_is_there_again() {
     let data = bytes(8 * PIECE_LEN as usize);
     let subject = subject_of(&data);
-    let seeder = Member::with_limits(1, None, Limit::of(PIECE_LEN.into()), Limit::NONE);
+    let (seeder, uplink) = limited(Limit::of(PIECE_LEN.into()));
     seeder.seed(&data, &subject, all(&subject));
     let relay = Relay::to(seeder.peer(1, &subject).addrs[0], |_, _, _| {});
-    let leecher = Member::with_patience(3, Some(LONG));
+    let leecher = patient(LONG);
     let download = leecher.download(1, &subject);
     leecher.engine.peers(1, vec![Peer { addrs: at(relay.addr), ..seeder.peer(1, &subject) }]);
     wait_until("a piece is there", || download.have().held() > 0);
     relay.block();
     wait_until("nobody is there", || download.progress(Instant::now()).peers == 0);
-    seeder.uplink.set_limit(Limit::NONE);
+    uplink.set_limit(Limit::NONE);
     relay.unblock();
     // As the client does when a tracker is there again.
     leecher.engine.retry();
@@ -243,7 +255,7 @@ fn speed_and_rest_follow_the_bytes_before_the_first_piece_is_whole() {
     let data = bytes(PIECE_LEN as usize);
     let subject = subject_of(&data);
     // A piece takes half a minute.
-    let seeder = Member::with_limits(1, None, Limit::of(20_000), Limit::NONE);
+    let (seeder, uplink) = limited(Limit::of(20_000));
     seeder.seed(&data, &subject, all(&subject));
     let leecher = Member::new(3);
     let download = leecher.download(1, &subject);
@@ -253,7 +265,7 @@ fn speed_and_rest_follow_the_bytes_before_the_first_piece_is_whole() {
     let first = progress();
     assert!(first.done == 0 && first.arriving > 0, "{first:?}");
     wait_until("more bytes", || progress().arriving > first.arriving);
-    seeder.uplink.set_limit(Limit::NONE);
+    uplink.set_limit(Limit::NONE);
     leecher.expect_finished(&data);
     let last = progress();
     assert_eq!((last.done, last.received, last.arriving), (last.total, last.total, 0));
@@ -263,7 +275,7 @@ fn speed_and_rest_follow_the_bytes_before_the_first_piece_is_whole() {
 fn bytes_of_a_piece_that_is_lost_on_the_way_are_not_on_their_way_any_more() {
     let data = bytes(PIECE_LEN as usize);
     let subject = subject_of(&data);
-    let seeder = Member::with_limits(1, None, Limit::of(20_000), Limit::NONE);
+    let (seeder, _) = limited(Limit::of(20_000));
     seeder.seed(&data, &subject, all(&subject));
     let relay = Relay::to(seeder.peer(1, &subject).addrs[0], |_, _, _| {});
     let leecher = Member::new(3);
@@ -466,14 +478,15 @@ fn takes_the_time_of(rate: u64, seeder: &Member, leecher: &Member) {
 #[test]
 fn what_is_served_keeps_to_the_upload_limit() {
     let rate = 5_000_000;
-    let seeder = Member::with_limits(1, None, Limit::of(rate), Limit::NONE);
+    let (seeder, _) = limited(Limit::of(rate));
     takes_the_time_of(rate, &seeder, &Member::new(2));
 }
 
 #[test]
 fn what_comes_in_keeps_to_the_download_limit() {
     let rate = 5_000_000;
-    let leecher = Member::with_limits(2, None, Limit::NONE, Limit::of(rate));
+    let download = Limit::of(rate);
+    let leecher = Member::with(2, MemberSetup { download, ..MemberSetup::default() });
     takes_the_time_of(rate, &Member::new(1), &leecher);
 }
 
@@ -481,12 +494,12 @@ fn what_comes_in_keeps_to_the_download_limit() {
 fn while_members_wait_for_a_limited_uplink_no_piece_goes_to_two_of_them_at_once() {
     let data = bytes(2 * PIECE_LEN as usize);
     let subject = subject_of(&data);
-    let seeder = Member::with_limits(1, None, Limit::of(1), Limit::NONE);
+    let (seeder, uplink) = limited(Limit::of(1));
     let served = seeder.seed(&data, &subject, all(&subject));
     let (_waits, ask) = open(&seeder, &subject, 2).expect("there is a place");
     let way = served.leases().begin(0, &user(3), Instant::now()).expect("nobody takes it");
     ask.send(2, &PeerRequest::GetPiece { piece: 1 }).expect("sent");
-    let other = seeder.uplink.join(&user(4));
+    let other = uplink.join(&user(4));
     wait_until("the first one waits for the uplink", || other.is_contended());
     let (mut late, ask) = open(&seeder, &subject, 4).expect("there is a place");
     ask.send(2, &PeerRequest::GetPiece { piece: 0 }).expect("sent");

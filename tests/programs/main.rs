@@ -13,10 +13,12 @@ mod common {
     pub(crate) mod membership;
     pub(crate) mod memory_log;
     pub(crate) mod names;
+    pub(crate) mod offer;
     pub(crate) mod program;
     pub(crate) mod queries;
     pub(crate) mod random;
     pub(crate) mod relay;
+    pub(crate) mod resumption;
     pub(crate) mod room;
     pub(crate) mod tracker;
     pub(crate) mod wait;

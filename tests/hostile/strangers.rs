@@ -2,6 +2,7 @@
 
 use super::leechers::{addr, recorded_download, replayer, seeder, still_serves};
 use super::ordeal::Ordeal;
+use super::scale;
 use crate::common::deadline::LONG;
 use crate::common::identity::opening;
 use crate::member::{greet, open};
@@ -51,7 +52,8 @@ fn members_are_served_while_strangers_hold_all_the_connections_they_can() {
     let mut near: Vec<_> = (0..STRANGERS).map(|number| stranger(number, Ipv4Addr::LOCALHOST)).collect();
     drop(open(&seeder, &ordeal.subject, 3).expect("there is a place at the first try"));
     still_serves(&seeder, &ordeal);
-    let far = (0..STRANGERS).map(|number| stranger(number, Ipv4Addr::new(127, 9, 9, 1 + (number % 100) as u8)));
+    let far = (0..scale::of(STRANGERS, 4 * STRANGERS))
+        .map(|number| stranger(number, Ipv4Addr::new(127, 9, 9, 1 + (number % 100) as u8)));
     let _far: Vec<_> = far.collect();
     drop(open(&seeder, &ordeal.subject, 3).expect("there is a place at the first try"));
     still_serves(&seeder, &ordeal);

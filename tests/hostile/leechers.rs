@@ -1,12 +1,12 @@
 //! What a seeder, and those it serves, notice of members and others who lie while they download.
 
 use super::ordeal::Ordeal;
+use super::replay::Recorder;
 use crate::common::deadline::LONG;
 use crate::common::identity::{at, secret};
 use crate::common::subject::{all, group};
 use crate::common::wait::wait_until;
-use crate::common::wiretap::Wiretap;
-use crate::member::{Member, greet, key, open};
+use crate::member::{Member, MemberSetup, greet, key, open};
 use groupshare::client::upload::event::SeederEvent;
 use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
@@ -44,8 +44,8 @@ pub(super) fn still_serves(seeder: &Member, ordeal: &Ordeal) {
 }
 
 /// A member gets the file through this relay, which knows all that was said.
-pub(super) fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Wiretap {
-    let relay = Wiretap::to(addr(seeder, ordeal));
+pub(super) fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Recorder {
+    let relay = Recorder::to(addr(seeder, ordeal));
     let mut peer = seeder.peer(1, &ordeal.subject);
     peer.addrs = at(relay.addr);
     let member = Member::new(2);
@@ -134,7 +134,9 @@ fn a_hundred_and_fifty_connections_that_do_nothing_keep_nobody_out_under_whateve
 #[test]
 fn who_complains_all_the_time_is_heard_once_and_answered_each_time() {
     let ordeal = Ordeal::new();
-    let (seeder, _) = seeder(&ordeal);
+    let (events, heard) = crossbeam_channel::bounded(64);
+    let seeder = Member::with(1, MemberSetup { events, ..MemberSetup::default() });
+    seeder.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));
     let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("there is a place");
     for (number, piece) in [9, u32::MAX, 3].into_iter().chain(0..100).zip(2..).map(|(piece, number)| (number, piece)) {
         sender.send(number, &PeerRequest::BadPiece { piece }).expect("sent");
@@ -142,7 +144,7 @@ fn who_complains_all_the_time_is_heard_once_and_answered_each_time() {
         assert_eq!((frame.request, frame.message()), (number, Ok(PeerReply::Alive {})));
         receiver.next_frame();
     }
-    let heard: Vec<_> = seeder.events.try_iter().collect();
+    let heard: Vec<_> = heard.try_iter().collect();
     let third = ordeal.subject.content.layout.index(3);
     assert!(
         matches!(&heard[..], [SeederEvent::Complaint { piece, .. }] if Some(*piece) == third),

@@ -1,6 +1,7 @@
 //! What a tracker and its honest users notice of users who lie: nothing.
 
 use super::liar::raw_frame;
+use super::replay::Recorder;
 use crate::common::client::{Client, Share};
 use crate::common::deadline::LONG;
 use crate::common::manifest::manifest;
@@ -8,7 +9,6 @@ use crate::common::membership::all_pieces;
 use crate::common::names::{command, file, group, password, user};
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
-use crate::common::wiretap::Wiretap;
 use groupshare::model::digest::InfoHash;
 use groupshare::model::id::{ClientId, ShareRef};
 use groupshare::model::manifest::Content;
@@ -78,7 +78,7 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
-        let tracker = TestTracker::start();
+        let tracker = TestTracker::start_with(|_| {});
         let mut alice = tracker.user("alice");
         alice.create_group("lab");
         let Share { share, content, .. } = alice.offer("lab", "a.bin", 3, 1);
@@ -257,7 +257,7 @@ fn who_claims_billions_of_pieces_is_refused_and_not_named_to_anybody() {
 #[test]
 fn who_repeats_all_that_a_user_has_sent_to_the_tracker_changes_nothing() {
     let mut lab = Lab::new();
-    let relay = Wiretap::to(lab.tracker.addr);
+    let relay = Recorder::to(lab.tracker.addr);
     let mut bob = Client::connect(relay.addr);
     bob.create_user("bob");
     bob.log_in("bob");

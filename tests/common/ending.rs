@@ -1,0 +1,19 @@
+//! What a client hears until its tracker has done with it.
+
+use super::client::Client;
+use groupshare::wire::client_tracker::Reply;
+use groupshare::wire::connection::RecvError;
+
+impl Client {
+    /// Waits until the tracker ends the connection; gives what came before.
+    pub(crate) fn until_end(&mut self) -> Vec<(u32, Reply)> {
+        let mut all = Vec::new();
+        loop {
+            match self.next() {
+                Ok(message) => all.push(message),
+                Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_)) => return all,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}

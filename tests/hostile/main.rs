@@ -1,0 +1,34 @@
+//! Strangers, users and members who lie or want too much. Each test is named for what those notice who are lied to: that a
+//! download ends with the identical file from an honest member beside the liar, that nothing but the download's own files
+//! is touched, that a tracker and a seeder go on serving everybody else.
+
+#[path = "../common"]
+mod common {
+    pub(crate) mod accounts;
+    pub(crate) mod client;
+    pub(crate) mod deadline;
+    pub(crate) mod ending;
+    pub(crate) mod identity;
+    pub(crate) mod listing;
+    pub(crate) mod manifest;
+    pub(crate) mod membership;
+    pub(crate) mod memory_log;
+    pub(crate) mod names;
+    pub(crate) mod offer;
+    pub(crate) mod subject;
+    pub(crate) mod tracker;
+    pub(crate) mod wait;
+}
+
+#[path = "../library/member.rs"]
+mod member;
+
+mod crowd;
+mod leechers;
+mod liar;
+mod ordeal;
+mod replay;
+mod scale;
+mod seeders;
+mod strangers;
+mod users;
