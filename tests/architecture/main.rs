@@ -14,6 +14,7 @@ mod purity;
 mod sizes;
 mod source;
 mod tokens;
+mod used_up;
 mod words;
 
 use source::Tree;
@@ -101,6 +102,11 @@ fn every_file_and_every_room_begins_with_a_sentence_that_says_what_it_is() {
 fn prose_is_narrow_and_names_files_that_are_there() {
     holds(prose::wide_lines(&TREE));
     holds(prose::lost_names(&TREE));
+}
+
+#[test]
+fn what_can_be_used_up_has_a_bound_that_a_test_shows() {
+    holds(used_up::unshown_bounds(&TREE));
 }
 
 #[test]
