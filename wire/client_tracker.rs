@@ -111,7 +111,7 @@ wire_enum! {
             group: GroupId,
         }
         /// Asks to be let into a group. Answer: `Done`. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`,
-        /// `QuotaReached`.
+        /// `QuotaReached`, `SlowDown`.
         7 JoinGroup {
             command: CommandId,
             group: GroupId,

@@ -112,6 +112,45 @@ fn a_user_waits_for_as_many_groups_as_the_limit_says() {
 }
 
 #[test]
+fn as_many_users_wait_for_a_group_as_the_limit_says() {
+    let tracker = limited(&[(Quota::Waiting, 2)]);
+    let mut ann = tracker.user("ann");
+    ["a", "b"].iter().for_each(|name| ann.create_group(name));
+    let [mut bob, mut carl, mut dave] = ["bob", "carl", "dave"].map(|name| tracker.user(name));
+    bob.join("a");
+    carl.join("a");
+    let told =
+        "This would be over a limit: 2 users of 2 wait for this group; have its owner decide, or ask the operator";
+    assert_eq!(refusal(&mut dave, join_group("a")), told);
+    dave.join("b");
+    ann.accept("a", "bob");
+    dave.join("a");
+}
+
+#[test]
+fn whoever_withdraws_a_request_and_makes_it_again_waits_and_other_groups_and_users_do_not() {
+    let tracker = limited(&[(Quota::Asked, 9)]);
+    let mut ann = tracker.user("ann");
+    ["a", "b"].iter().for_each(|name| ann.create_group(name));
+    let [mut bob, mut eve] = ["bob", "eve"].map(|name| tracker.user(name));
+    for _ in 0..5 {
+        eve.join("a");
+        eve.leave("a");
+    }
+    let told = refusal(&mut eve, join_group("a"));
+    let start = "Too many attempts, wait a little and try again: you may ask this group again in ";
+    assert!(told.starts_with(start), "{told}");
+    bob.join("a");
+    for _ in 0..4 {
+        eve.join("b");
+        eve.leave("b");
+    }
+    let told = refusal(&mut eve, join_group("b"));
+    let start = "Too many attempts, wait a little and try again: 9 requests to join an hour; the next one in ";
+    assert!(told.starts_with(start), "{told}");
+}
+
+#[test]
 fn a_user_shares_as_many_files_as_the_limit_says_and_new_versions_of_them() {
     let tracker = limited(&[(Quota::Shares, 2)]);
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));

@@ -10,7 +10,7 @@ use std::net::TcpStream;
 /// A limit, what ann does before, what she is refused, and what she is told; `#` stands for a time.
 type Case = (&'static str, &'static [&'static str], &'static str, &'static str);
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 12] = [
     (
         "groups_owned=1",
         &["create_group lab"],
@@ -28,6 +28,12 @@ const CASES: [Case; 11] = [
         &["join_group eve1"],
         "join_group eve2",
         "This would be over a limit: you wait for 1 groups of 1; withdraw one with leave_group, or ask the operator",
+    ),
+    (
+        "asked=1",
+        &["join_group eve1"],
+        "join_group eve2",
+        "Too many attempts, wait a little and try again: 1 requests to join an hour; the next one in #",
     ),
     (
         "shares=1",
@@ -101,7 +107,7 @@ fn is_told(text: &str, words: &str) -> bool {
 fn whoever_meets_a_limit_is_told_which_one_and_what_to_do() {
     for (limit, before, line, words) in CASES {
         let (installation, _tracker, mut ann) = ann(limit);
-        if limit.starts_with("requests") || limit.starts_with("groups=") {
+        if ["requests", "asked", "groups="].iter().any(|start| limit.starts_with(start)) {
             let mut eve = installation.connect(1).expect("it listens");
             eve.log_in("eve");
             ["eve1", "eve2"].iter().for_each(|name| eve.create_group(name));

@@ -17,6 +17,8 @@ use std::time::Duration;
 pub enum Whose {
     /// What one user has.
     User,
+    /// What one group has.
+    Group,
     /// What one user does in an hour.
     UserInAnHour,
     /// What one address does in an hour.
@@ -59,6 +61,8 @@ quotas! {
     GroupsOwned "groups_owned" User 256, "groups that a user owns"
     Memberships "memberships" User 1024, "groups that a user is a member of"
     Requests "requests" User 256, "groups that a user waits to be let into"
+    Waiting "waiting" Group 10_000, "users who wait to be let into a group"
+    Asked "asked" UserInAnHour 512, "requests to be let into groups that a user makes in an hour"
     Shares "shares" User 10_000, "files and folders that a user shares"
     ManifestBytes "manifest_bytes" User 1 << 30, "bytes of the lists of pieces of what a user shares"
     Brought "brought" UserInAnHour 2 << 30, "bytes of lists of pieces that a user brings in an hour"
@@ -208,6 +212,7 @@ impl fmt::Display for OverQuota {
                 Quota::Accounts => "accounts an hour from this address",
                 Quota::Checks => "passwords an hour from this address",
                 Quota::Brought => "of lists of pieces an hour",
+                Quota::Asked => "requests to join an hour",
                 _ => "changes an hour",
             };
             return write!(f, "{max} {what}; the next one in {}", units::duration(self.wait));
@@ -217,6 +222,7 @@ impl fmt::Display for OverQuota {
             (Quota::Memberships, None) => write!(f, "you are in {used} groups of {max}; leave one"),
             (Quota::Memberships, Some(name)) => write!(f, "{name} is in {used} groups of {max}; have {name} leave one"),
             (Quota::Requests, _) => write!(f, "you wait for {used} groups of {max}; withdraw one with leave_group"),
+            (Quota::Waiting, _) => write!(f, "{used} users of {max} wait for this group; have its owner decide"),
             (Quota::Shares, _) => write!(f, "you share {used} files of {max}; stop sharing some"),
             (Quota::ManifestBytes, _) => {
                 write!(f, "the lists of pieces of your shares would take {used} of {max}; stop sharing some")
@@ -254,8 +260,9 @@ pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, len_of: LenOf<'_>) -> 
             asked.room(Quota::Memberships, || state.membership_count(*founder))?;
             asked.owned(*founder)
         }
-        OpBody::RequestJoin { user, .. } => {
+        OpBody::RequestJoin { group, user } => {
             asked.room(Quota::Memberships, || state.membership_count(*user))?;
+            asked.room(Quota::Waiting, || state.waiting_count(*group))?;
             asked.requests(*user)
         }
         OpBody::AcceptRequest { user, .. } => {

@@ -1,12 +1,13 @@
 //! The limits of a tracker as they are now: quotas, the hours of users and addresses, and who may make accounts.
 
 use crate::model::address::{SITE_SHARE, network_of, site_of};
-use crate::model::id::UserRef;
+use crate::model::id::{GroupRef, UserRef};
 use crate::model::op::OpBody;
+use crate::model::units;
 use crate::rate::buckets::{Buckets, Pace};
 use crate::tracker::ledger::quota::{self, LenOf, OverQuota, QUOTA_COUNT, QUOTAS, Quota, Quotas};
 use crate::tracker::state::State;
-use crate::wire::refusal::Refusal;
+use crate::wire::refusal::{Code, Refusal};
 use parking_lot::{Mutex, RwLock};
 use std::fmt;
 use std::hash::Hash;
@@ -15,6 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// How often a user may ask to be let into one group: each time its owner gets a line.
+const REPEAT_PACE: Pace = Pace { burst: 5, interval: Duration::from_secs(60) };
+
 /// Who makes accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Accounts {
@@ -60,6 +64,9 @@ pub struct Limits {
 #[derive(Debug)]
 struct Hours {
     changes: Buckets<UserRef>,
+    asked: Buckets<UserRef>,
+    /// Who has asked to be let into which group.
+    repeated: Buckets<(GroupRef, UserRef)>,
     /// Bytes of lists of pieces that were brought.
     brought: Buckets<UserRef>,
     accounts: Buckets<IpAddr>,
@@ -74,6 +81,8 @@ impl Hours {
         let pace = |quota| hourly(quotas.of(quota));
         Self {
             changes: Buckets::new(pace(Quota::Changes)),
+            asked: Buckets::new(pace(Quota::Asked)),
+            repeated: Buckets::new(REPEAT_PACE),
             brought: Buckets::new(pace(Quota::Brought)),
             accounts: Buckets::new(pace(Quota::Accounts)),
             checks: Buckets::new(pace(Quota::Checks)),
@@ -85,6 +94,7 @@ impl Hours {
     fn set_paces(&mut self, quotas: &Quotas, now: Instant) {
         let pace = |quota| hourly(quotas.of(quota));
         self.changes.set_pace(pace(Quota::Changes), now);
+        self.asked.set_pace(pace(Quota::Asked), now);
         self.brought.set_pace(pace(Quota::Brought), now);
         self.accounts.set_pace(pace(Quota::Accounts), now);
         self.checks.set_pace(pace(Quota::Checks), now);
@@ -158,7 +168,28 @@ impl Limits {
         if let Some(user) = author {
             self.take_of_hour(Quota::Changes, 1, user, |hours| &mut hours.changes)?;
         }
-        self.ask(state, body, len_of)
+        self.ask(state, body, len_of)?;
+        match body {
+            OpBody::RequestJoin { group, user } => self.take_request(*group, *user),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a request to be let into a group.
+    fn take_request(&self, group: GroupRef, user: UserRef) -> Result<(), Refusal> {
+        if self.quotas().of(Quota::Asked) == Quotas::UNLIMITED {
+            return Ok(());
+        }
+        let (key, now) = ((group, user), Instant::now());
+        let wait = self.hours.lock().repeated.wait(&key, 1, now);
+        if !wait.is_zero() {
+            self.refused[Quota::Asked as usize].fetch_add(1, Ordering::Relaxed);
+            let wait = units::duration(wait);
+            return Err(Refusal::about(Code::SlowDown, format!("you may ask this group again in {wait}")));
+        }
+        self.take_of_hour(Quota::Asked, 1, user, |hours| &mut hours.asked)?;
+        self.hours.lock().repeated.take(&key, now);
+        Ok(())
     }
 
     /// Whether there is room for an op of a client, before it is made.
@@ -240,6 +271,11 @@ impl Limits {
     /// How many changes of a user count in this hour.
     pub fn changes_of(&self, user: UserRef) -> u64 {
         self.hours.lock().changes.taken(&user, Instant::now())
+    }
+
+    /// How many requests of a user to be let into groups count in this hour.
+    pub fn asked_by(&self, user: UserRef) -> u64 {
+        self.hours.lock().asked.taken(&user, Instant::now())
     }
 
     /// The address from which most accounts were made in this hour, and how many.

@@ -1,10 +1,11 @@
 //! How near users are to their limits, for the operator.
 
 use crate::model::id::UserRef;
+use crate::model::name::GroupId;
 use crate::tracker::core::Core;
 use crate::tracker::ledger::quota::{QUOTAS, Quota, QuotaInfo, Quotas, Whose, manifest_bytes};
 use crate::tracker::oversight::limits::Accounts;
-use crate::tracker::state::{Account, State};
+use crate::tracker::state::{Account, GroupInfo, State};
 use serde_json::{Map, Value, json};
 use std::fmt;
 
@@ -70,6 +71,7 @@ pub(super) fn used_by(core: &Core, state: &State, user: UserRef) -> Vec<(Quota, 
         (Quota::GroupsOwned, state.owned_count(user) as u64),
         (Quota::Memberships, state.membership_count(user) as u64),
         (Quota::Requests, state.requests_of(user).len() as u64),
+        (Quota::Asked, core.oversight.limits.asked_by(user)),
         (Quota::Shares, state.user_share_count(user) as u64),
         (Quota::ManifestBytes, bytes),
         (Quota::Brought, core.oversight.limits.brought_by(user)),
@@ -95,6 +97,7 @@ pub(super) fn rows(core: &Core, state: &State) -> Vec<(Vec<String>, Value)> {
             most.iter().find(|(of, ..)| *of == quota).map_or((0, None), |(_, used, who)| (*used, who.clone()));
         let (of, whose) = match info.whose {
             Whose::User => ("user", "a user"),
+            Whose::Group => ("group", "a group"),
             Whose::UserInAnHour => ("user", "a user in an hour"),
             Whose::AddressInAnHour => ("address", "an address in an hour"),
             Whose::All => ("all", "in all"),
@@ -137,6 +140,7 @@ fn most_used(core: &Core, state: &State) -> Vec<(Quota, u64, Option<String>)> {
         let Some(last) = page.last() else { break };
         after = Some(last.name.clone());
     }
+    most.extend(most_waiting(state));
     let limits = &core.oversight.limits;
     let addresses = [(Quota::Accounts, limits.most_accounts()), (Quota::Checks, limits.most_checks())];
     most.extend(
@@ -144,4 +148,21 @@ fn most_used(core: &Core, state: &State) -> Vec<(Quota, u64, Option<String>)> {
     );
     most.extend(limits.all(state, core.manifests.lens().total()).map(|(quota, used, _)| (quota, used, None)));
     most
+}
+
+/// How many wait where most do.
+fn most_waiting(state: &State) -> Option<(Quota, u64, Option<String>)> {
+    let (mut most, mut after): (Option<(u64, GroupId)>, Option<GroupId>) = (None, None);
+    loop {
+        let page = state.groups_all_after(after.as_ref(), PAGE);
+        for GroupInfo { group, name, .. } in &page {
+            let waiting = state.waiting_count(*group) as u64;
+            if waiting > most.as_ref().map_or(0, |(count, _)| *count) {
+                most = Some((waiting, name.clone()));
+            }
+        }
+        let Some(last) = page.last() else { break };
+        after = Some(last.name.clone());
+    }
+    most.map(|(count, name)| (Quota::Waiting, count, Some(name.to_string())))
 }

@@ -308,6 +308,11 @@ impl State {
         waiting.map(|&user| self.user_ref(user))
     }
 
+    /// How many users wait to be let into a group.
+    pub fn waiting_count(&self, group: GroupRef) -> usize {
+        self.group_no(group).map_or(0, |group| self.group_row(group).requests.len())
+    }
+
     /// The groups of which a user is a member, at most `count`.
     pub fn groups_of(&self, user: UserRef, after: Option<&GroupId>, count: usize) -> Vec<(GroupRef, GroupId)> {
         let Some(user) = self.user_no(user) else { return Vec::new() };
