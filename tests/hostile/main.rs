@@ -30,5 +30,6 @@ mod ordeal;
 mod replay;
 mod scale;
 mod seeders;
+mod siege;
 mod strangers;
 mod users;

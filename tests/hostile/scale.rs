@@ -1,7 +1,18 @@
 //! How much the attackers do: a little in `make check`, all they can in `make hostile`.
 
+use std::time::Duration;
+
+/// How long attackers go on at full numbers.
+const FULL: Duration = Duration::from_secs(60);
+
+/// How long attackers go on in this run; none at small numbers, where they do a few rounds. `HOSTILE=full` asks for full
+/// numbers, and `HOSTILE=SECONDS` for full numbers in that time.
+pub(crate) fn time() -> Option<Duration> {
+    let asked = std::env::var("HOSTILE").ok().filter(|asked| !asked.is_empty())?;
+    Some(asked.parse().map_or(FULL, Duration::from_secs))
+}
+
 /// The number for this run.
 pub(crate) fn of(small: usize, full: usize) -> usize {
-    let is_full = std::env::var_os("HOSTILE").is_some_and(|value| value == "full");
-    if is_full { full } else { small }
+    if time().is_some() { full } else { small }
 }

@@ -1,0 +1,372 @@
+//! What attackers do at their worst, a function for each resource.
+
+use super::gang::{Attacker, Link, connect_from};
+use super::town::random;
+use crate::common::manifest::manifest;
+use crate::common::membership::announcement;
+use crate::common::names::{PASSWORD, command, file, group, password, user};
+use crate::scale;
+use groupshare::model::digest::{InfoHash, Sha1Digest};
+use groupshare::model::id::ShareRef;
+use groupshare::model::manifest::Content;
+use groupshare::model::piece::Layout;
+use groupshare::wire::client_tracker::{CallWay, Holding, MANIFEST_PART_MAX, Reply, Request};
+use groupshare::wire::codec::{Blob, List};
+use groupshare::wire::frame::{self, FRAME_LEN_MAX};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+/// How long an attacker waits who has taken all that it gets.
+const MOMENT: Duration = Duration::from_millis(10);
+
+fn bring(link: &mut Link, name: &str, bytes: &[u8], info_hash: InfoHash) -> Option<Reply> {
+    let mut last = None;
+    for (at, part) in bytes.chunks(MANIFEST_PART_MAX).enumerate() {
+        let (total, offset) = (bytes.len() as u32, (at * MANIFEST_PART_MAX) as u32);
+        let part = Blob::new(part.to_vec())?;
+        last = link.ask(&Request::PutManifest { group: group(name), info_hash, total, offset, part });
+        if matches!(last, None | Some(Reply::Refused { .. })) {
+            break;
+        }
+    }
+    last
+}
+
+fn share(link: &mut Link, group_name: &str, name: &str, content: Content) -> Option<ShareRef> {
+    match link.ask(&Request::ShareFile { command: command(), group: group(group_name), name: file(name), content })? {
+        Reply::Share { share, .. } => Some(share),
+        _ => None,
+    }
+}
+
+/// A group of the attacker's own; its name.
+fn own_group(attacker: &Attacker, link: &mut Link) -> String {
+    let name = format!("{}-den", attacker.name);
+    // It may be there already.
+    let _ = link.ask(&Request::CreateGroup { command: command(), group: group(&name) });
+    name
+}
+
+/// Says of many shares on many connections that it holds ragged pieces of them, other ones each time.
+pub(super) fn holds(attacker: &Attacker) {
+    let pieces = scale::of(4096, 1 << 17) as u32;
+    let Some((mut link, token)) = attacker.link_and_token() else { return };
+    let den = own_group(attacker, &mut link);
+    let (bytes, content) = manifest("big", pieces, 9);
+    bring(&mut link, &den, &bytes, content.info_hash);
+    let names = scale::of(4, (400 / attacker.of).max(4));
+    let shares: Vec<_> = (0..names).filter_map(|at| share(&mut link, &den, &format!("big{at}"), content)).collect();
+    let mut links = vec![link];
+    links.extend((1..scale::of(2, (40 / attacker.of).max(2))).map_while(|_| attacker.again(&token)));
+    links.iter_mut().for_each(|link| drop(link.ask(&announcement(9))));
+    let (mut state, mut done) = (attacker.name.len() as u64 | 1 << 33, 0);
+    while attacker.going.goes_on(done) {
+        for share in &shares {
+            for link in &mut links {
+                let some = (0..64).map(|_| random(&mut state) as u32 % pieces).collect();
+                let more = Holding::More { pieces: List::new(some).expect("few") };
+                let ragged = (0..pieces / 64).flat_map(|_| random(&mut state).to_le_bytes()).collect();
+                let exactly = Holding::Exactly { bits: Blob::new(ragged).expect("in bounds") };
+                for holding in [more, exactly] {
+                    let Some(_) = link.ask(&Request::Hold { share: *share, holding }) else { return };
+                }
+            }
+            if attacker.going.is_over() {
+                return;
+            }
+        }
+        done += 1;
+    }
+}
+
+/// The bytes of a manifest with these paths, each of an empty file but the first, and the name of that content.
+fn manifest_of(paths: &[String]) -> (Vec<u8>, Content) {
+    let mut hashed = (paths.len() as u32).to_be_bytes().to_vec();
+    for (at, path) in paths.iter().enumerate() {
+        hashed.extend_from_slice(&(path.len() as u16).to_be_bytes());
+        hashed.extend_from_slice(path.as_bytes());
+        hashed.extend_from_slice(&u64::from(at == 0).to_be_bytes());
+    }
+    hashed.extend_from_slice(&1_u32.to_be_bytes());
+    hashed.extend_from_slice(&[7; 20]);
+    let digest = ring::digest::digest(&ring::digest::SHA256, &hashed);
+    let info_hash = InfoHash(digest.as_ref().try_into().expect("32 bytes"));
+    let bytes = [&b"GSMANIF\x02"[..], &(hashed.len() as u32).to_be_bytes(), &hashed, &[0]].concat();
+    let layout = Layout::new(1).expect("one piece");
+    (bytes, Content { layout, sha1: Sha1Digest([7; 20]), info_hash, file_count: paths.len() as u32 })
+}
+
+/// Brings lists of files that differ in one name, and wants each of them checked and shared.
+fn brings(attacker: &Attacker, path: impl Fn(usize, usize) -> String, files: usize) {
+    let Some(mut link) = attacker.link() else { return };
+    let den = own_group(attacker, &mut link);
+    let mut done = 0;
+    while attacker.going.goes_on(done) {
+        let paths: Vec<_> = (0..files).map(|at| path(done, at)).collect();
+        let (bytes, content) = manifest_of(&paths);
+        for _ in 0..2 {
+            bring(&mut link, &den, &bytes, content.info_hash);
+            share(&mut link, &den, "d", content);
+        }
+        done += 1;
+        if link.sender.is_over() {
+            let Some(again) = attacker.link() else { return };
+            link = again;
+        }
+    }
+}
+
+/// Paths of as many components as fit.
+pub(super) fn deep_manifests(attacker: &Attacker) {
+    let path = |round, at| format!("d/{round:08}-{at:08}/{}f", "a/".repeat(1500));
+    brings(attacker, path, scale::of(50, 4_000));
+}
+
+/// Very many files.
+pub(super) fn wide_manifests(attacker: &Attacker) {
+    brings(attacker, |round, at| format!("d/{round:08}-{at:08}"), scale::of(1_000, 300_000));
+}
+
+/// Logs in and out again on many connections.
+pub(super) fn logins(attacker: &Attacker) {
+    thread::scope(|scope| {
+        for _ in 0..scale::of(2, (150 / attacker.of).max(2)) {
+            scope.spawn(|| {
+                let (mut done, mut link) = (0, attacker.stranger());
+                while attacker.going.goes_on(done) {
+                    let Some(open) = &mut link else { return };
+                    let answered = open.log_in(&attacker.name).is_some() && open.ask(&Request::Logout {}).is_some();
+                    if !answered {
+                        link = attacker.stranger();
+                    }
+                    done += 1;
+                }
+            });
+        }
+    });
+}
+
+/// Logs in with wrong passwords.
+pub(super) fn guesses(attacker: &Attacker) {
+    let mut done = 0;
+    let mut link = attacker.stranger();
+    while attacker.going.goes_on(done) {
+        let Some(open) = &mut link else { return };
+        let name = format!("nobody{}", done % 1000);
+        let guess = Request::Login { client: open.client, user: user(&name), password: password("wrong") };
+        if open.ask(&guess).is_none() {
+            link = attacker.stranger();
+        }
+        done += 1;
+    }
+}
+
+/// Asks to be let into an honest group and takes that back.
+pub(super) fn join_requests(attacker: &Attacker) {
+    repeats(attacker, |link, _, _| {
+        link.ask(&Request::JoinGroup { command: command(), group: group("lab") })?;
+        link.ask(&Request::LeaveGroup { command: command(), group: group("lab") })
+    });
+}
+
+/// Does this again and again, on a connection of its own; gets the connection, the own group and the round.
+fn repeats(attacker: &Attacker, mut does: impl FnMut(&mut Link, &str, usize) -> Option<Reply>) {
+    let Some(mut link) = attacker.link() else { return };
+    let den = own_group(attacker, &mut link);
+    let mut done = 0;
+    while attacker.going.goes_on(done) {
+        if does(&mut link, &den, done).is_none() {
+            let Some(again) = attacker.link() else { return };
+            link = again;
+        }
+        done += 1;
+    }
+}
+
+/// Shares small files and stops that again.
+pub(super) fn uploads(attacker: &Attacker) {
+    repeats(attacker, |link, den, done| {
+        let name = format!("s{}", done % 100);
+        let (bytes, content) = manifest(&name, 1 + (done / 200) as u32, done as u8);
+        bring(link, den, &bytes, content.info_hash)?;
+        share(link, den, &name, content);
+        link.ask(&Request::StopShare { command: command(), group: group(den), name: file(&name) })
+    });
+}
+
+/// Makes as many groups as it may and asks for lists of them, many at a time.
+pub(super) fn lists(attacker: &Attacker) {
+    let groups = scale::of(8, 250);
+    let mut made = 0;
+    repeats(attacker, |link, den, _| {
+        if made < groups {
+            made += 1;
+            return link.ask(&Request::CreateGroup { command: command(), group: group(&format!("{den}{made}")) });
+        }
+        let requests: [Request; 4] = [
+            Request::ListKeys { after: None },
+            Request::ListKeys { after: Some(group("zzz")) },
+            Request::ListGroups { after: None },
+            Request::ListFiles { group: group(den), after: None },
+        ];
+        let mut last = None;
+        for request in requests.iter().cycle().take(64) {
+            last = link.tell(request);
+        }
+        link.reply(last?)
+    });
+}
+
+/// Asks for long lists on many connections and reads none.
+pub(super) fn unread(attacker: &Attacker) {
+    let Some((mut first, token)) = attacker.link_and_token() else { return };
+    own_group(attacker, &mut first);
+    let mut done = 0;
+    let mut links = Vec::new();
+    while attacker.going.goes_on(done) {
+        if links.len() < scale::of(2, (200 / attacker.of).max(2)) {
+            links.extend(attacker.again(&token));
+        } else {
+            thread::park_timeout(MOMENT);
+        }
+        links.retain_mut(|link: &mut Link| {
+            let sent = (0..4).all(|_| link.tell(&Request::ListGroups { after: None }).is_some());
+            sent && !link.sender.is_over()
+        });
+        done += 1;
+    }
+}
+
+/// Has its own clients called, looked for and told of.
+pub(super) fn calls(attacker: &Attacker) {
+    let Some((mut called, token)) = attacker.link_and_token() else { return };
+    let den = own_group(attacker, &mut called);
+    let (bytes, content) = manifest("c", 3, 1);
+    bring(&mut called, &den, &bytes, content.info_hash);
+    let Some(share) = share(&mut called, &den, "c", content) else { return };
+    let Some(mut caller) = attacker.again(&token) else { return };
+    let ways = [CallWay::Back, CallWay::Punch, CallWay::Relay];
+    let mut done = 0;
+    while attacker.going.goes_on(done) {
+        let call =
+            Request::Call { share, user: user(&attacker.name), client: called.client, way: ways[done % 3], from: None };
+        let by_called = [
+            announcement(1024 + (done % 60_000) as u16),
+            Request::Hold { share, holding: Holding::All {} },
+            Request::CheckReach {},
+        ];
+        let by_caller = [announcement(9), Request::FindPeers { share }, call];
+        let all = by_called.iter().all(|request| called.ask(request).is_some());
+        if !all || !by_caller.iter().all(|request| caller.ask(request).is_some()) {
+            return;
+        }
+        done += 1;
+    }
+}
+
+/// Holds as many connections as there are places, and makes new ones for those that are closed.
+pub(super) fn connections(attacker: &Attacker) {
+    let most = scale::of(20, (2_000 / attacker.of).max(20));
+    let beginning = [&b"GRPSHARE\x00\x02\x01"[..], &[0, 48], &[1; 20]].concat();
+    let mut held: Vec<TcpStream> = Vec::new();
+    let mut done = 0;
+    while attacker.going.goes_on(done) {
+        if let Some(mut stream) = connect_from(attacker.ip, attacker.target.addr) {
+            let _ = stream.write_all(&beginning[..[0, 1, beginning.len()][done % 3]]);
+            held.push(stream);
+        } else {
+            thread::park_timeout(MOMENT);
+        }
+        if held.len() > most {
+            held.drain(..most / 2);
+        }
+        done += 1;
+    }
+}
+
+/// Begins the longest frames on many connections and says no more.
+pub(super) fn unfinished_frames(attacker: &Attacker) {
+    let Some((_first, token)) = attacker.link_and_token() else { return };
+    let mut begun = frame::of(7, &Request::Heartbeat {});
+    begun[..4].copy_from_slice(&(FRAME_LEN_MAX as u32 - 100).to_be_bytes());
+    begun.resize(64 * 1024, 0);
+    let most = scale::of(4, (400 / attacker.of).max(4));
+    let mut links: Vec<Link> = Vec::new();
+    let mut done = 0;
+    while attacker.going.goes_on(done) {
+        if links.len() >= most {
+            thread::park_timeout(Duration::from_millis(200));
+            let mut at = 0;
+            // Those that the tracker has ended are made again.
+            links.retain(|link| {
+                at += 1;
+                !link.sender.is_over() && at > most / 20
+            });
+        }
+        if let Some(link) = attacker.again(&token) {
+            let _ = link.sender.send_frame(&begun);
+            links.push(link);
+        }
+        done += 1;
+    }
+}
+
+/// Comes to the relay with tickets of its own making.
+pub(super) fn relay(attacker: &Attacker) {
+    let mut held: Vec<TcpStream> = Vec::new();
+    let mut done = 0;
+    while attacker.going.goes_on(done) {
+        if let Some(mut stream) = connect_from(attacker.ip, attacker.target.addr) {
+            let _ = stream.write_all(&[&b"GRPSHARE\x00\x02\x06"[..], &(done as u128).to_be_bytes()].concat());
+            held.push(stream);
+        } else {
+            thread::park_timeout(MOMENT);
+        }
+        if held.len() > 300 {
+            held.clear();
+        }
+        done += 1;
+    }
+}
+
+/// Speaks JSON: long lines without an end, and short ones without a pause.
+pub(super) fn json(attacker: &Attacker) {
+    let ip = attacker.ip;
+    let log_in = format!(
+        "{{\"command\":\"login\",\"command_args\":{{\"user_id\":\"{}\",\"password\":\"{PASSWORD}\"}},\"sender_ip\":\"{ip}\",\"sender_port\":0}}\n",
+        attacker.name
+    );
+    let list =
+        format!("{{\"command\":\"list_groups\",\"command_args\":{{}},\"sender_ip\":\"{ip}\",\"sender_port\":0}}\n");
+    let long = [b"{\"command\":\"list_groups\",\"x\":\"".as_slice(), &vec![b'y'; scale::of(1 << 17, 7 << 20)]].concat();
+    let mut held: Vec<TcpStream> = Vec::new();
+    let mut done = 0;
+    while attacker.going.goes_on(done) {
+        if let Some(mut stream) = connect_from(ip, attacker.target.json) {
+            let _ = stream.set_write_timeout(Some(Duration::from_secs(1)));
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+            let _ = stream.write_all(log_in.as_bytes());
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(&list.repeat(200).into_bytes());
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(&long);
+            held.push(stream);
+        }
+        if held.len() > (60 / attacker.of).max(2) {
+            held.remove(0);
+        }
+        done += 1;
+    }
+}
+
+/// Sends what no dialect knows.
+pub(super) fn noise(attacker: &Attacker) {
+    repeats(attacker, |link, _, _| {
+        let mut frame = frame::of(3, &Request::Heartbeat {});
+        frame[4] = 200;
+        link.sender.send_frame(&frame).ok()?;
+        link.ask(&Request::Heartbeat {})
+    });
+}

@@ -1,0 +1,273 @@
+//! A tracker as users run it, with honest users: what they do, and how long that takes.
+
+use super::gang::{Link, Target};
+use super::program::RunningProgram;
+use crate::common::names::{PASSWORD, command, group, password, user};
+use crate::scale;
+use groupshare::tracker::auth::cluster_key::ClusterKey;
+use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::refusal::Refusal;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Users who give commands all the time.
+const COMMANDERS: u8 = 3;
+/// How long they look at an answer.
+const THOUGHT: Duration = Duration::from_millis(10);
+/// How long it is from one login to the next, and from one file to the next.
+const BETWEEN: Duration = Duration::from_millis(250);
+
+/// What a client says once it has carried out a command and then `limit`.
+const DONE: &str = "download  no limit";
+
+/// What honest users noticed.
+#[derive(Default)]
+pub(super) struct Noticed {
+    pub commands: Vec<Duration>,
+    pub logins: Vec<Duration>,
+    pub uploads: Vec<Duration>,
+    pub downloads: Vec<Duration>,
+    /// What was refused to them, in words.
+    pub refused: Vec<String>,
+}
+
+impl Noticed {
+    fn and(mut self, other: Self) -> Self {
+        self.commands.extend(other.commands);
+        self.logins.extend(other.logins);
+        self.uploads.extend(other.uploads);
+        self.downloads.extend(other.downloads);
+        self.refused.extend(other.refused);
+        self
+    }
+}
+
+/// When honest users have seen enough.
+pub(super) struct Until {
+    by: Option<Instant>,
+    /// The files of a round have been given.
+    over: AtomicBool,
+}
+
+impl Until {
+    pub(super) fn passed(time: Option<Duration>) -> Self {
+        Self { by: time.map(|time| Instant::now() + time), over: AtomicBool::new(false) }
+    }
+
+    /// Whether whoever has done so much goes on: at small numbers until it was enough, at full ones until the time is over.
+    fn goes_on(&self, done: usize, enough: usize) -> bool {
+        match self.by {
+            None => done < enough,
+            Some(by) => Instant::now() < by && !self.over.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The tracker, and two people with their clients: Alice gives, Bob takes.
+pub(super) struct Town {
+    folder: tempfile::TempDir,
+    pub target: Target,
+    pub tracker: RunningProgram,
+    pub alice: RunningProgram,
+    bob: RunningProgram,
+    files: usize,
+}
+
+impl Town {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (target, tracker) = tracker_in(folder.path());
+        let mut alice = person(folder.path(), "alice", Ipv4Addr::new(127, 1, 2, 1));
+        alice.say("create_group lab");
+        alice.hears(&["Group created"]);
+        let mut bob = person(folder.path(), "bob", Ipv4Addr::new(127, 1, 2, 2));
+        bob.say("join_group lab");
+        bob.hears(&["Request sent"]);
+        let mut town = Self { folder, target, tracker, alice, bob, files: 0 };
+        town.accept("bob");
+        for number in 0..COMMANDERS {
+            let (name, ip) = commander(number);
+            let mut link = Link::to(&target, ip).expect("let in");
+            for request in [
+                Request::CreateUser { command: command(), user: user(&name), password: password(PASSWORD) },
+                Request::Login { client: link.client, user: user(&name), password: password(PASSWORD) },
+                Request::JoinGroup { command: command(), group: group("lab") },
+            ] {
+                assert!(!matches!(link.ask(&request), None | Some(Reply::Refused { .. })), "{request:?}");
+            }
+            town.accept(&name);
+        }
+        town.give_a_file(&mut Noticed::default());
+        town
+    }
+
+    fn accept(&mut self, name: &str) {
+        self.alice.say(&format!("accept_request lab {name}"));
+        self.alice.hears(&["Request accepted"]);
+    }
+
+    /// What honest users notice while they do what people do.
+    pub(super) fn noticed(&mut self, until: &Until) -> Noticed {
+        let target = self.target;
+        thread::scope(|scope| {
+            let commanders = (0..COMMANDERS).map(|number| scope.spawn(move || commands(&target, number, until)));
+            let mut threads: Vec<_> = commanders.collect();
+            threads.push(scope.spawn(move || logins(&target, until)));
+            let mut noticed = Noticed::default();
+            let mut done = 0;
+            while until.goes_on(done, 2) {
+                self.give_a_file(&mut noticed);
+                done += 1;
+                thread::park_timeout(BETWEEN);
+            }
+            threads.into_iter().fold(noticed, |all, thread| all.and(thread.join().expect("an honest user")))
+        })
+    }
+
+    /// Alice shares a file, Bob takes it, and both are done with it.
+    fn give_a_file(&mut self, noticed: &mut Noticed) {
+        self.files += 1;
+        let name = format!("f{}.bin", self.files);
+        let (path, place) = (self.folder.path().join(&name), self.folder.path().join("got"));
+        let len = scale::of(1 << 20, 24 << 20);
+        let mut state = self.files as u64 | 1 << 40;
+        fs::write(&path, (0..len / 8).flat_map(|_| random(&mut state).to_le_bytes()).collect::<Vec<u8>>())
+            .expect("room");
+        let begun = Instant::now();
+        self.alice.say(&format!("upload_file {} lab", path.display()));
+        self.alice.say("limit");
+        let (at, line) = self.alice.hears(&["Uploaded", DONE]);
+        if !line.contains("Uploaded") {
+            noticed.refused.push(format!("upload: {:?}", self.alice.heard.iter().rev().nth(1)));
+            return;
+        }
+        self.alice.hears(&[DONE]);
+        noticed.uploads.push(at - begun);
+        fs::create_dir_all(&place).expect("writable");
+        let begun = Instant::now();
+        self.bob.say(&format!("download_file lab {name} {}", place.display()));
+        let (at, line) = self.bob.hears(&["Download completed", "Download failed"]);
+        match line.contains("completed") {
+            true => noticed.downloads.push(at - begun),
+            false => noticed.refused.push(line),
+        }
+        for program in [&mut self.alice, &mut self.bob] {
+            program.say(&format!("stop_share lab {name}"));
+            program.say("limit");
+            program.hears(&[DONE]);
+        }
+        fs::remove_file(path).expect("its own");
+        fs::remove_dir_all(place).expect("its own");
+    }
+}
+
+/// A tracker on an address of its own.
+fn tracker_in(folder: &Path) -> (Target, RunningProgram) {
+    static TOWNS: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, 128 | high, low, TOWNS.fetch_add(1, Ordering::Relaxed));
+    let free = || TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr()).expect("a free port");
+    let (addr, json): (SocketAddr, SocketAddr) = (free(), free());
+    let info = folder.join("tracker_info.txt");
+    fs::write(&info, format!("{addr}\n")).expect("writable");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
+    let json_option = json.to_string();
+    command.current_dir(folder).args(["tracker_info.txt", "1", "--json", &json_option, "--relay", "100M"]);
+    let mut tracker = RunningProgram::start(&mut command);
+    tracker.hears(&["tracker 1 on"]);
+    let key = fs::read(info.with_extension("txt.key")).expect("made");
+    let fingerprint = ClusterKey::new(key.as_slice().try_into().expect("32 bytes")).fingerprint();
+    (Target { addr, fingerprint, json }, tracker)
+}
+
+/// Somebody with the client's program, at an address, logged in.
+fn person(folder: &Path, name: &str, ip: Ipv4Addr) -> RunningProgram {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+    let state = folder.join(format!("state-{name}"));
+    command.current_dir(folder).arg(format!("{ip}:0")).arg("tracker_info.txt").arg("--state-dir").arg(state);
+    let mut program = RunningProgram::start(&mut command);
+    program.say(&format!("create_user {name} secret"));
+    program.hears(&["User created"]);
+    program.say(&format!("login {name} secret"));
+    program.hears(&["Login successful"]);
+    program
+}
+
+fn commander(number: u8) -> (String, Ipv4Addr) {
+    (format!("honest{number}"), Ipv4Addr::new(127, 1, 1, 1 + number))
+}
+
+/// What is refused to an honest user, in words.
+fn refusal(reply: Option<Reply>) -> Option<String> {
+    match reply {
+        Some(Reply::Refused { code, about }) => Some(Refusal::to_string(&Refusal::received(code, &about))),
+        Some(_) => None,
+        None => Some("the connection is cut".to_owned()),
+    }
+}
+
+/// A member's commands, one after the other.
+fn commands(target: &Target, number: u8, until: &Until) -> Noticed {
+    let (name, ip) = commander(number);
+    let mut noticed = Noticed::default();
+    let Some(mut link) = Link::to(target, ip) else {
+        noticed.refused.push("a member is not let in".to_owned());
+        return noticed;
+    };
+    noticed.refused.extend(refusal(link.log_in(&name)));
+    let mut done = 0;
+    while until.goes_on(done, 40) {
+        let own = || group(&format!("{name}-own"));
+        let request = match done % 10 {
+            0 => Request::ListGroups { after: None },
+            1 => Request::ListFiles { group: group("lab"), after: None },
+            2 => Request::ListMembers { group: group("lab"), after: None },
+            3 => Request::ListKeys { after: None },
+            4 => Request::CreateGroup { command: command(), group: own() },
+            5 => Request::LeaveGroup { command: command(), group: own() },
+            _ => Request::Heartbeat {},
+        };
+        let begun = Instant::now();
+        let reply = link.ask(&request);
+        noticed.commands.push(begun.elapsed());
+        if let Some(why) = refusal(reply) {
+            noticed.refused.push(why);
+            if link.sender.is_over() {
+                return noticed;
+            }
+        }
+        done += 1;
+        thread::park_timeout(THOUGHT);
+    }
+    noticed
+}
+
+/// People who log in by password, each from an address of their own.
+fn logins(target: &Target, until: &Until) -> Noticed {
+    let mut noticed = Noticed::default();
+    let mut done = 0;
+    while until.goes_on(done, 3) {
+        let (name, _) = commander((done % usize::from(COMMANDERS)) as u8);
+        let begun = Instant::now();
+        let link = Link::to(target, Ipv4Addr::new(127, 1, 3, 1 + (done % 200) as u8));
+        let reply = link.and_then(|mut link| link.log_in(&name));
+        noticed.logins.push(begun.elapsed());
+        noticed.refused.extend(refusal(reply).map(|why| format!("login: {why}")));
+        done += 1;
+        thread::park_timeout(BETWEEN);
+    }
+    noticed
+}
+
+/// Xorshift: noise that no run-length shortens.
+pub(super) fn random(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
