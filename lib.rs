@@ -28,6 +28,7 @@ pub mod rate {
     pub mod buckets;
     pub(crate) mod fair_queue;
     pub mod limit;
+    pub(crate) mod nested_turns;
     pub(crate) mod token_bucket;
     pub(crate) mod turn_queue;
     pub mod uplink;
@@ -47,6 +48,8 @@ pub mod tracker {
     /// Who may come in: passwords, limits on tries, the cluster key, and the keys derived from it, such as a group's.
     pub mod auth {
         pub mod cluster_key;
+        mod known_places;
+        mod login_pace;
         pub mod login_throttle;
         pub mod passwords;
     }

@@ -1,5 +1,6 @@
 //! How often something may happen, counted for each of many. Time is passed in.
 
+use crate::model::address::SITE_SHARE;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -14,6 +15,11 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// How often a whole site may do what a network may do so often.
+    pub(crate) fn of_site(self) -> Self {
+        Self { burst: self.burst.saturating_mul(SITE_SHARE), interval: self.interval / SITE_SHARE as u32 }
+    }
+
     /// Time in which so many become free.
     fn time_of(self, count: u64) -> Duration {
         let nanos = self.interval.as_nanos().saturating_mul(count.into());

@@ -357,6 +357,7 @@ impl Server {
         // Joins them.
         self.listener_threads.clear();
         self.core.prober.close();
+        self.core.throttle.close();
         self.core.relay.iter().for_each(|relay| relay.close());
         self.connections.close();
         if !self.admission.wait_empty(CLOSING) {

@@ -26,6 +26,7 @@ mod member;
 mod crowd;
 mod leechers;
 mod liar;
+mod logins;
 mod ordeal;
 mod replay;
 mod scale;

@@ -1,31 +1,44 @@
-//! How often somebody may try: attempts are counted by user name and by address, and those that succeed are given back.
+//! How often somebody may try: attempts are counted by user name, by place and by address, and those that succeed are
+//! given back.
 
-use crate::model::address::{SITE_SHARE, network_of, site_of};
+use super::known_places::KnownPlaces;
+use super::login_pace::LoginPace;
+use crate::model::address::{network_of, site_of};
+use crate::model::id::UserRef;
 use crate::model::name::UserId;
 use crate::rate::buckets::{Buckets, Pace};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How long an attempt waits for the verdicts on others.
-const VERDICT_WAIT: Duration = Duration::from_secs(30);
+/// How long an attempt waits for the verdicts on others, or because its user logs in too often.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paces {
-    /// Failed logins under one name.
+    /// Failed logins under one name from where its user has not logged in, all together. One address alone does not use
+    /// this up.
     pub user: Pace,
+    /// Failed logins under one name from one place, and wrong old passwords of a user who is logged in.
+    pub user_at_place: Pace,
     /// Failed logins from one address.
     pub address: Pace,
+    /// Logins of one account.
+    pub logins_of_user: Pace,
+    /// Logins from one address. More than it may have connections.
+    pub logins_from_address: Pace,
 }
 
 impl Default for Paces {
     /// Many people may sit behind one address, so that has a wider pace than a name.
     fn default() -> Self {
         Self {
-            user: Pace { burst: 10, interval: Duration::from_secs(5) },
+            user: Pace { burst: 30, interval: Duration::from_secs(5) },
+            user_at_place: Pace { burst: 10, interval: Duration::from_secs(10) },
             address: Pace { burst: 50, interval: Duration::from_secs(1) },
+            logins_of_user: Pace { burst: 60, interval: Duration::from_millis(500) },
+            logins_from_address: Pace { burst: 1024, interval: Duration::from_millis(60) },
         }
     }
 }
@@ -36,21 +49,48 @@ pub struct LoginThrottle {
     attempts: Mutex<Attempts>,
     /// Wakes those who wait for the verdicts on others.
     verdict: Condvar,
+    /// Wakes those who have logged in too often, at the end of the tracker only.
+    closing: Condvar,
 }
 
 #[derive(Debug)]
 struct Attempts {
-    users: Tries<UserId>,
-    addresses: Tries<IpAddr>,
-    /// Those of whole sites of IPv6.
-    sites: Tries<IpAddr>,
+    failed: Failed,
+    under_way: HashMap<Counter, u32>,
+    known: KnownPlaces,
+    logins: LoginPace,
+    closed: bool,
 }
 
-/// The attempts of each key. One that is under way counts as failed until its verdict.
+/// What an attempt counts in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Counter {
+    /// A name, wherever it is tried by strangers.
+    User(UserId),
+    /// A name at one place.
+    UserAt(UserId, IpAddr),
+    /// A user who is logged in.
+    Own(UserRef),
+    Address(IpAddr),
+    /// A whole site of IPv6.
+    Site(IpAddr),
+}
+
+/// Whether a counter that is used up stops an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stops {
+    Yes,
+    /// The attempt only counts.
+    No,
+}
+
+/// The failed attempts of each kind. One that is under way counts as failed until its verdict.
 #[derive(Debug)]
-struct Tries<K> {
-    failed: Buckets<K>,
-    under_way: HashMap<K, u32>,
+struct Failed {
+    users: Buckets<Counter>,
+    users_at: Buckets<Counter>,
+    addresses: Buckets<Counter>,
+    sites: Buckets<Counter>,
 }
 
 /// Whether a login may be tried.
@@ -62,58 +102,88 @@ enum LoginTurn {
     No,
 }
 
-impl<K: Eq + Hash + Clone> Tries<K> {
-    fn new(pace: Pace) -> Self {
-        Self { failed: Buckets::new(pace), under_way: HashMap::new() }
-    }
-
-    fn turn(&self, key: &K, now: Instant) -> LoginTurn {
-        match (self.failed.allows(key, now), self.under_way.contains_key(key)) {
-            (true, _) => LoginTurn::Go,
-            (false, true) => LoginTurn::Wait,
-            (false, false) => LoginTurn::No,
+impl Failed {
+    fn new(paces: &Paces) -> Self {
+        Self {
+            users: Buckets::new(paces.user),
+            users_at: Buckets::new(paces.user_at_place),
+            addresses: Buckets::new(paces.address),
+            sites: Buckets::new(paces.address.of_site()),
         }
     }
 
-    fn begin(&mut self, key: &K, now: Instant) {
-        self.failed.take(key, now);
-        *self.under_way.entry(key.clone()).or_default() += 1;
-    }
-
-    fn end(&mut self, key: &K) {
-        if let Some(count) = self.under_way.get_mut(key) {
-            *count -= 1;
-            if *count == 0 {
-                self.under_way.remove(key);
-            }
+    fn of(&mut self, counter: &Counter) -> &mut Buckets<Counter> {
+        match counter {
+            Counter::User(_) => &mut self.users,
+            Counter::UserAt(..) | Counter::Own(_) => &mut self.users_at,
+            Counter::Address(_) => &mut self.addresses,
+            Counter::Site(_) => &mut self.sites,
         }
     }
 }
 
+/// What counts as one place where somebody tries a name: no site has more than an address.
+fn place_of(ip: IpAddr) -> IpAddr {
+    site_of(ip).unwrap_or(network_of(ip))
+}
+
 impl Attempts {
-    fn new(paces: Paces) -> Self {
-        let Pace { burst, interval } = paces.address;
-        let of_site = Pace { burst: burst.saturating_mul(SITE_SHARE), interval: interval / SITE_SHARE as u32 };
-        Self { users: Tries::new(paces.user), addresses: Tries::new(paces.address), sites: Tries::new(of_site) }
+    fn new(paces: &Paces) -> Self {
+        let (failed, logins) = (Failed::new(paces), LoginPace::new(paces.logins_of_user, paces.logins_from_address));
+        Self { failed, under_way: HashMap::new(), known: KnownPlaces::default(), logins, closed: false }
     }
 
-    fn give_back(&mut self, ip: IpAddr) {
-        self.addresses.failed.give_back(&ip);
-        site_of(ip).iter().for_each(|site| self.sites.failed.give_back(site));
+    /// What a login under this name counts in. Where its user has logged in, what strangers have failed stops nobody.
+    fn counters(&self, user: &UserId, ip: IpAddr) -> Vec<(Counter, Stops)> {
+        let place = place_of(ip);
+        let stops = if self.known.knows(user, place) { Stops::No } else { Stops::Yes };
+        let mut counters =
+            vec![(Counter::UserAt(user.clone(), place), Stops::Yes), (Counter::Address(network_of(ip)), stops)];
+        counters.extend(site_of(ip).map(|site| (Counter::Site(site), stops)));
+        if stops == Stops::Yes {
+            counters.push((Counter::User(user.clone()), stops));
+        }
+        counters
     }
 
-    fn turn(&mut self, user: &UserId, ip: &IpAddr, now: Instant) -> LoginTurn {
-        let site = site_of(*ip);
-        let of_site = site.map_or(LoginTurn::Go, |site| self.sites.turn(&site, now));
-        let turns = [self.users.turn(user, now), self.addresses.turn(ip, now), of_site];
-        let turn = [LoginTurn::No, LoginTurn::Wait].into_iter().find(|turn| turns.contains(turn));
-        let turn = turn.unwrap_or(LoginTurn::Go);
+    fn turn(&mut self, counters: &[(Counter, Stops)], now: Instant) -> LoginTurn {
+        let mut turn = LoginTurn::Go;
+        for (counter, _) in counters.iter().filter(|(_, stops)| *stops == Stops::Yes) {
+            let is_free = self.failed.of(counter).allows(counter, now);
+            match (is_free, self.under_way.contains_key(counter)) {
+                (true, _) => {}
+                (false, true) => turn = LoginTurn::Wait,
+                (false, false) => return LoginTurn::No,
+            }
+        }
         if turn == LoginTurn::Go {
-            self.users.begin(user, now);
-            self.addresses.begin(ip, now);
-            site.iter().for_each(|site| self.sites.begin(site, now));
+            counters.iter().for_each(|(counter, _)| self.begin(counter, now));
         }
         turn
+    }
+
+    fn begin(&mut self, counter: &Counter, now: Instant) {
+        self.failed.of(counter).take(counter, now);
+        *self.under_way.entry(counter.clone()).or_default() += 1;
+    }
+
+    fn end(&mut self, counter: &Counter) {
+        if let Some(count) = self.under_way.get_mut(counter) {
+            *count -= 1;
+            if *count == 0 {
+                self.under_way.remove(counter);
+            }
+        }
+    }
+
+    fn give_back(&mut self, counter: &Counter) {
+        self.failed.of(counter).give_back(counter);
+    }
+
+    /// A user has proved to be one, from there.
+    fn log_in(&mut self, user: &UserId, ip: IpAddr) {
+        self.logins.take(user, ip, Instant::now());
+        self.known.note(user, place_of(ip));
     }
 }
 
@@ -123,55 +193,105 @@ pub struct LoginAttempt<'a> {
     throttle: &'a LoginThrottle,
     user: UserId,
     ip: IpAddr,
+    counters: Vec<(Counter, Stops)>,
 }
 
 impl LoginAttempt<'_> {
-    /// The password was right: the user starts afresh. The address only gets this attempt back, or whoever guesses the
-    /// passwords of others could wash it clean with an account of their own.
+    /// The password was right: the user starts afresh there. All else only gets this attempt back, or whoever guesses
+    /// the passwords of others could wash an address clean with an account of their own.
     pub fn succeeded(self) {
         let attempts = &mut *self.throttle.attempts.lock();
-        attempts.users.failed.refill(&self.user);
-        attempts.give_back(self.ip);
+        for (counter, _) in &self.counters {
+            match counter {
+                Counter::UserAt(..) | Counter::Own(_) => attempts.failed.of(counter).refill(counter),
+                Counter::User(_) | Counter::Address(_) | Counter::Site(_) => attempts.give_back(counter),
+            }
+        }
+        attempts.log_in(&self.user, self.ip);
     }
 
-    /// The password was not looked at: the user and the address get this attempt back.
+    /// The password was not looked at: everything gets this attempt back.
     pub fn unchecked(self) {
         let attempts = &mut *self.throttle.attempts.lock();
-        attempts.users.failed.give_back(&self.user);
-        attempts.give_back(self.ip);
+        self.counters.iter().for_each(|(counter, _)| attempts.give_back(counter));
     }
 }
 
 impl Drop for LoginAttempt<'_> {
     fn drop(&mut self) {
         let attempts = &mut *self.throttle.attempts.lock();
-        attempts.users.end(&self.user);
-        attempts.addresses.end(&self.ip);
-        site_of(self.ip).iter().for_each(|site| attempts.sites.end(site));
+        self.counters.iter().for_each(|(counter, _)| attempts.end(counter));
         self.throttle.verdict.notify_all();
     }
 }
 
 impl LoginThrottle {
     pub fn new(paces: Paces) -> Self {
-        Self { attempts: Mutex::new(Attempts::new(paces)), verdict: Condvar::new() }
+        let attempts = Mutex::new(Attempts::new(&paces));
+        Self { attempts, verdict: Condvar::new(), closing: Condvar::new() }
     }
 
     /// Begins a login if there were not too many failed ones. Those that are under way may have been right: waits for
-    /// their verdicts, but not for long. `None` if it may not be tried.
+    /// their verdicts, but not for long. Whoever has logged in too often waits too. `None` if it may not be tried.
     pub fn attempt(&self, user: &UserId, ip: IpAddr) -> Option<LoginAttempt<'_>> {
-        let (ip, until) = (network_of(ip), Instant::now() + VERDICT_WAIT);
+        self.begin(user, ip, None)
+    }
+
+    /// The same for a user who is logged in and proves it once more. What strangers try under the name does not count.
+    pub fn attempt_own(&self, own: UserRef, user: &UserId, ip: IpAddr) -> Option<LoginAttempt<'_>> {
+        self.begin(user, ip, Some(own))
+    }
+
+    /// Counts a login that is proved already, as by a token. Waits if there were too many; false if that takes too long.
+    pub fn log_in(&self, user: &UserId, ip: IpAddr) -> bool {
+        let until = Instant::now() + PATIENCE;
+        let may = self.wait_for_pace(user, ip, until);
+        if may {
+            self.attempts.lock().log_in(user, ip);
+        }
+        may
+    }
+
+    /// Nobody waits any more.
+    pub fn close(&self) {
+        self.attempts.lock().closed = true;
+        self.verdict.notify_all();
+        self.closing.notify_all();
+    }
+
+    fn begin(&self, user: &UserId, ip: IpAddr, own: Option<UserRef>) -> Option<LoginAttempt<'_>> {
+        let until = Instant::now() + PATIENCE;
+        if !self.wait_for_pace(user, ip, until) {
+            return None;
+        }
         let mut attempts = self.attempts.lock();
         loop {
-            match attempts.turn(user, &ip, Instant::now()) {
-                LoginTurn::Go => return Some(LoginAttempt { throttle: self, user: user.clone(), ip }),
+            let counters = own.map_or_else(|| attempts.counters(user, ip), |own| vec![(Counter::Own(own), Stops::Yes)]);
+            match attempts.turn(&counters, Instant::now()) {
+                LoginTurn::Go => return Some(LoginAttempt { throttle: self, user: user.clone(), ip, counters }),
                 LoginTurn::No => return None,
                 LoginTurn::Wait => {
-                    if self.verdict.wait_until(&mut attempts, until).timed_out() {
+                    if attempts.closed || self.verdict.wait_until(&mut attempts, until).timed_out() {
                         return None;
                     }
                 }
             }
+        }
+    }
+
+    /// Waits until this user may log in there. Returns false if that takes too long.
+    fn wait_for_pace(&self, user: &UserId, ip: IpAddr, until: Instant) -> bool {
+        let mut attempts = self.attempts.lock();
+        loop {
+            let now = Instant::now();
+            let wait = attempts.logins.wait(user, ip, now);
+            if wait.is_zero() {
+                return true;
+            }
+            if attempts.closed || now + wait > until {
+                return false;
+            }
+            self.closing.wait_for(&mut attempts, wait);
         }
     }
 }
@@ -179,6 +299,7 @@ impl LoginThrottle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::{OpId, Origin};
     use crate::model::name::tests::user;
     use std::thread;
 
@@ -188,39 +309,109 @@ mod tests {
 
     fn paces() -> Paces {
         let pace = |burst, secs| Pace { burst, interval: Duration::from_secs(secs) };
-        Paces { user: pace(3, 5), address: pace(6, 1) }
+        let (user, user_at_place, address) = (pace(5, 5), pace(3, 5), pace(6, 1));
+        Paces { user, user_at_place, address, ..Paces::default() }
     }
 
     fn attempts() -> Attempts {
-        Attempts::new(paces())
+        Attempts::new(&paces())
     }
 
     /// Whether a login could be tried; it has failed then.
     fn fails(attempts: &mut Attempts, name: &str, ip: IpAddr, now: Instant) -> bool {
-        let went = attempts.turn(&user(name), &network_of(ip), now) == LoginTurn::Go;
+        let counters = attempts.counters(&user(name), ip);
+        let went = attempts.turn(&counters, now) == LoginTurn::Go;
         if went {
-            attempts.users.end(&user(name));
-            attempts.addresses.end(&network_of(ip));
+            counters.iter().for_each(|(counter, _)| attempts.end(counter));
         }
         went
     }
 
     #[test]
-    fn a_name_can_be_tried_a_few_times_and_then_once_per_interval() {
+    fn a_name_can_be_tried_a_few_times_at_a_place_and_then_once_per_interval() {
         let (mut attempts, start) = (attempts(), Instant::now());
-        for i in 0..3 {
-            assert!(fails(&mut attempts, "ann", ip(i), start));
-        }
-        assert!(!fails(&mut attempts, "ann", ip(9), start));
-        assert!(fails(&mut attempts, "bob", ip(9), start), "other names are not concerned");
+        assert!((0..3).all(|_| fails(&mut attempts, "ann", ip(1), start)));
+        assert!(!fails(&mut attempts, "ann", ip(1), start));
+        assert!(fails(&mut attempts, "bob", ip(1), start), "other names are not concerned");
+        assert!(fails(&mut attempts, "ann", ip(2), start), "nor are other places");
         let later = start + Duration::from_secs(5);
-        assert!(fails(&mut attempts, "ann", ip(9), later));
-        assert!(!fails(&mut attempts, "ann", ip(9), later));
+        assert!(fails(&mut attempts, "ann", ip(1), later));
+        assert!(!fails(&mut attempts, "ann", ip(1), later));
         let much_later = start + Duration::from_secs(1000);
-        for i in 0..3 {
-            assert!(fails(&mut attempts, "ann", ip(i), much_later), "it fills up to the burst, not beyond");
+        assert!((0..3).all(|_| fails(&mut attempts, "ann", ip(1), much_later)), "it fills up to the burst");
+        assert!(!fails(&mut attempts, "ann", ip(1), much_later), "and not beyond");
+    }
+
+    #[test]
+    fn strangers_everywhere_use_up_the_tries_of_a_name_but_not_where_its_user_has_logged_in() {
+        let (mut attempts, now) = (attempts(), Instant::now());
+        attempts.log_in(&user("ann"), ip(1));
+        assert!((10..15).all(|last| fails(&mut attempts, "ann", ip(last), now)));
+        assert!(!fails(&mut attempts, "ann", ip(20), now), "five in all");
+        assert!((0..3).all(|_| fails(&mut attempts, "ann", ip(1), now)), "this place has tries of its own");
+        assert!(!fails(&mut attempts, "ann", ip(1), now));
+    }
+
+    #[test]
+    fn failures_of_an_address_stop_nobody_who_has_logged_in_there() {
+        let (mut attempts, now) = (attempts(), Instant::now());
+        attempts.log_in(&user("ann"), ip(1));
+        assert!((0..6).all(|n| fails(&mut attempts, &format!("u{n}"), ip(1), now)));
+        assert!(!fails(&mut attempts, "bob", ip(1), now), "the address has had its six");
+        assert!((0..3).all(|_| fails(&mut attempts, "ann", ip(1), now)), "behind the same address");
+        assert!(!fails(&mut attempts, "ann", ip(1), now));
+        let later = now + Duration::from_secs(3);
+        assert!(!fails(&mut attempts, "bob", ip(1), later), "her failures count too");
+    }
+
+    #[test]
+    fn one_place_alone_never_uses_up_the_tries_of_a_name() {
+        let (mut attempts, start) = (Attempts::new(&Paces::default()), Instant::now());
+        for second in 0..1000 {
+            let now = start + Duration::from_secs(second);
+            while fails(&mut attempts, "ann", [0x2001, 0xdb8, 1, second as u16, 0, 0, 0, 1].into(), now) {}
+            assert!(attempts.failed.users.allows(&Counter::User(user("ann")), now), "{second} s");
         }
-        assert!(!fails(&mut attempts, "ann", ip(9), much_later));
+    }
+
+    #[test]
+    fn what_strangers_try_does_not_count_for_a_user_who_is_logged_in() {
+        let throttle = LoginThrottle::new(paces());
+        let own = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 7 });
+        while throttle.attempt(&user("ann"), ip(1)).is_some() {}
+        let change = || throttle.attempt_own(own, &user("ann"), ip(1));
+        assert!((0..2).all(|_| change().is_some()));
+        change().expect("the third").succeeded();
+        assert!((0..3).all(|_| change().is_some()) && change().is_none(), "it has three of its own");
+        assert!(throttle.attempt(&user("bob"), ip(1)).is_some(), "and takes none from the address");
+    }
+
+    #[test]
+    fn whoever_logs_in_too_often_waits_and_goes_on() {
+        let often = Pace { burst: 2, interval: Duration::from_millis(20) };
+        let throttle = LoginThrottle::new(Paces { logins_of_user: often, ..paces() });
+        let begun = Instant::now();
+        for _ in 0..3 {
+            throttle.attempt(&user("eve"), ip(1)).expect("nothing has failed").succeeded();
+            assert!(throttle.log_in(&user("eve"), ip(1)), "by a token");
+        }
+        assert!(begun.elapsed() >= 4 * often.interval);
+        let never = Pace { burst: 1, interval: Duration::from_secs(3600) };
+        let throttle = LoginThrottle::new(Paces { logins_of_user: never, ..paces() });
+        assert!(throttle.log_in(&user("eve"), ip(1)) && !throttle.log_in(&user("eve"), ip(1)), "too long to wait");
+        assert!(throttle.attempt(&user("eve"), ip(1)).is_none() && throttle.attempt(&user("ann"), ip(1)).is_some());
+    }
+
+    #[test]
+    fn nobody_waits_when_the_tracker_ends() {
+        let slow = Pace { burst: 1, interval: Duration::from_secs(20) };
+        let throttle = &LoginThrottle::new(Paces { logins_of_user: slow, ..paces() });
+        assert!(throttle.log_in(&user("eve"), ip(1)));
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| throttle.log_in(&user("eve"), ip(1)));
+            throttle.close();
+            assert!(!waits.join().expect("no panic"));
+        });
     }
 
     #[test]
@@ -274,15 +465,16 @@ mod tests {
     #[test]
     fn what_is_under_way_holds_others_up_until_its_verdict() {
         let (mut attempts, now) = (attempts(), Instant::now());
-        let (ann, ip) = (user("ann"), ip(1));
+        let counters = attempts.counters(&user("ann"), ip(1));
+        let end = |attempts: &mut Attempts| counters.iter().for_each(|(counter, _)| attempts.end(counter));
         for _ in 0..3 {
-            assert_eq!(attempts.turn(&ann, &ip, now), LoginTurn::Go);
+            assert_eq!(attempts.turn(&counters, now), LoginTurn::Go);
         }
-        assert_eq!(attempts.turn(&ann, &ip, now), LoginTurn::Wait, "they may be right");
-        attempts.users.end(&ann);
-        assert_eq!(attempts.turn(&ann, &ip, now), LoginTurn::Wait, "two more may be right");
-        (0..2).for_each(|_| attempts.users.end(&ann));
-        assert_eq!(attempts.turn(&ann, &ip, now), LoginTurn::No, "all three were wrong");
+        assert_eq!(attempts.turn(&counters, now), LoginTurn::Wait, "they may be right");
+        end(&mut attempts);
+        assert_eq!(attempts.turn(&counters, now), LoginTurn::Wait, "two more may be right");
+        (0..2).for_each(|_| end(&mut attempts));
+        assert_eq!(attempts.turn(&counters, now), LoginTurn::No, "all three were wrong");
     }
 
     #[test]

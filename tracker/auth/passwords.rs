@@ -1,15 +1,21 @@
 //! Hashes passwords and checks them with Argon2id, on a few threads of their own: as many at once as there are
-//! cores, each with a stack that is deep enough.
+//! cores, each with a stack that is deep enough. Those who wait take turns.
 
+use crate::model::address::{network_of, site_of};
+use crate::model::name::UserId;
 use crate::model::op::PasswordHash;
+use crate::rate::nested_turns::{NestedBounds, NestedTurns};
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Password;
 use crate::wire::refusal::{Code, Refusal};
 use argon2::password_hash::phc;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
+use parking_lot::{Condvar, Mutex};
 use std::io;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Argon2's parameters; its default is what OWASP recommends (19 MiB, 2 passes, 1 lane; Password Storage Cheat Sheet).
 pub use argon2::Params;
@@ -21,19 +27,93 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Argon2 keeps several blocks of 1 KiB on the stack; unoptimized builds need more.
 const STACK_LEN: usize = 512 * 1024;
 
+/// Whose turn a password takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker([TurnOf; 3]);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum TurnOf {
+    Place(IpAddr),
+    Name(UserId),
+    Operator,
+}
+
+impl Asker {
+    /// Whoever says this name there. Sites take turns, then the networks of a site, then the names in a network.
+    pub fn at(ip: IpAddr, name: &UserId) -> Self {
+        let network = network_of(ip);
+        Self([TurnOf::Place(site_of(ip).unwrap_or(network)), TurnOf::Place(network), TurnOf::Name(name.clone())])
+    }
+
+    pub fn operator() -> Self {
+        Self([TurnOf::Operator, TurnOf::Operator, TurnOf::Operator])
+    }
+}
+
 /// The threads, and the queue to them.
 #[derive(Debug)]
 pub struct Passwords {
-    jobs: Option<Sender<Job>>,
+    desk: Arc<Desk>,
     threads: Vec<OwnedThread>,
     /// Checked where there is no account, so that a check takes as long as with one.
     nobody: PasswordHash,
+}
+
+/// Where those who ask and the threads meet.
+#[derive(Debug)]
+struct Desk {
+    jobs: Mutex<Jobs>,
+    /// Wakes a thread.
+    came: Condvar,
+}
+
+#[derive(Debug)]
+struct Jobs {
+    turns: NestedTurns<TurnOf, Job, 3>,
+    closed: bool,
 }
 
 #[derive(Debug)]
 enum Job {
     Hash { password: Password, answer: Sender<Option<PasswordHash>> },
     Check { password: Password, hashes: Vec<PasswordHash>, answer: Sender<Option<usize>> },
+}
+
+impl Desk {
+    fn new() -> Self {
+        let turns = NestedTurns::new(NestedBounds { waiting: WAITING_MAX, age: DEADLINE });
+        Self { jobs: Mutex::new(Jobs { turns, closed: false }), came: Condvar::new() }
+    }
+
+    /// Whoever gets no turn hears that the answer is gone.
+    fn put(&self, asker: Asker, job: Job) {
+        let dropped = self.jobs.lock().turns.put(asker.0, job, Instant::now());
+        self.came.notify_one();
+        drop(dropped);
+    }
+
+    /// Waits for a job; `None` once the desk is closed.
+    fn take(&self) -> Option<([TurnOf; 3], Job)> {
+        let mut jobs = self.jobs.lock();
+        loop {
+            if jobs.closed {
+                return None;
+            }
+            if let Some(taken) = jobs.turns.take(Instant::now()) {
+                return Some(taken);
+            }
+            self.came.wait(&mut jobs);
+        }
+    }
+
+    fn done(&self, path: &[TurnOf; 3]) {
+        self.jobs.lock().turns.done(path);
+    }
+
+    fn close(&self) {
+        self.jobs.lock().closed = true;
+        self.came.notify_all();
+    }
 }
 
 fn argon2(params: &Params) -> Argon2<'static> {
@@ -51,8 +131,8 @@ fn matches(params: &Params, password: &[u8], hash: &PasswordHash) -> bool {
     phc::PasswordHash::new(&hash.0).is_ok_and(|hash| argon2(params).verify_password(password, &hash).is_ok())
 }
 
-fn work(params: &Params, jobs: &Receiver<Job>) {
-    for job in jobs {
+fn work(params: &Params, desk: &Desk) {
+    while let Some((path, job)) = desk.take() {
         // The caller may be gone.
         let _ = match job {
             Job::Hash { password, answer } => answer.send(hash(params, password.reveal().as_bytes())).is_ok(),
@@ -61,6 +141,7 @@ fn work(params: &Params, jobs: &Receiver<Job>) {
                 answer.send(hashes.iter().position(|hash| matches(params, password, hash))).is_ok()
             }
         };
+        desk.done(&path);
     }
 }
 
@@ -73,11 +154,10 @@ impl Passwords {
     pub fn start(params: Params, thread_count: usize) -> io::Result<Self> {
         // A hash under a random salt: nobody needs its password.
         let nobody = hash(&params, &[0; 32]).ok_or_else(|| io::Error::other("Argon2 cannot get its memory"))?;
-        let (send, jobs) = bounded(WAITING_MAX);
-        let mut this = Self { jobs: Some(send), threads: Vec::new(), nobody };
+        let mut this = Self { desk: Arc::new(Desk::new()), threads: Vec::new(), nobody };
         for number in 1..=thread_count.max(1) {
-            let (params, jobs) = (params.clone(), jobs.clone());
-            let run = move || work(&params, &jobs);
+            let (params, desk) = (params.clone(), this.desk.clone());
+            let run = move || work(&params, &desk);
             this.threads.push(OwnedThread::with_stack(format!("password-{number}"), STACK_LEN, run)?);
         }
         Ok(this)
@@ -86,18 +166,10 @@ impl Passwords {
     /// The hash of a password.
     ///
     /// # Errors
-    /// `SlowDown` if too many wait, `Unavailable` if there is no memory.
-    pub fn hash(&self, password: Password) -> Result<PasswordHash, Refusal> {
-        let hash = self.ask(Duration::ZERO, |answer| Job::Hash { password, answer })?;
-        hash.ok_or_else(no_memory)
-    }
-
-    /// The same for an operator, who waits for a place behind those who are let wait.
-    ///
-    /// # Errors
-    /// As for [`Passwords::hash`].
-    pub fn hash_for_operator(&self, password: Password) -> Result<PasswordHash, Refusal> {
-        let hash = self.ask(DEADLINE, |answer| Job::Hash { password, answer })?;
+    /// `SlowDown` if too many wait and nobody has more of them than the asker, or if the turn does not come in time.
+    /// `Unavailable` if there is no memory.
+    pub fn hash(&self, asker: Asker, password: Password) -> Result<PasswordHash, Refusal> {
+        let hash = self.ask(asker, |answer| Job::Hash { password, answer })?;
         hash.ok_or_else(no_memory)
     }
 
@@ -105,33 +177,28 @@ impl Passwords {
     ///
     /// # Errors
     /// As for [`Passwords::hash`].
-    pub fn check(&self, password: Password, hashes: Vec<PasswordHash>) -> Result<Option<usize>, Refusal> {
+    pub fn check(&self, asker: Asker, password: Password, hashes: Vec<PasswordHash>) -> Result<Option<usize>, Refusal> {
         let known = !hashes.is_empty();
         let hashes = if known { hashes } else { vec![self.nobody.clone()] };
-        let found = self.ask(Duration::ZERO, |answer| Job::Check { password, hashes, answer })?;
+        let found = self.ask(asker, |answer| Job::Check { password, hashes, answer })?;
         Ok(found.filter(|_| known))
     }
 
     /// How many passwords wait for a thread.
     pub fn waiting(&self) -> usize {
-        self.jobs.as_ref().map_or(0, Sender::len)
+        self.desk.jobs.lock().turns.waiting()
     }
 
-    /// `patience`: how long to wait for a place among those who wait.
-    fn ask<T>(&self, patience: Duration, job: impl FnOnce(Sender<T>) -> Job) -> Result<T, Refusal> {
+    fn ask<T>(&self, asker: Asker, job: impl FnOnce(Sender<T>) -> Job) -> Result<T, Refusal> {
         let (send, answer) = bounded(1);
-        match self.jobs.as_ref().map(|jobs| jobs.send_timeout(job(send), patience)) {
-            Some(Ok(())) => {}
-            Some(Err(SendTimeoutError::Timeout(_))) => return Err(Code::SlowDown.into()),
-            Some(Err(SendTimeoutError::Disconnected(_))) | None => return Err(Code::Unavailable.into()),
-        }
+        self.desk.put(asker, job(send));
         answer.recv_timeout(DEADLINE).map_err(|_| Code::SlowDown.into())
     }
 }
 
 impl Drop for Passwords {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.desk.close();
         // Joins them.
         self.threads.clear();
     }
@@ -140,6 +207,8 @@ impl Drop for Passwords {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::name::tests::user;
+    use crossbeam_channel::Receiver;
 
     fn cheap() -> Params {
         Params::new(8, 1, 1, None).expect("the least that Argon2 allows")
@@ -149,26 +218,36 @@ mod tests {
         Password::new(text).expect(text)
     }
 
+    fn asker(last: u8, name: &str) -> Asker {
+        Asker::at([192, 0, 2, last].into(), &user(name))
+    }
+
+    fn ann() -> Asker {
+        asker(1, "ann")
+    }
+
     #[test]
     fn a_password_matches_its_own_hash_alone() {
         let passwords = Passwords::start(cheap(), 1).expect("started");
-        let (a, b) =
-            (passwords.hash(password("alpha")).expect("hash"), passwords.hash(password("beta")).expect("hash"));
+        let (a, b) = (
+            passwords.hash(ann(), password("alpha")).expect("hash"),
+            passwords.hash(ann(), password("beta")).expect("hash"),
+        );
         assert!(a.0.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{}", a.0);
         assert!(a.0.len() <= PasswordHash::LEN_MAX);
-        assert_ne!(a, passwords.hash(password("alpha")).expect("hash"), "the salt is fresh");
-        let check = |text: &str| passwords.check(password(text), vec![a.clone(), b.clone()]).expect("checked");
+        assert_ne!(a, passwords.hash(ann(), password("alpha")).expect("hash"), "the salt is fresh");
+        let check = |text: &str| passwords.check(ann(), password(text), vec![a.clone(), b.clone()]).expect("checked");
         assert_eq!((check("alpha"), check("beta"), check("gamma")), (Some(0), Some(1), None));
-        assert_eq!(passwords.check(password("alpha"), Vec::new()), Ok(None));
+        assert_eq!(passwords.check(ann(), password("alpha"), Vec::new()), Ok(None));
     }
 
     #[test]
     fn the_default_is_what_owasp_recommends_and_older_hashes_stay_valid() {
         let default = Params::default();
         assert_eq!((default.m_cost(), default.t_cost(), default.p_cost()), (19 * 1024, 2, 1));
-        let old = Passwords::start(cheap(), 1).expect("started").hash(password("alpha")).expect("hash");
+        let old = Passwords::start(cheap(), 1).expect("started").hash(ann(), password("alpha")).expect("hash");
         let new = Passwords::start(Params::new(16, 2, 1, None).expect("valid"), 1).expect("started");
-        assert_eq!(new.check(password("alpha"), vec![old]), Ok(Some(0)));
+        assert_eq!(new.check(ann(), password("alpha"), vec![old]), Ok(Some(0)));
     }
 
     #[test]
@@ -176,23 +255,70 @@ mod tests {
         let passwords = Passwords::start(cheap(), 1).expect("started");
         let bad = |text: &str| PasswordHash(text.into());
         let hashes = vec![bad(""), bad("$argon2id$"), bad("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ")];
-        assert_eq!(passwords.check(password("alpha"), hashes), Ok(None));
+        assert_eq!(passwords.check(ann(), password("alpha"), hashes), Ok(None));
+    }
+
+    /// Passwords whose only thread is held up by an answer that nobody takes, and that answer.
+    fn held_up() -> (Passwords, Receiver<Option<PasswordHash>>) {
+        let passwords = Passwords::start(cheap(), 1).expect("started");
+        let (answer, held_up) = bounded(0);
+        passwords.desk.put(asker(99, "slow"), Job::Hash { password: password("alpha"), answer });
+        while passwords.waiting() > 0 {
+            std::thread::yield_now();
+        }
+        (passwords, held_up)
     }
 
     #[test]
-    fn when_too_many_wait_the_next_is_told_to_slow_down() {
-        let passwords = Passwords::start(cheap(), 1).expect("started");
-        let jobs = passwords.jobs.as_ref().expect("running");
-        // The only thread is held up by an answer that nobody takes, and as many jobs as may wait stand behind it: the
-        // last of these sends returns only after the thread has taken the first job.
-        let (answer, held_up) = bounded(0);
-        for _ in 0..=WAITING_MAX {
-            jobs.send(Job::Hash { password: password("alpha"), answer: answer.clone() }).expect("running");
+    fn when_too_many_wait_the_last_of_whoever_has_most_is_told_to_slow_down_and_nobody_else() {
+        let (passwords, held_up) = held_up();
+        std::thread::scope(|scope| {
+            let log_in = |asker: Asker| scope.spawn(|| passwords.check(asker, password("alpha"), Vec::new()));
+            let wait_for = |count| {
+                while passwords.waiting() < count {
+                    std::thread::yield_now();
+                }
+            };
+            let eve: Vec<_> = (0..WAITING_MAX)
+                .map(|n| {
+                    let login = log_in(asker(1, &format!("eve {}", n % 9)));
+                    wait_for(n + 1);
+                    login
+                })
+                .collect();
+            let told = |count: usize| {
+                while eve.iter().filter(|login| login.is_finished()).count() < count {
+                    std::thread::yield_now();
+                }
+            };
+            let mia = log_in(asker(1, "mia"));
+            told(1);
+            let ann = log_in(asker(2, "ann"));
+            told(2);
+            drop(held_up);
+            assert_eq!([mia, ann].map(|login| login.join().expect("no panic")), [Ok(None), Ok(None)]);
+            let refused = |login: &Result<_, Refusal>| *login == Err(Code::SlowDown.into());
+            let told = eve.into_iter().map(|login| login.join().expect("no panic"));
+            assert_eq!(told.filter(refused).count(), 2);
+        });
+        assert!(passwords.hash(ann(), password("beta")).is_ok());
+    }
+
+    #[test]
+    fn an_operator_comes_next_however_many_wait() {
+        let (passwords, held_up) = held_up();
+        let (answer, answers) = bounded(WAITING_MAX + 1);
+        for n in 0..WAITING_MAX {
+            let job = Job::Hash { password: password("alpha"), answer: answer.clone() };
+            passwords.desk.put(asker(1 + (n % 3) as u8, "eve"), job);
         }
-        drop(answer);
-        assert_eq!(passwords.hash(password("beta")), Err(Code::SlowDown.into()));
-        assert_eq!(passwords.check(password("beta"), Vec::new()), Err(Code::SlowDown.into()));
-        assert_eq!(held_up.iter().flatten().count(), WAITING_MAX + 1);
-        assert!(passwords.hash(password("beta")).is_ok());
+        std::thread::scope(|scope| {
+            let made = scope.spawn(|| passwords.hash(Asker::operator(), password("beta")));
+            while answers.is_empty() && passwords.waiting() < WAITING_MAX {
+                std::thread::yield_now();
+            }
+            drop(held_up);
+            assert!(made.join().expect("no panic").is_ok());
+        });
     }
 }

@@ -9,6 +9,7 @@ use crate::model::units;
 use crate::sys;
 use crate::sys::random::random_bytes;
 use crate::tracker::audit::line::op_text;
+use crate::tracker::auth::passwords::Asker;
 use crate::tracker::backup::snapshot::BackupSource;
 use crate::tracker::cluster::cluster_view::ForgetError;
 use crate::tracker::ledger::operator::{OperatorChange, accept_operator};
@@ -86,7 +87,7 @@ impl Server {
         shown: bool,
     ) -> Result<Row, CommandRefusal> {
         let text = shown.then(|| password.reveal().to_owned());
-        let hash = self.core.passwords.hash_for_operator(password).map_err(|refusal| refusal_of(&refusal))?;
+        let hash = self.core.passwords.hash(Asker::operator(), password).map_err(|refusal| refusal_of(&refusal))?;
         let op = self.operate(&act.change(user, hash)).map_err(|refusal| told(&self.core.state(), user, &refusal))?;
         let words = match act {
             PasswordAct::Create => format!("User {user} created"),

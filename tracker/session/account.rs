@@ -1,8 +1,10 @@
 //! Accounts and logins on a connection.
 
 use super::{ActiveLogin, Session};
-use crate::model::id::{ClientId, CommandId};
+use crate::model::id::{ClientId, CommandId, UserRef};
 use crate::model::name::UserId;
+use crate::tracker::auth::login_throttle::LoginAttempt;
+use crate::tracker::auth::passwords::Asker;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::oversight::limits::Accounts;
 use crate::tracker::presence::ClientKey;
@@ -10,6 +12,26 @@ use crate::tracker::state::{Account, AccountStanding, CommandOwner, Fate, State}
 use crate::wire::client_tracker::{Password, Reply};
 use crate::wire::refusal::{Code, Refusal};
 use std::time::Instant;
+
+/// Why nobody has proved to be a user.
+enum Unproved {
+    /// No password was looked at.
+    Unchecked(Refusal),
+    Checked(Refusal),
+}
+
+impl Unproved {
+    /// The refusal. Calls `give_back` if no password was looked at.
+    fn refusal(self, give_back: impl FnOnce()) -> Refusal {
+        match self {
+            Unproved::Unchecked(refusal) => {
+                give_back();
+                refusal
+            }
+            Unproved::Checked(refusal) => refusal,
+        }
+    }
+}
 
 impl Session {
     fn must_be_logged_out(&self) -> Result<(), Refusal> {
@@ -38,7 +60,7 @@ impl Session {
         }
         limits.ask_account(&state)?;
         limits.take_account(self.ip())?;
-        let password = self.core.passwords.hash(password)?;
+        let password = self.core.passwords.hash(Asker::at(self.ip(), &name), password)?;
         self.core.committer.submit(command, &Change::CreateUser { name, password })?;
         Ok(Reply::Done {})
     }
@@ -50,42 +72,39 @@ impl Session {
         password: Password,
     ) -> Result<Reply, Refusal> {
         self.must_be_logged_out()?;
-        let account = self.prove(name, password, |state| state.accounts_born(name))?;
+        let (limits, ip) = (&self.core.oversight.limits, self.ip());
+        limits.take_check(ip)?;
+        let attempt = self.core.throttle.attempt(name, ip).ok_or(Unproved::Unchecked(Code::SlowDown.into()));
+        let proved = attempt.and_then(|attempt| self.prove(attempt, name, password, |state| state.accounts_born(name)));
+        let account = proved.map_err(|unproved| unproved.refusal(|| limits.give_back_check(ip)))?;
         if account.standing == AccountStanding::Disabled {
             return Err(Code::AccountDisabled.into());
         }
         self.log_in(client, account)
     }
 
-    /// Finds the account among these that a password opens. Failures count against the name and the address.
+    /// Finds the account among these that a password opens.
     fn prove(
         &self,
+        attempt: LoginAttempt<'_>,
         name: &UserId,
         password: Password,
         among: impl Fn(&State) -> Vec<Account>,
-    ) -> Result<Account, Refusal> {
-        let (limits, ip) = (&self.core.oversight.limits, self.ip());
-        limits.take_check(ip)?;
-        let Some(attempt) = self.core.throttle.attempt(name, ip) else {
-            limits.give_back_check(ip);
-            return Err(Code::SlowDown.into());
-        };
+    ) -> Result<Account, Unproved> {
         let mut known = among(&self.core.state());
         for round in 0..2 {
             let hashes = known.iter().map(|account| account.password.clone()).collect();
-            match self.core.passwords.check(password.clone(), hashes) {
+            match self.core.passwords.check(Asker::at(self.ip(), name), password.clone(), hashes) {
                 Ok(Some(opened)) => {
                     attempt.succeeded();
                     return Ok(known.swap_remove(opened));
                 }
                 Ok(None) => {}
-                Err(refusal) => {
-                    if round == 0 {
-                        attempt.unchecked();
-                        limits.give_back_check(ip);
-                    }
-                    return Err(refusal);
+                Err(refusal) if round == 0 => {
+                    attempt.unchecked();
+                    return Err(Unproved::Unchecked(refusal));
                 }
+                Err(refusal) => return Err(Unproved::Checked(refusal)),
             }
             // Meanwhile the account or its password may have come from another tracker.
             let now = among(&self.core.state());
@@ -94,7 +113,7 @@ impl Session {
             }
             known = now;
         }
-        Err(Code::BadLogin.into())
+        Err(Unproved::Checked(Code::BadLogin.into()))
     }
 
     pub(super) fn log_in_by_token(&mut self, client: ClientId, token: &[u8]) -> Result<Reply, Refusal> {
@@ -102,6 +121,9 @@ impl Session {
         let (user, set_by) = self.core.cluster_key.open_token(token).ok_or(Code::SessionEnded)?;
         let state = self.core.state();
         if let Some(account) = state.account(user).filter(|_| state.session_holds(user, set_by)) {
+            if !self.core.throttle.log_in(&account.name, self.ip()) {
+                return Err(Code::SlowDown.into());
+            }
             return self.log_in(client, account);
         }
         // The token may name an op that is still on its way here from another tracker.
@@ -166,8 +188,8 @@ impl Session {
             // The old password opens nothing any more.
             return self.logged_in_as(name);
         }
-        let account = self.prove(&name, old, |state| state.account(user).into_iter().collect())?;
-        let password = self.core.passwords.hash(new)?;
+        let account = self.prove_own(user, &name, old)?;
+        let password = self.core.passwords.hash(Asker::at(self.ip(), &name), new)?;
         // The notifier ends all other logins of the user.
         self.login.iter().for_each(|login| self.core.logins.begin_change(&login.ticket));
         // It may have ended this one too while the password was checked.
@@ -189,6 +211,13 @@ impl Session {
         }
         made?;
         self.logged_in_as(name)
+    }
+
+    /// Has a user who is logged in prove the password once more.
+    fn prove_own(&self, user: UserRef, name: &UserId, password: Password) -> Result<Account, Refusal> {
+        let attempt = self.core.throttle.attempt_own(user, name, self.ip()).ok_or(Code::SlowDown)?;
+        let proved = self.prove(attempt, name, password, |state| state.account(user).into_iter().collect());
+        proved.map_err(|unproved| unproved.refusal(|| ()))
     }
 
     /// The reply to a user who is logged in, with a new token.

@@ -6,7 +6,7 @@ use crate::common::relay::Relay;
 use crate::common::tracker::{TestTracker, cheap_passwords};
 use crate::common::wait::wait_until;
 use groupshare::model::notice::Notice;
-use groupshare::tracker::auth::passwords::Passwords;
+use groupshare::tracker::auth::passwords::{Asker, Passwords};
 use groupshare::tracker::cluster::other_tracker::{LinkStatus, OtherTracker};
 use groupshare::tracker::ledger::operator::OperatorChange;
 use groupshare::wire::client_tracker::{Reply, Request};
@@ -37,7 +37,10 @@ fn a_password_that_is_reset_on_one_side_is_not_changed_by_the_old_one_on_the_oth
     // The old password opens the account here still, and with a later place in the order.
     let change = Request::ChangePassword { command: command(), old: password(PASSWORD), new: password("own") };
     assert!(matches!(ann.ask(change), Reply::LoggedIn { .. }));
-    let hash = Passwords::start(cheap_passwords(), 1).expect("started").hash(password("operator's")).expect("hashed");
+    let hash = Passwords::start(cheap_passwords(), 1)
+        .expect("started")
+        .hash(Asker::operator(), password("operator's"))
+        .expect("hashed");
     let reset = OperatorChange::ResetPassword { user: user("ann"), password: hash };
     two.server.core().committer.operate(command(), &reset).expect("is accepted");
     assert_eq!([log_in(&one, "own"), log_in(&two, "operator's")], [None, None]);

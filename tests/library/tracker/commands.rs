@@ -10,7 +10,7 @@ use groupshare::model::id::{OpId, OpOrder, Origin, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::GroupId;
 use groupshare::model::op::{Op, OpBody};
-use groupshare::tracker::auth::passwords::Passwords;
+use groupshare::tracker::auth::passwords::{Asker, Passwords};
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{GroupLine, MANIFEST_PART_MAX, MemberLine, PAGE_MAX, Reply, Request, Role};
 use groupshare::wire::codec::Blob;
@@ -311,7 +311,7 @@ fn long_lists_come_in_pages() {
         id
     };
     let passwords = Passwords::start(cheap_passwords(), 1).expect("started");
-    let hash = passwords.hash(password(PASSWORD)).expect("hashed");
+    let hash = passwords.hash(Asker::operator(), password(PASSWORD)).expect("hashed");
     let ann = UserRef(apply(OpBody::CreateUser { name: user("ann"), password: hash }));
     let count = 2 * PAGE_MAX + 5;
     for i in 0..count {

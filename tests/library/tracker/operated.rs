@@ -7,7 +7,7 @@ use crate::common::names::{PASSWORD, command, group, password, user};
 use crate::common::tracker::{TestTracker, cheap_passwords};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::PasswordHash;
-use groupshare::tracker::auth::passwords::{Params, Passwords};
+use groupshare::tracker::auth::passwords::{Asker, Params, Passwords};
 use groupshare::tracker::ledger::operator::OperatorChange;
 use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
@@ -19,7 +19,7 @@ fn operate(tracker: &TestTracker, change: OperatorChange) {
 }
 
 fn hash(text: &str) -> PasswordHash {
-    Passwords::start(cheap_passwords(), 1).expect("started").hash(password(text)).expect("hashed")
+    Passwords::start(cheap_passwords(), 1).expect("started").hash(Asker::operator(), password(text)).expect("hashed")
 }
 
 fn log_in_with(client: &mut Client, name: &str, text: &str) -> Reply {
@@ -102,7 +102,8 @@ fn sessions_that_are_ended_while_a_password_is_changed_end_and_the_change_is_ref
 
 #[test]
 fn sessions_that_are_ended_while_a_password_is_checked_let_nobody_in() {
-    let hash = Passwords::start(slow(), 1).expect("started").hash(password(PASSWORD)).expect("hashed");
+    let hash =
+        Passwords::start(slow(), 1).expect("started").hash(Asker::operator(), password(PASSWORD)).expect("hashed");
     for end in ends() {
         let (tracker, mut ann) = slow_tracker(hash.clone());
         let login = ann.login_request("ann");

@@ -9,7 +9,7 @@ use crate::common::wait::wait_until;
 use groupshare::model::id::{ClientId, OpId, Origin};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::rate::buckets::Pace;
-use groupshare::tracker::auth::passwords::{Params, Passwords};
+use groupshare::tracker::auth::passwords::{Asker, Params, Passwords};
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::presence::TTL;
 use groupshare::tracker::state::State;
@@ -46,7 +46,7 @@ fn login_under_a_name_that_two_took_finds_the_account_that_the_password_opens() 
     let mut state = State::new();
     for (tracker, text) in [(1, "first"), (2, "second")] {
         let origin = Origin { tracker, incarnation: 1 };
-        let hash = passwords.hash(password(text)).expect("hashed");
+        let hash = passwords.hash(Asker::operator(), password(text)).expect("hashed");
         let body = OpBody::CreateUser { name: user("ann"), password: hash };
         state.apply(&Op { id: OpId { origin, seq: 1 }, lamport: 1, command: command(), body });
     }
@@ -67,7 +67,10 @@ fn login_under_a_name_that_two_took_finds_the_account_that_the_password_opens() 
 fn an_account_that_comes_from_its_tracker_while_its_password_is_checked_is_found() {
     let slow = Params::new(64 * 1024, 2, 1, None).expect("valid");
     let tracker = TestTracker::start_with(|settings| settings.password_params = slow);
-    let hash = Passwords::start(cheap_passwords(), 1).expect("started").hash(password(PASSWORD)).expect("hashed");
+    let hash = Passwords::start(cheap_passwords(), 1)
+        .expect("started")
+        .hash(Asker::operator(), password(PASSWORD))
+        .expect("hashed");
     let id = OpId { origin: Origin { tracker: 2, incarnation: 9 }, seq: 1 };
     let body = OpBody::CreateUser { name: user("ann"), password: hash };
     let mut client = tracker.client();
@@ -113,12 +116,11 @@ fn a_password_that_is_changed_while_it_is_checked_logs_nobody_in() {
 fn guessing_passwords_is_slowed_down_and_the_right_one_is_not() {
     let pace = |burst| Pace { burst, interval: Duration::from_secs(3600) };
     let tracker = TestTracker::start_with(|settings| {
-        settings.paces.user = pace(3);
+        settings.paces.user_at_place = pace(3);
         settings.paces.address = pace(5);
     });
     let mut client = tracker.client();
-    client.create_user("ann");
-    client.create_user("bob");
+    ["ann", "bob", "cat"].iter().for_each(|name| client.create_user(name));
     for _ in 0..10 {
         client.log_in("ann");
         client.done(Request::Logout {});
@@ -136,7 +138,35 @@ fn guessing_passwords_is_slowed_down_and_the_right_one_is_not() {
     assert_eq!(guess(&mut client, "nobody"), Code::BadLogin);
     assert_eq!(guess(&mut client, "nobody"), Code::BadLogin);
     assert_eq!(guess(&mut client, "nobody"), Code::SlowDown, "the address has had its five");
-    assert_eq!(client.refused(client.login_request("bob")), Code::SlowDown);
+    assert_eq!(client.refused(client.login_request("cat")), Code::SlowDown);
+    client.log_in("bob");
+}
+
+#[test]
+fn whoever_is_logged_in_changes_the_password_whatever_strangers_guess() {
+    let never = Pace { burst: 3, interval: Duration::from_secs(3600) };
+    let tracker = TestTracker::start_with(|settings| {
+        settings.paces.user = never;
+        settings.paces.user_at_place = never;
+        settings.paces.address = never;
+    });
+    let (mut ann, mut stranger) = (tracker.user("ann"), tracker.client());
+    for name in ["ann", "ann", "ann", "bob"] {
+        let guess = Request::Login { client: stranger.id, user: user(name), password: password("guess") };
+        stranger.refused(guess);
+    }
+    assert_eq!(stranger.refused(stranger.login_request("ann")), Code::SlowDown);
+    let change =
+        |old: &str| Request::ChangePassword { command: command(), old: password(old), new: password(PASSWORD) };
+    for guess in ["a", "b"] {
+        assert_eq!(ann.refused(change(guess)), Code::BadLogin);
+    }
+    assert!(matches!(ann.ask(change(PASSWORD)), Reply::LoggedIn { .. }));
+    // Her session has tries of its own, too.
+    for guess in ["a", "b", "c"] {
+        assert_eq!(ann.refused(change(guess)), Code::BadLogin);
+    }
+    assert_eq!(ann.refused(change(PASSWORD)), Code::SlowDown);
 }
 
 #[test]
