@@ -28,6 +28,8 @@ pub enum StateError {
     /// A file was damaged and is out of the way now, under the second name. What it held is gone; the next call finds
     /// nothing there.
     Damaged(PathBuf, PathBuf),
+    /// The pin at this path is damaged: whatever key the trackers show, it may be another one than was seen first.
+    DamagedPin(PathBuf),
     /// As many clients as there may be use this state already.
     TooManyClients(PathBuf),
     /// The login that it belongs to has ended.
@@ -55,6 +57,12 @@ impl fmt::Display for StateError {
             StateError::Damaged(path, aside) => {
                 write!(f, "{} was damaged and has been moved to {}", ShownPath(path), ShownPath(aside))
             }
+            StateError::DamagedPin(path) => write!(
+                f,
+                "{}, which keeps the trackers' key, is damaged: no key is trusted; ask their operator for the fingerprint \
+                 and start the client with --accept-fingerprint and it",
+                ShownPath(path)
+            ),
             StateError::TooManyClients(path) => {
                 write!(f, "too many clients use {} already; end one, or use another --state-dir", ShownPath(path))
             }
@@ -74,15 +82,13 @@ pub(crate) struct StateRecords {
     pub damaged: bool,
 }
 
-/// Reads a state file; one that is not there has no records.
+/// Reads a state file; none if there is none.
 ///
 /// # Errors
 /// `Newer`, `Io`. Damage is no error.
-pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<StateRecords, StateError> {
+pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<Option<StateRecords>, StateError> {
     let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(StateRecords { records: Vec::new(), damaged: false });
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(StateError::io(path, "read"))?,
     };
     let text = String::from_utf8_lossy(&bytes);
@@ -92,7 +98,7 @@ pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<StateRecords
         return Err(StateError::Newer(path.to_path_buf()));
     }
     if found != Some(version) {
-        return Ok(StateRecords { records: Vec::new(), damaged: true });
+        return Ok(Some(StateRecords { records: Vec::new(), damaged: true }));
     }
     // Whole if the last line is there, is ended, and has counted every line before it.
     let lines: Vec<_> = lines.collect();
@@ -106,7 +112,7 @@ pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<StateRecords
     };
     let records: Vec<Fields> = lines.iter().filter_map(|line| line.split('\t').map(from_field).collect()).collect();
     let damaged = !whole || records.len() < lines.len();
-    Ok(StateRecords { records, damaged })
+    Ok(Some(StateRecords { records, damaged }))
 }
 
 /// Replaces a state file in one step. `path` has one writer at a time.
@@ -194,6 +200,10 @@ mod tests {
         (temp, path)
     }
 
+    fn records_of(path: &Path) -> StateRecords {
+        read(path, KIND, 3).expect("no error").expect("there")
+    }
+
     fn sample(path: &Path) -> Vec<Vec<&'static [u8]>> {
         let records = vec![vec![&b"share"[..], b"a\tb\nc\\\xff"], vec![b"", b""], vec![br"\end 2"]];
         write(path, KIND, 3, &records).expect("written");
@@ -203,14 +213,14 @@ mod tests {
     #[test]
     fn records_come_back_as_they_were_and_nobody_else_may_read_them() {
         let (temp, path) = file();
-        assert_eq!(read(&path, KIND, 3).expect("none yet"), StateRecords { records: vec![], damaged: false });
+        assert_eq!(read(&path, KIND, 3).expect("none yet"), None);
         let records = sample(&path);
         assert_eq!(
             read(&path, KIND, 3).expect("there"),
-            StateRecords {
+            Some(StateRecords {
                 records: records.iter().map(|r| r.iter().map(|f| f.to_vec()).collect()).collect(),
                 damaged: false
-            }
+            })
         );
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(temp.path()).expect("there").count(), 1);
@@ -220,11 +230,11 @@ mod tests {
     fn wherever_the_file_is_cut_off_the_records_before_are_read_and_the_damage_is_seen() {
         let (_temp, path) = file();
         sample(&path);
-        let whole_records = read(&path, KIND, 3).expect("whole").records;
+        let whole_records = records_of(&path).records;
         let whole = fs::read(&path).expect("there");
         for len in 0..whole.len() {
             fs::write(&path, &whole[..len]).expect("cut");
-            let lines = read(&path, KIND, 3).expect("no error");
+            let lines = records_of(&path);
             assert!(lines.damaged, "cut at {len}");
             let before: Vec<Fields> = whole_records.iter().take(lines.records.len()).cloned().collect();
             assert_eq!(lines.records, before, "cut at {len}");
@@ -235,7 +245,7 @@ mod tests {
     fn a_damaged_record_does_not_take_the_others_with_it() {
         let (_temp, path) = file();
         fs::write(&path, format!("{KIND} 3\ngood\nb\\xad\\\nfine\n\\end 3\n")).expect("written");
-        let lines = read(&path, KIND, 3).expect("no error");
+        let lines = records_of(&path);
         assert_eq!(
             lines,
             StateRecords { records: vec![vec![b"good".to_vec()], vec![b"fine".to_vec()]], damaged: true }
@@ -247,7 +257,7 @@ mod tests {
         let (_temp, path) = file();
         sample(&path);
         assert!(matches!(read(&path, KIND, 2), Err(StateError::Newer(_))));
-        assert!(read(&path, "groupshare other", 3).expect("no error").damaged);
+        assert!(read(&path, "groupshare other", 3).expect("no error").expect("there").damaged);
     }
 
     #[test]

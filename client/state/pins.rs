@@ -1,7 +1,8 @@
 //! Pins: the trackers' key that a client saw first, per tracker_info.txt, as ssh keeps the keys of hosts.
 //!
 //! A pin is a file of its own, made in one step. So one of several clients that start at the same time decides, and no
-//! lock is needed. A person who accepts another key starts the client with `--accept-fingerprint`.
+//! lock is needed. A person who accepts another key starts the client with `--accept-fingerprint`. So does one whose pin is
+//! damaged: such a pin stays in its place and stands for no key.
 
 use super::file;
 use super::file::StateError;
@@ -74,12 +75,11 @@ impl Pins {
     /// The key pinned for a tracker_info.txt, given by its canonical path.
     ///
     /// # Errors
-    /// `Damaged` once, after which there is no pin; `Newer`, `Io`.
+    /// `DamagedPin`, each time; `Newer`, `Io`.
     pub fn get(&self, tracker_info: &Path) -> Result<Option<Fingerprint>, StateError> {
         let file = self.file(tracker_info);
-        let lines = file::read(&file, KIND, VERSION)?;
+        let Some(lines) = file::read(&file, KIND, VERSION)? else { return Ok(None) };
         let fingerprint = match &lines.records[..] {
-            [] if !lines.damaged => return Ok(None),
             [record] if !lines.damaged => match &record[..] {
                 [path, hex] if path == tracker_info.as_os_str().as_bytes() => {
                     std::str::from_utf8(hex).ok().and_then(Fingerprint::from_hex)
@@ -88,16 +88,13 @@ impl Pins {
             },
             _ => None,
         };
-        match fingerprint {
-            Some(_) => Ok(fingerprint),
-            None => file::set_aside(&file).and_then(|aside| Err(StateError::Damaged(file, aside))),
-        }
+        fingerprint.map(Some).ok_or(StateError::DamagedPin(file))
     }
 
     /// Compares the key that a tracker offers with the pinned one; pins it if there is none.
     ///
     /// # Errors
-    /// `Damaged` once: whoever starts again after it accepts the key that is offered then; `Newer`, `Io`.
+    /// `DamagedPin`, whatever key is offered, until the user accepts one; `Newer`, `Io`.
     pub fn check(&self, tracker_info: &Path, offered: Fingerprint) -> Result<Pinned, StateError> {
         let file = self.file(tracker_info);
         loop {
@@ -180,14 +177,32 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_pin_is_set_aside_and_no_key_is_taken_without_a_word() {
-        let (temp, pins) = pins();
+    fn a_damaged_pin_means_no_trust_in_any_key_until_the_user_accepts_one() {
+        let (_temp, pins) = pins();
         let info = Path::new("/a");
         pins.check(info, ONE).expect("pinned");
-        fs::write(pins.file(info), "garbage").expect("damaged");
-        let error = pins.check(info, TWO).expect_err("told").to_string();
-        assert!(error.contains(".damaged-1") && !error.contains('\n'), "{error}");
-        assert_eq!(fs::read_dir(temp.path().join("state/pins")).expect("there").count(), 1);
-        assert_eq!(pins.check(info, TWO).expect("pinned"), Pinned::New);
+        let whole = fs::read(pins.file(info)).expect("there");
+        let cuts = (0..whole.len()).map(|len| whole[..len].to_vec());
+        let turned = (0..whole.len()).map(|at| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            bytes
+        });
+        for damaged in cuts.chain(turned).chain([b"garbage".to_vec(), b"groupshare pin 1\n\\end 0\n".to_vec()]) {
+            fs::write(pins.file(info), &damaged).expect("damaged");
+            for offered in [ONE, TWO, TWO] {
+                match pins.check(info, offered) {
+                    // A digit of the key has turned.
+                    Ok(Pinned::Differs(mismatch)) => assert_ne!(mismatch.pinned, ONE),
+                    Ok(trusted) => panic!("{trusted:?} {offered}: {}", String::from_utf8_lossy(&damaged)),
+                    Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+                }
+            }
+            assert_eq!(fs::read(pins.file(info)).expect("it stays there"), damaged);
+        }
+        let error = pins.check(info, ONE).expect_err("told").to_string();
+        assert!(error.contains("is damaged") && error.contains("--accept-fingerprint"), "{error}");
+        pins.accept(info, TWO).expect("the user's word");
+        assert_eq!(pins.check(info, TWO).expect("read"), Pinned::Known);
     }
 }

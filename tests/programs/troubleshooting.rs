@@ -83,7 +83,7 @@ fn a_client_for_its_own_machine(said: &mut Vec<String>) {
     said.push(Program::start(&mut command).expect("Other machines").text);
 }
 
-/// What clients say without a tracker, and with one whose key has changed.
+/// What clients say without a tracker, with one whose key has changed, and with a damaged pin.
 fn clients_without_their_tracker(said: &mut Vec<String>) {
     let installation = Installation::of(1);
     let mut person = installation.person("bob", 1, &[]);
@@ -96,13 +96,21 @@ fn clients_without_their_tracker(said: &mut Vec<String>) {
     fs::remove_file(installation.folder.path().join("tracker_info.txt.key")).expect("made");
     let _another = installation.tracker(1);
     // The first answers may still be about the tracker that was there.
-    loop {
-        person.say("login bob builder");
-        let line = person.expect("No tracker").text;
-        if line.contains("poses") {
-            return said.push(line);
+    let mut is_told = |words: &str| {
+        loop {
+            person.say("login bob builder");
+            let line = person.expect("No tracker").text;
+            if line.contains(words) {
+                return line;
+            }
         }
-    }
+    };
+    said.push(is_told("poses"));
+    let pins = installation.folder.path().join("bob/state/pins");
+    let pin = fs::read_dir(&pins).expect("there").next().expect("one").expect("read").path();
+    fs::write(&pin, "garbage").expect("damaged");
+    said.push(is_told("is damaged"));
+    assert_eq!(fs::read(&pin).expect("it stays there"), b"garbage");
 }
 
 /// What members are told who may not do what they want.
