@@ -1,7 +1,8 @@
 //! Opening, renaming, locking and syncing files without following symbolic links.
 
 use rustix::fs::{
-    AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, Stat, StatxAttributes, StatxFlags, Timespec, Timestamps,
+    AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatxAttributes, StatxFlags, Timespec,
+    Timestamps,
 };
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
@@ -73,6 +74,54 @@ pub fn open_in(folder: impl AsFd, name: &OsStr, how: Open) -> io::Result<File> {
         return Err(Errno::INVAL.into());
     }
     Ok(file)
+}
+
+/// Opens for reading what lies at an absolute path, none of whose names may be a symbolic link.
+///
+/// # Errors
+/// Those of openat2(2), thus `ELOOP` for a symbolic link.
+pub fn open_unlinked(path: &Path) -> io::Result<File> {
+    // Opening a pipe that took the file's place would otherwise wait for its other end.
+    reach_unlinked(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
+}
+
+/// What the system tells of what lies at an absolute path, none of whose names may be a symbolic link.
+///
+/// # Errors
+/// Those of openat2(2), thus `ELOOP` for a symbolic link.
+pub fn look_unlinked(path: &Path) -> io::Result<fs::Metadata> {
+    reach_unlinked(path, OFlags::PATH)?.metadata()
+}
+
+/// Whether this error says that a name is a symbolic link, where none may be.
+pub fn is_link(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::LOOP)
+}
+
+fn reach_unlinked(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_SYMLINKS;
+    match retry_on_intr(|| rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve)) {
+        // Linux before 5.6, or a sandbox that does not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => walk_unlinked(path, flags),
+        opened => Ok(File::from(opened?)),
+    }
+}
+
+/// The same, name by name.
+fn walk_unlinked(path: &Path, flags: OFlags) -> io::Result<File> {
+    let mut at = File::from(rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?);
+    let mut names = path.strip_prefix("/").map_err(|_| io::Error::from(Errno::INVAL))?.components().peekable();
+    while let Some(name) = names.next() {
+        let flags = if names.peek().is_some() { OFlags::PATH | OFlags::CLOEXEC } else { flags };
+        let open = || rustix::fs::openat(&at, name.as_os_str(), flags | OFlags::NOFOLLOW, Mode::empty());
+        at = File::from(retry_on_intr(open)?);
+        // With `PATH` the link itself is opened.
+        if at.metadata()?.is_symlink() {
+            return Err(Errno::LOOP.into());
+        }
+    }
+    Ok(at)
 }
 
 /// Opens a regular file at a path whose last name is never a symbolic link.

@@ -4,8 +4,9 @@ use super::local_name::locate;
 use super::piece_source::SourceError;
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::FileEntry;
+use crate::sys::files::look_unlinked;
 use sha1::{Digest, Sha1};
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -47,11 +48,12 @@ impl Stamps {
     ///
     /// # Errors
     /// `Gone` if a file is not there; `Changed` if something else is there, or a file of another length; `Io`, also for
-    /// one that may not be read.
+    /// one that may not be read; `Link`
+    /// for a symbolic link, in the place of a file or on the way there.
     pub fn take(root: &Path, files: &[FileEntry]) -> Result<Self, SourceError> {
         let stamps = files.iter().map(|file| {
             let path = locate(root, &file.path);
-            match fs::metadata(&path).and_then(|found| may_read(&path).map(|()| found)) {
+            match look_unlinked(&path).and_then(|found| may_read(&path).map(|()| found)) {
                 Ok(found) if found.is_file() && found.size() == file.len => Ok(FileStamp::of(&found)),
                 Ok(_) => Err(SourceError::Changed(path)),
                 Err(error) => Err(SourceError::from_io(path, error)),
@@ -81,10 +83,9 @@ pub(crate) fn may_read(path: &Path) -> io::Result<()> {
 /// Whether the file at a path still bears the stamp.
 ///
 /// # Errors
-/// `Changed`, `Gone` or `Io` if it does not, or if that cannot be told.
+/// `Changed`, `Link`, `Gone` or `Io` if it does not, or if that cannot be told.
 pub fn check(path: &Path, stamp: &FileStamp) -> Result<(), SourceError> {
-    let found = fs::metadata(path);
-    compare(path, stamp, found)
+    compare(path, stamp, look_unlinked(path))
 }
 
 /// Whether what was found for a path is the file that bears the stamp.

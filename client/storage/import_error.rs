@@ -49,9 +49,10 @@ impl ImportError {
 impl From<SourceError> for ImportError {
     fn from(error: SourceError) -> Self {
         match error {
-            SourceError::Changed(path) | SourceError::Gone(path) | SourceError::Unfinished(path) => {
-                ImportError::Changed(path)
-            }
+            SourceError::Changed(path)
+            | SourceError::Link(path)
+            | SourceError::Gone(path)
+            | SourceError::Unfinished(path) => ImportError::Changed(path),
             SourceError::Io(path, error) => ImportError::Io(path, error),
         }
     }

@@ -3,9 +3,13 @@
 use crate::model::escape::ShownPath;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sys;
+use crate::sys::files::is_link;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// What is said of a file that is reached through a symbolic link.
+pub(crate) const BEHIND_A_LINK: &str = "lies behind a symbolic link that was not there when it was shared";
 
 /// What pieces can be read from, by many threads at a time: the files of a share, or a download that is under way.
 pub trait PieceSource: Send + Sync {
@@ -36,6 +40,8 @@ pub trait PieceSource: Send + Sync {
 pub enum SourceError {
     /// The file is not the one that was hashed, or no longer has that content.
     Changed(PathBuf),
+    /// The file, or a folder on the way to it, is a symbolic link, which it was not when the file was shared.
+    Link(PathBuf),
     /// There is no file any more.
     Gone(PathBuf),
     /// Somebody else has written to an unfinished download, or removed something of it.
@@ -47,6 +53,7 @@ pub enum SourceError {
 impl SourceError {
     pub(crate) fn from_io(path: PathBuf, error: io::Error) -> Self {
         match error.kind() {
+            _ if is_link(&error) => SourceError::Link(path),
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SourceError::Gone(path),
             io::ErrorKind::UnexpectedEof => SourceError::Changed(path),
             _ => SourceError::Io(path, error),
@@ -56,7 +63,7 @@ impl SourceError {
     /// The file that it is about.
     pub fn path(&self) -> &Path {
         match self {
-            SourceError::Changed(path) | SourceError::Gone(path) => path,
+            SourceError::Changed(path) | SourceError::Link(path) | SourceError::Gone(path) => path,
             SourceError::Unfinished(path) | SourceError::Io(path, _) => path,
         }
     }
@@ -67,6 +74,7 @@ impl fmt::Display for SourceError {
         let path = ShownPath(self.path());
         match self {
             SourceError::Changed(_) => write!(f, "{path} has changed since it was shared; upload it again"),
+            SourceError::Link(_) => write!(f, "{path} {BEHIND_A_LINK}; upload it again"),
             SourceError::Gone(_) => write!(f, "{path} is no longer there; put it back, or stop sharing it"),
             SourceError::Unfinished(_) => {
                 write!(f, "{path} was changed during the download; resume_download fetches again what is not right")

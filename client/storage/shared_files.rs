@@ -9,15 +9,17 @@ use super::piece_source::{PieceSource, SourceError};
 use super::sighting::{Sight, Sighting};
 use crate::model::manifest::FileEntry;
 use crate::model::piece::{Layout, PieceIndex};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use crate::sys::files::open_unlinked;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The files of a share on the disk of a sharer.
 ///
 /// A file is opened when it is first read and stays open while it is in use. After each read its path must still lead
-/// to the inode, size and time of last write that were seen when it was hashed, or what was read is not given out.
+/// to the inode, size and time of last write that were seen when it was hashed, or what was read is not given out. No
+/// symbolic link is followed on the way.
 pub struct SharedFiles {
     root: PathBuf,
     files: Box<[FileEntry]>,
@@ -65,7 +67,7 @@ impl SharedFiles {
     /// Looks at every file, also those that nobody reads at the moment.
     ///
     /// # Errors
-    /// `Changed`, `Gone` or `Io` for the first file of which that is so.
+    /// `Changed`, `Link`, `Gone` or `Io` for the first file of which that is so.
     pub fn check_all(&self) -> Result<(), SourceError> {
         (0..self.files.len()).try_for_each(|file| {
             let path = self.path(file);
@@ -86,10 +88,7 @@ impl SharedFiles {
 
     fn file(&self, file: usize, path: &Path) -> Result<Arc<File>, SourceError> {
         self.open.get(file, || {
-            // Opening a pipe that took the file's place would otherwise wait for its other end.
-            let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-            let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
-            let opened = opened.map_err(|error| SourceError::from_io(path.to_path_buf(), error))?;
+            let opened = open_unlinked(path).map_err(|error| SourceError::from_io(path.to_path_buf(), error))?;
             file_stamp::compare(path, &self.bears(file, path)?, opened.metadata())?;
             Ok(opened)
         })
@@ -122,7 +121,7 @@ mod tests {
     use crate::model::manifest::check_files;
     use crate::model::path::RelPath;
     use crate::model::piece::PIECE_LEN;
-    use std::fs;
+    use std::fs::{self, OpenOptions};
     use std::time::SystemTime;
 
     fn entry(path: &str, len: u64) -> FileEntry {

@@ -5,8 +5,9 @@ use super::local_name::locate;
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::FileEntry;
 use crate::sys;
+use crate::sys::files::{is_link, look_unlinked};
 use sha1::{Digest, Sha1};
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -18,6 +19,8 @@ pub enum Sight {
     File(FileStamp, InodeChange),
     /// Something else, or a file of another length.
     Other(FileStamp, InodeChange),
+    /// A symbolic link, or a file behind one. No link is followed.
+    Link,
     /// Nothing.
     Gone,
     /// It may not or cannot be read, for this reason.
@@ -32,11 +35,12 @@ pub struct InodeChange(i64, i64);
 impl Sight {
     /// Looks at the place of a file that should have this length.
     pub fn at(path: &Path, len: u64) -> Self {
-        match fs::metadata(path).and_then(|found| may_read(path).map(|()| found)) {
+        match look_unlinked(path).and_then(|found| may_read(path).map(|()| found)) {
             Ok(found) if found.is_file() && found.size() == len => {
                 Sight::File(FileStamp::of(&found), change_of(&found))
             }
             Ok(found) => Sight::Other(FileStamp::of(&found), change_of(&found)),
+            Err(error) if is_link(&error) => Sight::Link,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Sight::Gone,
             Err(error) => Sight::Unreadable(sys::reason(&error)),
         }
@@ -46,7 +50,7 @@ impl Sight {
     pub fn stamp(&self) -> Option<FileStamp> {
         match self {
             Sight::File(stamp, _) => Some(*stamp),
-            Sight::Other(..) | Sight::Gone | Sight::Unreadable(_) => None,
+            Sight::Other(..) | Sight::Link | Sight::Gone | Sight::Unreadable(_) => None,
         }
     }
 
@@ -56,6 +60,7 @@ impl Sight {
             Sight::Other(stamp, change) => (1, Some((stamp, change))),
             Sight::Gone => (2, None),
             Sight::Unreadable(_) => (3, None),
+            Sight::Link => (4, None),
         };
         sha1.update([kind]);
         if let Some((FileStamp { inode, size, modified }, InodeChange(seconds, nanos))) = inode {
@@ -100,7 +105,7 @@ impl Sighting {
 mod tests {
     use super::*;
     use crate::model::path::RelPath;
-    use std::fs::File;
+    use std::fs::{self, File};
     use std::os::unix::fs::{FileExt, symlink};
     use std::time::SystemTime;
 
@@ -125,7 +130,16 @@ mod tests {
         assert!(matches!(look(), Sight::Other(..)));
         fs::remove_dir(&path).expect("removed");
         symlink(&path, &path).expect("made");
-        assert!(matches!(look(), Sight::Unreadable(_)), "a link that leads to itself");
+        assert_eq!(look(), Sight::Link, "it leads to itself");
+        fs::remove_file(&path).expect("removed");
+        fs::write(temp.path().join("other"), "content").expect("written");
+        symlink("other", &path).expect("made");
+        assert_eq!(look(), Sight::Link);
+        fs::create_dir(temp.path().join("folder")).expect("made");
+        fs::write(temp.path().join("folder/g"), "content").expect("written");
+        assert!(matches!(Sight::at(&temp.path().join("folder/g"), 7), Sight::File(..)));
+        symlink("folder", temp.path().join("way")).expect("made");
+        assert_eq!(Sight::at(&temp.path().join("way/g"), 7), Sight::Link);
     }
 
     #[test]

@@ -23,9 +23,9 @@ fn code_of(error: &DownloadError) -> FailureCode {
         DownloadError::Closing => FailureCode::Closing,
         DownloadError::Write(PartError::DiskFull(..)) => FailureCode::DiskFull,
         DownloadError::Write(PartError::Foreign(_, Foreign::Replaced) | PartError::FolderGone(_))
-        | DownloadError::Read(SourceError::Changed(_) | SourceError::Gone(_) | SourceError::Unfinished(_)) => {
-            FailureCode::PartChanged
-        }
+        | DownloadError::Read(
+            SourceError::Changed(_) | SourceError::Link(_) | SourceError::Gone(_) | SourceError::Unfinished(_),
+        ) => FailureCode::PartChanged,
         DownloadError::Write(PartError::Io(..))
         | DownloadError::Read(SourceError::Io(..))
         | DownloadError::NoThread(_) => FailureCode::System,

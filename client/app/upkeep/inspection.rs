@@ -178,6 +178,7 @@ pub(super) fn reason(seen: &Sight) -> Option<Reason> {
     match seen {
         Sight::File(..) => None,
         Sight::Other(..) => Some(Reason::Changed),
+        Sight::Link => Some(Reason::Link),
         Sight::Gone => Some(Reason::Gone),
         Sight::Unreadable(why) => Some(Reason::Unreadable(why.clone())),
     }

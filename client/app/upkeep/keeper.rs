@@ -129,7 +129,7 @@ impl Keeper<'_> {
         }
         // A folder whose place is empty needs no look at each file.
         let root = Sight::at(&record.path, record.content.layout.size());
-        let away = reason(&root).filter(|_| !record.path.is_dir());
+        let away = reason(&root).filter(|away| *away == Reason::Link || !record.path.is_dir());
         let manifest = away.map_or_else(|| manifest_of(session, &record, known.share), Err);
         let mut inspection = match manifest {
             Ok(manifest) => Inspection::begin(&record.path, manifest),

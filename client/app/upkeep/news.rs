@@ -37,7 +37,7 @@ impl News {
             ShareNews::Lacks(lack) => {
                 let (partly, why) = (lack.partly, lack.to_string());
                 self.lacking.push(match lack.reason {
-                    Reason::Changed => Event::ShareChanged { group, file, partly, why },
+                    Reason::Changed | Reason::Link => Event::ShareChanged { group, file, partly, why },
                     Reason::Gone | Reason::Unreadable(_) => Event::ShareMissing { group, file, partly, why },
                 });
             }

@@ -1,5 +1,6 @@
 //! How a share of the user stands on this disk, and when it is looked at again. Pure: the time is passed in.
 
+use crate::client::storage::piece_source::BEHIND_A_LINK;
 use crate::model::digest::InfoHash;
 use crate::model::escape::ShownPath;
 use crate::model::id::GroupRef;
@@ -34,6 +35,8 @@ pub(crate) enum Reason {
     Unreadable(String),
     /// Something else is at its place.
     Changed,
+    /// A symbolic link is at its place or on the way there.
+    Link,
 }
 
 /// What keeps a share from being given whole.
@@ -55,6 +58,7 @@ impl fmt::Display for Lack {
             Reason::Gone => write!(f, "{path} is no longer there")?,
             Reason::Unreadable(why) => write!(f, "cannot read {path}: {why}")?,
             Reason::Changed => write!(f, "{path} has changed since it was shared")?,
+            Reason::Link => write!(f, "{path} {BEHIND_A_LINK}")?,
         }
         if self.files > 1 {
             write!(f, ", the first of {} such files", self.files)?;
@@ -62,7 +66,7 @@ impl fmt::Display for Lack {
         f.write_str(match &self.reason {
             Reason::Gone => "; once it is back, it is shared again by itself",
             Reason::Unreadable(_) => "; once it can be read, it is shared again by itself",
-            Reason::Changed => "; upload_file shares it anew",
+            Reason::Changed | Reason::Link => "; upload_file shares it anew",
         })
     }
 }

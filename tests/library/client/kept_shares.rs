@@ -160,30 +160,65 @@ fn what_goes_away_while_it_is_given_is_given_again_once_it_is_back() {
     }
 }
 
+/// Puts a link in the place of a share, of the folder in it, or of the folder that it lies in. It leads to what was there.
+fn link_instead(folder: &Path, name: &str, level: usize) -> (PathBuf, PathBuf) {
+    let place = [folder.join(name), folder.join(name).join("sub"), folder.to_path_buf()][level].clone();
+    let away = folder.with_file_name(format!("away from {}", place.display().to_string().replace('/', " ")));
+    fs::rename(&place, &away).expect("moved");
+    symlink(&away, &place).expect("made");
+    (place, away)
+}
+
 #[test]
-fn what_cannot_be_read_stays_shared_and_is_given_again_once_it_can() {
-    for (name, login) in SHARES.into_iter().flat_map(|name| [(name, true), (name, false)]) {
+fn no_link_is_followed_that_was_none_when_it_was_shared() {
+    for (name, level, login) in [
+        ("film", 0, true),
+        ("film", 0, false),
+        ("album", 0, true),
+        ("album", 1, true),
+        ("album", 1, false),
+        ("film", 2, true),
+    ] {
         let (_room, mut alice, mut bob, data) = shared(name);
-        let (place, away) = (alice.folder.join(name), alice.folder.join("away"));
-        fs::rename(&place, &away).expect("moved");
-        // A link that leads to itself: permissions would not keep everybody from reading.
-        symlink(&place, &place).expect("made");
+        let (place, away) = link_instead(&alice.folder, name, level);
         if login {
             logs_in_again(&mut alice);
         } else {
             asks_for(&mut bob, name);
         }
-        alice.sees(&format!("{name} is not given to others in lab: cannot read {}: ", place.display()));
+        alice.sees(" lies behind a symbolic link that was not there when it was shared; upload_file shares it anew");
         assert!(has_record(&alice));
-        is_listed(&mut bob, "no member online with it");
-        fs::rename(&away, &place)
-            .or_else(|_| fs::remove_file(&place).and_then(|()| fs::rename(&away, &place)))
-            .expect("back");
+        if level != 1 {
+            is_listed(&mut bob, "no member online with it");
+        }
+        fs::remove_file(&place).and_then(|()| fs::rename(&away, &place)).expect("back");
         alice.sees(&format!("{name} is given to others in lab again"));
         if login {
             asks_for(&mut bob, name);
         }
         has_it(&bob, name, &data);
+    }
+}
+
+#[test]
+fn what_a_link_leads_to_now_is_published_on_a_word_of_the_user_only() {
+    for name in SHARES {
+        let (_room, mut alice, mut bob, _) = shared(name);
+        let before = bob.types("list_files lab").expect("listed");
+        let private = alice.folder.join("private");
+        fs::create_dir(&private).expect("made");
+        let secret = bytes_of(3_000_000, 3);
+        make(&private, name, &secret);
+        fs::rename(alice.folder.join(name), alice.folder.join("away")).expect("moved");
+        symlink(private.join(name), alice.folder.join(name)).expect("made");
+        logs_in_again(&mut alice);
+        alice.sees(&format!("{name} is not given to others in lab: "));
+        is_listed(&mut bob, "no member online with it");
+        let sha1 = |listed: &str| listed.split("sha1 ").nth(1).expect("told")[..40].to_owned();
+        assert_eq!(sha1(&bob.types("list_files lab").expect("listed")), sha1(&before), "no new version");
+        alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
+        asks_for(&mut bob, name);
+        has_it(&bob, name, &secret);
     }
 }
 
