@@ -246,11 +246,13 @@ pub mod client {
         pub mod slot;
         pub(crate) mod takeover;
     }
-    /// What is said, as words or JSON: results, events, and in `status` the lines of downloads and uploads.
+    /// What is said, as words or JSON: results, events, and in `status` the lines of downloads and uploads. `line_pace` bounds
+    /// what others get onto the screen.
     pub mod output {
         pub mod download_failure;
         pub(crate) mod event;
         pub(crate) mod json;
+        pub(crate) mod line_pace;
         pub(crate) mod report;
         pub mod reporter;
         pub(crate) mod status;

@@ -164,7 +164,7 @@ impl Reactor {
                     Turn::Seeder(event) => self.seeder(event),
                     Turn::Engine(event) => self.engine(event),
                     Turn::Clock => self.tick(),
-                    Turn::Closed => return,
+                    Turn::Closed => return self.node().reporter.tell_rest(),
                 }
             }
         }
@@ -174,6 +174,7 @@ impl Reactor {
         let now = Instant::now();
         self.node().catalog.list().iter().for_each(|served| served.stats().tick(now));
         self.tell_progress(now);
+        self.node().reporter.tell_left_out();
         if let Some(session) = self.login.session() {
             resume::give_up(&session, now);
             session.downloads().running().iter().for_each(|transfer| download::follow(&session, transfer));

@@ -1,6 +1,7 @@
 //! What happens beside the commands, as values; and in words, as a line for a person.
 
 use super::download_failure::DownloadFailure;
+use super::line_pace::{LineKind, LineSource};
 use super::status;
 use super::status::{DownloadStatus, Fetched, Reached};
 use crate::model::address::TrackerAddr;
@@ -215,6 +216,20 @@ impl Event {
             | Event::ShareBack { .. } => Weight::News,
             Event::Hashed { .. } => Weight::Progress,
         }
+    }
+
+    /// Where it comes from, if it can come again and again without the user's doing. Notices cannot: each follows from a
+    /// change of the user's own, or of an operator.
+    pub(super) fn cause(&self) -> Option<LineSource> {
+        let (kind, source) = match self {
+            Event::JoinRequested { group, .. } => (LineKind::JoinRequest, group.to_string()),
+            Event::TrackerLost { .. } | Event::TrackerReached { .. } => (LineKind::Trackers, String::new()),
+            Event::DownloadStranded { group, .. } => (LineKind::Stranded, group.to_string()),
+            Event::ShareLost { group, .. } => (LineKind::ShareLost, group.to_string()),
+            Event::Warning(words) => (LineKind::Warning, words.clone()),
+            _ => return None,
+        };
+        Some(LineSource { kind, source })
     }
 
     /// The line that a person is shown, if one is.

@@ -5,10 +5,14 @@
 
 use super::event::{Event, Weight};
 use super::json;
+use super::line_pace::{LineKind, LinePace};
 use super::report::Report;
 use crate::client::command::failure::Failure;
 use crate::client::terminal::writer::TerminalWriter;
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Instant;
 
 /// How the client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,12 +28,13 @@ pub struct Manner {
 pub struct Reporter {
     terminal: TerminalWriter,
     manner: Manner,
+    pace: Arc<Mutex<LinePace>>,
 }
 
 impl Reporter {
     /// Speaks on this terminal.
     pub fn new(terminal: TerminalWriter, manner: Manner) -> Self {
-        Self { terminal, manner }
+        Self { terminal, manner, pace: Arc::default() }
     }
 
     /// Where it speaks.
@@ -60,7 +65,7 @@ impl Reporter {
         }
     }
 
-    /// Tells what happens beside the commands.
+    /// Tells what happens beside the commands. A person is told of what others do at a pace; a program is told of all.
     pub fn event(&self, event: &Event) {
         let weight = event.weight();
         if self.manner.quiet && matches!(weight, Weight::News | Weight::Progress) {
@@ -69,12 +74,41 @@ impl Reporter {
         if self.manner.json {
             return self.object(None, json::event(event));
         }
-        match (weight, event.line()) {
-            (Weight::Result, Some(line)) => self.terminal.success(&line),
-            (Weight::Trouble, Some(line)) => self.terminal.error(&line),
-            (Weight::News, Some(line)) => self.terminal.event(&line),
-            (Weight::Progress, Some(line)) => self.terminal.progress(&line),
-            (_, None) => {}
+        let Some(line) = event.line() else { return };
+        match event.cause() {
+            Some(cause) if !self.pace.lock().take(&cause, &line, Instant::now()) => self.tell_left_out(),
+            _ => self.say(weight, &line),
+        }
+    }
+
+    /// Tells what had no line of its own, as far as it is time for that.
+    pub fn tell_left_out(&self) {
+        let lines = self.pace.lock().due(Instant::now());
+        self.say_all(lines);
+    }
+
+    /// Tells all that had no line of its own.
+    pub fn tell_rest(&self) {
+        let lines = self.pace.lock().rest();
+        self.say_all(lines);
+    }
+
+    fn say_all(&self, lines: Vec<(LineKind, String)>) {
+        for (kind, line) in lines {
+            let weight = match kind {
+                LineKind::JoinRequest | LineKind::Trackers => Weight::News,
+                LineKind::Stranded | LineKind::ShareLost | LineKind::Warning => Weight::Trouble,
+            };
+            self.say(weight, &line);
+        }
+    }
+
+    fn say(&self, weight: Weight, line: &str) {
+        match weight {
+            Weight::Result => self.terminal.success(line),
+            Weight::Trouble => self.terminal.error(line),
+            Weight::News => self.terminal.event(line),
+            Weight::Progress => self.terminal.progress(line),
         }
     }
 

@@ -7,6 +7,7 @@
 mod gang;
 mod kinds;
 mod program;
+mod screens;
 mod town;
 
 use crate::scale;

@@ -92,21 +92,16 @@ impl Town {
         town.accept("bob");
         for number in 0..COMMANDERS {
             let (name, ip) = commander(number);
-            let mut link = Link::to(&target, ip).expect("let in");
-            for request in [
-                Request::CreateUser { command: command(), user: user(&name), password: password(PASSWORD) },
-                Request::Login { client: link.client, user: user(&name), password: password(PASSWORD) },
-                Request::JoinGroup { command: command(), group: group("lab") },
-            ] {
-                assert!(!matches!(link.ask(&request), None | Some(Reply::Refused { .. })), "{request:?}");
-            }
+            let mut link = account(&target, &name, ip);
+            let join = Request::JoinGroup { command: command(), group: group("lab") };
+            assert_eq!(link.ask(&join), Some(Reply::Done {}));
             town.accept(&name);
         }
         town.give_a_file(&mut Noticed::default());
         town
     }
 
-    fn accept(&mut self, name: &str) {
+    pub(super) fn accept(&mut self, name: &str) {
         self.alice.say(&format!("accept_request lab {name}"));
         self.alice.hears(&["Request accepted"]);
     }
@@ -270,4 +265,16 @@ pub(super) fn random(state: &mut u64) -> u64 {
     *state ^= *state >> 7;
     *state ^= *state << 17;
     *state
+}
+
+/// Makes an account and logs in.
+pub(super) fn account(target: &Target, name: &str, ip: Ipv4Addr) -> Link {
+    let mut link = Link::to(target, ip).expect("let in");
+    for request in [
+        Request::CreateUser { command: command(), user: user(name), password: password(PASSWORD) },
+        Request::Login { client: link.client, user: user(name), password: password(PASSWORD) },
+    ] {
+        assert!(!matches!(link.ask(&request), None | Some(Reply::Refused { .. })), "{request:?}");
+    }
+    link
 }
