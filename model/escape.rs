@@ -1,21 +1,22 @@
-//! Text from outside made fit to be shown or kept: no character of it moves the cursor, ends the line or turns the
-//! direction.
+//! Text from outside made fit to be shown or kept: no character of it moves the cursor, ends the line, turns the direction,
+//! hides, or piles up marks.
 
-use super::name::is_unsafe_char;
+use super::name::{is_unsafe_char, seen};
 use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write;
 use std::path::Path;
 
-/// The text with every control, bidirectional-format and line-separator character written as `\u{..}`. Escaping twice
-/// changes nothing more.
+/// The text with every character that deceives whoever reads it on a terminal written as `\u{..}`. Escaping twice changes
+/// nothing more.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe_char) {
+    let is_printable = |byte| matches!(byte, b' '..=b'~');
+    if text.bytes().all(is_printable) || seen(text).all(|(_, deceives)| !deceives) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_unsafe_char(c) {
+    for (c, deceives) in seen(text) {
+        if deceives {
             write!(shown, "{}", c.escape_unicode()).expect("writing to a string does not fail");
         } else {
             shown.push(c);
@@ -109,6 +110,42 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_seen_or_piles_up_is_spelled_out() {
+        for (text, shown) in [
+            ("a\u{200B}b", r"a\u{200b}b"),
+            ("a\u{E0041}b", r"a\u{e0041}b"),
+            ("a\u{FFF9}b\u{FFFB}", r"a\u{fff9}b\u{fffb}"),
+            ("a\u{2800}b\u{3164}\u{AD}\u{2060}", r"a\u{2800}b\u{3164}\u{ad}\u{2060}"),
+            ("a\u{200D}b", r"a\u{200d}b"),
+            ("a\u{FE0F}b", r"a\u{fe0f}b"),
+            ("a\u{301}\u{301}", "a\u{301}\\u{301}"),
+            ("a\u{324}\u{302}\u{323}\u{301}\u{300}b", "a\u{324}\u{302}\u{323}\u{301}\\u{300}b"),
+        ] {
+            assert_eq!(escape(text), shown);
+        }
+        let zalgo = format!("a{}", "\u{324}\u{302}".repeat(10));
+        assert!(escape(&zalgo).chars().filter(|c| !c.is_ascii()).count() <= 4, "{}", escape(&zalgo));
+    }
+
+    #[test]
+    fn names_as_people_write_them_are_shown_as_they_are() {
+        for name in [
+            "👩\u{200D}💻 ❤\u{FE0F} 1\u{FE0F}\u{20E3}",
+            "🏳\u{FE0F}\u{200D}🌈",
+            "می\u{200C}خواهم",
+            "क्\u{200D}ष",
+            "རྒྱུ",
+            "မြွှုံ့",
+            "e\u{301}a\u{308}",
+            "שָׁלוֹם",
+            "Screenshot 9.41.00\u{202F}AM",
+            "日本\u{3000}語",
+        ] {
+            assert_eq!(escape(name), name, "{}", name.escape_unicode());
+        }
+    }
+
+    #[test]
     fn a_text_in_a_line_of_pairs_cannot_make_a_line_or_a_pair() {
         for (text, shown) in [
             ("bob", "bob"),
@@ -145,6 +182,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn escaping_twice_changes_nothing_more(text: String) {
+            let once = escape(&text).into_owned();
+            prop_assert_eq!(escape(&once), once.as_str());
+        }
+
         #[test]
         fn any_bytes_survive_a_record(bytes: Vec<u8>) {
             let text = to_field(&bytes);

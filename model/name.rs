@@ -6,8 +6,11 @@
 //! a name with `~` in it, and only that suffix form is canonical.
 
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
+use unicode_normalization::char::is_combining_mark;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_security::{RestrictionLevel, RestrictionLevelDetection};
 
 /// Longest user or group name that may be chosen, in bytes of UTF-8.
 pub const USER_LEN_MAX: usize = 64;
@@ -54,6 +57,82 @@ pub fn is_unsafe_char(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}')
+}
+
+/// Most marks on one letter, of those that any letter may bear, and of those of one script.
+const MARKS_MAX: usize = 4;
+const SCRIPT_MARKS_MAX: usize = 8;
+
+/// The characters of a text, each with whether it deceives whoever reads it on a terminal: it ends a line, turns the
+/// direction, cannot be seen, or is one of too many marks on a letter. A joiner or selector deceives where no emoji or
+/// script needs it.
+pub(crate) fn seen(text: &str) -> impl Iterator<Item = (char, bool)> {
+    let mut chars = text.chars().peekable();
+    let (mut before, mut marks) = (None, 0);
+    iter::from_fn(move || {
+        let c = chars.next()?;
+        let is_mark = is_combining_mark(c);
+        marks = if is_mark { marks + 1 } else { 0 };
+        let most = if bears_any_letter(c) { MARKS_MAX } else { SCRIPT_MARKS_MAX };
+        let piled = is_mark && (before == Some(c) || marks > most);
+        let hidden = is_invisible(c) && !is_needed(c, before, chars.peek().copied());
+        before = Some(c);
+        Some((c, is_unsafe_char(c) || piled || hidden))
+    })
+}
+
+/// Whether a mark may stand on letters of all scripts.
+fn bears_any_letter(mark: char) -> bool {
+    matches!(mark, '\u{300}'..='\u{36F}' | '\u{483}'..='\u{489}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}')
+        || matches!(mark, '\u{20D0}'..='\u{20FF}' | '\u{FE20}'..='\u{FE2F}')
+}
+
+/// Whether a terminal shows nothing for a character, or a gap: the property Default_Ignorable_Code_Point, fillers,
+/// blanks of unusual width, marks of annotations, and what is no character.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{AD}' | '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{1680}' | '\u{17B4}' | '\u{17B5}')
+        || matches!(c, '\u{180B}'..='\u{180F}' | '\u{2000}'..='\u{200D}' | '\u{205F}'..='\u{206F}' | '\u{2800}')
+        || matches!(c, '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFC}')
+        || matches!(c, '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}')
+        || matches!(c, '\u{FDD0}'..='\u{FDEF}' | '\u{E0000}'..='\u{E0FFF}')
+        || u32::from(c) & 0xFFFE == 0xFFFE
+}
+
+/// Whether an invisible character has a use between these two.
+fn is_needed(c: char, before: Option<char>, after: Option<char>) -> bool {
+    let Some(before) = before else { return false };
+    match c {
+        '\u{FE0E}' | '\u{FE0F}' => {
+            is_pictograph(before) || matches!(before, '#' | '*' | '0'..='9') && after == Some('\u{20E3}')
+        }
+        '\u{180B}'..='\u{180F}' => matches!(before, '\u{1820}'..='\u{18AA}'),
+        '\u{200D}' if is_pictograph(before) || before == '\u{FE0F}' => after.is_some_and(is_pictograph),
+        '\u{200C}' | '\u{200D}' => joins(before) && after.is_some_and(joins),
+        _ => false,
+    }
+}
+
+/// Whether a character is a picture, or of the symbols of which some can be pictures.
+fn is_pictograph(c: char) -> bool {
+    matches!(c, '\u{A9}' | '\u{AE}' | '\u{203C}'..='\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{2190}'..='\u{27BF}')
+        || matches!(c, '\u{2934}'..='\u{2935}' | '\u{2B05}'..='\u{2B55}' | '\u{3030}' | '\u{303D}')
+        || matches!(c, '\u{3297}' | '\u{3299}' | '\u{1F000}'..='\u{1FAFF}')
+}
+
+/// Whether a letter is of a script in which joiners change how letters look: Arabic, Syriac, N'Ko, those of India, of
+/// Myanmar and of the Khmer.
+fn joins(c: char) -> bool {
+    matches!(c, '\u{620}'..='\u{7FF}' | '\u{8A0}'..='\u{DFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17D3}')
+}
+
+/// Whether a name is plain enough to tell people and groups apart by it: it is "moderately restrictive" in the words of
+/// UTS 39, save that it may have any sign of ASCII, and nothing in it deceives. Asked where a name is chosen, and never
+/// of one that is decoded.
+fn is_plain(name: &str) -> bool {
+    let letters = name.chars().map(|c| if c.is_ascii() && !c.is_ascii_alphanumeric() { '_' } else { c });
+    let letters: String = letters.collect();
+    letters.check_restriction_level(RestrictionLevel::ModeratelyRestrictive)
+        && seen(name).all(|(_, deceives)| !deceives)
 }
 
 /// Splits `name~N` into `name` and `N`; `N` is a decimal number from 2 on without leading zeros.
@@ -120,6 +199,12 @@ macro_rules! checked_name {
             /// Whether a user may choose this name, that is, whether it is free of the reserved suffix.
             pub fn is_chosen(&self) -> bool {
                 !self.0.contains('~')
+            }
+
+            /// Whether people can tell this name from others: one alphabet beside the Latin one at most, and nothing
+            /// that cannot be seen. Users and groups choose only such names.
+            pub fn is_plain(&self) -> bool {
+                is_plain(&self.0)
             }
 
             pub fn as_str(&self) -> &str {
@@ -221,6 +306,52 @@ pub(crate) mod tests {
         ] {
             assert_eq!(FileName::parse(text), Err(error), "{text:?}");
         }
+    }
+
+    #[test]
+    fn people_and_groups_are_told_apart_by_plain_names() {
+        for plain in [
+            "alice",
+            "Mary Ann",
+            "it's",
+            "a+b@c",
+            "#1 (new)!",
+            "Müller",
+            "тест",
+            "日本語",
+            "ひらがな and カタカナ",
+            "김 Lee",
+            "李明",
+            "สวัสดี",
+            "नमस्ते",
+            "שלום",
+            "سلام",
+            "Việt Nam",
+            "Ελένη",
+        ] {
+            assert!(user(plain).is_plain(), "{plain}");
+        }
+        for misleading in [
+            "p\u{430}ypal",
+            "al\u{456}ce",
+            "Ωmega",
+            "a\u{200B}b",
+            "ali\u{E0041}ce",
+            "ali\u{FFF9}ce",
+            "a\u{2800}b",
+            "a\u{3164}b",
+            "a\u{AD}b",
+            "a\u{200D}b",
+            "a\u{FE0F}b",
+            "ａｌｉｃｅ",
+            "\u{1D41A}lice",
+            "\u{1F600}",
+            "q\u{308}\u{308}",
+            "q\u{30A}\u{308}\u{304}\u{301}\u{300}",
+        ] {
+            assert!(!group(misleading).is_plain(), "{}", misleading.escape_unicode());
+        }
+        assert!(!user(&format!("zalgq{}", "\u{308}\u{302}".repeat(10))).is_plain());
     }
 
     #[test]

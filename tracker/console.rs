@@ -1,5 +1,6 @@
 //! The tracker's console: commands, one per line, on standard input. Its end closes the console, not the tracker.
 
+use crate::model::escape::escape;
 use crate::sys::echo_off::{EchoOff, Typing};
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
@@ -102,7 +103,7 @@ impl<I: AsFd, W: Write> Dialogue for ConsoleDialogue<'_, I, W> {
     }
 
     fn complain(&mut self, line: &str) -> Result<(), Gone> {
-        self.output.say(line);
+        self.output.say(&escape(line));
         Ok(())
     }
 

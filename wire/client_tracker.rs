@@ -74,8 +74,8 @@ impl Wire for Password {
 wire_enum! {
     /// From a client to a tracker.
     Request {
-        /// Makes an account. Answer: `Done`. Refusals: `UserExists`, `ReservedName`, `AlreadyLoggedIn`, `SlowDown`,
-        /// `InstallationFull`, `AccountsClosed`.
+        /// Makes an account. Answer: `Done`. Refusals: `UserExists`, `ReservedName`, `MisleadingName`,
+        /// `AlreadyLoggedIn`, `SlowDown`, `InstallationFull`, `AccountsClosed`.
         1 CreateUser {
             command: CommandId,
             user: UserId,
@@ -104,7 +104,7 @@ wire_enum! {
             old: Password,
             new: Password,
         }
-        /// Makes a group. Answer: `Done`. Refusals: `GroupExists`, `ReservedName`, `QuotaReached`,
+        /// Makes a group. Answer: `Done`. Refusals: `GroupExists`, `ReservedName`, `MisleadingName`, `QuotaReached`,
         /// `InstallationFull`.
         6 CreateGroup {
             command: CommandId,

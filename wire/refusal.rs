@@ -91,6 +91,8 @@ codes! {
     AccountDisabled = 29, "The account is disabled, ask the operator";
     /// The operator makes all accounts.
     AccountsClosed = 30, "Accounts are made by the operator here, ask for one";
+    /// The name of a user or group mixes alphabets, or has characters that cannot be seen or told from others.
+    MisleadingName = 31, "A name must not mix alphabets or have signs that mislead, choose another";
 
     /// The name is taken.
     GroupExists = 40, "Group already exists";

@@ -12,7 +12,7 @@ use crate::wire::refusal::{Code, Refusal};
 /// A change that somebody wants to make. `user` is whoever is logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Make an account. Refusals: `ReservedName`, `UserExists`.
+    /// Make an account. Refusals: `ReservedName`, `MisleadingName`, `UserExists`.
     CreateUser {
         /// The name asked for.
         name: UserId,
@@ -25,7 +25,7 @@ pub enum Change {
         former: OpId,
         password: PasswordHash,
     },
-    /// Make a group. Refusals: `ReservedName`, `GroupExists`.
+    /// Make a group. Refusals: `ReservedName`, `MisleadingName`, `GroupExists`.
     CreateGroup {
         user: UserRef,
         /// The name asked for.
@@ -196,6 +196,9 @@ pub(super) fn create_user(
     if !name.is_chosen() {
         return Err(Refusal::about(Code::ReservedName, name));
     }
+    if !name.is_plain() {
+        return Err(Refusal::about(Code::MisleadingName, name));
+    }
     if state.is_user_name_taken(name) {
         return Err(Refusal::about(Code::UserExists, name));
     }
@@ -205,6 +208,9 @@ pub(super) fn create_user(
 fn create_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, Refusal> {
     if !name.is_chosen() {
         return Err(Refusal::about(Code::ReservedName, name));
+    }
+    if !name.is_plain() {
+        return Err(Refusal::about(Code::MisleadingName, name));
     }
     if state.group_named(name).is_some() {
         return Err(Refusal::about(Code::GroupExists, name));
@@ -378,8 +384,10 @@ mod tests {
             (create_user("alice"), Code::UserExists, "alice"),
             (create_user("new~2"), Code::ReservedName, "new~2"),
             (create_user("alice~2"), Code::ReservedName, "alice~2"),
+            (create_user("al\u{456}ce"), Code::MisleadingName, "al\u{456}ce"),
             (create_group("dave", "lab"), Code::GroupExists, "lab"),
             (create_group("dave", "lab~2"), Code::ReservedName, "lab~2"),
+            (create_group("dave", "lab\u{200b}"), Code::MisleadingName, "lab\u{200b}"),
             (join("dave", "x"), Code::NoSuchGroup, "x"),
             (join("bob", "lab"), Code::AlreadyMember, "lab"),
             (join("alice", "lab"), Code::AlreadyMember, "lab"),

@@ -10,7 +10,7 @@ use crate::wire::refusal::{Code, Refusal};
 /// or `NoSuchGroup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperatorChange {
-    /// Make an account. Refusals: `ReservedName`, `UserExists`.
+    /// Make an account. Refusals: `ReservedName`, `MisleadingName`, `UserExists`.
     MakeUser {
         name: UserId,
         password: PasswordHash,
@@ -145,6 +145,7 @@ mod tests {
             (make("alice"), Code::UserExists, "alice"),
             (make("carol"), Code::UserExists, "carol"),
             (make("dave~2"), Code::ReservedName, "dave~2"),
+            (make("d\u{430}ve"), Code::MisleadingName, "d\u{430}ve"),
             (give("x", "alice"), Code::NoSuchGroup, "x"),
             (give("lab", "carol"), Code::NoSuchUser, "carol"),
             (give("lab", "bob"), Code::AccountDisabled, "bob"),

@@ -1,12 +1,13 @@
 //! Answers to an operator: rows as words and as JSON, and what has become of a command.
 
+use crate::model::escape::escape;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
 /// One line of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// For people. It may have several lines.
+    /// For people. It may have several lines. What deceives a terminal is escaped.
     pub words: String,
     /// For programs: one object.
     pub json: Value,
@@ -14,18 +15,21 @@ pub struct Row {
 
 impl Row {
     pub fn new(words: impl Into<String>, json: Value) -> Self {
-        Self { words: words.into(), json }
+        let words: Vec<_> = words.into().split('\n').map(|line| escape(line).into_owned()).collect();
+        Self { words: words.join("\n"), json }
     }
 
     /// That a change was made.
     pub fn success(words: impl Into<String>) -> Self {
         let words = words.into();
         let json = json!({"status": "success", "message": words});
-        Self { words, json }
+        Self::new(words, json)
     }
 
     /// Rows whose fields stand below each other.
     pub fn table(rows: Vec<(Vec<String>, Value)>) -> Vec<Self> {
+        let shown = |fields: Vec<String>| fields.iter().map(|field| escape(field).into_owned()).collect::<Vec<_>>();
+        let rows: Vec<_> = rows.into_iter().map(|(fields, json)| (shown(fields), json)).collect();
         let fields = rows.iter().map(|(fields, _)| fields.len()).max().unwrap_or_default();
         let width = |at: usize| rows.iter().filter_map(|(row, _)| row.get(at)).map(|field| field.width()).max();
         let widths: Vec<usize> = (0..fields).map(|at| width(at).unwrap_or_default()).collect();
@@ -75,6 +79,21 @@ pub const RESTARTING: &str = "the tracker is starting anew, try again";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_hides_characters_is_spelled_out_for_people_and_whole_for_programs() {
+        let hidden = "f\u{200b}\u{e0041}\u{2800}";
+        let json = json!({"file": hidden});
+        let rows = [
+            Row::new(format!("{hidden}\nnext"), json.clone()),
+            Row::table(vec![(vec![hidden.to_owned(), "next".to_owned()], json.clone())]).remove(0),
+        ];
+        for (row, between) in rows.iter().zip(["\n", "  "]) {
+            assert_eq!(row.words, format!(r"f\u{{200b}}\u{{e0041}}\u{{2800}}{between}next"));
+            assert_eq!(row.json, json);
+        }
+        assert!(!Row::success(hidden).words.contains('\u{200b}'));
+    }
 
     #[test]
     fn the_fields_of_a_table_stand_below_each_other() {

@@ -172,6 +172,7 @@ fn nobody_is_refused(nobody: &mut Client, &Share { share, content, .. }: &Share)
     }
     assert_eq!(nobody.refused(create_user("ann")), Code::UserExists);
     assert_eq!(nobody.refused(create_user("ann~2")), Code::ReservedName);
+    assert_eq!(nobody.refused(create_user("\u{430}nn")), Code::MisleadingName);
     assert_eq!(nobody.refused(nobody.login_request("nobody")), Code::BadLogin);
     let wrong = Request::Login { client: nobody.id, user: user("ann"), password: password("wrong") };
     assert_eq!(nobody.refused(wrong), Code::BadLogin);
@@ -189,6 +190,7 @@ fn strangers_are_refused(eve: &mut Client, &Share { share, content, .. }: &Share
     for (request, code) in [
         (Request::CreateGroup { command: command(), group: lab() }, Code::GroupExists),
         (Request::CreateGroup { command: command(), group: group("x~2") }, Code::ReservedName),
+        (Request::CreateGroup { command: command(), group: group("x\u{2800}y") }, Code::MisleadingName),
         (Request::JoinGroup { command: command(), group: no_group() }, Code::NoSuchGroup),
         (Request::JoinGroup { command: command(), group: group("other") }, Code::AlreadyMember),
         (Request::LeaveGroup { command: command(), group: no_group() }, Code::NoSuchGroup),

@@ -33,6 +33,9 @@ fn a_program_that_has_lost_an_answer_asks_again_and_gets_it() {
     program.done_with("create_user", who.clone(), chosen(1));
     program.done_with("create_user", who.clone(), chosen(1));
     assert_eq!(program.refused("create_user", who.clone(), chosen(2)), "User already exists: alice");
+    let looks_like_her = json!({"user_id": "\u{430}lice", "passwd": PASSWORD});
+    let why = program.refused("create_user", looks_like_her, chosen(3));
+    assert_eq!(why, "A name must not mix alphabets or have signs that mislead, choose another: \u{430}lice");
 
     // The connection ends before the answer is read.
     let (lab, mut program) = (json!({"group_id": "lab"}), logged_in(&tracker, "alice", PASSWORD));
