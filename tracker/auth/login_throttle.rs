@@ -482,7 +482,7 @@ mod tests {
         let throttle = &LoginThrottle::new(paces());
         let try_at_once = |right: bool| {
             let tried = |n: usize| {
-                let attempt = throttle.attempt(&user(&format!("u{}", n % 9)), ip(1));
+                let attempt = throttle.attempt(&user(&format!("{right} {}", n % 9)), ip(1));
                 let went = attempt.is_some();
                 attempt.filter(|_| right).into_iter().for_each(LoginAttempt::succeeded);
                 went
