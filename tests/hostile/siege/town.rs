@@ -11,7 +11,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,20 +50,21 @@ impl Noticed {
 /// When honest users have seen enough.
 pub(super) struct Until {
     by: Option<Instant>,
-    /// The files of a round have been given.
-    over: AtomicBool,
+    /// Differs from that of every other.
+    round: usize,
 }
 
 impl Until {
     pub(super) fn passed(time: Option<Duration>) -> Self {
-        Self { by: time.map(|time| Instant::now() + time), over: AtomicBool::new(false) }
+        static ROUNDS: AtomicUsize = AtomicUsize::new(0);
+        Self { by: time.map(|time| Instant::now() + time), round: ROUNDS.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Whether whoever has done so much goes on: at small numbers until it was enough, at full ones until the time is over.
     fn goes_on(&self, done: usize, enough: usize) -> bool {
         match self.by {
             None => done < enough,
-            Some(by) => Instant::now() < by && !self.over.load(Ordering::Relaxed),
+            Some(by) => Instant::now() < by,
         }
     }
 }
@@ -215,9 +216,10 @@ fn commands(target: &Target, number: u8, until: &Until) -> Noticed {
         return noticed;
     };
     noticed.refused.extend(refusal(link.log_in(&name)));
-    let mut done = 0;
+    let (mut done, round) = (0, until.round);
     while until.goes_on(done, 40) {
-        let own = || group(&format!("{name}-own"));
+        // A round ends anywhere, so the next one needs other names.
+        let own = || group(&format!("{name}-{round}-{}", done / 10));
         let request = match done % 10 {
             0 => Request::ListGroups { after: None },
             1 => Request::ListFiles { group: group("lab"), after: None },
