@@ -222,6 +222,21 @@ fn answers_that_nobody_reads_cost_others_nothing() {
 }
 
 #[test]
+fn lists_of_pieces_that_nobody_reads_cost_others_nothing() {
+    withstands("unread lists", kinds::unread_lists);
+}
+
+#[test]
+fn shares_that_turn_out_to_be_one_cost_others_nothing() {
+    withstands("twins", kinds::twins);
+}
+
+#[test]
+fn clients_that_move_without_end_cost_others_nothing() {
+    withstands("moves", kinds::moves);
+}
+
+#[test]
 fn calls_without_end_cost_others_nothing() {
     withstands("calls", kinds::calls);
 }

@@ -59,6 +59,12 @@ impl Link {
         Some(Self { client: ClientId(unique(&CLIENTS)), receiver, sender, last: 0 })
     }
 
+    /// Takes no more from now on than the least that the system allows.
+    pub(super) fn narrow(&self) {
+        // Whoever refuses this takes more.
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(self.receiver.stream(), 1);
+    }
+
     /// Sends a request; gives its number if the connection lasts.
     pub(super) fn tell(&mut self, request: &Request) -> Option<u32> {
         self.last += 1;

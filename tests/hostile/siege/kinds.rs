@@ -239,6 +239,69 @@ pub(super) fn unread(attacker: &Attacker) {
     }
 }
 
+/// Asks for lists of pieces on many connections that take next to nothing.
+pub(super) fn unread_lists(attacker: &Attacker) {
+    let Some((mut first, token)) = attacker.link_and_token() else { return };
+    let den = own_group(attacker, &mut first);
+    let (bytes, content) = manifest("l", 30_000, 4);
+    bring(&mut first, &den, &bytes, content.info_hash);
+    let Some(share) = share(&mut first, &den, "l", content) else { return };
+    let most = scale::of(4, (500 / attacker.of).max(4));
+    let mut links: Vec<Link> = Vec::new();
+    let mut done = 0;
+    while attacker.going.goes_on(done) {
+        if links.len() >= most {
+            thread::park_timeout(MOMENT * 20);
+            links.drain(..most / 20);
+        }
+        if let Some(mut link) = attacker.again(&token) {
+            link.narrow();
+            link.tell(&Request::GetManifest { share, offset: 0 });
+            links.push(link);
+        }
+        done += 1;
+    }
+}
+
+/// Shares one content with and without its size, in turns: shares turn out to be one again and again.
+pub(super) fn twins(attacker: &Attacker) {
+    repeats(attacker, |link, den, done| {
+        let name = format!("t{done}");
+        let (bytes, content) = manifest(&name, 100 + done as u32 % 50, 5);
+        bring(link, den, &bytes, content.info_hash)?;
+        for file_count in [0, 1, 0, 1] {
+            share(link, den, &name, Content { file_count, ..content });
+        }
+        link.ask(&Request::StopShare { command: command(), group: group(den), name: file(&name) })
+    });
+}
+
+/// Clients that hold many shares move, and hold all and nothing in turns.
+pub(super) fn moves(attacker: &Attacker) {
+    let Some((mut first, token)) = attacker.link_and_token() else { return };
+    let den = own_group(attacker, &mut first);
+    let (bytes, content) = manifest("m", 3, 6);
+    bring(&mut first, &den, &bytes, content.info_hash);
+    let names = scale::of(4, (2_000 / attacker.of).max(20));
+    let shares: Vec<_> = (0..names).filter_map(|at| share(&mut first, &den, &format!("m{at}"), content)).collect();
+    let mut links = vec![first];
+    links.extend((1..scale::of(2, (60 / attacker.of).max(2))).map_while(|_| attacker.again(&token)));
+    let mut done = 0;
+    while attacker.going.goes_on(done) {
+        for link in &mut links {
+            let mut last = link.tell(&announcement(1024 + (done % 60_000) as u16));
+            for share in shares.iter().skip(done % 10).step_by(10) {
+                let holding = if done % 2 == 0 { Holding::All {} } else { Holding::More { pieces: List::EMPTY } };
+                for holding in [holding, Holding::Nothing {}, Holding::All {}] {
+                    last = link.tell(&Request::Hold { share: *share, holding });
+                }
+            }
+            let Some(_) = last.and_then(|last| link.reply(last)) else { return };
+        }
+        done += 1;
+    }
+}
+
 /// Has its own clients called, looked for and told of.
 pub(super) fn calls(attacker: &Attacker) {
     let Some((mut called, token)) = attacker.link_and_token() else { return };
