@@ -143,6 +143,8 @@ pub mod tracker {
         pub mod frame;
         pub mod table;
     }
+    /// Whose request is carried out next: turns by network and user, so that nobody takes the processor from others.
+    pub mod request_turns;
     /// How a part of the running tracker has the program start it anew.
     pub mod restart;
     /// A running tracker: starts its threads, sweeps up behind them, moves the floor, stops them. `kept_server` starts it again.

@@ -15,6 +15,7 @@ use crate::tracker::prober::Prober;
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
 use crate::tracker::relay::{Relay, RelayEnd, RelayTickets};
+use crate::tracker::request_turns::RequestTurns;
 use crate::tracker::restart::RestartWish;
 use crate::tracker::state::State;
 use crate::wire::certificate::Certificate;
@@ -50,6 +51,8 @@ pub struct Core {
     pub calls: Mutex<CallLimit>,
     /// How often clients are told of one that holds pieces of a share.
     pub telling: Mutex<TellingPace>,
+    /// Whose request is carried out next.
+    pub turns: Arc<RequestTurns>,
     /// Has the tracker started anew.
     pub restart: RestartWish,
     /// Where bases become durable.

@@ -111,6 +111,7 @@ impl JsonDialect<'_> {
         if !self.session.is_heard() {
             return false;
         }
+        let _turn = self.session.turn();
         let kind = asked.as_ref().map_or(NO_COMMAND, |asked| asked.command.kind());
         let command = BegunCommand::of_kind(kind);
         let outcome = asked.and_then(|asked| self.carry_out(asked, lines));

@@ -412,6 +412,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         relay: settings.relay.map(Relay::new),
         calls: Default::default(),
         telling: Default::default(),
+        turns: Default::default(),
         restart: Default::default(),
         bases: settings.bases,
         oversight: settings.oversight,

@@ -25,6 +25,7 @@ use crate::tracker::manifests::ManifestUpload;
 use crate::tracker::metrics::BegunCommand;
 use crate::tracker::presence::Ticket;
 use crate::tracker::push::push_channel::PushChannel;
+use crate::tracker::request_turns::RequestTurn;
 use crate::tracker::state::{CommandOwner, State};
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::refusal::{Code, Refusal};
@@ -107,6 +108,11 @@ impl Session {
         // Nothing is pushed to a program. It lists the notices itself.
         self.welcome = None;
         Ok(reply)
+    }
+
+    /// Waits until it is this client's turn to have a request carried out and answered.
+    pub(super) fn turn(&self) -> RequestTurn {
+        self.core.turns.take(self.ip(), self.logged_in())
     }
 
     /// Counts a command whose answer holds.

@@ -31,11 +31,12 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("tracker/json", "core metrics presence push session"),
     (
         "tracker/session",
-        "admission auth commit core ledger log manifests metrics oversight presence prober push replication state",
+        "admission auth commit core ledger log manifests metrics oversight presence prober push replication \
+         request_turns state",
     ),
     ("tracker/replication", "cluster commit core floor manifests presence state"),
     ("tracker/notifier", "commit core push state"),
-    ("tracker/core", "auth cluster commit manifests oversight presence prober push relay restart state"),
+    ("tracker/core", "auth cluster commit manifests oversight presence prober push relay request_turns restart state"),
     ("tracker/floor", "state"),
     ("tracker/journal", "commit floor ledger state warn"),
     ("tracker/commit", "ledger state"),
@@ -57,6 +58,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("tracker/presence", ""),
     ("tracker/prober", ""),
     ("tracker/relay", ""),
+    ("tracker/request_turns", ""),
     ("tracker/restart", ""),
     ("tracker/state", ""),
     ("tracker/warn", ""),

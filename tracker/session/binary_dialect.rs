@@ -133,6 +133,7 @@ impl BinaryDialect {
         if !self.session.is_heard() {
             return false;
         }
+        let _turn = self.session.turn();
         let command = BegunCommand::of_kind(request.as_ref().map_or(NO_COMMAND, Request::kind));
         let outcome = match request {
             Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
