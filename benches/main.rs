@@ -24,6 +24,7 @@ mod codec;
 mod crowd;
 mod failures;
 mod folder;
+mod growth;
 mod hash;
 mod journal;
 mod load;
@@ -43,7 +44,7 @@ use std::process::{Command, exit};
 /// A bench: its name, the options that it takes, and what it does.
 type Bench = (&'static str, &'static [&'static str], fn(&Options));
 
-const BENCHES: [Bench; 16] = [
+const BENCHES: [Bench; 17] = [
     ("picker", &[], picker::bench),
     ("state", &[], state::bench),
     ("journal", &["only"], journal::bench),
@@ -59,6 +60,7 @@ const BENCHES: [Bench; 16] = [
     ("load", &["idle", "rounds", "only"], load::bench),
     ("folder", &["files", "rounds", "where"], folder::bench),
     ("shares", &["count", "delay"], shares::bench),
+    ("growth", &["only"], growth::bench),
     ("soak", &["time", "seed"], soak::bench),
 ];
 
