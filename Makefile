@@ -77,16 +77,13 @@ explore: rust
 		$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)/explore' --config profile.dev.opt-level=1 --test explore -- \
 		--nocapture $(ONLY)
 
-# Every target of fuzz/ for TIME seconds (60), or those that TARGETS names, from the committed corpora on. What is found lies in
-# fuzz/artifacts then, new inputs in fuzz/found.
+# Every target of fuzz/ for TIME seconds (60), or those that TARGETS names, from the committed corpora on. COUNT=N goes on until
+# each has had N executions on these sources, COUNT=full until each has had as many as docs/TESTING.md says; what earlier calls
+# have done counts. What is found lies in fuzz/artifacts then, new inputs in fuzz/found, the counts in fuzz/counts.
 TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(sort $(wildcard fuzz/fuzz_targets/*.rs)))
 fuzz: rust
 	@$(if $(shell $(FUZZ_PROBLEM)),$(error $(shell $(FUZZ_PROBLEM))))
-	@for target in $(TARGETS); do \
-		mkdir -p fuzz/found/$$target; \
-		$(RUN_CARGO) +nightly fuzz run --sanitizer none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
-			-max_total_time=$(or $(TIME),60) -timeout=60 -verbosity=0 -print_final_stats=1 || exit; \
-	done
+	@CARGO='$(CARGO)' TIME='$(or $(TIME),60)' COUNT='$(COUNT)' fuzz/campaign.sh $(TARGETS)
 
 # The library's tests on a nightly compiler that has every access to memory watched (AddressSanitizer), the rooms with unsafe
 # code among them. TESTS='--lib sys:: sha1_pair' runs those alone.

@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use targets::{TARGETS, Target};
 
 /// Targets of which one run takes long, with how many changes are tried: connections and files.
-const SLOW: [(&str, u32); 10] = [
+const SLOW: [(&str, u32); 11] = [
     ("accept", 300),
     ("client_records", 300),
+    ("cluster", 20),
     ("connect", 300),
     ("ctl_frames", 300),
     ("journal", 300),
@@ -157,6 +158,15 @@ fn every_target_is_known_to_libfuzzer_and_has_a_corpus() {
     for (name, _) in TARGETS {
         assert!(manifest.contains(&format!("name = \"{name}\"\n")), "{name} is in fuzz/Cargo.toml");
     }
+    // What `make fuzz COUNT=full` runs fewer times has long runs here too.
+    let campaign = fs::read_to_string(root().join("fuzz/campaign.sh")).expect("readable");
+    let heavy = campaign.lines().find_map(|line| line.strip_prefix("HEAVY='")?.strip_suffix('\'')).expect("a list");
+    let long = |name: &&str| SLOW.iter().all(|(slow, _)| slow != name);
+    assert_eq!(
+        heavy.split(' ').filter(long).collect::<Vec<_>>(),
+        ["checkpoint"],
+        "a base is read fast where it is small"
+    );
     // fuzz/ compiles the same modules, so that this test stands for them.
     let library = fs::read_to_string(root().join("fuzz/lib.rs")).expect("readable");
     assert!(library.contains("#[path = \"../tests/fuzz_smoke/targets/mod.rs\"]\nmod targets;\n"));

@@ -14,29 +14,16 @@ mod places;
 mod reach;
 
 use crate::common::names::group;
+use crate::common::person::{Person, Sheet};
 use crate::common::relay::Relay;
 use crate::common::room::Room;
 use crate::common::subject::bytes_of;
-use crate::common::tracker::{cluster, fingerprint};
+use crate::common::tracker::cluster;
 use crate::common::wait::wait_until;
 use crate::common::wiretap::Wiretap;
-use groupshare::client::app::event_loop::EventLoop;
-use groupshare::client::app::executor::Executor;
-use groupshare::client::app::login::Login;
-use groupshare::client::app::node::{Node, NodeOptions, OwnAddresses};
+use groupshare::client::app::node::OwnAddresses;
 use groupshare::client::app::share;
-use groupshare::client::command::parse::{Surroundings, parse};
-use groupshare::client::command::types::ParsedLine;
-use groupshare::client::download::engine::options::{EngineOptions, default_workers};
-use groupshare::client::output::reporter::{Manner, Reporter};
-use groupshare::client::rate::downlink::Downlink;
-use groupshare::client::reach::interfaces::own_addresses;
 use groupshare::client::rpc::error::RpcError;
-use groupshare::client::shell::repl::Execute;
-use groupshare::client::state::dir::StateDir;
-use groupshare::client::terminal::interrupt::Interrupt;
-use groupshare::client::terminal::writer::TerminalWriter;
-use groupshare::rate::limit::Limit;
 use groupshare::tracker::presence::ClientKey;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::codec::List;
@@ -46,34 +33,10 @@ use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::handshake;
 use parking_lot::Mutex;
 use std::fs;
-use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
-
-#[derive(Clone, Default)]
-struct Sheet(Arc<Mutex<String>>);
-
-impl Write for Sheet {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().push_str(&String::from_utf8_lossy(bytes));
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Sheet {
-    fn take(&self) -> String {
-        std::mem::take(&mut self.0.lock())
-    }
-
-    fn holds(&self, text: &str) -> bool {
-        self.0.lock().contains(text)
-    }
-}
 
 /// Where a tracker lets every client in and then says nothing, as one that hangs does. Its thread ends with the test's
 /// process.
@@ -92,27 +55,16 @@ fn silent_tracker() -> SocketAddr {
     addr
 }
 
-/// A person at a client.
-struct Person {
-    node: Arc<Node>,
-    login: Arc<Login>,
-    executor: Executor,
-    event_loop: Option<EventLoop>,
-    output: Sheet,
-    events: Sheet,
-    folder: PathBuf,
+impl Sheet {
+    fn holds(&self, text: &str) -> bool {
+        self.0.lock().contains(text)
+    }
 }
 
 impl Person {
     /// Starts a client whose state and files lie in `folder`.
     fn sit_down(tracker: SocketAddr, folder: &Path) -> Self {
         Self::sit_down_among(vec![tracker], folder)
-    }
-
-    /// The same, with several trackers.
-    fn sit_down_among(trackers: Vec<SocketAddr>, folder: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        Self::start(trackers, folder, listener, None, Box::new(own_addresses))
     }
 
     /// The same, reached at this address only, from which somebody passes on to the listener.
@@ -134,54 +86,12 @@ impl Person {
         });
     }
 
-    fn start(
-        trackers: Vec<SocketAddr>,
-        folder: &Path,
-        listener: TcpListener,
-        announce: Option<SocketAddr>,
-        own_addresses: OwnAddresses,
-    ) -> Self {
-        let (output, events) = (Sheet::default(), Sheet::default());
-        let terminal = TerminalWriter::new(Box::new(output.clone()), Box::new(events.clone()));
-        let options = NodeOptions {
-            trackers: trackers.into_iter().map(Into::into).collect(),
-            listener,
-            announce,
-            own_addresses,
-            state: StateDir::open(&folder.join("state")).expect("a folder"),
-            check: Box::new(|shown| if shown == fingerprint() { Ok(()) } else { Err("wrong key".into()) }),
-            upload_limit: Limit::NONE,
-            engine_options: EngineOptions {
-                workers: default_workers(),
-                patience: None,
-                downlink: Downlink::new(Limit::NONE),
-            },
-            reporter: Reporter::new(terminal, Manner::default()),
-        };
-        let (node, inbox) = Node::start(options).expect("started");
-        let login = Login::new(node.clone());
-        let event_loop = Some(EventLoop::start(login.clone(), inbox).expect("a thread"));
-        let executor = Executor::new(login.clone(), Interrupt::new(false).expect("an eventfd"));
-        Self { node, login, executor, event_loop, output, events, folder: folder.to_path_buf() }
-    }
-
     /// Sits down, makes an account and logs in.
     fn arrive(tracker: SocketAddr, folder: &Path, name: &str) -> Self {
         let mut person = Self::sit_down(tracker, folder);
         person.expect(&format!("create_user {name} pw"), "User created\n");
         person.expect(&format!("login {name} pw"), "Login successful\n");
         person
-    }
-
-    /// Types a line: what it says, or the refusal.
-    fn types(&mut self, line: &str) -> Result<String, String> {
-        self.output.take();
-        let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists, is_member: &|_| false };
-        let typed = parse(line, &around).map_err(|error| error.to_string())?;
-        let ParsedLine::Command(command) = typed else { panic!("{line} is no complete command") };
-        let outcome = self.executor.execute(command).map(|report| self.node.reporter.answer(None, &report));
-        self.executor.answered();
-        outcome.map(|()| self.output.take()).map_err(|failure| failure.why)
     }
 
     fn expect(&mut self, line: &str, said: &str) {
@@ -203,15 +113,6 @@ impl Person {
 
     fn sees(&self, text: &str) {
         wait_until(text, || self.output.holds(text) || self.events.holds(text));
-    }
-}
-
-impl Drop for Person {
-    fn drop(&mut self) {
-        self.node.link.close();
-        self.login.end();
-        self.node.catalog.close();
-        self.event_loop = None;
     }
 }
 

@@ -15,6 +15,7 @@ mod common {
     pub(crate) mod memory_log;
     pub(crate) mod names;
     pub(crate) mod offer;
+    pub(crate) mod person;
     pub(crate) mod queries;
     pub(crate) mod random;
     pub(crate) mod relay;

@@ -9,10 +9,15 @@ mod common {
     pub(crate) mod membership;
     pub(crate) mod memory_log;
     pub(crate) mod names;
+    pub(crate) mod person;
+    pub(crate) mod relay;
     pub(crate) mod tracker;
+    pub(crate) mod wait;
 }
 
+mod aside;
 mod client_files;
+mod cluster;
 mod connection;
 mod ctl;
 mod fold;
@@ -36,10 +41,12 @@ pub(crate) type Target = fn(&[u8]);
 /// The targets by name; each has a file in `fuzz/fuzz_targets`, an entry in `fuzz/Cargo.toml` and a folder in `fuzz/corpus`.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("accept", handshake::accept),
+    ("aside", aside::aside),
     ("backup", ctl::backup),
     ("brought", handshake::brought),
     ("checkpoint", journal::checkpoint),
     ("client_records", client_files::records),
+    ("cluster", cluster::cluster),
     ("command", text::command),
     ("connect", handshake::connect),
     ("ctl_frames", ctl::frames),

@@ -1,9 +1,10 @@
 //! What a client says of how others can reach it.
 
-use super::{OwnAddresses, Person, own_addresses};
+use super::{OwnAddresses, Person};
 use crate::common::names::user;
 use crate::common::room::Room;
 use crate::common::wait::wait_until;
+use groupshare::client::reach::interfaces::own_addresses;
 use groupshare::tracker::presence::ClientKey;
 use groupshare::wire::client_tracker::{ReachClass, Reply};
 use groupshare::wire::codec::List;

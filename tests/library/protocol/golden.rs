@@ -15,7 +15,10 @@ use groupshare::wire::codec::{Wire, from_bytes, to_bytes};
 use manifest::manifests;
 use op::ops;
 use peer::{answers, asks};
+use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::fs;
+use std::path::Path;
 use tracker_tracker::links;
 
 pub(super) use notice::notices;
@@ -106,4 +109,44 @@ pub(super) fn encoded() -> Vec<(&'static str, Vec<u8>)> {
         all("Manifest", manifests()),
     ]
     .concat()
+}
+
+/// Where the fuzzer begins with what: the target, what stands in front there, and the fixtures.
+fn beginnings() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    // An op's id, counter and command; the share of `Hold`; the place of `Noticed`.
+    let (op, hold, noticed) =
+        (vec![1; 18 + 8 + 16], [vec![22], vec![1; 18]].concat(), [vec![68], vec![1; 18]].concat());
+    vec![
+        ("request", Vec::new(), "Request"),
+        ("reply", Vec::new(), "Reply"),
+        ("peer_request", Vec::new(), "PeerRequest"),
+        ("peer_reply", Vec::new(), "PeerReply"),
+        ("link_message", Vec::new(), "LinkMessage"),
+        ("request", hold, "Holding"),
+        ("reply", noticed, "Notice"),
+        ("op", op, "OpBody"),
+        ("op", Vec::new(), "Op"),
+        ("manifest", Vec::new(), "Manifest"),
+    ]
+}
+
+/// Those that are missing are written there, and are to be committed.
+#[test]
+fn the_fuzzer_begins_with_every_message() {
+    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let mut written = Vec::new();
+    for (target, front, name) in beginnings() {
+        let entries = fs::read_dir(corpora.join(target)).expect("a corpus");
+        let there: BTreeSet<Vec<u8>> =
+            entries.map(|entry| fs::read(entry.expect("readable").path()).expect("readable")).collect();
+        for (_, bytes) in encoded().into_iter().filter(|(of, _)| *of == name) {
+            let input = [&front[..], &bytes].concat();
+            if !there.contains(&input) {
+                let path = corpora.join(target).join(format!("{name}-{:08x}", crc32fast::hash(&input)));
+                fs::write(&path, &input).expect("room");
+                written.push(path);
+            }
+        }
+    }
+    assert!(written.is_empty(), "written, and to be committed: {written:?}");
 }
