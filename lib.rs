@@ -52,6 +52,7 @@ pub mod tracker {
         mod login_pace;
         pub mod login_throttle;
         pub mod passwords;
+        pub mod session_token;
     }
     /// A copy of everything as a stream: `snapshot` writes it while the tracker runs, `restore` makes a data folder of it.
     pub mod backup {

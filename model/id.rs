@@ -83,6 +83,23 @@ impl fmt::Debug for ClientId {
     }
 }
 
+/// A session of a user, from a login to the logout, named at random. Tokens carry it, and whoever has a token is in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub [u8; 16]);
+
+impl SessionId {
+    /// The command that ends the session: however often it is ended, that is done once.
+    pub fn end_command(self) -> CommandId {
+        CommandId(self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
 /// A client as others name it. Clients choose their ids, so an id alone may be that of another user's client.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId {

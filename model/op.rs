@@ -2,7 +2,7 @@
 
 pub mod floor;
 
-use super::id::{CommandId, GroupRef, OpId, OpOrder, ShareRef, UserRef};
+use super::id::{CommandId, GroupRef, OpId, OpOrder, SessionId, ShareRef, UserRef};
 use super::manifest::Content;
 use super::name::{FileName, GroupId, UserId};
 use super::notice::{ChangeKind, UnplacedChange};
@@ -189,6 +189,13 @@ pub enum OpBody {
     DeleteGroup {
         group: GroupRef,
     },
+    /// A user has logged out: the tokens of that session are void.
+    EndSession {
+        user: UserRef,
+        session: SessionId,
+        /// When the last of its tokens was made, or later; in seconds since 1970.
+        through_s: u64,
+    },
 }
 
 impl OpBody {
@@ -227,7 +234,8 @@ impl OpBody {
             | OpBody::JoinShare { user, .. }
             | OpBody::LeaveShare { user, .. }
             | OpBody::ReadNotices { user, .. }
-            | OpBody::NoteUnplaced { user, .. } => Some(*user),
+            | OpBody::NoteUnplaced { user, .. }
+            | OpBody::EndSession { user, .. } => Some(*user),
         }
     }
 
@@ -260,7 +268,8 @@ impl OpBody {
             | OpBody::EnableUser { .. }
             | OpBody::DeleteUser { .. }
             | OpBody::GiveGroup { .. }
-            | OpBody::DeleteGroup { .. } => return None,
+            | OpBody::DeleteGroup { .. }
+            | OpBody::EndSession { .. } => return None,
         })
     }
 }

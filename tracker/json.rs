@@ -71,7 +71,7 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection, permits: &A
     let push_channel: Arc<dyn PushChannel> = Arc::new(SilentChannel(stream.clone()));
     close_handle.open(push_channel.clone());
     let (Ok(client), Ok(key), Ok(())) = (random_id(), random_bytes(), stream.set_nodelay(true)) else { return };
-    let session = Session::new(core, push_channel, seen, slot);
+    let session = Session::new(core, push_channel, seen, slot).without_tokens();
     let (client, key) = (ClientId(client), PeerKey(key));
     let mut dialect = JsonDialect { session, stream: &stream, client, key, port: None };
     let mut lines = LineReceiver::new(&stream, permits);

@@ -152,7 +152,7 @@ impl Notifier {
             return;
         };
         let since = (account.standing == AccountStanding::Active).then_some(account.sessions_since);
-        for (ticket, channel) in self.core.logins.expire(user, since) {
+        for (ticket, channel) in self.core.logins.expire(user, since, |session| newest.has_ended(user, session)) {
             self.core.presence.leave(&ticket);
             self.queue_on(vec![channel], &Reply::SessionOver {});
         }

@@ -15,9 +15,10 @@ mod place;
 mod reach;
 mod share;
 
-use crate::model::id::{CommandId, OpId, UserRef};
+use crate::model::id::{CommandId, UserRef};
 use crate::rate::buckets::{Buckets, Pace};
 use crate::tracker::admission::ConnectionSlot;
+use crate::tracker::auth::session_token::TokenClaim;
 use crate::tracker::commit::Pending;
 use crate::tracker::core::Core;
 use crate::tracker::ledger::accept::Change;
@@ -46,6 +47,8 @@ pub(crate) struct Session {
     seen: SocketAddr,
     slot: ConnectionSlot,
     login: Option<ActiveLogin>,
+    /// Whether the client is given tokens.
+    gives_tokens: bool,
     upload: Option<ManifestUpload>,
     /// Counts what the client announces.
     announcing: Buckets<()>,
@@ -58,8 +61,16 @@ pub(crate) struct Session {
 struct ActiveLogin {
     ticket: Ticket,
     user: UserRef,
-    /// The op since which sessions counted when this login was made.
-    sessions_since: OpId,
+    /// The latest token, whoever has it.
+    token: TokenClaim,
+}
+
+impl ActiveLogin {
+    /// Whether the login counts, as far as this state knows.
+    fn holds(&self, state: &State) -> bool {
+        let TokenClaim { user, sessions_since, session, .. } = self.token;
+        state.session_holds(user, sessions_since) && !state.has_ended(user, session)
+    }
 }
 
 impl Drop for Session {
@@ -80,7 +91,24 @@ impl Session {
     ) -> Self {
         let seen = SocketAddr::new(seen.ip().to_canonical(), seen.port());
         let announcing = Buckets::new(ANNOUNCE_PACE);
-        Self { core, push_channel, seen, slot, login: None, upload: None, announcing, welcome: None, pending: None }
+        Self {
+            core,
+            push_channel,
+            seen,
+            slot,
+            login: None,
+            gives_tokens: true,
+            upload: None,
+            announcing,
+            welcome: None,
+            pending: None,
+        }
+    }
+
+    /// The session of a program: it is given no token, and ends with its connection.
+    pub(super) fn without_tokens(mut self) -> Self {
+        self.gives_tokens = false;
+        self
     }
 
     pub(super) fn ip(&self) -> IpAddr {
@@ -131,7 +159,7 @@ impl Session {
         if self.core.presence.heard(&login.ticket, now) {
             return true;
         }
-        if self.core.state().session_holds(login.user, login.sessions_since) {
+        if login.holds(&self.core.state()) {
             return false;
         }
         // The session has ended, and the client was told so.
@@ -144,11 +172,7 @@ impl Session {
             Request::CreateUser { command, user, password } => self.create_user(command, user, password),
             Request::Login { client, user, password } => self.log_in_by_password(client, &user, password),
             Request::Resume { client, token } => self.log_in_by_token(client, token.as_bytes()),
-            Request::Logout {} => {
-                self.user()?;
-                self.log_out();
-                Ok(Reply::Done {})
-            }
+            Request::Logout {} => self.end_session(),
             Request::ChangePassword { command, old, new } => self.change_password(command, old, new),
             Request::CreateGroup { command, group } => self.change(command, |user| Change::CreateGroup { user, group }),
             Request::JoinGroup { command, group } => self.change(command, |user| Change::JoinGroup { user, group }),
@@ -196,7 +220,7 @@ impl Session {
     /// The user who is logged in. A login ends here if it counts no more, whichever tracker ended it.
     fn user(&mut self) -> Result<UserRef, Refusal> {
         let login = self.login.as_ref().ok_or(Code::NotLoggedIn)?;
-        if self.core.state().session_holds(login.user, login.sessions_since) {
+        if login.holds(&self.core.state()) {
             return Ok(login.user);
         }
         self.log_out();

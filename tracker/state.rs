@@ -67,6 +67,7 @@ impl State {
             OpBody::DeleteUser { user } => self.delete_user(op, *user),
             OpBody::GiveGroup { group, user } => self.give_group(op, *group, *user),
             OpBody::DeleteGroup { group } => self.delete_group(op, *group),
+            OpBody::EndSession { user, session, through_s } => self.end_session(*user, *session, *through_s),
         }
         self.remember(op, key);
     }

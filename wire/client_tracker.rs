@@ -90,12 +90,13 @@ wire_enum! {
             password: Password,
         }
         /// Logs in with the token of an earlier login. Answer: `LoggedIn`. Refusals: `SessionEnded`,
-        /// `NotHeardYet`, `AlreadyLoggedIn`.
+        /// `NotHeardYet`, `SlowDown`, `AlreadyLoggedIn`.
         3 Resume {
             client: ClientId,
             token: Blob<TOKEN_LEN_MAX>,
         }
-        /// Ends the login on this connection. Answer: `Done`.
+        /// Ends the login on this connection, and its session: the tokens are void. Answer: `Done`. Refusals: those of
+        /// a tracker that takes no changes; then the login ends all the same, and the tokens live out their day.
         4 Logout {}
         /// Changes the password and ends every other session of the user. Answer: `LoggedIn` with a new token.
         /// Refusals: `BadLogin`; `SessionEnded` where the password was changed while it was checked.
@@ -334,6 +335,8 @@ wire_enum! {
             relay: bool,
             /// Where the connection of the client comes from.
             seen: SocketAddr,
+            /// Resumes the session at any tracker, in place of the token before.
+            token: Blob<TOKEN_LEN_MAX>,
         }
         /// Who holds pieces of a share.
         11 Peers {

@@ -3,7 +3,7 @@
 
 use crate::model::digest::{Fingerprint, InfoHash, KeyId, Sha1Digest};
 use crate::model::id::{
-    ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, RelayTicket, Seen, ShareRef, UserRef,
+    ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, RelayTicket, Seen, SessionId, ShareRef, UserRef,
 };
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
@@ -212,6 +212,7 @@ wire_struct!(KeyId { 0 });
 wire_struct!(Fingerprint { 0 });
 wire_struct!(CommandId { 0 });
 wire_struct!(ClientId { 0 });
+wire_struct!(SessionId { 0 });
 wire_struct!(RelayTicket { 0 });
 wire_struct!(PeerKey { 0 });
 wire_struct!(Origin { tracker, incarnation });

@@ -37,6 +37,7 @@ wire_variants!(OpBody {
     24 DeleteUser { user }
     25 GiveGroup { group, user }
     26 DeleteGroup { group }
+    27 EndSession { user, session, through_s }
 });
 
 impl Wire for PasswordHash {

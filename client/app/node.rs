@@ -171,7 +171,7 @@ impl Node {
             round_trip_ms: self.round_trip_ms()?,
         };
         match self.link.call(&request)? {
-            Reply::Announced { certificate, signer, now_s, tracker, relay, seen } => {
+            Reply::Announced { certificate, signer, now_s, tracker, relay, seen, token: _ } => {
                 let heard = Instant::now();
                 let certified = Certified { certificate, signer, now_s, heard, tracker, relay, seen };
                 self.identity.take(certified).then_some(()).ok_or(RpcError::Unexpected)

@@ -129,9 +129,10 @@ impl TrackerLink {
 
     /// Ends the session here and at the tracker.
     pub fn log_out(&self) {
-        self.forget_session();
-        // The tracker drops the login with the connection anyway, should it not be reached.
+        // As long as the tracker has not answered, a lost connection is resumed: it is to end the session, too. If none
+        // can be reached, the tokens live out their day, and nobody has them.
         let _ = self.call(&Request::Logout {});
+        self.forget_session();
     }
 
     /// Carries out a command of the user, who may cancel what it asks.

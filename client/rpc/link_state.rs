@@ -370,8 +370,11 @@ impl LinkState {
             return;
         };
         // Kept here, so that the session goes on even if this connection is lost right after.
-        if let Reply::LoggedIn { token, .. } = &reply {
-            fields.token = Some(token.clone());
+        match &reply {
+            Reply::LoggedIn { token, .. } => fields.token = Some(token.clone()),
+            // A session that was given up meanwhile is not resumed.
+            Reply::Announced { token, .. } if fields.token.is_some() => fields.token = Some(token.clone()),
+            _ => {}
         }
         drop(fields);
         reply_to.give(reply);

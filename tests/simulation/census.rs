@@ -37,6 +37,8 @@ counts! {
         succeeded,
         read,
         unread,
+        /// A user has logged out of a session that had not ended yet.
+        logged_out,
         /// The author's account went with a disk.
         orphaned,
         /// What it was about was not there any more, and its author was told.

@@ -4,7 +4,7 @@
 use super::told::Made;
 use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::model::digest::{InfoHash, Sha1Digest};
-use groupshare::model::id::{CommandId, GroupRef, OpId, UserRef};
+use groupshare::model::id::{CommandId, GroupRef, OpId, SessionId, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::PasswordHash;
@@ -53,8 +53,8 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
     let few = users.len() < 4 || made.groups.is_empty();
     let kind = match dice.below(100) {
         0..30 if few => dice.below(4),
-        0..15 => dice.below(30),
-        _ => 4 + dice.below(26),
+        0..15 => dice.below(31),
+        _ => 4 + dice.below(27),
     };
     let (Some(user), 2..) = (dice.pick(&users), kind) else {
         return Change::CreateUser { name: UserId::parse(dice.word(&USERS)).expect("a name"), password };
@@ -96,6 +96,8 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
         18..20 => Change::RemoveMember { user: owner, group: name, target },
         20..25 => Change::Share { user: member, group: name, name: file, content: content(dice.below(3)) },
         25..28 => Change::StopShare { user: sharer, group: name, name: file },
+        // From a few, so that one is ended on both sides.
+        30 => Change::EndSession { user, session: SessionId([dice.below(20) as u8; 16]), through_s: n as u64 },
         _ => match state.notices(user, usize::MAX).last() {
             Some(&(through, _)) => Change::ReadNotices { user, through, shown: None },
             None => Change::LeaveGroup { user, group: name },

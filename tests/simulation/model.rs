@@ -7,7 +7,7 @@ mod shares;
 
 use super::census::Outcomes;
 use floor::Idle;
-use groupshare::model::id::{CommandId, OpId, OpOrder, Origin};
+use groupshare::model::id::{CommandId, OpId, OpOrder, Origin, SessionId};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::notice::Notice;
@@ -29,6 +29,10 @@ pub(crate) struct User {
     pub password: PasswordHash,
     pub password_op: OpId,
     pub sessions_since: OpId,
+    /// The sessions of which the user logged out last, oldest first, each with the time of its last token.
+    pub ended: VecDeque<(SessionId, u64)>,
+    /// Tokens made up to this time are void.
+    pub void_through_s: u64,
     pub standing: AccountStanding,
     /// An operator has set the password.
     reset: bool,
@@ -231,6 +235,9 @@ impl<'a> Model<'a> {
             }
             OpBody::ReadNotices { user, through, shown } => {
                 self.read(op, self.user(user.0), *through, *shown);
+            }
+            OpBody::EndSession { user, session, through_s } => {
+                self.end_session(self.user(user.0), *session, *through_s);
             }
             OpBody::ForgetTracker { tracker } => {
                 let news = self.forgotten.insert(*tracker);

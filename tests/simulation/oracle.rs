@@ -3,7 +3,7 @@
 
 use super::disk::{Base, bytes};
 use super::model::{Model, Shown};
-use groupshare::model::id::{GroupRef, OpId, ShareRef, UserRef};
+use groupshare::model::id::{GroupRef, OpId, SessionId, ShareRef, UserRef};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::state::effect::Told;
 use groupshare::tracker::state::{Account, AccountStanding, Fate, ShareInfo, State};
@@ -111,6 +111,13 @@ impl<'a> Oracle<'a> {
             let (password_op, sessions_since) = (row.password_op, row.sessions_since);
             let account = Account { user, name, password, password_op, sessions_since, standing };
             assert_eq!(self.state.account(user), Some(account));
+            for &(session, _) in &row.ended {
+                assert!(self.state.has_ended(user, session), "{user:?} has logged out of {session:?}");
+            }
+            for made_s in [row.void_through_s, row.void_through_s + 1] {
+                let is_void = self.state.is_token_void(user, SessionId([0xee; 16]), made_s);
+                assert_eq!(is_void, made_s <= row.void_through_s, "a token of {user:?} made at {made_s}");
+            }
             let waits =
                 self.model.groups.iter().filter(|(_, row)| !row.members.is_empty() && row.waiting.contains(&id));
             let waits: BTreeSet<OpId> = waits.map(|(&group, _)| group).collect();

@@ -42,6 +42,7 @@ pub(super) fn is_noted(body: &OpBody) -> bool {
     !matches!(
         body,
         OpBody::ReadNotices { .. }
+            | OpBody::EndSession { .. }
             | OpBody::ProposeFloor { .. }
             | OpBody::ReadyForFloor { .. }
             | OpBody::PromiseFloor { .. }
@@ -163,6 +164,7 @@ impl Names<'_> {
             OpBody::GiveGroup { group, user } => in_group(about(by_operator("give_group"), *user), *group),
             OpBody::DeleteGroup { group } => in_group(by_operator("delete_group"), *group),
             OpBody::ReadNotices { .. }
+            | OpBody::EndSession { .. }
             | OpBody::ProposeFloor { .. }
             | OpBody::ReadyForFloor { .. }
             | OpBody::PromiseFloor { .. }

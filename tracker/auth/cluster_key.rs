@@ -1,8 +1,9 @@
 //! The cluster key that the trackers of one installation share, and what is derived from it: their static key, the key
 //! of the links between them, the keys of the groups, session tokens, the key that signs certificates.
 
+use super::session_token::TokenClaim;
 use crate::model::digest::{Fingerprint, KeyId};
-use crate::model::id::{ClientId, GroupRef, OpId, PeerKey, UserRef};
+use crate::model::id::{ClientId, GroupRef, PeerKey};
 use crate::model::name::UserId;
 use crate::sys::random::random_bytes;
 use crate::sys::{self, durable};
@@ -23,8 +24,6 @@ use std::path::{Path, PathBuf};
 
 /// Length of the cluster key in bytes.
 const KEY_LEN: usize = 32;
-/// Length of the random part of a token in bytes.
-const NONCE_LEN: usize = 16;
 /// Length of the code that makes a token hard to forge (HMAC-SHA256), in bytes.
 const MAC_LEN: usize = 32;
 /// How long a tracker believes that a client is where it was seen, in seconds.
@@ -181,26 +180,19 @@ impl ClusterKey {
         })
     }
 
-    /// Makes a session token for a user who has just proved the password that this op set. `None` if the system gives
-    /// no random bytes.
-    pub fn token(&self, user: UserRef, sessions_since: OpId) -> Option<Blob<TOKEN_LEN_MAX>> {
-        let nonce: [u8; NONCE_LEN] = random_bytes().ok()?;
-        let mut token = codec::to_bytes(&user);
-        token.extend_from_slice(&codec::to_bytes(&sessions_since));
-        token.extend_from_slice(&nonce);
+    /// Makes a session token.
+    pub fn token(&self, claim: &TokenClaim) -> Blob<TOKEN_LEN_MAX> {
+        let mut token = codec::to_bytes(claim);
         let mac = hmac::sign(&self.token_key, &token);
         token.extend_from_slice(mac.as_ref());
-        Blob::new(token)
+        Blob::new(token).expect("a claim and a code fit")
     }
 
-    /// The user of a token, and the op that set the password with which its session began. `None` if no tracker of
-    /// this installation made it.
-    pub fn open_token(&self, token: &[u8]) -> Option<(UserRef, OpId)> {
-        let (signed, mac) = token.split_last_chunk::<MAC_LEN>()?;
-        hmac::verify(&self.token_key, signed, mac).ok()?;
-        let (claim, _) = signed.split_last_chunk::<NONCE_LEN>()?;
-        let (user, sessions_since) = claim.split_at(claim.len() / 2);
-        Some((codec::from_bytes(user).ok()?, codec::from_bytes(sessions_since).ok()?))
+    /// What a token says. `None` if no tracker of this installation made it.
+    pub fn open_token(&self, token: &[u8]) -> Option<TokenClaim> {
+        let (claim, mac) = token.split_last_chunk::<MAC_LEN>()?;
+        hmac::verify(&self.token_key, claim, mac).ok()?;
+        codec::from_bytes(claim).ok()
     }
 
     /// What is told to a client about the address from which it connects at this time, in seconds since 1970.
@@ -272,7 +264,7 @@ fn make_key(path: &Path) -> Result<[u8; KEY_LEN], ClusterKeyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::Origin;
+    use crate::model::id::{OpId, Origin, SessionId, UserRef};
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::Barrier;
@@ -392,10 +384,11 @@ mod tests {
     #[test]
     fn a_token_is_opened_by_trackers_of_its_installation_as_it_was_made_and_not_otherwise() {
         let cluster_key = ClusterKey::new(&[1; 32]);
-        let user = UserRef(op(1));
-        let made = cluster_key.token(user, op(5)).expect("random bytes");
+        let session = SessionId([3; 16]);
+        let claim = TokenClaim { user: UserRef(op(1)), sessions_since: op(5), session, made_s: 1_000 };
+        let made = cluster_key.token(&claim);
         let token = made.as_bytes();
-        assert_eq!(ClusterKey::new(&[1; 32]).open_token(token), Some((user, op(5))), "valid at every tracker");
+        assert_eq!(ClusterKey::new(&[1; 32]).open_token(token), Some(claim), "valid at every tracker");
         assert_eq!(ClusterKey::new(&[2; 32]).open_token(token), None, "another installation");
         for at in 0..token.len() {
             let mut forged = token.to_vec();
@@ -405,7 +398,5 @@ mod tests {
         for len in 0..token.len() {
             assert_eq!(cluster_key.open_token(&token[..len]), None, "{len} bytes");
         }
-        let again = cluster_key.token(user, op(5)).expect("random bytes");
-        assert_ne!(again.as_bytes(), token);
     }
 }

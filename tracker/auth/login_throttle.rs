@@ -24,7 +24,7 @@ pub struct Paces {
     pub user_at_place: Pace,
     /// Failed logins from one address.
     pub address: Pace,
-    /// Logins of one account.
+    /// Logins of one account, with all clients that come back to this tracker at once.
     pub logins_of_user: Pace,
     /// Logins from one address. More than it may have connections.
     pub logins_from_address: Pace,
@@ -37,7 +37,7 @@ impl Default for Paces {
             user: Pace { burst: 30, interval: Duration::from_secs(5) },
             user_at_place: Pace { burst: 10, interval: Duration::from_secs(10) },
             address: Pace { burst: 50, interval: Duration::from_secs(1) },
-            logins_of_user: Pace { burst: 60, interval: Duration::from_millis(500) },
+            logins_of_user: Pace { burst: 600, interval: Duration::from_millis(500) },
             logins_from_address: Pace { burst: 1024, interval: Duration::from_millis(60) },
         }
     }

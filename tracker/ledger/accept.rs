@@ -1,7 +1,7 @@
 //! Acceptance: whether a user may make a change, and the op that makes it. Names are resolved to ids here and nowhere
 //! else. Pure.
 
-use crate::model::id::{GroupRef, OpId, OpOrder, UserRef};
+use crate::model::id::{GroupRef, OpId, OpOrder, SessionId, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::UnplacedChange;
@@ -55,6 +55,13 @@ pub enum Change {
         /// What names them in the state that they were shown from: an op that came late since may have changed them.
         shown: Option<[u8; 32]>,
     },
+    /// Log out of a session: its tokens are void.
+    EndSession {
+        user: UserRef,
+        session: SessionId,
+        /// None of them was made later, in seconds since 1970.
+        through_s: u64,
+    },
     /// Tell a user of a change that could not be placed. This tracker makes it, under a command that follows from the
     /// change.
     NoteUnplaced { user: UserRef, change: UnplacedChange },
@@ -104,6 +111,10 @@ pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
             (Some(shown), Some(_)) => OpBody::ReadNotices { user: *user, through: *through, shown: *shown },
             _ => return Ok(Acceptance::Already),
         },
+        Change::EndSession { user, session, through_s } => match state.has_ended(*user, *session) {
+            true => return Ok(Acceptance::Already),
+            false => OpBody::EndSession { user: *user, session: *session, through_s: *through_s },
+        },
         Change::NoteUnplaced { user, change } => OpBody::NoteUnplaced { user: *user, change: change.clone() },
     };
     must_have_number(state, &body)?;
@@ -144,6 +155,7 @@ impl Change {
             | Change::Share { user, .. }
             | Change::StopShare { user, .. }
             | Change::ReadNotices { user, .. }
+            | Change::EndSession { user, .. }
             | Change::NoteUnplaced { user, .. } => CommandOwner::User(*user),
         }
     }
@@ -566,6 +578,9 @@ mod tests {
             9 => Change::RemoveMember { user: user?, group, target },
             10 => Change::LeaveGroup { user: user?, group },
             11 | 12 => Change::Share { user: user?, group, name: file, content: content(c % 2) },
+            _ if c % 8 == 7 => {
+                Change::EndSession { user: user?, session: SessionId([b % 8; 16]), through_s: u64::from(b) }
+            }
             _ if c % 2 == 0 => Change::StopShare { user: user?, group, name: file },
             _ => {
                 let (through, _) = state.notices(user?, 9).pop()?;
@@ -605,6 +620,7 @@ mod tests {
                 !after.is_sharer(share.share, *user)
             }
             Change::ReadNotices { user, through, .. } => after.notices_digest(*user, *through).is_none(),
+            Change::EndSession { user, session, .. } => after.has_ended(*user, *session),
             Change::NoteUnplaced { user, change } => {
                 let told = Notice::Unplaced { change: change.clone() };
                 after.notices(*user, usize::MAX).iter().any(|(_, notice)| *notice == told)

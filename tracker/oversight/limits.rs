@@ -162,7 +162,7 @@ impl Limits {
     /// `QuotaReached`, `InstallationFull`, `SlowDown` after too many changes.
     pub fn take(&self, state: &State, body: &OpBody, len_of: LenOf<'_>) -> Result<(), Refusal> {
         let author = match body {
-            OpBody::ReadNotices { .. } | OpBody::NoteUnplaced { .. } => None,
+            OpBody::ReadNotices { .. } | OpBody::NoteUnplaced { .. } | OpBody::EndSession { .. } => None,
             body => body.author(),
         };
         if let Some(user) = author {

@@ -1,7 +1,7 @@
 //! The connections of the clients that are logged in at this tracker, for messages that they did not ask for.
 
 use super::push_channel::PushChannel;
-use crate::model::id::{ClientId, OpId, UserRef};
+use crate::model::id::{ClientId, OpId, SessionId, UserRef};
 use crate::tracker::presence::{ClientKey, Ticket};
 use crate::tracker::state::State;
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ struct LoginEntry {
     channel: Arc<dyn PushChannel>,
     /// The op since which sessions counted when this login was made.
     sessions_since: OpId,
+    session: SessionId,
     /// This login is changing the password now.
     changing: bool,
     /// The login told the notices about this many first ops.
@@ -41,13 +42,14 @@ impl LoginRegistry {
         &self,
         ticket: Ticket,
         channel: Arc<dyn PushChannel>,
-        sessions_since: OpId,
+        (sessions_since, session): (OpId, SessionId),
         state: impl FnOnce() -> Arc<State>,
     ) -> (Arc<State>, Option<Arc<dyn PushChannel>>) {
         let mut entries = self.entries.lock();
         // Read under the lock: `told_ops` says exactly what this login was told.
         let state = state();
-        let entry = LoginEntry { ticket, channel, sessions_since, changing: false, told_ops: state.op_count() };
+        let (changing, told_ops) = (false, state.op_count());
+        let entry = LoginEntry { ticket, channel, sessions_since, session, changing, told_ops };
         let before = entries.insert(ticket.key, entry);
         (state, before.map(|entry| entry.channel))
     }
@@ -80,10 +82,16 @@ impl LoginRegistry {
         }
     }
 
-    /// Removes the logins of a user but those that count since this op.
-    pub fn expire(&self, user: UserRef, sessions_since: Option<OpId>) -> Vec<(Ticket, Arc<dyn PushChannel>)> {
+    /// Removes the logins of a user but those that count since this op and are of no session that has ended.
+    pub fn expire(
+        &self,
+        user: UserRef,
+        sessions_since: Option<OpId>,
+        has_ended: impl Fn(SessionId) -> bool,
+    ) -> Vec<(Ticket, Arc<dyn PushChannel>)> {
         let mut entries = self.entries.lock();
-        let old = |entry: &LoginEntry| Some(entry.sessions_since) != sessions_since && !entry.changing;
+        let is_before = |entry: &LoginEntry| Some(entry.sessions_since) != sessions_since && !entry.changing;
+        let old = |entry: &LoginEntry| is_before(entry) || has_ended(entry.session);
         let keys: Vec<_> = entries.range(all_of(user)).filter(|(_, entry)| old(entry)).map(|(&key, _)| key).collect();
         keys.iter().filter_map(|key| entries.remove(key)).map(|entry| (entry.ticket, entry.channel)).collect()
     }

@@ -3,13 +3,16 @@
 use super::{ActiveLogin, Session};
 use crate::model::id::{ClientId, CommandId, UserRef};
 use crate::model::name::UserId;
+use crate::sys::unix_time_s;
 use crate::tracker::auth::login_throttle::LoginAttempt;
 use crate::tracker::auth::passwords::Asker;
+use crate::tracker::auth::session_token::TokenClaim;
 use crate::tracker::ledger::accept::Change;
 use crate::tracker::oversight::limits::Accounts;
 use crate::tracker::presence::ClientKey;
 use crate::tracker::state::{Account, AccountStanding, CommandOwner, Fate, State};
-use crate::wire::client_tracker::{Password, Reply};
+use crate::wire::client_tracker::{Password, Reply, TOKEN_LEN_MAX};
+use crate::wire::codec::Blob;
 use crate::wire::refusal::{Code, Refusal};
 use std::time::Instant;
 
@@ -80,7 +83,9 @@ impl Session {
         if account.standing == AccountStanding::Disabled {
             return Err(Code::AccountDisabled.into());
         }
-        self.log_in(client, account)
+        let token = TokenClaim::begin(account.user, account.sessions_since, unix_time_s());
+        let token = token.map_err(|error| Refusal::about(Code::Unavailable, error))?;
+        self.log_in(client, account, token)
     }
 
     /// Finds the account among these that a password opens.
@@ -118,40 +123,58 @@ impl Session {
 
     pub(super) fn log_in_by_token(&mut self, client: ClientId, token: &[u8]) -> Result<Reply, Refusal> {
         self.must_be_logged_out()?;
-        let (user, set_by) = self.core.cluster_key.open_token(token).ok_or(Code::SessionEnded)?;
-        let state = self.core.state();
-        if let Some(account) = state.account(user).filter(|_| state.session_holds(user, set_by)) {
+        let claim = self.core.cluster_key.open_token(token).ok_or(Code::SessionEnded)?;
+        let TokenClaim { user, sessions_since, session, made_s } = claim;
+        let (state, now_s) = (self.core.state(), unix_time_s());
+        if !claim.is_fresh(now_s) || state.is_token_void(user, session, made_s) {
+            return Err(Code::SessionEnded.into());
+        }
+        if let Some(account) = state.account(user).filter(|_| state.session_holds(user, sessions_since)) {
             if !self.core.throttle.log_in(&account.name, self.ip()) {
                 return Err(Code::SlowDown.into());
             }
-            return self.log_in(client, account);
+            return self.log_in(client, account, claim.renewed(now_s));
         }
         // The token may name an op that is still on its way here from another tracker.
-        let heard = [user.0, set_by].iter().all(|op| state.fate(*op) != Fate::Unheard);
+        let heard = [user.0, sessions_since].iter().all(|op| state.fate(*op) != Fate::Unheard);
         Err(if heard { Code::SessionEnded } else { Code::NotHeardYet }.into())
     }
 
-    fn log_in(&mut self, client: ClientId, account: Account) -> Result<Reply, Refusal> {
+    fn log_in(&mut self, client: ClientId, account: Account, token: TokenClaim) -> Result<Reply, Refusal> {
         let Account { user, name, sessions_since, .. } = account;
-        let token = self.core.cluster_key.token(user, sessions_since);
-        let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
+        // The ids may be aliases of these by now.
+        let login_token = TokenClaim { user, sessions_since, ..token };
         let ticket = self.core.presence.enter(ClientKey { user, client }, Instant::now());
-        let state = || self.core.state();
-        let (state, before) = self.core.logins.enter(ticket, self.push_channel.clone(), sessions_since, state);
+        let (state, bound_to) = (|| self.core.state(), (sessions_since, token.session));
+        let (state, before) = self.core.logins.enter(ticket, self.push_channel.clone(), bound_to, state);
         if let Some(before) = before {
             // The client has come back on a new connection.
             before.end();
         }
         self.slot.set_logged_in(true);
-        self.login = Some(ActiveLogin { ticket, user, sessions_since });
+        let login = ActiveLogin { ticket, user, token: login_token };
+        let holds = login.holds(&state);
+        self.login = Some(login);
         self.note_member("a member has come", user, client);
-        if !state.session_holds(user, sessions_since) || state.canonical(user.0) != user.0 {
+        if !holds || state.canonical(user.0) != user.0 {
             // Sessions were ended while the password was checked, and the notifier may have told so already.
             self.log_out();
             return Err(Code::SessionEnded.into());
         }
         self.welcome = Some(state);
-        Ok(Reply::LoggedIn { user: name, token })
+        Ok(Reply::LoggedIn { user: name, token: self.core.cluster_key.token(&login_token) })
+    }
+
+    /// Ends the login at the client's wish, and its session: no token of it lets anybody in.
+    pub(super) fn end_session(&mut self) -> Result<Reply, Refusal> {
+        self.user()?;
+        let ended = self.login.as_ref().map(|login| login.token.renewed(unix_time_s()));
+        self.log_out();
+        if let Some(TokenClaim { user, session, made_s, .. }) = ended.filter(|_| self.gives_tokens) {
+            let change = Change::EndSession { user, session, through_s: made_s };
+            (_, self.pending) = self.core.committer.begin(session.end_command(), &change)?;
+        }
+        Ok(Reply::Done {})
     }
 
     /// Ends the login, if there is one. The connection stays.
@@ -200,7 +223,7 @@ impl Session {
         if let Some(login) = &mut self.login {
             self.core.logins.end_change(&login.ticket, set_by);
             if made.is_ok() {
-                login.sessions_since = set_by.unwrap_or(account.sessions_since);
+                login.token.sessions_since = set_by.unwrap_or(account.sessions_since);
             }
         }
         // The notifier has let this login be. It may have ended meanwhile.
@@ -221,10 +244,14 @@ impl Session {
     }
 
     /// The reply to a user who is logged in, with a new token.
-    fn logged_in_as(&self, user: UserId) -> Result<Reply, Refusal> {
-        let login = self.login.as_ref().ok_or(Code::NotLoggedIn)?;
-        let token = self.core.cluster_key.token(login.user, login.sessions_since);
-        let token = token.ok_or_else(|| Refusal::about(Code::Unavailable, "the system gives no random bytes"))?;
-        Ok(Reply::LoggedIn { user, token })
+    fn logged_in_as(&mut self, user: UserId) -> Result<Reply, Refusal> {
+        Ok(Reply::LoggedIn { user, token: self.new_token()? })
+    }
+
+    /// A new token of the session.
+    pub(super) fn new_token(&mut self) -> Result<Blob<TOKEN_LEN_MAX>, Refusal> {
+        let login = self.login.as_mut().ok_or(Code::NotLoggedIn)?;
+        login.token = login.token.renewed(unix_time_s());
+        Ok(self.core.cluster_key.token(&login.token))
     }
 }

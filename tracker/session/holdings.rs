@@ -33,6 +33,7 @@ impl Session {
             return Err(Code::SlowDown.into());
         }
         self.announcing.take(&(), now);
+        let token = self.new_token()?;
         let (login, state) = (self.login.as_ref().ok_or(Code::NotLoggedIn)?, self.core.state());
         let account = state.account(user).ok_or(Code::SessionEnded)?;
         let (now_s, client) = (unix_time_s(), login.ticket.key.client);
@@ -45,6 +46,7 @@ impl Session {
             tracker: self.core.cluster.me().origin.tracker,
             relay: self.core.relay.is_some(),
             seen: self.seen,
+            token,
         };
         let contact = Contact {
             certificate,

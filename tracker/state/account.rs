@@ -2,11 +2,15 @@
 
 use super::effect::Told;
 use super::key::ByName;
-use super::tables::{AccountStanding, Created, GroupNo, State, UserNo, UserRow, claim, first_free};
-use crate::model::id::{OpId, UserRef};
+use super::tables::{AccountStanding, Created, EndedSession, GroupNo, State, UserNo, UserRow, claim, first_free};
+use crate::model::id::{OpId, SessionId, UserRef};
 use crate::model::name::UserId;
 use crate::model::notice::Notice;
 use crate::model::op::{Op, PasswordHash};
+use imbl::Vector;
+
+/// How many ended sessions of a user are known. Few in tests, so that a short history forgets some.
+pub(super) const ENDED_MAX: usize = if cfg!(test) { 4 } else { 1024 };
 
 impl State {
     pub(super) fn create_user(&mut self, op: &Op, asked: &UserId, password: &PasswordHash) {
@@ -25,6 +29,8 @@ impl State {
             password: password.clone(),
             password_op: op.id,
             sessions_since: op.id,
+            ended: Default::default(),
+            void_through_s: 0,
             standing: AccountStanding::Active,
             groups: Default::default(),
             requests: Default::default(),
@@ -63,6 +69,40 @@ impl State {
     fn expire_sessions(&mut self, op: &Op, user: UserNo) {
         self.user_row_mut(user).sessions_since = op.id;
         self.cause(user, Told::SessionsEnded);
+    }
+
+    /// The user has logged out of a session. Of too many the oldest is forgotten: then no token counts that is as old.
+    pub(super) fn end_session(&mut self, user: UserRef, session: SessionId, through_s: u64) {
+        if self.has_ended(user, session) {
+            return;
+        }
+        let Some(user) = self.kept_user(user) else { return };
+        let row = self.user_row_mut(user);
+        row.ended.push_back(EndedSession { session, through_s });
+        if row.ended.len() > ENDED_MAX {
+            let oldest = row.ended.pop_front();
+            row.void_through_s = row.void_through_s.max(oldest.map_or(0, |oldest| oldest.through_s));
+        }
+        self.cause(user, Told::SessionsEnded);
+    }
+
+    /// Whether the user has logged out of a session, one of the last.
+    pub fn has_ended(&self, user: UserRef, session: SessionId) -> bool {
+        let row = self.user_no(user).map(|user| self.user_row(user));
+        // Leaf by leaf: there may be a thousand of them, and every request looks through them.
+        row.is_some_and(|row| row.ended.leaves().flatten().any(|ended| ended.session == session))
+    }
+
+    /// Whether a token of a session, made at this time in seconds since 1970, is void because its user has logged out.
+    pub fn is_token_void(&self, user: UserRef, session: SessionId, made_s: u64) -> bool {
+        let row = self.user_no(user).map(|user| self.user_row(user));
+        row.is_some_and(|row| made_s <= row.void_through_s) || self.has_ended(user, session)
+    }
+
+    /// The sessions of which a user has logged out, the oldest first, and through when tokens are void.
+    pub(super) fn logouts(&self, user: UserRef) -> Option<(Vector<EndedSession>, u64)> {
+        let row = self.user_row(self.user_no(user)?);
+        Some((row.ended.clone(), row.void_through_s))
     }
 
     /// A user whose account was not deleted.
@@ -123,6 +163,7 @@ impl State {
         let row = self.user_row_mut(user);
         row.standing = AccountStanding::Deleted;
         row.password = PasswordHash("".into());
+        (row.ended, row.void_through_s) = Default::default();
         self.expire_sessions(op, user);
     }
 }

@@ -80,7 +80,8 @@ impl Affected {
             | OpBody::EnableUser { user }
             | OpBody::DeleteUser { user }
             | OpBody::ReadNotices { user, .. }
-            | OpBody::NoteUnplaced { user, .. } => self.users.push(user),
+            | OpBody::NoteUnplaced { user, .. }
+            | OpBody::EndSession { user, .. } => self.users.push(user),
             OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
             OpBody::RequestJoin { group, user } | OpBody::GiveGroup { group, user } => member(group, user),
             OpBody::DeleteGroup { .. } => {}
@@ -247,7 +248,8 @@ impl Comparison<'_> {
             users.into_iter().flat_map(|user| [self.user_after(user), UserRef(self.became(user.0))]).collect();
         each_once(&mut users);
         for to in users {
-            if sessions(before, to).is_some_and(|before| sessions(after, to) != Some(before)) {
+            let other_sessions = sessions(before, to).is_some_and(|before| sessions(after, to) != Some(before));
+            if other_sessions || before.logouts(to) != after.logouts(to) {
                 self.tell(to, Told::SessionsEnded);
             }
             let known = before.notices(to, usize::MAX);

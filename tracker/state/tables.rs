@@ -4,7 +4,7 @@ use super::effect::{Effect, Told};
 use super::floor_table::FloorTable;
 use super::key::{ByName, OpKey};
 use super::sparse_array::SparseArray;
-use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, SessionId, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
@@ -147,6 +147,11 @@ pub(super) struct UserRow {
     pub(super) password_op: OpId,
     /// The op since which sessions count: earlier ones have ended.
     pub(super) sessions_since: OpId,
+    /// The sessions of which the user logged out last, the oldest first.
+    pub(super) ended: Vector<EndedSession>,
+    /// Tokens made up to this time are void: the user has logged out of their session, or may have. In seconds since
+    /// 1970; 0 while all ended sessions are known.
+    pub(super) void_through_s: u64,
     pub(super) standing: AccountStanding,
     /// Where the user is a member.
     pub(super) groups: OrdSet<GroupNo>,
@@ -156,6 +161,14 @@ pub(super) struct UserRow {
     pub(super) shares: OrdSet<(GroupNo, ShareNo)>,
     /// How many rows of notices the user has.
     pub(super) unread: u32,
+}
+
+/// A session of which its user has logged out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EndedSession {
+    pub(super) session: SessionId,
+    /// None of its tokens was made later, in seconds since 1970.
+    pub(super) through_s: u64,
 }
 
 /// Whether somebody may log in to an account.

@@ -6,7 +6,7 @@ use super::key::ByName;
 use super::sparse_array::SparseArray;
 use super::tables::{AccountStanding, Created, GroupNo, RANK_FIRST, ShareNo, State, UserNo};
 use crate::model::digest::{InfoHash, Sha1Digest};
-use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, SessionId, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::{ChangeKind, Notice, UnplacedChange};
@@ -251,6 +251,7 @@ fn operated(kind: u8, (user, group): (UserRef, GroupRef), name: u8) -> OpBody {
         4 => OpBody::EnableUser { user },
         // Few, since what is gone stays so.
         5 if name >= 224 => OpBody::DeleteUser { user },
+        5 => OpBody::EndSession { user, session: SessionId([name % 8; 16]), through_s: name.into() },
         7 if name >= 224 => OpBody::DeleteGroup { group },
         _ => OpBody::GiveGroup { group, user },
     }
@@ -363,6 +364,7 @@ fn the_canonical_form_stays_what_it_is() {
     assert!(state.group_count() > 2 && state.share_count() > 2 && !state.notices.is_empty());
     assert!(state.trackers.values().any(|tracker| tracker.forgotten.is_some()));
     assert!(state.proposals().count() > 0 && state.promises().count() > 0);
-    let known = "42092b6afa6de58dc6597d41593b04ba521b09310615841a47d1b290fbd046dc";
+    assert!(state.users.values().any(|user| !user.ended.is_empty()));
+    let known = "435f6d8a760bf6db32b33fb2041239364a2ad94fee84c4b3b322c70265a21329";
     assert_eq!(InfoHash(state.digest()).to_string(), known);
 }

@@ -2,7 +2,7 @@
 
 use super::history::{self, Trackers};
 use super::script::Script;
-use groupshare::model::id::GroupRef;
+use groupshare::model::id::{GroupRef, SessionId};
 use groupshare::model::op::Op;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::ledger::{Finish, Ledger, Submission, impossible};
@@ -168,6 +168,7 @@ fn change(script: &mut Script<'_>) -> Option<Change> {
         7 => Change::RemoveMember { user, group, target },
         8 => Change::Share { user, group, name: history::file_name(kind), content: history::content(kind >> 4) },
         9 => Change::StopShare { user, group, name: history::file_name(kind) },
+        _ if b >= 0xc0 => Change::EndSession { user, session: SessionId([b; 16]), through_s: kind.into() },
         _ => Change::ReadNotices { user, through: history::order(b), shown: Some([kind; 32]) },
     })
 }

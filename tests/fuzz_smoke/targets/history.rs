@@ -2,7 +2,7 @@
 
 use super::script::Script;
 use groupshare::model::digest::{InfoHash, Sha1Digest};
-use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, Seen, ShareRef, UserRef};
+use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, Seen, SessionId, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::notice::{ChangeKind, UnplacedChange};
@@ -142,6 +142,7 @@ fn operated(kind: u8, a: u8, b: u8) -> OpBody {
         2 => OpBody::EndSessions { user: user(a) },
         3 => OpBody::DisableUser { user: user(a) },
         4 => OpBody::EnableUser { user: user(a) },
+        5 if b >= 0x80 => OpBody::EndSession { user: user(a), session: SessionId([b; 16]), through_s: b.into() },
         5 => OpBody::DeleteUser { user: user(a) },
         6 => OpBody::GiveGroup { group: group(a), user: user(b) },
         _ => OpBody::DeleteGroup { group: group(a) },

@@ -1,6 +1,6 @@
 //! Accounts: their names and passwords.
 
-use super::side::{NONE, heal, lab, password, user};
+use super::side::{NONE, heal, lab, password, session_id, user};
 use groupshare::model::notice::Notice;
 
 #[test]
@@ -53,4 +53,64 @@ fn a_change_of_a_password_that_was_replaced_is_overridden() {
     assert_eq!(a.state.account(bob).expect("exists").password, password("first"));
     assert!(a.state.session_holds(bob, first) && !a.state.session_holds(bob, later));
     assert_eq!(a.notices(bob), [Notice::PasswordOverridden {}]);
+}
+
+#[test]
+fn a_session_that_was_logged_out_of_is_over_everywhere_and_no_other() {
+    let (mut a, mut b) = lab();
+    let bob = a.of("bob");
+    a.log_out("bob", 7, 1_000);
+    heal(&mut a, &mut b);
+    assert!(b.state.has_ended(bob, session_id(7)) && b.state.is_token_void(bob, session_id(7), 2_000));
+    assert!(!b.state.has_ended(bob, session_id(8)) && !b.state.is_token_void(bob, session_id(8), 1));
+    assert!(!b.state.has_ended(a.of("alice"), session_id(7)), "each has sessions of their own");
+    assert!(b.state.session_holds(bob, bob.0), "his others go on");
+    assert_eq!(b.notices(bob), NONE);
+}
+
+#[test]
+fn a_session_logged_out_of_on_both_sides_ends_once() {
+    let (mut a, mut b) = lab();
+    let bob = a.of("bob");
+    a.log_out("bob", 7, 1_000);
+    b.log_out("bob", 7, 1_001);
+    heal(&mut a, &mut b);
+    assert!(a.state.has_ended(bob, session_id(7)));
+    // As many more as are known besides.
+    for number in 100..1123 {
+        a.log_out("bob", number, 2_000);
+    }
+    assert!(a.state.has_ended(bob, session_id(7)));
+}
+
+#[test]
+fn of_more_ended_sessions_than_are_known_no_token_of_their_time_counts() {
+    let (mut a, mut b) = lab();
+    let bob = a.of("bob");
+    for number in 0..1024 {
+        a.log_out("bob", number, 5_000 + u64::from(number));
+    }
+    assert!(!a.state.is_token_void(bob, session_id(9_999), 1), "all of them are known");
+    a.log_out("bob", 1024, 1_000);
+    a.log_out("bob", 1025, 9_000);
+    heal(&mut a, &mut b);
+    assert!(!b.state.has_ended(bob, session_id(1)) && b.state.has_ended(bob, session_id(2)));
+    for number in [0, 1, 9_999] {
+        assert!(b.state.is_token_void(bob, session_id(number), 5_001), "none revives");
+        assert!(!b.state.is_token_void(bob, session_id(number), 5_002));
+    }
+}
+
+#[test]
+fn a_deleted_user_has_no_sessions_to_end() {
+    let (mut a, mut b) = lab();
+    let bob = a.of("bob");
+    b.log_out("bob", 7, 1_000);
+    a.pause();
+    a.delete("bob");
+    b.pause();
+    b.pause();
+    b.log_out("bob", 8, 1_001);
+    heal(&mut a, &mut b);
+    assert!(!a.state.has_ended(bob, session_id(7)) && !a.state.has_ended(bob, session_id(8)));
 }

@@ -1,7 +1,7 @@
 //! The two sides on which the rows are played: what each does and sees, how they meet again, and what they are told.
 
 use groupshare::model::digest::{InfoHash, Sha1Digest};
-use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, ShareRef, UserRef};
+use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, SessionId, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::notice::{ChangeKind, Notice};
@@ -24,6 +24,10 @@ pub(super) struct Side {
 
 pub(super) fn user(name: &str) -> UserId {
     UserId::parse(name).expect(name)
+}
+
+pub(super) fn session_id(number: u16) -> SessionId {
+    SessionId(u128::from(number).to_be_bytes())
 }
 
 pub(super) fn group(name: &str) -> GroupId {
@@ -153,6 +157,11 @@ impl Side {
         let user = self.of(name);
         let former = self.state.account(user).expect("exists").password_op;
         self.run(Change::ChangePassword { user, former, password: password(to) }).id
+    }
+
+    pub(super) fn log_out(&mut self, name: &str, session: u16, through_s: u64) -> OpId {
+        let (user, session) = (self.of(name), session_id(session));
+        self.run(Change::EndSession { user, session, through_s }).id
     }
 
     pub(super) fn create_group(&mut self, name: &str, lab: &str) -> GroupRef {

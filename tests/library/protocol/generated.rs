@@ -4,7 +4,7 @@ use super::damage::for_all;
 use super::schema;
 use groupshare::model::digest::{InfoHash, KeyId, Sha1Digest};
 use groupshare::model::id::{
-    ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, RelayTicket, Seen, ShareRef, UserRef,
+    ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, RelayTicket, Seen, SessionId, ShareRef, UserRef,
 };
 use groupshare::model::manifest::{Content, FileAttributes, FileEntry, FileTime, Manifest};
 use groupshare::model::name::{FileName, GroupId, NameError, UserId};
@@ -76,6 +76,10 @@ fn about() -> impl Strategy<Value = Text<512>> {
 
 fn command() -> impl Strategy<Value = CommandId> {
     any::<[u8; 16]>().prop_map(CommandId)
+}
+
+fn session() -> impl Strategy<Value = SessionId> {
+    any::<[u8; 16]>().prop_map(SessionId)
 }
 
 fn client() -> impl Strategy<Value = ClientId> {
@@ -314,7 +318,8 @@ fn replies() -> Vec<BoxedStrategy<Reply>> {
             now_s: any::<u64>(),
             tracker: any::<u16>(),
             relay: any::<bool>(),
-            seen: addr()
+            seen: addr(),
+            token: blob()
         }
         Peers { peers: list(peer()) }
         Keys { keys: list(group_key()), more: any::<bool>() }
@@ -433,6 +438,7 @@ fn op_bodies() -> Vec<BoxedStrategy<OpBody>> {
         DeleteUser { user: user_ref() }
         GiveGroup { group: group_ref(), user: user_ref() }
         DeleteGroup { group: group_ref() }
+        EndSession { user: user_ref(), session: session(), through_s: any::<u64>() }
     })
 }
 

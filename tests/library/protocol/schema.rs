@@ -141,6 +141,7 @@ describe!(describe_op_body, OP_BODIES, OpBody {
     DeleteUser { user }
     GiveGroup { group, user }
     DeleteGroup { group }
+    EndSession { user, session, through_s }
 });
 
 fn described<T>(name: &'static str, values: &[(T, &str)], describe: fn(&T) -> Variant, names: &[&str]) -> Choice {
@@ -377,7 +378,7 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("InfoHash" | "Fingerprint" | "Secret" | "PeerKey" | "SignerKey" | "[u8;32]", _) => bytes(32),
         ("[u8;40]", _) => bytes(40),
         ("[u8;64]", _) => bytes(64),
-        ("KeyId" | "CommandId" | "ClientId" | "RelayTicket" | "[u8;16]", _) => bytes(16),
+        ("KeyId" | "CommandId" | "ClientId" | "SessionId" | "RelayTicket" | "[u8;16]", _) => bytes(16),
         ("Layout", _) => number(8, SIZE_MAX as usize),
         ("IpAddr", _) if size == Size::Longest => [vec![6], bytes(16)].concat(),
         ("IpAddr", _) => [vec![4], bytes(4)].concat(),

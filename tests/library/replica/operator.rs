@@ -23,6 +23,22 @@ fn log_in(tracker: &TestTracker, text: &str) -> Option<Code> {
 }
 
 #[test]
+fn a_session_that_was_logged_out_of_at_one_tracker_is_over_at_the_other() {
+    let one = tracker(1, &[]);
+    let two = tracker(2, &[(1, one.addr)]);
+    let (mut ann, mut thief) = (one.user("ann"), two.client());
+    ann.done(Request::Logout {});
+    let token = ann.log_in("ann");
+    same_state(&[&one, &two]);
+    let resume = Request::Resume { client: thief.id, token };
+    assert!(matches!(thief.ask(resume.clone()), Reply::LoggedIn { .. }), "whoever has a token is in");
+    ann.done(Request::Logout {});
+    assert_eq!(thief.pushed(), Reply::SessionOver {});
+    let mut again = two.client();
+    assert_eq!(again.refused(resume), Code::SessionEnded);
+}
+
+#[test]
 fn a_password_that_is_reset_on_one_side_is_not_changed_by_the_old_one_on_the_other() {
     let one = tracker(1, &[]);
     let relay = Relay::to(one.addr, |_, _, _| {});

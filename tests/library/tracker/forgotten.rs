@@ -8,6 +8,8 @@ use crate::common::tracker::{TestTracker, cluster};
 use crate::common::wait::wait_until;
 use groupshare::model::id::{CommandId, OpId, Origin, ShareRef, UserRef};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
+use groupshare::sys::unix_time_s;
+use groupshare::tracker::auth::session_token::TokenClaim;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::refusal::Code;
 
@@ -62,8 +64,8 @@ fn a_token_that_names_a_forgotten_alias_of_an_account_asks_for_the_login_again()
     let [first, second] = [2, 3].map(|number| create(number, repeated));
     committer.receive(vec![first.clone(), second.clone()]).expect("taken");
     let resume = |op: OpId| {
-        let token = cluster().token(UserRef(op), op).expect("random bytes");
-        tracker.client().resume(&token)
+        let claim = TokenClaim::begin(UserRef(op), op, unix_time_s()).expect("random bytes");
+        tracker.client().resume(&cluster().token(&claim))
     };
     assert!(matches!(resume(second.id), Reply::LoggedIn { .. }), "an alias is as good as the account");
     tracker.reach_floor();

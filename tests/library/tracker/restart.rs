@@ -57,6 +57,20 @@ fn a_tracker_that_asks_for_it_is_started_anew_and_serves_the_same_clients() {
     assert_eq!((again.state().group_count(), again.has_told("starts anew")), (4, false));
 }
 
+#[test]
+fn a_session_that_was_logged_out_of_stays_over_when_the_tracker_starts_anew() {
+    let tracker = KeptTracker::start(KeptSetup::new(1, &[]));
+    let mut alice = Client::connect(tracker.addr);
+    alice.create_user("alice");
+    let token = alice.log_in("alice");
+    alice.done(Request::Logout {});
+    let other = alice.log_in("alice");
+    let again = KeptTracker::start(tracker.stop());
+    let resumed = |token| Client::connect(again.addr).resume(token);
+    assert_eq!(refused_code(&resumed(&token)), Some(Code::SessionEnded));
+    assert!(matches!(resumed(&other), Reply::LoggedIn { .. }));
+}
+
 /// A kept server whose next start waits for the test.
 struct Held {
     addr: SocketAddr,

@@ -2,18 +2,21 @@
 
 use super::{pushed, refused_code};
 use crate::common::client::Client;
-use crate::common::membership::all_pieces;
+use crate::common::membership::{all_pieces, announcement};
 use crate::common::names::{PASSWORD, command, group, password, user};
 use crate::common::tracker::{TestTracker, cheap_passwords};
 use crate::common::wait::wait_until;
-use groupshare::model::id::{ClientId, OpId, Origin};
+use groupshare::model::id::{ClientId, OpId, Origin, SessionId};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::rate::buckets::Pace;
+use groupshare::sys::unix_time_s;
 use groupshare::tracker::auth::passwords::{Asker, Params, Passwords};
+use groupshare::tracker::auth::session_token::TokenClaim;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::presence::TTL;
 use groupshare::tracker::state::State;
-use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
+use groupshare::wire::codec::Blob;
 use groupshare::wire::frame::UNASKED;
 use groupshare::wire::refusal::Code;
 use std::time::{Duration, Instant};
@@ -231,4 +234,63 @@ fn a_client_that_was_given_up_is_cut_off_and_comes_back_anew() {
     assert!(matches!(again.resume(&token), Reply::LoggedIn { .. }));
     again.done(Request::Heartbeat {});
     assert_eq!(core.presence.local_client_count(), 1);
+}
+
+/// The token that comes with a certificate.
+fn announced_token(client: &mut Client) -> Blob<TOKEN_LEN_MAX> {
+    match client.ask(announcement(18_000)) {
+        Reply::Announced { token, .. } => token,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn no_token_of_a_session_lets_anybody_in_after_the_logout() {
+    let tracker = TestTracker::start();
+    let (mut ann, mut thief) = (tracker.user("ann"), tracker.client());
+    ann.done(Request::Logout {});
+    let first = ann.log_in("ann");
+    let mut other = tracker.client();
+    let of_other = other.log_in("ann");
+    let announced = announced_token(&mut ann);
+    assert!(matches!(thief.resume(&first), Reply::LoggedIn { .. }), "whoever has a token is in");
+    ann.done(Request::Logout {});
+    assert_eq!(thief.pushed(), Reply::SessionOver {});
+    for token in [&first, &announced] {
+        assert_eq!(refused_code(&tracker.client().resume(token)), Some(Code::SessionEnded));
+    }
+    assert!(matches!(tracker.client().resume(&of_other), Reply::LoggedIn { .. }), "other sessions go on");
+    other.create_group("hers");
+}
+
+#[test]
+fn a_token_is_good_for_a_day_after_it_was_made() {
+    let tracker = TestTracker::start();
+    tracker.client().create_user("ann");
+    let core = tracker.server.core();
+    let ann = core.state().user_named(&user("ann")).expect("there");
+    let (now_s, day) = (unix_time_s(), 24 * 3600);
+    let resumed = |made_s| {
+        let claim = TokenClaim { user: ann, sessions_since: ann.0, session: SessionId([3; 16]), made_s };
+        tracker.client().resume(&core.cluster_key.token(&claim))
+    };
+    assert!(matches!(resumed(now_s - day + 600), Reply::LoggedIn { .. }));
+    assert_eq!(refused_code(&resumed(now_s - day - 1)), Some(Code::SessionEnded));
+    assert_eq!(refused_code(&resumed(now_s + day + 600)), Some(Code::SessionEnded));
+}
+
+#[test]
+fn an_announcement_gives_a_new_token_of_the_same_session() {
+    let tracker = TestTracker::start();
+    tracker.client().create_user("ann");
+    let core = tracker.server.core();
+    let ann = core.state().user_named(&user("ann")).expect("there");
+    let made_s = unix_time_s() - 12 * 3600;
+    let claim = TokenClaim { user: ann, sessions_since: ann.0, session: SessionId([3; 16]), made_s };
+    let mut client = tracker.client();
+    assert!(matches!(client.resume(&core.cluster_key.token(&claim)), Reply::LoggedIn { .. }));
+    let token = announced_token(&mut client);
+    let renewed = core.cluster_key.open_token(token.as_bytes()).expect("made here");
+    assert!(renewed.session == claim.session && renewed.made_s >= made_s + 12 * 3600);
+    assert!(matches!(tracker.client().resume(&token), Reply::LoggedIn { .. }));
 }

@@ -87,6 +87,8 @@ impl Model<'_> {
         let row = self.user_mut(user);
         row.unread.clear();
         row.password = PasswordHash("".into());
+        row.ended.clear();
+        row.void_through_s = 0;
         (row.standing, row.sessions_since) = (AccountStanding::Deleted, op.id);
         self.outcomes.deleted += 1;
         Some(true)

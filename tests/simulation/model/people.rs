@@ -1,7 +1,7 @@
 //! Accounts, groups and notices in the model.
 
 use super::{Group, Model, User, first_free};
-use groupshare::model::id::{OpId, OpOrder};
+use groupshare::model::id::{OpId, OpOrder, SessionId};
 use groupshare::model::name::{GroupId, UserId};
 use groupshare::model::notice::Notice;
 use groupshare::model::op::{Op, PasswordHash};
@@ -17,6 +17,8 @@ impl Model<'_> {
             password: password.clone(),
             password_op: op.id,
             sessions_since: op.id,
+            ended: VecDeque::new(),
+            void_through_s: 0,
             standing: AccountStanding::Active,
             reset: false,
             unread: Vec::new(),
@@ -43,6 +45,23 @@ impl Model<'_> {
             self.outcomes.reset_vs_change += usize::from(reset);
             self.overridden(user, Notice::PasswordOverridden {});
         }
+    }
+
+    pub(super) fn end_session(&mut self, user: OpId, session: SessionId, through_s: u64) {
+        if self.is_deleted(user) {
+            return self.outcomes.author_deleted += 1;
+        }
+        let row = self.user_mut(user);
+        let news = row.ended.iter().all(|(ended, _)| *ended != session);
+        if news {
+            row.ended.push_back((session, through_s));
+            if row.ended.len() > 1024 {
+                let (_, oldest) = row.ended.pop_front().expect("one too many");
+                row.void_through_s = row.void_through_s.max(oldest);
+            }
+            self.outcomes.logged_out += 1;
+        }
+        self.count(news);
     }
 
     pub(super) fn create_group(&mut self, op: &Op, name: &GroupId, founder: OpId) {

@@ -3,12 +3,13 @@
 use super::VERSION;
 use crate::model::id::{CommandId, OpId, OpOrder, Origin};
 use crate::model::notice::Notice;
+use crate::tracker::state::account::ENDED_MAX;
 use crate::tracker::state::floor_table::FloorTable;
 use crate::tracker::state::key::{ByName, OpKey};
 use crate::tracker::state::sparse_array::SparseArray;
 use crate::tracker::state::tables::{
-    AccountStanding, AliasRow, Created, GroupNo, GroupRow, MemberRow, OriginRow, ShareNo, ShareRow, State, UserNo,
-    UserRow,
+    AccountStanding, AliasRow, Created, EndedSession, GroupNo, GroupRow, MemberRow, OriginRow, ShareNo, ShareRow,
+    State, UserNo, UserRow,
 };
 use crate::wire::codec::{DecodeError, Decoder, Wire};
 use imbl::OrdMap;
@@ -280,6 +281,8 @@ fn take_user(from: &mut Decoder<'_>) -> Result<(UserRow, Vec<ShareNo>), DecodeEr
         password: Wire::take(from)?,
         password_op: Wire::take(from)?,
         sessions_since: Wire::take(from)?,
+        ended: Default::default(),
+        void_through_s: 0,
         standing: Wire::take(from)?,
         groups: Default::default(),
         requests: Default::default(),
@@ -289,6 +292,9 @@ fn take_user(from: &mut Decoder<'_>) -> Result<(UserRow, Vec<ShareNo>), DecodeEr
     let shares = table(from, ShareNo::take)?;
     let commands = table(from, |from| Ok((CommandId::take(from)?, OpKey::take(from)?)))?;
     row.commands = commands.into_iter().collect();
+    row.void_through_s = Wire::take(from)?;
+    row.ended = table(from, EndedSession::take)?.into_iter().collect();
+    unique(row.ended.len() <= ENDED_MAX)?;
     Ok((row, shares))
 }
 

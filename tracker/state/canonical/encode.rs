@@ -3,8 +3,8 @@
 use super::VERSION;
 use crate::tracker::state::key::OpKey;
 use crate::tracker::state::tables::{
-    AccountStanding, AliasRow, GroupNo, GroupRow, MemberRow, PastOrigin, ShareNo, ShareRow, State, TrackerRow, UserNo,
-    UserRow,
+    AccountStanding, AliasRow, EndedSession, GroupNo, GroupRow, MemberRow, PastOrigin, ShareNo, ShareRow, State,
+    TrackerRow, UserNo, UserRow,
 };
 use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 use ring::digest::{Context, SHA256};
@@ -16,6 +16,7 @@ const CHUNK_LEN: usize = 64 * 1024;
 wire_struct!(TrackerRow { forgotten });
 wire_struct!(PastOrigin { seq, last });
 wire_struct!(AliasRow { of, made });
+wire_struct!(EndedSession { session, through_s });
 wire_struct!(UserNo { 0 });
 wire_struct!(GroupNo { 0 });
 wire_struct!(ShareNo { 0 });
@@ -109,6 +110,7 @@ fn put_pair<K: Wire, V: Wire>((key, value): (&K, &V), out: &mut Vec<u8>) {
 
 fn put_user(user: &UserRow, out: &mut Vec<u8>) {
     let UserRow { id, made_by, commands, name, password, password_op, sessions_since, standing, shares, .. } = user;
+    let UserRow { ended, void_through_s, .. } = user;
     id.put(out);
     made_by.put(out);
     name.put(out);
@@ -123,6 +125,9 @@ fn put_user(user: &UserRow, out: &mut Vec<u8>) {
         command.put(out);
         op.put(out);
     }
+    void_through_s.put(out);
+    (ended.len() as u64).put(out);
+    ended.iter().for_each(|ended| ended.put(out));
 }
 
 fn put_group((number, group): (u32, &GroupRow), out: &mut Vec<u8>) {

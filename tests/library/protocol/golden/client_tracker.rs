@@ -446,6 +446,7 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
                 tracker: 1,
                 relay: true,
                 seen: addr("192.0.2.7:40000"),
+                token: blob(&[0xff; 92]),
             },
             r#"
             0a                  # Announced
@@ -460,6 +461,7 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
             0001                # tracker
             01                  # relay
             04 c0000207 9c40    # seen: 192.0.2.7:40000
+            0000005c ff*92      # token
             "#,
         ),
     ]

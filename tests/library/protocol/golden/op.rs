@@ -1,7 +1,7 @@
 //! Ops beside their bytes: every body, and whole ones.
 
 use super::cast::{ALICE, BOB, COMMAND, FILM, LAB, PLACE, TRACKER, content, film, lab, user};
-use groupshare::model::id::{OpId, Seen};
+use groupshare::model::id::{OpId, Seen, SessionId};
 use groupshare::model::notice::{ChangeKind, UnplacedChange};
 use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
@@ -223,6 +223,15 @@ fn operator_bodies() -> Vec<(OpBody, &'static str)> {
             "#,
         ),
         (OpBody::DeleteGroup { group: LAB }, "1a 0001 1a2b3c4d5e6f7081 0000000000000003 # DeleteGroup: group"),
+        (
+            OpBody::EndSession { user: BOB, session: SessionId([0x5e; 16]), through_s: 0x69ff_0000 },
+            r#"
+            1b                                 # EndSession
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            5e*16                              # session
+            0000000069ff0000                   # through when, in seconds since 1970
+            "#,
+        ),
     ]
 }
 

@@ -1,0 +1,64 @@
+//! What a session token says: whose session it is, since which op, and when the token was made.
+
+use crate::model::id::{OpId, SessionId, UserRef};
+use crate::sys::random::random_bytes;
+use crate::wire::certificate::CERTIFICATE_LIFE;
+use crate::wire::codec::wire_struct;
+use std::io;
+
+/// How long a token is good. A client gets a new one with each certificate. Clocks of trackers differ by less.
+const TOKEN_LIFE_S: u64 = CERTIFICATE_LIFE.as_secs();
+
+/// Whoever shows the token of a session is in, until its user logs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenClaim {
+    pub user: UserRef,
+    /// The op since which the user's sessions counted when this one began.
+    pub sessions_since: OpId,
+    pub session: SessionId,
+    /// In seconds since 1970.
+    pub made_s: u64,
+}
+
+wire_struct!(TokenClaim { user, sessions_since, session, made_s });
+
+impl TokenClaim {
+    /// The claim of a session that begins now.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn begin(user: UserRef, sessions_since: OpId, now_s: u64) -> io::Result<Self> {
+        let session = SessionId(random_bytes()?);
+        Ok(Self { user, sessions_since, session, made_s: now_s })
+    }
+
+    /// The same session, for a token that is made now. A tracker whose clock is behind keeps the time of another.
+    pub fn renewed(self, now_s: u64) -> Self {
+        Self { made_s: self.made_s.max(now_s), ..self }
+    }
+
+    /// Whether a token is good now as far as its age goes.
+    pub fn is_fresh(&self, now_s: u64) -> bool {
+        now_s.abs_diff(self.made_s) <= TOKEN_LIFE_S
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::Origin;
+
+    #[test]
+    fn a_token_is_good_for_a_day_and_a_new_one_for_another() {
+        let op = OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 };
+        let (begin, day) = (1_000_000, 24 * 3600);
+        let claim = TokenClaim::begin(UserRef(op), op, begin).expect("random bytes");
+        assert!([begin, begin + day, begin - day].iter().all(|now_s| claim.is_fresh(*now_s)));
+        assert!(!claim.is_fresh(begin + day + 1) && !claim.is_fresh(begin - day - 1) && !claim.is_fresh(u64::MAX));
+        let renewed = claim.renewed(begin + day);
+        assert!(renewed.is_fresh(begin + 2 * day) && renewed.session == claim.session);
+        assert_eq!(claim.renewed(begin - 60), claim, "by a clock that is behind");
+        let other = TokenClaim::begin(UserRef(op), op, begin).expect("random bytes");
+        assert_ne!(other.session, claim.session);
+    }
+}
