@@ -7,6 +7,8 @@ use std::fmt;
 
 /// Most files one share may have.
 pub const FILES_MAX: usize = 1 << 20;
+/// Most folders one share may have, the shared one among them. Each of them holds a file somewhere below it.
+pub const FOLDERS_MAX: usize = 1 << 20;
 
 /// One file of a share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub enum ManifestError {
     NoFile,
     /// There are more than `FILES_MAX` files.
     TooManyFiles,
+    /// There are more than `FOLDERS_MAX` folders.
+    TooManyFolders,
     /// The files together are longer than the longest share.
     TooLarge,
     /// The paths are not in ascending order, one is there twice, or one is a folder of another.
@@ -85,6 +89,7 @@ impl fmt::Display for ManifestError {
         f.write_str(match self {
             ManifestError::NoFile => "it has no file",
             ManifestError::TooManyFiles => "it has more than 1,048,576 files",
+            ManifestError::TooManyFolders => "it has more than 1,048,576 folders",
             ManifestError::TooLarge => "it is larger than 1 TiB",
             ManifestError::Order => "its paths are not in order",
             ManifestError::Root => "its paths do not lie in one folder",
@@ -150,27 +155,90 @@ impl Manifest {
 
 /// Checks the files of a share before their content is read; gives the layout of the stream they form.
 pub fn check_files(files: &[FileEntry]) -> Result<Layout, ManifestError> {
-    let first = files.first().ok_or(ManifestError::NoFile)?;
-    if files.len() > FILES_MAX {
-        return Err(ManifestError::TooManyFiles);
-    }
-    let folder = first.path.below_root().is_some();
-    let root = first.path.root();
-    if (!folder && files.len() > 1)
-        || files.iter().any(|f| f.path.root() != root || f.path.below_root().is_some() != folder)
-    {
-        return Err(ManifestError::Root);
-    }
-    // Compared component by component, a folder stands directly before what lies in it.
-    let components = |entry: &FileEntry| entry.path.as_str().split('/').map(str::to_owned).collect::<Vec<_>>();
-    for pair in files.windows(2) {
-        let (a, b) = (components(&pair[0]), components(&pair[1]));
-        if a >= b || b.starts_with(&a) {
-            return Err(ManifestError::Order);
+    let mut tree = TreeCheck::default();
+    files.iter().try_for_each(|file| tree.add(file))?;
+    tree.finish()
+}
+
+/// Checks the files of a share one after the other. Keeps the last path only, and looks at each byte of a path a fixed
+/// number of times.
+#[derive(Debug, Default)]
+pub struct TreeCheck {
+    last: String,
+    files: usize,
+    folders: usize,
+    /// The lengths together.
+    size: u64,
+}
+
+impl TreeCheck {
+    /// Takes the next file.
+    pub fn add(&mut self, file: &FileEntry) -> Result<(), ManifestError> {
+        let path = file.path.as_str();
+        let common = common_len(self.last.as_bytes(), path.as_bytes());
+        if self.files > 0 {
+            self.check_place(path, common)?;
         }
+        if self.files >= FILES_MAX {
+            return Err(ManifestError::TooManyFiles);
+        }
+        // A folder stands in both paths if its whole name with the slash behind it does.
+        let folders = self.folders + path.as_bytes()[common..].iter().filter(|&&byte| byte == b'/').count();
+        if folders > FOLDERS_MAX {
+            return Err(ManifestError::TooManyFolders);
+        }
+        let size = self.size.checked_add(file.len).filter(|&size| Layout::new(size).is_some());
+        self.size = size.ok_or(ManifestError::TooLarge)?;
+        self.folders = folders;
+        self.files += 1;
+        self.last.clear();
+        self.last.push_str(path);
+        Ok(())
     }
-    let size = files.iter().try_fold(0u64, |sum, file| sum.checked_add(file.len)).ok_or(ManifestError::TooLarge)?;
-    Layout::new(size).ok_or(ManifestError::TooLarge)
+
+    /// The layout of the stream that all of them form.
+    pub fn finish(&self) -> Result<Layout, ManifestError> {
+        if self.files == 0 {
+            return Err(ManifestError::NoFile);
+        }
+        Layout::new(self.size).ok_or(ManifestError::TooLarge)
+    }
+
+    /// How many files there were.
+    pub fn files(&self) -> usize {
+        self.files
+    }
+
+    /// The first component of every path so far.
+    pub fn root(&self) -> &str {
+        root_of(&self.last)
+    }
+
+    /// Whether a path may follow the last one, with which it has so many bytes in common: it lies in the same folder
+    /// and behind that.
+    fn check_place(&self, path: &str, common: usize) -> Result<(), ManifestError> {
+        // The folder's whole name, with the slash behind it.
+        if self.root().len() >= self.last.len().min(common) {
+            return Err(ManifestError::Root);
+        }
+        // Compared component by component, a folder stands directly before what lies in it. So a slash is less than
+        // every other byte, and the end of a path is less than that.
+        let rank = |path: &str| path.as_bytes().get(common).map(|&byte| if byte == b'/' { 0 } else { byte });
+        let (before, next) = (rank(&self.last), rank(path));
+        let is_folder = before.is_none() && next == Some(0);
+        if before < next && !is_folder { Ok(()) } else { Err(ManifestError::Order) }
+    }
+}
+
+/// How many bytes two paths have in common at their beginnings.
+fn common_len(a: &[u8], b: &[u8]) -> usize {
+    // Block by block first: paths in order have most of their bytes in common.
+    let blocks = a.chunks_exact(64).zip(b.chunks_exact(64)).take_while(|(a, b)| a == b).count() * 64;
+    blocks + a[blocks..].iter().zip(&b[blocks..]).take_while(|(a, b)| a == b).count()
+}
+
+fn root_of(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
 }
 
 /// What the trackers keep of a share's content in an op; the manifest itself is stored beside, under its info hash.
@@ -203,6 +271,7 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::path::COMPONENTS_MAX;
 
     fn files(list: &[(&str, u64)]) -> Vec<FileEntry> {
         list.iter().map(|&(path, len)| FileEntry { path: RelPath::parse(path).expect(path), len }).collect()
@@ -252,6 +321,74 @@ mod tests {
         }
         assert_eq!(Manifest::new(files(&[("a", 0)]), vec![Sha1Digest([0; 20])]), Err(PieceCount));
         assert_eq!(Manifest::new(files(&[("a", 1)]), vec![]), Err(PieceCount));
+    }
+
+    /// The rule in the words of docs/PROTOCOL.md, with the paths as lists of components.
+    fn is_tree(paths: &[String]) -> bool {
+        let all: Vec<Vec<&str>> = paths.iter().map(|path| path.split('/').collect()).collect();
+        let in_one_folder = all.len() < 2 || all.iter().all(|path| path.len() > 1 && path[0] == all[0][0]);
+        in_one_folder && all.windows(2).all(|pair| pair[0] < pair[1] && !pair[1].starts_with(&pair[0]))
+    }
+
+    #[test]
+    fn paths_are_compared_byte_by_byte_as_if_component_by_component() {
+        let mut seed = 1_u64;
+        let mut random = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        let (mut right, mut wrong) = (0, 0);
+        for _ in 0..20_000 {
+            let count = 1 + random(3);
+            let mut paths: Vec<String> = (0..count)
+                .map(|_| {
+                    let parts = 1 + random(3);
+                    let names: Vec<&str> =
+                        (0..parts).map(|_| ["a", "a-", "a0", "b", "é"][random(5) as usize]).collect();
+                    format!("d/{}", names.join("/"))
+                })
+                .collect();
+            if random(4) > 0 {
+                paths.sort_by(|a, b| a.split('/').cmp(b.split('/')));
+            }
+            let list: Vec<_> = paths.iter().map(|path| (path.as_str(), 1)).collect();
+            let is_right = check_files(&files(&list)).is_ok();
+            assert_eq!(is_right, is_tree(&paths), "{paths:?}");
+            *(if is_right { &mut right } else { &mut wrong }) += 1;
+        }
+        assert!(right > 1000 && wrong > 1000, "{right} {wrong}");
+    }
+
+    #[test]
+    fn every_folder_counts_once() {
+        let list = [("d/a/b/1", 0), ("d/a/b/2", 0), ("d/a/c/1", 0), ("d/a-/c/1", 0), ("d/a-/c1", 0), ("d/b", 0)];
+        let mut tree = TreeCheck::default();
+        let mut counted = Vec::new();
+        for file in files(&list) {
+            tree.add(&file).expect("in order");
+            counted.push(tree.folders);
+        }
+        assert_eq!(counted, [3, 3, 4, 6, 6, 6]);
+    }
+
+    #[test]
+    fn a_share_has_so_many_folders_and_no_more() {
+        let deep = "x/".repeat(COMPONENTS_MAX - 3);
+        let mut tree = TreeCheck::default();
+        let mut at = 0;
+        let refused = loop {
+            let path = format!("d/{at:08}/{deep}f");
+            at += 1;
+            let file = FileEntry { path: RelPath::parse(&path).expect("a path"), len: 0 };
+            if let Err(error) = tree.add(&file) {
+                break error;
+            }
+        };
+        assert_eq!(refused, ManifestError::TooManyFolders);
+        assert_eq!(
+            (at - 1, tree.folders),
+            ((FOLDERS_MAX - 1) / (COMPONENTS_MAX - 2), 1 + (at - 1) * (COMPONENTS_MAX - 2))
+        );
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum NameError {
     Empty,
     /// The text is longer than this many bytes.
     TooLong(usize),
+    /// The path has more than this many components.
+    TooDeep(usize),
     /// The text holds this character, which no name may hold.
     Character(char),
     /// The text begins or ends with white space.
@@ -41,6 +43,7 @@ impl fmt::Display for NameError {
         match self {
             NameError::Empty => write!(f, "a name cannot be empty"),
             NameError::TooLong(max) => write!(f, "a name has at most {max} bytes"),
+            NameError::TooDeep(max) => write!(f, "a path has at most {max} components"),
             NameError::Character(c) => write!(f, "a name cannot contain {}", c.escape_unicode()),
             NameError::OuterSpace => write!(f, "a name cannot begin or end with a space"),
             NameError::Dots => write!(f, "'.' and '..' are not names"),

@@ -7,8 +7,10 @@ use unicode_normalization::is_nfc;
 
 /// Longest relative path in bytes, as `PATH_MAX` of Linux less room for the folder in front of it.
 pub const PATH_LEN_MAX: usize = 3072;
+/// Most components of a relative path. Programs that walk a folder go as deep.
+pub const COMPONENTS_MAX: usize = 256;
 
-/// A relative path of one or more components joined with `/`, in Unicode Normalization Form C. No component is empty,
+/// A relative path of 1 to 256 components joined with `/`, in Unicode Normalization Form C. No component is empty,
 /// `.`, `..`, longer than 255 bytes, or holds a control or bidirectional-format character.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(Box<str>);
@@ -19,18 +21,24 @@ impl RelPath {
         if text.len() > PATH_LEN_MAX {
             return Err(NameError::TooLong(PATH_LEN_MAX));
         }
-        for component in text.split('/') {
+        let is_ascii = text.is_ascii();
+        for (depth, component) in text.split('/').enumerate() {
             match component {
+                _ if depth >= COMPONENTS_MAX => return Err(NameError::TooDeep(COMPONENTS_MAX)),
                 "" => return Err(NameError::Empty),
                 "." | ".." => return Err(NameError::Dots),
                 long if long.len() > FileName::LEN_MAX => return Err(NameError::TooLong(FileName::LEN_MAX)),
                 _ => {}
             }
-            if let Some(c) = component.chars().find(|&c| is_unsafe_char(c)) {
+            let found = match is_ascii {
+                true => component.bytes().find(u8::is_ascii_control).map(char::from),
+                false => component.chars().find(|&c| is_unsafe_char(c)),
+            };
+            if let Some(c) = found {
                 return Err(NameError::Character(c));
             }
         }
-        if !text.is_ascii() && !is_nfc(text) {
+        if !is_ascii && !is_nfc(text) {
             return Err(NameError::NotNormalized);
         }
         Ok(Self(text.into()))
@@ -92,6 +100,9 @@ mod tests {
         assert!(RelPath::parse(&"a".repeat(256)).is_err());
         assert_eq!(RelPath::parse("d/Mu\u{308}ller"), Err(NameError::NotNormalized));
         assert!(RelPath::parse(&"a/".repeat(PATH_LEN_MAX)).is_err());
+        let deep = |count: usize| RelPath::parse(&vec!["a"; count].join("/")).map(drop);
+        assert_eq!(deep(COMPONENTS_MAX), Ok(()));
+        assert_eq!(deep(COMPONENTS_MAX + 1), Err(NameError::TooDeep(COMPONENTS_MAX)));
     }
 
     #[test]

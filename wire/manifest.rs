@@ -1,41 +1,16 @@
 //! The encoding of a manifest. Its hashed part says what a share consists of; the SHA-256 of that is the info hash.
 //! Sections follow, which may say more of the files and are no part of the content.
 
-use super::codec::{DecodeError, Decoder, Wire, from_bytes, to_bytes, wire_struct};
+mod check;
+mod format;
+
+pub use check::{ManifestCheck, ManifestSink, ManifestSummary};
+pub use format::{MANIFEST_LEN_MAX, SECTIONS_LEN_MAX, SECTIONS_RATIO_MAX};
+
+use super::codec::{DecodeError, Decoder, Wire, from_bytes, to_bytes};
 use crate::model::digest::{InfoHash, Sha1Digest};
-use crate::model::manifest::{FILES_MAX, FileAttributes, FileEntry, FileTime, Manifest};
-use crate::model::path::PATH_LEN_MAX;
-use crate::model::piece::PIECES_MAX;
-
-/// First bytes of an encoded manifest: what it is, and the version of the encoding.
-const MAGIC: [u8; 8] = *b"GSMANIF\x02";
-/// The first bytes that older versions of the program wrote. Their info hashes are not those of this version.
-const OLDER_MAGIC: [u8; 8] = *b"GSMANIF\x01";
-/// Longest encoding in bytes. A folder of 2^20 files has room for paths of about 80 bytes on average.
-pub const MANIFEST_LEN_MAX: usize = 128 * 1024 * 1024;
-/// Most bytes that the sections of a manifest may have together, however little they follow.
-pub const SECTIONS_LEN_MAX: usize = 4096;
-/// For each byte of the hashed part the sections may have so many more. Digests of blocks of 16 KiB, for which kind 2 is
-/// reserved, would take half of it.
-pub const SECTIONS_RATIO_MAX: usize = 64;
-/// The kind of the section with the attributes of the files.
-const ATTRIBUTES: u8 = 1;
-
-wire_struct!(FileEntry { path, len });
-
-impl Wire for FileAttributes {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.executable.put(out);
-        self.modified.seconds.put(out);
-        self.modified.nanoseconds().put(out);
-    }
-
-    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let executable = bool::take(from)?;
-        let modified = FileTime::new(i64::take(from)?, u32::take(from)?);
-        Ok(Self { executable, modified: modified.ok_or(DecodeError::Value("the time of a file"))? })
-    }
-}
+use crate::model::manifest::{FileAttributes, FileEntry, Manifest};
+use format::{ATTRIBUTES, MAGIC, OLDER_MAGIC, take_head};
 
 /// Sections of a kind that this version does not know are passed over, so that later ones may have more of them. A
 /// manifest without them is the canonical form.
@@ -61,19 +36,36 @@ impl Wire for Manifest {
     }
 
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let hashed = take_hashed(from)?;
-        let hashed_len = hashed.len();
-        let mut hashed = Decoder::new(hashed);
-        let files = take_counted::<FileEntry>(&mut hashed, FILES_MAX)?;
-        let pieces = take_counted::<Sha1Digest>(&mut hashed, PIECES_MAX as usize)?;
-        hashed.finish()?;
+        let mut check = ManifestCheck::of_hashed(Gathered::default());
+        check.feed(from.bytes(from.left())?)?;
+        let (_, Gathered { files, pieces, attributes }) = check.finish()?;
         let manifest = Manifest::new(files, pieces).map_err(|_| DecodeError::Value("a manifest"))?;
-        match take_attributes(from, hashed_len, manifest.files().len())? {
-            Some(attributes) => {
-                manifest.with_attributes(attributes).map_err(|_| DecodeError::Value("the number of attributes"))
-            }
-            None => Ok(manifest),
+        if attributes.is_empty() {
+            return Ok(manifest);
         }
+        manifest.with_attributes(attributes).map_err(|_| DecodeError::Value("the number of attributes"))
+    }
+}
+
+/// All that a manifest says.
+#[derive(Debug, Default)]
+struct Gathered {
+    files: Vec<FileEntry>,
+    pieces: Vec<Sha1Digest>,
+    attributes: Vec<FileAttributes>,
+}
+
+impl ManifestSink for Gathered {
+    fn file(&mut self, file: FileEntry) {
+        self.files.push(file);
+    }
+
+    fn pieces(&mut self, digests: &[[u8; Sha1Digest::LEN]]) {
+        self.pieces.extend(digests.iter().copied().map(Sha1Digest));
+    }
+
+    fn attributes(&mut self, attributes: FileAttributes) {
+        self.attributes.push(attributes);
     }
 }
 
@@ -95,52 +87,6 @@ fn patch_len(out: &mut [u8], from: usize) {
     // A manifest has at most 2^20 paths of 3 KiB.
     let len = (out.len() - from) as u32;
     out[from - 4..from].copy_from_slice(&len.to_be_bytes());
-}
-
-/// The hashed part, behind the magic.
-fn take_hashed<'a>(from: &mut Decoder<'a>) -> Result<&'a [u8], DecodeError> {
-    match <[u8; 8]>::take(from)? {
-        MAGIC => {}
-        OLDER_MAGIC => return Err(DecodeError::OlderManifest),
-        _ => return Err(DecodeError::Value("the version of a manifest")),
-    }
-    let len = u32::take(from)? as usize;
-    from.bytes(len)
-}
-
-/// The attributes in the sections, which follow a hashed part of so many bytes and files.
-fn take_attributes(
-    from: &mut Decoder<'_>,
-    hashed_len: usize,
-    files: usize,
-) -> Result<Option<Vec<FileAttributes>>, DecodeError> {
-    let mut room = SECTIONS_LEN_MAX + SECTIONS_RATIO_MAX * hashed_len;
-    let mut attributes = None;
-    let mut kind_before = 0;
-    for _ in 0..u8::take(from)? {
-        let kind = u8::take(from)?;
-        if kind <= kind_before {
-            return Err(DecodeError::Value("the order of a manifest's sections"));
-        }
-        kind_before = kind;
-        let len = u32::take(from)? as usize;
-        room = room.checked_sub(len).ok_or(DecodeError::OverCap { len, max: room })?;
-        let mut section = Decoder::new(from.bytes(len)?);
-        if kind == ATTRIBUTES {
-            let all = (0..files).map(|_| FileAttributes::take(&mut section));
-            attributes = Some(all.collect::<Result<_, _>>()?);
-            section.finish()?;
-        }
-    }
-    Ok(attributes)
-}
-
-fn take_counted<T: Wire>(from: &mut Decoder<'_>, max: usize) -> Result<Vec<T>, DecodeError> {
-    let len = u32::take(from)? as usize;
-    if len > max {
-        return Err(DecodeError::OverCap { len, max });
-    }
-    (0..len).map(|_| T::take(from)).collect()
 }
 
 /// The encoding of a manifest and its info hash; `None` if the paths are so long that it would be over the cap.
@@ -168,19 +114,19 @@ pub fn is_older(bytes: &[u8]) -> bool {
 
 /// The info hash of an encoded manifest.
 fn info_hash_of(bytes: &[u8]) -> Result<InfoHash, DecodeError> {
-    let hashed = take_hashed(&mut Decoder::new(bytes))?;
-    let digest = ring::digest::digest(&ring::digest::SHA256, hashed);
+    let mut from = Decoder::new(bytes);
+    let len = take_head(&mut from)?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, from.bytes(len)?);
     Ok(InfoHash(digest.as_ref().try_into().expect("SHA-256 has 32 bytes")))
 }
-
-const _: () = assert!(PATH_LEN_MAX <= u16::MAX as usize);
 
 #[cfg(test)]
 mod tests {
     use super::super::codec::DecodeError::{OlderManifest, OverCap, Trailing, Truncated, Value};
     use super::*;
+    use crate::model::manifest::{FILES_MAX, FileTime};
     use crate::model::path::RelPath;
-    use crate::model::piece::PIECE_LEN;
+    use crate::model::piece::{PIECE_LEN, PIECES_MAX};
 
     const TIME: FileTime = match FileTime::new(-2, 3) {
         Some(time) => time,
@@ -317,6 +263,43 @@ mod tests {
             assert_eq!(decode_as_is(&bytes[..cut]), Err(Truncated), "{cut}");
         }
         assert_eq!(decode_as_is(&[&bytes[..], &[0]].concat()), Err(Trailing(1)));
+    }
+
+    /// Checks a manifest in parts of this length.
+    fn check(bytes: &[u8], info_hash: InfoHash, part_len: usize) -> Result<ManifestSummary, DecodeError> {
+        let mut check = ManifestCheck::new(info_hash, ());
+        bytes.chunks(part_len).try_for_each(|part| check.feed(part))?;
+        check.finish().map(|(summary, ())| summary)
+    }
+
+    #[test]
+    fn a_manifest_in_parts_is_what_it_is_in_one() {
+        let attributes = [&[1][..], &[0; 12]].concat().repeat(3);
+        let files = [("d/a", 1), ("d/b/c", u64::from(PIECE_LEN)), ("d/b/é", 7)];
+        let bytes = raw(&files, 2, &[(1, &attributes), (2, b"digests of blocks"), (9, b"")]);
+        let info_hash = info_hash_of(&bytes).expect("whole");
+        let whole = decode(&bytes, info_hash).expect("valid");
+        let expected = ManifestSummary { layout: whole.layout(), file_count: 3, root: "d".into() };
+        for part_len in 1..=bytes.len() {
+            assert_eq!(check(&bytes, info_hash, part_len), Ok(expected.clone()), "{part_len}");
+            assert_eq!(check(&[&bytes[..], &[0]].concat(), info_hash, part_len), Err(Trailing(1)), "{part_len}");
+        }
+        for part_len in [1, 2, 7, 19, 64, bytes.len()] {
+            for cut in 0..bytes.len() {
+                assert_eq!(check(&bytes[..cut], info_hash, part_len), Err(Truncated), "{cut} {part_len}");
+            }
+            for at in 0..bytes.len() {
+                for flip in [1, 0x40, 0xff] {
+                    let mut other = bytes.clone();
+                    other[at] ^= flip;
+                    let is_right = check(&other, info_hash, part_len).is_ok();
+                    assert_eq!(is_right, decode(&other, info_hash).is_ok(), "{at} {flip} {part_len}");
+                    let Ok(info_hash) = info_hash_of(&other) else { continue };
+                    let is_right = check(&other, info_hash, part_len).is_ok();
+                    assert_eq!(is_right, decode_as_is(&other).is_ok(), "{at} {flip} {part_len} under its own hash");
+                }
+            }
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub enum LeftOutKind {
     Special,
     /// The system does not let this user read it.
     Unreadable,
-    /// Its name is not UTF-8, could mislead where it is shown, or is too long.
+    /// Its name is not UTF-8, could mislead where it is shown, or is too long, or it lies too deep.
     Name,
     /// Its name is that of something beside it in another Unicode form.
     SameName,

@@ -179,9 +179,11 @@ fn constants_in_source() -> BTreeMap<String, String> {
 }
 
 /// Limits of the model that the wire shows.
-const MODEL_LIMITS: [&str; 11] = [
+const MODEL_LIMITS: [&str; 13] = [
+    "COMPONENTS_MAX",
     "FILES_MAX",
     "FILE_LEN_MAX",
+    "FOLDERS_MAX",
     "PARTICIPANTS_MAX",
     "PASSWORD_HASH_LEN_MAX",
     "PATH_LEN_MAX",
@@ -193,8 +195,16 @@ const MODEL_LIMITS: [&str; 11] = [
     "VECTOR_MAX",
 ];
 /// Constants of the wire that say nothing about its bytes: the sizes of buffers and queues, ids, the version of a file format.
-const NOT_ON_THE_WIRE: [&str; 7] =
-    ["BULK_LEN", "IDLE_BUFFER_LEN", "PUSHED_AT_ONCE", "PUSHES_QUEUED_MAX", "RECORD_LEN_MAX", "UNASKED", "VERSION"];
+const NOT_ON_THE_WIRE: [&str; 8] = [
+    "ATTRIBUTES_LEN",
+    "BULK_LEN",
+    "IDLE_BUFFER_LEN",
+    "PUSHED_AT_ONCE",
+    "PUSHES_QUEUED_MAX",
+    "RECORD_LEN_MAX",
+    "UNASKED",
+    "VERSION",
+];
 
 #[test]
 fn every_limit_is_documented_with_its_value_and_none_besides() {

@@ -3,7 +3,7 @@
 use super::schema::{self, DIRECTIONS, Size, choices, claim_over_cap, example, example_of_variant, recode};
 use groupshare::model::manifest::FILES_MAX;
 use groupshare::model::name::NameError;
-use groupshare::model::path::PATH_LEN_MAX;
+use groupshare::model::path::{COMPONENTS_MAX, PATH_LEN_MAX};
 use groupshare::model::piece::PIECES_MAX;
 use groupshare::wire::codec::DecodeError;
 use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, HEADER_LEN, LENGTH_LEN};
@@ -125,6 +125,10 @@ fn a_path_at_its_cap_is_read_and_a_component_over_its_own_is_not() {
     let component = |len| file_entry(&format!("d/{}/f", "c".repeat(len)));
     assert_eq!(recode("FileEntry", &component(255)), Ok(component(255)));
     assert_eq!(recode("FileEntry", &component(256)), Err(DecodeError::Name(NameError::TooLong(255))));
+    let deep = |components| file_entry(&vec!["d"; components].join("/"));
+    assert_eq!(recode("FileEntry", &deep(COMPONENTS_MAX)), Ok(deep(COMPONENTS_MAX)));
+    let too_deep = NameError::TooDeep(COMPONENTS_MAX);
+    assert_eq!(recode("FileEntry", &deep(COMPONENTS_MAX + 1)), Err(DecodeError::Name(too_deep)));
 }
 
 fn file_entry(path: &str) -> Vec<u8> {

@@ -2,12 +2,12 @@
 //! encoder, which knows types by their names only, as a reader of docs/PROTOCOL.md does.
 
 use groupshare::model::digest::Sha1Digest;
-use groupshare::model::manifest::{FILES_MAX, FileEntry};
+use groupshare::model::manifest::{FILES_MAX, FOLDERS_MAX, FileEntry};
 use groupshare::model::name::{FILE_LEN_MAX, USER_LEN_MAX};
 use groupshare::model::notice::{Notice, UnplacedChange};
 use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
-use groupshare::model::path::PATH_LEN_MAX;
+use groupshare::model::path::{COMPONENTS_MAX, PATH_LEN_MAX};
 use groupshare::model::piece::{PIECE_LEN, PIECES_MAX, SIZE_MAX};
 use groupshare::wire::certificate::Certificate;
 use groupshare::wire::client_tracker::*;
@@ -259,7 +259,9 @@ pub(super) fn limits() -> Vec<(&'static str, u64)> {
         SECTIONS_LEN_MAX,
         SECTIONS_RATIO_MAX,
         FILES_MAX,
+        FOLDERS_MAX,
         PATH_LEN_MAX,
+        COMPONENTS_MAX,
         USER_LEN_MAX,
         FILE_LEN_MAX,
         PIECE_LEN,
