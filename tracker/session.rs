@@ -22,7 +22,7 @@ use crate::tracker::auth::session_token::TokenClaim;
 use crate::tracker::commit::Pending;
 use crate::tracker::core::Core;
 use crate::tracker::ledger::accept::Change;
-use crate::tracker::manifests::ManifestUpload;
+use crate::tracker::manifests::{BroughtManifests, Requester};
 use crate::tracker::metrics::BegunCommand;
 use crate::tracker::presence::Ticket;
 use crate::tracker::push::push_channel::PushChannel;
@@ -49,7 +49,8 @@ pub(crate) struct Session {
     login: Option<ActiveLogin>,
     /// Whether the client is given tokens.
     gives_tokens: bool,
-    upload: Option<ManifestUpload>,
+    /// The manifests that the user brings.
+    brought: BroughtManifests,
     /// Counts what the client announces.
     announcing: Buckets<()>,
     /// Set by a login: the notices of this state follow the reply.
@@ -98,7 +99,7 @@ impl Session {
             slot,
             login: None,
             gives_tokens: true,
-            upload: None,
+            brought: BroughtManifests::default(),
             announcing,
             welcome: None,
             pending: None,
@@ -152,7 +153,7 @@ impl Session {
     /// client says everything again on the next one.
     pub(super) fn is_heard(&mut self) -> bool {
         let now = Instant::now();
-        self.upload.take_if(|upload| upload.is_stale(now));
+        self.brought.end_stale(now);
         let Some(login) = &self.login else {
             return true;
         };
@@ -215,6 +216,11 @@ impl Session {
                 self.change(command, |user| Change::ReadNotices { user, through, shown: shown(user) })
             }
         }
+    }
+
+    /// Whose turn it is where users take turns over manifests.
+    fn requester(&self, user: UserRef) -> Requester {
+        Requester::User(self.ip(), user)
     }
 
     /// The user who is logged in. A login ends here if it counts no more, whichever tracker ended it.

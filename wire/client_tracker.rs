@@ -28,7 +28,7 @@ pub use reach::ReachClass;
 /// Most entries on one page of a list. The longest entry has about 400 bytes, so a page stays below half a frame.
 pub const PAGE_MAX: usize = 1024;
 /// Most bytes of a manifest in one message.
-pub const MANIFEST_PART_MAX: usize = 512 * 1024;
+pub const MANIFEST_PART_MAX: usize = 64 * 1024;
 /// Most peers that one answer names.
 pub const PEERS_MAX: usize = 512;
 /// Most pieces one `Hold` adds; more than that go as a whole bitfield.

@@ -33,6 +33,8 @@ pub(super) const ENDED_ELSEWHERE: &str = "you have stopped it on another client,
 
 /// A manifest up to this length goes along with its share, in bytes: that of a file of 100 MB.
 const SHORT_MANIFEST_LEN: usize = 4 * 1024;
+/// Parts of a manifest that are on their way at a time.
+const PARTS_AT_ONCE: usize = 16;
 
 /// What is shared: where it lies, and what it consists of.
 pub(super) struct LocalShare<'a> {
@@ -103,7 +105,7 @@ fn publish(
     let request = Request::ShareFile { command: command_id(), group: group.clone(), name: name.clone(), content };
     let refused = |error: &RpcError, with| matches!(error, RpcError::Refused(refusal) if refusal.code == with);
     let info_hash = content.info_hash;
-    // A short manifest goes along unasked: a tracker that has it passes it over.
+    // A short manifest goes along unasked: a tracker asks for it unless the group has it.
     let along = (manifest.len() <= SHORT_MANIFEST_LEN).then(|| manifest_part(group, info_hash, manifest, 0));
     let requests: Vec<_> = along.into_iter().chain([request]).collect();
     for last in [false, false, true] {
@@ -123,8 +125,12 @@ fn publish(
 }
 
 fn put_manifest(session: &LoginSession, group: &GroupId, info_hash: InfoHash, bytes: &[u8]) -> Result<(), RpcError> {
-    let offsets = (0..bytes.len()).step_by(MANIFEST_PART_MAX);
-    offsets.into_iter().try_for_each(|offset| session.call(&manifest_part(group, info_hash, bytes, offset)).map(drop))
+    let offsets: Vec<usize> = (0..bytes.len()).step_by(MANIFEST_PART_MAX).collect();
+    offsets.chunks(PARTS_AT_ONCE).try_for_each(|lot| {
+        let parts: Vec<_> = lot.iter().map(|&offset| manifest_part(group, info_hash, bytes, offset)).collect();
+        let answers = session.node().link.call_all(&parts)?;
+        answers.into_iter().try_for_each(|answer| answer.map(drop)).map_err(RpcError::from)
+    })
 }
 
 /// The request that brings the part of a manifest that begins at an offset.

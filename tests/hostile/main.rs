@@ -27,6 +27,7 @@ mod crowd;
 mod leechers;
 mod liar;
 mod logins;
+mod manifests;
 mod names;
 mod ordeal;
 mod replay;

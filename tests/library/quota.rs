@@ -38,6 +38,9 @@ fn refusal(client: &mut Client, request: Request) -> String {
     }
 }
 
+/// What a short list of pieces counts.
+const LEAST: u64 = 4096;
+
 fn create_group(name: &str) -> Request {
     Request::CreateGroup { command: command(), group: group(name) }
 }
@@ -173,36 +176,35 @@ fn a_user_shares_as_many_files_as_the_limit_says_and_new_versions_of_them() {
 
 #[test]
 fn the_lists_of_pieces_of_a_user_take_as_much_as_the_limit_says() {
-    let len = manifest("one", 1, 1).0.len() as u64;
-    let tracker = limited(&[(Quota::ManifestBytes, 2 * len)]);
+    let tracker = limited(&[(Quota::ManifestBytes, 2 * LEAST)]);
     let mut ann = tracker.user("ann");
     ann.create_group("lab");
     share(&mut ann, "lab", "one", 1);
     share(&mut ann, "lab", "two", 2);
     share(&mut ann, "lab", "two", 9);
     let told = format!(
-        "This would be over a limit: the lists of pieces of your shares would take {} B of {} B; stop sharing some, or \
+        "This would be over a limit: the lists of pieces of your shares would take {} of {}; stop sharing some, or \
          ask the operator",
-        3 * len,
-        2 * len
+        Quota::ManifestBytes.amount(3 * LEAST),
+        Quota::ManifestBytes.amount(2 * LEAST)
     );
     let (bytes, content) = manifest("six", 1, 6);
     ann.put_manifest("lab", &bytes, &content);
     let request = ann.share_request("lab", "six", &content);
     assert_eq!(refusal(&mut ann, request), told);
-    let (bytes, content) = manifest("long", 4, 4);
+    let (bytes, content) = manifest("long", 1000, 4);
     let told = refusal(&mut ann, put("lab", &bytes, &content));
     assert!(told.starts_with("This would be over a limit: the lists of pieces of your shares would take"), "{told}");
 }
 
 #[test]
 fn a_user_brings_as_many_bytes_of_lists_of_pieces_an_hour_as_the_limit_says() {
-    let len = manifest("one", 1, 1).0.len() as u64;
-    let tracker = limited(&[(Quota::Brought, 3 * len)]);
+    let tracker = limited(&[(Quota::Brought, 3 * LEAST)]);
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     ann.create_group("lab");
     bob.create_group("den");
-    let slow = format!("Too many attempts, wait a little and try again: {} B of lists of pieces an hour; ", 3 * len);
+    let most = Quota::Brought.amount(3 * LEAST);
+    let slow = format!("Too many attempts, wait a little and try again: {most} of lists of pieces an hour; ");
     let too_slow = |told: String| assert!(told.starts_with(&slow), "{told}");
     share(&mut ann, "lab", "one", 1);
     let (bytes, content) = manifest("two", 1, 2);
@@ -213,10 +215,11 @@ fn a_user_brings_as_many_bytes_of_lists_of_pieces_an_hour_as_the_limit_says() {
     // A list that is here already is not kept for nothing.
     ann.share("lab", "two", &content);
     share(&mut bob, "den", "six", 3);
+    bob.put_manifest("den", &bytes, &content);
     bob.share("den", "two", &content);
     let core = tracker.server.core();
     let brought = core.state().users_after(None, 9).iter().map(|ann| core.oversight.limits.brought_by(ann.user)).max();
-    assert_eq!(brought, Some(3 * len));
+    assert_eq!(brought, Some(3 * LEAST));
 }
 
 #[test]
@@ -230,9 +233,10 @@ fn a_long_list_of_pieces_counts_once_and_when_it_begins() {
     bob.create_group("den");
     let total = || tracker.server.core().manifests.lens().total();
     ann.done(put("lab", &bytes, &content));
-    assert_eq!(total(), len, "its room is kept");
-    let (short, other) = manifest("one", 1, 1);
-    let told = refusal(&mut bob, put("den", &short, &other));
+    assert_eq!(total(), MANIFEST_PART_MAX as u64, "what has come has room, and nothing else");
+    let (longer, other) = manifest("film", 60_000, 2);
+    assert_eq!(longer.len(), bytes.len());
+    let told = refusal(&mut bob, put("den", &longer, &other));
     assert!(told.starts_with("The installation is full: all lists of pieces would take"), "{told}");
     drop(ann);
     wait_until("the upload has ended", || total() == 0);
@@ -247,7 +251,7 @@ fn a_long_list_of_pieces_counts_once_and_when_it_begins() {
 
 #[test]
 fn a_user_over_a_lowered_limit_shares_a_shorter_version() {
-    let (long, short) = (manifest("film", 4, 1), manifest("film", 1, 1));
+    let (long, short) = (manifest("film", 1000, 1), manifest("film", 500, 1));
     let tracker = limited(&[]);
     let mut ann = tracker.user("ann");
     ann.create_group("lab");
@@ -309,8 +313,8 @@ fn as_many_accounts_and_checks_an_hour_come_from_an_address_as_the_limits_say() 
 
 #[test]
 fn all_users_together_have_as_much_as_the_limits_say() {
-    let len = manifest("one", 1, 1).0.len() as u64;
-    let tracker = limited(&[(Quota::Users, 2), (Quota::Groups, 2), (Quota::AllShares, 2), (Quota::AllBytes, 3 * len)]);
+    let limits = [(Quota::Users, 2), (Quota::Groups, 2), (Quota::AllShares, 2), (Quota::AllBytes, 3 * LEAST)];
+    let tracker = limited(&limits);
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     assert_eq!(
         refusal(&mut tracker.client(), create_user("eve")),
@@ -328,9 +332,9 @@ fn all_users_together_have_as_much_as_the_limits_say() {
     ann.put_manifest("lab", &bytes, &content);
     let (bytes, content) = manifest("ten", 1, 10);
     let told = format!(
-        "The installation is full: all lists of pieces would take {} B of {} B; ask the operator",
-        4 * len,
-        3 * len
+        "The installation is full: all lists of pieces would take {} of {}; ask the operator",
+        Quota::AllBytes.amount(4 * LEAST),
+        Quota::AllBytes.amount(3 * LEAST)
     );
     assert_eq!(refusal(&mut ann, put("lab", &bytes, &content)), told);
     // The operator is not limited.
@@ -390,9 +394,8 @@ fn one_of_many_who_want_the_last_place_at_once_gets_it() {
 #[test]
 fn one_of_many_lists_of_pieces_that_come_at_once_gets_the_last_room() {
     const AT_ONCE: usize = 8;
-    let len = manifest("film", 1, 0).0.len() as u64;
     for round in 0..5 {
-        let tracker = limited(&[(Quota::AllBytes, 2 * len)]);
+        let tracker = limited(&[(Quota::AllBytes, 2 * LEAST)]);
         let mut ann = tracker.user("ann");
         ann.create_group("lab");
         share(&mut ann, "lab", "film", 99);
@@ -410,7 +413,7 @@ fn one_of_many_lists_of_pieces_that_come_at_once_gets_the_last_room() {
             all.into_iter().map(|one| one.join().expect("no panic")).filter(|got| *got).count()
         });
         let total = tracker.server.core().manifests.lens().total();
-        assert_eq!((got, total), (1, 2 * len), "round {round}");
+        assert_eq!((got, total), (1, 2 * LEAST), "round {round}");
     }
 }
 

@@ -14,7 +14,9 @@ use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::journal::base::adoption::UnplacedSink;
 use crate::tracker::journal::disk::RealDisk;
 use crate::tracker::journal::{self, Journal, JournalError, JournalOwner, JournalSettings, OpenedJournal};
-use crate::tracker::manifests::{self, CheckedManifest, ManifestPart, ManifestUpload, Manifests, ManifestsError};
+use crate::tracker::manifests::{
+    self, CheckedManifest, ManifestPart, ManifestUpload, Manifests, ManifestsError, Requester,
+};
 use crate::tracker::state::State;
 use crate::tracker::warn::Warn;
 use crate::wire::refusal::{Code, Refusal};
@@ -334,7 +336,7 @@ fn take_manifest(
             return Err(damaged("a list of pieces is not whole"));
         };
         let part = ManifestPart { info_hash, total, offset, bytes };
-        let taken = manifests.take(&mut upload, part).map_err(|refusal| match refusal.code {
+        let taken = manifests.take(&mut upload, part, Requester::Operator).map_err(|refusal| match refusal.code {
             Code::BadManifest => damaged("a list of pieces is none"),
             _ => RestoreError::Manifest(info_hash, refusal),
         })?;
@@ -349,7 +351,5 @@ fn take_manifest(
 
 fn keep(manifests: &Manifests, lot: &mut Vec<CheckedManifest>) -> Result<(), RestoreError> {
     let Some(first) = lot.first().map(CheckedManifest::info_hash) else { return Ok(()) };
-    manifests.keep(lot).map_err(|refusal| RestoreError::Manifest(first, refusal))?;
-    lot.clear();
-    Ok(())
+    manifests.keep(std::mem::take(lot)).map_err(|refusal| RestoreError::Manifest(first, refusal))
 }

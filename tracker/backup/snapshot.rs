@@ -12,6 +12,7 @@ use crate::sys::space::free_bytes;
 use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::commit::{BasePart, ReadBackError, Standing};
 use crate::tracker::core::Core;
+use crate::tracker::manifests::Requester;
 use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
 use ring::digest::{Context, SHA256};
@@ -232,7 +233,7 @@ impl BackupSource {
     fn put_manifest(&self, info_hash: InfoHash, writer: &mut BackupWriter<impl Write>) -> Result<(), BackupError> {
         let (mut offset, mut whole) = (0, None);
         loop {
-            let (total, part) = match self.core.manifests.read(info_hash, offset) {
+            let (total, part) = match self.core.manifests.read(info_hash, offset, Requester::Operator) {
                 Ok(Some(read)) => read,
                 Ok(None) if offset > 0 => return Err(BackupError::Vanished(info_hash)),
                 // Another version of this program has made it, or it is damaged: the start sees it as missing.

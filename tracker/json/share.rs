@@ -40,11 +40,16 @@ pub(super) fn upload(session: &mut Session, upload: UploadCommand, command: Comm
     let (group, name) = (upload.group.clone(), upload.name.clone());
     let (manifest, content) = describe(upload)?;
     let request = Request::ShareFile { command, group: group.clone(), name, content };
-    let shared = match session.ask(request.clone()) {
-        Err(refusal) if refusal.code == Code::NeedManifest => {
-            put(session, &group, &manifest, &content)?;
-            session.ask(request)?
+    let mut shared = session.ask(request.clone());
+    // Asked for twice if the one that was here turns out to be damaged.
+    for _ in 0..2 {
+        if !shared.as_ref().is_err_and(|refusal| refusal.code == Code::NeedManifest) {
+            break;
         }
+        put(session, &group, &manifest, &content)?;
+        shared = session.ask(request.clone());
+    }
+    let shared = match shared {
         // Shared before, and gone since.
         Err(_) if session.has_made(command) => return Ok(Answer::Done {}),
         shared => shared?,

@@ -1,10 +1,19 @@
-//! How long the manifests are that are here, and how much all of them take.
+//! What is known of the manifests that are here: how long they are, what they say, and how much all of them take.
 
+use super::facts::{FileIdentity, ManifestFacts};
 use crate::model::digest::InfoHash;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What a manifest counts at least: its file takes as much of the disk. So there is a limit to their number.
+const ROOM_MIN: u32 = 4096;
+
+/// What a manifest of this length counts.
+pub(crate) fn room_of(len: u32) -> u32 {
+    len.max(ROOM_MIN)
+}
 
 /// The lengths of the manifests that are here, and the room of those on their way.
 #[derive(Debug, Default)]
@@ -12,9 +21,17 @@ pub struct ManifestLens(RwLock<Lens>);
 
 #[derive(Debug, Default)]
 struct Lens {
-    of: HashMap<InfoHash, u32>,
+    of: HashMap<InfoHash, Known>,
     /// What they take, with the room that is reserved.
     total: u64,
+}
+
+/// What is known of a manifest that is here, as long as it is.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    len: u32,
+    /// What it says, if the file of this identity was checked in this run.
+    facts: Option<(FileIdentity, ManifestFacts)>,
 }
 
 /// Room for a manifest that is on its way. Dropping it frees the room.
@@ -26,11 +43,21 @@ pub(super) struct ReservedRoom {
 }
 
 impl ReservedRoom {
+    /// Takes room for so many bytes in all, if `ask` allows what all will take then.
+    pub(super) fn grow<E>(&mut self, len: u32, ask: impl FnOnce(u64) -> Result<(), E>) -> Result<(), E> {
+        let mut lens = self.lens.0.write();
+        let more = u64::from(room_of(len).saturating_sub(*self.len.get_mut()));
+        ask(lens.total + more)?;
+        lens.total += more;
+        *self.len.get_mut() += more as u32;
+        Ok(())
+    }
+
     /// The manifest is here, and takes its own room from now on.
-    pub(super) fn fill(&self, info_hash: InfoHash, len: u32) {
+    pub(super) fn fill(&self, info_hash: InfoHash, len: u32, facts: (FileIdentity, ManifestFacts)) {
         let mut lens = self.lens.0.write();
         lens.total -= u64::from(self.len.swap(0, Ordering::Relaxed));
-        lens.insert(info_hash, len);
+        lens.insert(info_hash, Known { len, facts: Some(facts) });
     }
 }
 
@@ -41,21 +68,21 @@ impl Drop for ReservedRoom {
 }
 
 impl Lens {
-    fn insert(&mut self, info_hash: InfoHash, len: u32) {
+    fn insert(&mut self, info_hash: InfoHash, known: Known) {
         self.remove(info_hash);
-        self.of.insert(info_hash, len);
-        self.total += u64::from(len);
+        self.of.insert(info_hash, known);
+        self.total += u64::from(room_of(known.len));
     }
 
     fn remove(&mut self, info_hash: InfoHash) {
-        self.total -= u64::from(self.of.remove(&info_hash).unwrap_or_default());
+        self.total -= self.of.remove(&info_hash).map_or(0, |known| u64::from(room_of(known.len)));
     }
 }
 
 impl ManifestLens {
     pub(super) fn of_files(files: impl Iterator<Item = (InfoHash, u32)>) -> Self {
         let mut lens = Lens::default();
-        files.for_each(|(info_hash, len)| lens.insert(info_hash, len));
+        files.for_each(|(info_hash, len)| lens.insert(info_hash, Known { len, facts: None }));
         Self(RwLock::new(lens))
     }
 
@@ -64,23 +91,29 @@ impl ManifestLens {
         self.0.read().total
     }
 
-    /// Has `ask` look up lengths, which are 0 for what is not here. It must not ask for anything else of this.
+    /// Has `ask` look up what manifests count, which is 0 for what is not here. It must not ask for anything else of
+    /// this.
     pub fn look<T>(&self, ask: impl FnOnce(&dyn Fn(InfoHash) -> u64) -> T) -> T {
         let lens = self.0.read();
-        ask(&|info_hash| lens.of.get(&info_hash).copied().map_or(0, u64::from))
+        ask(&|info_hash| lens.of.get(&info_hash).map_or(0, |known| u64::from(room_of(known.len))))
     }
 
-    /// Reserves room for a manifest that is on its way, if `ask` allows what all will take then.
-    pub(super) fn reserve<E>(
-        self: &Arc<Self>,
-        len: u32,
-        ask: impl FnOnce(u64) -> Result<(), E>,
-    ) -> Result<ReservedRoom, E> {
-        let mut lens = self.0.write();
-        let total = lens.total + u64::from(len);
-        ask(total)?;
-        lens.total = total;
-        Ok(ReservedRoom { lens: self.clone(), len: AtomicU32::new(len) })
+    /// Has room for the first bytes of a manifest that is on its way.
+    pub(super) fn reserve(self: &Arc<Self>) -> ReservedRoom {
+        ReservedRoom { lens: self.clone(), len: AtomicU32::new(0) }
+    }
+
+    /// What a manifest says, if its file is still the one that was checked.
+    pub(super) fn facts(&self, info_hash: InfoHash, identity: FileIdentity) -> Option<ManifestFacts> {
+        let (checked, facts) = self.0.read().of.get(&info_hash)?.facts?;
+        (checked == identity).then_some(facts)
+    }
+
+    /// The file of a manifest was checked.
+    pub(super) fn note_facts(&self, info_hash: InfoHash, identity: FileIdentity, facts: ManifestFacts) {
+        if let Some(known) = self.0.write().of.get_mut(&info_hash) {
+            known.facts = Some((identity, facts));
+        }
     }
 
     pub(super) fn remove(&self, info_hash: InfoHash) {
@@ -95,19 +128,21 @@ mod tests {
     #[test]
     fn the_total_is_that_of_what_is_there_or_on_its_way_and_one_too_many_gets_no_room() {
         let [a, b] = [1, 2].map(|byte| InfoHash([byte; 32]));
-        let lens = Arc::new(ManifestLens::of_files([(a, 100)].into_iter()));
+        let lens = Arc::new(ManifestLens::of_files([(a, 10_000), (b, 1)].into_iter()));
+        assert_eq!((lens.total(), lens.look(|len_of| len_of(b))), (14_096, 4096), "a short one has its block");
+        lens.remove(b);
         let within = |max| move |total| if total <= max { Ok(()) } else { Err(total) };
-        assert_eq!(lens.reserve(20, within(119)).map(|_| ()), Err(120));
-        let room = lens.reserve(20, within(120)).expect("room");
-        assert_eq!(lens.total(), 120, "on its way");
-        assert_eq!(lens.reserve(1, within(120)).map(|_| ()), Err(121));
-        room.fill(b, 20);
+        let mut room = lens.reserve();
+        assert_eq!(room.grow(20, within(14_095)), Err(14_096));
+        assert_eq!(room.grow(20, within(14_096)), Ok(()));
+        assert_eq!(room.grow(4096, within(14_096)), Ok(()), "the block is paid");
+        assert_eq!(room.grow(5000, within(14_999)), Err(15_000));
+        assert_eq!(room.grow(5000, within(15_000)), Ok(()));
+        assert_eq!(lens.total(), 15_000, "on its way");
         drop(room);
-        assert_eq!((lens.total(), lens.look(|len_of| len_of(b))), (120, 20), "here");
-        drop(lens.reserve(20, within(140)).expect("room"));
-        assert_eq!(lens.total(), 120, "it never came");
+        assert_eq!(lens.total(), 10_000, "it never came");
         lens.remove(a);
         lens.remove(a);
-        assert_eq!((lens.total(), lens.look(|len_of| len_of(a))), (20, 0));
+        assert_eq!((lens.total(), lens.look(|len_of| len_of(a))), (0, 0));
     }
 }

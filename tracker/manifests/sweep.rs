@@ -192,7 +192,7 @@ mod tests {
     use crate::model::manifest::{FileEntry, Manifest};
     use crate::model::path::RelPath;
     use crate::sys::files::{Open, open_file, set_modified};
-    use crate::tracker::manifests::{ManifestPart, Manifests, MissingCounts};
+    use crate::tracker::manifests::{ManifestPart, Manifests, MissingCounts, Requester, room_of};
     use crate::wire::manifest::encode;
     use crate::wire::refusal::Code;
     use std::iter;
@@ -234,10 +234,10 @@ mod tests {
         }
         fs::write(temp.path().join(young.to_string()), &bytes).expect("written");
         let manifests = Manifests::open(temp.path(), iter::empty(), false).expect("opened");
-        assert_eq!(manifests.lens().total(), 3 * bytes.len() as u64);
+        assert_eq!(manifests.lens().total(), 3 * u64::from(room_of(1)));
         let unused = manifests.choose_unused(&mut sweep, Instant::now());
         manifests.remove_unknown(unused, [shared].into_iter());
-        assert_eq!(manifests.lens().total(), 2 * bytes.len() as u64);
+        assert_eq!(manifests.lens().total(), 2 * u64::from(room_of(1)));
         let mut left = [shared.to_string(), young.to_string(), "notes".to_owned()];
         left.sort();
         assert_eq!(names(temp.path()), left);
@@ -249,7 +249,10 @@ mod tests {
         let uses: [Use; 3] = [
             |manifests, info_hash, bytes| {
                 let part = ManifestPart { info_hash, total: bytes.len() as u32, offset: 0, bytes };
-                assert!(manifests.take(&mut None, part).expect("taken").is_none(), "the file is there already");
+                assert!(
+                    manifests.take(&mut None, part, Requester::Operator).expect("taken").is_none(),
+                    "the file is there already"
+                );
             },
             |manifests, info_hash, _| assert!(manifests.keep_for_share(info_hash, |_| Ok(())).expect("paid")),
             |manifests, info_hash, _| assert!(manifests.mark_absent(iter::once(info_hash)).is_empty()),
@@ -280,14 +283,20 @@ mod tests {
     fn nobody_keeps_a_manifest_here_without_paying_for_it() {
         type Look = fn(&Manifests, InfoHash, &[u8]);
         let looks: [Look; 4] = [
-            |manifests, info_hash, _| assert!(manifests.facts(info_hash).expect("readable").is_some()),
-            |manifests, info_hash, _| assert!(manifests.read(info_hash, 0).expect("readable").is_some()),
-            |manifests, info_hash, bytes| {
-                let part = ManifestPart { info_hash, total: bytes.len() as u32, offset: 5, bytes };
-                assert!(manifests.take(&mut None, part).expect("thrown away").is_none());
+            |manifests, info_hash, _| {
+                assert!(manifests.facts(info_hash, Requester::Operator).expect("readable").is_some())
+            },
+            |manifests, info_hash, _| {
+                assert!(manifests.read(info_hash, 0, Requester::Operator).expect("readable").is_some())
             },
             |manifests, info_hash, bytes| {
-                let pay = |len| if len == bytes.len() as u64 { Err(Code::SlowDown.into()) } else { Ok(()) };
+                let part = ManifestPart { info_hash, total: bytes.len() as u32, offset: 5, bytes };
+                assert!(manifests.take(&mut None, part, Requester::Operator).expect("thrown away").is_none());
+            },
+            |manifests, info_hash, bytes| {
+                let pay = |len| {
+                    if len == u64::from(room_of(bytes.len() as u32)) { Err(Code::SlowDown.into()) } else { Ok(()) }
+                };
                 let kept = manifests.keep_for_share(info_hash, pay).map_err(|refusal| refusal.code);
                 assert_eq!(kept, Err(Code::SlowDown));
             },
@@ -310,7 +319,7 @@ mod tests {
         let (temp, manifests, mut sweep) = open();
         let (info_hash, bytes) = manifest(1);
         let part = ManifestPart { info_hash, total: bytes.len() as u32, offset: 0, bytes: &bytes };
-        manifests.put(&mut None, part, |_| Ok(())).expect("kept");
+        manifests.put(&mut None, part, Requester::Operator, |_| Ok(())).expect("kept");
         let file = open_file(&temp.path().join(info_hash.to_string()), Open::Write).expect("there");
         set_modified(&file, 1_000_000_000, 0).expect("set");
         let unused = manifests.choose_unused(&mut sweep, Instant::now());
@@ -379,7 +388,7 @@ mod tests {
         let manifests = open(&listed, false);
         let (_, bytes) = manifest(2);
         let part = ManifestPart { info_hash: awaited, total: bytes.len() as u32, offset: 0, bytes: &bytes };
-        manifests.put(&mut None, part, |_| Ok(())).expect("kept");
+        manifests.put(&mut None, part, Requester::Operator, |_| Ok(())).expect("kept");
         manifests.choose_unused(&mut ManifestSweep::new(Instant::now()), Instant::now());
         fs::remove_file(temp.path().join(awaited.to_string())).expect("there");
         assert_eq!(counts(&open(&listed, false), &listed), expect(1, 0));

@@ -14,7 +14,7 @@ use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::commit::Standing;
 use crate::tracker::core::Core;
-use crate::tracker::manifests::{CheckedManifest, ManifestPart, ManifestUpload};
+use crate::tracker::manifests::{CheckedManifest, ManifestPart, ManifestUpload, Requester};
 use crate::tracker::presence::{ClientKey, HeardFrom, HolderUp, SwarmInfo};
 use crate::tracker::state::Fate;
 use crate::wire::certificate::Certificate;
@@ -359,7 +359,7 @@ impl<'a> LinkReceiver<'a> {
         if part.offset > 0 && self.skipped == Some(part.info_hash) {
             return;
         }
-        let refusal = match self.core.manifests.take(&mut self.upload, part) {
+        let refusal = match self.core.manifests.take(&mut self.upload, part, Requester::Trackers) {
             Ok(checked) => {
                 self.manifests.extend(checked);
                 if self.manifests.len() >= MANIFESTS_MAX {
@@ -381,8 +381,9 @@ impl<'a> LinkReceiver<'a> {
         let lot = std::mem::take(&mut self.manifests);
         if !lot.is_empty() {
             // The disk tells its trouble when it does not take the ops either.
-            let _ = self.core.manifests.keep(&lot);
-            self.live.manifests_given.fetch_add(lot.len() as u64, Ordering::Relaxed);
+            let given = lot.len() as u64;
+            let _ = self.core.manifests.keep(lot);
+            self.live.manifests_given.fetch_add(given, Ordering::Relaxed);
             self.live.wakeup.wake();
         }
     }

@@ -11,6 +11,7 @@ use crate::tracker::cluster::live_link::LiveLink;
 use crate::tracker::cluster::state_digest::QUIET;
 use crate::tracker::commit::Standing;
 use crate::tracker::core::Core;
+use crate::tracker::manifests::Requester;
 use crate::tracker::presence::{PresenceChange, Subscription};
 use crate::tracker::state::State;
 use crate::wire::codec::{Blob, List, Wire};
@@ -266,8 +267,8 @@ impl<'a> LinkSender<'a> {
 
     /// Sends a manifest in parts. One that was lost here may be had from another tracker.
     fn give_manifest(&self, info_hash: InfoHash) -> io::Result<()> {
-        let mut offset = 0;
-        while let Ok(Some((total, part))) = self.core.manifests.read(info_hash, offset) {
+        let (mut offset, requester) = (0, Requester::Trackers);
+        while let Ok(Some((total, part))) = self.core.manifests.read(info_hash, offset, requester) {
             let len = part.len() as u32;
             match Blob::new(part) {
                 Some(part) if len > 0 => self.send(&LinkMessage::Manifest { info_hash, total, offset, part })?,

@@ -8,6 +8,7 @@ use crate::tracker::auth::login_throttle::LoginAttempt;
 use crate::tracker::auth::passwords::Asker;
 use crate::tracker::auth::session_token::TokenClaim;
 use crate::tracker::ledger::accept::Change;
+use crate::tracker::manifests::BroughtManifests;
 use crate::tracker::oversight::limits::Accounts;
 use crate::tracker::presence::ClientKey;
 use crate::tracker::state::{Account, AccountStanding, CommandOwner, Fate, State};
@@ -185,7 +186,7 @@ impl Session {
             self.slot.set_logged_in(false);
             self.note_member("a member has left", login.user, login.ticket.key.client);
         }
-        self.upload = None;
+        self.brought = BroughtManifests::default();
         self.welcome = None;
     }
 

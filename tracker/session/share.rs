@@ -4,14 +4,13 @@ use super::Session;
 use super::page::{PAGE_AND_ONE, page};
 use crate::model::digest::InfoHash;
 use crate::model::id::{CommandId, OpId, ShareRef, UserRef};
-use crate::model::manifest::{Content, Manifest};
+use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId};
 use crate::tracker::ledger::accept::{Acceptance, Change, accept, find_own_group, find_share};
-use crate::tracker::manifests::ManifestPart;
+use crate::tracker::manifests::{ManifestFacts, ManifestPart, room_of};
 use crate::tracker::state::{CommandOwner, Fate, ShareInfo, State};
 use crate::wire::client_tracker::{FileLine, Reply};
 use crate::wire::codec::Blob;
-use crate::wire::manifest::decode;
 use crate::wire::refusal::{Code, Refusal};
 use std::time::Duration;
 
@@ -84,32 +83,37 @@ impl Session {
         self.core.committer.must_take_changes()?;
         let (limits, manifests) = (&self.core.oversight.limits, &self.core.manifests);
         if offset == 0 {
-            manifests.lens().look(|len_of| limits.ask_upload(&state, user, u64::from(total), len_of))?;
+            let room = u64::from(room_of(total));
+            manifests.lens().look(|len_of| limits.ask_upload(&state, user, room, len_of))?;
             // Once for the whole, also if it is here: it stays for this user.
-            limits.take_bytes(user, u64::from(total))?;
+            limits.take_bytes(user, room)?;
         }
         let part = ManifestPart { info_hash, total, offset, bytes };
-        manifests.put(&mut self.upload, part, |used| limits.ask_bytes(used))?;
+        let requester = self.requester(user);
+        let brought = self.brought.of(user);
+        if manifests.put(&mut brought.upload, part, requester, |used| limits.ask_bytes(used))? {
+            brought.note(info_hash);
+        }
         Ok(Reply::Done {})
     }
 
     pub(super) fn get_manifest(&mut self, share: ShareRef, offset: u32) -> Result<Reply, Refusal> {
         let user = self.user()?;
         let info = visible_share(&self.core.state(), user, share)?;
-        let (total, part) = self.read_manifest(info.content.info_hash, offset)?;
+        let (total, part) = self.read_manifest(user, info.content.info_hash, offset)?;
         let part = Blob::new(part).ok_or(Code::Unavailable)?;
         Ok(Reply::ManifestPart { total, part })
     }
 
     /// A part of a manifest. If it was lost here, other trackers are asked for it.
-    fn read_manifest(&self, info_hash: InfoHash, offset: u32) -> Result<(u32, Vec<u8>), Refusal> {
-        let manifests = &self.core.manifests;
-        let mut found = manifests.read(info_hash, offset)?;
+    fn read_manifest(&self, user: UserRef, info_hash: InfoHash, offset: u32) -> Result<(u32, Vec<u8>), Refusal> {
+        let (manifests, requester) = (&self.core.manifests, self.requester(user));
+        let mut found = manifests.read(info_hash, offset, requester)?;
         if found.is_none() {
             manifests.wish(info_hash);
             if self.core.cluster.wake() {
                 manifests.wait_for(info_hash, MANIFEST_WAIT);
-                found = manifests.read(info_hash, offset)?;
+                found = manifests.read(info_hash, offset, requester)?;
             }
         }
         let lost = "this tracker has lost the list of pieces and asks the others for it";
@@ -128,11 +132,19 @@ impl Session {
         let state = self.core.state();
         if !state.knows_command(CommandOwner::User(user), command) {
             // Refused before the client sends a manifest, which may be long.
+            let is_known = self.has_brought(&state, user, (&group, &name), content.info_hash);
             if let Acceptance::Op(body) = accept(&state, &change)? {
-                self.core.manifests.lens().look(|len_of| self.core.oversight.limits.ask(&state, &body, len_of))?;
+                self.core.manifests.lens().look(|len_of| {
+                    // How long it is, if others have it, is none of this user's business.
+                    let len_of = |of| if of == content.info_hash && !is_known { 0 } else { len_of(of) };
+                    self.core.oversight.limits.ask(&state, &body, &len_of)
+                })?;
             }
-            self.check_manifest(user, &name, &content)?;
-            self.check_pieces(&state, user, (&group, &name), &content)?;
+            if !is_known {
+                return Err(Code::NeedManifest.into());
+            }
+            let facts = self.check_manifest(user, &name, &content)?;
+            self.check_pieces(&state, user, (&group, &name), (&content, &facts))?;
         }
         let committed = self.core.committer.submit(command, &change)?;
         let state = self.core.state();
@@ -144,45 +156,49 @@ impl Session {
         Ok(share_reply(&state, user, found))
     }
 
+    /// Whether this user, or this group, has brought a manifest. Nothing else that users are told depends on whether it
+    /// is here.
+    fn has_brought(
+        &mut self,
+        state: &State,
+        user: UserRef,
+        (group, name): (&GroupId, &FileName),
+        info_hash: InfoHash,
+    ) -> bool {
+        let is_it = |share: &ShareInfo| share.content.info_hash == info_hash;
+        let named = || state.share_named(state.group_named(group)?, name).filter(is_it);
+        self.brought.of(user).has(info_hash)
+            || find_own_group(state, user, group).is_ok() && named().is_some()
+            || state.shares_of(user).any(|share| is_it(&share))
+    }
+
     /// Two shares of a file count as one, with its size from either, if they have the same pieces.
     fn check_pieces(
         &self,
         state: &State,
         user: UserRef,
         (group, name): (&GroupId, &FileName),
-        content: &Content,
+        (content, facts): (&Content, &ManifestFacts),
     ) -> Result<(), Refusal> {
-        let present = find_share(state, user, group, name).map(|info| info.content);
-        match present {
-            Ok(present) if present.is_sized() != content.is_sized() && present.is_same(content) => {
-                let same = self.manifest(present.info_hash)?.pieces() == self.manifest(content.info_hash)?.pieces();
-                if same { Ok(()) } else { Err(Refusal::about(Code::FileExists, name)) }
-            }
-            _ => Ok(()),
+        let Ok(present) = find_share(state, user, group, name).map(|info| info.content) else { return Ok(()) };
+        let is_twin = present.is_sized() != content.is_sized() && present.is_same(content);
+        if !is_twin || present.info_hash == content.info_hash {
+            return Ok(());
         }
-    }
-
-    /// A whole manifest of a single file.
-    fn manifest(&self, info_hash: InfoHash) -> Result<Manifest, Refusal> {
-        let mut bytes = Vec::new();
-        loop {
-            let (_, part) = self.read_manifest(info_hash, bytes.len() as u32)?;
-            if part.is_empty() {
-                break;
-            }
-            bytes.extend(part);
-        }
-        decode(&bytes, info_hash).map_err(|error| Refusal::about(Code::Unavailable, error))
+        let known = self.core.manifests.facts(present.info_hash, self.requester(user))?;
+        let lost = "this tracker has lost the list of pieces and asks the others for it";
+        let known = known.ok_or_else(|| Refusal::about(Code::Unavailable, lost))?;
+        if known.has_pieces_of(facts) { Ok(()) } else { Err(Refusal::about(Code::FileExists, name)) }
     }
 
     /// The list of pieces is here, is that of the content, and stays for the share.
-    fn check_manifest(&self, user: UserRef, name: &FileName, content: &Content) -> Result<(), Refusal> {
+    fn check_manifest(&self, user: UserRef, name: &FileName, content: &Content) -> Result<ManifestFacts, Refusal> {
         let (limits, manifests) = (&self.core.oversight.limits, &self.core.manifests);
-        let facts = manifests.facts(content.info_hash)?.ok_or(Code::NeedManifest)?;
+        let facts = manifests.facts(content.info_hash, self.requester(user))?.ok_or(Code::NeedManifest)?;
         if !facts.agree_with(name, content) {
             return Err(Refusal::about(Code::BadManifest, "it does not agree with what is shared"));
         }
         let is_here = manifests.keep_for_share(content.info_hash, |len| limits.take_bytes(user, len))?;
-        if is_here { Ok(()) } else { Err(Code::NeedManifest.into()) }
+        if is_here { Ok(facts) } else { Err(Code::NeedManifest.into()) }
     }
 }

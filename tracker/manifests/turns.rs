@@ -1,0 +1,222 @@
+//! Whose turn it is to have a part of a manifest checked: places take turns, and users take turns within a place.
+
+use crate::model::address::{network_of, site_of};
+use crate::model::id::UserRef;
+use crate::rate::nested_turns::{NestedBounds, NestedTurns};
+use crate::wire::refusal::{Code, Refusal};
+use crossbeam_channel::{Sender, bounded};
+use parking_lot::Mutex;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Parts that are checked at a time.
+const AT_ONCE: usize = 2;
+/// Each part that waits holds its memory. A part takes about a millisecond.
+const BOUNDS: NestedBounds = NestedBounds { waiting: 64, age: Duration::from_secs(30) };
+
+/// For whom something is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requester {
+    /// A user, whose connection comes from an address.
+    User(IpAddr, UserRef),
+    /// The other trackers.
+    Trackers,
+    Operator,
+}
+
+/// A level of those who take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Party {
+    Site(IpAddr),
+    Network(IpAddr),
+    User(UserRef),
+    Trackers,
+    Operator,
+}
+
+type Path = [Party; 3];
+
+impl Requester {
+    fn path(self) -> Path {
+        match self {
+            Self::User(ip, user) => {
+                let network = network_of(ip);
+                [Party::Site(site_of(ip).unwrap_or(network)), Party::Network(network), Party::User(user)]
+            }
+            Self::Trackers => [Party::Trackers; 3],
+            Self::Operator => [Party::Operator; 3],
+        }
+    }
+}
+
+/// Hands out turns.
+#[derive(Default)]
+pub(super) struct CheckTurns(Arc<Mutex<Turns>>);
+
+struct Turns {
+    queue: NestedTurns<Party, Sender<Turn>, 3>,
+    free: usize,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { queue: NestedTurns::new(BOUNDS), free: AT_ONCE }
+    }
+}
+
+impl fmt::Debug for CheckTurns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CheckTurns").field(&self.0.lock().free).finish()
+    }
+}
+
+/// A turn. Dropping it ends it.
+pub(super) struct Turn {
+    turns: Arc<Mutex<Turns>>,
+    path: Path,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = self.turns.lock();
+        turns.queue.done(&self.path);
+        turns.free += 1;
+        let next = turns.next(&self.turns);
+        drop(turns);
+        give(next);
+    }
+}
+
+impl Turns {
+    /// Those whose turn it is, and their turns.
+    fn next(&mut self, all: &Arc<Mutex<Turns>>) -> Vec<(Sender<Turn>, Turn)> {
+        let mut next = Vec::new();
+        while self.free > 0 {
+            let Some((path, waiter)) = self.queue.take(Instant::now()) else { break };
+            self.free -= 1;
+            next.push((waiter, Turn { turns: all.clone(), path }));
+        }
+        next
+    }
+}
+
+/// Without the lock: the turn of somebody who waits no more ends at once.
+fn give(turns: Vec<(Sender<Turn>, Turn)>) {
+    for (waiter, turn) in turns {
+        let _ = waiter.send(turn);
+    }
+}
+
+impl CheckTurns {
+    /// Waits for a turn.
+    ///
+    /// # Errors
+    /// `SlowDown`: it did not come in time, or others have the places of those who wait.
+    pub(super) fn wait(&self, requester: Requester) -> Result<Turn, Refusal> {
+        let (waiter, turn) = bounded(1);
+        let mut turns = self.0.lock();
+        // Those who give way are told so by the end of their channels.
+        let dropped = turns.queue.put(requester.path(), waiter, Instant::now());
+        let next = turns.next(&self.0);
+        drop(turns);
+        drop(dropped);
+        give(next);
+        turn.recv_timeout(BOUNDS.age).map_err(|_| Code::SlowDown.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{OpId, Origin};
+    use std::net::Ipv4Addr;
+    use std::thread;
+
+    fn requester(host: u8, user: u64) -> Requester {
+        let user = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: user });
+        Requester::User(Ipv4Addr::new(127, 0, 0, host).into(), user)
+    }
+
+    fn waiting(turns: &CheckTurns) -> usize {
+        turns.0.lock().queue.waiting()
+    }
+
+    /// Has these wait in this order, and returns the order in which they get their turns, one after the other.
+    fn order(turns: &CheckTurns, askers: &[Requester]) -> Vec<Requester> {
+        let mut held: Vec<Turn> = (0..AT_ONCE).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
+        let got = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for (number, &requester) in askers.iter().enumerate() {
+                let got = &got;
+                scope.spawn(move || {
+                    let turn = turns.wait(requester).expect("a turn");
+                    got.lock().push(requester);
+                    drop(turn);
+                });
+                while waiting(turns) <= number {
+                    thread::yield_now();
+                }
+            }
+            // One of the turns is given back, so that one after the other gets it.
+            held.pop();
+            while got.lock().len() < askers.len() {
+                thread::yield_now();
+            }
+        });
+        got.into_inner()
+    }
+
+    #[test]
+    fn a_user_waits_for_one_part_of_a_crowd_at_another_address() {
+        let turns = CheckTurns::default();
+        let crowd: Vec<_> = (0..40).map(|user| requester(1, user)).collect();
+        order(&turns, &crowd);
+        let honest = requester(2, 1000);
+        // The honest one has had a turn before, as all of them.
+        order(&turns, &[honest]);
+        let all: Vec<_> = crowd.into_iter().chain([honest]).collect();
+        let place = order(&turns, &all).iter().position(|requester| *requester == honest);
+        assert!(place.is_some_and(|place| place <= 1), "{place:?}");
+    }
+
+    #[test]
+    fn who_has_most_parts_waiting_is_told_to_slow_down_and_not_the_newcomer() {
+        let turns = CheckTurns::default();
+        let held: Vec<Turn> = (0..AT_ONCE).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
+        thread::scope(|scope| {
+            let greedy: Vec<_> = (0..BOUNDS.waiting)
+                .map(|number| {
+                    let waits = scope.spawn(|| turns.wait(requester(1, 1)).is_ok());
+                    while waiting(&turns) <= number {
+                        thread::yield_now();
+                    }
+                    waits
+                })
+                .collect();
+            let honest = scope.spawn(|| turns.wait(requester(2, 2)).is_ok());
+            while greedy.iter().all(|waits| !waits.is_finished()) {
+                thread::yield_now();
+            }
+            assert_eq!(waiting(&turns), BOUNDS.waiting);
+            drop(held);
+            assert!(honest.join().expect("no panic"), "the newcomer gets its turn");
+            let refused = greedy.into_iter().map(|waits| waits.join().expect("no panic"));
+            assert_eq!(refused.filter(|got| !got).count(), 1);
+        });
+    }
+
+    #[test]
+    fn a_turn_that_nobody_waits_for_any_more_is_the_next_ones() {
+        let turns = CheckTurns::default();
+        let held: Vec<Turn> = (0..AT_ONCE).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
+        let (gone, receiver) = bounded(1);
+        drop(receiver);
+        assert!(turns.0.lock().queue.put(requester(1, 1).path(), gone, Instant::now()).is_empty());
+        drop(held);
+        let again: Vec<_> = (0..AT_ONCE).map(|_| turns.wait(Requester::Trackers).map(drop)).collect();
+        assert!(again.iter().all(Result::is_ok));
+        assert_eq!(turns.0.lock().free, AT_ONCE);
+    }
+}
