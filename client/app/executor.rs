@@ -6,8 +6,9 @@ use super::login::{Login, bring_back, group_lost};
 use super::login_session::LoginSession;
 use super::node::{Node, command_id};
 use super::resume;
-use super::share;
+use super::share::{self, ToShare};
 use super::status;
+use super::upkeep::keeper::{self, OtherContent};
 use super::watch;
 use crate::client::command::failure::Failure;
 use crate::client::command::types::{Command, Direction};
@@ -20,7 +21,6 @@ use crate::model::name::{FileName, GroupId, UserId};
 use crate::rate::limit::Limit;
 use crate::wire::client_tracker::Request;
 use crate::wire::refusal::Code;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub struct Executor {
     failures: usize,
     /// A login whose answer has not been said yet, and the name that was given.
     arrived: Option<(UserId, Arc<LoginSession>)>,
+    /// What the user was asked last, and in which login.
+    asked: Option<(OtherContent, Arc<LoginSession>)>,
 }
 
 impl std::fmt::Debug for Executor {
@@ -50,7 +52,7 @@ impl std::fmt::Debug for Executor {
 impl Executor {
     /// `interrupt` ends commands that take long.
     pub fn new(login: Arc<Login>, interrupt: Interrupt) -> Self {
-        Self { login, interrupt, downloads: Arc::default(), failures: 0, arrived: None }
+        Self { login, interrupt, downloads: Arc::default(), failures: 0, arrived: None, asked: None }
     }
 
     fn node(&self) -> &Node {
@@ -110,7 +112,9 @@ impl Executor {
             Command::ListMembers { group } => Ok(Report::Members(queries::members(&self.node().link, &group)?)),
             Command::ListGroups => Ok(Report::Groups(queries::groups(&self.node().link)?)),
             Command::ListFiles { group } => Ok(Report::Files(queries::files(&self.node().link, &group)?)),
-            Command::UploadFile { path, group } => self.upload(session, &path, &group),
+            Command::UploadFile { path, group } => {
+                self.upload(session, ToShare { path: &path, group: &group, name: None })
+            }
             Command::StopShare { group, file } => {
                 share::stop(session, &group, &file)?;
                 Ok(Report::Done("Stopped sharing"))
@@ -183,7 +187,7 @@ impl Executor {
         self.change(request, done)
     }
 
-    fn upload(&self, session: &LoginSession, path: &Path, group: &GroupId) -> Result<Report, Failure> {
+    fn upload(&self, session: &LoginSession, what: ToShare<'_>) -> Result<Report, Failure> {
         let reporter = &self.node().reporter;
         reporter.event(&Event::Uploading);
         let cancel = AtomicBool::new(false);
@@ -198,7 +202,7 @@ impl Executor {
                 reporter.event(&Event::Hashed { done, total, took: now.duration_since(begun) });
             }
         };
-        share::upload(session, path, group, &cancel, &mut tell)
+        share::upload(session, what, &cancel, &mut tell)
     }
 
     fn wait(&self, session: &LoginSession, which: Option<(GroupId, FileName)>) -> Result<Report, Failure> {
@@ -230,6 +234,22 @@ impl Execute for Executor {
             session.event(&Event::LoggedInAs { asked, user: session.user().clone() });
         }
         bring_back(&session);
+    }
+
+    fn question(&mut self) -> Option<String> {
+        let session = self.login.session()?;
+        let other = keeper::other_content(&session)?;
+        let question = other.question();
+        self.asked = Some((other, session));
+        Some(question)
+    }
+
+    fn consent(&mut self) -> Result<Report, Failure> {
+        let Some((OtherContent { group, name, path, .. }, session)) = self.asked.take() else {
+            return Ok(Report::Nothing);
+        };
+        let what = ToShare { path: &path, group: &group, name: Some(&name) };
+        self.node().link.for_user(|| self.upload(&session, what))
     }
 
     fn finish(&mut self) {

@@ -46,17 +46,24 @@ pub(super) struct LocalShare<'a> {
     pub stamps: Stamps,
 }
 
+/// What is to be shared: where it lies, in which group, and under which name, if not under its own.
+pub(super) struct ToShare<'a> {
+    pub path: &'a Path,
+    pub group: &'a GroupId,
+    pub name: Option<&'a FileName>,
+}
+
 /// Shares a file or folder; `progress` is told how many bytes of how many are hashed.
 pub(super) fn upload(
     session: &LoginSession,
-    path: &Path,
-    group: &GroupId,
+    ToShare { path, group, name }: ToShare<'_>,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, Failure> {
     // A group that refuses is better heard of before a long file is read than after.
     check_member(session, group)?;
-    let name = share_name(path).map_err(|error| error.to_string())?;
+    let own = || share_name(path).map_err(|error| error.to_string());
+    let name = name.cloned().map_or_else(own, Ok)?;
     let hashed = hash_for_sharing(path, &name, cancel, progress).map_err(|error| error.to_string())?;
     if !hashed.left_out.is_empty() {
         session.event(&Event::Warning(hashed.left_out.to_string()));

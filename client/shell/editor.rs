@@ -4,7 +4,7 @@ use super::completer::Completer;
 use super::hidden_line::HiddenLine;
 use super::history;
 use super::history::HistoryFile;
-use super::input::{Input, PROMPT, is_yes, read_plain};
+use super::input::{Consent, Input, PROMPT, is_yes, read_plain};
 use crate::client::command::completion::Candidate;
 use crate::client::terminal::interrupt::{Activity, Interrupt, InterruptibleReader};
 use crate::client::terminal::line_reader::{LINE_LEN_MAX, LineReader};
@@ -182,14 +182,38 @@ impl LineEditor {
         })
     }
 
+    /// Whether a pasted line waits.
+    pub(crate) fn holds_line(&self) -> bool {
+        !self.pasted.is_empty()
+    }
+
     /// Asks something that is answered with yes or no. Anything else counts as no, but ctrl-D as yes.
     pub(crate) fn confirm(&mut self, question: &str) -> bool {
+        let read = self.answer(question);
+        self.interrupt.is_ending()
+            || read.map_or_else(|error| matches!(error, ReadlineError::Eof), |answer| is_yes(&answer))
+    }
+
+    /// Asks for a decision. Without an answer it is no.
+    pub(crate) fn decide(&mut self, question: &str) -> Consent {
+        let Ok(typed) = self.answer(&escape(question)) else { return Consent::No };
+        let mut lines = typed.split(['\n', '\r']).map(str::to_owned);
+        let consent = lines.next().map_or(Consent::No, Consent::of);
+        self.pasted.extend(lines);
+        if let Consent::Line(line) = consent {
+            // It was typed ahead, and is read next.
+            self.pasted.push_front(line);
+            return Consent::No;
+        }
+        consent
+    }
+
+    fn answer(&mut self, question: &str) -> Result<String, ReadlineError> {
         self.leaving = false;
         self.watcher().into_iter().for_each(|watcher| watcher.asking.set(true));
         let read = self.edit(question);
         self.watcher().into_iter().for_each(|watcher| watcher.asking.set(false));
-        self.interrupt.is_ending()
-            || read.map_or_else(|error| matches!(error, ReadlineError::Eof), |answer| is_yes(&answer))
+        read
     }
 
     /// Puts a line into the history.

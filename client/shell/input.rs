@@ -47,3 +47,24 @@ pub(crate) fn read_plain<R: Read>(lines: &mut LineReader<R>, interrupt: &Interru
 pub(crate) fn is_yes(answer: &str) -> bool {
     ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
 }
+
+/// What a person says to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Consent {
+    Yes,
+    No,
+    /// No answer but a line, which was typed before the question was seen.
+    Line(String),
+}
+
+impl Consent {
+    /// What a line says that was read behind a question.
+    pub(crate) fn of(answer: String) -> Self {
+        let is_no = ["", "n", "no"].iter().any(|no| answer.trim().eq_ignore_ascii_case(no));
+        match is_yes(&answer) {
+            true => Consent::Yes,
+            false if is_no => Consent::No,
+            false => Consent::Line(answer),
+        }
+    }
+}

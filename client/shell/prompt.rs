@@ -1,7 +1,7 @@
 //! Where commands come from: the line editor at a terminal, plain lines in a script, the command line.
 
 use super::editor::{Aids, LineEditor};
-use super::input::{Input, PROMPT, is_yes, read_plain};
+use super::input::{Consent, Input, PROMPT, is_yes, read_plain};
 use crate::client::command::parse::asks_password;
 use crate::client::command::types::PasswordPrompt;
 use crate::client::terminal::interrupt::Interrupt;
@@ -121,6 +121,30 @@ impl Prompt {
         }
     }
 
+    /// Whether somebody is there to be asked, and has typed nothing yet that would be taken for the answer.
+    pub(crate) fn can_ask(&self) -> bool {
+        match &self.source {
+            InputSource::Editor(editor) => !editor.holds_line(),
+            InputSource::Plain { lines, .. } => !self.script && !lines.holds_line(),
+            InputSource::Given(..) => false,
+        }
+    }
+
+    /// Asks a person for a decision. Without an answer it is no.
+    pub(crate) fn decide(&mut self, question: &str) -> Consent {
+        match &mut self.source {
+            InputSource::Editor(editor) => editor.decide(question),
+            InputSource::Plain { lines, .. } => {
+                self.terminal.ask(question);
+                match read_plain(lines, &self.interrupt) {
+                    Input::Line(answer) => Consent::of(answer),
+                    Input::Bad(_) | Input::End | Input::Broken(_) | Input::Stopped => Consent::No,
+                }
+            }
+            InputSource::Given(..) => Consent::No,
+        }
+    }
+
     /// Puts a line into the history, where there is one. Not for lines that hold a password.
     pub fn keep(&mut self, line: &str) {
         if let InputSource::Editor(editor) = &mut self.source {
@@ -190,4 +214,16 @@ impl fmt::Display for PasswordError {
 
 fn stdin_lines(interrupt: &Interrupt) -> LineReader<Box<dyn Read>> {
     LineReader::new(Box::new(interrupt.reader(io::stdin())))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    impl Prompt {
+        /// Somebody who types lines.
+        pub(crate) fn person(from: impl Read + 'static, terminal: &TerminalWriter, interrupt: &Interrupt) -> Self {
+            Self { script: false, ..Self::script(from, terminal, interrupt) }
+        }
+    }
 }

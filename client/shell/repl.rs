@@ -1,6 +1,6 @@
 //! The loop of the client: a line is read, understood, carried out, and its refusal told.
 
-use super::input::Input;
+use super::input::{Consent, Input};
 use super::prompt::Prompt;
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::command::json;
@@ -23,6 +23,12 @@ pub trait Execute {
     /// What the last command came to has been said: what should only be heard of after that may begin.
     fn answered(&mut self);
 
+    /// Something that only a person can decide, as a question to be answered with yes or no.
+    fn question(&mut self) -> Option<String>;
+
+    /// Carries out what the last question was about: the answer is yes.
+    fn consent(&mut self) -> Result<Report, Failure>;
+
     /// At the end of a script: waits until every running download has ended, or the program is to end.
     fn finish(&mut self);
 
@@ -41,10 +47,11 @@ pub trait Execute {
 pub fn run(prompt: &mut Prompt, reporter: &Reporter, interrupt: &Interrupt, executor: &mut dyn Execute) -> Exit {
     let home = env::var_os("HOME").map(PathBuf::from);
     let mut repl = Repl { prompt, reporter, interrupt, executor, home, failed: None };
+    let mut instead = None;
     loop {
-        match repl.prompt.next_input() {
+        match instead.take().unwrap_or_else(|| repl.prompt.next_input()) {
             Input::Line(line) => match repl.line(&line) {
-                Next::Line => {}
+                Next::Line => instead = repl.ask().map(Input::Line),
                 Next::Leave => break,
             },
             Input::Bad(why) => repl.refuse(None, &why.into()),
@@ -122,10 +129,30 @@ impl Repl<'_> {
         Next::Line
     }
 
+    /// Asks a person what only a person can decide. Gives the line that was typed in place of an answer, if one was.
+    fn ask(&mut self) -> Option<String> {
+        while self.prompt.can_ask()
+            && !self.reporter.is_json()
+            && !self.interrupt.is_ending()
+            && let Some(question) = self.executor.question()
+        {
+            match self.prompt.decide(&question) {
+                Consent::Yes => self.work(None, |executor| executor.consent()),
+                Consent::No => {}
+                Consent::Line(line) => return Some(line),
+            }
+        }
+        None
+    }
+
     fn carry_out(&mut self, id: Option<Value>, command: Command) {
+        self.work(id, |executor| executor.execute(command));
+    }
+
+    fn work(&mut self, id: Option<Value>, work: impl FnOnce(&mut dyn Execute) -> Result<Report, Failure>) {
         self.interrupt.enter(Activity::Command);
         let cancelled = self.interrupt.is_cancelled();
-        let outcome = if cancelled { Err("Cancelled before it began".into()) } else { self.executor.execute(command) };
+        let outcome = if cancelled { Err("Cancelled before it began".into()) } else { work(self.executor) };
         if self.interrupt.is_cancelled() && !self.prompt.is_script() && self.prompt.echoes() {
             // The terminal has written ^C where the next line would begin.
             self.reporter.terminal().end_line();
@@ -199,7 +226,14 @@ mod tests {
     struct Recorder {
         said: Vec<String>,
         downloads_fail: bool,
+        questions: Vec<String>,
         at_command: Box<dyn FnMut()>,
+    }
+
+    impl Default for Recorder {
+        fn default() -> Self {
+            Self { said: Vec::new(), downloads_fail: false, questions: Vec::new(), at_command: Box::new(|| {}) }
+        }
     }
 
     impl Execute for Recorder {
@@ -214,6 +248,13 @@ mod tests {
             }
         }
         fn answered(&mut self) {}
+        fn question(&mut self) -> Option<String> {
+            self.questions.pop()
+        }
+        fn consent(&mut self) -> Result<Report, Failure> {
+            self.said.push("consent".to_owned());
+            Ok(Report::Done("Shared"))
+        }
         fn finish(&mut self) {
             self.said.push("finish".to_owned());
         }
@@ -238,7 +279,7 @@ mod tests {
     fn run_with(from: impl Read + 'static, change: impl FnOnce(&mut Recorder, &Interrupt)) -> Ran {
         let (terminal, output, error) = sheets(false);
         let interrupt = Interrupt::new(false).expect("an eventfd");
-        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        let mut executor = Recorder::default();
         change(&mut executor, &interrupt);
         let mut prompt = Prompt::script(from, &terminal, &interrupt);
         let exit = run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor);
@@ -320,6 +361,50 @@ mod tests {
         }
     }
 
+    /// What a person at a prompt types while there is a question, and what came of it.
+    fn asked(typed: &'static [u8]) -> (Vec<String>, String) {
+        let (terminal, output, _) = sheets(false);
+        let interrupt = Interrupt::new(false).expect("an eventfd");
+        let mut executor = Recorder { questions: vec!["Share it? [y/N] ".to_owned()], ..Recorder::default() };
+        let mut prompt = Prompt::person(LineByLine(typed), &terminal, &interrupt);
+        run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor);
+        (executor.said, output.text())
+    }
+
+    /// Gives a line at a time, as a terminal does.
+    struct LineByLine(&'static [u8]);
+
+    impl Read for LineByLine {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let len = self.0.iter().position(|byte| *byte == b'\n').map_or(self.0.len(), |at| at + 1);
+            let (line, rest) = self.0.split_at(len);
+            buf[..len].copy_from_slice(line);
+            self.0 = rest;
+            Ok(len)
+        }
+    }
+
+    #[test]
+    fn a_person_is_asked_behind_a_command_and_only_a_yes_is_consent() {
+        for (typed, said) in [
+            (&b"list_groups\ny\nlogout\n"[..], &["ListGroups", "consent", "Logout"][..]),
+            (b"list_groups\nYes\nlogout\n", &["ListGroups", "consent", "Logout"]),
+            (b"list_groups\n\nlogout\n", &["ListGroups", "Logout"]),
+            (b"list_groups\nn\nlogout\n", &["ListGroups", "Logout"]),
+            (b"list_groups\nlogout\n", &["ListGroups", "Logout"]),
+            (b"list_groups\n", &["ListGroups"]),
+        ] {
+            assert_eq!(asked(typed).0, said, "{}", String::from_utf8_lossy(typed));
+        }
+    }
+
+    #[test]
+    fn a_script_is_asked_nothing() {
+        let ran = run_with(&b"list_groups\ny\n"[..], |executor, _| executor.questions.push("Share it?".to_owned()));
+        assert_eq!(ran.said, ["ListGroups", "finish"]);
+        assert!(!(ran.output + &ran.error).contains("Share it?"));
+    }
+
     #[test]
     fn help_is_a_result() {
         let ran = script(b"help\nhelp login\n");
@@ -355,7 +440,7 @@ mod tests {
         let interrupt = Interrupt::new(true).expect("an eventfd");
         let mut prompt =
             Prompt::script(Keys(interrupt.clone(), vec![b"logout\n", b"list_groups\n"]), &terminal, &interrupt);
-        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        let mut executor = Recorder::default();
         run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor);
         assert_eq!(executor.said, ["Logout", "finish"]);
         assert_eq!(error.text(), "Cancelled before it began\n");
@@ -373,7 +458,7 @@ mod tests {
         let (terminal, _, error) = sheets(false);
         let interrupt = Interrupt::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(Signalled(interrupt.clone()), &terminal, &interrupt);
-        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        let mut executor = Recorder::default();
         assert_eq!(
             run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor),
             Exit::Interrupted
@@ -407,7 +492,7 @@ mod tests {
         let terminal = TerminalWriter::new(Box::new(Closed), Box::new(Sheet::default()));
         let interrupt = Interrupt::new(false).expect("an eventfd");
         let mut prompt = Prompt::script(&b"help\n"[..], &terminal, &interrupt);
-        let mut executor = Recorder { said: Vec::new(), downloads_fail: false, at_command: Box::new(|| {}) };
+        let mut executor = Recorder::default();
         assert_eq!(
             run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor),
             Exit::OutputLost

@@ -504,6 +504,29 @@ fn hashing_shows_on_one_line_how_far_it_is() {
 }
 
 #[test]
+fn at_a_prompt_the_user_is_asked_whether_other_content_is_to_be_shared() {
+    let room = Room::new();
+    let alice = room.user("alice");
+    let film = room.place("alice").join("film");
+    fs::write(&film, "one").expect("room");
+    alice.enters("create_group lab");
+    alice.ends_with(&["Group created", "> "]);
+    alice.enters("upload_file film lab");
+    alice.ends_with(&["Uploaded", "> "]);
+    alice.enters("logout");
+    alice.ends_with(&["Logout successful", "> "]);
+    fs::write(&film, "another").expect("room");
+    alice.enters("login alice wonderland");
+    alice.sees("that it has changed", |rows, _| rows.concat().contains("has changed since it was shared"));
+    alice.enters("limit");
+    alice.sees("a question", |rows, _| rows.concat().ends_with("as it is now? [y/N]"));
+    alice.enters("y");
+    alice.ends_with(&["Uploaded", "> "]);
+    alice.enters("list_files lab");
+    alice.sees("the new file", |rows, _| rows.concat().contains("film  7 B"));
+}
+
+#[test]
 fn a_hostile_name_does_nothing_to_the_screen() {
     let room = Room::new();
     let alice = room.user("alice");

@@ -17,9 +17,13 @@ use crate::client::storage::file_stamp::StampsDigest;
 use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::client::storage::sighting::{Sight, Sighting};
 use crate::model::digest::Sha1Digest;
+use crate::model::escape::ShownPath;
 use crate::model::id::ShareRef;
 use crate::model::manifest::Manifest;
+use crate::model::name::{FileName, GroupId};
 use crate::model::piece::PieceIndex;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -69,6 +73,43 @@ pub(crate) fn alarm(session: &LoginSession, key: ShareKey, unreadable: Option<Pi
 /// A member says that a piece of a share is wrong.
 pub(crate) fn complain(session: &LoginSession, key: ShareKey, piece: PieceIndex) {
     session.upkeep().complain(key, piece);
+}
+
+/// A share in whose place other content lies now. Whether that is shared in its place is for the user to say.
+#[derive(Debug)]
+pub(crate) struct OtherContent {
+    pub group: GroupId,
+    pub name: FileName,
+    /// Where it lies, without a symbolic link in the path.
+    pub path: PathBuf,
+    /// Whether a symbolic link leads there that was none.
+    linked: bool,
+}
+
+impl OtherContent {
+    /// What the user is asked.
+    pub(crate) fn question(&self) -> String {
+        let Self { group, name, path, linked } = self;
+        let place = ShownPath(path);
+        match linked {
+            true => {
+                format!("{name} in {group} is a link to {place} now, or lies behind one. Share what is there? [y/N] ")
+            }
+            false => format!("{name} in {group} has changed since it was shared. Share {place} as it is now? [y/N] "),
+        }
+    }
+}
+
+/// The next share in whose place other content lies, about which the user has not been asked yet.
+pub(crate) fn other_content(session: &LoginSession) -> Option<OtherContent> {
+    loop {
+        let (key, linked) = session.upkeep().take_question()?;
+        let Some(ShareRecord { group, name, path, .. }) = record_of(session, key) else { continue };
+        // What is gone by now is told.
+        if let Ok(path) = fs::canonicalize(path) {
+            return Some(OtherContent { group, name, path, linked });
+        }
+    }
 }
 
 /// The record of a share.

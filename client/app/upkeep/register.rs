@@ -1,7 +1,7 @@
 //! The shares of a login that are looked after: what is known of each, and what is to be done next.
 
 use super::complaints::Complaints;
-use super::standing::{Finding, Lack, ShareKey, ShareNews, Standing, Watched};
+use super::standing::{Finding, Lack, Reason, ShareKey, ShareNews, Standing, Watched};
 use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::Sha1Digest;
@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Least time from one round over all shares to the next, unless something has happened.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
+
+/// Most shares about which the user waits to be asked. Of others the user is told, and knows what to type.
+const QUESTIONS_MAX: usize = 8;
 
 /// Pieces that were found right, and the stamps under which they were.
 #[derive(Clone)]
@@ -49,9 +52,20 @@ struct RegisterState {
     /// Those that are to be read once what is being read is done.
     queue: VecDeque<ShareKey>,
     complaints: Complaints,
+    /// Those of which other content lies on the disk, and the user has not been asked about it.
+    questions: VecDeque<ShareKey>,
 }
 
 impl RegisterState {
+    /// Notes what the user is to be asked about.
+    fn note(&mut self, key: ShareKey, news: Option<ShareNews>) -> Option<ShareNews> {
+        let asked = matches!(&news, Some(ShareNews::Lacks(lack)) if lack.reason.is_other_content());
+        if asked && self.questions.len() < QUESTIONS_MAX && !self.questions.contains(&key) {
+            self.questions.push_back(key);
+        }
+        news
+    }
+
     /// Gathers those whose time has come. Gives the earliest time of all.
     fn make_ready(&mut self, now: Instant) -> Option<Instant> {
         let due = self.shares.iter().filter_map(|(key, entry)| Some((entry.watched.due()?, *key)));
@@ -120,6 +134,22 @@ impl ShareRegister {
         state.queue.retain(|other| *other != key);
         state.ready.retain(|other| *other != key);
         state.complaints.forget(key);
+        state.questions.retain(|other| *other != key);
+    }
+
+    /// A share in whose place other content lies, about which the user has not been asked yet, and whether a symbolic link
+    /// leads there.
+    pub(crate) fn take_question(&self) -> Option<(ShareKey, bool)> {
+        let mut state = self.state.lock();
+        while let Some(key) = state.questions.pop_front() {
+            match state.shares.get(&key).map(|entry| entry.watched.standing()) {
+                Some(Standing::Lacking(lack)) if lack.reason.is_other_content() => {
+                    return Some((key, lack.reason == Reason::Link));
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// A member says that a piece of a share is wrong.
@@ -162,7 +192,9 @@ impl ShareRegister {
 
     /// Notes what is lacking of a share that is yet to be read. Gives what the user has to be told.
     pub(crate) fn lacks(&self, key: ShareKey, lack: Lack) -> Option<ShareNews> {
-        self.state.lock().shares.get_mut(&key)?.watched.note(lack)
+        let mut state = self.state.lock();
+        let news = state.shares.get_mut(&key)?.watched.note(lack);
+        state.note(key, news)
     }
 
     /// Something may be wrong with a share. False if it is not looked after.
@@ -250,7 +282,8 @@ impl ShareRegister {
         let mut state = self.state.lock();
         let entry = state.shares.get_mut(&key)?;
         entry.known.seen = seen.filter(|_| finding != Finding::Whole);
-        entry.watched.looked(finding, Instant::now(), took)
+        let news = entry.watched.looked(finding, Instant::now(), took);
+        state.note(key, news)
     }
 
     /// A share was read: what is known of it now, and what is lacking.
@@ -265,7 +298,8 @@ impl ShareRegister {
         let (seen, checked, lack) = found;
         (entry.known.checked, entry.known.doubted) = (Some(checked), false);
         entry.known.seen = lack.is_some().then_some(seen);
-        entry.watched.read(lack, Instant::now(), took)
+        let news = entry.watched.read(lack, Instant::now(), took);
+        state.note(key, news)
     }
 
     /// What was read of a share tells nothing: it is looked at again.

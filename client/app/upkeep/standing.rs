@@ -39,6 +39,13 @@ pub(crate) enum Reason {
     Link,
 }
 
+impl Reason {
+    /// Whether something else can be read there, which only the user can want to share.
+    pub(crate) fn is_other_content(&self) -> bool {
+        matches!(self, Reason::Changed | Reason::Link)
+    }
+}
+
 /// What keeps a share from being given whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lack {

@@ -5,6 +5,7 @@ use super::{Person, Room};
 use crate::common::names::group;
 use crate::common::subject::bytes_of;
 use crate::common::wait::wait_until;
+use groupshare::client::shell::repl::Execute;
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -157,6 +158,38 @@ fn what_goes_away_while_it_is_given_is_given_again_once_it_is_back() {
         alice.sees(&format!("{name} is given to others in lab again"));
         has_it(&bob, name, &data);
         assert_eq!(alice.events.take().matches("no longer there").count(), 1);
+    }
+}
+
+#[test]
+fn a_person_is_asked_once_whether_other_content_is_to_be_shared_and_yes_shares_it_under_the_same_name() {
+    for (name, linked) in [("film", false), ("album", true)] {
+        let (_room, mut alice, mut bob, _) = shared(name);
+        let place = alice.folder.join(name);
+        assert_eq!(alice.executor.question(), None, "nothing has changed");
+        let other = bytes_of(2_000_000, 4);
+        if linked {
+            fs::create_dir(alice.folder.join("elsewhere")).expect("made");
+            make(&alice.folder.join("elsewhere"), name, &other);
+            fs::rename(&place, alice.folder.join("away")).expect("moved");
+            symlink(alice.folder.join("elsewhere").join(name), &place).expect("made");
+        } else {
+            make(&alice.folder, name, &other);
+        }
+        logs_in_again(&mut alice);
+        alice.sees(&format!("{name} is not given to others in lab: "));
+        let question = alice.executor.question().expect("the user is asked");
+        let place = fs::canonicalize(&place).expect("there");
+        assert!(question.contains(&format!("{name} in lab")) && question.ends_with(" [y/N] "), "{question}");
+        assert!(
+            question.contains(&format!("{} ", place.display())) || question.contains(&format!("{},", place.display()))
+        );
+        assert_eq!(alice.executor.question(), None, "asked once");
+        is_listed(&mut bob, "no member online with it");
+        alice.executor.consent().expect("shared");
+        is_listed(&mut bob, "1 member online with it");
+        asks_for(&mut bob, name);
+        has_it(&bob, name, &other);
     }
 }
 
