@@ -47,7 +47,13 @@ run() {
 	mkdir -p "fuzz/found/$target" "fuzz/artifacts/$target"
 	$NICE "$PROGRAMS/$target" "fuzz/found/$target" "fuzz/corpus/$target" -artifact_prefix="fuzz/artifacts/$target/" \
 		-max_total_time="$seconds" -runs="$((runs > 0 ? runs : -1))" -timeout=60 -verbosity=0 -print_final_stats=1 \
-		>"$LOG" 2>&1 || status=$?
+		>"$LOG" 2>&1 &
+	child=$!
+	wait "$child" || status=$?
+	if [[ -n "$stopped" ]]; then
+		# The first wait ended with the signal, not with the program.
+		wait "$child" || true
+	fi
 	executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$LOG" | tail -n 1)
 	note "$target" "${executed:-0}"
 	if [[ -n "$stopped" ]]; then
@@ -67,7 +73,7 @@ play() {
 	if ((goal == 0)); then
 		run "$target" "${TIME:-60}" 0
 	else
-		while had=$(count "$target"), ((had < goal)); do
+		while had=$(count "$target") && ((had < goal)); do
 			run "$target" "$SLICE" $((goal - had))
 		done
 	fi
@@ -76,7 +82,8 @@ play() {
 }
 
 stopped=
-trap 'stopped=yes' INT TERM
+child=
+trap 'stopped=yes; if [[ -n "$child" ]]; then kill -TERM "$child" || true; fi' INT TERM
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT
 touch "$COUNTS"
