@@ -15,7 +15,7 @@ pub mod space;
 pub(crate) mod standstill;
 pub mod waker;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -67,6 +67,15 @@ pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
         setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     }
     Ok(limit.maximum)
+}
+
+/// From now on no core dump is made of this process, and no other process of its user reads its memory or traces it. Root
+/// may.
+///
+/// # Errors
+/// Those of prctl(2).
+pub fn keep_memory_private() -> io::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Turns a write beyond the largest size of a file that this process may have (`ulimit -f`) into an error of that write,

@@ -1,7 +1,7 @@
 //! The tracker's program: arguments, start, exit code.
 
 use groupshare::model::exit::Exit;
-use groupshare::sys::{program_name, reason};
+use groupshare::sys::{keep_memory_private, program_name, reason};
 use groupshare::tracker::args;
 use groupshare::tracker::args::Invocation;
 use groupshare::tracker::program;
@@ -11,6 +11,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let name = program_name("tracker");
+    if let Err(error) = keep_memory_private() {
+        eprintln!("{name}: the memory is not kept private: {}", reason(&error));
+    }
     let exit = |outcome, failed| exit(&name, outcome, failed);
     let exit = match args::parse(&name, std::env::args_os().skip(1)) {
         Ok(Invocation::Run(args)) => exit(program::run(&args, &name).map(|()| true), Exit::CannotStart),

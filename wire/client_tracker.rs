@@ -40,9 +40,16 @@ pub const TOKEN_LEN_MAX: usize = 128;
 /// Longest password in bytes.
 pub const PASSWORD_LEN_MAX: usize = 1024;
 
-/// A password on its way to the tracker, inside the secure channel. Never empty.
+/// A password on its way to the tracker, inside the secure channel. Never empty. Its memory is cleared when it is
+/// dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(Text<PASSWORD_LEN_MAX>);
+
+impl Drop for Password {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
 
 impl Password {
     /// Takes a password of the right length.

@@ -270,6 +270,11 @@ impl<const MAX: usize> Text<MAX> {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Leaves nothing of it in memory.
+    pub fn clear(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
 }
 
 impl<const MAX: usize> Wire for Text<MAX> {

@@ -16,6 +16,7 @@ use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::{Builder, HandshakeState, StatelessTransportState};
 use std::fmt;
 use std::io::{self, Read, Write};
+use zeroize::Zeroize;
 
 /// First bytes of every connection.
 pub const MAGIC: [u8; 8] = *b"GRPSHARE";
@@ -53,9 +54,16 @@ impl Dialect {
     }
 }
 
-/// A secret that a handshake rests on: a static private key, or a key that both sides know.
+/// A secret that a handshake rests on: a static private key, or a key that both sides know. Its memory is cleared when
+/// it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub [u8; 32]);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

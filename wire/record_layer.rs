@@ -9,6 +9,7 @@ use super::frame::{Frame, HEADER_LEN, LENGTH_LEN};
 use byteorder::{BigEndian, ByteOrder};
 use snow::StatelessTransportState;
 use std::fmt;
+use zeroize::Zeroize;
 
 /// Bytes of the length in front of a record.
 const RECORD_HEADER_LEN: usize = 2;
@@ -273,8 +274,12 @@ impl Opener {
         self.frame_len = None;
     }
 
-    /// Gives back memory above what an idle connection may keep, between frames.
+    /// Clears what earlier frames have left, passwords among it, and gives back memory above what an idle connection may
+    /// keep, between frames.
     pub fn release(&mut self) {
+        if self.plain_len == 0 {
+            self.plain.as_mut_slice().zeroize();
+        }
         if self.plain_len == 0 && self.plain.capacity() > IDLE_BUFFER_LEN {
             self.plain = Vec::new();
         }

@@ -3,8 +3,11 @@
 use crate::common::installation::Installation;
 use crate::common::program::Program;
 use crate::common::wait::wait_until;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::process::Signal;
 use std::fs;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -23,11 +26,18 @@ fn touch(folder: &Path, seconds: u64) {
     }
 }
 
-/// Whether the program has one of the files open.
-fn reads(client: &Program, folder: &Path) -> bool {
-    let open = fs::read_dir(format!("/proc/{}/fd", client.pid().as_raw_nonzero())).expect("it runs");
-    let targets: Vec<_> = open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
-    SHARES.iter().any(|(_, file)| targets.iter().any(|target| target.ends_with(file) && target.starts_with(folder)))
+/// Hears from now on when one of the files is read.
+fn watch(folder: &Path) -> OwnedFd {
+    let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).expect("there is room");
+    for (_, file) in SHARES {
+        inotify::add_watch(&watch, folder.join(file), WatchFlags::ACCESS).expect("it is there");
+    }
+    watch
+}
+
+/// Whether one of the files was read.
+fn is_read(watch: &OwnedFd) -> bool {
+    inotify::Reader::new(watch, &mut [MaybeUninit::uninit(); 512]).next().is_ok()
 }
 
 #[test]
@@ -60,9 +70,10 @@ fn whichever_way_a_client_ends_while_it_reads_its_shares_again_they_stay_shared(
     ];
     for (number, end) in ends.into_iter().enumerate() {
         touch(&folder, 1_000_000_001 + number as u64);
+        let watch = watch(&folder);
         let mut alice = installation.person_again("alice", &[]);
         alice.told("login alice pw", "Login successful");
-        wait_until("a share is read again", || reads(&alice, &folder));
+        wait_until("a share is read again", || is_read(&watch));
         end(&mut alice);
         alice.end();
     }

@@ -47,6 +47,7 @@ mod reachable;
 mod readme;
 mod reload;
 mod script;
+mod secrecy;
 mod service;
 mod sitting;
 mod takeover;

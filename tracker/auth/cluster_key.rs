@@ -107,9 +107,9 @@ impl hkdf::KeyType for Len {
     }
 }
 
-fn expand(prk: &hkdf::Prk, info: &[&[u8]]) -> [u8; KEY_LEN] {
-    let mut out = [0; KEY_LEN];
-    let okm = prk.expand(info, Len).and_then(|okm| okm.fill(&mut out));
+fn expand(prk: &hkdf::Prk, info: &[&[u8]]) -> Secret {
+    let mut out = Secret([0; KEY_LEN]);
+    let okm = prk.expand(info, Len).and_then(|okm| okm.fill(&mut out.0));
     okm.expect("HKDF-SHA256 gives up to 8,160 bytes");
     out
 }
@@ -118,21 +118,21 @@ impl ClusterKey {
     /// Everything derived from these 32 bytes.
     pub fn new(bytes: &[u8; KEY_LEN]) -> Self {
         let derive = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(bytes);
-        let static_key = Secret(expand(&derive, &[b"tracker static key"]));
+        let static_key = expand(&derive, &[b"tracker static key"]);
         let fingerprint = handshake::fingerprint(&handshake::public_key(&static_key));
         let link_id = expand(&derive, &[b"tracker link key id"]);
-        let link_id = KeyId(*link_id.first_chunk().expect("an id is shorter than what is derived"));
-        let link_key = (link_id, Secret(expand(&derive, &[b"tracker link key"])));
-        let hmac_key = |label: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, &expand(&derive, &[label]));
+        let link_id = KeyId(*link_id.0.first_chunk().expect("an id is shorter than what is derived"));
+        let link_key = (link_id, expand(&derive, &[b"tracker link key"]));
+        let hmac_key = |label: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, &expand(&derive, &[label]).0);
         let (token_key, mirror_key) = (hmac_key(b"session tokens"), hmac_key(b"mirrored addresses"));
-        let signing_key = Ed25519KeyPair::from_seed_unchecked(&expand(&derive, &[b"certificates"]));
+        let signing_key = Ed25519KeyPair::from_seed_unchecked(&expand(&derive, &[b"certificates"]).0);
         let signing_key = signing_key.expect("a seed has 32 bytes");
         Self { derive, static_key, fingerprint, link_key, token_key, mirror_key, signing_key }
     }
 
     /// Reads this key file. `None` if there is none.
     pub fn read(path: &Path) -> Result<Option<Self>, ClusterKeyError> {
-        read_key(path).map(|key| key.map(|key| Self::new(&key)))
+        read_key(path).map(|key| key.map(|key| Self::new(&key.0)))
     }
 
     /// Reads this key file, or makes it if there is none yet.
@@ -141,7 +141,7 @@ impl ClusterKey {
             Some(key) => key,
             None => make_key(path)?,
         };
-        Ok(Self::new(&key))
+        Ok(Self::new(&key.0))
     }
 
     /// The trackers' static private key (X25519).
@@ -163,8 +163,8 @@ impl ClusterKey {
     pub fn group_key(&self, group: GroupRef, chain: &[u8; 32]) -> (KeyId, Secret) {
         let group = codec::to_bytes(&group.0);
         let id = expand(&self.derive, &[b"group key id", &group, chain]);
-        let id = id.first_chunk().expect("an id is shorter than what is derived");
-        (KeyId(*id), Secret(expand(&self.derive, &[b"group key", &group, chain])))
+        let id = id.0.first_chunk().expect("an id is shorter than what is derived");
+        (KeyId(*id), expand(&self.derive, &[b"group key", &group, chain]))
     }
 
     /// The public key of whoever certifies clients.
@@ -231,7 +231,7 @@ fn failed(path: &Path, doing: &'static str, error: io::Error) -> ClusterKeyError
 }
 
 /// Reads the key file; `None` if there is none.
-fn read_key(path: &Path) -> Result<Option<[u8; KEY_LEN]>, ClusterKeyError> {
+fn read_key(path: &Path) -> Result<Option<Secret>, ClusterKeyError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -247,15 +247,15 @@ fn read_key(path: &Path) -> Result<Option<[u8; KEY_LEN]>, ClusterKeyError> {
     if meta.len() != KEY_LEN as u64 {
         return Err(ClusterKeyError::Size { path: path.to_path_buf(), len: meta.len() });
     }
-    let mut key = [0; KEY_LEN];
-    file.read_exact(&mut key).map_err(|error| failed(path, "read", error))?;
+    let mut key = Secret([0; KEY_LEN]);
+    file.read_exact(&mut key.0).map_err(|error| failed(path, "read", error))?;
     Ok(Some(key))
 }
 
 /// Makes the key file. If another starter was faster, that one's key counts.
-fn make_key(path: &Path) -> Result<[u8; KEY_LEN], ClusterKeyError> {
-    let key = random_bytes().map_err(|_| ClusterKeyError::NoRandomness)?;
-    if durable::create(path, &key).map_err(|error| failed(path, "make", error))? {
+fn make_key(path: &Path) -> Result<Secret, ClusterKeyError> {
+    let key = random_bytes().map(Secret).map_err(|_| ClusterKeyError::NoRandomness)?;
+    if durable::create(path, &key.0).map_err(|error| failed(path, "make", error))? {
         return Ok(key);
     }
     read_key(path)?.ok_or_else(|| failed(path, "read", io::ErrorKind::NotFound.into()))

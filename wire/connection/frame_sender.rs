@@ -15,6 +15,7 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+use zeroize::Zeroizing;
 
 /// Pushes that may wait for a far side that does not read, before it counts as too slow.
 const PUSHES_MAX: usize = 256;
@@ -58,7 +59,7 @@ impl FrameSender {
 
     /// Sends a message, waiting up to [`FRAME_DEADLINE`] for the far side to take it.
     pub fn send<M: Message>(&self, request: u32, message: &M) -> io::Result<()> {
-        self.send_frame(&frame::of(request, message))
+        self.send_frame(&Zeroizing::new(frame::of(request, message)))
     }
 
     /// Sends a frame made with [`frame::begin`] and [`frame::end`].

@@ -1,0 +1,86 @@
+//! What the memory of the programs tells whoever reads it: no password that was used, no key that was read, and no core dump
+//! has any of it.
+
+use crate::common::installation::Installation;
+use crate::common::program::Program;
+use crate::common::wait::wait_until;
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use std::fs::{self, File};
+use std::io::BufRead;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+/// Long enough to come up by nobody's chance.
+const PASSWORD: &str = "Wh1te-Rabbit-with-pink-eyes";
+
+/// Whether these bytes are anywhere in what a program may write to. `None` if this test may not look.
+fn holds(program: &Program, bytes: &[u8]) -> Option<bool> {
+    let process = format!("/proc/{}", program.pid().as_raw_nonzero());
+    let maps = fs::read_to_string(format!("{process}/maps")).ok()?;
+    let memory = File::open(format!("{process}/mem")).ok()?;
+    let region = |line: &str| {
+        let (range, rest) = line.split_once(' ')?;
+        let (from, to) = range.split_once('-').filter(|_| rest.starts_with("rw"))?;
+        let [from, to] = [from, to].map(|at| u64::from_str_radix(at, 16).expect("hexadecimal"));
+        let mut found = vec![0; usize::try_from(to - from).expect("64 bits")];
+        // A thread may have ended, and its stack with it.
+        memory.read_exact_at(&mut found, from).ok().map(|()| found)
+    };
+    Some(maps.lines().filter_map(region).any(|region| is_in(&region, bytes)))
+}
+
+fn is_in(mut region: &[u8], bytes: &[u8]) -> bool {
+    let (first, others) = bytes.split_first().expect("something to look for");
+    while region.skip_until(*first).is_ok_and(|len| len > 0) {
+        if region.starts_with(others) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Waits until these bytes are nowhere in the memory of a program: what a thread has used is cleared when it is done.
+fn comes_to_lack(name: &str, program: &Program, bytes: &[u8]) {
+    match holds(program, bytes) {
+        None => println!("The memory of {name} cannot be read here; not shown."),
+        Some(_) => wait_until(&format!("{name} has cleared it"), || holds(program, bytes) == Some(false)),
+    }
+}
+
+#[test]
+fn no_password_and_no_cluster_key_stays_in_memory() {
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let mut alice = installation.person("alice", 1, &[]);
+    alice.told(&format!("create_user alice {PASSWORD}"), "User created");
+    alice.told(&format!("login alice {PASSWORD}"), "Login successful");
+    alice.told("create_group lab", "Group created");
+    comes_to_lack("the tracker", &tracker, PASSWORD.as_bytes());
+    let key = fs::read(installation.folder.path().join("tracker_info.txt.key")).expect("made");
+    comes_to_lack("the tracker", &tracker, &key);
+}
+
+/// Whether a program dumps its core where it may.
+fn dumps_core(mut program: Program) -> bool {
+    let limit = Rlimit { current: None, maximum: None };
+    prlimit(Some(program.pid()), Resource::Core, limit).expect("root may");
+    program.signal(Signal::ABORT);
+    program.end().0.core_dumped()
+}
+
+#[test]
+fn neither_program_dumps_core() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let other = Program::start(Command::new("sleep").arg("1000").current_dir(folder.path()));
+    let unlimited = prlimit(Some(other.pid()), Resource::Core, Rlimit { current: None, maximum: None });
+    if unlimited.is_err() || !dumps_core(other) {
+        println!("Nothing dumps core here; not shown.");
+        return;
+    }
+    let installation = Installation::of(1);
+    let (tracker, mut client) = (installation.tracker(1), installation.person("alice", 1, &[]));
+    client.told("create_user alice pw", "User created");
+    assert!(!dumps_core(client), "the client does");
+    assert!(!dumps_core(tracker), "the tracker does");
+}
