@@ -86,9 +86,12 @@ impl Siege {
         let pid = town.tracker.pid();
         let attackers = Gang::of(crowd, town.target, scale::time().is_none().then_some(ROUNDS));
         let time = scale::time();
-        let alone = || match time {
-            Some(time) => town.noticed(&Until::passed(Some(time.min(ALONE_MAX)))),
-            None => Noticed::default(),
+        let alone = || {
+            town.warm_up();
+            match time {
+                Some(time) => town.noticed(&Until::passed(Some(time.min(ALONE_MAX)))),
+                None => Noticed::default(),
+            }
         };
         let (alone, before) = peak_kib(pid, alone);
         town.alice.listen();

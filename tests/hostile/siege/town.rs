@@ -107,6 +107,20 @@ impl Town {
         self.alice.hears(&["Request accepted"]);
     }
 
+    /// People log in at once, as many as cores and more: so passwords take all the memory that they ever take.
+    pub(super) fn warm_up(&self) {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            for number in 0..4 * cores.min(15) {
+                scope.spawn(move || {
+                    let (name, _) = commander((number % usize::from(COMMANDERS)) as u8);
+                    let mut link = Link::to(&self.target, Ipv4Addr::new(127, 1, 4, 1 + number as u8)).expect("let in");
+                    assert_eq!(refusal(link.log_in(&name)), None);
+                });
+            }
+        });
+    }
+
     /// What honest users notice while they do what people do.
     pub(super) fn noticed(&mut self, until: &Until) -> Noticed {
         let target = self.target;
