@@ -53,8 +53,11 @@ test: rust rust-tools
 	@./test.sh
 
 # Attackers at full numbers against trackers and clients, and what honest users notice meanwhile. `make check` plays small ones.
+# TIME=10 has each of them attack for so many seconds, ONLY=siege plays those whose name has that in it.
 hostile: rust
-	@HOSTILE=full $(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test hostile -- --nocapture
+	@echo 'Takes more than an hour, or about 20 s for each siege with TIME=5'
+	@HOSTILE='$(or $(TIME),full)' $(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test hostile -- \
+		--nocapture --test-threads=1 $(ONLY)
 
 # Members behind firewalls and NATs, in network namespaces: which way each pair takes, and how long that lasts. `make check`
 # plays it too, and allows twice the time.
