@@ -351,6 +351,34 @@ mod tests {
     const RENAMES: [Rename; 2] = [rename_noreplace, rename_without_the_flag];
 
     #[test]
+    fn no_name_on_the_way_may_be_a_link_with_openat2_or_without() {
+        type Reach = fn(&Path, OFlags) -> io::Result<File>;
+        let walk: Reach = |path, flags| walk_unlinked(path, flags | OFlags::CLOEXEC);
+        let (temp, _) = folder();
+        let root = fs::canonicalize(temp.path()).expect("there");
+        fs::create_dir_all(root.join("a/b")).expect("made");
+        fs::write(root.join("a/b/f"), "content").expect("written");
+        symlink("a", root.join("way")).expect("made");
+        symlink("b/f", root.join("a/last")).expect("made");
+        symlink("nowhere", root.join("a/broken")).expect("made");
+        for (reach, flags) in [(reach_unlinked as Reach, OFlags::PATH), (walk, OFlags::PATH)]
+            .into_iter()
+            .flat_map(|(reach, path)| [(reach, path), (reach, OFlags::RDONLY | OFlags::NONBLOCK)])
+        {
+            let found = reach(&root.join("a/b/f"), flags).expect("no link").metadata().expect("told");
+            assert_eq!(found.ino(), fs::metadata(root.join("a/b/f")).expect("there").ino());
+            assert!(reach(&root.join("a/b"), flags).expect("a folder").metadata().expect("told").is_dir());
+            for linked in ["way/b/f", "way", "a/last", "a/broken"] {
+                let error = reach(&root.join(linked), flags).expect_err("a link");
+                assert!(is_link(&error), "{linked} {flags:?}: {error}");
+            }
+            for (gone, kind) in [("a/x", io::ErrorKind::NotFound), ("a/b/f/x", io::ErrorKind::NotADirectory)] {
+                assert_eq!(reach(&root.join(gone), flags).expect_err("nothing there").kind(), kind);
+            }
+        }
+    }
+
+    #[test]
     fn renaming_never_replaces_a_file() {
         for rename in RENAMES {
             let (temp, handle) = folder();
