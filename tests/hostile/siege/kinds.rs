@@ -398,7 +398,7 @@ pub(super) fn relay(attacker: &Attacker) {
 pub(super) fn json(attacker: &Attacker) {
     let ip = attacker.ip;
     let log_in = format!(
-        "{{\"command\":\"login\",\"command_args\":{{\"user_id\":\"{}\",\"password\":\"{PASSWORD}\"}},\"sender_ip\":\"{ip}\",\"sender_port\":0}}\n",
+        "{{\"command\":\"login\",\"command_args\":{{\"user_id\":\"{}\",\"passwd\":\"{PASSWORD}\"}},\"sender_ip\":\"{ip}\",\"sender_port\":0}}\n",
         attacker.name
     );
     let list =
