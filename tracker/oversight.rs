@@ -1,6 +1,7 @@
 //! What an operator watches a tracker by. It outlives a start anew.
 
 pub mod limits;
+mod list_sums;
 
 use crate::tracker::audit::Audit;
 use crate::tracker::log::Log;

@@ -20,7 +20,7 @@ pub(crate) mod tests;
 
 pub use command::CommandOwner;
 pub use prune::{Dropped, Fate};
-pub use queries::{Account, GroupInfo, MemberInfo, Membership, ShareInfo};
+pub use queries::{Account, GroupInfo, MemberInfo, Membership, ShareInfo, SharedChange, SharedSet};
 pub use tables::{AccountStanding, State};
 
 use crate::model::id::OpId;

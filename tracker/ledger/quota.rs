@@ -247,12 +247,27 @@ impl From<&OverQuota> for Refusal {
 /// Tells the length of the list of pieces with this info hash; 0 if it is not here.
 pub type LenOf<'a> = &'a dyn Fn(InfoHash) -> u64;
 
+/// What the lists of pieces of a user's shares take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TakenLists {
+    pub sum: u64,
+    /// No list is longer than this.
+    pub largest: u64,
+}
+
+/// How quotas look up lengths of lists of pieces.
+#[derive(Clone, Copy)]
+pub struct ListLooks<'a> {
+    pub len_of: LenOf<'a>,
+    pub taken_by: &'a dyn Fn(UserRef) -> TakenLists,
+}
+
 /// Asks whether there is room for what an op of a client makes. The hours are counted elsewhere.
 ///
 /// # Errors
 /// It would be over this quota.
-pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, len_of: LenOf<'_>) -> Result<(), OverQuota> {
-    let asked = Asked { state, quotas, len_of };
+pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, lists: ListLooks<'_>) -> Result<(), OverQuota> {
+    let asked = Asked { state, quotas, lists };
     match body {
         OpBody::CreateUser { .. } => ask_account(state, quotas),
         OpBody::CreateGroup { founder, .. } => {
@@ -291,16 +306,22 @@ pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, len_of: LenOf<'_>) -> 
 /// # Errors
 /// It would be over `users`.
 pub fn ask_account(state: &State, quotas: &Quotas) -> Result<(), OverQuota> {
-    Asked { state, quotas, len_of: &|_| 0 }.room(Quota::Users, || state.user_count())
+    let lists = ListLooks { len_of: &|_| 0, taken_by: &|_| TakenLists::default() };
+    Asked { state, quotas, lists }.room(Quota::Users, || state.user_count())
 }
 
 /// Asks whether a user may bring a list of pieces of this length, for a share that may take the place of another one.
 ///
 /// # Errors
 /// It would be over `manifest_bytes` whichever share it replaces.
-pub fn ask_upload(state: &State, user: UserRef, len: u64, quotas: &Quotas, len_of: LenOf<'_>) -> Result<(), OverQuota> {
-    let largest = || state.shares_of(user).map(|share| len_of(share.content.info_hash)).max().unwrap_or_default();
-    Asked { state, quotas, len_of }.bytes(user, len, largest)
+pub fn ask_upload(
+    state: &State,
+    user: UserRef,
+    len: u64,
+    quotas: &Quotas,
+    lists: ListLooks<'_>,
+) -> Result<(), OverQuota> {
+    Asked { state, quotas, lists }.bytes(user, len, |taken| taken.largest)
 }
 
 /// How many bytes the lists of pieces of a user's shares take.
@@ -311,7 +332,7 @@ pub fn manifest_bytes(state: &State, user: UserRef, len_of: LenOf<'_>) -> u64 {
 struct Asked<'a> {
     state: &'a State,
     quotas: &'a Quotas,
-    len_of: LenOf<'a>,
+    lists: ListLooks<'a>,
 }
 
 impl Asked<'_> {
@@ -345,20 +366,21 @@ impl Asked<'_> {
         if own.is_none() {
             self.room(Quota::Shares, || self.state.user_share_count(user))?;
         }
-        let freed = || own.as_ref().map_or(0, |own| (self.len_of)(own.content.info_hash));
-        self.bytes(user, (self.len_of)(content.info_hash), freed)
+        let freed = own.map_or(0, |own| (self.lists.len_of)(own.content.info_hash));
+        self.bytes(user, (self.lists.len_of)(content.info_hash), |_| freed)
     }
 
-    /// Walks the shares of a user who has enough of them only. One list for another that is as long always has room: the
+    /// Looks at the lists of a user who has enough shares only. One list for another that is as long always has room: the
     /// limit may have been higher.
-    fn bytes(&self, user: UserRef, more: u64, freed: impl FnOnce() -> u64) -> Result<(), OverQuota> {
+    fn bytes(&self, user: UserRef, more: u64, freed: impl FnOnce(TakenLists) -> u64) -> Result<(), OverQuota> {
         let (quota, max) = (Quota::ManifestBytes, self.quotas.of(Quota::ManifestBytes));
         let most = (self.state.user_share_count(user) as u64 + 1).saturating_mul(MANIFEST_LEN_MAX as u64);
         if most <= max {
             return Ok(());
         }
-        let freed = freed();
-        let used = (manifest_bytes(self.state, user, self.len_of) + more).saturating_sub(freed);
+        let taken = (self.lists.taken_by)(user);
+        let freed = freed(taken);
+        let used = (taken.sum + more).saturating_sub(freed);
         let over = OverQuota { quota, other: None, used, max, wait: Duration::ZERO };
         if used <= max || (more > 0 && more <= freed) { Ok(()) } else { Err(over) }
     }

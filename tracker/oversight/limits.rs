@@ -1,11 +1,12 @@
 //! The limits of a tracker as they are now: quotas, the hours of users and addresses, and who may make accounts.
 
+use super::list_sums::ListSums;
 use crate::model::address::{SITE_SHARE, network_of, site_of};
 use crate::model::id::{GroupRef, UserRef};
 use crate::model::op::OpBody;
 use crate::model::units;
 use crate::rate::buckets::{Buckets, Pace};
-use crate::tracker::ledger::quota::{self, LenOf, OverQuota, QUOTA_COUNT, QUOTAS, Quota, Quotas};
+use crate::tracker::ledger::quota::{self, LenOf, ListLooks, OverQuota, QUOTA_COUNT, QUOTAS, Quota, Quotas};
 use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
 use parking_lot::{Mutex, RwLock};
@@ -18,6 +19,9 @@ use std::time::{Duration, Instant};
 const HOUR: Duration = Duration::from_secs(3600);
 /// How often a user may ask to be let into one group: each time its owner gets a line.
 const REPEAT_PACE: Pace = Pace { burst: 5, interval: Duration::from_secs(60) };
+
+/// Looks for room that a change of a user may take.
+const LOOKS_PER_CHANGE: u64 = 2;
 
 /// Who makes accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,6 +60,7 @@ impl Default for LimitSettings {
 pub struct Limits {
     settings: RwLock<LimitSettings>,
     hours: Mutex<Hours>,
+    lists: ListSums,
     /// How often each quota was the reason of a refusal.
     refused: [AtomicU64; QUOTA_COUNT],
 }
@@ -64,6 +69,8 @@ pub struct Limits {
 #[derive(Debug)]
 struct Hours {
     changes: Buckets<UserRef>,
+    /// Looks whether there is room for something to be shared, which may come to nothing.
+    looks: Buckets<UserRef>,
     asked: Buckets<UserRef>,
     /// Who has asked to be let into which group.
     repeated: Buckets<(GroupRef, UserRef)>,
@@ -81,6 +88,7 @@ impl Hours {
         let pace = |quota| hourly(quotas.of(quota));
         Self {
             changes: Buckets::new(pace(Quota::Changes)),
+            looks: Buckets::new(hourly(of_looks(quotas.of(Quota::Changes)))),
             asked: Buckets::new(pace(Quota::Asked)),
             repeated: Buckets::new(REPEAT_PACE),
             brought: Buckets::new(pace(Quota::Brought)),
@@ -94,6 +102,7 @@ impl Hours {
     fn set_paces(&mut self, quotas: &Quotas, now: Instant) {
         let pace = |quota| hourly(quotas.of(quota));
         self.changes.set_pace(pace(Quota::Changes), now);
+        self.looks.set_pace(hourly(of_looks(quotas.of(Quota::Changes))), now);
         self.asked.set_pace(pace(Quota::Asked), now);
         self.brought.set_pace(pace(Quota::Brought), now);
         self.accounts.set_pace(pace(Quota::Accounts), now);
@@ -108,6 +117,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self::new(LimitSettings { quotas: Quotas::NONE, accounts: Accounts::Open })
     }
+}
+
+/// How many looks for room a user may cause who may make so many changes: before a list of pieces is brought, and after.
+fn of_looks(changes: u64) -> u64 {
+    changes.saturating_mul(LOOKS_PER_CHANGE)
 }
 
 /// How much a site may do if one network may do so much.
@@ -126,7 +140,8 @@ fn hourly(max: u64) -> Pace {
 impl Limits {
     pub fn new(settings: LimitSettings) -> Self {
         let hours = Hours::new(&settings.quotas);
-        Self { settings: RwLock::new(settings), hours: Mutex::new(hours), refused: Default::default() }
+        let (settings, hours) = (RwLock::new(settings), Mutex::new(hours));
+        Self { settings, hours, lists: ListSums::default(), refused: Default::default() }
     }
 
     /// Limits by these settings from now on. Returns what has changed, in words.
@@ -168,7 +183,7 @@ impl Limits {
         if let Some(user) = author {
             self.take_of_hour(Quota::Changes, 1, user, |hours| &mut hours.changes)?;
         }
-        self.ask(state, body, len_of)?;
+        self.look_for_room(state, body, len_of)?;
         match body {
             OpBody::RequestJoin { group, user } => self.take_request(*group, *user),
             _ => Ok(()),
@@ -192,12 +207,34 @@ impl Limits {
         Ok(())
     }
 
-    /// Whether there is room for an op of a client, before it is made.
+    /// Whether there is room for an op of this user, before it is made. Each such question counts.
     ///
     /// # Errors
-    /// `QuotaReached`, `InstallationFull`.
-    pub fn ask(&self, state: &State, body: &OpBody, len_of: LenOf<'_>) -> Result<(), Refusal> {
-        self.counted(quota::ask(state, body, &self.quotas(), len_of))
+    /// `QuotaReached`, `InstallationFull`, `SlowDown` after too many questions.
+    pub fn ask(&self, state: &State, (user, body): (UserRef, &OpBody), len_of: LenOf<'_>) -> Result<(), Refusal> {
+        self.take_of_hour(Quota::Changes, 1, user, |hours| &mut hours.looks)?;
+        self.look_for_room(state, body, len_of)
+    }
+
+    fn look_for_room(&self, state: &State, body: &OpBody, len_of: LenOf<'_>) -> Result<(), Refusal> {
+        self.by_lists(state, len_of, body.author(), &|lists| quota::ask(state, body, &self.quotas(), lists))
+    }
+
+    /// Asks by the sums of lists that are kept, and before a refusal by new ones.
+    fn by_lists(
+        &self,
+        state: &State,
+        len_of: LenOf<'_>,
+        user: Option<UserRef>,
+        ask: &dyn Fn(ListLooks<'_>) -> Result<(), OverQuota>,
+    ) -> Result<(), Refusal> {
+        let now = Instant::now();
+        let lists = ListLooks { len_of, taken_by: &|user| self.lists.taken(state, user, len_of, now) };
+        self.counted(ask(lists).or_else(|over| {
+            let by_old_sum =
+                over.quota == Quota::ManifestBytes && user.is_some_and(|user| self.lists.let_go(user, now));
+            if by_old_sum { ask(lists) } else { Err(over) }
+        }))
     }
 
     /// Whether there is room for another account, before its password is hashed.
@@ -213,7 +250,8 @@ impl Limits {
     /// # Errors
     /// `QuotaReached`.
     pub fn ask_upload(&self, state: &State, user: UserRef, len: u64, len_of: LenOf<'_>) -> Result<(), Refusal> {
-        self.counted(quota::ask_upload(state, user, len, &self.quotas(), len_of))
+        let ask = |lists: ListLooks<'_>| quota::ask_upload(state, user, len, &self.quotas(), lists);
+        self.by_lists(state, len_of, Some(user), &ask)
     }
 
     /// Whether all lists of pieces may take so many bytes.

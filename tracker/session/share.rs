@@ -134,10 +134,11 @@ impl Session {
             // Refused before the client sends a manifest, which may be long.
             let is_known = self.has_brought(&state, user, (&group, &name), content.info_hash);
             if let Acceptance::Op(body) = accept(&state, &change)? {
+                let (limits, asked) = (&self.core.oversight.limits, (user, &body));
                 self.core.manifests.lens().look(|len_of| {
                     // How long it is, if others have it, is none of this user's business.
                     let len_of = |of| if of == content.info_hash && !is_known { 0 } else { len_of(of) };
-                    self.core.oversight.limits.ask(&state, &body, &len_of)
+                    limits.ask(&state, asked, &len_of)
                 })?;
             }
             if !is_known {

@@ -12,6 +12,7 @@ use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::PasswordHash;
 use crate::model::op::floor::FloorProposal;
 use imbl::OrdSet;
+use imbl::ordset::DiffItem;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -66,6 +67,17 @@ pub struct ShareInfo {
     pub name: FileName,
     pub content: Content,
     pub sharer_count: u32,
+}
+
+/// What a user shares, as it is in one state.
+#[derive(Debug, Clone, Default)]
+pub struct SharedSet(OrdSet<(GroupNo, ShareNo)>);
+
+/// What a user has done between two states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedChange {
+    Begun(InfoHash),
+    Ended(InfoHash),
 }
 
 /// Trackers.
@@ -414,6 +426,22 @@ impl State {
     /// How many files and folders a user shares.
     pub fn user_share_count(&self, user: UserRef) -> usize {
         self.user_no(user).map_or(0, |user| self.user_row(user).shares.len())
+    }
+
+    /// Tells what a user has begun and ended to share since a set of an earlier state, and returns the set of this one.
+    /// Looks at what has changed only: the sets share memory.
+    pub fn shared_since(&self, user: UserRef, before: &SharedSet, each: &mut dyn FnMut(SharedChange)) -> SharedSet {
+        let after = self.user_no(user).map(|user| self.user_row(user).shares.clone()).unwrap_or_default();
+        // What was shared then may be forgotten.
+        let hash = |share: &ShareNo| self.shares.get(share.0).map(|row| row.content.info_hash);
+        for change in before.0.diff(&after) {
+            let change = match change {
+                DiffItem::Add((_, share)) => hash(share).map(SharedChange::Begun),
+                DiffItem::Remove((_, share)) => hash(share).map(SharedChange::Ended),
+            };
+            change.into_iter().for_each(&mut *each);
+        }
+        SharedSet(after)
     }
 
     /// How many shares there are.

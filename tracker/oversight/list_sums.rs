@@ -1,0 +1,185 @@
+//! How many bytes the lists of pieces of a user's shares take, kept from one look to the next: a user may have thousands
+//! of shares, and a look happens while every other change waits.
+
+use crate::model::id::UserRef;
+use crate::tracker::ledger::quota::{LenOf, TakenLists};
+use crate::tracker::state::{SharedChange, SharedSet, State};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// A sum is made anew after this time: a list that was lost here may have come meanwhile.
+const SUM_AGE_MAX: Duration = Duration::from_secs(60);
+/// A sum that leads to a refusal is made anew after this time.
+const REFUSING_AGE_MAX: Duration = Duration::from_secs(10);
+/// Users whose sums are kept.
+const USERS_MAX: usize = 4096;
+
+/// The sums of users who were looked at of late.
+#[derive(Debug, Default)]
+pub(super) struct ListSums(Mutex<HashMap<UserRef, ListSum>>);
+
+#[derive(Debug)]
+struct ListSum {
+    /// What the user shared at the last look. It shares memory with the state.
+    shared: SharedSet,
+    taken: TakenLists,
+    /// When every share was looked at.
+    made: Instant,
+}
+
+impl ListSum {
+    fn make(state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> Self {
+        let mut sum = Self { shared: SharedSet::default(), taken: TakenLists::default(), made: now };
+        sum.follow(state, user, len_of);
+        sum
+    }
+
+    /// Counts what has come and gone since the last look. The largest list stays until the sum is made anew.
+    fn follow(&mut self, state: &State, user: UserRef, len_of: LenOf<'_>) {
+        let TakenLists { sum, largest } = &mut self.taken;
+        let shared = state.shared_since(user, &self.shared, &mut |change| match change {
+            SharedChange::Begun(info_hash) => {
+                *sum += len_of(info_hash);
+                *largest = (*largest).max(len_of(info_hash));
+            }
+            SharedChange::Ended(info_hash) => *sum = sum.saturating_sub(len_of(info_hash)),
+        });
+        self.shared = shared;
+    }
+}
+
+impl ListSums {
+    /// What the lists of a user take in this state.
+    pub(super) fn taken(&self, state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> TakenLists {
+        let mut sums = self.0.lock();
+        if let Some(sum) = sums.get_mut(&user).filter(|sum| now.saturating_duration_since(sum.made) < SUM_AGE_MAX) {
+            sum.follow(state, user, len_of);
+            return sum.taken;
+        }
+        if sums.len() >= USERS_MAX {
+            sums.retain(|_, sum| now.saturating_duration_since(sum.made) < SUM_AGE_MAX);
+        }
+        let sum = ListSum::make(state, user, len_of, now);
+        let taken = sum.taken;
+        if sums.len() < USERS_MAX {
+            sums.insert(user, sum);
+        }
+        taken
+    }
+
+    /// Lets go of a sum that is too old to refuse anything by. Returns true if the user has to be looked at again.
+    pub(super) fn let_go(&self, user: UserRef, now: Instant) -> bool {
+        let mut sums = self.0.lock();
+        let is_old = |sum: &ListSum| now.saturating_duration_since(sum.made) >= REFUSING_AGE_MAX;
+        sums.get(&user).is_some_and(is_old) && sums.remove(&user).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::digest::{InfoHash, Sha1Digest};
+    use crate::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef};
+    use crate::model::manifest::Content;
+    use crate::model::name::{FileName, GroupId, UserId};
+    use crate::model::op::{Op, OpBody, PasswordHash};
+    use crate::model::piece::Layout;
+    use std::cell::Cell;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A user who shares, and what was folded.
+    struct Sharer {
+        state: State,
+        count: u64,
+        user: UserRef,
+        group: GroupRef,
+    }
+
+    impl Sharer {
+        fn new() -> Self {
+            let nobody = OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 0 };
+            let (user, group) = (UserRef(nobody), GroupRef(nobody));
+            let mut this = Self { state: State::new(), count: 0, user, group };
+            let name = UserId::parse("ann").expect("a name");
+            this.user = UserRef(this.fold(OpBody::CreateUser { name, password: PasswordHash("x".into()) }));
+            let name = GroupId::parse("lab").expect("a name");
+            this.group = GroupRef(this.fold(OpBody::CreateGroup { founder: this.user, name }));
+            this
+        }
+
+        fn fold(&mut self, body: OpBody) -> OpId {
+            self.count += 1;
+            let origin = Origin { tracker: 1, incarnation: 1 };
+            let id = OpId { origin, seq: self.count };
+            let command = CommandId(u128::from(self.count).to_be_bytes());
+            self.state.apply(&Op { id, lamport: self.count, command, body });
+            id
+        }
+
+        fn share(&mut self, number: u32) -> ShareRef {
+            let name = FileName::parse(&format!("f{number}")).expect("a name");
+            let layout = Layout::new(1).expect("one byte");
+            let content = Content { info_hash: hash(number), layout, file_count: 1, sha1: Sha1Digest([0; 20]) };
+            let (user, group) = (self.user, self.group);
+            ShareRef(self.fold(OpBody::CreateShare { group, user, name, content, replaces: None }))
+        }
+
+        fn stop(&mut self, share: ShareRef) {
+            let user = self.user;
+            self.fold(OpBody::LeaveShare { share, user });
+        }
+    }
+
+    fn hash(number: u32) -> InfoHash {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        InfoHash(bytes)
+    }
+
+    #[test]
+    fn a_look_at_a_user_with_thousands_of_shares_costs_what_has_changed() {
+        let (mut ann, sums, start) = (Sharer::new(), ListSums::default(), Instant::now());
+        let shares: Vec<ShareRef> = (0..5000).map(|number| ann.share(number)).collect();
+        let looked = Cell::new(0_u64);
+        let len_of = |_| {
+            looked.set(looked.get() + 1);
+            100
+        };
+        let taken = |ann: &Sharer, at| sums.taken(&ann.state, ann.user, &len_of, at);
+        assert_eq!(taken(&ann, start), TakenLists { sum: 500_000, largest: 100 });
+        looked.set(0);
+        for (round, share) in shares.iter().take(1000).enumerate() {
+            ann.stop(*share);
+            assert_eq!(taken(&ann, start).sum, 499_900);
+            ann.share(10_000 + round as u32);
+            assert_eq!(taken(&ann, start).sum, 500_000);
+        }
+        assert!(looked.get() <= 3000, "{} looks at lists for 2,000 changes", looked.get());
+    }
+
+    #[test]
+    fn a_list_that_comes_late_counts_within_a_minute_and_before_a_refusal() {
+        let (mut ann, sums, start) = (Sharer::new(), ListSums::default(), Instant::now());
+        ann.share(1);
+        let sum = |len: u64, at| sums.taken(&ann.state, ann.user, &move |_| len, at).sum;
+        assert_eq!((sum(0, start), sum(7, start + MINUTE / 2), sum(7, start + MINUTE)), (0, 0, 7));
+        assert!(!sums.let_go(ann.user, start + MINUTE + Duration::from_secs(9)));
+        assert!(sums.let_go(ann.user, start + MINUTE + Duration::from_secs(10)));
+        assert!(!sums.let_go(ann.user, start + MINUTE + Duration::from_secs(10)), "it is gone already");
+        assert_eq!(sum(8, start + MINUTE), 8);
+    }
+
+    #[test]
+    fn no_more_sums_are_kept_than_there_may_be() {
+        let (ann, sums, start) = (Sharer::new(), ListSums::default(), Instant::now());
+        let other = |seq| UserRef(OpId { origin: Origin { tracker: 2, incarnation: 1 }, seq });
+        let look = |count, at| {
+            (0..count).for_each(|seq| assert_eq!(sums.taken(&ann.state, other(seq), &|_| 0, at).sum, 0));
+            sums.0.lock().len()
+        };
+        assert_eq!(look(USERS_MAX as u64 + 9, start), USERS_MAX);
+        assert_eq!(look(9, start + MINUTE), 9, "the old ones went");
+    }
+}
