@@ -2,6 +2,7 @@
 
 mod files;
 pub mod line;
+mod sets;
 
 use crate::model::op::Op;
 use crate::sys;
@@ -9,8 +10,9 @@ use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::log::{Level, Log, LogKind};
 use crate::tracker::state::State;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use files::AuditFiles;
+use files::{AuditFiles, SetReader};
 use line::AuditLine;
+use sets::{AuditSet, SETS, Sorter};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -60,10 +62,10 @@ impl Audit {
     /// # Errors
     /// The folder cannot be read, or the system has no thread left.
     pub fn open(folder: &Path, log: Arc<Log>) -> io::Result<Self> {
-        let files = AuditFiles::open(folder)?;
+        let sets = SETS.iter().map(|set| KeptSet::open(folder, *set)).collect::<io::Result<_>>()?;
         let (jobs, taken) = bounded(WAITING_MAX);
         let lost = Arc::new(AtomicU64::new(0));
-        let keeper = AuditKeeper { files, log, lost: lost.clone(), untold: 0, unsynced: None };
+        let keeper = AuditKeeper { sets, sorter: Sorter::new(), log, lost: lost.clone(), unsynced: None };
         let thread = OwnedThread::start("audit", move || keeper.run(&taken))?;
         Ok(Self { writer: Some(Arc::new(AuditWriter { folder: folder.to_path_buf(), lost, jobs, _thread: thread })) })
     }
@@ -99,9 +101,17 @@ impl Audit {
         writer.give(Job::Flush(flushed));
         // Whatever comes, the lines before it are in the file. After the deadline those that are there are told.
         let _ = wait.recv_timeout(FLUSH_MAX);
-        files::read(&writer.folder, &mut |bytes| {
-            serde_json::from_slice(bytes).map_or(ControlFlow::Continue(()), |line| each(&line))
-        })
+        let mut sets: Vec<SetReader> =
+            SETS.iter().map(|set| SetReader::open(&writer.folder, set.name())).collect::<io::Result<_>>()?;
+        loop {
+            let nexts = sets.iter_mut().filter_map(|set| Some((line::number(set.line()?), set)));
+            let Some((_, next)) = nexts.min_by_key(|(number, _)| *number) else { return Ok(()) };
+            let line = next.line().and_then(|bytes| serde_json::from_slice(bytes).ok());
+            if line.is_some_and(|line| each(&line).is_break()) {
+                return Ok(());
+            }
+            next.advance()?;
+        }
     }
 }
 
@@ -112,13 +122,29 @@ impl AuditWriter {
     }
 }
 
-/// The thread that writes.
-struct AuditKeeper {
+/// One set of files.
+struct KeptSet {
     files: AuditFiles,
-    log: Arc<Log>,
-    lost: Arc<AtomicU64>,
+    /// Lines that wait to be written together, and how many they are.
+    gathered: Vec<u8>,
+    count: u64,
     /// Lines that were lost since the last one that was written.
     untold: u64,
+}
+
+impl KeptSet {
+    fn open(folder: &Path, set: AuditSet) -> io::Result<Self> {
+        Ok(Self { files: AuditFiles::open(folder, set.name())?, gathered: Vec::new(), count: 0, untold: 0 })
+    }
+}
+
+/// The thread that writes.
+struct AuditKeeper {
+    /// By number.
+    sets: Vec<KeptSet>,
+    sorter: Sorter,
+    log: Arc<Log>,
+    lost: Arc<AtomicU64>,
     /// Since when something waits to be synced.
     unsynced: Option<Instant>,
 }
@@ -138,52 +164,58 @@ impl AuditKeeper {
     fn carry_out(&mut self, job: Job) {
         match job {
             Job::Ops(time, ops, after) => {
-                let (mut gathered, mut count) = (Vec::new(), 0);
                 for op in &ops {
-                    let Some(line) = AuditLine::of_op(op, &after, time) else { continue };
-                    line.write_to(&mut gathered);
-                    count += 1;
-                    if gathered.len() >= GATHERED {
-                        self.write(&std::mem::take(&mut gathered), std::mem::take(&mut count));
+                    if let Some(line) = AuditLine::of_op(op, &after, time) {
+                        self.gather(&line, line::is_of_share(&op.body));
                     }
                 }
-                self.write(&gathered, count);
             }
-            Job::Line(line) => {
-                let mut bytes = Vec::new();
-                line.write_to(&mut bytes);
-                self.write(&bytes, 1);
-            }
+            Job::Line(line) => self.gather(&line, false),
             Job::Flush(flushed) => drop(flushed),
         }
+        (0..self.sets.len()).for_each(|set| self.write(set));
         if self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_INTERVAL) {
             self.sync();
         }
     }
 
-    /// Writes so many lines, or counts them as lost.
-    fn write(&mut self, lines: &[u8], count: u64) {
+    fn gather(&mut self, line: &AuditLine, is_share: bool) {
+        let set = self.sorter.set_of(line, is_share, Instant::now()) as usize;
+        let number = self.sorter.number(sys::unix_time_s());
+        let kept = &mut self.sets[set];
+        line.write_to(number, &mut kept.gathered);
+        kept.count += 1;
+        if kept.gathered.len() >= GATHERED {
+            self.write(set);
+        }
+    }
+
+    /// Writes the lines of a set that wait, or counts them as lost.
+    fn write(&mut self, set: usize) {
+        let kept = &mut self.sets[set];
+        let (lines, count) = (std::mem::take(&mut kept.gathered), std::mem::take(&mut kept.count));
         if count == 0 {
             return;
         }
         let mut bytes = Vec::new();
-        if self.untold > 0 {
-            AuditLine::lost(self.untold).at(sys::unix_time_s()).write_to(&mut bytes);
+        if kept.untold > 0 {
+            let seconds = sys::unix_time_s();
+            AuditLine::lost(kept.untold).at(seconds).write_to(self.sorter.number(seconds), &mut bytes);
         }
-        bytes.extend_from_slice(lines);
-        match self.files.append(&bytes) {
+        bytes.extend_from_slice(&lines);
+        match kept.files.append(&bytes) {
             Ok(()) => {
-                if std::mem::take(&mut self.untold) > 0 {
+                if std::mem::take(&mut kept.untold) > 0 {
                     self.log.say(Level::Warn, "the audit is written again");
                 }
                 self.unsynced.get_or_insert_with(Instant::now);
             }
             Err(error) => {
-                if self.untold == 0 {
+                if kept.untold == 0 {
                     let why = sys::reason(&error);
                     self.log.event(Level::Error, LogKind::Audit, "the audit loses lines", &[("reason", &why)]);
                 }
-                self.untold += count;
+                kept.untold += count;
                 self.lost.fetch_add(count, Ordering::Relaxed);
             }
         }
@@ -191,9 +223,11 @@ impl AuditKeeper {
 
     fn sync(&mut self) {
         self.unsynced = None;
-        if let Err(error) = self.files.sync() {
-            let why = sys::reason(&error);
-            self.log.event(Level::Error, LogKind::Audit, "the audit may lose lines", &[("reason", &why)]);
+        for kept in &self.sets {
+            if let Err(error) = kept.files.sync() {
+                let why = sys::reason(&error);
+                self.log.event(Level::Error, LogKind::Audit, "the audit may lose lines", &[("reason", &why)]);
+            }
         }
     }
 }
@@ -201,8 +235,44 @@ impl AuditKeeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef, UserRef};
+    use crate::model::name::{GroupId, UserId};
+    use crate::model::op::{OpBody, PasswordHash};
     use parking_lot::Mutex;
     use std::fs;
+
+    /// Makes ops, and the state that those about accounts lead to.
+    #[derive(Default)]
+    struct OpMaker {
+        count: u64,
+        ops: Vec<Op>,
+        after: State,
+    }
+
+    impl OpMaker {
+        fn make(&mut self, body: OpBody) -> OpId {
+            self.count += 1;
+            let id = OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: self.count };
+            let command = CommandId(u128::from(self.count).to_be_bytes());
+            self.ops.push(Op { id, lamport: self.count, command, body });
+            id
+        }
+
+        fn user(&mut self, name: &str) -> OpId {
+            let name = UserId::parse(name).expect("a name");
+            let id = self.make(OpBody::CreateUser { name, password: PasswordHash("x".into()) });
+            self.after.apply(&self.ops[self.ops.len() - 1]);
+            id
+        }
+
+        fn take(&mut self) -> Vec<Op> {
+            std::mem::take(&mut self.ops)
+        }
+
+        fn after(&self) -> Arc<State> {
+            Arc::new(self.after.clone())
+        }
+    }
 
     fn open(folder: &Path) -> Audit {
         Audit::open(folder, Arc::default()).expect("a folder")
@@ -242,7 +312,7 @@ mod tests {
         let audit = open(folder.path());
         audit.act(act("1"));
         drop(audit);
-        let file = folder.path().join("00000001.jsonl");
+        let file = folder.path().join("operators-00000001.jsonl");
         let torn = fs::read_to_string(&file).expect("there") + r#"{"time":"2026-11-2"#;
         fs::write(&file, torn).expect("written");
         let audit = open(folder.path());
@@ -258,7 +328,7 @@ mod tests {
         let log = Log::new(Level::Info, move |_, line| heard.lock().push(line.to_owned()));
         let audit = Audit::open(folder.path(), Arc::new(log)).expect("a folder");
         // No file of that name can be opened for writing.
-        let in_the_way = folder.path().join("00000001.jsonl");
+        let in_the_way = folder.path().join("operators-00000001.jsonl");
         fs::create_dir(&in_the_way).expect("made");
         audit.act(act("1"));
         audit.act(act("2"));
@@ -271,5 +341,44 @@ mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("the audit loses lines kind=audit reason="), "{lines:?}");
         assert_eq!(lines[1], "the audit is written again");
+    }
+
+    #[test]
+    fn a_user_who_changes_much_pushes_out_no_line_of_an_operator_and_none_about_accounts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let audit = open(folder.path());
+        let mut ops = OpMaker::default();
+        let ann = ops.user("ann");
+        let bob = ops.user("bob");
+        audit.note(&ops.take(), &ops.after());
+        audit.act(act("before"));
+        let group =
+            ops.make(OpBody::CreateGroup { founder: UserRef(ann), name: GroupId::parse("lab").expect("a name") });
+        let (group, user) = (GroupRef(group), UserRef(ann));
+        // Each op has a line of 130 bytes or more: they fill the files three times over.
+        for round in 0..100 {
+            for _ in 0..7000 {
+                ops.make(OpBody::LeaveShare { share: ShareRef(ann), user });
+                ops.make(OpBody::LeaveGroup { group, user });
+            }
+            audit.note(&ops.take(), &ops.after());
+            if round == 50 {
+                audit.act(act("between"));
+            }
+        }
+        ops.make(OpBody::RequestJoin { group, user: UserRef(bob) });
+        audit.note(&ops.take(), &ops.after());
+        let (mut told, mut of_ann) = (Vec::new(), 0);
+        let read = audit.read(&mut |line| {
+            match &line.value {
+                Some(value) => told.push(value.clone()),
+                None if line.by == "ann" && line.what != "create_user" => of_ann += 1,
+                None => told.push(format!("{} {}", line.by, line.what)),
+            }
+            ControlFlow::Continue(())
+        });
+        read.expect("readable");
+        assert_eq!(told, ["ann create_user", "bob create_user", "before", "between", "bob join_group"]);
+        assert!((100_000..1_000_000).contains(&of_ann), "{of_ann} of 1,400,000 are kept");
     }
 }

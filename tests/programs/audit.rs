@@ -112,7 +112,7 @@ fn every_tracker_notes_what_was_done_at_any_and_nothing_secret() {
             json!({"by": "operator/1", "what": "reset_password", "user": "bob"}),
         ]
     );
-    let file = installation.folder.path().join(DATA).join("audit/00000001.jsonl");
+    let file = installation.folder.path().join(DATA).join("audit/operators-00000001.jsonl");
     let text = fs::read_to_string(file).expect("the audit");
     for secret in [&secret, "another-pw", PASSWORD, "argon2", "127."] {
         assert!(!text.contains(secret), "{secret}: {text}");

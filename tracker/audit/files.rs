@@ -1,10 +1,10 @@
-//! The files of the audit: numbered, each of limited size. The oldest ones go.
+//! The files of one set of the audit: numbered, each of limited size. The oldest ones go.
 
 use crate::sys::files::{Open, open_file, open_folder, sync_folder};
+use std::collections::VecDeque;
 use std::fs;
 use std::fs::{DirBuilder, File};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::ops::ControlFlow;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Take, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,8 @@ const ENDING: &str = "jsonl";
 #[derive(Debug)]
 pub(super) struct AuditFiles {
     folder: PathBuf,
+    /// What their names begin with.
+    set: &'static str,
     /// The number of the file that is written.
     number: u64,
     /// `None` until something is written, and after an error.
@@ -56,10 +58,10 @@ impl OpenFile {
 
 impl AuditFiles {
     /// Makes the folder if there is none.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path, set: &'static str) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let number = numbers(folder)?.last().copied().unwrap_or(1);
-        Ok(Self { folder: folder.to_path_buf(), number, last: None })
+        let number = numbers(folder, set)?.last().copied().unwrap_or(1);
+        Ok(Self { folder: folder.to_path_buf(), set, number, last: None })
     }
 
     /// Writes whole lines, much less than a file can hold. After an error some of them may be there.
@@ -81,7 +83,7 @@ impl AuditFiles {
         if let Some(last) = self.last.take() {
             return Ok(last);
         }
-        let last = OpenFile::open(&path(&self.folder, self.number))?;
+        let last = OpenFile::open(&path(&self.folder, self.set, self.number))?;
         if last.len == 0 {
             sync_folder(&open_folder(&self.folder)?)?;
         }
@@ -90,9 +92,9 @@ impl AuditFiles {
 
     /// Removes old files until there can be one more.
     fn make_room(&self) -> io::Result<()> {
-        let old = numbers(&self.folder)?;
+        let old = numbers(&self.folder, self.set)?;
         let too_many = (old.len() + 1).saturating_sub(FILES_MAX);
-        old.iter().take(too_many).try_for_each(|&number| fs::remove_file(path(&self.folder, number)))
+        old.iter().take(too_many).try_for_each(|&number| fs::remove_file(path(&self.folder, self.set, number)))
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
@@ -100,57 +102,87 @@ impl AuditFiles {
     }
 }
 
-fn path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:08}.{ENDING}"))
+fn path(folder: &Path, set: &str, number: u64) -> PathBuf {
+    folder.join(format!("{set}-{number:08}.{ENDING}"))
 }
 
-/// The numbers of the files in a folder, the lowest first.
-fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
+/// The numbers of the files of a set, the lowest first.
+fn numbers(folder: &Path, set: &str) -> io::Result<Vec<u64>> {
+    let number = |name: &str| -> Option<u64> {
+        name.strip_prefix(set)?.strip_prefix('-')?.strip_suffix(ENDING)?.strip_suffix('.')?.parse().ok()
+    };
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let number: Option<u64> =
-            name.to_str().and_then(|name| name.strip_suffix(ENDING)?.strip_suffix('.')?.parse().ok());
-        numbers.extend(number);
+        numbers.extend(entry?.file_name().to_str().and_then(number));
     }
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-/// Gives every line, the oldest first, until it is told to stop. Somebody may write meanwhile.
-pub(super) fn read(folder: &Path, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> io::Result<()> {
-    for number in numbers(folder)? {
-        let file = match open_file(&path(folder, number), Open::Read) {
-            // It was the oldest one.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => continue,
-            opened => opened?,
-        };
-        let mut lines = BufReader::new(file.take(FILE_LEN_MAX));
-        let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line)? > 0 {
-            if each(&line).is_break() {
+/// Reads the lines of a set, the oldest first. Somebody may write meanwhile.
+pub(super) struct SetReader {
+    folder: PathBuf,
+    set: &'static str,
+    /// The files to come.
+    numbers: VecDeque<u64>,
+    lines: Option<BufReader<Take<File>>>,
+    /// The next line; empty at the end.
+    line: Vec<u8>,
+}
+
+impl SetReader {
+    /// Stands at the first line.
+    pub(super) fn open(folder: &Path, set: &'static str) -> io::Result<Self> {
+        let numbers = numbers(folder, set)?.into();
+        let mut this = Self { folder: folder.to_path_buf(), set, numbers, lines: None, line: Vec::new() };
+        this.advance()?;
+        Ok(this)
+    }
+
+    /// The line at which it stands; `None` at the end.
+    pub(super) fn line(&self) -> Option<&[u8]> {
+        (!self.line.is_empty()).then_some(&self.line)
+    }
+
+    /// Goes on to the next line.
+    pub(super) fn advance(&mut self) -> io::Result<()> {
+        loop {
+            self.line.clear();
+            if let Some(lines) = &mut self.lines
+                && lines.read_until(b'\n', &mut self.line)? > 0
+            {
                 return Ok(());
             }
-            line.clear();
+            let Some(number) = self.numbers.pop_front() else {
+                self.lines = None;
+                return Ok(());
+            };
+            self.lines = match open_file(&path(&self.folder, self.set, number), Open::Read) {
+                // It was the oldest one.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) if error.kind() == io::ErrorKind::IsADirectory => None,
+                opened => Some(BufReader::new(opened?.take(FILE_LEN_MAX))),
+            };
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SET: &str = "rest";
+
     fn lens(folder: &Path) -> Vec<u64> {
-        let len = |number: &u64| fs::metadata(path(folder, *number)).expect("there").len();
-        numbers(folder).expect("readable").iter().map(len).collect()
+        let len = |number: &u64| fs::metadata(path(folder, SET, *number)).expect("there").len();
+        numbers(folder, SET).expect("readable").iter().map(len).collect()
     }
 
     #[test]
     fn the_audit_never_takes_more_than_its_files_and_loses_the_oldest_lines() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut files = AuditFiles::open(folder.path()).expect("a folder");
+        AuditFiles::open(folder.path(), "other").and_then(|mut other| other.append(b"kept\n")).expect("room");
+        let mut files = AuditFiles::open(folder.path(), SET).expect("a folder");
         // Three of these fill a file.
         let lines = |n: u8| [vec![b'a' + n % 26; FILE_LEN_MAX as usize / 3 - 1], vec![b'\n']].concat();
         for n in 0..40 {
@@ -159,16 +191,17 @@ mod tests {
             assert!(lens.len() <= FILES_MAX && lens.iter().all(|len| *len <= FILE_LEN_MAX), "{lens:?}");
         }
         let mut firsts = Vec::new();
-        let mut note = |line: &[u8]| {
+        let mut reader = SetReader::open(folder.path(), SET).expect("readable");
+        while let Some(line) = reader.line() {
             firsts.push(line[0]);
-            ControlFlow::Continue(())
-        };
-        read(folder.path(), &mut note).expect("readable");
+            reader.advance().expect("readable");
+        }
         let expected: Vec<u8> = (18..40).map(|n| b'a' + n % 26).collect();
         assert_eq!(firsts, expected, "seven full files and the last line");
+        assert_eq!(SetReader::open(folder.path(), "other").expect("readable").line(), Some(&b"kept\n"[..]));
         // The next start goes on in the last file.
         drop(files);
-        AuditFiles::open(folder.path()).expect("a folder").append(&lines(0)).expect("room");
+        AuditFiles::open(folder.path(), SET).expect("a folder").append(&lines(0)).expect("room");
         assert_eq!(lens(folder.path()).last(), Some(&(2 * (FILE_LEN_MAX / 3))));
     }
 }

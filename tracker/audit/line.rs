@@ -50,6 +50,11 @@ pub(super) fn is_noted(body: &OpBody) -> bool {
     )
 }
 
+/// Whether a change is about one file or folder that is shared.
+pub(super) fn is_of_share(body: &OpBody) -> bool {
+    matches!(body, OpBody::CreateShare { .. } | OpBody::JoinShare { .. } | OpBody::LeaveShare { .. })
+}
+
 /// An id of a change as operators see it.
 pub fn op_text(op: OpId) -> String {
     format!("{}.{:x}.{}", op.origin.tracker, op.origin.incarnation, op.seq)
@@ -85,9 +90,10 @@ impl AuditLine {
         Some(Self { op: Some(op_text(op.id)), ..line }.at(seconds))
     }
 
-    /// Appends it as a line of JSON.
-    pub(super) fn write_to(&self, bytes: &mut Vec<u8>) {
-        serde_json::to_writer(&mut *bytes, self).expect("text and numbers can be written");
+    /// Appends it as a line of JSON that has this number.
+    pub(super) fn write_to(&self, number: u64, bytes: &mut Vec<u8>) {
+        let line = NumberedLine { number, line: self };
+        serde_json::to_writer(&mut *bytes, &line).expect("text and numbers can be written");
         bytes.push(b'\n');
     }
 
@@ -110,6 +116,23 @@ impl AuditLine {
         }
         words
     }
+}
+
+/// A line as a file has it.
+#[derive(Serialize)]
+struct NumberedLine<'a> {
+    number: u64,
+    #[serde(flatten)]
+    line: &'a AuditLine,
+}
+
+/// What the line of a file begins with.
+const NUMBER: &[u8] = br#"{"number":"#;
+
+/// The number of a line in a file; 0 if it has none.
+pub(super) fn number(bytes: &[u8]) -> u64 {
+    let digits = bytes.strip_prefix(NUMBER).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number: u64, digit| number.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }
 
 /// Looks names up.
@@ -203,8 +226,9 @@ mod tests {
             let op = Op { id: OpId { origin, seq }, lamport: seq, command: CommandId([seq as u8; 16]), body };
             state.apply(&op);
             let mut bytes = Vec::new();
-            AuditLine::of_op(&op, &state, 1_795_908_601).expect("noted").write_to(&mut bytes);
-            (UserRef(op.id), String::from_utf8(bytes).expect("text"))
+            AuditLine::of_op(&op, &state, 1_795_908_601).expect("noted").write_to(7, &mut bytes);
+            let text = String::from_utf8(bytes).expect("text");
+            (UserRef(op.id), text.replacen(r#""number":7,"#, "", 1))
         };
         let hash = || PasswordHash("$secret".into());
         let (ann, made) = line(1, OpBody::CreateUser { name: user("ann"), password: hash() });
@@ -238,7 +262,8 @@ mod tests {
                 prop_assert_eq!(line.is_some(), is_noted(&op.body));
                 if let Some(line) = line {
                     let mut bytes = Vec::new();
-                    line.write_to(&mut bytes);
+                    line.write_to(7, &mut bytes);
+                    prop_assert_eq!(number(&bytes), 7);
                     prop_assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
                     prop_assert_eq!(serde_json::from_slice::<AuditLine>(&bytes).expect("JSON"), line);
                 }
