@@ -2,6 +2,7 @@
 
 mod line_writer;
 
+use crate::model::address::network_of;
 use crate::model::escape::quoted;
 use crate::model::units::utc;
 use crate::rate::buckets::{Buckets, Pace};
@@ -13,14 +14,17 @@ use std::fmt;
 use std::fmt::{Display, Write as _};
 use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often events of one kind get a line.
+/// How often events of one kind get a line that come from one address. A network of IPv6 counts as one.
 const PACE: Pace = Pace { burst: 20, interval: Duration::from_secs(3) };
+/// How often events of one kind get a line, wherever they come from.
+const PACE_IN_ALL: Pace = Pace { burst: 160, interval: Duration::from_millis(375) };
 
 /// How much a line matters. The numbers are those of syslog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +86,25 @@ kinds! {
     Audit "audit" "The audit lost lines."
 }
 
+/// What an event is about, and from where it came, if from anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LogSubject {
+    kind: LogKind,
+    network: Option<IpAddr>,
+}
+
+impl From<LogKind> for LogSubject {
+    fn from(kind: LogKind) -> Self {
+        Self { kind, network: None }
+    }
+}
+
 impl LogKind {
+    /// An event of this kind that came from there.
+    pub fn at(self, ip: IpAddr) -> LogSubject {
+        LogSubject { kind: self, network: Some(network_of(ip)) }
+    }
+
     fn name(self) -> &'static str {
         KINDS[self as usize].1
     }
@@ -104,7 +126,8 @@ pub struct Log {
 
 /// How often each kind was told of.
 struct KindPaces {
-    buckets: Buckets<LogKind>,
+    subjects: Buckets<LogSubject>,
+    in_all: Buckets<LogKind>,
     /// How many events were left out since the last line, by kind.
     left_out: [u64; KINDS.len()],
 }
@@ -125,7 +148,7 @@ impl fmt::Debug for Log {
 impl Log {
     /// Gives lines of this level and above to `output`, without the time.
     pub fn new(level: Level, output: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
-        let kinds = KindPaces { buckets: Buckets::new(PACE), left_out: [0; KINDS.len()] };
+        let kinds = KindPaces::new();
         Self { level: AtomicU8::new(level as u8), kinds: Mutex::new(kinds), output: Box::new(output) }
     }
 
@@ -166,15 +189,16 @@ impl Log {
         }
     }
 
-    /// Writes a line about an event, unless there were too many of its kind of late.
-    pub fn event(&self, level: Level, kind: LogKind, words: &str, pairs: &[LogPair<'_>]) {
+    /// Writes a line about an event, unless there were too many of its kind of late, from there or in all.
+    pub fn event(&self, level: Level, subject: impl Into<LogSubject>, words: &str, pairs: &[LogPair<'_>]) {
         if !self.shows(level) {
             return;
         }
         let now = Instant::now();
-        let left_out = self.kinds.lock().take(kind, now);
+        let subject = subject.into();
+        let left_out = self.kinds.lock().take(subject, now);
         if let Some(left_out) = left_out {
-            (self.output)(level, &line(kind, words, pairs, left_out));
+            (self.output)(level, &line(subject.kind, words, pairs, left_out));
         }
     }
 
@@ -186,14 +210,19 @@ impl Log {
 }
 
 impl KindPaces {
+    fn new() -> Self {
+        Self { subjects: Buckets::new(PACE), in_all: Buckets::new(PACE_IN_ALL), left_out: [0; KINDS.len()] }
+    }
+
     /// Lets an event be told, with how many of its kind were not since the last one; `None` if it is not told either.
-    fn take(&mut self, kind: LogKind, now: Instant) -> Option<u64> {
-        let left_out = &mut self.left_out[kind as usize];
-        if !self.buckets.allows(&kind, now) {
+    fn take(&mut self, subject: LogSubject, now: Instant) -> Option<u64> {
+        let left_out = &mut self.left_out[subject.kind as usize];
+        if !self.subjects.allows(&subject, now) || !self.in_all.allows(&subject.kind, now) {
             *left_out += 1;
             return None;
         }
-        self.buckets.take(&kind, now);
+        self.subjects.take(&subject, now);
+        self.in_all.take(&subject.kind, now);
         Some(std::mem::take(left_out))
     }
 }
@@ -254,13 +283,23 @@ mod tests {
         log.event(Level::Info, LogKind::Member, "came", &[]);
         assert_eq!(lines.lock().len(), 21, "another kind is not concerned");
 
-        let (mut kinds, start) =
-            (KindPaces { buckets: Buckets::new(PACE), left_out: [0; KINDS.len()] }, Instant::now());
-        let told = (0..57).filter_map(|_| kinds.take(LogKind::Login, start)).collect::<Vec<_>>();
+        let (mut kinds, start) = (KindPaces::new(), Instant::now());
+        let told = (0..57).filter_map(|_| kinds.take(LogKind::Login.into(), start)).collect::<Vec<_>>();
         assert_eq!(told, [0; 20]);
-        assert_eq!(kinds.take(LogKind::Login, start + Duration::from_secs(3)), Some(37));
-        assert_eq!(kinds.take(LogKind::Login, start + Duration::from_secs(3)), None);
-        assert_eq!(kinds.take(LogKind::Login, start + Duration::from_secs(6)), Some(1));
+        assert_eq!(kinds.take(LogKind::Login.into(), start + Duration::from_secs(3)), Some(37));
+        assert_eq!(kinds.take(LogKind::Login.into(), start + Duration::from_secs(3)), None);
+        assert_eq!(kinds.take(LogKind::Login.into(), start + Duration::from_secs(6)), Some(1));
         assert_eq!(line(LogKind::Login, "login failed", &[], 37), "login failed kind=login left_out=37");
+    }
+
+    #[test]
+    fn whoever_causes_many_events_takes_few_lines_from_those_of_others() {
+        let (mut kinds, start) = (KindPaces::new(), Instant::now());
+        let at = |network: u16, host: u16| LogKind::Login.at([0x2001, 0xdb8, 0, network, 0, 0, 0, host].into());
+        let told = (0..500).filter(|host| kinds.take(at(1, *host), start).is_some()).count();
+        assert_eq!(told, 20, "a network of IPv6 is one source");
+        assert_eq!(kinds.take(at(2, 1), start), Some(480), "another one is not concerned");
+        let told = (3..500).flat_map(|network| (0..9).map(move |host| at(network, host)));
+        assert_eq!(told.filter(|subject| kinds.take(*subject, start).is_some()).count(), 139, "160 in all");
     }
 }

@@ -62,7 +62,7 @@ impl Session {
         if !refusal.about.is_empty() {
             pairs.push(("why", &refusal.about));
         }
-        self.core.oversight.log.event(Level::Info, kind, words, &pairs);
+        self.core.oversight.log.event(Level::Info, kind.at(self.ip()), words, &pairs);
     }
 
     /// Notes that a member has come or left.
@@ -75,7 +75,7 @@ impl Session {
         if let Some(name) = self.name_of(user) {
             let (client, from) = (format!("{client:?}"), self.ip());
             let pairs: [LogPair<'_>; 3] = [("user", &name), ("client", &client), ("from", &from)];
-            log.event(Level::Info, LogKind::Member, words, &pairs);
+            log.event(Level::Info, LogKind::Member.at(self.ip()), words, &pairs);
         }
     }
 
