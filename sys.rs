@@ -16,15 +16,16 @@ pub(crate) mod standstill;
 pub mod waker;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The name under which this program was started, or this one if it has none that can be shown.
 pub fn program_name(otherwise: &str) -> String {
     let started = std::env::args_os().next().unwrap_or_default();
-    let name = std::path::Path::new(&started).file_name().and_then(std::ffi::OsStr::to_str);
+    let name = Path::new(&started).file_name().and_then(std::ffi::OsStr::to_str);
     let shown = name.filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
     shown.unwrap_or(otherwise).to_owned()
 }
@@ -76,6 +77,16 @@ pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
 /// Those of prctl(2).
 pub fn keep_memory_private() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// How many threads the control groups of this process may have (`TasksMax` of systemd); `None` if there is no limit, or
+/// none that can be read.
+pub fn thread_limit() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let folder = |group: &Path| Path::new("/sys/fs/cgroup").join(group).join("pids.max");
+    let max = |group: &Path| fs::read_to_string(folder(group)).ok()?.trim().parse::<u64>().ok();
+    Path::new(group).ancestors().filter_map(max).min()
 }
 
 /// Turns a write beyond the largest size of a file that this process may have (`ulimit -f`) into an error of that write,

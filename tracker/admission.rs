@@ -1,9 +1,11 @@
 //! Admission: how many connections a tracker takes, in all, before login, and from one address.
 
+use crate::model::address::{SITE_SHARE, network_of, site_of};
 use parking_lot::{Condvar, Mutex};
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,22 +13,43 @@ pub struct Caps {
     pub total: usize,
     /// Connections on which nobody is logged in.
     pub early: usize,
-    /// Connections from one IP address.
+    /// Connections from one address. A network of IPv6 counts as one.
     pub per_address: usize,
+    /// Connections from one address in the dialect for programs. They take none of the others from clients there.
+    pub programs_per_address: usize,
 }
 
 impl Default for Caps {
     /// Room for 10,000 clients with some to spare, and for a large class behind one address.
     fn default() -> Self {
-        Self { total: 16_384, early: 4_096, per_address: 512 }
+        Self { total: 16_384, early: 4_096, per_address: 512, programs_per_address: 256 }
     }
 }
 
+/// Threads kept for all but connections.
+const THREADS_KEPT: usize = 256;
+
 impl Caps {
-    /// Lowers the cap to this many file descriptors: each connection needs one.
-    pub fn within(self, descriptors: usize) -> Self {
-        Self { total: self.total.min(descriptors), ..self }
+    /// Lowers the cap to this many file descriptors: a connection needs one, and one more for a list of pieces.
+    #[must_use]
+    pub fn within_descriptors(self, descriptors: usize) -> Self {
+        Self { total: self.total.min(descriptors / 2), ..self }
     }
+
+    /// Lowers the caps to this many threads: a connection needs one, and one more until the handshake is over.
+    #[must_use]
+    pub fn within_threads(self, threads: usize) -> Self {
+        let left = threads.saturating_sub(THREADS_KEPT).max(threads / 2);
+        let early = self.early.min(left / 4);
+        Self { total: self.total.min(left - early), early, ..self }
+    }
+}
+
+/// Which kind of far side a listening socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    Clients,
+    Programs,
 }
 
 /// Slots beyond the caps, for other trackers only, until they have proved to be trackers. Strangers that take all other
@@ -47,21 +70,46 @@ pub struct Admission {
 #[derive(Debug, Default)]
 struct Counts {
     total: usize,
-    early: usize,
     reserved: usize,
     links: usize,
+    /// Connections on which nobody is logged in, the oldest first.
+    early: BTreeMap<u64, EarlyConnection>,
+    /// How many of them are from each network, and from each site.
+    early_from: HashMap<IpAddr, usize>,
+    early_of_site: HashMap<IpAddr, usize>,
     /// Connections of kind `Early`, `LoggedIn` and `Relayed`.
-    per_address: HashMap<IpAddr, usize>,
-    reserved_per_address: HashMap<IpAddr, usize>,
+    from: HashMap<(Door, IpAddr), usize>,
+    of_site: HashMap<IpAddr, usize>,
+    reserved_from: HashMap<IpAddr, usize>,
     refused: u64,
+    /// Counts connections.
+    last: u64,
+}
+
+#[derive(Debug)]
+struct EarlyConnection {
+    network: IpAddr,
+    /// Shut down if it has to give way.
+    stream: Weak<TcpStream>,
 }
 
 /// One admitted connection. Dropping it gives the slot back.
 #[derive(Debug)]
 pub struct ConnectionSlot {
     admission: Arc<Admission>,
-    ip: IpAddr,
+    place: Place,
     kind: Kind,
+}
+
+/// What is counted of a connection.
+#[derive(Debug)]
+struct Place {
+    /// A later connection has a higher one.
+    number: u64,
+    door: Door,
+    network: IpAddr,
+    site: Option<IpAddr>,
+    stream: Weak<TcpStream>,
 }
 
 /// Who is at the far side, as far as it has shown.
@@ -78,44 +126,102 @@ enum Kind {
     Link,
 }
 
+fn add<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
+    *counts.entry(key).or_default() += 1;
+}
+
+fn take<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+fn of<K: Eq + Hash>(counts: &HashMap<K, usize>, key: &K) -> usize {
+    counts.get(key).copied().unwrap_or(0)
+}
+
 impl Counts {
-    fn enter(&mut self, ip: IpAddr, kind: Kind) {
+    fn enter(&mut self, place: &Place, kind: Kind) {
         self.total += 1;
         match kind {
-            Kind::Early => self.early += 1,
-            Kind::LoggedIn | Kind::Relayed => {}
-            Kind::Reserved => self.reserved += 1,
+            Kind::Early | Kind::LoggedIn | Kind::Relayed => {
+                add(&mut self.from, (place.door, place.network));
+                place.site.into_iter().for_each(|site| add(&mut self.of_site, site));
+            }
+            Kind::Reserved => {
+                self.reserved += 1;
+                add(&mut self.reserved_from, place.network);
+            }
             Kind::Link => self.links += 1,
         }
-        if let Some(count) = self.from(kind) {
-            *count.entry(ip).or_default() += 1;
+        if kind == Kind::Early {
+            let connection = EarlyConnection { network: place.network, stream: place.stream.clone() };
+            self.early.insert(place.number, connection);
+            add(&mut self.early_from, place.network);
+            place.site.into_iter().for_each(|site| add(&mut self.early_of_site, site));
         }
     }
 
-    fn leave(&mut self, ip: IpAddr, kind: Kind) {
+    fn leave(&mut self, place: &Place, kind: Kind) {
         self.total -= 1;
         match kind {
-            Kind::Early => self.early -= 1,
-            Kind::LoggedIn | Kind::Relayed => {}
-            Kind::Reserved => self.reserved -= 1,
+            Kind::Early | Kind::LoggedIn | Kind::Relayed => {
+                take(&mut self.from, &(place.door, place.network));
+                place.site.iter().for_each(|site| take(&mut self.of_site, site));
+            }
+            Kind::Reserved => {
+                self.reserved -= 1;
+                take(&mut self.reserved_from, &place.network);
+            }
             Kind::Link => self.links -= 1,
         }
-        let Some(counts) = self.from(kind) else { return };
-        if let Some(count) = counts.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&ip);
-            }
+        if kind == Kind::Early {
+            self.leave_early(place.number);
         }
     }
 
-    /// The counter by address for this kind, if there is one.
-    fn from(&mut self, kind: Kind) -> Option<&mut HashMap<IpAddr, usize>> {
-        match kind {
-            Kind::Early | Kind::LoggedIn | Kind::Relayed => Some(&mut self.per_address),
-            Kind::Reserved => Some(&mut self.reserved_per_address),
-            Kind::Link => None,
+    /// Takes a connection from the early ones. It may have given way already.
+    fn leave_early(&mut self, number: u64) -> Option<EarlyConnection> {
+        let connection = self.early.remove(&number)?;
+        take(&mut self.early_from, &connection.network);
+        site_of(connection.network).iter().for_each(|site| take(&mut self.early_of_site, site));
+        Some(connection)
+    }
+
+    /// Ends the oldest early connection of the network that has most of them, if that has more than the newcomer's.
+    fn make_room(&mut self, newcomer: IpAddr) -> bool {
+        let most = self.early_from.values().copied().max().unwrap_or(0);
+        if most <= of(&self.early_from, &newcomer) {
+            return false;
         }
+        let oldest = self.early.iter().find(|(_, early)| of(&self.early_from, &early.network) == most);
+        let Some(gone) = oldest.map(|(number, _)| *number).and_then(|number| self.leave_early(number)) else {
+            return false;
+        };
+        self.refused += 1;
+        if let Some(stream) = gone.stream.upgrade() {
+            // Fails if the other side was faster.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        true
+    }
+
+    /// Whether one more from there is within the caps, apart from those on early connections of all.
+    fn has_room(&self, caps: &Caps, door: Door, network: IpAddr) -> bool {
+        let per_address = match door {
+            Door::Clients => caps.per_address,
+            Door::Programs => caps.programs_per_address,
+        };
+        let strangers = self.total - self.links - self.reserved;
+        let site_has_room = site_of(network).is_none_or(|site| {
+            let share = usize::try_from(SITE_SHARE).unwrap_or(usize::MAX);
+            of(&self.of_site, &site) < caps.per_address.saturating_mul(share)
+                && of(&self.early_of_site, &site) < caps.early.div_ceil(2)
+        });
+        strangers < caps.total && of(&self.from, &(door, network)) < per_address && site_has_room
     }
 }
 
@@ -134,36 +240,37 @@ impl Admission {
         Arc::new(Self { caps, counts: Mutex::default(), freed: Condvar::new() })
     }
 
-    /// Admits a connection on which nobody is logged in; `None` if a cap is reached.
-    pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionSlot> {
-        let ip = ip.to_canonical();
+    /// Admits a connection on which nobody is logged in; `None` if a cap is reached. Where too many are not logged in,
+    /// one of another network may have to go for it.
+    pub fn admit(self: &Arc<Self>, ip: IpAddr, door: Door) -> Option<ConnectionSlot> {
+        let network = network_of(ip);
         let counts = &mut *self.counts.lock();
-        let from_there = counts.per_address.get(&ip).copied().unwrap_or(0);
-        let strangers = counts.total - counts.links - counts.reserved;
-        if strangers >= self.caps.total || counts.early >= self.caps.early || from_there >= self.caps.per_address {
+        let has_room = counts.has_room(&self.caps, door, network);
+        if !has_room || (counts.early.len() >= self.caps.early && !counts.make_room(network)) {
             counts.refused += 1;
             return None;
         }
-        Some(self.slot(counts, ip, Kind::Early))
+        Some(self.slot(counts, network, door, Kind::Early))
     }
 
     /// A reserved slot, for a connection that was not admitted: the far side must be another tracker.
     pub fn reserve(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionSlot> {
-        let ip = ip.to_canonical();
+        let network = network_of(ip);
         let counts = &mut *self.counts.lock();
-        let from_there = counts.reserved_per_address.get(&ip).copied().unwrap_or(0);
-        let free = counts.reserved < RESERVED && from_there < RESERVED_PER_ADDRESS;
-        free.then(|| self.slot(counts, ip, Kind::Reserved))
+        let free = counts.reserved < RESERVED && of(&counts.reserved_from, &network) < RESERVED_PER_ADDRESS;
+        free.then(|| self.slot(counts, network, Door::Clients, Kind::Reserved))
     }
 
-    fn slot(self: &Arc<Self>, counts: &mut Counts, ip: IpAddr, kind: Kind) -> ConnectionSlot {
-        counts.enter(ip, kind);
-        ConnectionSlot { admission: self.clone(), ip, kind }
+    fn slot(self: &Arc<Self>, counts: &mut Counts, network: IpAddr, door: Door, kind: Kind) -> ConnectionSlot {
+        counts.last += 1;
+        let place = Place { number: counts.last, door, network, site: site_of(network), stream: Weak::new() };
+        counts.enter(&place, kind);
+        ConnectionSlot { admission: self.clone(), place, kind }
     }
 
     pub fn occupancy(&self) -> Occupancy {
         let counts = self.counts.lock();
-        Occupancy { total: counts.total, early: counts.early + counts.reserved, refused: counts.refused }
+        Occupancy { total: counts.total, early: counts.early.len() + counts.reserved, refused: counts.refused }
     }
 
     /// Waits until a connection ends, at most this long.
@@ -190,6 +297,18 @@ impl ConnectionSlot {
         self.kind == Kind::Reserved
     }
 
+    /// What to shut down if this connection has to give way.
+    pub fn set_stream(&mut self, stream: &Arc<TcpStream>) {
+        self.place.stream = Arc::downgrade(stream);
+        let mut counts = self.admission.counts.lock();
+        match counts.early.get_mut(&self.place.number) {
+            Some(early) => early.stream = self.place.stream.clone(),
+            // It had to, while its thread was being started.
+            None if self.kind == Kind::Early => drop(stream.shutdown(Shutdown::Both)),
+            None => {}
+        }
+    }
+
     pub fn set_logged_in(&mut self, logged_in: bool) {
         self.become_kind(if logged_in { Kind::LoggedIn } else { Kind::Early });
     }
@@ -207,15 +326,19 @@ impl ConnectionSlot {
 
     fn become_kind(&mut self, kind: Kind) {
         let mut counts = self.admission.counts.lock();
-        counts.leave(self.ip, self.kind);
-        counts.enter(self.ip, kind);
+        counts.leave(&self.place, self.kind);
+        if kind == Kind::Early && self.kind != kind {
+            counts.last += 1;
+            self.place.number = counts.last;
+        }
+        counts.enter(&self.place, kind);
         self.kind = kind;
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.admission.counts.lock().leave(self.ip, self.kind);
+        self.admission.counts.lock().leave(&self.place, self.kind);
         self.admission.wake();
     }
 }
@@ -228,34 +351,42 @@ mod tests {
         [127, 0, 0, last].into()
     }
 
+    fn caps(total: usize, early: usize, per_address: usize) -> Caps {
+        Caps { total, early, per_address, ..Caps::default() }
+    }
+
+    fn ipv6(site: u16, network: u16, host: u16) -> IpAddr {
+        [0x2001, 0xdb8, site, network, 0, 0, 0, host].into()
+    }
+
     #[test]
     fn each_cap_refuses_and_each_departure_makes_room() {
-        let admission = Admission::new(Caps { total: 4, early: 3, per_address: 2 });
-        let mut a = admission.admit(ip(1)).expect("free");
-        let b = admission.admit(ip(1)).expect("free");
-        assert!(admission.admit(ip(1)).is_none(), "the address has its two");
-        let c = admission.admit(ip(2)).expect("free");
-        assert!(admission.admit(ip(3)).is_none(), "three have not logged in");
+        let admission = Admission::new(caps(4, 3, 2));
+        let mut a = admission.admit(ip(1), Door::Clients).expect("free");
+        let b = admission.admit(ip(1), Door::Clients).expect("free");
+        assert!(admission.admit(ip(1), Door::Clients).is_none(), "the address has its two");
+        let c = admission.admit(ip(2), Door::Clients).expect("free");
+        assert!(admission.admit(ip(3), Door::Clients).is_none(), "three have not logged in");
         a.set_logged_in(true);
         a.set_logged_in(true);
-        let d = admission.admit(ip(3)).expect("one of them has");
-        assert!(admission.admit(ip(4)).is_none(), "four in all");
+        let d = admission.admit(ip(3), Door::Clients).expect("one of them has");
+        assert!(admission.admit(ip(4), Door::Clients).is_none(), "four in all");
         assert_eq!(admission.occupancy(), Occupancy { total: 4, early: 3, refused: 3 });
         drop((b, c));
-        assert!(admission.admit(ip(1)).is_some());
+        assert!(admission.admit(ip(1), Door::Clients).is_some());
         drop(d);
         a.set_logged_in(false);
         assert_eq!(admission.occupancy(), Occupancy { total: 1, early: 1, refused: 3 });
         assert!(!admission.wait_empty(Duration::ZERO));
         drop(a);
         assert!(admission.wait_empty(Duration::ZERO));
-        assert!(admission.counts.lock().per_address.is_empty());
+        assert!(admission.counts.lock().from.is_empty());
     }
 
     #[test]
     fn trackers_find_a_slot_where_strangers_have_taken_all_others() {
-        let admission = Admission::new(Caps { total: 1, early: 1, per_address: 1 });
-        let _stranger = admission.admit(ip(1)).expect("free");
+        let admission = Admission::new(caps(1, 1, 1));
+        let _stranger = admission.admit(ip(1), Door::Clients).expect("free");
         let mut waiting: Vec<ConnectionSlot> = (0..9).map_while(|_| admission.reserve(ip(1))).collect();
         assert_eq!((waiting.len(), waiting[0].is_reserved()), (RESERVED_PER_ADDRESS, true));
         let mut tracker = admission.reserve(ip(2)).expect("free for another address");
@@ -269,20 +400,87 @@ mod tests {
         let mut others: Vec<ConnectionSlot> = (10..100).filter_map(|last| admission.reserve(ip(last))).collect();
         assert_eq!(others.len(), RESERVED);
         others.clear();
-        assert!(admission.counts.lock().reserved_per_address.is_empty());
-        assert!(admission.admit(ip(3)).is_none(), "clients have the slots that the caps give them");
+        assert!(admission.counts.lock().reserved_from.is_empty());
+        assert!(admission.admit(ip(3), Door::Clients).is_none(), "clients have the slots that the caps give them");
     }
 
     #[test]
     fn an_ipv4_address_counts_the_same_in_ipv6_clothes() {
-        let admission = Admission::new(Caps { total: 9, early: 9, per_address: 1 });
-        let _slot = admission.admit(ip(1)).expect("free");
-        assert!(admission.admit("::ffff:127.0.0.1".parse().expect("an address")).is_none());
+        let admission = Admission::new(caps(9, 9, 1));
+        let _slot = admission.admit(ip(1), Door::Clients).expect("free");
+        assert!(admission.admit("::ffff:127.0.0.1".parse().expect("an address"), Door::Clients).is_none());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address_and_a_site_as_ten_of_them_with_half_of_the_early_ones() {
+        let admission = Admission::new(caps(1000, 1000, 3));
+        let of_network: Vec<_> = (0..9).filter_map(|host| admission.admit(ipv6(1, 1, host), Door::Clients)).collect();
+        assert_eq!(of_network.len(), 3);
+        let mut of_site: Vec<_> =
+            (2..99).filter_map(|network| admission.admit(ipv6(1, network, 1), Door::Clients)).collect();
+        assert_eq!(of_site.len(), 27);
+        assert!(admission.admit(ipv6(2, 1, 1), Door::Clients).is_some(), "another site is not concerned");
+        of_site.clear();
+        drop(of_network);
+        let admission = Admission::new(caps(1000, 10, 512));
+        of_site.extend((0..99).filter_map(|network| admission.admit(ipv6(1, network, 1), Door::Clients)));
+        assert_eq!(of_site.len(), 5);
+        let reserved: Vec<_> = (0..9).filter_map(|host| admission.reserve(ipv6(1, 1, host))).collect();
+        assert_eq!(reserved.len(), RESERVED_PER_ADDRESS);
+    }
+
+    #[test]
+    fn where_too_many_are_not_logged_in_the_oldest_of_the_network_with_most_gives_way() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let addr = listener.local_addr().expect("bound");
+        let admission = Admission::new(caps(1000, 8, 512));
+        let mut enter = |ip| {
+            let far = TcpStream::connect(addr).expect("it listens");
+            let near = Arc::new(listener.accept().expect("it has called").0);
+            let mut slot = admission.admit(ip, Door::Clients)?;
+            slot.set_stream(&near);
+            Some((far, near, slot))
+        };
+        let mut crowd: Vec<_> = (0..9).filter_map(|_| enter(ip(1))).collect();
+        assert_eq!(crowd.len(), 8, "its own network pushes nobody out");
+        let mut others: Vec<_> = (2..6).filter_map(|last| enter(ip(last))).collect();
+        assert_eq!(others.len(), 4);
+        let mut is_cut = |(far, ..): &mut (TcpStream, _, _)| {
+            use std::io::Read;
+            far.set_nonblocking(true).expect("a socket");
+            matches!(far.read(&mut [0]), Ok(0))
+        };
+        let cut: Vec<bool> = crowd.iter_mut().map(&mut is_cut).collect();
+        assert_eq!(cut, [true, true, true, true, false, false, false, false]);
+        assert!(!others.iter_mut().any(is_cut));
+        assert_eq!(admission.occupancy(), Occupancy { total: 12, early: 8, refused: 5 });
+        crowd.truncate(2);
+        assert_eq!(admission.occupancy(), Occupancy { total: 6, early: 4, refused: 5 }, "who gave way counts once");
+        drop((crowd, others));
+        let counts = admission.counts.lock();
+        assert!(counts.early_from.is_empty() && counts.from.is_empty() && counts.total == 0);
+    }
+
+    #[test]
+    fn programs_take_no_place_from_clients_at_their_address() {
+        let admission = Admission::new(Caps { programs_per_address: 2, ..caps(100, 100, 3) });
+        let programs: Vec<_> = (0..9).filter_map(|_| admission.admit(ip(1), Door::Programs)).collect();
+        let clients: Vec<_> = (0..9).filter_map(|_| admission.admit(ip(1), Door::Clients)).collect();
+        assert_eq!((programs.len(), clients.len()), (2, 3));
     }
 
     #[test]
     fn descriptors_that_are_few_lower_the_cap() {
-        assert_eq!(Caps::default().within(1000).total, 1000);
-        assert_eq!(Caps::default().within(1 << 20), Caps::default());
+        assert_eq!(Caps::default().within_descriptors(1000).total, 500);
+        assert_eq!(Caps::default().within_descriptors(1 << 20), Caps::default());
+    }
+
+    #[test]
+    fn threads_that_are_few_lower_the_caps() {
+        assert_eq!(Caps::default().within_threads(40_000), Caps::default());
+        let Caps { total, early, .. } = Caps::default().within_threads(4_700);
+        assert_eq!((total, early), (3_333, 1_111), "each early connection takes two");
+        let Caps { total, early, .. } = Caps::default().within_threads(100);
+        assert_eq!((total, early), (38, 12));
     }
 }

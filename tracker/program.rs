@@ -410,16 +410,18 @@ fn random_number() -> Result<u64, ProgramError> {
     random_bytes().map(u64::from_ne_bytes).map_err(ProgramError::System)
 }
 
-/// The caps, with as many descriptors as the system allows.
+/// The caps, with as many descriptors and threads as the system allows.
 fn caps() -> Caps {
-    match sys::raise_descriptor_limit() {
+    let number = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    let caps = match sys::raise_descriptor_limit() {
         Ok(Some(limit)) => {
             let left = limit.saturating_sub(DESCRIPTORS_KEPT).max(limit / 2);
-            Caps::default().within(usize::try_from(left).unwrap_or(usize::MAX))
+            Caps::default().within_descriptors(number(left))
         }
         // No limit, or none that can be known: accept(2) will tell.
         Ok(None) | Err(_) => Caps::default(),
-    }
+    };
+    sys::thread_limit().map_or(caps, |limit| caps.within_threads(number(limit)))
 }
 
 /// Ctrl-C and SIGTERM stop the tracker, and so does the end of its terminal; a second one ends it at once. Without a

@@ -379,7 +379,9 @@ fn a_link_that_was_busy_while_the_feed_went_past_it_goes_on() {
 
 #[test]
 fn strangers_that_have_taken_all_seats_keep_no_trackers_from_each_other() {
-    let one = TestTracker::start_with(|settings| settings.caps = Caps { total: 2, early: 2, per_address: 2 });
+    let one = TestTracker::start_with(|settings| {
+        settings.caps = Caps { total: 2, early: 2, per_address: 2, ..Caps::default() }
+    });
     let mut strangers = ["alice", "bob"].map(|name| one.user(name));
     assert!(Client::try_connect(one.addr).is_err(), "no seat is left");
     let two = tracker(2, &[(1, one.addr)]);

@@ -1,7 +1,7 @@
 //! The connections that are being served, each by a thread of its own.
 
 use crate::sys::owned_thread::OwnedThread;
-use crate::tracker::admission::ConnectionSlot;
+use crate::tracker::admission::{ConnectionSlot, Door};
 use crate::tracker::core::Core;
 use crate::tracker::json;
 use crate::tracker::json::MemoryPermits;
@@ -35,6 +35,14 @@ impl Encoding {
     /// Whether other trackers connect to the same socket.
     pub fn is_for_trackers(&self) -> bool {
         matches!(self, Encoding::Binary)
+    }
+
+    /// Whom its listening socket is for.
+    pub fn door(&self) -> Door {
+        match self {
+            Encoding::Binary => Door::Clients,
+            Encoding::Json(_) => Door::Programs,
+        }
     }
 
     /// The refusal of a connection for which there is no room.
@@ -99,9 +107,10 @@ impl Connections {
         encoding: &Encoding,
         stream: TcpStream,
         seen: SocketAddr,
-        slot: ConnectionSlot,
+        mut slot: ConnectionSlot,
     ) -> Result<(), (TcpStream, io::Error)> {
         let stream = Arc::new(stream);
+        slot.set_stream(&stream);
         let close_handle: Arc<CloseHandle> = Arc::default();
         // Locked until the entry is made, so that a thread that ends at once is not joined before it is known.
         let running = &mut *self.running.lock();

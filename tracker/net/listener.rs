@@ -137,13 +137,14 @@ impl Listener {
     fn take(&self, stream: TcpStream, addr: SocketAddr) {
         // A stranger on a reserved slot is turned away once it has shown that it is one.
         let reserved = || if self.encoding.is_for_trackers() { self.admission.reserve(addr.ip()) } else { None };
-        let Some(slot) = self.admission.admit(addr.ip()).or_else(reserved) else {
-            let log = self.connections.log();
-            log.event(Level::Info, LogKind::Full, "no room for a connection", &[("from", &addr.ip().to_canonical())]);
+        let Some(slot) = self.admission.admit(addr.ip(), self.encoding.door()).or_else(reserved) else {
+            let (log, ip) = (self.connections.log(), addr.ip().to_canonical());
+            log.event(Level::Info, LogKind::Full.at(ip), "no room for a connection", &[("from", &ip)]);
             return self.turn_away(stream);
         };
         if let Err((stream, error)) = self.connections.serve(&self.encoding, stream, addr, slot) {
-            (self.warn)(&format!("no thread for a connection: {}", crate::sys::reason(&error)));
+            let (log, why) = (self.connections.log(), crate::sys::reason(&error));
+            log.event(Level::Warn, LogKind::Full, "no thread for a connection", &[("reason", &why)]);
             self.turn_away(stream);
         }
     }

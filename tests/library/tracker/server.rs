@@ -21,7 +21,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 #[test]
 fn connections_over_a_cap_are_told_so() {
-    let tracker = TestTracker::start_with(|settings| settings.caps = Caps { total: 3, early: 2, per_address: 3 });
+    let tracker = TestTracker::start_with(|settings| {
+        settings.caps = Caps { total: 3, early: 2, per_address: 3, ..Caps::default() }
+    });
     let mut ann = tracker.user("ann");
     let (_one, two) = (tracker.client(), tracker.client());
     let busy =
