@@ -10,11 +10,14 @@ use crate::wire::connection::TimedStream;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Most connections at once.
 const CONNECTIONS_MAX: usize = 16;
+/// Where all places are taken, whoever has not asked for so long gives way.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// How long a request and its answer may take.
 const EXCHANGE: Duration = Duration::from_secs(5);
 
@@ -61,6 +64,9 @@ struct DoorKeeper {
 /// A connection with its thread. Dropping it cuts off the one. Nobody waits for the other: a file system may hang.
 struct Visit {
     stream: Arc<TcpStream>,
+    /// The whole request is here.
+    asked: Arc<AtomicBool>,
+    began: Instant,
     thread: JoinHandle<()>,
 }
 
@@ -79,18 +85,34 @@ impl DoorKeeper {
 
     /// One that finds no place is closed.
     fn take(&mut self, stream: TcpStream) {
-        self.open.retain(|visit| !visit.thread.is_finished());
-        if self.open.len() >= CONNECTIONS_MAX || stream.set_nonblocking(false).is_err() {
+        if !self.make_room() || stream.set_nonblocking(false).is_err() {
             return;
         }
-        let stream = Arc::new(stream);
+        let (stream, asked) = (Arc::new(stream), Arc::<AtomicBool>::default());
         self.count += 1;
-        let (source, visitor) = (self.source.clone(), stream.clone());
-        let serve = move || source.serve(&visitor);
+        let (source, visitor, asks) = (self.source.clone(), stream.clone(), asked.clone());
+        let serve = move || source.serve(&visitor, &asks);
         // Without a thread the other side finds the connection ended.
         if let Ok(thread) = Builder::new().name(format!("metrics-{}", self.count)).spawn(serve) {
-            self.open.push(Visit { stream, thread });
+            self.open.push(Visit { stream, asked, began: Instant::now(), thread });
         }
+    }
+
+    /// Makes room for one more. The oldest one that has not asked yet may have to go for it: each had a moment for that.
+    fn make_room(&mut self) -> bool {
+        self.open.retain(|visit| !visit.thread.is_finished());
+        if self.open.len() < CONNECTIONS_MAX {
+            return true;
+        }
+        let Some(oldest) = self.open.iter().position(|visit| !visit.asked.load(Ordering::Acquire)) else {
+            return false;
+        };
+        std::thread::sleep(PATIENCE.saturating_sub(self.open[oldest].began.elapsed()));
+        let still_silent = !self.open[oldest].asked.load(Ordering::Acquire);
+        if still_silent || self.open[oldest].thread.is_finished() {
+            self.open.remove(oldest);
+        }
+        self.open.len() < CONNECTIONS_MAX
     }
 }
 
@@ -103,10 +125,14 @@ struct Source {
 }
 
 impl Source {
-    fn serve(&self, stream: &TcpStream) {
+    fn serve(&self, stream: &TcpStream, asked: &AtomicBool) {
         let mut timed = TimedStream::new(stream, EXCHANGE);
+        let answer = |path: &str| {
+            asked.store(true, Ordering::Release);
+            self.answer(path)
+        };
         // The other side is gone or too slow: there is nobody to tell.
-        if http::serve(&mut timed, |path| self.answer(path)).is_ok() && stream.shutdown(Shutdown::Write).is_ok() {
+        if http::serve(&mut timed, answer).is_ok() && stream.shutdown(Shutdown::Write).is_ok() {
             http::drain(timed);
         }
         // The door keeper holds the socket too. Fails if the other side was faster.
