@@ -3,8 +3,9 @@
 //! The caller sees to it that an address is one of the client's own: what the client could learn of others this way is
 //! not for it to know.
 
+use crate::model::address::{network_of, site_of};
 use crate::model::id::{PeerKey, UserRef};
-use crate::rate::turn_queue::{TurnBounds, TurnQueue, UserJob};
+use crate::rate::nested_turns::{NestedBounds, NestedTurns};
 use crate::sys::connecting::Connecting;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
@@ -14,18 +15,18 @@ use crate::wire::handshake::probe::probe_greets;
 use crate::wire::handshake::{HandshakeError, is_timeout};
 use crate::wire::refusal::Code;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Most probes at once: one on each thread.
 const PROBES_MAX: usize = 8;
-/// A user has one probe that waits or is under way, and users take turns. A probe is of use for as long as its client may
-/// wait for the answer.
-const PROBE_BOUNDS: TurnBounds = TurnBounds { waiting: 64, each: 1, age: Duration::from_secs(60) };
+/// Sites take turns, so do the networks of a site and the users of a network. A probe is of use for as long as its client
+/// may wait for the answer.
+const PROBE_BOUNDS: NestedBounds = NestedBounds { waiting: 64, age: Duration::from_secs(60) };
 /// How long the probe of an address may take.
 const PROBE_DEADLINE: Duration = Duration::from_secs(3);
 /// Most probes for a user within [`SPAN`].
@@ -77,28 +78,66 @@ struct ProbeDesk {
 }
 
 struct ProbeJobs {
-    queue: TurnQueue<UserRef, Probe>,
+    queue: NestedTurns<Asker, UserProbe, 3>,
+    /// Whose probe waits or is under way. A user has one.
+    users: HashSet<UserRef>,
     closed: bool,
+}
+
+/// Who takes turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Asker {
+    /// A site of IPv6 or an IPv4 address, or a network in it.
+    Place(IpAddr),
+    User(UserRef),
+}
+
+impl Asker {
+    fn path(user: UserRef, ip: IpAddr) -> [Self; 3] {
+        let network = network_of(ip);
+        [Self::Place(site_of(ip).unwrap_or(network)), Self::Place(network), Self::User(user)]
+    }
+}
+
+struct UserProbe {
+    user: UserRef,
+    probe: Probe,
+}
+
+impl ProbeJobs {
+    /// Gives up what gets no turn.
+    fn give_up(&mut self, dropped: Vec<UserProbe>) -> Vec<Probe> {
+        let forget = |of: UserProbe| {
+            self.users.remove(&of.user);
+            of.probe
+        };
+        dropped.into_iter().map(forget).collect()
+    }
 }
 
 impl ProbeDesk {
     fn run(&self) {
-        while let Some(turn) = self.next() {
-            let found = turn.job.find(&self.closing);
+        while let Some((path, UserProbe { user, probe })) = self.next() {
+            let found = probe.find(&self.closing);
             // Before it is told: the client may ask again at once.
-            self.jobs.lock().queue.done(&turn.user);
+            let mut jobs = self.jobs.lock();
+            jobs.queue.done(&path);
+            jobs.users.remove(&user);
+            drop(jobs);
             if let Some((addr, found)) = found {
-                (turn.job.told)(addr, found);
+                (probe.told)(addr, found);
             }
         }
     }
 
     /// The probe whose turn it is, as soon as there is one; `None` when the tracker stops.
-    fn next(&self) -> Option<UserJob<UserRef, Probe>> {
+    fn next(&self) -> Option<([Asker; 3], UserProbe)> {
         let mut jobs = self.jobs.lock();
         while !jobs.closed {
-            let turn = jobs.queue.take(Instant::now());
-            let dropped = jobs.queue.take_dropped();
+            let now = Instant::now();
+            let old = jobs.queue.drop_old(now);
+            let turn = jobs.queue.take(now);
+            let dropped = jobs.give_up(old);
             if turn.is_none() && dropped.is_empty() {
                 self.changed.wait(&mut jobs);
                 continue;
@@ -123,7 +162,7 @@ pub(crate) struct Prober {
 
 impl fmt::Debug for Prober {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prober").field("open", &self.desk.jobs.lock().queue.open()).finish_non_exhaustive()
+        f.debug_struct("Prober").field("open", &self.desk.jobs.lock().users.len()).finish_non_exhaustive()
     }
 }
 
@@ -133,7 +172,8 @@ impl Prober {
     /// # Errors
     /// The process is out of descriptors.
     pub(crate) fn new() -> io::Result<Self> {
-        let jobs = Mutex::new(ProbeJobs { queue: TurnQueue::new(PROBE_BOUNDS), closed: false });
+        let jobs =
+            Mutex::new(ProbeJobs { queue: NestedTurns::new(PROBE_BOUNDS), users: HashSet::new(), closed: false });
         let desk = Arc::new(ProbeDesk { closing: Waker::new()?, jobs, changed: Condvar::new() });
         Ok(Self { desk, limit: Mutex::default(), threads: Mutex::default() })
     }
@@ -156,22 +196,26 @@ impl Prober {
         self.limit.lock().allows(user, now)
     }
 
-    /// Looks for a client of this user soon; false if too many others wait, or another one of the user is looked for.
-    pub(crate) fn probe(&self, user: UserRef, probe: Probe, now: Instant) -> bool {
+    /// Looks for a client of this user, which comes from there, soon; false if another one of the user is looked for.
+    /// Where too many wait, the last one of the place with most is given up.
+    pub(crate) fn probe(&self, user: UserRef, from: IpAddr, probe: Probe, now: Instant) -> bool {
         let mut jobs = self.desk.jobs.lock();
-        let taken = !jobs.closed && jobs.queue.put(user, probe, now);
-        let dropped = jobs.queue.take_dropped();
+        if jobs.closed || !jobs.users.insert(user) {
+            return false;
+        }
+        let dropped = jobs.queue.put(Asker::path(user, from), UserProbe { user, probe }, now);
+        let dropped = jobs.give_up(dropped);
         drop(jobs);
         self.desk.changed.notify_one();
         dropped.into_iter().for_each(Probe::give_up);
-        taken
+        true
     }
 
     /// Ends the probes that are under way, and the threads.
     pub(crate) fn close(&self) {
         let mut jobs = self.desk.jobs.lock();
         jobs.closed = true;
-        jobs.queue.clear();
+        jobs.queue = NestedTurns::new(PROBE_BOUNDS);
         drop(jobs);
         self.desk.changed.notify_all();
         self.desk.closing.wake();
@@ -249,10 +293,11 @@ mod tests {
     use super::*;
     use crate::model::id::{OpId, Origin};
     use crossbeam_channel as channel;
-    use std::net::TcpListener;
+    use std::net::{Ipv4Addr, TcpListener};
     use std::thread;
 
     const LONG: Duration = Duration::from_secs(60);
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn user(number: u64) -> UserRef {
         UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: number })
@@ -305,22 +350,34 @@ mod tests {
         for number in 0..PROBES_MAX as u64 {
             let (addr, tell) = (says(b""), tell.clone());
             let told = Box::new(move |_, found| tell.send(found).unwrap_or_default());
-            assert!(prober.probe(user(number), Probe { key: PeerKey([9; 32]), addrs: vec![addr], told }, begun));
+            assert!(prober.probe(user(number), HERE, Probe { key: PeerKey([9; 32]), addrs: vec![addr], told }, begun));
         }
         prober.close();
         assert!(begun.elapsed() < PROBE_DEADLINE, "{:?}", begun.elapsed());
         assert!(told.try_iter().all(|found| found == ReachClass::NotTried));
         let late = Probe { key: PeerKey([9; 32]), addrs: vec![says(b"")], told: Box::new(|_, _| {}) };
-        assert!(!prober.probe(user(99), late, begun));
+        assert!(!prober.probe(user(99), HERE, late, begun));
     }
 
     #[test]
-    fn beyond_its_room_the_queue_takes_no_probe() {
+    fn a_crowd_at_one_address_keeps_nobody_elsewhere_from_being_looked_for() {
         let prober = Prober::new().expect("a descriptor");
-        let probe = || Probe { key: PeerKey([9; 32]), addrs: Vec::new(), told: Box::new(|_, _| {}) };
+        let given_up: Arc<Mutex<Vec<u64>>> = Arc::default();
         let now = Instant::now();
-        assert!((0..PROBE_BOUNDS.waiting as u64).all(|number| prober.probe(user(number), probe(), now)));
-        assert!(!prober.probe(user(99), probe(), now));
+        let put = |number: u64, from: [u8; 4]| {
+            let given_up = given_up.clone();
+            let told = Box::new(move |_, _| given_up.lock().push(number));
+            let addrs = vec![SocketAddr::from((from, 9))];
+            prober.probe(user(number), from.into(), Probe { key: PeerKey([9; 32]), addrs, told }, now)
+        };
+        let crowd = PROBE_BOUNDS.waiting as u64 + 36;
+        assert!((0..crowd).all(|number| put(number, [192, 0, 2, 1])));
+        assert_eq!(given_up.lock().len(), 36, "they hear at once that there is no room");
+        given_up.lock().clear();
+        assert!(put(1000, [192, 0, 2, 2]) && put(1001, [192, 0, 2, 3]));
+        assert!(given_up.lock().iter().all(|number| *number < crowd), "{:?}", given_up.lock());
+        let next: Vec<UserRef> = (0..3).filter_map(|_| prober.desk.next()).map(|(_, turn)| turn.user).collect();
+        assert!(next.contains(&user(1000)) && next.contains(&user(1001)), "{next:?}");
     }
 
     #[test]
@@ -328,8 +385,8 @@ mod tests {
         let prober = Prober::new().expect("a descriptor");
         let probe = || Probe { key: PeerKey([9; 32]), addrs: Vec::new(), told: Box::new(|_, _| {}) };
         let now = Instant::now();
-        assert!(prober.probe(user(1), probe(), now) && !prober.probe(user(1), probe(), now));
-        assert!(prober.probe(user(2), probe(), now));
+        assert!(prober.probe(user(1), HERE, probe(), now) && !prober.probe(user(1), HERE, probe(), now));
+        assert!(prober.probe(user(2), HERE, probe(), now));
     }
 
     #[test]
@@ -340,7 +397,7 @@ mod tests {
         let put = |number, now| {
             let tell = tell.clone();
             let told = Box::new(move |addr, found| tell.send((number, addr, found)).unwrap_or_default());
-            assert!(prober.probe(user(number), Probe { key: PeerKey([9; 32]), addrs: vec![nobody], told }, now));
+            assert!(prober.probe(user(number), HERE, Probe { key: PeerKey([9; 32]), addrs: vec![nobody], told }, now));
         };
         put(1, now);
         put(2, now + PROBE_BOUNDS.age);

@@ -32,7 +32,8 @@ impl Session {
             tell(&core, &ticket, addr, found);
         };
         let (prober, now) = (&self.core.prober, Instant::now());
-        if !(prober.allows(user, now) && prober.probe(user, Probe { key, addrs, told: Box::new(told) }, now)) {
+        let probe = Probe { key, addrs, told: Box::new(told) };
+        if !(prober.allows(user, now) && prober.probe(user, self.ip(), probe, now)) {
             listens.into_iter().for_each(|addr| tell(&self.core, &ticket, addr, ReachClass::NotTried));
         }
         Ok(Reply::Done {})
