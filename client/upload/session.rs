@@ -144,12 +144,20 @@ impl SessionContext {
         receiver: &mut FrameReceiver,
         sender: &Arc<FrameSender>,
     ) {
-        let Some((served, place)) = self.open(&leecher, asked, sender) else { return };
+        let (request, info_hash) = asked;
+        // Who asks for what is not here takes nobody's place.
+        let Some(served) = self.catalog.find(leecher.group, info_hash) else {
+            let _ = sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
+            return;
+        };
+        let Some(place) = self.give_place(&leecher, request, sender) else { return };
         let Leecher { user, way, .. } = leecher;
         let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, way, Instant::now()));
         let turns = self.turns.join(&user);
         let session = UploadSession { context: self, served: &served, sender, place, user, flow, turns, meter };
-        session.answer(receiver);
+        if session.open(request).is_ok() {
+            session.answer(receiver);
+        }
         served.leave(sender);
         if session.place.is_given_up() {
             // Does not wait for a far side that reads nothing.
@@ -200,32 +208,16 @@ impl SessionContext {
         None
     }
 
-    /// Gives a leecher a place, and says what there is of the content.
-    fn open(
-        &self,
-        leecher: &Leecher,
-        (request, info_hash): (u32, InfoHash),
-        sender: &Arc<FrameSender>,
-    ) -> Option<(Arc<Served>, Arc<Place>)> {
-        let place = match self.admission.admit(leecher.id, &leecher.user, Instant::now()) {
-            Ok(place) => place,
+    /// Gives a leecher a place, or says that there is none.
+    fn give_place(&self, leecher: &Leecher, request: u32, sender: &FrameSender) -> Option<Arc<Place>> {
+        match self.admission.admit(leecher.id, &leecher.user, Instant::now()) {
+            Ok(place) => Some(place),
             Err(NoPlace { in_line }) => {
                 let busy = in_line.map_or(Code::Busy.into(), |place| Refusal::about(Code::Busy, place));
                 let _ = sender.send(request, &PeerReply::refused(&busy));
-                return None;
+                None
             }
-        };
-        let served = self.catalog.find(leecher.group, info_hash);
-        let Some((served, have)) = served.and_then(|served| served.attend(sender).map(|have| (served, have))) else {
-            let _ = sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
-            return None;
-        };
-        let bits = Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap");
-        if sender.send(request, &PeerReply::Opened { bits }).is_err() {
-            served.leave(sender);
-            return None;
         }
-        Some((served, place))
     }
 }
 
@@ -280,6 +272,33 @@ struct UploadSession<'a> {
 }
 
 impl UploadSession<'_> {
+    /// Says what there is of the content. That may be as long as half a piece, so it waits like one.
+    fn open(&self, request: u32) -> io::Result<()> {
+        let over = || io::Error::from(io::ErrorKind::NotConnected);
+        if !self.place.begin(Instant::now()) {
+            return Err(over());
+        }
+        let _turn =
+            if self.flow.is_limited() { None } else { Some(self.turns.wait(|| self.is_over()).ok_or_else(over)?) };
+        // Before the connection is told of new pieces: a frame that waits would come behind them.
+        let mut left = self.served.layout().count() as usize / 8;
+        while left > 0 {
+            left -= self.flow.wait(left, || self.is_over()).ok_or_else(over)?;
+        }
+        let sent = match self.served.attend(self.sender) {
+            Some(have) => {
+                let bits = Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap");
+                self.sender.send(request, &PeerReply::Opened { bits })
+            }
+            None => {
+                let _ = self.sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
+                Err(over())
+            }
+        };
+        self.place.finish(0, Instant::now());
+        sent
+    }
+
     /// Answers requests until the connection ends.
     fn answer(&self, receiver: &mut FrameReceiver) {
         let sender = self.sender;
@@ -323,7 +342,8 @@ impl UploadSession<'_> {
         if let Some(piece) = self.served.layout().index(piece).filter(|_| !recent) {
             *complained = Some(now);
             let (group, info_hash) = (self.served.group(), self.served.info_hash());
-            let _ = self.context.events.try_send(SeederEvent::Complaint { group, info_hash, piece });
+            let user = self.user.clone();
+            let _ = self.context.events.try_send(SeederEvent::Complaint { user, group, info_hash, piece });
         }
     }
 

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+/// Most members that are remembered. More than have a place at once.
+const MEMBERS_MAX: usize = 1024;
+
 /// The members that have a connection on the content, or had one.
 #[derive(Debug, Default)]
 pub struct UploadStats {
@@ -43,6 +46,13 @@ impl MemberStats {
     }
 }
 
+/// Forgets the one who was given least of those without a connection.
+fn forget_least(members: &mut BTreeMap<UserId, Arc<MemberStats>>) {
+    let gone = members.iter().filter(|(_, member)| member.way().is_none());
+    let least = gone.min_by_key(|(_, member)| member.given.load(Ordering::Relaxed)).map(|(user, _)| user.clone());
+    least.map(|user| members.remove(&user));
+}
+
 impl UploadStats {
     /// Adds a connection of this member, which came about by this way.
     pub fn join(&self, user: &UserId, way: Way, now: Instant) -> UploadMeter {
@@ -50,7 +60,12 @@ impl UploadStats {
             let (connections, given) = (Default::default(), AtomicU64::new(0));
             Arc::new(MemberStats { connections, given, speed: Mutex::new(Speed::new(0, now)) })
         };
-        let member = self.members.lock().entry(user.clone()).or_insert_with(new).clone();
+        let mut members = self.members.lock();
+        if members.len() >= MEMBERS_MAX && !members.contains_key(user) {
+            forget_least(&mut members);
+        }
+        let member = members.entry(user.clone()).or_insert_with(new).clone();
+        drop(members);
         member.connections[way as usize].fetch_add(1, Ordering::Relaxed);
         UploadMeter { member, way }
     }
@@ -118,5 +133,17 @@ mod tests {
         drop(ann);
         let _again = stats.join(&user("bob"), Way::Relayed, now);
         assert_eq!(stats.list(), [bob_has(Way::Relayed)], "what was given before is not forgotten");
+    }
+
+    #[test]
+    fn however_many_members_come_and_go_so_many_are_remembered_and_no_more() {
+        let user = |number: usize| UserId::parse(&format!("user {number}")).expect("a name");
+        let (stats, now) = (UploadStats::default(), Instant::now());
+        stats.join(&user(0), Way::Direct, now).give(1);
+        let here = stats.join(&user(1), Way::Direct, now);
+        (2..3 * MEMBERS_MAX).for_each(|number| drop(stats.join(&user(number), Way::Direct, now)));
+        let members = stats.members.lock();
+        assert!(members.len() == MEMBERS_MAX && members.contains_key(&user(0)) && members.contains_key(&user(1)));
+        drop((members, here));
     }
 }
