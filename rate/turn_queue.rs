@@ -88,19 +88,19 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
         }
     }
 
-    /// Jobs that wait or are under way.
-    pub(crate) fn open(&self) -> usize {
-        self.waiting.len() + self.taken.len()
-    }
-
     /// Jobs that were added and get no turn, each once: they waited too long, or gave way to somebody else's.
     pub(crate) fn take_dropped(&mut self) -> Vec<J> {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Forgets what waits.
-    pub(crate) fn clear(&mut self) {
-        self.waiting.clear();
+    /// Whether such a job waits.
+    pub(crate) fn waits(&self, is_such: impl Fn(&J) -> bool) -> bool {
+        self.waiting.iter().any(|turn| is_such(&turn.job))
+    }
+
+    /// Forgets those that wait, but for these.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&J) -> bool) {
+        self.waiting.retain(|turn| keep(&turn.job));
     }
 
     fn drop_old(&mut self, now: Instant) {
@@ -158,13 +158,13 @@ mod tests {
     fn in_a_full_queue_the_user_with_most_gives_way_and_what_is_too_old_is_dropped() {
         let (mut queue, now) = (TurnQueue::new(BOUNDS), Instant::now());
         assert!((1..=3).all(|job| queue.put("eve", job, now)) && queue.put("ann", 4, now));
-        assert!(queue.put("bob", 5, now) && queue.open() == 4, "one of eve's has gone");
-        assert!(queue.put("cat", 6, now) && queue.open() == 4);
+        assert!(queue.put("bob", 5, now) && queue.waiting.len() + queue.taken.len() == 4, "one of eve's has gone");
+        assert!(queue.put("cat", 6, now) && queue.waiting.len() + queue.taken.len() == 4);
         assert!(!queue.put("ann", 7, now), "nobody has more than one and ann has one");
         assert_eq!((queue.take_dropped(), queue.take_dropped()), (vec![3, 2], Vec::new()), "each once");
         let later = now + BOUNDS.age;
         assert!(queue.take(later).is_some());
-        assert!(queue.take(later + Duration::from_millis(1)).is_none() && queue.open() == 1);
+        assert!(queue.take(later + Duration::from_millis(1)).is_none() && queue.waiting.len() + queue.taken.len() == 1);
         assert_eq!(queue.take_dropped().len(), 3);
     }
 

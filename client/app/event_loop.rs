@@ -350,9 +350,9 @@ impl Reactor {
     fn seeder(&mut self, event: SeederEvent) {
         match event {
             SeederEvent::UnknownKey(_) => self.stale_key(),
-            SeederEvent::Complaint { group, info_hash, piece } => {
+            SeederEvent::Complaint { user, group, info_hash, piece } => {
                 if let Some(session) = self.login.session() {
-                    keeper::complain(&session, (group, info_hash), piece);
+                    keeper::complain(&session, user, (group, info_hash), piece);
                 }
             }
             SeederEvent::Broken { group, info_hash, unreadable } => {

@@ -2,6 +2,7 @@
 
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
+use crate::model::name::UserId;
 use crate::model::piece::PieceIndex;
 
 /// What the seeder tells the rest of the client.
@@ -17,5 +18,5 @@ pub enum SeederEvent {
         unreadable: Option<PieceIndex>,
     },
     /// A member says that this piece was wrong. Not everybody who says so is right.
-    Complaint { group: GroupRef, info_hash: InfoHash, piece: PieceIndex },
+    Complaint { user: UserId, group: GroupRef, info_hash: InfoHash, piece: PieceIndex },
 }

@@ -1,43 +1,56 @@
 //! Pieces that members say are wrong, and how many of them are read again. Pure: the time is passed in.
 
 use super::standing::ShareKey;
+use crate::model::name::UserId;
 use crate::model::piece::PieceIndex;
-use std::collections::VecDeque;
+use crate::rate::turn_queue::{TurnBounds, TurnQueue};
 use std::time::{Duration, Instant};
 
-/// Most complaints that wait. Whoever downloads a wrong piece complains again.
-const WAITING_MAX: usize = 32;
+/// Complaints that wait: members take turns, and one who has most gives way. Whoever downloads a wrong piece complains
+/// again.
+const BOUNDS: TurnBounds = TurnBounds { waiting: 32, each: 8, age: Duration::from_secs(60) };
 /// Least time between two pieces that are read because of complaints, however many members complain.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The pause after such a piece, in times of how long it took.
 const REST: u32 = 10;
 
 /// Complaints about pieces. A member who lies costs a piece read per pause, and no more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Complaints {
-    waiting: VecDeque<(ShareKey, PieceIndex)>,
+    waiting: TurnQueue<Option<UserId>, (ShareKey, PieceIndex)>,
     /// The next piece is not read before this time.
     rested: Option<Instant>,
 }
 
+impl Default for Complaints {
+    fn default() -> Self {
+        Self { waiting: TurnQueue::new(BOUNDS), rested: None }
+    }
+}
+
 impl Complaints {
-    /// Takes a complaint in, unless it waits already or too many do.
-    pub(super) fn put(&mut self, key: ShareKey, piece: PieceIndex) {
-        if self.waiting.len() < WAITING_MAX && !self.waiting.contains(&(key, piece)) {
-            self.waiting.push_back((key, piece));
+    /// Takes a complaint of a member in, or of this program itself, unless it waits already or too many do.
+    pub(super) fn put(&mut self, user: Option<UserId>, key: ShareKey, piece: PieceIndex, now: Instant) {
+        if !self.waiting.waits(|job| *job == (key, piece)) {
+            self.waiting.put(user, (key, piece), now);
+            drop(self.waiting.take_dropped());
         }
     }
 
     /// When the next piece may be read.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        (!self.waiting.is_empty()).then(|| self.rested.unwrap_or(now))
+        self.waiting.waits(|_| true).then(|| self.rested.unwrap_or(now))
     }
 
     /// The piece to read now, if it is time.
     pub(super) fn take(&mut self, now: Instant) -> Option<(ShareKey, PieceIndex)> {
         self.due(now).filter(|due| *due <= now)?;
         self.rested = Some(now + PAUSE);
-        self.waiting.pop_front()
+        let turn = self.waiting.take(now);
+        drop(self.waiting.take_dropped());
+        let turn = turn?;
+        self.waiting.done(&turn.user);
+        Some(turn.job)
     }
 
     /// The piece was read.
@@ -60,6 +73,25 @@ mod tests {
 
     const KEY: ShareKey = (GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 }), InfoHash([7; 32]));
 
+    fn user(number: u32) -> Option<UserId> {
+        UserId::parse(&format!("user {number}")).ok()
+    }
+
+    #[test]
+    fn a_member_is_heard_however_much_others_complain() {
+        let layout = Layout::new(SIZE_MAX).expect("the longest");
+        let piece = |number: u32| layout.index(number).expect("it has so many");
+        let (mut complaints, now) = (Complaints::default(), Instant::now());
+        (0..1000).for_each(|number| complaints.put(user(number % 8), KEY, piece(number), now));
+        complaints.put(user(9), KEY, piece(5000), now);
+        let mut at = now;
+        let heard = (0..9).filter_map(|_| {
+            at += PAUSE;
+            complaints.take(at)
+        });
+        assert!(heard.into_iter().any(|(_, of)| of == piece(5000)), "it waits for one of each other member at most");
+    }
+
     #[test]
     fn however_many_complain_about_right_pieces_four_are_read_in_a_second() {
         let layout = Layout::new(SIZE_MAX).expect("the longest");
@@ -69,9 +101,8 @@ mod tests {
         assert_eq!((complaints.due(now), complaints.take(now)), (None, None));
         let (end, mut read) = (now + Duration::from_secs(10), 0);
         for number in 0.. {
-            complaints.put(KEY, piece(number % 1_000_000));
-            complaints.put(KEY, piece(number % 1_000_000));
-            assert!(complaints.waiting.len() <= WAITING_MAX);
+            complaints.put(user(number % 99), KEY, piece(number % 1_000_000), now);
+            complaints.put(user(number % 99), KEY, piece(number % 1_000_000), now);
             if complaints.take(now).is_some() {
                 complaints.checked(now, Duration::from_millis(1));
                 read += 1;
@@ -89,14 +120,13 @@ mod tests {
     #[test]
     fn a_first_complaint_is_looked_at_at_once_and_one_of_the_same_piece_once() {
         let piece = Layout::new(1).and_then(|layout| layout.index(0)).expect("it has one");
-        let mut complaints = Complaints::default();
-        let now = Instant::now();
-        complaints.put(KEY, piece);
-        complaints.put(KEY, piece);
+        let (mut complaints, now) = (Complaints::default(), Instant::now());
+        complaints.put(user(1), KEY, piece, now);
+        complaints.put(user(2), KEY, piece, now);
         assert_eq!(complaints.due(now), Some(now));
         assert_eq!(complaints.take(now), Some((KEY, piece)));
         assert_eq!(complaints.take(now + PAUSE), None);
-        complaints.put(KEY, piece);
+        complaints.put(user(1), KEY, piece, now);
         complaints.checked(now, PAUSE);
         assert_eq!(complaints.due(now), Some(now + 10 * PAUSE), "a slow disk is left alone for longer");
     }

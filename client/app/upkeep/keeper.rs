@@ -20,7 +20,7 @@ use crate::model::digest::Sha1Digest;
 use crate::model::escape::ShownPath;
 use crate::model::id::ShareRef;
 use crate::model::manifest::Manifest;
-use crate::model::name::{FileName, GroupId};
+use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::piece::PieceIndex;
 use std::fs;
 use std::path::PathBuf;
@@ -65,14 +65,14 @@ pub(crate) fn run(session: &LoginSession) {
 /// A seeder could not read a piece that it was asked for. False if it is no share.
 pub(crate) fn alarm(session: &LoginSession, key: ShareKey, unreadable: Option<PieceIndex>) -> bool {
     if let Some(piece) = unreadable {
-        session.upkeep().complain(key, piece);
+        session.upkeep().complain(None, key, piece);
     }
     session.upkeep().alarm(key, Instant::now())
 }
 
 /// A member says that a piece of a share is wrong.
-pub(crate) fn complain(session: &LoginSession, key: ShareKey, piece: PieceIndex) {
-    session.upkeep().complain(key, piece);
+pub(crate) fn complain(session: &LoginSession, user: UserId, key: ShareKey, piece: PieceIndex) {
+    session.upkeep().complain(Some(user), key, piece);
 }
 
 /// A share in whose place other content lies now. Whether that is shared in its place is for the user to say.

@@ -6,6 +6,7 @@ use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::Sha1Digest;
 use crate::model::id::ShareRef;
+use crate::model::name::UserId;
 use crate::model::piece::PieceIndex;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{HashMap, VecDeque};
@@ -152,11 +153,11 @@ impl ShareRegister {
         None
     }
 
-    /// A member says that a piece of a share is wrong.
-    pub(crate) fn complain(&self, key: ShareKey, piece: PieceIndex) {
+    /// A member, or this program itself, says that a piece of a share is wrong.
+    pub(crate) fn complain(&self, user: Option<UserId>, key: ShareKey, piece: PieceIndex) {
         let mut state = self.state.lock();
         if state.shares.contains_key(&key) {
-            state.complaints.put(key, piece);
+            state.complaints.put(user, key, piece, Instant::now());
             self.changed.notify_all();
         }
     }
