@@ -168,11 +168,11 @@ impl Dispatcher {
                 }
             }
             EngineMessage::Arrived(id, peer) => {
+                // Dialed at the next tick: others choose how often somebody arrives.
                 if let Some(entry) = self.entries.get_mut(&id) {
                     let (id, now) = (peer.id(), Instant::now());
                     entry.peers.learn(vec![peer]);
                     entry.peers.arrived(&id, now);
-                    Self::dial(&self.dialer, &mut self.paces, entry, now);
                 }
             }
             EngineMessage::Retry => {
