@@ -490,7 +490,7 @@ mod tests {
             (0..2).map(|_| bench.published.recv_timeout(COMMIT_WAIT_MAX).expect("a batch")).collect();
         let group = GroupRef(first.id);
         let joined = Effect { to: founder, what: Told::Joined { group } };
-        assert!(published[1].aliased && published[1].effects.contains(&joined));
+        assert!(published[1].aliased.len() == 1 && published[1].effects.contains(&joined));
         let groups = published[1].effects.iter().filter_map(|effect| match effect.what {
             Told::Joined { group } => Some(group),
             _ => None,

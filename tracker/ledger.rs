@@ -84,8 +84,8 @@ pub struct Meaning {
     pub effects: Vec<Effect>,
     /// One of them comes before an op that was known. Anything may be different from before then.
     pub late: bool,
-    /// Ids may have other aliases than before.
-    pub aliased: bool,
+    /// The ids that stand for others than before.
+    pub aliased: Vec<OpId>,
 }
 
 /// The ledger of one tracker.
@@ -421,15 +421,13 @@ impl Cut {
     /// What they mean; `ops` are all of them. After late ops this compares states, which takes a while.
     pub fn meaning(self, ops: &[Op]) -> Meaning {
         let SinceCut { since, effects, late } = self.since;
+        let aliased = self.after.aliased_since(&since);
         match late {
-            None => {
-                let aliased = since.alias_count() != self.after.alias_count();
-                Meaning { effects, late: false, aliased }
-            }
+            None => Meaning { effects, late: false, aliased },
             Some(mut affected) => {
                 ops.iter().for_each(|op| affected.note(op, &[]));
                 affected.note_effects(&effects);
-                Meaning { effects: effects_between(&since, &self.after, affected), late: true, aliased: true }
+                Meaning { effects: effects_between(&since, &self.after, affected), late: true, aliased }
             }
         }
     }

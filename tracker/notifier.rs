@@ -76,10 +76,10 @@ impl Notifier {
         let core = self.core.clone();
         // Keys and passwords follow the newest state, which may be ahead of the batch: what is told last must hold.
         let newest = core.state();
-        if batch.aliased {
-            // Other ids may be the canonical ones now.
+        if !batch.aliased.is_empty() {
             core.presence.rekey(|id| newest.canonical(id));
-            core.logins.end_where(|user| newest.canonical(user.0) != user.0);
+            // Users whose ids are not the canonical ones any more log in again.
+            batch.aliased.iter().for_each(|id| core.logins.end_user(UserRef(*id)));
         }
         let mut new_keys = BTreeSet::new();
         for Effect { to, what } in batch.effects.drain(..) {

@@ -1,6 +1,7 @@
 //! The outcome of a batch, as the sink takes it: what has become durable, and the reactions to run.
 
 use super::batch::Reaction;
+use crate::model::id::OpId;
 use crate::model::op::Op;
 use crate::tracker::ledger::ReachedFloor;
 use crate::tracker::state::State;
@@ -19,8 +20,8 @@ pub struct Published {
     pub ops: Vec<Op>,
     /// What they have caused.
     pub effects: Vec<Effect>,
-    /// Ids may have other aliases than before.
-    pub aliased: bool,
+    /// The ids that stand for others than before.
+    pub aliased: Vec<OpId>,
 }
 
 /// The outcome of a batch.

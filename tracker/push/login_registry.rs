@@ -101,6 +101,11 @@ impl LoginRegistry {
         self.entries.lock().iter().filter(|(key, _)| which(key.user)).for_each(|(_, entry)| entry.channel.end());
     }
 
+    /// Ends the connections of one user in the same way.
+    pub fn end_user(&self, user: UserRef) {
+        self.channels(user).iter().for_each(|channel| channel.end());
+    }
+
     pub fn channel(&self, key: &ClientKey) -> Option<Arc<dyn PushChannel>> {
         self.entries.lock().get(key).map(|entry| entry.channel.clone())
     }

@@ -9,6 +9,7 @@ use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 use crate::model::op::{Op, PasswordHash};
+use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet, Vector};
 
 /// Why a number leads to a row.
@@ -310,9 +311,15 @@ impl State {
         std::iter::once(of).chain(self.stand_ins(of)).collect()
     }
 
-    /// How many ids stand for others. While ops come in their order, no alias ends.
-    pub fn alias_count(&self) -> usize {
-        self.aliases.len()
+    /// The ids that stand for others since an earlier state, or for others than then. Looks at what has changed only: the
+    /// tables share memory.
+    pub fn aliased_since(&self, before: &Self) -> Vec<OpId> {
+        let changes = before.aliases.diff(&self.aliases);
+        let turned = changes.filter_map(|change| match change {
+            DiffItem::Add(id, _) | DiffItem::Update { new: (id, _), .. } => Some(*id),
+            DiffItem::Remove(..) => None,
+        });
+        turned.collect()
     }
 
     pub(super) fn created(&self, id: OpId) -> Option<Created> {
