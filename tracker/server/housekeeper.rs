@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it gives free memory back: folding late ops, and links that come and go, leave much of it.
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
+/// The rest after looks at all shares, in times of how long they took.
+const LOOK_REST: u32 = 50;
 
 pub(super) struct Housekeeper {
     core: Arc<Core>,
@@ -30,6 +32,8 @@ pub(super) struct Housekeeper {
     /// Which manifests were missing then, as a number.
     missing_revision: u64,
     manifest_sweep: ManifestSweep,
+    /// No look at all shares begins before this time.
+    looks_from: Instant,
     /// The floor below which presence names no share that is gone.
     floor: u64,
 }
@@ -51,6 +55,7 @@ impl Housekeeper {
             missing: MissingCounts::default(),
             missing_revision: 0,
             manifest_sweep: ManifestSweep::new(Instant::now()),
+            looks_from: Instant::now(),
             floor: 0,
         };
         this.core.oversight.metrics.note_missing(0);
@@ -101,8 +106,13 @@ impl Housekeeper {
             }
             self.trouble = trouble;
         }
-        self.tell_missing();
-        self.sweep_manifests(now);
+        // Users choose how often there is something to look for.
+        if now >= self.looks_from {
+            let begun = Instant::now();
+            self.tell_missing();
+            self.sweep_manifests(now);
+            self.looks_from = begun + LOOK_REST * begun.elapsed();
+        }
         self.drop_forgotten_shares();
     }
 
