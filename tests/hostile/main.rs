@@ -24,6 +24,7 @@ mod common {
 mod member;
 
 mod crowd;
+mod doors;
 mod leechers;
 mod liar;
 mod logins;

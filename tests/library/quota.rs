@@ -278,6 +278,22 @@ fn asking_for_more_than_there_is_room_for_counts_as_a_change() {
 }
 
 #[test]
+fn asking_to_share_without_a_list_of_pieces_counts_too() {
+    let tracker = limited(&[(Quota::Changes, 3)]);
+    let mut ann = tracker.user("ann");
+    ann.create_group("lab");
+    let content = manifest("film", 1, 1).1;
+    let share = || Request::ShareFile { command: command(), group: group("lab"), name: file("film"), content };
+    for _ in 0..6 {
+        let told = refusal(&mut ann, share());
+        assert!(!told.starts_with("Too many attempts"), "{told}");
+    }
+    let told = refusal(&mut ann, share());
+    assert!(told.starts_with("Too many attempts, wait a little and try again: 3 changes an hour"), "{told}");
+    ann.create_group("other");
+}
+
+#[test]
 fn a_user_makes_as_many_changes_an_hour_as_the_limit_says() {
     let tracker = limited(&[(Quota::Changes, 3)]);
     let mut ann = tracker.user("ann");
