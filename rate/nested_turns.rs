@@ -114,7 +114,8 @@ impl<K: Eq + Hash + Clone, J, const N: usize> NestedTurns<K, J, N> {
         self.served.retain(|_, turn| *turn >= half);
     }
 
-    fn drop_old(&mut self, now: Instant) -> Vec<J> {
+    /// Takes out the jobs that are of no use any more.
+    pub(crate) fn drop_old(&mut self, now: Instant) -> Vec<J> {
         let is_old = |job: &NestedJob<K, J, N>| now.saturating_duration_since(job.came) > self.bounds.age;
         let old = self.waiting.iter().take_while(|job| is_old(job)).count();
         self.waiting.drain(..old).map(|old| old.job).collect()

@@ -97,13 +97,13 @@ struct EarlyConnection {
 #[derive(Debug)]
 pub struct ConnectionSlot {
     admission: Arc<Admission>,
-    place: Place,
+    counted: CountedConnection,
     kind: Kind,
 }
 
 /// What is counted of a connection.
 #[derive(Debug)]
-struct Place {
+struct CountedConnection {
     /// A later connection has a higher one.
     number: u64,
     door: Door,
@@ -144,42 +144,42 @@ fn of<K: Eq + Hash>(counts: &HashMap<K, usize>, key: &K) -> usize {
 }
 
 impl Counts {
-    fn enter(&mut self, place: &Place, kind: Kind) {
+    fn enter(&mut self, counted: &CountedConnection, kind: Kind) {
         self.total += 1;
         match kind {
             Kind::Early | Kind::LoggedIn | Kind::Relayed => {
-                add(&mut self.from, (place.door, place.network));
-                place.site.into_iter().for_each(|site| add(&mut self.of_site, site));
+                add(&mut self.from, (counted.door, counted.network));
+                counted.site.into_iter().for_each(|site| add(&mut self.of_site, site));
             }
             Kind::Reserved => {
                 self.reserved += 1;
-                add(&mut self.reserved_from, place.network);
+                add(&mut self.reserved_from, counted.network);
             }
             Kind::Link => self.links += 1,
         }
         if kind == Kind::Early {
-            let connection = EarlyConnection { network: place.network, stream: place.stream.clone() };
-            self.early.insert(place.number, connection);
-            add(&mut self.early_from, place.network);
-            place.site.into_iter().for_each(|site| add(&mut self.early_of_site, site));
+            let connection = EarlyConnection { network: counted.network, stream: counted.stream.clone() };
+            self.early.insert(counted.number, connection);
+            add(&mut self.early_from, counted.network);
+            counted.site.into_iter().for_each(|site| add(&mut self.early_of_site, site));
         }
     }
 
-    fn leave(&mut self, place: &Place, kind: Kind) {
+    fn leave(&mut self, counted: &CountedConnection, kind: Kind) {
         self.total -= 1;
         match kind {
             Kind::Early | Kind::LoggedIn | Kind::Relayed => {
-                take(&mut self.from, &(place.door, place.network));
-                place.site.iter().for_each(|site| take(&mut self.of_site, site));
+                take(&mut self.from, &(counted.door, counted.network));
+                counted.site.iter().for_each(|site| take(&mut self.of_site, site));
             }
             Kind::Reserved => {
                 self.reserved -= 1;
-                take(&mut self.reserved_from, &place.network);
+                take(&mut self.reserved_from, &counted.network);
             }
             Kind::Link => self.links -= 1,
         }
         if kind == Kind::Early {
-            self.leave_early(place.number);
+            self.leave_early(counted.number);
         }
     }
 
@@ -263,9 +263,10 @@ impl Admission {
 
     fn slot(self: &Arc<Self>, counts: &mut Counts, network: IpAddr, door: Door, kind: Kind) -> ConnectionSlot {
         counts.last += 1;
-        let place = Place { number: counts.last, door, network, site: site_of(network), stream: Weak::new() };
-        counts.enter(&place, kind);
-        ConnectionSlot { admission: self.clone(), place, kind }
+        let counted =
+            CountedConnection { number: counts.last, door, network, site: site_of(network), stream: Weak::new() };
+        counts.enter(&counted, kind);
+        ConnectionSlot { admission: self.clone(), counted, kind }
     }
 
     pub fn occupancy(&self) -> Occupancy {
@@ -299,10 +300,10 @@ impl ConnectionSlot {
 
     /// What to shut down if this connection has to give way.
     pub fn set_stream(&mut self, stream: &Arc<TcpStream>) {
-        self.place.stream = Arc::downgrade(stream);
+        self.counted.stream = Arc::downgrade(stream);
         let mut counts = self.admission.counts.lock();
-        match counts.early.get_mut(&self.place.number) {
-            Some(early) => early.stream = self.place.stream.clone(),
+        match counts.early.get_mut(&self.counted.number) {
+            Some(early) => early.stream = self.counted.stream.clone(),
             // It had to, while its thread was being started.
             None if self.kind == Kind::Early => drop(stream.shutdown(Shutdown::Both)),
             None => {}
@@ -326,19 +327,19 @@ impl ConnectionSlot {
 
     fn become_kind(&mut self, kind: Kind) {
         let mut counts = self.admission.counts.lock();
-        counts.leave(&self.place, self.kind);
+        counts.leave(&self.counted, self.kind);
         if kind == Kind::Early && self.kind != kind {
             counts.last += 1;
-            self.place.number = counts.last;
+            self.counted.number = counts.last;
         }
-        counts.enter(&self.place, kind);
+        counts.enter(&self.counted, kind);
         self.kind = kind;
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.admission.counts.lock().leave(&self.place, self.kind);
+        self.admission.counts.lock().leave(&self.counted, self.kind);
         self.admission.wake();
     }
 }
@@ -434,7 +435,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let admission = Admission::new(caps(1000, 8, 512));
-        let mut enter = |ip| {
+        let enter = |ip| {
             let far = TcpStream::connect(addr).expect("it listens");
             let near = Arc::new(listener.accept().expect("it has called").0);
             let mut slot = admission.admit(ip, Door::Clients)?;

@@ -12,7 +12,7 @@ use crate::tracker::state::State;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use files::{AuditFiles, SetReader};
 use line::AuditLine;
-use sets::{AuditSet, SETS, Sorter};
+use sets::{AuditSet, LineSorter, SETS};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ impl Audit {
         let sets = SETS.iter().map(|set| KeptSet::open(folder, *set)).collect::<io::Result<_>>()?;
         let (jobs, taken) = bounded(WAITING_MAX);
         let lost = Arc::new(AtomicU64::new(0));
-        let keeper = AuditKeeper { sets, sorter: Sorter::new(), log, lost: lost.clone(), unsynced: None };
+        let keeper = AuditKeeper { sets, sorter: LineSorter::new(), log, lost: lost.clone(), unsynced: None };
         let thread = OwnedThread::start("audit", move || keeper.run(&taken))?;
         Ok(Self { writer: Some(Arc::new(AuditWriter { folder: folder.to_path_buf(), lost, jobs, _thread: thread })) })
     }
@@ -142,7 +142,7 @@ impl KeptSet {
 struct AuditKeeper {
     /// By number.
     sets: Vec<KeptSet>,
-    sorter: Sorter,
+    sorter: LineSorter,
     log: Arc<Log>,
     lost: Arc<AtomicU64>,
     /// Since when something waits to be synced.

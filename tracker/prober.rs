@@ -78,7 +78,7 @@ struct ProbeDesk {
 }
 
 struct ProbeJobs {
-    queue: NestedTurns<Asker, UserProbe, 3>,
+    queue: NestedTurns<ProbeTurn, UserProbe, 3>,
     /// Whose probe waits or is under way. A user has one.
     users: HashSet<UserRef>,
     closed: bool,
@@ -86,13 +86,13 @@ struct ProbeJobs {
 
 /// Who takes turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Asker {
+enum ProbeTurn {
     /// A site of IPv6 or an IPv4 address, or a network in it.
     Place(IpAddr),
     User(UserRef),
 }
 
-impl Asker {
+impl ProbeTurn {
     fn path(user: UserRef, ip: IpAddr) -> [Self; 3] {
         let network = network_of(ip);
         [Self::Place(site_of(ip).unwrap_or(network)), Self::Place(network), Self::User(user)]
@@ -131,7 +131,7 @@ impl ProbeDesk {
     }
 
     /// The probe whose turn it is, as soon as there is one; `None` when the tracker stops.
-    fn next(&self) -> Option<([Asker; 3], UserProbe)> {
+    fn next(&self) -> Option<([ProbeTurn; 3], UserProbe)> {
         let mut jobs = self.jobs.lock();
         while !jobs.closed {
             let now = Instant::now();
@@ -203,7 +203,7 @@ impl Prober {
         if jobs.closed || !jobs.users.insert(user) {
             return false;
         }
-        let dropped = jobs.queue.put(Asker::path(user, from), UserProbe { user, probe }, now);
+        let dropped = jobs.queue.put(ProbeTurn::path(user, from), UserProbe { user, probe }, now);
         let dropped = jobs.give_up(dropped);
         drop(jobs);
         self.desk.changed.notify_one();

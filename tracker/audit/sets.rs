@@ -34,12 +34,12 @@ impl AuditSet {
 }
 
 /// Sorts lines into sets, and numbers them: their order is lost otherwise.
-pub(super) struct Sorter {
+pub(super) struct LineSorter {
     users: Buckets<String>,
     last: u64,
 }
 
-impl Sorter {
+impl LineSorter {
     pub(super) fn new() -> Self {
         Self { users: Buckets::new(USER_PACE), last: 0 }
     }
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn operators_accounts_and_shares_are_kept_apart_and_who_does_much_stands_with_the_rest() {
-        let (mut sorter, start) = (Sorter::new(), Instant::now());
+        let (mut sorter, start) = (LineSorter::new(), Instant::now());
         let by = |by: &str| AuditLine { by: by.to_owned(), ..AuditLine::default() };
         let users = (0..1000).filter(|_| sorter.set_of(&by("ann"), false, start) == AuditSet::Users).count();
         assert_eq!(users, 500);
@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn numbers_rise_within_a_second_and_from_run_to_run() {
-        let mut sorter = Sorter::new();
+        let mut sorter = LineSorter::new();
         let numbers = [7, 7, 8, 7].map(|seconds| sorter.number(seconds));
         assert_eq!(numbers, [7_000_000, 7_000_001, 8_000_000, 8_000_001]);
-        assert!(Sorter::new().number(9) > numbers[3]);
+        assert!(LineSorter::new().number(9) > numbers[3]);
     }
 }
