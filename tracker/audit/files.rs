@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Most bytes of a file.
-const FILE_LEN_MAX: u64 = 8 << 20;
+pub(super) const FILE_LEN_MAX: u64 = 8 << 20;
 /// Most files, with the one that is written.
 const FILES_MAX: usize = 8;
 const ENDING: &str = "jsonl";
@@ -20,6 +20,8 @@ pub(super) struct AuditFiles {
     folder: PathBuf,
     /// What their names begin with.
     set: &'static str,
+    /// Most bytes of one.
+    len_max: u64,
     /// The number of the file that is written.
     number: u64,
     /// `None` until something is written, and after an error.
@@ -58,16 +60,16 @@ impl OpenFile {
 
 impl AuditFiles {
     /// Makes the folder if there is none.
-    pub(super) fn open(folder: &Path, set: &'static str) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path, set: &'static str, len_max: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let number = numbers(folder, set)?.last().copied().unwrap_or(1);
-        Ok(Self { folder: folder.to_path_buf(), set, number, last: None })
+        Ok(Self { folder: folder.to_path_buf(), set, len_max, number, last: None })
     }
 
     /// Writes whole lines, much less than a file can hold. After an error some of them may be there.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let mut last = self.opened()?;
-        if last.len > 0 && last.len + lines.len() as u64 > FILE_LEN_MAX {
+        if last.len > 0 && last.len + lines.len() as u64 > self.len_max {
             last.file.sync_data()?;
             self.number += 1;
             self.make_room()?;
@@ -181,8 +183,10 @@ mod tests {
     #[test]
     fn the_audit_never_takes_more_than_its_files_and_loses_the_oldest_lines() {
         let folder = tempfile::tempdir().expect("a folder");
-        AuditFiles::open(folder.path(), "other").and_then(|mut other| other.append(b"kept\n")).expect("room");
-        let mut files = AuditFiles::open(folder.path(), SET).expect("a folder");
+        AuditFiles::open(folder.path(), "other", FILE_LEN_MAX)
+            .and_then(|mut other| other.append(b"kept\n"))
+            .expect("room");
+        let mut files = AuditFiles::open(folder.path(), SET, FILE_LEN_MAX).expect("a folder");
         // Three of these fill a file.
         let lines = |n: u8| [vec![b'a' + n % 26; FILE_LEN_MAX as usize / 3 - 1], vec![b'\n']].concat();
         for n in 0..40 {
@@ -201,7 +205,7 @@ mod tests {
         assert_eq!(SetReader::open(folder.path(), "other").expect("readable").line(), Some(&b"kept\n"[..]));
         // The next start goes on in the last file.
         drop(files);
-        AuditFiles::open(folder.path(), SET).expect("a folder").append(&lines(0)).expect("room");
+        AuditFiles::open(folder.path(), SET, FILE_LEN_MAX).expect("a folder").append(&lines(0)).expect("room");
         assert_eq!(lens(folder.path()).last(), Some(&(2 * (FILE_LEN_MAX / 3))));
     }
 }

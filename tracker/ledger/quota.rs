@@ -247,19 +247,14 @@ impl From<&OverQuota> for Refusal {
 /// Tells the length of the list of pieces with this info hash; 0 if it is not here.
 pub type LenOf<'a> = &'a dyn Fn(InfoHash) -> u64;
 
-/// What the lists of pieces of a user's shares take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TakenLists {
-    pub sum: u64,
-    /// No list is longer than this.
-    pub largest: u64,
-}
-
 /// How quotas look up lengths of lists of pieces.
 #[derive(Clone, Copy)]
 pub struct ListLooks<'a> {
     pub len_of: LenOf<'a>,
-    pub taken_by: &'a dyn Fn(UserRef) -> TakenLists,
+    /// What the lists of a user's shares take.
+    pub taken_by: &'a dyn Fn(UserRef) -> u64,
+    /// How long the longest of them is.
+    pub longest_of: &'a dyn Fn(UserRef) -> u64,
 }
 
 /// Asks whether there is room for what an op of a client makes. The hours are counted elsewhere.
@@ -306,7 +301,7 @@ pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, lists: ListLooks<'_>) 
 /// # Errors
 /// It would be over `users`.
 pub fn ask_account(state: &State, quotas: &Quotas) -> Result<(), OverQuota> {
-    let lists = ListLooks { len_of: &|_| 0, taken_by: &|_| TakenLists::default() };
+    let lists = ListLooks { len_of: &|_| 0, taken_by: &|_| 0, longest_of: &|_| 0 };
     Asked { state, quotas, lists }.room(Quota::Users, || state.user_count())
 }
 
@@ -321,7 +316,7 @@ pub fn ask_upload(
     quotas: &Quotas,
     lists: ListLooks<'_>,
 ) -> Result<(), OverQuota> {
-    Asked { state, quotas, lists }.bytes(user, len, |taken| taken.largest)
+    Asked { state, quotas, lists }.bytes(user, len, || (lists.longest_of)(user))
 }
 
 /// How many bytes the lists of pieces of a user's shares take.
@@ -367,20 +362,19 @@ impl Asked<'_> {
             self.room(Quota::Shares, || self.state.user_share_count(user))?;
         }
         let freed = own.map_or(0, |own| (self.lists.len_of)(own.content.info_hash));
-        self.bytes(user, (self.lists.len_of)(content.info_hash), |_| freed)
+        self.bytes(user, (self.lists.len_of)(content.info_hash), || freed)
     }
 
     /// Looks at the lists of a user who has enough shares only. One list for another that is as long always has room: the
     /// limit may have been higher.
-    fn bytes(&self, user: UserRef, more: u64, freed: impl FnOnce(TakenLists) -> u64) -> Result<(), OverQuota> {
+    fn bytes(&self, user: UserRef, more: u64, freed: impl FnOnce() -> u64) -> Result<(), OverQuota> {
         let (quota, max) = (Quota::ManifestBytes, self.quotas.of(Quota::ManifestBytes));
         let most = (self.state.user_share_count(user) as u64 + 1).saturating_mul(MANIFEST_LEN_MAX as u64);
         if most <= max {
             return Ok(());
         }
-        let taken = (self.lists.taken_by)(user);
-        let freed = freed(taken);
-        let used = (taken.sum + more).saturating_sub(freed);
+        let freed = freed();
+        let used = ((self.lists.taken_by)(user) + more).saturating_sub(freed);
         let over = OverQuota { quota, other: None, used, max, wait: Duration::ZERO };
         if used <= max || (more > 0 && more <= freed) { Ok(()) } else { Err(over) }
     }

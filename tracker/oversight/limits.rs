@@ -229,7 +229,11 @@ impl Limits {
         ask: &dyn Fn(ListLooks<'_>) -> Result<(), OverQuota>,
     ) -> Result<(), Refusal> {
         let now = Instant::now();
-        let lists = ListLooks { len_of, taken_by: &|user| self.lists.taken(state, user, len_of, now) };
+        let lists = ListLooks {
+            len_of,
+            taken_by: &|user| self.lists.taken(state, user, len_of, now),
+            longest_of: &|user| self.lists.longest(state, user, len_of, now),
+        };
         self.counted(ask(lists).or_else(|over| {
             let by_old_sum =
                 over.quota == Quota::ManifestBytes && user.is_some_and(|user| self.lists.let_go(user, now));

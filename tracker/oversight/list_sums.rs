@@ -2,7 +2,7 @@
 //! of shares, and a look happens while every other change waits.
 
 use crate::model::id::UserRef;
-use crate::tracker::ledger::quota::{LenOf, TakenLists};
+use crate::tracker::ledger::quota::LenOf;
 use crate::tracker::state::{SharedChange, SharedSet, State};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -19,31 +19,42 @@ const USERS_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct ListSums(Mutex<HashMap<UserRef, ListSum>>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ListSum {
     /// What the user shared at the last look. It shares memory with the state.
     shared: SharedSet,
-    taken: TakenLists,
+    sum: u64,
+    /// The longest list.
+    longest: u64,
+    /// It may be of something that the user shares no more.
+    longest_went: bool,
     /// When every share was looked at.
     made: Instant,
 }
 
 impl ListSum {
     fn make(state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> Self {
-        let mut sum = Self { shared: SharedSet::default(), taken: TakenLists::default(), made: now };
+        let mut sum = Self { shared: SharedSet::default(), sum: 0, longest: 0, longest_went: false, made: now };
         sum.follow(state, user, len_of);
         sum
     }
 
-    /// Counts what has come and gone since the last look. The largest list stays until the sum is made anew.
+    /// Counts what has come and gone since the last look.
     fn follow(&mut self, state: &State, user: UserRef, len_of: LenOf<'_>) {
-        let TakenLists { sum, largest } = &mut self.taken;
+        let Self { sum, longest, longest_went, .. } = self;
         let shared = state.shared_since(user, &self.shared, &mut |change| match change {
             SharedChange::Begun(info_hash) => {
-                *sum += len_of(info_hash);
-                *largest = (*largest).max(len_of(info_hash));
+                let len = len_of(info_hash);
+                *sum += len;
+                if len >= *longest {
+                    (*longest, *longest_went) = (len, false);
+                }
             }
-            SharedChange::Ended(info_hash) => *sum = sum.saturating_sub(len_of(info_hash)),
+            SharedChange::Ended(info_hash) => {
+                let len = len_of(info_hash);
+                *sum = sum.saturating_sub(len);
+                *longest_went |= len >= *longest;
+            }
         });
         self.shared = shared;
     }
@@ -51,21 +62,32 @@ impl ListSum {
 
 impl ListSums {
     /// What the lists of a user take in this state.
-    pub(super) fn taken(&self, state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> TakenLists {
+    pub(super) fn taken(&self, state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> u64 {
+        self.look(state, user, len_of, (now, false)).sum
+    }
+
+    /// How long the longest list of a user is in this state.
+    pub(super) fn longest(&self, state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> u64 {
+        self.look(state, user, len_of, (now, true)).longest
+    }
+
+    fn look(&self, state: &State, user: UserRef, len_of: LenOf<'_>, (now, longest): (Instant, bool)) -> ListSum {
         let mut sums = self.0.lock();
         if let Some(sum) = sums.get_mut(&user).filter(|sum| now.saturating_duration_since(sum.made) < SUM_AGE_MAX) {
             sum.follow(state, user, len_of);
-            return sum.taken;
+            if longest && sum.longest_went {
+                *sum = ListSum::make(state, user, len_of, now);
+            }
+            return sum.clone();
         }
         if sums.len() >= USERS_MAX {
             sums.retain(|_, sum| now.saturating_duration_since(sum.made) < SUM_AGE_MAX);
         }
         let sum = ListSum::make(state, user, len_of, now);
-        let taken = sum.taken;
         if sums.len() < USERS_MAX {
-            sums.insert(user, sum);
+            sums.insert(user, sum.clone());
         }
-        taken
+        sum
     }
 
     /// Lets go of a sum that is too old to refuse anything by. Returns true if the user has to be looked at again.
@@ -148,22 +170,36 @@ mod tests {
             100
         };
         let taken = |ann: &Sharer, at| sums.taken(&ann.state, ann.user, &len_of, at);
-        assert_eq!(taken(&ann, start), TakenLists { sum: 500_000, largest: 100 });
+        assert_eq!(taken(&ann, start), 500_000);
         looked.set(0);
         for (round, share) in shares.iter().take(1000).enumerate() {
             ann.stop(*share);
-            assert_eq!(taken(&ann, start).sum, 499_900);
+            assert_eq!(taken(&ann, start), 499_900);
             ann.share(10_000 + round as u32);
-            assert_eq!(taken(&ann, start).sum, 500_000);
+            assert_eq!(taken(&ann, start), 500_000);
         }
         assert!(looked.get() <= 3000, "{} looks at lists for 2,000 changes", looked.get());
+    }
+
+    #[test]
+    fn the_longest_list_is_one_that_the_user_shares() {
+        let (mut ann, sums, start) = (Sharer::new(), ListSums::default(), Instant::now());
+        let shares: Vec<ShareRef> = (1..4).map(|number| ann.share(number)).collect();
+        let longest = |ann: &Sharer| {
+            let len_of = |of: InfoHash| u64::from(of.0[3]);
+            sums.longest(&ann.state, ann.user, &len_of, start)
+        };
+        assert_eq!(longest(&ann), 3);
+        ann.stop(shares[2]);
+        ann.stop(shares[0]);
+        assert_eq!(longest(&ann), 2);
     }
 
     #[test]
     fn a_list_that_comes_late_counts_within_a_minute_and_before_a_refusal() {
         let (mut ann, sums, start) = (Sharer::new(), ListSums::default(), Instant::now());
         ann.share(1);
-        let sum = |len: u64, at| sums.taken(&ann.state, ann.user, &move |_| len, at).sum;
+        let sum = |len: u64, at| sums.taken(&ann.state, ann.user, &move |_| len, at);
         assert_eq!((sum(0, start), sum(7, start + MINUTE / 2), sum(7, start + MINUTE)), (0, 0, 7));
         assert!(!sums.let_go(ann.user, start + MINUTE + Duration::from_secs(9)));
         assert!(sums.let_go(ann.user, start + MINUTE + Duration::from_secs(10)));
@@ -176,7 +212,7 @@ mod tests {
         let (ann, sums, start) = (Sharer::new(), ListSums::default(), Instant::now());
         let other = |seq| UserRef(OpId { origin: Origin { tracker: 2, incarnation: 1 }, seq });
         let look = |count, at| {
-            (0..count).for_each(|seq| assert_eq!(sums.taken(&ann.state, other(seq), &|_| 0, at).sum, 0));
+            (0..count).for_each(|seq| assert_eq!(sums.taken(&ann.state, other(seq), &|_| 0, at), 0));
             sums.0.lock().len()
         };
         assert_eq!(look(USERS_MAX as u64 + 9, start), USERS_MAX);
