@@ -76,11 +76,12 @@ impl Notifier {
         let core = self.core.clone();
         // Keys and passwords follow the newest state, which may be ahead of the batch: what is told last must hold.
         let newest = core.state();
-        if !batch.aliased.is_empty() {
+        // Users choose how often an id becomes an alias. To look for all of them takes a while.
+        if core.presence.knows(&batch.aliased, |id| newest.share(ShareRef(id)).is_some()) {
             core.presence.rekey(|id| newest.canonical(id));
-            // Users whose ids are not the canonical ones any more log in again.
-            batch.aliased.iter().for_each(|id| core.logins.end_user(UserRef(*id)));
         }
+        // Users whose ids are not the canonical ones any more log in again.
+        batch.aliased.iter().for_each(|id| core.logins.end_user(UserRef(*id)));
         let mut new_keys = BTreeSet::new();
         for Effect { to, what } in batch.effects.drain(..) {
             match what {

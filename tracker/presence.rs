@@ -75,6 +75,12 @@ impl Presence {
         });
     }
 
+    /// Whether clients, their shares or their groups go by one of these ids. Ids of shares cost least.
+    pub fn knows(&self, ids: &[OpId], is_share: impl Fn(OpId) -> bool) -> bool {
+        let register = self.register.lock();
+        ids.iter().any(|id| register.knows(*id, is_share(*id)))
+    }
+
     /// Ids may have become aliases. Two swarms of what turned out to be one share become one; a client in both keeps
     /// the greater holding. Presence of a user whose id became an alias is dropped. Looks at all swarms.
     pub fn rekey(&self, canonical: impl Fn(OpId) -> OpId) {
@@ -682,6 +688,21 @@ mod tests {
         assert_eq!(changes, expected.concat(), "told anew, since others may still know two shares");
         presence.remote_offline(2, far);
         assert_eq!(presence.holder_counts([a.share].into_iter()), [2]);
+    }
+
+    #[test]
+    fn an_id_is_known_where_a_client_a_share_or_a_group_goes_by_it() {
+        let now = Instant::now();
+        let (presence, t) = online(now, &[key(9, 9)]);
+        let shares = [share(10), share(11), share(12)];
+        presence.hold(&t[0], shares[0], &all()).expect("valid");
+        presence.remote_online(from(2, now), key(8, 5), at(7));
+        presence.remote_holds(from(2, now), key(8, 5), shares[1], &all());
+        let known = shares.map(|of| presence.knows(&[op(77), of.share.0], |_| true));
+        assert_eq!(known, [true, true, false], "a share that nobody holds costs no look at all clients");
+        let users = [9, 8, 7].map(|user| presence.knows(&[UserRef(op(user)).0], |_| false));
+        assert_eq!(users, [true, true, false]);
+        assert!(presence.knows(&[shares[0].group.0], |_| false) && !presence.knows(&[], |_| false));
     }
 
     #[test]

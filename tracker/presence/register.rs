@@ -459,6 +459,24 @@ impl Register {
         }
     }
 
+    /// Whether a client, a share that somebody holds or a group goes by an id.
+    pub(super) fn knows(&self, id: OpId, is_share: bool) -> bool {
+        if !is_share {
+            let of_group = |swarm: &Swarm| swarm.group.0 == id;
+            return self.clients.range(ClientKey::all_of(UserRef(id))).next().is_some()
+                || self.swarms.any(of_group)
+                || self.claims().any(|claim| claim.swarms.any(of_group));
+        }
+        let share = ShareRef(id);
+        self.swarms.get(share).is_some()
+            || self.claims().any(|claim| claim.swarms.get(share).is_some())
+            || self.remote_trackers.values().any(|tracker| tracker.holds(share))
+    }
+
+    fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.clients.values().flat_map(|client| &client.claims)
+    }
+
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) {
         self.leave_renamed_users(&canonical);
         self.leave_doubtful_twins(&canonical);

@@ -84,6 +84,11 @@ impl RemoteTracker {
         self.told.remove(&key)
     }
 
+    /// Whether it has confirmed that somebody holds this share.
+    pub(super) fn holds(&self, share: ShareRef) -> bool {
+        self.confirmed.as_ref().is_some_and(|confirmed| confirmed.holdings.iter().any(|(_, of)| *of == share))
+    }
+
     /// Ids of shares may have become aliases.
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) {
         if let Some(confirmed) = &mut self.confirmed {

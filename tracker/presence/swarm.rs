@@ -181,6 +181,11 @@ impl Swarms {
         self.by_share.get(&share)
     }
 
+    /// Whether there is such a swarm.
+    pub(super) fn any(&self, is_such: impl Fn(&Swarm) -> bool) -> bool {
+        self.by_share.values().any(is_such)
+    }
+
     /// The shares that have a swarm.
     pub(super) fn shares(&self) -> impl Iterator<Item = ShareRef> + '_ {
         self.by_share.keys().copied()
