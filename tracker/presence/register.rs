@@ -461,20 +461,13 @@ impl Register {
 
     /// Whether a client, a share that somebody holds or a group goes by an id.
     pub(super) fn knows(&self, id: OpId, is_share: bool) -> bool {
-        if !is_share {
-            let of_group = |swarm: &Swarm| swarm.group.0 == id;
-            return self.clients.range(ClientKey::all_of(UserRef(id))).next().is_some()
-                || self.swarms.any(of_group)
-                || self.claims().any(|claim| claim.swarms.any(of_group));
-        }
-        let share = ShareRef(id);
-        self.swarms.get(share).is_some()
-            || self.claims().any(|claim| claim.swarms.get(share).is_some())
-            || self.remote_trackers.values().any(|tracker| tracker.holds(share))
-    }
-
-    fn claims(&self) -> impl Iterator<Item = &Claim> {
-        self.clients.values().flat_map(|client| &client.claims)
+        let mut claims = self.clients.values().flat_map(|client| &client.claims);
+        let of_group = |swarm: &Swarm| swarm.group.0 == id;
+        let here = |swarms: &Swarms| swarms.get(ShareRef(id)).is_some() || (!is_share && swarms.any(of_group));
+        here(&self.swarms)
+            || claims.any(|claim| here(&claim.swarms))
+            || self.remote_trackers.values().any(|tracker| tracker.holds(ShareRef(id)))
+            || self.clients.range(ClientKey::all_of(UserRef(id))).next().is_some()
     }
 
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) {
