@@ -5,6 +5,7 @@ use super::record::{HEAD_LEN, JournalPosition, NUMBER_MAX};
 use crate::model::id::Origin;
 use crate::wire::codec::{Decoder, Wire, wire_struct};
 use std::io;
+use std::ops::RangeInclusive;
 
 /// The version of the format.
 pub const VERSION: u16 = 3;
@@ -18,6 +19,8 @@ pub const RECORDS_AT: usize = 3 * PAGE_LEN;
 const SUFFIX: &str = ".journal";
 /// The suffix of a file that is not whole yet.
 pub const NEW_SUFFIX: &str = ".new";
+/// The numbers of records and batches.
+const NUMBERS: RangeInclusive<u64> = 1..=NUMBER_MAX;
 /// Where the checksum of a page stands.
 const PAGE_CHECKSUM_AT: usize = PAGE_LEN - 4;
 
@@ -95,7 +98,7 @@ pub fn name(first_seq: u64) -> String {
 
 /// The sequence that the name of a segment tells; `None` if this is not the name of one.
 pub fn first_seq(name: &str) -> Option<u64> {
-    number_in(name, SUFFIX).filter(|&seq| seq <= NUMBER_MAX)
+    number_in(name, SUFFIX).filter(|seq| NUMBERS.contains(seq))
 }
 
 fn page(content: &[u8]) -> Vec<u8> {
@@ -148,7 +151,7 @@ pub fn header(bytes: &[u8]) -> Result<SegmentHeader, HeaderError> {
         return Err(HeaderError::Damaged);
     }
     let header = SegmentHeader::take(&mut from).map_err(|_| HeaderError::Damaged)?;
-    let plausible = header.first_seq <= NUMBER_MAX && header.first_batch <= NUMBER_MAX;
+    let plausible = [header.first_seq, header.first_batch].iter().all(|number| NUMBERS.contains(number));
     plausible.then_some(header).ok_or(HeaderError::Damaged)
 }
 
