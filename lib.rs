@@ -18,6 +18,7 @@ pub mod model {
     pub mod op;
     pub mod path;
     pub mod piece;
+    pub mod piece_set;
     pub mod tracker_list;
     pub(crate) mod units;
 }

@@ -1,11 +1,14 @@
 //! Presence: who is online right now, at which address, with which pieces. Soft state: the journal has none of it, and
 //! it expires after `TTL`. Time is passed in.
 
+mod budget;
 mod call_limit;
 mod client_key;
 mod fair_choice;
 pub mod helpful;
 mod holder;
+mod holdings;
+mod pieces;
 mod register;
 mod remote_tracker;
 mod subscription;
@@ -20,16 +23,18 @@ pub use client_key::ClientKey;
 use fair_choice::fairly;
 pub use holder::{Held, Holder, HolderUp, OnlineClient};
 use parking_lot::Mutex;
+use pieces::HeldPieces;
+pub use pieces::within;
 use register::Register;
 pub use register::{HoldError, TTL, Ticket};
 pub use remote_tracker::HeardFrom;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 use std::time::Instant;
 pub use subscription::{PresenceChange, Subscription};
-use swarm::Swarm;
 pub use swarm::SwarmInfo;
 pub use telling_pace::TellingPace;
 
@@ -57,7 +62,7 @@ impl Presence {
 
     /// A user is no longer a member of a group: its clients hold nothing of the group's shares any more.
     pub fn drop_member(&self, user: UserRef, group: GroupRef) {
-        self.change(|register| register.drop_where(user, |_, swarm| swarm.group == group));
+        self.change(|register| register.drop_where(user, |_, of| of == group));
     }
 
     /// A user no longer shares this, on any client.
@@ -94,33 +99,33 @@ impl Presence {
 
     /// Other clients that hold pieces of a share and can be reached: at most `PEERS_MAX`, those with more pieces
     /// first, chosen fairly by user. Every asker gets another order among equals. So not all of them go to the same ones.
-    pub fn peers(&self, share: ShareRef, asking: ClientKey) -> Vec<Holder> {
-        let mut holders: Vec<Holder> = {
-            let register = self.register.lock();
-            let Some(swarm) = register.swarms.get(share) else {
-                return Vec::new();
-            };
-            let keys = swarm.holders().filter(|&key| key != asking);
-            keys.filter_map(|key| register.holder(swarm, key)).collect()
-        };
+    ///
+    /// Of some clients not all shares are known here. Such a client counts as one that holds all that its user is
+    /// recorded as sharing, which `is_sharer` tells.
+    pub fn peers(&self, share: SwarmInfo, asking: ClientKey, is_sharer: impl Fn(UserRef) -> bool) -> Vec<Holder> {
+        let register = self.register.lock();
+        let known = register.swarms.holders(share.share);
+        let crowded = register.crowded_sharers(share, is_sharer).into_iter();
+        let others = known.chain(crowded).filter(|&(key, _)| key != asking && register.is_reachable(key));
         let distance = |key: ClientKey| u128::from_be_bytes(key.client.0) ^ u128::from_be_bytes(asking.client.0);
-        holders.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.held), distance(holder.key), holder.key));
-        fairly(holders, |holder| holder.key.user)
+        let order = |&(key, held): &(ClientKey, u32)| (Reverse(held), distance(key), key);
+        let chosen = fairly(others, |(key, _)| key.user, order);
+        chosen.into_iter().filter_map(|(key, held)| register.holder(key, held)).collect()
     }
 
     /// Where pieces of a share can be had, and which: at most `PEERS_MAX` clients, those with more pieces first,
     /// chosen fairly by user.
     pub fn holdings(&self, share: ShareRef) -> Vec<Held> {
         let register = self.register.lock();
-        let Some(swarm) = register.swarms.get(share) else {
-            return Vec::new();
-        };
-        let mut holders: Vec<Holder> = swarm.holders().filter_map(|key| register.holder(swarm, key)).collect();
-        holders.sort_unstable_by_key(|holder| (std::cmp::Reverse(holder.held), holder.key));
-        let holders = fairly(holders, |holder| holder.key.user);
-        let held = |holder: &Holder| {
-            let addr = helpful::helpful_to_program(&holder.contact)?;
-            Some(Held { addr, pieces: swarm.some(holder.key).cloned() })
+        let holders = register.swarms.holders(share).filter(|&(key, _)| register.is_reachable(key));
+        let holders = fairly(holders, |(key, _)| key.user, |&(key, held)| (Reverse(held), key));
+        let held = |&(key, held): &(ClientKey, u32)| {
+            let addr = helpful::helpful_to_program(&register.holder(key, held)?.contact)?;
+            match register.clients.get(&key)?.holdings.pieces(share)? {
+                HeldPieces::All => Some(Held { addr, pieces: None }),
+                HeldPieces::Some(set) => Some(Held { addr, pieces: Some(set.clone()) }),
+                HeldPieces::Count(_) | HeldPieces::Waiting => None,
+            }
         };
         holders.iter().filter_map(held).collect()
     }
@@ -167,7 +172,7 @@ impl Presence {
     pub fn holder_counts(&self, shares: impl Iterator<Item = ShareRef>) -> Vec<u32> {
         let register = self.register.lock();
         // Far below 2^32: every holder has a connection.
-        shares.map(|share| register.swarms.get(share).map_or(0, Swarm::holder_count) as u32).collect()
+        shares.map(|share| register.swarms.holder_count(share) as u32).collect()
     }
 
     /// On how many clients each of these users is online, at any tracker.
@@ -297,9 +302,9 @@ impl Presence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::bitfield::Bitfield;
     use crate::model::id::{ClientId, Origin};
     use crate::model::piece::{Layout, PIECE_LEN};
+    use crate::model::piece_set::PieceSet;
     use crate::tracker::presence::swarm::SwarmRole;
     use crate::wire::client_tracker::PEERS_MAX;
     use crate::wire::codec::{Blob, List};
@@ -341,6 +346,20 @@ mod tests {
         Holding::All {}
     }
 
+    /// Ascending and in turn: the first piece of a run, and the first one behind it.
+    fn runs(edges: &[u32]) -> Holding {
+        Holding::Runs { edges: List::new(edges.to_vec()).expect("few") }
+    }
+
+    fn numbers(share: SwarmInfo, pieces: &PieceSet) -> Vec<u32> {
+        share.layout.indexes().filter(|&piece| pieces.has(piece)).map(|piece| piece.get()).collect()
+    }
+
+    /// Whom a client finds that asks for peers where every share of everybody is known.
+    fn found(presence: &Presence, share: SwarmInfo, asking: ClientKey) -> Vec<Holder> {
+        presence.peers(share, asking, |_| false)
+    }
+
     /// A presence and the logins of these clients, each at a port of its own.
     fn online(now: Instant, keys: &[ClientKey]) -> (Presence, Vec<Ticket>) {
         let presence = Presence::new();
@@ -378,15 +397,14 @@ mod tests {
         presence.hold(&t[3], share, &more(&[9])).expect("valid");
         let silent = presence.enter(key(4, 5), now);
         presence.hold(&silent, share, &all()).expect("valid");
-        let held = |asking| presence.peers(share.share, asking).iter().map(|peer| peer.held).collect::<Vec<_>>();
+        let held = |asking| found(&presence, share, asking).iter().map(|peer| peer.held).collect::<Vec<_>>();
         assert_eq!(held(t[2].key), [10, 2, 1]);
         assert_eq!(held(t[1].key), [2, 1], "another client of the same user is a peer like any other");
         assert_eq!(presence.holder_counts([share.share].into_iter()), [4]);
         assert_eq!(presence.client_counts([UserRef(op(1)), UserRef(op(9))].into_iter()), [2, 0]);
         let told = presence.holdings(share.share).into_iter();
-        let bytes = |bits: Option<Bitfield>| bits.map(|bits| bits.as_bytes().to_vec());
-        let expected = [(1001, None), (1000, Some(vec![0x60, 0])), (1003, Some(vec![0, 0x40]))];
-        assert_eq!(told.map(|held| (held.addr.port(), bytes(held.pieces))).collect::<Vec<_>>(), expected);
+        let told = told.map(|held| (held.addr.port(), held.pieces.map(|pieces| numbers(share, &pieces))));
+        assert_eq!(told.collect::<Vec<_>>(), [(1001, None), (1000, Some(vec![1, 2])), (1003, Some(vec![9]))]);
         assert_eq!((presence.local_client_count(), presence.local_user_count()), (5, 4));
     }
 
@@ -480,10 +498,10 @@ mod tests {
         assert_eq!(presence.register.lock().swarms.role(share(3).share, t[0].key), SwarmRole::Seed);
         presence.hold(&t[0], share(0), &exactly(&[])).expect("valid");
         presence.hold(&t[1], share(0), &all()).expect("valid");
-        assert_eq!(presence.peers(share(0).share, t[0].key).len(), 1);
-        assert_eq!(presence.peers(share(0).share, t[1].key).len(), 0);
+        assert_eq!(found(&presence, share(0), t[0].key).len(), 1);
+        assert_eq!(found(&presence, share(0), t[1].key).len(), 0);
         presence.hold(&t[1], share(0), &Holding::Nothing {}).expect("valid");
-        assert_eq!(presence.peers(share(0).share, t[0].key).len(), 0);
+        assert_eq!(found(&presence, share(0), t[0].key).len(), 0);
     }
 
     /// Everything that there is to take.
@@ -511,14 +529,14 @@ mod tests {
         assert_eq!((holder_up.tell, holder_up.holder.contact.port, holder_up.holder.held), (vec![t[0].key], 7, 10));
         let holder_up = presence.remote_online(from(2, now), far, at(8));
         assert_eq!((holder_up[0].holder.contact.port, &holder_up[0].tell[..]), (8, &[t[0].key][..]));
-        assert_eq!(presence.peers(share.share, t[0].key).len(), 1);
+        assert_eq!(found(&presence, share, t[0].key).len(), 1);
         assert_eq!(presence.holder_counts([share.share].into_iter()), [1]);
         assert_eq!(presence.client_counts([far.user, waiting.user].into_iter()), [1, 1]);
         assert_eq!((presence.local_client_count(), presence.local_user_count()), (1, 1));
         presence.remote_offline(3, far);
-        assert_eq!(presence.peers(share.share, t[0].key).len(), 1, "only its own tracker takes it away");
+        assert_eq!(found(&presence, share, t[0].key).len(), 1, "only its own tracker takes it away");
         presence.remote_offline(2, far);
-        assert_eq!(presence.peers(share.share, t[0].key), []);
+        assert_eq!(found(&presence, share, t[0].key), []);
     }
 
     #[test]
@@ -546,9 +564,9 @@ mod tests {
         presence.begin_snapshot(from(2, now));
         presence.remote_online(from(2, now), key(1, 1), at(1));
         presence.remote_holds(from(2, now), key(1, 1), a, &all());
-        assert_eq!((presence.peers(a.share, c).len(), presence.peers(b.share, c).len()), (2, 2), "doubtful, yet there");
+        assert_eq!((found(&presence, a, c).len(), found(&presence, b, c).len()), (2, 2), "doubtful, yet there");
         presence.end_snapshot(2);
-        assert_eq!((presence.peers(a.share, c).len(), presence.peers(b.share, c).len()), (1, 0));
+        assert_eq!((found(&presence, a, c).len(), found(&presence, b, c).len()), (1, 0));
         assert_eq!(presence.client_counts([1, 2, 3].map(|user| UserRef(op(user))).into_iter()), [1, 0, 1]);
     }
 
@@ -563,9 +581,9 @@ mod tests {
         let holds = |holding| PresenceChange::Holds { key: key(1, 1), share: share.share, holding };
         assert_eq!(taken(&presence, &subscription), [online_at(key(1, 1), 7), holds(all())]);
         presence.remote_offline(2, key(1, 1));
-        assert_eq!(presence.peers(share.share, key(9, 9)).len(), 1, "it is here");
+        assert_eq!(found(&presence, share, key(9, 9)).len(), 1, "it is here");
         presence.leave(&ticket);
-        assert_eq!(presence.peers(share.share, key(9, 9)), []);
+        assert_eq!(found(&presence, share, key(9, 9)), []);
         assert_eq!(taken(&presence, &subscription), [PresenceChange::Offline { key: key(1, 1) }]);
     }
 
@@ -576,16 +594,16 @@ mod tests {
         let (share, asker) = (share(3), key(9, 9));
         presence.remote_online(from(2, start), key(1, 1), at(7));
         presence.remote_holds(from(2, start), key(1, 1), share, &all());
-        assert_eq!(presence.peers(share.share, asker), [], "the connection to this tracker is the truth");
+        assert_eq!(found(&presence, share, asker), [], "the connection to this tracker is the truth");
         presence.heard_from_tracker(from(2, start + TTL));
         assert_eq!(presence.sweep(start + TTL), []);
         assert!(!presence.heard(&t[0], start + TTL));
-        assert_eq!(presence.peers(share.share, asker)[0].contact.port, 7);
+        assert_eq!(found(&presence, share, asker)[0].contact.port, 7);
         presence.remote_online(from(3, start + TTL), key(1, 1), at(8));
         presence.remote_holds(from(3, start + TTL), key(1, 1), share, &all());
-        assert_eq!(presence.peers(share.share, asker)[0].contact.port, 8, "told later");
+        assert_eq!(found(&presence, share, asker)[0].contact.port, 8, "told later");
         presence.remote_offline(3, key(1, 1));
-        assert_eq!(presence.peers(share.share, asker)[0].contact.port, 7);
+        assert_eq!(found(&presence, share, asker)[0].contact.port, 7);
     }
 
     #[test]
@@ -620,7 +638,7 @@ mod tests {
         let anew = [
             PresenceChange::Offline { key: again.key },
             PresenceChange::Online { key: again.key, contact: None },
-            holds(b, exactly(&[0])),
+            holds(b, runs(&[])),
         ];
         assert_eq!(taken(&presence, &subscription), anew, "what the earlier login held is over");
     }
@@ -674,7 +692,7 @@ mod tests {
         taken(&presence, &subscription);
         presence.rekey(|id| if id == b.share.0 { a.share.0 } else { id });
         assert_eq!(presence.holder_counts([a.share, b.share].into_iter()), [3, 0]);
-        let held = |at: usize| presence.peers(a.share, key(9, 9))[at].held;
+        let held = |at: usize| found(&presence, a, key(9, 9))[at].held;
         assert_eq!((held(0), held(1), held(2)), (10, 2, 2));
         let changes = taken(&presence, &subscription);
         let anew = |key, port, holding| {
@@ -716,10 +734,10 @@ mod tests {
             presence.remote_holds(from(2, now), key(user, 5), share, &all());
         }
         presence.rekey(|id| if id == op(1) { op(2) } else { id });
-        assert_eq!(presence.peers(share.share, t[0].key).len(), 1);
+        assert_eq!(found(&presence, share, t[0].key).len(), 1);
         // The tracker tells that the old login is over, by the id that is known now, and of the next one.
         presence.remote_offline(2, key(2, 5));
-        assert_eq!(presence.peers(share.share, t[0].key), []);
+        assert_eq!(found(&presence, share, t[0].key), []);
         presence.remote_online(from(2, now), key(2, 5), at(7));
         assert_eq!(presence.client_counts([1, 2].map(|user| UserRef(op(user))).into_iter()), [0, 1]);
     }
@@ -736,10 +754,10 @@ mod tests {
             presence.announce(&ticket, contact(i as u16));
             presence.hold(&ticket, share, &all()).expect("valid");
         }
-        let (one, other) = (presence.peers(share.share, key(900, 0)), presence.peers(share.share, key(900, 0xff)));
+        let (one, other) = (found(&presence, share, key(900, 0)), found(&presence, share, key(900, 0xff)));
         assert_eq!((one.len(), other.len()), (PEERS_MAX, PEERS_MAX));
         assert_ne!(one[0], other[0]);
-        assert_eq!(one, presence.peers(share.share, key(900, 0)));
+        assert_eq!(one, found(&presence, share, key(900, 0)));
     }
 
     #[test]
@@ -757,7 +775,125 @@ mod tests {
         let last = presence.enter(key(3, 1), now);
         presence.announce(&last, contact(3000));
         presence.hold(&last, share, &more(&[1])).expect("valid").expect("told of whoever else comes");
-        let named = presence.peers(share.share, t[0].key);
+        let named = found(&presence, share, t[0].key);
         assert_eq!((named.len(), named.last().map(|holder| holder.held)), (fair_choice::USER_PEERS_MAX + 1, Some(1)));
+    }
+
+    /// Of the longest share that there may be.
+    fn longest() -> SwarmInfo {
+        share(u64::from(crate::model::piece::PIECES_MAX))
+    }
+
+    /// Some of its pieces that take as much memory as any, others for each seed.
+    fn scattered(seed: u8) -> Holding {
+        let mut bytes = vec![0b1010_1010; crate::wire::client_tracker::BITFIELD_MAX];
+        bytes[usize::from(seed)] = 0b0101_0101;
+        exactly(&bytes)
+    }
+
+    fn spent(presence: &Presence) -> usize {
+        presence.register.lock().budget.spent()
+    }
+
+    #[test]
+    fn thousands_of_clients_with_one_piece_of_the_longest_share_take_little() {
+        let (presence, now) = (Presence::new(), Instant::now());
+        for number in 0..4000u32 {
+            let mut client = [0; 16];
+            client[..4].copy_from_slice(&number.to_be_bytes());
+            let ticket = presence.enter(ClientKey { user: UserRef(op(1)), client: ClientId(client) }, now);
+            presence.hold(&ticket, longest(), &more(&[number])).expect("valid");
+        }
+        assert_eq!(presence.holder_counts([longest().share].into_iter()), [4000]);
+        assert!(spent(&presence) < 2 * 1024 * 1024, "{}", spent(&presence));
+    }
+
+    #[test]
+    fn equal_holdings_take_memory_once_and_one_that_grows_leaves_the_others_as_they_are() {
+        let (presence, t) = online(Instant::now(), &[key(1, 1), key(2, 2)]);
+        let share = longest();
+        t.iter().for_each(|ticket| drop(presence.hold(ticket, share, &scattered(0))));
+        let sets = |presence: &Presence| {
+            let held = presence.holdings(share.share).into_iter().filter_map(|held| held.pieces);
+            <[Arc<PieceSet>; 2]>::try_from(held.collect::<Vec<_>>()).expect("two")
+        };
+        let [one, other] = sets(&presence);
+        assert!(Arc::ptr_eq(&one, &other));
+        presence.hold(&t[0], share, &more(&[0])).expect("valid");
+        let [one, other] = sets(&presence).map(|set| set.held());
+        assert_eq!(one, other + 1);
+    }
+
+    #[test]
+    fn what_goes_over_the_room_of_a_user_is_kept_as_a_count_and_of_nobody_else() {
+        let now = Instant::now();
+        let clients: Vec<_> = (0..100).map(|client| key(1, client)).chain([key(2, 1)]).collect();
+        let (presence, t) = online(now, &clients);
+        let share = longest();
+        for (seed, ticket) in (0..).zip(&t) {
+            presence.hold(ticket, share, &scattered(seed)).expect("nobody is refused");
+        }
+        assert!(spent(&presence) <= 5 * 1024 * 1024, "{}", spent(&presence));
+        let told = presence.peers(share, key(3, 1), |_| false);
+        assert!(told.iter().all(|holder| holder.held == 1 << 20), "as many pieces as they said");
+        let known = presence.holdings(share.share);
+        assert!(known.iter().any(|held| held.addr.port() == 1100), "the other user's pieces are known");
+        assert!((1..20).contains(&known.len()), "{}", known.len());
+        presence.hold(&t[99], share, &more(&[1, 3])).expect("valid");
+        let register = presence.register.lock();
+        assert_eq!(register.swarms.role(share.share, t[99].key), SwarmRole::Partial { held: (1 << 20) + 2 });
+    }
+
+    #[test]
+    fn what_goes_over_the_room_of_all_is_forgotten_of_those_who_take_most() {
+        let (presence, now) = (Presence::new(), Instant::now());
+        let honest = presence.enter(key(200, 1), now);
+        presence.announce(&honest, contact(1));
+        presence.hold(&honest, longest(), &scattered(77)).expect("valid");
+        for user in 0..40 {
+            for client in 0..4 {
+                let ticket = presence.enter(key(user, client), now);
+                presence.announce(&ticket, contact(2));
+                presence.hold(&ticket, longest(), &scattered((user as u8) | (client << 6))).expect("valid");
+            }
+        }
+        assert!(spent(&presence) <= 24 * 1024 * 1024, "{}", spent(&presence));
+        let known = presence.holdings(longest().share);
+        assert!(known.iter().any(|held| held.addr.port() == 1 && held.pieces.is_some()), "the honest one's are known");
+    }
+
+    #[test]
+    fn a_client_of_which_there_is_no_room_for_all_shares_is_found_for_what_its_user_shares() {
+        let (presence, t) = online(Instant::now(), &[key(1, 1), key(2, 2)]);
+        let many = |number| SwarmInfo { share: ShareRef(op(1000 + number)), ..share(3) };
+        let room = (budget::USER_LEN_MAX / budget::ENTRY_LEN) as u64;
+        for number in 0..=room {
+            presence.hold(&t[0], many(number), &all()).expect("nobody is refused");
+        }
+        let found = |number, sharer: u64| {
+            let holders = presence.peers(many(number), t[1].key, |user| user == UserRef(op(sharer)));
+            holders.into_iter().map(|holder| (holder.key, holder.held)).collect::<Vec<_>>()
+        };
+        assert_eq!((found(room - 1, 9), found(room, 9)), (vec![(t[0].key, 3)], Vec::new()));
+        assert_eq!((found(room - 1, 1), found(room, 1)), (vec![(t[0].key, 3)], vec![(t[0].key, 3)]));
+        presence.leave(&t[0]);
+        assert_eq!(found(room, 1), []);
+        assert_eq!(spent(&presence), 0);
+    }
+
+    #[test]
+    fn other_trackers_are_told_how_many_pieces_where_it_would_take_much_to_say_which() {
+        let (presence, t) = online(Instant::now(), &[key(1, 1)]);
+        let subscription = presence.subscribe(Box::new(|| ()));
+        taken(&presence, &subscription);
+        for (said, told) in [
+            (scattered(0), Holding::Count { held: 1 << 20 }),
+            (runs(&[3, 7, 9, 1 << 21]), runs(&[3, 7, 9, 1 << 21])),
+            (more(&[7, 8]), runs(&[3, 1 << 21])),
+        ] {
+            presence.hold(&t[0], longest(), &said).expect("valid");
+            let holds = PresenceChange::Holds { key: t[0].key, share: longest().share, holding: told };
+            assert_eq!(taken(&presence, &subscription), [holds]);
+        }
     }
 }

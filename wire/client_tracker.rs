@@ -35,6 +35,8 @@ pub const PEERS_MAX: usize = 512;
 pub const HOLD_MORE_MAX: usize = 4096;
 /// Bytes of the longest bitfield.
 pub const BITFIELD_MAX: usize = crate::model::piece::PIECES_MAX as usize / 8;
+/// Most beginnings and ends of runs in a message. More take more room than a bitfield.
+pub const EDGES_MAX: usize = BITFIELD_MAX / size_of::<u32>();
 /// Longest session token in bytes.
 pub const TOKEN_LEN_MAX: usize = 128;
 /// Longest password in bytes.
@@ -278,6 +280,15 @@ wire_enum! {
         4 More {
             /// Piece numbers.
             pieces: List<u32, HOLD_MORE_MAX>,
+        }
+        /// Exactly these, by where runs of them begin and end.
+        5 Runs {
+            /// Ascending and in turn: the first piece of a run, and the first one behind it.
+            edges: List<u32, EDGES_MAX>,
+        }
+        /// So many. Among trackers only, which do not tell all that they know.
+        6 Count {
+            held: u32,
         }
     }
 }

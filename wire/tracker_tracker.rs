@@ -89,7 +89,7 @@ wire_enum! {
             user: UserRef,
             client: ClientId,
             share: ShareRef,
-            /// `All`, `Nothing` or `Exactly`.
+            /// Not `More`.
             holding: Holding,
         }
         /// All clients that are logged in at the sender were told since its `Hello`: what the receiver knew before of

@@ -87,22 +87,21 @@ impl Serialize for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::bitfield::Bitfield;
     use crate::model::piece::PIECE_LEN;
+    use crate::model::piece_set::PieceSet;
 
     fn digest(n: u8) -> Sha1Digest {
         Sha1Digest([n; 20])
     }
 
     fn holder(port: u16, layout: Layout, pieces: Option<&[u32]>) -> Held {
-        let bits = |pieces: &[u32]| {
-            let mut bits = Bitfield::none(layout);
-            for piece in pieces.iter().filter_map(|&piece| layout.index(piece)) {
-                bits.insert(piece);
-            }
-            bits
+        let set = |pieces: &[u32]| {
+            let mut set = PieceSet::none(layout);
+            let pieces: Vec<_> = pieces.iter().filter_map(|&piece| layout.index(piece)).collect();
+            set.insert(layout, &pieces);
+            Arc::new(set)
         };
-        Held { addr: ([127, 0, 0, 1], port).into(), pieces: pieces.map(bits) }
+        Held { addr: ([127, 0, 0, 1], port).into(), pieces: pieces.map(set) }
     }
 
     fn by_piece(digests: &[u8], holders: &[(u16, Option<&[u32]>)]) -> ByPiece {

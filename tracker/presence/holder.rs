@@ -1,8 +1,8 @@
 //! Clients from which pieces of a share can be had.
 
 use super::client_key::ClientKey;
-use crate::model::bitfield::Bitfield;
 use crate::model::id::ShareRef;
+use crate::model::piece_set::PieceSet;
 use crate::wire::contact::Contact;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Held {
     /// The client's address.
     pub addr: SocketAddr,
     /// The pieces; none for all.
-    pub pieces: Option<Bitfield>,
+    pub pieces: Option<Arc<PieceSet>>,
 }
 
 /// Somebody began to hold pieces of a share, or holds them elsewhere now.

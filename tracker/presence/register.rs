@@ -1,18 +1,24 @@
 //! The register behind the lock of presence: all clients and swarms, and what each event means for them.
 
+mod remote_clients;
+
+use super::budget::{Budget, Purse};
 use super::client_key::ClientKey;
 use super::fair_choice::USER_PEERS_MAX;
 use super::holder::{Holder, HolderUp};
-use super::remote_tracker::{Claim, HeardFrom, RemoteTracker};
+use super::holdings::Holdings;
+use super::pieces::{HeldPieces, Interner};
+use super::remote_tracker::{Claim, RemoteTracker};
 use super::subscription::{CurrentPresence, Subscribers, Subscription, Unsent};
-use super::swarm::{Swarm, SwarmInfo, SwarmRole, Swarms};
-use crate::model::id::{OpId, PeerKey, ShareRef, UserRef};
+use super::swarm::{SwarmInfo, SwarmRole, Swarms};
+use crate::model::id::{GroupRef, OpId, PeerKey, ShareRef, UserRef};
 use crate::wire::client_tracker::Holding;
 use crate::wire::codec::List;
 use crate::wire::contact::Contact;
 use crate::wire::deadlines::IDLE_DEADLINE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,13 +42,17 @@ pub enum HoldError {
     NoSuchPiece,
 }
 
-/// Who is online, where and with which pieces. Invariant: a client is in a swarm exactly if its entry says so.
+/// Who is online, where and with which pieces. Invariants: a client is in a swarm exactly if its entry says so, and
+/// `crowded` has the clients of which more is not kept.
 #[derive(Debug, Default)]
 pub(super) struct Register {
     /// Counts logins.
     generation: u64,
     pub(super) clients: BTreeMap<ClientKey, Client>,
     pub(super) swarms: Swarms,
+    pub(super) crowded: BTreeSet<ClientKey>,
+    pub(super) budget: Arc<Budget>,
+    interner: Interner,
     pub(super) remote_trackers: BTreeMap<u16, RemoteTracker>,
     pub(super) subscribers: Subscribers,
 }
@@ -51,8 +61,7 @@ pub(super) struct Register {
 pub(super) struct Client {
     pub(super) home: Home,
     pub(super) contact: Option<Arc<Contact>>,
-    /// The swarms in which it is.
-    pub(super) shares: BTreeSet<ShareRef>,
+    pub(super) holdings: Holdings,
     /// What trackers other than its home tell of it, the latest last.
     pub(super) claims: Vec<Claim>,
 }
@@ -67,8 +76,8 @@ pub(super) enum Home {
 }
 
 impl Client {
-    fn new(home: Home, contact: Option<Arc<Contact>>) -> Self {
-        Self { home, contact, shares: BTreeSet::new(), claims: Vec::new() }
+    fn new(home: Home, contact: Option<Arc<Contact>>, purse: Purse) -> Self {
+        Self { home, contact, holdings: Holdings::new(purse), claims: Vec::new() }
     }
 
     pub(super) fn is_here(&self) -> bool {
@@ -86,7 +95,7 @@ impl Client {
     /// Notes for a subscriber that knows nothing of a client of this tracker all that there is to tell.
     fn note_all(&self, key: ClientKey, unsent: &mut Unsent) {
         unsent.came(key);
-        self.shares.iter().for_each(|&share| unsent.held(key, share, false, true));
+        self.holdings.shares().for_each(|share| unsent.held(key, share, false, true));
     }
 
     fn claim(&mut self, tracker: u16) -> Option<&mut Claim> {
@@ -105,7 +114,8 @@ impl CurrentPresence for Register {
     }
 
     fn holding(&self, key: ClientKey, share: ShareRef) -> Holding {
-        self.swarms.holding(share, key)
+        let pieces = self.clients.get(&key).and_then(|client| client.holdings.pieces(share));
+        pieces.map_or(Holding::Nothing {}, HeldPieces::told)
     }
 }
 
@@ -116,17 +126,17 @@ impl Register {
         let generation = self.generation;
         let home = Home::Here { generation, heard: now };
         let was_here = self.clients.get(&key).is_some_and(Client::is_here);
-        let client = self.clients.entry(key).or_insert_with(|| Client::new(home, None));
+        let purse = Purse::new(&self.budget, key.user);
+        let client = self.clients.entry(key).or_insert_with(|| Client::new(home, None, purse));
         // What another tracker told holds until that tracker says otherwise.
         if let Home::At(tracker) = client.home {
-            let (contact, swarms) = (client.contact.clone(), self.swarms.of_client(key, &client.shares));
-            let claim = Claim { tracker, contact, swarms };
-            client.claims.push(claim);
+            client.claims.push(Claim { tracker, contact: client.contact.clone(), holdings: client.holdings.copy() });
         }
         client.home = home;
         if !was_here {
             self.subscribers.each(|unsent| client.note_all(key, unsent));
         }
+        self.make_room();
         Ticket { key, generation }
     }
 
@@ -183,7 +193,7 @@ impl Register {
     /// The news that a client is where it is now.
     fn ups_of(&self, key: ClientKey) -> Vec<HolderUp> {
         let client = &self.clients[&key];
-        client.shares.iter().filter_map(|&share| self.holder_up(share, key)).collect()
+        client.holdings.shares().filter_map(|share| self.holder_up(share, key)).collect()
     }
 
     /// A client holds these pieces now. Returns whom to tell if it held none before.
@@ -197,26 +207,78 @@ impl Register {
         let Some(client) = self.clients.get_mut(&key) else {
             return Err(HoldError::Void);
         };
-        let before = self.swarms.role(share, key);
-        if !self.swarms.hold(key, swarm, holding) {
-            return Err(HoldError::NoSuchPiece);
-        }
-        let is_in = self.swarms.role(share, key) != SwarmRole::Outside;
-        if is_in {
-            client.shares.insert(share);
-        } else {
-            client.shares.remove(&share);
-        }
+        let before = client.holdings.role(share);
+        client.holdings.hear(swarm, holding, &mut self.interner).map_err(|_| HoldError::NoSuchPiece)?;
+        let now = client.holdings.role(share);
+        self.swarms.put(swarm, key, now);
         if client.is_here() {
-            self.subscribers.each(|unsent| unsent.held(key, share, before != SwarmRole::Outside, is_in));
+            let (was_in, is_in) = (before != SwarmRole::Outside, now != SwarmRole::Outside);
+            self.subscribers.each(|unsent| unsent.held(key, share, was_in, is_in));
         }
+        self.note_crowded(key);
+        self.make_room();
         Ok(if before <= SwarmRole::Waiting { self.holder_up(share, key) } else { None })
+    }
+
+    fn note_crowded(&mut self, key: ClientKey) {
+        if self.clients.get(&key).is_some_and(|client| client.holdings.is_crowded()) {
+            self.crowded.insert(key);
+        } else {
+            self.crowded.remove(&key);
+        }
+    }
+
+    /// As long as all holdings together take up too much, those of the user who takes up most are kept coarser: first
+    /// without saying which pieces, then not at all, a client at a time.
+    fn make_room(&mut self) {
+        while let Some(user) = self.budget.overspender() {
+            let keys: Vec<_> = self.clients_of(user).collect();
+            let coarsened = keys.iter().any(|&key| self.coarsen(key));
+            if !coarsened && !keys.iter().rev().any(|&key| self.crowd_out(key)) {
+                return;
+            }
+        }
+    }
+
+    /// Forgets which pieces a client holds; false if that is not known.
+    fn coarsen(&mut self, key: ClientKey) -> bool {
+        let Some(client) = self.clients.get_mut(&key) else {
+            return false;
+        };
+        let details = client.claims.iter_mut().map(|claim| &mut claim.holdings).filter(|it| it.has_detail());
+        let claimed = details.map(|holdings| drop(holdings.coarsen())).count();
+        let changed = client.holdings.coarsen();
+        if client.is_here() {
+            changed.iter().for_each(|&share| self.subscribers.each(|unsent| unsent.held(key, share, true, true)));
+        }
+        claimed > 0 || !changed.is_empty()
+    }
+
+    /// Forgets what a client holds; false if nothing was known.
+    fn crowd_out(&mut self, key: ClientKey) -> bool {
+        let Some(client) = self.clients.get_mut(&key) else {
+            return false;
+        };
+        let claims = client.claims.iter_mut().map(|claim| &mut claim.holdings).filter(|it| !it.is_empty());
+        let claimed = claims.map(Holdings::crowd_out).count();
+        let shares: Vec<_> = client.holdings.shares().collect();
+        if !shares.is_empty() {
+            client.holdings.crowd_out();
+        }
+        for &share in &shares {
+            self.swarms.leave(key, share);
+            if client.is_here() {
+                self.subscribers.each(|unsent| unsent.held(key, share, true, false));
+            }
+        }
+        self.note_crowded(key);
+        claimed > 0 || !shares.is_empty()
     }
 
     pub(super) fn leave_swarm(&mut self, key: ClientKey, share: ShareRef) {
         self.swarms.leave(key, share);
         if let Some(client) = self.clients.get_mut(&key)
-            && client.shares.remove(&share)
+            && client.holdings.remove(share)
             && client.is_here()
         {
             self.subscribers.each(|unsent| unsent.held(key, share, true, false));
@@ -231,9 +293,8 @@ impl Register {
         if client.is_here() {
             self.subscribers.each(|unsent| unsent.went(key));
         }
-        for share in std::mem::take(&mut client.shares) {
-            self.swarms.leave(key, share);
-        }
+        client.holdings.shares().for_each(|share| self.swarms.leave(key, share));
+        self.crowded.remove(&key);
         match client.claims.pop() {
             Some(claim) => self.settle(key, claim),
             None => {
@@ -245,28 +306,52 @@ impl Register {
     /// A client is where this claim says. It is in no swarm before.
     fn settle(&mut self, key: ClientKey, claim: Claim) {
         if let Some(client) = self.clients.get_mut(&key) {
-            (client.home, client.contact) = (Home::At(claim.tracker), claim.contact);
-            client.shares = claim.swarms.shares().collect();
-            self.swarms.absorb(claim.swarms);
+            (client.home, client.contact, client.holdings) = (Home::At(claim.tracker), claim.contact, claim.holdings);
+            client.holdings.roles().for_each(|(info, role)| self.swarms.put(info, key, role));
         }
+        self.note_crowded(key);
     }
 
     /// The news that a client can be asked for pieces of a share, for those clients of this tracker that want to know.
     pub(super) fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
-        let swarm = self.swarms.get(share)?;
-        let holder = self.holder(swarm, key)?;
-        if swarm.holder_count_of(key.user) > USER_PEERS_MAX {
+        let holder = self.holder(key, self.swarms.held(share, key)?)?;
+        if self.swarms.has_more_holders_of(share, key.user, USER_PEERS_MAX) {
             // Nobody is told of so many, neither now nor when asking.
             return None;
         }
         let is_here = |key: &ClientKey| self.clients.get(key).is_some_and(Client::is_here);
-        let tell: Vec<_> = swarm.incomplete().filter(|&other| other != key).filter(is_here).collect();
+        let tell: Vec<_> = self.swarms.incomplete(share).filter(|&other| other != key).filter(is_here).collect();
         (!tell.is_empty()).then_some(HolderUp { share, holder, tell })
     }
 
-    /// A client as a holder, if it holds pieces and its contact is known.
-    pub(super) fn holder(&self, swarm: &Swarm, key: ClientKey) -> Option<Holder> {
-        Some(Holder { key, contact: self.clients.get(&key)?.contact.clone()?, held: swarm.held(key)? })
+    /// A client as a holder of so many pieces, if its contact is known.
+    pub(super) fn holder(&self, key: ClientKey, held: u32) -> Option<Holder> {
+        Some(Holder { key, contact: self.clients.get(&key)?.contact.clone()?, held })
+    }
+
+    pub(super) fn is_reachable(&self, key: ClientKey) -> bool {
+        self.clients.get(&key).is_some_and(|client| client.contact.is_some())
+    }
+
+    /// The clients of which more is not kept, and not whether they are in this swarm: those of users for whom `is_sharer`
+    /// is true, as if they held all of it.
+    pub(super) fn crowded_sharers(
+        &self,
+        swarm: SwarmInfo,
+        is_sharer: impl Fn(UserRef) -> bool,
+    ) -> Vec<(ClientKey, u32)> {
+        let mut sharers = Vec::new();
+        let mut next = self.crowded.first().copied();
+        while let Some(ClientKey { user, .. }) = next {
+            let keys = ClientKey::all_of(user);
+            next = self.crowded.range((Bound::Excluded(*keys.end()), Bound::Unbounded)).next().copied();
+            if is_sharer(user) {
+                let unknown = |key: &ClientKey| self.swarms.role(swarm.share, *key) == SwarmRole::Outside;
+                let keys = self.crowded.range(keys).copied().filter(unknown).take(USER_PEERS_MAX);
+                sharers.extend(keys.map(|key| (key, swarm.layout.count())));
+            }
+        }
+        sharers
     }
 
     pub(super) fn clients_of(&self, user: UserRef) -> impl Iterator<Item = ClientKey> + '_ {
@@ -274,15 +359,14 @@ impl Register {
     }
 
     /// No client of a user holds anything of the shares for which `which` is true.
-    pub(super) fn drop_where(&mut self, user: UserRef, which: impl Fn(ShareRef, &Swarm) -> bool) {
+    pub(super) fn drop_where(&mut self, user: UserRef, which: impl Fn(ShareRef, GroupRef) -> bool) {
         let keys: Vec<_> = self.clients_of(user).collect();
         for key in keys {
             let Some(client) = self.clients.get_mut(&key) else {
                 continue;
             };
-            client.claims.iter_mut().for_each(|claim| claim.swarms.leave_where(key, &which));
-            let fits = |share: &ShareRef| self.swarms.get(*share).is_some_and(|swarm| which(*share, swarm));
-            let lost: Vec<_> = client.shares.iter().copied().filter(fits).collect();
+            client.claims.iter_mut().for_each(|claim| claim.holdings.remove_where(&which));
+            let lost = client.holdings.shares_where(&which);
             lost.into_iter().for_each(|share| self.leave_swarm(key, share));
         }
     }
@@ -292,112 +376,6 @@ impl Register {
             let here = self.clients.iter().filter(|(_, client)| client.is_here());
             here.for_each(|(&key, client)| client.note_all(key, unsent));
         });
-    }
-}
-
-/// The clients of other trackers.
-impl Register {
-    fn remote_tracker(&mut self, heard: HeardFrom) -> &mut RemoteTracker {
-        let tracker = self.remote_trackers.entry(heard.tracker).or_insert_with(|| RemoteTracker::new(heard.at));
-        tracker.heard = heard.at;
-        tracker
-    }
-
-    pub(super) fn heard_from_tracker(&mut self, heard: HeardFrom) {
-        self.remote_tracker(heard);
-    }
-
-    pub(super) fn begin_snapshot(&mut self, heard: HeardFrom) {
-        self.remote_tracker(heard).begin();
-    }
-
-    pub(super) fn end_snapshot(&mut self, home: u16) {
-        let Some(tracker) = self.remote_trackers.get_mut(&home) else {
-            return;
-        };
-        let Some(confirmed) = tracker.finish() else {
-            return;
-        };
-        for key in tracker.told.clone() {
-            if !confirmed.clients.contains(&key) {
-                self.remote_offline(home, key);
-                continue;
-            }
-            let doubtful = |share: &ShareRef| !confirmed.holdings.contains(&(key, *share));
-            match self.clients.get_mut(&key) {
-                Some(client) if client.home == Home::At(home) => {
-                    let void: Vec<_> = client.shares.iter().copied().filter(doubtful).collect();
-                    void.into_iter().for_each(|share| self.leave_swarm(key, share));
-                }
-                Some(client) => {
-                    let claim = client.claim(home).into_iter();
-                    claim.for_each(|claim| claim.swarms.leave_where(key, |share, _| doubtful(&share)));
-                }
-                None => {}
-            }
-        }
-    }
-
-    pub(super) fn remote_online(
-        &mut self,
-        heard: HeardFrom,
-        key: ClientKey,
-        contact: Option<Arc<Contact>>,
-    ) -> Vec<HolderUp> {
-        self.remote_tracker(heard).confirm(key);
-        let home = heard.tracker;
-        let client = self.clients.entry(key).or_insert_with(|| Client::new(Home::At(home), contact.clone()));
-        if client.home == Home::At(home) {
-            return if client.contact == contact { Vec::new() } else { self.relocate(key, contact) };
-        }
-        let swarms = client.take_claim(home).map(|claim| claim.swarms).unwrap_or_default();
-        let own = Claim { tracker: home, contact: contact.clone(), swarms };
-        match client.home {
-            Home::Here { .. } => {
-                client.claims.push(own);
-                Vec::new()
-            }
-            Home::At(other) => {
-                let shares = std::mem::take(&mut client.shares);
-                let swarms = self.swarms.of_client(key, &shares);
-                client.claims.push(Claim { tracker: other, contact: client.contact.clone(), swarms });
-                shares.into_iter().for_each(|share| self.swarms.leave(key, share));
-                self.settle(key, own);
-                self.ups_of(key)
-            }
-        }
-    }
-
-    pub(super) fn remote_offline(&mut self, home: u16, key: ClientKey) {
-        if !self.remote_trackers.get_mut(&home).is_some_and(|tracker| tracker.forget(key)) {
-            return;
-        }
-        match self.clients.get_mut(&key) {
-            Some(client) if client.home == Home::At(home) => self.end(key),
-            Some(client) => {
-                client.take_claim(home);
-            }
-            None => {}
-        }
-    }
-
-    pub(super) fn remote_holds(
-        &mut self,
-        heard: HeardFrom,
-        key: ClientKey,
-        swarm: SwarmInfo,
-        holding: &Holding,
-    ) -> Option<HolderUp> {
-        if !self.remote_tracker(heard).confirm_holding(key, swarm.share) {
-            return None;
-        }
-        let client = self.clients.get_mut(&key)?;
-        if client.home == Home::At(heard.tracker) {
-            // A holding that cannot be changes nothing.
-            return self.hold(key, swarm, holding).ok().flatten();
-        }
-        client.claim(heard.tracker)?.swarms.hold(key, swarm, holding);
-        None
     }
 }
 
@@ -423,50 +401,15 @@ impl Register {
         gone
     }
 
-    /// Drops clients of other trackers whose user turned out to be another. Their tracker ends the logins, and they
-    /// come again.
-    fn leave_renamed_users(&mut self, canonical: impl Fn(OpId) -> OpId) {
-        let told =
-            self.remote_trackers.iter().flat_map(|(&home, tracker)| tracker.told.iter().map(move |&key| (home, key)));
-        let gone: Vec<_> = told.filter(|(_, key)| canonical(key.user.0) != key.user.0).collect();
-        gone.into_iter().for_each(|(home, key)| self.remote_offline(home, key));
-    }
-
-    /// Two shares are about to become one, and a tracker in the middle of its snapshot has told of only one of them so
-    /// far. Drops what that tracker told of the other one before: it would pass for part of the snapshot.
-    fn leave_doubtful_twins(&mut self, canonical: impl Fn(OpId) -> OpId) {
-        let telling = self.remote_trackers.iter().filter(|(_, tracker)| tracker.is_telling());
-        let told: Vec<_> =
-            telling.flat_map(|(&home, tracker)| tracker.told.iter().map(move |&key| (home, key))).collect();
-        for (home, key) in told {
-            let Some(client) = self.clients.get_mut(&key) else {
-                continue;
-            };
-            let in_effect = client.home == Home::At(home);
-            let shares: Vec<ShareRef> = match client.claim(home) {
-                Some(claim) => claim.swarms.shares().collect(),
-                None => client.shares.iter().copied().collect(),
-            };
-            let mut twins: BTreeMap<OpId, Vec<ShareRef>> = BTreeMap::new();
-            shares.into_iter().for_each(|share| twins.entry(canonical(share.0)).or_default().push(share));
-            let doubtful = |twins: &Vec<ShareRef>| self.remote_trackers[&home].doubtful(key, twins);
-            let void: Vec<_> = twins.values().filter(|twins| twins.len() > 1).flat_map(doubtful).collect();
-            match client.claim(home) {
-                Some(claim) => claim.swarms.leave_where(key, |share, _| void.contains(&share)),
-                None if in_effect => void.into_iter().for_each(|share| self.leave_swarm(key, share)),
-                None => {}
-            }
-        }
-    }
-
     /// Whether a client, a share that somebody holds or a group goes by an id.
     pub(super) fn knows(&self, id: OpId, is_share: bool) -> bool {
-        let mut claims = self.clients.values().flat_map(|client| &client.claims);
-        let of_group = |swarm: &Swarm| swarm.group.0 == id;
-        let here = |swarms: &Swarms| swarms.get(ShareRef(id)).is_some() || (!is_share && swarms.any(of_group));
-        here(&self.swarms)
-            || claims.any(|claim| here(&claim.swarms))
-            || self.remote_trackers.values().any(|tracker| tracker.holds(ShareRef(id)))
+        let share = ShareRef(id);
+        let of_group = |of: &Holdings| !is_share && of.roles().any(|(info, _)| info.group.0 == id);
+        let claimed = |claim: &Claim| claim.holdings.role_in(share).is_some() || of_group(&claim.holdings);
+        let of_client = |client: &Client| of_group(&client.holdings) || client.claims.iter().any(claimed);
+        self.swarms.has(share)
+            || self.clients.values().any(of_client)
+            || self.remote_trackers.values().any(|tracker| tracker.holds(share))
             || self.clients.range(ClientKey::all_of(UserRef(id))).next().is_some()
     }
 
@@ -474,13 +417,13 @@ impl Register {
         self.leave_renamed_users(&canonical);
         self.leave_doubtful_twins(&canonical);
         self.remote_trackers.values_mut().for_each(|tracker| tracker.rekey(&canonical));
-        let claims = self.clients.values_mut().flat_map(|client| &mut client.claims);
-        claims.for_each(|claim| drop(claim.swarms.rekey(&canonical)));
         let mut moved = BTreeSet::new();
-        for (key, old, new) in self.swarms.rekey(&canonical) {
-            if let Some(client) = self.clients.get_mut(&key) {
-                client.shares.remove(&old);
-                client.shares.insert(new);
+        for (&key, client) in &mut self.clients {
+            client.claims.iter_mut().for_each(|claim| drop(claim.holdings.rekey(&canonical)));
+            for (old, new) in client.holdings.rekey(&canonical) {
+                self.swarms.leave(key, old);
+                let now = client.holdings.role_in(new);
+                now.into_iter().for_each(|(info, role)| self.swarms.put(info, key, role));
                 moved.insert(key);
             }
         }

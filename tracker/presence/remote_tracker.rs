@@ -1,7 +1,7 @@
 //! Another tracker as one that tells of its clients, and its claims that are not effective now.
 
 use super::client_key::ClientKey;
-use super::swarm::Swarms;
+use super::holdings::Holdings;
 use crate::model::id::{OpId, ShareRef};
 use crate::wire::contact::Contact;
 use std::collections::BTreeSet;
@@ -58,10 +58,11 @@ impl RemoteTracker {
 
     /// It tells what a client holds of a share. Returns false if it has not told of the client.
     pub(super) fn confirm_holding(&mut self, key: ClientKey, share: ShareRef) -> bool {
-        if let Some(confirmed) = &mut self.confirmed {
+        let told = self.told.contains(&key);
+        if let Some(confirmed) = self.confirmed.as_mut().filter(|_| told) {
             confirmed.holdings.insert((key, share));
         }
-        self.told.contains(&key)
+        told
     }
 
     /// Which of these shares of a client its snapshot does not have yet; none if it has none of them.
@@ -104,6 +105,5 @@ impl RemoteTracker {
 pub(super) struct Claim {
     pub(super) tracker: u16,
     pub(super) contact: Option<Arc<Contact>>,
-    /// What the client holds, with no other client in them.
-    pub(super) swarms: Swarms,
+    pub(super) holdings: Holdings,
 }

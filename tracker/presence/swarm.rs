@@ -1,12 +1,9 @@
-//! Swarms: the clients of each share, by the pieces that they hold.
+//! Swarms: the clients of each share, and how much each of them holds.
 
 use super::client_key::ClientKey;
-use crate::model::bitfield::Bitfield;
-use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
-use crate::model::piece::{Layout, PieceIndex};
-use crate::wire::client_tracker::Holding;
-use crate::wire::codec::Blob;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef, UserRef};
+use crate::model::piece::Layout;
+use std::collections::{BTreeMap, HashMap};
 
 /// What a swarm is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,254 +14,142 @@ pub struct SwarmInfo {
     pub layout: Layout,
 }
 
-/// The clients of one share. Invariant: a client is in at most one of the three sets.
-#[derive(Debug)]
-pub(super) struct Swarm {
-    pub(super) group: GroupRef,
-    layout: Layout,
-    /// Hold all pieces. A bitfield would say no more.
-    seeds: BTreeSet<ClientKey>,
-    /// Hold some pieces.
-    partial: BTreeMap<ClientKey, Bitfield>,
-    /// Download and hold none yet.
-    waiting: BTreeSet<ClientKey>,
-}
-
 /// What a client is in a swarm, in the order of how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SwarmRole {
     Outside,
+    /// Downloads and holds none yet.
     Waiting,
-    Partial { held: u32 },
+    Partial {
+        held: u32,
+    },
+    /// Holds all pieces.
     Seed,
 }
 
-impl Swarm {
-    fn new(group: GroupRef, layout: Layout) -> Self {
-        Self { group, layout, seeds: BTreeSet::new(), partial: BTreeMap::new(), waiting: BTreeSet::new() }
-    }
-
-    /// Takes a client out. Returns the pieces that it held, if it did not hold all.
-    fn remove(&mut self, key: ClientKey) -> Option<Bitfield> {
-        self.seeds.remove(&key);
-        self.waiting.remove(&key);
-        self.partial.remove(&key)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.seeds.is_empty() && self.partial.is_empty() && self.waiting.is_empty()
-    }
-
-    pub(super) fn keys(&self) -> impl Iterator<Item = ClientKey> + '_ {
-        self.holders().chain(self.waiting.iter().copied())
-    }
-
-    pub(super) fn holders(&self) -> impl Iterator<Item = ClientKey> + '_ {
-        self.seeds.iter().chain(self.partial.keys()).copied()
-    }
-
-    /// The pieces that a client holds, if it holds some and not all.
-    pub(super) fn some(&self, key: ClientKey) -> Option<&Bitfield> {
-        self.partial.get(&key)
-    }
-
-    pub(super) fn holder_count(&self) -> usize {
-        self.seeds.len() + self.partial.len()
-    }
-
-    /// How many of the holders are clients of a user.
-    pub(super) fn holder_count_of(&self, user: UserRef) -> usize {
-        self.seeds.range(ClientKey::all_of(user)).count() + self.partial.range(ClientKey::all_of(user)).count()
-    }
-
-    /// Those that do not hold all.
-    pub(super) fn incomplete(&self) -> impl Iterator<Item = ClientKey> + '_ {
-        self.partial.keys().chain(&self.waiting).copied()
-    }
-
-    pub(super) fn role(&self, key: ClientKey) -> SwarmRole {
-        match self.partial.get(&key) {
-            Some(bits) => SwarmRole::Partial { held: bits.held() },
-            None if self.seeds.contains(&key) => SwarmRole::Seed,
-            None if self.waiting.contains(&key) => SwarmRole::Waiting,
-            None => SwarmRole::Outside,
-        }
-    }
-
-    /// How many pieces a client holds; `None` if it is no holder. A seed of an empty file offers its 0 pieces.
-    pub(super) fn held(&self, key: ClientKey) -> Option<u32> {
-        match self.role(key) {
-            SwarmRole::Seed => Some(self.layout.count()),
-            SwarmRole::Partial { held } => Some(held),
-            SwarmRole::Waiting | SwarmRole::Outside => None,
-        }
-    }
-
-    /// What a client holds, as it would say it itself.
-    fn holding(&self, key: ClientKey) -> Holding {
-        let exactly = |bits: &[u8]| {
-            let bits = Blob::new(bits.to_vec()).expect("no layout has more pieces than a message can tell of");
-            Holding::Exactly { bits }
-        };
-        match self.role(key) {
-            SwarmRole::Outside => Holding::Nothing {},
-            SwarmRole::Waiting => exactly(Bitfield::none(self.layout).as_bytes()),
-            SwarmRole::Partial { .. } => exactly(self.partial[&key].as_bytes()),
-            SwarmRole::Seed => Holding::All {},
-        }
-    }
-
-    /// Puts a client in its place by the pieces it holds now.
-    fn put(&mut self, key: ClientKey, bits: Bitfield) {
-        if bits.is_empty() {
-            self.waiting.insert(key);
-        } else if bits.is_complete() {
-            self.seeds.insert(key);
-        } else {
-            self.partial.insert(key, bits);
-        }
-    }
-
-    /// Takes what a client says about its pieces. Returns false and changes nothing if that cannot be.
-    fn hold(&mut self, key: ClientKey, holding: &Holding) -> bool {
-        match holding {
-            Holding::All {} => {
-                self.remove(key);
-                self.seeds.insert(key);
-            }
-            Holding::Nothing {} => {
-                self.remove(key);
-            }
-            Holding::Exactly { bits } => {
-                let Some(bits) = Bitfield::from_bytes(self.layout, bits.as_bytes()) else {
-                    return false;
-                };
-                self.remove(key);
-                self.put(key, bits);
-            }
-            Holding::More { pieces } => {
-                let indexes: Option<Vec<PieceIndex>> = pieces.iter().map(|&piece| self.layout.index(piece)).collect();
-                let Some(indexes) = indexes else {
-                    return false;
-                };
-                if !self.seeds.contains(&key) {
-                    let mut bits = self.remove(key).unwrap_or_else(|| Bitfield::none(self.layout));
-                    indexes.into_iter().for_each(|piece| {
-                        bits.insert(piece);
-                    });
-                    self.put(key, bits);
-                }
-            }
-        }
-        true
-    }
-
-    /// Takes over the clients of a swarm of the same content. A client in both keeps the greater holding.
-    fn absorb(&mut self, other: Self) {
-        for key in other.keys() {
-            if other.role(key) > self.role(key) {
-                // The content is the same and so is the layout: the holding fits.
-                self.hold(key, &other.holding(key));
-            }
-        }
+impl SwarmRole {
+    fn is_holder(self) -> bool {
+        self > SwarmRole::Waiting
     }
 }
 
-/// The swarms by share. Invariant: none is empty.
+/// A swarm as a whole.
+#[derive(Debug)]
+struct Head {
+    layout: Layout,
+    members: usize,
+    holders: usize,
+}
+
+/// The swarms by share, as an index of what clients hold. Invariant: none is empty, and its head counts its members.
 #[derive(Debug, Default)]
 pub(super) struct Swarms {
-    by_share: HashMap<ShareRef, Swarm>,
+    heads: HashMap<ShareRef, Head>,
+    /// Nobody in them is [`SwarmRole::Outside`].
+    members: BTreeMap<(ShareRef, ClientKey), SwarmRole>,
 }
 
 impl Swarms {
-    pub(super) fn get(&self, share: ShareRef) -> Option<&Swarm> {
-        self.by_share.get(&share)
-    }
-
-    /// Whether there is such a swarm.
-    pub(super) fn any(&self, is_such: impl Fn(&Swarm) -> bool) -> bool {
-        self.by_share.values().any(is_such)
-    }
-
     /// The shares that have a swarm.
     pub(super) fn shares(&self) -> impl Iterator<Item = ShareRef> + '_ {
-        self.by_share.keys().copied()
+        self.heads.keys().copied()
+    }
+
+    /// Whether anybody is in the swarm of a share.
+    pub(super) fn has(&self, share: ShareRef) -> bool {
+        self.heads.contains_key(&share)
     }
 
     pub(super) fn role(&self, share: ShareRef, key: ClientKey) -> SwarmRole {
-        self.get(share).map_or(SwarmRole::Outside, |swarm| swarm.role(key))
+        self.members.get(&(share, key)).copied().unwrap_or(SwarmRole::Outside)
     }
 
-    /// What a client holds of a share, as it would say it itself.
-    pub(super) fn holding(&self, share: ShareRef, key: ClientKey) -> Holding {
-        self.get(share).map_or(Holding::Nothing {}, |swarm| swarm.holding(key))
-    }
-
-    /// Takes what a client says about its pieces. Returns false and changes nothing if that cannot be.
-    pub(super) fn hold(&mut self, key: ClientKey, info: SwarmInfo, holding: &Holding) -> bool {
-        let SwarmInfo { share, group, layout } = info;
-        let swarm = self.by_share.entry(share).or_insert_with(|| Swarm::new(group, layout));
-        let possible = swarm.hold(key, holding);
-        if swarm.is_empty() {
-            self.by_share.remove(&share);
+    /// A client is this in a swarm from now on.
+    pub(super) fn put(&mut self, info: SwarmInfo, key: ClientKey, role: SwarmRole) {
+        self.leave(key, info.share);
+        if role != SwarmRole::Outside {
+            let new = || Head { layout: info.layout, members: 0, holders: 0 };
+            let head = self.heads.entry(info.share).or_insert_with(new);
+            head.members += 1;
+            head.holders += usize::from(role.is_holder());
+            self.members.insert((info.share, key), role);
         }
-        possible
     }
 
     pub(super) fn leave(&mut self, key: ClientKey, share: ShareRef) {
-        if let Some(swarm) = self.by_share.get_mut(&share) {
-            swarm.remove(key);
-            if swarm.is_empty() {
-                self.by_share.remove(&share);
+        let (Some(role), Some(head)) = (self.members.remove(&(share, key)), self.heads.get_mut(&share)) else {
+            return;
+        };
+        head.members -= 1;
+        head.holders -= usize::from(role.is_holder());
+        if head.members == 0 {
+            self.heads.remove(&share);
+        }
+    }
+
+    fn members(&self, share: ShareRef) -> impl Iterator<Item = (ClientKey, SwarmRole)> + '_ {
+        self.members.range(bounds(share)).map(|(&(_, key), &role)| (key, role))
+    }
+
+    /// Those that hold pieces, and how many.
+    pub(super) fn holders(&self, share: ShareRef) -> impl Iterator<Item = (ClientKey, u32)> + '_ {
+        let all = self.heads.get(&share).map_or(0, |head| head.layout.count());
+        self.members(share).filter_map(move |(key, role)| Some((key, held(role, all)?)))
+    }
+
+    pub(super) fn holder_count(&self, share: ShareRef) -> usize {
+        self.heads.get(&share).map_or(0, |head| head.holders)
+    }
+
+    /// Whether more than so many of the holders are clients of a user.
+    pub(super) fn has_more_holders_of(&self, share: ShareRef, user: UserRef, count: usize) -> bool {
+        let keys = ClientKey::all_of(user);
+        let of_user = self.members.range((share, *keys.start())..=(share, *keys.end()));
+        of_user.filter(|(_, role)| role.is_holder()).nth(count).is_some()
+    }
+
+    /// How many pieces a client holds; `None` if it is no holder. A seed of an empty file offers its 0 pieces.
+    pub(super) fn held(&self, share: ShareRef, key: ClientKey) -> Option<u32> {
+        held(self.role(share, key), self.heads.get(&share)?.layout.count())
+    }
+
+    /// Those that do not hold all.
+    pub(super) fn incomplete(&self, share: ShareRef) -> impl Iterator<Item = ClientKey> + '_ {
+        self.members(share).filter(|(_, role)| *role != SwarmRole::Seed).map(|(key, _)| key)
+    }
+}
+
+fn held(role: SwarmRole, all: u32) -> Option<u32> {
+    match role {
+        SwarmRole::Seed => Some(all),
+        SwarmRole::Partial { held } => Some(held),
+        SwarmRole::Waiting | SwarmRole::Outside => None,
+    }
+}
+
+/// All keys that clients in the swarm of a share can have.
+fn bounds(share: ShareRef) -> std::ops::RangeInclusive<(ShareRef, ClientKey)> {
+    let user = |tracker, incarnation, seq| UserRef(OpId { origin: Origin { tracker, incarnation }, seq });
+    let first = ClientKey { user: user(0, 0, 0), client: ClientId([0; 16]) };
+    let last = ClientKey { user: user(u16::MAX, u64::MAX, u64::MAX), client: ClientId([0xff; 16]) };
+    (share, first)..=(share, last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Swarms {
+        /// Asserts every invariant; the members are those of these holdings.
+        pub(in crate::tracker::presence) fn check(&self, held: &BTreeMap<(ShareRef, ClientKey), SwarmRole>) {
+            assert_eq!(&self.members, held);
+            let count =
+                |share, which: fn(SwarmRole) -> bool| self.members(share).filter(|(_, role)| which(*role)).count();
+            for (&share, head) in &self.heads {
+                assert_eq!((head.members, head.holders), (count(share, |_| true), count(share, SwarmRole::is_holder)));
             }
+            assert!(self.heads.values().all(|head| head.members > 0));
+            assert!(self.members.keys().all(|(share, _)| self.heads.contains_key(share)));
         }
-    }
-
-    /// Takes a client out of the swarms for which `which` is true.
-    pub(super) fn leave_where(&mut self, key: ClientKey, which: impl Fn(ShareRef, &Swarm) -> bool) {
-        let left: Vec<_> =
-            self.by_share.iter().filter(|(share, swarm)| which(**share, swarm)).map(|(&s, _)| s).collect();
-        left.into_iter().for_each(|share| self.leave(key, share));
-    }
-
-    /// A copy of what one client holds of these shares.
-    pub(super) fn of_client(&self, key: ClientKey, shares: &BTreeSet<ShareRef>) -> Self {
-        let mut copy = Self::default();
-        for (&share, swarm) in shares.iter().filter_map(|share| Some((share, self.get(*share)?))) {
-            copy.hold(key, SwarmInfo { share, group: swarm.group, layout: swarm.layout }, &swarm.holding(key));
-        }
-        copy
-    }
-
-    /// Takes over all clients of other swarms. A client in both swarms of a share keeps the greater holding.
-    pub(super) fn absorb(&mut self, other: Self) {
-        for (share, swarm) in other.by_share {
-            self.absorb_swarm(share, swarm);
-        }
-    }
-
-    fn absorb_swarm(&mut self, share: ShareRef, swarm: Swarm) {
-        match self.by_share.entry(share) {
-            std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(swarm);
-            }
-            std::collections::hash_map::Entry::Occupied(mut known) => known.get_mut().absorb(swarm),
-        }
-    }
-
-    /// Puts all swarms under the canonical ids of their shares and groups. Returns every client that moved, with the id
-    /// of its share before and after.
-    pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) -> Vec<(ClientKey, ShareRef, ShareRef)> {
-        self.by_share.values_mut().for_each(|swarm| swarm.group = GroupRef(canonical(swarm.group.0)));
-        let renamed = |share: ShareRef| Some((share, ShareRef(canonical(share.0)))).filter(|(old, new)| old != new);
-        let renamed: Vec<_> = self.shares().filter_map(renamed).collect();
-        let mut moved = Vec::new();
-        for (old, new) in renamed {
-            if let Some(swarm) = self.by_share.remove(&old) {
-                moved.extend(swarm.keys().map(|key| (key, old, new)));
-                self.absorb_swarm(new, swarm);
-            }
-        }
-        moved
     }
 }

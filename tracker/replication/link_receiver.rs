@@ -15,7 +15,7 @@ use crate::tracker::cluster::version_vector::VersionVector;
 use crate::tracker::commit::Standing;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::{CheckedManifest, ManifestPart, ManifestUpload, Requester};
-use crate::tracker::presence::{ClientKey, HeardFrom, HolderUp, SwarmInfo};
+use crate::tracker::presence::{ClientKey, HeardFrom, HolderUp, SwarmInfo, within};
 use crate::tracker::state::Fate;
 use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{Holding, PassedCall};
@@ -31,6 +31,8 @@ use std::time::{Duration, Instant};
 const SILENCE_MAX: Duration = HAVE_INTERVAL.saturating_mul(3);
 /// Holdings that are kept of shares that are not known yet.
 const EARLY_MAX: usize = 4096;
+/// Longest of them that says which pieces, in bytes. Of a longer one it is kept how many these are.
+const EARLY_LEN_MAX: usize = 64;
 /// Pause before changes that could not be kept are tried again; it doubles each time.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// Longest such pause.
@@ -277,7 +279,7 @@ impl<'a> LinkReceiver<'a> {
                 let key = self.key(user, client);
                 self.early.remove(&(key, share));
                 if !self.holds(key, share, &holding, now) && self.early.len() < EARLY_MAX {
-                    self.early.insert((key, share), holding);
+                    self.early.insert((key, share), within(holding, EARLY_LEN_MAX));
                 }
             }
             LinkMessage::Call { user, client, call } => self.tell_call(self.key(user, client), &call, now),

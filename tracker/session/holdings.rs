@@ -68,6 +68,9 @@ impl Session {
         let ticket = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket;
         let state = self.core.state();
         let info = visible_share(&state, user, share)?;
+        if matches!(holding, Holding::Count { .. }) {
+            return Err(Refusal::about(Code::Malformed, "not which pieces"));
+        }
         let swarm = SwarmInfo { share: info.share, group: info.group, layout: info.content.layout };
         let holder_up = self.core.presence.hold(&ticket, swarm, holding).map_err(|error| match error {
             HoldError::Void => Refusal::from(Code::SessionEnded),
@@ -95,7 +98,9 @@ impl Session {
         let state = self.core.state();
         let info = visible_share(&state, user, share)?;
         let mine = self.core.presence.contact(key);
-        let holders = self.core.presence.peers(info.share, key).into_iter();
+        let swarm = SwarmInfo { share: info.share, group: info.group, layout: info.content.layout };
+        let is_sharer = |user| state.is_sharer(info.share, user);
+        let holders = self.core.presence.peers(swarm, key, is_sharer).into_iter();
         let peers = holders.filter_map(|holder| {
             let user = state.account(holder.key.user)?.name;
             Some(peer(&holder, user, mine.as_deref()))

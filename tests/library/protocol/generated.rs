@@ -298,6 +298,8 @@ fn holdings() -> Vec<BoxedStrategy<Holding>> {
         Nothing {}
         Exactly { bits: blob() }
         More { pieces: list(any::<u32>()) }
+        Runs { edges: list(any::<u32>()) }
+        Count { held: any::<u32>() }
     })
 }
 

@@ -252,6 +252,7 @@ pub(super) fn limits() -> Vec<(&'static str, u64)> {
         WANTED_MAX,
         BASE_PART_MAX,
         BITFIELD_MAX,
+        EDGES_MAX,
         TOKEN_LEN_MAX,
         PASSWORD_LEN_MAX,
         MANIFEST_PART_MAX,

@@ -3,9 +3,11 @@
 use super::{Home, Register};
 use crate::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef, UserRef};
 use crate::model::piece::{Layout, PIECE_LEN};
+use crate::tracker::presence::holdings::Holdings;
 use crate::tracker::presence::remote_tracker::RemoteTracker;
+use crate::tracker::presence::subscription::CurrentPresence;
 use crate::tracker::presence::subscription::{PresenceChange, Subscription};
-use crate::tracker::presence::swarm::{SwarmInfo, SwarmRole};
+use crate::tracker::presence::swarm::SwarmInfo;
 use crate::tracker::presence::{ClientKey, HeardFrom, Presence, TTL, Ticket};
 use crate::wire::client_tracker::Holding;
 use crate::wire::codec::{Blob, List};
@@ -22,10 +24,12 @@ const CLIENTS: u8 = 4;
 impl Register {
     /// Asserts every invariant.
     fn check(&self) {
-        let mut told = BTreeSet::new();
+        let (mut told, mut held, mut spent) = (BTreeSet::new(), BTreeMap::new(), 0);
         for (&key, client) in &self.clients {
-            let is_in = |share: &ShareRef| self.swarms.role(*share, key) != SwarmRole::Outside;
-            assert_eq!(self.swarms.shares().filter(is_in).collect::<BTreeSet<_>>(), client.shares);
+            held.extend(client.holdings.roles().map(|(info, role)| ((info.share, key), role)));
+            let claims = client.claims.iter().map(|claim| &claim.holdings);
+            spent += claims.chain([&client.holdings]).map(Holdings::check).sum::<usize>();
+            assert_eq!(self.crowded.contains(&key), client.holdings.is_crowded());
             for claim in &client.claims {
                 assert!(told.insert((claim.tracker, key)), "two claims of one tracker");
             }
@@ -36,22 +40,19 @@ impl Register {
         let of_teller =
             |(&home, tracker): (&u16, &RemoteTracker)| tracker.told.iter().map(|&key| (home, key)).collect::<Vec<_>>();
         assert_eq!(self.remote_trackers.iter().flat_map(of_teller).collect::<BTreeSet<_>>(), told);
-        for share in self.swarms.shares() {
-            let swarm = self.swarms.get(share).expect("listed");
-            let mut keys = swarm.keys().peekable();
-            assert!(keys.peek().is_some(), "an empty swarm");
-            assert!(keys.all(|key| self.clients.contains_key(&key)));
-        }
+        self.swarms.check(&held);
+        assert!(self.crowded.iter().all(|key| self.clients.contains_key(key)));
+        assert_eq!((self.budget.spent(), self.budget.overspender()), (spent, None));
     }
 
     /// What is known of a client, as a tracker would tell it.
     fn known(&self, key: ClientKey) -> Option<Vec<PresenceChange>> {
         let client = self.clients.get(&key)?;
-        let holds = |&share: &ShareRef| PresenceChange::Holds { key, share, holding: self.swarms.holding(share, key) };
+        let holds = |share| PresenceChange::Holds { key, share, holding: self.holding(key, share) };
         Some(
             [PresenceChange::Online { key, contact: client.contact.clone() }]
                 .into_iter()
-                .chain(client.shares.iter().map(holds))
+                .chain(client.holdings.shares().map(holds))
                 .collect(),
         )
     }

@@ -621,5 +621,14 @@ pub(super) fn holdings() -> Vec<(Holding, &'static str)> {
             00000001 00000001   # one piece: 1
             "#,
         ),
+        (
+            Holding::Runs { edges: list(vec![0, 2, 5, 6]) },
+            r#"
+            05                  # Runs
+            00000004            # edges: pieces 0, 1 and 5
+            00000000 00000002 00000005 00000006
+            "#,
+        ),
+        (Holding::Count { held: 3 }, "06 00000003 # Count: 3"),
     ]
 }

@@ -1,0 +1,191 @@
+//! What one client holds, as one tracker tells it, within what its user may take up.
+
+use super::budget::{ENTRY_LEN, Purse};
+use super::pieces::{HeldPieces, Interner, NoSuchPieces};
+use super::swarm::{SwarmInfo, SwarmRole};
+use crate::model::id::{GroupRef, OpId, ShareRef};
+use crate::wire::client_tracker::Holding;
+use std::collections::BTreeMap;
+
+/// The shares of which a client holds pieces, or downloads some. Invariant: the purse has taken what the entries take up.
+#[derive(Debug)]
+pub(super) struct Holdings {
+    by_share: BTreeMap<ShareRef, Entry>,
+    /// Bytes of the entries' details.
+    detail: usize,
+    purse: Purse,
+    /// Set once there was no room for an entry.
+    crowded: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    info: SwarmInfo,
+    pieces: HeldPieces,
+}
+
+impl Holdings {
+    pub(super) fn new(purse: Purse) -> Self {
+        Self { by_share: BTreeMap::new(), detail: 0, purse, crowded: false }
+    }
+
+    pub(super) fn shares(&self) -> impl Iterator<Item = ShareRef> + '_ {
+        self.by_share.keys().copied()
+    }
+
+    /// The swarms in which the client is, and what it is in each.
+    pub(super) fn roles(&self) -> impl Iterator<Item = (SwarmInfo, SwarmRole)> + '_ {
+        self.by_share.values().map(|entry| (entry.info, entry.pieces.role()))
+    }
+
+    /// The swarm of a share in which the client is, and what it is there.
+    pub(super) fn role_in(&self, share: ShareRef) -> Option<(SwarmInfo, SwarmRole)> {
+        self.by_share.get(&share).map(|entry| (entry.info, entry.pieces.role()))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_share.is_empty()
+    }
+
+    /// What it holds of a share.
+    pub(super) fn pieces(&self, share: ShareRef) -> Option<&HeldPieces> {
+        self.by_share.get(&share).map(|entry| &entry.pieces)
+    }
+
+    pub(super) fn role(&self, share: ShareRef) -> SwarmRole {
+        self.pieces(share).map_or(SwarmRole::Outside, HeldPieces::role)
+    }
+
+    /// Whether it says exactly which pieces it holds of some share.
+    pub(super) fn has_detail(&self) -> bool {
+        self.detail > 0
+    }
+
+    /// Whether the client holds pieces of more shares than there was room for.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// Takes what the client says about its pieces. Changes nothing if that cannot be. What the user has no room for is
+    /// kept coarser: without saying which pieces, or not at all.
+    pub(super) fn hear(
+        &mut self,
+        info: SwarmInfo,
+        holding: &Holding,
+        interner: &mut Interner,
+    ) -> Result<(), NoSuchPieces> {
+        let entry = self.by_share.get_mut(&info.share);
+        let before = entry.as_ref().map_or(0, |entry| entry.pieces.detail_len());
+        let mut pieces = entry.map(|entry| std::mem::replace(&mut entry.pieces, HeldPieces::Waiting));
+        let was = pieces.is_some();
+        let heard = HeldPieces::hear(&mut pieces, info.layout, holding, interner);
+        self.put(info, (was, before), pieces);
+        heard
+    }
+
+    /// Puts an entry in the place of one that may have been there, with so many bytes of details.
+    fn put(&mut self, info: SwarmInfo, (was, detail_before): (bool, usize), pieces: Option<HeldPieces>) {
+        let back = if was { ENTRY_LEN + detail_before } else { 0 };
+        let fits = |purse: &Purse, pieces: &HeldPieces| purse.has_room(back, ENTRY_LEN + pieces.detail_len());
+        let finer = pieces.map(|pieces| if fits(&self.purse, &pieces) { pieces } else { pieces.coarser() });
+        self.crowded |= finer.as_ref().is_some_and(|pieces| !was && !fits(&self.purse, pieces));
+        let kept = finer.filter(|pieces| was || fits(&self.purse, pieces));
+        let detail = kept.as_ref().map_or(0, HeldPieces::detail_len);
+        self.purse.change(back, kept.as_ref().map_or(0, |_| ENTRY_LEN + detail));
+        self.detail = self.detail - detail_before + detail;
+        match kept {
+            Some(pieces) => drop(self.by_share.insert(info.share, Entry { info, pieces })),
+            None => drop(self.by_share.remove(&info.share)),
+        }
+    }
+
+    /// Puts an entry in if the client holds less of that share.
+    fn absorb(&mut self, entry: Entry) {
+        let Entry { info, pieces } = entry;
+        let known = self.by_share.get(&info.share);
+        if known.is_none_or(|known| known.pieces.role() < pieces.role()) {
+            let before = known.map_or((false, 0), |known| (true, known.pieces.detail_len()));
+            self.put(info, before, Some(pieces));
+        }
+    }
+
+    pub(super) fn remove(&mut self, share: ShareRef) -> bool {
+        let Some(entry) = self.by_share.remove(&share) else {
+            return false;
+        };
+        let detail = entry.pieces.detail_len();
+        self.purse.change(ENTRY_LEN + detail, 0);
+        self.detail -= detail;
+        true
+    }
+
+    /// The shares for which `which` is true.
+    pub(super) fn shares_where(&self, which: impl Fn(ShareRef, GroupRef) -> bool) -> Vec<ShareRef> {
+        let fitting = self.by_share.iter().filter(|(share, entry)| which(**share, entry.info.group));
+        fitting.map(|(&share, _)| share).collect()
+    }
+
+    pub(super) fn remove_where(&mut self, which: impl Fn(ShareRef, GroupRef) -> bool) {
+        for share in self.shares_where(which) {
+            self.remove(share);
+        }
+    }
+
+    /// A copy, as far as there is room for it.
+    pub(super) fn copy(&self) -> Self {
+        let mut copy = Self::new(self.purse.another());
+        copy.crowded = self.crowded;
+        self.by_share.values().for_each(|entry| copy.absorb(entry.clone()));
+        copy
+    }
+
+    /// Forgets which pieces the client holds, and keeps how many. Returns the shares of which that was known.
+    pub(super) fn coarsen(&mut self) -> Vec<ShareRef> {
+        let mut changed = Vec::new();
+        for (&share, entry) in &mut self.by_share {
+            if let HeldPieces::Some(set) = &entry.pieces {
+                entry.pieces = HeldPieces::Count(set.held());
+                changed.push(share);
+            }
+        }
+        self.purse.change(std::mem::take(&mut self.detail), 0);
+        changed
+    }
+
+    /// Forgets everything but that there was something.
+    pub(super) fn crowd_out(&mut self) {
+        self.crowded = true;
+        self.remove_where(|_, _| true);
+    }
+
+    /// Puts all under the canonical ids of shares and groups. Returns each share that moved, with its id before and after.
+    pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) -> Vec<(ShareRef, ShareRef)> {
+        self.by_share.values_mut().for_each(|entry| entry.info.group = GroupRef(canonical(entry.info.group.0)));
+        let moved: Vec<_> = self.shares_where(|share, _| canonical(share.0) != share.0);
+        let moves = moved.into_iter().filter_map(|old| {
+            let mut entry = self.by_share.get(&old)?.clone();
+            self.remove(old);
+            let new = ShareRef(canonical(old.0));
+            entry.info.share = new;
+            self.absorb(entry);
+            Some((old, new))
+        });
+        moves.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Holdings {
+        /// Asserts every invariant. Returns what the purse has taken.
+        pub(in crate::tracker::presence) fn check(&self) -> usize {
+            let details = self.by_share.values().map(|entry| entry.pieces.detail_len());
+            assert_eq!(self.detail, details.sum::<usize>());
+            assert_eq!(self.purse.len(), self.detail + ENTRY_LEN * self.by_share.len());
+            assert!(self.by_share.iter().all(|(share, entry)| *share == entry.info.share));
+            self.purse.len()
+        }
+    }
+}
