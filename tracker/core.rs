@@ -21,6 +21,7 @@ use crate::tracker::state::State;
 use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{GroupKey, PassedCall, Peer, Reply};
 use crate::wire::codec::List;
+use crate::wire::connection::LongFrames;
 use crate::wire::contact::Contact;
 use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::LinkMessage;
@@ -49,6 +50,8 @@ pub struct Core {
     pub relay: Option<Arc<Relay>>,
     /// How often a user may have another one called, by clients of this tracker and of others.
     pub calls: Mutex<CallLimit>,
+    /// Memory for long messages of clients.
+    pub long_frames: Arc<LongFrames>,
     /// How often clients are told of one that holds pieces of a share.
     pub telling: Mutex<TellingPace>,
     /// Whose request is carried out next.

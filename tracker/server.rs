@@ -46,6 +46,7 @@ use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::relay::{Relay, RelaySettings};
 use crate::tracker::replication::link_dialer::{EndedLinks, LinkDialer};
 use crate::tracker::warn::Warn;
+use crate::wire::connection::LongFrames;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use floor_keeper::{FloorBell, FloorKeeper};
 use floor_watch::FloorWatch;
@@ -411,6 +412,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         prober: Prober::new().map_err(StartError::System)?,
         relay: settings.relay.map(Relay::new),
         calls: Default::default(),
+        long_frames: LongFrames::new(),
         telling: Default::default(),
         turns: Default::default(),
         restart: Default::default(),

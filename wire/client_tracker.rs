@@ -265,6 +265,22 @@ wire_enum! {
 }
 message!(Request);
 
+impl Request {
+    /// Whether the reply may have more than a few kilobytes.
+    pub fn has_long_reply(&self) -> bool {
+        matches!(
+            self,
+            Request::ListGroups { .. }
+                | Request::ListMembers { .. }
+                | Request::ListRequests { .. }
+                | Request::ListFiles { .. }
+                | Request::ListKeys { .. }
+                | Request::GetManifest { .. }
+                | Request::FindPeers { .. }
+        )
+    }
+}
+
 wire_enum! {
     /// Which pieces of a share a client holds.
     Holding {

@@ -5,6 +5,7 @@
 
 mod frame_receiver;
 mod frame_sender;
+mod long_frames;
 mod timed_stream;
 
 use super::deadlines::FRAME_DEADLINE;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 pub use frame_receiver::{FrameReceiver, RecvError};
 pub use frame_sender::{FrameSender, TooSlow};
+pub use long_frames::{LongFrame, LongFrames};
 pub use timed_stream::TimedStream;
 
 /// Makes a connection of a socket and the keys of its handshake. `bulk` connections carry pieces and keep their

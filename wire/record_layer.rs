@@ -23,7 +23,7 @@ pub const RECORD_PLAIN_MAX: usize = NOISE_LEN_MAX - TAG_LEN;
 const RECORD_LEN_MAX: usize = RECORD_HEADER_LEN + NOISE_LEN_MAX;
 /// What an idle connection may keep for either direction, in bytes.
 pub const IDLE_BUFFER_LEN: usize = 4 * 1024;
-/// Ciphertext taken from the socket at once while a long frame comes in: whole records.
+/// Ciphertext taken from the socket at once while a long frame comes in on a connection for pieces: whole records.
 const BULK_LEN: usize = 4 * RECORD_LEN_MAX;
 
 /// Why a connection's records cannot be opened any further.
@@ -98,6 +98,8 @@ impl Sealer {
 #[derive(Debug)]
 pub struct Opener {
     nonce: u64,
+    /// Room for a long frame is made before it comes, so that nothing is moved.
+    bulk: bool,
     /// Longest frame taken, counted as its length field does.
     frame_len_max: usize,
     /// Ciphertext that has come in stands at `start..end`.
@@ -112,10 +114,11 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// Takes frames up to this length.
+    /// Takes frames up to this length, and makes room for them as they come.
     pub fn new(frame_len_max: usize) -> Self {
         Self {
             nonce: 0,
+            bulk: false,
             frame_len_max,
             cipher: Vec::new(),
             start: 0,
@@ -124,6 +127,11 @@ impl Opener {
             plain_len: 0,
             frame_len: None,
         }
+    }
+
+    /// With `bulk` there is room for a long frame before it comes.
+    pub fn set_bulk(&mut self, bulk: bool) {
+        self.bulk = bulk;
     }
 
     /// Takes frames up to another length from now on.
@@ -137,17 +145,24 @@ impl Opener {
             (self.start, self.end) = (0, 0);
         }
         let missing = self.missing_cipher();
-        // A long frame is read up to its end, in whole records, so that nothing has to be moved in the buffer.
-        let target = if missing > IDLE_BUFFER_LEN { missing.min(BULK_LEN) } else { IDLE_BUFFER_LEN };
+        // A long frame is read up to its end, in whole records, so that nothing has to be moved in the buffer. Where others
+        // may claim what they like, only so much room is made as has been filled before.
+        let target = match missing {
+            0..=IDLE_BUFFER_LEN => IDLE_BUFFER_LEN,
+            _ if self.bulk => missing.min(BULK_LEN),
+            _ => missing.min(RECORD_LEN_MAX).min(IDLE_BUFFER_LEN.max(2 * self.end)),
+        };
         if self.cipher.len() < target {
+            self.cipher.reserve_exact(target - self.cipher.len());
             self.cipher.resize(target, 0);
         }
         if self.end == self.cipher.len() {
             self.cipher.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        let limit =
-            if missing > IDLE_BUFFER_LEN { self.cipher.len().min(self.start + missing) } else { self.cipher.len() };
+        // Behind a long frame the buffer is given back, so nothing of the next one may stand in it.
+        let is_long = missing > 0 && self.cipher.len() > IDLE_BUFFER_LEN;
+        let limit = if is_long { self.cipher.len().min(self.start + missing) } else { self.cipher.len() };
         // What waits is less than one record, and a record is no longer than what is missing: there is room.
         &mut self.cipher[self.end..limit]
     }
@@ -179,6 +194,18 @@ impl Opener {
         let waiting = &self.cipher[self.start..self.end];
         (waiting.len() >= RECORD_HEADER_LEN)
             .then(|| RECORD_HEADER_LEN + usize::from(BigEndian::read_u16(&waiting[..RECORD_HEADER_LEN])))
+    }
+
+    /// How much memory the frame on its way may take up, in bytes; 0 if that is what an idle connection may keep.
+    pub fn claimed_len(&self) -> usize {
+        let record_len = self.record_len().unwrap_or(0);
+        let (plain_len, cipher_len) = match self.frame_len {
+            Some(frame_len) => (frame_len, RECORD_LEN_MAX.min(frame_len)),
+            // What follows the first record, if that is full, is not known.
+            None if record_len == RECORD_LEN_MAX => (self.frame_len_max, RECORD_LEN_MAX),
+            None => (record_len, record_len),
+        };
+        if plain_len > IDLE_BUFFER_LEN { plain_len + cipher_len } else { 0 }
     }
 
     /// True between frames: nothing of another frame has come in.
@@ -227,9 +254,12 @@ impl Opener {
         let noise_len = record_len - RECORD_HEADER_LEN;
         let room_len = self.plain_len + noise_len;
         if self.plain.len() < room_len {
-            // Once the length of the frame is known, room for all of it, with the tag of the last record.
+            // Once the length of the frame is known, room for all of it, with the tag of the last record, or for as much
+            // again as has come.
             let whole = self.frame_len.map_or(0, |frame_len| frame_len + TAG_LEN);
-            self.plain.resize(room_len.max(whole), 0);
+            let room_len = room_len.max(if self.bulk { whole } else { whole.min(2 * room_len) });
+            self.plain.reserve_exact(room_len - self.plain.len());
+            self.plain.resize(room_len, 0);
         }
         let record = &self.cipher[self.start + RECORD_HEADER_LEN..self.start + record_len];
         let len = keys
@@ -429,6 +459,24 @@ mod tests {
     }
 
     #[test]
+    fn an_unfinished_frame_takes_no_more_than_a_few_times_what_has_come_in() {
+        let (near, far) = keys();
+        let sealed = Sealer::default().seal(&near, &frame(FRAME_LEN_MAX - HEADER_LEN)).to_vec();
+        let mut opener = Opener::new(FRAME_LEN_MAX);
+        let mut come = 0;
+        for part in [&sealed[..2], &sealed[2..100]].into_iter().chain(sealed[100..].chunks(1000)) {
+            assert!(opener.claimed_len() <= FRAME_LEN_MAX + RECORD_LEN_MAX);
+            come += part.len();
+            let frames = feed(&mut opener, &far, part).expect("opens");
+            let taken: usize = opener.capacities().iter().sum();
+            assert!(taken <= 3 * come + IDLE_BUFFER_LEN, "{taken} for {come}");
+            assert!(frames.is_empty() || come == sealed.len());
+        }
+        opener.release();
+        assert_eq!(opener.capacities(), [0, 0]);
+    }
+
+    #[test]
     fn frames_come_back_byte_by_byte() {
         let (near, far) = keys();
         let mut sealer = Sealer::default();
@@ -486,7 +534,7 @@ mod tests {
         let (early, late) = sealed.split_at(PIECE / 2);
         assert!(feed(&mut opener, &far, early).expect("no error").is_empty());
         opener.release();
-        assert!(opener.capacities()[1] > PIECE / 2, "inside a frame everything is kept");
+        assert!(opener.capacities()[1] >= PIECE / 4, "inside a frame everything is kept");
         assert_eq!(feed(&mut opener, &far, late).expect("opens"), [frame]);
         sealer.release();
         opener.release();

@@ -14,21 +14,30 @@ use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::replication::link;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::DecodeError;
-use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError};
-use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
+use crate::wire::connection::{self, FrameReceiver, FrameSender, LongFrame, LongFrames, RecvError};
+use crate::wire::deadlines::FRAME_DEADLINE;
+use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{Caller, refusal_in_clear};
 use crate::wire::mirror::mirror_answer;
-use crate::wire::record_layer::RecordError;
+use crate::wire::record_layer::{RECORD_PLAIN_MAX, RecordError};
 use crate::wire::refusal::{Code, Refusal};
 use snow::StatelessTransportState;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
+
+/// What the longest reply takes up while it is made, in bytes: the message and its frame.
+const LONG_REPLY_LEN: usize = FRAME_LEN_MAX + FRAME_LEN_MAX / 4;
+
+/// There is no room for a reply.
+struct Busy;
 
 /// A client's connection.
 struct BinaryDialect {
     session: Session,
+    frames: Arc<LongFrames>,
     sender: Arc<FrameSender>,
     deferred: Arc<DeferredReply>,
 }
@@ -57,10 +66,12 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
     let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, false) else {
         return;
     };
+    receiver.set_long_frames(core.long_frames.clone(), seen.ip());
     let push_channel: Arc<dyn PushChannel> = Arc::<FrameSender>::clone(&sender);
     close_handle.open(push_channel.clone());
     let deferred = DeferredReply::new(sender.clone(), &core);
-    let mut dialect = BinaryDialect { session: Session::new(core, push_channel, seen, slot), sender, deferred };
+    let frames = core.long_frames.clone();
+    let mut dialect = BinaryDialect { session: Session::new(core, push_channel, seen, slot), frames, sender, deferred };
     while dialect.turn(&mut receiver) {}
     dialect.deferred.settle();
     // Another thread may be about to tell the client something.
@@ -135,6 +146,9 @@ impl BinaryDialect {
         }
         let _turn = self.session.turn();
         let command = BegunCommand::of_kind(request.as_ref().map_or(NO_COMMAND, Request::kind));
+        let Ok(mut room) = self.room_for_reply(request.as_ref().ok()) else {
+            return self.refuse_bytes(&Code::SlowDown.into());
+        };
         let outcome = match request {
             Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
             Ok(request) => self.session.answer(request),
@@ -150,11 +164,21 @@ impl BinaryDialect {
             }
             None => {
                 self.session.note_answered(command, refusal);
-                self.sender.send(id, &reply).is_ok() && self.tell_notices()
+                let frame = frame::of(id, &reply);
+                drop(reply);
+                room.iter_mut().for_each(|room| room.shrink(frame.len() + RECORD_PLAIN_MAX));
+                self.sender.send_frame(&frame).is_ok() && self.tell_notices()
             }
         };
         receiver.set_frame_len_max(if self.session.is_logged_in() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
         sent && go_on
+    }
+
+    /// Waits for room for the reply to a request that may have a long one, which is held until the client has taken it.
+    fn room_for_reply(&self, request: Option<&Request>) -> Result<Option<LongFrame>, Busy> {
+        let is_long = request.is_some_and(Request::has_long_reply);
+        let take = || self.frames.take(self.session.ip(), LONG_REPLY_LEN, Instant::now() + FRAME_DEADLINE).ok_or(Busy);
+        is_long.then(take).transpose()
     }
 
     /// Refuses bytes that have no request id; the connection ends.

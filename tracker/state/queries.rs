@@ -328,10 +328,15 @@ impl State {
     /// The groups of which a user is a member, at most `count`.
     pub fn groups_of(&self, user: UserRef, after: Option<&GroupId>, count: usize) -> Vec<(GroupRef, GroupId)> {
         let Some(user) = self.user_no(user) else { return Vec::new() };
-        let named = self.user_row(user).groups.iter().map(|&group| (self.group_row(group).name.clone(), group));
-        let mut groups: Vec<_> = named.filter(|(name, _)| after.is_none_or(|after| name > after)).collect();
+        let named = self.user_row(user).groups.iter().map(|&group| (&self.group_row(group).name, group));
+        let mut groups: Vec<_> = named.filter(|(name, _)| after.is_none_or(|after| *name > after)).collect();
+        // A page is put in order, and not all that comes behind it.
+        if groups.len() > count {
+            groups.select_nth_unstable(count);
+            groups.truncate(count);
+        }
         groups.sort_unstable();
-        groups.into_iter().take(count).map(|(name, group)| (self.group_ref(group), name)).collect()
+        groups.into_iter().map(|(name, group)| (self.group_ref(group), name.clone())).collect()
     }
 
     /// How many groups a user is a member of.

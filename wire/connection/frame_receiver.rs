@@ -1,5 +1,6 @@
 //! The incoming direction of a connection: it belongs to one thread, which waits for frames or takes what is there.
 
+use super::long_frames::{LongFrame, LongFrames};
 use crate::wire::codec::DecodeError;
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Frame};
@@ -10,7 +11,7 @@ use rustix::net::RecvFlags;
 use snow::StatelessTransportState;
 use std::fmt;
 use std::io::{self, Read};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,10 @@ pub struct FrameReceiver {
     /// [`FRAME_DEADLINE`], but for tests.
     frame_deadline: Duration,
     bulk: bool,
+    /// Where a long frame needs room, and the address for which it is counted.
+    long_frames: Option<(Arc<LongFrames>, IpAddr)>,
+    /// The room that the frame has, also while it is answered.
+    room: Option<LongFrame>,
 }
 
 impl FrameReceiver {
@@ -84,8 +89,36 @@ impl FrameReceiver {
         frame_len_max: usize,
         bulk: bool,
     ) -> Self {
-        let (opener, frame_deadline) = (Opener::new(frame_len_max), FRAME_DEADLINE);
-        Self { stream, keys, polled: 0, opener, timeout: None, frame_deadline, bulk }
+        let (mut opener, frame_deadline) = (Opener::new(frame_len_max), FRAME_DEADLINE);
+        opener.set_bulk(bulk);
+        let (timeout, long_frames, room) = (None, None, None);
+        Self { stream, keys, polled: 0, opener, timeout, frame_deadline, bulk, long_frames, room }
+    }
+
+    /// Has long frames wait for room among all of these, as coming from this address.
+    pub fn set_long_frames(&mut self, frames: Arc<LongFrames>, ip: IpAddr) {
+        self.long_frames = Some((frames, ip));
+    }
+
+    /// Waits until this time for the room that the frame on its way takes.
+    fn take_room(&mut self, until: Instant) -> Result<(), RecvError> {
+        let Some((frames, ip)) = &self.long_frames else {
+            return Ok(());
+        };
+        match (self.opener.claimed_len(), &mut self.room) {
+            (0, _) => {}
+            (len, Some(room)) => room.shrink(len),
+            (len, room) => *room = Some(frames.take(*ip, len, until).ok_or(RecvError::Slow)?),
+        }
+        Ok(())
+    }
+
+    /// Gives back what the last frame took up.
+    fn give_room_back(&mut self) {
+        if !self.bulk {
+            self.opener.release();
+            self.room = None;
+        }
     }
 
     /// Takes frames up to another length from now on.
@@ -125,15 +158,14 @@ impl FrameReceiver {
     /// time.
     fn recv_within(&mut self, mut left: impl FnMut(bool, Instant) -> Duration) -> Result<Frame<'_>, RecvError> {
         self.opener.next_frame();
+        self.give_room_back();
         while !self.opener.advance(&self.keys)? {
             let between = self.opener.is_idle();
-            if between && !self.bulk {
-                self.opener.release();
-            }
             let wait = left(between, Instant::now());
             if wait.is_zero() {
                 return Err(if between { RecvError::Idle } else { RecvError::Slow });
             }
+            self.take_room(Instant::now() + wait)?;
             self.read(wait)?;
         }
         Ok(self.opener.frame()?)
@@ -227,7 +259,7 @@ impl FrameReceiver {
 #[cfg(test)]
 mod tests {
     use super::super::split;
-    use super::super::tests::{LONG, drip, news, pair, pass_piece, piece, sockets};
+    use super::super::tests::{LONG, PIECE, drip, news, pair, pass_piece, piece, sockets};
     use super::*;
     use crate::wire::handshake::tests::keys;
     use crate::wire::peer::PeerReply;
@@ -304,6 +336,29 @@ mod tests {
         near.finish();
         wait_readable(far.stream());
         assert!(matches!(far.poll(), Err(RecvError::Closed)));
+    }
+
+    #[test]
+    fn a_long_frame_waits_for_room_among_those_of_its_network_and_keeps_it_until_the_next_one() {
+        let frames = LongFrames::new();
+        let [ours, other] = [[127, 0, 0, 1], [127, 0, 0, 2]].map(IpAddr::from);
+        let long = piece(1, PIECE);
+        let taken = frames.take(ours, usize::MAX, Instant::now()).expect("room");
+        for (ip, comes) in [(other, true), (ours, false)] {
+            let [(_near_receiver, near), (mut far, far_sender)] = pair(false);
+            far.set_long_frames(frames.clone(), ip);
+            far.frame_deadline = if comes { LONG } else { Duration::from_millis(50) };
+            thread::scope(|scope| {
+                let sent = scope.spawn(|| near.send_frame(&long).and_then(|()| near.send(2, &PeerReply::Alive {})));
+                assert_eq!(far.recv(LONG).is_ok(), comes);
+                assert_eq!(far.room.is_some(), comes, "it is being answered");
+                assert_eq!(far.recv(LONG).is_ok(), comes, "a short one");
+                assert!(far.room.is_none());
+                far_sender.end();
+                let _ = sent.join().expect("ends");
+            });
+        }
+        drop(taken);
     }
 
     fn wait_readable(stream: &TcpStream) {

@@ -5,7 +5,7 @@
 
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Message};
-use crate::wire::record_layer::Sealer;
+use crate::wire::record_layer::{RECORD_PLAIN_MAX, Sealer};
 use parking_lot::Mutex;
 use rustix::net::SendFlags;
 use snow::StatelessTransportState;
@@ -95,11 +95,14 @@ impl FrameSender {
     ) -> io::Result<()> {
         self.write_all(&std::mem::take(&mut outgoing.rest))?;
         self.write_waiting(outgoing)?;
-        let mut sealed = outgoing.sealer.seal(&self.keys, frame);
-        while !sealed.is_empty() {
-            let (now, later) = sealed.split_at(allow(sealed.len()).ok_or(io::ErrorKind::NotConnected)?);
-            self.write_all(now)?;
-            sealed = later;
+        // A piece is sealed as a whole, for its pace. Other frames take no more room than a record.
+        for part in frame.chunks(if self.bulk { frame.len().max(1) } else { RECORD_PLAIN_MAX }) {
+            let mut sealed = outgoing.sealer.seal(&self.keys, part);
+            while !sealed.is_empty() {
+                let (now, later) = sealed.split_at(allow(sealed.len()).ok_or(io::ErrorKind::NotConnected)?);
+                self.write_all(now)?;
+                sealed = later;
+            }
         }
         self.write_waiting(outgoing)
     }
