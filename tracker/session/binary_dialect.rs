@@ -144,16 +144,18 @@ impl BinaryDialect {
         if !self.session.is_heard() {
             return false;
         }
-        let _turn = self.session.turn();
-        let command = BegunCommand::of_kind(request.as_ref().map_or(NO_COMMAND, Request::kind));
+        // Whoever waits for room, or for a client to take a reply, holds no turn.
         let Ok(mut room) = self.room_for_reply(request.as_ref().ok()) else {
             return self.refuse_bytes(&Code::SlowDown.into());
         };
+        let turn = self.session.turn();
+        let command = BegunCommand::of_kind(request.as_ref().map_or(NO_COMMAND, Request::kind));
         let outcome = match request {
             Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
             Ok(request) => self.session.answer(request),
             Err(error) => Err(malformed(&error)),
         };
+        drop(turn);
         let refusal = outcome.as_ref().err().map(|refusal| refusal.code);
         let go_on = !refusal.is_some_and(is_final);
         let reply = outcome.unwrap_or_else(|refusal| Reply::refused(&refusal));
