@@ -76,8 +76,16 @@ pub struct FrameReceiver {
     /// [`FRAME_DEADLINE`], but for tests.
     frame_deadline: Duration,
     bulk: bool,
-    /// Where a long frame needs room, and the address for which it is counted.
-    long_frames: Option<(Arc<LongFrames>, IpAddr)>,
+    /// Where long frames wait for room.
+    waits: Option<Box<RoomWait>>,
+}
+
+/// Where long frames wait for room.
+#[derive(Debug)]
+struct RoomWait {
+    frames: Arc<LongFrames>,
+    /// The address for which they are counted.
+    ip: IpAddr,
     /// The room that the frame has, also while it is answered.
     room: Option<LongFrame>,
 }
@@ -91,21 +99,20 @@ impl FrameReceiver {
     ) -> Self {
         let (mut opener, frame_deadline) = (Opener::new(frame_len_max), FRAME_DEADLINE);
         opener.set_bulk(bulk);
-        let (timeout, long_frames, room) = (None, None, None);
-        Self { stream, keys, polled: 0, opener, timeout, frame_deadline, bulk, long_frames, room }
+        Self { stream, keys, polled: 0, opener, timeout: None, frame_deadline, bulk, waits: None }
     }
 
     /// Has long frames wait for room among all of these, as coming from this address.
     pub fn set_long_frames(&mut self, frames: Arc<LongFrames>, ip: IpAddr) {
-        self.long_frames = Some((frames, ip));
+        self.waits = Some(Box::new(RoomWait { frames, ip, room: None }));
     }
 
     /// Waits until this time for the room that the frame on its way takes.
     fn take_room(&mut self, until: Instant) -> Result<(), RecvError> {
-        let Some((frames, ip)) = &self.long_frames else {
+        let Some(RoomWait { frames, ip, room }) = self.waits.as_deref_mut() else {
             return Ok(());
         };
-        match (self.opener.claimed_len(), &mut self.room) {
+        match (self.opener.claimed_len(), room) {
             (0, _) => {}
             (len, Some(room)) => room.shrink(len),
             (len, room) => *room = Some(frames.take(*ip, len, until).ok_or(RecvError::Slow)?),
@@ -117,7 +124,7 @@ impl FrameReceiver {
     fn give_room_back(&mut self) {
         if !self.bulk {
             self.opener.release();
-            self.room = None;
+            self.waits.iter_mut().for_each(|waits| waits.room = None);
         }
     }
 
@@ -351,9 +358,10 @@ mod tests {
             thread::scope(|scope| {
                 let sent = scope.spawn(|| near.send_frame(&long).and_then(|()| near.send(2, &PeerReply::Alive {})));
                 assert_eq!(far.recv(LONG).is_ok(), comes);
-                assert_eq!(far.room.is_some(), comes, "it is being answered");
+                let has_room = |far: &FrameReceiver| far.waits.as_ref().is_some_and(|waits| waits.room.is_some());
+                assert_eq!(has_room(&far), comes, "it is being answered");
                 assert_eq!(far.recv(LONG).is_ok(), comes, "a short one");
-                assert!(far.room.is_none());
+                assert!(!has_room(&far));
                 far_sender.end();
                 let _ = sent.join().expect("ends");
             });
