@@ -122,7 +122,7 @@ impl Reacher {
                 let port = dialed.stream.local_addr().ok().map(|addr| addr.port());
                 (opened_by_dial(*dialed, wanted.key.0)?, port)
             }
-            Reached::Given(connection) => (connection, None),
+            Reached::Given(connection) => (*connection, None),
         };
         // Other dials of the member wait only for one between both listening ports.
         let lasting = Some(&connection.sender).filter(|_| port == Some(self.port.addr().port()));
@@ -178,7 +178,7 @@ struct Dial<'a> {
 /// What a dial has come to.
 enum Reached {
     Dialed(Box<Dialed>),
-    Given(OpenableConnection),
+    Given(Box<OpenableConnection>),
 }
 
 impl Dial<'_> {
@@ -197,7 +197,7 @@ impl Dial<'_> {
             }
             for arrival in self.attempt.take() {
                 if let Some(given) = self.arrived(arrival) {
-                    return Ok(Reached::Given(given));
+                    return Ok(Reached::Given(Box::new(given)));
                 }
             }
             let now = Instant::now();
