@@ -467,7 +467,7 @@ fn right_logins_that_are_under_way_are_no_failed_ones() {
     const AT_ONCE: usize = 60;
     let slow = |burst| Pace { burst, interval: Duration::from_secs(3600) };
     let tracker = TestTracker::start_with(|settings| {
-        settings.paces.user = slow(10);
+        settings.paces.user_at_place = slow(10);
         settings.paces.address = slow(50);
     });
     let mut client = tracker.client();

@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_certificate_are_refused() {
-        let (prologue, their) = (preface(Dialect::PeerPeer, None), key_of(&SEEDER));
+        let (prologue, their, own) = (preface(Dialect::PeerPeer, None), key_of(&SEEDER), LEECHER);
         let full = {
             let mut bytes = Vec::new();
             KEY_ID.put(&mut bytes);
@@ -309,7 +309,7 @@ mod tests {
             bytes
         };
         for brings in [&[][..], &full[..full.len() - 1], &[&full[..], &[0]].concat()] {
-            let noise = builder(&prologue, &LEECHER).expect("a key").remote_public_key(&their.0).expect("once");
+            let noise = builder(&prologue, &own).expect("a key").remote_public_key(&their.0).expect("once");
             let noise = noise.psk(PSK_AT, &GROUP_KEY.0).expect("once").build_initiator().expect("builds");
             let (_, said) = greet(&prologue, noise, brings).expect("writes");
             let error = accepts(&mut Script::new(said)).map(drop);
