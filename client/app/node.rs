@@ -107,7 +107,8 @@ pub struct Node {
 impl Node {
     /// Starts every part. The inbox is for the event loop.
     pub fn start(options: NodeOptions) -> io::Result<(Arc<Self>, Inbox)> {
-        // Unbounded, but what pushes and downloads can say is bounded by what this client asked for.
+        // Unbounded: what downloads say follows from what this client asked for, and what others make a tracker push, such
+        // as calls and requests to join, has a pace at the tracker.
         let (link_events, heard) = channel::unbounded();
         let (engine_events, engine) = channel::unbounded();
         let (seeder_events, peers) = channel::bounded(SEEDER_EVENTS_MAX);
