@@ -4,7 +4,7 @@
 use super::scale;
 use crate::common::client::Client;
 use crate::common::manifest::manifest;
-use crate::common::names::group;
+use crate::common::names::{command, file, group};
 use crate::common::tracker::TestTracker;
 use groupshare::model::digest::InfoHash;
 use groupshare::model::manifest::Content;
@@ -70,6 +70,25 @@ fn who_knows_an_info_hash_alone_neither_shares_the_content_nor_learns_that_other
         assert!(mallory.share("attic", "film", &content).shared_by_you);
         ["den", "attic"].iter().for_each(|name| mallory.leave(name));
         mallory.create_group("den");
+    }
+}
+
+#[test]
+fn a_command_that_was_carried_out_tells_nothing_of_what_a_foreign_group_shares() {
+    let (_tracker, _alice, mut mallory, (bytes, content)) = lab();
+    let (_, unknown) = manifest("film", 60_000, 2);
+    let unsized_one = Content { file_count: 0, ..content };
+    let made = command();
+    mallory.done(Request::CreateGroup { command: made, group: group("cellar") });
+    mallory.put_manifest("den", &bytes, &content);
+    let own = mallory.share_request("den", "mine", &content);
+    let Request::ShareFile { command: shared, .. } = own else { panic!("it shares") };
+    mallory.ask(own);
+    for command in [made, shared] {
+        for content in [content, unsized_one, unknown] {
+            let (group, name) = (group("lab"), file("film"));
+            assert_eq!(mallory.refused(Request::ShareFile { command, group, name, content }), Code::NotMember);
+        }
     }
 }
 

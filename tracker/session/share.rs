@@ -30,16 +30,16 @@ pub(super) fn visible_share(state: &State, user: UserRef, share: ShareRef) -> Re
 }
 
 /// The share of a change that the op `op` made, for its author, who may be out of the group by now. A repeated command
-/// does not know its `share`: then the op has made it, or has joined what has this name.
+/// does not know its `share`: then only what this user has made with it is told, if it is what was asked for.
 fn done_share(
     state: &State,
     op: OpId,
     share: Option<ShareRef>,
-    (group, name): (&GroupId, &FileName),
-    content: &Content,
+    (group, content): (&GroupId, &Content),
 ) -> Option<ShareInfo> {
-    let named = || state.share_named(state.group_named(group)?, name).filter(|info| info.content.is_same(content));
-    state.share(share.unwrap_or(ShareRef(op))).or_else(named)
+    let is_asked = |info: &ShareInfo| state.group_named(group) == Some(info.group) && info.content.is_same(content);
+    let repeated = || state.share(ShareRef(op)).filter(is_asked);
+    share.map_or_else(repeated, |share| state.share(share))
 }
 
 fn share_reply(state: &State, user: UserRef, info: ShareInfo) -> Reply {
@@ -151,7 +151,7 @@ impl Session {
         let state = self.core.state();
         let found = find_share(&state, user, &group, &name).or_else(|refusal| {
             // It is done, even if somebody ended the share or the membership meanwhile.
-            let done = committed.op.and_then(|op| done_share(&state, op, committed.share, (&group, &name), &content));
+            let done = committed.op.and_then(|op| done_share(&state, op, committed.share, (&group, &content)));
             done.ok_or(refusal)
         })?;
         Ok(share_reply(&state, user, found))
