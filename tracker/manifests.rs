@@ -143,7 +143,7 @@ impl Manifests {
     ///
     /// # Errors
     /// `BadManifest` if a part does not follow the one before, or cannot be that of this manifest; `SlowDown`;
-    /// `Unavailable` if the disk does not take it. After any of them the upload has to begin anew.
+    /// `Unavailable` if the disk does not take it. After any of them but `SlowDown` the upload has to begin anew.
     pub fn take(
         &self,
         upload: &mut Option<ManifestUpload>,
@@ -172,7 +172,7 @@ impl Manifests {
             return Err(bad("it is too large"));
         }
         let mut current = match upload.take() {
-            Some(current) if part.offset > 0 => current,
+            Some(current) if part.offset > 0 || current.awaits(&part) => current,
             _ if part.offset == 0 => {
                 // What cannot have room in the end need not begin.
                 ask(self.lens.total() + u64::from(room_of(part.total)))?;
@@ -182,12 +182,25 @@ impl Manifests {
         };
         // No overflow: a part has at most 64 KiB, and what was written is at most the total.
         let end = current.written + part.bytes.len().min(MANIFEST_PART_MAX) as u32;
+        if current.is_behind(&part) {
+            *upload = Some(current);
+            return Err(Code::SlowDown.into());
+        }
         let follows = (current.info_hash, current.total, current.written) == (part.info_hash, part.total, part.offset);
         if !follows || part.bytes.is_empty() || end > current.total {
             return Err(bad("its parts do not follow each other"));
         }
         current.room.grow(end, ask)?;
-        let turn = self.turns.wait(requester)?;
+        let turn = match self.turns.wait(requester) {
+            Ok(turn) => turn,
+            Err(refusal) => {
+                // Nothing of it was taken: the same part may come again.
+                (current.refused, current.heard) = (true, Instant::now());
+                *upload = Some(current);
+                return Err(refusal);
+            }
+        };
+        current.refused = false;
         current.check.feed(part.bytes).map_err(bad)?;
         drop(turn);
         current.file.write_all(part.bytes).map_err(|error| unavailable(&error))?;
@@ -362,7 +375,9 @@ impl Manifests {
     /// The next step of a sweep: what nobody has used for an hour among a few files. The caller takes the state
     /// afterwards, for [`Manifests::remove_unknown`].
     pub(crate) fn choose_unused(&self, sweep: &mut ManifestSweep, now: Instant) -> Unused {
-        drop(std::mem::take(&mut *self.passed_over.lock()));
+        let passed_over = std::mem::take(&mut *self.passed_over.lock());
+        // Without the lock: their bytes are freed now.
+        drop(passed_over);
         if sweep.begins(now) && self.missing.is_empty() {
             // Fails if it is not there.
             let _ = fs::remove_file(self.folder.join(ADOPTED));
@@ -589,6 +604,27 @@ mod tests {
         assert!(upload.is_none());
         manifests.choose_unused(&mut ManifestSweep::new(Instant::now()), Instant::now());
         assert_eq!(file_count(&temp), 1);
+    }
+
+    #[test]
+    fn a_part_that_got_no_turn_comes_again_and_those_sent_behind_it_end_nothing() {
+        let (_temp, manifests) = open();
+        let (bytes, content) = manifest("a", 100);
+        let (len, slow) = (bytes.len(), Err(Code::SlowDown));
+        for refused in [0, 10] {
+            let mut upload = None;
+            if refused > 0 {
+                put(&manifests, &mut upload, part(&content, &bytes, 0..refused)).expect("a turn");
+            }
+            let next = part(&content, &bytes, refused..20);
+            manifests.turns.crowded(Requester::Operator, || {
+                assert_eq!(put(&manifests, &mut upload, next.clone()), slow);
+                assert_eq!(put(&manifests, &mut upload, part(&content, &bytes, 20..30)), slow);
+            });
+            assert_eq!(put(&manifests, &mut upload, next), Ok(()));
+            assert_eq!(put(&manifests, &mut upload, part(&content, &bytes, 20..len)), Ok(()));
+            assert!(upload.is_none() && manifests.has(content.info_hash).expect("readable"));
+        }
     }
 
     #[test]

@@ -26,13 +26,17 @@ use crate::wire::refusal::{Code, Refusal};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Why a share is over that this client has not ended.
 pub(super) const ENDED_ELSEWHERE: &str = "you have stopped it on another client, or shared another version there";
 
 /// A manifest up to this length goes along with its share, in bytes: that of a file of 100 MB.
 const SHORT_MANIFEST_LEN: usize = 4 * 1024;
+/// How often parts are brought again that got no turn at the tracker, and the pause before.
+const TURNS_ASKED: usize = 8;
+const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// Parts of a manifest that are on their way at a time.
 const PARTS_AT_ONCE: usize = 16;
 
@@ -133,11 +137,24 @@ fn publish(
 
 fn put_manifest(session: &LoginSession, group: &GroupId, info_hash: InfoHash, bytes: &[u8]) -> Result<(), RpcError> {
     let offsets: Vec<usize> = (0..bytes.len()).step_by(MANIFEST_PART_MAX).collect();
-    offsets.chunks(PARTS_AT_ONCE).try_for_each(|lot| {
-        let parts: Vec<_> = lot.iter().map(|&offset| manifest_part(group, info_hash, bytes, offset)).collect();
-        let answers = session.node().link.call_all(&parts)?;
-        answers.into_iter().try_for_each(|answer| answer.map(drop)).map_err(RpcError::from)
-    })
+    let (mut taken, mut slowed) = (0, 0);
+    while taken < offsets.len() {
+        let lot = offsets[taken..].iter().take(PARTS_AT_ONCE);
+        let parts: Vec<_> = lot.map(|&offset| manifest_part(group, info_hash, bytes, offset)).collect();
+        for answer in session.node().link.call_all(&parts)? {
+            match answer {
+                Ok(_) => taken += 1,
+                // A part that got no turn: the tracker keeps those before it.
+                Err(refusal) if refusal.code == Code::SlowDown && taken > 0 && slowed < TURNS_ASKED => {
+                    slowed += 1;
+                    thread::sleep(TURN_PAUSE);
+                    break;
+                }
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The request that brings the part of a manifest that begins at an offset.

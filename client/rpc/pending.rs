@@ -100,7 +100,22 @@ pub(crate) fn reply_deadline(request: &Request) -> Duration {
         Request::CreateUser { .. }
         | Request::Login { .. }
         | Request::ChangePassword { .. }
-        | Request::PutManifest { .. } => TURN_DEADLINE,
+        | Request::PutManifest { .. }
+        | Request::ShareFile { .. }
+        | Request::GetManifest { .. } => TURN_DEADLINE,
         _ => REPLY_DEADLINE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{OpId, Origin, ShareRef};
+
+    #[test]
+    fn what_waits_for_a_turn_at_the_tracker_is_waited_for_longer() {
+        let share = ShareRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 });
+        assert_eq!(reply_deadline(&Request::GetManifest { share, offset: 0 }), TURN_DEADLINE);
+        assert_eq!(reply_deadline(&Request::FindPeers { share }), REPLY_DEADLINE);
     }
 }

@@ -143,6 +143,23 @@ mod tests {
         turns.0.lock().queue.waiting()
     }
 
+    impl CheckTurns {
+        /// Does something while there is no room for anybody else of this party to wait.
+        pub(in crate::tracker::manifests) fn crowded(&self, requester: Requester, during: impl FnOnce()) {
+            let held: Vec<Turn> = (0..AT_ONCE).map(|_| self.wait(Requester::Trackers).expect("a turn")).collect();
+            thread::scope(|scope| {
+                for number in 0..BOUNDS.waiting {
+                    scope.spawn(move || self.wait(requester).map(drop));
+                    while waiting(self) <= number {
+                        thread::yield_now();
+                    }
+                }
+                during();
+                drop(held);
+            });
+        }
+    }
+
     /// Has these wait in this order, and returns the order in which they get their turns, one after the other.
     fn order(turns: &CheckTurns, askers: &[Requester]) -> Vec<Requester> {
         let mut held: Vec<Turn> = (0..AT_ONCE).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();

@@ -24,6 +24,8 @@ pub struct ManifestUpload {
     pub(super) check: FactsCheck,
     pub(super) place: UploadPlace,
     pub(super) room: ReservedRoom,
+    /// Its next part came and got no turn.
+    pub(super) refused: bool,
     begun: Instant,
     /// When its last part came.
     pub(super) heard: Instant,
@@ -34,7 +36,21 @@ impl ManifestUpload {
     pub(super) fn begin((info_hash, total): (InfoHash, u32), path: PathBuf, room: ReservedRoom) -> io::Result<Self> {
         let file = files::open_file(&path, Open::New(0o600))?;
         let (place, check, now) = (UploadPlace(path), FactsCheck::new(info_hash), Instant::now());
-        Ok(Self { info_hash, total, written: 0, file, check, place, room, begun: now, heard: now })
+        Ok(Self { info_hash, total, written: 0, file, check, place, room, refused: false, begun: now, heard: now })
+    }
+
+    /// Whether this part is the one that got no turn.
+    pub(crate) fn awaits(&self, part: &ManifestPart<'_>) -> bool {
+        self.refused && self.is_of(part) && part.offset == self.written
+    }
+
+    /// Whether this part was sent behind the one that got no turn.
+    pub(super) fn is_behind(&self, part: &ManifestPart<'_>) -> bool {
+        self.refused && self.is_of(part) && part.offset > self.written
+    }
+
+    fn is_of(&self, part: &ManifestPart<'_>) -> bool {
+        (self.info_hash, self.total) == (part.info_hash, part.total)
     }
 
     /// Whether it takes too long: it holds room that others may need.
