@@ -2,6 +2,7 @@
 
 use super::list_sums::ListSums;
 use crate::model::address::{SITE_SHARE, network_of, site_of};
+use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, UserRef};
 use crate::model::op::OpBody;
 use crate::model::units;
@@ -207,13 +208,30 @@ impl Limits {
         Ok(())
     }
 
-    /// Whether there is room for an op of this user, before it is made. Each such question counts.
+    /// Whether there is room for an op of this user, before it is made. Each such question counts. A list that is
+    /// `secret` counts nothing.
     ///
     /// # Errors
     /// `QuotaReached`, `InstallationFull`, `SlowDown` after too many questions.
-    pub fn ask(&self, state: &State, (user, body): (UserRef, &OpBody), len_of: LenOf<'_>) -> Result<(), Refusal> {
+    pub fn ask(
+        &self,
+        state: &State,
+        (user, body): (UserRef, &OpBody),
+        len_of: LenOf<'_>,
+        secret: Option<InfoHash>,
+    ) -> Result<(), Refusal> {
         self.take_of_hour(Quota::Changes, 1, user, |hours| &mut hours.looks)?;
-        self.look_for_room(state, body, len_of)
+        let told = |of| if secret == Some(of) { 0 } else { len_of(of) };
+        // The sums that are kept go by what the lists take.
+        self.by_lists(state, len_of, body.author(), &|lists| {
+            quota::ask(state, body, &self.quotas(), ListLooks { len_of: &told, ..lists })
+        })
+    }
+
+    /// Whether a user shares something with this info hash.
+    pub fn shares(&self, state: &State, user: UserRef, len_of: LenOf<'_>, info_hash: InfoHash) -> bool {
+        self.lists.may_share(state, user, len_of, (info_hash, Instant::now()))
+            && state.shares_of(user).any(|share| share.content.info_hash == info_hash)
     }
 
     fn look_for_room(&self, state: &State, body: &OpBody, len_of: LenOf<'_>) -> Result<(), Refusal> {

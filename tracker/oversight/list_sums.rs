@@ -1,11 +1,13 @@
 //! How many bytes the lists of pieces of a user's shares take, kept from one look to the next: a user may have thousands
 //! of shares, and a look happens while every other change waits.
 
+use crate::model::digest::InfoHash;
 use crate::model::id::UserRef;
 use crate::tracker::ledger::quota::LenOf;
 use crate::tracker::state::{SharedChange, SharedSet, State};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 /// A sum is made anew after this time: a list that was lost here may have come meanwhile.
@@ -19,11 +21,13 @@ const USERS_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct ListSums(Mutex<HashMap<UserRef, ListSum>>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct ListSum {
     /// What the user shared at the last look. It shares memory with the state.
     shared: SharedSet,
     sum: u64,
+    /// How many of the shares have an info hash that begins so.
+    beginnings: HashMap<u32, u32>,
     /// The longest list.
     longest: u64,
     /// It may be of something that the user shares no more.
@@ -32,20 +36,26 @@ struct ListSum {
     made: Instant,
 }
 
+fn beginning(InfoHash([a, b, c, d, ..]): InfoHash) -> u32 {
+    u32::from_be_bytes([a, b, c, d])
+}
+
 impl ListSum {
     fn make(state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> Self {
-        let mut sum = Self { shared: SharedSet::default(), sum: 0, longest: 0, longest_went: false, made: now };
+        let (shared, beginnings) = (SharedSet::default(), HashMap::new());
+        let mut sum = Self { shared, sum: 0, beginnings, longest: 0, longest_went: false, made: now };
         sum.follow(state, user, len_of);
         sum
     }
 
     /// Counts what has come and gone since the last look.
     fn follow(&mut self, state: &State, user: UserRef, len_of: LenOf<'_>) {
-        let Self { sum, longest, longest_went, .. } = self;
+        let Self { sum, beginnings, longest, longest_went, .. } = self;
         let shared = state.shared_since(user, &self.shared, &mut |change| match change {
             SharedChange::Begun(info_hash) => {
                 let len = len_of(info_hash);
                 *sum += len;
+                *beginnings.entry(beginning(info_hash)).or_default() += 1;
                 if len >= *longest {
                     (*longest, *longest_went) = (len, false);
                 }
@@ -53,6 +63,12 @@ impl ListSum {
             SharedChange::Ended(info_hash) => {
                 let len = len_of(info_hash);
                 *sum = sum.saturating_sub(len);
+                if let Entry::Occupied(mut count) = beginnings.entry(beginning(info_hash)) {
+                    *count.get_mut() -= 1;
+                    if *count.get() == 0 {
+                        count.remove();
+                    }
+                }
                 *longest_went |= len >= *longest;
             }
         });
@@ -63,31 +79,50 @@ impl ListSum {
 impl ListSums {
     /// What the lists of a user take in this state.
     pub(super) fn taken(&self, state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> u64 {
-        self.look(state, user, len_of, (now, false)).sum
+        self.look((state, user), len_of, (now, false), |sum| sum.sum)
     }
 
     /// How long the longest list of a user is in this state.
     pub(super) fn longest(&self, state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> u64 {
-        self.look(state, user, len_of, (now, true)).longest
+        self.look((state, user), len_of, (now, true), |sum| sum.longest)
     }
 
-    fn look(&self, state: &State, user: UserRef, len_of: LenOf<'_>, (now, longest): (Instant, bool)) -> ListSum {
+    /// Whether the user may share something with this info hash. False only if not.
+    pub(super) fn may_share(
+        &self,
+        state: &State,
+        user: UserRef,
+        len_of: LenOf<'_>,
+        (info_hash, now): (InfoHash, Instant),
+    ) -> bool {
+        let begins_so = |sum: &ListSum| sum.beginnings.contains_key(&beginning(info_hash));
+        self.look((state, user), len_of, (now, false), begins_so)
+    }
+
+    fn look<T>(
+        &self,
+        (state, user): (&State, UserRef),
+        len_of: LenOf<'_>,
+        (now, longest): (Instant, bool),
+        tell: impl FnOnce(&ListSum) -> T,
+    ) -> T {
         let mut sums = self.0.lock();
         if let Some(sum) = sums.get_mut(&user).filter(|sum| now.saturating_duration_since(sum.made) < SUM_AGE_MAX) {
             sum.follow(state, user, len_of);
             if longest && sum.longest_went {
                 *sum = ListSum::make(state, user, len_of, now);
             }
-            return sum.clone();
+            return tell(sum);
         }
         if sums.len() >= USERS_MAX {
             sums.retain(|_, sum| now.saturating_duration_since(sum.made) < SUM_AGE_MAX);
         }
         let sum = ListSum::make(state, user, len_of, now);
+        let told = tell(&sum);
         if sums.len() < USERS_MAX {
-            sums.insert(user, sum.clone());
+            sums.insert(user, sum);
         }
-        sum
+        told
     }
 
     /// Lets go of a sum that is too old to refuse anything by. Returns true if the user has to be looked at again.
@@ -101,7 +136,7 @@ impl ListSums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::digest::{InfoHash, Sha1Digest};
+    use crate::model::digest::Sha1Digest;
     use crate::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef};
     use crate::model::manifest::Content;
     use crate::model::name::{FileName, GroupId, UserId};
@@ -171,12 +206,17 @@ mod tests {
         };
         let taken = |ann: &Sharer, at| sums.taken(&ann.state, ann.user, &len_of, at);
         assert_eq!(taken(&ann, start), 500_000);
+        let shares_it = |number| sums.may_share(&ann.state, ann.user, &len_of, (hash(number), start));
+        assert!((0..5000).all(shares_it), "they are found");
         looked.set(0);
+        assert!(!(5000..10_000).any(shares_it));
+        assert_eq!(looked.get(), 0, "what is not shared is no reason to look at what is");
         for (round, share) in shares.iter().take(1000).enumerate() {
             ann.stop(*share);
             assert_eq!(taken(&ann, start), 499_900);
             ann.share(10_000 + round as u32);
             assert_eq!(taken(&ann, start), 500_000);
+            assert!(!sums.may_share(&ann.state, ann.user, &len_of, (hash(round as u32), start)), "it is stopped");
         }
         assert!(looked.get() <= 3000, "{} looks at lists for 2,000 changes", looked.get());
     }

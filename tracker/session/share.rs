@@ -82,15 +82,16 @@ impl Session {
         find_own_group(&state, user, group)?;
         self.core.committer.must_take_changes()?;
         let (limits, manifests) = (&self.core.oversight.limits, &self.core.manifests);
-        if offset == 0 {
+        let part = ManifestPart { info_hash, total, offset, bytes };
+        let requester = self.requester(user);
+        let brought = self.brought.of(user);
+        // A first part that got no turn is paid for.
+        if offset == 0 && !brought.upload.as_ref().is_some_and(|upload| upload.awaits(&part)) {
             let room = u64::from(room_of(total));
             manifests.lens().look(|len_of| limits.ask_upload(&state, user, room, len_of))?;
             // Once for the whole, also if it is here: it stays for this user.
             limits.take_bytes(user, room)?;
         }
-        let part = ManifestPart { info_hash, total, offset, bytes };
-        let requester = self.requester(user);
-        let brought = self.brought.of(user);
         if manifests.put(&mut brought.upload, part, requester, |used| limits.ask_bytes(used))? {
             brought.note(info_hash);
         }
@@ -132,14 +133,13 @@ impl Session {
         let state = self.core.state();
         if !state.knows_command(CommandOwner::User(user), command) {
             // Refused before the client sends a manifest, which may be long.
+            let accepted = accept(&state, &change)?;
             let is_known = self.has_brought(&state, user, (&group, &name), content.info_hash);
-            if let Acceptance::Op(body) = accept(&state, &change)? {
+            if let Acceptance::Op(body) = accepted {
                 let (limits, asked) = (&self.core.oversight.limits, (user, &body));
-                self.core.manifests.lens().look(|len_of| {
-                    // How long it is, if others have it, is none of this user's business.
-                    let len_of = |of| if of == content.info_hash && !is_known { 0 } else { len_of(of) };
-                    limits.ask(&state, asked, &len_of)
-                })?;
+                // How long it is, if others have it, is none of this user's business.
+                let secret = (!is_known).then_some(content.info_hash);
+                self.core.manifests.lens().look(|len_of| limits.ask(&state, asked, len_of, secret))?;
             }
             if !is_known {
                 return Err(Code::NeedManifest.into());
@@ -170,7 +170,11 @@ impl Session {
         let named = || state.share_named(state.group_named(group)?, name).filter(is_it);
         self.brought.of(user).has(info_hash)
             || find_own_group(state, user, group).is_ok() && named().is_some()
-            || state.shares_of(user).any(|share| is_it(&share))
+            || self
+                .core
+                .manifests
+                .lens()
+                .look(|len_of| self.core.oversight.limits.shares(state, user, len_of, info_hash))
     }
 
     /// Two shares of a file count as one, with its size from either, if they have the same pieces.
