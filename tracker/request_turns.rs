@@ -1,9 +1,8 @@
-//! Whose request is carried out next: a few at a time, with turns by network and then by user. So whoever asks on many
+//! Whose request is carried out next: a few at a time, with turns by site, network and user. So whoever asks on many
 //! connections keeps nobody else from the processor.
 
 mod line;
 
-use crate::model::address::network_of;
 use crate::model::id::UserRef;
 use line::TurnLine;
 use parking_lot::Mutex;
@@ -51,7 +50,7 @@ impl RequestTurns {
     pub(crate) fn take(self: &Arc<Self>, ip: IpAddr, user: Option<UserRef>) -> RequestTurn {
         let waiting = Arc::new(WaitingThread { turn: AtomicU64::new(0), thread: thread::current() });
         let mut line = self.0.lock();
-        line.enter(network_of(ip), user, waiting.clone());
+        line.enter(ip, user, waiting.clone());
         loop {
             grant(&mut line, Instant::now());
             let pause = WORK_MAX * (1 + line.waiting() as u32 / LOOKING);

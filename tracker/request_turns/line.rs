@@ -1,8 +1,11 @@
-//! The line of those who wait for a turn. A network with fewest requests under way comes first, and of these the one
-//! whose last turn was longest ago. In a network users take turns. Pure: the time is passed in.
+//! The line of those who wait for a turn. A site with fewest requests under way comes first, and of these the one whose
+//! last turn, or whose arrival, was longest ago. In a site networks take turns, and in a network users. Pure: the time is
+//! passed in.
 
+use crate::model::address::{network_of, site_of};
 use crate::model::id::UserRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -13,49 +16,65 @@ pub(super) struct TurnLine<J> {
     most: usize,
     /// Whoever is at a request for longer counts no more.
     work_max: Duration,
-    networks: HashMap<IpAddr, NetworkLine<J>>,
-    /// The networks in which somebody waits, by rank.
+    sites: HashMap<IpAddr, SiteLine<J>>,
+    /// The sites in which somebody waits, by rank.
     next: BTreeSet<(usize, u64, IpAddr)>,
-    /// The requests under way, the oldest first: from where, and since when.
+    /// The requests under way, the oldest first: from which site, and since when.
     at_work: BTreeMap<u64, (IpAddr, Instant)>,
-    last_turn: u64,
+    /// Counts turns and arrivals of sites.
+    count: u64,
     waiting: usize,
 }
 
-/// Those of one network.
+/// Those of one site.
 #[derive(Debug)]
-struct NetworkLine<J> {
+struct SiteLine<J> {
     under_way: usize,
-    last_turn: u64,
-    /// Those who wait, the next one first. Nobody is twice among them.
-    users: VecDeque<Option<UserRef>>,
-    waiting: HashMap<Option<UserRef>, VecDeque<J>>,
+    /// The count at its last turn, or at its arrival.
+    since: u64,
+    networks: Rotation<IpAddr, Rotation<Option<UserRef>, VecDeque<J>>>,
 }
 
-impl<J> Default for NetworkLine<J> {
+/// Who takes turns, the next one first. Nobody is twice among them, or there with nothing.
+#[derive(Debug)]
+struct Rotation<K, V> {
+    order: VecDeque<K>,
+    waiting: HashMap<K, V>,
+}
+
+impl<K, V> Default for Rotation<K, V> {
     fn default() -> Self {
-        Self { under_way: 0, last_turn: 0, users: VecDeque::new(), waiting: HashMap::new() }
+        Self { order: VecDeque::new(), waiting: HashMap::new() }
     }
 }
 
-impl<J> NetworkLine<J> {
-    fn take(&mut self) -> Option<J> {
-        let user = self.users.pop_front()?;
-        let jobs = self.waiting.get_mut(&user)?;
-        let job = jobs.pop_front();
-        if jobs.is_empty() {
-            self.waiting.remove(&user);
+impl<K: Copy + Eq + Hash, V: Default> Rotation<K, V> {
+    fn of(&mut self, key: K) -> &mut V {
+        let order = &mut self.order;
+        self.waiting.entry(key).or_insert_with(|| {
+            order.push_back(key);
+            V::default()
+        })
+    }
+
+    /// Gives a turn to whoever is next.
+    fn turn<T>(&mut self, take: impl FnOnce(&mut V) -> Option<T>, is_empty: impl FnOnce(&V) -> bool) -> Option<T> {
+        let key = self.order.pop_front()?;
+        let own = self.waiting.get_mut(&key)?;
+        let taken = take(own);
+        if is_empty(own) {
+            self.waiting.remove(&key);
         } else {
-            self.users.push_back(user);
+            self.order.push_back(key);
         }
-        job
+        taken
     }
 }
 
 impl<J> TurnLine<J> {
     pub(super) fn new(most: usize, work_max: Duration) -> Self {
-        let (networks, next, at_work) = Default::default();
-        Self { most, work_max, networks, next, at_work, last_turn: 0, waiting: 0 }
+        let (sites, next, at_work) = Default::default();
+        Self { most, work_max, sites, next, at_work, count: 0, waiting: 0 }
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -64,13 +83,8 @@ impl<J> TurnLine<J> {
 
     pub(super) fn enter(&mut self, from: IpAddr, user: Option<UserRef>, job: J) {
         self.waiting += 1;
-        self.change(from, |network| {
-            let jobs = network.waiting.entry(user).or_default();
-            if jobs.is_empty() {
-                network.users.push_back(user);
-            }
-            jobs.push_back(job);
-        });
+        let network = network_of(from);
+        self.change(site_of(from).unwrap_or(network), |site| site.networks.of(network).of(user).push_back(job));
     }
 
     /// Whoever has the next turn, and its number; `None` while as many are at work as may be.
@@ -84,12 +98,13 @@ impl<J> TurnLine<J> {
             return None;
         }
         let &(_, _, from) = self.next.first()?;
-        self.last_turn += 1;
-        let turn = self.last_turn;
-        let job = self.change(from, |network| {
-            network.under_way += 1;
-            network.last_turn = turn;
-            network.take()
+        self.count += 1;
+        let turn = self.count;
+        let job = self.change(from, |site| {
+            site.under_way += 1;
+            site.since = turn;
+            site.networks
+                .turn(|users| users.turn(VecDeque::pop_front, VecDeque::is_empty), |users| users.order.is_empty())
         })?;
         self.waiting -= 1;
         self.at_work.insert(turn, (from, now));
@@ -100,19 +115,24 @@ impl<J> TurnLine<J> {
     pub(super) fn done(&mut self, turn: u64) {
         // One that took too long is not there any more.
         if let Some((from, _)) = self.at_work.remove(&turn) {
-            self.change(from, |network| network.under_way -= 1);
+            self.change(from, |site| site.under_way -= 1);
         }
     }
 
-    /// Changes a network and gives it its rank. One in which nobody waits or works is forgotten.
-    fn change<T>(&mut self, from: IpAddr, change: impl FnOnce(&mut NetworkLine<J>) -> T) -> T {
-        let network = self.networks.entry(from).or_default();
-        self.next.remove(&(network.under_way, network.last_turn, from));
-        let changed = change(network);
-        if !network.users.is_empty() {
-            self.next.insert((network.under_way, network.last_turn, from));
-        } else if network.under_way == 0 {
-            self.networks.remove(&from);
+    /// Changes a site and gives it its rank. One in which nobody waits or works is forgotten. When it comes back, it
+    /// stands behind those that have waited all the time.
+    fn change<T>(&mut self, from: IpAddr, change: impl FnOnce(&mut SiteLine<J>) -> T) -> T {
+        let count = &mut self.count;
+        let site = self.sites.entry(from).or_insert_with(|| {
+            *count += 1;
+            SiteLine { under_way: 0, since: *count, networks: Rotation::default() }
+        });
+        self.next.remove(&(site.under_way, site.since, from));
+        let changed = change(site);
+        if !site.networks.order.is_empty() {
+            self.next.insert((site.under_way, site.since, from));
+        } else if site.under_way == 0 {
+            self.sites.remove(&from);
         }
         changed
     }
@@ -153,7 +173,7 @@ mod tests {
         line.enter(at(2), user(3), "c1");
         line.enter(at(2), user(3), "c2");
         assert_eq!(order(&mut line, now), ["a1", "c1", "b1", "c2", "a2", "a3"]);
-        assert_eq!((line.waiting(), line.networks.len(), line.next.len(), line.at_work.len()), (0, 0, 0, 0));
+        assert_eq!((line.waiting(), line.sites.len(), line.next.len(), line.at_work.len()), (0, 0, 0, 0));
     }
 
     #[test]
@@ -169,6 +189,37 @@ mod tests {
         line.done(first);
         assert_eq!(line.next(now).map(|(_, job)| job), Some("honest"));
         assert_eq!(line.waiting(), 498);
+    }
+
+    #[test]
+    fn a_network_that_always_waits_is_passed_over_by_none_that_come_back() {
+        let (mut line, now) = (TurnLine::new(1, WORK_MAX), Instant::now());
+        let mut turns = HashMap::new();
+        for number in [1, 2, 3, 9] {
+            line.enter(at(number), None, number);
+        }
+        line.enter(at(9), None, 9);
+        for _ in 0..400 {
+            let (turn, number) = line.next(now).expect("a turn");
+            *turns.entry(number).or_insert(0) += 1;
+            line.done(turn);
+            line.enter(at(number), None, number);
+        }
+        assert_eq!(turns, HashMap::from([(1, 100), (2, 100), (3, 100), (9, 100)]));
+    }
+
+    #[test]
+    fn the_networks_of_a_site_have_the_turns_of_one() {
+        let (mut line, now) = (TurnLine::new(1, WORK_MAX), Instant::now());
+        let network = |number: u16| IpAddr::from([0x2001, 0xdb8, 1, number, 0, 0, 0, 1]);
+        for number in 0..50 {
+            line.enter(network(number), None, "crowd");
+        }
+        line.enter(network(7), user(1), "crowd");
+        line.enter(at(1), None, "honest");
+        line.enter(at(1), None, "honest");
+        assert_eq!(order(&mut line, now)[..4], ["crowd", "honest", "crowd", "honest"]);
+        assert_eq!((line.sites.len(), line.next.len(), line.waiting()), (0, 0, 0));
     }
 
     #[test]
