@@ -87,13 +87,6 @@ impl fmt::Debug for ClientId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub [u8; 16]);
 
-impl SessionId {
-    /// The command that ends the session: however often it is ended, that is done once.
-    pub fn end_command(self) -> CommandId {
-        CommandId(self.0)
-    }
-}
-
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", u128::from_be_bytes(self.0))

@@ -3,6 +3,7 @@
 use super::{ActiveLogin, Session};
 use crate::model::id::{ClientId, CommandId, UserRef};
 use crate::model::name::UserId;
+use crate::sys::random::random_bytes;
 use crate::sys::unix_time_s;
 use crate::tracker::auth::login_throttle::LoginAttempt;
 use crate::tracker::auth::passwords::Asker;
@@ -173,7 +174,9 @@ impl Session {
         self.log_out();
         if let Some(TokenClaim { user, session, made_s, .. }) = ended.filter(|_| self.gives_tokens) {
             let change = Change::EndSession { user, session, through_s: made_s };
-            (_, self.pending) = self.core.committer.begin(session.end_command(), &change)?;
+            // One that nobody can have used: a command that was carried out is not carried out again.
+            let command = random_bytes().map_err(|error| Refusal::about(Code::Unavailable, error))?;
+            (_, self.pending) = self.core.committer.begin(CommandId(command), &change)?;
         }
         Ok(Reply::Done {})
     }

@@ -6,7 +6,7 @@ use crate::common::membership::{all_pieces, announcement};
 use crate::common::names::{PASSWORD, command, group, password, user};
 use crate::common::tracker::{TestTracker, cheap_passwords};
 use crate::common::wait::wait_until;
-use groupshare::model::id::{ClientId, OpId, Origin, SessionId};
+use groupshare::model::id::{ClientId, CommandId, OpId, Origin, SessionId};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::rate::buckets::Pace;
 use groupshare::sys::unix_time_s;
@@ -261,6 +261,22 @@ fn no_token_of_a_session_lets_anybody_in_after_the_logout() {
     }
     assert!(matches!(tracker.client().resume(&of_other), Reply::LoggedIn { .. }), "other sessions go on");
     other.create_group("hers");
+}
+
+/// The token says the session, and who has it makes changes under whatever command.
+#[test]
+fn whoever_has_the_token_cannot_make_the_logout_a_change_that_was_made() {
+    let tracker = TestTracker::start();
+    let (mut bob, mut ann, mut thief) = (tracker.user("bob"), tracker.user("ann"), tracker.client());
+    bob.create_group("den");
+    ann.done(Request::Logout {});
+    let token = ann.log_in("ann");
+    assert!(matches!(thief.resume(&token), Reply::LoggedIn { .. }));
+    let claim = tracker.server.core().cluster_key.open_token(token.as_bytes()).expect("made here");
+    thief.done(Request::JoinGroup { command: CommandId(claim.session.0), group: group("den") });
+    ann.done(Request::Logout {});
+    assert_eq!(thief.pushed(), Reply::SessionOver {});
+    assert_eq!(refused_code(&tracker.client().resume(&token)), Some(Code::SessionEnded));
 }
 
 #[test]
