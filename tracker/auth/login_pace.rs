@@ -29,11 +29,18 @@ impl LoginPace {
         self.users.wait(name, 1, now).max(self.networks.wait(&network_of(ip), 1, now)).max(of_site)
     }
 
-    /// Counts a login. Those that were let in at once by a pace may be more than it allows; then the next waits longer.
+    /// Takes a login, also one that is due later only: then the next waits longer.
     pub(super) fn take(&mut self, name: &UserId, ip: IpAddr, now: Instant) {
         self.users.take(name, now);
         self.networks.take(&network_of(ip), now);
         site_of(ip).iter().for_each(|site| self.sites.take(site, now));
+    }
+
+    /// No login came of one that was taken.
+    pub(super) fn give_back(&mut self, name: &UserId, ip: IpAddr) {
+        self.users.give_back(name);
+        self.networks.give_back(&network_of(ip));
+        site_of(ip).iter().for_each(|site| self.sites.give_back(site));
     }
 }
 
@@ -60,7 +67,7 @@ mod tests {
         }
         assert_eq!(logins.wait(&user("eve"), there, now), Duration::from_secs(10), "wherever from");
         assert_eq!(logins.wait(&user("ann"), here, now), Duration::ZERO);
-        // Two more came in at the same moment.
+        // Two more take theirs and wait.
         (0..2).for_each(|_| logins.take(&user("eve"), here, now));
         assert_eq!(logins.wait(&user("eve"), there, now), Duration::from_secs(30));
         assert_eq!(logins.wait(&user("ann"), here, now), Duration::from_secs(1), "the address has had its five");

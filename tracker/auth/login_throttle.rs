@@ -7,7 +7,7 @@ use crate::model::address::{network_of, site_of};
 use crate::model::id::UserRef;
 use crate::model::name::UserId;
 use crate::rate::buckets::{Buckets, Pace};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -146,7 +146,16 @@ impl Attempts {
         counters
     }
 
+    /// Begins an attempt if it may be made now.
     fn turn(&mut self, counters: &[(Counter, Stops)], now: Instant) -> LoginTurn {
+        let turn = self.ask(counters, now);
+        if turn == LoginTurn::Go {
+            counters.iter().for_each(|(counter, _)| self.begin(counter, now));
+        }
+        turn
+    }
+
+    fn ask(&mut self, counters: &[(Counter, Stops)], now: Instant) -> LoginTurn {
         let mut turn = LoginTurn::Go;
         for (counter, _) in counters.iter().filter(|(_, stops)| *stops == Stops::Yes) {
             let is_free = self.failed.of(counter).allows(counter, now);
@@ -155,9 +164,6 @@ impl Attempts {
                 (false, true) => turn = LoginTurn::Wait,
                 (false, false) => return LoginTurn::No,
             }
-        }
-        if turn == LoginTurn::Go {
-            counters.iter().for_each(|(counter, _)| self.begin(counter, now));
         }
         turn
     }
@@ -180,9 +186,8 @@ impl Attempts {
         self.failed.of(counter).give_back(counter);
     }
 
-    /// A user has proved to be one, from there.
-    fn log_in(&mut self, user: &UserId, ip: IpAddr) {
-        self.logins.take(user, ip, Instant::now());
+    /// A user has logged in there.
+    fn note_place(&mut self, user: &UserId, ip: IpAddr) {
         self.known.note(user, place_of(ip));
     }
 }
@@ -194,12 +199,14 @@ pub struct LoginAttempt<'a> {
     user: UserId,
     ip: IpAddr,
     counters: Vec<(Counter, Stops)>,
+    /// It has taken a login of the pace, and gives it back if none comes of it.
+    has_login: bool,
 }
 
 impl LoginAttempt<'_> {
     /// The password was right: the user starts afresh there. All else only gets this attempt back, or whoever guesses
     /// the passwords of others could wash an address clean with an account of their own.
-    pub fn succeeded(self) {
+    pub fn succeeded(mut self) {
         let attempts = &mut *self.throttle.attempts.lock();
         for (counter, _) in &self.counters {
             match counter {
@@ -207,7 +214,9 @@ impl LoginAttempt<'_> {
                 Counter::User(_) | Counter::Address(_) | Counter::Site(_) => attempts.give_back(counter),
             }
         }
-        attempts.log_in(&self.user, self.ip);
+        if std::mem::take(&mut self.has_login) {
+            attempts.note_place(&self.user, self.ip);
+        }
     }
 
     /// The password was not looked at: everything gets this attempt back.
@@ -221,6 +230,9 @@ impl Drop for LoginAttempt<'_> {
     fn drop(&mut self) {
         let attempts = &mut *self.throttle.attempts.lock();
         self.counters.iter().for_each(|(counter, _)| attempts.end(counter));
+        if self.has_login {
+            attempts.logins.give_back(&self.user, self.ip);
+        }
         self.throttle.verdict.notify_all();
     }
 }
@@ -237,17 +249,18 @@ impl LoginThrottle {
         self.begin(user, ip, None)
     }
 
-    /// The same for a user who is logged in and proves it once more. What strangers try under the name does not count.
+    /// The same for a user who is logged in and proves it once more. What strangers try under the name does not count,
+    /// nor how often somebody logs in there.
     pub fn attempt_own(&self, own: UserRef, user: &UserId, ip: IpAddr) -> Option<LoginAttempt<'_>> {
         self.begin(user, ip, Some(own))
     }
 
     /// Counts a login that is proved already, as by a token. Waits if there were too many; false if that takes too long.
     pub fn log_in(&self, user: &UserId, ip: IpAddr) -> bool {
-        let until = Instant::now() + PATIENCE;
-        let may = self.wait_for_pace(user, ip, until);
+        let mut attempts = self.attempts.lock();
+        let may = self.take_login(&mut attempts, (user, ip), Instant::now() + PATIENCE);
         if may {
-            self.attempts.lock().log_in(user, ip);
+            attempts.note_place(user, ip);
         }
         may
     }
@@ -261,38 +274,58 @@ impl LoginThrottle {
 
     fn begin(&self, user: &UserId, ip: IpAddr, own: Option<UserRef>) -> Option<LoginAttempt<'_>> {
         let until = Instant::now() + PATIENCE;
-        if !self.wait_for_pace(user, ip, until) {
-            return None;
-        }
         let mut attempts = self.attempts.lock();
-        loop {
+        let mut has_login = false;
+        let begun = loop {
             let counters = own.map_or_else(|| attempts.counters(user, ip), |own| vec![(Counter::Own(own), Stops::Yes)]);
-            match attempts.turn(&counters, Instant::now()) {
-                LoginTurn::Go => return Some(LoginAttempt { throttle: self, user: user.clone(), ip, counters }),
-                LoginTurn::No => return None,
-                LoginTurn::Wait => {
-                    if attempts.closed || self.verdict.wait_until(&mut attempts, until).timed_out() {
-                        return None;
+            let now = Instant::now();
+            match attempts.ask(&counters, now) {
+                // Whoever may not try takes no login, or strangers could use up those of a user.
+                LoginTurn::Go if own.is_none() && !has_login => {
+                    has_login = self.take_login(&mut attempts, (user, ip), until);
+                    if !has_login {
+                        break None;
                     }
                 }
+                LoginTurn::Go => {
+                    attempts.turn(&counters, now);
+                    break Some(counters);
+                }
+                LoginTurn::No => break None,
+                LoginTurn::Wait if attempts.closed => break None,
+                LoginTurn::Wait if self.verdict.wait_until(&mut attempts, until).timed_out() => break None,
+                LoginTurn::Wait => {}
             }
+        };
+        if begun.is_none() && has_login {
+            attempts.logins.give_back(user, ip);
         }
+        drop(attempts);
+        begun.map(|counters| LoginAttempt { throttle: self, user: user.clone(), ip, counters, has_login })
     }
 
-    /// Waits until this user may log in there. Returns false if that takes too long.
-    fn wait_for_pace(&self, user: &UserId, ip: IpAddr, until: Instant) -> bool {
-        let mut attempts = self.attempts.lock();
-        loop {
-            let now = Instant::now();
-            let wait = attempts.logins.wait(user, ip, now);
-            if wait.is_zero() {
-                return true;
-            }
-            if attempts.closed || now + wait > until {
-                return false;
-            }
-            self.closing.wait_for(&mut attempts, wait);
+    /// Takes a login of the pace, and waits until it is due. Each waits behind those that have taken theirs. Takes none
+    /// and returns false if that takes too long.
+    fn take_login(
+        &self,
+        attempts: &mut MutexGuard<'_, Attempts>,
+        (user, ip): (&UserId, IpAddr),
+        until: Instant,
+    ) -> bool {
+        let now = Instant::now();
+        let due = now + attempts.logins.wait(user, ip, now);
+        if due > until {
+            return false;
         }
+        attempts.logins.take(user, ip, now);
+        while !attempts.closed && Instant::now() < due {
+            self.closing.wait_until(attempts, due);
+        }
+        let is_due = Instant::now() >= due;
+        if !is_due {
+            attempts.logins.give_back(user, ip);
+        }
+        is_due
     }
 }
 
@@ -345,7 +378,7 @@ mod tests {
     #[test]
     fn strangers_everywhere_use_up_the_tries_of_a_name_but_not_where_its_user_has_logged_in() {
         let (mut attempts, now) = (attempts(), Instant::now());
-        attempts.log_in(&user("ann"), ip(1));
+        attempts.note_place(&user("ann"), ip(1));
         assert!((10..15).all(|last| fails(&mut attempts, "ann", ip(last), now)));
         assert!(!fails(&mut attempts, "ann", ip(20), now), "five in all");
         assert!((0..3).all(|_| fails(&mut attempts, "ann", ip(1), now)), "this place has tries of its own");
@@ -355,7 +388,7 @@ mod tests {
     #[test]
     fn failures_of_an_address_stop_nobody_who_has_logged_in_there() {
         let (mut attempts, now) = (attempts(), Instant::now());
-        attempts.log_in(&user("ann"), ip(1));
+        attempts.note_place(&user("ann"), ip(1));
         assert!((0..6).all(|n| fails(&mut attempts, &format!("u{n}"), ip(1), now)));
         assert!(!fails(&mut attempts, "bob", ip(1), now), "the address has had its six");
         assert!((0..3).all(|_| fails(&mut attempts, "ann", ip(1), now)), "behind the same address");
@@ -400,6 +433,39 @@ mod tests {
         let throttle = LoginThrottle::new(Paces { logins_of_user: never, ..paces() });
         assert!(throttle.log_in(&user("eve"), ip(1)) && !throttle.log_in(&user("eve"), ip(1)), "too long to wait");
         assert!(throttle.attempt(&user("eve"), ip(1)).is_none() && throttle.attempt(&user("ann"), ip(1)).is_some());
+    }
+
+    /// Logins that another in an hour allows to nobody who waits.
+    fn logins_at_once(logins: u64) -> LoginThrottle {
+        let logins_from_address = Pace { burst: logins, interval: Duration::from_secs(3600) };
+        LoginThrottle::new(Paces { logins_from_address, ..paces() })
+    }
+
+    #[test]
+    fn logins_under_way_at_once_are_no_more_than_the_pace_lets() {
+        let throttle = logins_at_once(3);
+        let attempt = |n: u8| throttle.attempt(&user(&format!("u{n}")), ip(1));
+        let mut under_way: Vec<_> = (0..5).filter_map(attempt).collect();
+        assert_eq!(under_way.len(), 3);
+        drop(under_way.pop());
+        under_way.extend(attempt(5));
+        assert_eq!(under_way.len(), 3, "what has failed was no login");
+        under_way.pop().into_iter().for_each(LoginAttempt::unchecked);
+        under_way.extend(attempt(6));
+        assert_eq!(under_way.len(), 3, "nor was what nobody looked at");
+        under_way.into_iter().for_each(LoginAttempt::succeeded);
+        assert!(attempt(7).is_none() && !throttle.log_in(&user("u8"), ip(1)));
+    }
+
+    #[test]
+    fn a_user_who_is_logged_in_changes_the_password_however_often_others_log_in_there() {
+        let throttle = logins_at_once(1);
+        assert!(throttle.log_in(&user("eve"), ip(1)) && !throttle.log_in(&user("eve"), ip(1)));
+        let own = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 7 });
+        for place in [ip(1), ip(2)] {
+            throttle.attempt_own(own, &user("ann"), place).expect("no login").succeeded();
+        }
+        assert!(throttle.log_in(&user("eve"), ip(2)), "it takes none");
     }
 
     #[test]
