@@ -1,11 +1,15 @@
 //! From where users have logged in of late: there they have tries of their own, which strangers cannot use up. Pure.
 
 use crate::model::name::UserId;
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 /// How many pairs of a user and a place are known: more than one address can make accounts in half a day.
 const KNOWN_MAX: usize = 16_384;
+
+/// How many of too many stay.
+const KEPT: usize = KNOWN_MAX / 4 * 3;
 
 #[derive(Debug, Default)]
 pub(super) struct KnownPlaces {
@@ -15,15 +19,31 @@ pub(super) struct KnownPlaces {
 }
 
 impl KnownPlaces {
-    /// The user has logged in there. Of too many the older half is forgotten.
+    /// The user has logged in there. Of too many some are forgotten.
     pub(super) fn note(&mut self, user: &UserId, place: IpAddr) {
         self.last += 1;
         self.noted.insert((user.clone(), place), self.last);
         if self.noted.len() > KNOWN_MAX {
-            let mut all: Vec<u64> = self.noted.values().copied().collect();
-            let half = *all.select_nth_unstable(KNOWN_MAX / 2).1;
-            self.noted.retain(|_, noted| *noted > half);
+            self.forget();
         }
+    }
+
+    /// Keeps the latest of each place, then the second of each, and so on: those of a place with very many go first.
+    fn forget(&mut self) {
+        let mut all: Vec<_> = self.noted.iter().map(|((_, place), noted)| (Reverse(*noted), *place)).collect();
+        all.sort_unstable();
+        let mut of_place: HashMap<IpAddr, usize> = HashMap::new();
+        let mut ranked: Vec<_> = all
+            .into_iter()
+            .map(|(noted, place)| {
+                let later = of_place.entry(place).or_default();
+                *later += 1;
+                (*later, noted)
+            })
+            .collect();
+        ranked.sort_unstable();
+        let kept: HashSet<u64> = ranked.into_iter().take(KEPT).map(|(_, Reverse(noted))| noted).collect();
+        self.noted.retain(|_, noted| kept.contains(noted));
     }
 
     pub(super) fn knows(&self, user: &UserId, place: IpAddr) -> bool {
@@ -48,5 +68,21 @@ mod tests {
         }
         assert!(places.knows(&user("ann"), place(1)) && places.knows(&user("eve"), place(3 * KNOWN_MAX - 1)));
         assert!(!places.knows(&user("eve"), place(1)) && !places.knows(&user("bob"), place(1)));
+    }
+
+    #[test]
+    fn very_many_accounts_at_one_place_make_nobody_forgotten_elsewhere() {
+        let mut places = KnownPlaces::default();
+        let (at_home, office) = (|n: u8| IpAddr::from([10, 0, 0, n]), [10, 0, 1, 1].into());
+        for n in 0..200 {
+            places.note(&user(&format!("ann{n}")), at_home(n));
+            places.note(&user(&format!("bob{n}")), office);
+        }
+        for n in 0..2 * KNOWN_MAX {
+            places.note(&user(&format!("eve{n}")), [192, 0, 2, 1].into());
+        }
+        assert!((0..200).all(|n| places.knows(&user(&format!("ann{n}")), at_home(n))));
+        assert!((0..200).all(|n| places.knows(&user(&format!("bob{n}")), office)));
+        assert!(places.noted.len() <= KNOWN_MAX);
     }
 }
