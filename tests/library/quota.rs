@@ -314,6 +314,9 @@ fn a_user_makes_as_many_changes_an_hour_as_the_limit_says() {
 fn as_many_accounts_and_checks_an_hour_come_from_an_address_as_the_limits_say() {
     let tracker = limited(&[(Quota::Accounts, 2), (Quota::Checks, 3)]);
     let mut client = tracker.client();
+    for name in ["ann~2", "bob~2", "eve~2"] {
+        assert!(refusal(&mut client, create_user(name)).contains("reserved"), "that takes none");
+    }
     ["ann", "bob"].iter().for_each(|name| client.create_user(name));
     let slow = "Too many attempts, wait a little and try again: ";
     let told = refusal(&mut client, create_user("eve"));

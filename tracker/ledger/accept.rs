@@ -205,6 +205,15 @@ pub(super) fn create_user(
     name: &UserId,
     password: &PasswordHash,
 ) -> Result<(UserId, PasswordHash), Refusal> {
+    ask_user_name(state, name)?;
+    Ok((name.clone(), password.clone()))
+}
+
+/// Whether an account may be made under this name.
+///
+/// # Errors
+/// `ReservedName`, `MisleadingName`, `UserExists`.
+pub fn ask_user_name(state: &State, name: &UserId) -> Result<(), Refusal> {
     if !name.is_chosen() {
         return Err(Refusal::about(Code::ReservedName, name));
     }
@@ -214,7 +223,7 @@ pub(super) fn create_user(
     if state.is_user_name_taken(name) {
         return Err(Refusal::about(Code::UserExists, name));
     }
-    Ok((name.clone(), password.clone()))
+    Ok(())
 }
 
 fn create_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, Refusal> {

@@ -304,6 +304,15 @@ impl Limits {
         site_of(ip).map_or(Ok(()), |site| self.take_of_hour(Quota::Accounts, 1, site, |hours| &mut hours.site_accounts))
     }
 
+    /// An account was not made after all.
+    pub fn give_back_account(&self, ip: IpAddr) {
+        let mut hours = self.hours.lock();
+        hours.accounts.give_back(&network_of(ip));
+        if let Some(site) = site_of(ip) {
+            hours.site_accounts.give_back(&site);
+        }
+    }
+
     /// Counts a password that is checked for an address.
     ///
     /// # Errors
@@ -411,6 +420,8 @@ mod tests {
             let v4 = |last| IpAddr::from([192, 0, 2, last]);
             assert!((0..200).all(|last| take(v4(last)).is_ok()), "IPv4 has no sites");
         }
+        limits.give_back_account(at(1, 399));
+        assert!(limits.take_account(at(1, 399)).is_ok() && limits.take_account(at(1, 399)).is_err());
         limits.give_back_check(at(1, 399));
         assert!(limits.take_check(at(1, 399)).is_ok());
     }

@@ -8,7 +8,7 @@ use crate::sys::unix_time_s;
 use crate::tracker::auth::login_throttle::LoginAttempt;
 use crate::tracker::auth::passwords::Asker;
 use crate::tracker::auth::session_token::TokenClaim;
-use crate::tracker::ledger::accept::Change;
+use crate::tracker::ledger::accept::{Change, ask_user_name};
 use crate::tracker::manifests::BroughtManifests;
 use crate::tracker::oversight::limits::Accounts;
 use crate::tracker::presence::ClientKey;
@@ -60,12 +60,11 @@ impl Session {
         if limits.accounts() == Accounts::Closed {
             return Err(Code::AccountsClosed.into());
         }
-        if state.is_user_name_taken(&name) {
-            return Err(Refusal::about(Code::UserExists, name));
-        }
+        ask_user_name(&state, &name)?;
         limits.ask_account(&state)?;
         limits.take_account(self.ip())?;
-        let password = self.core.passwords.hash(Asker::at(self.ip(), &name), password)?;
+        let hashed = self.core.passwords.hash(Asker::at(self.ip(), &name), password);
+        let password = hashed.inspect_err(|_| limits.give_back_account(self.ip()))?;
         self.core.committer.submit(command, &Change::CreateUser { name, password })?;
         Ok(Reply::Done {})
     }
