@@ -65,9 +65,11 @@ impl State {
         self.expire_sessions(op, user);
     }
 
-    /// Ends the sessions that were begun before.
+    /// Ends the sessions that were begun before. No token is void for its time any more, which a wrong clock may have set.
     fn expire_sessions(&mut self, op: &Op, user: UserNo) {
-        self.user_row_mut(user).sessions_since = op.id;
+        let row = self.user_row_mut(user);
+        (row.sessions_since, row.void_through_s) = (op.id, 0);
+        row.ended.iter_mut().for_each(|ended| ended.through_s = 0);
         self.cause(user, Told::SessionsEnded);
     }
 

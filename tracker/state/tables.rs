@@ -168,7 +168,7 @@ pub(super) struct UserRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EndedSession {
     pub(super) session: SessionId,
-    /// None of its tokens was made later, in seconds since 1970.
+    /// The time of its last token, in seconds since 1970; 0 if all sessions of before were ended since.
     pub(super) through_s: u64,
 }
 

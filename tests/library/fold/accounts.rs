@@ -2,6 +2,7 @@
 
 use super::side::{NONE, heal, lab, password, session_id, user};
 use groupshare::model::notice::Notice;
+use groupshare::tracker::ledger::operator::OperatorChange;
 
 #[test]
 fn an_account_bears_the_name_it_was_made_under() {
@@ -99,6 +100,24 @@ fn of_more_ended_sessions_than_are_known_no_token_of_their_time_counts() {
         assert!(b.state.is_token_void(bob, session_id(number), 5_001), "none revives");
         assert!(!b.state.is_token_void(bob, session_id(number), 5_002));
     }
+}
+
+/// As by a tracker whose clock was years ahead.
+#[test]
+fn of_a_logout_before_the_sessions_were_ended_no_time_makes_tokens_void() {
+    let (mut a, mut b) = lab();
+    let bob = a.of("bob");
+    for number in 0..1026 {
+        a.log_out("bob", number, 9_000_000);
+    }
+    assert!(a.state.is_token_void(bob, session_id(9_999), 1_000));
+    a.operate(OperatorChange::EndSessions { user: user("bob") });
+    for number in 2000..3026 {
+        a.log_out("bob", number, 1_000);
+    }
+    heal(&mut a, &mut b);
+    assert!(b.state.is_token_void(bob, session_id(9_999), 1_000));
+    assert!(!b.state.is_token_void(bob, session_id(9_999), 1_001));
 }
 
 #[test]

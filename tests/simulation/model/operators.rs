@@ -31,7 +31,8 @@ impl Model<'_> {
     fn reset_password(&mut self, op: &Op, user: OpId, password: &PasswordHash) -> Option<bool> {
         let user = self.kept(user)?;
         let row = self.user_mut(user);
-        (row.password, row.password_op, row.sessions_since) = (password.clone(), op.id, op.id);
+        (row.password, row.password_op) = (password.clone(), op.id);
+        row.expire_sessions(op);
         row.reset = true;
         self.outcomes.reset += 1;
         self.tell(user, Notice::PasswordReset {});
@@ -40,7 +41,7 @@ impl Model<'_> {
 
     fn end_sessions(&mut self, op: &Op, user: OpId) -> Option<bool> {
         let user = self.kept(user)?;
-        self.user_mut(user).sessions_since = op.id;
+        self.user_mut(user).expire_sessions(op);
         self.outcomes.kicked += 1;
         self.tell(user, Notice::SessionsEnded {});
         Some(true)
@@ -51,7 +52,8 @@ impl Model<'_> {
         let row = self.user_mut(user);
         let news = row.standing == AccountStanding::Active;
         if news {
-            (row.standing, row.sessions_since) = (AccountStanding::Disabled, op.id);
+            row.standing = AccountStanding::Disabled;
+            row.expire_sessions(op);
             self.outcomes.disabled += 1;
             self.tell(user, Notice::AccountDisabled {});
         }
@@ -63,7 +65,8 @@ impl Model<'_> {
         let row = self.user_mut(user);
         let news = row.standing == AccountStanding::Disabled;
         if news {
-            (row.standing, row.sessions_since) = (AccountStanding::Active, op.id);
+            row.standing = AccountStanding::Active;
+            row.expire_sessions(op);
             self.outcomes.enabled += 1;
             self.tell(user, Notice::AccountEnabled {});
         }

@@ -9,6 +9,14 @@ use groupshare::tracker::state::AccountStanding;
 use ring::digest::{SHA256, digest};
 use std::collections::{BTreeSet, VecDeque};
 
+impl User {
+    /// Sessions of before end, whatever times their tokens have.
+    pub(super) fn expire_sessions(&mut self, op: &Op) {
+        (self.sessions_since, self.void_through_s) = (op.id, 0);
+        self.ended.iter_mut().for_each(|(_, through_s)| *through_s = 0);
+    }
+}
+
 impl Model<'_> {
     pub(super) fn create_user(&mut self, op: &Op, asked: &UserId, password: &PasswordHash) {
         let name = first_free(asked, UserId::with_suffix, |name| self.users.values().all(|user| user.name != *name));
@@ -37,7 +45,8 @@ impl Model<'_> {
         if row.standing == AccountStanding::Deleted {
             self.outcomes.author_deleted += 1;
         } else if row.password_op == former {
-            (row.password, row.password_op, row.sessions_since) = (password.clone(), op.id, op.id);
+            (row.password, row.password_op) = (password.clone(), op.id);
+            row.expire_sessions(op);
             row.reset = false;
             self.count(true);
         } else {
