@@ -132,13 +132,13 @@ fn an_operator_sees_one_user_and_who_is_online() {
     let first = [
         "user        ann, active",
         "groups      den (owner), lab (owner)",
-        "shares      1, lists of pieces 99 B, brought 0 B of the 2.1 GB of an hour",
+        "shares      1, lists of pieces 4.1 kB, brought 0 B of the 2.1 GB of an hour",
     ];
     assert_eq!(lines[..3], first);
     assert!(lines[3].starts_with("changes     ") && lines[3].ends_with(" of the 20000 of an hour are taken"), "{told}");
     assert!(lines[4].starts_with("online      client "), "{told}");
     assert_eq!(user[0]["limits"]["shares"], json!({"used": 1, "max": 10_000}));
-    assert_eq!(user[0]["limits"]["manifest_bytes"]["used"], json!(99));
+    assert_eq!(user[0]["limits"]["manifest_bytes"]["used"], json!(4096));
     assert_eq!(user[0]["limits"]["brought"], json!({"used": 0, "max": 2_147_483_648_u64}), "so few run down at once");
     assert_eq!(installation.ctl(&["user", "carl"]).out.lines().nth(1), Some("waits for   lab"));
     assert!(told.ends_with(&format!(", {addr}, tracker 1\n")), "{told}");
@@ -179,7 +179,7 @@ fn an_operator_sees_how_near_users_are_to_their_limits() {
                           "refused": 1});
     assert_eq!((row("requests"), &row("shares")["max"], rows.len()), (requests, &Value::Null, 15));
     let status = installation.ctl(&["status"]).out;
-    let limits = "limits      users 3 of 3, groups 2 of 100000, files 1 of 2000000, lists of pieces 99 B of 34.4 GB; \
+    let limits = "limits      users 3 of 3, groups 2 of 100000, files 1 of 2000000, lists of pieces 4.1 kB of 34.4 GB; \
                   1 refusals\naccounts    closed, create_user makes them\n";
     assert!(status.contains(limits), "{status}");
     let status = &installation.rows(&["status"])[0];

@@ -42,11 +42,11 @@ const CASES: [Case; 12] = [
         "This would be over a limit: you share 1 files of 1; stop sharing some, or ask the operator",
     ),
     (
-        "manifest_bytes=100",
+        "manifest_bytes=5000",
         &["create_group lab", "upload_file one lab"],
         "upload_file two lab",
-        "This would be over a limit: the lists of pieces of your shares would take 144 B of 100 B; stop sharing some, or \
-         ask the operator",
+        "This would be over a limit: the lists of pieces of your shares would take 8.2 kB of 5.0 kB; stop sharing some, \
+         or ask the operator",
     ),
     (
         "changes=1",
@@ -67,10 +67,10 @@ const CASES: [Case; 12] = [
         "The installation is full: 1 files of 1 are shared; ask the operator",
     ),
     (
-        "all_bytes=100",
+        "all_bytes=5000",
         &["create_group lab", "upload_file one lab"],
         "upload_file two lab",
-        "The installation is full: all lists of pieces would take 144 B of 100 B; ask the operator",
+        "The installation is full: all lists of pieces would take 8.2 kB of 5.0 kB; ask the operator",
     ),
     ("users=2", &["logout"], "create_user bob secret", "The installation is full: 2 users of 2; ask the operator"),
     (

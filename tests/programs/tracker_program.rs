@@ -249,7 +249,7 @@ fn few_descriptors_make_for_few_connections_and_a_clear_refusal() {
     command.args(["-c", script, env!("CARGO_BIN_EXE_tracker")]).current_dir(installation.folder.path());
     let mut tracker = Program::start(&mut command);
     assert!(tracker.line().starts_with("tracker 1 on "));
-    let clients: Vec<_> = (0..32).map(|_| installation.connect(1).expect("there is room")).collect();
+    let clients: Vec<_> = (0..16).map(|_| installation.connect(1).expect("there is room")).collect();
     assert!(matches!(installation.connect(1), Err(HandshakeError::Refused(Some(Code::Busy)))));
     drop(clients);
     tracker.say("quit");
