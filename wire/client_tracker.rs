@@ -266,18 +266,19 @@ wire_enum! {
 message!(Request);
 
 impl Request {
-    /// Whether the reply may have more than a few kilobytes.
-    pub fn has_long_reply(&self) -> bool {
-        matches!(
-            self,
+    /// What the reply takes up at most while it is made, in bytes, if that is more than a few kilobytes: the message and its
+    /// frame.
+    pub fn long_reply_len(&self) -> Option<usize> {
+        match self {
             Request::ListGroups { .. }
-                | Request::ListMembers { .. }
-                | Request::ListRequests { .. }
-                | Request::ListFiles { .. }
-                | Request::ListKeys { .. }
-                | Request::GetManifest { .. }
-                | Request::FindPeers { .. }
-        )
+            | Request::ListMembers { .. }
+            | Request::ListRequests { .. }
+            | Request::ListFiles { .. }
+            | Request::ListKeys { .. } => Some(PAGE_MAX * 640),
+            Request::FindPeers { .. } => Some(PEERS_MAX * 768),
+            Request::GetManifest { .. } => Some(3 * MANIFEST_PART_MAX),
+            _ => None,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use frame_receiver::{FrameReceiver, RecvError};
 pub use frame_sender::{FrameSender, TooSlow};
-pub use long_frames::{LongFrame, LongFrames};
+pub use long_frames::{LongFrame, LongFrames, Payer};
 pub use timed_stream::TimedStream;
 
 /// Makes a connection of a socket and the keys of its handshake. `bulk` connections carry pieces and keep their

@@ -196,16 +196,20 @@ impl Opener {
             .then(|| RECORD_HEADER_LEN + usize::from(BigEndian::read_u16(&waiting[..RECORD_HEADER_LEN])))
     }
 
-    /// How much memory the frame on its way may take up, in bytes; 0 if that is what an idle connection may keep.
+    /// How much memory the frame on its way may take up, in bytes; 0 if that is what an idle connection may keep. A record
+    /// counts once so much of it has come, and a frame once its first record is open.
     pub fn claimed_len(&self) -> usize {
-        let record_len = self.record_len().unwrap_or(0);
-        let (plain_len, cipher_len) = match self.frame_len {
-            Some(frame_len) => (frame_len, RECORD_LEN_MAX.min(frame_len)),
-            // What follows the first record, if that is full, is not known.
-            None if record_len == RECORD_LEN_MAX => (self.frame_len_max, RECORD_LEN_MAX),
-            None => (record_len, record_len),
+        let claimed = match self.frame_len {
+            Some(frame_len) => frame_len + RECORD_LEN_MAX.min(frame_len),
+            None if self.end - self.start < IDLE_BUFFER_LEN => 0,
+            None => 2 * self.record_len().unwrap_or(0),
         };
-        if plain_len > IDLE_BUFFER_LEN { plain_len + cipher_len } else { 0 }
+        if claimed > 2 * IDLE_BUFFER_LEN { claimed } else { 0 }
+    }
+
+    /// How many bytes of the frame on its way have come in.
+    pub fn come_len(&self) -> usize {
+        self.plain_len + self.end - self.start
     }
 
     /// True between frames: nothing of another frame has come in.
@@ -465,10 +469,16 @@ mod tests {
         let mut opener = Opener::new(FRAME_LEN_MAX);
         let mut come = 0;
         for part in [&sealed[..2], &sealed[2..100]].into_iter().chain(sealed[100..].chunks(1000)) {
-            assert!(opener.claimed_len() <= FRAME_LEN_MAX + RECORD_LEN_MAX);
             come += part.len();
             let frames = feed(&mut opener, &far, part).expect("opens");
             let taken: usize = opener.capacities().iter().sum();
+            let claimed = match come {
+                0..IDLE_BUFFER_LEN => 0,
+                IDLE_BUFFER_LEN..RECORD_LEN_MAX => 2 * RECORD_LEN_MAX,
+                _ => FRAME_LEN_MAX + RECORD_LEN_MAX,
+            };
+            assert!(!frames.is_empty() || opener.claimed_len() == claimed, "{come}");
+            assert!(taken <= claimed.max(2 * IDLE_BUFFER_LEN) + TAG_LEN, "{taken} for {come}");
             assert!(taken <= 3 * come + IDLE_BUFFER_LEN, "{taken} for {come}");
             assert!(frames.is_empty() || come == sealed.len());
         }

@@ -14,7 +14,7 @@ use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::replication::link;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::DecodeError;
-use crate::wire::connection::{self, FrameReceiver, FrameSender, LongFrame, LongFrames, RecvError};
+use crate::wire::connection::{self, FrameReceiver, FrameSender, LongFrame, LongFrames, Payer, RecvError};
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{Caller, refusal_in_clear};
@@ -27,12 +27,6 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
-
-/// What the longest reply takes up while it is made, in bytes: the message and its frame.
-const LONG_REPLY_LEN: usize = FRAME_LEN_MAX + FRAME_LEN_MAX / 4;
-
-/// There is no room for a reply.
-struct Busy;
 
 /// A client's connection.
 struct BinaryDialect {
@@ -66,7 +60,7 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
     let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, false) else {
         return;
     };
-    receiver.set_long_frames(core.long_frames.clone(), seen.ip());
+    receiver.set_long_frames(&core.long_frames.incoming, Payer::new(seen.ip(), None));
     let push_channel: Arc<dyn PushChannel> = Arc::<FrameSender>::clone(&sender);
     close_handle.open(push_channel.clone());
     let deferred = DeferredReply::new(sender.clone(), &core);
@@ -145,12 +139,11 @@ impl BinaryDialect {
             return false;
         }
         // Whoever waits for room, or for a client to take a reply, holds no turn.
-        let Ok(mut room) = self.room_for_reply(request.as_ref().ok()) else {
-            return self.refuse_bytes(&Code::SlowDown.into());
-        };
+        let room = self.room_for_reply(receiver, request.as_ref().ok());
         let turn = self.session.turn();
         let command = BegunCommand::of_kind(request.as_ref().map_or(NO_COMMAND, Request::kind));
         let outcome = match request {
+            Ok(_) if room.is_err() => Err(Code::SlowDown.into()),
             Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
             Ok(request) => self.session.answer(request),
             Err(error) => Err(malformed(&error)),
@@ -168,19 +161,29 @@ impl BinaryDialect {
                 self.session.note_answered(command, refusal);
                 let frame = frame::of(id, &reply);
                 drop(reply);
+                let mut room = room.ok().flatten();
                 room.iter_mut().for_each(|room| room.shrink(frame.len() + RECORD_PLAIN_MAX));
                 self.sender.send_frame(&frame).is_ok() && self.tell_notices()
             }
         };
+        receiver.set_long_frames(&self.frames.incoming, self.payer());
         receiver.set_frame_len_max(if self.session.is_logged_in() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
         sent && go_on
     }
 
     /// Waits for room for the reply to a request that may have a long one, which is held until the client has taken it.
-    fn room_for_reply(&self, request: Option<&Request>) -> Result<Option<LongFrame>, Busy> {
-        let is_long = request.is_some_and(Request::has_long_reply);
-        let take = || self.frames.take(self.session.ip(), LONG_REPLY_LEN, Instant::now() + FRAME_DEADLINE).ok_or(Busy);
-        is_long.then(take).transpose()
+    fn room_for_reply(&self, receiver: &FrameReceiver, request: Option<&Request>) -> Result<Option<LongFrame>, Code> {
+        // Nobody else gets a long one.
+        let (Some(_), Some(len)) = (self.session.logged_in(), request.and_then(Request::long_reply_len)) else {
+            return Ok(None);
+        };
+        let (replies, by) = (&self.frames.replies, Instant::now() + FRAME_DEADLINE);
+        let room = replies.whole(self.payer(), len, receiver.shared_stream(), by);
+        room.map(Some).ok_or(Code::SlowDown)
+    }
+
+    fn payer(&self) -> Payer {
+        Payer::new(self.session.ip(), self.session.logged_in())
     }
 
     /// Refuses bytes that have no request id; the connection ends.

@@ -1,6 +1,6 @@
 //! The incoming direction of a connection: it belongs to one thread, which waits for frames or takes what is there.
 
-use super::long_frames::{LongFrame, LongFrames};
+use super::long_frames::{FrameRoom, LongFrame, Payer};
 use crate::wire::codec::DecodeError;
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Frame};
@@ -11,7 +11,7 @@ use rustix::net::RecvFlags;
 use snow::StatelessTransportState;
 use std::fmt;
 use std::io::{self, Read};
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,9 +83,9 @@ pub struct FrameReceiver {
 /// Where long frames wait for room.
 #[derive(Debug)]
 struct RoomWait {
-    frames: Arc<LongFrames>,
-    /// The address for which they are counted.
-    ip: IpAddr,
+    frames: Arc<FrameRoom>,
+    /// For whom they are counted.
+    payer: Payer,
     /// The room that the frame has, also while it is answered.
     room: Option<LongFrame>,
 }
@@ -102,22 +102,28 @@ impl FrameReceiver {
         Self { stream, keys, polled: 0, opener, timeout: None, frame_deadline, bulk, waits: None }
     }
 
-    /// Has long frames wait for room among all of these, as coming from this address.
-    pub fn set_long_frames(&mut self, frames: Arc<LongFrames>, ip: IpAddr) {
-        self.waits = Some(Box::new(RoomWait { frames, ip, room: None }));
+    /// Has long frames wait for room here, from now on for this one.
+    pub fn set_long_frames(&mut self, frames: &Arc<FrameRoom>, payer: Payer) {
+        match &mut self.waits {
+            Some(waits) => waits.payer = payer,
+            None => self.waits = Some(Box::new(RoomWait { frames: frames.clone(), payer, room: None })),
+        }
     }
 
     /// Waits until this time for the room that the frame on its way takes.
     fn take_room(&mut self, until: Instant) -> Result<(), RecvError> {
-        let Some(RoomWait { frames, ip, room }) = self.waits.as_deref_mut() else {
+        let Some(RoomWait { frames, payer, room }) = self.waits.as_deref_mut() else {
             return Ok(());
         };
-        match (self.opener.claimed_len(), room) {
-            (0, _) => {}
-            (len, Some(room)) => room.shrink(len),
-            (len, room) => *room = Some(frames.take(*ip, len, until).ok_or(RecvError::Slow)?),
-        }
-        Ok(())
+        let has_room = match (self.opener.claimed_len(), room) {
+            (0, _) => true,
+            (len, Some(room)) => room.grow(self.opener.come_len(), len, until),
+            (len, room) => {
+                *room = frames.begin(*payer, len, &self.stream, until);
+                room.is_some()
+            }
+        };
+        if has_room { Ok(()) } else { Err(RecvError::Slow) }
     }
 
     /// Gives back what the last frame took up.
@@ -135,6 +141,11 @@ impl FrameReceiver {
 
     /// The socket, for waiting until it is readable.
     pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// The socket, for ending the connection.
+    pub fn shared_stream(&self) -> &Arc<TcpStream> {
         &self.stream
     }
 
@@ -175,6 +186,7 @@ impl FrameReceiver {
             self.take_room(Instant::now() + wait)?;
             self.read(wait)?;
         }
+        self.waits.iter_mut().filter_map(|waits| waits.room.as_mut()).for_each(LongFrame::settle);
         Ok(self.opener.frame()?)
     }
 
@@ -265,6 +277,7 @@ impl FrameReceiver {
 
 #[cfg(test)]
 mod tests {
+    use super::super::long_frames::LongFrames;
     use super::super::split;
     use super::super::tests::{LONG, PIECE, drip, news, pair, pass_piece, piece, sockets};
     use super::*;
@@ -348,12 +361,13 @@ mod tests {
     #[test]
     fn a_long_frame_waits_for_room_among_those_of_its_network_and_keeps_it_until_the_next_one() {
         let frames = LongFrames::new();
-        let [ours, other] = [[127, 0, 0, 1], [127, 0, 0, 2]].map(IpAddr::from);
+        let [ours, other] = [[127, 0, 0, 1], [127, 0, 0, 2]].map(|ip| Payer::new(ip.into(), None));
         let long = piece(1, PIECE);
-        let taken = frames.take(ours, usize::MAX, Instant::now()).expect("room");
-        for (ip, comes) in [(other, true), (ours, false)] {
+        let (now, stream) = (Instant::now(), Arc::new(sockets().0));
+        let taken: Vec<_> = std::iter::from_fn(|| frames.incoming.whole(ours, 10_000, &stream, now)).collect();
+        for (payer, comes) in [(other, true), (ours, false)] {
             let [(_near_receiver, near), (mut far, far_sender)] = pair(false);
-            far.set_long_frames(frames.clone(), ip);
+            far.set_long_frames(&frames.incoming, payer);
             far.frame_deadline = if comes { LONG } else { Duration::from_millis(50) };
             thread::scope(|scope| {
                 let sent = scope.spawn(|| near.send_frame(&long).and_then(|()| near.send(2, &PeerReply::Alive {})));

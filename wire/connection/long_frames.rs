@@ -1,82 +1,300 @@
-//! How much memory the long frames of a program's connections take together: those on their way in, those that are being
-//! answered, and answers on their way out.
+//! How much memory the long frames of a program's connections take together: those on their way in with those that are
+//! being answered, and answers on their way out.
+//!
+//! A site, a network in it and a user there each take no more than what all others leave. Room that is given back goes to
+//! whoever has least.
 
-use crate::model::address::network_of;
+use crate::model::address::{network_of, site_of};
+use crate::model::id::UserRef;
 use parking_lot::{Condvar, Mutex};
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Most bytes that the frames of one network take. One frame may be this long.
-const NETWORK_BYTES: usize = 3 * 1024 * 1024;
-/// Most bytes that all take.
-const ALL_BYTES: usize = 12 * 1024 * 1024;
+const MIB: usize = 1024 * 1024;
+/// Most bytes of all frames that come in, of those of a site, and of those of a network.
+const INCOMING_BYTES: [usize; 3] = [8 * MIB, 4 * MIB, 3 * MIB];
+/// The same of replies.
+const REPLY_BYTES: [usize; 3] = [6 * MIB, 4 * MIB, 3 * MIB];
+/// A frame that has taken longer may be cut off for one that waits.
+const SLOW: Duration = Duration::from_secs(2);
+/// No two frames are cut off within this time.
+const CUT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What is taken. A frame for which there is no room waits: a network waits for its own frames first.
-#[derive(Debug, Default)]
+/// The rooms of a tracker.
+#[derive(Debug)]
 pub struct LongFrames {
-    taken: Mutex<Taken>,
-    freed: Condvar,
-}
-
-/// Invariant: `all` is the sum of `networks`, none of which is 0.
-#[derive(Debug, Default)]
-struct Taken {
-    all: usize,
-    networks: HashMap<IpAddr, usize>,
-}
-
-impl Taken {
-    fn change(&mut self, network: IpAddr, from: usize, to: usize) {
-        self.all = self.all - from + to;
-        let own = self.networks.entry(network).or_default();
-        *own = *own - from + to;
-        if *own == 0 {
-            self.networks.remove(&network);
-        }
-    }
-
-    fn has_room(&self, network: IpAddr, len: usize) -> bool {
-        let own = self.networks.get(&network).copied().unwrap_or_default();
-        own + len <= NETWORK_BYTES && self.all + len <= ALL_BYTES
-    }
+    pub incoming: Arc<FrameRoom>,
+    pub replies: Arc<FrameRoom>,
 }
 
 impl LongFrames {
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        let room = |most| Arc::new(FrameRoom { most, taken: Mutex::default() });
+        Arc::new(Self { incoming: room(INCOMING_BYTES), replies: room(REPLY_BYTES) })
+    }
+}
+
+/// For whom a frame counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Payer {
+    ip: IpAddr,
+    user: Option<UserRef>,
+}
+
+/// A site, a network, or a user there.
+type Level = (u8, IpAddr, Option<UserRef>);
+
+impl Payer {
+    /// A user at an address; `None` before the login.
+    pub fn new(ip: IpAddr, user: Option<UserRef>) -> Self {
+        Self { ip: network_of(ip), user }
     }
 
-    /// Waits until this time for room for a frame on a connection with this address.
-    pub fn take(self: &Arc<Self>, ip: IpAddr, len: usize, until: Instant) -> Option<LongFrame> {
-        let (network, len) = (network_of(ip), len.min(NETWORK_BYTES));
-        let mut taken = self.taken.lock();
-        while !taken.has_room(network, len) {
-            if self.freed.wait_until(&mut taken, until).timed_out() && !taken.has_room(network, len) {
-                return None;
+    fn levels(self) -> [Level; 3] {
+        [(0, site_of(self.ip).unwrap_or(self.ip), None), (1, self.ip, None), (2, self.ip, self.user)]
+    }
+}
+
+/// Room for frames. A frame for which there is none waits.
+#[derive(Debug)]
+pub struct FrameRoom {
+    most: [usize; 3],
+    taken: Mutex<Taken>,
+}
+
+/// Invariant: `all` is the sum of each kind of level, none of which is 0.
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    levels: HashMap<Level, usize>,
+    frames: BTreeMap<u64, Held>,
+    waiting: BTreeMap<Payer, Line>,
+    /// Those that waited and have their room.
+    granted: HashSet<u64>,
+    /// Counts frames, and turns.
+    count: u64,
+    last_cut: Option<Instant>,
+}
+
+/// A frame that has room.
+#[derive(Debug)]
+struct Held {
+    payer: Payer,
+    since: Instant,
+    /// Bytes that have come.
+    come: usize,
+    /// What to end if it is cut off.
+    stream: Option<Arc<TcpStream>>,
+}
+
+/// Those of one payer that wait.
+#[derive(Debug)]
+struct Line {
+    /// The turn from which on it waits.
+    since: u64,
+    waiters: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    id: u64,
+    wish: Wish,
+    wake: Arc<Condvar>,
+}
+
+/// So many bytes more.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    len: usize,
+    /// The frame will want more. Such ones leave half of all room to those that have begun, so that these get done.
+    begins: bool,
+}
+
+impl Taken {
+    fn number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    fn own(&self, payer: Payer) -> [usize; 3] {
+        payer.levels().map(|level| self.levels.get(&level).copied().unwrap_or_default())
+    }
+
+    fn change(&mut self, payer: Payer, from: usize, to: usize) {
+        self.all = self.all - from + to;
+        for level in payer.levels() {
+            let own = self.levels.entry(level).or_default();
+            *own = *own - from + to;
+            if *own == 0 {
+                self.levels.remove(&level);
             }
         }
-        taken.change(network, 0, len);
-        Some(LongFrame { frames: self.clone(), network, len })
+    }
+
+    /// The level at which there is no room.
+    fn lacks(&self, most: [usize; 3], payer: Payer, wish: Wish) -> Option<usize> {
+        let own = self.own(payer);
+        let around = [self.all, own[0], own[1]];
+        let most = most.map(|most| if wish.begins { most / 2 } else { most });
+        (0..3).find(|&at| own[at] + wish.len > most[at].saturating_sub(around[at]))
+    }
+
+    /// Gives room to those that wait, as long as there is some: the next is always for whoever has least.
+    fn grant(&mut self, most: [usize; 3]) {
+        loop {
+            let fits = |(payer, line): &(&Payer, &Line)| {
+                line.waiters.front().is_some_and(|first| self.lacks(most, **payer, first.wish).is_none())
+            };
+            let rank = |(payer, line): &(&Payer, &Line)| (self.own(**payer), line.since);
+            let Some(payer) = self.waiting.iter().filter(fits).min_by_key(rank).map(|(&payer, _)| payer) else {
+                return;
+            };
+            let turn = self.number();
+            let Some(line) = self.waiting.get_mut(&payer) else { return };
+            line.since = turn;
+            let Some(first) = line.waiters.pop_front() else { return };
+            if line.waiters.is_empty() {
+                self.waiting.remove(&payer);
+            }
+            self.change(payer, 0, first.wish.len);
+            self.granted.insert(first.id);
+            first.wake.notify_one();
+        }
+    }
+
+    /// Stops to wait.
+    fn give_up(&mut self, payer: Payer, id: u64) {
+        if let Some(line) = self.waiting.get_mut(&payer) {
+            line.waiters.retain(|waiter| waiter.id != id);
+            if line.waiters.is_empty() {
+                self.waiting.remove(&payer);
+            }
+        }
+    }
+
+    /// Cuts off the slowest of the frames that stand in the way of one that waits: those of its payer, if it has some.
+    fn cut_slowest(&mut self, most: [usize; 3], payer: Payer, wish: Wish, now: Instant) {
+        if self.last_cut.is_some_and(|last| now.saturating_duration_since(last) < CUT_PAUSE) {
+            return;
+        }
+        let Some(at) = self.lacks(most, payer, wish) else { return };
+        let around = if self.own(payer)[at] > 0 { Some(at) } else { at.checked_sub(1) };
+        let in_the_way = |held: &Held| around.is_none_or(|at| held.payer.levels()[at] == payer.levels()[at]);
+        let age = |held: &Held| now.saturating_duration_since(held.since);
+        let slow =
+            self.frames.values_mut().filter(|held| held.stream.is_some() && in_the_way(held) && age(held) >= SLOW);
+        let speed = |held: &&mut Held| held.come as u128 / age(held).as_millis().max(1);
+        let slowest = slow.min_by_key(speed);
+        if let Some(stream) = slowest.and_then(|held| held.stream.take()) {
+            // If it has ended by itself, so much the better.
+            let _ = stream.shutdown(Shutdown::Both);
+            self.last_cut = Some(now);
+        }
+    }
+}
+
+impl FrameRoom {
+    /// Waits until this time for room for the beginning of a frame, which grows.
+    pub fn begin(
+        self: &Arc<Self>,
+        payer: Payer,
+        len: usize,
+        stream: &Arc<TcpStream>,
+        by: Instant,
+    ) -> Option<LongFrame> {
+        self.take(payer, Wish { len, begins: true }, stream, by)
+    }
+
+    /// Waits until this time for room for all of a frame.
+    pub fn whole(
+        self: &Arc<Self>,
+        payer: Payer,
+        len: usize,
+        stream: &Arc<TcpStream>,
+        by: Instant,
+    ) -> Option<LongFrame> {
+        self.take(payer, Wish { len, begins: false }, stream, by)
+    }
+
+    fn take(self: &Arc<Self>, payer: Payer, wish: Wish, stream: &Arc<TcpStream>, by: Instant) -> Option<LongFrame> {
+        if !self.wait(payer, wish, by) {
+            return None;
+        }
+        let mut taken = self.taken.lock();
+        let id = taken.number();
+        let held = Held { payer, since: Instant::now(), come: 0, stream: Some(stream.clone()) };
+        taken.frames.insert(id, held);
+        Some(LongFrame { room: self.clone(), payer, id, len: wish.len })
+    }
+
+    fn wait(&self, payer: Payer, wish: Wish, by: Instant) -> bool {
+        let mut taken = self.taken.lock();
+        let (id, wake) = (taken.number(), Arc::new(Condvar::new()));
+        let line = taken.waiting.entry(payer).or_insert_with(|| Line { since: id, waiters: VecDeque::new() });
+        let waiter = Waiter { id, wish, wake: wake.clone() };
+        // What has begun comes before what has not.
+        if wish.begins {
+            line.waiters.push_back(waiter)
+        } else {
+            line.waiters.push_front(waiter)
+        }
+        taken.grant(self.most);
+        while !taken.granted.remove(&id) {
+            let now = Instant::now();
+            if now >= by {
+                taken.give_up(payer, id);
+                taken.grant(self.most);
+                return false;
+            }
+            taken.cut_slowest(self.most, payer, wish, now);
+            wake.wait_until(&mut taken, by.min(now + CUT_PAUSE));
+        }
+        true
     }
 }
 
 /// Room for a frame, until dropped.
 #[derive(Debug)]
 pub struct LongFrame {
-    frames: Arc<LongFrames>,
-    network: IpAddr,
+    room: Arc<FrameRoom>,
+    payer: Payer,
+    id: u64,
     len: usize,
 }
 
 impl LongFrame {
+    /// So many bytes of the frame have come, and it takes up so many from now on. Waits for them until this time; false if
+    /// there is no room.
+    pub fn grow(&mut self, come: usize, len: usize, by: Instant) -> bool {
+        if let Some(held) = self.room.taken.lock().frames.get_mut(&self.id) {
+            held.come = come;
+        }
+        if len <= self.len {
+            self.shrink(len);
+        } else if self.room.wait(self.payer, Wish { len: len - self.len, begins: false }, by) {
+            self.len = len;
+        } else {
+            return false;
+        }
+        true
+    }
+
     /// Gives back all but so many bytes.
     pub fn shrink(&mut self, len: usize) {
         if len < self.len {
-            self.frames.taken.lock().change(self.network, self.len, len);
+            let mut taken = self.room.taken.lock();
+            taken.change(self.payer, self.len, len);
+            taken.grant(self.room.most);
             self.len = len;
-            self.frames.freed.notify_all();
+        }
+    }
+
+    /// All of it has come: nobody cuts it off.
+    pub fn settle(&mut self) {
+        if let Some(held) = self.room.taken.lock().frames.get_mut(&self.id) {
+            held.stream = None;
         }
     }
 }
@@ -84,40 +302,122 @@ impl LongFrame {
 impl Drop for LongFrame {
     fn drop(&mut self) {
         self.shrink(0);
+        self.room.taken.lock().frames.remove(&self.id);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::LONG;
+    use super::super::tests::{LONG, sockets};
     use super::*;
+    use crate::model::id::{OpId, Origin};
+    use std::io::Read;
     use std::thread;
 
-    fn ip(last: u8) -> IpAddr {
-        IpAddr::from([127, 0, 0, last])
+    fn payer(last: u8, user: u64) -> Payer {
+        let user = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: user });
+        Payer::new(IpAddr::from([127, 0, 0, last]), Some(user))
+    }
+
+    /// One that is at this address of IPv6.
+    fn at(ip: &str) -> Payer {
+        Payer::new(ip.parse().expect("an address"), None)
+    }
+
+    fn stream() -> Arc<TcpStream> {
+        Arc::new(sockets().0)
     }
 
     #[test]
-    fn a_network_that_has_taken_its_part_waits_and_another_one_does_not() {
-        let (frames, now) = (LongFrames::new(), Instant::now());
-        let mut first = frames.take(ip(1), NETWORK_BYTES - 10, now).expect("room");
-        assert!(frames.take(ip(1), 11, now).is_none());
-        let other = frames.take(ip(2), usize::MAX, now).expect("room for one, however long");
-        first.shrink(100);
-        drop(frames.take(ip(1), NETWORK_BYTES - 100, now).expect("room again"));
-        drop((first, other));
-        let taken = frames.taken.lock();
-        assert_eq!((taken.all, taken.networks.len()), (0, 0));
+    fn nobody_takes_more_than_what_others_leave() {
+        let (frames, now, stream) = (LongFrames::new(), Instant::now(), stream());
+        let room = &frames.incoming;
+        let fill = |payer| std::iter::from_fn(|| room.whole(payer, MIB / 8, &stream, now)).collect::<Vec<_>>();
+        let greedy = fill(payer(1, 1));
+        assert_eq!(greedy.len(), 12, "half of what a network may take");
+        let other = fill(payer(1, 2));
+        assert_eq!(other.len(), 4, "a third of what a site may take, less what the first has");
+        // Networks of one site together, and then a network elsewhere.
+        let sites: Vec<_> = ["2001:db8:1:1::1", "2001:db8:1:2::1", "2001:db8:1:3::1"].map(|ip| fill(at(ip))).into();
+        let len: usize = sites.iter().map(Vec::len).sum();
+        assert!(sites.iter().all(|held| !held.is_empty()) && len <= 32, "{len}");
+        assert!(room.whole(payer(9, 9), MIB, &stream, now).is_some(), "somebody else");
+        drop((greedy, other, sites));
+        let taken = room.taken.lock();
+        assert_eq!((taken.all, taken.levels.len(), taken.frames.len()), (0, 0, 0));
     }
 
     #[test]
-    fn whoever_waits_gets_the_room_that_is_given_back() {
-        let (frames, now) = (LongFrames::new(), Instant::now());
-        let held: Vec<_> = (0..).map_while(|last| frames.take(ip(last), NETWORK_BYTES, now)).collect();
-        assert_eq!(held.len(), ALL_BYTES / NETWORK_BYTES);
-        let waiting = frames.clone();
-        let waiter = thread::spawn(move || waiting.take(ip(100), 10, Instant::now() + LONG).is_some());
-        drop(held);
+    fn frames_that_only_begin_leave_room_for_those_that_go_on() {
+        let (frames, now, stream) = (LongFrames::new(), Instant::now(), stream());
+        let mut begun: Vec<_> = Vec::new();
+        for user in 0..2000 {
+            begun.extend(frames.incoming.begin(payer((user % 200) as u8, user), MIB / 8, &stream, now));
+        }
+        assert!(begun.len() > 8, "{}", begun.len());
+        while let Some(mut frame) = begun.pop() {
+            assert!(frame.grow(MIB / 16, MIB + MIB / 16, now), "each can be finished");
+        }
+    }
+
+    #[test]
+    fn room_that_is_given_back_goes_to_whoever_has_least() {
+        let (frames, stream) = (LongFrames::new(), stream());
+        let now = Instant::now();
+        let mut held = Vec::new();
+        for user in 0..100 {
+            let payer = payer(1, user);
+            held.extend(std::iter::from_fn(|| frames.incoming.whole(payer, MIB / 16, &stream, now)));
+        }
+        let waits = |user| {
+            let (room, stream) = (frames.incoming.clone(), stream.clone());
+            let waiter = thread::spawn(move || {
+                let by = Instant::now() + LONG;
+                room.whole(payer(1, user), MIB / 16, &stream, by).expect("room")
+            });
+            let payer = payer(1, user);
+            while !frames.incoming.taken.lock().waiting.contains_key(&payer) {
+                thread::yield_now();
+            }
+            waiter
+        };
+        let (greedy, honest) = (waits(0), waits(1000));
+        held.remove(held.len() - 1);
+        let honest = honest.join().expect("the honest one is first");
+        assert!(!greedy.is_finished());
+        drop((honest, held));
+        drop(greedy.join().expect("has room"));
+    }
+
+    #[test]
+    fn a_frame_that_stands_still_ends_for_one_that_waits_and_a_faster_one_does_not() {
+        let frames = LongFrames::new();
+        let streams: Vec<_> = (0..200).map(|_| sockets()).map(|(near, far)| (Arc::new(near), far)).collect();
+        let now = Instant::now();
+        let mut held: Vec<LongFrame> = Vec::new();
+        for (user, (near, _)) in (0..).zip(&streams) {
+            held.extend(frames.incoming.whole(payer(1, user), MIB / 16, near, now));
+        }
+        let fast = held.iter_mut().next().expect("one");
+        assert!(fast.grow(MIB / 16, MIB / 16, now));
+        let settled = &mut held[1];
+        settled.settle();
+        // As if all had begun some time ago.
+        frames.incoming.taken.lock().frames.values_mut().for_each(|held| held.since -= 2 * SLOW);
+        let ends: Vec<_> = streams.iter().map(|(_, far)| far.try_clone().expect("a socket")).collect();
+        let waiter = {
+            let (frames, stream) = (frames.clone(), stream());
+            thread::spawn(move || {
+                frames.incoming.whole(payer(1, 1000), MIB / 16, &stream, Instant::now() + LONG).is_some()
+            })
+        };
+        let slow = ends.into_iter().nth(2).expect("one");
+        assert_eq!((&slow).read(&mut [0]).expect("ended"), 0);
+        drop(held.remove(2));
         assert!(waiter.join().expect("ends"));
+        for at in [0, 1] {
+            streams[at].1.set_nonblocking(true).expect("set");
+            assert!((&streams[at].1).read(&mut [0]).is_err(), "{at} goes on");
+        }
     }
 }
