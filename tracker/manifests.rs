@@ -7,6 +7,7 @@ mod folder;
 pub(crate) mod inspection;
 mod lens;
 mod missing;
+mod readers;
 pub(crate) mod sweep;
 mod turns;
 mod upload;
@@ -30,6 +31,7 @@ use facts::{FileIdentity, bad, begins_as_older, read_facts, unavailable};
 use folder::{ADOPTED, AWAITED_SUFFIX, FolderContents, TEMP_SUFFIX};
 use missing::{Absence, MissingManifests};
 use parking_lot::Mutex;
+use readers::Readers;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -61,6 +63,7 @@ pub struct Manifests {
     uses: LastUses,
     lens: Arc<ManifestLens>,
     turns: CheckTurns,
+    readers: Readers,
     /// The files of what has come in although it was here already, until the next step of the sweep. To free their bytes
     /// takes long, and would tell whoever brought one that it was here.
     passed_over: Mutex<Vec<UploadPlace>>,
@@ -103,6 +106,7 @@ impl Manifests {
             uses: LastUses::default(),
             lens: Arc::new(lens),
             turns: CheckTurns::default(),
+            readers: Readers::default(),
             passed_over: Mutex::default(),
         })
     }
@@ -343,14 +347,14 @@ impl Manifests {
         requester: Requester,
     ) -> Result<Option<(u32, Vec<u8>)>, Refusal> {
         let Some((file, _)) = self.sound(info_hash, requester)? else { return Ok(None) };
-        let read = || {
-            // Only manifests of at most 128 MiB have been stored.
-            let total = u32::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-            let mut part = vec![0; (total.saturating_sub(offset) as usize).min(MANIFEST_PART_MAX)];
-            file.read_exact_at(&mut part, u64::from(offset))?;
-            Ok((total, part))
-        };
-        read().map(Some).map_err(|error: io::Error| unavailable(&error))
+        // Only manifests of at most 128 MiB have been stored.
+        let len = file.metadata().and_then(|found| u32::try_from(found.len()).map_err(io::Error::other));
+        let total = len.map_err(|error| unavailable(&error))?;
+        let len = (total.saturating_sub(offset) as usize).min(MANIFEST_PART_MAX);
+        self.readers.take(requester, len as u64, Instant::now())?;
+        let mut part = vec![0; len];
+        file.read_exact_at(&mut part, u64::from(offset)).map_err(|error| unavailable(&error))?;
+        Ok(Some((total, part)))
     }
 
     /// Returns those manifests of shares that are about to become durable which are not here. The folder keeps that they
