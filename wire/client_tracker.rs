@@ -206,7 +206,8 @@ wire_enum! {
             group: GroupId,
             name: FileName,
         }
-        /// Asks for a part of a share's manifest. Answer: `ManifestPart`. Refusals: `NoSuchFile`, `NotMember`.
+        /// Asks for a part of a share's manifest. Answer: `ManifestPart`. Refusals: `NoSuchFile`, `Forgotten`,
+        /// `SlowDown`.
         20 GetManifest {
             share: ShareRef,
             offset: u32,
@@ -226,13 +227,13 @@ wire_enum! {
             /// How long the tracker took to answer it.
             round_trip_ms: u16,
         }
-        /// Says which pieces of a share this client holds. Answer: `Done`. Refusals: `NoSuchFile`, `NotMember`.
+        /// Says which pieces of a share this client holds. Answer: `Done`. Refusals: `NoSuchFile`, `Forgotten`.
         22 Hold {
             share: ShareRef,
             holding: Holding,
         }
         /// Asks who holds pieces of a share; later holders come as `PeerUp` as long as this client holds not all.
-        /// Answer: `Peers`. Refusals: `NoSuchFile`, `NotMember`.
+        /// Answer: `Peers`. Refusals: `NoSuchFile`, `Forgotten`.
         23 FindPeers {
             share: ShareRef,
         }
@@ -249,7 +250,7 @@ wire_enum! {
             through: OpOrder,
         }
         /// Asks that a client be called that cannot be dialed. It hears `Called`, here or at its own tracker. Answer:
-        /// `CallPassed`. Refusals: `NoSuchFile`, `NotMember`, `PeerOffline`, `SlowDown`, `NoRelay`, `RelayFull`,
+        /// `CallPassed`. Refusals: `NoSuchFile`, `Forgotten`, `PeerOffline`, `SlowDown`, `NoRelay`, `RelayFull`,
         /// `NotSeenThere`.
         27 Call {
             share: ShareRef,

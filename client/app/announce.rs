@@ -185,9 +185,11 @@ pub(super) fn find_made(
     let link = &session.node().link;
     match find(link, group, name) {
         Err(RpcError::Refused(refusal)) if refusal.code.is_gone() => {
+            let is_stranger = refusal.code == Code::NotMember;
             match refused_share(session, share) {
                 Some(refusal) if session.note_refusal(&refusal) => Ok(None),
-                Some(refusal) if refusal.code == Code::Forgotten => Err(refusal.into()),
+                // All shares of a group are as good as forgotten for whoever is not in it.
+                Some(refusal) if refusal.code == Code::Forgotten && !is_stranger => Err(refusal.into()),
                 // It may have heard of it since it was asked for the name.
                 _ => find(link, group, name).map(Some),
             }

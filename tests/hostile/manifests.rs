@@ -7,6 +7,7 @@ use crate::common::manifest::manifest;
 use crate::common::names::{command, file, group};
 use crate::common::tracker::TestTracker;
 use groupshare::model::digest::InfoHash;
+use groupshare::model::id::{OpId, ShareRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::path::COMPONENTS_MAX;
 use groupshare::tracker::ledger::quota::{Quota, Quotas};
@@ -90,6 +91,18 @@ fn a_command_that_was_carried_out_tells_nothing_of_what_a_foreign_group_shares()
             assert_eq!(mallory.refused(Request::ShareFile { command, group, name, content }), Code::NotMember);
         }
     }
+}
+
+#[test]
+fn an_id_tells_nobody_outside_of_the_group_whether_it_is_that_of_a_share() {
+    let (_tracker, mut alice, mut mallory, (_, content)) = lab();
+    let share = alice.share("lab", "film", &content).share;
+    let about = |seq| ShareRef(OpId { seq, ..share.0 });
+    let told: Vec<_> = (1..=share.0.seq).map(|seq| mallory.refused(Request::FindPeers { share: about(seq) })).collect();
+    assert!(told.iter().all(|code| *code == Code::Forgotten), "{told:?}");
+    assert_eq!(mallory.refused(Request::GetManifest { share, offset: 0 }), Code::Forgotten);
+    let unheard = about(share.0.seq + 1000);
+    assert_eq!(mallory.refused(Request::FindPeers { share: unheard }), Code::NoSuchFile);
 }
 
 #[test]

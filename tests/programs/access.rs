@@ -75,15 +75,15 @@ const TRACKER: &str = "
     StopShare              NotLoggedIn   NotMember        NotMember         NotSharing       NotSharing       NotMember        NotMember        -
     StopShare(own)         NotLoggedIn   NotMember        NotMember         Done             Done             NotMember        NotMember        -
     FindShare              NotLoggedIn   NotMember        NotMember         Share            Share            NotMember        NotMember        files
-    GetManifest            NotLoggedIn   NotMember        NotMember         ManifestPart     ManifestPart     NotMember        NotMember        -
+    GetManifest            NotLoggedIn   Forgotten        Forgotten         ManifestPart     ManifestPart     Forgotten        Forgotten        -
     GetManifest(nowhere)   NotLoggedIn   NoSuchFile       NoSuchFile        NoSuchFile       NoSuchFile       NoSuchFile       NoSuchFile       -
     Announce               NotLoggedIn   Announced        Announced         Announced        Announced        Announced        Announced        -
-    Hold(all)              NotLoggedIn   NotMember        NotMember         Done             Done             NotMember        NotMember        -
-    Hold(nothing)          NotLoggedIn   NotMember        NotMember         Done             Done             NotMember        NotMember        -
-    Hold(exactly)          NotLoggedIn   NotMember        NotMember         Done             Done             NotMember        NotMember        -
-    Hold(more)             NotLoggedIn   NotMember        NotMember         Done             Done             NotMember        NotMember        -
-    FindPeers              NotLoggedIn   NotMember        NotMember         Peers/1          Peers/1          NotMember        NotMember        -
-    Call                   NotLoggedIn   NotMember        NotMember         PeerOffline      PeerOffline      NotMember        NotMember        -
+    Hold(all)              NotLoggedIn   Forgotten        Forgotten         Done             Done             Forgotten        Forgotten        -
+    Hold(nothing)          NotLoggedIn   Forgotten        Forgotten         Done             Done             Forgotten        Forgotten        -
+    Hold(exactly)          NotLoggedIn   Forgotten        Forgotten         Done             Done             Forgotten        Forgotten        -
+    Hold(more)             NotLoggedIn   Forgotten        Forgotten         Done             Done             Forgotten        Forgotten        -
+    FindPeers              NotLoggedIn   Forgotten        Forgotten         Peers/1          Peers/1          Forgotten        Forgotten        -
+    Call                   NotLoggedIn   Forgotten        Forgotten         PeerOffline      PeerOffline      Forgotten        Forgotten        -
     CheckReach             NotLoggedIn   Malformed        Malformed         Malformed        Malformed        Malformed        Malformed        -
     ListKeys               NotLoggedIn   Keys/            Keys/             Keys/lab         Keys/lab         Keys/            Keys/den         -
     Heartbeat              Done          Done             Done              Done             Done             Done             Done             -

@@ -79,7 +79,7 @@ impl Session {
         // The membership may have ended since the check, and its holdings may have been dropped before these came.
         if !self.core.state().is_member(info.group, user) {
             self.core.presence.drop_member(user, info.group);
-            return Err(Code::NotMember.into());
+            return Err(Code::Forgotten.into());
         }
         if let Some(holder_up) = holder_up {
             self.core.tell_holder_up(&state, &holder_up);

@@ -18,15 +18,14 @@ use std::time::Duration;
 const MANIFEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A share in a group of which the user is a member. It need not be listed any more: clients that hold parts of it may
-/// go on exchanging them.
+/// go on exchanging them. A stranger hears the same of a share as of any other op, so not which ops made one.
 pub(super) fn visible_share(state: &State, user: UserRef, share: ShareRef) -> Result<ShareInfo, Refusal> {
-    let info = state.share(share).ok_or_else(|| match state.fate(share.0) {
-        Fate::Forgotten => Code::Forgotten,
+    let visible = state.share(share).filter(|info| state.is_member(info.group, user));
+    visible.ok_or_else(|| match state.fate(share.0) {
+        Fate::Known | Fate::Forgotten => Code::Forgotten.into(),
         // The op may still be on its way from another tracker.
-        Fate::Known | Fate::Unheard => Code::NoSuchFile,
-    })?;
-    // A stranger is not told the name of the group.
-    if state.is_member(info.group, user) { Ok(info) } else { Err(Code::NotMember.into()) }
+        Fate::Unheard => Code::NoSuchFile.into(),
+    })
 }
 
 /// The share of a change that the op `op` made, for its author, who may be out of the group by now. A repeated command

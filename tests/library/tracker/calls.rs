@@ -76,7 +76,7 @@ fn whoever_may_not_see_the_share_or_calls_nobody_is_refused_and_nobody_hears_it(
     let share = share(&mut ann, &mut bob);
     eve.announce(4003);
     let refused = |client: &mut Client, request| refused_code(&client.ask(request));
-    assert_eq!(refused(&mut eve, call(share, &ann, "ann", CallWay::Back)), Some(Code::NotMember));
+    assert_eq!(refused(&mut eve, call(share, &ann, "ann", CallWay::Back)), Some(Code::Forgotten));
     assert_eq!(refused(&mut bob, call(share, &eve, "eve", CallWay::Back)), Some(Code::PeerOffline), "no member");
     assert_eq!(refused(&mut bob, call(share, &ann, "nobody", CallWay::Back)), Some(Code::PeerOffline));
     let gone = Request::Call { share, user: user("ann"), client: ClientId([9; 16]), way: CallWay::Back, from: None };
