@@ -76,8 +76,9 @@ impl Notifier {
         let core = self.core.clone();
         // Keys and passwords follow the newest state, which may be ahead of the batch: what is told last must hold.
         let newest = core.state();
-        // Users choose how often an id becomes an alias. To look for all of them takes a while.
-        if core.presence.knows(&batch.aliased, |id| newest.share(ShareRef(id)).is_some()) {
+        // Users choose how often an id becomes an alias. To put all under new ids takes a while.
+        let is_share = |id| newest.share(ShareRef(id)).is_some();
+        if core.presence.knows(&batch.aliased, is_share, |id| newest.file_count(GroupRef(id)) > 0) {
             core.presence.rekey(|id| newest.canonical(id));
         }
         // Users whose ids are not the canonical ones any more log in again.

@@ -11,6 +11,7 @@ mod holdings;
 mod pieces;
 mod register;
 mod remote_tracker;
+mod renamed;
 mod subscription;
 mod swarm;
 mod telling_pace;
@@ -28,6 +29,7 @@ pub use pieces::within;
 use register::Register;
 pub use register::{HoldError, TTL, Ticket};
 pub use remote_tracker::HeardFrom;
+use renamed::Renamed;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -37,6 +39,9 @@ use std::time::Instant;
 pub use subscription::{PresenceChange, Subscription};
 pub use swarm::SwarmInfo;
 pub use telling_pace::TellingPace;
+
+/// Of so many users with clients of which not all is known a list of files looks whether they share each of them.
+const CROWD_MAX: usize = 64;
 
 /// The one place that knows who is online, at this tracker or another. It keeps apart what each tracker tells: no
 /// tracker can say anything about the clients of another.
@@ -80,10 +85,11 @@ impl Presence {
         });
     }
 
-    /// Whether clients, their shares or their groups go by one of these ids. Ids of shares cost least.
-    pub fn knows(&self, ids: &[OpId], is_share: impl Fn(OpId) -> bool) -> bool {
-        let register = self.register.lock();
-        ids.iter().any(|id| register.knows(*id, is_share(*id)))
+    /// Whether clients, their shares or their groups go by one of these ids. Those that are no share and no group with
+    /// shares cost least: users choose how many there are.
+    pub fn knows(&self, ids: &[OpId], is_share: impl Fn(OpId) -> bool, has_shares: impl Fn(OpId) -> bool) -> bool {
+        let renamed = Renamed::of(ids, is_share, has_shares);
+        self.register.lock().knows(&renamed)
     }
 
     /// Ids may have become aliases. Two swarms of what turned out to be one share become one; a client in both keeps
@@ -114,17 +120,19 @@ impl Presence {
     }
 
     /// Where pieces of a share can be had, and which: at most `PEERS_MAX` clients, those with more pieces first,
-    /// chosen fairly by user.
-    pub fn holdings(&self, share: ShareRef) -> Vec<Held> {
+    /// chosen fairly by user. Clients of which not all is known count as in [`Presence::peers`].
+    pub fn holdings(&self, swarm: SwarmInfo, is_sharer: impl Fn(UserRef) -> bool) -> Vec<Held> {
         let register = self.register.lock();
-        let holders = register.swarms.holders(share).filter(|&(key, _)| register.is_reachable(key));
+        let (share, known) = (swarm.share, register.swarms.holders(swarm.share));
+        let crowded = register.crowded_sharers(swarm, is_sharer).into_iter();
+        let holders = known.chain(crowded).filter(|&(key, _)| register.is_reachable(key));
         let holders = fairly(holders, |(key, _)| key.user, |&(key, held)| (Reverse(held), key));
         let held = |&(key, held): &(ClientKey, u32)| {
             let addr = helpful::helpful_to_program(&register.holder(key, held)?.contact)?;
-            match register.clients.get(&key)?.holdings.pieces(share)? {
-                HeldPieces::All => Some(Held { addr, pieces: None }),
-                HeldPieces::Some(set) => Some(Held { addr, pieces: Some(set.clone()) }),
-                HeldPieces::Count(_) | HeldPieces::Waiting => None,
+            match register.clients.get(&key)?.holdings.pieces(share) {
+                Some(HeldPieces::All) | None => Some(Held { addr, pieces: None }),
+                Some(HeldPieces::Some(set)) => Some(Held { addr, pieces: Some(set.clone()) }),
+                Some(HeldPieces::Count(_) | HeldPieces::Waiting) => None,
             }
         };
         holders.iter().filter_map(held).collect()
@@ -168,11 +176,23 @@ impl Presence {
         self.register.lock().holder_up(share, key)
     }
 
-    /// How many clients hold pieces of each of these shares, at any tracker.
-    pub fn holder_counts(&self, shares: impl Iterator<Item = ShareRef>) -> Vec<u32> {
+    /// How many clients hold pieces of each of these shares, at any tracker. Clients of which not all is known count for
+    /// what their users are recorded as sharing, but only those of the first [`CROWD_MAX`] users.
+    pub fn holder_counts(&self, shares: &[ShareRef], is_sharer: impl Fn(ShareRef, UserRef) -> bool) -> Vec<u32> {
+        let mut crowd: Vec<UserRef> = Vec::new();
+        self.register.lock().crowded.iter().for_each(|key| crowd.push(key.user));
+        crowd.dedup();
+        crowd.truncate(CROWD_MAX);
+        let sharers =
+            |share: ShareRef| crowd.iter().filter(|user| is_sharer(share, **user)).copied().collect::<Vec<_>>();
+        let sharers: Vec<_> = shares.iter().map(|share| sharers(*share)).collect();
         let register = self.register.lock();
-        // Far below 2^32: every holder has a connection.
-        shares.map(|share| register.swarms.holder_count(share) as u32).collect()
+        let crowded_out = |(&share, users): (&ShareRef, Vec<UserRef>)| {
+            let more: usize = users.into_iter().map(|user| register.crowded_out(user, share).count()).sum();
+            // Far below 2^32: every holder has a connection.
+            (register.swarms.holder_count(share) + more) as u32
+        };
+        shares.iter().zip(sharers).map(crowded_out).collect()
     }
 
     /// On how many clients each of these users is online, at any tracker.
@@ -400,9 +420,9 @@ mod tests {
         let held = |asking| found(&presence, share, asking).iter().map(|peer| peer.held).collect::<Vec<_>>();
         assert_eq!(held(t[2].key), [10, 2, 1]);
         assert_eq!(held(t[1].key), [2, 1], "another client of the same user is a peer like any other");
-        assert_eq!(presence.holder_counts([share.share].into_iter()), [4]);
+        assert_eq!(presence.holder_counts(&[share.share], |_, _| false), [4]);
         assert_eq!(presence.client_counts([UserRef(op(1)), UserRef(op(9))].into_iter()), [2, 0]);
-        let told = presence.holdings(share.share).into_iter();
+        let told = presence.holdings(share, |_| false).into_iter();
         let told = told.map(|held| (held.addr.port(), held.pieces.map(|pieces| numbers(share, &pieces))));
         assert_eq!(told.collect::<Vec<_>>(), [(1001, None), (1000, Some(vec![1, 2])), (1003, Some(vec![9]))]);
         assert_eq!((presence.local_client_count(), presence.local_user_count()), (5, 4));
@@ -429,13 +449,17 @@ mod tests {
         presence.hold(&t[0], share, &all()).expect("valid");
         let new = presence.enter(key(1, 1), now);
         presence.leave(&t[0]);
-        assert_eq!(presence.holder_counts([share.share].into_iter()), [1], "the old connection's end changes nothing");
+        assert_eq!(
+            presence.holder_counts(&[share.share], |_, _| false),
+            [1],
+            "the old connection's end changes nothing"
+        );
         assert!(!presence.heard(&t[0], now));
         assert_eq!(presence.hold(&t[0], share, &all()), Err(HoldError::Void));
         assert_eq!(presence.announce(&t[0], contact(9)), []);
         assert!(presence.heard(&new, now));
         presence.leave(&new);
-        assert_eq!(presence.holder_counts([share.share].into_iter()), [0]);
+        assert_eq!(presence.holder_counts(&[share.share], |_, _| false), [0]);
         assert_eq!(presence.local_client_count(), 1);
     }
 
@@ -449,7 +473,7 @@ mod tests {
         assert_eq!(presence.sweep(later), []);
         assert_eq!(presence.sweep(start + TTL), [t[0].key]);
         assert!(!presence.heard(&t[0], start + TTL));
-        assert_eq!(presence.holder_counts([share(3).share].into_iter()), [0]);
+        assert_eq!(presence.holder_counts(&[share(3).share], |_, _| false), [0]);
         assert_eq!(presence.sweep(later + TTL), [t[1].key]);
         assert_eq!(presence.register.lock().swarms.shares().count(), 0);
     }
@@ -464,7 +488,7 @@ mod tests {
                 presence.hold(ticket, share, &all()).expect("valid");
             }
         }
-        let counts = || presence.holder_counts([a.share, b.share, elsewhere.share].into_iter());
+        let counts = || presence.holder_counts(&[a.share, b.share, elsewhere.share], |_, _| false);
         presence.drop_sharer(UserRef(op(1)), a.share);
         assert_eq!(counts(), [1, 3, 3]);
         presence.drop_member(UserRef(op(1)), GroupRef(op(50)));
@@ -520,7 +544,7 @@ mod tests {
         let (share, far, waiting) = (share(10), key(2, 2), key(3, 3));
         presence.hold(&t[0], share, &exactly(&[0, 0])).expect("valid");
         assert_eq!(presence.remote_holds(from(2, now), far, share, &all()), None, "nothing was told of that client");
-        assert_eq!(presence.holder_counts([share.share].into_iter()), [0]);
+        assert_eq!(presence.holder_counts(&[share.share], |_, _| false), [0]);
         assert_eq!(presence.remote_online(from(3, now), waiting, at(3)), []);
         assert_eq!(presence.remote_holds(from(3, now), waiting, share, &exactly(&[0, 0])), None);
         assert_eq!(presence.remote_online(from(2, now), far, at(7)), []);
@@ -530,7 +554,7 @@ mod tests {
         let holder_up = presence.remote_online(from(2, now), far, at(8));
         assert_eq!((holder_up[0].holder.contact.port, &holder_up[0].tell[..]), (8, &[t[0].key][..]));
         assert_eq!(found(&presence, share, t[0].key).len(), 1);
-        assert_eq!(presence.holder_counts([share.share].into_iter()), [1]);
+        assert_eq!(presence.holder_counts(&[share.share], |_, _| false), [1]);
         assert_eq!(presence.client_counts([far.user, waiting.user].into_iter()), [1, 1]);
         assert_eq!((presence.local_client_count(), presence.local_user_count()), (1, 1));
         presence.remote_offline(3, far);
@@ -691,7 +715,7 @@ mod tests {
         let subscription = presence.subscribe(Box::new(|| ()));
         taken(&presence, &subscription);
         presence.rekey(|id| if id == b.share.0 { a.share.0 } else { id });
-        assert_eq!(presence.holder_counts([a.share, b.share].into_iter()), [3, 0]);
+        assert_eq!(presence.holder_counts(&[a.share, b.share], |_, _| false), [3, 0]);
         let held = |at: usize| found(&presence, a, key(9, 9))[at].held;
         assert_eq!((held(0), held(1), held(2)), (10, 2, 2));
         let changes = taken(&presence, &subscription);
@@ -705,7 +729,7 @@ mod tests {
         let expected = [anew(t[0].key, 1000, exactly(&[0x60, 0])), anew(t[1].key, 1001, all())];
         assert_eq!(changes, expected.concat(), "told anew, since others may still know two shares");
         presence.remote_offline(2, far);
-        assert_eq!(presence.holder_counts([a.share].into_iter()), [2]);
+        assert_eq!(presence.holder_counts(&[a.share], |_, _| false), [2]);
     }
 
     #[test]
@@ -716,11 +740,13 @@ mod tests {
         presence.hold(&t[0], shares[0], &all()).expect("valid");
         presence.remote_online(from(2, now), key(8, 5), at(7));
         presence.remote_holds(from(2, now), key(8, 5), shares[1], &all());
-        let known = shares.map(|of| presence.knows(&[op(77), of.share.0], |_| true));
-        assert_eq!(known, [true, true, false], "a share that nobody holds costs no look at all clients");
-        let users = [9, 8, 7].map(|user| presence.knows(&[UserRef(op(user)).0], |_| false));
+        let known = shares.map(|of| presence.knows(&[op(77), of.share.0], |_| true, |_| false));
+        assert_eq!(known, [true, true, false]);
+        let users = [9, 8, 7].map(|user| presence.knows(&[op(77), op(user)], |_| false, |_| false));
         assert_eq!(users, [true, true, false]);
-        assert!(presence.knows(&[shares[0].group.0], |_| false) && !presence.knows(&[], |_| false));
+        let groups = [50, 51].map(|group| presence.knows(&[op(77), op(group)], |_| false, |_| true));
+        assert_eq!(groups, [true, false]);
+        assert!(!presence.knows(&[op(50)], |_| false, |_| false), "of a group without shares nothing is looked for");
     }
 
     #[test]
@@ -804,7 +830,7 @@ mod tests {
             let ticket = presence.enter(ClientKey { user: UserRef(op(1)), client: ClientId(client) }, now);
             presence.hold(&ticket, longest(), &more(&[number])).expect("valid");
         }
-        assert_eq!(presence.holder_counts([longest().share].into_iter()), [4000]);
+        assert_eq!(presence.holder_counts(&[longest().share], |_, _| false), [4000]);
         assert!(spent(&presence) < 2 * 1024 * 1024, "{}", spent(&presence));
     }
 
@@ -814,7 +840,7 @@ mod tests {
         let share = longest();
         t.iter().for_each(|ticket| drop(presence.hold(ticket, share, &scattered(0))));
         let sets = |presence: &Presence| {
-            let held = presence.holdings(share.share).into_iter().filter_map(|held| held.pieces);
+            let held = presence.holdings(share, |_| false).into_iter().filter_map(|held| held.pieces);
             <[Arc<PieceSet>; 2]>::try_from(held.collect::<Vec<_>>()).expect("two")
         };
         let [one, other] = sets(&presence);
@@ -836,7 +862,7 @@ mod tests {
         assert!(spent(&presence) <= 5 * 1024 * 1024, "{}", spent(&presence));
         let told = presence.peers(share, key(3, 1), |_| false);
         assert!(told.iter().all(|holder| holder.held == 1 << 20), "as many pieces as they said");
-        let known = presence.holdings(share.share);
+        let known = presence.holdings(share, |_| false);
         assert!(known.iter().any(|held| held.addr.port() == 1100), "the other user's pieces are known");
         assert!((1..20).contains(&known.len()), "{}", known.len());
         presence.hold(&t[99], share, &more(&[1, 3])).expect("valid");
@@ -850,15 +876,15 @@ mod tests {
         let honest = presence.enter(key(200, 1), now);
         presence.announce(&honest, contact(1));
         presence.hold(&honest, longest(), &scattered(77)).expect("valid");
-        for user in 0..40 {
+        for user in 0..80 {
             for client in 0..4 {
                 let ticket = presence.enter(key(user, client), now);
                 presence.announce(&ticket, contact(2));
                 presence.hold(&ticket, longest(), &scattered((user as u8) | (client << 6))).expect("valid");
             }
         }
-        assert!(spent(&presence) <= 24 * 1024 * 1024, "{}", spent(&presence));
-        let known = presence.holdings(longest().share);
+        assert!(spent(&presence) <= 48 * 1024 * 1024, "{}", spent(&presence));
+        let known = presence.holdings(longest(), |_| false);
         assert!(known.iter().any(|held| held.addr.port() == 1 && held.pieces.is_some()), "the honest one's are known");
     }
 
@@ -876,8 +902,18 @@ mod tests {
         };
         assert_eq!((found(room - 1, 9), found(room, 9)), (vec![(t[0].key, 3)], Vec::new()));
         assert_eq!((found(room - 1, 1), found(room, 1)), (vec![(t[0].key, 3)], vec![(t[0].key, 3)]));
+        // Lists, programs and whoever waits for it find it as well.
+        let shares = [many(room - 1).share, many(room).share];
+        let counts = |sharer: u64| presence.holder_counts(&shares, |_, user| user == UserRef(op(sharer)));
+        assert_eq!((counts(9), counts(1)), (vec![1, 0], vec![1, 1]));
+        let places = |sharer: u64| presence.holdings(many(room), |user| user == UserRef(op(sharer))).len();
+        assert_eq!((places(9), places(1)), (0, 1));
+        presence.hold(&t[1], many(room), &more(&[])).expect("valid");
+        let holder_up = presence.hold(&t[0], many(room), &all()).expect("valid").expect("told");
+        assert_eq!((holder_up.tell, holder_up.holder.held), (vec![t[1].key], 3));
         presence.leave(&t[0]);
         assert_eq!(found(room, 1), []);
+        presence.leave(&t[1]);
         assert_eq!(spent(&presence), 0);
     }
 

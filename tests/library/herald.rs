@@ -139,7 +139,7 @@ fn who_shares_again_before_the_end_was_told_is_not_told_of_that_end() {
     alice.create_group("den");
     let over = |reply: &Reply| matches!(reply, Reply::ShareEnded { share: ended } if *ended == share);
     assert!(!alice.all_pushed().iter().any(over));
-    assert_eq!(core.presence.holder_counts([share].into_iter()), [1]);
+    assert_eq!(core.presence.holder_counts(&[share], |_, _| false), [1]);
 }
 
 /// Another tracker has let a user share something, after everything that is known here.

@@ -361,7 +361,7 @@ fn every_request_to_a_tracker_is_answered_to_everybody_as_the_table_says_and_a_r
         assert_eq!(*kind, kind_of(line));
         let known = || {
             let (core, share) = (tracker.server.core(), scene.share);
-            (core.state().digest(), core.presence.holder_counts([share].into_iter()))
+            (core.state().digest(), core.presence.holder_counts(&[share], |_, _| false))
         };
         let before = known();
         let reply = scene.actor.ask(request);

@@ -10,7 +10,7 @@ pub(super) const ENTRY_LEN: usize = 384;
 /// Most bytes that the holdings of one user take: one client holds as many shares as a user may have.
 pub(super) const USER_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Most bytes that all holdings take.
-const ALL_LEN_MAX: usize = 24 * 1024 * 1024;
+const ALL_LEN_MAX: usize = 48 * 1024 * 1024;
 
 /// What is spent, and how much may be.
 #[derive(Debug)]

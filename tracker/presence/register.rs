@@ -9,6 +9,7 @@ use super::holder::{Holder, HolderUp};
 use super::holdings::Holdings;
 use super::pieces::{HeldPieces, Interner};
 use super::remote_tracker::{Claim, RemoteTracker};
+use super::renamed::Renamed;
 use super::subscription::{CurrentPresence, Subscribers, Subscription, Unsent};
 use super::swarm::{SwarmInfo, SwarmRole, Swarms};
 use crate::model::id::{GroupRef, OpId, PeerKey, ShareRef, UserRef};
@@ -217,7 +218,14 @@ impl Register {
         }
         self.note_crowded(key);
         self.make_room();
-        Ok(if before <= SwarmRole::Waiting { self.holder_up(share, key) } else { None })
+        Ok(match (before, now) {
+            (SwarmRole::Outside, SwarmRole::Outside) if *holding == (Holding::All {}) => {
+                // There is no room to keep that.
+                self.tell_of(share, key, swarm.layout.count())
+            }
+            (SwarmRole::Outside | SwarmRole::Waiting, _) => self.holder_up(share, key),
+            _ => None,
+        })
     }
 
     fn note_crowded(&mut self, key: ClientKey) {
@@ -314,7 +322,11 @@ impl Register {
 
     /// The news that a client can be asked for pieces of a share, for those clients of this tracker that want to know.
     pub(super) fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
-        let holder = self.holder(key, self.swarms.held(share, key)?)?;
+        self.tell_of(share, key, self.swarms.held(share, key)?)
+    }
+
+    fn tell_of(&self, share: ShareRef, key: ClientKey, held: u32) -> Option<HolderUp> {
+        let holder = self.holder(key, held)?;
         if self.swarms.has_more_holders_of(share, key.user, USER_PEERS_MAX) {
             // Nobody is told of so many, neither now nor when asking.
             return None;
@@ -346,12 +358,17 @@ impl Register {
             let keys = ClientKey::all_of(user);
             next = self.crowded.range((Bound::Excluded(*keys.end()), Bound::Unbounded)).next().copied();
             if is_sharer(user) {
-                let unknown = |key: &ClientKey| self.swarms.role(swarm.share, *key) == SwarmRole::Outside;
-                let keys = self.crowded.range(keys).copied().filter(unknown).take(USER_PEERS_MAX);
+                let keys = self.crowded_out(user, swarm.share).take(USER_PEERS_MAX);
                 sharers.extend(keys.map(|key| (key, swarm.layout.count())));
             }
         }
         sharers
+    }
+
+    /// The clients of a user of which more is not kept, and not whether they are in this swarm.
+    pub(super) fn crowded_out(&self, user: UserRef, share: ShareRef) -> impl Iterator<Item = ClientKey> + '_ {
+        let keys = self.crowded.range(ClientKey::all_of(user)).copied();
+        keys.filter(move |key| self.swarms.role(share, *key) == SwarmRole::Outside)
     }
 
     pub(super) fn clients_of(&self, user: UserRef) -> impl Iterator<Item = ClientKey> + '_ {
@@ -401,16 +418,18 @@ impl Register {
         gone
     }
 
-    /// Whether a client, a share that somebody holds or a group goes by an id.
-    pub(super) fn knows(&self, id: OpId, is_share: bool) -> bool {
-        let share = ShareRef(id);
-        let of_group = |of: &Holdings| !is_share && of.roles().any(|(info, _)| info.group.0 == id);
-        let claimed = |claim: &Claim| claim.holdings.role_in(share).is_some() || of_group(&claim.holdings);
+    /// Whether a client, a share that somebody holds or its group goes by one of these ids. Looks at all clients once if
+    /// there are shares or groups, and at all that they hold if there are groups.
+    pub(super) fn knows(&self, ids: &Renamed) -> bool {
+        let of_group =
+            |of: &Holdings| !ids.groups.is_empty() && of.roles().any(|(info, _)| ids.groups.contains(&info.group));
+        let has_share = |of: &Holdings| ids.shares.iter().any(|share| of.role_in(*share).is_some());
+        let claimed = |claim: &Claim| has_share(&claim.holdings) || of_group(&claim.holdings);
         let of_client = |client: &Client| of_group(&client.holdings) || client.claims.iter().any(claimed);
-        self.swarms.has(share)
-            || self.clients.values().any(of_client)
-            || self.remote_trackers.values().any(|tracker| tracker.holds(share))
-            || self.clients.range(ClientKey::all_of(UserRef(id))).next().is_some()
+        let told = |share: &ShareRef| self.remote_trackers.values().any(|tracker| tracker.holds(*share));
+        ids.users.iter().any(|user| self.clients_of(*user).next().is_some())
+            || ids.shares.iter().any(|share| self.swarms.has(*share) || told(share))
+            || (ids.needs_all() && self.clients.values().any(of_client))
     }
 
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) {
@@ -427,6 +446,7 @@ impl Register {
                 moved.insert(key);
             }
         }
+        moved.iter().for_each(|key| self.note_crowded(*key));
         // Other trackers may lack these ops and know two shares where there is one. So this one tells them anew.
         self.subscribers.each(|unsent| {
             let renamed = unsent.clients_where(|share| canonical(share.0) != share.0);

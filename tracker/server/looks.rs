@@ -258,7 +258,8 @@ impl Looks {
             let page = self.state.files_after(group, after.as_ref(), PAGE);
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.name.clone());
-            let online = self.core.presence.holder_counts(page.iter().map(|file| file.share));
+            let shares: Vec<_> = page.iter().map(|file| file.share).collect();
+            let online = self.core.presence.holder_counts(&shares, |share, user| self.state.is_sharer(share, user));
             let rows = page.iter().zip(online).map(|(file, online)| {
                 let size = file.content.is_sized().then(|| file.content.layout.size());
                 let shown = size.map_or("size unknown".to_owned(), units::size);

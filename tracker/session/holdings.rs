@@ -89,7 +89,10 @@ impl Session {
 
     /// Where pieces of a share can be had, for whoever may see it.
     pub(in crate::tracker) fn holdings(&self, share: ShareRef) -> Vec<Held> {
-        self.core.presence.holdings(share)
+        let state = self.core.state();
+        let Some(info) = state.share(share) else { return Vec::new() };
+        let swarm = SwarmInfo { share: info.share, group: info.group, layout: info.content.layout };
+        self.core.presence.holdings(swarm, |user| state.is_sharer(info.share, user))
     }
 
     pub(super) fn find_peers(&mut self, share: ShareRef) -> Result<Reply, Refusal> {

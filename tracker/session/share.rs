@@ -52,7 +52,8 @@ impl Session {
         let user = self.user()?;
         let state = self.core.state();
         let rows = state.files_after(find_own_group(&state, user, group)?, after, PAGE_AND_ONE);
-        let online = self.core.presence.holder_counts(rows.iter().map(|row| row.share));
+        let shares: Vec<_> = rows.iter().map(|row| row.share).collect();
+        let online = self.core.presence.holder_counts(&shares, |share, user| state.is_sharer(share, user));
         let line = rows.into_iter().zip(online).map(|(row, online)| FileLine {
             name: row.name,
             content: row.content,

@@ -43,7 +43,7 @@ fn a_share_that_the_base_has_forgotten_is_told_from_one_that_is_yet_to_be_heard_
         assert_eq!(refused_code(&bob.ask(request)), Some(Code::Forgotten));
     }
     let core = tracker.server.core();
-    wait_until("nobody is listed as its holder", || core.presence.holdings(share).is_empty());
+    wait_until("nobody is listed as its holder", || core.presence.holder_counts(&[share], |_, _| false) == [0]);
     let unheard = ShareRef(OpId { seq: share.0.seq + 1_000_000, ..share.0 });
     for request in about(unheard) {
         assert_eq!(refused_code(&bob.ask(request)), Some(Code::NoSuchFile));
