@@ -93,13 +93,8 @@ impl JsonDialect<'_> {
     /// Takes one line and answers it; false if the connection is to end.
     fn turn(&mut self, lines: &mut LineReceiver<'_>) -> bool {
         let len_max = if self.session.is_logged_in() { LINE_LEN_MAX } else { EARLY_LINE_LEN_MAX };
-        let asked = match lines.next(len_max) {
-            Ok(ReceivedLine::Line(line)) => random_id()
-                .and_then(|command| request::parse(line, Ids { client: self.client, command: CommandId(command) })),
-            Ok(ReceivedLine::TooLong) => {
-                Err(Refusal::about(Code::TooLarge, format!("a line has at most {len_max} bytes here")))
-            }
-            Ok(ReceivedLine::Crowded) => Err(Code::SlowDown.into()),
+        let (line, _turn) = match lines.next(len_max, || self.session.turn()) {
+            Ok(next) => next,
             Err(NoLine::Slow) => {
                 let refusal = Refusal::about(Code::Malformed, "the line did not end in time");
                 // If this does not arrive, the end of the connection says it all.
@@ -108,10 +103,17 @@ impl JsonDialect<'_> {
             }
             Err(NoLine::Gone) => return false,
         };
+        let asked = match line {
+            ReceivedLine::Line(line) => random_id()
+                .and_then(|command| request::parse(line, Ids { client: self.client, command: CommandId(command) })),
+            ReceivedLine::TooLong => {
+                Err(Refusal::about(Code::TooLarge, format!("a line has at most {len_max} bytes here")))
+            }
+            ReceivedLine::Crowded => Err(Code::SlowDown.into()),
+        };
         if !self.session.is_heard() {
             return false;
         }
-        let _turn = self.session.turn();
         let kind = asked.as_ref().map_or(NO_COMMAND, |asked| asked.command.kind());
         let command = BegunCommand::of_kind(kind);
         let outcome = asked.and_then(|asked| self.carry_out(asked, lines));

@@ -126,21 +126,23 @@ fn is_final(code: Code) -> bool {
 impl BinaryDialect {
     /// Takes one request and answers it; false if the connection is to end.
     fn turn(&mut self, receiver: &mut FrameReceiver) -> bool {
-        let (id, request) = match receiver.recv(TTL) {
-            Ok(frame) => (frame.request, frame.message::<Request>()),
+        let (id, request, turn) = match receiver.recv_in_turns(TTL, || self.session.turn()) {
+            Ok((frame, turn)) => (frame.request, frame.message::<Request>(), turn),
             Err(RecvError::Record(error)) => return self.refuse_bytes(&out_of_frame(&error)),
             Err(RecvError::Decode(error)) => return self.refuse_bytes(&malformed(&error)),
             Err(RecvError::Closed | RecvError::Cut | RecvError::Idle | RecvError::Slow | RecvError::Io(_)) => {
                 return false;
             }
         };
+        // Whoever waits for a change to be durable, for room, or for a client to take a reply, holds no turn.
+        let waits = self.deferred.is_owed() || request.as_ref().is_ok_and(|request| request.long_reply_len().is_some());
+        let turn = (!waits).then_some(turn);
         self.deferred.settle();
         if !self.session.is_heard() {
             return false;
         }
-        // Whoever waits for room, or for a client to take a reply, holds no turn.
         let room = self.room_for_reply(receiver, request.as_ref().ok());
-        let turn = self.session.turn();
+        let turn = turn.unwrap_or_else(|| self.session.turn());
         let command = BegunCommand::of_kind(request.as_ref().map_or(NO_COMMAND, Request::kind));
         let outcome = match request {
             Ok(_) if room.is_err() => Err(Code::SlowDown.into()),
@@ -148,19 +150,19 @@ impl BinaryDialect {
             Ok(request) => self.session.answer(request),
             Err(error) => Err(malformed(&error)),
         };
-        drop(turn);
         let refusal = outcome.as_ref().err().map(|refusal| refusal.code);
         let go_on = !refusal.is_some_and(is_final);
         let reply = outcome.unwrap_or_else(|refusal| Reply::refused(&refusal));
         let sent = match self.session.pending.take() {
             Some(pending) => {
+                drop(turn);
                 self.deferred.defer(id, command, reply, pending);
                 true
             }
             None => {
                 self.session.note_answered(command, refusal);
                 let frame = frame::of(id, &reply);
-                drop(reply);
+                drop((reply, turn));
                 let mut room = room.ok().flatten();
                 room.iter_mut().for_each(|room| room.shrink(frame.len() + RECORD_PLAIN_MAX));
                 self.sender.send_frame(&frame).is_ok() && self.tell_notices()

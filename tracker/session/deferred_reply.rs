@@ -56,6 +56,11 @@ impl DeferredReply {
         }
     }
 
+    /// Whether a reply is owed.
+    pub(super) fn is_owed(&self) -> bool {
+        self.owed.lock().is_some()
+    }
+
     /// Returns when nothing is owed any more. After [`COMMIT_WAIT_MAX`] the client is told that there is no answer.
     pub(super) fn settle(&self) {
         let mut owed = self.owed.lock();

@@ -186,24 +186,80 @@ impl FrameReceiver {
             self.take_room(Instant::now() + wait)?;
             self.read(wait)?;
         }
+        self.whole()
+    }
+
+    /// The frame that has come in.
+    fn whole(&mut self) -> Result<Frame<'_>, RecvError> {
         self.waits.iter_mut().filter_map(|waits| waits.room.as_mut()).for_each(LongFrame::settle);
         Ok(self.opener.frame()?)
     }
 
+    /// Waits for the next frame like [`FrameReceiver::recv`]. Once something has come in, takes a turn, and reads and
+    /// decrypts in it. Returns the turn in which the frame became whole.
+    pub fn recv_in_turns<T>(
+        &mut self,
+        idle: Duration,
+        mut turn: impl FnMut() -> T,
+    ) -> Result<(Frame<'_>, T), RecvError> {
+        self.opener.next_frame();
+        self.give_room_back();
+        let mut until = None;
+        if self.opener.has_more() {
+            let turn = turn();
+            if self.opener.advance(&self.keys)? {
+                return self.whole().map(|frame| (frame, turn));
+            }
+        }
+        loop {
+            let now = Instant::now();
+            let between = self.opener.is_idle();
+            let by = if between { now + idle } else { *until.get_or_insert(now + self.frame_deadline) };
+            let wait = by.saturating_duration_since(now);
+            if wait.is_zero() {
+                return Err(if between { RecvError::Idle } else { RecvError::Slow });
+            }
+            self.take_room(by)?;
+            self.wait_for_bytes(wait)?;
+            let turn = turn();
+            self.read(wait)?;
+            if self.opener.advance(&self.keys)? {
+                return self.whole().map(|frame| (frame, turn));
+            }
+        }
+    }
+
+    /// Waits for this long until something comes in, and leaves it there.
+    fn wait_for_bytes(&mut self, wait: Duration) -> Result<(), RecvError> {
+        self.set_wait(wait)?;
+        let peeked = self.stream.peek(&mut [0]);
+        self.taken(peeked).map(drop)
+    }
+
     fn read(&mut self, wait: Duration) -> Result<(), RecvError> {
+        self.set_wait(wait)?;
+        let read = (&*self.stream).read(self.opener.room());
+        let len = self.taken(read)?;
+        self.opener.filled(len);
+        Ok(())
+    }
+
+    fn set_wait(&mut self, wait: Duration) -> Result<(), RecvError> {
         if self.timeout != Some(wait) {
             self.stream.set_read_timeout(Some(wait)).map_err(RecvError::Io)?;
             self.timeout = Some(wait);
         }
-        match (&*self.stream).read(self.opener.room()) {
+        Ok(())
+    }
+
+    /// How many bytes have come in, by what the socket says.
+    fn taken(&self, read: io::Result<usize>) -> Result<usize, RecvError> {
+        match read {
             Ok(0) => Err(self.ended()),
-            Ok(len) => {
-                self.opener.filled(len);
-                Ok(())
-            }
+            Ok(len) => Ok(len),
             Err(error) if is_timeout(&error) && self.opener.is_idle() => Err(RecvError::Idle),
             Err(error) if is_timeout(&error) => Err(RecvError::Slow),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
             Err(error) => Err(RecvError::Io(error)),
         }
     }
@@ -285,6 +341,7 @@ mod tests {
     use crate::wire::peer::PeerReply;
     use crate::wire::record_layer::Sealer;
     use std::io::Write;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
     #[test]
@@ -356,6 +413,32 @@ mod tests {
         near.finish();
         wait_readable(far.stream());
         assert!(matches!(far.poll(), Err(RecvError::Closed)));
+    }
+
+    #[test]
+    fn a_frame_is_read_in_turns_and_its_rest_waited_for_without_one() {
+        let [(near_receiver, _near), (mut far, _far_sender)] = pair(false);
+        let sealed = Sealer::default().seal(&near_receiver.keys, &piece(9, 1)).to_vec();
+        let (begun, rest) = sealed.split_at(5);
+        let (turns, taken) = (Arc::new(()), AtomicUsize::new(0));
+        let turn = || {
+            taken.fetch_add(1, Ordering::SeqCst);
+            turns.clone()
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                near_receiver.stream().write_all(begun).expect("goes out");
+                let deadline = Instant::now() + LONG;
+                while taken.load(Ordering::SeqCst) == 0 || Arc::strong_count(&turns) > 1 {
+                    assert!(Instant::now() < deadline, "it waits in its turn");
+                    thread::yield_now();
+                }
+                near_receiver.stream().write_all(rest).expect("goes out");
+            });
+            let (frame, turn) = far.recv_in_turns(LONG, turn).expect("comes in");
+            assert_eq!((frame.request, Arc::strong_count(&turns)), (9, 2));
+            drop(turn);
+        });
     }
 
     #[test]
