@@ -177,7 +177,7 @@ impl<'a> Scene<'a> {
     }
 
     fn any_group(&self, number: u8) -> String {
-        if number % 2 == 0 { self.own_group(number >> 1) } else { self.other_group(number >> 1) }
+        if number.is_multiple_of(2) { self.own_group(number >> 1) } else { self.other_group(number >> 1) }
     }
 
     /// The person types a line; whether it was done. What was refused is told in one line.
@@ -238,7 +238,7 @@ impl<'a> Scene<'a> {
             }
             14 => drop(self.types("change_password pw pw")),
             // The trackers take a moment to meet again, which costs much time here.
-            15 if a % 8 == 0 => self.cluster.between.block(),
+            15 if a.is_multiple_of(8) => self.cluster.between.block(),
             15 if a % 8 == 1 => self.cluster.between.cut(),
             15 | 16 => self.cluster.gate.set_closed(true),
             17 => self.cluster.gate.set_closed(false),
