@@ -177,7 +177,7 @@ impl Presence {
     }
 
     /// How many clients hold pieces of each of these shares, at any tracker. Clients of which not all is known count for
-    /// what their users are recorded as sharing, but only those of the first [`CROWD_MAX`] users.
+    /// what their users are recorded as sharing, but only those of the first `CROWD_MAX` users.
     pub fn holder_counts(&self, shares: &[ShareRef], is_sharer: impl Fn(ShareRef, UserRef) -> bool) -> Vec<u32> {
         let mut crowd: Vec<UserRef> = Vec::new();
         self.register.lock().crowded.iter().for_each(|key| crowd.push(key.user));
