@@ -168,7 +168,9 @@ impl BinaryDialect {
                 self.sender.send_frame(&frame).is_ok() && self.tell_notices()
             }
         };
-        receiver.set_long_frames(&self.frames.incoming, self.payer());
+        let payer = self.payer();
+        receiver.set_long_frames(&self.frames.incoming, payer);
+        self.sender.set_push_room(&self.frames.pushes, payer);
         receiver.set_frame_len_max(if self.session.is_logged_in() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
         sent && go_on
     }

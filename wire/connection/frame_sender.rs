@@ -3,6 +3,7 @@
 //! A push never waits for a slow far side: what the socket does not take at once goes out with the next frame that
 //! somebody waits for, and the queue of pushes is bounded.
 
+use super::long_frames::{FrameRoom, LongFrame, Payer};
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Message};
 use crate::wire::record_layer::{RECORD_PLAIN_MAX, Sealer};
@@ -19,6 +20,10 @@ use zeroize::Zeroizing;
 
 /// Pushes that may wait for a far side that does not read, before it counts as too slow.
 const PUSHES_MAX: usize = 256;
+/// Bytes of them, unless it is a single one.
+const PUSHES_LEN_MAX: usize = 512 * 1024;
+/// Bytes of them that no room is taken for, and for which room is taken at once.
+const PUSHES_LEN_STEP: usize = 8 * 1024;
 /// Pushes that are queued before they are written.
 const PUSHES_QUEUED_MAX: usize = 32;
 /// Sealed bytes after which no further push joins a write.
@@ -34,7 +39,7 @@ pub struct FrameSender {
     // this connection, no push waits for it, and the write has a deadline.
     outgoing: Mutex<Outgoing>,
     // Pushes that wait for the thread that writes now, or for room in the socket.
-    pushes: Mutex<VecDeque<Vec<u8>>>,
+    pushes: Mutex<Pushes>,
     // Set once; nothing goes out any more.
     over: AtomicBool,
 }
@@ -42,6 +47,57 @@ pub struct FrameSender {
 /// The far side reads more slowly than this side has something to say.
 #[derive(Debug)]
 pub struct TooSlow;
+
+/// Pushes that wait.
+#[derive(Debug, Default)]
+struct Pushes {
+    frames: VecDeque<Vec<u8>>,
+    /// Bytes of all frames.
+    len: usize,
+    /// Where they take room, and who pays for it.
+    pays: Option<(Arc<FrameRoom>, Payer)>,
+    room: Option<LongFrame>,
+}
+
+impl Pushes {
+    /// Adds one, if it may wait here; how many wait then.
+    fn add(&mut self, frame: Vec<u8>, stream: &Arc<TcpStream>) -> Result<usize, TooSlow> {
+        let len = self.len + frame.len();
+        let is_full = self.frames.len() >= PUSHES_MAX || (len > PUSHES_LEN_MAX && !self.frames.is_empty());
+        if is_full || !self.has_room(len, stream) {
+            return Err(TooSlow);
+        }
+        self.len = len;
+        self.frames.push_back(frame);
+        Ok(self.frames.len())
+    }
+
+    /// Whether there is room for so many bytes now.
+    fn has_room(&mut self, len: usize, stream: &Arc<TcpStream>) -> bool {
+        let (Some((all, payer)), PUSHES_LEN_STEP..) = (&self.pays, len) else { return true };
+        let (len, now) = (len.next_multiple_of(PUSHES_LEN_STEP), Instant::now());
+        match &mut self.room {
+            Some(room) => room.grow(0, len, now),
+            None => {
+                self.room = all.whole(*payer, len, stream, now);
+                self.room.is_some()
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let frame = self.frames.pop_front()?;
+        self.len -= frame.len();
+        if self.frames.is_empty() {
+            self.room = None;
+        }
+        Some(frame)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
 
 /// Where the outgoing stream of bytes stands.
 #[derive(Debug, Default)]
@@ -53,8 +109,13 @@ struct Outgoing {
 
 impl FrameSender {
     pub(super) fn new(stream: Arc<TcpStream>, keys: Arc<StatelessTransportState>, bulk: bool) -> Self {
-        let (outgoing, pushes) = (Mutex::new(Outgoing::default()), Mutex::new(VecDeque::new()));
+        let (outgoing, pushes) = (Mutex::new(Outgoing::default()), Mutex::default());
         Self { stream, keys, bulk, outgoing, pushes, over: AtomicBool::new(false) }
+    }
+
+    /// Has pushes that wait take room here, from now on for this one.
+    pub fn set_push_room(&self, pushes: &Arc<FrameRoom>, payer: Payer) {
+        self.pushes.lock().pays = Some((pushes.clone(), payer));
     }
 
     /// Sends a message, waiting up to [`FRAME_DEADLINE`] for the far side to take it.
@@ -152,19 +213,10 @@ impl FrameSender {
         if self.is_over() {
             return Ok(());
         }
-        let waiting = {
-            let mut pushes = self.pushes.lock();
-            if pushes.len() < PUSHES_MAX {
-                pushes.push_back(frame::of(request, message));
-                pushes.len()
-            } else {
-                usize::MAX
-            }
-        };
-        match waiting {
-            usize::MAX => return Err(TooSlow),
-            PUSHES_QUEUED_MAX.. => self.flush(),
-            _ => {}
+        let frame = frame::of(request, message);
+        let waiting = self.pushes.lock().add(frame, &self.stream)?;
+        if waiting >= PUSHES_QUEUED_MAX {
+            self.flush();
         }
         Ok(())
     }
@@ -223,7 +275,7 @@ impl FrameSender {
     }
 
     fn next_push(&self) -> Option<Vec<u8>> {
-        self.pushes.lock().pop_front()
+        self.pushes.lock().next()
     }
 
     /// The address of this end; `None` if the system does not tell.
@@ -253,8 +305,8 @@ impl FrameSender {
 
 #[cfg(test)]
 mod tests {
-    use super::super::RecvError;
     use super::super::tests::{LONG, PIECE, news, pair, pass_piece, piece};
+    use super::super::{LongFrames, RecvError};
     use super::*;
     use crate::wire::peer::PeerReply;
     use crate::wire::record_layer::IDLE_BUFFER_LEN;
@@ -370,11 +422,11 @@ mod tests {
             near.push(&news(&[n; 4000]));
             near.is_over()
         });
-        assert!(pushes.is_some_and(|pushes| pushes as usize >= PUSHES_MAX), "{pushes:?}");
+        assert!(pushes.is_some_and(|pushes| pushes as usize >= PUSHES_LEN_MAX / 16_100), "{pushes:?}");
         // A push that waits would wait for as long as a write may take.
         assert!(start.elapsed() < FRAME_DEADLINE);
         near.push(&news(&[1]));
-        assert!(near.pushes.lock().len() <= PUSHES_MAX);
+        assert!(near.pushes.lock().len <= PUSHES_LEN_MAX);
         assert!(near.send(1, &PeerReply::Alive {}).is_err());
     }
 
@@ -411,6 +463,37 @@ mod tests {
         near.push(&news(&[0]));
         assert!(near.is_over());
         drop(writing);
+    }
+
+    #[test]
+    fn long_pushes_that_wait_end_the_connection_of_whoever_has_most_of_them() {
+        let ends: Vec<_> = (0..9).map(|_| pair(false)).collect();
+        let frames = LongFrames::new();
+        let writing: Vec<_> = ends
+            .iter()
+            .zip([1, 1, 1, 1, 1, 1, 1, 1, 2])
+            .map(|([(_, near), _], network)| {
+                near.set_push_room(&frames.pushes, Payer::new([127, 0, 0, network].into(), None));
+                near.outgoing.lock()
+            })
+            .collect();
+        let fill = |near: &FrameSender| (0..31).for_each(|_| near.push(&news(&[0; 4000])));
+        let [.., [(_, honest), _]] = &ends[..] else { panic!("some") };
+        ends[..8].iter().for_each(|[(_, near), _]| fill(near));
+        let ended = ends.iter().filter(|[(_, near), _]| near.is_over()).count();
+        assert_eq!(ended, 4, "half of what a network may take");
+        fill(honest);
+        assert!(!honest.is_over());
+        honest.push(&news(&[0; 4000]));
+        assert!(!honest.is_over());
+        honest.push(&news(&[0; 4000]));
+        assert!(honest.is_over(), "one connection too much");
+        drop(writing);
+        honest.pushes.lock().frames.clear();
+        ends.iter().for_each(|[(_, near), _]| while near.next_push().is_some() {});
+        let whole =
+            frames.pushes.whole(Payer::new([127, 0, 0, 1].into(), None), 1 << 20, &honest.stream, Instant::now());
+        assert!(whole.is_some(), "what waited is gone");
     }
 
     #[test]

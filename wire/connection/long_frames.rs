@@ -17,6 +17,8 @@ const MIB: usize = 1024 * 1024;
 const INCOMING_BYTES: [usize; 3] = [8 * MIB, 4 * MIB, 3 * MIB];
 /// The same of replies.
 const REPLY_BYTES: [usize; 3] = [6 * MIB, 4 * MIB, 3 * MIB];
+/// The same of messages that wait for a far side, which nobody waits to queue.
+const PUSH_BYTES: [usize; 3] = [8 * MIB, 6 * MIB, 4 * MIB];
 /// A frame that has taken longer may be cut off for one that waits.
 const SLOW: Duration = Duration::from_secs(2);
 /// No two frames are cut off within this time.
@@ -27,12 +29,18 @@ const CUT_PAUSE: Duration = Duration::from_millis(100);
 pub struct LongFrames {
     pub incoming: Arc<FrameRoom>,
     pub replies: Arc<FrameRoom>,
+    pub pushes: Arc<FrameRoom>,
 }
 
 impl LongFrames {
     pub fn new() -> Arc<Self> {
+        Self::with_most(INCOMING_BYTES, REPLY_BYTES)
+    }
+
+    /// Rooms of so many bytes: in all, of a site, and of a network.
+    pub fn with_most(incoming: [usize; 3], replies: [usize; 3]) -> Arc<Self> {
         let room = |most| Arc::new(FrameRoom { most, taken: Mutex::default() });
-        Arc::new(Self { incoming: room(INCOMING_BYTES), replies: room(REPLY_BYTES) })
+        Arc::new(Self { incoming: room(incoming), replies: room(replies), pushes: room(PUSH_BYTES) })
     }
 }
 
@@ -174,19 +182,22 @@ impl Taken {
         }
     }
 
-    /// Cuts off the slowest of the frames that stand in the way of one that waits: those of its payer, if it has some.
+    /// Cuts off the slowest of the frames that stand in the way of one that waits: those of whoever has as much as its
+    /// payer, or more.
     fn cut_slowest(&mut self, most: [usize; 3], payer: Payer, wish: Wish, now: Instant) {
         if self.last_cut.is_some_and(|last| now.saturating_duration_since(last) < CUT_PAUSE) {
             return;
         }
         let Some(at) = self.lacks(most, payer, wish) else { return };
-        let around = if self.own(payer)[at] > 0 { Some(at) } else { at.checked_sub(1) };
-        let in_the_way = |held: &Held| around.is_none_or(|at| held.payer.levels()[at] == payer.levels()[at]);
+        let mine = self.own(payer)[at];
+        let is_around = |held: &Held| at == 0 || held.payer.levels()[at - 1] == payer.levels()[at - 1];
+        let in_the_way = |held: &Held| is_around(held) && self.own(held.payer)[at] >= mine;
         let age = |held: &Held| now.saturating_duration_since(held.since);
         let slow =
-            self.frames.values_mut().filter(|held| held.stream.is_some() && in_the_way(held) && age(held) >= SLOW);
-        let speed = |held: &&mut Held| held.come as u128 / age(held).as_millis().max(1);
-        let slowest = slow.min_by_key(speed);
+            self.frames.iter().filter(|(_, held)| held.stream.is_some() && age(held) >= SLOW && in_the_way(held));
+        let speed = |(_, held): &(&u64, &Held)| held.come as u128 / age(held).as_millis().max(1);
+        let slowest = slow.min_by_key(speed).map(|(&id, _)| id);
+        let slowest = slowest.and_then(|id| self.frames.get_mut(&id));
         if let Some(stream) = slowest.and_then(|held| held.stream.take()) {
             // If it has ended by itself, so much the better.
             let _ = stream.shutdown(Shutdown::Both);
@@ -387,6 +398,24 @@ mod tests {
         assert!(!greedy.is_finished());
         drop((honest, held));
         drop(greedy.join().expect("has room"));
+    }
+
+    #[test]
+    fn whoever_has_less_ends_nothing_of_its_own_but_what_stands_still_of_those_who_have_more() {
+        let frames = LongFrames::new();
+        let [greedy, honest] = [0, 1].map(|_| sockets());
+        let [to_greedy, to_honest] = [greedy.0, honest.0].map(Arc::new);
+        let now = Instant::now();
+        let room = &frames.incoming;
+        let held: Vec<_> = std::iter::from_fn(|| room.whole(payer(1, 1), MIB / 16, &to_greedy, now)).collect();
+        let mut mine = room.whole(payer(1, 2), MIB / 16, &to_honest, now).expect("room");
+        // As if all had begun some time ago.
+        room.taken.lock().frames.values_mut().for_each(|held| held.since -= 2 * SLOW);
+        assert!(!mine.grow(MIB / 16, MIB, Instant::now() + CUT_PAUSE));
+        assert_eq!((&greedy.1).read(&mut [0]).expect("ended"), 0);
+        honest.1.set_nonblocking(true).expect("set");
+        assert!((&honest.1).read(&mut [0]).is_err(), "goes on");
+        drop(held);
     }
 
     #[test]
