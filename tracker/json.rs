@@ -4,7 +4,7 @@
 mod answer;
 mod chosen_id;
 mod line_receiver;
-mod memory_permits;
+mod memory;
 mod notices;
 mod pieces;
 mod request;
@@ -21,20 +21,18 @@ use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::List;
 use crate::wire::refusal::{Code, Refusal};
 use answer::Answer;
-use line_receiver::{LineReceiver, NoLine, ReceivedLine};
-pub use memory_permits::MemoryPermits;
+use line_receiver::{LineReceiver, NoLine, ReceivedLine, SHORT_LEN};
+pub use memory::JsonMemory;
+use memory::{AnswerRoom, JsonPayer};
 use request::{Ids, JsonCommand, JsonRequest};
 pub use share::PIECES_MAX;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Longest line in bytes, without its end: an upload of as many pieces as a share has here.
 pub const LINE_LEN_MAX: usize = 8 * 1024 * 1024;
 /// Longest line while nobody is logged in.
 pub const EARLY_LINE_LEN_MAX: usize = 16 * 1024;
-/// How long a long answer waits until fewer others are under way.
-const PERMIT_WAIT: Duration = Duration::from_secs(10);
 
 /// A connection on which nothing is pushed: a program that reads one line for each that it wrote would take an unasked
 /// line for an answer.
@@ -55,9 +53,10 @@ impl PushChannel for SilentChannel {
 }
 
 /// A connection on which a program speaks.
-struct JsonDialect<'a> {
+struct JsonDialect {
     session: Session,
-    stream: &'a TcpStream,
+    stream: Arc<TcpStream>,
+    memory: Arc<JsonMemory>,
     client: ClientId,
     /// In place of the key of a client. Whatever a program says to its peers, it does not prove that it has this one.
     key: PeerKey,
@@ -66,15 +65,16 @@ struct JsonDialect<'a> {
 }
 
 /// Serves a connection until it ends.
-pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection, permits: &Arc<MemoryPermits>) {
+pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection, memory: &Arc<JsonMemory>) {
     let AcceptedConnection { stream, seen, slot, close_handle } = connection;
     let push_channel: Arc<dyn PushChannel> = Arc::new(SilentChannel(stream.clone()));
     close_handle.open(push_channel.clone());
     let (Ok(client), Ok(key), Ok(())) = (random_id(), random_bytes(), stream.set_nodelay(true)) else { return };
     let session = Session::new(core, push_channel, seen, slot).without_tokens();
     let (client, key) = (ClientId(client), PeerKey(key));
-    let mut dialect = JsonDialect { session, stream: &stream, client, key, port: None };
-    let mut lines = LineReceiver::new(&stream, permits);
+    let memory = memory.clone();
+    let mut dialect = JsonDialect { session, stream: stream.clone(), memory, client, key, port: None };
+    let mut lines = LineReceiver::new(&stream, dialect.payer());
     while dialect.turn(&mut lines) {}
     dialect.session.log_out();
     hang_up(&stream);
@@ -89,39 +89,55 @@ fn random_id() -> Result<[u8; 16], Refusal> {
     random_bytes().map_err(|error| Refusal::about(Code::Unavailable, error))
 }
 
-impl JsonDialect<'_> {
+impl JsonDialect {
     /// Takes one line and answers it; false if the connection is to end.
     fn turn(&mut self, lines: &mut LineReceiver<'_>) -> bool {
         let len_max = if self.session.is_logged_in() { LINE_LEN_MAX } else { EARLY_LINE_LEN_MAX };
-        let (line, _turn) = match lines.next(len_max, || self.session.turn()) {
+        let payer = self.payer();
+        lines.set_payer(payer.clone());
+        let (line, turn) = match lines.next(len_max, || self.session.turn()) {
             Ok(next) => next,
             Err(NoLine::Slow) => {
                 let refusal = Refusal::about(Code::Malformed, "the line did not end in time");
                 // If this does not arrive, the end of the connection says it all.
-                let _ = answer::write(self.stream, &Err(refusal));
+                let _ = answer::write_line(&self.stream, &answer::refusal_line(refusal));
                 return false;
             }
             Err(NoLine::Gone) => return false,
         };
         let asked = match line {
-            ReceivedLine::Line(line) => random_id()
-                .and_then(|command| request::parse(line, Ids { client: self.client, command: CommandId(command) })),
+            ReceivedLine::Line(line) => {
+                let _alone = (line.len() > SHORT_LEN).then(|| payer.parsing());
+                let ids = |command| Ids { client: self.client, command: CommandId(command) };
+                random_id().and_then(|command| request::parse(line, ids(command)))
+            }
             ReceivedLine::TooLong => {
                 Err(Refusal::about(Code::TooLarge, format!("a line has at most {len_max} bytes here")))
             }
             ReceivedLine::Crowded => Err(Code::SlowDown.into()),
         };
+        lines.parsed(asked.as_ref().map_or(0, |asked| asked.command.held_len()));
         if !self.session.is_heard() {
             return false;
         }
         let kind = asked.as_ref().map_or(NO_COMMAND, |asked| asked.command.kind());
         let command = BegunCommand::of_kind(kind);
-        let outcome = asked.and_then(|asked| self.carry_out(asked, lines));
+        let mut waits = AnswerRoom::new(payer, turn);
+        let outcome = asked.and_then(|asked| self.carry_out(asked, &mut waits, Session::turn));
         self.session.note_answered(command, outcome.as_ref().err().map(|refusal| refusal.code));
-        answer::write(self.stream, &outcome).is_ok()
+        answer::write(&self.stream, outcome, waits).is_ok()
     }
 
-    fn carry_out(&mut self, asked: JsonRequest, lines: &mut LineReceiver<'_>) -> Result<Answer, Refusal> {
+    fn payer(&self) -> JsonPayer {
+        JsonPayer::new(&self.memory, &self.stream, self.session.ip(), self.session.logged_in())
+    }
+
+    fn carry_out<T>(
+        &mut self,
+        asked: JsonRequest,
+        waits: &mut AnswerRoom<T>,
+        turn: fn(&Session) -> T,
+    ) -> Result<Answer, Refusal> {
         let JsonRequest { ip, port, command, command_id } = asked;
         if ip != self.session.ip() {
             let about = format!("sender_ip is {ip}, but this connection comes from {}", self.session.ip());
@@ -129,13 +145,17 @@ impl JsonDialect<'_> {
         }
         // A program that uploads is found at the right port at once, one that logs in as soon as it has.
         self.announce(port)?;
-        let reserve = || {
-            let until = Instant::now() + PERMIT_WAIT;
-            if lines.is_permitted(until) { Ok(()) } else { Err(Code::SlowDown.into()) }
-        };
         let answer = match command {
-            JsonCommand::Ask(request) => Answer::from(self.session.ask(request)?),
+            JsonCommand::Ask(request) => {
+                // Nobody else gets a long one.
+                if let Some(len) = request.long_reply_len().filter(|_| self.session.is_logged_in()) {
+                    waits.reserve(len)?;
+                    waits.resume(turn(&self.session));
+                }
+                Answer::from(self.session.ask(request)?)
+            }
             JsonCommand::ListNotices => {
+                let reserve = || waits.reserve(notices::ALL_LEN);
                 let (notices, through) = notices::listed(self.session.unread_notices(notices::FEW, reserve)?);
                 Answer::Notices { notices, through }
             }
@@ -144,7 +164,7 @@ impl JsonDialect<'_> {
                 Answer::Done {}
             }
             JsonCommand::Upload(upload) => share::upload(&mut self.session, upload, command_id)?,
-            JsonCommand::Download { group, name } => share::find(&mut self.session, group, name, reserve)?,
+            JsonCommand::Download { group, name } => share::find(&mut self.session, group, name, waits)?,
         };
         self.announce(port)?;
         Ok(answer)

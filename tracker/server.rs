@@ -33,7 +33,7 @@ use crate::tracker::commit::{BaseStore, Committer, OpLog, OpSource, Settled, Sin
 use crate::tracker::core::Core;
 use crate::tracker::data_dir::{DataDir, DataDirError};
 use crate::tracker::floor::pace::FloorPace;
-use crate::tracker::json::MemoryPermits;
+use crate::tracker::json::JsonMemory;
 use crate::tracker::ledger::Past;
 use crate::tracker::manifests::{self, Manifests, ManifestsError};
 use crate::tracker::net::connections::{Connections, Encoding};
@@ -203,7 +203,7 @@ impl Server {
             Arc::new(Listener::new(socket, encoding, admission.clone(), connections.clone(), warn.clone()))
         };
         let mut listeners = vec![listener(clients, Encoding::Binary)];
-        listeners.extend(programs.map(|socket| listener(socket, Encoding::Json(MemoryPermits::new()))));
+        listeners.extend(programs.map(|socket| listener(socket, Encoding::Json(JsonMemory::new()))));
         let housekeeper = Housekeeper::new(core.clone(), connections.clone(), listeners.clone(), warn.clone());
         let (stop_housekeeper, stop) = bounded(0);
         let mut server = Self {

@@ -1,5 +1,6 @@
 //! What a program is answered: one line of JSON.
 
+use super::memory::AnswerRoom;
 use super::notices::NoticeObject;
 use super::pieces::{ByPiece, Pieces};
 use crate::model::digest::Sha1Digest;
@@ -112,11 +113,30 @@ enum AnswerLine<'a> {
     },
 }
 
-/// Writes the line of an answer, within [`FRAME_DEADLINE`].
-pub(super) fn write(stream: &TcpStream, outcome: &Result<Answer, Refusal>) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(WRITE_LEN, TimedStream::new(stream, FRAME_DEADLINE));
-    write_to(&mut out, outcome)?;
-    out.flush()
+/// Writes the line of an answer, within [`FRAME_DEADLINE`]. Until it is read the line takes room.
+pub(super) fn write<T>(
+    stream: &TcpStream,
+    outcome: Result<Answer, Refusal>,
+    mut waits: AnswerRoom<T>,
+) -> io::Result<()> {
+    if matches!(outcome, Ok(Answer::Found { .. })) {
+        // The line is many times as long as what it is made of.
+        let to = TimedStream::new(stream, FRAME_DEADLINE);
+        let mut out = BufWriter::with_capacity(WRITE_LEN, to);
+        write_to(&mut out, &outcome)?;
+        return out.flush();
+    }
+    let mut line = Vec::new();
+    write_to(&mut line, &outcome)?;
+    line.shrink_to_fit();
+    drop(outcome);
+    waits.is_made(line.len());
+    write_line(stream, &line)
+}
+
+/// Writes a line in the same time.
+pub(super) fn write_line(stream: &TcpStream, line: &[u8]) -> io::Result<()> {
+    TimedStream::new(stream, FRAME_DEADLINE).write_all(line)
 }
 
 fn write_to(out: &mut impl Write, outcome: &Result<Answer, Refusal>) -> io::Result<()> {

@@ -1,18 +1,20 @@
 //! Receives the lines of a connection, each within a deadline and with bounded memory.
 
-use super::memory_permits::{MemoryPermit, MemoryPermits};
+use super::memory::JsonPayer;
 use crate::tracker::presence::TTL;
+use crate::wire::connection::LongFrame;
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::handshake::is_timeout;
 use std::io::{self, Read};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes of a line that a connection may hold without a permit.
-pub(super) const SHORT_LEN: usize = 64 * 1024;
-/// Bytes that are read at once.
-const CHUNK_LEN: usize = 4 * 1024;
+/// Bytes of a line that a connection may hold without room for it.
+pub(super) const SHORT_LEN: usize = 8 * 1024;
+/// Bytes that are read at once, of a line that begins and of a long one.
+const CHUNK_LENS: [usize; 2] = [4 * 1024, 16 * 1024];
+/// Bytes for which a long line takes room at once.
+const STEP_LEN: usize = 64 * 1024;
 
 /// What has come in.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,8 +38,9 @@ pub(super) enum NoLine {
 /// The incoming direction of a connection.
 pub(super) struct LineReceiver<'a> {
     stream: &'a TcpStream,
-    permits: &'a Arc<MemoryPermits>,
-    permit: Option<MemoryPermit>,
+    payer: JsonPayer,
+    /// What a long line has, also while it is carried out.
+    room: Option<LongFrame>,
     /// Lines that were returned, then bytes that came in behind them.
     buffer: Vec<u8>,
     /// The length of the lines that were returned, with their ends.
@@ -49,28 +52,31 @@ pub(super) struct LineReceiver<'a> {
 }
 
 impl<'a> LineReceiver<'a> {
-    pub(super) fn new(stream: &'a TcpStream, permits: &'a Arc<MemoryPermits>) -> Self {
-        Self { stream, permits, permit: None, buffer: Vec::new(), given: 0, deadline: FRAME_DEADLINE, wait: None }
+    pub(super) fn new(stream: &'a TcpStream, payer: JsonPayer) -> Self {
+        Self { stream, payer, room: None, buffer: Vec::new(), given: 0, deadline: FRAME_DEADLINE, wait: None }
     }
 
-    /// The next line, of at most `len_max` bytes. Gives back the memory and the permit of the line before. Once something
-    /// has come in, takes a turn, and reads and looks for the end in it. Returns the turn in which the end came.
+    /// Sets who pays for the next lines.
+    pub(super) fn set_payer(&mut self, payer: JsonPayer) {
+        self.payer = payer;
+    }
+
+    /// The next line, of at most `len_max` bytes. Gives back the memory of the line before. Once something has come in,
+    /// takes a turn, and reads and looks for the end in it. Returns the turn in which the end came.
     pub(super) fn next<T>(
         &mut self,
         len_max: usize,
         mut turn: impl FnMut() -> T,
     ) -> Result<(ReceivedLine<'_>, T), NoLine> {
-        self.permit = None;
         // So nothing is moved more than once, however short the lines are.
-        if self.given >= self.buffer.len() / 2 {
-            self.give_back();
+        if self.room.is_some() || self.given >= self.buffer.len() / 2 {
+            self.give_back(0);
         }
-        let begins = self.given;
         let mut until = None;
-        let mut searched = begins;
+        let mut searched = self.given;
         // Set once the line is dropped.
         let mut lost: Option<ReceivedLine<'static>> = None;
-        let mut has_come = begins < self.buffer.len();
+        let mut has_come = self.given < self.buffer.len();
         loop {
             if !has_come {
                 self.wait(until)?;
@@ -81,8 +87,9 @@ impl<'a> LineReceiver<'a> {
             }
             let until = *until.get_or_insert_with(|| Instant::now() + self.deadline);
             if let Some(end) = self.buffer[searched..].iter().position(|&byte| byte == b'\n') {
-                let end = searched + end;
+                let (begins, end) = (self.given, searched + end);
                 self.given = end + 1;
+                self.room.iter_mut().for_each(LongFrame::settle);
                 let line = match lost {
                     Some(why) => why,
                     None if end - begins > len_max => ReceivedLine::TooLong,
@@ -91,33 +98,54 @@ impl<'a> LineReceiver<'a> {
                 return Ok((line, turn));
             }
             drop(turn);
-            if lost.is_none() && self.buffer.len() - begins > len_max {
-                lost = Some(ReceivedLine::TooLong);
-            }
-            if lost.is_none() && self.buffer.len() > SHORT_LEN {
-                // Half of the time; in the other half the rest of the line can be skipped.
-                let permitted = self.is_permitted(until - self.deadline / 2);
-                lost = (!permitted).then_some(ReceivedLine::Crowded);
-            }
+            // Half of the time; in the other half the rest of the line can be skipped.
+            lost = lost.or_else(|| self.take_room(len_max, until - self.deadline / 2));
             if lost.is_some() {
-                self.buffer.truncate(begins);
+                (self.buffer, self.given, self.room) = (Vec::new(), 0, None);
             }
             searched = self.buffer.len();
         }
     }
 
-    /// Gives back the memory of the lines that were returned.
-    fn give_back(&mut self) {
-        self.buffer.drain(..std::mem::take(&mut self.given));
-        self.buffer.shrink_to(CHUNK_LEN);
+    /// Waits until this time for the room that the line on its way takes; why it is dropped, if it is.
+    fn take_room(&mut self, len_max: usize, by: Instant) -> Option<ReceivedLine<'static>> {
+        let come = self.buffer.len() - self.given;
+        if come > len_max {
+            return Some(ReceivedLine::TooLong);
+        }
+        if come <= SHORT_LEN {
+            return None;
+        }
+        let len = come.next_multiple_of(STEP_LEN) + STEP_LEN;
+        let has_room = match &mut self.room {
+            Some(room) => room.grow(come, len, by),
+            None => {
+                self.room = self.payer.line(len, by);
+                // One block for the whole line: only what has come takes up memory, and nothing is moved again.
+                let mut long = Vec::with_capacity(len_max + CHUNK_LENS[1]);
+                long.extend_from_slice(&self.buffer[self.given..]);
+                (self.buffer, self.given) = (long, 0);
+                self.room.is_some()
+            }
+        };
+        (!has_room).then_some(ReceivedLine::Crowded)
     }
 
-    /// Waits for a memory permit until this time; true if there is one.
-    pub(super) fn is_permitted(&mut self, until: Instant) -> bool {
-        if self.permit.is_none() {
-            self.permit = self.permits.take(until);
+    /// Gives back the line that was returned, if it was long. What was read from it takes up so many bytes.
+    pub(super) fn parsed(&mut self, len: usize) {
+        if self.room.is_some() {
+            self.give_back(len);
         }
-        self.permit.is_some()
+    }
+
+    /// Gives back the lines that were returned, but so many bytes of the room.
+    fn give_back(&mut self, len: usize) {
+        self.buffer.drain(..std::mem::take(&mut self.given));
+        self.buffer.shrink_to(CHUNK_LENS[0]);
+        match &mut self.room {
+            Some(room) if len > 0 => room.shrink(len),
+            room => *room = None,
+        }
     }
 
     /// Waits for more of a line, or for its first bytes if there is no deadline yet.
@@ -140,7 +168,7 @@ impl<'a> LineReceiver<'a> {
     /// Reads what has come in.
     fn read(&mut self) -> Result<(), NoLine> {
         let len = self.buffer.len();
-        let chunk_len = CHUNK_LEN.max(len.min(SHORT_LEN));
+        let chunk_len = if self.room.is_some() { CHUNK_LENS[1] } else { CHUNK_LENS[0] };
         self.buffer.resize(len + chunk_len, 0);
         let mut stream = self.stream;
         let read = stream.read(&mut self.buffer[len..]);
@@ -155,28 +183,35 @@ impl<'a> LineReceiver<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::JsonMemory;
     use super::*;
     use std::io::Write;
-    use std::net::TcpListener;
+    use std::net::{IpAddr, TcpListener};
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
     /// Both ends of a connection.
-    fn sockets() -> (TcpStream, TcpStream) {
+    fn sockets() -> (Arc<TcpStream>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let near = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
-        (near, listener.accept().expect("accepts").0)
+        (Arc::new(near), listener.accept().expect("accepts").0)
     }
 
     /// Has this written by a thread of its own, that then leaves the connection open or not.
     fn with_written(bytes: Vec<u8>, close: bool, then: impl FnOnce(&mut LineReceiver<'_>)) {
-        let ((near, mut far), permits) = (sockets(), MemoryPermits::new());
+        let (near, mut far) = sockets();
         let writer = thread::spawn(move || {
             far.write_all(&bytes).expect("taken");
             (!close).then_some(far)
         });
-        then(&mut LineReceiver::new(&near, &permits));
+        then(&mut LineReceiver::new(&near, payer(&JsonMemory::new(), &near, 1)));
         drop(writer.join());
+    }
+
+    /// A user at this network, who has a connection.
+    fn payer(memory: &Arc<JsonMemory>, stream: &Arc<TcpStream>, network: u8) -> JsonPayer {
+        JsonPayer::new(memory, stream, IpAddr::from([127, 0, network, 1]), None)
     }
 
     fn next<'a>(lines: &'a mut LineReceiver<'_>, len_max: usize) -> Result<ReceivedLine<'a>, NoLine> {
@@ -185,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_line_is_read_in_turns_and_its_rest_waited_for_without_one() {
-        let ((near, mut far), permits) = (sockets(), MemoryPermits::new());
+        let (near, mut far) = sockets();
         let (turns, taken) = (Arc::new(()), AtomicUsize::new(0));
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -197,7 +232,7 @@ mod tests {
                 }
                 far.write_all(b" and ended\n").expect("taken");
             });
-            let mut lines = LineReceiver::new(&near, &permits);
+            let mut lines = LineReceiver::new(&near, payer(&JsonMemory::new(), &near, 1));
             let turn = || {
                 taken.fetch_add(1, Ordering::SeqCst);
                 turns.clone()
@@ -210,13 +245,13 @@ mod tests {
 
     #[test]
     fn lines_come_one_by_one_however_they_were_written() {
-        let long = vec![b'x'; 3 * SHORT_LEN];
+        let long = vec![b'x'; 3 * STEP_LEN];
         let bytes = [b"one\n\n", &long[..], b"\nlast\nwithout an end"].concat();
         with_written(bytes, true, |lines| {
             for line in [b"one", &b""[..], &long, b"last"] {
-                assert_eq!(next(lines, 4 * SHORT_LEN), Ok(ReceivedLine::Line(line)));
+                assert_eq!(next(lines, 4 * STEP_LEN), Ok(ReceivedLine::Line(line)));
             }
-            assert!(lines.buffer.capacity() < 4 * SHORT_LEN && lines.permit.is_none(), "what was long is given back");
+            assert!(lines.buffer.capacity() < 4 * STEP_LEN && lines.room.is_none(), "what was long is given back");
             assert_eq!(next(lines, 10), Err(NoLine::Gone));
         });
     }
@@ -226,7 +261,7 @@ mod tests {
         let bytes = [&vec![b'x'; 10_000_000], &b"\nshort\nninety\n"[..]].concat();
         with_written(bytes, false, |lines| {
             assert_eq!(next(lines, 1000), Ok(ReceivedLine::TooLong));
-            assert!(lines.buffer.capacity() < 4 * SHORT_LEN);
+            assert!(lines.buffer.capacity() < 4 * STEP_LEN);
             assert_eq!(next(lines, 5), Ok(ReceivedLine::Line(b"short")));
             assert_eq!(next(lines, 5), Ok(ReceivedLine::TooLong));
         });
@@ -241,18 +276,35 @@ mod tests {
     }
 
     #[test]
-    fn where_too_many_long_lines_are_under_way_the_next_is_told_and_short_ones_go_on() {
-        let bytes = [&vec![b'x'; 2 * SHORT_LEN], &b"\nshort\n"[..]].concat();
+    fn what_is_held_of_long_lines_is_bounded_and_short_ones_go_on() {
+        let bytes = [&vec![b'x'; 2 * STEP_LEN], &b"\nshort\n"[..]].concat();
         with_written([&bytes[..], &bytes[..]].concat(), false, |lines| {
             let now = Instant::now();
-            let held: Vec<MemoryPermit> = std::iter::from_fn(|| lines.permits.take(now)).collect();
+            let held: Vec<LongFrame> = std::iter::from_fn(|| lines.payer.line(STEP_LEN, now)).collect();
             lines.deadline = Duration::from_secs(4);
-            assert!(!lines.is_permitted(now));
-            assert_eq!(next(lines, 4 * SHORT_LEN), Ok(ReceivedLine::Crowded));
-            assert_eq!(next(lines, 4 * SHORT_LEN), Ok(ReceivedLine::Line(b"short")));
+            assert_eq!(next(lines, 4 * STEP_LEN), Ok(ReceivedLine::Crowded));
+            assert_eq!(next(lines, 4 * STEP_LEN), Ok(ReceivedLine::Line(b"short")));
             drop(held);
             lines.deadline = FRAME_DEADLINE;
-            assert!(matches!(next(lines, 4 * SHORT_LEN), Ok(ReceivedLine::Line(line)) if line.len() == 2 * SHORT_LEN));
+            assert!(matches!(next(lines, 4 * STEP_LEN), Ok(ReceivedLine::Line(line)) if line.len() == 2 * STEP_LEN));
+            assert!(lines.room.is_some());
+            lines.give_back(0);
+            assert!(lines.room.is_none() && lines.buffer.capacity() <= CHUNK_LENS[1]);
+        });
+    }
+
+    #[test]
+    fn lines_that_others_begin_keep_the_longest_one_from_nobody_in_another_network() {
+        let (near, mut far) = sockets();
+        let memory = JsonMemory::new();
+        let (others, mine) = (payer(&memory, &near, 2), payer(&memory, &near, 1));
+        let now = Instant::now();
+        let held: Vec<LongFrame> = std::iter::from_fn(|| others.line(STEP_LEN, now)).collect();
+        assert!(held.len() > 10);
+        thread::scope(|scope| {
+            scope.spawn(move || far.write_all(&[&vec![b'x'; 5 << 20], &b"\n"[..]].concat()).expect("taken"));
+            let mut lines = LineReceiver::new(&near, mine);
+            assert!(matches!(next(&mut lines, 8 << 20), Ok(ReceivedLine::Line(line)) if line.len() == 5 << 20));
         });
     }
 }

@@ -11,6 +11,8 @@ use serde_json::Value;
 const NOTICE_LEN_MAX: usize = 2048;
 /// How many notices make no long answer.
 pub(super) const FEW: usize = SHORT_LEN / NOTICE_LEN_MAX;
+/// What all of a user's notices take up at most.
+pub(super) const ALL_LEN: usize = Notice::UNREAD_MAX * NOTICE_LEN_MAX;
 
 /// A notice.
 #[derive(Debug, Serialize)]

@@ -58,6 +58,14 @@ impl JsonCommand {
             JsonCommand::Download { .. } => named("FindShare"),
         }
     }
+
+    /// Bytes that a long command takes up while it is carried out: its digests, and the list of pieces made of them.
+    pub(super) fn held_len(&self) -> usize {
+        match self {
+            JsonCommand::Upload(upload) => 2 * size_of_val(&*upload.pieces),
+            _ => 0,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

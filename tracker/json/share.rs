@@ -2,17 +2,19 @@
 //! know.
 
 use super::answer::Answer;
+use super::memory::AnswerRoom;
 use super::pieces::{ByPiece, Pieces};
 use super::request::UploadCommand;
+use crate::model::digest::Sha1Digest;
 use crate::model::id::CommandId;
-use crate::model::manifest::{Content, FileEntry, Manifest};
+use crate::model::manifest::{Content, FileAttributes, FileEntry, Manifest};
 use crate::model::name::{FileName, GroupId};
 use crate::model::path::RelPath;
 use crate::model::piece::PIECE_LEN;
 use crate::tracker::session::Session;
 use crate::wire::client_tracker::{Holding, MANIFEST_PART_MAX, Reply, Request};
 use crate::wire::codec::Blob;
-use crate::wire::manifest::{decode, encode};
+use crate::wire::manifest::{ManifestCheck, ManifestSink, encode};
 use crate::wire::refusal::{Code, Refusal};
 use std::sync::Arc;
 
@@ -25,6 +27,9 @@ const MANIFEST_LEN_MAX: u32 = 16 * 1024 * 1024;
 fn malformed(why: &str) -> Refusal {
     Refusal::about(Code::Malformed, why)
 }
+
+/// What each piece of an answer takes up while it is written: its digest and its number.
+const PIECE_ANSWER_LEN: usize = Sha1Digest::LEN + size_of::<u32>();
 
 /// A request was not answered by its reply: a mistake of this program.
 fn unexpected() -> Refusal {
@@ -92,41 +97,57 @@ fn put(session: &mut Session, group: &GroupId, manifest: &[u8], content: &Conten
     Ok(())
 }
 
-/// Finds a share, its pieces, and who holds them. `reserve` grants the memory or refuses it.
-pub(super) fn find(
+/// The digests of a manifest, and nothing else of it: it may name a million files.
+struct Digests(Vec<Sha1Digest>);
+
+impl ManifestSink for Digests {
+    fn file(&mut self, _: FileEntry) {}
+    fn pieces(&mut self, digests: &[[u8; Sha1Digest::LEN]]) {
+        self.0.extend(digests.iter().copied().map(Sha1Digest));
+    }
+    fn attributes(&mut self, _: FileAttributes) {}
+}
+
+/// Finds a share, its pieces, and who holds them.
+pub(super) fn find<T>(
     session: &mut Session,
     group: GroupId,
     name: FileName,
-    reserve: impl FnOnce() -> Result<(), Refusal>,
+    waits: &mut AnswerRoom<T>,
 ) -> Result<Answer, Refusal> {
     let Reply::Share { share, name, content, .. } = session.ask(Request::FindShare { group, name })? else {
         return Err(unexpected());
     };
     let Content { layout, info_hash, .. } = content;
-    if layout.count() as usize > PIECES_MAX {
+    let count = layout.count() as usize;
+    if count > PIECES_MAX {
         let about = format!("{name} has more than {PIECES_MAX} pieces");
         return Err(Refusal::about(Code::TooLarge, about));
     }
-    reserve()?;
-    let mut bytes = Vec::new();
+    waits.reserve(2 * count * Sha1Digest::LEN + 3 * MANIFEST_PART_MAX)?;
+    let damaged = || Refusal::about(Code::Unavailable, "this tracker's list of pieces is damaged");
+    let mut check = ManifestCheck::new(info_hash, Digests(Vec::with_capacity(count)));
+    let mut offset = 0;
     loop {
-        let Reply::ManifestPart { total, part } =
-            session.ask(Request::GetManifest { share, offset: bytes.len() as u32 })?
-        else {
+        let _turn = session.turn();
+        let Reply::ManifestPart { total, part } = session.ask(Request::GetManifest { share, offset })? else {
             return Err(unexpected());
         };
         if total > MANIFEST_LEN_MAX {
             return Err(Refusal::about(Code::TooLarge, format!("{name} is a folder of too many files")));
         }
-        bytes.extend_from_slice(part.as_bytes());
-        if part.as_bytes().is_empty() || bytes.len() >= total as usize {
+        check.feed(part.as_bytes()).map_err(|_| damaged())?;
+        offset += part.as_bytes().len() as u32;
+        if part.as_bytes().is_empty() || offset >= total {
             break;
         }
     }
-    let manifest = decode(&bytes, info_hash)
-        .map_err(|_| Refusal::about(Code::Unavailable, "this tracker's list of pieces is damaged"))?;
-    drop(bytes);
-    let pieces: Arc<[_]> = manifest.pieces().into();
+    let (_, Digests(pieces)) = check.finish().map_err(|_| damaged())?;
+    if pieces.len() != count {
+        return Err(damaged());
+    }
+    let pieces: Arc<[_]> = pieces.into();
+    waits.shrink(count * PIECE_ANSWER_LEN);
     let holders = session.holdings(share);
     let by_piece = ByPiece { pieces: pieces.clone(), layout, holders };
     Ok(Answer::Found { file_path: name.to_string(), file_chunks: Pieces(pieces), chunk_metadata: by_piece })

@@ -4,7 +4,7 @@ use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::admission::{ConnectionSlot, Door};
 use crate::tracker::core::Core;
 use crate::tracker::json;
-use crate::tracker::json::MemoryPermits;
+use crate::tracker::json::JsonMemory;
 use crate::tracker::log::Log;
 use crate::tracker::push::close_handle::CloseHandle;
 use crate::tracker::session::binary_dialect;
@@ -28,7 +28,7 @@ const STACK_LEN: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 128 * 1
 pub enum Encoding {
     Binary,
     /// What docs/JSON.md describes.
-    Json(Arc<MemoryPermits>),
+    Json(Arc<JsonMemory>),
 }
 
 impl Encoding {
@@ -56,7 +56,7 @@ impl Encoding {
     fn serve(&self, core: Arc<Core>, connection: AcceptedConnection) {
         match self {
             Encoding::Binary => binary_dialect::serve(core, connection),
-            Encoding::Json(permits) => json::serve(core, connection, permits),
+            Encoding::Json(memory) => json::serve(core, connection, memory),
         }
     }
 }
