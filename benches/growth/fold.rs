@@ -45,6 +45,13 @@ pub(super) const INPUTS: &[Input] = &[
         }
         fold_ops(town, |town, ops| ops.push(town.op(OpBody::LeaveGroup { group: lab, user: users[1] })))
     }),
+    Input::new("owners who leave in turn", (1 << 9, 1 << 13), |count| {
+        let (mut town, lab, users) = lab(count);
+        users[1..].iter().for_each(|&user| town.let_in(lab, user, users[0]));
+        fold_ops(town, |town, ops| {
+            ops.extend(users.iter().map(|&user| town.op(OpBody::LeaveGroup { group: lab, user })));
+        })
+    }),
     Input::new("groups of a user who is deleted", (1 << 9, 1 << 14), |count| {
         let mut town = Town::default();
         let user = town.user("ann");

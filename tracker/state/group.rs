@@ -7,9 +7,8 @@ use crate::model::id::{GroupRef, OpId, UserRef};
 use crate::model::name::GroupId;
 use crate::model::notice::Notice;
 use crate::model::op::Op;
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use ring::digest::{Context, SHA256};
-use std::cmp::Reverse;
 
 impl State {
     pub(super) fn create_group(&mut self, op: &Op, name: &GroupId, founder: UserRef) {
@@ -23,6 +22,7 @@ impl State {
             joined: 0,
             chain: [0; 32],
             roster: OrdMap::new(),
+            ranks: OrdSet::new(),
             requests: OrdMap::new(),
             files: OrdMap::new(),
             deleted: false,
@@ -148,6 +148,7 @@ impl State {
         let rank = RANK_FIRST.saturating_add(row.joined);
         row.joined = row.joined.saturating_add(1);
         row.roster.insert(key, MemberRow { user, rank });
+        row.ranks.insert((rank, user));
         let (id, first) = (GroupRef(row.id), row.owner.is_none());
         if first {
             row.owner = Some(user);
@@ -186,10 +187,12 @@ impl State {
         self.cause(user, Told::Departed { group: id });
         self.withdraw_shares(group, user);
         let row = self.group_row_mut(group);
-        row.roster.remove(&key);
+        if let Some(member) = row.roster.remove(&key) {
+            row.ranks.remove(&(member.rank, user));
+        }
         row.chain = link(row.chain, op.id);
         if row.owner == Some(user) {
-            row.owner = row.roster.values().min_by_key(|member| member.rank).map(|member| member.user);
+            row.owner = row.ranks.get_min().map(|&(_, user)| user);
         }
         if row.owner.is_none() {
             let name = row.name.clone();
@@ -240,7 +243,10 @@ impl State {
         if let Some(rank) = lowest.and_then(|lowest| lowest.checked_sub(1)) {
             let key = self.by_name(user);
             let row = self.group_row_mut(group);
-            row.roster.insert(key, MemberRow { user, rank });
+            if let Some(member) = row.roster.insert(key, MemberRow { user, rank }) {
+                row.ranks.remove(&(member.rank, user));
+            }
+            row.ranks.insert((rank, user));
             row.owner = Some(user);
         }
     }
@@ -248,15 +254,13 @@ impl State {
     /// Everybody departs, the owner last, so that nobody succeeds.
     pub(super) fn delete_group(&mut self, op: &Op, group: GroupRef) {
         let Some(group) = self.named_group(group) else { return };
-        let GroupRow { name, roster, requests, .. } = self.group_row(group).clone();
+        let GroupRow { name, ranks, requests, .. } = self.group_row(group).clone();
         let told = Notice::GroupDeleted { group: name };
         for &user in requests.values() {
             self.withdraw_request(group, user);
             self.tell(user, op.order(), told.clone());
         }
-        let mut members: Vec<MemberRow> = roster.values().copied().collect();
-        members.sort_unstable_by_key(|member| Reverse(member.rank));
-        for MemberRow { user, .. } in members {
+        for &(_, user) in ranks.iter().rev() {
             self.depart(op, group, user);
             self.tell(user, op.order(), told.clone());
         }

@@ -195,6 +195,8 @@ pub(super) struct GroupRow {
     pub(super) joined: u32,
     pub(super) chain: [u8; 32],
     pub(super) roster: OrdMap<ByName<UserId>, MemberRow>,
+    /// The same members by rank: the first is the owner.
+    pub(super) ranks: OrdSet<(u32, UserNo)>,
     /// Who waits to be let in.
     pub(super) requests: OrdMap<ByName<UserId>, UserNo>,
     /// Visible shares only.

@@ -88,6 +88,8 @@ impl State {
         for (number, group) in self.groups.iter().map(|(number, group)| (GroupNo(number), group)) {
             let first = group.roster.values().min_by_key(|member| member.rank).map(|member| member.user);
             assert_eq!(group.owner, first);
+            let ranks = group.roster.values().map(|member| (member.rank, member.user)).collect();
+            assert_eq!(group.ranks, ranks);
             let named = self.group_names.get(&ByName::new(&group.name)) == Some(&number);
             assert_eq!(named, first.is_some());
             visible += usize::from(named);

@@ -131,13 +131,14 @@ impl State {
         requests: &[UserNo],
     ) -> Result<GroupRow, DecodeError> {
         unique(!group.deleted || (members.is_empty() && requests.is_empty()))?;
-        group.owner = members.iter().min_by_key(|member| member.rank).map(|member| member.user);
         for member in members {
             let user = self.users.get_mut(member.user.0).ok_or(OUT_OF_RANGE)?;
             unique(user.standing != AccountStanding::Deleted)?;
             user.groups.insert(number);
             unique(group.roster.insert(ByName::new(&user.name), member).is_none())?;
+            group.ranks.insert((member.rank, member.user));
         }
+        group.owner = group.ranks.get_min().map(|&(_, user)| user);
         for &waiting in requests {
             let user = self.users.get_mut(waiting.0).ok_or(OUT_OF_RANGE)?;
             unique(user.standing != AccountStanding::Deleted)?;
@@ -265,6 +266,7 @@ fn take_group(from: &mut Decoder<'_>) -> Result<GroupTaken, DecodeError> {
         chain: Wire::take(from)?,
         deleted: Wire::take(from)?,
         roster: Default::default(),
+        ranks: Default::default(),
         requests: Default::default(),
         files: Default::default(),
     };

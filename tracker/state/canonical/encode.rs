@@ -131,7 +131,7 @@ fn put_user(user: &UserRow, out: &mut Vec<u8>) {
 }
 
 fn put_group((number, group): (u32, &GroupRow), out: &mut Vec<u8>) {
-    let GroupRow { id, name, owner: _, idle, joined, chain, roster, requests, files: _, deleted } = group;
+    let GroupRow { id, name, owner: _, idle, joined, chain, roster, ranks: _, requests, files: _, deleted } = group;
     number.put(out);
     id.put(out);
     name.put(out);
