@@ -1,9 +1,11 @@
 //! The calls that wait to be answered and those that are. Callers take turns, and whoever called in vain before comes
 //! last. Pure: the caller passes the time in.
 
+use crate::model::address::network_of;
 use crate::model::name::UserId;
 use crate::wire::client_tracker::PassedCall;
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 /// Most calls that are answered at once. Each has a thread.
@@ -12,6 +14,8 @@ const THREADS_MAX: usize = 8;
 const WAITING_MAX: usize = 32;
 /// Most calls of one user that wait or are answered.
 pub(super) const CALLER_MAX: usize = 3;
+/// Most calls of one network that are answered at once.
+const NETWORK_THREADS_MAX: usize = 6;
 /// After this many calls in a row that came to nothing a user shares half of the threads with all such users.
 const VAIN_MAX: u32 = 3;
 /// Most users of whom is kept that they called in vain.
@@ -24,8 +28,8 @@ const STALE: Duration = Duration::from_secs(4);
 pub(super) struct CallQueue {
     /// In the order in which they came.
     waiting: Vec<(PassedCall, Instant)>,
-    /// The callers of those that are answered.
-    answered: Vec<UserId>,
+    /// The callers of those that are answered, and their networks.
+    answered: Vec<(UserId, IpAddr)>,
     /// Threads that will look for another call.
     threads: usize,
     /// How many calls in a row came to nothing, by caller.
@@ -39,7 +43,7 @@ impl CallQueue {
         self.drop_stale(now);
         let user = &call.caller.user;
         let theirs = self.waiting.iter().filter(|(other, _)| other.caller.user == *user).count() + self.answers(user);
-        if theirs >= CALLER_MAX || (self.waiting.len() >= WAITING_MAX && !self.makes_room(user)) {
+        if theirs >= CALLER_MAX || (self.waiting.len() >= WAITING_MAX && !self.makes_room(&call)) {
             return false;
         }
         self.waiting.push((call, now));
@@ -52,22 +56,25 @@ impl CallQueue {
     /// `None` if the thread is to end.
     pub(super) fn take(&mut self, now: Instant) -> Option<(PassedCall, Instant)> {
         self.drop_stale(now);
-        let vain_answers = self.answered.iter().filter(|user| self.is_vain(user)).count();
-        let may_go = |user: &UserId| !self.is_vain(user) || vain_answers < THREADS_MAX / 2;
-        let users = self.waiting.iter().map(|(call, _)| &call.caller.user).enumerate();
-        let next = users.filter(|(_, user)| may_go(user)).min_by_key(|(at, user)| (self.rank(user), *at));
+        let vain_answers = self.answered.iter().filter(|(user, _)| self.is_vain(user)).count();
+        let may_go = |call: &PassedCall| {
+            let in_vain = self.is_vain(&call.caller.user) && vain_answers >= THREADS_MAX / 2;
+            !in_vain && self.network_answers(network(call)) < NETWORK_THREADS_MAX
+        };
+        let calls = self.waiting.iter().map(|(call, _)| call).enumerate();
+        let next = calls.filter(|(_, call)| may_go(call)).min_by_key(|(at, call)| (self.rank(call), *at));
         let Some((at, _)) = next else {
             self.thread_ends();
             return None;
         };
         let (call, came) = self.waiting.remove(at);
-        self.answered.push(call.caller.user.clone());
+        self.answered.push((call.caller.user.clone(), network(&call)));
         Some((call, came))
     }
 
     /// A call of this user was answered, and came to a connection or to nothing.
     pub(super) fn done(&mut self, user: &UserId, came_to_something: bool) {
-        if let Some(at) = self.answered.iter().position(|other| other == user) {
+        if let Some(at) = self.answered.iter().position(|(other, _)| other == user) {
             self.answered.swap_remove(at);
         }
         if came_to_something {
@@ -95,31 +102,52 @@ impl CallQueue {
     }
 
     fn answers(&self, user: &UserId) -> usize {
-        self.answered.iter().filter(|other| *other == user).count()
+        self.answered.iter().filter(|(other, _)| other == user).count()
     }
 
     fn is_vain(&self, user: &UserId) -> bool {
         self.vain.get(user).is_some_and(|times| *times >= VAIN_MAX)
     }
 
-    /// The lower, the sooner a call of this user is answered.
-    fn rank(&self, user: &UserId) -> (bool, usize) {
-        (self.is_vain(user), self.answers(user))
+    fn network_answers(&self, network: IpAddr) -> usize {
+        self.answered.iter().filter(|(_, other)| *other == network).count()
     }
 
-    /// Lets the last call go of somebody who called in vain, for one of a user who did not.
-    fn makes_room(&mut self, user: &UserId) -> bool {
-        let last = self.waiting.iter().rposition(|(call, _)| self.is_vain(&call.caller.user));
-        let Some(at) = last.filter(|_| !self.is_vain(user)) else {
+    /// The lower, the sooner a call is answered.
+    fn rank(&self, call: &PassedCall) -> (bool, usize, usize) {
+        let user = &call.caller.user;
+        (self.is_vain(user), self.network_answers(network(call)), self.answers(user))
+    }
+
+    /// Lets the last call go of somebody who called in vain, for one of a user who did not; or of the network that has
+    /// most, for one of a network that has less.
+    fn makes_room(&mut self, newcomer: &PassedCall) -> bool {
+        let vain = self.waiting.iter().rposition(|(call, _)| self.is_vain(&call.caller.user));
+        let vain = vain.filter(|_| !self.is_vain(&newcomer.caller.user));
+        let Some(at) = vain.or_else(|| self.last_of_most(network(newcomer))) else {
             return false;
         };
         self.waiting.remove(at);
         true
     }
 
+    /// The last call of the network of which most wait, unless that is hardly more than wait of this one.
+    fn last_of_most(&self, network_of_newcomer: IpAddr) -> Option<usize> {
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        self.waiting.iter().for_each(|(call, _)| *counts.entry(network(call)).or_default() += 1);
+        let own = counts.get(&network_of_newcomer).copied().unwrap_or(0);
+        let most = counts.values().copied().max().filter(|most| *most > own + 1)?;
+        self.waiting.iter().rposition(|(call, _)| counts[&network(call)] == most)
+    }
+
     fn drop_stale(&mut self, now: Instant) {
         self.waiting.retain(|(_, came)| now.saturating_duration_since(*came) < STALE);
     }
+}
+
+/// The network of a call's caller: the last address is where its tracker sees it.
+fn network(call: &PassedCall) -> IpAddr {
+    network_of(call.addrs.last().map_or(Ipv4Addr::UNSPECIFIED.into(), |addr| addr.ip()))
 }
 
 #[cfg(test)]
@@ -204,6 +232,25 @@ pub(super) mod tests {
         queue.put(call_of("ann"), now);
         assert_eq!(open(&queue), WAITING_MAX);
         assert_eq!(taken(&mut queue, now)[..2], ["e0", "ann"]);
+    }
+
+    #[test]
+    fn accounts_of_one_network_keep_nobody_elsewhere_from_being_answered() {
+        let (mut queue, now) = (CallQueue::default(), Instant::now());
+        let from = |name: &str, network: u8| {
+            let addrs = vec![([192, 0, 2, network], 1000).into()];
+            PassedCall { addrs: List::new(addrs).expect("one"), ..call_of(name) }
+        };
+        for number in 0..2 * WAITING_MAX {
+            queue.put(from(&format!("e{number}"), 1), now);
+        }
+        assert_eq!(taken(&mut queue, now).len(), NETWORK_THREADS_MAX);
+        for number in 0..2 * WAITING_MAX {
+            queue.put(from(&format!("f{number}"), 1), now);
+        }
+        queue.put(from("ann", 2), now);
+        assert_eq!(open(&queue), WAITING_MAX + NETWORK_THREADS_MAX);
+        assert_eq!(taken(&mut queue, now), ["ann"]);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! How often a user may have the clients of another one called. Time is passed in.
 
+use crate::model::address::network_of;
 use crate::model::id::UserRef;
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// The limits hold for any stretch of time that is this long.
@@ -10,44 +12,60 @@ const SPAN: Duration = Duration::from_secs(60);
 const CALLS_MAX: u32 = 10;
 /// Most calls from one user to all others: a download may have 64 connections.
 const CALLER_MAX: u32 = 600;
-/// Most calls of all users, for the sake of the memory: a call takes about 100 bytes for a minute. A user has as many of
-/// them at most as are left to others: when they run out, those who call most are refused first.
+/// Most calls of all users, for the sake of the memory: a call takes about 100 bytes for a minute. A user, and all users of
+/// a network together, have as many of them at most as are left to others: when they run out, those who call most are
+/// refused first.
 const LOG_MAX: usize = 65_536;
 
 /// The calls of the last minute.
 #[derive(Debug, Default)]
 pub struct CallLimit {
     /// The oldest in front.
-    log: VecDeque<(Instant, UserRef, UserRef)>,
+    log: VecDeque<Called>,
     /// How many of them are from one user to another.
     pairs: HashMap<(UserRef, UserRef), u32>,
     /// How many of them are from one user.
     callers: HashMap<UserRef, u32>,
+    /// How many of them are from one network.
+    networks: HashMap<IpAddr, u32>,
+}
+
+/// A call.
+#[derive(Debug, Clone, Copy)]
+struct Called {
+    at: Instant,
+    caller: UserRef,
+    called: UserRef,
+    network: IpAddr,
 }
 
 impl CallLimit {
-    /// Whether a user may have another one called now. If so, it counts.
-    pub fn allows(&mut self, caller: UserRef, called: UserRef, now: Instant) -> bool {
+    /// Whether a user who is there may have another one called now. If so, it counts.
+    pub fn allows(&mut self, (caller, ip): (UserRef, IpAddr), called: UserRef, now: Instant) -> bool {
         self.forget_before(now);
+        let network = network_of(ip);
         let count = self.pairs.get(&(caller, called)).copied().unwrap_or(0);
         let in_all = self.callers.get(&caller).copied().unwrap_or(0);
         let left = LOG_MAX.saturating_sub(self.log.len());
-        if count >= CALLS_MAX || in_all >= CALLER_MAX || in_all as usize >= left {
+        let in_network = self.networks.get(&network).copied().unwrap_or(0);
+        if count >= CALLS_MAX || in_all >= CALLER_MAX || in_all.max(in_network) as usize >= left {
             return false;
         }
-        self.log.push_back((now, caller, called));
+        self.log.push_back(Called { at: now, caller, called, network });
+        *self.networks.entry(network).or_default() += 1;
         *self.pairs.entry((caller, called)).or_default() += 1;
         *self.callers.entry(caller).or_default() += 1;
         true
     }
 
     fn forget_before(&mut self, now: Instant) {
-        while let Some(&(at, caller, called)) = self.log.front()
+        while let Some(&Called { at, caller, called, network }) = self.log.front()
             && now.saturating_duration_since(at) >= SPAN
         {
             self.log.pop_front();
             take_one(&mut self.pairs, (caller, called));
             take_one(&mut self.callers, caller);
+            take_one(&mut self.networks, network);
         }
     }
 }
@@ -70,26 +88,41 @@ mod tests {
         UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: number })
     }
 
+    /// A user who has a network.
+    fn caller(number: u64) -> (UserRef, IpAddr) {
+        (user(number), IpAddr::from((10 << 24 | number as u32).to_be_bytes()))
+    }
+
+    #[test]
+    fn accounts_of_one_network_leave_half_of_all_calls_to_others() {
+        let (mut limit, now) = (CallLimit::default(), Instant::now());
+        let ip = caller(1).1;
+        let calls = 0..LOG_MAX as u64;
+        let allowed = calls.filter(|call| limit.allows((user(call / 100), ip), user(1_000_000 + call % 100), now));
+        assert_eq!(allowed.count(), LOG_MAX / 2);
+        assert!(limit.allows(caller(2_000), user(1_000_000), now));
+    }
+
     #[test]
     fn ten_calls_a_minute_from_one_user_to_another_and_the_next_when_the_first_is_a_minute_old() {
         let (mut limit, begun, second) = (CallLimit::default(), Instant::now(), Duration::from_secs(1));
         for n in 0..CALLS_MAX {
-            assert!(limit.allows(user(1), user(2), begun + second * n));
+            assert!(limit.allows(caller(1), user(2), begun + second * n));
         }
-        assert!(!limit.allows(user(1), user(2), begun + second * 59), "the eleventh");
-        assert!(limit.allows(user(1), user(3), begun + second * 59), "another user is called");
-        assert!(limit.allows(user(2), user(1), begun + second * 59), "and calls too");
-        assert!(limit.allows(user(1), user(2), begun + second * 60));
-        assert!(!limit.allows(user(1), user(2), begun + second * 60), "the second call is 59 s old");
-        assert!(limit.allows(user(1), user(2), begun + second * 61));
+        assert!(!limit.allows(caller(1), user(2), begun + second * 59), "the eleventh");
+        assert!(limit.allows(caller(1), user(3), begun + second * 59), "another user is called");
+        assert!(limit.allows(caller(2), user(1), begun + second * 59), "and calls too");
+        assert!(limit.allows(caller(1), user(2), begun + second * 60));
+        assert!(!limit.allows(caller(1), user(2), begun + second * 60), "the second call is 59 s old");
+        assert!(limit.allows(caller(1), user(2), begun + second * 61));
     }
 
     #[test]
     fn a_user_who_calls_everybody_is_slowed_down_and_others_are_not() {
         let (mut limit, now) = (CallLimit::default(), Instant::now());
-        let allowed = (10..).take_while(|&called| limit.allows(user(1), user(called), now)).count();
+        let allowed = (10..).take_while(|&called| limit.allows(caller(1), user(called), now)).count();
         assert_eq!(allowed, CALLER_MAX as usize);
-        assert!(limit.allows(user(2), user(10), now));
+        assert!(limit.allows(caller(2), user(10), now));
     }
 
     #[test]
@@ -98,12 +131,12 @@ mod tests {
         let mut limit = CallLimit::default();
         for now in [begun, begun + second * 30, begun + second * 59] {
             for call in 0..150 * u64::from(CALLER_MAX) {
-                limit.allows(user(call % 150), user(1_000 + call % 127), now);
+                limit.allows(caller(call % 150), user(1_000 + call % 127), now);
             }
         }
         let now = begun + second * 59;
         for honest in 2_000..2_100 {
-            assert!(limit.allows(user(honest), user(1_000), now), "user {honest}");
+            assert!(limit.allows(caller(honest), user(1_000), now), "user {honest}");
         }
     }
 
@@ -111,11 +144,11 @@ mod tests {
     fn no_more_is_remembered_than_there_may_be_and_nothing_after_a_minute() {
         let (mut limit, now) = (CallLimit::default(), Instant::now());
         for call in 0..2 * LOG_MAX as u64 {
-            limit.allows(user(call / 100), user(1_000_000 + call % 100), now);
+            limit.allows(caller(call / 100), user(1_000_000 + call % 100), now);
         }
         assert_eq!((limit.log.len(), limit.pairs.len()), (LOG_MAX, LOG_MAX));
         assert!(limit.callers.len() <= LOG_MAX);
-        assert!(limit.allows(user(1), user(2), now + SPAN));
-        assert_eq!((limit.log.len(), limit.pairs.len(), limit.callers.len()), (1, 1, 1));
+        assert!(limit.allows(caller(1), user(2), now + SPAN));
+        assert_eq!((limit.log.len(), limit.pairs.len(), limit.callers.len(), limit.networks.len()), (1, 1, 1, 1));
     }
 }

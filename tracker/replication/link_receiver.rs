@@ -24,6 +24,7 @@ use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -411,7 +412,9 @@ impl<'a> LinkReceiver<'a> {
     /// Passes a call on to a client of this tracker, unless its caller has called the user too often.
     fn tell_call(&self, called: ClientKey, call: &PassedCall, now: Instant) {
         let caller = self.core.state().user_named(&call.caller.user);
-        if caller.is_some_and(|caller| self.core.calls.lock().allows(caller, called.user, now)) {
+        // The last address is where the caller's tracker sees it.
+        let ip = call.addrs.last().map_or(Ipv4Addr::UNSPECIFIED.into(), |addr| addr.ip());
+        if caller.is_some_and(|caller| self.core.calls.lock().allows((caller, ip), called.user, now)) {
             // A client that is gone misses it.
             self.core.tell_call(&called, call.clone());
         }

@@ -41,7 +41,7 @@ impl Session {
         let nowhere = || Refusal::about(Code::Malformed, "a client that was not announced cannot be called");
         let mine = presence.contact(own).ok_or_else(nowhere)?;
         let leaves = from.map(|from| self.leaving(way, &from)).transpose()?;
-        if !self.core.calls.lock().allows(user, key.user, Instant::now()) {
+        if !self.core.calls.lock().allows((user, self.ip()), key.user, Instant::now()) {
             return Err(Code::SlowDown.into());
         }
         let tickets = match way {
