@@ -6,8 +6,8 @@ use crate::model::id::UserRef;
 use crate::tracker::ledger::quota::LenOf;
 use crate::tracker::state::{SharedChange, SharedSet, State};
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 /// A sum is made anew after this time: a list that was lost here may have come meanwhile.
@@ -28,10 +28,10 @@ struct ListSum {
     sum: u64,
     /// How many of the shares have an info hash that begins so.
     beginnings: HashMap<u32, u32>,
-    /// The longest list.
-    longest: u64,
-    /// It may be of something that the user shares no more.
-    longest_went: bool,
+    /// How many of the shares have a list of this length.
+    lens: BTreeMap<u64, u32>,
+    /// A list had another length when it was counted: the longest one has to be looked for again.
+    is_off: bool,
     /// When every share was looked at.
     made: Instant,
 }
@@ -42,23 +42,21 @@ fn beginning(InfoHash([a, b, c, d, ..]): InfoHash) -> u32 {
 
 impl ListSum {
     fn make(state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> Self {
-        let (shared, beginnings) = (SharedSet::default(), HashMap::new());
-        let mut sum = Self { shared, sum: 0, beginnings, longest: 0, longest_went: false, made: now };
+        let (shared, beginnings, lens) = (SharedSet::default(), HashMap::new(), BTreeMap::new());
+        let mut sum = Self { shared, sum: 0, beginnings, lens, is_off: false, made: now };
         sum.follow(state, user, len_of);
         sum
     }
 
     /// Counts what has come and gone since the last look.
     fn follow(&mut self, state: &State, user: UserRef, len_of: LenOf<'_>) {
-        let Self { sum, beginnings, longest, longest_went, .. } = self;
+        let Self { sum, beginnings, lens, is_off, .. } = self;
         let shared = state.shared_since(user, &self.shared, &mut |change| match change {
             SharedChange::Begun(info_hash) => {
                 let len = len_of(info_hash);
                 *sum += len;
                 *beginnings.entry(beginning(info_hash)).or_default() += 1;
-                if len >= *longest {
-                    (*longest, *longest_went) = (len, false);
-                }
+                *lens.entry(len).or_default() += 1;
             }
             SharedChange::Ended(info_hash) => {
                 let len = len_of(info_hash);
@@ -69,10 +67,19 @@ impl ListSum {
                         count.remove();
                     }
                 }
-                *longest_went |= len >= *longest;
+                match lens.get_mut(&len) {
+                    Some(1) => drop(lens.remove(&len)),
+                    Some(count) => *count -= 1,
+                    None => *is_off = true,
+                }
             }
         });
         self.shared = shared;
+    }
+
+    /// The length of the longest list.
+    fn longest(&self) -> u64 {
+        self.lens.last_key_value().map_or(0, |(&len, _)| len)
     }
 }
 
@@ -84,7 +91,7 @@ impl ListSums {
 
     /// How long the longest list of a user is in this state.
     pub(super) fn longest(&self, state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> u64 {
-        self.look((state, user), len_of, (now, true), |sum| sum.longest)
+        self.look((state, user), len_of, (now, true), |sum| sum.longest())
     }
 
     /// Whether the user may share something with this info hash. False only if not.
@@ -109,7 +116,7 @@ impl ListSums {
         let mut sums = self.0.lock();
         if let Some(sum) = sums.get_mut(&user).filter(|sum| now.saturating_duration_since(sum.made) < SUM_AGE_MAX) {
             sum.follow(state, user, len_of);
-            if longest && sum.longest_went {
+            if longest && sum.is_off {
                 *sum = ListSum::make(state, user, len_of, now);
             }
             return tell(sum);
@@ -233,6 +240,31 @@ mod tests {
         ann.stop(shares[2]);
         ann.stop(shares[0]);
         assert_eq!(longest(&ann), 2);
+    }
+
+    #[test]
+    fn the_longest_list_that_comes_and_goes_costs_what_has_changed() {
+        let (mut ann, sums, start) = (Sharer::new(), ListSums::default(), Instant::now());
+        (0..2000).for_each(|number| {
+            ann.share(number);
+        });
+        let looked = Cell::new(0_u64);
+        let longest = |ann: &Sharer| {
+            let len_of = |of: InfoHash| {
+                looked.set(looked.get() + 1);
+                u64::from(u32::from_be_bytes([of.0[0], of.0[1], of.0[2], of.0[3]]))
+            };
+            sums.longest(&ann.state, ann.user, &len_of, start)
+        };
+        assert_eq!(longest(&ann), 1999);
+        looked.set(0);
+        for number in 5000..5500 {
+            let share = ann.share(number);
+            assert_eq!(longest(&ann), u64::from(number));
+            ann.stop(share);
+            assert_eq!(longest(&ann), 1999);
+        }
+        assert!(looked.get() <= 1500, "{} looks at lists for 1,000 changes", looked.get());
     }
 
     #[test]
