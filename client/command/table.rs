@@ -194,7 +194,9 @@ pub fn near(typed: &str) -> Vec<Word> {
     }
     // One mistake in three characters is a slip of the finger, more is another word.
     let allowed = (folded.chars().count() / 3).min(3);
-    let distances = names().map(|(name, word)| (distance(&folded, name), word));
+    // Each character that one has and the other lacks is a mistake.
+    let as_long = |name: &str| name.len().abs_diff(folded.chars().count()) <= allowed;
+    let distances = names().filter(|(name, _)| as_long(name)).map(|(name, word)| (distance(&folded, name), word));
     distances.filter(|(distance, _)| *distance <= allowed).min().map(|(_, word)| word).into_iter().collect()
 }
 
