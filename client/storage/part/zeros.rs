@@ -2,9 +2,19 @@
 
 use crate::client::hash::piece_hash::sha1_of;
 use crate::model::bitfield::Bitfield;
+use crate::model::digest::Sha1Digest;
 use crate::model::manifest::Manifest;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use std::ops::Range;
+use std::sync::LazyLock;
+
+/// The digest of a whole piece of zeros.
+static FULL: LazyLock<Sha1Digest> = LazyLock::new(|| digest(PIECE_LEN));
+
+/// The digest of so many zeros.
+fn digest(len: u32) -> Sha1Digest {
+    sha1_of(&vec![0; len as usize])
+}
 
 /// The pieces that are all zeros: their digests are the SHA-1 of as many zeros.
 pub(super) struct ZeroPieces {
@@ -16,13 +26,11 @@ impl ZeroPieces {
     /// Those of a manifest.
     pub(super) fn of(manifest: &Manifest) -> Self {
         let layout = manifest.layout();
-        let digest = |len: u32| sha1_of(&vec![0; len as usize]);
-        let full = digest(PIECE_LEN);
         let mut pieces = Bitfield::none(layout);
         for (piece, sha1) in layout.indexes().zip(manifest.pieces()) {
             // Only the last piece can be shorter.
             let len = layout.len(piece);
-            if *sha1 == full && len == PIECE_LEN || len < PIECE_LEN && *sha1 == digest(len) {
+            if *sha1 == *FULL && len == PIECE_LEN || len < PIECE_LEN && *sha1 == digest(len) {
                 pieces.insert(piece);
             }
         }
