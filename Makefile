@@ -85,13 +85,13 @@ explore: rust
 # have done counts. What is found lies in fuzz/artifacts then, new inputs in fuzz/found, the counts in fuzz/counts.
 TARGETS ?= $(patsubst fuzz/fuzz_targets/%.rs,%,$(sort $(wildcard fuzz/fuzz_targets/*.rs)))
 fuzz: rust
-	@$(if $(shell $(FUZZ_PROBLEM)),$(error $(shell $(FUZZ_PROBLEM))))
+	@$(if $(shell $(NIGHTLY_PROBLEM)),$(error $(shell $(NIGHTLY_PROBLEM))))
 	@CARGO='$(CARGO)' TIME='$(or $(TIME),60)' COUNT='$(COUNT)' fuzz/campaign.sh $(TARGETS)
 
 # The library's tests on a nightly compiler that has every access to memory watched (AddressSanitizer), the rooms with unsafe
 # code among them. TESTS='--lib sys:: sha1_pair' runs those alone.
 sanitize: rust
-	@$(if $(shell $(SANITIZE_PROBLEM)),$(error $(shell $(SANITIZE_PROBLEM))))
+	@$(if $(shell $(NIGHTLY_PROBLEM)),$(error $(shell $(NIGHTLY_PROBLEM))))
 	@RUSTFLAGS='$(RUSTFLAGS) -Zsanitizer=address' $(RUN_CARGO) +nightly test --locked --target $(HOST) \
 		--target-dir '$(TARGET_DIR)/sanitize' --config 'profile.dev.debug="line-tables-only"' $(or $(TESTS),--lib)
 
@@ -196,10 +196,7 @@ CHECK_DENY = if ! $(CARGO) deny --version >/dev/null 2>&1; then \
 		echo 'Not checked for known weaknesses: their database cannot be fetched'; \
 	fi
 
-FUZZ_PROBLEM = $(CARGO) +nightly fuzz --version >/dev/null 2>&1 || \
-	echo "A nightly compiler and cargo-fuzz are needed: run rustup toolchain install nightly and cargo install cargo-fuzz"
-
-SANITIZE_PROBLEM = $(CARGO) +nightly --version >/dev/null 2>&1 || \
+NIGHTLY_PROBLEM = $(CARGO) +nightly --version >/dev/null 2>&1 || \
 	echo "A nightly compiler is needed: run rustup toolchain install nightly"
 
 # The sanitizer has to be kept from what runs while it is built: only a target that is named keeps the two apart.
