@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
 # Runs fuzz targets and counts their executions: fuzz/campaign.sh TARGET... Each tree of sources has counts of its own in
 # fuzz/counts, and a later call goes on from there. TIME=N runs each target for N seconds (60), COUNT=N until it has had N
-# executions, COUNT=full until it has had a million, or a hundred thousand where it runs a journal or a connection.
+# executions, COUNT=full until it has had a million, or a hundred thousand where it runs a journal or a connection. JOBS=N runs
+# so many targets side by side; without it each core has one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Targets of which one execution takes long.
-HEAVY='checkpoint cluster ctl_frames journal seeding_session tracker_json tracker_link tracker_session'
+HEAVY='cluster tracker_link journal tracker_session seeding_session tracker_json ctl_frames checkpoint'
+# The others that have the longest way to a million.
+LONG='connect brought client_records sidecar ledger state records'
+# What targets read of an input, in bytes: no longer ones are made.
+declare -A LEN_MAX=([cluster]=49 [ledger]=600 [state]=288)
 # Longest run in seconds whose executions an end by force loses.
 SLICE=300
 # Set to any words, they are put in front of each run: `NICE='taskset -c 1 nice -n 19'`.
 NICE=${NICE:-}
 CARGO=${CARGO:-cargo}
+JOBS=${JOBS:-$(nproc)}
 COUNTS=fuzz/counts
 
 # What the programs are made of: a change of documents voids no count.
@@ -41,55 +47,92 @@ wanted() {
 	esac
 }
 
-# One run of a target, for so many seconds and executions at most; 0 is no limit.
+# Begins a run of a target, for so many seconds and executions at most; 0 is no limit.
 run() {
-	local target=$1 seconds=$2 runs=$3 status=0 executed
+	local target=$1 seconds=$2 runs=$3
 	mkdir -p "fuzz/found/$target" "fuzz/artifacts/$target"
+	# Which features are rare takes half of the time where threads give each run others.
 	$NICE "$PROGRAMS/$target" "fuzz/found/$target" "fuzz/corpus/$target" -artifact_prefix="fuzz/artifacts/$target/" \
-		-max_total_time="$seconds" -runs="$((runs > 0 ? runs : -1))" -timeout=60 -verbosity=0 -print_final_stats=1 \
-		>"$LOG" 2>&1 &
-	child=$!
-	wait "$child" || status=$?
-	if [[ -n "$stopped" ]]; then
-		# The first wait ended with the signal, not with the program.
-		wait "$child" || true
-	fi
-	executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$LOG" | tail -n 1)
-	note "$target" "${executed:-0}"
-	if [[ -n "$stopped" ]]; then
-		echo "stopped; the next call goes on" >&2
-		exit 130
-	elif ((status != 0)); then
-		tail -n 60 "$LOG" >&2
-		echo "$target has found something: fuzz/artifacts/$target" >&2
-		exit 1
-	fi
+		-max_total_time="$seconds" -runs="$((runs > 0 ? runs : -1))" -max_len="${LEN_MAX[$target]:-0}" -entropic=0 \
+		-timeout=60 -verbosity=0 -print_final_stats=1 >"$LOGS/$target" 2>&1 &
+	running[$!]=$target
 }
 
+# Begins the next run of a target, or says that it has had enough.
 play() {
-	local target=$1 goal had begun=$SECONDS before
+	local target=$1 goal had
 	goal=$(wanted "$target")
-	before=$(count "$target")
-	if ((goal == 0)); then
-		run "$target" "${TIME:-60}" 0
-	else
-		while had=$(count "$target") && ((had < goal)); do
-			run "$target" "$SLICE" $((goal - had))
-		done
-	fi
 	had=$(count "$target")
-	printf '%-16s %10d executions on this tree, %d more in %d s\n' "$target" "$had" $((had - before)) $((SECONDS - begun))
+	: "${before[$target]:=$had}" "${begun[$target]:=$SECONDS}"
+	if ((goal == 0)) && [[ ! -e "$LOGS/$target" ]]; then
+		run "$target" "${TIME:-60}" 0
+	elif ((had < goal)); then
+		run "$target" "$SLICE" $((goal - had))
+	else
+		printf '%-16s %10d executions on this tree, %d more in %d s\n' \
+			"$target" "$had" $((had - before[$target])) $((SECONDS - begun[$target]))
+	fi
 }
 
+# Counts what a program has done that has ended.
+ended() {
+	local target=${running[$1]} executed
+	unset "running[$1]"
+	executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$LOGS/$target" | tail -n 1)
+	note "$target" "${executed:-0}"
+}
+
+# Ends all programs and counts what they have done.
+end_all() {
+	local pid
+	for pid in "${!running[@]}"; do
+		kill -TERM "$pid" || true
+	done
+	for pid in "${!running[@]}"; do
+		wait "$pid" || true
+		ended "$pid"
+	done
+}
+
+declare -A running=() before=() begun=()
 stopped=
-child=
-trap 'stopped=yes; if [[ -n "$child" ]]; then kill -TERM "$child" || true; fi' INT TERM
-LOG=$(mktemp)
-trap 'rm -f "$LOG"' EXIT
+trap 'stopped=yes' INT TERM
+LOGS=$(mktemp -d)
+trap 'rm -r "$LOGS"' EXIT
 touch "$COUNTS"
 TREE=$(tree)
-env -u MAKEFLAGS -u MFLAGS "$CARGO" +nightly fuzz build --sanitizer none
-PROGRAMS=fuzz/target/$(rustc +nightly -vV | sed -n 's/^host: //p')/release
-for target in "$@"; do
-	play "$target"
+HOST=$(rustc +nightly -vV | sed -n 's/^host: //p')
+env -u MAKEFLAGS -u MFLAGS "$CARGO" +nightly build --release --manifest-path fuzz/Cargo.toml --target "$HOST"
+PROGRAMS=fuzz/target/$HOST/release
+# What takes longest goes first.
+waiting=()
+for target in $HEAVY $LONG "$@"; do
+	if [[ " $* " == *" $target "* && " ${waiting[*]} " != *" $target "* ]]; then
+		waiting+=("$target")
+	fi
+done
+while ((${#waiting[@]} + ${#running[@]} > 0)); do
+	while [[ -z "$stopped" ]] && ((${#waiting[@]} > 0 && ${#running[@]} < JOBS)); do
+		target=${waiting[0]}
+		waiting=("${waiting[@]:1}")
+		play "$target"
+	done
+	pid= status=0
+	((${#running[@]} == 0)) || wait -n -p pid "${!running[@]}" || status=$?
+	if [[ -n "$stopped" ]]; then
+		end_all
+		echo "stopped; the next call goes on" >&2
+		exit 130
+	fi
+	if [[ -n "${pid:-}" ]]; then
+		target=${running[$pid]}
+		ended "$pid"
+		if ((status != 0)); then
+			end_all
+			tail -n 60 "$LOGS/$target" >&2
+			echo "$target has found something: fuzz/artifacts/$target" >&2
+			exit 1
+		fi
+		waiting=("$target" "${waiting[@]}")
+	fi
 done
