@@ -16,6 +16,7 @@ use groupshare::model::id::{Origin, UserRef};
 use groupshare::model::name::is_unsafe_char;
 use groupshare::model::op::Op;
 use groupshare::tracker::commit::OpSource;
+use groupshare::tracker::data_dir::DataDir;
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::codec::{Blob, List};
@@ -30,6 +31,8 @@ const STEPS_MAX: usize = 24;
 const RUNS_MAX: u32 = 50;
 /// Groups that the person makes, and groups that the other user makes.
 const GROUPS: u8 = 3;
+/// The other user.
+const OTHER: &str = "bob";
 /// Files, which both of them share.
 const FILES: u8 = 3;
 
@@ -59,6 +62,8 @@ struct Cluster {
     between: Relay,
     gate: Arc<Gate>,
     runs: u32,
+    /// They go after the trackers.
+    _folders: [Folder; 2],
 }
 
 impl Drop for Cluster {
@@ -70,12 +75,15 @@ impl Drop for Cluster {
 impl Cluster {
     fn start() -> Self {
         let logs = [MemoryLog::default(), MemoryLog::default()];
+        let folders = [Folder::new(), Folder::new()];
         let start = |number: u16, other: Option<&Relay>| {
-            let log = &logs[usize::from(number) - 1];
+            let place = usize::from(number) - 1;
+            let (log, folder) = (&logs[place], folders[place].path());
             TestTracker::start_at(loopback().into(), |settings| {
                 settings.origin = Origin { tracker: number, incarnation: u64::from(number) };
                 settings.others = other.iter().map(|relay| (1, relay.addr.into())).collect();
                 (settings.log, settings.source) = (Box::new(log.clone()), Arc::new(log.clone()));
+                settings.data_dir = DataDir::open(folder).expect("a data folder");
                 settings.warn = Arc::new(|_| {});
             })
         };
@@ -84,7 +92,7 @@ impl Cluster {
         let passing = gate.clone();
         let between = Relay::to(one.addr, move |_, _, _| passing.pass());
         let two = start(2, Some(&between));
-        Self { trackers: [one, two], logs, between, gate, runs: 0 }
+        Self { trackers: [one, two], logs, between, gate, runs: 0, _folders: folders }
     }
 
     fn states(&self) -> [Arc<State>; 2] {
@@ -136,6 +144,24 @@ struct Made {
     left: usize,
 }
 
+/// The trackers, and the other user, who is at both of them all the time.
+struct Stage {
+    others: [Client; 2],
+    cluster: Cluster,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let cluster = Cluster::start();
+        let mut others = cluster.trackers.each_ref().map(TestTracker::client);
+        others[0].create_user(OTHER);
+        others[0].log_in(OTHER);
+        wait_until("the account is known", || cluster.states()[1].user_named(&user(OTHER)).is_some());
+        others[1].log_in(OTHER);
+        Self { others, cluster }
+    }
+}
+
 struct Scene<'a> {
     cluster: &'a Cluster,
     /// Before names of this run.
@@ -143,14 +169,14 @@ struct Scene<'a> {
     /// Gone in the end.
     person: Option<Person>,
     /// The other user, at either tracker.
-    others: [Client; 2],
+    others: &'a mut [Client; 2],
     made: Made,
     /// Goes after the client that works in it.
     folder: Folder,
 }
 
 impl<'a> Scene<'a> {
-    fn begin(cluster: &'a Cluster, first: u8) -> Self {
+    fn begin(cluster: &'a Cluster, others: &'a mut [Client; 2], first: u8) -> Self {
         let folder = Folder::new();
         let prefix = format!("r{}", cluster.runs);
         let mut addrs = cluster.trackers.each_ref().map(|tracker| tracker.addr);
@@ -159,12 +185,6 @@ impl<'a> Scene<'a> {
         let said = person.types(&format!("create_user {prefix}-ann pw"));
         assert_eq!(said.as_deref(), Ok("User created\n"));
         assert_eq!(person.types(&format!("login {prefix}-ann pw")).as_deref(), Ok("Login successful\n"));
-        let mut others = cluster.trackers.each_ref().map(TestTracker::client);
-        let bob = format!("{prefix}-bob");
-        others[0].create_user(&bob);
-        others[0].log_in(&bob);
-        wait_until("the account is known", || cluster.states()[1].user_named(&user(&bob)).is_some());
-        others[1].log_in(&bob);
         Self { cluster, prefix, person: Some(person), others, made: Made::default(), folder }
     }
 
@@ -221,8 +241,8 @@ impl<'a> Scene<'a> {
             }
             3 | 4 => drop(self.types(&format!("join_group {}", self.other_group(a)))),
             5 => drop(self.types(&format!("leave_group {}", self.other_group(a)))),
-            6 => drop(self.types(&format!("accept_request {} {}-bob", self.own_group(a), self.prefix))),
-            7 => drop(self.types(&format!("remove_member {} {}-bob", self.own_group(a), self.prefix))),
+            6 => drop(self.types(&format!("accept_request {} {OTHER}", self.own_group(a)))),
+            7 => drop(self.types(&format!("remove_member {} {OTHER}", self.own_group(a)))),
             8 | 9 => {
                 let bytes = vec![a; usize::from(a) << 4];
                 fs::write(self.folder.path().join(&named), bytes).expect("room");
@@ -316,8 +336,9 @@ impl<'a> Scene<'a> {
             })
             .collect();
         let client = &mut self.others[tracker];
+        let ids: Vec<u32> = asked.iter().map(|request| client.send(request)).collect();
         // Holders are soft state, and may be on their way.
-        asked.into_iter().map(|request| without_holders(client.ask(request))).collect()
+        ids.into_iter().map(|id| without_holders(client.reply(id))).collect()
     }
 }
 
@@ -342,11 +363,11 @@ fn file_name(number: u8) -> String {
 pub(super) fn cluster(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(first) = script.byte() else { return };
-    static CLUSTER: Mutex<Option<Cluster>> = Mutex::new(None);
-    let mut place = CLUSTER.lock();
-    let cluster = place.get_or_insert_with(Cluster::start);
+    static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
+    let mut place = STAGE.lock();
+    let Stage { cluster, others } = place.get_or_insert_with(Stage::set);
     cluster.runs += 1;
-    let mut scene = Scene::begin(cluster, first);
+    let mut scene = Scene::begin(cluster, others, first);
     for _ in 0..STEPS_MAX {
         let (Some(what), Some(a)) = (script.byte(), script.byte()) else { break };
         scene.step(what, a);

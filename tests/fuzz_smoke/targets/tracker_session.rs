@@ -1,5 +1,6 @@
 //! Whole connections with a tracker that runs: of a client, logged in or not, and of another tracker.
 
+use super::Folder;
 use super::common::client::Client;
 use super::common::manifest::manifest;
 use super::common::membership::all_pieces;
@@ -12,6 +13,7 @@ use groupshare::model::id::ClientId;
 use groupshare::model::op::Op;
 use groupshare::model::op::floor::FloorMark;
 use groupshare::tracker::commit::OpSource;
+use groupshare::tracker::data_dir::DataDir;
 use groupshare::tracker::server::ListenSockets;
 use groupshare::tracker::state::State;
 use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
@@ -33,16 +35,23 @@ struct Bench {
     tracker: TestTracker,
     log: MemoryLog,
     tokens: [Blob<TOKEN_LEN_MAX>; 4],
+    /// Served all the time.
+    witness: Client,
+    /// What was checked last.
+    checked: Arc<State>,
     served: u32,
+    /// Goes after the tracker.
+    _folder: Folder,
 }
 
 impl Bench {
     fn start() -> Self {
-        let log = MemoryLog::default();
+        let (log, folder) = (MemoryLog::default(), Folder::new());
         let tracker =
             TestTracker::start_at(ListenSockets { clients: loopback(), programs: Some(loopback()) }, |settings| {
                 settings.log = Box::new(log.clone());
                 settings.source = Arc::new(log.clone());
+                settings.data_dir = DataDir::open(folder.path()).expect("a data folder");
                 settings.warn = Arc::new(|_| {});
             });
         let mut clients = ["alice", "bob", "carol", "dave"].map(|name| {
@@ -63,7 +72,8 @@ impl Bench {
         let share = alice.share("lab", "film.mkv", &content);
         alice.hold(share.share, all_pieces());
         let tokens = clients.map(|(_, token)| token);
-        Self { tracker, log, tokens, served: 0 }
+        let witness = tracker.client();
+        Self { tracker, log, tokens, witness, checked: Arc::default(), served: 0, _folder: folder }
     }
 
     fn client(&self) -> Connection {
@@ -74,9 +84,13 @@ impl Bench {
         })
     }
 
-    /// What the tracker shows is the fold of the ops that it has kept.
-    fn check(&self) {
+    /// What the tracker shows is the fold of the ops that it has kept. It still serves clients.
+    fn check(&mut self) {
+        self.witness.done(Request::Heartbeat {});
         let published = self.tracker.server.core().state();
+        if Arc::ptr_eq(&published, &self.checked) {
+            return;
+        }
         let mut ops: Vec<Op> = Vec::new();
         let read = self.log.read(&mut |op| {
             ops.push(op);
@@ -89,12 +103,13 @@ impl Bench {
         assert!(published.op_count() <= state.op_count());
         if published.op_count() == state.op_count() {
             assert_eq!(published.digest(), state.digest());
+            self.checked = published;
         }
     }
 }
 
 /// Runs on the tracker that is there, or on a new one.
-fn with_bench(bench: &Mutex<Option<Bench>>, run: impl FnOnce(&Bench)) {
+fn with_bench(bench: &Mutex<Option<Bench>>, run: impl FnOnce(&mut Bench)) {
     let mut place = bench.lock();
     let bench = place.get_or_insert_with(Bench::start);
     run(bench);
@@ -185,7 +200,5 @@ pub(super) fn tracker_link(data: &[u8]) {
             let _: LinkMessage = frame.message().expect("a tracker says nothing else");
         });
         bench.check();
-        // It still serves clients.
-        bench.tracker.client().done(Request::Heartbeat {});
     });
 }
