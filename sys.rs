@@ -22,6 +22,9 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The nice value of a thread that gives way: a tenth of the weight of one that does not (sched(7)).
+const GIVEN_WAY: i32 = 10;
+
 /// The name under which this program was started, or this one if it has none that can be shown.
 pub fn program_name(otherwise: &str) -> String {
     let started = std::env::args_os().next().unwrap_or_default();
@@ -40,6 +43,12 @@ pub fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     // Neither is negative.
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// From now on this thread works while the system's other threads leave a core, and else has about a tenth of one.
+pub fn give_way() {
+    // Any thread may ask for less.
+    let _ = rustix::process::nice(GIVEN_WAY);
 }
 
 /// Starts writing what was written to the file to the disk, without waiting for it, so that a later fsync finds

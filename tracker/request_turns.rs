@@ -4,7 +4,7 @@
 mod line;
 
 use crate::model::id::UserRef;
-use line::TurnLine;
+use line::{SharesOfTurns, TurnLine};
 use parking_lot::Mutex;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// Requests at a time for each core: one may wait for memory or a lock while another one computes.
-const PER_CORE: usize = 2;
 /// Whoever is at a request for longer counts no more. It waits for a disk, a password or the far side.
 const WORK_MAX: Duration = Duration::from_millis(20);
 /// How many of those who wait look after each other in [`WORK_MAX`].
@@ -38,10 +36,16 @@ pub(crate) struct RequestTurn {
     number: u64,
 }
 
+/// As many at a time as there are cores, and more than one, since whoever has a turn may wait for a lock. Beside other sites
+/// a site has half of them: the rest of the machine is for others.
+fn bounds() -> SharesOfTurns {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    SharesOfTurns { all: cores.max(2), of_site: (cores / 2).max(1) }
+}
+
 impl Default for RequestTurns {
     fn default() -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self(Mutex::new(TurnLine::new(PER_CORE * cores, WORK_MAX)))
+        Self(Mutex::new(TurnLine::new(bounds(), WORK_MAX)))
     }
 }
 
@@ -107,8 +111,7 @@ mod tests {
     #[test]
     fn turns_that_are_never_given_back_hold_nobody_up_for_long() {
         let turns = Arc::new(RequestTurns::default());
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let held: Vec<_> = (0..10 * PER_CORE * cores).map(|_| turns.take(IpAddr::from([127, 0, 0, 1]), None)).collect();
+        let held: Vec<_> = (0..10 * bounds().all).map(|_| turns.take(IpAddr::from([127, 0, 0, 1]), None)).collect();
         drop(turns.take(IpAddr::from([127, 0, 0, 2]), None));
         drop(held);
     }

@@ -275,13 +275,15 @@ pub enum Caller {
 }
 
 /// Accepts a client or another tracker at a tracker with this static private key and this link key. A tracker that has
-/// another link key is told so.
-pub fn tracker_accepts(
+/// another link key is told so. Once the message of a client is here, `turn` waits for the client's turn, which lasts for
+/// the key agreement and the answer.
+pub fn tracker_accepts<T>(
     stream: &mut (impl Read + Write),
     private: &Secret,
     link: &(KeyId, Secret),
+    turn: impl FnOnce() -> T,
 ) -> Result<Caller, HandshakeError> {
-    accept_at_tracker(stream, Some(private), link)
+    accept_at_tracker(stream, Some(private), link, turn)
 }
 
 /// Accepts another tracker at a tracker that takes no more clients, who are told so.
@@ -289,17 +291,18 @@ pub fn full_tracker_accepts(
     stream: &mut (impl Read + Write),
     link: &(KeyId, Secret),
 ) -> Result<Caller, HandshakeError> {
-    accept_at_tracker(stream, None, link)
+    accept_at_tracker(stream, None, link, || ())
 }
 
-fn accept_at_tracker(
+fn accept_at_tracker<T>(
     stream: &mut (impl Read + Write),
     private: Option<&Secret>,
     (link_id, link_key): &(KeyId, Secret),
+    turn: impl FnOnce() -> T,
 ) -> Result<Caller, HandshakeError> {
     match read_preface(stream)? {
         Some(Dialect::ClientTracker) => match private {
-            Some(private) => accept_client(stream, private).map(Caller::Client),
+            Some(private) => accept_client(stream, private, turn).map(Caller::Client),
             None => turn_away(stream, Code::Busy),
         },
         Some(Dialect::TrackerTracker) => {
@@ -319,14 +322,17 @@ fn accept_at_tracker(
     }
 }
 
-fn accept_client(
+fn accept_client<T>(
     stream: &mut (impl Read + Write),
     private: &Secret,
+    turn: impl FnOnce() -> T,
 ) -> Result<StatelessTransportState, HandshakeError> {
     let prologue = preface(Dialect::ClientTracker, None);
     let noise = Builder::new(params(CLIENT_PATTERN)).prologue(&prologue).map_err(crypto)?;
     let noise = noise.local_private_key(&private.0).map_err(crypto)?;
-    respond(stream, noise.build_responder().map_err(crypto)?)
+    let first = read_first(stream)?;
+    let _turn = turn();
+    respond(stream, noise.build_responder().map_err(crypto)?, &first)
 }
 
 /// Accepts under a key that both sides know.
@@ -337,7 +343,8 @@ fn accept_under(
     key: &Secret,
 ) -> Result<StatelessTransportState, HandshakeError> {
     let prologue = preface(dialect, Some(key_id));
-    respond(stream, under(key, &prologue)?.build_responder().map_err(crypto)?)
+    let first = read_first(stream)?;
+    respond(stream, under(key, &prologue)?.build_responder().map_err(crypto)?, &first)
 }
 
 /// The pattern of two sides that know a key.
@@ -374,10 +381,11 @@ fn turn_away<T>(stream: &mut impl Write, code: Code) -> Result<T, HandshakeError
 }
 
 fn respond(
-    stream: &mut (impl Read + Write),
+    stream: &mut impl Write,
     mut noise: HandshakeState,
+    first: &[u8],
 ) -> Result<StatelessTransportState, HandshakeError> {
-    take_message(&mut noise, &read_first(stream)?)?;
+    take_message(&mut noise, first)?;
     answer(stream, noise)
 }
 
@@ -483,7 +491,7 @@ pub(crate) mod tests {
     }
 
     pub(super) fn accepts_all(far: &mut (impl Read + Write)) -> Result<Caller, HandshakeError> {
-        tracker_accepts(far, &TRACKER_KEY, &LINK)
+        tracker_accepts(far, &TRACKER_KEY, &LINK, || ())
     }
 
     fn client(accepted: Caller) -> StatelessTransportState {
@@ -638,7 +646,7 @@ pub(crate) mod tests {
             changed[at] ^= 1;
             let mut script = Script::new(changed.clone());
             let under = KeyId(changed[11..27].try_into().expect("16 bytes"));
-            let accepted = tracker_accepts(&mut script, &TRACKER_KEY, &(under, LINK.1.clone()));
+            let accepted = tracker_accepts(&mut script, &TRACKER_KEY, &(under, LINK.1.clone()), || ());
             assert!(matches!(accepted, Err(HandshakeError::Crypto)));
             assert!(script.output.is_empty());
         }

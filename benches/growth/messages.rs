@@ -53,7 +53,7 @@ fn keys() -> &'static (StatelessTransportState, StatelessTransportState) {
     static KEYS: LazyLock<(StatelessTransportState, StatelessTransportState)> = LazyLock::new(|| {
         let (near, far) = UnixStream::pair().expect("descriptors");
         let link = (KeyId([1; 16]), Secret([2; 32]));
-        let accepts = thread::spawn(move || match tracker_accepts(&mut &far, &Secret([9; 32]), &link) {
+        let accepts = thread::spawn(move || match tracker_accepts(&mut &far, &Secret([9; 32]), &link, || ()) {
             Ok(Caller::Client(keys)) => keys,
             _ => panic!("a client calls"),
         });

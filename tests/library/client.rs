@@ -48,7 +48,8 @@ fn silent_tracker() -> SocketAddr {
         let mut held = Vec::new();
         for stream in listener.incoming().map_while(Result::ok) {
             let mut timed = TimedStream::new(&stream, HANDSHAKE_DEADLINE);
-            let accepted = handshake::tracker_accepts(&mut timed, cluster_key.static_key(), &cluster_key.link_key());
+            let accepted =
+                handshake::tracker_accepts(&mut timed, cluster_key.static_key(), &cluster_key.link_key(), || ());
             held.push((accepted.is_ok(), stream));
         }
     });

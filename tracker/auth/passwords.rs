@@ -5,6 +5,7 @@ use crate::model::address::{network_of, site_of};
 use crate::model::name::UserId;
 use crate::model::op::PasswordHash;
 use crate::rate::nested_turns::{NestedBounds, NestedTurns};
+use crate::sys;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Password;
 use crate::wire::refusal::{Code, Refusal};
@@ -132,6 +133,8 @@ fn matches(params: &Params, password: &[u8], hash: &PasswordHash) -> bool {
 }
 
 fn work(params: &Params, desk: &Desk) {
+    // A password takes all of a core for a while. A login has seconds, a command has not.
+    sys::give_way();
     while let Some((path, job)) = desk.take() {
         // The caller may be gone.
         let _ = match job {

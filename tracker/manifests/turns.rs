@@ -9,12 +9,16 @@ use parking_lot::Mutex;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-/// Parts that are checked at a time.
-const AT_ONCE: usize = 2;
 /// Each part that waits holds its memory. A part takes about a millisecond.
 const BOUNDS: NestedBounds = NestedBounds { waiting: 64, age: Duration::from_secs(30) };
+
+/// Parts that are checked at a time: one for every second core. The rest of the machine is for others.
+fn at_once() -> usize {
+    (thread::available_parallelism().map_or(1, usize::from) / 2).max(1)
+}
 
 /// For whom something is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +66,7 @@ struct Turns {
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { queue: NestedTurns::new(BOUNDS), free: AT_ONCE }
+        Self { queue: NestedTurns::new(BOUNDS), free: at_once() }
     }
 }
 
@@ -132,7 +136,6 @@ mod tests {
     use super::*;
     use crate::model::id::{OpId, Origin};
     use std::net::Ipv4Addr;
-    use std::thread;
 
     fn requester(host: u8, user: u64) -> Requester {
         let user = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: user });
@@ -146,7 +149,7 @@ mod tests {
     impl CheckTurns {
         /// Does something while there is no room for anybody else of this party to wait.
         pub(in crate::tracker::manifests) fn crowded(&self, requester: Requester, during: impl FnOnce()) {
-            let held: Vec<Turn> = (0..AT_ONCE).map(|_| self.wait(Requester::Trackers).expect("a turn")).collect();
+            let held: Vec<Turn> = (0..at_once()).map(|_| self.wait(Requester::Trackers).expect("a turn")).collect();
             thread::scope(|scope| {
                 for number in 0..BOUNDS.waiting {
                     scope.spawn(move || self.wait(requester).map(drop));
@@ -162,7 +165,7 @@ mod tests {
 
     /// Has these wait in this order, and returns the order in which they get their turns, one after the other.
     fn order(turns: &CheckTurns, askers: &[Requester]) -> Vec<Requester> {
-        let mut held: Vec<Turn> = (0..AT_ONCE).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
+        let mut held: Vec<Turn> = (0..at_once()).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
         let got = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for (number, &requester) in askers.iter().enumerate() {
@@ -201,7 +204,7 @@ mod tests {
     #[test]
     fn who_has_most_parts_waiting_is_told_to_slow_down_and_not_the_newcomer() {
         let turns = CheckTurns::default();
-        let held: Vec<Turn> = (0..AT_ONCE).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
+        let held: Vec<Turn> = (0..at_once()).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
         thread::scope(|scope| {
             let greedy: Vec<_> = (0..BOUNDS.waiting)
                 .map(|number| {
@@ -227,13 +230,13 @@ mod tests {
     #[test]
     fn a_turn_that_nobody_waits_for_any_more_is_the_next_ones() {
         let turns = CheckTurns::default();
-        let held: Vec<Turn> = (0..AT_ONCE).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
+        let held: Vec<Turn> = (0..at_once()).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
         let (gone, receiver) = bounded(1);
         drop(receiver);
         assert!(turns.0.lock().queue.put(requester(1, 1).path(), gone, Instant::now()).is_empty());
         drop(held);
-        let again: Vec<_> = (0..AT_ONCE).map(|_| turns.wait(Requester::Trackers).map(drop)).collect();
+        let again: Vec<_> = (0..at_once()).map(|_| turns.wait(Requester::Trackers).map(drop)).collect();
         assert!(again.iter().all(Result::is_ok));
-        assert_eq!(turns.0.lock().free, AT_ONCE);
+        assert_eq!(turns.0.lock().free, at_once());
     }
 }

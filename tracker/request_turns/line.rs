@@ -1,5 +1,6 @@
 //! The line of those who wait for a turn. A site with fewest requests under way comes first, and of these the one whose
-//! last turn, or whose arrival, was longest ago. In a site networks take turns, and in a network users. Pure: the time is
+//! last turn, or whose arrival, was longest ago. While another site is there, each has a part of the turns at most. In a
+//! site networks take turns, and in a network users. Pure: the time is
 //! passed in.
 
 use crate::model::address::{network_of, site_of};
@@ -9,11 +10,21 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+/// For so long a site that has had a turn counts as one that is there.
+const THERE: Duration = Duration::from_secs(1);
+
+/// How many requests are under way at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SharesOfTurns {
+    pub all: usize,
+    /// Those of a site while another one is there too.
+    pub of_site: usize,
+}
+
 /// The line; `J` stands for whoever waits.
 #[derive(Debug)]
 pub(super) struct TurnLine<J> {
-    /// Most requests under way.
-    most: usize,
+    most: SharesOfTurns,
     /// Whoever is at a request for longer counts no more.
     work_max: Duration,
     sites: HashMap<IpAddr, SiteLine<J>>,
@@ -21,6 +32,8 @@ pub(super) struct TurnLine<J> {
     next: BTreeSet<(usize, u64, IpAddr)>,
     /// The requests under way, the oldest first: from which site, and since when.
     at_work: BTreeMap<u64, (IpAddr, Instant)>,
+    /// The two sites that had a turn last, and when each did; the later one first.
+    latest: [Option<(IpAddr, Instant)>; 2],
     /// Counts turns and arrivals of sites.
     count: u64,
     waiting: usize,
@@ -72,9 +85,9 @@ impl<K: Copy + Eq + Hash, V: Default> Rotation<K, V> {
 }
 
 impl<J> TurnLine<J> {
-    pub(super) fn new(most: usize, work_max: Duration) -> Self {
-        let (sites, next, at_work) = Default::default();
-        Self { most, work_max, sites, next, at_work, count: 0, waiting: 0 }
+    pub(super) fn new(most: SharesOfTurns, work_max: Duration) -> Self {
+        let (sites, next, at_work, latest) = Default::default();
+        Self { most, work_max, sites, next, at_work, latest, count: 0, waiting: 0 }
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -94,10 +107,13 @@ impl<J> TurnLine<J> {
         {
             self.done(turn);
         }
-        if self.at_work.len() >= self.most {
+        // All others that wait have as many under way.
+        let &(under_way, _, from) = self.next.first()?;
+        let most = if self.is_alone(from, now) { self.most.all } else { self.most.of_site };
+        if self.at_work.len() >= self.most.all || under_way >= most {
             return None;
         }
-        let &(_, _, from) = self.next.first()?;
+        self.note_turn(from, now);
         self.count += 1;
         let turn = self.count;
         let job = self.change(from, |site| {
@@ -109,6 +125,20 @@ impl<J> TurnLine<J> {
         self.waiting -= 1;
         self.at_work.insert(turn, (from, now));
         Some((turn, job))
+    }
+
+    /// Whether no other site is there.
+    fn is_alone(&self, from: IpAddr, now: Instant) -> bool {
+        let other = self.latest.iter().flatten().find(|&&(site, _)| site != from);
+        other.is_none_or(|&(_, at)| now.saturating_duration_since(at) > THERE)
+    }
+
+    fn note_turn(&mut self, from: IpAddr, now: Instant) {
+        let [latest, earlier] = &mut self.latest;
+        if latest.is_some_and(|(site, _)| site != from) {
+            *earlier = *latest;
+        }
+        *latest = Some((from, now));
     }
 
     /// A turn is over.
@@ -144,6 +174,7 @@ mod tests {
     use crate::model::id::{OpId, Origin};
 
     const WORK_MAX: Duration = Duration::from_millis(20);
+    const ONE: SharesOfTurns = SharesOfTurns { all: 1, of_site: 1 };
 
     fn at(number: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, number])
@@ -165,7 +196,7 @@ mod tests {
 
     #[test]
     fn networks_take_turns_and_then_the_users_of_each() {
-        let (mut line, now) = (TurnLine::new(1, WORK_MAX), Instant::now());
+        let (mut line, now) = (TurnLine::new(ONE, WORK_MAX), Instant::now());
         for job in ["a1", "a2", "a3"] {
             line.enter(at(1), user(1), job);
         }
@@ -178,7 +209,7 @@ mod tests {
 
     #[test]
     fn whoever_asks_for_the_first_time_comes_before_a_crowd() {
-        let (mut line, now) = (TurnLine::new(2, WORK_MAX), Instant::now());
+        let (mut line, now) = (TurnLine::new(SharesOfTurns { all: 2, of_site: 2 }, WORK_MAX), Instant::now());
         for _ in 0..500 {
             line.enter(at(1), user(1), "crowd");
         }
@@ -193,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_network_that_always_waits_is_passed_over_by_none_that_come_back() {
-        let (mut line, now) = (TurnLine::new(1, WORK_MAX), Instant::now());
+        let (mut line, now) = (TurnLine::new(ONE, WORK_MAX), Instant::now());
         let mut turns = HashMap::new();
         for number in [1, 2, 3, 9] {
             line.enter(at(number), None, number);
@@ -210,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_networks_of_a_site_have_the_turns_of_one() {
-        let (mut line, now) = (TurnLine::new(1, WORK_MAX), Instant::now());
+        let (mut line, now) = (TurnLine::new(ONE, WORK_MAX), Instant::now());
         let network = |number: u16| IpAddr::from([0x2001, 0xdb8, 1, number, 0, 0, 0, 1]);
         for number in 0..50 {
             line.enter(network(number), None, "crowd");
@@ -224,7 +255,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_for_something_else_counts_no_more() {
-        let (mut line, now) = (TurnLine::new(1, WORK_MAX), Instant::now());
+        let (mut line, now) = (TurnLine::new(ONE, WORK_MAX), Instant::now());
         line.enter(at(1), None, "reads nothing");
         line.enter(at(2), None, "honest");
         let (slow, _) = line.next(now).expect("a turn");
@@ -232,5 +263,30 @@ mod tests {
         assert_eq!(line.next(now + WORK_MAX * 2).map(|(_, job)| job), Some("honest"));
         line.done(slow);
         assert_eq!(line.at_work.len(), 1);
+    }
+
+    #[test]
+    fn a_site_has_all_turns_while_it_is_alone_and_a_part_of_them_beside_another() {
+        let (mut line, now) = (TurnLine::new(SharesOfTurns { all: 4, of_site: 2 }, WORK_MAX), Instant::now());
+        let crowd = |line: &mut TurnLine<&str>| (0..9).for_each(|_| line.enter(at(1), user(1), "crowd"));
+        let taken =
+            |line: &mut TurnLine<&'static str>, now| -> Vec<_> { std::iter::from_fn(|| line.next(now)).collect() };
+        let give_back =
+            |line: &mut TurnLine<&str>, turns: Vec<(u64, &str)>| turns.iter().for_each(|&(turn, _)| line.done(turn));
+        crowd(&mut line);
+        let turns = taken(&mut line, now);
+        assert_eq!(turns.len(), 4, "nobody else is there");
+        give_back(&mut line, turns);
+        line.enter(at(2), None, "honest");
+        let turns = taken(&mut line, now);
+        let mut jobs: Vec<_> = turns.iter().map(|&(_, job)| job).collect();
+        jobs.sort_unstable();
+        assert_eq!(jobs, ["crowd", "crowd", "honest"]);
+        give_back(&mut line, turns);
+        let turns = taken(&mut line, now + THERE);
+        assert_eq!(turns.len(), 2, "the other one may come back");
+        give_back(&mut line, turns);
+        crowd(&mut line);
+        assert_eq!(taken(&mut line, now + THERE * 2).len(), 4, "it has not");
     }
 }

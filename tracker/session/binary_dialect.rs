@@ -39,7 +39,7 @@ struct BinaryDialect {
 /// Serves a connection until it ends.
 pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
     let AcceptedConnection { stream, seen, slot, close_handle } = connection;
-    let keys = match handshake::accept(&stream, &core.cluster_key, slot.is_reserved()) {
+    let keys = match handshake::accept(&stream, &core, seen.ip(), slot.is_reserved()) {
         Ok(Caller::Client(keys)) => keys,
         Ok(Caller::Tracker(keys)) => {
             serve_tracker(&core, &stream, keys, slot);
@@ -162,10 +162,14 @@ impl BinaryDialect {
             None => {
                 self.session.note_answered(command, refusal);
                 let frame = frame::of(id, &reply);
-                drop((reply, turn));
+                drop(reply);
+                // The system takes a short one at once, so that it is sealed in the turn too.
+                let turn = (frame.len() <= RECORD_PLAIN_MAX).then_some(turn);
                 let mut room = room.ok().flatten();
                 room.iter_mut().for_each(|room| room.shrink(frame.len() + RECORD_PLAIN_MAX));
-                self.sender.send_frame(&frame).is_ok() && self.tell_notices()
+                let sent = self.sender.send_frame(&frame).is_ok();
+                drop(turn);
+                sent && self.tell_notices()
             }
         };
         let payer = self.payer();

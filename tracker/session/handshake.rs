@@ -1,13 +1,13 @@
 //! How a connection begins: the handshake, on a thread that ends with it.
 
-use crate::tracker::auth::cluster_key::ClusterKey;
+use crate::tracker::core::Core;
 use crate::wire::connection::TimedStream;
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::handshake::refusal_in_clear;
 use crate::wire::handshake::{Caller, HandshakeError, full_tracker_accepts, tracker_accepts};
 use crate::wire::refusal::Code;
 use std::io::{self, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ const RESERVED_DEADLINE: Duration = Duration::from_secs(2);
 ///
 /// The key agreement needs more stack than anything later, and stack that a thread has used stays in memory until the
 /// thread ends. So a thread of its own runs the handshake, which saves 6 KiB for every idle client.
-pub(super) fn accept(stream: &TcpStream, cluster_key: &ClusterKey, reserved: bool) -> Result<Caller, HandshakeError> {
+pub(super) fn accept(stream: &TcpStream, core: &Core, from: IpAddr, reserved: bool) -> Result<Caller, HandshakeError> {
     let deadline = if reserved { RESERVED_DEADLINE } else { HANDSHAKE_DEADLINE };
     let until = Instant::now() + deadline;
     // A caller that says nothing takes up no second thread.
@@ -35,7 +35,7 @@ pub(super) fn accept(stream: &TcpStream, cluster_key: &ClusterKey, reserved: boo
         }
         peeked => peeked?,
     };
-    let shake = || shake(stream, cluster_key, reserved, until);
+    let shake = || shake(stream, core, (from, reserved), until);
     thread::scope(|scope| {
         match thread::Builder::new().name("handshake".into()).stack_size(STACK_LEN).spawn_scoped(scope, shake) {
             Ok(thread) => thread.join().unwrap_or(Err(HandshakeError::Crypto)),
@@ -49,13 +49,15 @@ pub(super) fn accept(stream: &TcpStream, cluster_key: &ClusterKey, reserved: boo
 #[inline(never)]
 fn shake(
     stream: &TcpStream,
-    cluster_key: &ClusterKey,
-    reserved: bool,
+    core: &Core,
+    (from, reserved): (IpAddr, bool),
     until: Instant,
 ) -> Result<Caller, HandshakeError> {
     let mut timed = TimedStream::new(stream, until.saturating_duration_since(Instant::now()));
+    let cluster_key = &core.cluster_key;
     if reserved {
         return full_tracker_accepts(&mut timed, &cluster_key.link_key());
     }
-    tracker_accepts(&mut timed, cluster_key.static_key(), &cluster_key.link_key())
+    let turn = || core.turns.take(from, None);
+    tracker_accepts(&mut timed, cluster_key.static_key(), &cluster_key.link_key(), turn)
 }

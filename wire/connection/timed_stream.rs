@@ -62,7 +62,7 @@ mod tests {
         let dripper = thread::spawn(move || drip(near, &bytes));
         let mut timed = TimedStream::new(&far, Duration::from_millis(100));
         let (key, link) = (handshake::Secret([1; 32]), (KeyId([2; 16]), handshake::Secret([3; 32])));
-        let error = handshake::tracker_accepts(&mut timed, &key, &link).map(drop);
+        let error = handshake::tracker_accepts(&mut timed, &key, &link, || ()).map(drop);
         assert!(matches!(error, Err(HandshakeError::Io(error)) if is_timeout(&error)));
         drop(far);
         assert!(dripper.join().expect("ends") < 200);

@@ -1,7 +1,7 @@
 //! A tracker looks whether the client with a certain key listens at an address. Nothing else is said on the connection.
 
 use super::{Dialect, HANDSHAKE_LEN_MAX, HandshakeError, Secret, crypto, params, preface, put_message, respond};
-use super::{read_message, take_message};
+use super::{read_first, read_message, take_message};
 use crate::model::id::PeerKey;
 use snow::{Builder, HandshakeState};
 use std::io::{Read, Write};
@@ -45,7 +45,8 @@ pub(super) fn proves(stream: &mut (impl Read + Write), client: &Secret) -> Resul
     let prologue = preface(Dialect::Probe, None);
     let noise = Builder::new(params(PATTERN)).prologue(&prologue).map_err(crypto)?;
     let noise = noise.local_private_key(&client.0).map_err(crypto)?;
-    respond(stream, noise.build_responder().map_err(crypto)?).map(drop)
+    let first = read_first(stream)?;
+    respond(stream, noise.build_responder().map_err(crypto)?, &first).map(drop)
 }
 
 #[cfg(test)]

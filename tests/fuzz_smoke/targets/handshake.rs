@@ -130,7 +130,7 @@ fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, Sta
         });
     }
     let link = (LINK_ID, Secret(LINK_KEY));
-    Ok(match handshake::tracker_accepts(stream, &Secret(TRACKER_KEY), &link)? {
+    Ok(match handshake::tracker_accepts(stream, &Secret(TRACKER_KEY), &link, || ())? {
         Caller::Client(keys) => (Way::Client, keys),
         Caller::Tracker(keys) => (Way::Tracker, keys),
         // They shake no hands, and hear nothing here.

@@ -211,15 +211,15 @@ fn shown(label: &str) -> Vec<u8> {
 #[test]
 fn the_openings_of_the_example_are_accepted_by_trackers_and_seeder() {
     let mut client = Script(Cursor::new(shown("client-opening")), Vec::new());
-    let accepted = handshake::tracker_accepts(&mut client, &Secret(TRACKER_KEY), &(LINK_ID, Secret(LINK_KEY)));
+    let accepted = handshake::tracker_accepts(&mut client, &Secret(TRACKER_KEY), &(LINK_ID, Secret(LINK_KEY)), || ());
     assert!(matches!(accepted, Ok(Caller::Client(_))), "{accepted:?}");
     assert_eq!(client.1.len(), shown("tracker-answer").len());
     let mut tracker = Script(Cursor::new(shown("link-opening")), Vec::new());
-    let accepted = handshake::tracker_accepts(&mut tracker, &Secret(TRACKER_KEY), &(LINK_ID, Secret(LINK_KEY)));
+    let accepted = handshake::tracker_accepts(&mut tracker, &Secret(TRACKER_KEY), &(LINK_ID, Secret(LINK_KEY)), || ());
     assert!(matches!(accepted, Ok(Caller::Tracker(_))), "{accepted:?}");
     assert_eq!(tracker.1.len(), shown("link-answer").len());
     let mut tracker = Script(Cursor::new(shown("link-opening")), Vec::new());
-    let turned = handshake::tracker_accepts(&mut tracker, &Secret(TRACKER_KEY), &(KEY_ID, Secret(GROUP_KEY)));
+    let turned = handshake::tracker_accepts(&mut tracker, &Secret(TRACKER_KEY), &(KEY_ID, Secret(GROUP_KEY)), || ());
     assert!(matches!(turned, Err(HandshakeError::Turned(Code::OtherCluster))));
     assert_eq!(tracker.1, shown("other-cluster"));
     let mut leecher = Script(Cursor::new(shown("leecher-opening")), Vec::new());
