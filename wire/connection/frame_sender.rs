@@ -8,6 +8,8 @@ use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Message};
 use crate::wire::record_layer::{RECORD_PLAIN_MAX, Sealer};
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::SendFlags;
 use snow::StatelessTransportState;
 use std::collections::VecDeque;
@@ -15,7 +17,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// Pushes that may wait for a far side that does not read, before it counts as too slow.
@@ -35,6 +37,8 @@ pub struct FrameSender {
     stream: Arc<TcpStream>,
     keys: Arc<StatelessTransportState>,
     bulk: bool,
+    /// How long a frame that is no piece may take, with the pushes around it.
+    deadline: Duration,
     // Locked while frames are sealed and written. The one lock that is held across a write: it orders the frames of
     // this connection, no push waits for it, and the write has a deadline.
     outgoing: Mutex<Outgoing>,
@@ -110,7 +114,7 @@ struct Outgoing {
 impl FrameSender {
     pub(super) fn new(stream: Arc<TcpStream>, keys: Arc<StatelessTransportState>, bulk: bool) -> Self {
         let (outgoing, pushes) = (Mutex::new(Outgoing::default()), Mutex::default());
-        Self { stream, keys, bulk, outgoing, pushes, over: AtomicBool::new(false) }
+        Self { stream, keys, bulk, deadline: FRAME_DEADLINE, outgoing, pushes, over: AtomicBool::new(false) }
     }
 
     /// Has pushes that wait take room here, from now on for this one.
@@ -147,51 +151,63 @@ impl FrameSender {
     }
 
     /// Writes a frame between the pushes that waited for room and those that came meanwhile. A caller that sends a
-    /// frame may wait for the far side, so it takes the waiting pushes along.
+    /// frame may wait for the far side, so it takes the waiting pushes along. All of them have one deadline together.
     fn write_frame(
         &self,
         outgoing: &mut Outgoing,
         frame: &[u8],
         allow: impl Fn(usize) -> Option<usize>,
     ) -> io::Result<()> {
-        self.write_all(&std::mem::take(&mut outgoing.rest))?;
-        self.write_waiting(outgoing)?;
+        let until = Instant::now() + self.deadline;
+        self.write_all(&std::mem::take(&mut outgoing.rest), until)?;
+        self.write_waiting(outgoing, until)?;
         // A piece is sealed as a whole, for its pace. Other frames take no more room than a record.
         for part in frame.chunks(if self.bulk { frame.len().max(1) } else { RECORD_PLAIN_MAX }) {
             let mut sealed = outgoing.sealer.seal(&self.keys, part);
             while !sealed.is_empty() {
                 let (now, later) = sealed.split_at(allow(sealed.len()).ok_or(io::ErrorKind::NotConnected)?);
-                self.write_all(now)?;
+                self.write_all(now, until)?;
                 sealed = later;
             }
         }
-        self.write_waiting(outgoing)
+        self.write_waiting(outgoing, until)
     }
 
-    fn write_waiting(&self, outgoing: &mut Outgoing) -> io::Result<()> {
+    fn write_waiting(&self, outgoing: &mut Outgoing, until: Instant) -> io::Result<()> {
         std::iter::from_fn(|| self.next_push())
-            .try_for_each(|push| self.write_all(outgoing.sealer.seal(&self.keys, &push)))
+            .try_for_each(|push| self.write_all(outgoing.sealer.seal(&self.keys, &push), until))
     }
 
-    fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        let until = Instant::now() + FRAME_DEADLINE;
+    /// Writes all of this, by then unless it is part of a piece.
+    fn write_all(&self, mut bytes: &[u8], until: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.over.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::NotConnected.into());
             }
-            match (&*self.stream).write(bytes) {
+            // A piece may take as long as its bytes move: each write has the socket's own timeout.
+            let written = if self.bulk { (&*self.stream).write(bytes) } else { self.write_by(bytes, until) };
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => bytes = &bytes[len..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            // Each write has the socket's own timeout; this bounds a far side that takes a byte now and then, where
-            // others may wait for it.
-            if !bytes.is_empty() && !self.bulk && Instant::now() > until {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
         }
         Ok(())
+    }
+
+    /// Writes some of this as soon as there is room.
+    fn write_by(&self, bytes: &[u8], until: Instant) -> io::Result<usize> {
+        match rustix::net::send(&*self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Err(Errno::AGAIN) => {}
+            sent => return Ok(sent?),
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&*self.stream, PollFlags::OUT)], Some(&timeout))? {
+            0 => Err(io::ErrorKind::TimedOut.into()),
+            _ => Err(io::ErrorKind::Interrupted.into()),
+        }
     }
 
     /// Sends an unasked message without ever waiting. What the socket has no room for goes out with the next frame that
@@ -264,8 +280,8 @@ impl FrameSender {
             match rustix::net::send(&*self.stream, &outgoing.rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(len) if len == outgoing.rest.len() => outgoing.rest = Vec::new(),
                 Ok(len) => drop(outgoing.rest.drain(..len)),
-                Err(rustix::io::Errno::AGAIN) => return false,
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::AGAIN) => return false,
+                Err(Errno::INTR) => {}
                 Err(_) => {
                     self.end();
                     return false;
@@ -310,8 +326,8 @@ mod tests {
     use super::*;
     use crate::wire::peer::PeerReply;
     use crate::wire::record_layer::IDLE_BUFFER_LEN;
+    use std::io::Read;
     use std::thread;
-    use std::time::Duration;
 
     #[test]
     fn pushes_of_many_threads_between_large_frames_arrive_whole_and_in_order() {
@@ -521,11 +537,35 @@ mod tests {
 
     #[test]
     fn a_write_that_takes_too_long_ends_the_connection() {
-        let [(mut near_receiver, near), _far] = pair(false);
-        near.stream.set_write_timeout(Some(Duration::from_millis(20))).expect("set");
+        let [(mut near_receiver, mut near), _far] = pair(false);
+        let near = Arc::get_mut(&mut near).expect("nobody else has it");
+        near.deadline = Duration::from_millis(20);
         while near.send_frame(&piece(1, PIECE)).is_ok() {}
         assert!(near.is_over());
         assert!(matches!(near_receiver.recv(LONG), Err(RecvError::Closed)));
+    }
+
+    /// It takes a part of the frame well within the deadline each time, and all of it is late.
+    #[test]
+    fn a_far_side_that_takes_a_long_frame_bit_by_bit_has_one_deadline_for_all_of_it() {
+        let [(_near_receiver, mut near), (_far_receiver, far)] = pair(false);
+        squeeze(&near);
+        rustix::net::sockopt::set_socket_recv_buffer_size(&*far.stream, 64 * 1024).expect("set");
+        let deadline = Duration::from_millis(200);
+        Arc::get_mut(&mut near).expect("nobody else has it").deadline = deadline;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut taken = vec![0; 64 * 1024];
+                while (&*far.stream).read(&mut taken).is_ok_and(|len| len > 0) {
+                    thread::park_timeout(deadline / 4);
+                }
+            });
+            let begun = Instant::now();
+            assert!(near.send_frame(&piece(1, 4 * 1024 * 1024)).is_err() && near.is_over());
+            let took = begun.elapsed();
+            // To take all of it in such steps would take many times as long.
+            assert!(took >= deadline && took < 8 * deadline, "{took:?}");
+        });
     }
 
     #[test]
