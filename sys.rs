@@ -15,6 +15,7 @@ pub mod space;
 pub(crate) mod standstill;
 pub mod waker;
 
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use std::fs::{self, File};
 use std::io;
@@ -77,6 +78,11 @@ pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
         setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
     }
     Ok(limit.maximum)
+}
+
+/// Whether this error says that this process, or the machine, may have no more descriptors open now.
+pub fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// From now on no core dump is made of this process, and no other process of its user reads its memory or traces it. Root

@@ -27,7 +27,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::exit::Exit;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::signals;
-use crate::sys::{reason, survive_file_size_limit};
+use crate::sys::{raise_descriptor_limit, reason, survive_file_size_limit};
 use std::error::Error;
 use std::fmt;
 use std::fs::File;
@@ -39,6 +39,8 @@ use std::sync::Arc;
 /// Runs the client until its commands end or it is told to leave.
 pub fn run(args: Args) -> Exit {
     survive_file_size_limit();
+    // Fails where it is forbidden; the limit stays as it is then. The line editor lowers it again.
+    let _ = raise_descriptor_limit();
     let reporter = Reporter::new(TerminalWriter::stdio(), args.manner);
     let exit = prepare(args, &reporter).and_then(|ready| ready.run(&reporter));
     exit.unwrap_or_else(|error| {

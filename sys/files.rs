@@ -1,5 +1,6 @@
 //! Opening, renaming, locking and syncing files without following symbolic links.
 
+use super::lacks_descriptors;
 use rustix::fs::{
     AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatxAttributes, StatxFlags, Timespec,
     Timestamps,
@@ -10,7 +11,7 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The first and the last second since 1970 that ext4 can keep: 1901 and 2446. Beyond them some file systems wrap around.
 const SECONDS_MIN: i64 = -(1 << 31);
@@ -85,12 +86,29 @@ pub fn open_unlinked(path: &Path) -> io::Result<File> {
     reach_unlinked(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
 }
 
-/// What the system tells of what lies at an absolute path, none of whose names may be a symbolic link.
+/// What the system tells of what lies at an absolute path, none of whose names may be a symbolic link. Works where this
+/// process may have no more descriptors.
 ///
 /// # Errors
-/// Those of openat2(2), thus `ELOOP` for a symbolic link.
+/// Those of openat2(2), thus `ELOOP` for a symbolic link; never `EMFILE` and `ENFILE`.
 pub fn look_unlinked(path: &Path) -> io::Result<fs::Metadata> {
-    reach_unlinked(path, OFlags::PATH)?.metadata()
+    match reach_unlinked(path, OFlags::PATH) {
+        Err(error) if lacks_descriptors(&error) => look_by_name(path),
+        reached => reached?.metadata(),
+    }
+}
+
+/// The same without a descriptor. A name that becomes a link at this moment may be missed: that shows when the file is
+/// opened.
+fn look_by_name(path: &Path) -> io::Result<fs::Metadata> {
+    let mut at = PathBuf::new();
+    for name in path.components() {
+        at.push(name);
+        if fs::symlink_metadata(&at)?.is_symlink() {
+            return Err(Errno::LOOP.into());
+        }
+    }
+    fs::symlink_metadata(path)
 }
 
 /// Whether this error says that a name is a symbolic link, where none may be.
@@ -375,6 +393,24 @@ mod tests {
             for (gone, kind) in [("a/x", io::ErrorKind::NotFound), ("a/b/f/x", io::ErrorKind::NotADirectory)] {
                 assert_eq!(reach(&root.join(gone), flags).expect_err("nothing there").kind(), kind);
             }
+        }
+    }
+
+    #[test]
+    fn a_look_that_has_no_descriptor_sees_the_same() {
+        let (temp, _) = folder();
+        let root = fs::canonicalize(temp.path()).expect("there");
+        fs::create_dir(root.join("a")).expect("made");
+        fs::write(root.join("a/f"), "content").expect("written");
+        symlink("a", root.join("way")).expect("made");
+        symlink("f", root.join("a/last")).expect("made");
+        for path in ["a/f", "a", "way/f", "way", "a/last", "a/x", "a/f/x"] {
+            let path = root.join(path);
+            let told = |look: io::Result<fs::Metadata>| match look {
+                Ok(found) => Ok((found.ino(), found.len())),
+                Err(error) => Err((is_link(&error), error.kind())),
+            };
+            assert_eq!(told(look_by_name(&path)), told(look_unlinked(&path)), "{}", path.display());
         }
     }
 

@@ -35,7 +35,8 @@ pub trait PieceSource: Send + Sync {
     }
 }
 
-/// Why a piece cannot be read. Each ends the sharing of these files, not only of the piece.
+/// Why a piece cannot be read. Each ends the sharing of these files, not only of the piece, but
+/// the want of a descriptor.
 #[derive(Debug)]
 pub enum SourceError {
     /// The file is not the one that was hashed, or no longer has that content.
@@ -58,6 +59,11 @@ impl SourceError {
             io::ErrorKind::UnexpectedEof => SourceError::Changed(path),
             _ => SourceError::Io(path, error),
         }
+    }
+
+    /// Whether nothing is wrong with the file: no descriptor is left to open it with.
+    pub(crate) fn is_of_descriptors(&self) -> bool {
+        matches!(self, SourceError::Io(_, error) if sys::lacks_descriptors(error))
     }
 
     /// The file that it is about.

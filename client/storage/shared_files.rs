@@ -4,7 +4,7 @@ use super::file_map::FileMap;
 use super::file_stamp;
 use super::file_stamp::{FileStamp, Stamps};
 use super::local_name::locate;
-use super::open_files::OpenFiles;
+use super::open_files::{OpenFiles, open_with_room};
 use super::piece_source::{PieceSource, SourceError};
 use super::sighting::{Sight, Sighting};
 use crate::model::manifest::FileEntry;
@@ -88,7 +88,8 @@ impl SharedFiles {
 
     fn file(&self, file: usize, path: &Path) -> Result<Arc<File>, SourceError> {
         self.open.get(file, || {
-            let opened = open_unlinked(path).map_err(|error| SourceError::from_io(path.to_path_buf(), error))?;
+            let opened = open_with_room(|| open_unlinked(path));
+            let opened = opened.map_err(|error| SourceError::from_io(path.to_path_buf(), error))?;
             file_stamp::compare(path, &self.bears(file, path)?, opened.metadata())?;
             Ok(opened)
         })
@@ -105,10 +106,12 @@ impl PieceSource for SharedFiles {
         for stretch in self.map.stretches(offset, rest.len()) {
             let (part, after) = rest.split_at_mut(stretch.len);
             let path = self.path(stretch.file);
-            let read = self.file(stretch.file, &path)?.read_exact_at(part, stretch.offset);
+            let file = self.file(stretch.file, &path)?;
+            let read = file.read_exact_at(part, stretch.offset);
             read.map_err(|error| SourceError::from_io(path.clone(), error))?;
             // The file that is open had this stamp, and no other file gets its inode while it is open.
             file_stamp::check(&path, &self.bears(stretch.file, &path)?)?;
+            drop(file);
             rest = after;
         }
         Ok(())

@@ -33,6 +33,7 @@ mod backup;
 mod console;
 mod crash;
 mod ctl;
+mod descriptors;
 mod installed;
 mod interrupted_reading;
 mod json;

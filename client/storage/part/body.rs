@@ -5,7 +5,7 @@ use super::paths::PartPaths;
 use super::removal::remove_own;
 use super::written::begins_with_data;
 use super::zeros::ZeroPieces;
-use crate::client::storage::open_files::OpenFiles;
+use crate::client::storage::open_files::{OpenFiles, open_with_room};
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::sys::file_id::{FileId, id_of};
 use crate::sys::files::{self, Open};
@@ -62,7 +62,8 @@ impl Body {
         match self {
             Body::File(only) => Ok(only.clone()),
             Body::Folder(folder, open) => {
-                open.get(number, || files::open_beneath(folder, below_root(&manifest.files()[number]), Open::Write))
+                let name = below_root(&manifest.files()[number]);
+                open.get(number, || open_with_room(|| files::open_beneath(folder, name, Open::Write)))
             }
         }
     }
