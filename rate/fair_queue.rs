@@ -3,7 +3,7 @@
 //! it has, and its connections take turns. Pure.
 
 use crate::model::name::UserId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// One connection of a member, named by the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +81,11 @@ impl FairQueue {
     /// Whether a connection of another member waits.
     pub(crate) fn others_wait(&self, flow: FlowId) -> bool {
         self.waiting.iter().any(|other| other.member != flow.member)
+    }
+
+    /// How many members wait, with that of this connection.
+    pub(crate) fn sharers(&self, flow: FlowId) -> usize {
+        self.waiting.iter().chain([&flow]).map(|flow| flow.member).collect::<HashSet<_>>().len()
     }
 
     /// The waiting connection whose turn it is.

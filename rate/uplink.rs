@@ -126,6 +126,17 @@ impl UplinkFlow {
         !self.uplink.unlimited.load(Ordering::Relaxed) && self.uplink.state.lock().queue.others_wait(self.flow)
     }
 
+    /// How long so many bytes take if those who wait now go on to wait. Zero without a limit.
+    pub fn time_of(&self, len: usize) -> Duration {
+        let state = self.uplink.state.lock();
+        let sharers = state.queue.sharers(self.flow);
+        state
+            .bucket
+            .limit()
+            .bytes_per_second()
+            .map_or(Duration::ZERO, |rate| Duration::from_secs_f64(len as f64 * sharers as f64 / rate.get() as f64))
+    }
+
     pub fn is_limited(&self) -> bool {
         !self.uplink.unlimited.load(Ordering::Relaxed)
     }

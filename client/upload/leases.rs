@@ -7,51 +7,79 @@ use std::time::{Duration, Instant};
 
 /// A member has this long to verify a piece and to tell the others of it.
 const TELLING: Duration = Duration::from_secs(1);
-/// With more leases than this, those that are over are removed.
-const KEPT: usize = 256;
+/// So often in a row a piece is leased. Then everybody gets it for a while.
+const ROW_MAX: usize = 4;
+/// A row of leases is forgotten this long after the end of the last one.
+const MEMORY: Duration = Duration::from_secs(20);
+/// Most pieces whose leases are remembered. With more, pieces are given without one.
+const KEPT_MAX: usize = 8192;
 
 /// The pieces of one content that are on their way, each to one member.
+///
+/// Invariant: a lease is over at the time that was set when it began, whatever its member does. Nobody has two leases of
+/// a piece in succession, and a row of them has `ROW_MAX`.
 #[derive(Debug, Default)]
 pub struct Leases {
     // Locked; never while pieces are read or sent.
-    pieces: Mutex<HashMap<u32, Lease>>,
+    state: Mutex<LeasesState>,
+}
+
+#[derive(Debug, Default)]
+struct LeasesState {
+    pieces: HashMap<u32, Lease>,
+    /// The id of the last lease.
+    last: u64,
 }
 
 #[derive(Debug)]
 struct Lease {
+    id: u64,
     user: UserId,
-    /// Connections on which it is being sent.
+    /// Which one in the row.
+    number: usize,
+    /// Connections on which the piece is being sent.
     sending: usize,
-    /// When the lease ends once no connection sends the piece. `None` if it was never sent as a whole.
-    until: Option<Instant>,
+    /// When it ends once no connection sends the piece. When it began, if the piece was never sent as a whole.
+    until: Instant,
+    /// When it ends in any case.
+    by: Instant,
 }
 
 impl Lease {
-    fn new(user: &UserId) -> Self {
-        Self { user: user.clone(), sending: 0, until: None }
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        self.sending == 0 && self.until.is_none_or(|until| until <= now)
+    fn end(&self) -> Instant {
+        if self.sending > 0 { self.by } else { self.until.min(self.by) }
     }
 }
 
 impl Leases {
-    /// Leases a piece to this member. `None` if another member has it.
-    pub fn begin(&self, piece: u32, user: &UserId, now: Instant) -> Option<LeaseGuard<'_>> {
-        let mut pieces = self.pieces.lock();
-        if pieces.len() > KEPT {
-            pieces.retain(|_, lease| !lease.is_over(now));
+    /// Leases a piece to this member for `term` at most. `None` if another member has it. A member whose lease is over gets
+    /// the piece again, but keeps it from nobody.
+    pub fn begin(&self, piece: u32, user: &UserId, term: Duration, now: Instant) -> Option<LeaseGuard<'_>> {
+        let mut state = self.state.lock();
+        let LeasesState { pieces, last } = &mut *state;
+        if pieces.len() >= KEPT_MAX {
+            pieces.retain(|_, lease| lease.end() + MEMORY > now);
         }
-        let lease = pieces.entry(piece).or_insert_with(|| Lease::new(user));
-        if lease.user != *user {
-            if !lease.is_over(now) {
-                return None;
+        let is_full = pieces.len() >= KEPT_MAX;
+        let guard = |id| LeaseGuard { leases: self, piece, id, until: None };
+        let known = pieces.get_mut(&piece).filter(|lease| lease.end() + MEMORY > now);
+        let number = match known {
+            Some(lease) if lease.end() > now => {
+                if lease.user != *user {
+                    return None;
+                }
+                lease.sending += 1;
+                return Some(guard(Some(lease.id)));
             }
-            *lease = Lease::new(user);
-        }
-        lease.sending += 1;
-        Some(LeaseGuard { leases: self, piece, until: None })
+            Some(lease) if lease.user == *user || lease.number == ROW_MAX => return Some(guard(None)),
+            Some(lease) => lease.number + 1,
+            None if is_full => return Some(guard(None)),
+            None => 1,
+        };
+        *last += 1;
+        let lease = Lease { id: *last, user: user.clone(), number, sending: 1, until: now, by: now + term };
+        pieces.insert(piece, lease);
+        Some(guard(Some(*last)))
     }
 }
 
@@ -60,6 +88,8 @@ impl Leases {
 pub struct LeaseGuard<'a> {
     leases: &'a Leases,
     piece: u32,
+    /// `None` where the piece is kept from nobody.
+    id: Option<u64>,
     until: Option<Instant>,
 }
 
@@ -72,13 +102,12 @@ impl LeaseGuard<'_> {
 
 impl Drop for LeaseGuard<'_> {
     fn drop(&mut self) {
-        let mut pieces = self.leases.pieces.lock();
-        // It is there: a lease is not over while its piece is being sent.
-        let Some(lease) = pieces.get_mut(&self.piece) else { return };
-        lease.sending -= 1;
-        lease.until = self.until.or(lease.until);
-        if lease.sending == 0 && lease.until.is_none() {
-            pieces.remove(&self.piece);
+        let mut state = self.leases.state.lock();
+        // A lease that took too long may have been followed by another one.
+        let lease = state.pieces.get_mut(&self.piece).filter(|lease| Some(lease.id) == self.id);
+        if let Some(lease) = lease {
+            lease.sending -= 1;
+            lease.until = self.until.unwrap_or(lease.until);
         }
     }
 }
@@ -86,43 +115,85 @@ impl Drop for LeaseGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::name::tests::user;
+
+    const TERM: Duration = Duration::from_secs(60);
 
     #[test]
     fn a_piece_is_on_its_way_to_one_member_until_that_one_had_time_to_tell() {
-        let user = |name| UserId::parse(name).expect("a name");
         let (ann, bob) = (user("ann"), user("bob"));
         let (leases, now) = (Leases::default(), Instant::now());
-        let way = leases.begin(7, &ann, now).expect("nobody has it");
-        assert!(leases.begin(7, &bob, now + TELLING * 100).is_none(), "it is still being sent");
-        assert!(leases.begin(8, &bob, now).is_some(), "another piece");
+        let way = leases.begin(7, &ann, TERM, now).expect("nobody has it");
+        assert!(leases.begin(7, &bob, TERM, now + TERM / 2).is_none(), "it is still being sent");
+        assert!(leases.begin(8, &bob, TERM, now).is_some(), "another piece");
         way.sent(now);
-        assert!(leases.begin(7, &bob, now).is_none());
-        drop(leases.begin(7, &bob, now + TELLING).expect("time is over"));
-        assert!(leases.begin(7, &ann, now).is_some(), "who broke off passes nothing on");
+        assert!(leases.begin(7, &bob, TERM, now).is_none());
+        drop(leases.begin(7, &bob, TERM, now + TELLING).expect("time is over"));
+        assert!(leases.begin(7, &ann, TERM, now + TELLING).is_some(), "who broke off passes nothing on");
     }
 
     /// The member was given the piece on two connections, and one of them broke.
     #[test]
     fn a_piece_that_breaks_off_on_one_connection_is_still_on_its_way_on_the_other() {
-        let user = |name| UserId::parse(name).expect("a name");
         let (ann, bob) = (user("ann"), user("bob"));
         let (leases, now) = (Leases::default(), Instant::now());
-        let ways = [(); 2].map(|()| leases.begin(7, &ann, now).expect("nobody else has it"));
+        let ways = [(); 2].map(|()| leases.begin(7, &ann, TERM, now).expect("nobody else has it"));
         let [broken, other] = ways;
         drop(broken);
-        assert!(leases.begin(7, &bob, now).is_none());
+        assert!(leases.begin(7, &bob, TERM, now).is_none());
         drop(other);
-        assert!(leases.begin(7, &bob, now).is_some());
+        assert!(leases.begin(7, &bob, TERM, now).is_some());
+    }
+
+    /// Each asks again before anybody else does, on a second connection before the first one has got the piece.
+    #[test]
+    fn whoever_asks_for_a_piece_again_and_again_keeps_it_from_nobody_for_long() {
+        let (leases, begun) = (Leases::default(), Instant::now());
+        for crowd in [1, 2, 9] {
+            let names: Vec<_> = (0..crowd).map(|number| user(&format!("eve{number}"))).collect();
+            let (piece, mut now, mut ways) = (crowd as u32, begun, Vec::new());
+            let got = loop {
+                ways.truncate(100);
+                for eve in names.iter().cycle().take(2 * crowd) {
+                    ways.extend(leases.begin(piece, eve, TERM, now));
+                    ways.rotate_right(1);
+                }
+                if leases.begin(piece, &user("ann"), TERM, now).is_some() {
+                    break now - begun;
+                }
+                now += TELLING / 2;
+            };
+            assert!(got <= TERM * ROW_MAX as u32, "{crowd} of them: {got:?}");
+        }
     }
 
     #[test]
-    fn what_is_over_is_not_kept() {
-        let ann = UserId::parse("ann").expect("a name");
-        let (leases, now) = (Leases::default(), Instant::now());
-        for piece in 0..10_000 {
-            let now = now + TELLING * piece;
-            leases.begin(piece, &ann, now).expect("nobody has it").sent(now);
+    fn a_row_of_leases_is_followed_by_a_time_without_and_then_by_another_row() {
+        let (leases, mut now) = (Leases::default(), Instant::now());
+        for number in 0..ROW_MAX {
+            let eve = user(&format!("eve{number}"));
+            leases.begin(7, &eve, TERM, now).expect("the one before is over").sent(now);
+            assert!(leases.begin(7, &user("ann"), TERM, now).is_none());
+            now += TELLING;
         }
-        assert!(leases.pieces.lock().len() <= KEPT + 1);
+        let free = [user("ann"), user("bob")].map(|user| leases.begin(7, &user, TERM, now));
+        assert!(free.iter().all(Option::is_some), "both get it");
+        now += MEMORY;
+        let _way = leases.begin(7, &user("ann"), TERM, now).expect("nobody has it");
+        assert!(leases.begin(7, &user("bob"), TERM, now).is_none());
+    }
+
+    #[test]
+    fn what_is_over_is_not_kept_and_no_more_is_remembered_than_may_be() {
+        let ann = user("ann");
+        let (leases, now) = (Leases::default(), Instant::now());
+        let lens = (0..3 * KEPT_MAX as u32).map(|piece| {
+            let now = now + TELLING / 1000 * piece;
+            leases.begin(piece, &ann, TERM, now).expect("nobody has it").sent(now);
+            leases.state.lock().pieces.len()
+        });
+        assert_eq!(lens.max(), Some(KEPT_MAX));
+        leases.begin(0, &ann, TERM, now + TERM).expect("it is over");
+        assert_eq!(leases.state.lock().pieces.len(), 1, "the others are forgotten");
     }
 }

@@ -38,6 +38,11 @@ use std::time::{Duration, Instant};
 /// Least time between two complaints of one connection that are heard. Whoever was given a wrong piece leaves.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
+/// A lease lasts so many times as long as the piece takes where members share the limit. A slow link takes longer.
+const LEASE_SLACK: u32 = 4;
+/// A lease may last as long as this.
+const LEASE_MIN: Duration = Duration::from_secs(5);
+
 /// What the sessions of a seeder share.
 pub(super) struct SessionContext {
     pub identity: Arc<Identity>,
@@ -243,6 +248,8 @@ enum NotGiven {
     /// The uplink is short, and the piece is on its way to another member.
     OnItsWay,
     NoSuchPiece,
+    /// This process, or the machine, has no descriptor left to open the file.
+    NoDescriptor,
     /// The content cannot be served any more.
     Broken(SourceError),
 }
@@ -251,7 +258,7 @@ impl NotGiven {
     /// What the peer is told.
     fn refusal(&self, piece: u32) -> Refusal {
         match self {
-            NotGiven::OnItsWay => Refusal::about(Code::OnItsWay, piece),
+            NotGiven::OnItsWay | NotGiven::NoDescriptor => Refusal::about(Code::OnItsWay, piece),
             NotGiven::NoSuchPiece => Refusal::about(Code::NoSuchPiece, piece),
             NotGiven::Broken(SourceError::Changed(_)) => Code::FileChanged.into(),
             NotGiven::Broken(_) => Code::NotServed.into(),
@@ -272,7 +279,8 @@ struct UploadSession<'a> {
 }
 
 impl UploadSession<'_> {
-    /// Says what there is of the content. That may be as long as half a piece, so it waits like one.
+    /// Says what there is of the content. That may be as long as half a piece, so it is paid for like one: afterwards, as
+    /// whoever opens waits for a short time only.
     fn open(&self, request: u32) -> io::Result<()> {
         let over = || io::Error::from(io::ErrorKind::NotConnected);
         if !self.place.begin(Instant::now()) {
@@ -280,23 +288,18 @@ impl UploadSession<'_> {
         }
         let _turn =
             if self.flow.is_limited() { None } else { Some(self.turns.wait(|| self.is_over()).ok_or_else(over)?) };
-        // Before the connection is told of new pieces: a frame that waits would come behind them.
+        let Some(have) = self.served.attend(self.sender) else {
+            let _ = self.sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
+            return Err(over());
+        };
         let mut left = self.served.layout().count() as usize / 8;
+        let bits = Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap");
+        self.sender.send(request, &PeerReply::Opened { bits })?;
         while left > 0 {
             left -= self.flow.wait(left, || self.is_over()).ok_or_else(over)?;
         }
-        let sent = match self.served.attend(self.sender) {
-            Some(have) => {
-                let bits = Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap");
-                self.sender.send(request, &PeerReply::Opened { bits })
-            }
-            None => {
-                let _ = self.sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
-                Err(over())
-            }
-        };
         self.place.finish(0, Instant::now());
-        sent
+        Ok(())
     }
 
     /// Answers requests until the connection ends.
@@ -366,7 +369,8 @@ impl UploadSession<'_> {
             };
             return self.send(piece, request, buffer);
         }
-        let lease = self.served.leases().begin(piece, &self.user, Instant::now());
+        let term = (LEASE_SLACK * self.flow.time_of(PIECE_LEN as usize)).max(LEASE_MIN);
+        let lease = self.served.leases().begin(piece, &self.user, term, Instant::now());
         if lease.is_none() && self.flow.is_contended() {
             return Err(NotGiven::OnItsWay);
         }
@@ -403,5 +407,5 @@ fn fill(served: &Served, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Resu
         frame::end(buffer);
     }
     let read = served.read(index, &mut buffer[HEADER_LEN..]).ok_or(NotGiven::NoSuchPiece)?;
-    read.map_err(NotGiven::Broken)
+    read.map_err(|error| if error.is_of_descriptors() { NotGiven::NoDescriptor } else { NotGiven::Broken(error) })
 }

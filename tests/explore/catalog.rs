@@ -135,7 +135,7 @@ fn a_piece_is_on_its_way_to_one_member_at_a_time() {
         let (leases, now) = (Leases::default(), Instant::now());
         let (ann, bob) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let give = |number: u8, mine: &AtomicUsize, others: &AtomicUsize, is_sent: bool| {
-            let Some(lease) = leases.begin(1, &user(number), now) else { return };
+            let Some(lease) = leases.begin(1, &user(number), Duration::from_secs(9), now) else { return };
             mine.fetch_add(1, Ordering::SeqCst);
             assert_eq!(others.load(Ordering::SeqCst), 0, "it is given to the other one");
             thread::yield_now();
@@ -150,6 +150,6 @@ fn a_piece_is_on_its_way_to_one_member_at_a_time() {
             scope.spawn(|| give(2, &bob, &ann, false));
         });
         let later = now + Duration::from_secs(60);
-        assert!(leases.begin(1, &user(2), later).is_some(), "it does not stay so for ever");
+        assert!(leases.begin(1, &user(2), Duration::from_secs(9), later).is_some(), "it does not stay so for ever");
     });
 }

@@ -10,6 +10,8 @@ use crate::member::{Member, MemberSetup, greet, key, open};
 use groupshare::client::upload::event::SeederEvent;
 use groupshare::client::upload::served::Served;
 use groupshare::model::bitfield::Bitfield;
+use groupshare::rate::limit::Limit;
+use groupshare::rate::uplink::Uplink;
 use groupshare::wire::connection::{self, FrameReceiver, RecvError};
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::handshake::HandshakeError;
@@ -19,6 +21,7 @@ use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 /// How long something may take that has come in already.
@@ -100,6 +103,25 @@ fn who_asks_for_everything_at_once_waits_alone_and_the_others_get_the_file() {
     for number in 0..30 {
         assert!(answer(receiver) == (2 + number, Ok(ordeal.piece(number % 9))), "{number}");
     }
+}
+
+#[test]
+fn whoever_takes_the_same_pieces_of_a_scarce_uplink_without_end_keeps_them_from_nobody() {
+    let ordeal = Ordeal::new();
+    let seeder = Member::with(1, MemberSetup { uplink: Uplink::new(Limit::of(4_000_000)), ..MemberSetup::default() });
+    seeder.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));
+    // Two for each of eight pieces, so that each of these is always on its way.
+    let greedy: Vec<_> = (0..16).map(|_| open(&seeder, &ordeal.subject, 2).expect("there is a place")).collect();
+    thread::scope(|scope| {
+        let mut senders = Vec::new();
+        for ((mut receiver, sender), piece) in greedy.into_iter().zip((0..8).cycle()) {
+            (0..100).for_each(|number| sender.send(2 + number, &PeerRequest::GetPiece { piece }).expect("sent"));
+            senders.push(sender);
+            scope.spawn(move || while receiver.recv(LONG).is_ok() {});
+        }
+        still_serves(&seeder, &ordeal);
+        senders.iter().for_each(|sender| sender.end());
+    });
 }
 
 #[test]
