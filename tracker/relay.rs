@@ -13,7 +13,7 @@ use crate::wire::handshake::refusal_in_clear;
 use crate::wire::refusal::{Code, Refusal};
 use crate::wire::relay::BOTH_ARE_THERE;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use pair::Pair;
+use pair::{NARROW_LEN, Pair, WIDE_LEN};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io::Write;
@@ -87,6 +87,16 @@ struct Waiting {
 struct RelayedPair {
     pair: Pair,
     ends: Ends,
+}
+
+/// So many pairs read much at a time.
+const WIDE_MAX: usize = 64;
+// What all pairs hold on its way, in both directions.
+const _: () = assert!(WIDE_MAX * 2 * WIDE_LEN + (PLACES_MAX - WIDE_MAX) * 2 * NARROW_LEN <= 19 * 1024 * 1024);
+
+/// How much a pair reads at a time of which there are so many.
+fn buffer_len(pairs: usize) -> usize {
+    if pairs <= WIDE_MAX { WIDE_LEN } else { NARROW_LEN }
 }
 
 /// What a connection with a good ticket does next.
@@ -169,12 +179,13 @@ impl Relay {
                 Err(Code::RelayFull)
             }
             Arrival::Second(first, ends) => {
+                let buffer_len = buffer_len(tickets.pairs());
                 drop(tickets);
                 for mut stream in [&*first.stream, &**stream] {
                     // The socket has room for the first byte. If it fails, the pair ends by itself.
                     let _ = stream.write_all(&[BOTH_ARE_THERE]);
                 }
-                let pair = Pair::new([first.stream, stream.clone()], self.silence);
+                let pair = Pair::new([first.stream, stream.clone()], self.silence, buffer_len);
                 let pair = Arc::new(RelayedPair { pair, ends });
                 // The first one waits until this is told or dropped, so it is there.
                 let _ = first.tell.send(Ok(pair.clone()));
@@ -218,5 +229,18 @@ impl Relay {
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
         self.tickets.lock().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_pairs_each_holds_little_on_its_way() {
+        assert_eq!(
+            [1, WIDE_MAX, WIDE_MAX + 1, PLACES_MAX].map(buffer_len),
+            [WIDE_LEN, WIDE_LEN, NARROW_LEN, NARROW_LEN]
+        );
     }
 }

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Bytes that are read at a time.
-const BUFFER_LEN: usize = 32 * 1024;
+/// Bytes that are read at a time: so whoever shares the cap with many is seldom late for its turn.
+pub(super) const WIDE_LEN: usize = 32 * 1024;
+/// The same where there are many pairs.
+pub(super) const NARROW_LEN: usize = 8 * 1024;
 
 /// The two connections of two members.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Pair {
     moved_ms: AtomicU64,
     /// Without a byte for this long the pair ends.
     silence: Duration,
+    /// Bytes that each direction reads at a time.
+    buffer_len: usize,
     /// No byte passes any more.
     over: AtomicBool,
     /// Directions that still pass bytes.
@@ -29,12 +33,13 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn new(ends: [Arc<TcpStream>; 2], silence: Duration) -> Self {
+    pub(super) fn new(ends: [Arc<TcpStream>; 2], silence: Duration, buffer_len: usize) -> Self {
         Self {
             ends,
             begun: Instant::now(),
             moved_ms: AtomicU64::new(0),
             silence,
+            buffer_len,
             over: AtomicBool::new(false),
             open: Mutex::new(2),
             closed: Condvar::new(),
@@ -96,7 +101,7 @@ impl Direction<'_> {
         self.to.set_nodelay(true)?;
         self.from.set_read_timeout(Some(self.pair.silence))?;
         self.to.set_write_timeout(Some(self.pair.silence))?;
-        let mut buffer = vec![0; BUFFER_LEN];
+        let mut buffer = vec![0; self.pair.buffer_len];
         loop {
             let len = self.patiently(|| (&*self.from).read(&mut buffer), TcpStream::set_read_timeout, self.from)?;
             if len == 0 {
