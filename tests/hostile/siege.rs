@@ -185,6 +185,11 @@ fn ragged_holdings_cost_others_nothing() {
 }
 
 #[test]
+fn many_clients_with_pieces_of_many_shares_cost_others_nothing() {
+    withstands("many holdings", kinds::many_holdings);
+}
+
+#[test]
 fn lists_of_deep_paths_cost_others_nothing() {
     withstands("deep manifests", kinds::deep_manifests);
 }

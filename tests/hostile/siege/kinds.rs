@@ -41,6 +41,19 @@ fn share(link: &mut Link, group_name: &str, name: &str, content: Content) -> Opt
     }
 }
 
+/// Shares so many files of so many pieces.
+fn offers(link: &mut Link, den: &str, pieces: u32, count: usize) -> Vec<ShareRef> {
+    let mut offer = |at: usize| {
+        let name = format!("o{at}");
+        let (bytes, content) = manifest(&name, pieces, 9);
+        bring(link, den, &bytes, content.info_hash)?;
+        let offered = share(link, den, &name, content);
+        assert!(offered.is_some() || link.sender.is_over() || at > 0, "an attacker shares something");
+        offered
+    };
+    (0..count).filter_map(&mut offer).collect()
+}
+
 /// A group of the attacker's own; its name.
 fn own_group(attacker: &Attacker, link: &mut Link) -> String {
     let name = format!("{}-den", attacker.name);
@@ -54,12 +67,9 @@ pub(super) fn holds(attacker: &Attacker) {
     let pieces = scale::of(4096, 1 << 17) as u32;
     let Some((mut link, token)) = attacker.link_and_token() else { return };
     let den = own_group(attacker, &mut link);
-    let (bytes, content) = manifest("big", pieces, 9);
-    bring(&mut link, &den, &bytes, content.info_hash);
-    let names = scale::of(4, (400 / attacker.of).max(4));
-    let shares: Vec<_> = (0..names).filter_map(|at| share(&mut link, &den, &format!("big{at}"), content)).collect();
+    let shares = offers(&mut link, &den, pieces, scale::of(4, (40 / attacker.of).max(4)));
     let mut links = vec![link];
-    links.extend((1..scale::of(2, (40 / attacker.of).max(2))).map_while(|_| attacker.again(&token)));
+    links.extend((1..scale::of(2, (100 / attacker.of).max(4))).map_while(|_| attacker.again(&token)));
     links.iter_mut().for_each(|link| drop(link.ask(&announcement(9))));
     let (mut state, mut done) = (attacker.name.len() as u64 | 1 << 33, 0);
     while attacker.going.goes_on(done) {
@@ -75,6 +85,33 @@ pub(super) fn holds(attacker: &Attacker) {
             }
             if attacker.going.is_over() {
                 return;
+            }
+        }
+        done += 1;
+    }
+}
+
+/// Says on many connections that it holds a few pieces of each of very many shares, never the same ones.
+pub(super) fn many_holdings(attacker: &Attacker) {
+    let Some((mut link, token)) = attacker.link_and_token() else { return };
+    let den = own_group(attacker, &mut link);
+    let shares = offers(&mut link, &den, 256, scale::of(50, (1_000 / attacker.of).max(100)));
+    let mut links = vec![link];
+    links.extend((1..scale::of(10, (200 / attacker.of).max(4))).map_while(|_| attacker.again(&token)));
+    let (mut number, mut done) = (attacker.name.len() as u32, 0);
+    while attacker.going.goes_on(done) {
+        for link in &mut links {
+            for lot in shares.chunks(64) {
+                let mut last = None;
+                for share in lot {
+                    number = (number + 1) % 128;
+                    let edges = List::new(vec![number, number + 1, number + 2 + number % 90, 256]).expect("few");
+                    last = link.tell(&Request::Hold { share: *share, holding: Holding::Runs { edges } });
+                }
+                let Some(_) = last.and_then(|last| link.reply(last)) else { return };
+                if attacker.going.is_over() {
+                    return;
+                }
             }
         }
         done += 1;
@@ -280,10 +317,7 @@ pub(super) fn twins(attacker: &Attacker) {
 pub(super) fn moves(attacker: &Attacker) {
     let Some((mut first, token)) = attacker.link_and_token() else { return };
     let den = own_group(attacker, &mut first);
-    let (bytes, content) = manifest("m", 3, 6);
-    bring(&mut first, &den, &bytes, content.info_hash);
-    let names = scale::of(4, (2_000 / attacker.of).max(20));
-    let shares: Vec<_> = (0..names).filter_map(|at| share(&mut first, &den, &format!("m{at}"), content)).collect();
+    let shares = offers(&mut first, &den, 3, scale::of(4, (1_000 / attacker.of).max(20)));
     let mut links = vec![first];
     links.extend((1..scale::of(2, (60 / attacker.of).max(2))).map_while(|_| attacker.again(&token)));
     let mut done = 0;
