@@ -111,6 +111,13 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
 mod tests {
     use super::*;
 
+    impl<K> Buckets<K> {
+        /// How many counters there are.
+        pub(crate) fn len(&self) -> usize {
+            self.full_at.len()
+        }
+    }
+
     #[test]
     fn a_burst_and_then_one_for_each_interval_may_be_taken() {
         let (second, start) = (Duration::from_secs(1), Instant::now());

@@ -10,7 +10,7 @@ use crate::tracker::commit::{BaseStore, Committer, OpSource};
 use crate::tracker::manifests::Manifests;
 use crate::tracker::oversight::Oversight;
 use crate::tracker::presence::helpful::helpful;
-use crate::tracker::presence::{CallLimit, ClientKey, Holder, HolderUp, Presence, TellingPace};
+use crate::tracker::presence::{AnnouncePace, CallLimit, ClientKey, Holder, HolderUp, Presence, TellingPace};
 use crate::tracker::prober::Prober;
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
@@ -52,6 +52,8 @@ pub struct Core {
     pub calls: Mutex<CallLimit>,
     /// Memory for long messages of clients.
     pub long_frames: Arc<LongFrames>,
+    /// How often clients may announce themselves.
+    pub announcing: Mutex<AnnouncePace>,
     /// How often clients are told of one that holds pieces of a share.
     pub telling: Mutex<TellingPace>,
     /// Whose request is carried out next.

@@ -413,6 +413,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         relay: settings.relay.map(Relay::new),
         calls: Default::default(),
         long_frames: LongFrames::new(),
+        announcing: Default::default(),
         telling: Default::default(),
         turns: Default::default(),
         restart: Default::default(),

@@ -16,7 +16,6 @@ mod reach;
 mod share;
 
 use crate::model::id::{CommandId, UserRef};
-use crate::rate::buckets::{Buckets, Pace};
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::auth::session_token::TokenClaim;
 use crate::tracker::commit::Pending;
@@ -33,11 +32,7 @@ use crate::wire::refusal::{Code, Refusal};
 use place::Place;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How often a client may announce itself, each time for a certificate that is signed. A client does so when it logs in,
-/// when its machine has another address, at which it looks once a second, and when its certificate grows old.
-const ANNOUNCE_PACE: Pace = Pace { burst: 30, interval: Duration::from_secs(1) };
+use std::time::Instant;
 
 /// The state of one client's connection, in either dialect.
 pub(crate) struct Session {
@@ -51,8 +46,6 @@ pub(crate) struct Session {
     gives_tokens: bool,
     /// The manifests that the user brings.
     brought: BroughtManifests,
-    /// Counts what the client announces.
-    announcing: Buckets<()>,
     /// Set by a login: the notices of this state follow the reply.
     welcome: Option<Arc<State>>,
     /// Set by a change that is not durable yet: the reply waits for it.
@@ -91,7 +84,6 @@ impl Session {
         slot: ConnectionSlot,
     ) -> Self {
         let seen = SocketAddr::new(seen.ip().to_canonical(), seen.port());
-        let announcing = Buckets::new(ANNOUNCE_PACE);
         Self {
             core,
             push_channel,
@@ -100,7 +92,6 @@ impl Session {
             login: None,
             gives_tokens: true,
             brought: BroughtManifests::default(),
-            announcing,
             welcome: None,
             pending: None,
         }

@@ -5,12 +5,22 @@ use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Bytes that a client in a swarm takes up, whatever it holds: its entry, that of the swarm, and those in the indexes.
-pub(super) const ENTRY_LEN: usize = 384;
+/// Bytes that a client which is in some swarm takes up, however few these are: the first nodes of its maps.
+const HOLDINGS_LEN: usize = 1536;
+/// Bytes that a client in a swarm takes up besides, whatever it holds: its entry, that of the swarm, and those in the
+/// indexes. Maps are half empty. What a link has not told yet takes 50 more for a moment.
+const ENTRY_LEN: usize = 448;
+/// Bytes that a set of pieces takes up besides its runs or bits, with what stays of one that is gone.
+pub(super) const SET_LEN: usize = 256;
 /// Most bytes that the holdings of one user take: one client holds as many shares as a user may have.
-pub(super) const USER_LEN_MAX: usize = 4 * 1024 * 1024;
-/// Most bytes that all holdings take.
-const ALL_LEN_MAX: usize = 48 * 1024 * 1024;
+pub(super) const USER_LEN_MAX: usize = 5 * 1024 * 1024;
+/// Most bytes that all holdings take. A house of 700 clients with 100 shares each has room.
+const ALL_LEN_MAX: usize = 32 * 1024 * 1024;
+
+/// What a client takes up that is in so many swarms, with so many bytes of details.
+pub(super) fn cost(entries: usize, detail: usize) -> usize {
+    if entries == 0 { 0 } else { HOLDINGS_LEN + ENTRY_LEN * entries + detail }
+}
 
 /// What is spent, and how much may be.
 #[derive(Debug)]

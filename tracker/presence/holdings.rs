@@ -1,9 +1,10 @@
 //! What one client holds, as one tracker tells it, within what its user may take up.
 
-use super::budget::{ENTRY_LEN, Purse};
+use super::budget::{Purse, cost};
 use super::pieces::{HeldPieces, Interner, NoSuchPieces};
 use super::swarm::{SwarmInfo, SwarmRole};
 use crate::model::id::{GroupRef, OpId, ShareRef};
+use crate::model::piece::Layout;
 use crate::wire::client_tracker::Holding;
 use std::collections::BTreeMap;
 
@@ -20,8 +21,15 @@ pub(super) struct Holdings {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    info: SwarmInfo,
+    group: GroupRef,
+    layout: Layout,
     pieces: HeldPieces,
+}
+
+impl Entry {
+    fn role_in(&self, share: ShareRef) -> (SwarmInfo, SwarmRole) {
+        (SwarmInfo { share, group: self.group, layout: self.layout }, self.pieces.role())
+    }
 }
 
 impl Holdings {
@@ -35,12 +43,12 @@ impl Holdings {
 
     /// The swarms in which the client is, and what it is in each.
     pub(super) fn roles(&self) -> impl Iterator<Item = (SwarmInfo, SwarmRole)> + '_ {
-        self.by_share.values().map(|entry| (entry.info, entry.pieces.role()))
+        self.by_share.iter().map(|(&share, entry)| entry.role_in(share))
     }
 
     /// The swarm of a share in which the client is, and what it is there.
     pub(super) fn role_in(&self, share: ShareRef) -> Option<(SwarmInfo, SwarmRole)> {
-        self.by_share.get(&share).map(|entry| (entry.info, entry.pieces.role()))
+        self.by_share.get(&share).map(|entry| entry.role_in(share))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -85,43 +93,51 @@ impl Holdings {
 
     /// Puts an entry in the place of one that may have been there, with so many bytes of details.
     fn put(&mut self, info: SwarmInfo, (was, detail_before): (bool, usize), pieces: Option<HeldPieces>) {
-        let back = if was { ENTRY_LEN + detail_before } else { 0 };
-        let fits = |purse: &Purse, pieces: &HeldPieces| purse.has_room(back, ENTRY_LEN + pieces.detail_len());
+        let back = self.cost();
+        let (others, detail) = (self.by_share.len() - usize::from(was), self.detail - detail_before);
+        let cost_with = |pieces: &HeldPieces| cost(others + 1, detail + pieces.detail_len());
+        let fits = |purse: &Purse, pieces: &HeldPieces| purse.has_room(back, cost_with(pieces));
         let finer = pieces.map(|pieces| if fits(&self.purse, &pieces) { pieces } else { pieces.coarser() });
         self.crowded |= finer.as_ref().is_some_and(|pieces| !was && !fits(&self.purse, pieces));
         let kept = finer.filter(|pieces| was || fits(&self.purse, pieces));
-        let detail = kept.as_ref().map_or(0, HeldPieces::detail_len);
-        self.purse.change(back, kept.as_ref().map_or(0, |_| ENTRY_LEN + detail));
-        self.detail = self.detail - detail_before + detail;
+        self.detail = detail + kept.as_ref().map_or(0, HeldPieces::detail_len);
         match kept {
-            Some(pieces) => drop(self.by_share.insert(info.share, Entry { info, pieces })),
+            Some(pieces) => {
+                let SwarmInfo { share, group, layout } = info;
+                self.by_share.insert(share, Entry { group, layout, pieces });
+            }
             None => drop(self.by_share.remove(&info.share)),
         }
+        self.purse.change(back, self.cost());
+    }
+
+    /// What the entries take up.
+    fn cost(&self) -> usize {
+        cost(self.by_share.len(), self.detail)
     }
 
     /// Puts an entry in if the client holds less of that share.
-    fn absorb(&mut self, entry: Entry) {
-        let Entry { info, pieces } = entry;
-        let known = self.by_share.get(&info.share);
-        if known.is_none_or(|known| known.pieces.role() < pieces.role()) {
+    fn absorb(&mut self, share: ShareRef, entry: Entry) {
+        let known = self.by_share.get(&share);
+        if known.is_none_or(|known| known.pieces.role() < entry.pieces.role()) {
             let before = known.map_or((false, 0), |known| (true, known.pieces.detail_len()));
-            self.put(info, before, Some(pieces));
+            self.put(entry.role_in(share).0, before, Some(entry.pieces));
         }
     }
 
     pub(super) fn remove(&mut self, share: ShareRef) -> bool {
+        let back = self.cost();
         let Some(entry) = self.by_share.remove(&share) else {
             return false;
         };
-        let detail = entry.pieces.detail_len();
-        self.purse.change(ENTRY_LEN + detail, 0);
-        self.detail -= detail;
+        self.detail -= entry.pieces.detail_len();
+        self.purse.change(back, self.cost());
         true
     }
 
     /// The shares for which `which` is true.
     pub(super) fn shares_where(&self, which: impl Fn(ShareRef, GroupRef) -> bool) -> Vec<ShareRef> {
-        let fitting = self.by_share.iter().filter(|(share, entry)| which(**share, entry.info.group));
+        let fitting = self.by_share.iter().filter(|(share, entry)| which(**share, entry.group));
         fitting.map(|(&share, _)| share).collect()
     }
 
@@ -135,7 +151,7 @@ impl Holdings {
     pub(super) fn copy(&self) -> Self {
         let mut copy = Self::new(self.purse.another());
         copy.crowded = self.crowded;
-        self.by_share.values().for_each(|entry| copy.absorb(entry.clone()));
+        self.by_share.iter().for_each(|(&share, entry)| copy.absorb(share, entry.clone()));
         copy
     }
 
@@ -160,14 +176,12 @@ impl Holdings {
 
     /// Puts all under the canonical ids of shares and groups. Returns each share that moved, with its id before and after.
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) -> Vec<(ShareRef, ShareRef)> {
-        self.by_share.values_mut().for_each(|entry| entry.info.group = GroupRef(canonical(entry.info.group.0)));
+        self.by_share.values_mut().for_each(|entry| entry.group = GroupRef(canonical(entry.group.0)));
         let moved: Vec<_> = self.shares_where(|share, _| canonical(share.0) != share.0);
         let moves = moved.into_iter().filter_map(|old| {
-            let mut entry = self.by_share.get(&old)?.clone();
+            let (entry, new) = (self.by_share.get(&old)?.clone(), ShareRef(canonical(old.0)));
             self.remove(old);
-            let new = ShareRef(canonical(old.0));
-            entry.info.share = new;
-            self.absorb(entry);
+            self.absorb(new, entry);
             Some((old, new))
         });
         moves.collect()
@@ -183,8 +197,7 @@ mod tests {
         pub(in crate::tracker::presence) fn check(&self) -> usize {
             let details = self.by_share.values().map(|entry| entry.pieces.detail_len());
             assert_eq!(self.detail, details.sum::<usize>());
-            assert_eq!(self.purse.len(), self.detail + ENTRY_LEN * self.by_share.len());
-            assert!(self.by_share.iter().all(|(share, entry)| *share == entry.info.share));
+            assert_eq!(self.purse.len(), self.cost());
             self.purse.len()
         }
     }

@@ -1,5 +1,6 @@
 //! What a client holds of one share, in as little memory as it takes.
 
+use super::budget::SET_LEN;
 use super::swarm::SwarmRole;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::model::piece_set::{PieceSet, SetForm};
@@ -65,7 +66,7 @@ impl HeldPieces {
     /// Bytes that are taken up besides the entry.
     pub(super) fn detail_len(&self) -> usize {
         match self {
-            HeldPieces::Some(set) => set.byte_len(),
+            HeldPieces::Some(set) => SET_LEN + set.byte_len(),
             HeldPieces::All | HeldPieces::Waiting | HeldPieces::Count(_) => 0,
         }
     }

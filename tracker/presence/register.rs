@@ -212,7 +212,9 @@ impl Register {
         client.holdings.hear(swarm, holding, &mut self.interner).map_err(|_| HoldError::NoSuchPiece)?;
         let now = client.holdings.role(share);
         self.swarms.put(swarm, key, now);
-        if client.is_here() {
+        // A client may say the same again and again.
+        let others = matches!(holding, Holding::Exactly { .. } | Holding::Runs { .. }) && now.is_partial();
+        if client.is_here() && (before != now || others) {
             let (was_in, is_in) = (before != SwarmRole::Outside, now != SwarmRole::Outside);
             self.subscribers.each(|unsent| unsent.held(key, share, was_in, is_in));
         }
@@ -326,6 +328,9 @@ impl Register {
     }
 
     fn tell_of(&self, share: ShareRef, key: ClientKey, held: u32) -> Option<HolderUp> {
+        if !self.swarms.has_incomplete(share) {
+            return None;
+        }
         let holder = self.holder(key, held)?;
         if self.swarms.has_more_holders_of(share, key.user, USER_PEERS_MAX) {
             // Nobody is told of so many, neither now nor when asking.
@@ -373,6 +378,16 @@ impl Register {
 
     pub(super) fn clients_of(&self, user: UserRef) -> impl Iterator<Item = ClientKey> + '_ {
         self.clients.range(ClientKey::all_of(user)).map(|(&key, _)| key)
+    }
+
+    /// No client of a user holds anything of a share.
+    pub(super) fn drop_sharer(&mut self, user: UserRef, share: ShareRef) {
+        for key in self.clients_of(user).collect::<Vec<_>>() {
+            for claim in self.clients.get_mut(&key).into_iter().flat_map(|client| &mut client.claims) {
+                claim.holdings.remove(share);
+            }
+            self.leave_swarm(key, share);
+        }
     }
 
     /// No client of a user holds anything of the shares for which `which` is true.

@@ -2,14 +2,23 @@
 //! subscription does not queue changes. It marks which clients and holdings to look at again.
 
 use super::client_key::ClientKey;
-use crate::model::id::ShareRef;
+use super::pace::shared_pace::SharedPace;
+use crate::model::id::{ShareRef, UserRef};
+use crate::rate::buckets::Pace;
 use crate::wire::client_tracker::Holding;
 use crate::wire::contact::Contact;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// How much is told of changes once everything was told: of small ones so many at once, and then 4,000 a second. Whoever
+/// holds something and then nothing, again and again, has others told of the last of it, and of no more than they leave.
+const TOLD: Pace = Pace { burst: 65_536, interval: Duration::from_micros(250) };
+/// Bytes of a holding that count as one more change.
+const TOLD_LEN: usize = 64;
 
 /// A fact about a client of this tracker that another tracker does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,9 +72,17 @@ impl Subscription {
     }
 
     /// Takes up to `count_max` changes, as things are now.
-    pub(super) fn take(&self, count_max: usize, current: &impl CurrentPresence) -> Vec<PresenceChange> {
-        self.unsent.lock().take(count_max, current)
+    pub(super) fn take(&self, count_max: usize, current: &impl CurrentPresence, now: Instant) -> Taken {
+        self.unsent.lock().take(count_max, current, now)
     }
+}
+
+/// What a subscriber has taken.
+#[derive(Debug)]
+pub struct Taken {
+    pub changes: Vec<PresenceChange>,
+    /// There are more, of users of whom enough was told: to be taken later. No notification tells when.
+    pub put_off: bool,
 }
 
 /// What holds now of the clients of this tracker.
@@ -76,11 +93,20 @@ pub(super) trait CurrentPresence {
 }
 
 /// Which clients to look at again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unsent {
     clients: BTreeMap<ClientKey, UnsentClient>,
     /// The client at which the last take ended. The next one goes on behind it, so that no client waits for ever.
     taken: Option<ClientKey>,
+    /// Everything was told once.
+    is_told: bool,
+    pace: SharedPace,
+}
+
+impl Default for Unsent {
+    fn default() -> Self {
+        Self { clients: BTreeMap::new(), taken: None, is_told: false, pace: SharedPace::new(TOLD) }
+    }
 }
 
 /// What to look at again of one client. Invariant: a client that is not `told` has `online` set, or was told before and
@@ -145,22 +171,43 @@ impl Unsent {
         self.clients.iter().filter(|(_, client)| fits(client)).map(|(&key, _)| key).collect()
     }
 
-    fn take(&mut self, count_max: usize, current: &impl CurrentPresence) -> Vec<PresenceChange> {
-        let mut changes = Vec::new();
+    fn take(&mut self, count_max: usize, current: &impl CurrentPresence, now: Instant) -> Taken {
+        let (mut changes, mut passed) = (Vec::new(), BTreeSet::new());
         while changes.len() < count_max {
-            let Some(key) = self.next() else {
+            let Some(key) = self.next(&passed) else {
                 break;
             };
+            if self.is_told && !self.pace.allows(key.user, now) {
+                passed.insert(key.user);
+                self.taken = Some(*ClientKey::all_of(key.user).end());
+                continue;
+            }
+            let before = changes.len();
             self.take_of(key, count_max, current, &mut changes);
+            if self.is_told {
+                let told = changes[before..].iter().map(PresenceChange::weight).sum();
+                self.pace.take(key.user, told, now);
+            }
         }
-        changes
+        let is_all = changes.len() < count_max;
+        self.is_told |= is_all;
+        Taken { changes, put_off: is_all && !passed.is_empty() }
     }
 
-    /// The client after the one that was last, in a circle.
-    fn next(&self) -> Option<ClientKey> {
-        let behind = self.taken.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut behind = self.clients.range((behind, Bound::Unbounded));
-        behind.next().or_else(|| self.clients.first_key_value()).map(|(&key, _)| key)
+    /// The client after the one that was last, in a circle; of no user that was passed over.
+    fn next(&self, passed: &BTreeSet<UserRef>) -> Option<ClientKey> {
+        let first_from = |from: Bound<ClientKey>| {
+            let mut from = from;
+            loop {
+                let (&key, _) = self.clients.range((from, Bound::Unbounded)).next()?;
+                if !passed.contains(&key.user) {
+                    return Some(key);
+                }
+                from = Bound::Excluded(*ClientKey::all_of(key.user).end());
+            }
+        };
+        let behind = self.taken.and_then(|taken| first_from(Bound::Excluded(taken)));
+        behind.or_else(|| first_from(Bound::Unbounded))
     }
 
     /// Takes what there is of one client, in the order in which it has to be told.
@@ -189,6 +236,20 @@ impl Unsent {
             self.clients.remove(&key);
         }
         self.taken = Some(key);
+    }
+}
+
+impl PresenceChange {
+    /// How much it counts.
+    fn weight(&self) -> u64 {
+        let len = match self {
+            PresenceChange::Holds { holding: Holding::Exactly { bits }, .. } => bits.as_bytes().len(),
+            PresenceChange::Holds { holding: Holding::Runs { edges }, .. } => size_of_val(&edges[..]),
+            // With its contact.
+            PresenceChange::Online { .. } => 8 * TOLD_LEN,
+            PresenceChange::Holds { .. } | PresenceChange::Offline { .. } => 0,
+        };
+        1 + (len / TOLD_LEN) as u64
     }
 }
 

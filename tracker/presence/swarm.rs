@@ -31,6 +31,11 @@ impl SwarmRole {
     fn is_holder(self) -> bool {
         self > SwarmRole::Waiting
     }
+
+    /// Whether it holds some and not all.
+    pub(super) fn is_partial(self) -> bool {
+        matches!(self, SwarmRole::Partial { .. })
+    }
 }
 
 /// A swarm as a whole.
@@ -39,6 +44,7 @@ struct Head {
     layout: Layout,
     members: usize,
     holders: usize,
+    seeds: usize,
 }
 
 /// The swarms by share, as an index of what clients hold. Invariant: none is empty, and its head counts its members.
@@ -68,10 +74,11 @@ impl Swarms {
     pub(super) fn put(&mut self, info: SwarmInfo, key: ClientKey, role: SwarmRole) {
         self.leave(key, info.share);
         if role != SwarmRole::Outside {
-            let new = || Head { layout: info.layout, members: 0, holders: 0 };
+            let new = || Head { layout: info.layout, members: 0, holders: 0, seeds: 0 };
             let head = self.heads.entry(info.share).or_insert_with(new);
             head.members += 1;
             head.holders += usize::from(role.is_holder());
+            head.seeds += usize::from(role == SwarmRole::Seed);
             self.members.insert((info.share, key), role);
         }
     }
@@ -82,6 +89,7 @@ impl Swarms {
         };
         head.members -= 1;
         head.holders -= usize::from(role.is_holder());
+        head.seeds -= usize::from(role == SwarmRole::Seed);
         if head.members == 0 {
             self.heads.remove(&share);
         }
@@ -111,6 +119,11 @@ impl Swarms {
     /// How many pieces a client holds; `None` if it is no holder. A seed of an empty file offers its 0 pieces.
     pub(super) fn held(&self, share: ShareRef, key: ClientKey) -> Option<u32> {
         held(self.role(share, key), self.heads.get(&share)?.layout.count())
+    }
+
+    /// Whether anybody does not hold all.
+    pub(super) fn has_incomplete(&self, share: ShareRef) -> bool {
+        self.heads.get(&share).is_some_and(|head| head.seeds < head.members)
     }
 
     /// Those that do not hold all.
@@ -147,6 +160,7 @@ mod tests {
                 |share, which: fn(SwarmRole) -> bool| self.members(share).filter(|(_, role)| which(*role)).count();
             for (&share, head) in &self.heads {
                 assert_eq!((head.members, head.holders), (count(share, |_| true), count(share, SwarmRole::is_holder)));
+                assert_eq!(head.seeds, count(share, |role| role == SwarmRole::Seed));
             }
             assert!(self.heads.values().all(|head| head.members > 0));
             assert!(self.members.keys().all(|(share, _)| self.heads.contains_key(share)));

@@ -12,7 +12,7 @@ use crate::tracker::cluster::state_digest::QUIET;
 use crate::tracker::commit::Standing;
 use crate::tracker::core::Core;
 use crate::tracker::manifests::Requester;
-use crate::tracker::presence::{PresenceChange, Subscription};
+use crate::tracker::presence::{PresenceChange, Subscription, Taken};
 use crate::tracker::state::State;
 use crate::wire::codec::{Blob, List, Wire};
 use crate::wire::frame::UNASKED;
@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// Least time between two `Have`, unless nothing else was said meanwhile.
 const HAVE_PAUSE: Duration = Duration::from_millis(200);
+/// Pause before changes of soft state that were put off are looked at again.
+const PUT_OFF_PAUSE: Duration = Duration::from_millis(200);
 /// Changes of soft state that are taken at once.
 const CHANGES_MAX: usize = 256;
 
@@ -75,12 +77,13 @@ impl<'a> LinkSender<'a> {
             if self.level.is_some() {
                 self.follow()?;
             }
-            self.tell_clients()?;
+            let put_off = self.tell_clients()?;
             self.pass_calls()?;
             self.ask_for_manifests()?;
             let due = self.say_have()?;
             if !(self.give_wanted()? | self.give_base()?) {
-                self.live.wakeup.wait(due);
+                let again = put_off.then(|| Instant::now() + PUT_OFF_PAUSE);
+                self.live.wakeup.wait(again.map_or(due, |again| due.min(again)));
             }
         }
         Ok(())
@@ -279,10 +282,10 @@ impl<'a> LinkSender<'a> {
         Ok(())
     }
 
-    /// Tells what has changed among the clients that are logged in here.
-    fn tell_clients(&mut self) -> io::Result<()> {
-        loop {
-            let changes = self.core.presence.take(&self.soft, CHANGES_MAX);
+    /// Tells what has changed among the clients that are logged in here. Returns whether some of it is put off.
+    fn tell_clients(&mut self) -> io::Result<bool> {
+        let put_off = loop {
+            let Taken { changes, put_off } = self.core.presence.take(&self.soft, CHANGES_MAX, Instant::now());
             let last = changes.len() < CHANGES_MAX;
             for change in changes {
                 self.send(&match change {
@@ -296,13 +299,13 @@ impl<'a> LinkSender<'a> {
                 })?;
             }
             if last {
-                break;
+                break put_off;
             }
-        }
+        };
         if !std::mem::replace(&mut self.all_told, true) {
             self.send(&LinkMessage::AllTold {})?;
         }
-        Ok(())
+        Ok(put_off)
     }
 
     /// Passes on what clients of this tracker call.

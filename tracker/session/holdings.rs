@@ -28,11 +28,9 @@ impl Session {
         if place.port == 0 || announced.is_some_and(|addr| nobody(addr.ip(), addr.port())) {
             return Err(Refusal::about(Code::Malformed, "nobody can be reached at this address"));
         }
-        let now = Instant::now();
-        if !self.announcing.allows(&(), now) {
+        if !self.core.announcing.lock().allows(user, self.seen.ip(), Instant::now()) {
             return Err(Code::SlowDown.into());
         }
-        self.announcing.take(&(), now);
         let token = self.new_token()?;
         let (login, state) = (self.login.as_ref().ok_or(Code::NotLoggedIn)?, self.core.state());
         let account = state.account(user).ok_or(Code::SessionEnded)?;

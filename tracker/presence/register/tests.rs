@@ -212,7 +212,7 @@ impl Net {
         let Some(link) = self.links.get_mut(&(from, to)) else {
             return false;
         };
-        let changes = self.trackers[from].take(&link.subscription, count_max);
+        let changes = self.trackers[from].take(&link.subscription, count_max, self.now).changes;
         assert!(changes.len() <= count_max);
         let ends = !link.all_told && changes.len() < count_max;
         link.all_told |= ends;

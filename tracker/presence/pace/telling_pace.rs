@@ -1,7 +1,8 @@
 //! How often clients are told of one that holds pieces of a share. A client may say over and over that it is elsewhere,
 //! or holds nothing and then something. Time is passed in.
 
-use super::client_key::ClientKey;
+use super::super::client_key::ClientKey;
+use super::shared_pace::SharedPace;
 use crate::model::id::ShareRef;
 use crate::rate::buckets::{Buckets, Pace};
 use std::collections::BTreeSet;
@@ -10,31 +11,41 @@ use std::time::{Duration, Instant};
 /// How often it is told that one client holds pieces of one share.
 const PACE: Pace = Pace { burst: 3, interval: Duration::from_secs(3) };
 
+/// How often it is told that clients hold pieces, in all: what was told is remembered for 9 s. Whoever has many clients and
+/// shares leaves as much to others, whose clients look by themselves now and then.
+const PACE_OF_ALL: Pace = Pace { burst: 4096, interval: Duration::from_micros(2200) };
+
 /// What was told of late, and what is to be told when its time comes. The newest is told then: so nothing else is kept.
 ///
-/// What is kept has a bound: something is owed of those only who were told of moments ago.
+/// What is kept has a bound: only so much is told in a while, and something is owed of those only who were told of moments
+/// ago.
 #[derive(Debug)]
 pub struct TellingPace {
     told: Buckets<(ShareRef, ClientKey)>,
+    users: SharedPace,
     owed: BTreeSet<(ShareRef, ClientKey)>,
 }
 
 impl Default for TellingPace {
     fn default() -> Self {
-        Self { told: Buckets::new(PACE), owed: BTreeSet::new() }
+        Self { told: Buckets::new(PACE), users: SharedPace::new(PACE_OF_ALL), owed: BTreeSet::new() }
     }
 }
 
 impl TellingPace {
-    /// Whether it may be told now that this client holds pieces of this share. If not, it is owed.
+    /// Whether it may be told now that this client holds pieces of this share. If it was told of late, it is owed; if the
+    /// user has had too much told, it is not told.
     pub fn allows(&mut self, share: ShareRef, holder: ClientKey, now: Instant) -> bool {
         let what = (share, holder);
-        let allowed = self.told.allows(&what, now);
+        if !self.told.allows(&what, now) {
+            self.owed.insert(what);
+            return false;
+        }
+        self.owed.remove(&what);
+        let allowed = self.users.allows(holder.user, now);
         if allowed {
             self.told.take(&what, now);
-            self.owed.remove(&what);
-        } else {
-            self.owed.insert(what);
+            self.users.take(holder.user, 1, now);
         }
         allowed
     }
@@ -83,6 +94,21 @@ mod tests {
         let later = begun + Duration::from_secs(60) + PACE.interval;
         assert_eq!(pace.due(later), [(share, holder(1))], "where it is at the end is told");
         assert_eq!((pace.due(later), pace.owed.len()), (Vec::new(), 0), "once");
+    }
+
+    #[test]
+    fn whoever_holds_very_many_shares_is_told_of_and_remembered_within_bounds_and_leaves_as_much_to_others() {
+        let (mut pace, begun) = (TellingPace::default(), Instant::now());
+        let mut told = 0;
+        for ms in 0..20_000 {
+            let now = begun + Duration::from_millis(ms);
+            told += (0..4).filter(|at| pace.allows(ShareRef(op(4 * ms + at)), holder(1), now)).count();
+        }
+        assert!(told < 12_000, "{told}");
+        let now = begun + Duration::from_secs(20);
+        assert!(pace.told.len() <= 4 * PACE_OF_ALL.burst as usize, "{}", pace.told.len());
+        let other = ClientKey { user: UserRef(op(2)), client: ClientId([1; 16]) };
+        assert!((0..1000).all(|share| pace.allows(ShareRef(op(share)), other, now)));
     }
 
     #[test]

@@ -15,7 +15,7 @@ const CALLER_MAX: u32 = 600;
 /// Most calls of all users, for the sake of the memory: a call takes about 100 bytes for a minute. A user, and all users of
 /// a network together, have as many of them at most as are left to others: when they run out, those who call most are
 /// refused first.
-const LOG_MAX: usize = 65_536;
+const LOG_MAX: usize = 16_384;
 
 /// The calls of the last minute.
 #[derive(Debug, Default)]

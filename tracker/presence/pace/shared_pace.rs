@@ -1,0 +1,54 @@
+//! How often something may happen that users cause, in all: a user has no more of it than others leave. Time is passed in.
+
+use crate::model::id::UserRef;
+use crate::rate::buckets::{Buckets, Pace};
+use std::time::Instant;
+
+/// However many users take all that they can, each leaves as much as it has taken itself.
+#[derive(Debug)]
+pub(crate) struct SharedPace {
+    burst: u64,
+    all: Buckets<()>,
+    users: Buckets<UserRef>,
+}
+
+impl SharedPace {
+    pub(crate) fn new(pace: Pace) -> Self {
+        Self { burst: pace.burst, all: Buckets::new(pace), users: Buckets::new(pace) }
+    }
+
+    /// Whether this user may cause one more now.
+    pub(crate) fn allows(&self, user: UserRef, now: Instant) -> bool {
+        self.users.taken(&user, now) + self.all.taken(&(), now) < self.burst
+    }
+
+    /// A user has caused so many.
+    pub(crate) fn take(&mut self, user: UserRef, count: u64, now: Instant) {
+        self.users.take_many(&user, count, now);
+        self.all.take_many(&(), count, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{OpId, Origin};
+    use std::time::Duration;
+
+    #[test]
+    fn whoever_takes_all_leaves_as_much_to_others_and_has_its_own_back_in_time() {
+        let now = Instant::now();
+        let mut shared = SharedPace::new(Pace { burst: 1024, interval: Duration::from_millis(1) });
+        let user = |seq| UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq });
+        let mut taken = |seq, now| {
+            let mut count = 0;
+            while shared.allows(user(seq), now) {
+                shared.take(user(seq), 1, now);
+                count += 1;
+            }
+            count
+        };
+        assert_eq!((taken(1, now), taken(2, now), taken(3, now), taken(1, now)), (512, 256, 128, 0));
+        assert_eq!(taken(1, now + Duration::from_millis(1024)), 512);
+    }
+}
