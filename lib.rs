@@ -281,7 +281,7 @@ pub mod client {
         pub(crate) mod open_files;
         pub mod part;
         pub mod piece_source;
-        pub(crate) mod share_tree;
+        pub mod share_tree;
         pub mod shared_files;
         pub mod sighting;
     }

@@ -8,6 +8,7 @@ use crate::kit::table::{Table, median};
 use groupshare::client::download::verify::verify_existing;
 use groupshare::client::storage::import::hash_for_sharing;
 use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord};
+use groupshare::client::storage::share_tree::SharePlace;
 use groupshare::model::manifest::Manifest;
 use groupshare::model::name::{FileName, GroupId};
 use groupshare::wire::manifest;
@@ -45,7 +46,8 @@ pub(crate) fn bench(options: &Options) {
     write_noise(&file, size);
     let never = AtomicBool::new(false);
     let name = FileName::parse(FILE).expect("a name");
-    let share = || hash_for_sharing(&file, &name, &never, &mut |_, _| {}).expect("a file");
+    let share =
+        || hash_for_sharing(&SharePlace::find(&file).expect("a file"), &name, &never, &mut |_, _| {}).expect("a file");
     let hashed = share();
     leave_part(folder.path(), &file, &hashed.manifest);
 

@@ -6,10 +6,11 @@ use rustix::fs::{
     Timestamps,
 };
 use rustix::io::{Errno, retry_on_intr};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,17 @@ pub fn open_folder(path: &Path) -> io::Result<File> {
 pub fn open_folder_in(folder: &File, name: &OsStr) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(retry_on_intr(|| rustix::fs::openat(folder, name, flags, Mode::empty()))?))
+}
+
+/// The names in an open folder.
+///
+/// # Errors
+/// Those of getdents(2); `ENOTDIR` if it is not a folder.
+pub fn names_in(folder: File) -> io::Result<Vec<OsString>> {
+    let names =
+        rustix::fs::Dir::new(folder)?.map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()));
+    let own = |name: &io::Result<OsString>| !matches!(name, Ok(name) if name == "." || name == "..");
+    names.filter(own).collect()
 }
 
 /// Opens a regular file in a folder, never through a symbolic link.

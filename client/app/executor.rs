@@ -112,9 +112,7 @@ impl Executor {
             Command::ListMembers { group } => Ok(Report::Members(queries::members(&self.node().link, &group)?)),
             Command::ListGroups => Ok(Report::Groups(queries::groups(&self.node().link)?)),
             Command::ListFiles { group } => Ok(Report::Files(queries::files(&self.node().link, &group)?)),
-            Command::UploadFile { path, group } => {
-                self.upload(session, ToShare { path: &path, group: &group, name: None })
-            }
+            Command::UploadFile { path, group } => self.upload(session, ToShare::Named(&path), &group),
             Command::StopShare { group, file } => {
                 share::stop(session, &group, &file)?;
                 Ok(Report::Done("Stopped sharing"))
@@ -187,7 +185,7 @@ impl Executor {
         self.change(request, done)
     }
 
-    fn upload(&self, session: &LoginSession, what: ToShare<'_>) -> Result<Report, Failure> {
+    fn upload(&self, session: &LoginSession, what: ToShare<'_>, group: &GroupId) -> Result<Report, Failure> {
         let reporter = &self.node().reporter;
         reporter.event(&Event::Uploading);
         let cancel = AtomicBool::new(false);
@@ -202,7 +200,7 @@ impl Executor {
                 reporter.event(&Event::Hashed { done, total, took: now.duration_since(begun) });
             }
         };
-        share::upload(session, what, &cancel, &mut tell)
+        share::upload(session, (what, group), &cancel, &mut tell)
     }
 
     fn wait(&self, session: &LoginSession, which: Option<(GroupId, FileName)>) -> Result<Report, Failure> {
@@ -245,11 +243,16 @@ impl Execute for Executor {
     }
 
     fn consent(&mut self) -> Result<Report, Failure> {
-        let Some((OtherContent { group, name, path, .. }, session)) = self.asked.take() else {
+        let Some((OtherContent { group, name, place, .. }, session)) = &self.asked else {
             return Ok(Report::Nothing);
         };
-        let what = ToShare { path: &path, group: &group, name: Some(&name) };
-        self.node().link.for_user(|| self.upload(&session, what))
+        self.node().link.for_user(|| self.upload(session, ToShare::Asked(place, name), group))
+    }
+
+    fn ask_again(&mut self) {
+        if let Some((other, session)) = self.asked.take() {
+            session.upkeep().ask_again(other.key);
+        }
     }
 
     fn finish(&mut self) {

@@ -16,13 +16,14 @@ use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::wire::client_tracker::{Holding, Reply, Request};
 use crate::wire::refusal::{Code, Refusal};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// A file that is here and should be shared, of which no tracker could be told yet.
 #[derive(Debug, Clone)]
@@ -58,6 +59,9 @@ pub struct LoginSession {
     withdrawn: Mutex<BTreeSet<ShareRef>>,
     telling: Mutex<()>,
     deciding: Mutex<()>,
+    /// Wakes those who wait for the end.
+    ended: Condvar,
+    ending: Mutex<()>,
     /// Not `OwnedThread`s: a helper may be the last to hold the session, and cannot join itself.
     helpers: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -91,6 +95,8 @@ impl LoginSession {
             withdrawn: Mutex::default(),
             telling: Mutex::default(),
             deciding: Mutex::default(),
+            ended: Condvar::new(),
+            ending: Mutex::default(),
             helpers: Mutex::default(),
         })
     }
@@ -99,6 +105,9 @@ impl LoginSession {
     /// remembered is left to the next login.
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+        // Whoever waits holds the lock from looking to waiting.
+        drop(self.ending.lock());
+        self.ended.notify_all();
         self.upkeep.wake();
         let helpers = std::mem::take(&mut *self.helpers.lock());
         for helper in helpers {
@@ -121,6 +130,14 @@ impl LoginSession {
     /// Whether the session has ended or is ending.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
+    }
+
+    /// Waits so long. True at once when the session ends.
+    pub(super) fn ends_within(&self, longest: Duration) -> bool {
+        let until = Instant::now() + longest;
+        let mut ending = self.ending.lock();
+        while !self.is_over() && !self.ended.wait_until(&mut ending, until).timed_out() {}
+        self.is_over()
     }
 
     /// Set when the session ends; for work that looks at a flag.
@@ -315,7 +332,6 @@ mod tests {
     use crate::rate::limit::Limit;
     use std::net::TcpListener;
     use std::thread;
-    use std::time::Duration;
 
     fn state() -> (tempfile::TempDir, StateDir) {
         let temp = tempfile::tempdir().expect("a folder");

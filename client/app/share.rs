@@ -12,7 +12,7 @@ use crate::client::rpc::error::RpcError;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::import::{Import, hash_for_sharing};
-use crate::client::storage::share_tree::share_name;
+use crate::client::storage::share_tree::{SharePlace, share_name};
 use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::InfoHash;
@@ -26,7 +26,6 @@ use crate::wire::refusal::{Code, Refusal};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Why a share is over that this client has not ended.
@@ -34,8 +33,8 @@ pub(super) const ENDED_ELSEWHERE: &str = "you have stopped it on another client,
 
 /// A manifest up to this length goes along with its share, in bytes: that of a file of 100 MB.
 const SHORT_MANIFEST_LEN: usize = 4 * 1024;
-/// How often parts are brought again that got no turn at the tracker, and the pause before.
-const TURNS_ASKED: usize = 8;
+/// How often a part is brought again that got no turn at the tracker, and the pause before.
+const TURNS_ASKED: u32 = 8;
 const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// Parts of a manifest that are on their way at a time.
 const PARTS_AT_ONCE: usize = 16;
@@ -50,29 +49,37 @@ pub(super) struct LocalShare<'a> {
     pub stamps: Stamps,
 }
 
-/// What is to be shared: where it lies, in which group, and under which name, if not under its own.
-pub(super) struct ToShare<'a> {
-    pub path: &'a Path,
-    pub group: &'a GroupId,
-    pub name: Option<&'a FileName>,
+/// What is to be shared.
+pub(super) enum ToShare<'a> {
+    /// What the user has named, under its own name.
+    Named(&'a Path),
+    /// What the user was asked about, under this name.
+    Asked(&'a SharePlace, &'a FileName),
 }
 
 /// Shares a file or folder; `progress` is told how many bytes of how many are hashed.
 pub(super) fn upload(
     session: &LoginSession,
-    ToShare { path, group, name }: ToShare<'_>,
+    (what, group): (ToShare<'_>, &GroupId),
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, Failure> {
     // A group that refuses is better heard of before a long file is read than after.
     check_member(session, group)?;
-    let own = || share_name(path).map_err(|error| error.to_string());
-    let name = name.cloned().map_or_else(own, Ok)?;
-    let hashed = hash_for_sharing(path, &name, cancel, progress).map_err(|error| error.to_string())?;
+    let hashed = match what {
+        ToShare::Named(path) => share_name(path).and_then(|name| {
+            let place = SharePlace::find(path)?;
+            Ok((hash_for_sharing(&place, &name, cancel, progress)?, name))
+        }),
+        ToShare::Asked(place, name) => {
+            hash_for_sharing(place, name, cancel, progress).map(|hashed| (hashed, name.clone()))
+        }
+    };
+    let (hashed, name) = hashed.map_err(|error| error.to_string())?;
     if !hashed.left_out.is_empty() {
         session.event(&Event::Warning(hashed.left_out.to_string()));
     }
-    let content = session.decide(|| share_hashed(session, group, &name, hashed))?;
+    let content = share_hashed(session, group, &name, hashed)?;
     Ok(Report::Uploaded { group: group.clone(), file: name, content })
 }
 
@@ -99,20 +106,21 @@ fn share_hashed(session: &LoginSession, group: &GroupId, name: &FileName, hashed
         // At most 2^20 files.
         file_count: hashed.manifest.files().len() as u32,
     };
-    let share = publish(session, group, name, content, &bytes)?;
     let (path, manifest, stamps) = (&*hashed.root, &hashed.manifest, hashed.stamps);
-    serve(session, share, LocalShare { group, name, path, content, manifest, stamps })?;
+    publish(session, (group, name, content), &bytes, |share| {
+        serve(session, share, LocalShare { group, name, path, content, manifest, stamps: stamps.clone() })
+    })?;
     Ok(content)
 }
 
-/// Makes the tracker know a share, with its manifest if the tracker lacks that.
+/// Makes the tracker know a share, with its manifest if the tracker lacks that, and gives it to others by `then`. Nothing
+/// else is decided between the two. To bring the manifest may take long, and holds up nothing.
 fn publish(
     session: &LoginSession,
-    group: &GroupId,
-    name: &FileName,
-    content: Content,
+    (group, name, content): (&GroupId, &FileName, Content),
     manifest: &[u8],
-) -> Result<ShareRef, RpcError> {
+    then: impl Fn(ShareRef) -> Result<(), RpcError>,
+) -> Result<(), RpcError> {
     let request = Request::ShareFile { command: command_id(), group: group.clone(), name: name.clone(), content };
     let refused = |error: &RpcError, with| matches!(error, RpcError::Refused(refusal) if refusal.code == with);
     let info_hash = content.info_hash;
@@ -120,11 +128,14 @@ fn publish(
     let along = (manifest.len() <= SHORT_MANIFEST_LEN).then(|| manifest_part(group, info_hash, manifest, 0));
     let requests: Vec<_> = along.into_iter().chain([request]).collect();
     for last in [false, false, true] {
-        match session.node().link.call_all(&requests)?.pop() {
-            Some(Ok(Reply::Share { share, .. })) => return Ok(share),
-            Some(Err(refusal)) if !last && refusal.code == Code::NeedManifest => {}
-            Some(Err(refusal)) => return Err(refusal.into()),
-            Some(Ok(_)) | None => return Err(RpcError::Unexpected),
+        let shared = session.decide(|| match session.node().link.call_all(&requests)?.pop() {
+            Some(Ok(Reply::Share { share, .. })) => then(share).map(|()| true),
+            Some(Err(refusal)) if !last && refusal.code == Code::NeedManifest => Ok(false),
+            Some(Err(refusal)) => Err(refusal.into()),
+            Some(Ok(_)) | None => Err(RpcError::Unexpected),
+        })?;
+        if shared {
+            return Ok(());
         }
         match put_manifest(session, group, info_hash, manifest) {
             // Should the tracker be lost in between, the next one has nothing of it: it is brought again.
@@ -137,21 +148,34 @@ fn publish(
 
 fn put_manifest(session: &LoginSession, group: &GroupId, info_hash: InfoHash, bytes: &[u8]) -> Result<(), RpcError> {
     let offsets: Vec<usize> = (0..bytes.len()).step_by(MANIFEST_PART_MAX).collect();
+    let bring = |offsets: &[usize]| {
+        let parts: Vec<_> = offsets.iter().map(|&offset| manifest_part(group, info_hash, bytes, offset)).collect();
+        session.node().link.call_all(&parts)
+    };
+    bring_parts(&offsets, bring, || !session.ends_within(TURN_PAUSE))
+}
+
+/// Brings parts in order, some at a time. One that gets no turn comes again after a pause, unless that says no.
+fn bring_parts<P>(
+    parts: &[P],
+    mut bring: impl FnMut(&[P]) -> Result<Vec<Result<Reply, Refusal>>, RpcError>,
+    pause: impl Fn() -> bool,
+) -> Result<(), RpcError> {
     let (mut taken, mut slowed) = (0, 0);
-    while taken < offsets.len() {
-        let lot = offsets[taken..].iter().take(PARTS_AT_ONCE);
-        let parts: Vec<_> = lot.map(|&offset| manifest_part(group, info_hash, bytes, offset)).collect();
-        for answer in session.node().link.call_all(&parts)? {
-            match answer {
-                Ok(_) => taken += 1,
-                // A part that got no turn: the tracker keeps those before it.
-                Err(refusal) if refusal.code == Code::SlowDown && taken > 0 && slowed < TURNS_ASKED => {
-                    slowed += 1;
-                    thread::sleep(TURN_PAUSE);
-                    break;
-                }
-                Err(refusal) => return Err(refusal.into()),
+    while taken < parts.len() {
+        let lot = &parts[taken..parts.len().min(taken + PARTS_AT_ONCE)];
+        for answer in bring(lot)? {
+            let Err(refusal) = answer else {
+                (taken, slowed) = (taken + 1, 0);
+                continue;
+            };
+            // The tracker keeps the parts before it and counts nothing anew. What is said of a limit is another thing.
+            let had_no_turn = refusal.code == Code::SlowDown && refusal.about.is_empty();
+            slowed += 1;
+            if !had_no_turn || slowed > TURNS_ASKED || !pause() {
+                return Err(refusal.into());
             }
+            break;
         }
     }
     Ok(())
@@ -301,14 +325,72 @@ pub(super) fn tell_untold(session: &LoginSession) {
 fn tell(session: &LoginSession, untold: &Untold) -> Result<(), RpcError> {
     let Untold { group, name, path, content, manifest, stamps } = untold;
     let bytes = manifest::encode(manifest).map(|(bytes, _)| bytes).unwrap_or_default();
-    let share = publish(session, group, name, *content, &bytes)?;
-    let (content, stamps) = (*content, stamps.clone());
-    let unchanged = Stamps::take(path, manifest.files()).is_ok_and(|now| now == stamps);
-    let key = offer(session, share, LocalShare { group, name, path, content, manifest, stamps })?;
-    if unchanged {
-        return hold_now(session, share, key);
+    publish(session, (group, name, *content), &bytes, |share| {
+        let (content, stamps) = (*content, stamps.clone());
+        let unchanged = Stamps::take(path, manifest.files()).is_ok_and(|now| now == stamps);
+        let key = offer(session, share, LocalShare { group, name, path, content, manifest, stamps })?;
+        if unchanged {
+            return hold_now(session, share, key);
+        }
+        // What has changed meanwhile is read before the tracker hears of it.
+        session.upkeep().alarm(key, Instant::now());
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// Brings so many parts to a tracker that answers like this to a part that it is asked for the nth time. Gives what comes
+    /// of it, what the tracker has, and how many pauses there were.
+    fn brings(count: usize, answer: impl Fn(usize, u32) -> Option<Refusal>) -> (Result<(), RpcError>, Vec<usize>, u32) {
+        let (parts, pauses) = ((0..count).collect::<Vec<_>>(), Cell::new(0));
+        let (mut has, mut times) = (Vec::new(), vec![0; count]);
+        let bring = |lot: &[usize]| {
+            let mut behind = false;
+            let answers = lot.iter().map(|&part| {
+                // Behind one that got no turn none is taken.
+                if behind {
+                    return Err(Code::SlowDown.into());
+                }
+                times[part] += 1;
+                match answer(part, times[part]) {
+                    Some(refusal) => {
+                        behind = true;
+                        Err(refusal)
+                    }
+                    None => {
+                        has.push(part);
+                        Ok(Reply::Done {})
+                    }
+                }
+            });
+            Ok(answers.collect())
+        };
+        let came = bring_parts(&parts, bring, || {
+            pauses.set(pauses.get() + 1);
+            true
+        });
+        (came, has, pauses.get())
     }
-    // What has changed meanwhile is read before the tracker hears of it.
-    session.upkeep().alarm(key, Instant::now());
-    Ok(())
+
+    #[test]
+    fn a_part_that_gets_no_turn_comes_again_also_the_first_and_however_many_did_before_it() {
+        let (came, has, pauses) = brings(1, |_, time| (time == 1).then(|| Code::SlowDown.into()));
+        assert!(came.is_ok() && (has, pauses) == (vec![0], 1));
+        let (came, has, pauses) = brings(40, |part, time| (part % 3 == 0 && time <= 2).then(|| Code::SlowDown.into()));
+        assert!(came.is_ok() && (has, pauses) == ((0..40).collect(), 28), "14 parts, each two times");
+    }
+
+    #[test]
+    fn a_part_that_never_gets_a_turn_is_given_up_and_one_over_a_limit_at_once() {
+        let (came, has, pauses) = brings(3, |part, _| (part == 2).then(|| Code::SlowDown.into()));
+        assert!(matches!(came, Err(RpcError::Refused(refusal)) if refusal.code == Code::SlowDown));
+        assert_eq!((has, pauses), (vec![0, 1], TURNS_ASKED));
+        let (came, _, pauses) =
+            brings(1, |_, _| Some(Refusal::about(Code::SlowDown, "you may bring more in 3 minutes")));
+        assert!(came.is_err() && pauses == 0);
+    }
 }

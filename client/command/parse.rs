@@ -430,11 +430,11 @@ mod tests {
         let Ok(ParsedLine::Incomplete(incomplete)) = typed("create_user bob") else { panic!("a incomplete") };
         assert_eq!(incomplete.prompts(), [PasswordPrompt { text: "New password for bob: ".to_owned(), twice: true }]);
         assert_eq!(
-            incomplete.clone().complete(vec!["pw".to_owned()]),
+            incomplete.clone().complete(vec!["pw".to_owned().into()]),
             Ok(Command::CreateUser { user: user("bob"), password: secret("pw") })
         );
         assert_eq!(
-            incomplete.complete(vec![String::new()]).map_err(|error| error.to_string()),
+            incomplete.complete(vec![String::new().into()]).map_err(|error| error.to_string()),
             Err("A password has 1 to 1024 bytes".to_owned())
         );
         let Ok(ParsedLine::Incomplete(incomplete)) = typed("login bob") else { panic!("a incomplete") };
@@ -442,7 +442,7 @@ mod tests {
         let Ok(ParsedLine::Incomplete(incomplete)) = typed("change_password") else { panic!("a incomplete") };
         assert_eq!(incomplete.prompts().len(), 2);
         assert_eq!(
-            incomplete.complete(vec!["a".to_owned(), "b".to_owned()]),
+            incomplete.complete(vec!["a".to_owned().into(), "b".to_owned().into()]),
             Ok(Command::ChangePassword { old: secret("a"), new: secret("b") })
         );
     }

@@ -7,6 +7,7 @@ use crate::wire::client_tracker::Password;
 use crate::wire::refusal::Code;
 use std::fmt;
 use std::path::PathBuf;
+use zeroize::Zeroizing;
 
 /// Most characters of a wrong word that an error repeats.
 pub(super) const SHOWN_MAX: usize = 60;
@@ -144,7 +145,7 @@ impl IncompleteCommand {
     ///
     /// # Errors
     /// An answer is no password.
-    pub fn complete(self, answers: Vec<String>) -> Result<Command, CommandError> {
+    pub fn complete(self, answers: Vec<Zeroizing<String>>) -> Result<Command, CommandError> {
         let mut answers = answers.into_iter();
         let mut next = || password(&answers.next().unwrap_or_default());
         Ok(match self {

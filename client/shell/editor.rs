@@ -27,6 +27,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{self, Stdin};
 use std::path::PathBuf;
+use zeroize::Zeroizing;
 
 /// How many descriptors the line editor can live with: it waits in `select`, which knows none from 1,024 on.
 const DESCRIPTORS_MAX: u64 = 1024;
@@ -157,7 +158,7 @@ impl LineEditor {
     }
 
     /// Asks for a password, of which nothing is shown. What was typed ahead is part of it. `None` if none is given.
-    pub(crate) fn password(&mut self, question: &str) -> Option<String> {
+    pub(crate) fn password(&mut self, question: &str) -> Option<Zeroizing<String>> {
         self.hidden.begin();
         let read = self.edit(&escape(question));
         let typed = self.hidden.end();
@@ -194,16 +195,16 @@ impl LineEditor {
             || read.map_or_else(|error| matches!(error, ReadlineError::Eof), |answer| is_yes(&answer))
     }
 
-    /// Asks for a decision. Without an answer it is no.
+    /// Asks for a decision.
     pub(crate) fn decide(&mut self, question: &str) -> Consent {
-        let Ok(typed) = self.answer(&escape(question)) else { return Consent::No };
+        let Ok(typed) = self.answer(&escape(question)) else { return Consent::Unanswered };
         let mut lines = typed.split(['\n', '\r']).map(str::to_owned);
-        let consent = lines.next().map_or(Consent::No, Consent::of);
+        let consent = lines.next().map_or(Consent::Unanswered, Consent::of);
         self.pasted.extend(lines);
         if let Consent::Line(line) = consent {
             // It was typed ahead, and is read next.
             self.pasted.push_front(line);
-            return Consent::No;
+            return Consent::Unanswered;
         }
         consent
     }

@@ -6,22 +6,24 @@
 use parking_lot::Mutex;
 use rustyline::{Cmd, ConditionalEventHandler, Event, EventContext, KeyCode, KeyEvent, Modifiers, RepeatCount};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Bytes after which nothing more is taken in: more than the longest password has, so that one is told to be too long.
 const LEN_MAX: usize = 4096;
 
 /// Takes the keys away from the editor between `begin` and `end`. All clones are one.
 #[derive(Clone, Default)]
-pub(super) struct HiddenLine(Arc<Mutex<Option<String>>>);
+pub(super) struct HiddenLine(Arc<Mutex<Option<Zeroizing<String>>>>);
 
 impl HiddenLine {
     /// From now on keys come here.
     pub(super) fn begin(&self) {
-        *self.0.lock() = Some(String::new());
+        // With room for all: a line that grew would leave its beginning behind.
+        *self.0.lock() = Some(Zeroizing::new(String::with_capacity(LEN_MAX + 4)));
     }
 
     /// From now on they do not; gives what was typed.
-    pub(super) fn end(&self) -> String {
+    pub(super) fn end(&self) -> Zeroizing<String> {
         self.0.lock().take().unwrap_or_default()
     }
 
@@ -36,7 +38,8 @@ impl HiddenLine {
             (KeyCode::Backspace, _) | (KeyCode::Char('H'), Modifiers::CTRL) => drop(line.pop()),
             (KeyCode::Char('U'), Modifiers::CTRL) => line.clear(),
             (KeyCode::Char('W'), Modifiers::CTRL) => {
-                line.truncate(line.trim_end().rfind(' ').map_or(0, |space| space + 1));
+                let word = line.trim_end().rfind(' ').map_or(0, |space| space + 1);
+                line.truncate(word);
             }
             (KeyCode::Char(letter), Modifiers::NONE) if line.len() < LEN_MAX => line.push(letter),
             _ => {}

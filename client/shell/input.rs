@@ -55,6 +55,8 @@ pub(crate) enum Consent {
     No,
     /// No answer but a line, which was typed before the question was seen.
     Line(String),
+    /// Nothing, or something that is read later.
+    Unanswered,
 }
 
 impl Consent {

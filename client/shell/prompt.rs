@@ -11,6 +11,7 @@ use crate::client::terminal::writer::TerminalWriter;
 use std::fmt;
 use std::io::{self, IsTerminal, Read};
 use std::vec;
+use zeroize::Zeroizing;
 
 /// The source of commands.
 pub struct Prompt {
@@ -130,7 +131,7 @@ impl Prompt {
         }
     }
 
-    /// Asks a person for a decision. Without an answer it is no.
+    /// Asks a person for a decision.
     pub(crate) fn decide(&mut self, question: &str) -> Consent {
         match &mut self.source {
             InputSource::Editor(editor) => editor.decide(question),
@@ -138,10 +139,10 @@ impl Prompt {
                 self.terminal.ask(question);
                 match read_plain(lines, &self.interrupt) {
                     Input::Line(answer) => Consent::of(answer),
-                    Input::Bad(_) | Input::End | Input::Broken(_) | Input::Stopped => Consent::No,
+                    Input::Bad(_) | Input::End | Input::Broken(_) | Input::Stopped => Consent::Unanswered,
                 }
             }
-            InputSource::Given(..) => Consent::No,
+            InputSource::Given(..) => Consent::Unanswered,
         }
     }
 
@@ -154,7 +155,7 @@ impl Prompt {
 
     /// Asks for a password: a person without echo, a script by taking its next line. What was pasted behind the command
     /// counts as a script, since it is on the screen already. The error says why there is none.
-    pub fn password(&mut self, ask: &PasswordPrompt) -> Result<String, PasswordError> {
+    pub fn password(&mut self, ask: &PasswordPrompt) -> Result<Zeroizing<String>, PasswordError> {
         let pasted = match &mut self.source {
             InputSource::Editor(editor) => editor.next_pasted(),
             InputSource::Plain { lines, .. } if self.script || lines.holds_line() => {
@@ -164,7 +165,7 @@ impl Prompt {
             InputSource::Plain { .. } | InputSource::Given(_, Answers::Person(_)) => None,
         };
         match pasted {
-            Some(Input::Line(line)) => return Ok(line),
+            Some(Input::Line(line)) => return Ok(Zeroizing::new(line)),
             Some(Input::Bad(why) | Input::Broken(why)) => return Err(PasswordError::Unreadable(why)),
             Some(Input::End) => return Err(PasswordError::InputEnds),
             Some(Input::Stopped) => return Err(PasswordError::Cancelled),
@@ -178,7 +179,7 @@ impl Prompt {
     }
 
     /// Asks a person for something that is not shown.
-    fn hidden(&mut self, question: &str) -> Result<String, PasswordError> {
+    fn hidden(&mut self, question: &str) -> Result<Zeroizing<String>, PasswordError> {
         let answer = match &mut self.source {
             InputSource::Editor(editor) => editor.password(question),
             InputSource::Plain { .. } | InputSource::Given(..) => {

@@ -29,6 +29,9 @@ pub trait Execute {
     /// Carries out what the last question was about: the answer is yes.
     fn consent(&mut self) -> Result<Report, Failure>;
 
+    /// The last question is still open: nobody has answered it, or what the answer asked for has failed.
+    fn ask_again(&mut self);
+
     /// At the end of a script: waits until every running download has ended, or the program is to end.
     fn finish(&mut self);
 
@@ -136,11 +139,15 @@ impl Repl<'_> {
             && !self.interrupt.is_ending()
             && let Some(question) = self.executor.question()
         {
-            match self.prompt.decide(&question) {
-                Consent::Yes => self.work(None, |executor| executor.consent()),
-                Consent::No => {}
-                Consent::Line(line) => return Some(line),
-            }
+            let line = match self.prompt.decide(&question) {
+                Consent::Yes if self.work(None, |executor| executor.consent()) => continue,
+                Consent::No => continue,
+                Consent::Line(line) => Some(line),
+                Consent::Yes | Consent::Unanswered => None,
+            };
+            // Behind the next command, so that nobody is asked the same all the time.
+            self.executor.ask_again();
+            return line;
         }
         None
     }
@@ -149,7 +156,8 @@ impl Repl<'_> {
         self.work(id, |executor| executor.execute(command));
     }
 
-    fn work(&mut self, id: Option<Value>, work: impl FnOnce(&mut dyn Execute) -> Result<Report, Failure>) {
+    /// Does some work and says what it came to. False if it has failed.
+    fn work(&mut self, id: Option<Value>, work: impl FnOnce(&mut dyn Execute) -> Result<Report, Failure>) -> bool {
         self.interrupt.enter(Activity::Command);
         let cancelled = self.interrupt.is_cancelled();
         let outcome = if cancelled { Err("Cancelled before it began".into()) } else { work(self.executor) };
@@ -157,12 +165,13 @@ impl Repl<'_> {
             // The terminal has written ^C where the next line would begin.
             self.reporter.terminal().end_line();
         }
-        match outcome {
-            Ok(report) => self.reporter.answer(id, &report),
-            Err(failure) => self.refuse(id, &failure),
+        match &outcome {
+            Ok(report) => self.reporter.answer(id, report),
+            Err(failure) => self.refuse(id, failure),
         }
         self.executor.answered();
         self.interrupt.enter(Activity::Idle);
+        outcome.is_ok()
     }
 
     fn refuse(&mut self, id: Option<Value>, failure: &Failure) {
@@ -177,7 +186,7 @@ impl Repl<'_> {
     /// Completes a command with the passwords that it lacks.
     fn ask_passwords(&mut self, incomplete: IncompleteCommand) -> Result<Command, Failure> {
         let prompts = incomplete.prompts();
-        let answers: Result<Vec<String>, _> = prompts.iter().map(|prompt| self.prompt.password(prompt)).collect();
+        let answers: Result<Vec<_>, _> = prompts.iter().map(|prompt| self.prompt.password(prompt)).collect();
         incomplete.complete(answers.map_err(|error| error.to_string())?).map_err(|error| error.to_string().into())
     }
 
@@ -227,12 +236,25 @@ mod tests {
         said: Vec<String>,
         downloads_fail: bool,
         questions: Vec<String>,
+        asked: Option<String>,
+        times_asked: usize,
+        /// So often consent comes to nothing.
+        failures: u32,
         at_command: Box<dyn FnMut()>,
     }
 
     impl Default for Recorder {
         fn default() -> Self {
-            Self { said: Vec::new(), downloads_fail: false, questions: Vec::new(), at_command: Box::new(|| {}) }
+            let (said, questions) = (Vec::new(), Vec::new());
+            Self {
+                said,
+                downloads_fail: false,
+                questions,
+                asked: None,
+                times_asked: 0,
+                failures: 0,
+                at_command: Box::new(|| {}),
+            }
         }
     }
 
@@ -249,11 +271,22 @@ mod tests {
         }
         fn answered(&mut self) {}
         fn question(&mut self) -> Option<String> {
-            self.questions.pop()
+            self.asked = self.questions.pop();
+            self.times_asked += usize::from(self.asked.is_some());
+            self.asked.clone()
         }
         fn consent(&mut self) -> Result<Report, Failure> {
             self.said.push("consent".to_owned());
-            Ok(Report::Done("Shared"))
+            match self.failures {
+                0 => Ok(Report::Done("Shared")),
+                _ => {
+                    self.failures -= 1;
+                    Err("film was changed while it was read".into())
+                }
+            }
+        }
+        fn ask_again(&mut self) {
+            self.questions.extend(self.asked.take());
         }
         fn finish(&mut self) {
             self.said.push("finish".to_owned());
@@ -361,14 +394,14 @@ mod tests {
         }
     }
 
-    /// What a person at a prompt types while there is a question, and what came of it.
-    fn asked(typed: &'static [u8]) -> (Vec<String>, String) {
-        let (terminal, output, _) = sheets(false);
+    /// What came of it that a person at a prompt typed this while there was a question, and how often it was asked.
+    fn asked(typed: &'static [u8], failures: u32) -> (Vec<String>, usize) {
+        let (terminal, _output, _) = sheets(false);
         let interrupt = Interrupt::new(false).expect("an eventfd");
-        let mut executor = Recorder { questions: vec!["Share it? [y/N] ".to_owned()], ..Recorder::default() };
+        let mut executor = Recorder { questions: vec!["Share it? [y/N] ".to_owned()], failures, ..Recorder::default() };
         let mut prompt = Prompt::person(LineByLine(typed), &terminal, &interrupt);
         run(&mut prompt, &Reporter::new(terminal, Manner::default()), &interrupt, &mut executor);
-        (executor.said, output.text())
+        (executor.said, executor.times_asked)
     }
 
     /// Gives a line at a time, as a terminal does.
@@ -394,7 +427,30 @@ mod tests {
             (b"list_groups\nlogout\n", &["ListGroups", "Logout"]),
             (b"list_groups\n", &["ListGroups"]),
         ] {
-            assert_eq!(asked(typed).0, said, "{}", String::from_utf8_lossy(typed));
+            assert_eq!(asked(typed, 0).0, said, "{}", String::from_utf8_lossy(typed));
+        }
+    }
+
+    #[test]
+    fn a_question_that_nobody_answered_or_whose_yes_failed_comes_again_behind_the_next_command() {
+        for (typed, failures, said, times) in [
+            (
+                &b"list_groups\nlogout\ny\nlist_groups\n"[..],
+                0,
+                &["ListGroups", "Logout", "consent", "ListGroups"][..],
+                2,
+            ),
+            (
+                b"list_groups\ny\nlogout\ny\nlist_groups\n",
+                1,
+                &["ListGroups", "consent", "Logout", "consent", "ListGroups"],
+                2,
+            ),
+            (b"list_groups\nn\nlogout\n", 0, &["ListGroups", "Logout"], 1),
+        ] {
+            let (done, asked) = asked(typed, failures);
+            assert_eq!(done, said);
+            assert_eq!(asked, times);
         }
     }
 

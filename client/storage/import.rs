@@ -4,7 +4,7 @@ use super::file_stamp::Stamps;
 use super::import_error::ImportError;
 use super::left_out::{LeftOut, LeftOutKind};
 use super::piece_source::{PieceSource, SourceError};
-use super::share_tree::ShareTree;
+use super::share_tree::{SharePlace, ShareTree};
 use super::shared_files::SharedFiles;
 use crate::client::hash::piece_hash::read_in_order;
 use crate::client::hash::sha1_pair::{Sha1Stream, update_both};
@@ -12,7 +12,7 @@ use crate::model::digest::Sha1Digest;
 use crate::model::manifest::{Manifest, check_files};
 use crate::model::name::FileName;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Most files of a folder that may turn out to be unreadable only when they are read.
@@ -44,12 +44,12 @@ pub struct Import {
 /// Those of `ShareTree::list`; `Cancelled` soon after `cancel` is set; `Changed` if the files did not stand still;
 /// `Io` and `Sizeless` for a single file, and for a folder with too many such files.
 pub fn hash_for_sharing(
-    path: &Path,
+    place: &SharePlace,
     name: &FileName,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Import, ImportError> {
-    let mut tree = ShareTree::list(path, name)?;
+    let mut tree = ShareTree::list(place, name)?;
     let mut unreadable = 0;
     let hashed = loop {
         let error = match hash(&tree, cancel, progress) {
@@ -123,9 +123,14 @@ mod tests {
     use crate::model::piece::PIECE_LEN;
     use crate::wire::manifest::encode;
     use std::fs;
+    use std::path::Path;
+
+    fn found(path: &Path) -> SharePlace {
+        SharePlace::find(path).expect("there")
+    }
 
     fn hash(path: &Path) -> Result<Import, ImportError> {
-        hash_for_sharing(path, &name("f"), &AtomicBool::new(false), &mut |_, _| {})
+        hash_for_sharing(&SharePlace::find(path)?, &name("f"), &AtomicBool::new(false), &mut |_, _| {})
     }
 
     #[test]
@@ -136,7 +141,7 @@ mod tests {
             let content = noise(len);
             fs::write(&path, &content).expect("written");
             let mut last = (0, len as u64);
-            let hashed = hash_for_sharing(&path, &name("f"), &AtomicBool::new(false), &mut |done, total| {
+            let hashed = hash_for_sharing(&found(&path), &name("f"), &AtomicBool::new(false), &mut |done, total| {
                 assert!(done > last.0 && total == len as u64);
                 last = (done, total);
             })
@@ -171,8 +176,12 @@ mod tests {
     fn what_a_file_is_called_here_and_in_which_form_of_unicode_makes_no_other_content() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let info_hash = |path: &str| {
-            let hashed =
-                hash_for_sharing(&temp.path().join(path), &name("Müll~2"), &AtomicBool::new(false), &mut |_, _| {});
+            let hashed = hash_for_sharing(
+                &found(&temp.path().join(path)),
+                &name("Müll~2"),
+                &AtomicBool::new(false),
+                &mut |_, _| {},
+            );
             encode(&hashed.expect("it can be shared").manifest).expect("short").1
         };
         for path in ["a", "Mu\u{308}ll", "Müll"] {
@@ -201,7 +210,7 @@ mod tests {
         let path = temp.path().join("log");
         fs::write(&path, noise(30 * PIECE_LEN as usize)).expect("written");
         let mut grown = false;
-        let result = hash_for_sharing(&path, &name("f"), &AtomicBool::new(false), &mut |_, _| {
+        let result = hash_for_sharing(&found(&path), &name("f"), &AtomicBool::new(false), &mut |_, _| {
             if !std::mem::replace(&mut grown, true) {
                 fs::OpenOptions::new().append(true).open(&path).and_then(|file| file.set_len(1)).expect("changed");
             }
@@ -216,7 +225,7 @@ mod tests {
         let first = temp.path().join("a");
         fs::write(&first, noise(10)).expect("written");
         fs::write(temp.path().join("b"), noise(40 * PIECE_LEN as usize)).expect("written");
-        let result = hash_for_sharing(temp.path(), &name("f"), &AtomicBool::new(false), &mut |done, total| {
+        let result = hash_for_sharing(&found(temp.path()), &name("f"), &AtomicBool::new(false), &mut |done, total| {
             if done == total {
                 fs::write(&first, noise(11)).expect("written");
             }
@@ -236,7 +245,7 @@ mod tests {
         for name in ["a", "b", "c"] {
             fs::write(temp.path().join(name), name).expect("written");
         }
-        let mut tree = ShareTree::list(temp.path(), &name("d")).expect("three files");
+        let mut tree = ShareTree::list(&found(temp.path()), &name("d")).expect("three files");
         assert!(tree.leave_out(&temp.path().join("b"), LeftOutKind::Sizeless));
         assert!(
             !tree.leave_out(&temp.path().join("b"), LeftOutKind::Sizeless)
@@ -254,7 +263,7 @@ mod tests {
         fs::write(&path, noise(40 * PIECE_LEN as usize)).expect("written");
         let cancel = AtomicBool::new(false);
         let mut last = 0;
-        let result = hash_for_sharing(&path, &name("f"), &cancel, &mut |done, _| {
+        let result = hash_for_sharing(&found(&path), &name("f"), &cancel, &mut |done, _| {
             cancel.store(true, Ordering::Relaxed);
             last = done;
         });

@@ -6,6 +6,7 @@ use crate::model::escape::ShownPath;
 use crate::model::manifest::ManifestError;
 use crate::model::name::NameError;
 use crate::sys;
+use crate::sys::files::is_link;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub enum ImportError {
     Size(PathBuf, ManifestError),
     /// It was written to, replaced or removed while it was read.
     Changed(PathBuf),
+    /// Something else has taken its place since it was looked at, such as a symbolic link.
+    Replaced(PathBuf),
     /// The user has thought better of it.
     Cancelled,
     /// The system cannot read it.
@@ -40,6 +43,7 @@ pub enum ImportError {
 impl ImportError {
     pub(crate) fn from_io(path: PathBuf, error: io::Error) -> Self {
         match error.kind() {
+            _ if is_link(&error) => ImportError::Replaced(path),
             io::ErrorKind::NotFound => ImportError::NotFound(path),
             _ => ImportError::Io(path, error),
         }
@@ -86,6 +90,9 @@ impl fmt::Display for ImportError {
             ImportError::Size(path, error) => write!(f, "cannot share {}: {error}", ShownPath(path)),
             ImportError::Changed(path) => {
                 write!(f, "{} was changed while it was read; try again when nothing writes to it", ShownPath(path))
+            }
+            ImportError::Replaced(path) => {
+                write!(f, "something else lies at {} than a moment ago; look at it and try again", ShownPath(path))
             }
             ImportError::Cancelled => write!(f, "cancelled"),
             ImportError::Io(path, error) => write!(f, "cannot read {}: {}", ShownPath(path), sys::reason(error)),

@@ -7,11 +7,11 @@ use super::local_name;
 use crate::model::manifest::{FILES_MAX, FileAttributes, FileEntry, FileTime, ManifestError};
 use crate::model::name::FileName;
 use crate::model::path::RelPath;
-use crate::sys::files::look_unlinked;
+use crate::sys::files::{look_unlinked, names_in, open_unlinked};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization;
 
@@ -52,26 +52,64 @@ fn named_root(path: &Path) -> Result<PathBuf, ImportError> {
     }
 }
 
-/// What the user has named. It may be a symbolic link or lie behind one, since the user named it: what it leads to at this
-/// moment is meant, and no link is followed later.
-fn find_root(path: &Path) -> Result<(PathBuf, Metadata), ImportError> {
-    let io = |error| ImportError::from_io(path.to_path_buf(), error);
-    let root = fs::canonicalize(named_root(path)?).map_err(io)?;
-    let metadata = look_unlinked(&root).map_err(io)?;
-    Ok((root, metadata))
+/// Something that is to be shared: where it lies, and what lay there when it was looked at.
+#[derive(Debug)]
+pub struct SharePlace {
+    root: PathBuf,
+    /// Device and inode.
+    node: (u64, u64),
+    /// Of a file.
+    stamp: Option<FileStamp>,
+}
+
+impl SharePlace {
+    /// What lies at a path. It may be a symbolic link or lie behind one, since the user named it: what it leads to at this
+    /// moment is meant, and no link is followed later.
+    ///
+    /// # Errors
+    /// If nothing is there, or the system does not tell.
+    pub fn find(path: &Path) -> Result<Self, ImportError> {
+        let io = |error| ImportError::from_io(path.to_path_buf(), error);
+        let root = fs::canonicalize(named_root(path)?).map_err(io)?;
+        let found = look_unlinked(&root).map_err(io)?;
+        let stamp = found.is_file().then(|| FileStamp::of(&found));
+        Ok(Self { root, node: node_of(&found), stamp })
+    }
+
+    /// Absolute, without a symbolic link in it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// What the system tells of it now.
+    ///
+    /// # Errors
+    /// `Replaced` if something else lies there by now; `NotFound`, `Io`.
+    fn look(&self) -> Result<Metadata, ImportError> {
+        let found = look_unlinked(&self.root).map_err(|error| ImportError::from_io(self.root.clone(), error))?;
+        let stamp = found.is_file().then(|| FileStamp::of(&found));
+        match (node_of(&found), stamp) == (self.node, self.stamp) {
+            true => Ok(found),
+            false => Err(ImportError::Replaced(self.root.clone())),
+        }
+    }
+}
+
+fn node_of(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 impl ShareTree {
-    /// Lists what is to be shared at a path under a name. What the path is called here is no part of the share.
+    /// Lists what is to be shared under a name. What the place is called here is no part of the share.
     ///
     /// # Errors
-    /// If nothing is there, if nothing in it can be shared, and for a path of what is neither file nor folder.
-    pub(crate) fn list(path: &Path, name: &FileName) -> Result<Self, ImportError> {
-        let (root, metadata) = find_root(path)?;
+    /// If nothing or something else is there, if nothing in it can be shared, and for what is neither file nor folder.
+    pub(crate) fn list(place: &SharePlace, name: &FileName) -> Result<Self, ImportError> {
+        let (root, metadata) = (place.root.clone(), place.look()?);
         let rel = RelPath::root_of(name);
         let mut listing = Listing::default();
         if metadata.is_dir() {
-            listing.entries(&root, &rel, names_in(&root)?)?;
+            listing.entries(&root, &rel, examine_folder(&root, &metadata)?)?;
         } else {
             listing.file(rel, &examine(&root, &metadata)?);
         }
@@ -158,13 +196,14 @@ impl Listing {
         let io = |error| ImportError::from_io(path.clone(), error);
         let found = fs::symlink_metadata(&path).map_err(io).and_then(|metadata| match metadata.file_type() {
             kind if kind.is_symlink() => Ok(Entry::Link),
-            kind if kind.is_dir() => names_in(&path).map(Entry::Folder),
+            kind if kind.is_dir() => examine_folder(&path, &metadata).map(Entry::Folder),
             _ => examine(&path, &metadata).map(Entry::File),
         });
         match found {
             Ok(Entry::File(metadata)) => self.file(rel, &metadata),
             Ok(Entry::Folder(names)) => return self.entries(&path, &rel, names),
-            Ok(Entry::Link) => self.left_out.add(LeftOutKind::Link, path),
+            // Or a folder on the way is one by now.
+            Ok(Entry::Link) | Err(ImportError::Replaced(_)) => self.left_out.add(LeftOutKind::Link, path),
             // It went while the folder was listed.
             Err(ImportError::NotFound(_)) => {}
             Err(ImportError::NotShareable(_)) => self.left_out.add(LeftOutKind::Special, path),
@@ -190,9 +229,27 @@ enum Entry {
     Link,
 }
 
-fn names_in(folder: &Path) -> Result<Vec<OsString>, ImportError> {
-    let names = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
-    names.map_err(|error| ImportError::from_io(folder.to_path_buf(), error))
+/// The names in a folder.
+///
+/// # Errors
+/// Those of `open_listed`.
+fn examine_folder(path: &Path, listed: &Metadata) -> Result<Vec<OsString>, ImportError> {
+    let (folder, _) = open_listed(path, listed)?;
+    names_in(folder).map_err(|error| ImportError::from_io(path.to_path_buf(), error))
+}
+
+/// Opens what was listed, through no symbolic link, and tells what it is.
+///
+/// # Errors
+/// `Replaced` for a link, in its place or on the way, and if something else lies there by now; `NotFound`, `Io`.
+fn open_listed(path: &Path, listed: &Metadata) -> Result<(File, Metadata), ImportError> {
+    let io = |error| ImportError::from_io(path.to_path_buf(), error);
+    let file = open_unlinked(path).map_err(io)?;
+    let opened = file.metadata().map_err(io)?;
+    match node_of(&opened) == node_of(listed) {
+        true => Ok((file, opened)),
+        false => Err(ImportError::Replaced(path.to_path_buf())),
+    }
 }
 
 /// The path in the share of what has this name in a folder, and how well the name fits it; `None` if it cannot have
@@ -209,19 +266,13 @@ fn shared_name(folder: &RelPath, name: &OsStr) -> Option<(RelPath, u8)> {
 ///
 /// # Errors
 /// `NotShareable` for what is no regular file; `Sizeless` if it has no size and content all the same, as files have
-/// that the system makes up when they are read; `NotFound`, `Changed`, `Io`.
+/// that the system makes up when they are read; and those of `open_listed`.
 fn examine(path: &Path, listed: &Metadata) -> Result<Metadata, ImportError> {
     if !listed.is_file() {
         return Err(ImportError::NotShareable(path.to_path_buf()));
     }
     let io = |error| ImportError::from_io(path.to_path_buf(), error);
-    // Opening a pipe that took the file's place would otherwise wait for its other end.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(io)?;
-    let opened = file.metadata().map_err(io)?;
-    if (opened.dev(), opened.ino()) != (listed.dev(), listed.ino()) {
-        return Err(ImportError::Changed(path.to_path_buf()));
-    }
+    let (mut file, opened) = open_listed(path, listed)?;
     if opened.len() > 0 || file.read(&mut [0]).map_err(io)? == 0 {
         return Ok(opened);
     }
@@ -242,7 +293,7 @@ mod tests {
 
     /// Lists under the name that what lies there is called by.
     fn list(path: &Path) -> Result<ShareTree, ImportError> {
-        ShareTree::list(path, &share_name(path)?)
+        ShareTree::list(&SharePlace::find(path)?, &share_name(path)?)
     }
 
     fn make_pipe(path: &Path) {
@@ -271,6 +322,31 @@ mod tests {
         check_files(&tree.files).expect("in order");
         assert_eq!(tree.stamps, Stamps::take(&tree.root, &tree.files).expect("unchanged"));
         assert_eq!(tree.left_out, LeftOut::default());
+    }
+
+    #[test]
+    fn nothing_is_opened_or_listed_behind_a_link_that_comes_after_the_look() {
+        let (temp, root) = folder_with(&["sub/a", "b"]);
+        let folder = fs::symlink_metadata(root.join("sub")).expect("there");
+        let file = fs::symlink_metadata(root.join("b")).expect("there");
+        for (path, way) in [("sub", "sub"), ("b", "b"), ("sub/a", "sub")] {
+            let (place, away) = (root.join(way), temp.path().join("away"));
+            let listed = fs::symlink_metadata(root.join(path)).expect("there");
+            fs::rename(&place, &away).and_then(|()| symlink(&away, &place)).expect("replaced");
+            let opened = open_listed(&root.join(path), &listed);
+            assert!(matches!(opened, Err(ImportError::Replaced(_))), "{path}");
+            fs::remove_file(&place).and_then(|()| fs::rename(&away, &place)).expect("back");
+        }
+        fs::rename(root.join("b"), root.join("c")).expect("moved");
+        make_pipe(&root.join("b"));
+        assert!(
+            matches!(examine(&root.join("b"), &file), Err(ImportError::Replaced(_))),
+            "nobody waits for its writer"
+        );
+        fs::rename(root.join("sub"), temp.path().join("sub"))
+            .and_then(|()| fs::create_dir(root.join("sub")))
+            .expect("made");
+        assert!(matches!(examine_folder(&root.join("sub"), &folder), Err(ImportError::Replaced(_))));
     }
 
     #[test]

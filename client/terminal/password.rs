@@ -6,10 +6,11 @@ use crate::sys::echo_off::{EchoOff, Typing};
 use rustix::process::getpgrp;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use std::io;
+use zeroize::Zeroizing;
 
 /// Asks a question on the terminal that is standard input and reads the answer, nothing of which is shown. The wait
 /// ends with an error on ctrl-C, ctrl-D on an empty line, or a signal.
-pub(crate) fn ask(question: &str, terminal: &TerminalWriter, interrupt: &Interrupt) -> io::Result<String> {
+pub(crate) fn ask(question: &str, terminal: &TerminalWriter, interrupt: &Interrupt) -> io::Result<Zeroizing<String>> {
     interrupt.enter(Activity::Command);
     let quiet = terminal.keep_quiet();
     let echo = EchoOff::begin(io::stdin(), Typing::Keys)?;
@@ -20,7 +21,7 @@ pub(crate) fn ask(question: &str, terminal: &TerminalWriter, interrupt: &Interru
     terminal.end_line();
     drop(quiet);
     interrupt.enter(Activity::Idle);
-    answer
+    answer.map(Zeroizing::new)
 }
 
 /// The terminal shows nothing of what is typed until this is dropped. Lines and signals stay what they are.

@@ -15,6 +15,7 @@ use crate::client::rpc::error::RpcError;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::StampsDigest;
 use crate::client::storage::piece_source::{PieceSource, SourceError};
+use crate::client::storage::share_tree::SharePlace;
 use crate::client::storage::sighting::{Sight, Sighting};
 use crate::model::digest::Sha1Digest;
 use crate::model::escape::ShownPath;
@@ -22,8 +23,6 @@ use crate::model::id::ShareRef;
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::piece::PieceIndex;
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,10 +77,11 @@ pub(crate) fn complain(session: &LoginSession, user: UserId, key: ShareKey, piec
 /// A share in whose place other content lies now. Whether that is shared in its place is for the user to say.
 #[derive(Debug)]
 pub(crate) struct OtherContent {
+    pub key: ShareKey,
     pub group: GroupId,
     pub name: FileName,
-    /// Where it lies, without a symbolic link in the path.
-    pub path: PathBuf,
+    /// What the user is asked about, and nothing that comes there later.
+    pub place: SharePlace,
     /// Whether a symbolic link leads there that was none.
     linked: bool,
 }
@@ -89,8 +89,8 @@ pub(crate) struct OtherContent {
 impl OtherContent {
     /// What the user is asked.
     pub(crate) fn question(&self) -> String {
-        let Self { group, name, path, linked } = self;
-        let place = ShownPath(path);
+        let Self { group, name, place, linked, .. } = self;
+        let place = ShownPath(place.path());
         match linked {
             true => {
                 format!("{name} in {group} is a link to {place} now, or lies behind one. Share what is there? [y/N] ")
@@ -106,8 +106,8 @@ pub(crate) fn other_content(session: &LoginSession) -> Option<OtherContent> {
         let (key, linked) = session.upkeep().take_question()?;
         let Some(ShareRecord { group, name, path, .. }) = record_of(session, key) else { continue };
         // What is gone by now is told.
-        if let Ok(path) = fs::canonicalize(path) {
-            return Some(OtherContent { group, name, path, linked });
+        if let Ok(place) = SharePlace::find(&path) {
+            return Some(OtherContent { key, group, name, place, linked });
         }
     }
 }

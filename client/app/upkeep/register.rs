@@ -141,16 +141,26 @@ impl ShareRegister {
     /// A share in whose place other content lies, about which the user has not been asked yet, and whether a symbolic link
     /// leads there.
     pub(crate) fn take_question(&self) -> Option<(ShareKey, bool)> {
+        let RegisterState { shares, questions, .. } = &mut *self.state.lock();
+        let standing = |key: &ShareKey| shares.get(key).map(|entry| entry.watched.standing());
+        let other = |key: &ShareKey| match standing(key) {
+            Some(Standing::Lacking(lack)) if lack.reason.is_other_content() => Some(lack.reason == Reason::Link),
+            _ => None,
+        };
+        // What is being looked at may turn out to be other content still.
+        let is_open = |key: &ShareKey| matches!(standing(key), Some(Standing::Unknown | Standing::Reading));
+        questions.retain(|key| is_open(key) || other(key).is_some());
+        let (at, linked) = questions.iter().enumerate().find_map(|(at, key)| Some((at, other(key)?)))?;
+        questions.remove(at).map(|key| (key, linked))
+    }
+
+    /// The user has not answered: the question comes again, before those about other shares.
+    pub(crate) fn ask_again(&self, key: ShareKey) {
         let mut state = self.state.lock();
-        while let Some(key) = state.questions.pop_front() {
-            match state.shares.get(&key).map(|entry| entry.watched.standing()) {
-                Some(Standing::Lacking(lack)) if lack.reason.is_other_content() => {
-                    return Some((key, lack.reason == Reason::Link));
-                }
-                _ => {}
-            }
+        if state.shares.contains_key(&key) && !state.questions.contains(&key) {
+            state.questions.push_front(key);
+            state.questions.truncate(QUESTIONS_MAX);
         }
-        None
     }
 
     /// A member, or this program itself, says that a piece of a share is wrong.

@@ -35,7 +35,7 @@ pub(super) fn command(data: &[u8]) {
             assert!(kept, "{line:?}");
             let asks = incomplete.prompts();
             assert!(asks.iter().all(|ask| is_one_line(&ask.text)));
-            let answers = asks.iter().map(|ask| ask.text.clone()).collect();
+            let answers = asks.iter().map(|ask| ask.text.clone().into()).collect();
             incomplete.complete(answers).expect("any text that is not too long is a password");
         }
         Ok(ParsedLine::Help(about)) => drop(table::help(about)),

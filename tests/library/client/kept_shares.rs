@@ -193,6 +193,11 @@ fn a_person_is_asked_once_whether_other_content_is_to_be_shared_and_yes_shares_i
     }
 }
 
+/// The SHA-1 of the one share of a list.
+fn sha1_in(listed: &str) -> String {
+    listed.split("sha1 ").nth(1).expect("told")[..40].to_owned()
+}
+
 /// Puts a link in the place of a share, of the folder in it, or of the folder that it lies in. It leads to what was there.
 fn link_instead(folder: &Path, name: &str, level: usize) -> (PathBuf, PathBuf) {
     let place = [folder.join(name), folder.join(name).join("sub"), folder.to_path_buf()][level].clone();
@@ -247,11 +252,38 @@ fn what_a_link_leads_to_now_is_published_on_a_word_of_the_user_only() {
         logs_in_again(&mut alice);
         alice.sees(&format!("{name} is not given to others in lab: "));
         is_listed(&mut bob, "no member online with it");
-        let sha1 = |listed: &str| listed.split("sha1 ").nth(1).expect("told")[..40].to_owned();
-        assert_eq!(sha1(&bob.types("list_files lab").expect("listed")), sha1(&before), "no new version");
+        assert_eq!(sha1_in(&bob.types("list_files lab").expect("listed")), sha1_in(&before), "no new version");
         alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
         asks_for(&mut bob, name);
         has_it(&bob, name, &secret);
+    }
+}
+
+#[test]
+fn yes_to_a_question_shares_what_lay_there_when_it_was_asked_and_nothing_that_came_since() {
+    // A link in the place of what was asked about, one on the way there, and another file.
+    for (name, level, linked) in [("film", 0, true), ("album", 0, true), ("film", 2, true), ("film", 0, false)] {
+        let (_room, mut alice, mut bob, _) = shared(name);
+        let before = bob.types("list_files lab").expect("listed");
+        make(&alice.folder, name, &bytes_of(2_000_000, 4));
+        logs_in_again(&mut alice);
+        alice.sees("has changed since it was shared");
+        alice.executor.question().expect("the user is asked");
+        let private = alice.folder.with_file_name("private");
+        fs::create_dir(&private).expect("made");
+        make(&private, name, &bytes_of(2_500_000, 5));
+        let place = if level == 2 { alice.folder.clone() } else { alice.folder.join(name) };
+        fs::rename(&place, alice.folder.with_file_name("before")).expect("moved");
+        match linked {
+            true if level == 2 => symlink(&private, &place),
+            true => symlink(private.join(name), &place),
+            false => fs::rename(private.join(name), &place),
+        }
+        .expect("replaced");
+        let refused = alice.executor.consent().expect_err("it is not what the user was asked about").to_string();
+        assert!(refused.contains("something else lies"), "{refused}");
+        assert_eq!(sha1_in(&bob.types("list_files lab").expect("listed")), sha1_in(&before), "no new version");
+        is_listed(&mut bob, "no member online with it");
     }
 }
 
