@@ -28,6 +28,7 @@ use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::request_turns::RequestTurn;
 use crate::tracker::state::{CommandOwner, State};
 use crate::wire::client_tracker::{Reply, Request};
+use crate::wire::deadlines::ANSWER_DEADLINE;
 use crate::wire::refusal::{Code, Refusal};
 use place::Place;
 use std::net::{IpAddr, SocketAddr};
@@ -50,6 +51,8 @@ pub(crate) struct Session {
     welcome: Option<Arc<State>>,
     /// Set by a change that is not durable yet: the reply waits for it.
     pending: Option<Pending>,
+    /// All waits of the request that is being carried out end by then.
+    answer_by: Instant,
 }
 
 struct ActiveLogin {
@@ -94,6 +97,7 @@ impl Session {
             brought: BroughtManifests::default(),
             welcome: None,
             pending: None,
+            answer_by: Instant::now() + ANSWER_DEADLINE,
         }
     }
 
@@ -105,6 +109,11 @@ impl Session {
 
     pub(super) fn ip(&self) -> IpAddr {
         self.seen.ip()
+    }
+
+    /// When the request that is being carried out is refused if it still waits.
+    pub(super) fn answer_by(&self) -> Instant {
+        self.answer_by
     }
 
     pub(super) fn is_logged_in(&self) -> bool {
@@ -140,10 +149,11 @@ impl Session {
         self.core.oversight.metrics.answered(command, refusal);
     }
 
-    /// Notes that the client is there, and ends its upload if that takes too long. False if its login has expired by silence: then the connection ends, and the
-    /// client says everything again on the next one.
+    /// A request has come: the client is there, and an upload that takes too long ends. False if its login has expired by
+    /// silence: then the connection ends, and the client says everything again on the next one.
     pub(super) fn is_heard(&mut self) -> bool {
         let now = Instant::now();
+        self.answer_by = now + ANSWER_DEADLINE;
         self.brought.end_stale(now);
         let Some(login) = &self.login else {
             return true;
@@ -211,7 +221,7 @@ impl Session {
 
     /// Whose turn it is where users take turns over manifests.
     fn requester(&self, user: UserRef) -> Requester {
-        Requester::User(self.ip(), user)
+        Requester::User(self.ip(), user, self.answer_by)
     }
 
     /// The user who is logged in. A login ends here if it counts no more, whichever tracker ended it.

@@ -4,7 +4,6 @@
 use super::error::{ConnectionError, Unreachable};
 use super::event::LinkEvent;
 use super::link_state::{LinkState, Token};
-use super::pending::REPLY_DEADLINE;
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::id::ClientId;
@@ -12,7 +11,7 @@ use crate::sys::connecting::connect_first;
 use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups};
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::connection::{self, FrameReceiver, FrameSender, RecvError, TimedStream};
-use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
+use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE, REPLY_DEADLINE, WAITED_REPLY_DEADLINE};
 use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake;
 use crate::wire::refusal::{Code, Refusal};
@@ -130,23 +129,19 @@ impl Keeper {
         let (mut receiver, sender) =
             connection::split(stream, keys, FRAME_LEN_MAX, false).map_err(ConnectionError::Io)?;
         if let Some(token) = self.state.token() {
-            self.resume(&mut receiver, &sender, token, patience)?;
+            self.resume(&mut receiver, &sender, token)?;
         }
         self.state.connected(addr, sender.clone(), fingerprint)?;
         Ok((receiver, sender))
     }
 
-    fn resume(
-        &self,
-        receiver: &mut FrameReceiver,
-        sender: &FrameSender,
-        token: Token,
-        patience: Duration,
-    ) -> Result<(), ConnectionError> {
+    /// A tracker that has shaken hands does not hang: it may have the session wait for its turn, and whoever came back would
+    /// wait anew.
+    fn resume(&self, receiver: &mut FrameReceiver, sender: &FrameSender, token: Token) -> Result<(), ConnectionError> {
         const ID: u32 = u32::MAX;
         sender.send(ID, &Request::Resume { client: self.client, token }).map_err(ConnectionError::Io)?;
         loop {
-            let frame = receiver.recv(patience).map_err(ConnectionError::Recv)?;
+            let frame = receiver.recv(WAITED_REPLY_DEADLINE).map_err(ConnectionError::Recv)?;
             let reply = frame.message::<Reply>().map_err(ConnectionError::Decode)?;
             match reply {
                 push if frame.request == UNASKED => self.tell_push(push),

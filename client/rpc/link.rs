@@ -25,7 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a request whose connection was lost is made again on the next one.
+/// How long a request whose connection was lost is made again on others.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The link. Dropping it ends the connection and the keeper.
@@ -79,7 +79,7 @@ impl TrackerLink {
     /// questions and holdings; each change waits for the tracker's disk.
     pub fn call_all(&self, requests: &[Request]) -> Result<Vec<Result<Reply, Refusal>>, RpcError> {
         let mut replies = Vec::with_capacity(requests.len());
-        let mut until = Instant::now() + CALL_DEADLINE;
+        let mut until = None;
         while replies.len() < requests.len() {
             let (sender, generation) = self.state.reach()?;
             let answered = replies.len();
@@ -89,9 +89,9 @@ impl TrackerLink {
             self.state.lose(generation);
             let now = Instant::now();
             if replies.len() > answered {
-                until = now + CALL_DEADLINE;
+                until = None;
             }
-            if now >= until {
+            if now >= *until.get_or_insert(now + CALL_DEADLINE) {
                 return Err(RpcError::NoTracker("it does not answer".into()));
             }
         }

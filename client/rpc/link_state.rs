@@ -1,12 +1,13 @@
 //! What the link to the trackers knows: the connection there is, who waits for which reply, and whether it closes.
 
 use super::error::{ConnectionError, RpcError};
-use super::pending::{OnReply, PendingReplies, ReplyTo, reply_deadline};
+use super::pending::{OnReply, PendingReplies, ReplyTo};
 use super::request_window::RequestWindow;
 use crate::model::digest::Fingerprint;
 use crate::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
 use crate::wire::codec::Blob;
 use crate::wire::connection::FrameSender;
+use crate::wire::deadlines::REPLY_DEADLINE;
 use crate::wire::frame;
 use crossbeam_channel::{self as channel, select};
 use parking_lot::{Condvar, Mutex};
@@ -65,7 +66,7 @@ pub struct BegunRequest {
 
 impl Drop for BegunRequest {
     fn drop(&mut self) {
-        let waiting = self.state.fields.lock().replies.take(self.id);
+        let waiting = self.state.fields.lock().replies.give_up(self.id);
         // Outside of the lock.
         drop(waiting);
     }
@@ -137,7 +138,7 @@ impl LinkState {
         let mut under_way = VecDeque::new();
         let answered = self.ask_in_turn(sender, requests, replies, &mut under_way);
         let mut fields = self.fields.lock();
-        under_way.iter().for_each(|request| drop(fields.replies.take(request.id)));
+        under_way.iter().for_each(|request| drop(fields.replies.give_up(request.id)));
         answered
     }
 
@@ -149,9 +150,9 @@ impl LinkState {
         under_way: &mut VecDeque<RequestUnderWay>,
     ) -> Result<bool, RpcError> {
         let mut window = RequestWindow::new();
-        while let Some(oldest) = requests.get(replies.len()) {
+        while replies.len() < requests.len() {
             while let Some(request) = requests.get(replies.len() + under_way.len()).filter(|_| window.has_room()) {
-                let (id, reply) = self.expect_reply()?;
+                let (id, reply) = self.expect_reply(request)?;
                 let frame = frame::of(id, request);
                 window.sent(frame.len());
                 under_way.push_back(RequestUnderWay { id, reply, len: frame.len(), sent: Instant::now() });
@@ -159,10 +160,8 @@ impl LinkState {
                     return Ok(false);
                 }
             }
-            // The tracker answers in order: its time for a reply begins with the one before.
-            let reply = under_way.front().and_then(|first| self.await_reply(&first.reply, reply_deadline(oldest)));
+            let reply = under_way.front().and_then(|first| self.await_reply(&first.reply));
             let (Some(reply), Some(first)) = (reply, under_way.pop_front()) else { return Ok(false) };
-            self.fields.lock().replies.take(first.id);
             window.replied(first.len, first.sent.elapsed());
             replies.push(reply);
         }
@@ -175,7 +174,7 @@ impl LinkState {
         let (sender, id) = {
             let mut fields = self.fields.lock();
             let sender = fields.live.as_ref()?.sender.clone();
-            (sender, fields.replies.expect_with(ReplyTo::Callback(on_reply)))
+            (sender, fields.replies.expect_with(ReplyTo::Callback(on_reply), request, Instant::now()))
         };
         let begun = BegunRequest { state: self.clone(), id };
         sender.queue(id, request).ok()?;
@@ -184,16 +183,25 @@ impl LinkState {
     }
 
     /// The id for a request, and where its reply will come; not for a user who has given up.
-    fn expect_reply(&self) -> Result<(u32, channel::Receiver<Reply>), RpcError> {
+    fn expect_reply(&self, request: &Request) -> Result<(u32, channel::Receiver<Reply>), RpcError> {
         let replies = &mut self.fields.lock().replies;
-        if replies.is_cancelled() { Err(RpcError::Cancelled) } else { Ok(replies.expect()) }
+        if replies.is_cancelled() { Err(RpcError::Cancelled) } else { Ok(replies.expect(request, Instant::now())) }
     }
 
-    fn await_reply(&self, reply: &channel::Receiver<Reply>, deadline: Duration) -> Option<Reply> {
-        select! {
-            recv(reply) -> reply => reply.ok(),
-            recv(self.closed) -> _ => reply.recv_timeout(FAREWELL).ok(),
-            default(deadline) => None,
+    /// `None` if the connection is lost, or the tracker has taken too long for the reply that is the next.
+    fn await_reply(&self, reply: &channel::Receiver<Reply>) -> Option<Reply> {
+        loop {
+            let (due, now) = (self.fields.lock().replies.due(), Instant::now());
+            // Nothing is owed where the reply has come a moment ago and is handed over.
+            let due = due.unwrap_or(now + REPLY_DEADLINE);
+            select! {
+                recv(reply) -> reply => return reply.ok(),
+                recv(self.closed) -> _ => return reply.recv_timeout(FAREWELL).ok(),
+                default(due.saturating_duration_since(now)) => {}
+            }
+            if due <= now {
+                return None;
+            }
         }
     }
 
@@ -366,7 +374,7 @@ impl LinkState {
     /// Gives a reply to the one who asked.
     pub(super) fn hand_over(&self, request: u32, reply: Reply) {
         let mut fields = self.fields.lock();
-        let Some(reply_to) = fields.replies.take(request) else {
+        let Some(reply_to) = fields.replies.replied(request, Instant::now()) else {
             return;
         };
         // Kept here, so that the session goes on even if this connection is lost right after.

@@ -12,9 +12,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How long an attempt waits for the verdicts on others, or because its user logs in too often.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paces {
     /// Failed logins under one name from where its user has not logged in, all together. One address alone does not use
@@ -244,21 +241,22 @@ impl LoginThrottle {
     }
 
     /// Begins a login if there were not too many failed ones. Those that are under way may have been right: waits for
-    /// their verdicts, but not for long. Whoever has logged in too often waits too. `None` if it may not be tried.
-    pub fn attempt(&self, user: &UserId, ip: IpAddr) -> Option<LoginAttempt<'_>> {
-        self.begin(user, ip, None)
+    /// their verdicts, `until` then. Whoever has logged in too often waits too. `None` if it may not be tried.
+    pub fn attempt(&self, user: &UserId, ip: IpAddr, until: Instant) -> Option<LoginAttempt<'_>> {
+        self.begin(user, ip, None, until)
     }
 
     /// The same for a user who is logged in and proves it once more. What strangers try under the name does not count,
     /// nor how often somebody logs in there.
-    pub fn attempt_own(&self, own: UserRef, user: &UserId, ip: IpAddr) -> Option<LoginAttempt<'_>> {
-        self.begin(user, ip, Some(own))
+    pub fn attempt_own(&self, own: UserRef, user: &UserId, ip: IpAddr, until: Instant) -> Option<LoginAttempt<'_>> {
+        self.begin(user, ip, Some(own), until)
     }
 
-    /// Counts a login that is proved already, as by a token. Waits if there were too many; false if that takes too long.
-    pub fn log_in(&self, user: &UserId, ip: IpAddr) -> bool {
+    /// Counts a login that is proved already, as by a token. Waits if there were too many; false if that takes longer than
+    /// `until` then.
+    pub fn log_in(&self, user: &UserId, ip: IpAddr, until: Instant) -> bool {
         let mut attempts = self.attempts.lock();
-        let may = self.take_login(&mut attempts, (user, ip), Instant::now() + PATIENCE);
+        let may = self.take_login(&mut attempts, (user, ip), until);
         if may {
             attempts.note_place(user, ip);
         }
@@ -272,8 +270,7 @@ impl LoginThrottle {
         self.closing.notify_all();
     }
 
-    fn begin(&self, user: &UserId, ip: IpAddr, own: Option<UserRef>) -> Option<LoginAttempt<'_>> {
-        let until = Instant::now() + PATIENCE;
+    fn begin(&self, user: &UserId, ip: IpAddr, own: Option<UserRef>, until: Instant) -> Option<LoginAttempt<'_>> {
         let mut attempts = self.attempts.lock();
         let mut has_login = false;
         let begun = loop {
@@ -334,6 +331,7 @@ mod tests {
     use super::*;
     use crate::model::id::{OpId, Origin};
     use crate::model::name::tests::user;
+    use crate::wire::deadlines::ANSWER_DEADLINE;
     use std::thread;
 
     fn ip(last: u8) -> IpAddr {
@@ -358,6 +356,11 @@ mod tests {
             counters.iter().for_each(|(counter, _)| attempts.end(counter));
         }
         went
+    }
+
+    /// The end of the time of a request that begins now.
+    fn soon() -> Instant {
+        Instant::now() + ANSWER_DEADLINE
     }
 
     #[test]
@@ -411,12 +414,12 @@ mod tests {
     fn what_strangers_try_does_not_count_for_a_user_who_is_logged_in() {
         let throttle = LoginThrottle::new(paces());
         let own = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 7 });
-        while throttle.attempt(&user("ann"), ip(1)).is_some() {}
-        let change = || throttle.attempt_own(own, &user("ann"), ip(1));
+        while throttle.attempt(&user("ann"), ip(1), soon()).is_some() {}
+        let change = || throttle.attempt_own(own, &user("ann"), ip(1), soon());
         assert!((0..2).all(|_| change().is_some()));
         change().expect("the third").succeeded();
         assert!((0..3).all(|_| change().is_some()) && change().is_none(), "it has three of its own");
-        assert!(throttle.attempt(&user("bob"), ip(1)).is_some(), "and takes none from the address");
+        assert!(throttle.attempt(&user("bob"), ip(1), soon()).is_some(), "and takes none from the address");
     }
 
     #[test]
@@ -425,14 +428,20 @@ mod tests {
         let throttle = LoginThrottle::new(Paces { logins_of_user: often, ..paces() });
         let begun = Instant::now();
         for _ in 0..3 {
-            throttle.attempt(&user("eve"), ip(1)).expect("nothing has failed").succeeded();
-            assert!(throttle.log_in(&user("eve"), ip(1)), "by a token");
+            throttle.attempt(&user("eve"), ip(1), soon()).expect("nothing has failed").succeeded();
+            assert!(throttle.log_in(&user("eve"), ip(1), soon()), "by a token");
         }
         assert!(begun.elapsed() >= 4 * often.interval);
         let never = Pace { burst: 1, interval: Duration::from_secs(3600) };
         let throttle = LoginThrottle::new(Paces { logins_of_user: never, ..paces() });
-        assert!(throttle.log_in(&user("eve"), ip(1)) && !throttle.log_in(&user("eve"), ip(1)), "too long to wait");
-        assert!(throttle.attempt(&user("eve"), ip(1)).is_none() && throttle.attempt(&user("ann"), ip(1)).is_some());
+        assert!(
+            throttle.log_in(&user("eve"), ip(1), soon()) && !throttle.log_in(&user("eve"), ip(1), soon()),
+            "too long to wait"
+        );
+        assert!(
+            throttle.attempt(&user("eve"), ip(1), soon()).is_none()
+                && throttle.attempt(&user("ann"), ip(1), soon()).is_some()
+        );
     }
 
     /// Logins that another in an hour allows to nobody who waits.
@@ -444,7 +453,7 @@ mod tests {
     #[test]
     fn logins_under_way_at_once_are_no_more_than_the_pace_lets() {
         let throttle = logins_at_once(3);
-        let attempt = |n: u8| throttle.attempt(&user(&format!("u{n}")), ip(1));
+        let attempt = |n: u8| throttle.attempt(&user(&format!("u{n}")), ip(1), soon());
         let mut under_way: Vec<_> = (0..5).filter_map(attempt).collect();
         assert_eq!(under_way.len(), 3);
         drop(under_way.pop());
@@ -454,27 +463,27 @@ mod tests {
         under_way.extend(attempt(6));
         assert_eq!(under_way.len(), 3, "nor was what nobody looked at");
         under_way.into_iter().for_each(LoginAttempt::succeeded);
-        assert!(attempt(7).is_none() && !throttle.log_in(&user("u8"), ip(1)));
+        assert!(attempt(7).is_none() && !throttle.log_in(&user("u8"), ip(1), soon()));
     }
 
     #[test]
     fn a_user_who_is_logged_in_changes_the_password_however_often_others_log_in_there() {
         let throttle = logins_at_once(1);
-        assert!(throttle.log_in(&user("eve"), ip(1)) && !throttle.log_in(&user("eve"), ip(1)));
+        assert!(throttle.log_in(&user("eve"), ip(1), soon()) && !throttle.log_in(&user("eve"), ip(1), soon()));
         let own = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 7 });
         for place in [ip(1), ip(2)] {
-            throttle.attempt_own(own, &user("ann"), place).expect("no login").succeeded();
+            throttle.attempt_own(own, &user("ann"), place, soon()).expect("no login").succeeded();
         }
-        assert!(throttle.log_in(&user("eve"), ip(2)), "it takes none");
+        assert!(throttle.log_in(&user("eve"), ip(2), soon()), "it takes none");
     }
 
     #[test]
     fn nobody_waits_when_the_tracker_ends() {
         let slow = Pace { burst: 1, interval: Duration::from_secs(20) };
         let throttle = &LoginThrottle::new(Paces { logins_of_user: slow, ..paces() });
-        assert!(throttle.log_in(&user("eve"), ip(1)));
+        assert!(throttle.log_in(&user("eve"), ip(1), soon()));
         thread::scope(|scope| {
-            let waits = scope.spawn(|| throttle.log_in(&user("eve"), ip(1)));
+            let waits = scope.spawn(|| throttle.log_in(&user("eve"), ip(1), soon()));
             throttle.close();
             assert!(!waits.join().expect("no panic"));
         });
@@ -499,7 +508,7 @@ mod tests {
     fn all_networks_of_a_site_fail_ten_times_as_often_as_one_of_them() {
         let throttle = LoginThrottle::new(paces());
         let at = |network: u16| IpAddr::from([0x2001, 0xdb8, 1, network, 0, 0, 0, 1]);
-        let fails = |n: u16| throttle.attempt(&user(&format!("u{n}")), at(n)).is_some();
+        let fails = |n: u16| throttle.attempt(&user(&format!("u{n}")), at(n), soon()).is_some();
         let (before, failed) = (Instant::now(), (0..500).filter(|n| fails(*n)).count());
         let refilled = 10 * (before.elapsed().as_secs() as usize + 1);
         assert!((60..=60 + refilled).contains(&failed), "{failed}");
@@ -508,7 +517,7 @@ mod tests {
     #[test]
     fn success_frees_the_name_but_not_the_failures_of_the_address() {
         let throttle = LoginThrottle::new(paces());
-        let attempt = |name: &str, last| throttle.attempt(&user(name), ip(last));
+        let attempt = |name: &str, last| throttle.attempt(&user(name), ip(last), soon());
         for i in 0..5 {
             assert!(attempt(&format!("victim{i}"), 1).is_some());
             attempt("own", 1).expect("may be tried").succeeded();
@@ -522,9 +531,9 @@ mod tests {
     fn a_login_whose_password_nobody_looked_at_has_not_failed() {
         let throttle = LoginThrottle::new(paces());
         for _ in 0..20 {
-            throttle.attempt(&user("ann"), ip(1)).expect("nothing has failed").unchecked();
+            throttle.attempt(&user("ann"), ip(1), soon()).expect("nothing has failed").unchecked();
         }
-        let failed = (0..5).filter(|_| throttle.attempt(&user("ann"), ip(1)).is_some()).count();
+        let failed = (0..5).filter(|_| throttle.attempt(&user("ann"), ip(1), soon()).is_some()).count();
         assert_eq!(failed, 3, "as many as without the others");
     }
 
@@ -548,7 +557,7 @@ mod tests {
         let throttle = &LoginThrottle::new(paces());
         let try_at_once = |right: bool| {
             let tried = |n: usize| {
-                let attempt = throttle.attempt(&user(&format!("{right} {}", n % 9)), ip(1));
+                let attempt = throttle.attempt(&user(&format!("{right} {}", n % 9)), ip(1), soon());
                 let went = attempt.is_some();
                 attempt.filter(|_| right).into_iter().for_each(LoginAttempt::succeeded);
                 went

@@ -8,6 +8,7 @@ use crate::rate::nested_turns::{NestedBounds, NestedTurns};
 use crate::sys;
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Password;
+use crate::wire::deadlines::ANSWER_DEADLINE;
 use crate::wire::refusal::{Code, Refusal};
 use argon2::password_hash::phc;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
@@ -16,21 +17,23 @@ use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Argon2's parameters; its default is what OWASP recommends (19 MiB, 2 passes, 1 lane; Password Storage Cheat Sheet).
 pub use argon2::Params;
 
 /// Passwords that may wait for a thread. One takes some 20 ms, so the last in the queue waits a second or two.
 const WAITING_MAX: usize = 128;
-/// Nobody waits longer than this.
-const DEADLINE: Duration = Duration::from_secs(30);
 /// Argon2 keeps several blocks of 1 KiB on the stack; unoptimized builds need more.
 const STACK_LEN: usize = 512 * 1024;
 
 /// Whose turn a password takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asker([TurnOf; 3]);
+pub struct Asker {
+    path: [TurnOf; 3],
+    /// Who waits until then for a thread waits no longer.
+    answer_by: Instant,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum TurnOf {
@@ -41,13 +44,15 @@ enum TurnOf {
 
 impl Asker {
     /// Whoever says this name there. Sites take turns, then the networks of a site, then the names in a network.
-    pub fn at(ip: IpAddr, name: &UserId) -> Self {
+    pub fn at(ip: IpAddr, name: &UserId, answer_by: Instant) -> Self {
         let network = network_of(ip);
-        Self([TurnOf::Place(site_of(ip).unwrap_or(network)), TurnOf::Place(network), TurnOf::Name(name.clone())])
+        let site = site_of(ip).unwrap_or(network);
+        Self { path: [TurnOf::Place(site), TurnOf::Place(network), TurnOf::Name(name.clone())], answer_by }
     }
 
     pub fn operator() -> Self {
-        Self([TurnOf::Operator, TurnOf::Operator, TurnOf::Operator])
+        let path = [TurnOf::Operator, TurnOf::Operator, TurnOf::Operator];
+        Self { path, answer_by: Instant::now() + ANSWER_DEADLINE }
     }
 }
 
@@ -82,13 +87,13 @@ enum Job {
 
 impl Desk {
     fn new() -> Self {
-        let turns = NestedTurns::new(NestedBounds { waiting: WAITING_MAX, age: DEADLINE });
+        let turns = NestedTurns::new(NestedBounds { waiting: WAITING_MAX, age: ANSWER_DEADLINE });
         Self { jobs: Mutex::new(Jobs { turns, closed: false }), came: Condvar::new() }
     }
 
     /// Whoever gets no turn hears that the answer is gone.
     fn put(&self, asker: Asker, job: Job) {
-        let dropped = self.jobs.lock().turns.put(asker.0, job, Instant::now());
+        let dropped = self.jobs.lock().turns.put(asker.path, job, Instant::now());
         self.came.notify_one();
         drop(dropped);
     }
@@ -194,8 +199,9 @@ impl Passwords {
 
     fn ask<T>(&self, asker: Asker, job: impl FnOnce(Sender<T>) -> Job) -> Result<T, Refusal> {
         let (send, answer) = bounded(1);
+        let answer_by = asker.answer_by;
         self.desk.put(asker, job(send));
-        answer.recv_timeout(DEADLINE).map_err(|_| Code::SlowDown.into())
+        answer.recv_deadline(answer_by).map_err(|_| Code::SlowDown.into())
     }
 }
 
@@ -222,7 +228,7 @@ mod tests {
     }
 
     fn asker(last: u8, name: &str) -> Asker {
-        Asker::at([192, 0, 2, last].into(), &user(name))
+        Asker::at([192, 0, 2, last].into(), &user(name), Instant::now() + ANSWER_DEADLINE)
     }
 
     fn ann() -> Asker {

@@ -38,7 +38,7 @@ impl Readers {
     /// # Errors
     /// `SlowDown`.
     pub(super) fn take(&self, requester: Requester, bytes: u64, now: Instant) -> Result<(), Refusal> {
-        let Requester::User(ip, user) = requester else { return Ok(()) };
+        let Requester::User(ip, user, _) = requester else { return Ok(()) };
         let (network, site) = (network_of(ip), site_of(ip));
         let Taken { users, networks, sites } = &mut *self.0.lock();
         let mut wait = users.wait(&user, bytes, now).max(networks.wait(&network, bytes, now));
@@ -67,7 +67,7 @@ mod tests {
         let (readers, start) = (Readers::default(), Instant::now());
         let reader = |host: u8, seq| {
             let user = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq });
-            Requester::User(Ipv4Addr::new(192, 0, 2, host).into(), user)
+            Requester::User(Ipv4Addr::new(192, 0, 2, host).into(), user, Instant::now())
         };
         let part = MANIFEST_PART_MAX as u64;
         let parts = |requester| (0..).take_while(|_| readers.take(requester, part, start).is_ok()).count() as u64;

@@ -3,6 +3,7 @@
 use crate::model::address::{network_of, site_of};
 use crate::model::id::UserRef;
 use crate::rate::nested_turns::{NestedBounds, NestedTurns};
+use crate::wire::deadlines::ANSWER_DEADLINE;
 use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
@@ -10,10 +11,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Each part that waits holds its memory. A part takes about a millisecond.
-const BOUNDS: NestedBounds = NestedBounds { waiting: 64, age: Duration::from_secs(30) };
+const BOUNDS: NestedBounds = NestedBounds { waiting: 64, age: ANSWER_DEADLINE };
 
 /// Parts that are checked at a time: one for every second core. The rest of the machine is for others.
 fn at_once() -> usize {
@@ -23,8 +24,8 @@ fn at_once() -> usize {
 /// For whom something is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requester {
-    /// A user, whose connection comes from an address.
-    User(IpAddr, UserRef),
+    /// A user, whose connection comes from an address, and who is to be answered by then.
+    User(IpAddr, UserRef, Instant),
     /// The other trackers.
     Trackers,
     Operator,
@@ -43,9 +44,16 @@ enum Party {
 type Path = [Party; 3];
 
 impl Requester {
+    fn answer_by(self) -> Instant {
+        match self {
+            Self::User(.., by) => by,
+            Self::Trackers | Self::Operator => Instant::now() + ANSWER_DEADLINE,
+        }
+    }
+
     fn path(self) -> Path {
         match self {
-            Self::User(ip, user) => {
+            Self::User(ip, user, _) => {
                 let network = network_of(ip);
                 [Party::Site(site_of(ip).unwrap_or(network)), Party::Network(network), Party::User(user)]
             }
@@ -127,7 +135,7 @@ impl CheckTurns {
         drop(turns);
         drop(dropped);
         give(next);
-        turn.recv_timeout(BOUNDS.age).map_err(|_| Code::SlowDown.into())
+        turn.recv_deadline(requester.answer_by()).map_err(|_| Code::SlowDown.into())
     }
 }
 
@@ -139,7 +147,7 @@ mod tests {
 
     fn requester(host: u8, user: u64) -> Requester {
         let user = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: user });
-        Requester::User(Ipv4Addr::new(127, 0, 0, host).into(), user)
+        Requester::User(Ipv4Addr::new(127, 0, 0, host).into(), user, Instant::now() + ANSWER_DEADLINE)
     }
 
     fn waiting(turns: &CheckTurns) -> usize {
@@ -225,6 +233,17 @@ mod tests {
             let refused = greedy.into_iter().map(|waits| waits.join().expect("no panic"));
             assert_eq!(refused.filter(|got| !got).count(), 1);
         });
+    }
+
+    #[test]
+    fn whoever_has_waited_elsewhere_waits_here_for_what_is_left_of_the_time() {
+        let turns = CheckTurns::default();
+        let held: Vec<Turn> = (0..at_once()).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
+        let Requester::User(ip, user, _) = requester(1, 1) else { unreachable!("a user") };
+        let begun = Instant::now();
+        assert!(turns.wait(Requester::User(ip, user, begun)).is_err());
+        assert!(begun.elapsed() < ANSWER_DEADLINE / 2);
+        drop(held);
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Session {
         ask_user_name(&state, &name)?;
         limits.ask_account(&state)?;
         limits.take_account(self.ip())?;
-        let hashed = self.core.passwords.hash(Asker::at(self.ip(), &name), password);
+        let hashed = self.core.passwords.hash(Asker::at(self.ip(), &name, self.answer_by), password);
         let password = hashed.inspect_err(|_| limits.give_back_account(self.ip()))?;
         self.core.committer.submit(command, &Change::CreateUser { name, password })?;
         Ok(Reply::Done {})
@@ -78,7 +78,8 @@ impl Session {
         self.must_be_logged_out()?;
         let (limits, ip) = (&self.core.oversight.limits, self.ip());
         limits.take_check(ip)?;
-        let attempt = self.core.throttle.attempt(name, ip).ok_or(Unproved::Unchecked(Code::SlowDown.into()));
+        let attempt =
+            self.core.throttle.attempt(name, ip, self.answer_by).ok_or(Unproved::Unchecked(Code::SlowDown.into()));
         let proved = attempt.and_then(|attempt| self.prove(attempt, name, password, |state| state.accounts_born(name)));
         let account = proved.map_err(|unproved| unproved.refusal(|| limits.give_back_check(ip)))?;
         if account.standing == AccountStanding::Disabled {
@@ -100,7 +101,7 @@ impl Session {
         let mut known = among(&self.core.state());
         for round in 0..2 {
             let hashes = known.iter().map(|account| account.password.clone()).collect();
-            match self.core.passwords.check(Asker::at(self.ip(), name), password.clone(), hashes) {
+            match self.core.passwords.check(Asker::at(self.ip(), name, self.answer_by), password.clone(), hashes) {
                 Ok(Some(opened)) => {
                     attempt.succeeded();
                     return Ok(known.swap_remove(opened));
@@ -131,7 +132,7 @@ impl Session {
             return Err(Code::SessionEnded.into());
         }
         if let Some(account) = state.account(user).filter(|_| state.session_holds(user, sessions_since)) {
-            if !self.core.throttle.log_in(&account.name, self.ip()) {
+            if !self.core.throttle.log_in(&account.name, self.ip(), self.answer_by) {
                 return Err(Code::SlowDown.into());
             }
             return self.log_in(client, account, claim.renewed(now_s));
@@ -215,7 +216,7 @@ impl Session {
             return self.logged_in_as(name);
         }
         let account = self.prove_own(user, &name, old)?;
-        let password = self.core.passwords.hash(Asker::at(self.ip(), &name), new)?;
+        let password = self.core.passwords.hash(Asker::at(self.ip(), &name, self.answer_by), new)?;
         // The notifier ends all other logins of the user.
         self.login.iter().for_each(|login| self.core.logins.begin_change(&login.ticket));
         // It may have ended this one too while the password was checked.
@@ -241,7 +242,7 @@ impl Session {
 
     /// Has a user who is logged in prove the password once more.
     fn prove_own(&self, user: UserRef, name: &UserId, password: Password) -> Result<Account, Refusal> {
-        let attempt = self.core.throttle.attempt_own(user, name, self.ip()).ok_or(Code::SlowDown)?;
+        let attempt = self.core.throttle.attempt_own(user, name, self.ip(), self.answer_by).ok_or(Code::SlowDown)?;
         let proved = self.prove(attempt, name, password, |state| state.account(user).into_iter().collect());
         proved.map_err(|unproved| unproved.refusal(|| ()))
     }

@@ -15,7 +15,6 @@ use crate::tracker::replication::link;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::{self, FrameReceiver, FrameSender, LongFrame, LongFrames, Payer, RecvError};
-use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{Caller, refusal_in_clear};
 use crate::wire::mirror::mirror_answer;
@@ -26,7 +25,6 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
 
 /// A client's connection.
 struct BinaryDialect {
@@ -185,8 +183,8 @@ impl BinaryDialect {
         let (Some(_), Some(len)) = (self.session.logged_in(), request.and_then(Request::long_reply_len)) else {
             return Ok(None);
         };
-        let (replies, by) = (&self.frames.replies, Instant::now() + FRAME_DEADLINE);
-        let room = replies.whole(self.payer(), len, receiver.shared_stream(), by);
+        let (stream, by) = (receiver.shared_stream(), self.session.answer_by());
+        let room = self.frames.replies.whole(self.payer(), len, stream, by);
         room.map(Some).ok_or(Code::SlowDown)
     }
 

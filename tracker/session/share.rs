@@ -12,7 +12,7 @@ use crate::tracker::state::{CommandOwner, Fate, ShareInfo, State};
 use crate::wire::client_tracker::{FileLine, Reply};
 use crate::wire::codec::Blob;
 use crate::wire::refusal::{Code, Refusal};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a client waits for a manifest that was lost here and is asked of other trackers.
 const MANIFEST_WAIT: Duration = Duration::from_secs(5);
@@ -113,7 +113,8 @@ impl Session {
         if found.is_none() {
             manifests.wish(info_hash);
             if self.core.cluster.wake() {
-                manifests.wait_for(info_hash, MANIFEST_WAIT);
+                let left = self.answer_by.saturating_duration_since(Instant::now());
+                manifests.wait_for(info_hash, MANIFEST_WAIT.min(left));
                 found = manifests.read(info_hash, offset, requester)?;
             }
         }

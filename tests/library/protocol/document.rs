@@ -2,7 +2,10 @@
 
 use super::schema::{self, Field, Variant, plain};
 use groupshare::wire::certificate::CERTIFICATE_LIFE;
-use groupshare::wire::deadlines::{FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, IDLE_DEADLINE};
+use groupshare::wire::deadlines::{
+    ANSWER_DEADLINE, FRAME_DEADLINE, HANDSHAKE_DEADLINE, HEARTBEAT_INTERVAL, IDLE_DEADLINE, REPLY_DEADLINE,
+    WAITED_REPLY_DEADLINE,
+};
 use groupshare::wire::handshake::{Dialect, MAGIC, VERSION};
 use groupshare::wire::refusal::Code;
 use groupshare::wire::tracker_tracker::HAVE_INTERVAL;
@@ -244,7 +247,10 @@ fn every_deadline_is_documented_with_its_value_and_none_besides() {
         rows(&section("Deadlines")).iter().map(|row| (unquoted(&row[0]), row[1].clone())).collect();
     let known = [
         ("CERTIFICATE_LIFE", CERTIFICATE_LIFE),
+        ("ANSWER_DEADLINE", ANSWER_DEADLINE),
         ("FRAME_DEADLINE", FRAME_DEADLINE),
+        ("REPLY_DEADLINE", REPLY_DEADLINE),
+        ("WAITED_REPLY_DEADLINE", WAITED_REPLY_DEADLINE),
         ("HANDSHAKE_DEADLINE", HANDSHAKE_DEADLINE),
         ("HEARTBEAT_INTERVAL", HEARTBEAT_INTERVAL),
         ("HAVE_INTERVAL", HAVE_INTERVAL),
