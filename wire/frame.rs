@@ -3,6 +3,7 @@
 
 use super::codec::{DecodeError, Decoder, Wire};
 use byteorder::{BigEndian, ByteOrder};
+use zeroize::Zeroizing;
 
 /// Bytes in front of the body: length (4), kind (1), request id (4).
 pub const HEADER_LEN: usize = 9;
@@ -99,12 +100,14 @@ pub fn rewrite(frame: &mut [u8], request: u32) {
     BigEndian::write_u32(&mut frame[LENGTH_LEN + 1..HEADER_LEN], request);
 }
 
-/// A whole frame of one message.
-pub fn of<M: Message>(request: u32, message: &M) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64);
+/// A whole frame of one message, which may have a password in it: its memory is cleared.
+pub fn of<M: Message>(request: u32, message: &M) -> Zeroizing<Vec<u8>> {
+    // A buffer that grew would leave the beginning behind. What has passwords in it has room here.
+    let mut out = Zeroizing::new(Vec::with_capacity(LENGTH_LEN + EARLY_FRAME_LEN_MAX));
     begin(&mut out, request, message);
     end(&mut out);
-    out
+    // Many may wait to be sent, in as much memory as they need.
+    Zeroizing::new(out.to_vec())
 }
 
 #[cfg(test)]
@@ -116,7 +119,7 @@ mod tests {
     #[test]
     fn a_frame_is_length_kind_request_and_body() {
         let bytes = of(0x0102_0304, &PeerRequest::GetPiece { piece: 5 });
-        assert_eq!(bytes, [0, 0, 0, 9, 2, 1, 2, 3, 4, 0, 0, 0, 5]);
+        assert_eq!(**bytes, [0, 0, 0, 9, 2, 1, 2, 3, 4, 0, 0, 0, 5]);
         let frame = Frame::parse(&bytes).expect("whole");
         assert_eq!((frame.kind, frame.request, frame.body), (2, 0x0102_0304, &[0, 0, 0, 5][..]));
         assert_eq!(frame.message(), Ok(PeerRequest::GetPiece { piece: 5 }));

@@ -262,8 +262,11 @@ impl Opener {
             // again as has come.
             let whole = self.frame_len.map_or(0, |frame_len| frame_len + TAG_LEN);
             let room_len = room_len.max(if self.bulk { whole } else { whole.min(2 * room_len) });
-            self.plain.reserve_exact(room_len - self.plain.len());
-            self.plain.resize(room_len, 0);
+            let mut grown = Vec::with_capacity(room_len);
+            grown.extend_from_slice(&self.plain[..self.plain_len]);
+            grown.resize(room_len, 0);
+            // It may have keys of groups in it.
+            std::mem::replace(&mut self.plain, grown).zeroize();
         }
         let record = &self.cipher[self.start + RECORD_HEADER_LEN..self.start + record_len];
         let len = keys

@@ -26,11 +26,11 @@ pub(super) const INPUTS: &[Input] = &[
         Box::new(move || timed(|| open(&sealed, usize::MAX)))
     }),
     Input::new("frames", (1 << 9, 1 << 14), |count| {
-        let sealed = seal((0..count).map(|n| frame::of(n as u32, &Request::Heartbeat {})));
+        let sealed = seal((0..count).map(|n| frame::of(n as u32, &Request::Heartbeat {}).to_vec()));
         Box::new(move || timed(|| open(&sealed, usize::MAX)))
     }),
     Input::new("frames, bytes one at a time", (1 << 8, 1 << 12), |count| {
-        let sealed = seal((0..count).map(|n| frame::of(n as u32, &Request::Heartbeat {})));
+        let sealed = seal((0..count).map(|n| frame::of(n as u32, &Request::Heartbeat {}).to_vec()));
         Box::new(move || timed(|| open(&sealed, 1)))
     }),
     Input::new("origins that a tracker tells", (1 << 10, 1 << 14), |count| {

@@ -3,8 +3,9 @@
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
+use crate::common::room::Room;
 use crate::common::wait::wait_until;
-use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, prlimit};
 use std::fs::{self, File};
 use std::io::BufRead;
 use std::os::unix::fs::FileExt;
@@ -15,8 +16,8 @@ use std::process::Command;
 const PASSWORD: &str = "Wh1te-Rabbit-with-pink-eyes";
 
 /// Whether these bytes are anywhere in what a program may write to. `None` if this test may not look.
-fn holds(program: &Program, bytes: &[u8]) -> Option<bool> {
-    let process = format!("/proc/{}", program.pid().as_raw_nonzero());
+fn holds(pid: Pid, bytes: &[u8]) -> Option<bool> {
+    let process = format!("/proc/{}", pid.as_raw_nonzero());
     let maps = fs::read_to_string(format!("{process}/maps")).ok()?;
     let memory = File::open(format!("{process}/mem")).ok()?;
     let region = |line: &str| {
@@ -41,10 +42,14 @@ fn is_in(mut region: &[u8], bytes: &[u8]) -> bool {
 }
 
 /// Waits until these bytes are nowhere in the memory of a program: what a thread has used is cleared when it is done.
-fn comes_to_lack(name: &str, program: &Program, bytes: &[u8]) {
-    match holds(program, bytes) {
-        None => println!("The memory of {name} cannot be read here; not shown."),
-        Some(_) => wait_until(&format!("{name} has cleared it"), || holds(program, bytes) == Some(false)),
+fn comes_to_lack(name: &str, pid: Pid, bytes: &[u8]) {
+    match holds(pid, bytes) {
+        // Nobody but root may look.
+        None => {
+            assert!(!geteuid().is_root(), "the memory of {name} cannot be read");
+            println!("The memory of {name} cannot be read here; not shown.");
+        }
+        Some(_) => wait_until(&format!("{name} has cleared it"), || holds(pid, bytes) == Some(false)),
     }
 }
 
@@ -56,9 +61,27 @@ fn no_password_and_no_cluster_key_stays_in_memory() {
     alice.told(&format!("create_user alice {PASSWORD}"), "User created");
     alice.told(&format!("login alice {PASSWORD}"), "Login successful");
     alice.told("create_group lab", "Group created");
-    comes_to_lack("the tracker", &tracker, PASSWORD.as_bytes());
+    comes_to_lack("the tracker", tracker.pid(), PASSWORD.as_bytes());
     let key = fs::read(installation.folder.path().join("tracker_info.txt.key")).expect("made");
-    comes_to_lack("the tracker", &tracker, &key);
+    comes_to_lack("the tracker", tracker.pid(), &key);
+}
+
+#[test]
+fn no_password_stays_in_the_memory_of_a_client_that_has_asked_for_it() {
+    let room = Room::new();
+    let alice = room.person("alice");
+    let asked = |command: &str, questions: &[&str], done: &str| {
+        alice.enters(command);
+        for question in questions {
+            alice.sees(question, |rows, _| rows.last().is_some_and(|row| row.ends_with(question.trim_end())));
+            alice.enters(PASSWORD);
+        }
+        alice.ends_with(&[done, "> "]);
+    };
+    asked("create_user alice", &["New password for alice:", "The same again:"], "User created");
+    asked("login alice", &["Password for alice:"], "Login successful");
+    asked("change_password", &["Present password:", "New password:", "The same again:"], "Password changed");
+    comes_to_lack("the client", alice.pid(), PASSWORD.as_bytes());
 }
 
 /// Whether a program dumps its core where it may.

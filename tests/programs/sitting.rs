@@ -160,8 +160,12 @@ impl Sitting {
         modes.local_modes.contains(rustix::termios::LocalModes::ECHO)
     }
 
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("it has not been waited for");
+        kill_process(self.pid(), signal).expect("it has not been waited for");
     }
 
     /// Waits for the end of the program.

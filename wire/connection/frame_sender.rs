@@ -55,7 +55,7 @@ pub struct TooSlow;
 /// Pushes that wait.
 #[derive(Debug, Default)]
 struct Pushes {
-    frames: VecDeque<Vec<u8>>,
+    frames: VecDeque<Zeroizing<Vec<u8>>>,
     /// Bytes of all frames.
     len: usize,
     /// Where they take room, and who pays for it.
@@ -65,7 +65,7 @@ struct Pushes {
 
 impl Pushes {
     /// Adds one, if it may wait here; how many wait then.
-    fn add(&mut self, frame: Vec<u8>, stream: &Arc<TcpStream>) -> Result<usize, TooSlow> {
+    fn add(&mut self, frame: Zeroizing<Vec<u8>>, stream: &Arc<TcpStream>) -> Result<usize, TooSlow> {
         let len = self.len + frame.len();
         let is_full = self.frames.len() >= PUSHES_MAX || (len > PUSHES_LEN_MAX && !self.frames.is_empty());
         if is_full || !self.has_room(len, stream) {
@@ -89,7 +89,7 @@ impl Pushes {
         }
     }
 
-    fn next(&mut self) -> Option<Vec<u8>> {
+    fn next(&mut self) -> Option<Zeroizing<Vec<u8>>> {
         let frame = self.frames.pop_front()?;
         self.len -= frame.len();
         if self.frames.is_empty() {
@@ -124,7 +124,7 @@ impl FrameSender {
 
     /// Sends a message, waiting up to [`FRAME_DEADLINE`] for the far side to take it.
     pub fn send<M: Message>(&self, request: u32, message: &M) -> io::Result<()> {
-        self.send_frame(&Zeroizing::new(frame::of(request, message)))
+        self.send_frame(&frame::of(request, message))
     }
 
     /// Sends a frame made with [`frame::begin`] and [`frame::end`].
@@ -290,7 +290,7 @@ impl FrameSender {
         }
     }
 
-    fn next_push(&self) -> Option<Vec<u8>> {
+    fn next_push(&self) -> Option<Zeroizing<Vec<u8>>> {
         self.pushes.lock().next()
     }
 

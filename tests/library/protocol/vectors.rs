@@ -143,7 +143,7 @@ fn conversation() -> Vec<(&'static str, Vec<u8>)> {
     said.push(("create-user-record", Sealer::default().seal(&tracker.near, &create_user).to_vec()));
     said.push(("refused-record", Sealer::default().seal(&tracker.far, &refused).to_vec()));
     said.extend([("client-opening", tracker.opening), ("tracker-answer", tracker.answer)]);
-    said.extend([("create-user-frame", create_user), ("refused-frame", refused)]);
+    said.extend([("create-user-frame", create_user.to_vec()), ("refused-frame", refused.to_vec())]);
 
     let peer = meet_peers();
     said.push(("seeder-public-key", handshake::public_key(&Secret(SEEDER_KEY)).to_vec()));
@@ -159,14 +159,15 @@ fn conversation() -> Vec<(&'static str, Vec<u8>)> {
     said.push(("get-piece-record", near.seal(&peer.near, &get_piece).to_vec()));
     said.push(("piece-record", far.seal(&peer.far, &piece(2)).to_vec()));
     said.extend([("leecher-opening", peer.opening), ("seeder-answer", peer.answer)]);
-    said.extend([("open-frame", open), ("opened-frame", opened), ("get-piece-frame", get_piece)]);
+    let frames = [("open-frame", open), ("opened-frame", opened), ("get-piece-frame", get_piece)];
+    said.extend(frames.map(|(name, frame)| (name, frame.to_vec())));
     said.extend([("piece-frame", piece(2)), ("manifest", encoded), ("info-hash", info_hash.0.to_vec())]);
     said.push(("unknown-key", refusal_in_clear(Code::UnknownKey).to_vec()));
 
     let link = meet_trackers();
     let hello = frame::of(UNASKED, &hello_of_tracker_1());
     said.push(("hello-record", Sealer::default().seal(&link.near, &hello).to_vec()));
-    said.extend([("link-opening", link.opening), ("link-answer", link.answer), ("hello-frame", hello)]);
+    said.extend([("link-opening", link.opening), ("link-answer", link.answer), ("hello-frame", hello.to_vec())]);
     said.push(("other-cluster", refusal_in_clear(Code::OtherCluster).to_vec()));
     said
 }
