@@ -55,13 +55,35 @@ pub fn punch_hole(file: &File, range: Range<u64>) -> io::Result<bool> {
     }
 }
 
+/// What this user can still write to a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreeSpace {
+    /// In bytes.
+    pub bytes: u64,
+    /// What a file takes up is a multiple of this, in bytes.
+    pub block_len: u64,
+    /// How many further files and folders; `None` if it has no such limit.
+    pub inodes: Option<u64>,
+}
+
 /// Bytes that this user can still write to the file system of an open file or folder; `None` if it does not tell.
 ///
 /// # Errors
 /// Those of fstatvfs(3).
 pub fn free_bytes(file: &File) -> io::Result<Option<u64>> {
+    Ok(free_space(file)?.map(|free| free.bytes))
+}
+
+/// What is free on the file system of an open file or folder; `None` if it does not tell.
+///
+/// # Errors
+/// Those of fstatvfs(3).
+pub fn free_space(file: &File) -> io::Result<Option<FreeSpace>> {
     let stat = rustix::fs::fstatvfs(file)?;
-    Ok((stat.f_blocks != 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize)))
+    let inodes = (stat.f_files != 0).then_some(stat.f_favail);
+    let free =
+        || FreeSpace { bytes: stat.f_bavail.saturating_mul(stat.f_frsize), block_len: stat.f_frsize.max(1), inodes };
+    Ok((stat.f_blocks != 0).then(free))
 }
 
 /// The stretches of the first `len` bytes of a file that may hold something else than zeros. Where the file system

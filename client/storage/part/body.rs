@@ -9,7 +9,8 @@ use crate::client::storage::open_files::{OpenFiles, open_with_room};
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::sys::file_id::{FileId, id_of};
 use crate::sys::files::{self, Open};
-use crate::sys::space;
+use crate::sys::space::{self, FreeSpace};
+use rustix::io::Errno;
 use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
@@ -119,10 +120,9 @@ fn open_file(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> R
 fn open_folder(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> Result<Body, PartError> {
     let path = paths.part_path();
     if reserve.fresh {
-        let size = manifest.layout().size();
-        let free = space::free_bytes(&paths.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
-        if free.is_some_and(|free| free < size) {
-            return Err(PartError::DiskFull(path, size));
+        let free = space::free_space(&paths.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
+        if let Some(free) = free {
+            ask_room(manifest.files(), free, &path)?;
         }
         files::make_folder_in(&paths.folder, &paths.part_name)
             .map_err(|error| PartError::from_open(&path, "make", error))?;
@@ -135,6 +135,35 @@ fn open_folder(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) ->
         let _ = id_of(&folder).map(|own| remove_own(paths, &own, Some(manifest)));
     }
     filled.map(|()| Body::Folder(folder, OpenFiles::default()))
+}
+
+/// Whether there is room for files in their folders. Each folder takes up a block, and each file whole blocks: many small
+/// ones take more than they are long.
+fn ask_room(files: &[FileEntry], free: FreeSpace, path: &Path) -> Result<(), PartError> {
+    let blocks = |len: u64| len.div_ceil(free.block_len);
+    let folders = folder_count(files);
+    let size = files.iter().map(|file| blocks(file.len)).sum::<u64>().saturating_add(folders) * free.block_len;
+    if size > free.bytes {
+        return Err(PartError::DiskFull(path.to_path_buf(), size));
+    }
+    if free.inodes.is_some_and(|inodes| inodes < folders + files.len() as u64) {
+        return Err(PartError::Io(path.to_path_buf(), "make", Errno::NOSPC.into()));
+    }
+    Ok(())
+}
+
+/// How many folders there are. What lies in a folder stands together.
+fn folder_count(files: &[FileEntry]) -> u64 {
+    let folders_of =
+        |file: &FileEntry| file.path.as_str().rsplit_once('/').map_or("", |(folders, _)| folders).to_owned();
+    let (mut before, mut count) = (String::new(), 0);
+    for file in files {
+        let folders = folders_of(file);
+        let shared = before.split('/').zip(folders.split('/')).take_while(|(one, other)| one == other).count();
+        count += (folders.split('/').count() - shared) as u64;
+        before = folders;
+    }
+    count
 }
 
 fn fill_folder(folder: &File, path: &Path, manifest: &Manifest, reserve: &Reserve<'_>) -> Result<(), PartError> {
@@ -184,4 +213,33 @@ fn give_length(file: &File, stretch: Range<u64>, path: &Path, reserve: &Reserve<
     }
     let mut data = reserve.zeros.gaps(start..end).into_iter().map(|gap| gap.start - start..gap.end - start);
     data.try_for_each(|range| (reserve.allocate)(file, range)).map_err(full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::path::RelPath;
+
+    fn files(paths: impl IntoIterator<Item = String>, len: u64) -> Vec<FileEntry> {
+        let entry = |path: String| FileEntry { path: RelPath::parse(&path).expect("a path"), len };
+        paths.into_iter().map(entry).collect()
+    }
+
+    #[test]
+    fn room_is_asked_for_a_block_of_each_folder_and_whole_blocks_of_each_file() {
+        let needs = |files: &[FileEntry], free| match ask_room(files, free, Path::new("d.part")) {
+            Err(PartError::DiskFull(_, size)) => Some(size),
+            other => other.map(|()| None).expect("no other error"),
+        };
+        let free = |blocks: u64| FreeSpace { bytes: blocks * 4096, block_len: 4096, inodes: None };
+        // "d", and 10,000 folders in it with an empty file each.
+        let empty = files((10_000..20_000).map(|number| format!("d/{number}/f")), 0);
+        assert_eq!((needs(&empty, free(10_000)), needs(&empty, free(10_001))), (Some(10_001 * 4096), None));
+        let short = files(["d/a", "d/b/c/x", "d/b/c/y", "d/b/d/x"].map(str::to_owned), 1);
+        assert_eq!((needs(&short, free(7)), needs(&short, free(8))), (Some(8 * 4096), None), "four of each");
+        let few = FreeSpace { inodes: Some(7), ..free(100) };
+        let error = ask_room(&short, few, Path::new("d.part")).expect_err("eight are made").to_string();
+        assert!(error.contains("No space left"), "{error}");
+        assert!(ask_room(&short, FreeSpace { inodes: Some(8), ..few }, Path::new("d.part")).is_ok());
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::Part;
 use crate::client::storage::local_name::locate;
-use crate::sys::files::{self, Open};
+use crate::sys::files::open_unlinked;
 use crate::sys::{copying, space};
 use std::fs::File;
 use std::io;
@@ -13,18 +13,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const STEP_LEN: u64 = 64 << 20;
 
 impl Part {
-    /// Copies what a file or folder elsewhere holds, as far as the kernel can copy. Nothing of it counts before it is
-    /// verified. Stops early if `cancel` is set.
+    /// Copies what a file or folder elsewhere holds, as far as the kernel can copy, and nothing behind a symbolic link.
+    /// Nothing of it counts before it is verified. Stops early if `cancel` is set.
     ///
     /// # Errors
     /// Those of the disk. What was copied before stays.
     pub fn copy_from(&self, root: &Path, cancel: &AtomicBool) -> io::Result<()> {
         self.fresh.store(false, Ordering::Relaxed);
         for (number, entry) in self.manifest().files().iter().enumerate() {
-            let Ok(from) = files::open_file(&locate(root, &entry.path), Open::Read) else { continue };
-            let to = self.file(number)?;
+            let Ok(from) = open_unlinked(&locate(root, &entry.path)) else { continue };
+            let (found, to) = (from.metadata()?, self.file(number)?);
             // Of another length it is not that content.
-            if from.metadata()?.len() == entry.len && !copying::clone_blocks(&from, &to) {
+            if found.is_file() && found.len() == entry.len && !copying::clone_blocks(&from, &to) {
                 copy_data(&from, &to, entry.len, cancel)?;
             }
             if cancel.load(Ordering::Relaxed) {

@@ -799,6 +799,21 @@ fn a_part_takes_what_is_right_of_a_copy_and_nothing_else() {
 }
 
 #[test]
+fn nothing_behind_a_link_comes_into_a_part() {
+    let bench = Bench::new(&[("f/a", PIECE), ("f/sub/b", PIECE)]);
+    let (copy, private) = (bench.path("copy"), bench.path("private"));
+    let content = [bench.bytes[..PIECE].to_vec(), b"secret".repeat(PIECE / 6 + 1)[..PIECE].to_vec()];
+    fs::create_dir(&copy).and_then(|()| fs::create_dir(&private)).expect("made");
+    fs::write(copy.join("a"), &content[0]).and_then(|()| fs::write(private.join("b"), &content[1])).expect("written");
+    symlink(&private, copy.join("sub")).expect("made");
+    let part = bench.open();
+    part.copy_from(&copy, &AtomicBool::new(false)).expect("copied");
+    let b = fs::read(bench.path("f.part/sub/b")).unwrap_or_default();
+    assert!(!b.windows(6).any(|bytes| bytes == b"secret"));
+    assert_eq!(fs::read(bench.path("f.part/a")).expect("there"), content[0]);
+}
+
+#[test]
 fn a_download_that_waits_for_its_part_makes_nothing_in_its_place() {
     for files in KINDS {
         let bench = Bench::new(files);
