@@ -44,7 +44,8 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
         Self { bounds, waiting: VecDeque::new(), taken: Vec::new(), served: VecDeque::new(), dropped: Vec::new() }
     }
 
-    /// Adds a job, or returns false: the user has too many, or there are too many and no user has more than this one.
+    /// Adds a job, or returns false: the user has too many, or there are too many and no user has more than this one. For a
+    /// user who has none, the oldest gives way where all have one.
     pub(crate) fn put(&mut self, user: U, job: J, now: Instant) -> bool {
         self.drop_old(now);
         let waiting = self.waiting_of(&user);
@@ -53,12 +54,12 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
         }
         if self.waiting.len() >= self.bounds.waiting {
             let most = (0..self.waiting.len()).max_by_key(|&at| self.waiting_of(&self.waiting[at].user));
-            match most {
-                Some(at) if self.waiting_of(&self.waiting[at].user) > waiting + 1 => {
-                    self.dropped.extend(self.waiting.remove(at).map(|turn| turn.job));
-                }
+            let at = match most.map(|at| (at, self.waiting_of(&self.waiting[at].user))) {
+                Some((at, most)) if most > waiting + 1 => at,
+                Some((_, 1)) if waiting == 0 => 0,
                 Some(_) | None => return false,
-            }
+            };
+            self.dropped.extend(self.waiting.remove(at).map(|turn| turn.job));
         }
         self.waiting.push_back(UserJob { user, job, came: now });
         true
@@ -96,6 +97,18 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
     /// Whether such a job waits.
     pub(crate) fn waits(&self, is_such: impl Fn(&J) -> bool) -> bool {
         self.waiting.iter().any(|turn| is_such(&turn.job))
+    }
+
+    /// Somebody else asks for such a job, which waits: it is the job of whoever gets it done first. False if there is none.
+    pub(crate) fn join(&mut self, user: &U, is_such: impl Fn(&J) -> bool) -> bool {
+        let Some(at) = self.waiting.iter().position(|turn| is_such(&turn.job)) else { return false };
+        let served = |user: &U| self.served.iter().position(|served| served == user);
+        let owner = &self.waiting[at].user;
+        let others = (self.waiting_of(owner) - 1, served(owner));
+        if owner != user && (self.waiting_of(user), served(user)) < others {
+            self.waiting[at].user = user.clone();
+        }
+        true
     }
 
     /// Forgets those that wait, but for these.
@@ -166,6 +179,27 @@ mod tests {
         assert!(queue.take(later).is_some());
         assert!(queue.take(later + Duration::from_millis(1)).is_none() && queue.waiting.len() + queue.taken.len() == 1);
         assert_eq!(queue.take_dropped().len(), 3);
+    }
+
+    #[test]
+    fn a_newcomer_is_heard_where_everybody_has_one_job_and_a_job_is_of_whoever_gets_it_done_first() {
+        let (mut queue, now) = (TurnQueue::new(BOUNDS), Instant::now());
+        for (job, user) in ["a", "b", "c", "d", "new"].into_iter().enumerate() {
+            assert!(queue.put(user, job as u32, now));
+        }
+        assert_eq!(
+            (queue.take_dropped(), take(&mut queue, now)),
+            (vec![0], Some(("b", 1))),
+            "the oldest has given way"
+        );
+        let (mut queue, now) = (TurnQueue::new(BOUNDS), Instant::now());
+        assert!((1..=3).all(|job| queue.put("eve", job, now)));
+        assert!(queue.join(&"ann", |job| *job == 3) && !queue.join(&"ann", |job| *job == 9));
+        assert!(queue.join(&"eve", |job| *job == 3));
+        assert!(queue.put("bob", 4, now) && queue.put("cat", 5, now));
+        assert_eq!(queue.take_dropped(), [2], "the last of those that eve alone asked for");
+        assert_eq!(take(&mut queue, now), Some(("eve", 1)));
+        assert_eq!(take(&mut queue, now), Some(("ann", 3)));
     }
 
     #[test]

@@ -29,9 +29,10 @@ impl Default for Complaints {
 }
 
 impl Complaints {
-    /// Takes a complaint of a member in, or of this program itself, unless it waits already or too many do.
+    /// Takes a complaint of a member in, or of this program itself, unless too many of this member wait. One about a piece
+    /// that waits already counts for whichever of the two has fewer that wait.
     pub(super) fn put(&mut self, user: Option<UserId>, key: ShareKey, piece: PieceIndex, now: Instant) {
-        if !self.waiting.waits(|job| *job == (key, piece)) {
+        if !self.waiting.join(&user, |job| *job == (key, piece)) {
             self.waiting.put(user, (key, piece), now);
             drop(self.waiting.take_dropped());
         }
@@ -90,6 +91,24 @@ mod tests {
             complaints.take(at)
         });
         assert!(heard.into_iter().any(|(_, of)| of == piece(5000)), "it waits for one of each other member at most");
+    }
+
+    #[test]
+    fn a_member_is_heard_where_as_many_others_wait_as_may_and_whoever_complained_of_its_piece_before() {
+        let layout = Layout::new(SIZE_MAX).expect("the longest");
+        let piece = |number: u32| layout.index(number).expect("it has so many");
+        let (mut complaints, now) = (Complaints::default(), Instant::now());
+        (0..8).for_each(|number| complaints.put(user(0), KEY, piece(number), now));
+        complaints.put(user(99), KEY, piece(7), now);
+        (1..40).for_each(|number| complaints.put(user(number), KEY, piece(100 + number), now));
+        let mut at = now;
+        let heard = std::iter::from_fn(|| {
+            at += PAUSE;
+            complaints.take(at)
+        });
+        let heard: Vec<_> = heard.map(|(_, piece)| piece).collect();
+        assert!(heard.contains(&piece(139)), "the newcomer is heard");
+        assert!(heard.len() == 32 && !heard.contains(&piece(6)), "eve's own give way");
     }
 
     #[test]
