@@ -71,17 +71,30 @@ const SCRIPT_MARKS_MAX: usize = 8;
 /// script needs it.
 pub(crate) fn seen(text: &str) -> impl Iterator<Item = (char, bool)> {
     let mut chars = text.chars().peekable();
-    let (mut before, mut marks) = (None, 0);
+    let (mut before, mut marks, mut tags) = (None, 0, 0);
     iter::from_fn(move || {
         let c = chars.next()?;
+        let is_tag = tags > 0;
+        tags = if is_tag { tags - 1 } else { tags_of_flag(c, chars.clone()) };
         let is_mark = is_combining_mark(c);
         marks = if is_mark { marks + 1 } else { 0 };
         let most = if bears_any_letter(c) { MARKS_MAX } else { SCRIPT_MARKS_MAX };
         let piled = is_mark && (before == Some(c) || marks > most);
-        let hidden = is_invisible(c) && !is_needed(c, before, chars.peek().copied());
+        let hidden = is_invisible(c) && !is_tag && !is_needed(c, before, chars.peek().copied());
         before = Some(c);
         Some((c, is_unsafe_char(c) || piled || hidden))
     })
+}
+
+/// How many tags behind a character make it the flag of a part of a country: of England, Scotland or Wales, as there are no
+/// others.
+fn tags_of_flag(c: char, behind: impl Iterator<Item = char>) -> usize {
+    let tags: String = behind.take(6).collect();
+    let is_flag = |region: &&str| {
+        let tag = |letter| char::from_u32(0xE0000 + u32::from(letter));
+        tags.chars().eq(region.chars().filter_map(tag).chain(['\u{E007F}']))
+    };
+    if c == '\u{1F3F4}' && ["gbeng", "gbsct", "gbwls"].iter().any(is_flag) { 6 } else { 0 }
 }
 
 /// Whether a mark may stand on letters of all scripts.
@@ -108,6 +121,8 @@ fn is_needed(c: char, before: Option<char>, after: Option<char>) -> bool {
         '\u{FE0E}' | '\u{FE0F}' => {
             is_pictograph(before) || matches!(before, '#' | '*' | '0'..='9') && after == Some('\u{20E3}')
         }
+        // Forms of a sign that people have in their names.
+        '\u{FE00}'..='\u{FE02}' | '\u{E0100}'..='\u{E01EF}' => is_ideograph(before),
         '\u{180B}'..='\u{180F}' => matches!(before, '\u{1820}'..='\u{18AA}'),
         '\u{200D}' if is_pictograph(before) || before == '\u{FE0F}' => after.is_some_and(is_pictograph),
         '\u{200C}' | '\u{200D}' => joins(before) && after.is_some_and(joins),
@@ -120,6 +135,11 @@ fn is_pictograph(c: char) -> bool {
     matches!(c, '\u{A9}' | '\u{AE}' | '\u{203C}'..='\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{2190}'..='\u{27BF}')
         || matches!(c, '\u{2934}'..='\u{2935}' | '\u{2B05}'..='\u{2B55}' | '\u{3030}' | '\u{303D}')
         || matches!(c, '\u{3297}' | '\u{3299}' | '\u{1F000}'..='\u{1FAFF}')
+}
+
+/// The property Unified_Ideograph, save for twelve among the signs for compatibility.
+fn is_ideograph(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{20000}'..='\u{2FA1F}' | '\u{30000}'..='\u{323AF}')
 }
 
 /// Whether a letter is of a script in which joiners change how letters look: Arabic, Syriac, N'Ko, those of India, of
@@ -283,6 +303,29 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn forms_of_ideographs_and_flags_are_shown_as_they_are_and_tags_and_selectors_elsewhere_are_not() {
+        let deceives = |text: &str| seen(text).any(|(_, deceives)| deceives);
+        let flag = |region: &str| {
+            let tags = region.bytes().filter_map(|byte| char::from_u32(0xE0000 + u32::from(byte)));
+            iter::once('\u{1F3F4}').chain(tags).chain(['\u{E007F}']).collect::<String>()
+        };
+        for shown in ["葛\u{E0100}城.pdf", "\u{2A700}\u{FE00}", &flag("gbeng"), &format!("{}b", flag("gbsct"))] {
+            assert!(!deceives(shown), "{}", shown.escape_unicode());
+        }
+        let open = flag("gbeng").replace('\u{E007F}', "b");
+        for hidden in [
+            "a\u{E0100}",
+            "葛\u{E0100}\u{E0101}",
+            &flag("rm -r"),
+            &flag(""),
+            &open,
+            &format!("a{}", &flag("gbeng")[4..]),
+        ] {
+            assert!(deceives(hidden), "{}", hidden.escape_unicode());
+        }
+    }
+
+    #[test]
     fn decomposed_input_becomes_the_composed_name() {
         let typed = "Mu\u{0308}ller";
         assert_eq!(UserId::parse(typed), Err(NameError::NotNormalized));
@@ -349,6 +392,7 @@ pub(crate) mod tests {
             "ａｌｉｃｅ",
             "\u{1D41A}lice",
             "\u{1F600}",
+            "葛\u{E0100}",
             "q\u{308}\u{308}",
             "q\u{30A}\u{308}\u{304}\u{301}\u{300}",
         ] {
