@@ -230,6 +230,7 @@ pub mod client {
         pub mod event;
         pub mod given;
         pub mod leases;
+        mod origin;
         mod place;
         pub mod seeder;
         pub mod served;

@@ -1,10 +1,10 @@
 //! The seeder's limit on connections. Members share the places; a few more are for those who have yet to prove that
 //! they are members. When all places are taken, the next member gets one of a member who makes least use of it.
 
+use super::origin::{ConnectionOrigin, Crowds};
 use super::place::{FullHouse, Holder, Place};
 use super::waiting_line::WaitingLine;
 use crate::client::reach::gone::is_from;
-use crate::model::address::network_of;
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
 use parking_lot::{Condvar, Mutex};
@@ -42,8 +42,7 @@ enum Stage {
 struct SeederConnection {
     /// For ending the connection at any stage.
     stream: Arc<TcpStream>,
-    /// One address, or a whole network of IPv6 addresses.
-    network: IpAddr,
+    origin: ConnectionOrigin,
     stage: Stage,
     group: Option<GroupRef>,
     /// Whose it is and what for, once it is a member's.
@@ -56,7 +55,7 @@ impl SeederConnection {
     /// Who has this place, if it is a member's.
     fn holder(&self, id: u64) -> Option<Holder<'_>> {
         let (user, place) = self.member.as_ref().filter(|_| self.stage == Stage::Member)?;
-        Some(Holder { id, user, network: self.network, place })
+        Some(Holder { id, user, origin: &self.origin, place })
     }
 
     fn end(&self) {
@@ -91,7 +90,7 @@ impl Admission {
         &self,
         id: u64,
         stream: Arc<TcpStream>,
-        ip: IpAddr,
+        origin: ConnectionOrigin,
         start: impl FnOnce() -> io::Result<JoinHandle<()>>,
     ) {
         let mut connections = self.connections.lock();
@@ -106,8 +105,8 @@ impl Admission {
         }
         // Without a thread the connection ends here.
         if let Ok(thread) = start() {
-            let (network, stage, thread) = (network_of(ip), Stage::Early, Some(thread));
-            connections.insert(id, SeederConnection { stream, network, stage, group: None, member: None, thread });
+            let (stage, thread) = (Stage::Early, Some(thread));
+            connections.insert(id, SeederConnection { stream, origin, stage, group: None, member: None, thread });
         }
     }
 
@@ -135,9 +134,9 @@ impl Admission {
     /// The member may not have one more now.
     pub(super) fn admit(&self, id: u64, user: &UserId, now: Instant) -> Result<Arc<Place>, NoPlace> {
         let mut connections = self.connections.lock();
-        let network = connections.get(&id).filter(|it| it.stage == Stage::Early).map(|it| it.network);
-        let network = network.ok_or(NoPlace { in_line: None })?;
-        let (held, least) = self.make_way(&connections, (user, network), now)?;
+        let early = connections.get(&id).filter(|it| it.stage == Stage::Early);
+        let origin = early.map(|it| it.origin.of_member(user)).ok_or(NoPlace { in_line: None })?;
+        let (held, least) = self.make_way(&connections, (user, &origin), now)?;
         if let Some(least) = least.and_then(|id| connections.get_mut(&id)) {
             least.stage = Stage::GivenUp;
             if let Some((_, place)) = &least.member {
@@ -150,7 +149,7 @@ impl Admission {
         }
         let place = Arc::new(Place::new(now));
         if let Some(connection) = connections.get_mut(&id) {
-            connection.stage = Stage::Member;
+            (connection.stage, connection.origin) = (Stage::Member, origin);
             connection.member = Some((user.clone(), place.clone()));
         }
         Ok(place)
@@ -163,7 +162,7 @@ impl Admission {
     fn make_way(
         &self,
         connections: &HashMap<u64, SeederConnection>,
-        (user, network): (&UserId, IpAddr),
+        (user, origin): (&UserId, &ConnectionOrigin),
         now: Instant,
     ) -> Result<(usize, Option<u64>), NoPlace> {
         let members: Vec<_> = connections.iter().filter_map(|(&id, connection)| connection.holder(id)).collect();
@@ -171,18 +170,18 @@ impl Admission {
         let house = FullHouse::new(members, now);
         let (held, mut line) = (house.held_by(user), self.line.lock());
         // Whoever has none comes before whoever has some, and the first in the line before the others.
-        let before = line.before(user, now);
+        let before = if held == 0 { line.before((user, origin), house.origins(), now) } else { line.count(now) };
         let for_others = if held == 0 { house.free_for_others() } else { 0 };
         if held >= MEMBER_MAX || before > 0 && before >= free + for_others {
-            let in_line = (held == 0).then(|| line.wait(user, now));
+            let in_line = (held == 0).then(|| line.wait((user, origin), house.origins(), now));
             return Err(NoPlace { in_line });
         }
         if free > 0 {
             return Ok((held, None));
         }
-        match house.least(user, network) {
+        match house.least(user, origin) {
             Some(least) => Ok((held, Some(least))),
-            None => Err(NoPlace { in_line: (held == 0).then(|| line.wait(user, now)) }),
+            None => Err(NoPlace { in_line: (held == 0).then(|| line.wait((user, origin), house.origins(), now)) }),
         }
     }
 
@@ -218,15 +217,12 @@ fn count(connections: &HashMap<u64, SeederConnection>, stage: Stage) -> usize {
     connections.values().filter(|connection| connection.stage == stage).count()
 }
 
-/// Gives up the oldest early connection of the address that has most of them. Its thread tells the far side.
+/// Gives up the oldest early connection of the origin that has most of them. Its thread tells the far side.
 fn give_one_up(connections: &mut HashMap<u64, SeederConnection>) {
-    let mut per_address: HashMap<IpAddr, (usize, Reverse<u64>)> = HashMap::new();
-    for (&id, connection) in connections.iter().filter(|(_, connection)| connection.stage == Stage::Early) {
-        let (count, oldest) = per_address.entry(connection.network).or_insert((0, Reverse(id)));
-        *count += 1;
-        *oldest = (*oldest).max(Reverse(id));
-    }
-    let Some((_, Reverse(id))) = per_address.into_values().max() else {
+    let early = || connections.iter().filter(|(_, connection)| connection.stage == Stage::Early);
+    let crowds: Crowds = early().map(|(_, connection)| &connection.origin).collect();
+    let fullest = early().max_by_key(|(id, connection)| (crowds.at(&connection.origin), Reverse(**id)));
+    let Some((&id, _)) = fullest else {
         return;
     };
     if let Some(connection) = connections.get_mut(&id) {
@@ -265,15 +261,22 @@ mod tests {
         }
 
         fn enter(&mut self, address: u8) -> u64 {
+            self.enter_from(ConnectionOrigin::of([10, 0, 0, address].into()))
+        }
+
+        fn enter_from(&mut self, origin: ConnectionOrigin) -> u64 {
             self.next += 1;
-            self.admission.enter(self.next, self.stream.clone(), [10, 0, 0, address].into(), || {
-                std::thread::Builder::new().spawn(|| ())
-            });
+            let start = || std::thread::Builder::new().spawn(|| ());
+            self.admission.enter(self.next, self.stream.clone(), origin, start);
             self.next
         }
 
         fn join(&mut self, name: &str, now: Instant) -> Result<Arc<Place>, NoPlace> {
-            let id = self.enter(1);
+            self.join_from(1, name, now)
+        }
+
+        fn join_from(&mut self, address: u8, name: &str, now: Instant) -> Result<Arc<Place>, NoPlace> {
+            let id = self.enter(address);
             let admitted = self.admission.admit(id, &user(name), now);
             if admitted.is_err() {
                 self.admission.leave(id);
@@ -302,6 +305,34 @@ mod tests {
         let now = Instant::now();
         assert!(door.admission.admit(crowd[0], &user("late"), now).is_err(), "who was given up has no place");
         assert!(door.admission.admit(crowd[1], &user("ann"), now).is_ok());
+    }
+
+    #[test]
+    fn a_stranger_with_many_ipv6_networks_of_one_site_is_one_crowd() {
+        let mut door = Door::new();
+        let lone = door.enter(1);
+        for number in 0..200_u128 {
+            let ip = std::net::Ipv6Addr::from_bits((0x2001_0db8 << 96) | (number << 64) | 1);
+            let id = door.enter_from(ConnectionOrigin::of(ip.into()));
+            // Whoever is given up has a moment to end.
+            door.admission.connections.lock().retain(|_, connection| connection.stage != Stage::GivenUp);
+            assert!(door.admission.connections.lock().contains_key(&id));
+        }
+        assert!(door.admission.connections.lock().contains_key(&lone), "it has all the time of its handshake");
+    }
+
+    #[test]
+    fn whoever_comes_from_elsewhere_waits_neither_behind_a_crowd_nor_as_long() {
+        let (mut door, begun) = (Door::new(), Instant::now());
+        for number in 0..300 {
+            if let Ok(place) = door.join(&format!("eve{number}"), begun) {
+                assert!(place.begin(begun));
+            }
+        }
+        assert_eq!(door.join_from(2, "ann", begun).err(), Some(NoPlace { in_line: Some(1) }));
+        let soon = begun + std::time::Duration::from_secs(5);
+        (128..300).for_each(|number| drop(door.join(&format!("eve{number}"), soon)));
+        assert!(door.join_from(2, "ann", soon).is_ok());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! A member's place at the seeder: what it is used for, and who gives one up when all are taken. Time is passed in.
 
+use super::origin::{ConnectionOrigin, Crowds};
 use crate::model::name::UserId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::net::{IpAddr, Shutdown};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// What "lately" means: bytes that were given in the latest two of these.
@@ -101,7 +102,7 @@ impl Place {
 pub(super) struct Holder<'a> {
     pub id: u64,
     pub user: &'a UserId,
-    pub network: IpAddr,
+    pub origin: &'a ConnectionOrigin,
     pub place: &'a Place,
 }
 
@@ -110,18 +111,21 @@ pub(super) struct Holder<'a> {
 pub(super) struct FullHouse<'a> {
     holders: Vec<Holder<'a>>,
     users: HashMap<&'a UserId, usize>,
-    networks: HashMap<IpAddr, usize>,
+    origins: Crowds,
     now: Instant,
 }
 
 impl<'a> FullHouse<'a> {
     pub(super) fn new(holders: Vec<Holder<'a>>, now: Instant) -> Self {
-        let (mut users, mut networks) = (HashMap::new(), HashMap::new());
-        for holder in &holders {
-            *users.entry(holder.user).or_default() += 1;
-            *networks.entry(holder.network).or_default() += 1;
-        }
-        Self { holders, users, networks, now }
+        let mut users = HashMap::new();
+        holders.iter().for_each(|holder| *users.entry(holder.user).or_default() += 1);
+        let origins = holders.iter().map(|holder| holder.origin).collect();
+        Self { holders, users, origins, now }
+    }
+
+    /// How many places each origin has.
+    pub(super) fn origins(&self) -> &Crowds {
+        &self.origins
     }
 
     /// How many places this user has.
@@ -132,9 +136,9 @@ impl<'a> FullHouse<'a> {
     /// Who gives up a place to one more connection of this user from there. First goes who asks for nothing, then the
     /// connection that was given least lately of the user who has most. A user without a place also gets that of an
     /// address which has many, and in the end that of anybody who had it for long.
-    pub(super) fn least(&self, user: &UserId, network: IpAddr) -> Option<u64> {
+    pub(super) fn least(&self, user: &UserId, origin: &ConnectionOrigin) -> Option<u64> {
         let held = self.held_by(user);
-        let near = self.networks.get(&network).copied().unwrap_or(0);
+        let near = self.origins.at(origin);
         let age = |holder: &Holder<'_>| self.now.saturating_duration_since(holder.place.since);
         let rank = |holder: &Holder<'_>| {
             let theirs = self.users[holder.user];
@@ -142,7 +146,7 @@ impl<'a> FullHouse<'a> {
                 Some(3)
             } else if theirs >= held + 2 {
                 Some(2)
-            } else if held == 0 && self.networks[&holder.network] >= near + 2 && age(holder) >= GRACE {
+            } else if held == 0 && self.origins.at(holder.origin) >= near + 2 && age(holder) >= GRACE {
                 Some(1)
             } else {
                 (held == 0 && age(holder) >= TENURE).then_some(0)
@@ -151,7 +155,7 @@ impl<'a> FullHouse<'a> {
         let least =
             self.holders.iter().filter_map(|holder| Some((rank(holder)?, holder))).max_by_key(|(rank, holder)| {
                 let given = std::cmp::Reverse(holder.place.given_lately(self.now));
-                (*rank, self.users[holder.user], self.networks[&holder.network], given, age(holder))
+                (*rank, self.users[holder.user], self.origins.at(holder.origin), given, age(holder))
             });
         least.map(|(_, holder)| holder.id)
     }
@@ -171,19 +175,19 @@ mod tests {
     const PIECE: u64 = 512 * 1024;
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn network(host: u8) -> IpAddr {
-        [10, 0, 0, host].into()
+    fn at(host: u8) -> ConnectionOrigin {
+        ConnectionOrigin::of([10, 0, 0, host].into())
     }
 
     /// Who goes for one more connection of `newcomer`. Each of the others has a name, an address and a place.
     fn least(holders: &[(&str, u8, Place)], newcomer: (&str, u8), now: Instant) -> Option<usize> {
-        let users: Vec<_> = holders.iter().map(|holder| user(holder.0)).collect();
+        let known: Vec<_> = holders.iter().map(|holder| (user(holder.0), at(holder.1))).collect();
         let mut house = Vec::new();
-        for (number, ((_, host, place), user)) in holders.iter().zip(&users).enumerate() {
-            house.push(Holder { id: number as u64, user, network: network(*host), place });
+        for (number, ((_, _, place), (user, origin))) in holders.iter().zip(&known).enumerate() {
+            house.push(Holder { id: number as u64, user, origin, place });
         }
         let house = FullHouse::new(house, now);
-        house.least(&user(newcomer.0), network(newcomer.1)).map(|id| id as usize)
+        house.least(&user(newcomer.0), &at(newcomer.1)).map(|id| id as usize)
     }
 
     /// A place that has had so many pieces, the last one just now.
@@ -246,6 +250,23 @@ mod tests {
         assert_eq!(at(GRACE, ("ann", 3)), None, "ann has one");
         assert!(at(TENURE, ("new", 2)).is_some());
         assert_eq!(at(TENURE, ("ann", 1)), None);
+    }
+
+    /// They all have the address of the tracker whose relay it is.
+    #[test]
+    fn members_who_come_by_the_relay_are_no_crowd() {
+        let begun = Instant::now();
+        let now = begun + GRACE;
+        let names: Vec<_> = (0..20).map(|number| user(&format!("member{number}"))).collect();
+        let of = |(id, name)| ConnectionOrigin::relayed(id).of_member(name);
+        let relayed: Vec<_> = (0..).zip(&names).map(of).collect();
+        let places: Vec<_> = names.iter().map(|_| busy(begun, now, 1)).collect();
+        let holders = names.iter().zip(&relayed).zip(&places).zip(0..);
+        let holders = holders.map(|(((user, origin), place), id)| Holder { id, user, origin, place }).collect();
+        let house = FullHouse::new(holders, now);
+        assert_eq!(house.least(&user("new"), &at(1)), None, "each of them came by itself");
+        let twice = [0, 1].map(|id| ConnectionOrigin::relayed(id).of_member(&names[0]));
+        assert_eq!(twice.iter().collect::<Crowds>().at(&twice[0]), 2, "but one member is one origin");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::admission::Admission;
 use super::catalog::Catalog;
 use super::event::SeederEvent;
 use super::given::{Giving, TakeGiven};
+use super::origin::ConnectionOrigin;
 use super::session::SessionContext;
 use super::turns::Turns;
 use crate::client::keyring::Keyring;
@@ -85,15 +86,15 @@ impl Seeder {
 
     /// Serves a connection that came about in another way than by the listener: whoever takes shakes hands first.
     pub fn accept(&self, stream: TcpStream, way: Way) -> io::Result<()> {
-        let ip = stream.peer_addr()?.ip().to_canonical();
+        let ip = (way != Way::Relayed).then(|| stream.peer_addr()).transpose()?.map(|addr| addr.ip());
         take_in(&self.context, stream, ip, move |context, id, stream| context.serve(id, stream, way));
         Ok(())
     }
 
     /// Gives pieces on a connection that this client has made.
     pub fn give(&self, stream: TcpStream, giving: Giving) -> io::Result<()> {
-        let ip = stream.peer_addr()?.ip().to_canonical();
-        take_in(&self.context, stream, ip, move |context, id, stream| context.give(id, stream, giving));
+        let ip = stream.peer_addr()?.ip();
+        take_in(&self.context, stream, Some(ip), move |context, id, stream| context.give(id, stream, giving));
         Ok(())
     }
 
@@ -141,7 +142,7 @@ fn accept(context: &Arc<SessionContext>, listener: &TcpListener) {
                 // This side may be dialing the same member at this moment, to take from it.
                 if let Err(stream) = context.calls.accepted(stream, from) {
                     let serve = |context: &SessionContext, id, stream| context.serve(id, stream, Way::Direct);
-                    take_in(context, stream, from.ip().to_canonical(), serve);
+                    take_in(context, stream, Some(from.ip()), serve);
                 }
             }
             // Most likely out of descriptors; the kernel refuses connections once the backlog is full. The pause keeps
@@ -170,11 +171,11 @@ impl Giver for Seeder {
     }
 }
 
-/// Gives a connection its session. Waits for a thread to end if there are too many.
+/// Gives a connection its session. It has an address unless it comes by the relay. Waits for a thread to end if there are too many.
 fn take_in(
     context: &Arc<SessionContext>,
     stream: TcpStream,
-    ip: IpAddr,
+    ip: Option<IpAddr>,
     serve: impl FnOnce(&SessionContext, u64, Arc<TcpStream>) + Send + 'static,
 ) {
     let (stream, id) = (Arc::new(stream), context.next.fetch_add(1, Ordering::Relaxed));
@@ -185,7 +186,8 @@ fn take_in(
             context.admission.leave(id);
         })
     };
-    context.admission.enter(id, stream.clone(), ip, start);
+    let origin = ip.map_or_else(|| ConnectionOrigin::relayed(id), ConnectionOrigin::of);
+    context.admission.enter(id, stream.clone(), origin, start);
 }
 
 #[cfg(test)]
