@@ -51,10 +51,12 @@ wanted() {
 run() {
 	local target=$1 seconds=$2 runs=$3
 	mkdir -p "fuzz/found/$target" "fuzz/artifacts/$target"
+	# Each run begins with what was found before: a fault that is still there ends it again.
 	# Which features are rare takes half of the time where threads give each run others.
-	$NICE "$PROGRAMS/$target" "fuzz/found/$target" "fuzz/corpus/$target" -artifact_prefix="fuzz/artifacts/$target/" \
-		-max_total_time="$seconds" -runs="$((runs > 0 ? runs : -1))" -max_len="${LEN_MAX[$target]:-0}" -entropic=0 \
-		-timeout=60 -verbosity=0 -print_final_stats=1 >"$LOGS/$target" 2>&1 &
+	$NICE "$PROGRAMS/$target" "fuzz/found/$target" "fuzz/corpus/$target" "fuzz/artifacts/$target" \
+		-artifact_prefix="fuzz/artifacts/$target/" -max_total_time="$seconds" -runs="$((runs > 0 ? runs : -1))" \
+		-max_len="${LEN_MAX[$target]:-0}" -entropic=0 -timeout=60 -verbosity=0 -print_final_stats=1 \
+		>"$LOGS/$target" 2>&1 &
 	running[$!]=$target
 }
 
