@@ -352,6 +352,8 @@ impl Manifests {
         let total = len.map_err(|error| unavailable(&error))?;
         let len = (total.saturating_sub(offset) as usize).min(MANIFEST_PART_MAX);
         self.readers.take(requester, len as u64, Instant::now())?;
+        // Users read in the turns of their requests.
+        let _turn = (requester == Requester::Trackers).then(|| self.turns.wait(requester)).transpose()?;
         let mut part = vec![0; len];
         file.read_exact_at(&mut part, u64::from(offset)).map_err(|error| unavailable(&error))?;
         Ok(Some((total, part)))
@@ -629,6 +631,20 @@ mod tests {
             assert_eq!(put(&manifests, &mut upload, part(&content, &bytes, 20..len)), Ok(()));
             assert!(upload.is_none() && manifests.has(content.info_hash).expect("readable"));
         }
+    }
+
+    #[test]
+    fn parts_are_read_for_other_trackers_in_their_turns_and_for_users_meanwhile() {
+        let (_temp, manifests) = open();
+        let (bytes, content) = manifest("a", 100);
+        put(&manifests, &mut None, part(&content, &bytes, 0..bytes.len())).expect("valid");
+        let read = |requester| manifests.read(content.info_hash, 0, requester).map_err(|refusal| refusal.code);
+        let whole = Ok(Some((bytes.len() as u32, bytes.clone())));
+        manifests.turns.crowded(Requester::Trackers, || {
+            assert_eq!(read(Requester::Trackers), Err(Code::SlowDown));
+            assert_eq!(read(Requester::Operator), whole);
+        });
+        assert_eq!(read(Requester::Trackers), whole);
     }
 
     #[test]

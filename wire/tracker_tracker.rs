@@ -27,6 +27,8 @@ pub const OPS_MAX: usize = 4096;
 pub const OPS_FRAME_LEN_MAX: usize = 512 * 1024;
 /// Most manifests that one message asks for.
 pub const WANTED_MAX: usize = 1024;
+/// Longest manifest that goes whole, before the op that needs it, in bytes. A longer one is given when it is wanted.
+pub const SHORT_MANIFEST_MAX: u32 = 4 * 1024 * 1024;
 /// Longest part of a base in one message, in bytes.
 pub const BASE_PART_MAX: usize = 256 * 1024;
 /// A side that has said no `Have` for this long says one.

@@ -521,6 +521,76 @@ fn a_list_of_pieces_that_no_tracker_has_given_is_not_called_lost() {
     assert!(!one.status().to_string().contains("manifests"), "{}", one.status());
 }
 
+#[test]
+fn changes_and_news_of_clients_go_between_the_parts_of_a_long_list_of_pieces() {
+    let one = tracker(1, &[]);
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    // Far more than sockets hold.
+    let (bytes, content) = manifest("disk.img", 1_000_000, 1);
+    alice.put_manifest("lab", &bytes, &content);
+    let (mut receiver, sender) = link_to(one.addr);
+    hear_greeting(&mut receiver);
+    alice.share("lab", "disk.img", &content);
+    let shares = |op: &Op| matches!(op.body, OpBody::CreateShare { .. });
+    hear(&mut receiver, |message| match message {
+        LinkMessage::Manifest { .. } => panic!("everything waits for the list"),
+        LinkMessage::Ops { ops } => ops.iter().any(shares).then_some(()),
+        _ => None,
+    });
+
+    let info_hashes = List::first_of(vec![content.info_hash]);
+    sender.send(UNASKED, &LinkMessage::WantManifests { info_hashes }).expect("sent");
+    let mut read = Vec::new();
+    let mut take = |message: &LinkMessage| {
+        if let LinkMessage::Manifest { offset, part, .. } = message {
+            assert_eq!(*offset as usize, read.len());
+            read.extend_from_slice(part.as_bytes());
+        }
+        read.len()
+    };
+    hear(&mut receiver, |message| (take(&message) > 0).then_some(()));
+    let mut bob = one.user("bob");
+    bob.announce(4002);
+    let (mut changes, mut clients) = (false, false);
+    hear(&mut receiver, |message| {
+        assert!(take(&message) < bytes.len(), "all of the list came first");
+        changes |= matches!(message, LinkMessage::Ops { .. });
+        clients |= matches!(message, LinkMessage::Online { .. });
+        (changes && clients).then_some(())
+    });
+    hear(&mut receiver, |message| (take(&message) == bytes.len()).then_some(()));
+    assert!(read == bytes);
+}
+
+#[test]
+fn a_long_list_of_pieces_and_short_ones_meanwhile_come_to_another_tracker() {
+    let one = tracker(1, &[]);
+    let told = Told::default();
+    let two = TestTracker::start_with(|settings| {
+        settings.origin = Origin { tracker: 2, incarnation: 2000 };
+        settings.others = vec![(1, one.addr.into())];
+        told.set(settings);
+    });
+    let mut alice = one.user("alice");
+    alice.create_group("lab");
+    let (bytes, content) = manifest("disk.img", 400_000, 1);
+    alice.put_manifest("lab", &bytes, &content);
+    let long = alice.share("lab", "disk.img", &content).share;
+    (2..20).for_each(|seed| drop(alice.offer("lab", &format!("{seed}.mkv"), 5_000, seed)));
+    wait_until("all shares are known", || two.server.core().state().share_count() == 19);
+    let mut alice = two.client();
+    alice.log_in("alice");
+    let mut read = Vec::new();
+    while read.len() < bytes.len() {
+        match alice.ask(Request::GetManifest { share: long, offset: read.len() as u32 }) {
+            Reply::ManifestPart { part, .. } => read.extend_from_slice(part.as_bytes()),
+            other => panic!("no list of pieces but {other:?}"),
+        }
+    }
+    assert!(read == bytes && !told.has("is damaged at tracker"));
+}
+
 /// Waits for the greeting of the tracker: it has taken the link.
 fn hear_greeting(receiver: &mut FrameReceiver) {
     hear(receiver, |message| matches!(message, LinkMessage::Hello { .. }).then_some(()));

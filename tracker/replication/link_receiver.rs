@@ -21,7 +21,7 @@ use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{Holding, PassedCall};
 use crate::wire::connection::FrameReceiver;
 use crate::wire::refusal::{Code, Refusal};
-use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage};
+use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage, SHORT_MANIFEST_MAX};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -52,11 +52,10 @@ pub(super) struct LinkReceiver<'a> {
     core: &'a Core,
     number: u16,
     live: &'a LiveLink,
-    upload: Option<ManifestUpload>,
+    /// The short manifest and the long one that are on their way.
+    coming_manifests: [ComingManifest; 2],
     /// Manifests that have come in and are not durable yet: a few are kept together.
     manifests: Vec<CheckedManifest>,
-    /// The last manifest that was not taken.
-    skipped: Option<InfoHash>,
     /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
     early: BTreeMap<(ClientKey, ShareRef), Holding>,
     /// What the other tracker has, of which more is to come.
@@ -69,6 +68,14 @@ pub(super) struct LinkReceiver<'a> {
     told_of_clock: bool,
     /// Set while changes cannot be kept here: those that come are dropped and asked for again.
     refused: Option<Refused>,
+}
+
+/// Where a manifest comes in.
+#[derive(Default)]
+struct ComingManifest {
+    upload: Option<ManifestUpload>,
+    /// The last manifest that was not taken.
+    skipped: Option<InfoHash>,
 }
 
 /// Changes could not be kept.
@@ -114,9 +121,8 @@ impl<'a> LinkReceiver<'a> {
             core,
             number,
             live,
-            upload: None,
+            coming_manifests: Default::default(),
             manifests: Vec::new(),
-            skipped: None,
             early: BTreeMap::new(),
             coming: None,
             late: Vec::new(),
@@ -359,10 +365,11 @@ impl<'a> LinkReceiver<'a> {
     /// Takes a part of a manifest. A manifest that is damaged there, or cannot be kept here, holds no changes up: this
     /// tracker does without it until somebody brings it.
     fn put_manifest(&mut self, part: ManifestPart<'_>) {
-        if part.offset > 0 && self.skipped == Some(part.info_hash) {
+        let coming = &mut self.coming_manifests[usize::from(part.total > SHORT_MANIFEST_MAX)];
+        if part.offset > 0 && coming.skipped == Some(part.info_hash) {
             return;
         }
-        let refusal = match self.core.manifests.take(&mut self.upload, part, Requester::Trackers) {
+        let refusal = match self.core.manifests.take(&mut coming.upload, part, Requester::Trackers) {
             Ok(checked) => {
                 self.manifests.extend(checked);
                 if self.manifests.len() >= MANIFESTS_MAX {
@@ -372,7 +379,7 @@ impl<'a> LinkReceiver<'a> {
             }
             Err(refusal) => refusal,
         };
-        let known = self.skipped.replace(part.info_hash) == Some(part.info_hash);
+        let known = coming.skipped.replace(part.info_hash) == Some(part.info_hash);
         if refusal.code == Code::BadManifest && !known {
             let (number, name) = (self.number, part.info_hash);
             self.core.cluster.warn(&format!("the manifest {name} is damaged at tracker {number}: {refusal}"));

@@ -16,7 +16,11 @@ use crate::tracker::presence::{PresenceChange, Subscription, Taken};
 use crate::tracker::state::State;
 use crate::wire::codec::{Blob, List, Wire};
 use crate::wire::frame::UNASKED;
-use crate::wire::tracker_tracker::{HAVE_INTERVAL, LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, WANTED_MAX};
+use crate::wire::refusal::Code;
+use crate::wire::tracker_tracker::{
+    HAVE_INTERVAL, LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, SHORT_MANIFEST_MAX, WANTED_MAX,
+};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,6 +46,10 @@ pub(super) struct LinkSender<'a> {
     said: Option<SaidHave>,
     all_told: bool,
     wishes: SentWishes,
+    /// Long manifests that the other tracker wants.
+    long_wanted: BTreeSet<InfoHash>,
+    /// The one of them that is being given, and how much of it was.
+    giving: Option<(InfoHash, u32)>,
 }
 
 /// The last `Have` that was said.
@@ -61,7 +69,8 @@ impl<'a> LinkSender<'a> {
         let soft = core.presence.subscribe(Box::new(move || wakeup.wake()));
         let (cursor, wishes) = (core.cluster.feed().end(), SentWishes::new(Instant::now()));
         let (level, base) = (None, BaseGiver::default());
-        Self { core, live, soft, cursor, level, base, said: None, all_told: false, wishes }
+        let (long_wanted, giving) = (BTreeSet::new(), None);
+        Self { core, live, soft, cursor, level, base, said: None, all_told: false, wishes, long_wanted, giving }
     }
 
     fn cluster(&self) -> &ClusterView {
@@ -74,14 +83,12 @@ impl<'a> LinkSender<'a> {
             self.send_signs()?;
             self.look_at_floors()?;
             self.begin_again()?;
-            if self.level.is_some() {
-                self.follow()?;
-            }
+            let more = self.level.is_some() && self.follow()?;
             let put_off = self.tell_clients()?;
             self.pass_calls()?;
             self.ask_for_manifests()?;
             let due = self.say_have()?;
-            if !(self.give_wanted()? | self.give_base()?) {
+            if !(self.give_wanted()? | self.give_long()? | self.give_base()? | more) {
                 let again = put_off.then(|| Instant::now() + PUT_OFF_PAUSE);
                 self.live.wakeup.wait(again.map_or(due, |again| due.min(again)));
             }
@@ -167,7 +174,7 @@ impl<'a> LinkSender<'a> {
             self.cursor = start + ops.len() as u64;
             let ops: Vec<Op> = ops.into_iter().flatten().collect();
             self.live.progress.lock().exchanged.note(&ops);
-            return self.give(ops);
+            return self.give(ops, u64::MAX);
         }
         // What becomes durable from now on comes through the feed.
         self.cursor = self.cluster().feed().end();
@@ -180,48 +187,52 @@ impl<'a> LinkSender<'a> {
                 lot.push(op);
             }
             if lot.len() >= OPS_MAX {
-                gone = self.give(std::mem::take(&mut lot));
+                gone = self.give(std::mem::take(&mut lot), u64::MAX);
             }
             gone.is_ok()
         });
         gone?;
         read.map_err(io::Error::other)?;
-        self.give(lot)?;
+        self.give(lot, u64::MAX)?;
         match self.live.progress.lock().exchanged.lacks(&state) {
             0 => Ok(()),
             missing => Err(io::Error::other(format!("{missing} changes cannot be read back from the journal"))),
         }
     }
 
-    /// Sends what is new in the feed.
-    fn follow(&mut self) -> io::Result<()> {
+    /// Sends some of what is new in the feed. Returns whether there may be more.
+    fn follow(&mut self) -> io::Result<bool> {
         let floor = self.level.map_or(0, |floor| floor.lamport);
-        loop {
-            let mut read = 0;
-            let ops = {
-                let mut progress = self.live.progress.lock();
-                self.cluster().feed().read(self.cursor, OPS_MAX, |op| {
-                    read += 1;
-                    (op.lamport > floor && progress.exchanged.give(op)).then(|| op.clone())
-                })
-            };
-            match ops {
-                None => self.catch_up()?,
-                Some(_) if read == 0 => return Ok(()),
-                Some(ops) => {
-                    self.cursor += read;
-                    self.give(ops.into_iter().flatten().collect())?;
-                }
+        let mut read = 0;
+        let ops = {
+            let mut progress = self.live.progress.lock();
+            self.cluster().feed().read(self.cursor, OPS_MAX, |op| {
+                read += 1;
+                (op.lamport > floor && progress.exchanged.give(op)).then(|| op.clone())
+            })
+        };
+        match ops {
+            None => self.catch_up()?,
+            Some(_) if read == 0 => return Ok(false),
+            Some(ops) => {
+                self.cursor += read;
+                self.give(ops.into_iter().flatten().collect(), SHORT_MANIFEST_MAX.into())?;
             }
         }
+        Ok(true)
     }
 
-    /// Sends ops, each manifest before the share that needs it, in frames of a bounded length.
-    fn give(&self, ops: Vec<Op>) -> io::Result<()> {
+    /// Sends ops in frames of a bounded length, each short manifest before the share that needs it. Once these have as
+    /// many bytes as there is room for, the other tracker asks for the rest.
+    fn give(&self, ops: Vec<Op>, mut room: u64) -> io::Result<()> {
         let (mut lot, mut len, mut bytes) = (Vec::new(), 0, Vec::new());
         for op in ops {
             if let OpBody::CreateShare { content, .. } = &op.body {
-                self.give_manifest(content.info_hash)?;
+                let len = self.manifest_len(content.info_hash);
+                if len <= room.min(SHORT_MANIFEST_MAX.into()) {
+                    room -= len;
+                    self.give_manifest(content.info_hash)?;
+                }
             }
             bytes.clear();
             op.put(&mut bytes);
@@ -253,33 +264,63 @@ impl<'a> LinkSender<'a> {
         Ok(())
     }
 
-    /// Sends one manifest that is wanted; false if there is none. The far side makes manifests durable when something
-    /// else comes, so a `Have` follows the last one.
+    /// Sends one manifest that is wanted, or puts it off if it is long; false if there is none. The far side makes
+    /// manifests durable when something else comes, so a `Have` follows the last one.
     fn give_wanted(&mut self) -> io::Result<bool> {
         let (wanted, is_last) = {
             let mut all = self.live.wanted.lock();
             (all.pop_first(), all.is_empty())
         };
         let Some(info_hash) = wanted else { return Ok(false) };
-        self.give_manifest(info_hash)?;
+        if self.manifest_len(info_hash) > SHORT_MANIFEST_MAX.into() {
+            self.long_wanted.insert(info_hash);
+        } else {
+            self.give_manifest(info_hash)?;
+        }
         if is_last {
             self.said = None;
         }
         Ok(true)
     }
 
-    /// Sends a manifest in parts. One that was lost here may be had from another tracker.
+    /// Sends a part of a long manifest that is wanted: other news goes between the parts. Returns whether there was one.
+    fn give_long(&mut self) -> io::Result<bool> {
+        let next = || self.long_wanted.first().map(|info_hash| (*info_hash, 0));
+        let Some((info_hash, offset)) = self.giving.or_else(next) else { return Ok(false) };
+        self.giving = self.give_part(info_hash, offset)?.map(|offset| (info_hash, offset));
+        if self.giving.is_none() {
+            self.long_wanted.remove(&info_hash);
+            self.said = None;
+        }
+        Ok(true)
+    }
+
+    fn manifest_len(&self, info_hash: InfoHash) -> u64 {
+        self.core.manifests.lens().look(|len_of| len_of(info_hash))
+    }
+
+    /// Sends a short manifest in parts, as long as there are turns. The other tracker asks for one that it lacks.
     fn give_manifest(&self, info_hash: InfoHash) -> io::Result<()> {
-        let (mut offset, requester) = (0, Requester::Trackers);
-        while let Ok(Some((total, part))) = self.core.manifests.read(info_hash, offset, requester) {
-            let len = part.len() as u32;
-            match Blob::new(part) {
-                Some(part) if len > 0 => self.send(&LinkMessage::Manifest { info_hash, total, offset, part })?,
-                _ => break,
-            }
-            offset += len;
+        let mut next = Some(0);
+        while let Some(offset) = next {
+            next = self.give_part(info_hash, offset)?.filter(|end| *end > offset);
         }
         Ok(())
+    }
+
+    /// Sends a part of a manifest. Returns where the next one begins, or `None` at the end. A manifest that was lost here
+    /// ends too: it may be had from another tracker.
+    fn give_part(&self, info_hash: InfoHash, offset: u32) -> io::Result<Option<u32>> {
+        let (total, part) = match self.core.manifests.read(info_hash, offset, Requester::Trackers) {
+            Ok(Some(found)) => found,
+            // There was no turn.
+            Err(refusal) if refusal.code == Code::SlowDown => return Ok(Some(offset)),
+            Ok(None) | Err(_) => return Ok(None),
+        };
+        let end = offset + part.len() as u32;
+        let Some(part) = Blob::new(part).filter(|part| !part.as_bytes().is_empty()) else { return Ok(None) };
+        self.send(&LinkMessage::Manifest { info_hash, total, offset, part })?;
+        Ok((end < total).then_some(end))
     }
 
     /// Tells what has changed among the clients that are logged in here. Returns whether some of it is put off.

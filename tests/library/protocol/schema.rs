@@ -20,7 +20,7 @@ use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
 use groupshare::wire::record_layer::RECORD_PLAIN_MAX;
 use groupshare::wire::refusal::Refusal;
 use groupshare::wire::tracker_tracker::{
-    BASE_PART_MAX, LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, SEEN_MAX, WANTED_MAX,
+    BASE_PART_MAX, LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, SEEN_MAX, SHORT_MANIFEST_MAX, WANTED_MAX,
 };
 
 /// Name and type of a field; the type without spaces.
@@ -249,6 +249,7 @@ pub(super) fn limits() -> Vec<(&'static str, u64)> {
         SEEN_MAX,
         OPS_MAX,
         OPS_FRAME_LEN_MAX,
+        SHORT_MANIFEST_MAX,
         WANTED_MAX,
         BASE_PART_MAX,
         BITFIELD_MAX,
