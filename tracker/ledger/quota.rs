@@ -268,7 +268,7 @@ pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, lists: ListLooks<'_>) 
         OpBody::CreateGroup { founder, .. } => {
             asked.room(Quota::Groups, || state.group_count())?;
             asked.room(Quota::Memberships, || state.membership_count(*founder))?;
-            asked.owned(*founder)
+            asked.room(Quota::GroupsOwned, || state.owned_count(*founder))
         }
         OpBody::RequestJoin { group, user } => {
             asked.room(Quota::Memberships, || state.membership_count(*user))?;
@@ -340,12 +340,6 @@ impl Asked<'_> {
         let used = used() as u64;
         let over = OverQuota { quota, other: None, used, max, wait: Duration::ZERO };
         if used < max { Ok(()) } else { Err(over) }
-    }
-
-    /// Walks the groups of a user who is in enough of them only.
-    fn owned(&self, user: UserRef) -> Result<(), OverQuota> {
-        let may_reach = self.state.membership_count(user) as u64 >= self.quotas.of(Quota::GroupsOwned);
-        if may_reach { self.room(Quota::GroupsOwned, || self.state.owned_count(user)) } else { Ok(()) }
     }
 
     /// Walks the requests of a user who has enough of them only. Those for groups without members do not count: nobody

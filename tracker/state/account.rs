@@ -32,7 +32,8 @@ impl State {
             ended: Default::default(),
             void_through_s: 0,
             standing: AccountStanding::Active,
-            groups: Default::default(),
+            memberships: 0,
+            owned: 0,
             requests: Default::default(),
             shares: Default::default(),
             unread: 0,
@@ -153,7 +154,9 @@ impl State {
     /// The row stays, since later ops name it, and so does the name. Nothing else of the user does.
     pub(super) fn delete_user(&mut self, op: &Op, user: UserRef) {
         let Some(user) = self.kept_user(user) else { return };
-        let groups: Vec<GroupNo> = self.user_row(user).groups.iter().copied().collect();
+        let mut groups: Vec<GroupNo> = self.groups_behind(user, None).collect();
+        // Notices of one op are numbered in the order in which the op causes them.
+        groups.sort_unstable();
         for group in groups {
             self.pass_on(op, group, user);
         }

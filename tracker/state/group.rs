@@ -139,23 +139,31 @@ impl State {
     }
 
     /// Makes a user who is not a member one. The first member owns the group and brings it into sight, under its last
-    /// name or, if that was taken meanwhile, under another.
+    /// name or, if that was taken meanwhile, under another. From then on it keeps the name as long as it has members.
     fn join(&mut self, op: &Op, group: GroupNo, user: UserNo) {
-        let row = self.user_row_mut(user);
-        row.groups.insert(group);
-        let key = ByName::new(&row.name);
+        let key = self.by_name(user);
         let row = self.group_row_mut(group);
         let rank = RANK_FIRST.saturating_add(row.joined);
         row.joined = row.joined.saturating_add(1);
         row.roster.insert(key, MemberRow { user, rank });
         row.ranks.insert((rank, user));
         let (id, first) = (GroupRef(row.id), row.owner.is_none());
-        if first {
-            row.owner = Some(user);
-        }
         self.cause(user, Told::Joined { group: id });
         if first {
+            self.set_owner(group, Some(user));
             self.show_group(op, group, user);
+        }
+        let name = self.group_row(group).name.clone();
+        self.memberships.insert((user, Some(name), group));
+        self.user_row_mut(user).memberships += 1;
+    }
+
+    fn set_owner(&mut self, group: GroupNo, owner: Option<UserNo>) {
+        if let Some(before) = std::mem::replace(&mut self.group_row_mut(group).owner, owner) {
+            self.user_row_mut(before).owned -= 1;
+        }
+        if let Some(owner) = owner {
+            self.user_row_mut(owner).owned += 1;
         }
     }
 
@@ -178,24 +186,25 @@ impl State {
     /// Takes a member and the member's shares out of the group. The last member leaves it hidden, its name free and
     /// those who wait told that nobody is left to let them in.
     fn depart(&mut self, op: &Op, group: GroupNo, user: UserNo) {
-        let row = self.user_row_mut(user);
-        if row.groups.remove(&group).is_none() {
+        let (id, name) = (GroupRef(self.group_row(group).id), self.group_row(group).name.clone());
+        if self.memberships.remove(&(user, Some(name.clone()), group)).is_none() {
             return;
         }
-        let key = ByName::new(&row.name);
-        let id = GroupRef(self.group_row(group).id);
+        self.user_row_mut(user).memberships -= 1;
         self.cause(user, Told::Departed { group: id });
         self.withdraw_shares(group, user);
+        let key = self.by_name(user);
         let row = self.group_row_mut(group);
         if let Some(member) = row.roster.remove(&key) {
             row.ranks.remove(&(member.rank, user));
         }
         row.chain = link(row.chain, op.id);
+        let successor = row.ranks.get_min().map(|&(_, user)| user);
         if row.owner == Some(user) {
-            row.owner = row.ranks.get_min().map(|&(_, user)| user);
+            self.set_owner(group, successor);
         }
-        if row.owner.is_none() {
-            let name = row.name.clone();
+        if successor.is_none() {
+            let row = self.group_row(group);
             let waiting: Vec<UserNo> = row.requests.values().copied().collect();
             self.group_names.remove(&ByName::new(&name));
             self.hide_group(group);
@@ -247,7 +256,7 @@ impl State {
                 row.ranks.remove(&(member.rank, user));
             }
             row.ranks.insert((rank, user));
-            row.owner = Some(user);
+            self.set_owner(group, Some(user));
         }
     }
 

@@ -328,20 +328,13 @@ impl State {
     /// The groups of which a user is a member, at most `count`.
     pub fn groups_of(&self, user: UserRef, after: Option<&GroupId>, count: usize) -> Vec<(GroupRef, GroupId)> {
         let Some(user) = self.user_no(user) else { return Vec::new() };
-        let named = self.user_row(user).groups.iter().map(|&group| (&self.group_row(group).name, group));
-        let mut groups: Vec<_> = named.filter(|(name, _)| after.is_none_or(|after| *name > after)).collect();
-        // A page is put in order, and not all that comes behind it.
-        if groups.len() > count {
-            groups.select_nth_unstable(count);
-            groups.truncate(count);
-        }
-        groups.sort_unstable();
-        groups.into_iter().map(|(name, group)| (self.group_ref(group), name.clone())).collect()
+        let rows = self.groups_behind(user, after).map(|group| self.group_row(group));
+        rows.map(|row| (GroupRef(row.id), row.name.clone())).take(count).collect()
     }
 
     /// How many groups a user is a member of.
     pub fn membership_count(&self, user: UserRef) -> usize {
-        self.user_no(user).map_or(0, |user| self.user_row(user).groups.len())
+        self.user_no(user).map_or(0, |user| self.user_row(user).memberships as usize)
     }
 
     /// How many groups a user waits to be let into, also where nobody is left to do so.
@@ -349,10 +342,9 @@ impl State {
         self.user_no(user).map_or(0, |user| self.user_row(user).requests.len())
     }
 
-    /// How many groups a user owns. Looks at every group of the user.
+    /// How many groups a user owns.
     pub fn owned_count(&self, user: UserRef) -> usize {
-        let Some(user) = self.user_no(user) else { return 0 };
-        self.user_row(user).groups.iter().filter(|&&group| self.group_row(group).owner == Some(user)).count()
+        self.user_no(user).map_or(0, |user| self.user_row(user).owned as usize)
     }
 
     /// The groups that a user waits to be let into, by name. Not those without members, where nobody can.
@@ -365,9 +357,12 @@ impl State {
     }
 
     fn membership_no(&self, group: GroupNo, user: UserNo) -> Membership {
-        if self.is_member_no(group, user) {
-            if self.group_row(group).owner == Some(user) { Membership::Owner } else { Membership::Member }
-        } else if self.group_row(group).requests.contains_key(&self.by_name(user)) {
+        let (row, key) = (self.group_row(group), self.by_name(user));
+        if row.owner == Some(user) {
+            Membership::Owner
+        } else if row.roster.contains_key(&key) {
+            Membership::Member
+        } else if row.requests.contains_key(&key) {
             Membership::Waiting
         } else {
             Membership::Stranger

@@ -11,6 +11,7 @@ use crate::model::notice::Notice;
 use crate::model::op::{Op, PasswordHash};
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet, Vector};
+use std::ops::Bound;
 
 /// Why a number leads to a row.
 const NUMBERED: &str = "a row goes only when no other names its number";
@@ -27,6 +28,7 @@ const NUMBERED: &str = "a row goes only when no other names its number";
 /// * every user, every group with members and every share with sharers is visible; a hidden entity has no name of its
 ///   own and may come back under another;
 /// * the owner of a group is its member of lowest rank, and a group is visible exactly if it has one;
+/// * a group keeps its name as long as it has members: under it stand their memberships;
 /// * whoever shares something in a group is a member of it, and nobody is both a member and waiting to be let in;
 /// * a deleted user is in no group, waits for none and has no notices; a deleted group has no members, and nobody waits;
 /// * a group's chain changes exactly when a member departs;
@@ -67,6 +69,9 @@ pub struct State {
     pub(super) group_names: OrdMap<ByName<GroupId>, GroupNo>,
     /// The groups without members, by when they were last named.
     pub(super) hidden_groups: OrdSet<(u64, GroupNo)>,
+    /// Where each user is a member, by the name of the group. One table for all: a set for each user would have a node
+    /// that is nearly empty. Every entry has a name; a range begins without.
+    pub(super) memberships: OrdSet<(UserNo, Option<GroupId>, GroupNo)>,
 
     pub(super) shares: SparseArray<ShareRow>,
     /// How many shares are visible.
@@ -154,8 +159,10 @@ pub(super) struct UserRow {
     /// 1970; 0 while all ended sessions are known.
     pub(super) void_through_s: u64,
     pub(super) standing: AccountStanding,
-    /// Where the user is a member.
-    pub(super) groups: OrdSet<GroupNo>,
+    /// How many groups the user is a member of.
+    pub(super) memberships: u32,
+    /// How many of them the user owns.
+    pub(super) owned: u32,
     /// Where the user waits to be let in, also where nobody is left to do so.
     pub(super) requests: OrdSet<GroupNo>,
     /// What the user shares, and where.
@@ -379,7 +386,14 @@ impl State {
     }
 
     pub(super) fn is_member_no(&self, group: GroupNo, user: UserNo) -> bool {
-        self.user_row(user).groups.contains(&group)
+        self.group_row(group).roster.contains_key(&self.by_name(user))
+    }
+
+    /// The groups of which a user is a member, by name, behind one of them.
+    pub(super) fn groups_behind(&self, user: UserNo, after: Option<&GroupId>) -> impl Iterator<Item = GroupNo> + '_ {
+        let behind = Bound::Excluded((user, after.cloned(), GroupNo(u32::MAX)));
+        let entries = self.memberships.range((behind, Bound::Unbounded));
+        entries.take_while(move |(of, ..)| *of == user).map(|&(_, _, group)| group)
     }
 
     pub(super) fn is_sharer_no(&self, share: ShareNo, user: UserNo) -> bool {

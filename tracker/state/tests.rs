@@ -77,7 +77,7 @@ impl State {
             let waits = self.groups.iter().filter(|(_, group)| group.requests.contains_key(&ByName::new(&user.name)));
             assert_eq!(user.requests, waits.map(|(group, _)| GroupNo(group)).collect(), "where {number:?} waits");
             if user.standing == AccountStanding::Deleted {
-                let left = (user.groups.len(), user.requests.len(), user.shares.len(), user.unread);
+                let left = (user.memberships, user.requests.len(), user.shares.len(), user.unread);
                 assert_eq!(left, (0, 0, 0, 0), "a deleted user is somewhere");
             }
         }
@@ -112,8 +112,15 @@ impl State {
         assert_eq!(self.group_names.len(), visible);
         assert_eq!(self.hidden_groups, hidden);
         assert!(hidden.iter().all(|(idle, _)| *idle > 0 && *idle <= self.lamport));
-        let memberships: usize = self.users.values().map(|user| user.groups.len()).sum();
-        assert_eq!(memberships, self.groups.values().map(|group| group.roster.len()).sum::<usize>());
+        let rosters = self.groups.iter().flat_map(|(number, group)| {
+            group.roster.values().map(move |member| (member.user, Some(group.name.clone()), GroupNo(number)))
+        });
+        assert_eq!(self.memberships, rosters.collect());
+        for (number, user) in self.users.iter().map(|(number, user)| (UserNo(number), user)) {
+            assert_eq!(user.memberships as usize, self.groups_behind(number, None).count());
+            let owned = self.groups.values().filter(|group| group.owner == Some(number));
+            assert_eq!(user.owned as usize, owned.count());
+        }
     }
 
     fn check_shares(&self) {

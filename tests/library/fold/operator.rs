@@ -183,6 +183,20 @@ fn a_deleted_users_groups_pass_on() {
     assert!(standing(&b, alice) == Deleted && !b.state.session_holds(alice, alice.0));
 }
 
+/// The order is a part of the canonical form.
+#[test]
+fn a_deleted_users_groups_pass_on_in_the_order_in_which_they_were_made() {
+    let (mut a, _) = lab();
+    for name in ["zoo", "art"] {
+        a.create_group("alice", name);
+        a.ask("bob", name);
+        a.admit("alice", name, "bob");
+    }
+    a.delete("alice");
+    let told = [accepted("zoo"), accepted("art"), given("lab"), given("zoo"), given("art")];
+    assert_eq!(a.notices(a.of("bob")), told);
+}
+
 #[test]
 fn the_name_of_a_deleted_user_stays_reserved() {
     let (mut a, mut b) = lab();

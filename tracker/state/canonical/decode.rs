@@ -134,11 +134,15 @@ impl State {
         for member in members {
             let user = self.users.get_mut(member.user.0).ok_or(OUT_OF_RANGE)?;
             unique(user.standing != AccountStanding::Deleted)?;
-            user.groups.insert(number);
             unique(group.roster.insert(ByName::new(&user.name), member).is_none())?;
+            user.memberships += 1;
+            self.memberships.insert((member.user, Some(group.name.clone()), number));
             group.ranks.insert((member.rank, member.user));
         }
-        group.owner = group.ranks.get_min().map(|&(_, user)| user);
+        if let Some(&(_, owner)) = group.ranks.get_min() {
+            group.owner = Some(owner);
+            self.users.get_mut(owner.0).ok_or(OUT_OF_RANGE)?.owned += 1;
+        }
         for &waiting in requests {
             let user = self.users.get_mut(waiting.0).ok_or(OUT_OF_RANGE)?;
             unique(user.standing != AccountStanding::Deleted)?;
@@ -286,7 +290,8 @@ fn take_user(from: &mut Decoder<'_>) -> Result<(UserRow, Vec<ShareNo>), DecodeEr
         ended: Default::default(),
         void_through_s: 0,
         standing: Wire::take(from)?,
-        groups: Default::default(),
+        memberships: 0,
+        owned: 0,
         requests: Default::default(),
         shares: Default::default(),
         unread: 0,
