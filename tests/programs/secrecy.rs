@@ -3,7 +3,6 @@
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
-use crate::common::room::Room;
 use crate::common::wait::wait_until;
 use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, prlimit};
 use std::fs::{self, File};
@@ -64,24 +63,6 @@ fn no_password_and_no_cluster_key_stays_in_memory() {
     comes_to_lack("the tracker", tracker.pid(), PASSWORD.as_bytes());
     let key = fs::read(installation.folder.path().join("tracker_info.txt.key")).expect("made");
     comes_to_lack("the tracker", tracker.pid(), &key);
-}
-
-#[test]
-fn no_password_stays_in_the_memory_of_a_client_that_has_asked_for_it() {
-    let room = Room::new();
-    let alice = room.person("alice");
-    let asked = |command: &str, questions: &[&str], done: &str| {
-        alice.enters(command);
-        for question in questions {
-            alice.sees(question, |rows, _| rows.last().is_some_and(|row| row.ends_with(question.trim_end())));
-            alice.enters(PASSWORD);
-        }
-        alice.ends_with(&[done, "> "]);
-    };
-    asked("create_user alice", &["New password for alice:", "The same again:"], "User created");
-    asked("login alice", &["Password for alice:"], "Login successful");
-    asked("change_password", &["Present password:", "New password:", "The same again:"], "Password changed");
-    comes_to_lack("the client", alice.pid(), PASSWORD.as_bytes());
 }
 
 /// Whether a program dumps its core where it may.
