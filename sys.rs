@@ -23,8 +23,8 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The nice value of a thread that gives way: a tenth of the weight of one that does not (sched(7)).
-const GIVEN_WAY: i32 = 10;
+/// The nice value of a thread that gives way: a third of the weight of one that does not (sched(7)).
+const GIVEN_WAY: i32 = 5;
 
 /// The name under which this program was started, or this one if it has none that can be shown.
 pub fn program_name(otherwise: &str) -> String {
@@ -46,7 +46,7 @@ pub fn thread_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// From now on this thread works while the system's other threads leave a core, and else has about a tenth of one.
+/// From now on this thread works while the system's other threads leave a core, and else has about a quarter of one.
 pub fn give_way() {
     // Any thread may ask for less.
     let _ = rustix::process::nice(GIVEN_WAY);

@@ -34,7 +34,7 @@ impl Default for Paces {
             user: Pace { burst: 30, interval: Duration::from_secs(5) },
             user_at_place: Pace { burst: 10, interval: Duration::from_secs(10) },
             address: Pace { burst: 50, interval: Duration::from_secs(1) },
-            logins_of_user: Pace { burst: 600, interval: Duration::from_millis(500) },
+            logins_of_user: Pace { burst: 100, interval: Duration::from_millis(500) },
             logins_from_address: Pace { burst: 1024, interval: Duration::from_millis(60) },
         }
     }
