@@ -245,11 +245,24 @@ impl Drop for Gang {
     }
 }
 
-/// Keeps this thread, and those that it starts, on the first core. Without `taskset` they have all cores.
+/// Keeps this thread, and those that it starts, on the core of attackers.
 fn pin_to_one_core() {
+    keep_on("0");
+}
+
+/// Keeps this thread, and those that it starts, off the core of attackers, if there is another one.
+pub(super) fn keep_off_their_core() {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    if cores > 1 {
+        keep_on(&format!("1-{}", cores - 1));
+    }
+}
+
+/// Without `taskset` a thread has all cores.
+fn keep_on(cores: &str) {
     let me = std::fs::read_link("/proc/thread-self").expect("Linux");
     let id = me.file_name().expect("an id").to_owned();
-    if let Err(error) = Command::new("taskset").args(["-cp", "0"]).arg(id).output() {
-        println!("attackers have all cores, since taskset does not run: {error}");
+    if let Err(error) = Command::new("taskset").args(["-cp", cores]).arg(id).output() {
+        println!("attackers and others have all cores, since taskset does not run: {error}");
     }
 }

@@ -1,6 +1,6 @@
 //! A tracker as users run it, with honest users: what they do, and how long that takes.
 
-use super::gang::{Link, Target};
+use super::gang::{Link, Target, keep_off_their_core};
 use super::program::RunningProgram;
 use crate::common::names::{PASSWORD, command, group, password, user};
 use crate::scale;
@@ -121,22 +121,28 @@ impl Town {
         });
     }
 
-    /// What honest users notice while they do what people do.
+    /// What honest users notice while they do what people do. Their threads are not on the core of attackers: it is not the
+    /// tracker that they would wait for there.
     pub(super) fn noticed(&mut self, until: &Until) -> Noticed {
         let target = self.target;
         thread::scope(|scope| {
-            let commanders = (0..COMMANDERS).map(|number| scope.spawn(move || commands(&target, number, until)));
-            let mut threads: Vec<_> = commanders.collect();
-            threads.push(scope.spawn(move || logins(&target, until)));
-            let mut noticed = Noticed::default();
-            let mut done = 0;
-            while until.goes_on(done, 2) {
-                self.give_a_file(&mut noticed);
-                done += 1;
-                thread::park_timeout(BETWEEN);
-            }
-            threads.into_iter().fold(noticed, |all, thread| all.and(thread.join().expect("an honest user")))
+            let mut threads: Vec<_> =
+                (0..COMMANDERS).map(|number| scope.spawn(move || apart(|| commands(&target, number, until)))).collect();
+            threads.push(scope.spawn(move || apart(|| logins(&target, until))));
+            threads.push(scope.spawn(move || apart(|| self.files(until))));
+            threads.into_iter().fold(Noticed::default(), |all, thread| all.and(thread.join().expect("an honest user")))
         })
+    }
+
+    /// Files, one after the other.
+    fn files(&mut self, until: &Until) -> Noticed {
+        let (mut noticed, mut done) = (Noticed::default(), 0);
+        while until.goes_on(done, 2) {
+            self.give_a_file(&mut noticed);
+            done += 1;
+            thread::park_timeout(BETWEEN);
+        }
+        noticed
     }
 
     /// Alice shares a file, Bob takes it, and both are done with it.
@@ -174,6 +180,12 @@ impl Town {
         fs::remove_file(path).expect("its own");
         fs::remove_dir_all(place).expect("its own");
     }
+}
+
+/// What somebody notices off the core of attackers.
+fn apart(notices: impl FnOnce() -> Noticed) -> Noticed {
+    keep_off_their_core();
+    notices()
 }
 
 /// A tracker on an address of its own.
