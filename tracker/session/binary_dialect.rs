@@ -121,6 +121,18 @@ fn is_final(code: Code) -> bool {
     matches!(code, Code::Malformed | Code::TooLarge | Code::UnknownKind)
 }
 
+/// Whether carrying out a request may take a place in another line: that of passwords, of logins, or of lists to check.
+fn waits_elsewhere(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::CreateUser { .. }
+            | Request::Login { .. }
+            | Request::Resume { .. }
+            | Request::ChangePassword { .. }
+            | Request::PutManifest { .. }
+    )
+}
+
 impl BinaryDialect {
     /// Takes one request and answers it; false if the connection is to end.
     fn turn(&mut self, receiver: &mut FrameReceiver) -> bool {
@@ -132,15 +144,16 @@ impl BinaryDialect {
                 return false;
             }
         };
-        // Whoever waits for a change to be durable, for room, or for a client to take a reply, holds no turn.
-        let waits = self.deferred.is_owed() || request.as_ref().is_ok_and(|request| request.long_reply_len().is_some());
-        let turn = (!waits).then_some(turn);
+        // Whoever waits for a change to be durable, for room, in another line, or for a client to take a reply, holds no turn.
+        let elsewhere = request.as_ref().is_ok_and(waits_elsewhere);
+        let long = request.as_ref().is_ok_and(|request| request.long_reply_len().is_some());
+        let turn = (!(elsewhere || long || self.deferred.is_owed())).then_some(turn);
         self.deferred.settle();
         if !self.session.is_heard() {
             return false;
         }
         let room = self.room_for_reply(receiver, request.as_ref().ok());
-        let turn = turn.unwrap_or_else(|| self.session.turn());
+        let turn = turn.or_else(|| (!elsewhere).then(|| self.session.turn()));
         let command = BegunCommand::of_kind(request.as_ref().map_or(NO_COMMAND, Request::kind));
         let outcome = match request {
             Ok(_) if room.is_err() => Err(Code::SlowDown.into()),
@@ -162,7 +175,7 @@ impl BinaryDialect {
                 let frame = frame::of(id, &reply);
                 drop(reply);
                 // The system takes a short one at once, so that it is sealed in the turn too.
-                let turn = (frame.len() <= RECORD_PLAIN_MAX).then_some(turn);
+                let turn = turn.filter(|_| frame.len() <= RECORD_PLAIN_MAX);
                 let mut room = room.ok().flatten();
                 room.iter_mut().for_each(|room| room.shrink(frame.len() + RECORD_PLAIN_MAX));
                 let sent = self.sender.send_frame(&frame).is_ok();
