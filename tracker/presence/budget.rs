@@ -14,8 +14,8 @@ const ENTRY_LEN: usize = 448;
 pub(super) const SET_LEN: usize = 256;
 /// Most bytes that the holdings of one user take: one client holds as many shares as a user may have.
 pub(super) const USER_LEN_MAX: usize = 5 * 1024 * 1024;
-/// Most bytes that all holdings take. A house of 700 clients with 100 shares each has room.
-const ALL_LEN_MAX: usize = 32 * 1024 * 1024;
+/// Most bytes that all holdings take. A house of 500 clients with 100 shares each has room.
+const ALL_LEN_MAX: usize = 24 * 1024 * 1024;
 
 /// What a client takes up that is in so many swarms, with so many bytes of details.
 pub(super) fn cost(entries: usize, detail: usize) -> usize {

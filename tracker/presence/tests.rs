@@ -555,7 +555,7 @@ fn what_goes_over_the_room_of_all_is_forgotten_of_those_who_take_most() {
             presence.hold(&ticket, longest(), &scattered((user as u8) | (client << 6))).expect("valid");
         }
     }
-    assert!(spent(&presence) <= 32 * 1024 * 1024, "{}", spent(&presence));
+    assert!(spent(&presence) <= 24 * 1024 * 1024, "{}", spent(&presence));
     let known = presence.holdings(longest(), |_| false);
     assert!(known.iter().any(|held| held.addr.port() == 1 && held.pieces.is_some()), "the honest one's are known");
 }
