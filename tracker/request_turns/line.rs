@@ -1,7 +1,6 @@
 //! The line of those who wait for a turn. A site with fewest requests under way comes first, and of these the one whose
 //! last turn, or whose arrival, was longest ago. While another site is there, each has a part of the turns at most. In a
-//! site networks take turns, and in a network users. Pure: the time is
-//! passed in.
+//! site networks take turns, and in a network users. Pure: the time is passed in.
 
 use crate::model::address::{network_of, site_of};
 use crate::model::id::UserRef;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// How often the clients of a user may. A client does so when it logs in, when its machine has another address, and when
-/// its certificate grows old: so this is as often as the user may log in.
+/// its certificate grows old.
 const OF_USER: Pace = Pace { burst: 600, interval: Duration::from_millis(500) };
 /// How often the clients in a network may.
 const FROM_NETWORK: Pace = Pace { burst: 1024, interval: Duration::from_micros(62_500) };
