@@ -10,7 +10,7 @@ pub(super) fn explore(scenario: fn()) {
 /// Plays a scenario in `ITERATIONS` schedules: half of them with a random choice at every step, half with few changes of
 /// thread at random places. `SEED` decides on the chances, `SCHEDULE` is the file with one schedule to play again.
 #[cfg(explore)]
-pub fn explore(scenario: fn()) {
+pub(super) fn explore(scenario: fn()) {
     use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
     use std::sync::Arc;
