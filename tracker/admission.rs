@@ -1,12 +1,17 @@
-//! Admission: how many connections a tracker takes, in all, before login, and from one address.
+//! Admission: how many connections a tracker takes, in all, before login, and from one address, and how often.
+
+mod arrival_pace;
+mod door;
 
 use crate::model::address::{SITE_SHARE, network_of, site_of};
+use arrival_pace::ArrivalPace;
+pub use door::Door;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
@@ -45,20 +50,13 @@ impl Caps {
     }
 }
 
-/// Which kind of far side a listening socket is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Door {
-    Clients,
-    Programs,
-}
-
 /// Slots beyond the caps, for other trackers only, until they have proved to be trackers. Strangers that take all other
 /// slots cannot keep trackers from each other.
 const RESERVED: usize = 32;
 /// Reserved slots that one address may take.
 const RESERVED_PER_ADDRESS: usize = 4;
 
-/// Counts connections and refuses those beyond the caps.
+/// Counts connections and refuses those beyond the caps and those that come too often.
 #[derive(Debug)]
 pub struct Admission {
     caps: Caps,
@@ -81,6 +79,7 @@ struct Counts {
     from: HashMap<(Door, IpAddr), usize>,
     of_site: HashMap<IpAddr, usize>,
     reserved_from: HashMap<IpAddr, usize>,
+    arrivals: ArrivalPace,
     refused: u64,
     /// Counts connections.
     last: u64,
@@ -240,25 +239,34 @@ impl Admission {
         Arc::new(Self { caps, counts: Mutex::default(), freed: Condvar::new() })
     }
 
-    /// Admits a connection on which nobody is logged in; `None` if a cap is reached. Where too many are not logged in,
-    /// one of another network may have to go for it.
-    pub fn admit(self: &Arc<Self>, ip: IpAddr, door: Door) -> Option<ConnectionSlot> {
+    /// Admits a connection on which nobody is logged in; `None` if a cap is reached or too many have begun there lately.
+    /// Where too many are not logged in, one of another network may have to go for it.
+    pub fn admit(self: &Arc<Self>, ip: IpAddr, door: Door, now: Instant) -> Option<ConnectionSlot> {
         let network = network_of(ip);
         let counts = &mut *self.counts.lock();
-        let has_room = counts.has_room(&self.caps, door, network);
-        if !has_room || (counts.early.len() >= self.caps.early && !counts.make_room(network)) {
+        let may_come = counts.has_room(&self.caps, door, network) && counts.arrivals.allows(door, network, now);
+        if !may_come || (counts.early.len() >= self.caps.early && !counts.make_room(network)) {
             counts.refused += 1;
             return None;
         }
+        counts.arrivals.take(door, network, now);
         Some(self.slot(counts, network, door, Kind::Early))
     }
 
+    /// Whether somebody there is told now why a connection was not admitted. If so, it counts.
+    pub fn tells(&self, ip: IpAddr, now: Instant) -> bool {
+        self.counts.lock().arrivals.tells(ip, now)
+    }
+
     /// A reserved slot, for a connection that was not admitted: the far side must be another tracker.
-    pub fn reserve(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionSlot> {
+    pub fn reserve(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Option<ConnectionSlot> {
         let network = network_of(ip);
         let counts = &mut *self.counts.lock();
         let free = counts.reserved < RESERVED && of(&counts.reserved_from, &network) < RESERVED_PER_ADDRESS;
-        free.then(|| self.slot(counts, network, Door::Clients, Kind::Reserved))
+        (free && counts.arrivals.allows_reserved(network, now)).then(|| {
+            counts.arrivals.take_reserved(network, now);
+            self.slot(counts, network, Door::Clients, Kind::Reserved)
+        })
     }
 
     fn slot(self: &Arc<Self>, counts: &mut Counts, network: IpAddr, door: Door, kind: Kind) -> ConnectionSlot {
@@ -352,6 +360,14 @@ mod tests {
         [127, 0, 0, last].into()
     }
 
+    fn admit(admission: &Arc<Admission>, ip: IpAddr) -> Option<ConnectionSlot> {
+        admission.admit(ip, Door::Clients, Instant::now())
+    }
+
+    fn reserve(admission: &Arc<Admission>, ip: IpAddr) -> Option<ConnectionSlot> {
+        admission.reserve(ip, Instant::now())
+    }
+
     fn caps(total: usize, early: usize, per_address: usize) -> Caps {
         Caps { total, early, per_address, ..Caps::default() }
     }
@@ -363,20 +379,20 @@ mod tests {
     #[test]
     fn each_cap_refuses_and_each_departure_makes_room() {
         let admission = Admission::new(caps(4, 3, 2));
-        let mut a = admission.admit(ip(1), Door::Clients).expect("free");
-        let b = admission.admit(ip(1), Door::Clients).expect("free");
-        assert!(admission.admit(ip(1), Door::Clients).is_none(), "the address has its two");
-        let c = admission.admit(ip(2), Door::Clients).expect("free");
-        let late = admission.admit(ip(3), Door::Clients).expect("its address has none yet");
+        let mut a = admit(&admission, ip(1)).expect("free");
+        let b = admit(&admission, ip(1)).expect("free");
+        assert!(admit(&admission, ip(1)).is_none(), "the address has its two");
+        let c = admit(&admission, ip(2)).expect("free");
+        let late = admit(&admission, ip(3)).expect("its address has none yet");
         assert_eq!(admission.occupancy().early, 3, "so the oldest of another one had to go");
         drop(late);
         a.set_logged_in(true);
         a.set_logged_in(true);
-        let d = admission.admit(ip(3), Door::Clients).expect("one of them has");
-        assert!(admission.admit(ip(4), Door::Clients).is_none(), "four in all");
+        let d = admit(&admission, ip(3)).expect("one of them has");
+        assert!(admit(&admission, ip(4)).is_none(), "four in all");
         assert_eq!(admission.occupancy(), Occupancy { total: 4, early: 3, refused: 3 });
         drop((b, c));
-        assert!(admission.admit(ip(1), Door::Clients).is_some());
+        assert!(admit(&admission, ip(1)).is_some());
         drop(d);
         a.set_logged_in(false);
         assert_eq!(admission.occupancy(), Occupancy { total: 1, early: 1, refused: 3 });
@@ -389,46 +405,45 @@ mod tests {
     #[test]
     fn trackers_find_a_slot_where_strangers_have_taken_all_others() {
         let admission = Admission::new(caps(1, 1, 1));
-        let _stranger = admission.admit(ip(1), Door::Clients).expect("free");
-        let mut waiting: Vec<ConnectionSlot> = (0..9).map_while(|_| admission.reserve(ip(1))).collect();
+        let _stranger = admit(&admission, ip(1)).expect("free");
+        let mut waiting: Vec<ConnectionSlot> = (0..9).map_while(|_| reserve(&admission, ip(1))).collect();
         assert_eq!((waiting.len(), waiting[0].is_reserved()), (RESERVED_PER_ADDRESS, true));
-        let mut tracker = admission.reserve(ip(2)).expect("free for another address");
+        let mut tracker = reserve(&admission, ip(2)).expect("free for another address");
         tracker.set_tracker();
         assert!(!tracker.is_reserved());
         waiting[0].set_tracker();
-        assert!(admission.reserve(ip(1)).is_some(), "one that has proved to be a tracker takes none");
+        assert!(reserve(&admission, ip(1)).is_some(), "one that has proved to be a tracker takes none");
         assert_eq!(admission.occupancy().total, 6);
         drop((waiting, tracker));
         assert_eq!(admission.occupancy(), Occupancy { total: 1, early: 1, refused: 0 });
-        let mut others: Vec<ConnectionSlot> = (10..100).filter_map(|last| admission.reserve(ip(last))).collect();
+        let mut others: Vec<ConnectionSlot> = (10..100).filter_map(|last| reserve(&admission, ip(last))).collect();
         assert_eq!(others.len(), RESERVED);
         others.clear();
         assert!(admission.counts.lock().reserved_from.is_empty());
-        assert!(admission.admit(ip(3), Door::Clients).is_none(), "clients have the slots that the caps give them");
+        assert!(admit(&admission, ip(3)).is_none(), "clients have the slots that the caps give them");
     }
 
     #[test]
     fn an_ipv4_address_counts_the_same_in_ipv6_clothes() {
         let admission = Admission::new(caps(9, 9, 1));
-        let _slot = admission.admit(ip(1), Door::Clients).expect("free");
-        assert!(admission.admit("::ffff:127.0.0.1".parse().expect("an address"), Door::Clients).is_none());
+        let _slot = admit(&admission, ip(1)).expect("free");
+        assert!(admit(&admission, "::ffff:127.0.0.1".parse().expect("an address")).is_none());
     }
 
     #[test]
     fn a_network_of_ipv6_counts_as_one_address_and_a_site_as_ten_of_them_with_half_of_the_early_ones() {
         let admission = Admission::new(caps(1000, 1000, 3));
-        let of_network: Vec<_> = (0..9).filter_map(|host| admission.admit(ipv6(1, 1, host), Door::Clients)).collect();
+        let of_network: Vec<_> = (0..9).filter_map(|host| admit(&admission, ipv6(1, 1, host))).collect();
         assert_eq!(of_network.len(), 3);
-        let mut of_site: Vec<_> =
-            (2..99).filter_map(|network| admission.admit(ipv6(1, network, 1), Door::Clients)).collect();
+        let mut of_site: Vec<_> = (2..99).filter_map(|network| admit(&admission, ipv6(1, network, 1))).collect();
         assert_eq!(of_site.len(), 27);
-        assert!(admission.admit(ipv6(2, 1, 1), Door::Clients).is_some(), "another site is not concerned");
+        assert!(admit(&admission, ipv6(2, 1, 1)).is_some(), "another site is not concerned");
         of_site.clear();
         drop(of_network);
         let admission = Admission::new(caps(1000, 10, 512));
-        of_site.extend((0..99).filter_map(|network| admission.admit(ipv6(1, network, 1), Door::Clients)));
+        of_site.extend((0..99).filter_map(|network| admit(&admission, ipv6(1, network, 1))));
         assert_eq!(of_site.len(), 5);
-        let reserved: Vec<_> = (0..9).filter_map(|host| admission.reserve(ipv6(1, 1, host))).collect();
+        let reserved: Vec<_> = (0..9).filter_map(|host| reserve(&admission, ipv6(1, 1, host))).collect();
         assert_eq!(reserved.len(), RESERVED_PER_ADDRESS);
     }
 
@@ -440,7 +455,7 @@ mod tests {
         let enter = |ip| {
             let far = TcpStream::connect(addr).expect("it listens");
             let near = Arc::new(listener.accept().expect("it has called").0);
-            let mut slot = admission.admit(ip, Door::Clients)?;
+            let mut slot = admit(&admission, ip)?;
             slot.set_stream(&near);
             Some((far, near, slot))
         };
@@ -467,8 +482,8 @@ mod tests {
     #[test]
     fn programs_take_no_place_from_clients_at_their_address() {
         let admission = Admission::new(Caps { programs_per_address: 2, ..caps(100, 100, 3) });
-        let programs: Vec<_> = (0..9).filter_map(|_| admission.admit(ip(1), Door::Programs)).collect();
-        let clients: Vec<_> = (0..9).filter_map(|_| admission.admit(ip(1), Door::Clients)).collect();
+        let programs: Vec<_> = (0..9).filter_map(|_| admission.admit(ip(1), Door::Programs, Instant::now())).collect();
+        let clients: Vec<_> = (0..9).filter_map(|_| admit(&admission, ip(1))).collect();
         assert_eq!((programs.len(), clients.len()), (2, 3));
     }
 

@@ -136,8 +136,14 @@ impl Listener {
 
     fn take(&self, stream: TcpStream, addr: SocketAddr) {
         // A stranger on a reserved slot is turned away once it has shown that it is one.
-        let reserved = || if self.encoding.is_for_trackers() { self.admission.reserve(addr.ip()) } else { None };
-        let Some(slot) = self.admission.admit(addr.ip(), self.encoding.door()).or_else(reserved) else {
+        let now = Instant::now();
+        let reserved = || if self.encoding.is_for_trackers() { self.admission.reserve(addr.ip(), now) } else { None };
+        let Some(slot) = self.admission.admit(addr.ip(), self.encoding.door(), now).or_else(reserved) else {
+            if !self.admission.tells(addr.ip(), now) {
+                // Closing it sends a reset and no more. If this fails, it sends an end.
+                let _ = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+                return;
+            }
             let (log, ip) = (self.connections.log(), addr.ip().to_canonical());
             log.event(Level::Info, LogKind::Full.at(ip), "no room for a connection", &[("from", &ip)]);
             return self.turn_away(stream);

@@ -1,0 +1,103 @@
+//! How often connections may begin, counted by network and site: each costs a thread that is started and ended. And how
+//! often those that may not are told why. Time is passed in.
+
+use super::door::Door;
+use crate::model::address::{network_of, site_of};
+use crate::rate::buckets::{Buckets, Pace};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// How often they may from a network: all clients of a large class come back at once, and programs connect for each command.
+const FROM_NETWORK: Pace = Pace { burst: 512, interval: Duration::from_micros(7_812) };
+/// How often a network is told why its connections are turned away.
+const TOLD: Pace = Pace { burst: 64, interval: Duration::from_micros(62_500) };
+/// How often a network is given a reserved slot.
+const RESERVED: Pace = Pace { burst: 8, interval: Duration::from_millis(500) };
+
+/// Counts connections that begin.
+#[derive(Debug)]
+pub(super) struct ArrivalPace {
+    networks: Buckets<(Door, IpAddr)>,
+    sites: Buckets<(Door, IpAddr)>,
+    told: Buckets<IpAddr>,
+    reserved: Buckets<IpAddr>,
+}
+
+impl Default for ArrivalPace {
+    fn default() -> Self {
+        Self {
+            networks: Buckets::new(FROM_NETWORK),
+            sites: Buckets::new(FROM_NETWORK.of_site()),
+            told: Buckets::new(TOLD),
+            reserved: Buckets::new(RESERVED),
+        }
+    }
+}
+
+impl ArrivalPace {
+    /// Whether one may begin now from there.
+    pub(super) fn allows(&self, door: Door, ip: IpAddr, now: Instant) -> bool {
+        self.networks.allows(&(door, network_of(ip)), now)
+            && site_of(ip).is_none_or(|site| self.sites.allows(&(door, site), now))
+    }
+
+    /// One begins.
+    pub(super) fn take(&mut self, door: Door, ip: IpAddr, now: Instant) {
+        self.networks.take(&(door, network_of(ip)), now);
+        site_of(ip).iter().for_each(|site| self.sites.take(&(door, *site), now));
+    }
+
+    /// Whether somebody there is told now why a connection was turned away. If so, it counts.
+    pub(super) fn tells(&mut self, ip: IpAddr, now: Instant) -> bool {
+        let network = network_of(ip);
+        let may = self.told.allows(&network, now);
+        if may {
+            self.told.take(&network, now);
+        }
+        may
+    }
+
+    /// Whether a reserved slot may be given to somebody there now.
+    pub(super) fn allows_reserved(&self, ip: IpAddr, now: Instant) -> bool {
+        self.reserved.allows(&network_of(ip), now)
+    }
+
+    /// A reserved slot is given.
+    pub(super) fn take_reserved(&mut self, ip: IpAddr, now: Instant) {
+        self.reserved.take(&network_of(ip), now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_an_address_begin_at_a_pace_and_others_are_not_held_up() {
+        let (mut pace, now) = (ArrivalPace::default(), Instant::now());
+        let (here, there) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let mut begun = |door, ip, now| {
+            let mut count = 0;
+            while pace.allows(door, ip, now) {
+                pace.take(door, ip, now);
+                count += 1;
+            }
+            count
+        };
+        assert_eq!(begun(Door::Clients, here, now), FROM_NETWORK.burst);
+        assert_eq!(begun(Door::Programs, here, now), FROM_NETWORK.burst, "programs there have their own");
+        assert_eq!(begun(Door::Clients, here, now + Duration::from_secs(1)), 128);
+        assert_eq!(begun(Door::Clients, there, now), FROM_NETWORK.burst);
+        let at = |network: u16| IpAddr::from([0x2001, 0xdb8, 1, network, 0, 0, 0, 1]);
+        let of_site: u64 = (0..99).map(|network| begun(Door::Clients, at(network), now)).sum();
+        assert_eq!(of_site, FROM_NETWORK.of_site().burst);
+    }
+
+    #[test]
+    fn whoever_is_turned_away_without_end_is_told_at_a_pace_and_others_are_not_held_up() {
+        let (mut pace, now) = (ArrivalPace::default(), Instant::now());
+        let mut told = |last, now| (0..1000).filter(|_| pace.tells([192, 0, 2, last].into(), now)).count();
+        assert_eq!((told(1, now), told(1, now), told(2, now)), (64, 0, 64));
+        assert_eq!(told(1, now + Duration::from_secs(1)), 16);
+    }
+}
