@@ -124,8 +124,11 @@ impl JsonDialect {
         let command = BegunCommand::of_kind(kind);
         let mut waits = AnswerRoom::new(payer, turn);
         let outcome = asked.and_then(|asked| self.carry_out(asked, &mut waits, Session::turn));
-        self.session.note_answered(command, outcome.as_ref().err().map(|refusal| refusal.code));
-        answer::write(&self.stream, outcome, waits).is_ok()
+        let refusal = outcome.as_ref().err().map(|refusal| refusal.code);
+        self.session.note_answered(command, refusal);
+        let sent = answer::write(&self.stream, outcome, waits).is_ok();
+        self.session.rest_after(refusal);
+        sent
     }
 
     fn payer(&self) -> JsonPayer {

@@ -16,6 +16,7 @@ mod reach;
 mod share;
 
 use crate::model::id::{CommandId, UserRef};
+use crate::rate::buckets::{Buckets, Pace};
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::auth::session_token::TokenClaim;
 use crate::tracker::commit::Pending;
@@ -33,7 +34,11 @@ use crate::wire::refusal::{Code, Refusal};
 use place::Place;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a client may be told to ask for less before it is heard later.
+const TOLD_TO_SLOW_DOWN: Pace = Pace { burst: 32, interval: Duration::from_millis(250) };
 
 /// The state of one client's connection, in either dialect.
 pub(crate) struct Session {
@@ -53,6 +58,8 @@ pub(crate) struct Session {
     pending: Option<Pending>,
     /// All waits of the request that is being carried out end by then.
     answer_by: Instant,
+    /// How often the client was told to ask for less.
+    told_to_slow_down: Buckets<()>,
 }
 
 struct ActiveLogin {
@@ -98,6 +105,7 @@ impl Session {
             welcome: None,
             pending: None,
             answer_by: Instant::now() + ANSWER_DEADLINE,
+            told_to_slow_down: Buckets::new(TOLD_TO_SLOW_DOWN),
         }
     }
 
@@ -142,6 +150,15 @@ impl Session {
     /// Waits until it is this client's turn to have a request carried out and answered.
     pub(super) fn turn(&self) -> RequestTurn {
         self.core.turns.take(self.ip(), self.logged_in())
+    }
+
+    /// Waits a moment, without a turn, once the client has been told again and again to ask for less: asking is cheap.
+    pub(super) fn rest_after(&mut self, refusal: Option<Code>) {
+        if let Some(Code::SlowDown | Code::QuotaReached) = refusal {
+            let now = Instant::now();
+            self.told_to_slow_down.take(&(), now);
+            thread::sleep(self.told_to_slow_down.wait(&(), 0, now));
+        }
     }
 
     /// Counts a command whose answer holds.

@@ -187,6 +187,7 @@ impl BinaryDialect {
         receiver.set_long_frames(&self.frames.incoming, payer);
         self.sender.set_push_room(&self.frames.pushes, payer);
         receiver.set_frame_len_max(if self.session.is_logged_in() { FRAME_LEN_MAX } else { EARLY_FRAME_LEN_MAX });
+        self.session.rest_after(refusal);
         sent && go_on
     }
 

@@ -146,6 +146,21 @@ fn guessing_passwords_is_slowed_down_and_the_right_one_is_not() {
 }
 
 #[test]
+fn whoever_is_told_to_slow_down_again_and_again_is_heard_later() {
+    let tracker = TestTracker::start_with(|settings| {
+        settings.paces.user_at_place = Pace { burst: 0, interval: Duration::from_secs(3600) };
+    });
+    let mut client = tracker.client();
+    let begun = Instant::now();
+    for _ in 0..36 {
+        assert_eq!(client.refused(client.login_request("ann")), Code::SlowDown);
+    }
+    // Thirty-two are free, the others wait for one another, and nobody waits after the last one yet.
+    assert!(begun.elapsed() >= 3 * Duration::from_millis(250));
+    client.done(Request::Heartbeat {});
+}
+
+#[test]
 fn whoever_is_logged_in_changes_the_password_whatever_strangers_guess() {
     let never = Pace { burst: 3, interval: Duration::from_secs(3600) };
     let tracker = TestTracker::start_with(|settings| {
