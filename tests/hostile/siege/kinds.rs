@@ -15,6 +15,7 @@ use groupshare::wire::codec::{Blob, List};
 use groupshare::wire::frame::{self, FRAME_LEN_MAX};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
@@ -118,31 +119,57 @@ pub(super) fn many_holdings(attacker: &Attacker) {
     }
 }
 
-/// The bytes of a manifest with these paths, each of an empty file but the first, and the name of that content.
-fn manifest_of(paths: &[String]) -> (Vec<u8>, Content) {
-    let mut hashed = (paths.len() as u32).to_be_bytes().to_vec();
-    for (at, path) in paths.iter().enumerate() {
-        hashed.extend_from_slice(&(path.len() as u16).to_be_bytes());
-        hashed.extend_from_slice(path.as_bytes());
-        hashed.extend_from_slice(&u64::from(at == 0).to_be_bytes());
+/// A list of files, made beforehand but for the name of the last one: attackers spend no time on the others.
+struct FileList {
+    /// The hash of all that comes before that name.
+    context: ring::digest::Context,
+    hashed: Vec<u8>,
+    files: u32,
+}
+
+/// Length of the name that differs.
+const LAST_LEN: usize = 24;
+
+impl FileList {
+    /// Each of these files is empty but the first.
+    fn with(path: impl Fn(usize) -> String, files: usize) -> Self {
+        let mut hashed = (files as u32).to_be_bytes().to_vec();
+        for at in 0..files {
+            let path = if at + 1 < files { path(at) } else { String::new() };
+            let len = if path.is_empty() { LAST_LEN } else { path.len() };
+            hashed.extend_from_slice(&(len as u16).to_be_bytes());
+            if !path.is_empty() {
+                hashed.extend_from_slice(path.as_bytes());
+                hashed.extend_from_slice(&u64::from(at == 0).to_be_bytes());
+            }
+        }
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        context.update(&hashed);
+        Self { context, hashed, files: files as u32 }
     }
-    hashed.extend_from_slice(&1_u32.to_be_bytes());
-    hashed.extend_from_slice(&[7; 20]);
-    let digest = ring::digest::digest(&ring::digest::SHA256, &hashed);
-    let info_hash = InfoHash(digest.as_ref().try_into().expect("32 bytes"));
-    let bytes = [&b"GSMANIF\x02"[..], &(hashed.len() as u32).to_be_bytes(), &hashed, &[0]].concat();
-    let layout = Layout::new(1).expect("one piece");
-    (bytes, Content { layout, sha1: Sha1Digest([7; 20]), info_hash, file_count: paths.len() as u32 })
+
+    /// The bytes of the manifest with this name, and the name of that content.
+    fn ending_in(&self, name: &str) -> (Vec<u8>, Content) {
+        // After all others by order.
+        let name = format!("d/~{name:>width$}", width = LAST_LEN - 3).replace(' ', "-");
+        let rest = [name.as_bytes(), &0_u64.to_be_bytes(), &1_u32.to_be_bytes(), &[7; 20]].concat();
+        let mut context = self.context.clone();
+        context.update(&rest);
+        let info_hash = InfoHash(context.finish().as_ref().try_into().expect("32 bytes"));
+        let len = (self.hashed.len() + rest.len()) as u32;
+        let bytes = [&b"GSMANIF\x02"[..], &len.to_be_bytes(), &self.hashed, &rest, &[0]].concat();
+        let layout = Layout::new(1).expect("one piece");
+        (bytes, Content { layout, sha1: Sha1Digest([7; 20]), info_hash, file_count: self.files })
+    }
 }
 
 /// Brings lists of files that differ in one name, and wants each of them checked and shared.
-fn brings(attacker: &Attacker, path: impl Fn(usize, usize) -> String, files: usize) {
+fn brings(attacker: &Attacker, files: &FileList) {
     let Some(mut link) = attacker.link() else { return };
     let den = own_group(attacker, &mut link);
     let mut done = 0;
     while attacker.going.goes_on(done) {
-        let paths: Vec<_> = (0..files).map(|at| path(done, at)).collect();
-        let (bytes, content) = manifest_of(&paths);
+        let (bytes, content) = files.ending_in(&format!("{}-{done}", attacker.name));
         for _ in 0..2 {
             bring(&mut link, &den, &bytes, content.info_hash);
             share(&mut link, &den, "d", content);
@@ -157,13 +184,16 @@ fn brings(attacker: &Attacker, path: impl Fn(usize, usize) -> String, files: usi
 
 /// Paths of as many components as fit.
 pub(super) fn deep_manifests(attacker: &Attacker) {
-    let path = |round, at| format!("d/{round:08}-{at:08}/{}f", "a/".repeat(1500));
-    brings(attacker, path, scale::of(50, 4_000));
+    static FILES: LazyLock<FileList> =
+        LazyLock::new(|| FileList::with(|at| format!("d/{at:08}/{}f", "a/".repeat(1500)), scale::of(50, 4_000)));
+    brings(attacker, &FILES);
 }
 
 /// Very many files.
 pub(super) fn wide_manifests(attacker: &Attacker) {
-    brings(attacker, |round, at| format!("d/{round:08}-{at:08}"), scale::of(1_000, 300_000));
+    static FILES: LazyLock<FileList> =
+        LazyLock::new(|| FileList::with(|at| format!("d/{at:08}"), scale::of(1_000, 300_000)));
+    brings(attacker, &FILES);
 }
 
 /// Logs in and out again on many connections.
