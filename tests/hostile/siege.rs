@@ -210,6 +210,11 @@ fn guesses_without_end_cost_others_nothing() {
 }
 
 #[test]
+fn changes_of_passwords_without_end_cost_others_nothing() {
+    withstands("password changes", kinds::password_changes);
+}
+
+#[test]
 fn requests_to_join_without_end_cost_others_nothing() {
     withstands("join requests", kinds::join_requests);
 }

@@ -230,6 +230,12 @@ pub(super) fn guesses(attacker: &Attacker) {
     }
 }
 
+/// Changes the password into itself, again and again.
+pub(super) fn password_changes(attacker: &Attacker) {
+    let same = || password(PASSWORD);
+    repeats(attacker, |link, _, _| link.ask(&Request::ChangePassword { command: command(), old: same(), new: same() }));
+}
+
 /// Asks to be let into an honest group and takes that back.
 pub(super) fn join_requests(attacker: &Attacker) {
     repeats(attacker, |link, _, _| {
