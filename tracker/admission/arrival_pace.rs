@@ -9,10 +9,16 @@ use std::time::{Duration, Instant};
 
 /// How often they may from a network: all clients of a large class come back at once, and programs connect for each command.
 const FROM_NETWORK: Pace = Pace { burst: 512, interval: Duration::from_micros(7_812) };
-/// How often a network is told why its connections are turned away.
+/// How often a place is told why its connections are turned away: all networks of a site together, since only so many
+/// sockets linger.
 const TOLD: Pace = Pace { burst: 64, interval: Duration::from_micros(62_500) };
 /// How often a network is given a reserved slot.
 const RESERVED: Pace = Pace { burst: 8, interval: Duration::from_millis(500) };
+
+/// What counts as one address where there is little to share out: a whole site under IPv6.
+fn place_of(ip: IpAddr) -> IpAddr {
+    site_of(ip).unwrap_or(network_of(ip))
+}
 
 /// Counts connections that begin.
 #[derive(Debug)]
@@ -49,10 +55,10 @@ impl ArrivalPace {
 
     /// Whether somebody there is told now why a connection was turned away. If so, it counts.
     pub(super) fn tells(&mut self, ip: IpAddr, now: Instant) -> bool {
-        let network = network_of(ip);
-        let may = self.told.allows(&network, now);
+        let place = place_of(ip);
+        let may = self.told.allows(&place, now);
         if may {
-            self.told.take(&network, now);
+            self.told.take(&place, now);
         }
         may
     }
@@ -99,5 +105,15 @@ mod tests {
         let mut told = |last, now| (0..1000).filter(|_| pace.tells([192, 0, 2, last].into(), now)).count();
         assert_eq!((told(1, now), told(1, now), told(2, now)), (64, 0, 64));
         assert_eq!(told(1, now + Duration::from_secs(1)), 16);
+    }
+
+    #[test]
+    fn the_networks_of_a_site_are_told_together_as_often_as_one_address() {
+        let (mut pace, now) = (ArrivalPace::default(), Instant::now());
+        let mut told = |site| {
+            let at = |network: u16| IpAddr::from([0x2001, 0xdb8, site, network, 0, 0, 0, 1]);
+            (0..1000).filter(|network| pace.tells(at(*network), now)).count()
+        };
+        assert_eq!([told(1), told(1), told(2)], [64, 0, 64]);
     }
 }
