@@ -4,7 +4,7 @@ mod arrival_pace;
 mod door;
 
 use crate::model::address::{SITE_SHARE, network_of, site_of};
-use arrival_pace::ArrivalPace;
+use arrival_pace::{ArrivalPace, place_of};
 pub use door::Door;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, HashMap};
@@ -53,7 +53,7 @@ impl Caps {
 /// Slots beyond the caps, for other trackers only, until they have proved to be trackers. Strangers that take all other
 /// slots cannot keep trackers from each other.
 const RESERVED: usize = 32;
-/// Reserved slots that one address may take.
+/// Reserved slots that one address may take, or all networks of a site together.
 const RESERVED_PER_ADDRESS: usize = 4;
 
 /// Counts connections and refuses those beyond the caps and those that come too often.
@@ -152,7 +152,7 @@ impl Counts {
             }
             Kind::Reserved => {
                 self.reserved += 1;
-                add(&mut self.reserved_from, counted.network);
+                add(&mut self.reserved_from, place_of(counted.network));
             }
             Kind::Link => self.links += 1,
         }
@@ -173,7 +173,7 @@ impl Counts {
             }
             Kind::Reserved => {
                 self.reserved -= 1;
-                take(&mut self.reserved_from, &counted.network);
+                take(&mut self.reserved_from, &place_of(counted.network));
             }
             Kind::Link => self.links -= 1,
         }
@@ -260,12 +260,11 @@ impl Admission {
 
     /// A reserved slot, for a connection that was not admitted: the far side must be another tracker.
     pub fn reserve(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Option<ConnectionSlot> {
-        let network = network_of(ip);
         let counts = &mut *self.counts.lock();
-        let free = counts.reserved < RESERVED && of(&counts.reserved_from, &network) < RESERVED_PER_ADDRESS;
-        (free && counts.arrivals.allows_reserved(network, now)).then(|| {
-            counts.arrivals.take_reserved(network, now);
-            self.slot(counts, network, Door::Clients, Kind::Reserved)
+        let free = counts.reserved < RESERVED && of(&counts.reserved_from, &place_of(ip)) < RESERVED_PER_ADDRESS;
+        (free && counts.arrivals.allows_reserved(ip, now)).then(|| {
+            counts.arrivals.take_reserved(ip, now);
+            self.slot(counts, network_of(ip), Door::Clients, Kind::Reserved)
         })
     }
 
@@ -421,6 +420,20 @@ mod tests {
         others.clear();
         assert!(admission.counts.lock().reserved_from.is_empty());
         assert!(admit(&admission, ip(3)).is_none(), "clients have the slots that the caps give them");
+    }
+
+    #[test]
+    fn a_site_has_as_many_of_the_slots_for_trackers_as_one_address_and_as_often() {
+        let (admission, now) = (Admission::new(caps(1, 1, 1)), Instant::now());
+        let begun = |site, now| -> Vec<_> {
+            (0..99).filter_map(|network| admission.reserve(ipv6(site, network, 1), now)).collect()
+        };
+        let of_site = begun(1, now);
+        assert_eq!((of_site.len(), begun(2, now).len()), (RESERVED_PER_ADDRESS, RESERVED_PER_ADDRESS));
+        drop(of_site);
+        assert_eq!(begun(1, now).len(), RESERVED_PER_ADDRESS);
+        assert_eq!(begun(1, now).len(), 0, "eight have begun there");
+        assert_eq!(begun(1, now + Duration::from_secs(1)).len(), 2);
     }
 
     #[test]

@@ -12,11 +12,11 @@ const FROM_NETWORK: Pace = Pace { burst: 512, interval: Duration::from_micros(7_
 /// How often a place is told why its connections are turned away: all networks of a site together, since only so many
 /// sockets linger.
 const TOLD: Pace = Pace { burst: 64, interval: Duration::from_micros(62_500) };
-/// How often a network is given a reserved slot.
+/// How often a place is given a reserved slot.
 const RESERVED: Pace = Pace { burst: 8, interval: Duration::from_millis(500) };
 
 /// What counts as one address where there is little to share out: a whole site under IPv6.
-fn place_of(ip: IpAddr) -> IpAddr {
+pub(super) fn place_of(ip: IpAddr) -> IpAddr {
     site_of(ip).unwrap_or(network_of(ip))
 }
 
@@ -65,12 +65,12 @@ impl ArrivalPace {
 
     /// Whether a reserved slot may be given to somebody there now.
     pub(super) fn allows_reserved(&self, ip: IpAddr, now: Instant) -> bool {
-        self.reserved.allows(&network_of(ip), now)
+        self.reserved.allows(&place_of(ip), now)
     }
 
     /// A reserved slot is given.
     pub(super) fn take_reserved(&mut self, ip: IpAddr, now: Instant) {
-        self.reserved.take(&network_of(ip), now);
+        self.reserved.take(&place_of(ip), now);
     }
 }
 
