@@ -190,13 +190,20 @@ impl Counts {
         Some(connection)
     }
 
-    /// Ends the oldest early connection of the network that has most of them, if that has more than the newcomer's.
+    /// How crowded it is with early connections in a network. A site counts like a network that has a tenth of its own.
+    fn crowd(&self, network: IpAddr) -> usize {
+        let of_site = site_of(network).map_or(0, |site| of(&self.early_of_site, &site));
+        of(&self.early_from, &network).max(of_site.div_ceil(SITE_SHARE as usize))
+    }
+
+    /// Ends the oldest early connection from where it is most crowded, if it is more so than where the newcomer is.
     fn make_room(&mut self, newcomer: IpAddr) -> bool {
-        let most = self.early_from.values().copied().max().unwrap_or(0);
-        if most <= of(&self.early_from, &newcomer) {
+        let of_sites = self.early_of_site.values().map(|count| count.div_ceil(SITE_SHARE as usize));
+        let most = self.early_from.values().copied().chain(of_sites).max().unwrap_or(0);
+        if most <= self.crowd(newcomer) {
             return false;
         }
-        let oldest = self.early.iter().find(|(_, early)| of(&self.early_from, &early.network) == most);
+        let oldest = self.early.iter().find(|(_, early)| self.crowd(early.network) == most);
         let Some(gone) = oldest.map(|(number, _)| *number).and_then(|number| self.leave_early(number)) else {
             return false;
         };
@@ -216,8 +223,7 @@ impl Counts {
         };
         let strangers = self.total - self.links - self.reserved;
         let site_has_room = site_of(network).is_none_or(|site| {
-            let share = usize::try_from(SITE_SHARE).unwrap_or(usize::MAX);
-            of(&self.of_site, &site) < caps.per_address.saturating_mul(share)
+            of(&self.of_site, &site) < caps.per_address.saturating_mul(SITE_SHARE as usize)
                 && of(&self.early_of_site, &site) < caps.early.div_ceil(2)
         });
         strangers < caps.total && of(&self.from, &(door, network)) < per_address && site_has_room
@@ -490,6 +496,24 @@ mod tests {
         drop((crowd, others));
         let counts = admission.counts.lock();
         assert!(counts.early_from.is_empty() && counts.from.is_empty() && counts.total == 0);
+    }
+
+    #[test]
+    fn a_site_with_a_connection_in_each_of_its_networks_gives_way_before_a_school_at_one_address() {
+        let admission = Admission::new(caps(1000, 100, 512));
+        let mut held: Vec<_> = (0..2).filter_map(|_| admit(&admission, ip(1))).collect();
+        held.extend((0..99).filter_map(|network| admit(&admission, ipv6(1, network, 1))));
+        held.extend((2..50).filter_map(|last| admit(&admission, ip(last))));
+        assert_eq!((held.len(), admission.occupancy().refused), (100, 49), "a site has half of them");
+        let left = || {
+            let counts = admission.counts.lock();
+            (of(&counts.early_from, &ip(1)), of(&counts.early_of_site, &ipv6(1, 0, 0)))
+        };
+        held.extend((50..55).filter_map(|last| admit(&admission, ip(last))));
+        assert_eq!((held.len(), left()), (105, (2, 45)));
+        assert!(admit(&admission, ipv6(1, 99, 1)).is_none(), "its other networks push nobody out");
+        assert!(admit(&admission, ipv6(2, 1, 1)).is_some(), "another site is not concerned");
+        assert_eq!(left(), (2, 44));
     }
 
     #[test]
