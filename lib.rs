@@ -120,6 +120,7 @@ pub mod tracker {
         pub(crate) mod login_registry;
         pub(crate) mod push_channel;
         pub(crate) mod slow_consumers;
+        pub(crate) mod untold_notices;
     }
     /// Passes sealed bytes between two members who found no other way: tickets, places, and pairs of connections.
     pub mod relay;

@@ -26,6 +26,7 @@ use crate::tracker::manifests::{BroughtManifests, Requester};
 use crate::tracker::metrics::BegunCommand;
 use crate::tracker::presence::Ticket;
 use crate::tracker::push::push_channel::PushChannel;
+use crate::tracker::push::untold_notices::UntoldNotices;
 use crate::tracker::request_turns::RequestTurn;
 use crate::tracker::state::{CommandOwner, State};
 use crate::wire::client_tracker::{Reply, Request};
@@ -52,8 +53,8 @@ pub(crate) struct Session {
     gives_tokens: bool,
     /// The manifests that the user brings.
     brought: BroughtManifests,
-    /// Set by a login: the notices of this state follow the reply.
-    welcome: Option<Arc<State>>,
+    /// Set by a login: these notices follow the reply.
+    untold: Option<UntoldNotices>,
     /// Set by a change that is not durable yet: the reply waits for it.
     pending: Option<Pending>,
     /// All waits of the request that is being carried out end by then.
@@ -102,7 +103,7 @@ impl Session {
             login: None,
             gives_tokens: true,
             brought: BroughtManifests::default(),
-            welcome: None,
+            untold: None,
             pending: None,
             answer_by: Instant::now() + ANSWER_DEADLINE,
             told_to_slow_down: Buckets::new(TOLD_TO_SLOW_DOWN),
@@ -143,7 +144,7 @@ impl Session {
         let reply = self.answer(request)?;
         self.pending.take().map_or(Ok(()), Pending::wait)?;
         // Nothing is pushed to a program. It lists the notices itself.
-        self.welcome = None;
+        self.untold = None;
         Ok(reply)
     }
 

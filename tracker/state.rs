@@ -19,6 +19,7 @@ mod tables;
 pub(crate) mod tests;
 
 pub use command::CommandOwner;
+pub use notice::NoticePlace;
 pub use prune::{Dropped, Fate};
 pub use queries::{Account, GroupInfo, MemberInfo, Membership, ShareInfo, SharedChange, SharedSet};
 pub use tables::{AccountStanding, State};

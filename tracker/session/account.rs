@@ -12,6 +12,7 @@ use crate::tracker::ledger::accept::{Change, ask_user_name};
 use crate::tracker::manifests::BroughtManifests;
 use crate::tracker::oversight::limits::Accounts;
 use crate::tracker::presence::ClientKey;
+use crate::tracker::push::untold_notices::UntoldNotices;
 use crate::tracker::state::{Account, AccountStanding, CommandOwner, Fate, State};
 use crate::wire::client_tracker::{Password, Reply, TOKEN_LEN_MAX};
 use crate::wire::codec::Blob;
@@ -163,7 +164,7 @@ impl Session {
             self.log_out();
             return Err(Code::SessionEnded.into());
         }
-        self.welcome = Some(state);
+        self.untold = UntoldNotices::of(&state, user);
         Ok(Reply::LoggedIn { user: name, token: self.core.cluster_key.token(&login_token) })
     }
 
@@ -190,16 +191,16 @@ impl Session {
             self.note_member("a member has left", login.user, login.ticket.key.client);
         }
         self.brought = BroughtManifests::default();
-        self.welcome = None;
+        self.untold = None;
     }
 
-    /// After a login, once: the notices that the user has not read.
-    pub(super) fn welcome(&mut self) -> Vec<Reply> {
-        let (Some(state), Some(login)) = (self.welcome.take(), &self.login) else {
-            return Vec::new();
-        };
-        let notices = state.notices(login.user, usize::MAX).into_iter();
-        notices.map(|(order, notice)| Reply::Noticed { order, notice }).collect()
+    /// After a login: the next notice that the user has not read, each once.
+    pub(super) fn next_untold(&mut self) -> Option<Reply> {
+        let next = self.untold.as_mut()?.next(&self.core.state());
+        if next.is_none() {
+            self.untold = None;
+        }
+        next
     }
 
     pub(super) fn change_password(

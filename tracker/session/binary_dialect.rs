@@ -216,7 +216,6 @@ impl BinaryDialect {
 
     /// After a login: tells the notices that the user has not read; false if the connection has ended.
     fn tell_notices(&mut self) -> bool {
-        let mut notices = self.session.welcome().into_iter();
-        notices.all(|notice| self.sender.send(UNASKED, &notice).is_ok())
+        std::iter::from_fn(|| self.session.next_untold()).all(|notice| self.sender.send(UNASKED, &notice).is_ok())
     }
 }

@@ -7,6 +7,7 @@ use crate::model::notice::{Notice, UnplacedChange};
 use crate::model::op::{Op, OpBody};
 use crate::wire::codec::Wire;
 use ring::digest::{SHA256, digest};
+use std::ops::Bound;
 
 impl State {
     /// Keeps a notice about the op at this place. Nobody reads those of a deleted account.
@@ -105,10 +106,36 @@ impl State {
         self.notices_from(user).take(count).map(|((_, at, _), notice)| (*at, notice.clone())).collect()
     }
 
+    /// The place of a user's latest notice that is not read.
+    pub fn last_notice(&self, user: UserRef) -> Option<NoticePlace> {
+        let user = self.user_no(user)?;
+        self.notices_from(user).last().map(|(key, _)| place(key))
+    }
+
+    /// The first notice behind one place and up to another that a user has not read.
+    pub fn next_notice(
+        &self,
+        user: UserRef,
+        after: Option<NoticePlace>,
+        through: NoticePlace,
+    ) -> Option<(NoticePlace, &Notice)> {
+        let user = self.user_no(user)?;
+        let from = after.map_or(Bound::Included((user, FIRST, 0)), |(at, nth)| Bound::Excluded((user, at, nth)));
+        let next = self.notices.range((from, Bound::Unbounded)).next().filter(|(key, _)| key.0 == user);
+        next.map(|(key, notice)| (place(key), notice)).filter(|(at, _)| *at <= through)
+    }
+
     /// How many notices no user has read, those that are only counted among them.
     pub fn unread_count(&self) -> u64 {
         self.notices.values().map(Notice::count).sum()
     }
+}
+
+/// The place of a notice: that of the op that caused it, and its number among the notices of this op.
+pub type NoticePlace = (OpOrder, u32);
+
+fn place(&(_, at, nth): &(UserNo, OpOrder, u32)) -> NoticePlace {
+    (at, nth)
 }
 
 /// Before or at every place in the order.

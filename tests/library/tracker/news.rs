@@ -6,7 +6,9 @@ use crate::common::membership::{all_pieces, announcement};
 use crate::common::names::{command, file, group, user};
 use crate::common::queries::some_pieces;
 use crate::common::tracker::TestTracker;
-use groupshare::model::notice::Notice;
+use groupshare::model::id::OpOrder;
+use groupshare::model::notice::{ChangeKind, Notice, UnplacedChange};
+use groupshare::tracker::ledger::accept::Change;
 use groupshare::wire::client_tracker::{Holding, Reply, Request};
 use groupshare::wire::refusal::{Code, Refusal};
 use std::net::SocketAddr;
@@ -127,6 +129,30 @@ fn a_client_that_moves_all_the_time_is_told_of_now_and_then_and_at_the_end() {
     while told.last() != Some(&last) && pushed(&mut bob, port) != last {}
 }
 
+/// The notices that a client was told.
+fn notices(client: &mut Client) -> Vec<(OpOrder, Notice)> {
+    let noticed = |push| if let Reply::Noticed { order, notice } = push { Some((order, notice)) } else { None };
+    client.all_pushed().into_iter().filter_map(noticed).collect()
+}
+
+#[test]
+fn however_many_notices_wait_all_are_told_after_a_login_in_order_and_once() {
+    let tracker = TestTracker::start();
+    let mut bob = tracker.client();
+    bob.create_user("bob");
+    let core = tracker.server.core();
+    let bob_user = core.state().user_named(&user("bob")).expect("there");
+    let change =
+        |n: usize| UnplacedChange { kind: ChangeKind::LeaveGroup, group: Some(group(&n.to_string())), file: None };
+    for n in 0..300 {
+        let change = Change::NoteUnplaced { user: bob_user, change: change(n) };
+        core.committer.submit(command(), &change).expect("told");
+    }
+    bob.log_in("bob");
+    let told: Vec<_> = notices(&mut bob).into_iter().map(|(_, notice)| notice).collect();
+    assert_eq!(told, (0..300).map(|n| Notice::Unplaced { change: change(n) }).collect::<Vec<_>>());
+}
+
 #[test]
 fn notices_wait_for_the_user_and_are_told_until_they_were_read() {
     let tracker = TestTracker::start();
@@ -138,12 +164,6 @@ fn notices_wait_for_the_user_and_are_told_until_they_were_read() {
     bob.done(Request::Logout {});
     ann.accept("lab", "bob");
     ann.done(Request::RejectRequest { command: command(), group: group("club"), user: user("bob") });
-    let notices = |client: &mut Client| -> Vec<_> {
-        let pushes = client.all_pushed().into_iter();
-        pushes
-            .filter_map(|push| if let Reply::Noticed { order, notice } = push { Some((order, notice)) } else { None })
-            .collect()
-    };
     for _ in 0..2 {
         bob.log_in("bob");
         let told = notices(&mut bob);

@@ -1,0 +1,111 @@
+//! The notices that a client is still to be told after its login.
+
+use crate::model::id::UserRef;
+use crate::tracker::state::{NoticePlace, State};
+use crate::wire::client_tracker::Reply;
+
+/// What is left to tell: places only, however many notices there are and however slowly the client takes them. A state
+/// of the past would keep all that has changed since.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::tracker) struct UntoldNotices {
+    user: UserRef,
+    /// The one that was told last.
+    after: Option<NoticePlace>,
+    /// The latest one at the login. Those that come later are pushed.
+    through: NoticePlace,
+}
+
+impl UntoldNotices {
+    /// What a login tells its client: the notices of this state. `None` if there are none.
+    pub(in crate::tracker) fn of(state: &State, user: UserRef) -> Option<Self> {
+        state.last_notice(user).map(|through| Self { user, after: None, through })
+    }
+
+    /// The next one, as it is in the state of now. One that was read meanwhile is passed over. One that an op from
+    /// another tracker puts in between meanwhile is pushed too: it may be told twice.
+    pub(in crate::tracker) fn next(&mut self, state: &State) -> Option<Reply> {
+        let (place, notice) = state.next_notice(self.user, self.after, self.through)?;
+        self.after = Some(place);
+        Some(Reply::Noticed { order: place.0, notice: notice.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::{CommandId, OpId, Origin};
+    use crate::model::name::{GroupId, UserId};
+    use crate::model::notice::{ChangeKind, Notice, UnplacedChange};
+    use crate::model::op::{Op, OpBody, PasswordHash};
+
+    const ORIGIN: Origin = Origin { tracker: 1, incarnation: 1 };
+
+    fn fold(state: &mut State, body: OpBody) -> OpId {
+        let seq = state.op_count() + 1;
+        let id = OpId { origin: ORIGIN, seq };
+        state.apply(&Op { id, lamport: seq, command: CommandId(u128::from(seq).to_be_bytes()), body });
+        id
+    }
+
+    fn user(state: &mut State, name: &str) -> UserRef {
+        let (name, password) = (UserId::parse(name).expect("a name"), PasswordHash("hash".into()));
+        UserRef(fold(state, OpBody::CreateUser { name, password }))
+    }
+
+    fn tell(state: &mut State, user: UserRef, group: usize) {
+        let group = Some(GroupId::parse(&group.to_string()).expect("a name"));
+        let change = UnplacedChange { kind: ChangeKind::LeaveGroup, group, file: None };
+        fold(state, OpBody::NoteUnplaced { user, change });
+    }
+
+    /// The notice that is told next, in short.
+    fn next(untold: &mut UntoldNotices, state: &State) -> Option<String> {
+        match untold.next(state)? {
+            Reply::Noticed { notice: Notice::Unplaced { change }, .. } => {
+                Some(change.group.expect("it has one").to_string())
+            }
+            Reply::Noticed { notice: Notice::Older { count }, .. } => Some(format!("{count} older")),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Ann, Bob and Eve have as many notices as may wait.
+    fn waiting() -> (State, UserRef, UntoldNotices) {
+        let mut state = State::new();
+        let users = ["ann", "bob", "eve"].map(|name| user(&mut state, name));
+        assert!(UntoldNotices::of(&state, users[1]).is_none());
+        (0..Notice::UNREAD_MAX).for_each(|n| users.iter().for_each(|&user| tell(&mut state, user, n)));
+        let untold = UntoldNotices::of(&state, users[1]).expect("there are some");
+        (state, users[1], untold)
+    }
+
+    #[test]
+    fn notices_are_told_one_by_one_and_no_more_is_held_than_a_place() {
+        let (state, _, mut untold) = waiting();
+        assert!(size_of::<UntoldNotices>() <= 128);
+        let told: Vec<_> = std::iter::from_fn(|| next(&mut untold, &state)).collect();
+        assert_eq!(told, (0..Notice::UNREAD_MAX).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert_eq!(next(&mut untold, &state), None, "once");
+    }
+
+    #[test]
+    fn what_is_read_or_comes_while_notices_are_told_is_not_told_with_them() {
+        let (mut state, bob, mut untold) = waiting();
+        assert_eq!(next(&mut untold, &state).as_deref(), Some("0"));
+        // Another client of his reads two.
+        let (through, _) = state.notices(bob, 2)[1];
+        let shown = state.notices_digest(bob, through).expect("there are some");
+        fold(&mut state, OpBody::ReadNotices { user: bob, through, shown });
+        tell(&mut state, bob, 7);
+        assert_eq!(next(&mut untold, &state).as_deref(), Some("2"));
+        assert_eq!(next(&mut untold, &state), None, "the latest one is pushed");
+    }
+
+    #[test]
+    fn notices_that_only_count_by_now_are_told_as_a_count() {
+        let (mut state, bob, mut untold) = waiting();
+        tell(&mut state, bob, 7);
+        let told: Vec<_> = std::iter::from_fn(|| next(&mut untold, &state)).collect();
+        assert_eq!(told, ["2 older", "2"]);
+    }
+}
