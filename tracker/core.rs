@@ -26,6 +26,7 @@ use crate::wire::contact::Contact;
 use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -115,10 +116,14 @@ impl Core {
     ///
     /// # Errors
     /// `NoRelay`, `RelayFull`.
-    pub(crate) fn relay_tickets(&self, caller: &Certificate, called: &Certificate) -> Result<RelayTickets, Refusal> {
+    pub(crate) fn relay_tickets(
+        &self,
+        (caller, ip): (&Certificate, IpAddr),
+        called: &Certificate,
+    ) -> Result<RelayTickets, Refusal> {
         let end = |certificate: &Certificate| RelayEnd { user: certificate.user.clone(), client: certificate.client };
         let relay = self.relay.as_ref().ok_or(Code::NoRelay)?;
-        relay.issue(end(caller), end(called), Instant::now())
+        relay.issue((end(caller), ip), end(called), Instant::now())
     }
 
     /// Tells a client that it is called, here or at another tracker; false if it is at none that is connected.

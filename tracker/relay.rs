@@ -17,7 +17,7 @@ use pair::{NARROW_LEN, Pair, WIDE_LEN};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -124,16 +124,20 @@ impl Relay {
     /// cap.
     ///
     /// # Errors
-    /// `RelayFull`, if one of the users has all the places that a user may have, or no place is left; `Unavailable`.
-    pub fn issue(&self, from: RelayEnd, to: RelayEnd, now: Instant) -> Result<RelayTickets, Refusal> {
+    /// `RelayFull`, if one of the users has all the places that a user may have, callers at its address have as many as are
+    /// left, or no place is left; `Unavailable`.
+    pub fn issue(&self, from: (RelayEnd, IpAddr), to: RelayEnd, now: Instant) -> Result<RelayTickets, Refusal> {
         let ticket = || random_bytes().map(RelayTicket).map_err(|error| Refusal::about(Code::Unavailable, error));
         let tickets = RelayTickets { caller: ticket()?, called: ticket()? };
         let now = self.at(now);
-        let issued = self.tickets.lock().issue(tickets, Ends { from, to }, now, now + self.ticket_life);
+        let issued = self.tickets.lock().issue(tickets, Ends::new(from, to), now, now + self.ticket_life);
         match issued {
             Ok(()) => Ok(tickets),
             Err(NoPlace::User(user)) => {
                 Err(Refusal::about(Code::RelayFull, format_args!("{user} has {PLACES_PER_USER} places already")))
+            }
+            Err(NoPlace::Address) => {
+                Err(Refusal::about(Code::RelayFull, "your address has as many places as are left for others"))
             }
             Err(NoPlace::Relay) => {
                 Err(Refusal::about(Code::RelayFull, format_args!("all {PLACES_MAX} places are taken")))

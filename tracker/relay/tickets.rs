@@ -1,15 +1,19 @@
 //! The tickets of the relay, and the places that each user has there. Pure: the caller passes the time in, counted from
 //! a moment of its choice, and whoever waits is a value of its choice.
 
+use crate::model::address::{network_of, site_of};
 use crate::model::id::{ClientId, RelayTicket};
 use crate::model::name::UserId;
 use core::time::Duration;
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
 
 /// Places of one user. A caller's ticket takes one, and a pair takes one of the user who is called as well. So nobody takes
 /// a place of somebody whose own client did not come.
 pub(super) const PLACES_PER_USER: usize = 4;
-/// Places in all. Each pair takes two connections and two threads of the tracker.
+/// Places in all. Each pair takes two connections and two threads of the tracker. Callers at one address take no more of
+/// them than what others leave.
 pub(super) const PLACES_MAX: usize = 1024;
 
 /// One side of a pair: a running client of a user.
@@ -31,9 +35,15 @@ pub struct RelayTickets {
 pub(super) struct Ends {
     pub(super) from: RelayEnd,
     pub(super) to: RelayEnd,
+    /// Where the caller is: its address, or its site under IPv6.
+    place: IpAddr,
 }
 
 impl Ends {
+    pub(super) fn new((from, ip): (RelayEnd, IpAddr), to: RelayEnd) -> Self {
+        Self { from, to, place: site_of(ip).unwrap_or(network_of(ip)) }
+    }
+
     /// The user who is called, if that is another one than the caller.
     fn called_user(&self) -> Option<&UserId> {
         (self.to.user != self.from.user).then_some(&self.to.user)
@@ -45,6 +55,8 @@ impl Ends {
 pub(super) enum NoPlace {
     /// This user has all the places that a user may have.
     User(UserId),
+    /// Callers where this one is have as many places as are left.
+    Address,
     /// All places are taken.
     Relay,
 }
@@ -72,6 +84,8 @@ pub(super) struct Tickets<W> {
     called: HashMap<RelayTicket, RelayTicket>,
     /// Users without a place are not there.
     places: HashMap<UserId, usize>,
+    /// Calls and pairs by where the caller is.
+    taken_at: HashMap<IpAddr, usize>,
     /// Calls and pairs.
     taken: usize,
 }
@@ -87,7 +101,13 @@ struct Issued<W> {
 
 impl<W> Default for Tickets<W> {
     fn default() -> Self {
-        Self { issued: HashMap::new(), called: HashMap::new(), places: HashMap::new(), taken: 0 }
+        Self {
+            issued: HashMap::new(),
+            called: HashMap::new(),
+            places: HashMap::new(),
+            taken_at: HashMap::new(),
+            taken: 0,
+        }
     }
 }
 
@@ -108,6 +128,11 @@ impl<W> Tickets<W> {
         if self.taken >= PLACES_MAX {
             return Err(NoPlace::Relay);
         }
+        let taken_there = self.taken_at.entry(ends.place).or_default();
+        if *taken_there >= PLACES_MAX - self.taken {
+            return Err(NoPlace::Address);
+        }
+        *taken_there += 1;
         self.taken += 1;
         self.take_place(&ends.from.user);
         let RelayTickets { caller, called } = tickets;
@@ -187,17 +212,13 @@ impl<W> Tickets<W> {
     }
 
     fn free_place(&mut self, user: &UserId) {
-        if let Some(places) = self.places.get_mut(user) {
-            *places -= 1;
-            if *places == 0 {
-                self.places.remove(user);
-            }
-        }
+        take_one(&mut self.places, user);
     }
 
     /// Gives back what a call takes.
     fn release_call(&mut self, ends: &Ends) {
         self.taken -= 1;
+        take_one(&mut self.taken_at, &ends.place);
         self.free_place(&ends.from.user);
     }
 
@@ -205,6 +226,15 @@ impl<W> Tickets<W> {
         let over: Vec<RelayTicket> =
             self.issued.iter().filter(|(_, issued)| is_over(issued)).map(|(ticket, _)| *ticket).collect();
         over.into_iter().for_each(|ticket| self.give_up(ticket));
+    }
+}
+
+fn take_one<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 
@@ -220,8 +250,15 @@ mod tests {
         RelayEnd { user: user(name), client: ClientId([client; 16]) }
     }
 
+    /// Where a user of this name is: everybody at a site of its own.
+    fn home(name: &str) -> IpAddr {
+        let mut ip = [0; 16];
+        ip[..name.len()].copy_from_slice(name.as_bytes());
+        ip.into()
+    }
+
     fn ends(from: &str, to: &str) -> Ends {
-        Ends { from: end(from, 1), to: end(to, 2) }
+        Ends::new((end(from, 1), home(from)), end(to, 2))
     }
 
     fn ticket(number: u16) -> RelayTicket {
@@ -244,7 +281,7 @@ mod tests {
     /// Issues tickets for these two, on a client of its own each, until one is refused; gives how many.
     fn filled(tickets: &mut Tickets<u8>, from: &str, to: &str, first: u8) -> usize {
         let issue = |number: &u8| {
-            let ends = Ends { from: end(from, *number), to: end(to, *number) };
+            let ends = Ends::new((end(from, *number), home(from)), end(to, *number));
             tickets.issue(both(u16::from(*number)), ends, START, END).is_ok()
         };
         (first..).take_while(issue).count()
@@ -361,5 +398,24 @@ mod tests {
         assert_eq!(tickets.issue(both(u16::MAX), ends("ann", "bob"), START, END), Err(NoPlace::Relay));
         tickets.clear();
         assert_eq!(tickets.issue(both(u16::MAX), ends("ann", "bob"), START, END), Ok(()));
+    }
+
+    #[test]
+    fn accounts_of_one_address_leave_half_of_all_places_to_others() {
+        let mut tickets = Tickets::<u8>::default();
+        let mut issue = |number: u16, ip: IpAddr, now| {
+            let ends = Ends::new((end(&format!("a{number}"), 1), ip), end("bob", 2));
+            tickets.issue(both(number), ends, now, now + END)
+        };
+        let here = IpAddr::from([192, 0, 2, 1]);
+        let of_address = (0..2_000).take_while(|number| issue(*number, here, START).is_ok());
+        assert_eq!(of_address.count(), PLACES_MAX / 2);
+        assert_eq!(issue(2_000, here, START), Err(NoPlace::Address));
+        let network = |number: u16| IpAddr::from([0x2001, 0xdb8, 1, number, 0, 0, 0, 1]);
+        let of_site = (3_000..5_000).take_while(|number| issue(*number, network(*number), START).is_ok());
+        assert_eq!(of_site.count(), PLACES_MAX / 4, "a site has half of what is left");
+        assert_eq!(issue(5_000, home("ann"), START), Ok(()));
+        assert_eq!(issue(5_001, here, START + END), Ok(()), "the tickets are too old by now");
+        assert_eq!((tickets.taken, tickets.taken_at.len()), (1, 1));
     }
 }

@@ -45,7 +45,7 @@ impl Session {
             return Err(Code::SlowDown.into());
         }
         let tickets = match way {
-            CallWay::Relay => Some(self.core.relay_tickets(&mine.certificate, &contact.certificate)?),
+            CallWay::Relay => Some(self.core.relay_tickets((&mine.certificate, self.ip()), &contact.certificate)?),
             CallWay::Back | CallWay::Punch => None,
         };
         let (start_ms, their_start_ms) = starts(way, &mine, &contact);

@@ -136,7 +136,7 @@ fn a_member_without_a_place_at_the_relay_hears_whose_places_are_taken() {
     let relay = room.tracker.server.core().relay.clone().expect("it relays");
     for client in 1..=4 {
         let end = |name| RelayEnd { user: user(name), client: ClientId([client; 16]) };
-        relay.issue(end("alice"), end("eve"), Instant::now()).expect("a place");
+        relay.issue((end("alice"), room.tracker.addr.ip()), end("eve"), Instant::now()).expect("a place");
     }
     alice.file("f", &bytes_of(600_000, 1));
     alice.expect("upload_file f lab", "Uploaded\n");

@@ -37,7 +37,7 @@ fn issue(tracker: &TestTracker, from: &str, to: &str) -> Result<RelayTickets, St
         RelayEnd { user: user(name), client: ClientId(client.to_be_bytes()) }
     };
     let relay = tracker.server.core().relay.as_ref().expect("it relays");
-    relay.issue(end(from), end(to), Instant::now()).map_err(|refusal| refusal.to_string())
+    relay.issue((end(from), tracker.addr.ip()), end(to), Instant::now()).map_err(|refusal| refusal.to_string())
 }
 
 fn relays(trackers: Vec<TrackerAddr>) -> Relays {
