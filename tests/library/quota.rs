@@ -2,7 +2,7 @@
 
 use crate::common::client::{Client, words};
 use crate::common::manifest::manifest;
-use crate::common::names::{command, file, group, password, user};
+use crate::common::names::{PASSWORD, command, file, group, password, user};
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
 use groupshare::model::id::{GroupRef, OpId, Origin, UserRef};
@@ -330,6 +330,29 @@ fn as_many_accounts_and_checks_an_hour_come_from_an_address_as_the_limits_say() 
     assert!(told.starts_with(&format!("{slow}3 passwords an hour from this address; the next one in ")), "{told}");
 }
 
+fn change_password(old: &str, new: &str) -> Request {
+    Request::ChangePassword { command: command(), old: password(old), new: password(new) }
+}
+
+#[test]
+fn a_change_of_the_password_counts_as_a_check_and_is_asked_for_before_it_is_computed() {
+    let tracker = limited(&[(Quota::Changes, 2), (Quota::Checks, 4)]);
+    let mut ann = tracker.user("ann");
+    let change = change_password(PASSWORD, "a");
+    assert!(matches!(ann.ask(change.clone()), Reply::LoggedIn { .. }));
+    assert!(matches!(ann.ask(change), Reply::LoggedIn { .. }), "what is carried out again takes none");
+    assert!(matches!(ann.ask(change_password("a", "b")), Reply::LoggedIn { .. }));
+    let slow = "Too many attempts, wait a little and try again: ";
+    // Refused whatever the old password is: nobody looks at it, and it takes no check.
+    for old in ["b", "wrong", "wrong"] {
+        let told = refusal(&mut ann, change_password(old, "c"));
+        assert!(told.starts_with(&format!("{slow}2 changes an hour; the next one in ")), "{told}");
+    }
+    let mut bob = tracker.user("bob");
+    let told = refusal(&mut bob, change_password(PASSWORD, "c"));
+    assert!(told.starts_with(&format!("{slow}4 passwords an hour from this address; the next one in ")), "{told}");
+}
+
 #[test]
 fn all_users_together_have_as_much_as_the_limits_say() {
     let limits = [(Quota::Users, 2), (Quota::Groups, 2), (Quota::AllShares, 2), (Quota::AllBytes, 3 * LEAST)];
@@ -491,7 +514,7 @@ fn right_logins_that_are_under_way_are_no_failed_ones() {
             refused
         })
     };
-    assert_eq!(refused(crate::common::names::PASSWORD), [""; 0]);
+    assert_eq!(refused(PASSWORD), [""; 0]);
     let guesses = refused("guess");
     let tried = guesses.iter().filter(|told| *told == "Invalid username or password").count();
     assert_eq!((tried, guesses.len()), (10, AT_ONCE), "ten wrong ones stop the next");

@@ -259,6 +259,14 @@ impl Limits {
         }))
     }
 
+    /// Whether a user may make another change in this hour, before what goes into it is computed. Counts nothing.
+    ///
+    /// # Errors
+    /// `SlowDown`.
+    pub fn ask_change(&self, user: UserRef) -> Result<(), Refusal> {
+        self.of_hour(Quota::Changes, |hours, now| hours.changes.wait(&user, 1, now))
+    }
+
     /// Whether there is room for another account, before its password is hashed.
     ///
     /// # Errors
@@ -376,18 +384,23 @@ impl Limits {
         key: K,
         bucket: impl FnOnce(&mut Hours) -> &mut Buckets<K>,
     ) -> Result<(), Refusal> {
-        let (max, now) = (self.quotas().of(quota), Instant::now());
-        if max == Quotas::UNLIMITED {
-            return Ok(());
-        }
-        let wait = {
-            let hours = &mut *self.hours.lock();
+        self.of_hour(quota, |hours, now| {
             let bucket = bucket(hours);
-            let wait = if max == 0 { HOUR } else { bucket.wait(&key, count, now) };
+            let wait = bucket.wait(&key, count, now);
             if wait.is_zero() {
                 bucket.take_many(&key, count, now);
             }
             wait
+        })
+    }
+
+    /// Refuses what has to wait for the hour to go on.
+    fn of_hour(&self, quota: Quota, wait: impl FnOnce(&mut Hours, Instant) -> Duration) -> Result<(), Refusal> {
+        let max = self.quotas().of(quota);
+        let wait = match max {
+            Quotas::UNLIMITED => return Ok(()),
+            0 => HOUR,
+            _ => wait(&mut self.hours.lock(), Instant::now()),
         };
         self.counted(if wait.is_zero() { Ok(()) } else { Err(OverQuota::until(quota, max, wait)) })
     }

@@ -216,6 +216,8 @@ impl Session {
             // The old password opens nothing any more.
             return self.logged_in_as(name);
         }
+        // Before two passwords are computed with, which takes long. The committer decides afterwards.
+        self.core.oversight.limits.ask_change(user)?;
         let account = self.prove_own(user, &name, old)?;
         let password = self.core.passwords.hash(Asker::at(self.ip(), &name, self.answer_by), new)?;
         // The notifier ends all other logins of the user.
@@ -243,9 +245,13 @@ impl Session {
 
     /// Has a user who is logged in prove the password once more.
     fn prove_own(&self, user: UserRef, name: &UserId, password: Password) -> Result<Account, Refusal> {
-        let attempt = self.core.throttle.attempt_own(user, name, self.ip(), self.answer_by).ok_or(Code::SlowDown)?;
-        let proved = self.prove(attempt, name, password, |state| state.account(user).into_iter().collect());
-        proved.map_err(|unproved| unproved.refusal(|| ()))
+        let (limits, ip) = (&self.core.oversight.limits, self.ip());
+        limits.take_check(ip)?;
+        let attempt = self.core.throttle.attempt_own(user, name, ip, self.answer_by);
+        let proved = attempt
+            .ok_or(Unproved::Unchecked(Code::SlowDown.into()))
+            .and_then(|attempt| self.prove(attempt, name, password, |state| state.account(user).into_iter().collect()));
+        proved.map_err(|unproved| unproved.refusal(|| limits.give_back_check(ip)))
     }
 
     /// The reply to a user who is logged in, with a new token.
