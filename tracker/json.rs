@@ -167,7 +167,7 @@ impl JsonDialect {
                 Answer::Done {}
             }
             JsonCommand::Upload(upload) => share::upload(&mut self.session, upload, command_id)?,
-            JsonCommand::Download { group, name } => share::find(&mut self.session, group, name, waits)?,
+            JsonCommand::Download { group, name } => share::find(&mut self.session, (group, name), waits, turn)?,
         };
         self.announce(port)?;
         Ok(answer)

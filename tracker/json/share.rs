@@ -111,9 +111,9 @@ impl ManifestSink for Digests {
 /// Finds a share, its pieces, and who holds them.
 pub(super) fn find<T>(
     session: &mut Session,
-    group: GroupId,
-    name: FileName,
+    (group, name): (GroupId, FileName),
     waits: &mut AnswerRoom<T>,
+    turn: fn(&Session) -> T,
 ) -> Result<Answer, Refusal> {
     let Reply::Share { share, name, content, .. } = session.ask(Request::FindShare { group, name })? else {
         return Err(unexpected());
@@ -148,6 +148,8 @@ pub(super) fn find<T>(
     }
     let pieces: Arc<[_]> = pieces.into();
     waits.shrink(count * PIECE_ANSWER_LEN);
+    // For each piece all holders are looked at.
+    waits.resume(turn(session));
     let holders = session.holdings(share);
     let by_piece = ByPiece { pieces: pieces.clone(), layout, holders };
     Ok(Answer::Found { file_path: name.to_string(), file_chunks: Pieces(pieces), chunk_metadata: by_piece })
