@@ -1,6 +1,6 @@
 //! How often a user may have the clients of another one called. Time is passed in.
 
-use crate::model::address::network_of;
+use crate::model::address::{network_of, site_of};
 use crate::model::id::UserRef;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -13,8 +13,8 @@ const CALLS_MAX: u32 = 10;
 /// Most calls from one user to all others: a download may have 64 connections.
 const CALLER_MAX: u32 = 600;
 /// Most calls of all users, for the sake of the memory: a call takes about 100 bytes for a minute. A user, and all users of
-/// a network together, have as many of them at most as are left to others: when they run out, those who call most are
-/// refused first.
+/// an address or a site together, have as many of them at most as are left to others: when they run out, those who call
+/// most are refused first.
 const LOG_MAX: usize = 16_384;
 
 /// The calls of the last minute.
@@ -26,8 +26,8 @@ pub struct CallLimit {
     pairs: HashMap<(UserRef, UserRef), u32>,
     /// How many of them are from one user.
     callers: HashMap<UserRef, u32>,
-    /// How many of them are from one network.
-    networks: HashMap<IpAddr, u32>,
+    /// How many of them are from one address, or from one site under IPv6.
+    places: HashMap<IpAddr, u32>,
 }
 
 /// A call.
@@ -36,36 +36,36 @@ struct Called {
     at: Instant,
     caller: UserRef,
     called: UserRef,
-    network: IpAddr,
+    place: IpAddr,
 }
 
 impl CallLimit {
     /// Whether a user who is there may have another one called now. If so, it counts.
     pub fn allows(&mut self, (caller, ip): (UserRef, IpAddr), called: UserRef, now: Instant) -> bool {
         self.forget_before(now);
-        let network = network_of(ip);
+        let place = site_of(ip).unwrap_or(network_of(ip));
         let count = self.pairs.get(&(caller, called)).copied().unwrap_or(0);
         let in_all = self.callers.get(&caller).copied().unwrap_or(0);
         let left = LOG_MAX.saturating_sub(self.log.len());
-        let in_network = self.networks.get(&network).copied().unwrap_or(0);
-        if count >= CALLS_MAX || in_all >= CALLER_MAX || in_all.max(in_network) as usize >= left {
+        let in_place = self.places.get(&place).copied().unwrap_or(0);
+        if count >= CALLS_MAX || in_all >= CALLER_MAX || in_all.max(in_place) as usize >= left {
             return false;
         }
-        self.log.push_back(Called { at: now, caller, called, network });
-        *self.networks.entry(network).or_default() += 1;
+        self.log.push_back(Called { at: now, caller, called, place });
+        *self.places.entry(place).or_default() += 1;
         *self.pairs.entry((caller, called)).or_default() += 1;
         *self.callers.entry(caller).or_default() += 1;
         true
     }
 
     fn forget_before(&mut self, now: Instant) {
-        while let Some(&Called { at, caller, called, network }) = self.log.front()
+        while let Some(&Called { at, caller, called, place }) = self.log.front()
             && now.saturating_duration_since(at) >= SPAN
         {
             self.log.pop_front();
             take_one(&mut self.pairs, (caller, called));
             take_one(&mut self.callers, caller);
-            take_one(&mut self.networks, network);
+            take_one(&mut self.places, place);
         }
     }
 }
@@ -99,6 +99,17 @@ mod tests {
         let ip = caller(1).1;
         let calls = 0..LOG_MAX as u64;
         let allowed = calls.filter(|call| limit.allows((user(call / 100), ip), user(1_000_000 + call % 100), now));
+        assert_eq!(allowed.count(), LOG_MAX / 2);
+        assert!(limit.allows(caller(2_000), user(1_000_000), now));
+    }
+
+    #[test]
+    fn all_networks_of_a_site_leave_half_of_all_calls_to_others() {
+        let (mut limit, now) = (CallLimit::default(), Instant::now());
+        let ip = |network: u64| IpAddr::from([0x2001, 0xdb8, 1, network as u16, 0, 0, 0, 1]);
+        let calls = 0..LOG_MAX as u64;
+        let allowed =
+            calls.filter(|call| limit.allows((user(call / 100), ip(*call)), user(1_000_000 + call % 100), now));
         assert_eq!(allowed.count(), LOG_MAX / 2);
         assert!(limit.allows(caller(2_000), user(1_000_000), now));
     }
@@ -149,6 +160,6 @@ mod tests {
         assert_eq!((limit.log.len(), limit.pairs.len()), (LOG_MAX, LOG_MAX));
         assert!(limit.callers.len() <= LOG_MAX);
         assert!(limit.allows(caller(1), user(2), now + SPAN));
-        assert_eq!((limit.log.len(), limit.pairs.len(), limit.callers.len(), limit.networks.len()), (1, 1, 1, 1));
+        assert_eq!((limit.log.len(), limit.pairs.len(), limit.callers.len(), limit.places.len()), (1, 1, 1, 1));
     }
 }
