@@ -265,6 +265,11 @@ pub fn site_of(ip: IpAddr) -> Option<IpAddr> {
     }
 }
 
+/// What counts as one party where a site has no more than an address: the site under IPv6, or the address itself.
+pub fn place_of(ip: IpAddr) -> IpAddr {
+    site_of(ip).unwrap_or(network_of(ip))
+}
+
 /// How many times as much as a network a site may do.
 pub const SITE_SHARE: u64 = 10;
 

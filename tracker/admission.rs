@@ -3,8 +3,8 @@
 mod arrival_pace;
 mod door;
 
-use crate::model::address::{SITE_SHARE, network_of, site_of};
-use arrival_pace::{ArrivalPace, place_of};
+use crate::model::address::{SITE_SHARE, network_of, place_of, site_of};
+use arrival_pace::ArrivalPace;
 pub use door::Door;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, HashMap};

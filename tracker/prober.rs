@@ -3,7 +3,7 @@
 //! The caller sees to it that an address is one of the client's own: what the client could learn of others this way is
 //! not for it to know.
 
-use crate::model::address::{network_of, site_of};
+use crate::model::address::{network_of, place_of};
 use crate::model::id::{PeerKey, UserRef};
 use crate::rate::nested_turns::{NestedBounds, NestedTurns};
 use crate::sys::connecting::Connecting;
@@ -95,7 +95,7 @@ enum ProbeTurn {
 impl ProbeTurn {
     fn path(user: UserRef, ip: IpAddr) -> [Self; 3] {
         let network = network_of(ip);
-        [Self::Place(site_of(ip).unwrap_or(network)), Self::Place(network), Self::User(user)]
+        [Self::Place(place_of(ip)), Self::Place(network), Self::User(user)]
     }
 }
 

@@ -2,7 +2,7 @@
 //! often those that may not are told why. Time is passed in.
 
 use super::door::Door;
-use crate::model::address::{network_of, site_of};
+use crate::model::address::{network_of, place_of, site_of};
 use crate::rate::buckets::{Buckets, Pace};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -14,11 +14,6 @@ const FROM_NETWORK: Pace = Pace { burst: 512, interval: Duration::from_micros(7_
 const TOLD: Pace = Pace { burst: 64, interval: Duration::from_micros(62_500) };
 /// How often a place is given a reserved slot.
 const RESERVED: Pace = Pace { burst: 8, interval: Duration::from_millis(500) };
-
-/// What counts as one address where there is little to share out: a whole site under IPv6.
-pub(super) fn place_of(ip: IpAddr) -> IpAddr {
-    site_of(ip).unwrap_or(network_of(ip))
-}
 
 /// Counts connections that begin.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use super::known_places::KnownPlaces;
 use super::login_pace::LoginPace;
-use crate::model::address::{network_of, site_of};
+use crate::model::address::{network_of, place_of, site_of};
 use crate::model::id::UserRef;
 use crate::model::name::UserId;
 use crate::rate::buckets::{Buckets, Pace};
@@ -117,11 +117,6 @@ impl Failed {
             Counter::Site(_) => &mut self.sites,
         }
     }
-}
-
-/// What counts as one place where somebody tries a name: no site has more than an address.
-fn place_of(ip: IpAddr) -> IpAddr {
-    site_of(ip).unwrap_or(network_of(ip))
 }
 
 impl Attempts {

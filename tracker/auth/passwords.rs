@@ -1,7 +1,7 @@
 //! Hashes passwords and checks them with Argon2id, on a few threads of their own: as many at once as there are
 //! cores, each with a stack that is deep enough. Those who wait take turns.
 
-use crate::model::address::{network_of, site_of};
+use crate::model::address::{network_of, place_of};
 use crate::model::name::UserId;
 use crate::model::op::PasswordHash;
 use crate::rate::nested_turns::{NestedBounds, NestedTurns};
@@ -46,7 +46,7 @@ impl Asker {
     /// Whoever says this name there. Sites take turns, then the networks of a site, then the names in a network.
     pub fn at(ip: IpAddr, name: &UserId, answer_by: Instant) -> Self {
         let network = network_of(ip);
-        let site = site_of(ip).unwrap_or(network);
+        let site = place_of(ip);
         Self { path: [TurnOf::Place(site), TurnOf::Place(network), TurnOf::Name(name.clone())], answer_by }
     }
 

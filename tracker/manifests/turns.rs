@@ -1,6 +1,6 @@
 //! Whose turn it is to have a part of a manifest checked: places take turns, and users take turns within a place.
 
-use crate::model::address::{network_of, site_of};
+use crate::model::address::{network_of, place_of};
 use crate::model::id::UserRef;
 use crate::rate::nested_turns::{NestedBounds, NestedTurns};
 use crate::wire::deadlines::ANSWER_DEADLINE;
@@ -55,7 +55,7 @@ impl Requester {
         match self {
             Self::User(ip, user, _) => {
                 let network = network_of(ip);
-                [Party::Site(site_of(ip).unwrap_or(network)), Party::Network(network), Party::User(user)]
+                [Party::Site(place_of(ip)), Party::Network(network), Party::User(user)]
             }
             Self::Trackers => [Party::Trackers; 3],
             Self::Operator => [Party::Operator; 3],

@@ -1,7 +1,7 @@
 //! The tickets of the relay, and the places that each user has there. Pure: the caller passes the time in, counted from
 //! a moment of its choice, and whoever waits is a value of its choice.
 
-use crate::model::address::{network_of, site_of};
+use crate::model::address::place_of;
 use crate::model::id::{ClientId, RelayTicket};
 use crate::model::name::UserId;
 use core::time::Duration;
@@ -41,7 +41,7 @@ pub(super) struct Ends {
 
 impl Ends {
     pub(super) fn new((from, ip): (RelayEnd, IpAddr), to: RelayEnd) -> Self {
-        Self { from, to, place: site_of(ip).unwrap_or(network_of(ip)) }
+        Self { from, to, place: place_of(ip) }
     }
 
     /// The user who is called, if that is another one than the caller.

@@ -2,7 +2,7 @@
 //! last turn, or whose arrival, was longest ago. While another site is there, each has a part of the turns at most. In a
 //! site networks take turns, and in a network users. Pure: the time is passed in.
 
-use crate::model::address::{network_of, site_of};
+use crate::model::address::{network_of, place_of};
 use crate::model::id::UserRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
@@ -96,7 +96,7 @@ impl<J> TurnLine<J> {
     pub(super) fn enter(&mut self, from: IpAddr, user: Option<UserRef>, job: J) {
         self.waiting += 1;
         let network = network_of(from);
-        self.change(site_of(from).unwrap_or(network), |site| site.networks.of(network).of(user).push_back(job));
+        self.change(place_of(from), |site| site.networks.of(network).of(user).push_back(job));
     }
 
     /// Whoever has the next turn, and its number; `None` while as many are at work as may be.

@@ -4,7 +4,7 @@
 //! A site, a network in it and a user there each take no more than what all others leave. Room that is given back goes to
 //! whoever has least.
 
-use crate::model::address::{network_of, site_of};
+use crate::model::address::{network_of, place_of};
 use crate::model::id::UserRef;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -61,7 +61,7 @@ impl Payer {
     }
 
     fn levels(self) -> [Level; 3] {
-        [(0, site_of(self.ip).unwrap_or(self.ip), None), (1, self.ip, None), (2, self.ip, self.user)]
+        [(0, place_of(self.ip), None), (1, self.ip, None), (2, self.ip, self.user)]
     }
 }
 

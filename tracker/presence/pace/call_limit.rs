@@ -1,6 +1,6 @@
 //! How often a user may have the clients of another one called. Time is passed in.
 
-use crate::model::address::{network_of, site_of};
+use crate::model::address::place_of;
 use crate::model::id::UserRef;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ impl CallLimit {
     /// Whether a user who is there may have another one called now. If so, it counts.
     pub fn allows(&mut self, (caller, ip): (UserRef, IpAddr), called: UserRef, now: Instant) -> bool {
         self.forget_before(now);
-        let place = site_of(ip).unwrap_or(network_of(ip));
+        let place = place_of(ip);
         let count = self.pairs.get(&(caller, called)).copied().unwrap_or(0);
         let in_all = self.callers.get(&caller).copied().unwrap_or(0);
         let left = LOG_MAX.saturating_sub(self.log.len());
