@@ -108,7 +108,7 @@ wire_enum! {
         /// a tracker that takes no changes; then the login ends all the same, and the tokens live out their day.
         4 Logout {}
         /// Changes the password and ends every other session of the user. Answer: `LoggedIn` with a new token.
-        /// Refusals: `BadLogin`; `SessionEnded` where the password was changed while it was checked.
+        /// Refusals: `BadLogin`, `SlowDown`; `SessionEnded` where the password was changed while it was checked.
         5 ChangePassword {
             command: CommandId,
             old: Password,
