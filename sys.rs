@@ -23,9 +23,6 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The nice value of a thread that gives way: a third of the weight of one that does not (sched(7)).
-const GIVEN_WAY: i32 = 5;
-
 /// The name under which this program was started, or this one if it has none that can be shown.
 pub fn program_name(otherwise: &str) -> String {
     let started = std::env::args_os().next().unwrap_or_default();
@@ -46,10 +43,12 @@ pub fn thread_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// From now on this thread works while the system's other threads leave a core, and else has about a quarter of one.
-pub fn give_way() {
-    // Any thread may ask for less.
-    let _ = rustix::process::nice(GIVEN_WAY);
+/// Gives this thread a nice value, unless it has a higher one: beside others that work it has less of a core.
+pub fn give_way(nice: i32) {
+    // Linux looks at the calling thread, and lets any thread ask for less.
+    if rustix::process::getpriority_process(None).is_ok_and(|own| own < nice) {
+        let _ = rustix::process::setpriority_process(None, nice);
+    }
 }
 
 /// Starts writing what was written to the file to the disk, without waiting for it, so that a later fsync finds

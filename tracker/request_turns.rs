@@ -1,9 +1,13 @@
 //! Whose request is carried out next: a few at a time, with turns by site, network and user. So whoever asks on many
-//! connections keeps nobody else from the processor.
+//! connections keeps nobody else from the processor. And a site that has had much of it gives way to all else that the
+//! machine does.
 
 mod line;
 
+use crate::model::address::place_of;
 use crate::model::id::UserRef;
+use crate::rate::buckets::{Buckets, Pace};
+use crate::sys;
 use line::{SharesOfTurns, TurnLine};
 use parking_lot::Mutex;
 use std::net::IpAddr;
@@ -17,9 +21,25 @@ const WORK_MAX: Duration = Duration::from_millis(20);
 /// How many of those who wait look after each other in [`WORK_MAX`].
 const LOOKING: u32 = 16;
 
+/// What processor time is counted in.
+const UNIT: Duration = Duration::from_micros(10);
+/// So much of it a site has at once, in units. Some thousand requests.
+const WORK_BURST: u64 = 50_000;
+/// Then it has the processor of a machine with one core for so many units of time to each unit. People need far less.
+const WORK_SHARE: u32 = 64;
+/// The nice value of threads that work for a site that has had more: about a tenth of a core beside other work.
+const CROWDED_NICE: i32 = 10;
+
 /// The turns of all connections.
 #[derive(Debug)]
-pub struct RequestTurns(Mutex<TurnLine<Arc<WaitingThread>>>);
+pub struct RequestTurns(Mutex<TurnsState>);
+
+#[derive(Debug)]
+struct TurnsState {
+    line: TurnLine<Arc<WaitingThread>>,
+    /// What the connections of each site have computed.
+    work: Buckets<IpAddr>,
+}
 
 /// A connection that waits for its turn.
 #[derive(Debug)]
@@ -45,36 +65,51 @@ fn bounds() -> SharesOfTurns {
 
 impl Default for RequestTurns {
     fn default() -> Self {
-        Self(Mutex::new(TurnLine::new(bounds(), WORK_MAX)))
+        let cores = thread::available_parallelism().map_or(1, usize::from) as u32;
+        let work = Pace { burst: WORK_BURST, interval: UNIT * WORK_SHARE / cores };
+        Self(Mutex::new(TurnsState { line: TurnLine::new(bounds(), WORK_MAX), work: Buckets::new(work) }))
     }
 }
 
 impl RequestTurns {
-    /// Waits for the turn of this user, who asks from there.
-    pub(crate) fn take(self: &Arc<Self>, ip: IpAddr, user: Option<UserRef>) -> RequestTurn {
+    /// Waits for the turn of this user, who asks from there. The thread has worked for so long since its last turn.
+    pub(crate) fn take(self: &Arc<Self>, ip: IpAddr, user: Option<UserRef>, worked: Duration) -> RequestTurn {
         let waiting = Arc::new(WaitingThread { turn: AtomicU64::new(0), thread: thread::current() });
-        let mut line = self.0.lock();
-        line.enter(ip, user, waiting.clone());
+        let mut state = self.0.lock();
+        if state.is_crowded(ip, worked, Instant::now()) {
+            // For as long as the connection lasts: no thread gets back what it gave.
+            sys::give_way(CROWDED_NICE);
+        }
+        state.line.enter(ip, user, waiting.clone());
         loop {
-            grant(&mut line, Instant::now());
-            let pause = WORK_MAX * (1 + line.waiting() as u32 / LOOKING);
-            drop(line);
+            grant(&mut state.line, Instant::now());
+            let pause = WORK_MAX * (1 + state.line.waiting() as u32 / LOOKING);
+            drop(state);
             if waiting.turn.load(Ordering::Acquire) == 0 {
                 thread::park_timeout(pause);
             }
             match waiting.turn.load(Ordering::Acquire) {
-                0 => line = self.0.lock(),
+                0 => state = self.0.lock(),
                 number => return RequestTurn { turns: self.clone(), number },
             }
         }
     }
 }
 
+impl TurnsState {
+    /// Counts work for somebody there; whether that site has had more than its part.
+    fn is_crowded(&mut self, ip: IpAddr, worked: Duration, now: Instant) -> bool {
+        let site = place_of(ip);
+        self.work.take_many(&site, worked.as_micros() as u64 / UNIT.as_micros() as u64, now);
+        !self.work.wait(&site, 0, now).is_zero()
+    }
+}
+
 impl Drop for RequestTurn {
     fn drop(&mut self) {
-        let mut line = self.turns.0.lock();
+        let line = &mut self.turns.0.lock().line;
         line.done(self.number);
-        grant(&mut line, Instant::now());
+        grant(line, Instant::now());
     }
 }
 
@@ -99,7 +134,7 @@ mod tests {
                 let (turns, done) = (&turns, &done);
                 scope.spawn(move || {
                     for _ in 0..20 {
-                        drop(turns.take(IpAddr::from([127, 0, 0, number % 5]), None));
+                        drop(turns.take(IpAddr::from([127, 0, 0, number % 5]), None, Duration::ZERO));
                         done.fetch_add(1, Ordering::Relaxed);
                     }
                 });
@@ -109,10 +144,29 @@ mod tests {
     }
 
     #[test]
+    fn a_site_that_has_worked_for_long_gives_way_until_others_had_as_much_time_and_no_other_site_does() {
+        let turns = RequestTurns::default();
+        let (crowd, honest, now) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]), Instant::now());
+        let crowded = |ip, worked, now| turns.0.lock().is_crowded(ip, worked, now);
+        let burst = UNIT * WORK_BURST as u32;
+        assert!(!crowded(crowd, burst, now), "some thousand requests");
+        assert!(crowded(crowd, UNIT, now));
+        assert!(!crowded(honest, Duration::from_millis(30), now));
+        let cores = thread::available_parallelism().map_or(1, usize::from) as u32;
+        let later = now + UNIT * WORK_SHARE / cores;
+        assert!(!crowded(crowd, Duration::ZERO, later));
+        for second in 2..60 {
+            let people = Duration::from_millis(10);
+            assert!(!crowded(honest, people, now + Duration::from_secs(second)), "people need less");
+        }
+    }
+
+    #[test]
     fn turns_that_are_never_given_back_hold_nobody_up_for_long() {
         let turns = Arc::new(RequestTurns::default());
-        let held: Vec<_> = (0..10 * bounds().all).map(|_| turns.take(IpAddr::from([127, 0, 0, 1]), None)).collect();
-        drop(turns.take(IpAddr::from([127, 0, 0, 2]), None));
+        let held: Vec<_> =
+            (0..10 * bounds().all).map(|_| turns.take(IpAddr::from([127, 0, 0, 1]), None, Duration::ZERO)).collect();
+        drop(turns.take(IpAddr::from([127, 0, 0, 2]), None, Duration::ZERO));
         drop(held);
     }
 }

@@ -17,6 +17,7 @@ mod share;
 
 use crate::model::id::{CommandId, UserRef};
 use crate::rate::buckets::{Buckets, Pace};
+use crate::sys;
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::auth::session_token::TokenClaim;
 use crate::tracker::commit::Pending;
@@ -33,6 +34,7 @@ use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::deadlines::ANSWER_DEADLINE;
 use crate::wire::refusal::{Code, Refusal};
 use place::Place;
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
@@ -61,6 +63,8 @@ pub(crate) struct Session {
     answer_by: Instant,
     /// How often the client was told to ask for less.
     told_to_slow_down: Buckets<()>,
+    /// The thread's time at its last turn.
+    worked: Cell<Duration>,
 }
 
 struct ActiveLogin {
@@ -107,6 +111,7 @@ impl Session {
             pending: None,
             answer_by: Instant::now() + ANSWER_DEADLINE,
             told_to_slow_down: Buckets::new(TOLD_TO_SLOW_DOWN),
+            worked: Cell::default(),
         }
     }
 
@@ -150,7 +155,9 @@ impl Session {
 
     /// Waits until it is this client's turn to have a request carried out and answered.
     pub(super) fn turn(&self) -> RequestTurn {
-        self.core.turns.take(self.ip(), self.logged_in())
+        let now = sys::thread_time();
+        let worked = now.saturating_sub(self.worked.replace(now));
+        self.core.turns.take(self.ip(), self.logged_in(), worked)
     }
 
     /// Waits a moment, without a turn, once the client has been told again and again to ask for less: asking is cheap.

@@ -52,6 +52,15 @@ fn ms(time: Duration) -> String {
     format!("{:.1}", time.as_secs_f64() * 1000.0)
 }
 
+/// Ends a watch when it is dropped, also by a panic.
+struct Watched<'a>(&'a AtomicBool);
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The most memory that the tracker had while this was done, in KiB.
 fn peak_kib<T>(pid: u32, doing: impl FnOnce() -> T) -> (T, u64) {
     let (over, peak) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -62,9 +71,8 @@ fn peak_kib<T>(pid: u32, doing: impl FnOnce() -> T) -> (T, u64) {
                 thread::park_timeout(Duration::from_millis(20));
             }
         });
-        let done = doing();
-        over.store(true, Ordering::Relaxed);
-        done
+        let _watched = Watched(&over);
+        doing()
     });
     (done, peak.into_inner())
 }

@@ -24,6 +24,8 @@ pub use argon2::Params;
 
 /// Passwords that may wait for a thread. One takes some 20 ms, so the last in the queue waits a second or two.
 const WAITING_MAX: usize = 128;
+/// The nice value of threads that compute: a third of the weight of one that does not give way (sched(7)).
+const PASSWORD_NICE: i32 = 5;
 /// Argon2 keeps several blocks of 1 KiB on the stack; unoptimized builds need more.
 const STACK_LEN: usize = 512 * 1024;
 
@@ -139,7 +141,7 @@ fn matches(params: &Params, password: &[u8], hash: &PasswordHash) -> bool {
 
 fn work(params: &Params, desk: &Desk) {
     // A password takes all of a core for a while. A login has seconds, a command has not.
-    sys::give_way();
+    sys::give_way(PASSWORD_NICE);
     while let Some((path, job)) = desk.take() {
         // The caller may be gone.
         let _ = match job {

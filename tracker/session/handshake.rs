@@ -58,6 +58,6 @@ fn shake(
     if reserved {
         return full_tracker_accepts(&mut timed, &cluster_key.link_key());
     }
-    let turn = || core.turns.take(from, None);
+    let turn = || core.turns.take(from, None, Duration::ZERO);
     tracker_accepts(&mut timed, cluster_key.static_key(), &cluster_key.link_key(), turn)
 }

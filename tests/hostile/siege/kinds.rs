@@ -448,6 +448,7 @@ pub(super) fn unfinished_frames(attacker: &Attacker) {
 
 /// Comes to the relay with tickets of its own making.
 pub(super) fn relay(attacker: &Attacker) {
+    let most = (6_000 / attacker.of).min(300);
     let mut held: Vec<TcpStream> = Vec::new();
     let mut done = 0;
     while attacker.going.goes_on(done) {
@@ -457,7 +458,7 @@ pub(super) fn relay(attacker: &Attacker) {
         } else {
             thread::park_timeout(MOMENT);
         }
-        if held.len() > 300 {
+        if held.len() > most {
             held.clear();
         }
         done += 1;
