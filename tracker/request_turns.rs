@@ -75,11 +75,12 @@ impl RequestTurns {
     /// Waits for the turn of this user, who asks from there. The thread has worked for so long since its last turn.
     pub(crate) fn take(self: &Arc<Self>, ip: IpAddr, user: Option<UserRef>, worked: Duration) -> RequestTurn {
         let waiting = Arc::new(WaitingThread { turn: AtomicU64::new(0), thread: thread::current() });
-        let mut state = self.0.lock();
-        if state.is_crowded(ip, worked, Instant::now()) {
+        let is_crowded = self.0.lock().is_crowded(ip, worked, Instant::now());
+        if is_crowded {
             // For as long as the connection lasts: no thread gets back what it gave.
             sys::give_way(CROWDED_NICE);
         }
+        let mut state = self.0.lock();
         state.line.enter(ip, user, waiting.clone());
         loop {
             grant(&mut state.line, Instant::now());
@@ -97,10 +98,13 @@ impl RequestTurns {
 }
 
 impl TurnsState {
-    /// Counts work for somebody there; whether that site has had more than its part.
+    /// Counts work for somebody there; whether that site has had more than its part. Work beyond that part counts no more:
+    /// a site that was busy for a day is like any other a moment later.
     fn is_crowded(&mut self, ip: IpAddr, worked: Duration, now: Instant) -> bool {
         let site = place_of(ip);
-        self.work.take_many(&site, worked.as_micros() as u64 / UNIT.as_micros() as u64, now);
+        if self.work.wait(&site, 0, now).is_zero() {
+            self.work.take_many(&site, worked.as_micros() as u64 / UNIT.as_micros() as u64, now);
+        }
         !self.work.wait(&site, 0, now).is_zero()
     }
 }
@@ -153,6 +157,7 @@ mod tests {
         assert!(crowded(crowd, UNIT, now));
         assert!(!crowded(honest, Duration::from_millis(30), now));
         let cores = thread::available_parallelism().map_or(1, usize::from) as u32;
+        (0..1000).for_each(|_| assert!(crowded(crowd, Duration::from_secs(1), now)));
         let later = now + UNIT * WORK_SHARE / cores;
         assert!(!crowded(crowd, Duration::ZERO, later));
         for second in 2..60 {
