@@ -4,11 +4,12 @@ use super::effect::Told;
 use super::key::ByName;
 use super::tables::{Created, GroupNo, GroupRow, MemberRow, RANK_FIRST, State, UserNo, claim, first_free};
 use crate::model::id::{GroupRef, OpId, UserRef};
-use crate::model::name::GroupId;
+use crate::model::name::{GroupId, UserId};
 use crate::model::notice::Notice;
 use crate::model::op::Op;
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 use ring::digest::{Context, SHA256};
+use std::ops::Bound;
 
 impl State {
     pub(super) fn create_group(&mut self, op: &Op, name: &GroupId, founder: UserRef) {
@@ -21,8 +22,7 @@ impl State {
             idle: 0,
             joined: 0,
             chain: [0; 32],
-            roster: OrdMap::new(),
-            ranks: OrdSet::new(),
+            member_count: 0,
             requests: OrdMap::new(),
             files: OrdMap::new(),
             deleted: false,
@@ -141,13 +141,11 @@ impl State {
     /// Makes a user who is not a member one. The first member owns the group and brings it into sight, under its last
     /// name or, if that was taken meanwhile, under another. From then on it keeps the name as long as it has members.
     fn join(&mut self, op: &Op, group: GroupNo, user: UserNo) {
-        let key = self.by_name(user);
         let row = self.group_row_mut(group);
         let rank = RANK_FIRST.saturating_add(row.joined);
         row.joined = row.joined.saturating_add(1);
-        row.roster.insert(key, MemberRow { user, rank });
-        row.ranks.insert((rank, user));
         let (id, first) = (GroupRef(row.id), row.owner.is_none());
+        self.set_rank(group, user, rank);
         self.cause(user, Told::Joined { group: id });
         if first {
             self.set_owner(group, Some(user));
@@ -193,13 +191,10 @@ impl State {
         self.user_row_mut(user).memberships -= 1;
         self.cause(user, Told::Departed { group: id });
         self.withdraw_shares(group, user);
-        let key = self.by_name(user);
+        self.strike_out(group, user);
+        let successor = self.by_rank(group).next();
         let row = self.group_row_mut(group);
-        if let Some(member) = row.roster.remove(&key) {
-            row.ranks.remove(&(member.rank, user));
-        }
         row.chain = link(row.chain, op.id);
-        let successor = row.ranks.get_min().map(|&(_, user)| user);
         if row.owner == Some(user) {
             self.set_owner(group, successor);
         }
@@ -212,6 +207,51 @@ impl State {
                 self.tell(user, op.order(), Notice::Rejected { group: name.clone() });
             }
         }
+    }
+}
+
+/// The roster of a group.
+impl State {
+    /// The rank of a member; `None` for others.
+    pub(super) fn rank(&self, group: GroupNo, user: UserNo) -> Option<u32> {
+        self.roster.get(&(group, Some(self.by_name(user)))).map(|member| member.rank)
+    }
+
+    /// Gives a rank to a member, or makes somebody a member with this rank.
+    pub(super) fn set_rank(&mut self, group: GroupNo, user: UserNo, rank: u32) {
+        let before = self.roster.insert((group, Some(self.by_name(user))), MemberRow { user, rank });
+        match before {
+            Some(before) => {
+                self.ranks.remove(&(group, before.rank, user));
+            }
+            None => self.group_row_mut(group).member_count += 1,
+        }
+        self.ranks.insert((group, rank, user));
+    }
+
+    /// Takes a member out of the roster.
+    pub(super) fn strike_out(&mut self, group: GroupNo, user: UserNo) {
+        if let Some(member) = self.roster.remove(&(group, Some(self.by_name(user)))) {
+            self.ranks.remove(&(group, member.rank, user));
+            self.group_row_mut(group).member_count -= 1;
+        }
+    }
+
+    /// The members of a group by name, behind one of them.
+    pub(super) fn members_behind(
+        &self,
+        group: GroupNo,
+        after: Option<&UserId>,
+    ) -> impl Iterator<Item = MemberRow> + '_ {
+        let behind = Bound::Excluded((group, after.map(ByName::new)));
+        let entries = self.roster.range((behind, Bound::Unbounded));
+        entries.take_while(move |((of, _), _)| *of == group).map(|(_, member)| *member)
+    }
+
+    /// The members of a group by rank, the owner first.
+    pub(super) fn by_rank(&self, group: GroupNo) -> impl Iterator<Item = UserNo> + '_ {
+        let entries = self.ranks.range((group, 0, UserNo(0))..);
+        entries.take_while(move |(of, ..)| *of == group).map(|&(_, _, user)| user)
     }
 }
 
@@ -242,20 +282,11 @@ impl State {
         owner.is_none_or(|owner| self.rank(group, owner) > Some(0))
     }
 
-    fn rank(&self, group: GroupNo, user: UserNo) -> Option<u32> {
-        self.group_row(group).roster.get(&self.by_name(user)).map(|member| member.rank)
-    }
-
     /// Puts a member below the owner there was.
     fn lead(&mut self, group: GroupNo, before: Option<UserNo>, user: UserNo) {
         let lowest = before.and_then(|owner| self.rank(group, owner));
         if let Some(rank) = lowest.and_then(|lowest| lowest.checked_sub(1)) {
-            let key = self.by_name(user);
-            let row = self.group_row_mut(group);
-            if let Some(member) = row.roster.insert(key, MemberRow { user, rank }) {
-                row.ranks.remove(&(member.rank, user));
-            }
-            row.ranks.insert((rank, user));
+            self.set_rank(group, user, rank);
             self.set_owner(group, Some(user));
         }
     }
@@ -263,13 +294,14 @@ impl State {
     /// Everybody departs, the owner last, so that nobody succeeds.
     pub(super) fn delete_group(&mut self, op: &Op, group: GroupRef) {
         let Some(group) = self.named_group(group) else { return };
-        let GroupRow { name, ranks, requests, .. } = self.group_row(group).clone();
+        let GroupRow { name, requests, .. } = self.group_row(group).clone();
+        let members: Vec<UserNo> = self.by_rank(group).collect();
         let told = Notice::GroupDeleted { group: name };
         for &user in requests.values() {
             self.withdraw_request(group, user);
             self.tell(user, op.order(), told.clone());
         }
-        for &(_, user) in ranks.iter().rev() {
+        for user in members.into_iter().rev() {
             self.depart(op, group, user);
             self.tell(user, op.order(), told.clone());
         }

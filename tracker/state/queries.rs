@@ -4,7 +4,7 @@
 //! a page begins after the last name of the page before.
 
 use super::key::ByName;
-use super::tables::{AccountStanding, GroupNo, GroupRow, ShareNo, State, UserNo, UserRow};
+use super::tables::{AccountStanding, GroupNo, ShareNo, State, UserNo, UserRow};
 use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use crate::model::manifest::Content;
@@ -249,7 +249,7 @@ impl State {
     }
 
     pub fn member_count(&self, group: GroupRef) -> u32 {
-        self.group_no(group).map_or(0, |group| self.group_row(group).member_count())
+        self.group_no(group).map_or(0, |group| self.group_row(group).member_count)
     }
 
     /// The hash over all departures from a group, of which its key is made.
@@ -280,7 +280,7 @@ impl State {
                 Some(GroupInfo {
                     group: GroupRef(row.id),
                     name: key.name.clone(),
-                    member_count: row.member_count(),
+                    member_count: row.member_count,
                     owner: self.user_row(row.owner?).name.clone(),
                     membership: asking.map_or(Membership::Stranger, |user| self.membership_no(group, user)),
                 })
@@ -292,18 +292,17 @@ impl State {
     /// The members of a group, at most `count`.
     pub fn members_after(&self, group: GroupRef, after: Option<&UserId>, count: usize) -> Vec<MemberInfo> {
         let Some(group) = self.group_no(group) else { return Vec::new() };
-        let GroupRow { owner, roster, .. } = self.group_row(group);
-        let members = roster.range((ByName::behind(after), Bound::Unbounded)).map(|(key, member)| MemberInfo {
-            user: self.user_ref(member.user),
-            name: key.name.clone(),
-            owner: *owner == Some(member.user),
+        let owner = self.group_row(group).owner;
+        let members = self.members_behind(group, after).map(|member| {
+            let UserRow { id, ref name, .. } = *self.user_row(member.user);
+            MemberInfo { user: UserRef(id), name: name.clone(), owner: owner == Some(member.user) }
         });
         members.take(count).collect()
     }
 
     /// All members of a group, by name.
     pub fn members(&self, group: GroupRef) -> impl Iterator<Item = UserRef> + '_ {
-        let members = self.group_no(group).into_iter().flat_map(|group| self.group_row(group).roster.values());
+        let members = self.group_no(group).into_iter().flat_map(|group| self.members_behind(group, None));
         members.map(|member| self.user_ref(member.user))
     }
 
@@ -360,7 +359,7 @@ impl State {
         let (row, key) = (self.group_row(group), self.by_name(user));
         if row.owner == Some(user) {
             Membership::Owner
-        } else if row.roster.contains_key(&key) {
+        } else if self.roster.contains_key(&(group, Some(key.clone()))) {
             Membership::Member
         } else if row.requests.contains_key(&key) {
             Membership::Waiting
@@ -399,7 +398,7 @@ impl State {
     /// Who shares this, by name. Looks at every member of the group.
     pub fn sharers(&self, share: ShareRef) -> impl Iterator<Item = UserRef> + '_ {
         let of = move |share: ShareNo| {
-            let members = self.group_row(self.share_row(share).group).roster.values().map(|member| member.user);
+            let members = self.members_behind(self.share_row(share).group, None).map(|member| member.user);
             members.filter(move |&user| self.is_sharer_no(share, user))
         };
         self.share_no(share).into_iter().flat_map(of).map(|user| self.user_ref(user))
@@ -468,13 +467,6 @@ impl State {
             content: row.content,
             sharer_count: row.sharer_count,
         }
-    }
-}
-
-impl GroupRow {
-    fn member_count(&self) -> u32 {
-        // Members are users, whose number has 32 bits.
-        self.roster.len() as u32
     }
 }
 

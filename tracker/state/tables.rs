@@ -72,6 +72,10 @@ pub struct State {
     /// Where each user is a member, by the name of the group. One table for all: a set for each user would have a node
     /// that is nearly empty. Every entry has a name; a range begins without.
     pub(super) memberships: OrdSet<(UserNo, Option<GroupId>, GroupNo)>,
+    /// The members of each group, by name. One table for all and a range that begins without a name, as above.
+    pub(super) roster: OrdMap<(GroupNo, Option<ByName<UserId>>), MemberRow>,
+    /// The same members by rank: the first of a group is its owner.
+    pub(super) ranks: OrdSet<(GroupNo, u32, UserNo)>,
 
     pub(super) shares: SparseArray<ShareRow>,
     /// How many shares are visible.
@@ -201,9 +205,7 @@ pub(super) struct GroupRow {
     /// How many ever joined: the next one has this rank above the first.
     pub(super) joined: u32,
     pub(super) chain: [u8; 32],
-    pub(super) roster: OrdMap<ByName<UserId>, MemberRow>,
-    /// The same members by rank: the first is the owner.
-    pub(super) ranks: OrdSet<(u32, UserNo)>,
+    pub(super) member_count: u32,
     /// Who waits to be let in.
     pub(super) requests: OrdMap<ByName<UserId>, UserNo>,
     /// Visible shares only.
@@ -386,7 +388,7 @@ impl State {
     }
 
     pub(super) fn is_member_no(&self, group: GroupNo, user: UserNo) -> bool {
-        self.group_row(group).roster.contains_key(&self.by_name(user))
+        self.rank(group, user).is_some()
     }
 
     /// The groups of which a user is a member, by name, behind one of them.

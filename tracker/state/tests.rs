@@ -86,10 +86,9 @@ impl State {
     fn check_groups(&self) {
         let (mut visible, mut hidden) = (0, OrdSet::new());
         for (number, group) in self.groups.iter().map(|(number, group)| (GroupNo(number), group)) {
-            let first = group.roster.values().min_by_key(|member| member.rank).map(|member| member.user);
-            assert_eq!(group.owner, first);
-            let ranks = group.roster.values().map(|member| (member.rank, member.user)).collect();
-            assert_eq!(group.ranks, ranks);
+            let members: Vec<_> = self.members_behind(number, None).collect();
+            let first = members.iter().min_by_key(|member| member.rank).map(|member| member.user);
+            assert_eq!((group.owner, group.member_count as usize), (first, members.len()));
             let named = self.group_names.get(&ByName::new(&group.name)) == Some(&number);
             assert_eq!(named, first.is_some());
             visible += usize::from(named);
@@ -99,11 +98,10 @@ impl State {
                 hidden.insert((group.idle, number));
             }
             self.check_made(group.id, Created::Group(number), true);
-            for (key, member) in &group.roster {
-                assert_eq!(*key, self.by_name(member.user));
+            for member in &members {
                 assert!(self.is_member_no(number, member.user) && member.rank < RANK_FIRST + group.joined);
             }
-            assert!(!group.deleted || (group.roster.is_empty() && group.requests.is_empty()));
+            assert!(!group.deleted || (members.is_empty() && group.requests.is_empty()));
             for (key, &user) in &group.requests {
                 assert_eq!(*key, self.by_name(user));
                 assert!(!self.is_member_no(number, user), "a member waits to be let in");
@@ -112,10 +110,13 @@ impl State {
         assert_eq!(self.group_names.len(), visible);
         assert_eq!(self.hidden_groups, hidden);
         assert!(hidden.iter().all(|(idle, _)| *idle > 0 && *idle <= self.lamport));
-        let rosters = self.groups.iter().flat_map(|(number, group)| {
-            group.roster.values().map(move |member| (member.user, Some(group.name.clone()), GroupNo(number)))
+        let named = self.roster.iter().map(|((group, key), member)| {
+            assert_eq!(*key, Some(self.by_name(member.user)));
+            (member.user, Some(self.group_row(*group).name.clone()), *group)
         });
-        assert_eq!(self.memberships, rosters.collect());
+        assert_eq!(self.memberships, named.collect());
+        let ranks = self.roster.iter().map(|((group, _), member)| (*group, member.rank, member.user));
+        assert_eq!(self.ranks, ranks.collect());
         for (number, user) in self.users.iter().map(|(number, user)| (UserNo(number), user)) {
             assert_eq!(user.memberships as usize, self.groups_behind(number, None).count());
             let owned = self.groups.values().filter(|group| group.owner == Some(number));
@@ -297,7 +298,7 @@ fn fold(ops: &[Op]) -> State {
 
 /// Who is a member of a group, and its chain.
 fn members(state: &State, group: GroupNo) -> (Vec<UserNo>, [u8; 32]) {
-    let members = state.group_row(group).roster.values().map(|member| member.user).collect();
+    let members = state.members_behind(group, None).map(|member| member.user).collect();
     (members, state.group_row(group).chain)
 }
 

@@ -134,13 +134,15 @@ impl State {
         for member in members {
             let user = self.users.get_mut(member.user.0).ok_or(OUT_OF_RANGE)?;
             unique(user.standing != AccountStanding::Deleted)?;
-            unique(group.roster.insert(ByName::new(&user.name), member).is_none())?;
             user.memberships += 1;
+            let key = (number, Some(ByName::new(&user.name)));
+            unique(self.roster.insert(key, member).is_none())?;
+            group.member_count += 1;
             self.memberships.insert((member.user, Some(group.name.clone()), number));
-            group.ranks.insert((member.rank, member.user));
+            self.ranks.insert((number, member.rank, member.user));
         }
-        if let Some(&(_, owner)) = group.ranks.get_min() {
-            group.owner = Some(owner);
+        group.owner = self.by_rank(number).next();
+        if let Some(owner) = group.owner {
             self.users.get_mut(owner.0).ok_or(OUT_OF_RANGE)?.owned += 1;
         }
         for &waiting in requests {
@@ -269,8 +271,7 @@ fn take_group(from: &mut Decoder<'_>) -> Result<GroupTaken, DecodeError> {
         joined: Wire::take(from)?,
         chain: Wire::take(from)?,
         deleted: Wire::take(from)?,
-        roster: Default::default(),
-        ranks: Default::default(),
+        member_count: 0,
         requests: Default::default(),
         files: Default::default(),
     };

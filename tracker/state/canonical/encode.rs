@@ -76,7 +76,7 @@ impl State {
         out.table(1, [()], |(), out| self.floors.put(out))?;
         out.table(self.aliases.len(), &self.aliases, put_pair)?;
         out.table(self.users.len(), self.users.values(), put_user)?;
-        out.table(self.groups.len(), self.groups.iter(), put_group)?;
+        out.table(self.groups.len(), self.groups.iter(), |group, out| self.put_group(group, out))?;
         out.table(self.shares.len(), self.shares.iter(), |(number, share), out| {
             number.put(out);
             share.put(out);
@@ -100,6 +100,21 @@ impl State {
         let mut out = [0; 32];
         out.copy_from_slice(context.finish().as_ref());
         out
+    }
+
+    fn put_group(&self, (number, group): (u32, &GroupRow), out: &mut Vec<u8>) {
+        let GroupRow { id, name, owner: _, idle, joined, chain, member_count, requests, files: _, deleted } = group;
+        number.put(out);
+        id.put(out);
+        name.put(out);
+        idle.put(out);
+        joined.put(out);
+        chain.put(out);
+        deleted.put(out);
+        u64::from(*member_count).put(out);
+        self.members_behind(GroupNo(number), None).for_each(|member| member.put(out));
+        (requests.len() as u64).put(out);
+        requests.values().for_each(|user| user.put(out));
     }
 }
 
@@ -128,21 +143,6 @@ fn put_user(user: &UserRow, out: &mut Vec<u8>) {
     void_through_s.put(out);
     (ended.len() as u64).put(out);
     ended.iter().for_each(|ended| ended.put(out));
-}
-
-fn put_group((number, group): (u32, &GroupRow), out: &mut Vec<u8>) {
-    let GroupRow { id, name, owner: _, idle, joined, chain, roster, ranks: _, requests, files: _, deleted } = group;
-    number.put(out);
-    id.put(out);
-    name.put(out);
-    idle.put(out);
-    joined.put(out);
-    chain.put(out);
-    deleted.put(out);
-    (roster.len() as u64).put(out);
-    roster.values().for_each(|member| member.put(out));
-    (requests.len() as u64).put(out);
-    requests.values().for_each(|user| user.put(out));
 }
 
 /// Gathers rows into parts of a decent size.
