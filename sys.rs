@@ -1,16 +1,15 @@
 //! System calls that the standard library lacks, each behind one safe function.
 
-pub mod connecting;
 pub mod copying;
 pub mod durable;
 pub mod echo_off;
 pub mod file_id;
 pub mod files;
-pub mod lingering;
+pub mod heap;
 pub mod local;
+pub mod net;
 pub mod owned_thread;
 pub mod random;
-pub(crate) mod resolve;
 pub mod space;
 pub(crate) mod standstill;
 pub mod waker;
@@ -110,24 +109,6 @@ pub fn survive_file_size_limit() {
     // SAFETY: the call sets a disposition under which no code of this process runs; it can only fail for a signal that
     // does not exist.
     let _ = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-}
-
-/// Gives memory back to the system that is free and not in use. By itself glibc keeps what lies between blocks in use, for
-/// each of up to eight times as many arenas as there are cores.
-#[allow(unsafe_code)]
-pub fn give_back_free_memory() {
-    // SAFETY: the call takes the locks of malloc, and lets go of pages that hold nothing but free blocks.
-    #[cfg(target_env = "gnu")]
-    let _ = unsafe { libc::malloc_trim(0) };
-}
-
-/// Has blocks of memory of 4 MiB and more given back to the system when they are freed. By itself glibc keeps them from the
-/// second time on, several for each thread.
-#[allow(unsafe_code)]
-pub fn give_back_large_blocks() {
-    // SAFETY: the call sets a number that malloc reads under a lock of its own.
-    #[cfg(target_env = "gnu")]
-    let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 4 << 20) };
 }
 
 /// The words of a system error without its number.

@@ -6,7 +6,7 @@
 use crate::model::address::{network_of, place_of};
 use crate::model::id::{PeerKey, UserRef};
 use crate::rate::nested_turns::{NestedBounds, NestedTurns};
-use crate::sys::connecting::Connecting;
+use crate::sys::net::connecting::Connecting;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::waker::Waker;
 use crate::wire::client_tracker::ReachClass;

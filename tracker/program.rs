@@ -9,9 +9,10 @@ use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
 use crate::model::tracker_list::{TrackerList, TrackerListError};
 use crate::signals::Signal;
+use crate::sys::heap;
 use crate::sys::local::notify::ServiceManager;
+use crate::sys::net::resolve::{LOOKUP_DEADLINE, Lookups, lookup_reason};
 use crate::sys::random::random_bytes;
-use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups, lookup_reason};
 use crate::tracker::admission::Caps;
 use crate::tracker::args::Args;
 use crate::tracker::audit::{self, Audit};
@@ -133,8 +134,11 @@ impl std::error::Error for ProgramError {}
 /// Starts the tracker that the command line asks for and returns when it has stopped. `name` stands before what it warns
 /// of.
 pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
+    if let Err(error) = heap::keep_none_for_threads() {
+        eprintln!("{name}: it takes more memory than it has to: {}", sys::reason(&error));
+    }
     // Each password takes 19 MiB for a moment.
-    sys::give_back_large_blocks();
+    heap::give_back_large_blocks();
     let mut setup = ProgramSetup::new(args, name)?;
     for file in args.config.iter().filter(|file| file.is_missing) {
         (setup.warn)(&format!("{} is not there, no options are taken from it", file.path.display()));

@@ -12,7 +12,7 @@ use super::port::ListeningPort;
 use super::punch::pace::{KnockPace, LOCAL_PAUSE};
 use super::way::Way;
 use crate::model::id::RelayTicket;
-use crate::sys::connecting::Connecting;
+use crate::sys::net::connecting::Connecting;
 use crate::sys::waker::Waker;
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::handshake::peer::PeerGreeting;

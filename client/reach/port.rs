@@ -3,7 +3,7 @@
 //! A NAT maps the port of a connection that leaves. So a tracker sees the port under which others may reach the
 //! listener, if its connection leaves from the same one.
 
-use crate::sys::connecting::Connecting;
+use crate::sys::net::connecting::Connecting;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};

@@ -5,7 +5,7 @@ pub(super) mod pace;
 
 use self::pace::{KnockPace, LOCAL_PAUSE};
 use super::port::ListeningPort;
-use crate::sys::connecting::Connecting;
+use crate::sys::net::connecting::Connecting;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

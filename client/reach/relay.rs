@@ -2,8 +2,8 @@
 
 use crate::model::address::TrackerAddr;
 use crate::model::id::RelayTicket;
-use crate::sys::connecting::{Connecting, connect_first};
-use crate::sys::resolve::{Lookups, lookup_reason};
+use crate::sys::net::connecting::{Connecting, connect_first};
+use crate::sys::net::resolve::{Lookups, lookup_reason};
 use crate::sys::waker::Waker;
 use crate::wire::handshake::HandshakeError;
 use crate::wire::relay::{relay_greeting, take_relay_answer};

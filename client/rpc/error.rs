@@ -1,8 +1,8 @@
 //! Why a request to the trackers has no reply, and why there is no connection to one.
 
 use crate::model::address::TrackerAddr;
+use crate::sys::net::resolve::lookup_reason;
 use crate::sys::reason;
-use crate::sys::resolve::lookup_reason;
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::RecvError;
 use crate::wire::handshake::{HandshakeError, is_timeout};

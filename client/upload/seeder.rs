@@ -15,7 +15,7 @@ use crate::client::reach::way::Way;
 use crate::model::digest::InfoHash;
 use crate::model::id::GroupRef;
 use crate::rate::uplink::Uplink;
-use crate::sys::lingering::LingeringSockets;
+use crate::sys::net::lingering::LingeringSockets;
 use crossbeam_channel as channel;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};

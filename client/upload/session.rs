@@ -18,7 +18,7 @@ use crate::model::id::GroupRef;
 use crate::model::name::UserId;
 use crate::model::piece::PIECE_LEN;
 use crate::rate::uplink::{Uplink, UplinkFlow};
-use crate::sys::lingering::LingeringSockets;
+use crate::sys::net::lingering::LingeringSockets;
 use crate::wire::certificate::Certificate;
 use crate::wire::codec::{Blob, Payload};
 use crate::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};

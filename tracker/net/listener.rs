@@ -1,7 +1,7 @@
 //! A listener: accepts connections on one socket, and turns away those that admission refuses.
 
 use super::connections::{Connections, Encoding};
-use crate::sys::lingering::LingeringSockets;
+use crate::sys::net::lingering::LingeringSockets;
 use crate::tracker::admission::Admission;
 use crate::tracker::log::{Level, LogKind};
 use crate::tracker::warn::Warn;

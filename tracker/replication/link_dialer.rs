@@ -3,8 +3,8 @@
 use super::link::serve;
 use super::link_error::LinkError;
 use crate::model::address::TrackerAddr;
+use crate::sys::net::resolve::{LOOKUP_DEADLINE, Lookups};
 use crate::sys::owned_thread::OwnedThread;
-use crate::sys::resolve::{LOOKUP_DEADLINE, Lookups};
 use crate::tracker::core::Core;
 use crate::wire::connection::TimedStream;
 use crate::wire::deadlines::HANDSHAKE_DEADLINE;

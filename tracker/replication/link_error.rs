@@ -1,7 +1,7 @@
 //! Why a link to another tracker did not come about or has ended.
 
 use crate::sys;
-use crate::sys::resolve::lookup_reason;
+use crate::sys::net::resolve::lookup_reason;
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::RecvError;
 use crate::wire::handshake::HandshakeError;

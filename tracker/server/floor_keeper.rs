@@ -4,7 +4,7 @@ use super::floor_watch::FloorWatch;
 use crate::model::id::{OpId, Seen};
 use crate::model::op::OpBody;
 use crate::model::op::floor::{FloorMark, FloorProposal};
-use crate::sys;
+use crate::sys::heap;
 use crate::tracker::cluster::wakeup::Wakeup;
 use crate::tracker::commit::{Committer, EstablishError, Standing};
 use crate::tracker::core::Core;
@@ -133,7 +133,7 @@ impl FloorKeeper {
             wakeup.wait(Instant::now() + INTERVAL);
             if std::mem::take(&mut self.let_go) {
                 // What the old floor had is free by now, between blocks in use.
-                sys::give_back_free_memory();
+                heap::give_back_free_memory();
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The housekeeper: a thread that joins the threads of ended connections and looks for what has grown old.
 
-use crate::sys;
+use crate::sys::heap;
 use crate::tracker::core::Core;
 use crate::tracker::log::Level;
 use crate::tracker::manifests::MissingCounts;
@@ -84,7 +84,7 @@ impl Housekeeper {
             }
             if now >= trim_at {
                 trim_at = now + TRIM_INTERVAL;
-                sys::give_back_free_memory();
+                heap::give_back_free_memory();
                 // What was missing may be shared by nobody any more.
                 self.missing_revision = 0;
             }

@@ -66,7 +66,7 @@ pub(crate) fn lookup_reason(error: &io::Error) -> String {
         io::ErrorKind::TimedOut => "the name service does not answer".to_owned(),
         io::ErrorKind::NotFound => "no machine has this name".to_owned(),
         _ => {
-            let text = super::reason(error);
+            let text = crate::sys::reason(error);
             let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
             format!("no machine is found under this name ({why})")
         }

@@ -1,0 +1,5 @@
+//! Connections and host names, without a thread that waits for each.
+
+pub mod connecting;
+pub mod lingering;
+pub(crate) mod resolve;
