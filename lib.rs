@@ -102,6 +102,7 @@ pub mod tracker {
     /// Accepts connections and gives each a thread; `admission` limits how many.
     pub mod net {
         pub(crate) mod connections;
+        mod ignored_places;
         pub mod listener;
     }
     /// Writes to clients what has become durable: the answers that were owed, and what nobody asked for.

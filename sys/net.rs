@@ -3,3 +3,4 @@
 pub mod connecting;
 pub mod lingering;
 pub(crate) mod resolve;
+pub mod socket_filter;

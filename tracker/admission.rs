@@ -264,6 +264,12 @@ impl Admission {
         self.counts.lock().arrivals.tells(ip, now)
     }
 
+    /// Whether connections from there come so often that nobody is to work for them any more. Else one more is reset, and
+    /// counts.
+    pub fn tires_of(&self, ip: IpAddr, now: Instant) -> bool {
+        !self.counts.lock().arrivals.resets(ip, now)
+    }
+
     /// A reserved slot, for a connection that was not admitted: the far side must be another tracker.
     pub fn reserve(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Option<ConnectionSlot> {
         let counts = &mut *self.counts.lock();

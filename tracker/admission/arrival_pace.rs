@@ -12,6 +12,8 @@ const FROM_NETWORK: Pace = Pace { burst: 512, interval: Duration::from_micros(7_
 /// How often a place is told why its connections are turned away: all networks of a site together, since only so many
 /// sockets linger.
 const TOLD: Pace = Pace { burst: 64, interval: Duration::from_micros(62_500) };
+/// How often connections of a place are reset: each costs about 10 us. Beyond that the place is not heard for a moment.
+const RESET: Pace = Pace { burst: 256, interval: Duration::from_micros(15_625) };
 /// How often a place is given a reserved slot.
 const RESERVED: Pace = Pace { burst: 8, interval: Duration::from_millis(500) };
 
@@ -21,6 +23,7 @@ pub(super) struct ArrivalPace {
     networks: Buckets<(Door, IpAddr)>,
     sites: Buckets<(Door, IpAddr)>,
     told: Buckets<IpAddr>,
+    reset: Buckets<IpAddr>,
     reserved: Buckets<IpAddr>,
 }
 
@@ -30,6 +33,7 @@ impl Default for ArrivalPace {
             networks: Buckets::new(FROM_NETWORK),
             sites: Buckets::new(FROM_NETWORK.of_site()),
             told: Buckets::new(TOLD),
+            reset: Buckets::new(RESET),
             reserved: Buckets::new(RESERVED),
         }
     }
@@ -50,12 +54,12 @@ impl ArrivalPace {
 
     /// Whether somebody there is told now why a connection was turned away. If so, it counts.
     pub(super) fn tells(&mut self, ip: IpAddr, now: Instant) -> bool {
-        let place = place_of(ip);
-        let may = self.told.allows(&place, now);
-        if may {
-            self.told.take(&place, now);
-        }
-        may
+        takes(&mut self.told, place_of(ip), now)
+    }
+
+    /// Whether one more connection from there is worth a reset. If so, it counts.
+    pub(super) fn resets(&mut self, ip: IpAddr, now: Instant) -> bool {
+        takes(&mut self.reset, place_of(ip), now)
     }
 
     /// Whether a reserved slot may be given to somebody there now.
@@ -67,6 +71,15 @@ impl ArrivalPace {
     pub(super) fn take_reserved(&mut self, ip: IpAddr, now: Instant) {
         self.reserved.take(&place_of(ip), now);
     }
+}
+
+/// Takes from the bucket of a place, unless it is empty.
+fn takes(buckets: &mut Buckets<IpAddr>, place: IpAddr, now: Instant) -> bool {
+    let may = buckets.allows(&place, now);
+    if may {
+        buckets.take(&place, now);
+    }
+    may
 }
 
 #[cfg(test)]
@@ -100,6 +113,14 @@ mod tests {
         let mut told = |last, now| (0..1000).filter(|_| pace.tells([192, 0, 2, last].into(), now)).count();
         assert_eq!((told(1, now), told(1, now), told(2, now)), (64, 0, 64));
         assert_eq!(told(1, now + Duration::from_secs(1)), 16);
+    }
+
+    #[test]
+    fn whoever_is_reset_without_end_is_ignored_and_others_are_not() {
+        let (mut pace, now) = (ArrivalPace::default(), Instant::now());
+        let mut reset = |last, now| (0..1000).filter(|_| pace.resets([192, 0, 2, last].into(), now)).count();
+        assert_eq!((reset(1, now), reset(1, now), reset(2, now)), (256, 0, 256));
+        assert_eq!(reset(1, now + Duration::from_secs(1)), 64);
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! A listener: accepts connections on one socket, and turns away those that admission refuses.
 
 use super::connections::{Connections, Encoding};
+use super::ignored_places::IgnoredPlaces;
+use crate::model::address::place_of;
 use crate::sys::net::lingering::LingeringSockets;
+use crate::sys::net::socket_filter;
 use crate::tracker::admission::Admission;
 use crate::tracker::log::{Level, LogKind};
 use crate::tracker::warn::Warn;
+use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sockopt};
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -76,6 +80,8 @@ pub struct Listener {
     closing: AtomicBool,
     /// Connections that were turned away.
     leaving: LingeringSockets<TcpStream>,
+    /// Places from which connections come so often that nobody is to work for them.
+    ignored: Mutex<IgnoredPlaces>,
     warn: Warn,
 }
 
@@ -94,6 +100,7 @@ impl Listener {
             connections,
             closing: AtomicBool::new(false),
             leaving: LingeringSockets::new(LEAVING_MAX),
+            ignored: Mutex::default(),
             warn,
         }
     }
@@ -142,6 +149,9 @@ impl Listener {
             if !self.admission.tells(addr.ip(), now) {
                 // Closing it sends a reset and no more. If this fails, it sends an end.
                 let _ = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+                if self.admission.tires_of(addr.ip(), now) {
+                    self.ignore(addr.ip(), now);
+                }
                 return;
             }
             let (log, ip) = (self.connections.log(), addr.ip().to_canonical());
@@ -155,6 +165,18 @@ impl Listener {
         }
     }
 
+    /// For a moment nothing is heard from there.
+    fn ignore(&self, ip: IpAddr, now: Instant) {
+        let mut ignored = self.ignored.lock();
+        if ignored.add(place_of(ip), now, socket_filter::PLACES_MAX) {
+            let (log, from) = (self.connections.log(), ip.to_canonical());
+            let text = "connections come without end, none is heard for a second";
+            log.event(Level::Info, LogKind::Full.at(from), text, &[("from", &from)]);
+            // Where the system refuses it, connections are reset as before.
+            let _ = socket_filter::ignore(&self.socket, &ignored.places());
+        }
+    }
+
     /// Says why in the clear. The client's first bytes are unread in the socket, so it lingers.
     fn turn_away(&self, stream: TcpStream) {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
@@ -163,9 +185,14 @@ impl Listener {
         self.leaving.put(stream, Instant::now());
     }
 
-    /// Closes the sockets of clients that had time to read why they were turned away.
+    /// Closes the sockets of clients that had time to read why they were turned away, and hears those again who were not
+    /// heard for a moment.
     pub fn sweep(&self, now: Instant) {
         self.leaving.sweep(now);
+        let mut ignored = self.ignored.lock();
+        if ignored.forget(now) {
+            let _ = socket_filter::ignore(&self.socket, &ignored.places());
+        }
     }
 
     /// Accepts no more connections: the thread in [`Listener::run`] returns.
