@@ -12,6 +12,7 @@ pub mod owned_thread;
 pub mod random;
 pub mod space;
 pub(crate) mod standstill;
+pub mod vectored;
 pub mod waker;
 
 use rustix::io::Errno;

@@ -22,4 +22,6 @@ pub mod peer;
 pub mod record_layer;
 pub mod refusal;
 pub mod relay;
+pub mod stretches;
 pub mod tracker_tracker;
+pub mod transport_keys;

@@ -60,11 +60,18 @@ impl std::error::Error for DecodeError {}
 #[derive(Debug)]
 pub struct Decoder<'a> {
     rest: &'a [u8],
+    /// Bytes behind these that stand elsewhere. Only a `Payload` takes them.
+    elsewhere: usize,
 }
 
 impl<'a> Decoder<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self::before(bytes, 0)
+    }
+
+    /// Takes these bytes, behind which so many others stand elsewhere.
+    pub fn before(bytes: &'a [u8], elsewhere: usize) -> Self {
+        Self { rest: bytes, elsewhere }
     }
 
     /// The next `len` bytes.
@@ -92,7 +99,10 @@ impl<'a> Decoder<'a> {
 
     /// Ends the reading: nothing may be left.
     pub fn finish(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing(self.rest.len())) }
+        match self.rest.len() + self.elsewhere {
+            0 => Ok(()),
+            left => Err(DecodeError::Trailing(left)),
+        }
     }
 }
 
@@ -384,8 +394,8 @@ impl Wire for Payload {
     /// Puts nothing: whoever sends the message appends the data.
     fn put(&self, _out: &mut Vec<u8>) {}
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let len = from.rest.len();
-        from.rest = &[];
+        let len = from.rest.len() + from.elsewhere;
+        (from.rest, from.elsewhere) = (&[], 0);
         Ok(Self { len: u32::try_from(len).map_err(|_| DecodeError::OverCap { len, max: u32::MAX as usize })? })
     }
 }

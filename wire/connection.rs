@@ -9,7 +9,7 @@ mod long_frames;
 mod timed_stream;
 
 use super::deadlines::FRAME_DEADLINE;
-use snow::StatelessTransportState;
+use crate::wire::transport_keys::TransportKeys;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub use timed_stream::TimedStream;
 /// buffers from frame to frame; the others give memory back whenever they are idle.
 pub fn split(
     stream: impl Into<Arc<TcpStream>>,
-    keys: StatelessTransportState,
+    keys: TransportKeys,
     frame_len_max: usize,
     bulk: bool,
 ) -> io::Result<(FrameReceiver, Arc<FrameSender>)> {
@@ -38,7 +38,7 @@ pub fn split(
 mod tests {
     use super::*;
     use crate::wire::codec::{List, Payload};
-    use crate::wire::frame;
+    use crate::wire::frame::{self, Frame};
     use crate::wire::handshake::{is_timeout, tests::keys};
     use crate::wire::peer::PeerReply;
     use crate::wire::record_layer::{RECORD_PLAIN_MAX, RecordError};
@@ -78,11 +78,17 @@ mod tests {
         out
     }
 
+    /// The data of a `Piece`.
+    pub(super) fn data_of(frame: &Frame<'_>) -> Vec<u8> {
+        let Ok(PeerReply::Piece { data }) = frame.message() else { panic!("no piece") };
+        frame.payload(data.len).iter().collect::<Vec<_>>().concat()
+    }
+
     /// Lets a piece pass, for which either side needs more memory than an idle one may keep.
     pub(super) fn pass_piece(near: &FrameSender, far: &mut FrameReceiver) {
         thread::scope(|scope| {
             scope.spawn(|| near.send_frame(&piece(1, PIECE)).expect("goes out"));
-            assert_eq!(far.recv(LONG).expect("comes in").body.len(), PIECE);
+            assert_eq!(data_of(&far.recv(LONG).expect("comes in")).len(), PIECE);
         });
     }
 
@@ -113,9 +119,8 @@ mod tests {
             });
             for (request, len) in (1..).zip(lens) {
                 let frame = far.recv(LONG).expect("comes in");
-                assert_eq!((frame.request, frame.body), (request, &piece(request, len)[header..]));
+                assert_eq!((frame.request, data_of(&frame)), (request, piece(request, len)[header..].to_vec()));
                 assert_eq!(frame.message(), Ok(PeerReply::Piece { data: Payload { len: len as u32 } }));
-                assert_eq!(frame.payload(len as u32), frame.body);
             }
             let too_long = RecordError::FrameTooLong { len: frame::FRAME_LEN_MAX + 1, max: frame::FRAME_LEN_MAX };
             assert!(matches!(far.recv(LONG), Err(RecvError::Record(error)) if error == too_long));
@@ -131,10 +136,10 @@ mod tests {
         let (mut far, _far_sender) = split(far, far_keys, frame::EARLY_FRAME_LEN_MAX, false).expect("a socket");
         let body = frame::EARLY_FRAME_LEN_MAX + frame::LENGTH_LEN - frame::HEADER_LEN;
         near.send_frame(&piece(1, body)).expect("goes out");
-        assert_eq!(far.recv(LONG).expect("just fits").body.len(), body);
+        assert_eq!(data_of(&far.recv(LONG).expect("just fits")).len(), body);
         far.set_frame_len_max(frame::FRAME_LEN_MAX);
         near.send_frame(&piece(2, body + 1)).expect("goes out");
-        assert_eq!(far.recv(LONG).expect("fits now").body.len(), body + 1);
+        assert_eq!(data_of(&far.recv(LONG).expect("fits now")).len(), body + 1);
         far.set_frame_len_max(frame::EARLY_FRAME_LEN_MAX);
         near.send_frame(&piece(3, body + 1)).expect("goes out");
         assert!(matches!(far.recv(LONG), Err(RecvError::Record(RecordError::FrameTooLong { .. }))));

@@ -2,7 +2,9 @@
 //! kind, a request id that the reply repeats (0 for what nobody asked for), and a body.
 
 use super::codec::{DecodeError, Decoder, Wire};
+use super::stretches::Stretches;
 use byteorder::{BigEndian, ByteOrder};
+use std::cmp::Ordering;
 use zeroize::Zeroizing;
 
 /// Bytes in front of the body: length (4), kind (1), request id (4).
@@ -13,6 +15,8 @@ pub const LENGTH_LEN: usize = 4;
 pub const FRAME_LEN_MAX: usize = 1024 * 1024;
 /// Longest frame before login, in bytes.
 pub const EARLY_FRAME_LEN_MAX: usize = 4 * 1024;
+/// The kind of frames with a piece in them.
+pub const PIECE_KIND: u8 = 3;
 /// The request id of a message that is no reply.
 pub const UNASKED: u32 = 0;
 
@@ -52,10 +56,18 @@ pub struct Frame<'a> {
     pub kind: u8,
     /// Which request it is, or which it answers.
     pub request: u32,
+    /// All of it, or as much as stands in one stretch.
     pub body: &'a [u8],
+    /// The body in all its stretches.
+    stretches: Stretches<'a>,
 }
 
 impl<'a> Frame<'a> {
+    /// A frame whose body stands in one stretch.
+    pub fn new(kind: u8, request: u32, body: &'a [u8]) -> Self {
+        Self { kind, request, body, stretches: body.into() }
+    }
+
     /// Takes a whole frame, as [`begin`] and [`end`] made it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut from = Decoder::new(bytes);
@@ -64,19 +76,34 @@ impl<'a> Frame<'a> {
         let body_len = len.checked_sub(HEADER_LEN - LENGTH_LEN).ok_or(DecodeError::Truncated)?;
         let body = from.bytes(body_len)?;
         from.finish()?;
-        Ok(Self { kind, request, body })
+        Ok(Self::new(kind, request, body))
+    }
+
+    /// The same for a frame in stretches, of which the first has the header.
+    pub fn parse_stretches(stretches: Stretches<'a>) -> Result<Self, DecodeError> {
+        let first = stretches.iter().next().unwrap_or_default();
+        let mut from = Decoder::new(first);
+        let len = u32::take(&mut from)? as usize;
+        let (kind, request) = (u8::take(&mut from)?, u32::take(&mut from)?);
+        match (LENGTH_LEN + len).cmp(&stretches.len()) {
+            Ordering::Less => Err(DecodeError::Trailing(stretches.len() - LENGTH_LEN - len)),
+            Ordering::Greater => Err(DecodeError::Truncated),
+            Ordering::Equal => {
+                Ok(Self { kind, request, body: &first[HEADER_LEN..], stretches: stretches.after(HEADER_LEN) })
+            }
+        }
     }
 
     pub fn message<M: Message>(&self) -> Result<M, DecodeError> {
-        let mut from = Decoder::new(self.body);
+        let mut from = Decoder::before(self.body, self.stretches.len() - self.body.len());
         let message = M::take_body(self.kind, &mut from)?;
         from.finish()?;
         Ok(message)
     }
 
     /// The last `len` bytes of the body: the data of a message that ends in a `Payload` of that length.
-    pub fn payload(&self, len: u32) -> &'a [u8] {
-        &self.body[self.body.len() - len as usize..]
+    pub fn payload(&self, len: u32) -> Stretches<'a> {
+        self.stretches.after(self.stretches.len() - len as usize)
     }
 }
 
@@ -95,9 +122,13 @@ pub fn end(out: &mut [u8]) {
     BigEndian::write_u32(&mut out[..LENGTH_LEN], len);
 }
 
-/// Makes a frame of the same kind and length answer another request; its data is overwritten by the caller.
-pub fn rewrite(frame: &mut [u8], request: u32) {
-    BigEndian::write_u32(&mut frame[LENGTH_LEN + 1..HEADER_LEN], request);
+/// The front of a frame behind which so many bytes of data follow.
+pub fn front<M: Message>(request: u32, message: &M, data_len: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    begin(&mut out, request, message);
+    let len = u32::try_from(out.len() + data_len - LENGTH_LEN).expect("a frame is capped at 1 MiB");
+    BigEndian::write_u32(&mut out[..LENGTH_LEN], len);
+    out
 }
 
 /// A whole frame of one message, which may have a password in it: its memory is cleared.
@@ -114,6 +145,7 @@ pub fn of<M: Message>(request: u32, message: &M) -> Zeroizing<Vec<u8>> {
 mod tests {
     use super::super::codec::Payload;
     use super::super::peer::{PeerReply, PeerRequest};
+    use super::super::stretches::StretchLayout;
     use super::*;
 
     #[test]
@@ -141,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_body_must_be_the_message_of_its_kind_and_nothing_else() {
-        let message = |kind, body: &[u8]| Frame { kind, request: 1, body }.message::<PeerRequest>();
+        let message = |kind, body: &[u8]| Frame::new(kind, 1, body).message::<PeerRequest>();
         assert_eq!(message(3, &[]), Ok(PeerRequest::KeepAlive {}));
         assert_eq!(message(3, &[0]), Err(DecodeError::Trailing(1)));
         assert_eq!(message(2, &[0, 0, 0]), Err(DecodeError::Truncated));
@@ -150,19 +182,19 @@ mod tests {
     }
 
     #[test]
-    fn data_stays_in_the_frame_and_the_frame_can_be_used_again_for_data_of_the_same_length() {
-        let mut out = vec![1, 2, 3];
-        begin(&mut out, 7, &PeerReply::Piece { data: Payload { len: 3 } });
-        out.extend_from_slice(b"abc");
-        end(&mut out);
-        let check = |out: &[u8], request, data: &[u8]| {
-            let frame = Frame::parse(out).expect("whole");
-            assert_eq!(frame.message(), Ok(PeerReply::Piece { data: Payload { len: 3 } }));
-            assert_eq!((frame.request, frame.payload(3)), (request, data));
-        };
-        check(&out, 7, b"abc");
-        rewrite(&mut out, 8);
-        out[HEADER_LEN..].copy_from_slice(b"xyz");
-        check(&out, 8, b"xyz");
+    fn data_follows_the_front_of_a_frame_and_stays_in_its_stretches() {
+        let front = front(7, &PeerReply::Piece { data: Payload { len: 5 } }, 5);
+        let layout = StretchLayout { place_len: 4, before: 1, behind: 1 };
+        let first = [&front[..], b"ab"].concat();
+        let whole = [&first[..], b"cde"].concat();
+        for stretches in [Stretches::new(&first, b".cd#.e#", layout), Stretches::from(&whole[..])] {
+            let frame = Frame::parse_stretches(stretches).expect("whole");
+            assert_eq!((frame.kind, frame.request), (PIECE_KIND, 7));
+            assert_eq!(frame.message(), Ok(PeerReply::Piece { data: Payload { len: 5 } }));
+            assert_eq!(frame.payload(5).iter().collect::<Vec<_>>().concat(), b"abcde");
+        }
+        let cut = |places| Frame::parse_stretches(Stretches::new(&first, places, layout)).map(drop);
+        assert_eq!(cut(b".cd#"), Err(DecodeError::Truncated));
+        assert_eq!(cut(b".cd#.ef#"), Err(DecodeError::Trailing(1)));
     }
 }

@@ -11,9 +11,10 @@ use super::codec::{Decoder, Wire};
 use super::refusal::Code;
 use crate::model::digest::{Fingerprint, KeyId};
 use crate::model::id::RelayTicket;
+use crate::wire::transport_keys::TransportKeys;
 use snow::params::{DHChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
-use snow::{Builder, HandshakeState, StatelessTransportState};
+use snow::{Builder, HandshakeState};
 use std::fmt;
 use std::io::{self, Read, Write};
 use zeroize::Zeroize;
@@ -154,14 +155,12 @@ pub fn fingerprint(public: &[u8]) -> Fingerprint {
 
 /// Connects a client to a tracker; tells the fingerprint of the tracker's static key, which the caller must check
 /// before it sends anything.
-pub fn client_to_tracker(
-    stream: &mut (impl Read + Write),
-) -> Result<(StatelessTransportState, Fingerprint), HandshakeError> {
+pub fn client_to_tracker(stream: &mut (impl Read + Write)) -> Result<(TransportKeys, Fingerprint), HandshakeError> {
     let prologue = preface(Dialect::ClientTracker, None);
     let noise = Builder::new(params(CLIENT_PATTERN)).prologue(&prologue).map_err(crypto)?;
     let noise = initiate(stream, &prologue, noise.build_initiator().map_err(crypto)?)?;
     let fingerprint = fingerprint(noise.get_remote_static().ok_or(HandshakeError::Crypto)?);
-    Ok((noise.into_stateless_transport_mode().map_err(crypto)?, fingerprint))
+    Ok((TransportKeys::of(noise).ok_or(HandshakeError::Crypto)?, fingerprint))
 }
 
 /// How many bytes an answer to a greeting has, as far as its beginning tells.
@@ -185,7 +184,7 @@ pub fn tracker_to_tracker(
     stream: &mut (impl Read + Write),
     key_id: KeyId,
     key: &Secret,
-) -> Result<StatelessTransportState, HandshakeError> {
+) -> Result<TransportKeys, HandshakeError> {
     connect_under(stream, Dialect::TrackerTracker, key_id, key)
 }
 
@@ -195,11 +194,11 @@ fn connect_under(
     dialect: Dialect,
     key_id: KeyId,
     key: &Secret,
-) -> Result<StatelessTransportState, HandshakeError> {
+) -> Result<TransportKeys, HandshakeError> {
     let prologue = preface(dialect, Some(key_id));
     let noise = under(key, &prologue)?.build_initiator().map_err(crypto)?;
     let noise = initiate(stream, &prologue, noise)?;
-    noise.into_stateless_transport_mode().map_err(crypto)
+    TransportKeys::of(noise).ok_or(HandshakeError::Crypto)
 }
 
 fn initiate(
@@ -264,10 +263,10 @@ pub(super) fn read_u16(stream: &mut impl Read) -> io::Result<u16> {
 /// Whom a tracker accepted, with the keys of the connection.
 #[derive(Debug)]
 pub enum Caller {
-    Client(StatelessTransportState),
+    Client(TransportKeys),
     /// Another tracker of the same installation. It has proved nothing before its first frame has been decrypted, since
     /// its handshake message may be a replay.
-    Tracker(StatelessTransportState),
+    Tracker(TransportKeys),
     /// Somebody who wants to meet another client at the relay and has proved nothing yet.
     AtRelay(RelayTicket),
     /// Somebody who wants to know from where the connection comes, and nothing else.
@@ -326,7 +325,7 @@ fn accept_client<T>(
     stream: &mut (impl Read + Write),
     private: &Secret,
     turn: impl FnOnce() -> T,
-) -> Result<StatelessTransportState, HandshakeError> {
+) -> Result<TransportKeys, HandshakeError> {
     let prologue = preface(Dialect::ClientTracker, None);
     let noise = Builder::new(params(CLIENT_PATTERN)).prologue(&prologue).map_err(crypto)?;
     let noise = noise.local_private_key(&private.0).map_err(crypto)?;
@@ -341,7 +340,7 @@ fn accept_under(
     dialect: Dialect,
     key_id: KeyId,
     key: &Secret,
-) -> Result<StatelessTransportState, HandshakeError> {
+) -> Result<TransportKeys, HandshakeError> {
     let prologue = preface(dialect, Some(key_id));
     let first = read_first(stream)?;
     respond(stream, under(key, &prologue)?.build_responder().map_err(crypto)?, &first)
@@ -380,11 +379,7 @@ fn turn_away<T>(stream: &mut impl Write, code: Code) -> Result<T, HandshakeError
     Err(HandshakeError::Turned(code))
 }
 
-fn respond(
-    stream: &mut impl Write,
-    mut noise: HandshakeState,
-    first: &[u8],
-) -> Result<StatelessTransportState, HandshakeError> {
+fn respond(stream: &mut impl Write, mut noise: HandshakeState, first: &[u8]) -> Result<TransportKeys, HandshakeError> {
     take_message(&mut noise, first)?;
     answer(stream, noise)
 }
@@ -399,13 +394,13 @@ fn read_first(stream: &mut impl Read) -> Result<Vec<u8>, HandshakeError> {
 }
 
 /// Sends the second message.
-fn answer(stream: &mut impl Write, mut noise: HandshakeState) -> Result<StatelessTransportState, HandshakeError> {
+fn answer(stream: &mut impl Write, mut noise: HandshakeState) -> Result<TransportKeys, HandshakeError> {
     let mut message = [0; HANDSHAKE_LEN_MAX];
     let len = noise.write_message(&[], &mut message).map_err(crypto)?;
     let mut out = Vec::with_capacity(2 + len);
     put_message(&message[..len], &mut out);
     stream.write_all(&out)?;
-    noise.into_stateless_transport_mode().map_err(crypto)
+    TransportKeys::of(noise).ok_or(HandshakeError::Crypto)
 }
 
 /// A refusal before the channel stands: a handshake message of length 0 and the number of the code, in the clear.
@@ -424,8 +419,8 @@ pub(crate) mod tests {
     use std::os::unix::net::UnixStream;
     use std::thread;
 
-    /// The keys of both ends of a connection: of the one who connects and of the one who accepts.
-    pub(crate) fn keys() -> (StatelessTransportState, StatelessTransportState) {
+    /// Both ends of a handshake that is over: the one who connects and the one who accepts.
+    pub(crate) fn finished() -> (HandshakeState, HandshakeState) {
         let builder = || Builder::new(params(PSK_PATTERN)).psk(0, &[7; 32]).expect("a key of 32 bytes");
         let mut near = builder().build_initiator().expect("builds");
         let mut far = builder().build_responder().expect("builds");
@@ -434,8 +429,13 @@ pub(crate) mod tests {
         far.read_message(&message[..len], &mut payload).expect("reads");
         let len = far.write_message(&[], &mut message).expect("writes");
         near.read_message(&message[..len], &mut payload).expect("reads");
-        let transport = |state: HandshakeState| state.into_stateless_transport_mode().expect("finished");
-        (transport(near), transport(far))
+        (near, far)
+    }
+
+    /// The keys of both ends of a connection: of the one who connects and of the one who accepts.
+    pub(crate) fn keys() -> (TransportKeys, TransportKeys) {
+        let (near, far) = finished();
+        (TransportKeys::of(near).expect("finished"), TransportKeys::of(far).expect("finished"))
     }
 
     #[test]
@@ -494,18 +494,18 @@ pub(crate) mod tests {
         tracker_accepts(far, &TRACKER_KEY, &LINK, || ())
     }
 
-    fn client(accepted: Caller) -> StatelessTransportState {
+    fn client(accepted: Caller) -> TransportKeys {
         let Caller::Client(keys) = accepted else { panic!("a client") };
         keys
     }
 
-    fn tracker(accepted: Caller) -> StatelessTransportState {
+    fn tracker(accepted: Caller) -> TransportKeys {
         let Caller::Tracker(keys) = accepted else { panic!("a tracker") };
         keys
     }
 
     /// Whether a frame sealed at one end opens at the other.
-    pub(super) fn talk(from: &StatelessTransportState, to: &StatelessTransportState) -> Result<bool, RecordError> {
+    pub(super) fn talk(from: &TransportKeys, to: &TransportKeys) -> Result<bool, RecordError> {
         let mut opener = Opener::new(100);
         let sealed = Sealer::default().seal(from, &[0, 0, 0, 5, 3, 0, 0, 0, 1]).to_vec();
         opener.room()[..sealed.len()].copy_from_slice(&sealed);
@@ -566,7 +566,7 @@ pub(crate) mod tests {
         let mut first = Script::new(recorded.clone());
         let first_keys = tracker(accepts_all(&mut first).expect("the tracker itself"));
         take_message(&mut noise, &first.output[2..]).expect("the tracker reads the answer");
-        let near = noise.into_stateless_transport_mode().expect("finished");
+        let near = TransportKeys::of(noise).expect("finished");
         assert_eq!(talk(&near, &first_keys), Ok(true));
         let second_keys = tracker(accepts_all(&mut Script::new(recorded)).expect("completes"));
         assert_eq!(talk(&near, &second_keys), Err(RecordError::Forged));

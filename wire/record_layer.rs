@@ -6,15 +6,14 @@
 
 use super::codec::DecodeError;
 use super::frame::{Frame, HEADER_LEN, LENGTH_LEN};
+use super::stretches::{StretchLayout, Stretches};
+use super::transport_keys::{Forged, TAG_LEN, TransportKeys};
 use byteorder::{BigEndian, ByteOrder};
-use snow::StatelessTransportState;
 use std::fmt;
 use zeroize::Zeroize;
 
 /// Bytes of the length in front of a record.
 const RECORD_HEADER_LEN: usize = 2;
-/// Bytes that authentication adds to a record (AES-GCM).
-const TAG_LEN: usize = 16;
 /// Longest Noise message (Noise specification, section 3).
 const NOISE_LEN_MAX: usize = 65535;
 /// Most plaintext in one record.
@@ -23,8 +22,8 @@ pub const RECORD_PLAIN_MAX: usize = NOISE_LEN_MAX - TAG_LEN;
 const RECORD_LEN_MAX: usize = RECORD_HEADER_LEN + NOISE_LEN_MAX;
 /// What an idle connection may keep for either direction, in bytes.
 pub const IDLE_BUFFER_LEN: usize = 4 * 1024;
-/// Ciphertext taken from the socket at once while a long frame comes in on a connection for pieces: whole records.
-const BULK_LEN: usize = 4 * RECORD_LEN_MAX;
+/// How the plaintext lies in records that stand one behind the other.
+const RECORDS: StretchLayout = StretchLayout { place_len: RECORD_LEN_MAX, before: RECORD_HEADER_LEN, behind: TAG_LEN };
 
 /// Why a connection's records cannot be opened any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,54 +59,95 @@ impl std::error::Error for RecordError {}
 #[derive(Debug, Default)]
 pub struct Sealer {
     nonce: u64,
-    /// Sealed bytes; kept at its largest so far, so that it is not zeroed again for every frame.
-    out: Vec<u8>,
+    records: FrameRecords,
 }
 
 impl Sealer {
     /// The records of a frame, ready to be written.
-    pub fn seal(&mut self, keys: &StatelessTransportState, frame: &[u8]) -> &[u8] {
-        let records = frame.len().div_ceil(RECORD_PLAIN_MAX);
-        let sealed_len = frame.len() + records * (RECORD_HEADER_LEN + TAG_LEN);
-        if self.out.len() < sealed_len {
-            self.out.resize(sealed_len, 0);
-        }
-        let mut end = 0;
-        for plain in frame.chunks(RECORD_PLAIN_MAX) {
-            let (header, room) = self.out[end..].split_at_mut(RECORD_HEADER_LEN);
-            let len = keys
-                .write_message(self.nonce, plain, room)
-                .expect("the room is exact and a connection ends long before 2^64 records");
-            // At most NOISE_LEN_MAX, which is the largest u16.
-            BigEndian::write_u16(header, len as u16);
-            self.nonce += 1;
-            end += RECORD_HEADER_LEN + len;
-        }
-        &self.out[..end]
+    pub fn seal(&mut self, keys: &TransportKeys, frame: &[u8]) -> &[u8] {
+        self.records.hold(frame);
+        self.records.seal(keys, &mut self.nonce)
+    }
+
+    /// The same for a frame in its place; its bytes are the sealed ones then.
+    pub fn seal_in_place<'a>(&mut self, keys: &TransportKeys, frame: &'a mut FrameRecords) -> &'a [u8] {
+        frame.seal(keys, &mut self.nonce)
     }
 
     /// Gives back memory above what an idle connection may keep.
     pub fn release(&mut self) {
-        if self.out.capacity() > IDLE_BUFFER_LEN {
-            self.out = Vec::new();
+        if self.records.bytes.capacity() > IDLE_BUFFER_LEN {
+            self.records = FrameRecords::default();
         }
     }
 }
 
-/// Decrypts records of one direction and puts frames together, a few bytes at a time if need be.
+/// A frame in the places of its records: whoever makes it there has it sealed and sent without a copy.
+#[derive(Debug, Default)]
+pub struct FrameRecords {
+    /// Records one behind the other, all but the last to the brim; kept at its largest so far, so that it is not zeroed
+    /// again for every frame.
+    bytes: Vec<u8>,
+    /// Length of the records.
+    len: usize,
+}
+
+impl FrameRecords {
+    /// Begins a frame of this length with these bytes in front. Gives the room for the others, which holds anything.
+    pub fn begin(&mut self, front: &[u8], frame_len: usize) -> impl Iterator<Item = &mut [u8]> {
+        self.len = sealed_len(frame_len);
+        if self.bytes.len() < self.len {
+            self.bytes.resize(self.len, 0);
+        }
+        let mut stretches = self.bytes[..self.len].chunks_mut(RECORD_LEN_MAX).map(|record| {
+            let end = record.len() - TAG_LEN;
+            &mut record[RECORD_HEADER_LEN..end]
+        });
+        let (front_room, first) = stretches.next().unwrap_or_default().split_at_mut(front.len());
+        front_room.copy_from_slice(front);
+        std::iter::once(first).chain(stretches)
+    }
+
+    /// Takes a copy of a frame.
+    pub fn hold(&mut self, frame: &[u8]) {
+        let plain = frame.chunks(RECORD_PLAIN_MAX);
+        self.begin(&[], frame.len()).zip(plain).for_each(|(room, plain)| room.copy_from_slice(plain));
+    }
+
+    fn seal(&mut self, keys: &TransportKeys, nonce: &mut u64) -> &[u8] {
+        for record in self.bytes[..self.len].chunks_mut(RECORD_LEN_MAX) {
+            let (header, rest) = record.split_at_mut(RECORD_HEADER_LEN);
+            // At most NOISE_LEN_MAX, which is the largest u16.
+            BigEndian::write_u16(header, rest.len() as u16);
+            let (plain, tag) = rest.split_at_mut(rest.len() - TAG_LEN);
+            tag.copy_from_slice(&keys.seal(*nonce, plain));
+            *nonce += 1;
+        }
+        &self.bytes[..self.len]
+    }
+}
+
+/// Length of the records of a frame.
+fn sealed_len(frame_len: usize) -> usize {
+    frame_len + frame_len.div_ceil(RECORD_PLAIN_MAX) * (RECORD_HEADER_LEN + TAG_LEN)
+}
+
+/// Decrypts records of one direction where they stand and puts frames together, a few bytes at a time if need be.
 #[derive(Debug)]
 pub struct Opener {
     nonce: u64,
-    /// Room for a long frame is made before it comes, so that nothing is moved.
-    bulk: bool,
+    /// The kind of frames that are left in the stretches of their records, on a connection for pieces. Room for a long
+    /// frame is made there before it comes, so that nothing is moved.
+    spread_kind: Option<u8>,
     /// Longest frame taken, counted as its length field does.
     frame_len_max: usize,
-    /// Ciphertext that has come in stands at `start..end`.
-    cipher: Vec<u8>,
+    bytes: Vec<u8>,
+    /// Where the first record of the frame on its way begins.
+    frame_at: usize,
+    /// Where the ciphertext stands that is not decrypted yet.
     start: usize,
     end: usize,
-    /// The frame so far is `plain[..plain_len]`; the rest is room, kept so that it is not zeroed again.
-    plain: Vec<u8>,
+    /// How many bytes of the frame are decrypted.
     plain_len: usize,
     /// Length of the whole frame, once its first record is open.
     frame_len: Option<usize>,
@@ -118,20 +158,21 @@ impl Opener {
     pub fn new(frame_len_max: usize) -> Self {
         Self {
             nonce: 0,
-            bulk: false,
+            spread_kind: None,
             frame_len_max,
-            cipher: Vec::new(),
+            bytes: Vec::new(),
+            frame_at: 0,
             start: 0,
             end: 0,
-            plain: Vec::new(),
             plain_len: 0,
             frame_len: None,
         }
     }
 
-    /// With `bulk` there is room for a long frame before it comes.
-    pub fn set_bulk(&mut self, bulk: bool) {
-        self.bulk = bulk;
+    /// Leaves the frames of this kind, which end in a `Payload`, in stretches, and makes room for a long one before it comes.
+    pub fn spread(mut self, kind: u8) -> Self {
+        self.spread_kind = Some(kind);
+        self
     }
 
     /// Takes frames up to another length from now on.
@@ -141,30 +182,42 @@ impl Opener {
 
     /// Where the next bytes from the socket belong. Never empty.
     pub fn room(&mut self) -> &mut [u8] {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
+        if self.is_idle() {
+            (self.frame_at, self.start, self.end) = (0, 0, 0);
         }
         let missing = self.missing_cipher();
-        // A long frame is read up to its end, in whole records, so that nothing has to be moved in the buffer. Where others
-        // may claim what they like, only so much room is made as has been filled before.
-        let target = match missing {
+        // A long frame is read up to its end, so that nothing has to be moved in the buffer. Where others may claim what
+        // they like, only so much room is made as has been filled before.
+        let (opened, used) = (self.start - self.frame_at, self.end - self.frame_at);
+        let whole = opened + missing;
+        let target = match whole {
             0..=IDLE_BUFFER_LEN => IDLE_BUFFER_LEN,
-            _ if self.bulk => missing.min(BULK_LEN),
-            _ => missing.min(RECORD_LEN_MAX).min(IDLE_BUFFER_LEN.max(2 * self.end)),
+            _ if self.spread_kind.is_some() => whole,
+            _ if used < IDLE_BUFFER_LEN => IDLE_BUFFER_LEN,
+            _ => whole.min(2 * used),
         };
-        if self.cipher.len() < target {
-            self.cipher.reserve_exact(target - self.cipher.len());
-            self.cipher.resize(target, 0);
-        }
-        if self.end == self.cipher.len() {
-            self.cipher.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
+        if self.bytes.len() < target {
+            let mut grown = Vec::with_capacity(target);
+            grown.extend_from_slice(&self.bytes[self.frame_at..self.end]);
+            grown.resize(target, 0);
+            // It may have keys of groups in it.
+            std::mem::replace(&mut self.bytes, grown).zeroize();
+            self.moved_to_front();
+        } else if self.end == self.bytes.len() || self.frame_at + target > self.bytes.len() {
+            self.bytes.copy_within(self.frame_at..self.end, 0);
+            self.moved_to_front();
         }
         // Behind a long frame the buffer is given back, so nothing of the next one may stand in it.
-        let is_long = missing > 0 && self.cipher.len() > IDLE_BUFFER_LEN;
-        let limit = if is_long { self.cipher.len().min(self.start + missing) } else { self.cipher.len() };
+        let is_long = missing > 0 && self.bytes.len() > IDLE_BUFFER_LEN;
+        let limit = if is_long { self.bytes.len().min(self.start + missing) } else { self.bytes.len() };
         // What waits is less than one record, and a record is no longer than what is missing: there is room.
-        &mut self.cipher[self.end..limit]
+        &mut self.bytes[self.end..limit]
+    }
+
+    /// The frame on its way stands at the beginning of the buffer now.
+    fn moved_to_front(&mut self) {
+        (self.start, self.end) = (self.start - self.frame_at, self.end - self.frame_at);
+        self.frame_at = 0;
     }
 
     /// Says how many bytes were put into [`Opener::room`].
@@ -175,10 +228,7 @@ impl Opener {
     /// Ciphertext that the current frame, or else the current record, still takes, from `start` on; 0 if unknown.
     fn missing_cipher(&self) -> usize {
         match self.frame_len {
-            Some(frame_len) => {
-                let plain = frame_len - self.plain_len;
-                plain + plain.div_ceil(RECORD_PLAIN_MAX) * (RECORD_HEADER_LEN + TAG_LEN)
-            }
+            Some(frame_len) => sealed_len(frame_len - self.plain_len),
             None => self.record_len().unwrap_or(0),
         }
     }
@@ -191,7 +241,7 @@ impl Opener {
 
     /// Length of the record at the front with its header, once the header is there.
     fn record_len(&self) -> Option<usize> {
-        let waiting = &self.cipher[self.start..self.end];
+        let waiting = &self.bytes[self.start..self.end];
         (waiting.len() >= RECORD_HEADER_LEN)
             .then(|| RECORD_HEADER_LEN + usize::from(BigEndian::read_u16(&waiting[..RECORD_HEADER_LEN])))
     }
@@ -200,11 +250,11 @@ impl Opener {
     /// counts once so much of it has come, and a frame once its first record is open.
     pub fn claimed_len(&self) -> usize {
         let claimed = match self.frame_len {
-            Some(frame_len) => frame_len + RECORD_LEN_MAX.min(frame_len),
+            Some(frame_len) => sealed_len(frame_len),
             None if self.end - self.start < IDLE_BUFFER_LEN => 0,
-            None => 2 * self.record_len().unwrap_or(0),
+            None => self.record_len().unwrap_or(0),
         };
-        if claimed > 2 * IDLE_BUFFER_LEN { claimed } else { 0 }
+        if claimed > IDLE_BUFFER_LEN { claimed } else { 0 }
     }
 
     /// How many bytes of the frame on its way have come in.
@@ -224,7 +274,7 @@ impl Opener {
 
     /// Decrypts what has come in; true once a frame is whole. Then [`Opener::frame`] shows it and
     /// [`Opener::next_frame`] goes on.
-    pub fn advance(&mut self, keys: &StatelessTransportState) -> Result<bool, RecordError> {
+    pub fn advance(&mut self, keys: &TransportKeys) -> Result<bool, RecordError> {
         while self.frame_len != Some(self.plain_len) {
             let Some(record_len) = self.record_len() else {
                 return Ok(false);
@@ -254,26 +304,16 @@ impl Opener {
         }
     }
 
-    fn open_record(&mut self, keys: &StatelessTransportState, record_len: usize) -> Result<(), RecordError> {
-        let noise_len = record_len - RECORD_HEADER_LEN;
-        let room_len = self.plain_len + noise_len;
-        if self.plain.len() < room_len {
-            // Once the length of the frame is known, room for all of it, with the tag of the last record, or for as much
-            // again as has come.
-            let whole = self.frame_len.map_or(0, |frame_len| frame_len + TAG_LEN);
-            let room_len = room_len.max(if self.bulk { whole } else { whole.min(2 * room_len) });
-            let mut grown = Vec::with_capacity(room_len);
-            grown.extend_from_slice(&self.plain[..self.plain_len]);
-            grown.resize(room_len, 0);
-            // It may have keys of groups in it.
-            std::mem::replace(&mut self.plain, grown).zeroize();
-        }
-        let record = &self.cipher[self.start + RECORD_HEADER_LEN..self.start + record_len];
-        let len = keys
-            .read_message(self.nonce, record, &mut self.plain[self.plain_len..room_len])
-            .map_err(|_| RecordError::Forged)?;
+    fn open_record(&mut self, keys: &TransportKeys, record_len: usize) -> Result<(), RecordError> {
+        let at = self.start + RECORD_HEADER_LEN;
+        let record = &mut self.bytes[at..self.start + record_len];
+        let len = keys.open(self.nonce, record).map_err(|Forged| RecordError::Forged)?.len();
         self.nonce += 1;
         self.start += record_len;
+        if self.plain_len > 0 && !self.is_spread() {
+            let place = self.frame_at + RECORD_HEADER_LEN + self.plain_len;
+            self.bytes.copy_within(at..at + len, place);
+        }
         self.plain_len += len;
         let frame_len = match self.frame_len {
             Some(frame_len) => frame_len,
@@ -287,11 +327,22 @@ impl Opener {
         Ok(())
     }
 
+    /// The decrypted bytes of the frame, as far as they stand in one stretch.
+    fn plain(&self) -> &[u8] {
+        let len = if self.is_spread() { self.plain_len.min(RECORD_PLAIN_MAX) } else { self.plain_len };
+        &self.bytes[self.frame_at + RECORD_HEADER_LEN..][..len]
+    }
+
+    /// Whether the records of the frame, of which the first is open, stay where they are.
+    fn is_spread(&self) -> bool {
+        self.spread_kind == Some(self.bytes[self.frame_at + RECORD_HEADER_LEN + LENGTH_LEN])
+    }
+
     fn begin_frame(&mut self) -> Result<usize, RecordError> {
         if self.plain_len < HEADER_LEN {
             return Err(RecordError::Framing);
         }
-        let len = BigEndian::read_u32(&self.plain[..LENGTH_LEN]) as usize;
+        let len = BigEndian::read_u32(&self.plain()[..LENGTH_LEN]) as usize;
         if len > self.frame_len_max {
             return Err(RecordError::FrameTooLong { len, max: self.frame_len_max });
         }
@@ -302,27 +353,31 @@ impl Opener {
     /// The whole frame, after [`Opener::advance`] said that there is one.
     pub fn frame(&self) -> Result<Frame<'_>, DecodeError> {
         debug_assert!(self.frame_len == Some(self.plain_len), "advance said so");
-        Frame::parse(&self.plain[..self.plain_len])
+        let plain = self.plain();
+        if plain.len() == self.plain_len {
+            return Frame::parse(plain);
+        }
+        let places = &self.bytes[self.frame_at + RECORD_LEN_MAX..self.start];
+        Frame::parse_stretches(Stretches::new(plain, places, RECORDS))
     }
 
     /// Goes on to the next frame.
     pub fn next_frame(&mut self) {
         self.plain_len = 0;
         self.frame_len = None;
+        self.frame_at = self.start;
     }
 
     /// Clears what earlier frames have left, passwords among it, and gives back memory above what an idle connection may
     /// keep, between frames.
     pub fn release(&mut self) {
-        if self.plain_len == 0 {
-            self.plain.as_mut_slice().zeroize();
-        }
-        if self.plain_len == 0 && self.plain.capacity() > IDLE_BUFFER_LEN {
-            self.plain = Vec::new();
-        }
-        if self.start == self.end && self.cipher.capacity() > IDLE_BUFFER_LEN {
-            self.cipher = Vec::new();
-            (self.start, self.end) = (0, 0);
+        self.bytes[..self.frame_at].zeroize();
+        if self.is_idle() {
+            self.bytes[..self.end].zeroize();
+            if self.bytes.capacity() > IDLE_BUFFER_LEN {
+                self.bytes = Vec::new();
+            }
+            (self.frame_at, self.start, self.end) = (0, 0, 0);
         }
     }
 }
@@ -337,14 +392,14 @@ mod tests {
     impl Sealer {
         /// Bytes that the buffer takes up.
         pub(crate) fn capacity(&self) -> usize {
-            self.out.capacity()
+            self.records.bytes.capacity()
         }
     }
 
     impl Opener {
-        /// Bytes that each buffer takes up.
-        pub(crate) fn capacities(&self) -> [usize; 2] {
-            [self.cipher.capacity(), self.plain.capacity()]
+        /// Bytes that the buffer takes up.
+        pub(crate) fn capacity(&self) -> usize {
+            self.bytes.capacity()
         }
     }
 
@@ -361,16 +416,12 @@ mod tests {
     }
 
     /// Hands bytes over as the socket would, and takes the frames that are whole.
-    fn feed(
-        opener: &mut Opener,
-        keys: &StatelessTransportState,
-        mut bytes: &[u8],
-    ) -> Result<Vec<Vec<u8>>, RecordError> {
+    fn feed(opener: &mut Opener, keys: &TransportKeys, mut bytes: &[u8]) -> Result<Vec<Vec<u8>>, RecordError> {
         let mut frames = Vec::new();
         loop {
             while opener.advance(keys)? {
                 let frame = opener.frame().expect("what is in a frame is not the channel's business");
-                frames.push([&opener.plain[..HEADER_LEN], frame.body].concat());
+                frames.push([&opener.plain()[..HEADER_LEN], frame.body].concat());
                 opener.next_frame();
             }
             if bytes.is_empty() {
@@ -386,10 +437,12 @@ mod tests {
     }
 
     /// One record around this plaintext, which need not be a frame.
-    fn record(keys: &StatelessTransportState, nonce: u64, plain: &[u8]) -> Vec<u8> {
-        let mut out = vec![0; RECORD_HEADER_LEN + plain.len() + TAG_LEN];
-        let len = keys.write_message(nonce, plain, &mut out[RECORD_HEADER_LEN..]).expect("fits");
-        BigEndian::write_u16(&mut out, len as u16);
+    fn record(keys: &TransportKeys, nonce: u64, plain: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; RECORD_HEADER_LEN];
+        BigEndian::write_u16(&mut out, (plain.len() + TAG_LEN) as u16);
+        out.extend_from_slice(plain);
+        let tag = keys.seal(nonce, &mut out[RECORD_HEADER_LEN..]);
+        out.extend_from_slice(&tag);
         out
     }
 
@@ -474,19 +527,19 @@ mod tests {
         for part in [&sealed[..2], &sealed[2..100]].into_iter().chain(sealed[100..].chunks(1000)) {
             come += part.len();
             let frames = feed(&mut opener, &far, part).expect("opens");
-            let taken: usize = opener.capacities().iter().sum();
+            let taken = opener.capacity();
             let claimed = match come {
                 0..IDLE_BUFFER_LEN => 0,
-                IDLE_BUFFER_LEN..RECORD_LEN_MAX => 2 * RECORD_LEN_MAX,
-                _ => FRAME_LEN_MAX + RECORD_LEN_MAX,
+                IDLE_BUFFER_LEN..RECORD_LEN_MAX => RECORD_LEN_MAX,
+                _ => sealed_len(FRAME_LEN_MAX),
             };
             assert!(!frames.is_empty() || opener.claimed_len() == claimed, "{come}");
-            assert!(taken <= claimed.max(2 * IDLE_BUFFER_LEN) + TAG_LEN, "{taken} for {come}");
-            assert!(taken <= 3 * come + IDLE_BUFFER_LEN, "{taken} for {come}");
+            assert!(taken <= claimed.max(IDLE_BUFFER_LEN), "{taken} for {come}");
+            assert!(taken <= 2 * come + IDLE_BUFFER_LEN, "{taken} for {come}");
             assert!(frames.is_empty() || come == sealed.len());
         }
         opener.release();
-        assert_eq!(opener.capacities(), [0, 0]);
+        assert_eq!(opener.capacity(), 0);
     }
 
     #[test]
@@ -527,8 +580,7 @@ mod tests {
                 let (part, behind) = rest.split_at((1 + number(below)).min(rest.len()));
                 opened.extend(feed(&mut opener, &far, part).expect("opens"));
                 rest = behind;
-                let [cipher, plain] = opener.capacities();
-                assert!(cipher <= BULK_LEN && plain <= 2 * (LENGTH_LEN + FRAME_LEN_MAX + TAG_LEN));
+                assert!(opener.capacity() <= sealed_len(LENGTH_LEN + FRAME_LEN_MAX));
             }
             assert!(opened == frames, "round {round}");
             if round % 3 == 0 {
@@ -547,12 +599,12 @@ mod tests {
         let (early, late) = sealed.split_at(PIECE / 2);
         assert!(feed(&mut opener, &far, early).expect("no error").is_empty());
         opener.release();
-        assert!(opener.capacities()[1] >= PIECE / 4, "inside a frame everything is kept");
+        assert!(opener.capacity() >= PIECE / 2, "inside a frame everything is kept");
         assert_eq!(feed(&mut opener, &far, late).expect("opens"), [frame]);
         sealer.release();
         opener.release();
         assert!(sealer.capacity() <= IDLE_BUFFER_LEN);
-        assert!(opener.capacities().iter().all(|&len| len <= IDLE_BUFFER_LEN));
+        assert!(opener.capacity() <= IDLE_BUFFER_LEN);
     }
 
     #[test]
@@ -569,19 +621,19 @@ mod tests {
             let mut opener = Opener::new(max);
             let error = feed(&mut opener, &far, &record(&near, 0, &plain));
             assert_eq!(error, Err(RecordError::FrameTooLong { len: max + 1, max }));
-            assert!(opener.capacities()[1] <= RECORD_LEN_MAX);
+            assert!(opener.capacity() <= RECORD_LEN_MAX);
         }
         // The length of a record that no frame of this stage can fill, from its header alone.
         let mut opener = Opener::new(EARLY_FRAME_LEN_MAX);
         let claim = (EARLY_FRAME_LEN_MAX + LENGTH_LEN + TAG_LEN + 1) as u16;
         let error = feed(&mut opener, &far, &claim.to_be_bytes());
         assert_eq!(error, Err(RecordError::FrameTooLong { len: EARLY_FRAME_LEN_MAX + 1, max: EARLY_FRAME_LEN_MAX }));
-        assert_eq!(opener.capacities(), [IDLE_BUFFER_LEN, 0]);
+        assert_eq!(opener.capacity(), IDLE_BUFFER_LEN);
         // The length field alone may claim what it likes.
         let mut opener = Opener::new(FRAME_LEN_MAX);
         let error = feed(&mut opener, &far, &record(&near, 0, &[0xff; HEADER_LEN]));
         assert_eq!(error, Err(RecordError::FrameTooLong { len: u32::MAX as usize, max: FRAME_LEN_MAX }));
-        assert!(opener.capacities().iter().all(|&len| len <= IDLE_BUFFER_LEN));
+        assert!(opener.capacity() <= IDLE_BUFFER_LEN);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use groupshare::wire::frame::{self, FRAME_LEN_MAX, HEADER_LEN, LENGTH_LEN, UNASK
 use groupshare::wire::handshake::{Caller, Secret, client_to_tracker, tracker_accepts};
 use groupshare::wire::record_layer::{Opener, Sealer};
 use groupshare::wire::tracker_tracker::LinkMessage;
-use snow::StatelessTransportState;
+use groupshare::wire::transport_keys::TransportKeys;
 use std::os::unix::net::UnixStream;
 use std::sync::LazyLock;
 use std::thread;
@@ -49,8 +49,8 @@ pub(super) const INPUTS: &[Input] = &[
 ];
 
 /// The keys of both sides of a connection.
-fn keys() -> &'static (StatelessTransportState, StatelessTransportState) {
-    static KEYS: LazyLock<(StatelessTransportState, StatelessTransportState)> = LazyLock::new(|| {
+fn keys() -> &'static (TransportKeys, TransportKeys) {
+    static KEYS: LazyLock<(TransportKeys, TransportKeys)> = LazyLock::new(|| {
         let (near, far) = UnixStream::pair().expect("descriptors");
         let link = (KeyId([1; 16]), Secret([2; 32]));
         let accepts = thread::spawn(move || match tracker_accepts(&mut &far, &Secret([9; 32]), &link, || ()) {

@@ -17,6 +17,7 @@ use crate::model::name::{FileName, UserId};
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::wire::stretches::Stretches;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
@@ -338,7 +339,13 @@ impl Transfer {
     ///
     /// # Errors
     /// The piece is wrong, or the download has to stop.
-    pub fn take_piece(&self, id: &PeerId, lane: Lane, piece: PieceIndex, data: &[u8]) -> Result<bool, PieceError> {
+    pub fn take_piece(
+        &self,
+        id: &PeerId,
+        lane: Lane,
+        piece: PieceIndex,
+        data: Stretches<'_>,
+    ) -> Result<bool, PieceError> {
         let good = data.len() == self.layout().len(piece) as usize && {
             let expected = &self.subject.manifest.pieces()[piece.as_usize()];
             self.hash.verify(piece, data, expected, &*self.part).map_err(PieceError::stops)?

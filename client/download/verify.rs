@@ -63,7 +63,7 @@ pub fn fill_from(part: &Part, source: &SharedFiles, verified: &mut Verified, can
         }
         // What is not right there comes from members.
         let right = |data: &&[u8]| sha1_of(data) == part.manifest().pieces()[piece.as_usize()];
-        if outcome.ok().filter(right).is_some_and(|data| part.write_piece(piece, data).is_ok()) {
+        if outcome.ok().filter(right).is_some_and(|data| part.write_piece(piece, data.into()).is_ok()) {
             have.insert(piece);
             hash.announce(piece);
         }

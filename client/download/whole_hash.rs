@@ -6,6 +6,7 @@ use crate::model::digest::Sha1Digest;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
+use crate::wire::stretches::Stretches;
 use std::fmt;
 
 /// This many pieces may wait for the hasher. More are hashed at once, so that little is left when the last piece comes.
@@ -78,14 +79,14 @@ impl WholeHash {
     pub fn verify(
         &self,
         piece: PieceIndex,
-        data: &[u8],
+        data: Stretches<'_>,
         expected: &Sha1Digest,
         source: &dyn PieceSource,
     ) -> Result<bool, SourceError> {
         debug_assert_eq!(data.len(), self.layout.len(piece) as usize);
         let mut sha1 = Sha1Stream::default();
         let Some(mut guard) = self.wait_for_hasher() else {
-            sha1.update(data);
+            data.iter().for_each(|stretch| sha1.update(stretch));
             return Ok(sha1.digest() == *expected);
         };
         let hasher = guard.hasher();
@@ -97,13 +98,13 @@ impl WholeHash {
                 None => {
                     // Others may use the hasher meanwhile.
                     drop(guard);
-                    sha1.update(data);
+                    data.iter().for_each(|stretch| sha1.update(stretch));
                 }
             }
             return Ok(sha1.digest() == *expected);
         }
         let before = hasher.sha1.clone();
-        update_both(&mut sha1, &mut hasher.sha1, data);
+        data.iter().for_each(|stretch| update_both(&mut sha1, &mut hasher.sha1, stretch));
         let good = sha1.digest() == *expected;
         if good {
             hasher.at += data.len() as u64;
@@ -255,12 +256,15 @@ impl Hasher {
         end: u64,
         source: &dyn PieceSource,
         other: &mut Sha1Stream,
-        data: &[u8],
+        data: Stretches<'_>,
     ) -> Result<(), SourceError> {
-        let mut chunks = data.chunks(BUFFER_LEN);
+        let mut chunks = data.iter().flat_map(|stretch| stretch.chunks(BUFFER_LEN));
         while self.at < end {
-            let len = self.fill(end, source)?;
-            update_pair((&mut self.sha1, &self.buffer[..len]), (other, chunks.next().unwrap_or_default()));
+            // As much of either, so that neither is hashed alone.
+            let chunk = chunks.next().unwrap_or_default();
+            let most = if chunk.is_empty() { BUFFER_LEN } else { chunk.len() };
+            let len = self.fill(end.min(self.at + most as u64), source)?;
+            update_pair((&mut self.sha1, &self.buffer[..len]), (other, chunk));
             self.at += len as u64;
         }
         chunks.for_each(|chunk| other.update(chunk));
@@ -355,7 +359,7 @@ mod tests {
     fn take(hash: &WholeHash, source: &Memory, number: u32) {
         let piece = piece(source, number);
         let data = source.piece(piece);
-        assert!(hash.verify(piece, data, &sha1_of(data), source).expect("in memory"));
+        assert!(hash.verify(piece, data.into(), &sha1_of(data), source).expect("in memory"));
         hash.advance(piece, source).expect("in memory");
     }
 
@@ -392,7 +396,7 @@ mod tests {
             let piece = piece(&source, number);
             let mut data = source.piece(piece).to_vec();
             data[1000] ^= 1;
-            assert!(!hash.verify(piece, &data, &sha1_of(source.piece(piece)), &source).expect("in memory"));
+            assert!(!hash.verify(piece, data[..].into(), &sha1_of(source.piece(piece)), &source).expect("in memory"));
             assert_eq!(hash.hashed(), 0);
         }
         [0, 3, 2].into_iter().for_each(|number| take(&hash, &source, number));
@@ -472,7 +476,7 @@ mod tests {
         source.fails.store(true, Ordering::Relaxed);
         let last = piece(&source, 29);
         assert!(hash.advance(last, &source).is_err());
-        assert!(hash.verify(last, source.piece(last), &sha1_of(b""), &source).is_err());
+        assert!(hash.verify(last, source.piece(last).into(), &sha1_of(b""), &source).is_err());
         source.fails.store(false, Ordering::Relaxed);
         take(&hash, &source, 29);
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));

@@ -19,8 +19,8 @@ use crate::wire::certificate::Certificate;
 use crate::wire::client_tracker::{CallWay, PassedCall};
 use crate::wire::handshake::Secret;
 use crate::wire::handshake::peer::peer_greets;
+use crate::wire::transport_keys::TransportKeys;
 use parking_lot::Mutex;
-use snow::StatelessTransportState;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// A connection that this client made to give on it, after its handshake.
 pub struct MadeConnection {
-    pub keys: StatelessTransportState,
+    pub keys: TransportKeys,
     /// Who takes.
     pub taker: Certificate,
     pub group: GroupRef,

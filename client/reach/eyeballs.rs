@@ -19,10 +19,10 @@ use crate::wire::handshake::peer::PeerGreeting;
 use crate::wire::handshake::{HandshakeError, answer_len};
 use crate::wire::mirror::{mirror_greeting, take_mirrored};
 use crate::wire::relay::{relay_greeting, take_relay_answer};
+use crate::wire::transport_keys::TransportKeys;
 use dial_fault::{AddressFault, DialFault};
 use outlet::Outlet;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use snow::StatelessTransportState;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -43,7 +43,7 @@ pub struct Dialed {
     pub stream: TcpStream,
     pub addr: SocketAddr,
     pub way: Way,
-    pub keys: StatelessTransportState,
+    pub keys: TransportKeys,
 }
 
 /// Why a race has stopped.

@@ -20,7 +20,9 @@ use crate::model::digest::InfoHash;
 use crate::model::manifest::{FileAttributes, Manifest};
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sys::file_id::{self, FileId};
+use crate::sys::vectored::{ScatteredBytes, ScatteredRoom};
 use crate::sys::{self, files, space};
+use crate::wire::stretches::Stretches;
 use body::{Allocate, Body, Reserve};
 use removal::remove_own;
 use rustix::fs::FileType;
@@ -182,17 +184,15 @@ impl Part {
     ///
     /// # Errors
     /// `DiskFull`, `Io`.
-    pub fn write_piece(&self, piece: PieceIndex, data: &[u8]) -> Result<(), PartError> {
+    pub fn write_piece(&self, piece: PieceIndex, data: Stretches<'_>) -> Result<(), PartError> {
         let layout = self.manifest.layout();
         assert_eq!(data.len(), layout.len(piece) as usize, "a piece has exactly its length");
-        let mut rest = data;
+        let mut rest: ScatteredBytes<'_> = data.iter().collect();
         for stretch in self.map.stretches(layout.offset(piece), data.len()) {
-            let (now, later) = rest.split_at(stretch.len);
             let failed = |error| PartError::from_io(&self.file_path(stretch.file), "write", 0, error);
             let file = self.file(stretch.file).map_err(failed)?;
-            file.write_all_at(now, stretch.offset).map_err(failed)?;
-            self.start_write_back(&file, now.len() as u64);
-            rest = later;
+            rest.write_to(&file, stretch.offset, stretch.len).map_err(failed)?;
+            self.start_write_back(&file, stretch.len as u64);
         }
         Ok(())
     }
@@ -384,15 +384,17 @@ impl PieceSource for Part {
 
     /// Gives whatever the part holds: the caller knows which pieces have been verified.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
-        let mut rest = &mut *buffer;
-        for stretch in self.map.stretches(offset, rest.len()) {
-            let (now, later) = rest.split_at_mut(stretch.len);
-            let read = self.file(stretch.file).and_then(|file| file.read_exact_at(now, stretch.offset));
+        self.scatter_at(offset, buffer.into())
+    }
+
+    fn scatter_at(&self, offset: u64, mut room: ScatteredRoom<'_>) -> Result<(), SourceError> {
+        for stretch in self.map.stretches(offset, room.len()) {
+            let file = self.file(stretch.file);
+            let read = file.and_then(|file| room.fill_from(&file, stretch.offset, stretch.len));
             read.map_err(|error| match SourceError::from_io(self.file_path(stretch.file), error) {
                 SourceError::Changed(_) | SourceError::Gone(_) => self.changed(),
                 other => other,
             })?;
-            rest = later;
         }
         Ok(())
     }

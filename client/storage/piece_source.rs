@@ -4,6 +4,7 @@ use crate::model::escape::ShownPath;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sys;
 use crate::sys::files::is_link;
+use crate::sys::vectored::ScatteredRoom;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,18 @@ pub trait PieceSource: Send + Sync {
     /// # Panics
     /// When used up to beyond the end of the stream.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError>;
+
+    /// Does the same for room in stretches.
+    ///
+    /// # Errors
+    /// Those of `read_at`.
+    fn scatter_at(&self, mut offset: u64, room: ScatteredRoom<'_>) -> Result<(), SourceError> {
+        room.into_stretches().try_for_each(|stretch| {
+            self.read_at(offset, stretch)?;
+            offset += stretch.len() as u64;
+            Ok(())
+        })
+    }
 
     /// Fills the buffer, which is exactly as long as the piece, with the piece.
     ///

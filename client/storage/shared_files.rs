@@ -10,8 +10,8 @@ use super::sighting::{Sight, Sighting};
 use crate::model::manifest::FileEntry;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sys::files::open_unlinked;
+use crate::sys::vectored::ScatteredRoom;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -102,17 +102,17 @@ impl PieceSource for SharedFiles {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
-        let mut rest = &mut *buffer;
-        for stretch in self.map.stretches(offset, rest.len()) {
-            let (part, after) = rest.split_at_mut(stretch.len);
+        self.scatter_at(offset, buffer.into())
+    }
+
+    fn scatter_at(&self, offset: u64, mut room: ScatteredRoom<'_>) -> Result<(), SourceError> {
+        for stretch in self.map.stretches(offset, room.len()) {
             let path = self.path(stretch.file);
             let file = self.file(stretch.file, &path)?;
-            let read = file.read_exact_at(part, stretch.offset);
+            let read = room.fill_from(&file, stretch.offset, stretch.len);
             read.map_err(|error| SourceError::from_io(path.clone(), error))?;
             // The file that is open had this stamp, and no other file gets its inode while it is open.
             file_stamp::check(&path, &self.bears(stretch.file, &path)?)?;
-            drop(file);
-            rest = after;
         }
         Ok(())
     }
@@ -125,6 +125,7 @@ mod tests {
     use crate::model::path::RelPath;
     use crate::model::piece::PIECE_LEN;
     use std::fs::{self, OpenOptions};
+    use std::os::unix::fs::FileExt;
     use std::time::SystemTime;
 
     fn entry(path: &str, len: u64) -> FileEntry {

@@ -6,7 +6,7 @@ use crate::model::id::GroupRef;
 use crate::model::name::UserId;
 use crate::wire::certificate::Certificate;
 use crate::wire::connection::{FrameReceiver, FrameSender};
-use snow::StatelessTransportState;
+use crate::wire::transport_keys::TransportKeys;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ pub type TakeGiven = Box<dyn Fn(Given) + Send + Sync>;
 
 /// A connection that this client has made to give pieces to somebody else, after the handshake.
 pub struct Giving {
-    pub keys: StatelessTransportState,
+    pub keys: TransportKeys,
     /// Who takes, by a certificate with the key of the handshake that was checked.
     pub user: UserId,
     pub group: GroupRef,

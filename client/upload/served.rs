@@ -9,6 +9,7 @@ use crate::model::id::GroupRef;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, channel};
+use crate::sys::vectored::ScatteredRoom;
 use crate::wire::codec::List;
 use crate::wire::connection::FrameSender;
 use crate::wire::peer::{NEWS_MAX, PeerReply};
@@ -137,13 +138,13 @@ impl Served {
     }
 
     /// Reads a piece. `None` if it is not held.
-    pub fn read(&self, piece: PieceIndex, out: &mut [u8]) -> Option<Result<(), SourceError>> {
+    pub fn read(&self, piece: PieceIndex, room: ScatteredRoom<'_>) -> Option<Result<(), SourceError>> {
         let source = {
             let state = self.state.lock();
             (!state.over && state.have.has(piece)).then(|| state.source.clone())
         }?;
-        self.given.fetch_add(out.len() as u64, Ordering::Relaxed);
-        Some(source.read_piece(piece, out))
+        self.given.fetch_add(room.len() as u64, Ordering::Relaxed);
+        Some(source.scatter_at(self.layout.offset(piece), room))
     }
 
     /// Serves a piece from now on that is verified and written.
@@ -238,8 +239,9 @@ mod tests {
     use crate::model::piece::PIECE_LEN;
     use crate::sync::thread;
     use crate::wire::connection::{FrameReceiver, split};
-    use crate::wire::frame::{self, FRAME_LEN_MAX, UNASKED};
+    use crate::wire::frame::{self, FRAME_LEN_MAX, HEADER_LEN, UNASKED};
     use crate::wire::handshake::tests::keys;
+    use crate::wire::record_layer::FrameRecords;
     use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
 
@@ -307,7 +309,9 @@ mod tests {
                     begun.send(()).expect("somebody waits for it");
                     told.recv_timeout(DEADLINE).ok().map(|()| len)
                 };
-                sender.send_paced(&frame::of(1, &PeerReply::Alive {}), allow).expect("goes out");
+                let mut records = FrameRecords::default();
+                drop(records.begin(&frame::of(1, &PeerReply::Alive {}), HEADER_LEN));
+                sender.send_paced(&mut records, allow).expect("goes out");
                 served.catch_up(sender);
             });
             waits.recv_timeout(DEADLINE).expect("a piece is on its way");

@@ -23,10 +23,11 @@ use crate::wire::certificate::Certificate;
 use crate::wire::codec::{Blob, Payload};
 use crate::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
 use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
-use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, HEADER_LEN, UNASKED};
+use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::peer::{PeerCaller, peer_accepts};
 use crate::wire::handshake::{Secret, refusal_in_clear};
 use crate::wire::peer::{PeerReply, PeerRequest};
+use crate::wire::record_layer::FrameRecords;
 use crate::wire::refusal::{Code, Refusal};
 use crossbeam_channel as channel;
 use std::io::{self, Write};
@@ -305,12 +306,12 @@ impl UploadSession<'_> {
     /// Answers requests until the connection ends.
     fn answer(&self, receiver: &mut FrameReceiver) {
         let sender = self.sender;
-        let mut buffer = Vec::with_capacity(HEADER_LEN + PIECE_LEN as usize);
+        let mut records = FrameRecords::default();
         let mut complained = None;
         while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {
             let request = frame.request;
             let sent = match frame.message() {
-                Ok(PeerRequest::GetPiece { piece }) => self.serve(piece, request, &mut buffer).unwrap_or_else(|why| {
+                Ok(PeerRequest::GetPiece { piece }) => self.serve(piece, request, &mut records).unwrap_or_else(|why| {
                     let refusal = why.refusal(piece);
                     if let NotGiven::Broken(error) = why {
                         let (group, info_hash) = (self.served.group(), self.served.info_hash());
@@ -351,30 +352,33 @@ impl UploadSession<'_> {
     }
 
     /// Gives a piece, unless somebody else has the place by now.
-    fn serve(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
+    fn serve(&self, piece: u32, request: u32, records: &mut FrameRecords) -> Result<io::Result<()>, NotGiven> {
         if !self.place.begin(Instant::now()) {
             return Ok(Err(io::ErrorKind::NotConnected.into()));
         }
-        let given = self.give(piece, request, buffer);
-        let len = if matches!(given, Ok(Ok(()))) { buffer.len() } else { 0 };
-        self.place.finish(len as u64, Instant::now());
+        let given = self.give(piece, request, records);
+        let len = match (&given, self.served.layout().index(piece)) {
+            (Ok(Ok(())), Some(index)) => self.served.layout().len(index),
+            _ => 0,
+        };
+        self.place.finish(len.into(), Instant::now());
         given
     }
 
     /// Gives a piece, unless the uplink is short and the piece is on its way to another member.
-    fn give(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
+    fn give(&self, piece: u32, request: u32, records: &mut FrameRecords) -> Result<io::Result<()>, NotGiven> {
         if !self.flow.is_limited() {
             let Some(_turn) = self.turns.wait(|| self.is_over()) else {
                 return Ok(Err(io::ErrorKind::NotConnected.into()));
             };
-            return self.send(piece, request, buffer);
+            return self.send(piece, request, records);
         }
         let term = (LEASE_SLACK * self.flow.time_of(PIECE_LEN as usize)).max(LEASE_MIN);
         let lease = self.served.leases().begin(piece, &self.user, term, Instant::now());
         if lease.is_none() && self.flow.is_contended() {
             return Err(NotGiven::OnItsWay);
         }
-        let sent = self.send(piece, request, buffer)?;
+        let sent = self.send(piece, request, records)?;
         if let Some(lease) = lease.filter(|_| sent.is_ok()) {
             lease.sent(Instant::now());
         }
@@ -386,26 +390,20 @@ impl UploadSession<'_> {
         self.sender.is_over() || self.place.is_given_up() || self.context.admission.is_closing()
     }
 
-    fn send(&self, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<io::Result<()>, NotGiven> {
-        fill(self.served, piece, request, buffer)?;
+    fn send(&self, piece: u32, request: u32, records: &mut FrameRecords) -> Result<io::Result<()>, NotGiven> {
+        fill(self.served, piece, request, records)?;
         Ok(self
             .sender
-            .send_paced(buffer, |len| self.flow.wait(len, || self.is_over()).inspect(|len| self.meter.give(*len))))
+            .send_paced(records, |len| self.flow.wait(len, || self.is_over()).inspect(|len| self.meter.give(*len))))
     }
 }
 
-/// Puts a whole piece frame together.
-fn fill(served: &Served, piece: u32, request: u32, buffer: &mut Vec<u8>) -> Result<(), NotGiven> {
+/// Puts a whole piece frame together, in the places of its records.
+fn fill(served: &Served, piece: u32, request: u32, records: &mut FrameRecords) -> Result<(), NotGiven> {
     let index = served.layout().index(piece).ok_or(NotGiven::NoSuchPiece)?;
     let len = served.layout().len(index);
-    if buffer.len() == HEADER_LEN + len as usize {
-        // The buffer has the right length from the piece before, and `read` overwrites its bytes.
-        frame::rewrite(buffer, request);
-    } else {
-        frame::begin(buffer, request, &PeerReply::Piece { data: Payload { len } });
-        buffer.resize(HEADER_LEN + len as usize, 0);
-        frame::end(buffer);
-    }
-    let read = served.read(index, &mut buffer[HEADER_LEN..]).ok_or(NotGiven::NoSuchPiece)?;
+    let front = frame::front(request, &PeerReply::Piece { data: Payload { len } }, len as usize);
+    let room = records.begin(&front, front.len() + len as usize);
+    let read = served.read(index, room.collect()).ok_or(NotGiven::NoSuchPiece)?;
     read.map_err(|error| if error.is_of_descriptors() { NotGiven::NoDescriptor } else { NotGiven::Broken(error) })
 }

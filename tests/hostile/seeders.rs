@@ -10,6 +10,7 @@ use groupshare::wire::codec::{List, Text};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest};
+use groupshare::wire::record_layer::FrameRecords;
 use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -198,11 +199,12 @@ fn a_seeder_that_never_answers_holds_nothing_up() {
     let when_asked = Liar::that_holds(ordeal.all(), 3, |believer, _, _| believer.told.lied());
     let (data, bits) = (ordeal.piece(0), ordeal.all());
     let within_a_piece = Liar::that_holds(bits, 4, move |believer, request, _| {
-        let frame = piece_frame(request, &data);
-        let half = frame.len() / 2;
+        let mut frame = FrameRecords::default();
+        frame.hold(&piece_frame(request, &data));
+        let half = data.len() / 2;
         // As if the rest were on its way.
         let left = std::cell::Cell::new(half);
-        let _ = believer.sender.send_paced(&frame, |len| {
+        let _ = believer.sender.send_paced(&mut frame, |len| {
             let now = len.min(left.get());
             left.set(left.get() - now);
             if now == 0 {
@@ -232,7 +234,9 @@ fn a_seeder_that_gives_a_byte_now_and_then_holds_nothing_up() {
     // In a piece.
     let data = ordeal.piece(0);
     let slow_to_give = Liar::that_holds(ordeal.all(), 2, move |believer, request, _| {
-        let _ = believer.sender.send_paced(&piece_frame(request, &data), |_| {
+        let mut frame = FrameRecords::default();
+        frame.hold(&piece_frame(request, &data));
+        let _ = believer.sender.send_paced(&mut frame, |_| {
             believer.told.lied();
             std::thread::park_timeout(BYTE);
             Some(1)

@@ -35,7 +35,7 @@ use groupshare::wire::frame::FRAME_LEN_MAX;
 use groupshare::wire::handshake::peer::peer_to_peer;
 use groupshare::wire::handshake::{HandshakeError, Secret};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
-use snow::StatelessTransportState;
+use groupshare::wire::transport_keys::TransportKeys;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -207,7 +207,7 @@ pub(crate) fn greet(
     seeder: &Member,
     number: u8,
     under: u8,
-) -> Result<StatelessTransportState, HandshakeError> {
+) -> Result<TransportKeys, HandshakeError> {
     let group = key(under);
     peer_to_peer(stream, &peer_identity(number), seeder.identity.key(), (group.id, &group.key))
 }
@@ -217,7 +217,7 @@ pub(crate) fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(Fr
     let stream = TcpStream::connect(seeder.peer(1, subject).addrs[0]).expect("the seeder listens");
     stream.set_read_timeout(Some(LONG)).expect("an option");
     let keys = greet(&mut &stream, seeder, number, 7).expect("a member");
-    let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
+    let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, false).expect("a connection");
     let ask = PeerRequest::Open { info_hash: subject.content.info_hash };
     sender.send(1, &ask).expect("sent");
     match receiver.recv(LONG).expect("an answer").message().expect("one that is understood") {

@@ -484,7 +484,7 @@ impl Seeder {
             Err(HandshakeError::Io(_)) => return "cut".to_owned(),
             Err(error) => panic!("{error}"),
         };
-        let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, true).expect("a connection");
+        let (mut receiver, sender) = connection::split(stream, keys, FRAME_LEN_MAX, false).expect("a connection");
         let mut answer = None;
         for (ask, number) in self.asks(who, line).iter().zip(1..) {
             if sender.send(number, ask).is_err() {

@@ -16,8 +16,8 @@ use crate::wire::deadlines::HANDSHAKE_DEADLINE;
 use crate::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::LinkMessage;
+use crate::wire::transport_keys::TransportKeys;
 use parking_lot::Mutex;
-use snow::StatelessTransportState;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
@@ -36,7 +36,7 @@ struct Greeting {
 pub(crate) fn serve(
     core: &Core,
     stream: &Arc<TcpStream>,
-    keys: StatelessTransportState,
+    keys: TransportKeys,
     called: Option<u16>,
     greeted: impl FnOnce(),
 ) -> Result<(), LinkError> {

@@ -20,7 +20,7 @@ use crate::wire::handshake::{Caller, refusal_in_clear};
 use crate::wire::mirror::mirror_answer;
 use crate::wire::record_layer::{RECORD_PLAIN_MAX, RecordError};
 use crate::wire::refusal::{Code, Refusal};
-use snow::StatelessTransportState;
+use crate::wire::transport_keys::TransportKeys;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ fn serve_at_relay(core: &Core, stream: &Arc<TcpStream>, ticket: RelayTicket, mut
 }
 
 /// Serves another tracker, on a thread whose stack is deep enough to fold ops on.
-fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: StatelessTransportState, mut slot: ConnectionSlot) {
+fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: TransportKeys, mut slot: ConnectionSlot) {
     thread::scope(|scope| {
         let greeted = || slot.set_tracker();
         let serve = move || link::serve(core, stream, keys, None, greeted);

@@ -3,12 +3,12 @@
 use super::long_frames::{FrameRoom, LongFrame, Payer};
 use crate::wire::codec::DecodeError;
 use crate::wire::deadlines::FRAME_DEADLINE;
-use crate::wire::frame::{self, Frame};
+use crate::wire::frame::{self, Frame, PIECE_KIND};
 use crate::wire::handshake::is_timeout;
 use crate::wire::record_layer::{IDLE_BUFFER_LEN, Opener, RecordError};
+use crate::wire::transport_keys::TransportKeys;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
-use snow::StatelessTransportState;
 use std::fmt;
 use std::io::{self, Read};
 use std::net::TcpStream;
@@ -67,7 +67,7 @@ impl From<DecodeError> for RecvError {
 #[derive(Debug)]
 pub struct FrameReceiver {
     stream: Arc<TcpStream>,
-    keys: Arc<StatelessTransportState>,
+    keys: Arc<TransportKeys>,
     /// Bytes that have come in through [`FrameReceiver::poll`].
     polled: u64,
     opener: Opener,
@@ -91,14 +91,9 @@ struct RoomWait {
 }
 
 impl FrameReceiver {
-    pub(super) fn new(
-        stream: Arc<TcpStream>,
-        keys: Arc<StatelessTransportState>,
-        frame_len_max: usize,
-        bulk: bool,
-    ) -> Self {
-        let (mut opener, frame_deadline) = (Opener::new(frame_len_max), FRAME_DEADLINE);
-        opener.set_bulk(bulk);
+    pub(super) fn new(stream: Arc<TcpStream>, keys: Arc<TransportKeys>, frame_len_max: usize, bulk: bool) -> Self {
+        let (opener, frame_deadline) = (Opener::new(frame_len_max), FRAME_DEADLINE);
+        let opener = if bulk { opener.spread(PIECE_KIND) } else { opener };
         Self { stream, keys, polled: 0, opener, timeout: None, frame_deadline, bulk, waits: None }
     }
 
@@ -478,7 +473,7 @@ mod tests {
         near.send(2, &news(&[0; 4000])).expect("goes out");
         assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(news(&[0; 4000])));
         assert!(matches!(far.recv(Duration::from_millis(1)), Err(RecvError::Idle)));
-        let kept = far.opener.capacities();
-        assert!(kept.iter().all(|&len| len <= IDLE_BUFFER_LEN), "{kept:?}");
+        let kept = far.opener.capacity();
+        assert!(kept <= IDLE_BUFFER_LEN, "{kept}");
     }
 }

@@ -6,12 +6,12 @@
 use super::long_frames::{FrameRoom, LongFrame, Payer};
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Message};
-use crate::wire::record_layer::{RECORD_PLAIN_MAX, Sealer};
+use crate::wire::record_layer::{FrameRecords, RECORD_PLAIN_MAX, Sealer};
+use crate::wire::transport_keys::TransportKeys;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
-use snow::StatelessTransportState;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -35,7 +35,7 @@ const PUSHED_AT_ONCE: usize = 16 * 1024;
 pub struct FrameSender {
     // Immutable.
     stream: Arc<TcpStream>,
-    keys: Arc<StatelessTransportState>,
+    keys: Arc<TransportKeys>,
     bulk: bool,
     /// How long a frame that is no piece may take, with the pushes around it.
     deadline: Duration,
@@ -112,7 +112,7 @@ struct Outgoing {
 }
 
 impl FrameSender {
-    pub(super) fn new(stream: Arc<TcpStream>, keys: Arc<StatelessTransportState>, bulk: bool) -> Self {
+    pub(super) fn new(stream: Arc<TcpStream>, keys: Arc<TransportKeys>, bulk: bool) -> Self {
         let (outgoing, pushes) = (Mutex::new(Outgoing::default()), Mutex::default());
         Self { stream, keys, bulk, deadline: FRAME_DEADLINE, outgoing, pushes, over: AtomicBool::new(false) }
     }
@@ -129,15 +129,39 @@ impl FrameSender {
 
     /// Sends a frame made with [`frame::begin`] and [`frame::end`].
     pub fn send_frame(&self, frame: &[u8]) -> io::Result<()> {
-        self.send_paced(frame, Some)
+        self.send_between(|outgoing, until| {
+            // It takes no more room than a record.
+            frame
+                .chunks(RECORD_PLAIN_MAX)
+                .try_for_each(|part| self.write_all(outgoing.sealer.seal(&self.keys, part), until))
+        })
     }
 
-    /// Sends a frame in steps. Before each, `allow` is told how many bytes are left. It waits as long as it likes and
-    /// returns how many of them may leave now, or `None` to end the connection.
-    pub fn send_paced(&self, frame: &[u8], allow: impl Fn(usize) -> Option<usize>) -> io::Result<()> {
+    /// Seals a frame where it stands and sends it in steps. Before each, `allow` is told how many bytes are left. It waits
+    /// as long as it likes and returns how many of them may leave now, or `None` to end the connection.
+    pub fn send_paced(&self, frame: &mut FrameRecords, allow: impl Fn(usize) -> Option<usize>) -> io::Result<()> {
+        self.send_between(|outgoing, until| {
+            let mut sealed = outgoing.sealer.seal_in_place(&self.keys, frame);
+            while !sealed.is_empty() {
+                let (now, later) = sealed.split_at(allow(sealed.len()).ok_or(io::ErrorKind::NotConnected)?);
+                self.write_all(now, until)?;
+                sealed = later;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes a frame between the pushes that waited for room and those that came meanwhile. A caller that sends a
+    /// frame may wait for the far side, so it takes the waiting pushes along. All of them have one deadline together.
+    fn send_between(&self, write: impl FnOnce(&mut Outgoing, Instant) -> io::Result<()>) -> io::Result<()> {
         let result = {
             let mut outgoing = self.outgoing.lock();
-            let result = self.write_frame(&mut outgoing, frame, allow);
+            let until = Instant::now() + self.deadline;
+            let result = self
+                .write_all(&std::mem::take(&mut outgoing.rest), until)
+                .and_then(|()| self.write_waiting(&mut outgoing, until))
+                .and_then(|()| write(&mut outgoing, until))
+                .and_then(|()| self.write_waiting(&mut outgoing, until));
             if !self.bulk {
                 outgoing.sealer.release();
             }
@@ -148,29 +172,6 @@ impl FrameSender {
         }
         self.flush();
         result
-    }
-
-    /// Writes a frame between the pushes that waited for room and those that came meanwhile. A caller that sends a
-    /// frame may wait for the far side, so it takes the waiting pushes along. All of them have one deadline together.
-    fn write_frame(
-        &self,
-        outgoing: &mut Outgoing,
-        frame: &[u8],
-        allow: impl Fn(usize) -> Option<usize>,
-    ) -> io::Result<()> {
-        let until = Instant::now() + self.deadline;
-        self.write_all(&std::mem::take(&mut outgoing.rest), until)?;
-        self.write_waiting(outgoing, until)?;
-        // A piece is sealed as a whole, for its pace. Other frames take no more room than a record.
-        for part in frame.chunks(if self.bulk { frame.len().max(1) } else { RECORD_PLAIN_MAX }) {
-            let mut sealed = outgoing.sealer.seal(&self.keys, part);
-            while !sealed.is_empty() {
-                let (now, later) = sealed.split_at(allow(sealed.len()).ok_or(io::ErrorKind::NotConnected)?);
-                self.write_all(now, until)?;
-                sealed = later;
-            }
-        }
-        self.write_waiting(outgoing, until)
     }
 
     fn write_waiting(&self, outgoing: &mut Outgoing, until: Instant) -> io::Result<()> {
@@ -321,7 +322,7 @@ impl FrameSender {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{LONG, PIECE, news, pair, pass_piece, piece};
+    use super::super::tests::{LONG, PIECE, data_of, news, pair, pass_piece, piece};
     use super::super::{LongFrames, RecvError};
     use super::*;
     use crate::wire::peer::PeerReply;
@@ -348,7 +349,7 @@ mod tests {
                     Ok(frame) => {
                         assert_eq!(frame.request, pieces + 1, "out of order");
                         pieces += 1;
-                        assert_eq!(frame.body, &piece(pieces, PIECE)[frame::HEADER_LEN..]);
+                        assert_eq!(data_of(&frame), piece(pieces, PIECE)[frame::HEADER_LEN..]);
                     }
                     Err(RecvError::Closed) => return (pieces, heard),
                     Err(error) => panic!("{error}"),

@@ -11,7 +11,8 @@ use crate::model::id::PeerKey;
 use crate::wire::certificate::Certificate;
 use crate::wire::codec::{Decoder, Wire};
 use crate::wire::refusal::Code;
-use snow::{Builder, HandshakeState, StatelessTransportState};
+use crate::wire::transport_keys::TransportKeys;
+use snow::{Builder, HandshakeState};
 use std::fmt;
 use std::io::{Read, Write};
 
@@ -30,7 +31,7 @@ pub struct PeerIdentity {
 /// Whom a client has accepted.
 #[derive(Debug)]
 pub struct PeerCaller {
-    pub keys: StatelessTransportState,
+    pub keys: TransportKeys,
     /// The group's key.
     pub key: KeyId,
     pub certificate: Certificate,
@@ -42,7 +43,7 @@ pub fn peer_to_peer(
     me: &PeerIdentity,
     their: PeerKey,
     group: (KeyId, &Secret),
-) -> Result<StatelessTransportState, HandshakeError> {
+) -> Result<TransportKeys, HandshakeError> {
     let (greeting, bytes) = peer_greets(me, their, group)?;
     stream.write_all(&bytes)?;
     greeting.hear(&read_answer(stream)?)
@@ -70,10 +71,10 @@ pub fn peer_greets(
 
 impl PeerGreeting {
     /// The second half: takes all bytes of the answer, as many as [`answer_len`] says.
-    pub fn hear(self, answer: &[u8]) -> Result<StatelessTransportState, HandshakeError> {
+    pub fn hear(self, answer: &[u8]) -> Result<TransportKeys, HandshakeError> {
         let PeerGreeting(mut noise) = self;
         take_message(&mut noise, &read_message(&mut &*answer)?)?;
-        noise.into_stateless_transport_mode().map_err(crypto)
+        TransportKeys::of(noise).ok_or(HandshakeError::Crypto)
     }
 }
 
@@ -171,7 +172,7 @@ mod tests {
         peer_accepts(far, &SEEDER, knows_the_group)
     }
 
-    fn greets(near: &mut (impl Read + Write)) -> Result<StatelessTransportState, HandshakeError> {
+    fn greets(near: &mut (impl Read + Write)) -> Result<TransportKeys, HandshakeError> {
         peer_to_peer(near, &leecher(), key_of(&SEEDER), (KEY_ID, &GROUP_KEY))
     }
 

@@ -95,7 +95,7 @@ impl Bench {
     fn write(&self, part: &Part, numbers: impl IntoIterator<Item = u32>) {
         for number in numbers {
             let (piece, data) = self.piece(number);
-            part.write_piece(piece, data).expect("written");
+            part.write_piece(piece, data.into()).expect("written");
         }
     }
 
@@ -420,7 +420,7 @@ fn a_symbolic_link_inside_the_part_of_a_folder_leads_nowhere() {
     fs::rename(bench.path("f.part/s"), bench.path("f.part/t")).expect("renamed");
     symlink(outside.path(), bench.path("f.part/s")).expect("made");
     let (piece, data) = bench.piece(0);
-    assert!(part.write_piece(piece, data).is_err());
+    assert!(part.write_piece(piece, data.into()).is_err());
     assert_eq!(fs::read(outside.path().join("a")).expect("there"), b"precious");
     assert_eq!(part.abandon().expect("ours"), Some(LeftAlone::Within(bench.path("f.part"))));
     assert_eq!(fs::read(outside.path().join("a")).expect("there"), b"precious");
@@ -875,7 +875,7 @@ fn a_piece_beyond_4_gib_is_written_found_again_and_read() {
         Ok(OpenedPart::Part(part)) => part,
         other => panic!("no part: {other:?}"),
     };
-    open().write_piece(last, b"end").expect("written");
+    open().write_piece(last, b"end"[..].into()).expect("written");
     let part = open();
     assert_eq!(verified(&part), [last.get()]);
     let mut buffer = [0; 3];

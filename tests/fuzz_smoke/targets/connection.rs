@@ -6,8 +6,8 @@ use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::frame::{FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN};
 use groupshare::wire::handshake::HandshakeError;
 use groupshare::wire::record_layer::{Opener, Sealer};
+use groupshare::wire::transport_keys::TransportKeys;
 use rustix::net::sockopt::set_socket_linger;
-use snow::StatelessTransportState;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 pub(super) struct Connection {
     stream: TcpStream,
-    keys: StatelessTransportState,
+    keys: TransportKeys,
     sealer: Sealer,
     /// Ids of requests so far.
     pub last_request: u32,
@@ -35,7 +35,7 @@ pub(super) struct Said<'a> {
 impl Connection {
     pub(super) fn new(
         addr: SocketAddr,
-        shake: impl FnOnce(&mut TimedStream<'_>) -> Result<StatelessTransportState, HandshakeError>,
+        shake: impl FnOnce(&mut TimedStream<'_>) -> Result<TransportKeys, HandshakeError>,
     ) -> Self {
         let stream = TcpStream::connect(addr).expect("somebody listens");
         stream.set_nodelay(true).expect("a socket");

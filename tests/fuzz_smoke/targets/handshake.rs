@@ -10,7 +10,8 @@ use groupshare::wire::codec::to_bytes;
 use groupshare::wire::handshake::peer::{PeerIdentity, peer_accepts, peer_to_peer};
 use groupshare::wire::handshake::{self, Caller, HandshakeError, Secret, public_key, refusal_in_clear};
 use groupshare::wire::refusal::Code;
-use snow::{Builder, StatelessTransportState};
+use groupshare::wire::transport_keys::TransportKeys;
+use snow::Builder;
 use std::io::{self, Read, Write};
 use std::sync::OnceLock;
 
@@ -104,7 +105,7 @@ enum Way {
 
 const WAYS: [Way; 3] = [Way::Client, Way::Peer, Way::Tracker];
 
-fn connect_to(way: Way, stream: &mut (impl Read + Write)) -> Result<StatelessTransportState, HandshakeError> {
+fn connect_to(way: Way, stream: &mut (impl Read + Write)) -> Result<TransportKeys, HandshakeError> {
     match way {
         Way::Client => handshake::client_to_tracker(stream).map(|(keys, shown)| {
             assert_eq!(shown, handshake::fingerprint(&public_key(&Secret(TRACKER_KEY))));
@@ -118,7 +119,7 @@ fn connect_to(way: Way, stream: &mut (impl Read + Write)) -> Result<StatelessTra
 }
 
 /// Accepts at a tracker or at a seeder.
-fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, StatelessTransportState), HandshakeError> {
+fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, TransportKeys), HandshakeError> {
     if seeder {
         let admit = |id, certificate: &Certificate| {
             assert_eq!(certificate.key, peer().certificate.key, "nobody else has the private half of a key");
@@ -139,8 +140,8 @@ fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, Sta
 }
 
 /// The keys of both sides of a connection between peers.
-pub(super) fn peer_keys() -> &'static (StatelessTransportState, StatelessTransportState) {
-    static KEYS: OnceLock<(StatelessTransportState, StatelessTransportState)> = OnceLock::new();
+pub(super) fn peer_keys() -> &'static (TransportKeys, TransportKeys) {
+    static KEYS: OnceLock<(TransportKeys, TransportKeys)> = OnceLock::new();
     KEYS.get_or_init(|| {
         let mut far = None;
         let near = connect_to(

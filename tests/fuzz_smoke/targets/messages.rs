@@ -18,7 +18,7 @@ use std::path::{Component, Path};
 /// Bytes as a whole frame of any direction.
 pub(super) fn frame(data: &[u8]) {
     match Frame::parse(data) {
-        Ok(Frame { kind, request, body }) => {
+        Ok(Frame { kind, request, body, .. }) => {
             let header = [&((data.len() - LENGTH_LEN) as u32).to_be_bytes()[..], &[kind], &request.to_be_bytes()];
             assert_eq!([header.concat(), body.to_vec()].concat(), data);
             check::<Request>(kind, body, false);
@@ -71,7 +71,7 @@ fn check_answer(kind: u8, body: &[u8]) {
 /// Reads a message. If it is one, it is written as it was read, and is none with a byte less or more.
 fn check<M: Message + PartialEq + Debug>(kind: u8, body: &[u8], has_tail: bool) {
     const REQUEST: u32 = 7;
-    let read = |body| Frame { kind, request: REQUEST, body }.message::<M>();
+    let read = |body| Frame::new(kind, REQUEST, body).message::<M>();
     let message = match read(body) {
         Ok(message) => message,
         Err(error) => return assert!(is_one_line(&error), "{error}"),

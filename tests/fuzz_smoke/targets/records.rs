@@ -3,13 +3,14 @@
 
 use super::handshake::peer_keys;
 use super::script::Script;
-use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, HEADER_LEN, LENGTH_LEN};
+use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, HEADER_LEN, LENGTH_LEN, PIECE_KIND};
+use groupshare::wire::peer::PeerReply;
 use groupshare::wire::record_layer::{Opener, RECORD_PLAIN_MAX};
-use snow::StatelessTransportState;
+use groupshare::wire::transport_keys::TransportKeys;
 
 /// Makes records as a far side that knows the keys could.
 struct Liar<'a> {
-    keys: &'a StatelessTransportState,
+    keys: &'a TransportKeys,
     nonce: u64,
     /// What goes over the socket.
     cipher: Vec<u8>,
@@ -19,11 +20,12 @@ struct Liar<'a> {
 
 impl Liar<'_> {
     fn record(&mut self, plain: &[u8]) {
-        let mut sealed = vec![0; plain.len() + 16];
-        let len = self.keys.write_message(self.nonce, plain, &mut sealed).expect("there is room");
+        let mut sealed = plain.to_vec();
+        let tag = self.keys.seal(self.nonce, &mut sealed);
         self.nonce += 1;
-        self.cipher.extend_from_slice(&(len as u16).to_be_bytes());
-        self.cipher.extend_from_slice(&sealed[..len]);
+        self.cipher.extend_from_slice(&((sealed.len() + tag.len()) as u16).to_be_bytes());
+        self.cipher.extend_from_slice(&sealed);
+        self.cipher.extend_from_slice(&tag);
         self.plain.extend_from_slice(plain);
     }
 
@@ -78,25 +80,30 @@ pub(super) fn records(data: &[u8]) {
         }
     }
     let step = usize::from(step).max(liar.cipher.len() / PARTS_MAX).max(1);
-    let out = open(far, &liar.cipher, frame_len_max, step);
+    let out = open(far, &liar.cipher, Opener::new(frame_len_max), frame_len_max, step);
+    let spread = open(far, &liar.cipher, Opener::new(frame_len_max).spread(PIECE_KIND), frame_len_max, step);
+    assert_eq!(out, spread, "it is the same where pieces stay in their records");
     assert!(liar.plain.starts_with(&out), "what comes out was put in, in this order");
     assert!(!honest || out.len() == liar.plain.len(), "nothing was wrong, and all of it comes out");
 }
 
 /// Takes the bytes in, so many at a time, until one is wrong; gives all frames.
-fn open(keys: &StatelessTransportState, mut cipher: &[u8], frame_len_max: usize, step: usize) -> Vec<u8> {
-    let mut opener = Opener::new(frame_len_max);
+fn open(keys: &TransportKeys, mut cipher: &[u8], mut opener: Opener, frame_len_max: usize, step: usize) -> Vec<u8> {
     let mut out = Vec::new();
     loop {
         match opener.advance(keys) {
             Ok(true) => {
                 let Ok(frame) = opener.frame() else { return out };
-                let len = HEADER_LEN - LENGTH_LEN + frame.body.len();
+                let body = match frame.message() {
+                    Ok(PeerReply::Piece { data }) => frame.payload(data.len).iter().collect::<Vec<_>>().concat(),
+                    _ => frame.body.to_vec(),
+                };
+                let len = HEADER_LEN - LENGTH_LEN + body.len();
                 assert!(len <= frame_len_max);
                 out.extend_from_slice(&(len as u32).to_be_bytes());
                 out.push(frame.kind);
                 out.extend_from_slice(&frame.request.to_be_bytes());
-                out.extend_from_slice(frame.body);
+                out.extend_from_slice(&body);
                 opener.next_frame();
                 opener.release();
                 continue;

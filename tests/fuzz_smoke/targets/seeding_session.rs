@@ -151,7 +151,8 @@ pub(super) fn seeding_session(data: &[u8]) {
                 assert_eq!(kind, GET_PIECE);
                 let from = piece as usize * PIECE_LEN as usize;
                 let to = LEN.min(from + PIECE_LEN as usize);
-                assert!(frame.payload(data.len) == &bench.data[from..to]);
+                let given = frame.payload(data.len);
+                assert!(given.iter().flatten().eq(&bench.data[from..to]));
             }
             PeerReply::Alive {} => {}
             PeerReply::News { .. } | PeerReply::Give { .. } => panic!("nothing is new here"),

@@ -289,7 +289,7 @@ pub(super) fn recode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     }
     fn message<M: Message>(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         let (&kind, body) = bytes.split_first().ok_or(DecodeError::Truncated)?;
-        let message: M = Frame { kind, request: 7, body }.message()?;
+        let message: M = Frame::new(kind, 7, body).message()?;
         let mut out = vec![message.kind()];
         message.put_body(&mut out);
         Ok(out)

@@ -21,9 +21,10 @@ use groupshare::wire::peer::{PeerReply, PeerRequest};
 use groupshare::wire::record_layer::{Opener, Sealer};
 use groupshare::wire::refusal::{Code, Refusal};
 use groupshare::wire::tracker_tracker::LinkMessage;
+use groupshare::wire::transport_keys::TransportKeys;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use sha1::{Digest, Sha1};
-use snow::{Builder, HandshakeState, StatelessTransportState};
+use snow::{Builder, HandshakeState};
 use std::io::{self, Cursor, Read, Write};
 
 const TRACKER_KEY: [u8; 32] = [9; 32];
@@ -39,8 +40,8 @@ const FILE: &[u8] = b"hello\n";
 struct Meeting {
     opening: Vec<u8>,
     answer: Vec<u8>,
-    near: StatelessTransportState,
-    far: StatelessTransportState,
+    near: TransportKeys,
+    far: TransportKeys,
 }
 
 /// A handshake of two clients.
@@ -92,7 +93,7 @@ fn converse(preface: &[u8], mut near: HandshakeState, mut far: HandshakeState, b
     };
     let opening = [preface, &say(&mut near, &mut far, brings)].concat();
     let answer = say(&mut far, &mut near, &[]);
-    let transport = |state: HandshakeState| state.into_stateless_transport_mode().expect("finished");
+    let transport = |state: HandshakeState| TransportKeys::of(state).expect("finished");
     Meeting { opening, answer, near: transport(near), far: transport(far) }
 }
 
