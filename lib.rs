@@ -199,13 +199,11 @@ pub mod client {
     /// Getting pieces from peers; `peer_list` decides whom to dial, how long to back off, and who is banned for a lie.
     pub mod download {
         mod blame;
-        mod complaint;
         pub(crate) mod dial_pace;
         pub(crate) mod dialer;
         pub mod engine;
         pub mod error;
         pub(crate) mod lie;
-        pub(crate) mod liveness;
         pub mod obstacle;
         pub(crate) mod opening;
         pub(crate) mod peer_connection;

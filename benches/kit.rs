@@ -12,3 +12,4 @@ pub(crate) mod table;
 pub(crate) mod tool;
 pub(crate) mod tools;
 pub(crate) mod torrent;
+pub(crate) mod warm;

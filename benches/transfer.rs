@@ -8,6 +8,7 @@ use crate::kit::program::Usage;
 use crate::kit::table::{Table, median, median_s};
 use crate::kit::tool::Tool;
 use crate::kit::tools::{NAMES, Source, lacking, start};
+use crate::kit::warm::with_warm_memory;
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -70,8 +71,11 @@ fn compare(place: &Path, size: u64, rounds: usize, names: &[&str], givers: &[usi
         }
     }
     for round in 0..=rounds {
-        for entry in &mut entries {
-            let run = run(entry, folder.path(), &sha1);
+        // Each comes first once: what one leaves behind meets another in each round.
+        let count = entries.len();
+        for turn in 0..count {
+            let entry = &mut entries[(round + turn) % count];
+            let run = run(entry, &file, folder.path(), &sha1);
             // The first is to warm up.
             if round > 0 {
                 entry.runs.push(run);
@@ -82,18 +86,22 @@ fn compare(place: &Path, size: u64, rounds: usize, names: &[&str], givers: &[usi
     print(&entries);
 }
 
-fn run(entry: &mut Entry, folder: &Path, sha1: &[u8; 20]) -> Run {
+fn run(entry: &mut Entry, source: &Path, folder: &Path, sha1: &[u8; 20]) -> Run {
     let out = folder.join("out");
-    fs::create_dir(&out).expect("a new folder");
-    let cpu = |entry: &Entry| entry.tool.givers().iter().map(|giver| giver.usage().cpu).sum::<Duration>();
-    let before = cpu(entry);
-    let taken = entry.tool.take(&out);
     let path = out.join(FILE);
-    let named = taken.named.unwrap_or_else(|| {
-        File::open(&path).and_then(|file| file.sync_all()).expect("the file is there");
-        File::open(&out).and_then(|folder| folder.sync_all()).expect("synced");
-        Instant::now()
-    });
+    let cpu = |entry: &Entry| entry.tool.givers().iter().map(|giver| giver.usage().cpu).sum::<Duration>();
+    let transfer = || {
+        fs::create_dir(&out).expect("a new folder");
+        let before = cpu(entry);
+        let taken = entry.tool.take(&out);
+        let named = taken.named.unwrap_or_else(|| {
+            File::open(&path).and_then(|file| file.sync_all()).expect("the file is there");
+            File::open(&out).and_then(|folder| folder.sync_all()).expect("synced");
+            Instant::now()
+        });
+        (taken, named, cpu(entry) - before)
+    };
+    let (taken, named, given) = with_warm_memory(source, transfer, || fs::remove_dir_all(&out).expect("removed"));
     assert!(sha1_of_file(&path) == *sha1, "{} gave another file", entry.name);
     fs::remove_dir_all(&out).expect("removed");
     let peak = entry.tool.givers().iter().map(|giver| giver.usage().peak).max().expect("one at least");
@@ -101,7 +109,7 @@ fn run(entry: &mut Entry, folder: &Path, sha1: &[u8; 20]) -> Run {
         verified: taken.verified - taken.start,
         named: named - taken.start,
         taking: taken.usage,
-        giving: Usage { cpu: cpu(entry) - before, peak },
+        giving: Usage { cpu: given, peak },
     }
 }
 

@@ -5,6 +5,7 @@ mod entry;
 pub mod event;
 mod message;
 pub mod options;
+mod workers;
 
 use super::transfer::Transfer;
 use crate::client::keyring::Keyring;

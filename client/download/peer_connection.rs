@@ -1,9 +1,11 @@
 //! The leecher's end of one connection to a peer. It asks for pieces, and takes what comes without waiting for it.
 
-use super::complaint::{Complaint, ComplaintState};
+mod complaint;
+mod liveness;
+pub(crate) mod waiting_line;
+
 use super::error::DownloadError;
 use super::lie::Lie;
-use super::liveness::{Due, Liveness};
 use super::opening::OpenedConnection;
 use super::transfer::{PieceError, Transfer};
 use crate::client::picker::piece_picker::Lane;
@@ -18,11 +20,14 @@ use crate::wire::connection::{FrameReceiver, FrameSender, RecvError};
 use crate::wire::peer::{PeerReply, PeerRequest, REQUESTS_MAX};
 use crate::wire::record_layer::RecordError;
 use crate::wire::refusal::Code;
+use complaint::{Complaint, ComplaintState};
+use liveness::{Due, Liveness};
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use waiting_line::WaitingLine;
 
 /// Most pieces that one connection asks for ahead: one comes in while the seeder reads and encrypts the next. A
 /// connection begins with one, and asks for one more with each piece that comes. A slow seeder should not be asked for
@@ -76,6 +81,8 @@ pub(crate) struct PeerConnection {
     asked: VecDeque<(u32, PieceIndex)>,
     /// How many pieces it may ask for ahead now.
     depth: usize,
+    /// A spare asks for nothing: others bring as much as the workers can take.
+    is_spare: bool,
     last_request: u32,
     /// How many more pieces the peer may announce: it announces each of them once at most.
     news_left: u32,
@@ -118,6 +125,7 @@ impl PeerConnection {
             sender,
             asked: VecDeque::with_capacity(DEPTH_MAX),
             depth: 1,
+            is_spare: false,
             last_request: 1,
             news_left,
             put_off: 0,
@@ -172,7 +180,8 @@ impl PeerConnection {
     /// # Errors
     /// The connection is lost.
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
-        while self.complaint.is_none()
+        while !self.is_spare
+            && self.complaint.is_none()
             && !self.liveness.is_late()
             && self.put_off < PUT_OFF_MAX
             && self.asked.len() < self.depth
@@ -192,9 +201,25 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Takes what has come in, until nothing more is there or `others_wait` says that other connections wait for a
-    /// worker.
-    pub(crate) fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> WorkOutcome {
+    /// Whether it has become a spare and asks for nothing.
+    pub(crate) fn is_spare(&self) -> bool {
+        self.is_spare
+    }
+
+    /// A worker is free: a spare asks for pieces again.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub(crate) fn step_in(&mut self) -> Result<(), DropReason> {
+        self.is_spare = false;
+        self.ask()
+    }
+
+    /// Takes what has come in, until nothing more is there or others wait for the worker.
+    ///
+    /// Where downloads are as fast as the workers, a connection does not give its worker to another after each frame:
+    /// the pieces would come out of order, and each hand-over costs. It takes what it has asked for and is a spare then.
+    pub(crate) fn work(&mut self, downlink: &Downlink, others: &WaitingLine) -> WorkOutcome {
         self.not_before = None;
         loop {
             if self.transfer.is_stopped() {
@@ -221,7 +246,7 @@ impl PeerConnection {
                 Ok(false) if left == 0 => continue,
                 // The next bytes of a peer that delivers are on their way. To wait for them here is cheaper than under
                 // the poll.
-                Ok(false) if !others_wait() && self.receiver.wait_readable(LINGER) => continue,
+                Ok(false) if !others.is_there() && self.receiver.wait_readable(LINGER) => continue,
                 Ok(false) => return WorkOutcome::Waits,
                 Err(error) => return WorkOutcome::Drops(recv_failed(error)),
             }
@@ -231,8 +256,12 @@ impl PeerConnection {
             if let Some(outcome) = outcome {
                 return outcome;
             }
-            if others_wait() {
+            if others.is_there() && !self.transfer.is_fast() {
                 return WorkOutcome::Yields;
+            }
+            self.is_spare = self.is_spare || others.promise();
+            if self.is_spare && self.asked.is_empty() {
+                return WorkOutcome::Waits;
             }
         }
     }

@@ -1,10 +1,12 @@
 //! One download that runs: which pieces are here, who brings the others, and what happens to a piece that comes in.
 
+mod open_peers;
+
 use super::error::DownloadError;
 use super::obstacle::Obstacles;
 use super::verify::{self, Verified};
 use super::whole_hash::WholeHash;
-use crate::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker, Received, WINDOW};
+use crate::client::picker::piece_picker::{Lane, PiecePicker, Received, WINDOW};
 use crate::client::rate::speed::Speed;
 use crate::client::reach::calls::Attempt;
 use crate::client::reach::way::Way;
@@ -18,7 +20,8 @@ use crate::model::piece::{Layout, PieceIndex};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::wire::stretches::Stretches;
-use std::collections::{BTreeMap, HashMap};
+use open_peers::OpenPeers;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -65,46 +68,6 @@ impl PieceError {
     }
 }
 
-/// The rate is measured over runs of this many pieces.
-const RUN: u32 = 16;
-/// A run within this time (100 MB/s) is so fast that hashing is the bottleneck. The picker then takes equal pieces in
-/// order, and the whole hash has to read few of them back.
-const FAST_RUN: Duration = Duration::from_millis(80);
-
-/// The peers with connections, what each is asked for, and what each has delivered.
-struct OpenPeers {
-    picker: PiecePicker,
-    open: HashMap<PeerId, OpenPeer>,
-    /// Bytes that members delivered on connections that are gone by now.
-    before: BTreeMap<UserId, u64>,
-    /// The ways of those connections: the last one for each member.
-    ways_before: BTreeMap<UserId, Way>,
-    /// Pieces of the run so far, and since when.
-    run: u32,
-    run_since: Instant,
-}
-
-impl OpenPeers {
-    /// Counts a piece that has come in.
-    fn count_run(&mut self, now: Instant) {
-        self.run += 1;
-        if self.run == RUN {
-            self.picker.set_in_order(now.duration_since(self.run_since) < FAST_RUN);
-            (self.run, self.run_since) = (0, now);
-        }
-    }
-}
-
-struct OpenPeer {
-    slot: PeerSlot,
-    /// That of the latest connection.
-    way: Way,
-    lanes: u16,
-    last_lane: u16,
-    /// Bytes of good pieces.
-    delivered: u64,
-}
-
 /// One download that runs. Its connections share it, and so does the list of downloads.
 pub struct Transfer {
     // Immutable.
@@ -123,6 +86,8 @@ pub struct Transfer {
     came: AtomicU64,
     /// Those of `came` that belong to no piece on its way any more.
     settled: AtomicU64,
+    /// Pieces come about as fast as they are hashed.
+    fast: AtomicBool,
     stopped: AtomicBool,
     finished: AtomicBool,
     // Each with a lock of its own, never held while pieces are received, hashed or written.
@@ -194,16 +159,10 @@ impl Transfer {
             done: AtomicU64::new(resumed),
             came: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            fast: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             finished: AtomicBool::new(false),
-            peers: Mutex::new(OpenPeers {
-                picker,
-                open: HashMap::new(),
-                before: BTreeMap::new(),
-                ways_before: BTreeMap::new(),
-                run: 0,
-                run_since: now,
-            }),
+            peers: Mutex::new(OpenPeers::new(picker, now)),
             fresh: Mutex::default(),
             speed: Mutex::new(Speed::new(0, now)),
             obstacles: Mutex::default(),
@@ -252,6 +211,11 @@ impl Transfer {
         self.dialing.lock().iter().for_each(|attempt| attempt.end_from(gone));
     }
 
+    /// Whether pieces come about as fast as they can be hashed.
+    pub(crate) fn is_fast(&self) -> bool {
+        self.fast.load(Ordering::Relaxed)
+    }
+
     /// Whether [`Transfer::stop`] was called.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
@@ -259,39 +223,12 @@ impl Transfer {
 
     /// Adds an open connection to a client that holds these pieces.
     pub fn peer_opened(&self, peer: &PeerId, way: Way, bits: &Bitfield) -> Lane {
-        let mut peers = self.peers.lock();
-        let OpenPeers { picker, open, .. } = &mut *peers;
-        let peer = open.entry(peer.clone()).or_insert_with(|| OpenPeer {
-            slot: picker.add_peer(peer.client),
-            way,
-            lanes: 0,
-            last_lane: 0,
-            delivered: 0,
-        });
-        // The connections to a client are of one way, unless a better one replaces them.
-        peer.way = way;
-        peer.lanes += 1;
-        peer.last_lane = peer.last_lane.wrapping_add(1);
-        picker.set_bitfield(peer.slot, bits);
-        peer.slot.lane(peer.last_lane)
+        self.peers.lock().opened(peer, way, bits)
     }
 
     /// Removes a connection. What was in flight on it goes back.
     pub fn peer_closed(&self, id: &PeerId, lane: Lane) {
-        let mut peers = self.peers.lock();
-        let OpenPeers { picker, open, before, ways_before, .. } = &mut *peers;
-        picker.give_back(lane);
-        if let Some(peer) = open.get_mut(id).filter(|peer| peer.slot == lane.peer()) {
-            peer.lanes -= 1;
-            if peer.lanes == 0 {
-                picker.remove_peer(peer.slot);
-                if peer.delivered > 0 {
-                    *before.entry(id.user.clone()).or_default() += peer.delivered;
-                    ways_before.insert(id.user.clone(), peer.way);
-                }
-                open.remove(id);
-            }
-        }
+        self.peers.lock().closed(id, lane);
     }
 
     /// Lets others take what is in flight on a connection that does not deliver.
@@ -360,10 +297,10 @@ impl Transfer {
             if peers.picker.received(lane, piece) == Received::Duplicate {
                 return Ok(false);
             }
-            peers.count_run(Instant::now());
-            if let Some(peer) = peers.open.get_mut(id) {
-                peer.delivered += data.len() as u64;
+            if let Some(is_fast) = peers.count_run(Instant::now()) {
+                self.fast.store(is_fast, Ordering::Relaxed);
             }
+            peers.credit(id, data.len() as u64);
             peers.picker.is_complete()
         };
         self.done.fetch_add(data.len() as u64, Ordering::Relaxed);
@@ -431,12 +368,7 @@ impl Transfer {
 
     /// Bytes of good pieces from each member that has delivered some or could.
     pub fn delivered(&self) -> BTreeMap<UserId, u64> {
-        let peers = self.peers.lock();
-        let mut all = peers.before.clone();
-        for (id, peer) in &peers.open {
-            *all.entry(id.user.clone()).or_default() += peer.delivered;
-        }
-        all
+        self.peers.lock().delivered()
     }
 
     /// Notes which members were not reached, and why.
@@ -451,24 +383,16 @@ impl Transfer {
 
     /// The best way to each member with an open connection.
     pub fn ways(&self) -> BTreeMap<UserId, Way> {
-        let peers = self.peers.lock();
-        let mut ways = BTreeMap::new();
-        for (id, peer) in &peers.open {
-            let way: &mut Way = ways.entry(id.user.clone()).or_insert(peer.way);
-            *way = peer.way.min(*way);
-        }
-        ways
+        self.peers.lock().ways()
     }
 
     /// The same, and the last way to each member who has delivered and has no connection now.
     pub fn last_ways(&self) -> BTreeMap<UserId, Way> {
-        let mut ways = self.peers.lock().ways_before.clone();
-        ways.extend(self.ways());
-        ways
+        self.peers.lock().last_ways()
     }
 
     pub fn progress(&self, now: Instant) -> TransferProgress {
-        let peers = self.peers.lock().open.len();
+        let peers = self.peers.lock().count();
         let (done, total) = (self.done.load(Ordering::Relaxed), self.layout().size());
         // First what is settled: what came in between counts as on its way then, and not the other way round.
         let settled = self.settled.load(Ordering::Relaxed);

@@ -7,6 +7,7 @@ use super::entry::TransferEntry;
 use super::event::EngineEvent;
 use super::message::{EngineMessage, Mailbox};
 use super::options::EngineOptions;
+use super::workers::Workers;
 use crate::client::download::dial_pace::DialPaces;
 use crate::client::download::dialer::{DialJob, Dialer};
 use crate::client::download::error::DownloadError;
@@ -28,7 +29,6 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often the dispatcher looks at the clock while downloads run.
@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// All downloads, their connections, and the workers.
 pub(super) struct Dispatcher {
     options: EngineOptions,
-    pool: rayon::ThreadPool,
+    workers: Workers,
     dialer: Dialer,
     paces: DialPaces,
     keyring: Arc<Keyring>,
@@ -47,12 +47,8 @@ pub(super) struct Dispatcher {
     entries: HashMap<u64, TransferEntry>,
     /// Downloads in the order in which they get the next worker.
     rotation: VecDeque<u64>,
-    /// Workers that hold a connection.
-    busy: usize,
     /// Addresses that this machine has no more.
     gone: Vec<IpAddr>,
-    /// A connection waits for a worker. Workers look at this between frames.
-    others_wait: Arc<AtomicBool>,
 }
 
 impl Dispatcher {
@@ -62,11 +58,6 @@ impl Dispatcher {
         (keyring, reacher): (Arc<Keyring>, Arc<Reacher>),
         told: channel::Sender<EngineEvent>,
     ) -> io::Result<(Self, Mailbox)> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(options.workers)
-            .thread_name(|number| format!("worker-{number}"))
-            .build()
-            .map_err(io::Error::other)?;
         // Unbounded, but connections and the calls of the user bound what is in it.
         let (messages, inbox) = channel::unbounded();
         let mailbox = Mailbox { messages, waker: Arc::new(Waker::new()?) };
@@ -75,8 +66,8 @@ impl Dispatcher {
             move |id, peer, result| mailbox.send(EngineMessage::Dialed(id, peer, result))
         });
         let dispatcher = Self {
+            workers: Workers::new(&options, mailbox.clone())?,
             options,
-            pool,
             dialer,
             paces: DialPaces::default(),
             keyring,
@@ -85,9 +76,7 @@ impl Dispatcher {
             mailbox: mailbox.clone(),
             entries: HashMap::new(),
             rotation: VecDeque::new(),
-            busy: 0,
             gone: Vec::new(),
-            others_wait: Arc::new(AtomicBool::new(false)),
         };
         Ok((dispatcher, mailbox))
     }
@@ -282,7 +271,7 @@ impl Dispatcher {
     }
 
     fn returned(&mut self, connection: PeerConnection, outcome: WorkOutcome) {
-        self.busy -= 1;
+        self.workers.came_back();
         let id = connection.transfer().id();
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
@@ -423,7 +412,7 @@ impl Dispatcher {
 
     /// Gives ready connections to free workers. The downloads take turns.
     fn dispatch(&mut self) {
-        while self.busy < self.options.workers {
+        while self.workers.free() > 0 {
             let Some(next) =
                 self.rotation.iter().position(|id| self.entries.get(id).is_some_and(|e| !e.ready.is_empty()))
             else {
@@ -436,20 +425,33 @@ impl Dispatcher {
             let Some(entry) = self.entries.get_mut(&id) else {
                 continue;
             };
-            let Some(mut connection) = entry.ready.pop_front() else {
+            let Some(connection) = entry.ready.pop_front() else {
                 continue;
             };
             entry.busy += 1;
-            self.busy += 1;
-            let (mailbox, others_wait) = (self.mailbox.clone(), self.others_wait.clone());
-            let downlink = self.options.downlink.clone();
-            self.pool.spawn(move || {
-                let outcome = connection.work(&downlink, || others_wait.load(Ordering::Relaxed));
-                mailbox.send(EngineMessage::Returned(connection, outcome));
-            });
+            self.workers.give(connection);
         }
-        let waiting = self.entries.values().any(|entry| !entry.ready.is_empty());
-        self.others_wait.store(waiting, Ordering::Relaxed);
+        self.workers.note_waiting(self.entries.values().map(|entry| entry.ready.len()).sum());
+        self.call_spares();
+    }
+
+    /// Lets as many spares ask for pieces as there are workers without a connection.
+    fn call_spares(&mut self) {
+        let mut free = self.workers.free();
+        let ids: Vec<_> = self.entries.keys().copied().collect();
+        for id in ids {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            let failed = entry.sift_parked(|connection| {
+                if free == 0 || !connection.is_spare() {
+                    return Ok(());
+                }
+                free -= 1;
+                connection.step_in()
+            });
+            for (connection, reason) in failed {
+                self.drop_connection(connection, reason);
+            }
+        }
     }
 
     /// Ends downloads that are over and whose connections no worker holds.
@@ -484,10 +486,9 @@ impl Dispatcher {
         }
         self.dialer.close();
         // Workers return after the frame they are at.
-        self.others_wait.store(true, Ordering::Relaxed);
-        while self.busy > 0 {
+        while self.workers.are_busy() {
             match self.inbox.recv() {
-                Ok(EngineMessage::Returned(..)) => self.busy -= 1,
+                Ok(EngineMessage::Returned(..)) => self.workers.came_back(),
                 Ok(_) => {}
                 Err(_) => return,
             }

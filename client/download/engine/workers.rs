@@ -1,0 +1,62 @@
+//! The threads that take what connections deliver.
+
+use super::message::{EngineMessage, Mailbox};
+use super::options::EngineOptions;
+use crate::client::download::peer_connection::PeerConnection;
+use crate::client::download::peer_connection::waiting_line::WaitingLine;
+use crate::client::rate::downlink::Downlink;
+use std::io;
+use std::sync::Arc;
+
+/// A pool of workers, each of which has one connection at a time. They come back through the mailbox.
+pub(super) struct Workers {
+    pool: rayon::ThreadPool,
+    count: usize,
+    busy: usize,
+    downlink: Arc<Downlink>,
+    mailbox: Mailbox,
+    /// The connections that wait for a worker.
+    line: Arc<WaitingLine>,
+}
+
+impl Workers {
+    pub(super) fn new(options: &EngineOptions, mailbox: Mailbox) -> io::Result<Self> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.workers)
+            .thread_name(|number| format!("worker-{number}"))
+            .build()
+            .map_err(io::Error::other)?;
+        let (count, downlink) = (options.workers, options.downlink.clone());
+        Ok(Self { pool, count, busy: 0, downlink, mailbox, line: Arc::default() })
+    }
+
+    /// How many have no connection.
+    pub(super) fn free(&self) -> usize {
+        self.count - self.busy
+    }
+
+    /// Whether any has a connection.
+    pub(super) fn are_busy(&self) -> bool {
+        self.busy > 0
+    }
+
+    /// Gives a connection to one that is free.
+    pub(super) fn give(&mut self, mut connection: PeerConnection) {
+        self.busy += 1;
+        let (downlink, mailbox, line) = (self.downlink.clone(), self.mailbox.clone(), self.line.clone());
+        self.pool.spawn(move || {
+            let outcome = connection.work(&downlink, &line);
+            mailbox.send(EngineMessage::Returned(connection, outcome));
+        });
+    }
+
+    /// One has given its connection back.
+    pub(super) fn came_back(&mut self) {
+        self.busy -= 1;
+    }
+
+    /// So many connections wait now.
+    pub(super) fn note_waiting(&self, waiting: usize) {
+        self.line.set(waiting);
+    }
+}

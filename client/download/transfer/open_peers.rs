@@ -1,0 +1,127 @@
+//! The peers with connections, what each is asked for, and what each has delivered. Pure: the time is passed in.
+
+use crate::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker};
+use crate::client::reach::way::Way;
+use crate::model::bitfield::Bitfield;
+use crate::model::id::PeerId;
+use crate::model::name::UserId;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+/// The rate is measured over runs of this many pieces.
+const RUN: u32 = 16;
+/// A run within this time (100 MB/s) is so fast that hashing is the bottleneck. The picker then takes equal pieces in
+/// order, and the whole hash has to read few of them back.
+const FAST_RUN: Duration = Duration::from_millis(80);
+
+pub(super) struct OpenPeers {
+    pub(super) picker: PiecePicker,
+    open: HashMap<PeerId, OpenPeer>,
+    /// Bytes that members delivered on connections that are gone by now.
+    before: BTreeMap<UserId, u64>,
+    /// The ways of those connections: the last one for each member.
+    ways_before: BTreeMap<UserId, Way>,
+    /// Pieces of the run so far, and since when.
+    run: u32,
+    run_since: Instant,
+}
+
+struct OpenPeer {
+    slot: PeerSlot,
+    /// That of the latest connection.
+    way: Way,
+    lanes: u16,
+    last_lane: u16,
+    /// Bytes of good pieces.
+    delivered: u64,
+}
+
+impl OpenPeers {
+    pub(super) fn new(picker: PiecePicker, now: Instant) -> Self {
+        let (before, ways_before) = (BTreeMap::new(), BTreeMap::new());
+        Self { picker, open: HashMap::new(), before, ways_before, run: 0, run_since: now }
+    }
+
+    /// How many clients have a connection.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Adds an open connection to a client that holds these pieces.
+    pub(super) fn opened(&mut self, peer: &PeerId, way: Way, bits: &Bitfield) -> Lane {
+        let peer = self.open.entry(peer.clone()).or_insert_with(|| OpenPeer {
+            slot: self.picker.add_peer(peer.client),
+            way,
+            lanes: 0,
+            last_lane: 0,
+            delivered: 0,
+        });
+        // The connections to a client are of one way, unless a better one replaces them.
+        peer.way = way;
+        peer.lanes += 1;
+        peer.last_lane = peer.last_lane.wrapping_add(1);
+        self.picker.set_bitfield(peer.slot, bits);
+        peer.slot.lane(peer.last_lane)
+    }
+
+    /// Removes a connection. What was in flight on it goes back.
+    pub(super) fn closed(&mut self, id: &PeerId, lane: Lane) {
+        self.picker.give_back(lane);
+        if let Some(peer) = self.open.get_mut(id).filter(|peer| peer.slot == lane.peer()) {
+            peer.lanes -= 1;
+            if peer.lanes == 0 {
+                self.picker.remove_peer(peer.slot);
+                if peer.delivered > 0 {
+                    *self.before.entry(id.user.clone()).or_default() += peer.delivered;
+                    self.ways_before.insert(id.user.clone(), peer.way);
+                }
+                self.open.remove(id);
+            }
+        }
+    }
+
+    /// Counts a good piece of so many bytes.
+    pub(super) fn credit(&mut self, id: &PeerId, bytes: u64) {
+        if let Some(peer) = self.open.get_mut(id) {
+            peer.delivered += bytes;
+        }
+    }
+
+    /// Counts a piece that has come in. At the end of a run it says whether that was fast.
+    pub(super) fn count_run(&mut self, now: Instant) -> Option<bool> {
+        self.run += 1;
+        if self.run < RUN {
+            return None;
+        }
+        let is_fast = now.duration_since(self.run_since) < FAST_RUN;
+        self.picker.set_in_order(is_fast);
+        (self.run, self.run_since) = (0, now);
+        Some(is_fast)
+    }
+
+    /// Bytes of good pieces from each member that has delivered some or could.
+    pub(super) fn delivered(&self) -> BTreeMap<UserId, u64> {
+        let mut all = self.before.clone();
+        for (id, peer) in &self.open {
+            *all.entry(id.user.clone()).or_default() += peer.delivered;
+        }
+        all
+    }
+
+    /// The best way to each member with an open connection.
+    pub(super) fn ways(&self) -> BTreeMap<UserId, Way> {
+        let mut ways = BTreeMap::new();
+        for (id, peer) in &self.open {
+            let way: &mut Way = ways.entry(id.user.clone()).or_insert(peer.way);
+            *way = peer.way.min(*way);
+        }
+        ways
+    }
+
+    /// The same, and the last way to each member who has delivered and has no connection now.
+    pub(super) fn last_ways(&self) -> BTreeMap<UserId, Way> {
+        let mut ways = self.ways_before.clone();
+        ways.extend(self.ways());
+        ways
+    }
+}
