@@ -329,7 +329,7 @@ pub mod client {
     /// SHA-1 at full speed.
     pub mod hash {
         pub mod piece_hash;
-        pub mod sha1_pair;
+        pub mod sha1_lanes;
     }
     /// The terminal as a device: `writer` keeps messages out of the typed line, `password` switches the echo off.
     pub mod terminal {

@@ -2,7 +2,7 @@
 //! `cargo bench -- hash`.
 
 use crate::kit::options::Options;
-use groupshare::client::hash::sha1_pair::{Sha1Stream, update_both, update_pair};
+use groupshare::client::hash::sha1_lanes::{Sha1Stream, update_both, update_pair};
 use groupshare::model::piece::PIECE_LEN;
 use rustix::time::{ClockId, clock_gettime};
 use sha1::{Digest, Sha1};

@@ -2,7 +2,7 @@
 
 use super::error::DownloadError;
 use super::whole_hash::WholeHash;
-use crate::client::hash::piece_hash::{hash_in_order, read_in_order, sha1_of};
+use crate::client::hash::piece_hash::{HashedPiece, hash_in_order};
 use crate::client::storage::part::Part;
 use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::client::storage::shared_files::SharedFiles;
@@ -17,13 +17,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Verified {
     /// The pieces that are right.
     pub have: Bitfield,
-    /// Knows of these pieces, and may have hashed the first of them.
+    /// Knows of these pieces.
     pub hash: WholeHash,
 }
 
 /// Hashes the pieces that an earlier run left, on all cores. Does not read stretches that were never written. Pieces
-/// that are all zeros are made holes and count as right, so that nobody is asked for them. The whole hash follows on the calling thread, which has little else to do, while the bytes are in the page cache. `None` if
-/// `cancel` is set meanwhile.
+/// that are all zeros are made holes and count as right, so that nobody is asked for them. The whole hash follows once
+/// the download goes on. `None` if `cancel` is set meanwhile.
 pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     let layout = part.layout();
     let (holes, hash) = (part.make_holes(cancel), WholeHash::new(layout));
@@ -34,20 +34,24 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     }
     let candidates = part.pieces_with_data();
     let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer);
-    // An error comes back when the bytes are needed.
-    let follow = || matches!(hash.follow(part), Ok(true));
     let written = candidates.iter(layout).filter(|piece| !holes.has(*piece));
-    let flow = hash_in_order(layout, written, read, follow, |piece, outcome| {
-        if cancel.load(Ordering::Relaxed) {
-            return ControlFlow::Break(());
-        }
-        // A piece that cannot be read is fetched again, like a wrong one.
-        if outcome.is_ok_and(|sha1| sha1 == part.manifest().pieces()[piece.as_usize()]) {
-            have.insert(piece);
-            hash.announce(piece);
-        }
-        ControlFlow::Continue(())
-    });
+    let flow = hash_in_order(
+        layout,
+        written,
+        read,
+        || false,
+        |piece, outcome| {
+            if cancel.load(Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
+            // A piece that cannot be read is fetched again, like a wrong one.
+            if outcome.is_ok_and(|read| read.sha1 == part.manifest().pieces()[piece.as_usize()]) {
+                have.insert(piece);
+                hash.announce(piece);
+            }
+            ControlFlow::Continue(())
+        },
+    );
     flow.is_continue().then_some(Verified { have, hash })
 }
 
@@ -57,18 +61,24 @@ pub fn fill_from(part: &Part, source: &SharedFiles, verified: &mut Verified, can
     let Verified { have, hash } = verified;
     let missing: Vec<_> = layout.indexes().filter(|piece| !have.has(*piece)).collect();
     let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
-    let _ = read_in_order(layout, missing.into_iter(), read, |piece, outcome| {
-        if cancel.load(Ordering::Relaxed) {
-            return ControlFlow::Break(());
-        }
-        // What is not right there comes from members.
-        let right = |data: &&[u8]| sha1_of(data) == part.manifest().pieces()[piece.as_usize()];
-        if outcome.ok().filter(right).is_some_and(|data| part.write_piece(piece, data.into()).is_ok()) {
-            have.insert(piece);
-            hash.announce(piece);
-        }
-        ControlFlow::Continue(())
-    });
+    let _ = hash_in_order(
+        layout,
+        missing.into_iter(),
+        read,
+        || false,
+        |piece, outcome| {
+            if cancel.load(Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
+            // What is not right there comes from members.
+            let right = |read: &HashedPiece<'_>| read.sha1 == part.manifest().pieces()[piece.as_usize()];
+            if outcome.ok().filter(right).is_some_and(|read| part.write_piece(piece, read.data.into()).is_ok()) {
+                have.insert(piece);
+                hash.announce(piece);
+            }
+            ControlFlow::Continue(())
+        },
+    );
 }
 
 /// Gives a part whose pieces are all here its final name: checks the whole, syncs it and renames it.
@@ -98,7 +108,7 @@ pub fn is_complete(source: &SharedFiles, manifest: &Manifest, sha1: &Sha1Digest,
         if cancel.load(Ordering::Relaxed) {
             return ControlFlow::Break(None);
         }
-        if outcome.is_ok_and(|sha1| sha1 == manifest.pieces()[piece.as_usize()]) {
+        if outcome.is_ok_and(|read| read.sha1 == manifest.pieces()[piece.as_usize()]) {
             hash.announce(piece);
             ControlFlow::Continue(())
         } else {
@@ -127,7 +137,7 @@ fn check_unchanged(part: &Part) -> Result<(), SourceError> {
         read,
         || false,
         |piece, outcome| match outcome {
-            Ok(sha1) if sha1 == part.manifest().pieces()[piece.as_usize()] => ControlFlow::Continue(()),
+            Ok(read) if read.sha1 == part.manifest().pieces()[piece.as_usize()] => ControlFlow::Continue(()),
             Ok(_) => ControlFlow::Break(part.changed()),
             Err(error) => ControlFlow::Break(error),
         },

@@ -1,6 +1,6 @@
 //! The SHA-1 of a complete file, computed while its pieces come in.
 
-use crate::client::hash::sha1_pair::{Sha1Stream, update_both, update_pair};
+use crate::client::hash::sha1_lanes::{Sha1Stream, update_both, update_pair};
 use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::model::digest::Sha1Digest;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};

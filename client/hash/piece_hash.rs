@@ -1,6 +1,6 @@
 //! A pipeline that reads and hashes pieces on the rayon pool, and hands them on in order.
 
-use super::sha1_pair::{Sha1Stream, update_pair};
+use super::sha1_lanes::sha1_of_each;
 use crate::model::digest::Sha1Digest;
 use crate::model::piece::{Layout, PieceIndex};
 use crossbeam_channel::Receiver;
@@ -11,9 +11,11 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-/// Most jobs ahead of the one that is handed on next. A job has two pieces at most, so this bounds the memory to 16
+/// How many pieces a core hashes at once: four take little longer than one, and more have no room in the registers.
+const LANES: usize = 4;
+/// Most jobs ahead of the one that is handed on next. A job has `LANES` pieces at most, so this bounds the memory to 16
 /// MiB.
-const AHEAD_MAX: usize = 16;
+const AHEAD_MAX: usize = 8;
 
 /// The SHA-1 of some bytes.
 pub fn sha1_of(data: &[u8]) -> Sha1Digest {
@@ -23,49 +25,47 @@ pub fn sha1_of(data: &[u8]) -> Sha1Digest {
 /// The result of a job of the pool, and its buffer.
 type JobResult<T> = (Vec<u8>, T);
 
-/// Reads each of the pieces with `read`, several at a time on the rayon pool, and hands the bytes of each to `sink` on
-/// the calling thread, in the order given. Stops when `sink` breaks.
-pub fn read_in_order<E: Send, B>(
-    layout: Layout,
-    pieces: impl Iterator<Item = PieceIndex>,
-    read: impl Fn(PieceIndex, &mut [u8]) -> Result<(), E> + Sync,
-    mut sink: impl FnMut(PieceIndex, Result<&[u8], E>) -> ControlFlow<B>,
-) -> ControlFlow<B> {
-    let work = |piece, buffer: &mut Vec<u8>| {
-        buffer.resize(layout.len(piece) as usize, 0);
-        read(piece, buffer)
-    };
-    in_order(pieces, work, || false, |piece, buffer, outcome| sink(piece, outcome.map(|()| buffer)))
+/// A piece that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct HashedPiece<'a> {
+    pub data: &'a [u8],
+    pub sha1: Sha1Digest,
 }
 
-/// Reads each of the pieces with `read` and hashes it, several at a time on the rayon pool. Hands the digest of each to
-/// `sink` on the calling thread, in the order given. Stops when `sink` breaks. Two pieces make a job, since a core
-/// hashes two at once in little more time than one. While no job is ready, the calling thread calls `meanwhile`, which
+/// Reads each of the pieces with `read` and hashes it, several at a time on the rayon pool. Hands each to `sink` on the calling thread, in the order given. Stops when `sink` breaks. A core hashes several pieces at once. While no job is ready, the calling thread calls `meanwhile`, which
 /// does a little of something else, until that gives false.
 pub fn hash_in_order<E: Send, B>(
     layout: Layout,
     mut pieces: impl Iterator<Item = PieceIndex>,
     read: impl Fn(PieceIndex, &mut [u8]) -> Result<(), E> + Sync,
     meanwhile: impl FnMut() -> bool,
-    mut sink: impl FnMut(PieceIndex, Result<Sha1Digest, E>) -> ControlFlow<B>,
+    mut sink: impl FnMut(PieceIndex, Result<HashedPiece<'_>, E>) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
-    let pairs = std::iter::from_fn(|| pieces.next().map(|first| (first, pieces.next())));
-    let len = |piece| layout.len(piece) as usize;
-    let work = |(first, second): (PieceIndex, Option<PieceIndex>), buffer: &mut Vec<u8>| {
-        buffer.resize(len(first) + second.map_or(0, len), 0);
-        let (one, two) = buffer.split_at_mut(len(first));
-        let read_one = read(first, one);
-        let read_two = second.map(|second| read(second, two));
-        let (mut sha1_one, mut sha1_two) = (Sha1Stream::default(), Sha1Stream::default());
-        update_pair((&mut sha1_one, one), (&mut sha1_two, two));
-        (read_one.map(|()| sha1_one.digest()), read_two.map(|read| read.map(|()| sha1_two.digest())))
-    };
-    in_order(pairs, work, meanwhile, |(first, second), _, (one, two)| {
-        sink(first, one)?;
-        match second.zip(two) {
-            Some((second, two)) => sink(second, two),
-            None => ControlFlow::Continue(()),
+    let jobs = std::iter::from_fn(|| {
+        let job = [(); LANES].map(|()| pieces.next());
+        job[0].is_some().then_some(job)
+    });
+    let len = |piece: &Option<PieceIndex>| piece.map_or(0, |piece| layout.len(piece) as usize);
+    let work = |job: [Option<PieceIndex>; LANES], buffer: &mut Vec<u8>| {
+        buffer.resize(job.iter().map(len).sum(), 0);
+        let mut left = &mut buffer[..];
+        let (mut outcomes, mut data) = ([const { None }; LANES], [&[][..]; LANES]);
+        for (lane, piece) in job.into_iter().enumerate() {
+            let (now, later) = std::mem::take(&mut left).split_at_mut(len(&piece));
+            outcomes[lane] = piece.map(|piece| read(piece, now));
+            (data[lane], left) = (now, later);
         }
+        let mut digests = sha1_of_each(data).into_iter();
+        outcomes.map(|outcome| outcome.zip(digests.next()).map(|(read, digest)| read.map(|()| digest)))
+    };
+    in_order(jobs, work, meanwhile, |job, mut left, outcomes| {
+        let done = job.into_iter().zip(outcomes).filter_map(|(piece, outcome)| piece.zip(outcome));
+        for (piece, outcome) in done {
+            let (data, later) = left.split_at(layout.len(piece) as usize);
+            left = later;
+            sink(piece, outcome.map(|sha1| HashedPiece { data, sha1 }))?;
+        }
+        ControlFlow::Continue(())
     })
 }
 
@@ -77,7 +77,7 @@ fn in_order<J: Copy + Send, T: Send, B>(
     mut meanwhile: impl FnMut() -> bool,
     mut sink: impl FnMut(J, &[u8], T) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
-    let ahead = (2 * rayon::current_num_threads() + 2).min(AHEAD_MAX);
+    let ahead = (rayon::current_num_threads() + 2).min(AHEAD_MAX);
     let (done, finished) = crossbeam_channel::bounded::<(usize, thread::Result<JobResult<T>>)>(ahead);
     rayon::in_place_scope_fifo(|scope| {
         // The jobs under way, the next one to hand on in front; `front` is its number.
@@ -157,10 +157,11 @@ pub(crate) mod tests {
             || false,
             |piece, outcome| {
                 assert_eq!(piece.as_usize(), seen.len(), "in order");
-                if let Ok(sha1) = &outcome {
-                    assert_eq!(sha1_of(&vec![piece.get() as u8; layout.len(piece) as usize]), *sha1);
+                let expected = vec![piece.get() as u8; layout.len(piece) as usize];
+                if let Ok(read) = &outcome {
+                    assert_eq!((read.data, read.sha1), (&expected[..], sha1_of(&expected)));
                 }
-                seen.push(outcome.ok());
+                seen.push(outcome.ok().map(|read| read.sha1));
                 ControlFlow::Continue(())
             },
         );
@@ -175,23 +176,6 @@ pub(crate) mod tests {
             assert_eq!(seen.len(), count as usize);
             assert!(seen.iter().enumerate().all(|(piece, sha1)| sha1.is_none() == (piece == 13)));
         }
-    }
-
-    #[test]
-    fn the_bytes_of_pieces_come_in_order_too() {
-        let layout = Layout::new(40 * u64::from(PIECE_LEN) - 5).expect("small");
-        let mut next = 0;
-        let flow: ControlFlow<()> = read_in_order(layout, layout.indexes(), read_number, |piece, outcome| {
-            assert_eq!(piece.get(), next, "in order");
-            next += 1;
-            match outcome {
-                Ok(data) => assert_eq!(data, vec![piece.get() as u8; layout.len(piece) as usize]),
-                Err(number) => assert_eq!(number, piece.get()),
-            }
-            ControlFlow::Continue(())
-        });
-        assert!(flow.is_continue());
-        assert_eq!(next, layout.count());
     }
 
     #[test]
@@ -219,6 +203,6 @@ pub(crate) mod tests {
             },
         );
         assert_eq!(flow, ControlFlow::Break("enough"));
-        assert!(reads.into_inner() <= 4 + 2 * AHEAD_MAX);
+        assert!(reads.into_inner() <= 4 + LANES * AHEAD_MAX);
     }
 }

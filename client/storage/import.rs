@@ -6,8 +6,8 @@ use super::left_out::{LeftOut, LeftOutKind};
 use super::piece_source::{PieceSource, SourceError};
 use super::share_tree::{SharePlace, ShareTree};
 use super::shared_files::SharedFiles;
-use crate::client::hash::piece_hash::read_in_order;
-use crate::client::hash::sha1_pair::{Sha1Stream, update_both};
+use crate::client::hash::piece_hash::hash_in_order;
+use crate::client::hash::sha1_lanes::Sha1Stream;
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::{Manifest, check_files};
 use crate::model::name::FileName;
@@ -33,8 +33,8 @@ pub struct Import {
     pub left_out: LeftOut,
 }
 
-/// Reads a file or folder once, ahead on the rayon pool; the calling thread takes the digest of every piece and that of
-/// the whole in one pass, which costs it little more than the whole alone. The share's `name` is the root of its paths,
+/// Reads a file or folder once. The rayon pool reads ahead and takes the digest of every piece. The calling thread takes
+/// that of the whole, which is one chain. The share's `name` is the root of its paths,
 /// whatever the file or folder is called here: the same content is the same manifest everywhere. `progress` is told
 /// after each piece how many bytes of how many are done. Takes a few MiB of memory whatever the size.
 ///
@@ -88,24 +88,29 @@ fn hash(tree: &ShareTree, cancel: &AtomicBool, progress: &mut dyn FnMut(u64, u64
     let mut pieces = Vec::with_capacity(layout.count() as usize);
     let mut whole = Sha1Stream::default();
     let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
-    let flow = read_in_order(layout, layout.indexes(), read, |piece, outcome| {
-        if cancel.load(Ordering::Relaxed) {
-            return ControlFlow::Break(ImportError::Cancelled);
-        }
-        let data = match outcome {
-            Ok(read) => read,
-            // A file that gives too few bytes and is what it was has another size than it says.
-            Err(SourceError::Changed(path)) if tree.is_unchanged(&path) => {
-                return ControlFlow::Break(ImportError::Sizeless(path));
+    let flow = hash_in_order(
+        layout,
+        layout.indexes(),
+        read,
+        || false,
+        |piece, outcome| {
+            if cancel.load(Ordering::Relaxed) {
+                return ControlFlow::Break(ImportError::Cancelled);
             }
-            Err(error) => return ControlFlow::Break(error.into()),
-        };
-        let mut sha1 = Sha1Stream::default();
-        update_both(&mut whole, &mut sha1, data);
-        pieces.push(sha1.digest());
-        progress(layout.offset(piece) + data.len() as u64, layout.size());
-        ControlFlow::Continue(())
-    });
+            let read = match outcome {
+                Ok(read) => read,
+                // A file that gives too few bytes and is what it was has another size than it says.
+                Err(SourceError::Changed(path)) if tree.is_unchanged(&path) => {
+                    return ControlFlow::Break(ImportError::Sizeless(path));
+                }
+                Err(error) => return ControlFlow::Break(error.into()),
+            };
+            whole.update(read.data);
+            pieces.push(read.sha1);
+            progress(layout.offset(piece) + read.data.len() as u64, layout.size());
+            ControlFlow::Continue(())
+        },
+    );
     if let ControlFlow::Break(error) = flow {
         return Err(error);
     }

@@ -121,7 +121,7 @@ impl Inspection {
                 if let Err(SourceError::Io(_, error)) = &outcome {
                     unreadable.insert(piece, sys::reason(error));
                 }
-                right.push((piece, outcome.is_ok_and(|sha1| sha1 == manifest.pieces()[piece.as_usize()])));
+                right.push((piece, outcome.is_ok_and(|read| read.sha1 == manifest.pieces()[piece.as_usize()])));
                 if cancel.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             },
         );

@@ -1,5 +1,5 @@
-//! SHA-1 over two streams at once. One stream leaves most of a core waiting, since every round needs the one before.
-//! Two independent streams fill the gaps. Where both take the same bytes, one message schedule serves both.
+//! SHA-1 over several streams at once. One stream leaves most of a core waiting, since every round needs the one before.
+//! Independent streams fill the gaps. Where two take the same bytes, one message schedule serves both.
 //!
 //! The `sha1` crate does everything else: single streams, and all of it on a machine without the instructions. This is
 //! the second room with `unsafe`, and only for the SHA instructions.
@@ -111,15 +111,29 @@ pub fn update_both(one: &mut Sha1Stream, other: &mut Sha1Stream, data: &[u8]) {
 /// Each stream takes bytes of its own. What one has more than the other, it takes alone.
 pub fn update_pair((one, one_data): (&mut Sha1Stream, &[u8]), (other, other_data): (&mut Sha1Stream, &[u8])) {
     let (one_data, other_data) = (one.fill_rest(one_data), other.fill_rest(other_data));
-    let together = one_data.len().min(other_data.len()) / BLOCK_LEN;
-    let (one_now, one_later) = one_data.split_at(together * BLOCK_LEN);
-    let (other_now, other_later) = other_data.split_at(together * BLOCK_LEN);
-    let (one_blocks, other_blocks) = (blocks_of(one_now).0, blocks_of(other_now).0);
-    compress_pair((&mut one.state, one_blocks), (&mut other.state, other_blocks));
-    one.take_rest(one_blocks, &[]);
-    other.take_rest(other_blocks, &[]);
+    let [one_later, other_later] = update_lanes([one, other], [one_data, other_data]);
     one.update(one_later);
     other.update(other_later);
+}
+
+/// The digests of `LANES` byte strings. They take little longer than one if they are about equally long.
+pub fn sha1_of_each<const LANES: usize>(data: [&[u8]; LANES]) -> [Sha1Digest; LANES] {
+    let mut streams = std::array::from_fn(|_| Sha1Stream::default());
+    let later = update_lanes(streams.each_mut(), data);
+    streams.iter_mut().zip(later).for_each(|(stream, later)| stream.update(later));
+    streams.map(|stream| stream.digest())
+}
+
+/// Streams at the border of a block take as many blocks as all have. Gives what each has left.
+fn update_lanes<'a, const LANES: usize>(
+    mut streams: [&mut Sha1Stream; LANES],
+    data: [&'a [u8]; LANES],
+) -> [&'a [u8]; LANES] {
+    let together = data.iter().map(|data| data.len() / BLOCK_LEN).min().unwrap_or(0);
+    let blocks = data.map(|data| blocks_of(&data[..together * BLOCK_LEN]).0);
+    compress_lanes(streams.each_mut().map(|stream| &mut stream.state), blocks);
+    streams.iter_mut().zip(blocks).for_each(|(stream, blocks)| stream.take_rest(blocks, &[]));
+    data.map(|data| &data[together * BLOCK_LEN..])
 }
 
 /// The whole blocks, and the bytes behind them.
@@ -138,21 +152,21 @@ fn compress_both(one: &mut Sha1State, other: &mut Sha1State, blocks: &[Block]) {
     #[cfg(target_arch = "x86_64")]
     if is_fast() {
         // SAFETY: the machine has the instructions.
-        return unsafe { x86::compress_two::<true>([one, other], [blocks, blocks]) };
+        return unsafe { x86::compress_lanes::<2, true>([one, other], [blocks, blocks]) };
     }
     compress(one, blocks);
     compress(other, blocks);
 }
 
+/// Each state takes blocks of its own, all equally many.
 #[allow(unsafe_code)]
-fn compress_pair((one, one_blocks): (&mut Sha1State, &[Block]), (other, other_blocks): (&mut Sha1State, &[Block])) {
+fn compress_lanes<const LANES: usize>(states: [&mut Sha1State; LANES], blocks: [&[Block]; LANES]) {
     #[cfg(target_arch = "x86_64")]
     if is_fast() {
         // SAFETY: the machine has the instructions.
-        return unsafe { x86::compress_two::<false>([one, other], [one_blocks, other_blocks]) };
+        return unsafe { x86::compress_lanes::<LANES, false>(states, blocks) };
     }
-    compress(one, one_blocks);
-    compress(other, other_blocks);
+    states.into_iter().zip(blocks).for_each(|(state, blocks)| compress(state, blocks));
 }
 
 /// The SHA instructions of x86-64, two streams interleaved. The order of the instructions within a stream is that of
@@ -160,47 +174,49 @@ fn compress_pair((one, one_blocks): (&mut Sha1State, &[Block]), (other, other_bl
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod x86 {
-    use crate::client::hash::sha1_pair::{Block, Sha1State};
+    use crate::client::hash::sha1_lanes::{Block, Sha1State};
     use std::arch::x86_64::*;
 
-    /// Compresses as many blocks as both have. With `SAME`, both take the blocks of the first.
+    /// Compresses as many blocks as all have. With `SAME`, all take the blocks of the first.
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-    pub(super) fn compress_two<const SAME: bool>(states: [&mut Sha1State; 2], blocks: [&[Block]; 2]) {
-        let [one, other] = states;
-        let ((one_sum, one_rest), (other_sum, other_rest)) = (load_state(one), load_state(other));
-        let (mut sums, mut rests) = ([one_sum, other_sum], [one_rest, other_rest]);
-        for (one_block, other_block) in blocks[0].iter().zip(blocks[1]) {
-            let mut w = load_words(one_block);
-            let mut v = if SAME { w } else { load_words(other_block) };
+    pub(super) fn compress_lanes<const LANES: usize, const SAME: bool>(
+        states: [&mut Sha1State; LANES],
+        blocks: [&[Block]; LANES],
+    ) {
+        let nothing = _mm_setzero_si128();
+        let (mut sums, mut rests, mut words) = ([nothing; LANES], [nothing; LANES], [[nothing; 4]; LANES]);
+        for lane in 0..LANES {
+            (sums[lane], rests[lane]) = load_state(states[lane]);
+        }
+        let count = blocks.iter().map(|blocks| blocks.len()).min().unwrap_or(0);
+        let schedules = if SAME { 1 } else { LANES };
+        for number in 0..count {
+            for lane in 0..schedules {
+                words[lane] = load_words(&blocks[lane][number]);
+            }
             // What the four rounds before began with, and what they came to.
-            let mut before = sums;
-            let mut now = sums;
-            // Macros, since instructions take the function as a constant, and places in `w` are found while compiling.
-            // Four rounds of both streams: number of the four, function.
+            let (mut before, mut now) = (sums, sums);
+            // Macros, since instructions take the function as a constant, and places in `words` are found while
+            // compiling. Four rounds of all streams: number of the four, function.
             macro_rules! rounds {
                 ($n:literal, $f:literal) => {
-                    let other_words = if SAME { w[$n % 4] } else { v[$n % 4] };
-                    let with = match $n {
-                        0 => [_mm_add_epi32(rests[0], w[0]), _mm_add_epi32(rests[1], other_words)],
-                        _ => [_mm_sha1nexte_epu32(before[0], w[$n % 4]), _mm_sha1nexte_epu32(before[1], other_words)],
-                    };
-                    let after =
-                        [_mm_sha1rnds4_epu32::<$f>(now[0], with[0]), _mm_sha1rnds4_epu32::<$f>(now[1], with[1])];
-                    (before, now) = (now, after);
+                    for lane in 0..LANES {
+                        let word = words[if SAME { 0 } else { lane }][$n % 4];
+                        let with = match $n {
+                            0 => _mm_add_epi32(rests[lane], word),
+                            _ => _mm_sha1nexte_epu32(before[lane], word),
+                        };
+                        before[lane] = now[lane];
+                        now[lane] = _mm_sha1rnds4_epu32::<$f>(now[lane], with);
+                    }
                 };
             }
-            // The next four words of both message schedules.
-            macro_rules! schedule {
-                ($n:literal, $w:ident) => {
-                    let mixed = _mm_xor_si128(_mm_sha1msg1_epu32($w[$n % 4], $w[($n + 1) % 4]), $w[($n + 2) % 4]);
-                    $w[$n % 4] = _mm_sha1msg2_epu32(mixed, $w[($n + 3) % 4]);
-                };
-            }
+            // The next four words of all message schedules, then rounds.
             macro_rules! scheduled_rounds {
                 ($($n:literal)*, $f:literal) => {$(
-                    schedule!($n, w);
-                    if !SAME {
-                        schedule!($n, v);
+                    for w in words.iter_mut().take(schedules) {
+                        let mixed = _mm_xor_si128(_mm_sha1msg1_epu32(w[$n % 4], w[($n + 1) % 4]), w[($n + 2) % 4]);
+                        w[$n % 4] = _mm_sha1msg2_epu32(mixed, w[($n + 3) % 4]);
                     }
                     rounds!($n, $f);
                 )*};
@@ -213,13 +229,14 @@ mod x86 {
             scheduled_rounds!(5 6 7 8 9, 1);
             scheduled_rounds!(10 11 12 13 14, 2);
             scheduled_rounds!(15 16 17 18 19, 3);
-            for i in 0..2 {
-                sums[i] = _mm_add_epi32(sums[i], now[i]);
-                rests[i] = _mm_sha1nexte_epu32(before[i], rests[i]);
+            for lane in 0..LANES {
+                sums[lane] = _mm_add_epi32(sums[lane], now[lane]);
+                rests[lane] = _mm_sha1nexte_epu32(before[lane], rests[lane]);
             }
         }
-        store_state(one, sums[0], rests[0]);
-        store_state(other, sums[1], rests[1]);
+        for (lane, state) in states.into_iter().enumerate() {
+            store_state(state, sums[lane], rests[lane]);
+        }
     }
 
     /// The words of a block, four at a time.
@@ -319,6 +336,18 @@ mod tests {
     }
 
     #[test]
+    fn four_strings_of_whatever_lengths_have_the_digests_that_the_crate_makes() {
+        let data = noise(4 * 5000);
+        let lens = [0, 1, 63, 64, 65, 4095, 4096, 5000];
+        for shift in 0..lens.len() {
+            let strings = [0, 1, 2, 3].map(|lane| &data[lane * 5000..][..lens[(shift + 3 * lane) % lens.len()]]);
+            assert_eq!(sha1_of_each(strings), strings.map(reference), "{shift}");
+            let alike = [0, 1, 2, 3].map(|lane| &data[lane * 5000..][..lens[shift]]);
+            assert_eq!(sha1_of_each(alike), alike.map(reference), "{shift}");
+        }
+    }
+
+    #[test]
     fn in_whatever_steps_the_bytes_come_the_digests_are_the_same() {
         let data = noise(100_000);
         let (mut one, mut other) = (Sha1Stream::default(), Sha1Stream::default());
@@ -365,7 +394,7 @@ mod tests {
         compress(&mut alone[0], ones);
         compress(&mut alone[1], others);
         let [one, other] = &mut beside;
-        compress_pair((one, ones), (other, others));
+        compress_lanes([one, other], [ones, others]);
         assert_eq!(alone, beside);
     }
 }
