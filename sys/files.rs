@@ -79,14 +79,16 @@ pub fn names_in(folder: File) -> io::Result<Vec<OsString>> {
 /// Those of openat(2), thus `ELOOP` for a symbolic link; `EINVAL` for what is neither file nor folder.
 pub fn open_in(folder: impl AsFd, name: &OsStr, how: Open) -> io::Result<File> {
     let (flags, mode) = how.flags();
-    let file = File::from(retry_on_intr(|| rustix::fs::openat(&folder, name, flags, mode))?);
-    if file.metadata()?.is_dir() {
-        return Err(Errno::ISDIR.into());
+    regular(File::from(retry_on_intr(|| rustix::fs::openat(&folder, name, flags, mode))?))
+}
+
+fn regular(file: File) -> io::Result<File> {
+    let kind = file.metadata()?.file_type();
+    match (kind.is_file(), kind.is_dir()) {
+        (true, _) => Ok(file),
+        (_, true) => Err(Errno::ISDIR.into()),
+        _ => Err(Errno::INVAL.into()),
     }
-    if !file.metadata()?.is_file() {
-        return Err(Errno::INVAL.into());
-    }
-    Ok(file)
 }
 
 /// Opens for reading what lies at an absolute path, none of whose names may be a symbolic link.
@@ -166,8 +168,20 @@ pub fn open_file(path: &Path, how: Open) -> io::Result<File> {
 /// For a file that may be new, the folders on the way are made.
 ///
 /// # Errors
-/// Those of `open_in`, and of mkdirat(2).
+/// Those of openat2(2), thus `ELOOP` for a symbolic link, and of mkdirat(2); `EISDIR` for a folder, `EINVAL` for what is
+/// neither file nor folder.
 pub fn open_beneath(root: &File, path: &str, how: Open) -> io::Result<File> {
+    let (flags, mode) = how.flags();
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    match retry_on_intr(|| rustix::fs::openat2(root, path, flags, mode, resolve)) {
+        // Linux before 5.6, or a sandbox that does not know the call; or folders that have to be made.
+        Err(Errno::NOSYS | Errno::PERM | Errno::NOENT) => walk_beneath(root, path, how),
+        opened => regular(File::from(opened?)),
+    }
+}
+
+/// The same, name by name.
+fn walk_beneath(root: &File, path: &str, how: Open) -> io::Result<File> {
     let Some((folders, name)) = path.rsplit_once('/') else {
         return open_in(root, path.as_ref(), how);
     };
@@ -178,8 +192,11 @@ pub fn open_beneath(root: &File, path: &str, how: Open) -> io::Result<File> {
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound && matches!(how, Open::New(_) | Open::WriteOrNew(_)) =>
             {
-                make_folder_in(here, component.as_ref())?;
-                open_folder_in(here, component.as_ref())?
+                match make_folder_in(here, component.as_ref()) {
+                    // Another thread was faster.
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    _ => open_folder_in(here, component.as_ref())?,
+                }
             }
             opened => opened?,
         };

@@ -24,6 +24,7 @@ use crate::sys::vectored::{ScatteredBytes, ScatteredRoom};
 use crate::sys::{self, files, space};
 use crate::wire::stretches::Stretches;
 use body::{Allocate, Body, Reserve};
+use rayon::prelude::*;
 use removal::remove_own;
 use rustix::fs::FileType;
 use std::ffi::OsStr;
@@ -229,22 +230,22 @@ impl Part {
     /// what was downloaded: what others have added is no part of it.
     fn give_attributes(&self) -> Result<(), PartError> {
         let umask = files::umask();
-        for (number, entry) in self.manifest.files().iter().enumerate() {
+        self.manifest.files().par_iter().enumerate().try_for_each(|(number, entry)| {
             let look = |error| PartError::Io(self.file_path(number), "look at", error);
             let file = self.file(number).map_err(look)?;
             if file.metadata().map_err(look)?.len() > entry.len {
                 return Err(PartError::Foreign(self.file_path(number), Foreign::TooLong));
             }
             let Some(FileAttributes { executable, modified }) = self.manifest.attributes().get(number) else {
-                continue;
+                return Ok(());
             };
             // A file system may keep neither, and nothing relies on them.
             if *executable {
                 let _ = files::make_executable(&file, umask);
             }
             let _ = files::set_modified(&file, modified.seconds, modified.nanoseconds());
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// What has taken the final name meanwhile. It may be the complete download.
@@ -361,7 +362,7 @@ impl Part {
     /// Whether there are bytes that were never written, or that the filesystem does not keep since they are zeros. The
     /// pieces that are all zeros do not count.
     pub fn has_holes(&self) -> bool {
-        self.manifest.files().iter().enumerate().any(|(number, entry)| {
+        self.manifest.files().par_iter().enumerate().any(|(number, entry)| {
             let Ok(file) = self.file(number) else { return true };
             let start = self.map.start(number);
             let lacks = |hole: Range<u64>| !self.zeros.cover(start + hole.start..start + hole.end);

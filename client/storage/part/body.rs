@@ -5,11 +5,13 @@ use super::paths::PartPaths;
 use super::removal::remove_own;
 use super::written::begins_with_data;
 use super::zeros::ZeroPieces;
+use crate::client::storage::file_map::FileMap;
 use crate::client::storage::open_files::{OpenFiles, open_with_room};
 use crate::model::manifest::{FileEntry, Manifest};
 use crate::sys::file_id::{FileId, id_of};
 use crate::sys::files::{self, Open};
 use crate::sys::space::{self, FreeSpace};
+use rayon::prelude::*;
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
 use std::io;
@@ -33,6 +35,14 @@ pub(super) struct Reserve<'a> {
     pub fresh: bool,
     pub zeros: &'a ZeroPieces,
     pub allocate: Allocate,
+}
+
+impl Reserve<'_> {
+    /// Gives a file that was made here its full length, with room for all of it.
+    fn all(&self, file: &File, len: u64, path: &Path) -> Result<(), PartError> {
+        let reserved = if len == 0 { Ok(()) } else { (self.allocate)(file, 0..len) };
+        reserved.map_err(|error| PartError::from_io(path, "reserve room for", len, error))
+    }
 }
 
 /// What a download writes to. Every file in it has its full length.
@@ -109,7 +119,11 @@ fn open_file(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> R
     let how = if reserve.fresh { Open::New(MODE) } else { Open::Write };
     let file = files::open_in(&paths.folder, &paths.part_name, how);
     let file = file.map_err(|error| PartError::from_open(&path, "open", error))?;
-    let ready = give_length(&file, 0..manifest.layout().size(), &path, reserve);
+    let size = manifest.layout().size();
+    let ready = match reserve.fresh {
+        true => reserve.all(&file, size, &path),
+        false => give_length(&file, 0..size, &path, reserve),
+    };
     if reserve.fresh && ready.is_err() {
         // The first error is the one to tell.
         let _ = id_of(&file).map(|own| remove_own(paths, &own, Some(manifest)));
@@ -170,21 +184,23 @@ fn fill_folder(folder: &File, path: &Path, manifest: &Manifest, reserve: &Reserv
     // Fresh, every file must be new: a file system that takes two names for one would mix their contents.
     let how = if reserve.fresh { Open::New(MODE) } else { Open::WriteOrNew(MODE) };
     let small = Reserve { allocate: |file, range| file.set_len(range.end), ..*reserve };
-    let mut start = 0;
-    for entry in manifest.files() {
+    let map = FileMap::new(manifest.files());
+    manifest.files().par_iter().enumerate().try_for_each(|(number, entry)| {
         let path = entry.path.placed_in(path);
-        let file = files::open_beneath(folder, below_root(entry), how);
+        let file = open_with_room(|| files::open_beneath(folder, below_root(entry), how));
         let file = file.map_err(|error| PartError::from_open(&path, "make", error))?;
-        let stretch = start..start + entry.len;
-        start = stretch.end;
+        let stretch = map.start(number)..map.start(number) + entry.len;
+        let reserve = if entry.len > SMALL_LEN { reserve } else { &small };
+        if reserve.fresh {
+            return reserve.all(&file, entry.len, &path);
+        }
         // Which files a download has made is not written down. Each has its full length before anything is written to it.
         let len = file.metadata().map_err(|error| PartError::Io(path.clone(), "look at", error))?.len();
         if (1..entry.len).contains(&len) && begins_with_data(&file) {
             return Err(PartError::Foreign(path, Foreign::Unknown));
         }
-        give_length(&file, stretch, &path, if entry.len > SMALL_LEN { reserve } else { &small })?;
-    }
-    Ok(())
+        give_length(&file, stretch, &path, reserve)
+    })
 }
 
 /// Where a file of a folder lies in it.
@@ -205,9 +221,6 @@ fn give_length(file: &File, stretch: Range<u64>, path: &Path, reserve: &Reserve<
         return Err(PartError::Foreign(path.to_path_buf(), Foreign::TooLong));
     }
     let full = |error| PartError::from_io(path, "reserve room for", len, error);
-    if reserve.fresh {
-        return (reserve.allocate)(file, 0..len).map_err(full);
-    }
     if found.len() < len {
         file.set_len(len).map_err(full)?;
     }
