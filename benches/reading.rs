@@ -11,6 +11,7 @@ use groupshare::client::storage::part::{OpenedPart, Part, PartLabel, PartRecord}
 use groupshare::client::storage::share_tree::SharePlace;
 use groupshare::model::manifest::Manifest;
 use groupshare::model::name::{FileName, GroupId};
+use groupshare::sys::give_way;
 use groupshare::wire::manifest;
 use rustix::time::{ClockId, clock_gettime};
 use sha1::{Digest, Sha1};
@@ -20,6 +21,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// What fits into the cache.
@@ -56,7 +58,12 @@ pub(crate) fn bench(options: &Options) {
         plain.push(cost(|| black_box(sha1_on_one_core(size))).1);
         sharing.push(cost(share).1);
         let part = open(folder.path(), &hashed.manifest);
-        let (right, verified) = cost(|| verify_existing(&part, &never).expect("not cancelled"));
+        let verify = || {
+            // As a client does.
+            give_way(10);
+            verify_existing(&part, &never).expect("not cancelled")
+        };
+        let (right, verified) = cost(|| thread::scope(|scope| scope.spawn(verify).join().expect("it ends")));
         assert!(right.have.is_complete());
         verifying.push(verified);
         let (sha1, finished) = cost(|| right.hash.finish(&part).expect("readable"));
@@ -109,6 +116,6 @@ fn leave_part(folder: &Path, file: &Path, manifest: &Manifest) {
     for piece in layout.indexes() {
         buffer.resize(layout.len(piece) as usize, 0);
         file.read_exact_at(&mut buffer, layout.offset(piece)).expect("read");
-        part.write_piece(piece, &buffer).expect("written");
+        part.write_piece(piece, buffer[..].into()).expect("written");
     }
 }

@@ -168,14 +168,13 @@ pub fn open_file(path: &Path, how: Open) -> io::Result<File> {
 /// For a file that may be new, the folders on the way are made.
 ///
 /// # Errors
-/// Those of openat2(2), thus `ELOOP` for a symbolic link, and of mkdirat(2); `EISDIR` for a folder, `EINVAL` for what is
-/// neither file nor folder.
+/// Those of `open_in`, and of mkdirat(2); `ENOTDIR` for a symbolic link on the way.
 pub fn open_beneath(root: &File, path: &str, how: Open) -> io::Result<File> {
     let (flags, mode) = how.flags();
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     match retry_on_intr(|| rustix::fs::openat2(root, path, flags, mode, resolve)) {
-        // Linux before 5.6, or a sandbox that does not know the call; or folders that have to be made.
-        Err(Errno::NOSYS | Errno::PERM | Errno::NOENT) => walk_beneath(root, path, how),
+        // Linux before 5.6, or a sandbox that does not know the call; folders that have to be made; a link somewhere.
+        Err(Errno::NOSYS | Errno::PERM | Errno::NOENT | Errno::LOOP) => walk_beneath(root, path, how),
         opened => regular(File::from(opened?)),
     }
 }

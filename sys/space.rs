@@ -31,7 +31,21 @@ pub fn allocate_range(file: &File, range: Range<u64>) -> io::Result<()> {
     }
 }
 
-fn extend_within_free_space(file: &File, range: Range<u64>) -> io::Result<()> {
+/// Whether the file system of an open file or folder reserves room by writing zeros there: it is in memory.
+///
+/// # Errors
+/// Those of fstatfs(2).
+pub fn reserves_by_writing(file: &File) -> io::Result<bool> {
+    // TMPFS_MAGIC of statfs(2). The type of the field is another one on each machine.
+    Ok(rustix::fs::fstatfs(file)?.f_type as u64 == 0x0102_1994)
+}
+
+/// Makes a file at least so long that it reaches the end of a stretch, if there is as much free space as the stretch
+/// has bytes. Reserves nothing.
+///
+/// # Errors
+/// `ENOSPC` if there is not, and those of ftruncate(2).
+pub fn extend_within_free_space(file: &File, range: Range<u64>) -> io::Result<()> {
     let held = file.metadata()?;
     let needed = range.end - range.start;
     if free_bytes(file)?.is_some_and(|free| free.saturating_add(held.blocks() * 512) < needed) {

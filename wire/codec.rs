@@ -1,12 +1,14 @@
 //! Values to bytes and back. Integers are big-endian; texts and lists carry their length, which is checked against its
 //! cap before anything is allocated. No socket and no state.
 
+mod decoder;
+
 use crate::model::digest::{Fingerprint, InfoHash, KeyId, Sha1Digest};
 use crate::model::id::{
     ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, RelayTicket, Seen, SessionId, ShareRef, UserRef,
 };
 use crate::model::manifest::Content;
-use crate::model::name::{FileName, GroupId, NameError, UserId};
+use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::path::{PATH_LEN_MAX, RelPath};
 use crate::model::piece::Layout;
 use byteorder::{BigEndian, ByteOrder, WriteBytesExt};
@@ -14,97 +16,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-/// Why bytes are not a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DecodeError {
-    /// The bytes end inside a value.
-    Truncated,
-    /// This many bytes follow the last value.
-    Trailing(usize),
-    /// A text or list is longer than its cap.
-    OverCap {
-        len: usize,
-        max: usize,
-    },
-    Utf8,
-    /// A text is not a canonical name.
-    Name(NameError),
-    /// A value is out of its range; says which.
-    Value(&'static str),
-    /// No message of this direction has this kind.
-    UnknownKind(u8),
-    /// A manifest has a form that only older versions of the program make.
-    OlderManifest,
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DecodeError::Truncated => write!(f, "a message ends too early"),
-            DecodeError::Trailing(len) => write!(f, "{len} bytes too many follow a message"),
-            DecodeError::OverCap { len, max } => write!(f, "a length of {len} is over the cap of {max}"),
-            DecodeError::Utf8 => write!(f, "a text is not UTF-8"),
-            DecodeError::Name(error) => write!(f, "{error}"),
-            DecodeError::Value(what) => write!(f, "{what} is out of range"),
-            DecodeError::UnknownKind(kind) => write!(f, "message kind {kind} is unknown"),
-            DecodeError::OlderManifest => {
-                write!(f, "it was made by an older version of groupshare; share the file again")
-            }
-        }
-    }
-}
-
-impl std::error::Error for DecodeError {}
-
-/// Reads values from the front of a byte slice.
-#[derive(Debug)]
-pub struct Decoder<'a> {
-    rest: &'a [u8],
-    /// Bytes behind these that stand elsewhere. Only a `Payload` takes them.
-    elsewhere: usize,
-}
-
-impl<'a> Decoder<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self::before(bytes, 0)
-    }
-
-    /// Takes these bytes, behind which so many others stand elsewhere.
-    pub fn before(bytes: &'a [u8], elsewhere: usize) -> Self {
-        Self { rest: bytes, elsewhere }
-    }
-
-    /// The next `len` bytes.
-    pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
-        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated)?;
-        self.rest = rest;
-        Ok(bytes)
-    }
-
-    pub fn left(&self) -> usize {
-        self.rest.len()
-    }
-
-    /// A length of `T` that must not exceed a cap.
-    fn len(&mut self, len: usize, max: usize) -> Result<usize, DecodeError> {
-        if len > max { Err(DecodeError::OverCap { len, max }) } else { Ok(len) }
-    }
-
-    /// A text with a length of two bytes.
-    fn text(&mut self, max: usize) -> Result<&'a str, DecodeError> {
-        let len = u16::take(self)?;
-        let len = self.len(usize::from(len), max)?;
-        std::str::from_utf8(self.bytes(len)?).map_err(|_| DecodeError::Utf8)
-    }
-
-    /// Ends the reading: nothing may be left.
-    pub fn finish(self) -> Result<(), DecodeError> {
-        match self.rest.len() + self.elsewhere {
-            0 => Ok(()),
-            left => Err(DecodeError::Trailing(left)),
-        }
-    }
-}
+pub use decoder::{DecodeError, Decoder};
 
 /// A value with one canonical form in bytes.
 pub trait Wire: Sized {
@@ -342,7 +254,7 @@ impl<T: Wire, const MAX: usize> Wire for List<T, MAX> {
         let count = u32::take(from)? as usize;
         let count = from.len(count, MAX)?;
         // A value has at least one byte, so a count that the bytes cannot hold allocates no more than the bytes.
-        let mut values = Vec::with_capacity(count.min(from.rest.len()));
+        let mut values = Vec::with_capacity(count.min(from.left()));
         for _ in 0..count {
             values.push(T::take(from)?);
         }
@@ -394,8 +306,7 @@ impl Wire for Payload {
     /// Puts nothing: whoever sends the message appends the data.
     fn put(&self, _out: &mut Vec<u8>) {}
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let len = from.rest.len() + from.elsewhere;
-        (from.rest, from.elsewhere) = (&[], 0);
+        let len = from.skip_all();
         Ok(Self { len: u32::try_from(len).map_err(|_| DecodeError::OverCap { len, max: u32::MAX as usize })? })
     }
 }

@@ -115,7 +115,9 @@ impl FrameRecords {
     }
 
     fn seal(&mut self, keys: &TransportKeys, nonce: &mut u64) -> &[u8] {
-        for record in self.bytes[..self.len].chunks_mut(RECORD_LEN_MAX) {
+        // Once: sealed bytes are no plaintext.
+        let sealed = &mut self.bytes[..std::mem::take(&mut self.len)];
+        for record in sealed.chunks_mut(RECORD_LEN_MAX) {
             let (header, rest) = record.split_at_mut(RECORD_HEADER_LEN);
             // At most NOISE_LEN_MAX, which is the largest u16.
             BigEndian::write_u16(header, rest.len() as u16);
@@ -123,7 +125,7 @@ impl FrameRecords {
             tag.copy_from_slice(&keys.seal(*nonce, plain));
             *nonce += 1;
         }
-        &self.bytes[..self.len]
+        sealed
     }
 }
 
@@ -187,14 +189,14 @@ impl Opener {
         }
         let missing = self.missing_cipher();
         // A long frame is read up to its end, so that nothing has to be moved in the buffer. Where others may claim what
-        // they like, only so much room is made as has been filled before.
+        // they like, only so much room is made as has been filled before, and only once that is full.
         let (opened, used) = (self.start - self.frame_at, self.end - self.frame_at);
         let whole = opened + missing;
         let target = match whole {
             0..=IDLE_BUFFER_LEN => IDLE_BUFFER_LEN,
             _ if self.spread_kind.is_some() => whole,
-            _ if used < IDLE_BUFFER_LEN => IDLE_BUFFER_LEN,
-            _ => whole.min(2 * used),
+            _ if used < self.bytes.len() => self.bytes.len(),
+            _ => whole.min(IDLE_BUFFER_LEN.max(2 * used)),
         };
         if self.bytes.len() < target {
             let mut grown = Vec::with_capacity(target);
@@ -203,7 +205,7 @@ impl Opener {
             // It may have keys of groups in it.
             std::mem::replace(&mut self.bytes, grown).zeroize();
             self.moved_to_front();
-        } else if self.end == self.bytes.len() || self.frame_at + target > self.bytes.len() {
+        } else if self.frame_at + target > self.bytes.len() {
             self.bytes.copy_within(self.frame_at..self.end, 0);
             self.moved_to_front();
         }
@@ -371,9 +373,9 @@ impl Opener {
     /// Clears what earlier frames have left, passwords among it, and gives back memory above what an idle connection may
     /// keep, between frames.
     pub fn release(&mut self) {
-        self.bytes[..self.frame_at].zeroize();
+        let past = if self.is_idle() { self.end } else { self.frame_at };
+        self.bytes[..past].zeroize();
         if self.is_idle() {
-            self.bytes[..self.end].zeroize();
             if self.bytes.capacity() > IDLE_BUFFER_LEN {
                 self.bytes = Vec::new();
             }
@@ -404,12 +406,14 @@ mod tests {
     }
 
     const PIECE: usize = 512 * 1024;
+    /// The kind of the frames of these tests.
+    const KIND: u8 = 3;
 
     /// A frame with a body of this length, which tells by its bytes where each belongs.
     fn frame(body: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_LEN + body);
         ((HEADER_LEN - LENGTH_LEN + body) as u32).put(&mut out);
-        3u8.put(&mut out);
+        KIND.put(&mut out);
         7u32.put(&mut out);
         out.extend((0..body).map(|at| (at ^ (at >> 8)) as u8));
         out
@@ -421,7 +425,9 @@ mod tests {
         loop {
             while opener.advance(keys)? {
                 let frame = opener.frame().expect("what is in a frame is not the channel's business");
-                frames.push([&opener.plain()[..HEADER_LEN], frame.body].concat());
+                let len = opener.plain_len - HEADER_LEN;
+                let body: Vec<u8> = frame.payload(len as u32).iter().flatten().copied().collect();
+                frames.push([&opener.plain()[..HEADER_LEN], &body].concat());
                 opener.next_frame();
             }
             if bytes.is_empty() {
@@ -434,6 +440,11 @@ mod tests {
             opener.filled(len);
             bytes = &bytes[len..];
         }
+    }
+
+    /// One that puts the frames of these tests together, and one that leaves them in stretches.
+    fn openers() -> [Opener; 2] {
+        [Opener::new(FRAME_LEN_MAX), Opener::new(FRAME_LEN_MAX).spread(KIND)]
     }
 
     /// One record around this plaintext, which need not be a frame.
@@ -470,7 +481,6 @@ mod tests {
     #[test]
     fn frames_of_every_length_fill_their_records_to_the_brim_and_come_back() {
         let (near, far) = keys();
-        let (mut sealer, mut opener) = (Sealer::default(), Opener::new(FRAME_LEN_MAX));
         let cap = LENGTH_LEN + FRAME_LEN_MAX - HEADER_LEN;
         let record = RECORD_PLAIN_MAX - HEADER_LEN;
         let full = RECORD_LEN_MAX;
@@ -485,10 +495,12 @@ mod tests {
             (cap, [vec![full; 16], vec![LENGTH_LEN + FRAME_LEN_MAX - 16 * RECORD_PLAIN_MAX + overhead]].concat()),
         ] {
             let frame = frame(body);
-            let sealed = sealer.seal(&near, &frame);
-            assert_eq!(record_lens(sealed), records, "{body}");
-            assert_eq!(feed(&mut opener, &far, sealed).expect("opens"), [frame], "{body}");
-            assert!(opener.is_idle());
+            let sealed = Sealer::default().seal(&near, &frame).to_vec();
+            assert_eq!(record_lens(&sealed), records, "{body}");
+            for mut opener in openers() {
+                assert!(feed(&mut opener, &far, &sealed).expect("opens") == [&frame[..]], "{body}");
+                assert!(opener.is_idle());
+            }
         }
     }
 
@@ -498,8 +510,7 @@ mod tests {
         let frames = [frame(0), frame(30), frame(1)];
         let mut sealer = Sealer::default();
         let sealed: Vec<u8> = frames.iter().flat_map(|frame| sealer.seal(&near, frame).to_vec()).collect();
-        for cut in 0..=sealed.len() {
-            let mut opener = Opener::new(FRAME_LEN_MAX);
+        for (cut, mut opener) in (0..=sealed.len()).flat_map(|cut| openers().map(|opener| (cut, opener))) {
             let mut opened = feed(&mut opener, &far, &sealed[..cut]).expect("opens");
             opened.extend(feed(&mut opener, &far, &sealed[cut..]).expect("opens"));
             assert_eq!(opened, frames, "{cut}");
@@ -509,8 +520,8 @@ mod tests {
         let mut sealer = Sealer::default();
         let sealed: Vec<u8> = frames.iter().flat_map(|frame| sealer.seal(&near, frame).to_vec()).collect();
         for edge in [RECORD_LEN_MAX, 2 * RECORD_LEN_MAX] {
-            for cut in edge - 20..edge + 20 {
-                let mut opener = Opener::new(FRAME_LEN_MAX);
+            let cuts = edge - 20..edge + 20;
+            for (cut, mut opener) in cuts.flat_map(|cut| openers().map(|opener| (cut, opener))) {
                 let mut opened = feed(&mut opener, &far, &sealed[..cut]).expect("opens");
                 opened.extend(feed(&mut opener, &far, &sealed[cut..]).expect("opens"));
                 assert_eq!(opened, frames, "{cut}");
@@ -545,18 +556,22 @@ mod tests {
     #[test]
     fn frames_come_back_byte_by_byte() {
         let (near, far) = keys();
-        let mut sealer = Sealer::default();
-        let mut opener = Opener::new(FRAME_LEN_MAX);
-        for body in [0, 1, 5000, RECORD_PLAIN_MAX, 10] {
-            let frame = frame(body);
-            let sealed = sealer.seal(&near, &frame).to_vec();
-            let (last, rest) = sealed.split_last().expect("not empty");
-            for byte in rest {
-                assert!(feed(&mut opener, &far, &[*byte]).expect("no error").is_empty());
-                assert!(!opener.is_idle());
+        for mut opener in openers() {
+            let mut sealer = Sealer::default();
+            for body in [0, 1, 5000, RECORD_PLAIN_MAX, 10, PIECE] {
+                let frame = frame(body);
+                let sealed = sealer.seal(&near, &frame).to_vec();
+                let (last, rest) = sealed.split_last().expect("not empty");
+                let (mut capacity, mut grown) = (opener.capacity(), 0);
+                for byte in rest {
+                    assert!(feed(&mut opener, &far, &[*byte]).expect("no error").is_empty());
+                    assert!(!opener.is_idle());
+                    grown += usize::from(std::mem::replace(&mut capacity, opener.capacity()) != opener.capacity());
+                }
+                assert!(grown <= 8, "the buffer was made anew {grown} times");
+                assert!(feed(&mut opener, &far, &[*last]).expect("opens") == [frame]);
+                assert!(opener.is_idle());
             }
-            assert_eq!(feed(&mut opener, &far, &[*last]).expect("opens"), [frame]);
-            assert!(opener.is_idle());
         }
     }
 
@@ -564,8 +579,9 @@ mod tests {
     fn frames_of_any_lengths_come_back_in_parts_of_any_length() {
         let (near, far) = keys();
         let mut number = numbers();
-        let (mut sealer, mut opener) = (Sealer::default(), Opener::new(FRAME_LEN_MAX));
-        for round in 0..20 {
+        let (mut sealers, mut openers) = ([Sealer::default(), Sealer::default()], openers());
+        for round in 0..40 {
+            let (sealer, opener) = (&mut sealers[round % 2], &mut openers[round % 2]);
             let frames: Vec<Vec<u8>> = (0..8)
                 .map(|_| {
                     let below = [10, 5000, 150_000, FRAME_LEN_MAX - 5][number(4)];
@@ -578,7 +594,7 @@ mod tests {
             while !rest.is_empty() {
                 let below = [20, 3000, 70_000, 1_000_000][number(4)];
                 let (part, behind) = rest.split_at((1 + number(below)).min(rest.len()));
-                opened.extend(feed(&mut opener, &far, part).expect("opens"));
+                opened.extend(feed(opener, &far, part).expect("opens"));
                 rest = behind;
                 assert!(opener.capacity() <= sealed_len(LENGTH_LEN + FRAME_LEN_MAX));
             }

@@ -4,7 +4,7 @@
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use snow::HandshakeState;
 use std::fmt;
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 /// Bytes that authentication adds to a record (AES-GCM).
 pub const TAG_LEN: usize = 16;
@@ -31,12 +31,13 @@ impl TransportKeys {
         if !noise.is_handshake_finished() {
             return None;
         }
-        let (of_initiator, of_responder) = noise.dangerously_get_raw_split();
-        let [of_initiator, of_responder] = [of_initiator, of_responder].map(Zeroizing::new);
-        let [outgoing, incoming] =
-            if noise.is_initiator() { [&of_initiator, &of_responder] } else { [&of_responder, &of_initiator] };
+        let (mut of_initiator, mut of_responder) = noise.dangerously_get_raw_split();
         let key = |bytes: &[u8]| UnboundKey::new(&AES_256_GCM, bytes).map(LessSafeKey::new).ok();
-        Some(Self { outgoing: key(&outgoing[..])?, incoming: key(&incoming[..])? })
+        let (first, second) = (key(&of_initiator), key(&of_responder));
+        of_initiator.zeroize();
+        of_responder.zeroize();
+        let (outgoing, incoming) = if noise.is_initiator() { (first, second) } else { (second, first) };
+        Some(Self { outgoing: outgoing?, incoming: incoming? })
     }
 
     /// Encrypts a record in its place; gives its tag.

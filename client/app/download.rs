@@ -24,6 +24,7 @@ use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartRecord, Taken, resolve_destination};
 use crate::model::id::ShareRef;
 use crate::model::name::{FileName, GroupId};
+use crate::sys::give_way;
 use crate::wire::refusal::Code;
 use failure::failure_of;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,9 @@ pub(super) struct DownloadOrder<'a> {
     pub to: PathBuf,
     pub record: PartRecord,
 }
+
+/// The nice value of a thread that hashes behind others.
+const NICE: i32 = 10;
 
 /// Goes on with a download that is starting. If it cannot go on it is still starting.
 pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Result<Report, Failure> {
@@ -122,6 +126,8 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<(Subject
 /// Verifies what is on disk already, also elsewhere, then lets the engine go on with what is missing.
 fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>) {
     let begun = Instant::now();
+    // The whole hash follows here, first behind the verified pieces and then behind those that come in.
+    give_way(NICE);
     let copies = own_copy::find(session, &subject);
     let Some(verified) = own_copy::verify_and_fill(session, &part, &copies) else { return };
     if !copies.is_empty() && verified.have.is_complete() {

@@ -2,7 +2,6 @@
 
 mod complaint;
 mod liveness;
-pub(crate) mod waiting_line;
 
 use super::error::DownloadError;
 use super::lie::Lie;
@@ -27,13 +26,14 @@ use std::fmt;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use waiting_line::WaitingLine;
 
 /// Most pieces that one connection asks for ahead: one comes in while the seeder reads and encrypts the next. A
 /// connection begins with one, and asks for one more with each piece that comes. A slow seeder should not be asked for
 /// more before the other members who begin at the same time are known.
 const DEPTH_MAX: usize = 3;
 const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
+/// How long a connection of a fast download keeps its worker while others wait: some 30 pieces.
+const FAST_TURN: Duration = Duration::from_millis(50);
 /// How long a worker waits for more before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
 /// After this many refusals in a row because pieces are on their way to others, the connection asks again at the next
@@ -81,8 +81,6 @@ pub(crate) struct PeerConnection {
     asked: VecDeque<(u32, PieceIndex)>,
     /// How many pieces it may ask for ahead now.
     depth: usize,
-    /// A spare asks for nothing: others bring as much as the workers can take.
-    is_spare: bool,
     last_request: u32,
     /// How many more pieces the peer may announce: it announces each of them once at most.
     news_left: u32,
@@ -125,7 +123,6 @@ impl PeerConnection {
             sender,
             asked: VecDeque::with_capacity(DEPTH_MAX),
             depth: 1,
-            is_spare: false,
             last_request: 1,
             news_left,
             put_off: 0,
@@ -180,8 +177,7 @@ impl PeerConnection {
     /// # Errors
     /// The connection is lost.
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
-        while !self.is_spare
-            && self.complaint.is_none()
+        while self.complaint.is_none()
             && !self.liveness.is_late()
             && self.put_off < PUT_OFF_MAX
             && self.asked.len() < self.depth
@@ -201,25 +197,11 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Whether it has become a spare and asks for nothing.
-    pub(crate) fn is_spare(&self) -> bool {
-        self.is_spare
-    }
-
-    /// A worker is free: a spare asks for pieces again.
-    ///
-    /// # Errors
-    /// The connection is lost.
-    pub(crate) fn step_in(&mut self) -> Result<(), DropReason> {
-        self.is_spare = false;
-        self.ask()
-    }
-
-    /// Takes what has come in, until nothing more is there or others wait for the worker.
-    ///
-    /// Where downloads are as fast as the workers, a connection does not give its worker to another after each frame:
-    /// the pieces would come out of order, and each hand-over costs. It takes what it has asked for and is a spare then.
-    pub(crate) fn work(&mut self, downlink: &Downlink, others: &WaitingLine) -> WorkOutcome {
+    /// Takes what has come in, until nothing more is there or its turn is over: then another connection waits for the
+    /// worker. A turn is one frame, and longer in a fast download. To hand a worker over for each piece would cost, and the
+    /// pieces of many connections would come out of order.
+    pub(crate) fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> WorkOutcome {
+        let begun = Instant::now();
         self.not_before = None;
         loop {
             if self.transfer.is_stopped() {
@@ -246,7 +228,7 @@ impl PeerConnection {
                 Ok(false) if left == 0 => continue,
                 // The next bytes of a peer that delivers are on their way. To wait for them here is cheaper than under
                 // the poll.
-                Ok(false) if !others.is_there() && self.receiver.wait_readable(LINGER) => continue,
+                Ok(false) if !others_wait() && self.receiver.wait_readable(LINGER) => continue,
                 Ok(false) => return WorkOutcome::Waits,
                 Err(error) => return WorkOutcome::Drops(recv_failed(error)),
             }
@@ -256,12 +238,8 @@ impl PeerConnection {
             if let Some(outcome) = outcome {
                 return outcome;
             }
-            if others.is_there() && !self.transfer.is_fast() {
+            if others_wait() && !(self.transfer.is_fast() && begun.elapsed() < FAST_TURN) {
                 return WorkOutcome::Yields;
-            }
-            self.is_spare = self.is_spare || others.promise();
-            if self.is_spare && self.asked.is_empty() {
-                return WorkOutcome::Waits;
             }
         }
     }

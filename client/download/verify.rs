@@ -17,13 +17,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Verified {
     /// The pieces that are right.
     pub have: Bitfield,
-    /// Knows of these pieces.
+    /// Knows of these pieces, and may have hashed the first of them.
     pub hash: WholeHash,
 }
 
 /// Hashes the pieces that an earlier run left, on all cores. Does not read stretches that were never written. Pieces
-/// that are all zeros are made holes and count as right, so that nobody is asked for them. The whole hash follows once
-/// the download goes on. `None` if `cancel` is set meanwhile.
+/// that are all zeros are made holes and count as right, so that nobody is asked for them. The whole hash follows on the
+/// calling thread, so that a disk is read once. Let that thread give way ([`give_way`]): then it keeps no core from the
+/// pieces. `None` if `cancel` is set meanwhile.
+///
+/// [`give_way`]: crate::sys::give_way
 pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     let layout = part.layout();
     let (holes, hash) = (part.make_holes(cancel), WholeHash::new(layout));
@@ -34,24 +37,20 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     }
     let candidates = part.pieces_with_data();
     let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer);
+    // An error comes back when the bytes are needed.
+    let follow = || matches!(hash.follow(part), Ok(true));
     let written = candidates.iter(layout).filter(|piece| !holes.has(*piece));
-    let flow = hash_in_order(
-        layout,
-        written,
-        read,
-        || false,
-        |piece, outcome| {
-            if cancel.load(Ordering::Relaxed) {
-                return ControlFlow::Break(());
-            }
-            // A piece that cannot be read is fetched again, like a wrong one.
-            if outcome.is_ok_and(|read| read.sha1 == part.manifest().pieces()[piece.as_usize()]) {
-                have.insert(piece);
-                hash.announce(piece);
-            }
-            ControlFlow::Continue(())
-        },
-    );
+    let flow = hash_in_order(layout, written, read, follow, |piece, outcome| {
+        if cancel.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        // A piece that cannot be read is fetched again, like a wrong one.
+        if outcome.is_ok_and(|read| read.sha1 == part.manifest().pieces()[piece.as_usize()]) {
+            have.insert(piece);
+            hash.announce(piece);
+        }
+        ControlFlow::Continue(())
+    });
     flow.is_continue().then_some(Verified { have, hash })
 }
 

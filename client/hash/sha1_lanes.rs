@@ -188,11 +188,12 @@ mod x86 {
         for lane in 0..LANES {
             (sums[lane], rests[lane]) = load_state(states[lane]);
         }
-        let count = blocks.iter().map(|blocks| blocks.len()).min().unwrap_or(0);
+        let mut blocks = blocks.map(<[Block]>::iter);
         let schedules = if SAME { 1 } else { LANES };
-        for number in 0..count {
+        'blocks: loop {
             for lane in 0..schedules {
-                words[lane] = load_words(&blocks[lane][number]);
+                let Some(block) = blocks[lane].next() else { break 'blocks };
+                words[lane] = load_words(block);
             }
             // What the four rounds before began with, and what they came to.
             let (mut before, mut now) = (sums, sums);

@@ -2,9 +2,11 @@
 
 mod body;
 mod copy;
+mod each_file;
 mod error;
 mod paths;
 mod removal;
+mod reservation;
 mod sidecar;
 mod taken;
 mod written;
@@ -23,8 +25,8 @@ use crate::sys::file_id::{self, FileId};
 use crate::sys::vectored::{ScatteredBytes, ScatteredRoom};
 use crate::sys::{self, files, space};
 use crate::wire::stretches::Stretches;
-use body::{Allocate, Body, Reserve};
-use rayon::prelude::*;
+use body::{Body, Reserve, RoomMaker};
+use each_file::{any_file, for_each_file};
 use removal::remove_own;
 use rustix::fs::FileType;
 use std::ffi::OsStr;
@@ -92,7 +94,8 @@ impl std::fmt::Debug for Part {
 }
 
 impl Part {
-    /// Begins a download, or takes up one that an earlier run left. All the room it needs is reserved here.
+    /// Begins a download, or takes up one that an earlier run left. All the room it needs is reserved here, or on a file
+    /// system in memory from here on.
     /// `destination` comes from `resolve_destination`.
     ///
     /// # Errors
@@ -103,7 +106,8 @@ impl Part {
         label: &PartLabel,
         record: PartRecord,
     ) -> Result<OpenedPart, PartError> {
-        Self::open_with(destination, manifest, label, record, space::allocate_range)
+        let maker = RoomMaker { allocate: space::allocate_range, is_slow: space::reserves_by_writing };
+        Self::open_with(destination, manifest, label, record, maker)
     }
 
     fn open_with(
@@ -111,7 +115,7 @@ impl Part {
         manifest: Arc<Manifest>,
         label: &PartLabel,
         record: PartRecord,
-        allocate: Allocate,
+        maker: RoomMaker,
     ) -> Result<OpenedPart, PartError> {
         let paths = match (PartPaths::of(destination), record) {
             (Err(PartError::NoFolder(_)), PartRecord::Awaited) => {
@@ -127,7 +131,7 @@ impl Part {
         }
         let mut sidecar = Sidecar::lock(paths, record != PartRecord::Absent)?;
         let zeros = ZeroPieces::of(&manifest);
-        let begun = begin(&mut sidecar, &manifest, label, record, (&zeros, allocate));
+        let begun = begin(&mut sidecar, &manifest, label, record, (&zeros, maker));
         if begun.is_err() && sidecar.note().is_none() {
             sidecar.remove_on_drop();
         }
@@ -188,6 +192,8 @@ impl Part {
     pub fn write_piece(&self, piece: PieceIndex, data: Stretches<'_>) -> Result<(), PartError> {
         let layout = self.manifest.layout();
         assert_eq!(data.len(), layout.len(piece) as usize, "a piece has exactly its length");
+        let full = |error| PartError::from_io(&self.sidecar.paths().part_path(), "reserve room for", 0, error);
+        self.body.check_room().map_err(full)?;
         let mut rest: ScatteredBytes<'_> = data.iter().collect();
         for stretch in self.map.stretches(layout.offset(piece), data.len()) {
             let failed = |error| PartError::from_io(&self.file_path(stretch.file), "write", 0, error);
@@ -208,6 +214,8 @@ impl Part {
     pub fn finish(&self) -> Result<(), PartError> {
         let paths = self.sidecar.paths();
         let sync = |error| PartError::from_io(&paths.part_path(), "write to the disk", 0, error);
+        // It would change the time of the last write.
+        self.body.end_reservation();
         self.give_attributes()?;
         self.body.sync().map_err(sync)?;
         // Whoever has given it the final name by hand has done what is left to do.
@@ -230,7 +238,7 @@ impl Part {
     /// what was downloaded: what others have added is no part of it.
     fn give_attributes(&self) -> Result<(), PartError> {
         let umask = files::umask();
-        self.manifest.files().par_iter().enumerate().try_for_each(|(number, entry)| {
+        for_each_file(&self.manifest, |number, entry| {
             let look = |error| PartError::Io(self.file_path(number), "look at", error);
             let file = self.file(number).map_err(look)?;
             if file.metadata().map_err(look)?.len() > entry.len {
@@ -262,6 +270,7 @@ impl Part {
     /// # Errors
     /// `Io`.
     pub fn abandon(&self) -> Result<Option<LeftAlone>, PartError> {
+        self.body.end_reservation();
         let paths = self.sidecar.paths();
         let left = if self.is_called(&paths.part_name)? {
             remove_own(paths, &self.id()?, Some(&self.manifest))?
@@ -276,6 +285,7 @@ impl Part {
 
     /// Lets others open the part, even while threads still hold this value: nothing is written to it any more.
     pub fn release(&self) {
+        self.body.end_reservation();
         self.sidecar.release();
     }
 
@@ -362,7 +372,7 @@ impl Part {
     /// Whether there are bytes that were never written, or that the filesystem does not keep since they are zeros. The
     /// pieces that are all zeros do not count.
     pub fn has_holes(&self) -> bool {
-        self.manifest.files().par_iter().enumerate().any(|(number, entry)| {
+        any_file(&self.manifest, |number, entry| {
             let Ok(file) = self.file(number) else { return true };
             let start = self.map.start(number);
             let lacks = |hole: Range<u64>| !self.zeros.cover(start + hole.start..start + hole.end);
@@ -456,16 +466,19 @@ fn is_resumable(
 /// The body of a download, and whether it is fresh.
 fn begin(
     sidecar: &mut Sidecar,
-    manifest: &Manifest,
+    manifest: &Arc<Manifest>,
     label: &PartLabel,
     record: PartRecord,
-    (zeros, allocate): (&ZeroPieces, Allocate),
+    (zeros, maker): (&ZeroPieces, RoomMaker),
 ) -> Result<(Body, bool), PartError> {
     let fresh = !is_resumable(sidecar, manifest, label, record)?;
     if fresh || !sidecar.is_of(&label.info_hash) {
         sidecar.write(label)?;
     }
-    let body = Body::open(sidecar.paths(), manifest, &Reserve { fresh, zeros, allocate });
+    let look = |error| PartError::Io(sidecar.paths().part_path(), "make", error);
+    let later = (maker.is_slow)(&sidecar.paths().folder).map_err(look)?;
+    let reserve = Reserve { fresh, zeros, allocate: maker.allocate, later };
+    let body = Body::open(sidecar.paths(), manifest, &reserve);
     if fresh && body.is_err() {
         sidecar.remove_on_drop();
     }

@@ -431,27 +431,7 @@ impl Dispatcher {
             entry.busy += 1;
             self.workers.give(connection);
         }
-        self.workers.note_waiting(self.entries.values().map(|entry| entry.ready.len()).sum());
-        self.call_spares();
-    }
-
-    /// Lets as many spares ask for pieces as there are workers without a connection.
-    fn call_spares(&mut self) {
-        let mut free = self.workers.free();
-        let ids: Vec<_> = self.entries.keys().copied().collect();
-        for id in ids {
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
-            let failed = entry.sift_parked(|connection| {
-                if free == 0 || !connection.is_spare() {
-                    return Ok(());
-                }
-                free -= 1;
-                connection.step_in()
-            });
-            for (connection, reason) in failed {
-                self.drop_connection(connection, reason);
-            }
-        }
+        self.workers.note_waiting(self.entries.values().any(|entry| !entry.ready.is_empty()));
     }
 
     /// Ends downloads that are over and whose connections no worker holds.

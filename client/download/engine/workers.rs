@@ -3,10 +3,10 @@
 use super::message::{EngineMessage, Mailbox};
 use super::options::EngineOptions;
 use crate::client::download::peer_connection::PeerConnection;
-use crate::client::download::peer_connection::waiting_line::WaitingLine;
 use crate::client::rate::downlink::Downlink;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A pool of workers, each of which has one connection at a time. They come back through the mailbox.
 pub(super) struct Workers {
@@ -15,8 +15,8 @@ pub(super) struct Workers {
     busy: usize,
     downlink: Arc<Downlink>,
     mailbox: Mailbox,
-    /// The connections that wait for a worker.
-    line: Arc<WaitingLine>,
+    /// A connection waits for a worker. Workers look at this between frames.
+    others_wait: Arc<AtomicBool>,
 }
 
 impl Workers {
@@ -27,7 +27,7 @@ impl Workers {
             .build()
             .map_err(io::Error::other)?;
         let (count, downlink) = (options.workers, options.downlink.clone());
-        Ok(Self { pool, count, busy: 0, downlink, mailbox, line: Arc::default() })
+        Ok(Self { pool, count, busy: 0, downlink, mailbox, others_wait: Arc::default() })
     }
 
     /// How many have no connection.
@@ -43,9 +43,10 @@ impl Workers {
     /// Gives a connection to one that is free.
     pub(super) fn give(&mut self, mut connection: PeerConnection) {
         self.busy += 1;
-        let (downlink, mailbox, line) = (self.downlink.clone(), self.mailbox.clone(), self.line.clone());
+        let (downlink, mailbox) = (self.downlink.clone(), self.mailbox.clone());
+        let others_wait = self.others_wait.clone();
         self.pool.spawn(move || {
-            let outcome = connection.work(&downlink, &line);
+            let outcome = connection.work(&downlink, || others_wait.load(Ordering::Relaxed));
             mailbox.send(EngineMessage::Returned(connection, outcome));
         });
     }
@@ -55,8 +56,8 @@ impl Workers {
         self.busy -= 1;
     }
 
-    /// So many connections wait now.
-    pub(super) fn note_waiting(&self, waiting: usize) {
-        self.line.set(waiting);
+    /// Whether connections wait now.
+    pub(super) fn note_waiting(&self, waiting: bool) {
+        self.others_wait.store(waiting, Ordering::Relaxed);
     }
 }

@@ -1,8 +1,10 @@
 //! The body of a part: its file, or its folder with all files, on the disk.
 
+use super::each_file::for_each_file;
 use super::error::{Foreign, PartError};
 use super::paths::PartPaths;
 use super::removal::remove_own;
+use super::reservation::{Allocate, Need, Reservation};
 use super::written::begins_with_data;
 use super::zeros::ZeroPieces;
 use crate::client::storage::file_map::FileMap;
@@ -11,7 +13,7 @@ use crate::model::manifest::{FileEntry, Manifest};
 use crate::sys::file_id::{FileId, id_of};
 use crate::sys::files::{self, Open};
 use crate::sys::space::{self, FreeSpace};
-use rayon::prelude::*;
+use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
 use std::io;
@@ -26,8 +28,13 @@ pub(super) const SMALL_LEN: u64 = 64 * 1024;
 /// Permissions of what a download makes, less the umask.
 const MODE: u32 = 0o666;
 
-/// Reserves room for a stretch of a file; passed in so that a test can have a full disk.
-pub(super) type Allocate = fn(&File, Range<u64>) -> io::Result<()>;
+/// How room is reserved; passed in so that a test can have a full disk, or one in memory.
+#[derive(Clone, Copy)]
+pub(super) struct RoomMaker {
+    pub allocate: Allocate,
+    /// Whether that takes long on the file system of this folder, so that it is left to a [`Reservation`].
+    pub is_slow: fn(&File) -> io::Result<bool>,
+}
 
 /// How the files of a part get their room.
 pub(super) struct Reserve<'a> {
@@ -35,18 +42,43 @@ pub(super) struct Reserve<'a> {
     pub fresh: bool,
     pub zeros: &'a ZeroPieces,
     pub allocate: Allocate,
+    /// Whether that takes long, so that it is left to a [`Reservation`].
+    pub later: bool,
 }
 
 impl Reserve<'_> {
-    /// Gives a file that was made here its full length, with room for all of it.
-    fn all(&self, file: &File, len: u64, path: &Path) -> Result<(), PartError> {
-        let reserved = if len == 0 { Ok(()) } else { (self.allocate)(file, 0..len) };
-        reserved.map_err(|error| PartError::from_io(path, "reserve room for", len, error))
+    /// The stretches of a file that need room, which is to have this stretch of the stream. A file that is not made here
+    /// must be one that a download may write to.
+    fn needs(&self, file: &File, stretch: Range<u64>, path: &Path) -> Result<Vec<Range<u64>>, PartError> {
+        let Range { start, end } = stretch;
+        let gaps = || self.zeros.gaps(start..end).into_iter().map(|gap| gap.start - start..gap.end - start);
+        if self.fresh {
+            // Where reserving is slow there are holes, which need no room.
+            return Ok(if self.later {
+                gaps().collect()
+            } else {
+                Vec::from_iter((start < end).then_some(0..end - start))
+            });
+        }
+        let found = file.metadata().map_err(|error| PartError::Io(path.to_path_buf(), "look at", error))?;
+        if found.nlink() > 1 {
+            return Err(PartError::Foreign(path.to_path_buf(), Foreign::ManyNames));
+        }
+        if found.len() > end - start {
+            return Err(PartError::Foreign(path.to_path_buf(), Foreign::TooLong));
+        }
+        Ok(gaps().collect())
     }
 }
 
 /// What a download writes to. Every file in it has its full length.
-pub(super) enum Body {
+pub(super) struct Body {
+    files: BodyFiles,
+    /// Room that is being reserved while the download goes on.
+    reservation: Mutex<Option<Reservation>>,
+}
+
+enum BodyFiles {
     /// The share is a single file.
     File(Arc<File>),
     /// The share is a folder; its files are opened when they are needed.
@@ -54,11 +86,12 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// Makes the body of a fresh download, or opens the one that is there. All the room that it lacks is reserved.
+    /// Makes the body of a fresh download, or opens the one that is there. All the room that it lacks is reserved; on a
+    /// file system in memory it is there, and is reserved from then on.
     ///
     /// # Errors
     /// `DiskFull`, `Foreign`, `Io`. Nothing new is then left behind.
-    pub(super) fn open(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> Result<Self, PartError> {
+    pub(super) fn open(paths: &PartPaths, manifest: &Arc<Manifest>, reserve: &Reserve<'_>) -> Result<Self, PartError> {
         match manifest.is_folder() {
             false => open_file(paths, manifest, reserve),
             true => open_folder(paths, manifest, reserve),
@@ -70,13 +103,26 @@ impl Body {
     /// # Errors
     /// As for opening it, which follows no symbolic link.
     pub(super) fn file(&self, manifest: &Manifest, number: usize) -> io::Result<Arc<File>> {
-        match self {
-            Body::File(only) => Ok(only.clone()),
-            Body::Folder(folder, open) => {
+        match &self.files {
+            BodyFiles::File(only) => Ok(only.clone()),
+            BodyFiles::Folder(folder, open) => {
                 let name = below_root(&manifest.files()[number]);
                 open.get(number, || open_with_room(|| files::open_beneath(folder, name, Open::Write)))
             }
         }
+    }
+
+    /// Whether there is still room for all that is to come, as far as that is known.
+    ///
+    /// # Errors
+    /// Why there is not.
+    pub(super) fn check_room(&self) -> io::Result<()> {
+        self.reservation.lock().as_ref().map_or(Ok(()), Reservation::check)
+    }
+
+    /// No more room is needed. Returns once none is being reserved.
+    pub(super) fn end_reservation(&self) {
+        self.reservation.lock().take();
     }
 
     /// What is known of the file or the folder itself.
@@ -84,9 +130,9 @@ impl Body {
     /// # Errors
     /// The disk's.
     pub(super) fn metadata(&self) -> io::Result<Metadata> {
-        match self {
-            Body::File(file) => file.metadata(),
-            Body::Folder(folder, _) => folder.metadata(),
+        match &self.files {
+            BodyFiles::File(file) => file.metadata(),
+            BodyFiles::Folder(folder, _) => folder.metadata(),
         }
     }
 
@@ -95,9 +141,9 @@ impl Body {
     /// # Errors
     /// The disk's.
     pub(super) fn id(&self) -> io::Result<FileId> {
-        match self {
-            Body::File(file) => id_of(file),
-            Body::Folder(folder, _) => id_of(folder),
+        match &self.files {
+            BodyFiles::File(file) => id_of(file),
+            BodyFiles::Folder(folder, _) => id_of(folder),
         }
     }
 
@@ -106,10 +152,10 @@ impl Body {
     /// # Errors
     /// The disk's.
     pub(super) fn sync(&self) -> io::Result<()> {
-        match self {
-            Body::File(file) => file.sync_all(),
+        match &self.files {
+            BodyFiles::File(file) => file.sync_all(),
             // Once for all of its files, however many.
-            Body::Folder(folder, _) => files::sync_file_system(folder),
+            BodyFiles::Folder(folder, _) => files::sync_file_system(folder),
         }
     }
 }
@@ -118,20 +164,26 @@ fn open_file(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> R
     let path = paths.part_path();
     let how = if reserve.fresh { Open::New(MODE) } else { Open::Write };
     let file = files::open_in(&paths.folder, &paths.part_name, how);
-    let file = file.map_err(|error| PartError::from_open(&path, "open", error))?;
+    let file = Arc::new(file.map_err(|error| PartError::from_open(&path, "open", error))?);
     let size = manifest.layout().size();
-    let ready = match reserve.fresh {
-        true => reserve.all(&file, size, &path),
-        false => give_length(&file, 0..size, &path, reserve),
-    };
+    let full = |error| PartError::from_io(&path, "reserve room for", size, error);
+    let ready = reserve.needs(&file, 0..size, &path).and_then(|needs| {
+        if !reserve.later {
+            return give_room(&file, size, needs, reserve.allocate).map(|()| None).map_err(full);
+        }
+        let held = blocks_len(&file).and_then(|held| file.set_len(size).map(|()| held)).map_err(full)?;
+        let (needs, same) = (needs.into_iter().map(|range| (0, range)).collect(), file.clone());
+        let started = Reservation::start((&paths.folder, held), needs, move |_| Ok(same.clone()), reserve.allocate);
+        started.map(Some).map_err(full)
+    });
     if reserve.fresh && ready.is_err() {
         // The first error is the one to tell.
         let _ = id_of(&file).map(|own| remove_own(paths, &own, Some(manifest)));
     }
-    ready.map(|()| Body::File(Arc::new(file)))
+    Ok(Body { reservation: Mutex::new(ready?), files: BodyFiles::File(file) })
 }
 
-fn open_folder(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> Result<Body, PartError> {
+fn open_folder(paths: &PartPaths, manifest: &Arc<Manifest>, reserve: &Reserve<'_>) -> Result<Body, PartError> {
     let path = paths.part_path();
     if reserve.fresh {
         let free = space::free_space(&paths.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
@@ -143,12 +195,25 @@ fn open_folder(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) ->
     }
     let folder = files::open_folder_in(&paths.folder, &paths.part_name)
         .map_err(|error| PartError::from_open(&path, "open", error))?;
-    let filled = fill_folder(&folder, &path, manifest, reserve);
-    if reserve.fresh && filled.is_err() {
+    let ready = fill_folder(&folder, &path, manifest, reserve).and_then(|(needs, held)| {
+        if needs.is_empty() {
+            return Ok(None);
+        }
+        let again = folder.try_clone().map_err(|error| PartError::Io(path.clone(), "open", error))?;
+        let listed = manifest.clone();
+        let open = move |number: usize| {
+            let name = below_root(&listed.files()[number]);
+            open_with_room(|| files::open_beneath(&again, name, Open::Write)).map(Arc::new)
+        };
+        let started = Reservation::start((&folder, held), needs, open, reserve.allocate);
+        let size = manifest.layout().size();
+        started.map(Some).map_err(|error| PartError::from_io(&path, "reserve room for", size, error))
+    });
+    if reserve.fresh && ready.is_err() {
         // The first error is the one to tell.
         let _ = id_of(&folder).map(|own| remove_own(paths, &own, Some(manifest)));
     }
-    filled.map(|()| Body::Folder(folder, OpenFiles::default()))
+    Ok(Body { reservation: Mutex::new(ready?), files: BodyFiles::Folder(folder, OpenFiles::default()) })
 }
 
 /// Whether there is room for files in their folders. Each folder takes up a block, and each file whole blocks: many small
@@ -180,27 +245,52 @@ fn folder_count(files: &[FileEntry]) -> u64 {
     count
 }
 
-fn fill_folder(folder: &File, path: &Path, manifest: &Manifest, reserve: &Reserve<'_>) -> Result<(), PartError> {
+/// Makes the files of a folder, or looks at those that are there. Gives the stretches that get their room later, and how
+/// many bytes the files of those take up by now.
+fn fill_folder(
+    folder: &File,
+    path: &Path,
+    manifest: &Manifest,
+    reserve: &Reserve<'_>,
+) -> Result<(Vec<Need>, u64), PartError> {
     // Fresh, every file must be new: a file system that takes two names for one would mix their contents.
     let how = if reserve.fresh { Open::New(MODE) } else { Open::WriteOrNew(MODE) };
-    let small = Reserve { allocate: |file, range| file.set_len(range.end), ..*reserve };
     let map = FileMap::new(manifest.files());
-    manifest.files().par_iter().enumerate().try_for_each(|(number, entry)| {
+    let later = Mutex::new((Vec::new(), 0));
+    for_each_file(manifest, |number, entry| {
         let path = entry.path.placed_in(path);
         let file = open_with_room(|| files::open_beneath(folder, below_root(entry), how));
         let file = file.map_err(|error| PartError::from_open(&path, "make", error))?;
-        let stretch = map.start(number)..map.start(number) + entry.len;
-        let reserve = if entry.len > SMALL_LEN { reserve } else { &small };
-        if reserve.fresh {
-            return reserve.all(&file, entry.len, &path);
-        }
         // Which files a download has made is not written down. Each has its full length before anything is written to it.
-        let len = file.metadata().map_err(|error| PartError::Io(path.clone(), "look at", error))?.len();
-        if (1..entry.len).contains(&len) && begins_with_data(&file) {
-            return Err(PartError::Foreign(path, Foreign::Unknown));
+        if !reserve.fresh {
+            let len = file.metadata().map_err(|error| PartError::Io(path.clone(), "look at", error))?.len();
+            if (1..entry.len).contains(&len) && begins_with_data(&file) {
+                return Err(PartError::Foreign(path, Foreign::Unknown));
+            }
         }
-        give_length(&file, stretch, &path, reserve)
-    })
+        let start = map.start(number);
+        let needs = reserve.needs(&file, start..start + entry.len, &path)?;
+        let full = |error| PartError::from_io(&path, "reserve room for", entry.len, error);
+        if entry.len <= SMALL_LEN {
+            return file.set_len(entry.len).map_err(full);
+        }
+        if !reserve.later {
+            return give_room(&file, entry.len, needs, reserve.allocate).map_err(full);
+        }
+        let held = blocks_len(&file).and_then(|held| file.set_len(entry.len).map(|()| held)).map_err(full)?;
+        let mut later = later.lock();
+        later.0.extend(needs.into_iter().map(|range| (number, range)));
+        later.1 += held;
+        Ok(())
+    })?;
+    let (mut needs, held) = later.into_inner();
+    needs.sort_by_key(|(number, range): &Need| (*number, range.start));
+    Ok((needs, held))
+}
+
+/// How many bytes of its file system a file takes up.
+fn blocks_len(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.blocks() * 512)
 }
 
 /// Where a file of a folder lies in it.
@@ -208,24 +298,10 @@ fn below_root(entry: &FileEntry) -> &str {
     entry.path.below_root().expect("a folder's paths have two components or more")
 }
 
-/// Makes sure that a file is one that a download may write to, and gives it its full length. It holds this stretch of
-/// the stream.
-fn give_length(file: &File, stretch: Range<u64>, path: &Path, reserve: &Reserve<'_>) -> Result<(), PartError> {
-    let Range { start, end } = stretch;
-    let len = end - start;
-    let found = file.metadata().map_err(|error| PartError::Io(path.to_path_buf(), "look at", error))?;
-    if found.nlink() > 1 {
-        return Err(PartError::Foreign(path.to_path_buf(), Foreign::ManyNames));
-    }
-    if found.len() > len {
-        return Err(PartError::Foreign(path.to_path_buf(), Foreign::TooLong));
-    }
-    let full = |error| PartError::from_io(path, "reserve room for", len, error);
-    if found.len() < len {
-        file.set_len(len).map_err(full)?;
-    }
-    let mut data = reserve.zeros.gaps(start..end).into_iter().map(|gap| gap.start - start..gap.end - start);
-    data.try_for_each(|range| (reserve.allocate)(file, range)).map_err(full)
+/// Gives a file its full length, with room for these stretches of it.
+fn give_room(file: &File, len: u64, needs: Vec<Range<u64>>, allocate: Allocate) -> io::Result<()> {
+    needs.into_iter().try_for_each(|range| allocate(file, range))?;
+    if file.metadata()?.len() < len { file.set_len(len) } else { Ok(()) }
 }
 
 #[cfg(test)]

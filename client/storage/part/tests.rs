@@ -1,6 +1,7 @@
 //! Tests of the part: what is on the disk before, during and after a download.
 
 use super::body::SMALL_LEN;
+use super::reservation::Allocate;
 use super::*;
 use crate::client::download::verify::{fill_from, is_complete, verify_existing};
 use crate::client::hash::piece_hash::sha1_of;
@@ -15,6 +16,7 @@ use crate::model::piece::PIECE_LEN;
 use rustix::io::Errno;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const PIECE: usize = PIECE_LEN as usize;
@@ -56,7 +58,11 @@ impl Bench {
     }
 
     fn open_with(&self, allocate: Allocate) -> Result<OpenedPart, PartError> {
-        Part::open_with(&self.path("f"), self.manifest.clone(), &self.label, PartRecord::Absent, allocate)
+        self.open_on(RoomMaker { allocate, is_slow: |_| Ok(false) })
+    }
+
+    fn open_on(&self, maker: RoomMaker) -> Result<OpenedPart, PartError> {
+        Part::open_with(&self.path("f"), self.manifest.clone(), &self.label, PartRecord::Absent, maker)
     }
 
     /// Opens it as the client does that has a record of it.
@@ -343,6 +349,34 @@ fn a_full_disk_is_told_before_the_first_byte_and_leaves_nothing() {
         let error = bench.open_with(no_room).expect_err("no room");
         assert!(matches!(error, PartError::DiskFull(_, len) if len > 0), "{error}");
         assert!(bench.names().is_empty(), "{:?}", bench.names());
+    }
+}
+
+#[test]
+fn on_a_disk_in_memory_a_download_begins_at_once_and_ends_when_there_is_no_room() {
+    let is_slow = |_: &File| Ok(true);
+    for files in [&[("f", 3 * PIECE)][..], &[("d/a", 10), ("d/b", 3 * PIECE)]] {
+        let bench = Bench::new(files);
+        let part = match bench.open_on(RoomMaker { allocate: space::allocate_range, is_slow }) {
+            Ok(OpenedPart::Part(part)) => part,
+            other => panic!("no part: {other:?}"),
+        };
+        bench.write(&part, [0, 1, 2]);
+        part.finish().expect("all is there");
+        let bench = Bench::new(files);
+        let part = match bench.open_on(RoomMaker { allocate: no_room, is_slow }) {
+            Ok(OpenedPart::Part(part)) => part,
+            other => panic!("no part: {other:?}"),
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let (piece, data) = bench.piece(1);
+        let error = loop {
+            match part.write_piece(piece, data.into()) {
+                Ok(()) => assert!(Instant::now() < deadline, "the full disk is never told"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, PartError::DiskFull(..)), "{error}");
     }
 }
 

@@ -199,9 +199,8 @@ const MODEL_LIMITS: [&str; 13] = [
 ];
 /// Constants of the wire that say nothing about its bytes: the sizes of buffers and queues, ids, the version of a file
 /// format, when one frame gives way to another.
-const NOT_ON_THE_WIRE: [&str; 12] = [
+const NOT_ON_THE_WIRE: [&str; 11] = [
     "ATTRIBUTES_LEN",
-    "BULK_LEN",
     "CUT_PAUSE",
     "IDLE_BUFFER_LEN",
     "MIB",
