@@ -20,8 +20,8 @@ const NOISE_LEN_MAX: usize = 65535;
 pub const RECORD_PLAIN_MAX: usize = NOISE_LEN_MAX - TAG_LEN;
 /// Longest record with its length.
 const RECORD_LEN_MAX: usize = RECORD_HEADER_LEN + NOISE_LEN_MAX;
-/// What an idle connection may keep for either direction, in bytes.
-pub const IDLE_BUFFER_LEN: usize = 4 * 1024;
+/// Room for short frames, in bytes. A longer one takes room among the long frames.
+pub const SHORT_BUFFER_LEN: usize = 4 * 1024;
 /// How the plaintext lies in records that stand one behind the other.
 const RECORDS: StretchLayout = StretchLayout { place_len: RECORD_LEN_MAX, before: RECORD_HEADER_LEN, behind: TAG_LEN };
 
@@ -74,11 +74,9 @@ impl Sealer {
         frame.seal(keys, &mut self.nonce)
     }
 
-    /// Gives back memory above what an idle connection may keep.
+    /// Gives back its memory.
     pub fn release(&mut self) {
-        if self.records.bytes.capacity() > IDLE_BUFFER_LEN {
-            self.records = FrameRecords::default();
-        }
+        self.records = FrameRecords::default();
     }
 }
 
@@ -193,10 +191,10 @@ impl Opener {
         let (opened, used) = (self.start - self.frame_at, self.end - self.frame_at);
         let whole = opened + missing;
         let target = match whole {
-            0..=IDLE_BUFFER_LEN => IDLE_BUFFER_LEN,
+            0..=SHORT_BUFFER_LEN => SHORT_BUFFER_LEN,
             _ if self.spread_kind.is_some() => whole,
             _ if used < self.bytes.len() => self.bytes.len(),
-            _ => whole.min(IDLE_BUFFER_LEN.max(2 * used)),
+            _ => whole.min(SHORT_BUFFER_LEN.max(2 * used)),
         };
         if self.bytes.len() < target {
             let mut grown = Vec::with_capacity(target);
@@ -210,7 +208,7 @@ impl Opener {
             self.moved_to_front();
         }
         // Behind a long frame the buffer is given back, so nothing of the next one may stand in it.
-        let is_long = missing > 0 && self.bytes.len() > IDLE_BUFFER_LEN;
+        let is_long = missing > 0 && self.bytes.len() > SHORT_BUFFER_LEN;
         let limit = if is_long { self.bytes.len().min(self.start + missing) } else { self.bytes.len() };
         // What waits is less than one record, and a record is no longer than what is missing: there is room.
         &mut self.bytes[self.end..limit]
@@ -248,15 +246,15 @@ impl Opener {
             .then(|| RECORD_HEADER_LEN + usize::from(BigEndian::read_u16(&waiting[..RECORD_HEADER_LEN])))
     }
 
-    /// How much memory the frame on its way may take up, in bytes; 0 if that is what an idle connection may keep. A record
+    /// How much memory the frame on its way may take up, in bytes; 0 if that is room for a short one. A record
     /// counts once so much of it has come, and a frame once its first record is open.
     pub fn claimed_len(&self) -> usize {
         let claimed = match self.frame_len {
             Some(frame_len) => sealed_len(frame_len),
-            None if self.end - self.start < IDLE_BUFFER_LEN => 0,
+            None if self.end - self.start < SHORT_BUFFER_LEN => 0,
             None => self.record_len().unwrap_or(0),
         };
-        if claimed > IDLE_BUFFER_LEN { claimed } else { 0 }
+        if claimed > SHORT_BUFFER_LEN { claimed } else { 0 }
     }
 
     /// How many bytes of the frame on its way have come in.
@@ -370,15 +368,12 @@ impl Opener {
         self.frame_at = self.start;
     }
 
-    /// Clears what earlier frames have left, passwords among it, and gives back memory above what an idle connection may
-    /// keep, between frames.
+    /// Clears what earlier frames have left, passwords among it. Gives back its memory between frames.
     pub fn release(&mut self) {
         let past = if self.is_idle() { self.end } else { self.frame_at };
         self.bytes[..past].zeroize();
         if self.is_idle() {
-            if self.bytes.capacity() > IDLE_BUFFER_LEN {
-                self.bytes = Vec::new();
-            }
+            self.bytes = Vec::new();
             (self.frame_at, self.start, self.end) = (0, 0, 0);
         }
     }
@@ -540,13 +535,13 @@ mod tests {
             let frames = feed(&mut opener, &far, part).expect("opens");
             let taken = opener.capacity();
             let claimed = match come {
-                0..IDLE_BUFFER_LEN => 0,
-                IDLE_BUFFER_LEN..RECORD_LEN_MAX => RECORD_LEN_MAX,
+                0..SHORT_BUFFER_LEN => 0,
+                SHORT_BUFFER_LEN..RECORD_LEN_MAX => RECORD_LEN_MAX,
                 _ => sealed_len(FRAME_LEN_MAX),
             };
             assert!(!frames.is_empty() || opener.claimed_len() == claimed, "{come}");
-            assert!(taken <= claimed.max(IDLE_BUFFER_LEN), "{taken} for {come}");
-            assert!(taken <= 2 * come + IDLE_BUFFER_LEN, "{taken} for {come}");
+            assert!(taken <= claimed.max(SHORT_BUFFER_LEN), "{taken} for {come}");
+            assert!(taken <= 2 * come + SHORT_BUFFER_LEN, "{taken} for {come}");
             assert!(frames.is_empty() || come == sealed.len());
         }
         opener.release();
@@ -607,7 +602,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_above_the_idle_measure_is_given_back_between_frames_only() {
+    fn memory_is_given_back_between_frames_only() {
         let (near, far) = keys();
         let (mut sealer, mut opener) = (Sealer::default(), Opener::new(FRAME_LEN_MAX));
         let frame = frame(PIECE);
@@ -619,8 +614,7 @@ mod tests {
         assert_eq!(feed(&mut opener, &far, late).expect("opens"), [frame]);
         sealer.release();
         opener.release();
-        assert!(sealer.capacity() <= IDLE_BUFFER_LEN);
-        assert!(opener.capacity() <= IDLE_BUFFER_LEN);
+        assert_eq!([sealer.capacity(), opener.capacity()], [0, 0]);
     }
 
     #[test]
@@ -644,12 +638,12 @@ mod tests {
         let claim = (EARLY_FRAME_LEN_MAX + LENGTH_LEN + TAG_LEN + 1) as u16;
         let error = feed(&mut opener, &far, &claim.to_be_bytes());
         assert_eq!(error, Err(RecordError::FrameTooLong { len: EARLY_FRAME_LEN_MAX + 1, max: EARLY_FRAME_LEN_MAX }));
-        assert_eq!(opener.capacity(), IDLE_BUFFER_LEN);
+        assert_eq!(opener.capacity(), SHORT_BUFFER_LEN);
         // The length field alone may claim what it likes.
         let mut opener = Opener::new(FRAME_LEN_MAX);
         let error = feed(&mut opener, &far, &record(&near, 0, &[0xff; HEADER_LEN]));
         assert_eq!(error, Err(RecordError::FrameTooLong { len: u32::MAX as usize, max: FRAME_LEN_MAX }));
-        assert!(opener.capacity() <= IDLE_BUFFER_LEN);
+        assert!(opener.capacity() <= SHORT_BUFFER_LEN);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::wire::codec::DecodeError;
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Frame, PIECE_KIND};
 use crate::wire::handshake::is_timeout;
-use crate::wire::record_layer::{IDLE_BUFFER_LEN, Opener, RecordError};
+use crate::wire::record_layer::{Opener, RecordError, SHORT_BUFFER_LEN};
 use crate::wire::transport_keys::TransportKeys;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
@@ -15,7 +15,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const _: () = assert!(IDLE_BUFFER_LEN >= frame::HEADER_LEN);
+const _: () = assert!(SHORT_BUFFER_LEN >= frame::HEADER_LEN);
 
 /// Why nothing more comes in.
 #[derive(Debug)]
@@ -320,7 +320,7 @@ impl FrameReceiver {
         self.opener.next_frame();
     }
 
-    /// Gives back memory above what an idle connection may keep.
+    /// Gives back its memory between frames.
     pub fn release(&mut self) {
         self.opener.release();
     }
@@ -472,8 +472,7 @@ mod tests {
         pass_piece(&near, &mut far);
         near.send(2, &news(&[0; 4000])).expect("goes out");
         assert_eq!(far.recv(LONG).expect("comes in").message(), Ok(news(&[0; 4000])));
-        assert!(matches!(far.recv(Duration::from_millis(1)), Err(RecvError::Idle)));
-        let kept = far.opener.capacity();
-        assert!(kept <= IDLE_BUFFER_LEN, "{kept}");
+        assert!(matches!(far.recv_in_turns(Duration::from_millis(1), || ()), Err(RecvError::Idle)));
+        assert_eq!(far.opener.capacity(), 0);
     }
 }

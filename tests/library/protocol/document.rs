@@ -202,7 +202,7 @@ const MODEL_LIMITS: [&str; 13] = [
 const NOT_ON_THE_WIRE: [&str; 11] = [
     "ATTRIBUTES_LEN",
     "CUT_PAUSE",
-    "IDLE_BUFFER_LEN",
+    "SHORT_BUFFER_LEN",
     "MIB",
     "PUSHED_AT_ONCE",
     "PUSHES_LEN_STEP",
