@@ -10,6 +10,7 @@ mod common {
     pub(crate) mod manifest;
     pub(crate) mod memory_log;
     pub(crate) mod names;
+    pub(crate) mod namespaces;
     pub(crate) mod program;
     pub(crate) mod relay;
     pub(crate) mod resumption;
@@ -28,6 +29,7 @@ mod growth;
 mod hash;
 mod journal;
 mod load;
+mod netbench;
 mod picker;
 mod reading;
 mod replication;
@@ -44,7 +46,7 @@ use std::process::{Command, exit};
 /// A bench: its name, the options that it takes, and what it does.
 type Bench = (&'static str, &'static [&'static str], fn(&Options));
 
-const BENCHES: [Bench; 17] = [
+const BENCHES: [Bench; 18] = [
     ("picker", &[], picker::bench),
     ("state", &[], state::bench),
     ("journal", &["only"], journal::bench),
@@ -58,6 +60,7 @@ const BENCHES: [Bench; 17] = [
     ("crowd", &["size", "rounds", "where", "only"], crowd::bench),
     ("hash", &[], hash::bench),
     ("load", &["idle", "rounds", "only"], load::bench),
+    ("netbench", &["only", "rounds"], netbench::bench),
     ("folder", &["files", "rounds", "where"], folder::bench),
     ("shares", &["count", "delay"], shares::bench),
     ("growth", &["only"], growth::bench),
@@ -73,7 +76,7 @@ fn main() {
     };
     if let Some((_, known, bench)) = BENCHES.iter().find(|(other, ..)| other == name) {
         bench(&Options::read(options, known));
-    } else if !is_side(&args) {
+    } else if !is_side(&args) && !netbench::plain::is_side(&args) {
         let names: Vec<_> = BENCHES.iter().map(|(name, ..)| *name).collect();
         eprintln!("There is no bench {name}, but {}", names.join(", "));
         exit(2);

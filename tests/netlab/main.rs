@@ -5,6 +5,7 @@
 #[path = "../common"]
 mod common {
     pub(crate) mod deadline;
+    pub(crate) mod namespaces;
     pub(crate) mod wait;
 }
 

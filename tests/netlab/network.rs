@@ -1,9 +1,8 @@
 //! Network namespaces with cables between them: a router that stands for the internet, sites, and machines behind NATs.
 
+use crate::common::namespaces::{at, begin, fed, machine};
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The namespace of the router.
 const ROUTER: &str = "internet";
@@ -32,7 +31,7 @@ impl Site {
 
     /// A program that runs there.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        in_namespace(&self.name, program)
+        at(&self.name, program)
     }
 
     /// Sets rules of nft.
@@ -65,10 +64,10 @@ impl Site {
 impl Network {
     /// Must be called in fresh namespaces.
     pub(crate) fn new() -> Self {
-        fed(Command::new("sh").args(["-es"]), "mount -t tmpfs tmpfs /run\n");
-        namespace(ROUTER);
+        begin();
+        machine(ROUTER);
         let script = "echo 1 > /proc/sys/net/ipv4/ip_forward\necho 1 > /proc/sys/net/ipv6/conf/all/forwarding\n";
-        fed(in_namespace(ROUTER, "sh").args(["-es"]), script);
+        fed(at(ROUTER, "sh").args(["-es"]), script);
         Self { sites: 0 }
     }
 
@@ -76,7 +75,7 @@ impl Network {
     pub(crate) fn site(&mut self, name: &str, ipv4: bool, ipv6: bool) -> Site {
         self.sites += 1;
         let site = Site { name: name.to_owned(), number: self.sites };
-        namespace(name);
+        machine(name);
         cable((name, "wan"), (ROUTER, name));
         let mut both = [String::new(), String::new()];
         if ipv4 {
@@ -91,7 +90,7 @@ impl Network {
             let _ = writeln!(both[1], "ip addr add {gateway}/64 dev {name} nodad");
         }
         for (namespace, script) in [name, ROUTER].into_iter().zip(&both) {
-            fed(in_namespace(namespace, "sh").args(["-es"]), script);
+            fed(at(namespace, "sh").args(["-es"]), script);
         }
         site
     }
@@ -102,7 +101,7 @@ impl Network {
         let there = Site { name: site.name.clone(), number: self.sites };
         let gateway = format!("203.0.113.{}", 4 * there.number + 1);
         let ends = format!("ip addr flush dev {0}\nip addr add {gateway}/30 dev {0}\n", site.name);
-        fed(in_namespace(ROUTER, "sh").args(["-es"]), &ends);
+        fed(at(ROUTER, "sh").args(["-es"]), &ends);
         let begins = format!(
             "ip addr flush dev wan\nip addr add {}/30 dev wan\nip route add default via {gateway}\n",
             there.ipv4()
@@ -111,42 +110,22 @@ impl Network {
     }
 
     /// A machine on the network behind this site, which is a router for 192.168.1.0/24: the same behind every NAT.
-    pub(crate) fn behind(&self, nat: &Site, machine: u8) -> Site {
-        let name = format!("{}-{machine}", nat.name);
-        let cable_name = format!("lan{machine}");
-        if machine == 2 {
+    pub(crate) fn behind(&self, nat: &Site, number: u8) -> Site {
+        let name = format!("{}-{number}", nat.name);
+        let cable_name = format!("lan{number}");
+        if number == 2 {
             let script = "echo 1 > /proc/sys/net/ipv4/ip_forward\nip link add name lan type bridge\n\
                           ip addr add 192.168.1.1/24 dev lan\nip link set lan up\n";
             fed(nat.command("sh").args(["-es"]), script);
         }
-        namespace(&name);
+        machine(&name);
         cable((&name, "wan"), (&nat.name, &cable_name));
         fed(nat.command("sh").args(["-es"]), &format!("ip link set {cable_name} master lan\n"));
         let site = Site { name, number: nat.number };
-        let script = format!("ip addr add 192.168.1.{machine}/24 dev wan\nip route add default via 192.168.1.1\n");
+        let script = format!("ip addr add 192.168.1.{number}/24 dev wan\nip route add default via 192.168.1.1\n");
         fed(site.command("sh").args(["-es"]), &script);
         site
     }
-}
-
-fn path_of(namespace: &str) -> String {
-    format!("--net=/run/netns/{namespace}")
-}
-
-fn in_namespace(namespace: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new("nsenter");
-    command.arg(path_of(namespace)).arg("--").arg(program);
-    command
-}
-
-/// A namespace of this name with its loopback up. Addresses of IPv6 are used at once, without a look for others.
-fn namespace(name: &str) {
-    fed(Command::new("sh").args(["-es"]), &format!("ip netns add {name}\n"));
-    assert!(Path::new("/run/netns").join(name).exists());
-    let script = "ip link set lo up\n\
-                  echo 0 > /proc/sys/net/ipv6/conf/all/accept_dad\n\
-                  echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad\n";
-    fed(in_namespace(name, "sh").args(["-es"]), script);
 }
 
 /// A cable between two namespaces, with the name of each end.
@@ -155,16 +134,6 @@ fn cable(one: (&str, &str), other: (&str, &str)) {
         format!("ip link add name {} netns {} type veth peer name {} netns {}\n", one.1, one.0, other.1, other.0);
     fed(Command::new("sh").args(["-es"]), &script);
     for (namespace, end) in [one, other] {
-        fed(in_namespace(namespace, "sh").args(["-es"]), &format!("ip link set {end} up\n"));
+        fed(at(namespace, "sh").args(["-es"]), &format!("ip link set {end} up\n"));
     }
-}
-
-/// Runs a program that reads this; it must succeed.
-fn fed(command: &mut Command, input: &str) {
-    command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::null());
-    let mut child = command.spawn().expect("it starts");
-    // The text is shorter than a pipe.
-    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("taken");
-    let output = child.wait_with_output().expect("started");
-    assert!(output.status.success(), "{input}\n{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,0 +1,124 @@
+//! Machines in namespaces of their own, each with a link to a switch.
+
+use super::link::Access;
+use super::switch::{Switch, Traffic};
+use crate::common::namespaces::{at, begin, fed, machine};
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+use std::process::Command;
+use tun_rs::{DeviceBuilder, SyncDevice};
+
+/// What a packet carries at most with its headers, as on nearly every link.
+const MTU: u16 = 1500;
+/// Packets that a machine may hand to its device before the switch looks: more than that may be on their way at once.
+const DEVICE_QUEUE: u32 = 20_000;
+/// What each machine is set to: buffers of TCP with room for twice what fits on the longest fat link, and no connection
+/// learns of an earlier one.
+const SETTINGS: &str = "
+cd /proc/sys/net/ipv4
+echo '4096 131072 67108864' > tcp_rmem
+echo '4096 131072 67108864' > tcp_wmem
+echo 1 > tcp_no_metrics_save
+";
+
+/// The way to all others, with the congestion control that Linux has unless somebody has chosen another one.
+const ROUTE: &str = "ip route add default dev wan congctl cubic\n";
+
+/// Machines around one switch.
+pub(crate) struct Star {
+    switch: Switch,
+    count: usize,
+    moves: u8,
+}
+
+/// One of the machines.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub number: usize,
+    pub addr: Ipv4Addr,
+}
+
+impl Site {
+    fn name(&self) -> String {
+        name(self.number)
+    }
+
+    /// A program that runs there.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        at(&self.name(), program)
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("m{number}")
+}
+
+fn addr(number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(203, 0, 113, u8::try_from(number + 1).expect("few machines"))
+}
+
+impl Star {
+    /// To be made in fresh namespaces; as many as are wanted one after the other. With `bursts` the machines hand over
+    /// packets of one connection by the dozen, as to a network card that cuts them up (TSO). A burst takes its time on
+    /// the wire as its packets would, and is lost as a whole. So it is for fat links that lose nothing by chance.
+    pub(crate) fn new(count: usize, bursts: bool) -> Self {
+        let devices = (0..count).map(|number| set_up(number, bursts)).collect();
+        let switch = Switch::start(devices, bursts);
+        (0..count).for_each(|number| switch.lead(addr(number), number));
+        Self { switch, count, moves: 0 }
+    }
+
+    /// Has a place for the names of machines. To be called once.
+    pub(crate) fn begin() {
+        begin();
+    }
+
+    pub(crate) fn site(&self, number: usize) -> Site {
+        assert!(number < self.count, "there are {} machines", self.count);
+        Site { number, addr: addr(number) }
+    }
+
+    /// Gives a machine another link.
+    pub(crate) fn link(&self, site: &Site, access: Access) {
+        self.switch.link(site.number, access);
+    }
+
+    pub(crate) fn traffic(&self, site: &Site) -> Traffic {
+        self.switch.traffic(site.number)
+    }
+
+    /// Takes the address from this machine. It gets another one, as in another network.
+    pub(crate) fn moves(&mut self, site: &Site) {
+        self.moves += 1;
+        let addr = Ipv4Addr::new(198, 51, 100, self.moves);
+        self.switch.lead(addr, site.number);
+        let script = format!("ip addr flush dev wan\nip addr add {addr}/32 dev wan\n{ROUTE}");
+        fed(site.command("sh").args(["-es"]), &script);
+    }
+}
+
+impl Drop for Star {
+    fn drop(&mut self) {
+        let mut script = String::new();
+        for number in 0..self.count {
+            let _ = writeln!(script, "ip netns del {}", name(number));
+        }
+        // The namespaces end with this program otherwise.
+        let _ = Command::new("sh").args(["-c", &script]).status();
+    }
+}
+
+/// A machine and its end of the cable.
+fn set_up(number: usize, bursts: bool) -> SyncDevice {
+    let name = name(number);
+    machine(&name);
+    let builder = DeviceBuilder::new().name(&name).mtu(MTU).tx_queue_len(DEVICE_QUEUE).offload(bursts);
+    let device = builder.inherit_enable_state().build_sync().expect("a TUN device");
+    device.set_nonblocking(true).expect("a device");
+    fed(Command::new("sh").args(["-es"]), &format!("ip link set {name} netns {name} name wan\n"));
+    let addr = addr(number);
+    let script = format!("ip addr add {addr}/32 dev wan\nip link set wan up\n{ROUTE}{SETTINGS}");
+    fed(at(&name, "sh").args(["-es"]), &script);
+    device
+}
