@@ -60,7 +60,7 @@ const BENCHES: [Bench; 18] = [
     ("crowd", &["size", "rounds", "where", "only"], crowd::bench),
     ("hash", &[], hash::bench),
     ("load", &["idle", "rounds", "only"], load::bench),
-    ("netbench", &["only", "rounds"], netbench::bench),
+    ("netbench", &["only", "rounds", "tools", "where"], netbench::bench),
     ("folder", &["files", "rounds", "where"], folder::bench),
     ("shares", &["count", "delay"], shares::bench),
     ("growth", &["only"], growth::bench),

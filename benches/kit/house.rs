@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 /// The name under which every file is shared.
 pub(crate) const FILE: &str = "film.bin";
 
+/// The programs.
+pub(crate) const TRACKER: &str = env!("CARGO_BIN_EXE_tracker");
+pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_client");
+
 /// A tracker, and the folder in which everything of it and its members lies.
 pub(crate) struct House {
     folder: PathBuf,
@@ -27,9 +31,13 @@ pub(crate) struct House {
 impl House {
     /// Starts a tracker on a free port.
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_by(Command::new(TRACKER), free_address(), folder)
+    }
+
+    /// Starts a tracker at a certain address, with a command that runs its program.
+    pub(crate) fn start_by(mut command: Command, addr: SocketAddr, folder: &Path) -> Self {
         let info = folder.join("tracker_info.txt");
-        fs::write(&info, format!("{}\n", free_address())).expect("written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
+        fs::write(&info, format!("{addr}\n")).expect("written");
         let mut tracker = program::start(command.arg(&info).arg("1").current_dir(folder));
         tracker.expect("fingerprint");
         Self { folder: folder.to_path_buf(), info, _tracker: tracker }
@@ -53,7 +61,12 @@ impl House {
 
     /// A member with a new account that listens at a certain address.
     pub(crate) fn member_at(&self, listen: SocketAddr, name: &str, options: &[&str]) -> Member {
-        let mut member = self.client_at(listen, name, name, options);
+        self.member_by(Command::new(CLIENT), listen, name, options)
+    }
+
+    /// A member with a new account, with a command that runs the client.
+    pub(crate) fn member_by(&self, command: Command, listen: SocketAddr, name: &str, options: &[&str]) -> Member {
+        let mut member = self.client_by(command, listen, (name, name), options);
         member.ask(&format!("create_user {name} secret"), "User created");
         member.log_in();
         member
@@ -75,11 +88,16 @@ impl House {
 
     /// A client for the account `user`, with a memory called `memory`; not logged in.
     pub(crate) fn client(&self, user: &str, memory: &str, options: &[&str]) -> Member {
-        self.client_at(free_address(), user, memory, options)
+        self.client_by(Command::new(CLIENT), free_address(), (user, memory), options)
     }
 
-    fn client_at(&self, listen: SocketAddr, user: &str, memory: &str, options: &[&str]) -> Member {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+    fn client_by(
+        &self,
+        mut command: Command,
+        listen: SocketAddr,
+        (user, memory): (&str, &str),
+        options: &[&str],
+    ) -> Member {
         command.arg(listen.to_string()).arg(&self.info).args(options);
         command.arg("--state-dir").arg(self.folder.join("state").join(memory)).current_dir(&self.folder);
         Member { user: user.to_owned(), program: program::start(&mut command) }
@@ -129,6 +147,13 @@ impl Member {
         let start = Instant::now();
         self.program.say(&format!("download_file {group} {FILE} \"{}\"", folder.display()));
         start
+    }
+
+    /// Waits for the end of the download; gives when that was said, or `None` if it has failed.
+    pub(crate) fn ended(&mut self) -> Option<Instant> {
+        const GOOD: &str = "Download completed";
+        let line = self.program.next(GOOD, |line| line.text.contains(GOOD) || line.text.contains("Download failed"));
+        line.text.contains(GOOD).then_some(line.at)
     }
 
     /// Waits until the download is complete; gives when that was said.

@@ -1,8 +1,8 @@
-"""What the benches run of libtorrent. On this machine only, without encryption; nobody is looked for.
+"""What the benches run of libtorrent. Without encryption; nobody is looked for. An ADDR is IP:PORT.
 
-give PORT FOLDER TORRENT           seeds and says `ready`
-take FOLDER TORRENT PORT...        says `ready`; at a line of input fetches from those, says `done` when all is verified,
-                                   and `written` when the file has it
+give ADDR FOLDER TORRENT CAP       seeds with CAP bytes per second, 0 for no limit, and says `ready`
+take ADDR FOLDER TORRENT ADDR...   says `ready`; at a line of input fetches from those, says `done` when all is verified,
+                                   and `written` when the file has it; gives to others all the time
 swarm FOLDER TORRENT CAP COUNT     seeds FOLDER with CAP bytes per second to COUNT members of this same process, who fetch
                                    at once; says how many seconds that took, and how many bytes the seeder sent
 """
@@ -14,10 +14,10 @@ import time
 import libtorrent as lt
 
 
-def session(port, upload=0):
+def session(listen="127.0.0.1:0", upload=0):
     settings = lt.high_performance_seed()
     settings.update(
-        listen_interfaces="127.0.0.1:%d" % port, enable_dht=False, enable_lsd=False, enable_upnp=False,
+        listen_interfaces=listen, enable_dht=False, enable_lsd=False, enable_upnp=False,
         enable_natpmp=False, enable_incoming_utp=False, enable_outgoing_utp=False, in_enc_policy=2, out_enc_policy=2,
         allow_multiple_connections_per_ip=True, download_rate_limit=0, upload_rate_limit=upload,
         unchoke_slots_limit=50 if upload else -1, connections_limit=500, connection_speed=500, mixed_mode_algorithm=0,
@@ -44,20 +44,21 @@ def add(to, folder, torrent, seed):
     return to.add_torrent(params)
 
 
-def give(port, folder, torrent):
-    giver = session(int(port))
+def give(listen, folder, torrent, cap):
+    giver = session(listen, int(cap))
     add(giver, folder, torrent, True)
     print("ready", flush=True)
     sys.stdin.read()
 
 
-def take(folder, torrent, *ports):
-    taker = session(0)
+def take(listen, folder, torrent, *addrs):
+    taker = session(listen)
     print("ready", flush=True)
     sys.stdin.readline()
     handle = add(taker, folder, torrent, False)
-    for port in ports:
-        handle.connect_peer(("127.0.0.1", int(port)))
+    for addr in addrs:
+        host, port = addr.split(":")
+        handle.connect_peer((host, int(port)))
     wait_for(taker, lt.torrent_finished_alert)
     print("done", flush=True)
     handle.flush_cache()
@@ -74,9 +75,9 @@ def wait_for(of, kind):
 
 
 def swarm(folder, torrent, cap, count):
-    giver = session(0, int(cap))
+    giver = session(upload=int(cap))
     given = add(giver, folder, torrent, True)
-    takers = [session(0) for _ in range(int(count))]
+    takers = [session() for _ in range(int(count))]
     ports = [one.listen_port() for one in [giver] + takers]
     start = time.monotonic()
     handles = []

@@ -9,19 +9,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The system's own, for which the module is packaged.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 const SCRIPT: &str = include_str!("libtorrent.py");
 
 /// Givers and takers that are processes of their own.
 pub(crate) struct Libtorrent {
     givers: Vec<Program>,
-    ports: Vec<String>,
+    addrs: Vec<String>,
     torrent: PathBuf,
 }
 
 impl Libtorrent {
     /// Whether the module is installed.
     pub(crate) fn is_here() -> bool {
-        let mut python = Command::new("/usr/bin/python3");
+        let mut python = Command::new(PYTHON);
         let status = python.args(["-c", "import libtorrent"]).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     }
@@ -30,15 +32,15 @@ impl Libtorrent {
     pub(crate) fn start(file: &Path, givers: usize, own: &Path) -> Self {
         let torrent = own.join("torrent");
         write_torrent(file, "http://127.0.0.1:9/", &torrent);
-        let ports: Vec<String> = (0..givers).map(|_| free_address().port().to_string()).collect();
-        let give = |(number, port): (usize, &String)| {
+        let addrs: Vec<String> = (0..givers).map(|_| free_address().to_string()).collect();
+        let give = |(number, addr): (usize, &String)| {
             let mut command = script();
-            command.arg("give").arg(port).arg(giver_folder(own, file, number)).arg(&torrent);
+            command.arg("give").arg(addr).arg(giver_folder(own, file, number)).arg(&torrent).arg("0");
             let mut program = program::start(&mut command);
             program.expect("ready");
             program
         };
-        Self { givers: ports.iter().enumerate().map(give).collect(), ports: ports.clone(), torrent: torrent.clone() }
+        Self { givers: addrs.iter().enumerate().map(give).collect(), addrs: addrs.clone(), torrent: torrent.clone() }
     }
 
     /// One giver with an upload limit and so many members who fetch at once; gives how long that took until the last
@@ -60,7 +62,11 @@ impl Libtorrent {
 }
 
 fn script() -> Command {
-    let mut command = Command::new("/usr/bin/python3");
+    script_by(Command::new(PYTHON))
+}
+
+/// The script, with a command that runs Python.
+pub(crate) fn script_by(mut command: Command) -> Command {
     command.args(["-c", SCRIPT]);
     command
 }
@@ -72,7 +78,7 @@ impl Tool for Libtorrent {
 
     fn take(&mut self, folder: &Path) -> Taken {
         let mut command = script();
-        command.arg("take").arg(folder).arg(&self.torrent).args(&self.ports);
+        command.args(["take", "127.0.0.1:0"]).arg(folder).arg(&self.torrent).args(&self.addrs);
         let mut program = program::start(&mut command);
         program.expect("ready");
         let before = program.usage();

@@ -60,8 +60,7 @@ fn pidfd_of(program: &Program) -> OwnedFd {
 impl Program {
     /// What it has used until now.
     pub(crate) fn usage(&self) -> Usage {
-        let pid = self.pid();
-        Usage { cpu: cpu_of(pid), peak: status_of(pid, "VmHWM:").unwrap_or(0) * 1024 }
+        usage_of(self.pid())
     }
 
     /// Bytes that it has handed to `write` and the calls like it, which are those for files: how far a download is.
@@ -93,6 +92,11 @@ impl Program {
         assert!(status.success(), "it has failed, {status}: {said}");
         (ended, usage)
     }
+}
+
+/// What a process has used until now.
+pub(crate) fn usage_of(pid: Pid) -> Usage {
+    Usage { cpu: cpu_of(pid), peak: status_of(pid, "VmHWM:").unwrap_or(0) * 1024 }
 }
 
 /// The time on cores of a process with its children, those that live included.

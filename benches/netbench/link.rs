@@ -39,9 +39,6 @@ impl Way {
 }
 
 impl Access {
-    /// A cable that nobody notices.
-    pub(crate) const FREE: Self = Self { up: Way::FREE, down: Way::FREE };
-
     /// The same both ways.
     pub(crate) fn even(way: Way) -> Self {
         Self { up: way, down: way }

@@ -65,7 +65,7 @@ impl Star {
     pub(crate) fn new(count: usize, bursts: bool) -> Self {
         let devices = (0..count).map(|number| set_up(number, bursts)).collect();
         let switch = Switch::start(devices, bursts);
-        (0..count).for_each(|number| switch.lead(addr(number), number));
+        (0..count).for_each(|number| switch.lead(addr(number), Some(number)));
         Self { switch, count, moves: 0 }
     }
 
@@ -92,7 +92,8 @@ impl Star {
     pub(crate) fn moves(&mut self, site: &Site) {
         self.moves += 1;
         let addr = Ipv4Addr::new(198, 51, 100, self.moves);
-        self.switch.lead(addr, site.number);
+        self.switch.lead(addr, Some(site.number));
+        self.switch.lead(site.addr, None);
         let script = format!("ip addr flush dev wan\nip addr add {addr}/32 dev wan\n{ROUTE}");
         fed(site.command("sh").args(["-es"]), &script);
     }

@@ -105,9 +105,13 @@ impl Switch {
         Self { state, over, thread: Some(thread.expect("a thread")) }
     }
 
-    /// Packets for this address go to this machine from now on.
-    pub(crate) fn lead(&self, addr: Ipv4Addr, to: usize) {
-        self.state.lock().addrs.insert(addr, to);
+    /// Packets for this address go to this machine from now on, or to nobody.
+    pub(crate) fn lead(&self, addr: Ipv4Addr, to: Option<usize>) {
+        let addrs = &mut self.state.lock().addrs;
+        match to {
+            Some(machine) => drop(addrs.insert(addr, machine)),
+            None => drop(addrs.remove(&addr)),
+        }
     }
 
     /// Gives a machine another link.

@@ -1,0 +1,124 @@
+//! What members use while a row runs: memory, threads, connections, and what goes over their links.
+
+use super::network::Star;
+use super::tools::{Cast, PORT};
+use crate::kit::program::usage_of;
+use rustix::process::Pid;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What was seen.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// Bytes that all givers have sent and those that the most hindered taker has got, without headers.
+    pub sent: u64,
+    pub got: u64,
+    /// Packets a second of all givers.
+    pub packets_per_s: f64,
+    /// Most memory of a giver and of a taker, in bytes.
+    pub memory: [u64; 2],
+    /// Most threads of a giver and of a taker.
+    pub threads: [usize; 2],
+    /// Most connections at the first giver at a time.
+    pub connections: usize,
+    /// Time on cores of all givers, and of all takers.
+    pub cpu: [Duration; 2],
+}
+
+/// Looks again and again until its end.
+pub(crate) struct Watch {
+    over: Arc<AtomicBool>,
+    most: Arc<Most>,
+    thread: JoinHandle<()>,
+    sides: [Vec<Pid>; 2],
+    begun: Instant,
+    before: Before,
+}
+
+#[derive(Debug, Default)]
+struct Most {
+    threads: [AtomicUsize; 2],
+    connections: AtomicUsize,
+}
+
+/// What had come to pass before the row began.
+struct Before {
+    sent: u64,
+    packets: u64,
+    got: Vec<u64>,
+    cpu: [Duration; 2],
+}
+
+impl Watch {
+    pub(crate) fn start(star: &Star, cast: &Cast, sides: [Vec<Pid>; 2]) -> Self {
+        let pids = sides.clone();
+        let (over, most) = (Arc::new(AtomicBool::new(false)), Arc::new(Most::default()));
+        let thread = {
+            let (over, most) = (over.clone(), most.clone());
+            thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    for (side, pids) in pids.iter().enumerate() {
+                        let count = pids.iter().map(|pid| threads_of(*pid)).max().unwrap_or(0);
+                        most.threads[side].fetch_max(count, Ordering::Relaxed);
+                    }
+                    most.connections.fetch_max(connections_at(pids[0][0]), Ordering::Relaxed);
+                    thread::park_timeout(PAUSE);
+                }
+            })
+        };
+        let before = Before::now(star, cast, &sides);
+        Self { over, most, thread, sides, begun: Instant::now(), before }
+    }
+
+    pub(crate) fn end(self, star: &Star, cast: &Cast) -> Seen {
+        let took = self.begun.elapsed();
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        self.thread.join().expect("it only looks");
+        let now = Before::now(star, cast, &self.sides);
+        let got = now.got.iter().zip(&self.before.got).map(|(now, before)| now - before);
+        let memory = self.sides.each_ref().map(|side| side.iter().map(|&pid| usage_of(pid).peak).max().unwrap_or(0));
+        Seen {
+            sent: now.sent - self.before.sent,
+            got: got.max().unwrap_or(0),
+            packets_per_s: (now.packets - self.before.packets) as f64 / took.as_secs_f64(),
+            memory,
+            threads: self.most.threads.each_ref().map(|most| most.load(Ordering::Relaxed)),
+            connections: self.most.connections.load(Ordering::Relaxed),
+            cpu: [0, 1].map(|side| now.cpu[side] - self.before.cpu[side]),
+        }
+    }
+}
+
+impl Before {
+    fn now(star: &Star, cast: &Cast, sides: &[Vec<Pid>; 2]) -> Self {
+        let given = cast.givers.iter().map(|site| star.traffic(site));
+        Self {
+            sent: given.clone().map(|traffic| traffic.sent).sum(),
+            packets: given.map(|traffic| traffic.packets).sum(),
+            got: cast.takers.iter().map(|site| star.traffic(site).got).collect(),
+            cpu: sides.each_ref().map(|side| side.iter().map(|&pid| usage_of(pid).cpu).sum()),
+        }
+    }
+}
+
+fn threads_of(pid: Pid) -> usize {
+    fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).map_or(0, |threads| threads.count())
+}
+
+/// Connections to the port of a giver that stand, as the kernel tells them on its machine.
+fn connections_at(pid: Pid) -> usize {
+    let text = fs::read_to_string(format!("/proc/{}/net/tcp", pid.as_raw_nonzero())).unwrap_or_default();
+    let port = format!(":{PORT:04X}");
+    let stands = |line: &&str| {
+        let mut fields = line.split_ascii_whitespace();
+        fields.nth(1).is_some_and(|local| local.ends_with(&port)) && fields.nth(1) == Some("01")
+    };
+    text.lines().filter(stands).count()
+}
