@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test hostile netlab sim walk explore fuzz sanitize bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test hostile netlab netbench sim walk explore fuzz sanitize bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -103,6 +103,11 @@ bench: rust
 # A full house on one tracker: 10,000 idle clients, a storm of connections, silent strangers.
 load: rust
 	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' -- load
+
+# The programs over links of a wide area, in network namespaces. ONLY=fat20,lossy plays some of the rows.
+netbench: rust
+	@echo 'Takes about 40 minutes, 5 GiB in /dev/shm and 12 GiB of memory. Some rows alone: make netbench ONLY=fat20,lossy'
+	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)' -- netbench $(if $(ONLY),only=$(ONLY))
 
 # Everything goes wrong for TIME seconds, and nothing acknowledged may be lost. SEED=N begins with the chances of an earlier run.
 soak: rust
