@@ -117,6 +117,7 @@ impl Setting {
             "connections",
             "giver CPU s",
             "taker CPU s",
+            "cores busy %",
         ];
         let mut table = Table::new(&headings);
         let mut connections = 1;
@@ -219,5 +220,6 @@ fn line_of(tool: &str, row: &Row, runs: &[Taken]) -> Vec<String> {
         format!("{:.0}", over(&|taken| taken.seen.connections as f64)),
         cpu(0),
         cpu(1),
+        format!("{:.0}", 100.0 * over(&|taken| taken.seen.busy)),
     ]
 }

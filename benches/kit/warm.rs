@@ -30,7 +30,7 @@ pub(crate) fn with_warm_memory<T>(source: &Path, mut run: impl FnMut() -> T, mut
 }
 
 /// Reads the source, then has memory at hand that nobody uses.
-fn warm(source: &Path) {
+pub(crate) fn warm(source: &Path) {
     let read = File::open(source).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
     let len = read.expect("the source is there").saturating_mul(3).clamp(TOUCHED.0, TOUCHED.1);
     // Ones, since zeros would be touched by nobody.

@@ -16,6 +16,8 @@ pub(crate) const NAMES: [&str; 3] = ["taker-moves", "giver-moves", "stopped"];
 const STOP: Duration = Duration::from_secs(120);
 /// A download goes on if so many bytes came, more than can have been on their way.
 const GOES_ON: u64 = 512 * 1024;
+/// The download of a script fails otherwise, after a minute without anybody who has the file.
+const PATIENT: [&str; 2] = ["--patience", "forever"];
 /// Bytes a second of the seeder.
 const CAP: u64 = 1_000_000;
 
@@ -26,7 +28,7 @@ pub(crate) fn measure(wanted: &[String], folder: &Path) {
         let mut star = Star::new(3, false);
         let cast = Cast::of(&star, &row);
         let folder = folder_in(folder);
-        let mut group = Group::start(&cast, &row, folder.path());
+        let mut group = Group::start(&cast, &row, folder.path(), &PATIENT);
         cast.link(&star, &row);
         let (giver, taker) = (&cast.givers[0], &cast.takers[0]);
         group.begin();

@@ -88,7 +88,7 @@ fn crowd(name: &'static str, bar: &'static str, what: &'static str, (size, taker
 /// Members whose lines do not matter, and a seeder with a limit.
 fn capped(name: &'static str, bar: &'static str, what: &'static str, (size, takers): (u64, usize), cap: u64) -> Row {
     let access = line(100 * MBIT, 100 * MBIT);
-    Row { cap: Some(cap), giver: access, taker: access, ..crowd(name, bar, what, (size, takers)) }
+    Row { cap: Some(cap), giver: access, taker: access, bursts: true, ..crowd(name, bar, what, (size, takers)) }
 }
 
 /// One giver and one taker on lines of this rate.
@@ -113,8 +113,8 @@ pub(crate) fn all() -> Vec<Row> {
             giver: line(2 * MBIT, 20 * MBIT),
             ..crowd("thin30", "1.15 x", "30 members at an uplink of 2 Mbit/s, no limit set", (8 * MIB, 30))
         },
-        capped("cap30", "1.05 x, sent 1.05", "30 at once at a seeder limited to 1 MB/s", (32 * MIB, 30), 1_000_000),
-        capped("cap60", "1.05 x, sent 1.05, 32 MB, 40 threads", "60 at once, as before", (32 * MIB, 60), 1_000_000),
+        capped("cap30", "1.05 x, sent 1.05", "30 at once at a seeder limited to 0.5 MB/s", (16 * MIB, 30), 500_000),
+        capped("cap60", "1.05 x, sent 1.05, 32 MB, 40 threads", "60 at once, as before", (16 * MIB, 60), 500_000),
         capped("cap150", "1.10 x, sent 1.1, none fails", "150 at once, 0.2 MB/s", (16 * MIB, 150), 200_000),
         Row {
             givers: 8,

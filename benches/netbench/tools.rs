@@ -11,6 +11,7 @@ use crate::kit::libtorrent::{PYTHON, script_by};
 use crate::kit::program;
 use crate::kit::tool::giver_folder;
 use crate::kit::torrent::write_torrent;
+use crate::kit::warm::warm;
 use rustix::process::Pid;
 use std::fs;
 use std::net::SocketAddr;
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// Where every giver and taker listens.
 pub(crate) const PORT: u16 = 18_000;
+
+/// So large a file shows what cold memory costs.
+const MUCH: u64 = 512 << 20;
 
 /// What a run of one row came to.
 #[derive(Debug, Clone)]
@@ -69,8 +73,8 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Sets all of it up.
-    pub(crate) fn start(cast: &Cast, row: &Row, folder: &Path) -> Self {
+    /// Sets all of it up. The takers get these options.
+    pub(crate) fn start(cast: &Cast, row: &Row, folder: &Path, taking: &[&str]) -> Self {
         let file = folder.join(FILE);
         let sha1 = write_noise(&file, row.size);
         let addr = SocketAddr::from((cast.tracker.addr, 5000));
@@ -82,7 +86,7 @@ impl Group {
         };
         let givers = cast.givers.iter().enumerate().map(|(number, site)| (site, format!("giver{number}"), &*options));
         let mut givers: Vec<_> = givers.map(start).collect();
-        let takers = cast.takers.iter().enumerate().map(|(number, site)| (site, format!("taker{number}"), &[][..]));
+        let takers = cast.takers.iter().enumerate().map(|(number, site)| (site, format!("taker{number}"), taking));
         let mut takers: Vec<_> = takers.map(start).collect();
         let (owner, others) = givers.split_first_mut().expect("one at least");
         owner.found("lab");
@@ -121,14 +125,22 @@ fn out(folder: &Path, number: usize) -> PathBuf {
 /// This project's own programs.
 pub(crate) fn groupshare(star: &Star, row: &Row, folder: &Path) -> Taken {
     let cast = Cast::of(star, row);
-    let mut group = Group::start(&cast, row, folder);
-    cast.link(star, row);
+    let mut group = Group::start(&cast, row, folder, &[]);
+    begin(&cast, star, row, &group.folder);
     let of = |members: &[Member]| pids(members.iter().map(|member| &member.program));
     let watch = Watch::start(star, &cast, [of(&group.givers), of(&group.takers)]);
     let begun = group.begin();
     let ended = group.end();
     let seen = watch.end(star, &cast);
     Taken { takers: ended.into_iter().map(|at| at.map(|at| at - begun)).collect(), seen }
+}
+
+/// Narrows the links. A row that memory of the machine could slow down gets warm memory.
+fn begin(cast: &Cast, star: &Star, row: &Row, folder: &Path) {
+    if row.size >= MUCH {
+        warm(&folder.join(FILE));
+    }
+    cast.link(star, row);
 }
 
 fn pids<'a>(programs: impl IntoIterator<Item = &'a Program>) -> Vec<Pid> {
@@ -161,7 +173,7 @@ pub(crate) fn libtorrent(star: &Star, row: &Row, folder: &Path) -> Taken {
         start(site, "take", &out(folder, number), &others)
     };
     let mut takers: Vec<_> = cast.takers.iter().enumerate().map(take).collect();
-    cast.link(star, row);
+    begin(&cast, star, row, folder);
     let watch = Watch::start(star, &cast, [pids(&givers), pids(&takers)]);
     let begun = Instant::now();
     takers.iter_mut().for_each(|taker| taker.say("go"));

@@ -29,6 +29,8 @@ pub(crate) struct Seen {
     pub connections: usize,
     /// Time on cores of all givers, and of all takers.
     pub cpu: [Duration; 2],
+    /// The share of the machine's time in which its cores worked, for whomever. Near 1 the machine decides, not the links.
+    pub busy: f64,
 }
 
 /// Looks again and again until its end.
@@ -53,6 +55,8 @@ struct Before {
     packets: u64,
     got: Vec<u64>,
     cpu: [Duration; 2],
+    /// Ticks of all cores, and those of them without work.
+    ticks: [u64; 2],
 }
 
 impl Watch {
@@ -92,6 +96,10 @@ impl Watch {
             threads: self.most.threads.each_ref().map(|most| most.load(Ordering::Relaxed)),
             connections: self.most.connections.load(Ordering::Relaxed),
             cpu: [0, 1].map(|side| now.cpu[side] - self.before.cpu[side]),
+            busy: {
+                let [all, idle] = [0, 1].map(|of| (now.ticks[of] - self.before.ticks[of]) as f64);
+                1.0 - idle / all.max(1.0)
+            },
         }
     }
 }
@@ -104,8 +112,18 @@ impl Before {
             packets: given.map(|traffic| traffic.packets).sum(),
             got: cast.takers.iter().map(|site| star.traffic(site).got).collect(),
             cpu: sides.each_ref().map(|side| side.iter().map(|&pid| usage_of(pid).cpu).sum()),
+            ticks: ticks(),
         }
     }
+}
+
+/// Of all cores since the start of the machine, those without work second.
+fn ticks() -> [u64; 2] {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = text.lines().next().unwrap_or_default().split_ascii_whitespace().skip(1);
+    let fields: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
+    // `idle` and `iowait`; the guest's time behind the eighth is in what stands before.
+    [fields.iter().take(8).sum(), fields.iter().skip(3).take(2).sum()]
 }
 
 fn threads_of(pid: Pid) -> usize {
