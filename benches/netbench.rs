@@ -71,6 +71,28 @@ fn outside() {
     }
 }
 
+/// What stands over the columns.
+const HEADINGS: [&str; 18] = [
+    "",
+    "s",
+    "range",
+    "x ideal",
+    "% of ideal",
+    "odd x",
+    "failed",
+    "sent x",
+    "got x",
+    "packets/s",
+    "giver MiB",
+    "taker MiB",
+    "giver threads",
+    "taker threads",
+    "connections",
+    "giver CPU s",
+    "taker CPU s",
+    "cores busy %",
+];
+
 struct Setting {
     rounds: usize,
     tools: Vec<String>,
@@ -99,27 +121,7 @@ impl Setting {
             mbit(row.plain_goodput()),
             if share >= COUNTS { "so the row counts" } else { "so the row DOES NOT COUNT" }
         );
-        let headings = [
-            "",
-            "s",
-            "range",
-            "x ideal",
-            "% of ideal",
-            "odd x",
-            "failed",
-            "sent x",
-            "got x",
-            "packets/s",
-            "giver MiB",
-            "taker MiB",
-            "giver threads",
-            "taker threads",
-            "connections",
-            "giver CPU s",
-            "taker CPU s",
-            "cores busy %",
-        ];
-        let mut table = Table::new(&headings);
+        let mut table = Table::new(&HEADINGS);
         let mut connections = 1;
         for tool in &self.tools {
             let run = match tool.as_str() {
@@ -141,7 +143,7 @@ impl Setting {
             counts.dedup();
             for count in counts {
                 let times: Vec<f64> = (0..self.rounds).map(|_| plain_s(&star(), row, count)).collect();
-                table.line(plain_line(count, row, &times, headings.len()));
+                table.line(plain_line(count, row, &times, HEADINGS.len()));
             }
         }
         table.print();
