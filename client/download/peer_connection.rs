@@ -2,6 +2,7 @@
 
 mod complaint;
 mod liveness;
+mod pipe;
 
 use super::error::DownloadError;
 use super::lie::Lie;
@@ -16,22 +17,18 @@ use crate::model::id::PeerId;
 use crate::model::piece::PieceIndex;
 use crate::wire::client_tracker::Peer;
 use crate::wire::connection::{FrameReceiver, FrameSender, RecvError};
-use crate::wire::peer::{PeerReply, PeerRequest, REQUESTS_MAX};
+use crate::wire::peer::{PeerReply, PeerRequest};
 use crate::wire::record_layer::RecordError;
 use crate::wire::refusal::Code;
 use complaint::{Complaint, ComplaintState};
 use liveness::{Due, Liveness};
+use pipe::Pipe;
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Most pieces that one connection asks for ahead: one comes in while the seeder reads and encrypts the next. A
-/// connection begins with one, and asks for one more with each piece that comes. A slow seeder should not be asked for
-/// more before the other members who begin at the same time are known.
-const DEPTH_MAX: usize = 3;
-const _: () = assert!(DEPTH_MAX <= REQUESTS_MAX);
 /// How long a connection of a fast download keeps its worker while others wait: some 30 pieces.
 const FAST_TURN: Duration = Duration::from_millis(50);
 /// How long a worker waits for more before it gives the connection back.
@@ -79,8 +76,12 @@ pub(crate) struct PeerConnection {
     sender: Arc<FrameSender>,
     /// Requests without a reply, the oldest in front.
     asked: VecDeque<(u32, PieceIndex)>,
-    /// How many pieces it may ask for ahead now.
-    depth: usize,
+    /// How much it asks for ahead.
+    pipe: Pipe,
+    /// A good piece has come, and no bad one since.
+    delivers: bool,
+    /// No piece was left to ask for when the last frame was whole.
+    nothing_left: bool,
     last_request: u32,
     /// How many more pieces the peer may announce: it announces each of them once at most.
     news_left: u32,
@@ -121,8 +122,10 @@ impl PeerConnection {
             lane,
             receiver,
             sender,
-            asked: VecDeque::with_capacity(DEPTH_MAX),
-            depth: 1,
+            asked: VecDeque::new(),
+            pipe: Pipe::default(),
+            delivers: false,
+            nothing_left: false,
             last_request: 1,
             news_left,
             put_off: 0,
@@ -159,7 +162,7 @@ impl PeerConnection {
 
     /// Whether it has brought a piece.
     pub(crate) fn has_delivered(&self) -> bool {
-        self.depth > 1
+        self.delivers
     }
 
     /// The socket, to wait until it is readable.
@@ -172,23 +175,27 @@ impl PeerConnection {
         !gone.is_empty() && is_from(self.sender.local_ip(), gone)
     }
 
-    /// Asks for pieces up to the depth.
+    /// Asks for as many pieces as the way holds.
     ///
     /// # Errors
     /// The connection is lost.
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
+        let now = Instant::now();
         while self.complaint.is_none()
             && !self.liveness.is_late()
             && self.put_off < PUT_OFF_MAX
-            && self.asked.len() < self.depth
+            && self.pipe.has_room(now)
         {
-            let Some(piece) = self.transfer.pick(self.lane) else {
+            let picked = self.transfer.pick(self.lane);
+            self.nothing_left = picked.is_none();
+            let Some(piece) = picked else {
                 return Ok(());
             };
             if self.asked.is_empty() {
                 // The deadline runs from the request on.
-                self.liveness.restart(Instant::now());
+                self.liveness.restart(now);
             }
+            self.pipe.ask(self.transfer.layout().len(piece), now);
             let request = self.next_request();
             self.asked.push_back((request, piece));
             let sent = self.sender.send(request, &PeerRequest::GetPiece { piece: piece.get() });
@@ -222,7 +229,9 @@ impl PeerConnection {
                     return WorkOutcome::Waits;
                 }
             };
-            self.hear(self.receiver.polled() - had);
+            if let Err(reason) = self.hear(self.receiver.polled() - had) {
+                return WorkOutcome::Drops(reason);
+            }
             match polled {
                 Ok(true) => {}
                 Ok(false) if left == 0 => continue,
@@ -244,13 +253,17 @@ impl PeerConnection {
         }
     }
 
-    /// Notes that so many bytes have come in.
-    fn hear(&mut self, bytes: u64) {
-        self.liveness.hear(self.receiver.polled(), Instant::now);
-        if bytes > 0 {
-            self.arriving += bytes;
-            self.transfer.arrive(bytes);
+    /// Notes that so many bytes have come in. Asks for more if that leaves room on the way.
+    fn hear(&mut self, bytes: u64) -> Result<(), DropReason> {
+        if bytes == 0 {
+            return Ok(());
         }
+        let now = Instant::now();
+        self.liveness.hear(self.receiver.polled(), now);
+        self.pipe.hear(bytes, now);
+        self.arriving += bytes;
+        self.transfer.arrive(bytes);
+        if self.nothing_left || !self.pipe.has_room(now) { Ok(()) } else { self.ask() }
     }
 
     /// Nothing of what has come in is on its way any more.
@@ -290,10 +303,11 @@ impl PeerConnection {
         let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
             return lied(Lie::UnaskedPiece);
         };
-        self.liveness.deliver(Instant::now());
+        let now = Instant::now();
+        self.liveness.deliver(now);
+        self.pipe.settle(true, now);
         self.put_off = 0;
-        let first = self.depth == 1;
-        self.depth = DEPTH_MAX.min(self.depth + 1);
+        let first = !std::mem::replace(&mut self.delivers, true);
         // The next request goes out first, and the peer works while this piece is verified.
         if let Err(reason) = self.ask() {
             return Some(WorkOutcome::Drops(reason));
@@ -317,7 +331,7 @@ impl PeerConnection {
             return Ok(());
         }
         // What is wrong is no delivery.
-        self.depth = 1;
+        self.delivers = false;
         let request = self.next_request();
         let (now, polled) = (Instant::now(), self.receiver.polled());
         self.complaint = Some(Complaint::new(request, now, polled));
@@ -335,7 +349,9 @@ impl PeerConnection {
         let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
             return lied(Lie::UnaskedRefusal);
         };
-        if self.liveness.put_off(Instant::now()) {
+        let now = Instant::now();
+        self.pipe.settle(false, now);
+        if self.liveness.put_off(now) {
             return Some(WorkOutcome::Drops(DropReason::Lost));
         }
         self.put_off += 1;

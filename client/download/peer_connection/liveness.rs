@@ -48,10 +48,10 @@ impl Liveness {
     }
 
     /// This many bytes have come in so far.
-    pub(crate) fn hear(&mut self, bytes: u64, now: impl FnOnce() -> Instant) {
+    pub(crate) fn hear(&mut self, bytes: u64, now: Instant) {
         if bytes > self.heard_bytes {
             self.heard_bytes = bytes;
-            self.heard = now();
+            self.heard = now;
         }
     }
 
@@ -126,7 +126,7 @@ mod tests {
         let mut given_back = Vec::new();
         for bytes in 1..10_000 {
             now += SECOND / 2;
-            liveness.hear(bytes, || now);
+            liveness.hear(bytes, now);
             match liveness.due(now, true, false) {
                 Some(Due::GiveBack) => given_back.push(now - begun),
                 other => assert_eq!(other, None, "{bytes}"),
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(liveness.due(begun + SECOND, true, false), Some(Due::GiveBack));
         assert_eq!(liveness.due(begun + DEAD_DEADLINE, true, false), None);
         assert_eq!(liveness.due(begun + DEAD_DEADLINE + SECOND, true, false), Some(Due::End));
-        liveness.hear(0, Instant::now);
+        liveness.hear(0, Instant::now());
         assert_eq!(liveness.due(begun + DEAD_DEADLINE + SECOND, false, true), Some(Due::End), "nothing new came");
     }
 
@@ -156,15 +156,15 @@ mod tests {
         let (mut liveness, mut now) = (Liveness::new(begun), begun);
         for bytes in 1..=40 {
             now += SECOND / 2;
-            liveness.hear(bytes, || now);
+            liveness.hear(bytes, now);
             liveness.disregard();
             assert_ne!(liveness.due(now, true, false), Some(Due::End), "{bytes}");
         }
         assert!(liveness.is_late());
         assert_eq!(liveness.due(now + SECOND / 2, true, false), Some(Due::End));
-        liveness.hear(100, || now);
+        liveness.hear(100, now);
         liveness.answer();
-        liveness.hear(200, || now + SECOND);
+        liveness.hear(200, now + SECOND);
         liveness.disregard();
         assert_eq!(liveness.due(now + DEAD_DEADLINE, true, false), None, "what came before counts");
     }

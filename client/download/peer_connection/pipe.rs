@@ -1,0 +1,166 @@
+//! How many bytes a connection asks for ahead: what the way to the peer holds at the pace that it shows, twice, so that a
+//! pace that still grows is not held back. Pure.
+
+use crate::model::piece::PIECE_LEN;
+use crate::wire::peer::REQUESTS_MAX;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Bytes that are asked for in any case: one piece comes in while the peer reads and encrypts the next.
+const READY_LEN: u64 = 2 * PIECE_LEN as u64;
+/// But no more than come in so much time. The other pieces of a thin line are better asked for elsewhere meanwhile.
+const READY_TIME: Duration = Duration::from_secs(1);
+
+/// What is on its way to here on one connection.
+#[derive(Debug, Default)]
+pub(super) struct Pipe {
+    /// What was asked for and has not come, the oldest in front.
+    requests: VecDeque<PipeRequest>,
+    /// Bytes of them.
+    asked_len: u64,
+    /// Bytes that have come in so far, of all frames.
+    come: u64,
+    /// How many had come when the last piece was whole.
+    settled: u64,
+    /// From a request to its first byte, where nothing else was on its way: the least so far.
+    round_trip: Option<Duration>,
+    /// Bytes a second, once a piece has come.
+    pace: Option<f64>,
+}
+
+#[derive(Debug)]
+struct PipeRequest {
+    len: u64,
+    at: Instant,
+    /// How many bytes had come by then.
+    come: u64,
+    /// Nothing else was on its way.
+    alone: bool,
+}
+
+impl Pipe {
+    /// A piece of this length is asked for.
+    pub(super) fn ask(&mut self, len: u32, now: Instant) {
+        let (len, alone) = (u64::from(len), self.requests.is_empty());
+        if alone {
+            self.settled = self.come;
+        }
+        self.requests.push_back(PipeRequest { len, at: now, come: self.come, alone });
+        self.asked_len += len;
+    }
+
+    /// So many bytes have come in.
+    pub(super) fn hear(&mut self, len: u64, now: Instant) {
+        if let Some(first) = self.requests.front().filter(|first| first.alone && first.come == self.come) {
+            let took = now.saturating_duration_since(first.at);
+            self.round_trip = Some(self.round_trip.map_or(took, |least| least.min(took)));
+        }
+        self.come += len;
+    }
+
+    /// What the oldest request asked for has come, or will not come.
+    pub(super) fn settle(&mut self, came: bool, now: Instant) {
+        let Some(request) = self.requests.front() else { return };
+        if came {
+            let pace = self.pace_of_first(now);
+            // It falls slowly: a single piece may have met a pause.
+            self.pace = Some(self.pace.map_or(pace, |known| pace.max((3.0 * known + pace) / 4.0)));
+        }
+        self.asked_len -= request.len;
+        self.requests.pop_front();
+        self.settled = self.come;
+    }
+
+    /// Bytes a second since the oldest request.
+    fn pace_of_first(&self, now: Instant) -> f64 {
+        let Some(first) = self.requests.front() else { return 0.0 };
+        let took = now.saturating_duration_since(first.at).max(Duration::from_micros(1));
+        (self.come - first.come) as f64 / took.as_secs_f64()
+    }
+
+    /// Whether to ask for another piece.
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        let left = self.asked_len.saturating_sub(self.come - self.settled);
+        self.requests.is_empty() || (self.requests.len() < REQUESTS_MAX && left < self.wanted_len(now))
+    }
+
+    /// Bytes that should be asked for.
+    fn wanted_len(&self, now: Instant) -> u64 {
+        let pace = self.pace.unwrap_or_else(|| self.pace_of_first(now));
+        let on_the_way = pace * self.round_trip.unwrap_or_default().as_secs_f64();
+        READY_LEN.min((pace * READY_TIME.as_secs_f64()) as u64).max((2.0 * on_the_way) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A connection over a way that takes this long, and brings so many bytes in a millisecond. How many pieces are asked for
+    /// at most after so many milliseconds.
+    fn asked_after(ms: u32, round_trip: u32, len_per_ms: u64) -> usize {
+        let (mut pipe, begun) = (Pipe::default(), Instant::now());
+        let (mut sent, mut left) = (VecDeque::new(), VecDeque::<u64>::new());
+        let mut most = 0;
+        for time in 0..ms {
+            let now = begun + time * MS;
+            while sent.front().is_some_and(|&at| time >= at + round_trip) {
+                sent.pop_front();
+                left.push_back(PIECE_LEN.into());
+            }
+            let mut come = len_per_ms;
+            while let Some(first) = left.front_mut().filter(|_| come > 0) {
+                let part = come.min(*first);
+                (come, *first) = (come - part, *first - part);
+                pipe.hear(part, now);
+                if *first == 0 {
+                    left.pop_front();
+                    pipe.settle(true, now);
+                }
+            }
+            while pipe.has_room(now) {
+                pipe.ask(PIECE_LEN, now);
+                sent.push_back(time);
+            }
+            most = most.max(pipe.requests.len());
+        }
+        most
+    }
+
+    #[test]
+    fn as_much_is_asked_for_as_the_way_holds_and_no_more_than_the_protocol_takes() {
+        // 100 Mbit/s over 20 ms hold half a piece, over 100 ms two and a half, 1 Gbit/s over 100 ms 24.
+        assert_eq!(asked_after(3_000, 20, 12_500), 3);
+        assert_eq!(asked_after(3_000, 100, 12_500), 6);
+        assert_eq!(asked_after(3_000, 100, 125_000), REQUESTS_MAX);
+        assert_eq!(asked_after(3_000, 1, 125_000), 3, "on a network of one's own");
+    }
+
+    #[test]
+    fn a_thin_line_brings_one_piece_after_the_other() {
+        // 2 Mbit/s, a piece in two seconds.
+        assert_eq!(asked_after(60_000, 20, 250), 2);
+        let (mut pipe, begun) = (Pipe::default(), Instant::now());
+        pipe.ask(PIECE_LEN, begun);
+        pipe.hear(1000, begun + 10 * MS);
+        for second in 1..9 {
+            pipe.hear(50_000, begun + 1000 * second * MS);
+            assert!(!pipe.has_room(begun + 1000 * second * MS), "{second}");
+        }
+        pipe.hear(80_000, begun + 9_500 * MS);
+        assert!(pipe.has_room(begun + 9_500 * MS), "the end of the piece is near");
+    }
+
+    #[test]
+    fn what_is_refused_is_not_on_its_way() {
+        let (mut pipe, now) = (Pipe::default(), Instant::now());
+        assert!(pipe.has_room(now));
+        pipe.ask(PIECE_LEN, now);
+        assert!(!pipe.has_room(now + MS), "nothing is known of the pace");
+        pipe.settle(false, now + MS);
+        assert!(pipe.has_room(now + MS));
+        assert_eq!((pipe.asked_len, pipe.pace), (0, None));
+    }
+}
