@@ -107,12 +107,12 @@ fn endgame() {
         picker.set_bitfield(peer, &Bitfield::all(layout()));
     }
     for round in 0..4 * PEERS {
-        picker.pick(peers[round % PEERS].lane(0)).expect("800 are missing");
+        picker.pick(peers[round % PEERS].lane(0), |_| true).expect("800 are missing");
     }
     let mut picks = Times::new();
     for round in 0..2 * PEERS {
         let lane = peers[round % PEERS].lane(1 + (round / PEERS) as u16);
-        picks.take(|| picker.pick(lane)).expect("800 are in flight");
+        picks.take(|| picker.pick(lane, |_| true)).expect("800 are in flight");
     }
     picks.print("pick, endgame with 800 pieces in flight");
 }
@@ -124,7 +124,7 @@ fn calls() {
     let (mut failures, mut wants, mut seeds) = (Times::new(), Times::new(), Times::new());
     for round in 0..PICKS {
         let peer = peers[round % PEERS];
-        let piece = picker.pick(peer.lane(0)).expect("plenty is missing");
+        let piece = picker.pick(peer.lane(0), |_| true).expect("plenty is missing");
         failures.take(|| picker.failed(peer.lane(0), piece));
         wants.take(|| picker.wants_from(peer));
     }
@@ -155,7 +155,7 @@ fn run(name: &str, holdings: &[Bitfield], here: u32, pickers: usize) {
 }
 
 fn exchange(picker: &mut PiecePicker, lane: Lane, times: &mut Times) {
-    if let Some(piece) = times.take(|| picker.pick(lane)) {
+    if let Some(piece) = times.take(|| picker.pick(lane, |_| true)) {
         picker.received(lane, piece);
     }
 }

@@ -186,7 +186,7 @@ impl PeerConnection {
             && self.put_off < PUT_OFF_MAX
             && self.pipe.has_room(now)
         {
-            let picked = self.transfer.pick(self.lane);
+            let picked = self.transfer.pick(self.lane, self.pipe.outlook(now), now);
             self.nothing_left = picked.is_none();
             let Some(piece) = picked else {
                 return Ok(());
@@ -259,7 +259,7 @@ impl PeerConnection {
             return Ok(());
         }
         let now = Instant::now();
-        self.liveness.hear(self.receiver.polled(), now);
+        self.liveness.hear(self.receiver.polled(), !self.asked.is_empty(), now);
         self.pipe.hear(bytes, now);
         self.arriving += bytes;
         self.transfer.arrive(bytes);

@@ -21,6 +21,8 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::wire::stretches::Stretches;
 use open_peers::OpenPeers;
+
+pub use open_peers::Outlook;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -242,9 +244,9 @@ impl Transfer {
         pieces.iter().for_each(|&piece| peers.picker.peer_has(lane.peer(), piece));
     }
 
-    /// The piece to ask for on this lane.
-    pub fn pick(&self, lane: Lane) -> Option<PieceIndex> {
-        self.peers.lock().picker.pick(lane)
+    /// The piece to ask for on this lane, of which this is to be expected if that is known.
+    pub fn pick(&self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceIndex> {
+        self.peers.lock().pick(lane, outlook, now)
     }
 
     /// Notes that the peer does not give the piece now, since it is on its way to another member.

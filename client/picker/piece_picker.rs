@@ -249,10 +249,11 @@ impl PiecePicker {
     /// the caller.
     ///
     /// It is the rarest missing piece that the peer holds. Once nothing that any peer holds is missing, the endgame
-    /// begins. Then a lane with nothing in flight gets a copy of a piece that is in flight with other peers only, the
-    /// one with fewest copies first. The only complete peer is spared what others can still be asked for.
-    pub fn pick(&mut self, lane: Lane) -> Option<PieceIndex> {
-        let piece = self.pick_missing(lane.peer).or_else(|| self.pick_copy(lane))?;
+    /// begins. Then a lane with nothing in flight gets a copy of a piece that is in flight with other peers only, and
+    /// there on lanes that `outrun` says this one outruns. The one with fewest copies comes first. The only complete peer
+    /// is spared what others can still be asked for.
+    pub fn pick(&mut self, lane: Lane, outrun: impl Fn(Lane) -> bool) -> Option<PieceIndex> {
+        let piece = self.pick_missing(lane.peer).or_else(|| self.pick_copy(lane, outrun))?;
         self.availability.take(piece);
         self.flights.entry(piece).or_default().add(lane);
         self.lanes.entry(lane).or_default().push(piece);
@@ -406,7 +407,7 @@ impl PiecePicker {
         lanes.map(|(_, pieces)| pieces.len()).sum::<usize>() < REPEATED_MAX
     }
 
-    fn pick_copy(&self, lane: Lane) -> Option<PieceIndex> {
+    fn pick_copy(&self, lane: Lane, outrun: impl Fn(Lane) -> bool) -> Option<PieceIndex> {
         if self.availability.obtainable() > 0 || self.lanes.contains_key(&lane) {
             return None;
         }
@@ -420,7 +421,7 @@ impl PiecePicker {
         for (&piece, copies) in &self.flights {
             let asked = copies.len();
             let others_can = lone_seed && self.availability(piece) as usize > asked + 1;
-            let elsewhere = || copies.iter().all(|copy| copy.peer != lane.peer);
+            let elsewhere = || copies.iter().all(|copy| copy.peer != lane.peer && outrun(copy));
             if asked > 0 && asked < fewest && !others_can && holdings.has(piece) && elsewhere() {
                 (best, fewest) = (Some(piece), asked);
             }

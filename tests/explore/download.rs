@@ -76,7 +76,7 @@ fn connection(download: &Transfer, number: u8, first: First) -> bool {
     let (mut lane, mut first) = (open(), Some(first));
     let mut was_last = false;
     while !download.is_complete() {
-        let Some(piece) = download.pick(lane) else {
+        let Some(piece) = download.pick(lane, None, Instant::now()) else {
             // All of it is on its way elsewhere.
             download.recall();
             thread::yield_now();

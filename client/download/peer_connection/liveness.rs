@@ -3,8 +3,12 @@
 use crate::wire::deadlines::HEARTBEAT_INTERVAL;
 use std::time::{Duration, Instant};
 
-/// After this long without a byte, others may take the pieces that the peer was asked for.
+/// After this long without a byte at least, others may take the pieces that the peer was asked for.
 const SILENT_DEADLINE: Duration = Duration::from_millis(700);
+/// A peer on a thin line, or one that many share, is silent after so many times its longest pause of late.
+const SILENT_PAUSES: u32 = 4;
+/// But after this long at most.
+const SILENT_DEADLINE_MAX: Duration = Duration::from_secs(10);
 /// After this long, others may take a piece even if bytes of it come in, and the pieces asked for behind it. The
 /// connection goes on: it may be the only one, and a slow link delivers a piece in the end.
 const SLOW_DEADLINE: Duration = Duration::from_secs(120);
@@ -37,6 +41,8 @@ pub(crate) struct Liveness {
     piece_since: Instant,
     /// Others may take its pieces, and none has come since.
     late: bool,
+    /// The longest pause between bytes since the last piece came, and before that since the one before.
+    pauses: [Duration; 2],
     /// Since when it has put off whatever it was asked for.
     put_off_since: Option<Instant>,
 }
@@ -44,13 +50,24 @@ pub(crate) struct Liveness {
 impl Liveness {
     /// The liveness of a peer that was just heard.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { heard: now, heard_bytes: 0, lived: now, piece_since: now, late: false, put_off_since: None }
+        Self {
+            heard: now,
+            heard_bytes: 0,
+            lived: now,
+            piece_since: now,
+            late: false,
+            pauses: [Duration::ZERO; 2],
+            put_off_since: None,
+        }
     }
 
-    /// This many bytes have come in so far.
-    pub(crate) fn hear(&mut self, bytes: u64, now: Instant) {
+    /// This many bytes have come in so far. `asked` if pieces were due.
+    pub(crate) fn hear(&mut self, bytes: u64, asked: bool, now: Instant) {
         if bytes > self.heard_bytes {
             self.heard_bytes = bytes;
+            if asked {
+                self.pauses[0] = self.pauses[0].max(now.saturating_duration_since(self.heard));
+            }
             self.heard = now;
         }
     }
@@ -74,6 +91,7 @@ impl Liveness {
     /// A piece has come, and the clock of the next one starts.
     pub(crate) fn deliver(&mut self, now: Instant) {
         self.put_off_since = None;
+        self.pauses = [Duration::ZERO, self.pauses[0]];
         self.go_on(now);
     }
 
@@ -94,6 +112,12 @@ impl Liveness {
         self.late
     }
 
+    /// After how long without a byte the peer is silent.
+    fn silent_deadline(&self) -> Duration {
+        let [now, before] = self.pauses;
+        (SILENT_PAUSES * now.max(before)).clamp(SILENT_DEADLINE, SILENT_DEADLINE_MAX)
+    }
+
     /// What is due now. `asked` if pieces are due, `awaited` if another reply is.
     pub(crate) fn due(&mut self, now: Instant, asked: bool, awaited: bool) -> Option<Due> {
         let silent = now.duration_since(self.heard);
@@ -101,7 +125,7 @@ impl Liveness {
             if silent > DEAD_DEADLINE {
                 return Some(Due::End);
             }
-            let late = silent > SILENT_DEADLINE || now.duration_since(self.piece_since) > SLOW_DEADLINE;
+            let late = silent > self.silent_deadline() || now.duration_since(self.piece_since) > SLOW_DEADLINE;
             if asked && !self.late && late {
                 self.late = true;
                 return Some(Due::GiveBack);
@@ -126,7 +150,7 @@ mod tests {
         let mut given_back = Vec::new();
         for bytes in 1..10_000 {
             now += SECOND / 2;
-            liveness.hear(bytes, now);
+            liveness.hear(bytes, true, now);
             match liveness.due(now, true, false) {
                 Some(Due::GiveBack) => given_back.push(now - begun),
                 other => assert_eq!(other, None, "{bytes}"),
@@ -139,6 +163,25 @@ mod tests {
     }
 
     #[test]
+    fn on_a_thin_line_a_pause_is_not_silence() {
+        let begun = Instant::now();
+        let mut liveness = Liveness::new(begun);
+        liveness.hear(1, true, begun + SECOND / 2);
+        assert_eq!(liveness.due(begun + 2 * SECOND, true, false), None, "it had paused for half a second");
+        liveness.deliver(begun + SECOND / 2);
+        liveness.hear(2, true, begun + SECOND / 2);
+        liveness.deliver(begun + SECOND / 2);
+        assert_eq!(liveness.due(begun + 2 * SECOND, true, false), Some(Due::GiveBack), "not of late");
+        let mut idle = Liveness::new(begun);
+        idle.hear(1, false, begun + 5 * SECOND);
+        assert_eq!(idle.due(begun + 6 * SECOND, true, false), Some(Due::GiveBack), "nothing was due");
+        let mut sleepy = Liveness::new(begun);
+        sleepy.hear(1, true, begun + 5 * SECOND);
+        assert_eq!(sleepy.due(begun + 5 * SECOND + SILENT_DEADLINE_MAX, true, false), None);
+        assert_eq!(sleepy.due(begun + 6 * SECOND + SILENT_DEADLINE_MAX, true, false), Some(Due::GiveBack));
+    }
+
+    #[test]
     fn a_silent_peer_loses_its_pieces_first_and_its_connection_later() {
         let begun = Instant::now();
         let mut liveness = Liveness::new(begun);
@@ -146,7 +189,7 @@ mod tests {
         assert_eq!(liveness.due(begun + SECOND, true, false), Some(Due::GiveBack));
         assert_eq!(liveness.due(begun + DEAD_DEADLINE, true, false), None);
         assert_eq!(liveness.due(begun + DEAD_DEADLINE + SECOND, true, false), Some(Due::End));
-        liveness.hear(0, Instant::now());
+        liveness.hear(0, true, Instant::now());
         assert_eq!(liveness.due(begun + DEAD_DEADLINE + SECOND, false, true), Some(Due::End), "nothing new came");
     }
 
@@ -156,15 +199,15 @@ mod tests {
         let (mut liveness, mut now) = (Liveness::new(begun), begun);
         for bytes in 1..=40 {
             now += SECOND / 2;
-            liveness.hear(bytes, now);
+            liveness.hear(bytes, true, now);
             liveness.disregard();
             assert_ne!(liveness.due(now, true, false), Some(Due::End), "{bytes}");
         }
         assert!(liveness.is_late());
         assert_eq!(liveness.due(now + SECOND / 2, true, false), Some(Due::End));
-        liveness.hear(100, now);
+        liveness.hear(100, true, now);
         liveness.answer();
-        liveness.hear(200, now + SECOND);
+        liveness.hear(200, true, now + SECOND);
         liveness.disregard();
         assert_eq!(liveness.due(now + DEAD_DEADLINE, true, false), None, "what came before counts");
     }

@@ -1,6 +1,7 @@
 //! How many bytes a connection asks for ahead: what the way to the peer holds at the pace that it shows, twice, so that a
 //! pace that still grows is not held back. Pure.
 
+use crate::client::download::transfer::Outlook;
 use crate::model::piece::PIECE_LEN;
 use crate::wire::peer::REQUESTS_MAX;
 use std::collections::VecDeque;
@@ -78,10 +79,21 @@ impl Pipe {
         (self.come - first.come) as f64 / took.as_secs_f64()
     }
 
+    /// What is to be expected, once a piece has come.
+    pub(super) fn outlook(&self, now: Instant) -> Option<Outlook> {
+        let pace = self.pace?.max(1.0);
+        let time_of = |len: u64| Duration::from_secs_f64(len as f64 / pace);
+        Some(Outlook { done_at: now + time_of(self.left()), per_piece: time_of(PIECE_LEN.into()) })
+    }
+
+    /// Bytes that were asked for and have not come.
+    fn left(&self) -> u64 {
+        self.asked_len.saturating_sub(self.come - self.settled)
+    }
+
     /// Whether to ask for another piece.
     pub(super) fn has_room(&self, now: Instant) -> bool {
-        let left = self.asked_len.saturating_sub(self.come - self.settled);
-        self.requests.is_empty() || (self.requests.len() < REQUESTS_MAX && left < self.wanted_len(now))
+        self.requests.is_empty() || (self.requests.len() < REQUESTS_MAX && self.left() < self.wanted_len(now))
     }
 
     /// Bytes that should be asked for.

@@ -5,6 +5,7 @@ use crate::client::reach::way::Way;
 use crate::model::bitfield::Bitfield;
 use crate::model::id::PeerId;
 use crate::model::name::UserId;
+use crate::model::piece::PieceIndex;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,28 @@ const RUN: u32 = 16;
 /// order, and the whole hash has to read few of them back.
 const FAST_RUN: Duration = Duration::from_millis(80);
 
+/// What is to be expected of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Outlook {
+    /// When all that it was asked for will be here.
+    pub done_at: Instant,
+    /// How long a piece takes.
+    pub per_piece: Duration,
+}
+
+impl Outlook {
+    /// Whether a copy of a piece would be here far sooner by this connection than by the other. One that should have
+    /// brought it long ago may never do.
+    fn outruns(&self, other: &Outlook, now: Instant) -> bool {
+        let (left, past) = (other.done_at.saturating_duration_since(now), now.saturating_duration_since(other.done_at));
+        left.max(past) > 2 * self.per_piece
+    }
+}
+
 pub(super) struct OpenPeers {
     pub(super) picker: PiecePicker,
+    /// Of those that have brought a piece.
+    outlooks: HashMap<Lane, Outlook>,
     open: HashMap<PeerId, OpenPeer>,
     /// Bytes that members delivered on connections that are gone by now.
     before: BTreeMap<UserId, u64>,
@@ -39,7 +60,22 @@ struct OpenPeer {
 impl OpenPeers {
     pub(super) fn new(picker: PiecePicker, now: Instant) -> Self {
         let (before, ways_before) = (BTreeMap::new(), BTreeMap::new());
-        Self { picker, open: HashMap::new(), before, ways_before, run: 0, run_since: now }
+        let (outlooks, open) = (HashMap::new(), HashMap::new());
+        Self { picker, outlooks, open, before, ways_before, run: 0, run_since: now }
+    }
+
+    /// The piece to ask for on this lane, of which this is to be expected.
+    pub(super) fn pick(&mut self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceIndex> {
+        if let Some(outlook) = outlook {
+            self.outlooks.insert(lane, outlook);
+        }
+        let outlooks = &self.outlooks;
+        // Of whom nothing is known, nothing is expected.
+        let outrun = |other| match (outlook, outlooks.get(&other)) {
+            (Some(own), Some(other)) => own.outruns(other, now),
+            _ => true,
+        };
+        self.picker.pick(lane, outrun)
     }
 
     /// How many clients have a connection.
@@ -67,6 +103,7 @@ impl OpenPeers {
     /// Removes a connection. What was in flight on it goes back.
     pub(super) fn closed(&mut self, id: &PeerId, lane: Lane) {
         self.picker.give_back(lane);
+        self.outlooks.remove(&lane);
         if let Some(peer) = self.open.get_mut(id).filter(|peer| peer.slot == lane.peer()) {
             peer.lanes -= 1;
             if peer.lanes == 0 {
@@ -123,5 +160,22 @@ impl OpenPeers {
         let mut ways = self.ways_before.clone();
         ways.extend(self.ways());
         ways
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_worth_it_where_the_other_is_far_slower_or_long_overdue() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let now = Instant::now() + 100 * SECOND;
+        let own = Outlook { done_at: now, per_piece: SECOND };
+        let other = |done_at| Outlook { done_at, per_piece: SECOND };
+        assert!(!own.outruns(&other(now + SECOND), now), "as fast as this one, as on a thin downlink that all share");
+        assert!(own.outruns(&other(now + 3 * SECOND), now));
+        assert!(!own.outruns(&other(now - SECOND), now));
+        assert!(own.outruns(&other(now - 3 * SECOND), now));
     }
 }

@@ -38,7 +38,7 @@ fn picker<const N: usize>(pieces: u32, peers: [Bitfield; N]) -> (PiecePicker, [P
 }
 
 fn pick(picker: &mut PiecePicker, lane: Lane) -> Option<u32> {
-    picker.pick(lane).map(PieceIndex::get)
+    picker.pick(lane, |_| true).map(PieceIndex::get)
 }
 
 fn receive(picker: &mut PiecePicker, lane: Lane, piece: u32) -> Received {
@@ -46,7 +46,8 @@ fn receive(picker: &mut PiecePicker, lane: Lane, piece: u32) -> Received {
 }
 
 fn fetch_all(picker: &mut PiecePicker, lane: Lane) -> Vec<u32> {
-    let step = |picker: &mut PiecePicker| picker.pick(lane).inspect(|&piece| drop(picker.received(lane, piece)));
+    let step =
+        |picker: &mut PiecePicker| picker.pick(lane, |_| true).inspect(|&piece| drop(picker.received(lane, piece)));
     std::iter::from_fn(|| step(picker)).map(PieceIndex::get).collect()
 }
 
@@ -155,7 +156,7 @@ fn the_hash_position_is_the_first_gap() {
 fn the_pieces_of_a_dead_peer_go_back_and_are_there_for_others_at_once() {
     let (mut picker, [dead, live]) = picker(3, [bits(3, 0..3), bits(3, 0..3)]);
     for lane in [dead.lane(0), dead.lane(1), dead.lane(1)] {
-        picker.pick(lane).expect("three are missing");
+        picker.pick(lane, |_| true).expect("three are missing");
     }
     assert_eq!(picker.missing(), 0);
     picker.remove_peer(dead);
@@ -167,8 +168,8 @@ fn the_pieces_of_a_dead_peer_go_back_and_are_there_for_others_at_once() {
 #[test]
 fn a_dead_connection_gives_back_its_own_pieces_only() {
     let (mut picker, [peer]) = picker(3, [bits(3, 0..3)]);
-    picker.pick(peer.lane(0)).expect("three are missing");
-    let kept = picker.pick(peer.lane(1)).expect("two are missing");
+    picker.pick(peer.lane(0), |_| true).expect("three are missing");
+    let kept = picker.pick(peer.lane(1), |_| true).expect("two are missing");
     picker.give_back(peer.lane(0));
     assert_eq!(picker.missing(), 2);
     assert_eq!(picker.received(peer.lane(1), kept), Received::First { cancel: vec![] });
@@ -177,10 +178,10 @@ fn a_dead_connection_gives_back_its_own_pieces_only() {
 #[test]
 fn a_bad_piece_goes_back() {
     let (mut picker, [peer]) = picker(1, [bits(1, [0])]);
-    let piece = picker.pick(peer.lane(0)).expect("one is missing");
-    assert_eq!(picker.pick(peer.lane(1)), None);
+    let piece = picker.pick(peer.lane(0), |_| true).expect("one is missing");
+    assert_eq!(picker.pick(peer.lane(1), |_| true), None);
     picker.failed(peer.lane(0), piece);
-    assert_eq!(picker.pick(peer.lane(1)), Some(piece));
+    assert_eq!(picker.pick(peer.lane(1), |_| true), Some(piece));
 }
 
 /// A search that finds nothing lifts the bounds of blocks and not of their leaves; the piece that went back then was
@@ -234,9 +235,9 @@ fn the_lowest_equal_is_found_though_a_rarer_piece_of_others_lies_beside_it() {
 #[test]
 fn a_piece_that_arrives_after_its_lane_was_given_back_counts() {
     let (mut picker, [slow, other]) = picker(1, [bits(1, [0]), bits(1, [0])]);
-    let piece = picker.pick(slow.lane(0)).expect("one is missing");
+    let piece = picker.pick(slow.lane(0), |_| true).expect("one is missing");
     picker.remove_peer(slow);
-    assert_eq!(picker.pick(other.lane(0)), Some(piece));
+    assert_eq!(picker.pick(other.lane(0), |_| true), Some(piece));
     let cancel = vec![other.lane(0)];
     assert_eq!(picker.received(slow.lane(0), piece), Received::First { cancel });
     assert_eq!(picker.received(other.lane(0), piece), Received::Duplicate);
@@ -269,17 +270,17 @@ fn a_copy_is_never_asked_of_the_same_peer_nor_of_a_busy_lane_and_copies_are_boun
     assert_eq!(given(&mut picker, 1), [false, true, false, false]);
 
     let (mut busy, [a, b]) = self::picker(4, [bits(4, 0..4), bits(4, 0..4)]);
-    assert!([a, a, b, b].into_iter().all(|peer| busy.pick(peer.lane(0)).is_some()));
-    assert_eq!(busy.pick(b.lane(0)), None);
-    assert!(busy.pick(b.lane(1)).is_some());
+    assert!([a, a, b, b].into_iter().all(|peer| busy.pick(peer.lane(0), |_| true).is_some()));
+    assert_eq!(busy.pick(b.lane(0), |_| true), None);
+    assert!(busy.pick(b.lane(1), |_| true).is_some());
 }
 
 #[test]
 fn the_endgame_does_not_wait_for_a_piece_that_nobody_holds() {
     let (mut picker, [a, b]) = picker(3, [bits(3, [0, 1]), bits(3, [0, 1])]);
-    let piece = picker.pick(a.lane(0));
-    assert!(picker.pick(a.lane(1)).is_some());
-    assert!(picker.pick(b.lane(0)).is_some() && piece.is_some());
+    let piece = picker.pick(a.lane(0), |_| true);
+    assert!(picker.pick(a.lane(1), |_| true).is_some());
+    assert!(picker.pick(b.lane(0), |_| true).is_some() && piece.is_some());
     assert_eq!(picker.missing(), 1);
 }
 
@@ -306,15 +307,15 @@ fn the_only_complete_peer_is_spared_copies_that_others_can_give() {
 fn a_late_joiner_is_used_at_once() {
     let (mut picker, [seed]) = picker(300, [bits(300, 0..300)]);
     for _ in 0..200 {
-        let piece = picker.pick(seed.lane(0)).expect("plenty is missing");
+        let piece = picker.pick(seed.lane(0), |_| true).expect("plenty is missing");
         picker.received(seed.lane(0), piece);
     }
     let late = picker.add_peer(client(2));
     assert!(!picker.wants_from(late));
-    assert_eq!(picker.pick(late.lane(0)), None);
+    assert_eq!(picker.pick(late.lane(0), |_| true), None);
     picker.set_bitfield(late, &bits(300, 0..299));
     assert!(picker.wants_from(late));
-    assert!(picker.pick(late.lane(0)).is_some());
+    assert!(picker.pick(late.lane(0), |_| true).is_some());
 }
 
 #[test]
@@ -323,7 +324,7 @@ fn no_pieces_are_complete_at_once() {
     assert!(picker.is_complete());
     assert_eq!((picker.missing(), picker.hash_position()), (0, 0));
     assert!(!picker.wants_from(peer));
-    assert_eq!(picker.pick(peer.lane(0)), None);
+    assert_eq!(picker.pick(peer.lane(0), |_| true), None);
     picker.remove_peer(peer);
 }
 
@@ -369,9 +370,9 @@ fn the_slot_of_a_removed_peer_changes_nothing() {
     picker.peer_has(gone, layout(2).index(1).expect("there"));
     picker.remove_peer(gone);
     assert!(!picker.wants_from(gone));
-    assert_eq!(picker.pick(gone.lane(0)), None);
+    assert_eq!(picker.pick(gone.lane(0), |_| true), None);
     assert_eq!(picker.availability(layout(2).index(1).expect("there")), 0);
-    let piece = picker.pick(next.lane(0)).expect("one is held");
+    let piece = picker.pick(next.lane(0), |_| true).expect("one is held");
     picker.failed(gone.lane(0), piece);
     picker.give_back(gone.lane(0));
     assert_eq!(picker.missing(), 1);
@@ -474,7 +475,7 @@ impl LoneSeeder {
             for (peer, queue) in self.asked[own].iter_mut().enumerate() {
                 let known = peer == seed || self.tick >= self.acquainted && peer != own;
                 while known && queue.len() < depth {
-                    let Some(piece) = self.pickers[own].pick(self.slots[own][peer].lane(0)) else { break };
+                    let Some(piece) = self.pickers[own].pick(self.slots[own][peer].lane(0), |_| true) else { break };
                     queue.push_back(piece);
                 }
             }
@@ -549,15 +550,15 @@ fn a_lone_seeder_sends_hardly_a_piece_twice() {
 #[test]
 fn what_was_put_off_is_asked_of_whoever_gets_it_and_of_the_same_peer_only_once_recalled() {
     let (mut picker, [seed, other]) = picker(1, [bits(1, [0]), bits(1, [])]);
-    let piece = picker.pick(seed.lane(0)).expect("one is missing");
+    let piece = picker.pick(seed.lane(0), |_| true).expect("one is missing");
     picker.put_off(seed.lane(0), piece);
-    assert_eq!((picker.pick(seed.lane(0)), picker.missing()), (None, 0));
+    assert_eq!((picker.pick(seed.lane(0), |_| true), picker.missing()), (None, 0));
     assert!(picker.wants_from(seed));
     picker.recall();
-    assert_eq!(picker.pick(seed.lane(0)), Some(piece));
+    assert_eq!(picker.pick(seed.lane(0), |_| true), Some(piece));
     picker.put_off(seed.lane(0), piece);
     picker.peer_has(other, piece);
-    assert_eq!(picker.pick(other.lane(0)), Some(piece));
+    assert_eq!(picker.pick(other.lane(0), |_| true), Some(piece));
     picker.put_off(seed.lane(0), piece);
     assert_eq!(picker.received(other.lane(0), piece), Received::First { cancel: vec![] });
 }

@@ -159,7 +159,7 @@ impl Model {
     fn pick(&mut self, peer: usize, lane: u16) -> Option<PieceIndex> {
         let lane = self.peers[peer].slot.lane(lane);
         let right = self.right_picks(&self.peers[peer], lane);
-        let picked = self.picker.pick(lane);
+        let picked = self.picker.pick(lane, |_| true);
         match picked {
             Some(piece) => {
                 assert!(right.contains(&piece.as_usize()), "{piece:?} is none of {right:?}");
