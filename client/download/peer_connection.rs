@@ -25,7 +25,7 @@ use liveness::{Due, Liveness};
 use pipe::Pipe;
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,8 @@ pub(crate) struct PeerConnection {
     pipe: Pipe,
     /// A good piece has come, and no bad one since.
     delivers: bool,
+    /// Its turn is over, and it asks for nothing until all that was asked for is here.
+    drains: bool,
     /// No piece was left to ask for when the last frame was whole.
     nothing_left: bool,
     last_request: u32,
@@ -125,6 +127,7 @@ impl PeerConnection {
             asked: VecDeque::new(),
             pipe: Pipe::default(),
             delivers: false,
+            drains: false,
             nothing_left: false,
             last_request: 1,
             news_left,
@@ -170,6 +173,16 @@ impl PeerConnection {
         self.receiver.stream()
     }
 
+    /// The address at which the peer was dialed, if it was reached directly.
+    pub(crate) fn dialed(&self) -> Option<SocketAddr> {
+        (self.way == Way::Direct).then(|| self.stream().peer_addr().ok()).flatten()
+    }
+
+    /// Whether nothing comes of what was asked for.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.liveness.is_late()
+    }
+
     /// Whether it is from one of these addresses of this machine.
     pub(crate) fn is_from(&self, gone: &[IpAddr]) -> bool {
         !gone.is_empty() && is_from(self.sender.local_ip(), gone)
@@ -182,6 +195,7 @@ impl PeerConnection {
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
         let now = Instant::now();
         while self.complaint.is_none()
+            && !self.drains
             && !self.liveness.is_late()
             && self.put_off < PUT_OFF_MAX
             && self.pipe.has_room(now)
@@ -205,9 +219,15 @@ impl PeerConnection {
     }
 
     /// Takes what has come in, until nothing more is there or its turn is over: then another connection waits for the
-    /// worker. A turn is one frame, and longer in a fast download. To hand a worker over for each piece would cost, and the
-    /// pieces of many connections would come out of order.
+    /// worker. A turn is one frame, and longer in a fast download. To hand a worker over for each piece would cost. What is
+    /// asked for then comes in the same turn: else it would be here late, when the hash of the whole has come to it.
     pub(crate) fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> WorkOutcome {
+        let outcome = self.ask().map_or_else(WorkOutcome::Drops, |()| self.take_frames(downlink, others_wait));
+        self.drains = false;
+        outcome
+    }
+
+    fn take_frames(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> WorkOutcome {
         let begun = Instant::now();
         self.not_before = None;
         loop {
@@ -247,8 +267,11 @@ impl PeerConnection {
             if let Some(outcome) = outcome {
                 return outcome;
             }
-            if others_wait() && !(self.transfer.is_fast() && begun.elapsed() < FAST_TURN) {
-                return WorkOutcome::Yields;
+            if others_wait() {
+                if !self.transfer.is_fast() || self.asked.is_empty() {
+                    return WorkOutcome::Yields;
+                }
+                self.drains = begun.elapsed() >= FAST_TURN;
             }
         }
     }

@@ -143,7 +143,7 @@ pub(crate) struct PeerList {
     /// Addresses at which a dial of a client of this user has failed. Whoever else names one of them does not wait.
     addresses: HashMap<(SocketAddr, UserId), Blame>,
     /// Connections that the download wants, even if all of them lead to one peer.
-    wanted: usize,
+    pub(crate) wanted: usize,
     patience: Option<Duration>,
     /// Longest pause before the next dial of a peer that failed.
     pause_max: Duration,

@@ -30,6 +30,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// In a fast download a piece waits so long for those before it, which are with other workers. To read it back for the
+/// hash of the whole would cost more.
+const ORDER_PATIENCE: Duration = Duration::from_millis(2);
+
 /// What a download is of, as the tracker tells it.
 #[derive(Debug, Clone)]
 pub struct Subject {
@@ -264,6 +268,11 @@ impl Transfer {
         self.came.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes that came in since it began.
+    pub(crate) fn came(&self) -> u64 {
+        self.came.load(Ordering::Relaxed)
+    }
+
     /// Of the bytes that came in so many belong to no piece on its way any more: it is whole, or is lost.
     pub fn settle(&self, bytes: u64) {
         self.settled.fetch_add(bytes, Ordering::Relaxed);
@@ -287,7 +296,8 @@ impl Transfer {
     ) -> Result<bool, PieceError> {
         let good = data.len() == self.layout().len(piece) as usize && {
             let expected = &self.subject.manifest.pieces()[piece.as_usize()];
-            self.hash.verify(piece, data, expected, &*self.part).map_err(PieceError::stops)?
+            let patience = self.is_fast().then(|| Instant::now() + ORDER_PATIENCE);
+            self.hash.verify(piece, data, expected, &*self.part, patience).map_err(PieceError::stops)?
         };
         if !good {
             self.peers.lock().picker.failed(lane, piece);
@@ -365,7 +375,7 @@ impl Transfer {
 
     /// Measures the speed. The engine calls this at every tick.
     pub fn tick(&self, now: Instant) {
-        self.speed.lock().look(self.came.load(Ordering::Relaxed), now);
+        self.speed.lock().look(self.came(), now);
     }
 
     /// Bytes of good pieces from each member that has delivered some or could.
@@ -398,7 +408,7 @@ impl Transfer {
         let (done, total) = (self.done.load(Ordering::Relaxed), self.layout().size());
         // First what is settled: what came in between counts as on its way then, and not the other way round.
         let settled = self.settled.load(Ordering::Relaxed);
-        let arriving = self.came.load(Ordering::Relaxed).saturating_sub(settled);
+        let arriving = self.came().saturating_sub(settled);
         TransferProgress {
             done,
             total,

@@ -8,6 +8,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::wire::stretches::Stretches;
 use std::fmt;
+use std::time::Instant;
 
 /// This many pieces may wait for the hasher. More are hashed at once, so that little is left when the last piece comes.
 const LAG_MAX: u64 = 4;
@@ -72,7 +73,8 @@ impl WholeHash {
         self.hashed.load(Ordering::Relaxed)
     }
 
-    /// Whether a piece that came in has the expected digest. Hashes a piece of the stream beside it, if it can.
+    /// Whether a piece that came in has the expected digest. Hashes a piece of the stream beside it, if it can. Waits
+    /// until `patience` for the hasher to come to a piece that is soon the next one.
     ///
     /// # Errors
     /// Those of reading back. They say nothing of the piece.
@@ -82,10 +84,11 @@ impl WholeHash {
         data: Stretches<'_>,
         expected: &Sha1Digest,
         source: &dyn PieceSource,
+        patience: Option<Instant>,
     ) -> Result<bool, SourceError> {
         debug_assert_eq!(data.len(), self.layout.len(piece) as usize);
         let mut sha1 = Sha1Stream::default();
-        let Some(mut guard) = self.wait_for_hasher() else {
+        let Some(mut guard) = self.wait_for_hasher(self.layout.offset(piece), patience) else {
             data.iter().for_each(|stretch| sha1.update(stretch));
             return Ok(sha1.digest() == *expected);
         };
@@ -189,18 +192,31 @@ impl WholeHash {
         Ok(hasher.sha1.digest())
     }
 
-    /// Takes the hasher, or waits for the worker that has it. `None` if another worker waits already.
-    fn wait_for_hasher(&self) -> Option<HasherGuard<'_>> {
+    /// Takes the hasher, or waits for the worker that has it, and until `patience` for those who have the pieces before
+    /// `offset`. `None` if another worker waits already.
+    fn wait_for_hasher(&self, offset: u64, patience: Option<Instant>) -> Option<HasherGuard<'_>> {
         let mut slot = self.slot.lock();
-        if slot.hasher.is_none() && !slot.awaited {
+        if !slot.awaited {
             slot.awaited = true;
-            while slot.hasher.is_none() {
-                self.given_back.wait(&mut slot);
+            let mut patience = patience;
+            loop {
+                let soon = slot.hasher.as_ref().is_some_and(|hasher| self.is_soon(hasher.at, offset));
+                match patience.filter(|_| soon) {
+                    Some(until) if self.given_back.wait_until(&mut slot, until).timed_out() => patience = None,
+                    Some(_) => {}
+                    None if slot.hasher.is_none() => self.given_back.wait(&mut slot),
+                    None => break,
+                }
             }
             slot.awaited = false;
         }
         let hasher = slot.hasher.take()?;
         Some(HasherGuard { of: self, hasher: Some(hasher) })
+    }
+
+    /// Whether few pieces are missing between the position `at` and `offset`.
+    fn is_soon(&self, at: u64, offset: u64) -> bool {
+        offset > at && offset - at <= LAG_MAX * u64::from(PIECE_LEN) && !self.is_near(at, offset)
     }
 
     /// Whether the position `at` is `offset`, or few pieces before it, all of which are here.
@@ -359,7 +375,7 @@ mod tests {
     fn take(hash: &WholeHash, source: &Memory, number: u32) {
         let piece = piece(source, number);
         let data = source.piece(piece);
-        assert!(hash.verify(piece, data.into(), &sha1_of(data), source).expect("in memory"));
+        assert!(hash.verify(piece, data.into(), &sha1_of(data), source, None).expect("in memory"));
         hash.advance(piece, source).expect("in memory");
     }
 
@@ -396,7 +412,9 @@ mod tests {
             let piece = piece(&source, number);
             let mut data = source.piece(piece).to_vec();
             data[1000] ^= 1;
-            assert!(!hash.verify(piece, data[..].into(), &sha1_of(source.piece(piece)), &source).expect("in memory"));
+            assert!(
+                !hash.verify(piece, data[..].into(), &sha1_of(source.piece(piece)), &source, None).expect("in memory")
+            );
             assert_eq!(hash.hashed(), 0);
         }
         [0, 3, 2].into_iter().for_each(|number| take(&hash, &source, number));
@@ -438,7 +456,7 @@ mod tests {
         assert_eq!(hash.hashed(), PIECE as u64);
         hash.follow_up(&source, || false).expect("in memory");
         assert_eq!(hash.hashed(), 12 * PIECE as u64);
-        let guard = hash.wait_for_hasher().expect("free");
+        let guard = hash.wait_for_hasher(0, None).expect("free");
         assert!(!hash.follow(&source).expect("in memory"), "a worker has the hasher");
         drop(guard);
         take(&hash, &source, 12);
@@ -454,7 +472,7 @@ mod tests {
         let source = Memory::new(40 * PIECE);
         let hash = WholeHash::new(source.layout());
         (0..39).for_each(|number| hash.announce(piece(&source, number)));
-        let first = hash.wait_for_hasher().expect("free");
+        let first = hash.wait_for_hasher(0, None).expect("free");
         std::thread::scope(|scope| {
             scope.spawn(|| hash.follow_up(&source, || false).expect("in memory"));
             scope.spawn(|| take(&hash, &source, 39));
@@ -476,7 +494,7 @@ mod tests {
         source.fails.store(true, Ordering::Relaxed);
         let last = piece(&source, 29);
         assert!(hash.advance(last, &source).is_err());
-        assert!(hash.verify(last, source.piece(last).into(), &sha1_of(b""), &source).is_err());
+        assert!(hash.verify(last, source.piece(last).into(), &sha1_of(b""), &source, None).is_err());
         source.fails.store(false, Ordering::Relaxed);
         take(&hash, &source, 29);
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
@@ -493,7 +511,7 @@ mod tests {
     fn one_worker_waits_for_the_hasher_and_others_do_not() {
         let source = Memory::new(3 * PIECE);
         let hash = WholeHash::new(source.layout());
-        let first = hash.wait_for_hasher().expect("free");
+        let first = hash.wait_for_hasher(0, None).expect("free");
         std::thread::scope(|scope| {
             scope.spawn(|| take(&hash, &source, 0));
             while !hash.slot.lock().awaited {
@@ -524,5 +542,32 @@ mod tests {
             }
         });
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+    }
+
+    #[test]
+    fn a_piece_that_is_soon_the_next_waits_for_the_one_before_it() {
+        let source = Memory::new(3 * PIECE_LEN as usize);
+        let (hash, layout) = (WholeHash::new(source.layout()), source.layout());
+        let take = |number: u32, patience| {
+            let piece = layout.index(number).expect("there");
+            let data = source.piece(piece);
+            assert!(hash.verify(piece, data.into(), &sha1_of(data), &source, patience).expect("in memory"));
+            hash.advance(piece, &source).expect("in memory");
+        };
+        let long = Instant::now() + std::time::Duration::from_secs(300);
+        std::thread::scope(|scope| {
+            scope.spawn(|| take(1, Some(long)));
+            while !hash.slot.lock().awaited {
+                std::thread::yield_now();
+            }
+            take(0, Some(long));
+        });
+        assert_eq!((hash.hashed(), source.read.load(Ordering::Relaxed)), (2 * u64::from(PIECE_LEN), 0));
+        // Nobody brings the one before the last.
+        let hash = WholeHash::new(layout);
+        let last = layout.index(2).expect("there");
+        let data = source.piece(last);
+        assert!(hash.verify(last, data.into(), &sha1_of(data), &source, Some(Instant::now())).expect("in memory"));
+        assert_eq!(hash.hashed(), 0);
     }
 }

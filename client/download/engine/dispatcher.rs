@@ -378,7 +378,9 @@ impl Dispatcher {
             };
             entry.transfer.tick(now);
             entry.transfer.note_obstacles(entry.peers.obstacles(now));
+            entry.count_connections(now);
             let failed = entry.sift_parked(|connection| connection.check_time(now));
+            entry.drop_left();
             let useful = entry.is_useful();
             if let Err(why) = entry.peers.check_patience(now, useful) {
                 entry.stop();

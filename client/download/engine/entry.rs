@@ -1,5 +1,6 @@
 //! One download in the engine: its peers, its connections, and how it ends.
 
+use super::connection_count::ConnectionCount;
 use super::options::EngineOptions;
 use crate::client::download::error::DownloadError;
 use crate::client::download::lie::Lie;
@@ -15,14 +16,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Least and most connections that a download wants, even to a single peer; in between, one for each worker. A single
-/// connection leaves gaps at either end. More than there are workers only bring the pieces out of order.
+/// Least and most connections that a download begins with, even to a single peer; in between, one for each worker. A
+/// single connection leaves gaps at either end. Where pieces come fast, more than there are workers only bring them out of
+/// order.
 const CONNECTIONS_WANTED: (usize, usize) = (2, 4);
 
 /// What the dispatcher keeps of a download.
 pub(super) struct TransferEntry {
     pub transfer: Arc<Transfer>,
     pub peers: PeerList,
+    count: ConnectionCount,
     pub parked: Vec<PeerConnection>,
     pub ready: VecDeque<PeerConnection>,
     /// Connections that workers hold.
@@ -41,6 +44,7 @@ impl TransferEntry {
         let wanted = options.workers.clamp(CONNECTIONS_WANTED.0, CONNECTIONS_WANTED.1);
         Self {
             peers: PeerList::new(now, wanted, options.patience),
+            count: ConnectionCount::new(wanted, now),
             parked: Vec::new(),
             ready: VecDeque::new(),
             busy: 0,
@@ -81,6 +85,23 @@ impl TransferEntry {
         self.ready.retain(|other| other.peer() != peer);
         let dropped = before - self.parked.len() - self.ready.len();
         self.peers.gave_bad(peer, now, 1 + dropped);
+    }
+
+    /// Says how many connections are wanted now.
+    pub(super) fn count_connections(&mut self, now: Instant) {
+        if !self.transfer.is_fast() {
+            self.peers.wanted = self.count.look(self.transfer.came(), now);
+        }
+    }
+
+    /// Gives up silent connections to addresses that their peer has no more. No worker holds them.
+    pub(super) fn drop_left(&mut self) {
+        let peers = &self.peers;
+        let leads_nowhere =
+            |it: &PeerConnection| it.is_silent() && it.dialed().is_some_and(|addr| peers.has_left(it.peer(), addr));
+        let (left, parked): (Vec<_>, _) = std::mem::take(&mut self.parked).into_iter().partition(leads_nowhere);
+        self.parked = parked;
+        left.iter().for_each(|it| self.peers.left(it.peer()));
     }
 
     /// A better connection to this peer is there: drops the relayed ones that no worker holds.

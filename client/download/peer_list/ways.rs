@@ -83,6 +83,20 @@ impl PeerList {
         }
     }
 
+    /// Whether the peer has this address no more, as far as the tracker has told.
+    pub(crate) fn has_left(&self, id: &PeerId, addr: SocketAddr) -> bool {
+        self.known.get(id).is_some_and(|known| !known.peer.addrs.contains(&addr))
+    }
+
+    /// A connection to an address that the peer has no more is gone. The peer may be dialed at once.
+    pub(crate) fn left(&mut self, id: &PeerId) {
+        let Some(known) = self.known.get_mut(id) else { return };
+        known.lanes = known.lanes.saturating_sub(1);
+        if known.lanes == 0 {
+            known.ways.parted();
+        }
+    }
+
     /// A peer was reached and has no room, or does not serve the content now. It is not to blame.
     pub(crate) fn put_off(&mut self, id: &PeerId, now: Instant, why: MemberObstacle) {
         if let Some(known) = self.known.get_mut(id) {

@@ -3,7 +3,7 @@
 //! process.
 
 use crate::sys::owned_thread::OwnedThread;
-use crate::sys::{give_way, space};
+use crate::sys::space;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -13,11 +13,13 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 /// Bytes that are reserved together: whoever writes to the same file waits for them.
 const STEP: u64 = 256 * 1024;
-/// The nice value of the thread: what a download has written needs no reservation any more.
-const NICE: i32 = 10;
+/// Pause between two steps, which leaves the cores to the download: 128 MB are reserved in a second.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Bytes that are still to be reserved, by device.
 static PROMISED: Mutex<BTreeMap<u64, u64>> = Mutex::new(BTreeMap::new());
@@ -51,7 +53,6 @@ impl Reservation {
         let thread = OwnedThread::start("reserve", {
             let (over, failed) = (over.clone(), failed.clone());
             move || {
-                give_way(NICE);
                 if let Err(error) = reserve(needs, open, (allocate, promise), &over) {
                     let _ = failed.set(Errno::from_io_error(&error).unwrap_or(Errno::IO));
                 }
@@ -115,16 +116,18 @@ fn reserve(
     (allocate, mut promise): (Allocate, Promise),
     over: &AtomicBool,
 ) -> io::Result<()> {
-    for (number, Range { mut start, end }) in needs {
+    // From the end: a download that comes fast comes in order, and what it has written needs nothing.
+    for (number, Range { start, mut end }) in needs.into_iter().rev() {
         if over.load(Ordering::Relaxed) {
             return Ok(());
         }
         let file = open(number)?;
         while start < end && !over.load(Ordering::Relaxed) {
-            let next = end.min(start + STEP);
-            allocate(&file, start..next)?;
-            promise.keep(next - start);
-            start = next;
+            let before = start.max(end.saturating_sub(STEP));
+            allocate(&file, before..end)?;
+            promise.keep(end - before);
+            end = before;
+            thread::park_timeout(PAUSE);
         }
     }
     Ok(())
