@@ -27,10 +27,10 @@ pub mod model {
 /// happen, and whose turn it is.
 pub mod rate {
     pub mod buckets;
-    pub(crate) mod fair_queue;
+    pub mod fair_queue;
     pub mod limit;
     pub(crate) mod nested_turns;
-    pub(crate) mod token_bucket;
+    pub mod token_bucket;
     pub(crate) mod turn_queue;
     pub mod uplink;
 }
@@ -199,15 +199,15 @@ pub mod client {
     /// Getting pieces from peers; `peer_list` decides whom to dial, how long to back off, and who is banned for a lie.
     pub mod download {
         mod blame;
-        pub(crate) mod dial_pace;
+        pub mod dial_pace;
         pub(crate) mod dialer;
         pub mod engine;
         pub mod error;
         pub(crate) mod lie;
         pub mod obstacle;
         pub(crate) mod opening;
-        pub(crate) mod peer_connection;
-        pub(crate) mod peer_list;
+        pub mod peer_connection;
+        pub mod peer_list;
         pub mod transfer;
         pub mod verify;
         pub(crate) mod way_record;

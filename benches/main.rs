@@ -37,6 +37,7 @@ mod shares;
 mod soak;
 mod state;
 mod swarm;
+mod swarm_sim;
 mod transfer;
 
 use kit::limit::is_side;
@@ -57,6 +58,7 @@ const BENCHES: [Bench; 18] = [
     ("transfer", &["size", "rounds", "givers", "only", "where"], transfer::bench),
     ("failures", &["size", "rounds", "only"], failures::bench),
     ("swarm", &["size", "cap", "members", "rounds", "only"], swarm::bench),
+    ("swarm_sim", &["members", "size", "rows", "rules", "seeds", "chunk"], swarm_sim::bench),
     ("crowd", &["size", "rounds", "where", "only"], crowd::bench),
     ("hash", &[], hash::bench),
     ("load", &["idle", "rounds", "only"], load::bench),

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 /// One connection of a member, named by the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct FlowId {
+pub struct FlowId {
     member: u64,
     number: u64,
 }
@@ -24,7 +24,7 @@ struct MemberFlows {
 ///
 /// Invariant: every flow that waits belongs to a member that is there.
 #[derive(Debug, Default)]
-pub(crate) struct FairQueue {
+pub struct FairQueue {
     members: HashMap<u64, MemberFlows>,
     /// In the order in which they began to wait.
     waiting: VecDeque<FlowId>,
@@ -35,7 +35,7 @@ pub(crate) struct FairQueue {
 
 impl FairQueue {
     /// Adds a connection of this member.
-    pub(crate) fn join(&mut self, user: &UserId) -> FlowId {
+    pub fn join(&mut self, user: &UserId) -> FlowId {
         self.last += 1;
         let known = self.members.iter_mut().find(|(_, member)| member.user == *user);
         let member = match known {
@@ -52,7 +52,7 @@ impl FairQueue {
     }
 
     /// Removes a connection.
-    pub(crate) fn leave(&mut self, flow: FlowId) {
+    pub fn leave(&mut self, flow: FlowId) {
         self.give_up(flow);
         if let Some(member) = self.members.get_mut(&flow.member) {
             member.flows -= 1;
@@ -65,7 +65,7 @@ impl FairQueue {
     /// The connection waits from now on. A member without a waiting connection may get later what it missed, up to
     /// `behind_max` bytes: to be late with the next request should not cost a member with one connection more than
     /// others.
-    pub(crate) fn wait(&mut self, flow: FlowId, behind_max: u64) {
+    pub fn wait(&mut self, flow: FlowId, behind_max: u64) {
         let others = self.waiting.iter().any(|other| other.member == flow.member);
         self.waiting.push_back(flow);
         if let Some(member) = self.members.get_mut(&flow.member).filter(|_| !others) {
@@ -74,28 +74,28 @@ impl FairQueue {
     }
 
     /// The connection waits no more, and gets nothing.
-    pub(crate) fn give_up(&mut self, flow: FlowId) {
+    pub fn give_up(&mut self, flow: FlowId) {
         self.waiting.retain(|other| *other != flow);
     }
 
     /// Whether a connection of another member waits.
-    pub(crate) fn others_wait(&self, flow: FlowId) -> bool {
+    pub fn others_wait(&self, flow: FlowId) -> bool {
         self.waiting.iter().any(|other| other.member != flow.member)
     }
 
     /// How many members wait, with that of this connection.
-    pub(crate) fn sharers(&self, flow: FlowId) -> usize {
+    pub fn sharers(&self, flow: FlowId) -> usize {
         self.waiting.iter().chain([&flow]).map(|flow| flow.member).collect::<HashSet<_>>().len()
     }
 
     /// The waiting connection whose turn it is.
-    pub(crate) fn next(&self) -> Option<FlowId> {
+    pub fn next(&self) -> Option<FlowId> {
         let had = |flow: &&FlowId| self.members.get(&flow.member).map(|member| member.had);
         self.waiting.iter().min_by_key(had).copied()
     }
 
     /// The connection waits no more, and gets this many bytes.
-    pub(crate) fn serve(&mut self, flow: FlowId, len: usize) {
+    pub fn serve(&mut self, flow: FlowId, len: usize) {
         self.give_up(flow);
         if let Some(member) = self.members.get_mut(&flow.member) {
             self.floor = self.floor.max(member.had);

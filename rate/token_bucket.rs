@@ -16,29 +16,29 @@ const STEP_LEN_MAX: u64 = 64 * 1024;
 
 /// The bucket of all bytes that go one way.
 #[derive(Debug)]
-pub(crate) struct TokenBucket {
+pub struct TokenBucket {
     limit: Limit,
     /// From this time on the bytes that have passed are paid for.
     paid: Duration,
 }
 
 impl TokenBucket {
-    pub(crate) fn new(limit: Limit) -> Self {
+    pub fn new(limit: Limit) -> Self {
         Self { limit, paid: Duration::ZERO }
     }
 
-    pub(crate) fn limit(&self) -> Limit {
+    pub fn limit(&self) -> Limit {
         self.limit
     }
 
     /// Keeps to another limit from now on. Nobody waits for what passed under the old one.
-    pub(crate) fn set_limit(&mut self, limit: Limit, now: Duration) {
+    pub fn set_limit(&mut self, limit: Limit, now: Duration) {
         self.limit = limit;
         self.paid = self.paid.min(now);
     }
 
     /// How many bytes pass in this time. 0 without a limit.
-    pub(crate) fn len_in(&self, time: Duration) -> u64 {
+    pub fn len_in(&self, time: Duration) -> u64 {
         let len = |rate: NonZeroU64| u128::from(rate.get()) * time.as_nanos() / NANOS;
         self.limit.bytes_per_second().map_or(0, |rate| u64::try_from(len(rate)).unwrap_or(u64::MAX))
     }
@@ -47,7 +47,7 @@ impl TokenBucket {
     ///
     /// # Errors
     /// None may pass now. The error is the time from which on some may.
-    pub(crate) fn allowance(&self, now: Duration, len: usize) -> Result<usize, Duration> {
+    pub fn allowance(&self, now: Duration, len: usize) -> Result<usize, Duration> {
         if self.limit == Limit::NONE {
             return Ok(len);
         }
@@ -59,7 +59,7 @@ impl TokenBucket {
     }
 
     /// This many bytes pass now.
-    pub(crate) fn pass(&mut self, now: Duration, len: usize) {
+    pub fn pass(&mut self, now: Duration, len: usize) {
         let Some(rate) = self.limit.bytes_per_second() else {
             return;
         };

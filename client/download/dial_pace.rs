@@ -16,7 +16,7 @@ const NETWORK_PACE: Pace = Pace { interval: Duration::from_millis(50), burst: 12
 
 /// The bounds of all downloads together.
 #[derive(Debug)]
-pub(crate) struct DialPaces {
+pub struct DialPaces {
     users: Buckets<UserId>,
     networks: Buckets<IpAddr>,
 }
@@ -29,7 +29,7 @@ impl Default for DialPaces {
 
 impl DialPaces {
     /// Whether this peer may be dialed now. It then counts as dialed.
-    pub(crate) fn admit(&mut self, peer: &Peer, now: Instant) -> bool {
+    pub fn admit(&mut self, peer: &Peer, now: Instant) -> bool {
         let networks: BTreeSet<_> = peer.addrs.iter().map(|addr| network_of(addr.ip())).collect();
         let may =
             self.users.allows(&peer.user, now) && networks.iter().all(|network| self.networks.allows(network, now));

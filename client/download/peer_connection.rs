@@ -1,8 +1,8 @@
 //! The leecher's end of one connection to a peer. It asks for pieces, and takes what comes without waiting for it.
 
 mod complaint;
-mod liveness;
-mod pipe;
+pub mod liveness;
+pub mod pipe;
 
 use super::error::DownloadError;
 use super::lie::Lie;

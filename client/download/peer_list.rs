@@ -135,10 +135,10 @@ struct UserLoad {
     undelivered: usize,
 }
 
-/// The peers of one download.
+/// The peers of one download. They are kept in order, so that ties are decided alike in every run.
 #[derive(Debug)]
-pub(crate) struct PeerList {
-    known: HashMap<PeerId, KnownPeer>,
+pub struct PeerList {
+    known: BTreeMap<PeerId, KnownPeer>,
     users: HashMap<UserId, KnownUser>,
     /// Addresses at which a dial of a client of this user has failed. Whoever else names one of them does not wait.
     addresses: HashMap<(SocketAddr, UserId), Blame>,
@@ -157,11 +157,11 @@ pub(crate) struct PeerList {
 
 impl PeerList {
     /// An empty list. The download wants `wanted` connections, and fails after `patience` without a useful one.
-    pub(crate) fn new(now: Instant, wanted: usize, patience: Option<Duration>) -> Self {
+    pub fn new(now: Instant, wanted: usize, patience: Option<Duration>) -> Self {
         let shorter = patience.map_or(RETRY_MAX, |patience| (patience / RETRIES_LEAST).max(RETRY));
         let pause_max = RETRY_MAX.min(shorter);
         Self {
-            known: HashMap::new(),
+            known: BTreeMap::new(),
             users: HashMap::new(),
             addresses: HashMap::new(),
             wanted,
@@ -174,7 +174,7 @@ impl PeerList {
     }
 
     /// Adds peers that the tracker has named. What is known of a peer stays, whatever address it has.
-    pub(crate) fn learn(&mut self, peers: Vec<Peer>) {
+    pub fn learn(&mut self, peers: Vec<Peer>) {
         self.asked = true;
         for peer in peers {
             let id = peer.id();
@@ -209,7 +209,7 @@ impl PeerList {
     }
 
     /// The peers to dial now, with the addresses to try. Each counts as connected from here on.
-    pub(crate) fn due(&mut self, now: Instant, paces: &mut DialPaces) -> Vec<Peer> {
+    pub fn due(&mut self, now: Instant, paces: &mut DialPaces) -> Vec<Peer> {
         let mut room = CONNECTIONS_MAX.saturating_sub(self.known.values().map(|known| known.lanes).sum());
         let lanes_each = self.wanted.div_ceil(self.able(now).max(1));
         let mut loads = self.loads(now);
@@ -322,7 +322,7 @@ impl PeerList {
     }
 
     /// A dial has made a connection in this way. `useful` if the peer has something that is missing.
-    pub(crate) fn connected(&mut self, id: &PeerId, way: Way, now: Instant, useful: bool) {
+    pub fn connected(&mut self, id: &PeerId, way: Way, now: Instant, useful: bool) {
         if let Some(known) = self.known.get_mut(id) {
             known.ways.connected(way, now);
             self.addresses.retain(|(addr, user), _| *user != known.peer.user || !known.peer.addrs.contains(addr));
@@ -333,7 +333,7 @@ impl PeerList {
     }
 
     /// The peer has delivered a piece. True for the first one.
-    pub(crate) fn delivered(&mut self, id: &PeerId, now: Instant) -> bool {
+    pub fn delivered(&mut self, id: &PeerId, now: Instant) -> bool {
         let Some(known) = self.known.get_mut(id) else { return false };
         known.blame = Blame::none(known.blame.not_before);
         known.since = now;
@@ -344,7 +344,7 @@ impl PeerList {
     }
 
     /// A dial has failed or a connection is gone. `failed` if the peer is to blame.
-    pub(crate) fn lost(&mut self, id: &PeerId, now: Instant, failed: bool) {
+    pub fn lost(&mut self, id: &PeerId, now: Instant, failed: bool) {
         let Some(known) = self.known.get_mut(id) else { return };
         known.lanes = known.lanes.saturating_sub(1);
         if known.lanes == 0 {
@@ -413,7 +413,7 @@ impl PeerList {
     }
 
     /// The peer has just come online: ends its pause, that of its user and that of its address.
-    pub(crate) fn arrived(&mut self, id: &PeerId, now: Instant) {
+    pub fn arrived(&mut self, id: &PeerId, now: Instant) {
         let Some(known) = self.known.get_mut(id) else { return };
         if known.amnesty.grant(now) {
             known.blame = Blame::none(now);
@@ -428,7 +428,7 @@ impl PeerList {
 
     /// The connection that makes room for another user: there are as many as may be, and it has delivered nothing for
     /// long. It is one of the user with most connections.
-    pub(crate) fn surplus(&self, now: Instant) -> Option<PeerId> {
+    pub fn surplus(&self, now: Instant) -> Option<PeerId> {
         let loads = self.loads(now);
         let waits = |known: &KnownPeer| {
             known.blame.not_before <= now && !self.is_banned(known) && !loads.contains_key(&known.peer.user)
@@ -461,7 +461,7 @@ impl PeerList {
     ///
     /// # Errors
     /// The download should fail.
-    pub(crate) fn check_patience(&mut self, now: Instant, useful: bool) -> Result<(), DownloadError> {
+    pub fn check_patience(&mut self, now: Instant, useful: bool) -> Result<(), DownloadError> {
         if useful || self.patience > Some(Duration::ZERO) && self.is_put_off() {
             self.useful_at = now;
             return Ok(());

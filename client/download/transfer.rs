@@ -1,6 +1,6 @@
 //! One download that runs: which pieces are here, who brings the others, and what happens to a piece that comes in.
 
-mod open_peers;
+pub mod open_peers;
 
 use super::error::DownloadError;
 use super::obstacle::Obstacles;

@@ -306,6 +306,11 @@ impl PiecePicker {
         pieces.into_iter().for_each(|piece| self.put_back_if_put_off(piece));
     }
 
+    /// Lets one piece that was put off be asked for again.
+    pub fn recall_piece(&mut self, piece: PieceIndex) {
+        self.put_back_if_put_off(piece);
+    }
+
     /// The connection is gone or stuck: all that was in flight on it goes back.
     pub fn give_back(&mut self, lane: Lane) {
         while let Some(&piece) = self.lanes.get(&lane).and_then(|pieces| pieces.last()) {

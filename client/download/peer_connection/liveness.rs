@@ -20,7 +20,7 @@ const PUT_OFF_DEADLINE: Duration = Duration::from_secs(120);
 
 /// What is due on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Due {
+pub enum Due {
     /// The pieces do not come, and others may take them. Not due again before a piece has come.
     GiveBack,
     /// Nothing was said for long: the peer needs a sign of life.
@@ -31,7 +31,7 @@ pub(crate) enum Due {
 
 /// When a peer was heard, and since when it owes a piece.
 #[derive(Debug)]
-pub(crate) struct Liveness {
+pub struct Liveness {
     /// When bytes came in last, and how many had come by then.
     heard: Instant,
     heard_bytes: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     /// The liveness of a peer that was just heard.
-    pub(crate) fn new(now: Instant) -> Self {
+    pub fn new(now: Instant) -> Self {
         Self {
             heard: now,
             heard_bytes: 0,
@@ -62,7 +62,7 @@ impl Liveness {
     }
 
     /// This many bytes have come in so far. `asked` if pieces were due.
-    pub(crate) fn hear(&mut self, bytes: u64, asked: bool, now: Instant) {
+    pub fn hear(&mut self, bytes: u64, asked: bool, now: Instant) {
         if bytes > self.heard_bytes {
             self.heard_bytes = bytes;
             if asked {
@@ -73,30 +73,30 @@ impl Liveness {
     }
 
     /// Starts the clock anew: the first piece is asked for, or the limit has kept this end from reading.
-    pub(crate) fn restart(&mut self, now: Instant) {
+    pub fn restart(&mut self, now: Instant) {
         (self.heard, self.lived) = (now, now);
         self.piece_since = now;
     }
 
     /// The frame that has come in is no sign of life: a peer that only announces pieces gives none.
-    pub(crate) fn disregard(&mut self) {
+    pub fn disregard(&mut self) {
         self.heard = self.lived;
     }
 
     /// The frame that has come in answers something.
-    pub(crate) fn answer(&mut self) {
+    pub fn answer(&mut self) {
         self.lived = self.heard;
     }
 
     /// A piece has come, and the clock of the next one starts.
-    pub(crate) fn deliver(&mut self, now: Instant) {
+    pub fn deliver(&mut self, now: Instant) {
         self.put_off_since = None;
         self.pauses = [Duration::ZERO, self.pauses[0]];
         self.go_on(now);
     }
 
     /// The peer does not give a piece now. True if it has given nothing for too long.
-    pub(crate) fn put_off(&mut self, now: Instant) -> bool {
+    pub fn put_off(&mut self, now: Instant) -> bool {
         self.go_on(now);
         now.duration_since(*self.put_off_since.get_or_insert(now)) > PUT_OFF_DEADLINE
     }
@@ -108,7 +108,7 @@ impl Liveness {
     }
 
     /// Whether others may take its pieces, and none has come since.
-    pub(crate) fn is_late(&self) -> bool {
+    pub fn is_late(&self) -> bool {
         self.late
     }
 
@@ -119,7 +119,7 @@ impl Liveness {
     }
 
     /// What is due now. `asked` if pieces are due, `awaited` if another reply is.
-    pub(crate) fn due(&mut self, now: Instant, asked: bool, awaited: bool) -> Option<Due> {
+    pub fn due(&mut self, now: Instant, asked: bool, awaited: bool) -> Option<Due> {
         let silent = now.duration_since(self.heard);
         if asked || awaited {
             if silent > DEAD_DEADLINE {

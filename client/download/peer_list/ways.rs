@@ -98,7 +98,7 @@ impl PeerList {
     }
 
     /// A peer was reached and has no room, or does not serve the content now. It is not to blame.
-    pub(crate) fn put_off(&mut self, id: &PeerId, now: Instant, why: MemberObstacle) {
+    pub fn put_off(&mut self, id: &PeerId, now: Instant, why: MemberObstacle) {
         if let Some(known) = self.known.get_mut(id) {
             known.note(why);
         }

@@ -33,8 +33,8 @@ impl Outlook {
     }
 }
 
-pub(super) struct OpenPeers {
-    pub(super) picker: PiecePicker,
+pub struct OpenPeers {
+    pub picker: PiecePicker,
     /// Of those that have brought a piece.
     outlooks: HashMap<Lane, Outlook>,
     open: HashMap<PeerId, OpenPeer>,
@@ -58,14 +58,14 @@ struct OpenPeer {
 }
 
 impl OpenPeers {
-    pub(super) fn new(picker: PiecePicker, now: Instant) -> Self {
+    pub fn new(picker: PiecePicker, now: Instant) -> Self {
         let (before, ways_before) = (BTreeMap::new(), BTreeMap::new());
         let (outlooks, open) = (HashMap::new(), HashMap::new());
         Self { picker, outlooks, open, before, ways_before, run: 0, run_since: now }
     }
 
     /// The piece to ask for on this lane, of which this is to be expected.
-    pub(super) fn pick(&mut self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceIndex> {
+    pub fn pick(&mut self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceIndex> {
         if let Some(outlook) = outlook {
             self.outlooks.insert(lane, outlook);
         }
@@ -79,12 +79,12 @@ impl OpenPeers {
     }
 
     /// How many clients have a connection.
-    pub(super) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.open.len()
     }
 
     /// Adds an open connection to a client that holds these pieces.
-    pub(super) fn opened(&mut self, peer: &PeerId, way: Way, bits: &Bitfield) -> Lane {
+    pub fn opened(&mut self, peer: &PeerId, way: Way, bits: &Bitfield) -> Lane {
         let peer = self.open.entry(peer.clone()).or_insert_with(|| OpenPeer {
             slot: self.picker.add_peer(peer.client),
             way,
@@ -101,7 +101,7 @@ impl OpenPeers {
     }
 
     /// Removes a connection. What was in flight on it goes back.
-    pub(super) fn closed(&mut self, id: &PeerId, lane: Lane) {
+    pub fn closed(&mut self, id: &PeerId, lane: Lane) {
         self.picker.give_back(lane);
         self.outlooks.remove(&lane);
         if let Some(peer) = self.open.get_mut(id).filter(|peer| peer.slot == lane.peer()) {
@@ -118,14 +118,14 @@ impl OpenPeers {
     }
 
     /// Counts a good piece of so many bytes.
-    pub(super) fn credit(&mut self, id: &PeerId, bytes: u64) {
+    pub fn credit(&mut self, id: &PeerId, bytes: u64) {
         if let Some(peer) = self.open.get_mut(id) {
             peer.delivered += bytes;
         }
     }
 
     /// Counts a piece that has come in. At the end of a run it says whether that was fast.
-    pub(super) fn count_run(&mut self, now: Instant) -> Option<bool> {
+    pub fn count_run(&mut self, now: Instant) -> Option<bool> {
         self.run += 1;
         if self.run < RUN {
             return None;
@@ -137,7 +137,7 @@ impl OpenPeers {
     }
 
     /// Bytes of good pieces from each member that has delivered some or could.
-    pub(super) fn delivered(&self) -> BTreeMap<UserId, u64> {
+    pub fn delivered(&self) -> BTreeMap<UserId, u64> {
         let mut all = self.before.clone();
         for (id, peer) in &self.open {
             *all.entry(id.user.clone()).or_default() += peer.delivered;
@@ -146,7 +146,7 @@ impl OpenPeers {
     }
 
     /// The best way to each member with an open connection.
-    pub(super) fn ways(&self) -> BTreeMap<UserId, Way> {
+    pub fn ways(&self) -> BTreeMap<UserId, Way> {
         let mut ways = BTreeMap::new();
         for (id, peer) in &self.open {
             let way: &mut Way = ways.entry(id.user.clone()).or_insert(peer.way);
@@ -156,7 +156,7 @@ impl OpenPeers {
     }
 
     /// The same, and the last way to each member who has delivered and has no connection now.
-    pub(super) fn last_ways(&self) -> BTreeMap<UserId, Way> {
+    pub fn last_ways(&self) -> BTreeMap<UserId, Way> {
         let mut ways = self.ways_before.clone();
         ways.extend(self.ways());
         ways

@@ -1,0 +1,150 @@
+//! Members and connections, as the simulation keeps them.
+
+use super::access::Access;
+use super::events::ConnId;
+use groupshare::client::download::dial_pace::DialPaces;
+use groupshare::client::download::peer_connection::liveness::Liveness;
+use groupshare::client::download::peer_list::PeerList;
+use groupshare::client::download::transfer::open_peers::OpenPeers;
+use groupshare::client::picker::piece_picker::Lane;
+use groupshare::client::picker::split_mix::SplitMix;
+use groupshare::client::upload::leases::LeaseGuard;
+use groupshare::model::bitfield::Bitfield;
+use groupshare::model::id::{ClientId, PeerId, PeerKey};
+use groupshare::model::name::UserId;
+use groupshare::model::piece::PieceIndex;
+use groupshare::rate::fair_queue::{FairQueue, FlowId};
+use groupshare::rate::token_bucket::TokenBucket;
+use groupshare::wire::client_tracker::Peer;
+use groupshare::wire::codec::List;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Who a member is to others.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    pub(crate) id: PeerId,
+    pub(crate) key: PeerKey,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Names {
+    /// The names of member `number`. Ids and names are random, and the id ends with the number.
+    pub(crate) fn of(number: u32, random: &mut SplitMix) -> Self {
+        let mut client: [u8; 16] = std::array::from_fn(|_| random.below(256) as u8);
+        client[12..].copy_from_slice(&number.to_be_bytes());
+        let name = format!("u{:08x}-{number}", random.below(1 << 32));
+        let user = UserId::parse(&name).expect("a good name");
+        let ip = Ipv4Addr::from_bits(Ipv4Addr::new(11, 0, 0, 0).to_bits() + number);
+        let id = PeerId { user, client: ClientId(client) };
+        Self { id, key: PeerKey([client[0]; 32]), addr: SocketAddr::new(ip.into(), 7000) }
+    }
+
+    pub(crate) fn peer(&self, held: u32) -> Peer {
+        let addrs = List::first_of(vec![self.addr]);
+        Peer { client: self.id.client, user: self.id.user.clone(), key: self.key, addrs, held }
+    }
+}
+
+/// The number of the member with this id.
+pub(crate) fn number_of(client: ClientId) -> u32 {
+    u32::from_be_bytes([client.0[12], client.0[13], client.0[14], client.0[15]])
+}
+
+/// What a member takes with.
+pub(crate) struct Taking {
+    pub(crate) peers: PeerList,
+    pub(crate) paces: DialPaces,
+    pub(crate) open: OpenPeers,
+    /// Its connections to others.
+    pub(crate) conns: Vec<ConnId>,
+    /// Connections made or being made.
+    pub(crate) lanes: usize,
+    /// How many peers it was told of.
+    pub(crate) told: usize,
+    /// Pieces that the tracker does not know of.
+    pub(crate) fresh: Vec<PieceIndex>,
+    pub(crate) asked_tracker: Duration,
+    /// Pieces that were put off, and until when.
+    pub(crate) promised: BTreeMap<PieceIndex, Duration>,
+    pub(crate) ticks: u32,
+}
+
+/// One member. The first one is the seeder, and takes nothing.
+pub(crate) struct Member {
+    pub(crate) names: Names,
+    pub(crate) access: Access,
+    pub(crate) have: Bitfield,
+    pub(crate) taking: Option<Taking>,
+    pub(crate) done: Option<Duration>,
+    pub(crate) failed: bool,
+    pub(crate) down_free: Duration,
+    // What it gives with.
+    /// Connections of others to this one.
+    pub(crate) serving: Vec<ConnId>,
+    /// Those with bytes that may leave now, where the uplink has no limit.
+    pub(crate) ready: Vec<ConnId>,
+    /// Those that wait until others have their pieces.
+    pub(crate) in_row: VecDeque<ConnId>,
+    /// Connections on which a piece leaves.
+    pub(crate) sending: usize,
+    pub(crate) uplink_busy: bool,
+    pub(crate) up_free: Duration,
+    pub(crate) limit: Option<Limited>,
+    /// Who waits for a place, and when that one came last.
+    pub(crate) line: Vec<(u32, Duration)>,
+    pub(crate) unannounced: Vec<PieceIndex>,
+    /// How often each piece was given as a whole.
+    pub(crate) given: Vec<u32>,
+    pub(crate) never_given: u32,
+    /// When each was.
+    pub(crate) all_given: Option<Duration>,
+    pub(crate) sent: u64,
+}
+
+/// A limited uplink.
+pub(crate) struct Limited {
+    pub(crate) bucket: TokenBucket,
+    pub(crate) queue: FairQueue,
+    pub(crate) flows: HashMap<FlowId, ConnId>,
+    /// When the uplink looks next.
+    pub(crate) due: Option<Duration>,
+}
+
+/// A connection on which one member takes and the other gives.
+pub(crate) struct Conn<'a> {
+    pub(crate) taker: u32,
+    pub(crate) giver: u32,
+    // At the taker.
+    pub(crate) lane: Lane,
+    pub(crate) asked: VecDeque<PieceIndex>,
+    pub(crate) depth: usize,
+    pub(crate) put_off: u32,
+    pub(crate) liveness: Liveness,
+    pub(crate) polled: u64,
+    pub(crate) heard: Instant,
+    /// The usual time between bytes.
+    pub(crate) pace: Duration,
+    // At the giver.
+    pub(crate) since: Duration,
+    pub(crate) asked_at: Duration,
+    pub(crate) given_lately: u64,
+    pub(crate) requests: VecDeque<PieceIndex>,
+    pub(crate) sending: Option<Sending<'a>>,
+    pub(crate) in_row: bool,
+    pub(crate) is_ready: bool,
+    pub(crate) in_flight: u32,
+    pub(crate) flow: Option<FlowId>,
+    /// Another member has the place.
+    pub(crate) given_up: bool,
+    /// Pieces that the taker has not heard of.
+    pub(crate) news: Vec<PieceIndex>,
+}
+
+/// A piece that leaves.
+pub(crate) struct Sending<'a> {
+    pub(crate) piece: PieceIndex,
+    pub(crate) left: u32,
+    pub(crate) lease: Option<LeaseGuard<'a>>,
+}

@@ -1,0 +1,62 @@
+//! What the product does, and what it might do instead.
+
+use std::time::Duration;
+
+/// Rules that can be tried. The default is what the product does.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Rules {
+    /// A seeder without a limit leases pieces too, while its uplink has more to send than it takes.
+    pub(crate) once: bool,
+    /// Most pieces that leave a scarce uplink at a time. The others wait, and their takers know that.
+    pub(crate) serial: Option<usize>,
+    /// Whoever is refused a piece that is on its way asks again when it should be there, and not at the next tick.
+    pub(crate) promise: bool,
+    /// The time of silence after which pieces go back follows the pace of the connection.
+    pub(crate) pace: bool,
+    /// While a scarce seeder has others to serve, it gives nothing that somebody has from it, as long as there is
+    /// something that nobody has.
+    pub(crate) fresh: bool,
+    /// A place is given to another member between two pieces only.
+    pub(crate) whole: bool,
+    /// A piece on its way, or given before, is refused also while the uplink has room, as long as others take too.
+    pub(crate) strict: bool,
+    /// Members who have the file from others lease pieces too.
+    pub(crate) all: bool,
+    /// A connection on which a piece is due makes room for nobody.
+    pub(crate) keep: bool,
+    /// A connection to a seeder without a limit asks for one piece at a time.
+    pub(crate) shallow: bool,
+    /// Users are dialed in another order by each member.
+    pub(crate) spread: bool,
+}
+
+impl Rules {
+    pub(crate) fn parse(words: &[String]) -> Self {
+        let mut rules = Self::default();
+        for word in words {
+            match word.as_str() {
+                "product" => {}
+                "once" => rules.once = true,
+                "promise" => rules.promise = true,
+                "pace" => rules.pace = true,
+                "fresh" => rules.fresh = true,
+                "whole" => rules.whole = true,
+                "keep" => rules.keep = true,
+                "strict" => rules.strict = true,
+                "all" => rules.all = true,
+                "shallow" => rules.shallow = true,
+                "spread" => rules.spread = true,
+                other => match other.strip_prefix("serial").and_then(|count| count.parse().ok()) {
+                    Some(count) => rules.serial = Some(count),
+                    None => panic!("{other} is no rule"),
+                },
+            }
+        }
+        rules
+    }
+
+    /// After so long without a byte others may take the pieces, where bytes came in such pauses before.
+    pub(crate) fn silence(&self, pace: Duration) -> Duration {
+        if self.pace { (pace * 4).max(Duration::from_millis(700)) } else { Duration::ZERO }
+    }
+}

@@ -1,0 +1,404 @@
+//! What a member does as a taker: whom to dial, what to ask for, and what becomes of what comes.
+//!
+//! Picker, peer list, pace of dials and liveness are the product's. What is asked for on a connection follows
+//! `client/download/peer_connection`, the order at each tick `client/download/engine/dispatcher`.
+
+use super::events::{ConnId, Event};
+use super::member::Conn;
+use super::tracker::MESSAGE_LEN;
+use super::World;
+use groupshare::client::download::obstacle::MemberObstacle;
+use groupshare::client::download::peer_connection::liveness::{Due, Liveness};
+use groupshare::client::picker::piece_picker::Received;
+use groupshare::client::reach::way::Way;
+use groupshare::model::piece::PieceIndex;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Those of `client/download`.
+pub(super) const TICK: Duration = Duration::from_millis(200);
+const DEPTH_MAX: usize = 3;
+const PUT_OFF_MAX: u32 = 16;
+const CONNECTIONS_MAX: usize = 64;
+/// Those of `client/app/event_loop` and `client/upload/catalog`.
+pub(super) const HOLD_PAUSE: Duration = Duration::from_secs(1);
+const PEERS_PAUSE: Duration = Duration::from_secs(10);
+const NEWS_PAUSE: Duration = Duration::from_millis(20);
+/// A member of the simulation remembers so many peers. The product remembers 1,024, and connects to 64.
+const TOLD_MAX: usize = 256;
+/// About what it takes to open a connection, in both directions.
+const OPENING_LEN: u64 = 1500;
+
+impl World<'_> {
+    pub(super) fn begins(&mut self, member: u32) {
+        let now = self.clock.now();
+        let told = self.tracker.hold(member, &self.members[member as usize].have, None, now);
+        self.holder_up(member, &told);
+        let delay = self.members[member as usize].access.delay;
+        self.clock.after(4 * delay, Event::Peers(member));
+        self.clock.after(TICK, Event::Tick(member));
+        self.clock.after(HOLD_PAUSE, Event::Heartbeat(member));
+    }
+
+    /// These hear from the tracker that a member holds pieces.
+    pub(super) fn holder_up(&mut self, holder: u32, told: &[u32]) {
+        let now = self.clock.now();
+        for &to in told {
+            let [from, to] = if holder == to { continue } else { self.pair(holder, to) };
+            let held = from.have.held();
+            let Some(taking) = to.taking.as_mut().filter(|taking| taking.told < TOLD_MAX) else { continue };
+            taking.told += 1;
+            taking.peers.learn(vec![from.names.peer(held)]);
+            taking.peers.arrived(&from.names.id, now);
+        }
+    }
+
+    /// The tracker names peers.
+    pub(super) fn peers(&mut self, member: u32) {
+        let Some(taking) = &self.members[member as usize].taking else { return };
+        let matters = taking.lanes < CONNECTIONS_MAX;
+        let named = self.tracker.peers(member, matters);
+        let peers: Vec<_> =
+            named.iter().map(|&(number, held)| self.members[number as usize].names.peer(held)).collect();
+        let Some(taking) = &mut self.members[member as usize].taking else { return };
+        let room = TOLD_MAX.saturating_sub(taking.told);
+        taking.told += peers.len().min(room);
+        taking.peers.learn(peers.into_iter().take(room).collect());
+        self.dial(member);
+    }
+
+    pub(super) fn heartbeat(&mut self, member: u32) {
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        let Some(taking) = &mut self.members[member as usize].taking else { return };
+        let fresh = std::mem::take(&mut taking.fresh);
+        if elapsed - taking.asked_tracker >= PEERS_PAUSE {
+            taking.asked_tracker = elapsed;
+            let delay = self.members[member as usize].access.delay;
+            self.clock.after(4 * delay, Event::Peers(member));
+        }
+        if !fresh.is_empty() {
+            let told = self.tracker.hold(member, &self.members[member as usize].have, Some(&fresh), now);
+            self.holder_up(member, &told);
+        }
+        self.clock.after(HOLD_PAUSE, Event::Heartbeat(member));
+    }
+
+    fn dial(&mut self, member: u32) {
+        let now = self.clock.now();
+        let own = self.members[member as usize].access.delay;
+        let Some(taking) = &mut self.members[member as usize].taking else { return };
+        if taking.lanes >= CONNECTIONS_MAX {
+            return;
+        }
+        let due = taking.peers.due(now, &mut taking.paces);
+        taking.lanes += due.len();
+        for peer in due {
+            let number = super::member::number_of(peer.client);
+            let delay = own + self.members[number as usize].access.delay;
+            // Connect, handshake and opening take a round trip each.
+            self.clock.after(6 * delay, Event::Dialed(member, number));
+        }
+    }
+
+    pub(super) fn dialed(&mut self, taker: u32, giver: u32) {
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        if self.members[taker as usize].taking.is_none() {
+            return;
+        }
+        self.tally.control += OPENING_LEN;
+        let place = self.admit(giver, taker);
+        let id = self.members[giver as usize].names.id.clone();
+        let Some(taking) = &mut self.members[taker as usize].taking else { return };
+        match place {
+            Err(line) => {
+                self.tally.busy += 1;
+                taking.lanes -= 1;
+                return taking.peers.put_off(&id, now, MemberObstacle::Busy(line));
+            }
+            Ok(least) => least.into_iter().for_each(|least| self.give_up(least)),
+        }
+        let user = self.members[taker as usize].names.id.user.clone();
+        let [from, to] = self.pair(giver, taker);
+        let Some(taking) = &mut to.taking else { return };
+        let lane = taking.open.opened(&id, Way::Direct, &from.have);
+        let useful = taking.open.picker.wants_from(lane.peer());
+        taking.peers.connected(&id, Way::Direct, now, useful);
+        let flow = from.limit.as_mut().map(|limit| limit.queue.join(&user));
+        let opened = Conn {
+            taker,
+            giver,
+            lane,
+            asked: VecDeque::new(),
+            depth: 1,
+            put_off: 0,
+            liveness: Liveness::new(now),
+            polled: 0,
+            heard: now,
+            pace: Duration::ZERO,
+            since: elapsed,
+            asked_at: elapsed,
+            given_lately: 0,
+            requests: VecDeque::new(),
+            sending: None,
+            in_row: false,
+            is_ready: false,
+            in_flight: 0,
+            flow,
+            given_up: false,
+            news: Vec::new(),
+        };
+        self.tally.control += u64::from(self.layout.count() / 8);
+        let conn = self.conns.insert(opened);
+        let [from, to] = self.pair(giver, taker);
+        from.serving.push(conn);
+        if let (Some(limit), Some(flow)) = (&mut from.limit, flow) {
+            limit.flows.insert(flow, conn);
+        }
+        to.taking.iter_mut().for_each(|taking| taking.conns.push(conn));
+        self.ask(conn);
+    }
+
+    /// Asks for pieces up to the depth.
+    pub(super) fn ask(&mut self, id: ConnId) {
+        let (now, delay) = (self.clock.now(), self.delay(id));
+        let conn = &mut self.conns[id];
+        let Some(taking) = &mut self.members[conn.taker as usize].taking else { return };
+        while !conn.liveness.is_late() && conn.put_off < PUT_OFF_MAX && conn.asked.len() < conn.depth {
+            let Some(piece) = taking.open.picker.pick(conn.lane) else { return };
+            if conn.asked.is_empty() {
+                conn.liveness.restart(now);
+                conn.heard = now;
+            }
+            conn.asked.push_back(piece);
+            self.tally.control += MESSAGE_LEN;
+            self.clock.after(delay, Event::Asked(id, piece.get()));
+        }
+    }
+
+    fn hear(&mut self, id: ConnId, bytes: u64) {
+        let now = self.clock.now();
+        let conn = &mut self.conns[id];
+        conn.polled += bytes;
+        conn.liveness.hear(conn.polled, || now);
+        let pause = now.duration_since(conn.heard);
+        conn.pace = (conn.pace * 7 + pause) / 8;
+        conn.heard = now;
+    }
+
+    pub(super) fn put_off(&mut self, id: ConnId, until_ms: u32) {
+        if self.conns.get(id).is_none() {
+            return;
+        }
+        self.hear(id, MESSAGE_LEN);
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        let conn = &mut self.conns[id];
+        let Some(piece) = conn.asked.pop_front() else { return };
+        if conn.liveness.put_off(now) {
+            return self.lose(id, true);
+        }
+        conn.put_off += 1;
+        if let Some(taking) = &mut self.members[conn.taker as usize].taking {
+            taking.open.picker.put_off(conn.lane, piece);
+            taking.promised.insert(piece, elapsed + Duration::from_millis(until_ms.into()));
+        }
+        self.ask(id);
+    }
+
+    pub(super) fn delivered(&mut self, id: ConnId, len: u32, last: bool) {
+        self.tally.received += u64::from(len);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.in_flight -= len;
+        self.make_ready(id);
+        self.hear(id, len.into());
+        if !last {
+            return;
+        }
+        let now = self.clock.now();
+        let conn = &mut self.conns[id];
+        let Some(piece) = conn.asked.pop_front() else { return };
+        conn.liveness.deliver(now);
+        conn.put_off = 0;
+        conn.depth = if self.rules.shallow { 1 } else { DEPTH_MAX.min(conn.depth + 1) };
+        self.ask(id);
+        self.take(id, piece);
+    }
+
+    /// A whole piece is there.
+    fn take(&mut self, id: ConnId, piece: PieceIndex) {
+        let now = self.clock.now();
+        let conn = &self.conns[id];
+        let (taker, lane) = (conn.taker, conn.lane);
+        let len = u64::from(self.layout.len(piece));
+        let [from, to] = self.pair(conn.giver, taker);
+        let Some(taking) = &mut to.taking else { return };
+        let first = taking.peers.delivered(&from.names.id, now);
+        if taking.open.picker.received(lane, piece) == Received::Duplicate {
+            self.tally.duplicates += 1;
+            return;
+        }
+        taking.open.count_run(now);
+        taking.open.credit(&from.names.id, len);
+        taking.fresh.push(piece);
+        taking.promised.remove(&piece);
+        let complete = taking.open.picker.is_complete();
+        to.have.insert(piece);
+        to.unannounced.push(piece);
+        if to.unannounced.len() == 1 {
+            // A part of the way is the same for all who hear of it.
+            let delay = NEWS_PAUSE + 2 * to.access.delay;
+            self.clock.after(delay, Event::Announces(taker));
+        }
+        if complete {
+            self.finish(taker);
+        } else if first {
+            self.dial(taker);
+        }
+    }
+
+    fn finish(&mut self, member: u32) {
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        self.members[member as usize].done = Some(elapsed);
+        let fresh = self.stop(member);
+        self.tracker.hold(member, &self.members[member as usize].have, Some(&fresh), now);
+    }
+
+    /// The download ends. Gives what the tracker has not heard.
+    fn stop(&mut self, member: u32) -> Vec<PieceIndex> {
+        self.running -= 1;
+        let Some(taking) = self.members[member as usize].taking.take() else { return Vec::new() };
+        taking.conns.iter().for_each(|&id| self.part(id));
+        taking.fresh
+    }
+
+    /// The connection is gone at both ends.
+    fn part(&mut self, id: ConnId) {
+        if self.conns.get(id).is_none() {
+            return;
+        }
+        let giver = self.conns[id].giver;
+        self.members[giver as usize].serving.retain(|other| *other != id);
+        self.stop_giving(id);
+        self.conns.remove(id);
+    }
+
+    /// The connection is gone; `failed` if the giver is to blame.
+    pub(super) fn lose(&mut self, id: ConnId, failed: bool) {
+        let now = self.clock.now();
+        let Some(conn) = self.conns.get(id) else { return };
+        let (taker, lane) = (conn.taker, conn.lane);
+        let [from, to] = self.pair(conn.giver, taker);
+        if let Some(taking) = &mut to.taking {
+            taking.open.closed(&from.names.id, lane);
+            taking.peers.lost(&from.names.id, now, failed);
+            taking.conns.retain(|other| *other != id);
+            taking.lanes -= 1;
+        }
+        self.part(id);
+        self.ask_all(taker);
+    }
+
+    fn ask_all(&mut self, member: u32) {
+        let Some(taking) = &self.members[member as usize].taking else { return };
+        let idle = |id: &ConnId| self.conns.get(*id).is_some_and(|conn| conn.asked.len() < conn.depth);
+        let idle: Vec<_> = taking.conns.iter().copied().filter(idle).collect();
+        idle.into_iter().for_each(|id| self.ask(id));
+    }
+
+    /// News that a connection brings.
+    pub(super) fn news(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let pieces = std::mem::take(&mut conn.news);
+        if pieces.is_empty() {
+            return;
+        }
+        let len = MESSAGE_LEN + 4 * pieces.len() as u64;
+        self.tally.control += len;
+        self.hear(id, len);
+        let conn = &mut self.conns[id];
+        conn.liveness.disregard();
+        let Some(taking) = &mut self.members[conn.taker as usize].taking else { return };
+        pieces.iter().for_each(|&piece| taking.open.picker.peer_has(conn.lane.peer(), piece));
+        if conn.asked.len() < conn.depth {
+            self.ask(id);
+        }
+    }
+
+    /// What the time says about each connection: those that are lost.
+    fn check_time(&mut self, member: u32) -> Vec<ConnId> {
+        let now = self.clock.now();
+        let Some(taking) = &mut self.members[member as usize].taking else { return Vec::new() };
+        let mut lost = Vec::new();
+        for &id in &taking.conns {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            conn.put_off = 0;
+            if conn.asked.is_empty() {
+                continue;
+            }
+            if conn.in_row {
+                // The giver says now and then that the piece is to come.
+                conn.polled += 1;
+                conn.liveness.hear(conn.polled, || now);
+            }
+            if now.duration_since(conn.heard) < self.rules.silence(conn.pace) {
+                continue;
+            }
+            match conn.liveness.due(now, true, false) {
+                Some(Due::GiveBack) => {
+                    self.tally.snubbed += 1;
+                    taking.open.picker.snub(conn.lane);
+                }
+                Some(Due::End) => lost.push(id),
+                Some(Due::KeepAlive) | None => {}
+            }
+        }
+        lost
+    }
+
+    pub(super) fn tick(&mut self, member: u32) {
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        if self.members[member as usize].taking.is_none() {
+            return;
+        }
+        let lost = self.check_time(member);
+        let conns = &self.conns;
+        let Some(taking) = &mut self.members[member as usize].taking else { return };
+        let useful = taking.conns.iter().filter_map(|id| conns.get(*id)).any(|conn| {
+            !conn.asked.is_empty() || taking.open.picker.wants_from(conn.lane.peer())
+        });
+        if taking.peers.check_patience(now, useful).is_err() {
+            self.members[member as usize].failed = true;
+            self.stop(member);
+            return;
+        }
+        taking.ticks += 1;
+        // The product looks at each tick.
+        let surplus = if taking.lanes >= CONNECTIONS_MAX && taking.ticks.is_multiple_of(10) {
+            taking.peers.surplus(now)
+        } else {
+            None
+        };
+        if let Some(surplus) = surplus {
+            let number = super::member::number_of(surplus.client);
+            let to_it = |id: &ConnId| self.conns.get(*id).is_some_and(|conn| conn.giver == number);
+            let to_it: Vec<_> = taking.conns.iter().copied().filter(to_it).collect();
+            let gives = to_it.iter().any(|id| !self.conns[*id].asked.is_empty());
+            let to_it = if self.rules.keep && gives { Vec::new() } else { to_it };
+            to_it.into_iter().for_each(|id| self.lose(id, false));
+        }
+        self.dial(member);
+        lost.into_iter().for_each(|id| self.lose(id, true));
+        let Some(taking) = &mut self.members[member as usize].taking else { return };
+        if self.rules.promise {
+            let due: Vec<_> = taking.promised.iter().filter(|(_, until)| **until <= elapsed).map(|it| *it.0).collect();
+            for piece in due {
+                taking.promised.remove(&piece);
+                taking.open.picker.recall_piece(piece);
+            }
+        } else {
+            taking.promised.clear();
+            taking.open.picker.recall();
+        }
+        self.ask_all(member);
+        self.clock.after(TICK, Event::Tick(member));
+    }
+}
