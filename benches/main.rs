@@ -58,7 +58,7 @@ const BENCHES: [Bench; 18] = [
     ("transfer", &["size", "rounds", "givers", "only", "where"], transfer::bench),
     ("failures", &["size", "rounds", "only"], failures::bench),
     ("swarm", &["size", "cap", "members", "rounds", "only"], swarm::bench),
-    ("swarm_sim", &["members", "size", "rows", "rules", "seeds", "chunk"], swarm_sim::bench),
+    ("swarm_sim", &["members", "size", "rows", "rules", "seeds"], swarm_sim::bench),
     ("crowd", &["size", "rounds", "where", "only"], crowd::bench),
     ("hash", &[], hash::bench),
     ("load", &["idle", "rounds", "only"], load::bench),

@@ -13,57 +13,76 @@ use world::rules::Rules;
 use world::{Outcome, Setup, play};
 
 const MIB: u64 = 1 << 20;
+/// Bytes of a connection that leave at a time where the uplink has no limit: about what TCP has under way on a thin line.
+const CHUNK_LEN: u32 = 4096;
+/// The same in a country, where most lines are not thin, and many bytes move.
+const COUNTRY_CHUNK_LEN: u32 = 64 * 1024;
 
-/// A row of the table: its name, and who downloads what from whom.
-fn rows(name: &str, options: &Options) -> Vec<(String, Setup)> {
+/// What every row but those of a country has: lines of 20 and 100 Mbit/s, 20 ms from each other.
+fn crowd(mib: u64, count: usize) -> Setup {
     let home = Access::mbit(20.0, 100.0, 5);
-    let setup = |size: u64, seeder, cap, members| {
-        (size * MIB, seeder, Limit::of(cap), members)
-    };
-    let crowd = |count: usize, access: Access| vec![access; count];
-    let lan = Access::mbit(1000.0, 1000.0, 1);
-    let (size, seeder, cap, members) = match name {
-        "eight" => setup(64, home, 0, crowd(8, home)),
-        "thin" => setup(16, Access::mbit(2.0, 100.0, 5), 0, crowd(30, home)),
-        "cap8" => setup(256, lan, 20_000_000, crowd(8, lan)),
-        "cap30" => setup(256, lan, 20_000_000, crowd(30, lan)),
-        "cap60" => setup(256, lan, 20_000_000, crowd(60, lan)),
-        "cap30s" => setup(64, lan, 2_000_000, crowd(30, lan)),
-        "cap60s" => setup(64, lan, 2_000_000, crowd(60, lan)),
-        "cap150" => setup(16, lan, 200_000, crowd(150, lan)),
-        "slow30" => setup(4, lan, 100_000, crowd(30, lan)),
-        "slow150" => setup(4, lan, 100_000, crowd(150, lan)),
+    let (members, chunk, rules) = (vec![home; count], CHUNK_LEN, Rules::default());
+    Setup { size: mib * MIB, seeder: home, cap: Limit::NONE, members, chunk, rules, seed: 1 }
+}
+
+/// Members whose lines do not matter, and a seeder with a limit.
+fn capped(mib: u64, count: usize, cap: u64) -> Setup {
+    let line = Access::mbit(100.0, 100.0, 5);
+    Setup { seeder: line, cap: Limit::of(cap), members: vec![line; count], ..crowd(mib, count) }
+}
+
+/// Members on the lines of a country, one of them the seeder.
+fn country(size: u64, count: usize) -> Setup {
+    let seeder = Access::mbit(18.4, 69.4, 8);
+    let members = (0..count).map(of_country).collect();
+    Setup { size, seeder, members, chunk: COUNTRY_CHUNK_LEN, ..crowd(0, 0) }
+}
+
+/// Who downloads what from whom in the rows of this name.
+fn rows(name: &str, options: &Options) -> Vec<(String, Setup)> {
+    let setup = match name {
+        "even8" => crowd(32, 8),
+        "thin30" => Setup { seeder: Access::mbit(2.0, 20.0, 5), ..crowd(8, 30) },
+        "cap30" => capped(16, 30, 500_000),
+        "cap60" => capped(16, 60, 500_000),
+        "cap150" => capped(16, 150, 200_000),
+        "slow30" => capped(4, 30, 100_000),
+        "slow150" => capped(4, 150, 100_000),
         "country" => {
             let counts = options.words("members", "100,1000,10000");
-            return counts.iter().map(|count| {
-                let count: usize = count.parse().expect("a number of members");
-                let members = (0..count).map(of_country).collect();
-                let size = options.mib("size", 64);
-                let setup = Setup {
-                    size,
-                    seeder: Access::mbit(18.4, 69.4, 8),
-                    cap: Limit::NONE,
-                    members,
-                    chunk: 64 * 1024,
-                    rules: Rules::default(),
-                    seed: 1,
-                };
-                (format!("{count} members"), setup)
-            }).collect();
+            let row = |count: &String| {
+                let members = count.parse().expect("members=N is a number");
+                (format!("{count} of a country"), country(options.mib("size", 64), members))
+            };
+            return counts.iter().map(row).collect();
         }
-        _ => panic!("{name} is no row"),
+        _ => panic!("rows={name} is none"),
     };
-    let chunk = options.number("chunk", 4096) as u32;
-    vec![(name.to_owned(), Setup { size, seeder, cap, members, chunk, rules: Rules::default(), seed: 1 })]
+    vec![(name.to_owned(), setup)]
 }
 
 pub(crate) fn bench(options: &Options) {
     let mut table = Table::new(&[
-        "", "rules", "least s", "last x", "range", "median x", "given x", "failed", "seeder sent x", "received x", "control kB",
-        "tracker msgs", "tracker kB", "put off", "busy", "snubbed", "took s",
+        "",
+        "rules",
+        "least s",
+        "last x",
+        "range",
+        "median x",
+        "given x",
+        "failed",
+        "seeder sent x",
+        "received x",
+        "control kB",
+        "tracker msgs",
+        "tracker kB",
+        "put off",
+        "busy",
+        "snubbed",
+        "took s",
     ]);
     let seeds = options.number("seeds", 1) as u64;
-    for name in options.words("rows", "eight,thin,cap8,cap30,cap60,cap150,country") {
+    for name in options.words("rows", "even8,thin30,cap30,cap60,cap150,country") {
         for (title, setup) in rows(&name, options) {
             for rules in options.words("rules", "product") {
                 let words: Vec<_> = rules.split('+').map(str::to_owned).collect();
@@ -71,7 +90,7 @@ pub(crate) fn bench(options: &Options) {
                 let play = |seed| play(&Setup { rules: Rules::parse(&words), seed, ..setup.clone() });
                 let outcomes: Vec<_> = (1..=seeds).map(play).collect();
                 let line = line(&setup, &outcomes, begun);
-                println!("{title} {rules} {}", line.join(" "));
+                eprintln!("{title} {rules} {}", line.join(" "));
                 table.line([title.clone(), rules.clone()].into_iter().chain(line).collect());
             }
         }
@@ -83,7 +102,8 @@ fn line(setup: &Setup, outcomes: &[Outcome], begun: Instant) -> Vec<String> {
     let count = setup.members.len() as f64;
     let of = |what: &dyn Fn(&Outcome) -> f64| median(outcomes.iter().map(what));
     let each = |sum: &dyn Fn(&Outcome) -> u64| format!("{:.1}", of(&|outcome| sum(outcome) as f64) / count);
-    let at = |outcome: &Outcome, at: usize| outcome.done.get(at).map_or(f64::NAN, |at| at.as_secs_f64() / outcome.least);
+    let at =
+        |outcome: &Outcome, at: usize| outcome.done.get(at).map_or(f64::NAN, |at| at.as_secs_f64() / outcome.least);
     let last = |outcome: &Outcome| at(outcome, outcome.done.len().saturating_sub(1));
     let all = || outcomes.iter().map(last);
     vec![

@@ -4,10 +4,10 @@
 //! `client/upload/place`, whose types are bound to sockets, for members of whom each has an address of its own. Without
 //! a limit the connections share the uplink as TCP does: whoever has room in its window goes on, by chance.
 
+use super::World;
 use super::events::{ConnId, Event};
 use super::member::Sending;
 use super::tracker::MESSAGE_LEN;
-use super::World;
 use groupshare::model::piece::{PIECE_LEN, PieceIndex};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,7 +50,11 @@ impl World<'_> {
         let wait = |line: &mut Vec<(u32, Duration)>| {
             let at = line.iter().position(|(waits, _)| *waits == taker).unwrap_or(line.len());
             line.truncate(256.max(at));
-            if at == line.len() { line.push((taker, now)) } else { line[at].1 = now }
+            if at == line.len() {
+                line.push((taker, now))
+            } else {
+                line[at].1 = now
+            }
             at as u32 + 1
         };
         if own >= MEMBER_MAX || before > 0 && before >= free + for_others {
@@ -78,7 +82,7 @@ impl World<'_> {
 
     /// Somebody else has the place of this connection from now on.
     pub(super) fn give_up(&mut self, id: ConnId) {
-        let (giver, delay) = (self.conns[id].giver, self.delay(id));
+        let giver = self.conns[id].giver;
         self.members[giver as usize].serving.retain(|other| *other != id);
         self.conns[id].given_up = true;
         let sends = self.conns[id].sending.is_some();
@@ -86,7 +90,7 @@ impl World<'_> {
             return;
         }
         self.stop_giving(id);
-        self.clock.after(delay, Event::Ended(id, sends));
+        self.say(id, Event::Ended(id, sends));
     }
 
     /// The giver sends nothing more on this connection.
@@ -128,9 +132,8 @@ impl World<'_> {
                 return;
             }
             if conn.given_up {
-                let delay = self.delay(id);
                 self.stop_giving(id);
-                self.clock.after(delay, Event::Ended(id, false));
+                self.say(id, Event::Ended(id, false));
                 return;
             }
             let Some(&piece) = conn.requests.front() else { return };
@@ -177,19 +180,16 @@ impl World<'_> {
         let takes = Duration::from_secs_f64(f64::from(PIECE_LEN) * sharers as f64 / rate);
         let mut lease = None;
         let shared = conn.giver == 0;
-        if giver.limit.is_some() || self.rules.once && (shared || self.rules.all) {
+        if giver.limit.is_some() || self.rules.once && shared {
             let user = &self.members[conn.taker as usize].names.id.user;
             let leases = &self.leases[conn.giver as usize];
             lease = leases.begin(piece.get(), user, (LEASE_SLACK * takes).max(LEASE_MIN), now);
-            let crowd = giver.serving.iter().any(|other| self.conns[*other].taker != conn.taker);
-            let contended = contended || self.rules.strict && crowd;
             let stale = self.rules.fresh && shared && giver.never_given > 0 && giver.given[piece.as_usize()] > 0;
             if contended && (lease.is_none() || stale) {
                 let until = (takes + TELLING).min(Duration::from_secs(30));
                 self.tally.put_off += 1;
                 self.tally.control += MESSAGE_LEN;
-                let delay = self.delay(id);
-                return self.clock.after(delay, Event::PutOff(id, until.as_millis() as u32));
+                return self.say(id, Event::PutOff(id, until.as_millis() as u32));
             }
         }
         let left = self.layout.len(piece);
@@ -264,7 +264,8 @@ impl World<'_> {
     }
 
     fn pump_ready(&mut self, giver: u32) {
-        let chunk = self.chunk;
+        // A slow line is silent for no longer than it has to be.
+        let chunk = ((self.members[giver as usize].access.up / 100.0) as u32).clamp(1448, self.chunk);
         while !self.members[giver as usize].uplink_busy && !self.members[giver as usize].ready.is_empty() {
             let at = self.random.below(self.members[giver as usize].ready.len());
             let id = self.members[giver as usize].ready.swap_remove(at);
@@ -298,11 +299,18 @@ impl World<'_> {
         let taker = &mut self.members[taker];
         let took = Duration::from_secs_f64(f64::from(len) / taker.access.down);
         taker.down_free = taker.down_free.max(left_at + delay) + took;
+        conn.tail = taker.down_free;
         self.clock.at(taker.down_free, Event::Delivered(id, len, last));
         if last {
             self.given(id);
         }
         left_at
+    }
+
+    /// Something that is no piece leaves, behind what has left on the connection before.
+    fn say(&mut self, id: ConnId, event: Event) {
+        let at = (self.clock.elapsed() + self.delay(id)).max(self.conns[id].tail);
+        self.clock.at(at, event);
     }
 
     /// A whole piece has left.
@@ -325,8 +333,7 @@ impl World<'_> {
         }
         // News go behind the piece.
         if !conn.news.is_empty() {
-            let there = self.members[conn.taker as usize].down_free;
-            self.clock.at(there, Event::News(id));
+            self.say(id, Event::News(id));
         }
         self.go_on(id);
         self.call_row(giver);

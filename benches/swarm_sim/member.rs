@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::events::ConnId;
+use super::taking::TICK;
 use groupshare::client::download::dial_pace::DialPaces;
 use groupshare::client::download::peer_connection::liveness::Liveness;
 use groupshare::client::download::peer_list::PeerList;
@@ -12,7 +13,7 @@ use groupshare::client::upload::leases::LeaseGuard;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::id::{ClientId, PeerId, PeerKey};
 use groupshare::model::name::UserId;
-use groupshare::model::piece::PieceIndex;
+use groupshare::model::piece::{PIECE_LEN, PieceIndex};
 use groupshare::rate::fair_queue::{FairQueue, FlowId};
 use groupshare::rate::token_bucket::TokenBucket;
 use groupshare::wire::client_tracker::Peer;
@@ -69,6 +70,24 @@ pub(crate) struct Taking {
     /// Pieces that were put off, and until when.
     pub(crate) promised: BTreeMap<PieceIndex, Duration>,
     pub(crate) ticks: u32,
+    /// Pieces asked for without a reply.
+    pub(crate) outstanding: usize,
+    /// Bytes of pieces that came since the last tick, and the most per second of late.
+    pub(crate) came: u64,
+    pub(crate) rate: f64,
+}
+
+impl Taking {
+    /// Measures the rate, at each tick.
+    pub(crate) fn measure(&mut self) {
+        let rate = std::mem::take(&mut self.came) as f64 / TICK.as_secs_f64();
+        self.rate += (rate - self.rate) / 8.0;
+    }
+
+    /// So many pieces may be asked for on all connections: what comes in in a few seconds.
+    pub(crate) fn most_asked(&self) -> usize {
+        8 + (self.rate * 4.0 / f64::from(PIECE_LEN)) as usize
+    }
 }
 
 /// One member. The first one is the seeder, and takes nothing.
@@ -135,6 +154,8 @@ pub(crate) struct Conn<'a> {
     pub(crate) in_row: bool,
     pub(crate) is_ready: bool,
     pub(crate) in_flight: u32,
+    /// When all is there that has left.
+    pub(crate) tail: Duration,
     pub(crate) flow: Option<FlowId>,
     /// Another member has the place.
     pub(crate) given_up: bool,

@@ -18,16 +18,8 @@ pub(crate) struct Rules {
     pub(crate) fresh: bool,
     /// A place is given to another member between two pieces only.
     pub(crate) whole: bool,
-    /// A piece on its way, or given before, is refused also while the uplink has room, as long as others take too.
-    pub(crate) strict: bool,
-    /// Members who have the file from others lease pieces too.
-    pub(crate) all: bool,
-    /// A connection on which a piece is due makes room for nobody.
-    pub(crate) keep: bool,
-    /// A connection to a seeder without a limit asks for one piece at a time.
-    pub(crate) shallow: bool,
-    /// Users are dialed in another order by each member.
-    pub(crate) spread: bool,
+    /// On all connections together, no more is asked for than what comes in in a few seconds.
+    pub(crate) bound: bool,
 }
 
 impl Rules {
@@ -41,11 +33,7 @@ impl Rules {
                 "pace" => rules.pace = true,
                 "fresh" => rules.fresh = true,
                 "whole" => rules.whole = true,
-                "keep" => rules.keep = true,
-                "strict" => rules.strict = true,
-                "all" => rules.all = true,
-                "shallow" => rules.shallow = true,
-                "spread" => rules.spread = true,
+                "bound" => rules.bound = true,
                 other => match other.strip_prefix("serial").and_then(|count| count.parse().ok()) {
                     Some(count) => rules.serial = Some(count),
                     None => panic!("{other} is no rule"),

@@ -3,10 +3,10 @@
 //! Picker, peer list, pace of dials and liveness are the product's. What is asked for on a connection follows
 //! `client/download/peer_connection`, the order at each tick `client/download/engine/dispatcher`.
 
+use super::World;
 use super::events::{ConnId, Event};
 use super::member::Conn;
 use super::tracker::MESSAGE_LEN;
-use super::World;
 use groupshare::client::download::obstacle::MemberObstacle;
 use groupshare::client::download::peer_connection::liveness::{Due, Liveness};
 use groupshare::client::picker::piece_picker::Received;
@@ -143,6 +143,7 @@ impl World<'_> {
             in_row: false,
             is_ready: false,
             in_flight: 0,
+            tail: Duration::ZERO,
             flow,
             given_up: false,
             news: Vec::new(),
@@ -164,7 +165,11 @@ impl World<'_> {
         let conn = &mut self.conns[id];
         let Some(taking) = &mut self.members[conn.taker as usize].taking else { return };
         while !conn.liveness.is_late() && conn.put_off < PUT_OFF_MAX && conn.asked.len() < conn.depth {
+            if self.rules.bound && taking.outstanding >= taking.most_asked() {
+                return;
+            }
             let Some(piece) = taking.open.picker.pick(conn.lane) else { return };
+            taking.outstanding += 1;
             if conn.asked.is_empty() {
                 conn.liveness.restart(now);
                 conn.heard = now;
@@ -198,6 +203,7 @@ impl World<'_> {
         }
         conn.put_off += 1;
         if let Some(taking) = &mut self.members[conn.taker as usize].taking {
+            taking.outstanding -= 1;
             taking.open.picker.put_off(conn.lane, piece);
             taking.promised.insert(piece, elapsed + Duration::from_millis(until_ms.into()));
         }
@@ -206,6 +212,9 @@ impl World<'_> {
 
     pub(super) fn delivered(&mut self, id: ConnId, len: u32, last: bool) {
         self.tally.received += u64::from(len);
+        if let Some(taking) = self.conns.get(id).and_then(|conn| self.members[conn.taker as usize].taking.as_mut()) {
+            taking.came += u64::from(len);
+        }
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.in_flight -= len;
         self.make_ready(id);
@@ -218,7 +227,10 @@ impl World<'_> {
         let Some(piece) = conn.asked.pop_front() else { return };
         conn.liveness.deliver(now);
         conn.put_off = 0;
-        conn.depth = if self.rules.shallow { 1 } else { DEPTH_MAX.min(conn.depth + 1) };
+        if let Some(taking) = &mut self.members[conn.taker as usize].taking {
+            taking.outstanding -= 1;
+        }
+        conn.depth = DEPTH_MAX.min(conn.depth + 1);
         self.ask(id);
         self.take(id, piece);
     }
@@ -285,9 +297,10 @@ impl World<'_> {
     pub(super) fn lose(&mut self, id: ConnId, failed: bool) {
         let now = self.clock.now();
         let Some(conn) = self.conns.get(id) else { return };
-        let (taker, lane) = (conn.taker, conn.lane);
+        let (taker, lane, asked) = (conn.taker, conn.lane, conn.asked.len());
         let [from, to] = self.pair(conn.giver, taker);
         if let Some(taking) = &mut to.taking {
+            taking.outstanding -= asked;
             taking.open.closed(&from.names.id, lane);
             taking.peers.lost(&from.names.id, now, failed);
             taking.conns.retain(|other| *other != id);
@@ -354,6 +367,25 @@ impl World<'_> {
         lost
     }
 
+    /// Gives up a connection that is of no use while another user waits. The product looks at each tick.
+    fn make_room(&mut self, member: u32) {
+        let now = self.clock.now();
+        let (conns, members) = (&self.conns, &self.members);
+        let Some(taking) = &members[member as usize].taking else { return };
+        if taking.lanes < CONNECTIONS_MAX || !taking.ticks.is_multiple_of(10) {
+            return;
+        }
+        let open = taking.conns.iter().filter_map(|id| conns.get(*id));
+        let giving = open.filter(|conn| !conn.asked.is_empty() && conn.liveness.is_giving(now));
+        let giving: Vec<_> = giving.map(|conn| members[conn.giver as usize].names.id.clone()).collect();
+        let Some(taking) = &mut self.members[member as usize].taking else { return };
+        giving.iter().for_each(|id| taking.peers.gives(id, now));
+        let Some(surplus) = taking.peers.surplus(now).map(|peer| super::member::number_of(peer.client)) else { return };
+        let to_it = |id: &ConnId| self.conns.get(*id).is_some_and(|conn| conn.giver == surplus);
+        let to_it: Vec<_> = taking.conns.iter().copied().filter(to_it).collect();
+        to_it.into_iter().for_each(|id| self.lose(id, false));
+    }
+
     pub(super) fn tick(&mut self, member: u32) {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         if self.members[member as usize].taking.is_none() {
@@ -362,29 +394,19 @@ impl World<'_> {
         let lost = self.check_time(member);
         let conns = &self.conns;
         let Some(taking) = &mut self.members[member as usize].taking else { return };
-        let useful = taking.conns.iter().filter_map(|id| conns.get(*id)).any(|conn| {
-            !conn.asked.is_empty() || taking.open.picker.wants_from(conn.lane.peer())
-        });
+        let useful = taking
+            .conns
+            .iter()
+            .filter_map(|id| conns.get(*id))
+            .any(|conn| !conn.asked.is_empty() || taking.open.picker.wants_from(conn.lane.peer()));
         if taking.peers.check_patience(now, useful).is_err() {
             self.members[member as usize].failed = true;
             self.stop(member);
             return;
         }
         taking.ticks += 1;
-        // The product looks at each tick.
-        let surplus = if taking.lanes >= CONNECTIONS_MAX && taking.ticks.is_multiple_of(10) {
-            taking.peers.surplus(now)
-        } else {
-            None
-        };
-        if let Some(surplus) = surplus {
-            let number = super::member::number_of(surplus.client);
-            let to_it = |id: &ConnId| self.conns.get(*id).is_some_and(|conn| conn.giver == number);
-            let to_it: Vec<_> = taking.conns.iter().copied().filter(to_it).collect();
-            let gives = to_it.iter().any(|id| !self.conns[*id].asked.is_empty());
-            let to_it = if self.rules.keep && gives { Vec::new() } else { to_it };
-            to_it.into_iter().for_each(|id| self.lose(id, false));
-        }
+        taking.measure();
+        self.make_room(member);
         self.dial(member);
         lost.into_iter().for_each(|id| self.lose(id, true));
         let Some(taking) = &mut self.members[member as usize].taking else { return };

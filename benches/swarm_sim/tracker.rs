@@ -61,7 +61,13 @@ impl Tracker {
     }
 
     /// A member says what it holds. Gives whom to tell of it.
-    pub(crate) fn hold(&mut self, member: u32, have: &Bitfield, fresh: Option<&[PieceIndex]>, now: Instant) -> Vec<u32> {
+    pub(crate) fn hold(
+        &mut self,
+        member: u32,
+        have: &Bitfield,
+        fresh: Option<&[PieceIndex]>,
+        now: Instant,
+    ) -> Vec<u32> {
         let holding = match fresh {
             Some(fresh) if fresh.len() <= HOLD_MORE_MAX => {
                 Holding::More { pieces: List::first_of(fresh.iter().map(|piece| piece.get()).collect()) }

@@ -195,6 +195,9 @@ fn taking(names: &Names, layout: Layout, clock: &Clock, seed: u64) -> Taking {
         asked_tracker: Duration::ZERO,
         promised: BTreeMap::new(),
         ticks: 0,
+        outstanding: 0,
+        came: 0,
+        rate: 0.0,
     }
 }
 

@@ -437,6 +437,11 @@ impl PeerConnection {
         Ok(())
     }
 
+    /// Whether a piece is coming in, however slowly.
+    pub(crate) fn is_giving(&self, now: Instant) -> bool {
+        self.complaint.is_none() && !self.asked.is_empty() && self.liveness.is_giving(now)
+    }
+
     /// Whether the peer has a piece that is not here.
     pub(crate) fn is_useful(&self) -> bool {
         self.complaint.is_none() && self.transfer.wants_from(self.lane)

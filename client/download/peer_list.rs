@@ -83,6 +83,8 @@ struct KnownPeer {
     trial: Trial,
     /// When it was dialed, was connected, or delivered last.
     since: Instant,
+    /// When a piece was coming in from it last.
+    gives_at: Option<Instant>,
 }
 
 impl KnownPeer {
@@ -99,6 +101,7 @@ impl KnownPeer {
             delivered: false,
             trial: Trial::Dialed,
             since: at,
+            gives_at: None,
         }
     }
 
@@ -332,6 +335,13 @@ impl PeerList {
         }
     }
 
+    /// A piece is coming in from the peer: its connection makes room for nobody.
+    pub fn gives(&mut self, id: &PeerId, now: Instant) {
+        if let Some(known) = self.known.get_mut(id).filter(|known| known.lanes > 0) {
+            known.gives_at = Some(now);
+        }
+    }
+
     /// The peer has delivered a piece. True for the first one.
     pub fn delivered(&mut self, id: &PeerId, now: Instant) -> bool {
         let Some(known) = self.known.get_mut(id) else { return false };
@@ -436,7 +446,8 @@ impl PeerList {
         if loads.values().map(|load| load.lanes).sum::<usize>() < CONNECTIONS_MAX || !self.known.values().any(waits) {
             return None;
         }
-        let idle = |known: &&KnownPeer| known.lanes > 0 && now.duration_since(known.since) > USELESS;
+        let gives = |known: &KnownPeer| known.gives_at.is_some_and(|at| now.duration_since(at) <= USELESS);
+        let idle = |known: &&KnownPeer| known.lanes > 0 && now.duration_since(known.since) > USELESS && !gives(known);
         let least = self
             .known
             .values()

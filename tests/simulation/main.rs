@@ -19,7 +19,12 @@ mod told;
 mod tracker;
 mod world;
 
+#[path = "../../benches/swarm_sim/world.rs"]
+#[allow(dead_code)]
+mod swarm;
+
 use census::Census;
+use groupshare::rate::limit::Limit;
 use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::World;
@@ -63,4 +68,29 @@ fn a_seed_decides_all() {
         (format!("{census:?}"), lines_in.iter().collect::<Vec<_>>())
     };
     assert_eq!(play(), play());
+}
+
+/// The crowd of `cargo bench -- swarm_sim`: what the docs say of it can be repeated.
+#[test]
+fn a_crowd_with_one_seed_has_one_outcome_and_the_rules_that_were_measured_help() {
+    let home = swarm::access::Access::mbit(20.0, 100.0, 5);
+    let seeder = swarm::access::Access::mbit(2.0, 20.0, 5);
+    let play = |words: &[&str], seed| {
+        let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
+        swarm::play(&swarm::Setup {
+            size: 2 << 20,
+            seeder,
+            cap: Limit::NONE,
+            members: vec![home; 12],
+            chunk: 4096,
+            rules: swarm::rules::Rules::parse(&words),
+            seed,
+        })
+    };
+    let product = play(&[], 1);
+    assert_eq!(product, play(&[], 1));
+    assert_ne!(product, play(&[], 2));
+    assert_eq!((product.done.len(), product.failed), (12, 0));
+    let once = play(&["once", "fresh", "serial2", "bound"], 1);
+    assert!(once.seeder_sent < product.seeder_sent, "{} and {}", once.seeder_sent, product.seeder_sent);
 }

@@ -115,6 +115,8 @@ impl TransferEntry {
 
     /// Gives up connections that are of no use while another user waits for one.
     pub(super) fn make_room(&mut self, now: Instant) {
+        let giving = self.ready.iter().chain(&self.parked).filter(|connection| connection.is_giving(now));
+        giving.for_each(|connection| self.peers.gives(connection.peer(), now));
         let Some(peer) = self.peers.surplus(now) else { return };
         let before = self.parked.len();
         self.parked.retain(|other| *other.peer() != peer);

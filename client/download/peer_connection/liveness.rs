@@ -12,6 +12,8 @@ const SILENT_DEADLINE_MAX: Duration = Duration::from_secs(10);
 /// After this long, others may take a piece even if bytes of it come in, and the pieces asked for behind it. The
 /// connection goes on: it may be the only one, and a slow link delivers a piece in the end.
 const SLOW_DEADLINE: Duration = Duration::from_secs(120);
+/// A peer of which no byte came for this long is giving nothing.
+const GIVING_PAUSE: Duration = Duration::from_secs(10);
 /// After this long without a byte of what it was asked for, the peer is gone.
 const DEAD_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -107,6 +109,11 @@ impl Liveness {
         self.late = false;
     }
 
+    /// Whether bytes have come in lately and a piece of them not too long ago: others wait for the connection in vain.
+    pub fn is_giving(&self, now: Instant) -> bool {
+        now.duration_since(self.heard) < GIVING_PAUSE && now.duration_since(self.piece_since) < SLOW_DEADLINE
+    }
+
     /// Whether others may take its pieces, and none has come since.
     pub fn is_late(&self) -> bool {
         self.late
@@ -179,6 +186,22 @@ mod tests {
         sleepy.hear(1, true, begun + 5 * SECOND);
         assert_eq!(sleepy.due(begun + 5 * SECOND + SILENT_DEADLINE_MAX, true, false), None);
         assert_eq!(sleepy.due(begun + 6 * SECOND + SILENT_DEADLINE_MAX, true, false), Some(Due::GiveBack));
+    }
+
+    #[test]
+    fn a_slow_peer_is_giving_while_bytes_come_but_no_piece_may_take_for_ever() {
+        let begun = Instant::now();
+        let mut liveness = Liveness::new(begun);
+        let mut giving = 0;
+        for second in 1..=600 {
+            let now = begun + SECOND * second;
+            liveness.hear(second.into(), true, now);
+            giving += u32::from(liveness.is_giving(now));
+        }
+        assert_eq!(SECOND * (giving + 1), SLOW_DEADLINE);
+        liveness.deliver(begun + SECOND * 600);
+        assert!(liveness.is_giving(begun + SECOND * 609));
+        assert!(!liveness.is_giving(begun + SECOND * 611), "it is silent");
     }
 
     #[test]

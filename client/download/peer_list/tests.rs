@@ -458,6 +458,12 @@ fn a_connection_of_no_use_makes_room_for_a_user_who_has_none() {
     for number in 1..64 {
         peers.delivered(&crowd(number).id(), later);
     }
+    peers.gives(&crowd(0).id(), later);
+    assert_eq!(peers.surplus(later + USELESS), None, "a piece is coming in, however slowly");
+    let later = later + USELESS + Duration::from_millis(1);
+    for number in 1..64 {
+        peers.delivered(&crowd(number).id(), later);
+    }
     assert_eq!(peers.surplus(later), Some(crowd(0).id()));
     peers.lost(&crowd(0).id(), later, false);
     assert_eq!(clients(&peers.due_now(later)), [1]);
