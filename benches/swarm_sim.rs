@@ -1,7 +1,6 @@
 //! Who serves whom in a crowd, in made-up time: the product's picker, peer list, leases, queues and presence over a
 //! simulated network. `cargo bench -- swarm_sim members=100,1000,10000 rows=country rules=product size=64`.
 
-#[path = "swarm_sim/world.rs"]
 mod world;
 
 use crate::kit::options::Options;

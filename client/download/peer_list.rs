@@ -84,7 +84,7 @@ struct KnownPeer {
     /// When it was dialed, was connected, or delivered last.
     since: Instant,
     /// When a piece was coming in from it last.
-    gives_at: Option<Instant>,
+    gives_at: Instant,
 }
 
 impl KnownPeer {
@@ -101,7 +101,7 @@ impl KnownPeer {
             delivered: false,
             trial: Trial::Dialed,
             since: at,
-            gives_at: None,
+            gives_at: at,
         }
     }
 
@@ -337,9 +337,7 @@ impl PeerList {
 
     /// A piece is coming in from the peer: its connection makes room for nobody.
     pub fn gives(&mut self, id: &PeerId, now: Instant) {
-        if let Some(known) = self.known.get_mut(id).filter(|known| known.lanes > 0) {
-            known.gives_at = Some(now);
-        }
+        self.known.get_mut(id).into_iter().for_each(|known| known.gives_at = now);
     }
 
     /// The peer has delivered a piece. True for the first one.
@@ -446,8 +444,8 @@ impl PeerList {
         if loads.values().map(|load| load.lanes).sum::<usize>() < CONNECTIONS_MAX || !self.known.values().any(waits) {
             return None;
         }
-        let gives = |known: &KnownPeer| known.gives_at.is_some_and(|at| now.duration_since(at) <= USELESS);
-        let idle = |known: &&KnownPeer| known.lanes > 0 && now.duration_since(known.since) > USELESS && !gives(known);
+        let used_at = |known: &KnownPeer| known.since.max(known.gives_at);
+        let idle = |known: &&KnownPeer| known.lanes > 0 && now.duration_since(used_at(known)) > USELESS;
         let least = self
             .known
             .values()

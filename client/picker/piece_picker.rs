@@ -306,11 +306,6 @@ impl PiecePicker {
         pieces.into_iter().for_each(|piece| self.put_back_if_put_off(piece));
     }
 
-    /// Lets one piece that was put off be asked for again.
-    pub fn recall_piece(&mut self, piece: PieceIndex) {
-        self.put_back_if_put_off(piece);
-    }
-
     /// The connection is gone or stuck: all that was in flight on it goes back.
     pub fn give_back(&mut self, lane: Lane) {
         while let Some(&piece) = self.lanes.get(&lane).and_then(|pieces| pieces.last()) {
@@ -467,7 +462,7 @@ impl PiecePicker {
     }
 
     /// A piece in flight on no lane is missing again.
-    fn put_back_if_put_off(&mut self, piece: PieceIndex) {
+    pub fn put_back_if_put_off(&mut self, piece: PieceIndex) {
         if self.flights.get(&piece).is_some_and(|copies| copies.len() == 0) {
             self.flights.remove(&piece);
             self.availability.put_back(piece);

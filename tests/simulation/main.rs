@@ -19,9 +19,10 @@ mod told;
 mod tracker;
 mod world;
 
-#[path = "../../benches/swarm_sim/world.rs"]
-#[allow(dead_code)]
-mod swarm;
+#[path = "../../benches/swarm_sim"]
+mod swarm {
+    pub(super) mod world;
+}
 
 use census::Census;
 use groupshare::rate::limit::Limit;
@@ -73,17 +74,17 @@ fn a_seed_decides_all() {
 /// The crowd of `cargo bench -- swarm_sim`: what the docs say of it can be repeated.
 #[test]
 fn a_crowd_with_one_seed_has_one_outcome_and_the_rules_that_were_measured_help() {
-    let home = swarm::access::Access::mbit(20.0, 100.0, 5);
-    let seeder = swarm::access::Access::mbit(2.0, 20.0, 5);
+    let home = swarm::world::access::Access::mbit(20.0, 100.0, 5);
+    let seeder = swarm::world::access::Access::mbit(2.0, 20.0, 5);
     let play = |words: &[&str], seed| {
         let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
-        swarm::play(&swarm::Setup {
+        swarm::world::play(&swarm::world::Setup {
             size: 2 << 20,
             seeder,
             cap: Limit::NONE,
             members: vec![home; 12],
             chunk: 4096,
-            rules: swarm::rules::Rules::parse(&words),
+            rules: swarm::world::rules::Rules::parse(&words),
             seed,
         })
     };

@@ -414,7 +414,7 @@ impl World<'_> {
             let due: Vec<_> = taking.promised.iter().filter(|(_, until)| **until <= elapsed).map(|it| *it.0).collect();
             for piece in due {
                 taking.promised.remove(&piece);
-                taking.open.picker.recall_piece(piece);
+                taking.open.picker.put_back_if_put_off(piece);
             }
         } else {
             taking.promised.clear();
