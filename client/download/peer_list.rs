@@ -446,12 +446,9 @@ impl PeerList {
         }
         let used_at = |known: &KnownPeer| known.since.max(known.gives_at);
         let idle = |known: &&KnownPeer| known.lanes > 0 && now.duration_since(used_at(known)) > USELESS;
-        let least = self
-            .known
-            .values()
-            .filter(idle)
-            .max_by_key(|known| (loads[&known.peer.user].lanes, !known.delivered, now.duration_since(known.since)));
-        least.map(|known| known.peer.id())
+        let rank =
+            |known: &&KnownPeer| (loads[&known.peer.user].lanes, !known.delivered, now.duration_since(known.since));
+        self.known.values().filter(idle).max_by_key(rank).map(|known| known.peer.id())
     }
 
     /// Nobody could do anything for this long, as while the program was stopped: it is no time of waiting.

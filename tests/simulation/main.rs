@@ -74,7 +74,6 @@ fn a_seed_decides_all() {
 /// The crowd of `cargo bench -- swarm_sim`: what the docs say of it can be repeated.
 #[test]
 fn a_crowd_with_one_seed_has_one_outcome_and_the_rules_that_were_measured_help() {
-    let home = swarm::world::access::Access::mbit(20.0, 100.0, 5);
     let seeder = swarm::world::access::Access::mbit(2.0, 20.0, 5);
     let play = |words: &[&str], seed| {
         let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
@@ -82,7 +81,7 @@ fn a_crowd_with_one_seed_has_one_outcome_and_the_rules_that_were_measured_help()
             size: 2 << 20,
             seeder,
             cap: Limit::NONE,
-            members: vec![home; 12],
+            members: (0..12).map(swarm::world::access::of_country).collect(),
             chunk: 4096,
             rules: swarm::world::rules::Rules::parse(&words),
             seed,
