@@ -1,4 +1,5 @@
-//! The rate limiter of what leaves for members. They share the limit fairly, and connections wait for their turn.
+//! The rate limiter of what leaves for members. They share the limit fairly, and connections wait for their turn: on a
+//! thread of their own, or under a poll.
 
 use super::fair_queue::{FairQueue, FlowId};
 use super::limit::Limit;
@@ -6,6 +7,7 @@ use super::token_bucket::TokenBucket;
 use crate::model::name::UserId;
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -26,12 +28,22 @@ pub struct Uplink {
     state: Mutex<UplinkState>,
 }
 
+/// Tells whoever works for a connection that it may be able to go on. It is rung with the lock.
+#[derive(Clone)]
+struct Bell(Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bell(..)")
+    }
+}
+
 #[derive(Debug)]
 struct UplinkState {
     bucket: TokenBucket,
     queue: FairQueue,
-    /// Wakes the thread of each connection.
-    bells: HashMap<FlowId, Arc<Condvar>>,
+    /// Of each connection.
+    bells: HashMap<FlowId, Bell>,
     /// The connection whose turn is next. It waits for the bucket, and the others wait for it.
     first: Option<FlowId>,
 }
@@ -57,27 +69,38 @@ impl Uplink {
         let mut state = self.state.lock();
         self.unlimited.store(limit == Limit::NONE, Ordering::Relaxed);
         state.bucket.set_limit(limit, self.begun.elapsed());
-        for bell in state.bells.values() {
-            bell.notify_one();
-        }
+        state.bells.values().for_each(|bell| (bell.0)());
     }
 
-    /// Adds a connection of this member.
+    /// Adds a connection of this member whose thread waits.
     pub fn join(self: &Arc<Self>, user: &UserId) -> UplinkFlow {
+        let bell = Arc::new(Condvar::new());
+        let flow = self.join_polled(user, {
+            let bell = bell.clone();
+            move || {
+                bell.notify_one();
+            }
+        });
+        UplinkFlow { flow, bell }
+    }
+
+    /// Adds a connection of this member for which nobody waits: `ring` is called when it is its turn, and when the limit
+    /// changes. It must not wait.
+    pub fn join_polled(self: &Arc<Self>, user: &UserId, ring: impl Fn() + Send + Sync + 'static) -> PolledFlow {
         let mut state = self.state.lock();
-        let (flow, bell) = (state.queue.join(user), Arc::new(Condvar::new()));
-        state.bells.insert(flow, bell.clone());
-        UplinkFlow { uplink: self.clone(), flow, bell }
+        let flow = state.queue.join(user);
+        state.bells.insert(flow, Bell(Arc::new(ring)));
+        PolledFlow { uplink: self.clone(), flow, waits: false }
     }
 }
 
 impl UplinkState {
-    /// Decides whose turn is next, if nobody's is, and wakes its thread.
+    /// Decides whose turn is next, if nobody's is, and tells it.
     fn call_first(&mut self) {
         if self.first.is_none() {
             self.first = self.queue.next();
             if let Some(bell) = self.first.and_then(|flow| self.bells.get(&flow)) {
-                bell.notify_one();
+                (bell.0)();
             }
         }
     }
@@ -112,18 +135,49 @@ impl UplinkState {
     }
 }
 
-/// One connection at the limiter, until this is dropped.
+/// One connection at the limiter whose thread waits, until this is dropped.
 #[derive(Debug)]
 pub struct UplinkFlow {
-    uplink: Arc<Uplink>,
-    flow: FlowId,
+    flow: PolledFlow,
     bell: Arc<Condvar>,
 }
 
 impl UplinkFlow {
+    /// Waits until some of `len` bytes may leave, and gives how many. `None` once `is_over`.
+    pub fn wait(&self, len: usize, is_over: impl Fn() -> bool) -> Option<usize> {
+        let PolledFlow { uplink, flow, .. } = &self.flow;
+        if uplink.unlimited.load(Ordering::Relaxed) {
+            return Some(len);
+        }
+        let mut state = uplink.state.lock();
+        state.wait(*flow);
+        loop {
+            if is_over() {
+                state.pass_on(*flow);
+                return None;
+            }
+            let now = uplink.begun.elapsed();
+            let pause = match state.take(*flow, now, len) {
+                Ok(allowed) => return Some(allowed),
+                Err(when) => when.map_or(LOOK_PAUSE, |when| when.saturating_sub(now).min(LOOK_PAUSE)),
+            };
+            self.bell.wait_for(&mut state, pause);
+        }
+    }
+}
+
+/// One connection at the limiter for which nobody waits, until this is dropped.
+#[derive(Debug)]
+pub struct PolledFlow {
+    uplink: Arc<Uplink>,
+    flow: FlowId,
+    waits: bool,
+}
+
+impl PolledFlow {
     /// Whether other members wait for what this connection takes.
     pub fn is_contended(&self) -> bool {
-        !self.uplink.unlimited.load(Ordering::Relaxed) && self.uplink.state.lock().queue.others_wait(self.flow)
+        self.is_limited() && self.uplink.state.lock().queue.others_wait(self.flow)
     }
 
     /// How long so many bytes take if those who wait now go on to wait. Zero without a limit.
@@ -141,29 +195,37 @@ impl UplinkFlow {
         !self.uplink.unlimited.load(Ordering::Relaxed)
     }
 
-    /// Waits until some of `len` bytes may leave, and gives how many. `None` once `is_over`.
-    pub fn wait(&self, len: usize, is_over: impl Fn() -> bool) -> Option<usize> {
-        if self.uplink.unlimited.load(Ordering::Relaxed) {
+    /// How many of `len` bytes may leave now. `None` if none may: then the connection waits, and takes again when it is due.
+    pub fn take(&mut self, len: usize) -> Option<usize> {
+        if !self.is_limited() && !self.waits {
             return Some(len);
         }
         let mut state = self.uplink.state.lock();
-        state.wait(self.flow);
-        loop {
-            if is_over() {
-                state.pass_on(self.flow);
-                return None;
-            }
-            let now = self.uplink.begun.elapsed();
-            let pause = match state.take(self.flow, now, len) {
-                Ok(allowed) => return Some(allowed),
-                Err(when) => when.map_or(LOOK_PAUSE, |when| when.saturating_sub(now).min(LOOK_PAUSE)),
-            };
-            self.bell.wait_for(&mut state, pause);
+        if !self.is_limited() {
+            state.pass_on(self.flow);
+            self.waits = false;
+            return Some(len);
         }
+        if !std::mem::replace(&mut self.waits, true) {
+            state.wait(self.flow);
+        }
+        let taken = state.take(self.flow, self.uplink.begun.elapsed(), len).ok();
+        self.waits = taken.is_none();
+        taken
+    }
+
+    /// From when on the connection, which waits, may take something. `None` while that of another one comes first.
+    pub fn due(&self) -> Option<Instant> {
+        let (mut state, now) = (self.uplink.state.lock(), self.uplink.begun.elapsed());
+        state.call_first();
+        if self.is_limited() && state.first != Some(self.flow) {
+            return None;
+        }
+        Some(self.uplink.begun + state.bucket.allowance(now, 1).err().unwrap_or(now))
     }
 }
 
-impl Drop for UplinkFlow {
+impl Drop for PolledFlow {
     fn drop(&mut self) {
         let mut state = self.uplink.state.lock();
         state.queue.leave(self.flow);
@@ -176,6 +238,7 @@ impl Drop for UplinkFlow {
 mod tests {
     use super::*;
     use crate::model::name::tests::user;
+    use std::sync::atomic::AtomicUsize;
 
     /// What leaves at once at 10 MB/s.
     const STEP_LEN: usize = 40_000;
@@ -183,7 +246,7 @@ mod tests {
     /// What each of the connections gets in ten seconds at 10 MB/s. All of them ask always, and are looked at in turn.
     fn shares_of<const N: usize>(names: [&str; N]) -> [usize; N] {
         let uplink = Uplink::new(Limit::of(10_000_000));
-        let flows = names.map(|name| uplink.join(&user(name)));
+        let flows = names.map(|name| uplink.join_polled(&user(name), || ()));
         let mut state = uplink.state.lock();
         flows.iter().for_each(|flow| state.wait(flow.flow));
         let (mut got, mut now) = ([0; N], Duration::ZERO);
@@ -239,5 +302,32 @@ mod tests {
             assert_eq!(waits.join().expect("no panic"), None);
         });
         assert_eq!(uplink.state.lock().first, None);
+    }
+
+    #[test]
+    fn whoever_polls_is_called_in_turn_and_goes_on_when_the_limit_is_lifted() {
+        let uplink = Uplink::new(Limit::of(1));
+        let rung = Arc::new(AtomicUsize::new(0));
+        let join = |name| {
+            let rung = rung.clone();
+            uplink.join_polled(&user(name), move || {
+                rung.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        let [mut early, mut ann, mut bob] = ["early", "ann", "bob"].map(join);
+        assert!(early.take(1024).is_some());
+        assert_eq!([ann.take(1 << 20), bob.take(1 << 20)], [None; 2]);
+        assert!(ann.due().is_some_and(|due| due > Instant::now()), "the first one knows its time");
+        assert_eq!(bob.due(), None, "the next one is called");
+        rung.store(0, Ordering::Relaxed);
+        drop(ann);
+        assert!(rung.load(Ordering::Relaxed) == 1 && bob.due().is_some());
+        assert!(early.is_contended());
+        uplink.set_limit(Limit::NONE);
+        assert!(rung.load(Ordering::Relaxed) > 1);
+        assert!(bob.due().is_some_and(|due| due <= Instant::now()));
+        assert_eq!(bob.take(1 << 20), Some(1 << 20));
+        uplink.set_limit(Limit::of(1));
+        assert!(!early.is_contended(), "it waits no more");
     }
 }

@@ -7,14 +7,11 @@ use super::waiting_line::WaitingLine;
 use crate::client::reach::gone::is_from;
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Most connections of members. One more takes the place of another, or is told to come back later.
@@ -23,8 +20,6 @@ pub const CONNECTIONS_MAX: usize = 128;
 /// busiest address is told to come back later. A member proves it within moments, so whoever holds such places keeps
 /// nobody out.
 pub(super) const EARLY_MAX: usize = 32;
-/// Most threads of connections. A connection that was given up takes a moment to end, and the next one waits for that.
-pub(super) const THREADS_MAX: usize = CONNECTIONS_MAX + 2 * EARLY_MAX;
 /// Most connections of one member.
 pub(super) const MEMBER_MAX: usize = 16;
 
@@ -47,8 +42,6 @@ struct SeederConnection {
     group: Option<GroupRef>,
     /// Whose it is and what for, once it is a member's.
     member: Option<(UserId, Arc<Place>)>,
-    /// Not an `OwnedThread`: the thread itself removes this entry.
-    thread: Option<JoinHandle<()>>,
 }
 
 impl SeederConnection {
@@ -74,46 +67,25 @@ pub(super) struct NoPlace {
 /// The places of the seeder, and the connections that have them.
 #[derive(Default)]
 pub(super) struct Admission {
-    closing: AtomicBool,
     // Locked; never while something is received or sent.
     connections: Mutex<HashMap<u64, SeederConnection>>,
     // Locked after that.
     line: Mutex<WaitingLine>,
-    /// A thread of a connection has ended.
-    ended: Condvar,
 }
 
 impl Admission {
-    /// Gives a connection an early place, and the thread that `start` starts. Waits for a thread to end if there are
-    /// too many.
-    pub(super) fn enter(
-        &self,
-        id: u64,
-        stream: Arc<TcpStream>,
-        origin: ConnectionOrigin,
-        start: impl FnOnce() -> io::Result<JoinHandle<()>>,
-    ) {
+    /// Gives a connection an early place. Gives which one is given up for that, if there are too many.
+    pub(super) fn enter(&self, id: u64, stream: Arc<TcpStream>, origin: ConnectionOrigin) -> Option<u64> {
         let mut connections = self.connections.lock();
-        if count(&connections, Stage::Early) >= EARLY_MAX {
-            give_one_up(&mut connections);
-        }
-        // Threads beyond those of members and early connections are all given up, and end soon.
-        let full = |connections: &mut HashMap<_, _>| connections.len() >= THREADS_MAX && !self.is_closing();
-        self.ended.wait_while(&mut connections, full);
-        if self.is_closing() {
-            return;
-        }
-        // Without a thread the connection ends here.
-        if let Ok(thread) = start() {
-            let (stage, thread) = (Stage::Early, Some(thread));
-            connections.insert(id, SeederConnection { stream, origin, stage, group: None, member: None, thread });
-        }
+        let is_full = count(&connections, Stage::Early) >= EARLY_MAX;
+        let given_up = if is_full { give_one_up(&mut connections) } else { None };
+        connections.insert(id, SeederConnection { stream, origin, stage: Stage::Early, group: None, member: None });
+        given_up
     }
 
-    /// The thread of a connection ends.
+    /// A connection has ended.
     pub(super) fn leave(&self, id: u64) {
         self.connections.lock().remove(&id);
-        self.ended.notify_one();
     }
 
     /// Whether another connection has the place of this one.
@@ -198,18 +170,9 @@ impl Admission {
         connections.values().filter(|it| is_from(local_ip(it), gone)).for_each(SeederConnection::end);
     }
 
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::SeqCst)
-    }
-
-    /// Lets nobody enter any more, ends every connection, and gives the threads to wait for.
-    pub(super) fn close(&self) -> Vec<JoinHandle<()>> {
-        self.closing.store(true, Ordering::SeqCst);
-        // With the lock: a thread in `enter` that has not seen `closing` waits by now.
-        let mut connections = self.connections.lock();
-        self.ended.notify_all();
-        connections.values().for_each(SeederConnection::end);
-        connections.values_mut().filter_map(|connection| connection.thread.take()).collect()
+    /// Ends every connection.
+    pub(super) fn end_all(&self) {
+        self.connections.lock().values().for_each(SeederConnection::end);
     }
 }
 
@@ -217,19 +180,18 @@ fn count(connections: &HashMap<u64, SeederConnection>, stage: Stage) -> usize {
     connections.values().filter(|connection| connection.stage == stage).count()
 }
 
-/// Gives up the oldest early connection of the origin that has most of them. Its thread tells the far side.
-fn give_one_up(connections: &mut HashMap<u64, SeederConnection>) {
+/// Gives up the oldest early connection of the origin that has most of them.
+fn give_one_up(connections: &mut HashMap<u64, SeederConnection>) -> Option<u64> {
     let early = || connections.iter().filter(|(_, connection)| connection.stage == Stage::Early);
     let crowds: Crowds = early().map(|(_, connection)| &connection.origin).collect();
     let fullest = early().max_by_key(|(id, connection)| (crowds.at(&connection.origin), Reverse(**id)));
-    let Some((&id, _)) = fullest else {
-        return;
-    };
+    let id = fullest.map(|(&id, _)| id)?;
     if let Some(connection) = connections.get_mut(&id) {
         connection.stage = Stage::GivenUp;
-        // Wakes the thread, which finds that nothing more comes in. Fails only if the connection is gone.
+        // A worker that has it finds that nothing more comes in. Fails only if the connection is gone.
         let _ = connection.stream.shutdown(Shutdown::Read);
     }
+    Some(id)
 }
 
 #[cfg(test)]
@@ -239,7 +201,7 @@ mod tests {
     use std::net::TcpListener;
 
     impl Admission {
-        /// How many have a thread, and how many of these have not proved anything and still may.
+        /// How many there are, and how many of these have not proved anything and still may.
         pub(in crate::client::upload) fn counts(&self) -> (usize, usize) {
             let connections = self.connections.lock();
             (connections.len(), count(&connections, Stage::Early))
@@ -266,8 +228,7 @@ mod tests {
 
         fn enter_from(&mut self, origin: ConnectionOrigin) -> u64 {
             self.next += 1;
-            let start = || std::thread::Builder::new().spawn(|| ());
-            self.admission.enter(self.next, self.stream.clone(), origin, start);
+            self.admission.enter(self.next, self.stream.clone(), origin);
             self.next
         }
 
@@ -383,14 +344,5 @@ mod tests {
         now += std::time::Duration::from_secs(20);
         let places: Vec<_> = (0..4).map(|_| door.join("ann", now).expect("room is made")).collect();
         assert!(places.iter().all(|place| !place.is_given_up()));
-    }
-
-    #[test]
-    fn nobody_enters_while_it_closes() {
-        let mut door = Door::new();
-        door.enter(1);
-        assert_eq!(door.admission.close().len(), 1);
-        door.enter(1);
-        assert_eq!(door.admission.counts().0, 1);
     }
 }

@@ -3,6 +3,7 @@
 use crate::model::name::UserId;
 use crate::sync::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A member has this long to verify a piece and to tell the others of it.
@@ -54,14 +55,14 @@ impl Lease {
 impl Leases {
     /// Leases a piece to this member for `term` at most. `None` if another member has it. A member whose lease is over gets
     /// the piece again, but keeps it from nobody.
-    pub fn begin(&self, piece: u32, user: &UserId, term: Duration, now: Instant) -> Option<LeaseGuard<'_>> {
+    pub fn begin(self: &Arc<Self>, piece: u32, user: &UserId, term: Duration, now: Instant) -> Option<LeaseGuard> {
         let mut state = self.state.lock();
         let LeasesState { pieces, last } = &mut *state;
         if pieces.len() >= KEPT_MAX {
             pieces.retain(|_, lease| lease.end() + MEMORY > now);
         }
         let is_full = pieces.len() >= KEPT_MAX;
-        let guard = |id| LeaseGuard { leases: self, piece, id, until: None };
+        let guard = |id| LeaseGuard { leases: self.clone(), piece, id, until: None };
         let known = pieces.get_mut(&piece).filter(|lease| lease.end() + MEMORY > now);
         let number = match known {
             Some(lease) if lease.end() > now => {
@@ -85,22 +86,22 @@ impl Leases {
 
 /// A piece that is being sent. Dropping this ends the lease, unless the piece was sent.
 #[derive(Debug)]
-pub struct LeaseGuard<'a> {
-    leases: &'a Leases,
+pub struct LeaseGuard {
+    leases: Arc<Leases>,
     piece: u32,
     /// `None` where the piece is kept from nobody.
     id: Option<u64>,
     until: Option<Instant>,
 }
 
-impl LeaseGuard<'_> {
+impl LeaseGuard {
     /// The whole piece was sent, and the member passes it on soon.
     pub fn sent(mut self, now: Instant) {
         self.until = Some(now + TELLING);
     }
 }
 
-impl Drop for LeaseGuard<'_> {
+impl Drop for LeaseGuard {
     fn drop(&mut self) {
         let mut state = self.leases.state.lock();
         // A lease that took too long may have been followed by another one.
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn a_piece_is_on_its_way_to_one_member_until_that_one_had_time_to_tell() {
         let (ann, bob) = (user("ann"), user("bob"));
-        let (leases, now) = (Leases::default(), Instant::now());
+        let (leases, now) = (Arc::<Leases>::default(), Instant::now());
         let way = leases.begin(7, &ann, TERM, now).expect("nobody has it");
         assert!(leases.begin(7, &bob, TERM, now + TERM / 2).is_none(), "it is still being sent");
         assert!(leases.begin(8, &bob, TERM, now).is_some(), "another piece");
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn a_piece_that_breaks_off_on_one_connection_is_still_on_its_way_on_the_other() {
         let (ann, bob) = (user("ann"), user("bob"));
-        let (leases, now) = (Leases::default(), Instant::now());
+        let (leases, now) = (Arc::<Leases>::default(), Instant::now());
         let ways = [(); 2].map(|()| leases.begin(7, &ann, TERM, now).expect("nobody else has it"));
         let [broken, other] = ways;
         drop(broken);
@@ -148,7 +149,7 @@ mod tests {
     /// Each asks again before anybody else does, on a second connection before the first one has got the piece.
     #[test]
     fn whoever_asks_for_a_piece_again_and_again_keeps_it_from_nobody_for_long() {
-        let (leases, begun) = (Leases::default(), Instant::now());
+        let (leases, begun) = (Arc::<Leases>::default(), Instant::now());
         for crowd in [1, 2, 9] {
             let names: Vec<_> = (0..crowd).map(|number| user(&format!("eve{number}"))).collect();
             let (piece, mut now, mut ways) = (crowd as u32, begun, Vec::new());
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_row_of_leases_is_followed_by_a_time_without_and_then_by_another_row() {
-        let (leases, mut now) = (Leases::default(), Instant::now());
+        let (leases, mut now) = (Arc::<Leases>::default(), Instant::now());
         for number in 0..ROW_MAX {
             let eve = user(&format!("eve{number}"));
             leases.begin(7, &eve, TERM, now).expect("the one before is over").sent(now);
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn what_is_over_is_not_kept_and_no_more_is_remembered_than_may_be() {
         let ann = user("ann");
-        let (leases, now) = (Leases::default(), Instant::now());
+        let (leases, now) = (Arc::<Leases>::default(), Instant::now());
         let lens = (0..3 * KEPT_MAX as u32).map(|piece| {
             let now = now + TELLING / 1000 * piece;
             leases.begin(piece, &ann, TERM, now).expect("nobody has it").sent(now);

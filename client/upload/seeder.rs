@@ -1,12 +1,14 @@
-//! The seeder: accepts connections of peers, and gives each a thread of its own.
+//! The seeder: takes connections of peers, and gives them pieces.
+
+mod dispatcher;
+mod message;
+mod workers;
 
 use super::admission::Admission;
 use super::catalog::Catalog;
 use super::event::SeederEvent;
 use super::given::{Giving, TakeGiven};
-use super::origin::ConnectionOrigin;
-use super::session::SessionContext;
-use super::turns::Turns;
+use super::session::{Entrance, SessionContext};
 use crate::client::keyring::Keyring;
 use crate::client::reach::answerer::{Giver, MadeConnection};
 use crate::client::reach::calls::Calls;
@@ -16,18 +18,17 @@ use crate::model::digest::InfoHash;
 use crate::model::id::GroupRef;
 use crate::rate::uplink::Uplink;
 use crate::sys::net::lingering::LingeringSockets;
+use crate::sys::owned_thread::OwnedThread;
+use crate::sys::waker::Waker;
 use crossbeam_channel as channel;
+use dispatcher::UploadDispatcher;
+use message::{SeederMailbox, SeederMessage};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// Most connections that were turned away or ended and have time to read why.
 const LEAVING_MAX: usize = 64;
-/// Stack of a connection's thread, in bytes. Buffers are on the heap.
-const STACK_LEN: usize = 256 * 1024;
 
 /// What a seeder works with.
 pub struct SeederSetup {
@@ -44,12 +45,12 @@ pub struct SeederSetup {
     pub calls: Arc<Calls>,
 }
 
-/// The listener and its sessions.
+/// The listener and its sessions. Every call returns at once.
 pub struct Seeder {
     context: Arc<SessionContext>,
     addr: SocketAddr,
-    /// Not an `OwnedThread`: one that cannot be woken is left behind.
-    listener: Option<JoinHandle<()>>,
+    mailbox: SeederMailbox,
+    thread: OwnedThread,
 }
 
 impl Seeder {
@@ -57,26 +58,24 @@ impl Seeder {
     pub fn start(listener: TcpListener, setup: SeederSetup) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let SeederSetup { identity, keyring, catalog, uplink, events, take_given, calls } = setup;
-        let (admission, leaving) = (Admission::default(), LingeringSockets::new(LEAVING_MAX));
-        let turns = Turns::new(std::thread::available_parallelism().map_or(1, usize::from));
+        // Unbounded, but the thread that takes messages out never waits for anybody else.
+        let (messages, inbox) = channel::unbounded();
+        let mailbox = SeederMailbox { messages, waker: Arc::new(Waker::new()?) };
         let context = Arc::new(SessionContext {
             identity,
             keyring,
             catalog,
             uplink,
-            turns,
             events,
             take_given,
-            calls,
-            next: AtomicU64::new(0),
-            admission,
-            leaving,
+            admission: Admission::default(),
+            kept: Arc::default(),
+            leaving: LingeringSockets::new(LEAVING_MAX),
+            waker: mailbox.waker.clone(),
         });
-        let thread = std::thread::Builder::new().name("seeder".into()).spawn({
-            let context = context.clone();
-            move || accept(&context, &listener)
-        })?;
-        Ok(Self { context, addr, listener: Some(thread) })
+        let dispatcher = UploadDispatcher::new(context.clone(), calls, listener, (inbox, mailbox.clone()))?;
+        let thread = OwnedThread::start("seeder", move || dispatcher.run())?;
+        Ok(Self { context, addr, mailbox, thread })
     }
 
     /// Where it listens.
@@ -87,14 +86,14 @@ impl Seeder {
     /// Serves a connection that came about in another way than by the listener: whoever takes shakes hands first.
     pub fn accept(&self, stream: TcpStream, way: Way) -> io::Result<()> {
         let ip = (way != Way::Relayed).then(|| stream.peer_addr()).transpose()?.map(|addr| addr.ip());
-        take_in(&self.context, stream, ip, move |context, id, stream| context.serve(id, stream, way));
+        self.mailbox.send(SeederMessage::Entered(stream, ip, Entrance::Taken(way)));
         Ok(())
     }
 
     /// Gives pieces on a connection that this client has made.
     pub fn give(&self, stream: TcpStream, giving: Giving) -> io::Result<()> {
         let ip = stream.peer_addr()?.ip();
-        take_in(&self.context, stream, Some(ip), move |context, id, stream| context.give(id, stream, giving));
+        self.mailbox.send(SeederMessage::Entered(stream, Some(ip), Entrance::Made(Box::new(giving))));
         Ok(())
     }
 
@@ -111,44 +110,8 @@ impl Seeder {
 
 impl Drop for Seeder {
     fn drop(&mut self) {
-        let threads = self.context.admission.close();
-        // Wakes the listener, which then sees that the admission is closing.
-        let near: &[IpAddr] = match self.addr.ip() {
-            ip if !ip.is_unspecified() => &[ip],
-            IpAddr::V4(_) => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
-            // It takes both. Either may be switched off.
-            IpAddr::V6(_) => &[IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)],
-        };
-        let woken = near.iter().any(|&ip| {
-            TcpStream::connect_timeout(&SocketAddr::new(ip, self.addr.port()), Duration::from_secs(1)).is_ok()
-        });
-        // A listener that cannot be woken stays behind. It holds nothing but its socket.
-        let listener = self.listener.take().filter(|_| woken);
-        for thread in threads.into_iter().chain(listener) {
-            // A panic of the thread was printed when it happened.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn accept(context: &Arc<SessionContext>, listener: &TcpListener) {
-    loop {
-        let accepted = listener.accept();
-        if context.admission.is_closing() {
-            return;
-        }
-        match accepted {
-            Ok((stream, from)) => {
-                // This side may be dialing the same member at this moment, to take from it.
-                if let Err(stream) = context.calls.accepted(stream, from) {
-                    let serve = |context: &SessionContext, id, stream| context.serve(id, stream, Way::Direct);
-                    take_in(context, stream, Some(from.ip()), serve);
-                }
-            }
-            // Most likely out of descriptors; the kernel refuses connections once the backlog is full. The pause keeps
-            // the thread from spinning until a connection ends.
-            Err(_) => std::thread::park_timeout(Duration::from_millis(100)),
-        }
+        self.mailbox.send(SeederMessage::Close);
+        self.thread.join();
     }
 }
 
@@ -171,41 +134,134 @@ impl Giver for Seeder {
     }
 }
 
-/// Gives a connection its session. It has an address unless it comes by the relay. Waits for a thread to end if there are too many.
-fn take_in(
-    context: &Arc<SessionContext>,
-    stream: TcpStream,
-    ip: Option<IpAddr>,
-    serve: impl FnOnce(&SessionContext, u64, Arc<TcpStream>) + Send + 'static,
-) {
-    let (stream, id) = (Arc::new(stream), context.next.fetch_add(1, Ordering::Relaxed));
-    let start = || {
-        let (context, stream) = (context.clone(), stream.clone());
-        std::thread::Builder::new().name(format!("upload-{id}")).stack_size(STACK_LEN).spawn(move || {
-            serve(&context, id, stream);
-            context.admission.leave(id);
-        })
-    };
-    let origin = ip.map_or_else(|| ConnectionOrigin::relayed(id), ConnectionOrigin::of);
-    context.admission.enter(id, stream.clone(), origin, start);
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::admission::{EARLY_MAX, THREADS_MAX};
+    use super::super::admission::EARLY_MAX;
     use super::*;
-    use crate::client::reach::identity::tests::certified;
+    use crate::client::reach::identity::tests::{certified, certified_as};
+    use crate::client::storage::piece_source::{PieceSource, SourceError};
+    use crate::model::bitfield::Bitfield;
     use crate::model::digest::KeyId;
     use crate::model::id::{OpId, Origin};
-    use crate::model::name::GroupId;
+    use crate::model::name::{GroupId, UserId, tests::user};
+    use crate::model::piece::{Layout, PIECE_LEN};
     use crate::rate::limit::Limit;
     use crate::wire::client_tracker::GroupKey;
+    use crate::wire::connection::{FrameReceiver, FrameSender, split};
+    use crate::wire::frame::FRAME_LEN_MAX;
     use crate::wire::handshake::Secret;
     use crate::wire::handshake::peer::peer_to_peer;
-    use std::time::Instant;
+    use crate::wire::peer::{PeerReply, PeerRequest, REQUESTS_MAX};
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+
+    const LONG: Duration = Duration::from_secs(60);
+    const KEY: (KeyId, Secret) = (KeyId([7; 16]), Secret([7; 32]));
+    const CONTENT: InfoHash = InfoHash([9; 32]);
+    const PIECES: u32 = REQUESTS_MAX as u32;
+
+    /// Content whose bytes tell where they belong.
+    struct Told(Layout, Vec<u8>);
+
+    impl Told {
+        fn new() -> Self {
+            let len = u64::from(PIECES) * u64::from(PIECE_LEN);
+            let bytes = (0..len / 8).flat_map(u64::to_le_bytes).collect();
+            Self(Layout::new(len).expect("small"), bytes)
+        }
+    }
+
+    impl PieceSource for Told {
+        fn layout(&self) -> Layout {
+            self.0
+        }
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
+            buffer.copy_from_slice(&self.1[offset as usize..][..buffer.len()]);
+            Ok(())
+        }
+    }
+
+    fn group() -> GroupRef {
+        GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 })
+    }
+
+    /// A seeder of one content.
+    struct Stand {
+        seeder: Seeder,
+        key: crate::model::id::PeerKey,
+        catalog: Arc<Catalog>,
+    }
+
+    impl Stand {
+        fn new() -> Self {
+            let keyring = Arc::new(Keyring::default());
+            let name = GroupId::parse("lab").expect("valid");
+            keyring.put(GroupKey { group: group(), name, id: KEY.0, key: KEY.1 });
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let catalog = Arc::new(Catalog::start().expect("a thread"));
+            let told = Arc::new(Told::new());
+            let have = Bitfield::all(told.layout());
+            catalog.add(group(), CONTENT, told, have).expect("it is open");
+            let (events, _heard) = channel::unbounded();
+            let identity = Arc::new(certified(200));
+            let (key, uplink) = (identity.key(), Uplink::new(Limit::NONE));
+            let (take_given, calls) = (Box::new(drop), Arc::default());
+            let setup = SeederSetup { identity, keyring, catalog: catalog.clone(), uplink, events, take_given, calls };
+            let seeder = Seeder::start(listener, setup).expect("threads");
+            Self { seeder, key, catalog }
+        }
+
+        fn connect(&self) -> TcpStream {
+            TcpStream::connect(self.seeder.addr()).expect("it listens")
+        }
+
+        /// Shakes hands as this member.
+        fn meet(&self, number: u8, name: &UserId) -> (FrameReceiver, Arc<FrameSender>) {
+            let mut stream = self.connect();
+            stream.set_read_timeout(Some(LONG)).expect("an option");
+            let me = certified_as(number, name).shown().expect("certified");
+            let keys = peer_to_peer(&mut stream, &me, self.key, (KEY.0, &KEY.1)).expect("it has a place");
+            split(stream, keys, FRAME_LEN_MAX, true).expect("a socket")
+        }
+
+        /// Opens the content as this member.
+        fn open(&self, number: u8, name: &UserId) -> (FrameReceiver, Arc<FrameSender>) {
+            let (mut receiver, sender) = self.meet(number, name);
+            sender.send(1, &PeerRequest::Open { info_hash: CONTENT }).expect("sent");
+            let frame = receiver.recv(LONG).expect("an answer");
+            assert!(matches!(frame.message(), Ok(PeerReply::Opened { .. })));
+            (receiver, sender)
+        }
+
+        fn kept(&self) -> usize {
+            self.seeder.context.kept.len()
+        }
+    }
+
+    impl Drop for Stand {
+        fn drop(&mut self) {
+            self.catalog.close();
+        }
+    }
+
+    fn ask(sender: &FrameSender, piece: u32) {
+        sender.send(100 + piece, &PeerRequest::GetPiece { piece }).expect("sent");
+    }
+
+    /// Takes this piece, as the next answer.
+    fn take(receiver: &mut FrameReceiver, piece: u32) {
+        let frame = receiver.recv(LONG).expect("a piece");
+        assert_eq!(frame.request, 100 + piece);
+        let Ok(PeerReply::Piece { data }) = frame.message() else { panic!("no piece") };
+        let bytes: Vec<u8> = frame.payload(data.len).iter().collect::<Vec<_>>().concat();
+        let numbers = bytes.chunks(8).map(|number| u64::from_le_bytes(number.try_into().expect("eight bytes")));
+        let begin = u64::from(piece) * u64::from(PIECE_LEN) / 8;
+        assert!(numbers.eq(begin..begin + u64::from(PIECE_LEN) / 8), "piece {piece}");
+    }
 
     fn wait_until(what: &str, so: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + LONG;
         while !so() {
             assert!(Instant::now() < deadline, "waited in vain for: {what}");
             std::thread::yield_now();
@@ -213,31 +269,109 @@ mod tests {
     }
 
     #[test]
-    fn a_member_who_comes_with_a_storm_of_strangers_waits_for_those_who_make_room() {
-        let (id, secret) = (KeyId([7; 16]), Secret([7; 32]));
-        let group = GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 });
-        let keyring = Arc::new(Keyring::default());
-        let name = GroupId::parse("lab").expect("valid");
-        keyring.put(GroupKey { group, name, id, key: secret.clone() });
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let catalog = Arc::new(Catalog::start().expect("a thread"));
-        let (events, _heard) = channel::unbounded();
-        let identity = Arc::new(certified(1));
-        let (key, uplink) = (identity.key(), Uplink::new(Limit::NONE));
-        let (take_given, calls) = (Box::new(drop), Arc::default());
-        let setup = SeederSetup { identity, keyring, catalog, uplink, events, take_given, calls };
-        let seeder = Seeder::start(listener, setup).expect("a thread");
-        let connect = || TcpStream::connect(seeder.addr()).expect("it listens");
+    fn a_member_who_comes_with_a_storm_of_strangers_is_served_and_they_hold_no_worker() {
+        let stand = Stand::new();
+        // Some say nothing, and some begin and say no more.
+        let strangers: Vec<_> = (0..4 * EARLY_MAX)
+            .map(|number| {
+                let mut stranger = stand.connect();
+                stranger.write_all(&b"GRPSHARE\0\x02\x02\x01"[..number % 13]).expect("there is room");
+                stranger
+            })
+            .collect();
+        let (mut receiver, sender) = stand.open(1, &user("ann"));
+        let counts = || stand.seeder.context.admission.counts();
+        wait_until("those who are too many are gone", || counts() == (EARLY_MAX, EARLY_MAX - 1));
+        ask(&sender, 3);
+        take(&mut receiver, 3);
+        drop(strangers);
+        wait_until("all of them are gone", || counts() == (1, 0));
+    }
 
-        // Nobody who is given up comes to an end while this is held, as on a busy machine.
-        let leaving = seeder.context.leaving.hold();
-        let _strangers: Vec<_> = (0..THREADS_MAX).map(|_| connect()).collect();
-        let counts = || seeder.context.admission.counts();
-        wait_until("all of them have a thread", || counts().0 == THREADS_MAX);
-        let mut member = connect();
-        wait_until("one makes room", || counts().1 == EARLY_MAX - 1);
-        drop(leaving);
-        let me = certified(2).shown().expect("certified");
-        peer_to_peer(&mut member, &me, key, (id, &secret)).expect("there is room");
+    #[test]
+    fn sixty_members_are_served_by_a_few_threads_and_those_who_want_nothing_hold_no_memory() {
+        let stand = Stand::new();
+        let names: Vec<_> = (0..60).map(|number| user(&format!("member{number}"))).collect();
+        let mut members: Vec<_> = (0..).zip(&names).map(|(number, name)| stand.open(number, name)).collect();
+        (0..).zip(&members).for_each(|(number, (_, sender))| ask(sender, number % PIECES));
+        (0..).zip(&mut members).for_each(|(number, (receiver, _))| take(receiver, number % PIECES));
+        wait_until("nothing is kept", || stand.kept() == 0);
+        assert_eq!(stand.seeder.context.admission.counts().0, 60);
+        let names = std::fs::read_dir("/proc/self/task").expect("linux").filter_map(|task| {
+            // A thread of another test may have ended.
+            std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+        });
+        let numbers = names.filter_map(|name| name.trim().strip_prefix("upload-")?.parse().ok());
+        assert!(numbers.max().is_some_and(|last: u32| last < 4), "as many threads as workers");
+    }
+
+    #[test]
+    fn members_who_do_not_read_hold_no_worker_and_little_memory_and_get_all_in_the_end() {
+        let stand = Stand::new();
+        let open = |number: u8| {
+            let (receiver, sender) = stand.open(number, &user(&format!("slow{number}")));
+            (0..PIECES).for_each(|piece| ask(&sender, piece));
+            (receiver, sender)
+        };
+        let mut slow: Vec<_> = (0..20).map(open).collect();
+        let (mut receiver, sender) = stand.open(100, &user("ann"));
+        for piece in 0..PIECES {
+            ask(&sender, piece);
+            take(&mut receiver, piece);
+        }
+        wait_until("all of them are stuck", || stand.kept() > 0);
+        // A record of each, beyond what all of them may have.
+        assert!(stand.kept() <= 8 * 1024 * 1024 + 20 * 64 * 1024, "{} bytes", stand.kept());
+        for (receiver, _) in &mut slow {
+            (0..PIECES).for_each(|piece| take(receiver, piece));
+        }
+        wait_until("nothing is kept", || stand.kept() == 0);
+    }
+
+    #[test]
+    fn a_member_with_many_connections_takes_little_from_one_with_a_single_one() {
+        let stand = Stand::new();
+        let (many, one) = (user("many"), user("one"));
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let had = std::sync::atomic::AtomicU64::new(0);
+        let ordering = std::sync::atomic::Ordering::SeqCst;
+        std::thread::scope(|scope| {
+            for _ in 0..12 {
+                let (mut receiver, sender) = stand.open(1, &many);
+                let (over, had) = (&over, &had);
+                scope.spawn(move || {
+                    ask(&sender, 0);
+                    while !over.load(ordering) {
+                        ask(&sender, 0);
+                        receiver.recv(LONG).expect("a piece");
+                        had.fetch_add(1, ordering);
+                    }
+                });
+            }
+            let (mut receiver, sender) = stand.open(2, &one);
+            wait_until("the others are at it", || had.load(ordering) > 24);
+            let before = had.load(ordering);
+            ask(&sender, 0);
+            for _ in 0..48 {
+                ask(&sender, 0);
+                receiver.recv(LONG).expect("a piece");
+            }
+            let others = had.load(ordering) - before;
+            over.store(true, ordering);
+            // Twelve times as much, if connections counted.
+            assert!(others <= 4 * 48, "{others} pieces, and 48 for the other member");
+        });
+    }
+
+    #[test]
+    fn closing_waits_for_nobody() {
+        let stand = Stand::new();
+        let _silent = stand.connect();
+        let _early = stand.meet(1, &user("ann"));
+        let (_receiver, sender) = stand.open(2, &user("bob"));
+        (0..PIECES).for_each(|piece| ask(&sender, piece));
+        let begun = Instant::now();
+        drop(stand);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 }

@@ -26,7 +26,7 @@ pub struct Served {
     news: channel::Sender<Announcement>,
     /// Bytes of pieces given away.
     given: AtomicU64,
-    leases: Leases,
+    leases: Arc<Leases>,
     stats: UploadStats,
     // Locked; never while pieces are read or sent.
     state: Mutex<ServedState>,
@@ -90,7 +90,7 @@ impl Served {
             subscribers: Vec::new(),
             over: false,
         };
-        let (given, leases, stats) = (AtomicU64::new(0), Leases::default(), UploadStats::default());
+        let (given, leases, stats) = (AtomicU64::new(0), Arc::default(), UploadStats::default());
         Self { group, info_hash, layout, news, given, leases, stats, state: Mutex::new(state) }
     }
 
@@ -111,7 +111,7 @@ impl Served {
         self.given.load(Ordering::Relaxed)
     }
 
-    pub fn leases(&self) -> &Leases {
+    pub fn leases(&self) -> &Arc<Leases> {
         &self.leases
     }
 
@@ -137,14 +137,14 @@ impl Served {
         state.forget_old_news();
     }
 
-    /// Reads a piece. `None` if it is not held.
-    pub fn read(&self, piece: PieceIndex, room: ScatteredRoom<'_>) -> Option<Result<(), SourceError>> {
+    /// Reads as much of a piece as there is room for, from this byte of it on. `None` if it is not held.
+    pub fn read(&self, piece: PieceIndex, from: u64, room: ScatteredRoom<'_>) -> Option<Result<(), SourceError>> {
         let source = {
             let state = self.state.lock();
             (!state.over && state.have.has(piece)).then(|| state.source.clone())
         }?;
         self.given.fetch_add(room.len() as u64, Ordering::Relaxed);
-        Some(source.scatter_at(self.layout.offset(piece), room))
+        Some(source.scatter_at(self.layout.offset(piece) + from, room))
     }
 
     /// Serves a piece from now on that is verified and written.
@@ -305,13 +305,14 @@ mod tests {
         thread::scope(|scope| {
             let (served, sender) = (&served, &sender);
             scope.spawn(move || {
-                let allow = |len| {
-                    begun.send(()).expect("somebody waits for it");
-                    told.recv_timeout(DEADLINE).ok().map(|()| len)
-                };
                 let mut records = FrameRecords::default();
                 drop(records.begin(&frame::of(1, &PeerReply::Alive {}), HEADER_LEN));
-                sender.send_paced(&mut records, allow).expect("goes out");
+                assert!(sender.begin_parts());
+                let sealed = sender.seal_part(&mut records);
+                begun.send(()).expect("somebody waits for it");
+                told.recv_timeout(DEADLINE).expect("told");
+                assert_eq!(sender.send_some(sealed).expect("goes out"), sealed.len());
+                sender.end_parts();
                 served.catch_up(sender);
             });
             waits.recv_timeout(DEADLINE).expect("a piece is on its way");

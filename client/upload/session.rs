@@ -1,230 +1,78 @@
-//! One connection of the seeder, from its handshake to its end.
+//! One connection of the seeder, from its handshake to its end. Nobody waits for it: a worker goes on with it whenever
+//! something has come in or can go out, and hands it back.
 
-use super::admission::{Admission, NoPlace};
-use super::catalog::Catalog;
-use super::event::SeederEvent;
-use super::given::{Given, Giving, TakeGiven};
-use super::place::Place;
-use super::served::Served;
-use super::stats::UploadMeter;
-use super::turns::{TurnFlow, Turns};
-use crate::client::keyring::Keyring;
-use crate::client::reach::calls::Calls;
-use crate::client::reach::identity::{Doubt, Identity};
+mod context;
+mod desk;
+mod greeting;
+mod kept_rests;
+mod open_session;
+mod piece_out;
+
+pub(super) use context::SessionContext;
+pub(super) use desk::{Awaited, Desk, HandBack, OthersWait};
+
+use super::admission::NoPlace;
+use super::given::{Given, Giving};
 use crate::client::reach::way::Way;
-use crate::client::storage::piece_source::SourceError;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
-use crate::model::piece::PIECE_LEN;
-use crate::rate::uplink::{Uplink, UplinkFlow};
-use crate::sys::net::lingering::LingeringSockets;
 use crate::wire::certificate::Certificate;
-use crate::wire::codec::{Blob, Payload};
-use crate::wire::connection::{self, FrameReceiver, FrameSender, TimedStream};
-use crate::wire::deadlines::{HANDSHAKE_DEADLINE, IDLE_DEADLINE};
-use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
-use crate::wire::handshake::peer::{PeerCaller, peer_accepts};
-use crate::wire::handshake::{Secret, refusal_in_clear};
+use crate::wire::connection::{self, FrameReceiver, FrameSender};
+use crate::wire::deadlines::HANDSHAKE_DEADLINE;
+use crate::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX};
+use crate::wire::handshake::peer::PeerCaller;
 use crate::wire::peer::{PeerReply, PeerRequest};
-use crate::wire::record_layer::FrameRecords;
 use crate::wire::refusal::{Code, Refusal};
-use crossbeam_channel as channel;
-use std::io::{self, Write};
+use crate::wire::transport_keys::TransportKeys;
+use greeting::Greeting;
+use open_session::OpenSession;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Least time between two complaints of one connection that are heard. Whoever was given a wrong piece leaves.
-const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
-
-/// A lease lasts so many times as long as the piece takes where members share the limit. A slow link takes longer.
-const LEASE_SLACK: u32 = 4;
-/// A lease may last as long as this.
-const LEASE_MIN: Duration = Duration::from_secs(5);
-
-/// What the sessions of a seeder share.
-pub(super) struct SessionContext {
-    pub identity: Arc<Identity>,
-    pub keyring: Arc<Keyring>,
-    pub catalog: Arc<Catalog>,
-    pub uplink: Arc<Uplink>,
-    pub turns: Arc<Turns>,
-    pub events: channel::Sender<SeederEvent>,
-    pub take_given: TakeGiven,
-    pub calls: Arc<Calls>,
-    /// The number of the next connection.
-    pub next: AtomicU64,
-    pub admission: Admission,
-    /// Connections that were turned away or ended.
-    pub leaving: LingeringSockets<Arc<TcpStream>>,
+/// How a connection came to the seeder.
+pub(super) enum Entrance {
+    /// Somebody else made it, in this way, and shakes hands first.
+    Taken(Way),
+    /// This client made it, to give pieces.
+    Made(Box<Giving>),
 }
 
-impl SessionContext {
-    /// Tells the far side in the clear to come back later.
-    pub(super) fn turn_away(&self, stream: Arc<TcpStream>) {
-        // Nothing was sent before: the refusal fits into the empty socket buffer, and this does not wait.
-        let _ = (&*stream).write_all(&refusal_in_clear(Code::Busy));
-        self.leaving.put(stream, Instant::now());
-    }
+/// One connection of the seeder.
+pub(super) struct UploadConnection {
+    id: u64,
+    stream: Arc<TcpStream>,
+    /// The content has to be named by this time.
+    by: Instant,
+    stage: UploadStage,
+}
 
-    /// Serves a connection that somebody else made, from its handshake to its end.
-    pub(super) fn serve(&self, id: u64, stream: Arc<TcpStream>, way: Way) {
-        let mut group = None;
-        let by = Instant::now() + HANDSHAKE_DEADLINE;
-        let secret = self.identity.secret();
-        let handshake = peer_accepts(&mut TimedStream::until(&stream, by), secret, |key, certificate| {
-            let (of, secret) = self.look_at(key, certificate)?;
-            group = Some(of);
-            Ok(secret)
-        });
-        let (Ok(PeerCaller { keys, key, certificate }), Some(group)) = (handshake, group) else {
-            if self.admission.is_given_up(id) {
-                self.turn_away(stream);
-            }
-            return;
-        };
-        if !self.is_current(id, group, key) {
-            return;
-        }
-        let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
-            return;
-        };
-        match self.hear_first(id, by, &mut receiver, &sender) {
-            Some((_, FirstMessage::Give(info_hash))) => {
-                receiver.next_frame();
-                receiver.set_frame_len_max(FRAME_LEN_MAX);
-                return (self.take_given)(Given { certificate, group, key, info_hash, receiver, sender, by });
-            }
-            Some((request, FirstMessage::Open(info_hash))) => {
-                let leecher = Leecher { id, group, user: certificate.user, way };
-                self.serve_open(leecher, (request, info_hash), &mut receiver, &sender);
-            }
-            None => {}
-        }
-        self.part(stream, &sender);
-    }
+enum UploadStage {
+    Entered(Entrance),
+    Greets(Way, Greeting),
+    /// The far side is about to name the content.
+    Named(Box<Introduced>),
+    Open(Box<OpenSession>),
+    /// Nothing is left to say.
+    Over,
+}
 
-    /// Serves a connection that this client made to give pieces, from its first message to its end.
-    pub(super) fn give(&self, id: u64, stream: Arc<TcpStream>, giving: Giving) {
-        let Giving { keys, user, group, key, info_hash, way } = giving;
-        let by = Instant::now() + HANDSHAKE_DEADLINE;
-        if !self.is_current(id, group, key) {
-            return;
-        }
-        let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) else {
-            return;
-        };
-        if sender.send(UNASKED, &PeerReply::Give { info_hash }).is_ok() {
-            match self.hear_first(id, by, &mut receiver, &sender) {
-                Some((request, FirstMessage::Open(asked))) if asked == info_hash => {
-                    let leecher = Leecher { id, group, user, way };
-                    self.serve_open(leecher, (request, info_hash), &mut receiver, &sender);
-                }
-                Some((request, _)) => drop(sender.send(request, &PeerReply::refused(&Code::Malformed.into()))),
-                None => {}
-            }
-        }
-        self.part(stream, &sender);
-    }
+/// A connection after its handshake.
+struct Introduced {
+    receiver: FrameReceiver,
+    sender: Arc<FrameSender>,
+    way: Way,
+    group: GroupRef,
+    key: KeyId,
+    far_side: FarSide,
+}
 
-    /// Notes the group of a connection. False if its key has changed since the handshake. From here on `drop_group` finds
-    /// the connection.
-    fn is_current(&self, id: u64, group: GroupRef, key: KeyId) -> bool {
-        self.admission.of_group(id, group);
-        self.keyring.by_id(key).is_some()
-    }
-
-    /// Ends a connection once everything is sent.
-    fn part(&self, stream: Arc<TcpStream>, sender: &FrameSender) {
-        sender.finish();
-        self.leaving.put(stream, Instant::now());
-    }
-
-    /// Serves a content to a leecher who asks for it.
-    fn serve_open(
-        &self,
-        leecher: Leecher,
-        asked: (u32, InfoHash),
-        receiver: &mut FrameReceiver,
-        sender: &Arc<FrameSender>,
-    ) {
-        let (request, info_hash) = asked;
-        // Who asks for what is not here takes nobody's place.
-        let Some(served) = self.catalog.find(leecher.group, info_hash) else {
-            let _ = sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
-            return;
-        };
-        let Some(place) = self.give_place(&leecher, request, sender) else { return };
-        let Leecher { user, way, .. } = leecher;
-        let (flow, meter) = (self.uplink.join(&user), served.stats().join(&user, way, Instant::now()));
-        let turns = self.turns.join(&user);
-        let session = UploadSession { context: self, served: &served, sender, place, user, flow, turns, meter };
-        if session.open(request).is_ok() {
-            session.answer(receiver);
-        }
-        served.leave(sender);
-        if session.place.is_given_up() {
-            // Does not wait for a far side that reads nothing.
-            sender.push(&PeerReply::refused(&Code::Busy.into()));
-        }
-    }
-
-    /// Whether somebody with this certificate, who names this key, is let in: gives the group and its key, or says why not.
-    fn look_at(&self, key: KeyId, certificate: &Certificate) -> Result<(GroupRef, Secret), Code> {
-        if certificate.client == self.identity.client() || certificate.key == self.identity.key() {
-            return Err(Code::OtherClient);
-        }
-        match self.identity.check(certificate, Instant::now()) {
-            Ok(()) => {}
-            // Nobody is logged in, so no group is known either.
-            Err(Doubt::NoSigner) => return Err(Code::UnknownKey),
-            Err(Doubt::Certificate(_)) => return Err(Code::BadCertificate),
-        }
-        self.keyring.by_id(key).ok_or_else(|| {
-            // The tracker may know the key, but to ask takes longer than a peer should wait. The peer comes again.
-            let _ = self.events.try_send(SeederEvent::UnknownKey(key));
-            Code::UnknownKey
-        })
-    }
-
-    /// Takes the first message, which names the content. It has to come by this time.
-    fn hear_first(
-        &self,
-        id: u64,
-        by: Instant,
-        receiver: &mut FrameReceiver,
-        sender: &FrameSender,
-    ) -> Option<(u32, FirstMessage)> {
-        let Ok(frame) = receiver.recv_by(by) else {
-            if self.admission.is_given_up(id) {
-                let _ = sender.send(UNASKED, &PeerReply::refused(&Code::Busy.into()));
-            }
-            return None;
-        };
-        let request = frame.request;
-        if let Ok(PeerRequest::Open { info_hash }) = frame.message() {
-            return Some((request, FirstMessage::Open(info_hash)));
-        }
-        if let Ok(PeerReply::Give { info_hash }) = frame.message() {
-            return Some((request, FirstMessage::Give(info_hash)));
-        }
-        let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
-        None
-    }
-
-    /// Gives a leecher a place, or says that there is none.
-    fn give_place(&self, leecher: &Leecher, request: u32, sender: &FrameSender) -> Option<Arc<Place>> {
-        match self.admission.admit(leecher.id, &leecher.user, Instant::now()) {
-            Ok(place) => Some(place),
-            Err(NoPlace { in_line }) => {
-                let busy = in_line.map_or(Code::Busy.into(), |place| Refusal::about(Code::Busy, place));
-                let _ = sender.send(request, &PeerReply::refused(&busy));
-                None
-            }
-        }
-    }
+enum FarSide {
+    /// It made the connection, and may take or give.
+    Caller(Certificate),
+    /// It is given this content.
+    Called(UserId, InfoHash),
 }
 
 /// What a connection is about.
@@ -235,175 +83,226 @@ enum FirstMessage {
     Give(InfoHash),
 }
 
-/// Who takes pieces on a connection.
-struct Leecher {
-    /// The connection's number.
-    id: u64,
-    group: GroupRef,
-    user: UserId,
-    way: Way,
-}
-
-/// Why a piece is not given.
-enum NotGiven {
-    /// The uplink is short, and the piece is on its way to another member.
-    OnItsWay,
-    NoSuchPiece,
-    /// This process, or the machine, has no descriptor left to open the file.
-    NoDescriptor,
-    /// The content cannot be served any more.
-    Broken(SourceError),
-}
-
-impl NotGiven {
-    /// What the peer is told.
-    fn refusal(&self, piece: u32) -> Refusal {
-        match self {
-            NotGiven::OnItsWay | NotGiven::NoDescriptor => Refusal::about(Code::OnItsWay, piece),
-            NotGiven::NoSuchPiece => Refusal::about(Code::NoSuchPiece, piece),
-            NotGiven::Broken(SourceError::Changed(_)) => Code::FileChanged.into(),
-            NotGiven::Broken(_) => Code::NotServed.into(),
-        }
-    }
-}
-
-/// A connection that is open on one content.
-struct UploadSession<'a> {
-    context: &'a SessionContext,
-    served: &'a Served,
-    sender: &'a Arc<FrameSender>,
-    place: Arc<Place>,
-    user: UserId,
-    flow: UplinkFlow,
-    turns: TurnFlow,
-    meter: UploadMeter,
-}
-
-impl UploadSession<'_> {
-    /// Says what there is of the content. That may be as long as half a piece, so it is paid for like one: afterwards, as
-    /// whoever opens waits for a short time only.
-    fn open(&self, request: u32) -> io::Result<()> {
-        let over = || io::Error::from(io::ErrorKind::NotConnected);
-        if !self.place.begin(Instant::now()) {
-            return Err(over());
-        }
-        let _turn =
-            if self.flow.is_limited() { None } else { Some(self.turns.wait(|| self.is_over()).ok_or_else(over)?) };
-        let Some(have) = self.served.attend(self.sender) else {
-            let _ = self.sender.send(request, &PeerReply::refused(&Code::NotServed.into()));
-            return Err(over());
-        };
-        let mut left = self.served.layout().count() as usize / 8;
-        let bits = Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap");
-        self.sender.send(request, &PeerReply::Opened { bits })?;
-        while left > 0 {
-            left -= self.flow.wait(left, || self.is_over()).ok_or_else(over)?;
-        }
-        self.place.finish(0, Instant::now());
-        Ok(())
+impl UploadConnection {
+    pub(super) fn new(id: u64, stream: Arc<TcpStream>, entrance: Entrance, now: Instant) -> Self {
+        Self { id, stream, by: now + HANDSHAKE_DEADLINE, stage: UploadStage::Entered(entrance) }
     }
 
-    /// Answers requests until the connection ends.
-    fn answer(&self, receiver: &mut FrameReceiver) {
-        let sender = self.sender;
-        let mut records = FrameRecords::default();
-        let mut complained = None;
-        while let Ok(frame) = receiver.recv(IDLE_DEADLINE) {
-            let request = frame.request;
-            let sent = match frame.message() {
-                Ok(PeerRequest::GetPiece { piece }) => self.serve(piece, request, &mut records).unwrap_or_else(|why| {
-                    let refusal = why.refusal(piece);
-                    if let NotGiven::Broken(error) = why {
-                        let (group, info_hash) = (self.served.group(), self.served.info_hash());
-                        let unreadable =
-                            matches!(error, SourceError::Io(..)).then(|| self.served.layout().index(piece));
-                        let unreadable = unreadable.flatten();
-                        let _ = self.context.events.try_send(SeederEvent::Broken { group, info_hash, unreadable });
-                    }
-                    sender.send(request, &PeerReply::refused(&refusal))
-                }),
-                Ok(PeerRequest::BadPiece { piece }) => {
-                    self.hear_complaint(piece, &mut complained);
-                    sender.send(request, &PeerReply::Alive {})
-                }
-                Ok(PeerRequest::KeepAlive {}) => sender.send(request, &PeerReply::Alive {}),
-                Ok(PeerRequest::Open { .. }) | Err(_) => {
-                    let _ = sender.send(request, &PeerReply::refused(&Code::Malformed.into()));
-                    return;
-                }
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The socket, to wait for.
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Whose it is, once it is open on a content.
+    pub(super) fn user(&self) -> Option<&UserId> {
+        match &self.stage {
+            UploadStage::Open(session) => Some(session.user()),
+            _ => None,
+        }
+    }
+
+    /// From when on the limiter, which it waits for, may let it go on. `None` while that of another one comes first.
+    pub(super) fn limiter_due(&self) -> Option<Instant> {
+        match &self.stage {
+            UploadStage::Open(session) => session.limiter_due(),
+            _ => None,
+        }
+    }
+
+    /// Whether a piece was given since this was asked last.
+    pub(super) fn has_given(&mut self) -> bool {
+        match &mut self.stage {
+            UploadStage::Open(session) => session.has_given(),
+            _ => false,
+        }
+    }
+
+    /// Until when it may wait for this.
+    pub(super) fn deadline(&mut self, awaited: Awaited, now: Instant) -> Option<Instant> {
+        match &mut self.stage {
+            UploadStage::Open(session) => session.deadline(awaited, now),
+            _ => Some(self.by),
+        }
+    }
+
+    /// Goes on as far as that is possible without waiting.
+    pub(super) fn work(&mut self, context: &SessionContext, desk: &mut Desk<'_>) -> HandBack {
+        loop {
+            let next = match &mut self.stage {
+                UploadStage::Open(session) => return session.work(context, desk),
+                UploadStage::Over => return HandBack::Ends,
+                UploadStage::Entered(_) => self.enter(context),
+                UploadStage::Greets(..) => self.greet(context),
+                UploadStage::Named(_) => self.hear_first(context),
             };
-            if sent.is_err() {
-                return;
+            if let Some(back) = next {
+                return back;
             }
-            self.served.catch_up(sender);
         }
     }
 
-    /// Passes a complaint on, unless this connection has complained a moment ago.
-    fn hear_complaint(&self, piece: u32, complained: &mut Option<Instant>) {
-        let now = Instant::now();
-        let recent = complained.is_some_and(|at| now.duration_since(at) < COMPLAINT_PAUSE);
-        if let Some(piece) = self.served.layout().index(piece).filter(|_| !recent) {
-            *complained = Some(now);
-            let (group, info_hash) = (self.served.group(), self.served.info_hash());
-            let user = self.user.clone();
-            let _ = self.context.events.try_send(SeederEvent::Complaint { user, group, info_hash, piece });
-        }
-    }
-
-    /// Gives a piece, unless somebody else has the place by now.
-    fn serve(&self, piece: u32, request: u32, records: &mut FrameRecords) -> Result<io::Result<()>, NotGiven> {
-        if !self.place.begin(Instant::now()) {
-            return Ok(Err(io::ErrorKind::NotConnected.into()));
-        }
-        let given = self.give(piece, request, records);
-        let len = match (&given, self.served.layout().index(piece)) {
-            (Ok(Ok(())), Some(index)) => self.served.layout().len(index),
-            _ => 0,
+    fn enter(&mut self, context: &SessionContext) -> Option<HandBack> {
+        let UploadStage::Entered(entrance) = std::mem::replace(&mut self.stage, UploadStage::Over) else {
+            return Some(HandBack::Ends);
         };
-        self.place.finish(len.into(), Instant::now());
-        given
+        match entrance {
+            Entrance::Taken(way) => self.stage = UploadStage::Greets(way, Greeting::default()),
+            Entrance::Made(giving) => {
+                let Giving { keys, user, group, key, info_hash, way } = *giving;
+                let far_side = FarSide::Called(user, info_hash);
+                self.introduce(context, keys, (way, group, key), far_side);
+                if let UploadStage::Named(introduced) = &self.stage {
+                    introduced.sender.push(&PeerReply::Give { info_hash });
+                }
+            }
+        }
+        None
     }
 
-    /// Gives a piece, unless the uplink is short and the piece is on its way to another member.
-    fn give(&self, piece: u32, request: u32, records: &mut FrameRecords) -> Result<io::Result<()>, NotGiven> {
-        if !self.flow.is_limited() {
-            let Some(_turn) = self.turns.wait(|| self.is_over()) else {
-                return Ok(Err(io::ErrorKind::NotConnected.into()));
-            };
-            return self.send(piece, request, records);
+    /// Takes what is there of the handshake, and answers it.
+    fn greet(&mut self, context: &SessionContext) -> Option<HandBack> {
+        let UploadStage::Greets(way, greeting) = &mut self.stage else { return Some(HandBack::Ends) };
+        match greeting.poll(&self.stream) {
+            Ok(true) => {}
+            Ok(false) => return Some(HandBack::Waits(Awaited::Bytes)),
+            Err(_) => return Some(HandBack::Ends),
         }
-        let term = (LEASE_SLACK * self.flow.time_of(PIECE_LEN as usize)).max(LEASE_MIN);
-        let lease = self.served.leases().begin(piece, &self.user, term, Instant::now());
-        if lease.is_none() && self.flow.is_contended() {
-            return Err(NotGiven::OnItsWay);
+        let (mut group, way) = (None, *way);
+        let accepted = greeting.accept(&self.stream, context.identity.secret(), |key, certificate| {
+            let (of, secret) = context.look_at(key, certificate)?;
+            group = Some(of);
+            Ok(secret)
+        });
+        if let (Ok(PeerCaller { keys, key, certificate }), Some(group)) = (accepted, group) {
+            self.introduce(context, keys, (way, group, key), FarSide::Caller(certificate));
+        } else {
+            // Whoever was turned away has been told why.
+            self.stage = UploadStage::Over;
         }
-        let sent = self.send(piece, request, records)?;
-        if let Some(lease) = lease.filter(|_| sent.is_ok()) {
-            lease.sent(Instant::now());
-        }
-        Ok(sent)
+        None
     }
 
-    /// Whether nothing more is sent on this connection.
-    fn is_over(&self) -> bool {
-        self.sender.is_over() || self.place.is_given_up() || self.context.admission.is_closing()
+    fn introduce(
+        &mut self,
+        context: &SessionContext,
+        keys: TransportKeys,
+        (way, group, key): (Way, GroupRef, KeyId),
+        far_side: FarSide,
+    ) {
+        self.stage = UploadStage::Over;
+        if !context.is_current(self.id, group, key) {
+            return;
+        }
+        if let Ok((receiver, sender)) = connection::split(self.stream.clone(), keys, EARLY_FRAME_LEN_MAX, true) {
+            let introduced = Introduced { receiver, sender, way, group, key, far_side };
+            self.stage = UploadStage::Named(Box::new(introduced));
+        }
     }
 
-    fn send(&self, piece: u32, request: u32, records: &mut FrameRecords) -> Result<io::Result<()>, NotGiven> {
-        fill(self.served, piece, request, records)?;
-        Ok(self
-            .sender
-            .send_paced(records, |len| self.flow.wait(len, || self.is_over()).inspect(|len| self.meter.give(*len))))
+    /// Takes the first message, which names the content.
+    fn hear_first(&mut self, context: &SessionContext) -> Option<HandBack> {
+        let UploadStage::Named(introduced) = &mut self.stage else { return Some(HandBack::Ends) };
+        match introduced.receiver.poll() {
+            Ok(true) => {}
+            Ok(false) => return Some(HandBack::Waits(Awaited::Bytes)),
+            Err(_) => return Some(HandBack::Ends),
+        }
+        let Some((request, message)) = introduced.first_message() else { return Some(HandBack::Ends) };
+        introduced.receiver.next_frame();
+        let refused = match (message, &introduced.far_side) {
+            (Some(FirstMessage::Give(info_hash)), FarSide::Caller(_)) => {
+                return self.take_given(context, info_hash);
+            }
+            (Some(FirstMessage::Open(info_hash)), FarSide::Caller(certificate)) => {
+                let user = certificate.user.clone();
+                return self.open(context, user, request, info_hash);
+            }
+            (Some(FirstMessage::Open(asked)), FarSide::Called(user, info_hash)) if asked == *info_hash => {
+                let user = user.clone();
+                return self.open(context, user, request, asked);
+            }
+            _ => Code::Malformed.into(),
+        };
+        self.refuse(request, &refused)
+    }
+
+    /// Hands a connection over on which the far side gives.
+    fn take_given(&mut self, context: &SessionContext, info_hash: InfoHash) -> Option<HandBack> {
+        let stage = std::mem::replace(&mut self.stage, UploadStage::Over);
+        if let UploadStage::Named(introduced) = stage {
+            let Introduced { mut receiver, sender, group, key, far_side, .. } = *introduced;
+            if let FarSide::Caller(certificate) = far_side {
+                receiver.set_frame_len_max(FRAME_LEN_MAX);
+                (context.take_given)(Given { certificate, group, key, info_hash, receiver, sender, by: self.by });
+            }
+        }
+        Some(HandBack::Ends)
+    }
+
+    /// Opens a content for a member who asks for it, if there is a place.
+    fn open(&mut self, context: &SessionContext, user: UserId, request: u32, asked: InfoHash) -> Option<HandBack> {
+        let UploadStage::Named(introduced) = &mut self.stage else { return Some(HandBack::Ends) };
+        // Who asks for what is not here takes nobody's place.
+        let Some(served) = context.catalog.find(introduced.group, asked) else {
+            return self.refuse(request, &Code::NotServed.into());
+        };
+        let place = match context.admission.admit(self.id, &user, Instant::now()) {
+            Ok(place) => place,
+            Err(NoPlace { in_line }) => {
+                let busy = in_line.map_or(Code::Busy.into(), |place| Refusal::about(Code::Busy, place));
+                return self.refuse(request, &busy);
+            }
+        };
+        if let UploadStage::Named(introduced) = std::mem::replace(&mut self.stage, UploadStage::Over) {
+            let Introduced { receiver, sender, way, .. } = *introduced;
+            let session = OpenSession::new(context, served, (receiver, sender), (user, way, place), request);
+            self.stage = UploadStage::Open(Box::new(session));
+        }
+        // It takes turns with the others from now on.
+        Some(HandBack::Yields)
+    }
+
+    /// Ends the connection with the reason.
+    fn refuse(&mut self, request: u32, refusal: &Refusal) -> Option<HandBack> {
+        if let UploadStage::Named(introduced) = &self.stage {
+            // Fails only where too much waits already.
+            let _ = introduced.sender.queue(request, &PeerReply::refused(refusal));
+        }
+        Some(HandBack::Ends)
+    }
+
+    /// Ends it. Whoever was given up for another is told so.
+    pub(super) fn close(self, context: &SessionContext) {
+        let Self { id, stream, stage, .. } = self;
+        match stage {
+            UploadStage::Entered(Entrance::Taken(_)) | UploadStage::Greets(..) if context.admission.is_given_up(id) => {
+                context.turn_away(stream);
+            }
+            UploadStage::Named(introduced) => {
+                if context.admission.is_given_up(id) {
+                    introduced.sender.push(&PeerReply::refused(&Code::Busy.into()));
+                }
+                context.part(stream, &introduced.sender);
+            }
+            UploadStage::Open(session) => context.part(stream, &session.close()),
+            _ => {}
+        }
     }
 }
 
-/// Puts a whole piece frame together, in the places of its records.
-fn fill(served: &Served, piece: u32, request: u32, records: &mut FrameRecords) -> Result<(), NotGiven> {
-    let index = served.layout().index(piece).ok_or(NotGiven::NoSuchPiece)?;
-    let len = served.layout().len(index);
-    let front = frame::front(request, &PeerReply::Piece { data: Payload { len } }, len as usize);
-    let room = records.begin(&front, front.len() + len as usize);
-    let read = served.read(index, room.collect()).ok_or(NotGiven::NoSuchPiece)?;
-    read.map_err(|error| if error.is_of_descriptors() { NotGiven::NoDescriptor } else { NotGiven::Broken(error) })
+impl Introduced {
+    /// The number of the first message, and what it is if that is a first message.
+    fn first_message(&self) -> Option<(u32, Option<FirstMessage>)> {
+        let frame = self.receiver.frame().ok()?;
+        let message = match (frame.message(), frame.message()) {
+            (Ok(PeerRequest::Open { info_hash }), _) => Some(FirstMessage::Open(info_hash)),
+            (_, Ok(PeerReply::Give { info_hash })) => Some(FirstMessage::Give(info_hash)),
+            _ => None,
+        };
+        Some((frame.request, message))
+    }
 }

@@ -58,13 +58,6 @@ mod tests {
     use std::io::{ErrorKind, Read};
     use std::os::unix::net::UnixStream;
 
-    impl<S> LingeringSockets<S> {
-        /// Whoever wants to put a socket here waits as long as this is held.
-        pub(crate) fn hold(&self) -> impl Sized + '_ {
-            self.sockets.lock()
-        }
-    }
-
     fn pair() -> (UnixStream, UnixStream) {
         UnixStream::pair().expect("a pair of sockets")
     }

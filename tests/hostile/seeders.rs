@@ -203,16 +203,11 @@ fn a_seeder_that_never_answers_holds_nothing_up() {
         frame.hold(&piece_frame(request, &data));
         let half = data.len() / 2;
         // As if the rest were on its way.
-        let left = std::cell::Cell::new(half);
-        let _ = believer.sender.send_paced(&mut frame, |len| {
-            let now = len.min(left.get());
-            left.set(left.get() - now);
-            if now == 0 {
-                believer.told.lied();
-                std::thread::park_timeout(crate::common::deadline::LONG);
-            }
-            (now > 0).then_some(now)
-        });
+        assert!(believer.sender.begin_parts());
+        let sealed = believer.sender.seal_part(&mut frame);
+        let _ = believer.receiver.stream().write_all(&sealed[..half]);
+        believer.told.lied();
+        std::thread::park_timeout(crate::common::deadline::LONG);
     });
     // Many who do not even shake hands: none of them has given up by itself when the file is there.
     let deaf = (10..40).map(silent);
@@ -236,11 +231,14 @@ fn a_seeder_that_gives_a_byte_now_and_then_holds_nothing_up() {
     let slow_to_give = Liar::that_holds(ordeal.all(), 2, move |believer, request, _| {
         let mut frame = FrameRecords::default();
         frame.hold(&piece_frame(request, &data));
-        let _ = believer.sender.send_paced(&mut frame, |_| {
+        assert!(believer.sender.begin_parts());
+        for byte in believer.sender.seal_part(&mut frame).chunks(1) {
             believer.told.lied();
             std::thread::park_timeout(BYTE);
-            Some(1)
-        });
+            if believer.receiver.stream().write_all(byte).is_err() {
+                return;
+            }
+        }
     });
     ordeal.is_survived(&[slow_to_begin, slow_to_give]);
 }

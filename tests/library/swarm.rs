@@ -499,7 +499,7 @@ fn while_members_wait_for_a_limited_uplink_no_piece_goes_to_two_of_them_at_once(
     let (_waits, ask) = open(&seeder, &subject, 2).expect("there is a place");
     let way = served.leases().begin(0, &user(3), LONG, Instant::now()).expect("nobody takes it");
     ask.send(2, &PeerRequest::GetPiece { piece: 1 }).expect("sent");
-    let other = uplink.join(&user(4));
+    let other = uplink.join_polled(&user(4), || ());
     wait_until("the first one waits for the uplink", || other.is_contended());
     let (mut late, ask) = open(&seeder, &subject, 4).expect("there is a place");
     ask.send(2, &PeerRequest::GetPiece { piece: 0 }).expect("sent");
@@ -520,7 +520,7 @@ fn whoever_opens_is_answered_at_once_however_scarce_the_uplink() {
     seeder.seed(&data, &subject, all(&subject));
     let (_waits, ask) = open(&seeder, &subject, 2).expect("there is a place");
     ask.send(2, &PeerRequest::GetPiece { piece: 1 }).expect("sent");
-    let other = uplink.join(&user(4));
+    let other = uplink.join_polled(&user(4), || ());
     wait_until("the first one waits for the uplink", || other.is_contended());
     open(&seeder, &subject, 3).expect("it is opened, though no byte may leave for minutes");
 }

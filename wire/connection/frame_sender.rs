@@ -109,6 +109,8 @@ struct Outgoing {
     sealer: Sealer,
     /// What the socket did not take of a push that is sealed already: it goes out before anything else.
     rest: Vec<u8>,
+    /// A frame goes out in parts, and nothing may come between them.
+    in_parts: bool,
 }
 
 impl FrameSender {
@@ -137,18 +139,41 @@ impl FrameSender {
         })
     }
 
-    /// Seals a frame where it stands and sends it in steps. Before each, `allow` is told how many bytes are left. It waits
-    /// as long as it likes and returns how many of them may leave now, or `None` to end the connection.
-    pub fn send_paced(&self, frame: &mut FrameRecords, allow: impl Fn(usize) -> Option<usize>) -> io::Result<()> {
-        self.send_between(|outgoing, until| {
-            let mut sealed = outgoing.sealer.seal_in_place(&self.keys, frame);
-            while !sealed.is_empty() {
-                let (now, later) = sealed.split_at(allow(sealed.len()).ok_or(io::ErrorKind::NotConnected)?);
-                self.write_all(now, until)?;
-                sealed = later;
-            }
-            Ok(())
-        })
+    /// Begins a frame that goes out in parts, by a caller that does not wait. Pushes wait until it is over. False, and
+    /// nothing is begun, while something that was said before waits for room.
+    pub fn begin_parts(&self) -> bool {
+        let mut outgoing = self.outgoing.lock();
+        outgoing.in_parts = self.write_pushes(&mut outgoing);
+        outgoing.in_parts
+    }
+
+    /// Seals the next records of that frame where they stand. Gives the bytes to send.
+    pub fn seal_part<'a>(&self, part: &'a mut FrameRecords) -> &'a [u8] {
+        self.outgoing.lock().sealer.seal_in_place(&self.keys, part)
+    }
+
+    /// Sends as many of these bytes as the socket has room for now; how many, 0 without room.
+    pub fn send_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_over() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        match rustix::net::send(&*self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(len) => Ok(len),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// All parts of the frame are sent.
+    pub fn end_parts(&self) {
+        self.outgoing.lock().in_parts = false;
+        self.flush();
+    }
+
+    /// Waits until the socket has room, or for this long; true if it has.
+    pub fn wait_writable(&self, within: Duration) -> bool {
+        let within = Timespec::try_from(within).ok();
+        matches!(poll(&mut [PollFd::new(&*self.stream, PollFlags::OUT)], within.as_ref()), Ok(1..))
     }
 
     /// Writes a frame between the pushes that waited for room and those that came meanwhile. A caller that sends a
@@ -266,8 +291,11 @@ impl FrameSender {
         }
     }
 
-    /// Writes waiting pushes as far as the socket takes them at once; false if it takes no more.
+    /// Writes waiting pushes as far as the socket takes them at once; false if something is left.
     fn write_pushes(&self, outgoing: &mut Outgoing) -> bool {
+        if outgoing.in_parts {
+            return false;
+        }
         loop {
             while outgoing.rest.len() < PUSHED_AT_ONCE {
                 let Some(push) = self.next_push() else {

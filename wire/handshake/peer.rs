@@ -84,6 +84,23 @@ impl fmt::Debug for PeerGreeting {
     }
 }
 
+/// How many bytes the opening of a caller has, as far as its beginning tells, for a side that waits on several sockets. An
+/// opening that is not accepted has no more than shows that.
+pub fn opening_len(begun: &[u8]) -> usize {
+    let accepted = [Dialect::PeerPeer, Dialect::Probe].map(|dialect| preface(dialect, None));
+    let len = accepted[0].len();
+    match begun.split_at_checked(len) {
+        Some((front, message)) if accepted.iter().any(|preface| preface == front) => match message {
+            &[high, low, ..] => {
+                let message_len = usize::from(u16::from_be_bytes([high, low]));
+                len + 2 + if message_len <= HANDSHAKE_LEN_MAX { message_len } else { 0 }
+            }
+            _ => len + 2,
+        },
+        _ => len,
+    }
+}
+
 /// Accepts another client, at the client that has this key. `admit` looks at who calls, and gives the key of the group or
 /// says why not. Who calls has proved nothing before its first frame has been decrypted, since its handshake message may
 /// be a replay.
@@ -298,6 +315,21 @@ mod tests {
             let error = accepts(&mut Script::new(&recorded[..cut])).map(drop);
             assert!(is_closed(&error.expect_err("the opening is cut")), "{cut}");
         }
+    }
+
+    #[test]
+    fn an_opening_is_as_long_as_its_beginning_says_and_no_longer_than_one_can_be() {
+        let (_, said) = opening();
+        let mut told = 0;
+        // However it comes in, nothing behind it is read.
+        while opening_len(&said[..told]) > told {
+            told += 1;
+        }
+        assert_eq!(told, said.len());
+        let preface = preface(Dialect::PeerPeer, None);
+        assert_eq!(opening_len(&[&preface[..], &[0xff, 0xff]].concat()), 13);
+        assert_eq!(opening_len(&[7; 20]), preface.len(), "it is refused without the rest");
+        assert_eq!(opening_len(&super::super::preface(Dialect::ClientTracker, None)), preface.len());
     }
 
     #[test]

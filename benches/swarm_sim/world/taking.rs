@@ -168,7 +168,7 @@ impl World<'_> {
             if self.rules.bound && taking.outstanding >= taking.most_asked() {
                 return;
             }
-            let Some(piece) = taking.open.picker.pick(conn.lane) else { return };
+            let Some(piece) = taking.open.pick(conn.lane, None, now) else { return };
             taking.outstanding += 1;
             if conn.asked.is_empty() {
                 conn.liveness.restart(now);
@@ -184,7 +184,7 @@ impl World<'_> {
         let now = self.clock.now();
         let conn = &mut self.conns[id];
         conn.polled += bytes;
-        conn.liveness.hear(conn.polled, || now);
+        conn.liveness.hear(conn.polled, !conn.asked.is_empty(), now);
         let pause = now.duration_since(conn.heard);
         conn.pace = (conn.pace * 7 + pause) / 8;
         conn.heard = now;
@@ -350,7 +350,7 @@ impl World<'_> {
             if conn.in_row {
                 // The giver says now and then that the piece is to come.
                 conn.polled += 1;
-                conn.liveness.hear(conn.polled, || now);
+                conn.liveness.hear(conn.polled, !conn.asked.is_empty(), now);
             }
             if now.duration_since(conn.heard) < self.rules.silence(conn.pace) {
                 continue;

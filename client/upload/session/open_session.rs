@@ -1,0 +1,392 @@
+//! A connection that is open on one content: what it is asked for, and what it is given. It never waits for the far side.
+
+use super::context::SessionContext;
+use super::desk::{Awaited, Desk, HandBack, OthersWait};
+use super::piece_out::{NotGiven, PieceOut};
+use crate::client::reach::way::Way;
+use crate::client::storage::piece_source::SourceError;
+use crate::client::upload::event::SeederEvent;
+use crate::client::upload::place::Place;
+use crate::client::upload::served::Served;
+use crate::client::upload::stats::UploadMeter;
+use crate::model::name::UserId;
+use crate::model::piece::PIECE_LEN;
+use crate::rate::uplink::PolledFlow;
+use crate::wire::codec::Blob;
+use crate::wire::connection::{FrameReceiver, FrameSender};
+use crate::wire::deadlines::{FRAME_DEADLINE, IDLE_DEADLINE};
+use crate::wire::peer::{PeerReply, PeerRequest};
+use crate::wire::record_layer::RECORD_PLAIN_MAX;
+use crate::wire::refusal::{Code, Refusal};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Least time between two complaints of one connection that are heard. Whoever was given a wrong piece leaves.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
+/// A lease lasts so many times as long as the piece takes where members share the limit. A slow link takes longer.
+const LEASE_SLACK: u32 = 4;
+/// A lease may last as long as this.
+const LEASE_MIN: Duration = Duration::from_secs(5);
+/// How long a connection keeps its worker while others wait: some pieces.
+const TURN: Duration = Duration::from_millis(5);
+/// Records of a piece with the front of its frame.
+const PIECE_RECORDS: usize = (PIECE_LEN as usize).div_ceil(RECORD_PLAIN_MAX) + 1;
+
+/// What is under way on a connection.
+enum Doing {
+    /// Nothing: the next request may come.
+    Nothing,
+    /// This request asks what there is.
+    Opens(u32),
+    /// The answer to that is paid for afterwards, as whoever opens waits for a short time only. So many bytes are left.
+    Pays(usize),
+    Gives(Box<PieceOut>),
+}
+
+/// Why a session does not go on.
+enum Stop {
+    /// The connection ends.
+    Over,
+    NotGiven(NotGiven),
+}
+
+impl From<io::Error> for Stop {
+    fn from(_: io::Error) -> Self {
+        Stop::Over
+    }
+}
+
+/// A connection that is open on one content.
+pub(super) struct OpenSession {
+    served: Arc<Served>,
+    receiver: FrameReceiver,
+    sender: Arc<FrameSender>,
+    place: Arc<Place>,
+    user: UserId,
+    flow: PolledFlow,
+    meter: UploadMeter,
+    doing: Doing,
+    /// Records of a piece that are sealed at a time.
+    stretch: usize,
+    /// Whether a piece was given since the last look.
+    gave: bool,
+    complained: Option<Instant>,
+    /// The frame on its way has to be here by then.
+    frame_by: Option<Instant>,
+    /// Since when the socket has taken nothing of what waits for room.
+    stuck: Option<Instant>,
+}
+
+impl OpenSession {
+    /// Begins with the request that asks what there is of the content.
+    pub(super) fn new(
+        context: &SessionContext,
+        served: Arc<Served>,
+        (receiver, sender): (FrameReceiver, Arc<FrameSender>),
+        (user, way, place): (UserId, Way, Arc<Place>),
+        request: u32,
+    ) -> Self {
+        let waker = context.waker.clone();
+        let flow = context.uplink.join_polled(&user, move || waker.wake());
+        let meter = served.stats().join(&user, way, Instant::now());
+        Self {
+            served,
+            receiver,
+            sender,
+            place,
+            user,
+            flow,
+            meter,
+            doing: Doing::Opens(request),
+            stretch: PIECE_RECORDS,
+            gave: false,
+            complained: None,
+            frame_by: None,
+            stuck: None,
+        }
+    }
+
+    pub(super) fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// From when on the limiter may let it go on.
+    pub(super) fn limiter_due(&self) -> Option<Instant> {
+        self.flow.due()
+    }
+
+    /// Whether a piece was given since this was asked last.
+    pub(super) fn has_given(&mut self) -> bool {
+        std::mem::take(&mut self.gave)
+    }
+
+    /// Until when it may wait for this.
+    pub(super) fn deadline(&mut self, awaited: Awaited, now: Instant) -> Option<Instant> {
+        match awaited {
+            Awaited::Bytes => Some(self.frame_by.unwrap_or(now + IDLE_DEADLINE)),
+            Awaited::Room => Some(*self.stuck.get_or_insert(now) + FRAME_DEADLINE),
+            Awaited::Limiter => None,
+        }
+    }
+
+    /// Answers requests until it has to wait, or its turn is over.
+    pub(super) fn work(&mut self, context: &SessionContext, desk: &mut Desk<'_>) -> HandBack {
+        let begun = Instant::now();
+        loop {
+            match self.go_on(context, desk) {
+                Ok(None) => {}
+                Ok(Some(awaited)) => return HandBack::Waits(awaited),
+                Err(Stop::Over) => return HandBack::Ends,
+                Err(Stop::NotGiven(why)) => {
+                    // Some of the piece has left, and nothing else can be said before the rest.
+                    let Doing::Gives(piece) = std::mem::replace(&mut self.doing, Doing::Nothing) else {
+                        return HandBack::Ends;
+                    };
+                    if !self.refuse(context, &piece, &why) {
+                        return HandBack::Ends;
+                    }
+                    continue;
+                }
+            }
+            if desk.others.look() && begun.elapsed() >= TURN {
+                return HandBack::Yields;
+            }
+            match self.receiver.poll() {
+                Ok(true) => {}
+                Ok(false) if desk.others.linger(|within| self.receiver.wait_readable(within)) => continue,
+                Ok(false) => {
+                    let by = || self.frame_by.unwrap_or_else(|| Instant::now() + FRAME_DEADLINE);
+                    self.frame_by = if self.receiver.is_idle() { None } else { Some(by()) };
+                    return HandBack::Waits(Awaited::Bytes);
+                }
+                Err(_) => return HandBack::Ends,
+            }
+            self.frame_by = None;
+            let heard = self.hear(context);
+            self.receiver.next_frame();
+            if heard.is_err() {
+                return HandBack::Ends;
+            }
+        }
+    }
+
+    /// Goes on with what is under way, and with what waits for room. Gives what it waits for; `None` once the next request
+    /// may come.
+    fn go_on(&mut self, context: &SessionContext, desk: &mut Desk<'_>) -> Result<Option<Awaited>, Stop> {
+        match std::mem::replace(&mut self.doing, Doing::Nothing) {
+            Doing::Nothing => {}
+            Doing::Opens(request) => self.open(request)?,
+            other => self.doing = other,
+        }
+        if let Doing::Pays(mut left) = self.doing {
+            while left > 0 {
+                match self.flow.take(left) {
+                    Some(paid) => left -= paid,
+                    None => {
+                        self.doing = Doing::Pays(left);
+                        return Ok(Some(Awaited::Limiter));
+                    }
+                }
+            }
+            self.doing = Doing::Nothing;
+            self.place.finish(0, Instant::now());
+        }
+        if let Doing::Gives(mut piece) = std::mem::replace(&mut self.doing, Doing::Nothing) {
+            let given = self.give(&mut piece, context, desk);
+            if !matches!(given, Ok(None)) {
+                self.doing = Doing::Gives(piece);
+                return given;
+            }
+            let now = Instant::now();
+            piece.lease.take().into_iter().for_each(|lease| lease.sent(now));
+            self.place.finish(piece.len.into(), now);
+            self.gave = true;
+            self.served.catch_up(&self.sender);
+        }
+        // Whoever does not read the answers is not heard.
+        while self.sender.flush_rest() {
+            if !desk.others.linger(|within| self.sender.wait_writable(within)) {
+                return Ok(Some(Awaited::Room));
+            }
+        }
+        self.stuck = None;
+        if self.sender.is_over() { Err(Stop::Over) } else { Ok(None) }
+    }
+
+    /// Says what there is of the content. That may be as long as half a piece, so it is paid for like one.
+    fn open(&mut self, request: u32) -> Result<(), Stop> {
+        if !self.place.begin(Instant::now()) {
+            return Err(Stop::Over);
+        }
+        let Some(have) = self.served.attend(&self.sender) else {
+            self.say(request, &PeerReply::refused(&Code::NotServed.into()))?;
+            return Err(Stop::Over);
+        };
+        let bits = Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap");
+        self.say(request, &PeerReply::Opened { bits })?;
+        self.sender.flush();
+        self.doing = Doing::Pays(self.served.layout().count() as usize / 8);
+        Ok(())
+    }
+
+    /// Answers as soon as there is room.
+    fn say(&self, request: u32, reply: &PeerReply) -> Result<(), Stop> {
+        self.sender.queue(request, reply).map_err(|_| Stop::Over)
+    }
+
+    /// Takes up a request, which has come in.
+    fn hear(&mut self, context: &SessionContext) -> Result<(), Stop> {
+        let frame = self.receiver.frame().map_err(|_| Stop::Over)?;
+        let request = frame.request;
+        match frame.message() {
+            Ok(PeerRequest::GetPiece { piece }) => self.take_up(piece, request),
+            Ok(PeerRequest::BadPiece { piece }) => {
+                self.hear_complaint(context, piece);
+                self.answer(request, &PeerReply::Alive {})
+            }
+            Ok(PeerRequest::KeepAlive {}) => self.answer(request, &PeerReply::Alive {}),
+            Ok(PeerRequest::Open { .. }) | Err(_) => {
+                self.say(request, &PeerReply::refused(&Code::Malformed.into()))?;
+                Err(Stop::Over)
+            }
+        }
+    }
+
+    /// Answers, and tells the news.
+    fn answer(&self, request: u32, reply: &PeerReply) -> Result<(), Stop> {
+        self.say(request, reply)?;
+        self.served.catch_up(&self.sender);
+        Ok(())
+    }
+
+    /// Passes a complaint on, unless this connection has complained a moment ago.
+    fn hear_complaint(&mut self, context: &SessionContext, piece: u32) {
+        let now = Instant::now();
+        let recent = self.complained.is_some_and(|at| now.duration_since(at) < COMPLAINT_PAUSE);
+        if let Some(piece) = self.served.layout().index(piece).filter(|_| !recent) {
+            self.complained = Some(now);
+            let (group, info_hash) = (self.served.group(), self.served.info_hash());
+            let user = self.user.clone();
+            let _ = context.events.try_send(SeederEvent::Complaint { user, group, info_hash, piece });
+        }
+    }
+
+    /// Begins to give a piece, unless somebody else has the place by now, or the uplink is short and the piece is on its
+    /// way to another member.
+    fn take_up(&mut self, piece: u32, request: u32) -> Result<(), Stop> {
+        let now = Instant::now();
+        if !self.place.begin(now) {
+            return Err(Stop::Over);
+        }
+        let lease = if self.flow.is_limited() {
+            let term = (LEASE_SLACK * self.flow.time_of(PIECE_LEN as usize)).max(LEASE_MIN);
+            let lease = self.served.leases().begin(piece, &self.user, term, now);
+            if lease.is_none() && self.flow.is_contended() {
+                return self.put_off(request, &NotGiven::OnItsWay.refusal(piece));
+            }
+            lease
+        } else {
+            None
+        };
+        let Some(index) = self.served.layout().index(piece) else {
+            return self.put_off(request, &NotGiven::NoSuchPiece.refusal(piece));
+        };
+        self.doing = Doing::Gives(Box::new(PieceOut::new(&self.served, index, request, lease)));
+        Ok(())
+    }
+
+    /// Says that a piece is not given.
+    fn put_off(&self, request: u32, why: &Refusal) -> Result<(), Stop> {
+        self.place.finish(0, Instant::now());
+        self.answer(request, &PeerReply::refused(why))
+    }
+
+    /// A piece cannot be given. False if that cannot be said, as some of it has left.
+    fn refuse(&self, context: &SessionContext, piece: &PieceOut, why: &NotGiven) -> bool {
+        if let NotGiven::Broken(error) = why {
+            let (group, info_hash) = (self.served.group(), self.served.info_hash());
+            let unreadable = Some(piece.index).filter(|_| matches!(error, SourceError::Io(..)));
+            let _ = context.events.try_send(SeederEvent::Broken { group, info_hash, unreadable });
+        }
+        piece.is_unbegun() && self.put_off(piece.request, &why.refusal(piece.index.get())).is_ok()
+    }
+
+    /// Goes on with a piece. Gives what it waits for; `None` once all of it is sent.
+    fn give(
+        &mut self,
+        piece: &mut PieceOut,
+        context: &SessionContext,
+        desk: &mut Desk<'_>,
+    ) -> Result<Option<Awaited>, Stop> {
+        loop {
+            if let Some(rest) = &mut piece.rest {
+                let (sent, awaited) = self.pour(rest.left(), &mut piece.credit, desk.others)?;
+                rest.pass(sent);
+                if awaited.is_some() {
+                    return Ok(awaited);
+                }
+                piece.rest = None;
+            }
+            if piece.is_sealed() {
+                self.sender.end_parts();
+                return Ok(None);
+            }
+            let small = self.flow.is_limited() || !context.kept.has_room(&self.user);
+            let stretch = if small { 1 } else { self.stretch };
+            let len = piece.fill(&self.served, stretch, desk.records).map_err(Stop::NotGiven)?;
+            // What was said before has to leave first.
+            if piece.is_unbegun() && !self.sender.begin_parts() {
+                return Ok(Some(Awaited::Room));
+            }
+            piece.pass(len);
+            let sealed = self.sender.seal_part(desk.records);
+            let (sent, awaited) = self.pour(sealed, &mut piece.credit, desk.others)?;
+            if awaited.is_some() {
+                piece.rest = Some(context.kept.keep(&self.user, &sealed[sent..]));
+                self.stretch = 1;
+                return Ok(awaited);
+            }
+            self.stretch = (2 * self.stretch).min(PIECE_RECORDS);
+        }
+    }
+
+    /// Sends sealed bytes as far as the limiter and the socket let them leave. Gives how many have left, and what the
+    /// others wait for.
+    fn pour(
+        &mut self,
+        bytes: &[u8],
+        credit: &mut usize,
+        others: OthersWait<'_>,
+    ) -> io::Result<(usize, Option<Awaited>)> {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let left = &bytes[sent..];
+            if *credit == 0 {
+                match self.flow.take(left.len()) {
+                    Some(allowed) => *credit = allowed,
+                    None => return Ok((sent, Some(Awaited::Limiter))),
+                }
+            }
+            match self.sender.send_some(&left[..left.len().min(*credit)])? {
+                0 if others.linger(|within| self.sender.wait_writable(within)) => {}
+                0 => return Ok((sent, Some(Awaited::Room))),
+                len => {
+                    (sent, *credit) = (sent + len, *credit - len);
+                    self.meter.give(len);
+                    self.stuck = None;
+                }
+            }
+        }
+        Ok((sent, None))
+    }
+
+    /// Tells the far side why, if somebody else has its place. Does not wait for one that reads nothing.
+    pub(super) fn close(self) -> Arc<FrameSender> {
+        self.served.leave(&self.sender);
+        if self.place.is_given_up() {
+            self.sender.push(&PeerReply::refused(&Code::Busy.into()));
+        }
+        self.sender
+    }
+}

@@ -1,0 +1,97 @@
+//! A piece on its way to a member. It goes out in parts, each of which is read, sealed and sent: all of the piece where the
+//! socket takes it, and a record at a time where that is slow.
+
+use crate::client::storage::piece_source::SourceError;
+use crate::client::upload::leases::LeaseGuard;
+use crate::client::upload::served::Served;
+use crate::model::piece::PieceIndex;
+use crate::wire::codec::Payload;
+use crate::wire::frame;
+use crate::wire::peer::PeerReply;
+use crate::wire::record_layer::{FrameRecords, RECORD_PLAIN_MAX};
+use crate::wire::refusal::{Code, Refusal};
+
+use super::kept_rests::KeptRest;
+
+/// Why a piece is not given.
+#[derive(Debug)]
+pub(super) enum NotGiven {
+    /// The uplink is short, and the piece is on its way to another member.
+    OnItsWay,
+    NoSuchPiece,
+    /// This process, or the machine, has no descriptor left to open the file.
+    NoDescriptor,
+    /// The content cannot be served any more.
+    Broken(SourceError),
+}
+
+impl NotGiven {
+    /// What the peer is told.
+    pub(super) fn refusal(&self, piece: u32) -> Refusal {
+        match self {
+            NotGiven::OnItsWay | NotGiven::NoDescriptor => Refusal::about(Code::OnItsWay, piece),
+            NotGiven::NoSuchPiece => Refusal::about(Code::NoSuchPiece, piece),
+            NotGiven::Broken(SourceError::Changed(_)) => Code::FileChanged.into(),
+            NotGiven::Broken(_) => Code::NotServed.into(),
+        }
+    }
+}
+
+/// A piece on its way.
+pub(super) struct PieceOut {
+    pub index: PieceIndex,
+    pub request: u32,
+    pub lease: Option<LeaseGuard>,
+    /// Length of the piece, in bytes.
+    pub len: u32,
+    front: Vec<u8>,
+    /// How many bytes of the frame are sealed.
+    sealed: usize,
+    /// What is sealed and not sent.
+    pub rest: Option<KeptRest>,
+    /// How many bytes the limiter lets leave.
+    pub credit: usize,
+}
+
+impl PieceOut {
+    pub(super) fn new(served: &Served, index: PieceIndex, request: u32, lease: Option<LeaseGuard>) -> Self {
+        let len = served.layout().len(index);
+        let front = frame::front(request, &PeerReply::Piece { data: Payload { len } }, len as usize);
+        Self { index, request, lease, len, front, sealed: 0, rest: None, credit: 0 }
+    }
+
+    /// Whether nothing of it is sealed.
+    pub(super) fn is_unbegun(&self) -> bool {
+        self.sealed == 0
+    }
+
+    /// Whether all of it is sealed.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed == self.frame_len()
+    }
+
+    fn frame_len(&self) -> usize {
+        self.front.len() + self.len as usize
+    }
+
+    /// Puts so many of the next records together, or as many as are left. Gives how long they are.
+    pub(super) fn fill(
+        &self,
+        served: &Served,
+        records_max: usize,
+        records: &mut FrameRecords,
+    ) -> Result<usize, NotGiven> {
+        let len = (self.frame_len() - self.sealed).min(records_max * RECORD_PLAIN_MAX);
+        let front = if self.is_unbegun() { &self.front[..] } else { &[] };
+        let from = self.sealed.saturating_sub(self.front.len()) as u64;
+        let room = records.begin(front, len);
+        let read = served.read(self.index, from, room.collect()).ok_or(NotGiven::NoSuchPiece)?;
+        read.map_err(|error| if error.is_of_descriptors() { NotGiven::NoDescriptor } else { NotGiven::Broken(error) })?;
+        Ok(len)
+    }
+
+    /// What was filled is sealed.
+    pub(super) fn pass(&mut self, len: usize) {
+        self.sealed += len;
+    }
+}
