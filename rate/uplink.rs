@@ -221,7 +221,8 @@ impl PolledFlow {
         if self.is_limited() && state.first != Some(self.flow) {
             return None;
         }
-        Some(self.uplink.begun + state.bucket.allowance(now, 1).err().unwrap_or(now))
+        // A time that is past, however late it is compared with another one.
+        Some(self.uplink.begun + state.bucket.allowance(now, 1).err().unwrap_or_default())
     }
 }
 
