@@ -1,11 +1,12 @@
 //! The threads that read, seal and send: a few, whatever the number of connections.
 
 use super::message::{SeederMailbox, SeederMessage};
-use crate::client::upload::session::{Desk, OthersWait, SessionContext, UploadConnection};
+use crate::client::upload::session::{Desk, HandBack, OthersWait, SessionContext, UploadConnection};
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::record_layer::FrameRecords;
 use crossbeam_channel::{self as channel, RecvTimeoutError};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -102,7 +103,9 @@ impl Worker {
                 }
             };
             let mut desk = Desk { records: &mut records, others: OthersWait(&self.others_wait) };
-            let back = connection.work(&self.context, &mut desk);
+            // A panic was printed when it happened. It ends the connection, and not the worker.
+            let worked = catch_unwind(AssertUnwindSafe(|| connection.work(&self.context, &mut desk)));
+            let back = worked.unwrap_or(HandBack::Ends);
             self.mailbox.send(SeederMessage::Back(connection, back));
         }
     }
