@@ -27,6 +27,7 @@ use member::{Limited, Member, Names, Taking};
 use rules::Rules;
 use slots::Slots;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 use taking::HOLD_PAUSE;
 use tracker::{Said, Tracker};
@@ -77,15 +78,15 @@ pub(crate) struct Tally {
     pub(crate) events: u64,
 }
 
-pub(crate) struct World<'a> {
+pub(crate) struct World {
     clock: Clock,
     random: SplitMix,
     rules: Rules,
     layout: Layout,
     chunk: u32,
     members: Vec<Member>,
-    conns: Slots<'a>,
-    leases: &'a [Leases],
+    conns: Slots,
+    leases: Vec<Arc<Leases>>,
     tracker: Tracker,
     tally: Tally,
     running: usize,
@@ -93,12 +94,12 @@ pub(crate) struct World<'a> {
 
 /// Plays it to the end, or for a day.
 pub(crate) fn play(setup: &Setup) -> Outcome {
-    let leases: Vec<_> = (0..=setup.members.len()).map(|_| Leases::default()).collect();
-    World::new(setup, &leases).run(setup)
+    World::new(setup).run(setup)
 }
 
-impl<'a> World<'a> {
-    fn new(setup: &Setup, leases: &'a [Leases]) -> Self {
+impl World {
+    fn new(setup: &Setup) -> Self {
+        let leases = (0..=setup.members.len()).map(|_| Arc::default()).collect();
         let (clock, mut random) = (Clock::new(), SplitMix(setup.seed));
         let layout = Layout::new(setup.size).expect("a size that may be");
         let accesses = [setup.seeder].into_iter().chain(setup.members.iter().copied());

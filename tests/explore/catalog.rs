@@ -133,7 +133,7 @@ fn nothing_is_served_after_the_end() {
 #[test]
 fn a_piece_is_on_its_way_to_one_member_at_a_time() {
     explore(|| {
-        let (leases, now) = (Leases::default(), Instant::now());
+        let (leases, now) = (Arc::new(Leases::default()), Instant::now());
         let given = AtomicUsize::new(0);
         let term = Duration::from_secs(9);
         let give = |number: u8, is_sent: bool| {

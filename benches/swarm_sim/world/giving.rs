@@ -26,7 +26,7 @@ const TELLING: Duration = Duration::from_secs(1);
 /// Most bytes of a connection that have left and are not there.
 const WINDOW_LEN: u32 = 256 * 1024;
 
-impl World<'_> {
+impl World {
     /// Gives a member a place at another, and says whose place it was; or its place in the line.
     pub(super) fn admit(&mut self, giver: u32, taker: u32) -> Result<Option<ConnId>, Option<u32>> {
         let now = self.clock.elapsed();

@@ -132,7 +132,7 @@ pub(crate) struct Limited {
 }
 
 /// A connection on which one member takes and the other gives.
-pub(crate) struct Conn<'a> {
+pub(crate) struct Conn {
     pub(crate) taker: u32,
     pub(crate) giver: u32,
     // At the taker.
@@ -150,7 +150,7 @@ pub(crate) struct Conn<'a> {
     pub(crate) asked_at: Duration,
     pub(crate) given_lately: u64,
     pub(crate) requests: VecDeque<PieceIndex>,
-    pub(crate) sending: Option<Sending<'a>>,
+    pub(crate) sending: Option<Sending>,
     pub(crate) in_row: bool,
     pub(crate) is_ready: bool,
     pub(crate) in_flight: u32,
@@ -164,8 +164,8 @@ pub(crate) struct Conn<'a> {
 }
 
 /// A piece that leaves.
-pub(crate) struct Sending<'a> {
+pub(crate) struct Sending {
     pub(crate) piece: PieceIndex,
     pub(crate) left: u32,
-    pub(crate) lease: Option<LeaseGuard<'a>>,
+    pub(crate) lease: Option<LeaseGuard>,
 }

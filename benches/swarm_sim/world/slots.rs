@@ -5,13 +5,13 @@ use super::member::Conn;
 use std::ops::{Index, IndexMut};
 
 #[derive(Default)]
-pub(crate) struct Slots<'a> {
-    all: Vec<(u32, Option<Conn<'a>>)>,
+pub(crate) struct Slots {
+    all: Vec<(u32, Option<Conn>)>,
     free: Vec<u32>,
 }
 
-impl<'a> Slots<'a> {
-    pub(crate) fn insert(&mut self, conn: Conn<'a>) -> ConnId {
+impl Slots {
+    pub(crate) fn insert(&mut self, conn: Conn) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.all.push((0, None));
             self.all.len() as u32 - 1
@@ -29,27 +29,27 @@ impl<'a> Slots<'a> {
         }
     }
 
-    pub(crate) fn get(&self, id: ConnId) -> Option<&Conn<'a>> {
+    pub(crate) fn get(&self, id: ConnId) -> Option<&Conn> {
         let (generation, conn) = &self.all[id.slot as usize];
         conn.as_ref().filter(|_| *generation == id.generation)
     }
 
-    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn<'a>> {
+    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         let (generation, conn) = &mut self.all[id.slot as usize];
         conn.as_mut().filter(|_| *generation == id.generation)
     }
 }
 
-impl<'a> Index<ConnId> for Slots<'a> {
-    type Output = Conn<'a>;
+impl Index<ConnId> for Slots {
+    type Output = Conn;
 
-    fn index(&self, id: ConnId) -> &Conn<'a> {
+    fn index(&self, id: ConnId) -> &Conn {
         self.get(id).expect("a connection that is there")
     }
 }
 
-impl<'a> IndexMut<ConnId> for Slots<'a> {
-    fn index_mut(&mut self, id: ConnId) -> &mut Conn<'a> {
+impl IndexMut<ConnId> for Slots {
+    fn index_mut(&mut self, id: ConnId) -> &mut Conn {
         self.get_mut(id).expect("a connection that is there")
     }
 }

@@ -29,7 +29,7 @@ const TOLD_MAX: usize = 256;
 /// About what it takes to open a connection, in both directions.
 const OPENING_LEN: u64 = 1500;
 
-impl World<'_> {
+impl World {
     pub(super) fn begins(&mut self, member: u32) {
         let now = self.clock.now();
         let told = self.tracker.hold(member, &self.members[member as usize].have, None, now);
