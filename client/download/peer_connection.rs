@@ -419,6 +419,9 @@ impl PeerConnection {
             Some(ComplaintState::Waits) | None => {}
         }
         self.put_off = 0;
+        if let Some(outlook) = self.pipe.outlook(now).filter(|_| !self.asked.is_empty()) {
+            self.transfer.expect(self.lane, outlook);
+        }
         if self.not_before.is_some() {
             // The limit keeps this end from reading; the peer is not silent.
             self.liveness.restart(now);

@@ -253,6 +253,11 @@ impl Transfer {
         self.peers.lock().pick(lane, outlook, now)
     }
 
+    /// Notes what is to be expected of a lane.
+    pub(crate) fn expect(&self, lane: Lane, outlook: Outlook) {
+        self.peers.lock().expect(lane, outlook);
+    }
+
     /// Notes that the peer does not give the piece now, since it is on its way to another member.
     pub fn put_off(&self, lane: Lane, piece: PieceIndex) {
         self.peers.lock().picker.put_off(lane, piece);

@@ -79,9 +79,10 @@ impl Pipe {
         (self.come - first.come) as f64 / took.as_secs_f64()
     }
 
-    /// What is to be expected, once a piece has come.
+    /// What is to be expected, once something has come.
     pub(super) fn outlook(&self, now: Instant) -> Option<Outlook> {
-        let pace = self.pace?.max(1.0);
+        let has_begun = self.requests.front().is_some_and(|first| self.come > first.come);
+        let pace = self.pace.or_else(|| has_begun.then(|| self.pace_of_first(now)))?.max(1.0);
         let time_of = |len: u64| Duration::from_secs_f64(len as f64 / pace);
         Some(Outlook { done_at: now + time_of(self.left()), per_piece: time_of(PIECE_LEN.into()) })
     }

@@ -35,7 +35,7 @@ impl Outlook {
 
 pub struct OpenPeers {
     pub picker: PiecePicker,
-    /// Of those that have brought a piece.
+    /// Of those that have brought something.
     outlooks: HashMap<Lane, Outlook>,
     open: HashMap<PeerId, OpenPeer>,
     /// Bytes that members delivered on connections that are gone by now.
@@ -64,10 +64,15 @@ impl OpenPeers {
         Self { picker, outlooks, open, before, ways_before, run: 0, run_since: now }
     }
 
+    /// This is to be expected of a lane.
+    pub fn expect(&mut self, lane: Lane, outlook: Outlook) {
+        self.outlooks.insert(lane, outlook);
+    }
+
     /// The piece to ask for on this lane, of which this is to be expected.
     pub fn pick(&mut self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceIndex> {
         if let Some(outlook) = outlook {
-            self.outlooks.insert(lane, outlook);
+            self.expect(lane, outlook);
         }
         let outlooks = &self.outlooks;
         // Of whom nothing is known, nothing is expected.
