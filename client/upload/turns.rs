@@ -14,8 +14,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 pub(super) struct Turns {
     workers: usize,
     users: HashMap<UserId, UserTurns>,
-    /// How many turns have begun.
-    begun: u64,
+    /// Numbers the turns and the arrivals of members, in their order.
+    count: u64,
 }
 
 /// The connections of one member.
@@ -27,7 +27,7 @@ struct UserTurns {
     working: usize,
     /// When it was given a piece last.
     given_at: Option<Instant>,
-    /// The turn that it had last.
+    /// The number of the turn that it had last, or of its arrival.
     last: u64,
 }
 
@@ -43,7 +43,7 @@ impl UserTurns {
 
 impl Turns {
     pub(super) fn new(workers: usize) -> Self {
-        Self { workers, users: HashMap::new(), begun: 0 }
+        Self { workers, users: HashMap::new(), count: 0 }
     }
 
     /// This connection waits for its turn.
@@ -51,7 +51,8 @@ impl Turns {
         match self.users.get_mut(user) {
             Some(known) => known.waiting.push_back(id),
             None => {
-                let turns = UserTurns { waiting: VecDeque::from([id]), ..UserTurns::default() };
+                self.count += 1;
+                let turns = UserTurns { waiting: VecDeque::from([id]), last: self.count, ..UserTurns::default() };
                 self.users.insert(user.clone(), turns);
             }
         }
@@ -63,14 +64,14 @@ impl Turns {
     }
 
     /// The connection that has its turn from now on: of the members that have less than their part, that of the one whose
-    /// last turn was longest ago.
+    /// last turn, or arrival, was longest ago.
     pub(super) fn next(&mut self, now: Instant) -> Option<u64> {
         self.users.retain(|_, user| user.is_active(now));
         let part = self.workers.checked_div(self.users.len()).unwrap_or_default().max(1);
         let may = |user: &&mut UserTurns| !user.waiting.is_empty() && user.working < part;
         let user = self.users.values_mut().filter(may).min_by_key(|user| user.last)?;
-        self.begun += 1;
-        (user.working, user.last) = (user.working + 1, self.begun);
+        self.count += 1;
+        (user.working, user.last) = (user.working + 1, self.count);
         user.waiting.pop_front()
     }
 
