@@ -88,8 +88,8 @@ impl UploadDispatcher {
     pub(super) fn run(mut self) {
         loop {
             self.wait();
-            let messages: Vec<_> = self.inbox.try_iter().collect();
-            for message in messages {
+            // What comes behind `Close` is left for it: a worker may be handing its connection back.
+            while let Ok(message) = self.inbox.try_recv() {
                 match message {
                     SeederMessage::Entered(stream, ip, entrance) => self.take_in(stream, ip, entrance),
                     SeederMessage::Back(connection, back) => self.take_back(connection, back),
