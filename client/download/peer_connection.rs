@@ -339,7 +339,11 @@ impl PeerConnection {
             Ok(frame) => frame,
             Err(error) => return Some(WorkOutcome::Drops(recv_failed(error))),
         };
-        match self.transfer.take_piece(&self.peer, self.lane, piece, frame.payload(len)) {
+        let taken = self.transfer.take_piece(&self.peer, self.lane, piece, frame.payload(len));
+        if taken.is_ok() {
+            self.pipe.prove();
+        }
+        match taken {
             Ok(true) => Some(WorkOutcome::Completes),
             // The engine may dial this peer once more now.
             Ok(false) => first.then_some(WorkOutcome::Yields),

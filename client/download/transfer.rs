@@ -302,7 +302,7 @@ impl Transfer {
         let good = data.len() == self.layout().len(piece) as usize && {
             let expected = &self.subject.manifest.pieces()[piece.as_usize()];
             let patience = self.is_fast().then(|| Instant::now() + ORDER_PATIENCE);
-            self.hash.verify(piece, data, expected, &*self.part, patience).map_err(PieceError::stops)?
+            self.hash.verify((piece, data), expected, &*self.part, patience).map_err(PieceError::stops)?
         };
         if !good {
             self.peers.lock().picker.failed(lane, piece);

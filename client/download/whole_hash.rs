@@ -80,8 +80,7 @@ impl WholeHash {
     /// Those of reading back. They say nothing of the piece.
     pub fn verify(
         &self,
-        piece: PieceIndex,
-        data: Stretches<'_>,
+        (piece, data): (PieceIndex, Stretches<'_>),
         expected: &Sha1Digest,
         source: &dyn PieceSource,
         patience: Option<Instant>,
@@ -375,7 +374,7 @@ mod tests {
     fn take(hash: &WholeHash, source: &Memory, number: u32) {
         let piece = piece(source, number);
         let data = source.piece(piece);
-        assert!(hash.verify(piece, data.into(), &sha1_of(data), source, None).expect("in memory"));
+        assert!(hash.verify((piece, data.into()), &sha1_of(data), source, None).expect("in memory"));
         hash.advance(piece, source).expect("in memory");
     }
 
@@ -413,7 +412,9 @@ mod tests {
             let mut data = source.piece(piece).to_vec();
             data[1000] ^= 1;
             assert!(
-                !hash.verify(piece, data[..].into(), &sha1_of(source.piece(piece)), &source, None).expect("in memory")
+                !hash
+                    .verify((piece, data[..].into()), &sha1_of(source.piece(piece)), &source, None)
+                    .expect("in memory")
             );
             assert_eq!(hash.hashed(), 0);
         }
@@ -494,7 +495,7 @@ mod tests {
         source.fails.store(true, Ordering::Relaxed);
         let last = piece(&source, 29);
         assert!(hash.advance(last, &source).is_err());
-        assert!(hash.verify(last, source.piece(last).into(), &sha1_of(b""), &source, None).is_err());
+        assert!(hash.verify((last, source.piece(last).into()), &sha1_of(b""), &source, None).is_err());
         source.fails.store(false, Ordering::Relaxed);
         take(&hash, &source, 29);
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
@@ -551,7 +552,7 @@ mod tests {
         let take = |number: u32, patience| {
             let piece = layout.index(number).expect("there");
             let data = source.piece(piece);
-            assert!(hash.verify(piece, data.into(), &sha1_of(data), &source, patience).expect("in memory"));
+            assert!(hash.verify((piece, data.into()), &sha1_of(data), &source, patience).expect("in memory"));
             hash.advance(piece, &source).expect("in memory");
         };
         let long = Instant::now() + std::time::Duration::from_secs(300);
@@ -567,7 +568,7 @@ mod tests {
         let hash = WholeHash::new(layout);
         let last = layout.index(2).expect("there");
         let data = source.piece(last);
-        assert!(hash.verify(last, data.into(), &sha1_of(data), &source, Some(Instant::now())).expect("in memory"));
+        assert!(hash.verify((last, data.into()), &sha1_of(data), &source, Some(Instant::now())).expect("in memory"));
         assert_eq!(hash.hashed(), 0);
     }
 }

@@ -69,7 +69,7 @@ fn take(hash: &WholeHash, file: &File, number: u32, lies: bool) {
     let piece = file.piece(number);
     let data = bytes_of(piece);
     let verify = |data: &[u8]| loop {
-        if let Ok(good) = hash.verify(piece, data.into(), &sha1_of(bytes_of(piece)), file, None) {
+        if let Ok(good) = hash.verify((piece, data.into()), &sha1_of(bytes_of(piece)), file, None) {
             return good;
         }
     };

@@ -80,12 +80,12 @@ mod tests {
     fn wanted_in(seconds: u32, pace: impl Fn(usize) -> u64) -> Vec<usize> {
         let begun = Instant::now();
         let (mut count, mut came) = (ConnectionCount::new(2, begun), 0);
-        let mut step = |second| {
+        let step = |second| {
             let wanted = count.look(came, begun + second * STEP);
             came += pace(wanted);
             wanted
         };
-        (0..seconds).map(|second| step(second)).collect()
+        (0..seconds).map(step).collect()
     }
 
     #[test]

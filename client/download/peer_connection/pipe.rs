@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 const READY_LEN: u64 = 2 * PIECE_LEN as u64;
 /// But no more than come in so much time. The other pieces of a thin line are better asked for elsewhere meanwhile.
 const READY_TIME: Duration = Duration::from_secs(1);
+/// Pieces that are asked for before one has proved right. Whoever gives bad ones is found out with the first.
+const ON_TRUST_MAX: usize = 3;
 
 /// What is on its way to here on one connection.
 #[derive(Debug, Default)]
@@ -27,6 +29,10 @@ pub(super) struct Pipe {
     round_trip: Option<Duration>,
     /// Bytes a second, once a piece has come.
     pace: Option<f64>,
+    /// A piece has proved right.
+    proved: bool,
+    /// Pieces that were asked for, and not refused.
+    on_trust: usize,
 }
 
 #[derive(Debug)]
@@ -48,6 +54,12 @@ impl Pipe {
         }
         self.requests.push_back(PipeRequest { len, at: now, come: self.come, alone });
         self.asked_len += len;
+        self.on_trust += 1;
+    }
+
+    /// A piece has proved right.
+    pub(super) fn prove(&mut self) {
+        self.proved = true;
     }
 
     /// So many bytes have come in.
@@ -68,6 +80,7 @@ impl Pipe {
             self.pace = Some(self.pace.map_or(pace, |known| pace.max((3.0 * known + pace) / 4.0)));
         }
         self.asked_len -= request.len;
+        self.on_trust -= usize::from(!came);
         self.requests.pop_front();
         self.settled = self.come;
     }
@@ -94,7 +107,8 @@ impl Pipe {
 
     /// Whether to ask for another piece.
     pub(super) fn has_room(&self, now: Instant) -> bool {
-        self.requests.is_empty() || (self.requests.len() < REQUESTS_MAX && self.left() < self.wanted_len(now))
+        let fits = self.requests.len() < REQUESTS_MAX && self.left() < self.wanted_len(now);
+        (self.proved || self.on_trust < ON_TRUST_MAX) && (self.requests.is_empty() || fits)
     }
 
     /// Bytes that should be asked for.
@@ -131,6 +145,7 @@ mod tests {
                 if *first == 0 {
                     left.pop_front();
                     pipe.settle(true, now);
+                    pipe.prove();
                 }
             }
             while pipe.has_room(now) {
@@ -164,6 +179,30 @@ mod tests {
         }
         pipe.hear(80_000, begun + 9_500 * MS);
         assert!(pipe.has_room(begun + 9_500 * MS), "the end of the piece is near");
+    }
+
+    #[test]
+    fn few_pieces_are_asked_for_before_one_has_proved_right() {
+        let (mut pipe, now) = (Pipe::default(), Instant::now());
+        let ask_all = |pipe: &mut Pipe, now: Instant| {
+            let had = pipe.requests.len();
+            while pipe.has_room(now) {
+                pipe.ask(PIECE_LEN, now);
+            }
+            pipe.requests.len() - had
+        };
+        assert_eq!(ask_all(&mut pipe, now), 1);
+        pipe.settle(false, now);
+        assert_eq!(ask_all(&mut pipe, now), 1);
+        // 5 MB/s over 100 ms.
+        pipe.hear(PIECE_LEN.into(), now + 100 * MS);
+        assert_eq!(ask_all(&mut pipe, now + 101 * MS), ON_TRUST_MAX - 1, "the refused one does not count");
+        pipe.settle(true, now + 101 * MS);
+        pipe.hear(PIECE_LEN.into(), now + 101 * MS);
+        pipe.settle(true, now + 101 * MS);
+        assert_eq!(ask_all(&mut pipe, now + 101 * MS), 0);
+        pipe.prove();
+        assert!(ask_all(&mut pipe, now + 101 * MS) > 0);
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl UploadDispatcher {
                 self.parked.insert(id, Parked { connection, awaited, until });
             }
             HandBack::Yields => self.queue(connection),
-            HandBack::Ends => self.finish(connection),
+            HandBack::Ends => self.finish(*connection),
         }
     }
 
@@ -233,13 +233,13 @@ impl UploadDispatcher {
                 Some(user) => self.turns.give_up(user, id),
                 None => self.early.retain(|early| *early != id),
             }
-            self.finish(connection);
+            self.finish(*connection);
         } else if let Some(parked) = self.parked.remove(&id) {
-            self.finish(parked.connection);
+            self.finish(*parked.connection);
         }
     }
 
-    fn finish(&self, connection: Box<UploadConnection>) {
+    fn finish(&self, connection: UploadConnection) {
         let id = connection.id();
         connection.close(&self.context);
         self.context.admission.leave(id);
@@ -266,7 +266,7 @@ impl UploadDispatcher {
             match self.inbox.recv() {
                 Ok(SeederMessage::Back(connection, _)) => {
                     self.workers.came_back();
-                    self.finish(connection);
+                    self.finish(*connection);
                 }
                 Ok(_) => {}
                 Err(_) => return,
