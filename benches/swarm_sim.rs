@@ -16,12 +16,14 @@ const MIB: u64 = 1 << 20;
 const CHUNK_LEN: u32 = 4096;
 /// The same in a country, where most lines are not thin, and many bytes move.
 const COUNTRY_CHUNK_LEN: u32 = 64 * 1024;
+/// How often a member of a country looks whom to dial: every second.
+const COUNTRY_LOOK_TICKS: u32 = 5;
 
 /// What every row but those of a country has: lines of 20 and 100 Mbit/s, 20 ms from each other.
 fn crowd(mib: u64, count: usize) -> Setup {
     let home = Access::mbit(20.0, 100.0, 5);
     let (members, chunk, rules) = (vec![home; count], CHUNK_LEN, Rules::default());
-    Setup { size: mib * MIB, seeder: home, cap: Limit::NONE, members, chunk, rules, seed: 1 }
+    Setup { size: mib * MIB, seeder: home, cap: Limit::NONE, members, chunk, look_ticks: 1, rules, seed: 1 }
 }
 
 /// Members whose lines do not matter, and a seeder with a limit.
@@ -34,7 +36,7 @@ fn capped(mib: u64, count: usize, cap: u64) -> Setup {
 fn country(size: u64, count: usize) -> Setup {
     let seeder = Access::mbit(18.4, 69.4, 8);
     let members = (0..count).map(of_country).collect();
-    Setup { size, seeder, members, chunk: COUNTRY_CHUNK_LEN, ..crowd(0, 0) }
+    Setup { size, seeder, members, chunk: COUNTRY_CHUNK_LEN, look_ticks: COUNTRY_LOOK_TICKS, ..crowd(0, 0) }
 }
 
 /// Who downloads what from whom in the rows of this name.
@@ -78,6 +80,7 @@ pub(crate) fn bench(options: &Options) {
         "put off",
         "busy",
         "snubbed",
+        "events M",
         "took s",
     ]);
     let seeds = options.number("seeds", 1) as u64;
@@ -120,6 +123,7 @@ fn line(setup: &Setup, outcomes: &[Outcome], begun: Instant) -> Vec<String> {
         each(&|outcome| outcome.tally.put_off),
         each(&|outcome| outcome.tally.busy),
         each(&|outcome| outcome.tally.snubbed),
+        format!("{:.1}", of(&|outcome| outcome.tally.events as f64 / 1e6)),
         format!("{:.1}", begun.elapsed().as_secs_f64()),
     ]
 }

@@ -26,7 +26,7 @@ use groupshare::rate::token_bucket::TokenBucket;
 use member::{Limited, Member, Names, Taking};
 use rules::Rules;
 use slots::Slots;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use taking::HOLD_PAUSE;
@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) members: Vec<Access>,
     /// Bytes of a connection that leave at a time where the uplink has no limit.
     pub(crate) chunk: u32,
+    /// A member looks at each of so many ticks whom to dial and which connection to give up. The product does at each.
+    pub(crate) look_ticks: u32,
     pub(crate) rules: Rules,
     pub(crate) seed: u64,
 }
@@ -84,6 +86,7 @@ pub(crate) struct World {
     rules: Rules,
     layout: Layout,
     chunk: u32,
+    look_ticks: u32,
     members: Vec<Member>,
     conns: Slots,
     leases: Vec<Arc<Leases>>,
@@ -116,8 +119,9 @@ impl World {
         let names: Vec<_> = members.iter().map(|member| member.names.clone()).collect();
         let tracker = Tracker::new(layout, &names, clock.now());
         let (conns, running) = (Slots::default(), setup.members.len());
-        let (rules, chunk, tally) = (setup.rules, setup.chunk, Tally::default());
-        Self { clock, random, rules, layout, chunk, members, conns, leases, tracker, tally, running }
+        let (rules, chunk, look_ticks) = (setup.rules, setup.chunk, setup.look_ticks);
+        let tally = Tally::default();
+        Self { clock, random, rules, layout, chunk, look_ticks, members, conns, leases, tracker, tally, running }
     }
 
     fn run(mut self, setup: &Setup) -> Outcome {
@@ -186,18 +190,19 @@ fn taking(names: &Names, layout: Layout, clock: &Clock, seed: u64) -> Taking {
     let now = clock.now();
     let picker = PiecePicker::new(layout, Bitfield::none(layout), names.id.client, WINDOW, seed);
     Taking {
-        peers: PeerList::new(now, 2, Some(Duration::from_secs(60))),
+        peers: PeerList::new(now, 2, Some(Duration::from_secs(60)), seed),
         paces: DialPaces::default(),
         open: OpenPeers::new(picker, now),
         conns: Vec::new(),
         lanes: 0,
-        told: 0,
+        known: HashSet::new(),
         fresh: Vec::new(),
         asked_tracker: Duration::ZERO,
         promised: BTreeMap::new(),
         ticks: 0,
         outstanding: 0,
         came: 0,
+        came_before: 0,
         rate: 0.0,
     }
 }

@@ -1,6 +1,5 @@
 //! The engine of all downloads: it connects to peers, takes pieces from them, and tells how each download ends.
 
-mod connection_count;
 mod dispatcher;
 mod entry;
 pub mod event;

@@ -1,8 +1,9 @@
 //! The leecher's end of one connection to a peer. It asks for pieces, and takes what comes without waiting for it.
 
+pub mod asking;
 mod complaint;
 pub mod liveness;
-pub mod pipe;
+mod pipe;
 
 use super::error::DownloadError;
 use super::lie::Lie;
@@ -20,10 +21,9 @@ use crate::wire::connection::{FrameReceiver, FrameSender, RecvError};
 use crate::wire::peer::{PeerReply, PeerRequest};
 use crate::wire::record_layer::RecordError;
 use crate::wire::refusal::Code;
+use asking::{Asking, Refused};
 use complaint::{Complaint, ComplaintState};
-use liveness::{Due, Liveness};
-use pipe::Pipe;
-use std::collections::VecDeque;
+use liveness::Due;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -33,9 +33,6 @@ use std::time::{Duration, Instant};
 const FAST_TURN: Duration = Duration::from_millis(50);
 /// How long a worker waits for more before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
-/// After this many refusals in a row because pieces are on their way to others, the connection asks again at the next
-/// tick. A peer that puts off every piece would otherwise be asked for all of them over and over.
-const PUT_OFF_MAX: u32 = 16;
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -74,24 +71,15 @@ pub(crate) struct PeerConnection {
     lane: Lane,
     receiver: FrameReceiver,
     sender: Arc<FrameSender>,
-    /// Requests without a reply, the oldest in front.
-    asked: VecDeque<(u32, PieceIndex)>,
-    /// How much it asks for ahead.
-    pipe: Pipe,
+    asking: Asking,
     /// A good piece has come, and no bad one since.
     delivers: bool,
     /// Its turn is over, and it asks for nothing until all that was asked for is here.
     drains: bool,
-    /// No piece was left to ask for when the last frame was whole.
-    nothing_left: bool,
-    last_request: u32,
     /// How many more pieces the peer may announce: it announces each of them once at most.
     news_left: u32,
-    /// How many pieces in a row the peer has put off.
-    put_off: u32,
     /// The keep-alive without a reply.
     keep_alive: Option<u32>,
-    liveness: Liveness,
     /// The limit lets it take nothing before this time.
     not_before: Option<Instant>,
     /// The complaint about a wrong piece. Nothing is asked for any more.
@@ -116,6 +104,7 @@ impl PeerConnection {
         let peer = peer.id();
         let lane = transfer.peer_opened(&peer, way, &bits);
         let news_left = transfer.layout().count().saturating_sub(bits.held());
+        let asking = Asking::new(transfer.layout(), Instant::now());
         Self {
             transfer,
             peer,
@@ -124,16 +113,11 @@ impl PeerConnection {
             lane,
             receiver,
             sender,
-            asked: VecDeque::new(),
-            pipe: Pipe::default(),
+            asking,
             delivers: false,
             drains: false,
-            nothing_left: false,
-            last_request: 1,
             news_left,
-            put_off: 0,
             keep_alive: None,
-            liveness: Liveness::new(Instant::now()),
             not_before: None,
             complaint: None,
             arriving: 0,
@@ -180,7 +164,7 @@ impl PeerConnection {
 
     /// Whether nothing comes of what was asked for.
     pub(crate) fn is_silent(&self) -> bool {
-        self.liveness.is_late()
+        self.asking.is_late()
     }
 
     /// Whether it is from one of these addresses of this machine.
@@ -194,24 +178,11 @@ impl PeerConnection {
     /// The connection is lost.
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
         let now = Instant::now();
+        let (transfer, lane) = (&self.transfer, self.lane);
         while self.complaint.is_none()
             && !self.drains
-            && !self.liveness.is_late()
-            && self.put_off < PUT_OFF_MAX
-            && self.pipe.has_room(now)
+            && let Some((request, piece)) = self.asking.next(now, |outlook| transfer.pick(lane, outlook, now))
         {
-            let picked = self.transfer.pick(self.lane, self.pipe.outlook(now), now);
-            self.nothing_left = picked.is_none();
-            let Some(piece) = picked else {
-                return Ok(());
-            };
-            if self.asked.is_empty() {
-                // The deadline runs from the request on.
-                self.liveness.restart(now);
-            }
-            self.pipe.ask(self.transfer.layout().len(piece), now);
-            let request = self.next_request();
-            self.asked.push_back((request, piece));
             let sent = self.sender.send(request, &PeerRequest::GetPiece { piece: piece.get() });
             sent.map_err(|_| DropReason::Lost)?;
         }
@@ -268,7 +239,7 @@ impl PeerConnection {
                 return outcome;
             }
             if others_wait() {
-                if !self.transfer.is_fast() || self.asked.is_empty() {
+                if !self.transfer.is_fast() || self.asking.is_idle() {
                     return WorkOutcome::Yields;
                 }
                 self.drains = begun.elapsed() >= FAST_TURN;
@@ -281,12 +252,9 @@ impl PeerConnection {
         if bytes == 0 {
             return Ok(());
         }
-        let now = Instant::now();
-        self.liveness.hear(self.receiver.polled(), !self.asked.is_empty(), now);
-        self.pipe.hear(bytes, now);
         self.arriving += bytes;
         self.transfer.arrive(bytes);
-        if self.nothing_left || !self.pipe.has_room(now) { Ok(()) } else { self.ask() }
+        if self.asking.hear(bytes, Instant::now()) { self.ask() } else { Ok(()) }
     }
 
     /// Nothing of what has come in is on its way any more.
@@ -309,7 +277,7 @@ impl PeerConnection {
             }
             Ok(PeerReply::Alive {}) if self.keep_alive == Some(request) => {
                 self.keep_alive = None;
-                self.liveness.answer();
+                self.asking.answer();
                 None
             }
             Ok(PeerReply::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
@@ -323,13 +291,9 @@ impl PeerConnection {
     }
 
     fn take_piece(&mut self, request: u32, len: u32) -> Option<WorkOutcome> {
-        let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
+        let Some(piece) = self.asking.take(request, Instant::now()) else {
             return lied(Lie::UnaskedPiece);
         };
-        let now = Instant::now();
-        self.liveness.deliver(now);
-        self.pipe.settle(true, now);
-        self.put_off = 0;
         let first = !std::mem::replace(&mut self.delivers, true);
         // The next request goes out first, and the peer works while this piece is verified.
         if let Err(reason) = self.ask() {
@@ -341,7 +305,7 @@ impl PeerConnection {
         };
         let taken = self.transfer.take_piece(&self.peer, self.lane, piece, frame.payload(len));
         if taken.is_ok() {
-            self.pipe.prove();
+            self.asking.prove();
         }
         match taken {
             Ok(true) => Some(WorkOutcome::Completes),
@@ -359,29 +323,20 @@ impl PeerConnection {
         }
         // What is wrong is no delivery.
         self.delivers = false;
-        let request = self.next_request();
+        let request = self.asking.number();
         let (now, polled) = (Instant::now(), self.receiver.polled());
         self.complaint = Some(Complaint::new(request, now, polled));
         let sent = self.sender.send(request, &PeerRequest::BadPiece { piece: piece.get() });
         sent.map_err(|_| DropReason::Lied(Lie::BadPiece))
     }
 
-    /// A number for a request.
-    fn next_request(&mut self) -> u32 {
-        self.last_request = self.last_request.wrapping_add(1).max(1);
-        self.last_request
-    }
-
     fn put_off(&mut self, request: u32) -> Option<WorkOutcome> {
-        let Some((_, piece)) = self.asked.pop_front().filter(|(id, _)| *id == request) else {
+        let Some(Refused { piece, is_gone }) = self.asking.refuse(request, Instant::now()) else {
             return lied(Lie::UnaskedRefusal);
         };
-        let now = Instant::now();
-        self.pipe.settle(false, now);
-        if self.liveness.put_off(now) {
+        if is_gone {
             return Some(WorkOutcome::Drops(DropReason::Lost));
         }
-        self.put_off += 1;
         self.transfer.put_off(self.lane, piece);
         self.ask().err().map(WorkOutcome::Drops)
     }
@@ -392,7 +347,7 @@ impl PeerConnection {
             return lied(Lie::NoNews);
         };
         self.news_left -= count;
-        self.liveness.disregard();
+        self.asking.disregard();
         let layout = self.transfer.layout();
         let known: Option<Vec<_>> = pieces.iter().map(|&number| layout.index(number)).collect();
         let Some(known) = known else {
@@ -422,18 +377,17 @@ impl PeerConnection {
             Some(ComplaintState::Late) => return Err(DropReason::GaveBad),
             Some(ComplaintState::Waits) | None => {}
         }
-        self.put_off = 0;
-        if let Some(outlook) = self.pipe.outlook(now).filter(|_| !self.asked.is_empty()) {
+        if let Some(outlook) = self.asking.outlook(now) {
             self.transfer.expect(self.lane, outlook);
         }
         if self.not_before.is_some() {
             // The limit keeps this end from reading; the peer is not silent.
-            self.liveness.restart(now);
+            self.asking.restart(now);
         }
-        match self.liveness.due(now, !self.asked.is_empty(), self.keep_alive.is_some()) {
+        match self.asking.look(self.keep_alive.is_some(), now) {
             Some(Due::GiveBack) => self.transfer.snub(self.lane),
             Some(Due::KeepAlive) => {
-                let request = self.next_request();
+                let request = self.asking.number();
                 self.keep_alive = Some(request);
                 let sent = self.sender.send(request, &PeerRequest::KeepAlive {});
                 sent.map_err(|_| DropReason::Lost)?;
@@ -446,7 +400,7 @@ impl PeerConnection {
 
     /// Whether a piece is coming in, however slowly.
     pub(crate) fn is_giving(&self, now: Instant) -> bool {
-        self.complaint.is_none() && !self.asked.is_empty() && self.liveness.is_giving(now)
+        self.complaint.is_none() && self.asking.is_giving(now)
     }
 
     /// Whether the peer has a piece that is not here.

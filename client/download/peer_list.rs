@@ -2,6 +2,8 @@
 //! lie. Users take turns, whatever the number of their clients: what a client does counts for the others of its user. A
 //! user has two clients on trial at a time; on trial is who has yet to deliver. Pure: the time is passed in.
 
+mod connection_count;
+mod surplus;
 mod ways;
 
 use super::blame::{Amnesty, Blame, RETRY, pause_after};
@@ -9,12 +11,14 @@ use super::dial_pace::DialPaces;
 use super::error::DownloadError;
 use super::lie::Lie;
 use super::way_record::WayRecord;
+use crate::client::picker::split_mix::SplitMix;
 use crate::client::reach::way::Way;
 use crate::model::id::PeerId;
 use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
 use crate::wire::codec::List;
 use crate::wire::contact::ADDRS_MAX;
+use connection_count::ConnectionCount;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -51,10 +55,6 @@ const LIARS_MAX: u32 = 3;
 const LIED_PATIENCE: Duration = Duration::from_secs(5);
 /// A dial that takes longer counts no more where connections are divided among peers.
 const PROMPT: Duration = Duration::from_secs(1);
-/// A connection that has delivered nothing for this long makes room for another user when a download has as many as it
-/// may have.
-const USELESS: Duration = Duration::from_secs(10);
-
 /// How far it has come with a client that has no piece delivered since it was dialed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trial {
@@ -124,6 +124,8 @@ impl KnownPeer {
 /// What counts for all clients of a user.
 #[derive(Debug)]
 struct KnownUser {
+    /// Of equal users the one with the lowest number is dialed first, and the one with the highest is forgotten.
+    order: usize,
     blame: Blame,
     amnesty: Amnesty,
     liars: u32,
@@ -138,7 +140,7 @@ struct UserLoad {
     undelivered: usize,
 }
 
-/// The peers of one download. They are kept in order, so that ties are decided alike in every run.
+/// The peers of one download. They are kept in order, so that a seed decides all.
 #[derive(Debug)]
 pub struct PeerList {
     known: BTreeMap<PeerId, KnownPeer>,
@@ -146,7 +148,8 @@ pub struct PeerList {
     /// Addresses at which a dial of a client of this user has failed. Whoever else names one of them does not wait.
     addresses: HashMap<(SocketAddr, UserId), Blame>,
     /// Connections that the download wants, even if all of them lead to one peer.
-    pub(crate) wanted: usize,
+    wanted: usize,
+    count: ConnectionCount,
     patience: Option<Duration>,
     /// Longest pause before the next dial of a peer that failed.
     pause_max: Duration,
@@ -154,13 +157,16 @@ pub struct PeerList {
     asked: bool,
     /// When some connection was useful last.
     useful_at: Instant,
+    /// What decides between equals. Members of a crowd that decide alike all go to the same few.
+    random: SplitMix,
     /// The last lie, and whose.
     lie: Option<(UserId, Lie)>,
 }
 
 impl PeerList {
-    /// An empty list. The download wants `wanted` connections, and fails after `patience` without a useful one.
-    pub fn new(now: Instant, wanted: usize, patience: Option<Duration>) -> Self {
+    /// An empty list. The download wants `wanted` connections, and fails after `patience` without a useful one. The seed
+    /// decides between peers that are equal.
+    pub fn new(now: Instant, wanted: usize, patience: Option<Duration>, seed: u64) -> Self {
         let shorter = patience.map_or(RETRY_MAX, |patience| (patience / RETRIES_LEAST).max(RETRY));
         let pause_max = RETRY_MAX.min(shorter);
         Self {
@@ -168,12 +174,19 @@ impl PeerList {
             users: HashMap::new(),
             addresses: HashMap::new(),
             wanted,
+            count: ConnectionCount::new(wanted, now),
             patience,
             pause_max,
             asked: false,
             useful_at: now,
+            random: SplitMix(seed),
             lie: None,
         }
+    }
+
+    /// So many bytes have come in on all connections: says how many are wanted now.
+    pub fn count_connections(&mut self, came: u64, now: Instant) {
+        self.wanted = self.count.look(came, now);
     }
 
     /// Adds peers that the tracker has named. What is known of a peer stays, whatever address it has.
@@ -187,7 +200,8 @@ impl PeerList {
             }
             self.make_room();
             let at = self.useful_at;
-            let fresh = || KnownUser { blame: Blame::none(at), amnesty: Amnesty::default(), liars: 0, bad: 0 };
+            let order = self.random.below(usize::MAX);
+            let fresh = || KnownUser { order, blame: Blame::none(at), amnesty: Amnesty::default(), liars: 0, bad: 0 };
             self.users.entry(peer.user.clone()).or_insert_with(fresh);
             self.known.insert(id, KnownPeer::new(peer, at));
         }
@@ -201,8 +215,11 @@ impl PeerList {
         let mut counts: HashMap<&UserId, usize> = HashMap::new();
         self.known.values().for_each(|known| *counts.entry(&known.peer.user).or_default() += 1);
         let idle = self.known.iter().filter(|(_, known)| known.lanes == 0);
-        let least =
-            idle.max_by_key(|(_, known)| (counts[&known.peer.user], known.lied, known.bad, known.blame.failures));
+        let least = idle.max_by_key(|(_, known)| {
+            let user = &known.peer.user;
+            let order = self.users.get(user).map(|user| user.order);
+            (counts[user], known.lied, known.bad, known.blame.failures, order)
+        });
         let least = least.map(|(id, _)| id.clone());
         least.and_then(|id| self.known.remove(&id));
         if self.users.len() > KNOWN_MAX {
@@ -287,8 +304,9 @@ impl PeerList {
         self.known.values().filter(may).for_each(|known| users.entry(&known.peer.user).or_default().push(known));
         let mut turns: Vec<_> = users.into_iter().collect();
         turns.sort_by_cached_key(|(user, _)| {
-            let blame = self.users.get(*user).map(|user| (user.bad, user.blame.failures));
-            (blame, loads.get(*user).map(|load| load.lanes))
+            let known = self.users.get(*user);
+            let blame = known.map(|user| (user.bad, user.blame.failures));
+            (blame, loads.get(*user).map(|load| load.lanes), known.map(|user| user.order))
         });
         let in_order = |(user, mut clients): (&UserId, Vec<&KnownPeer>)| {
             clients.sort_by_key(|known| (known.bad, known.blame.failures, Reverse(known.peer.held)));
@@ -333,11 +351,6 @@ impl PeerList {
                 (known.since, known.trial) = (now, if useful { Trial::Connected } else { Trial::Idle });
             }
         }
-    }
-
-    /// A piece is coming in from the peer: its connection makes room for nobody.
-    pub fn gives(&mut self, id: &PeerId, now: Instant) {
-        self.known.get_mut(id).into_iter().for_each(|known| known.gives_at = now);
     }
 
     /// The peer has delivered a piece. True for the first one.
@@ -432,23 +445,6 @@ impl PeerList {
             user.blame.not_before = now;
             self.addresses.retain(|(addr, user), _| *user != known.peer.user || !known.peer.addrs.contains(addr));
         }
-    }
-
-    /// The connection that makes room for another user: there are as many as may be, and it has delivered nothing for
-    /// long. It is one of the user with most connections.
-    pub fn surplus(&self, now: Instant) -> Option<PeerId> {
-        let loads = self.loads(now);
-        let waits = |known: &KnownPeer| {
-            known.blame.not_before <= now && !self.is_banned(known) && !loads.contains_key(&known.peer.user)
-        };
-        if loads.values().map(|load| load.lanes).sum::<usize>() < CONNECTIONS_MAX || !self.known.values().any(waits) {
-            return None;
-        }
-        let used_at = |known: &KnownPeer| known.since.max(known.gives_at);
-        let idle = |known: &&KnownPeer| known.lanes > 0 && now.duration_since(used_at(known)) > USELESS;
-        let rank =
-            |known: &&KnownPeer| (loads[&known.peer.user].lanes, !known.delivered, now.duration_since(known.since));
-        self.known.values().filter(idle).max_by_key(rank).map(|known| known.peer.id())
     }
 
     /// Nobody could do anything for this long, as while the program was stopped: it is no time of waiting.

@@ -85,6 +85,7 @@ pub struct Transfer {
     since: Instant,
     /// Verified bytes that were here when it began.
     resumed: u64,
+    seed: u64,
     // Counted or set once.
     /// Bytes verified and written.
     done: AtomicU64,
@@ -162,6 +163,7 @@ impl Transfer {
             part,
             served,
             resumed,
+            seed,
             done: AtomicU64::new(resumed),
             came: AtomicU64::new(0),
             settled: AtomicU64::new(0),
@@ -178,6 +180,11 @@ impl Transfer {
 
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// The seed of its random choices.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     pub fn subject(&self) -> &Subject {

@@ -83,6 +83,7 @@ fn a_crowd_with_one_seed_has_one_outcome_and_the_rules_that_were_measured_help()
             cap: Limit::NONE,
             members: (0..12).map(swarm::world::access::of_country).collect(),
             chunk: 4096,
+            look_ticks: 1,
             rules: swarm::world::rules::Rules::parse(&words),
             seed,
         })

@@ -5,17 +5,20 @@ use std::time::Duration;
 /// The line of one member.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Access {
-    /// Bytes per second.
+    /// Bytes of TCP per second.
     pub(crate) up: f64,
     pub(crate) down: f64,
     /// Half a round trip to somebody without a delay of its own.
     pub(crate) delay: Duration,
 }
 
+/// What TCP carries in a second on a line of one Mbit/s: 1,448 bytes in each 1,500.
+const MBIT: f64 = 125_000.0 * 1448.0 / 1500.0;
+
 impl Access {
     /// A line of so many Mbit/s.
     pub(crate) fn mbit(up: f64, down: f64, delay_ms: u64) -> Self {
-        Self { up: up * 125_000.0, down: down * 125_000.0, delay: Duration::from_millis(delay_ms) }
+        Self { up: up * MBIT, down: down * MBIT, delay: Duration::from_millis(delay_ms) }
     }
 }
 

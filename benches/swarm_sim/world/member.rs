@@ -2,9 +2,9 @@
 
 use super::access::Access;
 use super::events::ConnId;
-use super::taking::TICK;
+use super::taking::{KNOWN_MAX, TICK};
 use groupshare::client::download::dial_pace::DialPaces;
-use groupshare::client::download::peer_connection::liveness::Liveness;
+use groupshare::client::download::peer_connection::asking::Asking;
 use groupshare::client::download::peer_list::PeerList;
 use groupshare::client::download::transfer::open_peers::OpenPeers;
 use groupshare::client::picker::piece_picker::Lane;
@@ -18,9 +18,9 @@ use groupshare::rate::fair_queue::{FairQueue, FlowId};
 use groupshare::rate::token_bucket::TokenBucket;
 use groupshare::wire::client_tracker::Peer;
 use groupshare::wire::codec::List;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Who a member is to others.
 #[derive(Debug, Clone)]
@@ -62,8 +62,8 @@ pub(crate) struct Taking {
     pub(crate) conns: Vec<ConnId>,
     /// Connections made or being made.
     pub(crate) lanes: usize,
-    /// How many peers it was told of.
-    pub(crate) told: usize,
+    /// The peers that it remembers.
+    pub(crate) known: HashSet<u32>,
     /// Pieces that the tracker does not know of.
     pub(crate) fresh: Vec<PieceIndex>,
     pub(crate) asked_tracker: Duration,
@@ -72,15 +72,22 @@ pub(crate) struct Taking {
     pub(crate) ticks: u32,
     /// Pieces asked for without a reply.
     pub(crate) outstanding: usize,
-    /// Bytes of pieces that came since the last tick, and the most per second of late.
+    /// Bytes that came in, by the last tick too, and the most per second of late.
     pub(crate) came: u64,
+    pub(crate) came_before: u64,
     pub(crate) rate: f64,
 }
 
 impl Taking {
+    /// Whether it remembers a peer of which it is told.
+    pub(crate) fn knows(&mut self, peer: u32) -> bool {
+        self.known.contains(&peer) || self.known.len() < KNOWN_MAX && self.known.insert(peer)
+    }
+
     /// Measures the rate, at each tick.
     pub(crate) fn measure(&mut self) {
-        let rate = std::mem::take(&mut self.came) as f64 / TICK.as_secs_f64();
+        let came = self.came - std::mem::replace(&mut self.came_before, self.came);
+        let rate = came as f64 / TICK.as_secs_f64();
         self.rate += (rate - self.rate) / 8.0;
     }
 
@@ -137,14 +144,9 @@ pub(crate) struct Conn {
     pub(crate) giver: u32,
     // At the taker.
     pub(crate) lane: Lane,
-    pub(crate) asked: VecDeque<PieceIndex>,
-    pub(crate) depth: usize,
-    pub(crate) put_off: u32,
-    pub(crate) liveness: Liveness,
-    pub(crate) polled: u64,
-    pub(crate) heard: Instant,
-    /// The usual time between bytes.
-    pub(crate) pace: Duration,
+    pub(crate) asking: Asking,
+    /// The requests that it was not answered.
+    pub(crate) owed: VecDeque<u32>,
     // At the giver.
     pub(crate) since: Duration,
     pub(crate) asked_at: Duration,

@@ -1,7 +1,5 @@
 //! What the product does, and what it might do instead.
 
-use std::time::Duration;
-
 /// Rules that can be tried. The default is what the product does.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Rules {
@@ -11,8 +9,6 @@ pub(crate) struct Rules {
     pub(crate) serial: Option<usize>,
     /// Whoever is refused a piece that is on its way asks again when it should be there, and not at the next tick.
     pub(crate) promise: bool,
-    /// The time of silence after which pieces go back follows the pace of the connection.
-    pub(crate) pace: bool,
     /// While a scarce seeder has others to serve, it gives nothing that somebody has from it, as long as there is
     /// something that nobody has.
     pub(crate) fresh: bool,
@@ -30,7 +26,6 @@ impl Rules {
                 "product" => {}
                 "once" => rules.once = true,
                 "promise" => rules.promise = true,
-                "pace" => rules.pace = true,
                 "fresh" => rules.fresh = true,
                 "whole" => rules.whole = true,
                 "bound" => rules.bound = true,
@@ -41,10 +36,5 @@ impl Rules {
             }
         }
         rules
-    }
-
-    /// After so long without a byte others may take the pieces, where bytes came in such pauses before.
-    pub(crate) fn silence(&self, pace: Duration) -> Duration {
-        if self.pace { (pace * 4).max(Duration::from_millis(700)) } else { Duration::ZERO }
     }
 }

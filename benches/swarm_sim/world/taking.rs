@@ -1,14 +1,15 @@
 //! What a member does as a taker: whom to dial, what to ask for, and what becomes of what comes.
 //!
-//! Picker, peer list, pace of dials and liveness are the product's. What is asked for on a connection follows
-//! `client/download/peer_connection`, the order at each tick `client/download/engine/dispatcher`.
+//! Picker, peer list, pace of dials and what is asked for on a connection are the product's. The order at each tick follows
+//! `client/download/engine/dispatcher`.
 
 use super::World;
 use super::events::{ConnId, Event};
 use super::member::Conn;
 use super::tracker::MESSAGE_LEN;
 use groupshare::client::download::obstacle::MemberObstacle;
-use groupshare::client::download::peer_connection::liveness::{Due, Liveness};
+use groupshare::client::download::peer_connection::asking::{Asking, Refused};
+use groupshare::client::download::peer_connection::liveness::Due;
 use groupshare::client::picker::piece_picker::Received;
 use groupshare::client::reach::way::Way;
 use groupshare::model::piece::PieceIndex;
@@ -17,15 +18,13 @@ use std::time::Duration;
 
 /// Those of `client/download`.
 pub(super) const TICK: Duration = Duration::from_millis(200);
-const DEPTH_MAX: usize = 3;
-const PUT_OFF_MAX: u32 = 16;
 const CONNECTIONS_MAX: usize = 64;
 /// Those of `client/app/event_loop` and `client/upload/catalog`.
 pub(super) const HOLD_PAUSE: Duration = Duration::from_secs(1);
 const PEERS_PAUSE: Duration = Duration::from_secs(10);
 const NEWS_PAUSE: Duration = Duration::from_millis(20);
-/// A member of the simulation remembers so many peers. The product remembers 1,024, and connects to 64.
-const TOLD_MAX: usize = 256;
+/// A member of the simulation remembers the first so many peers. The product remembers 1,024, and forgets some for others.
+pub(super) const KNOWN_MAX: usize = 512;
 /// About what it takes to open a connection, in both directions.
 const OPENING_LEN: u64 = 1500;
 
@@ -46,10 +45,11 @@ impl World {
         for &to in told {
             let [from, to] = if holder == to { continue } else { self.pair(holder, to) };
             let held = from.have.held();
-            let Some(taking) = to.taking.as_mut().filter(|taking| taking.told < TOLD_MAX) else { continue };
-            taking.told += 1;
-            taking.peers.learn(vec![from.names.peer(held)]);
-            taking.peers.arrived(&from.names.id, now);
+            let Some(taking) = &mut to.taking else { continue };
+            if taking.knows(holder) {
+                taking.peers.learn(vec![from.names.peer(held)]);
+                taking.peers.arrived(&from.names.id, now);
+            }
         }
     }
 
@@ -58,29 +58,35 @@ impl World {
         let Some(taking) = &self.members[member as usize].taking else { return };
         let matters = taking.lanes < CONNECTIONS_MAX;
         let named = self.tracker.peers(member, matters);
-        let peers: Vec<_> =
-            named.iter().map(|&(number, held)| self.members[number as usize].names.peer(held)).collect();
         let Some(taking) = &mut self.members[member as usize].taking else { return };
-        let room = TOLD_MAX.saturating_sub(taking.told);
-        taking.told += peers.len().min(room);
-        taking.peers.learn(peers.into_iter().take(room).collect());
+        let known: Vec<_> = named.into_iter().filter(|(number, _)| taking.knows(*number)).collect();
+        let peer = |(number, held): (u32, u32)| self.members[number as usize].names.peer(held);
+        let peers = known.into_iter().map(peer).collect();
+        let Some(taking) = &mut self.members[member as usize].taking else { return };
+        taking.peers.learn(peers);
         self.dial(member);
     }
 
     pub(super) fn heartbeat(&mut self, member: u32) {
-        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        let elapsed = self.clock.elapsed();
         let Some(taking) = &mut self.members[member as usize].taking else { return };
-        let fresh = std::mem::take(&mut taking.fresh);
         if elapsed - taking.asked_tracker >= PEERS_PAUSE {
             taking.asked_tracker = elapsed;
             let delay = self.members[member as usize].access.delay;
             self.clock.after(4 * delay, Event::Peers(member));
         }
+        self.tell_tracker(member);
+        self.clock.after(HOLD_PAUSE, Event::Heartbeat(member));
+    }
+
+    /// The tracker hears what has come in since it was told last.
+    fn tell_tracker(&mut self, member: u32) {
+        let Some(taking) = &mut self.members[member as usize].taking else { return };
+        let fresh = std::mem::take(&mut taking.fresh);
         if !fresh.is_empty() {
-            let told = self.tracker.hold(member, &self.members[member as usize].have, Some(&fresh), now);
+            let told = self.tracker.hold(member, &self.members[member as usize].have, Some(&fresh), self.clock.now());
             self.holder_up(member, &told);
         }
-        self.clock.after(HOLD_PAUSE, Event::Heartbeat(member));
     }
 
     fn dial(&mut self, member: u32) {
@@ -128,13 +134,8 @@ impl World {
             taker,
             giver,
             lane,
-            asked: VecDeque::new(),
-            depth: 1,
-            put_off: 0,
-            liveness: Liveness::new(now),
-            polled: 0,
-            heard: now,
-            pace: Duration::ZERO,
+            asking: Asking::new(self.layout, now),
+            owed: VecDeque::new(),
             since: elapsed,
             asked_at: elapsed,
             given_lately: 0,
@@ -159,35 +160,35 @@ impl World {
         self.ask(conn);
     }
 
-    /// Asks for pieces up to the depth.
+    /// Asks for as many pieces as the way holds.
     pub(super) fn ask(&mut self, id: ConnId) {
-        let (now, delay) = (self.clock.now(), self.delay(id));
-        let conn = &mut self.conns[id];
+        let now = self.clock.now();
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let far = self.members[conn.giver as usize].access.delay;
+        let delay = far + self.members[conn.taker as usize].access.delay;
         let Some(taking) = &mut self.members[conn.taker as usize].taking else { return };
-        while !conn.liveness.is_late() && conn.put_off < PUT_OFF_MAX && conn.asked.len() < conn.depth {
-            if self.rules.bound && taking.outstanding >= taking.most_asked() {
-                return;
-            }
-            let Some(piece) = taking.open.pick(conn.lane, None, now) else { return };
+        let most = if self.rules.bound { taking.most_asked() } else { usize::MAX };
+        let (open, lane) = (&mut taking.open, conn.lane);
+        while taking.outstanding < most
+            && let Some((request, piece)) = conn.asking.next(now, |outlook| open.pick(lane, outlook, now))
+        {
             taking.outstanding += 1;
-            if conn.asked.is_empty() {
-                conn.liveness.restart(now);
-                conn.heard = now;
-            }
-            conn.asked.push_back(piece);
+            conn.owed.push_back(request);
             self.tally.control += MESSAGE_LEN;
             self.clock.after(delay, Event::Asked(id, piece.get()));
         }
     }
 
+    /// Bytes come in on a connection. They may leave room on the way.
     fn hear(&mut self, id: ConnId, bytes: u64) {
         let now = self.clock.now();
         let conn = &mut self.conns[id];
-        conn.polled += bytes;
-        conn.liveness.hear(conn.polled, !conn.asked.is_empty(), now);
-        let pause = now.duration_since(conn.heard);
-        conn.pace = (conn.pace * 7 + pause) / 8;
-        conn.heard = now;
+        if let Some(taking) = &mut self.members[conn.taker as usize].taking {
+            taking.came += bytes;
+        }
+        if conn.asking.hear(bytes, now) {
+            self.ask(id);
+        }
     }
 
     pub(super) fn put_off(&mut self, id: ConnId, until_ms: u32) {
@@ -197,11 +198,11 @@ impl World {
         self.hear(id, MESSAGE_LEN);
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let conn = &mut self.conns[id];
-        let Some(piece) = conn.asked.pop_front() else { return };
-        if conn.liveness.put_off(now) {
+        let refused = conn.owed.pop_front().and_then(|request| conn.asking.refuse(request, now));
+        let Some(Refused { piece, is_gone }) = refused else { return };
+        if is_gone {
             return self.lose(id, true);
         }
-        conn.put_off += 1;
         if let Some(taking) = &mut self.members[conn.taker as usize].taking {
             taking.outstanding -= 1;
             taking.open.picker.put_off(conn.lane, piece);
@@ -212,9 +213,6 @@ impl World {
 
     pub(super) fn delivered(&mut self, id: ConnId, len: u32, last: bool) {
         self.tally.received += u64::from(len);
-        if let Some(taking) = self.conns.get(id).and_then(|conn| self.members[conn.taker as usize].taking.as_mut()) {
-            taking.came += u64::from(len);
-        }
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.in_flight -= len;
         self.make_ready(id);
@@ -224,14 +222,13 @@ impl World {
         }
         let now = self.clock.now();
         let conn = &mut self.conns[id];
-        let Some(piece) = conn.asked.pop_front() else { return };
-        conn.liveness.deliver(now);
-        conn.put_off = 0;
+        let taken = conn.owed.pop_front().and_then(|request| conn.asking.take(request, now));
+        let Some(piece) = taken else { return };
         if let Some(taking) = &mut self.members[conn.taker as usize].taking {
             taking.outstanding -= 1;
         }
-        conn.depth = DEPTH_MAX.min(conn.depth + 1);
         self.ask(id);
+        self.conns[id].asking.prove();
         self.take(id, piece);
     }
 
@@ -264,6 +261,7 @@ impl World {
             self.finish(taker);
         } else if first {
             self.dial(taker);
+            self.tell_tracker(taker);
         }
     }
 
@@ -297,7 +295,7 @@ impl World {
     pub(super) fn lose(&mut self, id: ConnId, failed: bool) {
         let now = self.clock.now();
         let Some(conn) = self.conns.get(id) else { return };
-        let (taker, lane, asked) = (conn.taker, conn.lane, conn.asked.len());
+        let (taker, lane, asked) = (conn.taker, conn.lane, conn.asking.owed());
         let [from, to] = self.pair(conn.giver, taker);
         if let Some(taking) = &mut to.taking {
             taking.outstanding -= asked;
@@ -312,9 +310,12 @@ impl World {
 
     fn ask_all(&mut self, member: u32) {
         let Some(taking) = &self.members[member as usize].taking else { return };
-        let idle = |id: &ConnId| self.conns.get(*id).is_some_and(|conn| conn.asked.len() < conn.depth);
-        let idle: Vec<_> = taking.conns.iter().copied().filter(idle).collect();
-        idle.into_iter().for_each(|id| self.ask(id));
+        for at in 0..taking.conns.len() {
+            let Some(&id) = self.members[member as usize].taking.as_ref().and_then(|it| it.conns.get(at)) else {
+                return;
+            };
+            self.ask(id);
+        }
     }
 
     /// News that a connection brings.
@@ -328,12 +329,10 @@ impl World {
         self.tally.control += len;
         self.hear(id, len);
         let conn = &mut self.conns[id];
-        conn.liveness.disregard();
+        conn.asking.disregard();
         let Some(taking) = &mut self.members[conn.taker as usize].taking else { return };
         pieces.iter().for_each(|&piece| taking.open.picker.peer_has(conn.lane.peer(), piece));
-        if conn.asked.len() < conn.depth {
-            self.ask(id);
-        }
+        self.ask(id);
     }
 
     /// What the time says about each connection: those that are lost.
@@ -343,40 +342,36 @@ impl World {
         let mut lost = Vec::new();
         for &id in &taking.conns {
             let Some(conn) = self.conns.get_mut(id) else { continue };
-            conn.put_off = 0;
-            if conn.asked.is_empty() {
-                continue;
+            if let Some(outlook) = conn.asking.outlook(now) {
+                taking.open.expect(conn.lane, outlook);
             }
             if conn.in_row {
                 // The giver says now and then that the piece is to come.
-                conn.polled += 1;
-                conn.liveness.hear(conn.polled, !conn.asked.is_empty(), now);
+                conn.asking.hear(1, now);
             }
-            if now.duration_since(conn.heard) < self.rules.silence(conn.pace) {
-                continue;
-            }
-            match conn.liveness.due(now, true, false) {
+            match conn.asking.look(false, now) {
                 Some(Due::GiveBack) => {
                     self.tally.snubbed += 1;
                     taking.open.picker.snub(conn.lane);
                 }
                 Some(Due::End) => lost.push(id),
+                // Signs of life are too few to count.
                 Some(Due::KeepAlive) | None => {}
             }
         }
         lost
     }
 
-    /// Gives up a connection that is of no use while another user waits. The product looks at each tick.
+    /// Gives up a connection that is of no use while another user waits.
     fn make_room(&mut self, member: u32) {
         let now = self.clock.now();
         let (conns, members) = (&self.conns, &self.members);
         let Some(taking) = &members[member as usize].taking else { return };
-        if taking.lanes < CONNECTIONS_MAX || !taking.ticks.is_multiple_of(10) {
+        if taking.lanes < CONNECTIONS_MAX {
             return;
         }
         let open = taking.conns.iter().filter_map(|id| conns.get(*id));
-        let giving = open.filter(|conn| !conn.asked.is_empty() && conn.liveness.is_giving(now));
+        let giving = open.filter(|conn| conn.asking.is_giving(now));
         let giving: Vec<_> = giving.map(|conn| members[conn.giver as usize].names.id.clone()).collect();
         let Some(taking) = &mut self.members[member as usize].taking else { return };
         giving.iter().for_each(|id| taking.peers.gives(id, now));
@@ -391,6 +386,10 @@ impl World {
         if self.members[member as usize].taking.is_none() {
             return;
         }
+        let Some(taking) = &mut self.members[member as usize].taking else { return };
+        taking.ticks += 1;
+        taking.measure();
+        taking.peers.count_connections(taking.came, now);
         let lost = self.check_time(member);
         let conns = &self.conns;
         let Some(taking) = &mut self.members[member as usize].taking else { return };
@@ -398,16 +397,16 @@ impl World {
             .conns
             .iter()
             .filter_map(|id| conns.get(*id))
-            .any(|conn| !conn.asked.is_empty() || taking.open.picker.wants_from(conn.lane.peer()));
+            .any(|conn| !conn.asking.is_idle() || taking.open.picker.wants_from(conn.lane.peer()));
         if taking.peers.check_patience(now, useful).is_err() {
             self.members[member as usize].failed = true;
             self.stop(member);
             return;
         }
-        taking.ticks += 1;
-        taking.measure();
-        self.make_room(member);
-        self.dial(member);
+        if taking.ticks.is_multiple_of(self.look_ticks) {
+            self.make_room(member);
+            self.dial(member);
+        }
         lost.into_iter().for_each(|id| self.lose(id, true));
         let Some(taking) = &mut self.members[member as usize].taking else { return };
         if self.rules.promise {

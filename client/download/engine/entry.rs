@@ -1,6 +1,5 @@
 //! One download in the engine: its peers, its connections, and how it ends.
 
-use super::connection_count::ConnectionCount;
 use super::options::EngineOptions;
 use crate::client::download::error::DownloadError;
 use crate::client::download::lie::Lie;
@@ -25,7 +24,6 @@ const CONNECTIONS_WANTED: (usize, usize) = (2, 4);
 pub(super) struct TransferEntry {
     pub transfer: Arc<Transfer>,
     pub peers: PeerList,
-    count: ConnectionCount,
     pub parked: Vec<PeerConnection>,
     pub ready: VecDeque<PeerConnection>,
     /// Connections that workers hold.
@@ -43,8 +41,7 @@ impl TransferEntry {
     pub(super) fn new(transfer: Arc<Transfer>, now: Instant, options: &EngineOptions) -> Self {
         let wanted = options.workers.clamp(CONNECTIONS_WANTED.0, CONNECTIONS_WANTED.1);
         Self {
-            peers: PeerList::new(now, wanted, options.patience),
-            count: ConnectionCount::new(wanted, now),
+            peers: PeerList::new(now, wanted, options.patience, transfer.seed()),
             parked: Vec::new(),
             ready: VecDeque::new(),
             busy: 0,
@@ -90,7 +87,7 @@ impl TransferEntry {
     /// Says how many connections are wanted now.
     pub(super) fn count_connections(&mut self, now: Instant) {
         if !self.transfer.is_fast() {
-            self.peers.wanted = self.count.look(self.transfer.came(), now);
+            self.peers.count_connections(self.transfer.came(), now);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the list of peers.
 
+use super::surplus::USELESS;
 use super::*;
 use crate::client::download::obstacle::in_words;
 use crate::client::reach::unreached::{NoCall, Unreached};
@@ -48,14 +49,14 @@ fn clients(peers: &[Peer]) -> Vec<u8> {
 #[test]
 fn a_lone_peer_gets_several_connections_and_many_get_one_each() {
     let now = Instant::now();
-    let mut few = PeerList::new(now, WANTED, None);
+    let mut few = PeerList::new(now, WANTED, None, 1);
     few.learn(vec![peer(1)]);
     assert_eq!(clients(&few.due_now(now)), [1], "one until it has brought something");
     assert!(few.due_now(now).is_empty());
     assert!(few.delivered(&peer(1).id(), now) && !few.delivered(&peer(1).id(), now));
     assert_eq!(clients(&few.due_now(now)), [1; WANTED - 1]);
     assert!(few.due_now(now).is_empty());
-    let mut many = PeerList::new(now, WANTED, None);
+    let mut many = PeerList::new(now, WANTED, None, 1);
     many.learn((1..=9).map(peer).collect());
     assert_eq!(clients(&many.due_now(now)), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
@@ -71,7 +72,7 @@ fn numbered(number: u32) -> Peer {
 #[test]
 fn however_many_never_answer_everybody_is_tried_before_anybody_is_tried_again() {
     let mut now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     let count = 4 * CONNECTIONS_MAX;
     peers.learn((0..count as u32).map(numbered).collect());
     let mut tried = std::collections::HashSet::new();
@@ -91,7 +92,7 @@ fn however_many_never_answer_everybody_is_tried_before_anybody_is_tried_again() 
 #[test]
 fn no_more_peers_are_remembered_than_there_may_be_and_liars_and_the_silent_are_forgotten_first() {
     let now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn((0..KNOWN_MAX as u32).map(numbered).collect());
     peers.lied(&numbered(5).id(), Lie::BadPiece);
     peers.lost(&numbered(6).id(), now, true);
@@ -104,7 +105,7 @@ fn no_more_peers_are_remembered_than_there_may_be_and_liars_and_the_silent_are_f
 #[test]
 fn no_more_connections_are_made_than_a_download_may_have() {
     let now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn((0..200).map(peer).collect());
     assert_eq!(peers.due_now(now).len(), CONNECTIONS_MAX);
     assert!(peers.due_now(now).is_empty());
@@ -113,7 +114,7 @@ fn no_more_connections_are_made_than_a_download_may_have() {
 #[test]
 fn a_peer_that_fails_waits_longer_each_time_until_it_is_reached() {
     let now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn(vec![peer(1)]);
     peers.delivered(&peer(1).id(), now);
     let first = peers.due_now(now);
@@ -130,7 +131,7 @@ fn a_peer_that_fails_waits_longer_each_time_until_it_is_reached() {
 #[test]
 fn a_peer_that_lied_is_never_tried_again_and_alone_ends_the_download_with_its_name() {
     let now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn(vec![peer(1)]);
     peers.due_now(now);
     peers.lied(&peer(1).id(), Lie::Unasked);
@@ -147,7 +148,7 @@ fn a_peer_that_lied_is_never_tried_again_and_alone_ends_the_download_with_its_na
 /// many seconds after the return the peer is dialed.
 fn outage(patience: Option<Duration>, back_s: u64) -> Result<f64, String> {
     let begun = Instant::now();
-    let mut peers = PeerList::new(begun, WANTED, patience);
+    let mut peers = PeerList::new(begun, WANTED, patience, 1);
     peers.learn(vec![peer(1)]);
     peers.due_now(begun);
     peers.lost(&peer(1).id(), begun, true);
@@ -182,7 +183,7 @@ fn whoever_comes_back_within_the_patience_is_reached_by_itself() {
 fn without_patience_a_download_ends_once_whoever_may_have_it_was_tried() {
     let begun = Instant::now();
     let at = |tenths: u32| begun + Duration::from_millis(100) * tenths;
-    let mut peers = PeerList::new(begun, WANTED, Some(Duration::ZERO));
+    let mut peers = PeerList::new(begun, WANTED, Some(Duration::ZERO), 1);
     assert!(peers.check_patience(at(1), false).is_ok(), "the tracker has not answered");
     peers.learn(vec![peer(1), peer(2)]);
     assert!(peers.check_patience(at(2), false).is_ok(), "nobody was tried");
@@ -191,10 +192,10 @@ fn without_patience_a_download_ends_once_whoever_may_have_it_was_tried() {
     assert!(peers.check_patience(at(3), false).is_ok(), "one is being tried");
     peers.lost(&peer(2).id(), at(4), true);
     assert!(peers.check_patience(at(4), false).is_err());
-    let mut nobody = PeerList::new(begun, WANTED, Some(Duration::ZERO));
+    let mut nobody = PeerList::new(begun, WANTED, Some(Duration::ZERO), 1);
     nobody.learn(Vec::new());
     assert!(nobody.check_patience(at(1), false).is_err());
-    let mut silent = PeerList::new(begun, WANTED, Some(Duration::ZERO));
+    let mut silent = PeerList::new(begun, WANTED, Some(Duration::ZERO), 1);
     assert!(silent.check_patience(begun + FIRST_LOOK, false).is_err(), "a tracker that does not answer has its time");
     silent.learn(vec![peer(1)]);
 }
@@ -203,7 +204,7 @@ fn without_patience_a_download_ends_once_whoever_may_have_it_was_tried() {
 fn a_program_that_was_stopped_has_not_waited_meanwhile() {
     let begun = Instant::now();
     let minute = Duration::from_secs(60);
-    let mut peers = PeerList::new(begun, WANTED, Some(minute));
+    let mut peers = PeerList::new(begun, WANTED, Some(minute), 1);
     peers.forgive(3 * minute);
     assert!(peers.check_patience(begun + 3 * minute, false).is_ok());
     assert!(peers.check_patience(begun + 4 * minute, false).is_ok());
@@ -213,7 +214,7 @@ fn a_program_that_was_stopped_has_not_waited_meanwhile() {
 #[test]
 fn who_has_just_come_online_is_dialed_at_once() {
     let now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn(vec![peer(1)]);
     for _ in 0..5 {
         peers.retry(now);
@@ -227,7 +228,7 @@ fn who_has_just_come_online_is_dialed_at_once() {
 #[test]
 fn a_peer_that_gave_a_wrong_piece_is_tried_again_later_each_time_and_alone_ends_the_download_in_the_end() {
     let mut now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn(vec![peer(1)]);
     for pause in [RETRY, 2 * RETRY, 4 * RETRY, 8 * RETRY] {
         assert!(peers.check_patience(now + 2 * LIED_PATIENCE, false).is_ok(), "it may have mended it");
@@ -247,7 +248,7 @@ fn a_peer_that_gave_a_wrong_piece_is_tried_again_later_each_time_and_alone_ends_
 #[test]
 fn patience_begins_anew_with_every_useful_connection() {
     let (now, second) = (Instant::now(), Duration::from_secs(1));
-    let mut peers = PeerList::new(now, WANTED, Some(10 * second));
+    let mut peers = PeerList::new(now, WANTED, Some(10 * second), 1);
     assert!(peers.check_patience(now + 10 * second, false).is_ok());
     assert!(peers.check_patience(now + 11 * second, true).is_ok());
     assert!(peers.check_patience(now + 21 * second, false).is_ok());
@@ -263,7 +264,7 @@ fn eve(number: u32) -> Peer {
 #[test]
 fn many_clients_of_one_user_get_as_many_dials_as_two_and_the_others_their_turn() {
     let now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn((0..400).map(eve).chain([peer(1), peer(2)]).collect());
     let due = peers.due_now(now);
     assert_eq!(due.iter().filter(|peer| peer.user == user()).count(), ON_TRIAL_MAX);
@@ -282,7 +283,7 @@ fn many_clients_of_one_user_get_as_many_dials_as_two_and_the_others_their_turn()
 #[test]
 fn a_user_whose_clients_fail_is_dialed_ever_more_rarely_whatever_is_announced() {
     let begun = Instant::now();
-    let (mut peers, mut paces) = (PeerList::new(begun, WANTED, None), DialPaces::default());
+    let (mut peers, mut paces) = (PeerList::new(begun, WANTED, None, 1), DialPaces::default());
     let mut dials = 0;
     for tick in 0..300 {
         let now = begun + Duration::from_millis(200) * tick;
@@ -301,7 +302,7 @@ fn a_user_whose_clients_fail_is_dialed_ever_more_rarely_whatever_is_announced() 
 #[test]
 fn one_client_whose_address_changes_all_the_time_is_dialed_as_rarely_as_any_that_fails() {
     let begun = Instant::now();
-    let (mut peers, mut paces) = (PeerList::new(begun, WANTED, None), DialPaces::default());
+    let (mut peers, mut paces) = (PeerList::new(begun, WANTED, None, 1), DialPaces::default());
     let mut dials = 0;
     for ms in 0..60_000 {
         let now = begun + Duration::from_millis(1) * ms;
@@ -317,7 +318,7 @@ fn one_client_whose_address_changes_all_the_time_is_dialed_as_rarely_as_any_that
 fn somebody_honest_behind_the_user_or_the_address_of_many_who_fail_is_found_within_seconds() {
     let begun = Instant::now();
     let nat = |number: u32| at([192, 0, 2, 1], 1000 + number as u16);
-    let (mut peers, mut paces) = (PeerList::new(begun, WANTED, None), DialPaces::default());
+    let (mut peers, mut paces) = (PeerList::new(begun, WANTED, None, 1), DialPaces::default());
     peers.learn((0..400).map(|number| Peer { addrs: nat(number), ..eve(number) }).collect());
     let mut now = begun;
     for _ in 0..100 {
@@ -348,7 +349,7 @@ fn an_address_that_fails_rests_for_the_clients_of_that_user_and_for_nobody_else(
     let now = Instant::now();
     let bob = peer(1);
     for elsewhere in [true, false] {
-        let mut peers = PeerList::new(now, WANTED, None);
+        let mut peers = PeerList::new(now, WANTED, None, 1);
         peers.learn(vec![Peer { addrs: bob.addrs.clone(), ..eve(1) }]);
         for _ in 0..4 {
             peers.retry(now);
@@ -370,7 +371,7 @@ fn an_address_that_fails_rests_for_the_clients_of_that_user_and_for_nobody_else(
 #[test]
 fn whoever_listens_where_another_client_of_the_user_did_is_dialed_there_within_seconds() {
     let begun = Instant::now();
-    let mut peers = PeerList::new(begun, WANTED, None);
+    let mut peers = PeerList::new(begun, WANTED, None, 1);
     let (before, after) = (Peer { client: ClientId([99; 16]), ..peer(1) }, peer(1));
     peers.learn(vec![before.clone()]);
     assert_eq!(peers.due_now(begun).len(), 1);
@@ -397,7 +398,7 @@ fn whoever_listens_where_another_client_of_the_user_did_is_dialed_there_within_s
 #[test]
 fn a_flood_of_ids_of_one_user_pushes_nobody_else_out() {
     let now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn((0..100).map(numbered).collect());
     peers.lost(&numbered(3).id(), now, true);
     peers.learn((0..5000).map(eve).collect());
@@ -409,7 +410,7 @@ fn a_flood_of_ids_of_one_user_pushes_nobody_else_out() {
 #[test]
 fn all_clients_of_a_user_are_banned_once_some_have_lied() {
     let now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn((0..400).map(eve).collect());
     for _ in 0..LIARS_MAX {
         let liar = peers.due_now(now).pop().expect("one more is tried");
@@ -424,7 +425,7 @@ fn all_clients_of_a_user_are_banned_once_some_have_lied() {
 #[test]
 fn whoever_takes_the_client_id_of_another_user_keeps_nobody_from_that_user() {
     let now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     let thief = Peer { client: peer(1).client, ..eve(7) };
     peers.learn(vec![thief.clone(), peer(1)]);
     let due = peers.due_now(now);
@@ -441,7 +442,7 @@ fn whoever_takes_the_client_id_of_another_user_keeps_nobody_from_that_user() {
 #[test]
 fn a_connection_of_no_use_makes_room_for_a_user_who_has_none() {
     let now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     // Eight users with eight clients each, all connected, of which one has delivered.
     let crowd = |number: u32| Peer { user: named(&format!("crowd{}", number % 8)), ..numbered(number) };
     for round in 0..8 {
@@ -472,7 +473,7 @@ fn a_connection_of_no_use_makes_room_for_a_user_who_has_none() {
 #[test]
 fn why_a_member_is_not_reached_stays_told_while_it_is_dialed_again_and_called_too_often() {
     let begun = Instant::now();
-    let mut peers = PeerList::new(begun, WANTED, None);
+    let mut peers = PeerList::new(begun, WANTED, None, 1);
     peers.learn(vec![peer(1)]);
     let told =
         |peers: &PeerList, at| in_words(&peers.obstacles(at)).into_iter().map(|(_, why)| why).collect::<Vec<_>>();
@@ -496,7 +497,7 @@ fn why_a_member_is_not_reached_stays_told_while_it_is_dialed_again_and_called_to
 #[test]
 fn calls_that_come_to_nothing_leave_a_pause_so_that_the_tracker_passes_them_on() {
     let mut now = Instant::now();
-    let mut peers = PeerList::new(now, WANTED, None);
+    let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn(vec![peer(1)]);
     let (begun, mut calls) = (now, 0);
     while now < begun + Duration::from_secs(60) {
@@ -519,7 +520,7 @@ fn calls_that_come_to_nothing_leave_a_pause_so_that_the_tracker_passes_them_on()
 #[test]
 fn a_download_is_patient_while_its_member_was_called_too_often() {
     let (begun, minute) = (Instant::now(), Duration::from_secs(60));
-    let mut peers = PeerList::new(begun, WANTED, Some(minute));
+    let mut peers = PeerList::new(begun, WANTED, Some(minute), 1);
     peers.learn(vec![peer(1)]);
     peers.due_now(begun);
     let missed = |code| Unreached { back: Some(NoCall::Refused(code)), ..Unreached::default() };

@@ -1,0 +1,251 @@
+//! What a connection was asked for and has not given, and when to ask for more. Pure: the time is passed in, and so is what
+//! picks the pieces.
+
+use super::liveness::{Due, Liveness};
+use super::pipe::Pipe;
+use crate::client::download::transfer::Outlook;
+use crate::model::piece::{Layout, PieceIndex};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// After this many refusals in a row because pieces are on their way to others, the connection asks again at the next
+/// tick. A peer that puts off every piece would otherwise be asked for all of them over and over.
+const PUT_OFF_MAX: u32 = 16;
+
+/// A piece that the peer does not give now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    pub piece: PieceIndex,
+    /// The peer has given nothing for too long.
+    pub is_gone: bool,
+}
+
+/// The questions of one connection.
+#[derive(Debug)]
+pub struct Asking {
+    layout: Layout,
+    /// Requests without a reply, the oldest in front.
+    asked: VecDeque<(u32, PieceIndex)>,
+    last_request: u32,
+    /// How much it asks for ahead.
+    pipe: Pipe,
+    liveness: Liveness,
+    /// Bytes that have come in so far.
+    come: u64,
+    /// No piece was left to ask for when this was tried last.
+    nothing_left: bool,
+    /// How many pieces in a row the peer has put off.
+    put_off: u32,
+}
+
+impl Asking {
+    /// On a connection that is open now.
+    pub fn new(layout: Layout, now: Instant) -> Self {
+        Self {
+            layout,
+            asked: VecDeque::new(),
+            last_request: 1,
+            pipe: Pipe::default(),
+            liveness: Liveness::new(now),
+            come: 0,
+            nothing_left: false,
+            put_off: 0,
+        }
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_idle(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    /// How many pieces are owed.
+    pub fn owed(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// Whether others may take what is owed, and nothing has come since.
+    pub fn is_late(&self) -> bool {
+        self.liveness.is_late()
+    }
+
+    /// A number for a request.
+    pub fn number(&mut self) -> u32 {
+        self.last_request = self.last_request.wrapping_add(1).max(1);
+        self.last_request
+    }
+
+    /// Whether the way holds more than was asked for.
+    fn has_room(&self, now: Instant) -> bool {
+        !self.liveness.is_late() && self.put_off < PUT_OFF_MAX && self.pipe.has_room(now)
+    }
+
+    /// The next piece to ask for, of those that `pick` gives for this outlook, with the number of the request. It is owed
+    /// from now on.
+    pub fn next(
+        &mut self,
+        now: Instant,
+        pick: impl FnOnce(Option<Outlook>) -> Option<PieceIndex>,
+    ) -> Option<(u32, PieceIndex)> {
+        if !self.has_room(now) {
+            return None;
+        }
+        let picked = pick(self.pipe.outlook(now));
+        self.nothing_left = picked.is_none();
+        let piece = picked?;
+        if self.asked.is_empty() {
+            // The deadline runs from the request on.
+            self.liveness.restart(now);
+        }
+        self.pipe.ask(self.layout.len(piece), now);
+        let request = self.number();
+        self.asked.push_back((request, piece));
+        Some((request, piece))
+    }
+
+    /// So many bytes have come in. Whether to ask for more now, in the middle of a piece.
+    pub fn hear(&mut self, bytes: u64, now: Instant) -> bool {
+        self.come += bytes;
+        self.liveness.hear(self.come, !self.asked.is_empty(), now);
+        self.pipe.hear(bytes, now);
+        !self.nothing_left && self.has_room(now)
+    }
+
+    /// The piece of this request has come. `None` if another one was due.
+    pub fn take(&mut self, request: u32, now: Instant) -> Option<PieceIndex> {
+        let (_, piece) = self.asked.pop_front().filter(|(id, _)| *id == request)?;
+        self.liveness.deliver(now);
+        self.pipe.settle(true, now);
+        self.put_off = 0;
+        Some(piece)
+    }
+
+    /// A piece has proved right.
+    pub fn prove(&mut self) {
+        self.pipe.prove();
+    }
+
+    /// The piece of this request is on its way to another member. `None` if another one was due.
+    pub fn refuse(&mut self, request: u32, now: Instant) -> Option<Refused> {
+        let (_, piece) = self.asked.pop_front().filter(|(id, _)| *id == request)?;
+        self.pipe.settle(false, now);
+        self.put_off += 1;
+        Some(Refused { piece, is_gone: self.liveness.put_off(now) })
+    }
+
+    /// The frame that has come in is no sign of life.
+    pub fn disregard(&mut self) {
+        self.liveness.disregard();
+    }
+
+    /// The frame that has come in answers something else.
+    pub fn answer(&mut self) {
+        self.liveness.answer();
+    }
+
+    /// This end was kept from reading.
+    pub fn restart(&mut self, now: Instant) {
+        self.liveness.restart(now);
+    }
+
+    /// What is due at a tick. `awaited` if another reply is. What was put off may be asked for again.
+    pub fn look(&mut self, awaited: bool, now: Instant) -> Option<Due> {
+        self.put_off = 0;
+        self.liveness.due(now, !self.asked.is_empty(), awaited)
+    }
+
+    /// What is to be expected of what is owed.
+    pub fn outlook(&self, now: Instant) -> Option<Outlook> {
+        if self.asked.is_empty() { None } else { self.pipe.outlook(now) }
+    }
+
+    /// Whether a piece is coming in, however slowly.
+    pub fn is_giving(&self, now: Instant) -> bool {
+        !self.asked.is_empty() && self.liveness.is_giving(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::piece::PIECE_LEN;
+    use std::time::Duration;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A connection on which these pieces are there to be asked for.
+    struct Asked {
+        asking: Asking,
+        left: VecDeque<u32>,
+    }
+
+    impl Asked {
+        fn of(count: u32, now: Instant) -> Self {
+            let layout = Layout::new(u64::from(count) * u64::from(PIECE_LEN)).expect("a good size");
+            Self { asking: Asking::new(layout, now), left: (0..count).collect() }
+        }
+
+        fn ask_all(&mut self, now: Instant) -> Vec<u32> {
+            let (asking, left) = (&mut self.asking, &mut self.left);
+            let mut pick = || asking.next(now, |_| left.pop_front().and_then(piece_at));
+            std::iter::from_fn(|| pick().map(|(request, _)| request)).collect()
+        }
+    }
+
+    fn piece_at(piece: u32) -> Option<PieceIndex> {
+        Layout::new(u64::from(PIECE_LEN) * 1000)?.index(piece)
+    }
+
+    #[test]
+    fn what_comes_is_what_was_asked_for_first() {
+        let now = Instant::now();
+        let mut asked = Asked::of(9, now);
+        let first = asked.ask_all(now);
+        assert_eq!(first.len(), 1, "nothing is known of the way");
+        asked.asking.hear(PIECE_LEN.into(), now + 100 * MS);
+        let more = asked.ask_all(now + 100 * MS);
+        assert!(!more.is_empty());
+        assert_eq!(asked.asking.take(first[0], now + 100 * MS).map(PieceIndex::get), Some(0));
+        assert_eq!(asked.asking.take(first[0], now + 100 * MS), None, "it has come already");
+    }
+
+    #[test]
+    fn whoever_puts_everything_off_is_asked_again_at_the_next_tick_and_is_gone_in_the_end() {
+        let now = Instant::now();
+        let mut asked = Asked::of(1000, now);
+        let refused = |asked: &mut Asked, now| {
+            let mut count = 0;
+            while let Some(request) = asked.ask_all(now).pop() {
+                let refused = asked.asking.refuse(request, now).expect("it was asked for");
+                count += u32::from(!refused.is_gone);
+            }
+            count
+        };
+        assert_eq!(refused(&mut asked, now), PUT_OFF_MAX);
+        assert_eq!(asked.asking.look(false, now + 200 * MS), None);
+        assert_eq!(refused(&mut asked, now + 200 * MS), PUT_OFF_MAX);
+        assert_eq!(asked.asking.look(false, now + 200_000 * MS), Some(Due::KeepAlive), "nothing is owed");
+        assert_eq!(refused(&mut asked, now + 200_000 * MS), 0);
+    }
+
+    #[test]
+    fn a_late_connection_is_asked_for_nothing_until_something_has_come() {
+        let now = Instant::now();
+        let mut asked = Asked::of(9, now);
+        let first = asked.ask_all(now);
+        let late = now + 5000 * MS;
+        assert_eq!(asked.asking.look(false, late), Some(Due::GiveBack));
+        assert!(!asked.asking.hear(PIECE_LEN.into(), late) && asked.ask_all(late).is_empty());
+        assert!(asked.asking.take(first[0], late).is_some());
+        assert!(!asked.ask_all(late).is_empty());
+    }
+
+    #[test]
+    fn where_nothing_is_left_more_bytes_ask_for_nothing() {
+        let now = Instant::now();
+        let mut asked = Asked::of(1, now);
+        assert_eq!(asked.ask_all(now).len(), 1);
+        asked.asking.hear(u64::from(PIECE_LEN) - 1, now + 10 * MS);
+        assert!(asked.ask_all(now + 10 * MS).is_empty());
+        assert!(!asked.asking.hear(1, now + 11 * MS), "it was tried in vain");
+    }
+}
