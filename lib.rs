@@ -275,6 +275,7 @@ pub mod client {
     pub mod storage {
         pub(crate) mod file_map;
         pub mod file_stamp;
+        pub(crate) mod holes;
         pub mod import;
         pub(crate) mod import_error;
         pub mod left_out;
@@ -330,6 +331,7 @@ pub mod client {
     pub mod hash {
         pub mod piece_hash;
         pub mod sha1_lanes;
+        pub mod zeros;
     }
     /// The terminal as a device: `writer` keeps messages out of the typed line, `password` switches the echo off.
     pub mod terminal {

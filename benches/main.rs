@@ -27,6 +27,7 @@ mod failures;
 mod folder;
 mod growth;
 mod hash;
+mod holes;
 mod journal;
 mod load;
 mod netbench;
@@ -47,7 +48,7 @@ use std::process::{Command, exit};
 /// A bench: its name, the options that it takes, and what it does.
 type Bench = (&'static str, &'static [&'static str], fn(&Options));
 
-const BENCHES: [Bench; 19] = [
+const BENCHES: [Bench; 20] = [
     ("picker", &[], picker::bench),
     ("state", &[], state::bench),
     ("journal", &["only"], journal::bench),
@@ -55,6 +56,7 @@ const BENCHES: [Bench; 19] = [
     ("churn", &["ops", "users", "files"], churn::bench),
     ("codec", &[], codec::bench),
     ("reading", &["size", "rounds"], reading::bench),
+    ("holes", &["size", "content", "rounds", "where"], holes::bench),
     ("transfer", &["size", "rounds", "givers", "only", "where"], transfer::bench),
     ("failures", &["size", "rounds", "only"], failures::bench),
     ("swarm", &["size", "cap", "members", "rounds", "only"], swarm::bench),

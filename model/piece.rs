@@ -1,5 +1,7 @@
 //! Piece arithmetic: how a byte stream is cut into pieces. All of it is in this file.
 
+use std::ops::Range;
+
 /// Length of every piece but the last, in bytes.
 pub const PIECE_LEN: u32 = 512 * 1024;
 /// Most pieces a share may have.
@@ -54,6 +56,17 @@ impl Layout {
     /// Every piece, in order.
     pub fn indexes(self) -> impl Iterator<Item = PieceIndex> {
         (0..self.count()).map(PieceIndex)
+    }
+
+    /// The pieces that a stretch of the stream touches, in order.
+    ///
+    /// # Panics
+    /// If the stretch goes beyond the end of the stream.
+    pub fn touched_by(self, stretch: Range<u64>) -> impl Iterator<Item = PieceIndex> {
+        let len = u64::from(PIECE_LEN);
+        let numbers = if stretch.is_empty() { 0..0 } else { stretch.start / len..stretch.end.div_ceil(len) };
+        // Below the number of pieces, which is a u32.
+        numbers.map(move |number| self.index(number as u32).expect("the stretch lies within the stream"))
     }
 
     /// Where a piece begins in the stream, in bytes.

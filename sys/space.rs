@@ -46,15 +46,23 @@ pub fn reserves_by_writing(file: &File) -> io::Result<bool> {
 /// # Errors
 /// `ENOSPC` if there is not, and those of ftruncate(2).
 pub fn extend_within_free_space(file: &File, range: Range<u64>) -> io::Result<()> {
-    let held = file.metadata()?;
-    let needed = range.end - range.start;
-    if free_bytes(file)?.is_some_and(|free| free.saturating_add(held.blocks() * 512) < needed) {
-        return Err(Errno::NOSPC.into());
-    }
-    if held.len() < range.end {
+    ask_free(file, range.end - range.start)?;
+    if file.metadata()?.len() < range.end {
         file.set_len(range.end)?;
     }
     Ok(())
+}
+
+/// Whether a file can take up as many bytes, with those that it takes up already.
+///
+/// # Errors
+/// `ENOSPC` if it cannot, and those of fstatvfs(3).
+pub fn ask_free(file: &File, bytes: u64) -> io::Result<()> {
+    let held = file.metadata()?.blocks() * 512;
+    match free_bytes(file)?.is_some_and(|free| free.saturating_add(held) < bytes) {
+        true => Err(Errno::NOSPC.into()),
+        false => Ok(()),
+    }
 }
 
 /// Makes a stretch of a file a hole, which reads as zeros and takes no room. False if the file system knows no holes.
@@ -116,6 +124,11 @@ pub struct DataRanges<'a> {
 }
 
 impl DataRanges<'_> {
+    /// Looks from here on, unless it is there already.
+    pub fn go_on_at(&mut self, at: u64) {
+        self.at = self.at.max(at);
+    }
+
     fn next_range(&self) -> Result<Option<Range<u64>>, Errno> {
         let start = match rustix::fs::seek(self.file, SeekFrom::Data(self.at)) {
             Ok(start) if start < self.len => start,

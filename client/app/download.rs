@@ -160,7 +160,7 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>
 
 /// All of a download was here already, and the copy of it is right.
 fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Part, &WholeHash), begun: Instant) {
-    match finish(part, hash, &subject.content.sha1) {
+    match finish(part, hash, &subject.content.sha1, || session.is_over()) {
         Ok(()) => {
             let path = &part.destination();
             if !is_shared(session, id, subject) {
@@ -168,6 +168,8 @@ fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Pa
             }
             complete(session, id, subject, path, Fetched { bytes: 0, took: begun.elapsed() });
         }
+        // The next login goes on.
+        Err(DownloadError::Closing) => part.release(),
         Err(error) => {
             part.release();
             fail(session, id, &error);

@@ -14,6 +14,7 @@ use super::share;
 use super::status;
 use super::upkeep::keeper;
 use crate::client::download::engine::event::EngineEvent;
+use crate::client::download::error::DownloadError;
 use crate::client::keyring::Put;
 use crate::client::output::event::Event;
 use crate::client::rpc::event::LinkEvent;
@@ -398,6 +399,8 @@ impl Reactor {
                 }
             }
             EngineEvent::Finished(transfer, _) => download::finished(&session, &transfer),
+            // Whoever has stopped it goes on with it.
+            EngineEvent::Failed(_, DownloadError::Closing) => {}
             EngineEvent::Failed(transfer, error) => download::engine_failed(&session, &transfer, &error),
             EngineEvent::StaleKey(_) => self.stale_key(),
             EngineEvent::StaleCertificate => self.renew(),

@@ -150,7 +150,7 @@ impl Transfer {
         let layout = subject.manifest.layout();
         let resumed = have.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
         let mut picker = PiecePicker::new(layout, have.clone(), client, WINDOW, seed);
-        if have.held() == part.zero_count() {
+        if have.held() == part.zeros().count() {
             picker.scatter();
         }
         Self {
@@ -355,12 +355,13 @@ impl Transfer {
         std::mem::take(&mut self.fresh.lock())
     }
 
-    /// Finishes a download whose pieces are all here: checks the complete file, syncs it and renames it.
+    /// Finishes a download whose pieces are all here: checks the complete file, syncs it and renames it. What would take
+    /// long ends when the download is stopped.
     ///
     /// # Errors
-    /// The whole is wrong, the disk does not take it.
+    /// The whole is wrong, the disk does not take it; `Closing` if it was stopped.
     pub fn finish(&self) -> Result<PathBuf, DownloadError> {
-        verify::finish(&self.part, &self.hash, &self.subject.content.sha1)?;
+        verify::finish(&self.part, &self.hash, &self.subject.content.sha1, || self.is_stopped())?;
         self.finished.store(true, Ordering::Relaxed);
         Ok(self.part.destination())
     }

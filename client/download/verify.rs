@@ -2,7 +2,8 @@
 
 use super::error::DownloadError;
 use super::whole_hash::WholeHash;
-use crate::client::hash::piece_hash::{HashedPiece, hash_in_order};
+use crate::client::hash::piece_hash::{HashedPiece, PieceRead, hash_in_order};
+use crate::client::hash::zeros::ZeroPieces;
 use crate::client::storage::part::Part;
 use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::client::storage::shared_files::SharedFiles;
@@ -29,14 +30,14 @@ pub struct Verified {
 /// [`give_way`]: crate::sys::give_way
 pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     let layout = part.layout();
-    let (holes, hash) = (part.make_holes(cancel), WholeHash::new(layout));
+    let (holes, hash) = (part.make_holes(cancel), WholeHash::new(layout, part.zeros().clone()));
     holes.iter(layout).for_each(|piece| hash.announce(piece));
     let mut have = holes.clone();
     if part.is_fresh() {
         return Some(Verified { have, hash });
     }
     let candidates = part.pieces_with_data();
-    let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer);
+    let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer).map(|()| PieceRead::Bytes);
     // An error comes back when the bytes are needed.
     let follow = || matches!(hash.follow(part), Ok(true));
     let written = candidates.iter(layout).filter(|piece| !holes.has(*piece));
@@ -59,7 +60,8 @@ pub fn fill_from(part: &Part, source: &SharedFiles, verified: &mut Verified, can
     let layout = part.layout();
     let Verified { have, hash } = verified;
     let missing: Vec<_> = layout.indexes().filter(|piece| !have.has(*piece)).collect();
-    let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
+    let holes = source.holes();
+    let read = |piece, buffer: &mut [u8]| source.read_unless_hole(&holes, piece, buffer);
     let _ = hash_in_order(
         layout,
         missing.into_iter(),
@@ -80,11 +82,21 @@ pub fn fill_from(part: &Part, source: &SharedFiles, verified: &mut Verified, can
     );
 }
 
-/// Gives a part whose pieces are all here its final name: checks the whole, syncs it and renames it.
+/// Gives a part whose pieces are all here its final name: checks the whole, syncs it and renames it. Gives up early if
+/// `is_over` and the whole would take long, as that of many zeros does.
 ///
 /// # Errors
-/// The whole is wrong, the disk does not take it.
-pub fn finish(part: &Part, hash: &WholeHash, expected: &Sha1Digest) -> Result<(), DownloadError> {
+/// The whole is wrong, the disk does not take it; `Closing` if it has given up.
+pub fn finish(
+    part: &Part,
+    hash: &WholeHash,
+    expected: &Sha1Digest,
+    is_over: impl Fn() -> bool,
+) -> Result<(), DownloadError> {
+    hash.follow_up(part, || is_over() && !hash.is_nearly_done())?;
+    if is_over() && !hash.is_nearly_done() {
+        return Err(DownloadError::Closing);
+    }
     let right = hash.finish(part)? == *expected;
     // The SHA-1 is of the bytes as they came in. A file that was truncated since has a hole.
     if !right || part.has_holes() {
@@ -100,8 +112,8 @@ pub fn finish(part: &Part, hash: &WholeHash, expected: &Sha1Digest) -> Result<()
 /// that is wrong or cannot be read. `None` if `cancel` is set meanwhile.
 pub fn is_complete(source: &SharedFiles, manifest: &Manifest, sha1: &Sha1Digest, cancel: &AtomicBool) -> Option<bool> {
     let layout = source.layout();
-    let hash = WholeHash::new(layout);
-    let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
+    let (hash, holes) = (WholeHash::new(layout, ZeroPieces::of(manifest)), source.holes());
+    let read = |piece, buffer: &mut [u8]| source.read_unless_hole(&holes, piece, buffer);
     let follow = || matches!(hash.follow(source), Ok(true));
     let flow = hash_in_order(layout, layout.indexes(), read, follow, |piece, outcome| {
         if cancel.load(Ordering::Relaxed) {
@@ -116,8 +128,12 @@ pub fn is_complete(source: &SharedFiles, manifest: &Manifest, sha1: &Sha1Digest,
     });
     match flow {
         ControlFlow::Break(found) => found,
-        // A file whose pieces were read early may have changed since.
         ControlFlow::Continue(()) => {
+            let is_over = || cancel.load(Ordering::Relaxed);
+            if hash.follow_up(source, is_over).is_ok() && is_over() {
+                return None;
+            }
+            // A file whose pieces were read early may have changed since.
             Some(hash.finish(source).is_ok_and(|found| found == *sha1) && source.check_all().is_ok())
         }
     }
@@ -129,7 +145,7 @@ pub fn is_complete(source: &SharedFiles, manifest: &Manifest, sha1: &Sha1Digest,
 /// `Unfinished` if somebody has changed the file meanwhile; those of the disk.
 fn check_unchanged(part: &Part) -> Result<(), SourceError> {
     let layout = part.layout();
-    let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer);
+    let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer).map(|()| PieceRead::Bytes);
     let flow = hash_in_order(
         layout,
         layout.indexes(),

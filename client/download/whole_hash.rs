@@ -1,6 +1,7 @@
 //! The SHA-1 of a complete file, computed while its pieces come in.
 
 use crate::client::hash::sha1_lanes::{Sha1Stream, update_both, update_pair};
+use crate::client::hash::zeros::{ZeroPieces, zeros};
 use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::model::digest::Sha1Digest;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
@@ -8,7 +9,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::wire::stretches::Stretches;
 use std::fmt;
-use std::time::Instant;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// This many pieces may wait for the hasher. More are hashed at once, so that little is left when the last piece comes.
 const LAG_MAX: u64 = 4;
@@ -16,17 +18,24 @@ const LAG_MAX: u64 = 4;
 const STRETCH_LEN: u64 = 8 * PIECE_LEN as u64;
 /// Bytes read back at a time: small enough to be hashed out of the cache.
 const BUFFER_LEN: usize = 128 * 1024;
+/// Bytes that are hashed within a tenth of a second.
+const MOMENT_LEN: u64 = 64 << 20;
+/// How often the thread that follows up looks whether a gap is filled, or the download over.
+const GAP_PAUSE: Duration = Duration::from_millis(200);
 
 /// The SHA-1 of a stream whose pieces arrive in any order. A worker computes it beside the SHA-1 of the piece that came
 /// in, since two at a time cost little more than one. If that piece is next in the stream, or only a few pieces that
 /// are here lie before it, both hashes are of the same bytes. Else the worker reads the next piece back from the
-/// source, if it is here; the page cache makes that cheap.
+/// source, if it is here; the page cache makes that cheap. Pieces that are zeros by their digests are not read.
 ///
 /// There is one hasher. The worker that finds it free takes it, one more waits for it, others go on without. No lock is
 /// held while it hashes. Invariant: while no call runs and none has failed, fewer than `LAG_MAX` pieces and a stretch
 /// per call are here without a gap behind the hasher.
 pub struct WholeHash {
     layout: Layout,
+    zeros: ZeroPieces,
+    /// Where the last of the zeros end in the stream.
+    zeros_end: u64,
     /// A bit for each piece that can be read back. Set before a worker asks for the hasher.
     here: Box<[AtomicU64]>,
     slot: Mutex<HasherSlot>,
@@ -50,12 +59,14 @@ struct Hasher {
 }
 
 impl WholeHash {
-    /// The hash of a stream of which nothing is here.
-    pub fn new(layout: Layout) -> Self {
+    /// The hash of a stream of which nothing is here. These pieces are all zeros once they are here.
+    pub fn new(layout: Layout, zeros: ZeroPieces) -> Self {
         let words = (layout.count() as usize).div_ceil(64);
         let hasher = Hasher { sha1: Sha1Stream::default(), at: 0, buffer: Vec::new() };
         Self {
             layout,
+            zeros_end: zeros.end(),
+            zeros,
             here: (0..words).map(|_| AtomicU64::new(0)).collect(),
             slot: Mutex::new(HasherSlot { hasher: Some(hasher), awaited: false }),
             given_back: Condvar::new(),
@@ -93,10 +104,10 @@ impl WholeHash {
         };
         let hasher = guard.hasher();
         if self.is_near(hasher.at, self.layout.offset(piece)) {
-            hasher.read_back(self.layout.offset(piece), source)?;
+            hasher.read_back(self.layout.offset(piece), (source, &self.zeros))?;
         } else {
             match self.next_end(hasher.at) {
-                Some(end) => hasher.read_back_beside(end, source, &mut sha1, data)?,
+                Some(end) => hasher.read_back_beside(end, (source, &self.zeros), &mut sha1, data)?,
                 None => {
                     // Others may use the hasher meanwhile.
                     drop(guard);
@@ -132,7 +143,7 @@ impl WholeHash {
         let hasher = guard.hasher();
         let until = hasher.at + STRETCH_LEN;
         while let Some(end) = self.next_end(hasher.at).filter(|&end| end <= until && self.lags(hasher.at)) {
-            hasher.read_back(end, source)?;
+            hasher.read_back(end, (source, &self.zeros))?;
         }
         Ok(())
     }
@@ -151,23 +162,34 @@ impl WholeHash {
         let mut guard = HasherGuard { of: self, hasher: Some(hasher) };
         let hasher = guard.hasher();
         let end = self.next_end(hasher.at);
-        end.map(|end| hasher.read_back(end, source)).transpose().map(|hashed| hashed.is_some())
+        end.map(|end| hasher.read_back(end, (source, &self.zeros))).transpose().map(|hashed| hashed.is_some())
     }
 
-    /// Hashes all that is here without a gap, until `is_over`. Lets workers go first.
+    /// Hashes all that is here without a gap, until `is_over`. Lets workers go first. While zeros lie behind a gap, it
+    /// waits for what is missing, since zeros come all at once and take as long as other bytes to be hashed.
     ///
     /// # Errors
     /// Those of reading back.
     pub fn follow_up(&self, source: &dyn PieceSource, is_over: impl Fn() -> bool) -> Result<(), SourceError> {
-        while !is_over() && self.next_end(self.hashed()).is_some() {
+        let can_go_on = || self.next_end(self.hashed()).is_some();
+        let has_gap = || !can_go_on() && self.hashed() < self.zeros_end;
+        while !is_over() && (can_go_on() || has_gap()) {
             if !self.follow(source)? {
                 let mut slot = self.slot.lock();
                 if slot.hasher.is_none() || slot.awaited {
                     self.given_back.wait(&mut slot);
+                } else if has_gap() {
+                    // Whoever fills the gap without the hasher, or ends the download, wakes nobody.
+                    self.given_back.wait_until(&mut slot, Instant::now() + GAP_PAUSE);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether no more is left than takes a moment.
+    pub fn is_nearly_done(&self) -> bool {
+        self.layout.size() - self.hashed() <= MOMENT_LEN
     }
 
     /// The digest of a stream whose pieces are all here. Hashes what is left, after the worker that has the hasher.
@@ -186,7 +208,7 @@ impl WholeHash {
         drop(slot);
         let mut guard = HasherGuard { of: self, hasher: Some(hasher) };
         let hasher = guard.hasher();
-        hasher.read_back(self.layout.size(), source)?;
+        hasher.read_back(self.layout.size(), (source, &self.zeros))?;
         hasher.buffer = Vec::new();
         Ok(hasher.sha1.digest())
     }
@@ -256,11 +278,11 @@ fn bit(piece: PieceIndex) -> u64 {
 
 impl Hasher {
     /// Hashes on to `end` with bytes from the source. On an error, what was hashed counts.
-    fn read_back(&mut self, end: u64, source: &dyn PieceSource) -> Result<(), SourceError> {
+    fn read_back(&mut self, end: u64, from: Readable<'_>) -> Result<(), SourceError> {
         while self.at < end {
-            let len = self.fill(end, source)?;
-            self.sha1.update(&self.buffer[..len]);
-            self.at += len as u64;
+            let bytes = next_bytes(&mut self.buffer, self.at..end, from)?;
+            self.sha1.update(bytes);
+            self.at += bytes.len() as u64;
         }
         Ok(())
     }
@@ -269,7 +291,7 @@ impl Hasher {
     fn read_back_beside(
         &mut self,
         end: u64,
-        source: &dyn PieceSource,
+        from: Readable<'_>,
         other: &mut Sha1Stream,
         data: Stretches<'_>,
     ) -> Result<(), SourceError> {
@@ -278,22 +300,35 @@ impl Hasher {
             // As much of either, so that neither is hashed alone.
             let chunk = chunks.next().unwrap_or_default();
             let most = if chunk.is_empty() { BUFFER_LEN } else { chunk.len() };
-            let len = self.fill(end.min(self.at + most as u64), source)?;
-            update_pair((&mut self.sha1, &self.buffer[..len]), (other, chunk));
-            self.at += len as u64;
+            let bytes = next_bytes(&mut self.buffer, self.at..end.min(self.at + most as u64), from)?;
+            update_pair((&mut self.sha1, bytes), (other, chunk));
+            self.at += bytes.len() as u64;
         }
         chunks.for_each(|chunk| other.update(chunk));
         Ok(())
     }
+}
 
-    /// Reads the next bytes back, up to `end`. Gives their number.
-    fn fill(&mut self, end: u64, source: &dyn PieceSource) -> Result<usize, SourceError> {
-        self.buffer.resize(BUFFER_LEN, 0);
-        // No longer than the buffer.
-        let len = (end - self.at).min(BUFFER_LEN as u64) as usize;
-        source.read_at(self.at, &mut self.buffer[..len])?;
-        Ok(len)
+/// Where pieces are read back from, and those of them that are known to be zeros.
+type Readable<'a> = (&'a dyn PieceSource, &'a ZeroPieces);
+
+/// The first bytes of a stretch of the stream, which is not empty: as many as are read or known to be zeros together.
+fn next_bytes<'a>(
+    buffer: &'a mut Vec<u8>,
+    stretch: Range<u64>,
+    (source, known): Readable<'_>,
+) -> Result<&'a [u8], SourceError> {
+    let Range { start, end } = stretch;
+    let layout = source.layout();
+    if let Some(piece) = layout.touched_by(start..start + 1).next().filter(|piece| known.has(*piece)) {
+        // No longer than a piece.
+        return Ok(zeros((end.min(layout.offset(piece) + u64::from(layout.len(piece))) - start) as u32));
     }
+    buffer.resize(BUFFER_LEN, 0);
+    // No longer than the buffer.
+    let bytes = &mut buffer[..(end - start).min(BUFFER_LEN as u64) as usize];
+    source.read_at(start, bytes)?;
+    Ok(bytes)
 }
 
 /// The hasher in the hands of one worker. It goes back when this is dropped, whatever happened.
@@ -324,6 +359,8 @@ mod tests {
     use super::*;
     use crate::client::hash::piece_hash::sha1_of;
     use crate::client::hash::piece_hash::tests::noise;
+    use crate::model::manifest::{FileEntry, Manifest};
+    use crate::model::path::RelPath;
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicBool, AtomicUsize};
 
@@ -366,6 +403,10 @@ mod tests {
 
     const PIECE: usize = PIECE_LEN as usize;
 
+    fn hash_of(source: &Memory) -> WholeHash {
+        WholeHash::new(source.layout(), ZeroPieces::none(source.layout()))
+    }
+
     fn piece(source: &Memory, number: u32) -> PieceIndex {
         source.layout().index(number).expect("there")
     }
@@ -381,7 +422,7 @@ mod tests {
     #[test]
     fn pieces_in_order_are_hashed_without_reading_any_back() {
         let source = Memory::new(5 * PIECE + 77);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         (0..6).for_each(|number| take(&hash, &source, number));
         assert_eq!(hash.hashed(), source.bytes.len() as u64);
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
@@ -391,7 +432,7 @@ mod tests {
     #[test]
     fn pieces_that_came_early_are_read_back_one_beside_each_that_comes() {
         let source = Memory::new(6 * PIECE + 5);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         for (number, hashed) in [(2, 0), (1, 0), (0, 1), (6, 2), (5, 3), (3, 4)] {
             take(&hash, &source, number);
             assert_eq!(hash.hashed(), hashed * PIECE as u64, "after {number}");
@@ -405,7 +446,7 @@ mod tests {
     #[test]
     fn a_bad_piece_is_found_and_leaves_the_hash_as_it_was() {
         let source = Memory::new(4 * PIECE);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         take(&hash, &source, 1);
         for number in [0, 2] {
             let piece = piece(&source, number);
@@ -425,7 +466,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_so_is_what_one_call_reads_back() {
         let source = Memory::new(60 * PIECE);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         (1..60).for_each(|number| take(&hash, &source, number));
         assert_eq!(hash.hashed(), 0);
         take(&hash, &source, 0);
@@ -441,7 +482,7 @@ mod tests {
     #[test]
     fn a_resumed_download_is_hashed_from_its_beginning() {
         let source = Memory::new(3 * PIECE + 1);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         source.layout().indexes().for_each(|piece| hash.announce(piece));
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
         assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes), "asked again");
@@ -450,7 +491,7 @@ mod tests {
     #[test]
     fn the_hash_follows_through_what_is_here_up_to_the_first_gap() {
         let source = Memory::new(20 * PIECE);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         assert!(!hash.follow(&source).expect("in memory"), "nothing is here");
         (0..20).filter(|&number| number != 12).for_each(|number| hash.announce(piece(&source, number)));
         assert!(hash.follow(&source).expect("in memory"));
@@ -471,7 +512,7 @@ mod tests {
     #[test]
     fn who_follows_up_lets_a_worker_with_a_piece_go_first() {
         let source = Memory::new(40 * PIECE);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         (0..39).for_each(|number| hash.announce(piece(&source, number)));
         let first = hash.wait_for_hasher(0, None).expect("free");
         std::thread::scope(|scope| {
@@ -490,7 +531,7 @@ mod tests {
     #[test]
     fn a_failed_read_leaves_the_hash_where_it_can_go_on() {
         let source = Memory::new(30 * PIECE);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         source.layout().indexes().for_each(|piece| hash.announce(piece));
         source.fails.store(true, Ordering::Relaxed);
         let last = piece(&source, 29);
@@ -504,14 +545,14 @@ mod tests {
     #[test]
     fn the_empty_stream_has_the_digest_of_nothing() {
         let source = Memory::new(0);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         assert_eq!(hash.finish(&source).expect("in memory"), Sha1Digest::OF_NOTHING);
     }
 
     #[test]
     fn one_worker_waits_for_the_hasher_and_others_do_not() {
         let source = Memory::new(3 * PIECE);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         let first = hash.wait_for_hasher(0, None).expect("free");
         std::thread::scope(|scope| {
             scope.spawn(|| take(&hash, &source, 0));
@@ -530,7 +571,7 @@ mod tests {
     #[test]
     fn many_workers_leave_no_piece_behind() {
         let source = Memory::new(64 * PIECE + 5);
-        let hash = WholeHash::new(source.layout());
+        let hash = hash_of(&source);
         let order: Vec<u32> = (0..65).map(|i| i * 37 % 65).collect();
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -548,14 +589,14 @@ mod tests {
     #[test]
     fn a_piece_that_is_soon_the_next_waits_for_the_one_before_it() {
         let source = Memory::new(3 * PIECE_LEN as usize);
-        let (hash, layout) = (WholeHash::new(source.layout()), source.layout());
+        let (hash, layout) = (hash_of(&source), source.layout());
         let take = |number: u32, patience| {
             let piece = layout.index(number).expect("there");
             let data = source.piece(piece);
             assert!(hash.verify((piece, data.into()), &sha1_of(data), &source, patience).expect("in memory"));
             hash.advance(piece, &source).expect("in memory");
         };
-        let long = Instant::now() + std::time::Duration::from_secs(300);
+        let long = Instant::now() + Duration::from_secs(300);
         std::thread::scope(|scope| {
             scope.spawn(|| take(1, Some(long)));
             while !hash.slot.lock().awaited {
@@ -565,10 +606,49 @@ mod tests {
         });
         assert_eq!((hash.hashed(), source.read.load(Ordering::Relaxed)), (2 * u64::from(PIECE_LEN), 0));
         // Nobody brings the one before the last.
-        let hash = WholeHash::new(layout);
+        let hash = WholeHash::new(layout, ZeroPieces::none(layout));
         let last = layout.index(2).expect("there");
         let data = source.piece(last);
         assert!(hash.verify((last, data.into()), &sha1_of(data), &source, Some(Instant::now())).expect("in memory"));
         assert_eq!(hash.hashed(), 0);
+    }
+
+    /// A stream with zeros in these pieces.
+    fn with_zeros(pieces: usize, zeros: &[usize]) -> (Memory, WholeHash) {
+        let mut source = Memory::new(pieces * PIECE);
+        zeros.iter().for_each(|piece| source.bytes[piece * PIECE..][..PIECE].fill(0));
+        let file = FileEntry { path: RelPath::parse("f").expect("a path"), len: source.bytes.len() as u64 };
+        let digests = source.bytes.chunks(PIECE).map(sha1_of).collect();
+        let manifest = Manifest::new(vec![file], digests).expect("a manifest");
+        let hash = WholeHash::new(source.layout(), ZeroPieces::of(&manifest));
+        (source, hash)
+    }
+
+    #[test]
+    fn zeros_are_hashed_and_not_read_back() {
+        let zeros = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 13];
+        let (source, hash) = with_zeros(14, &zeros);
+        zeros.iter().for_each(|&number| hash.announce(piece(&source, number as u32)));
+        [12, 7, 11].into_iter().for_each(|number| take(&hash, &source, number));
+        assert_eq!(hash.finish(&source).expect("in memory"), sha1_of(&source.bytes));
+        assert!(source.read() <= 3 * PIECE as u64, "{}", source.read());
+    }
+
+    #[test]
+    fn while_zeros_lie_behind_a_gap_the_thread_that_follows_up_waits_for_what_is_missing() {
+        let (source, hash) = with_zeros(40, &(1..39).collect::<Vec<_>>());
+        (1..39).for_each(|number| hash.announce(piece(&source, number)));
+        std::thread::scope(|scope| {
+            let follower = scope.spawn(|| hash.follow_up(&source, || false));
+            take(&hash, &source, 0);
+            follower.join().expect("no panic").expect("in memory");
+        });
+        assert_eq!(hash.hashed(), 39 * PIECE as u64, "nothing but zeros lay behind");
+        let (over, (source, hash)) = (AtomicBool::new(false), with_zeros(3, &[2]));
+        std::thread::scope(|scope| {
+            let follower = scope.spawn(|| hash.follow_up(&source, || over.load(Ordering::Relaxed)));
+            over.store(true, Ordering::Relaxed);
+            follower.join().expect("no panic").expect("it gives up");
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! A pipeline that reads and hashes pieces on the rayon pool, and hands them on in order.
 
 use super::sha1_lanes::sha1_of_each;
+use super::zeros::{sha1_of_zeros, zeros};
 use crate::model::digest::Sha1Digest;
 use crate::model::piece::{Layout, PieceIndex};
 use crossbeam_channel::Receiver;
@@ -32,12 +33,23 @@ pub struct HashedPiece<'a> {
     pub sha1: Sha1Digest,
 }
 
-/// Reads each of the pieces with `read` and hashes it, several at a time on the rayon pool. Hands each to `sink` on the calling thread, in the order given. Stops when `sink` breaks. A core hashes several pieces at once. While no job is ready, the calling thread calls `meanwhile`, which
-/// does a little of something else, until that gives false.
+/// How a piece is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PieceRead {
+    /// Its bytes are in the buffer.
+    Bytes,
+    /// It is all zeros, which were not read.
+    Zeros,
+}
+
+/// Reads each of the pieces with `read` and hashes it, several at a time on the rayon pool. Hands each to `sink` on the
+/// calling thread, in the order given. Stops when `sink` breaks. A core hashes several pieces at once, and none of which
+/// `read` knows that it is all zeros. While no job is ready, the calling thread calls `meanwhile`, which does a little of
+/// something else, until that gives false.
 pub fn hash_in_order<E: Send, B>(
     layout: Layout,
     mut pieces: impl Iterator<Item = PieceIndex>,
-    read: impl Fn(PieceIndex, &mut [u8]) -> Result<(), E> + Sync,
+    read: impl Fn(PieceIndex, &mut [u8]) -> Result<PieceRead, E> + Sync,
     meanwhile: impl FnMut() -> bool,
     mut sink: impl FnMut(PieceIndex, Result<HashedPiece<'_>, E>) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
@@ -52,18 +64,24 @@ pub fn hash_in_order<E: Send, B>(
         let (mut outcomes, mut data) = ([const { None }; LANES], [&[][..]; LANES]);
         for (lane, piece) in job.into_iter().enumerate() {
             let (now, later) = std::mem::take(&mut left).split_at_mut(len(&piece));
-            outcomes[lane] = piece.map(|piece| read(piece, now));
-            (data[lane], left) = (now, later);
+            let outcome = piece.map(|piece| read(piece, now));
+            data[lane] = if matches!(outcome, Some(Ok(PieceRead::Bytes))) { now } else { &[] };
+            (outcomes[lane], left) = (outcome, later);
         }
         let mut digests = sha1_of_each(data).into_iter();
-        outcomes.map(|outcome| outcome.zip(digests.next()).map(|(read, digest)| read.map(|()| digest)))
+        outcomes.map(|outcome| outcome.zip(digests.next()).map(|(read, digest)| read.map(|read| (read, digest))))
     };
     in_order(jobs, work, meanwhile, |job, mut left, outcomes| {
         let done = job.into_iter().zip(outcomes).filter_map(|(piece, outcome)| piece.zip(outcome));
         for (piece, outcome) in done {
-            let (data, later) = left.split_at(layout.len(piece) as usize);
+            let len = layout.len(piece);
+            let (data, later) = left.split_at(len as usize);
             left = later;
-            sink(piece, outcome.map(|sha1| HashedPiece { data, sha1 }))?;
+            let hashed = outcome.map(|(read, sha1)| match read {
+                PieceRead::Bytes => HashedPiece { data, sha1 },
+                PieceRead::Zeros => HashedPiece { data: zeros(len), sha1: sha1_of_zeros(len) },
+            });
+            sink(piece, hashed)?;
         }
         ControlFlow::Continue(())
     })
@@ -142,9 +160,18 @@ pub(crate) mod tests {
         bytes
     }
 
-    fn read_number(piece: PieceIndex, buffer: &mut [u8]) -> Result<(), u32> {
+    /// Each piece is full of its number. Some are taken for zeros, alone and many together.
+    fn read_number(piece: PieceIndex, buffer: &mut [u8]) -> Result<PieceRead, u32> {
         buffer.fill(piece.get() as u8);
-        if piece.get() == 13 { Err(13) } else { Ok(()) }
+        match piece.get() {
+            13 => Err(13),
+            number if is_hole(number) => Ok(PieceRead::Zeros),
+            _ => Ok(PieceRead::Bytes),
+        }
+    }
+
+    fn is_hole(number: u32) -> bool {
+        number % 8 == 5 || (16..24).contains(&number) || number >= 38
     }
 
     fn run(pieces: u64) -> Vec<Option<Sha1Digest>> {
@@ -157,7 +184,8 @@ pub(crate) mod tests {
             || false,
             |piece, outcome| {
                 assert_eq!(piece.as_usize(), seen.len(), "in order");
-                let expected = vec![piece.get() as u8; layout.len(piece) as usize];
+                let byte = if is_hole(piece.get()) { 0 } else { piece.get() as u8 };
+                let expected = vec![byte; layout.len(piece) as usize];
                 if let Ok(read) = &outcome {
                     assert_eq!((read.data, read.sha1), (&expected[..], sha1_of(&expected)));
                 }
@@ -190,7 +218,7 @@ pub(crate) mod tests {
         let reads = AtomicUsize::new(0);
         let read = |_, _: &mut [u8]| {
             reads.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, ()>(())
+            Ok::<_, ()>(PieceRead::Bytes)
         };
         let flow = hash_in_order(
             layout,

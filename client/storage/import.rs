@@ -3,7 +3,7 @@
 use super::file_stamp::Stamps;
 use super::import_error::ImportError;
 use super::left_out::{LeftOut, LeftOutKind};
-use super::piece_source::{PieceSource, SourceError};
+use super::piece_source::SourceError;
 use super::share_tree::{SharePlace, ShareTree};
 use super::shared_files::SharedFiles;
 use crate::client::hash::piece_hash::hash_in_order;
@@ -87,7 +87,8 @@ fn hash(tree: &ShareTree, cancel: &AtomicBool, progress: &mut dyn FnMut(u64, u64
     let source = SharedFiles::new(root.clone(), files, layout, stamps.clone());
     let mut pieces = Vec::with_capacity(layout.count() as usize);
     let mut whole = Sha1Stream::default();
-    let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
+    let holes = source.holes();
+    let read = |piece, buffer: &mut [u8]| source.read_unless_hole(&holes, piece, buffer);
     let flow = hash_in_order(
         layout,
         layout.indexes(),
@@ -128,7 +129,9 @@ mod tests {
     use crate::model::piece::PIECE_LEN;
     use crate::wire::manifest::encode;
     use std::fs;
+    use std::os::unix::fs::FileExt;
     use std::path::Path;
+    use std::time::SystemTime;
 
     fn found(path: &Path) -> SharePlace {
         SharePlace::find(path).expect("there")
@@ -222,6 +225,43 @@ mod tests {
         });
         let error = result.expect_err("it changed");
         assert!(matches!(&error, ImportError::Changed(changed) if *changed == path), "{error}");
+    }
+
+    #[test]
+    fn holes_have_the_digests_of_zeros_whatever_stands_beside_them() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let len = PIECE_LEN as usize;
+        for written in [&[][..], &[0], &[7], &[0, 3, 4, 20], &[1, 2, 5, 9, 10, 11, 20]] {
+            let (dense, sparse) = (temp.path().join("dense"), temp.path().join("sparse"));
+            let mut content = vec![0; 20 * len + 100];
+            let file = fs::File::create(&sparse).expect("made");
+            file.set_len(content.len() as u64).expect("sparse");
+            for piece in written {
+                let data = noise(len.min(content.len() - piece * len));
+                content[piece * len..][..data.len()].copy_from_slice(&data);
+                file.write_all_at(&data, (piece * len) as u64).expect("written");
+            }
+            fs::write(&dense, &content).expect("written");
+            let (dense, sparse) = (hash(&dense).expect("a file"), hash(&sparse).expect("a file"));
+            assert_eq!((dense.sha1, dense.manifest.pieces()), (sparse.sha1, sparse.manifest.pieces()), "{written:?}");
+            assert_eq!(dense.sha1, sha1_of(&content));
+        }
+    }
+
+    #[test]
+    fn a_hole_that_is_written_to_while_the_rest_is_read_is_refused() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("disk");
+        let file = fs::File::create(&path).expect("made");
+        file.set_len(30 * u64::from(PIECE_LEN)).expect("sparse");
+        let mut is_written = false;
+        let result = hash_for_sharing(&found(&path), &name("f"), &AtomicBool::new(false), &mut |_, _| {
+            if !std::mem::replace(&mut is_written, true) {
+                file.write_all_at(b"data", 20 * u64::from(PIECE_LEN)).expect("written");
+                file.set_modified(SystemTime::UNIX_EPOCH).expect("set");
+            }
+        });
+        assert!(matches!(result, Err(ImportError::Changed(changed)) if changed == path));
     }
 
     #[test]

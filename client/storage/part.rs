@@ -10,10 +10,10 @@ mod reservation;
 mod sidecar;
 mod taken;
 mod written;
-mod zeros;
 
 use super::file_map::{FileMap, Stretch};
 use super::piece_source::{PieceSource, SourceError};
+use crate::client::hash::zeros::ZeroPieces;
 use crate::client::storage::part::paths::PartPaths;
 use crate::client::storage::part::sidecar::{Note, Sidecar};
 use crate::client::storage::shared_files::SharedFiles;
@@ -39,7 +39,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use taken::source_of;
 use written::{is_of_download, is_of_kind, pieces_with_data};
-use zeros::ZeroPieces;
 
 pub use crate::client::storage::part::error::{Foreign, PartError};
 pub use crate::client::storage::part::paths::resolve_destination;
@@ -335,9 +334,9 @@ impl Part {
         }
     }
 
-    /// How many pieces are all zeros.
-    pub fn zero_count(&self) -> u32 {
-        self.zeros.count()
+    /// The pieces that are all zeros.
+    pub fn zeros(&self) -> &ZeroPieces {
+        &self.zeros
     }
 
     /// Makes holes of the pieces that are all zeros. Where the file system knows no holes, it makes sure that they are

@@ -3,12 +3,15 @@
 use super::file_map::FileMap;
 use super::file_stamp;
 use super::file_stamp::{FileStamp, Stamps};
+use super::holes::for_each_with_data;
 use super::local_name::locate;
 use super::open_files::{OpenFiles, open_with_room};
 use super::piece_source::{PieceSource, SourceError};
 use super::sighting::{Sight, Sighting};
+use crate::client::hash::piece_hash::PieceRead;
+use crate::model::bitfield::Bitfield;
 use crate::model::manifest::FileEntry;
-use crate::model::piece::{Layout, PieceIndex};
+use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use crate::sys::files::open_unlinked;
 use crate::sys::vectored::ScatteredRoom;
 use std::fs::File;
@@ -76,6 +79,51 @@ impl SharedFiles {
         })
     }
 
+    /// The pieces that lie in holes: they are zeros. Where that cannot be told, there is none.
+    pub fn holes(&self) -> Bitfield {
+        let mut holes = Bitfield::all(self.layout);
+        for (number, entry) in self.files.iter().enumerate() {
+            let start = self.map.start(number);
+            let stretch = start..start + entry.len;
+            // A short file is read sooner than looked at.
+            let is_told = entry.len >= u64::from(PIECE_LEN) && self.exclude_data(number, &mut holes).is_ok();
+            if !is_told {
+                self.layout.touched_by(stretch).for_each(|piece| {
+                    holes.remove(piece);
+                });
+            }
+        }
+        holes
+    }
+
+    /// Takes the pieces of which a file has data out of the set.
+    fn exclude_data(&self, number: usize, holes: &mut Bitfield) -> Result<(), SourceError> {
+        let path = self.path(number);
+        let file = self.file(number, &path)?;
+        let start = self.map.start(number);
+        let looked = for_each_with_data(self.layout, &file, start..start + self.files[number].len, |piece| {
+            holes.remove(piece);
+        });
+        looked.map_err(|error| SourceError::from_io(path.clone(), error))?;
+        file_stamp::check(&path, &self.bears(number, &path)?)
+    }
+
+    /// Reads a piece, unless it is one of these.
+    ///
+    /// # Errors
+    /// Those of `read_at`.
+    pub fn read_unless_hole(
+        &self,
+        holes: &Bitfield,
+        piece: PieceIndex,
+        buffer: &mut [u8],
+    ) -> Result<PieceRead, SourceError> {
+        if holes.has(piece) {
+            return Ok(PieceRead::Zeros);
+        }
+        self.read_piece(piece, buffer).map(|()| PieceRead::Bytes)
+    }
+
     /// The stamp that a file must bear to be read.
     fn bears(&self, file: usize, path: &Path) -> Result<FileStamp, SourceError> {
         self.stamps[file].ok_or_else(|| SourceError::Gone(path.to_path_buf()))
@@ -123,7 +171,6 @@ mod tests {
     use super::*;
     use crate::model::manifest::check_files;
     use crate::model::path::RelPath;
-    use crate::model::piece::PIECE_LEN;
     use std::fs::{self, OpenOptions};
     use std::os::unix::fs::FileExt;
     use std::time::SystemTime;
@@ -230,6 +277,37 @@ mod tests {
         let mut buffer = [0; 3];
         source.read_piece(last, &mut buffer).expect("unchanged");
         assert_eq!(&buffer, b"end");
+    }
+
+    #[test]
+    fn a_hole_is_not_read_unless_it_was_written_to_or_a_piece_of_it_has_data_of_another_file() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let root = temp.path().join("d");
+        fs::create_dir(&root).expect("made");
+        fs::write(root.join("a"), vec![0; 100]).expect("written");
+        let sparse = File::create(root.join("b")).expect("made");
+        let len = u64::from(PIECE_LEN);
+        sparse.set_len(4 * len).expect("sparse");
+        sparse.write_all_at(b"data", 3 * len + 1000).expect("written");
+        let files = [entry("d/a", 100), entry("d/b", 4 * len), entry("d/c", 0)];
+        fs::write(root.join("c"), b"").expect("written");
+        let source = source(&root, &files);
+        let holes = source.holes();
+        if holes.is_empty() {
+            // A file system without holes.
+            return;
+        }
+        // The first piece has the end of "a", which is short. The fourth has the data, the fifth what is left.
+        assert_eq!(holes.iter(source.layout()).map(PieceIndex::get).collect::<Vec<_>>(), [1, 2, 4]);
+        let read = |number| {
+            let piece = source.layout().index(number).expect("there");
+            let mut buffer = vec![7; source.layout().len(piece) as usize];
+            let read = source.read_unless_hole(&holes, piece, &mut buffer).expect("unchanged");
+            (read, buffer[0])
+        };
+        assert_eq!((read(1), read(3)), ((PieceRead::Zeros, 7), (PieceRead::Bytes, 0)));
+        sparse.set_modified(SystemTime::UNIX_EPOCH).expect("set");
+        assert!(source.holes().is_empty(), "it may have changed");
     }
 
     #[test]

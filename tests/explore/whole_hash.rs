@@ -3,8 +3,11 @@
 use super::schedules::explore;
 use crate::common::subject::bytes;
 use groupshare::client::download::whole_hash::WholeHash;
+use groupshare::client::hash::zeros::ZeroPieces;
 use groupshare::client::storage::piece_source::{PieceSource, SourceError};
 use groupshare::model::digest::Sha1Digest;
+use groupshare::model::manifest::{FileEntry, Manifest};
+use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use groupshare::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use groupshare::sync::thread;
@@ -12,8 +15,16 @@ use sha1::{Digest, Sha1};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// More than may wait to be hashed.
-static STREAM: LazyLock<Vec<u8>> = LazyLock::new(|| bytes(7 * PIECE_LEN as usize + 77));
+/// More than may wait to be hashed, with zeros in the sixth piece.
+static STREAM: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut bytes = bytes(7 * PIECE_LEN as usize + 77);
+    bytes[5 * PIECE_LEN as usize..6 * PIECE_LEN as usize].fill(0);
+    bytes
+});
+static MANIFEST: LazyLock<Manifest> = LazyLock::new(|| {
+    let file = FileEntry { path: RelPath::parse("f").expect("a path"), len: STREAM.len() as u64 };
+    Manifest::new(vec![file], STREAM.chunks(PIECE_LEN as usize).map(sha1_of).collect()).expect("a manifest")
+});
 static SHA1: LazyLock<Sha1Digest> = LazyLock::new(|| sha1_of(&STREAM));
 
 fn sha1_of(data: &[u8]) -> Sha1Digest {
@@ -85,7 +96,7 @@ fn take(hash: &WholeHash, file: &File, number: u32, lies: bool) {
 
 /// Three workers with pieces in this order and a thread that follows up meet the end.
 fn play(order: &'static [u32], file: File, liar: usize) {
-    let hash = WholeHash::new(file.layout());
+    let hash = WholeHash::new(file.layout(), ZeroPieces::of(&MANIFEST));
     (0..file.written.len()).filter(|&piece| file.is_written(piece)).for_each(|piece| {
         hash.announce(file.piece(piece as u32));
     });

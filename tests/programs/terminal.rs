@@ -489,7 +489,7 @@ fn hashing_shows_on_one_line_how_far_it_is() {
     let alice = room.user("alice");
     alice.enters("create_group lab");
     alice.ends_with(&["Group created", "> "]);
-    // Holes are read too, and take no room.
+    // Holes take no room, and are hashed.
     let file = fs::File::create(room.place("alice").join("disk.img")).expect("made");
     file.set_len(40_000_000_000).expect("it takes no room");
     alice.enters("upload_file disk.img lab");

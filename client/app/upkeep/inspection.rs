@@ -3,7 +3,7 @@
 use super::register::Checked;
 use super::standing::{Lack, Reason};
 use crate::client::hash::piece_hash::hash_in_order;
-use crate::client::storage::piece_source::{PieceSource, SourceError};
+use crate::client::storage::piece_source::SourceError;
 use crate::client::storage::shared_files::SharedFiles;
 use crate::client::storage::sighting::{Sight, Sighting};
 use crate::model::bitfield::Bitfield;
@@ -31,6 +31,8 @@ pub(super) struct Inspection {
     pub right: Bitfield,
     /// The pieces to read, in falling order.
     to_read: Vec<PieceIndex>,
+    /// The pieces that lie in holes. Looked for when pieces are read.
+    holes: Option<Bitfield>,
     /// Every piece that is there is read.
     thorough: bool,
     /// The files as they were when pieces were found right before.
@@ -53,6 +55,7 @@ impl Inspection {
             seen,
             right: Bitfield::none(layout),
             to_read: Vec::new(),
+            holes: None,
             thorough: false,
             unreadable: BTreeMap::new(),
             before: None,
@@ -110,7 +113,8 @@ impl Inspection {
     pub(super) fn step(&mut self, cancel: &AtomicBool) -> bool {
         let pieces = self.to_read.split_off(self.to_read.len().saturating_sub(STEP));
         let (source, manifest, unreadable) = (&self.source, &self.manifest, &mut self.unreadable);
-        let read = |piece, buffer: &mut [u8]| source.read_piece(piece, buffer);
+        let holes = &*self.holes.get_or_insert_with(|| source.holes());
+        let read = |piece, buffer: &mut [u8]| source.read_unless_hole(holes, piece, buffer);
         let mut right = Vec::new();
         let flow = hash_in_order(
             manifest.layout(),

@@ -6,7 +6,7 @@ use super::paths::PartPaths;
 use super::removal::remove_own;
 use super::reservation::{Allocate, Need, Reservation};
 use super::written::begins_with_data;
-use super::zeros::ZeroPieces;
+use crate::client::hash::zeros::ZeroPieces;
 use crate::client::storage::file_map::FileMap;
 use crate::client::storage::open_files::{OpenFiles, open_with_room};
 use crate::model::manifest::{FileEntry, Manifest};
@@ -38,8 +38,9 @@ pub(super) struct RoomMaker {
 
 /// How the files of a part get their room.
 pub(super) struct Reserve<'a> {
-    /// Whether the part is made here. Then there must be room for all of it, else for what is no hole.
+    /// Whether the part is made here.
     pub fresh: bool,
+    /// The pieces that need no room.
     pub zeros: &'a ZeroPieces,
     pub allocate: Allocate,
     /// Whether that takes long, so that it is left to a [`Reservation`].
@@ -51,23 +52,16 @@ impl Reserve<'_> {
     /// must be one that a download may write to.
     fn needs(&self, file: &File, stretch: Range<u64>, path: &Path) -> Result<Vec<Range<u64>>, PartError> {
         let Range { start, end } = stretch;
-        let gaps = || self.zeros.gaps(start..end).into_iter().map(|gap| gap.start - start..gap.end - start);
-        if self.fresh {
-            // Where reserving is slow there are holes, which need no room.
-            return Ok(if self.later {
-                gaps().collect()
-            } else {
-                Vec::from_iter((start < end).then_some(0..end - start))
-            });
+        if !self.fresh {
+            let found = file.metadata().map_err(|error| PartError::Io(path.to_path_buf(), "look at", error))?;
+            if found.nlink() > 1 {
+                return Err(PartError::Foreign(path.to_path_buf(), Foreign::ManyNames));
+            }
+            if found.len() > end - start {
+                return Err(PartError::Foreign(path.to_path_buf(), Foreign::TooLong));
+            }
         }
-        let found = file.metadata().map_err(|error| PartError::Io(path.to_path_buf(), "look at", error))?;
-        if found.nlink() > 1 {
-            return Err(PartError::Foreign(path.to_path_buf(), Foreign::ManyNames));
-        }
-        if found.len() > end - start {
-            return Err(PartError::Foreign(path.to_path_buf(), Foreign::TooLong));
-        }
-        Ok(gaps().collect())
+        Ok(self.zeros.gaps(start..end).into_iter().map(|gap| gap.start - start..gap.end - start).collect())
     }
 }
 
@@ -188,7 +182,7 @@ fn open_folder(paths: &PartPaths, manifest: &Arc<Manifest>, reserve: &Reserve<'_
     if reserve.fresh {
         let free = space::free_space(&paths.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
         if let Some(free) = free {
-            ask_room(manifest.files(), free, &path)?;
+            ask_room(manifest.files(), reserve.zeros, free, &path)?;
         }
         files::make_folder_in(&paths.folder, &paths.part_name)
             .map_err(|error| PartError::from_open(&path, "make", error))?;
@@ -217,11 +211,15 @@ fn open_folder(paths: &PartPaths, manifest: &Arc<Manifest>, reserve: &Reserve<'_
 }
 
 /// Whether there is room for files in their folders. Each folder takes up a block, and each file whole blocks: many small
-/// ones take more than they are long.
-fn ask_room(files: &[FileEntry], free: FreeSpace, path: &Path) -> Result<(), PartError> {
-    let blocks = |len: u64| len.div_ceil(free.block_len);
+/// ones take more than they are long. Pieces of zeros take nothing.
+fn ask_room(files: &[FileEntry], zeros: &ZeroPieces, free: FreeSpace, path: &Path) -> Result<(), PartError> {
+    let map = FileMap::new(files);
+    let blocks = |(number, file): (usize, &FileEntry)| {
+        let gaps = zeros.gaps(map.start(number)..map.start(number) + file.len);
+        gaps.into_iter().map(|gap| (gap.end - gap.start).div_ceil(free.block_len)).sum::<u64>()
+    };
     let folders = folder_count(files);
-    let size = files.iter().map(|file| blocks(file.len)).sum::<u64>().saturating_add(folders) * free.block_len;
+    let size = files.iter().enumerate().map(blocks).sum::<u64>().saturating_add(folders) * free.block_len;
     if size > free.bytes {
         return Err(PartError::DiskFull(path.to_path_buf(), size));
     }
@@ -300,6 +298,10 @@ fn below_root(entry: &FileEntry) -> &str {
 
 /// Gives a file its full length, with room for these stretches of it.
 fn give_room(file: &File, len: u64, needs: Vec<Range<u64>>, allocate: Allocate) -> io::Result<()> {
+    if needs.len() > 1 {
+        // Each finds room, where room cannot be reserved, that all of them need.
+        space::ask_free(file, needs.iter().map(|range| range.end - range.start).sum())?;
+    }
     needs.into_iter().try_for_each(|range| allocate(file, range))?;
     if file.metadata()?.len() < len { file.set_len(len) } else { Ok(()) }
 }
@@ -307,16 +309,23 @@ fn give_room(file: &File, len: u64, needs: Vec<Range<u64>>, allocate: Allocate) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::hash::piece_hash::sha1_of;
+    use crate::model::manifest::check_files;
     use crate::model::path::RelPath;
+    use crate::model::piece::PIECE_LEN;
 
     fn files(paths: impl IntoIterator<Item = String>, len: u64) -> Vec<FileEntry> {
         let entry = |path: String| FileEntry { path: RelPath::parse(&path).expect("a path"), len };
         paths.into_iter().map(entry).collect()
     }
 
+    fn none(files: &[FileEntry]) -> ZeroPieces {
+        ZeroPieces::none(check_files(files).expect("in order"))
+    }
+
     #[test]
     fn room_is_asked_for_a_block_of_each_folder_and_whole_blocks_of_each_file() {
-        let needs = |files: &[FileEntry], free| match ask_room(files, free, Path::new("d.part")) {
+        let needs = |files: &[FileEntry], free| match ask_room(files, &none(files), free, Path::new("d.part")) {
             Err(PartError::DiskFull(_, size)) => Some(size),
             other => other.map(|()| None).expect("no other error"),
         };
@@ -327,8 +336,21 @@ mod tests {
         let short = files(["d/a", "d/b/c/x", "d/b/c/y", "d/b/d/x"].map(str::to_owned), 1);
         assert_eq!((needs(&short, free(7)), needs(&short, free(8))), (Some(8 * 4096), None), "four of each");
         let few = FreeSpace { inodes: Some(7), ..free(100) };
-        let error = ask_room(&short, few, Path::new("d.part")).expect_err("eight are made").to_string();
+        let error = ask_room(&short, &none(&short), few, Path::new("d.part")).expect_err("eight are made").to_string();
         assert!(error.contains("No space left"), "{error}");
-        assert!(ask_room(&short, FreeSpace { inodes: Some(8), ..few }, Path::new("d.part")).is_ok());
+        assert!(ask_room(&short, &none(&short), FreeSpace { inodes: Some(8), ..few }, Path::new("d.part")).is_ok());
+    }
+
+    #[test]
+    fn no_room_is_asked_for_pieces_of_zeros() {
+        let len = u64::from(PIECE_LEN);
+        let files = files(["d/a", "d/b"].map(str::to_owned), 10 * len);
+        // All of the first file but its first piece, and the first half of the other.
+        let digest = |piece| sha1_of(&vec![u8::from(piece == 0 || piece >= 15); PIECE_LEN as usize]);
+        let manifest = Manifest::new(files.clone(), (0..20).map(digest).collect()).expect("a manifest");
+        let free = |bytes: u64| FreeSpace { bytes, block_len: 4096, inodes: None };
+        let ask = |bytes| ask_room(&files, &ZeroPieces::of(&manifest), free(bytes), Path::new("d.part"));
+        assert!(ask(6 * len + 4096).is_ok(), "six pieces and the folder");
+        assert!(matches!(ask(6 * len), Err(PartError::DiskFull(_, needed)) if needed == 6 * len + 4096));
     }
 }

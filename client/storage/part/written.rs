@@ -4,11 +4,11 @@ use super::error::PartError;
 use super::paths::PartPaths;
 use crate::client::hash::piece_hash::sha1_of;
 use crate::client::storage::file_map::FileMap;
+use crate::client::storage::holes::for_each_with_data;
 use crate::model::bitfield::Bitfield;
 use crate::model::manifest::Manifest;
-use crate::model::piece::{PIECE_LEN, PieceIndex};
+use crate::model::piece::PieceIndex;
 use crate::sys::files::{self, Open};
-use crate::sys::space;
 use rustix::fs::FileType;
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -31,13 +31,10 @@ pub(super) fn pieces_with_data(manifest: &Manifest, file: impl Fn(usize) -> Opti
     for (number, entry) in manifest.files().iter().enumerate() {
         let start = map.start(number);
         let Some(file) = file(number) else { continue };
-        for range in space::data_ranges(&file, entry.len).map_while(Result::ok) {
-            let piece = |at: u64| (start + at) / u64::from(PIECE_LEN);
-            for number in piece(range.start)..=piece(range.end - 1) {
-                // Below the number of pieces, which is a u32.
-                pieces.insert(layout.index(number as u32).expect("the data lies within the stream"));
-            }
-        }
+        // What cannot be told is fetched again.
+        let _ = for_each_with_data(layout, &file, start..start + entry.len, |piece| {
+            pieces.insert(piece);
+        });
     }
     pieces
 }

@@ -1,49 +1,76 @@
-//! The pieces of a download that are all zeros. Nobody has to send them, and on the disk they are holes.
+//! Pieces that are all zeros. Their digests are known: nobody has to read or send them, and on the disk they are holes.
 
-use crate::client::hash::piece_hash::sha1_of;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::Manifest;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
+use sha1::{Digest, Sha1};
 use std::ops::Range;
 use std::sync::LazyLock;
 
+/// A piece of zeros. Nothing ever writes to its memory, so the system backs all of it by one page.
+static ZEROS: LazyLock<Box<[u8]>> = LazyLock::new(|| vec![0; PIECE_LEN as usize].into());
 /// The digest of a whole piece of zeros.
 static FULL: LazyLock<Sha1Digest> = LazyLock::new(|| digest(PIECE_LEN));
 
-/// The digest of so many zeros.
+/// As many zeros, at most a piece.
+pub fn zeros(len: u32) -> &'static [u8] {
+    &ZEROS[..len as usize]
+}
+
+/// The SHA-1 of as many zeros, at most a piece. That of a whole piece is computed once.
+pub fn sha1_of_zeros(len: u32) -> Sha1Digest {
+    if len == PIECE_LEN { *FULL } else { digest(len) }
+}
+
 fn digest(len: u32) -> Sha1Digest {
-    sha1_of(&vec![0; len as usize])
+    Sha1Digest(Sha1::digest(zeros(len)).into())
 }
 
 /// The pieces that are all zeros: their digests are the SHA-1 of as many zeros.
-pub(super) struct ZeroPieces {
+#[derive(Clone)]
+pub struct ZeroPieces {
     layout: Layout,
     pieces: Bitfield,
 }
 
 impl ZeroPieces {
     /// Those of a manifest.
-    pub(super) fn of(manifest: &Manifest) -> Self {
+    pub fn of(manifest: &Manifest) -> Self {
         let layout = manifest.layout();
         let mut pieces = Bitfield::none(layout);
         for (piece, sha1) in layout.indexes().zip(manifest.pieces()) {
             // Only the last piece can be shorter.
-            let len = layout.len(piece);
-            if *sha1 == *FULL && len == PIECE_LEN || len < PIECE_LEN && *sha1 == digest(len) {
+            if *sha1 == sha1_of_zeros(layout.len(piece)) {
                 pieces.insert(piece);
             }
         }
         Self { layout, pieces }
     }
 
+    /// None of a stream.
+    pub fn none(layout: Layout) -> Self {
+        Self { layout, pieces: Bitfield::none(layout) }
+    }
+
+    /// Whether a piece is one.
+    pub fn has(&self, piece: PieceIndex) -> bool {
+        self.pieces.has(piece)
+    }
+
     /// How many there are.
-    pub(super) fn count(&self) -> u32 {
+    pub fn count(&self) -> u32 {
         self.pieces.held()
     }
 
+    /// Where the last one ends in the stream; 0 if there is none.
+    pub fn end(&self) -> u64 {
+        let last = self.pieces.iter(self.layout).last();
+        last.map_or(0, |last| self.layout.offset(last) + u64::from(self.layout.len(last)))
+    }
+
     /// Runs of them.
-    pub(super) fn runs(&self) -> impl Iterator<Item = Vec<PieceIndex>> {
+    pub fn runs(&self) -> impl Iterator<Item = Vec<PieceIndex>> {
         let mut rest = self.pieces.iter(self.layout).peekable();
         std::iter::from_fn(move || {
             let mut run = vec![rest.next()?];
@@ -55,14 +82,14 @@ impl ZeroPieces {
     }
 
     /// Whether a stretch of the stream lies in them.
-    pub(super) fn cover(&self, stretch: Range<u64>) -> bool {
-        self.pieces_of(stretch).all(|piece| self.pieces.has(piece))
+    pub fn cover(&self, stretch: Range<u64>) -> bool {
+        self.layout.touched_by(stretch).all(|piece| self.pieces.has(piece))
     }
 
     /// The parts of a stretch of the stream that lie outside of them, in order.
-    pub(super) fn gaps(&self, stretch: Range<u64>) -> Vec<Range<u64>> {
+    pub fn gaps(&self, stretch: Range<u64>) -> Vec<Range<u64>> {
         let mut gaps: Vec<Range<u64>> = Vec::new();
-        for piece in self.pieces_of(stretch.clone()).filter(|piece| !self.pieces.has(*piece)) {
+        for piece in self.layout.touched_by(stretch.clone()).filter(|piece| !self.pieces.has(*piece)) {
             let offset = self.layout.offset(piece);
             let (start, end) = (offset.max(stretch.start), stretch.end.min(offset + u64::from(self.layout.len(piece))));
             match gaps.last_mut().filter(|last| last.end == start) {
@@ -71,15 +98,6 @@ impl ZeroPieces {
             }
         }
         gaps
-    }
-
-    /// The pieces that a stretch of the stream touches.
-    fn pieces_of(&self, stretch: Range<u64>) -> impl Iterator<Item = PieceIndex> {
-        let layout = self.layout;
-        let len = u64::from(PIECE_LEN);
-        let numbers = if stretch.is_empty() { 0..0 } else { stretch.start / len..stretch.end.div_ceil(len) };
-        // Below the number of pieces, which is a u32.
-        numbers.map(move |number| layout.index(number as u32).expect("the stretch lies within the stream"))
     }
 }
 
@@ -93,7 +111,7 @@ mod tests {
 
     /// Pieces of which these are zeros, and some bytes more, which are zeros too if `end`.
     fn zeros(pieces: &[bool], end: bool) -> ZeroPieces {
-        let digest = |zero: bool, len| sha1_of(&vec![u8::from(!zero); len]);
+        let digest = |zero: bool, len| Sha1Digest(Sha1::digest(vec![u8::from(!zero); len]).into());
         let digests = pieces.iter().map(|zero| digest(*zero, PIECE_LEN as usize)).chain([digest(end, 10)]).collect();
         let file = FileEntry { path: RelPath::parse("f").expect("a path"), len: pieces.len() as u64 * LEN + 10 };
         ZeroPieces::of(&Manifest::new(vec![file], digests).expect("a manifest"))
