@@ -48,7 +48,7 @@ impl Engine {
 
     /// Ends a download that is not complete, even before it is added. Nothing writes to its file after this returns.
     pub fn remove(&self, transfer: &Transfer) {
-        transfer.stop();
+        transfer.give_up();
         let (done, wait) = channel::bounded(1);
         self.mailbox.send(EngineMessage::Remove(transfer.id(), done));
         // The dispatcher drops the sender if it does not have the download.

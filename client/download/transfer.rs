@@ -96,6 +96,7 @@ pub struct Transfer {
     /// Pieces come about as fast as they are hashed.
     fast: AtomicBool,
     stopped: AtomicBool,
+    given_up: AtomicBool,
     finished: AtomicBool,
     // Each with a lock of its own, never held while pieces are received, hashed or written.
     /// Trackers know the content under this share. It differs from the first one if the file was shared anew.
@@ -169,6 +170,7 @@ impl Transfer {
             settled: AtomicU64::new(0),
             fast: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             peers: Mutex::new(OpenPeers::new(picker, now)),
             fresh: Mutex::default(),
@@ -207,6 +209,12 @@ impl Transfer {
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.dialing.lock().drain(..).for_each(|attempt| attempt.stop());
+    }
+
+    /// Stops the download, also one whose pieces are all here and which takes long to finish.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+        self.stop();
     }
 
     /// Notes a connection that is being made, until the guard is dropped. `None` once the download is stopped.
@@ -356,12 +364,12 @@ impl Transfer {
     }
 
     /// Finishes a download whose pieces are all here: checks the complete file, syncs it and renames it. What would take
-    /// long ends when the download is stopped.
+    /// long ends when the download is given up.
     ///
     /// # Errors
-    /// The whole is wrong, the disk does not take it; `Closing` if it was stopped.
+    /// The whole is wrong, the disk does not take it; `Closing` if it was given up.
     pub fn finish(&self) -> Result<PathBuf, DownloadError> {
-        verify::finish(&self.part, &self.hash, &self.subject.content.sha1, || self.is_stopped())?;
+        verify::finish(&self.part, &self.hash, &self.subject.content.sha1, || self.given_up.load(Ordering::Relaxed))?;
         self.finished.store(true, Ordering::Relaxed);
         Ok(self.part.destination())
     }

@@ -81,6 +81,19 @@ fn a_file_of_nothing_but_zeros_needs_nobody() {
 }
 
 #[test]
+fn many_zeros_are_hashed_to_the_end_once_the_last_piece_is_there() {
+    let mut data = vec![0; 200 * PIECE_LEN as usize];
+    // So that next to nothing is hashed when the last piece comes.
+    data[..PIECE_LEN as usize].copy_from_slice(&bytes(PIECE_LEN as usize));
+    let subject = subject_of(&data);
+    let (seeder, leecher) = (Member::new(1), Member::new(2));
+    seeder.seed(&data, &subject, all(&subject));
+    leecher.download(1, &subject);
+    leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
+    leecher.expect_finished(&data);
+}
+
+#[test]
 fn two_leechers_with_different_halves_complete_each_other_after_the_seeder_has_left() {
     let data = bytes(40 * PIECE_LEN as usize + 5);
     let subject = subject_of(&data);

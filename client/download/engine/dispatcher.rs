@@ -463,6 +463,7 @@ impl Dispatcher {
     /// Ends everything. Unfinished files stay as they are, for a later run to resume.
     fn close(mut self) {
         for entry in self.entries.values_mut() {
+            entry.transfer.give_up();
             entry.stop();
             entry.removed.get_or_insert_with(|| channel::bounded(1).0);
         }
