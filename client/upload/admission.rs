@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Most connections of members. One more takes the place of another, or is told to come back later.
 pub const CONNECTIONS_MAX: usize = 128;
@@ -22,6 +22,11 @@ pub const CONNECTIONS_MAX: usize = 128;
 pub(super) const EARLY_MAX: usize = 32;
 /// Most connections of one member.
 pub(super) const MEMBER_MAX: usize = 16;
+
+/// A connection whose place another member has got sends the rest of its piece for this long at most.
+const LATE: Duration = Duration::from_secs(30);
+/// Most connections that do so, besides those with a place.
+const LATE_MAX: usize = 16;
 
 /// What is known of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,10 +116,11 @@ impl Admission {
         let (held, least) = self.make_way(&connections, (user, &origin), now)?;
         if let Some(least) = least.and_then(|id| connections.get_mut(&id)) {
             least.stage = Stage::GivenUp;
-            if let Some((_, place)) = &least.member {
-                // Fails only if the connection is gone.
-                let _ = least.stream.shutdown(place.give_up());
+            if least.member.as_ref().is_some_and(|(_, place)| place.give_up(now)) {
+                // The far side has time to read why. Fails only if the connection is gone.
+                let _ = least.stream.shutdown(Shutdown::Read);
             }
+            late(&connections, now).for_each(SeederConnection::end);
         }
         if held == 0 {
             self.line.lock().leave(user);
@@ -178,6 +184,19 @@ impl Admission {
 
 fn count(connections: &HashMap<u64, SeederConnection>, stage: Stage) -> usize {
     connections.values().filter(|connection| connection.stage == stage).count()
+}
+
+/// Those that still send a piece long after another member has got their place, and the first of too many.
+fn late(connections: &HashMap<u64, SeederConnection>, now: Instant) -> impl Iterator<Item = &SeederConnection> {
+    let given_up = |connection: &SeederConnection| {
+        let place = connection.member.as_ref().filter(|_| connection.stage == Stage::GivenUp).map(|(_, place)| place);
+        place.and_then(|place| place.given_up_at())
+    };
+    let mut given_up: Vec<_> = connections.values().filter_map(|it| Some((given_up(it)?, it))).collect();
+    given_up.sort_by_key(|(at, _)| *at);
+    let surplus = given_up.len().saturating_sub(LATE_MAX);
+    let is_late = move |number, at| number < surplus || now.saturating_duration_since(at) >= LATE;
+    given_up.into_iter().enumerate().filter(move |(number, (at, _))| is_late(*number, *at)).map(|(_, (_, it))| it)
 }
 
 /// Gives up the oldest early connection of the origin that has most of them.
@@ -291,7 +310,7 @@ mod tests {
             }
         }
         assert_eq!(door.join_from(2, "ann", begun).err(), Some(NoPlace { in_line: Some(1) }));
-        let soon = begun + std::time::Duration::from_secs(5);
+        let soon = begun + Duration::from_secs(5);
         (128..300).for_each(|number| drop(door.join(&format!("eve{number}"), soon)));
         assert!(door.join_from(2, "ann", soon).is_ok());
     }
@@ -334,6 +353,26 @@ mod tests {
         assert_eq!(in_line(&mut door, "bob"), Some(1));
     }
 
+    /// All of them are in the middle of a piece, and read nothing.
+    #[test]
+    fn whoever_is_given_a_piece_has_the_rest_of_it_but_not_for_ever_and_few_at_a_time() {
+        let (mut door, begun) = (Door::new(), Instant::now());
+        for number in 0..CONNECTIONS_MAX {
+            let place = door.join(&format!("member{number}"), begun).expect("there is a place");
+            assert!(place.begin(begun));
+        }
+        let late = |door: &Door, now| late(&door.admission.connections.lock(), now).count();
+        let soon = begun + Duration::from_secs(20);
+        for number in 0..LATE_MAX {
+            door.join(&format!("late{number}"), soon).expect("somebody had a place for long");
+        }
+        assert_eq!([late(&door, soon), late(&door, soon + LATE)], [0, LATE_MAX]);
+        for number in 0..3 {
+            door.join(&format!("later{number}"), soon + LATE / 2).expect("somebody had a place for long");
+        }
+        assert_eq!(late(&door, soon + LATE / 2), 3, "as many as are too many");
+    }
+
     #[test]
     fn those_who_do_nothing_keep_nobody_out() {
         let (mut door, mut now) = (Door::new(), Instant::now());
@@ -341,7 +380,7 @@ mod tests {
             // Under a name of its own each.
             let _ = door.join(&format!("idle{number}"), now);
         }
-        now += std::time::Duration::from_secs(20);
+        now += Duration::from_secs(20);
         let places: Vec<_> = (0..4).map(|_| door.join("ann", now).expect("room is made")).collect();
         assert!(places.iter().all(|place| !place.is_given_up()));
     }

@@ -4,7 +4,6 @@ use super::origin::{ConnectionOrigin, Crowds};
 use crate::model::name::UserId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// What "lately" means: bytes that were given in the latest two of these.
@@ -28,7 +27,7 @@ pub(super) struct Place {
 struct PlaceState {
     /// A request is being answered.
     working: bool,
-    given_up: bool,
+    given_up_at: Option<Instant>,
     /// When a piece was asked for last.
     asked_at: Instant,
     window_since: Instant,
@@ -50,15 +49,21 @@ impl PlaceState {
 
 impl Place {
     pub(super) fn new(now: Instant) -> Self {
-        let state =
-            PlaceState { working: false, given_up: false, asked_at: now, window_since: now, given: 0, given_before: 0 };
+        let state = PlaceState {
+            working: false,
+            given_up_at: None,
+            asked_at: now,
+            window_since: now,
+            given: 0,
+            given_before: 0,
+        };
         Self { since: now, state: Mutex::new(state) }
     }
 
     /// A request for a piece is answered from now on. False if somebody else has the place.
     pub(super) fn begin(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
-        state.working = !state.given_up;
+        state.working = state.given_up_at.is_none();
         state.asked_at = now;
         state.working
     }
@@ -74,15 +79,20 @@ impl Place {
 
     /// Whether somebody else has the place.
     pub(super) fn is_given_up(&self) -> bool {
-        self.state.lock().given_up
+        self.given_up_at().is_some()
     }
 
-    /// Somebody else has the place from now on. Gives what to shut down: the far side of a connection at rest has time
-    /// to read why.
-    pub(super) fn give_up(&self) -> Shutdown {
+    /// Somebody else has the place from now on. Gives whether the connection can end now: the rest of a piece leaves
+    /// first, or what has left of it would be lost.
+    pub(super) fn give_up(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
-        state.given_up = true;
-        if state.working { Shutdown::Both } else { Shutdown::Read }
+        state.given_up_at = Some(now);
+        !state.working
+    }
+
+    /// Since when somebody else has the place.
+    pub(super) fn given_up_at(&self) -> Option<Instant> {
+        self.state.lock().given_up_at
     }
 
     fn given_lately(&self, now: Instant) -> u64 {
@@ -270,13 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_was_given_up_takes_up_nothing() {
+    fn a_place_changes_hands_between_two_pieces_only() {
         let now = Instant::now();
         let resting = Place::new(now);
-        assert_eq!(resting.give_up(), Shutdown::Read);
-        assert!(!resting.begin(now) && resting.is_given_up());
+        assert!(resting.give_up(now) && !resting.begin(now));
         let working = Place::new(now);
         assert!(working.begin(now));
-        assert_eq!(working.give_up(), Shutdown::Both, "nobody waits for a far side that does not read");
+        assert!(!working.give_up(now), "the rest of the piece leaves");
+        working.finish(PIECE, now);
+        assert!(working.is_given_up() && !working.begin(now));
     }
 }

@@ -204,6 +204,9 @@ impl OpenSession {
             self.gave = true;
             self.served.catch_up(&self.sender);
         }
+        if matches!(self.doing, Doing::Nothing) && self.place.is_given_up() {
+            return Err(Stop::Over);
+        }
         // Whoever does not read the answers is not heard.
         while self.sender.flush_rest() {
             if !desk.others.linger(|within| self.sender.wait_writable(within)) {
