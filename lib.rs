@@ -232,6 +232,14 @@ pub mod client {
         pub mod leases;
         mod origin;
         mod place;
+        /// What a scarce uplink gives to whom, and when.
+        pub mod scarcity {
+            mod breadth;
+            pub mod freshness;
+            pub mod piece_row;
+            pub mod put_offs;
+            pub(super) mod row_place;
+        }
         pub mod seeder;
         pub mod served;
         pub(crate) mod session;

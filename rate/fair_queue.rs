@@ -78,11 +78,6 @@ impl FairQueue {
         self.waiting.retain(|other| *other != flow);
     }
 
-    /// Whether a connection of another member waits.
-    pub fn others_wait(&self, flow: FlowId) -> bool {
-        self.waiting.iter().any(|other| other.member != flow.member)
-    }
-
     /// How many members wait, with that of this connection.
     pub fn sharers(&self, flow: FlowId) -> usize {
         self.waiting.iter().chain([&flow]).map(|flow| flow.member).collect::<HashSet<_>>().len()

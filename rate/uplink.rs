@@ -175,11 +175,6 @@ pub struct PolledFlow {
 }
 
 impl PolledFlow {
-    /// Whether other members wait for what this connection takes.
-    pub fn is_contended(&self) -> bool {
-        self.is_limited() && self.uplink.state.lock().queue.others_wait(self.flow)
-    }
-
     /// How long so many bytes take if those who wait now go on to wait. Zero without a limit.
     pub fn time_of(&self, len: usize) -> Duration {
         let state = self.uplink.state.lock();
@@ -323,12 +318,11 @@ mod tests {
         rung.store(0, Ordering::Relaxed);
         drop(ann);
         assert!(rung.load(Ordering::Relaxed) == 1 && bob.due().is_some());
-        assert!(early.is_contended());
         uplink.set_limit(Limit::NONE);
         assert!(rung.load(Ordering::Relaxed) > 1);
         assert!(bob.due().is_some_and(|due| due <= Instant::now()));
         assert_eq!(bob.take(1 << 20), Some(1 << 20));
         uplink.set_limit(Limit::of(1));
-        assert!(!early.is_contended(), "it waits no more");
+        assert_eq!(uplink.state.lock().queue.next(), None, "it waits no more");
     }
 }

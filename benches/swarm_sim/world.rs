@@ -5,6 +5,7 @@ pub(crate) mod access;
 mod events;
 mod giving;
 mod member;
+mod row;
 pub(crate) mod rules;
 mod slots;
 mod taking;
@@ -24,6 +25,7 @@ use groupshare::rate::fair_queue::FairQueue;
 use groupshare::rate::limit::Limit;
 use groupshare::rate::token_bucket::TokenBucket;
 use member::{Limited, Member, Names, Taking};
+use row::GiverRow;
 use rules::Rules;
 use slots::Slots;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -90,6 +92,7 @@ pub(crate) struct World {
     members: Vec<Member>,
     conns: Slots,
     leases: Vec<Arc<Leases>>,
+    rows: Vec<GiverRow>,
     tracker: Tracker,
     tally: Tally,
     running: usize,
@@ -118,10 +121,11 @@ impl World {
         }
         let names: Vec<_> = members.iter().map(|member| member.names.clone()).collect();
         let tracker = Tracker::new(layout, &names, clock.now());
+        let rows = (0..=setup.members.len()).map(|_| GiverRow::new(layout)).collect();
         let (conns, running) = (Slots::default(), setup.members.len());
         let (rules, chunk, look_ticks) = (setup.rules, setup.chunk, setup.look_ticks);
         let tally = Tally::default();
-        Self { clock, random, rules, layout, chunk, look_ticks, members, conns, leases, tracker, tally, running }
+        Self { clock, random, rules, layout, chunk, look_ticks, members, conns, leases, rows, tracker, tally, running }
     }
 
     fn run(mut self, setup: &Setup) -> Outcome {
@@ -164,6 +168,7 @@ impl World {
             }
             Event::Dialed(taker, giver) => self.dialed(taker, giver),
             Event::Asked(conn, piece) => self.asked(conn, piece),
+            Event::Held(conn) => self.held(conn),
             Event::PutOff(conn, until_ms) => self.put_off(conn, until_ms),
             Event::Uplink(giver) => self.uplink(giver),
             Event::Delivered(conn, len, last) => self.delivered(conn, len, last),
@@ -229,8 +234,6 @@ fn member(
         down_free: Duration::ZERO,
         serving: Vec::new(),
         ready: Vec::new(),
-        in_row: Default::default(),
-        sending: 0,
         uplink_busy: false,
         up_free: Duration::ZERO,
         limit,

@@ -27,6 +27,8 @@ pub(super) struct Place {
 struct PlaceState {
     /// A request is being answered.
     working: bool,
+    /// A request waits for its turn.
+    waiting: bool,
     given_up_at: Option<Instant>,
     /// When a piece was asked for last.
     asked_at: Instant,
@@ -51,6 +53,7 @@ impl Place {
     pub(super) fn new(now: Instant) -> Self {
         let state = PlaceState {
             working: false,
+            waiting: false,
             given_up_at: None,
             asked_at: now,
             window_since: now,
@@ -58,6 +61,13 @@ impl Place {
             given_before: 0,
         };
         Self { since: now, state: Mutex::new(state) }
+    }
+
+    /// A piece is asked for, and waits for its turn. False if somebody else has the place.
+    pub(super) fn wait(&self) -> bool {
+        let mut state = self.state.lock();
+        state.waiting = state.given_up_at.is_none();
+        state.waiting
     }
 
     /// A request for a piece is answered from now on. False if somebody else has the place.
@@ -72,7 +82,7 @@ impl Place {
     pub(super) fn finish(&self, given: u64, now: Instant) {
         let mut state = self.state.lock();
         state.turn_over(now);
-        state.working = false;
+        (state.working, state.waiting) = (false, false);
         state.given += given;
         state.asked_at = now;
     }
@@ -103,7 +113,7 @@ impl Place {
 
     fn is_unused(&self, now: Instant) -> bool {
         let state = self.state.lock();
-        !state.working && now.saturating_duration_since(state.asked_at) >= UNUSED
+        !state.working && !state.waiting && now.saturating_duration_since(state.asked_at) >= UNUSED
     }
 }
 
@@ -231,6 +241,9 @@ mod tests {
         let waits = Place::new(begun);
         waits.begin(begun);
         assert_eq!(least(&[("slow", 2, waits)], ("new", 3), now), None, "a slow link is no idle one");
+        let waits = Place::new(begun);
+        waits.wait();
+        assert_eq!(least(&[("late", 2, waits)], ("new", 3), now), None, "nor is one whose turn is to come");
     }
 
     #[test]

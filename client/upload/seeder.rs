@@ -8,6 +8,7 @@ use super::admission::Admission;
 use super::catalog::Catalog;
 use super::event::SeederEvent;
 use super::given::{Giving, TakeGiven};
+use super::scarcity::row_place::UploadRow;
 use super::session::{Entrance, SessionContext};
 use crate::client::keyring::Keyring;
 use crate::client::reach::answerer::{Giver, MadeConnection};
@@ -66,6 +67,7 @@ impl Seeder {
             keyring,
             catalog,
             uplink,
+            row: UploadRow::new(mailbox.waker.clone()),
             events,
             take_given,
             admission: Admission::default(),

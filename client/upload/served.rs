@@ -1,6 +1,7 @@
 //! One content that is served in one group: a whole share, or a download that is under way.
 
 use super::leases::Leases;
+use super::scarcity::freshness::Freshness;
 use super::stats::UploadStats;
 use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::model::bitfield::Bitfield;
@@ -16,6 +17,7 @@ use crate::wire::peer::{NEWS_MAX, PeerReply};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// One content that is served in one group.
 pub struct Served {
@@ -28,6 +30,8 @@ pub struct Served {
     given: AtomicU64,
     leases: Arc<Leases>,
     stats: UploadStats,
+    /// What was given, if all of it was here from the start: its user shared it.
+    freshness: Option<Mutex<Freshness>>,
     // Locked; never while pieces are read or sent.
     state: Mutex<ServedState>,
 }
@@ -81,6 +85,8 @@ impl Served {
         news: channel::Sender<Announcement>,
     ) -> Self {
         let layout = source.layout();
+        let is_whole = have.held() == layout.count();
+        let freshness = is_whole.then(|| Mutex::new(Freshness::new(layout)));
         let state = ServedState {
             source,
             have,
@@ -91,7 +97,7 @@ impl Served {
             over: false,
         };
         let (given, leases, stats) = (AtomicU64::new(0), Arc::default(), UploadStats::default());
-        Self { group, info_hash, layout, news, given, leases, stats, state: Mutex::new(state) }
+        Self { group, info_hash, layout, news, given, leases, stats, freshness, state: Mutex::new(state) }
     }
 
     pub fn group(&self) -> GroupRef {
@@ -117,6 +123,21 @@ impl Served {
 
     pub fn stats(&self) -> &UploadStats {
         &self.stats
+    }
+
+    /// Whether all of it was here from the start.
+    pub(super) fn is_origin(&self) -> bool {
+        self.freshness.is_some()
+    }
+
+    /// The whole piece was given to somebody.
+    pub(super) fn gave(&self, piece: PieceIndex) {
+        self.freshness.iter().for_each(|fresh| fresh.lock().give(piece));
+    }
+
+    /// Whether pieces that nobody was given come before this one. `idle` is how long nothing has left.
+    pub(super) fn is_stale(&self, piece: PieceIndex, idle: Duration) -> bool {
+        self.freshness.as_ref().is_some_and(|fresh| fresh.lock().is_stale(piece, idle))
     }
 
     /// Subscribes a connection: gives the pieces held now, and tells it of later ones. `None` if the content has ended.

@@ -105,10 +105,10 @@ impl UploadConnection {
         }
     }
 
-    /// From when on the limiter, which it waits for, may let it go on. `None` while that of another one comes first.
-    pub(super) fn limiter_due(&self) -> Option<Instant> {
+    /// From when on the turn that it waits for may let it go on. `None` while that of another one comes first.
+    pub(super) fn turn_due(&self, awaited: Awaited) -> Option<Instant> {
         match &self.stage {
-            UploadStage::Open(session) => session.limiter_due(),
+            UploadStage::Open(session) => session.turn_due(awaited),
             _ => None,
         }
     }

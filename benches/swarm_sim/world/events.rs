@@ -27,6 +27,8 @@ pub(crate) enum Event {
     Dialed(u32, u32),
     /// A request is at the giver.
     Asked(ConnId, u32),
+    /// What is asked for on a connection has waited as long as it may.
+    Held(ConnId),
     /// The taker hears that a piece is on its way to another member, until so many milliseconds from now.
     PutOff(ConnId, u32),
     /// The uplink of a member is free, or its limit allows more.

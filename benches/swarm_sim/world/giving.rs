@@ -1,6 +1,6 @@
 //! What a member does as a giver: who has a place, which piece leaves next, and how fast.
 //!
-//! Leases, fair queue and token bucket are the product's. The admission follows `client/upload/admission` and
+//! Leases, the row for pieces, fair queue and token bucket are the product's. The admission follows `client/upload/admission` and
 //! `client/upload/place`, whose types are bound to sockets, for members of whom each has an address of its own. Without
 //! a limit the connections share the uplink as TCP does: whoever has room in its window goes on, by chance.
 
@@ -8,6 +8,8 @@ use super::World;
 use super::events::{ConnId, Event};
 use super::member::Sending;
 use super::tracker::MESSAGE_LEN;
+use groupshare::client::upload::leases::LeaseGuard;
+use groupshare::client::upload::scarcity::put_offs::PutOffs;
 use groupshare::model::piece::{PIECE_LEN, PieceIndex};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +22,7 @@ const UNUSED: Duration = Duration::from_secs(10);
 const TENURE: Duration = Duration::from_secs(20);
 const LEASE_SLACK: u32 = 4;
 const LEASE_MIN: Duration = Duration::from_secs(5);
+const USUAL_MAX: Duration = Duration::from_secs(15);
 const BEHIND_MAX: Duration = Duration::from_millis(100);
 /// A member has this long to tell others of a piece.
 const TELLING: Duration = Duration::from_secs(1);
@@ -85,12 +88,10 @@ impl World {
         let giver = self.conns[id].giver;
         self.members[giver as usize].serving.retain(|other| *other != id);
         self.conns[id].given_up = true;
-        let sends = self.conns[id].sending.is_some();
-        if sends && self.rules.whole {
-            return;
+        if self.conns[id].sending.is_none() {
+            self.stop_giving(id);
+            self.say(id, Event::Ended(id, false));
         }
-        self.stop_giving(id);
-        self.say(id, Event::Ended(id, sends));
     }
 
     /// The giver sends nothing more on this connection.
@@ -98,17 +99,15 @@ impl World {
         let conn = &mut self.conns[id];
         let giver = conn.giver as usize;
         conn.requests.clear();
-        let (sending, flow) = (conn.sending.take(), conn.flow.take());
+        drop(conn.sending.take());
+        let flow = conn.flow.take();
         let member = &mut self.members[giver];
-        if sending.is_some() {
-            member.sending -= 1;
-        }
-        drop(sending);
         if let (Some(flow), Some(limit)) = (flow, member.limit.as_mut()) {
             limit.queue.leave(flow);
             limit.flows.remove(&flow);
         }
-        self.call_row(giver as u32);
+        self.rows[giver].leave(id, self.clock.now());
+        self.call_row(giver);
     }
 
     /// A request is at the giver.
@@ -124,81 +123,133 @@ impl World {
         self.go_on(id);
     }
 
-    /// Begins with the next request of a connection, if it is at none.
+    /// Goes on with the requests of a connection, if it is at none.
     fn go_on(&mut self, id: ConnId) {
-        loop {
-            let conn = &self.conns[id];
-            if conn.sending.is_some() || conn.in_row {
-                return;
-            }
-            if conn.given_up {
+        let giver = self.conns[id].giver as usize;
+        while self.conns.get(id).is_some_and(|conn| conn.sending.is_none()) {
+            if self.conns[id].given_up {
                 self.stop_giving(id);
-                self.say(id, Event::Ended(id, false));
-                return;
+                return self.say(id, Event::Ended(id, false));
             }
-            let Some(&piece) = conn.requests.front() else { return };
-            let giver = &mut self.members[conn.giver as usize];
-            if self.rules.serial.is_some_and(|most| giver.sending >= most) {
-                giver.in_row.push_back(id);
-                self.conns[id].in_row = true;
-                return;
+            let Some((piece, until)) = self.wanted(id) else { break };
+            let (now, held, limited) = (self.clock.now(), self.clock.elapsed() >= until, self.is_limited(giver));
+            let rows = &mut self.rows[giver];
+            let Some(row_id) = rows.id(id) else { break };
+            if held {
+                rows.row.ask(row_id, limited, now);
             }
-            self.conns[id].requests.pop_front();
-            self.begin(id, piece);
+            let mut at_once = false;
+            if rows.row.is_called(row_id) {
+                if let Some(lease) = self.lease(id, piece) {
+                    self.begin(id, piece, lease);
+                    break;
+                }
+                let rows = &mut self.rows[giver];
+                rows.row.block(row_id, now);
+                let user = &self.members[self.conns[id].taker as usize].names.id.user;
+                at_once = rows.of(id, user).put_offs.at_once();
+            }
+            if !at_once && !held {
+                break;
+            }
+            self.refuse(id, !at_once);
+        }
+        self.call_row(giver);
+    }
+
+    fn is_limited(&self, giver: usize) -> bool {
+        self.members[giver].limit.is_some()
+    }
+
+    /// What is asked for on a connection, and until when that waits.
+    fn wanted(&mut self, id: ConnId) -> Option<(PieceIndex, Duration)> {
+        let conn = &mut self.conns[id];
+        let giver = conn.giver as usize;
+        let user = &self.members[conn.taker as usize].names.id.user;
+        let waiting = self.rows[giver].of(id, user);
+        if waiting.wants.is_none() {
+            let until = self.clock.elapsed() + waiting.put_offs.hold();
+            waiting.wants = Some((conn.requests.pop_front()?, until));
+            let (row_id, limited) = (waiting.id, self.members[giver].limit.is_some());
+            self.rows[giver].row.ask(row_id, limited, self.clock.now());
+            self.clock.at(until, Event::Held(id));
+        }
+        self.rows[giver].of(id, user).wants
+    }
+
+    /// What is asked for has waited for long.
+    pub(super) fn held(&mut self, id: ConnId) {
+        if self.conns.get(id).is_some() {
+            self.go_on(id);
         }
     }
 
-    /// The next ones in the row begin with their pieces.
-    fn call_row(&mut self, giver: u32) {
-        while self.rules.serial.is_some_and(|most| self.members[giver as usize].sending < most) {
-            let Some(id) = self.members[giver as usize].in_row.pop_front() else { return };
-            if self.conns.get(id).is_some_and(|conn| conn.in_row) {
-                self.conns[id].in_row = false;
-                self.go_on(id);
-            }
-        }
+    /// Those whose turn it is begin with their pieces.
+    fn call_row(&mut self, giver: usize) {
+        self.rows[giver].called().into_iter().for_each(|id| self.go_on(id));
     }
 
-    /// Whether other members wait for what this connection takes, and how many share the uplink.
-    fn contention(&self, id: ConnId) -> (bool, usize) {
+    /// How long a piece takes for those who share the uplink.
+    fn takes(&self, id: ConnId) -> Duration {
         let conn = &self.conns[id];
         let giver = &self.members[conn.giver as usize];
-        let of_others = |other: &ConnId| self.conns.get(*other).is_some_and(|other| other.taker != conn.taker);
-        let in_row = giver.in_row.iter().any(of_others);
         match (&giver.limit, conn.flow) {
-            (Some(limit), Some(flow)) => (in_row || limit.queue.others_wait(flow), limit.queue.sharers(flow)),
-            _ => (in_row || giver.ready.iter().any(of_others), giver.sending + 1),
+            (Some(limit), Some(flow)) => {
+                let rate = limit.bucket.limit().bytes_per_second().map_or(f64::INFINITY, |rate| rate.get() as f64);
+                Duration::from_secs_f64(f64::from(PIECE_LEN) * limit.queue.sharers(flow) as f64 / rate)
+            }
+            _ => self.rows[conn.giver as usize].row.usual().min(USUAL_MAX),
         }
     }
 
-    fn begin(&mut self, id: ConnId, piece: PieceIndex) {
-        let (now, (contended, sharers)) = (self.clock.now(), self.contention(id));
-        let conn = &self.conns[id];
-        let giver = &self.members[conn.giver as usize];
-        let rate = giver.limit.as_ref().and_then(|limit| limit.bucket.limit().bytes_per_second());
-        let rate = rate.map_or(giver.access.up, |rate| rate.get() as f64);
-        let takes = Duration::from_secs_f64(f64::from(PIECE_LEN) * sharers as f64 / rate);
-        let mut lease = None;
-        let shared = conn.giver == 0;
-        if giver.limit.is_some() || self.rules.once && shared {
-            let user = &self.members[conn.taker as usize].names.id.user;
-            let leases = &self.leases[conn.giver as usize];
-            lease = leases.begin(piece.get(), user, (LEASE_SLACK * takes).max(LEASE_MIN), now);
-            let stale = self.rules.fresh && shared && giver.never_given > 0 && giver.given[piece.as_usize()] > 0;
-            if contended && (lease.is_none() || stale) {
-                let until = (takes + TELLING).min(Duration::from_secs(30));
-                self.tally.put_off += 1;
-                self.tally.control += MESSAGE_LEN;
-                return self.say(id, Event::PutOff(id, until.as_millis() as u32));
-            }
+    /// Leases a piece if that is called for, as `client/upload/session/open_session` does.
+    fn lease(&self, id: ConnId, piece: PieceIndex) -> Option<Option<LeaseGuard>> {
+        let (now, conn) = (self.clock.now(), &self.conns[id]);
+        let (giver, rows) = (conn.giver as usize, &self.rows[conn.giver as usize]);
+        if rows.row.is_plenty(now) {
+            return Some(None);
         }
-        let left = self.layout.len(piece);
+        let others_want = rows.id(id).is_some_and(|row_id| rows.row.others_want(row_id));
+        let shared = giver == 0;
+        if shared && others_want && rows.fresh.is_stale(piece, rows.row.idle(now)) {
+            return None;
+        }
+        if !shared && !self.is_limited(giver) {
+            return Some(None);
+        }
+        let user = &self.members[conn.taker as usize].names.id.user;
+        let term = (LEASE_SLACK * self.takes(id)).max(LEASE_MIN);
+        let lease = self.leases[giver].begin(piece.get(), user, term, now);
+        if lease.is_none() && others_want { None } else { Some(lease) }
+    }
+
+    fn refuse(&mut self, id: ConnId, held: bool) {
+        let (now, conn) = (self.clock.now(), &self.conns[id]);
+        let user = &self.members[conn.taker as usize].names.id.user;
+        let rows = &mut self.rows[conn.giver as usize];
+        let waiting = rows.of(id, user);
+        waiting.put_offs.count(held);
+        waiting.wants = None;
+        let row_id = waiting.id;
+        rows.row.give_up(row_id, now);
+        let until = (self.takes(id) + TELLING).min(Duration::from_secs(30));
+        self.tally.put_off += 1;
+        self.tally.control += MESSAGE_LEN;
+        self.say(id, Event::PutOff(id, until.as_millis() as u32));
+    }
+
+    fn begin(&mut self, id: ConnId, piece: PieceIndex, lease: Option<LeaseGuard>) {
+        let (now, left) = (self.clock.now(), self.layout.len(piece));
         let conn = &mut self.conns[id];
         conn.sending = Some(Sending { piece, left, lease });
         let (giver, flow) = (conn.giver, conn.flow);
-        let member = &mut self.members[giver as usize];
-        member.sending += 1;
-        match (member.limit.as_mut(), flow) {
+        let user = &self.members[conn.taker as usize].names.id.user;
+        let rows = &mut self.rows[giver as usize];
+        let waiting = rows.of(id, user);
+        waiting.wants = None;
+        let row_id = waiting.id;
+        rows.row.begin(row_id, now);
+        match (self.members[giver as usize].limit.as_mut(), flow) {
             (Some(limit), Some(flow)) => {
                 limit.queue.wait(flow, limit.bucket.len_in(BEHIND_MAX));
                 self.pump(giver);
@@ -296,6 +347,14 @@ impl World {
         member.sent += u64::from(len);
         member.up_free = member.up_free.max(now) + Duration::from_secs_f64(f64::from(len) / member.access.up);
         let left_at = member.up_free;
+        if member.limit.is_none() {
+            // The socket is full all the time.
+            let (rows, now) = (&mut self.rows[giver], self.clock.now());
+            if let Some(row_id) = rows.id(id) {
+                rows.row.go_on(row_id, len.into(), now);
+                rows.row.stall(row_id, now);
+            }
+        }
         let taker = &mut self.members[taker];
         let took = Duration::from_secs_f64(f64::from(len) / taker.access.down);
         taker.down_free = taker.down_free.max(left_at + delay) + took;
@@ -322,9 +381,15 @@ impl World {
         if let Some(lease) = lease {
             lease.sent(self.clock.now());
         }
-        let giver = conn.giver;
-        let member = &mut self.members[giver as usize];
-        member.sending -= 1;
+        let giver = conn.giver as usize;
+        let user = &self.members[conn.taker as usize].names.id.user;
+        let rows = &mut self.rows[giver];
+        rows.fresh.give(piece);
+        let waiting = rows.of(id, user);
+        waiting.put_offs = PutOffs::default();
+        let row_id = waiting.id;
+        rows.row.end(row_id, self.layout.len(piece), self.clock.now());
+        let member = &mut self.members[giver];
         let given = &mut member.given[piece.as_usize()];
         *given += 1;
         if *given == 1 {

@@ -111,10 +111,6 @@ pub(crate) struct Member {
     pub(crate) serving: Vec<ConnId>,
     /// Those with bytes that may leave now, where the uplink has no limit.
     pub(crate) ready: Vec<ConnId>,
-    /// Those that wait until others have their pieces.
-    pub(crate) in_row: VecDeque<ConnId>,
-    /// Connections on which a piece leaves.
-    pub(crate) sending: usize,
     pub(crate) uplink_busy: bool,
     pub(crate) up_free: Duration,
     pub(crate) limit: Option<Limited>,
@@ -153,7 +149,6 @@ pub(crate) struct Conn {
     pub(crate) given_lately: u64,
     pub(crate) requests: VecDeque<PieceIndex>,
     pub(crate) sending: Option<Sending>,
-    pub(crate) in_row: bool,
     pub(crate) is_ready: bool,
     pub(crate) in_flight: u32,
     /// When all is there that has left.

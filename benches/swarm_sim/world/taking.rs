@@ -141,7 +141,6 @@ impl World {
             given_lately: 0,
             requests: VecDeque::new(),
             sending: None,
-            in_row: false,
             is_ready: false,
             in_flight: 0,
             tail: Duration::ZERO,
@@ -344,10 +343,6 @@ impl World {
             let Some(conn) = self.conns.get_mut(id) else { continue };
             if let Some(outlook) = conn.asking.outlook(now) {
                 taking.open.expect(conn.lane, outlook);
-            }
-            if conn.in_row {
-                // The giver says now and then that the piece is to come.
-                conn.asking.hear(1, now);
             }
             match conn.asking.look(false, now) {
                 Some(Due::GiveBack) => {

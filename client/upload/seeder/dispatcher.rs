@@ -103,8 +103,8 @@ impl UploadDispatcher {
     /// When something happens though nothing comes.
     fn due(&self, now: Instant) -> Option<Instant> {
         let of_parked = self.parked.values().flat_map(|parked| {
-            let waits = parked.awaited == Awaited::Limiter;
-            [parked.until, waits.then(|| parked.connection.limiter_due()).flatten()]
+            let waits = matches!(parked.awaited, Awaited::Limiter | Awaited::Row);
+            [parked.until, waits.then(|| parked.connection.turn_due(parked.awaited)).flatten()]
         });
         let turn = if self.workers.free() > 0 { self.turns.due(now) } else { None };
         of_parked.chain([self.deaf_until, turn]).flatten().min()
@@ -123,10 +123,12 @@ impl UploadDispatcher {
         for (id, event) in events {
             let Some(parked) = self.parked.get(&id) else { continue };
             let goes_on = match parked.awaited {
-                Awaited::Limiter => parked.connection.limiter_due().is_some_and(|due| due <= now),
+                Awaited::Limiter | Awaited::Row => {
+                    parked.connection.turn_due(parked.awaited).is_some_and(|due| due <= now)
+                }
                 Awaited::Bytes | Awaited::Room => event.intersects(PollFlags::IN | PollFlags::OUT),
             };
-            if event.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+            if event.intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR | PollFlags::NVAL) {
                 self.end(id);
             } else if goes_on {
                 self.make_ready(id);
@@ -150,6 +152,8 @@ impl UploadDispatcher {
                 Awaited::Bytes => PollFlags::IN,
                 Awaited::Room => PollFlags::OUT,
                 Awaited::Limiter => PollFlags::empty(),
+                // Another member may get its place.
+                Awaited::Row => PollFlags::RDHUP,
             };
             PollFd::new(parked.connection.stream(), flags)
         }));

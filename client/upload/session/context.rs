@@ -7,6 +7,7 @@ use crate::client::upload::admission::Admission;
 use crate::client::upload::catalog::Catalog;
 use crate::client::upload::event::SeederEvent;
 use crate::client::upload::given::TakeGiven;
+use crate::client::upload::scarcity::row_place::UploadRow;
 use crate::model::digest::KeyId;
 use crate::model::id::GroupRef;
 use crate::rate::uplink::Uplink;
@@ -28,6 +29,8 @@ pub(in crate::client::upload) struct SessionContext {
     pub keyring: Arc<Keyring>,
     pub catalog: Arc<Catalog>,
     pub uplink: Arc<Uplink>,
+    /// Those who want pieces.
+    pub row: Arc<UploadRow>,
     pub events: channel::Sender<SeederEvent>,
     pub take_given: TakeGiven,
     pub admission: Admission,

@@ -38,6 +38,8 @@ pub(in crate::client::upload) enum Awaited {
     Room,
     /// Its turn at the limiter.
     Limiter,
+    /// Its turn in the row of those who want pieces.
+    Row,
 }
 
 /// How a worker hands a connection back.

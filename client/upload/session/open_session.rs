@@ -2,15 +2,19 @@
 
 use super::context::SessionContext;
 use super::desk::{Awaited, Desk, HandBack, OthersWait};
-use super::piece_out::{NotGiven, PieceOut};
+use super::piece_out::{NotGiven, PieceOut, WantedPiece};
 use crate::client::reach::way::Way;
 use crate::client::storage::piece_source::SourceError;
 use crate::client::upload::event::SeederEvent;
+use crate::client::upload::leases::LeaseGuard;
 use crate::client::upload::place::Place;
+use crate::client::upload::scarcity::piece_row::PieceRow;
+use crate::client::upload::scarcity::put_offs::PutOffs;
+use crate::client::upload::scarcity::row_place::RowPlace;
 use crate::client::upload::served::Served;
 use crate::client::upload::stats::UploadMeter;
 use crate::model::name::UserId;
-use crate::model::piece::PIECE_LEN;
+use crate::model::piece::{PIECE_LEN, PieceIndex};
 use crate::rate::uplink::PolledFlow;
 use crate::wire::codec::Blob;
 use crate::wire::connection::{FrameReceiver, FrameSender};
@@ -28,6 +32,8 @@ const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 const LEASE_SLACK: u32 = 4;
 /// A lease may last as long as this.
 const LEASE_MIN: Duration = Duration::from_secs(5);
+/// Without a limit a lease lasts so many times as long as this at most.
+const USUAL_MAX: Duration = Duration::from_secs(15);
 /// How long a connection keeps its worker while others wait: some pieces.
 const TURN: Duration = Duration::from_millis(5);
 /// Records of a piece with the front of its frame.
@@ -41,6 +47,8 @@ enum Doing {
     Opens(u32),
     /// The answer to that is paid for afterwards, as whoever opens waits for a short time only. So many bytes are left.
     Pays(usize),
+    /// A piece waits for its turn.
+    Wants(WantedPiece),
     Gives(Box<PieceOut>),
 }
 
@@ -65,6 +73,11 @@ pub(super) struct OpenSession {
     place: Arc<Place>,
     user: UserId,
     flow: PolledFlow,
+    row: RowPlace,
+    put_offs: PutOffs,
+    /// Bytes that the socket has taken since it was full; `None` if it was not. Whether it is.
+    taken: Option<u64>,
+    stalled: bool,
     meter: UploadMeter,
     doing: Doing,
     /// Records of a piece that are sealed at a time.
@@ -95,8 +108,12 @@ impl OpenSession {
             receiver,
             sender,
             place,
+            row: context.row.join(&user),
             user,
             flow,
+            put_offs: PutOffs::default(),
+            taken: None,
+            stalled: false,
             meter,
             doing: Doing::Opens(request),
             stretch: PIECE_RECORDS,
@@ -111,9 +128,14 @@ impl OpenSession {
         &self.user
     }
 
-    /// From when on the limiter may let it go on.
-    pub(super) fn limiter_due(&self) -> Option<Instant> {
-        self.flow.due()
+    /// From when on the turn that it waits for may let it go on.
+    pub(super) fn turn_due(&self, awaited: Awaited) -> Option<Instant> {
+        match &self.doing {
+            Doing::Wants(wanted) if awaited == Awaited::Row => {
+                Some(if self.row.is_called() { wanted.until.min(Instant::now()) } else { wanted.until })
+            }
+            _ => self.flow.due(),
+        }
     }
 
     /// Whether a piece was given since this was asked last.
@@ -126,7 +148,7 @@ impl OpenSession {
         match awaited {
             Awaited::Bytes => Some(self.frame_by.unwrap_or(now + IDLE_DEADLINE)),
             Awaited::Room => Some(*self.stuck.get_or_insert(now) + FRAME_DEADLINE),
-            Awaited::Limiter => None,
+            Awaited::Limiter | Awaited::Row => None,
         }
     }
 
@@ -192,17 +214,26 @@ impl OpenSession {
             self.doing = Doing::Nothing;
             self.place.finish(0, Instant::now());
         }
+        if let Doing::Wants(wanted) = self.doing
+            && !self.begin(wanted)?
+        {
+            return Ok(Some(Awaited::Row));
+        }
         if let Doing::Gives(mut piece) = std::mem::replace(&mut self.doing, Doing::Nothing) {
+            if std::mem::take(&mut self.stalled) {
+                self.count_taken();
+            }
             let given = self.give(&mut piece, context, desk);
             if !matches!(given, Ok(None)) {
+                if matches!(given, Ok(Some(Awaited::Room))) {
+                    self.count_taken();
+                    (self.taken, self.stalled) = (Some(0), true);
+                    self.row.change(PieceRow::stall);
+                }
                 self.doing = Doing::Gives(piece);
                 return given;
             }
-            let now = Instant::now();
-            piece.lease.take().into_iter().for_each(|lease| lease.sent(now));
-            self.place.finish(piece.len.into(), now);
-            self.gave = true;
-            self.served.catch_up(&self.sender);
+            self.finish(&mut piece);
         }
         if matches!(self.doing, Doing::Nothing) && self.place.is_given_up() {
             return Err(Stop::Over);
@@ -275,28 +306,91 @@ impl OpenSession {
         }
     }
 
-    /// Begins to give a piece, unless somebody else has the place by now, or the uplink is short and the piece is on its
-    /// way to another member.
+    /// A piece is asked for. It waits for its turn.
     fn take_up(&mut self, piece: u32, request: u32) -> Result<(), Stop> {
-        let now = Instant::now();
-        if !self.place.begin(now) {
-            return Err(Stop::Over);
-        }
-        let lease = if self.flow.is_limited() {
-            let term = (LEASE_SLACK * self.flow.time_of(PIECE_LEN as usize)).max(LEASE_MIN);
-            let lease = self.served.leases().begin(piece, &self.user, term, now);
-            if lease.is_none() && self.flow.is_contended() {
-                return self.put_off(request, &NotGiven::OnItsWay.refusal(piece));
-            }
-            lease
-        } else {
-            None
-        };
         let Some(index) = self.served.layout().index(piece) else {
             return self.put_off(request, &NotGiven::NoSuchPiece.refusal(piece));
         };
-        self.doing = Doing::Gives(Box::new(PieceOut::new(&self.served, index, request, lease)));
+        if !self.place.wait() {
+            return Err(Stop::Over);
+        }
+        let limited = self.flow.is_limited();
+        self.row.change(|row, id, now| row.ask(id, limited, now));
+        let until = Instant::now() + self.put_offs.hold();
+        self.doing = Doing::Wants(WantedPiece { index, request, until });
         Ok(())
+    }
+
+    /// Begins to give the piece that is wanted if it is its turn, or says that it is not given now once the far side has to
+    /// hear something. False while it waits.
+    fn begin(&mut self, wanted: WantedPiece) -> Result<bool, Stop> {
+        let WantedPiece { index, request, until } = wanted;
+        let (now, limited) = (Instant::now(), self.flow.is_limited());
+        if now >= until {
+            // What was not to be had may be by now.
+            self.row.change(|row, id, now| row.ask(id, limited, now));
+        }
+        if self.row.is_called() {
+            if let Some(lease) = self.lease(index, now) {
+                if !self.place.begin(now) {
+                    return Err(Stop::Over);
+                }
+                self.row.change(PieceRow::begin);
+                self.doing = Doing::Gives(Box::new(PieceOut::new(&self.served, index, request, lease)));
+                return Ok(true);
+            }
+            self.row.change(PieceRow::block);
+            if self.put_offs.at_once() {
+                return self.put_off_wanted(wanted, false).map(|()| true);
+            }
+        }
+        if now < until {
+            return Ok(false);
+        }
+        self.put_off_wanted(wanted, true).map(|()| true)
+    }
+
+    /// Leases the piece, if that is called for. `None` if the uplink is scarce and another piece has to come first, or this
+    /// one is on its way to another member.
+    fn lease(&self, index: PieceIndex, now: Instant) -> Option<Option<LeaseGuard>> {
+        let Some((others_want, idle)) = self.row.scarcity() else { return Some(None) };
+        if others_want && self.served.is_stale(index, idle) {
+            return None;
+        }
+        let time = match self.flow.is_limited() {
+            true => self.flow.time_of(PIECE_LEN as usize),
+            // Nobody says what the members without a limit pass on.
+            false if !self.served.is_origin() => return Some(None),
+            false => self.row.usual().min(USUAL_MAX),
+        };
+        let lease = self.served.leases().begin(index.get(), &self.user, (LEASE_SLACK * time).max(LEASE_MIN), now);
+        if lease.is_none() && others_want { None } else { Some(lease) }
+    }
+
+    fn put_off_wanted(&mut self, wanted: WantedPiece, held: bool) -> Result<(), Stop> {
+        self.put_offs.count(held);
+        self.doing = Doing::Nothing;
+        self.row.change(PieceRow::give_up);
+        self.put_off(wanted.request, &NotGiven::OnItsWay.refusal(wanted.index.get()))
+    }
+
+    /// Tells the row what the socket has taken since it was full, or that it takes something again.
+    fn count_taken(&mut self) {
+        if let Some(taken) = self.taken.as_mut().map(std::mem::take) {
+            self.row.change(|row, id, now| row.go_on(id, taken, now));
+        }
+    }
+
+    /// All of the piece has left.
+    fn finish(&mut self, piece: &mut PieceOut) {
+        let now = Instant::now();
+        piece.lease.take().into_iter().for_each(|lease| lease.sent(now));
+        self.served.gave(piece.index);
+        self.count_taken();
+        self.row.change(|row, id, now| row.end(id, piece.len, now));
+        self.place.finish(piece.len.into(), now);
+        (self.gave, self.taken, self.put_offs) = (true, None, PutOffs::default());
+        self.served.catch_up(&self.sender);
     }
 
     /// Says that a piece is not given.
@@ -312,6 +406,7 @@ impl OpenSession {
             let unreadable = Some(piece.index).filter(|_| matches!(error, SourceError::Io(..)));
             let _ = context.events.try_send(SeederEvent::Broken { group, info_hash, unreadable });
         }
+        self.row.change(PieceRow::give_up);
         piece.is_unbegun() && self.put_off(piece.request, &why.refusal(piece.index.get())).is_ok()
     }
 
@@ -376,6 +471,7 @@ impl OpenSession {
                 0 => return Ok((sent, Some(Awaited::Room))),
                 len => {
                     (sent, *credit) = (sent + len, *credit - len);
+                    self.taken = self.taken.map(|taken| taken + len as u64);
                     self.meter.give(len);
                     self.stuck = None;
                 }

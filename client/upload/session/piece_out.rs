@@ -12,6 +12,7 @@ use crate::wire::record_layer::{FrameRecords, RECORD_PLAIN_MAX};
 use crate::wire::refusal::{Code, Refusal};
 
 use super::kept_rests::KeptRest;
+use std::time::Instant;
 
 /// Why a piece is not given.
 #[derive(Debug)]
@@ -35,6 +36,15 @@ impl NotGiven {
             NotGiven::Broken(_) => Code::NotServed.into(),
         }
     }
+}
+
+/// A piece that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WantedPiece {
+    pub index: PieceIndex,
+    pub request: u32,
+    /// The far side has to hear something by then.
+    pub until: Instant,
 }
 
 /// A piece on its way.
