@@ -15,6 +15,7 @@ use access::{Access, least_time};
 use events::{Clock, ConnId, Event};
 use groupshare::client::download::dial_pace::DialPaces;
 use groupshare::client::download::peer_list::PeerList;
+use groupshare::client::download::transfer::ask_bound::AskBound;
 use groupshare::client::download::transfer::open_peers::OpenPeers;
 use groupshare::client::picker::piece_picker::{PiecePicker, WINDOW};
 use groupshare::client::picker::split_mix::SplitMix;
@@ -205,10 +206,8 @@ fn taking(names: &Names, layout: Layout, clock: &Clock, seed: u64) -> Taking {
         asked_tracker: Duration::ZERO,
         promised: BTreeMap::new(),
         ticks: 0,
-        outstanding: 0,
+        bound: AskBound::new(now),
         came: 0,
-        came_before: 0,
-        rate: 0.0,
     }
 }
 

@@ -72,6 +72,8 @@ pub(crate) struct PeerConnection {
     receiver: FrameReceiver,
     sender: Arc<FrameSender>,
     asking: Asking,
+    /// Pieces that were asked for and are counted on: none once others may take them.
+    counted: usize,
     /// A good piece has come, and no bad one since.
     delivers: bool,
     /// Its turn is over, and it asks for nothing until all that was asked for is here.
@@ -114,6 +116,7 @@ impl PeerConnection {
             receiver,
             sender,
             asking,
+            counted: 0,
             delivers: false,
             drains: false,
             news_left,
@@ -181,8 +184,11 @@ impl PeerConnection {
         let (transfer, lane) = (&self.transfer, self.lane);
         while self.complaint.is_none()
             && !self.drains
+            && transfer.has_room()
             && let Some((request, piece)) = self.asking.next(now, |outlook| transfer.pick(lane, outlook, now))
         {
+            transfer.ask();
+            self.counted += 1;
             let sent = self.sender.send(request, &PeerRequest::GetPiece { piece: piece.get() });
             sent.map_err(|_| DropReason::Lost)?;
         }
@@ -257,6 +263,13 @@ impl PeerConnection {
         if self.asking.hear(bytes, Instant::now()) { self.ask() } else { Ok(()) }
     }
 
+    /// So many pieces that were asked for are not counted on any more.
+    fn discount(&mut self, count: usize) {
+        let count = count.min(self.counted);
+        self.counted -= count;
+        self.transfer.answer(count);
+    }
+
     /// Nothing of what has come in is on its way any more.
     fn settle(&mut self) {
         self.transfer.settle(std::mem::take(&mut self.arriving));
@@ -294,6 +307,7 @@ impl PeerConnection {
         let Some(piece) = self.asking.take(request, Instant::now()) else {
             return lied(Lie::UnaskedPiece);
         };
+        self.discount(1);
         let first = !std::mem::replace(&mut self.delivers, true);
         // The next request goes out first, and the peer works while this piece is verified.
         if let Err(reason) = self.ask() {
@@ -334,6 +348,7 @@ impl PeerConnection {
         let Some(Refused { piece, is_gone }) = self.asking.refuse(request, Instant::now()) else {
             return lied(Lie::UnaskedRefusal);
         };
+        self.discount(1);
         if is_gone {
             return Some(WorkOutcome::Drops(DropReason::Lost));
         }
@@ -385,7 +400,10 @@ impl PeerConnection {
             self.asking.restart(now);
         }
         match self.asking.look(self.keep_alive.is_some(), now) {
-            Some(Due::GiveBack) => self.transfer.snub(self.lane),
+            Some(Due::GiveBack) => {
+                self.transfer.snub(self.lane);
+                self.discount(self.counted);
+            }
             Some(Due::KeepAlive) => {
                 let request = self.asking.number();
                 self.keep_alive = Some(request);
@@ -412,6 +430,7 @@ impl PeerConnection {
 impl Drop for PeerConnection {
     fn drop(&mut self) {
         self.settle();
+        self.discount(self.counted);
         self.sender.end();
         self.transfer.peer_closed(&self.peer, self.lane);
     }

@@ -1,5 +1,6 @@
 //! One download that runs: which pieces are here, who brings the others, and what happens to a piece that comes in.
 
+pub mod ask_bound;
 pub mod open_peers;
 
 use super::error::DownloadError;
@@ -20,6 +21,7 @@ use crate::model::piece::{Layout, PieceIndex};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::wire::stretches::Stretches;
+use ask_bound::AskBound;
 use open_peers::OpenPeers;
 
 pub use open_peers::Outlook;
@@ -104,6 +106,8 @@ pub struct Transfer {
     /// Why nobody shares the file any more, as far as that is known.
     stranded: Mutex<Option<&'static str>>,
     peers: Mutex<OpenPeers>,
+    /// What is asked for on all connections.
+    bound: Mutex<AskBound>,
     /// Pieces that the tracker does not know of.
     fresh: Mutex<Vec<u32>>,
     speed: Mutex<Speed>,
@@ -173,6 +177,7 @@ impl Transfer {
             given_up: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             peers: Mutex::new(OpenPeers::new(picker, now)),
+            bound: Mutex::new(AskBound::new(now)),
             fresh: Mutex::default(),
             speed: Mutex::new(Speed::new(0, now)),
             obstacles: Mutex::default(),
@@ -397,6 +402,22 @@ impl Transfer {
     /// Measures the speed. The engine calls this at every tick.
     pub fn tick(&self, now: Instant) {
         self.speed.lock().look(self.came(), now);
+        self.bound.lock().look(self.came(), now);
+    }
+
+    /// Whether more may be asked for, on any connection.
+    pub(crate) fn has_room(&self) -> bool {
+        self.bound.lock().has_room()
+    }
+
+    /// A piece is asked for on some connection.
+    pub(crate) fn ask(&self) {
+        self.bound.lock().ask();
+    }
+
+    /// So many pieces that were asked for have come, or nobody counts on them any more.
+    pub(crate) fn answer(&self, count: usize) {
+        self.bound.lock().settle(count);
     }
 
     /// Bytes of good pieces from each member that has delivered some or could.

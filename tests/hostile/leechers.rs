@@ -124,6 +124,26 @@ fn whoever_takes_the_same_pieces_of_a_scarce_uplink_without_end_keeps_them_from_
     });
 }
 
+/// Each has its pieces promised first, and takes what its sockets take.
+#[test]
+fn members_who_ask_a_scarce_uplink_for_everything_and_read_nothing_keep_nobody_waiting() {
+    let ordeal = Ordeal::new();
+    let seeder = Member::with(1, MemberSetup { uplink: Uplink::new(Limit::of(8_000_000)), ..MemberSetup::default() });
+    seeder.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));
+    let greedy: Vec<_> = (2..8)
+        .map(|number| {
+            let (receiver, sender) = open(&seeder, &ordeal.subject, number).expect("there is a place");
+            for asked in 0..10 * REQUESTS_MAX as u32 {
+                let piece = (asked + u32::from(number)) % 9;
+                sender.send(2 + asked, &PeerRequest::GetPiece { piece }).expect("sent");
+            }
+            (receiver, sender)
+        })
+        .collect();
+    still_serves(&seeder, &ordeal);
+    drop(greedy);
+}
+
 #[test]
 fn one_user_with_a_hundred_and_fifty_connections_has_a_part_of_the_places() {
     let ordeal = Ordeal::new();

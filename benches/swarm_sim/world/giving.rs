@@ -20,6 +20,7 @@ const MEMBER_MAX: usize = 16;
 const LAPSE: Duration = Duration::from_secs(3);
 const UNUSED: Duration = Duration::from_secs(10);
 const TENURE: Duration = Duration::from_secs(20);
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
 const LEASE_SLACK: u32 = 4;
 const LEASE_MIN: Duration = Duration::from_secs(5);
 const USUAL_MAX: Duration = Duration::from_secs(15);
@@ -132,12 +133,9 @@ impl World {
                 return self.say(id, Event::Ended(id, false));
             }
             let Some((piece, until)) = self.wanted(id) else { break };
-            let (now, held, limited) = (self.clock.now(), self.clock.elapsed() >= until, self.is_limited(giver));
+            let (now, held) = (self.clock.now(), self.clock.elapsed() >= until);
             let rows = &mut self.rows[giver];
             let Some(row_id) = rows.id(id) else { break };
-            if held {
-                rows.row.ask(row_id, limited, now);
-            }
             let mut at_once = false;
             if rows.row.is_called(row_id) {
                 if let Some(lease) = self.lease(id, piece) {
@@ -168,20 +166,30 @@ impl World {
         let user = &self.members[conn.taker as usize].names.id.user;
         let waiting = self.rows[giver].of(id, user);
         if waiting.wants.is_none() {
-            let until = self.clock.elapsed() + waiting.put_offs.hold();
+            let elapsed = self.clock.elapsed();
+            let until = elapsed + waiting.put_offs.hold();
             waiting.wants = Some((conn.requests.pop_front()?, until));
+            waiting.look_at = until.min(elapsed + LOOK_PAUSE);
+            self.clock.at(waiting.look_at, Event::Held(id));
             let (row_id, limited) = (waiting.id, self.members[giver].limit.is_some());
             self.rows[giver].row.ask(row_id, limited, self.clock.now());
-            self.clock.at(until, Event::Held(id));
         }
         self.rows[giver].of(id, user).wants
     }
 
-    /// What is asked for has waited for long.
+    /// What is asked for may be to be had by now, or has waited for long.
     pub(super) fn held(&mut self, id: ConnId) {
-        if self.conns.get(id).is_some() {
-            self.go_on(id);
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        let Some(giver) = self.conns.get(id).map(|conn| conn.giver as usize) else { return };
+        let limited = self.is_limited(giver);
+        let Some(waiting) = self.rows[giver].known(id).filter(|it| it.look_at == elapsed) else { return };
+        let (row_id, Some((_, until))) = (waiting.id, waiting.wants) else { return };
+        if elapsed < until {
+            waiting.look_at = until.min(elapsed + LOOK_PAUSE);
+            self.clock.at(waiting.look_at, Event::Held(id));
         }
+        self.rows[giver].row.ask(row_id, limited, now);
+        self.go_on(id);
     }
 
     /// Those whose turn it is begin with their pieces.

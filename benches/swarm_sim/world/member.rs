@@ -2,10 +2,11 @@
 
 use super::access::Access;
 use super::events::ConnId;
-use super::taking::{KNOWN_MAX, TICK};
+use super::taking::KNOWN_MAX;
 use groupshare::client::download::dial_pace::DialPaces;
 use groupshare::client::download::peer_connection::asking::Asking;
 use groupshare::client::download::peer_list::PeerList;
+use groupshare::client::download::transfer::ask_bound::AskBound;
 use groupshare::client::download::transfer::open_peers::OpenPeers;
 use groupshare::client::picker::piece_picker::Lane;
 use groupshare::client::picker::split_mix::SplitMix;
@@ -13,7 +14,7 @@ use groupshare::client::upload::leases::LeaseGuard;
 use groupshare::model::bitfield::Bitfield;
 use groupshare::model::id::{ClientId, PeerId, PeerKey};
 use groupshare::model::name::UserId;
-use groupshare::model::piece::{PIECE_LEN, PieceIndex};
+use groupshare::model::piece::PieceIndex;
 use groupshare::rate::fair_queue::{FairQueue, FlowId};
 use groupshare::rate::token_bucket::TokenBucket;
 use groupshare::wire::client_tracker::Peer;
@@ -70,30 +71,15 @@ pub(crate) struct Taking {
     /// Pieces that were put off, and until when.
     pub(crate) promised: BTreeMap<PieceIndex, Duration>,
     pub(crate) ticks: u32,
-    /// Pieces asked for without a reply.
-    pub(crate) outstanding: usize,
-    /// Bytes that came in, by the last tick too, and the most per second of late.
+    pub(crate) bound: AskBound,
+    /// Bytes of pieces that came.
     pub(crate) came: u64,
-    pub(crate) came_before: u64,
-    pub(crate) rate: f64,
 }
 
 impl Taking {
     /// Whether it remembers a peer of which it is told.
     pub(crate) fn knows(&mut self, peer: u32) -> bool {
         self.known.contains(&peer) || self.known.len() < KNOWN_MAX && self.known.insert(peer)
-    }
-
-    /// Measures the rate, at each tick.
-    pub(crate) fn measure(&mut self) {
-        let came = self.came - std::mem::replace(&mut self.came_before, self.came);
-        let rate = came as f64 / TICK.as_secs_f64();
-        self.rate += (rate - self.rate) / 8.0;
-    }
-
-    /// So many pieces may be asked for on all connections: what comes in in a few seconds.
-    pub(crate) fn most_asked(&self) -> usize {
-        8 + (self.rate * 4.0 / f64::from(PIECE_LEN)) as usize
     }
 }
 
@@ -143,6 +129,8 @@ pub(crate) struct Conn {
     pub(crate) asking: Asking,
     /// The requests that it was not answered.
     pub(crate) owed: VecDeque<u32>,
+    /// Those that are counted on.
+    pub(crate) counted: usize,
     // At the giver.
     pub(crate) since: Duration,
     pub(crate) asked_at: Duration,

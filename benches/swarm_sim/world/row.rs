@@ -22,6 +22,8 @@ pub(crate) struct Waiting {
     pub(crate) put_offs: PutOffs,
     /// What is asked for and waits, and until when.
     pub(crate) wants: Option<(PieceIndex, Duration)>,
+    /// When to look whether that is to be had.
+    pub(crate) look_at: Duration,
 }
 
 impl GiverRow {
@@ -32,8 +34,17 @@ impl GiverRow {
     /// What is known of a connection of this user, who may have come just now.
     pub(crate) fn of(&mut self, conn: ConnId, user: &UserId) -> &mut Waiting {
         let row = &mut self.row;
-        let join = || Waiting { id: row.join(user), put_offs: PutOffs::default(), wants: None };
-        self.conns.entry(conn).or_insert_with(join)
+        self.conns.entry(conn).or_insert_with(|| Waiting {
+            id: row.join(user),
+            put_offs: PutOffs::default(),
+            wants: None,
+            look_at: Duration::ZERO,
+        })
+    }
+
+    /// One that is known.
+    pub(crate) fn known(&mut self, conn: ConnId) -> Option<&mut Waiting> {
+        self.conns.get_mut(&conn)
     }
 
     pub(crate) fn id(&self, conn: ConnId) -> Option<RowId> {

@@ -5,8 +5,6 @@
 pub(crate) struct Rules {
     /// Whoever is refused a piece that is on its way asks again when it should be there, and not at the next tick.
     pub(crate) promise: bool,
-    /// On all connections together, no more is asked for than what comes in in a few seconds.
-    pub(crate) bound: bool,
 }
 
 impl Rules {
@@ -16,7 +14,6 @@ impl Rules {
             match word.as_str() {
                 "product" => {}
                 "promise" => rules.promise = true,
-                "bound" => rules.bound = true,
                 other => panic!("{other} is no rule"),
             }
         }

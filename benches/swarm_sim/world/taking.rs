@@ -136,6 +136,7 @@ impl World {
             lane,
             asking: Asking::new(self.layout, now),
             owed: VecDeque::new(),
+            counted: 0,
             since: elapsed,
             asked_at: elapsed,
             given_lately: 0,
@@ -166,12 +167,12 @@ impl World {
         let far = self.members[conn.giver as usize].access.delay;
         let delay = far + self.members[conn.taker as usize].access.delay;
         let Some(taking) = &mut self.members[conn.taker as usize].taking else { return };
-        let most = if self.rules.bound { taking.most_asked() } else { usize::MAX };
-        let (open, lane) = (&mut taking.open, conn.lane);
-        while taking.outstanding < most
+        let (open, bound, lane) = (&mut taking.open, &mut taking.bound, conn.lane);
+        while bound.has_room()
             && let Some((request, piece)) = conn.asking.next(now, |outlook| open.pick(lane, outlook, now))
         {
-            taking.outstanding += 1;
+            bound.ask();
+            conn.counted += 1;
             conn.owed.push_back(request);
             self.tally.control += MESSAGE_LEN;
             self.clock.after(delay, Event::Asked(id, piece.get()));
@@ -203,7 +204,8 @@ impl World {
             return self.lose(id, true);
         }
         if let Some(taking) = &mut self.members[conn.taker as usize].taking {
-            taking.outstanding -= 1;
+            taking.bound.settle(conn.counted.min(1));
+            conn.counted = conn.counted.saturating_sub(1);
             taking.open.picker.put_off(conn.lane, piece);
             taking.promised.insert(piece, elapsed + Duration::from_millis(until_ms.into()));
         }
@@ -224,7 +226,8 @@ impl World {
         let taken = conn.owed.pop_front().and_then(|request| conn.asking.take(request, now));
         let Some(piece) = taken else { return };
         if let Some(taking) = &mut self.members[conn.taker as usize].taking {
-            taking.outstanding -= 1;
+            taking.bound.settle(conn.counted.min(1));
+            conn.counted = conn.counted.saturating_sub(1);
         }
         self.ask(id);
         self.conns[id].asking.prove();
@@ -294,10 +297,10 @@ impl World {
     pub(super) fn lose(&mut self, id: ConnId, failed: bool) {
         let now = self.clock.now();
         let Some(conn) = self.conns.get(id) else { return };
-        let (taker, lane, asked) = (conn.taker, conn.lane, conn.asking.owed());
+        let (taker, lane, counted) = (conn.taker, conn.lane, conn.counted);
         let [from, to] = self.pair(conn.giver, taker);
         if let Some(taking) = &mut to.taking {
-            taking.outstanding -= asked;
+            taking.bound.settle(counted);
             taking.open.closed(&from.names.id, lane);
             taking.peers.lost(&from.names.id, now, failed);
             taking.conns.retain(|other| *other != id);
@@ -348,6 +351,7 @@ impl World {
                 Some(Due::GiveBack) => {
                     self.tally.snubbed += 1;
                     taking.open.picker.snub(conn.lane);
+                    taking.bound.settle(std::mem::take(&mut conn.counted));
                 }
                 Some(Due::End) => lost.push(id),
                 // Signs of life are too few to count.
@@ -383,7 +387,7 @@ impl World {
         }
         let Some(taking) = &mut self.members[member as usize].taking else { return };
         taking.ticks += 1;
-        taking.measure();
+        taking.bound.look(taking.came, now);
         taking.peers.count_connections(taking.came, now);
         let lost = self.check_time(member);
         let conns = &self.conns;

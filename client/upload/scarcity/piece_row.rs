@@ -110,6 +110,9 @@ impl PieceRow {
                 self.members.remove(&gone.user);
             }
         }
+        if matches!(gone.stand, Stand::Leaves(_)) {
+            self.left_at = Some(now);
+        }
         self.wake(id, now);
     }
 
@@ -182,6 +185,7 @@ impl PieceRow {
             self.members.entry(user.clone()).and_modify(|member| member.last = turn);
         }
         self.set(id, Stand::Rests);
+        self.left_at = Some(now);
         self.wake(id, now);
     }
 
@@ -217,7 +221,6 @@ impl PieceRow {
 
     /// Something has changed: what was not to be had may be now.
     fn wake(&mut self, by: RowId, now: Instant) {
-        self.left_at = Some(now);
         for it in self.connections.values_mut() {
             if let Stand::Blocked(turn) = it.stand {
                 it.stand = Stand::Waits(turn);

@@ -34,6 +34,8 @@ const LEASE_SLACK: u32 = 4;
 const LEASE_MIN: Duration = Duration::from_secs(5);
 /// Without a limit a lease lasts so many times as long as this at most.
 const USUAL_MAX: Duration = Duration::from_secs(15);
+/// How often a connection looks whether what was not to be had is by now: leases end without a word.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// How long a connection keeps its worker while others wait: some pieces.
 const TURN: Duration = Duration::from_millis(5);
 /// Records of a piece with the front of its frame.
@@ -132,7 +134,8 @@ impl OpenSession {
     pub(super) fn turn_due(&self, awaited: Awaited) -> Option<Instant> {
         match &self.doing {
             Doing::Wants(wanted) if awaited == Awaited::Row => {
-                Some(if self.row.is_called() { wanted.until.min(Instant::now()) } else { wanted.until })
+                let look_at = wanted.until.min(wanted.look_at);
+                Some(if self.row.is_called() { look_at.min(Instant::now()) } else { look_at })
             }
             _ => self.flow.due(),
         }
@@ -316,19 +319,21 @@ impl OpenSession {
         }
         let limited = self.flow.is_limited();
         self.row.change(|row, id, now| row.ask(id, limited, now));
-        let until = Instant::now() + self.put_offs.hold();
-        self.doing = Doing::Wants(WantedPiece { index, request, until });
+        let now = Instant::now();
+        let (look_at, until) = (now + LOOK_PAUSE, now + self.put_offs.hold());
+        self.doing = Doing::Wants(WantedPiece { index, request, look_at, until });
         Ok(())
     }
 
     /// Begins to give the piece that is wanted if it is its turn, or says that it is not given now once the far side has to
     /// hear something. False while it waits.
-    fn begin(&mut self, wanted: WantedPiece) -> Result<bool, Stop> {
-        let WantedPiece { index, request, until } = wanted;
+    fn begin(&mut self, mut wanted: WantedPiece) -> Result<bool, Stop> {
+        let WantedPiece { index, request, look_at, until } = wanted;
         let (now, limited) = (Instant::now(), self.flow.is_limited());
-        if now >= until {
+        if now >= look_at.min(until) {
             // What was not to be had may be by now.
             self.row.change(|row, id, now| row.ask(id, limited, now));
+            wanted.look_at = now + LOOK_PAUSE;
         }
         if self.row.is_called() {
             if let Some(lease) = self.lease(index, now) {
@@ -345,6 +350,7 @@ impl OpenSession {
             }
         }
         if now < until {
+            self.doing = Doing::Wants(wanted);
             return Ok(false);
         }
         self.put_off_wanted(wanted, true).map(|()| true)

@@ -43,6 +43,8 @@ impl NotGiven {
 pub(super) struct WantedPiece {
     pub index: PieceIndex,
     pub request: u32,
+    /// When to look whether it is to be had by now.
+    pub look_at: Instant,
     /// The far side has to hear something by then.
     pub until: Instant,
 }
