@@ -1,5 +1,5 @@
 //! Who serves whom in a crowd, in made-up time: the product's picker, peer list, leases, queues and presence over a
-//! simulated network. `cargo bench -- swarm_sim members=100,1000,10000 rows=country rules=product size=64`.
+//! simulated network. `cargo bench -- swarm_sim members=100,1000 rows=country rules=product size=16`.
 
 mod world;
 
@@ -50,10 +50,10 @@ fn rows(name: &str, options: &Options) -> Vec<(String, Setup)> {
         "slow30" => capped(4, 30, 100_000),
         "slow150" => capped(4, 150, 100_000),
         "country" => {
-            let counts = options.words("members", "100,1000,10000");
+            let counts = options.words("members", "100,1000");
             let row = |count: &String| {
                 let members = count.parse().expect("members=N is a number");
-                (format!("{count} of a country"), country(options.mib("size", 64), members))
+                (format!("{count} of a country"), country(options.mib("size", 16), members))
             };
             return counts.iter().map(row).collect();
         }
