@@ -170,7 +170,7 @@ impl Listener {
         let mut ignored = self.ignored.lock();
         if ignored.add(place_of(ip), now, socket_filter::PLACES_MAX) {
             let (log, from) = (self.connections.log(), ip.to_canonical());
-            let text = "connections come without end, none is heard for a second";
+            let text = "connections come without end, none is heard for a second or two";
             log.event(Level::Info, LogKind::Full.at(from), text, &[("from", &from)]);
             // Where the system refuses it, connections are reset as before.
             let _ = socket_filter::ignore(&self.socket, &ignored.places());
