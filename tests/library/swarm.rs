@@ -38,17 +38,21 @@ fn limited(limit: Limit) -> (Member, Arc<Uplink>) {
     (Member::with(1, MemberSetup { uplink: uplink.clone(), ..MemberSetup::default() }), uplink)
 }
 
+/// One member gives this content to another.
+fn arrives(data: &[u8]) {
+    let subject = subject_of(data);
+    let (seeder, leecher) = (Member::new(1), Member::new(2));
+    seeder.seed(data, &subject, all(&subject));
+    leecher.download(1, &subject);
+    leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
+    leecher.expect_finished(data);
+}
+
 #[test]
 fn a_file_of_any_length_arrives_identical() {
     let piece = PIECE_LEN as usize;
     for len in [0, 1, piece - 1, piece, piece + 1, 5 * piece, 20 * piece + 77] {
-        let data = bytes(len);
-        let subject = subject_of(&data);
-        let (seeder, leecher) = (Member::new(1), Member::new(2));
-        seeder.seed(&data, &subject, all(&subject));
-        leecher.download(1, &subject);
-        leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
-        leecher.expect_finished(&data);
+        arrives(&bytes(len));
     }
 }
 
@@ -85,12 +89,7 @@ fn many_zeros_are_hashed_to_the_end_once_the_last_piece_is_there() {
     let mut data = vec![0; 200 * PIECE_LEN as usize];
     // So that next to nothing is hashed when the last piece comes.
     data[..PIECE_LEN as usize].copy_from_slice(&bytes(PIECE_LEN as usize));
-    let subject = subject_of(&data);
-    let (seeder, leecher) = (Member::new(1), Member::new(2));
-    seeder.seed(&data, &subject, all(&subject));
-    leecher.download(1, &subject);
-    leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
-    leecher.expect_finished(&data);
+    arrives(&data);
 }
 
 #[test]
