@@ -5,6 +5,7 @@ pub(crate) mod access;
 mod events;
 mod giving;
 mod member;
+mod places;
 mod row;
 pub(crate) mod rules;
 mod slots;
@@ -26,6 +27,7 @@ use groupshare::rate::fair_queue::FairQueue;
 use groupshare::rate::limit::Limit;
 use groupshare::rate::token_bucket::TokenBucket;
 use member::{Limited, Member, Names, Taking};
+use places::Places;
 use row::GiverRow;
 use rules::Rules;
 use slots::Slots;
@@ -231,12 +233,11 @@ fn member(
         done: None,
         failed: false,
         down_free: Duration::ZERO,
-        serving: Vec::new(),
+        places: Places::default(),
         ready: Vec::new(),
         uplink_busy: false,
         up_free: Duration::ZERO,
         limit,
-        line: Vec::new(),
         unannounced: Vec::new(),
         given: vec![0; layout.count() as usize],
         never_given: layout.count(),

@@ -1,8 +1,7 @@
-//! What a member does as a giver: who has a place, which piece leaves next, and how fast.
+//! What a member does as a giver: which piece leaves next, and how fast.
 //!
-//! Leases, the row for pieces, fair queue and token bucket are the product's. The admission follows `client/upload/admission` and
-//! `client/upload/place`, whose types are bound to sockets, for members of whom each has an address of its own. Without
-//! a limit the connections share the uplink as TCP does: whoever has room in its window goes on, by chance.
+//! Leases, the row for pieces, fair queue and token bucket are the product's. Without a limit the connections share the
+//! uplink as TCP does: whoever has room in its window goes on, by chance.
 
 use super::World;
 use super::events::{ConnId, Event};
@@ -11,15 +10,9 @@ use super::tracker::MESSAGE_LEN;
 use groupshare::client::upload::leases::LeaseGuard;
 use groupshare::client::upload::scarcity::put_offs::PutOffs;
 use groupshare::model::piece::{PIECE_LEN, PieceIndex};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Those of `client/upload`.
-const PLACES: usize = 128;
-const MEMBER_MAX: usize = 16;
-const LAPSE: Duration = Duration::from_secs(3);
-const UNUSED: Duration = Duration::from_secs(10);
-const TENURE: Duration = Duration::from_secs(20);
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 const LEASE_SLACK: u32 = 4;
 const LEASE_MIN: Duration = Duration::from_secs(5);
@@ -31,63 +24,10 @@ const TELLING: Duration = Duration::from_secs(1);
 const WINDOW_LEN: u32 = 256 * 1024;
 
 impl World {
-    /// Gives a member a place at another, and says whose place it was; or its place in the line.
-    pub(super) fn admit(&mut self, giver: u32, taker: u32) -> Result<Option<ConnId>, Option<u32>> {
-        let now = self.clock.elapsed();
-        let mut held: BTreeMap<u32, usize> = BTreeMap::new();
-        let member = &mut self.members[giver as usize];
-        member.line.retain(|(_, came)| now - *came < LAPSE);
-        let conns = &self.conns;
-        member.serving.iter().for_each(|id| *held.entry(conns[*id].taker).or_default() += 1);
-        let own = held.get(&taker).copied().unwrap_or(0);
-        let is_unused = |id: ConnId| {
-            let conn = &conns[id];
-            conn.sending.is_none() && conn.requests.is_empty() && now - conn.asked_at >= UNUSED
-        };
-        let before = match (own, member.line.iter().position(|(waits, _)| *waits == taker)) {
-            (0, Some(at)) => at,
-            _ => member.line.len(),
-        };
-        let free = PLACES.saturating_sub(member.serving.len());
-        let unused = member.serving.iter().filter(|id| is_unused(**id)).count();
-        let for_others = if own == 0 { unused.max(held.values().map(|count| count - 1).sum()) } else { 0 };
-        let wait = |line: &mut Vec<(u32, Duration)>| {
-            let at = line.iter().position(|(waits, _)| *waits == taker).unwrap_or(line.len());
-            line.truncate(256.max(at));
-            if at == line.len() {
-                line.push((taker, now))
-            } else {
-                line[at].1 = now
-            }
-            at as u32 + 1
-        };
-        if own >= MEMBER_MAX || before > 0 && before >= free + for_others {
-            return Err((own == 0).then(|| wait(&mut member.line)));
-        }
-        let mut least = None;
-        if free == 0 {
-            let rank = |id: ConnId| match () {
-                () if is_unused(id) => Some(3),
-                () if held[&conns[id].taker] >= own + 2 => Some(2),
-                () => (own == 0 && now - conns[id].since >= TENURE).then_some(0),
-            };
-            let ranked = member.serving.iter().filter_map(|id| Some((rank(*id)?, *id)));
-            least = ranked.max_by_key(|(rank, id)| {
-                let conn = &conns[*id];
-                (*rank, held[&conn.taker], std::cmp::Reverse(conn.given_lately), now - conn.since)
-            });
-            if least.is_none() {
-                return Err((own == 0).then(|| wait(&mut member.line)));
-            }
-        }
-        member.line.retain(|(waits, _)| own > 0 || *waits != taker);
-        Ok(least.map(|(_, id)| id))
-    }
-
     /// Somebody else has the place of this connection from now on.
     pub(super) fn give_up(&mut self, id: ConnId) {
         let giver = self.conns[id].giver;
-        self.members[giver as usize].serving.retain(|other| *other != id);
+        self.members[giver as usize].places.leave(id);
         self.conns[id].given_up = true;
         if self.conns[id].sending.is_none() {
             self.stop_giving(id);
@@ -415,8 +355,8 @@ impl World {
     /// Tells those who take from here of the new pieces. Whoever is in the middle of a piece hears it behind that.
     pub(super) fn announce(&mut self, giver: u32) {
         let pieces = std::mem::take(&mut self.members[giver as usize].unannounced);
-        for at in 0..self.members[giver as usize].serving.len() {
-            let Some(&id) = self.members[giver as usize].serving.get(at) else { return };
+        for at in 0..self.members[giver as usize].places.conns().len() {
+            let Some(&id) = self.members[giver as usize].places.conns().get(at) else { return };
             let conn = &mut self.conns[id];
             conn.news.extend(&pieces);
             if conn.sending.is_none() {

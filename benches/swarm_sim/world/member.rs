@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::events::ConnId;
+use super::places::Places;
 use super::taking::KNOWN_MAX;
 use groupshare::client::download::dial_pace::DialPaces;
 use groupshare::client::download::peer_connection::asking::Asking;
@@ -94,14 +95,12 @@ pub(crate) struct Member {
     pub(crate) down_free: Duration,
     // What it gives with.
     /// Connections of others to this one.
-    pub(crate) serving: Vec<ConnId>,
+    pub(crate) places: Places,
     /// Those with bytes that may leave now, where the uplink has no limit.
     pub(crate) ready: Vec<ConnId>,
     pub(crate) uplink_busy: bool,
     pub(crate) up_free: Duration,
     pub(crate) limit: Option<Limited>,
-    /// Who waits for a place, and when that one came last.
-    pub(crate) line: Vec<(u32, Duration)>,
     pub(crate) unannounced: Vec<PieceIndex>,
     /// How often each piece was given as a whole.
     pub(crate) given: Vec<u32>,

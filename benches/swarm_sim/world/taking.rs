@@ -112,7 +112,7 @@ impl World {
             return;
         }
         self.tally.control += OPENING_LEN;
-        let place = self.admit(giver, taker);
+        let place = self.members[giver as usize].places.admit(taker, &self.conns, elapsed);
         let id = self.members[giver as usize].names.id.clone();
         let Some(taking) = &mut self.members[taker as usize].taking else { return };
         match place {
@@ -152,7 +152,7 @@ impl World {
         self.tally.control += u64::from(self.layout.count() / 8);
         let conn = self.conns.insert(opened);
         let [from, to] = self.pair(giver, taker);
-        from.serving.push(conn);
+        from.places.join(conn, taker, elapsed);
         if let (Some(limit), Some(flow)) = (&mut from.limit, flow) {
             limit.flows.insert(flow, conn);
         }
@@ -288,7 +288,7 @@ impl World {
             return;
         }
         let giver = self.conns[id].giver;
-        self.members[giver as usize].serving.retain(|other| *other != id);
+        self.members[giver as usize].places.leave(id);
         self.stop_giving(id);
         self.conns.remove(id);
     }
