@@ -22,10 +22,10 @@ mod subscription;
 mod swarm;
 
 use crate::model::id::{GroupRef, OpId, PeerKey, ShareRef, UserRef};
-use crate::wire::client_tracker::Holding;
+use crate::wire::client_tracker::{Holding, PEERS_MAX};
 use crate::wire::contact::Contact;
 pub use client_key::ClientKey;
-use fair_choice::fairly;
+use fair_choice::{fairly, named_to};
 pub use holder::{Held, Holder, HolderUp, OnlineClient};
 pub use pace::announce_pace::AnnouncePace;
 pub use pace::call_limit::CallLimit;
@@ -110,7 +110,7 @@ impl Presence {
     }
 
     /// Other clients that hold pieces of a share and can be reached: at most `PEERS_MAX`, those with more pieces
-    /// first, chosen fairly by user. Every asker gets another order among equals. So not all of them go to the same ones.
+    /// first, chosen fairly by user. Of a crowd every asker gets another choice. So not all of them go to the same ones.
     ///
     /// Of some clients not all shares are known here. Such a client counts as one that holds all that its user is
     /// recorded as sharing, which `is_sharer` tells.
@@ -119,10 +119,7 @@ impl Presence {
         let known = register.swarms.holders(share.share);
         let crowded = register.crowded_sharers(share, is_sharer).into_iter();
         let others = known.chain(crowded).filter(|&(key, _)| key != asking && register.is_reachable(key));
-        let distance = |key: ClientKey| u128::from_be_bytes(key.client.0) ^ u128::from_be_bytes(asking.client.0);
-        let order = |&(key, held): &(ClientKey, u32)| (Reverse(held), distance(key), key);
-        let chosen = fairly(others, |(key, _)| key.user, order);
-        chosen.into_iter().filter_map(|(key, held)| register.holder(key, held)).collect()
+        named_to(asking, others).into_iter().filter_map(|(key, held)| register.holder(key, held)).collect()
     }
 
     /// Where pieces of a share can be had, and which: at most `PEERS_MAX` clients, those with more pieces first,
@@ -132,7 +129,7 @@ impl Presence {
         let (share, known) = (swarm.share, register.swarms.holders(swarm.share));
         let crowded = register.crowded_sharers(swarm, is_sharer).into_iter();
         let holders = known.chain(crowded).filter(|&(key, _)| register.is_reachable(key));
-        let holders = fairly(holders, |(key, _)| key.user, |&(key, held)| (Reverse(held), key));
+        let holders = fairly(holders, PEERS_MAX, |(key, _)| key.user, |&(key, held)| (Reverse(held), key));
         let held = |&(key, held): &(ClientKey, u32)| {
             let addr = helpful::helpful_to_program(&register.holder(key, held)?.contact)?;
             match register.clients.get(&key)?.holdings.pieces(share) {
@@ -177,7 +174,8 @@ impl Presence {
         told.collect()
     }
 
-    /// Whom to tell that a client holds pieces of a share, as things are; `None` if nobody wants to know.
+    /// Whom to tell that a client holds pieces of a share, as things are; `None` if nobody wants to know. In a crowd it
+    /// is told to some of those who do.
     pub fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
         self.register.lock().holder_up(share, key)
     }

@@ -31,7 +31,7 @@ pub struct Held {
 pub struct HolderUp {
     pub share: ShareRef,
     pub holder: Holder,
-    /// The clients of this tracker that want to know: those that do not hold all of it.
+    /// The clients of this tracker that want to know: those that do not hold all of it, or in a crowd some of them.
     pub tell: Vec<ClientKey>,
 }
 

@@ -4,7 +4,7 @@ mod remote_clients;
 
 use super::budget::{Budget, Purse};
 use super::client_key::ClientKey;
-use super::fair_choice::USER_PEERS_MAX;
+use super::fair_choice::{USER_PEERS_MAX, told_of};
 use super::holder::{Holder, HolderUp};
 use super::holdings::Holdings;
 use super::pieces::{HeldPieces, Interner};
@@ -337,7 +337,8 @@ impl Register {
             return None;
         }
         let is_here = |key: &ClientKey| self.clients.get(key).is_some_and(Client::is_here);
-        let tell: Vec<_> = self.swarms.incomplete(share).filter(|&other| other != key).filter(is_here).collect();
+        let lacking = self.swarms.incomplete(share).filter(|&other| other != key).filter(is_here).collect();
+        let tell = told_of(key, self.swarms.holder_count(share), lacking);
         (!tell.is_empty()).then_some(HolderUp { share, holder, tell })
     }
 
