@@ -4,7 +4,7 @@ use super::each_file::for_each_file;
 use super::error::{Foreign, PartError};
 use super::paths::PartPaths;
 use super::removal::remove_own;
-use super::reservation::{Allocate, Need, Reservation};
+use super::reservation::{Allocate, Need, Reservation, blocks_len};
 use super::written::begins_with_data;
 use crate::client::hash::zeros::ZeroPieces;
 use crate::client::storage::file_map::FileMap;
@@ -284,11 +284,6 @@ fn fill_folder(
     let (mut needs, held) = later.into_inner();
     needs.sort_by_key(|(number, range): &Need| (*number, range.start));
     Ok((needs, held))
-}
-
-/// How many bytes of its file system a file takes up.
-fn blocks_len(file: &File) -> io::Result<u64> {
-    Ok(file.metadata()?.blocks() * 512)
 }
 
 /// Where a file of a folder lies in it.

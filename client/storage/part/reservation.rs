@@ -48,7 +48,8 @@ impl Reservation {
         open: impl Fn(usize) -> io::Result<Arc<File>> + Send + 'static,
         allocate: Allocate,
     ) -> io::Result<Self> {
-        let promise = Promise::of(folder, held, needs.iter().map(|(_, range)| range.end - range.start).sum())?;
+        let lacking = len_of(&needs).saturating_sub(held);
+        let promise = Promise::of(folder.metadata()?.dev(), lacking, || space::free_bytes(folder))?;
         let (over, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::new()));
         let thread = OwnedThread::start("reserve", {
             let (over, failed) = (over.clone(), failed.clone());
@@ -76,38 +77,49 @@ impl Drop for Reservation {
     }
 }
 
-/// Room that was found and is not yet reserved.
+/// How many bytes these stretches have.
+fn len_of(needs: &[Need]) -> u64 {
+    needs.iter().map(|(_, range)| range.end - range.start).sum()
+}
+
+/// Room that was found and is not yet taken.
 struct Promise {
     device: u64,
     bytes: u64,
 }
 
 impl Promise {
-    fn of(folder: &File, held: u64, bytes: u64) -> io::Result<Self> {
-        let device = folder.metadata()?.dev();
+    /// Promises so many bytes of what is `free` on a device.
+    fn of(device: u64, bytes: u64, free: impl FnOnce() -> io::Result<Option<u64>>) -> io::Result<Self> {
         let mut promised = PROMISED.lock();
         let of_device = promised.entry(device).or_default();
         let needed = of_device.saturating_add(bytes);
-        if space::free_bytes(folder)?.is_some_and(|free| free.saturating_add(held) < needed) {
+        if free()?.is_some_and(|free| free < needed) {
             return Err(Errno::NOSPC.into());
         }
         *of_device = needed;
         Ok(Self { device, bytes })
     }
 
-    /// So many bytes of it are reserved.
-    fn keep(&mut self, bytes: u64) {
-        self.bytes -= bytes;
+    /// The files have taken so many bytes more, and at most so many are still to be reserved.
+    fn keep(&mut self, taken: u64, left: u64) {
+        let bytes = self.bytes.saturating_sub(taken).min(left);
         if let Some(of_device) = PROMISED.lock().get_mut(&self.device) {
-            *of_device -= bytes;
+            *of_device -= self.bytes - bytes;
         }
+        self.bytes = bytes;
     }
 }
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.keep(self.bytes);
+        self.keep(0, 0);
     }
+}
+
+/// How many bytes of its file system a file takes up.
+pub(super) fn blocks_len(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.blocks() * 512)
 }
 
 fn reserve(
@@ -116,17 +128,22 @@ fn reserve(
     (allocate, mut promise): (Allocate, Promise),
     over: &AtomicBool,
 ) -> io::Result<()> {
+    let mut left = len_of(&needs);
     // From the end: a download that comes fast comes in order, and what it has written needs nothing.
     for (number, Range { start, mut end }) in needs.into_iter().rev() {
         if over.load(Ordering::Relaxed) {
             return Ok(());
         }
         let file = open(number)?;
+        let mut held = blocks_len(&file)?;
         while start < end && !over.load(Ordering::Relaxed) {
             let before = start.max(end.saturating_sub(STEP));
             allocate(&file, before..end)?;
-            promise.keep(end - before);
+            left -= end - before;
             end = before;
+            let now = blocks_len(&file)?;
+            promise.keep(now.saturating_sub(held), left);
+            held = now;
             thread::park_timeout(PAUSE);
         }
     }
@@ -137,18 +154,55 @@ fn reserve(
 mod tests {
     use super::*;
 
+    /// A promise of so many bytes of so many free ones, on a device that there is not.
+    fn promise(device: u64, bytes: u64, free: u64) -> Option<Promise> {
+        match Promise::of(device, bytes, || Ok(Some(free))) {
+            Ok(promise) => Some(promise),
+            Err(error) => (Errno::from_io_error(&error) != Some(Errno::NOSPC)).then(|| panic!("{error}")),
+        }
+    }
+
     #[test]
     fn what_one_download_was_promised_is_not_there_for_another() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let folder = File::open(folder.path()).expect("there");
-        let free = space::free_bytes(&folder).expect("told").expect("told");
-        // Others on this machine may take some meanwhile, and give some back.
-        let mut first = Promise::of(&folder, free, free).expect("there is room");
-        let error = Promise::of(&folder, free / 4, free).map(drop).expect_err("a quarter and what is free");
-        assert_eq!(Errno::from_io_error(&error), Some(Errno::NOSPC));
-        first.keep(free / 2);
-        drop(Promise::of(&folder, free, free).expect("half is reserved by now"));
+        let device = u64::MAX;
+        let mut first = promise(device, 1000, 1000).expect("there is room");
+        assert!(promise(device, 1, 1000).is_none());
+        // Another program frees some, and half is reserved.
+        first.keep(500, 500);
+        assert!(promise(device, 600, 1000).is_none());
+        drop(promise(device, 500, 1000).expect("half is still promised"));
         drop(first);
-        drop(Promise::of(&folder, free / 2, free).expect("given back"));
+        drop(promise(device, 1000, 1000).expect("given back"));
+    }
+
+    #[test]
+    fn what_a_resumed_download_holds_is_not_promised_to_it_again() {
+        let device = u64::MAX - 1;
+        // Two files of 1000 bytes hold 900 each, and 200 bytes are free.
+        let mut first = promise(device, 100, 200).expect("it lacks 100");
+        let second = promise(device, 100, 200).expect("it lacks 100 too");
+        assert!(promise(device, 1, 200).is_none());
+        // Where it held nothing room is reserved. What it held costs nothing when its turn comes.
+        first.keep(100, 900);
+        assert!(promise(device, 1, 100).is_none(), "all that is free is the other's");
+        first.keep(0, 0);
+        drop(second);
+        drop(promise(device, 100, 100).expect("nothing is promised any more"));
+    }
+
+    #[test]
+    fn two_resumed_files_find_room_together_for_what_both_lack() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let opened = File::open(folder.path()).expect("there");
+        let free = space::free_bytes(&opened).expect("told").expect("told");
+        let file = Arc::new(tempfile::tempfile_in(folder.path()).expect("room"));
+        // Each is as long as all that is free, and holds all but little of that.
+        let resume = || {
+            let (needs, same) = (vec![(0, 0..free)], file.clone());
+            let open = move |_| Ok(same.clone());
+            Reservation::start((&opened, free - (1 << 20)), needs, open, |_, _| Ok(()))
+        };
+        let both = [resume().expect("there is room"), resume().expect("for both")];
+        both.iter().for_each(|one| one.check().expect("it goes on"));
     }
 }
