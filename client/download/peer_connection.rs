@@ -72,8 +72,8 @@ pub(crate) struct PeerConnection {
     receiver: FrameReceiver,
     sender: Arc<FrameSender>,
     asking: Asking,
-    /// Pieces that were asked for and are counted on: none once others may take them.
-    counted: usize,
+    /// Pieces that the transfer expects on it.
+    expected: usize,
     /// A good piece has come, and no bad one since.
     delivers: bool,
     /// Its turn is over, and it asks for nothing until all that was asked for is here.
@@ -116,7 +116,7 @@ impl PeerConnection {
             receiver,
             sender,
             asking,
-            counted: 0,
+            expected: 0,
             delivers: false,
             drains: false,
             news_left,
@@ -181,14 +181,12 @@ impl PeerConnection {
     /// The connection is lost.
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
         let now = Instant::now();
-        let (transfer, lane) = (&self.transfer, self.lane);
         while self.complaint.is_none()
             && !self.drains
-            && transfer.has_room()
-            && let Some((request, piece)) = self.asking.next(now, |outlook| transfer.pick(lane, outlook, now))
+            && self.transfer.has_room(&self.peer.user)
+            && let Some((request, piece)) = self.asking.next(now, |outlook| self.transfer.pick(self.lane, outlook, now))
         {
-            transfer.ask();
-            self.counted += 1;
+            self.recount(self.asking.expected(now));
             let sent = self.sender.send(request, &PeerRequest::GetPiece { piece: piece.get() });
             sent.map_err(|_| DropReason::Lost)?;
         }
@@ -263,11 +261,12 @@ impl PeerConnection {
         if self.asking.hear(bytes, Instant::now()) { self.ask() } else { Ok(()) }
     }
 
-    /// So many pieces that were asked for are not counted on any more.
-    fn discount(&mut self, count: usize) {
-        let count = count.min(self.counted);
-        self.counted -= count;
-        self.transfer.answer(count);
+    /// So many pieces are expected.
+    fn recount(&mut self, expected: usize) {
+        let before = std::mem::replace(&mut self.expected, expected);
+        if before != expected {
+            self.transfer.recount(&self.peer.user, before, expected);
+        }
     }
 
     /// Nothing of what has come in is on its way any more.
@@ -304,10 +303,11 @@ impl PeerConnection {
     }
 
     fn take_piece(&mut self, request: u32, len: u32) -> Option<WorkOutcome> {
-        let Some(piece) = self.asking.take(request, Instant::now()) else {
+        let now = Instant::now();
+        let Some(piece) = self.asking.take(request, now) else {
             return lied(Lie::UnaskedPiece);
         };
-        self.discount(1);
+        self.recount(self.asking.expected(now));
         let first = !std::mem::replace(&mut self.delivers, true);
         // The next request goes out first, and the peer works while this piece is verified.
         if let Err(reason) = self.ask() {
@@ -345,10 +345,11 @@ impl PeerConnection {
     }
 
     fn put_off(&mut self, request: u32) -> Option<WorkOutcome> {
-        let Some(Refused { piece, is_gone }) = self.asking.refuse(request, Instant::now()) else {
+        let now = Instant::now();
+        let Some(Refused { piece, is_gone }) = self.asking.refuse(request, now) else {
             return lied(Lie::UnaskedRefusal);
         };
-        self.discount(1);
+        self.recount(self.asking.expected(now));
         if is_gone {
             return Some(WorkOutcome::Drops(DropReason::Lost));
         }
@@ -400,10 +401,7 @@ impl PeerConnection {
             self.asking.restart(now);
         }
         match self.asking.look(self.keep_alive.is_some(), now) {
-            Some(Due::GiveBack) => {
-                self.transfer.snub(self.lane);
-                self.discount(self.counted);
-            }
+            Some(Due::GiveBack) => self.transfer.snub(self.lane),
             Some(Due::KeepAlive) => {
                 let request = self.asking.number();
                 self.keep_alive = Some(request);
@@ -413,6 +411,7 @@ impl PeerConnection {
             Some(Due::End) => return Err(DropReason::Lost),
             None => {}
         }
+        self.recount(self.asking.expected(now));
         Ok(())
     }
 
@@ -430,7 +429,7 @@ impl PeerConnection {
 impl Drop for PeerConnection {
     fn drop(&mut self) {
         self.settle();
-        self.discount(self.counted);
+        self.recount(0);
         self.sender.end();
         self.transfer.peer_closed(&self.peer, self.lane);
     }

@@ -405,19 +405,14 @@ impl Transfer {
         self.bound.lock().look(self.came(), now);
     }
 
-    /// Whether more may be asked for, on any connection.
-    pub(crate) fn has_room(&self) -> bool {
-        self.bound.lock().has_room()
+    /// Whether this user may be asked for more.
+    pub(crate) fn has_room(&self, user: &UserId) -> bool {
+        self.bound.lock().has_room(user)
     }
 
-    /// A piece is asked for on some connection.
-    pub(crate) fn ask(&self) {
-        self.bound.lock().ask();
-    }
-
-    /// So many pieces that were asked for have come, or nobody counts on them any more.
-    pub(crate) fn answer(&self, count: usize) {
-        self.bound.lock().settle(count);
+    /// On one connection to this user so many pieces are expected now, and not so many as before.
+    pub(crate) fn recount(&self, user: &UserId, before: usize, now: usize) {
+        self.bound.lock().expect(user, before, now);
     }
 
     /// Bytes of good pieces from each member that has delivered some or could.

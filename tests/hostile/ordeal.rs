@@ -21,7 +21,12 @@ pub(super) struct Ordeal {
 
 impl Ordeal {
     pub(super) fn new() -> Self {
-        let data = bytes((PIECES - 1) * PIECE_LEN as usize + 77);
+        Self::of(PIECES)
+    }
+
+    /// One of so many pieces.
+    pub(super) fn of(pieces: usize) -> Self {
+        let data = bytes((pieces - 1) * PIECE_LEN as usize + 77);
         let subject = subject_of(&data);
         Self { data, subject }
     }

@@ -24,6 +24,8 @@ const NEWS: u8 = 64;
 /// How long it takes for one byte of those who give a byte now and then: shorter than the silence after which pieces are
 /// asked of others.
 const BYTE: Duration = Duration::from_millis(100);
+/// How long the first answer of somebody far away takes.
+const FAR: Duration = Duration::from_millis(500);
 
 /// Something said to a question for a piece; given are the number of the question, the first piece, and the bitfield of
 /// all.
@@ -241,6 +243,45 @@ fn a_seeder_that_gives_a_byte_now_and_then_holds_nothing_up() {
         }
     });
     ordeal.is_survived(&[slow_to_begin, slow_to_give]);
+}
+
+#[test]
+fn a_seeder_that_owes_many_pieces_keeps_no_other_from_being_asked() {
+    let ordeal = Ordeal::of(80);
+    let pieces: Vec<_> = (0..80).map(|piece| ordeal.piece(piece)).collect();
+    let bits = ordeal.all();
+    // Far away and fast, so that much is asked for. Then a byte now and then: it is never silent.
+    let liar = Liar::new(1, move |mut believer| {
+        believer.open(&bits);
+        let mut given = 0;
+        while let Some((request, ask)) = believer.next() {
+            let PeerRequest::GetPiece { piece } = ask else { continue };
+            let data = &pieces[piece as usize];
+            if given < 2 {
+                if given == 0 {
+                    std::thread::park_timeout(FAR);
+                }
+                given += 1;
+                believer.gives(request, data);
+                continue;
+            }
+            let mut frame = FrameRecords::default();
+            frame.hold(&piece_frame(request, data));
+            assert!(believer.sender.begin_parts());
+            for (count, byte) in believer.sender.seal_part(&mut frame).chunks(1).enumerate() {
+                // By now little is asked for besides: nothing has come in for some time.
+                if count == 40 {
+                    believer.told.lied();
+                }
+                std::thread::park_timeout(BYTE);
+                if believer.receiver.stream().write_all(byte).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let took = ordeal.is_survived(&[liar]);
+    assert!(took < Duration::from_secs(30), "{took:?}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use groupshare::wire::client_tracker::Peer;
 use groupshare::wire::codec::List;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Who a member is to others.
 #[derive(Debug, Clone)]
@@ -128,8 +128,10 @@ pub(crate) struct Conn {
     pub(crate) asking: Asking,
     /// The requests that it was not answered.
     pub(crate) owed: VecDeque<u32>,
-    /// Those that are counted on.
-    pub(crate) counted: usize,
+    /// How many pieces the taker's bound expects.
+    pub(crate) expected: usize,
+    /// The giver's user.
+    pub(crate) user: UserId,
     // At the giver.
     pub(crate) since: Duration,
     pub(crate) asked_at: Duration,
@@ -145,6 +147,14 @@ pub(crate) struct Conn {
     pub(crate) given_up: bool,
     /// Pieces that the taker has not heard of.
     pub(crate) news: Vec<PieceIndex>,
+}
+
+impl Conn {
+    /// Tells the taker's bound how many pieces it expects.
+    pub(crate) fn recount(&mut self, bound: &mut AskBound, now: Instant) {
+        let before = std::mem::replace(&mut self.expected, self.asking.expected(now));
+        bound.expect(&self.user, before, self.expected);
+    }
 }
 
 /// A piece that leaves.

@@ -136,7 +136,8 @@ impl World {
             lane,
             asking: Asking::new(self.layout, now),
             owed: VecDeque::new(),
-            counted: 0,
+            expected: 0,
+            user: id.user.clone(),
             since: elapsed,
             asked_at: elapsed,
             given_lately: 0,
@@ -168,11 +169,10 @@ impl World {
         let delay = far + self.members[conn.taker as usize].access.delay;
         let Some(taking) = &mut self.members[conn.taker as usize].taking else { return };
         let (open, bound, lane) = (&mut taking.open, &mut taking.bound, conn.lane);
-        while bound.has_room()
+        while bound.has_room(&conn.user)
             && let Some((request, piece)) = conn.asking.next(now, |outlook| open.pick(lane, outlook, now))
         {
-            bound.ask();
-            conn.counted += 1;
+            conn.recount(bound, now);
             conn.owed.push_back(request);
             self.tally.control += MESSAGE_LEN;
             self.clock.after(delay, Event::Asked(id, piece.get()));
@@ -204,8 +204,7 @@ impl World {
             return self.lose(id, true);
         }
         if let Some(taking) = &mut self.members[conn.taker as usize].taking {
-            taking.bound.settle(conn.counted.min(1));
-            conn.counted = conn.counted.saturating_sub(1);
+            conn.recount(&mut taking.bound, now);
             taking.open.picker.put_off(conn.lane, piece);
             taking.promised.insert(piece, elapsed + Duration::from_millis(until_ms.into()));
         }
@@ -226,8 +225,7 @@ impl World {
         let taken = conn.owed.pop_front().and_then(|request| conn.asking.take(request, now));
         let Some(piece) = taken else { return };
         if let Some(taking) = &mut self.members[conn.taker as usize].taking {
-            taking.bound.settle(conn.counted.min(1));
-            conn.counted = conn.counted.saturating_sub(1);
+            conn.recount(&mut taking.bound, now);
         }
         self.ask(id);
         self.conns[id].asking.prove();
@@ -297,10 +295,10 @@ impl World {
     pub(super) fn lose(&mut self, id: ConnId, failed: bool) {
         let now = self.clock.now();
         let Some(conn) = self.conns.get(id) else { return };
-        let (taker, lane, counted) = (conn.taker, conn.lane, conn.counted);
+        let (taker, lane, expected) = (conn.taker, conn.lane, conn.expected);
         let [from, to] = self.pair(conn.giver, taker);
         if let Some(taking) = &mut to.taking {
-            taking.bound.settle(counted);
+            taking.bound.expect(&from.names.id.user, expected, 0);
             taking.open.closed(&from.names.id, lane);
             taking.peers.lost(&from.names.id, now, failed);
             taking.conns.retain(|other| *other != id);
@@ -351,12 +349,12 @@ impl World {
                 Some(Due::GiveBack) => {
                     self.tally.snubbed += 1;
                     taking.open.picker.snub(conn.lane);
-                    taking.bound.settle(std::mem::take(&mut conn.counted));
                 }
                 Some(Due::End) => lost.push(id),
                 // Signs of life are too few to count.
                 Some(Due::KeepAlive) | None => {}
             }
+            conn.recount(&mut taking.bound, now);
         }
         lost
     }

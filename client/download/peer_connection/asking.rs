@@ -63,6 +63,11 @@ impl Asking {
         self.asked.len()
     }
 
+    /// How many of these are still expected: none that others may take, and none that are long overdue.
+    pub fn expected(&self, now: Instant) -> usize {
+        if self.liveness.is_late() { 0 } else { self.owed() - self.pipe.overdue(now) }
+    }
+
     /// Whether others may take what is owed, and nothing has come since.
     pub fn is_late(&self) -> bool {
         self.liveness.is_late()

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 const READY_LEN: u64 = 2 * PIECE_LEN as u64;
 /// But no more than come in so much time. The other pieces of a thin line are better asked for elsewhere meanwhile.
 const READY_TIME: Duration = Duration::from_secs(1);
+/// No piece is expected for longer, whatever the pace: many slow peers would keep the others from being asked.
+const EXPECTED_MAX: Duration = Duration::from_secs(30);
 /// Pieces that are asked for before one has proved right. Whoever gives bad ones is found out with the first.
 const ON_TRUST_MAX: usize = 3;
 
@@ -43,6 +45,8 @@ struct PipeRequest {
     come: u64,
     /// Nothing else was on its way.
     alone: bool,
+    /// What was to be expected, if something was known.
+    outlook: Option<Outlook>,
 }
 
 impl Pipe {
@@ -52,9 +56,10 @@ impl Pipe {
         if alone {
             self.settled = self.come;
         }
-        self.requests.push_back(PipeRequest { len, at: now, come: self.come, alone });
         self.asked_len += len;
         self.on_trust += 1;
+        let outlook = self.outlook(now);
+        self.requests.push_back(PipeRequest { len, at: now, come: self.come, alone, outlook });
     }
 
     /// A piece has proved right.
@@ -98,6 +103,14 @@ impl Pipe {
         let pace = self.pace.or_else(|| has_begun.then(|| self.pace_of_first(now)))?.max(1.0);
         let time_of = |len: u64| Duration::from_secs_f64(len as f64 / pace);
         Some(Outlook { done_at: now + time_of(self.left()), per_piece: time_of(PIECE_LEN.into()) })
+    }
+
+    /// How many pieces should have come long ago, by what was to be expected when they were asked for.
+    pub(super) fn overdue(&self, now: Instant) -> usize {
+        let is_overdue = |request: &&PipeRequest| {
+            request.outlook.is_some_and(|it| it.is_overdue(now)) || now > request.at + EXPECTED_MAX
+        };
+        self.requests.iter().filter(is_overdue).count()
     }
 
     /// Bytes that were asked for and have not come.
@@ -203,6 +216,23 @@ mod tests {
         assert_eq!(ask_all(&mut pipe, now + 101 * MS), 0);
         pipe.prove();
         assert!(ask_all(&mut pipe, now + 101 * MS) > 0);
+    }
+
+    #[test]
+    fn what_is_long_overdue_is_not_expected_any_more() {
+        let (mut pipe, now) = (Pipe::default(), Instant::now());
+        pipe.ask(PIECE_LEN, now);
+        assert_eq!((pipe.overdue(now + 30_000 * MS), pipe.overdue(now + 30_001 * MS)), (0, 1), "nothing is known");
+        // A piece takes a second.
+        pipe.hear(PIECE_LEN.into(), now + 1000 * MS);
+        pipe.settle(true, now + 1000 * MS);
+        let now = now + 1000 * MS;
+        (0..3).for_each(|_| pipe.ask(PIECE_LEN, now));
+        for second in 0..20 {
+            pipe.hear(1, now + 1000 * second * MS);
+        }
+        let overdue = [2_900, 3_100, 4_100, 5_100].map(|ms| pipe.overdue(now + ms * MS));
+        assert_eq!(overdue, [0, 1, 2, 3], "two seconds past its time each");
     }
 
     #[test]

@@ -3,20 +3,27 @@
 //! Each connection asks for what its own way holds. What comes in on all of them shares one line: where that is thin, each
 //! connection is slower than it seems, and its pieces would be asked of others too and come twice.
 
+use crate::model::name::UserId;
 use crate::model::piece::PIECE_LEN;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// So many pieces may be asked for in any case.
 const ASKED_MIN: usize = 8;
 /// And besides as many as come in in this time.
 const AHEAD: Duration = Duration::from_secs(4);
+/// Of so many pieces one is left to others than the user from whom most is expected: a slow user keeps nobody else from
+/// being asked.
+const OTHERS: usize = 4;
 /// How fast the measured rate falls: it is about the mean of this time. It rises at once.
 const FALL: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct AskBound {
-    /// Pieces that are asked for and may still come.
-    asked: usize,
+    /// Pieces that are asked for and expected.
+    expected: usize,
+    /// Those of each user.
+    of_users: HashMap<UserId, usize>,
     /// Bytes that had come in at the last look.
     came: u64,
     looked: Instant,
@@ -26,22 +33,24 @@ pub struct AskBound {
 
 impl AskBound {
     pub fn new(now: Instant) -> Self {
-        Self { asked: 0, came: 0, looked: now, rate: 0.0 }
+        Self { expected: 0, of_users: HashMap::new(), came: 0, looked: now, rate: 0.0 }
     }
 
-    /// Whether one more piece may be asked for.
-    pub fn has_room(&self) -> bool {
-        self.asked < ASKED_MIN + (self.rate * AHEAD.as_secs_f64() / f64::from(PIECE_LEN)) as usize
+    /// Whether one more piece may be asked for from this user.
+    pub fn has_room(&self, user: &UserId) -> bool {
+        let most = ASKED_MIN + (self.rate * AHEAD.as_secs_f64() / f64::from(PIECE_LEN)) as usize;
+        let of_user = self.of_users.get(user).copied().unwrap_or_default();
+        self.expected < most && of_user < most - most / OTHERS
     }
 
-    /// A piece is asked for.
-    pub fn ask(&mut self) {
-        self.asked += 1;
-    }
-
-    /// So many pieces that were asked for have come, or nobody counts on them any more.
-    pub fn settle(&mut self, count: usize) {
-        self.asked -= count;
+    /// On one connection to this user so many pieces are expected now, and not so many as before.
+    pub fn expect(&mut self, user: &UserId, before: usize, now: usize) {
+        self.expected = self.expected + now - before;
+        let of_user = self.of_users.entry(user.clone()).or_default();
+        *of_user = *of_user + now - before;
+        if *of_user == 0 {
+            self.of_users.remove(user);
+        }
     }
 
     /// So many bytes have come in so far.
@@ -62,14 +71,39 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(200);
 
-    fn most(bound: &mut AskBound) -> usize {
-        let mut count = 0;
-        while bound.has_room() {
-            bound.ask();
-            count += 1;
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).expect("a name")
+    }
+
+    /// How many pieces these users together are asked for at most, as long as none comes.
+    fn asked(bound: &mut AskBound, users: &[&str]) -> usize {
+        let (mut count, users) = (0, users.iter().map(|name| user(name)));
+        for user in users {
+            while bound.has_room(&user) {
+                bound.expect(&user, 0, 1);
+                count += 1;
+            }
         }
-        bound.settle(count);
         count
+    }
+
+    fn most(bound: &mut AskBound) -> usize {
+        let mut idle = AskBound { of_users: HashMap::new(), ..*bound };
+        asked(&mut idle, &["ann", "bob"])
+    }
+
+    #[test]
+    fn what_one_user_owes_keeps_nobody_else_from_being_asked() {
+        let begun = Instant::now();
+        let mut bound = AskBound::new(begun);
+        let slow = asked(&mut bound, &["slow"]);
+        assert_eq!((slow, asked(&mut bound, &["ann", "bob"])), (6, 2), "of eight");
+        // The others bring 10 MB/s, and so are asked for more and more.
+        bound.expect(&user("ann"), 2, 0);
+        bound.look(2_000_000, begun + TICK);
+        assert!(asked(&mut bound, &["ann"]) > 50);
+        bound.expect(&user("slow"), slow, 0);
+        assert_eq!(bound.of_users.len(), 1, "nothing is kept of whoever owes nothing");
     }
 
     #[test]

@@ -15,6 +15,9 @@ const RUN: u32 = 16;
 /// order, and the whole hash has to read few of them back.
 const FAST_RUN: Duration = Duration::from_millis(80);
 
+/// Nothing is long overdue before this time: a fast connection may pause.
+const OVERDUE_MIN: Duration = Duration::from_secs(1);
+
 /// What is to be expected of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Outlook {
@@ -30,6 +33,11 @@ impl Outlook {
     fn outruns(&self, other: &Outlook, now: Instant) -> bool {
         let (left, past) = (other.done_at.saturating_duration_since(now), now.saturating_duration_since(other.done_at));
         left.max(past) > 2 * self.per_piece
+    }
+
+    /// Whether what was to come is long overdue.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.done_at) > (2 * self.per_piece).max(OVERDUE_MIN)
     }
 }
 
