@@ -51,7 +51,7 @@ struct InRow {
 #[derive(Debug)]
 struct RowMember {
     connections: usize,
-    /// The number of the turn in which it was given a piece last, or came.
+    /// The number of the turn in which a piece of it was over last, given or broken off, or it came.
     last: u64,
 }
 
@@ -111,6 +111,7 @@ impl PieceRow {
             }
         }
         if matches!(gone.stand, Stand::Leaves(_)) {
+            self.had_turn(&gone.user);
             self.left_at = Some(now);
         }
         self.wake(id, now);
@@ -144,8 +145,11 @@ impl PieceRow {
         self.call(id, now);
     }
 
-    /// The connection wants nothing any more. Its member keeps its turn.
+    /// The connection wants nothing any more. Its member keeps its turn, unless a piece has begun.
     pub fn give_up(&mut self, id: RowId, now: Instant) {
+        if let Some(InRow { stand: Stand::Leaves(_), user }) = self.connections.get(&id) {
+            self.had_turn(&user.clone());
+        }
         self.set(id, Stand::Rests);
         self.call(id, now);
     }
@@ -176,13 +180,11 @@ impl PieceRow {
 
     /// So many bytes of the piece have left, which were all or as many as will.
     pub fn end(&mut self, id: RowId, len: u32, now: Instant) {
-        self.count += 1;
-        let turn = self.count;
         if let Some(InRow { stand: Stand::Leaves(Leaving { since, .. }), user }) = self.connections.get(&id) {
             let time = now.saturating_duration_since(*since);
             self.usual = (3 * self.usual + time) / 4;
             self.breadth.left(len, time, now);
-            self.members.entry(user.clone()).and_modify(|member| member.last = turn);
+            self.had_turn(&user.clone());
         }
         self.set(id, Stand::Rests);
         self.left_at = Some(now);
@@ -227,6 +229,14 @@ impl PieceRow {
             }
         }
         self.call(by, now);
+    }
+
+    /// A piece that was on its way to this member is over, even if not all of it has left.
+    fn had_turn(&mut self, user: &UserId) {
+        self.count += 1;
+        if let Some(member) = self.members.get_mut(user) {
+            member.last = self.count;
+        }
     }
 
     fn set(&mut self, id: RowId, stand: Stand) {
@@ -294,6 +304,7 @@ mod tests {
     use super::*;
     use crate::model::name::tests::user;
     use crate::model::piece::PIECE_LEN;
+    use std::collections::VecDeque;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -358,6 +369,38 @@ mod tests {
         assert_eq!(begin(&mut row, &ids, now), [1]);
         row.leave(ids[4], now);
         assert_eq!(begin(&mut row, &ids, now), [2]);
+    }
+
+    /// One connection of a member wants nothing. Another one is ended in the middle of each piece and made again.
+    #[test]
+    fn whoever_breaks_off_its_pieces_has_had_its_turns_like_those_who_take_them() {
+        let names = [0, 1, 2, 3, 4, 5].map(|number| user(&format!("member{number}")));
+        let (mut row, now, eve) = (PieceRow::default(), Instant::now(), user("eve"));
+        let _kept = row.join(&eve);
+        let mut theirs = row.join(&eve);
+        let ids = names.map(|name| row.join(&name));
+        row.ask(theirs, true, now);
+        ids.iter().for_each(|id| row.ask(*id, true, now));
+        let (mut broken_off, mut given) = (0, 0);
+        let mut leaving = VecDeque::new();
+        while given < 60 {
+            let called = ids.iter().chain([&theirs]).filter(|id| row.is_called(**id));
+            let called: Vec<_> = called.copied().collect();
+            called.iter().for_each(|id| row.begin(*id, now));
+            leaving.extend(called);
+            let first = leaving.pop_front().expect("somebody waits");
+            if first == theirs {
+                broken_off += 1;
+                row.leave(first, now);
+                theirs = row.join(&eve);
+                row.ask(theirs, true, now);
+            } else {
+                given += 1;
+                row.end(first, PIECE_LEN, now);
+                row.ask(first, true, now);
+            }
+        }
+        assert!(broken_off <= 12, "{broken_off} of its pieces and {given} of six others");
     }
 
     #[test]
