@@ -17,7 +17,7 @@ use crate::wire::peer::{NEWS_MAX, PeerReply};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One content that is served in one group.
 pub struct Served {
@@ -130,14 +130,14 @@ impl Served {
         self.freshness.is_some()
     }
 
-    /// The whole piece was given to somebody.
+    /// The piece was given to somebody, or broke off.
     pub(super) fn gave(&self, piece: PieceIndex) {
         self.freshness.iter().for_each(|fresh| fresh.lock().give(piece));
     }
 
     /// Whether pieces that nobody was given come before this one. `idle` is how long nothing has left.
-    pub(super) fn is_stale(&self, piece: PieceIndex, idle: Duration) -> bool {
-        self.freshness.as_ref().is_some_and(|fresh| fresh.lock().is_stale(piece, idle))
+    pub(super) fn is_stale(&self, piece: PieceIndex, idle: Duration, now: Instant) -> bool {
+        self.freshness.as_ref().is_some_and(|fresh| fresh.lock().is_stale(piece, idle, now))
     }
 
     /// Subscribes a connection: gives the pieces held now, and tells it of later ones. `None` if the content has ended.

@@ -40,13 +40,14 @@ impl World {
         let conn = &mut self.conns[id];
         let giver = conn.giver as usize;
         conn.requests.clear();
-        drop(conn.sending.take());
+        let broken_off = conn.sending.take().map(|sending| sending.piece);
         let flow = conn.flow.take();
         let member = &mut self.members[giver];
         if let (Some(flow), Some(limit)) = (flow, member.limit.as_mut()) {
             limit.queue.leave(flow);
             limit.flows.remove(&flow);
         }
+        broken_off.into_iter().for_each(|piece| self.rows[giver].fresh.give(piece));
         self.rows[giver].leave(id, self.clock.now());
         self.call_row(giver);
     }
@@ -151,15 +152,15 @@ impl World {
     }
 
     /// Leases a piece if that is called for, as `client/upload/session/open_session` does.
-    fn lease(&self, id: ConnId, piece: PieceIndex) -> Option<Option<LeaseGuard>> {
+    fn lease(&mut self, id: ConnId, piece: PieceIndex) -> Option<Option<LeaseGuard>> {
         let (now, conn) = (self.clock.now(), &self.conns[id]);
-        let (giver, rows) = (conn.giver as usize, &self.rows[conn.giver as usize]);
+        let (giver, rows) = (conn.giver as usize, &mut self.rows[conn.giver as usize]);
         if rows.row.is_plenty(now) {
             return Some(None);
         }
         let others_want = rows.id(id).is_some_and(|row_id| rows.row.others_want(row_id));
         let shared = giver == 0;
-        if shared && others_want && rows.fresh.is_stale(piece, rows.row.idle(now)) {
+        if shared && others_want && rows.fresh.is_stale(piece, rows.row.idle(now), now) {
             return None;
         }
         if !shared && !self.is_limited(giver) {

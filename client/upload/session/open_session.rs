@@ -360,7 +360,7 @@ impl OpenSession {
     /// one is on its way to another member.
     fn lease(&self, index: PieceIndex, now: Instant) -> Option<Option<LeaseGuard>> {
         let Some((others_want, idle)) = self.row.scarcity() else { return Some(None) };
-        if others_want && self.served.is_stale(index, idle) {
+        if others_want && self.served.is_stale(index, idle, now) {
             return None;
         }
         let time = match self.flow.is_limited() {
@@ -412,6 +412,7 @@ impl OpenSession {
             let unreadable = Some(piece.index).filter(|_| matches!(error, SourceError::Io(..)));
             let _ = context.events.try_send(SeederEvent::Broken { group, info_hash, unreadable });
         }
+        self.served.gave(piece.index);
         self.row.change(PieceRow::give_up);
         piece.is_unbegun() && self.put_off(piece.request, &why.refusal(piece.index.get())).is_ok()
     }
@@ -488,6 +489,9 @@ impl OpenSession {
 
     /// Tells the far side why, if somebody else has its place. Does not wait for one that reads nothing.
     pub(super) fn close(self) -> Arc<FrameSender> {
+        if let Doing::Gives(piece) = &self.doing {
+            self.served.gave(piece.index);
+        }
         self.served.leave(&self.sender);
         if self.place.is_given_up() {
             self.sender.push(&PeerReply::refused(&Code::Busy.into()));
