@@ -412,7 +412,6 @@ impl OpenSession {
             let unreadable = Some(piece.index).filter(|_| matches!(error, SourceError::Io(..)));
             let _ = context.events.try_send(SeederEvent::Broken { group, info_hash, unreadable });
         }
-        self.served.gave(piece.index);
         self.row.change(PieceRow::give_up);
         piece.is_unbegun() && self.put_off(piece.request, &why.refusal(piece.index.get())).is_ok()
     }
