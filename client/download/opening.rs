@@ -1,5 +1,6 @@
 //! The beginning of a connection to a peer: it is reached, in whatever way, and the content is opened.
 
+use super::peer_connection::early_ask::EarlyAsk;
 use super::transfer::Transfer;
 use crate::client::keyring::Keyring;
 use crate::client::reach::calls::{Attempt, CallSubject};
@@ -68,11 +69,13 @@ pub(crate) struct OpenedConnection {
     /// The group's key under which it was made.
     pub key: KeyId,
     pub way: Way,
+    /// The piece that was asked for behind `Open`.
+    pub early: Option<EarlyAsk>,
 }
 
 /// Reaches a peer and opens the content. Ends early if the download stops.
 pub(crate) fn open(
-    transfer: &Transfer,
+    transfer: &Arc<Transfer>,
     target: &DialTarget,
     reacher: &Reacher,
     keyring: &Keyring,
@@ -102,9 +105,10 @@ pub(crate) fn open(
         return Err(DialError::NotNow);
     }
     sender.send(1, &PeerRequest::Open { info_hash }).map_err(|_| DialError::Failed)?;
+    let early = EarlyAsk::send(transfer, &target.peer, reached.way, &sender);
     let bits = opened(&mut receiver, transfer.layout(), by)?;
     receiver.next_frame();
-    Ok(OpenedConnection { receiver, sender, bits, key: reached.key, way: reached.way })
+    Ok(OpenedConnection { receiver, sender, bits, key: reached.key, way: reached.way, early })
 }
 
 /// Waits for the reply to `Open` until this time. News may come before it.

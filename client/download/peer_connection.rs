@@ -2,6 +2,7 @@
 
 pub mod asking;
 mod complaint;
+pub(crate) mod early_ask;
 pub mod liveness;
 mod pipe;
 
@@ -23,6 +24,7 @@ use crate::wire::record_layer::RecordError;
 use crate::wire::refusal::Code;
 use asking::{Asking, Refused};
 use complaint::{Complaint, ComplaintState};
+use early_ask::{EarlyAsk, EarlyAsked};
 use liveness::Due;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -74,6 +76,10 @@ pub(crate) struct PeerConnection {
     asking: Asking,
     /// Pieces that the transfer expects on it.
     expected: usize,
+    /// Something was asked for before the connection opened, and the answer may have come in along with that.
+    may_have_come: bool,
+    /// A piece that was asked for before the peer said what it has, and that it does not have.
+    mistaken: Option<u32>,
     /// A good piece has come, and no bad one since.
     delivers: bool,
     /// Its turn is over, and it asks for nothing until all that was asked for is here.
@@ -102,11 +108,17 @@ impl fmt::Debug for PeerConnection {
 impl PeerConnection {
     /// Takes a connection on which the content is open.
     pub(crate) fn new(transfer: Arc<Transfer>, peer: &Peer, opened: OpenedConnection) -> Self {
-        let OpenedConnection { receiver, sender, bits, key, way } = opened;
-        let peer = peer.id();
-        let lane = transfer.peer_opened(&peer, way, &bits);
+        let OpenedConnection { receiver, sender, bits, key, way, early } = opened;
+        let (peer, now) = (peer.id(), Instant::now());
+        let (lane, asking, expected, mistaken) = match early.and_then(EarlyAsk::take) {
+            Some(EarlyAsked { lane, mut asking, request, piece }) => {
+                transfer.peer_holds(lane, &bits);
+                asking.restart(now);
+                (lane, asking, 1, (!bits.has(piece)).then_some(request))
+            }
+            None => (transfer.peer_opened(&peer, way, &bits), Asking::new(transfer.layout(), now), 0, None),
+        };
         let news_left = transfer.layout().count().saturating_sub(bits.held());
-        let asking = Asking::new(transfer.layout(), Instant::now());
         Self {
             transfer,
             peer,
@@ -116,7 +128,9 @@ impl PeerConnection {
             receiver,
             sender,
             asking,
-            expected: 0,
+            expected,
+            may_have_come: expected > 0,
+            mistaken,
             delivers: false,
             drains: false,
             news_left,
@@ -125,6 +139,11 @@ impl PeerConnection {
             complaint: None,
             arriving: 0,
         }
+    }
+
+    /// Whether a worker should look at it once, readable or not.
+    pub(crate) fn may_have_come(&self) -> bool {
+        self.may_have_come
     }
 
     /// When a worker should go on with it, readable or not: the limit has stopped it.
@@ -204,7 +223,7 @@ impl PeerConnection {
 
     fn take_frames(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> WorkOutcome {
         let begun = Instant::now();
-        self.not_before = None;
+        (self.not_before, self.may_have_come) = (None, false);
         loop {
             if self.transfer.is_stopped() {
                 return WorkOutcome::Yields;
@@ -293,6 +312,7 @@ impl PeerConnection {
                 None
             }
             Ok(PeerReply::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
+            Ok(PeerReply::Refused { .. }) if self.mistaken == Some(request) => self.give_back(request),
             Ok(PeerReply::Refused { code, .. }) if code == Code::Busy as u16 => {
                 Some(WorkOutcome::Drops(DropReason::Busy))
             }
@@ -354,6 +374,18 @@ impl PeerConnection {
             return Some(WorkOutcome::Drops(DropReason::Lost));
         }
         self.transfer.put_off(self.lane, piece);
+        self.ask().err().map(WorkOutcome::Drops)
+    }
+
+    /// The peer does not have what was asked for before it said so.
+    fn give_back(&mut self, request: u32) -> Option<WorkOutcome> {
+        self.mistaken = None;
+        let now = Instant::now();
+        let Some(Refused { piece, .. }) = self.asking.refuse(request, now) else {
+            return lied(Lie::UnaskedRefusal);
+        };
+        self.recount(self.asking.expected(now));
+        self.transfer.failed(self.lane, piece);
         self.ask().err().map(WorkOutcome::Drops)
     }
 

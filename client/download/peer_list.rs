@@ -3,6 +3,7 @@
 //! user has two clients on trial at a time; on trial is who has yet to deliver. Pure: the time is passed in.
 
 mod connection_count;
+mod known_peer;
 mod surplus;
 mod ways;
 
@@ -10,15 +11,14 @@ use super::blame::{Amnesty, Blame, RETRY, pause_after};
 use super::dial_pace::DialPaces;
 use super::error::DownloadError;
 use super::lie::Lie;
-use super::way_record::WayRecord;
 use crate::client::picker::split_mix::SplitMix;
 use crate::client::reach::way::Way;
 use crate::model::id::PeerId;
 use crate::model::name::UserId;
 use crate::wire::client_tracker::Peer;
 use crate::wire::codec::List;
-use crate::wire::contact::ADDRS_MAX;
 use connection_count::ConnectionCount;
+use known_peer::{KnownPeer, Trial};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -32,9 +32,6 @@ const KNOWN_MAX: usize = 1024;
 const ADDRESSES_MAX: usize = 4096;
 /// Most clients of one user that are on trial at a time.
 const ON_TRIAL_MAX: usize = 2;
-/// A client is on trial for this long at most after it was connected. By then it has delivered, is gone, or was not
-/// asked for anything.
-const TRIAL: Duration = Duration::from_secs(30);
 /// Most connections to clients of one user that have delivered nothing.
 const IDLE_MAX: usize = 8;
 /// Longest pause before the next dial of a peer that failed. The pause doubles from [`RETRY`] on.
@@ -53,73 +50,6 @@ const BAD_PAUSE_MAX: Duration = Duration::from_secs(300);
 const LIARS_MAX: u32 = 3;
 /// Once every known peer has lied, others have this long to turn up.
 const LIED_PATIENCE: Duration = Duration::from_secs(5);
-/// A dial that takes longer counts no more where connections are divided among peers.
-const PROMPT: Duration = Duration::from_secs(1);
-/// How far it has come with a client that has no piece delivered since it was dialed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trial {
-    Dialed,
-    /// It has something that is missing.
-    Connected,
-    /// It has nothing that is missing.
-    Idle,
-}
-
-#[derive(Debug)]
-struct KnownPeer {
-    peer: Peer,
-    ways: WayRecord,
-    /// The addresses of the last dial: those that did not rest.
-    dialed: List<SocketAddr, ADDRS_MAX>,
-    /// Connections made or being made.
-    lanes: usize,
-    blame: Blame,
-    amnesty: Amnesty,
-    lied: bool,
-    /// How many wrong pieces it gave, and took back when it heard so.
-    bad: u32,
-    /// It has delivered a piece since it was dialed first.
-    delivered: bool,
-    trial: Trial,
-    /// When it was dialed, was connected, or delivered last.
-    since: Instant,
-    /// When a piece was coming in from it last.
-    gives_at: Instant,
-}
-
-impl KnownPeer {
-    fn new(peer: Peer, at: Instant) -> Self {
-        Self {
-            peer,
-            ways: WayRecord::default(),
-            dialed: List::EMPTY,
-            lanes: 0,
-            blame: Blame::none(at),
-            amnesty: Amnesty::default(),
-            lied: false,
-            bad: 0,
-            delivered: false,
-            trial: Trial::Dialed,
-            since: at,
-            gives_at: at,
-        }
-    }
-
-    fn is_on_trial(&self, now: Instant) -> bool {
-        let waits = match self.trial {
-            Trial::Dialed => true,
-            Trial::Connected => now.duration_since(self.since) < TRIAL,
-            Trial::Idle => false,
-        };
-        self.lanes > 0 && !self.delivered && waits
-    }
-
-    /// Whether it may deliver soon, as far as is known.
-    fn is_able(&self, now: Instant) -> bool {
-        let prompt = self.delivered || self.lanes == 0 || now.duration_since(self.since) < PROMPT;
-        !self.lied && self.bad == 0 && self.blame.failures == 0 && prompt
-    }
-}
 
 /// What counts for all clients of a user.
 #[derive(Debug)]
@@ -149,6 +79,8 @@ pub struct PeerList {
     addresses: HashMap<(SocketAddr, UserId), Blame>,
     /// Connections that the download wants, even if all of them lead to one peer.
     wanted: usize,
+    /// Further connections to a peer wait until it has delivered.
+    waits: bool,
     count: ConnectionCount,
     patience: Option<Duration>,
     /// Longest pause before the next dial of a peer that failed.
@@ -174,6 +106,7 @@ impl PeerList {
             users: HashMap::new(),
             addresses: HashMap::new(),
             wanted,
+            waits: true,
             count: ConnectionCount::new(wanted, now),
             patience,
             pause_max,
@@ -182,6 +115,11 @@ impl PeerList {
             random: SplitMix(seed),
             lie: None,
         }
+    }
+
+    /// All connections that are wanted are made at once.
+    pub fn hurry(&mut self) {
+        self.waits = false;
     }
 
     /// So many bytes have come in on all connections: says how many are wanted now.
@@ -293,7 +231,7 @@ impl PeerList {
     /// connections come last: however many never answer, all are tried. Of a user, those that hold most come first.
     fn turns(&self, lanes: usize, loads: &HashMap<UserId, UserLoad>, now: Instant) -> Vec<(UserId, VecDeque<PeerId>)> {
         let may = |known: &&KnownPeer| {
-            let again = lanes == 0 || known.delivered && known.blame.failures == 0;
+            let again = lanes == 0 || (known.delivered || !self.waits) && known.blame.failures == 0;
             again
                 && known.lanes == lanes
                 && known.ways.has_room(lanes)
@@ -347,7 +285,7 @@ impl PeerList {
         if let Some(known) = self.known.get_mut(id) {
             known.ways.connected(way, now);
             self.addresses.retain(|(addr, user), _| *user != known.peer.user || !known.peer.addrs.contains(addr));
-            if known.lanes <= 1 {
+            if known.lanes <= 1 || known.trial == Trial::Dialed {
                 (known.since, known.trial) = (now, if useful { Trial::Connected } else { Trial::Idle });
             }
         }

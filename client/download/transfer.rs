@@ -262,6 +262,16 @@ impl Transfer {
         self.peers.lock().picker.snub(lane);
     }
 
+    /// Notes that the peer behind this lane holds exactly these pieces.
+    pub(crate) fn peer_holds(&self, lane: Lane, bits: &Bitfield) {
+        self.peers.lock().picker.set_bitfield(lane.peer(), bits);
+    }
+
+    /// Notes that the piece will not come on this lane.
+    pub(crate) fn failed(&self, lane: Lane, piece: PieceIndex) {
+        self.peers.lock().picker.failed(lane, piece);
+    }
+
     /// Notes that the peer holds these pieces too.
     pub fn peer_has(&self, lane: Lane, pieces: &[PieceIndex]) {
         let mut peers = self.peers.lock();
@@ -356,6 +366,11 @@ impl Transfer {
 
     pub fn is_complete(&self) -> bool {
         self.peers.lock().picker.is_complete()
+    }
+
+    /// How many pieces are not here.
+    pub(crate) fn missing(&self) -> u32 {
+        self.layout().count() - self.peers.lock().picker.have().held()
     }
 
     /// The pieces that are here.

@@ -6,7 +6,7 @@ use crate::common::subject::{all, user};
 use crate::common::wait::wait_until;
 use crate::member::Member;
 use groupshare::wire::client_tracker::BITFIELD_MAX;
-use groupshare::wire::codec::{List, Text};
+use groupshare::wire::codec::{Blob, List, Text};
 use groupshare::wire::deadlines::HANDSHAKE_DEADLINE;
 use groupshare::wire::frame::{FRAME_LEN_MAX, UNASKED};
 use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest};
@@ -15,7 +15,7 @@ use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The kinds of two answers, for those that are malformed.
@@ -70,6 +70,51 @@ fn whoever_has_taken_the_client_id_of_an_honest_member_keeps_nobody_from_that_me
     // It is named once, while the thief has a connection.
     victim.engine.peers(1, vec![honest.peer(201, &ordeal.subject)]);
     victim.expect_finished(&ordeal.data);
+}
+
+#[test]
+fn a_member_said_to_have_all_is_asked_behind_open_and_gives_what_it_has_if_that_is_less() {
+    let ordeal = Ordeal::new();
+    let (good, all) = ((0..9).map(|piece| ordeal.piece(piece)).collect::<Vec<_>>(), ordeal.all());
+    let first = AtomicBool::new(true);
+    let mut member = Liar::new(1, move |mut believer| {
+        if !first.swap(false, Ordering::SeqCst) {
+            // Later, nothing is asked for on trust.
+            return believer.open(&all);
+        }
+        let (open, asked) = (believer.next(), believer.next());
+        let (Some((open, PeerRequest::Open { .. })), Some((request, PeerRequest::GetPiece { piece }))) = (open, asked)
+        else {
+            return;
+        };
+        let mut bits = all.clone();
+        bits[piece as usize / 8] &= !(0x80 >> (piece % 8));
+        let bits = Blob::new(bits).expect("below the cap");
+        believer.says(open, &PeerReply::Opened { bits });
+        believer.says(request, &refused(Code::NoSuchPiece as u16));
+        while let Some((request, ask)) = believer.next() {
+            if let PeerRequest::GetPiece { piece } = ask {
+                believer.gives(request, &good[piece as usize]);
+                believer.told.lied();
+            }
+        }
+    });
+    member.peer.held = 9;
+    ordeal.is_survived(&[member]);
+}
+
+#[test]
+fn a_piece_that_was_asked_for_behind_open_comes_from_others_if_that_is_never_answered() {
+    let ordeal = Ordeal::new();
+    let mut silent = Liar::new(1, |mut believer| {
+        let asked = (believer.next(), believer.next());
+        assert!(matches!(asked, (Some((_, PeerRequest::Open { .. })), Some((_, PeerRequest::GetPiece { .. })))));
+        believer.told.lied();
+        while believer.next().is_some() {}
+    });
+    silent.peer.held = 9;
+    let took = ordeal.is_survived(&[silent]);
+    assert!(took < HANDSHAKE_DEADLINE, "{took:?}");
 }
 
 #[test]

@@ -264,6 +264,7 @@ impl Dispatcher {
         }
         let asked = connection.ask();
         match (asked, self.entries.get_mut(&id)) {
+            (Ok(()), Some(entry)) if connection.may_have_come() => entry.ready.push_back(connection),
             (Ok(()), Some(entry)) => entry.parked.push(connection),
             (Err(reason), Some(_)) => self.drop_connection(connection, reason),
             (_, None) => {}

@@ -20,6 +20,10 @@ use std::time::Instant;
 /// order.
 const CONNECTIONS_WANTED: (usize, usize) = (2, 4);
 
+/// Where no more pieces than this are missing, all is over before a connection comes up to its pace: those that are wanted
+/// are made at once, and do not wait until the first has brought a piece.
+const SHORT_COUNT: u32 = 4;
+
 /// What the dispatcher keeps of a download.
 pub(super) struct TransferEntry {
     pub transfer: Arc<Transfer>,
@@ -40,8 +44,12 @@ pub(super) struct TransferEntry {
 impl TransferEntry {
     pub(super) fn new(transfer: Arc<Transfer>, now: Instant, options: &EngineOptions) -> Self {
         let wanted = options.workers.clamp(CONNECTIONS_WANTED.0, CONNECTIONS_WANTED.1);
+        let mut peers = PeerList::new(now, wanted, options.patience, transfer.seed());
+        if (2..=SHORT_COUNT).contains(&transfer.missing()) {
+            peers.hurry();
+        }
         Self {
-            peers: PeerList::new(now, wanted, options.patience, transfer.seed()),
+            peers,
             parked: Vec::new(),
             ready: VecDeque::new(),
             busy: 0,

@@ -1,10 +1,12 @@
 //! Tests of the list of peers.
 
+use super::known_peer::PROMPT;
 use super::surplus::USELESS;
 use super::*;
 use crate::client::download::obstacle::in_words;
 use crate::client::reach::unreached::{NoCall, Unreached};
 use crate::model::id::{ClientId, PeerKey};
+use crate::wire::contact::ADDRS_MAX;
 use crate::wire::refusal::Code;
 
 impl PeerList {
@@ -531,4 +533,41 @@ fn a_download_is_patient_while_its_member_was_called_too_often() {
     peers.missed(&peer(1).id(), later, missed(Code::PeerOffline));
     assert!(peers.check_patience(later + minute, false).is_ok());
     assert!(peers.check_patience(later + minute * 2, false).is_err(), "it is gone");
+}
+
+#[test]
+fn a_short_download_is_asked_for_on_all_its_connections_at_once_and_a_longer_one_once_a_peer_has_delivered() {
+    let begun = Instant::now();
+    for (hurries, first, more) in [(false, 1, WANTED - 1), (true, WANTED, 0)] {
+        let mut peers = PeerList::new(begun, WANTED, None, 1);
+        if hurries {
+            peers.hurry();
+        }
+        peers.learn(vec![peer(1)]);
+        assert_eq!(peers.due_now(begun).len(), first);
+        assert_eq!(peers.due_now(begun).len(), 0);
+        peers.delivered(&peer(1).id(), begun);
+        assert_eq!(peers.due_now(begun).len(), more);
+    }
+    let mut peers = PeerList::new(begun, WANTED, None, 1);
+    peers.hurry();
+    peers.learn(vec![peer(1), peer(2)]);
+    assert_eq!(peers.due_now(begun).len(), WANTED, "two to each");
+    peers.lost(&peer(1).id(), begun, true);
+    assert!(peers.due_now(begun).iter().all(|due| *due != peer(1)), "none to one that has just failed");
+}
+
+#[test]
+fn dials_of_one_peer_that_were_made_at_once_and_reach_nobody_count_as_one_and_are_told() {
+    let begun = Instant::now();
+    let mut peers = PeerList::new(begun, 2, None, 1);
+    peers.hurry();
+    peers.learn(vec![peer(1)]);
+    assert_eq!(peers.due_now(begun).len(), 2);
+    let why = || Unreached { back: Some(NoCall::InVain), ..Unreached::default() };
+    peers.missed(&peer(1).id(), begun, why());
+    assert_eq!(peers.obstacles(begun).len(), 1, "the other dial may take long");
+    peers.missed(&peer(1).id(), begun, why());
+    assert_eq!(peers.due_now(begun).len(), 0);
+    assert_eq!(peers.due_now(begun + pause_after(1, RETRY_MAX)).len(), 1, "one at a time from then on");
 }

@@ -1,6 +1,7 @@
 //! The ways to peers: which one worked, why none did, and a better one than a relay.
 
-use super::{KnownPeer, PROMPT, PeerList, Trial};
+use super::PeerList;
+use super::known_peer::{KnownPeer, PROMPT, Trial};
 use crate::client::download::blame::Blame;
 use crate::client::download::obstacle::{MemberObstacle, Obstacles};
 use crate::client::reach::unreached::Unreached;
@@ -38,6 +39,11 @@ impl PeerList {
     /// A dial has reached nobody, for this reason.
     pub(crate) fn missed(&mut self, id: &PeerId, now: Instant, why: Unreached) {
         if let Some(known) = self.known.get_mut(id) {
+            // The last dial of those that were made at once counts for all.
+            if known.lanes > 1 && known.trial == Trial::Dialed {
+                known.lanes -= 1;
+                return known.note(MemberObstacle::Unreached(why));
+            }
             if why.was_called() && known.blame.failures > 0 {
                 known.blame.pause(now + CALL_PAUSE.min(self.pause_max));
             }
@@ -121,7 +127,7 @@ impl PeerList {
 impl KnownPeer {
     /// A dial has made no connection. It says nothing of the peer if there is another connection.
     fn note(&mut self, why: MemberObstacle) {
-        if self.lanes <= 1 {
+        if self.lanes <= 1 || self.trial == Trial::Dialed {
             self.ways.missed(why);
         }
     }
