@@ -274,6 +274,7 @@ impl Ready {
         }
         let mut executor = Executor::new(login.clone(), self.interrupt.clone());
         let exit = run_prompt(&mut prompt, reporter, &self.interrupt, &mut executor);
+        executor.part();
         // Threads that wait for a tracker which does not answer do not keep the program.
         node.link.close();
         // Downloads are kept for the next login. The tracker sees the connection end.

@@ -20,8 +20,8 @@ pub(super) fn announce_all(session: &LoginSession) -> Result<(), RpcError> {
     session.node().announce()?;
     session.refresh_keys()?;
     hold_shares(session, session.slot().shares())?;
-    tell_withdrawn(session)?;
     share::tell_untold(session);
+    tell_withdrawn(session)?;
     take_part_in(session, &session.downloads().running())?;
     // A tracker that does not look for clients serves them all the same.
     let _ = session.node().check_reach();
@@ -58,15 +58,26 @@ pub(super) fn note_refused_hold(session: &LoginSession, (group, info_hash): Shar
     session.note_refusal(refusal);
 }
 
-/// Tells the tracker what a download holds, and asks who else has pieces.
+/// Tells the tracker what a download holds, and asks who else has pieces: only then, since of two that begin at once one
+/// has to hear of the other.
 pub(super) fn take_part(session: &LoginSession, transfer: &Arc<Transfer>) -> Result<(), RpcError> {
-    if session
-        .tell_holding(|| still_runs(session, transfer).then(|| session.call(&hold(transfer))).transpose())?
-        .is_some()
-    {
-        find_peers(session, transfer)?;
+    let told = session.tell_holding(|| {
+        still_runs(session, transfer).then(|| session.node().link.call_all(&asked(transfer))).transpose()
+    })?;
+    match told.as_deref() {
+        None => Ok(()),
+        Some([Ok(_), Ok(Reply::Peers { peers })]) => {
+            session.engine().peers(transfer.id(), peers.to_vec());
+            Ok(())
+        }
+        Some([Err(refusal), _] | [_, Err(refusal)]) => Err(refusal.clone().into()),
+        Some(_) => Err(RpcError::Unexpected),
     }
-    Ok(())
+}
+
+/// What a tracker is told and asked of a download.
+fn asked(transfer: &Transfer) -> [Request; 2] {
+    [hold(transfer), Request::FindPeers { share: transfer.share() }]
 }
 
 /// Whether a download is to be announced: one that is paused, given up or has failed meanwhile is not.
@@ -76,7 +87,6 @@ fn still_runs(session: &LoginSession, transfer: &Arc<Transfer>) -> bool {
 
 /// Tells the tracker what downloads hold, and asks who else has pieces of them.
 fn take_part_in(session: &LoginSession, transfers: &[Arc<Transfer>]) -> Result<(), RpcError> {
-    let asked = |transfer: &Arc<Transfer>| [hold(transfer), Request::FindPeers { share: transfer.share() }];
     let (transfers, replies) = session.tell_holding(|| {
         let transfers: Vec<_> = transfers.iter().filter(|transfer| still_runs(session, transfer)).collect();
         let requests: Vec<_> = transfers.iter().flat_map(|transfer| asked(transfer)).collect();

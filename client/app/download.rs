@@ -8,7 +8,7 @@ use super::announce::{find_peers, take_part, tell_withdrawn, withdraw};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::node::random;
-use super::share::share_downloaded;
+use super::share::{share_downloaded, tell_untold};
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::download::error::DownloadError;
 use crate::client::download::transfer::{Subject, Transfer, TransferProgress, TransferSetup};
@@ -25,6 +25,7 @@ use crate::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartR
 use crate::model::id::ShareRef;
 use crate::model::name::{FileName, GroupId};
 use crate::sys::give_way;
+use crate::wire::client_tracker::Peer;
 use crate::wire::refusal::Code;
 use failure::failure_of;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,7 @@ const NICE: i32 = 10;
 
 /// Goes on with a download that is starting. If it cannot go on it is still starting.
 pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Result<Report, Failure> {
-    let (subject, opened) = prepare(session, &order)?;
+    let Prepared { subject, opened, peers } = prepare(session, &order)?;
     let DownloadOrder { id, group, name, to, .. } = order;
     let record = DownloadRecord {
         group: group.clone(),
@@ -82,7 +83,7 @@ pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Re
     });
     match opened {
         OpenedPart::Part(part) => {
-            session.help(format!("begin-{id}"), move |session| start(session, id, subject, Arc::new(part)));
+            session.help(format!("begin-{id}"), move |session| start(session, id, subject, (part, peers)));
         }
         OpenedPart::Taken(taken) => {
             session.help(format!("look-{id}"), move |session| adopt(session, id, &subject, taken));
@@ -91,8 +92,16 @@ pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Re
     Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to })
 }
 
+/// What the tracker has told of a download, and its place on the disk.
+struct Prepared {
+    subject: Subject,
+    opened: OpenedPart,
+    /// Who had pieces when the tracker was asked.
+    peers: Vec<Peer>,
+}
+
 /// Does what the user should hear of at once: whether there is such a file, and room for it.
-fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<(Subject, OpenedPart), Failure> {
+fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared, Failure> {
     let DownloadOrder { id, group, name, to, record } = order;
     let Found { share, group: group_ref, content, .. } = find(&session.node().link, group, name)?;
     let known = session.downloads().get(*id).and_then(|tracked| tracked.info_hash);
@@ -105,13 +114,8 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<(Subject
             "was shared by a program that did not tell its size; it can be downloaded once a client shares it too";
         return Err(format!("{name} {what}").into());
     }
-    let subject = Subject {
-        group: group_ref,
-        share,
-        name: (*name).clone(),
-        content,
-        manifest: manifest::fetch(session, share, &content)?,
-    };
+    let (manifest, peers) = manifest::fetch_with_peers(session, share, &content)?;
+    let subject = Subject { group: group_ref, share, name: (*name).clone(), content, manifest };
     let label = PartLabel { info_hash: content.info_hash, group: (*group).clone(), name: (*name).clone() };
     let remembered = |it: &DownloadRecord| it.destination == *to && it.content.info_hash == content.info_hash;
     let record = match record {
@@ -120,12 +124,12 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<(Subject
     };
     let opened = Part::open(to, subject.manifest.clone(), &label, record).map_err(|error| error.to_string())?;
     session.downloads().settle(*id, to.clone(), &content);
-    Ok((subject, opened))
+    Ok(Prepared { subject, opened, peers })
 }
 
 /// Verifies what is on disk already, also elsewhere, then lets the engine go on with what is missing.
-fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>) {
-    let begun = Instant::now();
+fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, (part, peers): (Part, Vec<Peer>)) {
+    let (begun, part) = (Instant::now(), Arc::new(part));
     // The whole hash follows here, first behind the verified pieces and then behind those that come in.
     give_way(NICE);
     let copies = own_copy::find(session, &subject);
@@ -152,6 +156,10 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, part: Arc<Part>
         return;
     }
     session.engine().add(transfer.clone());
+    // Nobody named means nothing yet: the tracker is asked once more.
+    if !peers.is_empty() {
+        session.engine().peers(id, peers);
+    }
     if let Err(error) = take_part(session, &transfer) {
         session.event(&Event::Warning(format!("{}: {error}", transfer.subject().name)));
     }
@@ -163,10 +171,9 @@ fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Pa
     match finish(part, hash, &subject.content.sha1, || session.is_over()) {
         Ok(()) => {
             let path = &part.destination();
-            if !is_shared(session, id, subject) {
-                give_on(session, id, subject, path);
-            }
+            give_on_unless_shared(session, id, subject, path);
             complete(session, id, subject, path, Fetched { bytes: 0, took: begun.elapsed() });
+            tell_untold(session);
         }
         // The next login goes on.
         Err(DownloadError::Closing) => part.release(),
@@ -178,13 +185,12 @@ fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Pa
 }
 
 /// Whether a download is shared from elsewhere, where it is as it was. It stays shared from there.
-fn is_shared(session: &LoginSession, id: u64, subject: &Subject) -> bool {
-    let Some(Tracked { group, name, .. }) = session.downloads().get(id) else { return false };
+fn is_shared(session: &LoginSession, Tracked { group, name, .. }: &Tracked, subject: &Subject) -> bool {
     let mut shares = session.slot().shares_of(subject.content.info_hash).into_iter();
     shares.any(|own| {
         let stamps = || Stamps::take(&own.path, subject.manifest.files());
-        own.group == group
-            && own.name == name
+        own.group == *group
+            && own.name == *name
             && own.content == subject.content
             && stamps().is_ok_and(|now| now.digest() == own.stamps)
     })
@@ -201,36 +207,49 @@ fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
             fail(session, id, &PartError::OtherContent(path).into());
         }
         Some(true) => {
-            if !is_shared(session, id, subject) {
-                give_on(session, id, subject, &path);
-            }
+            give_on_unless_shared(session, id, subject, &path);
             complete(session, id, subject, &path, Fetched::default());
             if let Err(error) = taken.adopt() {
                 session.event(&Event::Warning(error.to_string()));
             }
+            tell_untold(session);
         }
     }
 }
 
-/// The file of a download is there: shares, remembers and tells it.
+/// The file of a download is there: gives it to others and tells the user. A tracker is yet to be told: see
+/// [`tell_finished`].
 pub(super) fn finished(session: &LoginSession, transfer: &Transfer) {
     let (id, subject) = (transfer.id(), transfer.subject());
     let path = &transfer.part().destination();
     give_on(session, id, subject, path);
     let TransferProgress { received, elapsed, .. } = transfer.progress(Instant::now());
     complete(session, id, subject, path, Fetched { bytes: received, took: elapsed });
-    // Its pieces were announced. Where it cannot be shared, that ends, but not before a tracker that is away is back.
+    // Its pieces were announced.
     session.withdraw(transfer.share());
-    if !session.has_untold() {
+}
+
+/// Tells the tracker of downloads that are complete. The pieces of one that cannot be shared were announced. That ends,
+/// but not before a tracker that is away is back.
+pub(super) fn tell_finished(session: &LoginSession) {
+    tell_untold(session);
+    if !session.untold().are_there() {
         let _ = tell_withdrawn(session);
     }
 }
 
-/// Shares what was downloaded. This comes before the end is told: a program that reads of the end may ask others to
-/// take the file from here.
+/// Gives on what was downloaded, from now on. This comes before the end is told: a program that reads of the end may ask
+/// others to take the file from here.
 fn give_on(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
     if let Some(tracked) = session.downloads().get(id) {
         share_downloaded(session, tracked.group, subject, path);
+    }
+}
+
+fn give_on_unless_shared(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
+    match session.downloads().get(id) {
+        Some(tracked) if is_shared(session, &tracked, subject) => forget_record(session, &tracked),
+        _ => give_on(session, id, subject, path),
     }
 }
 
@@ -239,10 +258,6 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, fet
         return;
     };
     session.downloads().settle(id, path.to_path_buf(), &subject.content);
-    // A login that ends before a tracker was told leaves the record: the next one finds the file complete, and shares it.
-    if !session.is_untold(&tracked.group, &subject.name) {
-        forget_record(session, &tracked);
-    }
     session.downloads().end(id, DownloadPhase::Complete, || {
         let (path, bytes) = (path.to_path_buf(), subject.content.layout.size());
         let (group, file) = (tracked.group, subject.name.clone());
@@ -299,6 +314,7 @@ fn look_in_the_way(session: &LoginSession, transfer: &Transfer) -> Result<(), Pa
     let left = part.abandon();
     let TransferProgress { received, elapsed, .. } = transfer.progress(Instant::now());
     complete(session, transfer.id(), subject, &path, Fetched { bytes: received, took: elapsed });
+    tell_untold(session);
     left.map(drop)
 }
 

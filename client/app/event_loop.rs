@@ -1,14 +1,14 @@
 //! Reacts to what happens by itself: what the tracker says unasked, peers, the ends of downloads, and the clock.
 
 mod addresses;
+mod errands;
 mod reach_check;
 
-use super::announce::{find_peers, hold_more, tell_withdrawn};
 use super::download;
 use super::download_list::DownloadPhase;
-use super::login::{Login, announce_and_bring_back, group_lost};
+use super::login::{Login, group_lost};
 use super::login_session::LoginSession;
-use super::node::{Inbox, Node, command_id};
+use super::node::{Inbox, Node};
 use super::resume;
 use super::share;
 use super::status;
@@ -19,13 +19,12 @@ use crate::client::keyring::Put;
 use crate::client::output::event::Event;
 use crate::client::rpc::event::LinkEvent;
 use crate::client::upload::event::SeederEvent;
-use crate::model::id::OpOrder;
 use crate::model::notice::Notice;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::standstill::stood_still;
-use crate::wire::client_tracker::{ReachClass, Reply, Request};
-use crate::wire::deadlines::HEARTBEAT_INTERVAL;
+use crate::wire::client_tracker::{ReachClass, Reply};
 use crossbeam_channel::{self as channel, select};
+use errands::Errands;
 use reach_check::ReachCheck;
 use std::io;
 use std::net::SocketAddr;
@@ -34,8 +33,6 @@ use std::time::{Duration, Instant};
 
 /// How often the clock strikes: the tracker hears which pieces came in.
 const HOLD_PAUSE: Duration = Duration::from_secs(1);
-/// How often the tracker is asked for peers. It tells of new ones by itself.
-const PEERS_PAUSE: Duration = Duration::from_secs(10);
 /// Least time between two requests for the keys because a peer had another one.
 const KEYS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -55,14 +52,11 @@ pub struct EventLoop {
 impl EventLoop {
     pub fn start(login: Arc<Login>, inbox: Inbox) -> io::Result<Self> {
         let (close, closed) = channel::bounded(0);
-        let now = Instant::now();
         let reactor = Reactor {
+            errands: Errands::start(login.clone())?,
             login,
-            beaten: now,
-            asked: now,
             stale: StaleKinds::default(),
             early: Vec::new(),
-            read: None,
             found: Vec::new(),
             reach_check: ReachCheck::default(),
         };
@@ -126,15 +120,11 @@ fn next_turns(inbox: &Inbox, clock: &channel::Receiver<Instant>, closed: &channe
 /// What the thread keeps.
 struct Reactor {
     login: Arc<Login>,
-    /// When the last heartbeat was sent.
-    beaten: Instant,
-    /// When the tracker was last asked for peers.
-    asked: Instant,
+    /// What waits for the tracker.
+    errands: Errands,
     stale: StaleKinds,
     /// Pushes to a login whose session is not there yet.
     early: Vec<(u64, Reply)>,
-    /// The last notice shown to a login, of which the tracker has not been told.
-    read: Option<(u64, OpOrder)>,
     /// What trackers found at which address, as far as the user was told.
     found: Vec<(SocketAddr, ReachClass)>,
     /// When trackers are asked once more what they find.
@@ -156,12 +146,7 @@ impl Reactor {
             }
             for turn in turns {
                 match turn {
-                    Turn::Link(event) => {
-                        self.link(event);
-                        if inbox.link.is_empty() {
-                            self.tell_read();
-                        }
-                    }
+                    Turn::Link(event) => self.link(event),
                     Turn::Seeder(event) => self.seeder(event),
                     Turn::Engine(event) => self.engine(event),
                     Turn::Clock => self.tick(),
@@ -180,44 +165,14 @@ impl Reactor {
             resume::give_up(&session, now);
             session.downloads().running().iter().for_each(|transfer| download::follow(&session, transfer));
         }
-        if self.node().link.tracker().is_none() {
-            return;
-        }
-        if now.duration_since(self.beaten) >= HEARTBEAT_INTERVAL {
-            self.beaten = now;
-            let _ = self.node().link.call(&Request::Heartbeat {});
-        }
-        let Some(session) = self.login.session() else {
-            return;
-        };
-        if self.node().has_moved() {
-            // Should the tracker be lost just now, the next one is told anyway.
-            let _ = self.node().announce().and_then(|()| self.node().check_reach());
-            session.engine().retry();
-        }
-        if self.reach_check.is_due(now) {
-            let _ = self.node().check_reach();
-        }
-        if self.node().identity.is_due(now) {
+        if self.node().link.tracker().is_some() && self.node().identity.is_due(now) {
             self.renew();
         }
-        let ask = now.duration_since(self.asked) >= PEERS_PAUSE;
-        if ask {
-            self.asked = now;
-            // What does not reach a tracker now is told to the next one.
-            let _ = tell_withdrawn(&session);
-            share::tell_untold(&session);
-            if session.take_unheard() {
-                announce_and_bring_back(&session);
-            }
-        }
-        for transfer in session.downloads().running() {
-            // What does not reach the tracker now is told with the next announcement.
-            let _ = hold_more(&session, &transfer);
-            if ask {
-                download::look_after(&session, &transfer);
-            }
-        }
+        let reach = self.node().link.tracker().is_some() && self.reach_check.is_due(now);
+        self.errands.note(|noted| {
+            noted.reach |= reach;
+            noted.clock = true;
+        });
     }
 
     /// Tells a program how far the downloads are.
@@ -232,17 +187,6 @@ impl Reactor {
         }
     }
 
-    /// Tells the tracker which notices were shown.
-    fn tell_read(&mut self) {
-        let Some((login, through)) = self.read.take() else {
-            return;
-        };
-        if let Some(session) = self.login.session().filter(|session| session.number() == login) {
-            // Should it not reach the tracker, the notices are shown once more.
-            let _ = session.call(&Request::ReadNotices { command: command_id(), through });
-        }
-    }
-
     fn link(&mut self, event: LinkEvent) {
         let reporter = &self.node().reporter;
         match event {
@@ -252,10 +196,7 @@ impl Reactor {
             LinkEvent::Up(tracker, lost) => {
                 let lost = lost.map(|(tracker, why)| (tracker, why.to_string()));
                 reporter.event(&Event::TrackerReached { tracker, lost });
-                if let Some(session) = self.login.session() {
-                    announce_and_bring_back(&session);
-                    session.engine().retry();
-                }
+                self.errands.note(|noted| noted.reached = true);
             }
             LinkEvent::SessionLost(refusal) => {
                 self.login.lose(refusal.to_string());
@@ -291,7 +232,7 @@ impl Reactor {
                     Put::AsItWas => {}
                     Put::Rekeyed => session.drop_connections(group),
                     // Should the tracker be lost just now, the next one is asked for all keys anyway.
-                    Put::Renamed => drop(session.refresh_keys()),
+                    Put::Renamed => self.errands.note(|noted| noted.keys = true),
                 }
             }
             Reply::GroupLost { group, name } => group_lost(session, group, &name),
@@ -308,7 +249,7 @@ impl Reactor {
                     self.renew();
                 }
                 session.event(&Event::Notice(notice));
-                self.read = self.read.max(Some((session.number(), order)));
+                self.errands.note(|noted| noted.read = noted.read.max(Some((session.number(), order))));
             }
             Reply::SessionOver {} => {
                 self.node().link.forget_session();
@@ -368,19 +309,15 @@ impl Reactor {
     }
 
     fn stale_key(&mut self) {
-        if let Some(session) = self.login.session()
-            && passed(&mut self.stale.keys, KEYS_PAUSE)
-        {
-            // The peer that needs the key asks again.
-            let _ = session.refresh_keys();
+        if self.login.session().is_some() && passed(&mut self.stale.keys, KEYS_PAUSE) {
+            self.errands.note(|noted| noted.keys = true);
         }
     }
 
     /// Asks for a new certificate.
     fn renew(&mut self) {
         if passed(&mut self.stale.certificate, CERTIFICATE_PAUSE) {
-            // Should the tracker be lost just now, the next one is told everything.
-            let _ = self.node().announce();
+            self.errands.note(|noted| noted.certificate = true);
         }
     }
 
@@ -392,13 +329,11 @@ impl Reactor {
             // Of the session before this one; the next login of its user finds the file complete.
             EngineEvent::Finished(transfer, _) | EngineEvent::Failed(transfer, _)
                 if !session.downloads().owns(&transfer) => {}
-            // Others who begin now hear at once what is to be had here.
-            EngineEvent::FirstPiece(id) => {
-                for transfer in session.downloads().running().iter().filter(|transfer| transfer.id() == id) {
-                    let _ = hold_more(&session, transfer);
-                }
+            EngineEvent::FirstPiece(id) => self.errands.note(|noted| noted.first_pieces.extend([id])),
+            EngineEvent::Finished(transfer, _) => {
+                download::finished(&session, &transfer);
+                self.errands.note(|noted| noted.finished = true);
             }
-            EngineEvent::Finished(transfer, _) => download::finished(&session, &transfer),
             // Whoever has stopped it goes on with it.
             EngineEvent::Failed(_, DownloadError::Closing) => {}
             EngineEvent::Failed(transfer, error) => download::engine_failed(&session, &transfer, &error),
@@ -406,9 +341,7 @@ impl Reactor {
             EngineEvent::StaleCertificate => self.renew(),
             EngineEvent::StalePeer(id) => {
                 if passed(&mut self.stale.peers, KEYS_PAUSE) {
-                    for transfer in session.downloads().running().iter().filter(|transfer| transfer.id() == id) {
-                        let _ = find_peers(&session, transfer);
-                    }
+                    self.errands.note(|noted| noted.stale_peers.extend([id]));
                 }
             }
         }

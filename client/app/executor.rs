@@ -29,6 +29,9 @@ use std::time::{Duration, Instant};
 /// takes its place.
 const PROGRESS_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_millis(200)];
 
+/// How long a command or the end of the program waits for a tracker to hear what was downloaded.
+const TELL_DEADLINE: Duration = Duration::from_secs(3);
+
 /// The executor of the commands at the prompt.
 pub struct Executor {
     login: Arc<Login>,
@@ -53,6 +56,13 @@ impl Executor {
     /// `interrupt` ends commands that take long.
     pub fn new(login: Arc<Login>, interrupt: Interrupt) -> Self {
         Self { login, interrupt, downloads: Arc::default(), failures: 0, arrived: None, asked: None }
+    }
+
+    /// No command comes any more. The tracker may hear what is on its way to it, unless the program is to end at once.
+    pub fn part(&self) {
+        if let Some(session) = self.login.session() {
+            self.let_tell(&session);
+        }
     }
 
     fn node(&self) -> &Node {
@@ -92,6 +102,7 @@ impl Executor {
             // `carry_out` has done these: they need no login.
             Command::CreateUser { .. } | Command::Login { .. } | Command::Limit { .. } => Ok(Report::Nothing),
             Command::Logout => {
+                self.let_tell(session);
                 self.follow(Arc::default());
                 self.login.log_out();
                 Ok(Report::Done("Logout successful"))
@@ -111,13 +122,20 @@ impl Executor {
             Command::RemoveMember { group, user } => self.decide(Decision::Remove, group, user),
             Command::ListMembers { group } => Ok(Report::Members(queries::members(&self.node().link, &group)?)),
             Command::ListGroups => Ok(Report::Groups(queries::groups(&self.node().link)?)),
-            Command::ListFiles { group } => Ok(Report::Files(queries::files(&self.node().link, &group)?)),
+            Command::ListFiles { group } => {
+                self.let_tell(session);
+                Ok(Report::Files(queries::files(&self.node().link, &group)?))
+            }
             Command::UploadFile { path, group } => self.upload(session, ToShare::Named(&path), &group),
             Command::StopShare { group, file } => {
+                self.let_tell(session);
                 share::stop(session, &group, &file)?;
                 Ok(Report::Done("Stopped sharing"))
             }
-            Command::DownloadFile { group, file, destination } => download::begin(session, &group, &file, &destination),
+            Command::DownloadFile { group, file, destination } => {
+                self.let_tell(session);
+                download::begin(session, &group, &file, &destination)
+            }
             Command::ShowDownloads => Ok(Report::Downloads(status::downloads(session, Instant::now()))),
             Command::ShowUploads => Ok(Report::Uploads(status::uploads(session), status::incomplete_shares(session))),
             Command::Watch => {
@@ -164,6 +182,7 @@ impl Executor {
     }
 
     fn leave_group(&self, session: &LoginSession, group: GroupId) -> Result<Report, Failure> {
+        self.let_tell(session);
         let member = self.node().keyring.group_named(&group);
         self.node().link.call(&Request::LeaveGroup { command: command_id(), group: group.clone() })?;
         Ok(Report::Done(match member {
@@ -186,6 +205,7 @@ impl Executor {
     }
 
     fn upload(&self, session: &LoginSession, what: ToShare<'_>, group: &GroupId) -> Result<Report, Failure> {
+        self.let_tell(session);
         let reporter = &self.node().reporter;
         reporter.event(&Event::Uploading);
         let cancel = AtomicBool::new(false);
@@ -208,7 +228,14 @@ impl Executor {
         let chosen = chosen.transpose()?;
         let waited_for = |tracked: &Tracked| chosen.is_none_or(|id| tracked.id == id);
         session.downloads().wait(waited_for, || self.interrupt.is_cancelled());
+        self.let_tell(session);
         Ok(Report::Nothing)
+    }
+
+    /// A download has ended before the tracker has heard that its file is shared here. A command about shares waits for
+    /// that, and so does the end of the login.
+    fn let_tell(&self, session: &LoginSession) {
+        session.untold().wait_tried(TELL_DEADLINE, || self.interrupt.is_cancelled());
     }
 }
 

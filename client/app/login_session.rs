@@ -1,5 +1,7 @@
 //! One login on this client: its engine, what it remembers from run to run, and what its tracker has not heard yet.
 
+mod untold;
+
 use super::download_list::DownloadList;
 use super::node::Node;
 use super::upkeep::register::ShareRegister;
@@ -10,32 +12,20 @@ use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries;
 use crate::client::state::file::StateError;
 use crate::client::state::slot::Slot;
-use crate::client::storage::file_stamp::Stamps;
 use crate::model::id::{GroupRef, ShareRef};
-use crate::model::manifest::{Content, Manifest};
-use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::name::{GroupId, UserId};
 use crate::wire::client_tracker::{Holding, Reply, Request};
 use crate::wire::refusal::{Code, Refusal};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use untold::UntoldShares;
 
-/// A file that is here and should be shared, of which no tracker could be told yet.
-#[derive(Debug, Clone)]
-pub struct Untold {
-    pub group: GroupId,
-    pub name: FileName,
-    pub path: PathBuf,
-    pub content: Content,
-    pub manifest: Arc<Manifest>,
-    /// Those that its files had when they were found right.
-    pub stamps: Stamps,
-}
+pub(crate) use untold::Untold;
 
 /// One login, from its begin to its end.
 ///
@@ -53,8 +43,9 @@ pub struct LoginSession {
     /// The tracker has not heard yet of something that is shared or downloaded here: it is told again.
     unheard: AtomicBool,
     over: AtomicBool,
+    /// What was downloaded, and no tracker has heard so.
+    untold: UntoldShares,
     // Locked; only `deciding` and `telling` are ever held across a request or the disk.
-    untold: Mutex<Vec<Untold>>,
     /// Shares of which nothing is held any more, and no tracker has heard so.
     withdrawn: Mutex<BTreeSet<ShareRef>>,
     telling: Mutex<()>,
@@ -91,7 +82,7 @@ impl LoginSession {
             upkeep: ShareRegister::default(),
             unheard: AtomicBool::new(false),
             over: AtomicBool::new(false),
-            untold: Mutex::default(),
+            untold: UntoldShares::default(),
             withdrawn: Mutex::default(),
             telling: Mutex::default(),
             deciding: Mutex::default(),
@@ -230,11 +221,7 @@ impl LoginSession {
 
     fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) -> Result<bool, StateError> {
         self.downloads.rename_groups(renamed);
-        for untold in &mut *self.untold.lock() {
-            if let Some(name) = renamed.get(&untold.group) {
-                untold.group = name.clone();
-            }
-        }
+        self.untold.rename_groups(renamed);
         self.slot.rename_groups(renamed)
     }
 
@@ -244,24 +231,9 @@ impl LoginSession {
         self.engine.drop_group(group);
     }
 
-    /// Keeps a share of which the tracker is told later.
-    pub(super) fn put_untold(&self, untold: Untold) {
-        self.untold.lock().push(untold);
-    }
-
-    /// Whether there are shares of which no tracker could be told yet.
-    pub(super) fn has_untold(&self) -> bool {
-        !self.untold.lock().is_empty()
-    }
-
-    /// Whether this is a share of which no tracker could be told yet.
-    pub(super) fn is_untold(&self, group: &GroupId, name: &FileName) -> bool {
-        self.untold.lock().iter().any(|untold| untold.group == *group && untold.name == *name)
-    }
-
-    /// Takes out the shares of which the tracker is to be told.
-    pub(super) fn take_untold(&self) -> Vec<Untold> {
-        std::mem::take(&mut *self.untold.lock())
+    /// What was downloaded, and no tracker has heard so.
+    pub(super) fn untold(&self) -> &UntoldShares {
+        &self.untold
     }
 
     /// Looks at what is held of a download and tells a tracker. One at a time does, so that what is told last is so.
@@ -327,10 +299,13 @@ mod tests {
     use crate::client::state::dir::StateDir;
     use crate::client::state::record::ShareRecord;
     use crate::client::state::record::tests::{manifest, share};
+    use crate::client::storage::file_stamp::Stamps;
     use crate::client::terminal::writer::TerminalWriter;
     use crate::model::digest::Fingerprint;
+    use crate::model::name::FileName;
     use crate::rate::limit::Limit;
     use std::net::TcpListener;
+    use std::path::PathBuf;
     use std::thread;
 
     fn state() -> (tempfile::TempDir, StateDir) {
@@ -374,34 +349,31 @@ mod tests {
         Untold { group, name, path, content, manifest: Arc::new(manifest(number)), stamps: Stamps([].into()) }
     }
 
+    /// The groups of those that are untold. Now a tracker has heard of them.
+    fn told(session: &LoginSession) -> Vec<GroupId> {
+        let mut groups = Vec::new();
+        session.untold().tell(|untold| {
+            groups.push(untold.group.clone());
+            true
+        });
+        groups
+    }
+
     #[test]
     fn a_renamed_group_is_called_so_wherever_the_session_names_it() {
         let (_temp, state) = state();
         let session = session(&state);
         let (lab, class) = (group("lab"), group("class"));
         session.slot().put_share(share("lab", "f", 1), &manifest(1)).expect("saved");
-        session.put_untold(untold("lab", 2));
-        session.put_untold(untold("class", 3));
+        session.untold().add(untold("lab", 2));
+        session.untold().add(untold("class", 3));
         let film = FileName::parse("film").expect("a name");
         session.downloads().begin(&lab, &film, PathBuf::from("/film")).expect("the first");
         let renamed = HashMap::from([(lab.clone(), lab.with_suffix(2))]);
         assert!(session.rename_groups(&renamed).expect("saved"));
         assert_eq!(session.slot().shares()[0].group, lab.with_suffix(2));
         assert_eq!(session.downloads().list()[0].group, lab.with_suffix(2));
-        let groups: Vec<_> = session.take_untold().into_iter().map(|untold| untold.group).collect();
-        assert_eq!(groups, [lab.with_suffix(2), class]);
-        session.end();
-    }
-
-    #[test]
-    fn what_is_untold_is_taken_once_and_can_be_put_back() {
-        let (_temp, state) = state();
-        let session = session(&state);
-        session.put_untold(untold("lab", 1));
-        let taken = session.take_untold();
-        assert_eq!((taken.len(), session.take_untold().len()), (1, 0));
-        taken.into_iter().for_each(|untold| session.put_untold(untold));
-        assert_eq!(session.take_untold().len(), 1);
+        assert_eq!(told(&session), [lab.with_suffix(2), class]);
         session.end();
     }
 
@@ -427,11 +399,11 @@ mod tests {
             while !session.is_over() {
                 thread::sleep(Duration::from_millis(1));
             }
-            session.put_untold(untold("lab", 2));
+            session.untold().add(untold("lab", 2));
         });
         session.end();
         assert!(session.is_over());
-        assert_eq!(session.take_untold().len(), 1, "the helper came to its end");
+        assert_eq!(told(&session).len(), 1, "the helper came to its end");
         let forgotten = session.slot().remove_share(&group("lab"), &FileName::parse("f").expect("a name"));
         assert!(matches!(forgotten, Err(StateError::Closed)));
         session.remembered(forgotten, |_| unreachable!("an ended session warns of nothing"));

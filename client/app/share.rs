@@ -288,37 +288,49 @@ pub(super) fn ended(session: &LoginSession, share: ShareRef) {
     });
 }
 
-/// A downloaded file is shared from now on. Its stamps are taken at once: it may change before a tracker is told.
+/// A downloaded file is given to others from now on, and a tracker is yet to be told: see [`tell_untold`]. Its stamps are
+/// taken at once: it may change before that. The record of the download stays until then, so that a later login tells of
+/// it if this one cannot.
 pub(super) fn share_downloaded(session: &LoginSession, group: GroupId, subject: &Subject, path: &Path) {
     let Subject { group: group_ref, name, content, manifest, .. } = subject;
     let (name, content, manifest) = (name.clone(), *content, manifest.clone());
     let Ok(stamps) = Stamps::take(path, manifest.files()) else {
         session.node().catalog.remove(*group_ref, content.info_hash);
+        forget_download(session, &group, &name);
         let why = Refusal::about(Code::FileChanged, path.display()).to_string();
         return session.event(&Event::ShareLost { group, file: name, why });
     };
     let source = SharedFiles::new(path.to_path_buf(), manifest.files(), content.layout, stamps.clone());
     session.node().catalog.offer(*group_ref, content.info_hash, Arc::new(source), Bitfield::all(content.layout));
-    session.put_untold(Untold { group, name, path: path.to_path_buf(), content, manifest, stamps });
-    tell_untold(session);
+    session.untold().add(Untold { group, name, path: path.to_path_buf(), content, manifest, stamps });
 }
 
-/// Tells the tracker of the shares that it could not be told of before.
+/// Tells the tracker of what was downloaded and it has not heard of.
 pub(super) fn tell_untold(session: &LoginSession) {
-    for untold in session.take_untold() {
-        match tell(session, &untold) {
-            Ok(()) => {}
-            Err(RpcError::Refused(refusal)) if !refusal.code.is_passing() => {
-                let Untold { group, name, content, .. } = untold;
-                let served = session.node().keyring.group_named(&group);
-                session.remembered(session.slot().remove_download(&group, &name), ToString::to_string);
-                session.event(&Event::ShareLost { group, file: name, why: refusal.to_string() });
-                if let Some(group) = served {
-                    session.node().catalog.remove(group, content.info_hash);
-                }
+    session.untold().tell(|untold| {
+        let refused = match tell(session, untold) {
+            Ok(()) => None,
+            // What is refused when the login ends says nothing of the share: the next login tells of it.
+            Err(RpcError::Refused(refusal)) if !refusal.code.is_passing() && !session.is_over() => Some(refusal),
+            Err(_) => return false,
+        };
+        let Untold { group, name, content, .. } = untold;
+        forget_download(session, group, name);
+        if let Some(refusal) = refused {
+            let served = session.node().keyring.group_named(group);
+            session.event(&Event::ShareLost { group: group.clone(), file: name.clone(), why: refusal.to_string() });
+            if let Some(group) = served {
+                session.node().catalog.remove(group, content.info_hash);
             }
-            Err(_) => session.put_untold(untold),
         }
+        true
+    });
+}
+
+/// Forgets the record of a download that is complete. One that the user has begun anew keeps its own.
+fn forget_download(session: &LoginSession, group: &GroupId, name: &FileName) {
+    if session.downloads().find(group, name).is_none_or(|tracked| tracked.phase.has_ended()) {
+        session.remembered(session.slot().remove_download(group, name), ToString::to_string);
     }
 }
 

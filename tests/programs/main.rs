@@ -53,6 +53,7 @@ mod service;
 mod sitting;
 mod takeover;
 mod terminal;
+mod told_late;
 mod tracker_program;
 mod trackers_program;
 mod troubleshooting;

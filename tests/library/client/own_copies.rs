@@ -60,7 +60,8 @@ fn what_was_downloaded_and_deleted_moved_or_changed_is_downloaded_again_and_shar
             bob.sees(&format!("Download completed: [lab] {name}"));
             let again = bob.folder.join("again").join(name);
             assert!(read(&again) == data, "{what}");
-            assert_eq!(shared_from(bob), [again.canonicalize().expect("there")], "{what}");
+            let again = [again.canonicalize().expect("there")];
+            wait_until("it is shared from there", || shared_from(bob) == again);
             alice.expect("logout", "Logout successful\n");
             carol.expect(&format!("download_file lab {name} ."), "Downloading...\n");
             carol.sees(&format!("Download completed: [lab] {name}"));

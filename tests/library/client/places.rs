@@ -286,8 +286,8 @@ fn a_destination_folder_that_is_renamed_takes_the_download_along_and_the_file_is
             bob.sees(&format!("Download completed: [lab] {name}"));
             let place = bob.folder.join("moved").join(name);
             assert!(read(&place) == data);
-            let shares = bob.login.session().expect("logged in").slot().shares();
-            assert_eq!(shares[0].path, place.canonicalize().expect("there"));
+            let (session, place) = (bob.login.session().expect("logged in"), place.canonicalize().expect("there"));
+            wait_until("it is shared from there", || session.slot().shares().iter().any(|share| share.path == place));
             assert!(!bob.folder.join("to").exists());
             alice.expect("logout", "Logout successful\n");
             carol.expect(&format!("download_file lab {name} ."), "Downloading...\n");

@@ -1,0 +1,193 @@
+//! What a tracker is told and asked by itself. A thread of its own waits for the answers, so that nobody else waits for a
+//! tracker that is far away or hangs: the end of a download is told meanwhile. What is to be done is noted, and done once
+//! however often it was noted.
+
+use crate::client::app::announce::{find_peers, hold_more, tell_withdrawn};
+use crate::client::app::download;
+use crate::client::app::login::{Login, announce_and_bring_back};
+use crate::client::app::login_session::LoginSession;
+use crate::client::app::node::command_id;
+use crate::client::app::share;
+use crate::client::download::transfer::Transfer;
+use crate::model::id::OpOrder;
+use crate::sys::owned_thread::OwnedThread;
+use crate::wire::client_tracker::Request;
+use crate::wire::deadlines::HEARTBEAT_INTERVAL;
+use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often the tracker is asked for peers. It tells of new ones by itself.
+const PEERS_PAUSE: Duration = Duration::from_secs(10);
+
+/// What is to be done. Downloads are noted by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// A download is complete.
+    pub finished: bool,
+    /// A tracker was reached after another one was lost.
+    pub reached: bool,
+    /// The keys of groups may be out of date.
+    pub keys: bool,
+    /// The certificate may be.
+    pub certificate: bool,
+    /// The tracker may find by now whether others reach this client.
+    pub reach: bool,
+    /// Downloads to which a member has brought a first piece.
+    pub first_pieces: BTreeSet<u64>,
+    /// Downloads of which a member is not where the tracker had seen it.
+    pub stale_peers: BTreeSet<u64>,
+    /// The last notice that was shown to a login.
+    pub read: Option<(u64, OpOrder)>,
+    /// The clock has struck.
+    pub clock: bool,
+}
+
+#[derive(Debug, Default)]
+struct Fields {
+    noted: Option<Noted>,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    fields: Mutex<Fields>,
+    changed: Condvar,
+}
+
+impl Notes {
+    /// Waits for what was noted; nothing once no more is to be done.
+    fn next(&self) -> Option<Noted> {
+        let mut fields = self.fields.lock();
+        loop {
+            if fields.closed {
+                return None;
+            }
+            if let Some(noted) = fields.noted.take() {
+                return Some(noted);
+            }
+            self.changed.wait(&mut fields);
+        }
+    }
+}
+
+/// The thread. Dropping it ends the thread, once that has the answer for which it waits.
+#[derive(Debug)]
+pub(super) struct Errands {
+    notes: Arc<Notes>,
+    thread: OwnedThread,
+}
+
+impl Errands {
+    pub(super) fn start(login: Arc<Login>) -> io::Result<Self> {
+        let notes = Arc::<Notes>::default();
+        let (all, now) = (notes.clone(), Instant::now());
+        let thread = OwnedThread::start("errands", move || {
+            let mut errand = Errand { login, beaten: now, asked: now };
+            while let Some(noted) = all.next() {
+                errand.run(noted);
+            }
+        })?;
+        Ok(Self { notes, thread })
+    }
+
+    /// Notes what is to be done, by `note`.
+    pub(super) fn note(&self, note: impl FnOnce(&mut Noted)) {
+        note(self.notes.fields.lock().noted.get_or_insert_default());
+        self.notes.changed.notify_one();
+    }
+}
+
+impl Drop for Errands {
+    fn drop(&mut self) {
+        self.notes.fields.lock().closed = true;
+        self.notes.changed.notify_one();
+        self.thread.join();
+    }
+}
+
+/// What the thread keeps.
+struct Errand {
+    login: Arc<Login>,
+    /// When the last heartbeat was sent.
+    beaten: Instant,
+    /// When the tracker was last asked for peers.
+    asked: Instant,
+}
+
+impl Errand {
+    /// Does what was noted. What does not reach a tracker now is told to the next one.
+    fn run(&mut self, noted: Noted) {
+        if let Some(session) = self.login.session() {
+            self.for_session(&session, &noted);
+        }
+        if noted.certificate {
+            let _ = self.login.node().announce();
+        }
+        if noted.clock {
+            self.tick();
+        }
+    }
+
+    fn for_session(&self, session: &Arc<LoginSession>, noted: &Noted) {
+        if noted.reached {
+            announce_and_bring_back(session);
+            session.engine().retry();
+        }
+        if noted.finished {
+            download::tell_finished(session);
+        }
+        if noted.keys {
+            // The peer that needs a key asks again.
+            let _ = session.refresh_keys();
+        }
+        if noted.reach {
+            let _ = session.node().check_reach();
+        }
+        // Others who begin now hear at once what is to be had here.
+        each(session, &noted.first_pieces, |transfer| drop(hold_more(session, transfer)));
+        each(session, &noted.stale_peers, |transfer| drop(find_peers(session, transfer)));
+        if let Some((_, through)) = noted.read.filter(|(login, _)| *login == session.number()) {
+            // Should it not reach the tracker, the notices are shown once more.
+            let _ = session.call(&Request::ReadNotices { command: command_id(), through });
+        }
+    }
+
+    fn tick(&mut self) {
+        let (node, now) = (self.login.node(), Instant::now());
+        if node.link.tracker().is_none() {
+            return;
+        }
+        if now.duration_since(self.beaten) >= HEARTBEAT_INTERVAL {
+            self.beaten = now;
+            let _ = node.link.call(&Request::Heartbeat {});
+        }
+        let Some(session) = self.login.session() else { return };
+        if node.has_moved() {
+            // Should the tracker be lost just now, the next one is told anyway.
+            let _ = node.announce().and_then(|()| node.check_reach());
+            session.engine().retry();
+        }
+        let ask = now.duration_since(self.asked) >= PEERS_PAUSE;
+        if ask {
+            self.asked = now;
+            share::tell_untold(&session);
+            let _ = tell_withdrawn(&session);
+            if session.take_unheard() {
+                announce_and_bring_back(&session);
+            }
+        }
+        for transfer in session.downloads().running() {
+            let _ = hold_more(&session, &transfer);
+            if ask {
+                download::look_after(&session, &transfer);
+            }
+        }
+    }
+}
+
+fn each(session: &LoginSession, ids: &BTreeSet<u64>, work: impl Fn(&Arc<Transfer>)) {
+    session.downloads().running().iter().filter(|transfer| ids.contains(&transfer.id())).for_each(work);
+}

@@ -1,0 +1,150 @@
+//! Shares of which no tracker has heard yet: what was downloaded is here before a tracker is told of it.
+
+use crate::client::storage::file_stamp::Stamps;
+use crate::model::manifest::{Content, Manifest};
+use crate::model::name::{FileName, GroupId};
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A file that is here and should be shared, of which no tracker has heard yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Untold {
+    pub group: GroupId,
+    pub name: FileName,
+    pub path: PathBuf,
+    pub content: Content,
+    pub manifest: Arc<Manifest>,
+    /// Those that its files had when they were found right.
+    pub stamps: Stamps,
+}
+
+#[derive(Debug, Default)]
+struct Fields {
+    shares: Vec<Untold>,
+    /// Whether a tracker is still to be told for the first time of one of them.
+    untried: bool,
+    /// How many threads tell a tracker just now.
+    telling: usize,
+}
+
+/// All of them. The lock is never held across a request.
+#[derive(Debug, Default)]
+pub(crate) struct UntoldShares {
+    fields: Mutex<Fields>,
+    tried: Condvar,
+}
+
+impl UntoldShares {
+    /// Adds one. Somebody has to tell a tracker soon.
+    pub(crate) fn add(&self, untold: Untold) {
+        let mut fields = self.fields.lock();
+        fields.shares.push(untold);
+        fields.untried = true;
+    }
+
+    /// Whether there are some.
+    pub(crate) fn are_there(&self) -> bool {
+        let fields = self.fields.lock();
+        fields.telling > 0 || !fields.shares.is_empty()
+    }
+
+    /// Takes them out and tells a tracker of each. Those of which it could not be told come back.
+    pub(crate) fn tell(&self, mut tell: impl FnMut(&Untold) -> bool) {
+        let shares = {
+            let mut fields = self.fields.lock();
+            fields.untried = false;
+            if fields.shares.is_empty() {
+                return;
+            }
+            fields.telling += 1;
+            std::mem::take(&mut fields.shares)
+        };
+        let left: Vec<_> = shares.into_iter().filter(|untold| !tell(untold)).collect();
+        let mut fields = self.fields.lock();
+        fields.shares.extend(left);
+        fields.telling -= 1;
+        drop(fields);
+        self.tried.notify_all();
+    }
+
+    /// Waits until a tracker was told of each, or could not be told. Not longer than this, nor once `over`, which is
+    /// asked every 200 ms.
+    pub(crate) fn wait_tried(&self, longest: Duration, over: impl Fn() -> bool) {
+        let until = Instant::now() + longest;
+        let mut fields = self.fields.lock();
+        while (fields.untried || fields.telling > 0) && Instant::now() < until && !over() {
+            self.tried.wait_until(&mut fields, until.min(Instant::now() + Duration::from_millis(200)));
+        }
+    }
+
+    /// Calls groups by other names.
+    pub(crate) fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) {
+        for untold in &mut self.fields.lock().shares {
+            if let Some(name) = renamed.get(&untold.group) {
+                untold.group = name.clone();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::state::record::ShareRecord;
+    use crate::client::state::record::tests::{manifest, share};
+    use crossbeam_channel as channel;
+    use std::thread;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn untold(number: u8) -> Untold {
+        let ShareRecord { group, name, path, content, .. } = share("lab", "f", number);
+        Untold { group, name, path, content, manifest: Arc::new(manifest(number)), stamps: Stamps([].into()) }
+    }
+
+    #[test]
+    fn what_no_tracker_could_be_told_is_told_again_and_what_it_was_told_is_not() {
+        let shares = UntoldShares::default();
+        (1..=3).for_each(|number| shares.add(untold(number)));
+        let contents = |tells: bool| {
+            let mut seen = Vec::new();
+            shares.tell(|untold| {
+                seen.push(untold.content);
+                tells || seen.len() != 2
+            });
+            seen
+        };
+        let all = contents(false);
+        assert_eq!((all.len(), shares.are_there()), (3, true));
+        assert_eq!(contents(true), all[1..2]);
+        assert!(!shares.are_there() && contents(true).is_empty());
+    }
+
+    #[test]
+    fn whoever_waits_goes_on_once_a_tracker_was_told_or_could_not_be_told() {
+        let shares = UntoldShares::default();
+        shares.wait_tried(LONG, || unreachable!("nothing is to be told"));
+        for tells in [true, false] {
+            shares.add(untold(1));
+            let (looked, looks) = channel::unbounded();
+            thread::scope(|scope| {
+                let waits = scope.spawn(|| {
+                    shares.wait_tried(LONG, || looked.send(()).is_err());
+                    shares.are_there()
+                });
+                looks.recv().expect("it waits");
+                shares.tell(|_| {
+                    assert!(shares.are_there(), "also while a tracker is being told");
+                    tells
+                });
+                assert_eq!(waits.join().expect("no panic"), !tells);
+            });
+        }
+        shares.add(untold(2));
+        shares.wait_tried(LONG, || true);
+        shares.wait_tried(Duration::ZERO, || false);
+    }
+}

@@ -1,0 +1,90 @@
+//! The end of a download and a tracker that hears of it late: the end does not wait, and the file is announced all the
+//! same.
+
+use crate::common::installation::Installation;
+use crate::common::program::Program;
+use groupshare::wire::deadlines::REPLY_DEADLINE;
+use rustix::process::Signal;
+use std::fs;
+
+const FILM: &str = "film.mkv";
+
+/// Alice shares a film, and bob has begun to download it. Alice gives so little that it does not come yet.
+fn begun(installation: &Installation) -> (Program, Program) {
+    let mut alice = installation.person("alice", 1, &["--upload-limit", "1k"]);
+    for line in ["create_user alice pw", "login alice pw", "create_group lab"] {
+        alice.say(line);
+    }
+    alice.expect("Group created");
+    let mut bob = installation.person("bob", 1, &[]);
+    for line in ["create_user bob pw", "login bob pw", "join_group lab"] {
+        bob.say(line);
+    }
+    alice.expect("bob asks to join lab");
+    alice.told("accept_request lab bob", "Request accepted");
+    bob.expect("You are a member of lab now");
+    fs::write(installation.folder.path().join("alice").join(FILM), vec![7; 3_000_000]).expect("room");
+    alice.told("upload_file film.mkv lab", "Uploaded");
+    bob.told("download_file lab film.mkv .", "Downloading...");
+    bob.until("show_downloads", "from 1 member");
+    (alice, bob)
+}
+
+/// The tracker is stopped, and the film comes meanwhile.
+fn comes_while_stopped(tracker: &Program, alice: &mut Program, bob: &mut Program) {
+    tracker.signal(Signal::STOP);
+    let lifted = alice.answers("limit upload none").first().expect("an answer").at;
+    let completed = bob.expect("Download completed: [lab] film.mkv").at;
+    assert!(completed - lifted < REPLY_DEADLINE / 2, "{:?}", completed - lifted);
+}
+
+#[test]
+fn a_download_ends_while_the_tracker_hangs_and_the_tracker_hears_of_it_later() {
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let (mut alice, mut bob) = begun(&installation);
+    comes_while_stopped(&tracker, &mut alice, &mut bob);
+    bob.told("show_downloads", "[C] [lab] film.mkv");
+    tracker.signal(Signal::CONT);
+    alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
+    // Nothing of it begins again at the next login.
+    bob.told("logout", "Logout successful");
+    bob.told("login bob pw", "Login successful");
+    bob.told("show_downloads", "No downloads");
+    alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
+}
+
+#[test]
+fn a_client_that_is_killed_before_the_tracker_heard_of_its_file_tells_it_at_the_next_login() {
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let (mut alice, mut bob) = begun(&installation);
+    comes_while_stopped(&tracker, &mut alice, &mut bob);
+    bob.kill();
+    tracker.signal(Signal::CONT);
+    alice.until("list_files lab", "film.mkv  3.0 MB, 1 member online with it");
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob pw", "Login successful");
+    alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
+    assert_eq!(fs::read(installation.folder.path().join("bob").join(FILM)).expect("there"), vec![7; 3_000_000]);
+}
+
+#[test]
+fn what_the_user_says_next_counts_after_the_file_is_announced() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut alice, mut bob) = begun(&installation);
+    bob.say("wait");
+    bob.say("stop_share lab film.mkv");
+    alice.told("limit upload none", "upload ");
+    bob.expect("Stopped sharing");
+    alice.until("list_files lab", "film.mkv  3.0 MB, 1 member online with it");
+    // Who leaves right behind the end has announced it.
+    bob.told("download_file lab film.mkv again.mkv", "Downloading...");
+    bob.close_input();
+    bob.end();
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob pw", "Login successful");
+    bob.told("show_downloads", "No downloads");
+    alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
+}
