@@ -133,6 +133,8 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, (part, peers): 
     // The whole hash follows here, first behind the verified pieces and then behind those that come in.
     give_way(NICE);
     let copies = own_copy::find(session, &subject);
+    // To verify may take so long that others are there by then.
+    let peers = if copies.is_empty() && part.is_fresh() { peers } else { Vec::new() };
     let Some(verified) = own_copy::verify_and_fill(session, &part, &copies) else { return };
     if !copies.is_empty() && verified.have.is_complete() {
         return copied(session, id, &subject, (&part, &verified.hash), begun);
@@ -156,7 +158,7 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, (part, peers): 
         return;
     }
     session.engine().add(transfer.clone());
-    // Nobody named means nothing yet: the tracker is asked once more.
+    // The tracker is asked once more below: nobody named means nothing yet.
     if !peers.is_empty() {
         session.engine().peers(id, peers);
     }

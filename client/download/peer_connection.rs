@@ -112,7 +112,7 @@ impl PeerConnection {
         let (peer, now) = (peer.id(), Instant::now());
         let (lane, asking, expected, mistaken) = match early.and_then(EarlyAsk::take) {
             Some(EarlyAsked { lane, mut asking, request, piece }) => {
-                transfer.peer_holds(lane, &bits);
+                transfer.peer_confirmed(&peer, lane, (way, &bits));
                 asking.restart(now);
                 (lane, asking, 1, (!bits.has(piece)).then_some(request))
             }

@@ -262,9 +262,14 @@ impl Transfer {
         self.peers.lock().picker.snub(lane);
     }
 
-    /// Notes that the peer behind this lane holds exactly these pieces.
-    pub(crate) fn peer_holds(&self, lane: Lane, bits: &Bitfield) {
-        self.peers.lock().picker.set_bitfield(lane.peer(), bits);
+    /// Adds a connection that is yet to open, as long as there are few of those: see [`OpenPeers::early`].
+    pub(crate) fn peer_early(&self, peer: &PeerId, way: Way) -> Option<Lane> {
+        self.peers.lock().early(peer, way, self.layout())
+    }
+
+    /// It has opened, and the peer holds exactly these pieces.
+    pub(crate) fn peer_confirmed(&self, peer: &PeerId, lane: Lane, opened: (Way, &Bitfield)) {
+        self.peers.lock().confirmed(peer, lane, opened);
     }
 
     /// Notes that the piece will not come on this lane.

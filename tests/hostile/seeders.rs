@@ -118,6 +118,23 @@ fn a_piece_that_was_asked_for_behind_open_comes_from_others_if_that_is_never_ans
 }
 
 #[test]
+fn members_that_do_not_answer_open_keep_no_honest_one_from_being_asked() {
+    let ordeal = Ordeal::new();
+    let silent = |number| {
+        let mut silent = Liar::new(number, |mut believer| {
+            while believer.next().is_some() {
+                believer.told.lied();
+            }
+        });
+        silent.peer.held = 9;
+        silent
+    };
+    let silent: Vec<_> = (1..=8).map(silent).collect();
+    let took = ordeal.is_survived(&silent);
+    assert!(took < HANDSHAKE_DEADLINE, "{took:?}");
+}
+
+#[test]
 fn what_a_busy_member_says_of_its_line_is_told_if_it_is_a_place() {
     let ordeal = Ordeal::new();
     let busy = |number, about: &'static str| {

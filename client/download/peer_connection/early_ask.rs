@@ -5,7 +5,6 @@ use super::asking::Asking;
 use crate::client::download::transfer::Transfer;
 use crate::client::picker::piece_picker::Lane;
 use crate::client::reach::way::Way;
-use crate::model::bitfield::Bitfield;
 use crate::model::id::PeerId;
 use crate::model::piece::PieceIndex;
 use crate::wire::client_tracker::Peer;
@@ -31,14 +30,14 @@ pub(super) struct EarlyAsked {
 
 impl EarlyAsk {
     /// Asks if the download begins and the peer is said to have all of it. Later, connections are there that the piece
-    /// would be kept from.
+    /// would be kept from. Few ask so at a time: the others wait for the answer to `Open`.
     pub(crate) fn send(transfer: &Arc<Transfer>, peer: &Peer, way: Way, sender: &FrameSender) -> Option<Self> {
         let (layout, now) = (transfer.layout(), Instant::now());
         if transfer.came() > 0 || peer.held != layout.count() || !transfer.has_room(&peer.user) {
             return None;
         }
         let peer = peer.id();
-        let lane = transfer.peer_opened(&peer, way, &Bitfield::all(layout));
+        let lane = transfer.peer_early(&peer, way)?;
         let mut asking = Asking::new(layout, now);
         let Some((request, piece)) = asking.next(now, |outlook| transfer.pick(lane, outlook, now)) else {
             transfer.peer_closed(&peer, lane);

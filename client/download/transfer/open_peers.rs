@@ -5,7 +5,7 @@ use crate::client::reach::way::Way;
 use crate::model::bitfield::Bitfield;
 use crate::model::id::PeerId;
 use crate::model::name::UserId;
-use crate::model::piece::PieceIndex;
+use crate::model::piece::{Layout, PieceIndex};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ const FAST_RUN: Duration = Duration::from_millis(80);
 
 /// Nothing is long overdue before this time: a fast connection may pause.
 const OVERDUE_MIN: Duration = Duration::from_secs(1);
+/// Most connections at a time that are asked for something before they open. Peers that never answer then keep few pieces
+/// from others.
+const EARLY_MAX: usize = 2;
 
 /// What is to be expected of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +49,8 @@ pub struct OpenPeers {
     /// Of those that have brought something.
     outlooks: HashMap<Lane, Outlook>,
     open: HashMap<PeerId, OpenPeer>,
+    /// Those that are yet to open, [`EARLY_MAX`] at most.
+    early: Vec<Lane>,
     /// Bytes that members delivered on connections that are gone by now.
     before: BTreeMap<UserId, u64>,
     /// The ways of those connections: the last one for each member.
@@ -68,8 +73,8 @@ struct OpenPeer {
 impl OpenPeers {
     pub fn new(picker: PiecePicker, now: Instant) -> Self {
         let (before, ways_before) = (BTreeMap::new(), BTreeMap::new());
-        let (outlooks, open) = (HashMap::new(), HashMap::new());
-        Self { picker, outlooks, open, before, ways_before, run: 0, run_since: now }
+        let (outlooks, open, early) = (HashMap::new(), HashMap::new(), Vec::new());
+        Self { picker, outlooks, open, early, before, ways_before, run: 0, run_since: now }
     }
 
     /// This is to be expected of a lane.
@@ -98,6 +103,37 @@ impl OpenPeers {
 
     /// Adds an open connection to a client that holds these pieces.
     pub fn opened(&mut self, peer: &PeerId, way: Way, bits: &Bitfield) -> Lane {
+        let lane = self.add(peer, way);
+        self.confirmed(peer, lane, (way, bits));
+        lane
+    }
+
+    /// Adds a connection that is yet to open, to a client that is said to hold everything. What it has said itself on
+    /// another connection stays. `None` if there are as many of those as may be.
+    pub fn early(&mut self, peer: &PeerId, way: Way, layout: Layout) -> Option<Lane> {
+        if self.early.len() == EARLY_MAX {
+            return None;
+        }
+        let is_known = self.open.contains_key(peer);
+        let lane = self.add(peer, way);
+        self.early.push(lane);
+        if !is_known {
+            self.picker.set_bitfield(lane.peer(), &Bitfield::all(layout));
+        }
+        Some(lane)
+    }
+
+    /// The connection has opened, and the client holds exactly these pieces.
+    pub fn confirmed(&mut self, id: &PeerId, lane: Lane, (way, bits): (Way, &Bitfield)) {
+        self.early.retain(|early| *early != lane);
+        // The connections to a client are of one way, unless a better one replaces them.
+        if let Some(peer) = self.open.get_mut(id) {
+            peer.way = way;
+        }
+        self.picker.set_bitfield(lane.peer(), bits);
+    }
+
+    fn add(&mut self, peer: &PeerId, way: Way) -> Lane {
         let peer = self.open.entry(peer.clone()).or_insert_with(|| OpenPeer {
             slot: self.picker.add_peer(peer.client),
             way,
@@ -105,11 +141,8 @@ impl OpenPeers {
             last_lane: 0,
             delivered: 0,
         });
-        // The connections to a client are of one way, unless a better one replaces them.
-        peer.way = way;
         peer.lanes += 1;
         peer.last_lane = peer.last_lane.wrapping_add(1);
-        self.picker.set_bitfield(peer.slot, bits);
         peer.slot.lane(peer.last_lane)
     }
 
@@ -117,6 +150,7 @@ impl OpenPeers {
     pub fn closed(&mut self, id: &PeerId, lane: Lane) {
         self.picker.give_back(lane);
         self.outlooks.remove(&lane);
+        self.early.retain(|early| *early != lane);
         if let Some(peer) = self.open.get_mut(id).filter(|peer| peer.slot == lane.peer()) {
             peer.lanes -= 1;
             if peer.lanes == 0 {
@@ -179,6 +213,44 @@ impl OpenPeers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::ClientId;
+    use crate::model::piece::PIECE_LEN;
+
+    fn peer(number: u8) -> PeerId {
+        PeerId { user: UserId::parse("alice").expect("a name"), client: ClientId([number; 16]) }
+    }
+
+    /// The peers of a download of four pieces.
+    fn peers() -> (OpenPeers, Layout) {
+        let layout = Layout::new(4 * u64::from(PIECE_LEN)).expect("below the cap");
+        let picker = PiecePicker::new(layout, Bitfield::none(layout), ClientId([99; 16]), 128, 1);
+        (OpenPeers::new(picker, Instant::now()), layout)
+    }
+
+    #[test]
+    fn few_connections_are_asked_for_something_before_they_open() {
+        let (mut peers, layout) = peers();
+        let lanes: Vec<_> = (0..9).map(|number| peers.early(&peer(number), Way::Direct, layout)).collect();
+        assert_eq!(lanes.iter().flatten().count(), EARLY_MAX);
+        let first = lanes[0].expect("there was room");
+        peers.confirmed(&peer(0), first, (Way::Direct, &Bitfield::none(layout)));
+        assert!(!peers.picker.wants_from(first.peer()), "what it says itself counts");
+        let third = peers.early(&peer(3), Way::Direct, layout).expect("one has opened");
+        peers.closed(&peer(3), third);
+        assert!(peers.early(&peer(4), Way::Direct, layout).is_some(), "one has failed");
+        assert!(peers.early(&peer(5), Way::Direct, layout).is_none());
+    }
+
+    #[test]
+    fn what_a_peer_has_said_stays_whatever_becomes_of_a_further_connection() {
+        let (mut peers, layout) = peers();
+        let open = peers.opened(&peer(1), Way::Direct, &Bitfield::none(layout));
+        let further = peers.early(&peer(1), Way::Relayed, layout).expect("there is room");
+        assert_eq!(peers.pick(further, None, Instant::now()), None);
+        peers.closed(&peer(1), further);
+        assert!(!peers.picker.wants_from(open.peer()));
+        assert_eq!(peers.ways().into_values().collect::<Vec<_>>(), [Way::Direct], "it has not opened");
+    }
 
     #[test]
     fn a_copy_is_worth_it_where_the_other_is_far_slower_or_long_overdue() {
