@@ -120,7 +120,6 @@ impl Admission {
                 // The far side has time to read why. Fails only if the connection is gone.
                 let _ = least.stream.shutdown(Shutdown::Read);
             }
-            late(&connections, now).for_each(SeederConnection::end);
         }
         if held == 0 {
             self.line.lock().leave(user);
@@ -131,6 +130,17 @@ impl Admission {
             connection.member = Some((user.clone(), place.clone()));
         }
         Ok(place)
+    }
+
+    /// Ends those that are late with what they had begun when another member got their place, and the first of too many.
+    pub(super) fn end_late(&self, now: Instant) {
+        late(&self.connections.lock(), now).for_each(SeederConnection::end);
+    }
+
+    /// When the next one is late. One that is late already ends as soon as its worker sees that.
+    pub(super) fn late_due(&self, now: Instant) -> Option<Instant> {
+        let connections = self.connections.lock();
+        given_up(&connections).map(|(at, _)| at + LATE).filter(|due| *due > now).min()
     }
 
     /// How many places this user has, and who gives one up to another connection of the user if all are taken.
@@ -186,13 +196,17 @@ fn count(connections: &HashMap<u64, SeederConnection>, stage: Stage) -> usize {
     connections.values().filter(|connection| connection.stage == stage).count()
 }
 
-/// Those that still send a piece long after another member has got their place, and the first of too many.
+/// Those that still send a piece though another member has got their place, and since when.
+fn given_up(connections: &HashMap<u64, SeederConnection>) -> impl Iterator<Item = (Instant, &SeederConnection)> {
+    connections.values().filter(|connection| connection.stage == Stage::GivenUp).filter_map(|connection| {
+        let (_, place) = connection.member.as_ref()?;
+        Some((place.given_up_at()?, connection))
+    })
+}
+
+/// Those that do so for long, and the first of too many.
 fn late(connections: &HashMap<u64, SeederConnection>, now: Instant) -> impl Iterator<Item = &SeederConnection> {
-    let given_up = |connection: &SeederConnection| {
-        let place = connection.member.as_ref().filter(|_| connection.stage == Stage::GivenUp).map(|(_, place)| place);
-        place.and_then(|place| place.given_up_at())
-    };
-    let mut given_up: Vec<_> = connections.values().filter_map(|it| Some((given_up(it)?, it))).collect();
+    let mut given_up: Vec<_> = given_up(connections).collect();
     given_up.sort_by_key(|(at, _)| *at);
     let surplus = given_up.len().saturating_sub(LATE_MAX);
     let is_late = move |number, at| number < surplus || now.saturating_duration_since(at) >= LATE;
@@ -367,6 +381,8 @@ mod tests {
             door.join(&format!("late{number}"), soon).expect("somebody had a place for long");
         }
         assert_eq!([late(&door, soon), late(&door, soon + LATE)], [0, LATE_MAX]);
+        let due = [soon, soon + LATE].map(|now| door.admission.late_due(now));
+        assert_eq!(due, [Some(soon + LATE), None], "the seeder looks then, though nothing else happens");
         for number in 0..3 {
             door.join(&format!("later{number}"), soon + LATE / 2).expect("somebody had a place for long");
         }

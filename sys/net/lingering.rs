@@ -42,6 +42,11 @@ impl<S: AsFd> LingeringSockets<S> {
         }
     }
 
+    /// When the time of the next one is over.
+    pub fn due(&self) -> Option<Instant> {
+        self.sockets.lock().front().map(|(since, _)| *since + STAY)
+    }
+
     /// Closes all sockets now.
     pub fn clear(&self) {
         self.sockets.lock().clear();
@@ -77,8 +82,10 @@ mod tests {
         assert_eq!(far.read(&mut [0; 1]).map_err(|error| error.kind()), Ok::<_, ErrorKind>(0));
         lingering.sweep(start + STAY - Duration::from_millis(1));
         assert!(!is_closed(&far));
+        assert_eq!(lingering.due(), Some(start + STAY));
         lingering.sweep(start + STAY);
         assert!(is_closed(&far));
+        assert_eq!(lingering.due(), None);
     }
 
     #[test]

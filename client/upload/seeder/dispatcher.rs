@@ -107,7 +107,8 @@ impl UploadDispatcher {
             [parked.until, waits.then(|| parked.connection.turn_due(parked.awaited)).flatten()]
         });
         let turn = if self.workers.free() > 0 { self.turns.due(now) } else { None };
-        of_parked.chain([self.deaf_until, turn]).flatten().min()
+        let (late, left) = (self.context.admission.late_due(now), self.context.leaving.due());
+        of_parked.chain([self.deaf_until, turn, late, left]).flatten().min()
     }
 
     /// Waits until something can go on, and moves that from parked to ready.
@@ -140,6 +141,7 @@ impl UploadDispatcher {
         if listens {
             self.accept(now);
         }
+        self.context.admission.end_late(now);
         self.context.leaving.sweep(now);
     }
 
