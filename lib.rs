@@ -177,6 +177,13 @@ pub mod client {
         pub mod download_list;
         pub mod event_loop;
         pub mod executor;
+        /// Looks after folders that are shared as a whole: hears what happens there, shares it, ends what is gone.
+        pub(crate) mod folders {
+            pub(crate) mod commands;
+            pub(crate) mod keeper;
+            pub(crate) mod register;
+            mod shared_folder;
+        }
         pub mod login;
         pub mod login_session;
         pub(crate) mod names;
@@ -195,6 +202,12 @@ pub mod client {
             pub(crate) mod standing;
         }
         pub(crate) mod watch;
+    }
+    /// Folders that are shared as a whole: which files have a place in a group, and when they are at rest.
+    pub(crate) mod folder {
+        pub(crate) mod place;
+        pub(crate) mod settling;
+        pub(crate) mod tree;
     }
     /// Getting pieces from peers; `peer_list` decides whom to dial, how long to back off, and who is banned for a lie.
     pub mod download {
@@ -252,6 +265,7 @@ pub mod client {
         pub(crate) mod change;
         pub mod dir;
         pub mod file;
+        pub(crate) mod folders;
         pub mod pins;
         pub(crate) mod record;
         pub(crate) mod record_log;

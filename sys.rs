@@ -5,6 +5,7 @@ pub mod durable;
 pub mod echo_off;
 pub mod file_id;
 pub mod files;
+pub mod folder_events;
 pub mod heap;
 pub mod local;
 pub mod net;

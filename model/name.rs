@@ -1,7 +1,8 @@
 //! Names that people choose: users, groups and shared files, checked where they enter and canonical ever after.
 //!
 //! A canonical name is UTF-8 in Unicode Normalization Form C (UAX #15), has no control, bidirectional-format or
-//! line-separator character, no `/`, no space at either end, and is neither `.` nor `..`. `~` is reserved: a name
+//! line-separator character, no `/`, no space at either end, and is neither `.` nor `..`. The name of a shared file may
+//! be several such names joined with `/`: its place in a folder. `~` is reserved: a name
 //! that two sides of a network partition both gave away goes on as `name~2` for the later one, so nobody may choose
 //! a name with `~` in it, and only that suffix form is canonical.
 
@@ -170,25 +171,24 @@ fn split_suffix(text: &str) -> Result<(&str, Option<u32>), NameError> {
     }
 }
 
-fn check(text: &str, len_max: usize) -> Result<(), NameError> {
+/// Whether a name may have a place in a folder.
+#[derive(Clone, Copy)]
+enum Shape {
+    Single,
+    Path,
+}
+
+fn check(text: &str, len_max: usize, shape: Shape) -> Result<(), NameError> {
     if text.len() > len_max + SUFFIX_LEN_MAX {
         return Err(NameError::TooLong(len_max));
     }
     let (base, _) = split_suffix(text)?;
-    if base.is_empty() {
-        return Err(NameError::Empty);
-    }
     if base.len() > len_max {
         return Err(NameError::TooLong(len_max));
     }
-    if base == "." || base == ".." {
-        return Err(NameError::Dots);
-    }
-    if let Some(c) = base.chars().find(|&c| c == '/' || is_unsafe_char(c)) {
-        return Err(NameError::Character(c));
-    }
-    if base.trim() != base {
-        return Err(NameError::OuterSpace);
+    match shape {
+        Shape::Single => check_component(base)?,
+        Shape::Path => base.split('/').try_for_each(check_component)?,
     }
     if !is_nfc(base) {
         return Err(NameError::NotNormalized);
@@ -196,8 +196,24 @@ fn check(text: &str, len_max: usize) -> Result<(), NameError> {
     Ok(())
 }
 
+fn check_component(text: &str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text == "." || text == ".." {
+        return Err(NameError::Dots);
+    }
+    if let Some(c) = text.chars().find(|&c| c == '/' || is_unsafe_char(c)) {
+        return Err(NameError::Character(c));
+    }
+    if text.trim() != text {
+        return Err(NameError::OuterSpace);
+    }
+    Ok(())
+}
+
 macro_rules! checked_name {
-    ($(#[$doc:meta])* $name:ident, $len_max:expr) => {
+    ($(#[$doc:meta])* $name:ident, $len_max:expr, $shape:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -210,7 +226,7 @@ macro_rules! checked_name {
 
             /// Takes a canonical name, as the wire carries it.
             pub fn parse(text: &str) -> Result<Self, NameError> {
-                check(text, $len_max)?;
+                check(text, $len_max, $shape)?;
                 Ok(Self(text.into()))
             }
 
@@ -266,18 +282,34 @@ macro_rules! checked_name {
 checked_name!(
     /// The name of an account.
     UserId,
-    USER_LEN_MAX
+    USER_LEN_MAX,
+    Shape::Single
 );
 checked_name!(
     /// The name of a group.
     GroupId,
-    USER_LEN_MAX
+    USER_LEN_MAX,
+    Shape::Single
 );
 checked_name!(
-    /// The name under which a file or folder is shared in a group: one path component.
+    /// The name under which a file or folder is shared in a group: a path component, or several joined with `/`. Joined to
+    /// a folder it never leads out of it.
     FileName,
-    FILE_LEN_MAX
+    FILE_LEN_MAX,
+    Shape::Path
 );
+
+impl FileName {
+    /// What the file or folder itself is called: the last component.
+    pub fn leaf(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// The folder in which it has its place, `None` without one.
+    pub fn folder(&self) -> Option<&str> {
+        self.0.rsplit_once('/').map(|(folder, _)| folder)
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -338,7 +370,14 @@ pub(crate) mod tests {
             ("", NameError::Empty),
             (".", NameError::Dots),
             ("..", NameError::Dots),
-            ("../x", NameError::Character('/')),
+            ("../x", NameError::Dots),
+            ("a/../x", NameError::Dots),
+            ("a/.", NameError::Dots),
+            ("/a", NameError::Empty),
+            ("a/", NameError::Empty),
+            ("a//b", NameError::Empty),
+            ("a /b", NameError::OuterSpace),
+            ("a~2/b", NameError::Tilde),
             ("a\0b", NameError::Character('\0')),
             ("a\nb", NameError::Character('\n')),
             ("a\u{202E}b", NameError::Character('\u{202E}')),
@@ -352,6 +391,16 @@ pub(crate) mod tests {
         ] {
             assert_eq!(FileName::parse(text), Err(error), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_shared_file_may_have_a_place_in_a_folder_and_users_and_groups_have_none() {
+        let name = file("notes/2024/a b.pdf~2");
+        assert_eq!((name.leaf(), name.folder()), ("a b.pdf~2", Some("notes/2024")));
+        assert_eq!(name.base(), file("notes/2024/a b.pdf"));
+        assert_eq!((file("a").leaf(), file("a").folder()), ("a", None));
+        assert_eq!(UserId::parse("a/b"), Err(NameError::Character('/')));
+        assert_eq!(GroupId::parse("a/b"), Err(NameError::Character('/')));
     }
 
     #[test]

@@ -44,9 +44,10 @@ impl RelPath {
         Ok(Self(text.into()))
     }
 
-    /// The first component of every path of a share: its canonical name, without the suffix that it may have by now.
+    /// The first component of every path of a share: the last one of its canonical name, without the suffix that it may
+    /// have by now. So the content is the same wherever in a folder it has its place.
     pub fn root_of(name: &FileName) -> Self {
-        Self(name.base().as_str().into())
+        Self(name.base().leaf().into())
     }
 
     /// The path as text, components joined with `/`.
@@ -107,10 +108,10 @@ mod tests {
 
     #[test]
     fn every_name_of_a_share_is_a_path() {
-        for name in ["f", "Müller~2", "a.b", &"é".repeat(127)] {
+        for name in ["f", "Müller~2", "a.b", "notes/2024/f~2", &"é".repeat(127)] {
             let name = FileName::parse(name).expect("a name");
             let root = RelPath::root_of(&name);
-            assert_eq!(RelPath::parse(name.base().as_str()), Ok(root.clone()));
+            assert_eq!(RelPath::parse(name.base().leaf()), Ok(root.clone()));
             assert_eq!(root.below_root(), None);
         }
     }

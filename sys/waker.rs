@@ -87,6 +87,20 @@ impl Waker {
         }
     }
 
+    /// Waits until it is woken, one of these descriptors can be read, or this time has come, and clears it. True if it
+    /// was woken.
+    pub fn wait_for_any(&self, others: &[BorrowedFd<'_>], until: Instant) -> bool {
+        let timeout = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
+        let all = [self.as_fd()].into_iter().chain(others.iter().copied());
+        let mut fds: Vec<_> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        // An interruption is like a time that has come.
+        let woken = poll(&mut fds, timeout.as_ref()).is_ok() && !fds[0].revents().is_empty();
+        if woken {
+            self.clear();
+        }
+        woken
+    }
+
     /// In this order: a wake in between finds the mark still set and writes nothing, and what it is about is seen after
     /// this. The other way round its write would be read away here, and its mark would keep all later ones silent.
     fn clear_with(&self, between: impl FnOnce()) {

@@ -2,6 +2,8 @@
 
 use super::download;
 use super::download_list::{DownloadList, Tracked};
+use super::folders::commands as folders;
+use super::folders::register::GoneFiles;
 use super::login::{Login, bring_back, group_lost};
 use super::login_session::LoginSession;
 use super::node::{Node, command_id};
@@ -43,7 +45,13 @@ pub struct Executor {
     /// A login whose answer has not been said yet, and the name that was given.
     arrived: Option<(UserId, Arc<LoginSession>)>,
     /// What the user was asked last, and in which login.
-    asked: Option<(OtherContent, Arc<LoginSession>)>,
+    asked: Option<(Question, Arc<LoginSession>)>,
+}
+
+/// What only a person can decide.
+enum Question {
+    OtherContent(OtherContent),
+    GoneFiles(GoneFiles),
 }
 
 impl std::fmt::Debug for Executor {
@@ -127,7 +135,11 @@ impl Executor {
                 Ok(Report::Files(queries::files(&self.node().link, &group)?))
             }
             Command::UploadFile { path, group } => self.upload(session, ToShare::Named(&path), &group),
+            Command::ShareFolder { path, group } => folders::share_folder(session, &path, &group),
+            Command::UnshareFolder { path } => folders::unshare_folder(session, &path),
+            Command::ShowFolders => Ok(folders::show(session)),
             Command::StopShare { group, file } => {
+                folders::check_single(session, &group, &file)?;
                 self.let_tell(session);
                 share::stop(session, &group, &file)?;
                 Ok(Report::Done("Stopped sharing"))
@@ -226,6 +238,9 @@ impl Executor {
     fn wait(&self, session: &LoginSession, which: Option<(GroupId, FileName)>) -> Result<Report, Failure> {
         let chosen = which.map(|(group, file)| download::tracked(session, &group, &file).map(|tracked| tracked.id));
         let chosen = chosen.transpose()?;
+        if chosen.is_none() {
+            session.folders().wait_settled(|| self.interrupt.is_cancelled());
+        }
         let waited_for = |tracked: &Tracked| chosen.is_none_or(|id| tracked.id == id);
         session.downloads().wait(waited_for, || self.interrupt.is_cancelled());
         self.let_tell(session);
@@ -263,26 +278,36 @@ impl Execute for Executor {
 
     fn question(&mut self) -> Option<String> {
         let session = self.login.session()?;
-        let other = keeper::other_content(&session)?;
-        let question = other.question();
-        self.asked = Some((other, session));
-        Some(question)
+        let other = keeper::other_content(&session).map(|other| (other.question(), Question::OtherContent(other)));
+        let gone =
+            || session.folders().take_question().map(|gone| (folders::question(&gone), Question::GoneFiles(gone)));
+        let (words, question) = other.or_else(gone)?;
+        self.asked = Some((question, session));
+        Some(words)
     }
 
     fn consent(&mut self) -> Result<Report, Failure> {
-        let Some((OtherContent { group, name, place, .. }, session)) = &self.asked else {
-            return Ok(Report::Nothing);
-        };
-        self.node().link.for_user(|| self.upload(session, ToShare::Asked(place, name), group))
+        match &self.asked {
+            Some((Question::OtherContent(OtherContent { group, name, place, .. }), session)) => {
+                self.node().link.for_user(|| self.upload(session, ToShare::Asked(place, name), group))
+            }
+            Some((Question::GoneFiles(gone), session)) => Ok(folders::agree(session, gone)),
+            None => Ok(Report::Nothing),
+        }
     }
 
     fn ask_again(&mut self) {
-        if let Some((other, session)) = self.asked.take() {
-            session.upkeep().ask_again(other.key);
+        match self.asked.take() {
+            Some((Question::OtherContent(other), session)) => session.upkeep().ask_again(other.key),
+            Some((Question::GoneFiles(gone), session)) => session.folders().ask_again(gone),
+            None => {}
         }
     }
 
     fn finish(&mut self) {
+        if let Some(session) = self.login.session() {
+            session.folders().wait_settled(|| self.interrupt.is_cancelled());
+        }
         self.downloads.wait(|_| true, || self.interrupt.is_cancelled());
     }
 

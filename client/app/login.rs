@@ -2,6 +2,7 @@
 
 use super::announce::announce_all;
 use super::download;
+use super::folders;
 use super::login_session::LoginSession;
 use super::node::Node;
 use super::restore;
@@ -76,6 +77,8 @@ impl Login {
 pub(super) fn bring_back(session: &Arc<LoginSession>) {
     resume::take_in(session);
     session.help("upkeep".into(), |session| keeper::run(session));
+    session.folders().wake();
+    session.help("folders".into(), folders::keeper::run);
     session.node().link.arrived();
     // Should the tracker be lost just now, this is done again when one is reached.
     if let Err(error) = announce_all(session) {
@@ -109,5 +112,7 @@ pub(super) fn group_lost(session: &LoginSession, group: GroupRef, name: &GroupId
     session.drop_connections(group);
     node.catalog.remove_group(group);
     download::stop_group(session, name);
+    session.remembered(session.slot().folders().remove_where(|folder| folder.group == *name), ToString::to_string);
+    session.folders().wake();
     share::forget(session, |record| record.group == *name);
 }

@@ -3,6 +3,7 @@
 mod untold;
 
 use super::download_list::DownloadList;
+use super::folders::register::FolderRegister;
 use super::node::Node;
 use super::upkeep::register::ShareRegister;
 use crate::client::command::failure::Failure;
@@ -39,6 +40,7 @@ pub struct LoginSession {
     slot: Slot,
     downloads: Arc<DownloadList>,
     upkeep: ShareRegister,
+    folders: FolderRegister,
     // Set.
     /// The tracker has not heard yet of something that is shared or downloaded here: it is told again.
     unheard: AtomicBool,
@@ -80,6 +82,7 @@ impl LoginSession {
             slot,
             downloads: Arc::default(),
             upkeep: ShareRegister::default(),
+            folders: FolderRegister::new()?,
             unheard: AtomicBool::new(false),
             over: AtomicBool::new(false),
             untold: UntoldShares::default(),
@@ -100,6 +103,7 @@ impl LoginSession {
         drop(self.ending.lock());
         self.ended.notify_all();
         self.upkeep.wake();
+        self.folders.wake();
         let helpers = std::mem::take(&mut *self.helpers.lock());
         for helper in helpers {
             // A panic of the helper was printed when it happened.
@@ -177,6 +181,11 @@ impl LoginSession {
     /// The shares that are looked after.
     pub(super) fn upkeep(&self) -> &ShareRegister {
         &self.upkeep
+    }
+
+    /// The folders that are shared as a whole.
+    pub(super) fn folders(&self) -> &FolderRegister {
+        &self.folders
     }
 
     /// Asks the tracker.

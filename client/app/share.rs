@@ -11,7 +11,7 @@ use crate::client::output::report::Report;
 use crate::client::rpc::error::RpcError;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
-use crate::client::storage::import::{Import, hash_for_sharing};
+use crate::client::storage::import::{Import, hash_for_sharing, under_other_name};
 use crate::client::storage::share_tree::{SharePlace, share_name};
 use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
@@ -53,8 +53,10 @@ pub(super) struct LocalShare<'a> {
 pub(super) enum ToShare<'a> {
     /// What the user has named, under its own name.
     Named(&'a Path),
-    /// What the user was asked about, under this name.
+    /// What the user was asked about, or lies in a shared folder, under this name.
     Asked(&'a SharePlace, &'a FileName),
+    /// The same, of which this share may be known: then nothing is read.
+    Known(&'a SharePlace, &'a FileName, &'a ShareRecord),
 }
 
 /// Shares a file or folder; `progress` is told how many bytes of how many are hashed.
@@ -74,6 +76,10 @@ pub(super) fn upload(
         ToShare::Asked(place, name) => {
             hash_for_sharing(place, name, cancel, progress).map(|hashed| (hashed, name.clone()))
         }
+        ToShare::Known(place, name, record) => match moved(session, (place, name), record) {
+            Some(hashed) => Ok((hashed, name.clone())),
+            None => hash_for_sharing(place, name, cancel, progress).map(|hashed| (hashed, name.clone())),
+        },
     };
     let (hashed, name) = hashed.map_err(|error| error.to_string())?;
     if !hashed.left_out.is_empty() {
@@ -83,9 +89,16 @@ pub(super) fn upload(
     Ok(Report::Uploaded { group: group.clone(), file: name, content })
 }
 
+/// What is known of a file that was shared before it got another name or place, if it is that file.
+fn moved(session: &LoginSession, (place, name): (&SharePlace, &FileName), record: &ShareRecord) -> Option<Import> {
+    let known = session.slot().manifest(&record.content.info_hash).ok().flatten()?;
+    let moved = under_other_name(place, name, (&known, record.content.sha1)).ok()?;
+    (moved.stamps.digest() == record.stamps && moved.manifest.layout() == known.layout()).then_some(moved)
+}
+
 /// Whether the user may share in a group. The keyring knows the user's groups; only the tracker says why a group is not
 /// among them.
-fn check_member(session: &LoginSession, group: &GroupId) -> Result<(), RpcError> {
+pub(super) fn check_member(session: &LoginSession, group: &GroupId) -> Result<(), RpcError> {
     if session.node().keyring.group_named(group).is_some() {
         return Ok(());
     }
@@ -245,11 +258,26 @@ pub(super) fn holding(have: &Bitfield) -> Holding {
 
 /// Stops sharing, on all clients of the user.
 pub(super) fn stop(session: &LoginSession, group: &GroupId, name: &FileName) -> Result<(), RpcError> {
+    match stop_all(session, group, std::slice::from_ref(name))?.pop() {
+        Some(Err(refusal)) => Err(refusal.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Stops sharing all of these, on all clients of the user. Gives what became of each.
+pub(super) fn stop_all(
+    session: &LoginSession,
+    group: &GroupId,
+    names: &[FileName],
+) -> Result<Vec<Result<Reply, Refusal>>, RpcError> {
+    let request =
+        |name: &FileName| Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() };
     session.decide(|| {
-        let request = Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() };
-        session.call(&request)?;
-        forget_all(session, session.slot().share(group, name).as_slice());
-        Ok(())
+        let answers = session.node().link.call_all(&names.iter().map(request).collect::<Vec<_>>())?;
+        let stopped = names.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+        let stopped: Vec<_> = stopped.filter_map(|(name, _)| session.slot().share(group, name)).collect();
+        forget_all(session, &stopped);
+        Ok(answers)
     })
 }
 
@@ -262,17 +290,25 @@ pub fn forget(session: &LoginSession, which: impl Fn(&ShareRecord) -> bool) {
 
 /// Serves and remembers these shares no longer.
 pub(super) fn forget_all(session: &LoginSession, shares: &[ShareRecord]) {
+    session.remembered(session.slot().remove_shares(shares), ToString::to_string);
     for record in shares {
         unserve(session, record);
     }
-    session.remembered(session.slot().remove_shares(shares), ToString::to_string);
+    session.folders().ended(shares);
 }
 
-/// Gives a share to nobody any more, and looks after it no longer.
+/// Gives a share to nobody any more, and looks after it no longer. What is the same content under another name is looked
+/// at, and given from there.
 fn unserve(session: &LoginSession, record: &ShareRecord) {
-    if let Some(group) = session.node().keyring.group_named(&record.group) {
-        session.upkeep().forget((group, record.content.info_hash));
-        session.node().catalog.remove(group, record.content.info_hash);
+    let ShareRecord { group: of, name, content, .. } = record;
+    let Some(group) = session.node().keyring.group_named(of) else { return };
+    let key = (group, content.info_hash);
+    session.upkeep().forget(key);
+    session.node().catalog.remove(group, content.info_hash);
+    let others = session.slot().shares_of(content.info_hash).into_iter();
+    let other = others.filter(|other| other.group == *of && other.name != *name).find_map(|other| other.share);
+    if let Some(other) = other {
+        session.upkeep().watch(key, other);
     }
 }
 

@@ -149,7 +149,8 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
             Wanted::Download(group())
         }
         (Word::StopShare, 1) => Wanted::OwnShare(group()),
-        (Word::UploadFile, 0 | 1) => Wanted::PathOrGroup(before.first().cloned()),
+        (Word::UnshareFolder, 0) => Wanted::Path,
+        (Word::UploadFile | Word::ShareFolder, 0 | 1) => Wanted::PathOrGroup(before.first().cloned()),
         _ => return None,
     })
 }

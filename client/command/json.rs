@@ -34,6 +34,7 @@ struct JsonArgs {
     group_id: Option<String>,
     file_name: Option<String>,
     file_path: Option<String>,
+    folder_path: Option<String>,
     destination_path: Option<String>,
     upload: Option<u64>,
     download: Option<u64>,
@@ -98,6 +99,11 @@ impl JsonArgs {
             Word::PauseDownload => Command::PauseDownload { group: self.group()?, file: self.file()? },
             Word::ResumeDownload => Command::ResumeDownload { group: self.group()?, file: self.file()? },
             Word::CancelDownload => Command::CancelDownload { group: self.group()?, file: self.file()? },
+            Word::ShareFolder => {
+                Command::ShareFolder { path: path(&self.folder_path, "folder_path", folder)?, group: self.group()? }
+            }
+            Word::UnshareFolder => Command::UnshareFolder { path: path(&self.folder_path, "folder_path", folder)? },
+            Word::ShowFolders => Command::ShowFolders,
             Word::StopShare => Command::StopShare { group: self.group()?, file: self.file()? },
             Word::Limit => Command::Limit { change: self.limit()? },
             Word::Wait if self.group_id.is_none() && self.file_name.is_none() => Command::Wait { which: None },

@@ -137,7 +137,10 @@ impl Arguments<'_> {
             Word::ListMembers => Command::ListMembers { group: self.group(0)? },
             Word::ListGroups => Command::ListGroups,
             Word::ListFiles => Command::ListFiles { group: self.group(0)? },
-            Word::UploadFile => self.upload()?,
+            Word::UploadFile => {
+                let (path, group) = self.path_and_group()?;
+                Command::UploadFile { path, group }
+            }
             Word::DownloadFile => {
                 Command::DownloadFile { group: self.group(0)?, file: self.file(1)?, destination: self.path(2)? }
             }
@@ -147,6 +150,12 @@ impl Arguments<'_> {
             Word::PauseDownload => Command::PauseDownload { group: self.group(0)?, file: self.file(1)? },
             Word::ResumeDownload => Command::ResumeDownload { group: self.group(0)?, file: self.file(1)? },
             Word::CancelDownload => Command::CancelDownload { group: self.group(0)?, file: self.file(1)? },
+            Word::ShareFolder => {
+                let (path, group) = self.path_and_group()?;
+                Command::ShareFolder { path, group }
+            }
+            Word::UnshareFolder => Command::UnshareFolder { path: self.path(0)? },
+            Word::ShowFolders => Command::ShowFolders,
             Word::StopShare => Command::StopShare { group: self.group(0)?, file: self.file(1)? },
             Word::Limit if self.words.is_empty() => Command::Limit { change: None },
             Word::Limit => Command::Limit { change: Some((self.way(0)?, self.limit(1)?)) },
@@ -163,7 +172,7 @@ impl Arguments<'_> {
     /// Both `<file_path> <group_id>` and `<group_id> <file_path>` are documented. What cannot be a group name is the
     /// path. If both could be one, the only one that exists is; else the one that is no group of the user's, if the
     /// other is one; else the path comes first.
-    fn upload(&self) -> Result<Command, CommandError> {
+    fn path_and_group(&self) -> Result<(PathBuf, GroupId), CommandError> {
         let could_be_group = |index: usize| GroupId::from_input(&self.words[index]).is_ok();
         let is_member =
             |index: usize| GroupId::from_input(&self.words[index]).is_ok_and(|group| (self.around.is_member)(&group));
@@ -175,7 +184,7 @@ impl Arguments<'_> {
             (false, _) => false,
         };
         let (path, group) = if group_first { (1, 0) } else { (0, 1) };
-        Ok(Command::UploadFile { path: self.path(path)?, group: self.group(group)? })
+        Ok((self.path(path)?, self.group(group)?))
     }
 
     fn user(&self, index: usize) -> Result<UserId, CommandError> {
@@ -282,8 +291,11 @@ mod tests {
             ("upload_file /out lab", Command::UploadFile { path: out.clone(), group: lab.clone() }),
             (
                 "download_file lab notes.pdf /out",
-                Command::DownloadFile { group: lab.clone(), file: notes.clone(), destination: out },
+                Command::DownloadFile { group: lab.clone(), file: notes.clone(), destination: out.clone() },
             ),
+            ("share_folder /out lab", Command::ShareFolder { path: out.clone(), group: lab.clone() }),
+            ("unshare_folder /out", Command::UnshareFolder { path: out.clone() }),
+            ("show_folders", Command::ShowFolders),
             ("show_downloads", Command::ShowDownloads),
             ("show_uploads", Command::ShowUploads),
             ("watch", Command::Watch),
@@ -372,7 +384,7 @@ mod tests {
             ("join_group ''", "'' is not a group name: a name cannot be empty. Usage: join_group <group_id>"),
             (
                 "stop_share lab ../x",
-                "'../x' is not a file name: a name cannot contain '/'. Usage: stop_share <group_id> <file_name>",
+                "'../x' is not a file name: '.' and '..' are not names. Usage: stop_share <group_id> <file_name>",
             ),
             (
                 "join_group a\u{202e}b",

@@ -116,6 +116,18 @@ commands! {
     StopShare ["stop_share"], "<group_id> <file_name>" [2],
         "stop sharing a file in a group"
         "The file itself is not touched."
+    ShareFolder ["share_folder"], "<folder_path> <group_id>" [2],
+        "share every file of a folder, from now on and as it changes"
+        "Each file is shared under its path in the folder, once nothing has happened to it for 2 seconds. A new version\n\
+         takes the place of the old one; what you remove is not shared any more. Where more than 20 files or half of them\n\
+         are gone at once you are asked first, and in a script they stay shared until share_folder is said again. Hidden\n\
+         files, unfinished downloads and links are left out. It goes on at the next login."
+    UnshareFolder ["unshare_folder"], "<folder_path>" [1],
+        "stop sharing a folder and what is shared of it"
+        "The files themselves are not touched."
+    ShowFolders ["show_folders"], "" [0],
+        "show the folders that are shared as a whole"
+        ""
     Limit ["limit"], "[<upload|download> <rate>]" [0, 2],
         "show how fast files may go out and come in, or change it"
         "The rate is in bytes per second, as in 500K or 20M (powers of 1000), or none. It holds until you leave."

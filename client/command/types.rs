@@ -95,6 +95,14 @@ pub enum Command {
         group: GroupId,
         file: FileName,
     },
+    ShareFolder {
+        path: PathBuf,
+        group: GroupId,
+    },
+    UnshareFolder {
+        path: PathBuf,
+    },
+    ShowFolders,
     StopShare {
         group: GroupId,
         file: FileName,

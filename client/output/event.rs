@@ -5,6 +5,7 @@ use super::line_pace::{LineKind, LineSource};
 use super::status;
 use super::status::{DownloadStatus, Fetched, Reached};
 use crate::model::address::TrackerAddr;
+use crate::model::escape::ShownPath;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::{ChangeKind, Notice, UnplacedChange};
 use crate::wire::client_tracker::ReachClass;
@@ -170,6 +171,26 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// Files of a shared folder are shared now, and others are no longer.
+    FolderShared {
+        /// In which group.
+        group: GroupId,
+        /// Which folder.
+        folder: PathBuf,
+        /// How many are shared anew or in a new version.
+        shared: usize,
+        /// How many are not shared any more.
+        ended: usize,
+    },
+    /// Something of a shared folder is not shared, or stays shared.
+    FolderTrouble {
+        /// In which group.
+        group: GroupId,
+        /// Which folder.
+        folder: PathBuf,
+        /// What, and what to do.
+        why: String,
+    },
     /// Something is not as it should be, and the client goes on.
     Warning(String),
 }
@@ -199,6 +220,7 @@ impl Event {
             | Event::ShareMissing { .. }
             | Event::ShareChanged { .. }
             | Event::ShareLost { .. }
+            | Event::FolderTrouble { .. }
             | Event::Warning(_) => Weight::Trouble,
             Event::Listening(_)
             | Event::OnlyThisMachine { .. }
@@ -213,6 +235,7 @@ impl Event {
             | Event::LoggedInAs { .. }
             | Event::TrackerLost { .. }
             | Event::TrackerReached { .. }
+            | Event::FolderShared { .. }
             | Event::ShareBack { .. } => Weight::News,
             Event::Hashed { .. } => Weight::Progress,
         }
@@ -226,6 +249,7 @@ impl Event {
             Event::TrackerLost { .. } | Event::TrackerReached { .. } => (LineKind::Trackers, String::new()),
             Event::DownloadStranded { group, .. } => (LineKind::Stranded, group.to_string()),
             Event::ShareLost { group, .. } => (LineKind::ShareLost, group.to_string()),
+            Event::FolderTrouble { folder, .. } => (LineKind::ShareLost, ShownPath(folder).to_string()),
             Event::Warning(words) => (LineKind::Warning, words.clone()),
             _ => return None,
         };
@@ -279,6 +303,16 @@ impl Event {
             }
             Event::ShareBack { group, file } => format!("{file} is given to others in {group} again"),
             Event::ShareLost { group, file, why } => format!("{file} is not shared in {group} any more: {why}"),
+            Event::FolderShared { group, folder, shared, ended } => {
+                let files = |count: &usize| if *count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+                let what = match (shared, ended) {
+                    (_, 0) => format!("{} shared", files(shared)),
+                    (0, _) => format!("{} no longer shared", files(ended)),
+                    _ => format!("{} shared, {} no longer", files(shared), files(ended)),
+                };
+                format!("{} in {group}: {what}", ShownPath(folder))
+            }
+            Event::FolderTrouble { group, folder, why } => format!("{} in {group}: {why}", ShownPath(folder)),
             Event::Warning(what) => what.clone(),
         })
     }

@@ -2,7 +2,7 @@
 
 use super::download_failure::DownloadFailure;
 use super::event::Event;
-use super::report::Report;
+use super::report::{FolderStatus, Report};
 use super::status::{Delivered, DownloadState, DownloadStatus, IncompleteShare, Obstacle, UploadStatus};
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::reach::way::Way;
@@ -35,6 +35,7 @@ pub(crate) fn answer(report: &Report) -> Map<String, Value> {
         Report::Transfers(downloads, uploads) => {
             json!({ "downloads": list(downloads, download), "uploads": list(uploads, upload) })
         }
+        Report::Folders(folders) => json!({ "folders": list(folders, folder) }),
         Report::Limits { upload, download } => json!({ "upload": rate(*upload), "download": rate(*download) }),
         Report::Help(_) => json!({ "lines": report.lines() }),
     };
@@ -116,6 +117,10 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
         }
         Event::ShareBack { group, file } => ("share_back", shared(group, file)),
         Event::ShareLost { group, file, why } => ("share_lost", with(shared(group, file), json!({ "reason": why }))),
+        Event::FolderShared { group, folder, shared, ended } => {
+            ("folder_shared", with(of_folder(group, folder), json!({ "shared": shared, "ended": ended })))
+        }
+        Event::FolderTrouble { group, folder, why } => ("folder_trouble", folder_trouble(group, folder, why)),
         Event::Warning(_) => ("warning", json!({})),
     };
     let mut members = members(with(json!({ "event": name }), told));
@@ -136,6 +141,20 @@ fn group(line: &GroupLine) -> Value {
         "members": line.member_count,
         "role": line.role.as_str(),
     })
+}
+
+fn of_folder(group: &GroupId, folder: &Path) -> Value {
+    json!({ "group_id": group.as_str(), "folder_path": path(folder) })
+}
+
+fn folder_trouble(group: &GroupId, folder: &Path, why: &str) -> Value {
+    with(of_folder(group, folder), json!({ "reason": why }))
+}
+
+fn folder(status: &FolderStatus) -> Value {
+    let FolderStatus { group, folder, shared, waiting, gone, why } = status;
+    let told = json!({ "shared": shared, "waiting": waiting, "gone": gone, "reason": why });
+    with(of_folder(group, folder), told)
 }
 
 fn member(line: &MemberLine) -> Value {
@@ -330,6 +349,8 @@ mod tests {
             Event::ShareChanged { group: g(), file: f(), partly: false, why: why.clone() },
             Event::ShareBack { group: g(), file: f() },
             Event::ShareLost { group: g(), file: f(), why: why.clone() },
+            Event::FolderShared { group: g(), folder: "/f".into(), shared: 1, ended: 2 },
+            Event::FolderTrouble { group: g(), folder: "/f".into(), why: why.clone() },
             Event::TrackerLost { tracker: tracker.clone(), why: why.clone() },
             Event::TrackerReached { tracker, lost: None },
             Event::LoggedOut { why: why.clone() },

@@ -2,12 +2,41 @@
 
 use super::status::{DownloadStatus, IncompleteShare, UploadStatus};
 use crate::client::command::table::{Word, help};
+use crate::model::escape::ShownPath;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::units::size;
 use crate::rate::limit::Limit;
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Role};
 use std::path::PathBuf;
+
+/// How a folder stands that is shared as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderStatus {
+    /// In which group.
+    pub group: GroupId,
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// Files that are shared.
+    pub shared: usize,
+    /// Files that are yet to be shared.
+    pub waiting: usize,
+    /// Files that are gone and stay shared for now.
+    pub gone: usize,
+    /// What is wrong, if something is.
+    pub why: Option<String>,
+}
+
+impl FolderStatus {
+    fn line(&self) -> String {
+        let Self { group, folder, shared, waiting, gone, why } = self;
+        let files = counted(*shared as u64, "file");
+        let more = |count: usize, word: &str| if count == 0 { String::new() } else { format!(", {count} {word}") };
+        let why = why.as_ref().map_or_else(String::new, |why| format!("; {why}"));
+        let (waiting, gone) = (more(*waiting, "waiting"), more(*gone, "gone"));
+        format!("{}  shared in {group}: {files}{waiting}{gone}{why}", ShownPath(folder))
+    }
+}
 
 /// The answer to a command that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +82,8 @@ pub enum Report {
     Uploads(Vec<UploadStatus>, Vec<IncompleteShare>),
     /// All downloads of this login, and what is being given to whom.
     Transfers(Vec<DownloadStatus>, Vec<UploadStatus>),
+    /// The folders that are shared as a whole.
+    Folders(Vec<FolderStatus>),
     /// How fast files may go out and come in.
     Limits {
         /// To other members.
@@ -92,6 +123,9 @@ impl Report {
                 let downloads = downloads.iter().flat_map(DownloadStatus::lines);
                 let lines: Vec<String> = downloads.chain(uploads.iter().map(UploadStatus::line)).collect();
                 list(&lines, String::clone, "Nothing is under way")
+            }
+            Report::Folders(folders) => {
+                list(folders, FolderStatus::line, "No folder is shared yet; share one with share_folder")
             }
             Report::Limits { upload, download } => vec![format!("upload  {upload}"), format!("download  {download}")],
             Report::Help(about) => help(*about),
@@ -140,6 +174,7 @@ fn file_line(line: &FileLine) -> String {
     format!("{}  {size}{folder}, {online}, sha1 {}", line.name, line.content.sha1)
 }
 
-fn counted(count: u32, noun: &str) -> String {
+fn counted(count: impl Into<u64>, noun: &str) -> String {
+    let count = count.into();
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

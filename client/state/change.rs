@@ -160,7 +160,7 @@ mod tests {
             let without = fields[..fields.len() - 1].to_vec();
             let with = fields.iter().cloned().chain([b"lab".to_vec()]).collect();
             let mut unnamed = fields.clone();
-            unnamed[1] = b"a/b".to_vec();
+            unnamed[1] = b"a//b".to_vec();
             for wrong in [without, with, unnamed, vec![], vec![b"grant".to_vec()]] {
                 assert_eq!(Change::from_fields(&wrong), None, "{change:?}");
             }

@@ -5,6 +5,7 @@
 //! <state>/pins/<digest of the path of tracker_info.txt>       the trackers' key
 //! <state>/<fingerprint of the trackers>/<user>/<slot>/lock    held by the client that uses the slot
 //!                                                    /records shares and unfinished downloads, a log of changes
+//!                                                    /folders folders that are shared as a whole
 //!                                                    /manifests/<info hash>
 //! ```
 //!
@@ -37,6 +38,11 @@ impl StateDir {
         let root = std::path::absolute(root).map_err(StateError::io(root, "find"))?;
         file::make_folder(&root)?;
         Ok(Self { root })
+    }
+
+    /// Where it lies.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The file of the lines typed at a prompt.

@@ -258,7 +258,7 @@ pub(crate) mod tests {
 
     #[test]
     fn any_field_that_is_wrong_makes_the_record_worthless() {
-        let bad: [&[u8]; 10] = [b"Share", b"", b"a/b", b"relative", b"00", b"zz", b"-1", b"x", b"gone", b"1.2"];
+        let bad: [&[u8]; 10] = [b"Share", b"", b"a//b", b"relative", b"00", b"zz", b"-1", b"x", b"gone", b"1.2"];
         for good in [SlotRecord::Share(share("lab", "f", 1)), SlotRecord::Download(download("lab", "f", 1))] {
             let good = good.to_fields();
             for (at, bad) in bad.into_iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::change::{Change, RecordKey, RecordKind};
 use super::file::{self, StateError};
+use super::folders::FolderRecords;
 use super::record::{DownloadRecord, ShareRecord, SlotRecord};
 use super::record_log::{LogState, RecordLog};
 use super::record_table::RecordTable;
@@ -31,6 +32,7 @@ pub struct Slot {
     /// Held by the one change that is being written, so that none overtakes another; whoever only reads never waits
     /// for it. `None` once the slot is closed.
     writing: Mutex<Option<SlotWriter>>,
+    folders: FolderRecords,
     // Locked, never during I/O.
     table: Mutex<RecordTable>,
 }
@@ -77,15 +79,23 @@ impl Slot {
             }
         }
         file::make_folder(&manifests)?;
+        let (folders, damage) = FolderRecords::open(folder.join("folders"))?;
+        warnings.extend(damage);
         let writing = Mutex::new(Some(SlotWriter { _lock: lock, log }));
-        let slot = Self { folder, number, writing, table: Mutex::new(table) };
+        let slot = Self { folder, number, writing, folders, table: Mutex::new(table) };
         slot.remove_unused_manifests()?;
         Ok((slot, warnings))
     }
 
     /// Leaves the slot to the next login, even while threads still hold this value: nothing is changed in it any more.
     pub fn close(&self) {
+        self.folders.close();
         self.writing.lock().take();
+    }
+
+    /// The folders that are shared as a whole.
+    pub(crate) fn folders(&self) -> &FolderRecords {
+        &self.folders
     }
 
     /// All records.
@@ -204,6 +214,7 @@ impl Slot {
     /// # Errors
     /// `Io`.
     pub fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) -> Result<bool, StateError> {
+        self.folders.rename_groups(renamed)?;
         let renamed = renamed.iter().map(|(old, new)| (old.clone(), new.clone())).collect();
         self.change([Change::RenameGroups(renamed)])
     }

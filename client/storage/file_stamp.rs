@@ -35,7 +35,7 @@ impl FileStamp {
 pub struct Stamps(pub Box<[FileStamp]>);
 
 /// A digest of stamps, for a record: equal digests, equal stamps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StampsDigest(pub Sha1Digest);
 
 impl StampsDigest {

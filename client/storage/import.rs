@@ -75,6 +75,23 @@ pub fn hash_for_sharing(
     Ok(Import { root, manifest, sha1: hashed.whole, stamps, left_out })
 }
 
+/// What is known of a file that has got another name or place: nothing is read. Whether it is the same file is for the
+/// caller to say, by its stamps.
+///
+/// # Errors
+/// Those of `ShareTree::list`.
+pub(crate) fn under_other_name(
+    place: &SharePlace,
+    name: &FileName,
+    (known, sha1): (&Manifest, Sha1Digest),
+) -> Result<Import, ImportError> {
+    let ShareTree { root, files, stamps, attributes, left_out } = ShareTree::list(place, name)?;
+    let manifest =
+        Manifest::new(files, known.pieces().to_vec()).and_then(|manifest| manifest.with_attributes(attributes));
+    let manifest = manifest.map_err(|error| ImportError::Size(root.clone(), error))?;
+    Ok(Import { root, manifest, sha1, stamps, left_out })
+}
+
 /// What the bytes of a tree come to.
 struct Digests {
     pieces: Vec<Sha1Digest>,

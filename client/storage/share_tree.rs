@@ -76,6 +76,18 @@ impl SharePlace {
         Ok(Self { root, node: node_of(&found), stamp })
     }
 
+    /// The file that lies at an absolute path, in which no name may be a symbolic link.
+    ///
+    /// # Errors
+    /// If no file is there, or the system does not tell.
+    pub(crate) fn unlinked(path: PathBuf) -> Result<Self, ImportError> {
+        let found = look_unlinked(&path).map_err(|error| ImportError::from_io(path.clone(), error))?;
+        match found.is_file() {
+            true => Ok(Self { root: path, node: node_of(&found), stamp: Some(FileStamp::of(&found)) }),
+            false => Err(ImportError::NotShareable(path)),
+        }
+    }
+
     /// Absolute, without a symbolic link in it.
     pub(crate) fn path(&self) -> &Path {
         &self.root

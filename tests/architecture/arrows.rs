@@ -12,6 +12,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("client/app", "*"),
     ("client/args", "download output"),
     ("client/download", "hash keyring picker rate reach storage upload"),
+    ("client/folder", "storage"),
     ("client/shell", "command output state terminal"),
     ("client/upload", "keyring rate reach storage"),
     ("client/state", "hash storage"),

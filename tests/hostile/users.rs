@@ -143,7 +143,8 @@ fn nobody_is_ever_shown_a_name_that_attacks_a_terminal_or_a_folder() {
         for request in requests {
             ends_with(lab.mallory("mallory", false), &spoil(&request, name), long);
         }
-        if name.len() != 65 {
+        // Shares have longer names, and may have a place in a folder.
+        if name.len() != 65 && name != b"a/b" {
             let long = if name.len() > 266 { Code::TooLarge } else { Code::Malformed };
             let (command, content) = (command(), lab.content);
             let share = Request::ShareFile { command, group: group("lab"), name: file(&mark()), content };

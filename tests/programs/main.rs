@@ -34,6 +34,7 @@ mod console;
 mod crash;
 mod ctl;
 mod descriptors;
+mod folders;
 mod installed;
 mod interrupted_reading;
 mod json;

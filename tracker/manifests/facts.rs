@@ -29,7 +29,7 @@ pub struct ManifestFacts {
 impl ManifestFacts {
     /// Whether this is the manifest of such content under such a name.
     pub fn agree_with(&self, name: &FileName, content: &Content) -> bool {
-        let named = self.root == root_digest(name.base().as_str());
+        let named = self.root == root_digest(name.base().leaf());
         // The manifest of a share without a size has full pieces only.
         let told = content.is_sized() || self.layout.size().is_multiple_of(u64::from(PIECE_LEN));
         named && told && self.layout == content.layout && self.file_count == content.file_count.max(1)

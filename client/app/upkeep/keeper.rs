@@ -4,9 +4,10 @@
 use super::inspection::{Inspection, reason};
 use super::news::News;
 use super::register::{Known, Upkeep};
-use super::standing::{Finding, Lack, Reason, ShareKey, Standing};
+use super::standing::{Finding, Lack, Reason, ShareKey, ShareNews, Standing};
 use crate::client::app::announce::note_refused_hold;
 use crate::client::app::download::manifest;
+use crate::client::app::folders::commands::folder_of;
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::share::{LocalShare, hold_now, serve};
 use crate::client::download::transfer::{Subject, Transfer};
@@ -104,7 +105,8 @@ impl OtherContent {
 pub(crate) fn other_content(session: &LoginSession) -> Option<OtherContent> {
     loop {
         let (key, linked) = session.upkeep().take_question()?;
-        let Some(ShareRecord { group, name, path, .. }) = record_of(session, key) else { continue };
+        let record = record_of(session, key).filter(|record| folder_of(session, record).is_none());
+        let Some(ShareRecord { group, name, path, .. }) = record else { continue };
         // What is gone by now is told.
         if let Ok(place) = SharePlace::find(&path) {
             return Some(OtherContent { key, group, name, place, linked });
@@ -160,6 +162,13 @@ fn is_untouched(known: &Known) -> bool {
 }
 
 impl Keeper<'_> {
+    /// Tells the user, unless the share is of a folder whose files come and go.
+    fn news(&mut self, record: &ShareRecord, news: Option<ShareNews>) {
+        if news.is_some() && folder_of(self.session, record).is_none() {
+            self.news.add(record, news);
+        }
+    }
+
     /// Looks at a share, without reading content. Begins to read it if need be.
     fn look(&mut self, key: ShareKey) {
         let (session, begun) = (self.session, Instant::now());
@@ -186,7 +195,7 @@ impl Keeper<'_> {
         }
         self.give(key, &record, Some(&inspection));
         if let Some(lack) = inspection.lack().filter(|_| known.doubted) {
-            self.news.add(&record, session.upkeep().lacks(key, lack));
+            self.news(&record, session.upkeep().lacks(key, lack));
         }
         if !inspection.must_read() {
             let finding = inspection.lack().map_or(Finding::Whole, Finding::Lacks);
@@ -203,7 +212,7 @@ impl Keeper<'_> {
         (seen, finding): (Option<Sha1Digest>, Finding),
         begun: Instant,
     ) {
-        self.news.add(record, self.session.upkeep().looked(key, seen, finding, begun.elapsed()));
+        self.news(record, self.session.upkeep().looked(key, seen, finding, begun.elapsed()));
     }
 
     /// Nothing of the share can be read now.
@@ -238,7 +247,7 @@ impl Keeper<'_> {
         if upkeep.is_reading(*key) {
             self.give(*key, record, Some(inspection));
             let found = (inspection.seen, inspection.checked(), inspection.lack());
-            self.news.add(record, upkeep.read(*key, found, begun.elapsed()));
+            self.news(record, upkeep.read(*key, found, begun.elapsed()));
         }
     }
 
@@ -261,7 +270,7 @@ impl Keeper<'_> {
                     Some(hold_now(session, share, key))
                 }
                 Some(inspection) if inspection.is_whole() && !inspection.must_read() => {
-                    self.news.add(&kept, session.upkeep().is_back(key));
+                    self.news(&kept, session.upkeep().is_back(key));
                     Some(serve_whole(session, share, &kept, inspection))
                 }
                 Some(Inspection { source, right, .. }) => {

@@ -29,7 +29,7 @@ pub fn resolve_destination(typed: &Path, name: &FileName) -> Result<PathBuf, Par
     let into = typed.is_dir();
     let named = typed.to_path_buf();
     let (folder, file) = match (into, typed.file_name()) {
-        (true, _) => (named, OsString::from(name.as_str())),
+        (true, _) => (named, OsString::from(name.leaf())),
         // A path that ends in a slash means a folder, which is not there.
         (false, Some(_)) if typed.as_os_str().as_bytes().ends_with(b"/") => return Err(PartError::NoFolder(named)),
         (false, Some(file)) => (typed.parent().unwrap_or(Path::new("")).to_path_buf(), file.to_owned()),

@@ -1,0 +1,183 @@
+//! The thread that looks after shared folders: it hears what happens in them, shares what has come to rest, and ends the
+//! shares of what is gone.
+
+use super::commands::shares_in;
+use super::register::{GoneFiles, Orders};
+use super::shared_folder::{Folder, Moment};
+use crate::client::app::login_session::LoginSession;
+use crate::client::app::share::{self, ToShare};
+use crate::client::command::failure::{Cause, Failure};
+use crate::client::output::event::Event;
+use crate::client::rpc::error::RpcError;
+use crate::client::state::folders::SharedFolder;
+use crate::client::storage::file_stamp::StampsDigest;
+use crate::client::storage::share_tree::SharePlace;
+use crate::model::name::FileName;
+use crate::wire::refusal::Code;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Events of this time are taken together: a file that is being written gives thousands in a second.
+const EVENTS_PAUSE: Duration = Duration::from_millis(100);
+/// How long the thread waits where nothing is to come.
+const LONG_WAIT: Duration = Duration::from_secs(3600);
+/// How long nothing is shared after a refusal that passes, and where a limit is reached.
+const PASSING_PAUSE: Duration = Duration::from_secs(2);
+const LIMIT_PAUSE: Duration = Duration::from_secs(60);
+/// Shares that end together.
+const LOT: usize = 256;
+
+struct Keeper<'a> {
+    session: &'a LoginSession,
+    folders: Vec<Folder>,
+    /// Nothing is asked of the tracker before this time.
+    paused: Option<Instant>,
+}
+
+/// Looks after the folders until the session ends.
+pub(crate) fn run(session: &Arc<LoginSession>) {
+    let mut keeper = Keeper { session, folders: Vec::new(), paused: None };
+    while !session.is_over() {
+        keeper.follow_records();
+        keeper.take_orders();
+        let now = Instant::now();
+        keeper.folders.iter_mut().for_each(|folder| folder.look(session, now));
+        let more = !keeper.is_paused(now) && keeper.carry_out();
+        keeper.tell();
+        keeper.wait(more);
+    }
+}
+
+impl Keeper<'_> {
+    /// Takes in the folders that are remembered, and lets go of the others.
+    fn follow_records(&mut self) {
+        let records = self.session.slot().folders().list();
+        self.folders.retain(|folder| records.contains(folder.record()));
+        for record in records {
+            if !self.folders.iter().any(|folder| *folder.record() == record) {
+                let shared = shares_in(self.session, &record).into_iter().map(|share| (share.name, share.stamps));
+                self.folders.push(Folder::new(record, shared.collect()));
+            }
+        }
+    }
+
+    fn take_orders(&mut self) {
+        let Orders { ended, agreed } = self.session.folders().take_orders();
+        for folder in &mut self.folders {
+            let group = folder.record().group.clone();
+            ended.iter().filter(|(of, _)| *of == group).for_each(|(_, name)| folder.has_ended(name));
+            if agreed.contains(&folder.record().path) {
+                folder.agree();
+            }
+        }
+    }
+
+    fn is_paused(&mut self, now: Instant) -> bool {
+        self.paused = self.paused.filter(|paused| *paused > now);
+        self.paused.is_some()
+    }
+
+    /// Shares one file, or ends some shares. True if there may be more to do.
+    fn carry_out(&mut self) -> bool {
+        let session = self.session;
+        for at in 0..self.folders.len() {
+            let now = Instant::now();
+            match self.folders[at].next(now) {
+                Moment::Nothing => {}
+                Moment::Share(name, look, from) => {
+                    self.share(at, &name, look, from.as_ref());
+                    return true;
+                }
+                Moment::Withdraw(names) => {
+                    self.withdraw(at, &names[..names.len().min(LOT)]);
+                    return true;
+                }
+                Moment::Ask(count) => {
+                    let SharedFolder { group, path, .. } = self.folders[at].record().clone();
+                    let why = format!(
+                        "{count} of its files are gone and stay shared; if that is meant, say share_folder once more"
+                    );
+                    session.event(&Event::FolderTrouble { group: group.clone(), folder: path.clone(), why });
+                    session.folders().ask(GoneFiles { folder: path, group, count });
+                }
+            }
+        }
+        false
+    }
+
+    fn share(&mut self, at: usize, name: &FileName, look: StampsDigest, from: Option<&FileName>) {
+        let (session, folder) = (self.session, &mut self.folders[at]);
+        let group = folder.record().group.clone();
+        let known = from.and_then(|from| session.slot().share(&group, from));
+        let place = SharePlace::unlinked(folder.path_of(name));
+        let shared = place.map_err(|error| Failure::from(error.to_string())).and_then(|place| {
+            let what = match &known {
+                Some(known) => ToShare::Known(&place, name, known),
+                None => ToShare::Asked(&place, name),
+            };
+            share::upload(session, (what, &group), session.over(), &mut |_, _| {})
+        });
+        let now = Instant::now();
+        match shared {
+            Ok(_) => {
+                let look = session.slot().share(&group, name).map_or(look, |record| record.stamps);
+                folder.is_shared(name, look);
+            }
+            Err(_) if session.is_over() => {}
+            Err(Failure { cause: Cause::NoTracker, .. }) => self.paused = Some(now + PASSING_PAUSE),
+            Err(Failure { cause: Cause::Refused(code), .. }) if code.is_passing() => {
+                self.paused = Some(now + PASSING_PAUSE);
+            }
+            Err(Failure { cause: Cause::Refused(Code::QuotaReached | Code::InstallationFull), why }) => {
+                folder.trouble(session, format!("not all of its files are shared: {why}"));
+                self.paused = Some(now + LIMIT_PAUSE);
+            }
+            Err(_) if folder.look_of(name) != Some(look) => folder.touched(name, now),
+            Err(Failure { why, .. }) => {
+                folder.is_refused(name, look);
+                folder.event(session, format!("{name} is not shared: {why}"));
+            }
+        }
+    }
+
+    fn withdraw(&mut self, at: usize, names: &[FileName]) {
+        let (session, folder) = (self.session, &mut self.folders[at]);
+        let now = Instant::now();
+        match share::stop_all(session, &folder.record().group, names) {
+            Err(RpcError::Cancelled) => {}
+            Err(_) => self.paused = Some(now + PASSING_PAUSE),
+            Ok(answers) => {
+                for (name, answer) in names.iter().zip(answers) {
+                    match answer {
+                        Err(refusal) if refusal.code.is_passing() => self.paused = Some(now + PASSING_PAUSE),
+                        // One that nobody knows of has ended too.
+                        Ok(_) | Err(_) => folder.is_withdrawn(name, now),
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let session = self.session;
+        self.folders.iter_mut().for_each(|folder| folder.tell(session));
+        let settled = self.folders.iter().all(Folder::is_settled);
+        session.folders().tell(self.folders.iter().map(Folder::status).collect(), settled);
+    }
+
+    /// Waits for what comes next.
+    fn wait(&self, more: bool) {
+        let now = Instant::now();
+        if more {
+            return;
+        }
+        let paused = self.paused.filter(|_| self.folders.iter().any(Folder::has_work));
+        let due = self.folders.iter().filter_map(Folder::next_due).chain(paused);
+        let until = due.min().unwrap_or(now + LONG_WAIT).max(now + EVENTS_PAUSE);
+        let descriptors: Vec<_> = self.folders.iter().filter_map(Folder::descriptor).collect();
+        // What is written to at this moment is looked at a little later.
+        if !self.session.folders().wait(&[], now + EVENTS_PAUSE) {
+            self.session.folders().wait(&descriptors, until);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Which files of a folder are shared, and under which name. Pure.
+
+use crate::model::name::{FileName, NameError};
+
+/// What programs write while a file is not complete, and what stands beside it.
+const UNFINISHED: [&str; 2] = [".part", ".part.meta"];
+
+/// Whether what has this name in a folder is passed over without a word: hidden files, and unfinished downloads.
+pub(crate) fn is_left_out(name: &str) -> bool {
+    name.starts_with('.') || UNFINISHED.iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// The name under which a file is shared that lies at this path in a folder.
+///
+/// # Errors
+/// If it is no name, or too long.
+pub(crate) fn shared_name(relative: &str) -> Result<FileName, NameError> {
+    let name = FileName::from_input(relative)?;
+    if name.is_chosen() { Ok(name) } else { Err(NameError::Tilde) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::tests::file;
+
+    #[test]
+    fn what_is_hidden_or_unfinished_is_not_shared() {
+        for name in [".git", ".profile", "film.mkv.part", "film.mkv.part.meta"] {
+            assert!(is_left_out(name), "{name}");
+        }
+        for name in ["a.b", "part", "a.party"] {
+            assert!(!is_left_out(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_the_path_below_the_folder_in_one_form() {
+        assert_eq!(shared_name("a/Mu\u{308}ll").expect("a name"), file("a/Müll"));
+        for bad in ["a~", "a~2", "a/../b", " a", "a/b /c", "a\nb", &"x/".repeat(200)] {
+            assert!(shared_name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

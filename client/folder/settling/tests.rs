@@ -1,0 +1,250 @@
+//! What a folder and its group come to, whatever happens and however events are lost.
+
+use super::*;
+use crate::model::name::tests::file;
+use proptest::prelude::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn names(count: usize) -> Vec<FileName> {
+    (0..count).map(|n| file(&format!("d/{n:04}"))).collect()
+}
+
+/// A folder with this many files, all shared; each looks like its number.
+fn folder(count: usize) -> (Settling<u64>, Vec<FileName>, Instant) {
+    let names = names(count);
+    let shared = names.iter().cloned().zip(0..).collect();
+    (Settling::new(shared), names, Instant::now())
+}
+
+/// Removes these files; gives what is to be done once they are at rest.
+fn remove(folder: &mut Settling<u64>, names: &[FileName], now: Instant) -> GoneStep {
+    names.iter().for_each(|name| folder.touched(name.clone(), None, now));
+    rest(folder, &BTreeMap::new(), now + REST);
+    folder.gone(now + REST)
+}
+
+/// Looks at what is due.
+fn rest(folder: &mut Settling<u64>, disk: &BTreeMap<FileName, u64>, now: Instant) {
+    for name in folder.due(now) {
+        let found = disk.get(&name).copied();
+        folder.rested(name, found, now);
+    }
+}
+
+#[test]
+fn a_file_is_shared_once_it_has_stood_still_for_two_seconds() {
+    let (mut folder, _, now) = folder(0);
+    let name = file("film.mkv");
+    folder.touched(name.clone(), Some(1), now);
+    folder.touched(name.clone(), Some(2), now + SECOND);
+    assert_eq!((folder.due(now + REST), folder.next_due()), (vec![], Some(now + 3 * SECOND)));
+    // Written to without an event, as through memory.
+    folder.rested(name.clone(), Some(3), now + 3 * SECOND);
+    assert_eq!(folder.next_share(), None);
+    folder.rested(name.clone(), Some(3), now + 5 * SECOND);
+    assert_eq!(folder.next_share(), Some((name.clone(), 3, None)));
+    folder.is_shared(&name, 3);
+    assert!(folder.is_settled());
+    folder.touched(name.clone(), Some(3), now + 9 * SECOND);
+    folder.rested(name, Some(3), now + 11 * SECOND);
+    assert!(folder.is_settled(), "it is shared as it is");
+}
+
+#[test]
+fn what_is_refused_is_not_tried_again_until_it_changes() {
+    let (mut folder, _, now) = folder(0);
+    let name = file("f");
+    folder.touched(name.clone(), Some(1), now);
+    folder.rested(name.clone(), Some(1), now + REST);
+    folder.is_refused(&name, 1);
+    folder.scanned(&BTreeMap::from([(name.clone(), 1)]), now + REST);
+    assert!(folder.is_settled());
+    folder.scanned(&BTreeMap::from([(name.clone(), 2)]), now + REST);
+    assert!(!folder.is_settled());
+    folder.rested(name.clone(), Some(2), now + REST * 2);
+    assert_eq!(folder.next_share(), Some((name, 2, None)));
+}
+
+#[test]
+fn one_file_that_is_gone_is_withdrawn_and_many_or_most_of_them_only_after_a_yes() {
+    for (count, removed, asked) in
+        [(1, 1, false), (2, 1, false), (2, 2, true), (100, 20, false), (100, 21, true), (10, 5, true), (10, 4, false)]
+    {
+        let (mut folder, names, now) = folder(count);
+        let step = remove(&mut folder, &names[..removed], now);
+        let withdraw = GoneStep::Withdraw(names[..removed].to_vec());
+        assert_eq!(step, if asked { GoneStep::Ask(removed) } else { withdraw }, "{removed} of {count}");
+        if asked {
+            assert_eq!(folder.gone(now + REST), GoneStep::Wait, "asked once");
+            assert!(folder.is_settled());
+            folder.consent();
+            assert_eq!(folder.gone(now + REST), GoneStep::Withdraw(names[..removed].to_vec()));
+        }
+    }
+}
+
+#[test]
+fn twenty_and_then_some_within_a_minute_are_too_many_and_after_it_they_are_not() {
+    for (later, asked) in [(30 * SECOND, true), (70 * SECOND, false)] {
+        let (mut folder, names, now) = folder(100);
+        assert!(matches!(remove(&mut folder, &names[..20], now), GoneStep::Withdraw(_)));
+        names[..20].iter().for_each(|name| folder.is_withdrawn(name, now + REST));
+        let step = remove(&mut folder, &names[20..23], now + later);
+        assert_eq!(step == GoneStep::Ask(3), asked, "{step:?}");
+    }
+}
+
+#[test]
+fn files_that_get_other_names_are_moved_however_many_they_are() {
+    let (mut folder, names, now) = folder(500);
+    let moved: BTreeMap<FileName, u64> = (0..500).map(|n| (file(&format!("e/{n:04}")), n)).collect();
+    for name in folder.below("d") {
+        folder.touched(name, None, now);
+    }
+    moved.iter().for_each(|(name, look)| folder.touched(name.clone(), Some(*look), now));
+    rest(&mut folder, &moved, now + REST);
+    let mut withdrawn = 0;
+    while let Some((name, look, from)) = folder.next_share() {
+        assert_eq!(from.as_ref(), Some(&names[look as usize]));
+        folder.is_shared(&name, look);
+        match folder.gone(now + REST) {
+            GoneStep::Withdraw(names) => names.iter().for_each(|name| {
+                folder.is_withdrawn(name, now + REST);
+                withdrawn += 1;
+            }),
+            step => panic!("{step:?}"),
+        }
+    }
+    assert_eq!((withdrawn, folder.shared_count()), (500, 500));
+    assert!(folder.is_settled());
+}
+
+#[test]
+fn what_is_back_before_the_answer_stays_shared() {
+    let (mut folder, names, now) = folder(4);
+    assert_eq!(remove(&mut folder, &names, now), GoneStep::Ask(4));
+    let disk: BTreeMap<_, _> = names.iter().cloned().zip(0..).collect();
+    folder.scanned(&disk, now + REST);
+    folder.consent();
+    rest(&mut folder, &disk, now + REST * 2);
+    assert_eq!((folder.gone(now + REST * 2), folder.shared_count()), (GoneStep::Wait, 4));
+    assert!(folder.is_settled());
+}
+
+#[derive(Debug, Clone)]
+enum Doing {
+    Write(usize),
+    Remove(usize),
+    Move(usize, usize),
+    /// Events were lost: what happens now is only seen by a scan.
+    Unseen(usize),
+    Scan,
+    Later(u64),
+}
+
+fn doings() -> impl Strategy<Value = Vec<Doing>> {
+    let name = 0..6_usize;
+    let one = prop_oneof![
+        3 => name.clone().prop_map(Doing::Write),
+        2 => name.clone().prop_map(Doing::Remove),
+        2 => (name.clone(), name.clone()).prop_map(|(from, to)| Doing::Move(from, to)),
+        1 => name.prop_map(Doing::Unseen),
+        1 => Just(Doing::Scan),
+        4 => (1..30_u64).prop_map(Doing::Later),
+    ];
+    prop::collection::vec(one, 0..60)
+}
+
+/// A disk, the group, and the time of each file's last change.
+struct World {
+    folder: Settling<u64>,
+    disk: BTreeMap<FileName, u64>,
+    group: BTreeMap<FileName, u64>,
+    changed: BTreeMap<FileName, Instant>,
+    now: Instant,
+    looks: u64,
+}
+
+impl World {
+    fn put(&mut self, name: &FileName, look: Option<u64>, seen: bool) {
+        match look {
+            Some(look) => drop(self.disk.insert(name.clone(), look)),
+            None => drop(self.disk.remove(name)),
+        }
+        self.changed.insert(name.clone(), self.now);
+        if seen {
+            self.folder.touched(name.clone(), look, self.now);
+        }
+    }
+
+    fn carry_out(&mut self) {
+        rest(&mut self.folder, &self.disk, self.now);
+        while let Some((name, look, _)) = self.folder.next_share() {
+            if self.disk.get(&name) != Some(&look) {
+                // It changes as it is read.
+                self.folder.touched(name.clone(), self.disk.get(&name).copied(), self.now);
+                continue;
+            }
+            assert!(self.changed[&name] + REST <= self.now, "{name} is not at rest");
+            self.group.insert(name.clone(), look);
+            self.folder.is_shared(&name, look);
+        }
+        loop {
+            match self.folder.gone(self.now) {
+                GoneStep::Withdraw(names) => {
+                    for name in names {
+                        self.group.remove(&name);
+                        self.folder.is_withdrawn(&name, self.now);
+                    }
+                }
+                GoneStep::Ask(_) => self.folder.consent(),
+                GoneStep::Wait => return,
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_group_has_what_the_folder_has_once_it_is_at_rest(doings in doings()) {
+        let names = names(6);
+        let mut world = World {
+            folder: Settling::new(BTreeMap::new()),
+            disk: BTreeMap::new(),
+            group: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            now: Instant::now(),
+            looks: 0,
+        };
+        for doing in doings {
+            match doing {
+                Doing::Write(name) | Doing::Unseen(name) => {
+                    world.looks += 1;
+                    let look = Some(world.looks);
+                    world.put(&names[name], look, matches!(doing, Doing::Write(_)));
+                }
+                Doing::Remove(name) => world.put(&names[name], None, true),
+                Doing::Move(from, to) if from != to => {
+                    if let Some(look) = world.disk.get(&names[from]).copied() {
+                        world.put(&names[from], None, true);
+                        world.put(&names[to], Some(look), true);
+                    }
+                }
+                Doing::Move(..) => {}
+                Doing::Scan => world.folder.scanned(&world.disk, world.now),
+                Doing::Later(tenths) => {
+                    world.now += Duration::from_millis(100) * tenths as u32;
+                    world.carry_out();
+                }
+            }
+        }
+        for _ in 0..4 {
+            world.folder.scanned(&world.disk, world.now);
+            world.now += REST;
+            world.carry_out();
+        }
+        prop_assert_eq!(&world.group, &world.disk);
+        prop_assert!(world.folder.is_settled());
+    }
+}

@@ -1,0 +1,356 @@
+//! A folder and what lies below it, as the disk has it: which files there are, and which of them something has happened
+//! to. No link is followed and no other device entered.
+
+use super::place::{is_left_out, shared_name};
+use crate::client::storage::file_stamp::FileStamp;
+use crate::client::storage::local_name::locate;
+use crate::model::name::FileName;
+use crate::model::path::RelPath;
+use crate::sys::files::{look_unlinked, names_in, open_unlinked, stat_in};
+use crate::sys::folder_events::{FolderEvent, FolderEvents, WatchId};
+use rustix::fs::{FileType, Stat};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Most files of a folder that are shared.
+pub(crate) const FILES_MAX: usize = 1 << 18;
+
+/// Device and inode: which folder it is, whatever it is called.
+pub(crate) type FolderNode = (u64, u64);
+
+/// Which folder lies at a path, where no name on the way may be a link; `None` if none does.
+pub(crate) fn folder_node(path: &Path) -> Option<FolderNode> {
+    let found = look_unlinked(path).ok().filter(|found| found.is_dir())?;
+    Some((found.dev(), found.ino()))
+}
+
+/// What was found in a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    pub files: BTreeMap<FileName, FileStamp>,
+    /// Files and folders that are passed over since they have no name that can be shared, or cannot be read: how many,
+    /// the first one, and why.
+    pub unfit: usize,
+    pub first_unfit: Option<(PathBuf, String)>,
+    /// Folders that are yet to be read.
+    left: Vec<String>,
+}
+
+impl Scan {
+    fn pass_over(&mut self, path: PathBuf, why: impl ToString) {
+        self.unfit += 1;
+        self.first_unfit.get_or_insert_with(|| (path, why.to_string()));
+    }
+}
+
+/// What has happened in a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Happened {
+    pub files: BTreeSet<FileName>,
+    /// Something has happened to these folders: each file that was in them is to be looked at.
+    pub folders: Vec<String>,
+    /// All is to be scanned.
+    pub rescan: bool,
+}
+
+/// A folder that is watched.
+#[derive(Debug)]
+pub(crate) struct FolderTree {
+    root: PathBuf,
+    node: FolderNode,
+    /// `None` where the system has no watch left: the folder is scanned from time to time.
+    events: Option<FolderEvents>,
+    /// The watched folders by their paths in this one; the folder itself is "".
+    watches: BTreeMap<String, WatchId>,
+    paths: HashMap<WatchId, String>,
+}
+
+impl FolderTree {
+    /// The folder of this node at an absolute path without links. Nothing is watched before the first scan.
+    pub(crate) fn new(root: PathBuf, node: FolderNode) -> Self {
+        let events = FolderEvents::new().ok();
+        Self { root, node, events, watches: BTreeMap::new(), paths: HashMap::new() }
+    }
+
+    /// Whether the folder itself is there.
+    pub(crate) fn is_there(&self) -> bool {
+        folder_node(&self.root) == Some(self.node)
+    }
+
+    /// Whether the system tells what happens.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Where a file lies on the disk.
+    pub(crate) fn path_of(&self, name: &FileName) -> PathBuf {
+        // Every file name is a path below a folder of any name.
+        RelPath::parse(&format!("f/{name}"))
+            .map_or_else(|_| self.root.join(name.as_str()), |path| locate(&self.root, &path))
+    }
+
+    /// What a file looks like; `None` if it is not there, or is nothing that is shared.
+    pub(crate) fn look(&self, name: &FileName) -> Option<FileStamp> {
+        let found = look_unlinked(&self.path_of(name)).ok()?;
+        (found.is_file() && found.dev() == self.node.0).then(|| FileStamp::of(&found))
+    }
+
+    /// Finds all files, and watches all folders from now on.
+    pub(crate) fn scan(&mut self) -> Scan {
+        let mut scan = Scan::default();
+        let mut found = BTreeSet::new();
+        self.scan_below(String::new(), &mut scan, &mut found);
+        let lost: Vec<String> = self.watches.keys().filter(|path| !found.contains(*path)).cloned().collect();
+        lost.iter().for_each(|path| self.unwatch(path));
+        scan
+    }
+
+    fn scan_below(&mut self, folder: String, scan: &mut Scan, found: &mut BTreeSet<String>) {
+        scan.left.push(folder);
+        while let Some(folder) = scan.left.pop() {
+            let path = self.root.join(&folder);
+            // First, so that nothing is missed that comes while the names are read.
+            self.watch(&folder, &path);
+            match self.open(&path).and_then(|open| Ok((names_in(open.try_clone()?)?, open))) {
+                Ok((names, open)) => {
+                    names.iter().for_each(|name| self.entry(&folder, &open, name, scan));
+                    found.insert(folder);
+                }
+                // It is gone by now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => scan.pass_over(path, crate::sys::reason(&error)),
+            }
+        }
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        let open = open_unlinked(path)?;
+        let found = open.metadata()?;
+        match found.is_dir() && found.dev() == self.node.0 {
+            true => Ok(open),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn entry(&self, folder: &str, open: &File, name: &OsStr, scan: &mut Scan) {
+        let path = || self.root.join(folder).join(name);
+        let Some(text) = name.to_str() else { return scan.pass_over(path(), "the name is not UTF-8") };
+        if is_left_out(text) {
+            return;
+        }
+        let Ok(Some(stat)) = stat_in(open, name) else { return };
+        let relative = if folder.is_empty() { text.to_owned() } else { format!("{folder}/{text}") };
+        match FileType::from_raw_mode(stat.st_mode) {
+            _ if stat.st_dev != self.node.0 => {}
+            FileType::Directory if relative.len() >= FileName::LEN_MAX => {
+                scan.pass_over(path(), "the path is too long")
+            }
+            FileType::Directory => scan.left.push(relative),
+            FileType::RegularFile => match shared_name(&relative) {
+                Ok(_) if scan.files.len() >= FILES_MAX => scan.pass_over(path(), "there are too many files"),
+                // Of two spellings the composed one is meant.
+                Ok(name) if name.as_str() == relative || !scan.files.contains_key(&name) => {
+                    scan.files.insert(name, stamp_of(&stat));
+                }
+                Ok(_) => {}
+                Err(why) => scan.pass_over(path(), why),
+            },
+            _ => {}
+        }
+    }
+
+    fn watch(&mut self, folder: &str, path: &Path) {
+        let Some(events) = &self.events else { return };
+        match events.watch(path) {
+            Ok(id) => {
+                if let Some(old) = self.watches.insert(folder.to_owned(), id).filter(|old| *old != id) {
+                    events.unwatch(old);
+                    self.paths.remove(&old);
+                }
+                // A folder that was moved has its watch still.
+                if let Some(old) = self.paths.insert(id, folder.to_owned()).filter(|old| old != folder) {
+                    self.watches.remove(&old);
+                }
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            // It cannot be read either, which is told.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(_) => {
+                self.events = None;
+                self.watches.clear();
+                self.paths.clear();
+            }
+        }
+    }
+
+    fn unwatch(&mut self, folder: &str) {
+        if let Some(id) = self.watches.remove(folder) {
+            self.paths.remove(&id);
+            if let Some(events) = &self.events {
+                events.unwatch(id);
+            }
+        }
+    }
+
+    /// What has happened since the last call. Does not wait.
+    pub(crate) fn take(&mut self) -> Happened {
+        let mut happened = Happened::default();
+        let Some(events) = &self.events else { return happened };
+        let Ok(events) = events.take() else { return Happened { rescan: true, ..happened } };
+        let mut before = None;
+        for event in events {
+            if before.as_ref() == Some(&event) {
+                continue;
+            }
+            match &event {
+                FolderEvent::Overflow => happened.rescan = true,
+                FolderEvent::Lost { folder } => match self.paths.get(folder).cloned() {
+                    Some(path) if path.is_empty() => happened.rescan = true,
+                    Some(path) => self.unwatch(&path),
+                    None => {}
+                },
+                FolderEvent::Entry { folder, name, is_folder } => {
+                    let entry = self.paths.get(folder).zip(name.to_str()).filter(|(_, name)| !is_left_out(name));
+                    let Some((folder, name)) = entry else { continue };
+                    let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+                    match is_folder {
+                        true => self.folder_happened(path, &mut happened),
+                        false => happened.files.extend(shared_name(&path).ok()),
+                    }
+                }
+            }
+            before = Some(event);
+        }
+        happened
+    }
+
+    /// Something has happened to a folder: it has come, gone, or is another one.
+    fn folder_happened(&mut self, path: String, happened: &mut Happened) {
+        let below: Vec<String> = self.watches.keys().filter(|known| is_at_or_below(known, &path)).cloned().collect();
+        let is_there = folder_node(&self.root.join(&path)).is_some_and(|(device, _)| device == self.node.0);
+        let mut scan = Scan::default();
+        let mut found = BTreeSet::new();
+        if is_there && path.len() < FileName::LEN_MAX {
+            self.scan_below(path.clone(), &mut scan, &mut found);
+        }
+        below.iter().filter(|known| !found.contains(*known)).for_each(|known| self.unwatch(known));
+        happened.files.extend(scan.files.into_keys());
+        happened.folders.push(path);
+    }
+
+    /// Readable when something has happened.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.events.as_ref().map(|events| events.as_fd())
+    }
+}
+
+fn is_at_or_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn stamp_of(stat: &Stat) -> FileStamp {
+    FileStamp {
+        inode: stat.st_ino,
+        // No file has a negative size.
+        size: stat.st_size as u64,
+        modified: (stat.st_mtime, stat.st_mtime_nsec as i64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::tests::file;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn tree(files: &[&str]) -> (tempfile::TempDir, FolderTree) {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let root = fs::canonicalize(temp.path()).expect("there");
+        for file in files {
+            write(&root, file);
+        }
+        let node = folder_node(&root).expect("a folder");
+        (temp, FolderTree::new(root, node))
+    }
+
+    fn write(root: &Path, file: &str) {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().expect("below the root")).expect("made");
+        fs::write(path, file).expect("written");
+    }
+
+    fn names(names: &[&str]) -> Vec<FileName> {
+        names.iter().map(|name| file(name)).collect()
+    }
+
+    #[test]
+    fn hidden_files_unfinished_downloads_links_and_what_is_no_file_are_left_out() {
+        let files = [
+            "a",
+            "sub/b",
+            "sub/deep/c",
+            ".git/x",
+            "sub/.hidden",
+            "film.part",
+            "film.part.meta",
+            "bad~",
+            "sub/e\u{301}",
+        ];
+        let (temp, mut tree) = tree(&files);
+        symlink("a", temp.path().join("link")).expect("made");
+        symlink("/", temp.path().join("away")).expect("made");
+        rustix::fs::mknodat(rustix::fs::CWD, temp.path().join("pipe"), FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .expect("a pipe");
+        let scan = tree.scan();
+        assert_eq!(scan.files.keys().cloned().collect::<Vec<_>>(), names(&["a", "sub/b", "sub/deep/c", "sub/\u{e9}"]));
+        assert_eq!(scan.unfit, 1);
+        assert!(scan.first_unfit.is_some_and(|(path, _)| path.ends_with("bad~")));
+        for (name, stamp) in &scan.files {
+            assert_eq!(tree.look(name), Some(*stamp), "{name}");
+        }
+        for name in ["link", "pipe", "sub", "none"] {
+            assert_eq!(tree.look(&file(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_happens_is_told_in_folders_too_that_came_after_the_scan() {
+        let (temp, mut tree) = tree(&["a"]);
+        tree.scan();
+        assert!(tree.take().files.is_empty());
+        write(temp.path(), "new/sub/b");
+        assert!(tree.take().files.contains(&file("new/sub/b")));
+        write(temp.path(), "new/sub/c");
+        assert_eq!(Vec::from_iter(tree.take().files), names(&["new/sub/c"]));
+        fs::rename(temp.path().join("new"), temp.path().join("other")).expect("moved");
+        let happened = tree.take();
+        assert_eq!(Vec::from_iter(happened.files), names(&["other/sub/b", "other/sub/c"]));
+        assert!(happened.folders.contains(&"new".to_owned()) && !happened.rescan);
+        write(temp.path(), "other/sub/d");
+        assert_eq!(Vec::from_iter(tree.take().files), names(&["other/sub/d"]));
+        fs::remove_dir_all(temp.path().join("other")).expect("there");
+        assert!(tree.take().folders.contains(&"other".to_owned()));
+        assert_eq!(tree.watches.len(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_the_one_that_was_named_is_seen_as_such() {
+        let (temp, mut tree) = tree(&["d/a"]);
+        let root = tree.root.join("d");
+        let mut inner = FolderTree::new(root.clone(), folder_node(&root).expect("a folder"));
+        inner.scan();
+        assert!(inner.is_there());
+        fs::rename(&root, temp.path().join("e")).expect("moved");
+        assert!(inner.take().rescan && !inner.is_there());
+        write(temp.path(), "d/a");
+        assert!(!inner.is_there(), "another folder has its name");
+        assert!(tree.is_there());
+        tree.scan();
+    }
+}

@@ -1,0 +1,208 @@
+//! The folders of a slot that are shared as a whole: few records, in a file that is replaced with every change.
+
+use super::file::{self, Fields, StateError};
+use crate::model::escape::ShownPath;
+use crate::model::name::GroupId;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+const KIND: &str = "groupshare client folders";
+const VERSION: u32 = 1;
+const SHARED: &[u8] = b"shared";
+
+/// A folder whose files are shared in a group. Two of them never overlap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SharedFolder {
+    pub group: GroupId,
+    /// Absolute, without a symbolic link when it was named.
+    pub path: PathBuf,
+    /// Device and inode: another folder at this path is not meant.
+    pub node: (u64, u64),
+}
+
+impl SharedFolder {
+    fn to_fields(&self) -> Fields {
+        let number = |number: u64| number.to_string().into_bytes();
+        let (device, inode) = self.node;
+        vec![
+            SHARED.to_vec(),
+            self.group.as_str().as_bytes().to_vec(),
+            self.path.as_os_str().as_bytes().to_vec(),
+            number(device),
+            number(inode),
+        ]
+    }
+
+    fn from_fields(fields: &Fields) -> Option<Self> {
+        let [kind, group, path, device, inode] = &fields[..] else { return None };
+        let text = |field| std::str::from_utf8(field).ok();
+        let number = |field| text(field)?.parse().ok();
+        let group = GroupId::parse(text(group)?).ok()?;
+        let path = PathBuf::from(OsString::from_vec(path.clone()));
+        let is_one = *kind == SHARED && path.is_absolute();
+        is_one.then_some(Self { group, path, node: (number(device)?, number(inode)?) })
+    }
+}
+
+/// The records. Every change is on the disk when the call returns, and not made if it fails.
+#[derive(Debug)]
+pub(crate) struct FolderRecords {
+    path: PathBuf,
+    /// Locked while they are written. `None` once the slot is closed.
+    records: Mutex<Option<Vec<SharedFolder>>>,
+}
+
+impl FolderRecords {
+    /// Reads the file at a path; with it a line for the user if it was damaged.
+    ///
+    /// # Errors
+    /// `Newer`, `Io`.
+    pub(super) fn open(path: PathBuf) -> Result<(Self, Option<String>), StateError> {
+        let Some(read) = file::read(&path, KIND, VERSION)? else {
+            return Ok((Self { path, records: Mutex::new(Some(Vec::new())) }, None));
+        };
+        let records: Vec<_> = read.records.iter().filter_map(SharedFolder::from_fields).collect();
+        let damaged = read.damaged || records.len() < read.records.len();
+        let warning = damaged.then(|| file::keep_aside(&path)).transpose()?.map(|aside| {
+            format!(
+                "which folders are shared could not be read back in full and is kept in {}; see show_folders for what \
+                 is missing",
+                ShownPath(&aside)
+            )
+        });
+        Ok((Self { path, records: Mutex::new(Some(records)) }, warning))
+    }
+
+    /// All of them, in the order in which they were put.
+    pub(crate) fn list(&self) -> Vec<SharedFolder> {
+        self.records.lock().clone().unwrap_or_default()
+    }
+
+    /// Remembers a folder in the place of that of its path.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`.
+    pub(crate) fn put(&self, folder: SharedFolder) -> Result<(), StateError> {
+        self.change(|records| {
+            records.retain(|other| other.path != folder.path);
+            records.push(folder);
+        })
+    }
+
+    /// Forgets folders.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`.
+    pub(crate) fn remove_where(&self, which: impl Fn(&SharedFolder) -> bool) -> Result<(), StateError> {
+        self.change(|records| records.retain(|folder| !which(folder)))
+    }
+
+    pub(super) fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) -> Result<(), StateError> {
+        self.change(|records| {
+            for folder in records {
+                if let Some(new) = renamed.get(&folder.group) {
+                    folder.group = new.clone();
+                }
+            }
+        })
+    }
+
+    /// Takes what another slot has, and removes it there behind that.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`.
+    pub(super) fn take_over(&self, other: &Self) -> Result<(), StateError> {
+        let theirs = other.list();
+        self.change(|records| {
+            let overlaps = |folder: &SharedFolder| {
+                let is_in =
+                    |other: &SharedFolder| other.path.starts_with(&folder.path) || folder.path.starts_with(&other.path);
+                records.iter().any(is_in)
+            };
+            let new: Vec<_> = theirs.into_iter().filter(|folder| !overlaps(folder)).collect();
+            records.extend(new);
+        })?;
+        other.remove_where(|_| true)
+    }
+
+    pub(super) fn close(&self) {
+        self.records.lock().take();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<SharedFolder>)) -> Result<(), StateError> {
+        let mut records = self.records.lock();
+        let before = records.as_ref().ok_or(StateError::Closed)?;
+        let mut after = before.clone();
+        change(&mut after);
+        if after != *before {
+            let fields: Vec<Fields> = after.iter().map(SharedFolder::to_fields).collect();
+            let lines: Vec<Vec<&[u8]>> = fields.iter().map(|line| line.iter().map(Vec::as_slice).collect()).collect();
+            file::write(&self.path, KIND, VERSION, &lines)?;
+            *records = Some(after);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn folder(group: &str, path: &str) -> SharedFolder {
+        SharedFolder { group: GroupId::parse(group).expect("a name"), path: path.into(), node: (7, u64::MAX) }
+    }
+
+    fn open(path: &std::path::Path) -> FolderRecords {
+        let (records, warning) = FolderRecords::open(path.to_path_buf()).expect("read");
+        assert_eq!(warning, None);
+        records
+    }
+
+    #[test]
+    fn folders_are_remembered_until_they_are_removed() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("folders");
+        let records = open(&path);
+        assert_eq!(records.list(), []);
+        records.put(folder("lab", "/home/a b\n\t")).expect("written");
+        records.put(folder("class", "/srv")).expect("written");
+        let renamed = HashMap::from([(folder("lab", "/").group, folder("lab~2", "/").group)]);
+        records.rename_groups(&renamed).expect("written");
+        let all = [folder("lab~2", "/home/a b\n\t"), folder("class", "/srv")];
+        assert_eq!((records.list(), open(&path).list()), (all.to_vec(), all.to_vec()));
+        records.remove_where(|folder| folder.group.as_str() == "class").expect("written");
+        assert_eq!(open(&path).list(), all[..1]);
+        records.close();
+        assert!(matches!(records.put(folder("lab", "/x")), Err(StateError::Closed)));
+    }
+
+    #[test]
+    fn what_another_client_had_comes_over_unless_it_overlaps() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let (own, other) = (open(&temp.path().join("a")), open(&temp.path().join("b")));
+        own.put(folder("lab", "/srv/a")).expect("written");
+        for path in ["/srv/a", "/srv", "/srv/a/b", "/srv/ab"] {
+            other.put(folder("lab", path)).expect("written");
+        }
+        own.take_over(&other).expect("written");
+        assert_eq!(own.list(), [folder("lab", "/srv/a"), folder("lab", "/srv/ab")]);
+        assert_eq!(other.list(), []);
+    }
+
+    #[test]
+    fn a_damaged_file_is_kept_aside_and_what_can_be_read_of_it_counts() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("folders");
+        let records = open(&path);
+        records.put(folder("lab", "/srv")).expect("written");
+        let whole = fs::read_to_string(&path).expect("there");
+        fs::write(&path, whole.replace("\\end", "shared\tlab\trelative\t1\t1\n\\end")).expect("written");
+        let (records, warning) = FolderRecords::open(path).expect("read");
+        assert_eq!(records.list(), [folder("lab", "/srv")]);
+        assert!(warning.is_some());
+    }
+}

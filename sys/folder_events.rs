@@ -1,0 +1,146 @@
+//! What happens in folders, as the system tells it by itself: inotify.
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Bytes that are read at a time. An event with the longest name takes 272.
+const BUFFER_LEN: usize = 16 * 1024;
+
+/// Names one watched folder. The system gives a new number to each watch, and gives none twice.
+pub type WatchId = i32;
+
+/// Something that has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FolderEvent {
+    /// Something has come, gone or changed under this name in a folder.
+    Entry { folder: WatchId, name: OsString, is_folder: bool },
+    /// The folder itself is not where it was, or is watched no longer.
+    Lost { folder: WatchId },
+    /// Events are missing.
+    Overflow,
+}
+
+/// The watched folders of one owner, and a descriptor that is readable when something has happened in them.
+#[derive(Debug)]
+pub struct FolderEvents {
+    fd: OwnedFd,
+}
+
+impl FolderEvents {
+    /// Watches no folder yet.
+    ///
+    /// # Errors
+    /// Those of inotify_init(2), as where a user has too many of these.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { fd: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)? })
+    }
+
+    /// Tells of what happens in a folder from now on. A symbolic link is not followed.
+    ///
+    /// # Errors
+    /// Those of inotify_add_watch(2): `ENOSPC` if a user has as many watches as the system allows.
+    pub fn watch(&self, folder: &Path) -> io::Result<WatchId> {
+        let what = WatchFlags::CREATE
+            | WatchFlags::DELETE
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MODIFY
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::ATTRIB
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF;
+        let how = WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW | WatchFlags::EXCL_UNLINK;
+        Ok(inotify::add_watch(&self.fd, folder, what | how)?)
+    }
+
+    /// Tells no more of a folder.
+    pub fn unwatch(&self, folder: WatchId) {
+        // One that was removed is watched no longer anyway.
+        let _ = inotify::remove_watch(&self.fd, folder);
+    }
+
+    /// What has happened since the last call. Does not wait.
+    ///
+    /// # Errors
+    /// Those of read(2).
+    pub fn take(&self) -> io::Result<Vec<FolderEvent>> {
+        let mut buffer = [MaybeUninit::uninit(); BUFFER_LEN];
+        let mut reader = Reader::new(self.fd.as_fd(), &mut buffer);
+        let mut events = Vec::new();
+        loop {
+            match reader.next() {
+                Ok(event) => events.extend(told(&event)),
+                Err(Errno::AGAIN) => return Ok(events),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn told(event: &inotify::Event<'_>) -> Option<FolderEvent> {
+    let (folder, what) = (event.wd(), event.events());
+    if what.contains(ReadFlags::QUEUE_OVERFLOW) {
+        return Some(FolderEvent::Overflow);
+    }
+    match event.file_name() {
+        Some(name) => {
+            let name = OsStr::from_bytes(name.to_bytes()).to_owned();
+            Some(FolderEvent::Entry { folder, name, is_folder: what.contains(ReadFlags::ISDIR) })
+        }
+        None => {
+            let lost = ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT | ReadFlags::IGNORED;
+            what.intersects(lost).then_some(FolderEvent::Lost { folder })
+        }
+    }
+}
+
+impl AsFd for FolderEvents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_happens_in_a_folder_is_told_with_its_name() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let events = FolderEvents::new().expect("a descriptor");
+        let folder = events.watch(temp.path()).expect("a folder");
+        assert_eq!(events.take().expect("read"), []);
+        fs::write(temp.path().join("a"), "new").expect("written");
+        fs::create_dir(temp.path().join("d")).expect("made");
+        fs::rename(temp.path().join("a"), temp.path().join("b")).expect("moved");
+        let mut told = events.take().expect("read");
+        told.dedup();
+        let named = |name: &str| {
+            let is = |event: &&FolderEvent| matches!(event, FolderEvent::Entry { name: of, .. } if *of == *name);
+            told.iter().filter(is).count()
+        };
+        assert!(named("a") >= 2 && named("b") == 1, "{told:?}");
+        assert!(told.contains(&FolderEvent::Entry { folder, name: "d".into(), is_folder: true }), "{told:?}");
+        fs::remove_dir_all(temp.path()).expect("there");
+        assert!(events.take().expect("read").contains(&FolderEvent::Lost { folder }));
+    }
+
+    #[test]
+    fn no_link_and_no_file_is_watched() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let events = FolderEvents::new().expect("a descriptor");
+        std::os::unix::fs::symlink("/", temp.path().join("link")).expect("made");
+        fs::write(temp.path().join("file"), "").expect("written");
+        for name in ["link", "file", "none"] {
+            events.watch(&temp.path().join(name)).expect_err(name);
+        }
+    }
+}
