@@ -1,5 +1,5 @@
-//! How many connections a download wants: twice as many as long as that brings clearly more. On a line that loses packets,
-//! each connection is slow however free the line is. Pure.
+//! How many connections a download wants: four times as many as long as that brings clearly more. On a line that loses
+//! packets, each connection is slow however free the line is. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,19 @@ use std::time::{Duration, Instant};
 const MOST: usize = 16;
 /// New connections have so long to come up to their pace, and are measured for as long.
 const STEP: Duration = Duration::from_secs(1);
-/// Twice the connections must bring so many times the bytes.
-const GAIN: f64 = 1.3;
+/// So many times the connections are tried. With twice as many, chance decides where packets are lost, and a short download
+/// is over before there are enough.
+const FACTOR: usize = 4;
+/// Each new one must bring such a part of what the others bring.
+const GAIN: f64 = 0.3;
 /// Where they did not, more are tried again after this long.
 const REST: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct ConnectionCount {
     wanted: usize,
+    /// How many there were before the last growth.
+    had: usize,
     phase: Phase,
     /// When the phase began, and how many bytes had come by then.
     since: Instant,
@@ -37,7 +42,7 @@ enum Phase {
 impl ConnectionCount {
     /// Begins with so many.
     pub(super) fn new(wanted: usize, now: Instant) -> Self {
-        Self { wanted, phase: Phase::Measures, since: now, came: 0 }
+        Self { wanted, had: wanted, phase: Phase::Measures, since: now, came: 0 }
     }
 
     /// How many are wanted now that so many bytes have come in all.
@@ -52,9 +57,9 @@ impl ConnectionCount {
             Phase::Measures if pace == 0.0 => Phase::Measures,
             Phase::Measures => self.grow(pace),
             Phase::Comes { before } => Phase::Judges { before },
-            Phase::Judges { before } if pace > GAIN * before => self.grow(pace),
+            Phase::Judges { before } if pace > self.enough(before) => self.grow(pace),
             Phase::Judges { .. } => {
-                self.wanted = self.wanted.div_ceil(2);
+                self.wanted = self.had;
                 Phase::Rests
             }
             Phase::Rests => Phase::Measures,
@@ -63,11 +68,17 @@ impl ConnectionCount {
         self.wanted
     }
 
+    /// The pace that is worth the last growth.
+    fn enough(&self, before: f64) -> f64 {
+        let new = (self.wanted - self.had) as f64 / self.had as f64;
+        before * (1.0 + GAIN * new)
+    }
+
     fn grow(&mut self, before: f64) -> Phase {
         if self.wanted >= MOST {
             return Phase::Rests;
         }
-        self.wanted = (2 * self.wanted).min(MOST);
+        (self.had, self.wanted) = (self.wanted, (FACTOR * self.wanted).min(MOST));
         Phase::Comes { before }
     }
 }
@@ -90,15 +101,15 @@ mod tests {
 
     #[test]
     fn more_are_wanted_while_each_brings_more() {
-        assert_eq!(wanted_in(9, |count| 700_000 * count as u64), [2, 4, 4, 8, 8, 16, 16, 16, 16]);
+        assert_eq!(wanted_in(9, |count| 700_000 * count as u64), [2, 8, 8, 16, 16, 16, 16, 16, 16]);
     }
 
     #[test]
     fn what_brings_nothing_is_taken_back_and_tried_again_much_later() {
         let wanted = wanted_in(40, |_| 11_000_000);
-        assert_eq!(wanted[..5], [2, 4, 4, 2, 2]);
+        assert_eq!(wanted[..5], [2, 8, 8, 2, 2]);
         assert!(wanted[5..34].iter().all(|&count| count == 2), "{wanted:?}");
-        assert_eq!(wanted[34..38], [4, 4, 2, 2]);
+        assert_eq!(wanted[34..38], [8, 8, 2, 2]);
         assert_eq!(wanted_in(10, |_| 0), [2; 10], "nothing comes, and nothing is known");
     }
 }
