@@ -89,5 +89,5 @@ fn peers() -> Reply {
         addrs: List::first_of(vec![SocketAddr::from(([127, 0, 0, 1], 10_000 + number))]),
         held: PIECES_MAX,
     };
-    Reply::Peers { peers: List::first_of((0..PEERS_MAX as u16).map(peer).collect()) }
+    Reply::Peers { peers: List::first_of((0..PEERS_MAX as u16).map(peer).collect()), newer: None }
 }

@@ -141,7 +141,7 @@ impl Villain {
             other => panic!("{other:?}"),
         };
         let seeder = match client.ask(Request::FindPeers { share }) {
-            Reply::Peers { peers } => peers[0].clone(),
+            Reply::Peers { peers, .. } => peers[0].clone(),
             other => panic!("{other:?}"),
         };
         let me = PeerIdentity { secret: secret(), certificate };

@@ -123,6 +123,13 @@ pub enum Notice {
     GroupTaken { group: GroupId, to: UserId },
     /// The operator has deleted a group that the user was in or wanted to join.
     GroupDeleted { group: GroupId },
+    /// Whoever had first shared a file has shared a new version in its place. The user shares the old one no longer.
+    NewVersion {
+        group: GroupId,
+        /// The name of the file that the user shared.
+        name: FileName,
+        author: UserId,
+    },
 }
 
 impl Notice {
@@ -173,6 +180,10 @@ impl Notice {
                 ("group_taken", json!({ "group_id": group.as_str(), "user_id": to.as_str() }))
             }
             Self::GroupDeleted { group } => ("group_deleted", group_only(group)),
+            Self::NewVersion { group, name, author } => {
+                let (group, file, user) = (group.as_str(), name.as_str(), author.as_str());
+                ("new_version", json!({ "group_id": group, "file_name": file, "user_id": user }))
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! and into the answers that were owed until then. It never waits for a client.
 
 use crate::model::id::{GroupRef, ShareRef, UserRef};
+use crate::model::name::{FileName, GroupId, UserId};
 use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::commit::{Published, Settled};
 use crate::tracker::core::Core;
@@ -55,6 +56,13 @@ pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<O
     })
 }
 
+/// A share with the names of its group, its own and its author's.
+fn named(state: &State, share: ShareRef) -> Option<(ShareRef, GroupId, FileName, UserId)> {
+    let info = state.share(share)?;
+    let author = state.account(state.author(share)?)?.name;
+    Some((info.share, state.group_name(info.group)?, info.name, author))
+}
+
 struct Notifier {
     core: Arc<Core>,
     /// The connections with something to write.
@@ -104,6 +112,15 @@ impl Notifier {
                     for share in newest.ids_of(share.0).into_iter().map(ShareRef) {
                         core.presence.drop_sharer(to, share);
                         self.queue(to, &Reply::ShareEnded { share });
+                    }
+                }
+                Told::Superseded { old, .. } if newest.is_sharer(old, to) => {}
+                Told::Superseded { old, new } => {
+                    // What is held of it stays known: others may be in the middle of it.
+                    let Some((new, group, name, author)) = named(&newest, newest.newer(old).unwrap_or(new)) else { continue };
+                    for old in newest.ids_of(old.0).into_iter().map(ShareRef) {
+                        let (group, name, author) = (group.clone(), name.clone(), author.clone());
+                        self.queue(to, &Reply::Superseded { old, new, group, name, author });
                     }
                 }
                 Told::SessionsEnded => self.end_sessions(&newest, to),

@@ -87,8 +87,8 @@ impl State {
         self.touch_named(&op.body);
         let Some(first) = first else { return };
         match &op.body {
-            OpBody::CreateShare { group, name, content, .. } if self.created(first).is_none() => {
-                self.repeat_share(op, *group, name, content);
+            OpBody::CreateShare { group, user, name, content, .. } if self.created(first).is_none() => {
+                self.repeat_share(op, (*group, *user), name, content);
             }
             _ => {
                 self.touch_made(first);

@@ -4,10 +4,12 @@
 mod listing;
 
 mod call;
+mod notice;
+mod password;
 mod reach;
 
 use super::certificate::{Certificate, SignerKey};
-use super::codec::{Blob, DecodeError, Decoder, List, Text, Wire, wire_enum, wire_struct, wire_variants};
+use super::codec::{Blob, List, Text, wire_enum, wire_struct};
 use super::contact::{ADDRS_MAX, INTERFACES_MAX, Interface};
 use super::frame::message;
 use super::handshake::Secret;
@@ -19,10 +21,10 @@ use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 pub use listing::{FileLine, GroupLine, MemberLine, Role};
-use std::fmt;
 use std::net::SocketAddr;
 
 pub use call::{CallWay, PassedCall, RelayPlace};
+pub use password::Password;
 pub use reach::ReachClass;
 
 /// Most entries on one page of a list. The longest entry has about 400 bytes, so a page stays below half a frame.
@@ -41,44 +43,6 @@ pub const EDGES_MAX: usize = BITFIELD_MAX / size_of::<u32>();
 pub const TOKEN_LEN_MAX: usize = 128;
 /// Longest password in bytes.
 pub const PASSWORD_LEN_MAX: usize = 1024;
-
-/// A password on its way to the tracker, inside the secure channel. Never empty. Its memory is cleared when it is
-/// dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(Text<PASSWORD_LEN_MAX>);
-
-impl Drop for Password {
-    fn drop(&mut self) {
-        self.0.clear();
-    }
-}
-
-impl Password {
-    /// Takes a password of the right length.
-    pub fn new(text: &str) -> Option<Self> {
-        Text::new(text).filter(|text| !text.as_str().is_empty()).map(Self)
-    }
-
-    pub fn reveal(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(..)")
-    }
-}
-
-impl Wire for Password {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.0.put(out);
-    }
-    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let text = Text::take(from)?;
-        if text.as_str().is_empty() { Err(DecodeError::Value("a password")) } else { Ok(Self(text)) }
-    }
-}
 
 wire_enum! {
     /// From a client to a tracker.
@@ -378,6 +342,9 @@ wire_enum! {
         11 Peers {
             /// Clients other than the asking one, those with more pieces first.
             peers: List<Peer, PEERS_MAX>,
+            /// The share whose new version has taken its place, if somebody shares that: the asking client may go on with
+            /// either.
+            newer: Option<ShareRef>,
         }
         /// A page of the user's groups with their keys.
         12 Keys {
@@ -434,6 +401,16 @@ wire_enum! {
         72 Called {
             call: PassedCall,
         }
+        /// The user shares the old one no longer: who had first shared it has shared a new version in its place. Others
+        /// who download the old one may be given it further on.
+        73 Superseded {
+            old: ShareRef,
+            new: ShareRef,
+            group: GroupId,
+            /// Of the new one.
+            name: FileName,
+            author: UserId,
+        }
     }
 }
 message!(Reply);
@@ -475,26 +452,3 @@ pub struct GroupKey {
 }
 wire_struct!(GroupKey { group, name, id, key });
 wire_struct!(Secret { 0 });
-
-wire_variants!(Notice {
-    1 Accepted { group }
-    2 Rejected { group }
-    3 Removed { group }
-    4 UserRenamed { from, to }
-    5 GroupRenamed { from, to }
-    6 ShareRenamed { group, from, to }
-    7 DecisionOverridden { group, user }
-    8 RequestOverridden { group }
-    9 ShareOverridden { group, name }
-    10 GroundGone { kind, file }
-    11 Unplaced { change }
-    12 Older { count }
-    13 PasswordOverridden {}
-    14 PasswordReset {}
-    15 SessionsEnded {}
-    16 AccountDisabled {}
-    17 AccountEnabled {}
-    18 GroupGiven { group }
-    19 GroupTaken { group, to }
-    20 GroupDeleted { group }
-});

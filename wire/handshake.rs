@@ -22,7 +22,7 @@ use zeroize::Zeroize;
 /// First bytes of every connection.
 pub const MAGIC: [u8; 8] = *b"GRPSHARE";
 /// Version of the protocol.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Longest handshake message in bytes; the longest in use has 309.
 const HANDSHAKE_LEN_MAX: usize = 512;
 
@@ -38,7 +38,7 @@ pub enum Dialect {
     /// A leecher to a seeder.
     PeerPeer = 2,
     /// A tracker to another one of the same installation.
-    TrackerTracker = 9,
+    TrackerTracker = 10,
     /// A tracker to a client, to look whether it is there.
     Probe = 5,
     /// A client to the relay of a tracker, where another client meets it.
@@ -585,7 +585,7 @@ pub(crate) mod tests {
         let mut script = Script::new(*b"GRPSHARE\x00\x03\x01");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::Version))));
         assert_eq!(script.output, [0, 0, 0, 4]);
-        let mut script = Script::new(*b"GRPSHARE\x00\x02\x03");
+        let mut script = Script::new(*b"GRPSHARE\x00\x03\x04");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::UnknownKind))));
         let mut script = Script::new(*b"GET / HTTP/1.1\r\n\r\n");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::NotOurs)));

@@ -66,7 +66,7 @@ pub(super) fn take_part(session: &LoginSession, transfer: &Arc<Transfer>) -> Res
     })?;
     match told.as_deref() {
         None => Ok(()),
-        Some([Ok(_), Ok(Reply::Peers { peers })]) => {
+        Some([Ok(_), Ok(Reply::Peers { peers, .. })]) => {
             session.engine().peers(transfer.id(), peers.to_vec());
             Ok(())
         }
@@ -94,7 +94,7 @@ fn take_part_in(session: &LoginSession, transfers: &[Arc<Transfer>]) -> Result<(
     })?;
     for (transfer, replies) in transfers.into_iter().zip(replies.chunks_exact(2)) {
         match replies {
-            [Ok(_), Ok(Reply::Peers { peers })] => session.engine().peers(transfer.id(), peers.to_vec()),
+            [Ok(_), Ok(Reply::Peers { peers, .. })] => session.engine().peers(transfer.id(), peers.to_vec()),
             // One that is refused, as in a group that was left meanwhile, does not keep the others from being told.
             [Err(refusal), _] | [_, Err(refusal)] => drop(session.note_refusal(refusal)),
             _ => return Err(RpcError::Unexpected),
@@ -162,13 +162,23 @@ pub(super) fn hold_more(session: &LoginSession, transfer: &Arc<Transfer>) -> Res
     })
 }
 
-/// Asks the tracker who else has pieces.
-pub(super) fn find_peers(session: &LoginSession, transfer: &Transfer) -> Result<(), RpcError> {
-    let Reply::Peers { peers } = session.call(&Request::FindPeers { share: transfer.share() })? else {
+/// Asks the tracker who else has pieces. Gives the share that is a new version of this one.
+pub(super) fn find_peers(session: &LoginSession, transfer: &Transfer) -> Result<Option<ShareRef>, RpcError> {
+    let Reply::Peers { peers, newer } = session.call(&Request::FindPeers { share: transfer.share() })? else {
         return Err(RpcError::Unexpected);
     };
     session.engine().peers(transfer.id(), peers.into_vec());
-    Ok(())
+    Ok(newer)
+}
+
+/// Whether a new version has taken the place of a share.
+pub(super) fn is_superseded(session: &LoginSession, share: ShareRef) -> Result<bool, RpcError> {
+    match session.call(&Request::FindPeers { share }) {
+        Ok(Reply::Peers { newer, .. }) => Ok(newer.is_some()),
+        Ok(_) => Err(RpcError::Unexpected),
+        Err(RpcError::Refused(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the tracker has not heard yet of a share that another tracker has made.

@@ -347,8 +347,21 @@ pub(super) fn follow(session: &LoginSession, transfer: &Transfer) {
 pub(super) fn look_after(session: &LoginSession, transfer: &Arc<Transfer>) {
     match find_peers(session, transfer) {
         Err(RpcError::Refused(refusal)) if refusal.code == Code::Forgotten => look_after_forgotten(session, transfer),
+        Ok(Some(_)) => {
+            superseded(session, transfer);
+            look_after_stranded(session, transfer);
+        }
         // What does not reach a tracker now is asked again.
         _ => look_after_stranded(session, transfer),
+    }
+}
+
+/// What a download fetches has a new version, which the user is told once. The download goes on as long as members have
+/// the old one.
+pub(super) fn superseded(session: &LoginSession, transfer: &Transfer) {
+    let Some(Tracked { group, .. }) = session.downloads().get(transfer.id()) else { return };
+    if transfer.outdate() {
+        session.event(&Event::DownloadOutdated { group, file: transfer.subject().name.clone() });
     }
 }
 

@@ -244,6 +244,12 @@ impl Reactor {
                 }
             }
             Reply::ShareEnded { share } => share::ended(session, share),
+            // What is shared of it is given on: others may be in the middle of it.
+            Reply::Superseded { old, .. } => {
+                let running = session.downloads().running();
+                let of_old = running.iter().filter(|download| download.share() == old);
+                of_old.for_each(|download| download::superseded(session, download));
+            }
             Reply::Noticed { order, notice } => {
                 if matches!(notice, Notice::UserRenamed { .. }) {
                     self.renew();

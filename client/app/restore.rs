@@ -1,6 +1,6 @@
 //! Bringing back at login what the user shared here before.
 
-use super::announce::{find_made, hold_shares, is_unheard};
+use super::announce::{find_made, hold_shares, is_superseded, is_unheard};
 use super::login_session::LoginSession;
 use super::share::{ENDED_ELSEWHERE, LocalShare, forget_all, offer};
 use crate::client::output::event::Event;
@@ -177,7 +177,16 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
         }
         // What has this name here may be older than the share.
         Ok(Some(_)) if record.share.is_some_and(|share| is_unheard(session, share)) => Ok(Restored::AsItWas),
-        Ok(Some(_)) => give_up(session, record, RestoreError::EndedElsewhere),
+        Ok(Some(_)) => match record.share {
+            // Others may still be in the middle of the old version.
+            Some(share) if is_superseded(session, share)? => {
+                if bring_back(session, record, share) {
+                    hold_shares(session, vec![record.clone()])?;
+                }
+                Ok(Restored::AsItWas)
+            }
+            _ => give_up(session, record, RestoreError::EndedElsewhere),
+        },
         Ok(None) => Ok(Restored::AsItWas),
         Err(RpcError::Refused(refusal)) if refusal.code == Code::Forgotten => {
             give_up(session, record, RestoreError::Forgotten)

@@ -1,5 +1,6 @@
 //! Sharing a file or folder: the tracker gets to know it, others are given it, until it is stopped.
 
+use super::announce::is_superseded;
 use super::login_session::{LoginSession, Untold};
 use super::node::command_id;
 use super::upkeep::register::Checked;
@@ -273,9 +274,20 @@ pub(super) fn stop_all(
     let request =
         |name: &FileName| Request::StopShare { command: command_id(), group: group.clone(), name: name.clone() };
     session.decide(|| {
-        let answers = session.node().link.call_all(&names.iter().map(request).collect::<Vec<_>>())?;
-        let stopped = names.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
-        let stopped: Vec<_> = stopped.filter_map(|(name, _)| session.slot().share(group, name)).collect();
+        let link = &session.node().link;
+        let mut answers = link.call_all(&names.iter().map(request).collect::<Vec<_>>())?;
+        let mut stopped = Vec::new();
+        for (name, answer) in names.iter().zip(&mut answers) {
+            let own = session.slot().share(group, name);
+            if answer.is_err() {
+                // Of an old version the tracker knows no sharers any more.
+                match own.as_ref().and_then(|own| own.share) {
+                    Some(old) if is_superseded(link, old)? => *answer = Ok(Reply::Done {}),
+                    _ => continue,
+                }
+            }
+            stopped.extend(own);
+        }
         forget_all(session, &stopped);
         Ok(answers)
     })

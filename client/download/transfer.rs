@@ -105,6 +105,8 @@ pub struct Transfer {
     share: Mutex<ShareRef>,
     /// Why nobody shares the file any more, as far as that is known.
     stranded: Mutex<Option<&'static str>>,
+    /// Whether it is known that there is a new version.
+    outdated: AtomicBool,
     peers: Mutex<OpenPeers>,
     /// What is asked for on all connections.
     bound: Mutex<AskBound>,
@@ -164,6 +166,7 @@ impl Transfer {
             since: now,
             share: Mutex::new(subject.share),
             stranded: Mutex::default(),
+            outdated: AtomicBool::new(false),
             subject,
             part,
             served,
@@ -417,6 +420,11 @@ impl Transfer {
     /// Notes why nobody shares the file any more, or `None` if somebody does. True if that is news.
     pub fn strand(&self, why: Option<&'static str>) -> bool {
         std::mem::replace(&mut *self.stranded.lock(), why) != why
+    }
+
+    /// Notes that there is a new version. True if that is news.
+    pub fn outdate(&self) -> bool {
+        !self.outdated.swap(true, Ordering::Relaxed)
     }
 
     /// Measures the speed. The engine calls this at every tick.

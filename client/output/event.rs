@@ -80,6 +80,13 @@ pub enum Event {
         /// What has become of it.
         why: String,
     },
+    /// What a running download fetches has a new version.
+    DownloadOutdated {
+        /// From which group.
+        group: GroupId,
+        /// Which file.
+        file: FileName,
+    },
     /// A download of an earlier login goes on later.
     DownloadWaits {
         /// From which group.
@@ -215,6 +222,7 @@ impl Event {
             Event::DownloadCompleted { .. } => Weight::Result,
             Event::DownloadFailed { .. }
             | Event::DownloadStranded { .. }
+            | Event::DownloadOutdated { .. }
             | Event::DownloadLost { .. }
             | Event::LoggedOut { .. }
             | Event::ShareMissing { .. }
@@ -279,6 +287,11 @@ impl Event {
             Event::DownloadContinued { group, file } => format!("Downloading {file} from {group} goes on"),
             Event::DownloadStranded { group, file, why } => {
                 format!("Downloading {file} from {group} waits for members who have parts of it: {why}")
+            }
+            Event::DownloadOutdated { group, file } => {
+                format!(
+                    "There is a new version of {file} in {group}; downloading the old one goes on while members have it"
+                )
             }
             Event::DownloadWaits { group, file, why } => {
                 format!("Downloading {file} from {group} waits: {why}")
@@ -395,5 +408,8 @@ fn notice_line(notice: &Notice) -> String {
         Notice::GroupGiven { group } => format!("The operator has made you the owner of {group}"),
         Notice::GroupTaken { group, to } => format!("The operator has made {to} the owner of {group}"),
         Notice::GroupDeleted { group } => format!("The operator has deleted {group}"),
+        Notice::NewVersion { group, name, author } => {
+            format!("{author} has shared a new version of {name} in {group}; your file stays as it is")
+        }
     }
 }

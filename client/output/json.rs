@@ -95,6 +95,7 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
         Event::DownloadLost { group, file, why } => {
             ("download_lost", with(shared(group, file), json!({ "reason": why })))
         }
+        Event::DownloadOutdated { group, file } => ("download_outdated", shared(group, file)),
         Event::JoinRequested { group, user } => {
             ("join_requested", json!({ "group_id": group.as_str(), "user_id": user.as_str() }))
         }
@@ -301,6 +302,7 @@ mod tests {
             Notice::GroupGiven { group: g() },
             Notice::GroupTaken { group: g(), to: u() },
             Notice::GroupDeleted { group: g() },
+            Notice::NewVersion { group: g(), name: f(), author: u() },
         ]
     }
 
@@ -342,6 +344,7 @@ mod tests {
             Event::DownloadContinued { group: g(), file: f() },
             Event::DownloadWaits { group: g(), file: f(), why: why.clone() },
             Event::DownloadStranded { group: g(), file: f(), why: why.clone() },
+            Event::DownloadOutdated { group: g(), file: f() },
             Event::DownloadLost { group: g(), file: f(), why: why.clone() },
             Event::JoinRequested { group: g(), user: user.clone() },
             Event::LoggedInAs { asked: user, user: to },

@@ -13,7 +13,7 @@ impl Client {
 
     pub(crate) fn peers(&mut self, share: ShareRef) -> Vec<Peer> {
         match self.ask(Request::FindPeers { share }) {
-            Reply::Peers { peers } => peers.into_vec(),
+            Reply::Peers { peers, .. } => peers.into_vec(),
             other => panic!("no peers but {}", words(&other)),
         }
     }

@@ -330,7 +330,7 @@ impl<'a> Scene<'a> {
             Reply::Users { users, .. } => users.len().to_string(),
             Reply::Members { members, .. } => members.len().to_string(),
             Reply::Files { files, .. } => files.len().to_string(),
-            Reply::Peers { peers } => peers.len().to_string(),
+            Reply::Peers { peers, .. } => peers.len().to_string(),
             other => return name_of(other),
         };
         format!("{}/{about}", name_of(reply))

@@ -33,6 +33,8 @@ counts! {
         overridden,
         renamed,
         merged,
+        /// Somebody was told of a new version.
+        superseded,
         /// An owner has left, and several members could be the next.
         succeeded,
         read,

@@ -85,6 +85,8 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
     let file = known.unwrap_or_else(|| FileName::parse(dice.word(&FILES)).expect("a name"));
     let sharers = state.share_named(group, &file).map(|info| state.sharers(info.share).collect());
     let sharer = among(dice, sharers.unwrap_or_default());
+    let author = state.share_named(group, &file).and_then(|info| state.author(info.share));
+    let giver = author.filter(|&author| dice.percent(20) && active(&author)).unwrap_or(member);
     match kind {
         // The tracker names the password that was proved to it.
         2 => Change::ChangePassword { user, former: user.0, password },
@@ -94,7 +96,7 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
         15 => Change::LeaveGroup { user: waiting_user, group: name },
         16..18 => Change::LeaveGroup { user: leaver, group: name },
         18..20 => Change::RemoveMember { user: owner, group: name, target },
-        20..25 => Change::Share { user: member, group: name, name: file, content: content(dice.below(3)) },
+        20..25 => Change::Share { user: giver, group: name, name: file, content: content(dice.below(3)) },
         25..28 => Change::StopShare { user: sharer, group: name, name: file },
         // From a few, so that one is ended on both sides.
         30 => Change::EndSession { user, session: SessionId([dice.below(20) as u8; 16]), through_s: n as u64 },

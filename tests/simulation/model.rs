@@ -57,6 +57,9 @@ pub(crate) struct Share {
     pub group: OpId,
     pub name: FileName,
     pub content: Content,
+    pub author: OpId,
+    /// The author has shared a new version in its place.
+    pub superseded: bool,
     /// A share without sharers is hidden.
     pub sharers: BTreeSet<OpId>,
 }
@@ -170,7 +173,7 @@ impl<'a> Model<'a> {
     fn repeated(&mut self, op: &Op, first: OpId) {
         let stands_for_share = self.shares.contains_key(&self.canonical(first));
         match &op.body {
-            OpBody::CreateShare { group, name, content, .. } if !stands_for_share => {
+            OpBody::CreateShare { group, user, name, content, .. } if !stands_for_share => {
                 // The first one joined a share: whoever joined this one finds it all the same.
                 let group = self.canonical(group.0);
                 if !self.is_there(group) {
@@ -179,7 +182,7 @@ impl<'a> Model<'a> {
                 }
                 match self.twin(group, name, content) {
                     Some(twin) => self.merge(op.id, twin, content),
-                    None => self.make_share(op.id, group, name, content),
+                    None => self.make_share(op.id, (group, self.user(user.0)), name, content),
                 }
             }
             _ => drop(self.aliases.insert(op.id, self.canonical(first))),

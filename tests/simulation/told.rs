@@ -174,7 +174,7 @@ impl Told {
                 self.sharers
                     .retain(|(share, user)| *user != to || state.share(*share).is_some_and(|info| info.group != group));
             }
-            What::ShareEnded { share } => drop(self.sharers.remove(&(share, to))),
+            What::ShareEnded { share } | What::Superseded { old: share, .. } => drop(self.sharers.remove(&(share, to))),
             What::SessionsEnded => {
                 // Whoever logged in under an id that a floor has dropped has to log in again.
                 self.sessions.remove(&to);

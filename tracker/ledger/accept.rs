@@ -299,6 +299,7 @@ fn share(
                 (true, true) => return Ok(Acceptance::Already),
                 (true, false) => OpBody::JoinShare { share: present.share, user },
                 (false, true) if present.sharer_count == 1 => create(Some(present.share)),
+                (false, _) if state.author(present.share) == Some(user) => create(Some(present.share)),
                 (false, _) => return Err(Refusal::about(Code::FileExists, name)),
             }
         }

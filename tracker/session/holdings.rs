@@ -106,6 +106,7 @@ impl Session {
             let user = state.account(holder.key.user)?.name;
             Some(peer(&holder, user, mine.as_deref()))
         });
-        Ok(Reply::Peers { peers: List::first_of(peers.collect()) })
+        let newer = state.newer(info.share);
+        Ok(Reply::Peers { peers: List::first_of(peers.collect()), newer })
     }
 }

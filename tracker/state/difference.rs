@@ -58,7 +58,11 @@ impl Affected {
     /// Takes note of what an op can affect. `caused` is what it has caused in the later one of the states: it says whom
     /// an operator's change reaches that names one user or group and means others.
     pub fn note(&mut self, op: &Op, caused: &[Effect]) {
-        if let OpBody::DeleteUser { .. } | OpBody::GiveGroup { .. } | OpBody::DeleteGroup { .. } = op.body {
+        if let OpBody::DeleteUser { .. }
+        | OpBody::GiveGroup { .. }
+        | OpBody::DeleteGroup { .. }
+        | OpBody::CreateShare { replaces: Some(_), .. } = op.body
+        {
             self.note_effects(caused);
         }
         let mut member = |group, user| {
@@ -119,6 +123,9 @@ impl Affected {
             if let Told::Joined { group } | Told::Departed { group } = *what {
                 self.memberships.push((group, *to));
                 self.departures.push((group, *to));
+            }
+            if let Told::Superseded { old, .. } = *what {
+                self.sharers.push((old, *to));
             }
         }
     }
@@ -236,7 +243,8 @@ impl Comparison<'_> {
         for (share, user) in shared(self.before, after, sharers) {
             let departs = after.share(share).is_some_and(|info| departed.contains(&(info.group, user)));
             if !departs && !after.is_sharer(share, user) {
-                self.tell(user, Told::ShareEnded { share });
+                let newer = after.newer(share).filter(|_| after.author(share) != Some(user));
+                self.tell(user, newer.map_or(Told::ShareEnded { share }, |new| Told::Superseded { old: share, new }));
             }
         }
     }

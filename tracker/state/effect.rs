@@ -21,6 +21,8 @@ pub enum Told {
     KeyChanged { group: GroupRef },
     /// The user shares this no longer. A departure from the group says so without this.
     ShareEnded { share: ShareRef },
+    /// The user shares this no longer: its author has shared a new version in its place.
+    Superseded { old: ShareRef, new: ShareRef },
     /// Logins from before are over: the password was changed, or an operator has ended them.
     SessionsEnded,
     /// Somebody asks to be let into a group of which the user is the owner.

@@ -387,6 +387,20 @@ impl State {
         self.share_no(share).map(|share| self.share_info(share))
     }
 
+    /// The new version of a share, if somebody shares one: what its author has shared in its place, and in the place of
+    /// that.
+    pub fn newer(&self, share: ShareRef) -> Option<ShareRef> {
+        let next = |share: ShareNo| self.share_no(ShareRef(self.share_row(share).successor?));
+        let newest = std::iter::successors(next(self.share_no(share)?), |&share| next(share)).last()?;
+        let row = self.share_row(newest);
+        (row.sharer_count > 0).then_some(ShareRef(row.id))
+    }
+
+    /// Who was the first to share this.
+    pub fn author(&self, share: ShareRef) -> Option<UserRef> {
+        self.share_no(share).map(|share| self.user_ref(self.share_row(share).author))
+    }
+
     /// Whether a user shares this.
     pub fn is_sharer(&self, share: ShareRef, user: UserRef) -> bool {
         match (self.share_no(share), self.user_no(user)) {

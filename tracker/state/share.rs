@@ -24,10 +24,40 @@ impl State {
         };
         let old = replaces.and_then(|old| self.named_share(old)).filter(|&old| self.share_row(old).group == group);
         let ended = old.filter(|&old| self.end(old, user));
+        let superseded = old.filter(|&old| self.is_to_supersede(old, user));
+        let others = superseded.map(|old| self.end_all(old)).unwrap_or_default();
         self.create_in_group(op, (group, user), (name, content));
         if let Some(old) = ended.filter(|&old| !self.is_sharer_no(old, user)) {
             self.cause_share_ended(old, user);
         }
+        if let Some(old) = superseded {
+            self.supersede(op, old, others);
+        }
+    }
+
+    /// Whether a new version by this user takes the place of a share, whoever shares that: the user has made it, and it has
+    /// no newer version yet.
+    fn is_to_supersede(&self, old: ShareNo, user: UserNo) -> bool {
+        let ShareRow { author, successor, group, .. } = *self.share_row(old);
+        author == user && successor.is_none() && self.is_member_no(group, user) && self.shares.next().is_some()
+    }
+
+    /// The op's share is the new version of this one. Those who shared the old one are told.
+    fn supersede(&mut self, op: &Op, old: ShareNo, others: Vec<UserNo>) {
+        let new = self.canonical(op.id);
+        self.share_row_mut(old).successor = Some(new);
+        let (share, new) = (ShareRef(self.canonical(self.share_row(old).id)), ShareRef(new));
+        for user in others {
+            self.cause(user, Told::Superseded { old: share, new });
+            self.tell_new_version(op, old, user);
+        }
+    }
+
+    fn tell_new_version(&mut self, op: &Op, old: ShareNo, user: UserNo) {
+        let row = self.share_row(old);
+        let (group, name) = (self.group_row(row.group).name.clone(), row.name.clone());
+        let author = self.user_row(row.author).name.clone();
+        self.tell(user, op.order(), Notice::NewVersion { group, name, author });
     }
 
     fn create_in_group(&mut self, op: &Op, (group, user): (GroupNo, UserNo), (name, content): (&FileName, &Content)) {
@@ -37,7 +67,7 @@ impl State {
             self.begin(op, twin, user);
             return;
         }
-        let Some(share) = self.hidden(op, group, name, content) else { return };
+        let Some(share) = self.hidden(op, (group, user), name, content) else { return };
         if member {
             self.begin(op, share, user);
         } else {
@@ -47,13 +77,21 @@ impl State {
     }
 
     /// Makes a share that nobody shares yet.
-    fn hidden(&mut self, op: &Op, group: GroupNo, name: &FileName, content: &Content) -> Option<ShareNo> {
+    fn hidden(
+        &mut self,
+        op: &Op,
+        (group, author): (GroupNo, UserNo),
+        name: &FileName,
+        content: &Content,
+    ) -> Option<ShareNo> {
         let share = self.shares.next().map(ShareNo)?;
         self.shares.push(ShareRow {
             id: op.id,
             group,
             name: name.clone(),
             content: *content,
+            author,
+            successor: None,
             sharer_count: 0,
             idle: 0,
         });
@@ -62,12 +100,18 @@ impl State {
     }
 
     /// Whoever joined the share that a repeated command made finds that share, or the one it turned out to be.
-    pub(super) fn repeat_share(&mut self, op: &Op, group: GroupRef, name: &FileName, content: &Content) {
-        let Some(group) = self.named_group(group) else { return };
+    pub(super) fn repeat_share(
+        &mut self,
+        op: &Op,
+        (group, user): (GroupRef, UserRef),
+        name: &FileName,
+        content: &Content,
+    ) {
+        let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else { return };
         match self.twin(group, name, content) {
             Some(twin) => self.join_twin(op.id, twin, content),
             None => {
-                if let Some(share) = self.hidden(op, group, name, content) {
+                if let Some(share) = self.hidden(op, (group, user), name, content) {
                     self.hide_share(share);
                 }
             }
@@ -78,7 +122,7 @@ impl State {
         let (Some(share), Some(user)) = (self.named_share(share), self.user_no(user)) else {
             return self.ground_gone(op);
         };
-        let ShareRow { id, group, ref name, content, sharer_count, .. } = *self.share_row(share);
+        let ShareRow { id, group, ref name, content, sharer_count, successor, .. } = *self.share_row(share);
         if !self.is_member_no(group, user) {
             let name = name.clone();
             self.override_share(op, group, user, &name);
@@ -88,6 +132,8 @@ impl State {
         let twin = if sharer_count == 0 { self.twin(group, name, &content) } else { None };
         if let Some(twin) = twin {
             self.join_twin(id, twin, &content);
+        } else if successor.is_some() {
+            return self.tell_new_version(op, share, user);
         }
         self.begin(op, twin.unwrap_or(share), user);
     }
@@ -114,6 +160,18 @@ impl State {
     fn cause_share_ended(&mut self, share: ShareNo, user: UserNo) {
         let share = ShareRef(self.canonical(self.share_row(share).id));
         self.cause(user, Told::ShareEnded { share });
+    }
+
+    /// Ends a share for all who share it, and gives them by name.
+    fn end_all(&mut self, share: ShareNo) -> Vec<UserNo> {
+        let ShareRow { group, sharer_count, .. } = *self.share_row(share);
+        let members = self.members_behind(group, None).map(|member| member.user);
+        let sharers = members.filter(|&user| self.is_sharer_no(share, user)).take(sharer_count as usize);
+        let sharers: Vec<UserNo> = sharers.collect();
+        for &user in &sharers {
+            self.end(share, user);
+        }
+        sharers
     }
 
     /// Ends every share of a user in a group.

@@ -32,6 +32,7 @@ const NUMBERED: &str = "a row goes only when no other names its number";
 /// * whoever shares something in a group is a member of it, and nobody is both a member and waiting to be let in;
 /// * a deleted user is in no group, waits for none and has no notices; a deleted group has no members, and nobody waits;
 /// * a group's chain changes exactly when a member departs;
+/// * nobody shares what its author has replaced;
 /// * what is visible has no alias for its id, and no alias leads to an alias;
 /// * a hidden share in a hidden group was last named no later than the group.
 #[derive(Debug, Clone, Default)]
@@ -232,6 +233,10 @@ pub(super) struct ShareRow {
     /// The name it bears, or bore when it was last visible.
     pub(super) name: FileName,
     pub(super) content: Content,
+    /// Who made it. It stays so after this user has ended the share or departed.
+    pub(super) author: UserNo,
+    /// The share that its author has shared in its place: nobody shares this one ever again.
+    pub(super) successor: Option<OpId>,
     pub(super) sharer_count: u32,
     /// While nobody shares it: the Lamport counter of the last op that named it. Else 0.
     pub(super) idle: u64,

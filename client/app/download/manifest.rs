@@ -28,7 +28,7 @@ pub(super) fn fetch_with_peers(
     let mut answers = session.node().link.call_all(&both)?.into_iter();
     let part = answers.next().ok_or(RpcError::Unexpected)?.map_err(RpcError::from)?;
     let peers = match answers.next() {
-        Some(Ok(Reply::Peers { peers })) => peers.into_vec(),
+        Some(Ok(Reply::Peers { peers, .. })) => peers.into_vec(),
         // They are asked for again.
         _ => Vec::new(),
     };

@@ -249,7 +249,7 @@ pub(super) fn connect(data: &[u8]) {
 /// form of the id of a key and of a certificate with the caller's key.
 pub(super) fn brought(data: &[u8]) {
     let brings = &data[..data.len().min(BROUGHT_LEN_MAX)];
-    let preface = b"GRPSHARE\x00\x02\x02";
+    let preface = b"GRPSHARE\x00\x03\x02";
     let their = public_key(&Secret(SEEDER_KEY));
     let pattern = "Noise_IKpsk2_25519_AESGCM_SHA256".parse().expect("snow knows it");
     let noise = Builder::new(pattern).prologue(preface).expect("once").local_private_key(&LEECHER_KEY).expect("once");

@@ -1,7 +1,11 @@
 //! Shares: their names and contents, new versions, who joins them and who ends them.
 
-use super::side::{NONE, content, file, heal, lab, overridden_share, removed, renamed_share, shared, unmeasured};
+use super::side::{
+    NONE, Side, content, file, heal, lab, new_version, overridden_share, removed, renamed_share, shared, unmeasured,
+};
 use groupshare::model::manifest::Content;
+use groupshare::tracker::ledger::accept::Change;
+use groupshare::wire::refusal::Code;
 
 #[test]
 fn a_share_bears_its_name() {
@@ -103,7 +107,7 @@ fn a_new_version_takes_the_name() {
 #[test]
 fn a_new_version_of_what_others_joined_is_renamed() {
     let (mut a, mut b) = lab();
-    a.share("bob", "lab", "f", 1);
+    only_sharer_of_anothers(&mut a);
     heal(&mut a, &mut b);
     b.share("carol", "lab", "f", 1);
     a.pause();
@@ -111,6 +115,130 @@ fn a_new_version_of_what_others_joined_is_renamed() {
     heal(&mut a, &mut b);
     assert_eq!(a.files("lab"), [shared("f", 1, &["carol"]), shared("f~2", 2, &["bob"])]);
     assert_eq!(a.notices(a.of("bob")), [renamed_share("f", "f~2")]);
+    assert_eq!(a.notices(a.of("carol")), NONE);
+}
+
+/// Bob shares alone what alice has made.
+fn only_sharer_of_anothers(side: &mut Side) {
+    side.share("alice", "lab", "f", 1);
+    side.share("bob", "lab", "f", 1);
+    side.stop("alice", "lab", "f");
+}
+
+#[test]
+fn a_new_version_by_its_author_is_that_of_all_who_share_the_old_one() {
+    let (mut a, _) = lab();
+    let old = a.share("bob", "lab", "f", 1);
+    a.share("alice", "lab", "f", 1);
+    a.share("carol", "lab", "f", 1);
+    let new = a.share("bob", "lab", "f", 2);
+    assert_eq!(a.files("lab"), [shared("f", 2, &["bob"])]);
+    assert_eq!(a.state.newer(old), Some(new));
+    for name in ["alice", "carol"] {
+        assert_eq!(a.notices(a.of(name)), [new_version("bob")]);
+    }
+    assert_eq!(a.notices(a.of("bob")), NONE);
+    a.share("carol", "lab", "f", 2);
+    let newest = a.share("bob", "lab", "f", 3);
+    assert_eq!([old, new].map(|share| a.state.newer(share)), [Some(newest); 2]);
+    assert_eq!((a.notices(a.of("alice")).len(), a.notices(a.of("carol")).len()), (1, 2), "alice had only the first");
+}
+
+#[test]
+fn only_the_author_and_who_shares_alone_make_a_new_version() {
+    let (mut a, _) = lab();
+    a.share("bob", "lab", "f", 1);
+    a.share("carol", "lab", "f", 1);
+    let share = |side: &mut Side, name, n| {
+        let (group, of) = (super::side::group("lab"), side.of(name));
+        side.try_run(Change::Share { user: of, group, name: file("f"), content: content(n) }).map(|_| ())
+    };
+    assert_eq!(share(&mut a, "carol", 2), Err(Code::FileExists));
+    assert_eq!(share(&mut a, "alice", 2), Err(Code::FileExists), "the owner of the group is nobody special here");
+    assert_eq!(share(&mut a, "bob", 2), Ok(()));
+    assert_eq!(share(&mut a, "carol", 1), Err(Code::FileExists), "the old version does not come back");
+}
+
+#[test]
+fn an_author_who_has_ended_the_share_replaces_it_all_the_same() {
+    let (mut a, mut b) = lab();
+    a.share("bob", "lab", "f", 1);
+    a.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.stop("bob", "lab", "f");
+    a.pause();
+    a.share("bob", "lab", "f", 2);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 2, &["bob"])]);
+    assert_eq!(a.notices(a.of("carol")), [new_version("bob")]);
+    a.share("carol", "lab", "f", 2);
+    a.stop("bob", "lab", "f");
+    a.share("bob", "lab", "f", 3);
+    assert_eq!(a.files("lab"), [shared("f", 3, &["bob"])]);
+}
+
+#[test]
+fn who_joins_the_old_version_elsewhere_is_told_of_the_new_one() {
+    for joins_last in [false, true] {
+        let (mut a, mut b) = lab();
+        let old = a.share("bob", "lab", "f", 1);
+        heal(&mut a, &mut b);
+        if joins_last { b.pause() } else { a.pause() };
+        b.share("carol", "lab", "f", 1);
+        a.share("bob", "lab", "f", 2);
+        heal(&mut a, &mut b);
+        assert_eq!(a.files("lab"), [shared("f", 2, &["bob"])]);
+        assert!(!a.state.is_sharer(old, a.of("carol")));
+        assert_eq!(a.notices(a.of("carol")), [new_version("bob")]);
+        assert_eq!(a.notices(a.of("bob")), NONE);
+    }
+}
+
+#[test]
+fn a_departed_author_replaces_nothing() {
+    let (mut a, mut b) = lab();
+    a.share("bob", "lab", "f", 1);
+    a.share("carol", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.remove("alice", "lab", "bob");
+    a.pause();
+    a.share("bob", "lab", "f", 2);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["carol"])]);
+    assert_eq!(a.notices(a.of("carol")), NONE);
+    assert_eq!(a.notices(a.of("bob")), [removed("lab"), overridden_share("f")]);
+}
+
+#[test]
+fn a_new_version_elsewhere_ends_what_nobody_shares_any_more() {
+    let (mut a, mut b) = lab();
+    let old = a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.stop("bob", "lab", "f");
+    b.share("alice", "lab", "f", 7);
+    a.pause();
+    a.share("bob", "lab", "f", 2);
+    a.pause();
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 7, &["alice"]), shared("f~2", 2, &["bob"])]);
+    let new = a.state.share_named(a.group("lab"), &file("f~2")).expect("is listed").share;
+    assert_eq!(a.state.newer(old), Some(new));
+    assert_eq!(a.notices(a.of("bob")), [renamed_share("f", "f~2")]);
+}
+
+#[test]
+fn the_old_content_comes_back_as_a_newer_version() {
+    let (mut a, mut b) = lab();
+    let old = a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    b.pause();
+    b.share("carol", "lab", "f", 1);
+    a.share("bob", "lab", "f", 2);
+    let back = a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 1, &["bob", "carol"])]);
+    assert_eq!(a.state.share(old).expect("is an alias").share, back);
+    assert_eq!(a.notices(a.of("carol")), NONE);
 }
 
 #[test]

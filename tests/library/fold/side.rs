@@ -321,6 +321,11 @@ pub(super) fn renamed_share(from: &str, to: &str) -> Notice {
     Notice::ShareRenamed { group: group("lab"), from: file(from), to: file(to) }
 }
 
+/// Of the file `f`.
+pub(super) fn new_version(author: &str) -> Notice {
+    Notice::NewVersion { group: group("lab"), name: file("f"), author: user(author) }
+}
+
 pub(super) fn overridden_share(name: &str) -> Notice {
     Notice::ShareOverridden { group: group("lab"), name: file(name) }
 }

@@ -323,7 +323,7 @@ fn replies() -> Vec<BoxedStrategy<Reply>> {
             seen: addr(),
             token: blob()
         }
-        Peers { peers: list(peer()) }
+        Peers { peers: list(peer()), newer: prop::option::of(share_ref()) }
         Keys { keys: list(group_key()), more: any::<bool>() }
         CallPassed { addrs: list(addr()), start_ms: any::<u16>(), ticket: prop::option::of(ticket()) }
         NewKey { key: group_key() }
@@ -360,6 +360,7 @@ fn notices() -> Vec<BoxedStrategy<Notice>> {
         GroupGiven { group: group() }
         GroupTaken { group: group(), to: user() }
         GroupDeleted { group: group() }
+        NewVersion { group: group(), name: file(), author: user() }
     })
 }
 

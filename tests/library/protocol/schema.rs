@@ -112,6 +112,7 @@ describe!(describe_notice, NOTICES, Notice {
     GroupGiven { group }
     GroupTaken { group, to }
     GroupDeleted { group }
+    NewVersion { group, name, author }
 });
 
 describe!(describe_op_body, OP_BODIES, OpBody {

@@ -48,7 +48,7 @@ struct Meeting {
 fn meet_peers() -> Meeting {
     let their = handshake::public_key(&Secret(SEEDER_KEY));
     let pattern = "Noise_IKpsk2_25519_AESGCM_SHA256";
-    let preface = b"GRPSHARE\x00\x02\x02";
+    let preface = b"GRPSHARE\x00\x03\x02";
     let builder = || Builder::new(pattern.parse().expect("snow knows it")).prologue(preface).expect("once");
     let keyed = || builder().psk(2, &GROUP_KEY).expect("once");
     let near = keyed().local_private_key(&LEECHER_KEY).expect("once").remote_public_key(&their).expect("once");
@@ -115,7 +115,7 @@ fn piece(request: u32) -> Vec<u8> {
 }
 
 fn meet_trackers() -> Meeting {
-    let preface = [b"GRPSHARE\x00\x02\x09", &LINK_ID.0[..]].concat();
+    let preface = [b"GRPSHARE\x00\x03\x0a", &LINK_ID.0[..]].concat();
     meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &LINK_KEY, [[0x0a; 32], [0x0b; 32]])
 }
 
@@ -133,7 +133,7 @@ fn conversation() -> Vec<(&'static str, Vec<u8>)> {
     said.push(("tracker-fingerprint", handshake::fingerprint(&tracker_public).0.to_vec()));
 
     let pattern = "Noise_NX_25519_AESGCM_SHA256";
-    let tracker = meet(pattern, b"GRPSHARE\x00\x02\x01", &GROUP_KEY, [[1; 32], [2; 32]]);
+    let tracker = meet(pattern, b"GRPSHARE\x00\x03\x01", &GROUP_KEY, [[1; 32], [2; 32]]);
     let create_user = Request::CreateUser {
         command: CommandId([0xc0; 16]),
         user: user("alice"),

@@ -89,7 +89,7 @@ fn an_address_that_a_client_names_is_told_once_it_was_found_there_and_a_third_pa
     let share = ann.offer("lab", "a.bin", 3, 1).share;
     bob.announce(4002);
     let mut told = || match bob.ask(Request::FindPeers { share }) {
-        Reply::Peers { peers } => peers.iter().flat_map(|peer| peer.addrs.to_vec()).collect::<Vec<_>>(),
+        Reply::Peers { peers, .. } => peers.iter().flat_map(|peer| peer.addrs.to_vec()).collect::<Vec<_>>(),
         _ => Vec::new(),
     };
     let (third, forwards) = (Listens::as_client(2), Listens::as_client(1));

@@ -32,9 +32,9 @@ impl Model<'_> {
     }
 
     /// Makes a share that nobody shares.
-    pub(super) fn make_share(&mut self, id: OpId, group: OpId, name: &FileName, content: &Content) {
-        let (name, content, sharers) = (name.clone(), *content, BTreeSet::new());
-        self.shares.insert(id, Share { group, name, content, sharers });
+    pub(super) fn make_share(&mut self, id: OpId, (group, author): (OpId, OpId), name: &FileName, content: &Content) {
+        let (name, content, superseded, sharers) = (name.clone(), *content, false, BTreeSet::new());
+        self.shares.insert(id, Share { group, name, content, author, superseded, sharers });
         self.touch(id);
     }
 
@@ -46,13 +46,13 @@ impl Model<'_> {
         replaces: Option<OpId>,
     ) {
         if !self.is_member(group, user) {
-            self.make_share(id, group, name, content);
+            self.make_share(id, (group, user), name, content);
             return self.share_overridden(group, user, name);
         }
         self.count(true);
         // The id may stand for a share of another group, where the command had come before.
         if let Some(old) = replaces.filter(|old| self.shares[old].group == group) {
-            self.share_mut(old).sharers.remove(&user);
+            self.replace(old, user);
         }
         if let Some(twin) = self.twin(group, name, content) {
             self.outcomes.merged += 1;
@@ -60,8 +60,28 @@ impl Model<'_> {
             self.share_mut(twin).sharers.insert(user);
             return;
         }
-        self.make_share(id, group, name, content);
+        self.make_share(id, (group, user), name, content);
         self.begin(id, user);
+    }
+
+    /// A new version ends the old one for its user; that of the author does so for all.
+    fn replace(&mut self, old: OpId, user: OpId) {
+        let row = self.share_mut(old);
+        row.sharers.remove(&user);
+        if row.author == user && !row.superseded {
+            row.superseded = true;
+            for other in std::mem::take(&mut row.sharers) {
+                self.outcomes.superseded += 1;
+                self.new_version(old, other);
+            }
+        }
+    }
+
+    fn new_version(&mut self, old: OpId, user: OpId) {
+        let Share { group, ref name, author, .. } = self.shares[&old];
+        let (group, name, author) = (self.group_name(group), name.clone(), self.users[&author].name.clone());
+        let notice = Notice::NewVersion { group, name, author };
+        self.tell(user, notice);
     }
 
     pub(super) fn join_share(&mut self, share: OpId, user: OpId) {
@@ -77,6 +97,10 @@ impl Model<'_> {
                 self.outcomes.merged += 1;
                 self.merge(share, twin, &content);
                 self.share_mut(twin).sharers.insert(user);
+            }
+            None if self.shares[&share].superseded => {
+                self.outcomes.superseded += 1;
+                self.new_version(share, user);
             }
             None => self.begin(share, user),
         }

@@ -159,6 +159,7 @@ impl State {
             let (number, share) = from.row(|from| Ok((ShareNo::take(from)?, ShareRow::take(from)?)))?;
             self.take_created(share.id, Created::Share(number))?;
             let group = self.groups.get_mut(share.group.0).ok_or(OUT_OF_RANGE)?;
+            unique(self.users.get(share.author.0).is_some() && (share.successor.is_none() || share.sharer_count == 0))?;
             if share.sharer_count > 0 {
                 unique(group.files.insert(ByName::new(&share.name), number).is_none())?;
                 unique(share.idle == 0)?;

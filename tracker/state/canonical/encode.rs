@@ -21,7 +21,7 @@ wire_struct!(UserNo { 0 });
 wire_struct!(GroupNo { 0 });
 wire_struct!(ShareNo { 0 });
 wire_struct!(MemberRow { user, rank });
-wire_struct!(ShareRow { id, group, name, content, sharer_count, idle });
+wire_struct!(ShareRow { id, group, name, content, author, successor, sharer_count, idle });
 
 impl Wire for AccountStanding {
     fn put(&self, out: &mut Vec<u8>) {

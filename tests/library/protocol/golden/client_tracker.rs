@@ -471,7 +471,7 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
 fn peer_replies() -> Vec<(Reply, &'static str)> {
     vec![
         (
-            Reply::Peers { peers: list(vec![peer()]) },
+            Reply::Peers { peers: list(vec![peer()]), newer: Some(FILM) },
             r#"
             0b                  # Peers
             00000001            # one of them
@@ -482,6 +482,7 @@ fn peer_replies() -> Vec<(Reply, &'static str)> {
             04 0a000002 4650    #     10.0.0.2:18000
             06 20010db8 00000000 00000000 00000002 4650
             00000002            #   pieces held
+            01 0001 1a2b3c4d5e6f7081 0000000000000102 # newer
             "#,
         ),
         (
@@ -598,6 +599,17 @@ fn told_replies() -> Vec<(Reply, &'static str)> {
             00000001 04 c0000207 4650              #   addrs: one of them
             0000                                   #   start
             01 0001 71*16                          #   relay: that of tracker 1, ticket
+            "#,
+        ),
+        (
+            Reply::Superseded { old: FILM, new: FILM, group: lab(), name: film(), author: user("bob") },
+            r#"
+            49                                     # Superseded
+            0001 1a2b3c4d5e6f7081 0000000000000102 # old
+            0001 1a2b3c4d5e6f7081 0000000000000102 # new
+            0003 "lab"                             # group
+            0008 "film.mkv"                        # name
+            0003 "bob"                             # author
             "#,
         ),
     ]

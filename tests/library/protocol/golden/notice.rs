@@ -111,5 +111,14 @@ fn of_operators() -> Vec<(Notice, &'static str)> {
             "#,
         ),
         (Notice::GroupDeleted { group: lab() }, r#"14 0003 "lab" # GroupDeleted"#),
+        (
+            Notice::NewVersion { group: lab(), name: file("film.mkv"), author: user("bob") },
+            r#"
+            15                  # NewVersion
+            0003 "lab"          # group
+            0008 "film.mkv"     # name
+            0003 "bob"          # author
+            "#,
+        ),
     ]
 }
