@@ -17,11 +17,16 @@ pub enum ChangeKind {
     CreateShare = 9,
     JoinShare = 10,
     LeaveShare = 11,
+    MakeOwner = 28,
+    DropOwner = 29,
+    AddMember = 30,
+    SetGroup = 31,
+    SetAdding = 32,
 }
 
 impl ChangeKind {
     /// Every kind, in the order of the numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::ChangePassword,
         Self::CreateGroup,
         Self::RequestJoin,
@@ -32,6 +37,11 @@ impl ChangeKind {
         Self::CreateShare,
         Self::JoinShare,
         Self::LeaveShare,
+        Self::MakeOwner,
+        Self::DropOwner,
+        Self::AddMember,
+        Self::SetGroup,
+        Self::SetAdding,
     ];
 
     /// The command that makes such a change.
@@ -46,6 +56,11 @@ impl ChangeKind {
             Self::RemoveMember => "remove_member",
             Self::CreateShare | Self::JoinShare => "upload_file",
             Self::LeaveShare => "stop_share",
+            Self::MakeOwner => "make_owner",
+            Self::DropOwner => "drop_owner",
+            Self::AddMember => "add_member",
+            Self::SetGroup => "set_group",
+            Self::SetAdding => "set_adding",
         }
     }
 }
@@ -130,6 +145,12 @@ pub enum Notice {
         name: FileName,
         author: UserId,
     },
+    /// An owner has made the user a member who had not asked.
+    Added { group: GroupId, by: UserId },
+    /// An owner has made the user one too.
+    OwnerMade { group: GroupId, by: UserId },
+    /// An owner has made the user a plain member.
+    OwnerDropped { group: GroupId, by: UserId },
 }
 
 impl Notice {
@@ -139,6 +160,8 @@ impl Notice {
     /// Its name for programs, and what it says, by name.
     pub(crate) fn members(&self) -> (&'static str, Value) {
         let group_only = |group: &GroupId| json!({ "group_id": group.as_str() });
+        let group_and_user =
+            |group: &GroupId, user: &UserId| json!({ "group_id": group.as_str(), "user_id": user.as_str() });
         match self {
             Self::Accepted { group } => ("request_accepted", group_only(group)),
             Self::Rejected { group } => ("request_rejected", group_only(group)),
@@ -154,9 +177,7 @@ impl Notice {
                     json!({ "group_id": group.as_str(), "file_name": from.as_str(), "new_file_name": to.as_str() });
                 ("share_renamed", members)
             }
-            Self::DecisionOverridden { group, user } => {
-                ("decision_overridden", json!({ "group_id": group.as_str(), "user_id": user.as_str() }))
-            }
+            Self::DecisionOverridden { group, user } => ("decision_overridden", group_and_user(group, user)),
             Self::RequestOverridden { group } => ("request_overridden", group_only(group)),
             Self::ShareOverridden { group, name } => {
                 ("share_overridden", json!({ "group_id": group.as_str(), "file_name": name.as_str() }))
@@ -176,14 +197,15 @@ impl Notice {
             Self::AccountDisabled {} => ("account_disabled", json!({})),
             Self::AccountEnabled {} => ("account_enabled", json!({})),
             Self::GroupGiven { group } => ("group_given", group_only(group)),
-            Self::GroupTaken { group, to } => {
-                ("group_taken", json!({ "group_id": group.as_str(), "user_id": to.as_str() }))
-            }
+            Self::GroupTaken { group, to } => ("group_taken", group_and_user(group, to)),
             Self::GroupDeleted { group } => ("group_deleted", group_only(group)),
             Self::NewVersion { group, name, author } => {
                 let (group, file, user) = (group.as_str(), name.as_str(), author.as_str());
                 ("new_version", json!({ "group_id": group, "file_name": file, "user_id": user }))
             }
+            Self::Added { group, by } => ("member_added", group_and_user(group, by)),
+            Self::OwnerMade { group, by } => ("owner_made", group_and_user(group, by)),
+            Self::OwnerDropped { group, by } => ("owner_dropped", group_and_user(group, by)),
         }
     }
 

@@ -1,12 +1,14 @@
 //! The changes that make up the trackers' state. The state is the fold of all ops in their total order.
 
 pub mod floor;
+pub mod group_access;
 
 use super::id::{CommandId, GroupRef, OpId, OpOrder, SessionId, ShareRef, UserRef};
 use super::manifest::Content;
 use super::name::{FileName, GroupId, UserId};
 use super::notice::{ChangeKind, UnplacedChange};
 use floor::FloorProposal;
+use group_access::GroupAccess;
 use std::fmt;
 use std::sync::Arc;
 
@@ -196,6 +198,35 @@ pub enum OpBody {
         /// When the last of its tokens was made, or later; in seconds since 1970.
         through_s: u64,
     },
+    /// An owner makes a member one more owner.
+    MakeOwner {
+        group: GroupRef,
+        user: UserRef,
+        by: UserRef,
+    },
+    /// An owner makes an owner a plain member.
+    DropOwner {
+        group: GroupRef,
+        user: UserRef,
+        by: UserRef,
+    },
+    /// An owner makes a user a member who need not have asked.
+    AddMember {
+        group: GroupRef,
+        user: UserRef,
+        by: UserRef,
+    },
+    /// An owner decides who gets into a group.
+    SetGroup {
+        group: GroupRef,
+        access: GroupAccess,
+        by: UserRef,
+    },
+    /// A user lets owners make the user a member of their groups, or not.
+    SetAdding {
+        user: UserRef,
+        allowed: bool,
+    },
 }
 
 impl OpBody {
@@ -227,6 +258,11 @@ impl OpBody {
             | OpBody::AcceptRequest { by: user, .. }
             | OpBody::RejectRequest { by: user, .. }
             | OpBody::RemoveMember { by: user, .. }
+            | OpBody::MakeOwner { by: user, .. }
+            | OpBody::DropOwner { by: user, .. }
+            | OpBody::AddMember { by: user, .. }
+            | OpBody::SetGroup { by: user, .. }
+            | OpBody::SetAdding { user, .. }
             | OpBody::ChangePassword { user, .. }
             | OpBody::RequestJoin { user, .. }
             | OpBody::LeaveGroup { user, .. }
@@ -253,6 +289,11 @@ impl OpBody {
             OpBody::CreateShare { .. } => ChangeKind::CreateShare,
             OpBody::JoinShare { .. } => ChangeKind::JoinShare,
             OpBody::LeaveShare { .. } => ChangeKind::LeaveShare,
+            OpBody::MakeOwner { .. } => ChangeKind::MakeOwner,
+            OpBody::DropOwner { .. } => ChangeKind::DropOwner,
+            OpBody::AddMember { .. } => ChangeKind::AddMember,
+            OpBody::SetGroup { .. } => ChangeKind::SetGroup,
+            OpBody::SetAdding { .. } => ChangeKind::SetAdding,
             OpBody::CreateUser { .. }
             | OpBody::ReadNotices { .. }
             | OpBody::ProposeFloor { .. }

@@ -117,7 +117,9 @@ impl Notifier {
                 Told::Superseded { old, .. } if newest.is_sharer(old, to) => {}
                 Told::Superseded { old, new } => {
                     // What is held of it stays known: others may be in the middle of it.
-                    let Some((new, group, name, author)) = named(&newest, newest.newer(old).unwrap_or(new)) else { continue };
+                    let Some((new, group, name, author)) = named(&newest, newest.newer(old).unwrap_or(new)) else {
+                        continue;
+                    };
                     for old in newest.ids_of(old.0).into_iter().map(ShareRef) {
                         let (group, name, author) = (group.clone(), name.clone(), author.clone());
                         self.queue(to, &Reply::Superseded { old, new, group, name, author });

@@ -214,6 +214,19 @@ impl Session {
             Request::RemoveMember { command, group, user: target } => {
                 self.change(command, |user| Change::RemoveMember { user, group, target })
             }
+            Request::MakeOwner { command, group, user: target } => {
+                self.change(command, |user| Change::MakeOwner { user, group, target })
+            }
+            Request::DropOwner { command, group, user: target } => {
+                self.change(command, |user| Change::DropOwner { user, group, target })
+            }
+            Request::AddMember { command, group, user: target } => {
+                self.change(command, |user| Change::AddMember { user, group, target })
+            }
+            Request::SetGroup { command, group, access } => {
+                self.change(command, |user| Change::SetGroup { user, group, access })
+            }
+            Request::SetAdding { command, allowed } => self.change(command, |user| Change::SetAdding { user, allowed }),
             Request::ListGroups { after } => self.list_groups(after.as_ref()),
             Request::ListMembers { group, after } => self.list_members(&group, after.as_ref()),
             Request::ListFiles { group, after } => self.list_files(&group, after.as_ref()),

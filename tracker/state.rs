@@ -68,6 +68,11 @@ impl State {
             OpBody::DeleteUser { user } => self.delete_user(op, *user),
             OpBody::GiveGroup { group, user } => self.give_group(op, *group, *user),
             OpBody::DeleteGroup { group } => self.delete_group(op, *group),
+            OpBody::MakeOwner { group, user, by } => self.make_owner(op, *group, *user, *by),
+            OpBody::DropOwner { group, user, by } => self.drop_owner(op, *group, *user, *by),
+            OpBody::AddMember { group, user, by } => self.add_member(op, *group, *user, *by),
+            OpBody::SetGroup { group, access, by } => self.set_group(op, *group, *access, *by),
+            OpBody::SetAdding { user, allowed } => self.set_adding(*user, *allowed),
             OpBody::EndSession { user, session, through_s } => self.end_session(*user, *session, *through_s),
         }
         self.remember(op, key);

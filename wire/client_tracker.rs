@@ -20,11 +20,12 @@ use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, PeerId, PeerKey, 
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
+use crate::model::op::group_access::GroupAccess;
 pub use listing::{FileLine, GroupLine, MemberLine, Role};
 use std::net::SocketAddr;
 
 pub use call::{CallWay, PassedCall, RelayPlace};
-pub use password::Password;
+pub use password::{PASSWORD_LEN_MAX, Password};
 pub use reach::ReachClass;
 
 /// Most entries on one page of a list. The longest entry has about 400 bytes, so a page stays below half a frame.
@@ -41,8 +42,6 @@ pub const BITFIELD_MAX: usize = crate::model::piece::PIECES_MAX as usize / 8;
 pub const EDGES_MAX: usize = BITFIELD_MAX / size_of::<u32>();
 /// Longest session token in bytes.
 pub const TOKEN_LEN_MAX: usize = 128;
-/// Longest password in bytes.
-pub const PASSWORD_LEN_MAX: usize = 1024;
 
 wire_enum! {
     /// From a client to a tracker.
@@ -85,7 +84,7 @@ wire_enum! {
             group: GroupId,
         }
         /// Asks to be let into a group. Answer: `Done`. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`,
-        /// `QuotaReached`, `SlowDown`.
+        /// `GroupClosed`, `QuotaReached`, `SlowDown`.
         7 JoinGroup {
             command: CommandId,
             group: GroupId,
@@ -95,7 +94,7 @@ wire_enum! {
             command: CommandId,
             group: GroupId,
         }
-        /// Lists requests to join; for the owner. Answer: `Users`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
+        /// Lists requests to join; for owners. Answer: `Users`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
         9 ListRequests {
             group: GroupId,
             /// The last name of the page before.
@@ -116,7 +115,7 @@ wire_enum! {
             user: UserId,
         }
         /// Removes a member. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
-        /// `TargetNotMember`, `RemoveSelf`.
+        /// `TargetNotMember`, `RemoveSelf`, `FounderStays`.
         12 RemoveMember {
             command: CommandId,
             group: GroupId,
@@ -226,6 +225,38 @@ wire_enum! {
         }
         /// Asks that the tracker look whether others can reach this client. It hears `Reach` later. Answer: `Done`.
         28 CheckReach {}
+        /// Makes a member one more owner. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
+        /// `TargetNotMember`, `AlreadyOwner`, `QuotaReached`.
+        29 MakeOwner {
+            command: CommandId,
+            group: GroupId,
+            user: UserId,
+        }
+        /// Makes an owner a plain member. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
+        /// `TargetNotOwner`, `FounderStays`, `LastOwner`.
+        30 DropOwner {
+            command: CommandId,
+            group: GroupId,
+            user: UserId,
+        }
+        /// Makes a user a member who need not have asked. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`,
+        /// `NotOwner`, `NoSuchUser`, `AlreadyMember`, `AddingForbidden`, `QuotaReached`, `SlowDown`.
+        31 AddMember {
+            command: CommandId,
+            group: GroupId,
+            user: UserId,
+        }
+        /// Decides who gets into a group. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
+        32 SetGroup {
+            command: CommandId,
+            group: GroupId,
+            access: GroupAccess,
+        }
+        /// Lets owners add the user to their groups, or not. Answer: `Done`.
+        33 SetAdding {
+            command: CommandId,
+            allowed: bool,
+        }
     }
 }
 message!(Request);
@@ -387,7 +418,7 @@ wire_enum! {
         }
         /// This login is over: the password was changed elsewhere, or an operator has ended it.
         69 SessionOver {}
-        /// Somebody asks to be let into a group of which the user is the owner.
+        /// Somebody asks to be let into a group that the user owns.
         70 JoinRequested {
             group: GroupId,
             user: UserId,

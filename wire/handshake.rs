@@ -582,10 +582,10 @@ pub(crate) mod tests {
 
     #[test]
     fn another_version_is_refused_in_the_clear_and_another_protocol_gets_no_answer() {
-        let mut script = Script::new(*b"GRPSHARE\x00\x03\x01");
+        let mut script = Script::new(*b"GRPSHARE\x00\x04\x01");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::Version))));
         assert_eq!(script.output, [0, 0, 0, 4]);
-        let mut script = Script::new(*b"GRPSHARE\x00\x03\x04");
+        let mut script = Script::new(*b"GRPSHARE\x00\x03\x09");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::UnknownKind))));
         let mut script = Script::new(*b"GET / HTTP/1.1\r\n\r\n");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::NotOurs)));

@@ -4,6 +4,7 @@ use super::codec::{DecodeError, Decoder, List, Text, Wire, wire_struct, wire_var
 use crate::model::id::Seen;
 use crate::model::notice::{ChangeKind, UnplacedChange};
 use crate::model::op::floor::{FloorMark, FloorProposal};
+use crate::model::op::group_access::GroupAccess;
 use crate::model::op::{Op, OpBody, PasswordHash};
 
 wire_struct!(Op { id, lamport, command, body });
@@ -38,6 +39,11 @@ wire_variants!(OpBody {
     25 GiveGroup { group, user }
     26 DeleteGroup { group }
     27 EndSession { user, session, through_s }
+    28 MakeOwner { group, user, by }
+    29 DropOwner { group, user, by }
+    30 AddMember { group, user, by }
+    31 SetGroup { group, access, by }
+    32 SetAdding { user, allowed }
 });
 
 impl Wire for PasswordHash {
@@ -69,6 +75,17 @@ fn put_list<T: Wire>(values: &[T], out: &mut Vec<u8>) {
     // Whoever proposes a floor asks first whether the proposal fits.
     (values.len() as u32).put(out);
     values.iter().for_each(|value| value.put(out));
+}
+
+impl Wire for GroupAccess {
+    fn put(&self, out: &mut Vec<u8>) {
+        (*self as u8).put(out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let number = u8::take(from)?;
+        let access = GroupAccess::ALL.into_iter().find(|access| *access as u8 == number);
+        access.ok_or(DecodeError::Value("who gets into a group"))
+    }
 }
 
 impl Wire for ChangeKind {

@@ -112,6 +112,18 @@ codes! {
     TargetNotMember = 47, "That user is not a member of this group";
     /// An owner leaves with `leave_group`, not by removal.
     RemoveSelf = 48, "The owner leaves with leave_group";
+    /// That member is an owner already.
+    AlreadyOwner = 49, "Already an owner of this group";
+    /// That user owns the group no more, or never did.
+    TargetNotOwner = 50, "That user is not an owner of this group";
+    /// Nobody else removes the founder, or drops the founder as an owner.
+    FounderStays = 51, "Only the founder can do that, by leaving or dropping oneself";
+    /// A group always has an owner.
+    LastOwner = 52, "The only owner makes somebody else one first, or leaves with leave_group";
+    /// The user lets no owner add the user to a group.
+    AddingForbidden = 53, "That user is added to no groups, but can ask to join";
+    /// Nobody can ask to be let in.
+    GroupClosed = 54, "The group is closed, only its owners let somebody in";
 
     /// Other content is shared under this name.
     FileExists = 60, "Another file is shared under this name";

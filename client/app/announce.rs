@@ -171,16 +171,6 @@ pub(super) fn find_peers(session: &LoginSession, transfer: &Transfer) -> Result<
     Ok(newer)
 }
 
-/// Whether a new version has taken the place of a share.
-pub(super) fn is_superseded(session: &LoginSession, share: ShareRef) -> Result<bool, RpcError> {
-    match session.call(&Request::FindPeers { share }) {
-        Ok(Reply::Peers { newer, .. }) => Ok(newer.is_some()),
-        Ok(_) => Err(RpcError::Unexpected),
-        Err(RpcError::Refused(_)) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Whether the tracker has not heard yet of a share that another tracker has made.
 pub(super) fn is_unheard(session: &LoginSession, share: ShareRef) -> bool {
     refused_share(session, share).is_some_and(|refusal| session.note_refusal(&refusal))

@@ -1,10 +1,11 @@
 //! One download of the user: from the command or the record that begins it to its end.
 
 mod failure;
+pub(super) mod look_after;
 pub(super) mod manifest;
 mod own_copy;
 
-use super::announce::{find_peers, take_part, tell_withdrawn, withdraw};
+use super::announce::{take_part, tell_withdrawn, withdraw};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::node::random;
@@ -17,16 +18,13 @@ use crate::client::download::whole_hash::WholeHash;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::output::status::{Fetched, Reached};
-use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartRecord, Taken, resolve_destination};
-use crate::model::id::ShareRef;
 use crate::model::name::{FileName, GroupId};
 use crate::sys::give_way;
 use crate::wire::client_tracker::Peer;
-use crate::wire::refusal::Code;
 use failure::failure_of;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -340,79 +338,6 @@ pub(super) fn follow(session: &LoginSession, transfer: &Transfer) {
     if let Some(record) = session.slot().download(&tracked.group, &tracked.name) {
         let moved = DownloadRecord { destination: now.clone(), ..record };
         session.remembered(session.slot().put_download(moved, transfer.part().manifest()), ToString::to_string);
-    }
-}
-
-/// Asks the tracker who else has pieces, and looks what has become of the share if nobody delivers.
-pub(super) fn look_after(session: &LoginSession, transfer: &Arc<Transfer>) {
-    match find_peers(session, transfer) {
-        Err(RpcError::Refused(refusal)) if refusal.code == Code::Forgotten => look_after_forgotten(session, transfer),
-        Ok(Some(_)) => {
-            superseded(session, transfer);
-            look_after_stranded(session, transfer);
-        }
-        // What does not reach a tracker now is asked again.
-        _ => look_after_stranded(session, transfer),
-    }
-}
-
-/// What a download fetches has a new version, which the user is told once. The download goes on as long as members have
-/// the old one.
-pub(super) fn superseded(session: &LoginSession, transfer: &Transfer) {
-    let Some(Tracked { group, .. }) = session.downloads().get(transfer.id()) else { return };
-    if transfer.outdate() {
-        session.event(&Event::DownloadOutdated { group, file: transfer.subject().name.clone() });
-    }
-}
-
-/// The trackers have forgotten the share of a download. The download goes on with what has its name, if that is the same
-/// file. Otherwise it ends, and what came in stays on the disk.
-fn look_after_forgotten(session: &LoginSession, transfer: &Arc<Transfer>) {
-    let Subject { name, content, .. } = transfer.subject();
-    let Some(Tracked { group, .. }) = session.downloads().get(transfer.id()) else { return };
-    match find(&session.node().link, &group, name) {
-        Ok(found) if found.content.info_hash == content.info_hash => return move_over(session, transfer, found.share),
-        Err(RpcError::Refused(refusal)) if refusal.code == Code::NoSuchFile => {}
-        Ok(_) => {}
-        Err(_) => return,
-    }
-    session.engine().remove(transfer);
-    if !transfer.is_finished() {
-        fail(session, transfer.id(), &DownloadError::Forgotten);
-    }
-}
-
-/// The share of a download was withdrawn, and its file is shared again as another one.
-fn move_over(session: &LoginSession, transfer: &Arc<Transfer>, to: ShareRef) {
-    let before = transfer.share();
-    transfer.move_to(to);
-    let _ = take_part(session, transfer);
-    withdraw(session, before);
-}
-
-/// Looks what has become of the share of a download that nobody delivers; tells the user once when it is no more.
-fn look_after_stranded(session: &LoginSession, transfer: &Arc<Transfer>) {
-    let Subject { name, content, .. } = transfer.subject();
-    let Some(Tracked { group, .. }) = session.downloads().get(transfer.id()) else {
-        return;
-    };
-    if transfer.progress(Instant::now()).peers > 0 {
-        return;
-    }
-    let why = match find(&session.node().link, &group, name) {
-        Ok(found) if found.content.info_hash == content.info_hash => {
-            transfer.strand(None);
-            if found.share != transfer.share() {
-                move_over(session, transfer, found.share);
-            }
-            return;
-        }
-        Ok(_) => "it is shared in another version now",
-        Err(RpcError::Refused(refusal)) if refusal.code == Code::NoSuchFile => "it is not shared any more",
-        Err(_) => return,
-    };
-    if transfer.strand(Some(why)) {
-        session.event(&Event::DownloadStranded { group, file: name.clone(), why: why.to_owned() });
     }
 }
 

@@ -4,7 +4,7 @@ mod addresses;
 mod errands;
 mod reach_check;
 
-use super::download;
+use super::download::{self, look_after};
 use super::download_list::DownloadPhase;
 use super::login::{Login, group_lost};
 use super::login_session::LoginSession;
@@ -248,7 +248,7 @@ impl Reactor {
             Reply::Superseded { old, .. } => {
                 let running = session.downloads().running();
                 let of_old = running.iter().filter(|download| download.share() == old);
-                of_old.for_each(|download| download::superseded(session, download));
+                of_old.for_each(|download| look_after::superseded(session, download));
             }
             Reply::Noticed { order, notice } => {
                 if matches!(notice, Notice::UserRenamed { .. }) {

@@ -20,6 +20,7 @@ use crate::client::rpc::queries;
 use crate::client::shell::repl::Execute;
 use crate::client::terminal::interrupt::{Activity, Interrupt};
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::op::group_access::GroupAccess;
 use crate::rate::limit::Limit;
 use crate::wire::client_tracker::Request;
 use crate::wire::refusal::Code;
@@ -119,17 +120,6 @@ impl Executor {
                 self.node().link.renew(&Request::ChangePassword { command: command_id(), old, new })?;
                 Ok(Report::Done("Password changed"))
             }
-            Command::CreateGroup { group } => self.create_group(session, group),
-            Command::JoinGroup { group } => {
-                self.change(Request::JoinGroup { command: command_id(), group }, "Request sent")
-            }
-            Command::LeaveGroup { group } => self.leave_group(session, group),
-            Command::ListRequests { group } => Ok(Report::Requests(queries::requests(&self.node().link, &group)?)),
-            Command::AcceptRequest { group, user } => self.decide(Decision::Accept, group, user),
-            Command::RejectRequest { group, user } => self.decide(Decision::Reject, group, user),
-            Command::RemoveMember { group, user } => self.decide(Decision::Remove, group, user),
-            Command::ListMembers { group } => Ok(Report::Members(queries::members(&self.node().link, &group)?)),
-            Command::ListGroups => Ok(Report::Groups(queries::groups(&self.node().link)?)),
             Command::ListFiles { group } => {
                 self.let_tell(session);
                 Ok(Report::Files(queries::files(&self.node().link, &group)?))
@@ -167,6 +157,36 @@ impl Executor {
                 Ok(Report::Done("Cancelled"))
             }
             Command::Wait { which } => self.wait(session, which),
+            other => self.carry_out_in_group(session, other),
+        }
+    }
+
+    /// What is about groups and who is in them.
+    fn carry_out_in_group(&self, session: &Arc<LoginSession>, command: Command) -> Result<Report, Failure> {
+        match command {
+            Command::CreateGroup { group } => self.create_group(session, group),
+            Command::JoinGroup { group } => {
+                self.change(Request::JoinGroup { command: command_id(), group }, "Request sent")
+            }
+            Command::LeaveGroup { group } => self.leave_group(session, group),
+            Command::ListRequests { group } => Ok(Report::Requests(queries::requests(&self.node().link, &group)?)),
+            Command::AcceptRequest { group, user } => self.decide(Decision::Accept, group, user),
+            Command::RejectRequest { group, user } => self.decide(Decision::Reject, group, user),
+            Command::RemoveMember { group, user } => self.decide(Decision::Remove, group, user),
+            Command::AddMember { group, user } => self.decide(Decision::Add, group, user),
+            Command::MakeOwner { group, user } => self.decide(Decision::MakeOwner, group, user),
+            Command::DropOwner { group, user } => self.decide(Decision::DropOwner, group, user),
+            Command::SetGroup { group, access } => {
+                self.change(Request::SetGroup { command: command_id(), group, access }, access_words(access))
+            }
+            Command::SetAdding { allowed } => {
+                let done = if allowed { "Owners can add you to groups" } else { "Owners cannot add you to groups" };
+                self.change(Request::SetAdding { command: command_id(), allowed }, done)
+            }
+            Command::ListMembers { group } => Ok(Report::Members(queries::members(&self.node().link, &group)?)),
+            Command::ListGroups => Ok(Report::Groups(queries::groups(&self.node().link)?)),
+            // `carry_out_logged_in` has done the others.
+            _ => Ok(Report::Nothing),
         }
     }
 
@@ -212,6 +232,9 @@ impl Executor {
             Decision::Accept => (Request::AcceptRequest { command, group, user }, "Request accepted"),
             Decision::Reject => (Request::RejectRequest { command, group, user }, "Request rejected"),
             Decision::Remove => (Request::RemoveMember { command, group, user }, "Member removed"),
+            Decision::Add => (Request::AddMember { command, group, user }, "Member added"),
+            Decision::MakeOwner => (Request::MakeOwner { command, group, user }, "Owner made"),
+            Decision::DropOwner => (Request::DropOwner { command, group, user }, "Owner dropped"),
         };
         self.change(request, done)
     }
@@ -258,6 +281,17 @@ enum Decision {
     Accept,
     Reject,
     Remove,
+    Add,
+    MakeOwner,
+    DropOwner,
+}
+
+fn access_words(access: GroupAccess) -> &'static str {
+    match access {
+        GroupAccess::Open => "Everybody can join now",
+        GroupAccess::Ask => "Whoever wants to join has to ask now",
+        GroupAccess::Closed => "Nobody can ask to join any more",
+    }
 }
 
 impl Execute for Executor {

@@ -1,11 +1,11 @@
 //! Bringing back at login what the user shared here before.
 
-use super::announce::{find_made, hold_shares, is_superseded, is_unheard};
+use super::announce::{find_made, hold_shares, is_unheard};
 use super::login_session::LoginSession;
 use super::share::{ENDED_ELSEWHERE, LocalShare, forget_all, offer};
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
-use crate::client::rpc::queries::{find, find_again};
+use crate::client::rpc::queries::{find, find_again, is_superseded};
 use crate::client::state::file::StateError;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
@@ -179,7 +179,7 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
         Ok(Some(_)) if record.share.is_some_and(|share| is_unheard(session, share)) => Ok(Restored::AsItWas),
         Ok(Some(_)) => match record.share {
             // Others may still be in the middle of the old version.
-            Some(share) if is_superseded(session, share)? => {
+            Some(share) if is_superseded(&node.link, share)? => {
                 if bring_back(session, record, share) {
                     hold_shares(session, vec![record.clone()])?;
                 }

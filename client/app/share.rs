@@ -1,6 +1,5 @@
 //! Sharing a file or folder: the tracker gets to know it, others are given it, until it is stopped.
 
-use super::announce::is_superseded;
 use super::login_session::{LoginSession, Untold};
 use super::node::command_id;
 use super::upkeep::register::Checked;
@@ -10,6 +9,7 @@ use crate::client::download::transfer::Subject;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::rpc::error::RpcError;
+use crate::client::rpc::queries::is_superseded;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::import::{Import, hash_for_sharing, under_other_name};

@@ -2,6 +2,7 @@
 
 use super::table::{COMMANDS, Word};
 use crate::model::escape::escape;
+use crate::model::op::group_access::GroupAccess;
 
 /// What could stand where something is being typed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -131,6 +132,10 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
             | Word::AcceptRequest
             | Word::RejectRequest
             | Word::RemoveMember
+            | Word::AddMember
+            | Word::MakeOwner
+            | Word::DropOwner
+            | Word::SetGroup
             | Word::ListMembers
             | Word::ListFiles
             | Word::DownloadFile
@@ -142,7 +147,10 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
             0,
         ) => Wanted::OwnGroup,
         (Word::AcceptRequest | Word::RejectRequest, 1) => Wanted::Requester(group()),
-        (Word::RemoveMember, 1) => Wanted::Member(group()),
+        (Word::RemoveMember | Word::MakeOwner | Word::DropOwner, 1) => Wanted::Member(group()),
+        (Word::AddMember, 1) => Wanted::Requester(group()),
+        (Word::SetGroup, 1) => Wanted::Words(GroupAccess::ALL.map(GroupAccess::as_str).to_vec()),
+        (Word::SetAdding, 0) => Wanted::Words(vec!["allow", "forbid"]),
         (Word::DownloadFile, 1) => Wanted::Shared(group()),
         (Word::DownloadFile, 2) => Wanted::Path,
         (Word::PauseDownload | Word::ResumeDownload | Word::CancelDownload | Word::Wait, 1) => {
@@ -236,6 +244,9 @@ mod tests {
             ("download_file 'lab' \"a b\" ", Wanted::Path),
             ("accept_request lab b", Wanted::Requester(lab())),
             ("remove_member lab b", Wanted::Member(lab())),
+            ("make_owner lab b", Wanted::Member(lab())),
+            ("set_group lab ", Wanted::Words(vec!["open", "ask", "closed"])),
+            ("set_adding ", Wanted::Words(vec!["allow", "forbid"])),
             ("stop_share lab ", Wanted::OwnShare(lab())),
             ("wait lab ", Wanted::Download(lab())),
             ("join_group ", Wanted::OtherGroup),

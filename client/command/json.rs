@@ -5,6 +5,7 @@ use super::table::Word;
 use super::types::{Command, Direction, ParsedLine, SHOWN_MAX};
 use crate::model::escape::excerpt;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
+use crate::model::op::group_access::GroupAccess;
 use crate::rate::limit::Limit;
 use crate::wire::client_tracker::Password;
 use crate::wire::refusal::Code;
@@ -36,6 +37,8 @@ struct JsonArgs {
     file_path: Option<String>,
     folder_path: Option<String>,
     destination_path: Option<String>,
+    access: Option<String>,
+    allowed: Option<bool>,
     upload: Option<u64>,
     download: Option<u64>,
 }
@@ -82,6 +85,13 @@ impl JsonArgs {
             Word::AcceptRequest => Command::AcceptRequest { group: self.group()?, user: self.user()? },
             Word::RejectRequest => Command::RejectRequest { group: self.group()?, user: self.user()? },
             Word::RemoveMember => Command::RemoveMember { group: self.group()?, user: self.user()? },
+            Word::AddMember => Command::AddMember { group: self.group()?, user: self.user()? },
+            Word::MakeOwner => Command::MakeOwner { group: self.group()?, user: self.user()? },
+            Word::DropOwner => Command::DropOwner { group: self.group()?, user: self.user()? },
+            Word::SetGroup => Command::SetGroup { group: self.group()?, access: self.access()? },
+            Word::SetAdding => {
+                Command::SetAdding { allowed: self.allowed.ok_or("allowed is missing in command_args")? }
+            }
             Word::ListMembers => Command::ListMembers { group: self.group()? },
             Word::ListGroups => Command::ListGroups,
             Word::ListFiles => Command::ListFiles { group: self.group()? },
@@ -123,6 +133,11 @@ impl JsonArgs {
 
     fn file(&self) -> Result<FileName, Failure> {
         named(&self.file_name, "file_name", FileName::from_input)
+    }
+
+    fn access(&self) -> Result<GroupAccess, Failure> {
+        let access = GroupAccess::parse(given(&self.access, "access")?);
+        access.ok_or_else(|| "access: it is neither open, ask nor closed".into())
     }
 
     fn limit(&self) -> Result<Option<(Direction, Limit)>, Failure> {

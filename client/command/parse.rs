@@ -4,6 +4,7 @@ use super::table::{Usage, Word, near};
 use super::types::{Command, CommandError, Direction, IncompleteCommand, ParsedLine, SHOWN_MAX, password};
 use crate::model::escape::excerpt;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
+use crate::model::op::group_access::GroupAccess;
 use crate::rate::limit::Limit;
 use std::path::{Path, PathBuf};
 
@@ -134,6 +135,9 @@ impl Arguments<'_> {
             Word::AcceptRequest => Command::AcceptRequest { group: self.group(0)?, user: self.user(1)? },
             Word::RejectRequest => Command::RejectRequest { group: self.group(0)?, user: self.user(1)? },
             Word::RemoveMember => Command::RemoveMember { group: self.group(0)?, user: self.user(1)? },
+            Word::AddMember | Word::MakeOwner | Word::DropOwner => self.about_member(word)?,
+            Word::SetGroup => Command::SetGroup { group: self.group(0)?, access: self.access(1)? },
+            Word::SetAdding => Command::SetAdding { allowed: self.allowed(0)? },
             Word::ListMembers => Command::ListMembers { group: self.group(0)? },
             Word::ListGroups => Command::ListGroups,
             Word::ListFiles => Command::ListFiles { group: self.group(0)? },
@@ -167,6 +171,15 @@ impl Arguments<'_> {
             }
             Word::Quit => return Ok(ParsedLine::Quit),
         }))
+    }
+
+    fn about_member(&self, word: Word) -> Result<Command, CommandError> {
+        let (group, user) = (self.group(0)?, self.user(1)?);
+        Ok(match word {
+            Word::MakeOwner => Command::MakeOwner { group, user },
+            Word::DropOwner => Command::DropOwner { group, user },
+            _ => Command::AddMember { group, user },
+        })
     }
 
     /// Both `<file_path> <group_id>` and `<group_id> <file_path>` are documented. What cannot be a group name is the
@@ -215,6 +228,19 @@ impl Arguments<'_> {
             "upload" => Ok(Direction::Upload),
             "download" => Ok(Direction::Download),
             _ => Err(self.bad(&format!("'{}' is neither upload nor download", excerpt(&self.words[index], SHOWN_MAX)))),
+        }
+    }
+
+    fn access(&self, index: usize) -> Result<GroupAccess, CommandError> {
+        let access = GroupAccess::parse(&self.words[index].to_ascii_lowercase());
+        access.ok_or_else(|| self.bad(&format!("'{}' is no such choice", excerpt(&self.words[index], SHOWN_MAX))))
+    }
+
+    fn allowed(&self, index: usize) -> Result<bool, CommandError> {
+        match self.words[index].to_ascii_lowercase().as_str() {
+            "allow" => Ok(true),
+            "forbid" => Ok(false),
+            _ => Err(self.bad(&format!("'{}' is neither allow nor forbid", excerpt(&self.words[index], SHOWN_MAX)))),
         }
     }
 
@@ -284,7 +310,12 @@ mod tests {
             ("list_requests lab", Command::ListRequests { group: lab.clone() }),
             ("accept_request lab bob", Command::AcceptRequest { group: lab.clone(), user: bob.clone() }),
             ("reject_request lab bob", Command::RejectRequest { group: lab.clone(), user: bob.clone() }),
-            ("remove_member lab bob", Command::RemoveMember { group: lab.clone(), user: bob }),
+            ("remove_member lab bob", Command::RemoveMember { group: lab.clone(), user: bob.clone() }),
+            ("add_member lab bob", Command::AddMember { group: lab.clone(), user: bob.clone() }),
+            ("make_owner lab bob", Command::MakeOwner { group: lab.clone(), user: bob.clone() }),
+            ("drop_owner lab bob", Command::DropOwner { group: lab.clone(), user: bob }),
+            ("set_group lab Closed", Command::SetGroup { group: lab.clone(), access: GroupAccess::Closed }),
+            ("set_adding forbid", Command::SetAdding { allowed: false }),
             ("list_members lab", Command::ListMembers { group: lab.clone() }),
             ("list_groups", Command::ListGroups),
             ("list_files lab", Command::ListFiles { group: lab.clone() }),

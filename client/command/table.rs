@@ -60,12 +60,12 @@ commands! {
         "create a group and be its owner"
         ""
     JoinGroup ["join_group"], "<group_id>" [1],
-        "ask the owner of a group to let you in"
+        "join an open group, or ask the owners of a group to let you in"
         ""
     LeaveGroup ["leave_group"], "<group_id>" [1],
         "leave a group, or withdraw your request to join it"
-        "You stop sharing your files there, and your downloads from it end. If you own the group, the member who has been\n\
-         in it longest becomes its owner."
+        "You stop sharing your files there, and your downloads from it end. If you are its only owner, the member who has\n\
+         been in it longest becomes its owner."
     ListRequests ["list_requests"], "<group_id>" [1],
         "list who asks to join your group"
         ""
@@ -77,6 +77,21 @@ commands! {
         ""
     RemoveMember ["remove_member"], "<group_id> <user_id>" [2],
         "remove a member from your group"
+        ""
+    AddMember ["add_member"], "<group_id> <user_id>" [2],
+        "make a user a member of your group who has not asked"
+        "The user is told, and can leave. set_adding forbid keeps owners from adding you."
+    MakeOwner ["make_owner"], "<group_id> <user_id>" [2],
+        "make a member one more owner of your group"
+        "Owners accept, reject and remove alike. Nobody can remove the founder of the group."
+    DropOwner ["drop_owner"], "<group_id> <user_id>" [2],
+        "make an owner of your group a plain member, or yourself"
+        "The group keeps one owner at least. Only the founder drops the founder."
+    SetGroup ["set_group"], "<group_id> <open|ask|closed>" [2],
+        "let everybody join your group, those whom you accept, or nobody"
+        "Whoever waits gets in if the group is open, and is turned down if it is closed. Owners can add members all the same."
+    SetAdding ["set_adding"], "<allow|forbid>" [1],
+        "let owners add you to their groups, or not"
         ""
     ListMembers ["list_members"], "<group_id>" [1],
         "list the members of a group you are in"

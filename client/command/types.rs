@@ -2,6 +2,7 @@
 
 use super::table::Word;
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::op::group_access::GroupAccess;
 use crate::rate::limit::Limit;
 use crate::wire::client_tracker::Password;
 use crate::wire::refusal::Code;
@@ -60,6 +61,25 @@ pub enum Command {
     RemoveMember {
         group: GroupId,
         user: UserId,
+    },
+    AddMember {
+        group: GroupId,
+        user: UserId,
+    },
+    MakeOwner {
+        group: GroupId,
+        user: UserId,
+    },
+    DropOwner {
+        group: GroupId,
+        user: UserId,
+    },
+    SetGroup {
+        group: GroupId,
+        access: GroupAccess,
+    },
+    SetAdding {
+        allowed: bool,
     },
     ListMembers {
         group: GroupId,

@@ -249,11 +249,17 @@ impl Event {
         }
     }
 
-    /// Where it comes from, if it can come again and again without the user's doing. Notices cannot: each follows from a
-    /// change of the user's own, or of an operator.
+    /// Where it comes from, if it can come again and again without the user's doing. Most notices cannot: each follows
+    /// from a change of the user's own, or of an operator.
     pub(super) fn cause(&self) -> Option<LineSource> {
         let (kind, source) = match self {
             Event::JoinRequested { group, .. } => (LineKind::JoinRequest, group.to_string()),
+            Event::Notice(
+                Notice::Added { group, .. }
+                | Notice::OwnerMade { group, .. }
+                | Notice::OwnerDropped { group, .. }
+                | Notice::Removed { group },
+            ) => (LineKind::Decision, group.to_string()),
             Event::TrackerLost { .. } | Event::TrackerReached { .. } => (LineKind::Trackers, String::new()),
             Event::DownloadStranded { group, .. } => (LineKind::Stranded, group.to_string()),
             Event::ShareLost { group, .. } => (LineKind::ShareLost, group.to_string()),
@@ -288,11 +294,7 @@ impl Event {
             Event::DownloadStranded { group, file, why } => {
                 format!("Downloading {file} from {group} waits for members who have parts of it: {why}")
             }
-            Event::DownloadOutdated { group, file } => {
-                format!(
-                    "There is a new version of {file} in {group}; downloading the old one goes on while members have it"
-                )
-            }
+            Event::DownloadOutdated { group, file } => outdated(group, file),
             Event::DownloadWaits { group, file, why } => {
                 format!("Downloading {file} from {group} waits: {why}")
             }
@@ -331,6 +333,10 @@ impl Event {
     }
 }
 
+fn outdated(group: &GroupId, file: &FileName) -> String {
+    format!("There is a new version of {file} in {group}; downloading the old one goes on while members have it")
+}
+
 fn not_reached(addr: SocketAddr, found: ReachClass) -> String {
     let what = match found {
         ReachClass::Reached => "it was reached",
@@ -363,6 +369,11 @@ fn change_words(kind: ChangeKind, group: Option<&GroupId>, file: Option<&FileNam
         ChangeKind::RemoveMember => of("Your removing somebody from a group", "called", group),
         ChangeKind::CreateShare | ChangeKind::JoinShare => shared("Your sharing"),
         ChangeKind::LeaveShare => shared("Your no longer sharing"),
+        ChangeKind::MakeOwner => of("Your making somebody an owner of a group", "called", group),
+        ChangeKind::DropOwner => of("Your dropping an owner of a group", "called", group),
+        ChangeKind::AddMember => of("Your adding somebody to a group", "called", group),
+        ChangeKind::SetGroup => of("Your choice of who gets into a group", "called", group),
+        ChangeKind::SetAdding => "Your choice of whether you are added to groups".to_owned(),
     }
 }
 
@@ -411,5 +422,8 @@ fn notice_line(notice: &Notice) -> String {
         Notice::NewVersion { group, name, author } => {
             format!("{author} has shared a new version of {name} in {group}; your file stays as it is")
         }
+        Notice::Added { group, by } => format!("{by} has made you a member of {group}; leave_group {group} leaves it"),
+        Notice::OwnerMade { group, by } => format!("{by} has made you an owner of {group}"),
+        Notice::OwnerDropped { group, by } => format!("{by} has dropped you as an owner of {group}; you stay a member"),
     }
 }

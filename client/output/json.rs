@@ -139,7 +139,9 @@ fn group(line: &GroupLine) -> Value {
     json!({
         "group_id": line.name.as_str(),
         "owner": line.owner.as_str(),
+        "owners": line.owner_count,
         "members": line.member_count,
+        "access": line.access.as_str(),
         "role": line.role.as_str(),
     })
 }
@@ -303,6 +305,9 @@ mod tests {
             Notice::GroupTaken { group: g(), to: u() },
             Notice::GroupDeleted { group: g() },
             Notice::NewVersion { group: g(), name: f(), author: u() },
+            Notice::Added { group: g(), by: u() },
+            Notice::OwnerMade { group: g(), by: u() },
+            Notice::OwnerDropped { group: g(), by: u() },
         ]
     }
 

@@ -15,6 +15,8 @@ const APART_MAX: usize = 3;
 pub(crate) enum LineKind {
     /// Users ask to be let into a group.
     JoinRequest,
+    /// Owners of a group decide about the user.
+    Decision,
     /// Connections to trackers are lost and made.
     Trackers,
     /// Members stop sharing what is being downloaded from a group.
@@ -38,8 +40,9 @@ const fn pace(burst: u64, interval_s: u64) -> Pace {
     Pace { burst, interval: Duration::from_secs(interval_s) }
 }
 
-const KINDS: [KindInfo; 5] = [
+const KINDS: [KindInfo; 6] = [
     KindInfo { kind: LineKind::JoinRequest, each: pace(5, 30), all: Some(pace(20, 6)) },
+    KindInfo { kind: LineKind::Decision, each: pace(5, 30), all: Some(pace(20, 6)) },
     KindInfo { kind: LineKind::Trackers, each: pace(10, 30), all: None },
     KindInfo { kind: LineKind::Stranded, each: pace(5, 30), all: Some(pace(20, 6)) },
     KindInfo { kind: LineKind::ShareLost, each: pace(20, 6), all: Some(pace(60, 6)) },
@@ -162,6 +165,7 @@ fn words(kind: LineKind, source: &str, UntoldLines { count, last }: UntoldLines)
     }
     match kind {
         LineKind::JoinRequest => format!("{count} more ask to join {source}: list_requests {source}"),
+        LineKind::Decision => format!("{count} more decisions about you in {source}; the last: {last}"),
         LineKind::Trackers => format!("Trackers come and go, {count} more times; the last: {last}"),
         LineKind::Stranded => format!("{count} more times a download from {source} waits for members: show_downloads"),
         LineKind::ShareLost => format!("{count} more of your files are not shared in {source} any more"),
@@ -173,6 +177,9 @@ fn words(kind: LineKind, source: &str, UntoldLines { count, last }: UntoldLines)
 fn words_of_many(kind: LineKind, count: u64) -> String {
     match kind {
         LineKind::JoinRequest => format!("{count} more ask to join your groups: list_requests tells who"),
+        LineKind::Decision => {
+            format!("{count} more decisions about you in your groups: list_groups tells what you are")
+        }
         LineKind::Trackers => format!("Trackers come and go, {count} more times"),
         LineKind::Stranded => format!("{count} more times downloads wait for members: show_downloads"),
         LineKind::ShareLost => format!("{count} more of your files are not shared in their groups any more"),

@@ -5,6 +5,7 @@ use crate::client::command::table::{Word, help};
 use crate::model::escape::ShownPath;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::op::group_access::GroupAccess;
 use crate::model::units::size;
 use crate::rate::limit::Limit;
 use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Role};
@@ -143,9 +144,19 @@ fn group_line(line: &GroupLine) -> String {
         Role::Stranger => "",
         Role::Requested => ", you asked to join",
         Role::Member => ", you are a member",
+        Role::Owner if line.owner_count > 1 => ", you are an owner",
         Role::Owner => ", you are the owner",
     };
-    format!("{}  {members}, owner {}{role}", line.name, line.owner)
+    let others = match line.owner_count {
+        0 | 1 => String::new(),
+        owners => format!(" and {}", counted(owners - 1, "other")),
+    };
+    let access = match line.access {
+        GroupAccess::Open => ", open",
+        GroupAccess::Ask => "",
+        GroupAccess::Closed => ", closed",
+    };
+    format!("{}  {members}, owner {}{others}{access}{role}", line.name, line.owner)
 }
 
 fn member_line(line: &MemberLine) -> String {

@@ -54,6 +54,16 @@ pub(crate) fn find_again(
     Ok(None)
 }
 
+/// Whether a new version has taken the place of a share.
+pub(crate) fn is_superseded(link: &TrackerLink, share: ShareRef) -> Result<bool, RpcError> {
+    match link.call(&Request::FindPeers { share }) {
+        Ok(Reply::Peers { newer, .. }) => Ok(newer.is_some()),
+        Ok(_) => Err(RpcError::Unexpected),
+        Err(RpcError::Refused(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// All groups of the installation.
 pub(crate) fn groups(link: &TrackerLink) -> Result<Vec<GroupLine>, RpcError> {
     let page = |reply| match reply {

@@ -7,6 +7,7 @@ mod groups;
 mod notices;
 mod operator;
 mod ops;
+mod owners;
 mod requests;
 mod shares;
 mod side;
@@ -25,6 +26,7 @@ fn every_row_of_the_table_has_its_test() {
         include_str!("fold/trackers.rs"),
         include_str!("fold/operator.rs"),
         include_str!("fold/floors.rs"),
+        include_str!("fold/owners.rs"),
     ]
     .concat();
     let rows: Vec<&str> = include_str!("../../docs/FOLD.md").lines().filter(|line| line.starts_with("| ")).collect();

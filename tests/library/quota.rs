@@ -5,8 +5,9 @@ use crate::common::manifest::manifest;
 use crate::common::names::{PASSWORD, command, file, group, password, user};
 use crate::common::tracker::TestTracker;
 use crate::common::wait::wait_until;
-use groupshare::model::id::{GroupRef, OpId, Origin, UserRef};
+use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, UserRef};
 use groupshare::model::manifest::Content;
+use groupshare::model::name::{GroupId, UserId};
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::rate::buckets::Pace;
 use groupshare::tracker::ledger::operator::OperatorChange;
@@ -151,6 +152,65 @@ fn whoever_withdraws_a_request_and_makes_it_again_waits_and_other_groups_and_use
     let told = refusal(&mut eve, join_group("b"));
     let start = "Too many attempts, wait a little and try again: 9 requests to join an hour; the next one in ";
     assert!(told.starts_with(start), "{told}");
+}
+
+fn about(name: &str) -> (CommandId, GroupId, UserId) {
+    (command(), group("lab"), user(name))
+}
+
+fn add_member(name: &str) -> Request {
+    let (command, group, user) = about(name);
+    Request::AddMember { command, group, user }
+}
+
+fn make_owner(name: &str) -> Request {
+    let (command, group, user) = about(name);
+    Request::MakeOwner { command, group, user }
+}
+
+#[test]
+fn an_owner_adds_as_many_users_in_an_hour_as_the_limit_says() {
+    let tracker = limited(&[(Quota::Added, 2)]);
+    let mut ann = tracker.user("ann");
+    let [mut bob, _carl, _dave] = ["bob", "carl", "dave"].map(|name| tracker.user(name));
+    ann.create_group("lab");
+    ann.done(add_member("bob"));
+    ann.done(make_owner("bob"));
+    ann.done(add_member("carl"));
+    let told = refusal(&mut ann, add_member("dave"));
+    let start = "Too many attempts, wait a little and try again: 2 users added to groups an hour; the next one in ";
+    assert!(told.starts_with(start), "{told}");
+    bob.done(add_member("dave"));
+}
+
+#[test]
+fn who_is_in_too_many_groups_is_added_to_no_other() {
+    let tracker = limited(&[(Quota::Memberships, 1)]);
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ann.create_group("lab");
+    bob.create_group("other");
+    let told = "This would be over a limit: bob is in 1 groups of 1; have bob leave one, or ask the operator";
+    assert_eq!(refusal(&mut ann, add_member("bob")), told);
+    bob.leave("other");
+    ann.done(add_member("bob"));
+}
+
+#[test]
+fn a_group_has_as_many_owners_as_the_limit_says() {
+    let tracker = limited(&[(Quota::Owners, 2)]);
+    let mut ann = tracker.user("ann");
+    let [_bob, _carl] = ["bob", "carl"].map(|name| tracker.user(name));
+    ann.create_group("lab");
+    for name in ["bob", "carl"] {
+        ann.done(add_member(name));
+    }
+    ann.done(make_owner("bob"));
+    let told =
+        "This would be over a limit: this group has 2 owners of 2; drop one with drop_owner, or ask the operator";
+    assert_eq!(refusal(&mut ann, make_owner("carl")), told);
+    let (command, group, user) = about("bob");
+    ann.done(Request::DropOwner { command, group, user });
+    ann.done(make_owner("carl"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use groupshare::client::reach::interfaces::machine;
 use groupshare::model::digest::{InfoHash, KeyId};
 use groupshare::model::id::{ClientId, OpId, OpOrder, Origin, PeerKey, ShareRef};
 use groupshare::model::manifest::Content;
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::tracker::operator::table::Verb;
 use groupshare::wire::client_tracker::{CallWay, Holding, Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::{Blob, List};
@@ -66,6 +67,13 @@ const TRACKER: &str = "
     RejectRequest(self)    NotLoggedIn   NotMember        NotMember         NotOwner         AlreadyMember    NotMember        NotMember        -
     RemoveMember           NotLoggedIn   NotMember        NotMember         NotOwner         Done             NotMember        NotMember        -
     RemoveMember(owner)    NotLoggedIn   NotMember        NotMember         NotOwner         RemoveSelf       NotMember        NotMember        -
+    MakeOwner              NotLoggedIn   NotMember        NotMember         NotOwner         Done             NotMember        NotMember        -
+    MakeOwner(self)        NotLoggedIn   NotMember        NotMember         NotOwner         AlreadyOwner     NotMember        NotMember        -
+    DropOwner              NotLoggedIn   NotMember        NotMember         NotOwner         TargetNotOwner   NotMember        NotMember        -
+    DropOwner(last)        NotLoggedIn   NotMember        NotMember         NotOwner         LastOwner        NotMember        NotMember        -
+    AddMember              NotLoggedIn   NotMember        NotMember         NotOwner         Done             NotMember        NotMember        -
+    SetGroup               NotLoggedIn   NotMember        NotMember         NotOwner         Done             NotMember        NotMember        -
+    SetAdding              NotLoggedIn   Done             Done              Done             Done             Done             Done             -
     ListGroups             NotLoggedIn   Groups/Stranger  Groups/Requested  Groups/Member    Groups/Owner     Groups/Stranger  Groups/Stranger  groups
     ListMembers            NotLoggedIn   NotMember        NotMember         Members/3        Members/2        NotMember        NotMember        group
     ListFiles              NotLoggedIn   NotMember        NotMember         Files/1          Files/1          NotMember        NotMember        files
@@ -259,6 +267,13 @@ impl<'a> Scene<'a> {
                 let owner = owner.into_iter().find(|row| row.name == lab).expect("there").owner;
                 Request::RemoveMember { command, group: lab, user: owner }
             }
+            "MakeOwner" => Request::MakeOwner { command, group: lab, user: user("mia") },
+            "MakeOwner(self)" => Request::MakeOwner { command, group: lab, user: me },
+            "DropOwner" => Request::DropOwner { command, group: lab, user: user("mia") },
+            "DropOwner(last)" => Request::DropOwner { command, group: lab, user: me },
+            "AddMember" => Request::AddMember { command, group: lab, user: user("pat") },
+            "SetGroup" => Request::SetGroup { command, group: lab, access: GroupAccess::Closed },
+            "SetAdding" => Request::SetAdding { command, allowed: false },
             "ListGroups" => Request::ListGroups { after: None },
             "ListMembers" => Request::ListMembers { group: lab, after: None },
             "ListFiles" => Request::ListFiles { group: lab, after: None },

@@ -93,7 +93,17 @@ fn a_program_shares_a_file_and_another_one_downloads_it() {
     alice.succeeds("accept_request", json!({ "group_id": "lab", "user_id": "bob" }));
     assert_eq!(bob.event("request_accepted")["group_id"], "lab");
     let groups = bob.succeeds("list_groups", json!({}));
-    assert_eq!(groups["groups"], json!([{ "group_id": "lab", "owner": "alice", "members": 2, "role": "member" }]));
+    assert_eq!(
+        groups["groups"],
+        json!([{
+            "group_id": "lab",
+            "owner": "alice",
+            "owners": 1,
+            "members": 2,
+            "access": "ask",
+            "role": "member",
+        }])
+    );
 
     let data = b"The quick brown fox jumps over the lazy dog";
     fs::write(alice.folder.join(NAME), data).expect("room");

@@ -37,6 +37,12 @@ counts! {
         superseded,
         /// An owner has left, and several members could be the next.
         succeeded,
+        owners_made,
+        owners_dropped,
+        /// Somebody was added who had not asked.
+        added,
+        /// Somebody has asked to be let into a closed group.
+        closed,
         read,
         unread,
         /// A user has logged out of a session that had not ended yet.

@@ -8,6 +8,7 @@ use groupshare::model::id::{CommandId, GroupRef, OpId, SessionId, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::op::PasswordHash;
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::state::{AccountStanding, Membership, State};
@@ -53,8 +54,8 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
     let few = users.len() < 4 || made.groups.is_empty();
     let kind = match dice.below(100) {
         0..30 if few => dice.below(4),
-        0..15 => dice.below(31),
-        _ => 4 + dice.below(27),
+        0..15 => dice.below(37),
+        _ => 4 + dice.below(33),
     };
     let (Some(user), 2..) = (dice.pick(&users), kind) else {
         return Change::CreateUser { name: UserId::parse(dice.word(&USERS)).expect("a name"), password };
@@ -75,7 +76,8 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
     let waiting = named(state.waiting(group).collect());
     let waiting_user = state.user_named(&waiting).expect("it has this name");
     let target = named(state.members(group).collect());
-    let owner = among(dice, state.owner(group).into_iter().collect());
+    let (other_owner, outer) = (named(state.owners(group).collect()), named(users.clone()));
+    let owner = among(dice, state.owners(group).collect());
     let member = among(dice, state.members(group).collect());
     let outside = |user: &UserRef| state.membership(group, *user) == Membership::Stranger;
     let outsider = among(dice, users.iter().copied().filter(outside).collect());
@@ -98,6 +100,15 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
         18..20 => Change::RemoveMember { user: owner, group: name, target },
         20..25 => Change::Share { user: giver, group: name, name: file, content: content(dice.below(3)) },
         25..28 => Change::StopShare { user: sharer, group: name, name: file },
+        31 => Change::MakeOwner { user: owner, group: name, target },
+        32 => Change::DropOwner { user: owner, group: name, target: other_owner },
+        33 | 34 => Change::AddMember { user: owner, group: name, target: outer },
+        35 => {
+            let [open, ask, closed] = GroupAccess::ALL;
+            let access = dice.pick(&[open, ask, ask, ask, closed]).expect("there are some");
+            Change::SetGroup { user: owner, group: name, access }
+        }
+        36 => Change::SetAdding { user, allowed: dice.percent(70) },
         // From a few, so that one is ended on both sides.
         30 => Change::EndSession { user, session: SessionId([dice.below(20) as u8; 16]), through_s: n as u64 },
         _ => match state.notices(user, usize::MAX).last() {

@@ -2,6 +2,7 @@
 
 mod floor;
 mod operators;
+mod owners;
 mod people;
 mod shares;
 
@@ -11,6 +12,7 @@ use groupshare::model::id::{CommandId, OpId, OpOrder, Origin, SessionId};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::notice::Notice;
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::state::AccountStanding;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -34,6 +36,7 @@ pub(crate) struct User {
     /// Tokens made up to this time are void.
     pub void_through_s: u64,
     pub standing: AccountStanding,
+    pub forbids_adding: bool,
     /// An operator has set the password.
     reset: bool,
     pub unread: Notices,
@@ -44,8 +47,12 @@ pub(crate) struct User {
 
 pub(crate) struct Group {
     pub name: GroupId,
-    /// In the order in which they joined: the first is the owner. A group without members is hidden.
+    /// In the order in which they joined. A group without members is hidden.
     pub members: Vec<OpId>,
+    /// In the order in which they became so.
+    pub owners: Vec<OpId>,
+    pub founder: Option<OpId>,
+    pub access: GroupAccess,
     pub waiting: BTreeSet<OpId>,
     pub chain: [u8; 32],
     /// How many were made before.
@@ -82,8 +89,8 @@ pub(crate) struct Model<'a> {
     pub outcomes: Outcomes,
     /// The notices of the last op.
     pub told: Vec<(OpId, Notice)>,
-    /// Who was asked by the last op, and where, to let whom in.
-    pub asked: Option<(OpId, OpId, OpId)>,
+    /// Who were asked by the last op, and where, to let whom in.
+    pub asked: Vec<(OpId, OpId, OpId)>,
 }
 
 impl<'a> Model<'a> {
@@ -125,7 +132,7 @@ impl<'a> Model<'a> {
     /// Folds the next op. Returns false if its command was carried out before.
     pub(crate) fn apply(&mut self, op: &Op) -> bool {
         self.told.clear();
-        self.asked = None;
+        self.asked.clear();
         self.hear(op);
         if op.body.is_of_tracker() && op.body.author().is_none() {
             self.body(op);
@@ -225,6 +232,25 @@ impl<'a> Model<'a> {
             OpBody::LeaveGroup { group, user } => self.leave(op, self.group(group.0), self.user(user.0)),
             OpBody::RemoveMember { group, user, by } => {
                 self.remove(op, self.group(group.0), self.user(user.0), self.canonical(by.0));
+            }
+            OpBody::MakeOwner { group, user, by } => {
+                self.make_owner(self.group(group.0), self.user(user.0), self.user(by.0));
+            }
+            OpBody::DropOwner { group, user, by } => {
+                self.drop_owner(self.group(group.0), self.user(user.0), self.user(by.0));
+            }
+            OpBody::AddMember { group, user, by } => {
+                self.add_member(self.group(group.0), self.user(user.0), self.user(by.0));
+            }
+            OpBody::SetGroup { group, access, .. } => self.set_group(self.group(group.0), *access),
+            OpBody::SetAdding { user, allowed } => {
+                let user = self.user(user.0);
+                if self.is_deleted(user) {
+                    return self.outcomes.author_deleted += 1;
+                }
+                let row = self.user_mut(user);
+                let news = std::mem::replace(&mut row.forbids_adding, !allowed) == *allowed;
+                self.count(news);
             }
             OpBody::CreateShare { group, user, name, content, replaces } => {
                 let replaces = replaces.map(|old| self.canonical(old.0)).filter(|old| self.shares.contains_key(old));

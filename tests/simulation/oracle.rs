@@ -64,18 +64,18 @@ impl<'a> Oracle<'a> {
         if !self.model.apply(op) {
             assert!(self.state.caused().is_empty(), "{op:?} was carried out twice");
         }
-        let (mut told, mut asked) = (Vec::new(), None);
+        let (mut told, mut asked) = (Vec::new(), Vec::new());
         for effect in self.state.caused() {
             match &effect.what {
                 Told::Noticed { order, notice } => {
                     assert_eq!(*order, op.order());
                     told.push((effect.to.0, notice.clone()));
                 }
-                Told::Requested { group, user } => asked = Some((effect.to.0, group.0, user.0)),
+                Told::Requested { group, user } => asked.push((effect.to.0, group.0, user.0)),
                 _ => {}
             }
         }
-        assert_eq!(asked, self.model.asked, "the owner hears of a request: {op:?}");
+        assert_eq!(asked, self.model.asked, "the owners hear of a request: {op:?}");
         // Whom an op tells first is all the same. In which order it tells one user two things is checked at the end.
         let all = |told: &[_]| told.iter().map(|(to, notice)| (*to, format!("{notice:?}"))).collect::<BTreeSet<_>>();
         assert_eq!(all(&told), all(&self.model.told), "notices of {op:?}");
@@ -93,11 +93,7 @@ impl<'a> Oracle<'a> {
 
     fn check_owner(&self, body: &OpBody, group: GroupRef) {
         let row = &self.model.groups[&self.model.canonical(group.0)];
-        assert_eq!(
-            self.state.owner(group).map(|user| user.0),
-            row.members.first().copied(),
-            "the owner after {body:?}"
-        );
+        assert_eq!(self.state.owner(group).map(|user| user.0), row.owners.first().copied(), "the owner after {body:?}");
     }
 
     fn check_users(&self) {
@@ -125,6 +121,7 @@ impl<'a> Oracle<'a> {
             assert_eq!(requests, waits, "where {user:?} waits");
             let is_somewhere = self.state.shares_of(user).next().is_some()
                 || self.model.groups.values().any(|row| row.members.contains(&id) || row.waiting.contains(&id));
+            assert_eq!(self.state.forbids_adding(user), row.forbids_adding);
             assert!(!(deleted && is_somewhere), "{user:?} is deleted, and in a group");
             assert_eq!(self.state.notices(user, usize::MAX), row.unread, "unread notices of {user:?}");
         }
@@ -139,7 +136,11 @@ impl<'a> Oracle<'a> {
             assert_eq!(members, row.members.iter().copied().collect(), "members of {group:?}");
             let waiting: BTreeSet<OpId> = self.state.waiting(group).map(|user| user.0).collect();
             assert_eq!(waiting, row.waiting, "who waits at {group:?}");
-            assert_eq!(self.state.owner(group).map(|user| user.0), row.members.first().copied());
+            assert_eq!(self.state.owner(group).map(|user| user.0), row.owners.first().copied());
+            let owners: Vec<OpId> = self.state.owners(group).map(|user| user.0).collect();
+            assert_eq!(owners, row.owners, "owners of {group:?}");
+            assert_eq!(self.state.founder(group).map(|user| user.0), row.founder, "who founded {group:?}");
+            assert_eq!(self.state.access(group), Some(row.access), "who gets into {group:?}");
             assert_eq!(self.state.chain(group), Some(row.chain), "the key of {group:?}");
             assert_eq!(self.state.group_name(group).as_ref(), Some(&row.name));
             assert!(row.members.is_empty() || self.state.group_named(&row.name) == Some(group));

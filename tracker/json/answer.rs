@@ -41,7 +41,9 @@ pub(super) struct MemberObject {
 pub(super) struct GroupObject {
     group_id: String,
     owner: String,
+    owners: u32,
     members: u32,
+    access: &'static str,
     role: &'static str,
 }
 
@@ -81,7 +83,9 @@ impl From<Reply> for Answer {
                 let group = |line: &GroupLine| GroupObject {
                     group_id: line.name.to_string(),
                     owner: line.owner.to_string(),
+                    owners: line.owner_count,
                     members: line.member_count,
+                    access: line.access.as_str(),
                     role: line.role.as_str(),
                 };
                 Answer::Groups { groups: groups.iter().map(group).collect(), more }

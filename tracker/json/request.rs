@@ -7,6 +7,7 @@ use crate::model::digest::Sha1Digest;
 use crate::model::escape::excerpt;
 use crate::model::id::{ClientId, CommandId};
 use crate::model::name::{FileName, GroupId, NameError, UserId};
+use crate::model::op::group_access::GroupAccess;
 use crate::tracker::session::lists::ShownNotices;
 use crate::wire::client_tracker::{Password, Request};
 use crate::wire::refusal::{Code, Refusal};
@@ -119,6 +120,9 @@ struct CommandArgs<'a> {
     group_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     file_name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    access: Option<Cow<'a, str>>,
+    allowed: Option<bool>,
     #[serde(borrow)]
     after: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -249,6 +253,11 @@ fn request(command: &str, args: &CommandArgs<'_>, ids: Ids) -> Result<Request, R
         "accept_request" => Request::AcceptRequest { command: id, group: args.group()?, user: args.user()? },
         "reject_request" => Request::RejectRequest { command: id, group: args.group()?, user: args.user()? },
         "remove_member" => Request::RemoveMember { command: id, group: args.group()?, user: args.user()? },
+        "make_owner" => Request::MakeOwner { command: id, group: args.group()?, user: args.user()? },
+        "drop_owner" => Request::DropOwner { command: id, group: args.group()?, user: args.user()? },
+        "add_member" => Request::AddMember { command: id, group: args.group()?, user: args.user()? },
+        "set_group" => Request::SetGroup { command: id, group: args.group()?, access: args.access()? },
+        "set_adding" => Request::SetAdding { command: id, allowed: args.allowed()? },
         "list_members" => Request::ListMembers { group: args.group()?, after: args.after(UserId::from_input)? },
         "list_groups" => Request::ListGroups { after: args.after(GroupId::from_input)? },
         "list_files" => Request::ListFiles { group: args.group()?, after: args.after(FileName::from_input)? },
@@ -288,6 +297,15 @@ impl CommandArgs<'_> {
 
     fn file(&self) -> Result<FileName, Refusal> {
         named(given(&self.file_name, "file_name")?, "file_name", FileName::from_input)
+    }
+
+    fn access(&self) -> Result<GroupAccess, Refusal> {
+        let access = GroupAccess::parse(given(&self.access, "access")?);
+        access.ok_or_else(|| malformed("access: it is neither open, ask nor closed"))
+    }
+
+    fn allowed(&self) -> Result<bool, Refusal> {
+        self.allowed.ok_or_else(|| malformed("allowed is missing in command_args"))
     }
 
     /// The notices that were shown.

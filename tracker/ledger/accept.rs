@@ -5,6 +5,7 @@ use crate::model::id::{GroupRef, OpId, OpOrder, SessionId, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::UnplacedChange;
+use crate::model::op::group_access::GroupAccess;
 use crate::model::op::{OpBody, PasswordHash};
 use crate::tracker::state::{Account, AccountStanding, CommandOwner, Membership, ShareInfo, State};
 use crate::wire::refusal::{Code, Refusal};
@@ -31,7 +32,7 @@ pub enum Change {
         /// The name asked for.
         group: GroupId,
     },
-    /// Ask to be let in. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`.
+    /// Ask to be let in. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`, `GroupClosed`.
     JoinGroup { user: UserRef, group: GroupId },
     /// Leave a group, or withdraw the request to be let in. Refusals: `NoSuchGroup`, `NotMember`.
     LeaveGroup { user: UserRef, group: GroupId },
@@ -41,8 +42,21 @@ pub enum Change {
     /// Turn a request down. Refusals: as for `AcceptRequest`.
     RejectRequest { user: UserRef, group: GroupId, target: UserId },
     /// Remove a member. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `RemoveSelf`,
-    /// `TargetNotMember`.
+    /// `TargetNotMember`, `FounderStays`.
     RemoveMember { user: UserRef, group: GroupId, target: UserId },
+    /// Make a member one more owner. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
+    /// `TargetNotMember`, `AlreadyOwner`.
+    MakeOwner { user: UserRef, group: GroupId, target: UserId },
+    /// Make an owner a plain member. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
+    /// `TargetNotOwner`, `FounderStays`, `LastOwner`.
+    DropOwner { user: UserRef, group: GroupId, target: UserId },
+    /// Make somebody a member. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `AlreadyMember`,
+    /// `AddingForbidden`.
+    AddMember { user: UserRef, group: GroupId, target: UserId },
+    /// Decide who gets in. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
+    SetGroup { user: UserRef, group: GroupId, access: GroupAccess },
+    /// Let owners add the user to groups, or not.
+    SetAdding { user: UserRef, allowed: bool },
     /// Share content under a name. Refusals: `NoSuchGroup`, `NotMember`, `FileExists`, `ReservedName`.
     Share { user: UserRef, group: GroupId, name: FileName, content: Content },
     /// Stop sharing. Refusals: `NoSuchGroup`, `NotMember`, `NoSuchFile`, `NotSharing`.
@@ -102,6 +116,20 @@ pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
             OpBody::RejectRequest { group, user: target, by: *user }
         }
         Change::RemoveMember { user, group, target } => remove_member(state, *user, group, target)?,
+        Change::MakeOwner { user, group, target } => make_owner(state, *user, group, target)?,
+        Change::DropOwner { user, group, target } => drop_owner(state, *user, group, target)?,
+        Change::AddMember { user, group, target } => add_member(state, *user, group, target)?,
+        Change::SetGroup { user, group, access } => {
+            let group = find_led_group(state, *user, group)?;
+            if state.access(group) == Some(*access) {
+                return Ok(Acceptance::Already);
+            }
+            OpBody::SetGroup { group, access: *access, by: *user }
+        }
+        Change::SetAdding { user, allowed } => match state.forbids_adding(*user) != *allowed {
+            true => return Ok(Acceptance::Already),
+            false => OpBody::SetAdding { user: *user, allowed: *allowed },
+        },
         Change::Share { user, group, name, content } => match share(state, *user, group, name, content)? {
             Acceptance::Op(body) => body,
             Acceptance::Already => return Ok(Acceptance::Already),
@@ -152,6 +180,11 @@ impl Change {
             | Change::AcceptRequest { user, .. }
             | Change::RejectRequest { user, .. }
             | Change::RemoveMember { user, .. }
+            | Change::MakeOwner { user, .. }
+            | Change::DropOwner { user, .. }
+            | Change::AddMember { user, .. }
+            | Change::SetGroup { user, .. }
+            | Change::SetAdding { user, .. }
             | Change::Share { user, .. }
             | Change::StopShare { user, .. }
             | Change::ReadNotices { user, .. }
@@ -180,7 +213,7 @@ pub fn find_own_group(state: &State, user: UserRef, name: &GroupId) -> Result<Gr
     if state.is_member(group, user) { Ok(group) } else { Err(Refusal::about(Code::NotMember, name)) }
 }
 
-/// The group of this name, for its owner only.
+/// The group of this name, for its owners only.
 pub fn find_led_group(state: &State, user: UserRef, name: &GroupId) -> Result<GroupRef, Refusal> {
     let group = find_own_group(state, user, name)?;
     match state.membership(group, user) {
@@ -244,6 +277,9 @@ fn join_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, Re
     match state.membership(group, user) {
         Membership::Member | Membership::Owner => Err(Refusal::about(Code::AlreadyMember, name)),
         Membership::Waiting => Err(Refusal::about(Code::RequestPending, name)),
+        Membership::Stranger if state.access(group) == Some(GroupAccess::Closed) => {
+            Err(Refusal::about(Code::GroupClosed, name))
+        }
         Membership::Stranger => Ok(OpBody::RequestJoin { group, user }),
     }
 }
@@ -271,9 +307,45 @@ fn remove_member(state: &State, user: UserRef, group: &GroupId, target: &UserId)
     let group = find_led_group(state, user, group)?;
     let found = find_user(state, target)?;
     match state.membership(group, found) {
-        Membership::Owner => Err(Code::RemoveSelf.into()),
-        Membership::Member => Ok(OpBody::RemoveMember { group, user: found, by: user }),
+        _ if found == user => Err(Code::RemoveSelf.into()),
+        Membership::Member | Membership::Owner if state.founder(group) == Some(found) => {
+            Err(Refusal::about(Code::FounderStays, target))
+        }
+        Membership::Member | Membership::Owner => Ok(OpBody::RemoveMember { group, user: found, by: user }),
         Membership::Stranger | Membership::Waiting => Err(Refusal::about(Code::TargetNotMember, target)),
+    }
+}
+
+fn make_owner(state: &State, user: UserRef, group: &GroupId, target: &UserId) -> Result<OpBody, Refusal> {
+    let group = find_led_group(state, user, group)?;
+    let found = find_user(state, target)?;
+    match state.membership(group, found) {
+        Membership::Owner => Err(Refusal::about(Code::AlreadyOwner, target)),
+        Membership::Member => Ok(OpBody::MakeOwner { group, user: found, by: user }),
+        Membership::Stranger | Membership::Waiting => Err(Refusal::about(Code::TargetNotMember, target)),
+    }
+}
+
+fn drop_owner(state: &State, user: UserRef, group: &GroupId, target: &UserId) -> Result<OpBody, Refusal> {
+    let group = find_led_group(state, user, group)?;
+    let found = find_user(state, target)?;
+    match state.membership(group, found) {
+        Membership::Owner if state.owners(group).nth(1).is_none() => Err(Code::LastOwner.into()),
+        Membership::Owner if found != user && state.founder(group) == Some(found) => {
+            Err(Refusal::about(Code::FounderStays, target))
+        }
+        Membership::Owner => Ok(OpBody::DropOwner { group, user: found, by: user }),
+        _ => Err(Refusal::about(Code::TargetNotOwner, target)),
+    }
+}
+
+fn add_member(state: &State, user: UserRef, group: &GroupId, target: &UserId) -> Result<OpBody, Refusal> {
+    let group = find_led_group(state, user, group)?;
+    let found = find_user(state, target)?;
+    match state.membership(group, found) {
+        Membership::Member | Membership::Owner => Err(Refusal::about(Code::AlreadyMember, target)),
+        _ if state.forbids_adding(found) => Err(Refusal::about(Code::AddingForbidden, target)),
+        Membership::Stranger | Membership::Waiting => Ok(OpBody::AddMember { group, user: found, by: user }),
     }
 }
 
@@ -575,7 +647,7 @@ mod tests {
         let (name, target) = (user(pick(a)), user(pick(c)));
         let (group, file) = (group(pick(b)), file(["f", "g", "f~2"][usize::from(c) % 3]));
         let user = state.user_named(&name);
-        Some(match kind % 14 {
+        Some(match kind % 19 {
             0 | 1 => Change::CreateUser { name, password: password() },
             2 => {
                 let former = state.account(user?)?.password_op;
@@ -587,6 +659,11 @@ mod tests {
             8 => Change::RejectRequest { user: user?, group, target },
             9 => Change::RemoveMember { user: user?, group, target },
             10 => Change::LeaveGroup { user: user?, group },
+            14 => Change::MakeOwner { user: user?, group, target },
+            15 => Change::DropOwner { user: user?, group, target },
+            16 => Change::AddMember { user: user?, group, target },
+            17 => Change::SetGroup { user: user?, group, access: GroupAccess::ALL[usize::from(c) % 3] },
+            18 => Change::SetAdding { user: user?, allowed: c % 3 != 0 },
             11 | 12 => Change::Share { user: user?, group, name: file, content: content(c % 2) },
             _ if c % 8 == 7 => {
                 Change::EndSession { user: user?, session: SessionId([b % 8; 16]), through_s: u64::from(b) }
@@ -613,7 +690,10 @@ mod tests {
             Change::CreateGroup { user, group } => {
                 after.group_named(group) == Some(GroupRef(op.id)) && after.owner(GroupRef(op.id)) == Some(*user)
             }
-            Change::JoinGroup { user, group } => membership(group, *user) == Some(Membership::Waiting),
+            Change::JoinGroup { user, group: name } => {
+                let open = group(name).and_then(|group| after.access(group)) == Some(GroupAccess::Open);
+                membership(name, *user) == Some(if open { Membership::Member } else { Membership::Waiting })
+            }
             Change::LeaveGroup { user, group } => membership(group, *user) == Some(Membership::Stranger),
             Change::AcceptRequest { group, target: name, .. } => {
                 membership(group, target(name)) == Some(Membership::Member)
@@ -621,6 +701,14 @@ mod tests {
             Change::RejectRequest { group, target: name, .. } | Change::RemoveMember { group, target: name, .. } => {
                 membership(group, target(name)) == Some(Membership::Stranger)
             }
+            Change::MakeOwner { group, target: name, .. } => membership(group, target(name)) == Some(Membership::Owner),
+            Change::DropOwner { group, target: name, .. } | Change::AddMember { group, target: name, .. } => {
+                membership(group, target(name)) == Some(Membership::Member)
+            }
+            Change::SetGroup { group: name, access, .. } => {
+                group(name).and_then(|group| after.access(group)) == Some(*access)
+            }
+            Change::SetAdding { user, allowed } => after.forbids_adding(*user) != *allowed,
             Change::Share { user, group: name, name: of, content } => {
                 let share = group(name).and_then(|group| after.share_named(group, of));
                 share.is_some_and(|share| share.content == *content && after.is_sharer(share.share, *user))
@@ -656,7 +744,8 @@ mod tests {
                 let author = change.user().unwrap_or(UserRef(op.id));
                 let of_op = state.notices(author, usize::MAX).into_iter().filter(|(at, _)| *at == op.order());
                 for (_, notice) in of_op {
-                    prop_assert!(matches!(notice, Notice::Rejected { .. }), "{:?}: {:?}", change, notice);
+                    let plain = matches!(notice, Notice::Rejected { .. } | Notice::Accepted { .. });
+                    prop_assert!(plain, "{:?}: {:?}", change, notice);
                 }
             }
         }

@@ -70,7 +70,7 @@ pub fn accept_operator(state: &State, change: &OperatorChange) -> Result<Accepta
             if is_disabled(state, user)? {
                 return Err(Refusal::about(Code::AccountDisabled, user));
             }
-            if state.owner(group) == Some(found) {
+            if state.owners(group).eq([found]) {
                 return Ok(Acceptance::Already);
             }
             OpBody::GiveGroup { group, user: found }

@@ -62,6 +62,8 @@ quotas! {
     Memberships "memberships" User 1024, "groups that a user is a member of"
     Requests "requests" User 256, "groups that a user waits to be let into"
     Waiting "waiting" Group 10_000, "users who wait to be let into a group"
+    Owners "owners" Group 100, "owners of a group"
+    Added "added" UserInAnHour 512, "users that an owner adds to groups in an hour"
     Asked "asked" UserInAnHour 512, "requests to be let into groups that a user makes in an hour"
     Shares "shares" User 10_000, "files and folders that a user shares"
     ManifestBytes "manifest_bytes" User 1 << 30, "bytes of the lists of pieces of what a user shares"
@@ -213,6 +215,7 @@ impl fmt::Display for OverQuota {
                 Quota::Checks => "passwords an hour from this address",
                 Quota::Brought => "of lists of pieces an hour",
                 Quota::Asked => "requests to join an hour",
+                Quota::Added => "users added to groups an hour",
                 _ => "changes an hour",
             };
             return write!(f, "{max} {what}; the next one in {}", units::duration(self.wait));
@@ -222,6 +225,7 @@ impl fmt::Display for OverQuota {
             (Quota::Memberships, None) => write!(f, "you are in {used} groups of {max}; leave one"),
             (Quota::Memberships, Some(name)) => write!(f, "{name} is in {used} groups of {max}; have {name} leave one"),
             (Quota::Requests, _) => write!(f, "you wait for {used} groups of {max}; withdraw one with leave_group"),
+            (Quota::Owners, _) => write!(f, "this group has {used} owners of {max}; drop one with drop_owner"),
             (Quota::Waiting, _) => write!(f, "{used} users of {max} wait for this group; have its owner decide"),
             (Quota::Shares, _) => write!(f, "you share {used} files of {max}; stop sharing some"),
             (Quota::ManifestBytes, _) => {
@@ -275,7 +279,8 @@ pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, lists: ListLooks<'_>) 
             asked.room(Quota::Waiting, || state.waiting_count(*group))?;
             asked.requests(*user)
         }
-        OpBody::AcceptRequest { user, .. } => {
+        OpBody::MakeOwner { group, .. } => asked.room(Quota::Owners, || state.owners(*group).count()),
+        OpBody::AcceptRequest { user, .. } | OpBody::AddMember { user, .. } => {
             asked.room(Quota::Memberships, || state.membership_count(*user)).map_err(|over| {
                 let other = state.account(*user).map(|account| account.name.to_string());
                 OverQuota { other, ..over }

@@ -116,7 +116,7 @@ commands! {
         "end all sessions of a user"
         "Whoever knows the password logs in again: disable_user keeps out."
     GiveGroup ["give_group"], "<group_id> <user_id>" 2..=2, AtTracker,
-        "make a user the owner of a group"
+        "make a user the only owner of a group"
         "A user who is no member becomes one."
     DeleteGroup ["delete_group"], "<group_id>" 1..=1, AtTracker,
         "remove a group for good"

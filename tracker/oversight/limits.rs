@@ -73,6 +73,8 @@ struct Hours {
     /// Looks whether there is room for something to be shared, which may come to nothing.
     looks: Buckets<UserRef>,
     asked: Buckets<UserRef>,
+    /// Who was added to groups, by the owner.
+    added: Buckets<UserRef>,
     /// Who has asked to be let into which group.
     repeated: Buckets<(GroupRef, UserRef)>,
     /// Bytes of lists of pieces that were brought.
@@ -91,6 +93,7 @@ impl Hours {
             changes: Buckets::new(pace(Quota::Changes)),
             looks: Buckets::new(hourly(of_looks(quotas.of(Quota::Changes)))),
             asked: Buckets::new(pace(Quota::Asked)),
+            added: Buckets::new(pace(Quota::Added)),
             repeated: Buckets::new(REPEAT_PACE),
             brought: Buckets::new(pace(Quota::Brought)),
             accounts: Buckets::new(pace(Quota::Accounts)),
@@ -105,6 +108,7 @@ impl Hours {
         self.changes.set_pace(pace(Quota::Changes), now);
         self.looks.set_pace(hourly(of_looks(quotas.of(Quota::Changes))), now);
         self.asked.set_pace(pace(Quota::Asked), now);
+        self.added.set_pace(pace(Quota::Added), now);
         self.brought.set_pace(pace(Quota::Brought), now);
         self.accounts.set_pace(pace(Quota::Accounts), now);
         self.checks.set_pace(pace(Quota::Checks), now);
@@ -187,6 +191,7 @@ impl Limits {
         self.look_for_room(state, body, len_of)?;
         match body {
             OpBody::RequestJoin { group, user } => self.take_request(*group, *user),
+            OpBody::AddMember { by, .. } => self.take_of_hour(Quota::Added, 1, *by, |hours| &mut hours.added),
             _ => Ok(()),
         }
     }
@@ -353,6 +358,11 @@ impl Limits {
     /// How many requests of a user to be let into groups count in this hour.
     pub fn asked_by(&self, user: UserRef) -> u64 {
         self.hours.lock().asked.taken(&user, Instant::now())
+    }
+
+    /// How many users an owner has added to groups in this hour.
+    pub fn added_by(&self, user: UserRef) -> u64 {
+        self.hours.lock().added.taken(&user, Instant::now())
     }
 
     /// The address from which most accounts were made in this hour, and how many.

@@ -184,7 +184,8 @@ fn deleted(op: Option<OpId>, before: &State, name: &UserId) -> Row {
     let user = before.user_named(name);
     let groups = user.map(|user| before.groups_of(user, None, usize::MAX)).unwrap_or_default();
     let ended = groups.iter().filter(|(group, _)| before.member_count(*group) == 1).count();
-    let passed_on = groups.iter().filter(|(group, _)| before.owner(*group) == user).count() - ended;
+    let passed_on =
+        groups.iter().filter(|(group, _)| user.is_some_and(|user| before.owners(*group).eq([user]))).count() - ended;
     let mut row = done(op, format!("{name} is deleted; {passed_on} groups passed on, {ended} ended"));
     row.json["passed_on"] = passed_on.into();
     row.json["ended"] = ended.into();

@@ -209,14 +209,25 @@ impl Looks {
         let requests = self.state.waiting(group.group).count();
         let files = self.state.file_count(group.group);
         let (name, owner, members) = (group.name.as_str(), group.owner.as_str(), group.member_count);
+        let (owners, access) = (group.owner_count, group.access.as_str());
         let fields = vec![
             name.to_owned(),
             format!("members {members}"),
             format!("owner {owner}"),
+            format!("owners {owners}"),
+            access.to_owned(),
             format!("requests {requests}"),
             format!("files {files}"),
         ];
-        let json = json!({"group_id": name, "owner": owner, "members": members, "requests": requests, "files": files});
+        let json = json!({
+            "group_id": name,
+            "owner": owner,
+            "owners": owners,
+            "access": access,
+            "members": members,
+            "requests": requests,
+            "files": files,
+        });
         (fields, json)
     }
 
@@ -226,7 +237,9 @@ impl Looks {
         let members = self.state.members_after(group, None, usize::MAX);
         let online = self.core.presence.client_counts(members.iter().map(|member| member.user));
         let requests = self.state.requests_after(group, None, usize::MAX);
-        let owner = members.iter().find(|member| member.owner).map(|member| member.name.as_str());
+        let owners = self.state.owners(group).filter_map(|owner| Some(self.state.account(owner)?.name.to_string()));
+        let owners: Vec<String> = owners.collect();
+        let access = self.state.access(group).unwrap_or_default();
         let mut told = Vec::new();
         for (member, online) in members.iter().zip(&online) {
             let marks = [(member.owner, "owner"), (*online > 0, "online")];
@@ -239,11 +252,14 @@ impl Looks {
         if !waiting.is_empty() {
             lines.push(format!("requests    {}", waiting.join(", ")));
         }
+        lines.push(format!("access      {access}"));
         lines.push(format!("files       {files}"));
         let member = |(member, online): (&MemberInfo, &u32)| json!({"user_id": member.name.as_str(), "online": online});
         let json = json!({
             "group_id": name.as_str(),
-            "owner": owner,
+            "owner": owners.first(),
+            "owners": owners,
+            "access": access.as_str(),
             "members": members.iter().zip(&online).map(member).collect::<Vec<_>>(),
             "requests": waiting,
             "files": files,

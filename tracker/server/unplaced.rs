@@ -96,7 +96,7 @@ struct UnplacedLine {
 }
 
 /// The words for the kinds of changes, as in the protocol for programs.
-const KINDS: [(ChangeKind, &str); 10] = [
+const KINDS: [(ChangeKind, &str); 15] = [
     (ChangeKind::ChangePassword, "change_password"),
     (ChangeKind::CreateGroup, "create_group"),
     (ChangeKind::RequestJoin, "join_group"),
@@ -107,6 +107,11 @@ const KINDS: [(ChangeKind, &str); 10] = [
     (ChangeKind::CreateShare, "share"),
     (ChangeKind::JoinShare, "join_share"),
     (ChangeKind::LeaveShare, "stop_share"),
+    (ChangeKind::MakeOwner, "make_owner"),
+    (ChangeKind::DropOwner, "drop_owner"),
+    (ChangeKind::AddMember, "add_member"),
+    (ChangeKind::SetGroup, "set_group"),
+    (ChangeKind::SetAdding, "set_adding"),
 ];
 
 fn id_text(id: OpId) -> String {
@@ -146,7 +151,11 @@ fn told(body: &OpBody, before: &State) -> Option<UnplacedChange> {
         | OpBody::AcceptRequest { group: of, .. }
         | OpBody::RejectRequest { group: of, .. }
         | OpBody::LeaveGroup { group: of, .. }
-        | OpBody::RemoveMember { group: of, .. } => (group(*of), None),
+        | OpBody::RemoveMember { group: of, .. }
+        | OpBody::MakeOwner { group: of, .. }
+        | OpBody::DropOwner { group: of, .. }
+        | OpBody::AddMember { group: of, .. }
+        | OpBody::SetGroup { group: of, .. } => (group(*of), None),
         OpBody::CreateShare { group: of, name, .. } => (group(*of), Some(name.clone())),
         OpBody::JoinShare { share: of, .. } | OpBody::LeaveShare { share: of, .. } => {
             share(*of).map_or((None, None), |(group, name)| (group, Some(name)))

@@ -36,7 +36,9 @@ impl Session {
         let line = rows.map(|row| GroupLine {
             name: row.name,
             owner: row.owner,
+            owner_count: row.owner_count,
             member_count: row.member_count,
+            access: row.access,
             role: role(row.membership),
         });
         let (groups, more) = page(line.collect());

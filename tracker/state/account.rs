@@ -37,6 +37,7 @@ impl State {
             requests: Default::default(),
             shares: Default::default(),
             unread: 0,
+            forbids_adding: false,
         });
         self.note(op, Created::User(user));
         if let Some(notice) = renamed {
@@ -106,6 +107,13 @@ impl State {
     pub(super) fn logouts(&self, user: UserRef) -> Option<(Vector<EndedSession>, u64)> {
         let row = self.user_row(self.user_no(user)?);
         Some((row.ended.clone(), row.void_through_s))
+    }
+
+    /// Whether owners may make the user a member of their groups.
+    pub(super) fn set_adding(&mut self, user: UserRef, allowed: bool) {
+        if let Some(user) = self.kept_user(user) {
+            self.user_row_mut(user).forbids_adding = !allowed;
+        }
     }
 
     /// A user whose account was not deleted.

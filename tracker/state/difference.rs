@@ -61,6 +61,7 @@ impl Affected {
         if let OpBody::DeleteUser { .. }
         | OpBody::GiveGroup { .. }
         | OpBody::DeleteGroup { .. }
+        | OpBody::SetGroup { .. }
         | OpBody::CreateShare { replaces: Some(_), .. } = op.body
         {
             self.note_effects(caused);
@@ -75,7 +76,9 @@ impl Affected {
             | OpBody::ReadyForFloor { .. }
             | OpBody::PromiseFloor { .. }
             | OpBody::ForgetTracker { .. }
-            | OpBody::UnforgetTracker { .. } => {}
+            | OpBody::UnforgetTracker { .. }
+            // Nor what a user has said for later.
+            | OpBody::SetAdding { .. } => {}
             OpBody::CreateUser { .. } | OpBody::MakeUser { .. } => self.users.push(UserRef(op.id)),
             OpBody::ChangePassword { user, .. }
             | OpBody::ResetPassword { user, .. }
@@ -89,7 +92,12 @@ impl Affected {
             OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
             OpBody::RequestJoin { group, user } | OpBody::GiveGroup { group, user } => member(group, user),
             OpBody::DeleteGroup { .. } => {}
-            OpBody::AcceptRequest { group, user, by } | OpBody::RejectRequest { group, user, by } => {
+            OpBody::SetGroup { by, .. } => self.users.push(by),
+            OpBody::AcceptRequest { group, user, by }
+            | OpBody::RejectRequest { group, user, by }
+            | OpBody::MakeOwner { group, user, by }
+            | OpBody::DropOwner { group, user, by }
+            | OpBody::AddMember { group, user, by } => {
                 member(group, user);
                 self.users.push(by);
             }
@@ -213,8 +221,8 @@ impl Comparison<'_> {
                 }
                 _ => {}
             }
-            if let (false, true, Some(owner)) = (waiting, after.is_waiting(group, user), after.owner(group)) {
-                self.tell(owner, Told::Requested { group, user });
+            if !waiting && after.is_waiting(group, user) {
+                after.owners(group).for_each(|owner| self.tell(owner, Told::Requested { group, user }));
             }
         }
         departed

@@ -25,7 +25,7 @@ pub enum Told {
     Superseded { old: ShareRef, new: ShareRef },
     /// Logins from before are over: the password was changed, or an operator has ended them.
     SessionsEnded,
-    /// Somebody asks to be let into a group of which the user is the owner.
+    /// Somebody asks to be let into a group that the user owns.
     Requested { group: GroupRef, user: UserRef },
     /// There is a notice that the user has not read.
     Noticed {

@@ -1,12 +1,15 @@
 //! Groups in the fold: who is a member, who asks to be one, and the chain of departures.
 
+mod owners;
+
 use super::effect::Told;
 use super::key::ByName;
-use super::tables::{Created, GroupNo, GroupRow, MemberRow, RANK_FIRST, State, UserNo, claim, first_free};
+use super::tables::{Created, GroupNo, GroupRow, MemberRow, State, UserNo, claim, first_free};
 use crate::model::id::{GroupRef, OpId, UserRef};
 use crate::model::name::{GroupId, UserId};
 use crate::model::notice::Notice;
 use crate::model::op::Op;
+use crate::model::op::group_access::GroupAccess;
 use imbl::OrdMap;
 use ring::digest::{Context, SHA256};
 use std::ops::Bound;
@@ -19,8 +22,11 @@ impl State {
             id: op.id,
             name: name.clone(),
             owner: None,
+            founder: None,
+            access: GroupAccess::default(),
             idle: 0,
             joined: 0,
+            led: 0,
             chain: [0; 32],
             member_count: 0,
             requests: OrdMap::new(),
@@ -33,6 +39,7 @@ impl State {
             self.hide_group(group);
         } else {
             self.join(op, group, founder);
+            self.group_row_mut(group).founder = Some(founder);
         }
     }
 
@@ -52,19 +59,42 @@ impl State {
             self.tell(user, op.order(), Notice::RequestOverridden { group });
             return;
         }
-        if self.is_deleted(user) || self.user_row_mut(user).requests.insert(group).is_some() {
+        if self.is_deleted(user) {
+            return;
+        }
+        let GroupRow { owner, access, .. } = *self.group_row(group);
+        match access {
+            GroupAccess::Open if owner.is_some() => {
+                self.withdraw_request(group, user);
+                return self.let_in(op, group, user);
+            }
+            GroupAccess::Closed => return self.turn_down(op, group, user),
+            GroupAccess::Open | GroupAccess::Ask => {}
+        }
+        if self.user_row_mut(user).requests.insert(group).is_some() {
             return;
         }
         let key = self.by_name(user);
         let row = self.group_row_mut(group);
         row.requests.insert(key, user);
-        if let Some(owner) = row.owner {
-            let (group, user) = (GroupRef(row.id), UserRef(self.user_row(user).id));
-            self.cause(owner, Told::Requested { group, user });
-        } else {
-            let group = row.name.clone();
-            self.tell(user, op.order(), Notice::Rejected { group });
+        let asked = Told::Requested { group: GroupRef(row.id), user: UserRef(self.user_row(user).id) };
+        let owners: Vec<UserNo> = self.owners_of(group).collect();
+        if owners.is_empty() {
+            self.turn_down(op, group, user);
         }
+        owners.into_iter().for_each(|owner| self.cause(owner, asked.clone()));
+    }
+
+    /// A user who is not a member becomes one, and is told so.
+    pub(super) fn let_in(&mut self, op: &Op, group: GroupNo, user: UserNo) {
+        self.join(op, group, user);
+        let group = self.group_row(group).name.clone();
+        self.tell(user, op.order(), Notice::Accepted { group });
+    }
+
+    pub(super) fn turn_down(&mut self, op: &Op, group: GroupNo, user: UserNo) {
+        let group = self.group_row(group).name.clone();
+        self.tell(user, op.order(), Notice::Rejected { group });
     }
 
     /// The owner's decision stands even if the one who took it is no longer the owner: it was right where it was taken.
@@ -73,9 +103,7 @@ impl State {
             return self.ground_gone(op);
         };
         if self.withdraw_request(group, user) {
-            self.join(op, group, user);
-            let name = self.group_row(group).name.clone();
-            self.tell(user, op.order(), Notice::Accepted { group: name });
+            self.let_in(op, group, user);
         } else if !self.is_member_no(group, user) {
             self.override_decision(op, group, user, by);
         }
@@ -86,8 +114,7 @@ impl State {
             return self.ground_gone(op);
         };
         if self.withdraw_request(group, user) {
-            let name = self.group_row(group).name.clone();
-            self.tell(user, op.order(), Notice::Rejected { group: name });
+            self.turn_down(op, group, user);
         } else if self.is_member_no(group, user) {
             self.override_decision(op, group, user, by);
         }
@@ -104,8 +131,8 @@ impl State {
         }
     }
 
-    /// As with acceptance the decision stands, except against the one who is the owner by now: owners leave by
-    /// themselves.
+    /// As with acceptance the decision stands, except against an owner: only another one removes that, and nobody the
+    /// founder.
     pub(super) fn remove_member(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
         let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else {
             return self.ground_gone(op);
@@ -113,7 +140,8 @@ impl State {
         if !self.is_member_no(group, user) {
             return;
         }
-        if self.group_row(group).owner == Some(user) {
+        let is_founder = self.group_row(group).founder == Some(user);
+        if (is_founder || self.is_owner_no(group, user)) && !self.may_depose(group, user, by) {
             self.override_decision(op, group, user, by);
             return;
         }
@@ -122,7 +150,7 @@ impl State {
         self.tell(user, op.order(), Notice::Removed { group: name });
     }
 
-    fn override_decision(&mut self, op: &Op, group: GroupNo, user: UserNo, by: UserRef) {
+    pub(super) fn override_decision(&mut self, op: &Op, group: GroupNo, user: UserNo, by: UserRef) {
         let Some(by) = self.user_no(by) else { return };
         let notice = Notice::DecisionOverridden {
             group: self.group_row(group).name.clone(),
@@ -140,29 +168,20 @@ impl State {
 
     /// Makes a user who is not a member one. The first member owns the group and brings it into sight, under its last
     /// name or, if that was taken meanwhile, under another. From then on it keeps the name as long as it has members.
-    fn join(&mut self, op: &Op, group: GroupNo, user: UserNo) {
+    pub(super) fn join(&mut self, op: &Op, group: GroupNo, user: UserNo) {
         let row = self.group_row_mut(group);
-        let rank = RANK_FIRST.saturating_add(row.joined);
+        let rank = row.joined;
         row.joined = row.joined.saturating_add(1);
         let (id, first) = (GroupRef(row.id), row.owner.is_none());
-        self.set_rank(group, user, rank);
+        self.enroll(group, MemberRow { user, rank, owner: None });
         self.cause(user, Told::Joined { group: id });
         if first {
-            self.set_owner(group, Some(user));
+            self.lead(group, user);
             self.show_group(op, group, user);
         }
         let name = self.group_row(group).name.clone();
         self.memberships.insert((user, Some(name), group));
         self.user_row_mut(user).memberships += 1;
-    }
-
-    fn set_owner(&mut self, group: GroupNo, owner: Option<UserNo>) {
-        if let Some(before) = std::mem::replace(&mut self.group_row_mut(group).owner, owner) {
-            self.user_row_mut(before).owned -= 1;
-        }
-        if let Some(owner) = owner {
-            self.user_row_mut(owner).owned += 1;
-        }
     }
 
     fn show_group(&mut self, op: &Op, group: GroupNo, owner: UserNo) {
@@ -192,13 +211,14 @@ impl State {
         self.cause(user, Told::Departed { group: id });
         self.withdraw_shares(group, user);
         self.strike_out(group, user);
-        let successor = self.by_rank(group).next();
+        let first = self.by_rank(group).next();
         let row = self.group_row_mut(group);
         row.chain = link(row.chain, op.id);
-        if row.owner == Some(user) {
-            self.set_owner(group, successor);
+        row.founder = row.founder.filter(|founder| *founder != user);
+        if let Some(successor) = first.filter(|_| row.owner.is_none()) {
+            self.lead(group, successor);
         }
-        if successor.is_none() {
+        if first.is_none() {
             let row = self.group_row(group);
             let waiting: Vec<UserNo> = row.requests.values().copied().collect();
             self.group_names.remove(&ByName::new(&name));
@@ -212,25 +232,21 @@ impl State {
 
 /// The roster of a group.
 impl State {
-    /// The rank of a member; `None` for others.
-    pub(super) fn rank(&self, group: GroupNo, user: UserNo) -> Option<u32> {
-        self.roster.get(&(group, Some(self.by_name(user)))).map(|member| member.rank)
+    /// The row of a member; `None` for others.
+    pub(super) fn member(&self, group: GroupNo, user: UserNo) -> Option<&MemberRow> {
+        self.roster.get(&(group, Some(self.by_name(user))))
     }
 
-    /// Gives a rank to a member, or makes somebody a member with this rank.
-    pub(super) fn set_rank(&mut self, group: GroupNo, user: UserNo, rank: u32) {
-        let before = self.roster.insert((group, Some(self.by_name(user))), MemberRow { user, rank });
-        match before {
-            Some(before) => {
-                self.ranks.remove(&(group, before.rank, user));
-            }
-            None => self.group_row_mut(group).member_count += 1,
-        }
-        self.ranks.insert((group, rank, user));
+    /// Takes a new member into the roster.
+    fn enroll(&mut self, group: GroupNo, member: MemberRow) {
+        self.roster.insert((group, Some(self.by_name(member.user))), member);
+        self.ranks.insert((group, member.rank, member.user));
+        self.group_row_mut(group).member_count += 1;
     }
 
-    /// Takes a member out of the roster.
-    pub(super) fn strike_out(&mut self, group: GroupNo, user: UserNo) {
+    /// Takes a member out of the roster, who owns the group no more.
+    fn strike_out(&mut self, group: GroupNo, user: UserNo) {
+        self.depose(group, user);
         if let Some(member) = self.roster.remove(&(group, Some(self.by_name(user)))) {
             self.ranks.remove(&(group, member.rank, user));
             self.group_row_mut(group).member_count -= 1;
@@ -248,7 +264,7 @@ impl State {
         entries.take_while(move |((of, _), _)| *of == group).map(|(_, member)| *member)
     }
 
-    /// The members of a group by rank, the owner first.
+    /// The members of a group by rank: the first is the one who joined first.
     pub(super) fn by_rank(&self, group: GroupNo) -> impl Iterator<Item = UserNo> + '_ {
         let entries = self.ranks.range((group, 0, UserNo(0))..);
         entries.take_while(move |(of, ..)| *of == group).map(|&(_, _, user)| user)
@@ -257,51 +273,44 @@ impl State {
 
 /// What operators do to groups.
 impl State {
-    /// Whoever is given a group is its member and owner. The owner before stays a member.
+    /// Whoever is given a group is its member and only owner. The owners before stay members, and the founder is one like
+    /// any other.
     pub(super) fn give_group(&mut self, op: &Op, group: GroupRef, user: UserRef) {
         let (Some(group), Some(user)) = (self.named_group(group), self.kept_user(user)) else { return };
-        let before = self.group_row(group).owner;
-        if before == Some(user) || !self.can_lead(group, before) {
+        let before: Vec<UserNo> = self.owners_of(group).collect();
+        if before == [user] {
             return;
         }
         if !self.is_member_no(group, user) {
             self.withdraw_request(group, user);
             self.join(op, group, user);
         }
-        self.lead(group, before, user);
-        let name = self.group_row(group).name.clone();
+        if !self.is_owner_no(group, user) {
+            self.lead(group, user);
+        }
+        let row = self.group_row_mut(group);
+        row.founder = row.founder.filter(|founder| *founder == user);
+        let name = row.name.clone();
         self.tell(user, op.order(), Notice::GroupGiven { group: name.clone() });
-        if let Some(before) = before {
-            let to = self.user_row(user).name.clone();
-            self.tell(before, op.order(), Notice::GroupTaken { group: name, to });
+        let to = self.user_row(user).name.clone();
+        for owner in before.into_iter().filter(|owner| *owner != user) {
+            self.depose(group, owner);
+            self.tell(owner, op.order(), Notice::GroupTaken { group: name.clone(), to: to.clone() });
         }
     }
 
-    /// Whether there is a rank below that of the owner.
-    fn can_lead(&self, group: GroupNo, owner: Option<UserNo>) -> bool {
-        owner.is_none_or(|owner| self.rank(group, owner) > Some(0))
-    }
-
-    /// Puts a member below the owner there was.
-    fn lead(&mut self, group: GroupNo, before: Option<UserNo>, user: UserNo) {
-        let lowest = before.and_then(|owner| self.rank(group, owner));
-        if let Some(rank) = lowest.and_then(|lowest| lowest.checked_sub(1)) {
-            self.set_rank(group, user, rank);
-            self.set_owner(group, Some(user));
-        }
-    }
-
-    /// Everybody departs, the owner last, so that nobody succeeds.
+    /// Everybody departs, the owners last, so that nobody succeeds.
     pub(super) fn delete_group(&mut self, op: &Op, group: GroupRef) {
         let Some(group) = self.named_group(group) else { return };
         let GroupRow { name, requests, .. } = self.group_row(group).clone();
-        let members: Vec<UserNo> = self.by_rank(group).collect();
+        let owners: Vec<UserNo> = self.owners_of(group).collect();
+        let others: Vec<UserNo> = self.by_rank(group).filter(|user| !self.is_owner_no(group, *user)).collect();
         let told = Notice::GroupDeleted { group: name };
         for &user in requests.values() {
             self.withdraw_request(group, user);
             self.tell(user, op.order(), told.clone());
         }
-        for user in members.into_iter().rev() {
+        for user in others.into_iter().chain(owners) {
             self.depart(op, group, user);
             self.tell(user, op.order(), told.clone());
         }
@@ -310,10 +319,10 @@ impl State {
 
     /// Takes a member out whose account ends. Who owns the group in the member's place is told.
     pub(super) fn pass_on(&mut self, op: &Op, group: GroupNo, user: UserNo) {
-        let owned = self.group_row(group).owner == Some(user);
+        let alone = self.owners_of(group).eq([user]);
         self.depart(op, group, user);
         let GroupRow { owner, ref name, .. } = *self.group_row(group);
-        if let Some(successor) = owner.filter(|_| owned) {
+        if let Some(successor) = owner.filter(|_| alone) {
             let group = name.clone();
             self.tell(successor, op.order(), Notice::GroupGiven { group });
         }

@@ -162,7 +162,11 @@ impl State {
             | OpBody::AcceptRequest { group, .. }
             | OpBody::RejectRequest { group, .. }
             | OpBody::LeaveGroup { group, .. }
-            | OpBody::RemoveMember { group, .. } => (Some(group), None),
+            | OpBody::RemoveMember { group, .. }
+            | OpBody::MakeOwner { group, .. }
+            | OpBody::DropOwner { group, .. }
+            | OpBody::AddMember { group, .. }
+            | OpBody::SetGroup { group, .. } => (Some(group), None),
             _ => (None, None),
         };
         let named = group.map(|group| group.0).into_iter().chain(share.map(|share| share.0));

@@ -3,16 +3,17 @@
 //! Groups without members and shares without sharers are not found by name and stand in no list. A list goes by name;
 //! a page begins after the last name of the page before.
 
+mod shares;
+
 use super::key::ByName;
-use super::tables::{AccountStanding, GroupNo, ShareNo, State, UserNo, UserRow};
-use crate::model::digest::InfoHash;
-use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
-use crate::model::manifest::Content;
-use crate::model::name::{FileName, GroupId, UserId};
+use super::tables::{AccountStanding, GroupNo, State, UserNo, UserRow};
+use crate::model::id::{GroupRef, OpId, UserRef};
+use crate::model::name::{GroupId, UserId};
 use crate::model::op::PasswordHash;
 use crate::model::op::floor::FloorProposal;
+use crate::model::op::group_access::GroupAccess;
 use imbl::OrdSet;
-use imbl::ordset::DiffItem;
+pub use shares::{ShareInfo, SharedChange, SharedSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub enum Membership {
     Stranger,
     /// Waits to be let in.
     Waiting,
-    /// A member, but not the owner.
+    /// A member, but no owner.
     Member,
     Owner,
 }
@@ -46,7 +47,10 @@ pub struct GroupInfo {
     pub group: GroupRef,
     pub name: GroupId,
     pub member_count: u32,
+    /// The first of its owners.
     pub owner: UserId,
+    pub owner_count: u32,
+    pub access: GroupAccess,
     pub membership: Membership,
 }
 
@@ -56,28 +60,6 @@ pub struct MemberInfo {
     pub user: UserRef,
     pub name: UserId,
     pub owner: bool,
-}
-
-/// A share.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShareInfo {
-    pub share: ShareRef,
-    pub group: GroupRef,
-    /// Its name; if nobody shares it, the name it had before.
-    pub name: FileName,
-    pub content: Content,
-    pub sharer_count: u32,
-}
-
-/// What a user shares, as it is in one state.
-#[derive(Debug, Clone, Default)]
-pub struct SharedSet(OrdSet<(GroupNo, ShareNo)>);
-
-/// What a user has done between two states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SharedChange {
-    Begun(InfoHash),
-    Ended(InfoHash),
 }
 
 /// Trackers.
@@ -192,6 +174,11 @@ impl State {
         exact.into_iter().chain(renamed).copied()
     }
 
+    /// Whether the user lets no owner make the user a member of a group.
+    pub fn forbids_adding(&self, user: UserRef) -> bool {
+        self.user_no(user).is_some_and(|user| self.user_row(user).forbids_adding)
+    }
+
     /// Whether the user's sessions that are bound to this op still count.
     pub fn session_holds(&self, user: UserRef, since: OpId) -> bool {
         let row = self.user_no(user).map(|user| self.user_row(user));
@@ -243,9 +230,25 @@ impl State {
         self.membership(group, user) == Membership::Waiting
     }
 
-    /// The owner of a group: the member who joined first. `None` if it has no members.
+    /// The owner of a group, the first that became one. `None` if it has no members.
     pub fn owner(&self, group: GroupRef) -> Option<UserRef> {
         self.group_row(self.group_no(group)?).owner.map(|user| self.user_ref(user))
+    }
+
+    /// All owners of a group, by when they became so.
+    pub fn owners(&self, group: GroupRef) -> impl Iterator<Item = UserRef> + '_ {
+        let owners = self.group_no(group).into_iter().flat_map(|group| self.owners_of(group));
+        owners.map(|user| self.user_ref(user))
+    }
+
+    /// Who made a group, as long as that one cannot be removed from it.
+    pub fn founder(&self, group: GroupRef) -> Option<UserRef> {
+        self.group_row(self.group_no(group)?).founder.map(|user| self.user_ref(user))
+    }
+
+    /// Who gets into a group.
+    pub fn access(&self, group: GroupRef) -> Option<GroupAccess> {
+        self.group_no(group).map(|group| self.group_row(group).access)
     }
 
     pub fn member_count(&self, group: GroupRef) -> u32 {
@@ -282,6 +285,9 @@ impl State {
                     name: key.name.clone(),
                     member_count: row.member_count,
                     owner: self.user_row(row.owner?).name.clone(),
+                    // No more than members.
+                    owner_count: self.owners_of(group).count() as u32,
+                    access: row.access,
                     membership: asking.map_or(Membership::Stranger, |user| self.membership_no(group, user)),
                 })
             })
@@ -292,10 +298,9 @@ impl State {
     /// The members of a group, at most `count`.
     pub fn members_after(&self, group: GroupRef, after: Option<&UserId>, count: usize) -> Vec<MemberInfo> {
         let Some(group) = self.group_no(group) else { return Vec::new() };
-        let owner = self.group_row(group).owner;
         let members = self.members_behind(group, after).map(|member| {
             let UserRow { id, ref name, .. } = *self.user_row(member.user);
-            MemberInfo { user: UserRef(id), name: name.clone(), owner: owner == Some(member.user) }
+            MemberInfo { user: UserRef(id), name: name.clone(), owner: member.owner.is_some() }
         });
         members.take(count).collect()
     }
@@ -341,7 +346,7 @@ impl State {
         self.user_no(user).map_or(0, |user| self.user_row(user).requests.len())
     }
 
-    /// How many groups a user owns.
+    /// Of how many groups a user is the first owner.
     pub fn owned_count(&self, user: UserRef) -> usize {
         self.user_no(user).map_or(0, |user| self.user_row(user).owned as usize)
     }
@@ -357,10 +362,8 @@ impl State {
 
     fn membership_no(&self, group: GroupNo, user: UserNo) -> Membership {
         let (row, key) = (self.group_row(group), self.by_name(user));
-        if row.owner == Some(user) {
-            Membership::Owner
-        } else if self.roster.contains_key(&(group, Some(key.clone()))) {
-            Membership::Member
+        if let Some(member) = self.member(group, user) {
+            if member.owner.is_some() { Membership::Owner } else { Membership::Member }
         } else if row.requests.contains_key(&key) {
             Membership::Waiting
         } else {
@@ -373,121 +376,11 @@ impl State {
     }
 }
 
-/// Shares.
-impl State {
-    /// The share of this name in a group.
-    pub fn share_named(&self, group: GroupRef, name: &FileName) -> Option<ShareInfo> {
-        let share = self.group_row(self.group_no(group)?).files.get(&ByName::new(name))?;
-        Some(self.share_info(*share))
-    }
-
-    /// A share, also one that nobody shares any more. The reference in it is the share's own even if the one asked
-    /// with is that of another share that turned out to be the same.
-    pub fn share(&self, share: ShareRef) -> Option<ShareInfo> {
-        self.share_no(share).map(|share| self.share_info(share))
-    }
-
-    /// The new version of a share, if somebody shares one: what its author has shared in its place, and in the place of
-    /// that.
-    pub fn newer(&self, share: ShareRef) -> Option<ShareRef> {
-        let next = |share: ShareNo| self.share_no(ShareRef(self.share_row(share).successor?));
-        let newest = std::iter::successors(next(self.share_no(share)?), |&share| next(share)).last()?;
-        let row = self.share_row(newest);
-        (row.sharer_count > 0).then_some(ShareRef(row.id))
-    }
-
-    /// Who was the first to share this.
-    pub fn author(&self, share: ShareRef) -> Option<UserRef> {
-        self.share_no(share).map(|share| self.user_ref(self.share_row(share).author))
-    }
-
-    /// Whether a user shares this.
-    pub fn is_sharer(&self, share: ShareRef, user: UserRef) -> bool {
-        match (self.share_no(share), self.user_no(user)) {
-            (Some(share), Some(user)) => self.is_sharer_no(share, user),
-            _ => false,
-        }
-    }
-
-    /// Who shares this, by name. Looks at every member of the group.
-    pub fn sharers(&self, share: ShareRef) -> impl Iterator<Item = UserRef> + '_ {
-        let of = move |share: ShareNo| {
-            let members = self.members_behind(self.share_row(share).group, None).map(|member| member.user);
-            members.filter(move |&user| self.is_sharer_no(share, user))
-        };
-        self.share_no(share).into_iter().flat_map(of).map(|user| self.user_ref(user))
-    }
-
-    /// How many files and folders are shared in a group.
-    pub fn file_count(&self, group: GroupRef) -> usize {
-        self.group_no(group).map_or(0, |group| self.group_row(group).files.len())
-    }
-
-    /// What is shared in a group, at most `count`.
-    pub fn files_after(&self, group: GroupRef, after: Option<&FileName>, count: usize) -> Vec<ShareInfo> {
-        let Some(group) = self.group_no(group) else { return Vec::new() };
-        let files = self.group_row(group).files.range((ByName::behind(after), Bound::Unbounded));
-        files.map(|(_, &share)| self.share_info(share)).take(count).collect()
-    }
-
-    /// Everything a user shares, group by group.
-    pub fn shares_of(&self, user: UserRef) -> impl Iterator<Item = ShareInfo> + '_ {
-        let shares = self.user_no(user).into_iter().flat_map(|user| &self.user_row(user).shares);
-        shares.map(|&(_, share)| self.share_info(share))
-    }
-
-    /// How many files and folders a user shares.
-    pub fn user_share_count(&self, user: UserRef) -> usize {
-        self.user_no(user).map_or(0, |user| self.user_row(user).shares.len())
-    }
-
-    /// Tells what a user has begun and ended to share since a set of an earlier state, and returns the set of this one.
-    /// Looks at what has changed only: the sets share memory.
-    pub fn shared_since(&self, user: UserRef, before: &SharedSet, each: &mut dyn FnMut(SharedChange)) -> SharedSet {
-        let after = self.user_no(user).map(|user| self.user_row(user).shares.clone()).unwrap_or_default();
-        // What was shared then may be forgotten.
-        let hash = |share: &ShareNo| self.shares.get(share.0).map(|row| row.content.info_hash);
-        for change in before.0.diff(&after) {
-            let change = match change {
-                DiffItem::Add((_, share)) => hash(share).map(SharedChange::Begun),
-                DiffItem::Remove((_, share)) => hash(share).map(SharedChange::Ended),
-            };
-            change.into_iter().for_each(&mut *each);
-        }
-        SharedSet(after)
-    }
-
-    /// How many shares there are.
-    pub fn share_count(&self) -> usize {
-        self.listed
-    }
-
-    /// The contents of all shares that somebody shares.
-    pub fn listed_info_hashes(&self) -> impl Iterator<Item = InfoHash> + '_ {
-        self.shares.values().filter(|share| share.sharer_count > 0).map(|share| share.content.info_hash)
-    }
-
-    /// The contents of all shares that are known: also those that nobody shares may come back.
-    pub fn info_hashes(&self) -> impl Iterator<Item = InfoHash> + '_ {
-        self.shares.values().map(|share| share.content.info_hash)
-    }
-
-    fn share_info(&self, share: ShareNo) -> ShareInfo {
-        let row = self.share_row(share);
-        ShareInfo {
-            share: ShareRef(row.id),
-            group: self.group_ref(row.group),
-            name: row.name.clone(),
-            content: row.content,
-            sharer_count: row.sharer_count,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::{CommandId, Origin};
+    use crate::model::id::{CommandId, Origin, ShareRef};
+    use crate::model::name::FileName;
     use crate::model::op::{Op, OpBody};
     use crate::tracker::state::tests::content;
 

@@ -8,6 +8,7 @@ use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, SessionId, Sh
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
+use crate::model::op::group_access::GroupAccess;
 use crate::model::op::{Op, PasswordHash};
 use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet, Vector};
@@ -27,7 +28,7 @@ const NUMBERED: &str = "a row goes only when no other names its number";
 /// * a name leads to exactly one visible entity, which bears it;
 /// * every user, every group with members and every share with sharers is visible; a hidden entity has no name of its
 ///   own and may come back under another;
-/// * the owner of a group is its member of lowest rank, and a group is visible exactly if it has one;
+/// * every group with members has owners, and all of them are members; the owner is the first that became one;
 /// * a group keeps its name as long as it has members: under it stand their memberships;
 /// * whoever shares something in a group is a member of it, and nobody is both a member and waiting to be let in;
 /// * a deleted user is in no group, waits for none and has no notices; a deleted group has no members, and nobody waits;
@@ -75,8 +76,10 @@ pub struct State {
     pub(super) memberships: OrdSet<(UserNo, Option<GroupId>, GroupNo)>,
     /// The members of each group, by name. One table for all and a range that begins without a name, as above.
     pub(super) roster: OrdMap<(GroupNo, Option<ByName<UserId>>), MemberRow>,
-    /// The same members by rank: the first of a group is its owner.
+    /// The same members by rank: the first of a group succeeds the last owner.
     pub(super) ranks: OrdSet<(GroupNo, u32, UserNo)>,
+    /// The owners of each group, by when they became so.
+    pub(super) owners: OrdSet<(GroupNo, u32, UserNo)>,
 
     pub(super) shares: SparseArray<ShareRow>,
     /// How many shares are visible.
@@ -166,7 +169,7 @@ pub(super) struct UserRow {
     pub(super) standing: AccountStanding,
     /// How many groups the user is a member of.
     pub(super) memberships: u32,
-    /// How many of them the user owns.
+    /// Of how many of them the user is the owner, the first of all.
     pub(super) owned: u32,
     /// Where the user waits to be let in, also where nobody is left to do so.
     pub(super) requests: OrdSet<GroupNo>,
@@ -174,6 +177,8 @@ pub(super) struct UserRow {
     pub(super) shares: OrdSet<(GroupNo, ShareNo)>,
     /// How many rows of notices the user has.
     pub(super) unread: u32,
+    /// Owners make the user a member of no group.
+    pub(super) forbids_adding: bool,
 }
 
 /// A session of which its user has logged out.
@@ -199,12 +204,17 @@ pub(super) struct GroupRow {
     pub(super) id: OpId,
     /// The name it bears, or bore when it was last visible.
     pub(super) name: GroupId,
-    /// The member of lowest rank.
+    /// The first of its owners.
     pub(super) owner: Option<UserNo>,
+    /// Who made it, unless that one has departed since or an operator has given the group away.
+    pub(super) founder: Option<UserNo>,
+    pub(super) access: GroupAccess,
     /// While it has no members: the Lamport counter of the last op that named it. Else 0.
     pub(super) idle: u64,
-    /// How many ever joined: the next one has this rank above the first.
+    /// How many ever joined: the next one has this rank.
     pub(super) joined: u32,
+    /// How many ever became an owner: the next one has this place.
+    pub(super) led: u32,
     pub(super) chain: [u8; 32],
     pub(super) member_count: u32,
     /// Who waits to be let in.
@@ -219,12 +229,11 @@ pub(super) struct GroupRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MemberRow {
     pub(super) user: UserNo,
-    /// Of those who joined, the first is the lowest. Whom an operator gives the group to is below all others.
+    /// Of those who joined, the first has the lowest.
     pub(super) rank: u32,
+    /// The place among the owners, for one of them.
+    pub(super) owner: Option<u32>,
 }
-
-/// The rank of the first who joins a group. As many owners can be put below.
-pub(super) const RANK_FIRST: u32 = 1 << 31;
 
 #[derive(Debug, Clone)]
 pub(super) struct ShareRow {
@@ -393,7 +402,7 @@ impl State {
     }
 
     pub(super) fn is_member_no(&self, group: GroupNo, user: UserNo) -> bool {
-        self.rank(group, user).is_some()
+        self.member(group, user).is_some()
     }
 
     /// The groups of which a user is a member, by name, behind one of them.

@@ -4,13 +4,14 @@
 
 use super::key::ByName;
 use super::sparse_array::SparseArray;
-use super::tables::{AccountStanding, Created, GroupNo, RANK_FIRST, ShareNo, State, UserNo};
+use super::tables::{AccountStanding, Created, GroupNo, ShareNo, State, UserNo};
 use crate::model::digest::{InfoHash, Sha1Digest};
 use crate::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, SessionId, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::{ChangeKind, Notice, UnplacedChange};
 use crate::model::op::floor::{FloorMark, FloorProposal};
+use crate::model::op::group_access::GroupAccess;
 use crate::model::op::{Op, OpBody, PasswordHash};
 use crate::model::piece::Layout;
 use imbl::OrdSet;
@@ -87,10 +88,13 @@ impl State {
         let (mut visible, mut hidden) = (0, OrdSet::new());
         for (number, group) in self.groups.iter().map(|(number, group)| (GroupNo(number), group)) {
             let members: Vec<_> = self.members_behind(number, None).collect();
-            let first = members.iter().min_by_key(|member| member.rank).map(|member| member.user);
+            let owners = members.iter().filter_map(|member| Some((member.owner?, member.user)));
+            let first = owners.min().map(|(_, user)| user);
             assert_eq!((group.owner, group.member_count as usize), (first, members.len()));
             let named = self.group_names.get(&ByName::new(&group.name)) == Some(&number);
             assert_eq!(named, first.is_some());
+            assert_eq!(first.is_some(), !members.is_empty(), "members without an owner");
+            assert!(group.founder.is_none_or(|founder| self.is_member_no(number, founder)));
             visible += usize::from(named);
             if named {
                 assert_eq!(group.idle, 0);
@@ -99,7 +103,8 @@ impl State {
             }
             self.check_made(group.id, Created::Group(number), true);
             for member in &members {
-                assert!(self.is_member_no(number, member.user) && member.rank < RANK_FIRST + group.joined);
+                assert!(self.is_member_no(number, member.user) && member.rank < group.joined);
+                assert!(member.owner.is_none_or(|place| place < group.led));
             }
             assert!(!group.deleted || (members.is_empty() && group.requests.is_empty()));
             for (key, &user) in &group.requests {
@@ -117,6 +122,8 @@ impl State {
         assert_eq!(self.memberships, named.collect());
         let ranks = self.roster.iter().map(|((group, _), member)| (*group, member.rank, member.user));
         assert_eq!(self.ranks, ranks.collect());
+        let owners = self.roster.iter().filter_map(|((group, _), member)| Some((*group, member.owner?, member.user)));
+        assert_eq!(self.owners, owners.collect());
         for (number, user) in self.users.iter().map(|(number, user)| (UserNo(number), user)) {
             assert_eq!(user.memberships as usize, self.groups_behind(number, None).count());
             let owned = self.groups.values().filter(|group| group.owner == Some(number));
@@ -136,6 +143,8 @@ impl State {
         let mut hidden = OrdSet::new();
         for (number, share) in self.shares.iter().map(|(number, share)| (ShareNo(number), share)) {
             let visible = sharers.contains_key(&number);
+            assert!(!visible || share.successor.is_none(), "somebody shares what its author has replaced");
+            assert!(self.users.get(share.author.0).is_some());
             assert_eq!(share.sharer_count, sharers.get(&number).copied().unwrap_or(0));
             let group = self.group_row(share.group);
             assert_eq!(group.files.get(&ByName::new(&share.name)) == Some(&number), visible);
@@ -196,6 +205,7 @@ fn ops(dice: &[Dice]) -> Vec<Op> {
         let (group, share) = (GroupRef(pick(1, b)), ShareRef(pick(2, b)));
         let body = match kind {
             208..224 | 240..248 => operated(kind, (user, group), name),
+            224..232 => decided(kind, (user, by), group, name),
             232..240 => vote(proposed.unwrap_or(id), user, (kind, name, c)),
             _ => body(kind, (user, by), (group, share), (name, c)),
         };
@@ -244,6 +254,17 @@ fn body(kind: u8, (user, by): (UserRef, UserRef), (group, share): (GroupRef, Sha
             let through = OpOrder { lamport: u64::from(c), origin: group.0.origin };
             OpBody::ReadNotices { user, through, shown: [c; 32] }
         }
+    }
+}
+
+/// What is decided about owners, and who gets in.
+fn decided(kind: u8, (user, by): (UserRef, UserRef), group: GroupRef, name: u8) -> OpBody {
+    match kind % 8 {
+        0..3 => OpBody::MakeOwner { group, user, by },
+        3 | 4 => OpBody::DropOwner { group, user, by },
+        5 => OpBody::AddMember { group, user, by },
+        6 => OpBody::SetGroup { group, access: GroupAccess::ALL[usize::from(name) % 3], by },
+        _ => OpBody::SetAdding { user, allowed: name % 4 != 0 },
     }
 }
 
@@ -375,6 +396,6 @@ fn the_canonical_form_stays_what_it_is() {
     assert!(state.trackers.values().any(|tracker| tracker.forgotten.is_some()));
     assert!(state.proposals().count() > 0 && state.promises().count() > 0);
     assert!(state.users.values().any(|user| !user.ended.is_empty()));
-    let known = "a2d1d8c59bf3d5554ba888fc52f4d2999f831f397cd6186514fcdd727a086177";
+    let known = "04245eae8f056eba4f3860021a33eb6b38123b5a14a54e4a00bcf61eba11aecd";
     assert_eq!(InfoHash(state.digest()).to_string(), known);
 }

@@ -2,18 +2,22 @@
 
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::op::group_access::GroupAccess;
 use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 
 /// What `list_groups` tells of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupLine {
     pub name: GroupId,
+    /// The first of its owners.
     pub owner: UserId,
+    pub owner_count: u32,
     pub member_count: u32,
+    pub access: GroupAccess,
     /// What the asking user is in it.
     pub role: Role,
 }
-wire_struct!(GroupLine { name, owner, member_count, role });
+wire_struct!(GroupLine { name, owner, owner_count, member_count, access, role });
 
 /// What a user is in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +61,7 @@ impl Wire for Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberLine {
     pub name: UserId,
-    /// Whether this is the owner.
+    /// Whether this is an owner.
     pub owner: bool,
     /// On how many clients the member is logged in.
     pub online: u32,

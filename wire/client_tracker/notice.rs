@@ -25,4 +25,7 @@ wire_variants!(Notice {
     19 GroupTaken { group, to }
     20 GroupDeleted { group }
     21 NewVersion { group, name, author }
+    22 Added { group, by }
+    23 OwnerMade { group, by }
+    24 OwnerDropped { group, by }
 });

@@ -1,8 +1,10 @@
 //! A password as bytes.
 
-use super::PASSWORD_LEN_MAX;
 use crate::wire::codec::{DecodeError, Decoder, Text, Wire};
 use std::fmt;
+
+/// Longest password in bytes.
+pub const PASSWORD_LEN_MAX: usize = 1024;
 
 /// A password on its way to the tracker, inside the secure channel. Never empty. Its memory is cleared when it is
 /// dropped.

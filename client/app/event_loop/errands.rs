@@ -4,6 +4,7 @@
 
 use crate::client::app::announce::{find_peers, hold_more, tell_withdrawn};
 use crate::client::app::download;
+use crate::client::app::download::look_after;
 use crate::client::app::login::{Login, announce_and_bring_back};
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::node::command_id;
@@ -182,7 +183,7 @@ impl Errand {
         for transfer in session.downloads().running() {
             let _ = hold_more(&session, &transfer);
             if ask {
-                download::look_after(&session, &transfer);
+                look_after::look_after(&session, &transfer);
             }
         }
     }

@@ -4,6 +4,7 @@ use super::history::{self, Trackers};
 use super::script::Script;
 use groupshare::model::id::{GroupRef, SessionId};
 use groupshare::model::op::Op;
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::ledger::{Finish, Ledger, Submission, impossible};
 use groupshare::tracker::state::{Membership, State};
@@ -71,7 +72,7 @@ fn check_views(state: &State) {
 fn check_group(state: &State, group: GroupRef) -> usize {
     for row in state.members_after(group, None, ALL) {
         assert!(state.is_member(group, row.user) && !state.is_waiting(group, row.user));
-        assert_eq!(row.owner, state.owner(group) == Some(row.user));
+        assert_eq!(row.owner, state.owners(group).any(|owner| owner == row.user));
         assert_eq!(state.user_named(&row.name), Some(row.user));
     }
     assert!(state.waiting(group).all(|user| !state.is_member(group, user)));
@@ -160,7 +161,7 @@ fn give(ledger: &mut Ledger, ops: Vec<Op>, durable: &State, log: &[Op]) -> Resul
 fn change(script: &mut Script<'_>) -> Option<Change> {
     let (kind, a, b) = (script.byte()?, script.byte()?, script.byte()?);
     let (user, group, target) = (history::user(a), history::group_name(b), history::user_name(b >> 3));
-    Some(match kind % 11 {
+    Some(match kind % 16 {
         0 => Change::CreateUser { name: target, password: history::password(a) },
         1 => Change::ChangePassword { user, former: user.0, password: history::password(b) },
         2 => Change::CreateGroup { user, group },
@@ -171,6 +172,11 @@ fn change(script: &mut Script<'_>) -> Option<Change> {
         7 => Change::RemoveMember { user, group, target },
         8 => Change::Share { user, group, name: history::file_name(kind), content: history::content(kind >> 4) },
         9 => Change::StopShare { user, group, name: history::file_name(kind) },
+        10 => Change::MakeOwner { user, group, target },
+        11 => Change::DropOwner { user, group, target },
+        12 => Change::AddMember { user, group, target },
+        13 => Change::SetGroup { user, group, access: GroupAccess::ALL[usize::from(kind >> 4) % 3] },
+        14 => Change::SetAdding { user, allowed: b >= 0x80 },
         _ if b >= 0xc0 => Change::EndSession { user, session: SessionId([b; 16]), through_s: kind.into() },
         _ => Change::ReadNotices { user, through: history::order(b), shown: Some([kind; 32]) },
     })

@@ -7,6 +7,7 @@ use groupshare::model::manifest::Content;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::notice::{ChangeKind, UnplacedChange};
 use groupshare::model::op::floor::{FloorMark, FloorProposal};
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
 use std::sync::Arc;
@@ -108,6 +109,7 @@ fn body(script: &mut Script<'_>) -> Option<OpBody> {
     match kind {
         240.. => return Some(vote(kind, a, (b, c))),
         224..240 => return Some(operated(kind, a, b)),
+        208..224 => return Some(decided(kind, a, (b, c))),
         _ => {}
     }
     Some(match kind % 14 {
@@ -132,6 +134,17 @@ fn body(script: &mut Script<'_>) -> Option<OpBody> {
         12 => OpBody::UnforgetTracker { tracker: u16::from(a % 4) },
         _ => OpBody::ReadNotices { user: user(a), through: order(b), shown: [c; 32] },
     })
+}
+
+/// What owners decide about owners, and who gets in.
+fn decided(kind: u8, a: u8, (b, c): (u8, u8)) -> OpBody {
+    match kind % 8 {
+        0 | 1 => OpBody::MakeOwner { group: group(a), user: user(b), by: user(c) },
+        2 | 3 => OpBody::DropOwner { group: group(a), user: user(b), by: user(c) },
+        4 | 5 => OpBody::AddMember { group: group(a), user: user(b), by: user(c) },
+        6 => OpBody::SetGroup { group: group(a), access: GroupAccess::ALL[usize::from(b) % 3], by: user(c) },
+        _ => OpBody::SetAdding { user: user(a), allowed: b >= 0x80 },
+    }
 }
 
 /// What operators do.

@@ -308,7 +308,7 @@ fn a_group_is_given_to_a_stranger() {
         assert_eq!(b.chain(b.group("lab")), chain, "nobody has departed");
         assert_eq!(b.notices(b.of(name)), [given("lab")]);
         assert_eq!(b.notices(b.of("alice")), [taken("lab", name)]);
-        // The order behind the new owner stays.
+        // The order in which they joined stays.
         b.leave(name, "lab");
         assert_eq!(b.owner("lab"), "alice");
     }
@@ -381,7 +381,7 @@ fn of_two_gives_the_later_holds() {
     assert_eq!(a.notices(a.of("alice")), [taken("lab", "bob")]);
     assert_eq!(a.notices(a.of("bob")), [given("lab"), taken("lab", "dave")]);
     a.leave("dave", "lab");
-    assert_eq!(a.owner("lab"), "bob");
+    assert_eq!(a.owner("lab"), "alice", "who joined first");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::side::{NONE, Side, content, file, ground_gone, group, heal, lab, nothing, password, shared};
 use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, ShareRef, UserRef};
 use groupshare::model::op::OpBody;
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::state::{CommandOwner, Membership};
 
@@ -127,6 +128,9 @@ fn ops_about_nothing_are_told_to_their_authors() {
         OpBody::AcceptRequest { group: g, user: alice, by: u },
         OpBody::RejectRequest { group: g, user: alice, by: u },
         OpBody::LeaveGroup { group: lab, user: wrong_kind },
+        OpBody::AddMember { group: lab, user: alice, by: u },
+        OpBody::SetGroup { group: lab, access: GroupAccess::Open, by: u },
+        OpBody::SetAdding { user: u, allowed: false },
         share(lab, u),
         OpBody::ReadNotices { user: u, through, shown },
     ];
@@ -137,6 +141,10 @@ fn ops_about_nothing_are_told_to_their_authors() {
         OpBody::RejectRequest { group: lab, user: u, by: alice },
         OpBody::LeaveGroup { group: g, user: alice },
         OpBody::RemoveMember { group: lab, user: u, by: alice },
+        OpBody::MakeOwner { group: lab, user: u, by: alice },
+        OpBody::DropOwner { group: g, user: alice, by: alice },
+        OpBody::AddMember { group: g, user: alice, by: alice },
+        OpBody::SetGroup { group: g, access: GroupAccess::Open, by: alice },
         share(g, alice),
         OpBody::JoinShare { share: s, user: alice },
         OpBody::LeaveShare { share: s, user: alice },

@@ -183,7 +183,11 @@ fn who_joins_the_old_version_elsewhere_is_told_of_the_new_one() {
         let (mut a, mut b) = lab();
         let old = a.share("bob", "lab", "f", 1);
         heal(&mut a, &mut b);
-        if joins_last { b.pause() } else { a.pause() };
+        if joins_last {
+            b.pause()
+        } else {
+            a.pause()
+        };
         b.share("carol", "lab", "f", 1);
         a.share("bob", "lab", "f", 2);
         heal(&mut a, &mut b);

@@ -10,6 +10,7 @@ use groupshare::model::manifest::{Content, FileAttributes, FileEntry, FileTime, 
 use groupshare::model::name::{FileName, GroupId, NameError, UserId};
 use groupshare::model::notice::{ChangeKind, Notice, UnplacedChange};
 use groupshare::model::op::floor::{FloorMark, FloorProposal};
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, SIZE_MAX};
@@ -227,8 +228,19 @@ fn group_key() -> impl Strategy<Value = GroupKey> {
 
 fn group_line() -> impl Strategy<Value = GroupLine> {
     let role = prop::sample::select(&[Role::Stranger, Role::Requested, Role::Member, Role::Owner][..]);
-    let fields = (group(), user(), any::<u32>(), role);
-    fields.prop_map(|(name, owner, member_count, role)| GroupLine { name, owner, member_count, role })
+    let fields = (group(), user(), any::<u32>(), any::<u32>(), access(), role);
+    fields.prop_map(|(name, owner, owner_count, member_count, access, role)| GroupLine {
+        name,
+        owner,
+        owner_count,
+        member_count,
+        access,
+        role,
+    })
+}
+
+fn access() -> impl Strategy<Value = GroupAccess> {
+    prop::sample::select(&GroupAccess::ALL[..])
 }
 
 fn member_line() -> impl Strategy<Value = MemberLine> {
@@ -289,6 +301,11 @@ fn requests() -> Vec<BoxedStrategy<Request>> {
         ReadNotices { command: command(), through: order() }
         Call { share: share_ref(), user: user(), client: client(), way: way(), from: prop::option::of(mirrored()) }
         CheckReach {}
+        MakeOwner { command: command(), group: group(), user: user() }
+        DropOwner { command: command(), group: group(), user: user() }
+        AddMember { command: command(), group: group(), user: user() }
+        SetGroup { command: command(), group: group(), access: access() }
+        SetAdding { command: command(), allowed: any::<bool>() }
     })
 }
 
@@ -335,6 +352,7 @@ fn replies() -> Vec<BoxedStrategy<Reply>> {
         JoinRequested { group: group(), user: user() }
         Reach { addr: addr(), found: found() }
         Called { call: passed_call() }
+        Superseded { old: share_ref(), new: share_ref(), group: group(), name: file(), author: user() }
     })
 }
 
@@ -361,6 +379,9 @@ fn notices() -> Vec<BoxedStrategy<Notice>> {
         GroupTaken { group: group(), to: user() }
         GroupDeleted { group: group() }
         NewVersion { group: group(), name: file(), author: user() }
+        Added { group: group(), by: user() }
+        OwnerMade { group: group(), by: user() }
+        OwnerDropped { group: group(), by: user() }
     })
 }
 
@@ -442,6 +463,11 @@ fn op_bodies() -> Vec<BoxedStrategy<OpBody>> {
         GiveGroup { group: group_ref(), user: user_ref() }
         DeleteGroup { group: group_ref() }
         EndSession { user: user_ref(), session: session(), through_s: any::<u64>() }
+        MakeOwner { group: group_ref(), user: user_ref(), by: user_ref() }
+        DropOwner { group: group_ref(), user: user_ref(), by: user_ref() }
+        AddMember { group: group_ref(), user: user_ref(), by: user_ref() }
+        SetGroup { group: group_ref(), access: access(), by: user_ref() }
+        SetAdding { user: user_ref(), allowed: any::<bool>() }
     })
 }
 

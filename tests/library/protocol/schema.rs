@@ -113,6 +113,9 @@ describe!(describe_notice, NOTICES, Notice {
     GroupTaken { group, to }
     GroupDeleted { group }
     NewVersion { group, name, author }
+    Added { group, by }
+    OwnerMade { group, by }
+    OwnerDropped { group, by }
 });
 
 describe!(describe_op_body, OP_BODIES, OpBody {
@@ -143,6 +146,11 @@ describe!(describe_op_body, OP_BODIES, OpBody {
     GiveGroup { group, user }
     DeleteGroup { group }
     EndSession { user, session, through_s }
+    MakeOwner { group, user, by }
+    DropOwner { group, user, by }
+    AddMember { group, user, by }
+    SetGroup { group, access, by }
+    SetAdding { user, allowed }
 });
 
 fn described<T>(name: &'static str, values: &[(T, &str)], describe: fn(&T) -> Variant, names: &[&str]) -> Choice {
@@ -201,7 +209,7 @@ pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
         UnplacedChange { kind, group, file }
         Content { layout, sha1, info_hash, file_count }
         FileEntry { path, len }
-        GroupLine { name, owner, member_count, role }
+        GroupLine { name, owner, owner_count, member_count, access, role }
         MemberLine { name, owner, online }
         FileLine { name, content, sharer_count, online }
         Peer { client, user, key, addrs, held }
@@ -389,6 +397,7 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("IpAddr", _) => [vec![4], bytes(4)].concat(),
         ("SocketAddr", _) => [example("IpAddr", size), bytes(2)].concat(),
         ("Role" | "CallWay" | "ReachClass" | "ChangeKind", _) => vec![3],
+        ("GroupAccess", _) => vec![2],
         ("UserId" | "GroupId", _) => name(USER_LEN_MAX, size),
         ("FileName", _) => name(FILE_LEN_MAX, size),
         ("UserRef" | "GroupRef" | "ShareRef", _) => example("OpId", size),

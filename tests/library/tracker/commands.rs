@@ -9,6 +9,7 @@ use crate::common::tracker::{TestTracker, cheap_passwords};
 use groupshare::model::id::{OpId, OpOrder, Origin, ShareRef, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::GroupId;
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::auth::passwords::{Asker, Passwords};
 use groupshare::tracker::state::State;
@@ -76,7 +77,14 @@ fn lists_tell_who_is_in_a_group(ann: &mut Client, bob: &mut Client) {
     assert_eq!(users.into_vec(), [user("bob")]);
     ann.accept("lab", "bob");
 
-    let line = |role| GroupLine { name: group("lab"), owner: user("ann"), member_count: 2, role };
+    let line = |role| GroupLine {
+        name: group("lab"),
+        owner: user("ann"),
+        owner_count: 1,
+        member_count: 2,
+        access: GroupAccess::Ask,
+        role,
+    };
     for (client, role) in [(&mut *ann, Role::Owner), (&mut *bob, Role::Member)] {
         let Reply::Groups { groups, more: false } = client.ask(Request::ListGroups { after: None }) else {
             panic!("groups")

@@ -84,7 +84,7 @@ def people():
     alice.done("reject_request", group_id="lab", user_id="carol")
     roles = {"alice": "owner", "bob": "member", "carol": "none"}
     for program, user in (alice, "alice"), (bob, "bob"), (carol, "carol"):
-        group = {"group_id": "lab", "owner": "alice", "members": 2, "role": roles[user]}
+        group = {"group_id": "lab", "owner": "alice", "owners": 1, "members": 2, "access": "ask", "role": roles[user]}
         assert program.done("list_groups") == {"groups": [group], "more": False}
     told = bob.done("list_notices")
     assert told["notices"] == [{"notice": "request_accepted", "group_id": "lab"}], told

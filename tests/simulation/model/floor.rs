@@ -117,7 +117,10 @@ impl Model<'_> {
         let target = match body {
             OpBody::AcceptRequest { user, .. }
             | OpBody::RejectRequest { user, .. }
-            | OpBody::RemoveMember { user, .. } => Some(self.canonical(user.0)),
+            | OpBody::RemoveMember { user, .. }
+            | OpBody::MakeOwner { user, .. }
+            | OpBody::DropOwner { user, .. }
+            | OpBody::AddMember { user, .. } => Some(self.canonical(user.0)),
             _ => None,
         };
         !named(body).iter().all(|&id| self.is_there(self.canonical(id)))
@@ -133,6 +136,10 @@ fn named(body: &OpBody) -> Vec<OpId> {
         | OpBody::RejectRequest { group, .. }
         | OpBody::LeaveGroup { group, .. }
         | OpBody::RemoveMember { group, .. }
+        | OpBody::MakeOwner { group, .. }
+        | OpBody::DropOwner { group, .. }
+        | OpBody::AddMember { group, .. }
+        | OpBody::SetGroup { group, .. }
         | OpBody::CreateShare { group, .. } => vec![group.0],
         OpBody::JoinShare { share, .. } | OpBody::LeaveShare { share, .. } => vec![share.0],
         _ => Vec::new(),

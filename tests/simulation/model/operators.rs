@@ -78,9 +78,9 @@ impl Model<'_> {
         let mut groups: Vec<OpId> = self.groups.iter().filter(|(_, row)| row.members.contains(&user)).map(at).collect();
         groups.sort_by_key(|group| self.groups[group].number);
         for group in groups {
-            let owned = self.groups[&group].members[0] == user;
+            let owned = self.groups[&group].owners == [user];
             self.depart(op, group, user);
-            if let Some(successor) = self.groups[&group].members.first().copied().filter(|_| owned) {
+            if let Some(successor) = self.groups[&group].owners.first().copied().filter(|_| owned) {
                 self.tell(successor, Notice::GroupGiven { group: self.group_name(group) });
             }
         }
@@ -101,22 +101,22 @@ impl Model<'_> {
         let group = Some(self.canonical(group)).filter(|&group| self.is_there(group))?;
         self.touch(group);
         let user = self.kept(user)?;
-        let before = self.groups[&group].members.first().copied();
-        if before == Some(user) {
+        let before = self.groups[&group].owners.clone();
+        if before == [user] {
             return Some(false);
         }
         self.outcomes.given += 1;
-        self.outcomes.revived_by_give += usize::from(before.is_none());
+        self.outcomes.revived_by_give += usize::from(before.is_empty());
         if !self.is_member(group, user) {
             self.join(group, user);
         }
-        let members = &mut self.group_mut(group).members;
-        members.retain(|member| *member != user);
-        members.insert(0, user);
+        let row = self.group_mut(group);
+        row.owners = vec![user];
+        row.founder = row.founder.filter(|founder| *founder == user);
         self.tell(user, Notice::GroupGiven { group: self.group_name(group) });
-        if let Some(before) = before {
+        for owner in before.into_iter().filter(|owner| *owner != user) {
             let to = self.users[&user].name.clone();
-            self.tell(before, Notice::GroupTaken { group: self.group_name(group), to });
+            self.tell(owner, Notice::GroupTaken { group: self.group_name(group), to });
         }
         Some(true)
     }
@@ -127,7 +127,9 @@ impl Model<'_> {
         let waiting = std::mem::take(&mut self.group_mut(group).waiting);
         let told = Notice::GroupDeleted { group: self.group_name(group) };
         waiting.into_iter().for_each(|user| self.tell(user, told.clone()));
-        while let Some(&user) = self.groups[&group].members.last() {
+        let owners = self.groups[&group].owners.clone();
+        let others = self.groups[&group].members.iter().copied().filter(|user| !owners.contains(user));
+        for user in others.collect::<Vec<_>>().into_iter().chain(owners.clone()) {
             self.depart(op, group, user);
             self.tell(user, told.clone());
         }

@@ -4,6 +4,7 @@ use super::{Group, Model, User, first_free};
 use groupshare::model::id::{OpId, OpOrder, SessionId};
 use groupshare::model::name::{GroupId, UserId};
 use groupshare::model::notice::Notice;
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::op::{Op, PasswordHash};
 use groupshare::tracker::state::AccountStanding;
 use ring::digest::{SHA256, digest};
@@ -28,6 +29,7 @@ impl Model<'_> {
             ended: VecDeque::new(),
             void_through_s: 0,
             standing: AccountStanding::Active,
+            forbids_adding: false,
             reset: false,
             unread: Vec::new(),
             made_by: (op.command, op.id),
@@ -77,11 +79,14 @@ impl Model<'_> {
         let (name, members, waiting, chain) = (name.clone(), Vec::new(), BTreeSet::new(), [0; 32]);
         let (number, deleted) = (self.groups_made, false);
         self.groups_made += 1;
-        self.groups.insert(op.id, Group { name, members, waiting, chain, number, deleted });
+        let (owners, access) = (Vec::new(), GroupAccess::Ask);
+        let group = Group { name, members, owners, founder: None, access, waiting, chain, number, deleted };
+        self.groups.insert(op.id, group);
         if self.is_deleted(founder) {
             self.outcomes.author_deleted += 1;
         } else {
             self.join(op.id, founder);
+            self.group_mut(op.id).founder = Some(founder);
             self.count(true);
         }
     }
@@ -100,6 +105,9 @@ impl Model<'_> {
         row.name = to.clone();
         row.members.push(user);
         row.waiting.remove(&user);
+        if hidden {
+            row.owners.push(user);
+        }
         if from != to {
             self.renamed(user, Notice::GroupRenamed { from, to });
         }
@@ -117,11 +125,24 @@ impl Model<'_> {
             return self.outcomes.author_deleted += 1;
         }
         let row = self.group_mut(group);
+        let hidden = row.members.is_empty();
+        match row.access {
+            GroupAccess::Open if !hidden => {
+                self.join(group, user);
+                self.tell(user, Notice::Accepted { group: self.group_name(group) });
+                return self.count(true);
+            }
+            GroupAccess::Closed => {
+                self.outcomes.closed += 1;
+                return self.tell(user, Notice::Rejected { group: self.group_name(group) });
+            }
+            _ => {}
+        }
         let news = row.waiting.insert(user);
-        match row.members.first().copied() {
-            _ if !news => {}
-            Some(owner) => self.asked = Some((owner, group, user)),
-            None => self.tell(user, Notice::Rejected { group: self.group_name(group) }),
+        if news && hidden {
+            self.tell(user, Notice::Rejected { group: self.group_name(group) });
+        } else if news {
+            self.asked = self.groups[&group].owners.iter().map(|owner| (*owner, group, user)).collect();
         }
         self.count(news);
     }
@@ -159,7 +180,8 @@ impl Model<'_> {
     }
 
     pub(super) fn remove(&mut self, op: &Op, group: OpId, user: OpId, by: OpId) {
-        if self.groups[&group].members.first() == Some(&user) {
+        let founded = self.groups[&group].founder == Some(user);
+        if (founded || self.owns(group, user)) && !self.can_depose(group, user, by) {
             return self.decision_overridden(group, user, by);
         }
         let member = self.is_member(group, user);
@@ -175,8 +197,13 @@ impl Model<'_> {
         let ended: Vec<OpId> = own.filter_map(|(&id, share)| share.sharers.remove(&user).then_some(id)).collect();
         ended.into_iter().for_each(|share| self.touch(share));
         let row = self.group_mut(group);
-        let succeeds = row.members.len() > 2 && row.members[0] == user;
+        let succeeds = row.members.len() > 2 && row.owners == [user];
         row.members.retain(|member| *member != user);
+        row.owners.retain(|owner| *owner != user);
+        row.founder = row.founder.filter(|founder| *founder != user);
+        if row.owners.is_empty() {
+            row.owners.extend(row.members.first());
+        }
         let mut linked = row.chain.to_vec();
         linked.extend(op.id.origin.tracker.to_be_bytes());
         linked.extend(op.id.origin.incarnation.to_be_bytes());
@@ -191,7 +218,7 @@ impl Model<'_> {
         }
     }
 
-    fn decision_overridden(&mut self, group: OpId, user: OpId, by: OpId) {
+    pub(super) fn decision_overridden(&mut self, group: OpId, user: OpId, by: OpId) {
         let user = self.users[&user].name.clone();
         self.overridden(by, Notice::DecisionOverridden { group: self.group_name(group), user });
     }

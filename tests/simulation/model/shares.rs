@@ -85,7 +85,7 @@ impl Model<'_> {
     }
 
     pub(super) fn join_share(&mut self, share: OpId, user: OpId) {
-        let Share { group, ref name, content, ref sharers } = self.shares[&share];
+        let Share { group, ref name, content, ref sharers, .. } = self.shares[&share];
         let (name, hidden, news) = (name.clone(), sharers.is_empty(), !sharers.contains(&user));
         if !self.is_member(group, user) {
             return self.share_overridden(group, user, &name);

@@ -140,8 +140,14 @@ impl State {
             group.member_count += 1;
             self.memberships.insert((member.user, Some(group.name.clone()), number));
             self.ranks.insert((number, member.rank, member.user));
+            if let Some(place) = member.owner {
+                self.owners.insert((number, place, member.user));
+            }
         }
-        group.owner = self.by_rank(number).next();
+        let is_member = |user: UserNo| self.users.get(user.0).is_some() && self.is_member_no(number, user);
+        unique(group.founder.is_none_or(is_member))?;
+        group.owner = self.owners_of(number).next();
+        unique(group.owner.is_some() == (group.member_count > 0))?;
         if let Some(owner) = group.owner {
             self.users.get_mut(owner.0).ok_or(OUT_OF_RANGE)?.owned += 1;
         }
@@ -270,6 +276,9 @@ fn take_group(from: &mut Decoder<'_>) -> Result<GroupTaken, DecodeError> {
         owner: None,
         idle: Wire::take(from)?,
         joined: Wire::take(from)?,
+        led: Wire::take(from)?,
+        founder: Wire::take(from)?,
+        access: Wire::take(from)?,
         chain: Wire::take(from)?,
         deleted: Wire::take(from)?,
         member_count: 0,
@@ -297,11 +306,13 @@ fn take_user(from: &mut Decoder<'_>) -> Result<(UserRow, Vec<ShareNo>), DecodeEr
         requests: Default::default(),
         shares: Default::default(),
         unread: 0,
+        forbids_adding: false,
     };
     let shares = table(from, ShareNo::take)?;
     let commands = table(from, |from| Ok((CommandId::take(from)?, OpKey::take(from)?)))?;
     row.commands = commands.into_iter().collect();
     row.void_through_s = Wire::take(from)?;
+    row.forbids_adding = Wire::take(from)?;
     row.ended = table(from, EndedSession::take)?.into_iter().collect();
     unique(row.ended.len() <= ENDED_MAX)?;
     Ok((row, shares))

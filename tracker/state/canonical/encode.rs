@@ -20,7 +20,7 @@ wire_struct!(EndedSession { session, through_s });
 wire_struct!(UserNo { 0 });
 wire_struct!(GroupNo { 0 });
 wire_struct!(ShareNo { 0 });
-wire_struct!(MemberRow { user, rank });
+wire_struct!(MemberRow { user, rank, owner });
 wire_struct!(ShareRow { id, group, name, content, author, successor, sharer_count, idle });
 
 impl Wire for AccountStanding {
@@ -103,12 +103,16 @@ impl State {
     }
 
     fn put_group(&self, (number, group): (u32, &GroupRow), out: &mut Vec<u8>) {
-        let GroupRow { id, name, owner: _, idle, joined, chain, member_count, requests, files: _, deleted } = group;
+        let GroupRow { id, name, owner: _, founder, access, idle, joined, led, chain, .. } = group;
+        let GroupRow { member_count, requests, files: _, deleted, .. } = group;
         number.put(out);
         id.put(out);
         name.put(out);
         idle.put(out);
         joined.put(out);
+        led.put(out);
+        founder.put(out);
+        access.put(out);
         chain.put(out);
         deleted.put(out);
         u64::from(*member_count).put(out);
@@ -125,7 +129,7 @@ fn put_pair<K: Wire, V: Wire>((key, value): (&K, &V), out: &mut Vec<u8>) {
 
 fn put_user(user: &UserRow, out: &mut Vec<u8>) {
     let UserRow { id, made_by, commands, name, password, password_op, sessions_since, standing, shares, .. } = user;
-    let UserRow { ended, void_through_s, .. } = user;
+    let UserRow { ended, void_through_s, forbids_adding, .. } = user;
     id.put(out);
     made_by.put(out);
     name.put(out);
@@ -141,6 +145,7 @@ fn put_user(user: &UserRow, out: &mut Vec<u8>) {
         op.put(out);
     }
     void_through_s.put(out);
+    forbids_adding.put(out);
     (ended.len() as u64).put(out);
     ended.iter().for_each(|ended| ended.put(out));
 }

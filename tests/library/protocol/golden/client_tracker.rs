@@ -6,6 +6,7 @@ use super::cast::{
 };
 use groupshare::model::name::GroupId;
 use groupshare::model::notice::Notice;
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::wire::certificate::SignerKey;
 use groupshare::wire::client_tracker::{
     CallWay, FileLine, GroupLine, Holding, MemberLine, ReachClass, Reply, Request, Role,
@@ -14,10 +15,18 @@ use groupshare::wire::codec::Text;
 use groupshare::wire::mirror::Mirrored;
 
 pub(super) fn requests() -> Vec<(Request, &'static str)> {
-    [account_requests(), group_requests(), member_requests(), share_requests(), presence_requests(), later_requests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        account_requests(),
+        group_requests(),
+        member_requests(),
+        share_requests(),
+        presence_requests(),
+        later_requests(),
+        owner_requests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// About accounts and logins.
@@ -306,6 +315,49 @@ fn later_requests() -> Vec<(Request, &'static str)> {
     ]
 }
 
+/// About owners, and who gets in.
+fn owner_requests() -> Vec<(Request, &'static str)> {
+    vec![
+        (
+            Request::MakeOwner { command: COMMAND, group: lab(), user: user("bob") },
+            r#"
+            1d                  # MakeOwner
+            c0*16               # command
+            0003 "lab"          # group
+            0003 "bob"          # user
+            "#,
+        ),
+        (
+            Request::DropOwner { command: COMMAND, group: lab(), user: user("bob") },
+            r#"
+            1e                  # DropOwner
+            c0*16               # command
+            0003 "lab"          # group
+            0003 "bob"          # user
+            "#,
+        ),
+        (
+            Request::AddMember { command: COMMAND, group: lab(), user: user("bob") },
+            r#"
+            1f                  # AddMember
+            c0*16               # command
+            0003 "lab"          # group
+            0003 "bob"          # user
+            "#,
+        ),
+        (
+            Request::SetGroup { command: COMMAND, group: lab(), access: GroupAccess::Open },
+            r#"
+            20                  # SetGroup
+            c0*16               # command
+            0003 "lab"          # group
+            00                  # access: open
+            "#,
+        ),
+        (Request::SetAdding { command: COMMAND, allowed: true }, "21 c0*16 01 # SetAdding: command, allowed"),
+    ]
+}
+
 pub(super) fn replies() -> Vec<(Reply, &'static str)> {
     [short_replies(), list_replies(), line_replies(), share_replies(), peer_replies(), pushed_replies(), told_replies()]
         .into_iter()
@@ -342,11 +394,20 @@ fn list_replies() -> Vec<(Reply, &'static str)> {
         (
             Reply::Groups {
                 groups: list(vec![
-                    GroupLine { name: lab(), owner: user("alice"), member_count: 3, role: Role::Requested },
+                    GroupLine {
+                        name: lab(),
+                        owner: user("alice"),
+                        owner_count: 2,
+                        member_count: 3,
+                        access: GroupAccess::Ask,
+                        role: Role::Requested,
+                    },
                     GroupLine {
                         name: GroupId::parse("z").expect("a name"),
                         owner: user("bob"),
+                        owner_count: 1,
                         member_count: 1,
+                        access: GroupAccess::Open,
                         role: Role::Owner,
                     },
                 ]),
@@ -357,11 +418,15 @@ fn list_replies() -> Vec<(Reply, &'static str)> {
             00000002            # two of them
             0003 "lab"          #   name
             0005 "alice"        #   owner
+            00000002            #   owners
             00000003            #   members
+            01                  #   access: ask
             01                  #   role: has asked to be let in
             0001 "z"            #   name
             0003 "bob"          #   owner
+            00000001            #   owners
             00000001            #   members
+            00                  #   access: open
             03                  #   role: owner
             01                  # there is another page
             "#,

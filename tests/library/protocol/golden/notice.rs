@@ -112,13 +112,19 @@ fn of_operators() -> Vec<(Notice, &'static str)> {
         ),
         (Notice::GroupDeleted { group: lab() }, r#"14 0003 "lab" # GroupDeleted"#),
         (
-            Notice::NewVersion { group: lab(), name: file("film.mkv"), author: user("bob") },
+            Notice::NewVersion { group: lab(), name: film(), author: user("bob") },
             r#"
             15                  # NewVersion
             0003 "lab"          # group
             0008 "film.mkv"     # name
             0003 "bob"          # author
             "#,
+        ),
+        (Notice::Added { group: lab(), by: user("bob") }, r#"16 0003 "lab" 0003 "bob" # Added: group, by"#),
+        (Notice::OwnerMade { group: lab(), by: user("bob") }, r#"17 0003 "lab" 0003 "bob" # OwnerMade: group, by"#),
+        (
+            Notice::OwnerDropped { group: lab(), by: user("bob") },
+            r#"18 0003 "lab" 0003 "bob" # OwnerDropped: group, by"#,
         ),
     ]
 }

@@ -4,12 +4,13 @@ use super::cast::{ALICE, BOB, COMMAND, FILM, LAB, PLACE, TRACKER, content, film,
 use groupshare::model::id::{OpId, Seen, SessionId};
 use groupshare::model::notice::{ChangeKind, UnplacedChange};
 use groupshare::model::op::floor::{FloorMark, FloorProposal};
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use std::sync::Arc;
 
 /// Every body of an op beside its bytes.
 pub(crate) fn op_bodies() -> Vec<(OpBody, &'static str)> {
-    [account_bodies(), group_bodies(), share_bodies(), tracker_bodies(), operator_bodies()]
+    [account_bodies(), group_bodies(), share_bodies(), tracker_bodies(), operator_bodies(), owner_bodies()]
         .into_iter()
         .flatten()
         .collect()
@@ -230,6 +231,57 @@ fn operator_bodies() -> Vec<(OpBody, &'static str)> {
             0001 1a2b3c4d5e6f7081 0000000000000002 # user
             5e*16                              # session
             0000000069ff0000                   # through when, in seconds since 1970
+            "#,
+        ),
+    ]
+}
+
+/// What owners decide about owners, and who gets in.
+fn owner_bodies() -> Vec<(OpBody, &'static str)> {
+    let (group, by) = (LAB, ALICE);
+    vec![
+        (
+            OpBody::MakeOwner { group, user: BOB, by },
+            r#"
+            1c                                     # MakeOwner
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            0001 1a2b3c4d5e6f7081 0000000000000001 # by
+            "#,
+        ),
+        (
+            OpBody::DropOwner { group, user: BOB, by },
+            r#"
+            1d                                     # DropOwner
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            0001 1a2b3c4d5e6f7081 0000000000000001 # by
+            "#,
+        ),
+        (
+            OpBody::AddMember { group, user: BOB, by },
+            r#"
+            1e                                     # AddMember
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            0001 1a2b3c4d5e6f7081 0000000000000001 # by
+            "#,
+        ),
+        (
+            OpBody::SetGroup { group, access: GroupAccess::Closed, by },
+            r#"
+            1f                                     # SetGroup
+            0001 1a2b3c4d5e6f7081 0000000000000003 # group
+            02                                     # access: closed
+            0001 1a2b3c4d5e6f7081 0000000000000001 # by
+            "#,
+        ),
+        (
+            OpBody::SetAdding { user: BOB, allowed: false },
+            r#"
+            20                                     # SetAdding
+            0001 1a2b3c4d5e6f7081 0000000000000002 # user
+            00                                     # allowed: no
             "#,
         ),
     ]

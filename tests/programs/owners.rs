@@ -1,0 +1,93 @@
+//! A group with several owners, as its people see it: a tracker and three clients, and each of them killed in the middle.
+
+use crate::common::installation::Installation;
+use crate::common::program::Program;
+
+/// Somebody who has an account and is logged in.
+fn person(installation: &Installation, name: &str) -> Program {
+    let mut person = installation.person(name, 1, &[]);
+    person.told(&format!("create_user {name} pw"), "User created");
+    person.told(&format!("login {name} pw"), "Login successful");
+    person
+}
+
+/// The same person at a client that is started again.
+fn again(installation: &Installation, name: &str) -> Program {
+    let mut person = installation.person_again(name, &[]);
+    person.told(&format!("login {name} pw"), "Login successful");
+    person
+}
+
+#[test]
+fn owners_share_the_work_and_the_group_outlives_kills_and_the_founder() {
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let mut alice = person(&installation, "alice");
+    let mut bob = person(&installation, "bob");
+    let mut carol = person(&installation, "carol");
+    alice.told("create_group lab", "Group created");
+    alice.told("add_member lab bob", "Member added");
+    bob.expect("alice has made you a member of lab; leave_group lab leaves it");
+    alice.told("make_owner lab bob", "Owner made");
+    bob.expect("alice has made you an owner of lab");
+    bob.told("list_groups", "lab  2 members, owner alice and 1 other, you are an owner");
+    // The tracker is killed: what it has said counts.
+    tracker.kill();
+    let _tracker = installation.tracker(1);
+    bob.until("list_members lab", "bob  online, owner");
+    carol.until("join_group lab", "Request sent");
+    bob.expect("carol asks to join lab: accept_request lab carol");
+    alice.expect("carol asks to join lab: accept_request lab carol");
+    alice.kill();
+    bob.told("accept_request lab carol", "Request accepted");
+    carol.expect("You are a member of lab now");
+    // Nobody removes the founder, also while she is away.
+    bob.told("remove_member lab alice", "Only the founder can do that");
+    bob.told("drop_owner lab alice", "Only the founder can do that");
+    bob.told("make_owner lab carol", "Owner made");
+    carol.expect("bob has made you an owner of lab");
+    bob.kill();
+    carol.told("drop_owner lab bob", "Owner dropped");
+    let mut bob = again(&installation, "bob");
+    bob.expect("carol has dropped you as an owner of lab; you stay a member");
+    bob.told("remove_member lab carol", "You are not the owner of this group");
+    let mut alice = again(&installation, "alice");
+    alice.told("leave_group lab", "Left the group");
+    carol.until("list_groups", "lab  2 members, owner carol, you are the owner");
+    carol.told("drop_owner lab carol", "The only owner makes somebody else one first");
+    carol.told("remove_member lab bob", "Member removed");
+    bob.expect("You were removed from lab");
+}
+
+#[test]
+fn a_group_is_opened_and_closed_and_who_forbids_it_is_not_added() {
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let mut alice = person(&installation, "alice");
+    let mut bob = person(&installation, "bob");
+    alice.told("create_group lab", "Group created");
+    bob.told("set_adding forbid", "Owners cannot add you to groups");
+    alice.told("add_member lab bob", "That user is added to no groups, but can ask to join");
+    alice.told("set_group lab closed", "Nobody can ask to join any more");
+    tracker.kill();
+    let _tracker = installation.tracker(1);
+    bob.until("join_group lab", "The group is closed");
+    bob.told("list_groups", "lab  1 member, owner alice, closed");
+    alice.until("set_group lab ask", "Whoever wants to join has to ask now");
+    bob.told("join_group lab", "Request sent");
+    alice.expect("bob asks to join lab");
+    // Whoever waits gets in.
+    alice.told("set_group lab open", "Everybody can join now");
+    bob.expect("You are a member of lab now");
+    bob.told("leave_group lab", "Left the group");
+    bob.told("join_group lab", "Request sent");
+    bob.expect("You are a member of lab now");
+    bob.kill();
+    alice.told("remove_member lab bob", "Member removed");
+    let mut bob = again(&installation, "bob");
+    bob.expect("You were removed from lab");
+    bob.told("set_adding allow", "Owners can add you to groups");
+    alice.told("add_member lab bob", "Member added");
+    bob.expect("alice has made you a member of lab");
+    alice.told("set_group lab maybe", "'maybe' is no such choice");
+}
