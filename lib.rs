@@ -219,12 +219,21 @@ pub mod client {
         pub(crate) mod lie;
         pub mod obstacle;
         pub(crate) mod opening;
+        pub mod patching;
         pub mod peer_connection;
         pub mod peer_list;
         pub mod transfer;
         pub mod verify;
-        pub(crate) mod way_record;
         pub mod whole_hash;
+    }
+    /// What of a new version an old one has: `rolling` digests blocks, `block_index` seeks them, `patch` puts pieces together.
+    pub mod difference {
+        pub mod block_index;
+        pub mod gathering;
+        pub mod old_version;
+        pub mod patch;
+        pub mod piece_ask;
+        pub mod rolling;
     }
     /// The prompt: reads lines with editing, history and completion, and carries them out one by one.
     pub mod shell {
@@ -345,6 +354,7 @@ pub mod client {
     /// Which piece to ask of whom next. Pure.
     pub mod picker {
         pub(crate) mod availability;
+        pub mod lane;
         pub(crate) mod partition;
         pub mod piece_picker;
         pub mod split_mix;

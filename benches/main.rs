@@ -23,6 +23,7 @@ mod kit;
 mod churn;
 mod codec;
 mod crowd;
+mod difference;
 mod failures;
 mod folder;
 mod growth;
@@ -48,7 +49,7 @@ use std::process::{Command, exit};
 /// A bench: its name, the options that it takes, and what it does.
 type Bench = (&'static str, &'static [&'static str], fn(&Options));
 
-const BENCHES: [Bench; 20] = [
+const BENCHES: [Bench; 21] = [
     ("picker", &[], picker::bench),
     ("state", &[], state::bench),
     ("journal", &["only"], journal::bench),
@@ -62,6 +63,7 @@ const BENCHES: [Bench; 20] = [
     ("swarm", &["size", "cap", "members", "rounds", "only"], swarm::bench),
     ("swarm_sim", &["members", "size", "rows", "rules", "seeds"], swarm_sim::bench),
     ("crowd", &["size", "rounds", "where", "only"], crowd::bench),
+    ("difference", &["size", "image", "only", "where"], difference::bench),
     ("hash", &[], hash::bench),
     ("load", &["idle", "rounds", "only"], load::bench),
     ("netbench", &["only", "rounds", "tools", "where"], netbench::bench),

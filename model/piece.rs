@@ -1,4 +1,6 @@
-//! Piece arithmetic: how a byte stream is cut into pieces. All of it is in this file.
+//! Piece arithmetic: how a byte stream is cut into pieces, and in `block` how a piece is cut further.
+
+pub mod block;
 
 use std::ops::Range;
 

@@ -269,6 +269,14 @@ pub fn rename_in(folder: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::renameat(folder, from, folder, to)?)
 }
 
+/// Exchanges the names of two files or folders in a folder, in one step.
+///
+/// # Errors
+/// `EINVAL` or `ENOSYS` where the file system cannot do that; and those of renameat2(2). Then nothing is changed.
+pub fn exchange(folder: &File, one: &OsStr, other: &OsStr) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(folder, one, folder, other, RenameFlags::EXCHANGE)?)
+}
+
 /// Gives a file or folder another name in the same folder unless something has that name.
 ///
 /// # Errors

@@ -35,12 +35,19 @@ impl<'a> ScatteredRoom<'a> {
         self.0.into_iter()
     }
 
+    /// Takes the first `len` bytes of the room.
+    #[must_use]
+    pub fn split_front(&mut self, len: usize) -> Self {
+        Self(self.take_front(len).into())
+    }
+
     /// Fills the first `len` bytes of the room from a place in a file, and goes on behind them.
     ///
     /// # Errors
     /// The file's; `UnexpectedEof` if it ends before.
     pub fn fill_from(&mut self, file: &File, mut offset: u64, len: usize) -> io::Result<()> {
-        let mut front = self.take_front(len);
+        let front = self.take_front(len);
+        let mut front: Vec<_> = front.into_iter().map(IoSliceMut::new).collect();
         let mut left = &mut front[..];
         while !left.is_empty() {
             match rustix::io::preadv(file, left, offset) {
@@ -56,13 +63,13 @@ impl<'a> ScatteredRoom<'a> {
         Ok(())
     }
 
-    fn take_front(&mut self, mut len: usize) -> Vec<IoSliceMut<'a>> {
+    fn take_front(&mut self, mut len: usize) -> Vec<&'a mut [u8]> {
         let mut front = Vec::with_capacity(self.0.len());
         while len > 0 {
             let Some(first) = self.0.pop_front() else { break };
             let (now, later) = first.split_at_mut(len.min(first.len()));
             len -= now.len();
-            front.push(IoSliceMut::new(now));
+            front.push(now);
             if !later.is_empty() {
                 self.0.push_front(later);
             }

@@ -11,6 +11,7 @@ use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::path::{PATH_LEN_MAX, RelPath};
 use crate::model::piece::Layout;
+use crate::model::piece::block::BlockLen;
 use byteorder::{BigEndian, ByteOrder, WriteBytesExt};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -145,6 +146,15 @@ wire_struct!(UserRef { 0 });
 wire_struct!(GroupRef { 0 });
 wire_struct!(ShareRef { 0 });
 wire_struct!(Content { layout, sha1, info_hash, file_count });
+
+impl Wire for BlockLen {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.exponent());
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        BlockLen::from_exponent(u8::take(from)?).ok_or(DecodeError::Value("the length of a block"))
+    }
+}
 
 impl Wire for Layout {
     fn put(&self, out: &mut Vec<u8>) {

@@ -5,11 +5,18 @@ use super::codec::{Blob, List, Payload, Text, wire_enum};
 use super::frame::message;
 use super::refusal::Refusal;
 use crate::model::digest::InfoHash;
+use crate::model::piece::block::{BLOCKS_MAX, BlockLen};
 
 /// Most pieces in one `News`.
 pub const NEWS_MAX: usize = 4096;
 /// Most requests that a leecher may have on their way on one connection.
 pub const REQUESTS_MAX: usize = 16;
+/// Most pieces in one `Describe`.
+pub const DESCRIBED_MAX: usize = 16;
+/// Bytes of the digests of so many pieces, cut into the shortest blocks.
+pub const DIGESTS_LEN_MAX: usize = 57344;
+/// Bytes of a bit for each of the shortest blocks of a piece.
+pub const BLOCK_BITS_MAX: usize = BLOCKS_MAX / 8;
 
 wire_enum! {
     /// From a leecher to a seeder.
@@ -30,6 +37,20 @@ wire_enum! {
         4 BadPiece {
             piece: u32,
         }
+        /// Asks for the digests of the blocks of pieces. Answer: `Digests`. Refusals: `NoSuchPiece`, `OnItsWay`,
+        /// `FileChanged`, `NotServed`.
+        5 Describe {
+            block_len: BlockLen,
+            pieces: List<u32, DESCRIBED_MAX>,
+        }
+        /// Asks for some blocks of a piece. Answer: `Piece`, with their bytes alone. Refusals: `NoSuchPiece`, `OnItsWay`,
+        /// `FileChanged`, `NotServed`.
+        6 GetBlocks {
+            piece: u32,
+            block_len: BlockLen,
+            /// Which blocks, one bit each.
+            blocks: Blob<BLOCK_BITS_MAX>,
+        }
     }
 }
 message!(PeerRequest);
@@ -48,10 +69,14 @@ wire_enum! {
             bits: Blob<{ super::client_tracker::BITFIELD_MAX }>,
         }
         3 Piece {
-            /// Exactly the bytes of the piece.
+            /// Exactly the bytes that were asked for.
             data: Payload,
         }
         4 Alive {}
+        5 Digests {
+            /// Those of each piece that was asked for, one after the other.
+            digests: Blob<DIGESTS_LEN_MAX>,
+        }
         /// The seeder holds these pieces besides those said before.
         64 News {
             /// Piece numbers.

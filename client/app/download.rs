@@ -3,15 +3,19 @@
 mod failure;
 pub(super) mod look_after;
 pub(super) mod manifest;
+mod old_copy;
 mod own_copy;
+pub(super) mod update;
 
 use super::announce::{take_part, tell_withdrawn, withdraw};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::node::random;
-use super::share::{share_downloaded, tell_untold};
+use super::share::{forget_all, share_downloaded, tell_untold};
 use crate::client::command::failure::{Cause, Failure};
+use crate::client::difference::old_version::OldVersion;
 use crate::client::download::error::DownloadError;
+use crate::client::download::patching::find_difference;
 use crate::client::download::transfer::{Subject, Transfer, TransferProgress, TransferSetup};
 use crate::client::download::verify::{finish, is_complete};
 use crate::client::download::whole_hash::WholeHash;
@@ -21,7 +25,9 @@ use crate::client::output::status::{Fetched, Reached};
 use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::DownloadRecord;
 use crate::client::storage::file_stamp::Stamps;
-use crate::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartRecord, Taken, resolve_destination};
+use crate::client::storage::part::{
+    OpenedPart, Part, PartError, PartLabel, PartPlan, PartRecord, Taken, resolve_destination,
+};
 use crate::model::name::{FileName, GroupId};
 use crate::sys::give_way;
 use crate::wire::client_tracker::Peer;
@@ -45,7 +51,7 @@ pub(super) fn begin(
         return Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to });
     }
     let id = downloads.begin(group, name, to.clone()).map_err(|error| error.to_string())?;
-    let order = DownloadOrder { id, group, name, to, record: PartRecord::Absent };
+    let order = DownloadOrder { id, group, name, to, record: PartRecord::Absent, update: Update::default() };
     go_on(session, order).inspect_err(|_| downloads.remove(id))
 }
 
@@ -59,6 +65,16 @@ pub(super) struct DownloadOrder<'a> {
     /// Where the complete file will be.
     pub to: PathBuf,
     pub record: PartRecord,
+    pub update: Update,
+}
+
+/// What a download does with an old version of its content.
+#[derive(Debug, Default)]
+pub(super) struct Update {
+    /// It takes the place of the old version, if that lies where it goes to.
+    pub replaces: bool,
+    /// The unfinished download of an old version, of which it takes what is equal.
+    pub unfinished: Option<Arc<Part>>,
 }
 
 /// The nice value of a thread that hashes behind others.
@@ -66,7 +82,7 @@ const NICE: i32 = 10;
 
 /// Goes on with a download that is starting. If it cannot go on it is still starting.
 pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Result<Report, Failure> {
-    let Prepared { subject, opened, peers } = prepare(session, &order)?;
+    let Prepared { subject, opened, peers, old } = prepare(session, &order)?;
     let DownloadOrder { id, group, name, to, .. } = order;
     let record = DownloadRecord {
         group: group.clone(),
@@ -81,7 +97,9 @@ pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Re
     });
     match opened {
         OpenedPart::Part(part) => {
-            session.help(format!("begin-{id}"), move |session| start(session, id, subject, (part, peers)));
+            session.help(format!("begin-{id}"), move |session| {
+                start(session, id, subject, Begun { part, peers, old });
+            });
         }
         OpenedPart::Taken(taken) => {
             session.help(format!("look-{id}"), move |session| adopt(session, id, &subject, taken));
@@ -96,15 +114,24 @@ struct Prepared {
     opened: OpenedPart,
     /// Who had pieces when the tracker was asked.
     peers: Vec<Peer>,
+    /// Old versions that are here.
+    old: Vec<OldVersion>,
+}
+
+/// What a download begins with.
+struct Begun {
+    part: Part,
+    peers: Vec<Peer>,
+    old: Vec<OldVersion>,
 }
 
 /// Does what the user should hear of at once: whether there is such a file, and room for it.
 fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared, Failure> {
-    let DownloadOrder { id, group, name, to, record } = order;
+    let DownloadOrder { id, group, name, to, record, update } = order;
     let Found { share, group: group_ref, content, .. } = find(&session.node().link, group, name)?;
     let known = session.downloads().get(*id).and_then(|tracked| tracked.info_hash);
     if known.is_some_and(|known| known != content.info_hash) {
-        let why = format!("{name} is shared in another version now; cancel this download and begin anew");
+        let why = format!("{name} is shared in another version now; update_file {group} {name} goes over to that");
         return Err(Failure { why, cause: Cause::OtherVersion });
     }
     if !content.is_sized() {
@@ -120,21 +147,26 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
         PartRecord::Absent if session.slot().downloads().iter().any(remembered) => PartRecord::Begun,
         other => *other,
     };
-    let opened = Part::open(to, subject.manifest.clone(), &label, record).map_err(|error| error.to_string())?;
+    let old = old_copy::find(session, &label, update.unfinished.as_ref());
+    let replaces = old.replaced_at(to).filter(|_| update.replaces);
+    let plan = PartPlan { record, replaces };
+    let opened = Part::open(to, subject.manifest.clone(), &label, plan).map_err(|error| error.to_string())?;
     session.downloads().settle(*id, to.clone(), &content);
-    Ok(Prepared { subject, opened, peers })
+    Ok(Prepared { subject, opened, peers, old: old.versions })
 }
 
 /// Verifies what is on disk already, also elsewhere, then lets the engine go on with what is missing.
-fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, (part, peers): (Part, Vec<Peer>)) {
+fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, peers, old }: Begun) {
     let (begun, part) = (Instant::now(), Arc::new(part));
     // The whole hash follows here, first behind the verified pieces and then behind those that come in.
     give_way(NICE);
     let copies = own_copy::find(session, &subject);
     // To verify may take so long that others are there by then.
-    let peers = if copies.is_empty() && part.is_fresh() { peers } else { Vec::new() };
-    let Some(verified) = own_copy::verify_and_fill(session, &part, &copies) else { return };
-    if !copies.is_empty() && verified.have.is_complete() {
+    let peers = if copies.is_empty() && old.is_empty() && part.is_fresh() { peers } else { Vec::new() };
+    let Some(mut verified) = own_copy::verify_and_fill(session, &part, &copies) else { return };
+    let is_here = !copies.is_empty() || !old.is_empty();
+    let difference = old_copy::take_equal(session, &part, old, &mut verified).map(Arc::new);
+    if is_here && verified.have.is_complete() {
         return copied(session, id, &subject, (&part, &verified.hash), begun);
     }
     let node = session.node();
@@ -146,7 +178,7 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, (part, peers): 
         return;
     };
     let (client, seed) = (node.client, u64::from_be_bytes(random()));
-    let setup = TransferSetup { id, subject, part, verified, served, client, seed };
+    let setup = TransferSetup { id, subject, part, verified, difference, served, client, seed };
     let transfer = Transfer::new(setup, Instant::now());
     let transfer = Arc::new(transfer);
     // A cancellation in the meantime stands.
@@ -163,6 +195,7 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, (part, peers): 
     if let Err(error) = take_part(session, &transfer) {
         session.event(&Event::Warning(format!("{}: {error}", transfer.subject().name)));
     }
+    find_difference(&transfer, || session.is_over());
     transfer.follow_up(|| session.is_over());
 }
 
@@ -171,6 +204,7 @@ fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Pa
     match finish(part, hash, &subject.content.sha1, || session.is_over()) {
         Ok(()) => {
             let path = &part.destination();
+            forget_replaced(session, id, subject, path);
             give_on_unless_shared(session, id, subject, path);
             complete(session, id, subject, path, Fetched { bytes: 0, took: begun.elapsed() });
             tell_untold(session);
@@ -207,6 +241,7 @@ fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
             fail(session, id, &PartError::OtherContent(path).into());
         }
         Some(true) => {
+            forget_replaced(session, id, subject, &path);
             give_on_unless_shared(session, id, subject, &path);
             complete(session, id, subject, &path, Fetched::default());
             if let Err(error) = taken.adopt() {
@@ -222,6 +257,7 @@ fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
 pub(super) fn finished(session: &LoginSession, transfer: &Transfer) {
     let (id, subject) = (transfer.id(), transfer.subject());
     let path = &transfer.part().destination();
+    forget_replaced(session, id, subject, path);
     give_on(session, id, subject, path);
     let TransferProgress { received, elapsed, .. } = transfer.progress(Instant::now());
     complete(session, id, subject, path, Fetched { bytes: received, took: elapsed });
@@ -236,6 +272,14 @@ pub(super) fn tell_finished(session: &LoginSession) {
     if !session.untold().are_there() {
         let _ = tell_withdrawn(session);
     }
+}
+
+/// An old version is not there any more once the new one has its place.
+fn forget_replaced(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
+    let Some(Tracked { group, .. }) = session.downloads().get(id) else { return };
+    let old = session.slot().share(&group, &subject.name);
+    let old = old.filter(|old| old.path == path && old.content.info_hash != subject.content.info_hash);
+    forget_all(session, old.as_slice());
 }
 
 /// Gives on what was downloaded, from now on. This comes before the end is told: a program that reads of the end may ask

@@ -65,6 +65,8 @@ pub struct Tracked {
     pub phase: DownloadPhase,
     /// Bytes that members had delivered when it ran before.
     pub members: BTreeMap<UserId, u64>,
+    /// Bytes that were taken from an old version when it ran before.
+    pub reused: u64,
     /// The last way to each of them.
     pub ways: BTreeMap<UserId, Way>,
 }
@@ -102,6 +104,7 @@ impl Entries {
         if let DownloadPhase::Running(download) = std::mem::replace(&mut tracked.phase, phase) {
             tracked.members = tracked.with(&download);
             tracked.ways.extend(download.last_ways());
+            tracked.reused += download.progress(Instant::now()).reused;
         }
         self.failures += usize::from(failed);
         true
@@ -153,7 +156,7 @@ impl DownloadList {
         let id = state.last_id;
         let (group, name, members, ways) = (group.clone(), name.clone(), BTreeMap::new(), BTreeMap::new());
         let (size, info_hash, phase) = (None, None, DownloadPhase::Starting);
-        state.list.push(Tracked { id, group, name, destination, size, info_hash, phase, members, ways });
+        state.list.push(Tracked { id, group, name, destination, size, info_hash, phase, members, reused: 0, ways });
         Ok(id)
     }
 

@@ -1,6 +1,6 @@
 //! Carries commands out.
 
-use super::download;
+use super::download::{self, update};
 use super::download_list::{DownloadList, Tracked};
 use super::folders::commands as folders;
 use super::folders::register::GoneFiles;
@@ -137,6 +137,10 @@ impl Executor {
             Command::DownloadFile { group, file, destination } => {
                 self.let_tell(session);
                 download::begin(session, &group, &file, &destination)
+            }
+            Command::UpdateFile { group, file, destination } => {
+                self.let_tell(session);
+                update::update(session, &group, &file, destination.as_deref())
             }
             Command::ShowDownloads => Ok(Report::Downloads(status::downloads(session, Instant::now()))),
             Command::ShowUploads => Ok(Report::Uploads(status::uploads(session), status::incomplete_shares(session))),

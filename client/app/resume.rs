@@ -2,7 +2,7 @@
 //! knows of them is reached.
 
 use super::announce::{find_made, is_unheard};
-use super::download::{DownloadOrder, fail, go_on, tracked};
+use super::download::{DownloadOrder, Update, fail, go_on, tracked};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use crate::client::command::failure::{Cause, Failure};
@@ -27,7 +27,10 @@ pub(super) fn resume(session: &Arc<LoginSession>, group: &GroupId, name: &FileNa
     let before = session.downloads().restart(id).ok_or("The download runs already")?;
     let went_on = match session.slot().download(group, name) {
         Some(record) => take_up(session, id, &record, PartRecord::Begun),
-        None => go_on(session, DownloadOrder { id, group, name, to: destination, record: PartRecord::Begun }),
+        None => {
+            let update = Update::default();
+            go_on(session, DownloadOrder { id, group, name, to: destination, record: PartRecord::Begun, update })
+        }
     };
     went_on.inspect_err(|_| session.downloads().put_back(id, before))
 }
@@ -41,7 +44,9 @@ fn take_up(
     record: PartRecord,
 ) -> Result<Report, Failure> {
     let DownloadRecord { group, name, destination, share, .. } = remembered;
-    let went_on = go_on(session, DownloadOrder { id, group, name, to: destination.clone(), record });
+    // Only an update goes to where the old version lies.
+    let update = || Update { replaces: true, unfinished: None };
+    let went_on = go_on(session, DownloadOrder { id, group, name, to: destination.clone(), record, update: update() });
     let may_be_moved = went_on.as_ref().is_err_and(|failure| match failure.cause {
         Cause::Refused(code) => code.is_gone(),
         Cause::OtherVersion => true,
@@ -55,7 +60,8 @@ fn take_up(
         return went_on;
     };
     session.downloads().rename(id, &to_group, &to_name);
-    let order = DownloadOrder { id, group: &to_group, name: &to_name, to: destination.clone(), record };
+    let order =
+        DownloadOrder { id, group: &to_group, name: &to_name, to: destination.clone(), record, update: update() };
     let went_on = go_on(session, order);
     let went_on = went_on.inspect_err(|_| session.downloads().rename(id, group, name))?;
     // Now that it is remembered under the other one.

@@ -34,6 +34,7 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
         peers: 0,
         left: None,
         members: Delivered::most_first(tracked.members.clone(), &tracked.ways),
+        reused_bytes: tracked.reused,
         obstacles: Vec::new(),
     };
     match &tracked.phase {
@@ -44,6 +45,7 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
             // A speed is not negative and far below 2^64.
             status.speed = progress.bytes_per_s as u64;
             status.peers = progress.peers;
+            status.reused_bytes += progress.reused;
             let obstacle = |(user, why)| Obstacle { user: Some(user), why };
             status.obstacles = in_words(&download.obstacles()).into_iter().map(obstacle).collect();
             status.members = Delivered::most_first(tracked.with(download), &download.ways());

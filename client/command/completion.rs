@@ -139,6 +139,7 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
             | Word::ListMembers
             | Word::ListFiles
             | Word::DownloadFile
+            | Word::UpdateFile
             | Word::PauseDownload
             | Word::ResumeDownload
             | Word::CancelDownload
@@ -151,8 +152,8 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
         (Word::AddMember, 1) => Wanted::Requester(group()),
         (Word::SetGroup, 1) => Wanted::Words(GroupAccess::ALL.map(GroupAccess::as_str).to_vec()),
         (Word::SetAdding, 0) => Wanted::Words(vec!["allow", "forbid"]),
-        (Word::DownloadFile, 1) => Wanted::Shared(group()),
-        (Word::DownloadFile, 2) => Wanted::Path,
+        (Word::DownloadFile | Word::UpdateFile, 1) => Wanted::Shared(group()),
+        (Word::DownloadFile | Word::UpdateFile, 2) => Wanted::Path,
         (Word::PauseDownload | Word::ResumeDownload | Word::CancelDownload | Word::Wait, 1) => {
             Wanted::Download(group())
         }

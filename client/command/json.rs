@@ -103,6 +103,14 @@ impl JsonArgs {
                 file: self.file()?,
                 destination: path(&self.destination_path, "destination_path", folder)?,
             },
+            Word::UpdateFile => Command::UpdateFile {
+                group: self.group()?,
+                file: self.file()?,
+                destination: match self.destination_path {
+                    Some(_) => Some(path(&self.destination_path, "destination_path", folder)?),
+                    None => None,
+                },
+            },
             Word::ShowDownloads => Command::ShowDownloads,
             Word::ShowUploads => Command::ShowUploads,
             Word::Watch => Command::Watch,

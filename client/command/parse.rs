@@ -148,6 +148,7 @@ impl Arguments<'_> {
             Word::DownloadFile => {
                 Command::DownloadFile { group: self.group(0)?, file: self.file(1)?, destination: self.path(2)? }
             }
+            Word::UpdateFile => self.update()?,
             Word::ShowDownloads => Command::ShowDownloads,
             Word::ShowUploads => Command::ShowUploads,
             Word::Watch => Command::Watch,
@@ -180,6 +181,11 @@ impl Arguments<'_> {
             Word::DropOwner => Command::DropOwner { group, user },
             _ => Command::AddMember { group, user },
         })
+    }
+
+    fn update(&self) -> Result<Command, CommandError> {
+        let destination = self.words.get(2).map(|_| self.path(2)).transpose()?;
+        Ok(Command::UpdateFile { group: self.group(0)?, file: self.file(1)?, destination })
     }
 
     /// Both `<file_path> <group_id>` and `<group_id> <file_path>` are documented. What cannot be a group name is the
@@ -331,6 +337,18 @@ mod tests {
             ("show_uploads", Command::ShowUploads),
             ("watch", Command::Watch),
             ("pause_download lab notes.pdf", Command::PauseDownload { group: lab.clone(), file: notes.clone() }),
+            (
+                "update_file lab notes.pdf",
+                Command::UpdateFile { group: lab.clone(), file: notes.clone(), destination: None },
+            ),
+            (
+                "update_file lab notes.pdf /tmp/new.pdf",
+                Command::UpdateFile {
+                    group: lab.clone(),
+                    file: notes.clone(),
+                    destination: Some("/tmp/new.pdf".into()),
+                },
+            ),
             ("resume_download lab notes.pdf", Command::ResumeDownload { group: lab.clone(), file: notes.clone() }),
             ("cancel_download lab notes.pdf", Command::CancelDownload { group: lab.clone(), file: notes.clone() }),
             ("stop_share lab notes.pdf", Command::StopShare { group: lab.clone(), file: notes.clone() }),

@@ -110,6 +110,11 @@ commands! {
     DownloadFile ["download_file"], "<group_id> <file_name> <destination_path>" [3],
         "download a file in the background"
         "The destination is a folder or the new file's name. Nothing that is there already is overwritten."
+    UpdateFile ["update_file"], "<group_id> <file_name> [destination_path]" [2, 3],
+        "take the new version of a file that you have"
+        "What is equal comes from the file that is here, so only the difference is fetched. The new version takes the place\n\
+         of that file, unless you have changed it; with a destination it goes there. A download of the old version goes\n\
+         over to the new one."
     ShowDownloads ["show_downloads"], "" [0],
         "show downloads and how far they are"
         "[D] is downloading, [C] is complete, [F] has failed. Behind the rest stands what each member has delivered."

@@ -100,6 +100,12 @@ pub enum Command {
         file: FileName,
         destination: PathBuf,
     },
+    /// Without a destination the new version takes the place of the old one.
+    UpdateFile {
+        group: GroupId,
+        file: FileName,
+        destination: Option<PathBuf>,
+    },
     ShowDownloads,
     ShowUploads,
     Watch,

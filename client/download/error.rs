@@ -50,6 +50,21 @@ impl From<SourceError> for DownloadError {
     }
 }
 
+/// Why a piece that came in was not taken.
+#[derive(Debug)]
+pub enum PieceError {
+    /// It does not match its digest. The peer is at fault.
+    Bad,
+    /// The disk does not take it, or does not give back earlier pieces. The download stops.
+    Stops(DownloadError),
+}
+
+impl PieceError {
+    pub(super) fn stops(error: impl Into<DownloadError>) -> Self {
+        PieceError::Stops(error.into())
+    }
+}
+
 impl fmt::Display for DownloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -15,6 +15,8 @@ pub enum Lie {
     UnaskedRefusal,
     /// A piece that does not match its SHA-1.
     BadPiece,
+    /// Digests of blocks, more or fewer than the pieces have.
+    WrongDigests,
     /// The number of a piece that does not exist.
     NoSuchPiece,
     /// News of no piece, or of pieces that it had announced before.
@@ -32,6 +34,7 @@ impl fmt::Display for Lie {
             Lie::UnaskedPiece => f.write_str("it sent a piece that was not asked for"),
             Lie::UnaskedRefusal => f.write_str("it sent a refusal of what was not asked for"),
             Lie::BadPiece => f.write_str("it sent a piece that does not match its SHA-1"),
+            Lie::WrongDigests => f.write_str("it described other pieces than it was asked for"),
             Lie::NoSuchPiece => f.write_str("it sent a piece that does not exist"),
             Lie::NoNews => f.write_str("it announced no piece, or a piece twice"),
             Lie::Malformed(error) => error.fmt(f),

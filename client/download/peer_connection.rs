@@ -2,13 +2,15 @@
 
 pub mod asking;
 mod complaint;
+mod describing;
 pub(crate) mod early_ask;
 pub mod liveness;
+pub(crate) mod outcome;
 mod pipe;
 
-use super::error::DownloadError;
 use super::lie::Lie;
 use super::opening::OpenedConnection;
+use super::patching::take_wanted;
 use super::transfer::{PieceError, Transfer};
 use crate::client::picker::piece_picker::Lane;
 use crate::client::rate::downlink::Downlink;
@@ -18,14 +20,17 @@ use crate::model::digest::KeyId;
 use crate::model::id::PeerId;
 use crate::model::piece::PieceIndex;
 use crate::wire::client_tracker::Peer;
-use crate::wire::connection::{FrameReceiver, FrameSender, RecvError};
+use crate::wire::connection::{FrameReceiver, FrameSender};
 use crate::wire::peer::{PeerReply, PeerRequest};
-use crate::wire::record_layer::RecordError;
 use crate::wire::refusal::Code;
 use asking::{Asking, Refused};
 use complaint::{Complaint, ComplaintState};
+use describing::Describing;
 use early_ask::{EarlyAsk, EarlyAsked};
 use liveness::Due;
+use outcome::{lied, recv_failed};
+
+pub(crate) use outcome::{DropReason, WorkOutcome};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -35,34 +40,6 @@ use std::time::{Duration, Instant};
 const FAST_TURN: Duration = Duration::from_millis(50);
 /// How long a worker waits for more before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
-
-/// Why a connection ends.
-#[derive(Debug)]
-pub(crate) enum DropReason {
-    /// It ended or failed; the peer may be tried again.
-    Lost,
-    /// The peer gives its place to another. It is not to blame.
-    Busy,
-    /// The peer is banned for this download.
-    Lied(Lie),
-    /// The peer gave a wrong piece, and has heard so. It may know of a mistake of its own, and be tried again.
-    GaveBad,
-}
-
-/// How the work on a connection ended.
-#[derive(Debug)]
-pub(crate) enum WorkOutcome {
-    /// Nothing more comes in at the moment.
-    Waits,
-    /// There is more, but others wait for the worker.
-    Yields,
-    /// The connection ends.
-    Drops(DropReason),
-    /// The last piece is here.
-    Completes,
-    /// The download cannot go on.
-    Stops(DownloadError),
-}
 
 /// One connection. Its pieces in flight go back to the picker when it is dropped.
 pub(crate) struct PeerConnection {
@@ -76,6 +53,8 @@ pub(crate) struct PeerConnection {
     asking: Asking,
     /// Pieces that the transfer expects on it.
     expected: usize,
+    /// What the peer was asked to describe and has not, the oldest in front.
+    describing: Describing,
     /// Something was asked for before the connection opened, and the answer may have come in along with that.
     may_have_come: bool,
     /// A piece that was asked for before the peer said what it has, and that it does not have.
@@ -129,6 +108,7 @@ impl PeerConnection {
             sender,
             asking,
             expected,
+            describing: Describing::default(),
             may_have_come: expected > 0,
             mistaken,
             delivers: false,
@@ -200,14 +180,21 @@ impl PeerConnection {
     /// The connection is lost.
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
         let now = Instant::now();
+        while let Some(most) = self.describing.room()
+            && let Some((block_len, pieces)) = self.transfer.to_describe(self.lane, most, now)
+        {
+            let request = self.asking.number();
+            let asked = self.describing.ask(request, block_len, pieces, now);
+            self.sender.send(request, &asked).map_err(|_| DropReason::Lost)?;
+        }
         while self.complaint.is_none()
             && !self.drains
             && self.transfer.has_room(&self.peer.user)
-            && let Some((request, piece)) = self.asking.next(now, |outlook| self.transfer.pick(self.lane, outlook, now))
+            && let Some((request, wanted)) =
+                self.asking.next(now, |outlook| self.transfer.want(self.lane, outlook, now))
         {
             self.recount(self.asking.expected(now));
-            let sent = self.sender.send(request, &PeerRequest::GetPiece { piece: piece.get() });
-            sent.map_err(|_| DropReason::Lost)?;
+            self.sender.send(request, &wanted.request()).map_err(|_| DropReason::Lost)?;
         }
         Ok(())
     }
@@ -302,6 +289,7 @@ impl PeerConnection {
         let request = frame.request;
         match frame.message() {
             Ok(PeerReply::Piece { data }) => self.take_piece(request, data.len),
+            Ok(PeerReply::Digests { digests }) => self.take_digests(request, digests.as_bytes()),
             Ok(PeerReply::News { pieces }) => self.take_news(&pieces),
             Ok(PeerReply::Alive {}) if self.complaint.as_ref().is_some_and(|it| it.request() == request) => {
                 Some(WorkOutcome::Drops(DropReason::GaveBad))
@@ -311,6 +299,7 @@ impl PeerConnection {
                 self.asking.answer();
                 None
             }
+            Ok(PeerReply::Refused { .. }) if self.describing.is_next(request) => self.describe_elsewhere(request),
             Ok(PeerReply::Refused { code, .. }) if code == Code::OnItsWay as u16 => self.put_off(request),
             Ok(PeerReply::Refused { .. }) if self.mistaken == Some(request) => self.give_back(request),
             Ok(PeerReply::Refused { code, .. }) if code == Code::Busy as u16 => {
@@ -324,7 +313,7 @@ impl PeerConnection {
 
     fn take_piece(&mut self, request: u32, len: u32) -> Option<WorkOutcome> {
         let now = Instant::now();
-        let Some(piece) = self.asking.take(request, now) else {
+        let Some(wanted) = self.asking.take(request, now) else {
             return lied(Lie::UnaskedPiece);
         };
         self.recount(self.asking.expected(now));
@@ -337,7 +326,7 @@ impl PeerConnection {
             Ok(frame) => frame,
             Err(error) => return Some(WorkOutcome::Drops(recv_failed(error))),
         };
-        let taken = self.transfer.take_piece(&self.peer, self.lane, piece, frame.payload(len));
+        let taken = take_wanted(&self.transfer, (&self.peer, self.lane), &wanted, frame.payload(len));
         if taken.is_ok() {
             self.asking.prove();
         }
@@ -345,7 +334,7 @@ impl PeerConnection {
             Ok(true) => Some(WorkOutcome::Completes),
             // The engine may dial this peer once more now.
             Ok(false) => first.then_some(WorkOutcome::Yields),
-            Err(PieceError::Bad) => self.complain(piece).err().map(WorkOutcome::Drops),
+            Err(PieceError::Bad) => self.complain(wanted.piece).err().map(WorkOutcome::Drops),
             Err(PieceError::Stops(error)) => Some(WorkOutcome::Stops(error)),
         }
     }
@@ -362,6 +351,29 @@ impl PeerConnection {
         self.complaint = Some(Complaint::new(request, now, polled));
         let sent = self.sender.send(request, &PeerRequest::BadPiece { piece: piece.get() });
         sent.map_err(|_| DropReason::Lied(Lie::BadPiece))
+    }
+
+    fn take_digests(&mut self, request: u32, digests: &[u8]) -> Option<WorkOutcome> {
+        self.asking.answer();
+        let now = Instant::now();
+        let Some(pieces) = self.describing.take(request, now) else { return lied(Lie::Unasked) };
+        let is_right = self.transfer.difference().is_none_or(|it| it.take(pieces, digests, now));
+        if is_right { self.ask().err().map(WorkOutcome::Drops) } else { lied(Lie::WrongDigests) }
+    }
+
+    /// The peer does not describe what it was asked for, and is asked for no more of that.
+    fn describe_elsewhere(&mut self, request: u32) -> Option<WorkOutcome> {
+        self.asking.answer();
+        let pieces = self.describing.take(request, Instant::now());
+        self.describing.end();
+        self.give_back_descriptions(pieces);
+        None
+    }
+
+    fn give_back_descriptions(&self, pieces: impl IntoIterator<Item = Vec<PieceIndex>>) {
+        if let Some(difference) = self.transfer.difference() {
+            pieces.into_iter().for_each(|pieces| difference.give_back(pieces));
+        }
     }
 
     fn put_off(&mut self, request: u32) -> Option<WorkOutcome> {
@@ -462,22 +474,9 @@ impl Drop for PeerConnection {
     fn drop(&mut self) {
         self.settle();
         self.recount(0);
+        let described = self.describing.drain();
+        self.give_back_descriptions(described);
         self.sender.end();
         self.transfer.peer_closed(&self.peer, self.lane);
-    }
-}
-
-fn lied(lie: Lie) -> Option<WorkOutcome> {
-    Some(WorkOutcome::Drops(DropReason::Lied(lie)))
-}
-
-/// Wrong bytes are a lie only if they decrypt. Bytes that changed on the way do not.
-fn recv_failed(error: RecvError) -> DropReason {
-    match error {
-        RecvError::Decode(error) => DropReason::Lied(Lie::Malformed(error)),
-        RecvError::Record(error @ (RecordError::FrameTooLong { .. } | RecordError::Framing)) => {
-            DropReason::Lied(Lie::Unframed(error))
-        }
-        _ => DropReason::Lost,
     }
 }

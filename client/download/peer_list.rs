@@ -5,6 +5,7 @@
 mod connection_count;
 mod known_peer;
 mod surplus;
+mod way_record;
 mod ways;
 
 use super::blame::{Amnesty, Blame, RETRY, pause_after};

@@ -1,12 +1,16 @@
 //! One download that runs: which pieces are here, who brings the others, and what happens to a piece that comes in.
 
 pub mod ask_bound;
+pub(crate) mod dial_list;
 pub mod open_peers;
+pub mod progress;
 
 use super::error::DownloadError;
 use super::obstacle::Obstacles;
 use super::verify::{self, Verified};
 use super::whole_hash::WholeHash;
+use crate::client::difference::gathering::Difference;
+use crate::client::difference::piece_ask::PieceAsk;
 use crate::client::picker::piece_picker::{Lane, PiecePicker, Received, WINDOW};
 use crate::client::rate::speed::Speed;
 use crate::client::reach::calls::Attempt;
@@ -17,14 +21,18 @@ use crate::model::bitfield::Bitfield;
 use crate::model::id::{ClientId, GroupRef, PeerId, ShareRef};
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, UserId};
+use crate::model::piece::block::BlockLen;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::wire::stretches::Stretches;
 use ask_bound::AskBound;
+use dial_list::{DialList, Dialing};
 use open_peers::OpenPeers;
 
+pub use super::error::PieceError;
 pub use open_peers::Outlook;
+pub use progress::TransferProgress;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -54,26 +62,13 @@ pub struct TransferSetup {
     pub subject: Subject,
     pub part: Arc<Part>,
     pub verified: Verified,
+    /// What is known of it by an old version.
+    pub difference: Option<Arc<Difference>>,
     pub served: Arc<Served>,
     /// This client.
     pub client: ClientId,
     /// Seed of the random choices.
     pub seed: u64,
-}
-
-/// Why a piece that came in was not taken.
-#[derive(Debug)]
-pub enum PieceError {
-    /// It does not match its digest. The peer is at fault.
-    Bad,
-    /// The disk does not take it, or does not give back earlier pieces. The download stops.
-    Stops(DownloadError),
-}
-
-impl PieceError {
-    fn stops(error: impl Into<DownloadError>) -> Self {
-        PieceError::Stops(error.into())
-    }
 }
 
 /// One download that runs. Its connections share it, and so does the list of downloads.
@@ -83,6 +78,7 @@ pub struct Transfer {
     subject: Subject,
     part: Arc<Part>,
     served: Arc<Served>,
+    difference: Option<Arc<Difference>>,
     hash: WholeHash,
     since: Instant,
     /// Verified bytes that were here when it began.
@@ -116,44 +112,13 @@ pub struct Transfer {
     /// The members that have no connection, since none of the ways to them worked.
     obstacles: Mutex<Obstacles>,
     /// Connections that are being made.
-    dialing: Mutex<Vec<Arc<Attempt>>>,
-}
-
-/// A connection that is being made. The download stops it if it stops meanwhile.
-#[derive(Debug)]
-pub struct Dialing<'a> {
-    transfer: &'a Transfer,
-    attempt: &'a Arc<Attempt>,
-}
-
-impl Drop for Dialing<'_> {
-    fn drop(&mut self) {
-        self.transfer.dialing.lock().retain(|other| !Arc::ptr_eq(other, self.attempt));
-    }
-}
-
-/// How far a download is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TransferProgress {
-    /// Bytes verified and written.
-    pub done: u64,
-    /// Bytes in all.
-    pub total: u64,
-    /// Mean of the last seconds.
-    pub bytes_per_s: f64,
-    /// Clients with a connection.
-    pub peers: usize,
-    /// Time since it began.
-    pub elapsed: Duration,
-    /// Bytes that peers have delivered since it began.
-    pub received: u64,
-    /// About how many bytes have come of pieces that are not whole.
-    pub arriving: u64,
+    dialing: DialList,
 }
 
 impl Transfer {
     pub fn new(setup: TransferSetup, now: Instant) -> Self {
-        let TransferSetup { id, subject, part, served, client, seed, verified: Verified { have, hash } } = setup;
+        let TransferSetup { id, subject, part, difference, served, client, seed, verified } = setup;
+        let Verified { have, hash } = verified;
         let layout = subject.manifest.layout();
         let resumed = have.iter(layout).map(|piece| u64::from(layout.len(piece))).sum();
         let mut picker = PiecePicker::new(layout, have.clone(), client, WINDOW, seed);
@@ -170,6 +135,7 @@ impl Transfer {
             subject,
             part,
             served,
+            difference,
             resumed,
             seed,
             done: AtomicU64::new(resumed),
@@ -184,7 +150,7 @@ impl Transfer {
             fresh: Mutex::default(),
             speed: Mutex::new(Speed::new(0, now)),
             obstacles: Mutex::default(),
-            dialing: Mutex::default(),
+            dialing: DialList::default(),
         }
     }
 
@@ -216,7 +182,7 @@ impl Transfer {
     /// Stops the download: workers return, and connections that are being made end.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        self.dialing.lock().drain(..).for_each(|attempt| attempt.stop());
+        self.dialing.stop();
     }
 
     /// Stops the download, also one whose pieces are all here and which takes long to finish.
@@ -227,17 +193,12 @@ impl Transfer {
 
     /// Notes a connection that is being made, until the guard is dropped. `None` once the download is stopped.
     pub fn dialing<'a>(&'a self, attempt: &'a Arc<Attempt>) -> Option<Dialing<'a>> {
-        let mut dialing = self.dialing.lock();
-        if self.is_stopped() {
-            return None;
-        }
-        dialing.push(attempt.clone());
-        Some(Dialing { transfer: self, attempt })
+        self.dialing.add(attempt, || self.is_stopped())
     }
 
     /// Dials anew what is being dialed from these addresses, which this machine has lost.
     pub fn end_dials_from(&self, gone: &[IpAddr]) {
-        self.dialing.lock().iter().for_each(|attempt| attempt.end_from(gone));
+        self.dialing.end_from(gone);
     }
 
     /// Whether pieces come about as fast as they can be hashed.
@@ -286,6 +247,14 @@ impl Transfer {
         pieces.iter().for_each(|&piece| peers.picker.peer_has(lane.peer(), piece));
     }
 
+    /// What to ask for on this lane, of which this is to be expected if that is known. Nothing until it is decided what an
+    /// old version has.
+    pub fn want(&self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceAsk> {
+        let Some(difference) = &self.difference else { return self.pick(lane, outlook, now).map(PieceAsk::from) };
+        let piece = difference.is_decided().then(|| self.pick(lane, outlook, now))??;
+        Some(PieceAsk { piece, patch: difference.patch(piece) })
+    }
+
     /// The piece to ask for on this lane, of which this is to be expected if that is known.
     pub fn pick(&self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceIndex> {
         self.peers.lock().pick(lane, outlook, now)
@@ -326,6 +295,19 @@ impl Transfer {
         self.peers.lock().picker.wants_from(lane.peer())
     }
 
+    /// What is known of it by an old version.
+    pub fn difference(&self) -> Option<&Arc<Difference>> {
+        self.difference.as_ref()
+    }
+
+    /// Some pieces that the peer behind this lane is to describe, so many at most.
+    pub(crate) fn to_describe(&self, lane: Lane, most: usize, now: Instant) -> Option<(BlockLen, Vec<PieceIndex>)> {
+        let difference = self.difference.as_ref().filter(|it| !it.is_decided())?;
+        let peers = self.peers.lock();
+        let pieces = difference.ask(most, |piece| peers.picker.holds(lane.peer(), piece), now)?;
+        Some((difference.block_len(), pieces))
+    }
+
     /// Verifies and writes a piece while its bytes are warm, then serves it. True if it was the last one.
     ///
     /// # Errors
@@ -333,6 +315,17 @@ impl Transfer {
     pub fn take_piece(
         &self,
         id: &PeerId,
+        lane: Lane,
+        piece: PieceIndex,
+        data: Stretches<'_>,
+    ) -> Result<bool, PieceError> {
+        self.take_given((id, data.len()), lane, piece, data)
+    }
+
+    /// The same for a piece of which the peer has given so many bytes.
+    pub(crate) fn take_given(
+        &self,
+        (id, given): (&PeerId, usize),
         lane: Lane,
         piece: PieceIndex,
         data: Stretches<'_>,
@@ -355,14 +348,27 @@ impl Transfer {
             if let Some(is_fast) = peers.count_run(Instant::now()) {
                 self.fast.store(is_fast, Ordering::Relaxed);
             }
-            peers.credit(id, data.len() as u64);
+            peers.credit(id, given as u64);
             peers.picker.is_complete()
         };
-        self.done.fetch_add(data.len() as u64, Ordering::Relaxed);
-        self.served.add(piece);
-        self.fresh.lock().push(piece.get());
+        self.pass_on(piece, data.len());
         self.hash.advance(piece, &*self.part).map_err(PieceError::stops)?;
         Ok(complete)
+    }
+
+    /// Serves a piece that is verified and written.
+    fn pass_on(&self, piece: PieceIndex, len: usize) {
+        self.done.fetch_add(len as u64, Ordering::Relaxed);
+        self.served.add(piece);
+        self.fresh.lock().push(piece.get());
+    }
+
+    /// Serves a piece that was put together here, and is verified and written.
+    pub(crate) fn found(&self, piece: PieceIndex) {
+        if self.peers.lock().picker.found(piece).is_some() {
+            self.hash.announce(piece);
+            self.pass_on(piece, self.layout().len(piece) as usize);
+        }
     }
 
     /// Computes the whole hash over what an earlier run left, until that is done, `is_over`, or the download stops.
@@ -469,18 +475,19 @@ impl Transfer {
     }
 
     pub fn progress(&self, now: Instant) -> TransferProgress {
-        let peers = self.peers.lock().count();
         let (done, total) = (self.done.load(Ordering::Relaxed), self.layout().size());
         // First what is settled: what came in between counts as on its way then, and not the other way round.
         let settled = self.settled.load(Ordering::Relaxed);
         let arriving = self.came().saturating_sub(settled);
+        let reused = self.difference.as_ref().map_or(0, |difference| difference.reused());
         TransferProgress {
             done,
             total,
             bytes_per_s: self.speed.lock().bytes_per_s(),
-            peers,
+            peers: self.peers.lock().count(),
             elapsed: now.duration_since(self.since),
-            received: done - self.resumed,
+            received: (done - self.resumed).saturating_sub(reused),
+            reused: self.difference.as_ref().map_or(0, |difference| difference.taken()),
             arriving: arriving.min(total.saturating_sub(done)),
         }
     }

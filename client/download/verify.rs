@@ -2,6 +2,8 @@
 
 use super::error::DownloadError;
 use super::whole_hash::WholeHash;
+use crate::client::difference::old_version::OldVersion;
+use crate::client::difference::patch::Patch;
 use crate::client::hash::piece_hash::{HashedPiece, PieceRead, hash_in_order};
 use crate::client::hash::zeros::ZeroPieces;
 use crate::client::storage::part::Part;
@@ -10,6 +12,8 @@ use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::Manifest;
+use crate::model::piece::PieceIndex;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -71,15 +75,71 @@ pub fn fill_from(part: &Part, source: &SharedFiles, verified: &mut Verified, can
             if cancel.load(Ordering::Relaxed) {
                 return ControlFlow::Break(());
             }
-            // What is not right there comes from members.
-            let right = |read: &HashedPiece<'_>| read.sha1 == part.manifest().pieces()[piece.as_usize()];
-            if outcome.ok().filter(right).is_some_and(|read| part.write_piece(piece, read.data.into()).is_ok()) {
+            if take_if_right(part, piece, outcome) {
                 have.insert(piece);
                 hash.announce(piece);
             }
             ControlFlow::Continue(())
         },
     );
+}
+
+/// Takes the missing pieces that an old version has whole, wherever they lie there. Stops early if `cancel` is set. Gives
+/// how many bytes these are.
+pub fn fill_from_old(part: &Part, old: &OldVersion, verified: &mut Verified, cancel: &AtomicBool) -> u64 {
+    let layout = part.layout();
+    let Verified { have, hash } = verified;
+    let places: HashMap<_, _> = old.equal_pieces(part.manifest()).into_iter().collect();
+    let missing = layout.indexes().filter(|piece| !have.has(*piece) && places.contains_key(piece)).collect::<Vec<_>>();
+    let read = |piece, buffer: &mut [u8]| old.read_at(places[&piece], buffer).map(|()| PieceRead::Bytes);
+    let follow = || matches!(hash.follow(part), Ok(true));
+    let mut taken = 0;
+    let _ = hash_in_order(layout, missing.into_iter(), read, follow, |piece, outcome| {
+        if cancel.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        if take_if_right(part, piece, outcome) {
+            taken += u64::from(layout.len(piece));
+            have.insert(piece);
+            hash.announce(piece);
+        }
+        ControlFlow::Continue(())
+    });
+    taken
+}
+
+/// Puts pieces together of blocks of an old version that has all of these. Calls `take` for each that is right, with its
+/// length, once it is written; goes on while that is true.
+pub(crate) fn put_together(
+    part: &Part,
+    old: &OldVersion,
+    found: &[(PieceIndex, Patch)],
+    mut take: impl FnMut(PieceIndex, u32) -> bool,
+) {
+    let layout = part.layout();
+    let patches: HashMap<_, _> = found.iter().map(|(piece, patch)| (*piece, patch)).collect();
+    let read = |piece, buffer: &mut [u8]| {
+        let read = |place, room: &mut [u8]| old.read_at(place, room);
+        patches[&piece].assemble(buffer, read, std::iter::empty()).map(|_| PieceRead::Bytes)
+    };
+    let pieces = found.iter().map(|(piece, _)| *piece);
+    let _ = hash_in_order(
+        layout,
+        pieces,
+        read,
+        || false,
+        |piece, outcome| {
+            let goes_on = !take_if_right(part, piece, outcome) || take(piece, layout.len(piece));
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        },
+    );
+}
+
+/// Writes a piece that was read elsewhere, if it is right.
+fn take_if_right(part: &Part, piece: PieceIndex, outcome: Result<HashedPiece<'_>, SourceError>) -> bool {
+    let right = |read: &HashedPiece<'_>| read.sha1 == part.manifest().pieces()[piece.as_usize()];
+    // What is not right there, or finds no room, comes from members.
+    outcome.ok().filter(right).is_some_and(|read| part.write_piece(piece, read.data.into()).is_ok())
 }
 
 /// Gives a part whose pieces are all here its final name: checks the whole, syncs it and renames it. Gives up early if

@@ -334,7 +334,9 @@ impl Event {
 }
 
 fn outdated(group: &GroupId, file: &FileName) -> String {
-    format!("There is a new version of {file} in {group}; downloading the old one goes on while members have it")
+    format!(
+        "There is a new version of {file} in {group}: update_file {group} {file}; until then the old one is downloaded"
+    )
 }
 
 fn not_reached(addr: SocketAddr, found: ReachClass) -> String {
@@ -420,7 +422,7 @@ fn notice_line(notice: &Notice) -> String {
         Notice::GroupTaken { group, to } => format!("The operator has made {to} the owner of {group}"),
         Notice::GroupDeleted { group } => format!("The operator has deleted {group}"),
         Notice::NewVersion { group, name, author } => {
-            format!("{author} has shared a new version of {name} in {group}; your file stays as it is")
+            format!("{author} has shared a new version of {name} in {group}: update_file {group} {name}")
         }
         Notice::Added { group, by } => format!("{by} has made you a member of {group}; leave_group {group} leaves it"),
         Notice::OwnerMade { group, by } => format!("{by} has made you an owner of {group}"),

@@ -185,6 +185,7 @@ fn download(status: &DownloadStatus) -> Value {
         "bytes_per_second": status.speed,
         "members": status.peers,
         "delivered": list(&status.members, delivered),
+        "reused": status.reused_bytes,
         "obstacles": list(&status.obstacles, obstacle),
     });
     let reason = match &status.state {
@@ -327,6 +328,7 @@ mod tests {
             peers: 4,
             left: None,
             members: Vec::new(),
+            reused_bytes: 0,
             obstacles: Vec::new(),
         };
         let (g, f) = (|| group.clone(), || file.clone());

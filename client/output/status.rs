@@ -30,6 +30,8 @@ pub struct DownloadStatus {
     pub left: Option<Duration>,
     /// What each member has delivered, who delivered most first.
     pub members: Vec<Delivered>,
+    /// Bytes that were taken from an old version of the file.
+    pub reused_bytes: u64,
     /// Why nothing comes in.
     pub obstacles: Vec<Obstacle>,
 }
@@ -169,7 +171,9 @@ impl DownloadStatus {
 
     /// Who delivered how much, in a few words.
     fn shares(&self) -> String {
-        let named: Vec<String> = self.members.iter().take(NAMED_MAX).map(|member| self.share_of(member)).collect();
+        let reused = (self.reused_bytes > 0).then(|| format!("{} from the old version", size(self.reused_bytes)));
+        let members = self.members.iter().take(NAMED_MAX).map(|member| self.share_of(member));
+        let named: Vec<String> = reused.into_iter().chain(members).collect();
         match self.members.len().saturating_sub(NAMED_MAX) {
             _ if named.is_empty() => String::new(),
             0 => format!("; {}", named.join(", ")),
@@ -305,6 +309,7 @@ mod tests {
             peers: 3,
             left: Some(Duration::from_secs(125)),
             members: Vec::new(),
+            reused_bytes: 0,
             obstacles: Vec::new(),
         }
     }
@@ -339,6 +344,8 @@ mod tests {
         assert_eq!(alone.line(), "[D] [lab] my notes.pdf  45 % of 100.0 MB, waiting for members who have it");
         let whole = DownloadStatus { done_bytes: Some(alone.total_bytes), ..alone };
         assert_eq!(whole.line(), "[D] [lab] my notes.pdf  100 % of 100.0 MB, finishing");
+        let update = DownloadStatus { reused_bytes: 99_000_000, ..status(DownloadState::Completed) };
+        assert_eq!(update.line(), "[C] [lab] my notes.pdf  100.0 MB; 99.0 MB from the old version");
         let before = DownloadStatus { done_bytes: None, ..status(DownloadState::Paused) };
         assert_eq!(before.line(), "[D] [lab] my notes.pdf  100.0 MB, paused", "what of it is there was not looked at");
     }

@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 
 use super::availability::{Availability, HOLDERS_MAX, Holdings};
+pub use super::lane::{Lane, PeerSlot};
 use super::partition::Partition;
 use super::split_mix::SplitMix;
 use crate::model::bitfield::Bitfield;
@@ -34,39 +35,6 @@ const WINDOWS_MAX: u32 = 8;
 const SCATTERED_MAX: u32 = 16;
 /// With fewer pieces than this in flight, the picker asks even a scarce peer for what others may bring.
 const REPEATED_MAX: usize = 2;
-
-/// The name of a peer in the picker. A place is used again for another peer, under the next generation. So a late call
-/// in the name of a removed peer changes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerSlot {
-    place: u32,
-    generation: u32,
-}
-
-impl PeerSlot {
-    /// A connection to this peer. The caller numbers them as it likes.
-    pub fn lane(self, number: u16) -> Lane {
-        Lane { peer: self, number }
-    }
-}
-
-/// One connection to a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lane {
-    peer: PeerSlot,
-    number: u16,
-}
-
-impl Lane {
-    pub fn peer(self) -> PeerSlot {
-        self.peer
-    }
-
-    /// The number that the caller gave it.
-    pub fn number(self) -> u16 {
-        self.number
-    }
-}
 
 /// What a piece that arrived was worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -264,20 +232,32 @@ impl PiecePicker {
     /// The piece arrived on this lane, and is verified and written: it counts as here from now on. That holds even if
     /// the lane was given back or its peer removed in between.
     pub fn received(&mut self, lane: Lane, piece: PieceIndex) -> Received {
-        if !self.have.insert(piece) {
-            return Received::Duplicate;
-        }
-        self.availability.take(piece);
-        let mut cancel = Vec::new();
-        for asked in self.flights.remove(&piece).unwrap_or_default().iter() {
-            self.forget(asked, piece);
-            if asked != lane {
-                cancel.push(asked);
+        match self.found(piece) {
+            None => Received::Duplicate,
+            Some(mut cancel) => {
+                cancel.retain(|asked| *asked != lane);
+                Received::First { cancel }
             }
         }
+    }
+
+    /// The piece is here, wherever it comes from, and is verified and written. Gives the lanes that were asked for it, and
+    /// need not deliver it; `None` if it was here before.
+    pub fn found(&mut self, piece: PieceIndex) -> Option<Vec<Lane>> {
+        if !self.have.insert(piece) {
+            return None;
+        }
+        self.availability.take(piece);
+        let asked: Vec<_> = self.flights.remove(&piece).unwrap_or_default().iter().collect();
+        asked.iter().for_each(|lane| self.forget(*lane, piece));
         self.advance_hash_position();
         self.assert_one_state(piece);
-        Received::First { cancel }
+        Some(asked)
+    }
+
+    /// Whether the peer is known to hold the piece.
+    pub fn holds(&self, peer: PeerSlot, piece: PieceIndex) -> bool {
+        self.holdings(peer).is_some_and(|holdings| holdings.has(piece))
     }
 
     /// The piece will not come on this lane, or was bad: it goes back, unless another lane has it in flight too.

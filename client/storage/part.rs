@@ -1,11 +1,13 @@
 //! The part: an unfinished download on the disk, from its first byte to its final name.
 
+mod beginning;
 mod body;
 mod copy;
 mod each_file;
 mod error;
 mod paths;
 mod removal;
+mod replaced;
 mod reservation;
 mod sidecar;
 mod taken;
@@ -25,10 +27,10 @@ use crate::sys::file_id::{self, FileId};
 use crate::sys::vectored::{ScatteredBytes, ScatteredRoom};
 use crate::sys::{self, files, space};
 use crate::wire::stretches::Stretches;
-use body::{Body, Reserve, RoomMaker};
+use beginning::{begin, id_of};
+use body::{Body, RoomMaker};
 use each_file::{any_file, for_each_file};
 use removal::remove_own;
-use rustix::fs::FileType;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -38,11 +40,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use taken::source_of;
-use written::{is_of_download, is_of_kind, pieces_with_data};
+use written::pieces_with_data;
 
 pub use crate::client::storage::part::error::{Foreign, PartError};
 pub use crate::client::storage::part::paths::resolve_destination;
 pub use crate::client::storage::part::removal::LeftAlone;
+pub use crate::client::storage::part::replaced::{PartPlan, PartRecord, Replaced};
 pub use crate::client::storage::part::sidecar::PartLabel;
 pub use crate::client::storage::part::taken::Taken;
 
@@ -60,17 +63,6 @@ pub enum OpenedPart {
     Taken(Taken),
 }
 
-/// What the client's own record says of a download, whatever lies on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartRecord {
-    /// Nothing: the download begins. A part without a sidecar is not its own.
-    Absent,
-    /// It was begun. A part without a sidecar is its own if the pieces are; without a part it begins anew.
-    Begun,
-    /// It was begun, and does not begin anew by itself: without its part it waits.
-    Awaited,
-}
-
 /// An unfinished download: `<destination>.part`, a file or a folder, locked for this process.
 ///
 /// Invariants: every file has its full length; nothing is read, written, renamed or removed through a symbolic link;
@@ -83,6 +75,8 @@ pub struct Part {
     fresh: AtomicBool,
     written: AtomicU64,
     writing_back: AtomicBool,
+    /// What has the final name until then.
+    replaces: Option<Box<Replaced>>,
     sidecar: Sidecar,
 }
 
@@ -103,17 +97,17 @@ impl Part {
         destination: &Path,
         manifest: Arc<Manifest>,
         label: &PartLabel,
-        record: PartRecord,
+        plan: impl Into<PartPlan>,
     ) -> Result<OpenedPart, PartError> {
         let maker = RoomMaker { allocate: space::allocate_range, is_slow: space::reserves_by_writing };
-        Self::open_with(destination, manifest, label, record, maker)
+        Self::open_with(destination, manifest, label, plan.into(), maker)
     }
 
     fn open_with(
         destination: &Path,
         manifest: Arc<Manifest>,
         label: &PartLabel,
-        record: PartRecord,
+        PartPlan { record, replaces }: PartPlan,
         maker: RoomMaker,
     ) -> Result<OpenedPart, PartError> {
         let paths = match (PartPaths::of(destination), record) {
@@ -122,8 +116,9 @@ impl Part {
             }
             (paths, _) => paths?,
         };
-        if paths.stat(&paths.name)?.is_some() {
-            return Taken::look(paths, &manifest, label).map(OpenedPart::Taken);
+        let is_old = |old: &Replaced| old.is_at(&paths.destination());
+        if paths.stat(&paths.name)?.is_some() && !replaces.as_ref().is_some_and(is_old) {
+            return Taken::look(paths, &manifest, label, replaces).map(OpenedPart::Taken);
         }
         if record == PartRecord::Awaited && paths.stat(&paths.part_name)?.is_none() {
             return Err(PartError::Missing(paths.part_path()));
@@ -138,7 +133,8 @@ impl Part {
         let fresh = AtomicBool::new(fresh);
         let map = FileMap::new(manifest.files());
         let (written, writing_back) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(OpenedPart::Part(Self { manifest, map, zeros, body, fresh, written, writing_back, sidecar }))
+        let replaces = replaces.map(Box::new);
+        Ok(OpenedPart::Part(Self { manifest, map, zeros, body, fresh, written, writing_back, replaces, sidecar }))
     }
 
     /// Removes an unfinished download that is not open in this process: the file or folder that the sidecar names, and
@@ -208,7 +204,8 @@ impl Part {
     /// when the part is dropped, so record the end of the download first.
     ///
     /// # Errors
-    /// `Exists` if something has taken the name meanwhile, `Foreign` if something else lies in the part's place or
+    /// `Exists` if something has taken the name meanwhile, `Edited` or `NoExchange` if that is no longer the old version
+    /// or cannot be replaced, `Foreign` if something else lies in the part's place or
     /// something was added to it, `FolderGone`, `Io`. The part is then kept.
     pub fn finish(&self) -> Result<(), PartError> {
         let paths = self.sidecar.paths();
@@ -220,15 +217,15 @@ impl Part {
         // Whoever has given it the final name by hand has done what is left to do.
         if !self.is_called(&paths.name)? {
             self.check_in_place()?;
-            files::rename_noreplace(&paths.folder, &paths.part_name, &paths.name).map_err(|error| {
-                match error.kind() {
-                    io::ErrorKind::AlreadyExists => PartError::Exists(paths.destination()),
-                    _ => PartError::Io(paths.part_path(), "rename", error),
-                }
-            })?;
+            match &self.replaces {
+                Some(old) if paths.stat(&paths.name)?.is_some() => old.exchange(paths)?,
+                _ => rename_noreplace(paths)?,
+            }
         }
         files::sync_folder(&paths.folder)
             .map_err(|error| PartError::Io(paths.destination(), "write to the disk", error))?;
+        // Only now is the new version there whatever happens.
+        self.replaces.iter().try_for_each(|old| old.remove(paths))?;
         self.sidecar.remove_on_drop();
         Ok(())
     }
@@ -410,6 +407,15 @@ impl PieceSource for Part {
     }
 }
 
+/// Gives the part its name, unless something has that.
+fn rename_noreplace(paths: &PartPaths) -> Result<(), PartError> {
+    let renamed = files::rename_noreplace(&paths.folder, &paths.part_name, &paths.name);
+    renamed.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => PartError::Exists(paths.destination()),
+        _ => PartError::Io(paths.part_path(), "rename", error),
+    })
+}
+
 /// Writes zeros over whatever else a stretch of a file holds.
 fn overwrite_with_zeros(file: &File, range: Range<u64>, cancel: &AtomicBool) -> io::Result<()> {
     let mut buffer = vec![0; ZEROS_LEN];
@@ -427,68 +433,6 @@ fn overwrite_with_zeros(file: &File, range: Range<u64>, cancel: &AtomicBool) -> 
         at += len as u64;
     }
     Ok(())
-}
-
-/// Whether a download goes on with the part in its place; false if it begins. A part that neither the sidecar nor a
-/// piece of it shows to be this download's is left alone.
-fn is_resumable(
-    sidecar: &Sidecar,
-    manifest: &Manifest,
-    label: &PartLabel,
-    record: PartRecord,
-) -> Result<bool, PartError> {
-    let paths = sidecar.paths();
-    // A sidecar that was left alone says nothing about anybody's data.
-    let Some(part) = paths.stat(&paths.part_name)? else { return Ok(false) };
-    let kind = FileType::from_raw_mode(part.st_mode);
-    let foreign = |why| Err(PartError::Foreign(paths.part_path(), why));
-    let own = match sidecar.note() {
-        _ if kind == FileType::Symlink => return foreign(Foreign::Link),
-        _ if paths.is_of_another_user(part.st_uid) => return foreign(Foreign::Owner),
-        None if record == PartRecord::Absent => return foreign(Foreign::Unknown),
-        None => None,
-        Some(Note { label: other, .. }) if other.info_hash != label.info_hash => {
-            let (group, name) = (other.group.clone(), other.name.clone());
-            return Err(PartError::OtherDownload { part: paths.part_path(), group, name });
-        }
-        Some(Note { part, .. }) => *part,
-    };
-    if !is_of_kind(kind, manifest) {
-        return foreign(Foreign::Kind);
-    }
-    if own.is_some() && own == paths.id(&paths.part_name)? || is_of_download(paths, manifest)? {
-        return Ok(true);
-    }
-    foreign(Foreign::Unknown)
-}
-
-/// The body of a download, and whether it is fresh.
-fn begin(
-    sidecar: &mut Sidecar,
-    manifest: &Arc<Manifest>,
-    label: &PartLabel,
-    record: PartRecord,
-    (zeros, maker): (&ZeroPieces, RoomMaker),
-) -> Result<(Body, bool), PartError> {
-    let fresh = !is_resumable(sidecar, manifest, label, record)?;
-    if fresh || !sidecar.is_of(&label.info_hash) {
-        sidecar.write(label)?;
-    }
-    let look = |error| PartError::Io(sidecar.paths().part_path(), "make", error);
-    let later = (maker.is_slow)(&sidecar.paths().folder).map_err(look)?;
-    let reserve = Reserve { fresh, zeros, allocate: maker.allocate, later };
-    let body = Body::open(sidecar.paths(), manifest, &reserve);
-    if fresh && body.is_err() {
-        sidecar.remove_on_drop();
-    }
-    let body = body?;
-    // A part that the sidecar does not name is known by its pieces.
-    let _ = id_of(&body, sidecar.paths()).and_then(|part| sidecar.write_part(label, part));
-    Ok((body, fresh))
-}
-
-fn id_of(body: &Body, paths: &PartPaths) -> Result<FileId, PartError> {
-    body.id().map_err(|error| PartError::Io(paths.part_path(), "look at", error))
 }
 
 #[cfg(test)]

@@ -160,12 +160,19 @@ impl Served {
 
     /// Reads as much of a piece as there is room for, from this byte of it on. `None` if it is not held.
     pub fn read(&self, piece: PieceIndex, from: u64, room: ScatteredRoom<'_>) -> Option<Result<(), SourceError>> {
-        let source = {
-            let state = self.state.lock();
-            (!state.over && state.have.has(piece)).then(|| state.source.clone())
-        }?;
+        let source = self.source_of(piece)?;
         self.given.fetch_add(room.len() as u64, Ordering::Relaxed);
         Some(source.scatter_at(self.layout.offset(piece) + from, room))
+    }
+
+    /// Reads a piece that is not given away. `None` if it is not held.
+    pub(super) fn look(&self, piece: PieceIndex, room: &mut [u8]) -> Option<Result<(), SourceError>> {
+        Some(self.source_of(piece)?.read_piece(piece, room))
+    }
+
+    fn source_of(&self, piece: PieceIndex) -> Option<Arc<dyn PieceSource>> {
+        let state = self.state.lock();
+        (!state.over && state.have.has(piece)).then(|| state.source.clone())
     }
 
     /// Serves a piece from now on that is verified and written.

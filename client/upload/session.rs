@@ -1,10 +1,14 @@
 //! One connection of the seeder, from its handshake to its end. Nobody waits for it: a worker goes on with it whenever
 //! something has come in or can go out, and hands it back.
 
+mod complaint_pace;
 mod context;
+mod description;
 mod desk;
+mod doing;
 mod greeting;
 mod kept_rests;
+mod lending;
 mod open_session;
 mod piece_out;
 

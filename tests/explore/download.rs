@@ -50,7 +50,16 @@ impl House {
         let catalog = Catalog::start().expect("a thread");
         let served = catalog.add(group, content.info_hash, part.clone(), verified.have.clone());
         let (served, client) = (served.expect("open"), ClientId([9; 16]));
-        let setup = TransferSetup { id: 1, subject: SUBJECT.clone(), part, verified, served, client, seed: 1 };
+        let setup = TransferSetup {
+            id: 1,
+            subject: SUBJECT.clone(),
+            part,
+            verified,
+            difference: None,
+            served,
+            client,
+            seed: 1,
+        };
         let download = Transfer::new(setup, Instant::now());
         Self { catalog, download, _folder: folder }
     }

@@ -24,6 +24,7 @@ mod common {
 mod member;
 
 mod crowd;
+mod differences;
 mod doors;
 mod leechers;
 mod liar;

@@ -363,7 +363,7 @@ fn a_download_of_a_version_that_was_replaced_says_so_and_can_begin_anew() {
     alice.expect("upload_file f lab", "Uploaded\n");
     bob.expect("login bob pw", "Login successful\n");
     bob.sees("Downloading f from lab does not go on: f is shared in another version now");
-    bob.refused("resume_download lab f", "cancel this download and begin anew");
+    bob.refused("resume_download lab f", "update_file lab f goes over to that");
     bob.expect("cancel_download lab f", "Cancelled\n");
     bob.expect("download_file lab f .", "Downloading...\n");
     bob.sees("Download completed");

@@ -31,6 +31,7 @@ mod adoption;
 mod certificates;
 mod client;
 mod conversation;
+mod difference;
 mod failing_disk;
 mod faulty_disk;
 mod fold;

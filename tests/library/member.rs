@@ -4,11 +4,14 @@ use crate::common::deadline::LONG;
 use crate::common::identity::{at, identity, peer_identity};
 use crate::common::subject::{group, user};
 use crossbeam_channel as channel;
+use groupshare::client::difference::gathering::Difference;
+use groupshare::client::difference::old_version::OldVersion;
 use groupshare::client::download::engine::Engine;
 use groupshare::client::download::engine::event::EngineEvent;
 use groupshare::client::download::engine::options::{EngineOptions, default_workers};
+use groupshare::client::download::patching::find_difference;
 use groupshare::client::download::transfer::{Subject, Transfer, TransferSetup};
-use groupshare::client::download::verify::verify_existing;
+use groupshare::client::download::verify::{fill_from_old, verify_existing};
 use groupshare::client::keyring::Keyring;
 use groupshare::client::rate::downlink::Downlink;
 use groupshare::client::reach::calls::Calls;
@@ -155,6 +158,24 @@ impl Member {
 
     /// A download that the engine does not know of yet.
     pub(crate) fn prepare(&self, id: u64, subject: &Subject) -> Arc<Transfer> {
+        self.prepare_with(id, subject, None)
+    }
+
+    /// Downloads a new version of what is here. What is equal is taken from that.
+    pub(crate) fn update(&self, subject: &Subject, data: &[u8], old: &Subject) -> Arc<Transfer> {
+        let path = self.folder.path().join("old.bin");
+        fs::write(&path, data).expect("room");
+        let files = old.manifest.files();
+        let stamps = Stamps::take(&path, files).expect("just written");
+        let source = Arc::new(SharedFiles::new(path, files, old.content.layout, stamps));
+        let download = self.prepare_with(1, subject, Some(OldVersion::new(source, old.manifest.clone())));
+        self.engine.add(download.clone());
+        let found = download.clone();
+        std::thread::spawn(move || find_difference(&found, || false));
+        download
+    }
+
+    fn prepare_with(&self, id: u64, subject: &Subject, old: Option<OldVersion>) -> Arc<Transfer> {
         let label = PartLabel {
             info_hash: subject.content.info_hash,
             group: GroupId::parse(GROUP).expect("a name"),
@@ -164,11 +185,18 @@ impl Member {
             Part::open(&self.destination(), subject.manifest.clone(), &label, PartRecord::Absent).expect("room");
         let OpenedPart::Part(part) = opened else { panic!("it is not finished") };
         let part = Arc::new(part);
-        let verified = verify_existing(&part, &AtomicBool::new(false)).expect("not cancelled");
+        let over = AtomicBool::new(false);
+        let mut verified = verify_existing(&part, &over).expect("not cancelled");
+        let difference = old.map(|old| {
+            let taken = fill_from_old(&part, &old, &mut verified, &over);
+            let layout = subject.content.layout;
+            let missing = layout.indexes().filter(|piece| !verified.have.has(*piece)).collect();
+            Arc::new(Difference::new(old, layout, missing, taken))
+        });
         let info_hash = subject.content.info_hash;
         let served = self.catalog.add(group(), info_hash, part.clone(), verified.have.clone()).expect("open");
         let (subject, client) = (subject.clone(), self.client);
-        let setup = TransferSetup { id, subject, part, verified, served, client, seed: id };
+        let setup = TransferSetup { id, subject, part, verified, difference, served, client, seed: id };
         Arc::new(Transfer::new(setup, Instant::now()))
     }
 

@@ -61,5 +61,6 @@ mod tracker_program;
 mod trackers_program;
 mod troubleshooting;
 mod typed_ahead;
+mod update;
 mod waiting;
 mod walk;

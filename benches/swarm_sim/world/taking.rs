@@ -7,6 +7,7 @@ use super::World;
 use super::events::{ConnId, Event};
 use super::member::Conn;
 use super::tracker::MESSAGE_LEN;
+use groupshare::client::difference::piece_ask::PieceAsk;
 use groupshare::client::download::obstacle::MemberObstacle;
 use groupshare::client::download::peer_connection::asking::{Asking, Refused};
 use groupshare::client::download::peer_connection::liveness::Due;
@@ -170,12 +171,13 @@ impl World {
         let Some(taking) = &mut self.members[conn.taker as usize].taking else { return };
         let (open, bound, lane) = (&mut taking.open, &mut taking.bound, conn.lane);
         while bound.has_room(&conn.user)
-            && let Some((request, piece)) = conn.asking.next(now, |outlook| open.pick(lane, outlook, now))
+            && let Some((request, wanted)) =
+                conn.asking.next(now, |outlook| open.pick(lane, outlook, now).map(PieceAsk::from))
         {
             conn.recount(bound, now);
             conn.owed.push_back(request);
             self.tally.control += MESSAGE_LEN;
-            self.clock.after(delay, Event::Asked(id, piece.get()));
+            self.clock.after(delay, Event::Asked(id, wanted.piece.get()));
         }
     }
 
@@ -223,13 +225,13 @@ impl World {
         let now = self.clock.now();
         let conn = &mut self.conns[id];
         let taken = conn.owed.pop_front().and_then(|request| conn.asking.take(request, now));
-        let Some(piece) = taken else { return };
+        let Some(asked) = taken else { return };
         if let Some(taking) = &mut self.members[conn.taker as usize].taking {
             conn.recount(&mut taking.bound, now);
         }
         self.ask(id);
         self.conns[id].asking.prove();
-        self.take(id, piece);
+        self.take(id, asked.piece);
     }
 
     /// A whole piece is there.

@@ -3,6 +3,7 @@
 
 use super::liveness::{Due, Liveness};
 use super::pipe::Pipe;
+use crate::client::difference::piece_ask::PieceAsk;
 use crate::client::download::transfer::Outlook;
 use crate::model::piece::{Layout, PieceIndex};
 use std::collections::VecDeque;
@@ -25,7 +26,7 @@ pub struct Refused {
 pub struct Asking {
     layout: Layout,
     /// Requests without a reply, the oldest in front.
-    asked: VecDeque<(u32, PieceIndex)>,
+    asked: VecDeque<(u32, PieceAsk)>,
     last_request: u32,
     /// How much it asks for ahead.
     pipe: Pipe,
@@ -89,22 +90,22 @@ impl Asking {
     pub fn next(
         &mut self,
         now: Instant,
-        pick: impl FnOnce(Option<Outlook>) -> Option<PieceIndex>,
-    ) -> Option<(u32, PieceIndex)> {
+        pick: impl FnOnce(Option<Outlook>) -> Option<PieceAsk>,
+    ) -> Option<(u32, PieceAsk)> {
         if !self.has_room(now) {
             return None;
         }
         let picked = pick(self.pipe.outlook(now));
         self.nothing_left = picked.is_none();
-        let piece = picked?;
+        let wanted = picked?;
         if self.asked.is_empty() {
             // The deadline runs from the request on.
             self.liveness.restart(now);
         }
-        self.pipe.ask(self.layout.len(piece), now);
+        self.pipe.ask(wanted.len(self.layout), now);
         let request = self.number();
-        self.asked.push_back((request, piece));
-        Some((request, piece))
+        self.asked.push_back((request, wanted.clone()));
+        Some((request, wanted))
     }
 
     /// So many bytes have come in. Whether to ask for more now, in the middle of a piece.
@@ -116,12 +117,12 @@ impl Asking {
     }
 
     /// The piece of this request has come. `None` if another one was due.
-    pub fn take(&mut self, request: u32, now: Instant) -> Option<PieceIndex> {
-        let (_, piece) = self.asked.pop_front().filter(|(id, _)| *id == request)?;
+    pub fn take(&mut self, request: u32, now: Instant) -> Option<PieceAsk> {
+        let (_, wanted) = self.asked.pop_front().filter(|(id, _)| *id == request)?;
         self.liveness.deliver(now);
         self.pipe.settle(true, now);
         self.put_off = 0;
-        Some(piece)
+        Some(wanted)
     }
 
     /// A piece has proved right.
@@ -131,10 +132,10 @@ impl Asking {
 
     /// The piece of this request is on its way to another member. `None` if another one was due.
     pub fn refuse(&mut self, request: u32, now: Instant) -> Option<Refused> {
-        let (_, piece) = self.asked.pop_front().filter(|(id, _)| *id == request)?;
+        let (_, wanted) = self.asked.pop_front().filter(|(id, _)| *id == request)?;
         self.pipe.settle(false, now);
         self.put_off += 1;
-        Some(Refused { piece, is_gone: self.liveness.put_off(now) })
+        Some(Refused { piece: wanted.piece, is_gone: self.liveness.put_off(now) })
     }
 
     /// The frame that has come in is no sign of life.
@@ -191,7 +192,7 @@ mod tests {
 
         fn ask_all(&mut self, now: Instant) -> Vec<u32> {
             let (asking, left) = (&mut self.asking, &mut self.left);
-            let mut pick = || asking.next(now, |_| left.pop_front().and_then(piece_at));
+            let mut pick = || asking.next(now, |_| left.pop_front().and_then(piece_at).map(PieceAsk::from));
             std::iter::from_fn(|| pick().map(|(request, _)| request)).collect()
         }
     }
@@ -209,7 +210,7 @@ mod tests {
         asked.asking.hear(PIECE_LEN.into(), now + 100 * MS);
         let more = asked.ask_all(now + 100 * MS);
         assert!(!more.is_empty());
-        assert_eq!(asked.asking.take(first[0], now + 100 * MS).map(PieceIndex::get), Some(0));
+        assert_eq!(asked.asking.take(first[0], now + 100 * MS).map(|it| it.piece.get()), Some(0));
         assert_eq!(asked.asking.take(first[0], now + 100 * MS), None, "it has come already");
     }
 

@@ -9,7 +9,6 @@ use crate::model::id::PeerId;
 use crate::model::piece::PieceIndex;
 use crate::wire::client_tracker::Peer;
 use crate::wire::connection::FrameSender;
-use crate::wire::peer::PeerRequest;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,14 +38,14 @@ impl EarlyAsk {
         let peer = peer.id();
         let lane = transfer.peer_early(&peer, way)?;
         let mut asking = Asking::new(layout, now);
-        let Some((request, piece)) = asking.next(now, |outlook| transfer.pick(lane, outlook, now)) else {
+        let Some((request, wanted)) = asking.next(now, |outlook| transfer.want(lane, outlook, now)) else {
             transfer.peer_closed(&peer, lane);
             return None;
         };
         transfer.recount(&peer.user, 0, 1);
         // Should it fail, no answer to `Open` comes either.
-        let _ = sender.send(request, &PeerRequest::GetPiece { piece: piece.get() });
-        let asked = Some(EarlyAsked { lane, asking, request, piece });
+        let _ = sender.send(request, &wanted.request());
+        let asked = Some(EarlyAsked { lane, asking, request, piece: wanted.piece });
         Some(Self { transfer: transfer.clone(), peer, asked })
     }
 

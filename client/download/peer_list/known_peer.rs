@@ -1,7 +1,7 @@
 //! What is known of one client that holds pieces of a download. Pure: the time is passed in.
 
+use super::way_record::WayRecord;
 use crate::client::download::blame::{Amnesty, Blame};
-use crate::client::download::way_record::WayRecord;
 use crate::wire::client_tracker::Peer;
 use crate::wire::codec::List;
 use crate::wire::contact::ADDRS_MAX;

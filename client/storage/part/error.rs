@@ -8,6 +8,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What is said of an old version that stays.
+const EDITED: &str = "was changed here and is not replaced";
+const NO_EXCHANGE: &str = "lies on a file system that cannot put a new version in its place";
+const ELSEWHERE: &str = "give update_file a destination for the new version";
+
 /// Why a download cannot begin, go on or end on this disk. Each stops the download; none is a peer's fault.
 #[derive(Debug)]
 pub enum PartError {
@@ -15,6 +20,10 @@ pub enum PartError {
     Exists(PathBuf),
     /// Something has the destination's name and holds something else than the download.
     OtherContent(PathBuf),
+    /// The old version that a download was to replace was changed, or others have put something into its folder.
+    Edited(PathBuf),
+    /// The file system cannot exchange a new version with the old one.
+    NoExchange(PathBuf),
     /// The folder that the destination lies in is not there.
     NoFolder(PathBuf),
     /// The unfinished download is not where it should be, as where a disk is not mounted.
@@ -61,6 +70,20 @@ pub enum Foreign {
     Replaced,
 }
 
+impl Foreign {
+    /// What is said of it behind its path.
+    fn words(self) -> &'static str {
+        match self {
+            Foreign::Link => "is a symbolic link",
+            Foreign::Kind => "is not what a download would have made",
+            Foreign::Owner => "belongs to another user of this machine",
+            Foreign::ManyNames => "has other names (hard links)",
+            Foreign::TooLong => "is longer than the download",
+            Foreign::Unknown | Foreign::Replaced => "was not made by this download",
+        }
+    }
+}
+
 impl PartError {
     /// The error for a failed call on a file that may have been put there by others.
     pub(crate) fn from_open(path: &Path, action: &'static str, error: io::Error) -> Self {
@@ -93,6 +116,8 @@ impl fmt::Display for PartError {
                 "{} is there already and is not overwritten; choose another destination: what is there is not this content",
                 ShownPath(path)
             ),
+            PartError::Edited(path) => write!(f, "{} {EDITED}; {ELSEWHERE}", ShownPath(path)),
+            PartError::NoExchange(path) => write!(f, "{} {NO_EXCHANGE}; {ELSEWHERE}", ShownPath(path)),
             PartError::NoFolder(path) => write!(f, "the folder {} does not exist; make it first", ShownPath(path)),
             PartError::Missing(path) => write!(
                 f,
@@ -111,17 +136,12 @@ impl fmt::Display for PartError {
             PartError::Foreign(path, Foreign::Replaced) => {
                 write!(f, "{} was removed or replaced during the download; start it again", ShownPath(path))
             }
-            PartError::Foreign(path, why) => {
-                let why = match why {
-                    Foreign::Link => "is a symbolic link",
-                    Foreign::Kind => "is not what a download would have made",
-                    Foreign::Owner => "belongs to another user of this machine",
-                    Foreign::ManyNames => "has other names (hard links)",
-                    Foreign::TooLong => "is longer than the download",
-                    Foreign::Unknown | Foreign::Replaced => "was not made by this download",
-                };
-                write!(f, "{} {why} and is left alone; move it away or choose another destination", ShownPath(path))
-            }
+            PartError::Foreign(path, why) => write!(
+                f,
+                "{} {} and is left alone; move it away or choose another destination",
+                ShownPath(path),
+                why.words()
+            ),
             PartError::OtherDownload { part, group, name } => write!(
                 f,
                 "{} is the unfinished download of {name} from {group}; finish or cancel that, or choose another destination",

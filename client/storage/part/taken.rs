@@ -3,6 +3,7 @@
 use super::error::PartError;
 use super::paths::PartPaths;
 use super::removal::remove_own;
+use super::replaced::Replaced;
 use super::sidecar::{PartLabel, Sidecar};
 use super::written::is_of_kind;
 use crate::client::storage::file_stamp::Stamps;
@@ -25,6 +26,8 @@ pub struct Taken {
     destination: PathBuf,
     source: SharedFiles,
     traces: Option<Traces>,
+    /// The old version whose place it took, if the download is complete.
+    replaces: Option<Replaced>,
 }
 
 impl std::fmt::Debug for Taken {
@@ -38,7 +41,12 @@ impl Taken {
     ///
     /// # Errors
     /// `OtherContent` if it cannot be the download, `Exists` if that cannot be told, `Busy`, `Io`.
-    pub(super) fn look(paths: PartPaths, manifest: &Arc<Manifest>, label: &PartLabel) -> Result<Self, PartError> {
+    pub(super) fn look(
+        paths: PartPaths,
+        manifest: &Arc<Manifest>,
+        label: &PartLabel,
+        replaces: Option<Replaced>,
+    ) -> Result<Self, PartError> {
         let destination = paths.destination();
         let source = source_of(&paths, manifest)?;
         let sidecar = match paths.stat(&paths.sidecar_name)? {
@@ -51,7 +59,7 @@ impl Taken {
             },
         };
         let traces = sidecar.map(|sidecar| Traces { sidecar, manifest: manifest.clone() });
-        Ok(Self { destination, source, traces })
+        Ok(Self { destination, source, traces, replaces })
     }
 
     /// Where it lies.
@@ -69,6 +77,10 @@ impl Taken {
     /// # Errors
     /// `Io`.
     pub fn adopt(self) -> Result<(), PartError> {
+        if let Some(old) = &self.replaces {
+            // An earlier run was killed right behind the exchange.
+            old.remove(&PartPaths::of(&self.destination)?)?;
+        }
         let Some(Traces { sidecar, manifest }) = self.traces else { return Ok(()) };
         if let Some(own) = sidecar.note().and_then(|note| note.part) {
             remove_own(sidecar.paths(), &own, Some(&manifest))?;

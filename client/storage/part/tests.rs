@@ -63,7 +63,7 @@ impl Bench {
     }
 
     fn open_on(&self, maker: RoomMaker) -> Result<OpenedPart, PartError> {
-        Part::open_with(&self.path("f"), self.manifest.clone(), &self.label, PartRecord::Absent, maker)
+        Part::open_with(&self.path("f"), self.manifest.clone(), &self.label, PartRecord::Absent.into(), maker)
     }
 
     /// Opens it as the client does that has a record of it.

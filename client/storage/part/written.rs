@@ -87,7 +87,7 @@ pub(super) fn is_of_download(paths: &PartPaths, manifest: &Manifest) -> Result<b
 }
 
 /// Whether a folder holds files of the manifest alone, or nothing.
-fn holds_nothing_else(root: &Path, manifest: &Manifest) -> bool {
+pub(super) fn holds_nothing_else(root: &Path, manifest: &Manifest) -> bool {
     let files = manifest.files().iter().filter_map(|entry| entry.path.below_root());
     let listed: HashSet<&Path> = files.flat_map(|path| Path::new(path).ancestors()).collect();
     let mut folders = vec![PathBuf::new()];

@@ -1,12 +1,15 @@
 //! A connection that is open on one content: what it is asked for, and what it is given. It never waits for the far side.
 
+use super::complaint_pace::ComplaintPace;
 use super::context::SessionContext;
+use super::description::Description;
 use super::desk::{Awaited, Desk, HandBack, OthersWait};
+use super::doing::{Doing, Stop};
+use super::lending::lend;
 use super::piece_out::{NotGiven, PieceOut, WantedPiece};
 use crate::client::reach::way::Way;
 use crate::client::storage::piece_source::SourceError;
 use crate::client::upload::event::SeederEvent;
-use crate::client::upload::leases::LeaseGuard;
 use crate::client::upload::place::Place;
 use crate::client::upload::scarcity::piece_row::PieceRow;
 use crate::client::upload::scarcity::put_offs::PutOffs;
@@ -14,6 +17,7 @@ use crate::client::upload::scarcity::row_place::RowPlace;
 use crate::client::upload::served::Served;
 use crate::client::upload::stats::UploadMeter;
 use crate::model::name::UserId;
+use crate::model::piece::block::{BlockLen, BlockSet};
 use crate::model::piece::{PIECE_LEN, PieceIndex};
 use crate::rate::uplink::PolledFlow;
 use crate::wire::codec::Blob;
@@ -26,46 +30,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Least time between two complaints of one connection that are heard. Whoever was given a wrong piece leaves.
-const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
-/// A lease lasts so many times as long as the piece takes where members share the limit. A slow link takes longer.
-const LEASE_SLACK: u32 = 4;
-/// A lease may last as long as this.
-const LEASE_MIN: Duration = Duration::from_secs(5);
-/// Without a limit a lease lasts so many times as long as this at most.
-const USUAL_MAX: Duration = Duration::from_secs(15);
 /// How often a connection looks whether what was not to be had is by now: leases end without a word.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// How long a connection keeps its worker while others wait: some pieces.
 const TURN: Duration = Duration::from_millis(5);
 /// Records of a piece with the front of its frame.
 const PIECE_RECORDS: usize = (PIECE_LEN as usize).div_ceil(RECORD_PLAIN_MAX) + 1;
-
-/// What is under way on a connection.
-enum Doing {
-    /// Nothing: the next request may come.
-    Nothing,
-    /// This request asks what there is.
-    Opens(u32),
-    /// The answer to that is paid for afterwards, as whoever opens waits for a short time only. So many bytes are left.
-    Pays(usize),
-    /// A piece waits for its turn.
-    Wants(WantedPiece),
-    Gives(Box<PieceOut>),
-}
-
-/// Why a session does not go on.
-enum Stop {
-    /// The connection ends.
-    Over,
-    NotGiven(NotGiven),
-}
-
-impl From<io::Error> for Stop {
-    fn from(_: io::Error) -> Self {
-        Stop::Over
-    }
-}
 
 /// A connection that is open on one content.
 pub(super) struct OpenSession {
@@ -86,7 +56,7 @@ pub(super) struct OpenSession {
     stretch: usize,
     /// Whether a piece was given since the last look.
     gave: bool,
-    complained: Option<Instant>,
+    complaints: ComplaintPace,
     /// The frame on its way has to be here by then.
     frame_by: Option<Instant>,
     /// Since when the socket has taken nothing of what waits for room.
@@ -120,7 +90,7 @@ impl OpenSession {
             doing: Doing::Opens(request),
             stretch: PIECE_RECORDS,
             gave: false,
-            complained: None,
+            complaints: ComplaintPace::default(),
             frame_by: None,
             stuck: None,
         }
@@ -177,6 +147,9 @@ impl OpenSession {
             if desk.others.look() && begun.elapsed() >= TURN {
                 return HandBack::Yields;
             }
+            if matches!(self.doing, Doing::Describes(_)) {
+                continue;
+            }
             match self.receiver.poll() {
                 Ok(true) => {}
                 Ok(false) if desk.others.linger(|within| self.receiver.wait_readable(within)) => continue,
@@ -202,6 +175,7 @@ impl OpenSession {
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Nothing => {}
             Doing::Opens(request) => self.open(request)?,
+            Doing::Describes(description) => self.describe(context, description)?,
             other => self.doing = other,
         }
         if let Doing::Pays(mut left) = self.doing {
@@ -217,12 +191,15 @@ impl OpenSession {
             self.doing = Doing::Nothing;
             self.place.finish(0, Instant::now());
         }
-        if let Doing::Wants(wanted) = self.doing
-            && !self.begin(wanted)?
-        {
-            return Ok(Some(Awaited::Row));
+        if let Doing::Wants(wanted) = &self.doing {
+            let wanted = wanted.clone();
+            if !self.begin(wanted)? {
+                return Ok(Some(Awaited::Row));
+            }
         }
-        if let Doing::Gives(mut piece) = std::mem::replace(&mut self.doing, Doing::Nothing) {
+        if matches!(self.doing, Doing::Gives(_))
+            && let Doing::Gives(mut piece) = std::mem::replace(&mut self.doing, Doing::Nothing)
+        {
             if std::mem::take(&mut self.stalled) {
                 self.count_taken();
             }
@@ -277,17 +254,29 @@ impl OpenSession {
         let frame = self.receiver.frame().map_err(|_| Stop::Over)?;
         let request = frame.request;
         match frame.message() {
-            Ok(PeerRequest::GetPiece { piece }) => self.take_up(piece, request),
+            Ok(PeerRequest::GetPiece { piece }) => self.take_up((piece, None), request),
+            Ok(PeerRequest::GetBlocks { piece, block_len, blocks }) => {
+                let index = self.served.layout().index(piece);
+                let set = |index| BlockSet::from_bytes(block_len, self.served.layout().len(index), blocks.as_bytes());
+                match index.map(set) {
+                    Some(None) => self.end_malformed(request),
+                    blocks => self.take_up((piece, blocks.flatten().map(Arc::new)), request),
+                }
+            }
+            Ok(PeerRequest::Describe { block_len, pieces }) => self.take_up_description(block_len, &pieces, request),
             Ok(PeerRequest::BadPiece { piece }) => {
-                self.hear_complaint(context, piece);
+                let complaint = self.complaints.hear(&self.served, &self.user, piece, Instant::now());
+                complaint.into_iter().for_each(|complaint| drop(context.events.try_send(complaint)));
                 self.answer(request, &PeerReply::Alive {})
             }
             Ok(PeerRequest::KeepAlive {}) => self.answer(request, &PeerReply::Alive {}),
-            Ok(PeerRequest::Open { .. }) | Err(_) => {
-                self.say(request, &PeerReply::refused(&Code::Malformed.into()))?;
-                Err(Stop::Over)
-            }
+            Ok(PeerRequest::Open { .. }) | Err(_) => self.end_malformed(request),
         }
+    }
+
+    fn end_malformed(&self, request: u32) -> Result<(), Stop> {
+        self.say(request, &PeerReply::refused(&Code::Malformed.into()))?;
+        Err(Stop::Over)
     }
 
     /// Answers, and tells the news.
@@ -297,20 +286,36 @@ impl OpenSession {
         Ok(())
     }
 
-    /// Passes a complaint on, unless this connection has complained a moment ago.
-    fn hear_complaint(&mut self, context: &SessionContext, piece: u32) {
-        let now = Instant::now();
-        let recent = self.complained.is_some_and(|at| now.duration_since(at) < COMPLAINT_PAUSE);
-        if let Some(piece) = self.served.layout().index(piece).filter(|_| !recent) {
-            self.complained = Some(now);
-            let (group, info_hash) = (self.served.group(), self.served.info_hash());
-            let user = self.user.clone();
-            let _ = context.events.try_send(SeederEvent::Complaint { user, group, info_hash, piece });
+    /// Digests of pieces are asked for.
+    fn take_up_description(&mut self, len: BlockLen, pieces: &[u32], request: u32) -> Result<(), Stop> {
+        if !self.place.begin(Instant::now()) {
+            return Err(Stop::Over);
         }
+        let layout = self.served.layout();
+        let known: Result<Vec<_>, u32> = pieces.iter().map(|&piece| layout.index(piece).ok_or(piece)).collect();
+        match known {
+            Ok(pieces) => self.doing = Doing::Describes(Box::new(Description::new(request, len, pieces))),
+            Err(piece) => self.put_off(request, &NotGiven::NoSuchPiece.refusal(piece))?,
+        }
+        Ok(())
+    }
+
+    /// Describes one piece more, and answers behind the last one.
+    fn describe(&mut self, context: &SessionContext, mut description: Box<Description>) -> Result<(), Stop> {
+        let Some(piece) = description.next() else {
+            self.doing = Doing::Pays(description.price());
+            return self.answer(description.request, &description.answer());
+        };
+        if let Err(why) = description.go_on(&self.served) {
+            self.report(context, piece, &why);
+            return self.put_off(description.request, &why.refusal(piece.get()));
+        }
+        self.doing = Doing::Describes(description);
+        Ok(())
     }
 
     /// A piece is asked for. It waits for its turn.
-    fn take_up(&mut self, piece: u32, request: u32) -> Result<(), Stop> {
+    fn take_up(&mut self, (piece, blocks): (u32, Option<Arc<BlockSet>>), request: u32) -> Result<(), Stop> {
         let Some(index) = self.served.layout().index(piece) else {
             return self.put_off(request, &NotGiven::NoSuchPiece.refusal(piece));
         };
@@ -321,14 +326,14 @@ impl OpenSession {
         self.row.change(|row, id, now| row.ask(id, limited, now));
         let now = Instant::now();
         let (look_at, until) = (now + LOOK_PAUSE, now + self.put_offs.hold());
-        self.doing = Doing::Wants(WantedPiece { index, request, look_at, until });
+        self.doing = Doing::Wants(WantedPiece { index, blocks, request, look_at, until });
         Ok(())
     }
 
     /// Begins to give the piece that is wanted if it is its turn, or says that it is not given now once the far side has to
     /// hear something. False while it waits.
     fn begin(&mut self, mut wanted: WantedPiece) -> Result<bool, Stop> {
-        let WantedPiece { index, request, look_at, until } = wanted;
+        let WantedPiece { index, look_at, until, .. } = wanted;
         let (now, limited) = (Instant::now(), self.flow.is_limited());
         if now >= look_at.min(until) {
             // What was not to be had may be by now.
@@ -336,12 +341,12 @@ impl OpenSession {
             wanted.look_at = now + LOOK_PAUSE;
         }
         if self.row.is_called() {
-            if let Some(lease) = self.lease(index, now) {
+            if let Some(lease) = lend(&self.served, &self.row, (&self.user, &self.flow), index, now) {
                 if !self.place.begin(now) {
                     return Err(Stop::Over);
                 }
                 self.row.change(PieceRow::begin);
-                self.doing = Doing::Gives(Box::new(PieceOut::new(&self.served, index, request, lease)));
+                self.doing = Doing::Gives(Box::new(PieceOut::new(&self.served, &wanted, lease)));
                 return Ok(true);
             }
             self.row.change(PieceRow::block);
@@ -354,23 +359,6 @@ impl OpenSession {
             return Ok(false);
         }
         self.put_off_wanted(wanted, true).map(|()| true)
-    }
-
-    /// Leases the piece, if that is called for. `None` if the uplink is scarce and another piece has to come first, or this
-    /// one is on its way to another member.
-    fn lease(&self, index: PieceIndex, now: Instant) -> Option<Option<LeaseGuard>> {
-        let Some((others_want, idle)) = self.row.scarcity() else { return Some(None) };
-        if others_want && self.served.is_stale(index, idle, now) {
-            return None;
-        }
-        let time = match self.flow.is_limited() {
-            true => self.flow.time_of(PIECE_LEN as usize),
-            // Nobody says what the members without a limit pass on.
-            false if !self.served.is_origin() => return Some(None),
-            false => self.row.usual().min(USUAL_MAX),
-        };
-        let lease = self.served.leases().begin(index.get(), &self.user, (LEASE_SLACK * time).max(LEASE_MIN), now);
-        if lease.is_none() && others_want { None } else { Some(lease) }
     }
 
     fn put_off_wanted(&mut self, wanted: WantedPiece, held: bool) -> Result<(), Stop> {
@@ -405,13 +393,18 @@ impl OpenSession {
         self.answer(request, &PeerReply::refused(why))
     }
 
-    /// A piece cannot be given. False if that cannot be said, as some of it has left.
-    fn refuse(&self, context: &SessionContext, piece: &PieceOut, why: &NotGiven) -> bool {
+    /// Tells the client of a piece that cannot be read.
+    fn report(&self, context: &SessionContext, piece: PieceIndex, why: &NotGiven) {
         if let NotGiven::Broken(error) = why {
             let (group, info_hash) = (self.served.group(), self.served.info_hash());
-            let unreadable = Some(piece.index).filter(|_| matches!(error, SourceError::Io(..)));
+            let unreadable = Some(piece).filter(|_| matches!(error, SourceError::Io(..)));
             let _ = context.events.try_send(SeederEvent::Broken { group, info_hash, unreadable });
         }
+    }
+
+    /// A piece cannot be given. False if that cannot be said, as some of it has left.
+    fn refuse(&self, context: &SessionContext, piece: &PieceOut, why: &NotGiven) -> bool {
+        self.report(context, piece.index, why);
         self.row.change(PieceRow::give_up);
         piece.is_unbegun() && self.put_off(piece.request, &why.refusal(piece.index.get())).is_ok()
     }

@@ -5,6 +5,8 @@ use crate::client::storage::piece_source::SourceError;
 use crate::client::upload::leases::LeaseGuard;
 use crate::client::upload::served::Served;
 use crate::model::piece::PieceIndex;
+use crate::model::piece::block::BlockSet;
+use crate::sys::vectored::ScatteredRoom;
 use crate::wire::codec::Payload;
 use crate::wire::frame;
 use crate::wire::peer::PeerReply;
@@ -12,6 +14,8 @@ use crate::wire::record_layer::{FrameRecords, RECORD_PLAIN_MAX};
 use crate::wire::refusal::{Code, Refusal};
 
 use super::kept_rests::KeptRest;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Why a piece is not given.
@@ -26,6 +30,12 @@ pub(super) enum NotGiven {
     Broken(SourceError),
 }
 
+impl From<SourceError> for NotGiven {
+    fn from(error: SourceError) -> Self {
+        if error.is_of_descriptors() { NotGiven::NoDescriptor } else { NotGiven::Broken(error) }
+    }
+}
+
 impl NotGiven {
     /// What the peer is told.
     pub(super) fn refusal(&self, piece: u32) -> Refusal {
@@ -38,10 +48,12 @@ impl NotGiven {
     }
 }
 
-/// A piece that is asked for.
-#[derive(Debug, Clone, Copy)]
+/// A piece that is asked for, or some blocks of it.
+#[derive(Debug, Clone)]
 pub(super) struct WantedPiece {
     pub index: PieceIndex,
+    /// `None` for all of it.
+    pub blocks: Option<Arc<BlockSet>>,
     pub request: u32,
     /// When to look whether it is to be had by now.
     pub look_at: Instant,
@@ -54,8 +66,10 @@ pub(super) struct PieceOut {
     pub index: PieceIndex,
     pub request: u32,
     pub lease: Option<LeaseGuard>,
-    /// Length of the piece, in bytes.
+    /// How many bytes are asked for.
     pub len: u32,
+    /// Which bytes of the piece, in order.
+    ranges: Vec<Range<u32>>,
     front: Vec<u8>,
     /// How many bytes of the frame are sealed.
     sealed: usize,
@@ -66,10 +80,13 @@ pub(super) struct PieceOut {
 }
 
 impl PieceOut {
-    pub(super) fn new(served: &Served, index: PieceIndex, request: u32, lease: Option<LeaseGuard>) -> Self {
-        let len = served.layout().len(index);
+    pub(super) fn new(served: &Served, wanted: &WantedPiece, lease: Option<LeaseGuard>) -> Self {
+        let WantedPiece { index, request, ref blocks, .. } = *wanted;
+        let whole = || vec![Range { start: 0, end: served.layout().len(index) }];
+        let ranges = blocks.as_ref().map_or_else(whole, |blocks| blocks.ranges().collect());
+        let len = ranges.iter().map(|range| range.end - range.start).sum();
         let front = frame::front(request, &PeerReply::Piece { data: Payload { len } }, len as usize);
-        Self { index, request, lease, len, front, sealed: 0, rest: None, credit: 0 }
+        Self { index, request, lease, len, ranges, front, sealed: 0, rest: None, credit: 0 }
     }
 
     /// Whether nothing of it is sealed.
@@ -95,10 +112,18 @@ impl PieceOut {
     ) -> Result<usize, NotGiven> {
         let len = (self.frame_len() - self.sealed).min(records_max * RECORD_PLAIN_MAX);
         let front = if self.is_unbegun() { &self.front[..] } else { &[] };
-        let from = self.sealed.saturating_sub(self.front.len()) as u64;
-        let room = records.begin(front, len);
-        let read = served.read(self.index, from, room.collect()).ok_or(NotGiven::NoSuchPiece)?;
-        read.map_err(|error| if error.is_of_descriptors() { NotGiven::NoDescriptor } else { NotGiven::Broken(error) })?;
+        // Less than a piece.
+        let mut before = self.sealed.saturating_sub(self.front.len()) as u32;
+        let mut room: ScatteredRoom<'_> = records.begin(front, len).collect();
+        for range in &self.ranges {
+            let from = range.end.min(range.start + before);
+            before -= from - range.start;
+            let now = ((range.end - from) as usize).min(room.len());
+            if now > 0 {
+                let read = served.read(self.index, from.into(), room.split_front(now)).ok_or(NotGiven::NoSuchPiece)?;
+                read.map_err(NotGiven::from)?;
+            }
+        }
         Ok(len)
     }
 

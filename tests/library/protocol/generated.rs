@@ -13,6 +13,7 @@ use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::path::RelPath;
+use groupshare::model::piece::block::BlockLen;
 use groupshare::model::piece::{Layout, SIZE_MAX};
 use groupshare::wire::certificate::{Certificate, SignerKey};
 use groupshare::wire::client_tracker::*;
@@ -385,12 +386,22 @@ fn notices() -> Vec<BoxedStrategy<Notice>> {
     })
 }
 
+fn block_bits<const MAX: usize>() -> impl Strategy<Value = Blob<MAX>> {
+    prop::collection::vec(any::<u8>(), 0..=MAX).prop_map(|bits| Blob::new(bits).expect("no more than the cap"))
+}
+
+fn block_len() -> impl Strategy<Value = BlockLen> {
+    (10..=15u8).prop_map(|exponent| BlockLen::from_exponent(exponent).expect("one of them"))
+}
+
 fn asks() -> Vec<BoxedStrategy<PeerRequest>> {
     variants!(PeerRequest {
         Open { info_hash: info_hash() }
         GetPiece { piece: any::<u32>() }
         KeepAlive {}
         BadPiece { piece: any::<u32>() }
+        Describe { block_len: block_len(), pieces: list(any::<u32>()) }
+        GetBlocks { piece: any::<u32>(), block_len: block_len(), blocks: block_bits() }
     })
 }
 
@@ -400,6 +411,7 @@ fn answers() -> Vec<BoxedStrategy<PeerReply>> {
         Opened { bits: blob() }
         Piece { data: Just(Payload { len: 0 }) }
         Alive {}
+        Digests { digests: blob() }
         News { pieces: list(any::<u32>()) }
         Give { info_hash: info_hash() }
     })

@@ -16,7 +16,9 @@ use groupshare::wire::contact::{ADDRS_MAX, Contact, INTERFACES_MAX, Interface, P
 use groupshare::wire::frame::{EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, Frame, HEADER_LEN, LENGTH_LEN, Message};
 use groupshare::wire::manifest::{MANIFEST_LEN_MAX, SECTIONS_LEN_MAX, SECTIONS_RATIO_MAX};
 use groupshare::wire::mirror::Mirrored;
-use groupshare::wire::peer::{NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX};
+use groupshare::wire::peer::{
+    BLOCK_BITS_MAX, DESCRIBED_MAX, DIGESTS_LEN_MAX, NEWS_MAX, PeerReply, PeerRequest, REQUESTS_MAX,
+};
 use groupshare::wire::record_layer::RECORD_PLAIN_MAX;
 use groupshare::wire::refusal::Refusal;
 use groupshare::wire::tracker_tracker::{
@@ -253,6 +255,9 @@ pub(super) fn limits() -> Vec<(&'static str, u64)> {
         PROVED_MAX,
         HOLD_MORE_MAX,
         NEWS_MAX,
+        DESCRIBED_MAX,
+        DIGESTS_LEN_MAX,
+        BLOCK_BITS_MAX,
         REQUESTS_MAX,
         ORIGINS_MAX,
         SEEN_MAX,
@@ -393,6 +398,7 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("[u8;64]", _) => bytes(64),
         ("KeyId" | "CommandId" | "ClientId" | "SessionId" | "RelayTicket" | "[u8;16]", _) => bytes(16),
         ("Layout", _) => number(8, SIZE_MAX as usize),
+        ("BlockLen", _) => vec![12],
         ("IpAddr", _) if size == Size::Longest => [vec![6], bytes(16)].concat(),
         ("IpAddr", _) => [vec![4], bytes(4)].concat(),
         ("SocketAddr", _) => [example("IpAddr", size), bytes(2)].concat(),

@@ -1,6 +1,7 @@
 //! What leechers and seeders say to each other, beside its bytes.
 
 use super::cast::{INFO_HASH, blob, list};
+use groupshare::model::piece::block::BlockLen;
 use groupshare::wire::codec::{Payload, Text};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
 
@@ -28,6 +29,24 @@ pub(super) fn asks() -> Vec<(PeerRequest, &'static str)> {
             00000007            # piece
             "#,
         ),
+        (
+            PeerRequest::Describe { block_len: BlockLen::LONGEST, pieces: list(vec![3, 7]) },
+            r#"
+            05                  # Describe
+            0f                  # block_len: 2^15 bytes
+            00000002            # two pieces
+            00000003 00000007
+            "#,
+        ),
+        (
+            PeerRequest::GetBlocks { piece: 7, block_len: BlockLen::LONGEST, blocks: blob(&[0x80, 0x01]) },
+            r#"
+            06                  # GetBlocks
+            00000007            # piece
+            0f                  # block_len: 2^15 bytes
+            00000002 8001       # blocks: the first and the last one
+            "#,
+        ),
     ]
 }
 
@@ -51,6 +70,13 @@ pub(super) fn answers() -> Vec<(PeerReply, &'static str)> {
         // The data follows in the frame and is no part of the message.
         (PeerReply::Piece { data: Payload { len: 0 } }, "03 # Piece"),
         (PeerReply::Alive {}, "04 # Alive"),
+        (
+            PeerReply::Digests { digests: blob(&[0x1d; 7]) },
+            r#"
+            05                  # Digests
+            00000007 1d*7       # those of a piece with one block
+            "#,
+        ),
         (
             PeerReply::News { pieces: list(vec![3]) },
             r#"

@@ -1,0 +1,68 @@
+//! An old version of a download that lies on this machine: what the user shares under its name, or an unfinished download.
+
+use crate::client::app::login_session::LoginSession;
+use crate::client::difference::gathering::Difference;
+use crate::client::difference::old_version::OldVersion;
+use crate::client::download::verify::{Verified, fill_from_old};
+use crate::client::storage::part::{Part, PartLabel, Replaced};
+use crate::client::storage::piece_source::PieceSource;
+use crate::client::storage::shared_files::SharedFiles;
+use crate::client::storage::sighting::Sighting;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Of less than this the difference is not worth a look: to describe it takes a round trip more.
+const SMALL: u64 = 16 * 1024;
+
+/// What is here of old versions.
+#[derive(Default)]
+pub(super) struct OldCopies {
+    /// The most useful one first.
+    pub versions: Vec<OldVersion>,
+    /// Where the complete one lies, and how its files were known when they were right.
+    place: Option<(PathBuf, Replaced)>,
+}
+
+impl OldCopies {
+    /// What a download to this path takes the place of.
+    pub(super) fn replaced_at(&self, path: &Path) -> Option<Replaced> {
+        self.place.as_ref().filter(|(at, _)| at == path).map(|(_, replaced)| replaced.clone())
+    }
+}
+
+/// The old versions of what this label names, an unfinished one among them. Whether they still are what they were shows
+/// when something of them is taken.
+pub(super) fn find(session: &LoginSession, label: &PartLabel, unfinished: Option<&Arc<Part>>) -> OldCopies {
+    let mut copies = shared(session, label).unwrap_or_default();
+    copies.versions.extend(unfinished.map(|part| OldVersion::new(part.clone(), part.manifest().clone())));
+    copies
+}
+
+fn shared(session: &LoginSession, label: &PartLabel) -> Option<OldCopies> {
+    let own = session.slot().share(&label.group, &label.name)?;
+    if own.content.info_hash == label.info_hash {
+        return None;
+    }
+    let manifest = Arc::new(session.slot().manifest(&own.content.info_hash).ok().flatten()?);
+    let sighting = Sighting::take(&own.path, manifest.files());
+    let source = SharedFiles::seen(own.path.clone(), manifest.files(), manifest.layout(), &sighting);
+    let place = Some((own.path, Replaced { manifest: manifest.clone(), stamps: own.stamps }));
+    Some(OldCopies { versions: vec![OldVersion::new(Arc::new(source), manifest)], place })
+}
+
+/// Takes the pieces that are equal whole. Gives what is left to find, which is nothing if it is little; `None` without old
+/// versions.
+pub(super) fn take_equal(
+    session: &LoginSession,
+    part: &Part,
+    versions: Vec<OldVersion>,
+    verified: &mut Verified,
+) -> Option<Difference> {
+    let taken = versions.iter().map(|old| fill_from_old(part, old, verified, session.over())).sum();
+    let first = versions.into_iter().next()?;
+    let layout = part.layout();
+    let missing: Vec<_> = layout.indexes().filter(|piece| !verified.have.has(*piece)).collect();
+    let missing_len: u64 = missing.iter().map(|piece| u64::from(layout.len(*piece))).sum();
+    let little = missing_len < SMALL;
+    Some(Difference::new(first, layout, if little { Vec::new() } else { missing }, taken))
+}

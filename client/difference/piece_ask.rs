@@ -1,0 +1,36 @@
+//! A piece to ask for: all of it, or the blocks that the old version does not have.
+
+use super::patch::Patch;
+use crate::model::piece::{Layout, PieceIndex};
+use crate::wire::codec::Blob;
+use crate::wire::peer::PeerRequest;
+use std::sync::Arc;
+
+/// A piece to ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PieceAsk {
+    pub piece: PieceIndex,
+    /// How it is put together, if only some blocks of it have to come.
+    pub patch: Option<Arc<Patch>>,
+}
+
+impl From<PieceIndex> for PieceAsk {
+    fn from(piece: PieceIndex) -> Self {
+        Self { piece, patch: None }
+    }
+}
+
+impl PieceAsk {
+    /// How many bytes have to come.
+    pub fn len(&self, layout: Layout) -> u32 {
+        self.patch.as_ref().map_or(layout.len(self.piece), |patch| patch.missing_len())
+    }
+
+    /// The request for it.
+    pub fn request(&self) -> PeerRequest {
+        let piece = self.piece.get();
+        let Some(patch) = &self.patch else { return PeerRequest::GetPiece { piece } };
+        let blocks = Blob::new(patch.missing().as_bytes().to_vec()).expect("a bit for each block of a piece");
+        PeerRequest::GetBlocks { piece, block_len: patch.block_len(), blocks }
+    }
+}

@@ -1,0 +1,254 @@
+//! The old version of a content, whose place a download takes.
+
+use super::error::PartError;
+use super::paths::PartPaths;
+use super::removal::remove_own;
+use super::written::holds_nothing_else;
+use crate::client::storage::file_stamp::{Stamps, StampsDigest};
+use crate::model::manifest::Manifest;
+use crate::sys::files;
+use rustix::io::Errno;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the client's own record says of a download, whatever lies on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartRecord {
+    /// Nothing: the download begins. A part without a sidecar is not its own.
+    Absent,
+    /// It was begun. A part without a sidecar is its own if the pieces are; without a part it begins anew.
+    Begun,
+    /// It was begun, and does not begin anew by itself: without its part it waits.
+    Awaited,
+}
+
+/// How a download is opened.
+#[derive(Debug, Clone)]
+pub struct PartPlan {
+    pub record: PartRecord,
+    /// What may have the final name until the download takes its place.
+    pub replaces: Option<Replaced>,
+}
+
+impl From<PartRecord> for PartPlan {
+    fn from(record: PartRecord) -> Self {
+        Self { record, replaces: None }
+    }
+}
+
+/// An old version as it was found right, and how its files are known.
+#[derive(Debug, Clone)]
+pub struct Replaced {
+    pub manifest: Arc<Manifest>,
+    pub stamps: StampsDigest,
+}
+
+impl Replaced {
+    /// Whether exactly this lies there: the same files, not written to since, and in a folder nothing else.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let same = Stamps::take(path, self.manifest.files()).is_ok_and(|now| now.digest() == self.stamps);
+        same && (!self.manifest.is_folder() || holds_nothing_else(path, &self.manifest))
+    }
+
+    /// Gives the part the name of the old version, and that the name of the part, in one step. What comes out is looked at
+    /// and put back if it is something else: somebody may have changed it until then.
+    ///
+    /// # Errors
+    /// `Edited`, `NoExchange`, `Io`. Both have their names then.
+    pub(super) fn exchange(&self, paths: &PartPaths) -> Result<(), PartError> {
+        let exchange = || {
+            files::exchange(&paths.folder, &paths.part_name, &paths.name).map_err(|error| {
+                match Errno::from_io_error(&error) {
+                    Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => PartError::NoExchange(paths.destination()),
+                    _ => PartError::Io(paths.destination(), "replace", error),
+                }
+            })
+        };
+        exchange()?;
+        if self.is_at(&paths.part_path()) {
+            return Ok(());
+        }
+        exchange()?;
+        Err(PartError::Edited(paths.destination()))
+    }
+
+    /// Removes the old version from where the part was. Anything else stays.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn remove(&self, paths: &PartPaths) -> Result<(), PartError> {
+        match paths.id(&paths.part_name)? {
+            Some(own) if self.is_at(&paths.part_path()) => remove_own(paths, &own, Some(&self.manifest)).map(drop),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{OpenedPart, Part, PartLabel};
+    use super::*;
+    use crate::client::hash::piece_hash::sha1_of;
+    use crate::model::digest::InfoHash;
+    use crate::model::manifest::FileEntry;
+    use crate::model::name::{FileName, GroupId};
+    use crate::model::path::RelPath;
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::time::SystemTime;
+    use tempfile::TempDir;
+
+    /// Files by their paths, the first component of which is the share.
+    type Content = BTreeMap<&'static str, &'static [u8]>;
+
+    /// An old version on the disk as `f`, and the new one of which it is to be replaced.
+    struct Bench {
+        temp: TempDir,
+        old: Replaced,
+        new: Arc<Manifest>,
+        bytes: Vec<u8>,
+    }
+
+    fn manifest(content: &Content) -> (Arc<Manifest>, Vec<u8>) {
+        let entry = |(path, bytes): (&&str, &&[u8])| FileEntry {
+            path: RelPath::parse(path).expect("a path"),
+            len: bytes.len() as u64,
+        };
+        let bytes = content.values().copied().collect::<Vec<_>>().concat();
+        let pieces = if bytes.is_empty() { vec![] } else { vec![sha1_of(&bytes)] };
+        (Arc::new(Manifest::new(content.iter().map(entry).collect(), pieces).expect("in order")), bytes)
+    }
+
+    impl Bench {
+        fn new(old: &Content, new: &Content) -> Self {
+            let temp = tempfile::tempdir().expect("a temporary folder");
+            let root = fs::canonicalize(temp.path()).expect("there").join("f");
+            for (path, bytes) in old {
+                let path = RelPath::parse(path).expect("a path").placed_in(&root);
+                fs::create_dir_all(path.parent().expect("below the folder")).expect("made");
+                fs::write(path, bytes).expect("written");
+            }
+            let (manifest_of_old, _) = manifest(old);
+            let stamps = Stamps::take(&root, manifest_of_old.files()).expect("just written").digest();
+            let (new, bytes) = manifest(new);
+            Self { temp, old: Replaced { manifest: manifest_of_old, stamps }, new, bytes }
+        }
+
+        fn of_a_file() -> Self {
+            Self::new(&Content::from([("f", &b"the old version"[..])]), &Content::from([("f", &b"the new one"[..])]))
+        }
+
+        fn of_a_folder() -> Self {
+            let old = Content::from([("f/a", &b"old"[..]), ("f/gone", b"gone"), ("f/sub/b", b"same")]);
+            let new = Content::from([("f/a", &b"newer"[..]), ("f/more/c", b"c"), ("f/sub/b", b"same")]);
+            Self::new(&old, &new)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            fs::canonicalize(self.temp.path()).expect("there").join(name)
+        }
+
+        fn open(&self) -> OpenedPart {
+            let label = PartLabel {
+                info_hash: InfoHash([2; 32]),
+                group: GroupId::parse("lab").expect("a name"),
+                name: FileName::parse("f").expect("a name"),
+            };
+            let plan = PartPlan { record: PartRecord::Begun, replaces: Some(self.old.clone()) };
+            Part::open(&self.path("f"), self.new.clone(), &label, plan).expect("room")
+        }
+
+        /// A part of which everything has come.
+        fn part(&self) -> Part {
+            let OpenedPart::Part(part) = self.open() else { panic!("the old version is in the way") };
+            for piece in self.new.layout().indexes() {
+                part.write_piece(piece, self.bytes[..].into()).expect("room");
+            }
+            part
+        }
+
+        fn holds(&self, name: &str, manifest: &Manifest) -> bool {
+            let there = Stamps::take(&self.path(name), manifest.files()).is_ok();
+            there && (!manifest.is_folder() || holds_nothing_else(&self.path(name), manifest))
+        }
+
+        fn is_replaced(&self) -> bool {
+            self.holds("f", &self.new) && !self.path("f.part").exists() && !self.path("f.part.meta").exists()
+        }
+    }
+
+    #[test]
+    fn a_new_version_takes_the_place_of_the_old_one_and_nothing_is_left_beside() {
+        for bench in [Bench::of_a_file(), Bench::of_a_folder()] {
+            let part = bench.part();
+            assert!(bench.holds("f", &bench.old.manifest), "the old one stays until the end");
+            part.finish().expect("replaced");
+            drop(part);
+            assert!(bench.is_replaced());
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_written_to_meanwhile_keeps_its_name_and_what_came_is_kept() {
+        let bench = Bench::of_a_file();
+        let part = bench.part();
+        fs::write(bench.path("f"), "edited since: mine").expect("written");
+        let error = part.finish().expect_err("it is not what was downloaded");
+        assert!(matches!(error, PartError::Edited(_)), "{error}");
+        drop(part);
+        assert_eq!(fs::read(bench.path("f")).expect("there"), b"edited since: mine");
+        assert_eq!(fs::read(bench.path("f.part")).expect("kept"), bench.bytes);
+    }
+
+    #[test]
+    fn a_folder_with_something_of_ones_own_is_not_replaced() {
+        let bench = Bench::of_a_folder();
+        let part = bench.part();
+        fs::write(bench.path("f/sub/mine"), "mine").expect("written");
+        assert!(matches!(part.finish(), Err(PartError::Edited(_))));
+        assert_eq!(fs::read(bench.path("f/sub/mine")).expect("there"), b"mine");
+        assert_eq!(fs::read(bench.path("f/a")).expect("there"), b"old");
+        fs::remove_file(bench.path("f/sub/mine")).expect("there");
+        part.finish().expect("replaced");
+        drop(part);
+        assert!(bench.is_replaced());
+    }
+
+    #[test]
+    fn an_old_version_that_was_removed_leaves_its_name_to_the_new_one() {
+        let bench = Bench::of_a_file();
+        let part = bench.part();
+        fs::remove_file(bench.path("f")).expect("there");
+        part.finish().expect("renamed");
+        drop(part);
+        assert!(bench.is_replaced());
+    }
+
+    #[test]
+    fn a_run_that_was_killed_right_behind_the_exchange_is_finished_by_the_next_one() {
+        for bench in [Bench::of_a_file(), Bench::of_a_folder()] {
+            let part = bench.part();
+            part.body.end_reservation();
+            bench.old.exchange(part.sidecar.paths()).expect("exchanged");
+            drop(part);
+            assert!(bench.holds("f", &bench.new) && bench.holds("f.part", &bench.old.manifest));
+            let OpenedPart::Taken(taken) = bench.open() else { panic!("the new version has the name") };
+            taken.adopt().expect("removed");
+            assert!(bench.is_replaced());
+        }
+    }
+
+    #[test]
+    fn what_was_changed_between_the_exchange_and_a_kill_stays_beside() {
+        let bench = Bench::of_a_file();
+        let part = bench.part();
+        bench.old.exchange(part.sidecar.paths()).expect("exchanged");
+        drop(part);
+        let aside = fs::File::options().write(true).open(bench.path("f.part")).expect("there");
+        aside.set_modified(SystemTime::UNIX_EPOCH).expect("set");
+        let OpenedPart::Taken(taken) = bench.open() else { panic!("the new version has the name") };
+        taken.adopt().expect("nothing to remove");
+        assert_eq!(fs::read(bench.path("f.part")).expect("kept"), b"the old version");
+    }
+}

@@ -1,0 +1,248 @@
+//! New versions among members who lie about blocks, or want to have them without end.
+
+use super::leechers::{seeder, still_serves};
+use super::liar::{Believer, Liar};
+use super::ordeal::Ordeal;
+use crate::common::deadline::LONG;
+use crate::common::subject::{all, bytes_of, subject_of};
+use crate::member::{Member, open};
+use groupshare::client::difference::rolling::{BlockDigest, DIGEST_LEN, describe};
+use groupshare::model::piece::PIECE_LEN;
+use groupshare::model::piece::block::BlockLen;
+use groupshare::wire::codec::{Blob, List};
+use groupshare::wire::connection::{FrameReceiver, RecvError};
+use groupshare::wire::frame::UNASKED;
+use groupshare::wire::peer::{DESCRIBED_MAX, PeerReply, PeerRequest};
+use groupshare::wire::refusal::Code;
+
+const BLOCK: BlockLen = BlockLen::SHORTEST;
+
+/// What is said to a question, with the bytes of pieces behind it.
+fn answer(receiver: &mut FrameReceiver) -> (u32, PeerReply, Vec<u8>) {
+    loop {
+        let frame = receiver.recv(LONG).expect("an answer");
+        if frame.request != UNASKED {
+            let reply = frame.message().expect("one that is understood");
+            return (frame.request, reply, frame.body.to_vec());
+        }
+    }
+}
+
+fn refusal(reply: &PeerReply) -> Option<Code> {
+    match reply {
+        PeerReply::Refused { code, .. } => Code::from_number(*code),
+        _ => None,
+    }
+}
+
+fn pieces(numbers: &[u32]) -> List<u32, DESCRIBED_MAX> {
+    List::new(numbers.to_vec()).expect("few")
+}
+
+fn blocks(piece: u32, bits: &[u8]) -> PeerRequest {
+    PeerRequest::GetBlocks { piece, block_len: BLOCK, blocks: Blob::new(bits.to_vec()).expect("short") }
+}
+
+#[test]
+fn a_member_describes_pieces_and_gives_the_blocks_that_were_asked_for_and_no_others() {
+    let ordeal = Ordeal::new();
+    let (seeder, served) = seeder(&ordeal);
+    let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("there is a place");
+    let describe_some = PeerRequest::Describe { block_len: BLOCK, pieces: pieces(&[8, 3, 3]) };
+    sender.send(2, &describe_some).expect("sent");
+    let mut expected = Vec::new();
+    [8, 3, 3].into_iter().for_each(|piece| describe(&ordeal.piece(piece), BLOCK, &mut expected));
+    let (request, reply, _) = answer(&mut receiver);
+    assert!(request == 2 && reply == PeerReply::Digests { digests: Blob::new(expected).expect("below the cap") });
+    assert_eq!(served.given(), 0, "nothing was given");
+    let mut bits = [0; 64];
+    (bits[0], bits[1], bits[63]) = (0b0110_0000, 0x80, 1);
+    sender.send(3, &blocks(5, &bits)).expect("sent");
+    let piece = ordeal.piece(5);
+    let wanted = [&piece[1024..3072], &piece[8192..9216], &piece[511 * 1024..]].concat();
+    let (request, _, data) = answer(&mut receiver);
+    assert!(request == 3 && data == wanted);
+    assert_eq!(served.given(), 4 * 1024);
+}
+
+#[test]
+fn pieces_and_blocks_that_do_not_exist_are_refused() {
+    let ordeal = Ordeal::new();
+    let (seeder, served) = seeder(&ordeal);
+    let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("there is a place");
+    for (number, ask) in [
+        PeerRequest::Describe { block_len: BLOCK, pieces: pieces(&[0, 9]) },
+        PeerRequest::Describe { block_len: BLOCK, pieces: pieces(&[u32::MAX; DESCRIBED_MAX]) },
+        blocks(9, &[0xff; 64]),
+        blocks(u32::MAX, &[1]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let number = number as u32 + 2;
+        sender.send(number, &ask).expect("sent");
+        let (request, reply, _) = answer(&mut receiver);
+        assert_eq!((request, refusal(&reply)), (number, Some(Code::NoSuchPiece)), "{ask:?}");
+    }
+    // The last piece has 77 bytes, and so one block.
+    for ask in [blocks(0, &[]), blocks(0, &[0; 64]), blocks(0, &[0xff; 63]), blocks(8, &[0xc0]), blocks(8, &[0x80, 0])]
+    {
+        let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("there is a place");
+        sender.send(2, &ask).expect("sent");
+        let (_, reply, _) = answer(&mut receiver);
+        assert_eq!(refusal(&reply), Some(Code::Malformed), "{ask:?}");
+        assert!(matches!(receiver.recv(LONG), Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_))));
+    }
+    assert_eq!(served.given(), 0);
+    still_serves(&seeder, &ordeal);
+}
+
+#[test]
+fn who_wants_pieces_described_without_end_keeps_nobody_from_the_file() {
+    let ordeal = Ordeal::new();
+    let (seeder, _) = seeder(&ordeal);
+    let greedy: Vec<_> = (2..10)
+        .map(|number| {
+            let (receiver, sender) = open(&seeder, &ordeal.subject, number).expect("there is a place");
+            let ask = PeerRequest::Describe { block_len: BLOCK, pieces: pieces(&[0; DESCRIBED_MAX]) };
+            (2..400).for_each(|request| sender.send(request, &ask).expect("sent"));
+            (receiver, sender)
+        })
+        .collect();
+    still_serves(&seeder, &ordeal);
+    drop(greedy);
+}
+
+/// A member with an old version that differs from the new one by a byte at its front.
+struct Updater {
+    ordeal: Ordeal,
+    old: Vec<u8>,
+}
+
+impl Updater {
+    fn new() -> Self {
+        let ordeal = Ordeal::new();
+        let old = ordeal.data[1..].to_vec();
+        Self { ordeal, old }
+    }
+
+    /// The file comes from this member, and later from an honest one besides. Gives how many bytes came.
+    fn gets_it(&self, liar: &Liar) -> u64 {
+        let (victim, honest) = (Member::new(200), Member::new(201));
+        let Ordeal { data, subject } = &self.ordeal;
+        honest.seed(data, subject, all(subject));
+        let download = victim.update(subject, &self.old, &subject_of(&self.old));
+        victim.engine.peers(1, vec![liar.peer.clone()]);
+        liar.has_lied();
+        victim.engine.peers(1, vec![honest.peer(201, subject)]);
+        victim.expect_finished(data);
+        download.progress(std::time::Instant::now()).received
+    }
+}
+
+/// Somebody who describes pieces like this, and gives blocks like that.
+fn member(
+    ordeal: &Ordeal,
+    describes: impl Fn(&Believer, u32, &[u32], BlockLen) + Send + Sync + 'static,
+    gives: impl Fn(&Believer, u32, u32) + Send + Sync + 'static,
+) -> Liar {
+    let bits = ordeal.all();
+    Liar::new(1, move |mut believer| {
+        believer.open(&bits);
+        while let Some((request, ask)) = believer.next() {
+            match ask {
+                PeerRequest::Describe { block_len, pieces } => describes(&believer, request, &pieces, block_len),
+                PeerRequest::GetPiece { piece } | PeerRequest::GetBlocks { piece, .. } => {
+                    gives(&believer, request, piece);
+                }
+                _ => {}
+            }
+        }
+    })
+}
+
+#[test]
+fn digests_of_something_else_cost_no_more_than_the_file() {
+    let updater = Updater::new();
+    let data = updater.ordeal.data.clone();
+    let piece_of = move |piece: u32| data.chunks(PIECE_LEN as usize).nth(piece as usize).expect("there").to_vec();
+    // It says of each block that it is the one that the old version begins with.
+    let first = updater.old[..PIECE_LEN as usize].to_vec();
+    let liar = member(
+        &updater.ordeal,
+        move |believer, request, pieces, len| {
+            let digest = BlockDigest::of(&first[..len.get() as usize]).to_bytes();
+            let count = pieces.iter().map(|&piece| len.count(if piece == 8 { 77 } else { PIECE_LEN }) as usize).sum();
+            let digests = Blob::new(digest.repeat(count)).expect("below the cap");
+            believer.says(request, &PeerReply::Digests { digests });
+            believer.told.lied();
+        },
+        move |believer, request, piece| believer.gives(request, &piece_of(piece)),
+    );
+    let received = updater.gets_it(&liar);
+    assert!(received <= updater.ordeal.data.len() as u64, "{received}");
+}
+
+#[test]
+fn more_or_fewer_digests_than_blocks_are_a_lie() {
+    for digests in [0, 1, DIGEST_LEN, 2 * DIGEST_LEN + 1, 50_000] {
+        let updater = Updater::new();
+        let liar = member(
+            &updater.ordeal,
+            move |believer, request, _, _| {
+                let digests = Blob::new(vec![0; digests]).expect("below the cap");
+                believer.says(request, &PeerReply::Digests { digests });
+                believer.told.lied();
+            },
+            |_, _, _| {},
+        );
+        let received = updater.gets_it(&liar);
+        assert!(received < 10_000, "the honest one describes what the liar did not: {received}");
+        assert_eq!(liar.connections(), 1, "it is not asked again");
+    }
+}
+
+#[test]
+fn digests_that_nobody_asked_for_are_a_lie() {
+    let updater = Updater::new();
+    let bits = updater.ordeal.all();
+    let liar = Liar::new(1, move |mut believer| {
+        believer.open(&bits);
+        believer.says(77, &PeerReply::Digests { digests: Blob::new(vec![0; DIGEST_LEN]).expect("short") });
+        believer.told.lied();
+        while believer.next().is_some() {}
+    });
+    updater.gets_it(&liar);
+    assert_eq!(liar.connections(), 1);
+}
+
+#[test]
+fn blocks_that_are_wrong_or_too_few_are_fetched_again_as_whole_pieces() {
+    for len in [0, 1, 1024, 5000] {
+        let updater = Updater::new();
+        let data = updater.ordeal.data.clone();
+        let liar = member(
+            &updater.ordeal,
+            move |believer, request, pieces, len| {
+                let mut digests = Vec::new();
+                for &piece in pieces {
+                    describe(data.chunks(PIECE_LEN as usize).nth(piece as usize).expect("there"), len, &mut digests);
+                }
+                believer.says(request, &PeerReply::Digests { digests: Blob::new(digests).expect("below the cap") });
+            },
+            move |believer, request, _| {
+                believer.gives(request, &bytes_of(len, 9));
+                believer.told.lied();
+            },
+        );
+        let received = updater.gets_it(&liar);
+        assert!(received <= 3 * u64::from(PIECE_LEN), "{received}");
+    }
+}
+
+#[test]
+fn a_member_that_does_not_describe_keeps_nobody_waiting_for_long() {
+    let updater = Updater::new();
+    let silent = member(&updater.ordeal, |believer, _, _, _| believer.told.lied(), |_, _, _| {});
+    updater.gets_it(&silent);
+}

@@ -1,0 +1,185 @@
+//! New versions as people take them: what is equal is not fetched, the old file is replaced in one step, and kills in the
+//! middle cost nothing.
+
+use crate::common::installation::Installation;
+use crate::common::program::Program;
+use crate::common::wait::wait_until;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Eight pieces.
+const LEN: usize = 4 << 20;
+
+/// Bytes that no two pieces have in common.
+fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+/// A folder of somebody, where `notes` is.
+fn notes_of(installation: &Installation, name: &str) -> PathBuf {
+    installation.folder.path().join(name).join("notes")
+}
+
+/// Ann shares notes in a group, and so do the others, who have them from her.
+fn shared_by_all(installation: &Installation, bytes: &[u8], others: &[&str]) -> (Program, Vec<Program>) {
+    let mut ann = installation.person("ann", 1, &[]);
+    for line in ["create_user ann pw", "login ann pw", "create_group lab"] {
+        ann.say(line);
+    }
+    ann.expect("Group created");
+    fs::write(notes_of(installation, "ann"), bytes).expect("room");
+    ann.told("upload_file notes lab", "Uploaded");
+    let mut members = Vec::new();
+    for name in others {
+        let mut member = installation.person(name, 1, &[]);
+        for line in [format!("create_user {name} pw"), format!("login {name} pw"), "join_group lab".to_owned()] {
+            member.say(&line);
+        }
+        ann.expect(&format!("{name} asks to join lab"));
+        ann.told(&format!("accept_request lab {name}"), "Request accepted");
+        member.expect("You are a member of lab now");
+        member.told("download_file lab notes .", "Download completed");
+        members.push(member);
+    }
+    let all = format!("{} members online with it", 1 + others.len());
+    ann.until("list_files lab", &all);
+    (ann, members)
+}
+
+/// Ann shares this as the new version.
+fn replaced_by(installation: &Installation, ann: &mut Program, bytes: &[u8]) {
+    fs::write(notes_of(installation, "ann"), bytes).expect("room");
+    ann.told("upload_file notes lab", "Uploaded");
+}
+
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    fs::read(path).is_ok_and(|found| found == bytes)
+}
+
+/// What lies in the folder of somebody, but for what the client keeps.
+fn files_of(installation: &Installation, name: &str) -> Vec<String> {
+    let entries = fs::read_dir(installation.folder.path().join(name)).expect("there");
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("read").file_name().into_string().expect("text")).collect();
+    names.retain(|name| !["state", "tracker_info.txt"].contains(&&**name));
+    names.sort();
+    names
+}
+
+#[test]
+fn members_are_told_of_a_new_version_and_take_the_difference_in_the_place_of_the_old_one() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let old = noise(LEN, 1);
+    let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob", "cem"]);
+    let new = [&b"a line more"[..], &old].concat();
+    replaced_by(&installation, &mut ann, &new);
+    for (member, name) in members.iter_mut().zip(["bob", "cem"]) {
+        member.expect("ann has shared a new version of notes in lab: update_file lab notes");
+        assert!(holds(&notes_of(&installation, name), &old), "the old one stays");
+        member.told("update_file lab notes", "Download completed: [lab] notes  4.2 MB");
+        assert!(holds(&notes_of(&installation, name), &new));
+        wait_until("nothing is left beside", || files_of(&installation, name) == ["notes"]);
+        member.told("show_downloads", "from the old version");
+        member.told("update_file lab notes", "You have the latest version");
+    }
+    ann.until("list_files lab", "3 members online with it");
+}
+
+#[test]
+fn what_was_changed_here_is_not_replaced_and_the_new_version_goes_elsewhere() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let old = noise(LEN, 2);
+    let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob"]);
+    let bob = &mut members[0];
+    let new = [&old[..LEN / 2], b"something else", &old[LEN / 2..]].concat();
+    replaced_by(&installation, &mut ann, &new);
+    bob.expect("ann has shared a new version of notes in lab");
+    let edited = [&b"mine"[..], &old[4..]].concat();
+    fs::write(notes_of(&installation, "bob"), &edited).expect("room");
+    bob.told("update_file lab notes", "was changed here and is not replaced");
+    bob.told("update_file lab notes newer", "Download completed");
+    assert!(holds(&notes_of(&installation, "bob"), &edited));
+    assert!(holds(&notes_of(&installation, "bob").with_file_name("newer"), &new));
+    bob.told("show_downloads", "from the old version");
+}
+
+#[test]
+fn whoever_has_no_old_version_is_told_so() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut ann, _) = shared_by_all(&installation, &noise(100, 3), &[]);
+    ann.told("update_file lab notes", "You have the latest version");
+    ann.told("stop_share lab notes", "Stopped sharing");
+    ann.told("update_file lab notes", "File does not exist in this group");
+    let mut bob = installation.person("bob", 1, &[]);
+    for line in ["create_user bob pw", "login bob pw", "join_group lab"] {
+        bob.say(line);
+    }
+    ann.expect("bob asks to join lab");
+    ann.told("accept_request lab bob", "Request accepted");
+    ann.told("upload_file notes lab", "Uploaded");
+    bob.expect("You are a member of lab now");
+    bob.told("update_file lab notes", "You have no notes from lab yet; download_file gets it");
+}
+
+#[test]
+fn an_update_that_is_killed_goes_on_at_the_next_login_and_the_old_file_stays_until_the_end() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let old = noise(LEN, 4);
+    let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob"]);
+    let mut bob = members.pop().expect("bob");
+    let new = [&noise(LEN, 5)[..], &old].concat();
+    replaced_by(&installation, &mut ann, &new);
+    bob.expect("ann has shared a new version of notes in lab");
+    // What is new comes so slowly that it is not there yet.
+    bob.told("limit download 200k", "download  200");
+    bob.told("update_file lab notes", "Downloading...");
+    let part = notes_of(&installation, "bob").with_file_name("notes.part");
+    wait_until("the part is there", || part.exists());
+    bob.kill();
+    assert!(holds(&notes_of(&installation, "bob"), &old));
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob pw", "Login successful");
+    bob.expect("Download completed: [lab] notes");
+    assert!(holds(&notes_of(&installation, "bob"), &new));
+    wait_until("nothing is left beside", || files_of(&installation, "bob") == ["notes"]);
+    ann.until("list_files lab", "2 members online with it");
+}
+
+#[test]
+fn a_download_of_the_old_version_goes_over_to_the_new_one() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let old = noise(LEN, 6);
+    let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob"]);
+    let mut cem = installation.person("cem", 1, &["--download-limit", "300k"]);
+    for line in ["create_user cem pw", "login cem pw", "join_group lab"] {
+        cem.say(line);
+    }
+    ann.expect("cem asks to join lab");
+    ann.told("accept_request lab cem", "Request accepted");
+    cem.expect("You are a member of lab now");
+    cem.told("download_file lab notes .", "Downloading...");
+    cem.until("show_downloads", "kB/s from 2 members");
+    let new = [&old[..], b"and more"].concat();
+    replaced_by(&installation, &mut ann, &new);
+    cem.expect("There is a new version of notes in lab: update_file lab notes");
+    cem.told("update_file lab notes", "Downloading...");
+    cem.told("limit download none", "download  no limit");
+    cem.expect("Download completed: [lab] notes");
+    assert!(holds(&notes_of(&installation, "cem"), &new));
+    wait_until("nothing is left beside", || files_of(&installation, "cem") == ["notes"]);
+    // Whoever did not ask keeps what is there.
+    assert!(holds(&notes_of(&installation, "bob"), &old));
+    drop(members.pop());
+}
