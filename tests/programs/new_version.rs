@@ -48,7 +48,7 @@ fn an_author_shares_a_new_version_and_who_has_the_old_one_is_told_and_keeps_it()
     carol.kill();
     write(&installation, "alice", 2);
     alice.told("upload_file film.mkv lab", "Uploaded");
-    bob.expect("alice has shared a new version of film.mkv in lab; your file stays as it is");
+    bob.expect("alice has shared a new version of film.mkv in lab: update_file lab film.mkv");
     bob.told("list_files lab", "film.mkv  3.0 MB, 1 member online with it");
     assert_eq!(fs::read(path(&installation, "bob")).expect("there"), vec![1; 3_000_000]);
 }
@@ -69,7 +69,7 @@ fn a_download_of_the_old_version_goes_on_from_who_has_it_and_is_told_of_the_new_
     write(&installation, "alice", 2);
     alice.told("upload_file film.mkv lab", "Uploaded");
     bob.expect("alice has shared a new version of film.mkv in lab");
-    carol.expect("There is a new version of film.mkv in lab; downloading the old one goes on while members have it");
+    carol.expect("There is a new version of film.mkv in lab: update_file lab film.mkv");
     // Bob is killed in the middle, and gives on what he has once he is back.
     bob.kill();
     let mut bob = installation.person_again("bob", &[]);
