@@ -35,14 +35,16 @@ fn member(installation: &Installation, name: &str) -> Program {
 }
 
 #[test]
-fn an_author_shares_a_new_version_and_who_has_the_old_one_is_told_and_keeps_it() {
+fn an_author_shares_a_new_version_and_who_has_the_old_one_is_told_and_keeps_it_also_after_a_kill() {
     let installation = Installation::of(1);
-    let _tracker = installation.tracker(1);
+    let tracker = installation.tracker(1);
     let mut alice = sharing(&installation, &[]);
     let (mut bob, mut carol) = (member(&installation, "bob"), member(&installation, "carol"));
     for member in [&mut bob, &mut carol] {
         member.told("download_file lab film.mkv .", "Downloading...");
         member.expect("Download completed: [lab] film.mkv");
+        // By this answer the tracker has heard of it.
+        member.told("list_files lab", "online with it");
     }
     alice.until("list_files lab", "film.mkv  3.0 MB, 3 members online with it");
     carol.kill();
@@ -50,7 +52,21 @@ fn an_author_shares_a_new_version_and_who_has_the_old_one_is_told_and_keeps_it()
     alice.told("upload_file film.mkv lab", "Uploaded");
     bob.expect("alice has shared a new version of film.mkv in lab: update_file lab film.mkv");
     bob.told("list_files lab", "film.mkv  3.0 MB, 1 member online with it");
-    assert_eq!(fs::read(path(&installation, "bob")).expect("there"), vec![1; 3_000_000]);
+    // The tracker and who was away learn nothing else.
+    tracker.kill();
+    let _tracker = installation.tracker(1);
+    let mut carol = installation.person_again("carol", &[]);
+    carol.told("login carol pw", "Login successful");
+    carol.expect("alice has shared a new version of film.mkv in lab");
+    assert_eq!(fs::read(path(&installation, "carol")).expect("there"), vec![1; 3_000_000]);
+    carol.told("upload_file film.mkv lab", "Another file is shared under this name");
+    carol.told("download_file lab film.mkv new.mkv", "Downloading...");
+    carol.expect("Download completed: [lab] film.mkv");
+    let new = installation.folder.path().join("carol/new.mkv");
+    assert_eq!(fs::read(new).expect("there"), vec![2; 3_000_000]);
+    alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
+    // The old one is ended like any share.
+    bob.until("stop_share lab film.mkv", "Stopped sharing");
 }
 
 #[test]
