@@ -444,7 +444,7 @@ impl PeerConnection {
             // The limit keeps this end from reading; the peer is not silent.
             self.asking.restart(now);
         }
-        match self.asking.look(self.keep_alive.is_some(), now) {
+        match self.asking.look(self.keep_alive.is_some(), self.transfer.line_time(), now) {
             Some(Due::GiveBack) => self.transfer.snub(self.lane),
             Some(Due::KeepAlive) => {
                 let request = self.asking.number();

@@ -444,6 +444,11 @@ impl Transfer {
         self.bound.lock().has_room(user)
     }
 
+    /// How long what comes in on all connections takes for a piece. Zero if nothing comes.
+    pub(crate) fn line_time(&self) -> Duration {
+        self.bound.lock().line_time()
+    }
+
     /// On one connection to this user so many pieces are expected now, and not so many as before.
     pub(crate) fn recount(&self, user: &UserId, before: usize, now: usize) {
         self.bound.lock().expect(user, before, now);

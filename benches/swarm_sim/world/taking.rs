@@ -341,13 +341,13 @@ impl World {
     fn check_time(&mut self, member: u32) -> Vec<ConnId> {
         let now = self.clock.now();
         let Some(taking) = &mut self.members[member as usize].taking else { return Vec::new() };
-        let mut lost = Vec::new();
+        let (mut lost, line_time) = (Vec::new(), taking.bound.line_time());
         for &id in &taking.conns {
             let Some(conn) = self.conns.get_mut(id) else { continue };
             if let Some(outlook) = conn.asking.outlook(now) {
                 taking.open.expect(conn.lane, outlook);
             }
-            match conn.asking.look(false, now) {
+            match conn.asking.look(false, line_time, now) {
                 Some(Due::GiveBack) => {
                     self.tally.snubbed += 1;
                     taking.open.picker.snub(conn.lane);

@@ -7,7 +7,7 @@ use crate::client::difference::piece_ask::PieceAsk;
 use crate::client::download::transfer::Outlook;
 use crate::model::piece::{Layout, PieceIndex};
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// After this many refusals in a row because pieces are on their way to others, the connection asks again at the next
 /// tick. A peer that puts off every piece would otherwise be asked for all of them over and over.
@@ -153,9 +153,11 @@ impl Asking {
         self.liveness.restart(now);
     }
 
-    /// What is due at a tick. `awaited` if another reply is. What was put off may be asked for again.
-    pub fn look(&mut self, awaited: bool, now: Instant) -> Option<Due> {
+    /// What is due at a tick. `awaited` if another reply is. The line to this end takes `line_time` for a piece, whoever
+    /// sends it. What was put off may be asked for again.
+    pub fn look(&mut self, awaited: bool, line_time: Duration, now: Instant) -> Option<Due> {
         self.put_off = 0;
+        self.liveness.share_line(line_time);
         self.liveness.due(now, !self.asked.is_empty(), awaited)
     }
 
@@ -174,7 +176,6 @@ impl Asking {
 mod tests {
     use super::*;
     use crate::model::piece::PIECE_LEN;
-    use std::time::Duration;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -227,9 +228,13 @@ mod tests {
             count
         };
         assert_eq!(refused(&mut asked, now), PUT_OFF_MAX);
-        assert_eq!(asked.asking.look(false, now + 200 * MS), None);
+        assert_eq!(asked.asking.look(false, Duration::ZERO, now + 200 * MS), None);
         assert_eq!(refused(&mut asked, now + 200 * MS), PUT_OFF_MAX);
-        assert_eq!(asked.asking.look(false, now + 200_000 * MS), Some(Due::KeepAlive), "nothing is owed");
+        assert_eq!(
+            asked.asking.look(false, Duration::ZERO, now + 200_000 * MS),
+            Some(Due::KeepAlive),
+            "nothing is owed"
+        );
         assert_eq!(refused(&mut asked, now + 200_000 * MS), 0);
     }
 
@@ -239,7 +244,7 @@ mod tests {
         let mut asked = Asked::of(9, now);
         let first = asked.ask_all(now);
         let late = now + 5000 * MS;
-        assert_eq!(asked.asking.look(false, late), Some(Due::GiveBack));
+        assert_eq!(asked.asking.look(false, Duration::ZERO, late), Some(Due::GiveBack));
         assert!(!asked.asking.hear(PIECE_LEN.into(), late) && asked.ask_all(late).is_empty());
         assert!(asked.asking.take(first[0], late).is_some());
         assert!(!asked.ask_all(late).is_empty());

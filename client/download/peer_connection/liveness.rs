@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 const SILENT_DEADLINE: Duration = Duration::from_millis(700);
 /// A peer on a thin line, or one that many share, is silent after so many times its longest pause of late.
 const SILENT_PAUSES: u32 = 4;
+/// Whoever else is asked for a piece takes up the same line, so nobody is silent before the line could have brought a piece.
 /// But after this long at most.
 const SILENT_DEADLINE_MAX: Duration = Duration::from_secs(10);
 /// After this long, others may take a piece even if bytes of it come in, and the pieces asked for behind it. The
@@ -45,6 +46,8 @@ pub struct Liveness {
     late: bool,
     /// The longest pause between bytes since the last piece came, and before that since the one before.
     pauses: [Duration; 2],
+    /// How long the line to this end takes for a piece, whoever sends it.
+    line_time: Duration,
     /// Since when it has put off whatever it was asked for.
     put_off_since: Option<Instant>,
 }
@@ -59,6 +62,7 @@ impl Liveness {
             piece_since: now,
             late: false,
             pauses: [Duration::ZERO; 2],
+            line_time: Duration::ZERO,
             put_off_since: None,
         }
     }
@@ -119,10 +123,16 @@ impl Liveness {
         self.late
     }
 
+    /// The line to this end takes so long for a piece, whoever sends it. Zero if nothing comes on it.
+    pub fn share_line(&mut self, line_time: Duration) {
+        self.line_time = line_time;
+    }
+
     /// After how long without a byte the peer is silent.
     fn silent_deadline(&self) -> Duration {
         let [now, before] = self.pauses;
-        (SILENT_PAUSES * now.max(before)).clamp(SILENT_DEADLINE, SILENT_DEADLINE_MAX)
+        let of_late = SILENT_PAUSES * now.max(before);
+        of_late.max(self.line_time).clamp(SILENT_DEADLINE, SILENT_DEADLINE_MAX)
     }
 
     /// What is due now. `asked` if pieces are due, `awaited` if another reply is.
@@ -149,6 +159,21 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn nobody_is_silent_before_the_line_could_have_brought_a_piece() {
+        let begun = Instant::now();
+        let due_after = |line_time: Duration, ms: u64| {
+            let mut liveness = Liveness::new(begun);
+            liveness.share_line(line_time);
+            liveness.due(begun + Duration::from_millis(ms), true, false)
+        };
+        // 1 Mbit/s.
+        assert_eq!(due_after(4 * SECOND, 3_900), None);
+        assert_eq!(due_after(4 * SECOND, 4_100), Some(Due::GiveBack));
+        assert_eq!(due_after(Duration::ZERO, 800), Some(Due::GiveBack), "nothing comes in");
+        assert_eq!(due_after(1000 * SECOND, 10_100), Some(Due::GiveBack));
+    }
 
     #[test]
     fn a_peer_of_which_bytes_come_is_not_cut_off_but_others_may_take_a_piece_that_takes_long() {

@@ -43,6 +43,11 @@ impl AskBound {
         self.expected < most && of_user < most - most / OTHERS
     }
 
+    /// How long a piece takes at the pace of all connections together. Zero if nothing comes in.
+    pub fn line_time(&self) -> Duration {
+        Duration::try_from_secs_f64(f64::from(PIECE_LEN) / self.rate).unwrap_or_default()
+    }
+
     /// On one connection to this user so many pieces are expected now, and not so many as before.
     pub fn expect(&mut self, user: &UserId, before: usize, now: usize) {
         self.expected = self.expected + now - before;
