@@ -94,7 +94,9 @@ fn compare(place: &Path, edit: &Edit, len: u64) -> [Cost; 3] {
     sync(folder.path());
     sharer.share("lab", &shared);
     reader.program.expect("has shared a new version");
-    let update = counted(|| drop(reader.ask(&format!("update_file lab {FILE}"), "Download completed")));
+    let update = counted(|| {
+        reader.ask(&format!("update_file lab {FILE}"), "Download completed");
+    });
     assert!(sha1_of_file(&mine.join(FILE)) == sha1_of_file(&new), "it is the new version");
     let mut other = house.client("reader", "other", &[]);
     other.log_in();

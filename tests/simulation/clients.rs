@@ -11,7 +11,7 @@ use groupshare::model::op::PasswordHash;
 use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::tracker::ledger::accept::Change;
-use groupshare::tracker::state::{AccountStanding, Membership, State};
+use groupshare::tracker::state::{AccountStanding, Membership, ShareInfo, State};
 
 pub(crate) const USERS: [&str; 4] = ["ann", "ben", "cat", "dan"];
 const GROUPS: [&str; 2] = ["lab", "hub"];
@@ -44,6 +44,18 @@ impl Dice {
     pub(crate) fn word(&mut self, among: &[&'static str]) -> &'static str {
         among[self.below(among.len())]
     }
+}
+
+/// One of these files, or one that may not be there.
+fn file_name(dice: &mut Dice, files: &[ShareInfo]) -> FileName {
+    let known = dice.pick(files).filter(|_| dice.percent(60)).map(|file| file.name);
+    known.unwrap_or_else(|| FileName::parse(dice.word(&FILES)).expect("a name"))
+}
+
+/// Mostly that joining needs a yes.
+fn access(dice: &mut Dice) -> GroupAccess {
+    let [open, ask, closed] = GroupAccess::ALL;
+    dice.pick(&[open, ask, ask, ask, closed]).expect("there are some")
 }
 
 /// A change that somebody wants to make who sees this state; `n` is its number.
@@ -82,9 +94,7 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
     let outside = |user: &UserRef| state.membership(group, *user) == Membership::Stranger;
     let outsider = among(dice, users.iter().copied().filter(outside).collect());
     let leaver = state.owner(group).filter(|_| state.member_count(group) > 2).unwrap_or(member);
-    let files = state.files_after(group, None, usize::MAX);
-    let known = dice.pick(&files).filter(|_| dice.percent(60)).map(|file| file.name);
-    let file = known.unwrap_or_else(|| FileName::parse(dice.word(&FILES)).expect("a name"));
+    let file = file_name(dice, &state.files_after(group, None, usize::MAX));
     let sharers = state.share_named(group, &file).map(|info| state.sharers(info.share).collect());
     let sharer = among(dice, sharers.unwrap_or_default());
     let author = state.share_named(group, &file).and_then(|info| state.author(info.share));
@@ -103,11 +113,7 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
         31 => Change::MakeOwner { user: owner, group: name, target },
         32 => Change::DropOwner { user: owner, group: name, target: other_owner },
         33 | 34 => Change::AddMember { user: owner, group: name, target: outer },
-        35 => {
-            let [open, ask, closed] = GroupAccess::ALL;
-            let access = dice.pick(&[open, ask, ask, ask, closed]).expect("there are some");
-            Change::SetGroup { user: owner, group: name, access }
-        }
+        35 => Change::SetGroup { user: owner, group: name, access: access(dice) },
         36 => Change::SetAdding { user, allowed: dice.percent(70) },
         // From a few, so that one is ended on both sides.
         30 => Change::EndSession { user, session: SessionId([dice.below(20) as u8; 16]), through_s: n as u64 },

@@ -233,25 +233,6 @@ impl<'a> Model<'a> {
             OpBody::RemoveMember { group, user, by } => {
                 self.remove(op, self.group(group.0), self.user(user.0), self.canonical(by.0));
             }
-            OpBody::MakeOwner { group, user, by } => {
-                self.make_owner(self.group(group.0), self.user(user.0), self.user(by.0));
-            }
-            OpBody::DropOwner { group, user, by } => {
-                self.drop_owner(self.group(group.0), self.user(user.0), self.user(by.0));
-            }
-            OpBody::AddMember { group, user, by } => {
-                self.add_member(self.group(group.0), self.user(user.0), self.user(by.0));
-            }
-            OpBody::SetGroup { group, access, .. } => self.set_group(self.group(group.0), *access),
-            OpBody::SetAdding { user, allowed } => {
-                let user = self.user(user.0);
-                if self.is_deleted(user) {
-                    return self.outcomes.author_deleted += 1;
-                }
-                let row = self.user_mut(user);
-                let news = std::mem::replace(&mut row.forbids_adding, !allowed) == *allowed;
-                self.count(news);
-            }
             OpBody::CreateShare { group, user, name, content, replaces } => {
                 let replaces = replaces.map(|old| self.canonical(old.0)).filter(|old| self.shares.contains_key(old));
                 self.create_share(op.id, (self.group(group.0), self.user(user.0)), (name, content), replaces);
@@ -283,6 +264,32 @@ impl<'a> Model<'a> {
             }
             // What trackers agree on changes nothing that users see.
             OpBody::ProposeFloor { .. } | OpBody::ReadyForFloor { .. } | OpBody::PromiseFloor { .. } => {}
+            _ => self.manage(op),
+        }
+    }
+
+    /// What owners and who is added decide, and operators.
+    fn manage(&mut self, op: &Op) {
+        match &op.body {
+            OpBody::MakeOwner { group, user, by } => {
+                self.make_owner(self.group(group.0), self.user(user.0), self.user(by.0));
+            }
+            OpBody::DropOwner { group, user, by } => {
+                self.drop_owner(self.group(group.0), self.user(user.0), self.user(by.0));
+            }
+            OpBody::AddMember { group, user, by } => {
+                self.add_member(self.group(group.0), self.user(user.0), self.user(by.0));
+            }
+            OpBody::SetGroup { group, access, .. } => self.set_group(self.group(group.0), *access),
+            OpBody::SetAdding { user, allowed } => {
+                let user = self.user(user.0);
+                if self.is_deleted(user) {
+                    return self.outcomes.author_deleted += 1;
+                }
+                let row = self.user_mut(user);
+                let news = std::mem::replace(&mut row.forbids_adding, !allowed) == *allowed;
+                self.count(news);
+            }
             _ => self.operate(op),
         }
     }

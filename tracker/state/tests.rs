@@ -264,7 +264,7 @@ fn decided(kind: u8, (user, by): (UserRef, UserRef), group: GroupRef, name: u8) 
         3 | 4 => OpBody::DropOwner { group, user, by },
         5 => OpBody::AddMember { group, user, by },
         6 => OpBody::SetGroup { group, access: GroupAccess::ALL[usize::from(name) % 3], by },
-        _ => OpBody::SetAdding { user, allowed: name % 4 != 0 },
+        _ => OpBody::SetAdding { user, allowed: !name.is_multiple_of(4) },
     }
 }
 

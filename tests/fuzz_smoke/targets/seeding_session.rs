@@ -17,13 +17,14 @@ use groupshare::model::id::{ClientId, GroupRef, OpId, Origin, PeerKey};
 use groupshare::model::manifest::FileEntry;
 use groupshare::model::name::{GroupId, UserId};
 use groupshare::model::path::RelPath;
+use groupshare::model::piece::block::BlockSet;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::rate::limit::Limit;
 use groupshare::rate::uplink::Uplink;
 use groupshare::tracker::auth::cluster_key::ClusterKey;
 use groupshare::wire::client_tracker::GroupKey;
 use groupshare::wire::connection::TimedStream;
-use groupshare::wire::frame::Message;
+use groupshare::wire::frame::{Frame, Message};
 use groupshare::wire::handshake::Secret;
 use groupshare::wire::handshake::peer::{PeerIdentity, peer_to_peer};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
@@ -42,8 +43,8 @@ const PART: InfoHash = InfoHash([4; 32]);
 const LEN: usize = PIECE_LEN as usize + 1000;
 /// Most requests on one connection: so many pieces fit into the buffers of its socket, or nearly.
 const REQUESTS_MAX: usize = 6;
-/// The number of `GetPiece`.
-const GET_PIECE: u8 = 2;
+/// Bytes of the digest of a block.
+const DIGEST_LEN: usize = 7;
 /// The number of `Give`.
 const GIVE: u8 = 65;
 
@@ -107,6 +108,27 @@ impl Bench {
     }
 }
 
+impl Bench {
+    fn piece(&self, piece: u32) -> &[u8] {
+        let from = piece as usize * PIECE_LEN as usize;
+        &self.data[from..LEN.min(from + PIECE_LEN as usize)]
+    }
+
+    /// The bytes that this request asks for.
+    fn asked(&self, (kind, body): (u8, &[u8])) -> Vec<u8> {
+        match Frame::new(kind, 0, body).message() {
+            Ok(PeerRequest::GetPiece { piece }) => self.piece(piece).to_vec(),
+            Ok(PeerRequest::GetBlocks { piece, block_len, blocks }) => {
+                let piece = self.piece(piece);
+                let blocks =
+                    BlockSet::from_bytes(block_len, piece.len() as u32, blocks.as_bytes()).expect("it is given");
+                blocks.ranges().flat_map(|range| piece[range.start as usize..range.end as usize].to_vec()).collect()
+            }
+            _ => panic!("no bytes were asked for"),
+        }
+    }
+}
+
 /// The first byte says what is opened first, if anything; then come requests. Whatever is given is what was asked for.
 pub(super) fn seeding_session(data: &[u8]) {
     static BENCH: OnceLock<Bench> = OnceLock::new();
@@ -146,13 +168,16 @@ pub(super) fn seeding_session(data: &[u8]) {
                 assert!(held.iter().any(|&held| bits.as_bytes() == [held]));
             }
             PeerReply::Piece { data } => {
+                let asked = bench.asked(said.requests[(answered - before - 1) as usize]);
+                assert!(frame.payload(data.len).iter().flatten().eq(&asked));
+            }
+            PeerReply::Digests { digests } => {
                 let (kind, body) = said.requests[(answered - before - 1) as usize];
-                let piece = u32::from_be_bytes(body.try_into().expect("the number of a piece"));
-                assert_eq!(kind, GET_PIECE);
-                let from = piece as usize * PIECE_LEN as usize;
-                let to = LEN.min(from + PIECE_LEN as usize);
-                let given = frame.payload(data.len);
-                assert!(given.iter().flatten().eq(&bench.data[from..to]));
+                let Ok(PeerRequest::Describe { block_len, pieces }) = Frame::new(kind, 0, body).message() else {
+                    panic!("digests were not asked for")
+                };
+                let counts = pieces.iter().map(|&piece| block_len.count(bench.piece(piece).len() as u32) as usize);
+                assert_eq!(digests.as_bytes().len(), DIGEST_LEN * counts.sum::<usize>());
             }
             PeerReply::Alive {} => {}
             PeerReply::News { .. } | PeerReply::Give { .. } => panic!("nothing is new here"),

@@ -387,7 +387,7 @@ fn notices() -> Vec<BoxedStrategy<Notice>> {
 }
 
 fn block_bits<const MAX: usize>() -> impl Strategy<Value = Blob<MAX>> {
-    prop::collection::vec(any::<u8>(), 0..=MAX).prop_map(|bits| Blob::new(bits).expect("no more than the cap"))
+    vec(any::<u8>(), 0..=MAX).prop_map(|bits| Blob::new(bits).expect("no more than the cap"))
 }
 
 fn block_len() -> impl Strategy<Value = BlockLen> {
