@@ -396,7 +396,7 @@ mod tests {
         let (first, notices) = ("request_accepted", notices());
         let documented = names.skip_while(|name| name != first).take(notices.len()).collect::<Vec<_>>();
         assert_eq!(documented, notices.iter().map(|notice| notice.members().0).collect::<Vec<_>>());
-        assert_eq!(documented.last().map(String::as_str), Some("group_deleted"));
+        assert_eq!(documented.last().map(String::as_str), Some("owner_dropped"));
     }
 
     #[test]

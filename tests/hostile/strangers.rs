@@ -40,7 +40,7 @@ fn members_are_served_while_strangers_hold_all_the_connections_they_can() {
     let (seeder, _) = seeder(&ordeal);
     let to = addr(&seeder, &ordeal);
     // Some say nothing, some a byte, some all but the last one of a beginning.
-    let beginning = [&b"GRPSHARE\x00\x02\x02"[..], &[7; 16], &[0, 48], &[1; 47]].concat();
+    let beginning = [&b"GRPSHARE\x00\x03\x02"[..], &[7; 16], &[0, 48], &[1; 47]].concat();
     let stranger = |number: usize, from| {
         let mut stranger = connect_from(from, to);
         let len = [0, 1, 26, beginning.len()][number % 4];
