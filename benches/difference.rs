@@ -90,6 +90,8 @@ fn compare(place: &Path, edit: &Edit, len: u64) -> [Cost; 3] {
     reader.join("lab", &mut sharer);
     let mine = path("mine");
     download(&mut reader, &mine);
+    // A tracker has to know that the reader has the old version.
+    sharer.program.until("list_files lab", "2 members online with it");
     fs::copy(&new, path("copy")).and_then(|_| fs::rename(path("copy"), &shared)).expect("replaced");
     sync(folder.path());
     sharer.share("lab", &shared);
