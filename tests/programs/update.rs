@@ -48,8 +48,8 @@ fn shared_by_all(installation: &Installation, bytes: &[u8], others: &[&str]) -> 
         member.told("download_file lab notes .", "Download completed");
         members.push(member);
     }
-    let all = format!("{} members online with it", 1 + others.len());
-    ann.until("list_files lab", &all);
+    let all = if others.is_empty() { "1 member online" } else { &format!("{} members online", 1 + others.len()) };
+    ann.until("list_files lab", all);
     (ann, members)
 }
 
@@ -170,7 +170,8 @@ fn a_download_of_the_old_version_goes_over_to_the_new_one() {
     ann.told("accept_request lab cem", "Request accepted");
     cem.expect("You are a member of lab now");
     cem.told("download_file lab notes .", "Downloading...");
-    cem.until("show_downloads", "kB/s from 2 members");
+    let part = notes_of(&installation, "cem").with_file_name("notes.part");
+    wait_until("the part is there", || part.exists());
     let new = [&old[..], b"and more"].concat();
     replaced_by(&installation, &mut ann, &new);
     cem.expect("There is a new version of notes in lab: update_file lab notes");
