@@ -9,7 +9,7 @@ mod manifests;
 mod messages;
 mod sessions;
 mod swarms;
-mod town;
+pub(crate) mod town;
 
 use crate::kit::options::Options;
 use crate::kit::table::Table;

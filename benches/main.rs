@@ -25,6 +25,7 @@ mod codec;
 mod crowd;
 mod difference;
 mod failures;
+mod finding;
 mod folder;
 mod growth;
 mod hash;
@@ -69,6 +70,7 @@ const BENCHES: [Bench; 21] = [
     ("netbench", &["only", "rounds", "tools", "where"], netbench::bench),
     ("folder", &["files", "rounds", "where"], folder::bench),
     ("shares", &["count", "delay"], shares::bench),
+    ("finding", &["files", "rounds"], finding::bench),
     ("growth", &["only"], growth::bench),
     ("soak", &["time", "seed"], soak::bench),
 ];

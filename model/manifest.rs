@@ -41,7 +41,7 @@ impl FileTime {
 
 /// What travels beside a file and is no part of the content. Whoever brought the manifest first has chosen it, so nobody
 /// relies on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct FileAttributes {
     /// Whether it is a program.
     pub executable: bool,
@@ -109,6 +109,25 @@ impl Manifest {
             return Err(ManifestError::PieceCount);
         }
         Ok(Self { files, pieces, layout, attributes: Vec::new() })
+    }
+
+    /// A part of a folder as a content of its own, its files in any order. It has no info hash, and no tracker knows it.
+    pub fn of_part(
+        files: Vec<FileEntry>,
+        pieces: Vec<Sha1Digest>,
+        attributes: Vec<FileAttributes>,
+    ) -> Result<Self, ManifestError> {
+        if files.is_empty() {
+            return Err(ManifestError::NoFile);
+        }
+        let layout = Layout::new(files.iter().map(|file| file.len).sum()).ok_or(ManifestError::TooLarge)?;
+        if pieces.len() != layout.count() as usize {
+            return Err(ManifestError::PieceCount);
+        }
+        if !attributes.is_empty() && attributes.len() != files.len() {
+            return Err(ManifestError::AttributeCount);
+        }
+        Ok(Self { files, pieces, layout, attributes })
     }
 
     /// The same content with these attributes, one for each file.

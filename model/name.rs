@@ -6,6 +6,9 @@
 //! that two sides of a network partition both gave away goes on as `name~2` for the later one, so nobody may choose
 //! a name with `~` in it, and only that suffix form is canonical.
 
+pub mod pattern;
+pub mod shared_path;
+
 use std::fmt;
 use std::iter;
 use std::sync::Arc;

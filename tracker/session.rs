@@ -230,6 +230,7 @@ impl Session {
             Request::ListGroups { after } => self.list_groups(after.as_ref()),
             Request::ListMembers { group, after } => self.list_members(&group, after.as_ref()),
             Request::ListFiles { group, after } => self.list_files(&group, after.as_ref()),
+            Request::FindFiles { group, pattern, after } => self.find_files(group.as_ref(), &pattern, after),
             Request::PutManifest { group, info_hash, total, offset, part } => {
                 self.put_manifest(&group, (info_hash, total, offset), part.as_bytes())
             }

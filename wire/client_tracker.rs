@@ -1,9 +1,9 @@
 //! What clients and trackers say to each other. Requests carry an id that the reply repeats; what the tracker says
 //! unasked has id 0. Any request may be answered by `Refused`.
 
-mod listing;
-
 mod call;
+mod holding;
+mod listing;
 mod notice;
 mod password;
 mod reach;
@@ -18,13 +18,15 @@ use super::refusal::Refusal;
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::{ClientId, CommandId, GroupRef, OpOrder, PeerId, PeerKey, RelayTicket, ShareRef};
 use crate::model::manifest::Content;
+use crate::model::name::pattern::NamePattern;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 use crate::model::op::group_access::GroupAccess;
-pub use listing::{FileLine, GroupLine, MemberLine, Role};
 use std::net::SocketAddr;
 
 pub use call::{CallWay, PassedCall, RelayPlace};
+pub use holding::{BITFIELD_MAX, EDGES_MAX, HOLD_MORE_MAX, Holding};
+pub use listing::{FileLine, FoundFile, GroupLine, MemberLine, Role, SearchPlace};
 pub use password::{PASSWORD_LEN_MAX, Password};
 pub use reach::ReachClass;
 
@@ -34,12 +36,6 @@ pub const PAGE_MAX: usize = 1024;
 pub const MANIFEST_PART_MAX: usize = 64 * 1024;
 /// Most peers that one answer names.
 pub const PEERS_MAX: usize = 512;
-/// Most pieces one `Hold` adds; more than that go as a whole bitfield.
-pub const HOLD_MORE_MAX: usize = 4096;
-/// Bytes of the longest bitfield.
-pub const BITFIELD_MAX: usize = crate::model::piece::PIECES_MAX as usize / 8;
-/// Most beginnings and ends of runs in a message. More take more room than a bitfield.
-pub const EDGES_MAX: usize = BITFIELD_MAX / size_of::<u32>();
 /// Longest session token in bytes.
 pub const TOKEN_LEN_MAX: usize = 128;
 
@@ -256,6 +252,14 @@ wire_enum! {
         33 SetAdding {
             command: CommandId,
             allowed: bool,
+        /// Looks for shares by their names, in one group or in all of the user's. Answer: `Found`. Refusals:
+        /// `NoSuchGroup`, `NotMember`.
+        34 FindFiles {
+            /// `None` for every group of the user.
+            group: Option<GroupId>,
+            pattern: NamePattern,
+            /// Where the page before ended.
+            after: Option<SearchPlace>,
         }
     }
 }
@@ -271,37 +275,10 @@ impl Request {
             | Request::ListRequests { .. }
             | Request::ListFiles { .. }
             | Request::ListKeys { .. } => Some(PAGE_MAX * 640),
+            Request::FindFiles { .. } => Some(PAGE_MAX * 768),
             Request::FindPeers { .. } => Some(PEERS_MAX * 768),
             Request::GetManifest { .. } => Some(3 * MANIFEST_PART_MAX),
             _ => None,
-        }
-    }
-}
-
-wire_enum! {
-    /// Which pieces of a share a client holds.
-    Holding {
-        1 All {}
-        /// None any more, and it does not download them either.
-        2 Nothing {}
-        /// Exactly these; a client that downloads begins with this, be it with no piece.
-        3 Exactly {
-            /// One bit per piece.
-            bits: Blob<BITFIELD_MAX>,
-        }
-        /// These besides those said before.
-        4 More {
-            /// Piece numbers.
-            pieces: List<u32, HOLD_MORE_MAX>,
-        }
-        /// Exactly these, by where runs of them begin and end.
-        5 Runs {
-            /// Ascending and in turn: the first piece of a run, and the first one behind it.
-            edges: List<u32, EDGES_MAX>,
-        }
-        /// So many. Among trackers only, which do not tell all that they know.
-        6 Count {
-            held: u32,
         }
     }
 }
@@ -390,6 +367,12 @@ wire_enum! {
             start_ms: u16,
             /// For `Relay`: lets the caller in to the relay of this tracker.
             ticket: Option<RelayTicket>,
+        }
+        /// What was found so far, group by group and by name.
+        14 Found {
+            files: List<FoundFile, PAGE_MAX>,
+            /// Where the search goes on; `None` once everything was looked at.
+            next: Option<SearchPlace>,
         }
         /// A group of the user has this key and this name from now on: the user was let in, somebody left, or another
         /// group turned out to have had the name first. Other groups may have other names then too: `ListKeys` tells.

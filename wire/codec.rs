@@ -8,6 +8,7 @@ use crate::model::id::{
     ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, RelayTicket, Seen, SessionId, ShareRef, UserRef,
 };
 use crate::model::manifest::Content;
+use crate::model::name::pattern::{NamePattern, PATTERN_LEN_MAX};
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::path::{PATH_LEN_MAX, RelPath};
 use crate::model::piece::Layout;
@@ -188,6 +189,17 @@ name!(UserId, UserId::WIRE_LEN_MAX);
 name!(GroupId, GroupId::WIRE_LEN_MAX);
 name!(FileName, FileName::WIRE_LEN_MAX);
 name!(RelPath, PATH_LEN_MAX);
+
+impl Wire for NamePattern {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_text(self.as_str(), out);
+    }
+    fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        let text = from.text(PATTERN_LEN_MAX)?;
+        let pattern = NamePattern::new(text).ok().filter(|pattern| pattern.as_str() == text);
+        pattern.ok_or(DecodeError::Value("a pattern"))
+    }
+}
 
 /// A text of at most `MAX` bytes.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use super::{Input, Work, timed_in_all};
 use crate::common::client::Client;
 use crate::common::names::{file, group, user};
 use groupshare::model::id::{GroupRef, UserRef};
-use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::model::name::pattern::NamePattern;
+use groupshare::wire::client_tracker::{Reply, Request, SearchPlace};
 
 /// More than a page has, so that there are always several.
 const SIZES: (usize, usize) = (1 << 11, 1 << 15);
@@ -71,6 +72,20 @@ pub(super) const INPUTS: &[Input] = &[
             let after = after.map(|name| file(&name));
             match client.ask(Request::ListFiles { group: group("lab"), after }) {
                 Reply::Files { files, more } => (files.iter().last().map(|line| line.name.to_string()), more),
+                other => panic!("{other:?}"),
+            }
+        })
+    }),
+    Input::new("files in a search", SIZES, |count| {
+        let (mut town, lab, alice) = of_alice();
+        for n in 0..count {
+            town.share(lab, alice, n, 1);
+        }
+        walk(&town, |client, after| {
+            let after = after.and_then(|place| SearchPlace::parse(&place));
+            let pattern = NamePattern::new("*77").expect("a pattern");
+            match client.ask(Request::FindFiles { group: None, pattern, after }) {
+                Reply::Found { next, .. } => (next.as_ref().map(SearchPlace::to_string), next.is_some()),
                 other => panic!("{other:?}"),
             }
         })

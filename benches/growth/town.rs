@@ -12,36 +12,36 @@ use groupshare::tracker::state::State;
 use std::sync::LazyLock;
 
 /// A tracker that does not run, whose ops all are.
-pub(super) const ORIGIN: Origin = Origin { tracker: 9, incarnation: 1 };
+pub(crate) const ORIGIN: Origin = Origin { tracker: 9, incarnation: 1 };
 
 /// The ops so far, and their fold.
 #[derive(Default)]
-pub(super) struct Town {
-    pub(super) state: State,
+pub(crate) struct Town {
+    pub(crate) state: State,
     seq: u64,
 }
 
 impl Town {
     /// The next op, which is not folded yet.
-    pub(super) fn op(&mut self, body: OpBody) -> Op {
+    pub(crate) fn op(&mut self, body: OpBody) -> Op {
         self.seq += 1;
         let command = CommandId((1 << 100 | u128::from(self.seq)).to_be_bytes());
         Op { id: OpId { origin: ORIGIN, seq: self.seq }, lamport: self.seq, command, body }
     }
 
-    pub(super) fn add(&mut self, body: OpBody) -> OpId {
+    pub(crate) fn add(&mut self, body: OpBody) -> OpId {
         let op = self.op(body);
         self.state.apply(&op);
         op.id
     }
 
     /// Somebody who cannot log in.
-    pub(super) fn user(&mut self, name: &str) -> UserRef {
+    pub(crate) fn user(&mut self, name: &str) -> UserRef {
         self.user_with(name, PasswordHash("none".into()))
     }
 
     /// Somebody with the usual password.
-    pub(super) fn person(&mut self, name: &str) -> UserRef {
+    pub(crate) fn person(&mut self, name: &str) -> UserRef {
         static PERSON: LazyLock<PasswordHash> = LazyLock::new(|| {
             let tracker = TestTracker::start_with(|_| {});
             tracker.client().create_user("ann");
@@ -55,35 +55,35 @@ impl Town {
         UserRef(self.add(OpBody::CreateUser { name: user(name), password }))
     }
 
-    pub(super) fn users(&mut self, count: usize) -> Vec<UserRef> {
+    pub(crate) fn users(&mut self, count: usize) -> Vec<UserRef> {
         (0..count).map(|n| self.user(&format!("user{n:06}"))).collect()
     }
 
-    pub(super) fn group(&mut self, name: &str, founder: UserRef) -> GroupRef {
+    pub(crate) fn group(&mut self, name: &str, founder: UserRef) -> GroupRef {
         GroupRef(self.add(OpBody::CreateGroup { name: group(name), founder }))
     }
 
-    pub(super) fn ask(&mut self, group: GroupRef, user: UserRef) {
+    pub(crate) fn ask(&mut self, group: GroupRef, user: UserRef) {
         self.add(OpBody::RequestJoin { group, user });
     }
 
-    pub(super) fn let_in(&mut self, group: GroupRef, user: UserRef, by: UserRef) {
+    pub(crate) fn let_in(&mut self, group: GroupRef, user: UserRef, by: UserRef) {
         self.ask(group, user);
         self.add(OpBody::AcceptRequest { group, user, by });
     }
 
-    pub(super) fn share(&mut self, group: GroupRef, user: UserRef, n: usize, pieces: u32) -> ShareRef {
+    pub(crate) fn share(&mut self, group: GroupRef, user: UserRef, n: usize, pieces: u32) -> ShareRef {
         let (name, content) = (file(&format!("file{n:06}")), content(n, pieces));
         ShareRef(self.add(OpBody::CreateShare { group, user, name, content, replaces: None }))
     }
 
     /// A tracker that begins with all this.
-    pub(super) fn tracker(&self) -> TestTracker {
+    pub(crate) fn tracker(&self) -> TestTracker {
         TestTracker::start_with(|settings| settings.past = self.state.clone().into())
     }
 }
 
-pub(super) fn content(n: usize, pieces: u32) -> Content {
+pub(crate) fn content(n: usize, pieces: u32) -> Content {
     let mut info_hash = [0; 32];
     info_hash[..8].copy_from_slice(&(n as u64).to_be_bytes());
     let layout = Layout::new(u64::from(pieces) * u64::from(PIECE_LEN)).expect("small enough");
@@ -91,7 +91,7 @@ pub(super) fn content(n: usize, pieces: u32) -> Content {
 }
 
 /// A client of a person of the town.
-pub(super) fn logged_in(tracker: &TestTracker, name: &str) -> Client {
+pub(crate) fn logged_in(tracker: &TestTracker, name: &str) -> Client {
     let mut client = tracker.client();
     client.log_in(name);
     client

@@ -278,6 +278,7 @@ impl Reactor {
             | Reply::ManifestPart { .. }
             | Reply::Announced { .. }
             | Reply::CallPassed { .. }
+            | Reply::Found { .. }
             | Reply::Peers { .. }
             | Reply::Keys { .. } => {}
         }

@@ -12,6 +12,7 @@ mod outcomes;
 mod reach;
 mod relay;
 mod restart;
+mod search;
 mod server;
 mod sessions;
 

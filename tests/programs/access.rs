@@ -15,6 +15,7 @@ use groupshare::client::reach::interfaces::machine;
 use groupshare::model::digest::{InfoHash, KeyId};
 use groupshare::model::id::{ClientId, OpId, OpOrder, Origin, PeerKey, ShareRef};
 use groupshare::model::manifest::Content;
+use groupshare::model::name::pattern::NamePattern;
 use groupshare::model::op::group_access::GroupAccess;
 use groupshare::tracker::operator::table::Verb;
 use groupshare::wire::client_tracker::{CallWay, Holding, Reply, Request, TOKEN_LEN_MAX};
@@ -77,6 +78,8 @@ const TRACKER: &str = "
     ListGroups             NotLoggedIn   Groups/Stranger  Groups/Requested  Groups/Member    Groups/Owner     Groups/Stranger  Groups/Stranger  groups
     ListMembers            NotLoggedIn   NotMember        NotMember         Members/3        Members/2        NotMember        NotMember        group
     ListFiles              NotLoggedIn   NotMember        NotMember         Files/1          Files/1          NotMember        NotMember        files
+    FindFiles              NotLoggedIn   NotMember        NotMember         Found/1          Found/1          NotMember        NotMember        files
+    FindFiles(all)         NotLoggedIn   Found/0          Found/0           Found/1          Found/1          Found/0          Found/0          -
     PutManifest            NotLoggedIn   NotMember        NotMember         Done             Done             NotMember        NotMember        -
     ShareFile              NotLoggedIn   NotMember        NotMember         Share            Share            NotMember        NotMember        -
     ShareFile(taken)       NotLoggedIn   NotMember        NotMember         FileExists       FileExists       NotMember        NotMember        -
@@ -169,6 +172,10 @@ struct Scene<'a> {
     content: Content,
     actor: Client,
     token: Blob<TOKEN_LEN_MAX>,
+}
+
+fn every_name() -> NamePattern {
+    NamePattern::new("*").expect("a pattern")
 }
 
 /// Who are there in every scene.
@@ -277,6 +284,8 @@ impl<'a> Scene<'a> {
             "ListGroups" => Request::ListGroups { after: None },
             "ListMembers" => Request::ListMembers { group: lab, after: None },
             "ListFiles" => Request::ListFiles { group: lab, after: None },
+            "FindFiles" => Request::FindFiles { group: Some(lab), pattern: every_name(), after: None },
+            "FindFiles(all)" => Request::FindFiles { group: None, pattern: every_name(), after: None },
             other => self.request_about_shares(other),
         }
     }
@@ -345,6 +354,7 @@ impl<'a> Scene<'a> {
             Reply::Users { users, .. } => users.len().to_string(),
             Reply::Members { members, .. } => members.len().to_string(),
             Reply::Files { files, .. } => files.len().to_string(),
+            Reply::Found { files, .. } => files.len().to_string(),
             Reply::Peers { peers, .. } => peers.len().to_string(),
             other => return name_of(other),
         };

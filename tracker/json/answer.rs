@@ -4,7 +4,7 @@ use super::memory::AnswerRoom;
 use super::notices::NoticeObject;
 use super::pieces::{ByPiece, Pieces};
 use crate::model::digest::Sha1Digest;
-use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Reply};
+use crate::wire::client_tracker::{FileLine, FoundFile, GroupLine, MemberLine, Reply, SearchPlace};
 use crate::wire::connection::TimedStream;
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::refusal::Refusal;
@@ -26,6 +26,7 @@ pub(super) enum Answer {
     Members { members: Vec<MemberObject>, more: bool },
     Groups { groups: Vec<GroupObject>, more: bool },
     Files { files: Vec<FileObject>, more: bool },
+    Matches { files: Vec<FoundObject>, more: bool, next: Option<String> },
     Notices { notices: Vec<NoticeObject>, through: Option<String> },
     Found { file_path: String, file_chunks: Pieces, chunk_metadata: ByPiece },
 }
@@ -59,6 +60,27 @@ pub(super) struct FileObject {
     online: u32,
 }
 
+/// A file in the group where it was found.
+#[derive(Debug, Serialize)]
+pub(super) struct FoundObject {
+    group_id: String,
+    #[serde(flatten)]
+    file: FileObject,
+}
+
+impl FileObject {
+    fn of(line: &FileLine) -> Self {
+        FileObject {
+            file_name: line.name.to_string(),
+            size: line.content.is_sized().then(|| line.content.layout.size()),
+            file_sha: line.content.sha1,
+            files: line.content.file_count.max(1),
+            sharers: line.sharer_count,
+            online: line.online,
+        }
+    }
+}
+
 /// Serializes a value as its text.
 pub(super) fn text<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
@@ -90,16 +112,14 @@ impl From<Reply> for Answer {
                 };
                 Answer::Groups { groups: groups.iter().map(group).collect(), more }
             }
-            Reply::Files { files, more } => {
-                let file = |line: &FileLine| FileObject {
-                    file_name: line.name.to_string(),
-                    size: line.content.is_sized().then(|| line.content.layout.size()),
-                    file_sha: line.content.sha1,
-                    files: line.content.file_count.max(1),
-                    sharers: line.sharer_count,
-                    online: line.online,
+            Reply::Files { files, more } => Answer::Files { files: files.iter().map(FileObject::of).collect(), more },
+            Reply::Found { files, next } => {
+                let found = |found: &FoundFile| FoundObject {
+                    group_id: found.group.to_string(),
+                    file: FileObject::of(&found.file),
                 };
-                Answer::Files { files: files.iter().map(file).collect(), more }
+                let files = files.iter().map(found).collect();
+                Answer::Matches { files, more: next.is_some(), next: next.as_ref().map(SearchPlace::to_string) }
             }
             // The others answer requests that no command makes, or say that something was done.
             _ => Answer::Done {},

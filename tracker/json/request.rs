@@ -6,10 +6,11 @@ use crate::model::address::{parse_ip, parse_port};
 use crate::model::digest::Sha1Digest;
 use crate::model::escape::excerpt;
 use crate::model::id::{ClientId, CommandId};
+use crate::model::name::pattern::NamePattern;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::model::op::group_access::GroupAccess;
 use crate::tracker::session::lists::ShownNotices;
-use crate::wire::client_tracker::{Password, Request};
+use crate::wire::client_tracker::{Password, Request, SearchPlace};
 use crate::wire::refusal::{Code, Refusal};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -125,6 +126,8 @@ struct CommandArgs<'a> {
     allowed: Option<bool>,
     #[serde(borrow)]
     after: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pattern: Option<Cow<'a, str>>,
     #[serde(borrow)]
     through: Option<Cow<'a, str>>,
 }
@@ -261,6 +264,11 @@ fn request(command: &str, args: &CommandArgs<'_>, ids: Ids) -> Result<Request, R
         "list_members" => Request::ListMembers { group: args.group()?, after: args.after(UserId::from_input)? },
         "list_groups" => Request::ListGroups { after: args.after(GroupId::from_input)? },
         "list_files" => Request::ListFiles { group: args.group()?, after: args.after(FileName::from_input)? },
+        "find" => Request::FindFiles {
+            group: args.group_id.as_ref().map(|_| args.group()).transpose()?,
+            pattern: args.pattern()?,
+            after: args.search_place()?,
+        },
         "stop_share" => Request::StopShare { command: id, group: args.group()?, name: args.file()? },
         "heartbeat" => Request::Heartbeat {},
         other => return Err(Refusal::about(Code::UnknownKind, excerpt(other, SHOWN_MAX))),
@@ -312,6 +320,18 @@ impl CommandArgs<'_> {
     fn through(&self) -> Result<ShownNotices, Refusal> {
         let wrong = || malformed("through: it is not one that list_notices gave");
         notices::shown(given(&self.through, "through")?).ok_or_else(wrong)
+    }
+
+    /// What is looked for.
+    fn pattern(&self) -> Result<NamePattern, Refusal> {
+        let typed = given(&self.pattern, "pattern")?;
+        NamePattern::search(typed).map_err(|error| malformed(format_args!("pattern: {error}")))
+    }
+
+    /// Where the page before of a search ended, if there is one.
+    fn search_place(&self) -> Result<Option<SearchPlace>, Refusal> {
+        let wrong = || malformed("after: it is no next that find gave");
+        self.after.as_deref().map(|text| SearchPlace::parse(text).ok_or_else(wrong)).transpose()
     }
 
     /// The last name of the page before, if there is one.
@@ -397,6 +417,9 @@ mod tests {
                 r"group_id: a name cannot contain \u{2f}",
             ),
             (r#""command":"list_files","command_args":{"group_id":"a","after":""}"#, "after: a name cannot be empty"),
+            (r#""command":"find","command_args":{}"#, "pattern is missing in command_args"),
+            (r#""command":"find","command_args":{"pattern":""}"#, "pattern: a pattern cannot be empty"),
+            (r#""command":"find","command_args":{"pattern":"a","after":"lab"}"#, "after: it is no next that find gave"),
             (r#""command":"download_file","command_args":{"group_id":"a"}"#, "file_name is missing in command_args"),
             (r#""command_args":{}"#, "missing field `command`"),
             (r#""command":"logout","sender_port":1"#, "duplicate field `sender_port`"),

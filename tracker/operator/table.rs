@@ -69,7 +69,8 @@ commands! {
         "It shows connections, the relay, and what needs a look too."
     Users ["users"], "[pattern]" 0..=1, AtTracker,
         "list accounts"
-        "In a pattern '*' stands for any characters and '?' for one. A shell needs quotes around it."
+        "In a pattern '*' stands for any characters, '?' for one, and [a-z] for one of these. Without a capital letter it finds\n\
+         capitals too. A shell needs quotes around it."
     User ["user"], "<user_id>" 1..=1, AtTracker,
         "show one account"
         ""
@@ -78,7 +79,8 @@ commands! {
         ""
     Groups ["groups"], "[pattern]" 0..=1, AtTracker,
         "list groups"
-        "In a pattern '*' stands for any characters and '?' for one. A shell needs quotes around it."
+        "In a pattern '*' stands for any characters, '?' for one, and [a-z] for one of these. Without a capital letter it finds\n\
+         capitals too. A shell needs quotes around it."
     Group ["group"], "<group_id>" 1..=1, AtTracker,
         "show one group with its members and requests"
         ""

@@ -1,12 +1,13 @@
 //! What an operator can look at: one durable state, and who is online. Lists are told in pages.
 
 use super::{Server, limit_looks};
+use crate::model::name::pattern::NamePattern;
 use crate::model::name::{GroupId, UserId};
 use crate::model::units;
 use crate::tracker::core::Core;
 use crate::tracker::ledger::quota::Quota;
 use crate::tracker::operator::answer::{CommandRefusal, Outcome, Row};
-use crate::tracker::operator::command::{NamePattern, OperatorCommand};
+use crate::tracker::operator::command::OperatorCommand;
 use crate::tracker::operator::dialogue::{Dialogue, Gone};
 use crate::tracker::presence::OnlineClient;
 use crate::tracker::state::{Account, AccountStanding, GroupInfo, MemberInfo, Membership, State};

@@ -1,14 +1,17 @@
-//! Lists of groups, members, requests and notices on a connection.
+//! Lists of groups, members, requests and notices on a connection, and searches.
 
 use super::Session;
 use super::page::{PAGE_AND_ONE, page};
-use crate::model::id::{CommandId, OpOrder};
-use crate::model::name::{GroupId, UserId};
+use super::share::file_lines;
+use crate::model::id::{CommandId, GroupRef, OpOrder, UserRef};
+use crate::model::name::pattern::{Comparison, NamePattern};
+use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::notice::Notice;
 use crate::tracker::commit::Pending;
 use crate::tracker::ledger::accept::{Change, find_led_group, find_own_group};
-use crate::tracker::state::Membership;
-use crate::wire::client_tracker::{GroupLine, MemberLine, Reply, Role};
+use crate::tracker::state::{Membership, ShareInfo, State};
+use crate::wire::client_tracker::{FoundFile, GroupLine, MemberLine, PAGE_MAX, Reply, Role, SearchPlace};
+use crate::wire::codec::List;
 use crate::wire::refusal::Refusal;
 
 fn role(membership: Membership) -> Role {
@@ -70,6 +73,90 @@ impl Session {
         let groups = state.groups_of(user, after, PAGE_AND_ONE).into_iter();
         let (keys, more) = page(groups.filter_map(|(group, _)| self.core.group_key(&state, group)).collect());
         Ok(Reply::Keys { keys, more })
+    }
+}
+
+/// Most characters that are compared for one page of a search. A search with a hostile pattern takes more
+/// pages, and whoever makes it waits for a turn between them.
+const SEARCH_STEPS_MAX: usize = 1 << 18;
+/// What a name or a group costs besides, in the same measure.
+const LOOK_STEPS: usize = 16;
+
+/// Groups that a search takes from the state at once.
+const GROUPS_AT_ONCE: usize = 64;
+
+/// A page of a search while it is made.
+struct Search<'a> {
+    state: &'a State,
+    pattern: &'a NamePattern,
+    found: Vec<(GroupId, ShareInfo)>,
+    steps: usize,
+}
+
+impl Search<'_> {
+    /// Looks at the shares of a group behind a name. Gives the place where the page ends if it ends there.
+    fn look(&mut self, group: GroupRef, name: &GroupId, behind: Option<&FileName>) -> Option<SearchPlace> {
+        let place = |last: Option<&FileName>| Some(SearchPlace { group: name.clone(), name: last.cloned() });
+        if self.steps >= SEARCH_STEPS_MAX {
+            return place(behind);
+        }
+        self.steps += LOOK_STEPS;
+        for file in self.state.file_names_behind(group, behind) {
+            let Comparison { matches, steps } = self.pattern.compare(file.as_str());
+            self.steps += steps + LOOK_STEPS;
+            if matches {
+                self.found.extend(self.state.share_named(group, file).map(|share| (name.clone(), share)));
+            }
+            if self.found.len() == PAGE_MAX || self.steps >= SEARCH_STEPS_MAX {
+                return place(Some(file));
+            }
+        }
+        None
+    }
+
+    /// The same in all groups of a user, from a place on.
+    fn look_in_all(&mut self, user: UserRef, after: Option<SearchPlace>) -> Option<SearchPlace> {
+        // The user may have left the group in which the page before ended.
+        if let Some(SearchPlace { group: name, name: behind }) = &after
+            && let Ok(group) = find_own_group(self.state, user, name)
+            && let Some(next) = self.look(group, name, behind.as_ref())
+        {
+            return Some(next);
+        }
+        let mut last = after.map(|place| place.group);
+        loop {
+            let groups = self.state.groups_of(user, last.as_ref(), GROUPS_AT_ONCE);
+            last = Some(groups.last()?.1.clone());
+            let next = groups.iter().find_map(|(group, name)| self.look(*group, name, None));
+            if next.is_some() {
+                return next;
+            }
+        }
+    }
+}
+
+/// Searches.
+impl Session {
+    pub(super) fn find_files(
+        &mut self,
+        group: Option<&GroupId>,
+        pattern: &NamePattern,
+        after: Option<SearchPlace>,
+    ) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let state = self.core.state();
+        let mut search = Search { state: &state, pattern, found: Vec::new(), steps: 0 };
+        let next = match group {
+            Some(name) => {
+                let own = find_own_group(&state, user, name)?;
+                search.look(own, name, after.and_then(|place| place.name).as_ref())
+            }
+            None => search.look_in_all(user, after),
+        };
+        let (groups, shares): (Vec<_>, Vec<_>) = search.found.into_iter().unzip();
+        let lines = groups.into_iter().zip(file_lines(&self.core, &state, shares));
+        let files = List::first_of(lines.map(|(group, file)| FoundFile { group, file }).collect());
+        Ok(Reply::Found { files, next })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::model::digest::InfoHash;
 use crate::model::id::{CommandId, OpId, ShareRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId};
+use crate::tracker::core::Core;
 use crate::tracker::ledger::accept::{Acceptance, Change, accept, find_own_group, find_share};
 use crate::tracker::manifests::{ManifestFacts, ManifestPart, room_of};
 use crate::tracker::state::{CommandOwner, Fate, ShareInfo, State};
@@ -41,6 +42,19 @@ fn done_share(
     share.map_or_else(repeated, |share| state.share(share))
 }
 
+/// What a list tells of these shares.
+pub(super) fn file_lines(core: &Core, state: &State, rows: Vec<ShareInfo>) -> Vec<FileLine> {
+    let shares: Vec<_> = rows.iter().map(|row| row.share).collect();
+    let online = core.presence.holder_counts(&shares, |share, user| state.is_sharer(share, user));
+    let line = |(row, online): (ShareInfo, u32)| FileLine {
+        name: row.name,
+        content: row.content,
+        sharer_count: row.sharer_count,
+        online,
+    };
+    rows.into_iter().zip(online).map(line).collect()
+}
+
 fn share_reply(state: &State, user: UserRef, info: ShareInfo) -> Reply {
     let shared_by_you = state.is_sharer(info.share, user);
     let ShareInfo { share, group, name, content, .. } = info;
@@ -52,15 +66,7 @@ impl Session {
         let user = self.user()?;
         let state = self.core.state();
         let rows = state.files_after(find_own_group(&state, user, group)?, after, PAGE_AND_ONE);
-        let shares: Vec<_> = rows.iter().map(|row| row.share).collect();
-        let online = self.core.presence.holder_counts(&shares, |share, user| state.is_sharer(share, user));
-        let line = rows.into_iter().zip(online).map(|(row, online)| FileLine {
-            name: row.name,
-            content: row.content,
-            sharer_count: row.sharer_count,
-            online,
-        });
-        let (files, more) = page(line.collect());
+        let (files, more) = page(file_lines(&self.core, &state, rows));
         Ok(Reply::Files { files, more })
     }
 

@@ -4,6 +4,7 @@ use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::group_access::GroupAccess;
 use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
+use std::fmt;
 
 /// What `list_groups` tells of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,3 +80,36 @@ pub struct FileLine {
     pub online: u32,
 }
 wire_struct!(FileLine { name, content, sharer_count, online });
+
+/// What a search tells of a share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFile {
+    pub group: GroupId,
+    pub file: FileLine,
+}
+wire_struct!(FoundFile { group, file });
+
+/// Up to where a search has looked: groups go by name, and so do the shares of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchPlace {
+    pub group: GroupId,
+    /// The last share of it that was looked at.
+    pub name: Option<FileName>,
+}
+wire_struct!(SearchPlace { group, name });
+
+/// Group and share, with a `/` between them, which no group has in its name.
+impl fmt::Display for SearchPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.group, self.name.as_ref().map_or("", FileName::as_str))
+    }
+}
+
+impl SearchPlace {
+    /// The place that was written as this text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (group, name) = text.split_once('/')?;
+        let name = Some(name).filter(|name| !name.is_empty()).map(FileName::parse).transpose().ok()?;
+        Some(Self { group: GroupId::parse(group).ok()?, name })
+    }
+}

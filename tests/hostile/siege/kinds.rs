@@ -9,6 +9,7 @@ use crate::scale;
 use groupshare::model::digest::{InfoHash, Sha1Digest};
 use groupshare::model::id::ShareRef;
 use groupshare::model::manifest::Content;
+use groupshare::model::name::pattern::NamePattern;
 use groupshare::model::piece::Layout;
 use groupshare::wire::client_tracker::{CallWay, Holding, MANIFEST_PART_MAX, Reply, Request};
 use groupshare::wire::codec::{Blob, List};
@@ -278,7 +279,10 @@ pub(super) fn lists(attacker: &Attacker) {
             made += 1;
             return link.ask(&Request::CreateGroup { command: command(), group: group(&format!("{den}{made}")) });
         }
-        let requests: [Request; 4] = [
+        let hostile = format!("*{}b", "a".repeat(127));
+        let pattern = NamePattern::new(&hostile).expect("a pattern");
+        let requests: [Request; 5] = [
+            Request::FindFiles { group: None, pattern, after: None },
             Request::ListKeys { after: None },
             Request::ListKeys { after: Some(group("zzz")) },
             Request::ListGroups { after: None },

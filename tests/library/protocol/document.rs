@@ -182,7 +182,7 @@ fn constants_in_source() -> BTreeMap<String, String> {
 }
 
 /// Limits of the model that the wire shows.
-const MODEL_LIMITS: [&str; 13] = [
+const MODEL_LIMITS: [&str; 14] = [
     "COMPONENTS_MAX",
     "FILES_MAX",
     "FILE_LEN_MAX",
@@ -190,6 +190,7 @@ const MODEL_LIMITS: [&str; 13] = [
     "PARTICIPANTS_MAX",
     "PASSWORD_HASH_LEN_MAX",
     "PATH_LEN_MAX",
+    "PATTERN_LEN_MAX",
     "PIECES_MAX",
     "PIECE_LEN",
     "SIZE_MAX",

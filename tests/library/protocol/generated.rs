@@ -7,6 +7,7 @@ use groupshare::model::id::{
     ClientId, CommandId, GroupRef, OpId, OpOrder, Origin, PeerKey, RelayTicket, Seen, SessionId, ShareRef, UserRef,
 };
 use groupshare::model::manifest::{Content, FileAttributes, FileEntry, FileTime, Manifest};
+use groupshare::model::name::pattern::NamePattern;
 use groupshare::model::name::{FileName, GroupId, NameError, UserId};
 use groupshare::model::notice::{ChangeKind, Notice, UnplacedChange};
 use groupshare::model::op::floor::{FloorMark, FloorProposal};
@@ -307,7 +308,20 @@ fn requests() -> Vec<BoxedStrategy<Request>> {
         AddMember { command: command(), group: group(), user: user() }
         SetGroup { command: command(), group: group(), access: access() }
         SetAdding { command: command(), allowed: any::<bool>() }
+        FindFiles { group: after_group(), pattern: pattern(), after: prop::option::of(search_place()) }
     })
+}
+
+fn found_file() -> impl Strategy<Value = FoundFile> {
+    (group(), file_line()).prop_map(|(group, file)| FoundFile { group, file })
+}
+
+fn pattern() -> impl Strategy<Value = NamePattern> {
+    "[a-zA-Zäö*?\\[\\]!^-]{1,40}".prop_map(|text| NamePattern::new(&text).expect("a pattern"))
+}
+
+fn search_place() -> impl Strategy<Value = SearchPlace> {
+    (group(), prop::option::of(file())).prop_map(|(group, name)| SearchPlace { group, name })
 }
 
 fn holdings() -> Vec<BoxedStrategy<Holding>> {
@@ -344,6 +358,7 @@ fn replies() -> Vec<BoxedStrategy<Reply>> {
         Peers { peers: list(peer()), newer: prop::option::of(share_ref()) }
         Keys { keys: list(group_key()), more: any::<bool>() }
         CallPassed { addrs: list(addr()), start_ms: any::<u16>(), ticket: prop::option::of(ticket()) }
+        Found { files: list(found_file()), next: prop::option::of(search_place()) }
         NewKey { key: group_key() }
         GroupLost { group: group_ref(), name: group() }
         PeerUp { share: share_ref(), peer: peer() }

@@ -68,6 +68,7 @@ fn one_over_the_cap_is_refused_inside_the_entries_of_lists_too() {
         ("Groups", "GroupLine"),
         ("Members", "MemberLine"),
         ("Files", "FileLine"),
+        ("Found", "FoundFile"),
         ("Peers", "Peer"),
         ("Keys", "GroupKey"),
     ] {

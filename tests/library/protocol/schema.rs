@@ -3,6 +3,7 @@
 
 use groupshare::model::digest::Sha1Digest;
 use groupshare::model::manifest::{FILES_MAX, FOLDERS_MAX, FileEntry};
+use groupshare::model::name::pattern::PATTERN_LEN_MAX;
 use groupshare::model::name::{FILE_LEN_MAX, USER_LEN_MAX};
 use groupshare::model::notice::{Notice, UnplacedChange};
 use groupshare::model::op::floor::{FloorMark, FloorProposal};
@@ -214,6 +215,8 @@ pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
         GroupLine { name, owner, owner_count, member_count, access, role }
         MemberLine { name, owner, online }
         FileLine { name, content, sharer_count, online }
+        FoundFile { group, file }
+        SearchPlace { group, name }
         Peer { client, user, key, addrs, held }
         Certificate { client, user, key, end, signature }
         Interface { ip, prefix }
@@ -249,6 +252,7 @@ pub(super) fn limits() -> Vec<(&'static str, u64)> {
         LENGTH_LEN,
         RECORD_PLAIN_MAX,
         PAGE_MAX,
+        PATTERN_LEN_MAX,
         PEERS_MAX,
         ADDRS_MAX,
         INTERFACES_MAX,
@@ -406,6 +410,7 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("GroupAccess", _) => vec![2],
         ("UserId" | "GroupId", _) => name(USER_LEN_MAX, size),
         ("FileName", _) => name(FILE_LEN_MAX, size),
+        ("NamePattern", _) => counted(2, (1, PATTERN_LEN_MAX), size, || vec![b'*']),
         ("UserRef" | "GroupRef" | "ShareRef", _) => example("OpId", size),
         (composed, _) => example_of_fields(composed, size),
     }
@@ -444,6 +449,7 @@ pub(super) fn claim_over_cap(of: &str) -> Option<(Vec<u8>, usize, usize)> {
         ("UserId" | "GroupId", _) => (2, USER_LEN_MAX + 11),
         ("FileName", _) => (2, FILE_LEN_MAX + 11),
         ("RelPath", _) => (2, PATH_LEN_MAX),
+        ("NamePattern", _) => (2, PATTERN_LEN_MAX),
         ("Option", inner) => {
             let (claim, len, cap) = claim_over_cap(inner[0])?;
             return Some(([vec![1], claim].concat(), len, cap));

@@ -5,11 +5,12 @@ use super::cast::{
     interfaces, lab, list, passed_call, password, peer, user,
 };
 use groupshare::model::name::GroupId;
+use groupshare::model::name::pattern::NamePattern;
 use groupshare::model::notice::Notice;
 use groupshare::model::op::group_access::GroupAccess;
 use groupshare::wire::certificate::SignerKey;
 use groupshare::wire::client_tracker::{
-    CallWay, FileLine, GroupLine, Holding, MemberLine, ReachClass, Reply, Request, Role,
+    CallWay, FileLine, FoundFile, GroupLine, Holding, MemberLine, ReachClass, Reply, Request, Role, SearchPlace,
 };
 use groupshare::wire::codec::Text;
 use groupshare::wire::mirror::Mirrored;
@@ -355,6 +356,21 @@ fn owner_requests() -> Vec<(Request, &'static str)> {
             "#,
         ),
         (Request::SetAdding { command: COMMAND, allowed: true }, "21 c0*16 01 # SetAdding: command, allowed"),
+        (
+            Request::FindFiles {
+                group: None,
+                pattern: NamePattern::new("*.mkv").expect("a pattern"),
+                after: Some(SearchPlace { group: lab(), name: Some(film()) }),
+            },
+            r#"
+            22                  # FindFiles
+            00                  # group: none
+            0005 "*.mkv"        # pattern
+            01                  # after: there is one
+            0003 "lab"          #   group
+            01 0008 "film.mkv"  #   name: there is one
+            "#,
+        ),
     ]
 }
 
@@ -569,6 +585,30 @@ fn peer_replies() -> Vec<(Reply, &'static str)> {
             00000001 04 0a000002 4650 # addrs: one of them
             0014                      # start: 20 ms
             01 71*16                  # ticket: there is one
+            "#,
+        ),
+        (
+            Reply::Found {
+                files: list(vec![FoundFile {
+                    group: lab(),
+                    file: FileLine { name: film(), content: content(), sharer_count: 2, online: 1 },
+                }]),
+                next: Some(SearchPlace { group: lab(), name: None }),
+            },
+            r#"
+            0e                  # Found
+            00000001            # one of them
+            0003 "lab"          #   group
+            0008 "film.mkv"     #   name
+            00000000000f4240    #   size
+            5a*20               #   SHA-1
+            1f*32               #   info hash
+            00000001            #   number of files
+            00000002            #   sharers
+            00000001            #   clients online with pieces
+            01                  # next: there is one
+            0003 "lab"          #   group
+            00                  #   no name
             "#,
         ),
     ]

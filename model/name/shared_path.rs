@@ -1,0 +1,162 @@
+//! What is typed to mean files inside a shared folder: the name of the share, a `/`, and a pattern of paths.
+
+use super::pattern::{NamePattern, PatternError};
+use super::{FileName, NameError};
+use std::fmt;
+use unicode_normalization::UnicodeNormalization;
+
+/// Longest text in bytes: a share's name, and a path in it.
+const LEN_MAX: usize = 4096;
+
+/// Why a text means no files inside a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedPathError {
+    TooLong,
+    Name(NameError),
+    Pattern(PatternError),
+}
+
+impl fmt::Display for SharedPathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SharedPathError::TooLong => write!(f, "a path has at most {LEN_MAX} bytes"),
+            SharedPathError::Name(error) => error.fmt(f),
+            SharedPathError::Pattern(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SharedPathError {}
+
+/// A text such as `photos/2024/*.jpg`. Where the name of the share ends is known once there is a share of that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedPath {
+    /// In Unicode's form C.
+    text: String,
+}
+
+impl SharedPath {
+    /// Whether a text means something inside a folder.
+    pub fn is_one(text: &str) -> bool {
+        text.contains('/')
+    }
+
+    pub fn new(text: &str) -> Result<Self, SharedPathError> {
+        if text.len() > LEN_MAX {
+            return Err(SharedPathError::TooLong);
+        }
+        let path = Self { text: text.nfc().collect() };
+        for (name, below) in path.cuts() {
+            FileName::parse(name).map_err(SharedPathError::Name)?;
+            PathPattern::new(below).map_err(SharedPathError::Pattern)?;
+        }
+        Ok(path)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What the share may be called, and what of it is meant then; the longest name first.
+    pub fn readings(&self) -> impl Iterator<Item = (FileName, PathPattern)> + '_ {
+        self.cuts().filter_map(|(name, below)| Some((FileName::parse(name).ok()?, PathPattern::new(below).ok()?)))
+    }
+
+    fn cuts(&self) -> impl Iterator<Item = (&str, &str)> {
+        // No name of a share has a `/` in it.
+        self.text.split_once('/').into_iter()
+    }
+}
+
+/// A pattern of paths inside a folder. A `*` stands for no `/`. Whoever means a folder means all that is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    text: String,
+    components: Vec<Component>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Component {
+    Exactly(String),
+    Like(NamePattern),
+}
+
+impl PathPattern {
+    /// Takes a pattern, of which a `/` at the end is no part. Without anything it means all.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        let text = text.strip_suffix('/').unwrap_or(text);
+        if text.is_empty() {
+            return Ok(Self { text: String::new(), components: Vec::new() });
+        }
+        let component = |text: &str| match text.contains(['*', '?', '[']) {
+            true => NamePattern::new(text).map(Component::Like),
+            // A name that is written out means itself and no other.
+            false if text.is_empty() => Err(PatternError::Empty),
+            false => Ok(Component::Exactly(text.to_owned())),
+        };
+        let components = text.split('/').map(component).collect::<Result<_, _>>()?;
+        Ok(Self { text: text.to_owned(), components })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a file is meant, by its path below the folder.
+    pub fn matches(&self, path: &str) -> bool {
+        let mut names = path.split('/');
+        self.components.iter().all(|component| match (component, names.next()) {
+            (Component::Exactly(own), Some(name)) => own == name,
+            (Component::Like(pattern), Some(name)) => pattern.matches(name),
+            (_, None) => false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readings(text: &str) -> Vec<(String, PathPattern)> {
+        let path = SharedPath::new(text).expect(text);
+        path.readings().map(|(name, below)| (name.to_string(), below)).collect()
+    }
+
+    #[test]
+    fn files_in_a_folder_are_meant_by_name_by_pattern_or_with_their_folder() {
+        for (text, path, is) in [
+            ("", "a.txt", true),
+            ("a.txt", "a.txt", true),
+            ("A.txt", "a.txt", false),
+            ("a.txt", "sub/a.txt", false),
+            ("sub", "sub/deep/a.txt", true),
+            ("sub/", "sub/deep/a.txt", true),
+            ("sub", "submarine/a.txt", false),
+            ("*.txt", "a.txt", true),
+            ("*.txt", "sub/a.txt", false),
+            ("*/a.txt", "sub/a.txt", true),
+            ("*/*", "a.txt", false),
+            ("s?b/*.TXT", "sub/a.txt", false),
+            ("[st]ub/*.txt", "sub/B.TXT", true),
+            ("sub/a.txt/more", "sub/a.txt", false),
+        ] {
+            assert_eq!(PathPattern::new(text).expect(text).matches(path), is, "{text} {path}");
+        }
+        assert_eq!(PathPattern::new("a//b"), Err(PatternError::Empty));
+        assert_eq!(PathPattern::new("/"), PathPattern::new(""));
+    }
+
+    #[test]
+    fn the_share_is_named_before_the_first_slash() {
+        let all = PathPattern::new("").expect("a pattern");
+        assert_eq!(readings("photos/"), [("photos".to_owned(), all)]);
+        let below = PathPattern::new("2024/*.jpg").expect("a pattern");
+        assert_eq!(readings("u\u{308}/2024/*.jpg"), [("\u{fc}".to_owned(), below)]);
+        assert!(SharedPath::is_one("photos/") && !SharedPath::is_one("photos"));
+        for wrong in
+            ["/", "/a", "../a", "a//b", &format!("a/{}", "x*".repeat(300)), &format!("a/{}", "x/".repeat(3000))]
+        {
+            assert!(SharedPath::new(wrong).is_err(), "{wrong}");
+        }
+    }
+}
