@@ -177,6 +177,7 @@ pub mod client {
         pub mod download_list;
         pub mod event_loop;
         pub mod executor;
+        mod listing;
         /// Looks after folders that are shared as a whole: hears what happens there, shares it, ends what is gone.
         pub(crate) mod folders {
             pub(crate) mod commands;
@@ -188,6 +189,7 @@ pub mod client {
         pub mod login_session;
         pub(crate) mod names;
         pub mod node;
+        pub(crate) mod parts;
         pub(crate) mod restore;
         pub(crate) mod resume;
         pub mod share;
@@ -281,6 +283,7 @@ pub mod client {
         pub(crate) mod record_table;
         pub mod slot;
         pub(crate) mod takeover;
+        pub mod told;
     }
     /// What is said, as words or JSON: results, events, and in `status` the lines of downloads and uploads. `line_pace` bounds
     /// what others get onto the screen.
@@ -314,6 +317,7 @@ pub mod client {
         pub(crate) mod open_files;
         pub mod part;
         pub mod piece_source;
+        pub mod selection;
         pub mod share_tree;
         pub mod shared_files;
         pub mod sighting;
@@ -371,6 +375,7 @@ pub mod client {
         pub mod interrupt;
         pub(crate) mod line_reader;
         pub(crate) mod page;
+        pub(crate) mod pager;
         pub(crate) mod password;
         pub(crate) mod window;
         pub mod writer;

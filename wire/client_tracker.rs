@@ -252,6 +252,7 @@ wire_enum! {
         33 SetAdding {
             command: CommandId,
             allowed: bool,
+        }
         /// Looks for shares by their names, in one group or in all of the user's. Answer: `Found`. Refusals:
         /// `NoSuchGroup`, `NotMember`.
         34 FindFiles {

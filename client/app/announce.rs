@@ -1,6 +1,7 @@
 //! What the tracker is told of shares and holdings, and what it has not heard yet.
 
 use super::login_session::LoginSession;
+use super::parts;
 use super::share;
 use super::share::holding;
 use super::upkeep::standing::ShareKey;
@@ -20,6 +21,7 @@ pub(super) fn announce_all(session: &LoginSession) -> Result<(), RpcError> {
     session.node().announce()?;
     session.refresh_keys()?;
     hold_shares(session, session.slot().shares())?;
+    parts::announce(session)?;
     share::tell_untold(session);
     tell_withdrawn(session)?;
     take_part_in(session, &session.downloads().running())?;

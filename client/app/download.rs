@@ -1,6 +1,7 @@
 //! One download of the user: from the command or the record that begins it to its end.
 
 mod failure;
+pub(super) mod hold_back;
 pub(super) mod look_after;
 pub(super) mod manifest;
 mod old_copy;
@@ -11,6 +12,7 @@ use super::announce::{take_part, tell_withdrawn, withdraw};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::node::random;
+use super::parts;
 use super::share::{forget_all, share_downloaded, tell_untold};
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::difference::old_version::OldVersion;
@@ -23,11 +25,15 @@ use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::output::status::{Fetched, Reached};
 use crate::client::rpc::queries::{Found, find};
-use crate::client::state::record::DownloadRecord;
+use crate::client::state::record::{DownloadRecord, FolderPart};
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::part::{
     OpenedPart, Part, PartError, PartLabel, PartPlan, PartRecord, Taken, resolve_destination,
 };
+use crate::client::storage::piece_source::PieceSource;
+use crate::client::storage::selection::PartSource;
+use crate::model::digest::Sha1Digest;
+use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};
 use crate::sys::give_way;
 use crate::wire::client_tracker::Peer;
@@ -40,17 +46,18 @@ use std::time::Instant;
 /// there already is what is asked for, as where a script is run again.
 pub(super) fn begin(
     session: &Arc<LoginSession>,
-    group: &GroupId,
-    name: &FileName,
+    (group, name): (&GroupId, &FileName),
     typed: &Path,
+    patterns: Vec<String>,
 ) -> Result<Report, Failure> {
     let to = resolve_destination(typed, name).map_err(|error| error.to_string())?;
     let downloads = session.downloads();
-    let same = downloads.find(group, name).filter(|it| it.destination == to && it.phase.is_busy());
+    let is_same = |it: &Tracked| it.destination == to && it.patterns == patterns && it.phase.is_busy();
+    let same = downloads.find(group, name).filter(is_same);
     if same.is_some() {
         return Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to });
     }
-    let id = downloads.begin(group, name, to.clone()).map_err(|error| error.to_string())?;
+    let id = downloads.begin((group, name), to.clone(), patterns).map_err(|error| error.to_string())?;
     let order = DownloadOrder { id, group, name, to, record: PartRecord::Absent, update: Update::default() };
     go_on(session, order).inspect_err(|_| downloads.remove(id))
 }
@@ -82,7 +89,7 @@ const NICE: i32 = 10;
 
 /// Goes on with a download that is starting. If it cannot go on it is still starting.
 pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Result<Report, Failure> {
-    let Prepared { subject, opened, peers, old } = prepare(session, &order)?;
+    let Prepared { subject, whole, patterns, opened, peers, old } = prepare(session, &order)?;
     let DownloadOrder { id, group, name, to, .. } = order;
     let record = DownloadRecord {
         group: group.clone(),
@@ -91,8 +98,9 @@ pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Re
         content: subject.content,
         share: subject.share,
         paused: false,
+        part: subject.selection.is_some().then_some(FolderPart { patterns, held: None }),
     };
-    session.remembered(session.slot().put_download(record, &subject.manifest), |error| {
+    session.remembered(session.slot().put_download(record, &whole), |error| {
         format!("The download of {name} will not go on by itself after a restart: {error}")
     });
     match opened {
@@ -111,6 +119,10 @@ pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Re
 /// What the tracker has told of a download, and its place on the disk.
 struct Prepared {
     subject: Subject,
+    /// The manifest of all that is shared under the name.
+    whole: Arc<Manifest>,
+    /// What of it is meant, if not all.
+    patterns: Vec<String>,
     opened: OpenedPart,
     /// Who had pieces when the tracker was asked.
     peers: Vec<Peer>,
@@ -140,19 +152,31 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
         return Err(format!("{name} {what}").into());
     }
     let (manifest, peers) = manifest::fetch_with_peers(session, share, &content)?;
-    let subject = Subject { group: group_ref, share, name: (*name).clone(), content, manifest };
-    let label = PartLabel { info_hash: content.info_hash, group: (*group).clone(), name: (*name).clone() };
-    let remembered = |it: &DownloadRecord| it.destination == *to && it.content.info_hash == content.info_hash;
+    let whole = manifest;
+    let remembered = session.slot().download(group, name);
+    let same = remembered.filter(|it| it.destination == *to && it.content.info_hash == content.info_hash);
+    let mut patterns = session.downloads().get(*id).map(|tracked| tracked.patterns).unwrap_or_default();
+    if let Some(same) = &same {
+        patterns = parts::take_back(session, same, (group_ref, &whole), &patterns)?;
+        session.downloads().widen(*id, &patterns);
+    }
+    let selection = parts::selection(name, &whole, &patterns)?;
+    let manifest = selection.as_ref().map_or(&whole, |selection| selection.manifest()).clone();
+    let of_disk = selection.as_ref().map_or(content.info_hash, |part| part.info_hash(content.info_hash));
+    let subject = Subject { group: group_ref, share, name: (*name).clone(), content, manifest, selection };
+    let label = PartLabel { info_hash: of_disk, group: (*group).clone(), name: (*name).clone() };
     let record = match record {
-        PartRecord::Absent if session.slot().downloads().iter().any(remembered) => PartRecord::Begun,
+        PartRecord::Absent if same.is_some() => PartRecord::Begun,
         other => *other,
     };
     let old = old_copy::find(session, &label, update.unfinished.as_ref());
     let replaces = old.replaced_at(to).filter(|_| update.replaces);
     let plan = PartPlan { record, replaces };
     let opened = Part::open(to, subject.manifest.clone(), &label, plan).map_err(|error| error.to_string())?;
-    session.downloads().settle(*id, to.clone(), &content);
-    Ok(Prepared { subject, opened, peers, old: old.versions })
+    session.downloads().settle(*id, to.clone(), (&content, subject.manifest.layout().size()));
+    // An old version is of all of it.
+    let old = if subject.selection.is_some() { Vec::new() } else { old.versions };
+    Ok(Prepared { subject, whole, patterns, opened, peers, old })
 }
 
 /// Verifies what is on disk already, also elsewhere, then lets the engine go on with what is missing.
@@ -160,7 +184,8 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, p
     let (begun, part) = (Instant::now(), Arc::new(part));
     // The whole hash follows here, first behind the verified pieces and then behind those that come in.
     give_way(NICE);
-    let copies = own_copy::find(session, &subject);
+    // Copies are of all of it.
+    let copies = if subject.selection.is_some() { Vec::new() } else { own_copy::find(session, &subject) };
     // To verify may take so long that others are there by then.
     let peers = if copies.is_empty() && old.is_empty() && part.is_fresh() { peers } else { Vec::new() };
     let Some(mut verified) = own_copy::verify_and_fill(session, &part, &copies) else { return };
@@ -171,7 +196,11 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, p
     }
     let node = session.node();
     let (group, info_hash) = (subject.group, subject.content.info_hash);
-    let Some(served) = node.catalog.add(group, info_hash, part.clone(), verified.have.clone()) else {
+    let (source, have): (Arc<dyn PieceSource>, _) = match &subject.selection {
+        None => (part.clone(), verified.have.clone()),
+        Some(meant) => (Arc::new(PartSource::new(part.clone(), meant.clone())), meant.outer_bits(&verified.have)),
+    };
+    let Some(served) = node.catalog.add(group, info_hash, source, have) else {
         if !session.is_over() {
             fail(session, id, &DownloadError::Closing);
         }
@@ -201,7 +230,7 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, p
 
 /// All of a download was here already, and the copy of it is right.
 fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Part, &WholeHash), begun: Instant) {
-    match finish(part, hash, &subject.content.sha1, || session.is_over()) {
+    match finish(part, hash, Some(&subject.content.sha1), || session.is_over()) {
         Ok(()) => {
             let path = &part.destination();
             forget_replaced(session, id, subject, path);
@@ -230,10 +259,15 @@ fn is_shared(session: &LoginSession, Tracked { group, name, .. }: &Tracked, subj
     })
 }
 
+/// The SHA-1 of what a download is of, if anybody knows it.
+fn sha1_of(subject: &Subject) -> Option<&Sha1Digest> {
+    subject.selection.is_none().then_some(&subject.content.sha1)
+}
+
 /// Something has the final name already. It is the download if every piece of it is right; else it is left alone.
 fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
     let path = taken.destination().to_path_buf();
-    match is_complete(taken.source(), &subject.manifest, &subject.content.sha1, session.over()) {
+    match is_complete(taken.source(), &subject.manifest, sha1_of(subject), session.over()) {
         None => {}
         Some(false) => {
             // Whoever hears of it may resume the download at once.
@@ -261,8 +295,10 @@ pub(super) fn finished(session: &LoginSession, transfer: &Transfer) {
     give_on(session, id, subject, path);
     let TransferProgress { received, elapsed, .. } = transfer.progress(Instant::now());
     complete(session, id, subject, path, Fetched { bytes: received, took: elapsed });
-    // Its pieces were announced.
-    session.withdraw(transfer.share());
+    // Its pieces were announced. Those of a part of a folder stay so.
+    if subject.selection.is_none() {
+        session.withdraw(transfer.share());
+    }
 }
 
 /// Tells the tracker of downloads that are complete. The pieces of one that cannot be shared were announced. That ends,
@@ -285,14 +321,18 @@ fn forget_replaced(session: &LoginSession, id: u64, subject: &Subject, path: &Pa
 /// Gives on what was downloaded, from now on. This comes before the end is told: a program that reads of the end may ask
 /// others to take the file from here.
 fn give_on(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
-    if let Some(tracked) = session.downloads().get(id) {
-        share_downloaded(session, tracked.group, subject, path);
+    match session.downloads().get(id) {
+        Some(tracked) if subject.selection.is_some() => parts::hold(session, &tracked, subject, path),
+        Some(tracked) => share_downloaded(session, tracked.group, subject, path),
+        None => {}
     }
 }
 
 fn give_on_unless_shared(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
     match session.downloads().get(id) {
-        Some(tracked) if is_shared(session, &tracked, subject) => forget_record(session, &tracked),
+        Some(tracked) if subject.selection.is_none() && is_shared(session, &tracked, subject) => {
+            forget_record(session, &tracked)
+        }
         _ => give_on(session, id, subject, path),
     }
 }
@@ -301,9 +341,10 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, fet
     let Some(tracked) = session.downloads().get(id) else {
         return;
     };
-    session.downloads().settle(id, path.to_path_buf(), &subject.content);
+    let bytes = subject.selection.as_ref().map_or(subject.content.layout.size(), |selection| selection.file_bytes());
+    session.downloads().settle(id, path.to_path_buf(), (&subject.content, bytes));
     session.downloads().end(id, DownloadPhase::Complete, || {
-        let (path, bytes) = (path.to_path_buf(), subject.content.layout.size());
+        let path = path.to_path_buf();
         let (group, file) = (tracked.group, subject.name.clone());
         session.event(&Event::DownloadCompleted { group, file, path, bytes, fetched });
     });
@@ -351,7 +392,7 @@ fn look_in_the_way(session: &LoginSession, transfer: &Transfer) -> Result<(), Pa
     let (part, subject) = (transfer.part(), transfer.subject());
     let source = part.in_the_way()?;
     let path = part.destination();
-    if is_complete(&source, &subject.manifest, &subject.content.sha1, session.over()) != Some(true) {
+    if is_complete(&source, &subject.manifest, sha1_of(subject), session.over()) != Some(true) {
         return Err(PartError::OtherContent(path));
     }
     give_on(session, transfer.id(), subject, &path);
@@ -364,6 +405,7 @@ fn look_in_the_way(session: &LoginSession, transfer: &Transfer) -> Result<(), Pa
 
 /// The downloads of a group end with the membership.
 pub(super) fn stop_group(session: &LoginSession, group: &GroupId) {
+    parts::stop_group(session, group);
     for tracked in session.downloads().list() {
         if tracked.group == *group && !tracked.phase.has_ended() {
             if let DownloadPhase::Running(transfer) = &tracked.phase {
@@ -378,74 +420,13 @@ pub(super) fn stop_group(session: &LoginSession, group: &GroupId) {
 pub(super) fn follow(session: &LoginSession, transfer: &Transfer) {
     let (id, content, now) = (transfer.id(), transfer.subject().content, transfer.part().destination());
     let Some(tracked) = session.downloads().get(id).filter(|tracked| tracked.destination != now) else { return };
-    session.downloads().settle(id, now.clone(), &content);
-    if let Some(record) = session.slot().download(&tracked.group, &tracked.name) {
+    session.downloads().settle(id, now.clone(), (&content, transfer.part().manifest().layout().size()));
+    let record = session.slot().download(&tracked.group, &tracked.name);
+    let whole = session.slot().manifest(&content.info_hash).ok().flatten();
+    if let (Some(record), Some(whole)) = (record, whole) {
         let moved = DownloadRecord { destination: now.clone(), ..record };
-        session.remembered(session.slot().put_download(moved, transfer.part().manifest()), ToString::to_string);
+        session.remembered(session.slot().put_download(moved, &whole), ToString::to_string);
     }
-}
-
-/// Holds a download until `resume_download`.
-pub(super) fn pause(session: &LoginSession, group: &GroupId, name: &FileName) -> Result<(), Failure> {
-    let tracked = tracked(session, group, name)?;
-    let downloads = session.downloads();
-    let ended = || Failure::from("The download has just ended");
-    match &tracked.phase {
-        DownloadPhase::Running(transfer) => {
-            session.engine().remove(transfer);
-            if transfer.is_finished() {
-                return Err(ended());
-            }
-            let done = transfer.progress(Instant::now()).done;
-            follow(session, transfer);
-            if !downloads.advance(tracked.id, DownloadPhase::Paused { done: Some(done) }) {
-                return Err(ended());
-            }
-            let_go(session, transfer);
-            transfer.part().release();
-        }
-        DownloadPhase::Waiting { .. } if downloads.restart(tracked.id).is_some() => {
-            downloads.put_back(tracked.id, DownloadPhase::Paused { done: None });
-        }
-        DownloadPhase::Starting | DownloadPhase::Waiting { .. } => return Err(is_starting()),
-        DownloadPhase::Paused { .. } => return Err("The download is paused already".into()),
-        DownloadPhase::Complete | DownloadPhase::Failed(_) => return Err("The download has ended".into()),
-    }
-    session.slot().set_paused(group, name, true).map(drop).map_err(|error| error.to_string().into())
-}
-
-/// Gives a download up and removes what came in so far.
-pub(super) fn cancel(session: &LoginSession, group: &GroupId, name: &FileName) -> Result<(), Failure> {
-    let complete = "The download is complete; remove the file yourself if you do not want it";
-    let tracked = tracked(session, group, name)?;
-    match &tracked.phase {
-        DownloadPhase::Complete => return Err(complete.into()),
-        DownloadPhase::Running(transfer) => {
-            session.engine().remove(transfer);
-            if transfer.is_finished() {
-                return Err(complete.into());
-            }
-        }
-        // Nobody else goes on with it from here on.
-        _ if session.downloads().restart(tracked.id).is_some() => {}
-        _ => return Err(is_starting()),
-    }
-    // Without it nothing of a folder can be told from what others have put there.
-    let manifest = tracked.info_hash.and_then(|info_hash| session.slot().manifest(&info_hash).ok().flatten());
-    forget_record(session, &tracked);
-    session.downloads().remove(tracked.id);
-    if let DownloadPhase::Running(transfer) = &tracked.phase {
-        let_go(session, transfer);
-    }
-    let left = match (&tracked.phase, tracked.info_hash) {
-        (DownloadPhase::Running(transfer), _) => transfer.part().abandon(),
-        (_, Some(info_hash)) => Part::discard(&tracked.destination, &info_hash, manifest.as_ref()),
-        (_, None) => Ok(None),
-    };
-    if let Some(left) = left.map_err(|error| error.to_string())? {
-        session.event(&Event::Warning(left.to_string()));
-    }
-    Ok(())
 }
 
 fn is_starting() -> Failure {

@@ -58,6 +58,8 @@ pub struct Tracked {
     pub group: GroupId,
     pub name: FileName,
     pub destination: PathBuf,
+    /// What of a folder is meant; nothing for all of it.
+    pub patterns: Vec<String>,
     /// In bytes; none until the tracker has told it.
     pub size: Option<u64>,
     /// None until the tracker has told it.
@@ -145,7 +147,12 @@ impl DownloadList {
     ///
     /// # Errors
     /// Another one of the same file has not ended.
-    pub fn begin(&self, group: &GroupId, name: &FileName, destination: PathBuf) -> Result<u64, BegunAlready> {
+    pub fn begin(
+        &self,
+        (group, name): (&GroupId, &FileName),
+        destination: PathBuf,
+        patterns: Vec<String>,
+    ) -> Result<u64, BegunAlready> {
         let mut state = self.state.lock();
         let same = |tracked: &Tracked| tracked.group == *group && tracked.name == *name;
         if let Some(other) = state.list.iter().find(|tracked| same(tracked) && !tracked.phase.has_ended()) {
@@ -156,7 +163,9 @@ impl DownloadList {
         let id = state.last_id;
         let (group, name, members, ways) = (group.clone(), name.clone(), BTreeMap::new(), BTreeMap::new());
         let (size, info_hash, phase) = (None, None, DownloadPhase::Starting);
-        state.list.push(Tracked { id, group, name, destination, size, info_hash, phase, members, reused: 0, ways });
+        let tracked =
+            Tracked { id, group, name, destination, patterns, size, info_hash, phase, members, reused: 0, ways };
+        state.list.push(tracked);
         Ok(id)
     }
 
@@ -189,11 +198,11 @@ impl DownloadList {
         self.changed.notify_all();
     }
 
-    /// Notes where a download goes and what it is of.
-    pub fn settle(&self, id: u64, destination: PathBuf, content: &Content) {
+    /// Notes where a download goes, what it is of, and how many bytes of it.
+    pub fn settle(&self, id: u64, destination: PathBuf, (content, len): (&Content, u64)) {
         if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
             tracked.destination = destination;
-            tracked.size = Some(content.layout.size());
+            tracked.size = Some(len);
             tracked.info_hash = Some(content.info_hash);
         }
     }
@@ -228,6 +237,13 @@ impl DownloadList {
 
     pub fn get(&self, id: u64) -> Option<Tracked> {
         self.state.lock().list.iter().find(|tracked| tracked.id == id).cloned()
+    }
+
+    /// More of a folder is meant than was said first.
+    pub fn widen(&self, id: u64, patterns: &[String]) {
+        if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
+            tracked.patterns = patterns.to_vec();
+        }
     }
 
     /// Calls a download by another group and name.
@@ -321,7 +337,7 @@ mod tests {
     fn who_waits_for_a_download_goes_on_once_its_end_was_told_and_who_hears_of_it_finds_it_ended() {
         let downloads = DownloadList::default();
         let (lab, film) = (GroupId::parse("lab").expect("valid"), FileName::parse("film").expect("valid"));
-        let id = downloads.begin(&lab, &film, PathBuf::from("/film")).expect("the first");
+        let id = downloads.begin((&lab, &film), PathBuf::from("/film"), Vec::new()).expect("the first");
         let told = AtomicBool::new(false);
         thread::scope(|scope| {
             let waits = scope.spawn(|| {
@@ -346,7 +362,7 @@ mod tests {
     fn a_download_that_is_held_waits_or_has_failed_is_begun_again_once() {
         let downloads = DownloadList::default();
         let (lab, film) = (GroupId::parse("lab").expect("valid"), FileName::parse("film").expect("valid"));
-        let id = downloads.begin(&lab, &film, PathBuf::from("/film")).expect("the first");
+        let id = downloads.begin((&lab, &film), PathBuf::from("/film"), Vec::new()).expect("the first");
         assert!(downloads.restart(id).is_none(), "it is starting");
         for phase in
             [DownloadPhase::Waiting { since: Some(Instant::now()) }, DownloadPhase::Paused { done: Some(3) }, failed()]
@@ -359,7 +375,7 @@ mod tests {
         assert_eq!(downloads.failures(), 0, "only what fails anew counts");
         // Another download of the same file, to another place, runs by now.
         downloads.put_back(id, failed());
-        downloads.begin(&lab, &film, PathBuf::from("/other")).expect("nothing runs");
+        downloads.begin((&lab, &film), PathBuf::from("/other"), Vec::new()).expect("nothing runs");
         assert!(downloads.restart(id).is_none());
     }
 }

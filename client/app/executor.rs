@@ -1,12 +1,14 @@
 //! Carries commands out.
 
-use super::download::{self, update};
+use super::download::{self, hold_back, update};
 use super::download_list::{DownloadList, Tracked};
 use super::folders::commands as folders;
 use super::folders::register::GoneFiles;
+use super::listing;
 use super::login::{Login, bring_back, group_lost};
 use super::login_session::LoginSession;
 use super::node::{Node, command_id};
+use super::parts;
 use super::resume;
 use super::share::{self, ToShare};
 use super::status;
@@ -15,15 +17,20 @@ use super::watch;
 use crate::client::command::failure::Failure;
 use crate::client::command::types::{Command, Direction};
 use crate::client::output::event::Event;
-use crate::client::output::report::Report;
+use crate::client::output::report::{Report, ToldAgo};
+use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries;
 use crate::client::shell::repl::Execute;
+use crate::client::state::told::TOLD_MAX;
 use crate::client::terminal::interrupt::{Activity, Interrupt};
+use crate::model::name::shared_path::SharedPath;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::group_access::GroupAccess;
 use crate::rate::limit::Limit;
+use crate::sys;
 use crate::wire::client_tracker::Request;
-use crate::wire::refusal::Code;
+use crate::wire::refusal::{Code, Refusal};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -120,10 +127,6 @@ impl Executor {
                 self.node().link.renew(&Request::ChangePassword { command: command_id(), old, new })?;
                 Ok(Report::Done("Password changed"))
             }
-            Command::ListFiles { group } => {
-                self.let_tell(session);
-                Ok(Report::Files(queries::files(&self.node().link, &group)?))
-            }
             Command::UploadFile { path, group } => self.upload(session, ToShare::Named(&path), &group),
             Command::ShareFolder { path, group } => folders::share_folder(session, &path, &group),
             Command::UnshareFolder { path } => folders::unshare_folder(session, &path),
@@ -131,37 +134,81 @@ impl Executor {
             Command::StopShare { group, file } => {
                 folders::check_single(session, &group, &file)?;
                 self.let_tell(session);
-                share::stop(session, &group, &file)?;
+                if !parts::stop(session, &group, &file) {
+                    share::stop(session, &group, &file)?;
+                }
                 Ok(Report::Done("Stopped sharing"))
             }
             Command::DownloadFile { group, file, destination } => {
                 self.let_tell(session);
-                download::begin(session, &group, &file, &destination)
+                download::begin(session, (&group, &file), &destination, Vec::new())
+            }
+            Command::DownloadPart { group, path, destination } => {
+                self.let_tell(session);
+                self.download_part(session, &group, (&path, &destination))
             }
             Command::UpdateFile { group, file, destination } => {
                 self.let_tell(session);
                 update::update(session, &group, &file, destination.as_deref())
             }
-            Command::ShowDownloads => Ok(Report::Downloads(status::downloads(session, Instant::now()))),
-            Command::ShowUploads => Ok(Report::Uploads(status::uploads(session), status::incomplete_shares(session))),
-            Command::Watch => {
-                watch::watch(session, &self.interrupt);
-                // Ctrl-C was a key like any other, and nothing of it is on the screen.
-                self.interrupt.enter(Activity::Command);
-                let (downloads, uploads) = watch::snapshot(session);
-                Ok(Report::Transfers(downloads, uploads))
-            }
             Command::PauseDownload { group, file } => {
-                download::pause(session, &group, &file)?;
+                hold_back::pause(session, &group, &file)?;
                 Ok(Report::Done("Paused"))
             }
             Command::ResumeDownload { group, file } => resume::resume(session, &group, &file),
             Command::CancelDownload { group, file } => {
-                download::cancel(session, &group, &file)?;
+                hold_back::cancel(session, &group, &file)?;
                 Ok(Report::Done("Cancelled"))
             }
             Command::Wait { which } => self.wait(session, which),
+            Command::ListFiles { .. } | Command::ListFolder { .. } | Command::Find { .. } => {
+                self.list(session, command)
+            }
+            Command::ShowDownloads | Command::ShowUploads | Command::Watch | Command::Notices => {
+                Ok(self.show(session, &command))
+            }
             other => self.carry_out_in_group(session, other),
+        }
+    }
+
+    /// Shows how things stand.
+    fn show(&self, session: &LoginSession, command: &Command) -> Report {
+        match command {
+            Command::ShowDownloads => {
+                let (downloads, _, totals) = watch::snapshot(session);
+                Report::Downloads(downloads, totals)
+            }
+            Command::ShowUploads => Report::Uploads(status::uploads(session), status::incomplete_shares(session)),
+            Command::Watch => {
+                watch::watch(session, &self.interrupt);
+                // Ctrl-C was a key like any other, and nothing of it is on the screen.
+                self.interrupt.enter(Activity::Command);
+                let (downloads, uploads, totals) = watch::snapshot(session);
+                Report::Transfers(downloads, uploads, totals)
+            }
+            Command::Notices => self.notices(session),
+            // Nothing else is passed on here.
+            _ => Report::Nothing,
+        }
+    }
+
+    /// Tells what is shared.
+    fn list(&self, session: &Arc<LoginSession>, command: Command) -> Result<Report, Failure> {
+        match command {
+            Command::ListFiles { group, pattern, order } => {
+                self.let_tell(session);
+                listing::files((session, &self.interrupt), &group, pattern.as_ref(), order)
+            }
+            Command::ListFolder { group, path, order } => {
+                self.let_tell(session);
+                listing::folder((session, &self.interrupt), &group, &path, order)
+            }
+            Command::Find { pattern, order } => {
+                self.let_tell(session);
+                listing::find((session, &self.interrupt), &pattern, order)
+            }
+            // Nothing else is passed on here.
+            _ => Ok(Report::Nothing),
         }
     }
 
@@ -192,6 +239,35 @@ impl Executor {
             // `carry_out_logged_in` has done the others.
             _ => Ok(Report::Nothing),
         }
+    }
+
+    /// Begins to download what is meant of a shared folder.
+    fn download_part(
+        &self,
+        session: &Arc<LoginSession>,
+        group: &GroupId,
+        (path, destination): (&SharedPath, &Path),
+    ) -> Result<Report, Failure> {
+        // A share of that very name comes first.
+        let whole = path.name().into_iter().map(|name| (name, Vec::new()));
+        let parts = path.readings().map(|(name, meant)| (name, vec![meant.as_str().to_owned()]));
+        for (name, patterns) in whole.chain(parts) {
+            match queries::find(&self.node().link, group, &name) {
+                Err(RpcError::Refused(refusal)) if refusal.code == Code::NoSuchFile => {}
+                found => {
+                    found?;
+                    return download::begin(session, (group, &name), destination, patterns);
+                }
+            }
+        }
+        Err(Refusal::about(Code::NoSuchFile, path.as_str()).into())
+    }
+
+    fn notices(&self, session: &LoginSession) -> Report {
+        let now = sys::unix_time_s();
+        let told = session.slot().told().all().into_iter().rev().map(|told| ToldAgo::of(told, now));
+        let report = Report::Notices { told: told.collect(), most: TOLD_MAX };
+        listing::shown(session, &self.interrupt, report)
     }
 
     fn limit(&self, change: Option<(Direction, Limit)>) -> Report {

@@ -5,6 +5,7 @@ use super::download;
 use super::folders;
 use super::login_session::LoginSession;
 use super::node::Node;
+use super::parts;
 use super::restore;
 use super::resume;
 use super::share;
@@ -99,6 +100,7 @@ pub(super) fn announce_and_bring_back(session: &Arc<LoginSession>) {
 fn restore_beside(session: &Arc<LoginSession>) {
     session.help("restore".into(), |session| {
         restore::restore(session);
+        parts::bring_back(session);
         resume::resume_waiting(session);
     });
 }

@@ -8,13 +8,15 @@ use super::node::Node;
 use super::upkeep::register::ShareRegister;
 use crate::client::command::failure::Failure;
 use crate::client::download::engine::Engine;
-use crate::client::output::event::Event;
+use crate::client::output::event::{Event, Weight};
+use crate::client::output::json;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries;
 use crate::client::state::file::StateError;
 use crate::client::state::slot::Slot;
 use crate::model::id::{GroupRef, ShareRef};
 use crate::model::name::{GroupId, UserId};
+use crate::sys;
 use crate::wire::client_tracker::{Holding, Reply, Request};
 use crate::wire::refusal::{Code, Refusal};
 use parking_lot::{Condvar, Mutex};
@@ -200,6 +202,11 @@ impl LoginSession {
 
     /// Tells the user what has happened.
     pub(super) fn event(&self, event: &Event) {
+        if event.weight() != Weight::Progress {
+            let mut told = json::event(event);
+            told.insert("at".to_owned(), sys::unix_time_s().into());
+            self.slot.told().keep(told);
+        }
         self.node.reporter.event(event);
     }
 
@@ -377,7 +384,7 @@ mod tests {
         session.untold().add(untold("lab", 2));
         session.untold().add(untold("class", 3));
         let film = FileName::parse("film").expect("a name");
-        session.downloads().begin(&lab, &film, PathBuf::from("/film")).expect("the first");
+        session.downloads().begin((&lab, &film), PathBuf::from("/film"), Vec::new()).expect("the first");
         let renamed = HashMap::from([(lab.clone(), lab.with_suffix(2))]);
         assert!(session.rename_groups(&renamed).expect("saved"));
         assert_eq!(session.slot().shares()[0].group, lab.with_suffix(2));

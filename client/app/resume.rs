@@ -5,6 +5,7 @@ use super::announce::{find_made, is_unheard};
 use super::download::{DownloadOrder, Update, fail, go_on, tracked};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
+use super::parts;
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::download::error::DownloadError;
 use crate::client::output::event::Event;
@@ -72,10 +73,13 @@ fn take_up(
 /// Takes in the downloads of earlier logins. They wait until `resume_waiting` goes on with them, and so does `wait`.
 pub(super) fn take_in(session: &LoginSession) {
     let downloads = session.downloads();
-    for DownloadRecord { group, name, destination, content, paused, .. } in session.slot().downloads() {
+    let (held, unfinished): (Vec<_>, _) = session.slot().downloads().into_iter().partition(DownloadRecord::is_held);
+    held.into_iter().for_each(|record| parts::take_in(session, record));
+    for DownloadRecord { group, name, destination, content, paused, part, .. } in unfinished {
+        let patterns = part.map(|part| part.patterns).unwrap_or_default();
         // One that the user has begun meanwhile runs already.
-        if let Ok(id) = downloads.begin(&group, &name, destination.clone()) {
-            downloads.settle(id, destination, &content);
+        if let Ok(id) = downloads.begin((&group, &name), destination.clone(), patterns) {
+            downloads.settle(id, destination, (&content, content.layout.size()));
             let phase =
                 if paused { DownloadPhase::Paused { done: None } } else { DownloadPhase::Waiting { since: None } };
             downloads.put_back(id, phase);

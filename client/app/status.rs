@@ -11,13 +11,14 @@ use crate::model::digest::InfoHash;
 use crate::model::name::{FileName, GroupId};
 use std::time::{Duration, Instant};
 
-/// How all downloads stand.
+/// How all downloads stand: what moves first, and what begun first before others.
 pub(super) fn downloads(session: &LoginSession, now: Instant) -> Vec<DownloadStatus> {
     let mut all: Vec<_> = session.downloads().list().iter().map(|tracked| download(tracked, now)).collect();
     if session.node().link.tracker().is_none() {
         let down = Obstacle { user: None, why: "your own link is down: no tracker can be reached".to_owned() };
         all.iter_mut().for_each(|download| download.obstacles.insert(0, down.clone()));
     }
+    all.sort_by_key(DownloadStatus::rank);
     all
 }
 
@@ -27,6 +28,7 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
     let mut status = DownloadStatus {
         group: tracked.group.clone(),
         file: tracked.name.clone(),
+        patterns: tracked.patterns.clone(),
         state: DownloadState::Running,
         done_bytes: None,
         total_bytes: size,
@@ -67,7 +69,7 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
     status
 }
 
-/// What members take from here now, by group, file and member.
+/// What members take from here now: what moves first, then by group, file and member.
 pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
     let node = session.node();
     let mut uploads = Vec::new();
@@ -90,7 +92,9 @@ pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
             given_bytes: taken.given,
         }));
     }
-    uploads.sort_by(|a, b| (&a.group, &a.file, &a.user).cmp(&(&b.group, &b.file, &b.user)));
+    let place =
+        |upload: &UploadStatus| (upload.speed == 0, upload.group.clone(), upload.file.clone(), upload.user.clone());
+    uploads.sort_by_cached_key(place);
     uploads
 }
 

@@ -2,7 +2,7 @@
 
 use super::login_session::LoginSession;
 use super::status;
-use crate::client::output::status::{DownloadStatus, UploadStatus};
+use crate::client::output::status::{DownloadStatus, Totals, UploadStatus};
 use crate::client::terminal::interrupt::Interrupt;
 use crate::client::terminal::page::Page;
 use crate::sys::echo_off::{EchoOff, Typing};
@@ -14,9 +14,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Stands at the end of the page.
 const HELP: &str = "Press any key to go back";
 
-/// All downloads and uploads at this moment.
-pub(super) fn snapshot(session: &LoginSession) -> (Vec<DownloadStatus>, Vec<UploadStatus>) {
-    (status::downloads(session, Instant::now()), status::uploads(session))
+/// All downloads and uploads at this moment, and what moves in all.
+pub(super) fn snapshot(session: &LoginSession) -> (Vec<DownloadStatus>, Vec<UploadStatus>, Totals) {
+    let (downloads, uploads) = (status::downloads(session, Instant::now()), status::uploads(session));
+    let totals = Totals::of(&downloads, &uploads);
+    (downloads, uploads, totals)
 }
 
 /// Shows how far everything is until a key is pressed or the command is cancelled. Where nobody watches a screen it
@@ -28,16 +30,17 @@ pub(super) fn watch(session: &LoginSession, interrupt: &Interrupt) {
         return;
     };
     while !session.is_over() {
-        let (downloads, uploads) = snapshot(session);
-        page.show(&lines(&downloads, &uploads));
+        let (downloads, uploads, totals) = snapshot(session);
+        page.show(&lines(&downloads, &uploads, totals));
         if interrupt.key_within(io::stdin(), PAUSE) {
             return;
         }
     }
 }
 
-fn lines(downloads: &[DownloadStatus], uploads: &[UploadStatus]) -> Vec<String> {
-    let mut lines = Vec::new();
+/// The total comes first: there is room for it however many lines there are.
+fn lines(downloads: &[DownloadStatus], uploads: &[UploadStatus], totals: Totals) -> Vec<String> {
+    let mut lines = Vec::from_iter(totals.line());
     for download in downloads {
         lines.push(download.short_line());
         lines.extend(download.obstacle_lines());

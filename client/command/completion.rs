@@ -1,6 +1,6 @@
 //! What is being typed at the cursor, what could stand there, and how a name is put there. Pure.
 
-use super::table::{COMMANDS, Word};
+use super::table::{COMMANDS, ORDERS, SORT, Word};
 use crate::model::escape::escape;
 use crate::model::op::group_access::GroupAccess;
 
@@ -147,12 +147,18 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
             | Word::Wait,
             0,
         ) => Wanted::OwnGroup,
+        (Word::ListFiles, 2) | (Word::Find, 1) if before.last().is_some_and(|word| word != SORT) => {
+            Wanted::Words(vec![SORT])
+        }
+        (Word::ListFiles, 2 | 3) | (Word::Find, 2) if before.last().is_some_and(|word| word == SORT) => {
+            Wanted::Words(ORDERS.to_vec())
+        }
         (Word::AcceptRequest | Word::RejectRequest, 1) => Wanted::Requester(group()),
         (Word::RemoveMember | Word::MakeOwner | Word::DropOwner, 1) => Wanted::Member(group()),
         (Word::AddMember, 1) => Wanted::Requester(group()),
         (Word::SetGroup, 1) => Wanted::Words(GroupAccess::ALL.map(GroupAccess::as_str).to_vec()),
         (Word::SetAdding, 0) => Wanted::Words(vec!["allow", "forbid"]),
-        (Word::DownloadFile | Word::UpdateFile, 1) => Wanted::Shared(group()),
+        (Word::DownloadFile | Word::UpdateFile | Word::ListFiles, 1) => Wanted::Shared(group()),
         (Word::DownloadFile | Word::UpdateFile, 2) => Wanted::Path,
         (Word::PauseDownload | Word::ResumeDownload | Word::CancelDownload | Word::Wait, 1) => {
             Wanted::Download(group())
@@ -254,6 +260,10 @@ mod tests {
             ("upload_file ", Wanted::PathOrGroup(None)),
             ("upload_file my\\ notes.pdf ", Wanted::PathOrGroup(Some("my notes.pdf".to_owned()))),
             ("limit ", Wanted::Words(vec!["download", "upload"])),
+            ("list_files lab ", Wanted::Shared(lab())),
+            ("list_files lab *.mkv ", Wanted::Words(vec!["--sort"])),
+            ("list_files lab --sort ", Wanted::Words(vec!["members", "name", "size"])),
+            ("find *.mkv --sort ", Wanted::Words(vec!["members", "name", "size"])),
         ] {
             assert_eq!(spot(text).wanted, wanted, "{text}");
         }

@@ -2,8 +2,10 @@
 
 use super::failure::Failure;
 use super::table::Word;
-use super::types::{Command, Direction, ParsedLine, SHOWN_MAX};
+use super::types::{Command, Direction, Order, ParsedLine, SHOWN_MAX};
 use crate::model::escape::excerpt;
+use crate::model::name::pattern::NamePattern;
+use crate::model::name::shared_path::SharedPath;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::model::op::group_access::GroupAccess;
 use crate::rate::limit::Limit;
@@ -39,6 +41,8 @@ struct JsonArgs {
     destination_path: Option<String>,
     access: Option<String>,
     allowed: Option<bool>,
+    pattern: Option<String>,
+    sort: Option<String>,
     upload: Option<u64>,
     download: Option<u64>,
 }
@@ -94,33 +98,24 @@ impl JsonArgs {
             }
             Word::ListMembers => Command::ListMembers { group: self.group()? },
             Word::ListGroups => Command::ListGroups,
-            Word::ListFiles => Command::ListFiles { group: self.group()? },
+            Word::ListFiles => self.list_files()?,
+            Word::Find => Command::Find { pattern: self.pattern()?, order: self.order()? },
             Word::UploadFile => {
-                Command::UploadFile { path: path(&self.file_path, "file_path", folder)?, group: self.group()? }
+                Command::UploadFile { path: path_of(&self.file_path, "file_path", folder)?, group: self.group()? }
             }
-            Word::DownloadFile => Command::DownloadFile {
-                group: self.group()?,
-                file: self.file()?,
-                destination: path(&self.destination_path, "destination_path", folder)?,
-            },
-            Word::UpdateFile => Command::UpdateFile {
-                group: self.group()?,
-                file: self.file()?,
-                destination: match self.destination_path {
-                    Some(_) => Some(path(&self.destination_path, "destination_path", folder)?),
-                    None => None,
-                },
-            },
+            Word::DownloadFile => self.download(folder)?,
+            Word::UpdateFile => self.update(folder)?,
             Word::ShowDownloads => Command::ShowDownloads,
             Word::ShowUploads => Command::ShowUploads,
             Word::Watch => Command::Watch,
+            Word::Notices => Command::Notices,
             Word::PauseDownload => Command::PauseDownload { group: self.group()?, file: self.file()? },
             Word::ResumeDownload => Command::ResumeDownload { group: self.group()?, file: self.file()? },
             Word::CancelDownload => Command::CancelDownload { group: self.group()?, file: self.file()? },
             Word::ShareFolder => {
-                Command::ShareFolder { path: path(&self.folder_path, "folder_path", folder)?, group: self.group()? }
+                Command::ShareFolder { path: path_of(&self.folder_path, "folder_path", folder)?, group: self.group()? }
             }
-            Word::UnshareFolder => Command::UnshareFolder { path: path(&self.folder_path, "folder_path", folder)? },
+            Word::UnshareFolder => Command::UnshareFolder { path: path_of(&self.folder_path, "folder_path", folder)? },
             Word::ShowFolders => Command::ShowFolders,
             Word::StopShare => Command::StopShare { group: self.group()?, file: self.file()? },
             Word::Limit => Command::Limit { change: self.limit()? },
@@ -129,6 +124,37 @@ impl JsonArgs {
             Word::Help => return Ok(ParsedLine::Help(None)),
             Word::Quit => return Ok(ParsedLine::Quit),
         }))
+    }
+
+    fn list_files(&self) -> Result<Command, Failure> {
+        let (group, order) = (self.group()?, self.order()?);
+        Ok(match &self.pattern {
+            Some(text) if SharedPath::is_one(text) => {
+                let path = SharedPath::new(text).map_err(|error| format!("pattern: {error}"))?;
+                Command::ListFolder { group, path, order }
+            }
+            Some(_) => Command::ListFiles { group, pattern: Some(self.pattern()?), order },
+            None => Command::ListFiles { group, pattern: None, order },
+        })
+    }
+
+    fn update(&self, folder: &Path) -> Result<Command, Failure> {
+        let destination = self.destination_path.as_ref();
+        let destination =
+            destination.map(|_| path_of(&self.destination_path, "destination_path", folder)).transpose()?;
+        Ok(Command::UpdateFile { group: self.group()?, file: self.file()?, destination })
+    }
+
+    fn download(&self, folder: &Path) -> Result<Command, Failure> {
+        let group = self.group()?;
+        let name = given(&self.file_name, "file_name")?;
+        if !SharedPath::is_one(name) {
+            let destination = path_of(&self.destination_path, "destination_path", folder)?;
+            return Ok(Command::DownloadFile { group, file: self.file()?, destination });
+        }
+        let path = SharedPath::new(name).map_err(|error| format!("file_name: {error}"))?;
+        let destination = path_of(&self.destination_path, "destination_path", folder)?;
+        Ok(Command::DownloadPart { group, path, destination })
     }
 
     fn user(&self) -> Result<UserId, Failure> {
@@ -146,6 +172,15 @@ impl JsonArgs {
     fn access(&self) -> Result<GroupAccess, Failure> {
         let access = GroupAccess::parse(given(&self.access, "access")?);
         access.ok_or_else(|| "access: it is neither open, ask nor closed".into())
+    }
+
+    fn pattern(&self) -> Result<NamePattern, Failure> {
+        NamePattern::search(given(&self.pattern, "pattern")?).map_err(|error| format!("pattern: {error}").into())
+    }
+
+    fn order(&self) -> Result<Order, Failure> {
+        let Some(word) = &self.sort else { return Ok(Order::default()) };
+        Order::parse(word).ok_or_else(|| "sort: it is name, size or members".into())
     }
 
     fn limit(&self) -> Result<Option<(Direction, Limit)>, Failure> {
@@ -170,7 +205,7 @@ fn password(value: &Option<String>, name: &str) -> Result<Password, Failure> {
     Password::new(given(value, name)?).ok_or_else(|| Code::BadPassword.into())
 }
 
-fn path(value: &Option<String>, name: &str, folder: &Path) -> Result<PathBuf, Failure> {
+fn path_of(value: &Option<String>, name: &str, folder: &Path) -> Result<PathBuf, Failure> {
     match given(value, name)? {
         "" => Err(format!("{name}: a path cannot be empty").into()),
         path if path.contains('\0') => Err(format!("{name}: a path cannot contain a NUL character").into()),
@@ -206,6 +241,18 @@ mod tests {
             (
                 r#"{"command":"download_file","command_args":{"group_id":"lab","file_name":"f","destination_path":"/x/"}}"#,
                 Command::DownloadFile { group: group.clone(), file: file.clone(), destination: "/x/".into() },
+            ),
+            (
+                r#"{"command":"list_files","command_args":{"group_id":"lab","pattern":"*.mkv","sort":"size"}}"#,
+                Command::ListFiles {
+                    group: group.clone(),
+                    pattern: Some(NamePattern::new("*.mkv").expect("a pattern")),
+                    order: Order::Size,
+                },
+            ),
+            (
+                r#"{"command":"find","command_args":{"pattern":"f"}}"#,
+                Command::Find { pattern: NamePattern::new("*f*").expect("a pattern"), order: Order::Name },
             ),
             (r#"{"command":"wait"}"#, Command::Wait { which: None }),
             (
@@ -252,6 +299,9 @@ mod tests {
                 r#"{"command":"upload_file","command_args":{"file_path":"a\u0000","group_id":"a"}}"#,
                 "file_path: a path cannot contain a NUL character",
             ),
+            (r#"{"command":"find"}"#, "pattern is missing in command_args"),
+            (r#"{"command":"find","command_args":{"pattern":""}}"#, "pattern: a pattern cannot be empty"),
+            (r#"{"command":"find","command_args":{"pattern":"a","sort":"date"}}"#, "sort: it is name, size or members"),
             (r#"{"command":"limit","command_args":{"upload":-1}}"#, "invalid value: integer `-1`, expected u64 at"),
             (r#"{"command":"limit","command_args":{"upload":1,"download":1}}"#, "one at a time"),
         ] {

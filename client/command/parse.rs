@@ -1,8 +1,10 @@
 //! What a typed line means. Text becomes a `Command` here, once; past this room nothing is a bare string.
 
-use super::table::{Usage, Word, near};
-use super::types::{Command, CommandError, Direction, IncompleteCommand, ParsedLine, SHOWN_MAX, password};
+use super::table::{SORT, Usage, Word, near};
+use super::types::{Command, CommandError, Direction, IncompleteCommand, Order, ParsedLine, SHOWN_MAX, password};
 use crate::model::escape::excerpt;
+use crate::model::name::pattern::NamePattern;
+use crate::model::name::shared_path::SharedPath;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::model::op::group_access::GroupAccess;
 use crate::rate::limit::Limit;
@@ -140,18 +142,18 @@ impl Arguments<'_> {
             Word::SetAdding => Command::SetAdding { allowed: self.allowed(0)? },
             Word::ListMembers => Command::ListMembers { group: self.group(0)? },
             Word::ListGroups => Command::ListGroups,
-            Word::ListFiles => Command::ListFiles { group: self.group(0)? },
+            Word::ListFiles => self.list_files()?,
+            Word::Find => Command::Find { pattern: self.pattern(0)?, order: self.order(1)? },
             Word::UploadFile => {
                 let (path, group) = self.path_and_group()?;
                 Command::UploadFile { path, group }
             }
-            Word::DownloadFile => {
-                Command::DownloadFile { group: self.group(0)?, file: self.file(1)?, destination: self.path(2)? }
-            }
+            Word::DownloadFile => self.download()?,
             Word::UpdateFile => self.update()?,
             Word::ShowDownloads => Command::ShowDownloads,
             Word::ShowUploads => Command::ShowUploads,
             Word::Watch => Command::Watch,
+            Word::Notices => Command::Notices,
             Word::PauseDownload => Command::PauseDownload { group: self.group(0)?, file: self.file(1)? },
             Word::ResumeDownload => Command::ResumeDownload { group: self.group(0)?, file: self.file(1)? },
             Word::CancelDownload => Command::CancelDownload { group: self.group(0)?, file: self.file(1)? },
@@ -186,6 +188,24 @@ impl Arguments<'_> {
     fn update(&self) -> Result<Command, CommandError> {
         let destination = self.words.get(2).map(|_| self.path(2)).transpose()?;
         Ok(Command::UpdateFile { group: self.group(0)?, file: self.file(1)?, destination })
+    }
+
+    fn list_files(&self) -> Result<Command, CommandError> {
+        let typed = self.words.get(1).filter(|word| *word != SORT);
+        let (group, order) = (self.group(0)?, self.order(1 + usize::from(typed.is_some()))?);
+        Ok(match typed {
+            Some(text) if SharedPath::is_one(text) => Command::ListFolder { group, path: self.shared_path(1)?, order },
+            Some(_) => Command::ListFiles { group, pattern: Some(self.pattern(1)?), order },
+            None => Command::ListFiles { group, pattern: None, order },
+        })
+    }
+
+    fn download(&self) -> Result<Command, CommandError> {
+        let (group, destination) = (self.group(0)?, self.path(2)?);
+        Ok(match SharedPath::is_one(&self.words[1]) {
+            true => Command::DownloadPart { group, path: self.shared_path(1)?, destination },
+            false => Command::DownloadFile { group, file: self.file(1)?, destination },
+        })
     }
 
     /// Both `<file_path> <group_id>` and `<group_id> <file_path>` are documented. What cannot be a group name is the
@@ -227,6 +247,26 @@ impl Arguments<'_> {
             };
             self.bad(&format!("'{}' is not a {kind} name: {error}", excerpt(word, SHOWN_MAX)))
         })
+    }
+
+    fn pattern(&self, index: usize) -> Result<NamePattern, CommandError> {
+        NamePattern::search(&self.words[index]).map_err(|error| self.bad(&error.to_string()))
+    }
+
+    fn shared_path(&self, index: usize) -> Result<SharedPath, CommandError> {
+        let word = &self.words[index];
+        SharedPath::new(word).map_err(|error| self.bad(&format!("'{}': {error}", excerpt(word, SHOWN_MAX))))
+    }
+
+    /// The order that is named behind these words, if one is.
+    fn order(&self, index: usize) -> Result<Order, CommandError> {
+        match &self.words[index..] {
+            [] => Ok(Order::default()),
+            [option, order] if option == SORT => Order::parse(order).ok_or_else(|| {
+                self.bad(&format!("'{}' is no order: name, size or members", excerpt(order, SHOWN_MAX)))
+            }),
+            _ => Err(CommandError(format!("Usage: {}", self.usage.synopsis()))),
+        }
     }
 
     fn way(&self, index: usize) -> Result<Direction, CommandError> {
@@ -324,7 +364,7 @@ mod tests {
             ("set_adding forbid", Command::SetAdding { allowed: false }),
             ("list_members lab", Command::ListMembers { group: lab.clone() }),
             ("list_groups", Command::ListGroups),
-            ("list_files lab", Command::ListFiles { group: lab.clone() }),
+            ("list_files lab", Command::ListFiles { group: lab.clone(), pattern: None, order: Order::Name }),
             ("upload_file /out lab", Command::UploadFile { path: out.clone(), group: lab.clone() }),
             (
                 "download_file lab notes.pdf /out",
@@ -336,6 +376,7 @@ mod tests {
             ("show_downloads", Command::ShowDownloads),
             ("show_uploads", Command::ShowUploads),
             ("watch", Command::Watch),
+            ("notices", Command::Notices),
             ("pause_download lab notes.pdf", Command::PauseDownload { group: lab.clone(), file: notes.clone() }),
             (
                 "update_file lab notes.pdf",
@@ -599,6 +640,43 @@ mod tests {
             panic!("a download")
         };
         assert_eq!(destination, Path::new("x"));
+    }
+
+    #[test]
+    fn a_list_has_a_pattern_and_an_order_if_they_are_given() {
+        let listed = |pattern: Option<&str>, order| Command::ListFiles {
+            group: group("lab"),
+            pattern: pattern.map(|text| NamePattern::new(text).expect("a pattern")),
+            order,
+        };
+        for (line, expected) in [
+            ("list_files lab *.mkv", listed(Some("*.mkv"), Order::Name)),
+            ("list_files lab film", listed(Some("*film*"), Order::Name)),
+            (
+                "list_files lab docs/*.pdf --sort size",
+                Command::ListFolder {
+                    group: group("lab"),
+                    path: SharedPath::new("docs/*.pdf").expect("a path"),
+                    order: Order::Size,
+                },
+            ),
+            ("list_files lab --sort Size", listed(None, Order::Size)),
+            ("list_files lab '[-]-sort' --sort members", listed(Some("[-]-sort"), Order::Members)),
+        ] {
+            assert_eq!(command(line), expected, "{line}");
+        }
+        let pattern = NamePattern::new("*a*").expect("a pattern");
+        assert_eq!(command("find a --sort name"), Command::Find { pattern, order: Order::Name });
+        for (line, said) in [
+            ("list_files lab --sort", "Usage: list_files <group_id>"),
+            ("list_files lab a b", "Usage: list_files <group_id>"),
+            ("list_files lab a --order size", "Usage: list_files <group_id>"),
+            ("find a --sort date", "'date' is no order: name, size or members. Usage: find <pattern>"),
+            ("list_files lab /etc/passwd", "'/etc/passwd': a name cannot be empty. Usage: list_files <group_id>"),
+            ("find ''", "a pattern cannot be empty. Usage: find <pattern>"),
+        ] {
+            assert!(typed(line).is_err_and(|error| error.starts_with(said)), "{line}");
+        }
     }
 
     #[test]

@@ -99,9 +99,15 @@ commands! {
     ListGroups ["list_groups"], "" [0],
         "list all groups"
         ""
-    ListFiles ["list_files"], "<group_id>" [1],
+    ListFiles ["list_files"], "<group_id> [pattern] [--sort <order>]" [1, 2, 3, 4],
         "list the files shared in a group you are in"
-        ""
+        "In a pattern '*' stands for any characters, '?' for one, and [a-z] for one of these. Without a capital letter it\n\
+         finds capitals too. A text without such a sign finds every name that contains it. The order is name, size or\n\
+         members: the largest first, or what most members are online with. 'photos/' lists what is in a shared folder,\n\
+         'photos/2024/*.jpg' some of it."
+    Find ["find"], "<pattern> [--sort <order>]" [1, 3],
+        "find files by their names in all groups you are in"
+        "The pattern and the order are those of list_files."
     UploadFile ["upload_file"], "<file_path> <group_id>" [2],
         "share a file or folder in a group"
         "The file stays where it is and is not copied. The order <group_id> <file_path> is understood too: what contains\n\
@@ -109,7 +115,9 @@ commands! {
          folder are left out."
     DownloadFile ["download_file"], "<group_id> <file_name> <destination_path>" [3],
         "download a file in the background"
-        "The destination is a folder or the new file's name. Nothing that is there already is overwritten."
+        "The destination is a folder or the new file's name. Nothing that is there already is overwritten. Of a shared\n\
+         folder 'photos/2024' is what is in there alone, 'photos/*.jpg' what such a pattern means. Later downloads to the\n\
+         same destination add to it."
     UpdateFile ["update_file"], "<group_id> <file_name> [destination_path]" [2, 3],
         "take the new version of a file that you have"
         "What is equal comes from the file that is here, so only the difference is fetched. The new version takes the place\n\
@@ -117,13 +125,17 @@ commands! {
          over to the new one."
     ShowDownloads ["show_downloads"], "" [0],
         "show downloads and how far they are"
-        "[D] is downloading, [C] is complete, [F] has failed. Behind the rest stands what each member has delivered."
+        "What moves comes first. [D] is downloading, [C] is complete, [F] has failed. Behind the rest stands what each\n\
+         member has delivered, and the way of the connection: direct, called, punched or relayed."
     ShowUploads ["show_uploads"], "" [0],
         "show what is being given to whom"
         ""
     Watch ["watch"], "" [0],
         "watch downloads and uploads until a key is pressed"
         "Where there is no terminal they are shown once."
+    Notices ["notices"], "" [0],
+        "show again what you were told"
+        "The latest comes first. The last 500 things are kept, those of earlier runs of this client among them."
     PauseDownload ["pause_download"], "<group_id> <file_name>" [2],
         "pause a download"
         ""
@@ -161,6 +173,11 @@ commands! {
         "leave; unfinished downloads go on after the next login"
         ""
 }
+
+/// Stands before the order of a list.
+pub(super) const SORT: &str = "--sort";
+/// The orders of a list.
+pub(super) const ORDERS: [&str; 3] = ["members", "name", "size"];
 
 /// Said below the list of commands.
 const QUOTING: &str = "Names and paths with spaces go in quotes: upload_file \"my notes.pdf\" lab";
@@ -357,6 +374,6 @@ mod tests {
         assert_eq!(lines[0], "Usage: quit");
         assert_eq!(lines[1], "Leave; unfinished downloads go on after the next login.");
         assert_eq!(lines[2], "'exit' does the same.");
-        assert_eq!(help(Some(Word::ShowDownloads)).len(), 3);
+        assert_eq!(help(Some(Word::ShowDownloads)).len(), 4);
     }
 }

@@ -1,6 +1,8 @@
 //! What a line asks for: a command, or what is needed to make one of it.
 
 use super::table::Word;
+use crate::model::name::pattern::NamePattern;
+use crate::model::name::shared_path::SharedPath;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::group_access::GroupAccess;
 use crate::rate::limit::Limit;
@@ -20,6 +22,30 @@ pub enum Direction {
     Upload,
     /// From other members.
     Download,
+}
+
+/// In which order files are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By name, in each group.
+    #[default]
+    Name,
+    /// The largest first.
+    Size,
+    /// What most members are online with first.
+    Members,
+}
+
+impl Order {
+    /// The order that a word stands for, in whatever case.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        match word.to_ascii_lowercase().as_str() {
+            "name" => Some(Order::Name),
+            "size" => Some(Order::Size),
+            "members" => Some(Order::Members),
+            _ => None,
+        }
+    }
 }
 
 /// Something the client is told to do. The table of commands says what each of them does.
@@ -85,8 +111,22 @@ pub enum Command {
         group: GroupId,
     },
     ListGroups,
+    /// Those whose names a pattern means, or all.
     ListFiles {
         group: GroupId,
+        pattern: Option<NamePattern>,
+        order: Order,
+    },
+    /// Those in a shared folder.
+    ListFolder {
+        group: GroupId,
+        path: SharedPath,
+        order: Order,
+    },
+    /// Looks in all groups of the user.
+    Find {
+        pattern: NamePattern,
+        order: Order,
     },
     /// The path is absolute if the working folder is known.
     UploadFile {
@@ -106,9 +146,16 @@ pub enum Command {
         file: FileName,
         destination: Option<PathBuf>,
     },
+    /// Some files of a shared folder.
+    DownloadPart {
+        group: GroupId,
+        path: SharedPath,
+        destination: PathBuf,
+    },
     ShowDownloads,
     ShowUploads,
     Watch,
+    Notices,
     PauseDownload {
         group: GroupId,
         file: FileName,

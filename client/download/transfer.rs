@@ -4,6 +4,7 @@ pub mod ask_bound;
 pub(crate) mod dial_list;
 pub mod open_peers;
 pub mod progress;
+mod subject;
 
 use super::error::DownloadError;
 use super::obstacle::Obstacles;
@@ -18,9 +19,8 @@ use crate::client::reach::way::Way;
 use crate::client::storage::part::Part;
 use crate::client::upload::served::Served;
 use crate::model::bitfield::Bitfield;
-use crate::model::id::{ClientId, GroupRef, PeerId, ShareRef};
-use crate::model::manifest::{Content, Manifest};
-use crate::model::name::{FileName, UserId};
+use crate::model::id::{PeerId, ShareRef};
+use crate::model::name::UserId;
 use crate::model::piece::block::BlockLen;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::sync::Mutex;
@@ -39,37 +39,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub use subject::{Subject, TransferSetup};
 
 /// In a fast download a piece waits so long for those before it, which are with other workers. To read it back for the
 /// hash of the whole would cost more.
 const ORDER_PATIENCE: Duration = Duration::from_millis(2);
-
-/// What a download is of, as the tracker tells it.
-#[derive(Debug, Clone)]
-pub struct Subject {
-    pub group: GroupRef,
-    pub share: ShareRef,
-    pub name: FileName,
-    pub content: Content,
-    pub manifest: Arc<Manifest>,
-}
-
-/// What a transfer begins with.
-#[derive(Debug)]
-pub struct TransferSetup {
-    /// The number of the download, for this run of the client.
-    pub id: u64,
-    pub subject: Subject,
-    pub part: Arc<Part>,
-    pub verified: Verified,
-    /// What is known of it by an old version.
-    pub difference: Option<Arc<Difference>>,
-    pub served: Arc<Served>,
-    /// This client.
-    pub client: ClientId,
-    /// Seed of the random choices.
-    pub seed: u64,
-}
 
 /// One download that runs. Its connections share it, and so does the list of downloads.
 pub struct Transfer {
@@ -167,7 +141,13 @@ impl Transfer {
         &self.subject
     }
 
+    /// How the stream is cut of which members have pieces.
     pub fn layout(&self) -> Layout {
+        self.subject.content.layout
+    }
+
+    /// How that is cut which lies on the disk.
+    fn inner_layout(&self) -> Layout {
         self.subject.manifest.layout()
     }
 
@@ -213,7 +193,7 @@ impl Transfer {
 
     /// Adds an open connection to a client that holds these pieces.
     pub fn peer_opened(&self, peer: &PeerId, way: Way, bits: &Bitfield) -> Lane {
-        self.peers.lock().opened(peer, way, bits)
+        self.peers.lock().opened(peer, way, &self.subject.inner_bits(bits))
     }
 
     /// Removes a connection. What was in flight on it goes back.
@@ -228,23 +208,25 @@ impl Transfer {
 
     /// Adds a connection that is yet to open, as long as there are few of those: see [`OpenPeers::early`].
     pub(crate) fn peer_early(&self, peer: &PeerId, way: Way) -> Option<Lane> {
-        self.peers.lock().early(peer, way, self.layout())
+        self.peers.lock().early(peer, way, self.inner_layout())
     }
 
     /// It has opened, and the peer holds exactly these pieces.
-    pub(crate) fn peer_confirmed(&self, peer: &PeerId, lane: Lane, opened: (Way, &Bitfield)) {
-        self.peers.lock().confirmed(peer, lane, opened);
+    pub(crate) fn peer_confirmed(&self, peer: &PeerId, lane: Lane, (way, bits): (Way, &Bitfield)) {
+        self.peers.lock().confirmed(peer, lane, (way, &self.subject.inner_bits(bits)));
     }
 
     /// Notes that the piece will not come on this lane.
     pub(crate) fn failed(&self, lane: Lane, piece: PieceIndex) {
-        self.peers.lock().picker.failed(lane, piece);
+        let inner = self.subject.inner(piece);
+        inner.into_iter().for_each(|piece| self.peers.lock().picker.failed(lane, piece));
     }
 
     /// Notes that the peer holds these pieces too.
     pub fn peer_has(&self, lane: Lane, pieces: &[PieceIndex]) {
         let mut peers = self.peers.lock();
-        pieces.iter().for_each(|&piece| peers.picker.peer_has(lane.peer(), piece));
+        let inner = pieces.iter().filter_map(|piece| self.subject.inner(*piece));
+        inner.for_each(|piece| peers.picker.peer_has(lane.peer(), piece));
     }
 
     /// What to ask for on this lane, of which this is to be expected if that is known. Nothing until it is decided what an
@@ -257,7 +239,8 @@ impl Transfer {
 
     /// The piece to ask for on this lane, of which this is to be expected if that is known.
     pub fn pick(&self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceIndex> {
-        self.peers.lock().pick(lane, outlook, now)
+        let picked = self.peers.lock().pick(lane, outlook, now);
+        picked.map(|piece| self.subject.outer(piece))
     }
 
     /// Notes what is to be expected of a lane.
@@ -267,7 +250,8 @@ impl Transfer {
 
     /// Notes that the peer does not give the piece now, since it is on its way to another member.
     pub fn put_off(&self, lane: Lane, piece: PieceIndex) {
-        self.peers.lock().picker.put_off(lane, piece);
+        let inner = self.subject.inner(piece);
+        inner.into_iter().for_each(|piece| self.peers.lock().picker.put_off(lane, piece));
     }
 
     /// Lets every connection ask again for what was put off.
@@ -316,10 +300,10 @@ impl Transfer {
         &self,
         id: &PeerId,
         lane: Lane,
-        piece: PieceIndex,
+        outer: PieceIndex,
         data: Stretches<'_>,
     ) -> Result<bool, PieceError> {
-        self.take_given((id, data.len()), lane, piece, data)
+        self.take_given((id, data.len()), lane, outer, data)
     }
 
     /// The same for a piece of which the peer has given so many bytes.
@@ -327,10 +311,12 @@ impl Transfer {
         &self,
         (id, given): (&PeerId, usize),
         lane: Lane,
-        piece: PieceIndex,
+        outer: PieceIndex,
         data: Stretches<'_>,
     ) -> Result<bool, PieceError> {
-        let good = data.len() == self.layout().len(piece) as usize && {
+        // None but what is meant is asked for.
+        let Some(piece) = self.subject.inner(outer) else { return Err(PieceError::Bad) };
+        let good = data.len() == self.inner_layout().len(piece) as usize && {
             let expected = &self.subject.manifest.pieces()[piece.as_usize()];
             let patience = self.is_fast().then(|| Instant::now() + ORDER_PATIENCE);
             self.hash.verify((piece, data), expected, &*self.part, patience).map_err(PieceError::stops)?
@@ -351,7 +337,7 @@ impl Transfer {
             peers.credit(id, given as u64);
             peers.picker.is_complete()
         };
-        self.pass_on(piece, data.len());
+        self.pass_on(outer, data.len());
         self.hash.advance(piece, &*self.part).map_err(PieceError::stops)?;
         Ok(complete)
     }
@@ -384,12 +370,13 @@ impl Transfer {
 
     /// How many pieces are not here.
     pub(crate) fn missing(&self) -> u32 {
-        self.layout().count() - self.peers.lock().picker.have().held()
+        self.inner_layout().count() - self.peers.lock().picker.have().held()
     }
 
     /// The pieces that are here.
     pub fn have(&self) -> Bitfield {
-        self.peers.lock().picker.have().clone()
+        let have = self.peers.lock().picker.have().clone();
+        self.subject.selection.as_ref().map_or_else(|| have.clone(), |selection| selection.outer_bits(&have))
     }
 
     /// The pieces that came since the last call.
@@ -403,7 +390,8 @@ impl Transfer {
     /// # Errors
     /// The whole is wrong, the disk does not take it; `Closing` if it was given up.
     pub fn finish(&self) -> Result<PathBuf, DownloadError> {
-        verify::finish(&self.part, &self.hash, &self.subject.content.sha1, || self.given_up.load(Ordering::Relaxed))?;
+        let sha1 = self.subject.selection.is_none().then_some(&self.subject.content.sha1);
+        verify::finish(&self.part, &self.hash, sha1, || self.given_up.load(Ordering::Relaxed))?;
         self.finished.store(true, Ordering::Relaxed);
         Ok(self.part.destination())
     }
@@ -480,7 +468,7 @@ impl Transfer {
     }
 
     pub fn progress(&self, now: Instant) -> TransferProgress {
-        let (done, total) = (self.done.load(Ordering::Relaxed), self.layout().size());
+        let (done, total) = (self.done.load(Ordering::Relaxed), self.inner_layout().size());
         // First what is settled: what came in between counts as on its way then, and not the other way round.
         let settled = self.settled.load(Ordering::Relaxed);
         let arriving = self.came().saturating_sub(settled);

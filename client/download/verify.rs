@@ -143,21 +143,27 @@ fn take_if_right(part: &Part, piece: PieceIndex, outcome: Result<HashedPiece<'_>
 }
 
 /// Gives a part whose pieces are all here its final name: checks the whole, syncs it and renames it. Gives up early if
-/// `is_over` and the whole would take long, as that of many zeros does.
+/// `is_over` and the whole would take long, as that of many zeros does. Of some files of a folder nobody knows the SHA-1
+/// of the whole: their pieces alone are right.
 ///
 /// # Errors
 /// The whole is wrong, the disk does not take it; `Closing` if it has given up.
 pub fn finish(
     part: &Part,
     hash: &WholeHash,
-    expected: &Sha1Digest,
+    expected: Option<&Sha1Digest>,
     is_over: impl Fn() -> bool,
 ) -> Result<(), DownloadError> {
-    hash.follow_up(part, || is_over() && !hash.is_nearly_done())?;
-    if is_over() && !hash.is_nearly_done() {
-        return Err(DownloadError::Closing);
-    }
-    let right = hash.finish(part)? == *expected;
+    let right = match expected {
+        None => true,
+        Some(expected) => {
+            hash.follow_up(part, || is_over() && !hash.is_nearly_done())?;
+            if is_over() && !hash.is_nearly_done() {
+                return Err(DownloadError::Closing);
+            }
+            hash.finish(part)? == *expected
+        }
+    };
     // The SHA-1 is of the bytes as they came in. A file that was truncated since has a hole.
     if !right || part.has_holes() {
         check_unchanged(part)?;
@@ -170,7 +176,12 @@ pub fn finish(
 
 /// Whether a source holds all of this content and nothing else: every piece, and the whole. Stops at the first piece
 /// that is wrong or cannot be read. `None` if `cancel` is set meanwhile.
-pub fn is_complete(source: &SharedFiles, manifest: &Manifest, sha1: &Sha1Digest, cancel: &AtomicBool) -> Option<bool> {
+pub fn is_complete(
+    source: &SharedFiles,
+    manifest: &Manifest,
+    sha1: Option<&Sha1Digest>,
+    cancel: &AtomicBool,
+) -> Option<bool> {
     let layout = source.layout();
     let (hash, holes) = (WholeHash::new(layout, ZeroPieces::of(manifest)), source.holes());
     let read = |piece, buffer: &mut [u8]| source.read_unless_hole(&holes, piece, buffer);
@@ -189,6 +200,7 @@ pub fn is_complete(source: &SharedFiles, manifest: &Manifest, sha1: &Sha1Digest,
     match flow {
         ControlFlow::Break(found) => found,
         ControlFlow::Continue(()) => {
+            let Some(sha1) = sha1 else { return Some(source.check_all().is_ok()) };
             let is_over = || cancel.load(Ordering::Relaxed);
             if hash.follow_up(source, is_over).is_ok() && is_over() {
                 return None;

@@ -2,14 +2,16 @@
 
 use super::download_failure::DownloadFailure;
 use super::event::Event;
-use super::report::{FolderStatus, Report};
-use super::status::{Delivered, DownloadState, DownloadStatus, IncompleteShare, Obstacle, UploadStatus};
+use super::report::{FileInFolder, FolderStatus, Report};
+use super::status::{Delivered, DownloadState, DownloadStatus, IncompleteShare, Obstacle, Totals, UploadStatus};
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::reach::way::Way;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::rate::limit::Limit;
-use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, ReachClass};
+use crate::wire::client_tracker::{FileLine, FoundFile, GroupLine, MemberLine, ReachClass};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,17 +25,25 @@ pub(crate) fn answer(report: &Report) -> Map<String, Value> {
         Report::Groups(groups) => json!({ "groups": list(groups, group) }),
         Report::Requests(users) => json!({ "requests": list(users, |user| json!(user.as_str())) }),
         Report::Members(members) => json!({ "members": list(members, member) }),
-        Report::Files(files) => json!({ "files": list(files, file) }),
+        // As long as they are, they become objects one by one, when they are written.
+        Report::Files(_) | Report::Folder(_) | Report::Found(_) => json!({}),
         Report::Uploaded { group, file, content } => with(shared(group, file), what(content)),
         Report::Downloading { group, file, destination } => {
             with(shared(group, file), json!({ "file_path": path(destination) }))
         }
-        Report::Downloads(downloads) => json!({ "downloads": list(downloads, download) }),
+        Report::Downloads(downloads, totals) => {
+            json!({ "downloads": list(downloads, download), "total": total(totals) })
+        }
         Report::Uploads(uploads, shares) => {
             json!({ "uploads": list(uploads, upload), "incomplete": list(shares, incomplete) })
         }
-        Report::Transfers(downloads, uploads) => {
-            json!({ "downloads": list(downloads, download), "uploads": list(uploads, upload) })
+        Report::Transfers(downloads, uploads, totals) => {
+            let (downloads, uploads) = (list(downloads, download), list(uploads, upload));
+            json!({ "downloads": downloads, "uploads": uploads, "total": total(totals) })
+        }
+        Report::Notices { told, most } => {
+            let notices = list(told, |told| Value::Object(told.told.clone()));
+            json!({ "notices": notices, "kept": told.len(), "most": most })
         }
         Report::Folders(folders) => json!({ "folders": list(folders, folder) }),
         Report::Limits { upload, download } => json!({ "upload": rate(*upload), "download": rate(*download) }),
@@ -131,6 +141,37 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
     members
 }
 
+/// An answer with the list that it has, if it has a long one.
+pub(crate) struct AnswerLine<'a> {
+    pub members: Map<String, Value>,
+    pub report: &'a Report,
+}
+
+impl Serialize for AnswerLine<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut to = to.serialize_map(None)?;
+        for (name, value) in &self.members {
+            to.serialize_entry(name, value)?;
+        }
+        match self.report {
+            Report::Files(files) => to.serialize_entry("files", &Entries(files, file))?,
+            Report::Folder(files) => to.serialize_entry("files", &Entries(files, in_folder))?,
+            Report::Found(files) => to.serialize_entry("files", &Entries(files, found))?,
+            _ => {}
+        }
+        to.end()
+    }
+}
+
+/// Entries that become objects one by one.
+struct Entries<'a, T>(&'a [T], fn(&T) -> Value);
+
+impl<T> Serialize for Entries<'_, T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(self.1))
+    }
+}
+
 fn list<T>(entries: &[T], entry: impl Fn(&T) -> Value) -> Value {
     entries.iter().map(entry).collect()
 }
@@ -169,6 +210,14 @@ fn file(line: &FileLine) -> Value {
     with(told, what(&line.content))
 }
 
+fn in_folder(file: &FileInFolder) -> Value {
+    json!({ "file_name": file.path, "size": file.len })
+}
+
+fn found(found: &FoundFile) -> Value {
+    with(json!({ "group_id": found.group.as_str() }), file(&found.file))
+}
+
 fn download(status: &DownloadStatus) -> Value {
     let state = match status.state {
         DownloadState::Checking => "checking",
@@ -192,7 +241,8 @@ fn download(status: &DownloadStatus) -> Value {
         DownloadState::Failed(why) => failure(why),
         _ => json!({}),
     };
-    with(with(shared(&status.group, &status.file), told), reason)
+    let part = if status.patterns.is_empty() { json!({}) } else { json!({ "patterns": status.patterns }) };
+    with(with(with(shared(&status.group, &status.file), told), part), reason)
 }
 
 fn delivered(member: &Delivered) -> Value {
@@ -215,6 +265,15 @@ fn upload(status: &UploadStatus) -> Value {
         "bytes_per_second": status.speed,
     });
     with(shared(&status.group, &status.file), told)
+}
+
+fn total(totals: &Totals) -> Value {
+    json!({
+        "down": totals.down,
+        "up": totals.up,
+        "left": totals.left_bytes,
+        "seconds_left": totals.left().map(|left| left.as_secs()),
+    })
 }
 
 fn incomplete(share: &IncompleteShare) -> Value {
@@ -321,6 +380,7 @@ mod tests {
         let status = DownloadStatus {
             group: group.clone(),
             file: file.clone(),
+            patterns: Vec::new(),
             state: DownloadState::Running,
             done_bytes: Some(1),
             total_bytes: 2,

@@ -1,15 +1,17 @@
 //! What a command came to, as values; and in words, as lines for a person.
 
-use super::status::{DownloadStatus, IncompleteShare, UploadStatus};
+use super::status::{DownloadStatus, IncompleteShare, Totals, UploadStatus};
 use crate::client::command::table::{Word, help};
 use crate::model::escape::ShownPath;
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
 use crate::model::op::group_access::GroupAccess;
-use crate::model::units::size;
+use crate::model::units::{duration, size};
 use crate::rate::limit::Limit;
-use crate::wire::client_tracker::{FileLine, GroupLine, MemberLine, Role};
+use crate::wire::client_tracker::{FileLine, FoundFile, GroupLine, MemberLine, Role};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How a folder stands that is shared as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +61,10 @@ pub enum Report {
     Members(Vec<MemberLine>),
     /// What is shared in a group.
     Files(Vec<FileLine>),
+    /// What lies in a shared folder.
+    Folder(Vec<FileInFolder>),
+    /// What was found in the user's groups.
+    Found(Vec<FoundFile>),
     /// A file or folder is shared.
     Uploaded {
         /// In which group.
@@ -77,12 +83,19 @@ pub enum Report {
         /// Where the complete file will be.
         destination: PathBuf,
     },
-    /// All downloads of this login.
-    Downloads(Vec<DownloadStatus>),
+    /// All downloads of this login, and what moves in all.
+    Downloads(Vec<DownloadStatus>, Totals),
     /// What is being given to whom, and what is shared and cannot be given whole.
     Uploads(Vec<UploadStatus>, Vec<IncompleteShare>),
     /// All downloads of this login, and what is being given to whom.
-    Transfers(Vec<DownloadStatus>, Vec<UploadStatus>),
+    Transfers(Vec<DownloadStatus>, Vec<UploadStatus>, Totals),
+    /// What the user was told.
+    Notices {
+        /// The latest first.
+        told: Vec<ToldAgo>,
+        /// So many things are kept at most.
+        most: usize,
+    },
     /// The folders that are shared as a whole.
     Folders(Vec<FolderStatus>),
     /// How fast files may go out and come in.
@@ -94,6 +107,43 @@ pub enum Report {
     },
     /// What there is to know about one command or all.
     Help(Option<Word>),
+}
+
+/// A file in a shared folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileInFolder {
+    /// With the name of the share in front.
+    pub path: String,
+    /// In bytes.
+    pub len: u64,
+}
+
+impl FileInFolder {
+    fn line(&self) -> String {
+        format!("{}  {}", self.path, size(self.len))
+    }
+}
+
+/// Something that the user was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldAgo {
+    pub ago: Duration,
+    /// As programs are told it.
+    pub told: Map<String, Value>,
+}
+
+impl ToldAgo {
+    /// What was told, at this time in seconds since 1970.
+    pub(crate) fn of(told: Map<String, Value>, now_s: u64) -> Self {
+        let at = told.get("at").and_then(Value::as_u64).unwrap_or(now_s);
+        Self { ago: Duration::from_secs(now_s.saturating_sub(at)), told }
+    }
+
+    /// The line for a person.
+    fn line(&self) -> String {
+        let message = self.told.get("message").and_then(Value::as_str).unwrap_or_default();
+        format!("{} ago  {message}", duration(self.ago))
+    }
 }
 
 impl Report {
@@ -110,23 +160,33 @@ impl Report {
             Report::Files(files) => {
                 list(files, file_line, "No files shared in this group yet; share one with upload_file")
             }
+            Report::Folder(files) => list(files, FileInFolder::line, "No file in it has such a name"),
+            Report::Found(files) => list(files, found_line, "No file has such a name"),
             Report::Uploaded { .. } => vec!["Uploaded".to_owned()],
             Report::Downloading { .. } => vec!["Downloading...".to_owned()],
-            Report::Downloads(downloads) => {
+            Report::Downloads(downloads, totals) => {
                 let lines: Vec<String> = downloads.iter().flat_map(DownloadStatus::lines).collect();
-                list(&lines, String::clone, "No downloads yet")
+                // Uploads alone are told by another command.
+                let total = totals.line().filter(|_| downloads.iter().any(DownloadStatus::moves));
+                list(&[lines, Vec::from_iter(total)].concat(), String::clone, "No downloads yet")
             }
             Report::Uploads(uploads, incomplete) => {
                 let lines = uploads.iter().map(UploadStatus::line).chain(incomplete.iter().map(IncompleteShare::line));
                 list(&lines.collect::<Vec<_>>(), String::clone, "Nothing is being given to anybody now")
             }
-            Report::Transfers(downloads, uploads) => {
+            Report::Transfers(downloads, uploads, totals) => {
                 let downloads = downloads.iter().flat_map(DownloadStatus::lines);
-                let lines: Vec<String> = downloads.chain(uploads.iter().map(UploadStatus::line)).collect();
+                let uploads = uploads.iter().map(UploadStatus::line);
+                let lines: Vec<String> = downloads.chain(uploads).chain(totals.line()).collect();
                 list(&lines, String::clone, "Nothing is under way")
             }
             Report::Folders(folders) => {
                 list(folders, FolderStatus::line, "No folder is shared yet; share one with share_folder")
+            }
+            Report::Notices { told, most } => {
+                let kept = format!("{} kept, {most} at most", told.len());
+                let lines: Vec<String> = told.iter().map(ToldAgo::line).collect();
+                if lines.is_empty() { vec!["Nothing was told yet".to_owned()] } else { [lines, vec![kept]].concat() }
             }
             Report::Limits { upload, download } => vec![format!("upload  {upload}"), format!("download  {download}")],
             Report::Help(about) => help(*about),
@@ -183,6 +243,10 @@ fn file_line(line: &FileLine) -> String {
         members => format!("{} online with it", counted(members, "member")),
     };
     format!("{}  {size}{folder}, {online}, sha1 {}", line.name, line.content.sha1)
+}
+
+fn found_line(found: &FoundFile) -> String {
+    format!("[{}] {}", found.group, file_line(&found.file))
 }
 
 fn counted(count: impl Into<u64>, noun: &str) -> String {

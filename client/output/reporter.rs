@@ -50,7 +50,8 @@ impl Reporter {
     /// Answers a command that was carried out; `id` is what a program has called it.
     pub fn answer(&self, id: Option<Value>, report: &Report) {
         if self.manner.json {
-            self.object(id, json::answer(report));
+            let members = named(id, json::answer(report));
+            self.terminal.object(&json::AnswerLine { members, report });
         } else {
             self.terminal.results(report.lines());
         }
@@ -59,7 +60,7 @@ impl Reporter {
     /// Answers a command that was not carried out.
     pub fn refuse(&self, id: Option<Value>, failure: &Failure) {
         if self.manner.json {
-            self.object(id, json::refusal(failure));
+            self.terminal.object(&named(id, json::refusal(failure)));
         } else {
             self.terminal.error(&failure.why);
         }
@@ -72,7 +73,7 @@ impl Reporter {
             return;
         }
         if self.manner.json {
-            return self.object(None, json::event(event));
+            return self.terminal.object(&json::event(event));
         }
         let Some(line) = event.line() else { return };
         match event.cause() {
@@ -111,9 +112,10 @@ impl Reporter {
             Weight::Progress => self.terminal.progress(line),
         }
     }
+}
 
-    fn object(&self, id: Option<Value>, mut members: Map<String, Value>) {
-        members.extend(id.map(|id| ("id".to_owned(), id)));
-        self.terminal.object(&Value::Object(members));
-    }
+/// An answer to what a program has called this.
+fn named(id: Option<Value>, mut members: Map<String, Value>) -> Map<String, Value> {
+    members.extend(id.map(|id| ("id".to_owned(), id)));
+    members
 }

@@ -16,6 +16,8 @@ pub struct DownloadStatus {
     pub group: GroupId,
     /// Which file.
     pub file: FileName,
+    /// What of a folder is meant; nothing for all of it.
+    pub patterns: Vec<String>,
     /// How it stands.
     pub state: DownloadState,
     /// Bytes that were verified and stored; none while that is not known.
@@ -126,7 +128,13 @@ impl DownloadStatus {
             DownloadState::Failed(_) => 'F',
             DownloadState::Checking | DownloadState::Running | DownloadState::Waiting | DownloadState::Paused => 'D',
         };
-        format!("[{letter}] [{}] {}  {}", self.group, self.file, self.rest())
+        let part = match self.patterns.split_first() {
+            None => String::new(),
+            Some((first, [])) if first.is_empty() => String::new(),
+            Some((first, [])) => format!("{first}: "),
+            Some((first, others)) => format!("{first} and {} more: ", others.len()),
+        };
+        format!("[{letter}] [{}] {}  {part}{}", self.group, self.file, self.rest())
     }
 
     /// The line of `show_downloads`, and below it why nothing comes in.
@@ -149,18 +157,19 @@ impl DownloadStatus {
         self.done_bytes == Some(self.total_bytes)
     }
 
-    /// The members whose connections are not direct, with their ways, in brackets.
-    fn indirect(&self) -> String {
-        let indirect: Vec<String> = self
-            .members
-            .iter()
-            .filter_map(|member| Some((&member.user, member.way.filter(|way| *way != Way::Direct)?)))
-            .map(|(user, way)| format!("{user} {way}"))
-            .collect();
-        match indirect.len().saturating_sub(NAMED_MAX) {
-            _ if indirect.is_empty() => String::new(),
-            0 => format!(" ({})", indirect.join(", ")),
-            others => format!(" ({} and {others} more)", indirect[..NAMED_MAX].join(", ")),
+    /// Whether pieces come in.
+    pub fn moves(&self) -> bool {
+        self.state == DownloadState::Running && self.speed > 0
+    }
+
+    /// Its place among others: what moves first, then what waits for something, and at the end what is complete.
+    pub fn rank(&self) -> u8 {
+        match self.state {
+            DownloadState::Running if self.speed > 0 => 0,
+            DownloadState::Running | DownloadState::Checking | DownloadState::Waiting => 1,
+            DownloadState::Paused => 2,
+            DownloadState::Failed(_) => 3,
+            DownloadState::Completed => 4,
         }
     }
 
@@ -184,7 +193,10 @@ impl DownloadStatus {
     fn share_of(&self, member: &Delivered) -> String {
         let all: u64 = self.members.iter().map(|member| member.bytes).sum();
         let share = if all == 0 { percent(0, 1) } else { percent(member.bytes, all) };
-        format!("{} {} ({share})", member.user, size(member.bytes))
+        // One that has ended has no connections any more.
+        let way = member.way.filter(|_| self.state == DownloadState::Running);
+        let way = way.map(|way| format!(", {way}")).unwrap_or_default();
+        format!("{} {} ({share}{way})", member.user, size(member.bytes))
     }
 
     fn rest(&self) -> String {
@@ -204,7 +216,7 @@ impl DownloadStatus {
             DownloadState::Running => {
                 let members = if self.peers == 1 { "member" } else { "members" };
                 let left = self.left.map(|left| format!(", {} left", duration(left))).unwrap_or_default();
-                format!("{}, {} from {} {members}{}{left}", share(), rate(self.speed), self.peers, self.indirect())
+                format!("{}, {} from {} {members}{left}", share(), rate(self.speed), self.peers)
             }
         }
     }
@@ -232,8 +244,45 @@ impl UploadStatus {
     /// The line of `show_uploads`: `[U]`, group and file, and two spaces before the rest.
     pub fn line(&self) -> String {
         let (speed, given) = (rate(self.speed), size(self.given_bytes));
-        let way = if self.way == Way::Direct { String::new() } else { format!(" ({})", self.way) };
-        format!("[U] [{}] {}  to {}{way}, {speed}, {given} given", self.group, self.file, self.user)
+        format!("[U] [{}] {}  to {} ({}), {speed}, {given} given", self.group, self.file, self.user, self.way)
+    }
+}
+
+/// What moves in all at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes a second that come in lately.
+    pub down: u64,
+    /// Bytes a second that go out lately.
+    pub up: u64,
+    /// Bytes that the downloads still lack which are neither paused nor have failed.
+    pub left_bytes: u64,
+    /// Downloads and uploads that move.
+    moving: usize,
+}
+
+impl Totals {
+    pub fn of(downloads: &[DownloadStatus], uploads: &[UploadStatus]) -> Self {
+        let left = |download: &DownloadStatus| download.total_bytes.saturating_sub(download.done_bytes.unwrap_or(0));
+        Self {
+            down: downloads.iter().map(|download| download.speed).sum(),
+            up: uploads.iter().map(|upload| upload.speed).sum(),
+            left_bytes: downloads.iter().filter(|download| download.rank() < 2).map(left).sum(),
+            moving: downloads.iter().filter(|download| download.moves()).count()
+                + uploads.iter().filter(|upload| upload.speed > 0).count(),
+        }
+    }
+
+    /// Time left at this speed; `None` if it cannot be told.
+    pub fn left(&self) -> Option<Duration> {
+        (self.down > 0 && self.left_bytes > 0).then(|| Duration::from_secs(self.left_bytes / self.down))
+    }
+
+    /// The line for a person. Where one thing moves at most, its own line says it all.
+    pub fn line(&self) -> Option<String> {
+        let left = self.left().map(|left| format!(", {}", duration(left))).unwrap_or_default();
+        let left = if self.left_bytes > 0 { format!(", {} left{left}", size(self.left_bytes)) } else { String::new() };
+        (self.moving > 1).then(|| format!("Total  {} down, {} up{left}", rate(self.down), rate(self.up)))
     }
 }
 
@@ -302,6 +351,7 @@ mod tests {
         DownloadStatus {
             group: GroupId::parse("lab").expect("a name"),
             file: FileName::parse("my notes.pdf").expect("a name"),
+            patterns: Vec::new(),
             state,
             done_bytes: Some(45_600_000),
             total_bytes: 100_000_000,
@@ -389,20 +439,52 @@ mod tests {
     }
 
     #[test]
-    fn a_way_is_told_where_it_is_not_direct() {
-        let member = |name, way| Delivered { user: user(name), bytes: 0, way };
+    fn the_way_of_each_connection_is_told_as_long_as_there_is_one() {
+        let member = |name, bytes, way| Delivered { user: user(name), bytes, way };
         let mut download = status(DownloadState::Running);
         download.members = vec![
-            member("ann", Some(Way::Relayed)),
-            member("bob", Some(Way::Called)),
-            member("eve", Some(Way::Direct)),
-            member("joe", None),
+            member("ann", 30_000_000, Some(Way::Relayed)),
+            member("bob", 10_000_000, Some(Way::Direct)),
+            member("joe", 0, None),
         ];
-        let line = download.short_line();
-        assert!(line.ends_with("12.3 MB/s from 3 members (ann relayed, bob called), 2 min 05 s left"), "{line}");
-        download.members = ["a", "b", "c", "d", "e", "f"].map(|name| member(name, Some(Way::Punched))).to_vec();
-        let line = download.short_line();
-        assert!(line.contains(" (a punched, b punched, c punched, d punched and 2 more), "), "{line}");
+        let line = download.line();
+        let told = "2 min 05 s left; ann 30.0 MB (75 %, relayed), bob 10.0 MB (25 %, direct), joe 0 B (0 %)";
+        assert!(line.ends_with(told), "{line}");
+        assert_eq!(download.member_lines()[0], "ann 30.0 MB (75 %, relayed)");
+        let complete = DownloadStatus { state: DownloadState::Completed, ..download };
+        assert!(complete.line().ends_with("; ann 30.0 MB (75 %), bob 10.0 MB (25 %), joe 0 B (0 %)"));
+    }
+
+    #[test]
+    fn what_moves_has_its_place_before_what_waits_and_what_has_ended() {
+        let failure = DownloadFailure { code: FailureCode::NoMember, why: String::new() };
+        let moves = status(DownloadState::Running);
+        let still = DownloadStatus { speed: 0, ..moves.clone() };
+        let ranks = [
+            moves.rank(),
+            still.rank(),
+            status(DownloadState::Paused).rank(),
+            status(DownloadState::Failed(failure)).rank(),
+            status(DownloadState::Completed).rank(),
+        ];
+        assert!(ranks.is_sorted_by(|a, b| a < b), "{ranks:?}");
+        assert_eq!(status(DownloadState::Waiting).rank(), still.rank());
+    }
+
+    #[test]
+    fn the_total_is_told_where_more_than_one_thing_moves() {
+        let moves = DownloadStatus { done_bytes: Some(0), speed: 1_000_000, ..status(DownloadState::Running) };
+        let paused = DownloadStatus { speed: 0, ..status(DownloadState::Paused) };
+        let DownloadStatus { group, file, .. } = moves.clone();
+        let upload =
+            UploadStatus { group, file, user: user("bob"), way: Way::Direct, speed: 1_500_000, given_bytes: 1 };
+        assert_eq!(Totals::of(&[moves.clone(), paused.clone()], &[]).line(), None);
+        assert_eq!(Totals::of(&[paused.clone()], &[]), Totals::default());
+        let total = Totals::of(&[moves.clone(), moves, paused], std::slice::from_ref(&upload));
+        let line = "Total  2.0 MB/s down, 1.5 MB/s up, 200.0 MB left, 1 min 40 s";
+        assert_eq!(total.line().as_deref(), Some(line));
+        let total = Totals::of(&[], &[upload.clone(), upload]);
+        assert_eq!(total.line().as_deref(), Some("Total  0 B/s down, 3.0 MB/s up"));
     }
 
     #[test]
@@ -437,7 +519,7 @@ mod tests {
         let DownloadStatus { group, file, .. } = status(DownloadState::Running);
         let (user, way) = (user("bob"), Way::Direct);
         let upload = UploadStatus { group, file, user, way, speed: 1_500_000, given_bytes: 45_600_000 };
-        assert_eq!(upload.line(), "[U] [lab] my notes.pdf  to bob, 1.5 MB/s, 45.6 MB given");
+        assert_eq!(upload.line(), "[U] [lab] my notes.pdf  to bob (direct), 1.5 MB/s, 45.6 MB given");
         let punched = UploadStatus { way: Way::Punched, ..upload };
         assert_eq!(punched.line(), "[U] [lab] my notes.pdf  to bob (punched), 1.5 MB/s, 45.6 MB given");
         let line = hashed(40_000_000, 100_000_000, Duration::from_secs(2));

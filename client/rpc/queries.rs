@@ -4,8 +4,9 @@ use super::error::RpcError;
 use super::link::TrackerLink;
 use crate::model::id::{GroupRef, ShareRef};
 use crate::model::manifest::Content;
+use crate::model::name::pattern::NamePattern;
 use crate::model::name::{FileName, GroupId, UserId};
-use crate::wire::client_tracker::{FileLine, GroupKey, GroupLine, MemberLine, Reply, Request};
+use crate::wire::client_tracker::{FileLine, FoundFile, GroupKey, GroupLine, MemberLine, Reply, Request};
 use std::iter;
 
 /// What the tracker says of a share that is asked for by name.
@@ -91,13 +92,36 @@ pub(crate) fn members(link: &TrackerLink, group: &GroupId) -> Result<Vec<MemberL
     pages(link, |after| Request::ListMembers { group: group.clone(), after }, page, |line| line.name.clone())
 }
 
-/// What is shared in a group.
-pub(crate) fn files(link: &TrackerLink, group: &GroupId) -> Result<Vec<FileLine>, RpcError> {
+/// What is shared in a group, page by page as long as `each` wants another one.
+pub(crate) fn files(
+    link: &TrackerLink,
+    group: &GroupId,
+    each: &mut dyn FnMut(Vec<FileLine>) -> bool,
+) -> Result<(), RpcError> {
     let page = |reply| match reply {
-        Reply::Files { files, more } => Some((files.into_vec(), more)),
+        Reply::Files { files, more } => {
+            let next = files.last().map(|line| line.name.clone()).filter(|_| more);
+            Some((files.into_vec(), next))
+        }
         _ => None,
     };
-    pages(link, |after| Request::ListFiles { group: group.clone(), after }, page, |line| line.name.clone())
+    each_page(link, |after| Request::ListFiles { group: group.clone(), after }, page, each)
+}
+
+/// What is shared under a name that a pattern means, in one group or in all of the user's, page by page as long as `each`
+/// wants another one.
+pub(crate) fn found(
+    link: &TrackerLink,
+    group: Option<&GroupId>,
+    pattern: &NamePattern,
+    each: &mut dyn FnMut(Vec<FoundFile>) -> bool,
+) -> Result<(), RpcError> {
+    let request = |after| Request::FindFiles { group: group.cloned(), pattern: pattern.clone(), after };
+    let page = |reply| match reply {
+        Reply::Found { files, next } => Some((files.into_vec(), next)),
+        _ => None,
+    };
+    each_page(link, request, page, each)
 }
 
 /// The keys of the user's groups.
@@ -117,14 +141,33 @@ fn pages<T, K>(
     page: impl Fn(Reply) -> Option<(Vec<T>, bool)>,
     key: impl Fn(&T) -> K,
 ) -> Result<Vec<T>, RpcError> {
+    let page = |reply| {
+        let (entries, more) = page(reply)?;
+        let next = entries.last().map(&key).filter(|_| more);
+        Some((entries, next))
+    };
     let mut list = Vec::new();
+    each_page(link, request, page, &mut |entries| {
+        list.extend(entries);
+        true
+    })?;
+    Ok(list)
+}
+
+/// The pages of a list as long as `each` wants another one. `page` takes a page out of a reply, and where the next one
+/// begins.
+fn each_page<T, K>(
+    link: &TrackerLink,
+    request: impl Fn(Option<K>) -> Request,
+    page: impl Fn(Reply) -> Option<(Vec<T>, Option<K>)>,
+    each: &mut dyn FnMut(Vec<T>) -> bool,
+) -> Result<(), RpcError> {
     let mut after = None;
     loop {
-        let (entries, more) = page(link.call(&request(after))?).ok_or(RpcError::Unexpected)?;
-        after = entries.last().map(&key).filter(|_| more);
-        list.extend(entries);
-        if after.is_none() {
-            return Ok(list);
+        let (entries, next) = page(link.call(&request(after))?).ok_or(RpcError::Unexpected)?;
+        after = next;
+        if !each(entries) || after.is_none() {
+            return Ok(());
         }
     }
 }

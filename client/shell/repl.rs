@@ -49,7 +49,7 @@ pub trait Execute {
 /// they have ended only at the end of a script; otherwise they are left to whoever closes the executor.
 pub fn run(prompt: &mut Prompt, reporter: &Reporter, interrupt: &Interrupt, executor: &mut dyn Execute) -> Exit {
     let home = env::var_os("HOME").map(PathBuf::from);
-    let mut repl = Repl { prompt, reporter, interrupt, executor, home, failed: None };
+    let mut repl = Repl { prompt, reporter, interrupt, executor, home, failed: None, given: 0 };
     let mut instead = None;
     loop {
         match instead.take().unwrap_or_else(|| repl.prompt.next_input()) {
@@ -57,9 +57,9 @@ pub fn run(prompt: &mut Prompt, reporter: &Reporter, interrupt: &Interrupt, exec
                 Next::Line => instead = repl.ask().map(Input::Line),
                 Next::Leave => break,
             },
-            Input::Bad(why) => repl.refuse(None, &why.into()),
+            Input::Bad(why) => repl.refuse_line(why),
             Input::Broken(why) => {
-                repl.refuse(None, &why.into());
+                repl.refuse_line(why);
                 break;
             }
             Input::End if repl.stays() => {}
@@ -92,6 +92,8 @@ struct Repl<'a> {
     home: Option<PathBuf>,
     /// Why the first of the commands that were not carried out was not.
     failed: Option<Cause>,
+    /// How many commands were given.
+    given: u64,
 }
 
 impl Repl<'_> {
@@ -111,6 +113,10 @@ impl Repl<'_> {
         } else {
             (None, parse(line, &around).map_err(|error| error.to_string().into()))
         };
+        if typed == Ok(ParsedLine::Nothing) {
+            return Next::Line;
+        }
+        let id = self.id(id);
         let command = match typed {
             Ok(ParsedLine::Nothing) => return Next::Line,
             Ok(ParsedLine::Quit) => {
@@ -130,6 +136,18 @@ impl Repl<'_> {
             Err(failure) => self.refuse(id, &failure),
         }
         Next::Line
+    }
+
+    /// What the answer to the next command is to bear: what its program calls it, or else its number.
+    fn id(&mut self, own: Option<Value>) -> Option<Value> {
+        self.given += 1;
+        self.reporter.is_json().then(|| own.unwrap_or_else(|| self.given.into()))
+    }
+
+    /// Answers what could not be read as a line.
+    fn refuse_line(&mut self, why: String) {
+        let id = self.id(None);
+        self.refuse(id, &why.into());
     }
 
     /// Asks a person what only a person can decide. Gives the line that was typed in place of an answer, if one was.

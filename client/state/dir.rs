@@ -7,6 +7,7 @@
 //!                                                    /records shares and unfinished downloads, a log of changes
 //!                                                    /folders folders that are shared as a whole
 //!                                                    /manifests/<info hash>
+//!                                                    /told    what the user was told last
 //! ```
 //!
 //! Several clients of one user may run at a time. Each takes the first slot that no other has, so a client that comes

@@ -43,8 +43,31 @@ pub struct DownloadRecord {
     pub share: ShareRef,
     /// Whether the user has paused it.
     pub paused: bool,
+    /// What of a folder is meant, if not all.
+    pub part: Option<FolderPart>,
 }
 
+/// Most patterns that name a part of a folder.
+pub(crate) const PATTERNS_MAX: usize = 64;
+
+/// A part of a folder that is downloaded, or was.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct FolderPart {
+    /// Patterns of paths below the folder: what any of them means.
+    pub patterns: Vec<String>,
+    /// What the files looked like when they were complete, if they are.
+    pub held: Option<StampsDigest>,
+}
+
+impl DownloadRecord {
+    /// Whether it is a part of a folder that is complete.
+    pub fn is_held(&self) -> bool {
+        self.part.as_ref().is_some_and(|part| part.held.is_some())
+    }
+}
+
+/// Stands for the stamps of a part that is not complete.
+const NOT_HELD: &str = "-";
 const PAUSED: &str = "paused";
 const RUNNING: &str = "running";
 /// Stands for the number of a share that no tracker has told yet.
@@ -84,6 +107,10 @@ impl SlotRecord {
             SlotRecord::Download(download) => {
                 fields.push(text(if download.paused { PAUSED } else { RUNNING }));
                 fields.push(text(&share_to_text(download.share)));
+                if let Some(FolderPart { patterns, held }) = &download.part {
+                    fields.push(text(&held.map_or(NOT_HELD.to_owned(), |stamps| stamps.0.to_string())));
+                    fields.extend(patterns.iter().map(|pattern| text(pattern)));
+                }
             }
         }
         fields
@@ -118,14 +145,27 @@ impl SlotRecord {
                 };
                 Some(SlotRecord::Share(ShareRecord { group, name, path, content, share, stamps }))
             }
-            ("download", [state, share]) => {
+            ("download", [state, share, part @ ..]) => {
                 let paused = match text(state)? {
                     PAUSED => true,
                     RUNNING => false,
                     _ => return None,
                 };
                 let share = share_from_text(text(share)?)?;
-                Some(SlotRecord::Download(DownloadRecord { group, name, destination: path, content, share, paused }))
+                let part = match part {
+                    [] => None,
+                    [held, patterns @ ..] => {
+                        let held = match text(held)? {
+                            NOT_HELD => None,
+                            stamps => Some(StampsDigest(Sha1Digest::from_hex(stamps)?)),
+                        };
+                        let patterns = patterns.iter().map(|pattern| Some(text(pattern)?.to_owned()));
+                        let patterns = patterns.collect::<Option<Vec<_>>>()?;
+                        Some(FolderPart { patterns, held })
+                    }
+                };
+                let destination = path;
+                Some(SlotRecord::Download(DownloadRecord { group, name, destination, content, share, paused, part }))
             }
             _ => None,
         }
@@ -241,7 +281,12 @@ pub(crate) mod tests {
     /// A download like no other.
     pub(crate) fn download(group: &str, name: &str, byte: u8) -> DownloadRecord {
         let ShareRecord { group, name, path, content, .. } = share(group, name, byte);
-        DownloadRecord { group, name, destination: path, content, share: share_ref(byte), paused: byte % 2 == 1 }
+        let part = (byte % 3 == 0).then(|| FolderPart {
+            patterns: vec!["a b/*.txt".to_owned(), String::new()],
+            held: (byte % 2 == 0).then_some(StampsDigest(Sha1Digest([byte; 20]))),
+        });
+        let (share, paused) = (share_ref(byte), byte % 2 == 1);
+        DownloadRecord { group, name, destination: path, content, share, paused, part }
     }
 
     #[test]
@@ -251,6 +296,7 @@ pub(crate) mod tests {
             SlotRecord::Share(share("lab", "f", 2)),
             SlotRecord::Download(download("g", "f", 2)),
             SlotRecord::Download(download("g", "f", 3)),
+            SlotRecord::Download(download("g", "f", 6)),
         ] {
             assert_eq!(SlotRecord::from_fields(&record.to_fields()), Some(record));
         }

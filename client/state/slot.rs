@@ -6,6 +6,7 @@ use super::folders::FolderRecords;
 use super::record::{DownloadRecord, ShareRecord, SlotRecord};
 use super::record_log::{LogState, RecordLog};
 use super::record_table::RecordTable;
+use super::told::ToldLog;
 use crate::model::digest::InfoHash;
 use crate::model::escape::ShownPath;
 use crate::model::id::ShareRef;
@@ -33,6 +34,8 @@ pub struct Slot {
     /// for it. `None` once the slot is closed.
     writing: Mutex<Option<SlotWriter>>,
     folders: FolderRecords,
+    /// What the user was told.
+    told: ToldLog,
     // Locked, never during I/O.
     table: Mutex<RecordTable>,
 }
@@ -82,7 +85,8 @@ impl Slot {
         let (folders, damage) = FolderRecords::open(folder.join("folders"))?;
         warnings.extend(damage);
         let writing = Mutex::new(Some(SlotWriter { _lock: lock, log }));
-        let slot = Self { folder, number, writing, folders, table: Mutex::new(table) };
+        let told = ToldLog::load(folder.join("told"));
+        let slot = Self { folder, number, writing, folders, told, table: Mutex::new(table) };
         slot.remove_unused_manifests()?;
         Ok((slot, warnings))
     }
@@ -91,6 +95,12 @@ impl Slot {
     pub fn close(&self) {
         self.folders.close();
         self.writing.lock().take();
+        self.told.close();
+    }
+
+    /// What the user was told by the clients that had this slot.
+    pub fn told(&self) -> &ToldLog {
+        &self.told
     }
 
     /// The folders that are shared as a whole.

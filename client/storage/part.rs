@@ -10,6 +10,7 @@ mod removal;
 mod replaced;
 mod reservation;
 mod sidecar;
+mod take_back;
 mod taken;
 mod written;
 
@@ -47,6 +48,7 @@ pub use crate::client::storage::part::paths::resolve_destination;
 pub use crate::client::storage::part::removal::LeftAlone;
 pub use crate::client::storage::part::replaced::{PartPlan, PartRecord, Replaced};
 pub use crate::client::storage::part::sidecar::PartLabel;
+pub use crate::client::storage::part::take_back::take_back;
 pub use crate::client::storage::part::taken::Taken;
 
 /// After how many written bytes the disk is set to work on them, so that the fsync at the end finds little to do.

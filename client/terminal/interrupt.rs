@@ -132,22 +132,31 @@ impl Interrupt {
         }
     }
 
+    /// Whether a person sits at the prompt.
+    pub(crate) fn serves_person(&self) -> bool {
+        self.0.state.lock().person
+    }
+
     /// Whether something is typed within this time, which is read and forgotten, or a signal comes, or nothing can be
     /// typed any more.
     pub(crate) fn key_within(&self, from: impl AsFd, time: Duration) -> bool {
+        self.keys_within(from, time).is_some()
+    }
+
+    /// What is typed within this time. Nothing is in it if a signal comes, or nothing can be typed any more.
+    pub(crate) fn keys_within(&self, from: impl AsFd, time: Duration) -> Option<Vec<u8>> {
         let timeout = Timespec::try_from(time).ok();
         let mut fds = [PollFd::new(&self.0.wake, PollFlags::IN), PollFd::new(&from, PollFlags::IN)];
         match poll(&mut fds, timeout.as_ref()) {
             // A window of another size, for example: what is shown is drawn anew.
-            Ok(0) | Err(rustix::io::Errno::INTR) => false,
-            Ok(_) if !fds[0].revents().is_empty() => true,
-            Ok(_) => {
+            Ok(0) | Err(rustix::io::Errno::INTR) => None,
+            Ok(_) if fds[0].revents().is_empty() => {
                 let mut keys = [0; 64];
                 // Whether these are all the keys or none can be read: somebody wants to go on.
-                let _ = rustix::io::read(&from, &mut keys);
-                true
+                let read = rustix::io::read(&from, &mut keys).unwrap_or(0);
+                Some(keys[..read].to_vec())
             }
-            Err(_) => true,
+            Ok(_) | Err(_) => Some(Vec::new()),
         }
     }
 

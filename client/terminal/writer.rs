@@ -11,7 +11,7 @@ use super::window::{fitted, window};
 use crate::model::escape::escape;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::env;
@@ -148,8 +148,9 @@ impl TerminalWriter {
     }
 
     /// Says something to a program: one line of JSON on standard output.
-    pub(crate) fn object(&self, object: &Value) {
-        self.0.state.lock().output.write(&format!("{object}\n"));
+    pub(crate) fn object(&self, object: &impl Serialize) {
+        let text = serde_json::to_string(object).expect("texts and numbers become JSON") + "\n";
+        self.0.state.lock().output.write(&text);
     }
 
     /// Whether a result could not be written, as happens when standard output is closed or its disk is full.

@@ -46,11 +46,21 @@ impl SharedPath {
             return Err(SharedPathError::TooLong);
         }
         let path = Self { text: text.nfc().collect() };
-        for (name, below) in path.cuts() {
-            FileName::parse(name).map_err(SharedPathError::Name)?;
-            PathPattern::new(below).map_err(SharedPathError::Pattern)?;
-        }
+        let (name, below) = path.text.split_once('/').unwrap_or((&path.text, ""));
+        FileName::parse(name).map_err(SharedPathError::Name)?;
+        PathPattern::new(below).map_err(SharedPathError::Pattern)?;
         Ok(path)
+    }
+
+    /// The name that all of it may be.
+    pub fn name(&self) -> Option<FileName> {
+        FileName::parse(&self.text).ok()
+    }
+
+    /// A pattern of names that begin with it, where it ends with a `/`, or else are like it.
+    pub fn as_pattern(&self) -> Option<NamePattern> {
+        let all = if self.text.ends_with('/') { "*" } else { "" };
+        NamePattern::new(&format!("{}{all}", self.text)).ok()
     }
 
     pub fn as_str(&self) -> &str {
@@ -59,12 +69,8 @@ impl SharedPath {
 
     /// What the share may be called, and what of it is meant then; the longest name first.
     pub fn readings(&self) -> impl Iterator<Item = (FileName, PathPattern)> + '_ {
-        self.cuts().filter_map(|(name, below)| Some((FileName::parse(name).ok()?, PathPattern::new(below).ok()?)))
-    }
-
-    fn cuts(&self) -> impl Iterator<Item = (&str, &str)> {
-        // No name of a share has a `/` in it.
-        self.text.split_once('/').into_iter()
+        let cuts = self.text.match_indices('/').map(|(at, _)| (&self.text[..at], &self.text[at + 1..])).rev();
+        cuts.filter_map(|(name, below)| Some((FileName::parse(name).ok()?, PathPattern::new(below).ok()?)))
     }
 }
 
@@ -147,11 +153,17 @@ mod tests {
     }
 
     #[test]
-    fn the_share_is_named_before_the_first_slash() {
+    fn the_share_is_named_before_some_slash() {
         let all = PathPattern::new("").expect("a pattern");
         assert_eq!(readings("photos/"), [("photos".to_owned(), all)]);
         let below = PathPattern::new("2024/*.jpg").expect("a pattern");
-        assert_eq!(readings("u\u{308}/2024/*.jpg"), [("\u{fc}".to_owned(), below)]);
+        let jpg = PathPattern::new("*.jpg").expect("a pattern");
+        let both = [("\u{fc}/2024".to_owned(), jpg), ("\u{fc}".to_owned(), below)];
+        assert_eq!(readings("u\u{308}/2024/*.jpg"), both, "the longest name first");
+        let path = SharedPath::new("a/b").expect("a path");
+        assert_eq!(path.name().as_ref().map(FileName::as_str), Some("a/b"));
+        assert!(SharedPath::new("a/").is_ok_and(|path| path.name().is_none()));
+        assert!(SharedPath::new("a/").expect("a path").as_pattern().is_some_and(|pattern| pattern.matches("a/b/c")));
         assert!(SharedPath::is_one("photos/") && !SharedPath::is_one("photos"));
         for wrong in
             ["/", "/a", "../a", "a//b", &format!("a/{}", "x*".repeat(300)), &format!("a/{}", "x/".repeat(3000))]

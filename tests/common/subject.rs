@@ -49,6 +49,7 @@ pub(crate) fn subject_of(data: &[u8]) -> Subject {
         name: FileName::parse("f.bin").expect("a name"),
         content: Content { layout: manifest.layout(), sha1, info_hash, file_count: 1 },
         manifest: Arc::new(manifest),
+        selection: None,
     }
 }
 

@@ -75,10 +75,14 @@ fn names_after<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     names
 }
 
-/// A command's arguments as a man page writes them: `Ar user_id Op Ar password` for `<user_id> [password]`.
+/// A command's arguments as a man page writes them: `Ar user_id Op Ar password` for `<user_id> [password]`. `Op` reaches
+/// to the end of the line, so brackets before the last are `Oo` and `Oc`.
 fn in_mdoc(arguments: &str) -> String {
-    let mdoc = arguments.replace("[<", "Op <").replace(">]", ">").replace('[', "Op Ar ").replace(']', "");
-    mdoc.replace('<', "Ar ").replace('>', "")
+    let mut mdoc = arguments.replace("[<", "[").replace(">]", "]").replace('<', "Ar ").replace('>', "");
+    while mdoc.matches('[').count() > 1 {
+        mdoc = mdoc.replacen('[', "Oo Ar ", 1).replacen(']', " Oc", 1);
+    }
+    mdoc.replace('[', "Op Ar ").replace(']', "").replace("Ar --", "Fl -")
 }
 
 #[test]

@@ -2,33 +2,40 @@
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
+use crate::common::schema::Schema;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-/// A program that talks to a client.
-struct Driver {
+/// A program that talks to a client, and looks whether every line that it hears is as the schema says.
+pub(crate) struct Driver {
     client: Program,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
+    schema: Schema,
+    /// The commands that were carried out.
+    pub(crate) done: BTreeSet<String>,
 }
 
 impl Driver {
-    fn start(installation: &Installation, name: &str, options: &[&str]) -> Self {
+    pub(crate) fn start(installation: &Installation, name: &str, options: &[&str]) -> Self {
         let args: Vec<&str> = ["--json"].iter().chain(options).copied().collect();
         let client = installation.person(name, 1, &args);
-        Self { client, folder: installation.folder.path().join(name) }
+        let folder = installation.folder.path().join(name);
+        Self { client, folder, schema: Schema::of_client(), done: BTreeSet::new() }
     }
 
-    fn tell(&mut self, line: &str) {
+    pub(crate) fn tell(&mut self, line: &str) {
         self.client.say(line);
     }
 
     /// The next object for which this holds; others are passed over.
-    fn next(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn next(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = self.client.line();
             let object: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
             assert!(object.is_object() && object.get("status").is_some() != object.get("event").is_some(), "{line}");
+            self.schema.check(&object).unwrap_or_else(|error| panic!("{error}"));
             if holds(&object) {
                 return object;
             }
@@ -36,30 +43,34 @@ impl Driver {
     }
 
     /// The next answer.
-    fn answer(&mut self) -> Value {
+    pub(crate) fn answer(&mut self) -> Value {
         self.next(|object| object.get("status").is_some())
     }
 
     /// The next event of this name.
-    fn event(&mut self, name: &str) -> Value {
+    pub(crate) fn event(&mut self, name: &str) -> Value {
         self.next(|object| object["event"] == name)
     }
 
-    fn ask(&mut self, command: &str, args: Value) -> Value {
-        self.tell(&json!({ "command": command, "command_args": args, "id": command }).to_string());
+    pub(crate) fn ask(&mut self, command: &str, args: Value) -> Value {
+        let line = json!({ "command": command, "command_args": args, "id": command });
+        self.schema.check_as("command", &line).unwrap_or_else(|error| panic!("{error}"));
+        self.tell(&line.to_string());
         let answer = self.answer();
         assert_eq!(answer["id"], command, "{answer}");
         answer
     }
 
-    fn succeeds(&mut self, command: &str, args: Value) -> Value {
+    pub(crate) fn succeeds(&mut self, command: &str, args: Value) -> Value {
         let answer = self.ask(command, args);
         assert_eq!(answer["status"], "success", "{answer}");
+        self.schema.check_as(&format!("answer_{command}"), &answer).unwrap_or_else(|error| panic!("{error}"));
+        self.done.insert(command.to_owned());
         answer
     }
 
     /// A client in which a new user is logged in.
-    fn logged_in(installation: &Installation, name: &str) -> Self {
+    pub(crate) fn logged_in(installation: &Installation, name: &str) -> Self {
         let mut driver = Self::start(installation, name, &[]);
         assert_eq!(driver.event("listening")["ip"], "127.0.0.1");
         let account = json!({ "user_id": name, "passwd": "pw" });
@@ -69,7 +80,7 @@ impl Driver {
     }
 
     /// Ends its input; the exit code, and whatever was said on standard error.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         self.client.close_input();
         let (status, error) = self.client.end();
         (status.code(), error)
@@ -148,7 +159,7 @@ fn a_program_hears_how_far_a_download_is() {
     again.succeeds("download_file", json!({ "group_id": "lab", "file_name": "f", "destination_path": "." }));
     let progress = again.event("download_progress");
     let file = json!({ "event": "download_progress", "group_id": "lab", "file_name": "f", "state": "running",
-        "done": 0, "size": 3_000_000, "bytes_per_second": 0, "members": 0, "delivered": [], "obstacles": [] });
+        "done": 0, "size": 3_000_000, "bytes_per_second": 0, "members": 0, "delivered": [], "reused": 0, "obstacles": [] });
     assert_eq!(progress, file);
     alice.succeeds("login", json!({ "user_id": "alice", "passwd": "pw" }));
     assert_eq!(again.event("download_completed")["size"], 3_000_000);
@@ -207,9 +218,13 @@ fn what_is_wrong_is_answered_with_an_error_and_the_next_line_is_read() {
     let refused = json!({ "id": "join_group", "status": "error", "code": "NoSuchGroup",
         "message": "Group does not exist: nowhere" });
     assert_eq!(answer, refused);
-    // Lines as at the prompt are understood too.
+    // Lines as at the prompt are understood too. Without an id of its own a command has its number.
     driver.tell("list_groups");
-    assert_eq!(driver.answer(), json!({ "status": "success", "groups": [] }));
+    assert_eq!(driver.answer(), json!({ "id": 11, "status": "success", "groups": [] }));
+    driver.tell("\n# a comment, which gets no answer\n{\"command\":\"nothing\"}");
+    assert_eq!((&driver.answer()["id"], driver.ask("logout", json!({}))["id"].clone()), (&json!(12), json!("logout")));
+    driver.tell("limit");
+    assert_eq!(driver.answer()["id"], 14);
     assert_eq!(driver.end(), (Some(1), String::new()));
 }
 

@@ -427,12 +427,12 @@ fn who_watches_sees_what_comes_from_whom_and_goes_to_whom() {
     bob.sees("who delivers how much", |rows, _| {
         matches!(rows, [film, member, .., last] if film.starts_with("[D] [lab] film.mkv  ") && film.contains(" % of 60.0 MB, ")
             && film.contains("B/s from 1 member, ") && film.ends_with(" s left")
-            && member.starts_with("      alice ") && member.ends_with(" (100 %)")
+            && member.starts_with("      alice ") && member.ends_with(" (100 %, direct)")
             && last == "Press any key to go back")
     });
     alice.enters("watch");
     alice.sees("who takes how much", |rows, _| {
-        rows[0].starts_with("[U] [lab] film.mkv  to bob, ") && rows[0].ends_with(" MB given")
+        rows[0].starts_with("[U] [lab] film.mkv  to bob (direct), ") && rows[0].ends_with(" MB given")
     });
     // In a small window the last line stays.
     bob.resizes(2, 20);

@@ -24,6 +24,9 @@ pub(in crate::client::app) fn update(
     let Found { content, .. } = find(&session.node().link, group, name)?;
     let under_way = session.downloads().find(group, name).filter(|tracked| !tracked.phase.has_ended());
     if let Some(tracked) = under_way {
+        if !tracked.patterns.is_empty() {
+            return Err(format!("Only some files of {name} are being downloaded; cancel_download that first").into());
+        }
         return match tracked.info_hash {
             Some(old) if old != content.info_hash => go_over(session, &tracked, typed),
             _ => same_under_way(session, tracked, typed),
@@ -38,7 +41,7 @@ pub(in crate::client::app) fn update(
         Some(typed) => resolve_destination(typed, name).map_err(|error| error.to_string())?,
         None => place_of(session, &own)?,
     };
-    let id = session.downloads().begin(group, name, to.clone()).map_err(|error| error.to_string())?;
+    let id = session.downloads().begin((group, name), to.clone(), Vec::new()).map_err(|error| error.to_string())?;
     let update = Update { replaces: true, unfinished: None };
     let order = DownloadOrder { id, group, name, to, record: PartRecord::Absent, update };
     go_on(session, order).inspect_err(|_| session.downloads().remove(id))
@@ -76,7 +79,7 @@ fn go_over(session: &Arc<LoginSession>, tracked: &Tracked, typed: Option<&Path>)
         None => destination.clone(),
     };
     let unfinished = give_up(session, tracked)?;
-    let id = session.downloads().begin(group, name, to.clone()).map_err(|error| error.to_string())?;
+    let id = session.downloads().begin((group, name), to.clone(), Vec::new()).map_err(|error| error.to_string())?;
     let update = Update { replaces: true, unfinished };
     let order = DownloadOrder { id, group, name, to, record: PartRecord::Absent, update };
     go_on(session, order).inspect_err(|_| session.downloads().remove(id))

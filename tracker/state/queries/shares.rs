@@ -82,6 +82,13 @@ impl State {
         self.group_no(group).map_or(0, |group| self.group_row(group).files.len())
     }
 
+    /// The names under which something is shared in a group, from behind one of them on.
+    pub fn file_names_behind(&self, group: GroupRef, name: Option<&FileName>) -> impl Iterator<Item = &FileName> + '_ {
+        let from = (ByName::behind(name), Bound::Unbounded);
+        let group = self.group_no(group).map(|group| self.group_row(group));
+        group.into_iter().flat_map(move |row| row.files.range(from.clone())).map(|(key, _)| &key.name)
+    }
+
     /// What is shared in a group, at most `count`.
     pub fn files_after(&self, group: GroupRef, after: Option<&FileName>, count: usize) -> Vec<ShareInfo> {
         let Some(group) = self.group_no(group) else { return Vec::new() };

@@ -1,0 +1,193 @@
+//! Downloads of some files of a folder: how they begin, and how what is there is given to others from then on.
+//!
+//! Such a download stays in the slot when it is complete, with the stamps of its files. The client gives the pieces to
+//! others as long as the files bear them. A later download of more of the folder goes on from what is there.
+
+use super::download_list::{DownloadPhase, Tracked};
+use super::login_session::LoginSession;
+use crate::client::command::failure::Failure;
+use crate::client::download::transfer::Subject;
+use crate::client::output::event::Event;
+use crate::client::rpc::error::RpcError;
+use crate::client::state::record::{DownloadRecord, FolderPart, PATTERNS_MAX};
+use crate::client::storage::file_stamp::Stamps;
+use crate::client::storage::part::take_back as take_back_folder;
+use crate::client::storage::selection::{PartSource, Selection};
+use crate::client::storage::shared_files::SharedFiles;
+use crate::model::bitfield::Bitfield;
+use crate::model::id::GroupRef;
+use crate::model::manifest::{Content, Manifest};
+use crate::model::name::shared_path::PathPattern;
+use crate::model::name::{FileName, GroupId};
+use crate::wire::client_tracker::Holding;
+use crate::wire::codec::Blob;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is meant of a folder by these patterns; none for all of it, or what is no folder.
+pub(super) fn selection(
+    name: &FileName,
+    manifest: &Manifest,
+    patterns: &[String],
+) -> Result<Option<Arc<Selection>>, Failure> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    if !manifest.is_folder() {
+        return Err(format!("{name} is a file and no folder").into());
+    }
+    let patterns: Vec<PathPattern> = patterns.iter().filter_map(|text| PathPattern::new(text).ok()).collect();
+    let selection = Selection::of(manifest, |path| patterns.iter().any(|pattern| pattern.matches(path)));
+    let selection = selection.ok_or_else(|| format!("No file in {name} has such a name"))?;
+    Ok((!selection.is_whole(manifest)).then(|| Arc::new(selection)))
+}
+
+/// What is there already of a folder that more of is to be downloaded to the same place: the patterns of both. The
+/// folder bears the name of an unfinished download again.
+///
+/// # Errors
+/// What is there has changed: the user's changes stay as they are.
+pub(super) fn take_back(
+    session: &LoginSession,
+    record: &DownloadRecord,
+    (group, manifest): (GroupRef, &Manifest),
+    patterns: &[String],
+) -> Result<Vec<String>, Failure> {
+    let Some(FolderPart { patterns: before, held: Some(stamps) }) = &record.part else { return Ok(patterns.to_vec()) };
+    let mut all = before.clone();
+    all.extend(patterns.iter().filter(|pattern| !before.contains(pattern)).cloned());
+    if all.len() > PATTERNS_MAX {
+        return Err(format!("{} is made of {PATTERNS_MAX} downloads already; download all of it", record.name).into());
+    }
+    let held = selection(&record.name, manifest, before)?;
+    let is_as_it_was = |held: &Arc<Selection>| {
+        let now = Stamps::take(&record.destination, held.manifest().files());
+        now.is_ok_and(|now| now.digest() == *stamps)
+    };
+    if let Some(held) = held.filter(is_as_it_was) {
+        session.node().catalog.remove(group, record.content.info_hash);
+        take_back_folder(&record.destination, &held).map_err(|error| error.to_string())?;
+    } else if record.destination.exists() {
+        let path = record.destination.display();
+        return Err(format!("{path} has changed since it was downloaded; choose another destination").into());
+    }
+    Ok(if patterns.is_empty() { Vec::new() } else { all })
+}
+
+/// What is meant of a folder is there: it is given to others from now on, in this login and in later ones.
+pub(super) fn hold(session: &LoginSession, tracked: &Tracked, subject: &Subject, path: &Path) {
+    let Some(selection) = &subject.selection else { return };
+    let stamps = match Stamps::take(path, selection.manifest().files()) {
+        Ok(stamps) => stamps,
+        Err(error) => {
+            return session.event(&Event::Warning(format!("{} is not given to others: {error}", tracked.name)));
+        }
+    };
+    let digest = stamps.digest();
+    serve(session, (subject.group, &subject.content), selection, (path, stamps));
+    let Some(record) = session.slot().download(&tracked.group, &tracked.name) else { return };
+    let part = record.part.clone().map(|part| FolderPart { held: Some(digest), ..part });
+    let held = DownloadRecord { destination: path.to_path_buf(), part, ..record };
+    if let Ok(Some(whole)) = session.slot().manifest(&subject.content.info_hash) {
+        session.remembered(session.slot().put_download(held, &whole), ToString::to_string);
+    }
+}
+
+fn serve(
+    session: &LoginSession,
+    (group, content): (GroupRef, &Content),
+    selection: &Arc<Selection>,
+    (path, stamps): (&Path, Stamps),
+) {
+    let (files, layout) = (selection.manifest().files(), selection.manifest().layout());
+    let source = SharedFiles::new(path.to_path_buf(), files, layout, stamps);
+    let source = Arc::new(PartSource::new(Arc::new(source), selection.clone()));
+    session.node().catalog.offer(group, content.info_hash, source, selection.outer_bits(&Bitfield::all(layout)));
+}
+
+/// The parts of folders that are complete and given to others.
+fn held(session: &LoginSession) -> Vec<DownloadRecord> {
+    let mut records = session.slot().downloads();
+    records.retain(DownloadRecord::is_held);
+    records
+}
+
+/// Gives to others what earlier logins have downloaded of folders, as far as it is there as it was.
+pub(super) fn bring_back(session: &LoginSession) {
+    for record in held(session) {
+        let Some(group) = session.node().keyring.group_named(&record.group) else { continue };
+        if session.node().catalog.find(group, record.content.info_hash).is_some() {
+            continue;
+        }
+        let FolderPart { patterns, held } = record.part.clone().unwrap_or_default();
+        let manifest = session.slot().manifest(&record.content.info_hash).ok().flatten();
+        let selection = manifest.and_then(|manifest| selection(&record.name, &manifest, &patterns).ok().flatten());
+        let found = selection.and_then(|selection| {
+            let stamps = Stamps::take(&record.destination, selection.manifest().files()).ok()?;
+            (Some(stamps.digest()) == held).then_some((selection, stamps))
+        });
+        match found {
+            Some((selection, stamps)) => {
+                serve(session, (group, &record.content), &selection, (&record.destination, stamps));
+            }
+            None => {
+                forget(session, &record);
+                let path = record.destination.display();
+                let words = format!("{path} is not what was downloaded any more, and is given to nobody from now on");
+                session.event(&Event::Warning(words));
+            }
+        }
+    }
+    // The next tracker is told of all that is served.
+    let _ = announce(session);
+}
+
+/// Tells the tracker what is held of folders.
+pub(super) fn announce(session: &LoginSession) -> Result<(), RpcError> {
+    for record in held(session) {
+        let group = session.node().keyring.group_named(&record.group);
+        let served = group.and_then(|group| session.node().catalog.find(group, record.content.info_hash));
+        let Some(served) = served else { continue };
+        let bits = Blob::new(served.have().as_bytes().to_vec()).expect("the longest bitfield is within the cap");
+        match session.hold(record.share, Holding::Exactly { bits }) {
+            // A tracker that knows no such share names nobody who has pieces of it.
+            Ok(()) | Err(RpcError::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Gives what was downloaded of a folder to nobody any more; false if there is nothing of that name.
+pub(super) fn stop(session: &LoginSession, group: &GroupId, name: &FileName) -> bool {
+    let Some(record) = session.slot().download(group, name).filter(DownloadRecord::is_held) else { return false };
+    forget(session, &record);
+    session.withdraw(record.share);
+    true
+}
+
+/// The user has left a group.
+pub(super) fn stop_group(session: &LoginSession, group: &GroupId) {
+    held(session).iter().filter(|record| record.group == *group).for_each(|record| forget(session, record));
+}
+
+fn forget(session: &LoginSession, record: &DownloadRecord) {
+    if let Some(group) = session.node().keyring.group_named(&record.group) {
+        session.node().catalog.remove(group, record.content.info_hash);
+    }
+    session.remembered(session.slot().remove_download(&record.group, &record.name), ToString::to_string);
+}
+
+/// Shows at login what was downloaded of a folder before.
+pub(super) fn take_in(session: &LoginSession, record: DownloadRecord) {
+    let downloads = session.downloads();
+    let DownloadRecord { group, name, destination, content, part, .. } = record;
+    let patterns = part.map(|part| part.patterns).unwrap_or_default();
+    let manifest = session.slot().manifest(&content.info_hash).ok().flatten();
+    let selection = manifest.and_then(|manifest| selection(&name, &manifest, &patterns).ok().flatten());
+    if let Ok(id) = downloads.begin((&group, &name), destination.clone(), patterns) {
+        let len = selection.map_or(content.layout.size(), |selection| selection.file_bytes());
+        downloads.settle(id, destination, (&content, len));
+        downloads.put_back(id, DownloadPhase::Complete);
+    }
+}

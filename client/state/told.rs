@@ -1,0 +1,169 @@
+//! What a user was told: the file `told` of a slot, a line of JSON for each thing, the latest last.
+//!
+//! A line is written at once and not synced: what a crash of the machine takes was on the screen before. Lines that are no
+//! objects are passed over, such as the last one after a crash.
+
+use crate::sys::durable;
+use crate::sys::files::{self, Open};
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use std::collections::{HashMap, VecDeque};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+/// Most things that are kept. What goes beyond that is the oldest of the kind of which there are most: whoever makes many of
+/// one kind happen drives out no other.
+pub const TOLD_MAX: usize = 500;
+/// Longest line that is kept, in bytes.
+const LINE_LEN_MAX: usize = 8 * 1024;
+/// So many lines are written until the file is written anew.
+const LINES_MAX: usize = 2 * TOLD_MAX;
+
+/// One thing, as programs are told it.
+pub type Told = Map<String, Value>;
+
+/// The last things that a user was told by one client.
+#[derive(Debug)]
+pub struct ToldLog {
+    path: PathBuf,
+    /// Held by whoever writes, so that no line overtakes another. `None` once the slot is closed.
+    writing: Mutex<Option<Lines>>,
+    // Locked, never during I/O.
+    kept: Mutex<VecDeque<Told>>,
+}
+
+/// The file, to which lines are added.
+#[derive(Debug, Default)]
+struct Lines {
+    /// None until the file was written anew.
+    file: Option<File>,
+    len: u64,
+    count: usize,
+}
+
+impl ToldLog {
+    /// Reads what an earlier login left. What cannot be read is not there.
+    pub(super) fn load(path: PathBuf) -> Self {
+        let text = fs::read(&path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let mut kept: VecDeque<Told> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        while kept.len() > TOLD_MAX {
+            forget_one(&mut kept);
+        }
+        Self { path, writing: Mutex::new(Some(Lines::default())), kept: Mutex::new(kept) }
+    }
+
+    /// Keeps one thing more, as far as the disk takes it.
+    pub fn keep(&self, told: Told) {
+        let line = serde_json::to_string(&told).expect("texts and numbers become JSON") + "\n";
+        let mut writing = self.writing.lock();
+        let Some(lines) = writing.as_mut().filter(|_| line.len() <= LINE_LEN_MAX) else { return };
+        {
+            let mut kept = self.kept.lock();
+            kept.push_back(told);
+            if kept.len() > TOLD_MAX {
+                forget_one(&mut kept);
+            }
+        }
+        if !lines.add(&line) {
+            *lines = self.written_anew();
+        }
+    }
+
+    /// Everything that is kept, the latest last.
+    pub fn all(&self) -> Vec<Told> {
+        self.kept.lock().iter().cloned().collect()
+    }
+
+    /// Nothing is kept from now on.
+    pub(super) fn close(&self) {
+        self.writing.lock().take();
+    }
+
+    fn written_anew(&self) -> Lines {
+        let line = |told: &Told| serde_json::to_string(told).expect("texts and numbers become JSON") + "\n";
+        let lines: Vec<String> = self.kept.lock().iter().map(line).collect();
+        let text = lines.concat();
+        let written = durable::replace(&self.path, text.as_bytes());
+        let file = written.and_then(|()| files::open_file(&self.path, Open::Write)).ok();
+        Lines { file, len: text.len() as u64, count: lines.len() }
+    }
+}
+
+impl Lines {
+    /// Adds a line; false if the file is to be written anew instead.
+    fn add(&mut self, line: &str) -> bool {
+        let Some(file) = self.file.as_ref().filter(|_| self.count < LINES_MAX) else { return false };
+        let is_written = file.write_all_at(line.as_bytes(), self.len).is_ok();
+        self.len += line.len() as u64;
+        self.count += 1;
+        is_written
+    }
+}
+
+/// Forgets the oldest of the kind of which there are most.
+fn forget_one(kept: &mut VecDeque<Told>) {
+    let kind = |told: &Told| told.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    kept.iter().for_each(|told| *counts.entry(kind(told)).or_default() += 1);
+    let most = counts.values().copied().max().unwrap_or_default();
+    if let Some(oldest) = kept.iter().position(|told| counts[&kind(told)] == most) {
+        kept.remove(oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn told(event: &str, number: usize) -> Told {
+        let Value::Object(told) = json!({ "event": event, "number": number }) else { panic!("an object") };
+        told
+    }
+
+    fn numbers(log: &ToldLog) -> Vec<u64> {
+        log.all().iter().filter_map(|told| told["number"].as_u64()).collect()
+    }
+
+    #[test]
+    fn what_was_told_is_there_after_a_restart_and_after_a_crash_inside_a_line() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let path = temp.path().join("told");
+        let log = ToldLog::load(path.clone());
+        assert_eq!(numbers(&log), [0; 0]);
+        (0..3).for_each(|number| log.keep(told("warning", number)));
+        drop(log);
+        let bytes = fs::read(&path).expect("there");
+        fs::write(&path, &bytes[..bytes.len() - 5]).expect("written");
+        let log = ToldLog::load(path.clone());
+        assert_eq!(numbers(&log), [0, 1]);
+        log.keep(told("warning", 7));
+        fs::write(&path, [&fs::read(&path).expect("there")[..], b"\xff{}\n[1]\n"].concat()).expect("written");
+        let log = ToldLog::load(path);
+        assert_eq!(numbers(&log), [0, 1, 7]);
+        log.close();
+        log.keep(told("warning", 8));
+        assert_eq!(numbers(&log), [0, 1, 7], "the slot is another login's");
+    }
+
+    #[test]
+    fn many_things_of_one_kind_drive_out_no_other_and_the_file_stays_short() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let path = temp.path().join("told");
+        let log = ToldLog::load(path.clone());
+        (0..20).for_each(|number| log.keep(told("download_completed", number)));
+        let flood = 3 * TOLD_MAX;
+        (0..flood).for_each(|number| log.keep(told("join_requested", number)));
+        let all = numbers(&log);
+        assert_eq!(all.len(), TOLD_MAX);
+        assert_eq!(all[..20], (0..20).collect::<Vec<u64>>());
+        assert_eq!(all.last(), Some(&(flood as u64 - 1)));
+        assert_eq!(numbers(&ToldLog::load(path.clone())), all);
+        let lines = fs::read_to_string(&path).expect("there").lines().count();
+        assert!(lines <= LINES_MAX, "{lines}");
+        log.keep(Told::from_iter([("event".to_owned(), Value::from("x".repeat(LINE_LEN_MAX)))]));
+        assert_eq!(numbers(&log), all, "what is too long");
+    }
+}

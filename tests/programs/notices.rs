@@ -1,0 +1,63 @@
+//! What a user was told is there again: after it was told, after a kill, and for no other user.
+
+use crate::common::installation::Installation;
+use crate::common::program::Program;
+use groupshare::client::command::table::Word;
+use groupshare::client::state::told::TOLD_MAX;
+use std::fs;
+
+fn user(installation: &Installation, name: &str) -> Program {
+    let mut person = installation.person(name, 1, &[]);
+    person.told(&format!("create_user {name} pw"), "User created");
+    person.told(&format!("login {name} pw"), "Login successful");
+    person
+}
+
+/// What is told again, without how long ago it was.
+fn told(person: &mut Program) -> Vec<String> {
+    let answers = person.answers("notices").iter().filter(|line| !line.complaint);
+    let lines = answers.map(|line| line.text.clone()).filter(|line| !line.starts_with("upload  "));
+    let lines = lines.filter(|line| !line.starts_with("download  "));
+    lines.map(|line| line.split_once(" ago  ").map_or(line.clone(), |(_, told)| told.to_owned())).collect()
+}
+
+#[test]
+fn what_was_told_is_shown_again_the_latest_first_also_after_a_kill() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = user(&installation, "alice");
+    let mut bob = user(&installation, "bob");
+    assert_eq!(told(&mut bob), ["Nothing was told yet"]);
+    alice.told("create_group lab", "Group created");
+    fs::write(installation.folder.path().join("alice/notes.txt"), b"notes").expect("room");
+    alice.told("upload_file notes.txt lab", "Uploaded");
+    bob.told("join_group lab", "Request sent");
+    alice.expect("bob asks to join lab");
+    alice.told("accept_request lab bob", "Request accepted");
+    bob.expect("You are a member of lab now");
+    bob.told("download_file lab notes.txt .", "Download completed");
+    let lines = told(&mut bob);
+    assert!(lines[0].starts_with("Download completed: [lab] notes.txt  5 B in "), "{lines:?}");
+    assert_eq!(lines[1..], ["You are a member of lab now", "2 kept, 500 at most"]);
+    assert_eq!(told(&mut alice), ["bob asks to join lab: accept_request lab bob", "1 kept, 500 at most"]);
+
+    // The tracker has heard of it: nothing of it begins again at the next login.
+    alice.until("list_files lab", "notes.txt  5 B, 2 members online with it");
+    bob.kill();
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob pw", "Login successful");
+    assert_eq!(told(&mut bob), lines, "a restart forgets nothing");
+    alice.told("remove_member lab bob", "Member removed");
+    bob.expect("You were removed from lab");
+    assert_eq!(told(&mut bob)[0], "You were removed from lab");
+    // Another user of the same client was told nothing of it.
+    bob.told("logout", "Logout successful");
+    bob.told("create_user carol pw", "User created");
+    bob.told("login carol pw", "Login successful");
+    assert_eq!(told(&mut bob), ["Nothing was told yet"]);
+}
+
+#[test]
+fn help_says_how_much_is_kept() {
+    assert!(Word::Notices.usage().details.contains(&format!(" {TOLD_MAX} things")));
+}

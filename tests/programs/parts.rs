@@ -1,0 +1,175 @@
+//! Parts of a shared folder: listed, downloaded alone, given on, and added to; killed in the middle of it.
+
+use crate::common::installation::{Installation, linked};
+use crate::common::listing::{Entry, listing};
+use crate::common::program::Program;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn user(installation: &Installation, name: &str, options: &[&str]) -> Program {
+    let mut person = installation.person(name, 1, options);
+    person.told(&format!("create_user {name} pw"), "User created");
+    person.told(&format!("login {name} pw"), "Login successful");
+    person
+}
+
+fn joins(person: &mut Program, name: &str, owner: &mut Program) {
+    person.told("join_group lab", "Request sent");
+    owner.told(&format!("accept_request lab {name}"), "Request accepted");
+    person.expect("You are a member of lab now");
+}
+
+/// Bytes that no two places have in common.
+fn content(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|at| (at / 4096) as u8 ^ (at % 251) as u8 ^ seed).collect()
+}
+
+/// What alice shares: files whose borders lie inside pieces.
+fn files() -> BTreeMap<&'static str, Vec<u8>> {
+    let lens = [("2023/a.jpg", 700_000), ("2023/b.jpg", 5), ("2024/a.jpg", 1_500_000), ("2024/b.png", 300_000)];
+    let more = [("2024/c.jpg", 900_000), ("notes.txt", 10), ("video.mkv", 6_000_000)];
+    lens.into_iter().chain(more).zip(1..).map(|((path, len), seed)| (path, content(len, seed))).collect()
+}
+
+fn make(folder: &Path) {
+    for (path, bytes) in files() {
+        let path = folder.join("photos").join(path);
+        fs::create_dir_all(path.parent().expect("in a folder")).expect("made");
+        fs::write(path, bytes).expect("room");
+    }
+}
+
+/// The files in a folder, without what is hidden.
+fn visible(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = listing(folder).into_iter().filter_map(|(path, entry)| match entry {
+        Entry::File(bytes) if !path.starts_with(".groupshare-borders") => Some((path, bytes)),
+        _ => None,
+    });
+    files.collect()
+}
+
+/// Those of alice's files.
+fn of_alice(paths: &[&str]) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = files();
+    paths.iter().map(|path| (PathBuf::from(path), files[path].clone())).collect()
+}
+
+fn lines(person: &mut Program, line: &str) -> Vec<String> {
+    let answers = person.answers(line).iter().filter(|line| !line.complaint);
+    let own = |line: &String| !line.starts_with("upload  ") && !line.starts_with("download  ");
+    answers.map(|line| line.text.clone()).filter(own).collect()
+}
+
+#[test]
+fn what_lies_in_a_folder_is_listed() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = user(&installation, "alice", &[]);
+    alice.told("create_group lab", "Group created");
+    make(&installation.folder.path().join("alice"));
+    alice.told("upload_file photos lab", "Uploaded");
+    fs::write(installation.folder.path().join("alice/plain.txt"), "x").expect("room");
+    alice.told("upload_file plain.txt lab", "Uploaded");
+    let mut bob = user(&installation, "bob", &[]);
+    joins(&mut bob, "bob", &mut alice);
+    let jpgs = ["photos/2024/a.jpg  1.5 MB", "photos/2024/c.jpg  900.0 kB"];
+    assert_eq!(lines(&mut bob, "list_files lab photos/2024/*.jpg"), jpgs);
+    assert_eq!(lines(&mut bob, "list_files lab photos/").len(), 7);
+    let by_size = lines(&mut bob, "list_files lab photos/2023 --sort size");
+    assert_eq!(by_size, ["photos/2023/a.jpg  700.0 kB", "photos/2023/b.jpg  5 B"]);
+    assert_eq!(lines(&mut bob, "list_files lab photos/2025/"), ["No file in it has such a name"]);
+    bob.told("list_files lab nothing/", "File does not exist in this group: nothing/");
+    bob.told("list_files lab plain.txt/", "plain.txt is a file and no folder");
+    bob.told("download_file lab plain.txt/x .", "plain.txt is a file and no folder");
+    bob.told("download_file lab photos/2025/ .", "No file in photos has such a name");
+}
+
+#[test]
+fn a_part_of_a_folder_is_downloaded_given_on_and_added_to_through_kills() {
+    let installation = Installation::of(2);
+    let mut first = Some(installation.tracker(1));
+    let mut second = installation.tracker(2);
+    linked(&mut second, 1);
+    let place = |name: &str| installation.folder.path().join(name);
+    let mut alice = user(&installation, "alice", &["--upload-limit", "400k"]);
+    alice.told("create_group lab", "Group created");
+    make(&place("alice"));
+    alice.told("upload_file photos lab", "Uploaded");
+    let mut bob = user(&installation, "bob", &[]);
+    let mut carol = user(&installation, "carol", &[]);
+    joins(&mut bob, "bob", &mut alice);
+    joins(&mut carol, "carol", &mut alice);
+
+    // Bob is killed in the middle, and goes on at the next login.
+    bob.told("download_file lab 'photos/2024/*.jpg' .", "Downloading...");
+    bob.until("show_downloads", "[D] [lab] photos  2024/*.jpg: ");
+    bob.until("show_downloads", "from 1 member");
+    bob.kill();
+    drop(first.take());
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob pw", "Login successful");
+    alice.told("limit upload none", "upload  no limit");
+    bob.expect("Download completed: [lab] photos  2.4 MB");
+    let jpgs = ["2024/a.jpg", "2024/c.jpg"];
+    assert_eq!(visible(&place("bob/photos")), of_alice(&jpgs));
+    assert!(!place("bob/photos.part").exists() && !place("bob/photos.part.meta").exists());
+    let shown = lines(&mut bob, "show_downloads");
+    assert!(shown[0].starts_with("[C] [lab] photos  2024/*.jpg: 2.4 MB"), "{shown:?}");
+
+    // Carol gets it from him alone, also after his next start. What he does not have she does not get.
+    alice.told("logout", "Logout successful");
+    bob.kill();
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob pw", "Login successful");
+    bob.told("show_downloads", "[C] [lab] photos  2024/*.jpg: 2.4 MB");
+    carol.told("download_file lab photos/2024/c.jpg .", "Downloading...");
+    carol.expect("Download completed: [lab] photos  900.0 kB");
+    assert_eq!(visible(&place("carol/photos")), of_alice(&["2024/c.jpg"]));
+    carol.told("download_file lab photos/video.mkv .", "Downloading...");
+    carol.until("show_downloads", "waiting for members who have it");
+    alice.told("login alice pw", "Login successful");
+    carol.expect("Download completed: [lab] photos  6.9 MB");
+    assert_eq!(visible(&place("carol/photos")), of_alice(&["2024/c.jpg", "video.mkv"]));
+
+    // All of it in the end, as if it had been asked for at once.
+    carol.told("download_file lab photos .", "Downloading...");
+    carol.expect("Download completed: [lab] photos  9.4 MB");
+    let all = files();
+    assert_eq!(visible(&place("carol/photos")), of_alice(&all.keys().copied().collect::<Vec<_>>()));
+    carol.until("list_files lab", "photos  9.4 MB, 7 files, 3 members online with it");
+}
+
+#[test]
+fn what_a_user_has_changed_is_neither_overwritten_nor_given_on() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let place = |name: &str| installation.folder.path().join(name);
+    let mut alice = user(&installation, "alice", &[]);
+    alice.told("create_group lab", "Group created");
+    make(&place("alice"));
+    alice.told("upload_file photos lab", "Uploaded");
+    let mut bob = user(&installation, "bob", &[]);
+    joins(&mut bob, "bob", &mut alice);
+    bob.told("download_file lab photos/notes.txt .", "Downloading...");
+    bob.expect("Download completed: [lab] photos  10 B");
+    fs::write(place("bob/photos/notes.txt"), "my own").expect("written");
+    bob.told(
+        "download_file lab photos/2023/ .",
+        "photos has changed since it was downloaded; choose another destination",
+    );
+    bob.told("logout", "Logout successful");
+    bob.told("login bob pw", "Login successful");
+    bob.expect("photos is not what was downloaded any more, and is given to nobody from now on");
+    assert_eq!(fs::read(place("bob/photos/notes.txt")).expect("there"), b"my own");
+    // What lies there already is not the download.
+    fs::create_dir_all(place("bob/other/photos")).expect("made");
+    fs::write(place("bob/other/photos/notes.txt"), "my own too").expect("written");
+    bob.told("download_file lab photos/notes.txt other", "is there already and is not overwritten");
+    assert_eq!(fs::read(place("bob/other/photos/notes.txt")).expect("there"), b"my own too");
+    // Given to nobody any more once the user says so.
+    bob.told("download_file lab photos/video.mkv third", "Downloading...");
+    bob.expect("Download completed: [lab] photos  6.0 MB");
+    bob.told("stop_share lab photos", "Stopped sharing");
+    bob.told("stop_share lab photos", "You are not sharing this file");
+}
