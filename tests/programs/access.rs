@@ -17,6 +17,7 @@ use groupshare::model::id::{ClientId, OpId, OpOrder, Origin, PeerKey, ShareRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::pattern::NamePattern;
 use groupshare::model::op::group_access::GroupAccess;
+use groupshare::model::piece::block::BlockLen;
 use groupshare::tracker::operator::table::Verb;
 use groupshare::wire::client_tracker::{CallWay, Holding, Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::{Blob, List};
@@ -127,6 +128,12 @@ const SEEDER: &str = "
     BadPiece           cut       UnknownKey  cut      UnknownKey  NotServed  Alive        Alive        NotServed
     BadPiece(nowhere)  cut       UnknownKey  cut      UnknownKey  NotServed  Alive        Alive        NotServed
     BadPiece(first)    cut       UnknownKey  cut      UnknownKey  Malformed  Malformed    Malformed    Malformed
+    Describe           cut       UnknownKey  cut      UnknownKey  NotServed  Digests      Digests      NotServed
+    Describe(nowhere)  cut       UnknownKey  cut      UnknownKey  NotServed  NoSuchPiece  NoSuchPiece  NotServed
+    Describe(first)    cut       UnknownKey  cut      UnknownKey  Malformed  Malformed    Malformed    Malformed
+    GetBlocks          cut       UnknownKey  cut      UnknownKey  NotServed  Piece        Piece        NotServed
+    GetBlocks(nowhere) cut       UnknownKey  cut      UnknownKey  NotServed  NoSuchPiece  NoSuchPiece  NotServed
+    GetBlocks(first)   cut       UnknownKey  cut      UnknownKey  Malformed  Malformed    Malformed    Malformed
 ";
 
 /// The cells of a table: line, column, expected answer.
@@ -537,6 +544,11 @@ impl Seeder {
     fn asks(&self, who: &str, line: &str) -> Vec<PeerRequest> {
         let info_hash = if who == "elsewhere" { self.in_den } else { self.in_lab };
         let open = || PeerRequest::Open { info_hash };
+        let block_len = BlockLen::SHORTEST;
+        let describe = |piece| PeerRequest::Describe { block_len, pieces: List::first_of(vec![piece]) };
+        // The piece is no longer than a block.
+        let blocks = || Blob::new(vec![0x80]).expect("a byte");
+        let get_blocks = |piece| PeerRequest::GetBlocks { piece, block_len, blocks: blocks() };
         match line {
             "Open" => vec![open()],
             "Open(twice)" => vec![open(), open()],
@@ -548,6 +560,12 @@ impl Seeder {
             "BadPiece" => vec![open(), PeerRequest::BadPiece { piece: 0 }],
             "BadPiece(nowhere)" => vec![open(), PeerRequest::BadPiece { piece: 1 }],
             "BadPiece(first)" => vec![PeerRequest::BadPiece { piece: 0 }],
+            "Describe" => vec![open(), describe(0)],
+            "Describe(nowhere)" => vec![open(), describe(1)],
+            "Describe(first)" => vec![describe(0)],
+            "GetBlocks" => vec![open(), get_blocks(0)],
+            "GetBlocks(nowhere)" => vec![open(), get_blocks(1)],
+            "GetBlocks(first)" => vec![get_blocks(0)],
             other => panic!("what is {other}?"),
         }
     }
