@@ -137,7 +137,7 @@ INSTALLED = \
 		644:packaging/completions/bash/$(program):share/bash-completion/completions/$(program) \
 		644:packaging/completions/zsh/_$(program):$(ZSH_DIR)/_$(program) \
 		644:packaging/completions/fish/$(program).fish:share/fish/vendor_completions.d/$(program).fish) \
-	$(foreach text,README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE tracker_info.txt $(wildcard docs/*.md docs/*.svg), \
+	$(foreach text,README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE tracker_info.txt $(wildcard docs/*.md docs/*.svg docs/*.json), \
 		644:$(text):share/doc/groupshare/$(text))
 ZSH_DIR = share/zsh/site-functions
 

@@ -279,7 +279,7 @@ fn what_an_operator_does_at_one_tracker_holds_at_all_also_at_one_that_was_away()
     done(1, &["create_user", "dora"], "User dora created");
     all(&["users", "dora"], "dora  active  online 0  groups 0  owns 0  shares 0");
     done(2, &["give_group", "lab", "dora"], "lab belongs to dora now");
-    all(&["groups", "lab"], "lab  members 3  owner dora  requests 1  files 1");
+    all(&["groups", "lab"], "lab  members 3  owner dora  owners 1  ask  requests 1  files 1");
     // The third is away meanwhile.
     let third = trackers.pop().expect("three");
     third.kill();
@@ -291,7 +291,7 @@ fn what_an_operator_does_at_one_tracker_holds_at_all_also_at_one_that_was_away()
     trackers.push(start(3));
     all(&["users", "carl"], "carl  disabled  online 0  groups 0  owns 0  shares 0");
     all(&["users", "ann"], "ann  deleted  online 0  groups 0  owns 0  shares 0");
-    all(&["groups"], "lab  members 2  owner dora  requests 1  files 0");
+    all(&["groups"], "lab  members 2  owner dora  owners 1  ask  requests 1  files 0");
     for number in 1..=3 {
         assert!(installation.log_in(number, "bob", "new").is_ok());
         installation.refuses(number, "bob", PASSWORD, Code::BadLogin);

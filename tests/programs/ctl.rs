@@ -96,19 +96,21 @@ fn an_operator_sees_who_is_there_and_what_is_shared() {
     assert_eq!(installation.ctl(&["users", "b*"]).out, "bob  active  online 1  groups 1  owns 0  shares 0\n");
     let ann = json!({"user_id": "ann", "standing": "active", "online": 1, "groups": 2, "owned": 2, "shares": 1});
     assert_eq!(installation.rows(&["users", "?nn"]), [ann]);
-    let groups = "den  members 1  owner ann  requests 0  files 0\n\
-                  lab  members 2  owner ann  requests 1  files 1\n";
+    let groups = "den  members 1  owner ann  owners 1  ask  requests 0  files 0\n\
+                  lab  members 2  owner ann  owners 1  ask  requests 1  files 1\n";
     assert_eq!(installation.ctl(&["groups"]), ended(0, groups, ""));
     assert_eq!(
         installation.rows(&["groups", "l*"]),
-        [json!({"group_id": "lab", "owner": "ann", "members": 2, "requests": 1, "files": 1})]
+        [json!({"group_id": "lab", "owner": "ann", "owners": 1, "access": "ask", "members": 2, "requests": 1,
+               "files": 1})]
     );
-    let lab = "group       lab\nmembers     ann (owner, online), bob (online)\nrequests    carl\nfiles       1\n";
+    let lab = "group       lab\nmembers     ann (owner, online), bob (online)\nrequests    carl\naccess      ask\nfiles       1\n";
     assert_eq!(installation.ctl(&["group", "lab"]), ended(0, lab, ""));
     let members = json!([{"user_id": "ann", "online": 1}, {"user_id": "bob", "online": 1}]);
     assert_eq!(
         installation.rows(&["group", "lab"]),
-        [json!({"group_id": "lab", "owner": "ann", "members": members, "requests": ["carl"], "files": 1})]
+        [json!({"group_id": "lab", "owner": "ann", "owners": ["ann"], "access": "ask", "members": members,
+               "requests": ["carl"], "files": 1})]
     );
     let files = installation.rows(&["files", "lab"]);
     assert_eq!(files.len(), 1);
@@ -178,7 +180,7 @@ fn an_operator_sees_how_near_users_are_to_their_limits() {
     let row = |name: &str| rows.iter().find(|row| row["name"] == name).expect("listed").clone();
     let requests = json!({"name": "requests", "of": "user", "hourly": false, "max": 1, "used": 1, "used_by": "carl",
                           "refused": 1});
-    assert_eq!((row("requests"), &row("shares")["max"], rows.len()), (requests, &Value::Null, 15));
+    assert_eq!((row("requests"), &row("shares")["max"], rows.len()), (requests, &Value::Null, 17));
     let status = installation.ctl(&["status"]).out;
     let limits = "limits      users 3 of 3, groups 2 of 100000, files 1 of 2000000, lists of pieces 4.1 kB of 34.4 GB; \
                   1 refusals\naccounts    closed, create_user makes them\n";
