@@ -295,6 +295,10 @@ impl Executor {
 
     fn leave_group(&self, session: &LoginSession, group: GroupId) -> Result<Report, Failure> {
         self.let_tell(session);
+        if self.node().keyring.group_named(&group).is_none() {
+            // The user may have heard of the membership a moment before this client has its key.
+            session.refresh_keys()?;
+        }
         let member = self.node().keyring.group_named(&group);
         self.node().link.call(&Request::LeaveGroup { command: command_id(), group: group.clone() })?;
         Ok(Report::Done(match member {
