@@ -236,7 +236,7 @@ refused carol 'leave_group lab' 'You are not a member of this group: lab'
 step 'who connects to a member directly without the key of the group gets no byte of a file'
 # The first 10 bytes of a connection are magic and version, then comes the dialect: 2 between peers. A first message of 32
 # bytes that nobody has sealed for this client is refused with length 0 and code 88: it is meant for another client.
-unsealed='GRPSHARE\x00\x02\x02\x00\x20thirty-two bytes that are no key'
+unsealed='GRPSHARE\x00\x03\x02\x00\x20thirty-two bytes that are no key'
 answer_of_peer "${client_ports[alice]}" "$unsealed"
 [[ $REPLY == 00000058 ]] || fail "a message for nobody is answered with '$REPLY'"
 answer_of_peer "${client_ports[alice]}" 'GRPSHARE\x00\x09\x02'
