@@ -479,7 +479,7 @@ mod tests {
         let upload =
             UploadStatus { group, file, user: user("bob"), way: Way::Direct, speed: 1_500_000, given_bytes: 1 };
         assert_eq!(Totals::of(&[moves.clone(), paused.clone()], &[]).line(), None);
-        assert_eq!(Totals::of(&[paused.clone()], &[]), Totals::default());
+        assert_eq!(Totals::of(std::slice::from_ref(&paused), &[]), Totals::default());
         let total = Totals::of(&[moves.clone(), moves, paused], std::slice::from_ref(&upload));
         let line = "Total  2.0 MB/s down, 1.5 MB/s up, 200.0 MB left, 1 min 40 s";
         assert_eq!(total.line().as_deref(), Some(line));

@@ -281,9 +281,9 @@ pub(crate) mod tests {
     /// A download like no other.
     pub(crate) fn download(group: &str, name: &str, byte: u8) -> DownloadRecord {
         let ShareRecord { group, name, path, content, .. } = share(group, name, byte);
-        let part = (byte % 3 == 0).then(|| FolderPart {
+        let part = byte.is_multiple_of(3).then(|| FolderPart {
             patterns: vec!["a b/*.txt".to_owned(), String::new()],
-            held: (byte % 2 == 0).then_some(StampsDigest(Sha1Digest([byte; 20]))),
+            held: byte.is_multiple_of(2).then_some(StampsDigest(Sha1Digest([byte; 20]))),
         });
         let (share, paused) = (share_ref(byte), byte % 2 == 1);
         DownloadRecord { group, name, destination: path, content, share, paused, part }

@@ -92,6 +92,15 @@ fn what_is_wrong_in_one_member_is_not_as_the_schema_says() {
     assert!(schema.check(&json!([])).is_err() && schema.check(&json!({ "status": "success" })).is_err());
 }
 
+fn share_folder(alice: &mut Driver) {
+    fs::create_dir(alice.folder.join("papers")).expect("made");
+    let papers = || alice.folder.join("papers").to_str().expect("text").to_owned();
+    let (shared, path) = (json!({ "folder_path": papers(), "group_id": "lab" }), json!({ "folder_path": papers() }));
+    alice.succeeds("share_folder", shared);
+    assert_eq!(alice.succeeds("show_folders", json!({}))["folders"][0]["group_id"], "lab");
+    alice.succeeds("unshare_folder", path);
+}
+
 #[test]
 fn every_command_is_answered_as_the_schema_says() {
     let installation = Installation::of(1);
@@ -144,12 +153,7 @@ fn every_command_is_answered_as_the_schema_says() {
     bob.event("member_removed");
     let told = bob.succeeds("notices", json!({}));
     assert_eq!((&told["notices"][0]["event"], &told["most"]), (&json!("member_removed"), &json!(500)), "{told}");
-    fs::create_dir(alice.folder.join("papers")).expect("made");
-    let papers = || alice.folder.join("papers").to_str().expect("text").to_owned();
-    let (shared, path) = (json!({ "folder_path": papers(), "group_id": "lab" }), json!({ "folder_path": papers() }));
-    alice.succeeds("share_folder", shared);
-    assert_eq!(alice.succeeds("show_folders", json!({}))["folders"][0]["group_id"], "lab");
-    alice.succeeds("unshare_folder", path);
+    share_folder(&mut alice);
     bob.succeeds("help", json!({}));
     bob.succeeds("change_password", json!({ "old_passwd": "pw", "new_passwd": "other" }));
     bob.succeeds("logout", json!({}));

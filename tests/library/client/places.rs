@@ -44,7 +44,7 @@ pub(super) fn shown(person: &mut Person, name: &str) -> String {
     let shown = person.types("show_downloads").expect("shown");
     let of_it = || shown.lines().filter(|line| line.contains(&format!("[lab] {name}")));
     // One that has not ended stands first, and of those that have the one that was begun last stands last.
-    of_it().find(|line| line.starts_with("[D]")).or_else(|| of_it().last()).unwrap_or_default().to_owned()
+    of_it().find(|line| line.starts_with("[D]")).or_else(|| of_it().next_back()).unwrap_or_default().to_owned()
 }
 
 pub(super) fn listed(person: &mut Person, name: &str) -> String {

@@ -548,6 +548,10 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
     ]
 }
 
+fn found_film() -> FoundFile {
+    FoundFile { group: lab(), file: FileLine { name: film(), content: content(), sharer_count: 2, online: 1 } }
+}
+
 /// About peers, and keys of groups.
 fn peer_replies() -> Vec<(Reply, &'static str)> {
     vec![
@@ -588,13 +592,7 @@ fn peer_replies() -> Vec<(Reply, &'static str)> {
             "#,
         ),
         (
-            Reply::Found {
-                files: list(vec![FoundFile {
-                    group: lab(),
-                    file: FileLine { name: film(), content: content(), sharer_count: 2, online: 1 },
-                }]),
-                next: Some(SearchPlace { group: lab(), name: None }),
-            },
+            Reply::Found { files: list(vec![found_film()]), next: Some(SearchPlace { group: lab(), name: None }) },
             r#"
             0e                  # Found
             00000001            # one of them
