@@ -34,6 +34,8 @@ fn owners_share_the_work_and_the_group_outlives_kills_and_the_founder() {
     // The tracker is killed: what it has said counts.
     tracker.kill();
     let _tracker = installation.tracker(1);
+    // Whoever asks is told to the owners who are there.
+    alice.until("list_members lab", "alice  online, owner");
     bob.until("list_members lab", "bob  online, owner");
     carol.until("join_group lab", "Request sent");
     bob.expect("carol asks to join lab: accept_request lab carol");
