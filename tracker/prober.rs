@@ -292,6 +292,7 @@ fn prove(addr: SocketAddr, key: PeerKey, until: Instant, closing: &Waker) -> Res
 mod tests {
     use super::*;
     use crate::model::id::{OpId, Origin};
+    use crate::sys::net::connecting::tests::nobody;
     use crossbeam_channel as channel;
     use std::net::{Ipv4Addr, TcpListener};
     use std::thread;
@@ -326,8 +327,7 @@ mod tests {
 
     #[test]
     fn what_is_found_is_a_class_and_not_what_was_answered() {
-        let (gone, nobody) = listener();
-        drop(gone);
+        let (_held, nobody) = nobody();
         assert_eq!(look(nobody, LONG), ReachClass::Refused);
         assert_eq!(look(says(b"SSH-2.0-OpenSSH_9.9\r\n"), LONG), ReachClass::OtherProgram);
         assert_eq!(

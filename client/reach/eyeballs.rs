@@ -498,6 +498,7 @@ mod tests {
     use crate::client::reach::identity::tests::certified;
     use crate::model::digest::KeyId;
     use crate::model::id::PeerKey;
+    use crate::sys::net::connecting::tests::nobody;
     use crate::wire::handshake::peer::{peer_accepts, peer_greets};
     use crate::wire::handshake::{Secret, public_key, refusal_in_clear};
     use crate::wire::mirror::{Mirrored, mirror_answer};
@@ -518,11 +519,6 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
         (listener, addr)
-    }
-
-    /// An address at which nobody listens.
-    fn nobody() -> SocketAddr {
-        listener().1
     }
 
     #[test]
@@ -601,7 +597,7 @@ mod tests {
 
     #[test]
     fn the_first_address_at_which_the_member_is_wins_and_the_others_say_why_not() {
-        let (refuses, here) = (nobody(), member());
+        let ((_held, refuses), here) = (nobody(), member());
         let mut race = race(&[refuses, here, refuses]);
         let dialed = met(&mut race);
         assert_eq!((dialed.addr, words(&race)), (here, vec![format!("{refuses} refused the connection")]));
@@ -640,7 +636,7 @@ mod tests {
 
     #[test]
     fn every_address_has_its_own_failure_in_words() {
-        let (refuses, busy) = (nobody(), says(refusal_in_clear(Code::Busy).to_vec().leak()));
+        let ((_held, refuses), busy) = (nobody(), says(refusal_in_clear(Code::Busy).to_vec().leak()));
         let (unknown, web) = (says(refusal_in_clear(Code::UnknownKey).to_vec().leak()), says(b"HTTP/1.1 400"));
         let nowhere: SocketAddr = "[::ffff:0.0.0.1]:1".parse().expect("an address");
         let mut race = race(&[refuses, busy, unknown, web, nowhere]);
@@ -662,7 +658,7 @@ mod tests {
     #[test]
     fn an_address_at_which_both_are_to_meet_is_dialed_a_few_times() {
         let port = ListeningPort::share(&listener().0).expect("bound");
-        let (refuses, (web, at)) = (nobody(), listener());
+        let ((_held, refuses), (web, at)) = (nobody(), listener());
         let mut race = race(&[]);
         let now = Instant::now();
         race.meet(&[refuses, at], &port, (now, now + LONG));

@@ -103,13 +103,14 @@ fn wait(knocks: &[Knock], until: Instant, now: Instant) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::net::connecting::tests::nobody;
     use std::net::TcpListener;
 
     #[test]
     fn an_address_that_is_reached_is_dialed_no_more_and_one_that_rejects_a_few_times() {
         let bound = || TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = ListeningPort::share(&bound()).expect("bound");
-        let (member, gone) = (bound(), bound().local_addr().expect("bound"));
+        let (member, (_held, gone)) = (bound(), nobody());
         let here = member.local_addr().expect("bound");
         let begun = Instant::now();
         let mut taken = Vec::new();

@@ -424,6 +424,7 @@ mod tests {
     use crate::model::digest::InfoHash;
     use crate::model::id::{ClientId, GroupRef, OpId, Origin, PeerKey};
     use crate::model::name::tests::user;
+    use crate::sys::net::connecting::tests::nobody;
     use crate::wire::codec::List;
     use crate::wire::deadlines::HANDSHAKE_DEADLINE;
     use crate::wire::handshake::peer::peer_accepts;
@@ -513,8 +514,7 @@ mod tests {
 
     #[test]
     fn whoever_is_not_there_and_cannot_be_called_is_told_in_a_line() {
-        let (gone, addr) = listener();
-        drop(gone);
+        let (_held, addr) = nobody();
         let missed = reach(PeerKey([2; 32]), addr, &Attempt::new().expect("a descriptor"));
         let Err(Miss::Unreached(why)) = missed else { panic!("{missed:?}") };
         let expected = format!("{addr} refused the connection, cannot be called (no tracker), no relay");

@@ -99,19 +99,26 @@ impl AsFd for Connecting {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use rustix::net::{bind, getsockname, socket};
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
     const LONG: Duration = Duration::from_secs(60);
 
+    /// An address at which nobody listens, and what keeps its port from others for as long.
+    pub(crate) fn nobody() -> (OwnedFd, SocketAddr) {
+        let held = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor");
+        bind(&held, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let addr = getsockname(&held).expect("bound").try_into().expect("an address");
+        (held, addr)
+    }
+
     #[test]
     fn of_several_addresses_the_first_at_which_somebody_listens_is_taken() {
-        let bind = || TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let (here, gone) = (bind(), bind());
-        let (listens, nobody) = (here.local_addr().expect("bound"), gone.local_addr().expect("bound"));
-        drop(gone);
+        let here = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (listens, (_held, nobody)) = (here.local_addr().expect("bound"), nobody());
         let connect = |addr| TcpStream::connect_timeout(&addr, LONG);
         let (_, reached) = connect_first(&[nobody, listens], connect).expect("the second one");
         assert_eq!(reached, listens);
@@ -128,8 +135,8 @@ mod tests {
         far.write_all(b"x").expect("room");
         let mut byte = [0];
         near.read_exact(&mut byte).expect("it waits for what comes");
-        drop((listener, near, far));
-        let refused = Connecting::begin(addr, None).and_then(|begun| begun.wait(LONG));
+        let (_held, nobody) = nobody();
+        let refused = Connecting::begin(nobody, None).and_then(|begun| begun.wait(LONG));
         assert_eq!(refused.expect_err("nobody listens").kind(), io::ErrorKind::ConnectionRefused);
     }
 

@@ -23,6 +23,7 @@ mod common {
     pub(crate) mod room;
     pub(crate) mod subject;
     pub(crate) mod tracker;
+    pub(crate) mod vacant;
     pub(crate) mod wait;
     pub(crate) mod wiretap;
 }

@@ -22,6 +22,7 @@ mod common {
     pub(crate) mod room;
     pub(crate) mod schema;
     pub(crate) mod tracker;
+    pub(crate) mod vacant;
     pub(crate) mod wait;
 }
 

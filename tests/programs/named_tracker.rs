@@ -2,16 +2,10 @@
 
 use crate::common::installation::{Installation, linked, tracker_in};
 use crate::common::program::Program;
+use crate::common::vacant::Vacant;
 use groupshare::model::digest::Fingerprint;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
-
-/// Ports of `localhost` that were free a moment ago.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let free = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-    free.map(|listener| listener.local_addr().expect("bound").port())
-}
 
 /// A script with these arguments in a folder of its own; gives its exit code and what it has said.
 fn script(installation: &Installation, folder: &str, args: &[&str]) -> (Option<i32>, String, String) {
@@ -29,7 +23,8 @@ fn script(installation: &Installation, folder: &str, args: &[&str]) -> (Option<i
 #[test]
 fn trackers_listen_under_their_names_and_find_each_other_by_them() {
     let installation = Installation::of(1);
-    let [one, two] = free_ports();
+    let places = [Vacant::at_loopback(), Vacant::at_loopback()];
+    let [one, two] = [places[0].addr.port(), places[1].addr.port()];
     installation.list(&format!("localhost:{one}\nLocalHost {two}\n"));
     let mut trackers = [1, 2].map(|number| {
         let number: usize = number;
@@ -74,7 +69,8 @@ fn the_address_of_a_tracker_stands_in_place_of_the_list_and_its_key_is_remembere
 #[test]
 fn a_script_trusts_a_new_key_under_a_name_only_when_it_is_told_the_key() {
     let installation = Installation::of(1);
-    let [port] = free_ports();
+    let place = Vacant::at_loopback();
+    let port = place.addr.port();
     installation.list(&format!("localhost:{port}\n"));
     let mut tracker = Program::start(&mut installation.command(&["tracker_info.txt", "1"]));
     tracker.expect("tracker 1 on ");

@@ -5,18 +5,16 @@ use crate::common::installation::Installation;
 use crate::common::manifest::manifest;
 use crate::common::membership::{all_pieces, announcement};
 use crate::common::program::Program;
+use crate::common::vacant::Vacant;
 use groupshare::client::reach::interfaces::machine;
 use groupshare::model::exit::Exit;
 use groupshare::wire::client_tracker::{Reply, Request};
-use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 
 /// A client of alice, who shares a film in the lab. It has it all, and nobody listens where it says that it does.
 struct Alice {
     client: Client,
     port: u16,
-    _closed: OwnedFd,
+    _closed: Vacant,
 }
 
 fn alice(installation: &Installation) -> Alice {
@@ -27,10 +25,8 @@ fn alice(installation: &Installation) -> Alice {
     let (bytes, content) = manifest("film.mkv", 3, 1);
     alice.put_manifest("lab", &bytes, &content);
     let share = alice.share("lab", "film.mkv", &content).share;
-    // Bound, so that nobody else gets the port, and not listening.
-    let closed = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor");
-    bind(&closed, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
-    let port = SocketAddr::try_from(getsockname(&closed).expect("bound")).expect("an address").port();
+    let closed = Vacant::at_loopback();
+    let port = closed.addr.port();
     let Request::Announce { key, port, interfaces, announced, round_trip_ms, .. } = announcement(port) else {
         panic!("an announcement")
     };

@@ -5,6 +5,7 @@ use crate::common::deadline::LONG;
 use crate::common::membership::announcement;
 use crate::common::names::user;
 use crate::common::tracker::TestTracker;
+use crate::common::vacant::Vacant;
 use crate::common::wait::wait_until;
 use groupshare::client::reach::relay::Relays;
 use groupshare::model::address::TrackerAddr;
@@ -16,7 +17,7 @@ use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::handshake::refusal_in_clear;
 use groupshare::wire::refusal::Code;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -307,7 +308,8 @@ fn a_client_that_says_where_it_is_learns_whether_its_tracker_relays() {
 fn clients_meet_at_the_tracker_of_a_number_whatever_their_lists_say_of_their_own() {
     let tracker = relaying(FAST);
     let RelayTickets { caller, called } = issue(&tracker, "ann", "bob").expect("tickets");
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let vacant = Vacant::at_loopback();
+    let nobody = vacant.addr;
     thread::scope(|scope| {
         let ann = scope.spawn(|| relays(vec![nobody.into()]).meet(1, Some((1, tracker.addr)), caller));
         let bob = relays(vec![tracker.addr.into()]).meet(1, Some((2, nobody)), called);

@@ -4,6 +4,7 @@ use super::refused_code;
 use crate::common::client::Client;
 use crate::common::manifest::manifest;
 use crate::common::tracker::TestTracker;
+use crate::common::vacant::Vacant;
 use crate::common::wait::wait_until;
 use groupshare::model::digest::InfoHash;
 use groupshare::tracker::admission::Caps;
@@ -67,7 +68,9 @@ fn two_hundred_clients_at_once_are_served() {
 
 #[test]
 fn a_tracker_that_stops_tells_its_clients_and_leaves_no_connection() {
-    let tracker = TestTracker::start();
+    let place = Vacant::at_loopback();
+    let listener = TcpListener::bind(place.addr).expect("nobody else has it");
+    let tracker = TestTracker::start_at(listener.into(), |_| {});
     let mut ann = tracker.user("ann");
     let mut idle = tracker.client();
     let began = Instant::now();
