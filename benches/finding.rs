@@ -2,6 +2,7 @@
 //! that it has, what the tracker takes for it, and how much comes over the connection.
 //! `cargo bench -- finding files=100000 rounds=3`.
 
+use crate::common::names::PASSWORD;
 use crate::common::relay::Relay;
 use crate::common::tracker::TestTracker;
 use crate::growth::town::Town;
@@ -53,12 +54,8 @@ fn own_cpu() -> Duration {
 fn run(folder: &Path, tracker: SocketAddr, (line, json): (&str, bool)) -> Cost {
     fs::write(folder.join("tracker_info.txt"), format!("{tracker}\n")).expect("writable");
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
-    command.current_dir(folder).args(json.then_some("--json")).args([
-        "--exec",
-        "login alice wonderland",
-        "--exec",
-        line,
-    ]);
+    let login = format!("login alice '{PASSWORD}'");
+    command.current_dir(folder).args(json.then_some("--json")).args(["--exec", &login, "--exec", line]);
     command.args(["--state-dir", "state", "127.0.0.1:0", "tracker_info.txt"]);
     let (begun, cpu) = (Instant::now(), own_cpu());
     let mut client = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("started");

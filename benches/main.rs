@@ -42,6 +42,7 @@ mod state;
 mod swarm;
 mod swarm_sim;
 mod transfer;
+mod watching;
 
 use kit::limit::is_side;
 use kit::options::Options;
@@ -50,7 +51,7 @@ use std::process::{Command, exit};
 /// A bench: its name, the options that it takes, and what it does.
 type Bench = (&'static str, &'static [&'static str], fn(&Options));
 
-const BENCHES: [Bench; 22] = [
+const BENCHES: [Bench; 23] = [
     ("picker", &[], picker::bench),
     ("state", &[], state::bench),
     ("journal", &["only"], journal::bench),
@@ -71,6 +72,7 @@ const BENCHES: [Bench; 22] = [
     ("folder", &["files", "rounds", "where"], folder::bench),
     ("shares", &["count", "delay"], shares::bench),
     ("finding", &["files", "rounds"], finding::bench),
+    ("watching", &["files", "rounds", "idle"], watching::bench),
     ("growth", &["only"], growth::bench),
     ("soak", &["time", "seed"], soak::bench),
 ];
@@ -84,7 +86,7 @@ fn main() {
     };
     if let Some((_, known, bench)) = BENCHES.iter().find(|(other, ..)| other == name) {
         bench(&Options::read(options, known));
-    } else if !is_side(&args) && !netbench::plain::is_side(&args) {
+    } else if !is_side(&args) && !netbench::plain::is_side(&args) && !watching::is_side(&args) {
         let names: Vec<_> = BENCHES.iter().map(|(name, ..)| *name).collect();
         eprintln!("There is no bench {name}, but {}", names.join(", "));
         exit(2);

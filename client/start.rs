@@ -259,7 +259,7 @@ impl Ready {
         let mut prompt = if self.person {
             Prompt::stdio(reporter.terminal(), &self.interrupt, || Aids {
                 history: node.state.history(),
-                completer: Completer::start(Names(login.clone())).ok(),
+                completer: Completer::start(Names::new(login.clone())).ok(),
             })
         } else if self.exec.is_empty() {
             Prompt::script(self.interrupt.reader(io::stdin()), reporter.terminal(), &self.interrupt)

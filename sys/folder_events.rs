@@ -134,6 +134,24 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_into_the_queue_of_the_system_is_told_as_missing() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let events = FolderEvents::new().expect("a descriptor");
+        events.watch(temp.path()).expect("a folder");
+        let room = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("Linux tells");
+        let room: usize = room.trim().parse().expect("a number");
+        let names = ["a", "b"].map(|name| temp.path().join(name));
+        fs::write(&names[0], "new").expect("written");
+        for turn in 0..=room / 2 {
+            fs::rename(&names[turn % 2], &names[(turn + 1) % 2]).expect("renamed");
+        }
+        let told = events.take().expect("read");
+        assert!(told.len() <= room + 1 && told.contains(&FolderEvent::Overflow), "{}", told.len());
+        fs::write(temp.path().join("c"), "new").expect("written");
+        assert!(!events.take().expect("read").is_empty(), "later ones are told again");
+    }
+
+    #[test]
     fn no_link_and_no_file_is_watched() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let events = FolderEvents::new().expect("a descriptor");

@@ -1,19 +1,29 @@
 //! The names that a client knows, or can ask its tracker for: groups, users, files, and paths on this machine.
 
+use super::download::manifest;
 use super::login::Login;
 use crate::client::command::completion::{Name, Wanted};
+use crate::client::rpc::queries;
 use crate::client::shell::completer::NameSource;
+use crate::model::digest::InfoHash;
+use crate::model::manifest::Manifest;
+use crate::model::name::shared_path::SharedPath;
 use crate::model::name::{FileName, GroupId, NameError, UserId};
 use crate::wire::client_tracker::{Reply, Request, Role};
+use parking_lot::Mutex;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Most entries of a folder that are looked at.
+/// Most entries of a folder that are looked at, and most files of a shared one.
 const ENTRIES_MAX: usize = 10_000;
 
 /// Knows the names, or asks the tracker for them.
-pub(crate) struct Names(pub Arc<Login>);
+pub(crate) struct Names {
+    login: Arc<Login>,
+    /// What the shared folder consists of in which names were looked for last.
+    folder: Mutex<Option<(InfoHash, Arc<Manifest>)>>,
+}
 
 impl NameSource for Names {
     fn names(&self, wanted: &Wanted, typed: &str) -> Option<Vec<Name>> {
@@ -24,6 +34,7 @@ impl NameSource for Names {
             Wanted::Requester(group) => self.requesters(group, typed),
             Wanted::Member(group) => self.members(group, typed),
             Wanted::Shared(group) => self.shared(group, typed),
+            Wanted::SharedPath(group) => self.shared_paths(group, typed),
             Wanted::OwnShare(group) => self.own_shares(group),
             Wanted::Download(group) => self.downloads(group),
             Wanted::Path => Some(paths(typed)),
@@ -32,20 +43,24 @@ impl NameSource for Names {
     }
 
     fn login(&self) -> u64 {
-        self.0.session().map_or(0, |session| session.number())
+        self.login.session().map_or(0, |session| session.number())
     }
 }
 
 impl Names {
+    pub(crate) fn new(login: Arc<Login>) -> Self {
+        Self { login, folder: Mutex::default() }
+    }
+
     /// Asks the tracker, unless there is none to ask.
     fn ask(&self, request: &Request) -> Option<Reply> {
-        let link = &self.0.node().link;
+        let link = &self.login.node().link;
         link.tracker()?;
         link.call(request).ok()
     }
 
     fn own_groups(&self) -> Vec<Name> {
-        self.0.node().keyring.names().into_iter().map(|name| Name::whole(name.as_str())).collect()
+        self.login.node().keyring.names().into_iter().map(|name| Name::whole(name.as_str())).collect()
     }
 
     fn other_groups(&self, typed: &str) -> Option<Vec<Name>> {
@@ -78,16 +93,47 @@ impl Names {
         Some(files.iter().map(|line| Name::whole(line.name.as_str())).collect())
     }
 
+    /// What is shared, folder by folder.
+    fn shared_paths(&self, group: &str, typed: &str) -> Option<Vec<Name>> {
+        let group = GroupId::from_input(group).ok()?;
+        let request = Request::ListFiles { group: group.clone(), after: before(typed, FileName::parse) };
+        let Reply::Files { files, .. } = self.ask(&request)? else { return None };
+        let names = files.iter().map(|line| match line.content.file_count {
+            ..=1 => line.name.to_string(),
+            _ => format!("{}/", line.name),
+        });
+        let inside = self.inside_folder(&group, typed).unwrap_or_default();
+        Some(next_components(names.chain(inside), typed))
+    }
+
+    /// The paths in the shared folder that was typed.
+    fn inside_folder(&self, group: &GroupId, typed: &str) -> Option<Vec<String>> {
+        let link = &self.login.node().link;
+        let path = SharedPath::new(typed).ok()?;
+        let (name, found) =
+            path.readings().find_map(|(name, _)| Some((name.clone(), queries::find(link, group, &name).ok()?)))?;
+        let content = found.content;
+        let known = self.folder.lock().clone().filter(|(known, _)| *known == content.info_hash);
+        let folder = match known {
+            Some((_, folder)) => folder,
+            None if content.file_count as usize > ENTRIES_MAX => return None,
+            None => manifest::fetch(&*self.login.session()?, found.share, &content).ok()?,
+        };
+        *self.folder.lock() = Some((content.info_hash, folder.clone()));
+        let below = folder.files().iter().filter_map(|file| file.path.below_root());
+        Some(below.map(|below| format!("{name}/{below}")).collect())
+    }
+
     fn own_shares(&self, group: &str) -> Option<Vec<Name>> {
         let group = GroupId::from_input(group).ok()?;
-        let shares = self.0.session()?.slot().shares();
+        let shares = self.login.session()?.slot().shares();
         let here = shares.iter().filter(|share| share.group == group);
         Some(here.map(|share| Name::whole(share.name.as_str())).collect())
     }
 
     fn downloads(&self, group: &str) -> Option<Vec<Name>> {
         let group = GroupId::from_input(group).ok()?;
-        let downloads = self.0.session()?.downloads().list();
+        let downloads = self.login.session()?.downloads().list();
         let here = downloads.iter().filter(|download| download.group == group);
         Some(here.map(|download| Name::whole(download.name.as_str())).collect())
     }
@@ -101,6 +147,19 @@ impl Names {
             None => paths(typed).into_iter().chain(groups).collect(),
         }
     }
+}
+
+/// Of the paths that begin with what was typed each up to its next `/`.
+fn next_components(paths: impl Iterator<Item = String>, typed: &str) -> Vec<Name> {
+    let next = |path: String| {
+        let rest = path.strip_prefix(typed)?;
+        // A folder that was typed itself has names behind it.
+        let slash = rest.find('/');
+        (!rest.is_empty() || !path.ends_with('/')).then(|| {
+            slash.map_or(Name::whole(&path), |at| Name { text: path[..=typed.len() + at].to_owned(), goes_on: true })
+        })
+    };
+    paths.filter_map(next).collect()
 }
 
 /// A name before all names that begin with what was typed, and behind nearly all others: a list asked for after it
@@ -168,5 +227,26 @@ mod tests {
         assert_eq!(below(""), ["my film.mkv", "mydir/", "myth"]);
         assert_eq!(below(".m"), [".my secret"]);
         assert_eq!(below("none/"), [""; 0]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_completed_folder_by_folder() {
+        for (typed, shown) in [
+            ("", &["film.mkv", "photos/", "photos/", "photos/", "phone/"][..]),
+            ("pho", &["photos/", "photos/", "photos/", "phone/"]),
+            ("photos/", &["photos/2024/", "photos/2024/"]),
+            ("photos/2024/b", &["photos/2024/b.jpg"]),
+            ("film.mkv/", &[]),
+        ] {
+            let paths = ["film.mkv", "photos/", "photos/2024/a/c.jpg", "photos/2024/b.jpg", "phone/x"];
+            let names = next_components(paths.into_iter().map(str::to_owned), typed);
+            assert_eq!(names.iter().map(|name| &name.text).collect::<Vec<_>>(), shown, "{typed}");
+            assert!(names.iter().all(|name| name.goes_on == name.text.ends_with('/')));
+        }
     }
 }

@@ -19,6 +19,8 @@ pub enum Wanted {
     Member(String),
     /// What is shared in this group.
     Shared(String),
+    /// The same, or what lies in a folder that is shared there.
+    SharedPath(String),
     /// What the user shares in this group.
     OwnShare(String),
     /// What is downloaded from this group, or was.
@@ -158,7 +160,8 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
         (Word::AddMember, 1) => Wanted::Requester(group()),
         (Word::SetGroup, 1) => Wanted::Words(GroupAccess::ALL.map(GroupAccess::as_str).to_vec()),
         (Word::SetAdding, 0) => Wanted::Words(vec!["allow", "forbid"]),
-        (Word::DownloadFile | Word::UpdateFile | Word::ListFiles, 1) => Wanted::Shared(group()),
+        (Word::DownloadFile | Word::ListFiles, 1) => Wanted::SharedPath(group()),
+        (Word::UpdateFile, 1) => Wanted::Shared(group()),
         (Word::DownloadFile | Word::UpdateFile, 2) => Wanted::Path,
         (Word::PauseDownload | Word::ResumeDownload | Word::CancelDownload | Word::Wait, 1) => {
             Wanted::Download(group())
@@ -247,7 +250,7 @@ mod tests {
         for (text, wanted) in [
             ("list_files ", Wanted::OwnGroup),
             ("  Download-File la", Wanted::OwnGroup),
-            ("download_file lab ", Wanted::Shared(lab())),
+            ("download_file lab ", Wanted::SharedPath(lab())),
             ("download_file 'lab' \"a b\" ", Wanted::Path),
             ("accept_request lab b", Wanted::Requester(lab())),
             ("remove_member lab b", Wanted::Member(lab())),
@@ -260,7 +263,8 @@ mod tests {
             ("upload_file ", Wanted::PathOrGroup(None)),
             ("upload_file my\\ notes.pdf ", Wanted::PathOrGroup(Some("my notes.pdf".to_owned()))),
             ("limit ", Wanted::Words(vec!["download", "upload"])),
-            ("list_files lab ", Wanted::Shared(lab())),
+            ("list_files lab ", Wanted::SharedPath(lab())),
+            ("update_file lab ", Wanted::Shared(lab())),
             ("list_files lab *.mkv ", Wanted::Words(vec!["--sort"])),
             ("list_files lab --sort ", Wanted::Words(vec!["members", "name", "size"])),
             ("find *.mkv --sort ", Wanted::Words(vec!["members", "name", "size"])),

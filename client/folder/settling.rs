@@ -93,7 +93,12 @@ impl<S: Copy + Eq + Hash> Settling<S> {
 
     /// Whether nothing is under way: every file is shared or refused, and of what is gone the user knows.
     pub(crate) fn is_settled(&self) -> bool {
-        self.restless.is_empty() && self.ready.is_empty() && (self.gone.is_empty() || self.is_asked())
+        self.ready.is_empty() && self.is_settled_but_for_shares()
+    }
+
+    /// The same, but for files at rest that are yet to be shared.
+    pub(crate) fn is_settled_but_for_shares(&self) -> bool {
+        self.restless.is_empty() && (self.gone.is_empty() || self.is_asked())
     }
 
     fn is_asked(&self) -> bool {

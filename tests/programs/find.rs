@@ -6,14 +6,6 @@ use crate::common::room::Room;
 use crate::sitting::Sitting;
 use std::fs;
 
-/// Somebody with an account who is logged in.
-fn user(installation: &Installation, name: &str) -> Program {
-    let mut person = installation.person(name, 1, &[]);
-    person.told(&format!("create_user {name} pw"), "User created");
-    person.told(&format!("login {name} pw"), "Login successful");
-    person
-}
-
 /// Owns a group and shares files of these lengths in it.
 fn shares(installation: &Installation, (name, owner): (&str, &mut Program), group: &str, files: &[(&str, usize)]) {
     owner.told(&format!("create_group {group}"), "Group created");
@@ -21,12 +13,6 @@ fn shares(installation: &Installation, (name, owner): (&str, &mut Program), grou
         fs::write(installation.folder.path().join(name).join(file), vec![7; *len]).expect("room");
         owner.told(&format!("upload_file '{file}' {group}"), "Uploaded");
     }
-}
-
-fn joins(person: &mut Program, name: &str, owner: &mut Program, group: &str) {
-    person.told(&format!("join_group {group}"), "Request sent");
-    owner.told(&format!("accept_request {group} {name}"), "Request accepted");
-    person.expect(&format!("You are a member of {group} now"));
 }
 
 /// What stands before the two spaces on each line that is answered.
@@ -42,14 +28,14 @@ fn members_find_files_in_all_their_groups_also_when_a_tracker_is_killed() {
     let first = installation.tracker(1);
     let mut second = installation.tracker(2);
     linked(&mut second, 1);
-    let (mut alice, mut bob) = (user(&installation, "alice"), user(&installation, "bob"));
-    let mut carol = user(&installation, "carol");
+    let (mut alice, mut bob) = (installation.user("alice", &[]), installation.user("bob", &[]));
+    let mut carol = installation.user("carol", &[]);
     let lab = [("Lecture 1.PDF", 30), ("lecture 2.pdf", 10), ("notes.txt", 20)];
     shares(&installation, ("alice", &mut alice), "lab", &lab);
     shares(&installation, ("bob", &mut bob), "den", &[("a lecture.pdf", 40), ("secret.pdf", 5)]);
-    joins(&mut carol, "carol", &mut alice, "lab");
-    joins(&mut carol, "carol", &mut bob, "den");
-    joins(&mut bob, "bob", &mut alice, "lab");
+    carol.joins("carol", "lab", &mut alice);
+    carol.joins("carol", "den", &mut bob);
+    bob.joins("bob", "lab", &mut alice);
     bob.told("download_file lab notes.txt .", "Download completed");
     bob.until("list_files lab", "notes.txt  20 B, 2 members online with it");
 
@@ -134,7 +120,7 @@ fn a_long_list_stops_below_each_window_full() {
 fn a_list_in_a_script_stops_nowhere_and_a_program_gets_it_in_one_object() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
-    let mut alice = user(&installation, "alice");
+    let mut alice = installation.user("alice", &[]);
     alice.told("create_group lab", "Group created");
     let mut owner = installation.connect(1).expect("a connection");
     owner.create_user("bob");

@@ -2,11 +2,17 @@
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
+use rustix::process::Signal;
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 fn place(installation: &Installation, path: &str) -> PathBuf {
     installation.folder.path().join(path)
+}
+
+fn remove(installation: &Installation, path: &str) {
+    fs::remove_file(place(installation, path)).expect("there");
 }
 
 fn write(installation: &Installation, path: &str, content: impl AsRef<[u8]>) {
@@ -15,22 +21,16 @@ fn write(installation: &Installation, path: &str, content: impl AsRef<[u8]>) {
     fs::write(path, content).expect("room");
 }
 
-/// Alice, who owns the group lab and shares the folder `pool` there, and bob, who is a member.
-fn pool(installation: &Installation, files: &[&str]) -> (Program, Program) {
-    let mut alice = installation.person("alice", 1, &[]);
-    for line in ["create_user alice pw", "login alice pw", "create_group lab"] {
-        alice.say(line);
-    }
-    alice.expect("Group created");
-    let mut bob = installation.person("bob", 1, &[]);
-    for line in ["create_user bob pw", "login bob pw", "join_group lab"] {
-        bob.say(line);
-    }
-    alice.expect("bob asks to join lab");
-    alice.told("accept_request lab bob", "Request accepted");
-    bob.expect("You are a member of lab now");
+/// Fills the folder `pool` of alice.
+fn fill(installation: &Installation, files: &[&str]) {
     fs::create_dir(place(installation, "alice/pool")).expect("made");
     files.iter().for_each(|file| write(installation, &format!("alice/pool/{file}"), file));
+}
+
+/// Alice, who owns the group lab and shares the folder `pool` there, and bob, who is a member.
+fn pool(installation: &Installation, files: &[&str]) -> (Program, Program) {
+    let (mut alice, [bob]) = installation.group("lab", "alice", ["bob"]);
+    fill(installation, files);
     alice.told("share_folder pool lab", "Sharing the folder");
     // A script waits so for what is there.
     alice.say("wait");
@@ -93,8 +93,7 @@ fn what_happens_while_a_client_was_killed_or_logged_out_is_made_up_for() {
     write(&installation, "alice/pool/new", "new");
     fs::remove_file(place(&installation, "alice/pool/b")).expect("there");
     fs::rename(place(&installation, "alice/pool/c"), place(&installation, "alice/pool/moved")).expect("moved");
-    let mut alice = installation.person_again("alice", &[]);
-    alice.told("login alice pw", "Login successful");
+    let _alice = installation.user_again("alice");
     gone(&mut bob, "b");
     gone(&mut bob, "c");
     for line in [
@@ -166,4 +165,148 @@ fn a_script_shares_what_is_there_before_it_ends() {
     assert!(status.success(), "{error}");
     bob.told("list_files lab", "0  7 B, no member online with it");
     bob.until("list_files lab", "29  7 B, no member online with it");
+}
+
+#[test]
+fn members_keep_up_with_a_folder_through_kills_of_its_sharer_and_of_the_tracker() {
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let (mut alice, [mut bob, mut carol]) = installation.group("lab", "alice", ["bob", "carol"]);
+    fill(&installation, &["a", "b", "sub/c"]);
+    alice.told("share_folder pool lab", "Sharing the folder");
+    alice.expect("alice/pool in lab: 3 files shared");
+    tracker.kill();
+    write(&installation, "alice/pool/a", "while it was away");
+    remove(&installation, "alice/pool/b");
+    write(&installation, "alice/pool/sub/d", "new");
+    let _tracker = installation.tracker(1);
+    for member in [&mut bob, &mut carol] {
+        member.until("list_files lab", "a  17 B, 1 member online with it");
+        member.until("list_files lab", "sub/d  3 B, 1 member online with it");
+        gone(member, "b");
+    }
+    assert_eq!(fetched(&installation, &mut bob, "a", "a"), b"while it was away");
+    alice.kill();
+    write(&installation, "alice/pool/a", "again");
+    remove(&installation, "alice/pool/sub/c");
+    bob.kill();
+    let mut bob = installation.user_again("bob");
+    let _alice = installation.user_again("alice");
+    bob.expect("alice has shared a new version of a in lab");
+    for member in [&mut bob, &mut carol] {
+        member.until("list_files lab", "a  5 B, 1 member online with it");
+        gone(member, "sub/c");
+    }
+    // Whoever has an old version keeps it, and nobody's own file is touched.
+    assert_eq!(fs::read(place(&installation, "bob/a")).expect("there"), b"while it was away");
+    assert_eq!(fs::read(place(&installation, "alice/pool/sub/d")).expect("there"), b"new");
+    let mut sub = fs::read_dir(place(&installation, "alice/pool/sub")).expect("there");
+    assert_eq!((sub.next().is_some(), sub.next().is_none()), (true, true));
+    carol.told("download_file lab a .", "Download completed: [lab] a");
+    assert_eq!(fs::read(place(&installation, "carol/a")).expect("there"), b"again");
+}
+
+#[test]
+fn events_that_did_not_fit_into_the_queue_are_made_up_for() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut alice, mut bob) = pool(&installation, &["changes", "goes", "stays", "old/deep"]);
+    alice.expect("alice/pool in lab: 4 files shared");
+    alice.signal(Signal::STOP);
+    let room = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("Linux tells");
+    let room: usize = room.trim().parse().expect("a number");
+    write(&installation, "alice/pool/.a", "");
+    let hidden = [".a", ".b"].map(|name| place(&installation, "alice/pool").join(name));
+    // Two events for each new name.
+    for turn in 0..=room / 2 {
+        fs::rename(&hidden[turn % 2], &hidden[(turn + 1) % 2]).expect("renamed");
+    }
+    // The system tells nothing of these.
+    write(&installation, "alice/pool/changes", "another content");
+    remove(&installation, "alice/pool/goes");
+    write(&installation, "alice/pool/new/deep/file", "new");
+    fs::rename(place(&installation, "alice/pool/old"), place(&installation, "alice/pool/moved")).expect("moved");
+    alice.signal(Signal::CONT);
+    for line in ["changes  15 B, 1 member", "stays  5 B, 1 member", "new/deep/file  3 B", "moved/deep  8 B, 1 member"] {
+        bob.until("list_files lab", line);
+    }
+    ["goes", "old/deep"].iter().for_each(|file| gone(&mut bob, file));
+    // And hears of what comes later, also in folders that came meanwhile.
+    write(&installation, "alice/pool/new/deep/later", "later");
+    bob.until("list_files lab", "new/deep/later  5 B, 1 member online with it");
+    alice.told("show_folders", "shared in lab: 5 files");
+}
+
+#[test]
+fn a_folder_that_the_system_does_not_watch_is_looked_through_from_time_to_time() {
+    let alone = ["--user", "--map-root-user", "sh", "-c"];
+    let may = Command::new("unshare").args(alone).arg("echo 1 > /proc/sys/user/max_inotify_watches").output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        eprintln!("no user namespace with limits of its own can be made here");
+        return;
+    }
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut owner, []) = installation.group("lab", "owner", []);
+    let mut alice = installation.user("alice", &[]);
+    alice.joins("alice", "lab", &mut owner);
+    alice.kill();
+    fill(&installation, &["a", "sub/b"]);
+    let mut client = Command::new("unshare");
+    client.args(alone).arg("echo 1 > /proc/sys/user/max_inotify_watches && exec \"$0\" \"$@\"");
+    client.arg(env!("CARGO_BIN_EXE_client")).args(["--state-dir", "state", "127.0.0.1:0", "tracker_info.txt"]);
+    let mut alice = Program::start(client.current_dir(place(&installation, "alice")));
+    alice.told("login alice pw", "Login successful");
+    alice.told("share_folder pool lab", "Sharing the folder");
+    alice.expect("alice/pool in lab: the system tells no more programs what happens in folders");
+    alice.expect("alice/pool in lab: 2 files shared");
+    write(&installation, "alice/pool/sub/c", "new");
+    write(&installation, "alice/pool/a", "another version");
+    owner.until("list_files lab", "a  15 B, 1 member online with it");
+    owner.until("list_files lab", "sub/c  3 B, 1 member online with it");
+    alice.told("show_folders", "it is looked through from time to time");
+    let told = alice.heard().iter().filter(|line| line.text.contains("lab: the system tells no more programs"));
+    assert_eq!(told.count(), 1, "once");
+}
+
+const FULL: &str = "alice/pool in lab: not all of its files are shared: This would be over a limit: you share 4 files of \
+                    4; stop sharing some, or ask the operator";
+
+#[test]
+fn whoever_may_not_share_all_files_of_a_folder_is_told_once_and_the_rest_comes_when_there_is_room() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker_with(installation.folder.path(), 1, &["--limit", "shares=4"]);
+    let (mut alice, [mut bob]) = installation.group("lab", "alice", ["bob"]);
+    write(&installation, "alice/alone", "alone");
+    alice.told("upload_file alone lab", "Uploaded");
+    fill(&installation, &["a", "b", "c", "d", "e"]);
+    alice.told("share_folder pool lab", "Sharing the folder");
+    alice.expect(FULL);
+    // Whoever waits for what is there waits for no room.
+    alice.answers("wait");
+    alice.until(
+        "show_folders",
+        "shared in lab: 3 files, 2 waiting; not all of its files are shared: This would be over",
+    );
+    assert_eq!(bob.answers("list_files lab").iter().filter(|line| line.text.contains("1 member")).count(), 4);
+    // What is removed goes meanwhile, and what waits comes at once in its place.
+    remove(&installation, "alice/pool/a");
+    gone(&mut bob, "a");
+    bob.until("list_files lab", "d  1 B, 1 member online with it");
+    alice.told("stop_share lab alone", "Stopped sharing");
+    bob.until("list_files lab", "e  1 B, 1 member online with it");
+    alice.until("show_folders", "shared in lab: 4 files");
+    let lines = alice.answers("show_folders");
+    assert!(!lines.iter().any(|line| line.text.contains("not all")), "{lines:?}");
+    assert_eq!(alice.heard().iter().filter(|line| line.text.ends_with(FULL)).count(), 1, "once");
+    // A script has done what it can, and says the same.
+    write(&installation, "alice/pool/f", "f");
+    alice.say("quit");
+    alice.end();
+    let mut script = Command::new(env!("CARGO_BIN_EXE_client"));
+    script.current_dir(place(&installation, "alice")).args(["--state-dir", "state", "127.0.0.1:0", "tracker_info.txt"]);
+    let script = script.args(["--exec", "login alice pw", "--exec", "share_folder pool lab"]).stdin(Stdio::null());
+    let output = script.output().expect("started");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(said.lines().any(|line| line.ends_with(FULL)), "{said}");
 }

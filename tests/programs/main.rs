@@ -14,6 +14,7 @@ mod common {
     pub(crate) mod memory_log;
     pub(crate) mod names;
     pub(crate) mod offer;
+    pub(crate) mod people;
     pub(crate) mod program;
     pub(crate) mod queries;
     pub(crate) mod random;

@@ -6,13 +6,6 @@ use groupshare::client::command::table::Word;
 use groupshare::client::state::told::TOLD_MAX;
 use std::fs;
 
-fn user(installation: &Installation, name: &str) -> Program {
-    let mut person = installation.person(name, 1, &[]);
-    person.told(&format!("create_user {name} pw"), "User created");
-    person.told(&format!("login {name} pw"), "Login successful");
-    person
-}
-
 /// What is told again, without how long ago it was.
 fn told(person: &mut Program) -> Vec<String> {
     let answers = person.answers("notices").iter().filter(|line| !line.complaint);
@@ -25,8 +18,8 @@ fn told(person: &mut Program) -> Vec<String> {
 fn what_was_told_is_shown_again_the_latest_first_also_after_a_kill() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
-    let mut alice = user(&installation, "alice");
-    let mut bob = user(&installation, "bob");
+    let mut alice = installation.user("alice", &[]);
+    let mut bob = installation.user("bob", &[]);
     assert_eq!(told(&mut bob), ["Nothing was told yet"]);
     alice.told("create_group lab", "Group created");
     fs::write(installation.folder.path().join("alice/notes.txt"), b"notes").expect("room");
@@ -44,8 +37,7 @@ fn what_was_told_is_shown_again_the_latest_first_also_after_a_kill() {
     // The tracker has heard of it: nothing of it begins again at the next login.
     alice.until("list_files lab", "notes.txt  5 B, 2 members online with it");
     bob.kill();
-    let mut bob = installation.person_again("bob", &[]);
-    bob.told("login bob pw", "Login successful");
+    let mut bob = installation.user_again("bob");
     assert_eq!(told(&mut bob), lines, "a restart forgets nothing");
     alice.told("remove_member lab bob", "Member removed");
     bob.expect("You were removed from lab");

@@ -1,30 +1,14 @@
 //! A group with several owners, as its people see it: a tracker and three clients, and each of them killed in the middle.
 
 use crate::common::installation::Installation;
-use crate::common::program::Program;
-
-/// Somebody who has an account and is logged in.
-fn person(installation: &Installation, name: &str) -> Program {
-    let mut person = installation.person(name, 1, &[]);
-    person.told(&format!("create_user {name} pw"), "User created");
-    person.told(&format!("login {name} pw"), "Login successful");
-    person
-}
-
-/// The same person at a client that is started again.
-fn again(installation: &Installation, name: &str) -> Program {
-    let mut person = installation.person_again(name, &[]);
-    person.told(&format!("login {name} pw"), "Login successful");
-    person
-}
 
 #[test]
 fn owners_share_the_work_and_the_group_outlives_kills_and_the_founder() {
     let installation = Installation::of(1);
     let tracker = installation.tracker(1);
-    let mut alice = person(&installation, "alice");
-    let mut bob = person(&installation, "bob");
-    let mut carol = person(&installation, "carol");
+    let mut alice = installation.user("alice", &[]);
+    let mut bob = installation.user("bob", &[]);
+    let mut carol = installation.user("carol", &[]);
     alice.told("create_group lab", "Group created");
     alice.told("add_member lab bob", "Member added");
     bob.expect("alice has made you a member of lab; leave_group lab leaves it");
@@ -50,10 +34,10 @@ fn owners_share_the_work_and_the_group_outlives_kills_and_the_founder() {
     carol.expect("bob has made you an owner of lab");
     bob.kill();
     carol.told("drop_owner lab bob", "Owner dropped");
-    let mut bob = again(&installation, "bob");
+    let mut bob = installation.user_again("bob");
     bob.expect("carol has dropped you as an owner of lab; you stay a member");
     bob.told("remove_member lab carol", "You are not the owner of this group");
-    let mut alice = again(&installation, "alice");
+    let mut alice = installation.user_again("alice");
     alice.told("leave_group lab", "Left the group");
     carol.until("list_groups", "lab  2 members, owner carol, you are the owner");
     carol.told("drop_owner lab carol", "The only owner makes somebody else one first");
@@ -65,8 +49,8 @@ fn owners_share_the_work_and_the_group_outlives_kills_and_the_founder() {
 fn a_group_is_opened_and_closed_and_who_forbids_it_is_not_added() {
     let installation = Installation::of(1);
     let tracker = installation.tracker(1);
-    let mut alice = person(&installation, "alice");
-    let mut bob = person(&installation, "bob");
+    let mut alice = installation.user("alice", &[]);
+    let mut bob = installation.user("bob", &[]);
     alice.told("create_group lab", "Group created");
     bob.told("set_adding forbid", "Owners cannot add you to groups");
     alice.told("add_member lab bob", "That user is added to no groups, but can ask to join");
@@ -86,7 +70,7 @@ fn a_group_is_opened_and_closed_and_who_forbids_it_is_not_added() {
     bob.expect("You are a member of lab now");
     bob.kill();
     alice.told("remove_member lab bob", "Member removed");
-    let mut bob = again(&installation, "bob");
+    let mut bob = installation.user_again("bob");
     bob.expect("You were removed from lab");
     bob.told("set_adding allow", "Owners can add you to groups");
     alice.told("add_member lab bob", "Member added");

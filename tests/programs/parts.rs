@@ -7,19 +7,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn user(installation: &Installation, name: &str, options: &[&str]) -> Program {
-    let mut person = installation.person(name, 1, options);
-    person.told(&format!("create_user {name} pw"), "User created");
-    person.told(&format!("login {name} pw"), "Login successful");
-    person
-}
-
-fn joins(person: &mut Program, name: &str, owner: &mut Program) {
-    person.told("join_group lab", "Request sent");
-    owner.told(&format!("accept_request lab {name}"), "Request accepted");
-    person.expect("You are a member of lab now");
-}
-
 /// Bytes that no two places have in common.
 fn content(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|at| (at / 4096) as u8 ^ (at % 251) as u8 ^ seed).collect()
@@ -65,14 +52,14 @@ fn lines(person: &mut Program, line: &str) -> Vec<String> {
 fn what_lies_in_a_folder_is_listed() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
-    let mut alice = user(&installation, "alice", &[]);
+    let mut alice = installation.user("alice", &[]);
     alice.told("create_group lab", "Group created");
     make(&installation.folder.path().join("alice"));
     alice.told("upload_file photos lab", "Uploaded");
     fs::write(installation.folder.path().join("alice/plain.txt"), "x").expect("room");
     alice.told("upload_file plain.txt lab", "Uploaded");
-    let mut bob = user(&installation, "bob", &[]);
-    joins(&mut bob, "bob", &mut alice);
+    let mut bob = installation.user("bob", &[]);
+    bob.joins("bob", "lab", &mut alice);
     let jpgs = ["photos/2024/a.jpg  1.5 MB", "photos/2024/c.jpg  900.0 kB"];
     assert_eq!(lines(&mut bob, "list_files lab photos/2024/*.jpg"), jpgs);
     assert_eq!(lines(&mut bob, "list_files lab photos/").len(), 7);
@@ -92,14 +79,14 @@ fn a_part_of_a_folder_is_downloaded_given_on_and_added_to_through_kills() {
     let mut second = installation.tracker(2);
     linked(&mut second, 1);
     let place = |name: &str| installation.folder.path().join(name);
-    let mut alice = user(&installation, "alice", &["--upload-limit", "400k"]);
+    let mut alice = installation.user("alice", &["--upload-limit", "400k"]);
     alice.told("create_group lab", "Group created");
     make(&place("alice"));
     alice.told("upload_file photos lab", "Uploaded");
-    let mut bob = user(&installation, "bob", &[]);
-    let mut carol = user(&installation, "carol", &[]);
-    joins(&mut bob, "bob", &mut alice);
-    joins(&mut carol, "carol", &mut alice);
+    let mut bob = installation.user("bob", &[]);
+    let mut carol = installation.user("carol", &[]);
+    bob.joins("bob", "lab", &mut alice);
+    carol.joins("carol", "lab", &mut alice);
 
     // Bob is killed in the middle, and goes on at the next login.
     bob.told("download_file lab 'photos/2024/*.jpg' .", "Downloading...");
@@ -107,8 +94,7 @@ fn a_part_of_a_folder_is_downloaded_given_on_and_added_to_through_kills() {
     bob.until("show_downloads", "from 1 member");
     bob.kill();
     drop(first.take());
-    let mut bob = installation.person_again("bob", &[]);
-    bob.told("login bob pw", "Login successful");
+    let mut bob = installation.user_again("bob");
     alice.told("limit upload none", "upload  no limit");
     bob.expect("Download completed: [lab] photos  2.4 MB");
     let jpgs = ["2024/a.jpg", "2024/c.jpg"];
@@ -120,8 +106,7 @@ fn a_part_of_a_folder_is_downloaded_given_on_and_added_to_through_kills() {
     // Carol gets it from him alone, also after his next start. What he does not have she does not get.
     alice.told("logout", "Logout successful");
     bob.kill();
-    let mut bob = installation.person_again("bob", &[]);
-    bob.told("login bob pw", "Login successful");
+    let mut bob = installation.user_again("bob");
     bob.told("show_downloads", "[C] [lab] photos  2024/*.jpg: 2.4 MB");
     carol.told("download_file lab photos/2024/c.jpg .", "Downloading...");
     carol.expect("Download completed: [lab] photos  900.0 kB");
@@ -145,12 +130,12 @@ fn what_a_user_has_changed_is_neither_overwritten_nor_given_on() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let place = |name: &str| installation.folder.path().join(name);
-    let mut alice = user(&installation, "alice", &[]);
+    let mut alice = installation.user("alice", &[]);
     alice.told("create_group lab", "Group created");
     make(&place("alice"));
     alice.told("upload_file photos lab", "Uploaded");
-    let mut bob = user(&installation, "bob", &[]);
-    joins(&mut bob, "bob", &mut alice);
+    let mut bob = installation.user("bob", &[]);
+    bob.joins("bob", "lab", &mut alice);
     bob.told("download_file lab photos/notes.txt .", "Downloading...");
     bob.expect("Download completed: [lab] photos  10 B");
     fs::write(place("bob/photos/notes.txt"), "my own").expect("written");

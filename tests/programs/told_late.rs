@@ -11,18 +11,8 @@ const FILM: &str = "film.mkv";
 
 /// Alice shares a film, and bob has begun to download it. Alice gives so little that it does not come yet.
 fn begun(installation: &Installation) -> (Program, Program) {
-    let mut alice = installation.person("alice", 1, &["--upload-limit", "1k"]);
-    for line in ["create_user alice pw", "login alice pw", "create_group lab"] {
-        alice.say(line);
-    }
-    alice.expect("Group created");
-    let mut bob = installation.person("bob", 1, &[]);
-    for line in ["create_user bob pw", "login bob pw", "join_group lab"] {
-        bob.say(line);
-    }
-    alice.expect("bob asks to join lab");
-    alice.told("accept_request lab bob", "Request accepted");
-    bob.expect("You are a member of lab now");
+    let (mut alice, [mut bob]) = installation.group("lab", "alice", ["bob"]);
+    alice.told("limit upload 1k", "upload ");
     fs::write(installation.folder.path().join("alice").join(FILM), vec![7; 3_000_000]).expect("room");
     alice.told("upload_file film.mkv lab", "Uploaded");
     bob.told("download_file lab film.mkv .", "Downloading...");
@@ -63,8 +53,7 @@ fn a_client_that_is_killed_before_the_tracker_heard_of_its_file_tells_it_at_the_
     bob.kill();
     tracker.signal(Signal::CONT);
     alice.until("list_files lab", "film.mkv  3.0 MB, 1 member online with it");
-    let mut bob = installation.person_again("bob", &[]);
-    bob.told("login bob pw", "Login successful");
+    let _bob = installation.user_again("bob");
     alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
     assert_eq!(fs::read(installation.folder.path().join("bob").join(FILM)).expect("there"), vec![7; 3_000_000]);
 }
@@ -83,8 +72,7 @@ fn what_the_user_says_next_counts_after_the_file_is_announced() {
     bob.told("download_file lab film.mkv again.mkv", "Downloading...");
     bob.close_input();
     bob.end();
-    let mut bob = installation.person_again("bob", &[]);
-    bob.told("login bob pw", "Login successful");
+    let mut bob = installation.user_again("bob");
     bob.told("show_downloads", "No downloads");
     alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
 }

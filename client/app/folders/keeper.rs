@@ -32,11 +32,13 @@ struct Keeper<'a> {
     folders: Vec<Folder>,
     /// Nothing is asked of the tracker before this time.
     paused: Option<Instant>,
+    /// The tracker takes no more shares of this user; when one is tried again.
+    full: Option<Instant>,
 }
 
 /// Looks after the folders until the session ends.
 pub(crate) fn run(session: &Arc<LoginSession>) {
-    let mut keeper = Keeper { session, folders: Vec::new(), paused: None };
+    let mut keeper = Keeper { session, folders: Vec::new(), paused: None, full: None };
     while !session.is_over() {
         keeper.follow_records();
         keeper.take_orders();
@@ -63,6 +65,8 @@ impl Keeper<'_> {
 
     fn take_orders(&mut self) {
         let Orders { ended, agreed } = self.session.folders().take_orders();
+        // There is room again.
+        self.full = self.full.filter(|_| ended.is_empty());
         for folder in &mut self.folders {
             let group = folder.record().group.clone();
             ended.iter().filter(|(of, _)| *of == group).for_each(|(_, name)| folder.has_ended(name));
@@ -74,6 +78,7 @@ impl Keeper<'_> {
 
     fn is_paused(&mut self, now: Instant) -> bool {
         self.paused = self.paused.filter(|paused| *paused > now);
+        self.full = self.full.filter(|full| *full > now);
         self.paused.is_some()
     }
 
@@ -82,7 +87,7 @@ impl Keeper<'_> {
         let session = self.session;
         for at in 0..self.folders.len() {
             let now = Instant::now();
-            match self.folders[at].next(now) {
+            match self.folders[at].next(now, self.full.is_none()) {
                 Moment::Nothing => {}
                 Moment::Share(name, look, from) => {
                     self.share(at, &name, look, from.as_ref());
@@ -129,8 +134,8 @@ impl Keeper<'_> {
                 self.paused = Some(now + PASSING_PAUSE);
             }
             Err(Failure { cause: Cause::Refused(Code::QuotaReached | Code::InstallationFull), why }) => {
-                folder.trouble(session, format!("not all of its files are shared: {why}"));
-                self.paused = Some(now + LIMIT_PAUSE);
+                folder.is_full(session, format!("not all of its files are shared: {why}"));
+                self.full = Some(now + LIMIT_PAUSE);
             }
             Err(_) if folder.look_of(name) != Some(look) => folder.touched(name, now),
             Err(Failure { why, .. }) => {
@@ -161,7 +166,7 @@ impl Keeper<'_> {
     fn tell(&mut self) {
         let session = self.session;
         self.folders.iter_mut().for_each(|folder| folder.tell(session));
-        let settled = self.folders.iter().all(Folder::is_settled);
+        let settled = self.folders.iter().all(|folder| folder.is_at_rest(self.full.is_some()));
         session.folders().tell(self.folders.iter().map(Folder::status).collect(), settled);
     }
 
@@ -171,7 +176,8 @@ impl Keeper<'_> {
         if more {
             return;
         }
-        let paused = self.paused.filter(|_| self.folders.iter().any(Folder::has_work));
+        let paused = [self.paused, self.full].into_iter().flatten();
+        let paused = paused.filter(|_| self.folders.iter().any(Folder::has_work));
         let due = self.folders.iter().filter_map(Folder::next_due).chain(paused);
         let until = due.min().unwrap_or(now + LONG_WAIT).max(now + EVENTS_PAUSE);
         let descriptors: Vec<_> = self.folders.iter().filter_map(Folder::descriptor).collect();

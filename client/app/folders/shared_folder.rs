@@ -21,6 +21,9 @@ const AWAY_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Where the system does not tell what happens, the pause between two scans, and that in times of how long one took.
 const SCAN_PAUSE: Duration = Duration::from_secs(10);
 const SCAN_REST: u32 = 100;
+const UNWATCHED: &str = "the system tells no more programs what happens in folders (fs.inotify.max_user_watches); it is \
+                         looked through from time to time";
+const AWAY: &str = "it is not there, or another folder is in its place; what is shared of it stays shared";
 /// News of this time are told together.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,8 +45,10 @@ pub(super) struct Folder {
     scan: Option<Instant>,
     /// It is not there, and the pause before the next look.
     away: Option<Duration>,
-    /// What was told last; told again once it was over.
-    told: Option<String>,
+    /// Why the tracker does not take all of it.
+    full: Option<String>,
+    /// The system does not tell what happens in it.
+    unwatched: bool,
     unfit: Option<String>,
     /// Shared and ended since the last news.
     news: (usize, usize),
@@ -64,7 +69,8 @@ impl Folder {
             record,
             scan: Some(Instant::now()),
             away: None,
-            told: None,
+            full: None,
+            unwatched: false,
             unfit: None,
             news: (0, 0),
             news_due: None,
@@ -123,10 +129,9 @@ impl Folder {
             self.event(session, why);
         }
         self.unfit = unfit;
-        if !self.tree.is_watched() {
-            let why = "the system tells no more programs what happens in folders (fs.inotify.max_user_watches); it is \
-                       looked through from time to time";
-            self.trouble(session, why.to_owned());
+        let told = std::mem::replace(&mut self.unwatched, !self.tree.is_watched());
+        if self.unwatched && !told {
+            self.event(session, UNWATCHED.to_owned());
         }
     }
 
@@ -134,17 +139,16 @@ impl Folder {
     fn is_there(&mut self, session: &LoginSession) -> bool {
         if self.tree.is_there() {
             if self.away.take().is_some() {
-                self.told = None;
                 self.tree = FolderTree::new(self.record.path.clone(), self.record.node);
             }
             return true;
         }
+        let known = self.away.is_some();
         let pause = self.away.map_or(AWAY_PAUSE, |pause| (pause * 2).min(AWAY_PAUSE_MAX));
         (self.away, self.scan) = (Some(pause), Some(Instant::now() + pause));
-        self.trouble(
-            session,
-            "it is not there, or another folder is in its place; what is shared of it stays shared".into(),
-        );
+        if !known {
+            self.event(session, AWAY.to_owned());
+        }
         false
     }
 
@@ -155,7 +159,7 @@ impl Folder {
     }
 
     /// What is to be done next.
-    pub(super) fn next(&mut self, now: Instant) -> Moment {
+    pub(super) fn next(&mut self, now: Instant, may_share: bool) -> Moment {
         if self.away.is_some() {
             return Moment::Nothing;
         }
@@ -170,7 +174,7 @@ impl Folder {
             GoneStep::Withdraw(names) => return Moment::Withdraw(names),
             GoneStep::Ask(count) => return Moment::Ask(count),
         }
-        match self.settling.next_share() {
+        match self.settling.next_share().filter(|_| may_share) {
             Some((name, look, from)) => Moment::Share(name, look, from),
             None => Moment::Nothing,
         }
@@ -178,7 +182,6 @@ impl Folder {
 
     pub(super) fn is_shared(&mut self, name: &FileName, look: StampsDigest) {
         self.settling.is_shared(name, look);
-        self.told = None;
         self.note((1, 0));
     }
 
@@ -206,11 +209,10 @@ impl Folder {
         self.news_due.get_or_insert_with(|| Instant::now() + NEWS_PAUSE);
     }
 
-    /// Tells what is wrong, unless that is known.
-    pub(super) fn trouble(&mut self, session: &LoginSession, why: String) {
-        if self.told.as_ref() != Some(&why) {
-            self.event(session, why.clone());
-            self.told = Some(why);
+    /// The tracker takes no more of it. Told once, until all of it is shared.
+    pub(super) fn is_full(&mut self, session: &LoginSession, why: String) {
+        if self.full.replace(why.clone()).is_none() {
+            self.event(session, why);
         }
     }
 
@@ -222,7 +224,10 @@ impl Folder {
 
     /// Tells what was shared and what is not any more.
     pub(super) fn tell(&mut self, session: &LoginSession) {
-        let due = self.news_due.is_some_and(|due| due <= Instant::now() || self.is_settled());
+        if self.away.is_none() && self.is_settled() {
+            self.full = None;
+        }
+        let due = self.news_due.is_some_and(|due| due <= Instant::now() || self.is_at_rest(false));
         if !due {
             return;
         }
@@ -234,8 +239,17 @@ impl Folder {
 
     /// Whether every file that is there is shared or refused, and nothing else is under way.
     pub(super) fn is_settled(&self) -> bool {
-        let scanned = self.scan.is_none() || !self.tree.is_watched();
-        self.away.is_some() || (scanned && self.settling.is_settled())
+        self.is_scanned() && self.settling.is_settled()
+    }
+
+    /// Whether nothing more is to be done at this moment, if the tracker takes no more shares or if it does.
+    pub(super) fn is_at_rest(&self, full: bool) -> bool {
+        let only_full = full && self.settling.is_settled_but_for_shares();
+        self.away.is_some() || self.is_settled() || (self.is_scanned() && only_full)
+    }
+
+    fn is_scanned(&self) -> bool {
+        self.scan.is_none() || !self.tree.is_watched()
     }
 
     /// Whether the tracker has to be asked for something.
@@ -254,6 +268,13 @@ impl Folder {
         self.tree.descriptor()
     }
 
+    /// What is wrong, if something is.
+    fn why(&self) -> Option<String> {
+        let away = self.away.map(|_| AWAY.to_owned());
+        let unwatched = || self.unwatched.then(|| UNWATCHED.to_owned());
+        away.or_else(|| self.full.clone()).or_else(unwatched).or_else(|| self.unfit.clone())
+    }
+
     /// How it stands, for the user.
     pub(super) fn status(&self) -> FolderStatus {
         let SharedFolder { group, path, .. } = self.record.clone();
@@ -263,7 +284,7 @@ impl Folder {
             shared: self.settling.shared_count(),
             waiting: self.settling.waiting_count(),
             gone: self.settling.gone_count(),
-            why: self.told.clone().or_else(|| self.unfit.clone()),
+            why: self.why(),
         }
     }
 }
