@@ -115,6 +115,6 @@ pub(super) fn group_lost(session: &LoginSession, group: GroupRef, name: &GroupId
     node.catalog.remove_group(group);
     download::stop_group(session, name);
     session.remembered(session.slot().folders().remove_where(|folder| folder.group == *name), ToString::to_string);
-    session.folders().wake();
+    session.folders().stop_reading();
     share::forget(session, |record| record.group == *name);
 }

@@ -105,7 +105,7 @@ impl LoginSession {
         drop(self.ending.lock());
         self.ended.notify_all();
         self.upkeep.wake();
-        self.folders.wake();
+        self.folders.stop_reading();
         let helpers = std::mem::take(&mut *self.helpers.lock());
         for helper in helpers {
             // A panic of the helper was printed when it happened.

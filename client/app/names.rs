@@ -228,11 +228,6 @@ mod tests {
         assert_eq!(below(".m"), [".my secret"]);
         assert_eq!(below("none/"), [""; 0]);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn a_path_is_completed_folder_by_folder() {

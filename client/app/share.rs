@@ -54,10 +54,20 @@ pub(super) struct LocalShare<'a> {
 pub(super) enum ToShare<'a> {
     /// What the user has named, under its own name.
     Named(&'a Path),
-    /// What the user was asked about, or lies in a shared folder, under this name.
+    /// What the user was asked about, under this name.
     Asked(&'a SharePlace, &'a FileName),
-    /// The same, of which this share may be known: then nothing is read.
-    Known(&'a SharePlace, &'a FileName, &'a ShareRecord),
+    /// A file of a shared folder.
+    InFolder(InFolder<'a>),
+}
+
+/// A file of a shared folder that is to be shared.
+pub(super) struct InFolder<'a> {
+    pub place: &'a SharePlace,
+    pub name: &'a FileName,
+    /// The share that it may be: then nothing is read.
+    pub known: Option<&'a ShareRecord>,
+    /// Whether the folder is still shared.
+    pub is_wanted: &'a dyn Fn() -> bool,
 }
 
 /// Shares a file or folder; `progress` is told how many bytes of how many are hashed.
@@ -69,6 +79,10 @@ pub(super) fn upload(
 ) -> Result<Report, Failure> {
     // A group that refuses is better heard of before a long file is read than after.
     check_member(session, group)?;
+    let is_wanted = match &what {
+        ToShare::InFolder(file) => file.is_wanted,
+        ToShare::Named(_) | ToShare::Asked(..) => &|| true,
+    };
     let hashed = match what {
         ToShare::Named(path) => share_name(path).and_then(|name| {
             let place = SharePlace::find(path)?;
@@ -77,16 +91,17 @@ pub(super) fn upload(
         ToShare::Asked(place, name) => {
             hash_for_sharing(place, name, cancel, progress).map(|hashed| (hashed, name.clone()))
         }
-        ToShare::Known(place, name, record) => match moved(session, (place, name), record) {
-            Some(hashed) => Ok((hashed, name.clone())),
-            None => hash_for_sharing(place, name, cancel, progress).map(|hashed| (hashed, name.clone())),
-        },
+        ToShare::InFolder(InFolder { place, name, known, .. }) => {
+            let known = known.and_then(|record| moved(session, (place, name), record));
+            let hashed = known.map_or_else(|| hash_for_sharing(place, name, cancel, progress), Ok);
+            hashed.map(|hashed| (hashed, name.clone()))
+        }
     };
     let (hashed, name) = hashed.map_err(|error| error.to_string())?;
     if !hashed.left_out.is_empty() {
         session.event(&Event::Warning(hashed.left_out.to_string()));
     }
-    let content = share_hashed(session, group, &name, hashed)?;
+    let content = share_hashed(session, (group, &name), hashed, is_wanted)?;
     Ok(Report::Uploaded { group: group.clone(), file: name, content })
 }
 
@@ -109,8 +124,13 @@ pub(super) fn check_member(session: &LoginSession, group: &GroupId) -> Result<()
     }
 }
 
-/// Shares what has just been hashed.
-fn share_hashed(session: &LoginSession, group: &GroupId, name: &FileName, hashed: Import) -> Result<Content, RpcError> {
+/// Shares what has just been hashed, if that is still wanted.
+fn share_hashed(
+    session: &LoginSession,
+    (group, name): (&GroupId, &FileName),
+    hashed: Import,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<Content, RpcError> {
     let (bytes, info_hash) = manifest::encode(&hashed.manifest)
         .ok_or_else(|| Refusal::about(Code::BadManifest, "the names of the files in it are too long in all"))?;
     let content = Content {
@@ -121,19 +141,19 @@ fn share_hashed(session: &LoginSession, group: &GroupId, name: &FileName, hashed
         file_count: hashed.manifest.files().len() as u32,
     };
     let (path, manifest, stamps) = (&*hashed.root, &hashed.manifest, hashed.stamps);
-    publish(session, (group, name, content), &bytes, |share| {
-        serve(session, share, LocalShare { group, name, path, content, manifest, stamps: stamps.clone() })
-    })?;
+    let then =
+        |share| serve(session, share, LocalShare { group, name, path, content, manifest, stamps: stamps.clone() });
+    publish(session, (group, name, content), &bytes, (is_wanted, &then))?;
     Ok(content)
 }
 
-/// Makes the tracker know a share, with its manifest if the tracker lacks that, and gives it to others by `then`. Nothing
-/// else is decided between the two. To bring the manifest may take long, and holds up nothing.
+/// Makes the tracker know a share if it is wanted, with its manifest if the tracker lacks that, and gives it to others by
+/// `then`. Nothing else is decided between the three. To bring the manifest may take long, and holds up nothing.
 fn publish(
     session: &LoginSession,
     (group, name, content): (&GroupId, &FileName, Content),
     manifest: &[u8],
-    then: impl Fn(ShareRef) -> Result<(), RpcError>,
+    (is_wanted, then): (&dyn Fn() -> bool, &dyn Fn(ShareRef) -> Result<(), RpcError>),
 ) -> Result<(), RpcError> {
     let request = Request::ShareFile { command: command_id(), group: group.clone(), name: name.clone(), content };
     let refused = |error: &RpcError, with| matches!(error, RpcError::Refused(refusal) if refusal.code == with);
@@ -142,11 +162,16 @@ fn publish(
     let along = (manifest.len() <= SHORT_MANIFEST_LEN).then(|| manifest_part(group, info_hash, manifest, 0));
     let requests: Vec<_> = along.into_iter().chain([request]).collect();
     for last in [false, false, true] {
-        let shared = session.decide(|| match session.node().link.call_all(&requests)?.pop() {
-            Some(Ok(Reply::Share { share, .. })) => then(share).map(|()| true),
-            Some(Err(refusal)) if !last && refusal.code == Code::NeedManifest => Ok(false),
-            Some(Err(refusal)) => Err(refusal.into()),
-            Some(Ok(_)) | None => Err(RpcError::Unexpected),
+        let shared = session.decide(|| {
+            if !is_wanted() {
+                return Err(RpcError::Cancelled);
+            }
+            match session.node().link.call_all(&requests)?.pop() {
+                Some(Ok(Reply::Share { share, .. })) => then(share).map(|()| true),
+                Some(Err(refusal)) if !last && refusal.code == Code::NeedManifest => Ok(false),
+                Some(Err(refusal)) => Err(refusal.into()),
+                Some(Ok(_)) | None => Err(RpcError::Unexpected),
+            }
         })?;
         if shared {
             return Ok(());
@@ -385,7 +410,7 @@ fn forget_download(session: &LoginSession, group: &GroupId, name: &FileName) {
 fn tell(session: &LoginSession, untold: &Untold) -> Result<(), RpcError> {
     let Untold { group, name, path, content, manifest, stamps } = untold;
     let bytes = manifest::encode(manifest).map(|(bytes, _)| bytes).unwrap_or_default();
-    publish(session, (group, name, *content), &bytes, |share| {
+    let then = |share| {
         let (content, stamps) = (*content, stamps.clone());
         let unchanged = Stamps::take(path, manifest.files()).is_ok_and(|now| now == stamps);
         let key = offer(session, share, LocalShare { group, name, path, content, manifest, stamps })?;
@@ -395,7 +420,8 @@ fn tell(session: &LoginSession, untold: &Untold) -> Result<(), RpcError> {
         // What has changed meanwhile is read before the tracker hears of it.
         session.upkeep().alarm(key, Instant::now());
         Ok(())
-    })
+    };
+    publish(session, (group, name, *content), &bytes, (&|| true, &then))
 }
 
 #[cfg(test)]

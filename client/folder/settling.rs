@@ -15,11 +15,18 @@ const AT_ONCE: Duration = Duration::from_secs(60);
 /// Whoever removes a file every second does not put off the others for longer.
 const GONE_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// Nobody waits longer for a file that changes all the time.
+const BUSY: Duration = Duration::from_secs(10);
+/// A yes counts for what is gone by now, which is at rest by then.
+const CONSENT: Duration = Duration::from_secs(6);
+
 /// A file that may be about to change.
 #[derive(Debug)]
 struct Restless<S> {
     found: Option<S>,
     since: Instant,
+    /// Since when it has not been at rest.
+    first: Instant,
 }
 
 /// What is to be done about files that are gone.
@@ -55,7 +62,8 @@ pub(crate) struct Settling<S> {
     withdrawn: VecDeque<Instant>,
     /// About so many the user was asked.
     asked: usize,
-    consented: bool,
+    /// The user wants the shares to end whose files are gone, those too that are found to be gone until then.
+    consented: Option<Instant>,
 }
 
 impl<S: Copy + Eq + Hash> Settling<S> {
@@ -71,7 +79,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
             moved: BTreeSet::new(),
             withdrawn: VecDeque::new(),
             asked: 0,
-            consented: false,
+            consented: None,
         }
     }
 
@@ -91,18 +99,30 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         self.gone.len()
     }
 
+    /// How many files are not shared though they are at rest.
+    pub(crate) fn refused_count(&self) -> usize {
+        self.refused.len()
+    }
+
     /// Whether nothing is under way: every file is shared or refused, and of what is gone the user knows.
     pub(crate) fn is_settled(&self) -> bool {
-        self.ready.is_empty() && self.is_settled_but_for_shares()
+        self.restless.is_empty() && self.ready.is_empty() && self.is_gone_known()
     }
 
-    /// The same, but for files at rest that are yet to be shared.
-    pub(crate) fn is_settled_but_for_shares(&self) -> bool {
-        self.restless.is_empty() && (self.gone.is_empty() || self.is_asked())
+    /// The same, but for files that change all the time, and if the tracker is full for those that are to be shared.
+    pub(crate) fn is_done(&self, full: bool, now: Instant) -> bool {
+        let is_busy = |it: &Restless<S>| it.found.is_some() && it.first + BUSY <= now;
+        self.restless.values().all(is_busy) && (full || self.ready.is_empty()) && self.is_gone_known()
     }
 
-    fn is_asked(&self) -> bool {
-        self.asked >= self.gone.len() && !self.consented
+    fn is_gone_known(&self) -> bool {
+        self.gone.is_empty() || (self.asked >= self.gone.len() && self.consented.is_none())
+    }
+
+    /// A file that changes all the time.
+    pub(crate) fn busy(&self, now: Instant) -> Option<&FileName> {
+        let busy = |(_, it): &(&FileName, &Restless<S>)| it.found.is_some() && it.first + BUSY <= now;
+        self.restless.iter().find(busy).map(|(name, _)| name)
     }
 
     /// Something has happened to a file, and this is what it looks like now.
@@ -111,11 +131,17 @@ impl<S: Copy + Eq + Hash> Settling<S> {
             self.is_back(&name);
         }
         self.ready.remove(&name);
-        self.restless.insert(name, Restless { found, since: now });
+        let first = self.restless.get(&name).map_or(now, |it| it.first);
+        self.restless.insert(name, Restless { found, since: now, first });
     }
 
-    /// All files that are there. What is as it was stays at rest.
-    pub(crate) fn scanned(&mut self, files: &BTreeMap<FileName, S>, now: Instant) {
+    /// All files that are there, but for those that could not be looked for. What is as it was stays at rest.
+    pub(crate) fn scanned(
+        &mut self,
+        files: &BTreeMap<FileName, S>,
+        is_unknown: impl Fn(&FileName) -> bool,
+        now: Instant,
+    ) {
         for (name, &found) in files {
             let known = |known: &BTreeMap<FileName, S>| known.get(name) == Some(&found);
             let seen = self.restless.get(name).is_some_and(|it| it.found == Some(found));
@@ -126,7 +152,8 @@ impl<S: Copy + Eq + Hash> Settling<S> {
                 self.touched(name.clone(), Some(found), now);
             }
         }
-        let missing = |name: &&FileName| !files.contains_key(*name) && !self.gone.contains_key(*name);
+        let is_missing = |name: &FileName| !files.contains_key(name) && !is_unknown(name);
+        let missing = |name: &&FileName| is_missing(name) && !self.gone.contains_key(*name);
         let known = self.shared.keys().chain(self.ready.keys()).chain(self.restless.keys());
         let missing: BTreeSet<FileName> = known.filter(missing).cloned().collect();
         for name in missing {
@@ -134,7 +161,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
                 self.touched(name, None, now);
             }
         }
-        self.refused.retain(|name, _| files.contains_key(name));
+        self.refused.retain(|name, _| !is_missing(name));
     }
 
     /// The names that are known at this place in the folder and below.
@@ -154,6 +181,11 @@ impl<S: Copy + Eq + Hash> Settling<S> {
     pub(crate) fn due(&self, now: Instant) -> Vec<FileName> {
         let due = self.restless.iter().filter(|(_, it)| it.since + REST <= now);
         due.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A file that was due could not be looked at: it counts as it was.
+    pub(crate) fn unknown(&mut self, name: &FileName) {
+        self.restless.remove(name);
     }
 
     /// What a file looks like that was due. If it is as it was, it is at rest.
@@ -223,7 +255,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
             }
             self.moved.remove(name);
             if self.gone.is_empty() {
-                (self.asked, self.consented) = (0, false);
+                (self.asked, self.consented) = (0, None);
             }
         }
     }
@@ -232,6 +264,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
     /// and counts for nothing.
     pub(crate) fn gone(&mut self, now: Instant) -> GoneStep {
         if self.gone.is_empty() {
+            self.consented = self.consented.filter(|until| *until > now);
             return GoneStep::Wait;
         }
         if !self.moved.is_empty() {
@@ -249,7 +282,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         }
         let many = gone.len() + self.withdrawn.len() > WITHDRAWN_MAX;
         let most = gone.len() > 1 && gone.len() * 2 >= self.shared.len();
-        if self.consented || !(many || most) {
+        if self.consented.is_some() || !(many || most) {
             return GoneStep::Withdraw(gone.into_iter().cloned().collect());
         }
         let count = gone.len();
@@ -266,8 +299,13 @@ impl<S: Copy + Eq + Hash> Settling<S> {
     }
 
     /// The user wants the shares to end whose files are gone.
-    pub(crate) fn consent(&mut self) {
-        self.consented = !self.gone.is_empty();
+    pub(crate) fn consent(&mut self, now: Instant) {
+        self.consented = Some(now + CONSENT);
+    }
+
+    /// What was refused is new to the next scan.
+    pub(crate) fn retry(&mut self) {
+        self.refused.clear();
     }
 }
 

@@ -6,7 +6,7 @@ use crate::client::storage::file_stamp::FileStamp;
 use crate::client::storage::local_name::locate;
 use crate::model::name::FileName;
 use crate::model::path::RelPath;
-use crate::sys::files::{look_unlinked, names_in, open_unlinked, stat_in};
+use crate::sys::files::{is_link, look_unlinked, names_in, open_unlinked, stat_in};
 use crate::sys::folder_events::{FolderEvent, FolderEvents, WatchId};
 use rustix::fs::{FileType, Stat};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,6 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use unicode_normalization::UnicodeNormalization;
 
 /// Most files of a folder that are shared.
 pub(crate) const FILES_MAX: usize = 1 << 18;
@@ -37,11 +38,24 @@ pub(crate) struct Scan {
     /// the first one, and why.
     pub unfit: usize,
     pub first_unfit: Option<(PathBuf, String)>,
+    /// Files, and folders with all that is in them, that may be there: the system does not tell. In one form, as names
+    /// are.
+    unknown: Vec<String>,
     /// Folders that are yet to be read.
     left: Vec<String>,
 }
 
 impl Scan {
+    /// Whether a file of this name may be there though it was not found.
+    pub(crate) fn is_unknown(&self, name: &FileName) -> bool {
+        self.unknown.iter().any(|unknown| is_at_or_below(name.as_str(), unknown))
+    }
+
+    /// Whether all that is there was found.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.unknown.is_empty()
+    }
+
     fn pass_over(&mut self, path: PathBuf, why: impl ToString) {
         self.unfit += 1;
         self.first_unfit.get_or_insert_with(|| (path, why.to_string()));
@@ -52,10 +66,12 @@ impl Scan {
 #[derive(Debug, Default)]
 pub(crate) struct Happened {
     pub files: BTreeSet<FileName>,
-    /// Something has happened to these folders: each file that was in them is to be looked at.
+    /// Something has happened to these folders: each file that was in them is to be looked at. In one form, as names are.
     pub folders: Vec<String>,
     /// All is to be scanned.
     pub rescan: bool,
+    /// Something has come that cannot be shared.
+    pub unfit: bool,
 }
 
 /// A folder that is watched.
@@ -95,19 +111,33 @@ impl FolderTree {
     }
 
     /// What a file looks like; `None` if it is not there, or is nothing that is shared.
-    pub(crate) fn look(&self, name: &FileName) -> Option<FileStamp> {
-        let found = look_unlinked(&self.path_of(name)).ok()?;
-        (found.is_file() && found.dev() == self.node.0).then(|| FileStamp::of(&found))
+    ///
+    /// # Errors
+    /// The system does not tell whether it is there.
+    pub(crate) fn look(&self, name: &FileName) -> io::Result<Option<FileStamp>> {
+        match look_unlinked(&self.path_of(name)) {
+            Ok(found) => Ok((found.is_file() && found.dev() == self.node.0).then(|| FileStamp::of(&found))),
+            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Finds all files, and watches all folders from now on.
-    pub(crate) fn scan(&mut self) -> Scan {
+    ///
+    /// # Errors
+    /// The folder itself cannot be read, or is not there.
+    pub(crate) fn scan(&mut self) -> io::Result<Scan> {
+        // What is lost in the middle shows in the folder itself.
+        self.open(&self.root)?;
         let mut scan = Scan::default();
         let mut found = BTreeSet::new();
         self.scan_below(String::new(), &mut scan, &mut found);
+        if !found.contains("") {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let lost: Vec<String> = self.watches.keys().filter(|path| !found.contains(*path)).cloned().collect();
         lost.iter().for_each(|path| self.unwatch(path));
-        scan
+        Ok(scan)
     }
 
     fn scan_below(&mut self, folder: String, scan: &mut Scan, found: &mut BTreeSet<String>) {
@@ -122,8 +152,13 @@ impl FolderTree {
                     found.insert(folder);
                 }
                 // It is gone by now.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => scan.pass_over(path, crate::sys::reason(&error)),
+                Err(error) if is_absence(&error) => {}
+                Err(error) => {
+                    scan.unknown.push(composed(&folder));
+                    scan.pass_over(path, crate::sys::reason(&error));
+                    // It is watched all the same, if it can be.
+                    found.insert(folder);
+                }
             }
         }
     }
@@ -143,8 +178,15 @@ impl FolderTree {
         if is_left_out(text) {
             return;
         }
-        let Ok(Some(stat)) = stat_in(open, name) else { return };
         let relative = if folder.is_empty() { text.to_owned() } else { format!("{folder}/{text}") };
+        let stat = match stat_in(open, name) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return,
+            Err(error) => {
+                scan.unknown.push(composed(&relative));
+                return scan.pass_over(path(), crate::sys::reason(&error));
+            }
+        };
         match FileType::from_raw_mode(stat.st_mode) {
             _ if stat.st_dev != self.node.0 => {}
             FileType::Directory if relative.len() >= FileName::LEN_MAX => {
@@ -215,12 +257,21 @@ impl FolderTree {
                     None => {}
                 },
                 FolderEvent::Entry { folder, name, is_folder } => {
-                    let entry = self.paths.get(folder).zip(name.to_str()).filter(|(_, name)| !is_left_out(name));
-                    let Some((folder, name)) = entry else { continue };
+                    let Some(folder) = self.paths.get(folder) else { continue };
+                    let Some(name) = name.to_str() else {
+                        happened.unfit = true;
+                        continue;
+                    };
+                    if is_left_out(name) {
+                        continue;
+                    }
                     let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
                     match is_folder {
                         true => self.folder_happened(path, &mut happened),
-                        false => happened.files.extend(shared_name(&path).ok()),
+                        false => match shared_name(&path) {
+                            Ok(name) => drop(happened.files.insert(name)),
+                            Err(_) => happened.unfit = true,
+                        },
                     }
                 }
             }
@@ -239,14 +290,25 @@ impl FolderTree {
             self.scan_below(path.clone(), &mut scan, &mut found);
         }
         below.iter().filter(|known| !found.contains(*known)).for_each(|known| self.unwatch(known));
+        happened.unfit |= scan.unfit > 0;
         happened.files.extend(scan.files.into_keys());
-        happened.folders.push(path);
+        happened.folders.push(composed(&path));
     }
 
     /// Readable when something has happened.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.events.as_ref().map(|events| events.as_fd())
     }
+}
+
+/// Whether an error says that nothing that is shared is there.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || is_link(error)
+}
+
+/// A path in the form that names have.
+fn composed(path: &str) -> String {
+    path.nfc().collect()
 }
 
 fn is_at_or_below(path: &str, folder: &str) -> bool {
@@ -307,22 +369,22 @@ mod tests {
         symlink("/", temp.path().join("away")).expect("made");
         rustix::fs::mknodat(rustix::fs::CWD, temp.path().join("pipe"), FileType::Fifo, rustix::fs::Mode::RUSR, 0)
             .expect("a pipe");
-        let scan = tree.scan();
+        let scan = tree.scan().expect("there");
         assert_eq!(scan.files.keys().cloned().collect::<Vec<_>>(), names(&["a", "sub/b", "sub/deep/c", "sub/\u{e9}"]));
         assert_eq!(scan.unfit, 1);
         assert!(scan.first_unfit.is_some_and(|(path, _)| path.ends_with("bad~")));
         for (name, stamp) in &scan.files {
-            assert_eq!(tree.look(name), Some(*stamp), "{name}");
+            assert_eq!(tree.look(name).expect("told"), Some(*stamp), "{name}");
         }
         for name in ["link", "pipe", "sub", "none"] {
-            assert_eq!(tree.look(&file(name)), None, "{name}");
+            assert_eq!(tree.look(&file(name)).expect("told"), None, "{name}");
         }
     }
 
     #[test]
     fn what_happens_is_told_in_folders_too_that_came_after_the_scan() {
         let (temp, mut tree) = tree(&["a"]);
-        tree.scan();
+        tree.scan().expect("there");
         assert!(tree.take().files.is_empty());
         write(temp.path(), "new/sub/b");
         assert!(tree.take().files.contains(&file("new/sub/b")));
@@ -344,13 +406,48 @@ mod tests {
         let (temp, mut tree) = tree(&["d/a"]);
         let root = tree.root.join("d");
         let mut inner = FolderTree::new(root.clone(), folder_node(&root).expect("a folder"));
-        inner.scan();
+        inner.scan().expect("there");
         assert!(inner.is_there());
         fs::rename(&root, temp.path().join("e")).expect("moved");
+        inner.scan().expect_err("it is away");
+        assert_eq!(inner.watches.len(), 1, "and is watched as before");
         assert!(inner.take().rescan && !inner.is_there());
         write(temp.path(), "d/a");
         assert!(!inner.is_there(), "another folder has its name");
         assert!(tree.is_there());
-        tree.scan();
+        tree.scan().expect("there");
+    }
+
+    #[test]
+    fn a_folder_in_another_form_is_known_by_its_composed_name() {
+        let (temp, mut tree) = tree(&["e\u{301}/a"]);
+        assert_eq!(Vec::from_iter(tree.scan().expect("there").files.into_keys()), names(&["\u{e9}/a"]));
+        let other = tempfile::tempdir().expect("a folder");
+        fs::rename(temp.path().join("e\u{301}"), other.path().join("e")).expect("moved");
+        assert_eq!(tree.take().folders, ["\u{e9}"]);
+    }
+
+    #[test]
+    fn what_has_no_name_that_can_be_shared_is_told_also_when_it_comes_later() {
+        let (temp, mut tree) = tree(&[]);
+        tree.scan().expect("there");
+        for name in ["bad~", "sub/bad~"] {
+            write(temp.path(), name);
+            assert!(tree.take().unfit, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_may_be_there() {
+        let unknown = Scan { unknown: vec!["sub".into(), "a".into()], ..Scan::default() };
+        for (name, is) in
+            [("sub/b", true), ("sub", true), ("submarine", false), ("a", true), ("a/b", true), ("b", false)]
+        {
+            assert_eq!(unknown.is_unknown(&file(name)), is, "{name}");
+        }
+        assert!(!unknown.is_whole());
+        // A name on the way that is no folder hides nothing.
+        let (_temp, tree) = tree(&["a"]);
+        assert_eq!(tree.look(&file("a/b")).expect("told"), None);
     }
 }

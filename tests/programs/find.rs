@@ -1,6 +1,6 @@
 //! Files are found by their names: in one group, in all groups, in every order, on a screen and in a script.
 
-use crate::common::installation::{Installation, linked};
+use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::program::Program;
 use crate::common::room::Room;
 use crate::sitting::Sitting;
@@ -60,6 +60,9 @@ fn members_find_files_in_all_their_groups_also_when_a_tracker_is_killed() {
     carol.told("list_files lab 'x*' --sort date", "'date' is no order: name, size or members. Usage: list_files");
     carol.told("list_files lab --sort", "Usage: list_files <group_id> [pattern] [--sort <order>]");
 
+    let mut trackers = [first, second];
+    same_digests(&mut trackers);
+    let [first, _second] = trackers;
     first.kill();
     finds(&mut carol);
     // What is withdrawn is not found any more.

@@ -31,10 +31,17 @@ fn fill(installation: &Installation, files: &[&str]) {
 fn pool(installation: &Installation, files: &[&str]) -> (Program, Program) {
     let (mut alice, [bob]) = installation.group("lab", "alice", ["bob"]);
     fill(installation, files);
+    share(&mut alice, files.iter().filter(|file| !file.contains(".hidden") && !file.ends_with(".part")).count());
+    (alice, bob)
+}
+
+/// Alice shares her folder, in which are so many files that can be shared.
+fn share(alice: &mut Program, count: usize) {
     alice.told("share_folder pool lab", "Sharing the folder");
     // A script waits so for what is there.
-    alice.say("wait");
-    (alice, bob)
+    alice.answers("wait");
+    let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+    alice.told("show_folders", &format!("shared in lab: {files}"));
 }
 
 /// Bob fetches a file; gives its content.
@@ -49,7 +56,6 @@ fn what_comes_changes_and_goes_in_a_shared_folder_does_so_in_the_group() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let (mut alice, mut bob) = pool(&installation, &["a.txt", "sub/b.txt", ".hidden", "film.part", "sub/same.txt"]);
-    alice.expect("alice/pool in lab: 3 files shared");
     bob.told("list_files lab", "a.txt  5 B, 1 member online with it");
     bob.expect("sub/b.txt  9 B, 1 member online with it");
     assert_eq!(fetched(&installation, &mut bob, "sub/b.txt", "b.txt"), b"sub/b.txt");
@@ -75,6 +81,13 @@ fn what_comes_changes_and_goes_in_a_shared_folder_does_so_in_the_group() {
     gone(&mut bob, "old/deep/c.txt");
 }
 
+/// Removes files of alice's folder; her client hears of all of them together.
+fn removed_at_once(installation: &Installation, alice: &Program, files: &[&str]) {
+    alice.signal(Signal::STOP);
+    files.iter().for_each(|file| remove(installation, &format!("alice/pool/{file}")));
+    alice.signal(Signal::CONT);
+}
+
 /// Waits until a file is not shared any more.
 fn gone(bob: &mut Program, file: &str) {
     crate::common::wait::wait_until("it is shared no longer", || {
@@ -86,8 +99,7 @@ fn gone(bob: &mut Program, file: &str) {
 fn what_happens_while_a_client_was_killed_or_logged_out_is_made_up_for() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
-    let (mut alice, mut bob) = pool(&installation, &["a", "b", "c", "d", "e", "f"]);
-    alice.expect("alice/pool in lab: 6 files shared");
+    let (alice, mut bob) = pool(&installation, &["a", "b", "c", "d", "e", "f"]);
     alice.kill();
     write(&installation, "alice/pool/a", "changed");
     write(&installation, "alice/pool/new", "new");
@@ -112,16 +124,13 @@ fn files_that_are_gone_at_once_stay_shared_until_the_user_agrees_and_a_folder_th
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let (mut alice, mut bob) = pool(&installation, &["a", "b", "c", "d"]);
-    alice.expect("alice/pool in lab: 4 files shared");
     let (pool, away) = (place(&installation, "alice/pool"), place(&installation, "alice/away"));
     fs::rename(&pool, &away).expect("moved");
     alice.expect("alice/pool in lab: it is not there, or another folder is in its place");
     bob.told("list_files lab", "a  1 B");
     fs::rename(&away, &pool).expect("moved");
     alice.until("show_folders", "shared in lab: 4 files");
-    for file in ["a", "b", "c"] {
-        fs::remove_file(pool.join(file)).expect("there");
-    }
+    removed_at_once(&installation, &alice, &["a", "b", "c"]);
     alice.expect("alice/pool in lab: 3 of its files are gone and stay shared");
     alice.until("show_folders", "shared in lab: 4 files, 3 gone");
     bob.told("list_files lab", "a  1 B");
@@ -129,6 +138,52 @@ fn files_that_are_gone_at_once_stay_shared_until_the_user_agrees_and_a_folder_th
     alice.expect("alice/pool in lab: 3 files no longer shared");
     alice.until("show_folders", "shared in lab: 1 file");
     ["a", "b", "c"].iter().for_each(|file| gone(&mut bob, file));
+}
+
+#[test]
+fn what_was_refused_or_is_gone_is_looked_at_again_when_the_folder_is_shared_once_more_also_by_a_script() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut alice, [mut bob]) = installation.group("lab", "alice", ["bob"]);
+    write(&installation, "bob/taken", "of bob");
+    bob.told("upload_file taken lab", "Uploaded");
+    fill(&installation, &["a", "b", "c", "d", "e", "taken"]);
+    share(&mut alice, 5);
+    alice.expect("alice/pool in lab: taken is not shared: Another file is shared under this name");
+    alice.told("show_folders", "shared in lab: 5 files; taken is not shared: Another file");
+    bob.told("stop_share lab taken", "Stopped sharing");
+    share(&mut alice, 6);
+    // A name that cannot be shared is told also if it comes later.
+    write(&installation, "alice/pool/bad~", "x");
+    alice.say("quit");
+    alice.end();
+    ["a", "b", "c", "d"].iter().for_each(|file| remove(&installation, &format!("alice/pool/{file}")));
+    let script = ["--exec", "login alice pw", "--exec", "share_folder pool lab"];
+    let mut script = installation.person_again("alice", &script);
+    script.close_input();
+    let (status, said) = script.end();
+    assert!(status.success() && said.contains("pool/bad~ is not shared: "), "{said}");
+    ["a", "b", "c", "d"].iter().for_each(|file| gone(&mut bob, file));
+    bob.told("list_files lab", "e  1 B, no member online with it");
+}
+
+#[test]
+fn a_folder_that_is_shared_no_longer_while_a_file_of_it_is_read_leaves_nothing_behind() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut alice, mut bob) = pool(&installation, &["a"]);
+    write(&installation, "alice/pool/big", vec![7; 200_000_000]);
+    write(&installation, "alice/other/b", "b");
+    alice.until("show_folders", "1 waiting");
+    alice.told("unshare_folder pool", "Stopped sharing the folder");
+    // What the client was at has ended once it shares another folder.
+    alice.told("share_folder other lab", "Sharing the folder");
+    bob.until("list_files lab", "b  1 B, 1 member online with it");
+    assert!(!bob.answers("list_files lab").iter().any(|line| line.text.starts_with("big  ")));
+    alice.told("logout", "Logout successful");
+    alice.told("login alice pw", "Login successful");
+    bob.until("list_files lab", "b  1 B, 1 member online with it");
+    assert!(!bob.answers("list_files lab").iter().any(|line| line.text.starts_with("big  ")));
 }
 
 #[test]
@@ -173,8 +228,7 @@ fn members_keep_up_with_a_folder_through_kills_of_its_sharer_and_of_the_tracker(
     let tracker = installation.tracker(1);
     let (mut alice, [mut bob, mut carol]) = installation.group("lab", "alice", ["bob", "carol"]);
     fill(&installation, &["a", "b", "sub/c"]);
-    alice.told("share_folder pool lab", "Sharing the folder");
-    alice.expect("alice/pool in lab: 3 files shared");
+    share(&mut alice, 3);
     tracker.kill();
     write(&installation, "alice/pool/a", "while it was away");
     remove(&installation, "alice/pool/b");
@@ -211,7 +265,6 @@ fn events_that_did_not_fit_into_the_queue_are_made_up_for() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let (mut alice, mut bob) = pool(&installation, &["changes", "goes", "stays", "old/deep"]);
-    alice.expect("alice/pool in lab: 4 files shared");
     alice.signal(Signal::STOP);
     let room = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("Linux tells");
     let room: usize = room.trim().parse().expect("a number");
@@ -259,7 +312,6 @@ fn a_folder_that_the_system_does_not_watch_is_looked_through_from_time_to_time()
     alice.told("login alice pw", "Login successful");
     alice.told("share_folder pool lab", "Sharing the folder");
     alice.expect("alice/pool in lab: the system tells no more programs what happens in folders");
-    alice.expect("alice/pool in lab: 2 files shared");
     write(&installation, "alice/pool/sub/c", "new");
     write(&installation, "alice/pool/a", "another version");
     owner.until("list_files lab", "a  15 B, 1 member online with it");

@@ -117,7 +117,7 @@ fn every_command_is_answered_as_the_schema_says() {
     }
     bob.event("request_accepted");
     fs::write(alice.folder.join("film.mkv"), vec![7; 3_000_000]).expect("room");
-    alice.succeeds("limit", json!({ "upload": 1_000_000 }));
+    alice.succeeds("limit", json!({ "upload": 100_000 }));
     alice.succeeds("upload_file", json!({ "file_path": "film.mkv", "group_id": "lab" }));
     let film = || json!({ "group_id": "lab", "file_name": "film.mkv" });
     let to = json!({ "group_id": "lab", "file_name": "film.mkv", "destination_path": "." });

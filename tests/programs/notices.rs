@@ -34,8 +34,8 @@ fn what_was_told_is_shown_again_the_latest_first_also_after_a_kill() {
     assert_eq!(lines[1..], ["You are a member of lab now", "2 kept, 500 at most"]);
     assert_eq!(told(&mut alice), ["bob asks to join lab: accept_request lab bob", "1 kept, 500 at most"]);
 
-    // The tracker has heard of it: nothing of it begins again at the next login.
-    alice.until("list_files lab", "notes.txt  5 B, 2 members online with it");
+    // The client has told the tracker of it and knows so: nothing of it begins again at the next login.
+    bob.told("list_files lab", "notes.txt  5 B, 2 members online with it");
     bob.kill();
     let mut bob = installation.user_again("bob");
     assert_eq!(told(&mut bob), lines, "a restart forgets nothing");

@@ -1,6 +1,6 @@
 //! Parts of a shared folder: listed, downloaded alone, given on, and added to; killed in the middle of it.
 
-use crate::common::installation::{Installation, linked};
+use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::listing::{Entry, listing};
 use crate::common::program::Program;
 use std::collections::BTreeMap;
@@ -75,9 +75,8 @@ fn what_lies_in_a_folder_is_listed() {
 #[test]
 fn a_part_of_a_folder_is_downloaded_given_on_and_added_to_through_kills() {
     let installation = Installation::of(2);
-    let mut first = Some(installation.tracker(1));
-    let mut second = installation.tracker(2);
-    linked(&mut second, 1);
+    let mut trackers = [installation.tracker(1), installation.tracker(2)];
+    linked(&mut trackers[1], 1);
     let place = |name: &str| installation.folder.path().join(name);
     let mut alice = installation.user("alice", &["--upload-limit", "400k"]);
     alice.told("create_group lab", "Group created");
@@ -93,7 +92,9 @@ fn a_part_of_a_folder_is_downloaded_given_on_and_added_to_through_kills() {
     bob.until("show_downloads", "[D] [lab] photos  2024/*.jpg: ");
     bob.until("show_downloads", "from 1 member");
     bob.kill();
-    drop(first.take());
+    same_digests(&mut trackers);
+    let [first, _second] = trackers;
+    first.kill();
     let mut bob = installation.user_again("bob");
     alice.told("limit upload none", "upload  no limit");
     bob.expect("Download completed: [lab] photos  2.4 MB");

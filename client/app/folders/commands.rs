@@ -37,8 +37,13 @@ pub(crate) fn share_folder(session: &LoginSession, path: &Path, group: &GroupId)
         return Err(format!("{FOLDERS_MAX} folders are shared already, and no more can be").into());
     }
     let folder = SharedFolder { group: group.clone(), path: root.clone(), node };
+    let is_known = known.contains(&folder);
     folders.put(folder).map_err(|error| error.to_string())?;
-    session.folders().agree(root);
+    match is_known {
+        true => session.folders().agree(root),
+        // Where another folder has its place, as when a disk is not mounted, nothing was agreed to.
+        false => session.folders().wake(),
+    }
     Ok(Report::Done("Sharing the folder"))
 }
 
@@ -49,9 +54,10 @@ pub(crate) fn unshare_folder(session: &LoginSession, path: &Path) -> Result<Repo
     let folders = session.slot().folders();
     let folder = folders.list().into_iter().find(|folder| folder.path == root);
     let folder = folder.ok_or_else(|| format!("{} is not a shared folder; see show_folders", ShownPath(path)))?;
-    let names: Vec<_> = shares_in(session, &folder).into_iter().map(|share| share.name).collect();
     folders.remove_where(|other| other.path == folder.path).map_err(|error| error.to_string())?;
-    session.folders().wake();
+    session.folders().stop_reading();
+    // What is about to be shared at this moment is shared by now, or will not be: see `keeper`.
+    let names = session.decide(|| shares_in(session, &folder).into_iter().map(|share| share.name).collect::<Vec<_>>());
     share::stop_all(session, &folder.group, &names)?;
     Ok(Report::Done("Stopped sharing the folder"))
 }

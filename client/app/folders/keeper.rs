@@ -5,7 +5,7 @@ use super::commands::shares_in;
 use super::register::{GoneFiles, Orders};
 use super::shared_folder::{Folder, Moment};
 use crate::client::app::login_session::LoginSession;
-use crate::client::app::share::{self, ToShare};
+use crate::client::app::share::{self, InFolder, ToShare};
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
@@ -15,6 +15,7 @@ use crate::client::storage::share_tree::SharePlace;
 use crate::model::name::FileName;
 use crate::wire::refusal::Code;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Events of this time are taken together: a file that is being written gives thousands in a second.
@@ -114,13 +115,16 @@ impl Keeper<'_> {
         let (session, folder) = (self.session, &mut self.folders[at]);
         let group = folder.record().group.clone();
         let known = from.and_then(|from| session.slot().share(&group, from));
+        let record = folder.record().clone();
+        let is_wanted = || !session.is_over() && session.slot().folders().list().contains(&record);
+        let stopped = session.folders().begin_reading();
+        if !is_wanted() {
+            return;
+        }
         let place = SharePlace::unlinked(folder.path_of(name));
         let shared = place.map_err(|error| Failure::from(error.to_string())).and_then(|place| {
-            let what = match &known {
-                Some(known) => ToShare::Known(&place, name, known),
-                None => ToShare::Asked(&place, name),
-            };
-            share::upload(session, (what, &group), session.over(), &mut |_, _| {})
+            let file = InFolder { place: &place, name, known: known.as_ref(), is_wanted: &is_wanted };
+            share::upload(session, (ToShare::InFolder(file), &group), stopped, &mut |_, _| {})
         });
         let now = Instant::now();
         match shared {
@@ -128,7 +132,8 @@ impl Keeper<'_> {
                 let look = session.slot().share(&group, name).map_or(look, |record| record.stamps);
                 folder.is_shared(name, look);
             }
-            Err(_) if session.is_over() => {}
+            // It is let go of, or read again if the end of another folder was meant.
+            Err(_) if !is_wanted() || stopped.load(Ordering::Relaxed) => {}
             Err(Failure { cause: Cause::NoTracker, .. }) => self.paused = Some(now + PASSING_PAUSE),
             Err(Failure { cause: Cause::Refused(code), .. }) if code.is_passing() => {
                 self.paused = Some(now + PASSING_PAUSE);
@@ -137,11 +142,8 @@ impl Keeper<'_> {
                 folder.is_full(session, format!("not all of its files are shared: {why}"));
                 self.full = Some(now + LIMIT_PAUSE);
             }
-            Err(_) if folder.look_of(name) != Some(look) => folder.touched(name, now),
-            Err(Failure { why, .. }) => {
-                folder.is_refused(name, look);
-                folder.event(session, format!("{name} is not shared: {why}"));
-            }
+            Err(_) if folder.look_of(name).is_ok_and(|found| found != Some(look)) => folder.touched(name, now),
+            Err(Failure { why, .. }) => folder.is_refused(name, look, &why),
         }
     }
 

@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Whoever waits for the folders looks so often whether the wait is cancelled.
@@ -46,13 +47,20 @@ pub(crate) struct FolderRegister {
     state: Mutex<RegisterState>,
     changed: Condvar,
     waker: Waker,
+    /// Set when a file that is being read is to be shared no longer.
+    stopped: AtomicBool,
 }
 
 impl FolderRegister {
     pub(crate) fn new() -> io::Result<Self> {
         // Nothing is to be done before a folder is named.
         let state = RegisterState { settled: true, ..RegisterState::default() };
-        Ok(Self { state: Mutex::new(state), changed: Condvar::new(), waker: Waker::new()? })
+        Ok(Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            waker: Waker::new()?,
+            stopped: AtomicBool::new(false),
+        })
     }
 
     /// Something is different: the folders that are remembered, or whether the login goes on.
@@ -60,6 +68,19 @@ impl FolderRegister {
         self.state.lock().settled = false;
         self.changed.notify_all();
         self.waker.wake();
+    }
+
+    /// A folder is not shared any more, or the login ends: what is being read is let go of.
+    pub(crate) fn stop_reading(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// A file is about to be read. Gives what is set when it need not be read any more; whether that is so already is to
+    /// be asked behind this.
+    pub(super) fn begin_reading(&self) -> &AtomicBool {
+        self.stopped.store(false, Ordering::Relaxed);
+        &self.stopped
     }
 
     /// Shares have ended.

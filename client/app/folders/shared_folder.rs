@@ -10,7 +10,9 @@ use crate::client::state::folders::SharedFolder;
 use crate::client::storage::file_stamp::{FileStamp, Stamps, StampsDigest};
 use crate::model::escape::ShownPath;
 use crate::model::name::FileName;
+use crate::sys;
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,9 +23,11 @@ const AWAY_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Where the system does not tell what happens, the pause between two scans, and that in times of how long one took.
 const SCAN_PAUSE: Duration = Duration::from_secs(10);
 const SCAN_REST: u32 = 100;
+/// Pause before what could not be read is looked at again, and least time between two scans for what cannot be shared.
+const AGAIN_PAUSE: Duration = Duration::from_secs(60);
 const UNWATCHED: &str = "the system tells no more programs what happens in folders (fs.inotify.max_user_watches); it is \
                          looked through from time to time";
-const AWAY: &str = "it is not there, or another folder is in its place; what is shared of it stays shared";
+const AWAY: &str = "it is not there, or another folder is in its place";
 /// News of this time are told together.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -43,13 +47,23 @@ pub(super) struct Folder {
     settling: Settling<StampsDigest>,
     /// When it is scanned next.
     scan: Option<Instant>,
-    /// It is not there, and the pause before the next look.
-    away: Option<Duration>,
+    /// When it is scanned once more, though what was found counts until then.
+    again: Option<Instant>,
+    scanned: Option<Instant>,
+    /// The shares without a file end at the next scan.
+    agreed: bool,
+    /// It is not there or cannot be read, and why, and the pause before the next look.
+    away: Option<(Duration, String)>,
     /// Why the tracker does not take all of it.
     full: Option<String>,
     /// The system does not tell what happens in it.
     unwatched: bool,
     unfit: Option<String>,
+    /// Files that are not shared though they could be: how many since the last news, and the first one of them and why.
+    refused: usize,
+    refusal: Option<(String, String)>,
+    /// What changes all the time, as was told.
+    busy: Option<FileName>,
     /// Shared and ended since the last news.
     news: (usize, usize),
     news_due: Option<Instant>,
@@ -60,6 +74,14 @@ fn digest(stamp: FileStamp) -> StampsDigest {
     Stamps([stamp].into()).digest()
 }
 
+/// What is told of files that are not shared: how many, the first one and why.
+fn not_shared(count: usize, (what, why): &(String, String)) -> String {
+    match count {
+        1 => format!("{what} is not shared: {why}"),
+        more => format!("{more} of its files are not shared, such as {what}: {why}"),
+    }
+}
+
 impl Folder {
     /// A folder of which this is shared. It is scanned at once.
     pub(super) fn new(record: SharedFolder, shared: BTreeMap<FileName, StampsDigest>) -> Self {
@@ -68,10 +90,16 @@ impl Folder {
             settling: Settling::new(shared),
             record,
             scan: Some(Instant::now()),
+            again: None,
+            scanned: None,
+            agreed: false,
             away: None,
             full: None,
             unwatched: false,
             unfit: None,
+            refused: 0,
+            refusal: None,
+            busy: None,
             news: (0, 0),
             news_due: None,
         }
@@ -87,8 +115,16 @@ impl Folder {
     }
 
     /// What a file looks like now.
-    pub(super) fn look_of(&self, name: &FileName) -> Option<StampsDigest> {
-        self.tree.look(name).map(digest)
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub(super) fn look_of(&self, name: &FileName) -> io::Result<Option<StampsDigest>> {
+        Ok(self.tree.look(name)?.map(digest))
+    }
+
+    /// Something could not be looked at.
+    fn look_again(&mut self, now: Instant) {
+        self.again.get_or_insert(now + AGAIN_PAUSE);
     }
 
     /// Takes in what has happened, and looks at what is due.
@@ -99,32 +135,51 @@ impl Folder {
         if happened.rescan {
             self.scan = Some(now);
         }
+        if happened.unfit {
+            let soon = now + NEWS_PAUSE;
+            let due = self.scanned.map_or(soon, |scanned| soon.max(scanned + AGAIN_PAUSE));
+            self.again = self.again.map(|again| again.min(due)).or(Some(due));
+        }
         if self.away.is_none() {
             names.iter().for_each(|name| self.touched(name, now));
             for name in self.settling.due(now) {
-                let found = self.look_of(&name);
-                self.settling.rested(name, found, now);
+                match self.look_of(&name) {
+                    Ok(found) => self.settling.rested(name, found, now),
+                    Err(_) => {
+                        self.settling.unknown(&name);
+                        self.look_again(now);
+                    }
+                }
             }
         }
-        if self.scan.is_some_and(|due| due <= now) {
+        if self.scan.into_iter().chain(self.again).any(|due| due <= now) {
             self.scan_now(session, now);
         }
     }
 
     fn scan_now(&mut self, session: &LoginSession, now: Instant) {
-        if !self.is_there(session) {
-            return;
+        if self.away.is_some() {
+            self.tree = FolderTree::new(self.record.path.clone(), self.record.node);
         }
         let scan = self.tree.scan();
-        // What was lost or replaced while it was read shows at the next scan.
+        // It may have been moved while it was read.
+        let mut scan = match scan {
+            _ if !self.tree.is_there() => return self.go_away(session, AWAY.to_owned()),
+            Err(error) => return self.go_away(session, format!("it cannot be read ({})", sys::reason(&error))),
+            Ok(scan) => scan,
+        };
+        self.away = None;
         let took = now.elapsed();
+        self.scanned = Some(now);
+        self.again = (!scan.is_whole()).then(|| now + AGAIN_PAUSE.max(took * SCAN_REST));
         self.scan = (!self.tree.is_watched()).then(|| now + SCAN_PAUSE.max(took * SCAN_REST));
-        let files = scan.files.into_iter().map(|(name, stamp)| (name, digest(stamp))).collect();
-        self.settling.scanned(&files, now);
-        let unfit = scan.first_unfit.map(|(path, why)| match scan.unfit {
-            1 => format!("{} is not shared: {why}", ShownPath(&path)),
-            more => format!("{more} of its files are not shared, such as {}: {why}", ShownPath(&path)),
-        });
+        let files = std::mem::take(&mut scan.files).into_iter().map(|(name, stamp)| (name, digest(stamp))).collect();
+        if std::mem::take(&mut self.agreed) {
+            self.settling.retry();
+            self.settling.consent(Instant::now());
+        }
+        self.settling.scanned(&files, |name| scan.is_unknown(name), now);
+        let unfit = scan.first_unfit.map(|(path, why)| not_shared(scan.unfit, &(ShownPath(&path).to_string(), why)));
         if let Some(why) = unfit.clone().filter(|_| unfit != self.unfit) {
             self.event(session, why);
         }
@@ -135,27 +190,24 @@ impl Folder {
         }
     }
 
-    /// Whether the folder is there. If not, the user is told once, and nothing of it ends.
-    fn is_there(&mut self, session: &LoginSession) -> bool {
-        if self.tree.is_there() {
-            if self.away.take().is_some() {
-                self.tree = FolderTree::new(self.record.path.clone(), self.record.node);
-            }
-            return true;
+    /// Nothing of it ends until it is there and can be read. What the user has agreed to does not count then.
+    fn go_away(&mut self, session: &LoginSession, why: String) {
+        let before = self.away.take();
+        let pause = before.as_ref().map_or(AWAY_PAUSE, |(pause, _)| (*pause * 2).min(AWAY_PAUSE_MAX));
+        (self.agreed, self.again, self.scan) = (false, None, Some(Instant::now() + pause));
+        let why = format!("{why}; what is shared of it stays shared");
+        if before.is_none_or(|(_, told)| told != why) {
+            self.event(session, why.clone());
         }
-        let known = self.away.is_some();
-        let pause = self.away.map_or(AWAY_PAUSE, |pause| (pause * 2).min(AWAY_PAUSE_MAX));
-        (self.away, self.scan) = (Some(pause), Some(Instant::now() + pause));
-        if !known {
-            self.event(session, AWAY.to_owned());
-        }
-        false
+        self.away = Some((pause, why));
     }
 
     /// Something has happened to a file.
     pub(super) fn touched(&mut self, name: &FileName, now: Instant) {
-        let found = self.look_of(name);
-        self.settling.touched(name.clone(), found, now);
+        match self.look_of(name) {
+            Ok(found) => self.settling.touched(name.clone(), found, now),
+            Err(_) => self.look_again(now),
+        }
     }
 
     /// What is to be done next.
@@ -185,8 +237,13 @@ impl Folder {
         self.note((1, 0));
     }
 
-    pub(super) fn is_refused(&mut self, name: &FileName, look: StampsDigest) {
+    pub(super) fn is_refused(&mut self, name: &FileName, look: StampsDigest, why: &str) {
         self.settling.is_refused(name, look);
+        if self.refused == 0 {
+            self.refusal = Some((name.to_string(), why.to_owned()));
+        }
+        self.refused += 1;
+        self.note((0, 0));
     }
 
     pub(super) fn is_withdrawn(&mut self, name: &FileName, now: Instant) {
@@ -200,7 +257,7 @@ impl Folder {
 
     /// The shares whose files are gone may end. What was refused is tried again.
     pub(super) fn agree(&mut self) {
-        self.settling.consent();
+        self.agreed = true;
         self.scan = Some(Instant::now());
     }
 
@@ -227,25 +284,36 @@ impl Folder {
         if self.away.is_none() && self.is_settled() {
             self.full = None;
         }
-        let due = self.news_due.is_some_and(|due| due <= Instant::now() || self.is_at_rest(false));
+        let now = Instant::now();
+        let busy = self.settling.busy(now).filter(|_| self.away.is_none()).cloned();
+        if let Some(name) = busy.as_ref().filter(|name| self.busy.as_ref() != Some(name)) {
+            self.event(session, format!("{name} changes all the time, and is shared once it was at rest"));
+        }
+        self.busy = busy;
+        let due = self.news_due.is_some_and(|due| due <= now || self.is_at_rest(false));
         if !due {
             return;
         }
         let (shared, ended) = std::mem::take(&mut self.news);
         self.news_due = None;
-        let SharedFolder { group, path, .. } = self.record.clone();
-        session.event(&Event::FolderShared { group, folder: path, shared, ended });
+        if shared + ended > 0 {
+            let SharedFolder { group, path, .. } = self.record.clone();
+            session.event(&Event::FolderShared { group, folder: path, shared, ended });
+        }
+        let refused = std::mem::take(&mut self.refused);
+        if let Some(why) = self.refusal.as_ref().filter(|_| refused > 0) {
+            self.event(session, not_shared(refused, why));
+        }
     }
 
     /// Whether every file that is there is shared or refused, and nothing else is under way.
-    pub(super) fn is_settled(&self) -> bool {
+    fn is_settled(&self) -> bool {
         self.is_scanned() && self.settling.is_settled()
     }
 
     /// Whether nothing more is to be done at this moment, if the tracker takes no more shares or if it does.
     pub(super) fn is_at_rest(&self, full: bool) -> bool {
-        let only_full = full && self.settling.is_settled_but_for_shares();
-        self.away.is_some() || self.is_settled() || (self.is_scanned() && only_full)
+        self.away.is_some() || (self.is_scanned() && self.settling.is_done(full, Instant::now()))
     }
 
     fn is_scanned(&self) -> bool {
@@ -260,7 +328,7 @@ impl Folder {
     /// When something is to be done by itself.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let rest = self.settling.next_due().filter(|_| self.away.is_none());
-        [rest, self.scan, self.news_due].into_iter().flatten().min()
+        [rest, self.scan, self.again, self.news_due].into_iter().flatten().min()
     }
 
     /// Readable when something has happened.
@@ -270,9 +338,11 @@ impl Folder {
 
     /// What is wrong, if something is.
     fn why(&self) -> Option<String> {
-        let away = self.away.map(|_| AWAY.to_owned());
+        let away = self.away.as_ref().map(|(_, why)| why.clone());
+        let refused = || Some(not_shared(self.settling.refused_count(), self.refusal.as_ref()?));
+        let refused = || refused().filter(|_| self.settling.refused_count() > 0);
         let unwatched = || self.unwatched.then(|| UNWATCHED.to_owned());
-        away.or_else(|| self.full.clone()).or_else(unwatched).or_else(|| self.unfit.clone())
+        away.or_else(|| self.full.clone()).or_else(refused).or_else(|| self.unfit.clone()).or_else(unwatched)
     }
 
     /// How it stands, for the user.

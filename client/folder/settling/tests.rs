@@ -58,9 +58,9 @@ fn what_is_refused_is_not_tried_again_until_it_changes() {
     folder.touched(name.clone(), Some(1), now);
     folder.rested(name.clone(), Some(1), now + REST);
     folder.is_refused(&name, 1);
-    folder.scanned(&BTreeMap::from([(name.clone(), 1)]), now + REST);
+    folder.scanned(&BTreeMap::from([(name.clone(), 1)]), |_| false, now + REST);
     assert!(folder.is_settled());
-    folder.scanned(&BTreeMap::from([(name.clone(), 2)]), now + REST);
+    folder.scanned(&BTreeMap::from([(name.clone(), 2)]), |_| false, now + REST);
     assert!(!folder.is_settled());
     folder.rested(name.clone(), Some(2), now + REST * 2);
     assert_eq!(folder.next_share(), Some((name, 2, None)));
@@ -78,7 +78,7 @@ fn one_file_that_is_gone_is_withdrawn_and_many_or_most_of_them_only_after_a_yes(
         if asked {
             assert_eq!(folder.gone(now + REST), GoneStep::Wait, "asked once");
             assert!(folder.is_settled());
-            folder.consent();
+            folder.consent(now + REST);
             assert_eq!(folder.gone(now + REST), GoneStep::Withdraw(names[..removed].to_vec()));
         }
     }
@@ -125,11 +125,58 @@ fn what_is_back_before_the_answer_stays_shared() {
     let (mut folder, names, now) = folder(4);
     assert_eq!(remove(&mut folder, &names, now), GoneStep::Ask(4));
     let disk: BTreeMap<_, _> = names.iter().cloned().zip(0..).collect();
-    folder.scanned(&disk, now + REST);
-    folder.consent();
+    folder.scanned(&disk, |_| false, now + REST);
+    folder.consent(now + REST);
     rest(&mut folder, &disk, now + REST * 2);
     assert_eq!((folder.gone(now + REST * 2), folder.shared_count()), (GoneStep::Wait, 4));
     assert!(folder.is_settled());
+}
+
+#[test]
+fn a_yes_counts_for_what_is_found_to_be_gone_a_moment_later_and_not_for_what_goes_afterwards() {
+    for (later, asked) in [(Duration::ZERO, false), (CONSENT, true)] {
+        let (mut folder, names, now) = folder(10);
+        folder.consent(now);
+        assert_eq!(folder.gone(now + later), GoneStep::Wait);
+        let step = remove(&mut folder, &names[..8], now + later);
+        assert_eq!(step == GoneStep::Ask(8), asked, "{step:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_gone() {
+    let (mut folder, names, now) = folder(3);
+    folder.touched(names[0].clone(), None, now);
+    folder.unknown(&names[0]);
+    folder.scanned(&BTreeMap::from([(names[2].clone(), 2)]), |name| *name != names[2], now);
+    assert_eq!((folder.gone(now + REST), folder.shared_count(), folder.is_settled()), (GoneStep::Wait, 3, true));
+}
+
+#[test]
+fn nobody_waits_for_a_file_that_changes_all_the_time() {
+    let (mut folder, names, now) = folder(1);
+    for second in 0..10_u32 {
+        assert!(!folder.is_done(false, now + SECOND * second) || second == 0);
+        folder.touched(names[0].clone(), Some(u64::from(second) + 7), now + SECOND * second);
+    }
+    let later = now + BUSY;
+    assert!(folder.is_done(false, later) && !folder.is_settled());
+    assert_eq!(folder.busy(later), Some(&names[0]));
+    folder.touched(file("other"), Some(1), later);
+    assert!(!folder.is_done(false, later));
+}
+
+#[test]
+fn what_was_refused_is_tried_again_when_the_user_wants_it() {
+    let (mut folder, _, now) = folder(0);
+    let disk = BTreeMap::from([(file("f"), 1)]);
+    folder.is_refused(&file("f"), 1);
+    folder.scanned(&disk, |_| false, now);
+    assert!(folder.is_settled());
+    folder.retry();
+    folder.scanned(&disk, |_| false, now);
+    rest(&mut folder, &disk, now + REST);
+    assert_eq!(folder.next_share(), Some((file("f"), 1, None)));
 }
 
 #[derive(Debug, Clone)]
@@ -198,7 +245,7 @@ impl World {
                         self.folder.is_withdrawn(&name, self.now);
                     }
                 }
-                GoneStep::Ask(_) => self.folder.consent(),
+                GoneStep::Ask(_) => self.folder.consent(self.now),
                 GoneStep::Wait => return,
             }
         }
@@ -232,7 +279,7 @@ proptest! {
                     }
                 }
                 Doing::Move(..) => {}
-                Doing::Scan => world.folder.scanned(&world.disk, world.now),
+                Doing::Scan => world.folder.scanned(&world.disk, |_| false, world.now),
                 Doing::Later(tenths) => {
                     world.now += Duration::from_millis(100) * tenths as u32;
                     world.carry_out();
@@ -240,7 +287,7 @@ proptest! {
             }
         }
         for _ in 0..4 {
-            world.folder.scanned(&world.disk, world.now);
+            world.folder.scanned(&world.disk, |_| false, world.now);
             world.now += REST;
             world.carry_out();
         }
