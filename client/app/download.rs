@@ -12,7 +12,7 @@ use super::announce::{take_part, tell_withdrawn, withdraw};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::node::random;
-use super::parts;
+use super::parts::{self, Widened};
 use super::share::{forget_all, share_downloaded, tell_untold};
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::difference::old_version::OldVersion;
@@ -25,7 +25,7 @@ use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::output::status::{Fetched, Reached};
 use crate::client::rpc::queries::{Found, find};
-use crate::client::state::record::{DownloadRecord, FolderPart};
+use crate::client::state::record::DownloadRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::client::storage::part::{
     OpenedPart, Part, PartError, PartLabel, PartPlan, PartRecord, Taken, resolve_destination,
@@ -75,6 +75,21 @@ pub(super) struct DownloadOrder<'a> {
     pub update: Update,
 }
 
+impl DownloadOrder<'_> {
+    /// What is remembered of it while it is not complete.
+    fn record_of(&self, subject: &Subject, widened: &Widened) -> DownloadRecord {
+        DownloadRecord {
+            group: self.group.clone(),
+            name: self.name.clone(),
+            destination: self.to.clone(),
+            content: subject.content,
+            share: subject.share,
+            paused: false,
+            part: widened.to_part(subject.selection.as_ref()),
+        }
+    }
+}
+
 /// What a download does with an old version of its content.
 #[derive(Debug, Default)]
 pub(super) struct Update {
@@ -89,17 +104,9 @@ const NICE: i32 = 10;
 
 /// Goes on with a download that is starting. If it cannot go on it is still starting.
 pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Result<Report, Failure> {
-    let Prepared { subject, whole, patterns, opened, peers, old } = prepare(session, &order)?;
+    let Prepared { subject, whole, widened, opened, peers, old } = prepare(session, &order)?;
+    let record = order.record_of(&subject, &widened);
     let DownloadOrder { id, group, name, to, .. } = order;
-    let record = DownloadRecord {
-        group: group.clone(),
-        name: name.clone(),
-        destination: to.clone(),
-        content: subject.content,
-        share: subject.share,
-        paused: false,
-        part: subject.selection.is_some().then_some(FolderPart { patterns, held: None }),
-    };
     session.remembered(session.slot().put_download(record, &whole), |error| {
         format!("The download of {name} will not go on by itself after a restart: {error}")
     });
@@ -122,7 +129,7 @@ struct Prepared {
     /// The manifest of all that is shared under the name.
     whole: Arc<Manifest>,
     /// What of it is meant, if not all.
-    patterns: Vec<String>,
+    widened: Widened,
     opened: OpenedPart,
     /// Who had pieces when the tracker was asked.
     peers: Vec<Peer>,
@@ -155,12 +162,13 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
     let whole = manifest;
     let remembered = session.slot().download(group, name);
     let same = remembered.filter(|it| it.destination == *to && it.content.info_hash == content.info_hash);
-    let mut patterns = session.downloads().get(*id).map(|tracked| tracked.patterns).unwrap_or_default();
-    if let Some(same) = &same {
-        patterns = parts::take_back(session, same, (group_ref, &whole), &patterns)?;
-        session.downloads().widen(*id, &patterns);
-    }
-    let selection = parts::selection(name, &whole, &patterns)?;
+    let patterns = session.downloads().get(*id).map(|tracked| tracked.patterns).unwrap_or_default();
+    let widened = match &same {
+        Some(same) => parts::widen(same, &whole, &patterns)?,
+        None => Widened { patterns, before: None },
+    };
+    session.downloads().widen(*id, &widened.patterns);
+    let selection = parts::selection(name, &whole, &widened.patterns)?;
     let manifest = selection.as_ref().map_or(&whole, |selection| selection.manifest()).clone();
     let of_disk = selection.as_ref().map_or(content.info_hash, |part| part.info_hash(content.info_hash));
     let subject = Subject { group: group_ref, share, name: (*name).clone(), content, manifest, selection };
@@ -171,12 +179,24 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
     };
     let old = old_copy::find(session, &label, update.unfinished.as_ref());
     let replaces = old.replaced_at(to).filter(|_| update.replaces);
-    let plan = PartPlan { record, replaces };
-    let opened = Part::open(to, subject.manifest.clone(), &label, plan).map_err(|error| error.to_string())?;
+    let plan = PartPlan { record, replaces, held: widened.files() };
+    // What is there gets another name: by then it is remembered which one it had.
+    let held = same.filter(DownloadRecord::is_held).filter(|_| widened.before.is_some());
+    if held.is_some() {
+        let record = order.record_of(&subject, &widened);
+        session.slot().put_download(record, &whole).map_err(|error| error.to_string())?;
+    }
+    let opened = Part::open(to, subject.manifest.clone(), &label, plan);
+    match (&opened, held) {
+        (Ok(_), Some(_)) => session.node().catalog.remove(group_ref, content.info_hash),
+        (Err(_), Some(held)) => session.remembered(session.slot().put_download(held, &whole), ToString::to_string),
+        _ => {}
+    }
+    let opened = opened.map_err(|error| error.to_string())?;
     session.downloads().settle(*id, to.clone(), (&content, subject.manifest.layout().size()));
     // An old version is of all of it.
     let old = if subject.selection.is_some() { Vec::new() } else { old.versions };
-    Ok(Prepared { subject, whole, patterns, opened, peers, old })
+    Ok(Prepared { subject, whole, widened, opened, peers, old })
 }
 
 /// Verifies what is on disk already, also elsewhere, then lets the engine go on with what is missing.

@@ -7,11 +7,12 @@ use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use crate::client::command::failure::Failure;
 use crate::client::download::transfer::Subject;
+use crate::client::download::verify::is_complete;
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
-use crate::client::state::record::{DownloadRecord, FolderPart, PATTERNS_MAX};
+use crate::client::state::record::{DownloadRecord, FolderPart, HeldPart, PATTERNS_MAX};
 use crate::client::storage::file_stamp::Stamps;
-use crate::client::storage::part::take_back as take_back_folder;
+use crate::client::storage::part::HeldFiles;
 use crate::client::storage::selection::{PartSource, Selection};
 use crate::client::storage::shared_files::SharedFiles;
 use crate::model::bitfield::Bitfield;
@@ -42,36 +43,83 @@ pub(super) fn selection(
     Ok((!selection.is_whole(manifest)).then(|| Arc::new(selection)))
 }
 
-/// What is there already of a folder that more of is to be downloaded to the same place: the patterns of both. The
-/// folder bears the name of an unfinished download again.
+/// What of a folder is meant, and what of it was complete before.
+#[derive(Default)]
+pub(super) struct Widened {
+    pub patterns: Vec<String>,
+    pub before: Option<(HeldPart, HeldFiles)>,
+}
+
+impl Widened {
+    /// What a record says of it, where the download is of these files.
+    pub(super) fn to_part(&self, selection: Option<&Arc<Selection>>) -> Option<FolderPart> {
+        let before = self.before.as_ref().map(|(part, _)| part.clone());
+        let is_part = selection.is_some() || before.is_some();
+        is_part.then(|| FolderPart { patterns: self.patterns.clone(), held: None, before })
+    }
+
+    pub(super) fn files(&self) -> Option<HeldFiles> {
+        self.before.as_ref().map(|(_, files)| files.clone())
+    }
+}
+
+/// What is there already of a folder that more of is to be downloaded to the same place, and the patterns of both.
 ///
 /// # Errors
 /// What is there has changed: the user's changes stay as they are.
-pub(super) fn take_back(
-    session: &LoginSession,
-    record: &DownloadRecord,
-    (group, manifest): (GroupRef, &Manifest),
-    patterns: &[String],
-) -> Result<Vec<String>, Failure> {
-    let Some(FolderPart { patterns: before, held: Some(stamps) }) = &record.part else { return Ok(patterns.to_vec()) };
+pub(super) fn widen(record: &DownloadRecord, manifest: &Manifest, patterns: &[String]) -> Result<Widened, Failure> {
+    let FolderPart { patterns: before, held, before: unfinished } = record.part.clone().unwrap_or_default();
+    let Some(stamps) = held else {
+        let files = unfinished.and_then(|part| Some((part.clone(), held_files(&record.name, manifest, &part)?)));
+        return Ok(Widened { patterns: patterns.to_vec(), before: files });
+    };
     let mut all = before.clone();
     all.extend(patterns.iter().filter(|pattern| !before.contains(pattern)).cloned());
     if all.len() > PATTERNS_MAX {
         return Err(format!("{} is made of {PATTERNS_MAX} downloads already; download all of it", record.name).into());
     }
-    let held = selection(&record.name, manifest, before)?;
-    let is_as_it_was = |held: &Arc<Selection>| {
-        let now = Stamps::take(&record.destination, held.manifest().files());
-        now.is_ok_and(|now| now.digest() == *stamps)
-    };
-    if let Some(held) = held.filter(is_as_it_was) {
-        session.node().catalog.remove(group, record.content.info_hash);
-        take_back_folder(&record.destination, &held).map_err(|error| error.to_string())?;
-    } else if record.destination.exists() {
+    let part = HeldPart { patterns: before, stamps };
+    let files = held_files(&record.name, manifest, &part).filter(|files| files.are_at(&record.destination));
+    if files.is_none() && record.destination.exists() {
         let path = record.destination.display();
         return Err(format!("{path} has changed since it was downloaded; choose another destination").into());
     }
-    Ok(if patterns.is_empty() { Vec::new() } else { all })
+    let patterns = if patterns.is_empty() { Vec::new() } else { all };
+    Ok(Widened { patterns, before: files.map(|files| (part, files)) })
+}
+
+fn held_files(name: &FileName, manifest: &Manifest, part: &HeldPart) -> Option<HeldFiles> {
+    let selection = selection(name, manifest, &part.patterns).ok()??;
+    Some(HeldFiles { selection, stamps: part.stamps })
+}
+
+/// The part that was complete when more of the folder was asked for, if that is not there yet.
+pub(super) fn before(record: &DownloadRecord, manifest: &Manifest) -> Option<HeldFiles> {
+    let part = record.part.as_ref().filter(|part| part.held.is_none())?.before.as_ref()?;
+    held_files(&record.name, manifest, part)
+}
+
+/// More of a folder was asked for, and is not wanted any more: what was complete before is given on as it was.
+pub(super) fn fall_back(session: &LoginSession, record: DownloadRecord, manifest: &Manifest, files: &HeldFiles) {
+    let Some(FolderPart { before: Some(part), .. }) = record.part.clone() else { return };
+    let Some(group) = session.node().keyring.group_named(&record.group) else { return };
+    let selection = &files.selection;
+    let Ok(stamps) = Stamps::take(&record.destination, selection.manifest().files()) else { return };
+    let is_right = || {
+        let (files, layout) = (selection.manifest().files(), selection.manifest().layout());
+        let source = SharedFiles::new(record.destination.clone(), files, layout, stamps.clone());
+        is_complete(&source, selection.manifest(), None, session.over()) == Some(true)
+    };
+    if stamps.digest() != part.stamps && !is_right() {
+        return;
+    }
+    let held = FolderPart { patterns: part.patterns, held: Some(stamps.digest()), before: None };
+    let record = DownloadRecord { part: Some(held), paused: false, ..record };
+    session.remembered(session.slot().put_download(record.clone(), manifest), ToString::to_string);
+    serve(session, (group, &record.content), selection, (&record.destination, stamps));
+    take_in(session, record);
+    // Whoever fails to hear of it hears of it with the next tracker.
+    let _ = announce(session);
 }
 
 /// What is meant of a folder is there: it is given to others from now on, in this login and in later ones.
@@ -86,7 +134,7 @@ pub(super) fn hold(session: &LoginSession, tracked: &Tracked, subject: &Subject,
     let digest = stamps.digest();
     serve(session, (subject.group, &subject.content), selection, (path, stamps));
     let Some(record) = session.slot().download(&tracked.group, &tracked.name) else { return };
-    let part = record.part.clone().map(|part| FolderPart { held: Some(digest), ..part });
+    let part = record.part.clone().map(|part| FolderPart { held: Some(digest), before: None, ..part });
     let held = DownloadRecord { destination: path.to_path_buf(), part, ..record };
     if let Ok(Some(whole)) = session.slot().manifest(&subject.content.info_hash) {
         session.remembered(session.slot().put_download(held, &whole), ToString::to_string);
@@ -119,7 +167,7 @@ pub(super) fn bring_back(session: &LoginSession) {
         if session.node().catalog.find(group, record.content.info_hash).is_some() {
             continue;
         }
-        let FolderPart { patterns, held } = record.part.clone().unwrap_or_default();
+        let FolderPart { patterns, held, .. } = record.part.clone().unwrap_or_default();
         let manifest = session.slot().manifest(&record.content.info_hash).ok().flatten();
         let selection = manifest.and_then(|manifest| selection(&record.name, &manifest, &patterns).ok().flatten());
         let found = selection.and_then(|selection| {

@@ -57,6 +57,15 @@ pub struct FolderPart {
     pub patterns: Vec<String>,
     /// What the files looked like when they were complete, if they are.
     pub held: Option<StampsDigest>,
+    /// The part that was complete when more of the folder was asked for, until that is there too.
+    pub before: Option<HeldPart>,
+}
+
+/// A part of a folder that is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldPart {
+    pub patterns: Vec<String>,
+    pub stamps: StampsDigest,
 }
 
 impl DownloadRecord {
@@ -68,6 +77,8 @@ impl DownloadRecord {
 
 /// Stands for the stamps of a part that is not complete.
 const NOT_HELD: &str = "-";
+/// Stands between the patterns of a part and what was complete before. It is no pattern.
+const BEFORE: &str = "//";
 const PAUSED: &str = "paused";
 const RUNNING: &str = "running";
 /// Stands for the number of a share that no tracker has told yet.
@@ -107,9 +118,13 @@ impl SlotRecord {
             SlotRecord::Download(download) => {
                 fields.push(text(if download.paused { PAUSED } else { RUNNING }));
                 fields.push(text(&share_to_text(download.share)));
-                if let Some(FolderPart { patterns, held }) = &download.part {
+                if let Some(FolderPart { patterns, held, before }) = &download.part {
                     fields.push(text(&held.map_or(NOT_HELD.to_owned(), |stamps| stamps.0.to_string())));
                     fields.extend(patterns.iter().map(|pattern| text(pattern)));
+                    if let Some(HeldPart { patterns, stamps }) = before {
+                        fields.extend([text(BEFORE), text(&stamps.0.to_string())]);
+                        fields.extend(patterns.iter().map(|pattern| text(pattern)));
+                    }
                 }
             }
         }
@@ -159,9 +174,19 @@ impl SlotRecord {
                             NOT_HELD => None,
                             stamps => Some(StampsDigest(Sha1Digest::from_hex(stamps)?)),
                         };
-                        let patterns = patterns.iter().map(|pattern| Some(text(pattern)?.to_owned()));
-                        let patterns = patterns.collect::<Option<Vec<_>>>()?;
-                        Some(FolderPart { patterns, held })
+                        let texts = |patterns: &[Vec<u8>]| {
+                            patterns.iter().map(|pattern| Some(text(pattern)?.to_owned())).collect::<Option<Vec<_>>>()
+                        };
+                        let (patterns, before) = match patterns.iter().position(|field| field == BEFORE.as_bytes()) {
+                            None => (texts(patterns)?, None),
+                            Some(at) => {
+                                let (stamps, before) = patterns[at + 1..].split_first()?;
+                                let stamps = StampsDigest(Sha1Digest::from_hex(text(stamps)?)?);
+                                let before = HeldPart { patterns: texts(before)?, stamps };
+                                (texts(&patterns[..at])?, Some(before))
+                            }
+                        };
+                        Some(FolderPart { patterns, held, before })
                     }
                 };
                 let destination = path;
@@ -284,6 +309,8 @@ pub(crate) mod tests {
         let part = byte.is_multiple_of(3).then(|| FolderPart {
             patterns: vec!["a b/*.txt".to_owned(), String::new()],
             held: byte.is_multiple_of(2).then_some(StampsDigest(Sha1Digest([byte; 20]))),
+            before: (byte > 6)
+                .then(|| HeldPart { patterns: vec!["c".to_owned()], stamps: StampsDigest(Sha1Digest([byte; 20])) }),
         });
         let (share, paused) = (share_ref(byte), byte % 2 == 1);
         DownloadRecord { group, name, destination: path, content, share, paused, part }
@@ -297,6 +324,7 @@ pub(crate) mod tests {
             SlotRecord::Download(download("g", "f", 2)),
             SlotRecord::Download(download("g", "f", 3)),
             SlotRecord::Download(download("g", "f", 6)),
+            SlotRecord::Download(download("g", "f", 9)),
         ] {
             assert_eq!(SlotRecord::from_fields(&record.to_fields()), Some(record));
         }

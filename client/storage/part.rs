@@ -48,7 +48,7 @@ pub use crate::client::storage::part::paths::resolve_destination;
 pub use crate::client::storage::part::removal::LeftAlone;
 pub use crate::client::storage::part::replaced::{PartPlan, PartRecord, Replaced};
 pub use crate::client::storage::part::sidecar::PartLabel;
-pub use crate::client::storage::part::take_back::take_back;
+pub use crate::client::storage::part::take_back::HeldFiles;
 pub use crate::client::storage::part::taken::Taken;
 
 /// After how many written bytes the disk is set to work on them, so that the fsync at the end finds little to do.
@@ -79,6 +79,8 @@ pub struct Part {
     writing_back: AtomicBool,
     /// What has the final name until then.
     replaces: Option<Box<Replaced>>,
+    /// What was complete before the rest began.
+    held: Option<Box<HeldFiles>>,
     sidecar: Sidecar,
 }
 
@@ -109,7 +111,7 @@ impl Part {
         destination: &Path,
         manifest: Arc<Manifest>,
         label: &PartLabel,
-        PartPlan { record, replaces }: PartPlan,
+        PartPlan { record, replaces, held }: PartPlan,
         maker: RoomMaker,
     ) -> Result<OpenedPart, PartError> {
         let paths = match (PartPaths::of(destination), record) {
@@ -119,15 +121,30 @@ impl Part {
             (paths, _) => paths?,
         };
         let is_old = |old: &Replaced| old.is_at(&paths.destination());
-        if paths.stat(&paths.name)?.is_some() && !replaces.as_ref().is_some_and(is_old) {
+        let there = paths.stat(&paths.name)?.is_some();
+        let taken_back = held.as_ref().filter(|held| there && held.are_at(&paths.destination()));
+        if there && taken_back.is_none() && !replaces.as_ref().is_some_and(is_old) {
             return Taken::look(paths, &manifest, label, replaces).map(OpenedPart::Taken);
         }
-        if record == PartRecord::Awaited && paths.stat(&paths.part_name)?.is_none() {
+        let unfinished = paths.stat(&paths.part_name)?.is_some();
+        if taken_back.is_some() && unfinished {
+            return Err(PartError::Exists(paths.part_path()));
+        }
+        if record == PartRecord::Awaited && !unfinished && taken_back.is_none() {
             return Err(PartError::Missing(paths.part_path()));
         }
         let mut sidecar = Sidecar::lock(paths, record != PartRecord::Absent)?;
         let zeros = ZeroPieces::of(&manifest);
+        let taken = taken_back.map(|held| held.take_back(&mut sidecar, &manifest, label).map(|()| held)).transpose();
+        if taken.is_err() {
+            sidecar.remove_on_drop();
+        }
+        let taken = taken?;
         let begun = begin(&mut sidecar, &manifest, label, record, (&zeros, maker));
+        if let (Err(_), Some(held)) = (&begun, taken) {
+            held.give_back(sidecar.paths(), &manifest)?;
+            sidecar.remove_on_drop();
+        }
         if begun.is_err() && sidecar.note().is_none() {
             sidecar.remove_on_drop();
         }
@@ -135,8 +152,32 @@ impl Part {
         let fresh = AtomicBool::new(fresh);
         let map = FileMap::new(manifest.files());
         let (written, writing_back) = (AtomicU64::new(0), AtomicBool::new(false));
-        let replaces = replaces.map(Box::new);
-        Ok(OpenedPart::Part(Self { manifest, map, zeros, body, fresh, written, writing_back, replaces, sidecar }))
+        let (replaces, held) = (replaces.map(Box::new), held.map(Box::new));
+        Ok(OpenedPart::Part(Self { manifest, map, zeros, body, fresh, written, writing_back, replaces, held, sidecar }))
+    }
+
+    /// Gives up an unfinished download that is not open in this process and began with files that were complete: these
+    /// stay, under the name that they had.
+    ///
+    /// # Errors
+    /// `Busy` if another download has it open; `Foreign`, `Exists`, `Io`.
+    pub fn give_back(
+        destination: &Path,
+        label: &InfoHash,
+        manifest: &Manifest,
+        held: &HeldFiles,
+    ) -> Result<(), PartError> {
+        let sidecar = Sidecar::lock(PartPaths::of(destination)?, false)?;
+        let paths = sidecar.paths();
+        let is_own = |note: &Note| note.label.info_hash == *label && note.part.is_some();
+        let own = sidecar.note().filter(|note| is_own(note)).and_then(|note| note.part);
+        if own.is_some() && own == paths.id(&paths.part_name)? {
+            held.give_back(paths, manifest)?;
+        }
+        if sidecar.note().is_none_or(is_own) {
+            sidecar.remove();
+        }
+        Ok(())
     }
 
     /// Removes an unfinished download that is not open in this process: the file or folder that the sidecar names, and
@@ -228,6 +269,7 @@ impl Part {
             .map_err(|error| PartError::Io(paths.destination(), "write to the disk", error))?;
         // Only now is the new version there whatever happens.
         self.replaces.iter().try_for_each(|old| old.remove(paths))?;
+        self.held.iter().for_each(|held| held.remove_borders(paths, &self.manifest));
         self.sidecar.remove_on_drop();
         Ok(())
     }
@@ -263,7 +305,7 @@ impl Part {
     }
 
     /// Removes the part and its sidecar: the user has cancelled the download. Another may take the place at once, even
-    /// while threads still hold this value. Tells what is left.
+    /// while threads still hold this value. What was complete before stays under its own name. Tells what is left.
     ///
     /// # Errors
     /// `Io`.
@@ -271,7 +313,10 @@ impl Part {
         self.body.end_reservation();
         let paths = self.sidecar.paths();
         let left = if self.is_called(&paths.part_name)? {
-            remove_own(paths, &self.id()?, Some(&self.manifest))?
+            match &self.held {
+                Some(held) => held.give_back(paths, &self.manifest).map(|()| None)?,
+                None => remove_own(paths, &self.id()?, Some(&self.manifest))?,
+            }
         } else if self.is_called(&paths.name)? {
             Some(LeftAlone::Named(paths.destination()))
         } else {

@@ -94,20 +94,10 @@ impl Selection {
         self.files
     }
 
-    /// The folder, below the shared one, of what lies at the borders; none if there is nothing.
-    pub(super) fn border_folder(&self) -> Option<&str> {
-        let path = self.borders().next()?;
-        path.split_once('/').map(|(folder, _)| folder)
-    }
-
-    /// The names in that folder.
-    pub(super) fn border_names(&self) -> impl Iterator<Item = &str> {
-        self.borders().filter_map(|path| path.split_once('/').map(|(_, name)| name))
-    }
-
-    fn borders(&self) -> impl Iterator<Item = &str> {
-        let below = self.manifest.files().iter().filter_map(|entry| entry.path.below_root());
-        below.filter(|path| path.starts_with(&*self.borders))
+    /// What lies at the borders.
+    pub(super) fn borders(&self) -> impl Iterator<Item = &FileEntry> {
+        let is_border = |path: &str| path.starts_with(&*self.borders);
+        self.manifest.files().iter().filter(move |entry| entry.path.below_root().is_some_and(is_border))
     }
 
     /// Whether it has all files of a folder.

@@ -159,3 +159,61 @@ fn what_a_user_has_changed_is_neither_overwritten_nor_given_on() {
     bob.told("stop_share lab photos", "Stopped sharing");
     bob.told("stop_share lab photos", "You are not sharing this file");
 }
+
+#[test]
+fn more_of_a_folder_leaves_what_is_there_alone_when_it_is_small_cancelled_or_killed() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let place = |name: &str| installation.folder.path().join(name);
+    let (mut alice, [mut bob]) = installation.group("lab", "alice", ["bob"]);
+    make(&place("alice"));
+    alice.told("upload_file photos lab", "Uploaded");
+    // No piece has bytes of these files alone.
+    bob.told("download_file lab photos/notes.txt .", "Download completed: [lab] photos  10 B");
+    fs::write(place("bob/photos/my own"), "my own").expect("room");
+    bob.told("download_file lab photos/2023/b.jpg .", "Download completed: [lab] photos");
+    let both = || of_alice(&["2023/b.jpg", "notes.txt"]);
+    let own = |mut files: BTreeMap<PathBuf, Vec<u8>>| {
+        files.insert("my own".into(), b"my own".to_vec());
+        files
+    };
+    assert_eq!(visible(&place("bob/photos")), own(both()));
+
+    // What is given up is gone, and what was complete before is there and given on.
+    alice.told("limit upload 100k", "upload  100");
+    bob.told("download_file lab photos/video.mkv .", "Downloading...");
+    bob.until("show_downloads", "from 1 member");
+    bob.answers("cancel_download lab photos");
+    assert_eq!(visible(&place("bob/photos")), own(both()));
+    assert!(!place("bob/photos.part").exists() && !place("bob/photos.part.meta").exists());
+    let shown = lines(&mut bob, "show_downloads");
+    assert!(shown[0].starts_with("[C] [lab] photos  notes.txt and 1 more: 15 B"), "{shown:?}");
+
+    // The user's own file is in the way of one that is to come.
+    fs::create_dir(place("bob/photos/2024")).expect("made");
+    fs::write(place("bob/photos/2024/a.jpg"), "my picture").expect("room");
+    bob.told("download_file lab photos/2024/ .", "photos/2024/a.jpg is there already and is not overwritten");
+    assert_eq!(fs::read(place("bob/photos/2024/a.jpg")).expect("there"), b"my picture");
+    fs::remove_dir_all(place("bob/photos/2024")).expect("there");
+
+    // Killed in the middle, and given up only then.
+    bob.told("download_file lab photos/video.mkv .", "Downloading...");
+    bob.until("show_downloads", "from 1 member");
+    bob.kill();
+    let mut bob = installation.user_again("bob");
+    bob.until("show_downloads", "from 1 member");
+    bob.told("pause_download lab photos", "Paused");
+    bob.kill();
+    let mut bob = installation.user_again("bob");
+    bob.answers("cancel_download lab photos");
+    assert_eq!(visible(&place("bob/photos")), own(both()));
+    let mut carol = installation.user("carol", &[]);
+    carol.joins("carol", "lab", &mut alice);
+    alice.told("logout", "Logout successful");
+    carol.told("download_file lab photos/notes.txt .", "Download completed: [lab] photos  10 B");
+    alice.told("login alice pw", "Login successful");
+    alice.told("limit upload none", "upload  no limit");
+    bob.told("download_file lab photos .", "Download completed: [lab] photos");
+    assert_eq!(visible(&place("bob/photos")), own(of_alice(&files().keys().copied().collect::<Vec<_>>())));
+    assert!(!place("bob/photos/.groupshare-borders").exists());
+}

@@ -57,7 +57,14 @@ pub(in crate::client::app) fn cancel(session: &LoginSession, group: &GroupId, na
     }
     // Without it nothing of a folder can be told from what others have put there.
     let manifest = tracked.info_hash.and_then(|info_hash| session.slot().manifest(&info_hash).ok().flatten());
-    forget_record(session, &tracked);
+    let record = session.slot().download(group, name);
+    let before = record.zip(manifest.as_ref()).and_then(|(record, manifest)| {
+        let files = parts::before(&record, manifest)?;
+        Some((record, files))
+    });
+    if before.is_none() {
+        forget_record(session, &tracked);
+    }
     session.downloads().remove(tracked.id);
     if let DownloadPhase::Running(transfer) = &tracked.phase {
         let_go(session, transfer);
@@ -67,11 +74,18 @@ pub(in crate::client::app) fn cancel(session: &LoginSession, group: &GroupId, na
         (_, Some(info_hash)) => {
             let part = manifest.as_ref().and_then(|whole| parts::selection(name, whole, &tracked.patterns).ok()?);
             let of_disk = part.as_ref().map_or(info_hash, |part| part.info_hash(info_hash));
-            let manifest = part.as_ref().map(|part| &**part.manifest()).or(manifest.as_ref());
-            Part::discard(&tracked.destination, &of_disk, manifest)
+            let meant = part.as_ref().map(|part| &**part.manifest()).or(manifest.as_ref());
+            match meant.zip(before.as_ref()) {
+                Some((meant, (_, held))) => Part::give_back(&tracked.destination, &of_disk, meant, held).map(|()| None),
+                None => Part::discard(&tracked.destination, &of_disk, meant),
+            }
         }
         (_, None) => Ok(None),
     };
+    if let Some(((record, files), manifest)) = before.zip(manifest.as_ref()) {
+        forget_record(session, &tracked);
+        parts::fall_back(session, record, manifest, &files);
+    }
     if let Some(left) = left.map_err(|error| error.to_string())? {
         session.event(&Event::Warning(left.to_string()));
     }

@@ -3,7 +3,7 @@
 use super::error::PartError;
 use super::paths::PartPaths;
 use crate::model::escape::ShownPath;
-use crate::model::manifest::Manifest;
+use crate::model::manifest::{FileEntry, Manifest};
 use crate::sys::file_id::FileId;
 use crate::sys::files;
 use rustix::fs::{AtFlags, FileType};
@@ -71,9 +71,14 @@ pub(super) fn remove_own(
 
 /// Removes a folder as far as the manifest lists what is in it; false if something is left.
 fn remove_folder(parent: &File, name: &OsStr, manifest: &Manifest) -> io::Result<bool> {
-    let root = files::open_folder_in(parent, name)?;
+    remove_listed(&files::open_folder_in(parent, name)?, manifest.files().iter())?;
+    remove_empty(parent, name)
+}
+
+/// Removes these files from a folder, and the folders in it that are empty then.
+pub(super) fn remove_listed<'a>(root: &File, entries: impl Iterator<Item = &'a FileEntry>) -> io::Result<()> {
     let mut folders = BTreeSet::new();
-    for entry in manifest.files() {
+    for entry in entries {
         let path = entry.path.below_root().unwrap_or_default();
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let own = |found: &rustix::fs::Stat| {
@@ -81,7 +86,7 @@ fn remove_folder(parent: &File, name: &OsStr, manifest: &Manifest) -> io::Result
             FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && (len == Ok(entry.len) || len == Ok(0))
         };
         // What cannot be looked at stays, and its folder with it.
-        let Ok(within) = open_beneath(&root, folder) else { continue };
+        let Ok(within) = open_beneath(root, folder) else { continue };
         if files::stat_in(&within, name.as_ref())?.is_some_and(|found| own(&found)) {
             files::remove_file_in(&within, name.as_ref())?;
         }
@@ -90,15 +95,15 @@ fn remove_folder(parent: &File, name: &OsStr, manifest: &Manifest) -> io::Result
     // What lies in a folder comes behind it in this order.
     for path in folders.into_iter().rev() {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        if let Ok(within) = open_beneath(&root, folder) {
+        if let Ok(within) = open_beneath(root, folder) {
             remove_empty(&within, name.as_ref())?;
         }
     }
-    remove_empty(parent, name)
+    Ok(())
 }
 
 /// Opens a folder below another one, never through a symbolic link.
-fn open_beneath(root: &File, path: &str) -> io::Result<File> {
+pub(super) fn open_beneath(root: &File, path: &str) -> io::Result<File> {
     let mut folder = root.try_clone()?;
     for component in path.split('/').filter(|component| !component.is_empty()) {
         folder = files::open_folder_in(&folder, component.as_ref())?;

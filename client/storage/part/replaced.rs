@@ -3,6 +3,7 @@
 use super::error::PartError;
 use super::paths::PartPaths;
 use super::removal::remove_own;
+use super::take_back::HeldFiles;
 use super::written::holds_nothing_else;
 use crate::client::storage::file_stamp::{Stamps, StampsDigest};
 use crate::model::manifest::Manifest;
@@ -28,11 +29,13 @@ pub struct PartPlan {
     pub record: PartRecord,
     /// What may have the final name until the download takes its place.
     pub replaces: Option<Replaced>,
+    /// What of it is complete already, and may have the final name.
+    pub held: Option<HeldFiles>,
 }
 
 impl From<PartRecord> for PartPlan {
     fn from(record: PartRecord) -> Self {
-        Self { record, replaces: None }
+        Self { record, replaces: None, held: None }
     }
 }
 
@@ -155,7 +158,7 @@ mod tests {
                 group: GroupId::parse("lab").expect("a name"),
                 name: FileName::parse("f").expect("a name"),
             };
-            let plan = PartPlan { record: PartRecord::Begun, replaces: Some(self.old.clone()) };
+            let plan = PartPlan { record: PartRecord::Begun, replaces: Some(self.old.clone()), held: None };
             Part::open(&self.path("f"), self.new.clone(), &label, plan).expect("room")
         }
 

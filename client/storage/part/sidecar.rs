@@ -154,7 +154,19 @@ impl Sidecar {
     /// # Errors
     /// `DiskFull`, `Io`.
     pub(super) fn write(&mut self, label: &PartLabel) -> Result<(), PartError> {
-        self.put(Note { label: label.clone(), part: None })?;
+        self.put_durably(Note { label: label.clone(), part: None })
+    }
+
+    /// The same of what is there already under another name.
+    ///
+    /// # Errors
+    /// `DiskFull`, `Io`.
+    pub(super) fn write_taken(&mut self, label: &PartLabel, part: FileId) -> Result<(), PartError> {
+        self.put_durably(Note { label: label.clone(), part: Some(part) })
+    }
+
+    fn put_durably(&mut self, note: Note) -> Result<(), PartError> {
+        self.put(note)?;
         let io = |error| PartError::from_io(&self.paths.sidecar_path(), "write", 0, error);
         self.file.sync_all().map_err(io)?;
         files::sync_folder(&self.paths.folder).map_err(io)

@@ -1,36 +1,105 @@
-//! Going on with a folder of which some files were downloaded.
+//! Some files of a folder that are complete, while more of it is to come to the same place.
 
 use super::error::PartError;
 use super::paths::PartPaths;
+use super::removal::{open_beneath, remove_listed};
+use super::sidecar::{PartLabel, Sidecar};
+use crate::client::storage::file_stamp::{Stamps, StampsDigest};
 use crate::client::storage::selection::Selection;
+use crate::model::manifest::{FileEntry, Manifest};
 use crate::sys::files;
-use rustix::fs::AtFlags;
-use std::fs::File;
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-/// Gives a folder of which some files were downloaded the name of an unfinished download again: more of it is to come.
-/// What lies at the borders of those files goes: the next part has others.
-///
-/// # Errors
-/// `Exists` if something has that name, `NoFolder`, `Io`.
-pub fn take_back(destination: &Path, before: &Selection) -> Result<(), PartError> {
-    let paths = PartPaths::of(destination)?;
-    files::rename_noreplace(&paths.folder, &paths.name, &paths.part_name).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => PartError::Exists(paths.part_path()),
-        _ => PartError::Io(paths.destination(), "rename", error),
-    })?;
-    let failed = |error| PartError::Io(paths.part_path(), "look at", error);
-    let root = files::open_folder_in(&paths.folder, &paths.part_name).map_err(failed)?;
-    // What cannot be removed takes up room and harms nothing.
-    let _ = remove_borders(&root, before);
-    files::sync_folder(&paths.folder).map_err(|error| PartError::Io(paths.part_path(), "write to the disk", error))
+/// Files of a folder that were downloaded before, and how they are known.
+#[derive(Debug, Clone)]
+pub struct HeldFiles {
+    pub selection: Arc<Selection>,
+    pub stamps: StampsDigest,
 }
 
-/// Removes what lies at the borders of some files of a folder.
-fn remove_borders(root: &File, of: &Selection) -> io::Result<()> {
-    let Some(folder) = of.border_folder() else { return Ok(()) };
-    let within = files::open_folder_in(root, folder.as_ref())?;
-    of.border_names().try_for_each(|name| files::remove_file_in(&within, name.as_ref()))?;
-    Ok(rustix::fs::unlinkat(root, folder, AtFlags::REMOVEDIR)?)
+impl HeldFiles {
+    /// Whether they lie there as they were.
+    pub fn are_at(&self, path: &Path) -> bool {
+        Stamps::take(path, self.selection.manifest().files()).is_ok_and(|now| now.digest() == self.stamps)
+    }
+
+    /// The files of a part that are none of these.
+    fn others<'a>(&'a self, part: &'a Manifest) -> impl Iterator<Item = &'a FileEntry> {
+        let own: HashSet<&str> = self.selection.manifest().files().iter().map(|entry| entry.path.as_str()).collect();
+        part.files().iter().filter(move |entry| !own.contains(entry.path.as_str()))
+    }
+
+    /// Gives the folder the name of an unfinished download of these files and more. The sidecar says so first: whatever
+    /// happens, one of the two names is known.
+    ///
+    /// # Errors
+    /// `Exists` if something has that name, or the place of a file that is to come. `NoFolder`, `DiskFull`, `Io`. The
+    /// folder has its name then.
+    pub(super) fn take_back(&self, sidecar: &mut Sidecar, part: &Manifest, label: &PartLabel) -> Result<(), PartError> {
+        self.check_room(sidecar.paths(), part)?;
+        let failed = |paths: &PartPaths, error| PartError::Io(paths.destination(), "rename", error);
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let own = sidecar.paths().id(&sidecar.paths().name)?.ok_or_else(|| failed(sidecar.paths(), gone()))?;
+        sidecar.write_taken(label, own)?;
+        let paths = sidecar.paths();
+        files::rename_noreplace(&paths.folder, &paths.name, &paths.part_name).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => PartError::Exists(paths.part_path()),
+            _ => failed(paths, error),
+        })?;
+        files::sync_folder(&paths.folder).map_err(|error| PartError::Io(paths.part_path(), "write to the disk", error))
+    }
+
+    /// Fails if something lies where a file is to come: it is the user's own.
+    fn check_room(&self, paths: &PartPaths, part: &Manifest) -> Result<(), PartError> {
+        let path = paths.destination();
+        let failed = |error| PartError::Io(path.clone(), "look at", error);
+        let root = files::open_folder_in(&paths.folder, &paths.name).map_err(failed)?;
+        for entry in self.others(part) {
+            let below = entry.path.below_root().unwrap_or_default();
+            let (folder, name) = below.rsplit_once('/').unwrap_or(("", below));
+            match open_beneath(&root, folder).and_then(|within| files::stat_in(&within, name.as_ref())) {
+                Ok(None) => {}
+                Ok(Some(_)) => return Err(PartError::Exists(path.join(below))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => return Err(PartError::Exists(path.join(folder))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the folder its name back, without what came besides these files.
+    ///
+    /// # Errors
+    /// `Exists` if something has that name meanwhile, `Io`.
+    pub(super) fn give_back(&self, paths: &PartPaths, part: &Manifest) -> Result<(), PartError> {
+        let failed = |error| PartError::Io(paths.part_path(), "give its name back to", error);
+        let root = files::open_folder_in(&paths.folder, &paths.part_name).map_err(failed)?;
+        remove_listed(&root, self.others(part)).map_err(failed)?;
+        // To make room has changed the times.
+        let manifest = self.selection.manifest();
+        for (entry, attributes) in manifest.files().iter().zip(manifest.attributes()) {
+            let below = entry.path.below_root().unwrap_or_default();
+            let (folder, name) = below.rsplit_once('/').unwrap_or(("", below));
+            let open = |within| files::open_in(&within, name.as_ref(), files::Open::Write);
+            if let Ok(file) = open_beneath(&root, folder).and_then(open) {
+                let _ = files::set_modified(&file, attributes.modified.seconds, attributes.modified.nanoseconds());
+            }
+        }
+        files::rename_noreplace(&paths.folder, &paths.part_name, &paths.name).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => PartError::Exists(paths.destination()),
+            _ => failed(error),
+        })?;
+        files::sync_folder(&paths.folder).map_err(failed)
+    }
+
+    /// Removes what lay at the borders of these files, as far as the complete part has it not at its own. What cannot be
+    /// removed takes up room and harms nothing.
+    pub(super) fn remove_borders(&self, paths: &PartPaths, part: &Manifest) {
+        let own: HashSet<&str> = part.files().iter().map(|entry| entry.path.as_str()).collect();
+        let borders = self.selection.borders().filter(|entry| !own.contains(entry.path.as_str()));
+        let _ = files::open_folder_in(&paths.folder, &paths.name).and_then(|root| remove_listed(&root, borders));
+    }
 }
