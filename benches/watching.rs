@@ -144,11 +144,16 @@ pub(crate) fn bench(options: &Options) {
         ("client, no file".to_owned(), &carol),
         ("nothing but a watch of the folder".to_owned(), &watcher),
     ];
+    tell(&programs, idle, &files[0]);
+}
+
+/// Tells what the programs take while nothing happens, and while a file is written to.
+fn tell(programs: &[(String, &Program); 4], idle: Duration, written_to: &Path) {
     let cpu = || programs.each_ref().map(|(_, program)| usage_of(program.pid()).cpu);
     let begun = cpu();
     thread::sleep(idle);
     let rested = cpu();
-    append(&files[0]);
+    append(written_to);
     let written = cpu();
     let mut table =
         Table::new(&["", "MiB", &format!("CPU ms of {} s idle", idle.as_secs()), "CPU ms of 5 s of writes"]);

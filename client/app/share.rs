@@ -124,6 +124,9 @@ pub(super) fn check_member(session: &LoginSession, group: &GroupId) -> Result<()
     }
 }
 
+/// Gives a share to others that the tracker knows.
+type Serve<'a> = dyn Fn(ShareRef) -> Result<(), RpcError> + 'a;
+
 /// Shares what has just been hashed, if that is still wanted.
 fn share_hashed(
     session: &LoginSession,
@@ -153,7 +156,7 @@ fn publish(
     session: &LoginSession,
     (group, name, content): (&GroupId, &FileName, Content),
     manifest: &[u8],
-    (is_wanted, then): (&dyn Fn() -> bool, &dyn Fn(ShareRef) -> Result<(), RpcError>),
+    (is_wanted, then): (&dyn Fn() -> bool, &Serve<'_>),
 ) -> Result<(), RpcError> {
     let request = Request::ShareFile { command: command_id(), group: group.clone(), name: name.clone(), content };
     let refused = |error: &RpcError, with| matches!(error, RpcError::Refused(refusal) if refusal.code == with);

@@ -91,6 +91,23 @@ pub(crate) enum SlotRecord {
     Download(DownloadRecord),
 }
 
+/// What the fields behind those of every download say of a part of a folder.
+fn part_from_fields(fields: &[Vec<u8>]) -> Option<FolderPart> {
+    let text = |field: &Vec<u8>| String::from_utf8(field.clone()).ok();
+    let texts = |fields: &[Vec<u8>]| fields.iter().map(text).collect::<Option<Vec<_>>>();
+    let stamps = |field| Some(StampsDigest(Sha1Digest::from_hex(&text(field)?)?));
+    let (held, patterns) = fields.split_first()?;
+    let held = if held == NOT_HELD.as_bytes() { None } else { Some(stamps(held)?) };
+    let (patterns, before) = match patterns.iter().position(|field| field == BEFORE.as_bytes()) {
+        None => (patterns, None),
+        Some(at) => {
+            let (stamped, before) = patterns[at + 1..].split_first()?;
+            (&patterns[..at], Some(HeldPart { patterns: texts(before)?, stamps: stamps(stamped)? }))
+        }
+    };
+    Some(FolderPart { patterns: texts(patterns)?, held, before })
+}
+
 impl SlotRecord {
     /// The fields of a line.
     pub(crate) fn to_fields(&self) -> Fields {
@@ -167,28 +184,7 @@ impl SlotRecord {
                     _ => return None,
                 };
                 let share = share_from_text(text(share)?)?;
-                let part = match part {
-                    [] => None,
-                    [held, patterns @ ..] => {
-                        let held = match text(held)? {
-                            NOT_HELD => None,
-                            stamps => Some(StampsDigest(Sha1Digest::from_hex(stamps)?)),
-                        };
-                        let texts = |patterns: &[Vec<u8>]| {
-                            patterns.iter().map(|pattern| Some(text(pattern)?.to_owned())).collect::<Option<Vec<_>>>()
-                        };
-                        let (patterns, before) = match patterns.iter().position(|field| field == BEFORE.as_bytes()) {
-                            None => (texts(patterns)?, None),
-                            Some(at) => {
-                                let (stamps, before) = patterns[at + 1..].split_first()?;
-                                let stamps = StampsDigest(Sha1Digest::from_hex(text(stamps)?)?);
-                                let before = HeldPart { patterns: texts(before)?, stamps };
-                                (texts(&patterns[..at])?, Some(before))
-                            }
-                        };
-                        Some(FolderPart { patterns, held, before })
-                    }
-                };
+                let part = if part.is_empty() { None } else { Some(part_from_fields(part)?) };
                 let destination = path;
                 Some(SlotRecord::Download(DownloadRecord { group, name, destination, content, share, paused, part }))
             }
