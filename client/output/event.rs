@@ -235,7 +235,6 @@ impl Event {
             | Event::NotReached { .. }
             | Event::NotPassedOn { .. }
             | Event::Uploading
-            | Event::DownloadProgress(_)
             | Event::DownloadContinued { .. }
             | Event::DownloadWaits { .. }
             | Event::JoinRequested { .. }
@@ -245,7 +244,7 @@ impl Event {
             | Event::TrackerReached { .. }
             | Event::FolderShared { .. }
             | Event::ShareBack { .. } => Weight::News,
-            Event::Hashed { .. } => Weight::Progress,
+            Event::Hashed { .. } | Event::DownloadProgress(_) => Weight::Progress,
         }
     }
 

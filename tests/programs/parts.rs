@@ -217,3 +217,21 @@ fn more_of_a_folder_leaves_what_is_there_alone_when_it_is_small_cancelled_or_kil
     assert_eq!(visible(&place("bob/photos")), own(of_alice(&files().keys().copied().collect::<Vec<_>>())));
     assert!(!place("bob/photos/.groupshare-borders").exists());
 }
+
+#[test]
+fn a_new_version_of_a_folder_leaves_the_part_of_the_old_one_alone_and_goes_elsewhere() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let place = |name: &str| installation.folder.path().join(name);
+    let (mut alice, [mut bob]) = installation.group("lab", "alice", ["bob"]);
+    make(&place("alice"));
+    alice.told("upload_file photos lab", "Uploaded");
+    bob.told("download_file lab photos/notes.txt .", "Download completed: [lab] photos  10 B");
+    fs::write(place("alice/photos/notes.txt"), "new notes").expect("written");
+    alice.told("upload_file photos lab", "Uploaded");
+    bob.told("download_file lab photos/notes.txt .", "is there already and is not overwritten");
+    assert_eq!(visible(&place("bob/photos")), of_alice(&["notes.txt"]));
+    bob.told("download_file lab photos/notes.txt newer", "Download completed: [lab] photos  9 B");
+    assert_eq!(fs::read(place("bob/newer/notes.txt")).expect("there"), b"new notes");
+    assert_eq!(visible(&place("bob/photos")), of_alice(&["notes.txt"]));
+}
