@@ -7,6 +7,7 @@ use crate::common::names::{command, group};
 use crate::common::tracker::TestTracker;
 use crate::kit::history::{History, open};
 use crate::kit::options::Options;
+use crate::kit::rate::{RATED, answered, core_time};
 use groupshare::model::id::Origin;
 use groupshare::tracker::commit::OpLog;
 use groupshare::tracker::journal::JournalSettings;
@@ -14,18 +15,15 @@ use groupshare::tracker::journal::checkpoint;
 use groupshare::tracker::journal::disk::RealDisk;
 use groupshare::tracker::journal::reader::RecoveryOptions;
 use groupshare::tracker::journal::recovery::read;
-use groupshare::wire::client_tracker::{Reply, Request};
-use rustix::time::{ClockId, clock_gettime};
+use groupshare::wire::client_tracker::Request;
+use rustix::time::ClockId;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const TRACKER: u16 = 1;
-const MEASURED: Duration = Duration::from_secs(3);
 /// Bytes of a typical batch of one.
 const BATCH_LEN: usize = 150;
 
@@ -50,55 +48,6 @@ fn bare_fdatasync(folder: &Path, stop: impl Fn() -> bool) -> (u64, Duration) {
     (times.len() as u64, times[times.len() / 2])
 }
 
-/// Counts what is done until the time is up.
-fn during(time: Duration, work: impl FnOnce(&AtomicBool)) -> Duration {
-    let stop = Arc::new(AtomicBool::new(false));
-    let start = Instant::now();
-    let timer = {
-        let stop = stop.clone();
-        thread::spawn(move || {
-            thread::sleep(time);
-            stop.store(true, Ordering::Relaxed);
-        })
-    };
-    work(&stop);
-    let elapsed = start.elapsed();
-    timer.join().expect("slept");
-    elapsed
-}
-
-/// How many requests were answered in a second, and the core time that each took, its client's included.
-struct Rate {
-    per_second: f64,
-    core: Duration,
-}
-
-/// Clients ask one request after the other, each over a connection of its own; `beside` runs meanwhile.
-fn answered(
-    clients: &mut [Client],
-    request: impl Fn(usize) -> Request + Sync,
-    beside: impl FnOnce(&AtomicBool),
-) -> Rate {
-    let (count, core) = (AtomicU64::new(0), core_time(ClockId::ProcessCPUTime));
-    let elapsed = during(MEASURED, |stop| {
-        thread::scope(|scope| {
-            for (number, client) in clients.iter_mut().enumerate() {
-                let (count, request) = (&count, &request);
-                scope.spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        let reply = client.ask(request(number));
-                        assert!(!matches!(reply, Reply::Refused { .. }), "{reply:?}");
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-            beside(stop);
-        });
-    });
-    let (count, core) = (count.into_inner(), core_time(ClockId::ProcessCPUTime) - core);
-    Rate { per_second: count as f64 / elapsed.as_secs_f64(), core: core / count.max(1) as u32 }
-}
-
 /// How many batches a journal that is written to has.
 fn folder_batches(folder: &Path) -> u64 {
     let disk = RealDisk::open(folder).expect("there");
@@ -111,11 +60,8 @@ fn measure_changes(temp: &Path) {
     let folder = temp.join("changes");
     std::fs::create_dir(&folder).expect("made");
     let start = Instant::now();
-    let (count, quiet) = bare_fdatasync(temp, || start.elapsed() > MEASURED);
-    println!(
-        "disk alone: write and fdatasync of {BATCH_LEN} bytes {quiet:.0?}, {} a second",
-        count / MEASURED.as_secs()
-    );
+    let (count, quiet) = bare_fdatasync(temp, || start.elapsed() > RATED);
+    println!("disk alone: write and fdatasync of {BATCH_LEN} bytes {quiet:.0?}, {} a second", count / RATED.as_secs());
     let opened = open(&folder, TRACKER, JournalSettings::default());
     let tracker = TestTracker::start_with(|settings| {
         (settings.origin, settings.past, settings.log) = (opened.origin, opened.past, Box::new(opened.journal));
@@ -157,12 +103,6 @@ fn measure_changes(temp: &Path) {
             disk.1
         );
     }
-}
-
-/// Time of this thread or process on a core: what it would take on a quiet machine.
-fn core_time(clock: ClockId) -> Duration {
-    let time = clock_gettime(clock);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn folder_len(folder: &Path, part: &str) -> u64 {

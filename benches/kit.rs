@@ -8,6 +8,7 @@ pub(crate) mod libtorrent;
 pub(crate) mod limit;
 pub(crate) mod options;
 pub(crate) mod program;
+pub(crate) mod rate;
 pub(crate) mod table;
 pub(crate) mod tool;
 pub(crate) mod tools;

@@ -35,6 +35,7 @@ mod load;
 mod netbench;
 mod picker;
 mod reading;
+mod reads;
 mod replication;
 mod shares;
 mod soak;
@@ -67,6 +68,7 @@ const BENCHES: [Bench; 23] = [
     ("crowd", &["size", "rounds", "where", "only"], crowd::bench),
     ("difference", &["size", "image", "only", "where"], difference::bench),
     ("hash", &[], hash::bench),
+    ("reads", &["rounds"], reads::bench),
     ("load", &["idle", "rounds", "only"], load::bench),
     ("netbench", &["only", "rounds", "tools", "where"], netbench::bench),
     ("folder", &["files", "rounds", "where"], folder::bench),

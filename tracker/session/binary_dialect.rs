@@ -12,9 +12,10 @@ use crate::tracker::metrics::{BegunCommand, NO_COMMAND};
 use crate::tracker::presence::TTL;
 use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::replication::link;
+use crate::tracker::request_turns::RequestTurn;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::DecodeError;
-use crate::wire::connection::{self, FrameReceiver, FrameSender, LongFrame, LongFrames, Payer, RecvError};
+use crate::wire::connection::{self, FrameReceiver, FrameSender, LongFrames, Payer, RecvError};
 use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{Caller, refusal_in_clear};
 use crate::wire::mirror::mirror_answer;
@@ -25,6 +26,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
+use zeroize::Zeroizing;
 
 /// A client's connection.
 struct BinaryDialect {
@@ -144,25 +146,22 @@ impl BinaryDialect {
                 return false;
             }
         };
-        // Whoever waits for a change to be durable, for room, in another line, or for a client to take a reply, holds no turn.
+        // Whoever waits for a change to be durable, in another line, or for a client to take a reply, holds no turn.
         let elsewhere = request.as_ref().is_ok_and(waits_elsewhere);
-        let long = request.as_ref().is_ok_and(|request| request.long_reply_len().is_some());
-        let turn = (!(elsewhere || long || self.deferred.is_owed())).then_some(turn);
+        let turn = (!(elsewhere || self.deferred.is_owed())).then_some(turn);
         self.deferred.settle();
         if !self.session.is_heard() {
             return false;
         }
-        let room = self.room_for_reply(receiver, request.as_ref().ok());
         let turn = turn.or_else(|| (!elsewhere).then(|| self.session.turn()));
         let command = BegunCommand::of_kind(request.as_ref().map_or(NO_COMMAND, Request::kind));
+        let read = request.as_ref().ok().filter(|request| request.long_reply_len().is_some()).cloned();
         let outcome = match request {
-            Ok(_) if room.is_err() => Err(Code::SlowDown.into()),
             Ok(_) if id == UNASKED => Err(Refusal::about(Code::Malformed, "a request has no id")),
             Ok(request) => self.session.answer(request),
             Err(error) => Err(malformed(&error)),
         };
-        let refusal = outcome.as_ref().err().map(|refusal| refusal.code);
-        let go_on = !refusal.is_some_and(is_final);
+        let mut refusal = outcome.as_ref().err().map(|refusal| refusal.code);
         let reply = outcome.unwrap_or_else(|refusal| Reply::refused(&refusal));
         let sent = match self.session.pending.take() {
             Some(pending) => {
@@ -171,18 +170,25 @@ impl BinaryDialect {
                 true
             }
             None => {
-                self.session.note_answered(command, refusal);
                 let frame = frame::of(id, &reply);
                 drop(reply);
-                // The system takes a short one at once, so that it is sealed in the turn too.
-                let turn = turn.filter(|_| frame.len() <= RECORD_PLAIN_MAX);
-                let mut room = room.ok().flatten();
-                room.iter_mut().for_each(|room| room.shrink(frame.len() + RECORD_PLAIN_MAX));
-                let sent = self.sender.send_frame(&frame).is_ok();
-                drop(turn);
+                let sent = match read {
+                    Some(read) if frame.len() > RECORD_PLAIN_MAX => {
+                        let sent = self.send_long(receiver, (id, read), frame, turn);
+                        refusal = sent.as_ref().err().copied();
+                        sent.unwrap_or_else(|code| self.sender.send(id, &Reply::refused(&code.into())).is_ok())
+                    }
+                    _ => {
+                        // The system takes a short one at once, so that it is sealed in the turn too.
+                        let _turn = turn.filter(|_| frame.len() <= RECORD_PLAIN_MAX);
+                        self.sender.send_frame(&frame).is_ok()
+                    }
+                };
+                self.session.note_answered(command, refusal);
                 sent && self.tell_notices()
             }
         };
+        let go_on = !refusal.is_some_and(is_final);
         let payer = self.payer();
         receiver.set_long_frames(&self.frames.incoming, payer);
         self.sender.set_push_room(&self.frames.pushes, payer);
@@ -191,15 +197,28 @@ impl BinaryDialect {
         sent && go_on
     }
 
-    /// Waits for room for the reply to a request that may have a long one, which is held until the client has taken it.
-    fn room_for_reply(&self, receiver: &FrameReceiver, request: Option<&Request>) -> Result<Option<LongFrame>, Code> {
-        // Nobody else gets a long one.
-        let (Some(_), Some(len)) = (self.session.logged_in(), request.and_then(Request::long_reply_len)) else {
-            return Ok(None);
-        };
-        let (stream, by) = (receiver.shared_stream(), self.session.answer_by());
-        let room = self.frames.replies.whole(self.payer(), len, stream, by);
-        room.map(Some).ok_or(Code::SlowDown)
+    /// Sends the long reply to something that is read, which takes up room until the client has taken it. Where there is
+    /// none now, nobody waits with a reply: it is made anew once there is. Whether it was sent, or why it was not made.
+    fn send_long(
+        &mut self,
+        receiver: &FrameReceiver,
+        (id, read): (u32, Request),
+        frame: Zeroizing<Vec<u8>>,
+        turn: Option<RequestTurn>,
+    ) -> Result<bool, Code> {
+        let (replies, payer, stream) = (self.frames.replies.clone(), self.payer(), receiver.shared_stream());
+        if let Some(_room) = replies.at_once(payer, frame.len() + RECORD_PLAIN_MAX, stream) {
+            drop(turn);
+            return Ok(self.sender.send_frame(&frame).is_ok());
+        }
+        drop((frame, turn));
+        let len = read.long_reply_len().unwrap_or(FRAME_LEN_MAX);
+        let mut room = replies.whole(payer, len, stream, self.session.answer_by()).ok_or(Code::SlowDown)?;
+        let turn = self.session.turn();
+        let frame = frame::of(id, &self.session.answer(read).map_err(|refusal| refusal.code)?);
+        room.shrink(frame.len() + RECORD_PLAIN_MAX);
+        drop(turn);
+        Ok(self.sender.send_frame(&frame).is_ok())
     }
 
     fn payer(&self) -> Payer {

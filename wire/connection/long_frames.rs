@@ -6,7 +6,7 @@
 
 use crate::model::address::{network_of, place_of};
 use crate::model::id::UserRef;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
@@ -230,18 +230,42 @@ impl FrameRoom {
     }
 
     fn take(self: &Arc<Self>, payer: Payer, wish: Wish, stream: &Arc<TcpStream>, by: Instant) -> Option<LongFrame> {
-        if !self.wait(payer, wish, by) {
+        let taken = self.wait(payer, wish, by)?;
+        Some(self.hold(taken, payer, wish.len, stream))
+    }
+
+    /// Room for all of a frame if there is some now. Those who wait do not come first: whoever holds a turn is one of
+    /// few, and gives the room back soon.
+    pub fn at_once(self: &Arc<Self>, payer: Payer, len: usize, stream: &Arc<TcpStream>) -> Option<LongFrame> {
+        let mut taken = self.taken.lock();
+        if taken.lacks(self.most, payer, Wish { len, begins: false }).is_some() {
             return None;
         }
-        let mut taken = self.taken.lock();
+        taken.change(payer, 0, len);
+        Some(self.hold(taken, payer, len, stream))
+    }
+
+    /// A frame that has taken this room.
+    fn hold(
+        self: &Arc<Self>,
+        mut taken: MutexGuard<'_, Taken>,
+        payer: Payer,
+        len: usize,
+        stream: &Arc<TcpStream>,
+    ) -> LongFrame {
         let id = taken.number();
         let held = Held { payer, since: Instant::now(), come: 0, stream: Some(stream.clone()) };
         taken.frames.insert(id, held);
-        Some(LongFrame { room: self.clone(), payer, id, len: wish.len })
+        LongFrame { room: self.clone(), payer, id, len }
     }
 
-    fn wait(&self, payer: Payer, wish: Wish, by: Instant) -> bool {
+    /// Takes room once there is some; `None` if there was none by this time.
+    fn wait(&self, payer: Payer, wish: Wish, by: Instant) -> Option<MutexGuard<'_, Taken>> {
         let mut taken = self.taken.lock();
+        if taken.waiting.is_empty() && taken.lacks(self.most, payer, wish).is_none() {
+            taken.change(payer, 0, wish.len);
+            return Some(taken);
+        }
         let (id, wake) = (taken.number(), Arc::new(Condvar::new()));
         let line = taken.waiting.entry(payer).or_insert_with(|| Line { since: id, waiters: VecDeque::new() });
         let waiter = Waiter { id, wish, wake: wake.clone() };
@@ -257,12 +281,12 @@ impl FrameRoom {
             if now >= by {
                 taken.give_up(payer, id);
                 taken.grant(self.most);
-                return false;
+                return None;
             }
             taken.cut_slowest(self.most, payer, wish, now);
             wake.wait_until(&mut taken, by.min(now + CUT_PAUSE));
         }
-        true
+        Some(taken)
     }
 }
 
@@ -284,7 +308,7 @@ impl LongFrame {
         }
         if len <= self.len {
             self.shrink(len);
-        } else if self.room.wait(self.payer, Wish { len: len - self.len, begins: false }, by) {
+        } else if self.room.wait(self.payer, Wish { len: len - self.len, begins: false }, by).is_some() {
             self.len = len;
         } else {
             return false;
@@ -312,8 +336,10 @@ impl LongFrame {
 
 impl Drop for LongFrame {
     fn drop(&mut self) {
-        self.shrink(0);
-        self.room.taken.lock().frames.remove(&self.id);
+        let mut taken = self.room.taken.lock();
+        taken.frames.remove(&self.id);
+        taken.change(self.payer, self.len, 0);
+        taken.grant(self.room.most);
     }
 }
 
@@ -398,6 +424,28 @@ mod tests {
         assert!(!greedy.is_finished());
         drop((honest, held));
         drop(greedy.join().expect("has room"));
+    }
+
+    #[test]
+    fn whoever_has_a_turn_takes_room_beside_those_who_wait_and_no_more_than_its_part() {
+        let (frames, stream) = (LongFrames::new(), stream());
+        let room = &frames.replies;
+        let mut greedy: Vec<_> = std::iter::from_fn(|| room.at_once(payer(1, 1), MIB / 8, &stream)).collect();
+        assert_eq!(greedy.len(), 12, "half of what a network may take");
+        let waiter = {
+            let (room, stream) = (room.clone(), stream.clone());
+            thread::spawn(move || room.whole(payer(1, 1), MIB / 8, &stream, Instant::now() + LONG).is_some())
+        };
+        while room.taken.lock().waiting.is_empty() {
+            thread::yield_now();
+        }
+        let other = room.at_once(payer(1, 2), MIB / 8, &stream).expect("room");
+        assert!(!waiter.is_finished());
+        drop(greedy.pop());
+        assert!(waiter.join().expect("no panic"), "it was its turn");
+        drop((greedy, other));
+        let taken = room.taken.lock();
+        assert_eq!((taken.all, taken.levels.len(), taken.frames.len()), (0, 0, 0));
     }
 
     #[test]
