@@ -204,11 +204,10 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, p
     let (begun, part) = (Instant::now(), Arc::new(part));
     // The whole hash follows here, first behind the verified pieces and then behind those that come in.
     give_way(NICE);
-    // Copies are of all of it.
-    let copies = if subject.selection.is_some() { Vec::new() } else { own_copy::find(session, &subject) };
+    let copies = own_copy::find(session, &subject);
     // To verify may take so long that others are there by then.
     let peers = if copies.is_empty() && old.is_empty() && part.is_fresh() { peers } else { Vec::new() };
-    let Some(mut verified) = own_copy::verify_and_fill(session, &part, &copies) else { return };
+    let Some(mut verified) = own_copy::verify_and_fill(session, &subject, &part, &copies) else { return };
     let is_here = !copies.is_empty() || !old.is_empty();
     let difference = old_copy::take_equal(session, &part, old, &mut verified).map(Arc::new);
     if is_here && verified.have.is_complete() {
@@ -250,7 +249,7 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, p
 
 /// All of a download was here already, and the copy of it is right.
 fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Part, &WholeHash), begun: Instant) {
-    match finish(part, hash, Some(&subject.content.sha1), || session.is_over()) {
+    match finish(part, hash, sha1_of(subject), || session.is_over()) {
         Ok(()) => {
             let path = &part.destination();
             forget_replaced(session, id, subject, path);

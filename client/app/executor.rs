@@ -134,7 +134,8 @@ impl Executor {
             Command::StopShare { group, file } => {
                 folders::check_single(session, &group, &file)?;
                 self.let_tell(session);
-                if !parts::stop(session, &group, &file) {
+                let is_part = parts::stop(session, &group, &file);
+                if !is_part || session.slot().share(&group, &file).is_some() {
                     share::stop(session, &group, &file)?;
                 }
                 Ok(Report::Done("Stopped sharing"))

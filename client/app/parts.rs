@@ -147,6 +147,10 @@ fn serve(
     selection: &Arc<Selection>,
     (path, stamps): (&Path, Stamps),
 ) {
+    // Who gives all of it gives no less.
+    if session.node().catalog.find(group, content.info_hash).is_some_and(|served| served.have().is_complete()) {
+        return;
+    }
     let (files, layout) = (selection.manifest().files(), selection.manifest().layout());
     let source = SharedFiles::new(path.to_path_buf(), files, layout, stamps);
     let source = Arc::new(PartSource::new(Arc::new(source), selection.clone()));
@@ -220,7 +224,8 @@ pub(super) fn stop_group(session: &LoginSession, group: &GroupId) {
 }
 
 fn forget(session: &LoginSession, record: &DownloadRecord) {
-    if let Some(group) = session.node().keyring.group_named(&record.group) {
+    let is_whole = session.slot().shares_of(record.content.info_hash).iter().any(|share| share.group == record.group);
+    if let Some(group) = session.node().keyring.group_named(&record.group).filter(|_| !is_whole) {
         session.node().catalog.remove(group, record.content.info_hash);
     }
     session.remembered(session.slot().remove_download(&record.group, &record.name), ToString::to_string);

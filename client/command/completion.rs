@@ -111,7 +111,8 @@ impl Spot {
     /// Commands are understood in any case and with `-` for `_`.
     fn folded(&self, typed: &str) -> String {
         match self.wanted {
-            Wanted::Words(_) => typed.to_ascii_lowercase().replace('-', "_"),
+            // An option begins with it.
+            Wanted::Words(_) if !typed.starts_with('-') => typed.to_ascii_lowercase().replace('-', "_"),
             _ => typed.to_owned(),
         }
     }
@@ -281,6 +282,7 @@ mod tests {
         let commands = || all_commands().collect::<Vec<_>>();
         assert_eq!(put("Upload-", &commands()), ["upload_file "]);
         assert_eq!(put("help lo", &commands()), ["help login", "help logout"]);
+        assert_eq!(put("find x --so", &[SORT]), ["find x --sort "]);
         assert_eq!(put("", &commands()).len(), COMMANDS.len());
     }
 

@@ -108,6 +108,35 @@ pub fn fill_from_old(part: &Part, old: &OldVersion, verified: &mut Verified, can
     taken
 }
 
+/// The same for a part of a folder, of which the source is the whole: `outer` gives the place of a piece there.
+pub(crate) fn fill_part_from(
+    part: &Part,
+    (source, outer): (&SharedFiles, impl Fn(PieceIndex) -> PieceIndex + Sync),
+    verified: &mut Verified,
+    cancel: &AtomicBool,
+) {
+    let layout = part.layout();
+    let Verified { have, hash } = verified;
+    let missing: Vec<_> = layout.indexes().filter(|piece| !have.has(*piece)).collect();
+    let read = |piece, buffer: &mut [u8]| source.read_piece(outer(piece), buffer).map(|()| PieceRead::Bytes);
+    let _ = hash_in_order(
+        layout,
+        missing.into_iter(),
+        read,
+        || false,
+        |piece, outcome| {
+            if cancel.load(Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
+            if take_if_right(part, piece, outcome) {
+                have.insert(piece);
+                hash.announce(piece);
+            }
+            ControlFlow::Continue(())
+        },
+    );
+}
+
 /// Puts pieces together of blocks of an old version that has all of these. Calls `take` for each that is right, with its
 /// length, once it is written; goes on while that is true.
 pub(crate) fn put_together(

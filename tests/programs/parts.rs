@@ -235,3 +235,23 @@ fn a_new_version_of_a_folder_leaves_the_part_of_the_old_one_alone_and_goes_elsew
     assert_eq!(fs::read(place("bob/newer/notes.txt")).expect("there"), b"new notes");
     assert_eq!(visible(&place("bob/photos")), of_alice(&["notes.txt"]));
 }
+
+#[test]
+fn whoever_shares_all_of_a_folder_takes_a_part_from_there_and_gives_all_of_it_on() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let place = |name: &str| installation.folder.path().join(name);
+    let (mut alice, [mut bob, mut carol]) = installation.group("lab", "alice", ["bob", "carol"]);
+    make(&place("alice"));
+    alice.told("upload_file photos lab", "Uploaded");
+    bob.told("download_file lab photos .", "Download completed: [lab] photos  9.4 MB");
+    bob.until("list_files lab", "photos  9.4 MB, 7 files, 2 members online with it");
+    alice.told("logout", "Logout successful");
+    bob.told("download_file lab photos/2024/*.jpg second", "Download completed: [lab] photos  2.4 MB");
+    assert_eq!(visible(&place("bob/second")), of_alice(&["2024/a.jpg", "2024/c.jpg"]));
+    carol.told("download_file lab photos .", "Download completed: [lab] photos  9.4 MB");
+    carol.until("list_files lab", "photos  9.4 MB, 7 files, 2 members online with it");
+    bob.told("stop_share lab photos", "Stopped sharing");
+    carol.until("list_files lab", "photos  9.4 MB, 7 files, 1 member online with it");
+    bob.told("stop_share lab photos", "You are not sharing this file");
+}

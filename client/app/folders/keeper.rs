@@ -25,6 +25,8 @@ const LONG_WAIT: Duration = Duration::from_secs(3600);
 /// How long nothing is shared after a refusal that passes, and where a limit is reached.
 const PASSING_PAUSE: Duration = Duration::from_secs(2);
 const LIMIT_PAUSE: Duration = Duration::from_secs(60);
+/// Whoever waits for the folders waits so long for a tracker.
+const LOST_MAX: Duration = Duration::from_secs(60);
 /// Shares that end together.
 const LOT: usize = 256;
 
@@ -33,13 +35,15 @@ struct Keeper<'a> {
     folders: Vec<Folder>,
     /// Nothing is asked of the tracker before this time.
     paused: Option<Instant>,
-    /// The tracker takes no more shares of this user; when one is tried again.
+    /// The tracker takes no more shares of this user, or is away for long; when one is tried again.
     full: Option<Instant>,
+    /// Since when no tracker is reached.
+    lost: Option<Instant>,
 }
 
 /// Looks after the folders until the session ends.
 pub(crate) fn run(session: &Arc<LoginSession>) {
-    let mut keeper = Keeper { session, folders: Vec::new(), paused: None, full: None };
+    let mut keeper = Keeper { session, folders: Vec::new(), paused: None, full: None, lost: None };
     while !session.is_over() {
         keeper.follow_records();
         keeper.take_orders();
@@ -131,10 +135,18 @@ impl Keeper<'_> {
             Ok(_) => {
                 let look = session.slot().share(&group, name).map_or(look, |record| record.stamps);
                 folder.is_shared(name, look);
+                self.lost = None;
             }
             // It is let go of, or read again if the end of another folder was meant.
             Err(_) if !is_wanted() || stopped.load(Ordering::Relaxed) => {}
-            Err(Failure { cause: Cause::NoTracker, .. }) => self.paused = Some(now + PASSING_PAUSE),
+            Err(Failure { cause: Cause::NoTracker, why }) => {
+                self.paused = Some(now + PASSING_PAUSE);
+                // Nobody waits longer for it.
+                if *self.lost.get_or_insert(now) + LOST_MAX <= now {
+                    folder.is_full(session, format!("not all of its files are shared: {why}"));
+                    self.full = self.paused;
+                }
+            }
             Err(Failure { cause: Cause::Refused(code), .. }) if code.is_passing() => {
                 self.paused = Some(now + PASSING_PAUSE);
             }
