@@ -33,6 +33,7 @@ use crate::client::storage::part::{
 use crate::client::storage::piece_source::PieceSource;
 use crate::client::storage::selection::PartSource;
 use crate::model::digest::Sha1Digest;
+use crate::model::escape::ShownPath;
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};
 use crate::sys::give_way;
@@ -161,6 +162,8 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
     let (manifest, peers) = manifest::fetch_with_peers(session, share, &content)?;
     let whole = manifest;
     let remembered = session.slot().download(group, name);
+    let is_elsewhere = |it: &&DownloadRecord| it.is_held() && it.destination != *to;
+    let elsewhere = remembered.as_ref().filter(is_elsewhere).cloned();
     let same = remembered.filter(|it| it.destination == *to && it.content.info_hash == content.info_hash);
     let patterns = session.downloads().get(*id).map(|tracked| tracked.patterns).unwrap_or_default();
     let widened = match &same {
@@ -193,6 +196,11 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
         _ => {}
     }
     let opened = opened.map_err(|error| error.to_string())?;
+    // One part of a folder is remembered.
+    if let Some(other) = elsewhere {
+        let path = ShownPath(&other.destination);
+        session.event(&Event::Warning(format!("{path} is given to nobody from now on: {name} goes elsewhere")));
+    }
     session.downloads().settle(*id, to.clone(), (&content, subject.manifest.layout().size()));
     // An old version is of all of it.
     let old = if subject.selection.is_some() { Vec::new() } else { old.versions };

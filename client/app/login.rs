@@ -114,6 +114,12 @@ pub(super) fn group_lost(session: &LoginSession, group: GroupRef, name: &GroupId
     session.drop_connections(group);
     node.catalog.remove_group(group);
     download::stop_group(session, name);
+    let mut folders = session.slot().folders().list();
+    folders.retain(|folder| folder.group == *name);
+    for folder in folders {
+        let why = "it is shared no longer: you are no member of the group any more".to_owned();
+        session.event(&Event::FolderTrouble { group: folder.group, folder: folder.path, why });
+    }
     session.remembered(session.slot().folders().remove_where(|folder| folder.group == *name), ToString::to_string);
     session.folders().stop_reading();
     share::forget(session, |record| record.group == *name);

@@ -363,3 +363,15 @@ fn whoever_may_not_share_all_files_of_a_folder_is_told_once_and_the_rest_comes_w
     let said = String::from_utf8(output.stderr).expect("text");
     assert!(said.lines().any(|line| line.ends_with(FULL)), "{said}");
 }
+
+#[test]
+fn whoever_is_removed_from_a_group_is_told_that_a_folder_is_shared_there_no_longer() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut owner, [mut alice]) = installation.group("lab", "owner", ["alice"]);
+    fill(&installation, &["a"]);
+    share(&mut alice, 1);
+    owner.told("remove_member lab alice", "Member removed");
+    alice.expect("alice/pool in lab: it is shared no longer: you are no member of the group any more");
+    alice.told("show_folders", "No folder is shared yet");
+}

@@ -154,7 +154,9 @@ fn what_a_user_has_changed_is_neither_overwritten_nor_given_on() {
     bob.told("download_file lab photos/notes.txt other", "is there already and is not overwritten");
     assert_eq!(fs::read(place("bob/other/photos/notes.txt")).expect("there"), b"my own too");
     // Given to nobody any more once the user says so.
+    bob.told("download_file lab photos/2023/ other2", "Download completed: [lab] photos  700.0 kB");
     bob.told("download_file lab photos/video.mkv third", "Downloading...");
+    bob.expect("bob/other2 is given to nobody from now on: photos goes elsewhere");
     bob.expect("Download completed: [lab] photos  6.0 MB");
     bob.told("stop_share lab photos", "Stopped sharing");
     bob.told("stop_share lab photos", "You are not sharing this file");
