@@ -152,7 +152,8 @@ fn a_download_whose_file_somebody_else_has_spoiled_says_so_and_goes_on_with_what
             }
             other => panic!("{other:?}"),
         }
-        drop(download);
+        // As the client does: threads may hold it still.
+        download.part().release();
         leecher.catalog.remove(group(), subject.content.info_hash);
         leecher.download(2, &subject);
         leecher.engine.peers(2, vec![whole.peer(2, &subject)]);
