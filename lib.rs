@@ -118,6 +118,7 @@ pub mod tracker {
     /// Connections as other threads write to them: who is logged in on which; `slow_consumers` cuts off slow clients.
     pub(crate) mod push {
         pub(crate) mod close_handle;
+        pub(crate) mod followers;
         pub(crate) mod login_registry;
         pub(crate) mod push_channel;
         pub(crate) mod slow_consumers;
@@ -178,9 +179,14 @@ pub mod client {
         pub mod event_loop;
         pub mod executor;
         mod listing;
-        /// Looks after folders that are shared as a whole: hears what happens there, shares it, ends what is gone.
+        /// Keeps folders in step: `keeper` shares what happens in one and ends what is gone, `follow_keeper` has come what is
+        /// shared in a group.
         pub(crate) mod folders {
             pub(crate) mod commands;
+            pub(crate) mod follow_commands;
+            pub(crate) mod follow_keeper;
+            pub(crate) mod follow_register;
+            mod followed;
             pub(crate) mod keeper;
             pub(crate) mod register;
             mod shared_folder;
@@ -205,8 +211,9 @@ pub mod client {
         }
         pub(crate) mod watch;
     }
-    /// Folders that are shared as a whole: which files have a place in a group, and when they are at rest.
+    /// Folders in step with a group: which files have a place there, when they are at rest, and what comes of the others.
     pub(crate) mod folder {
+        pub(crate) mod following;
         pub(crate) mod place;
         pub(crate) mod settling;
         pub(crate) mod tree;
@@ -277,6 +284,7 @@ pub mod client {
         pub mod dir;
         pub mod file;
         pub(crate) mod folders;
+        pub(crate) mod follow_log;
         pub mod pins;
         pub(crate) mod record;
         pub(crate) mod record_log;

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// Makes sure that the first `len` bytes of a file can be written without running out of space, and that it is at
 /// least that long. Where the file system cannot reserve space, the free space is looked at and the file extended.
@@ -63,6 +64,15 @@ pub fn ask_free(file: &File, bytes: u64) -> io::Result<()> {
         true => Err(Errno::NOSPC.into()),
         false => Ok(()),
     }
+}
+
+/// How many bytes this user can still write to the file system of a folder, and how many it has in all.
+///
+/// # Errors
+/// Those of statvfs(3).
+pub fn free_of(folder: &Path) -> io::Result<(u64, u64)> {
+    let told = rustix::fs::statvfs(folder)?;
+    Ok((told.f_bavail.saturating_mul(told.f_frsize), told.f_blocks.saturating_mul(told.f_frsize)))
 }
 
 /// Makes a stretch of a file a hole, which reads as zeros and takes no room. False if the file system knows no holes.

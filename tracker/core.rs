@@ -12,6 +12,7 @@ use crate::tracker::oversight::Oversight;
 use crate::tracker::presence::helpful::helpful;
 use crate::tracker::presence::{AnnouncePace, CallLimit, ClientKey, Holder, HolderUp, Presence, TellingPace};
 use crate::tracker::prober::Prober;
+use crate::tracker::push::followers::Followers;
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::push::slow_consumers::SlowConsumers;
 use crate::tracker::relay::{Relay, RelayEnd, RelayTickets};
@@ -41,6 +42,8 @@ pub struct Core {
     /// Who is online at any tracker.
     pub presence: Presence,
     pub logins: LoginRegistry,
+    /// Who hears of what is shared in which groups.
+    pub followers: Followers,
     pub slow_consumers: Arc<SlowConsumers>,
     pub manifests: Manifests,
     pub passwords: Passwords,

@@ -3,19 +3,22 @@
 
 use crate::model::id::{GroupRef, ShareRef, UserRef};
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::op::{Op, OpBody};
 use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::commit::{Published, Settled};
 use crate::tracker::core::Core;
+use crate::tracker::push::followers::{GroupNews, ToldGroup};
 use crate::tracker::push::push_channel::PushChannel;
 use crate::tracker::state::effect::{Effect, Told};
 use crate::tracker::state::{AccountStanding, State};
 use crate::wire::client_tracker::Reply;
+use crate::wire::codec::List;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Batches that may wait. When so many do, changes wait as well.
 const BATCHES_MAX: usize = 1024;
@@ -36,12 +39,14 @@ pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<O
     OwnedThread::start("notifier", move || {
         let mut notifier = Notifier { core, queued: Vec::new() };
         loop {
-            let settled = if notifier.core.slow_consumers.is_empty() {
-                batches.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                batches.recv_timeout(ROOM_PAUSE)
+            let room = (!notifier.core.slow_consumers.is_empty()).then_some(ROOM_PAUSE);
+            let rest = notifier.core.followers.rest(Instant::now());
+            let settled = match room.into_iter().chain(rest).min() {
+                None => batches.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(pause) => batches.recv_timeout(pause),
             };
             notifier.core.slow_consumers.flush();
+            notifier.tell_followers();
             let settled = match settled {
                 Ok(settled) => settled,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -91,6 +96,10 @@ impl Notifier {
         }
         // Users whose ids are not the canonical ones any more log in again.
         batch.aliased.iter().for_each(|id| core.logins.end_user(UserRef(*id)));
+        if !batch.aliased.is_empty() {
+            core.followers.rekey(|id| newest.canonical(id));
+        }
+        batch.ops.iter().for_each(|op| self.note_share(&newest, op));
         let mut new_keys = BTreeSet::new();
         for Effect { to, what } in batch.effects.drain(..) {
             match what {
@@ -140,6 +149,33 @@ impl Notifier {
         self.queue_keys(&newest, &new_keys);
     }
 
+    /// Whoever follows the group of a new share is to hear of it.
+    fn note_share(&self, newest: &State, op: &Op) {
+        if let OpBody::CreateShare { group, .. } = op.body {
+            let share = newest.share(ShareRef(op.id));
+            // One that has another name than was asked for may have taken the name of a third.
+            let name = share.map(|share| share.name).filter(FileName::is_chosen);
+            self.core.followers.note(GroupRef(newest.canonical(group.0)), name);
+        }
+    }
+
+    /// Tells whoever follows groups what is new there, as far as it is time.
+    fn tell_followers(&mut self) {
+        let told = self.core.followers.take(Instant::now());
+        if told.is_empty() {
+            return;
+        }
+        let newest = self.core.state();
+        for ToldGroup { group, news: GroupNews { names, more }, followers } in told {
+            let names = List::new(names.into_iter().collect());
+            let (Some(name), Some(names)) = (newest.group_name(group), names) else { continue };
+            let reply = Reply::GroupChanged { group: name, names, more };
+            let members = followers.into_iter().filter(|(user, _)| newest.is_member(group, *user));
+            self.queue_on(members.map(|(_, channel)| channel).collect(), &reply);
+        }
+        self.flush();
+    }
+
     /// Queues a message on all connections of a user.
     fn queue(&mut self, to: UserRef, reply: &Reply) {
         let channels = self.core.logins.channels(to);
@@ -175,6 +211,7 @@ impl Notifier {
         let since = (account.standing == AccountStanding::Active).then_some(account.sessions_since);
         for (ticket, channel) in self.core.logins.expire(user, since, |session| newest.has_ended(user, session)) {
             self.core.presence.leave(&ticket);
+            self.core.followers.leave(&ticket);
             self.queue_on(vec![channel], &Reply::SessionOver {});
         }
     }

@@ -42,6 +42,7 @@ use crate::tracker::notifier;
 use crate::tracker::oversight::Oversight;
 use crate::tracker::presence::Presence;
 use crate::tracker::prober::Prober;
+use crate::tracker::push::followers::Followers;
 use crate::tracker::push::login_registry::LoginRegistry;
 use crate::tracker::relay::{Relay, RelaySettings};
 use crate::tracker::replication::link_dialer::{EndedLinks, LinkDialer};
@@ -405,6 +406,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         cluster,
         presence: Presence::new(),
         logins: LoginRegistry::new(),
+        followers: Followers::default(),
         slow_consumers: Arc::default(),
         manifests,
         passwords,

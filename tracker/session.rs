@@ -248,13 +248,9 @@ impl Session {
             Request::ListKeys { after } => self.list_keys(after.as_ref()),
             Request::Call { share, user, client, way, from } => self.call(share, (&user, client), way, from),
             Request::CheckReach {} => self.check_reach(),
+            Request::Follow { groups } => self.follow(&groups),
             Request::Heartbeat {} => Ok(Reply::Done {}),
-            Request::ReadNotices { command, through } => {
-                // The client was told the notices of the durable state; the leading one may hold more.
-                let state = self.core.state();
-                let shown = |user| state.notices_digest(user, through);
-                self.change(command, |user| Change::ReadNotices { user, through, shown: shown(user) })
-            }
+            Request::ReadNotices { command, through } => self.read_notices(command, through),
         }
     }
 

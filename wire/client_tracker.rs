@@ -30,12 +30,16 @@ pub use listing::{FileLine, FoundFile, GroupLine, MemberLine, Role, SearchPlace}
 pub use password::{PASSWORD_LEN_MAX, Password};
 pub use reach::ReachClass;
 
-/// Most entries on one page of a list. The longest entry has about 400 bytes, so a page stays below half a frame.
+/// Most entries on one page of a list. The longest entry has about 500 bytes, so a page stays below half a frame.
 pub const PAGE_MAX: usize = 1024;
 /// Most bytes of a manifest in one message.
 pub const MANIFEST_PART_MAX: usize = 64 * 1024;
 /// Most peers that one answer names.
 pub const PEERS_MAX: usize = 512;
+/// Most groups that a login follows.
+pub const FOLLOWED_MAX: usize = 64;
+/// Most names that one message tells to whoever follows a group.
+pub const CHANGED_MAX: usize = 128;
 /// Longest session token in bytes.
 pub const TOKEN_LEN_MAX: usize = 128;
 
@@ -262,6 +266,11 @@ wire_enum! {
             /// Where the page before ended.
             after: Option<SearchPlace>,
         }
+        /// Says which groups this login follows from now on, in place of those said before: it hears `GroupChanged`. Groups
+        /// of which the user is no member count for nothing. Answer: `Done`.
+        35 Follow {
+            groups: List<GroupId, FOLLOWED_MAX>,
+        }
     }
 }
 message!(Request);
@@ -274,9 +283,9 @@ impl Request {
             Request::ListGroups { .. }
             | Request::ListMembers { .. }
             | Request::ListRequests { .. }
-            | Request::ListFiles { .. }
             | Request::ListKeys { .. } => Some(PAGE_MAX * 640),
-            Request::FindFiles { .. } => Some(PAGE_MAX * 768),
+            Request::ListFiles { .. } => Some(PAGE_MAX * 832),
+            Request::FindFiles { .. } => Some(PAGE_MAX * 960),
             Request::FindPeers { .. } => Some(PEERS_MAX * 768),
             Request::GetManifest { .. } => Some(3 * MANIFEST_PART_MAX),
             _ => None,
@@ -321,6 +330,8 @@ wire_enum! {
             group: GroupRef,
             name: FileName,
             content: Content,
+            /// Who was the first to share it: nobody else may replace it while others have it.
+            author: UserId,
             /// Whether the asking user is one of its sharers.
             shared_by_you: bool,
         }
@@ -425,6 +436,14 @@ wire_enum! {
             /// Of the new one.
             name: FileName,
             author: UserId,
+        }
+        /// Something is shared in a group that this login follows, or in a new version.
+        74 GroupChanged {
+            group: GroupId,
+            /// Under these names.
+            names: List<FileName, CHANGED_MAX>,
+            /// Whether under others too: `ListFiles` tells.
+            more: bool,
         }
     }
 }

@@ -375,6 +375,7 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, fet
         let (group, file) = (tracked.group, subject.name.clone());
         session.event(&Event::DownloadCompleted { group, file, path, bytes, fetched });
     });
+    session.follows().wake();
 }
 
 /// A download has ended without the file.
@@ -398,6 +399,7 @@ pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
         };
         session.event(&Event::DownloadFailed { group, file, failure, reached });
     });
+    session.follows().wake();
 }
 
 /// The engine has given a download up. What has taken its name meanwhile may be a complete copy.

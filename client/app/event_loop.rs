@@ -6,6 +6,7 @@ mod reach_check;
 
 use super::download::{self, look_after};
 use super::download_list::DownloadPhase;
+use super::folders::commands as folders;
 use super::login::{Login, group_lost};
 use super::login_session::LoginSession;
 use super::node::{Inbox, Node};
@@ -254,7 +255,9 @@ impl Reactor {
                 if matches!(notice, Notice::UserRenamed { .. }) {
                     self.renew();
                 }
-                session.event(&Event::Notice(notice));
+                if !folders::comes_by_itself(session, &notice) {
+                    session.event(&Event::Notice(notice));
+                }
                 self.errands.note(|noted| noted.read = noted.read.max(Some((session.number(), order))));
             }
             Reply::SessionOver {} => {
@@ -265,6 +268,7 @@ impl Reactor {
             Reply::JoinRequested { group, user } => {
                 session.event(&Event::JoinRequested { group, user });
             }
+            Reply::GroupChanged { group, names, more } => session.follows().changed(group, names.into_vec(), more),
             Reply::Called { call } => self.node().answerer.answer(call),
             // Replies to requests do not come unasked; a tracker that sends one has nothing to tell with it.
             Reply::Refused { .. }

@@ -3,6 +3,7 @@
 use super::download::{self, hold_back, update};
 use super::download_list::{DownloadList, Tracked};
 use super::folders::commands as folders;
+use super::folders::follow_commands as follows;
 use super::folders::register::GoneFiles;
 use super::listing;
 use super::login::{Login, bring_back, group_lost};
@@ -130,6 +131,10 @@ impl Executor {
             Command::UploadFile { path, group } => self.upload(session, ToShare::Named(&path), &group),
             Command::ShareFolder { path, group } => folders::share_folder(session, &path, &group),
             Command::UnshareFolder { path } => folders::unshare_folder(session, &path),
+            Command::FollowGroup { group, folder, all, max_size } => {
+                follows::follow_group(session, &group, (&folder, all, max_size))
+            }
+            Command::UnfollowGroup { group } => follows::unfollow_group(session, &group),
             Command::ShowFolders => Ok(folders::show(session)),
             Command::StopShare { group, file } => {
                 folders::check_single(session, &group, &file)?;
@@ -348,6 +353,7 @@ impl Executor {
         let chosen = chosen.transpose()?;
         if chosen.is_none() {
             session.folders().wait_settled(|| self.interrupt.is_cancelled());
+            session.follows().wait_settled(|| self.interrupt.is_cancelled());
         }
         let waited_for = |tracked: &Tracked| chosen.is_none_or(|id| tracked.id == id);
         session.downloads().wait(waited_for, || self.interrupt.is_cancelled());
@@ -426,6 +432,7 @@ impl Execute for Executor {
     fn finish(&mut self) {
         if let Some(session) = self.login.session() {
             session.folders().wait_settled(|| self.interrupt.is_cancelled());
+            session.follows().wait_settled(|| self.interrupt.is_cancelled());
         }
         self.downloads.wait(|_| true, || self.interrupt.is_cancelled());
     }

@@ -80,6 +80,8 @@ pub(super) fn bring_back(session: &Arc<LoginSession>) {
     session.help("upkeep".into(), |session| keeper::run(session));
     session.folders().wake();
     session.help("folders".into(), folders::keeper::run);
+    session.follows().wake_for();
+    session.help("follower".into(), folders::follow_keeper::run);
     session.node().link.arrived();
     // Should the tracker be lost just now, this is done again when one is reached.
     if let Err(error) = announce_all(session) {
@@ -122,5 +124,6 @@ pub(super) fn group_lost(session: &LoginSession, group: GroupRef, name: &GroupId
     }
     session.remembered(session.slot().folders().remove_where(|folder| folder.group == *name), ToString::to_string);
     session.folders().stop_reading();
+    session.follows().wake();
     share::forget(session, |record| record.group == *name);
 }

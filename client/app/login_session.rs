@@ -3,6 +3,7 @@
 mod untold;
 
 use super::download_list::DownloadList;
+use super::folders::follow_register::FollowRegister;
 use super::folders::register::FolderRegister;
 use super::node::Node;
 use super::upkeep::register::ShareRegister;
@@ -43,6 +44,7 @@ pub struct LoginSession {
     downloads: Arc<DownloadList>,
     upkeep: ShareRegister,
     folders: FolderRegister,
+    follows: FollowRegister,
     // Set.
     /// The tracker has not heard yet of something that is shared or downloaded here: it is told again.
     unheard: AtomicBool,
@@ -85,6 +87,7 @@ impl LoginSession {
             downloads: Arc::default(),
             upkeep: ShareRegister::default(),
             folders: FolderRegister::new()?,
+            follows: FollowRegister::default(),
             unheard: AtomicBool::new(false),
             over: AtomicBool::new(false),
             untold: UntoldShares::default(),
@@ -106,6 +109,7 @@ impl LoginSession {
         self.ended.notify_all();
         self.upkeep.wake();
         self.folders.stop_reading();
+        self.follows.wake();
         let helpers = std::mem::take(&mut *self.helpers.lock());
         for helper in helpers {
             // A panic of the helper was printed when it happened.
@@ -188,6 +192,11 @@ impl LoginSession {
     /// The folders that are shared as a whole.
     pub(super) fn folders(&self) -> &FolderRegister {
         &self.folders
+    }
+
+    /// The groups that are followed.
+    pub(super) fn follows(&self) -> &FollowRegister {
+        &self.follows
     }
 
     /// Asks the tracker.
@@ -318,6 +327,7 @@ mod tests {
     use crate::client::storage::file_stamp::Stamps;
     use crate::client::terminal::writer::TerminalWriter;
     use crate::model::digest::Fingerprint;
+    use crate::model::id::{OpId, Origin, ShareRef};
     use crate::model::name::FileName;
     use crate::rate::limit::Limit;
     use std::net::TcpListener;
@@ -362,7 +372,9 @@ mod tests {
     fn untold(in_group: &str, number: u8) -> Untold {
         let record = share(in_group, "f", number);
         let ShareRecord { group, name, path, content, .. } = record;
-        Untold { group, name, path, content, manifest: Arc::new(manifest(number)), stamps: Stamps([].into()) }
+        let origin = Origin { tracker: 1, incarnation: 1 };
+        let share = ShareRef(OpId { origin, seq: number.into() });
+        Untold { share, group, name, path, content, manifest: Arc::new(manifest(number)), stamps: Stamps([].into()) }
     }
 
     /// The groups of those that are untold. Now a tracker has heard of them.

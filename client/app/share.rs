@@ -368,8 +368,8 @@ pub(super) fn ended(session: &LoginSession, share: ShareRef) {
 /// taken at once: it may change before that. The record of the download stays until then, so that a later login tells of
 /// it if this one cannot.
 pub(super) fn share_downloaded(session: &LoginSession, group: GroupId, subject: &Subject, path: &Path) {
-    let Subject { group: group_ref, name, content, manifest, .. } = subject;
-    let (name, content, manifest) = (name.clone(), *content, manifest.clone());
+    let Subject { group: group_ref, share, name, content, manifest, .. } = subject;
+    let (share, name, content, manifest) = (*share, name.clone(), *content, manifest.clone());
     let Ok(stamps) = Stamps::take(path, manifest.files()) else {
         session.node().catalog.remove(*group_ref, content.info_hash);
         forget_download(session, &group, &name);
@@ -378,7 +378,7 @@ pub(super) fn share_downloaded(session: &LoginSession, group: GroupId, subject: 
     };
     let source = SharedFiles::new(path.to_path_buf(), manifest.files(), content.layout, stamps.clone());
     session.node().catalog.offer(*group_ref, content.info_hash, Arc::new(source), Bitfield::all(content.layout));
-    session.untold().add(Untold { group, name, path: path.to_path_buf(), content, manifest, stamps });
+    session.untold().add(Untold { share, group, name, path: path.to_path_buf(), content, manifest, stamps });
 }
 
 /// Tells the tracker of what was downloaded and it has not heard of.
@@ -393,6 +393,9 @@ pub(super) fn tell_untold(session: &LoginSession) {
         let Untold { group, name, content, .. } = untold;
         forget_download(session, group, name);
         if let Some(refusal) = refused {
+            if refusal.code == Code::FileExists && keep_outdated(session, untold) {
+                return true;
+            }
             let served = session.node().keyring.group_named(group);
             session.event(&Event::ShareLost { group: group.clone(), file: name.clone(), why: refusal.to_string() });
             if let Some(group) = served {
@@ -403,6 +406,17 @@ pub(super) fn tell_untold(session: &LoginSession) {
     });
 }
 
+/// A new version has taken the name before the tracker was told of this one: what is here counts as the old version of it.
+/// False if it is not as it was.
+fn keep_outdated(
+    session: &LoginSession,
+    Untold { share, group, name, path, content, manifest, stamps }: &Untold,
+) -> bool {
+    let unchanged = Stamps::take(path, manifest.files()).is_ok_and(|now| now == *stamps);
+    let shared = LocalShare { group, name, path, content: *content, manifest, stamps: stamps.clone() };
+    unchanged && offer(session, *share, shared).is_ok()
+}
+
 /// Forgets the record of a download that is complete. One that the user has begun anew keeps its own.
 fn forget_download(session: &LoginSession, group: &GroupId, name: &FileName) {
     if session.downloads().find(group, name).is_none_or(|tracked| tracked.phase.has_ended()) {
@@ -411,7 +425,7 @@ fn forget_download(session: &LoginSession, group: &GroupId, name: &FileName) {
 }
 
 fn tell(session: &LoginSession, untold: &Untold) -> Result<(), RpcError> {
-    let Untold { group, name, path, content, manifest, stamps } = untold;
+    let Untold { group, name, path, content, manifest, stamps, .. } = untold;
     let bytes = manifest::encode(manifest).map(|(bytes, _)| bytes).unwrap_or_default();
     let then = |share| {
         let (content, stamps) = (*content, stamps.clone());

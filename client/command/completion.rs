@@ -147,6 +147,8 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
             | Word::ResumeDownload
             | Word::CancelDownload
             | Word::StopShare
+            | Word::FollowGroup
+            | Word::UnfollowGroup
             | Word::Wait,
             0,
         ) => Wanted::OwnGroup,
@@ -168,7 +170,7 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
             Wanted::Download(group())
         }
         (Word::StopShare, 1) => Wanted::OwnShare(group()),
-        (Word::UnshareFolder, 0) => Wanted::Path,
+        (Word::UnshareFolder, 0) | (Word::FollowGroup, 1) => Wanted::Path,
         (Word::UploadFile | Word::ShareFolder, 0 | 1) => Wanted::PathOrGroup(before.first().cloned()),
         _ => return None,
     })

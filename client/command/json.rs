@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::table::Word;
-use super::types::{Command, Direction, Order, ParsedLine, SHOWN_MAX};
+use super::types::{Command, Direction, FOLLOWED_SIZE, Order, ParsedLine, SHOWN_MAX};
 use crate::model::escape::excerpt;
 use crate::model::name::pattern::NamePattern;
 use crate::model::name::shared_path::SharedPath;
@@ -38,6 +38,8 @@ struct JsonArgs {
     file_name: Option<String>,
     file_path: Option<String>,
     folder_path: Option<String>,
+    all: Option<bool>,
+    max_size: Option<u64>,
     destination_path: Option<String>,
     access: Option<String>,
     allowed: Option<bool>,
@@ -116,6 +118,13 @@ impl JsonArgs {
                 Command::ShareFolder { path: path_of(&self.folder_path, "folder_path", folder)?, group: self.group()? }
             }
             Word::UnshareFolder => Command::UnshareFolder { path: path_of(&self.folder_path, "folder_path", folder)? },
+            Word::FollowGroup => Command::FollowGroup {
+                group: self.group()?,
+                folder: path_of(&self.folder_path, "folder_path", folder)?,
+                all: self.all.unwrap_or_default(),
+                max_size: self.max_size.unwrap_or(FOLLOWED_SIZE),
+            },
+            Word::UnfollowGroup => Command::UnfollowGroup { group: self.group()? },
             Word::ShowFolders => Command::ShowFolders,
             Word::StopShare => Command::StopShare { group: self.group()?, file: self.file()? },
             Word::Limit => Command::Limit { change: self.limit()? },

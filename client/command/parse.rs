@@ -1,7 +1,9 @@
 //! What a typed line means. Text becomes a `Command` here, once; past this room nothing is a bare string.
 
 use super::table::{SORT, Usage, Word, near};
-use super::types::{Command, CommandError, Direction, IncompleteCommand, Order, ParsedLine, SHOWN_MAX, password};
+use super::types::{
+    Command, CommandError, Direction, FOLLOWED_SIZE, IncompleteCommand, Order, ParsedLine, SHOWN_MAX, password,
+};
 use crate::model::escape::excerpt;
 use crate::model::name::pattern::NamePattern;
 use crate::model::name::shared_path::SharedPath;
@@ -144,10 +146,7 @@ impl Arguments<'_> {
             Word::ListGroups => Command::ListGroups,
             Word::ListFiles => self.list_files()?,
             Word::Find => Command::Find { pattern: self.pattern(0)?, order: self.order(1)? },
-            Word::UploadFile => {
-                let (path, group) = self.path_and_group()?;
-                Command::UploadFile { path, group }
-            }
+            Word::UploadFile => self.upload()?,
             Word::DownloadFile => self.download()?,
             Word::UpdateFile => self.update()?,
             Word::ShowDownloads => Command::ShowDownloads,
@@ -157,11 +156,10 @@ impl Arguments<'_> {
             Word::PauseDownload => Command::PauseDownload { group: self.group(0)?, file: self.file(1)? },
             Word::ResumeDownload => Command::ResumeDownload { group: self.group(0)?, file: self.file(1)? },
             Word::CancelDownload => Command::CancelDownload { group: self.group(0)?, file: self.file(1)? },
-            Word::ShareFolder => {
-                let (path, group) = self.path_and_group()?;
-                Command::ShareFolder { path, group }
-            }
+            Word::ShareFolder => self.share_folder()?,
             Word::UnshareFolder => Command::UnshareFolder { path: self.path(0)? },
+            Word::FollowGroup => self.follow()?,
+            Word::UnfollowGroup => Command::UnfollowGroup { group: self.group(0)? },
             Word::ShowFolders => Command::ShowFolders,
             Word::StopShare => Command::StopShare { group: self.group(0)?, file: self.file(1)? },
             Word::Limit if self.words.is_empty() => Command::Limit { change: None },
@@ -174,6 +172,16 @@ impl Arguments<'_> {
             }
             Word::Quit => return Ok(ParsedLine::Quit),
         }))
+    }
+
+    fn upload(&self) -> Result<Command, CommandError> {
+        let (path, group) = self.path_and_group()?;
+        Ok(Command::UploadFile { path, group })
+    }
+
+    fn share_folder(&self) -> Result<Command, CommandError> {
+        let (path, group) = self.path_and_group()?;
+        Ok(Command::ShareFolder { path, group })
     }
 
     fn about_member(&self, word: Word) -> Result<Command, CommandError> {
@@ -224,6 +232,23 @@ impl Arguments<'_> {
         };
         let (path, group) = if group_first { (1, 0) } else { (0, 1) };
         Ok((self.path(path)?, self.group(group)?))
+    }
+
+    /// The options may stand in any order behind the folder.
+    fn follow(&self) -> Result<Command, CommandError> {
+        let (group, folder) = (self.group(0)?, self.path(1)?);
+        let (mut all, mut max_size) = (false, FOLLOWED_SIZE);
+        for option in &self.words[2..] {
+            match option.strip_prefix("--max-size=") {
+                Some(size) => {
+                    let size = Limit::parse(size).ok().and_then(Limit::bytes_per_second);
+                    max_size = size.ok_or_else(|| self.bad("The size is a number of bytes such as 500M or 20G"))?.get();
+                }
+                None if option == "--all" => all = true,
+                None => return Err(self.bad(&format!("'{}' is no option", excerpt(option, SHOWN_MAX)))),
+            }
+        }
+        Ok(Command::FollowGroup { group, folder, all, max_size })
     }
 
     fn user(&self, index: usize) -> Result<UserId, CommandError> {

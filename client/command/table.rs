@@ -157,9 +157,18 @@ commands! {
     UnshareFolder ["unshare_folder"], "<folder_path>" [1],
         "stop sharing a folder and what is shared of it"
         "The files themselves are not touched."
-    ShowFolders ["show_folders"], "" [0],
-        "show the folders that are shared as a whole"
+    FollowGroup ["follow_group"], "<group_id> <folder> [--all] [--max-size=N]" [2, 3, 4],
+        "have what is shared in a group come into a folder by itself"
+        "From now on, and with --all what is shared there already. New versions by the same sharer take the place of what\n\
+         came, unless you have changed it. Nothing of yours is overwritten, and what others delete stays. All that has\n\
+         come takes 10 GiB at most, or --max-size bytes such as 500M; one sharer takes at most what is left for others.\n\
+         Of the disk 5 % stay free. It goes on at the next login."
+    UnfollowGroup ["unfollow_group"], "<group_id>" [1],
+        "follow a group no longer; what came stays"
         ""
+    ShowFolders ["show_folders", "show_follows"], "" [0],
+        "show shared folders, and those that follow a group"
+        "'show_follows' does the same."
     Limit ["limit"], "[<upload|download> <rate>]" [0, 2],
         "show how fast files may go out and come in, or change it"
         "The rate is in bytes per second, as in 500K or 20M (powers of 1000), or none. It holds until you leave."

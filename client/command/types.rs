@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 /// Most characters of a wrong word that an error repeats.
 pub(super) const SHOWN_MAX: usize = 60;
 
+/// How large a folder gets that follows a group, unless somebody says otherwise, in bytes: 10 GiB.
+pub(crate) const FOLLOWED_SIZE: u64 = 10 << 30;
+
 /// Which of the two limits a command is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -174,6 +177,17 @@ pub enum Command {
     },
     UnshareFolder {
         path: PathBuf,
+    },
+    FollowGroup {
+        group: GroupId,
+        folder: PathBuf,
+        /// Also what is shared there already.
+        all: bool,
+        /// Bytes.
+        max_size: u64,
+    },
+    UnfollowGroup {
+        group: GroupId,
     },
     ShowFolders,
     StopShare {

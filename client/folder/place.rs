@@ -19,6 +19,12 @@ pub(crate) fn shared_name(relative: &str) -> Result<FileName, NameError> {
     if name.is_chosen() { Ok(name) } else { Err(NameError::Tilde) }
 }
 
+/// Whether a share may have its place in a folder of one's own, as far as its name says: nothing in it is hidden or
+/// taken for an unfinished download.
+pub(crate) fn may_be_placed(name: &FileName) -> bool {
+    !name.as_str().split('/').any(is_left_out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -196,8 +196,8 @@ fn folder_trouble(group: &GroupId, folder: &Path, why: &str) -> Value {
 }
 
 fn folder(status: &FolderStatus) -> Value {
-    let FolderStatus { group, folder, shared, waiting, gone, why } = status;
-    let told = json!({ "shared": shared, "waiting": waiting, "gone": gone, "reason": why });
+    let FolderStatus { group, folder, follows, files, waiting, gone, why } = status;
+    let told = json!({ "follows": follows, "files": files, "waiting": waiting, "gone": gone, "reason": why });
     with(of_folder(group, folder), told)
 }
 

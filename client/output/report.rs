@@ -13,16 +13,18 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a folder stands that is shared as a whole.
+/// How a folder stands that is shared as a whole, or follows a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderStatus {
     /// In which group.
     pub group: GroupId,
     /// Where it lies.
     pub folder: PathBuf,
-    /// Files that are shared.
-    pub shared: usize,
-    /// Files that are yet to be shared.
+    /// Whether what is shared in the group comes into it. Else its files are shared there.
+    pub follows: bool,
+    /// Files that are shared, or have come.
+    pub files: usize,
+    /// Files that are yet to be shared, or to come.
     pub waiting: usize,
     /// Files that are gone and stay shared for now.
     pub gone: usize,
@@ -32,12 +34,13 @@ pub struct FolderStatus {
 
 impl FolderStatus {
     fn line(&self) -> String {
-        let Self { group, folder, shared, waiting, gone, why } = self;
-        let files = counted(*shared as u64, "file");
+        let Self { group, folder, follows, files, waiting, gone, why } = self;
+        let files = counted(*files as u64, "file");
+        let what = if *follows { "follows" } else { "shared in" };
         let more = |count: usize, word: &str| if count == 0 { String::new() } else { format!(", {count} {word}") };
         let why = why.as_ref().map_or_else(String::new, |why| format!("; {why}"));
         let (waiting, gone) = (more(*waiting, "waiting"), more(*gone, "gone"));
-        format!("{}  shared in {group}: {files}{waiting}{gone}{why}", ShownPath(folder))
+        format!("{}  {what} {group}: {files}{waiting}{gone}{why}", ShownPath(folder))
     }
 }
 
@@ -96,7 +99,7 @@ pub enum Report {
         /// So many things are kept at most.
         most: usize,
     },
-    /// The folders that are shared as a whole.
+    /// The folders that are shared as a whole, and those that follow a group.
     Folders(Vec<FolderStatus>),
     /// How fast files may go out and come in.
     Limits {
@@ -180,9 +183,11 @@ impl Report {
                 let lines: Vec<String> = downloads.chain(uploads).chain(totals.line()).collect();
                 list(&lines, String::clone, "Nothing is under way")
             }
-            Report::Folders(folders) => {
-                list(folders, FolderStatus::line, "No folder is shared yet; share one with share_folder")
-            }
+            Report::Folders(folders) => list(
+                folders,
+                FolderStatus::line,
+                "No folder is shared or follows a group; see share_folder and follow_group",
+            ),
             Report::Notices { told, most } => {
                 let kept = format!("{} kept, {most} at most", told.len());
                 let lines: Vec<String> = told.iter().map(ToldAgo::line).collect();

@@ -1,4 +1,5 @@
-//! The folders of a slot that are shared as a whole: few records, in a file that is replaced with every change.
+//! The folders of a slot that are in step with a group, into it or out of it: few records, in a file that is replaced with
+//! every change.
 
 use super::file::{self, Fields, StateError};
 use crate::model::escape::ShownPath;
@@ -7,43 +8,75 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const KIND: &str = "groupshare client folders";
 const VERSION: u32 = 1;
 const SHARED: &[u8] = b"shared";
+const FOLLOWS: &[u8] = b"follows";
 
-/// A folder whose files are shared in a group. Two of them never overlap.
+/// What is between a folder and its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bond {
+    /// The files of the folder are shared in the group.
+    Shared,
+    /// What is shared in the group comes into the folder, up to this many bytes.
+    Follows(u64),
+}
+
+/// A folder and its group. Two of them never overlap.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SharedFolder {
+pub(crate) struct FolderRecord {
     pub group: GroupId,
     /// Absolute, without a symbolic link when it was named.
     pub path: PathBuf,
     /// Device and inode: another folder at this path is not meant.
     pub node: (u64, u64),
+    pub bond: Bond,
 }
 
-impl SharedFolder {
+impl FolderRecord {
+    /// Whether the files of the folder are shared.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.bond == Bond::Shared
+    }
+
+    /// Whether something lies in both folders.
+    pub(crate) fn overlaps(&self, path: &Path) -> bool {
+        self.path.starts_with(path) || path.starts_with(&self.path)
+    }
+
     fn to_fields(&self) -> Fields {
         let number = |number: u64| number.to_string().into_bytes();
         let (device, inode) = self.node;
-        vec![
-            SHARED.to_vec(),
+        let kind = if self.is_shared() { SHARED } else { FOLLOWS };
+        let mut fields = vec![
+            kind.to_vec(),
             self.group.as_str().as_bytes().to_vec(),
             self.path.as_os_str().as_bytes().to_vec(),
             number(device),
             number(inode),
-        ]
+        ];
+        if let Bond::Follows(max_size) = self.bond {
+            fields.push(number(max_size));
+        }
+        fields
     }
 
     fn from_fields(fields: &Fields) -> Option<Self> {
-        let [kind, group, path, device, inode] = &fields[..] else { return None };
-        let text = |field| std::str::from_utf8(field).ok();
-        let number = |field| text(field)?.parse().ok();
-        let group = GroupId::parse(text(group)?).ok()?;
+        fn number(field: &[u8]) -> Option<u64> {
+            std::str::from_utf8(field).ok()?.parse().ok()
+        }
+        let [kind, group, path, device, inode, rest @ ..] = &fields[..] else { return None };
+        let bond = match (kind.as_slice(), rest) {
+            (SHARED, []) => Bond::Shared,
+            (FOLLOWS, [max_size]) => Bond::Follows(number(max_size)?),
+            _ => return None,
+        };
+        let group = GroupId::parse(std::str::from_utf8(group).ok()?).ok()?;
         let path = PathBuf::from(OsString::from_vec(path.clone()));
-        let is_one = *kind == SHARED && path.is_absolute();
-        is_one.then_some(Self { group, path, node: (number(device)?, number(inode)?) })
+        let node = (number(device)?, number(inode)?);
+        path.is_absolute().then_some(Self { group, path, node, bond })
     }
 }
 
@@ -52,7 +85,7 @@ impl SharedFolder {
 pub(crate) struct FolderRecords {
     path: PathBuf,
     /// Locked while they are written. `None` once the slot is closed.
-    records: Mutex<Option<Vec<SharedFolder>>>,
+    records: Mutex<Option<Vec<FolderRecord>>>,
 }
 
 impl FolderRecords {
@@ -64,11 +97,11 @@ impl FolderRecords {
         let Some(read) = file::read(&path, KIND, VERSION)? else {
             return Ok((Self { path, records: Mutex::new(Some(Vec::new())) }, None));
         };
-        let records: Vec<_> = read.records.iter().filter_map(SharedFolder::from_fields).collect();
+        let records: Vec<_> = read.records.iter().filter_map(FolderRecord::from_fields).collect();
         let damaged = read.damaged || records.len() < read.records.len();
         let warning = damaged.then(|| file::keep_aside(&path)).transpose()?.map(|aside| {
             format!(
-                "which folders are shared could not be read back in full and is kept in {}; see show_folders for what \
+                "which folders are shared or follow a group could not be read back in full and is kept in {}; see show_folders for what \
                  is missing",
                 ShownPath(&aside)
             )
@@ -77,7 +110,7 @@ impl FolderRecords {
     }
 
     /// All of them, in the order in which they were put.
-    pub(crate) fn list(&self) -> Vec<SharedFolder> {
+    pub(crate) fn list(&self) -> Vec<FolderRecord> {
         self.records.lock().clone().unwrap_or_default()
     }
 
@@ -85,7 +118,7 @@ impl FolderRecords {
     ///
     /// # Errors
     /// `Io`, `Closed`.
-    pub(crate) fn put(&self, folder: SharedFolder) -> Result<(), StateError> {
+    pub(crate) fn put(&self, folder: FolderRecord) -> Result<(), StateError> {
         self.change(|records| {
             records.retain(|other| other.path != folder.path);
             records.push(folder);
@@ -96,7 +129,7 @@ impl FolderRecords {
     ///
     /// # Errors
     /// `Io`, `Closed`.
-    pub(crate) fn remove_where(&self, which: impl Fn(&SharedFolder) -> bool) -> Result<(), StateError> {
+    pub(crate) fn remove_where(&self, which: impl Fn(&FolderRecord) -> bool) -> Result<(), StateError> {
         self.change(|records| records.retain(|folder| !which(folder)))
     }
 
@@ -117,11 +150,7 @@ impl FolderRecords {
     pub(super) fn take_over(&self, other: &Self) -> Result<(), StateError> {
         let theirs = other.list();
         self.change(|records| {
-            let overlaps = |folder: &SharedFolder| {
-                let is_in =
-                    |other: &SharedFolder| other.path.starts_with(&folder.path) || folder.path.starts_with(&other.path);
-                records.iter().any(is_in)
-            };
+            let overlaps = |folder: &FolderRecord| records.iter().any(|other| other.overlaps(&folder.path));
             let new: Vec<_> = theirs.into_iter().filter(|folder| !overlaps(folder)).collect();
             records.extend(new);
         })?;
@@ -132,13 +161,13 @@ impl FolderRecords {
         self.records.lock().take();
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<SharedFolder>)) -> Result<(), StateError> {
+    fn change(&self, change: impl FnOnce(&mut Vec<FolderRecord>)) -> Result<(), StateError> {
         let mut records = self.records.lock();
         let before = records.as_ref().ok_or(StateError::Closed)?;
         let mut after = before.clone();
         change(&mut after);
         if after != *before {
-            let fields: Vec<Fields> = after.iter().map(SharedFolder::to_fields).collect();
+            let fields: Vec<Fields> = after.iter().map(FolderRecord::to_fields).collect();
             let lines: Vec<Vec<&[u8]>> = fields.iter().map(|line| line.iter().map(Vec::as_slice).collect()).collect();
             file::write(&self.path, KIND, VERSION, &lines)?;
             *records = Some(after);
@@ -152,11 +181,12 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn folder(group: &str, path: &str) -> SharedFolder {
-        SharedFolder { group: GroupId::parse(group).expect("a name"), path: path.into(), node: (7, u64::MAX) }
+    fn folder(group: &str, path: &str) -> FolderRecord {
+        let bond = if path.ends_with('b') { Bond::Follows(10) } else { Bond::Shared };
+        FolderRecord { group: GroupId::parse(group).expect("a name"), path: path.into(), node: (7, u64::MAX), bond }
     }
 
-    fn open(path: &std::path::Path) -> FolderRecords {
+    fn open(path: &Path) -> FolderRecords {
         let (records, warning) = FolderRecords::open(path.to_path_buf()).expect("read");
         assert_eq!(warning, None);
         records

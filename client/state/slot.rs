@@ -7,6 +7,7 @@ use super::record::{DownloadRecord, ShareRecord, SlotRecord};
 use super::record_log::{LogState, RecordLog};
 use super::record_table::RecordTable;
 use super::told::ToldLog;
+use crate::client::hash::piece_hash::sha1_of;
 use crate::model::digest::InfoHash;
 use crate::model::escape::ShownPath;
 use crate::model::id::ShareRef;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What one client of a user remembers. Every change is on the disk when the call returns, and not made if it fails.
@@ -103,7 +105,13 @@ impl Slot {
         &self.told
     }
 
-    /// The folders that are shared as a whole.
+    /// Where the log lies of what came into a folder that follows a group.
+    pub(crate) fn follow_log(&self, folder: &Path) -> PathBuf {
+        let digest = sha1_of(folder.as_os_str().as_bytes());
+        self.folder.join(format!("follow-{digest}"))
+    }
+
+    /// The folders that are shared as a whole, or follow a group.
     pub(crate) fn folders(&self) -> &FolderRecords {
         &self.folders
     }
@@ -270,6 +278,22 @@ impl Slot {
         };
         debug_assert_eq!(found, *info_hash, "a record comes with its own manifest");
         durable::replace(&path, &encoded).map_err(StateError::io(&path, "write"))
+    }
+
+    /// Gets the logs of what came into the folders of another slot. One that is missing there is missing here.
+    pub(super) fn take_follow_logs(&self, other: &Slot) -> Result<(), StateError> {
+        let own = self.folders.list();
+        let moved = other.folders.list().into_iter().filter(|folder| !own.iter().any(|own| own.overlaps(&folder.path)));
+        for folder in moved {
+            let (from, to) = (other.follow_log(&folder.path), self.follow_log(&folder.path));
+            match fs::rename(&from, &to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StateError::io(&from, "move")(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Gets the manifests of records from the slot that has them. One that is missing there is missing here.

@@ -76,6 +76,7 @@ fn take_over_from(
     let (other, warnings) = Slot::load(folder.to_path_buf(), number, lock)?;
     lines.extend(warnings);
     let Plan { mut moved, here, staying } = plan(slot, &other);
+    slot.take_follow_logs(&other)?;
     slot.folders().take_over(other.folders())?;
     slot.take_manifests(&other, &moved)?;
     slot.change(moved.iter().cloned().map(Change::Put))?;

@@ -16,7 +16,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("client/folder", "storage"),
     ("client/shell", "command output state terminal"),
     ("client/upload", "difference keyring rate reach storage"),
-    ("client/state", "hash storage"),
+    ("client/state", "folder hash storage"),
     ("client/output", "command reach terminal"),
     ("client/command", "rpc"),
     ("client/storage", "hash"),

@@ -177,7 +177,7 @@ impl Client {
 
     pub(crate) fn share_reply(&mut self, request: Request) -> Share {
         match self.ask(request) {
-            Reply::Share { share, group, name, content, shared_by_you } => {
+            Reply::Share { share, group, name, content, shared_by_you, .. } => {
                 Share { share, group, name, content, shared_by_you }
             }
             other => panic!("not a share but {}", words(&other)),

@@ -26,6 +26,7 @@ mod member;
 mod crowd;
 mod differences;
 mod doors;
+mod followers;
 mod leechers;
 mod liar;
 mod logins;

@@ -80,6 +80,7 @@ const TRACKER: &str = "
     ListMembers            NotLoggedIn   NotMember        NotMember         Members/3        Members/2        NotMember        NotMember        group
     ListFiles              NotLoggedIn   NotMember        NotMember         Files/1          Files/1          NotMember        NotMember        files
     FindFiles              NotLoggedIn   NotMember        NotMember         Found/1          Found/1          NotMember        NotMember        files
+    Follow                 NotLoggedIn   Done             Done              Done             Done             Done             Done             -
     FindFiles(all)         NotLoggedIn   Found/0          Found/0           Found/1          Found/1          Found/0          Found/0          -
     PutManifest            NotLoggedIn   NotMember        NotMember         Done             Done             NotMember        NotMember        -
     ShareFile              NotLoggedIn   NotMember        NotMember         Share            Share            NotMember        NotMember        -
@@ -293,6 +294,7 @@ impl<'a> Scene<'a> {
             "ListFiles" => Request::ListFiles { group: lab, after: None },
             "FindFiles" => Request::FindFiles { group: Some(lab), pattern: every_name(), after: None },
             "FindFiles(all)" => Request::FindFiles { group: None, pattern: every_name(), after: None },
+            "Follow" => Request::Follow { groups: List::new(vec![lab]).expect("one") },
             other => self.request_about_shares(other),
         }
     }

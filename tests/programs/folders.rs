@@ -77,7 +77,7 @@ fn what_comes_changes_and_goes_in_a_shared_folder_does_so_in_the_group() {
         alice.answers("stop_share lab old/deep/c.txt").iter().any(|line| line.text.contains("unshare_folder"));
     assert!(refused);
     alice.told("unshare_folder pool", "Stopped sharing the folder");
-    alice.told("show_folders", "No folder is shared yet");
+    alice.told("show_folders", "No folder is shared or follows a group");
     gone(&mut bob, "old/deep/c.txt");
 }
 
@@ -194,7 +194,7 @@ fn folders_that_overlap_are_refused() {
     let (mut alice, _bob) = pool(&installation, &["sub/a"]);
     alice.told("create_group class", "Group created");
     for folder in ["pool/sub", "pool", "."] {
-        alice.told(&format!("share_folder {folder} class"), "two shared folders cannot overlap");
+        alice.told(&format!("share_folder {folder} class"), "two such folders cannot overlap");
     }
     fs::create_dir(place(&installation, "alice/state/x")).expect("made");
     alice.told("share_folder state/x lab", "holds this client's own state");

@@ -99,6 +99,11 @@ fn share_folder(alice: &mut Driver) {
     alice.succeeds("share_folder", shared);
     assert_eq!(alice.succeeds("show_folders", json!({}))["folders"][0]["group_id"], "lab");
     alice.succeeds("unshare_folder", path);
+    let inbox = alice.folder.join("inbox").to_str().expect("text").to_owned();
+    let follow = json!({ "folder_path": inbox, "group_id": "lab", "all": false, "max_size": 1_000_000 });
+    alice.succeeds("follow_group", follow);
+    assert_eq!(alice.succeeds("show_folders", json!({}))["folders"][0]["follows"], true);
+    alice.succeeds("unfollow_group", json!({ "group_id": "lab" }));
 }
 
 #[test]

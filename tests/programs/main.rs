@@ -39,6 +39,8 @@ mod ctl;
 mod descriptors;
 mod find;
 mod folders;
+mod follows;
+mod hour;
 mod installed;
 mod interrupted_reading;
 mod json;

@@ -156,7 +156,8 @@ impl<'a> Oracle<'a> {
             assert_eq!(sharers, row.sharers, "sharers of {share:?}");
             let (group, name, content) = (GroupRef(row.group), row.name.clone(), row.content);
             let sharer_count = u32::try_from(row.sharers.len()).expect("few");
-            let info = ShareInfo { share, group, name, content, sharer_count };
+            let author = self.model.users[&row.author].name.clone();
+            let info = ShareInfo { share, group, name, content, author, sharer_count };
             let named = self.state.share_named(group, &row.name);
             assert!(row.sharers.is_empty() || named.as_ref() == Some(&info), "{info:?}");
             assert_eq!(self.state.share(share), Some(info));

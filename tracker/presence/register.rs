@@ -28,7 +28,7 @@ pub const TTL: Duration = IDLE_DEADLINE;
 
 /// Proof of a login. A later login of the same client makes it void, so that the end of an old connection takes nothing
 /// from the new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
     pub key: ClientKey,
     generation: u64,

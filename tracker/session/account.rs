@@ -186,6 +186,7 @@ impl Session {
     pub(in crate::tracker) fn log_out(&mut self) {
         if let Some(login) = self.login.take() {
             self.core.logins.leave(&login.ticket);
+            self.core.followers.leave(&login.ticket);
             self.core.presence.leave(&login.ticket);
             self.slot.set_logged_in(false);
             self.note_member("a member has left", login.user, login.ticket.key.client);

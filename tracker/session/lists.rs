@@ -13,6 +13,7 @@ use crate::tracker::state::{Membership, ShareInfo, State};
 use crate::wire::client_tracker::{FoundFile, GroupLine, MemberLine, PAGE_MAX, Reply, Role, SearchPlace};
 use crate::wire::codec::List;
 use crate::wire::refusal::Refusal;
+use std::collections::BTreeSet;
 
 fn role(membership: Membership) -> Role {
     match membership {
@@ -65,6 +66,16 @@ impl Session {
         let rows = state.requests_after(find_led_group(&state, user, group)?, after, PAGE_AND_ONE);
         let (users, more) = page(rows.into_iter().map(|(_, name)| name).collect());
         Ok(Reply::Users { users, more })
+    }
+
+    pub(super) fn follow(&mut self, groups: &[GroupId]) -> Result<Reply, Refusal> {
+        let user = self.user()?;
+        let state = self.core.state();
+        let groups: BTreeSet<_> = groups.iter().filter_map(|name| find_own_group(&state, user, name).ok()).collect();
+        if let Some(login) = &self.login {
+            self.core.followers.follow(login.ticket, &self.push_channel, groups.into_iter().collect());
+        }
+        Ok(Reply::Done {})
     }
 
     pub(super) fn list_keys(&mut self, after: Option<&GroupId>) -> Result<Reply, Refusal> {
@@ -160,8 +171,15 @@ impl Session {
     }
 }
 
-/// Notices, for programs. Clients are told theirs.
+/// Notices. Clients are told theirs, programs ask for them.
 impl Session {
+    pub(super) fn read_notices(&mut self, command: CommandId, through: OpOrder) -> Result<Reply, Refusal> {
+        // The client was told the notices of the durable state; the leading one may hold more.
+        let state = self.core.state();
+        let shown = |user| state.notices_digest(user, through);
+        self.change(command, |user| Change::ReadNotices { user, through, shown: shown(user) })
+    }
+
     /// The notices that the user has not read, oldest first, and what names them all if there are any. `reserve` grants
     /// the memory for more than `few` of them or refuses it.
     pub(in crate::tracker) fn unread_notices(

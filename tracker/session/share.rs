@@ -49,6 +49,7 @@ pub(super) fn file_lines(core: &Core, state: &State, rows: Vec<ShareInfo>) -> Ve
     let line = |(row, online): (ShareInfo, u32)| FileLine {
         name: row.name,
         content: row.content,
+        author: row.author,
         sharer_count: row.sharer_count,
         online,
     };
@@ -57,8 +58,8 @@ pub(super) fn file_lines(core: &Core, state: &State, rows: Vec<ShareInfo>) -> Ve
 
 fn share_reply(state: &State, user: UserRef, info: ShareInfo) -> Reply {
     let shared_by_you = state.is_sharer(info.share, user);
-    let ShareInfo { share, group, name, content, .. } = info;
-    Reply::Share { share, group, name, content, shared_by_you }
+    let ShareInfo { share, group, name, content, author, .. } = info;
+    Reply::Share { share, group, name, content, author, shared_by_you }
 }
 
 impl Session {

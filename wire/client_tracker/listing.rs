@@ -74,12 +74,14 @@ wire_struct!(MemberLine { name, owner, online });
 pub struct FileLine {
     pub name: FileName,
     pub content: Content,
+    /// Who was the first to share it.
+    pub author: UserId,
     /// How many members share it.
     pub sharer_count: u32,
     /// How many clients that are online hold pieces of it.
     pub online: u32,
 }
-wire_struct!(FileLine { name, content, sharer_count, online });
+wire_struct!(FileLine { name, content, author, sharer_count, online });
 
 /// What a search tells of a share.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -134,6 +134,7 @@ impl Errand {
 
     fn for_session(&self, session: &Arc<LoginSession>, noted: &Noted) {
         if noted.reached {
+            session.follows().reached();
             announce_and_bring_back(session);
             session.engine().retry();
         }

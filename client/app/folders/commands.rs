@@ -6,10 +6,11 @@ use crate::client::app::share;
 use crate::client::command::failure::Failure;
 use crate::client::folder::tree::folder_node;
 use crate::client::output::report::{FolderStatus, Report};
-use crate::client::state::folders::SharedFolder;
+use crate::client::state::folders::{Bond, FolderRecord};
 use crate::client::state::record::ShareRecord;
 use crate::model::escape::ShownPath;
 use crate::model::name::{FileName, GroupId};
+use crate::model::notice::Notice;
 use crate::sys;
 use std::fs;
 use std::path::Path;
@@ -22,23 +23,12 @@ pub(crate) fn share_folder(session: &LoginSession, path: &Path, group: &GroupId)
     share::check_member(session, group)?;
     let root = fs::canonicalize(path).map_err(|error| format!("{}: {}", ShownPath(path), sys::reason(&error)))?;
     let node = folder_node(&root).ok_or_else(|| format!("{} is not a folder", ShownPath(path)))?;
-    let folders = session.slot().folders();
-    let known = folders.list();
-    if let Some(other) = known.iter().find(|known| overlap(&known.path, &root))
-        && (other.path != root || other.group != *group)
-    {
-        let (path, group) = (ShownPath(&other.path), &other.group);
-        return Err(format!("{path} is shared in {group} already, and two shared folders cannot overlap").into());
+    let record = FolderRecord { group: group.clone(), path: root.clone(), node, bond: Bond::Shared };
+    if !session.slot().folders().list().iter().any(|known| same_folder(known, &record)) {
+        check_place(session, &record)?;
     }
-    if overlap(session.node().state.root(), &root) {
-        return Err(format!("{} holds this client's own state and is not shared", ShownPath(&root)).into());
-    }
-    if known.len() >= FOLDERS_MAX && !known.iter().any(|known| known.path == root) {
-        return Err(format!("{FOLDERS_MAX} folders are shared already, and no more can be").into());
-    }
-    let folder = SharedFolder { group: group.clone(), path: root.clone(), node };
-    let is_known = known.contains(&folder);
-    folders.put(folder).map_err(|error| error.to_string())?;
+    let is_known = session.slot().folders().list().contains(&record);
+    session.slot().folders().put(record).map_err(|error| error.to_string())?;
     match is_known {
         true => session.folders().agree(root),
         // Where another folder has its place, as when a disk is not mounted, nothing was agreed to.
@@ -47,14 +37,37 @@ pub(crate) fn share_folder(session: &LoginSession, path: &Path, group: &GroupId)
     Ok(Report::Done("Sharing the folder"))
 }
 
+/// Whether two records are of one folder, be it another one of that name by now.
+pub(super) fn same_folder(one: &FolderRecord, other: &FolderRecord) -> bool {
+    (&one.path, &one.group, one.is_shared()) == (&other.path, &other.group, other.is_shared())
+}
+
+/// Whether a folder can be shared or follow a group beside the others.
+pub(super) fn check_place(session: &LoginSession, folder: &FolderRecord) -> Result<(), Failure> {
+    let known = session.slot().folders().list();
+    if let Some(other) = known.iter().find(|known| known.overlaps(&folder.path)) {
+        let (path, group) = (ShownPath(&other.path), &other.group);
+        let what = if other.is_shared() { "is shared in" } else { "follows" };
+        return Err(format!("{path} {what} {group} already, and two such folders cannot overlap").into());
+    }
+    let state = session.node().state.root();
+    if state.starts_with(&folder.path) || folder.path.starts_with(state) {
+        return Err(format!("{} holds this client's own state", ShownPath(&folder.path)).into());
+    }
+    match known.len() {
+        FOLDERS_MAX.. => Err(format!("{FOLDERS_MAX} folders are shared or follow a group already").into()),
+        _ => Ok(()),
+    }
+}
+
 /// Shares a folder no longer. Its files stay.
 pub(crate) fn unshare_folder(session: &LoginSession, path: &Path) -> Result<Report, Failure> {
     // One that is away has the name under which it was shared.
     let root = fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_path_buf());
     let folders = session.slot().folders();
-    let folder = folders.list().into_iter().find(|folder| folder.path == root);
+    let folder = folders.list().into_iter().find(|folder| folder.is_shared() && folder.path == root);
     let folder = folder.ok_or_else(|| format!("{} is not a shared folder; see show_folders", ShownPath(path)))?;
-    folders.remove_where(|other| other.path == folder.path).map_err(|error| error.to_string())?;
+    folders.remove_where(|other| same_folder(other, &folder)).map_err(|error| error.to_string())?;
     session.folders().stop_reading();
     // What is about to be shared at this moment is shared by now, or will not be: see `keeper`.
     let names = session.decide(|| shares_in(session, &folder).into_iter().map(|share| share.name).collect::<Vec<_>>());
@@ -64,10 +77,13 @@ pub(crate) fn unshare_folder(session: &LoginSession, path: &Path) -> Result<Repo
 
 /// How the folders stand. Of one that was named a moment ago nothing is known yet.
 pub(crate) fn show(session: &LoginSession) -> Report {
-    let standings = session.folders().standings();
-    let status = |SharedFolder { group, path, .. }: SharedFolder| {
-        let known = standings.iter().find(|standing| standing.group == group && standing.folder == path).cloned();
-        known.unwrap_or(FolderStatus { group, folder: path, shared: 0, waiting: 0, gone: 0, why: None })
+    let standings = [session.folders().standings(), session.follows().standings()].concat();
+    let status = |folder: FolderRecord| {
+        let follows = !folder.is_shared();
+        let FolderRecord { group, path, .. } = folder;
+        let is_it = |it: &&FolderStatus| (&it.group, &it.folder, it.follows) == (&group, &path, follows);
+        let known = standings.iter().find(is_it).cloned();
+        known.unwrap_or(FolderStatus { group, folder: path, follows, files: 0, waiting: 0, gone: 0, why: None })
     };
     Report::Folders(session.slot().folders().list().into_iter().map(status).collect())
 }
@@ -95,24 +111,29 @@ pub(crate) fn check_single(session: &LoginSession, group: &GroupId, name: &FileN
 }
 
 /// The shared folder to which a share belongs.
-pub(crate) fn folder_of(session: &LoginSession, share: &ShareRecord) -> Option<SharedFolder> {
+pub(crate) fn folder_of(session: &LoginSession, share: &ShareRecord) -> Option<FolderRecord> {
     session.slot().folders().list().into_iter().find(|folder| belongs(folder, share))
 }
 
+/// Whether a notice is of a new version that takes its place in a followed folder by itself.
+pub(crate) fn comes_by_itself(session: &LoginSession, notice: &Notice) -> bool {
+    let Notice::NewVersion { group, name, .. } = notice else { return false };
+    let own = session.slot().share(group, name);
+    let is_in = |folder: &FolderRecord| own.as_ref().is_some_and(|own| own.path.starts_with(&folder.path));
+    session.slot().folders().list().iter().any(|folder| !folder.is_shared() && folder.group == *group && is_in(folder))
+}
+
 /// What is shared of a folder.
-pub(super) fn shares_in(session: &LoginSession, folder: &SharedFolder) -> Vec<ShareRecord> {
+pub(super) fn shares_in(session: &LoginSession, folder: &FolderRecord) -> Vec<ShareRecord> {
     let mut shares = session.slot().shares();
     shares.retain(|share| belongs(folder, share));
     shares
 }
 
-fn belongs(folder: &SharedFolder, share: &ShareRecord) -> bool {
+fn belongs(folder: &FolderRecord, share: &ShareRecord) -> bool {
     let relative = || share.path.strip_prefix(&folder.path).ok()?.to_str();
-    share.group == folder.group
+    folder.is_shared()
+        && share.group == folder.group
         && share.content.file_count <= 1
         && relative().is_some_and(|relative| FileName::from_input(relative).is_ok_and(|name| name == share.name))
-}
-
-fn overlap(one: &Path, other: &Path) -> bool {
-    one.starts_with(other) || other.starts_with(one)
 }

@@ -9,7 +9,7 @@ use crate::client::app::share::{self, InFolder, ToShare};
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
-use crate::client::state::folders::SharedFolder;
+use crate::client::state::folders::FolderRecord;
 use crate::client::storage::file_stamp::StampsDigest;
 use crate::client::storage::share_tree::SharePlace;
 use crate::model::name::FileName;
@@ -58,7 +58,8 @@ pub(crate) fn run(session: &Arc<LoginSession>) {
 impl Keeper<'_> {
     /// Takes in the folders that are remembered, and lets go of the others.
     fn follow_records(&mut self) {
-        let records = self.session.slot().folders().list();
+        let mut records = self.session.slot().folders().list();
+        records.retain(FolderRecord::is_shared);
         self.folders.retain(|folder| records.contains(folder.record()));
         for record in records {
             if !self.folders.iter().any(|folder| *folder.record() == record) {
@@ -87,7 +88,7 @@ impl Keeper<'_> {
         self.paused.is_some()
     }
 
-    /// Shares one file, or ends some shares. True if there may be more to do.
+    /// Shares one file, ends some shares, or asks about them. True if there may be more to do.
     fn carry_out(&mut self) -> bool {
         let session = self.session;
         for at in 0..self.folders.len() {
@@ -103,12 +104,14 @@ impl Keeper<'_> {
                     return true;
                 }
                 Moment::Ask(count) => {
-                    let SharedFolder { group, path, .. } = self.folders[at].record().clone();
+                    let FolderRecord { group, path, .. } = self.folders[at].record().clone();
                     let why = format!(
                         "{count} of its files are gone and stay shared; if that is meant, say share_folder once more"
                     );
                     session.event(&Event::FolderTrouble { group: group.clone(), folder: path.clone(), why });
                     session.folders().ask(GoneFiles { folder: path, group, count });
+                    // What is to be shared does not wait for the answer.
+                    return true;
                 }
             }
         }

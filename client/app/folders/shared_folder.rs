@@ -6,7 +6,7 @@ use crate::client::folder::settling::{GoneStep, Settling};
 use crate::client::folder::tree::FolderTree;
 use crate::client::output::event::Event;
 use crate::client::output::report::FolderStatus;
-use crate::client::state::folders::SharedFolder;
+use crate::client::state::folders::FolderRecord;
 use crate::client::storage::file_stamp::{FileStamp, Stamps, StampsDigest};
 use crate::model::escape::ShownPath;
 use crate::model::name::FileName;
@@ -42,7 +42,7 @@ pub(super) enum Moment {
 
 /// The folder.
 pub(super) struct Folder {
-    record: SharedFolder,
+    record: FolderRecord,
     tree: FolderTree,
     settling: Settling<StampsDigest>,
     /// When it is scanned next.
@@ -84,7 +84,7 @@ fn not_shared(count: usize, (what, why): &(String, String)) -> String {
 
 impl Folder {
     /// A folder of which this is shared. It is scanned at once.
-    pub(super) fn new(record: SharedFolder, shared: BTreeMap<FileName, StampsDigest>) -> Self {
+    pub(super) fn new(record: FolderRecord, shared: BTreeMap<FileName, StampsDigest>) -> Self {
         Self {
             tree: FolderTree::new(record.path.clone(), record.node),
             settling: Settling::new(shared),
@@ -105,7 +105,7 @@ impl Folder {
         }
     }
 
-    pub(super) fn record(&self) -> &SharedFolder {
+    pub(super) fn record(&self) -> &FolderRecord {
         &self.record
     }
 
@@ -275,7 +275,7 @@ impl Folder {
 
     /// Tells something of the folder.
     pub(super) fn event(&self, session: &LoginSession, why: String) {
-        let SharedFolder { group, path, .. } = self.record.clone();
+        let FolderRecord { group, path, .. } = self.record.clone();
         session.event(&Event::FolderTrouble { group, folder: path, why });
     }
 
@@ -297,7 +297,7 @@ impl Folder {
         let (shared, ended) = std::mem::take(&mut self.news);
         self.news_due = None;
         if shared + ended > 0 {
-            let SharedFolder { group, path, .. } = self.record.clone();
+            let FolderRecord { group, path, .. } = self.record.clone();
             session.event(&Event::FolderShared { group, folder: path, shared, ended });
         }
         let refused = std::mem::take(&mut self.refused);
@@ -347,11 +347,12 @@ impl Folder {
 
     /// How it stands, for the user.
     pub(super) fn status(&self) -> FolderStatus {
-        let SharedFolder { group, path, .. } = self.record.clone();
+        let FolderRecord { group, path, .. } = self.record.clone();
         FolderStatus {
             group,
             folder: path,
-            shared: self.settling.shared_count(),
+            follows: false,
+            files: self.settling.shared_count(),
             waiting: self.settling.waiting_count(),
             gone: self.settling.gone_count(),
             why: self.why(),

@@ -1,17 +1,20 @@
 //! Shares of which no tracker has heard yet: what was downloaded is here before a tracker is told of it.
 
 use crate::client::storage::file_stamp::Stamps;
+use crate::model::id::ShareRef;
 use crate::model::manifest::{Content, Manifest};
 use crate::model::name::{FileName, GroupId};
 use parking_lot::{Condvar, Mutex};
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A file that is here and should be shared, of which no tracker has heard yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Untold {
+    /// What was downloaded. It may be another one by the time a tracker is told.
+    pub share: ShareRef,
     pub group: GroupId,
     pub name: FileName,
     pub path: PathBuf,
@@ -28,6 +31,8 @@ struct Fields {
     untried: bool,
     /// How many threads tell a tracker just now.
     telling: usize,
+    /// Where those lie that it is told of.
+    being_told: HashSet<PathBuf>,
 }
 
 /// All of them. The lock is never held across a request.
@@ -45,6 +50,12 @@ impl UntoldShares {
         fields.untried = true;
     }
 
+    /// Whether one lies at this path.
+    pub(crate) fn has(&self, path: &Path) -> bool {
+        let fields = self.fields.lock();
+        fields.being_told.contains(path) || fields.shares.iter().any(|untold| untold.path == path)
+    }
+
     /// Whether there are some.
     pub(crate) fn are_there(&self) -> bool {
         let fields = self.fields.lock();
@@ -60,10 +71,14 @@ impl UntoldShares {
                 return;
             }
             fields.telling += 1;
-            std::mem::take(&mut fields.shares)
+            let shares = std::mem::take(&mut fields.shares);
+            fields.being_told.extend(shares.iter().map(|untold| untold.path.clone()));
+            shares
         };
+        let paths: Vec<PathBuf> = shares.iter().map(|untold| untold.path.clone()).collect();
         let left: Vec<_> = shares.into_iter().filter(|untold| !tell(untold)).collect();
         let mut fields = self.fields.lock();
+        fields.being_told.retain(|path| !paths.contains(path));
         fields.shares.extend(left);
         fields.telling -= 1;
         drop(fields);
@@ -95,6 +110,7 @@ mod tests {
     use super::*;
     use crate::client::state::record::ShareRecord;
     use crate::client::state::record::tests::{manifest, share};
+    use crate::model::id::{OpId, Origin};
     use crossbeam_channel as channel;
     use std::thread;
 
@@ -102,7 +118,9 @@ mod tests {
 
     fn untold(number: u8) -> Untold {
         let ShareRecord { group, name, path, content, .. } = share("lab", "f", number);
-        Untold { group, name, path, content, manifest: Arc::new(manifest(number)), stamps: Stamps([].into()) }
+        let origin = Origin { tracker: 1, incarnation: 1 };
+        let share = ShareRef(OpId { origin, seq: number.into() });
+        Untold { share, group, name, path, content, manifest: Arc::new(manifest(number)), stamps: Stamps([].into()) }
     }
 
     #[test]

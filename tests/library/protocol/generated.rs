@@ -250,8 +250,14 @@ fn member_line() -> impl Strategy<Value = MemberLine> {
 }
 
 fn file_line() -> impl Strategy<Value = FileLine> {
-    let fields = (file(), content(), any::<u32>(), any::<u32>());
-    fields.prop_map(|(name, content, sharer_count, online)| FileLine { name, content, sharer_count, online })
+    let fields = (file(), content(), user(), any::<u32>(), any::<u32>());
+    fields.prop_map(|(name, content, author, sharer_count, online)| FileLine {
+        name,
+        content,
+        author,
+        sharer_count,
+        online,
+    })
 }
 
 /// One strategy for each variant: its fields, each with the strategy behind it.
@@ -309,6 +315,7 @@ fn requests() -> Vec<BoxedStrategy<Request>> {
         SetGroup { command: command(), group: group(), access: access() }
         SetAdding { command: command(), allowed: any::<bool>() }
         FindFiles { group: after_group(), pattern: pattern(), after: prop::option::of(search_place()) }
+        Follow { groups: list(group()) }
     })
 }
 
@@ -344,7 +351,14 @@ fn replies() -> Vec<BoxedStrategy<Reply>> {
         Users { users: list(user()), more: any::<bool>() }
         Members { members: list(member_line()), more: any::<bool>() }
         Files { files: list(file_line()), more: any::<bool>() }
-        Share { share: share_ref(), group: group_ref(), name: file(), content: content(), shared_by_you: any::<bool>() }
+        Share {
+            share: share_ref(),
+            group: group_ref(),
+            name: file(),
+            content: content(),
+            author: user(),
+            shared_by_you: any::<bool>()
+        }
         ManifestPart { total: any::<u32>(), part: blob() }
         Announced {
             certificate: certificate(),
@@ -369,6 +383,7 @@ fn replies() -> Vec<BoxedStrategy<Reply>> {
         Reach { addr: addr(), found: found() }
         Called { call: passed_call() }
         Superseded { old: share_ref(), new: share_ref(), group: group(), name: file(), author: user() }
+        GroupChanged { group: group(), names: list(file()), more: any::<bool>() }
     })
 }
 

@@ -214,7 +214,7 @@ pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
         FileEntry { path, len }
         GroupLine { name, owner, owner_count, member_count, access, role }
         MemberLine { name, owner, online }
-        FileLine { name, content, sharer_count, online }
+        FileLine { name, content, author, sharer_count, online }
         FoundFile { group, file }
         SearchPlace { group, name }
         Peer { client, user, key, addrs, held }
@@ -252,6 +252,8 @@ pub(super) fn limits() -> Vec<(&'static str, u64)> {
         LENGTH_LEN,
         RECORD_PLAIN_MAX,
         PAGE_MAX,
+        FOLLOWED_MAX,
+        CHANGED_MAX,
         PATTERN_LEN_MAX,
         PEERS_MAX,
         ADDRS_MAX,

@@ -277,6 +277,30 @@ fn order(lamport: u64) -> OpOrder {
 }
 
 #[test]
+fn an_author_shares_again_under_a_name_that_only_others_still_have() {
+    let tracker = TestTracker::start_with(|_| {});
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    ann.create_group("lab");
+    bob.join("lab");
+    ann.accept("lab", "bob");
+    let first = ann.offer("lab", "film", 1, 1);
+    bob.share("lab", "film", &first.content);
+    ann.done(stop_share("film"));
+    // What bob has is ann's still, so she may replace it and he may not.
+    let Reply::Share { author, shared_by_you: true, .. } = bob.ask(find_share("film")) else { panic!("a share") };
+    assert_eq!(author, user("ann"));
+    let second = ann.offer("lab", "film", 1, 2);
+    assert_ne!((second.share, second.content), (first.share, first.content));
+    let found = bob.find_share("lab", "film");
+    assert_eq!((found.content, found.shared_by_you), (second.content, false));
+    assert_eq!(bob.refused(bob.share_request("lab", "film", &first.content)), Code::FileExists);
+    // The same content again makes her one of those who share it.
+    bob.share("lab", "film", &second.content);
+    ann.done(stop_share("film"));
+    assert_eq!(ann.share("lab", "film", &second.content).share, second.share);
+}
+
+#[test]
 fn a_command_that_is_repeated_is_carried_out_once_and_answered_the_same() {
     let tracker = TestTracker::start();
     let mut client = tracker.client();

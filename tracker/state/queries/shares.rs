@@ -3,7 +3,7 @@
 use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, ShareRef, UserRef};
 use crate::model::manifest::Content;
-use crate::model::name::FileName;
+use crate::model::name::{FileName, UserId};
 use crate::tracker::state::key::ByName;
 use crate::tracker::state::tables::{GroupNo, ShareNo, State};
 use imbl::OrdSet;
@@ -18,6 +18,8 @@ pub struct ShareInfo {
     /// Its name; if nobody shares it, the name it had before.
     pub name: FileName,
     pub content: Content,
+    /// Who was the first to share it.
+    pub author: UserId,
     pub sharer_count: u32,
 }
 
@@ -145,6 +147,7 @@ impl State {
             group: self.group_ref(row.group),
             name: row.name.clone(),
             content: row.content,
+            author: self.user_row(row.author).name.clone(),
             sharer_count: row.sharer_count,
         }
     }

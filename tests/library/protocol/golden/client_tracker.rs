@@ -371,6 +371,7 @@ fn owner_requests() -> Vec<(Request, &'static str)> {
             01 0008 "film.mkv"  #   name: there is one
             "#,
         ),
+        (Request::Follow { groups: list(vec![lab()]) }, "23 00000001 0003 \"lab\" # Follow: one group, its name"),
     ]
 }
 
@@ -477,10 +478,7 @@ fn line_replies() -> Vec<(Reply, &'static str)> {
             "#,
         ),
         (
-            Reply::Files {
-                files: list(vec![FileLine { name: film(), content: content(), sharer_count: 2, online: 1 }]),
-                more: false,
-            },
+            Reply::Files { files: list(vec![film_line()]), more: false },
             r#"
             07                  # Files
             00000001            # one of them
@@ -489,6 +487,7 @@ fn line_replies() -> Vec<(Reply, &'static str)> {
             5a*20               #   SHA-1
             1f*32               #   info hash
             00000001            #   number of files
+            0005 "alice"        #   who shared it first
             00000002            #   sharers
             00000001            #   clients online with pieces
             00                  # no other page
@@ -501,13 +500,21 @@ fn line_replies() -> Vec<(Reply, &'static str)> {
 fn share_replies() -> Vec<(Reply, &'static str)> {
     vec![
         (
-            Reply::Share { share: FILM, group: LAB, name: film(), content: content(), shared_by_you: false },
+            Reply::Share {
+                share: FILM,
+                group: LAB,
+                name: film(),
+                content: content(),
+                author: user("alice"),
+                shared_by_you: false,
+            },
             r#"
             08                                    # Share
             0001 1a2b3c4d5e6f7081 0000000000000102 # share
             0001 1a2b3c4d5e6f7081 0000000000000003 # group
             0008 "film.mkv"                       # name
             00000000000f4240 5a*20 1f*32 00000001 # content
+            0005 "alice"                          # who shared it first
             00                                    # not shared by you
             "#,
         ),
@@ -548,8 +555,12 @@ fn share_replies() -> Vec<(Reply, &'static str)> {
     ]
 }
 
+fn film_line() -> FileLine {
+    FileLine { name: film(), content: content(), author: user("alice"), sharer_count: 2, online: 1 }
+}
+
 fn found_film() -> FoundFile {
-    FoundFile { group: lab(), file: FileLine { name: film(), content: content(), sharer_count: 2, online: 1 } }
+    FoundFile { group: lab(), file: film_line() }
 }
 
 /// About peers, and keys of groups.
@@ -602,6 +613,7 @@ fn peer_replies() -> Vec<(Reply, &'static str)> {
             5a*20               #   SHA-1
             1f*32               #   info hash
             00000001            #   number of files
+            0005 "alice"        #   who shared it first
             00000002            #   sharers
             00000001            #   clients online with pieces
             01                  # next: there is one
@@ -713,6 +725,16 @@ fn told_replies() -> Vec<(Reply, &'static str)> {
             0003 "lab"                             # group
             0008 "film.mkv"                        # name
             0003 "bob"                             # author
+            "#,
+        ),
+        (
+            Reply::GroupChanged { group: lab(), names: list(vec![film()]), more: true },
+            r#"
+            4a                  # GroupChanged
+            0003 "lab"          # group
+            00000001            # one of them
+            0008 "film.mkv"     #   name
+            01                  # others too
             "#,
         ),
     ]

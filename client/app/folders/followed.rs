@@ -1,0 +1,365 @@
+//! One followed group of a login: what of it came, comes and waits, and what the user was told.
+
+use super::follow_commands::there_now;
+use crate::client::app::download::hold_back::cancel;
+use crate::client::app::download_list::Tracked;
+use crate::client::app::login_session::LoginSession;
+use crate::client::download::transfer::TransferProgress;
+use crate::client::folder::following::{Begin, Came, Following, Here, NoRoom, Offer, PassedOver, Verdict};
+use crate::client::folder::tree::folder_node;
+use crate::client::output::event::Event;
+use crate::client::output::report::FolderStatus;
+use crate::client::rpc::error::RpcError;
+use crate::client::state::file::StateError;
+use crate::client::state::folders::FolderRecord;
+use crate::client::state::follow_log::{FollowLog, FollowedFiles};
+use crate::client::state::record::ShareRecord;
+use crate::client::storage::file_stamp::Stamps;
+use crate::model::digest::InfoHash;
+use crate::model::name::FileName;
+use crate::model::units::size;
+use crate::sys::files::{make_folder_in, open_folder, open_folder_in};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long a download has nobody who gives before others may have its turn.
+const STANDS_LONG: Duration = Duration::from_secs(10);
+
+/// A download that was begun.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Coming {
+    /// Its number.
+    pub id: u64,
+    /// Since when nobody gives anything.
+    pub stands: Option<Instant>,
+}
+
+impl Coming {
+    fn stands_long(&self, now: Instant) -> bool {
+        self.stands.is_some_and(|since| now.saturating_duration_since(since) >= STANDS_LONG)
+    }
+}
+
+/// The group.
+pub(super) struct Followed {
+    record: FolderRecord,
+    pub following: Following,
+    /// `None` if it is lost, and with it what was there before the group was followed.
+    log: Option<FollowLog>,
+    /// The downloads that run.
+    pub running: BTreeMap<FileName, Coming>,
+    /// All of the group is to be looked through.
+    pub list: bool,
+    /// Not before this time.
+    pub list_rests: Option<Instant>,
+    /// These are to be asked for.
+    pub names: BTreeSet<FileName>,
+    /// When what comes is asked for again: it may have ended, or be another version.
+    pub checks: Option<Instant>,
+    /// What is lacking, and whether the user knows.
+    lacking: Option<NoRoom>,
+    told: Option<String>,
+}
+
+impl Followed {
+    /// Goes on with a group that is followed.
+    pub(super) fn open(session: &LoginSession, record: FolderRecord, max_size: u64) -> Result<Self, StateError> {
+        let opened = FollowLog::open(&session.slot().follow_log(&record.path))?;
+        let (log, files) = opened.map_or((None, FollowedFiles::default()), |(log, files)| (Some(log), files));
+        let following = Following::new(max_size, files.came, files.passed);
+        let (running, names) = (BTreeMap::new(), BTreeSet::new());
+        let mut followed = Self {
+            record,
+            following,
+            log,
+            running,
+            list: true,
+            list_rests: None,
+            names,
+            checks: None,
+            lacking: None,
+            told: None,
+        };
+        files.begun.into_iter().for_each(|(name, begun)| followed.go_on(session, name, begun));
+        Ok(followed)
+    }
+
+    /// Takes in what an earlier run of the program has begun: it is here without a note, or still comes.
+    fn go_on(&mut self, session: &LoginSession, name: FileName, begun: Came) {
+        let (group, place) = (&self.record.group, self.place_of(&name));
+        let is_it = |share: ShareRecord| share.path == place && share.content.info_hash == begun.info_hash;
+        let came = self.following.came(&name).map(|came| came.info_hash);
+        let coming = session.downloads().find(group, &name).filter(|tracked| {
+            tracked.destination == place && tracked.info_hash == Some(begun.info_hash) && !tracked.phase.has_ended()
+        });
+        if let Some(Tracked { id, .. }) = coming {
+            let Came { info_hash, size, author } = begun;
+            self.following.go_on(Offer { name: name.clone(), info_hash, size, author });
+            self.running.insert(name, Coming { id, stands: None });
+        } else if came != Some(begun.info_hash) && session.slot().share(group, &name).is_some_and(is_it) {
+            self.note_came(session, &name, begun);
+        }
+    }
+
+    pub(super) fn record(&self) -> &FolderRecord {
+        &self.record
+    }
+
+    /// Whether the folder is in its place. If not, the user is told once.
+    pub(super) fn is_there(&mut self, session: &LoginSession) -> bool {
+        let there = folder_node(&self.record.path) == Some(self.record.node);
+        match there {
+            true => self.told = None,
+            false => self
+                .trouble(session, "it is not there, or another folder is in its place; nothing comes into it".into()),
+        }
+        there
+    }
+
+    /// Where a share has its place.
+    pub(super) fn place_of(&self, name: &FileName) -> PathBuf {
+        self.record.path.join(name.as_str())
+    }
+
+    /// Passes over all that is shared now, where it is lost what was there before the group was followed.
+    pub(super) fn pass_over_what_is_there(&mut self, session: &LoginSession) -> Result<(), RpcError> {
+        if self.log.is_none() {
+            let path = session.slot().follow_log(&self.record.path);
+            let there = there_now(session, &self.record.group)?;
+            let begun = FollowLog::begin(&path, &there).and_then(|()| FollowLog::open(&path));
+            there.into_iter().for_each(|(name, info_hash)| self.following.pass(name, info_hash));
+            match begun {
+                Ok(opened) => self.log = opened.map(|(log, _)| log),
+                Err(error) => self.trouble(session, format!("what came cannot be noted: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the folders on the way to a file, none of which may be a link, and looks at its place.
+    ///
+    /// # Errors
+    /// Why the file does not come.
+    pub(super) fn make_way(&self, session: &LoginSession, begin: &Begin) -> Result<(), PassedOver> {
+        let name = &begin.offer.name;
+        self.make_folders(name).map_err(|error| PassedOver::NoFolder(crate::sys::reason(&error)))?;
+        if begin.replaces && self.here(session, name) != Here::AsItCame {
+            return Err(PassedOver::ChangedHere);
+        }
+        // A folder in its place would take it in.
+        match fs::symlink_metadata(self.place_of(name)) {
+            Ok(_) if begin.replaces || self.under_way(session, name).is_some() => Ok(()),
+            Ok(there) if there.is_file() => Err(PassedOver::OwnFile),
+            Ok(_) => Err(PassedOver::InTheWay),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The download of a file to its place in the folder, if one has not ended.
+    pub(super) fn under_way(&self, session: &LoginSession, name: &FileName) -> Option<Tracked> {
+        let tracked = session.downloads().find(&self.record.group, name)?;
+        (tracked.destination == self.place_of(name) && !tracked.phase.has_ended()).then_some(tracked)
+    }
+
+    /// A download begins.
+    pub(super) fn note_begun(&mut self, session: &LoginSession, offer: &Offer) {
+        let begun = Came { info_hash: offer.info_hash, size: offer.size, author: offer.author.clone() };
+        let noted = self.log.as_mut().map_or(Ok(()), |log| log.begun(&offer.name, &begun));
+        self.noted(session, noted);
+    }
+
+    fn make_folders(&self, name: &FileName) -> io::Result<()> {
+        let mut at = open_folder(&self.record.path)?;
+        for component in name.folder().into_iter().flat_map(|folder| folder.split('/')) {
+            at = match open_folder_in(&at, component.as_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    make_folder_in(&at, component.as_ref())?;
+                    open_folder_in(&at, component.as_ref())?
+                }
+                opened => opened?,
+            };
+        }
+        Ok(())
+    }
+
+    /// What lies where a share has its place, and whether it is what came.
+    fn here(&self, session: &LoginSession, name: &FileName) -> Here {
+        let place = self.place_of(name);
+        if fs::symlink_metadata(&place).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Here::Nothing;
+        }
+        let as_it_came = |share: ShareRecord| {
+            let came = self.following.came(name)?;
+            let is_it = share.path == place && share.content.info_hash == came.info_hash;
+            let manifest = session.slot().manifest(&share.content.info_hash).ok().flatten().filter(|_| is_it)?;
+            let now = Stamps::take(&place, manifest.files()).ok()?;
+            (now.digest() == share.stamps).then_some(())
+        };
+        let share = session.slot().share(&self.record.group, name);
+        let is_as_it_came = session.untold().has(&place) || share.and_then(as_it_came).is_some();
+        if is_as_it_came { Here::AsItCame } else { Here::Other }
+    }
+
+    /// Something is shared in the group.
+    pub(super) fn offered(&mut self, session: &LoginSession, offer: Offer) {
+        let name = offer.name.clone();
+        if let Some(share) = session.slot().share(&self.record.group, &name)
+            && share.content.info_hash == offer.info_hash
+        {
+            // It came, and the program ended before that was noted; or the user shares it from elsewhere.
+            if share.path == self.place_of(&name)
+                && self.following.came(&name).map(|came| came.info_hash) != Some(offer.info_hash)
+            {
+                let Offer { info_hash, size, author, .. } = offer;
+                self.note_came(session, &name, Came { info_hash, size, author });
+            }
+            return;
+        }
+        let here = self.here(session, &name);
+        let key = (name, offer.info_hash);
+        if let Verdict::PassedOver(why) = self.following.offered(offer, here) {
+            self.event(session, format!("{} does not come: {why}", key.0));
+            self.note_passed(session, &key.0, key.1);
+        }
+    }
+
+    fn note_came(&mut self, session: &LoginSession, name: &FileName, came: Came) {
+        let noted = self.log.as_mut().map_or(Ok(()), |log| log.came(name, &came));
+        self.following.put(name.clone(), came);
+        self.noted(session, noted);
+    }
+
+    fn note_passed(&mut self, session: &LoginSession, name: &FileName, info_hash: InfoHash) {
+        let noted = self.log.as_mut().map_or(Ok(()), |log| log.passed(name, &info_hash));
+        self.noted(session, noted);
+    }
+
+    fn noted(&mut self, session: &LoginSession, noted: io::Result<()>) {
+        if let Err(error) = noted {
+            self.trouble(session, format!("what came cannot be noted: {}", crate::sys::reason(&error)));
+        }
+    }
+
+    /// A download that was begun is here, of this content and size.
+    pub(super) fn arrived(&mut self, session: &LoginSession, name: &FileName, what: Option<(InfoHash, u64)>) {
+        self.running.remove(name);
+        if let Some(offered) = self.following.arrived(name) {
+            let (info_hash, size) = what.unwrap_or((offered.info_hash, offered.size));
+            if info_hash != offered.info_hash {
+                // What was offered is yet to come.
+                self.names.insert(name.clone());
+            }
+            self.note_came(session, name, Came { info_hash, size, author: offered.author });
+        }
+    }
+
+    /// A download that was begun does not come.
+    pub(super) fn failed(&mut self, session: &LoginSession, name: &FileName, again: bool) {
+        self.running.remove(name);
+        if let Some(info_hash) = self.following.failed(name, again) {
+            self.note_passed(session, name, info_hash);
+        }
+    }
+
+    /// How far a download is. One that nobody gives anything of leaves its turn to others, and comes again behind them.
+    pub(super) fn moves(&mut self, session: &LoginSession, name: &FileName, progress: &TransferProgress) {
+        let Some(coming) = self.running.get_mut(name) else { return };
+        let now = Instant::now();
+        coming.stands = (progress.peers == 0).then(|| coming.stands.unwrap_or(now));
+        let is_empty = progress.received == 0 && progress.done == 0;
+        let stands_long = self.running.get(name).is_some_and(|coming| coming.stands_long(now));
+        if stands_long && is_empty && self.following.waits() && cancel(session, &self.record.group, name).is_ok() {
+            self.failed(session, name, true);
+        }
+    }
+
+    /// The downloads that stand still.
+    pub(super) fn standing(&self, now: Instant) -> BTreeSet<FileName> {
+        self.running.iter().filter(|(_, coming)| coming.stands_long(now)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What was shared under a name is shared no longer.
+    pub(super) fn ended(&mut self, session: &LoginSession, name: &FileName) {
+        self.following.ended(name);
+        self.give_up(session, name);
+    }
+
+    /// Gives downloads up of which another version is shared by now.
+    pub(super) fn give_up_outdated(&mut self, session: &LoginSession) {
+        for name in self.following.outdated() {
+            self.give_up(session, &name);
+        }
+    }
+
+    /// Gives a download up, unless it ends at this moment.
+    fn give_up(&mut self, session: &LoginSession, name: &FileName) {
+        if self.running.contains_key(name) && cancel(session, &self.record.group, name).is_ok() {
+            self.running.remove(name);
+            self.following.let_go(name);
+        }
+    }
+
+    /// Takes note of what waits for room. The user is told once.
+    pub(super) fn lacks(&mut self, session: &LoginSession, lacking: Option<NoRoom>) {
+        if let Some(why) = lacking.clone().filter(|_| lacking != self.lacking) {
+            let most = size(self.following.max_size());
+            let why = match why {
+                NoRoom::Folder => {
+                    format!("it has its {most} and waits for room; follow_group with --max-size allows more")
+                }
+                NoRoom::Sharer(sharer) => format!(
+                    "what {sharer} shares has its part of the {most} and waits for room; follow_group with --max-size \
+                     allows more"
+                ),
+                NoRoom::Disk => "it waits for room: less than 5 % of the disk would stay free".to_owned(),
+            };
+            self.event(session, why);
+        }
+        self.lacking = lacking;
+    }
+
+    /// Whether something waits for room.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.lacking.is_some()
+    }
+
+    /// Looks which files are here no longer, so that they take no room.
+    pub(super) fn look_for_room(&mut self) {
+        let names: Vec<FileName> = self.following.names().cloned().collect();
+        for name in names {
+            let gone = fs::symlink_metadata(self.place_of(&name)).is_err();
+            self.following.set_removed(&name, gone);
+        }
+    }
+
+    fn trouble(&mut self, session: &LoginSession, why: String) {
+        if self.told.as_ref() != Some(&why) {
+            self.event(session, why.clone());
+            self.told = Some(why);
+        }
+    }
+
+    /// Tells something of the folder.
+    pub(super) fn event(&self, session: &LoginSession, why: String) {
+        let FolderRecord { group, path, .. } = self.record.clone();
+        session.event(&Event::FolderTrouble { group, folder: path, why });
+    }
+
+    /// Whether something is yet to come that can.
+    pub(super) fn is_busy(&self) -> bool {
+        let (_, coming) = self.following.counts();
+        self.list || !self.names.is_empty() || !self.running.is_empty() || (coming > 0 && self.lacking.is_none())
+    }
+
+    /// How it stands, for the user.
+    pub(super) fn status(&self) -> FolderStatus {
+        let FolderRecord { group, path, .. } = self.record.clone();
+        let (came, waiting) = self.following.counts();
+        let lacking = self.lacking.as_ref().map(|_| "waits for room".to_owned());
+        let why = self.told.clone().or(lacking);
+        FolderStatus { group, folder: path, follows: true, files: came, waiting, gone: 0, why }
+    }
+}

@@ -1,0 +1,377 @@
+//! What of a group comes into the folder that follows it: which shares are fetched, which new versions replace what came
+//! before, what is passed over, and for what there is no room. This knows no disk and no clock.
+
+use super::place::may_be_placed;
+use crate::model::digest::InfoHash;
+use crate::model::name::{FileName, UserId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+/// Most downloads of a followed group at a time, and of what one sharer shares in it.
+const RUNNING_MAX: usize = 64;
+const RUNNING_OF_ONE_MAX: usize = 4;
+/// What a file counts for at least, in bytes: an empty one takes up a place on the disk too.
+const ROOM_MIN: u64 = 4096;
+/// This part of the disk stays free.
+const FREE_PARTS: u64 = 20;
+
+/// What is shared under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Offer {
+    pub name: FileName,
+    pub info_hash: InfoHash,
+    pub size: u64,
+    pub author: UserId,
+}
+
+impl Offer {
+    fn room(&self) -> u64 {
+        self.size.max(ROOM_MIN)
+    }
+}
+
+/// What lies where a share has its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Here {
+    Nothing,
+    /// Exactly what came before.
+    AsItCame,
+    Other,
+}
+
+/// Why something is not fetched that was offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PassedOver {
+    /// The name is hidden, or that of an unfinished download.
+    Name,
+    /// What came under the name was changed here.
+    ChangedHere,
+    /// What came under the name is of somebody else.
+    OtherAuthor(UserId),
+    /// Its folder cannot be made, for this reason.
+    NoFolder(String),
+    /// A file that did not come is in its place.
+    OwnFile,
+    /// A folder, a link or the like is in its place.
+    InTheWay,
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PassedOver::Name => write!(f, "a file of that name is hidden or taken for an unfinished download"),
+            PassedOver::ChangedHere => write!(f, "a new version is shared, and the file here was changed"),
+            PassedOver::NoFolder(why) => write!(f, "its folder cannot be used: {why}"),
+            PassedOver::OwnFile => write!(f, "a file of your own has its place"),
+            PassedOver::InTheWay => write!(f, "a folder or something else that is no file has its place"),
+            PassedOver::OtherAuthor(author) => {
+                write!(f, "somebody else shares it under this name now, and what {author} shared stays")
+            }
+        }
+    }
+}
+
+/// For what there is no room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// The folder would be larger than it may.
+    Folder,
+    /// This sharer has filled its part.
+    Sharer(UserId),
+    /// Too little of the disk would stay free.
+    Disk,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It waits for its turn.
+    Waits,
+    /// It is here, is coming, or was passed over before.
+    Known,
+    PassedOver(PassedOver),
+}
+
+/// A download to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Begin {
+    pub offer: Offer,
+    /// It takes the place of what came before.
+    pub replaces: bool,
+}
+
+/// What has come under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Came {
+    pub info_hash: InfoHash,
+    pub size: u64,
+    pub author: UserId,
+}
+
+impl Came {
+    fn room(&self) -> u64 {
+        self.size.max(ROOM_MIN)
+    }
+}
+
+/// How many bytes count, in all and for each sharer.
+#[derive(Debug, Default)]
+struct Room {
+    all: u64,
+    of: HashMap<UserId, u64>,
+}
+
+impl Room {
+    fn take(&mut self, author: &UserId, bytes: u64) {
+        self.all = self.all.saturating_add(bytes);
+        let of = self.of.entry(author.clone()).or_default();
+        *of = of.saturating_add(bytes);
+    }
+
+    fn give_back(&mut self, author: &UserId, bytes: u64) {
+        self.all = self.all.saturating_sub(bytes);
+        if let Some(of) = self.of.get_mut(author) {
+            *of = of.saturating_sub(bytes);
+            if *of == 0 {
+                self.of.remove(author);
+            }
+        }
+    }
+
+    fn of(&self, author: &UserId) -> u64 {
+        self.of.get(author).copied().unwrap_or_default()
+    }
+}
+
+/// One followed group.
+///
+/// Invariants: what waits or runs is neither known nor passed over; at most [`RUNNING_MAX`] run; `room` is that of what
+/// is here and what runs; each name that waits has one turn.
+#[derive(Debug)]
+pub(crate) struct Following {
+    max_size: u64,
+    came: BTreeMap<FileName, Came>,
+    /// Of these nothing is left here, so they take no room.
+    removed: BTreeSet<FileName>,
+    /// Of each name what was there before, or was passed over last.
+    passed: BTreeMap<FileName, InfoHash>,
+    room: Room,
+    waiting: BTreeMap<FileName, (u64, Begin)>,
+    /// The order of those that wait: who has failed goes behind the others.
+    turns: BTreeMap<u64, FileName>,
+    last_turn: u64,
+    running: BTreeMap<FileName, Begin>,
+}
+
+impl Following {
+    pub(crate) fn new(max_size: u64, came: BTreeMap<FileName, Came>, passed: BTreeMap<FileName, InfoHash>) -> Self {
+        let mut room = Room::default();
+        came.values().for_each(|came| room.take(&came.author, came.room()));
+        let (removed, waiting, running) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        Self { max_size, came, removed, passed, room, waiting, turns: BTreeMap::new(), last_turn: 0, running }
+    }
+
+    /// What has come under a name.
+    pub(crate) fn came(&self, name: &FileName) -> Option<&Came> {
+        self.came.get(name)
+    }
+
+    /// This has come, though no download of this run was known to bring it.
+    pub(crate) fn put(&mut self, name: FileName, came: Came) {
+        self.take_from_queue(&name);
+        self.set_removed(&name, true);
+        self.removed.remove(&name);
+        self.room.take(&came.author, came.room());
+        self.came.insert(name, came);
+    }
+
+    /// What is offered under a name is passed over, as it was there before.
+    pub(crate) fn pass(&mut self, name: FileName, info_hash: InfoHash) {
+        self.passed.insert(name, info_hash);
+    }
+
+    /// How large all that has come may be.
+    pub(crate) fn max_size(&self) -> u64 {
+        self.max_size
+    }
+
+    /// The names of all that has come.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &FileName> {
+        self.came.keys()
+    }
+
+    /// How many came, and how many are yet to come.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.came.len(), self.waiting.len() + self.running.len())
+    }
+
+    /// Something is shared. What an earlier offer of the name asked for is forgotten.
+    pub(crate) fn offered(&mut self, offer: Offer, here: Here) -> Verdict {
+        let is_same = |begin: &Begin| begin.offer.info_hash == offer.info_hash;
+        if self.waiting.get(&offer.name).is_some_and(|(_, begin)| is_same(begin)) {
+            return Verdict::Known;
+        }
+        self.take_from_queue(&offer.name);
+        let is_passed = self.passed.get(&offer.name) == Some(&offer.info_hash);
+        if is_passed || self.running.get(&offer.name).is_some_and(is_same) {
+            return Verdict::Known;
+        }
+        let came = self.came.get(&offer.name);
+        if came.is_some_and(|came| came.info_hash == offer.info_hash) {
+            return Verdict::Known;
+        }
+        let passed = match (came, here) {
+            _ if !may_be_placed(&offer.name) => Some(PassedOver::Name),
+            (Some(came), Here::AsItCame | Here::Other) if came.author != offer.author => {
+                Some(PassedOver::OtherAuthor(came.author.clone()))
+            }
+            (Some(_), Here::Other) => Some(PassedOver::ChangedHere),
+            // A complete copy is taken for the download; anything else is told then.
+            _ => None,
+        };
+        if let Some(why) = passed {
+            self.pass(offer.name, offer.info_hash);
+            return Verdict::PassedOver(why);
+        }
+        let replaces = came.is_some() && here == Here::AsItCame;
+        self.queue(Begin { offer, replaces });
+        Verdict::Waits
+    }
+
+    /// Something waits behind all others.
+    fn queue(&mut self, begin: Begin) {
+        self.last_turn += 1;
+        let name = begin.offer.name.clone();
+        self.turns.insert(self.last_turn, name.clone());
+        self.waiting.insert(name, (self.last_turn, begin));
+    }
+
+    fn take_from_queue(&mut self, name: &FileName) -> Option<Begin> {
+        let (turn, begin) = self.waiting.remove(name)?;
+        self.turns.remove(&turn);
+        Some(begin)
+    }
+
+    /// What is shared no longer need not come.
+    pub(crate) fn ended(&mut self, name: &FileName) {
+        self.take_from_queue(name);
+    }
+
+    /// Nothing is left here of what came under a name, or it is back.
+    pub(crate) fn set_removed(&mut self, name: &FileName, removed: bool) {
+        let Some(came) = self.came.get(name) else { return };
+        if removed && self.removed.insert(name.clone()) {
+            self.room.give_back(&came.author, came.room());
+        } else if !removed && self.removed.remove(name) {
+            self.room.take(&came.author, came.room());
+        }
+    }
+
+    /// The next downloads that there is room for; they run from now on. Those that stand still leave their sharer's turn
+    /// to others. `free` is how much of the disk is free and how much there is in all. With them why others wait, if they
+    /// wait for room.
+    pub(crate) fn begin(
+        &mut self,
+        standing: &BTreeSet<FileName>,
+        (free, total): (u64, u64),
+    ) -> (Vec<Begin>, Option<NoRoom>) {
+        let (mut begun, mut lacking) = (Vec::new(), None);
+        let mut free = free;
+        let mut moving: HashMap<UserId, usize> = HashMap::new();
+        for begin in self.running.values().filter(|begin| !standing.contains(&begin.offer.name)) {
+            *moving.entry(begin.offer.author.clone()).or_default() += 1;
+        }
+        let waiting: Vec<FileName> = self.turns.values().cloned().collect();
+        for name in waiting {
+            if self.running.len() >= RUNNING_MAX {
+                break;
+            }
+            let Some((_, Begin { offer, .. })) = self.waiting.get(&name) else { continue };
+            // A name has one download at a time, and so has a content: the second takes it from the first.
+            let same = |it: &Begin| it.offer.info_hash == offer.info_hash;
+            let is_full = moving.get(&offer.author).is_some_and(|count| *count >= RUNNING_OF_ONE_MAX);
+            if is_full || self.running.contains_key(&name) || self.running.values().any(same) {
+                continue;
+            }
+            if let Some(why) = self.room_for(offer, free, total) {
+                lacking.get_or_insert(why);
+                continue;
+            }
+            free = free.saturating_sub(offer.size);
+            *moving.entry(offer.author.clone()).or_default() += 1;
+            if let Some(begin) = self.take_from_queue(&name) {
+                self.run(begin.clone());
+                begun.push(begin);
+            }
+        }
+        (begun, lacking)
+    }
+
+    /// Why there is no room for a download. What it replaces goes only once it is here.
+    fn room_for(&self, offer: &Offer, free: u64, total: u64) -> Option<NoRoom> {
+        let bytes = offer.room();
+        let all = self.room.all.saturating_add(bytes);
+        if all > self.max_size {
+            Some(NoRoom::Folder)
+        } else if all.saturating_add(self.room.of(&offer.author)).saturating_add(bytes) > self.max_size {
+            Some(NoRoom::Sharer(offer.author.clone()))
+        } else if free.saturating_sub(offer.size) < total / FREE_PARTS {
+            Some(NoRoom::Disk)
+        } else {
+            None
+        }
+    }
+
+    fn run(&mut self, begin: Begin) {
+        self.room.take(&begin.offer.author, begin.offer.room());
+        self.running.insert(begin.offer.name.clone(), begin);
+    }
+
+    /// A download that was begun earlier goes on.
+    pub(crate) fn go_on(&mut self, offer: Offer) {
+        self.run(Begin { offer, replaces: false });
+    }
+
+    fn stop(&mut self, name: &FileName) -> Option<Begin> {
+        let begin = self.running.remove(name)?;
+        self.room.give_back(&begin.offer.author, begin.offer.room());
+        Some(begin)
+    }
+
+    /// Whether something waits for its turn, other than under names of which something runs.
+    pub(crate) fn waits(&self) -> bool {
+        self.waiting.keys().any(|name| !self.running.contains_key(name))
+    }
+
+    /// A download that was begun is here.
+    pub(crate) fn arrived(&mut self, name: &FileName) -> Option<Came> {
+        let Begin { offer: Offer { info_hash, size, author, .. }, .. } = self.stop(name)?;
+        Some(Came { info_hash, size, author })
+    }
+
+    /// The downloads that run and of which another version is shared by now.
+    pub(crate) fn outdated(&self) -> Vec<FileName> {
+        self.running.keys().filter(|name| self.waiting.contains_key(*name)).cloned().collect()
+    }
+
+    /// A download was given up, since what it was of is not shared any more.
+    pub(crate) fn let_go(&mut self, name: &FileName) {
+        self.stop(name);
+    }
+
+    /// A download that was begun does not come: it is passed over, or waits behind the others for another attempt.
+    pub(crate) fn failed(&mut self, name: &FileName, again: bool) -> Option<InfoHash> {
+        let begin = self.stop(name)?;
+        if again {
+            if !self.waiting.contains_key(name) {
+                self.queue(begin);
+            }
+            return None;
+        }
+        self.pass(name.clone(), begin.offer.info_hash);
+        Some(begin.offer.info_hash)
+    }
+}
+
+#[cfg(test)]
+mod tests;
