@@ -376,10 +376,19 @@ fn owner_requests() -> Vec<(Request, &'static str)> {
 }
 
 pub(super) fn replies() -> Vec<(Reply, &'static str)> {
-    [short_replies(), list_replies(), line_replies(), share_replies(), peer_replies(), pushed_replies(), told_replies()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        short_replies(),
+        list_replies(),
+        line_replies(),
+        share_replies(),
+        peer_replies(),
+        pushed_replies(),
+        told_replies(),
+        version_replies(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Those that say little.
@@ -716,6 +725,12 @@ fn told_replies() -> Vec<(Reply, &'static str)> {
             01 0001 71*16                          #   relay: that of tracker 1, ticket
             "#,
         ),
+    ]
+}
+
+/// About new versions and groups that are followed.
+fn version_replies() -> Vec<(Reply, &'static str)> {
+    vec![
         (
             Reply::Superseded { old: FILM, new: FILM, group: lab(), name: film(), author: user("bob") },
             r#"
