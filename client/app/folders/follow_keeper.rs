@@ -46,8 +46,12 @@ struct FollowKeeper<'a> {
 /// Follows groups until the session ends.
 pub(crate) fn run(session: &Arc<LoginSession>) {
     let mut keeper = FollowKeeper { session, followed: Vec::new(), subscribed: false, rests: None };
-    while !session.is_over() {
+    loop {
+        // Whoever ends the session wakes this thread behind that, so what is asked for comes first.
         keeper.take_told();
+        if session.is_over() {
+            return;
+        }
         keeper.follow_records();
         keeper.look_at_downloads();
         let now = Instant::now();
