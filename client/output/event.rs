@@ -235,6 +235,7 @@ impl Event {
             | Event::NotReached { .. }
             | Event::NotPassedOn { .. }
             | Event::Uploading
+            | Event::DownloadProgress(_)
             | Event::DownloadContinued { .. }
             | Event::DownloadWaits { .. }
             | Event::JoinRequested { .. }
@@ -244,7 +245,7 @@ impl Event {
             | Event::TrackerReached { .. }
             | Event::FolderShared { .. }
             | Event::ShareBack { .. } => Weight::News,
-            Event::Hashed { .. } | Event::DownloadProgress(_) => Weight::Progress,
+            Event::Hashed { .. } => Weight::Progress,
         }
     }
 
@@ -259,6 +260,9 @@ impl Event {
                 | Notice::OwnerDropped { group, .. }
                 | Notice::Removed { group },
             ) => (LineKind::Decision, group.to_string()),
+            Event::Notice(Notice::NewVersion { group, .. }) | Event::DownloadOutdated { group, .. } => {
+                (LineKind::NewVersion, group.to_string())
+            }
             Event::TrackerLost { .. } | Event::TrackerReached { .. } => (LineKind::Trackers, String::new()),
             Event::DownloadStranded { group, .. } => (LineKind::Stranded, group.to_string()),
             Event::ShareLost { group, .. } => (LineKind::ShareLost, group.to_string()),

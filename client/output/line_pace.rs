@@ -23,6 +23,8 @@ pub(crate) enum LineKind {
     Stranded,
     /// What is shared in a group is shared there no longer.
     ShareLost,
+    /// What is shared in a group gets new versions.
+    NewVersion,
     /// A warning; its words are its source.
     Warning,
 }
@@ -40,12 +42,13 @@ const fn pace(burst: u64, interval_s: u64) -> Pace {
     Pace { burst, interval: Duration::from_secs(interval_s) }
 }
 
-const KINDS: [KindInfo; 6] = [
+const KINDS: [KindInfo; 7] = [
     KindInfo { kind: LineKind::JoinRequest, each: pace(5, 30), all: Some(pace(20, 6)) },
     KindInfo { kind: LineKind::Decision, each: pace(5, 30), all: Some(pace(20, 6)) },
     KindInfo { kind: LineKind::Trackers, each: pace(10, 30), all: None },
     KindInfo { kind: LineKind::Stranded, each: pace(5, 30), all: Some(pace(20, 6)) },
     KindInfo { kind: LineKind::ShareLost, each: pace(20, 6), all: Some(pace(60, 6)) },
+    KindInfo { kind: LineKind::NewVersion, each: pace(5, 30), all: Some(pace(20, 6)) },
     KindInfo { kind: LineKind::Warning, each: pace(5, 30), all: None },
 ];
 
@@ -169,6 +172,7 @@ fn words(kind: LineKind, source: &str, UntoldLines { count, last }: UntoldLines)
         LineKind::Trackers => format!("Trackers come and go, {count} more times; the last: {last}"),
         LineKind::Stranded => format!("{count} more times a download from {source} waits for members: show_downloads"),
         LineKind::ShareLost => format!("{count} more of your files are not shared in {source} any more"),
+        LineKind::NewVersion => format!("{count} more new versions in {source}; the last: {last}"),
         LineKind::Warning => format!("{count} more times: {last}"),
     }
 }
@@ -183,6 +187,7 @@ fn words_of_many(kind: LineKind, count: u64) -> String {
         LineKind::Trackers => format!("Trackers come and go, {count} more times"),
         LineKind::Stranded => format!("{count} more times downloads wait for members: show_downloads"),
         LineKind::ShareLost => format!("{count} more of your files are not shared in their groups any more"),
+        LineKind::NewVersion => format!("{count} more new versions in your groups: notices tells which"),
         LineKind::Warning => format!("{count} more of the warnings that were told before"),
     }
 }

@@ -97,7 +97,7 @@ impl Reporter {
     fn say_all(&self, lines: Vec<(LineKind, String)>) {
         for (kind, line) in lines {
             let weight = match kind {
-                LineKind::JoinRequest | LineKind::Decision | LineKind::Trackers => Weight::News,
+                LineKind::JoinRequest | LineKind::Decision | LineKind::NewVersion | LineKind::Trackers => Weight::News,
                 LineKind::Stranded | LineKind::ShareLost | LineKind::Warning => Weight::Trouble,
             };
             self.say(weight, &line);
