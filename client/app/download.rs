@@ -4,6 +4,7 @@ mod failure;
 pub(super) mod hold_back;
 pub(super) mod look_after;
 pub(super) mod manifest;
+pub(super) mod newer;
 mod old_copy;
 mod own_copy;
 pub(super) mod update;
@@ -96,7 +97,9 @@ impl DownloadOrder<'_> {
 pub(super) struct Update {
     /// It takes the place of the old version, if that lies where it goes to.
     pub replaces: bool,
-    /// The unfinished download of an old version, of which it takes what is equal.
+    /// It was one of an old version before.
+    pub is_newer: bool,
+    /// What came in of that, of which it takes what is equal.
     pub unfinished: Option<Arc<Part>>,
 }
 
@@ -150,7 +153,7 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
     let DownloadOrder { id, group, name, to, record, update } = order;
     let Found { share, group: group_ref, content, .. } = find(&session.node().link, group, name)?;
     let known = session.downloads().get(*id).and_then(|tracked| tracked.info_hash);
-    if known.is_some_and(|known| known != content.info_hash) {
+    if !update.is_newer && known.is_some_and(|known| known != content.info_hash) {
         let why = format!("{name} is shared in another version now; update_file {group} {name} goes over to that");
         return Err(Failure { why, cause: Cause::OtherVersion });
     }
@@ -183,6 +186,10 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
     let old = old_copy::find(session, &label, update.unfinished.as_ref());
     let replaces = old.replaced_at(to).filter(|_| update.replaces);
     let plan = PartPlan { record, replaces, held: widened.files() };
+    if let Some(unfinished) = &update.unfinished {
+        Part::check_room(to, &subject.manifest).map_err(|error| error.to_string())?;
+        unfinished.abandon().map_err(|error| error.to_string())?;
+    }
     // What is there gets another name: by then it is remembered which one it had.
     let held = same.filter(DownloadRecord::is_held).filter(|_| widened.before.is_some());
     if held.is_some() {
@@ -252,6 +259,7 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, p
         session.event(&Event::Warning(format!("{}: {error}", transfer.subject().name)));
     }
     find_difference(&transfer, || session.is_over());
+    session.engine().decided(id);
     transfer.follow_up(|| session.is_over());
 }
 
@@ -350,7 +358,7 @@ fn forget_replaced(session: &LoginSession, id: u64, subject: &Subject, path: &Pa
 fn give_on(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
     match session.downloads().get(id) {
         Some(tracked) if subject.selection.is_some() => parts::hold(session, &tracked, subject, path),
-        Some(tracked) => share_downloaded(session, tracked.group, subject, path),
+        Some(tracked) => share_downloaded(session, tracked, subject, path),
         None => {}
     }
 }
@@ -382,8 +390,12 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, fet
 pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
     let Some(tracked) = session.downloads().get(id) else { return };
     let failure = failure_of(error);
+    // What has come of an update goes to where the user says next.
+    let goes_elsewhere = matches!(error, DownloadError::Write(PartError::Edited(_) | PartError::NoExchange(_)));
     session.downloads().end(id, DownloadPhase::Failed(failure.clone()), || {
-        forget_record(session, &tracked);
+        if !goes_elsewhere {
+            forget_record(session, &tracked);
+        }
         if let DownloadPhase::Running(transfer) = &tracked.phase {
             let_go(session, transfer);
             // Whoever hears of it may resume the download at once.

@@ -315,6 +315,7 @@ impl std::fmt::Debug for LoginSession {
 
 #[cfg(test)]
 mod tests {
+    use super::untold::tests::untold_of;
     use super::*;
     use crate::client::app::node::NodeOptions;
     use crate::client::download::engine::options::EngineOptions;
@@ -322,12 +323,9 @@ mod tests {
     use crate::client::rate::downlink::Downlink;
     use crate::client::reach::interfaces::own_addresses;
     use crate::client::state::dir::StateDir;
-    use crate::client::state::record::ShareRecord;
     use crate::client::state::record::tests::{manifest, share};
-    use crate::client::storage::file_stamp::Stamps;
     use crate::client::terminal::writer::TerminalWriter;
     use crate::model::digest::Fingerprint;
-    use crate::model::id::{OpId, Origin, ShareRef};
     use crate::model::name::FileName;
     use crate::rate::limit::Limit;
     use std::net::TcpListener;
@@ -370,11 +368,7 @@ mod tests {
     }
 
     fn untold(in_group: &str, number: u8) -> Untold {
-        let record = share(in_group, "f", number);
-        let ShareRecord { group, name, path, content, .. } = record;
-        let origin = Origin { tracker: 1, incarnation: 1 };
-        let share = ShareRef(OpId { origin, seq: number.into() });
-        Untold { share, group, name, path, content, manifest: Arc::new(manifest(number)), stamps: Stamps([].into()) }
+        untold_of(share(in_group, "f", number), number)
     }
 
     /// The groups of those that are untold. Now a tracker has heard of them.

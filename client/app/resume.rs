@@ -2,7 +2,7 @@
 //! knows of them is reached.
 
 use super::announce::{find_made, is_unheard};
-use super::download::{DownloadOrder, Update, fail, go_on, tracked};
+use super::download::{DownloadOrder, Update, fail, go_on, newer, tracked};
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
 use super::parts;
@@ -11,7 +11,7 @@ use crate::client::download::error::DownloadError;
 use crate::client::output::event::Event;
 use crate::client::output::report::Report;
 use crate::client::rpc::error::RpcError;
-use crate::client::rpc::queries::find_again;
+use crate::client::rpc::queries::{find_again, is_superseded};
 use crate::client::state::record::DownloadRecord;
 use crate::client::storage::part::PartRecord;
 use crate::model::id::ShareRef;
@@ -29,11 +29,16 @@ pub(super) fn resume(session: &Arc<LoginSession>, group: &GroupId, name: &FileNa
     let went_on = match session.slot().download(group, name) {
         Some(record) => take_up(session, id, &record, PartRecord::Begun),
         None => {
-            let update = Update::default();
+            let update = replacing();
             go_on(session, DownloadOrder { id, group, name, to: destination, record: PartRecord::Begun, update })
         }
     };
     went_on.inspect_err(|_| session.downloads().put_back(id, before))
+}
+
+/// Only an update goes to where the old version lies.
+fn replacing() -> Update {
+    Update { replaces: true, ..Update::default() }
 }
 
 /// Goes on with a download of which there is a record, and which is starting, under the group and name that its share
@@ -45,9 +50,8 @@ fn take_up(
     record: PartRecord,
 ) -> Result<Report, Failure> {
     let DownloadRecord { group, name, destination, share, .. } = remembered;
-    // Only an update goes to where the old version lies.
-    let update = || Update { replaces: true, unfinished: None };
-    let went_on = go_on(session, DownloadOrder { id, group, name, to: destination.clone(), record, update: update() });
+    let order = DownloadOrder { id, group, name, to: destination.clone(), record, update: replacing() };
+    let went_on = go_on(session, order);
     let may_be_moved = went_on.as_ref().is_err_and(|failure| match failure.cause {
         Cause::Refused(code) => code.is_gone(),
         Cause::OtherVersion => true,
@@ -58,11 +62,15 @@ fn take_up(
     }
     let node = session.node();
     let Some((to_group, to_name)) = find_again(&node.link, &node.keyring.names(), *share, name)? else {
-        return went_on;
+        let is_newer = went_on.as_ref().is_err_and(|failure| matches!(failure.cause, Cause::OtherVersion));
+        return match is_newer && is_superseded(&node.link, *share)? {
+            true => newer::go_on_newer(session, id, (remembered, record)),
+            false => went_on,
+        };
     };
     session.downloads().rename(id, &to_group, &to_name);
     let order =
-        DownloadOrder { id, group: &to_group, name: &to_name, to: destination.clone(), record, update: update() };
+        DownloadOrder { id, group: &to_group, name: &to_name, to: destination.clone(), record, update: replacing() };
     let went_on = go_on(session, order);
     let went_on = went_on.inspect_err(|_| session.downloads().rename(id, group, name))?;
     // Now that it is remembered under the other one.

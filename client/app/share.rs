@@ -1,5 +1,6 @@
 //! Sharing a file or folder: the tracker gets to know it, others are given it, until it is stopped.
 
+use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::{LoginSession, Untold};
 use super::node::command_id;
 use super::upkeep::register::Checked;
@@ -367,24 +368,35 @@ pub(super) fn ended(session: &LoginSession, share: ShareRef) {
 /// A downloaded file is given to others from now on, and a tracker is yet to be told: see [`tell_untold`]. Its stamps are
 /// taken at once: it may change before that. The record of the download stays until then, so that a later login tells of
 /// it if this one cannot.
-pub(super) fn share_downloaded(session: &LoginSession, group: GroupId, subject: &Subject, path: &Path) {
-    let Subject { group: group_ref, share, name, content, manifest, .. } = subject;
-    let (share, name, content, manifest) = (*share, name.clone(), *content, manifest.clone());
+pub(super) fn share_downloaded(session: &LoginSession, tracked: Tracked, subject: &Subject, path: &Path) {
+    let Subject { group: group_ref, name, content, manifest, .. } = subject;
+    let (share, is_outdated) = match &tracked.phase {
+        DownloadPhase::Running(transfer) => (transfer.share(), transfer.is_outdated()),
+        _ => (subject.share, false),
+    };
+    let (name, content, manifest) = (name.clone(), *content, manifest.clone());
     let Ok(stamps) = Stamps::take(path, manifest.files()) else {
         session.node().catalog.remove(*group_ref, content.info_hash);
-        forget_download(session, &group, &name);
+        forget_download(session, &tracked.group, &name);
         let why = Refusal::about(Code::FileChanged, path.display()).to_string();
-        return session.event(&Event::ShareLost { group, file: name, why });
+        return session.event(&Event::ShareLost { group: tracked.group, file: name, why });
     };
     let source = SharedFiles::new(path.to_path_buf(), manifest.files(), content.layout, stamps.clone());
     session.node().catalog.offer(*group_ref, content.info_hash, Arc::new(source), Bitfield::all(content.layout));
-    session.untold().add(Untold { share, group, name, path: path.to_path_buf(), content, manifest, stamps });
+    let (group, path) = (tracked.group, path.to_path_buf());
+    session.untold().add(Untold { group, name, share, path, content, manifest, stamps, is_outdated });
 }
 
 /// Tells the tracker of what was downloaded and it has not heard of.
 pub(super) fn tell_untold(session: &LoginSession) {
     session.untold().tell(|untold| {
-        let refused = match tell(session, untold) {
+        let told = match tell(session, untold) {
+            Err(RpcError::Refused(refusal)) if refusal.code == Code::FileExists => {
+                keep_old(session, untold).and_then(|kept| if kept { Ok(()) } else { Err(refusal.into()) })
+            }
+            told => told,
+        };
+        let refused = match told {
             Ok(()) => None,
             // What is refused when the login ends says nothing of the share: the next login tells of it.
             Err(RpcError::Refused(refusal)) if !refusal.code.is_passing() && !session.is_over() => Some(refusal),
@@ -393,9 +405,6 @@ pub(super) fn tell_untold(session: &LoginSession) {
         let Untold { group, name, content, .. } = untold;
         forget_download(session, group, name);
         if let Some(refusal) = refused {
-            if refusal.code == Code::FileExists && keep_outdated(session, untold) {
-                return true;
-            }
             let served = session.node().keyring.group_named(group);
             session.event(&Event::ShareLost { group: group.clone(), file: name.clone(), why: refusal.to_string() });
             if let Some(group) = served {
@@ -406,17 +415,6 @@ pub(super) fn tell_untold(session: &LoginSession) {
     });
 }
 
-/// A new version has taken the name before the tracker was told of this one: what is here counts as the old version of it.
-/// False if it is not as it was.
-fn keep_outdated(
-    session: &LoginSession,
-    Untold { share, group, name, path, content, manifest, stamps }: &Untold,
-) -> bool {
-    let unchanged = Stamps::take(path, manifest.files()).is_ok_and(|now| now == *stamps);
-    let shared = LocalShare { group, name, path, content: *content, manifest, stamps: stamps.clone() };
-    unchanged && offer(session, *share, shared).is_ok()
-}
-
 /// Forgets the record of a download that is complete. One that the user has begun anew keeps its own.
 fn forget_download(session: &LoginSession, group: &GroupId, name: &FileName) {
     if session.downloads().find(group, name).is_none_or(|tracked| tracked.phase.has_ended()) {
@@ -425,20 +423,37 @@ fn forget_download(session: &LoginSession, group: &GroupId, name: &FileName) {
 }
 
 fn tell(session: &LoginSession, untold: &Untold) -> Result<(), RpcError> {
-    let Untold { group, name, path, content, manifest, stamps, .. } = untold;
+    let Untold { group, name, content, manifest, .. } = untold;
     let bytes = manifest::encode(manifest).map(|(bytes, _)| bytes).unwrap_or_default();
-    let then = |share| {
-        let (content, stamps) = (*content, stamps.clone());
-        let unchanged = Stamps::take(path, manifest.files()).is_ok_and(|now| now == stamps);
-        let key = offer(session, share, LocalShare { group, name, path, content, manifest, stamps })?;
-        if unchanged {
-            return hold_now(session, share, key);
-        }
-        // What has changed meanwhile is read before the tracker hears of it.
-        session.upkeep().alarm(key, Instant::now());
-        Ok(())
-    };
-    publish(session, (group, name, *content), &bytes, (&|| true, &then))
+    publish(session, (group, name, *content), &bytes, (&|| true, &|share| give_downloaded(session, share, untold)))
+}
+
+/// What was downloaded is an old version by now, if its author has replaced it: it is kept, and given to whoever is in the
+/// middle of it. Returns false if it is none.
+fn keep_old(session: &LoginSession, untold: &Untold) -> Result<bool, RpcError> {
+    if !is_superseded(&session.node().link, untold.share)? {
+        return Ok(false);
+    }
+    session.decide(|| give_downloaded(session, untold.share, untold))?;
+    if !untold.is_outdated {
+        let (group, file) = (untold.group.clone(), untold.name.clone());
+        session.event(&Event::DownloadOutdated { group, file });
+    }
+    Ok(true)
+}
+
+/// Gives what was downloaded as this share.
+fn give_downloaded(session: &LoginSession, share: ShareRef, untold: &Untold) -> Result<(), RpcError> {
+    let Untold { group, name, path, content, manifest, stamps, .. } = untold;
+    let (content, stamps) = (*content, stamps.clone());
+    let unchanged = Stamps::take(path, manifest.files()).is_ok_and(|now| now == stamps);
+    let key = offer(session, share, LocalShare { group, name, path, content, manifest, stamps })?;
+    if unchanged {
+        return hold_now(session, share, key);
+    }
+    // What has changed meanwhile is read before the tracker hears of it.
+    session.upkeep().alarm(key, Instant::now());
+    Ok(())
 }
 
 #[cfg(test)]

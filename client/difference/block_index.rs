@@ -3,12 +3,11 @@
 use super::rolling::{BlockDigest, RollingDigest};
 use crate::model::piece::block::BlockLen;
 
-/// Bits of the filter for each digest: few windows pass it by chance.
-const FILTER_RATIO: usize = 64;
-/// The filter stays in the cache of a core.
-const FILTER_BITS_MAX: usize = 1 << 23;
+/// Most words of the filter, so that it stays in the cache of a core. Up to there it has one for each digest, and few
+/// windows pass it by chance.
+const FILTER_WORDS_MAX: usize = 1 << 17;
 /// Windows that roll side by side. The steps of one wait for each other.
-const LANES: usize = 4;
+const LANES: usize = 2;
 
 /// Digests that are sought. Equal ones are one entry.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub struct BlockIndex {
     /// For each value of the upper bits of a digest, where the digests with these begin.
     starts: Box<[u32]>,
     shift: u32,
-    /// A bit for each value of the lower bits of a digest: whether one has them.
+    /// The lower bits of a digest choose a word, and others two bits in it, which are set: see [`filter_bits`].
     filter: Box<[u64]>,
 }
 
@@ -34,12 +33,9 @@ impl BlockIndex {
         // There are at most 2^32 blocks in a share.
         digests.iter().for_each(|digest| starts[(digest >> shift) as usize + 1] += 1);
         (0..buckets).for_each(|at| starts[at + 1] += starts[at]);
-        let bits = (digests.len() * FILTER_RATIO).next_power_of_two().clamp(64, FILTER_BITS_MAX);
-        let mut filter = vec![0u64; bits / 64];
-        for digest in &digests {
-            let bit = *digest as usize % bits;
-            filter[bit / 64] |= 1 << (bit % 64);
-        }
+        let words = digests.len().next_power_of_two().min(FILTER_WORDS_MAX);
+        let mut filter = vec![0u64; words];
+        digests.iter().for_each(|digest| filter[*digest as usize & (words - 1)] |= filter_bits(*digest));
         Self { len, digests: digests.into(), starts: starts.into(), shift, filter: filter.into() }
     }
 
@@ -60,8 +56,9 @@ impl BlockIndex {
     }
 
     fn may_have(&self, digest: u64) -> bool {
-        let bit = digest as usize % (64 * self.filter.len());
-        self.filter[bit / 64] >> (bit % 64) & 1 == 1
+        // The number of words is a power of two.
+        let bits = filter_bits(digest);
+        self.filter[digest as usize & (self.filter.len() - 1)] & bits == bits
     }
 
     /// Calls `found` with the entry and the place of every window of these bytes that is sought by its digest.
@@ -102,6 +99,11 @@ impl BlockIndex {
             }
         }
     }
+}
+
+/// Two bits of a word, chosen by bits of the digest that do not choose the word.
+fn filter_bits(digest: u64) -> u64 {
+    1 << (digest >> 20 & 63) | 1 << (digest >> 26 & 63)
 }
 
 #[cfg(test)]

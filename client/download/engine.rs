@@ -55,6 +55,11 @@ impl Engine {
         let _ = wait.recv();
     }
 
+    /// Tells that it is decided what of the download with this number comes from an old version.
+    pub fn decided(&self, transfer: u64) {
+        self.mailbox.send(EngineMessage::Decided(transfer));
+    }
+
     /// Tells which clients hold pieces of the download with this number.
     pub fn peers(&self, transfer: u64, peers: Vec<Peer>) {
         self.mailbox.send(EngineMessage::Peers(transfer, peers));

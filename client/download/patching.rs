@@ -13,11 +13,11 @@ pub fn find_difference(transfer: &Transfer, is_over: impl Fn() -> bool + Sync) {
     let Some(difference) = transfer.difference() else { return };
     let is_over = || is_over() || transfer.is_stopped();
     let Some(found) = difference.search(is_over) else { return };
-    put_together(transfer.part(), difference.old(), &found, |piece, len| {
+    let take = |piece, _| {
         transfer.found(piece);
-        difference.count_reused(u64::from(len));
         !is_over()
-    });
+    };
+    put_together(transfer.part(), difference.old(), &found, take, || transfer.follow_up(is_over));
     difference.decide();
 }
 
@@ -41,10 +41,7 @@ pub(crate) fn take_wanted(
     if is_whole {
         match transfer.take_given((id, given), lane, piece, buffer[..].into()) {
             Err(PieceError::Bad) => {}
-            taken => {
-                difference.count_reused((buffer.len() - given) as u64);
-                return taken;
-            }
+            taken => return taken,
         }
     } else {
         transfer.failed(lane, piece);

@@ -337,13 +337,14 @@ impl Transfer {
             peers.credit(id, given as u64);
             peers.picker.is_complete()
         };
-        self.pass_on(outer, data.len());
+        self.pass_on(outer, (data.len(), data.len() - given));
         self.hash.advance(piece, &*self.part).map_err(PieceError::stops)?;
         Ok(complete)
     }
 
-    /// Serves a piece that is verified and written.
-    fn pass_on(&self, piece: PieceIndex, len: usize) {
+    /// Serves a piece that is verified and written. So many bytes of it are of an old version.
+    fn pass_on(&self, piece: PieceIndex, (len, reused): (usize, usize)) {
+        self.difference.iter().for_each(|difference| difference.count_reused(reused as u64));
         self.done.fetch_add(len as u64, Ordering::Relaxed);
         self.served.add(piece);
         self.fresh.lock().push(piece.get());
@@ -353,7 +354,8 @@ impl Transfer {
     pub(crate) fn found(&self, piece: PieceIndex) {
         if self.peers.lock().picker.found(piece).is_some() {
             self.hash.announce(piece);
-            self.pass_on(piece, self.layout().len(piece) as usize);
+            let len = self.layout().len(piece) as usize;
+            self.pass_on(piece, (len, len));
         }
     }
 
@@ -419,6 +421,11 @@ impl Transfer {
     /// Notes that there is a new version. True if that is news.
     pub fn outdate(&self) -> bool {
         !self.outdated.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it is known that there is a new version.
+    pub fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Relaxed)
     }
 
     /// Measures the speed. The engine calls this at every tick.

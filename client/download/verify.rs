@@ -4,7 +4,7 @@ use super::error::DownloadError;
 use super::whole_hash::WholeHash;
 use crate::client::difference::old_version::OldVersion;
 use crate::client::difference::patch::Patch;
-use crate::client::hash::piece_hash::{HashedPiece, PieceRead, hash_in_order};
+use crate::client::hash::piece_hash::{HashedPiece, PieceRead, hash_each, hash_in_order};
 use crate::client::hash::zeros::ZeroPieces;
 use crate::client::storage::part::Part;
 use crate::client::storage::piece_source::{PieceSource, SourceError};
@@ -13,6 +13,7 @@ use crate::model::bitfield::Bitfield;
 use crate::model::digest::Sha1Digest;
 use crate::model::manifest::Manifest;
 use crate::model::piece::PieceIndex;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,51 +62,39 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
 
 /// Takes the pieces that are missing from another source, as far as they are right there. Stops early if `cancel` is set.
 pub fn fill_from(part: &Part, source: &SharedFiles, verified: &mut Verified, cancel: &AtomicBool) {
-    let layout = part.layout();
-    let Verified { have, hash } = verified;
-    let missing: Vec<_> = layout.indexes().filter(|piece| !have.has(*piece)).collect();
+    let missing: Vec<_> = part.layout().indexes().filter(|piece| !verified.have.has(*piece)).collect();
     let holes = source.holes();
-    let read = |piece, buffer: &mut [u8]| source.read_unless_hole(&holes, piece, buffer);
-    let _ = hash_in_order(
-        layout,
-        missing.into_iter(),
-        read,
-        || false,
-        |piece, outcome| {
-            if cancel.load(Ordering::Relaxed) {
-                return ControlFlow::Break(());
-            }
-            if take_if_right(part, piece, outcome) {
-                have.insert(piece);
-                hash.announce(piece);
-            }
-            ControlFlow::Continue(())
-        },
-    );
+    fill(part, &missing, verified, cancel, |piece, buffer| source.read_unless_hole(&holes, piece, buffer));
 }
 
 /// Takes the missing pieces that an old version has whole, wherever they lie there. Stops early if `cancel` is set. Gives
 /// how many bytes these are.
 pub fn fill_from_old(part: &Part, old: &OldVersion, verified: &mut Verified, cancel: &AtomicBool) -> u64 {
-    let layout = part.layout();
-    let Verified { have, hash } = verified;
     let places: HashMap<_, _> = old.equal_pieces(part.manifest()).into_iter().collect();
-    let missing = layout.indexes().filter(|piece| !have.has(*piece) && places.contains_key(piece)).collect::<Vec<_>>();
+    let is_missing = |piece: &PieceIndex| !verified.have.has(*piece) && places.contains_key(piece);
+    let missing: Vec<_> = part.layout().indexes().filter(is_missing).collect();
     let read = |piece, buffer: &mut [u8]| old.read_at(places[&piece], buffer).map(|()| PieceRead::Bytes);
-    let follow = || matches!(hash.follow(part), Ok(true));
-    let mut taken = 0;
-    let _ = hash_in_order(layout, missing.into_iter(), read, follow, |piece, outcome| {
-        if cancel.load(Ordering::Relaxed) {
-            return ControlFlow::Break(());
-        }
-        if take_if_right(part, piece, outcome) {
-            taken += u64::from(layout.len(piece));
-            have.insert(piece);
-            hash.announce(piece);
-        }
-        ControlFlow::Continue(())
-    });
-    taken
+    fill(part, &missing, verified, cancel, read)
+}
+
+/// Takes these pieces as far as they are right by `read`. Gives how many bytes these are.
+fn fill(
+    part: &Part,
+    pieces: &[PieceIndex],
+    Verified { have, hash }: &mut Verified,
+    cancel: &AtomicBool,
+    read: impl Fn(PieceIndex, &mut [u8]) -> Result<PieceRead, SourceError> + Sync,
+) -> u64 {
+    let (hash, taken) = (&*hash, Mutex::new((have, 0)));
+    let take = |piece, len| {
+        let (have, bytes) = &mut *taken.lock();
+        have.insert(piece);
+        *bytes += u64::from(len);
+        hash.announce(piece);
+        !cancel.load(Ordering::Relaxed)
+    };
+    take_right(part, pieces, read, take, || while matches!(hash.follow(part), Ok(true)) {});
+    taken.into_inner().1
 }
 
 /// The same for a part of a folder, of which the source is the whole: `outer` gives the place of a piece there.
@@ -138,30 +127,47 @@ pub(crate) fn fill_part_from(
 }
 
 /// Puts pieces together of blocks of an old version that has all of these. Calls `take` for each that is right, with its
-/// length, once it is written; goes on while that is true.
+/// length, once it is written; goes on while that is true. Calls `follow` between them.
 pub(crate) fn put_together(
     part: &Part,
     old: &OldVersion,
     found: &[(PieceIndex, Patch)],
-    mut take: impl FnMut(PieceIndex, u32) -> bool,
+    take: impl Fn(PieceIndex, u32) -> bool + Sync,
+    follow: impl FnMut(),
 ) {
-    let layout = part.layout();
     let patches: HashMap<_, _> = found.iter().map(|(piece, patch)| (*piece, patch)).collect();
     let read = |piece, buffer: &mut [u8]| {
         let read = |place, room: &mut [u8]| old.read_at(place, room);
         patches[&piece].assemble(buffer, read, std::iter::empty()).map(|_| PieceRead::Bytes)
     };
-    let pieces = found.iter().map(|(piece, _)| *piece);
-    let _ = hash_in_order(
-        layout,
-        pieces,
-        read,
-        || false,
-        |piece, outcome| {
-            let goes_on = !take_if_right(part, piece, outcome) || take(piece, layout.len(piece));
-            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        },
-    );
+    let pieces: Vec<_> = found.iter().map(|(piece, _)| *piece).collect();
+    take_right(part, &pieces, read, take, follow);
+}
+
+/// Reads, hashes and writes pieces on all cores. Calls `take` for each that is right and written, with its length, as long
+/// as that gives true. The calling thread does `follow` whenever pieces have come, so that a disk is read once.
+fn take_right(
+    part: &Part,
+    pieces: &[PieceIndex],
+    read: impl Fn(PieceIndex, &mut [u8]) -> Result<PieceRead, SourceError> + Sync,
+    take: impl Fn(PieceIndex, u32) -> bool + Sync,
+    mut follow: impl FnMut(),
+) {
+    let (layout, read, take) = (part.layout(), &read, &take);
+    let (tell, told) = crossbeam_channel::unbounded();
+    let sink = move |piece, outcome: Result<HashedPiece<'_>, SourceError>| {
+        let goes_on = !take_if_right(part, piece, outcome) || take(piece, layout.len(piece));
+        // Whoever follows lives as long.
+        let _ = tell.send(());
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    rayon::in_place_scope(|scope| {
+        scope.spawn(move |_| hash_each(layout, pieces, read, sink));
+        while told.recv().is_ok() {
+            told.try_iter().for_each(drop);
+            follow();
+        }
+    });
 }
 
 /// Writes a piece that was read elsewhere, if it is right.

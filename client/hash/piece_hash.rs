@@ -6,6 +6,8 @@ use crate::model::digest::Sha1Digest;
 use crate::model::piece::{Layout, PieceIndex};
 use crossbeam_channel::Receiver;
 use rayon::Yield;
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSlice;
 use sha1::{Digest, Sha1};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -57,34 +59,68 @@ pub fn hash_in_order<E: Send, B>(
         let job = [(); LANES].map(|()| pieces.next());
         job[0].is_some().then_some(job)
     });
+    let work = |job, buffer: &mut Vec<u8>| read_and_hash(layout, job, &read, buffer);
+    in_order(jobs, work, meanwhile, |job, data, outcomes| hand_on(layout, job, (data, outcomes), &mut sink))
+}
+
+/// The same in any order. `sink` is called on the threads of the pool, so that what it does with the pieces is done by all
+/// cores. Stops soon after it breaks.
+pub fn hash_each<E: Send>(
+    layout: Layout,
+    pieces: &[PieceIndex],
+    read: impl Fn(PieceIndex, &mut [u8]) -> Result<PieceRead, E> + Sync,
+    sink: impl Fn(PieceIndex, Result<HashedPiece<'_>, E>) -> ControlFlow<()> + Sync,
+) {
+    let _ = pieces.par_chunks(LANES).try_for_each_init(Vec::new, |buffer, chunk| {
+        let job = std::array::from_fn(|lane| chunk.get(lane).copied());
+        let outcomes = read_and_hash(layout, job, &read, buffer);
+        hand_on(layout, job, (buffer, outcomes), &sink)
+    });
+}
+
+/// Some pieces that a core hashes at once.
+type Job = [Option<PieceIndex>; LANES];
+/// What became of each of them.
+type Outcomes<E> = [Option<Result<(PieceRead, Sha1Digest), E>>; LANES];
+
+fn read_and_hash<E>(
+    layout: Layout,
+    job: Job,
+    read: impl Fn(PieceIndex, &mut [u8]) -> Result<PieceRead, E>,
+    buffer: &mut Vec<u8>,
+) -> Outcomes<E> {
     let len = |piece: &Option<PieceIndex>| piece.map_or(0, |piece| layout.len(piece) as usize);
-    let work = |job: [Option<PieceIndex>; LANES], buffer: &mut Vec<u8>| {
-        buffer.resize(job.iter().map(len).sum(), 0);
-        let mut left = &mut buffer[..];
-        let (mut outcomes, mut data) = ([const { None }; LANES], [&[][..]; LANES]);
-        for (lane, piece) in job.into_iter().enumerate() {
-            let (now, later) = std::mem::take(&mut left).split_at_mut(len(&piece));
-            let outcome = piece.map(|piece| read(piece, now));
-            data[lane] = if matches!(outcome, Some(Ok(PieceRead::Bytes))) { now } else { &[] };
-            (outcomes[lane], left) = (outcome, later);
-        }
-        let mut digests = sha1_of_each(data).into_iter();
-        outcomes.map(|outcome| outcome.zip(digests.next()).map(|(read, digest)| read.map(|read| (read, digest))))
-    };
-    in_order(jobs, work, meanwhile, |job, mut left, outcomes| {
-        let done = job.into_iter().zip(outcomes).filter_map(|(piece, outcome)| piece.zip(outcome));
-        for (piece, outcome) in done {
-            let len = layout.len(piece);
-            let (data, later) = left.split_at(len as usize);
-            left = later;
-            let hashed = outcome.map(|(read, sha1)| match read {
-                PieceRead::Bytes => HashedPiece { data, sha1 },
-                PieceRead::Zeros => HashedPiece { data: zeros(len), sha1: sha1_of_zeros(len) },
-            });
-            sink(piece, hashed)?;
-        }
-        ControlFlow::Continue(())
-    })
+    buffer.resize(job.iter().map(len).sum(), 0);
+    let mut left = &mut buffer[..];
+    let (mut outcomes, mut data) = ([const { None }; LANES], [&[][..]; LANES]);
+    for (lane, piece) in job.into_iter().enumerate() {
+        let (now, later) = std::mem::take(&mut left).split_at_mut(len(&piece));
+        let outcome = piece.map(|piece| read(piece, now));
+        data[lane] = if matches!(outcome, Some(Ok(PieceRead::Bytes))) { now } else { &[] };
+        (outcomes[lane], left) = (outcome, later);
+    }
+    let mut digests = sha1_of_each(data).into_iter();
+    outcomes.map(|outcome| outcome.zip(digests.next()).map(|(read, digest)| read.map(|read| (read, digest))))
+}
+
+fn hand_on<E, B>(
+    layout: Layout,
+    job: Job,
+    (mut left, outcomes): (&[u8], Outcomes<E>),
+    mut sink: impl FnMut(PieceIndex, Result<HashedPiece<'_>, E>) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    let done = job.into_iter().zip(outcomes).filter_map(|(piece, outcome)| piece.zip(outcome));
+    for (piece, outcome) in done {
+        let len = layout.len(piece);
+        let (data, later) = left.split_at(len as usize);
+        left = later;
+        let hashed = outcome.map(|(read, sha1)| match read {
+            PieceRead::Bytes => HashedPiece { data, sha1 },
+            PieceRead::Zeros => HashedPiece { data: zeros(len), sha1: sha1_of_zeros(len) },
+        });
+        sink(piece, hashed)?;
+    }
+    ControlFlow::Continue(())
 }
 
 /// Does the jobs with `work`, several at a time on the rayon pool that it is called in, else on the global one. Hands

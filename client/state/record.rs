@@ -282,7 +282,7 @@ pub(crate) mod tests {
         Content { layout: manifest(byte).layout(), sha1: Sha1Digest([byte; 20]), info_hash, file_count: 1 }
     }
 
-    fn share_ref(byte: u8) -> ShareRef {
+    pub(crate) fn share_ref(byte: u8) -> ShareRef {
         let origin = Origin { tracker: byte.into(), incarnation: u64::MAX - u64::from(byte) };
         ShareRef(OpId { origin, seq: byte.into() })
     }

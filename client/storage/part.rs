@@ -29,14 +29,15 @@ use crate::sys::vectored::{ScatteredBytes, ScatteredRoom};
 use crate::sys::{self, files, space};
 use crate::wire::stretches::Stretches;
 use beginning::{begin, id_of};
-use body::{Body, RoomMaker};
+use body::{Body, RoomMaker, overwrite_with_zeros};
 use each_file::{any_file, for_each_file};
 use removal::remove_own;
+use std::convert::Infallible;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,8 +54,6 @@ pub use crate::client::storage::part::taken::Taken;
 
 /// After how many written bytes the disk is set to work on them, so that the fsync at the end finds little to do.
 const WRITE_BACK_LEN: u64 = 8 << 20;
-/// Bytes that are looked at together for something else than zeros.
-const ZEROS_LEN: usize = 128 * 1024;
 
 /// What is found at a destination.
 #[derive(Debug)]
@@ -115,7 +114,7 @@ impl Part {
         maker: RoomMaker,
     ) -> Result<OpenedPart, PartError> {
         let paths = match (PartPaths::of(destination), record) {
-            (Err(PartError::NoFolder(_)), PartRecord::Awaited) => {
+            (Err(PartError::NoFolder(_)), record) if record.is_awaited() => {
                 return Err(PartError::Missing(destination.to_path_buf()));
             }
             (paths, _) => paths?,
@@ -123,14 +122,20 @@ impl Part {
         let is_old = |old: &Replaced| old.is_at(&paths.destination());
         let there = paths.stat(&paths.name)?.is_some();
         let taken_back = held.as_ref().filter(|held| there && held.are_at(&paths.destination()));
-        if there && taken_back.is_none() && !replaces.as_ref().is_some_and(is_old) {
-            return Taken::look(paths, &manifest, label, replaces).map(OpenedPart::Taken);
+        let is_free = || replaces.as_ref().is_some_and(is_old) || record == PartRecord::Moving;
+        if there && taken_back.is_none() && !is_free() {
+            let is_update = replaces.is_some();
+            let taken = Taken::look(paths, &manifest, label, replaces).map_err(|error| match error {
+                PartError::OtherContent(path) if is_update => PartError::Edited(path),
+                other => other,
+            });
+            return taken.map(OpenedPart::Taken);
         }
         let unfinished = paths.stat(&paths.part_name)?.is_some();
         if taken_back.is_some() && unfinished {
             return Err(PartError::Exists(paths.part_path()));
         }
-        if record == PartRecord::Awaited && !unfinished && taken_back.is_none() {
+        if record.is_awaited() && !unfinished && taken_back.is_none() {
             return Err(PartError::Missing(paths.part_path()));
         }
         let mut sidecar = Sidecar::lock(paths, record != PartRecord::Absent)?;
@@ -153,7 +158,10 @@ impl Part {
         let map = FileMap::new(manifest.files());
         let (written, writing_back) = (AtomicU64::new(0), AtomicBool::new(false));
         let (replaces, held) = (replaces.map(Box::new), held.map(Box::new));
-        Ok(OpenedPart::Part(Self { manifest, map, zeros, body, fresh, written, writing_back, replaces, held, sidecar }))
+        let part = Self { manifest, map, zeros, body, fresh, written, writing_back, replaces, held, sidecar };
+        // What nobody else could read stays so from the first byte on.
+        part.keep_modes(|mode, _| mode & 0o666 | 0o600, 0o700);
+        Ok(OpenedPart::Part(part))
     }
 
     /// Gives up an unfinished download that is not open in this process and began with files that were complete: these
@@ -178,6 +186,15 @@ impl Part {
             sidecar.remove();
         }
         Ok(())
+    }
+
+    /// Whether there is room for all of a download.
+    ///
+    /// # Errors
+    /// `DiskFull`, `NoFolder`, `Io`.
+    pub fn check_room(destination: &Path, manifest: &Manifest) -> Result<(), PartError> {
+        let (paths, zeros) = (PartPaths::of(destination)?, ZeroPieces::of(manifest));
+        body::check_room(&paths, manifest, &zeros)
     }
 
     /// Removes an unfinished download that is not open in this process: the file or folder that the sidecar names, and
@@ -262,13 +279,13 @@ impl Part {
             self.check_in_place()?;
             match &self.replaces {
                 Some(old) if paths.stat(&paths.name)?.is_some() => old.exchange(paths)?,
-                _ => rename_noreplace(paths)?,
+                _ => paths.rename_noreplace()?,
             }
         }
         files::sync_folder(&paths.folder)
             .map_err(|error| PartError::Io(paths.destination(), "write to the disk", error))?;
         // Only now is the new version there whatever happens.
-        self.replaces.iter().try_for_each(|old| old.remove(paths))?;
+        self.replaces.iter().try_for_each(|old| old.remove(paths, &self.sidecar))?;
         self.held.iter().for_each(|held| held.remove_borders(paths, &self.manifest));
         self.sidecar.remove_on_drop();
         Ok(())
@@ -293,7 +310,29 @@ impl Part {
             }
             let _ = files::set_modified(&file, modified.seconds, modified.nanoseconds());
             Ok(())
-        })
+        })?;
+        self.keep_modes(|mode, executable| mode & 0o666 | if executable { (mode & 0o444) >> 2 } else { 0 }, 0);
+        Ok(())
+    }
+
+    /// Gives each file that takes the place of an old one the permissions that `of` makes of those of the old one and of
+    /// whether it is to be executable, and a folder those of the old folder and these besides.
+    fn keep_modes(&self, of: impl Fn(u32, bool) -> u32 + Sync, of_folder: u32) {
+        if self.replaces.is_none() {
+            return;
+        }
+        let root = self.destination();
+        // A file system may keep none.
+        if let Some(mode) = replaced::mode_at(&root).filter(|_| self.manifest.is_folder()) {
+            let _ = self.body.set_mode(mode | of_folder);
+        }
+        let Ok::<_, Infallible>(()) = for_each_file(&self.manifest, |number, entry| {
+            let executable = self.manifest.attributes().get(number).is_some_and(|attributes| attributes.executable);
+            if let (Some(mode), Ok(file)) = (replaced::mode_at(&entry.path.placed_in(&root)), self.file(number)) {
+                let _ = file.set_permissions(Permissions::from_mode(of(mode, executable)));
+            }
+            Ok(())
+        });
     }
 
     /// What has taken the final name meanwhile. It may be the complete download.
@@ -452,34 +491,6 @@ impl PieceSource for Part {
         }
         Ok(())
     }
-}
-
-/// Gives the part its name, unless something has that.
-fn rename_noreplace(paths: &PartPaths) -> Result<(), PartError> {
-    let renamed = files::rename_noreplace(&paths.folder, &paths.part_name, &paths.name);
-    renamed.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => PartError::Exists(paths.destination()),
-        _ => PartError::Io(paths.part_path(), "rename", error),
-    })
-}
-
-/// Writes zeros over whatever else a stretch of a file holds.
-fn overwrite_with_zeros(file: &File, range: Range<u64>, cancel: &AtomicBool) -> io::Result<()> {
-    let mut buffer = vec![0; ZEROS_LEN];
-    let mut at = range.start;
-    while at < range.end {
-        if cancel.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let len = (range.end - at).min(ZEROS_LEN as u64) as usize;
-        file.read_exact_at(&mut buffer[..len], at)?;
-        if buffer[..len].iter().any(|byte| *byte != 0) {
-            buffer[..len].fill(0);
-            file.write_all_at(&buffer[..len], at)?;
-        }
-        at += len as u64;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

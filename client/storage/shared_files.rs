@@ -2,7 +2,7 @@
 
 use super::file_map::FileMap;
 use super::file_stamp;
-use super::file_stamp::{FileStamp, Stamps};
+use super::file_stamp::{FileStamp, Stamps, may_read};
 use super::holes::for_each_with_data;
 use super::local_name::locate;
 use super::open_files::{OpenFiles, open_with_room};
@@ -12,7 +12,7 @@ use crate::client::hash::piece_hash::PieceRead;
 use crate::model::bitfield::Bitfield;
 use crate::model::manifest::FileEntry;
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
-use crate::sys::files::open_unlinked;
+use crate::sys::files::{look_unlinked, open_unlinked};
 use crate::sys::vectored::ScatteredRoom;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,25 @@ impl SharedFiles {
         Self::with(root, files, layout, sighting.0.iter().map(Sight::stamp).collect())
     }
 
+    /// The source for whatever files lie in these places now, whatever their lengths. What is not there or cannot be read
+    /// has none. `None` if all of it is longer than a share may be.
+    pub fn as_they_are(root: PathBuf, files: &[FileEntry]) -> Option<Self> {
+        let look = |file: &FileEntry| {
+            let path = locate(&root, &file.path);
+            let found = look_unlinked(&path).ok().filter(|found| found.is_file() && may_read(&path).is_ok());
+            let stamp = found.as_ref().map(FileStamp::of);
+            (FileEntry { len: stamp.map_or(0, |stamp| stamp.size), ..file.clone() }, stamp)
+        };
+        let (files, stamps): (Vec<_>, Vec<_>) = files.iter().map(look).unzip();
+        let layout = Layout::new(files.iter().map(|file| file.len).sum())?;
+        Some(Self::with(root, &files, layout, stamps.into()))
+    }
+
+    /// Where each file begins in the stream.
+    pub fn starts(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..self.files.len()).map(|file| self.map.start(file))
+    }
+
     fn with(root: PathBuf, files: &[FileEntry], layout: Layout, stamps: Box<[Option<FileStamp>]>) -> Self {
         assert_eq!(files.len(), stamps.len(), "one stamp per file");
         let map = FileMap::new(files);
@@ -75,7 +94,7 @@ impl SharedFiles {
         (0..self.files.len()).try_for_each(|file| {
             let path = self.path(file);
             file_stamp::check(&path, &self.bears(file, &path)?)?;
-            file_stamp::may_read(&path).map_err(|error| SourceError::from_io(path, error))
+            may_read(&path).map_err(|error| SourceError::from_io(path, error))
         })
     }
 

@@ -37,6 +37,20 @@ fn pieces_that_have_moved_by_whole_pieces_cost_nothing() {
 }
 
 #[test]
+fn what_is_all_in_the_old_version_comes_from_nobody() {
+    let old = bytes(9 * PIECE + 77);
+    let cut = &old[PIECE / 8..];
+    let swapped = [&old[3 * 4096..6 * 4096], &old[..3 * 4096], &old[6 * 4096..]].concat();
+    for new in [cut, &swapped[..]] {
+        let TransferProgress { received, reused, .. } = update(&old, new);
+        assert!(received < 5000 && received + reused == new.len() as u64, "{received}");
+    }
+    // The end is that of a block too.
+    let whole = bytes(9 * PIECE);
+    assert_eq!(update(&whole, &whole[PIECE / 8..]).received, 0);
+}
+
+#[test]
 fn single_writes_cost_a_block_each() {
     let old = bytes(20 * PIECE);
     let mut new = old.clone();

@@ -80,7 +80,7 @@ pub(crate) struct Member {
     pub keyring: Arc<Keyring>,
     pub catalog: Arc<Catalog>,
     pub seeder: Option<Seeder>,
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
     told: channel::Receiver<EngineEvent>,
 }
 
@@ -114,7 +114,7 @@ impl Member {
         let seeder = seeder.expect("a thread");
         let (tell, told) = channel::unbounded();
         let options = EngineOptions { workers: default_workers(), patience, downlink: Downlink::new(download) };
-        let engine = Engine::start(options, (keyring.clone(), reacher), tell).expect("threads");
+        let engine = Arc::new(Engine::start(options, (keyring.clone(), reacher), tell).expect("threads"));
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             client,
@@ -170,8 +170,11 @@ impl Member {
         let source = Arc::new(SharedFiles::new(path, files, old.content.layout, stamps));
         let download = self.prepare_with(1, subject, Some(OldVersion::new(source, old.manifest.clone())));
         self.engine.add(download.clone());
-        let found = download.clone();
-        std::thread::spawn(move || find_difference(&found, || false));
+        let (found, engine) = (download.clone(), self.engine.clone());
+        std::thread::spawn(move || {
+            find_difference(&found, || false);
+            engine.decided(found.id());
+        });
         download
     }
 

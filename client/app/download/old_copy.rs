@@ -7,7 +7,6 @@ use crate::client::download::verify::{Verified, fill_from_old};
 use crate::client::storage::part::{Part, PartLabel, Replaced};
 use crate::client::storage::piece_source::PieceSource;
 use crate::client::storage::shared_files::SharedFiles;
-use crate::client::storage::sighting::Sighting;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,10 +43,10 @@ fn shared(session: &LoginSession, label: &PartLabel) -> Option<OldCopies> {
         return None;
     }
     let manifest = Arc::new(session.slot().manifest(&own.content.info_hash).ok().flatten()?);
-    let sighting = Sighting::take(&own.path, manifest.files());
-    let source = SharedFiles::seen(own.path.clone(), manifest.files(), manifest.layout(), &sighting);
+    let source = SharedFiles::as_they_are(own.path.clone(), manifest.files());
     let place = Some((own.path, Replaced { manifest: manifest.clone(), stamps: own.stamps }));
-    Some(OldCopies { versions: vec![OldVersion::new(Arc::new(source), manifest)], place })
+    let versions = source.map(|source| OldVersion::edited(source, manifest)).into_iter().collect();
+    Some(OldCopies { versions, place })
 }
 
 /// Takes the pieces that are equal whole. Gives what is left to find, which is nothing if it is little; `None` without old

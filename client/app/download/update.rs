@@ -1,5 +1,6 @@
 //! `update_file`: a new version of what is here, or of what is being downloaded.
 
+use super::newer::{Left, go_on_from, open_left};
 use super::{DownloadOrder, Update, go_on, is_starting, let_go};
 use crate::client::app::download_list::{DownloadPhase, Tracked};
 use crate::client::app::login_session::LoginSession;
@@ -8,10 +9,11 @@ use crate::client::command::failure::Failure;
 use crate::client::output::report::Report;
 use crate::client::rpc::queries::{Found, find};
 use crate::client::state::record::ShareRecord;
-use crate::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartRecord, Replaced, resolve_destination};
+use crate::client::storage::part::{PartError, PartRecord, Replaced, resolve_destination};
 use crate::model::name::{FileName, GroupId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Begins to take the new version of a file, and returns; the rest happens beside the prompt. Without a destination it takes
 /// the place of the old one.
@@ -22,7 +24,13 @@ pub(in crate::client::app) fn update(
     typed: Option<&Path>,
 ) -> Result<Report, Failure> {
     let Found { content, .. } = find(&session.node().link, group, name)?;
-    let under_way = session.downloads().find(group, name).filter(|tracked| !tracked.phase.has_ended());
+    // One that has failed and keeps what has come of it has a record.
+    let is_under_way = |tracked: &Tracked| match tracked.phase {
+        DownloadPhase::Complete => false,
+        DownloadPhase::Failed(_) => session.slot().download(group, name).is_some(),
+        _ => true,
+    };
+    let under_way = session.downloads().find(group, name).filter(is_under_way);
     if let Some(tracked) = under_way {
         if !tracked.patterns.is_empty() {
             return Err(format!("Only some files of {name} are being downloaded; cancel_download that first").into());
@@ -42,7 +50,7 @@ pub(in crate::client::app) fn update(
         None => place_of(session, &own)?,
     };
     let id = session.downloads().begin((group, name), to.clone(), Vec::new()).map_err(|error| error.to_string())?;
-    let update = Update { replaces: true, unfinished: None };
+    let update = Update { replaces: true, ..Update::default() };
     let order = DownloadOrder { id, group, name, to, record: PartRecord::Absent, update };
     go_on(session, order).inspect_err(|_| session.downloads().remove(id))
 }
@@ -59,63 +67,49 @@ fn place_of(session: &LoginSession, own: &ShareRecord) -> Result<PathBuf, Failur
 
 /// The version that is asked for is being downloaded already.
 fn same_under_way(session: &Arc<LoginSession>, tracked: Tracked, typed: Option<&Path>) -> Result<Report, Failure> {
-    let Tracked { group, name, destination, phase, .. } = tracked;
-    let to = typed.map(|typed| resolve_destination(typed, &name)).transpose().map_err(|error| error.to_string())?;
-    if to.is_some_and(|to| to != destination) {
-        return Err(format!("{name} is being downloaded already, to {}", destination.display()).into());
+    let to = typed.map(|typed| resolve_destination(typed, &tracked.name)).transpose();
+    let is_elsewhere = to.map_err(|error| error.to_string())?.is_some_and(|to| to != tracked.destination);
+    let is_held = matches!(tracked.phase, DownloadPhase::Paused { .. } | DownloadPhase::Failed(_));
+    if is_elsewhere && is_held {
+        return go_over(session, &tracked, typed);
     }
-    match phase {
-        DownloadPhase::Paused { .. } => resume::resume(session, &group, &name),
-        _ => Ok(Report::Downloading { group, file: name, destination }),
+    let Tracked { group, name, destination, .. } = tracked;
+    match is_held {
+        _ if is_elsewhere => Err(format!("{name} is being downloaded already, to {}", destination.display()).into()),
+        true => resume::resume(session, &group, &name),
+        false => Ok(Report::Downloading { group, file: name, destination }),
     }
 }
 
 /// The download of an old version becomes one of the new version. What came in of the old one is taken as far as it is
 /// equal.
 fn go_over(session: &Arc<LoginSession>, tracked: &Tracked, typed: Option<&Path>) -> Result<Report, Failure> {
-    let Tracked { group, name, destination, .. } = tracked;
+    let Tracked { id, group, name, destination, .. } = tracked;
     let to = match typed {
         Some(typed) => resolve_destination(typed, name).map_err(|error| error.to_string())?,
         None => destination.clone(),
     };
-    let unfinished = give_up(session, tracked)?;
-    let id = session.downloads().begin((group, name), to.clone(), Vec::new()).map_err(|error| error.to_string())?;
-    let update = Update { replaces: true, unfinished };
-    let order = DownloadOrder { id, group, name, to, record: PartRecord::Absent, update };
-    go_on(session, order).inspect_err(|_| session.downloads().remove(id))
-}
-
-/// Gives the download of an old version up. Gives what came in of it, which has no name any more. Its record stays until
-/// that of the new version takes its place.
-fn give_up(session: &LoginSession, tracked: &Tracked) -> Result<Option<Arc<Part>>, Failure> {
-    let part = match &tracked.phase {
-        DownloadPhase::Running(transfer) => {
-            session.engine().remove(transfer);
-            if transfer.is_finished() {
-                return Err("The download of the old version has just ended; try again".into());
-            }
-            let_go(session, transfer);
-            Some(transfer.part().clone())
-        }
-        // Nobody else goes on with it from here on.
-        _ if session.downloads().restart(tracked.id).is_some() => open_left(session, tracked),
-        _ => return Err(is_starting()),
+    let record = session.slot().download(group, name).ok_or_else(is_starting)?;
+    let before = held_back(session, tracked)?;
+    let left = match &tracked.phase {
+        DownloadPhase::Running(transfer) => Ok(Left::Part(transfer.part().clone())),
+        _ => open_left(session, &record, if to == *destination { PartRecord::Awaited } else { PartRecord::Moving }),
     };
-    session.downloads().remove(tracked.id);
-    if let Some(part) = &part {
-        part.abandon().map_err(|error| error.to_string())?;
-    }
-    Ok(part)
+    let went_on = go_on_from(session, (*id, group, name), to, (&record, PartRecord::Begun, left));
+    went_on.inspect_err(|_| session.downloads().put_back(*id, before))
 }
 
-/// What an earlier run has left of a download, if that can be told.
-fn open_left(session: &LoginSession, tracked: &Tracked) -> Option<Arc<Part>> {
-    let Tracked { group, name, destination, info_hash, .. } = tracked;
-    let info_hash = (*info_hash)?;
-    let manifest = Arc::new(session.slot().manifest(&info_hash).ok().flatten()?);
-    let label = PartLabel { group: group.clone(), name: name.clone(), info_hash };
-    match Part::open(destination, manifest, &label, PartRecord::Awaited) {
-        Ok(OpenedPart::Part(part)) => Some(Arc::new(part)),
-        _ => None,
+/// Holds a download, so that nobody else goes on with it. Gives the phase in which it is left if it cannot go over.
+fn held_back(session: &LoginSession, tracked: &Tracked) -> Result<DownloadPhase, Failure> {
+    let downloads = session.downloads();
+    if let DownloadPhase::Running(transfer) = &tracked.phase {
+        session.engine().remove(transfer);
+        let done = transfer.progress(Instant::now()).done;
+        let paused = DownloadPhase::Paused { done: Some(done) };
+        if transfer.is_finished() || !downloads.advance(tracked.id, paused) {
+            return Err("The download of the old version has just ended; try again".into());
+        }
+        let_go(session, transfer);
     }
+    downloads.restart(tracked.id).ok_or_else(is_starting)
 }

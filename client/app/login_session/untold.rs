@@ -22,6 +22,8 @@ pub(crate) struct Untold {
     pub manifest: Arc<Manifest>,
     /// Those that its files had when they were found right.
     pub stamps: Stamps,
+    /// Whether the user knows of a new version.
+    pub is_outdated: bool,
 }
 
 #[derive(Debug, Default)]
@@ -106,21 +108,24 @@ impl UntoldShares {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::client::state::record::ShareRecord;
-    use crate::client::state::record::tests::{manifest, share};
-    use crate::model::id::{OpId, Origin};
+    use crate::client::state::record::tests::{manifest, share, share_ref};
     use crossbeam_channel as channel;
     use std::thread;
 
     const LONG: Duration = Duration::from_secs(60);
 
+    /// What was downloaded, as far as a record has it.
+    pub(in super::super) fn untold_of(record: ShareRecord, number: u8) -> Untold {
+        let ShareRecord { group, name, path, content, .. } = record;
+        let (share, manifest, stamps) = (share_ref(number), Arc::new(manifest(number)), Stamps([].into()));
+        Untold { group, name, share, path, content, manifest, stamps, is_outdated: false }
+    }
+
     fn untold(number: u8) -> Untold {
-        let ShareRecord { group, name, path, content, .. } = share("lab", "f", number);
-        let origin = Origin { tracker: 1, incarnation: 1 };
-        let share = ShareRef(OpId { origin, seq: number.into() });
-        Untold { share, group, name, path, content, manifest: Arc::new(manifest(number)), stamps: Stamps([].into()) }
+        untold_of(share("lab", "f", number), number)
     }
 
     #[test]

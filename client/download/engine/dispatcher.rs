@@ -150,6 +150,10 @@ impl Dispatcher {
                     entry.removed = Some(done);
                 }
             }
+            EngineMessage::Decided(id) => match self.entries.get_mut(&id) {
+                Some(entry) if entry.transfer.is_complete() => entry.complete(),
+                _ => self.ask_parked(id),
+            },
             EngineMessage::Peers(id, peers) => {
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.peers.learn(peers);
@@ -301,8 +305,7 @@ impl Dispatcher {
             WorkOutcome::Drops(reason) => self.drop_connection(connection, reason),
             WorkOutcome::Completes => {
                 drop(connection);
-                entry.complete = true;
-                entry.stop();
+                entry.complete();
             }
             WorkOutcome::Stops(why) => {
                 drop(connection);

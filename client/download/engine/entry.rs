@@ -155,6 +155,12 @@ impl TransferEntry {
         from.iter().chain(&more).for_each(|connection| self.peers.lost(connection.peer(), now, false));
     }
 
+    /// Every piece is here.
+    pub(super) fn complete(&mut self) {
+        self.complete = true;
+        self.stop();
+    }
+
     /// Drops the connections. Workers return after the frame that they are at, and write nothing after that.
     pub(super) fn stop(&mut self) {
         self.transfer.stop();

@@ -17,6 +17,8 @@ pub(super) enum EngineMessage {
     Add(Arc<Transfer>),
     /// The sender gets a message once no worker holds the download any more.
     Remove(u64, channel::Sender<()>),
+    /// It is decided what of it comes from an old version. That may be all that was missing.
+    Decided(u64),
     Peers(u64, Vec<Peer>),
     /// This peer has just come online.
     Arrived(u64, Peer),

@@ -15,16 +15,19 @@ use crate::sys::files::{self, Open};
 use crate::sys::space::{self, FreeSpace};
 use parking_lot::Mutex;
 use rustix::io::Errno;
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Files of a folder up to this length get their room when they are written; that there is room for all is checked
 /// by their sum.
 pub(super) const SMALL_LEN: u64 = 64 * 1024;
+/// Bytes that are looked at together for something else than zeros.
+pub(super) const ZEROS_LEN: usize = 128 * 1024;
 /// Permissions of what a download makes, less the umask.
 const MODE: u32 = 0o666;
 
@@ -130,6 +133,18 @@ impl Body {
         }
     }
 
+    /// Sets the permissions of the file or the folder itself.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let file = match &self.files {
+            BodyFiles::File(file) => file,
+            BodyFiles::Folder(folder, _) => folder,
+        };
+        file.set_permissions(Permissions::from_mode(mode))
+    }
+
     /// The id of the file or the folder.
     ///
     /// # Errors
@@ -180,10 +195,7 @@ fn open_file(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> R
 fn open_folder(paths: &PartPaths, manifest: &Arc<Manifest>, reserve: &Reserve<'_>) -> Result<Body, PartError> {
     let path = paths.part_path();
     if reserve.fresh {
-        let free = space::free_space(&paths.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
-        if let Some(free) = free {
-            ask_room(manifest.files(), reserve.zeros, free, &path)?;
-        }
+        check_room(paths, manifest, reserve.zeros)?;
         files::make_folder_in(&paths.folder, &paths.part_name)
             .map_err(|error| PartError::from_open(&path, "make", error))?;
     }
@@ -208,6 +220,13 @@ fn open_folder(paths: &PartPaths, manifest: &Arc<Manifest>, reserve: &Reserve<'_
         let _ = id_of(&folder).map(|own| remove_own(paths, &own, Some(manifest)));
     }
     Ok(Body { reservation: Mutex::new(ready?), files: BodyFiles::Folder(folder, OpenFiles::default()) })
+}
+
+/// Whether there is room for all files, as far as the file system tells.
+pub(super) fn check_room(paths: &PartPaths, manifest: &Manifest, zeros: &ZeroPieces) -> Result<(), PartError> {
+    let path = paths.part_path();
+    let free = space::free_space(&paths.folder).map_err(|error| PartError::Io(path.clone(), "make", error))?;
+    free.map_or(Ok(()), |free| ask_room(manifest.files(), zeros, free, &path))
 }
 
 /// Whether there is room for files in their folders. Each folder takes up a block, and each file whole blocks: many small
@@ -299,6 +318,25 @@ fn give_room(file: &File, len: u64, needs: Vec<Range<u64>>, allocate: Allocate) 
     }
     needs.into_iter().try_for_each(|range| allocate(file, range))?;
     if file.metadata()?.len() < len { file.set_len(len) } else { Ok(()) }
+}
+
+/// Writes zeros over whatever else a stretch of a file holds.
+pub(super) fn overwrite_with_zeros(file: &File, range: Range<u64>, cancel: &AtomicBool) -> io::Result<()> {
+    let mut buffer = vec![0; ZEROS_LEN];
+    let mut at = range.start;
+    while at < range.end {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let len = (range.end - at).min(ZEROS_LEN as u64) as usize;
+        file.read_exact_at(&mut buffer[..len], at)?;
+        if buffer[..len].iter().any(|byte| *byte != 0) {
+            buffer[..len].fill(0);
+            file.write_all_at(&buffer[..len], at)?;
+        }
+        at += len as u64;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

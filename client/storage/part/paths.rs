@@ -121,6 +121,18 @@ impl PartPaths {
         files::stat_in(&self.folder, name).map_err(|error| PartError::Io(self.path(name), "look at", error))
     }
 
+    /// Gives the unfinished download its final name, unless something has that.
+    ///
+    /// # Errors
+    /// `Exists`, `Io`.
+    pub(super) fn rename_noreplace(&self) -> Result<(), PartError> {
+        let renamed = files::rename_noreplace(&self.folder, &self.part_name, &self.name);
+        renamed.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => PartError::Exists(self.destination()),
+            _ => PartError::Io(self.part_path(), "rename", error),
+        })
+    }
+
     /// The id of what has a name in the folder.
     ///
     /// # Errors

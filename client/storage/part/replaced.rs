@@ -3,12 +3,14 @@
 use super::error::PartError;
 use super::paths::PartPaths;
 use super::removal::remove_own;
+use super::sidecar::Sidecar;
 use super::take_back::HeldFiles;
 use super::written::holds_nothing_else;
 use crate::client::storage::file_stamp::{Stamps, StampsDigest};
 use crate::model::manifest::Manifest;
 use crate::sys::files;
 use rustix::io::Errno;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ pub enum PartRecord {
     Begun,
     /// It was begun, and does not begin anew by itself: without its part it waits.
     Awaited,
+    /// The same, and it goes elsewhere: it does not matter what has its final name.
+    Moving,
 }
 
 /// How a download is opened.
@@ -31,6 +35,13 @@ pub struct PartPlan {
     pub replaces: Option<Replaced>,
     /// What of it is complete already, and may have the final name.
     pub held: Option<HeldFiles>,
+}
+
+impl PartRecord {
+    /// Whether it does not begin anew by itself.
+    pub(super) fn is_awaited(self) -> bool {
+        matches!(self, PartRecord::Awaited | PartRecord::Moving)
+    }
 }
 
 impl From<PartRecord> for PartPlan {
@@ -44,6 +55,11 @@ impl From<PartRecord> for PartPlan {
 pub struct Replaced {
     pub manifest: Arc<Manifest>,
     pub stamps: StampsDigest,
+}
+
+/// The permissions of what lies at a path.
+pub(super) fn mode_at(path: &Path) -> Option<u32> {
+    files::look_unlinked(path).ok().map(|found| found.mode() & 0o777)
 }
 
 impl Replaced {
@@ -75,15 +91,22 @@ impl Replaced {
         Err(PartError::Edited(paths.destination()))
     }
 
-    /// Removes the old version from where the part was. Anything else stays.
+    /// Removes the old version from where the part was. Anything else stays. That of a folder is noted in the sidecar
+    /// first: a run that is killed in the middle leaves one that looks like no version.
     ///
     /// # Errors
-    /// `Io`.
-    pub(super) fn remove(&self, paths: &PartPaths) -> Result<(), PartError> {
-        match paths.id(&paths.part_name)? {
-            Some(own) if self.is_at(&paths.part_path()) => remove_own(paths, &own, Some(&self.manifest)).map(drop),
-            _ => Ok(()),
+    /// `DiskFull`, `Io`.
+    pub(super) fn remove(&self, paths: &PartPaths, sidecar: &Sidecar) -> Result<(), PartError> {
+        let Some(own) = paths.id(&paths.part_name)? else { return Ok(()) };
+        if sidecar.note().and_then(|note| note.replaced) != Some(own) {
+            if !self.is_at(&paths.part_path()) {
+                return Ok(());
+            }
+            if self.manifest.is_folder() {
+                sidecar.write_replaced(own)?;
+            }
         }
+        remove_own(paths, &own, Some(&self.manifest)).map(drop)
     }
 }
 
@@ -97,7 +120,8 @@ mod tests {
     use crate::model::name::{FileName, GroupId};
     use crate::model::path::RelPath;
     use std::collections::BTreeMap;
-    use std::fs;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
     use std::time::SystemTime;
     use tempfile::TempDir;
@@ -193,6 +217,27 @@ mod tests {
     }
 
     #[test]
+    fn what_others_could_not_read_they_cannot_read_in_the_new_version_from_its_first_byte_on() {
+        let (file, folder) = (Bench::of_a_file(), Bench::of_a_folder());
+        let chmod = |path: PathBuf, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("set");
+        chmod(file.path("f"), 0o600);
+        chmod(folder.path("f"), 0o700);
+        chmod(folder.path("f/a"), 0o640);
+        for (bench, modes) in [(&file, &[("f", 0o600)][..]), (&folder, &[("f", 0o700), ("f/a", 0o640)])] {
+            let part = bench.part();
+            for (path, mode) in modes {
+                assert_eq!(mode_at(&bench.path(&path.replacen('f', "f.part", 1))), Some(*mode), "{path}");
+            }
+            part.finish().expect("replaced");
+            drop(part);
+            for (path, mode) in modes {
+                assert_eq!(mode_at(&bench.path(path)), Some(*mode), "{path}");
+            }
+            assert!(bench.is_replaced());
+        }
+    }
+
+    #[test]
     fn a_file_that_was_written_to_meanwhile_keeps_its_name_and_what_came_is_kept() {
         let bench = Bench::of_a_file();
         let part = bench.part();
@@ -236,6 +281,23 @@ mod tests {
             bench.old.exchange(part.sidecar.paths()).expect("exchanged");
             drop(part);
             assert!(bench.holds("f", &bench.new) && bench.holds("f.part", &bench.old.manifest));
+            let OpenedPart::Taken(taken) = bench.open() else { panic!("the new version has the name") };
+            taken.adopt().expect("removed");
+            assert!(bench.is_replaced());
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_killed_while_the_old_folder_was_removed_is_finished_by_the_next_one() {
+        for removed in [&["f.part/a"][..], &["f.part/a", "f.part/gone", "f.part/sub/b"]] {
+            let bench = Bench::of_a_folder();
+            let part = bench.part();
+            part.body.end_reservation();
+            let paths = part.sidecar.paths();
+            bench.old.exchange(paths).expect("exchanged");
+            part.sidecar.write_replaced(paths.id(&paths.part_name).expect("there").expect("there")).expect("written");
+            removed.iter().for_each(|path| fs::remove_file(bench.path(path)).expect("there"));
+            drop(part);
             let OpenedPart::Taken(taken) = bench.open() else { panic!("the new version has the name") };
             taken.adopt().expect("removed");
             assert!(bench.is_replaced());

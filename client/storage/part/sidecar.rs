@@ -40,16 +40,17 @@ pub(super) struct Note {
     pub label: PartLabel,
     /// Which file or folder the part is. Unknown until it is made.
     pub part: Option<FileId>,
+    /// Which one was replaced by it, has the part's name now, and is to be removed.
+    pub replaced: Option<FileId>,
 }
 
 impl Note {
     fn to_text(&self) -> String {
         let PartLabel { group, name, info_hash } = &self.label;
         let (group, name) = (to_field(group.as_str().as_bytes()), to_field(name.as_str().as_bytes()));
-        let part = self.part.map_or(String::new(), |FileId { inode, born }| {
-            format!("part {inode} {}\n", born.map_or("-".to_owned(), |(s, ns)| format!("{s}.{ns}")))
-        });
-        format!("{HEADER}\ninfo_hash {info_hash}\ngroup {group}\nname {name}\n{part}")
+        let line = |key: &str, id: Option<FileId>| id.map_or(String::new(), |id| format!("{key} {}\n", id_to_text(id)));
+        let (part, replaced) = (line("part", self.part), line("replaced", self.replaced));
+        format!("{HEADER}\ninfo_hash {info_hash}\ngroup {group}\nname {name}\n{part}{replaced}")
     }
 
     fn from_text(text: &str) -> Option<Self> {
@@ -60,13 +61,18 @@ impl Note {
         let plain = |text: &str| String::from_utf8(from_field(text)?).ok();
         let group = GroupId::parse(&plain(field("group ")?)?).ok()?;
         let name = FileName::parse(&plain(field("name ")?)?).ok()?;
-        let part = match lines.next() {
-            None => None,
-            Some(line) => Some(id_from_text(line.strip_prefix("part ")?)?),
+        let mut id = |key: &str| match lines.next() {
+            None => Some(None),
+            Some(line) => id_from_text(line.strip_prefix(key)?).map(Some),
         };
+        let (part, replaced) = (id("part ")?, id("replaced ")?);
         let label = PartLabel { group, name, info_hash };
-        lines.next().is_none().then_some(Self { label, part })
+        lines.next().is_none().then_some(Self { label, part, replaced })
     }
+}
+
+fn id_to_text(FileId { inode, born }: FileId) -> String {
+    format!("{inode} {}", born.map_or("-".to_owned(), |(s, ns)| format!("{s}.{ns}")))
 }
 
 fn id_from_text(text: &str) -> Option<FileId> {
@@ -154,7 +160,7 @@ impl Sidecar {
     /// # Errors
     /// `DiskFull`, `Io`.
     pub(super) fn write(&mut self, label: &PartLabel) -> Result<(), PartError> {
-        self.put_durably(Note { label: label.clone(), part: None })
+        self.put_durably(Note { label: label.clone(), part: None, replaced: None })
     }
 
     /// The same of what is there already under another name.
@@ -162,7 +168,7 @@ impl Sidecar {
     /// # Errors
     /// `DiskFull`, `Io`.
     pub(super) fn write_taken(&mut self, label: &PartLabel, part: FileId) -> Result<(), PartError> {
-        self.put_durably(Note { label: label.clone(), part: Some(part) })
+        self.put_durably(Note { label: label.clone(), part: Some(part), replaced: None })
     }
 
     fn put_durably(&mut self, note: Note) -> Result<(), PartError> {
@@ -178,17 +184,31 @@ impl Sidecar {
     /// # Errors
     /// `DiskFull`, `Io`.
     pub(super) fn write_part(&mut self, label: &PartLabel, part: FileId) -> Result<(), PartError> {
-        let note = Note { label: label.clone(), part: Some(part) };
+        let note = Note { label: label.clone(), part: Some(part), replaced: None };
         if self.note.as_ref() == Some(&note) { Ok(()) } else { self.put(note) }
     }
 
+    /// Writes durably which folder the part has replaced: from here on it is removed, file by file, also by the next run.
+    ///
+    /// # Errors
+    /// `DiskFull`, `Io`.
+    pub(super) fn write_replaced(&self, replaced: FileId) -> Result<(), PartError> {
+        let Some(note) = &self.note else { return Ok(()) };
+        self.write_note(&Note { replaced: Some(replaced), ..note.clone() })?;
+        self.file.sync_data().map_err(|error| PartError::from_io(&self.paths.sidecar_path(), "write", 0, error))
+    }
+
     fn put(&mut self, note: Note) -> Result<(), PartError> {
+        self.write_note(&note)?;
+        self.note = Some(note);
+        Ok(())
+    }
+
+    fn write_note(&self, note: &Note) -> Result<(), PartError> {
         let text = note.to_text();
         let io = |error| PartError::from_io(&self.paths.sidecar_path(), "write", text.len() as u64, error);
         self.file.write_all_at(text.as_bytes(), 0).map_err(io)?;
-        self.file.set_len(text.len() as u64).map_err(io)?;
-        self.note = Some(note);
-        Ok(())
+        self.file.set_len(text.len() as u64).map_err(io)
     }
 
     /// Lets the file go with the value.
@@ -264,7 +284,7 @@ mod tests {
         assert!(matches!(lock(temp.path()), Err(PartError::Busy(_))));
         drop(first);
         let second = lock(temp.path()).expect("free again");
-        assert_eq!(second.note(), Some(&Note { label: label(2), part: None }));
+        assert_eq!(second.note(), Some(&Note { label: label(2), part: None, replaced: None }));
         second.remove_on_drop();
         drop(second);
         assert_eq!(fs::read_dir(temp.path()).expect("there").count(), 0);
@@ -273,8 +293,12 @@ mod tests {
     #[test]
     fn which_file_the_part_is_survives_the_text() {
         for born in [None, Some((-1, 999_999_999)), Some((1_700_000_000, 0))] {
-            let note = Note { label: label(1), part: Some(FileId { inode: u64::MAX, born }) };
-            assert_eq!(Note::from_text(&note.to_text()), Some(note.clone()));
+            let id = FileId { inode: u64::MAX, born };
+            for replaced in [None, Some(id)] {
+                let note = Note { label: label(1), part: Some(id), replaced };
+                assert_eq!(Note::from_text(&note.to_text()), Some(note));
+            }
+            let note = Note { label: label(1), part: Some(id), replaced: None };
             for wrong in ["part 1", "part x -", "part 1 1", "part -1 -", "part 1 -\n"] {
                 let text = note.to_text().lines().take(4).map(|line| format!("{line}\n")).collect::<String>();
                 assert_eq!(Note::from_text(&format!("{text}{wrong}\n")), None, "{wrong}");
@@ -286,7 +310,7 @@ mod tests {
     fn what_is_damaged_or_no_sidecar_makes_room_where_the_client_has_a_record_and_no_byte_of_another_is_lost() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let path = temp.path().join("f.part.meta");
-        let good = Note { label: label(1), part: None }.to_text();
+        let good = Note { label: label(1), part: None, replaced: None }.to_text();
         let lock = || Sidecar::lock(PartPaths::of(&temp.path().join("f")).expect("there"), true);
         for damaged in [&good.as_bytes()[..40], &[0; 100], b""] {
             fs::write(&path, damaged).expect("written");
@@ -306,7 +330,7 @@ mod tests {
     fn what_is_no_sidecar_is_left_as_it_is() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let path = temp.path().join("f.part.meta");
-        let good = Note { label: label(1), part: None }.to_text();
+        let good = Note { label: label(1), part: None, replaced: None }.to_text();
         for content in [
             "my notes\n",
             "\u{0}",

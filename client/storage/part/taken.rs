@@ -77,11 +77,11 @@ impl Taken {
     /// # Errors
     /// `Io`.
     pub fn adopt(self) -> Result<(), PartError> {
-        if let Some(old) = &self.replaces {
-            // An earlier run was killed right behind the exchange.
-            old.remove(&PartPaths::of(&self.destination)?)?;
-        }
         let Some(Traces { sidecar, manifest }) = self.traces else { return Ok(()) };
+        if let Some(old) = &self.replaces {
+            // An earlier run was killed behind the exchange.
+            old.remove(sidecar.paths(), &sidecar)?;
+        }
         if let Some(own) = sidecar.note().and_then(|note| note.part) {
             remove_own(sidecar.paths(), &own, Some(&manifest))?;
         }

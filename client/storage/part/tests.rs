@@ -16,6 +16,7 @@ use crate::model::path::RelPath;
 use crate::model::piece::PIECE_LEN;
 use rustix::io::Errno;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -294,7 +295,7 @@ fn a_part_that_another_user_has_made_in_a_folder_for_everybody_is_left_alone() {
         let part = bench.open();
         bench.write(&part, [1]);
         drop(part);
-        fs::set_permissions(bench.temp.path(), fs::Permissions::from_mode(0o1777)).expect("ours");
+        fs::set_permissions(bench.temp.path(), Permissions::from_mode(0o1777)).expect("ours");
         // Only the system's administrator may give a file away.
         if std::os::unix::fs::chown(bench.path(name), Some(54321), None).is_err() {
             return;
@@ -1030,12 +1031,12 @@ fn a_download_with_holes_goes_on_without_room_for_them_and_with_zeros_whatever_w
 #[test]
 fn zeros_are_written_where_a_file_system_has_no_holes() {
     let file = tempfile::tempfile().expect("a temporary file");
-    file.write_all_at(&noise(3 * ZEROS_LEN), 0).expect("written");
-    overwrite_with_zeros(&file, 10..2 * ZEROS_LEN as u64 + 1, &AtomicBool::new(false)).expect("written");
-    let mut bytes = vec![0; 3 * ZEROS_LEN];
+    file.write_all_at(&noise(3 * body::ZEROS_LEN), 0).expect("written");
+    overwrite_with_zeros(&file, 10..2 * body::ZEROS_LEN as u64 + 1, &AtomicBool::new(false)).expect("written");
+    let mut bytes = vec![0; 3 * body::ZEROS_LEN];
     file.read_exact_at(&mut bytes, 0).expect("readable");
-    let mut expected = noise(3 * ZEROS_LEN);
-    expected[10..2 * ZEROS_LEN + 1].fill(0);
+    let mut expected = noise(3 * body::ZEROS_LEN);
+    expected[10..2 * body::ZEROS_LEN + 1].fill(0);
     assert!(bytes == expected);
     assert!(overwrite_with_zeros(&file, 0..1, &AtomicBool::new(true)).is_err(), "cancelled");
 }
