@@ -5,11 +5,11 @@
 
 mod edits;
 
-use crate::common::namespaces::{again, fed, is_inside, unshare};
+use crate::common::namespaces::{fed, is_inside};
 use crate::kit::content::{folder_in, sha1_of_file};
 use crate::kit::house::{FILE, House, Member};
 use crate::kit::options::Options;
-use crate::kit::program;
+use crate::kit::program::{self, again_inside};
 use crate::kit::table::Table;
 use crate::kit::tools::{Rsync, lacking};
 use edits::{EDITS, Edit};
@@ -31,7 +31,7 @@ pub(crate) fn bench(options: &Options) {
         return;
     }
     if !is_inside() {
-        return outside();
+        return again_inside("");
     }
     fed(Command::new("sh").args(["-es"]), "ip link set lo up\n");
     let (size, image) = (options.mib("size", 64), options.mib("image", 1024));
@@ -41,12 +41,12 @@ pub(crate) fn bench(options: &Options) {
     let mut table = Table::new(&["edit", "MiB", "KiB moved", "rsync", "ratio", "s", "rsync", "downloaded anew"]);
     for edit in EDITS.iter().filter(|edit| wanted.iter().any(|name| name == edit.name)) {
         let len = if edit.is_image { image } else { size };
-        let [update, rsync, anew] = compare(&place, edit, len);
+        let (size, [update, rsync, anew]) = compare(&place, edit, len);
         let kib = |cost: Cost| (cost.bytes / 1024).to_string();
         let seconds = |cost: Cost| format!("{:.2}", cost.took.as_secs_f64());
         table.line(vec![
             edit.words.to_owned(),
-            (len >> 20).to_string(),
+            format!("{:.1}", size as f64 / f64::from(1 << 20)),
             kib(update),
             kib(rsync),
             format!("{:.2}", update.bytes as f64 / rsync.bytes as f64),
@@ -58,23 +58,8 @@ pub(crate) fn bench(options: &Options) {
     table.print();
 }
 
-/// Runs this bench once more in fresh namespaces.
-fn outside() {
-    match unshare("", &[]) {
-        Err(missing) => println!("Not measured: {missing}"),
-        Ok(unshare) => {
-            let mut child = again(unshare).args(std::env::args_os().skip(1)).spawn().expect("it has started before");
-            // It runs as long as nobody closes its input.
-            let input = child.stdin.take();
-            let status = child.wait().expect("started");
-            drop(input);
-            assert!(status.success(), "it has failed in its namespaces, as told above");
-        }
-    }
-}
-
-/// The new version by this program, by rsync, and downloaded as a whole.
-fn compare(place: &Path, edit: &Edit, len: u64) -> [Cost; 3] {
+/// The new version by this program, by rsync, and downloaded as a whole; how long it is.
+fn compare(place: &Path, edit: &Edit, len: u64) -> (u64, [Cost; 3]) {
     let folder = folder_in(place);
     let path = |name: &str| folder.path().join(name);
     let (old, new) = (path("old"), path("new"));
@@ -104,7 +89,7 @@ fn compare(place: &Path, edit: &Edit, len: u64) -> [Cost; 3] {
     other.log_in();
     drop(reader);
     let anew = counted(|| download(&mut other, &path("anew")));
-    [update, rsync, anew]
+    (fs::metadata(&new).expect("there").len(), [update, rsync, anew])
 }
 
 fn download(member: &mut Member, folder: &Path) {

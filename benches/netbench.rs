@@ -10,9 +10,10 @@ mod switch;
 mod tools;
 mod watch;
 
-use crate::common::namespaces::{again, is_inside, unshare};
+use crate::common::namespaces::is_inside;
 use crate::kit::content::folder_in;
 use crate::kit::options::Options;
+use crate::kit::program::again_inside;
 use crate::kit::table::{Table, median};
 use crate::kit::tools::lacking;
 use network::Star;
@@ -39,7 +40,7 @@ pub(crate) fn bench(options: &Options) {
         return;
     }
     if !is_inside() {
-        return outside();
+        return again_inside(TRIAL);
     }
     Star::begin();
     let setting = Setting {
@@ -54,21 +55,6 @@ pub(crate) fn bench(options: &Options) {
         setting.measure(row);
     }
     breaks::measure(&wanted, &setting.folder);
-}
-
-/// Runs this bench once more in fresh namespaces.
-fn outside() {
-    match unshare(TRIAL, &[]) {
-        Err(missing) => println!("Not measured over networks: {missing}"),
-        Ok(unshare) => {
-            let mut child = again(unshare).args(std::env::args_os().skip(1)).spawn().expect("it has started before");
-            // It runs as long as nobody closes its input.
-            let input = child.stdin.take();
-            let status = child.wait().expect("started");
-            drop(input);
-            assert!(status.success(), "it has failed in its namespaces, as told above");
-        }
-    }
 }
 
 /// What stands over the columns.

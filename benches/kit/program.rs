@@ -1,6 +1,7 @@
 //! Programs that a bench runs: what they use, and that they end with it.
 
 use crate::common::deadline::LONG;
+use crate::common::namespaces::{again, unshare};
 use crate::common::program::Program;
 use crate::common::wait::wait_until;
 use groupshare::signals;
@@ -42,6 +43,21 @@ pub(crate) fn start(command: &mut Command) -> Program {
         interrupt();
     }
     program
+}
+
+/// Runs this bench once more in fresh namespaces, in which this trial succeeds; says in a line if there can be none.
+pub(crate) fn again_inside(trial: &str) {
+    match unshare(trial, &[]) {
+        Err(missing) => println!("Not measured: {missing}"),
+        Ok(unshare) => {
+            let mut child = again(unshare).args(std::env::args_os().skip(1)).spawn().expect("it has started before");
+            // It runs as long as nobody closes its input.
+            let input = child.stdin.take();
+            let status = child.wait().expect("started");
+            drop(input);
+            assert!(status.success(), "it has failed in its namespaces, as told above");
+        }
+    }
 }
 
 /// Kills what runs; whoever waits for it then unwinds, which removes the folders.
