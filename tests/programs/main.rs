@@ -71,5 +71,6 @@ mod trackers_program;
 mod troubleshooting;
 mod typed_ahead;
 mod update;
+mod update_kills;
 mod waiting;
 mod walk;

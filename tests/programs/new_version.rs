@@ -92,4 +92,9 @@ fn a_download_of_the_old_version_goes_on_from_who_has_it_and_is_told_of_the_new_
     bob.told("login bob pw", "Login successful");
     carol.expect("Download completed: [lab] film.mkv");
     assert_eq!(fs::read(path(&installation, "carol")).expect("there"), vec![1; 3_000_000]);
+    // What she has is an old version, which the new one takes the place of.
+    alice.told("limit upload none", "upload ");
+    carol.told("update_file lab film.mkv", "Downloading...");
+    carol.expect("Download completed: [lab] film.mkv");
+    assert_eq!(fs::read(path(&installation, "carol")).expect("there"), vec![2; 3_000_000]);
 }

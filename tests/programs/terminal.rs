@@ -390,32 +390,6 @@ fn the_tab_key_completes_commands_groups_users_files_and_paths() {
 }
 
 #[test]
-fn the_tab_key_goes_into_shared_folders() {
-    let room = Room::new();
-    let alice = room.user("alice");
-    let photos = room.place("alice").join("photos");
-    for file in ["2023/summer.jpg", "2024/winter 1.jpg", "2024/winter 2.jpg"] {
-        let path = photos.join(file);
-        fs::create_dir_all(path.parent().expect("in a folder")).expect("made");
-        fs::write(path, file).expect("room");
-    }
-    alice.enters("create_group lab");
-    alice.enters("upload_file photos lab");
-    alice.ends_with(&["Uploaded", "> "]);
-    for (typed, line) in [
-        ("download_file lab ", "> download_file lab photos/"),
-        ("download_file lab photos/", "> download_file lab photos/202"),
-        ("list_files lab photos/2023/", "> list_files lab photos/2023/summer.jpg "),
-        ("list_files lab photos/2024/", "> list_files lab \"photos/2024/winter "),
-        ("update_file lab p", "> update_file lab photos "),
-    ] {
-        completes(&alice, typed, line);
-        alice.types(CTRL_C);
-        alice.ends_with(&["> "]);
-    }
-}
-
-#[test]
 fn the_tab_key_does_not_wait_for_a_tracker_that_is_gone() {
     let room = Room::new();
     let alice = room.user("alice");

@@ -76,3 +76,24 @@ fn what_the_user_says_next_counts_after_the_file_is_announced() {
     bob.told("show_downloads", "No downloads");
     alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
 }
+
+#[test]
+fn a_client_that_is_killed_before_the_tracker_heard_of_its_file_keeps_it_as_the_old_version_of_what_came_meanwhile() {
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let (mut alice, mut bob) = begun(&installation);
+    comes_while_stopped(&tracker, &mut alice, &mut bob);
+    bob.kill();
+    tracker.signal(Signal::CONT);
+    let film_of = |name: &str| installation.folder.path().join(name).join(FILM);
+    fs::write(film_of("alice"), vec![8; 3_000_000]).expect("room");
+    alice.told("upload_file film.mkv lab", "Uploaded");
+    let mut bob = installation.person_again("bob", &[]);
+    bob.told("login bob pw", "Login successful");
+    bob.expect("There is a new version of film.mkv in lab: update_file lab film.mkv");
+    assert_eq!(fs::read(film_of("bob")).expect("there"), vec![7; 3_000_000]);
+    bob.told("update_file lab film.mkv", "Downloading...");
+    bob.next("the new version", |line| line.text.starts_with("Download completed") && line.text.contains(" in "));
+    assert_eq!(fs::read(film_of("bob")).expect("there"), vec![8; 3_000_000]);
+    bob.told("update_file lab film.mkv", "You have the latest version");
+}

@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Eight pieces.
-const LEN: usize = 4 << 20;
+pub(super) const LEN: usize = 4 << 20;
 
 /// Bytes that no two pieces have in common.
-fn noise(len: usize, seed: u64) -> Vec<u8> {
+pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let next = || {
         state ^= state << 13;
@@ -23,12 +23,24 @@ fn noise(len: usize, seed: u64) -> Vec<u8> {
 }
 
 /// A folder of somebody, where `notes` is.
-fn notes_of(installation: &Installation, name: &str) -> PathBuf {
+pub(super) fn notes_of(installation: &Installation, name: &str) -> PathBuf {
     installation.folder.path().join(name).join("notes")
 }
 
+/// Somebody whom ann lets into the group.
+pub(super) fn member(installation: &Installation, ann: &mut Program, name: &str, options: &[&str]) -> Program {
+    let mut member = installation.person(name, 1, options);
+    for line in [format!("create_user {name} pw"), format!("login {name} pw"), "join_group lab".to_owned()] {
+        member.say(&line);
+    }
+    ann.expect(&format!("{name} asks to join lab"));
+    ann.told(&format!("accept_request lab {name}"), "Request accepted");
+    member.expect("You are a member of lab now");
+    member
+}
+
 /// Ann shares notes in a group, and so do the others, who have them from her.
-fn shared_by_all(installation: &Installation, bytes: &[u8], others: &[&str]) -> (Program, Vec<Program>) {
+pub(super) fn shared_by_all(installation: &Installation, bytes: &[u8], others: &[&str]) -> (Program, Vec<Program>) {
     let mut ann = installation.person("ann", 1, &[]);
     for line in ["create_user ann pw", "login ann pw", "create_group lab"] {
         ann.say(line);
@@ -38,13 +50,7 @@ fn shared_by_all(installation: &Installation, bytes: &[u8], others: &[&str]) -> 
     ann.told("upload_file notes lab", "Uploaded");
     let mut members = Vec::new();
     for name in others {
-        let mut member = installation.person(name, 1, &[]);
-        for line in [format!("create_user {name} pw"), format!("login {name} pw"), "join_group lab".to_owned()] {
-            member.say(&line);
-        }
-        ann.expect(&format!("{name} asks to join lab"));
-        ann.told(&format!("accept_request lab {name}"), "Request accepted");
-        member.expect("You are a member of lab now");
+        let mut member = member(installation, &mut ann, name, &[]);
         member.told("download_file lab notes .", "Download completed");
         members.push(member);
     }
@@ -54,17 +60,17 @@ fn shared_by_all(installation: &Installation, bytes: &[u8], others: &[&str]) -> 
 }
 
 /// Ann shares this as the new version.
-fn replaced_by(installation: &Installation, ann: &mut Program, bytes: &[u8]) {
+pub(super) fn replaced_by(installation: &Installation, ann: &mut Program, bytes: &[u8]) {
     fs::write(notes_of(installation, "ann"), bytes).expect("room");
     ann.told("upload_file notes lab", "Uploaded");
 }
 
-fn holds(path: &Path, bytes: &[u8]) -> bool {
+pub(super) fn holds(path: &Path, bytes: &[u8]) -> bool {
     fs::read(path).is_ok_and(|found| found == bytes)
 }
 
 /// What lies in the folder of somebody, but for what the client keeps.
-fn files_of(installation: &Installation, name: &str) -> Vec<String> {
+pub(super) fn files_of(installation: &Installation, name: &str) -> Vec<String> {
     let entries = fs::read_dir(installation.folder.path().join(name)).expect("there");
     let mut names: Vec<_> =
         entries.map(|entry| entry.expect("read").file_name().into_string().expect("text")).collect();
@@ -94,22 +100,37 @@ fn members_are_told_of_a_new_version_and_take_the_difference_in_the_place_of_the
 }
 
 #[test]
+fn an_update_of_which_all_is_here_already_ends_without_anybody() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let old = noise(LEN, 7);
+    let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob"]);
+    let new = &old[64 * 1024..];
+    replaced_by(&installation, &mut ann, new);
+    members[0].expect("ann has shared a new version of notes in lab");
+    members[0].told("update_file lab notes", "Download completed: [lab] notes  4.1 MB");
+    assert!(holds(&notes_of(&installation, "bob"), new));
+}
+
+#[test]
 fn what_was_changed_here_is_not_replaced_and_the_new_version_goes_elsewhere() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let old = noise(LEN, 2);
-    let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob"]);
-    let bob = &mut members[0];
+    let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob", "cem"]);
     let new = [&old[..LEN / 2], b"something else", &old[LEN / 2..]].concat();
     replaced_by(&installation, &mut ann, &new);
-    bob.expect("ann has shared a new version of notes in lab");
-    let edited = [&b"mine"[..], &old[4..]].concat();
-    fs::write(notes_of(&installation, "bob"), &edited).expect("room");
-    bob.told("update_file lab notes", "was changed here and is not replaced");
-    bob.told("update_file lab notes newer", "Download completed");
-    assert!(holds(&notes_of(&installation, "bob"), &edited));
-    assert!(holds(&notes_of(&installation, "bob").with_file_name("newer"), &new));
-    bob.told("show_downloads", "from the old version");
+    // As long as before, and longer.
+    let edited = [[&b"mine"[..], &old[4..]].concat(), [&b"mine"[..], &old].concat()];
+    for ((member, name), edited) in members.iter_mut().zip(["bob", "cem"]).zip(&edited) {
+        member.expect("ann has shared a new version of notes in lab");
+        let notes = notes_of(&installation, name);
+        fs::write(&notes, edited).expect("room");
+        member.told("update_file lab notes", "was changed here and is not replaced");
+        member.told("update_file lab notes newer", "Download completed");
+        assert!(holds(&notes, edited) && holds(&notes.with_file_name("newer"), &new));
+        member.told("show_downloads", "4.2 MB from the old version");
+    }
 }
 
 #[test]
@@ -120,14 +141,8 @@ fn whoever_has_no_old_version_is_told_so() {
     ann.told("update_file lab notes", "You have the latest version");
     ann.told("stop_share lab notes", "Stopped sharing");
     ann.told("update_file lab notes", "File does not exist in this group");
-    let mut bob = installation.person("bob", 1, &[]);
-    for line in ["create_user bob pw", "login bob pw", "join_group lab"] {
-        bob.say(line);
-    }
-    ann.expect("bob asks to join lab");
-    ann.told("accept_request lab bob", "Request accepted");
+    let mut bob = member(&installation, &mut ann, "bob", &[]);
     ann.told("upload_file notes lab", "Uploaded");
-    bob.expect("You are a member of lab now");
     bob.told("update_file lab notes", "You have no notes from lab yet; download_file gets it");
 }
 
@@ -162,13 +177,7 @@ fn a_download_of_the_old_version_goes_over_to_the_new_one() {
     let _tracker = installation.tracker(1);
     let old = noise(LEN, 6);
     let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob"]);
-    let mut cem = installation.person("cem", 1, &["--download-limit", "300k"]);
-    for line in ["create_user cem pw", "login cem pw", "join_group lab"] {
-        cem.say(line);
-    }
-    ann.expect("cem asks to join lab");
-    ann.told("accept_request lab cem", "Request accepted");
-    cem.expect("You are a member of lab now");
+    let mut cem = member(&installation, &mut ann, "cem", &["--download-limit", "300k"]);
     cem.told("download_file lab notes .", "Downloading...");
     let part = notes_of(&installation, "cem").with_file_name("notes.part");
     wait_until("the part is there", || part.exists());
