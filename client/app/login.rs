@@ -119,7 +119,8 @@ pub(super) fn group_lost(session: &LoginSession, group: GroupRef, name: &GroupId
     let mut folders = session.slot().folders().list();
     folders.retain(|folder| folder.group == *name);
     for folder in folders {
-        let why = "it is shared no longer: you are no member of the group any more".to_owned();
+        let what = if folder.is_shared() { "it is shared no longer" } else { "nothing comes into it any more" };
+        let why = format!("{what}: you are no member of the group any more");
         session.event(&Event::FolderTrouble { group: folder.group, folder: folder.path, why });
     }
     session.remembered(session.slot().folders().remove_where(|folder| folder.group == *name), ToString::to_string);

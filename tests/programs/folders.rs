@@ -373,5 +373,5 @@ fn whoever_is_removed_from_a_group_is_told_that_a_folder_is_shared_there_no_long
     share(&mut alice, 1);
     owner.told("remove_member lab alice", "Member removed");
     alice.expect("alice/pool in lab: it is shared no longer: you are no member of the group any more");
-    alice.told("show_folders", "No folder is shared yet");
+    alice.told("show_folders", "No folder is shared or follows a group");
 }
