@@ -8,7 +8,7 @@ use groupshare::tracker::auth::cluster_key::ClusterKey;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::refusal::Refusal;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -193,8 +193,9 @@ fn tracker_in(folder: &Path) -> (Target, RunningProgram) {
     static TOWNS: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     let ip = Ipv4Addr::new(127, 128 | high, low, TOWNS.fetch_add(1, Ordering::Relaxed));
-    let free = || TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr()).expect("a free port");
-    let (addr, json): (SocketAddr, SocketAddr) = (free(), free());
+    // Held together: a port that is free again may be given once more.
+    let free = [(); 2].map(|()| TcpListener::bind((ip, 0)).expect("a free port"));
+    let [addr, json] = free.map(|listener| listener.local_addr().expect("bound"));
     let info = folder.join("tracker_info.txt");
     fs::write(&info, format!("{addr}\n")).expect("writable");
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
