@@ -92,7 +92,7 @@ fn a_download_that_gives_up_says_which_members_it_did_not_reach_and_why() {
     let mut alice = alice(&installation);
     drop(bob(&installation, &mut alice.client, &[]));
     let commands = ["login bob pw", "download_file lab film.mkv ."].map(|command| ["--exec", command]);
-    let mut script = installation.person_again("bob", &[&["--patience", "5s"][..], &commands.concat()].concat());
+    let mut script = installation.person_again("bob", &[&["--patience", "10s"][..], &commands.concat()].concat());
     script.input = None;
     let (status, error) = script.end();
     assert_eq!(status.code(), Some(Exit::DownloadFailed as i32));
