@@ -15,7 +15,7 @@ use crate::tracker::replication::link;
 use crate::tracker::request_turns::RequestTurn;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::DecodeError;
-use crate::wire::connection::{self, FrameReceiver, FrameSender, LongFrames, Payer, RecvError};
+use crate::wire::connection::{self, FrameReceiver, FrameSender, LongFrame, LongFrames, Payer, RecvError};
 use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
 use crate::wire::handshake::{Caller, refusal_in_clear};
 use crate::wire::mirror::mirror_answer;
@@ -26,6 +26,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// A client's connection.
@@ -172,19 +173,24 @@ impl BinaryDialect {
             None => {
                 let frame = frame::of(id, &reply);
                 drop(reply);
-                let sent = match read {
+                let (frame, turn, _room) = match read {
                     Some(read) if frame.len() > RECORD_PLAIN_MAX => {
-                        let sent = self.send_long(receiver, (id, read), frame, turn);
-                        refusal = sent.as_ref().err().copied();
-                        sent.unwrap_or_else(|code| self.sender.send(id, &Reply::refused(&code.into())).is_ok())
+                        let (frame, room) =
+                            self.with_room(receiver, (id, read), frame, turn).unwrap_or_else(|refused| {
+                                refusal = Some(refused.code);
+                                (frame::of(id, &Reply::refused(&refused)), None)
+                            });
+                        (frame, None, room)
                     }
+                    // The system takes a short one at once, so that it is sealed in the turn too.
                     _ => {
-                        // The system takes a short one at once, so that it is sealed in the turn too.
-                        let _turn = turn.filter(|_| frame.len() <= RECORD_PLAIN_MAX);
-                        self.sender.send_frame(&frame).is_ok()
+                        let turn = turn.filter(|_| frame.len() <= RECORD_PLAIN_MAX);
+                        (frame, turn, None)
                     }
                 };
                 self.session.note_answered(command, refusal);
+                let sent = self.sender.send_frame(&frame).is_ok();
+                drop(turn);
                 sent && self.tell_notices()
             }
         };
@@ -197,28 +203,27 @@ impl BinaryDialect {
         sent && go_on
     }
 
-    /// Sends the long reply to something that is read, which takes up room until the client has taken it. Where there is
-    /// none now, nobody waits with a reply: it is made anew once there is. Whether it was sent, or why it was not made.
-    fn send_long(
+    /// The long reply to something that is read, with the room that it takes up until the client has taken it. Where there
+    /// is none now, nobody waits with a reply: the turn is given up, and it is made anew once there is.
+    fn with_room(
         &mut self,
         receiver: &FrameReceiver,
         (id, read): (u32, Request),
         frame: Zeroizing<Vec<u8>>,
         turn: Option<RequestTurn>,
-    ) -> Result<bool, Code> {
+    ) -> Result<(Zeroizing<Vec<u8>>, Option<LongFrame>), Refusal> {
         let (replies, payer, stream) = (self.frames.replies.clone(), self.payer(), receiver.shared_stream());
-        if let Some(_room) = replies.at_once(payer, frame.len() + RECORD_PLAIN_MAX, stream) {
-            drop(turn);
-            return Ok(self.sender.send_frame(&frame).is_ok());
+        let room = replies.whole(payer, frame.len() + RECORD_PLAIN_MAX, stream, Instant::now());
+        if room.is_some() {
+            return Ok((frame, room));
         }
         drop((frame, turn));
         let len = read.long_reply_len().unwrap_or(FRAME_LEN_MAX);
         let mut room = replies.whole(payer, len, stream, self.session.answer_by()).ok_or(Code::SlowDown)?;
-        let turn = self.session.turn();
-        let frame = frame::of(id, &self.session.answer(read).map_err(|refusal| refusal.code)?);
+        let _turn = self.session.turn();
+        let frame = frame::of(id, &self.session.answer(read)?);
         room.shrink(frame.len() + RECORD_PLAIN_MAX);
-        drop(turn);
-        Ok(self.sender.send_frame(&frame).is_ok())
+        Ok((frame, Some(room)))
     }
 
     fn payer(&self) -> Payer {

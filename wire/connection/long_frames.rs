@@ -230,33 +230,11 @@ impl FrameRoom {
     }
 
     fn take(self: &Arc<Self>, payer: Payer, wish: Wish, stream: &Arc<TcpStream>, by: Instant) -> Option<LongFrame> {
-        let taken = self.wait(payer, wish, by)?;
-        Some(self.hold(taken, payer, wish.len, stream))
-    }
-
-    /// Room for all of a frame if there is some now. Those who wait do not come first: whoever holds a turn is one of
-    /// few, and gives the room back soon.
-    pub fn at_once(self: &Arc<Self>, payer: Payer, len: usize, stream: &Arc<TcpStream>) -> Option<LongFrame> {
-        let mut taken = self.taken.lock();
-        if taken.lacks(self.most, payer, Wish { len, begins: false }).is_some() {
-            return None;
-        }
-        taken.change(payer, 0, len);
-        Some(self.hold(taken, payer, len, stream))
-    }
-
-    /// A frame that has taken this room.
-    fn hold(
-        self: &Arc<Self>,
-        mut taken: MutexGuard<'_, Taken>,
-        payer: Payer,
-        len: usize,
-        stream: &Arc<TcpStream>,
-    ) -> LongFrame {
+        let mut taken = self.wait(payer, wish, by)?;
         let id = taken.number();
         let held = Held { payer, since: Instant::now(), come: 0, stream: Some(stream.clone()) };
         taken.frames.insert(id, held);
-        LongFrame { room: self.clone(), payer, id, len }
+        Some(LongFrame { room: self.clone(), payer, id, len: wish.len })
     }
 
     /// Takes room once there is some; `None` if there was none by this time.
@@ -424,28 +402,6 @@ mod tests {
         assert!(!greedy.is_finished());
         drop((honest, held));
         drop(greedy.join().expect("has room"));
-    }
-
-    #[test]
-    fn whoever_has_a_turn_takes_room_beside_those_who_wait_and_no_more_than_its_part() {
-        let (frames, stream) = (LongFrames::new(), stream());
-        let room = &frames.replies;
-        let mut greedy: Vec<_> = std::iter::from_fn(|| room.at_once(payer(1, 1), MIB / 8, &stream)).collect();
-        assert_eq!(greedy.len(), 12, "half of what a network may take");
-        let waiter = {
-            let (room, stream) = (room.clone(), stream.clone());
-            thread::spawn(move || room.whole(payer(1, 1), MIB / 8, &stream, Instant::now() + LONG).is_some())
-        };
-        while room.taken.lock().waiting.is_empty() {
-            thread::yield_now();
-        }
-        let other = room.at_once(payer(1, 2), MIB / 8, &stream).expect("room");
-        assert!(!waiter.is_finished());
-        drop(greedy.pop());
-        assert!(waiter.join().expect("no panic"), "it was its turn");
-        drop((greedy, other));
-        let taken = room.taken.lock();
-        assert_eq!((taken.all, taken.levels.len(), taken.frames.len()), (0, 0, 0));
     }
 
     #[test]
