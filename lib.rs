@@ -235,7 +235,8 @@ pub mod client {
         pub mod verify;
         pub mod whole_hash;
     }
-    /// What of a new version an old one has: `rolling` digests blocks, `block_index` seeks them, `patch` puts pieces together.
+    /// What of a new version an old one has: `rolling` digests blocks, `block_index` seeks them, `patch` puts pieces together,
+    /// `testimony` finds out who lied of them.
     pub mod difference {
         pub mod block_index;
         pub mod gathering;
@@ -243,6 +244,7 @@ pub mod client {
         pub mod patch;
         pub mod piece_ask;
         pub mod rolling;
+        mod testimony;
     }
     /// The prompt: reads lines with editing, history and completion, and carries them out one by one.
     pub mod shell {

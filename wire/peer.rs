@@ -33,7 +33,7 @@ wire_enum! {
         }
         /// Says that the leecher is there though it has nothing to ask. Answer: `Alive`.
         3 KeepAlive {}
-        /// Says that a piece that was given does not match its digest. Answer: `Alive`.
+        /// Says that a piece that was given, or what was told or given of its blocks, is wrong. Answer: `Alive`.
         4 BadPiece {
             piece: u32,
         }

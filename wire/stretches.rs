@@ -50,6 +50,11 @@ impl<'a> Stretches<'a> {
         self.iter().map(<[u8]>::len).sum()
     }
 
+    /// The bytes of all of them.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.iter().collect::<Vec<_>>().concat()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -258,9 +258,7 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, p
     if let Err(error) = take_part(session, &transfer) {
         session.event(&Event::Warning(format!("{}: {error}", transfer.subject().name)));
     }
-    find_difference(&transfer, || session.is_over());
-    session.engine().decided(id);
-    transfer.follow_up(|| session.is_over());
+    find_difference(&transfer, || session.is_over(), || session.engine().decided(id));
 }
 
 /// All of a download was here already, and the copy of it is right.

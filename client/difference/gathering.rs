@@ -1,15 +1,21 @@
 //! What a download knows of the difference to an old version. First members describe the pieces that are missing, then
-//! the old version is searched for their blocks. Until that is done no piece is asked for.
+//! the old version is searched for their blocks. Until that is done no piece is asked for. Pieces show when they are here
+//! whether the members who described them lied. What such a member described is described anew by others.
 
 use super::old_version::{DescribedPiece, OldVersion};
 use super::patch::Patch;
 use super::rolling::{BlockDigest, DIGEST_LEN};
+use super::testimony::{GivenBlocks, Statements, Testimony};
+use crate::model::digest::Sha1Digest;
+use crate::model::id::PeerId;
+use crate::model::name::UserId;
 use crate::model::piece::block::{BLOCKS_MAX, BlockLen};
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::wire::peer::DESCRIBED_MAX;
-use std::collections::{HashMap, VecDeque};
+use crate::wire::stretches::Stretches;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,9 +28,11 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 const GATHERING_MAX: Duration = Duration::from_secs(120);
 /// How often whoever waits looks whether all is over.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
-/// After so many pieces that were put together and were wrong, all others are fetched whole. Who of all is at fault, the
-/// one who described them, the one who gave blocks of them or the old file, is not known.
+/// After so many pieces that were put together and were wrong by no member's fault, all others are fetched whole: the old
+/// version is not what it was.
 const FAILURES_MAX: usize = 8;
+/// After so many searches no further one begins, whoever lied. What is not found by then is fetched whole.
+const SEARCHES_MAX: usize = 8;
 /// Of the pieces that nobody was asked for, so many are offered to a member to describe.
 const OFFERED_MAX: usize = 256;
 
@@ -36,39 +44,62 @@ pub struct Difference {
     len: BlockLen,
     /// Bytes of pieces that were taken whole before.
     taken: u64,
-    // Counted or set once.
+    // Counted or set.
     decided: AtomicBool,
+    /// Somebody is yet to hear of a wrong piece.
+    charges: AtomicBool,
     /// Bytes that were taken from the old version since it was searched.
     reused: AtomicU64,
-    // Locked; never while something is read or searched.
-    stage: Mutex<Stage>,
+    // Locked; never while something is read, hashed or searched.
+    state: Mutex<GatheringState>,
     changed: Condvar,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    Gathering(Gathering),
-    /// The old version is searched.
+    Gathering,
+    /// The old version is searched, and what is all of a piece is taken.
     Searching,
-    Decided {
-        patches: HashMap<PieceIndex, Arc<Patch>>,
-        failures: usize,
-    },
+    Decided,
 }
 
-struct Gathering {
+struct GatheringState {
+    stage: Stage,
     /// Pieces that nobody was asked to describe.
     left: VecDeque<PieceIndex>,
-    /// How many somebody was asked for.
-    on_way: usize,
-    described: Vec<DescribedPiece>,
+    /// Those that somebody was asked for.
+    on_way: HashSet<PieceIndex>,
+    /// Those that were described since the last search.
+    described: Vec<PieceIndex>,
     /// When somebody was asked first, and when something came last.
     asked: Option<(Instant, Instant)>,
+    searches: usize,
+    patches: HashMap<PieceIndex, Arc<Patch>>,
+    /// Wrong pieces that are no member's fault.
+    failures: usize,
+    testimony: Testimony,
 }
 
-impl Gathering {
+impl GatheringState {
     fn is_done(&self, now: Instant) -> bool {
         let is_late = |(begun, heard)| now >= begun + GATHERING_MAX || now >= heard + SILENCE_MAX;
-        self.left.is_empty() && self.on_way == 0 || self.asked.is_some_and(is_late)
+        self.left.is_empty() && self.on_way.is_empty() || self.asked.is_some_and(is_late)
+    }
+
+    /// Begins to gather, if there is something to gather and one more search allowed.
+    fn begin_again(&mut self) -> bool {
+        let again = !self.left.is_empty() && self.searches < SEARCHES_MAX;
+        if again {
+            (self.stage, self.asked) = (Stage::Gathering, None);
+        }
+        again
+    }
+
+    fn count_failure(&mut self) {
+        self.failures += 1;
+        if self.failures >= FAILURES_MAX {
+            self.patches.clear();
+        }
     }
 }
 
@@ -78,16 +109,26 @@ impl Difference {
     pub fn new(old: OldVersion, layout: Layout, missing: Vec<PieceIndex>, taken: u64) -> Self {
         let len = BlockLen::for_size(missing.iter().map(|piece| u64::from(layout.len(*piece))).sum());
         let most = BLOCKS_KEPT_MAX / u64::from(len.count(PIECE_LEN));
-        let left = missing.into_iter().take(most as usize).collect();
-        let stage = Stage::Gathering(Gathering { left, on_way: 0, described: Vec::new(), asked: None });
+        let state = GatheringState {
+            stage: Stage::Gathering,
+            left: missing.into_iter().take(most as usize).collect(),
+            on_way: HashSet::new(),
+            described: Vec::new(),
+            asked: None,
+            searches: 0,
+            patches: HashMap::new(),
+            failures: 0,
+            testimony: Testimony::default(),
+        };
         Self {
             old,
             layout,
             len,
             taken,
             decided: AtomicBool::new(false),
+            charges: AtomicBool::new(false),
             reused: AtomicU64::new(0),
-            stage: Mutex::new(stage),
+            state: Mutex::new(state),
             changed: Condvar::new(),
         }
     }
@@ -115,62 +156,72 @@ impl Difference {
         self.reused.load(Ordering::Relaxed)
     }
 
-    /// So many bytes of a piece that is right were taken from the old version.
-    pub fn count_reused(&self, bytes: u64) {
-        self.reused.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// So many pieces at most that a member is to describe which holds them. They are on their way then.
-    pub fn ask(&self, most: usize, holds: impl Fn(PieceIndex) -> bool, now: Instant) -> Option<Vec<PieceIndex>> {
+    /// So many pieces at most that this user is to describe, who holds them. They are on their way then.
+    pub fn ask(
+        &self,
+        user: &UserId,
+        most: usize,
+        holds: impl Fn(PieceIndex) -> bool,
+        now: Instant,
+    ) -> Option<Vec<PieceIndex>> {
         if self.is_decided() {
             return None;
         }
-        let mut stage = self.stage.lock();
-        let Stage::Gathering(gathering) = &mut *stage else { return None };
-        let offered = gathering.left.len().min(OFFERED_MAX);
+        let mut state = self.state.lock();
+        if state.stage != Stage::Gathering || state.testimony.is_exposed(user) {
+            return None;
+        }
+        let offered = state.left.len().min(OFFERED_MAX);
         let mut asked = Vec::new();
         let mut others = Vec::new();
-        for piece in gathering.left.drain(..offered) {
+        for piece in state.left.drain(..offered) {
             let fits = asked.len() < most.min(DESCRIBED_MAX) && holds(piece);
             if fits { &mut asked } else { &mut others }.push(piece);
         }
-        others.into_iter().rev().for_each(|piece| gathering.left.push_front(piece));
+        others.into_iter().rev().for_each(|piece| state.left.push_front(piece));
         if asked.is_empty() {
             return None;
         }
-        gathering.on_way += asked.len();
-        gathering.asked.get_or_insert((now, now));
+        state.on_way.extend(&asked);
+        state.asked.get_or_insert((now, now));
         Some(asked)
     }
 
     /// Takes what a member has told of these pieces. False if it is not as long as their digests.
-    pub fn take(&self, pieces: Vec<PieceIndex>, told: &[u8], now: Instant) -> bool {
+    pub fn take(&self, by: &PeerId, pieces: Vec<PieceIndex>, told: &[u8], now: Instant) -> bool {
         let counts: Vec<usize> = pieces.iter().map(|piece| self.len.count(self.layout.len(*piece)) as usize).collect();
         let (digests, rest) = told.as_chunks::<DIGEST_LEN>();
         if !rest.is_empty() || digests.len() != counts.iter().sum::<usize>() {
             self.give_back(pieces);
             return false;
         }
-        if let Stage::Gathering(gathering) = &mut *self.stage.lock() {
-            gathering.on_way -= pieces.len();
-            if let Some((_, heard)) = &mut gathering.asked {
+        let mut state = self.state.lock();
+        if state.stage == Stage::Gathering {
+            if let Some((_, heard)) = &mut state.asked {
                 *heard = now;
             }
             let mut digests = digests.iter();
             for (piece, count) in pieces.into_iter().zip(counts) {
                 let of_piece = digests.by_ref().take(count).map(|told| BlockDigest::from_bytes(*told)).collect();
-                gathering.described.push((piece, of_piece));
+                // It may be here, or described by somebody else, before an answer that is late.
+                if state.on_way.remove(&piece) {
+                    state.testimony.describe(piece, by.clone(), of_piece);
+                    state.described.push(piece);
+                }
             }
         }
+        drop(state);
         self.changed.notify_all();
         true
     }
 
     /// The member that was asked describes these no more.
     pub fn give_back(&self, pieces: Vec<PieceIndex>) {
-        if let Stage::Gathering(gathering) = &mut *self.stage.lock() {
-            gathering.on_way -= pieces.len();
-            pieces.into_iter().rev().for_each(|piece| gathering.left.push_front(piece));
+        let mut state = self.state.lock();
+        for piece in pieces.into_iter().rev() {
+            if state.on_way.remove(&piece) {
+                state.left.push_front(piece);
+            }
         }
     }
 
@@ -182,53 +233,130 @@ impl Difference {
         if is_over() {
             return None;
         }
-        let useful = found.into_iter().filter(|(_, patch)| patch.is_useful());
-        let (whole, others): (Vec<_>, Vec<_>) = useful.partition(|(_, patch)| patch.missing_len() == 0);
-        let patches = others.into_iter().map(|(piece, patch)| (piece, Arc::new(patch))).collect();
-        *self.stage.lock() = Stage::Decided { patches, failures: 0 };
+        let mut state = self.state.lock();
+        // Some may be here by now, or described by somebody who has lied.
+        let is_useful =
+            |(piece, patch): &(PieceIndex, Patch)| patch.is_useful() && state.testimony.digests(*piece).is_some();
+        let useful: Vec<_> = found.into_iter().filter(is_useful).collect();
+        let (whole, others): (Vec<_>, Vec<_>) = useful.into_iter().partition(|(_, patch)| patch.missing_len() == 0);
+        state.patches.extend(others.into_iter().map(|(piece, patch)| (piece, Arc::new(patch))));
         Some(whole)
     }
 
     fn gathered(&self, is_over: impl Fn() -> bool) -> Option<Vec<DescribedPiece>> {
-        let mut stage = self.stage.lock();
+        let mut state = self.state.lock();
         loop {
-            let Stage::Gathering(gathering) = &mut *stage else { return None };
             let now = Instant::now();
-            if is_over() {
+            if state.stage != Stage::Gathering || is_over() {
                 return None;
             }
-            if gathering.is_done(now) {
-                let described = std::mem::take(&mut gathering.described);
-                *stage = Stage::Searching;
-                return Some(described);
+            if state.is_done(now) {
+                // What is not described by now is fetched whole.
+                state.left.clear();
+                state.on_way.clear();
+                (state.stage, state.searches) = (Stage::Searching, state.searches + 1);
+                let described = std::mem::take(&mut state.described);
+                let digests = |piece| Some((piece, state.testimony.digests(piece)?.clone()));
+                return Some(described.into_iter().filter_map(digests).collect());
             }
-            self.changed.wait_until(&mut stage, now + LOOK_PAUSE);
+            self.changed.wait_until(&mut state, now + LOOK_PAUSE);
         }
     }
 
-    /// Pieces can be asked for from now on.
-    pub fn decide(&self) {
+    /// Pieces can be asked for from now on. False if some have to be described once more before.
+    pub fn decide(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.begin_again() {
+            return false;
+        }
+        state.stage = Stage::Decided;
         self.decided.store(true, Ordering::Release);
+        true
     }
 
-    /// How a piece is put together, if the old version has blocks of it.
-    pub fn patch(&self, piece: PieceIndex) -> Option<Arc<Patch>> {
-        match &*self.stage.lock() {
-            Stage::Decided { patches, .. } => patches.get(&piece).cloned(),
-            _ => None,
-        }
-    }
-
-    /// A piece that was put together is wrong: it is fetched whole.
-    pub fn fail(&self, piece: PieceIndex) {
-        if let Stage::Decided { patches, failures } = &mut *self.stage.lock()
-            && patches.remove(&piece).is_some()
+    /// Waits while pieces can be asked for and a member may yet turn out to have lied of some. True if pieces have to be
+    /// described once more.
+    pub fn is_open_again(&self, is_over: impl Fn() -> bool) -> bool {
+        let mut state = self.state.lock();
+        while state.stage == Stage::Decided && state.testimony.has_more() && state.searches < SEARCHES_MAX && !is_over()
         {
-            *failures += 1;
-            if *failures >= FAILURES_MAX {
-                patches.clear();
-            }
+            self.changed.wait_until(&mut state, Instant::now() + LOOK_PAUSE);
         }
+        state.stage == Stage::Gathering
+    }
+
+    /// How a piece is put together with blocks of this user, if the old version has the others. It comes whole while this
+    /// user, or whoever described it, may be at fault for a wrong piece.
+    pub fn patch(&self, piece: PieceIndex, user: &UserId) -> Option<Arc<Patch>> {
+        let state = self.state.lock();
+        state.patches.get(&piece).filter(|_| !state.testimony.is_doubtful(piece, user)).cloned()
+    }
+
+    /// A piece that was put together is wrong, of which this member gave these bytes: it is fetched whole, and shows who is
+    /// at fault.
+    pub fn was_wrong(&self, piece: PieceIndex, (by, sha1): (&PeerId, Sha1Digest)) {
+        let mut state = self.state.lock();
+        if let Some(patch) = state.patches.remove(&piece) {
+            let given = GivenBlocks { by: by.clone(), blocks: patch.missing(), sha1 };
+            state.testimony.was_wrong(piece, given);
+        }
+    }
+
+    /// The old version does not give what was found in it: the piece is fetched whole.
+    pub fn fail(&self, piece: PieceIndex) {
+        let mut state = self.state.lock();
+        if state.patches.remove(&piece).is_some() {
+            state.count_failure();
+        }
+    }
+
+    /// A piece is here, and is this, of which members gave so many bytes: whoever told or gave something else is believed no
+    /// more.
+    pub fn judge(&self, piece: PieceIndex, (data, given): (Stretches<'_>, usize)) {
+        self.reused.fetch_add((data.len() - given) as u64, Ordering::Relaxed);
+        let statements = self.close(piece);
+        if statements.are_none() {
+            return;
+        }
+        let comparison = statements.compare(&data.to_vec(), self.len);
+        let mut state = self.state.lock();
+        let judgement = state.testimony.judge(statements, comparison);
+        if judgement.is_nobodys {
+            state.count_failure();
+        }
+        self.charges.store(state.testimony.has_charges(), Ordering::Release);
+        judgement.anew.iter().for_each(|piece| drop(state.patches.remove(piece)));
+        state.left.extend(judgement.anew);
+        if state.stage == Stage::Decided && state.begin_again() {
+            self.decided.store(false, Ordering::Release);
+            self.changed.notify_all();
+        }
+    }
+
+    /// A piece is here of which the old version had all: nobody is judged by it.
+    pub fn settle(&self, piece: PieceIndex) {
+        self.reused.fetch_add(u64::from(self.layout.len(piece)), Ordering::Relaxed);
+        self.close(piece);
+    }
+
+    fn close(&self, piece: PieceIndex) -> Statements {
+        let mut state = self.state.lock();
+        state.patches.remove(&piece);
+        state.on_way.remove(&piece);
+        // Few are left once pieces come.
+        state.left.retain(|left| *left != piece);
+        state.testimony.close(piece)
+    }
+
+    /// A piece that was wrong by this member, who is yet to hear so.
+    pub fn charge(&self, peer: &PeerId) -> Option<PieceIndex> {
+        if !self.charges.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.state.lock();
+        let piece = state.testimony.charge(peer);
+        self.charges.store(state.testimony.has_charges(), Ordering::Release);
+        piece
     }
 }
 

@@ -3,6 +3,7 @@
 use super::block_index::BlockIndex;
 use super::patch::Patch;
 use super::rolling::BlockDigest;
+use super::testimony::Digests;
 use crate::client::storage::piece_source::{PieceSource, SourceError};
 use crate::client::storage::shared_files::SharedFiles;
 use crate::model::digest::Sha1Digest;
@@ -21,7 +22,7 @@ const STEP_LEN: u64 = 4 << 20;
 const NOWHERE: u64 = u64::MAX;
 
 /// The digests of the blocks of a piece of the new version.
-pub(super) type DescribedPiece = (PieceIndex, Box<[BlockDigest]>);
+pub(super) type DescribedPiece = (PieceIndex, Digests);
 
 /// An old version. What it holds may have changed since: whoever takes something of it verifies that.
 #[derive(Clone)]

@@ -3,28 +3,42 @@
 use super::transfer::{PieceError, Transfer};
 use super::verify::put_together;
 use crate::client::difference::piece_ask::PieceAsk;
+use crate::client::hash::piece_hash::sha1_of;
 use crate::client::picker::piece_picker::Lane;
 use crate::model::id::PeerId;
 use crate::wire::stretches::Stretches;
 
-/// Finds what the old version has of the missing pieces, once members have described these, and lets the others be asked
-/// for. Ends early if `is_over`.
-pub fn find_difference(transfer: &Transfer, is_over: impl Fn() -> bool + Sync) {
-    let Some(difference) = transfer.difference() else { return };
-    let is_over = || is_over() || transfer.is_stopped();
-    let Some(found) = difference.search(is_over) else { return };
-    let take = |piece, _| {
-        transfer.found(piece);
-        !is_over()
+/// Finds what the old version has of the missing pieces, once members have described these, and calls `tell`: then the
+/// others can be asked for. Does so again for pieces of which a member turns out to have lied. Ends when the download does,
+/// or nobody can have lied any more, or `is_over`.
+pub fn find_difference(transfer: &Transfer, is_over: impl Fn() -> bool + Sync, tell: impl Fn()) {
+    let Some(difference) = transfer.difference() else {
+        tell();
+        return transfer.follow_up(is_over);
     };
-    put_together(transfer.part(), difference.old(), &found, take, || transfer.follow_up(is_over));
-    difference.decide();
+    let is_over = || is_over() || transfer.is_stopped();
+    loop {
+        let Some(found) = difference.search(is_over) else { return };
+        let take = |piece, _| {
+            transfer.found(piece);
+            !is_over()
+        };
+        put_together(transfer.part(), difference.old(), &found, take, || transfer.follow_up(is_over));
+        if difference.decide() {
+            tell();
+            transfer.follow_up(is_over);
+            if !difference.is_open_again(is_over) {
+                return;
+            }
+        }
+    }
 }
 
 /// Takes what has come of a piece, as it was asked for. True if it was the last one.
 ///
 /// # Errors
-/// Those of [`Transfer::take_piece`]. A piece that was put together and is wrong is no error: it is fetched whole.
+/// Those of [`Transfer::take_piece`]. A piece that was put together and is wrong is no error: it is fetched whole, and shows
+/// then who is at fault.
 pub(crate) fn take_wanted(
     transfer: &Transfer,
     (id, lane): (&PeerId, Lane),
@@ -32,20 +46,24 @@ pub(crate) fn take_wanted(
     data: Stretches<'_>,
 ) -> Result<bool, PieceError> {
     let (Some(difference), Some(patch)) = (transfer.difference(), &wanted.patch) else {
-        return transfer.take_piece(id, lane, wanted.piece, data);
+        return transfer.take_piece((id, lane), wanted.piece, data);
     };
     let (piece, given) = (wanted.piece, data.len());
     let mut buffer = vec![0; transfer.layout().len(piece) as usize];
     let read = |place, room: &mut [u8]| difference.old().read_at(place, room);
-    let is_whole = matches!(patch.assemble(&mut buffer, read, data.iter()), Ok(true));
-    if is_whole {
-        match transfer.take_given((id, given), lane, piece, buffer[..].into()) {
-            Err(PieceError::Bad) => {}
+    match patch.assemble(&mut buffer, read, data.iter()) {
+        Ok(true) => match transfer.take_given((id, lane), piece, (buffer[..].into(), given)) {
+            Err(PieceError::Bad) => difference.was_wrong(piece, (id, sha1_of(&data.to_vec()))),
             taken => return taken,
+        },
+        Ok(false) => {
+            transfer.failed(lane, piece);
+            return Err(PieceError::Bad);
         }
-    } else {
-        transfer.failed(lane, piece);
+        Err(_) => {
+            transfer.failed(lane, piece);
+            difference.fail(piece);
+        }
     }
-    difference.fail(piece);
     Ok(false)
 }

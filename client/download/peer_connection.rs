@@ -55,7 +55,7 @@ pub(crate) struct PeerConnection {
     expected: usize,
     /// What the peer was asked to describe and has not, the oldest in front.
     describing: Describing,
-    /// Something was asked for before the connection opened, and the answer may have come in along with that.
+    /// Something may have come in along with the answer to `Open`: news, or what was asked for before the connection opened.
     may_have_come: bool,
     /// A piece that was asked for before the peer said what it has, and that it does not have.
     mistaken: Option<u32>,
@@ -109,7 +109,7 @@ impl PeerConnection {
             asking,
             expected,
             describing: Describing::default(),
-            may_have_come: expected > 0,
+            may_have_come: true,
             mistaken,
             delivers: false,
             drains: false,
@@ -180,8 +180,12 @@ impl PeerConnection {
     /// The connection is lost.
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
         let now = Instant::now();
-        while let Some(most) = self.describing.room()
-            && let Some((block_len, pieces)) = self.transfer.to_describe(self.lane, most, now)
+        if let Some(piece) = self.transfer.difference().and_then(|it| it.charge(&self.peer)) {
+            self.complain(piece)?;
+        }
+        while self.complaint.is_none()
+            && let Some(most) = self.describing.room()
+            && let Some((block_len, pieces)) = self.transfer.to_describe((&self.peer, self.lane), (most, now))
         {
             let request = self.asking.number();
             let asked = self.describing.ask(request, block_len, pieces, now);
@@ -191,7 +195,7 @@ impl PeerConnection {
             && !self.drains
             && self.transfer.has_room(&self.peer.user)
             && let Some((request, wanted)) =
-                self.asking.next(now, |outlook| self.transfer.want(self.lane, outlook, now))
+                self.asking.next(now, |outlook| self.transfer.want((&self.peer, self.lane), outlook, now))
         {
             self.recount(self.asking.expected(now));
             self.sender.send(request, &wanted.request()).map_err(|_| DropReason::Lost)?;
@@ -339,7 +343,7 @@ impl PeerConnection {
         }
     }
 
-    /// Tells the peer that it gave a wrong piece. The connection ends with the answer.
+    /// Tells the peer that it gave or described a wrong piece. The connection ends with the answer.
     fn complain(&mut self, piece: PieceIndex) -> Result<(), DropReason> {
         if self.complaint.is_some() {
             return Ok(());
@@ -357,7 +361,7 @@ impl PeerConnection {
         self.asking.answer();
         let now = Instant::now();
         let Some(pieces) = self.describing.take(request, now) else { return lied(Lie::Unasked) };
-        let is_right = self.transfer.difference().is_none_or(|it| it.take(pieces, digests, now));
+        let is_right = self.transfer.difference().is_none_or(|it| it.take(&self.peer, pieces, digests, now));
         if is_right { self.ask().err().map(WorkOutcome::Drops) } else { lied(Lie::WrongDigests) }
     }
 

@@ -218,8 +218,7 @@ impl Transfer {
 
     /// Notes that the piece will not come on this lane.
     pub(crate) fn failed(&self, lane: Lane, piece: PieceIndex) {
-        let inner = self.subject.inner(piece);
-        inner.into_iter().for_each(|piece| self.peers.lock().picker.failed(lane, piece));
+        self.subject.inner(piece).into_iter().for_each(|piece| self.peers.lock().picker.failed(lane, piece));
     }
 
     /// Notes that the peer holds these pieces too.
@@ -231,10 +230,10 @@ impl Transfer {
 
     /// What to ask for on this lane, of which this is to be expected if that is known. Nothing until it is decided what an
     /// old version has.
-    pub fn want(&self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceAsk> {
+    pub fn want(&self, (id, lane): (&PeerId, Lane), outlook: Option<Outlook>, now: Instant) -> Option<PieceAsk> {
         let Some(difference) = &self.difference else { return self.pick(lane, outlook, now).map(PieceAsk::from) };
         let piece = difference.is_decided().then(|| self.pick(lane, outlook, now))??;
-        Some(PieceAsk { piece, patch: difference.patch(piece) })
+        Some(PieceAsk { piece, patch: difference.patch(piece, &id.user) })
     }
 
     /// The piece to ask for on this lane, of which this is to be expected if that is known.
@@ -250,8 +249,7 @@ impl Transfer {
 
     /// Notes that the peer does not give the piece now, since it is on its way to another member.
     pub fn put_off(&self, lane: Lane, piece: PieceIndex) {
-        let inner = self.subject.inner(piece);
-        inner.into_iter().for_each(|piece| self.peers.lock().picker.put_off(lane, piece));
+        self.subject.inner(piece).into_iter().for_each(|piece| self.peers.lock().picker.put_off(lane, piece));
     }
 
     /// Lets every connection ask again for what was put off.
@@ -285,10 +283,14 @@ impl Transfer {
     }
 
     /// Some pieces that the peer behind this lane is to describe, so many at most.
-    pub(crate) fn to_describe(&self, lane: Lane, most: usize, now: Instant) -> Option<(BlockLen, Vec<PieceIndex>)> {
+    pub(crate) fn to_describe(
+        &self,
+        (id, lane): (&PeerId, Lane),
+        (most, now): (usize, Instant),
+    ) -> Option<(BlockLen, Vec<PieceIndex>)> {
         let difference = self.difference.as_ref().filter(|it| !it.is_decided())?;
         let peers = self.peers.lock();
-        let pieces = difference.ask(most, |piece| peers.picker.holds(lane.peer(), piece), now)?;
+        let pieces = difference.ask(&id.user, most, |piece| peers.picker.holds(lane.peer(), piece), now)?;
         Some((difference.block_len(), pieces))
     }
 
@@ -298,21 +300,19 @@ impl Transfer {
     /// The piece is wrong, or the download has to stop.
     pub fn take_piece(
         &self,
-        id: &PeerId,
-        lane: Lane,
-        outer: PieceIndex,
+        from: (&PeerId, Lane),
+        piece: PieceIndex,
         data: Stretches<'_>,
     ) -> Result<bool, PieceError> {
-        self.take_given((id, data.len()), lane, outer, data)
+        self.take_given(from, piece, (data, data.len()))
     }
 
     /// The same for a piece of which the peer has given so many bytes.
     pub(crate) fn take_given(
         &self,
-        (id, given): (&PeerId, usize),
-        lane: Lane,
+        (id, lane): (&PeerId, Lane),
         outer: PieceIndex,
-        data: Stretches<'_>,
+        (data, given): (Stretches<'_>, usize),
     ) -> Result<bool, PieceError> {
         // None but what is meant is asked for.
         let Some(piece) = self.subject.inner(outer) else { return Err(PieceError::Bad) };
@@ -337,15 +337,15 @@ impl Transfer {
             peers.credit(id, given as u64);
             peers.picker.is_complete()
         };
-        self.pass_on(outer, (data.len(), data.len() - given));
+        self.difference.iter().for_each(|difference| difference.judge(outer, (data, given)));
+        self.pass_on(outer);
         self.hash.advance(piece, &*self.part).map_err(PieceError::stops)?;
         Ok(complete)
     }
 
-    /// Serves a piece that is verified and written. So many bytes of it are of an old version.
-    fn pass_on(&self, piece: PieceIndex, (len, reused): (usize, usize)) {
-        self.difference.iter().for_each(|difference| difference.count_reused(reused as u64));
-        self.done.fetch_add(len as u64, Ordering::Relaxed);
+    /// Serves a piece that is verified and written.
+    fn pass_on(&self, piece: PieceIndex) {
+        self.done.fetch_add(u64::from(self.layout().len(piece)), Ordering::Relaxed);
         self.served.add(piece);
         self.fresh.lock().push(piece.get());
     }
@@ -354,8 +354,8 @@ impl Transfer {
     pub(crate) fn found(&self, piece: PieceIndex) {
         if self.peers.lock().picker.found(piece).is_some() {
             self.hash.announce(piece);
-            let len = self.layout().len(piece) as usize;
-            self.pass_on(piece, (len, len));
+            self.difference.iter().for_each(|difference| difference.settle(piece));
+            self.pass_on(piece);
         }
     }
 

@@ -11,7 +11,7 @@ pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("client/start", "*"),
     ("client/app", "*"),
     ("client/args", "download output"),
-    ("client/difference", "storage"),
+    ("client/difference", "hash storage"),
     ("client/download", "difference hash keyring picker rate reach storage upload"),
     ("client/folder", "storage"),
     ("client/shell", "command output state terminal"),

@@ -91,13 +91,13 @@ fn connection(download: &Transfer, number: u8, first: First) -> bool {
             thread::yield_now();
             continue;
         };
-        let good = || download.take_piece(&id, lane, piece, bytes_of(piece).into()).expect("room");
+        let good = || download.take_piece((&id, lane), piece, bytes_of(piece).into()).expect("room");
         match first.take().unwrap_or(First::Deliver) {
             First::Deliver => was_last |= good(),
             First::Lie => {
                 let mut wrong = bytes_of(piece).to_vec();
                 wrong[0] ^= 1;
-                let taken = download.take_piece(&id, lane, piece, wrong[..].into());
+                let taken = download.take_piece((&id, lane), piece, wrong[..].into());
                 assert!(matches!(taken, Err(PieceError::Bad)), "{taken:?}");
             }
             First::Go => {

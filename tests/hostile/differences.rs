@@ -121,7 +121,10 @@ struct Updater {
 
 impl Updater {
     fn new() -> Self {
-        let ordeal = Ordeal::new();
+        Self::of(Ordeal::new())
+    }
+
+    fn of(ordeal: Ordeal) -> Self {
         let old = ordeal.data[1..].to_vec();
         Self { ordeal, old }
     }
@@ -140,7 +143,23 @@ impl Updater {
     }
 }
 
-/// Somebody who describes pieces like this, and gives blocks like that.
+/// Digests of these pieces, of which each says that the block is the one with which `old` begins.
+fn false_digests(ordeal: &Ordeal, old: &[u8], pieces: &[u32], len: BlockLen) -> PeerReply {
+    let digest = BlockDigest::of(&old[..len.get() as usize]).to_bytes();
+    let count_of = |piece: &u32| ordeal.piece(*piece).chunks(len.get() as usize).count();
+    let count = pieces.iter().map(count_of).sum();
+    PeerReply::Digests { digests: Blob::new(digest.repeat(count)).expect("below the cap") }
+}
+
+/// The true digests of these pieces.
+fn true_digests(ordeal: &Ordeal, pieces: &[u32], len: BlockLen) -> PeerReply {
+    let mut digests = Vec::new();
+    pieces.iter().for_each(|&piece| describe(&ordeal.piece(piece), len, &mut digests));
+    PeerReply::Digests { digests: Blob::new(digests).expect("below the cap") }
+}
+
+/// Somebody who describes pieces like this, and gives blocks like that. Whoever says that they are wrong has been lied to,
+/// and gets an answer.
 fn member(
     ordeal: &Ordeal,
     describes: impl Fn(&Believer, u32, &[u32], BlockLen) + Send + Sync + 'static,
@@ -155,32 +174,48 @@ fn member(
                 PeerRequest::GetPiece { piece } | PeerRequest::GetBlocks { piece, .. } => {
                     gives(&believer, request, piece);
                 }
+                PeerRequest::BadPiece { .. } => {
+                    believer.says(request, &PeerReply::Alive {});
+                    believer.told.lied();
+                }
                 _ => {}
             }
         }
     })
 }
 
+/// Pieces of a file of which a few are little.
+const MANY: usize = 25;
+/// Pieces that were asked for before the first one showed that somebody has lied.
+const ON_WAY_MAX: u64 = 6;
+
 #[test]
-fn digests_of_something_else_cost_no_more_than_the_file() {
-    let updater = Updater::new();
-    let data = updater.ordeal.data.clone();
-    let piece_of = move |piece: u32| data.chunks(PIECE_LEN as usize).nth(piece as usize).expect("there").to_vec();
-    // It says of each block that it is the one that the old version begins with.
-    let first = updater.old[..PIECE_LEN as usize].to_vec();
+fn whoever_describes_something_else_hears_so_and_others_describe_the_rest() {
+    let updater = Updater::of(Ordeal::of(MANY));
+    let (about, given, old) = (Ordeal::of(MANY), Ordeal::of(MANY), updater.old.clone());
+    let liar = member(
+        &updater.ordeal,
+        move |believer, request, pieces, len| believer.says(request, &false_digests(&about, &old, pieces, len)),
+        move |believer, request, piece| believer.gives(request, &given.piece(piece)),
+    );
+    let received = updater.gets_it(&liar);
+    assert!(received <= ON_WAY_MAX * u64::from(PIECE_LEN), "{received}");
+}
+
+#[test]
+fn whoever_describes_something_else_and_gives_nothing_costs_no_more() {
+    let updater = Updater::of(Ordeal::of(MANY));
+    let (about, old) = (Ordeal::of(MANY), updater.old.clone());
     let liar = member(
         &updater.ordeal,
         move |believer, request, pieces, len| {
-            let digest = BlockDigest::of(&first[..len.get() as usize]).to_bytes();
-            let count = pieces.iter().map(|&piece| len.count(if piece == 8 { 77 } else { PIECE_LEN }) as usize).sum();
-            let digests = Blob::new(digest.repeat(count)).expect("below the cap");
-            believer.says(request, &PeerReply::Digests { digests });
+            believer.says(request, &false_digests(&about, &old, pieces, len));
             believer.told.lied();
         },
-        move |believer, request, piece| believer.gives(request, &piece_of(piece)),
+        |_, _, _| {},
     );
     let received = updater.gets_it(&liar);
-    assert!(received <= updater.ordeal.data.len() as u64, "{received}");
+    assert!(received <= ON_WAY_MAX * u64::from(PIECE_LEN), "{received}");
 }
 
 #[test]
@@ -217,26 +252,17 @@ fn digests_that_nobody_asked_for_are_a_lie() {
 }
 
 #[test]
-fn blocks_that_are_wrong_or_too_few_are_fetched_again_as_whole_pieces() {
+fn whoever_gives_wrong_blocks_or_too_few_hears_so_and_the_piece_comes_from_others() {
     for len in [0, 1, 1024, 5000] {
-        let updater = Updater::new();
-        let data = updater.ordeal.data.clone();
+        let updater = Updater::of(Ordeal::of(MANY));
+        let about = Ordeal::of(MANY);
         let liar = member(
             &updater.ordeal,
-            move |believer, request, pieces, len| {
-                let mut digests = Vec::new();
-                for &piece in pieces {
-                    describe(data.chunks(PIECE_LEN as usize).nth(piece as usize).expect("there"), len, &mut digests);
-                }
-                believer.says(request, &PeerReply::Digests { digests: Blob::new(digests).expect("below the cap") });
-            },
-            move |believer, request, _| {
-                believer.gives(request, &bytes_of(len, 9));
-                believer.told.lied();
-            },
+            move |believer, request, pieces, len| believer.says(request, &true_digests(&about, pieces, len)),
+            move |believer, request, _| believer.gives(request, &bytes_of(len, 9)),
         );
         let received = updater.gets_it(&liar);
-        assert!(received <= 3 * u64::from(PIECE_LEN), "{received}");
+        assert!(received <= ON_WAY_MAX * u64::from(PIECE_LEN), "{len}: {received}");
     }
 }
 

@@ -172,8 +172,7 @@ impl Member {
         self.engine.add(download.clone());
         let (found, engine) = (download.clone(), self.engine.clone());
         std::thread::spawn(move || {
-            find_difference(&found, || false);
-            engine.decided(found.id());
+            find_difference(&found, || false, || engine.decided(found.id()));
         });
         download
     }

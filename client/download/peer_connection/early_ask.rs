@@ -38,7 +38,7 @@ impl EarlyAsk {
         let peer = peer.id();
         let lane = transfer.peer_early(&peer, way)?;
         let mut asking = Asking::new(layout, now);
-        let Some((request, wanted)) = asking.next(now, |outlook| transfer.want(lane, outlook, now)) else {
+        let Some((request, wanted)) = asking.next(now, |outlook| transfer.want((&peer, lane), outlook, now)) else {
             transfer.peer_closed(&peer, lane);
             return None;
         };
