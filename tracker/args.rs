@@ -483,7 +483,7 @@ mod tests {
             ("shares", "'shares' is not NAME=VALUE, such as shares=20000"),
             (
                 "files=5",
-                "'files=5' names no limit; there are groups_owned, memberships, requests, waiting, owners, added, asked, shares, manifest_bytes, brought, changes, accounts, checks, users, groups, all_shares, all_bytes",
+                "'files=5' names no limit; there are groups_owned, memberships, added_to, added_by_one, requests, waiting, owners, added, asked, shares, manifest_bytes, brought, changes, accounts, checks, users, groups, all_shares, all_bytes",
             ),
             ("shares=-1", "'shares=-1' has no number such as 500, 20K or 2G behind the =, or none"),
             ("shares=", "'shares=' has no number such as 500, 20K or 2G behind the =, or none"),

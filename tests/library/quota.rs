@@ -8,6 +8,7 @@ use crate::common::wait::wait_until;
 use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, UserRef};
 use groupshare::model::manifest::Content;
 use groupshare::model::name::{GroupId, UserId};
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::rate::buckets::Pace;
 use groupshare::tracker::ledger::operator::OperatorChange;
@@ -159,8 +160,44 @@ fn about(name: &str) -> (CommandId, GroupId, UserId) {
 }
 
 fn add_member(name: &str) -> Request {
-    let (command, group, user) = about(name);
-    Request::AddMember { command, group, user }
+    add_to("lab", name)
+}
+
+fn add_to(name: &str, whom: &str) -> Request {
+    Request::AddMember { command: command(), group: group(name), user: user(whom) }
+}
+
+fn leave_group(name: &str) -> Request {
+    Request::LeaveGroup { command: command(), group: group(name) }
+}
+
+fn set_open(name: &str) -> Request {
+    Request::SetGroup { command: command(), group: group(name), access: GroupAccess::Open }
+}
+
+/// Others add bob to groups until they are refused, and leave him all but the first of each. Returns the groups in which
+/// he is then, and the last refusal of each of the others.
+fn add_as_often_as_possible(tracker: &TestTracker, others: usize, groups: usize) -> (Vec<String>, Vec<String>) {
+    let (mut added, mut refused) = (Vec::new(), Vec::new());
+    for number in 0..others {
+        let mut eve = tracker.user(&format!("eve{number}"));
+        for lot in 0..groups {
+            let name = format!("lot{number}-{lot}");
+            eve.create_group(&name);
+            match eve.ask(add_to(&name, "bob")) {
+                Reply::Done {} if lot > 0 => {
+                    eve.done(leave_group(&name));
+                    added.push(name);
+                }
+                Reply::Done {} => added.push(name),
+                refusal => {
+                    refused.push(words(&refusal));
+                    break;
+                }
+            }
+        }
+    }
+    (added, refused)
 }
 
 fn make_owner(name: &str) -> Request {
@@ -183,16 +220,47 @@ fn an_owner_adds_as_many_users_in_an_hour_as_the_limit_says() {
     bob.done(add_member("dave"));
 }
 
+/// A few accounts could fill all places that a user has for groups. Then the user could join and make none.
 #[test]
-fn who_is_in_too_many_groups_is_added_to_no_other() {
-    let tracker = limited(&[(Quota::Memberships, 1)]);
+fn however_many_groups_others_add_a_user_to_there_is_room_for_those_of_choice() {
+    let limits = [(Quota::Memberships, 3), (Quota::GroupsOwned, 2), (Quota::AddedTo, 9), (Quota::AddedByOne, 4)];
+    let tracker = limited(&limits);
+    let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
+    let (added, refused) = add_as_often_as_possible(&tracker, 4, 6);
+    let by_one = "This would be over a limit: you added bob to 4 groups of 4, who shares in none; \
+                  have bob ask by join_group, or ask the operator";
+    let by_all = "This would be over a limit: bob was added to 9 groups of 9 and shares in none; \
+                  have bob ask by join_group, or ask the operator";
+    assert_eq!((added.len(), refused), (9, [by_one, by_one, by_all, by_all].map(str::to_owned).to_vec()));
+    // He makes one, is let into one, and walks into an open one, although he came to lead some of the others.
+    bob.create_group("mine");
+    ["lab", "club"].iter().for_each(|name| ann.create_group(name));
+    bob.join("lab");
+    ann.accept("lab", "bob");
+    ann.done(set_open("club"));
+    bob.join("club");
+    // Whoever shares in a group is there by choice.
+    let (_, content) = manifest("song", 1, 1);
+    let request = bob.share_request(&added[0], "song", &content);
+    let told = "This would be over a limit: you are in 3 groups of 3; leave one, or ask the operator";
+    assert_eq!(refusal(&mut bob, request), told);
+    bob.leave("lab");
+    share(&mut bob, &added[0], "song", 1);
+    assert_eq!(refusal(&mut bob, join_group("lab")), told);
+    let mut more = tracker.user("more");
+    more.create_group("more");
+    more.done(add_to("more", "bob"));
+}
+
+#[test]
+fn who_asked_to_be_let_in_and_is_added_is_there_by_choice() {
+    let tracker = limited(&[(Quota::Memberships, 1), (Quota::AddedTo, 0)]);
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     ann.create_group("lab");
-    bob.create_group("other");
-    let told = "This would be over a limit: bob is in 1 groups of 1; have bob leave one, or ask the operator";
-    assert_eq!(refusal(&mut ann, add_member("bob")), told);
-    bob.leave("other");
+    bob.join("lab");
     ann.done(add_member("bob"));
+    let told = "This would be over a limit: you are in 1 groups of 1; leave one, or ask the operator";
+    assert_eq!(refusal(&mut bob, create_group("mine")), told);
 }
 
 #[test]

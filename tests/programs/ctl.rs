@@ -180,7 +180,7 @@ fn an_operator_sees_how_near_users_are_to_their_limits() {
     let row = |name: &str| rows.iter().find(|row| row["name"] == name).expect("listed").clone();
     let requests = json!({"name": "requests", "of": "user", "hourly": false, "max": 1, "used": 1, "used_by": "carl",
                           "refused": 1});
-    assert_eq!((row("requests"), &row("shares")["max"], rows.len()), (requests, &Value::Null, 17));
+    assert_eq!((row("requests"), &row("shares")["max"], rows.len()), (requests, &Value::Null, 19));
     let status = installation.ctl(&["status"]).out;
     let limits = "limits      users 3 of 3, groups 2 of 100000, files 1 of 2000000, lists of pieces 4.1 kB of 34.4 GB; \
                   1 refusals\naccounts    closed, create_user makes them\n";

@@ -2,7 +2,7 @@
 //! client, and never about what another tracker has accepted. Pure.
 
 use crate::model::digest::InfoHash;
-use crate::model::id::UserRef;
+use crate::model::id::{GroupRef, UserRef};
 use crate::model::manifest::Content;
 use crate::model::op::OpBody;
 use crate::model::units;
@@ -59,7 +59,9 @@ macro_rules! quotas {
 
 quotas! {
     GroupsOwned "groups_owned" User 256, "groups that a user owns"
-    Memberships "memberships" User 1024, "groups that a user is a member of"
+    Memberships "memberships" User 1024, "groups that a user is a member of by the user's own choice"
+    AddedTo "added_to" User 256, "groups that owners have added a user to, and the user has shared nothing in"
+    AddedByOne "added_by_one" User 32, "those of them that one owner has chosen"
     Requests "requests" User 256, "groups that a user waits to be let into"
     Waiting "waiting" Group 10_000, "users who wait to be let into a group"
     Owners "owners" Group 100, "owners of a group"
@@ -224,6 +226,18 @@ impl fmt::Display for OverQuota {
             (Quota::GroupsOwned, _) => write!(f, "you own {used} groups of {max}; leave one"),
             (Quota::Memberships, None) => write!(f, "you are in {used} groups of {max}; leave one"),
             (Quota::Memberships, Some(name)) => write!(f, "{name} is in {used} groups of {max}; have {name} leave one"),
+            (Quota::AddedTo, Some(name)) => {
+                write!(
+                    f,
+                    "{name} was added to {used} groups of {max} and shares in none; have {name} ask by join_group"
+                )
+            }
+            (Quota::AddedByOne, Some(name)) => {
+                write!(
+                    f,
+                    "you added {name} to {used} groups of {max}, who shares in none; have {name} ask by join_group"
+                )
+            }
             (Quota::Requests, _) => write!(f, "you wait for {used} groups of {max}; withdraw one with leave_group"),
             (Quota::Owners, _) => write!(f, "this group has {used} owners of {max}; drop one with drop_owner"),
             (Quota::Waiting, _) => write!(f, "{used} users of {max} wait for this group; have its owner decide"),
@@ -271,22 +285,24 @@ pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, lists: ListLooks<'_>) 
         OpBody::CreateUser { .. } => ask_account(state, quotas),
         OpBody::CreateGroup { founder, .. } => {
             asked.room(Quota::Groups, || state.group_count())?;
-            asked.room(Quota::Memberships, || state.membership_count(*founder))?;
-            asked.room(Quota::GroupsOwned, || state.owned_count(*founder))
+            asked.chosen(*founder)?;
+            asked.room(Quota::GroupsOwned, || state.chosen_owned_count(*founder))
         }
         OpBody::RequestJoin { group, user } => {
-            asked.room(Quota::Memberships, || state.membership_count(*user))?;
+            asked.chosen(*user)?;
             asked.room(Quota::Waiting, || state.waiting_count(*group))?;
             asked.requests(*user)
         }
         OpBody::MakeOwner { group, .. } => asked.room(Quota::Owners, || state.owners(*group).count()),
+        OpBody::AddMember { group, user, by } if !state.is_waiting(*group, *user) => asked.of_other(*user, || {
+            asked.room(Quota::AddedTo, || state.added_count(*user))?;
+            asked.room(Quota::AddedByOne, || state.added_by_count(*user, *by))
+        }),
         OpBody::AcceptRequest { user, .. } | OpBody::AddMember { user, .. } => {
-            asked.room(Quota::Memberships, || state.membership_count(*user)).map_err(|over| {
-                let other = state.account(*user).map(|account| account.name.to_string());
-                OverQuota { other, ..over }
-            })
+            asked.of_other(*user, || asked.chosen(*user))
         }
         OpBody::CreateShare { group, user, name, content, .. } => {
+            asked.stay(*group, *user)?;
             let present = state.share_named(*group, name);
             if present.is_none() {
                 asked.room(Quota::AllShares, || state.share_count())?;
@@ -294,7 +310,10 @@ pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, lists: ListLooks<'_>) 
             asked.share(*user, content, present)
         }
         OpBody::JoinShare { share, user } => match state.share(*share) {
-            Some(present) => asked.share(*user, &present.content.clone(), Some(present)),
+            Some(present) => {
+                asked.stay(present.group, *user)?;
+                asked.share(*user, &present.content.clone(), Some(present))
+            }
             None => Ok(()),
         },
         _ => Ok(()),
@@ -345,6 +364,24 @@ impl Asked<'_> {
         let used = used() as u64;
         let over = OverQuota { quota, other: None, used, max, wait: Duration::ZERO };
         if used < max { Ok(()) } else { Err(over) }
+    }
+
+    /// Whether there is room for another group of the user's own choice.
+    fn chosen(&self, user: UserRef) -> Result<(), OverQuota> {
+        self.room(Quota::Memberships, || self.state.chosen_count(user))
+    }
+
+    /// Whether the user may share in a group: from then on it is one of the user's own choice.
+    fn stay(&self, group: GroupRef, user: UserRef) -> Result<(), OverQuota> {
+        if self.state.is_added(group, user) { self.chosen(user) } else { Ok(()) }
+    }
+
+    /// What somebody else would be over is told with that one's name.
+    fn of_other(&self, user: UserRef, ask: impl FnOnce() -> Result<(), OverQuota>) -> Result<(), OverQuota> {
+        ask().map_err(|over| {
+            let other = self.state.account(user).map(|account| account.name.to_string());
+            OverQuota { other, ..over }
+        })
     }
 
     /// Walks the requests of a user who has enough of them only. Those for groups without members do not count: nobody

@@ -68,8 +68,10 @@ pub(super) fn used_by(core: &Core, state: &State, user: UserRef) -> Vec<(Quota, 
     // Nobody who brings a list of pieces waits for all users.
     let bytes = core.manifests.lens().look(|len_of| manifest_bytes(state, user, len_of));
     vec![
-        (Quota::GroupsOwned, state.owned_count(user) as u64),
-        (Quota::Memberships, state.membership_count(user) as u64),
+        (Quota::GroupsOwned, state.chosen_owned_count(user) as u64),
+        (Quota::Memberships, state.chosen_count(user) as u64),
+        (Quota::AddedTo, state.added_count(user) as u64),
+        (Quota::AddedByOne, state.most_added_by_one(user) as u64),
         (Quota::Requests, state.requests_of(user).len() as u64),
         (Quota::Added, core.oversight.limits.added_by(user)),
         (Quota::Asked, core.oversight.limits.asked_by(user)),

@@ -8,4 +8,4 @@ mod decode;
 mod encode;
 
 /// The version of the form.
-const VERSION: u16 = 10;
+const VERSION: u16 = 11;

@@ -55,6 +55,7 @@ impl State {
             return self.ground_gone(op);
         };
         if self.is_member_no(group, user) {
+            self.added.remove(&(user, group));
             let group = self.group_row(group).name.clone();
             self.tell(user, op.order(), Notice::RequestOverridden { group });
             return;
@@ -247,6 +248,7 @@ impl State {
     /// Takes a member out of the roster, who owns the group no more.
     fn strike_out(&mut self, group: GroupNo, user: UserNo) {
         self.depose(group, user);
+        self.added.remove(&(user, group));
         if let Some(member) = self.roster.remove(&(group, Some(self.by_name(user)))) {
             self.ranks.remove(&(group, member.rank, user));
             self.group_row_mut(group).member_count -= 1;

@@ -336,14 +336,53 @@ impl State {
         rows.map(|row| (GroupRef(row.id), row.name.clone())).take(count).collect()
     }
 
-    /// How many groups a user is a member of.
-    pub fn membership_count(&self, user: UserRef) -> usize {
-        self.user_no(user).map_or(0, |user| self.user_row(user).memberships as usize)
+    /// How many groups a user is a member of by the user's own choice: one that the user made, has asked to be let into, or
+    /// has shared something in.
+    pub fn chosen_count(&self, user: UserRef) -> usize {
+        let all = self.user_no(user).map_or(0, |user| self.user_row(user).memberships as usize);
+        all - self.added(user).count()
+    }
+
+    /// Whether a user is in a group by the choice of an owner alone.
+    pub fn is_added(&self, group: GroupRef, user: UserRef) -> bool {
+        let found = self.user_no(user).zip(self.group_no(group));
+        found.is_some_and(|place| self.added.contains_key(&place))
+    }
+
+    /// In how many groups a user is by the choice of owners alone.
+    pub fn added_count(&self, user: UserRef) -> usize {
+        self.added(user).count()
+    }
+
+    /// In how many of them by the choice of this owner.
+    pub fn added_by_count(&self, user: UserRef, by: UserRef) -> usize {
+        let by = self.user_no(by);
+        self.added(user).filter(|(_, owner)| Some(*owner) == by).count()
+    }
+
+    /// In how many of them by the choice of the owner who chose most.
+    pub fn most_added_by_one(&self, user: UserRef) -> usize {
+        let mut owners: Vec<UserNo> = self.added(user).map(|(_, owner)| owner).collect();
+        owners.sort_unstable();
+        owners.chunk_by(|a, b| a == b).map(<[UserNo]>::len).max().unwrap_or(0)
+    }
+
+    /// The groups in which a user is by the choice of owners alone, and who chose so.
+    fn added(&self, user: UserRef) -> impl Iterator<Item = (GroupNo, UserNo)> + '_ {
+        let user = self.user_no(user);
+        let places = user.into_iter().flat_map(|user| self.added.range((user, GroupNo(0))..));
+        places.take_while(move |((of, _), _)| Some(*of) == user).map(|(&(_, group), &owner)| (group, owner))
     }
 
     /// How many groups a user waits to be let into, also where nobody is left to do so.
     pub fn request_count(&self, user: UserRef) -> usize {
         self.user_no(user).map_or(0, |user| self.user_row(user).requests.len())
+    }
+
+    /// Of how many groups a user is the first owner by the user's own choice.
+    pub fn chosen_owned_count(&self, user: UserRef) -> usize {
+        let number = self.user_no(user);
+        self.owned_count(user) - self.added(user).filter(|(group, _)| self.group_row(*group).owner == number).count()
     }
 
     /// Of how many groups a user is the first owner.

@@ -211,6 +211,7 @@ impl State {
         if self.user_row_mut(user).shares.insert((group, share)).is_some() {
             return;
         }
+        self.added.remove(&(user, group));
         let row = self.share_row_mut(share);
         row.sharer_count += 1;
         if row.sharer_count > 1 {

@@ -32,6 +32,7 @@ const NUMBERED: &str = "a row goes only when no other names its number";
 /// * a group keeps its name as long as it has members: under it stand their memberships;
 /// * whoever shares something in a group is a member of it, and nobody is both a member and waiting to be let in;
 /// * a deleted user is in no group, waits for none and has no notices; a deleted group has no members, and nobody waits;
+/// * whoever is in a group by the choice of an owner alone is a member of it, and shares nothing there;
 /// * a group's chain changes exactly when a member departs;
 /// * nobody shares what its author has replaced;
 /// * what is visible has no alias for its id, and no alias leads to an alias;
@@ -80,6 +81,8 @@ pub struct State {
     pub(super) ranks: OrdSet<(GroupNo, u32, UserNo)>,
     /// The owners of each group, by when they became so.
     pub(super) owners: OrdSet<(GroupNo, u32, UserNo)>,
+    /// Where a user is a member who has not asked and has shared nothing yet, with the owner whose choice it was.
+    pub(super) added: OrdMap<(UserNo, GroupNo), UserNo>,
 
     pub(super) shares: SparseArray<ShareRow>,
     /// How many shares are visible.

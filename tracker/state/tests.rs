@@ -124,6 +124,11 @@ impl State {
         assert_eq!(self.ranks, ranks.collect());
         let owners = self.roster.iter().filter_map(|((group, _), member)| Some((*group, member.owner?, member.user)));
         assert_eq!(self.owners, owners.collect());
+        for &(user, group) in self.added.keys() {
+            assert!(self.is_member_no(group, user), "somebody was added who is no member");
+            let shares = self.user_row(user).shares.range((group, ShareNo(0))..);
+            assert_eq!(shares.take_while(|(of, _)| *of == group).count(), 0, "who shares is there by choice");
+        }
         for (number, user) in self.users.iter().map(|(number, user)| (UserNo(number), user)) {
             assert_eq!(user.memberships as usize, self.groups_behind(number, None).count());
             let owned = self.groups.values().filter(|group| group.owner == Some(number));
@@ -385,8 +390,12 @@ fn the_canonical_form_stays_what_it_is() {
     }
     let mut state = fold(&history);
     let [user, group] = [state.users.values().last().expect("made").id, state.groups.values().last().expect("made").id];
-    let deletions = [OpBody::DeleteUser { user: UserRef(user) }, OpBody::DeleteGroup { group: GroupRef(group) }];
-    for body in deletions {
+    let last = [OpBody::DeleteUser { user: UserRef(user) }, OpBody::DeleteGroup { group: GroupRef(group) }];
+    let (by, lab) = state.groups.values().find_map(|group| Some((group.owner?, group.id))).expect("somebody owns one");
+    let (by, lab) = (UserRef(state.user_row(by).id), GroupRef(lab));
+    let adding = state.users.values().map(|user| OpBody::AddMember { group: lab, user: UserRef(user.id), by });
+    let last: Vec<OpBody> = adding.chain(last).collect();
+    for body in last {
         let id = OpId { seq: state.seen(user.origin) + 1, ..user };
         state.apply(&Op { id, lamport: state.lamport() + 1, command: CommandId([0xdd; 16]), body });
     }
@@ -396,6 +405,7 @@ fn the_canonical_form_stays_what_it_is() {
     assert!(state.trackers.values().any(|tracker| tracker.forgotten.is_some()));
     assert!(state.proposals().count() > 0 && state.promises().count() > 0);
     assert!(state.users.values().any(|user| !user.ended.is_empty()));
-    let known = "04245eae8f056eba4f3860021a33eb6b38123b5a14a54e4a00bcf61eba11aecd";
+    assert!(!state.added.is_empty());
+    let known = "bc87f66b13d953ca105941feb2bf2eb7bad73b5256d02ea33ea5d4e62cd1aed0";
     assert_eq!(InfoHash(state.digest()).to_string(), known);
 }

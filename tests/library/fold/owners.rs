@@ -71,6 +71,11 @@ impl Side {
         self.state.owners(self.group("lab")).map(name).collect()
     }
 
+    /// Whether this user is in the lab by the choice of an owner alone.
+    fn is_added(&self, name: &str) -> bool {
+        self.state.is_added(self.group("lab"), self.of(name))
+    }
+
     fn access(&self) -> GroupAccess {
         self.state.access(self.group("lab")).expect("it is there")
     }
@@ -372,8 +377,10 @@ fn a_user_is_added_without_a_request() {
     a.add_member("bob", "dave");
     assert_eq!(a.members("lab"), ["alice", "bob", "carol", "dave"]);
     assert_eq!(a.told("dave"), [added("bob")]);
+    assert!(a.is_added("dave"));
     a.leave("dave", "lab");
     assert_eq!(a.members("lab"), ["alice", "bob", "carol"]);
+    assert!(!a.is_added("dave"));
 }
 
 #[test]
@@ -381,10 +388,28 @@ fn a_user_who_waits_is_added() {
     let (mut a, mut b) = lab_with_request();
     a.add_member("alice", "dave");
     assert_eq!((a.waiting("lab"), a.told("dave")), (vec![], vec![added("alice")]));
+    assert!(!a.is_added("dave"), "it was dave's choice too");
     b.pause();
     b.admit("alice", "lab", "dave");
     heal(&mut a, &mut b);
     assert_eq!((a.members("lab").len(), a.told("dave"), a.told("alice")), (4, vec![added("alice")], vec![]));
+}
+
+#[test]
+fn who_shares_or_has_asked_is_there_by_choice() {
+    let (mut a, mut b) = two_owners();
+    a.add_member("bob", "dave");
+    a.share("dave", "lab", "f", 1);
+    assert!(!a.is_added("dave"));
+    a.stop("dave", "lab", "f");
+    assert!(!a.is_added("dave"));
+    a.leave("dave", "lab");
+    heal(&mut a, &mut b);
+    a.add_member("bob", "dave");
+    b.pause();
+    b.ask("dave", "lab");
+    heal(&mut a, &mut b);
+    assert_eq!((a.members("lab").len(), a.is_added("dave")), (4, false));
 }
 
 #[test]

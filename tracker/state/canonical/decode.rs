@@ -127,11 +127,11 @@ impl State {
         &mut self,
         number: GroupNo,
         mut group: GroupRow,
-        members: Vec<MemberRow>,
+        members: Vec<MemberTaken>,
         requests: &[UserNo],
     ) -> Result<GroupRow, DecodeError> {
         unique(!group.deleted || (members.is_empty() && requests.is_empty()))?;
-        for member in members {
+        for (member, added_by) in members {
             let user = self.users.get_mut(member.user.0).ok_or(OUT_OF_RANGE)?;
             unique(user.standing != AccountStanding::Deleted)?;
             user.memberships += 1;
@@ -140,6 +140,10 @@ impl State {
             group.member_count += 1;
             self.memberships.insert((member.user, Some(group.name.clone()), number));
             self.ranks.insert((number, member.rank, member.user));
+            if let Some(owner) = added_by {
+                unique(self.users.get(owner.0).is_some())?;
+                self.added.insert((member.user, number), owner);
+            }
             if let Some(place) = member.owner {
                 self.owners.insert((number, place, member.user));
             }
@@ -266,7 +270,10 @@ fn table<T>(
 }
 
 /// A group's number, the group without its people and files, its members, and those who want to join.
-type GroupTaken = (GroupNo, GroupRow, Vec<MemberRow>, Vec<UserNo>);
+type GroupTaken = (GroupNo, GroupRow, Vec<MemberTaken>, Vec<UserNo>);
+
+/// A member, and the owner who chose so if nobody else did.
+type MemberTaken = (MemberRow, Option<UserNo>);
 
 fn take_group(from: &mut Decoder<'_>) -> Result<GroupTaken, DecodeError> {
     let number = GroupNo::take(from)?;
@@ -285,7 +292,8 @@ fn take_group(from: &mut Decoder<'_>) -> Result<GroupTaken, DecodeError> {
         requests: Default::default(),
         files: Default::default(),
     };
-    Ok((number, group, table(from, MemberRow::take)?, table(from, UserNo::take)?))
+    let member = |from: &mut Decoder<'_>| Ok((MemberRow::take(from)?, Wire::take(from)?));
+    Ok((number, group, table(from, member)?, table(from, UserNo::take)?))
 }
 
 /// A user without groups and shares, and the numbers of the shares.

@@ -116,7 +116,10 @@ impl State {
         chain.put(out);
         deleted.put(out);
         u64::from(*member_count).put(out);
-        self.members_behind(GroupNo(number), None).for_each(|member| member.put(out));
+        for member in self.members_behind(GroupNo(number), None) {
+            member.put(out);
+            self.added.get(&(member.user, GroupNo(number))).copied().put(out);
+        }
         (requests.len() as u64).put(out);
         requests.values().for_each(|user| user.put(out));
     }

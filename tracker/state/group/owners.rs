@@ -49,8 +49,11 @@ impl State {
         if self.is_deleted(user) || self.user_row(user).forbids_adding {
             return self.override_decision(op, group, user, by);
         }
-        self.withdraw_request(group, user);
+        let has_asked = self.withdraw_request(group, user);
         self.join(op, group, user);
+        if !has_asked {
+            self.added.insert((user, group), owner);
+        }
         let (group, by) = self.names(group, owner);
         self.tell(user, op.order(), Notice::Added { group, by });
     }
