@@ -3,6 +3,7 @@
 use super::deadline::LONG;
 use super::wait::wait_until;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use groupshare::client::command::table::{self, Word};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -109,16 +110,26 @@ impl Program {
     pub(crate) fn answers(&mut self, line: &str) -> &[Line] {
         self.say(line);
         // What comes before the answers of these, on standard output and on standard error, belongs to the first.
-        self.say("limit");
+        self.say("help exit");
         self.say("frob");
         let before = self.heard.len();
+        let help = table::help(Some(Word::Quit));
+        let last = help.last().expect("it says something");
         let heard = |lines: &[Line], text: &str| lines[before..].iter().any(|line| line.text.contains(text));
         let deadline = Instant::now() + LONG;
-        while !(heard(&self.heard, "download  no limit") && heard(&self.heard, "'frob'")) {
+        while !(heard(&self.heard, last) && heard(&self.heard, "'frob'")) {
             self.hear(line, deadline);
         }
+        let answers = self.heard.split_off(before).into_iter();
+        self.heard.extend(answers.filter(|line| !help.contains(&line.text) && !line.text.contains("'frob'")));
         self.passed = [self.heard.len(); 2];
         &self.heard[before..]
+    }
+
+    /// The same of what it says on standard output.
+    pub(crate) fn said(&mut self, line: &str) -> Vec<String> {
+        let answers = self.answers(line).iter().filter(|line| !line.complaint);
+        answers.map(|line| line.text.clone()).collect()
     }
 
     /// Types a command to a client again and again until this is said.

@@ -17,9 +17,8 @@ fn shares(installation: &Installation, (name, owner): (&str, &mut Program), grou
 
 /// What stands before the two spaces on each line that is answered.
 fn names(person: &mut Program, line: &str) -> Vec<String> {
-    let answers = person.answers(line).iter().filter(|line| !line.complaint);
-    let names = answers.map(|line| line.text.split("  ").next().unwrap_or_default().to_owned());
-    names.filter(|name| !["upload", "download"].contains(&name.as_str())).collect()
+    let answers = person.said(line).into_iter();
+    answers.map(|line| line.split("  ").next().unwrap_or_default().to_owned()).collect()
 }
 
 #[test]

@@ -8,9 +8,7 @@ use std::fs;
 
 /// What is told again, without how long ago it was.
 fn told(person: &mut Program) -> Vec<String> {
-    let answers = person.answers("notices").iter().filter(|line| !line.complaint);
-    let lines = answers.map(|line| line.text.clone()).filter(|line| !line.starts_with("upload  "));
-    let lines = lines.filter(|line| !line.starts_with("download  "));
+    let lines = person.said("notices").into_iter();
     lines.map(|line| line.split_once(" ago  ").map_or(line.clone(), |(_, told)| told.to_owned())).collect()
 }
 

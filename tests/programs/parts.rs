@@ -2,7 +2,6 @@
 
 use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::listing::{Entry, listing};
-use crate::common::program::Program;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,12 +41,6 @@ fn of_alice(paths: &[&str]) -> BTreeMap<PathBuf, Vec<u8>> {
     paths.iter().map(|path| (PathBuf::from(path), files[path].clone())).collect()
 }
 
-fn lines(person: &mut Program, line: &str) -> Vec<String> {
-    let answers = person.answers(line).iter().filter(|line| !line.complaint);
-    let own = |line: &String| !line.starts_with("upload  ") && !line.starts_with("download  ");
-    answers.map(|line| line.text.clone()).filter(own).collect()
-}
-
 #[test]
 fn what_lies_in_a_folder_is_listed() {
     let installation = Installation::of(1);
@@ -61,11 +54,11 @@ fn what_lies_in_a_folder_is_listed() {
     let mut bob = installation.user("bob", &[]);
     bob.joins("bob", "lab", &mut alice);
     let jpgs = ["photos/2024/a.jpg  1.5 MB", "photos/2024/c.jpg  900.0 kB"];
-    assert_eq!(lines(&mut bob, "list_files lab photos/2024/*.jpg"), jpgs);
-    assert_eq!(lines(&mut bob, "list_files lab photos/").len(), 7);
-    let by_size = lines(&mut bob, "list_files lab photos/2023 --sort size");
+    assert_eq!(bob.said("list_files lab photos/2024/*.jpg"), jpgs);
+    assert_eq!(bob.said("list_files lab photos/").len(), 7);
+    let by_size = bob.said("list_files lab photos/2023 --sort size");
     assert_eq!(by_size, ["photos/2023/a.jpg  700.0 kB", "photos/2023/b.jpg  5 B"]);
-    assert_eq!(lines(&mut bob, "list_files lab photos/2025/"), ["No file in it has such a name"]);
+    assert_eq!(bob.said("list_files lab photos/2025/"), ["No file in it has such a name"]);
     bob.told("list_files lab nothing/", "File does not exist in this group: nothing/");
     bob.told("list_files lab plain.txt/", "plain.txt is a file and no folder");
     bob.told("download_file lab plain.txt/x .", "plain.txt is a file and no folder");
@@ -101,7 +94,7 @@ fn a_part_of_a_folder_is_downloaded_given_on_and_added_to_through_kills() {
     let jpgs = ["2024/a.jpg", "2024/c.jpg"];
     assert_eq!(visible(&place("bob/photos")), of_alice(&jpgs));
     assert!(!place("bob/photos.part").exists() && !place("bob/photos.part.meta").exists());
-    let shown = lines(&mut bob, "show_downloads");
+    let shown = bob.said("show_downloads");
     assert!(shown[0].starts_with("[C] [lab] photos  2024/*.jpg: 2.4 MB"), "{shown:?}");
 
     // Carol gets it from him alone, also after his next start. What he does not have she does not get.
@@ -188,7 +181,7 @@ fn more_of_a_folder_leaves_what_is_there_alone_when_it_is_small_cancelled_or_kil
     bob.answers("cancel_download lab photos");
     assert_eq!(visible(&place("bob/photos")), own(both()));
     assert!(!place("bob/photos.part").exists() && !place("bob/photos.part.meta").exists());
-    let shown = lines(&mut bob, "show_downloads");
+    let shown = bob.said("show_downloads");
     assert!(shown[0].starts_with("[C] [lab] photos  notes.txt and 1 more: 15 B"), "{shown:?}");
 
     // The user's own file is in the way of one that is to come.
