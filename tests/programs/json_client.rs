@@ -15,14 +15,33 @@ pub(crate) struct Driver {
     schema: Schema,
     /// The commands that were carried out.
     pub(crate) done: BTreeSet<String>,
+    /// The names of the events that were heard.
+    events: Vec<String>,
 }
 
 impl Driver {
     pub(crate) fn start(installation: &Installation, name: &str, options: &[&str]) -> Self {
         let args: Vec<&str> = ["--json"].iter().chain(options).copied().collect();
-        let client = installation.person(name, 1, &args);
+        Self::of(installation.person(name, 1, &args), installation, name)
+    }
+
+    /// The client of before, started again.
+    pub(crate) fn again(installation: &Installation, name: &str) -> Self {
+        Self::of(installation.person_again(name, &["--json"]), installation, name)
+    }
+
+    fn of(client: Program, installation: &Installation, name: &str) -> Self {
         let folder = installation.folder.path().join(name);
-        Self { client, folder, schema: Schema::of_client(), done: BTreeSet::new() }
+        Self { client, folder, schema: Schema::of_client(), done: BTreeSet::new(), events: Vec::new() }
+    }
+
+    pub(crate) fn kill(self) {
+        self.client.kill();
+    }
+
+    /// How often an event of this name was heard.
+    pub(crate) fn told_of(&self, event: &str) -> usize {
+        self.events.iter().filter(|heard| *heard == event).count()
     }
 
     pub(crate) fn tell(&mut self, line: &str) {
@@ -36,6 +55,7 @@ impl Driver {
             let object: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
             assert!(object.is_object() && object.get("status").is_some() != object.get("event").is_some(), "{line}");
             self.schema.check(&object).unwrap_or_else(|error| panic!("{error}"));
+            self.events.extend(object["event"].as_str().map(str::to_owned));
             if holds(&object) {
                 return object;
             }

@@ -62,6 +62,7 @@ mod reload;
 mod script;
 mod secrecy;
 mod service;
+mod shown_again;
 mod sitting;
 mod takeover;
 mod terminal;

@@ -1,0 +1,130 @@
+//! What is shown and told through kills: of a program at `client --json`, of people at the prompt, and of the tracker.
+
+use crate::common::installation::Installation;
+use crate::common::program::Program;
+use crate::common::wait::wait_until;
+use crate::json_client::Driver;
+use serde_json::{Value, json};
+use std::fs;
+
+/// Longer than the test takes at the rate that is set, and of pieces enough.
+const FILM_LEN: usize = 8_000_000;
+
+/// Bob at a client that is started again.
+fn bob_again(installation: &Installation) -> Driver {
+    let mut bob = Driver::again(installation, "bob");
+    bob.succeeds("login", json!({ "user_id": "bob", "passwd": "pw" }));
+    bob
+}
+
+/// How often each of these is among what bob was told.
+fn told<const N: usize>(bob: &mut Driver, events: [&str; N]) -> [usize; N] {
+    let answer = bob.succeeds("notices", json!({}));
+    let notices = answer["notices"].as_array().expect("a list").clone();
+    assert_eq!(answer["kept"], notices.len(), "{answer}");
+    events.map(|event| notices.iter().filter(|told| told["event"] == event).count())
+}
+
+/// What bob downloads: the film comes first while it moves, and the total is of it alone.
+fn shows_the_film(bob: &mut Driver) {
+    wait_until("the film comes in", || {
+        let shown = bob.succeeds("show_downloads", json!({}));
+        assert_eq!(shown["downloads"][0]["file_name"], "film.mkv", "{shown}");
+        assert!(shown["total"]["left"].as_u64().is_some_and(|left| left > 0), "{shown}");
+        shown["downloads"][0]["delivered"][0]["way"] == "direct"
+    });
+    let shown = bob.succeeds("watch", json!({}));
+    assert_eq!(shown["downloads"][0]["state"], "running", "{shown}");
+}
+
+/// What a person at the prompt was told, without how long ago that was.
+fn notices(person: &mut Program, said: &str) -> usize {
+    person.said("notices").iter().filter(|line| line.ends_with(said)).count()
+}
+
+/// Alice owns a group, in which bob has taken her notes, and he and carol are in the middle of her film.
+fn begun(installation: &Installation) -> (Program, Driver, Program) {
+    let mut alice = installation.user("alice", &["--upload-limit", "100k"]);
+    let mut bob = Driver::logged_in(installation, "bob");
+    let mut carol = installation.user("carol", &[]);
+    alice.told("create_group lab", "Group created");
+    bob.succeeds("join_group", json!({ "group_id": "lab" }));
+    alice.expect("bob asks to join lab");
+    alice.told("accept_request lab bob", "Request accepted");
+    bob.event("request_accepted");
+    carol.joins("carol", "lab", &mut alice);
+    let folder = installation.folder.path().join("alice");
+    fs::write(folder.join("notes.txt"), "notes").expect("room");
+    fs::write(folder.join("film.mkv"), vec![7; FILM_LEN]).expect("room");
+    for name in ["notes.txt", "film.mkv"] {
+        alice.told(&format!("upload_file {name} lab"), "Uploaded");
+    }
+    let to = |name: &str| json!({ "group_id": "lab", "file_name": name, "destination_path": "." });
+    bob.succeeds("download_file", to("notes.txt"));
+    bob.event("download_completed");
+    bob.succeeds("download_file", to("film.mkv"));
+    carol.told("download_file lab film.mkv .", "Downloading...");
+    shows_the_film(&mut bob);
+    carol.until("show_downloads", "from 1 member");
+    (alice, bob, carol)
+}
+
+#[test]
+fn what_is_shown_and_told_is_there_once_through_kills_of_clients_and_of_the_tracker() {
+    let installation = Installation::of(1);
+    let tracker = installation.tracker(1);
+    let (mut alice, mut bob, carol) = begun(&installation);
+    let events = ["request_accepted", "download_completed", "owner_made", "owner_dropped"];
+    assert_eq!(told(&mut bob, events), [1, 1, 0, 0]);
+
+    // A program is killed in the middle of a download. Its first questions after the login are answered as before.
+    bob.kill();
+    let mut bob = bob_again(&installation);
+    assert_eq!(told(&mut bob, events), [1, 1, 0, 0]);
+    shows_the_film(&mut bob);
+
+    // So is a person.
+    carol.kill();
+    let mut carol = installation.user_again("carol");
+    assert_eq!(notices(&mut carol, "You are a member of lab now"), 1);
+    carol.until("show_downloads", "[D] [lab] film.mkv");
+    carol.until("show_downloads", "from 1 member");
+
+    // Without a tracker each question has its answer, and the download goes on.
+    tracker.kill();
+    let refused = bob.ask("join_group", json!({ "group_id": "den" }));
+    assert_eq!((&refused["status"], &refused["code"]), (&json!("error"), &json!("NoTracker")), "{refused}");
+    shows_the_film(&mut bob);
+    assert_eq!(told(&mut bob, events), [1, 1, 0, 0]);
+    let tracker = installation.tracker(1);
+    alice.until("make_owner lab bob", "Owner made");
+    bob.event("owner_made");
+    assert_eq!(told(&mut bob, events), [1, 1, 1, 0]);
+
+    // What was decided while bob was away, and before a kill of the tracker, is told once.
+    bob.kill();
+    alice.told("drop_owner lab bob", "Owner dropped");
+    tracker.kill();
+    let _tracker = installation.tracker(1);
+    alice.until("list_members lab", "alice  online, owner");
+    let mut bob = bob_again(&installation);
+    wait_until("bob is told", || told(&mut bob, ["owner_dropped"]) == [1]);
+    bob.succeeds("list_members", json!({ "group_id": "lab" }));
+    bob.kill();
+    let mut bob = bob_again(&installation);
+    assert_eq!(told(&mut bob, events), [1, 1, 1, 1]);
+    assert_eq!(bob.told_of("owner_dropped"), 0, "it is told again where it is asked for only");
+
+    // The only sharer is killed and comes back: both have the film in the end, and were told so once.
+    alice.kill();
+    carol.until("show_downloads", "waiting for");
+    let mut alice = installation.user_again("alice");
+    assert_eq!(notices(&mut alice, "bob asks to join lab: accept_request lab bob"), 1);
+    bob.succeeds("wait", json!({ "group_id": "lab", "file_name": "film.mkv" }));
+    carol.expect("Download completed: [lab] film.mkv");
+    assert_eq!(told(&mut bob, events), [1, 2, 1, 1]);
+    let shown = bob.succeeds("show_downloads", json!({}));
+    assert_eq!((&shown["downloads"][0]["state"], &shown["total"]["left"]), (&json!("completed"), &json!(0)), "{shown}");
+    let film: Vec<Value> = shown["downloads"].as_array().expect("a list").clone();
+    assert_eq!(film.iter().filter(|row| row["file_name"] == "film.mkv").count(), 1, "{shown}");
+}
