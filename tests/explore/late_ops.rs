@@ -2,12 +2,14 @@
 
 use super::committer::{HERE, House, command, create, full, ops_of};
 use super::schedules::explore;
-use groupshare::model::id::{OpId, Origin};
-use groupshare::model::name::UserId;
+use groupshare::model::id::{GroupRef, OpId, Origin, UserRef};
+use groupshare::model::name::{GroupId, UserId};
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::sync::thread;
 use groupshare::tracker::commit::AppendError;
 use groupshare::tracker::ledger::Past;
+use groupshare::tracker::ledger::accept::Change;
 use groupshare::tracker::state::State;
 use groupshare::wire::refusal::Code;
 use std::sync::Arc;
@@ -20,46 +22,50 @@ fn account(origin: Origin, seq: u64, lamport: u64, n: u8, name: &str) -> Op {
     Op { id: OpId { origin, seq }, lamport, command: command(n), body }
 }
 
+fn two_accounts() -> Vec<Op> {
+    vec![account(HERE, 1, 5, 1, "ann"), account(HERE, 2, 6, 2, "bob")]
+}
+
 /// A tracker that only knows what its ops came to, so that whatever comes late needs all of them.
-fn house(outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<House> {
-    let ops = vec![account(HERE, 1, 5, 1, "ann"), account(HERE, 2, 6, 2, "bob")];
+fn without_window(ops: Vec<Op>, outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<House> {
     let mut past = State::new();
     ops.iter().for_each(|op| past.apply(op));
     House::with_past(past, ops, outcomes)
 }
 
 /// A tracker that has the same ops at hand.
-fn house_with_window(outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<House> {
-    let ops = vec![account(HERE, 1, 5, 1, "ann"), account(HERE, 2, 6, 2, "bob")];
+fn with_window(ops: Vec<Op>, outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<House> {
     let mut past = Past::from(State::new());
     ops.iter().for_each(|op| past.apply(op.clone()));
     House::with_past(past, ops, outcomes)
 }
 
+/// A link brings these, until they are taken.
+fn bring(house: &House, ops: &[Op], refusals: usize) {
+    // Each refusal of the log can refuse each who waits then.
+    for _ in 0..=refusals {
+        match house.committer.receive(ops.to_vec()) {
+            Ok(()) => {
+                let state = house.committer.state();
+                assert!(ops.iter().all(|op| state.seen(op.id.origin) >= op.id.seq), "published before the answer");
+                let kept = ops_of(&house.kept);
+                assert!(ops.iter().all(|op| kept.iter().any(|kept| kept.id == op.id)), "durable before it");
+                return;
+            }
+            Err(refusal) => assert_eq!(refusal.code, Code::Unavailable, "{refusal}"),
+        }
+    }
+    panic!("refused more often than the log was full");
+}
+
 /// What two links bring, until it is taken: some of it twice, some of it before what is here. One of the commands is
 /// repeated here, again and again.
 fn merge(house: &House, refusals: usize) {
-    let bring = |ops: Vec<Op>| {
-        // Each refusal of the log can refuse each who waits then.
-        for _ in 0..=refusals {
-            match house.committer.receive(ops.clone()) {
-                Ok(()) => {
-                    let state = house.committer.state();
-                    assert!(ops.iter().all(|op| state.seen(op.id.origin) >= op.id.seq), "published before the answer");
-                    let kept = ops_of(&house.kept);
-                    assert!(ops.iter().all(|op| kept.iter().any(|kept| kept.id == op.id)), "durable before it");
-                    return;
-                }
-                Err(refusal) => assert_eq!(refusal.code, Code::Unavailable, "{refusal}"),
-            }
-        }
-        panic!("refused more often than the log was full");
-    };
     let there = vec![account(THERE, 1, 1, 3, "cid"), account(THERE, 2, 7, 4, "dan")];
     let elsewhere = vec![account(ELSEWHERE, 1, 2, 5, "eve")];
     thread::scope(|scope| {
-        scope.spawn(|| bring(there.clone()));
-        scope.spawn(|| bring([&there[..1], &elsewhere].concat()));
+        scope.spawn(|| bring(house, &there, refusals));
+        scope.spawn(|| bring(house, &[&there[..1], &elsewhere].concat(), refusals));
         scope.spawn(|| {
             for (n, name) in [(6, "fay"), (4, "dan"), (4, "dan")] {
                 match house.submit(command(n), &create(name)) {
@@ -74,7 +80,7 @@ fn merge(house: &House, refusals: usize) {
 #[test]
 fn ops_that_come_late_find_their_place_while_changes_go_on() {
     explore(|| {
-        let house = house([]);
+        let house = without_window(two_accounts(), []);
         merge(&house, 0);
         house.end();
         let state = house.committer.state();
@@ -83,10 +89,83 @@ fn ops_that_come_late_find_their_place_while_changes_go_on() {
     });
 }
 
+/// Ann has founded the lab, and bob is in it by her choice.
+fn lab() -> Vec<Op> {
+    let [ann, bob] = [1, 2].map(|seq| UserRef(OpId { origin: HERE, seq }));
+    let founded = OpBody::CreateGroup { name: lab_name(), founder: ann };
+    let group = GroupRef(OpId { origin: HERE, seq: 3 });
+    let added = OpBody::AddMember { group, user: bob, by: ann };
+    let op = |seq, body| Op { id: OpId { origin: HERE, seq }, lamport: seq + 4, command: command(seq as u8), body };
+    vec![account(HERE, 1, 5, 1, "ann"), account(HERE, 2, 6, 2, "bob"), op(3, founded), op(4, added)]
+}
+
+fn lab_name() -> GroupId {
+    GroupId::parse("lab").expect("a name")
+}
+
+/// Two links bring what owners have decided elsewhere, while they decide otherwise here.
+fn owners_decide(house: &House, refusals: usize) {
+    let [ann, bob] = [1, 2].map(|seq| UserRef(OpId { origin: HERE, seq }));
+    let group = GroupRef(OpId { origin: HERE, seq: 3 });
+    let op = |origin, seq, lamport, n, body| Op { id: OpId { origin, seq }, lamport, command: command(n), body };
+    let there = vec![
+        account(THERE, 1, 7, 21, "cid"),
+        op(THERE, 2, 9, 22, OpBody::MakeOwner { group, user: bob, by: ann }),
+        op(THERE, 3, 11, 23, OpBody::DropOwner { group, user: ann, by: bob }),
+        op(THERE, 4, 12, 24, OpBody::AddMember { group, user: UserRef(OpId { origin: THERE, seq: 1 }), by: bob }),
+    ];
+    let elsewhere = vec![
+        op(ELSEWHERE, 1, 9, 25, OpBody::SetAdding { user: bob, allowed: false }),
+        op(ELSEWHERE, 2, 10, 26, OpBody::RemoveMember { group, user: bob, by: ann }),
+        op(ELSEWHERE, 3, 12, 27, OpBody::SetGroup { group, access: GroupAccess::Open, by: ann }),
+    ];
+    let target = UserId::parse("bob").expect("a name");
+    thread::scope(|scope| {
+        scope.spawn(|| bring(house, &there, refusals));
+        scope.spawn(|| bring(house, &elsewhere, refusals));
+        scope.spawn(|| {
+            let here = [
+                Change::MakeOwner { user: ann, group: lab_name(), target: target.clone() },
+                Change::SetGroup { user: ann, group: lab_name(), access: GroupAccess::Closed },
+                Change::DropOwner { user: ann, group: lab_name(), target: target.clone() },
+                Change::AddMember { user: ann, group: lab_name(), target: target.clone() },
+            ];
+            for (n, change) in (30..).zip(here) {
+                // What the others decided may stand against it.
+                let _ = house.submit(command(n), &change);
+            }
+        });
+    });
+}
+
+#[test]
+fn what_owners_decide_on_all_sides_at_once_comes_to_one_state() {
+    explore(|| {
+        for past in [false, true] {
+            let house = if past { without_window(lab(), []) } else { with_window(lab(), []) };
+            owners_decide(&house, 0);
+            house.end();
+            let state = house.committer.state();
+            assert_eq!((state.seen(THERE), state.seen(ELSEWHERE)), (4, 3));
+            let lab = state.group_named(&lab_name()).expect("somebody is in it");
+            assert!(state.owners(lab).next().is_some());
+        }
+    });
+}
+
+#[test]
+fn what_owners_decide_is_let_go_of_and_taken_later_when_the_log_was_full() {
+    explore(|| {
+        let house = with_window(lab(), [full(), Ok(()), full()]);
+        owners_decide(&house, 2);
+        house.end();
+    });
+}
+
 #[test]
 fn late_ops_that_the_log_did_not_keep_are_let_go_of_and_taken_later() {
     explore(|| {
-        let house = house([full(), Ok(()), full()]);
+        let house = without_window(two_accounts(), [full(), Ok(()), full()]);
         merge(&house, 2);
         house.end();
     });
@@ -95,7 +174,7 @@ fn late_ops_that_the_log_did_not_keep_are_let_go_of_and_taken_later() {
 #[test]
 fn late_ops_in_the_window_find_their_place_while_changes_go_on() {
     explore(|| {
-        let house = house_with_window([]);
+        let house = with_window(two_accounts(), []);
         merge(&house, 0);
         house.end();
         let state = house.committer.state();
@@ -106,7 +185,7 @@ fn late_ops_in_the_window_find_their_place_while_changes_go_on() {
 #[test]
 fn late_ops_in_the_window_begin_again_when_the_log_was_full() {
     explore(|| {
-        let house = house_with_window([full(), Ok(()), full()]);
+        let house = with_window(two_accounts(), [full(), Ok(()), full()]);
         merge(&house, 2);
         house.end();
     });
@@ -115,7 +194,7 @@ fn late_ops_in_the_window_begin_again_when_the_log_was_full() {
 #[test]
 fn the_end_in_the_middle_of_late_ops_leaves_nobody_waiting() {
     explore(|| {
-        for house in [house([]), house_with_window([])] {
+        for house in [without_window(two_accounts(), []), with_window(two_accounts(), [])] {
             thread::scope(|scope| {
                 scope.spawn(|| house.committer.shutdown());
                 for (origin, n, name) in [(THERE, 3, "cid"), (ELSEWHERE, 5, "eve")] {
