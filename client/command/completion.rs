@@ -1,6 +1,6 @@
 //! What is being typed at the cursor, what could stand there, and how a name is put there. Pure.
 
-use super::table::{COMMANDS, ORDERS, SORT, Word};
+use super::table::{COMMANDS, FOLLOW_OPTIONS, ORDERS, SORT, Word};
 use crate::model::escape::escape;
 use crate::model::op::group_access::GroupAccess;
 
@@ -79,7 +79,10 @@ impl Spot {
         let Words { before, typed, start, quote } = words;
         let wanted = match before.split_first() {
             None => Wanted::Words(all_commands().collect()),
-            Some((command, arguments)) => wanted(Word::find(command)?, arguments)?,
+            Some((command, arguments)) => {
+                let word = Word::find(command)?;
+                option(word, arguments, &typed).or_else(|| wanted(word, arguments))?
+            }
         };
         Some(Self { wanted, typed, start, quote })
     }
@@ -122,6 +125,21 @@ fn all_commands() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|usage| usage.name())
 }
 
+/// The options that a command takes behind these arguments, where one is begun or nothing else can follow.
+fn option(word: Word, before: &[String], typed: &str) -> Option<Wanted> {
+    let is_begun = typed.starts_with('-');
+    let options: &[&'static str] = match (word, before.len()) {
+        (Word::ListFiles, 1) if is_begun => &[SORT],
+        (Word::ListFiles, 2) | (Word::Find, 1) => &[SORT],
+        (Word::FollowGroup, 2 | 3) => &FOLLOW_OPTIONS,
+        _ => return None,
+    };
+    // One that was typed does not come again, and what follows it is no option.
+    let is_typed = |option: &&'static str| before.iter().any(|typed| typed.starts_with(option));
+    let left: Vec<&'static str> = options.iter().copied().filter(|option| !is_typed(option)).collect();
+    (!left.is_empty()).then_some(Wanted::Words(left))
+}
+
 /// What a command takes behind these arguments.
 fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
     let group = || before.first().cloned().unwrap_or_default();
@@ -152,9 +170,6 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
             | Word::Wait,
             0,
         ) => Wanted::OwnGroup,
-        (Word::ListFiles, 2) | (Word::Find, 1) if before.last().is_some_and(|word| word != SORT) => {
-            Wanted::Words(vec![SORT])
-        }
         (Word::ListFiles, 2 | 3) | (Word::Find, 2) if before.last().is_some_and(|word| word == SORT) => {
             Wanted::Words(ORDERS.to_vec())
         }
@@ -271,6 +286,11 @@ mod tests {
             ("list_files lab *.mkv ", Wanted::Words(vec!["--sort"])),
             ("list_files lab --sort ", Wanted::Words(vec!["members", "name", "size"])),
             ("find *.mkv --sort ", Wanted::Words(vec!["members", "name", "size"])),
+            ("list_files lab --so", Wanted::Words(vec!["--sort"])),
+            ("follow_group lab ", Wanted::Path),
+            ("follow_group lab in ", Wanted::Words(vec!["--all", "--max-size="])),
+            ("follow_group lab in --all --", Wanted::Words(vec!["--max-size="])),
+            ("follow_group lab in --max-size=5M ", Wanted::Words(vec!["--all"])),
         ] {
             assert_eq!(spot(text).wanted, wanted, "{text}");
         }

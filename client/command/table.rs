@@ -168,7 +168,7 @@ commands! {
         ""
     ShowFolders ["show_folders", "show_follows"], "" [0],
         "show shared folders, and those that follow a group"
-        "'show_follows' does the same."
+        ""
     Limit ["limit"], "[<upload|download> <rate>]" [0, 2],
         "show how fast files may go out and come in, or change it"
         "The rate is in bytes per second, as in 500K or 20M (powers of 1000), or none. It holds until you leave."
@@ -185,6 +185,9 @@ commands! {
 
 /// Stands before the order of a list.
 pub(super) const SORT: &str = "--sort";
+
+/// The options of `follow_group`.
+pub(super) const FOLLOW_OPTIONS: [&str; 2] = ["--all", "--max-size="];
 /// The orders of a list.
 pub(super) const ORDERS: [&str; 3] = ["members", "name", "size"];
 

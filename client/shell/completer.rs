@@ -72,7 +72,11 @@ impl Completer {
     pub fn complete(&self, text: &str) -> Option<(usize, Vec<Candidate>)> {
         let spot = Spot::behind(text)?;
         let names = match &spot.wanted {
-            Wanted::Words(words) => words.iter().copied().map(Name::whole).collect(),
+            Wanted::Words(words) => {
+                // The value of such an option stands behind it.
+                let name = |word: &&str| Name { text: (*word).to_owned(), goes_on: word.ends_with('=') };
+                words.iter().map(name).collect()
+            }
             _ => self.ask(&spot),
         };
         Some((spot.start, spot.candidates(names)))
