@@ -2,14 +2,17 @@
 //! what was acknowledged. `make soak TIME=600`, or `cargo bench -- soak time=600 seed=7`.
 //!
 //! Three trackers are linked through relays. Users who roam from tracker to tracker make and leave groups; one person shares
-//! files, others download them, all with the real programs. A hundred others do what people do, and never meet a limit. Every second or so something goes wrong. Every half minute
-//! everything is healed and everybody rests: then all trackers have one state, every acknowledged command has its effect at
-//! each of them, and every download that was begun ends with the same file. There are changes enough for floors to come
+//! files, albums, new versions and a folder, others download them or parts of them, and one follows the group, all with the
+//! real programs. A hundred others do what people do, and never meet a limit. Every second or so something goes wrong. Every
+//! half minute everything is healed and everybody rests: then all trackers have one state, every acknowledged command has
+//! its effect at each of them, all that is shared is found, every download that was begun ends with the last version, and
+//! the folder of who follows has what the shared one has. There are changes enough for floors to come
 //! all the time, between troubles and in the middle of them. A long run first brings the trackers to where they let go of
 //! old ops, so that their memory has to be flat from then on. The seed decides what is done and what goes wrong in which
 //! order; when exactly is up to the machine.
 
 mod films;
+mod follower;
 mod hasty;
 mod honest;
 mod memory;
@@ -20,6 +23,7 @@ use crate::common::group_maker::{GroupMaker, all_groups};
 use crate::common::installation::Installation;
 use crate::kit::options::Options;
 use films::Films;
+use follower::Follower;
 use groupshare::client::picker::split_mix::SplitMix;
 use groupshare::wire::client_tracker::{Reply, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
@@ -80,6 +84,7 @@ struct Soak<'a> {
     /// With this the sharer's account is spoken for at each tracker.
     token: Blob<TOKEN_LEN_MAX>,
     takers: Vec<Taker<'a>>,
+    follower: Follower<'a>,
     films: Films,
     memory: Memory,
     dice: SplitMix,
@@ -109,7 +114,8 @@ impl<'a> Soak<'a> {
             Taker::arrive(installation, "carol", 3, true, dice()),
             Taker::arrive(installation, "dave", 1, false, dice()),
         ];
-        let sharer = Sharer::arrive(installation, &mut takers, dice());
+        let mut sharer = Sharer::arrive(installation, &mut takers, dice());
+        let follower = Follower::arrive(installation, &mut sharer, dice());
         let token = installation.connect(1).expect("it listens").log_in(SHARER);
         let (films, memory, dice) = (Films::default(), Memory::default(), dice());
         let answered = AtomicU64::new(0);
@@ -123,6 +129,7 @@ impl<'a> Soak<'a> {
             sharer,
             token,
             takers,
+            follower,
             films,
             memory,
             dice,
@@ -159,6 +166,7 @@ impl<'a> Soak<'a> {
     /// Lets everybody work while things go wrong, then heals everything.
     fn round(&mut self, end: Instant) {
         let Self { installation, trackers, members, hasty, honest, sharer, takers, films, dice, answered, .. } = self;
+        let follower = &mut self.follower;
         let (installation, films, answered, stop) = (*installation, &*films, &*answered, &AtomicBool::new(false));
         films.withdraw();
         thread::scope(|scope| {
@@ -177,6 +185,7 @@ impl<'a> Soak<'a> {
             honest.iter_mut().for_each(|honest| drop(scope.spawn(|| honest.work(stop))));
             scope.spawn(|| sharer.work(films, stop));
             takers.iter_mut().for_each(|taker| drop(scope.spawn(|| taker.work(films, stop))));
+            scope.spawn(|| follower.work(stop));
             while Instant::now() < end {
                 rest(dice, CALM_MAX, stop);
                 trackers.go_on(dice);
@@ -199,7 +208,8 @@ impl<'a> Soak<'a> {
             assert!(matches!(client.resume(&self.token), Reply::LoggedIn { .. }));
             self.compared += there.len() + self.films.verify(&mut client);
         }
-        self.takers.iter_mut().for_each(|taker| taker.verify(&self.sharer));
+        self.takers.iter_mut().for_each(|taker| taker.verify(&self.sharer, &self.films));
+        self.follower.verify(&self.sharer);
         self.checks += 1;
         let floor = self.trackers.floor();
         assert!(floor >= self.floor, "a floor is lower than before");
@@ -233,7 +243,7 @@ impl<'a> Soak<'a> {
             "           {}",
             done.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
         );
-        let kills: u64 = self.takers.iter().map(|taker| taker.kills).sum();
+        let kills = self.takers.iter().map(|taker| taker.kills).sum::<u64>() + self.follower.kills;
         let troubles: Vec<_> = self.trackers.census().iter().map(|(name, count)| format!("{name} {count}")).collect();
         println!("events     {}, client killed {kills}", troubles.join(", "));
         let (files, bytes) = self.takers.iter().fold((0, 0), |sum, one| (sum.0 + one.files, sum.1 + one.bytes));

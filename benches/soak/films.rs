@@ -64,6 +64,12 @@ impl Films {
         films.values_mut().for_each(|known| *known = Known::Asked);
     }
 
+    /// Those that are known to be shared.
+    pub(crate) fn shared(&self) -> Vec<String> {
+        let films = self.0.lock();
+        films.iter().filter(|(_, known)| **known == Known::Shared).map(|(name, _)| name.clone()).collect()
+    }
+
     /// All of them.
     pub(crate) fn names(&self) -> Vec<String> {
         self.0.lock().keys().cloned().collect()

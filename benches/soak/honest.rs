@@ -6,6 +6,7 @@ use crate::common::installation::Installation;
 use crate::common::manifest::manifest;
 use crate::common::names::{PASSWORD, command, file, group, password, user};
 use groupshare::client::picker::split_mix::SplitMix;
+use groupshare::model::op::group_access::GroupAccess;
 use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};
 use groupshare::wire::codec::Blob;
 use groupshare::wire::frame::UNASKED;
@@ -20,6 +21,9 @@ pub(crate) const COUNT: usize = 100;
 const PAUSE_MAX: Duration = Duration::from_millis(1_500);
 /// Groups that somebody has, and files that somebody shares in each.
 const OWN: (usize, usize) = (3, 8);
+
+/// So many others of them each one knows.
+const NEIGHBOURS: usize = 10;
 
 /// One of them.
 pub(crate) struct Honest<'a> {
@@ -99,12 +103,13 @@ impl<'a> Honest<'a> {
         let own = format!("{}g{}", name(self.number), self.dice.below(OWN.0));
         let other = format!("{}g{}", name(self.dice.below(COUNT)), self.dice.below(OWN.0));
         let film = format!("film{}", self.dice.below(OWN.1));
-        match self.dice.below(10) {
+        match self.dice.below(13) {
             0 | 1 => self.ask(client, &Request::CreateGroup { command: command(), group: group(&own) })?,
             2 | 3 => self.ask(client, &Request::JoinGroup { command: command(), group: group(&other) })?,
             4 | 5 => return self.let_in(client, &own),
             6 | 7 => return self.share(client, &own, &film),
-            8 => {
+            8..=10 => return self.lead(client, &own),
+            11 => {
                 let stop = Request::StopShare { command: command(), group: group(&own), name: file(&film) };
                 self.ask(client, &stop)?
             }
@@ -119,6 +124,22 @@ impl<'a> Honest<'a> {
                 self.ask(client, &Request::LeaveGroup { command: command(), group: group(&other) })?
             }
         };
+        Ok(())
+    }
+
+    /// Decides as an owner does: about some few who live close by, so that nobody is added by all.
+    fn lead(&mut self, client: &mut Client, own: &str) -> Result<(), Gone> {
+        let neighbour = name((self.number + 1 + self.dice.below(NEIGHBOURS)) % COUNT);
+        let (command, group, user) = (command(), group(own), user(&neighbour));
+        let access = [GroupAccess::Ask, GroupAccess::Open, GroupAccess::Closed][self.dice.below(3)];
+        let request = match self.dice.below(7) {
+            0 | 1 => Request::AddMember { command, group, user },
+            2 | 3 => Request::MakeOwner { command, group, user },
+            4 => Request::DropOwner { command, group, user },
+            5 => Request::SetGroup { command, group, access },
+            _ => Request::SetAdding { command, allowed: self.dice.below(4) > 0 },
+        };
+        self.ask(client, &request)?;
         Ok(())
     }
 
@@ -177,6 +198,9 @@ fn what(request: &Request) -> Option<&'static str> {
         Request::CreateGroup { .. } => Some("groups made"),
         Request::JoinGroup { .. } => Some("asked for"),
         Request::AcceptRequest { .. } => Some("members let in"),
+        Request::AddMember { .. } => Some("members added"),
+        Request::MakeOwner { .. } => Some("owners made"),
+        Request::DropOwner { .. } => Some("owners dropped"),
         Request::ShareFile { .. } => Some("files shared"),
         Request::Login { .. } => Some("logins"),
         _ => None,

@@ -1,19 +1,28 @@
-//! People with the client's program: one who shares files, and those who download them and whose program is killed meanwhile.
+//! People with the client's program: one who shares files, albums, new versions of both, and a folder that changes all the
+//! time; those who download them and whose program is killed meanwhile.
 
 use super::films::{Films, GROUP, Known};
 use crate::common::deadline::LONG;
 use crate::common::installation::Installation;
 use crate::common::names::PASSWORD;
 use crate::common::program::Program;
+use crate::common::wait::wait_until;
 use crate::kit::content::sha1_of_file;
 use groupshare::client::picker::split_mix::SplitMix;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The folder that is shared with whatever is in it, how many files that has, and the longest, in words of 8 bytes.
+const POOL: &str = "pool";
+const NOTES: usize = 8;
+const NOTE_WORDS_MAX: usize = 4 * 1024;
+/// The files of an album.
+const TRACKS: [&str; 3] = ["a.bin", "b.bin", "c.bin"];
 
 /// Whoever shares.
 pub(crate) const SHARER: &str = "alice";
@@ -22,7 +31,7 @@ const LIMIT: &str = "4M";
 /// Longest file, in words of 8 bytes.
 const WORDS_MAX: usize = 768 * 1024;
 /// How often a program may be killed: one of so many times after a command.
-const KILL_ONE_OF: usize = 4;
+pub(crate) const KILL_ONE_OF: usize = 4;
 
 /// Sleeps for less than `max`, but not when it is time to stop.
 pub(crate) fn rest(dice: &mut SplitMix, max: Duration, stop: &AtomicBool) {
@@ -32,16 +41,29 @@ pub(crate) fn rest(dice: &mut SplitMix, max: Duration, stop: &AtomicBool) {
     }
 }
 
-fn login(name: &str) -> String {
+pub(crate) fn login(name: &str) -> String {
     format!("login {name} '{PASSWORD}'")
 }
 
+/// Removes a file or folder that is there.
+fn remove(path: &Path) {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.expect("it is there");
+}
+
 /// Starts the program of somebody new, who tries the trackers from this number on.
-fn arrive(installation: &Installation, name: &str, first: usize, args: &[&str]) -> Program {
+pub(crate) fn arrive(installation: &Installation, name: &str, first: usize, args: &[&str]) -> Program {
     let mut program = installation.person(name, first, args);
     program.told(&format!("create_user {name} '{PASSWORD}'"), "User created");
     program.told(&login(name), "Login successful");
     program
+}
+
+/// Makes somebody a member, who hears of it.
+fn add(owner: &mut Program, name: &str, program: &mut Program) {
+    // The tracker may not have heard yet of the account.
+    owner.until(&format!("add_member {GROUP} {name}"), "Member added");
+    program.expect(&format!("{SHARER} has made you a member of {GROUP}"));
 }
 
 /// Somebody who shares new files, and stops sharing those of before.
@@ -55,17 +77,17 @@ pub(crate) struct Sharer {
 }
 
 impl Sharer {
-    /// Makes the group and lets the takers in.
+    /// Makes the group, in which a folder is shared, and adds the takers.
     pub(crate) fn arrive(installation: &Installation, takers: &mut [Taker<'_>], dice: SplitMix) -> Self {
         let mut program = arrive(installation, SHARER, 1, &["--upload-limit", LIMIT]);
         program.told(&format!("create_group {GROUP}"), "Group created");
         for taker in takers {
-            taker.program.until(&format!("join_group {GROUP}"), "Request sent");
-            program.expect(&format!("{} asks to join {GROUP}", taker.name));
-            program.told(&format!("accept_request {GROUP} {}", taker.name), "Request accepted");
-            taker.program.expect(&format!("You are a member of {GROUP} now"));
+            add(&mut program, &taker.name, &mut taker.program);
         }
-        Self { folder: installation.folder.path().join(SHARER), program, dice, made: 0, acknowledged: 0 }
+        let folder = installation.folder.path().join(SHARER);
+        fs::create_dir(folder.join(POOL)).expect("room");
+        program.told(&format!("share_folder {POOL} {GROUP}"), "Sharing the folder");
+        Self { folder, program, dice, made: 0, acknowledged: 0 }
     }
 
     /// The program that runs.
@@ -73,9 +95,24 @@ impl Sharer {
         &self.program
     }
 
+    /// Makes somebody a member.
+    pub(crate) fn add(&mut self, name: &str, program: &mut Program) {
+        add(&mut self.program, name, program);
+    }
+
     /// The SHA-1 of a file of this one.
     pub(crate) fn sha1(&self, film: &str) -> [u8; 20] {
         sha1_of_file(&self.folder.join(film))
+    }
+
+    /// Waits until what is in the shared folder has come to a folder that follows the group.
+    pub(crate) fn verify_followed(&self, inbox: &Path) {
+        for entry in fs::read_dir(self.folder.join(POOL)).expect("it is there") {
+            let note = entry.expect("it is read");
+            let (name, ours) = (note.file_name(), fs::read(note.path()).expect("it is there"));
+            let same = || fs::read(inbox.join(&name)).is_ok_and(|theirs| theirs == ours);
+            wait_until(&format!("{} has come", name.display()), same);
+        }
     }
 
     /// Shares until it is time to stop.
@@ -85,12 +122,23 @@ impl Sharer {
                 true => films.note(&film, Known::Gone),
                 false => films.forget(&film),
             }
-            fs::remove_file(self.folder.join(film)).expect("it is there");
+            remove(&self.folder.join(film));
         }
         while !stop.load(Ordering::SeqCst) {
-            self.made += 1;
-            let film = format!("film-{:05}.bin", self.made);
-            self.write(&film);
+            let note = self.dice.below(NOTES);
+            self.write(&format!("{POOL}/note-{note}.bin"), NOTE_WORDS_MAX);
+            let old = if self.dice.below(3) == 0 { films.pick(&mut self.dice, |_| true) } else { None };
+            let film = old.unwrap_or_else(|| {
+                self.made += 1;
+                let album = self.dice.below(4) == 0;
+                if album { format!("album-{:05}", self.made) } else { format!("film-{:05}.bin", self.made) }
+            });
+            if film.starts_with("album") {
+                fs::create_dir_all(self.folder.join(&film)).expect("room");
+                TRACKS.iter().for_each(|track| self.write(&format!("{film}/{track}"), WORDS_MAX / TRACKS.len()));
+            } else {
+                self.write(&film, WORDS_MAX);
+            }
             let uploaded = self.is_done(&format!("upload_file {film} {GROUP}"), "Uploaded");
             films.note(&film, if uploaded { Known::Shared } else { Known::Asked });
             rest(&mut self.dice, Duration::from_secs(8), stop);
@@ -98,16 +146,28 @@ impl Sharer {
     }
 
     fn is_done(&mut self, line: &str, done: &str) -> bool {
-        let is_done = self.program.answers(line).iter().any(|answer| answer.text == done);
+        let is_done = self.program.said(line).iter().any(|answer| answer == done);
         self.acknowledged += u64::from(is_done);
         is_done
     }
 
-    fn write(&mut self, film: &str) {
-        let words = self.dice.below(WORDS_MAX);
-        let bytes: Vec<u8> = (0..words).flat_map(|_| self.dice.below(usize::MAX).to_le_bytes()).collect();
-        fs::write(self.folder.join(film), bytes).expect("room");
+    /// Makes a file, or changes the beginning of one that is there.
+    fn write(&mut self, film: &str, words_max: usize) {
+        let words = self.dice.below(words_max);
+        let mut bytes: Vec<u8> = (0..words).flat_map(|_| self.dice.below(usize::MAX).to_le_bytes()).collect();
+        let path = self.folder.join(film);
+        let old = fs::read(&path).unwrap_or_default();
+        bytes.extend(old.iter().skip(bytes.len()));
+        // What is shared is replaced as a whole.
+        let new = self.folder.join(".new");
+        fs::write(&new, bytes).expect("room");
+        fs::rename(new, path).expect("room");
     }
+}
+
+/// What is shared of which this is a download.
+fn share_of(film: &str) -> &str {
+    film.split('/').next().unwrap_or(film)
 }
 
 /// Somebody who downloads.
@@ -119,7 +179,7 @@ pub(crate) struct Taker<'a> {
     dice: SplitMix,
     /// Whether the program may be killed.
     pub mortal: bool,
-    /// Downloads that the program has said it is doing.
+    /// Downloads that the program has said it is doing: films, and one track each of albums.
     begun: BTreeSet<String>,
     /// How often the program was killed.
     pub kills: u64,
@@ -155,11 +215,16 @@ impl<'a> Taker<'a> {
     /// Downloads until it is time to stop.
     pub(crate) fn work(&mut self, films: &Films, stop: &AtomicBool) {
         for film in std::mem::take(&mut self.begun) {
+            let film = share_of(&film);
             self.program.answers(&format!("stop_share {GROUP} {film}"));
-            fs::remove_file(self.path(&film)).expect("it is there");
+            remove(&self.path(film));
         }
         while !stop.load(Ordering::SeqCst) {
-            if let Some(film) = films.pick(&mut self.dice, |film| !self.begun.contains(film)) {
+            let is_begun = |film: &str| self.begun.iter().any(|begun| share_of(begun) == film);
+            if let Some(mut film) = films.pick(&mut self.dice, |film| !is_begun(film)) {
+                if film.starts_with("album") {
+                    film = format!("{film}/{}", TRACKS[self.dice.below(TRACKS.len())]);
+                }
                 // A tracker that has not heard of the file yet refuses.
                 let answers = self.program.answers(&format!("download_file {GROUP} {film} ."));
                 if answers.iter().any(|answer| answer.text == "Downloading...") {
@@ -177,19 +242,29 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// Waits until all that was begun is here, and compares it.
-    pub(crate) fn verify(&mut self, sharer: &Sharer) {
+    /// Finds all that is shared, waits until what was begun is here in its last version, and compares it.
+    pub(crate) fn verify(&mut self, sharer: &Sharer, films: &Films) {
+        let found = self.program.said("find '*-*'");
+        for film in films.shared() {
+            let line = format!("[{GROUP}] {film}  ");
+            assert!(
+                found.iter().any(|found| found.starts_with(&line)),
+                "{film} is not found by {}: {found:#?}",
+                self.name
+            );
+        }
         let deadline = Instant::now() + LONG;
         for film in self.begun.clone() {
-            let path = self.path(&film);
-            while !path.exists() {
+            let (path, wanted) = (self.path(&film), sharer.sha1(&film));
+            while !(path.exists() && sha1_of_file(&path) == wanted) {
                 if Instant::now() > deadline {
-                    let lines = self.program.answers("show_downloads").to_vec();
-                    panic!("{film} is not downloaded by {}: {lines:#?}\n{:#?}", self.name, self.program.heard());
+                    let lines = self.program.said("show_downloads");
+                    panic!("{film} is not what {} has: {lines:#?}\n{:#?}", self.name, self.program.heard());
                 }
-                thread::sleep(Duration::from_millis(20));
+                // There may be a newer version than the one that was begun.
+                self.program.said(&format!("update_file {GROUP} {}", share_of(&film)));
+                thread::sleep(Duration::from_millis(200));
             }
-            assert!(sha1_of_file(&path) == sharer.sha1(&film), "{film} at {} is not what was shared", self.name);
             self.bytes += path.metadata().expect("it is there").len();
             self.files += 1;
         }
