@@ -22,10 +22,7 @@ fn what_was_told_is_shown_again_the_latest_first_also_after_a_kill() {
     alice.told("create_group lab", "Group created");
     fs::write(installation.folder.path().join("alice/notes.txt"), b"notes").expect("room");
     alice.told("upload_file notes.txt lab", "Uploaded");
-    bob.told("join_group lab", "Request sent");
-    alice.expect("bob asks to join lab");
-    alice.told("accept_request lab bob", "Request accepted");
-    bob.expect("You are a member of lab now");
+    bob.joins("bob", "lab", &mut alice);
     bob.told("download_file lab notes.txt .", "Download completed");
     let lines = told(&mut bob);
     assert!(lines[0].starts_with("Download completed: [lab] notes.txt  5 B in "), "{lines:?}");
