@@ -28,6 +28,15 @@ fn comes_while_stopped(tracker: &Program, alice: &mut Program, bob: &mut Program
     assert!(completed - lifted < REPLY_DEADLINE / 2, "{:?}", completed - lifted);
 }
 
+/// The same, and bob is killed before the tracker goes on. Gives alice.
+fn killed_when_it_came(installation: &Installation, tracker: &Program) -> Program {
+    let (mut alice, mut bob) = begun(installation);
+    comes_while_stopped(tracker, &mut alice, &mut bob);
+    bob.kill();
+    tracker.signal(Signal::CONT);
+    alice
+}
+
 #[test]
 fn a_download_ends_while_the_tracker_hangs_and_the_tracker_hears_of_it_later() {
     let installation = Installation::of(1);
@@ -48,10 +57,7 @@ fn a_download_ends_while_the_tracker_hangs_and_the_tracker_hears_of_it_later() {
 fn a_client_that_is_killed_before_the_tracker_heard_of_its_file_tells_it_at_the_next_login() {
     let installation = Installation::of(1);
     let tracker = installation.tracker(1);
-    let (mut alice, mut bob) = begun(&installation);
-    comes_while_stopped(&tracker, &mut alice, &mut bob);
-    bob.kill();
-    tracker.signal(Signal::CONT);
+    let mut alice = killed_when_it_came(&installation, &tracker);
     alice.until("list_files lab", "film.mkv  3.0 MB, 1 member online with it");
     let _bob = installation.user_again("bob");
     alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
@@ -81,10 +87,7 @@ fn what_the_user_says_next_counts_after_the_file_is_announced() {
 fn a_client_that_is_killed_before_the_tracker_heard_of_its_file_keeps_it_as_the_old_version_of_what_came_meanwhile() {
     let installation = Installation::of(1);
     let tracker = installation.tracker(1);
-    let (mut alice, mut bob) = begun(&installation);
-    comes_while_stopped(&tracker, &mut alice, &mut bob);
-    bob.kill();
-    tracker.signal(Signal::CONT);
+    let mut alice = killed_when_it_came(&installation, &tracker);
     let film_of = |name: &str| installation.folder.path().join(name).join(FILM);
     fs::write(film_of("alice"), vec![8; 3_000_000]).expect("room");
     alice.told("upload_file film.mkv lab", "Uploaded");

@@ -79,16 +79,20 @@ fn at_whatever_step_an_update_is_killed_the_old_file_or_the_new_one_is_there_and
     }
 }
 
-/// Bob's update has begun, and what is new comes so slowly that it is not there yet.
-fn begun(installation: &Installation, (ann, bob): (&mut Program, &mut Program)) {
+/// Ann and bob, whose update has begun. What is new comes so slowly that it is not there yet.
+fn begun(installation: &Installation, old: &[u8], new: &[u8]) -> (Program, Program) {
+    let (mut ann, mut members) = shared_by_all(installation, old, &["bob"]);
+    let mut bob = members.pop().expect("bob");
+    replaced_by(installation, &mut ann, new);
     bob.expect("ann has shared a new version of notes in lab");
     ann.told("limit upload 100k", "upload ");
     bob.told("update_file lab notes", "Downloading...");
     // All of it is in the new one.
-    let (old, part) = (fs::read(notes_of(installation, "bob")).expect("there"), notes_of(installation, "bob"));
-    let is_in = |part: Vec<u8>| part.starts_with(&old) || part.ends_with(&old);
-    wait_until("what is equal is taken", || fs::read(part.with_file_name("notes.part")).is_ok_and(is_in));
+    let part = notes_of(installation, "bob").with_file_name("notes.part");
+    let is_in = |part: Vec<u8>| part.starts_with(old) || part.ends_with(old);
+    wait_until("what is equal is taken", || fs::read(&part).is_ok_and(is_in));
     assert_eq!(files_of(installation, "bob"), ["notes", "notes.part", "notes.part.meta"]);
+    (ann, bob)
 }
 
 #[test]
@@ -96,10 +100,7 @@ fn an_update_that_comes_back_to_a_newer_version_goes_over_to_that() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let old = noise(LEN, 20);
-    let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob"]);
-    let mut bob = members.pop().expect("bob");
-    replaced_by(&installation, &mut ann, &[&noise(LEN, 21)[..], &old].concat());
-    begun(&installation, (&mut ann, &mut bob));
+    let (mut ann, bob) = begun(&installation, &old, &[&noise(LEN, 21)[..], &old].concat());
     bob.kill();
     ann.told("limit upload none", "upload ");
     let newest = [&b"the newest"[..], &old].concat();
@@ -144,12 +145,9 @@ fn a_download_of_a_folder_that_was_killed_goes_over_to_the_new_version_of_the_fo
 fn an_update_that_finds_no_room_in_the_middle_keeps_the_old_file_and_goes_on_once_there_is_some() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
-    let old = noise(LEN, 40);
-    let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob"]);
-    let mut bob = members.pop().expect("bob");
-    let new = [&old[..], &noise(LEN, 41)].concat();
-    replaced_by(&installation, &mut ann, &new);
-    begun(&installation, (&mut ann, &mut bob));
+    let (old, added) = (noise(LEN, 40), noise(LEN, 41));
+    let new = [&old[..], &added].concat();
+    let (mut ann, mut bob) = begun(&installation, &old, &new);
     let limit = |most| Rlimit { current: most, maximum: None };
     // Files can be no longer from now on, as on a disk that is full.
     prlimit(Some(bob.pid()), Resource::Fsize, limit(Some(1 << 20))).expect("it runs");
@@ -168,12 +166,9 @@ fn an_update_that_finds_no_room_in_the_middle_keeps_the_old_file_and_goes_on_onc
 fn what_has_come_of_an_update_whose_old_file_was_changed_meanwhile_goes_elsewhere_also_after_a_kill() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
-    let old = noise(LEN, 50);
-    let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob"]);
-    let mut bob = members.pop().expect("bob");
-    let new = [&old[..], &noise(LEN, 51)].concat();
-    replaced_by(&installation, &mut ann, &new);
-    begun(&installation, (&mut ann, &mut bob));
+    let (old, added) = (noise(LEN, 50), noise(LEN, 51));
+    let new = [&old[..], &added].concat();
+    let (mut ann, mut bob) = begun(&installation, &old, &new);
     let edited = [&old[..], b"mine"].concat();
     fs::write(notes_of(&installation, "bob"), &edited).expect("room");
     ann.told("limit upload none", "upload ");
