@@ -348,7 +348,10 @@ mod tests {
         wait_until("all of them are stuck", || stand.kept() > 0);
         // A record of each, beyond what all of them may have.
         assert!(stand.kept() <= 8 * 1024 * 1024 + 20 * 64 * 1024, "{} bytes", stand.kept());
-        slow.iter_mut().for_each(|(receiver, sender)| take_all(receiver, sender));
+        // All at once: whoever takes nothing for as long as a frame may take is cut off.
+        std::thread::scope(|scope| {
+            slow.iter_mut().for_each(|(receiver, sender)| drop(scope.spawn(|| take_all(receiver, sender))));
+        });
         wait_until("nothing is kept", || stand.kept() == 0);
     }
 
