@@ -14,6 +14,7 @@ use crate::model::name::{FileName, GroupId};
 use crate::wire::client_tracker::{HOLD_MORE_MAX, Holding, Reply, Request};
 use crate::wire::codec::{Blob, List};
 use crate::wire::refusal::{Code, Refusal};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Tells a tracker that has just been reached where this client listens, and all that it holds.
@@ -171,6 +172,16 @@ pub(super) fn find_peers(session: &LoginSession, transfer: &Transfer) -> Result<
     };
     session.engine().peers(transfer.id(), peers.into_vec());
     Ok(newer)
+}
+
+/// The shares of these records that the tracker has not heard of yet, as another tracker has made them.
+pub(super) fn unheard_of(session: &LoginSession, records: &[ShareRecord]) -> Result<BTreeSet<ShareRef>, RpcError> {
+    let shares: Vec<ShareRef> = records.iter().filter_map(|record| record.share).collect();
+    let requests: Vec<_> = shares.iter().map(|&share| Request::FindPeers { share }).collect();
+    let answers = session.node().link.call_all(&requests)?;
+    let is_unheard = |answer: Result<Reply, Refusal>| answer.is_err_and(|refusal| session.note_refusal(&refusal));
+    let answers = shares.into_iter().zip(answers);
+    Ok(answers.filter_map(|(share, answer)| is_unheard(answer).then_some(share)).collect())
 }
 
 /// Whether the tracker has not heard yet of a share that another tracker has made.

@@ -255,7 +255,7 @@ impl Reactor {
                 if matches!(notice, Notice::UserRenamed { .. }) {
                     self.renew();
                 }
-                if !folders::comes_by_itself(session, &notice) {
+                if !folders::needs_nobody(session, &notice) {
                     session.event(&Event::Notice(notice));
                 }
                 self.errands.note(|noted| noted.read = noted.read.max(Some((session.number(), order))));

@@ -248,6 +248,13 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         }
     }
 
+    /// What the group has under a name is not what was shared last. The file is new to whoever looks at it next.
+    pub(crate) fn forget(&mut self, name: &FileName) {
+        self.is_back(name);
+        self.shared.remove(name);
+        self.refused.remove(name);
+    }
+
     fn is_back(&mut self, name: &FileName) {
         if self.gone.remove(name).is_some() {
             if let Some(look) = self.shared.get(name).filter(|look| self.gone_looks.get(look) == Some(name)) {

@@ -56,13 +56,13 @@ impl Affected {
     }
 
     /// Takes note of what an op can affect. `caused` is what it has caused in the later one of the states: it says whom
-    /// an operator's change reaches that names one user or group and means others.
+    /// an op reaches that names one user, group or share and means others too.
     pub fn note(&mut self, op: &Op, caused: &[Effect]) {
         if let OpBody::DeleteUser { .. }
         | OpBody::GiveGroup { .. }
         | OpBody::DeleteGroup { .. }
         | OpBody::SetGroup { .. }
-        | OpBody::CreateShare { replaces: Some(_), .. } = op.body
+        | OpBody::CreateShare { .. } = op.body
         {
             self.note_effects(caused);
         }
@@ -132,7 +132,7 @@ impl Affected {
                 self.memberships.push((group, *to));
                 self.departures.push((group, *to));
             }
-            if let Told::Superseded { old, .. } = *what {
+            if let Told::Superseded { old, .. } | Told::ShareEnded { share: old } = *what {
                 self.sharers.push((old, *to));
             }
         }

@@ -9,6 +9,16 @@ use crate::model::name::FileName;
 use crate::model::notice::Notice;
 use crate::model::op::Op;
 
+/// A share in the place of which there is a new version.
+struct Replaced {
+    share: ShareNo,
+    /// The user who has shared the new one has shared it.
+    ended: bool,
+    superseded: bool,
+    /// Who else has shared it until then.
+    others: Vec<UserNo>,
+}
+
 impl State {
     /// Makes a share even if its author is no longer a member. It is hidden then: whoever joined it at a tracker that
     /// did not know of the departure finds it.
@@ -22,16 +32,41 @@ impl State {
         let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else {
             return self.ground_gone(op);
         };
-        let old = replaces.and_then(|old| self.named_share(old)).filter(|&old| self.share_row(old).group == group);
-        let ended = old.filter(|&old| self.end(old, user));
-        let superseded = old.filter(|&old| self.is_to_supersede(old, user));
-        let others = superseded.map(|old| self.end_all(old)).unwrap_or_default();
+        let named = replaces.and_then(|old| self.named_share(old)).filter(|&old| self.share_row(old).group == group);
+        let named = named.map(|old| self.end_version(old, user));
+        // Its tracker did not know of this one.
+        let unknown = self.own_version(group, user, (name, content)).map(|old| self.end_version(old, user));
         self.create_in_group(op, (group, user), (name, content));
-        if let Some(old) = ended.filter(|&old| !self.is_sharer_no(old, user)) {
-            self.cause_share_ended(old, user);
+        if let Some(old) = &unknown {
+            self.tell_new_version(op, old.share, user);
         }
-        if let Some(old) = superseded {
-            self.supersede(op, old, others);
+        for old in named.into_iter().chain(unknown) {
+            self.replaced(op, old, user);
+        }
+    }
+
+    /// What a user has made and a name stands for, if it is of other content and has no newer version.
+    fn own_version(&self, group: GroupNo, user: UserNo, (name, content): (&FileName, &Content)) -> Option<ShareNo> {
+        let held = self.holder(group, name)?;
+        (!self.share_row(held).content.is_same(content) && self.is_to_supersede(held, user)).then_some(held)
+    }
+
+    /// Ends an old version for the user who shares a new one, and for all if the user has made it.
+    fn end_version(&mut self, old: ShareNo, user: UserNo) -> Replaced {
+        let ended = self.end(old, user);
+        let superseded = self.is_to_supersede(old, user);
+        let others = if superseded { self.end_all(old) } else { Vec::new() };
+        Replaced { share: old, ended, superseded, others }
+    }
+
+    /// The op's share has taken the place of an old version.
+    fn replaced(&mut self, op: &Op, old: Replaced, user: UserNo) {
+        let Replaced { share, ended, superseded, others } = old;
+        if ended && !self.is_sharer_no(share, user) {
+            self.cause_share_ended(share, user);
+        }
+        if superseded {
+            self.supersede(op, share, others);
         }
     }
 
@@ -134,8 +169,18 @@ impl State {
             self.join_twin(id, twin, &content);
         } else if successor.is_some() {
             return self.tell_new_version(op, share, user);
+        } else if let Some(newer) = self.version_behind(share) {
+            self.share_row_mut(share).successor = Some(newer);
+            return self.tell_new_version(op, share, user);
         }
         self.begin(op, twin.unwrap_or(share), user);
+    }
+
+    /// What the author of a share that nobody shares any more shares under its name now.
+    fn version_behind(&self, share: ShareNo) -> Option<OpId> {
+        let ShareRow { group, ref name, author, sharer_count, .. } = *self.share_row(share);
+        let holder = self.share_row(self.holder(group, name).filter(|_| sharer_count == 0)?);
+        (holder.author == author).then_some(holder.id)
     }
 
     /// The share that an op names. In a group that an operator has deleted there is none.
@@ -200,8 +245,12 @@ impl State {
 
     /// The visible share of this content under this name.
     fn twin(&self, group: GroupNo, name: &FileName, content: &Content) -> Option<ShareNo> {
-        let share = *self.group_row(group).files.get(&ByName::new(name))?;
-        self.share_row(share).content.is_same(content).then_some(share)
+        self.holder(group, name).filter(|&share| self.share_row(share).content.is_same(content))
+    }
+
+    /// The visible share of this name.
+    fn holder(&self, group: GroupNo, name: &FileName) -> Option<ShareNo> {
+        self.group_row(group).files.get(&ByName::new(name)).copied()
     }
 
     /// Adds a member of the group to the sharers. The first one brings the share into sight, under its last name or,

@@ -4,16 +4,20 @@
 use super::commands::shares_in;
 use super::register::{GoneFiles, Orders};
 use super::shared_folder::{Folder, Moment};
+use crate::client::app::announce::{is_unheard, unheard_of};
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::share::{self, InFolder, ToShare};
 use crate::client::command::failure::{Cause, Failure};
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
+use crate::client::rpc::queries::find;
 use crate::client::state::folders::FolderRecord;
+use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::StampsDigest;
 use crate::client::storage::share_tree::SharePlace;
-use crate::model::name::FileName;
+use crate::model::name::{FileName, GroupId};
 use crate::wire::refusal::Code;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -27,6 +31,8 @@ const PASSING_PAUSE: Duration = Duration::from_secs(2);
 const LIMIT_PAUSE: Duration = Duration::from_secs(60);
 /// Whoever waits for the folders waits so long for a tracker.
 const LOST_MAX: Duration = Duration::from_secs(60);
+/// How often the tracker is asked whether it has heard of what another one has made.
+const HEAR_PAUSE: Duration = Duration::from_secs(5);
 /// Shares that end together.
 const LOT: usize = 256;
 
@@ -39,16 +45,35 @@ struct Keeper<'a> {
     full: Option<Instant>,
     /// Since when no tracker is reached.
     lost: Option<Instant>,
+    /// Shares without a file that the tracker has not heard of: they end once it has.
+    unheard: Vec<ShareRecord>,
+    /// When it is asked about them next.
+    hears: Option<Instant>,
+    /// What the group may have in another version than the folder.
+    doubted: BTreeSet<(GroupId, FileName)>,
 }
 
 /// Looks after the folders until the session ends.
 pub(crate) fn run(session: &Arc<LoginSession>) {
-    let mut keeper = Keeper { session, folders: Vec::new(), paused: None, full: None, lost: None };
+    let mut keeper = Keeper {
+        session,
+        folders: Vec::new(),
+        paused: None,
+        full: None,
+        lost: None,
+        unheard: Vec::new(),
+        hears: None,
+        doubted: BTreeSet::new(),
+    };
     while !session.is_over() {
         keeper.follow_records();
         keeper.take_orders();
         let now = Instant::now();
         keeper.folders.iter_mut().for_each(|folder| folder.look(session, now));
+        if !keeper.is_paused(now) {
+            keeper.compare();
+            keeper.end_unheard();
+        }
         let more = !keeper.is_paused(now) && keeper.carry_out();
         keeper.tell();
         keeper.wait(more);
@@ -70,7 +95,8 @@ impl Keeper<'_> {
     }
 
     fn take_orders(&mut self) {
-        let Orders { ended, agreed } = self.session.folders().take_orders();
+        let Orders { ended, agreed, doubted } = self.session.folders().take_orders();
+        self.doubted.extend(doubted);
         // There is room again.
         self.full = self.full.filter(|_| ended.is_empty());
         for folder in &mut self.folders {
@@ -162,10 +188,77 @@ impl Keeper<'_> {
         }
     }
 
+    /// Shares again what the group has in another version than the folder.
+    fn compare(&mut self) {
+        let session = self.session;
+        for (group, name) in std::mem::take(&mut self.doubted) {
+            let now = Instant::now();
+            let is_in = |folder: &&mut Folder| {
+                folder.record().group == group && folder.look_of(&name).is_ok_and(|found| found.is_some())
+            };
+            let Some(folder) = self.folders.iter_mut().find(is_in) else { continue };
+            match find(&session.node().link, &group, &name) {
+                Ok(found) => {
+                    let own = session.slot().share(&group, &name);
+                    if !found.shared_by_you || own.is_none_or(|own| own.content != found.content) {
+                        folder.differs(&name, now);
+                    }
+                }
+                Err(RpcError::Refused(refusal)) if !refusal.code.is_passing() => folder.differs(&name, now),
+                Err(_) => {
+                    self.doubted.insert((group, name));
+                    self.paused = Some(now + PASSING_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Ends the shares that the tracker has heard of by now. Of those that are shared again nothing ends.
+    fn end_unheard(&mut self) {
+        let (session, now) = (self.session, Instant::now());
+        if self.hears.is_none_or(|hears| hears > now) {
+            return;
+        }
+        self.unheard.retain(|record| {
+            let ShareRecord { group, name, share, .. } = record;
+            if session.slot().share(group, name).is_none_or(|own| own.share != *share) {
+                return false;
+            }
+            if share.is_some_and(|share| is_unheard(session, share)) {
+                return true;
+            }
+            match share::stop(session, group, name) {
+                Err(RpcError::Refused(refusal)) => refusal.code.is_passing(),
+                ended => ended.is_err(),
+            }
+        });
+        self.hears = (!self.unheard.is_empty()).then(|| now + HEAR_PAUSE);
+    }
+
+    /// Puts those aside that the tracker has not heard of: it could end an older version of them at most.
+    fn put_off(&mut self, at: usize, names: &[FileName]) -> Result<(), RpcError> {
+        let (session, folder) = (self.session, &mut self.folders[at]);
+        let share = |name| session.slot().share(&folder.record().group, name);
+        let mut records: Vec<ShareRecord> = names.iter().filter_map(share).collect();
+        let unheard = unheard_of(session, &records)?;
+        records.retain(|record| record.share.is_some_and(|share| unheard.contains(&share)));
+        let now = Instant::now();
+        records.iter().for_each(|record| folder.is_withdrawn(&record.name, now));
+        if !records.is_empty() {
+            self.hears.get_or_insert(now + HEAR_PAUSE);
+        }
+        self.unheard.extend(records);
+        Ok(())
+    }
+
     fn withdraw(&mut self, at: usize, names: &[FileName]) {
+        let put_off = self.put_off(at, names);
         let (session, folder) = (self.session, &mut self.folders[at]);
         let now = Instant::now();
-        match share::stop_all(session, &folder.record().group, names) {
+        let group = &folder.record().group;
+        let is_heard = |name: &&FileName| !self.unheard.iter().any(|it| it.name == **name && it.group == *group);
+        let names: Vec<FileName> = names.iter().filter(is_heard).cloned().collect();
+        match put_off.and_then(|()| share::stop_all(session, group, &names)) {
             Err(RpcError::Cancelled) => {}
             Err(_) => self.paused = Some(now + PASSING_PAUSE),
             Ok(answers) => {
@@ -183,7 +276,8 @@ impl Keeper<'_> {
     fn tell(&mut self) {
         let session = self.session;
         self.folders.iter_mut().for_each(|folder| folder.tell(session));
-        let settled = self.folders.iter().all(|folder| folder.is_at_rest(self.full.is_some()));
+        let at_rest = |folder: &Folder| folder.is_at_rest(self.full.is_some());
+        let settled = self.doubted.is_empty() && self.folders.iter().all(at_rest);
         session.folders().tell(self.folders.iter().map(Folder::status).collect(), settled);
     }
 
@@ -194,8 +288,8 @@ impl Keeper<'_> {
             return;
         }
         let paused = [self.paused, self.full].into_iter().flatten();
-        let paused = paused.filter(|_| self.folders.iter().any(Folder::has_work));
-        let due = self.folders.iter().filter_map(Folder::next_due).chain(paused);
+        let paused = paused.filter(|_| !self.doubted.is_empty() || self.folders.iter().any(Folder::has_work));
+        let due = self.folders.iter().filter_map(Folder::next_due).chain(paused).chain(self.hears);
         let until = due.min().unwrap_or(now + LONG_WAIT).max(now + EVENTS_PAUSE);
         let descriptors: Vec<_> = self.folders.iter().filter_map(Folder::descriptor).collect();
         // What is written to at this moment is looked at a little later.

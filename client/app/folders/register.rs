@@ -5,6 +5,7 @@ use crate::client::state::record::ShareRecord;
 use crate::model::name::{FileName, GroupId};
 use crate::sys::waker::Waker;
 use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub(super) struct Orders {
     pub ended: Vec<(GroupId, FileName)>,
     /// Folders whose shares without a file are to end.
     pub agreed: Vec<PathBuf>,
+    /// What the group may have in another version than the folder.
+    pub doubted: BTreeSet<(GroupId, FileName)>,
 }
 
 /// About how many files of which folder the user is to be asked, and of which group.
@@ -101,6 +104,12 @@ impl FolderRegister {
         self.wake();
     }
 
+    /// The group may have another version of a file than its folder.
+    pub(crate) fn doubt(&self, group: GroupId, name: FileName) {
+        self.state.lock().orders.doubted.insert((group, name));
+        self.wake();
+    }
+
     /// What the user is to be asked next.
     pub(crate) fn take_question(&self) -> Option<GoneFiles> {
         let mut state = self.state.lock();
@@ -145,7 +154,7 @@ impl FolderRegister {
     /// How the folders stand now, and whether all is done.
     pub(super) fn tell(&self, standings: Vec<FolderStatus>, settled: bool) {
         let mut state = self.state.lock();
-        state.settled = settled && state.orders.agreed.is_empty();
+        state.settled = settled && state.orders.agreed.is_empty() && state.orders.doubted.is_empty();
         // Files that are back need no answer.
         let is_open = |question: &GoneFiles| standings.iter().any(|it| it.folder == question.folder && it.gone > 0);
         state.questions.retain(is_open);

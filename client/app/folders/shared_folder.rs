@@ -255,6 +255,12 @@ impl Folder {
         self.settling.has_ended(name);
     }
 
+    /// The group has something else under a name than the folder.
+    pub(super) fn differs(&mut self, name: &FileName, now: Instant) {
+        self.settling.forget(name);
+        self.touched(name, now);
+    }
+
     /// The shares whose files are gone may end. What was refused is tried again.
     pub(super) fn agree(&mut self) {
         self.agreed = true;

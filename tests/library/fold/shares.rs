@@ -246,16 +246,60 @@ fn the_old_content_comes_back_as_a_newer_version() {
 }
 
 #[test]
-fn of_two_new_versions_the_later_is_renamed() {
+fn of_two_new_versions_the_later_has_the_name() {
+    let (mut a, mut b) = lab();
+    let old = a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    let earlier = b.share("bob", "lab", "f", 2);
+    a.pause();
+    let later = a.share("bob", "lab", "f", 3);
+    heal(&mut a, &mut b);
+    assert_eq!(a.files("lab"), [shared("f", 3, &["bob"])]);
+    assert_eq!([old, earlier].map(|share| a.state.newer(share)), [Some(later); 2]);
+    assert_eq!(a.notices(a.of("bob")), [new_version("bob")]);
+}
+
+#[test]
+fn what_its_author_shares_under_a_name_on_both_sides_is_the_later_of_the_two() {
     let (mut a, mut b) = lab();
     a.share("bob", "lab", "f", 1);
     heal(&mut a, &mut b);
+    b.stop("bob", "lab", "f");
     b.share("bob", "lab", "f", 2);
+    b.share("carol", "lab", "f", 2);
+    for side in [&mut a, &mut b] {
+        side.share("alice", "lab", "g", 7);
+    }
     a.pause();
     a.share("bob", "lab", "f", 3);
     heal(&mut a, &mut b);
-    assert_eq!(a.files("lab"), [shared("f", 2, &["bob"]), shared("f~2", 3, &["bob"])]);
-    assert_eq!(a.notices(a.of("bob")), [renamed_share("f", "f~2")]);
+    assert_eq!(a.files("lab"), [shared("f", 3, &["bob"]), shared("g", 7, &["alice"])]);
+    for name in ["bob", "carol"] {
+        assert_eq!(a.notices(a.of(name)), [new_version("bob")], "{name}");
+    }
+    a.stop("bob", "lab", "f");
+    assert_eq!(a.files("lab"), [shared("g", 7, &["alice"])]);
+}
+
+#[test]
+fn who_joins_elsewhere_what_its_author_has_ended_and_made_anew_is_told_of_the_new_one() {
+    for joins_last in [false, true] {
+        let (mut a, mut b) = lab();
+        let old = a.share("bob", "lab", "f", 1);
+        heal(&mut a, &mut b);
+        if joins_last {
+            b.pause()
+        } else {
+            a.pause()
+        };
+        b.share("carol", "lab", "f", 1);
+        a.stop("bob", "lab", "f");
+        let new = a.share("bob", "lab", "f", 2);
+        heal(&mut a, &mut b);
+        assert_eq!(a.files("lab"), [shared("f", 2, &["bob"])], "{joins_last}");
+        assert_eq!(a.state.newer(old), Some(new));
+        assert_eq!(a.notices(a.of("carol")), [new_version("bob")]);
+    }
 }
 
 #[test]

@@ -54,6 +54,12 @@ impl Model<'_> {
         if let Some(old) = replaces.filter(|old| self.shares[old].group == group) {
             self.replace(old, user);
         }
+        // What the author's own tracker did not know of.
+        let is_own = |row: &Share| row.author == user && !row.superseded && !row.content.is_same(content);
+        if let Some(old) = self.holder(group, name).filter(|old| is_own(&self.shares[old])) {
+            self.new_version(old, user);
+            self.replace(old, user);
+        }
         if let Some(twin) = self.twin(group, name, content) {
             self.outcomes.merged += 1;
             self.merge(id, twin, content);
@@ -102,8 +108,19 @@ impl Model<'_> {
                 self.outcomes.superseded += 1;
                 self.new_version(share, user);
             }
+            None if hidden && self.is_made_anew(share) => {
+                self.share_mut(share).superseded = true;
+                self.outcomes.superseded += 1;
+                self.new_version(share, user);
+            }
             None => self.begin(share, user),
         }
+    }
+
+    /// Whether the author of a share has something else under its name now.
+    fn is_made_anew(&self, share: OpId) -> bool {
+        let Share { group, ref name, author, .. } = self.shares[&share];
+        self.holder(group, name).is_some_and(|holder| self.shares[&holder].author == author)
     }
 
     /// A member shares something. The first one brings it into sight.
