@@ -212,8 +212,8 @@ pub mod client {
         pub(crate) mod watch;
     }
     /// Folders in step with a group: which files have a place there, when they are at rest, and what comes of the others.
-    pub(crate) mod folder {
-        pub(crate) mod following;
+    pub mod folder {
+        pub mod following;
         pub(crate) mod place;
         pub(crate) mod settling;
         pub(crate) mod tree;
@@ -286,7 +286,7 @@ pub mod client {
         pub mod dir;
         pub mod file;
         pub(crate) mod folders;
-        pub(crate) mod follow_log;
+        pub mod follow_log;
         pub mod pins;
         pub(crate) mod record;
         pub(crate) mod record_log;

@@ -66,13 +66,33 @@ pub fn ask_free(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// How many bytes this user can still write to the file system of a folder, and how many it has in all.
+/// What is free of something, and how much there is in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Supply {
+    pub free: u64,
+    pub total: u64,
+}
+
+/// What this user can still put on a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskRoom {
+    pub bytes: Supply,
+    /// Files and folders; `None` if it has no such limit.
+    pub files: Option<Supply>,
+}
+
+/// What this user can still put on the file system of a folder.
 ///
 /// # Errors
 /// Those of statvfs(3).
-pub fn free_of(folder: &Path) -> io::Result<(u64, u64)> {
+pub fn room_of(folder: &Path) -> io::Result<DiskRoom> {
     let told = rustix::fs::statvfs(folder)?;
-    Ok((told.f_bavail.saturating_mul(told.f_frsize), told.f_blocks.saturating_mul(told.f_frsize)))
+    let bytes = |blocks: u64| blocks.saturating_mul(told.f_frsize);
+    let files = Supply { free: told.f_favail, total: told.f_files };
+    Ok(DiskRoom {
+        bytes: Supply { free: bytes(told.f_bavail), total: bytes(told.f_blocks) },
+        files: Some(files).filter(|files| files.total > 0),
+    })
 }
 
 /// Makes a stretch of a file a hole, which reads as zeros and takes no room. False if the file system knows no holes.

@@ -435,7 +435,7 @@ fn keep_old(session: &LoginSession, untold: &Untold) -> Result<bool, RpcError> {
         return Ok(false);
     }
     session.decide(|| give_downloaded(session, untold.share, untold))?;
-    if !untold.is_outdated {
+    if !untold.is_outdated && !session.slot().folders().follows_into(&untold.group, &untold.path) {
         let (group, file) = (untold.group.clone(), untold.name.clone());
         session.event(&Event::DownloadOutdated { group, file });
     }

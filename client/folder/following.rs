@@ -3,7 +3,9 @@
 
 use super::place::may_be_placed;
 use crate::model::digest::InfoHash;
+use crate::model::manifest::Content;
 use crate::model::name::{FileName, UserId};
+use crate::sys::space::{DiskRoom, Supply};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
@@ -12,7 +14,9 @@ const RUNNING_MAX: usize = 64;
 const RUNNING_OF_ONE_MAX: usize = 4;
 /// What a file counts for at least, in bytes: an empty one takes up a place on the disk too.
 const ROOM_MIN: u64 = 4096;
-/// This part of the disk stays free.
+/// What stands beside a file until it is complete, and folders on the way there.
+const FILES_BESIDE: u64 = 4;
+/// This part of the disk stays free, and of the files that it can have.
 const FREE_PARTS: u64 = 20;
 
 /// What is shared under a name.
@@ -21,10 +25,23 @@ pub(crate) struct Offer {
     pub name: FileName,
     pub info_hash: InfoHash,
     pub size: u64,
+    /// How many files it is.
+    pub files: u64,
     pub author: UserId,
 }
 
 impl Offer {
+    /// What has a name, if its size is known.
+    pub(crate) fn of(name: FileName, content: &Content, author: UserId) -> Self {
+        let Content { layout, info_hash, file_count, .. } = *content;
+        Self { name, info_hash, size: layout.size(), files: u64::from(file_count), author }
+    }
+
+    /// What a disk has to have for it.
+    fn disk_files(&self) -> u64 {
+        self.files.saturating_add(FILES_BESIDE)
+    }
+
     fn room(&self) -> u64 {
         self.size.max(ROOM_MIN)
     }
@@ -80,6 +97,8 @@ pub(crate) enum NoRoom {
     Sharer(UserId),
     /// Too little of the disk would stay free.
     Disk,
+    /// The disk can have too few files more.
+    Files,
 }
 
 /// What became of an offer.
@@ -102,9 +121,12 @@ pub(crate) struct Begin {
 
 /// What has come under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Came {
+pub struct Came {
+    /// Which version.
     pub info_hash: InfoHash,
+    /// In bytes.
     pub size: u64,
+    /// Who has shared it.
     pub author: UserId,
 }
 
@@ -112,6 +134,11 @@ impl Came {
     fn room(&self) -> u64 {
         self.size.max(ROOM_MIN)
     }
+}
+
+/// Whether too little would stay free.
+fn is_scarce(Supply { free, total }: Supply, taken: u64) -> bool {
+    free.saturating_sub(taken) < total / FREE_PARTS
 }
 
 /// How many bytes count, in all and for each sharer.
@@ -190,14 +217,38 @@ impl Following {
         self.passed.insert(name, info_hash);
     }
 
+    /// What is coming.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Offer> {
+        self.running.values().map(|begin| &begin.offer)
+    }
+
+    /// What was passed over last, by name.
+    pub(crate) fn passed(&self) -> &BTreeMap<FileName, InfoHash> {
+        &self.passed
+    }
+
+    /// All that has come, by name.
+    pub(crate) fn all_came(&self) -> &BTreeMap<FileName, Came> {
+        &self.came
+    }
+
+    /// How many names are remembered that take no room.
+    pub(crate) fn roomless_count(&self) -> usize {
+        self.passed.len() + self.removed.len()
+    }
+
+    /// Only these names are shared in the group: others are forgotten, unless their files are here. True if that are
+    /// some. What comes back under such a name is new.
+    pub(crate) fn keep_only(&mut self, shared: &BTreeSet<FileName>) -> bool {
+        let before = self.roomless_count();
+        self.passed.retain(|name, _| shared.contains(name));
+        self.removed.retain(|name| shared.contains(name) || self.came.remove(name).is_none());
+        self.roomless_count() < before
+    }
+
     /// How large all that has come may be.
     pub(crate) fn max_size(&self) -> u64 {
         self.max_size
-    }
-
-    /// The names of all that has come.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &FileName> {
-        self.came.keys()
     }
 
     /// How many came, and how many are yet to come.
@@ -268,15 +319,10 @@ impl Following {
     }
 
     /// The next downloads that there is room for; they run from now on. Those that stand still leave their sharer's turn
-    /// to others. `free` is how much of the disk is free and how much there is in all. With them why others wait, if they
-    /// wait for room.
-    pub(crate) fn begin(
-        &mut self,
-        standing: &BTreeSet<FileName>,
-        (free, total): (u64, u64),
-    ) -> (Vec<Begin>, Option<NoRoom>) {
+    /// to others. With them why others wait, if they wait for room.
+    pub(crate) fn begin(&mut self, standing: &BTreeSet<FileName>, room: DiskRoom) -> (Vec<Begin>, Option<NoRoom>) {
         let (mut begun, mut lacking) = (Vec::new(), None);
-        let mut free = free;
+        let mut disk = room;
         let mut moving: HashMap<UserId, usize> = HashMap::new();
         for begin in self.running.values().filter(|begin| !standing.contains(&begin.offer.name)) {
             *moving.entry(begin.offer.author.clone()).or_default() += 1;
@@ -293,11 +339,14 @@ impl Following {
             if is_full || self.running.contains_key(&name) || self.running.values().any(same) {
                 continue;
             }
-            if let Some(why) = self.room_for(offer, free, total) {
+            if let Some(why) = self.room_for(offer, &disk) {
                 lacking.get_or_insert(why);
                 continue;
             }
-            free = free.saturating_sub(offer.size);
+            disk.bytes.free = disk.bytes.free.saturating_sub(offer.size);
+            if let Some(files) = &mut disk.files {
+                files.free = files.free.saturating_sub(offer.disk_files());
+            }
             *moving.entry(offer.author.clone()).or_default() += 1;
             if let Some(begin) = self.take_from_queue(&name) {
                 self.run(begin.clone());
@@ -308,15 +357,17 @@ impl Following {
     }
 
     /// Why there is no room for a download. What it replaces goes only once it is here.
-    fn room_for(&self, offer: &Offer, free: u64, total: u64) -> Option<NoRoom> {
+    fn room_for(&self, offer: &Offer, disk: &DiskRoom) -> Option<NoRoom> {
         let bytes = offer.room();
         let all = self.room.all.saturating_add(bytes);
         if all > self.max_size {
             Some(NoRoom::Folder)
         } else if all.saturating_add(self.room.of(&offer.author)).saturating_add(bytes) > self.max_size {
             Some(NoRoom::Sharer(offer.author.clone()))
-        } else if free.saturating_sub(offer.size) < total / FREE_PARTS {
+        } else if is_scarce(disk.bytes, offer.size) {
             Some(NoRoom::Disk)
+        } else if disk.files.is_some_and(|files| is_scarce(files, offer.disk_files())) {
+            Some(NoRoom::Files)
         } else {
             None
         }

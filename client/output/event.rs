@@ -189,6 +189,17 @@ pub enum Event {
         /// How many are not shared any more.
         ended: usize,
     },
+    /// Files have come by themselves into a folder that follows a group.
+    FolderCame {
+        /// From which group.
+        group: GroupId,
+        /// Which folder.
+        folder: PathBuf,
+        /// How many have come, new versions among them.
+        files: usize,
+        /// The last one.
+        last: FileName,
+    },
     /// Something of a shared folder is not shared, or stays shared.
     FolderTrouble {
         /// In which group.
@@ -219,7 +230,7 @@ impl Event {
     /// What it is to whoever hears it.
     pub fn weight(&self) -> Weight {
         match self {
-            Event::DownloadCompleted { .. } => Weight::Result,
+            Event::DownloadCompleted { .. } | Event::FolderCame { .. } => Weight::Result,
             Event::DownloadFailed { .. }
             | Event::DownloadStranded { .. }
             | Event::DownloadOutdated { .. }
@@ -321,18 +332,30 @@ impl Event {
             }
             Event::ShareBack { group, file } => format!("{file} is given to others in {group} again"),
             Event::ShareLost { group, file, why } => format!("{file} is not shared in {group} any more: {why}"),
-            Event::FolderShared { group, folder, shared, ended } => {
-                let files = |count: &usize| if *count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-                let what = match (shared, ended) {
-                    (_, 0) => format!("{} shared", files(shared)),
-                    (0, _) => format!("{} no longer shared", files(ended)),
-                    _ => format!("{} shared, {} no longer", files(shared), files(ended)),
-                };
-                format!("{} in {group}: {what}", ShownPath(folder))
+            Event::FolderShared { group, folder, .. } | Event::FolderTrouble { group, folder, .. } => {
+                format!("{} in {group}: {}", ShownPath(folder), self.of_folder())
             }
-            Event::FolderTrouble { group, folder, why } => format!("{} in {group}: {why}", ShownPath(folder)),
+            Event::FolderCame { group, folder, .. } => {
+                format!("{} from {group}: {}", ShownPath(folder), self.of_folder())
+            }
             Event::Warning(what) => what.clone(),
         })
+    }
+
+    /// What has happened to a folder.
+    fn of_folder(&self) -> String {
+        let files = |count: &usize| if *count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+        match self {
+            Event::FolderShared { shared, ended: 0, .. } => format!("{} shared", files(shared)),
+            Event::FolderShared { shared: 0, ended, .. } => format!("{} no longer shared", files(ended)),
+            Event::FolderShared { shared, ended, .. } => {
+                format!("{} shared, {} no longer", files(shared), files(ended))
+            }
+            Event::FolderCame { files: 1, last, .. } => format!("{last} has come"),
+            Event::FolderCame { files, last, .. } => format!("{files} files have come; the last: {last}"),
+            Event::FolderTrouble { why, .. } => why.clone(),
+            _ => String::new(),
+        }
     }
 }
 

@@ -128,10 +128,7 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
         }
         Event::ShareBack { group, file } => ("share_back", shared(group, file)),
         Event::ShareLost { group, file, why } => ("share_lost", with(shared(group, file), json!({ "reason": why }))),
-        Event::FolderShared { group, folder, shared, ended } => {
-            ("folder_shared", with(of_folder(group, folder), json!({ "shared": shared, "ended": ended })))
-        }
-        Event::FolderTrouble { group, folder, why } => ("folder_trouble", folder_trouble(group, folder, why)),
+        Event::FolderShared { .. } | Event::FolderCame { .. } | Event::FolderTrouble { .. } => folder_event(event),
         Event::Warning(_) => ("warning", json!({})),
     };
     let mut members = members(with(json!({ "event": name }), told));
@@ -191,8 +188,20 @@ fn of_folder(group: &GroupId, folder: &Path) -> Value {
     json!({ "group_id": group.as_str(), "folder_path": path(folder) })
 }
 
-fn folder_trouble(group: &GroupId, folder: &Path, why: &str) -> Value {
-    with(of_folder(group, folder), json!({ "reason": why }))
+/// What has happened to a folder.
+fn folder_event(event: &Event) -> (&'static str, Value) {
+    match event {
+        Event::FolderShared { group, folder, shared, ended } => {
+            ("folder_shared", with(of_folder(group, folder), json!({ "shared": shared, "ended": ended })))
+        }
+        Event::FolderCame { group, folder, files, last } => {
+            ("folder_came", with(of_folder(group, folder), json!({ "files": files, "last": last.as_str() })))
+        }
+        Event::FolderTrouble { group, folder, why } => {
+            ("folder_trouble", with(of_folder(group, folder), json!({ "reason": why })))
+        }
+        _ => ("", json!({})),
+    }
 }
 
 fn folder(status: &FolderStatus) -> Value {
@@ -420,6 +429,7 @@ mod tests {
             Event::ShareBack { group: g(), file: f() },
             Event::ShareLost { group: g(), file: f(), why: why.clone() },
             Event::FolderShared { group: g(), folder: "/f".into(), shared: 1, ended: 2 },
+            Event::FolderCame { group: g(), folder: "/f".into(), files: 2, last: f() },
             Event::FolderTrouble { group: g(), folder: "/f".into(), why: why.clone() },
             Event::TrackerLost { tracker: tracker.clone(), why: why.clone() },
             Event::TrackerReached { tracker, lost: None },

@@ -114,6 +114,13 @@ impl FolderRecords {
         self.records.lock().clone().unwrap_or_default()
     }
 
+    /// Whether what is shared in a group comes by itself to this place.
+    pub(crate) fn follows_into(&self, group: &GroupId, path: &Path) -> bool {
+        let is_it =
+            |folder: &FolderRecord| !folder.is_shared() && folder.group == *group && path.starts_with(&folder.path);
+        self.records.lock().as_ref().is_some_and(|records| records.iter().any(is_it))
+    }
+
     /// Remembers a folder in the place of that of its path.
     ///
     /// # Errors

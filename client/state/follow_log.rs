@@ -1,5 +1,8 @@
 //! What has come by following a group, and what was passed over: a log to which every such file adds a line. Losing the
 //! last lines does no harm: what is here is found to be here, and what was passed over is passed over once more.
+//!
+//! Later lines supersede earlier ones of the same name. The file is written anew without those once it is more than twice
+//! as long as it was then.
 
 use super::file::{Fields, StateError};
 use crate::client::folder::following::Came;
@@ -11,7 +14,10 @@ use crate::sys::files::{self, Open};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// A log that has grown by less than this is not written anew, in bytes.
+const SLACK_LEN: u64 = 64 * 1024;
 
 const CAME: &[u8] = b"came";
 const BEGUN: &[u8] = b"begun";
@@ -19,16 +25,24 @@ const PASSED: &[u8] = b"passed";
 
 /// What a log says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct FollowedFiles {
+pub struct FollowedFiles {
+    /// What is here of each name, or was.
     pub came: BTreeMap<FileName, Came>,
     /// What was begun last under a name, and may have come without a note.
     pub begun: BTreeMap<FileName, Came>,
+    /// What was passed over last under a name.
     pub passed: BTreeMap<FileName, InfoHash>,
 }
 
 /// The log of one followed group.
 #[derive(Debug)]
-pub(crate) struct FollowLog(File);
+pub struct FollowLog {
+    path: PathBuf,
+    file: File,
+    /// How long it is, and how long it was when it was written as a whole, in bytes.
+    len: u64,
+    whole_len: u64,
+}
 
 fn came_line(kind: &[u8], name: &FileName, Came { info_hash, size, author }: &Came) -> String {
     line(&[
@@ -66,14 +80,25 @@ impl FollowedFiles {
         Some(())
     }
 
+    /// What the lines of a log say. Wrong ones count for nothing.
+    fn of(bytes: &[u8]) -> Self {
+        let mut files = Self::default();
+        for line in bytes.split(|&byte| byte == b'\n') {
+            let fields = std::str::from_utf8(line).ok().and_then(|line| line.split('\t').map(from_field).collect());
+            let _ = fields.and_then(|fields: Fields| files.read(&fields));
+        }
+        let Self { came, begun, .. } = &mut files;
+        begun.retain(|name, begun| came.get(name) != Some(begun));
+        files
+    }
+
     fn write(&self, path: &Path) -> Result<(), StateError> {
         durable::replace(path, self.to_text().as_bytes()).map_err(StateError::io(path, "write"))
     }
 
     fn to_text(&self) -> String {
         let came = self.came.iter().map(|(name, came)| came_line(CAME, name, came));
-        let is_open = |(name, begun): &(&FileName, &Came)| self.came.get(*name) != Some(*begun);
-        let begun = self.begun.iter().filter(is_open).map(|(name, begun)| came_line(BEGUN, name, begun));
+        let begun = self.begun.iter().map(|(name, begun)| came_line(BEGUN, name, begun));
         came.chain(begun).chain(self.passed.iter().map(passed_line)).collect()
     }
 }
@@ -84,21 +109,14 @@ impl FollowLog {
     ///
     /// # Errors
     /// `Io`.
-    pub(crate) fn open(path: &Path) -> Result<Option<(Self, FollowedFiles)>, StateError> {
-        let text = match fs::read(path) {
+    pub fn open(path: &Path) -> Result<Option<(Self, FollowedFiles)>, StateError> {
+        let bytes = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(StateError::io(path, "read"))?,
         };
-        let text = String::from_utf8_lossy(&text);
-        let mut files = FollowedFiles::default();
-        for line in text.split_terminator('\n') {
-            if let Some(fields) = line.split('\t').map(from_field).collect::<Option<Fields>>() {
-                let _ = files.read(&fields);
-            }
-        }
+        let files = FollowedFiles::of(&bytes);
         // What later lines supersede goes, and half a line at the end.
-        let whole = files.to_text();
-        if whole.len() != text.len() {
+        if files.to_text().as_bytes() != bytes {
             files.write(path)?;
         }
         Ok(Some((Self::at(path)?, files)))
@@ -108,38 +126,59 @@ impl FollowLog {
     ///
     /// # Errors
     /// `Io`.
-    pub(crate) fn begin(path: &Path, passed: &BTreeMap<FileName, InfoHash>) -> Result<(), StateError> {
+    pub fn begin(path: &Path, passed: &BTreeMap<FileName, InfoHash>) -> Result<(), StateError> {
         FollowedFiles { passed: passed.clone(), ..FollowedFiles::default() }.write(path)
     }
 
     fn at(path: &Path) -> Result<Self, StateError> {
         let mut file = files::open_file(path, Open::WriteOrNew(0o600)).map_err(StateError::io(path, "open"))?;
-        io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(StateError::io(path, "read"))?;
-        Ok(Self(file))
+        let len = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(StateError::io(path, "read"))?;
+        Ok(Self { path: path.to_path_buf(), file, len, whole_len: len })
+    }
+
+    /// Whether it is to be written anew.
+    pub fn is_wasteful(&self) -> bool {
+        self.len > 2 * self.whole_len + SLACK_LEN
+    }
+
+    /// Writes it anew with what counts. It stays as it is if that fails, and is tried again once it has doubled.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn rewrite(&mut self, files: &FollowedFiles) -> Result<(), StateError> {
+        self.whole_len = self.len;
+        files.write(&self.path)?;
+        *self = Self::at(&self.path)?;
+        Ok(())
+    }
+
+    fn add(&mut self, line: &str) -> io::Result<()> {
+        self.len += line.len() as u64;
+        self.file.write_all(line.as_bytes())
     }
 
     /// A file has come.
     ///
     /// # Errors
     /// Those of write(2).
-    pub(crate) fn came(&mut self, name: &FileName, came: &Came) -> io::Result<()> {
-        self.0.write_all(came_line(CAME, name, came).as_bytes())
+    pub fn came(&mut self, name: &FileName, came: &Came) -> io::Result<()> {
+        self.add(&came_line(CAME, name, came))
     }
 
     /// A file is about to come.
     ///
     /// # Errors
     /// Those of write(2).
-    pub(crate) fn begun(&mut self, name: &FileName, begun: &Came) -> io::Result<()> {
-        self.0.write_all(came_line(BEGUN, name, begun).as_bytes())
+    pub fn begun(&mut self, name: &FileName, begun: &Came) -> io::Result<()> {
+        self.add(&came_line(BEGUN, name, begun))
     }
 
     /// A file is passed over.
     ///
     /// # Errors
     /// Those of write(2).
-    pub(crate) fn passed(&mut self, name: &FileName, info_hash: &InfoHash) -> io::Result<()> {
-        self.0.write_all(passed_line((name, info_hash)).as_bytes())
+    pub fn passed(&mut self, name: &FileName, info_hash: &InfoHash) -> io::Result<()> {
+        self.add(&passed_line((name, info_hash)))
     }
 }
 
@@ -179,5 +218,25 @@ mod tests {
             log.came(&file("new"), &came(9)).expect("written");
             assert_eq!(open(&path).1.came.get(&file("new")), Some(&came(9)), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_log_of_many_versions_stays_as_long_as_what_counts_allows() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("log");
+        FollowLog::begin(&path, &BTreeMap::new()).expect("written");
+        let (mut log, mut files) = FollowLog::open(&path).expect("read").expect("there");
+        for version in 0..20_000_u64 {
+            let came = Came { info_hash: InfoHash([version as u8; 32]), size: version, author: user("ann") };
+            log.begun(&file("a"), &came).expect("written");
+            log.came(&file("a"), &came).expect("written");
+            files.came.insert(file("a"), came);
+            if log.is_wasteful() {
+                log.rewrite(&files).expect("written");
+                assert!(fs::metadata(&path).expect("there").len() < 200);
+            }
+            assert!(fs::metadata(&path).expect("there").len() <= SLACK_LEN + 1000);
+        }
+        assert_eq!(FollowLog::open(&path).expect("read").expect("there").1, files);
     }
 }

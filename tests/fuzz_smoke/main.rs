@@ -14,12 +14,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use targets::{TARGETS, Target};
 
 /// Targets of which one run takes long, with how many changes are tried: connections and files.
-const SLOW: [(&str, u32); 11] = [
+const SLOW: [(&str, u32); 12] = [
     ("accept", 300),
     ("client_records", 300),
     ("cluster", 20),
     ("connect", 300),
     ("ctl_frames", 300),
+    ("follow_log", 300),
     ("journal", 300),
     ("seeding_session", 60),
     ("sidecar", 300),

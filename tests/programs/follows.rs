@@ -200,3 +200,71 @@ fn a_sharer_fills_its_part_of_the_room_and_no_more() {
     bob.told("follow_group lab in --max-size=32K", "Following the group");
     has(&installation, "bob/in/b", b"b");
 }
+
+#[test]
+fn of_many_files_that_come_few_lines_are_told_and_of_no_new_version_to_update() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = owner(&installation);
+    let mut bob = member(&installation, &mut alice, "bob", &[]);
+    let mut carol = member(&installation, &mut alice, "carol", &["--json"]);
+    bob.told("follow_group lab in", "Following the group");
+    carol.say("follow_group lab in");
+    carol.expect("Following the group");
+    for n in 0..60 {
+        write(&installation, &format!("alice/pool/{n}"), n.to_string());
+    }
+    write(&installation, "alice/pool/last", "last");
+    alice.told("share_folder pool lab", "Sharing the folder");
+    for name in ["bob", "carol"] {
+        for n in 0..60 {
+            has(&installation, &format!("{name}/in/{n}"), n.to_string().as_bytes());
+        }
+        has(&installation, &format!("{name}/in/last"), b"last");
+    }
+    let counted = |text: &str| {
+        let (_, told) = text.split_once("in from lab: ")?;
+        if told.ends_with("has come") { Some(1) } else { told.split(' ').next()?.parse::<usize>().ok() }
+    };
+    wait_until("all that has come is told", || {
+        bob.answers("wait");
+        bob.heard().iter().filter_map(|line| counted(&line.text)).sum::<usize>() == 61
+    });
+    let lines = bob.heard().iter().filter(|line| counted(&line.text).is_some()).count();
+    assert!(lines <= 20, "{lines}");
+    // What the user has asked for is told for itself.
+    write(&installation, "alice/alone", "alone");
+    bob.told("unfollow_group lab", "Stopped following the group");
+    alice.told("upload_file alone lab", "Uploaded");
+    bob.told("download_file lab alone in/alone", "Download completed: [lab] alone");
+    write(&installation, "alice/pool/last", "another version");
+    has(&installation, "carol/in/last", b"another version");
+    carol.expect("\"event\":\"folder_came\"");
+    let said = [bob.heard(), carol.heard()].concat().into_iter().map(|line| line.text);
+    let said: Vec<String> = said.filter(|line| !line.contains("alone")).collect();
+    assert!(!said.iter().any(|line| line.contains("ownload completed") || line.contains("download_completed")));
+    let to_update: Vec<_> = said.iter().filter(|line| line.contains("update_file")).collect();
+    // Bob follows no longer.
+    assert!(to_update.len() <= 1, "{to_update:?}");
+}
+
+#[test]
+fn what_ends_while_it_comes_is_given_up_and_comes_when_it_is_shared_again() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = owner(&installation);
+    let mut bob = member(&installation, &mut alice, "bob", &[]);
+    bob.told("follow_group lab in", "Following the group");
+    bob.told("limit download 64K", "download  ");
+    write(&installation, "alice/film", vec![7; 4 << 20]);
+    alice.told("upload_file film lab", "Uploaded");
+    wait_until("it is coming", || place(&installation, "bob/in/film.part").exists());
+    alice.told("stop_share lab film", "Stopped sharing");
+    wait_until("nothing is left of it", || {
+        let left = fs::read_dir(place(&installation, "bob/in")).expect("there").count();
+        left == 0 && bob.answers("show_downloads").iter().all(|line| !line.text.contains("film"))
+    });
+    bob.told("limit download none", "download  ");
+    alice.told("upload_file film lab", "Uploaded");
+    has(&installation, "bob/in/film", &vec![7; 4 << 20]);
+}

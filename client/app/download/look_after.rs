@@ -30,8 +30,9 @@ pub(in crate::client::app) fn look_after(session: &LoginSession, transfer: &Arc<
 /// What a download fetches has a new version, which the user is told once. The download goes on as long as members have
 /// the old one.
 pub(in crate::client::app) fn superseded(session: &LoginSession, transfer: &Transfer) {
-    let Some(Tracked { group, .. }) = session.downloads().get(transfer.id()) else { return };
-    if transfer.outdate() {
+    let Some(Tracked { group, destination, .. }) = session.downloads().get(transfer.id()) else { return };
+    // What follows a group has the new version come.
+    if transfer.outdate() && !session.slot().folders().follows_into(&group, &destination) {
         session.event(&Event::DownloadOutdated { group, file: transfer.subject().name.clone() });
     }
 }

@@ -118,19 +118,17 @@ pub(crate) fn folder_of(session: &LoginSession, share: &ShareRecord) -> Option<F
 /// Whether a notice is of a new version that takes its place in a folder by itself, or its file there is shared again.
 pub(crate) fn needs_nobody(session: &LoginSession, notice: &Notice) -> bool {
     let Notice::NewVersion { group, name, author } = notice else { return false };
-    let own = session.slot().share(group, name);
-    let comes_into = |folder: &FolderRecord| own.as_ref().is_some_and(|own| own.path.starts_with(&folder.path));
-    let mut folders = session.slot().folders().list();
-    folders.retain(|folder| folder.group == *group);
+    let folders = session.slot().folders();
     // Two sides of a partition did not know of each other's version, and the older one may be in the place of the newer.
-    let is_own = author == session.user();
-    let is_in =
-        |folder: &FolderRecord| fs::symlink_metadata(folder.path.join(name.as_str())).is_ok_and(|it| it.is_file());
-    if is_own && folders.iter().any(|folder| folder.is_shared() && is_in(folder)) {
+    let is_file = |path: &Path| fs::symlink_metadata(path).is_ok_and(|it| it.is_file());
+    let is_in = |folder: &FolderRecord| {
+        folder.is_shared() && folder.group == *group && is_file(&folder.path.join(name.as_str()))
+    };
+    if author == session.user() && folders.list().iter().any(is_in) {
         session.folders().doubt(group.clone(), name.clone());
         return true;
     }
-    folders.iter().any(|folder| !folder.is_shared() && comes_into(folder))
+    session.slot().share(group, name).is_some_and(|own| folders.follows_into(group, &own.path))
 }
 
 /// What is shared of a folder.

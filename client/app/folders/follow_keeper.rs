@@ -13,10 +13,11 @@ use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries;
 use crate::client::state::folders::Bond;
 use crate::model::name::FileName;
-use crate::sys::space::free_of;
+use crate::sys::space::{DiskRoom, Supply, room_of};
 use crate::wire::client_tracker::{FileLine, Reply, Request};
 use crate::wire::codec::List;
 use crate::wire::refusal::Code;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,9 @@ const ROOM_PAUSE: Duration = Duration::from_secs(10);
 const CHECK_PAUSE: Duration = Duration::from_secs(10);
 /// Names that are asked for together.
 const LOT: usize = 256;
+
+/// Of a disk that does not tell.
+const NO_ROOM: DiskRoom = DiskRoom { bytes: Supply { free: 0, total: u64::MAX }, files: None };
 
 struct FollowKeeper<'a> {
     session: &'a Arc<LoginSession>,
@@ -60,6 +64,7 @@ pub(crate) fn run(session: &Arc<LoginSession>) {
             keeper.rests = Some(Instant::now() + PAUSE);
         }
         keeper.begin();
+        keeper.followed.iter_mut().for_each(|followed| followed.tell(session));
         keeper.wait();
     }
 }
@@ -160,7 +165,7 @@ impl FollowKeeper<'_> {
             if followed.waits_for_room() {
                 followed.look_for_room();
             }
-            let room = free_of(&followed.record().path).unwrap_or((0, u64::MAX));
+            let room = room_of(&followed.record().path).unwrap_or(NO_ROOM);
             let standing = followed.standing(Instant::now());
             let (begun, lacking) = followed.following.begin(&standing, room);
             followed.lacks(session, lacking);
@@ -181,7 +186,9 @@ impl FollowKeeper<'_> {
         let retry = away.then(|| now + PAUSE);
         let checks = self.followed.iter().filter(|followed| !followed.running.is_empty());
         let checks = checks.filter_map(|followed| followed.checks);
-        let until = lists.chain(checks).chain(room).chain(self.rests).chain(retry).min().unwrap_or(now + LONG_WAIT);
+        let news = self.followed.iter().filter_map(Followed::tells);
+        let until =
+            lists.chain(checks).chain(room).chain(news).chain(self.rests).chain(retry).min().unwrap_or(now + LONG_WAIT);
         let standings = self.followed.iter().map(Followed::status).collect();
         self.session.follows().tell_and_wait(standings, self.followed.iter().any(Followed::is_busy), until);
     }
@@ -208,11 +215,15 @@ fn list(session: &LoginSession, followed: &mut Followed) -> Result<(), RpcError>
     let begun = Instant::now();
     let group = followed.record().group.clone();
     followed.pass_over_what_is_there(session)?;
+    let mut shared = BTreeSet::new();
     queries::files(&session.node().link, &group, &mut |lines| {
+        shared.extend(lines.iter().map(|line| line.name.clone()));
         offer_all(session, followed, lines);
         !session.is_over()
     })?;
-    followed.list = false;
+    if !session.is_over() {
+        followed.listed(session, &shared);
+    }
     let took = begun.elapsed();
     followed.list_rests = Some(Instant::now() + LIST_PAUSE.max(took * LIST_REST));
     Ok(())
@@ -222,9 +233,7 @@ fn offer_all(session: &LoginSession, followed: &mut Followed, lines: Vec<FileLin
     for line in lines {
         // What has no size yet can be downloaded once it has.
         if line.content.is_sized() {
-            let (name, author) = (line.name, line.author);
-            let offer = Offer { name, info_hash: line.content.info_hash, size: line.content.layout.size(), author };
-            followed.offered(session, offer);
+            followed.offered(session, Offer::of(line.name, &line.content, line.author));
         }
     }
 }
@@ -239,8 +248,7 @@ fn find(session: &LoginSession, followed: &mut Followed) -> Result<(), RpcError>
         followed.names.remove(&name);
         match answer {
             Ok(Reply::Share { content, author, .. }) if content.is_sized() => {
-                let offer = Offer { name, info_hash: content.info_hash, size: content.layout.size(), author };
-                followed.offered(session, offer);
+                followed.offered(session, Offer::of(name, &content, author));
             }
             Err(refusal) if refusal.code == Code::NoSuchFile => followed.ended(session, &name),
             // Another tracker may not have heard yet that the user is a member.
@@ -277,6 +285,7 @@ fn start(session: &Arc<LoginSession>, followed: &mut Followed, begin: &Begin) ->
         return false;
     }
     followed.note_begun(session, &begin.offer);
+    session.follows().begin(&group, name);
     let begun = match begin.replaces {
         true => update(session, &group, name, None),
         false => download::begin(session, (&group, name), &place, Vec::new()),
@@ -289,6 +298,7 @@ fn start(session: &Arc<LoginSession>, followed: &mut Followed, begin: &Begin) ->
             Cause::Refused(code) => code.is_passing(),
             Cause::OtherVersion | Cause::Other => false,
         };
+        session.follows().end(&group, name);
         if !again {
             followed.event(session, format!("{name} does not come: {}", failure.why));
         }

@@ -36,6 +36,8 @@ struct Fields {
     standings: Vec<FolderStatus>,
     /// The thread waits for nothing that it knows of.
     busy: bool,
+    /// What the thread has begun to download.
+    begun: BTreeSet<(GroupId, FileName)>,
 }
 
 /// The register. Its lock is never held across a request or the disk.
@@ -88,6 +90,16 @@ impl FollowRegister {
         while fields.busy && !is_cancelled() {
             self.changed.wait_until(&mut fields, Instant::now() + CANCEL_PAUSE);
         }
+    }
+
+    /// The thread begins to download this.
+    pub(super) fn begin(&self, group: &GroupId, name: &FileName) {
+        self.fields.lock().begun.insert((group.clone(), name.clone()));
+    }
+
+    /// A download ends. True if the thread has begun it.
+    pub(crate) fn end(&self, group: &GroupId, name: &FileName) -> bool {
+        self.fields.lock().begun.remove(&(group.clone(), name.clone()))
     }
 
     /// What was told since the last call.

@@ -28,6 +28,11 @@ use std::time::{Duration, Instant};
 /// How long a download has nobody who gives before others may have its turn.
 const STANDS_LONG: Duration = Duration::from_secs(10);
 
+/// News of this time are told together.
+const NEWS_PAUSE: Duration = Duration::from_secs(1);
+/// So many names that take no room are remembered beside those that the group has.
+const ROOMLESS_MAX: usize = 4096;
+
 /// A download that was begun.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Coming {
@@ -41,6 +46,11 @@ impl Coming {
     fn stands_long(&self, now: Instant) -> bool {
         self.stands.is_some_and(|since| now.saturating_duration_since(since) >= STANDS_LONG)
     }
+}
+
+/// What has come once this has.
+fn came_of(Offer { info_hash, size, author, .. }: &Offer) -> Came {
+    Came { info_hash: *info_hash, size: *size, author: author.clone() }
 }
 
 /// The group.
@@ -59,9 +69,14 @@ pub(super) struct Followed {
     pub names: BTreeSet<FileName>,
     /// When what comes is asked for again: it may have ended, or be another version.
     pub checks: Option<Instant>,
+    /// So many names that take no room are remembered at most, or all of the group is looked through.
+    roomless_max: usize,
     /// What is lacking, and whether the user knows.
     lacking: Option<NoRoom>,
     told: Option<String>,
+    /// What has come since the last news: how many files and the last one, and when that is told.
+    news: Option<(usize, FileName)>,
+    tells: Option<Instant>,
 }
 
 impl Followed {
@@ -69,6 +84,7 @@ impl Followed {
     pub(super) fn open(session: &LoginSession, record: FolderRecord, max_size: u64) -> Result<Self, StateError> {
         let opened = FollowLog::open(&session.slot().follow_log(&record.path))?;
         let (log, files) = opened.map_or((None, FollowedFiles::default()), |(log, files)| (Some(log), files));
+        let roomless_max = files.passed.len() + ROOMLESS_MAX;
         let following = Following::new(max_size, files.came, files.passed);
         let (running, names) = (BTreeMap::new(), BTreeSet::new());
         let mut followed = Self {
@@ -80,8 +96,11 @@ impl Followed {
             list_rests: None,
             names,
             checks: None,
+            roomless_max,
             lacking: None,
             told: None,
+            news: None,
+            tells: None,
         };
         files.begun.into_iter().for_each(|(name, begun)| followed.go_on(session, name, begun));
         Ok(followed)
@@ -96,8 +115,10 @@ impl Followed {
             tracked.destination == place && tracked.info_hash == Some(begun.info_hash) && !tracked.phase.has_ended()
         });
         if let Some(Tracked { id, .. }) = coming {
+            session.follows().begin(group, &name);
             let Came { info_hash, size, author } = begun;
-            self.following.go_on(Offer { name: name.clone(), info_hash, size, author });
+            // What it takes of the disk is taken already.
+            self.following.go_on(Offer { name: name.clone(), info_hash, size, files: 0, author });
             self.running.insert(name, Coming { id, stands: None });
         } else if came != Some(begun.info_hash) && session.slot().share(group, &name).is_some_and(is_it) {
             self.note_came(session, &name, begun);
@@ -166,7 +187,7 @@ impl Followed {
 
     /// A download begins.
     pub(super) fn note_begun(&mut self, session: &LoginSession, offer: &Offer) {
-        let begun = Came { info_hash: offer.info_hash, size: offer.size, author: offer.author.clone() };
+        let begun = came_of(offer);
         let noted = self.log.as_mut().map_or(Ok(()), |log| log.begun(&offer.name, &begun));
         self.noted(session, noted);
     }
@@ -238,9 +259,37 @@ impl Followed {
     }
 
     fn noted(&mut self, session: &LoginSession, noted: io::Result<()>) {
-        if let Err(error) = noted {
-            self.trouble(session, format!("what came cannot be noted: {}", crate::sys::reason(&error)));
+        self.list |= self.following.roomless_count() > self.roomless_max;
+        let noted = noted.map_err(|error| crate::sys::reason(&error));
+        let is_wasteful = self.log.as_ref().is_some_and(FollowLog::is_wasteful);
+        let noted =
+            noted.and_then(|()| if is_wasteful { self.rewrite().map_err(|error| error.to_string()) } else { Ok(()) });
+        if let Err(why) = noted {
+            self.trouble(session, format!("what came cannot be noted: {why}"));
         }
+    }
+
+    /// Writes the log anew, with what counts.
+    fn rewrite(&mut self) -> Result<(), StateError> {
+        let begun = self.following.running().map(|offer| (offer.name.clone(), came_of(offer))).collect();
+        let (came, passed) = (self.following.all_came().clone(), self.following.passed().clone());
+        self.log.as_mut().map_or(Ok(()), |log| log.rewrite(&FollowedFiles { came, begun, passed }))
+    }
+
+    /// All of the group was looked through, and this is what is shared there.
+    pub(super) fn listed(&mut self, session: &LoginSession, shared: &BTreeSet<FileName>) {
+        self.list = false;
+        // Otherwise they are kept: another tracker may have heard of more.
+        if self.following.roomless_count() <= self.roomless_max {
+            return;
+        }
+        self.look_for_room();
+        if self.following.keep_only(shared)
+            && let Err(error) = self.rewrite()
+        {
+            self.trouble(session, format!("what came cannot be noted: {error}"));
+        }
+        self.roomless_max = self.following.roomless_count() + ROOMLESS_MAX;
     }
 
     /// A download that was begun is here, of this content and size.
@@ -253,6 +302,26 @@ impl Followed {
                 self.names.insert(name.clone());
             }
             self.note_came(session, name, Came { info_hash, size, author: offered.author });
+            let count = self.news.as_ref().map_or(0, |(count, _)| *count);
+            self.news = Some((count + 1, name.clone()));
+            self.tells.get_or_insert_with(|| Instant::now() + NEWS_PAUSE);
+        }
+    }
+
+    /// When it is told what has come.
+    pub(super) fn tells(&self) -> Option<Instant> {
+        self.tells
+    }
+
+    /// Tells what has come, if it is time or nothing more comes.
+    pub(super) fn tell(&mut self, session: &LoginSession) {
+        if self.is_busy() && self.tells.is_some_and(|tells| tells > Instant::now()) {
+            return;
+        }
+        self.tells = None;
+        if let Some((files, last)) = self.news.take() {
+            let FolderRecord { group, path, .. } = self.record.clone();
+            session.event(&Event::FolderCame { group, folder: path, files, last });
         }
     }
 
@@ -315,6 +384,9 @@ impl Followed {
                      allows more"
                 ),
                 NoRoom::Disk => "it waits for room: less than 5 % of the disk would stay free".to_owned(),
+                NoRoom::Files => {
+                    "it waits for room: less than 5 % of the files that the disk can have would stay free".to_owned()
+                }
             };
             self.event(session, why);
         }
@@ -328,7 +400,7 @@ impl Followed {
 
     /// Looks which files are here no longer, so that they take no room.
     pub(super) fn look_for_room(&mut self) {
-        let names: Vec<FileName> = self.following.names().cloned().collect();
+        let names: Vec<FileName> = self.following.all_came().keys().cloned().collect();
         for name in names {
             let gone = fs::symlink_metadata(self.place_of(&name)).is_err();
             self.following.set_removed(&name, gone);

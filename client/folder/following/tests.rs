@@ -5,9 +5,15 @@ use crate::model::name::tests::{file, user};
 use proptest::prelude::*;
 
 const PLENTY: (u64, u64) = (1 << 40, 1 << 41);
+const OF_FILES: Supply = Supply { free: 1 << 30, total: 1 << 31 };
 
 fn offer(name: &str, version: u8, size: u64, author: &str) -> Offer {
-    Offer { name: file(name), info_hash: InfoHash([version; 32]), size: size * ROOM_MIN, author: user(author) }
+    let info_hash = InfoHash([version; 32]);
+    Offer { name: file(name), info_hash, size: size * ROOM_MIN, files: 1, author: user(author) }
+}
+
+fn disk((free, total): (u64, u64), files: Option<Supply>) -> DiskRoom {
+    DiskRoom { bytes: Supply { free, total }, files }
 }
 
 fn following(max_size: u64) -> Following {
@@ -15,7 +21,7 @@ fn following(max_size: u64) -> Following {
 }
 
 fn begin(following: &mut Following, (free, total): (u64, u64)) -> (Vec<Begin>, Option<NoRoom>) {
-    following.begin(&BTreeSet::new(), (free, total))
+    following.begin(&BTreeSet::new(), disk((free, total), Some(OF_FILES)))
 }
 
 fn arrives(following: &mut Following, name: &FileName) {
@@ -84,6 +90,40 @@ fn a_twentieth_of_the_disk_stays_free() {
 }
 
 #[test]
+fn a_twentieth_of_the_files_that_the_disk_can_have_stays_free() {
+    let mut following = following(1000);
+    for n in 0..3 {
+        following.offered(offer(&n.to_string(), n, 0, "ann"), Here::Nothing);
+    }
+    let of = |free| disk(PLENTY, Some(Supply { free, total: 1000 }));
+    let mut begin = |room| {
+        let (begun, lacking) = following.begin(&BTreeSet::new(), room);
+        (begun.len(), lacking)
+    };
+    assert_eq!(begin(of(54)), (0, Some(NoRoom::Files)));
+    assert_eq!(begin(of(60)), (2, Some(NoRoom::Files)));
+    assert_eq!(begin(disk(PLENTY, None)), (1, None));
+}
+
+#[test]
+fn names_that_take_no_room_are_forgotten_once_the_group_has_them_no_longer() {
+    let mut following = following(1000);
+    for (name, version) in [("stays", 1), ("goes", 2), ("lies", 3)] {
+        came(&mut following, offer(name, version, 10, "ann"));
+    }
+    for name in [".a", ".b"] {
+        following.offered(offer(name, 1, 10, "ann"), Here::Nothing);
+    }
+    ["stays", "goes"].iter().for_each(|name| following.set_removed(&file(name), true));
+    assert_eq!(following.roomless_count(), 4);
+    let shared = BTreeSet::from(["stays", ".b"].map(file));
+    assert!(following.keep_only(&shared) && !following.keep_only(&shared));
+    assert_eq!(following.all_came().keys().cloned().collect::<Vec<_>>(), ["lies", "stays"].map(file));
+    assert_eq!(following.passed().keys().cloned().collect::<Vec<_>>(), [file(".b")]);
+    assert_eq!(following.offered(offer("goes", 2, 10, "ann"), Here::Nothing), Verdict::Waits, "it is new then");
+}
+
+#[test]
 fn a_download_of_an_old_version_makes_way_for_the_new_one() {
     let mut following = following(1000);
     following.offered(offer("a", 1, 100, "ann"), Here::Nothing);
@@ -136,7 +176,11 @@ fn a_sharer_who_gives_nothing_holds_up_nobody() {
     // Who has failed waits behind the others.
     following.failed(&file("eve0"), true);
     assert_eq!(begin(&mut following, PLENTY).0[0].offer.name, file("eve4"));
-    assert_eq!(following.begin(&of_eve, PLENTY).0.len(), 2, "what stands still leaves its turn to others");
+    assert_eq!(
+        following.begin(&of_eve, disk(PLENTY, Some(OF_FILES))).0.len(),
+        2,
+        "what stands still leaves its turn to others"
+    );
 }
 
 #[derive(Debug, Clone)]

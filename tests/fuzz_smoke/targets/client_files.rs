@@ -2,13 +2,15 @@
 //! files, they are read, put aside or left alone.
 
 use super::{Folder, is_one_line};
+use groupshare::client::folder::following::Came;
 use groupshare::client::hash::piece_hash::sha1_of;
 use groupshare::client::state::dir::StateDir;
 use groupshare::client::state::file::StateError;
+use groupshare::client::state::follow_log::FollowLog;
 use groupshare::client::state::pins::Pins;
 use groupshare::client::state::slot::Slot;
 use groupshare::client::storage::part::{OpenedPart, Part, PartError, PartLabel, PartRecord};
-use groupshare::model::digest::Fingerprint;
+use groupshare::model::digest::{Fingerprint, InfoHash};
 use groupshare::model::manifest::{FileEntry, Manifest};
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::model::path::RelPath;
@@ -69,6 +71,30 @@ fn read_records(data: &[u8]) {
     assert_eq!(kept.as_deref(), warned.then_some(data), "what could not be read is kept");
     let (again, warnings) = state.take_slot(&FINGERPRINT, &user).expect("it was put right");
     assert_eq!((known(&again), warnings), (first, Vec::new()));
+}
+
+/// The log of a followed group: what it says is what it says when it is read again, and what is added to it.
+pub(super) fn follow_log(data: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.path().join("log");
+    fs::write(&path, data).expect("room");
+    let open = || FollowLog::open(&path).expect("readable").expect("it is there");
+    let (_, mut files) = open();
+    let written = fs::read(&path).expect("there");
+    let (mut log, again) = open();
+    assert_eq!(again, files);
+    assert_eq!(fs::read(&path).expect("there"), written, "it is put right once");
+    let (name, hash) = (FileName::parse("new").expect("a name"), InfoHash([7; 32]));
+    let came = Came { info_hash: hash, size: 7, author: UserId::parse("ann").expect("a name") };
+    log.came(&name, &came).and_then(|()| log.passed(&name, &hash)).expect("room");
+    files.begun.retain(|begun, it| *begun != name || *it != came);
+    files.came.insert(name.clone(), came);
+    files.passed.insert(name, hash);
+    assert_eq!(open().1, files);
+    // And as a whole.
+    let (mut log, _) = open();
+    log.rewrite(&files).expect("room");
+    assert_eq!(open().1, files);
 }
 
 /// The pin of a tracker_info.txt.

@@ -50,6 +50,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("command", text::command),
     ("connect", handshake::connect),
     ("ctl_frames", ctl::frames),
+    ("follow_log", client_files::follow_log),
     ("frame", messages::frame),
     ("journal", journal::journal),
     ("json_command", text::json_command),
