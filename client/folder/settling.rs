@@ -2,7 +2,8 @@
 //! looks like: this knows no disk.
 
 use crate::model::name::FileName;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
@@ -43,10 +44,13 @@ pub(crate) enum GoneStep {
 /// The files of a watched folder on their way into the group and out of it. `S` is what a file looks like: equal for
 /// equal content.
 ///
-/// Invariants: what is ready was at rest for [`REST`]; only shared names are gone; a name that is ready is not gone.
+/// Invariants: what is ready was at rest for [`REST`]; only shared names are gone; a name that is ready is not gone;
+/// `names` and `gone_looks` are `shared` and `gone` by looks.
 #[derive(Debug)]
 pub(crate) struct Settling<S> {
     shared: BTreeMap<FileName, S>,
+    /// The names that are shared of what looks like this.
+    names: HashMap<S, BTreeSet<FileName>>,
     restless: BTreeMap<FileName, Restless<S>>,
     /// At rest and to be shared.
     ready: BTreeMap<FileName, S>,
@@ -54,8 +58,8 @@ pub(crate) struct Settling<S> {
     refused: BTreeMap<FileName, S>,
     /// Shared, and at rest not there; since when.
     gone: BTreeMap<FileName, Instant>,
-    /// What those looked like.
-    gone_looks: HashMap<S, FileName>,
+    /// What those looked like. Several look alike if they were names of one file.
+    gone_looks: HashMap<S, BTreeSet<FileName>>,
     /// Gone, and shared under another name since.
     moved: BTreeSet<FileName>,
     /// When shares were withdrawn without a question, in order.
@@ -69,8 +73,13 @@ pub(crate) struct Settling<S> {
 impl<S: Copy + Eq + Hash> Settling<S> {
     /// This is shared of the folder.
     pub(crate) fn new(shared: BTreeMap<FileName, S>) -> Self {
+        let mut names: HashMap<S, BTreeSet<FileName>> = HashMap::new();
+        for (name, &look) in &shared {
+            names.entry(look).or_default().insert(name.clone());
+        }
         Self {
             shared,
+            names,
             restless: BTreeMap::new(),
             ready: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -197,7 +206,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         self.restless.remove(&name);
         match (found, self.shared.get(&name)) {
             (None, Some(&look)) => {
-                self.gone_looks.insert(look, name.clone());
+                self.gone_looks.entry(look).or_default().insert(name.clone());
                 self.gone.entry(name).or_insert(now);
             }
             (None, None) => drop(self.refused.remove(&name)),
@@ -209,18 +218,40 @@ impl<S: Copy + Eq + Hash> Settling<S> {
     /// A file to share, what it looks like, and the share that it was before it got another name.
     pub(crate) fn next_share(&self) -> Option<(FileName, S, Option<FileName>)> {
         let (name, &look) = self.ready.first_key_value()?;
-        Some((name.clone(), look, self.gone_looks.get(&look).cloned()))
+        Some((name.clone(), look, self.gone_like(look).cloned()))
+    }
+
+    /// A share that looks like this and has no file any more. One that is shared under another name already comes last.
+    fn gone_like(&self, look: S) -> Option<&FileName> {
+        let gone = self.gone_looks.get(&look)?;
+        gone.iter().find(|name| !self.moved.contains(*name)).or(gone.first())
+    }
+
+    /// The other names of files of which these are some: what is written to one of them is told of no other.
+    pub(crate) fn linked(&self, names: &BTreeSet<FileName>) -> BTreeSet<FileName> {
+        let looks: HashSet<S> = names.iter().filter_map(|name| self.shared.get(name).copied()).collect();
+        let linked = looks.iter().filter_map(|look| self.names.get(look)).filter(|linked| linked.len() > 1);
+        linked.flatten().filter(|name| !names.contains(*name)).cloned().collect()
     }
 
     /// A file is shared as it looked then.
     pub(crate) fn is_shared(&mut self, name: &FileName, look: S) {
         self.ready.remove(name);
         self.refused.remove(name);
-        if let Some(from) = self.gone_looks.get(&look).filter(|from| *from != name) {
-            self.moved.insert(from.clone());
+        if let Some(from) = self.gone_like(look).filter(|from| *from != name).cloned() {
+            self.moved.insert(from);
         }
         self.is_back(name);
+        self.unshare(name);
         self.shared.insert(name.clone(), look);
+        self.names.entry(look).or_default().insert(name.clone());
+    }
+
+    /// Nothing is shared under a name. Gives what it looked like.
+    fn unshare(&mut self, name: &FileName) -> Option<S> {
+        let look = self.shared.remove(name)?;
+        take_name(&mut self.names, look, name);
+        Some(look)
     }
 
     /// A file is not shared as it looks. It is tried again when it has changed.
@@ -236,14 +267,14 @@ impl<S: Copy + Eq + Hash> Settling<S> {
             self.withdrawn.push_back(now);
         }
         self.is_back(name);
-        self.shared.remove(name);
+        self.unshare(name);
     }
 
     /// A share has ended without this folder's doing, as by a command on another client. Its file is shared again once it
     /// changes.
     pub(crate) fn has_ended(&mut self, name: &FileName) {
         self.is_back(name);
-        if let Some(look) = self.shared.remove(name) {
+        if let Some(look) = self.unshare(name) {
             self.refused.insert(name.clone(), look);
         }
     }
@@ -251,14 +282,14 @@ impl<S: Copy + Eq + Hash> Settling<S> {
     /// What the group has under a name is not what was shared last. The file is new to whoever looks at it next.
     pub(crate) fn forget(&mut self, name: &FileName) {
         self.is_back(name);
-        self.shared.remove(name);
+        self.unshare(name);
         self.refused.remove(name);
     }
 
     fn is_back(&mut self, name: &FileName) {
         if self.gone.remove(name).is_some() {
-            if let Some(look) = self.shared.get(name).filter(|look| self.gone_looks.get(look) == Some(name)) {
-                self.gone_looks.remove(look);
+            if let Some(&look) = self.shared.get(name) {
+                take_name(&mut self.gone_looks, look, name);
             }
             self.moved.remove(name);
             if self.gone.is_empty() {
@@ -277,7 +308,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         if !self.moved.is_empty() {
             return GoneStep::Withdraw(self.moved.iter().cloned().collect());
         }
-        let coming: BTreeSet<&FileName> = self.coming().filter_map(|look| self.gone_looks.get(&look)).collect();
+        let coming = self.coming_again();
         let gone: Vec<&FileName> = self.gone.keys().filter(|name| !coming.contains(name)).collect();
         let Some(&first) = gone.iter().map(|name| &self.gone[*name]).min() else { return GoneStep::Wait };
         let going = |(name, it): &(&FileName, &Restless<S>)| it.found.is_none() && self.shared.contains_key(*name);
@@ -300,6 +331,14 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         GoneStep::Ask(count)
     }
 
+    /// The shares without a file that come again under other names: of what looks alike as many as there are of these.
+    fn coming_again(&self) -> BTreeSet<&FileName> {
+        let mut counts: HashMap<S, usize> = HashMap::new();
+        self.coming().for_each(|look| *counts.entry(look).or_default() += 1);
+        let gone = counts.iter().filter_map(|(look, count)| Some(self.gone_looks.get(look)?.iter().take(*count)));
+        gone.flatten().collect()
+    }
+
     /// What those files look like that are to be shared.
     fn coming(&self) -> impl Iterator<Item = S> {
         self.ready.values().copied().chain(self.restless.values().filter_map(|it| it.found))
@@ -313,6 +352,16 @@ impl<S: Copy + Eq + Hash> Settling<S> {
     /// What was refused is new to the next scan.
     pub(crate) fn retry(&mut self) {
         self.refused.clear();
+    }
+}
+
+/// Takes a name from those of one look.
+fn take_name<S: Eq + Hash>(names: &mut HashMap<S, BTreeSet<FileName>>, look: S, name: &FileName) {
+    if let Entry::Occupied(mut of_look) = names.entry(look) {
+        of_look.get_mut().remove(name);
+        if of_look.get().is_empty() {
+            of_look.remove();
+        }
     }
 }
 

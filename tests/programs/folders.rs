@@ -4,6 +4,7 @@ use crate::common::installation::Installation;
 use crate::common::program::Program;
 use rustix::process::Signal;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -374,4 +375,32 @@ fn whoever_is_removed_from_a_group_is_told_that_a_folder_is_shared_there_no_long
     owner.told("remove_member lab alice", "Member removed");
     alice.expect("alice/pool in lab: it is shared no longer: you are no member of the group any more");
     alice.told("show_folders", "No folder is shared or follows a group");
+}
+
+#[test]
+fn names_of_one_file_are_shared_changed_renamed_and_withdrawn_each_for_itself() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut alice, mut bob) = pool(&installation, &["a", "other"]);
+    let at = |name: &str| place(&installation, &format!("alice/pool/{name}"));
+    fs::hard_link(at("a"), at("b")).expect("made");
+    bob.until("list_files lab", "b  1 B, 1 member online with it");
+    // The system tells of the one name only.
+    fs::OpenOptions::new().append(true).open(at("a")).and_then(|mut file| file.write_all(b"more")).expect("room");
+    bob.until("list_files lab", "a  5 B, 1 member online with it");
+    bob.until("list_files lab", "b  5 B, 1 member online with it");
+    assert_eq!(fetched(&installation, &mut bob, "b", "b"), b"amore");
+    fs::create_dir(at("sub")).expect("made");
+    for (from, to) in [("a", "sub/c"), ("b", "sub/d")] {
+        fs::rename(at(from), at(to)).expect("moved");
+    }
+    bob.until("list_files lab", "sub/c  5 B, 1 member online with it");
+    bob.until("list_files lab", "sub/d  5 B, 1 member online with it");
+    gone(&mut bob, "a");
+    bob.until("list_files lab", "b  5 B, 1 member online with it");
+    remove(&installation, "alice/pool/sub/c");
+    gone(&mut bob, "sub/c");
+    assert_eq!(fetched(&installation, &mut bob, "sub/d", "d"), b"amore");
+    alice.until("show_folders", "shared in lab: 2 files");
+    assert!(!alice.heard().iter().any(|line| line.text.contains("are gone")), "nobody is asked");
 }

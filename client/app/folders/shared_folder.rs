@@ -141,6 +141,7 @@ impl Folder {
             self.again = self.again.map(|again| again.min(due)).or(Some(due));
         }
         if self.away.is_none() {
+            names.append(&mut self.settling.linked(&names));
             names.iter().for_each(|name| self.touched(name, now));
             for name in self.settling.due(now) {
                 match self.look_of(&name) {

@@ -51,6 +51,55 @@ fn a_file_is_shared_once_it_has_stood_still_for_two_seconds() {
     assert!(folder.is_settled(), "it is shared as it is");
 }
 
+/// Two names of one file, both shared.
+fn linked() -> (Settling<u64>, [FileName; 2], Instant) {
+    let names = ["a", "b"].map(file);
+    (Settling::new(names.iter().map(|name| (name.clone(), 1)).collect()), names, Instant::now())
+}
+
+#[test]
+fn what_is_written_to_one_name_of_a_file_is_looked_at_under_the_others() {
+    let (folder, [a, b], _) = linked();
+    assert_eq!(folder.linked(&BTreeSet::from([a.clone()])), BTreeSet::from([b.clone()]));
+    assert_eq!(folder.linked(&BTreeSet::from([a, b])), BTreeSet::new());
+}
+
+#[test]
+fn names_of_one_file_get_others_each_for_itself_and_end_each_for_itself() {
+    let (mut folder, [a, b], now) = linked();
+    let [c, d] = ["c", "d"].map(file);
+    for (name, found) in [(&a, None), (&b, None), (&c, Some(1)), (&d, Some(1))] {
+        folder.touched(name.clone(), found, now);
+    }
+    rest(&mut folder, &BTreeMap::from([(c.clone(), 1), (d.clone(), 1)]), now + REST);
+    let now = now + REST;
+    assert_eq!(folder.gone(now), GoneStep::Wait, "both come again");
+    for (name, from) in [(&c, &a), (&d, &b)] {
+        assert_eq!(folder.next_share(), Some((name.clone(), 1, Some(from.clone()))));
+        folder.is_shared(name, 1);
+    }
+    assert_eq!(folder.gone(now), GoneStep::Withdraw(vec![a.clone(), b.clone()]));
+    [a, b].iter().for_each(|name| folder.is_withdrawn(name, now));
+    assert_eq!((folder.gone_count(), folder.is_settled()), (0, true));
+    // One of the two goes, and the other stays.
+    assert_eq!(remove(&mut folder, &[c.clone()], now), GoneStep::Withdraw(vec![c.clone()]));
+    folder.is_withdrawn(&c, now + REST);
+    assert_eq!((folder.shared_count(), folder.linked(&BTreeSet::from([d.clone()]))), (1, BTreeSet::new()));
+}
+
+#[test]
+fn of_two_names_one_comes_again_and_the_other_is_gone() {
+    let (mut folder, [a, b], now) = linked();
+    for (name, found) in [(&a, None), (&b, None), (&file("c"), Some(1))] {
+        folder.touched(name.clone(), found, now);
+    }
+    rest(&mut folder, &BTreeMap::from([(file("c"), 1)]), now + REST);
+    folder.is_shared(&file("c"), 1);
+    assert_eq!(folder.gone(now + REST), GoneStep::Withdraw(vec![a.clone()]));
+    folder.is_withdrawn(&a, now + REST);
+    assert_eq!(folder.gone(now + REST), GoneStep::Withdraw(vec![b]));
+}
+
 #[test]
 fn what_is_refused_is_not_tried_again_until_it_changes() {
     let (mut folder, _, now) = folder(0);
