@@ -214,6 +214,7 @@ pub mod client {
     /// Folders in step with a group: which files have a place there, when they are at rest, and what comes of the others.
     pub mod folder {
         pub mod following;
+        pub(crate) mod node;
         pub(crate) mod place;
         pub(crate) mod settling;
         pub(crate) mod tree;

@@ -1,6 +1,7 @@
 //! A folder and what lies below it, as the disk has it: which files there are, and which of them something has happened
 //! to. No link is followed and no other device entered.
 
+use super::node::FolderNode;
 use super::place::{is_left_out, shared_name};
 use crate::client::storage::file_stamp::FileStamp;
 use crate::client::storage::local_name::locate;
@@ -16,18 +17,18 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 use unicode_normalization::UnicodeNormalization;
 
 /// Most files of a folder that are shared.
 pub(crate) const FILES_MAX: usize = 1 << 18;
 
-/// Device and inode: which folder it is, whatever it is called.
-pub(crate) type FolderNode = (u64, u64);
-
 /// Which folder lies at a path, where no name on the way may be a link; `None` if none does.
 pub(crate) fn folder_node(path: &Path) -> Option<FolderNode> {
     let found = look_unlinked(path).ok().filter(|found| found.is_dir())?;
-    Some((found.dev(), found.ino()))
+    let born = found.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    // Some file systems have the beginning of time for all.
+    Some(FolderNode { device: found.dev(), inode: found.ino(), born: born.filter(|born| !born.is_zero()) })
 }
 
 /// What was found in a folder.
@@ -78,6 +79,7 @@ pub(crate) struct Happened {
 #[derive(Debug)]
 pub(crate) struct FolderTree {
     root: PathBuf,
+    /// As it was found when this began.
     node: FolderNode,
     /// `None` where the system has no watch left: the folder is scanned from time to time.
     events: Option<FolderEvents>,
@@ -90,10 +92,11 @@ impl FolderTree {
     /// The folder of this node at an absolute path without links. Nothing is watched before the first scan.
     pub(crate) fn new(root: PathBuf, node: FolderNode) -> Self {
         let events = FolderEvents::new().ok();
+        let node = folder_node(&root).filter(|found| node.is_same(found)).unwrap_or(node);
         Self { root, node, events, watches: BTreeMap::new(), paths: HashMap::new() }
     }
 
-    /// Whether the folder itself is there.
+    /// Whether the folder itself is there, as it was when this began.
     pub(crate) fn is_there(&self) -> bool {
         folder_node(&self.root) == Some(self.node)
     }
@@ -116,7 +119,7 @@ impl FolderTree {
     /// The system does not tell whether it is there.
     pub(crate) fn look(&self, name: &FileName) -> io::Result<Option<FileStamp>> {
         match look_unlinked(&self.path_of(name)) {
-            Ok(found) => Ok((found.is_file() && found.dev() == self.node.0).then(|| FileStamp::of(&found))),
+            Ok(found) => Ok((found.is_file() && found.dev() == self.node.device).then(|| FileStamp::of(&found))),
             Err(error) if is_absence(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -166,7 +169,7 @@ impl FolderTree {
     fn open(&self, path: &Path) -> io::Result<File> {
         let open = open_unlinked(path)?;
         let found = open.metadata()?;
-        match found.is_dir() && found.dev() == self.node.0 {
+        match found.is_dir() && found.dev() == self.node.device {
             true => Ok(open),
             false => Err(io::ErrorKind::NotFound.into()),
         }
@@ -188,7 +191,7 @@ impl FolderTree {
             }
         };
         match FileType::from_raw_mode(stat.st_mode) {
-            _ if stat.st_dev != self.node.0 => {}
+            _ if stat.st_dev != self.node.device => {}
             FileType::Directory if relative.len() >= FileName::LEN_MAX => {
                 scan.pass_over(path(), "the path is too long")
             }
@@ -283,7 +286,7 @@ impl FolderTree {
     /// Something has happened to a folder: it has come, gone, or is another one.
     fn folder_happened(&mut self, path: String, happened: &mut Happened) {
         let below: Vec<String> = self.watches.keys().filter(|known| is_at_or_below(known, &path)).cloned().collect();
-        let is_there = folder_node(&self.root.join(&path)).is_some_and(|(device, _)| device == self.node.0);
+        let is_there = folder_node(&self.root.join(&path)).is_some_and(|found| found.device == self.node.device);
         let mut scan = Scan::default();
         let mut found = BTreeSet::new();
         if is_there && path.len() < FileName::LEN_MAX {

@@ -2,6 +2,7 @@
 //! every change.
 
 use super::file::{self, Fields, StateError};
+use crate::client::folder::node::FolderNode;
 use crate::model::escape::ShownPath;
 use crate::model::name::GroupId;
 use parking_lot::Mutex;
@@ -9,11 +10,14 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const KIND: &str = "groupshare client folders";
 const VERSION: u32 = 1;
 const SHARED: &[u8] = b"shared";
 const FOLLOWS: &[u8] = b"follows";
+/// Stands for the time at which a folder was made that is not known.
+const NOT_KNOWN: &[u8] = b"-";
 
 /// What is between a folder and its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +34,8 @@ pub(crate) struct FolderRecord {
     pub group: GroupId,
     /// Absolute, without a symbolic link when it was named.
     pub path: PathBuf,
-    /// Device and inode: another folder at this path is not meant.
-    pub node: (u64, u64),
+    /// Another folder at this path is not meant.
+    pub node: FolderNode,
     pub bond: Bond,
 }
 
@@ -48,7 +52,7 @@ impl FolderRecord {
 
     fn to_fields(&self) -> Fields {
         let number = |number: u64| number.to_string().into_bytes();
-        let (device, inode) = self.node;
+        let FolderNode { device, inode, born } = self.node;
         let kind = if self.is_shared() { SHARED } else { FOLLOWS };
         let mut fields = vec![
             kind.to_vec(),
@@ -57,6 +61,9 @@ impl FolderRecord {
             number(device),
             number(inode),
         ];
+        fields.extend(born.map_or([NOT_KNOWN.into(), NOT_KNOWN.into()], |born| {
+            [number(born.as_secs()), number(born.subsec_nanos().into())]
+        }));
         if let Bond::Follows(max_size) = self.bond {
             fields.push(number(max_size));
         }
@@ -67,7 +74,7 @@ impl FolderRecord {
         fn number(field: &[u8]) -> Option<u64> {
             std::str::from_utf8(field).ok()?.parse().ok()
         }
-        let [kind, group, path, device, inode, rest @ ..] = &fields[..] else { return None };
+        let [kind, group, path, device, inode, secs, nanos, rest @ ..] = &fields[..] else { return None };
         let bond = match (kind.as_slice(), rest) {
             (SHARED, []) => Bond::Shared,
             (FOLLOWS, [max_size]) => Bond::Follows(number(max_size)?),
@@ -75,7 +82,9 @@ impl FolderRecord {
         };
         let group = GroupId::parse(std::str::from_utf8(group).ok()?).ok()?;
         let path = PathBuf::from(OsString::from_vec(path.clone()));
-        let node = (number(device)?, number(inode)?);
+        let nanos = number(nanos).and_then(|nanos| u32::try_from(nanos).ok()).filter(|nanos| *nanos < 1_000_000_000);
+        let born = number(secs).zip(nanos).map(|(secs, nanos)| Duration::new(secs, nanos));
+        let node = FolderNode { device: number(device)?, inode: number(inode)?, born };
         path.is_absolute().then_some(Self { group, path, node, bond })
     }
 }
@@ -190,7 +199,9 @@ mod tests {
 
     fn folder(group: &str, path: &str) -> FolderRecord {
         let bond = if path.ends_with('b') { Bond::Follows(10) } else { Bond::Shared };
-        FolderRecord { group: GroupId::parse(group).expect("a name"), path: path.into(), node: (7, u64::MAX), bond }
+        let born = path.ends_with('b').then(|| Duration::new(u64::MAX, 999_999_999));
+        let node = FolderNode { device: 7, inode: u64::MAX, born };
+        FolderRecord { group: GroupId::parse(group).expect("a name"), path: path.into(), node, bond }
     }
 
     fn open(path: &Path) -> FolderRecords {
@@ -237,7 +248,7 @@ mod tests {
         let records = open(&path);
         records.put(folder("lab", "/srv")).expect("written");
         let whole = fs::read_to_string(&path).expect("there");
-        fs::write(&path, whole.replace("\\end", "shared\tlab\trelative\t1\t1\n\\end")).expect("written");
+        fs::write(&path, whole.replace("\\end", "shared\tlab\trelative\t1\t1\t-\t-\n\\end")).expect("written");
         let (records, warning) = FolderRecords::open(path).expect("read");
         assert_eq!(records.list(), [folder("lab", "/srv")]);
         assert!(warning.is_some());

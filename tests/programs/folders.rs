@@ -5,6 +5,7 @@ use crate::common::program::Program;
 use rustix::process::Signal;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -403,4 +404,50 @@ fn names_of_one_file_are_shared_changed_renamed_and_withdrawn_each_for_itself() 
     assert_eq!(fetched(&installation, &mut bob, "sub/d", "d"), b"amore");
     alice.until("show_folders", "shared in lab: 2 files");
     assert!(!alice.heard().iter().any(|line| line.text.contains("are gone")), "nobody is asked");
+}
+
+/// Whether alice's client remembers her folder with this in place of its device's number and of when it was made.
+fn remembers(installation: &Installation, device: &str, born: &str) {
+    let state = place(installation, "alice/state");
+    let mut left = vec![state];
+    while let Some(folder) = left.pop() {
+        for path in fs::read_dir(folder).expect("there").map(|entry| entry.expect("readable").path()) {
+            if path.is_dir() {
+                left.push(path);
+            } else if path.ends_with("folders") {
+                let text = fs::read_to_string(&path).expect("there");
+                let line = text.lines().find(|line| line.starts_with("shared\t")).expect("it is shared");
+                let mut fields: Vec<&str> = line.split('\t').collect();
+                fields[3] = device;
+                fields[5] = if born.is_empty() { fields[5] } else { born };
+                fs::write(&path, text.replace(line, &fields.join("\t"))).expect("room");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_folder_is_known_again_after_a_start_of_the_system_and_another_disk_in_its_place_ends_nothing() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (alice, mut bob) = pool(&installation, &["a", "b", "c"]);
+    alice.kill();
+    // The disk has another number now.
+    remembers(&installation, "1", "");
+    remove(&installation, "alice/pool/a");
+    write(&installation, "alice/pool/new", "new");
+    let mut alice = installation.user_again("alice");
+    bob.until("list_files lab", "new  3 B, 1 member online with it");
+    gone(&mut bob, "a");
+    alice.told("show_folders", "shared in lab: 3 files");
+    alice.kill();
+    // It is another disk, of the number that the other one had.
+    let device = fs::metadata(place(&installation, "alice/pool")).expect("there").dev().to_string();
+    remembers(&installation, &device, "7");
+    remove(&installation, "alice/pool/b");
+    let mut alice = installation.user_again("alice");
+    alice.expect("it is not there, or another folder is in its place; what is shared of it stays shared");
+    assert!(bob.answers("list_files lab").iter().any(|line| line.text.starts_with("b  1 B")));
+    alice.told("share_folder pool lab", "Sharing the folder");
+    gone(&mut bob, "b");
 }

@@ -25,9 +25,10 @@ pub(crate) fn share_folder(session: &LoginSession, path: &Path, group: &GroupId)
     let node = folder_node(&root).ok_or_else(|| format!("{} is not a folder", ShownPath(path)))?;
     let record = FolderRecord { group: group.clone(), path: root.clone(), node, bond: Bond::Shared };
     if !session.slot().folders().list().iter().any(|known| same_folder(known, &record)) {
-        check_place(session, &record)?;
+        check_place(session, &record.path)?;
     }
-    let is_known = session.slot().folders().list().contains(&record);
+    let is_it = |known: &FolderRecord| same_folder(known, &record) && known.node.is_same(&record.node);
+    let is_known = session.slot().folders().list().iter().any(is_it);
     session.slot().folders().put(record).map_err(|error| error.to_string())?;
     match is_known {
         true => session.folders().agree(root),
@@ -43,16 +44,16 @@ pub(super) fn same_folder(one: &FolderRecord, other: &FolderRecord) -> bool {
 }
 
 /// Whether a folder can be shared or follow a group beside the others.
-pub(super) fn check_place(session: &LoginSession, folder: &FolderRecord) -> Result<(), Failure> {
+pub(super) fn check_place(session: &LoginSession, folder: &Path) -> Result<(), Failure> {
     let known = session.slot().folders().list();
-    if let Some(other) = known.iter().find(|known| known.overlaps(&folder.path)) {
+    if let Some(other) = known.iter().find(|known| known.overlaps(folder)) {
         let (path, group) = (ShownPath(&other.path), &other.group);
         let what = if other.is_shared() { "is shared in" } else { "follows" };
         return Err(format!("{path} {what} {group} already, and two such folders cannot overlap").into());
     }
     let state = session.node().state.root();
-    if state.starts_with(&folder.path) || folder.path.starts_with(state) {
-        return Err(format!("{} holds this client's own state", ShownPath(&folder.path)).into());
+    if state.starts_with(folder) || folder.starts_with(state) {
+        return Err(format!("{} holds this client's own state", ShownPath(folder)).into());
     }
     match known.len() {
         FOLDERS_MAX.. => Err(format!("{FOLDERS_MAX} folders are shared or follow a group already").into()),

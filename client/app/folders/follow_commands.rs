@@ -4,6 +4,7 @@ use super::commands::{check_place, same_folder};
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::share;
 use crate::client::command::failure::Failure;
+use crate::client::folder::node::FolderNode;
 use crate::client::folder::tree::folder_node;
 use crate::client::output::report::Report;
 use crate::client::rpc::error::RpcError;
@@ -28,27 +29,27 @@ pub(crate) fn follow_group(
     share::check_member(session, group)?;
     let folders = session.slot().folders();
     let root = future_path(path).map_err(|error| format!("{}: {}", ShownPath(path), sys::reason(&error)))?;
-    let mut record = FolderRecord { group: group.clone(), path: root, node: (0, 0), bond: Bond::Follows(max_size) };
     let others = folders.list();
     let before = others.iter().find(|other| !other.is_shared() && other.group == *group);
     match before {
-        Some(before) if before.path != record.path => {
+        Some(before) if before.path != root => {
             return Err(format!("{group} is followed already, into {}", ShownPath(&before.path)).into());
         }
         Some(_) if all => return Err(format!("{group} is followed already; unfollow_group first").into()),
         // With another size.
         Some(_) => {}
         None => {
-            check_place(session, &record)?;
+            check_place(session, &root)?;
             let there = match all {
                 true => BTreeMap::new(),
                 false => there_now(session, group)?,
             };
-            let log = session.slot().follow_log(&record.path);
+            let log = session.slot().follow_log(&root);
             FollowLog::begin(&log, &there).map_err(|error| error.to_string())?;
         }
     }
-    record.node = made_folder(&record.path).map_err(|error| format!("{}: {}", ShownPath(path), sys::reason(&error)))?;
+    let node = made_folder(&root).map_err(|error| format!("{}: {}", ShownPath(path), sys::reason(&error)))?;
+    let record = FolderRecord { group: group.clone(), path: root, node, bond: Bond::Follows(max_size) };
     folders.put(record).map_err(|error| error.to_string())?;
     session.follows().wake_for();
     Ok(Report::Done("Following the group"))
@@ -66,8 +67,8 @@ fn future_path(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Makes a folder if it is not there; gives its device and inode.
-fn made_folder(path: &Path) -> io::Result<(u64, u64)> {
+/// Makes a folder if it is not there; gives which one it is.
+fn made_folder(path: &Path) -> io::Result<FolderNode> {
     match fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => folder_node(path).ok_or_else(|| io::Error::from(io::ErrorKind::NotADirectory)),

@@ -131,7 +131,7 @@ impl Followed {
 
     /// Whether the folder is in its place. If not, the user is told once.
     pub(super) fn is_there(&mut self, session: &LoginSession) -> bool {
-        let there = folder_node(&self.record.path) == Some(self.record.node);
+        let there = folder_node(&self.record.path).is_some_and(|found| self.record.node.is_same(&found));
         match there {
             true => self.told = None,
             false => self
