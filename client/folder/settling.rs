@@ -215,9 +215,12 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         }
     }
 
-    /// A file to share, what it looks like, and the share that it was before it got another name.
-    pub(crate) fn next_share(&self) -> Option<(FileName, S, Option<FileName>)> {
-        let (name, &look) = self.ready.first_key_value()?;
+    /// A file to share that need not wait, what it looks like, and the share that it was before it got another name.
+    pub(crate) fn next_share(
+        &self,
+        mut waits: impl FnMut(&FileName) -> bool,
+    ) -> Option<(FileName, S, Option<FileName>)> {
+        let (name, &look) = self.ready.iter().find(|(name, _)| !waits(name))?;
         Some((name.clone(), look, self.gone_like(look).cloned()))
     }
 
@@ -232,6 +235,11 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         let looks: HashSet<S> = names.iter().filter_map(|name| self.shared.get(name).copied()).collect();
         let linked = looks.iter().filter_map(|look| self.names.get(look)).filter(|linked| linked.len() > 1);
         linked.flatten().filter(|name| !names.contains(*name)).cloned().collect()
+    }
+
+    /// Whether a file is to be shared as it looked then.
+    pub(crate) fn is_ready(&self, name: &FileName, look: S) -> bool {
+        self.ready.get(name) == Some(&look)
     }
 
     /// A file is shared as it looked then.

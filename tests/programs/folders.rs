@@ -451,3 +451,38 @@ fn a_folder_is_known_again_after_a_start_of_the_system_and_another_disk_in_its_p
     alice.told("share_folder pool lab", "Sharing the folder");
     gone(&mut bob, "b");
 }
+
+#[test]
+fn a_large_file_holds_up_no_small_one_and_can_change_and_go_while_it_is_read() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut alice, mut bob) = pool(&installation, &["a"]);
+    let large = |byte: u8| {
+        let mut content = vec![byte; 96 << 20];
+        content.iter_mut().step_by(4096).zip(0_u8..=255).for_each(|(at, number)| *at = number);
+        write(&installation, "alice/pool/film", content);
+    };
+    large(1);
+    write(&installation, "alice/pool/small", "small");
+    bob.until("list_files lab", "small  5 B, 1 member online with it");
+    bob.until("list_files lab", "film  100.7 MB, 1 member online with it");
+    large(2);
+    write(&installation, "alice/pool/small", "small again");
+    bob.until("list_files lab", "small  11 B, 1 member online with it");
+    remove(&installation, "alice/pool/film");
+    gone(&mut bob, "film");
+    large(3);
+    write(&installation, "alice/pool/other", "other");
+    alice.answers("wait");
+    alice.told("show_folders", "shared in lab: 4 files");
+    bob.told("list_files lab", "film  100.7 MB, 1 member online with it");
+    bob.told("download_file lab film film", "Downloading...");
+    bob.expect("Download completed: [lab] film");
+    let [shared, got] =
+        ["alice/pool/film", "bob/film"].map(|path| fs::read(place(&installation, path)).expect("there"));
+    assert!(shared == got);
+    large(4);
+    alice.told("unshare_folder pool", "Stopped sharing the folder");
+    alice.say("quit");
+    alice.end();
+}

@@ -18,8 +18,9 @@ use crate::client::storage::share_tree::SharePlace;
 use crate::model::name::{FileName, GroupId};
 use crate::wire::refusal::Code;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Events of this time are taken together: a file that is being written gives thousands in a second.
@@ -36,8 +37,15 @@ const HEAR_PAUSE: Duration = Duration::from_secs(5);
 /// Shares that end together.
 const LOT: usize = 256;
 
+/// A large file that is read beside the others.
+struct Reading {
+    record: FolderRecord,
+    name: FileName,
+    look: StampsDigest,
+}
+
 struct Keeper<'a> {
-    session: &'a LoginSession,
+    session: &'a Arc<LoginSession>,
     folders: Vec<Folder>,
     /// Nothing is asked of the tracker before this time.
     paused: Option<Instant>,
@@ -45,6 +53,7 @@ struct Keeper<'a> {
     full: Option<Instant>,
     /// Since when no tracker is reached.
     lost: Option<Instant>,
+    reading: Option<Reading>,
     /// Shares without a file that the tracker has not heard of: they end once it has.
     unheard: Vec<ShareRecord>,
     /// When it is asked about them next.
@@ -61,6 +70,7 @@ pub(crate) fn run(session: &Arc<LoginSession>) {
         paused: None,
         full: None,
         lost: None,
+        reading: None,
         unheard: Vec::new(),
         hears: None,
         doubted: BTreeSet::new(),
@@ -70,6 +80,7 @@ pub(crate) fn run(session: &Arc<LoginSession>) {
         keeper.take_orders();
         let now = Instant::now();
         keeper.folders.iter_mut().for_each(|folder| folder.look(session, now));
+        keeper.look_after_reading();
         if !keeper.is_paused(now) {
             keeper.compare();
             keeper.end_unheard();
@@ -78,6 +89,23 @@ pub(crate) fn run(session: &Arc<LoginSession>) {
         keeper.tell();
         keeper.wait(more);
     }
+}
+
+/// Shares a file of a folder, unless that is shared no longer.
+fn upload(
+    session: &LoginSession,
+    record: &FolderRecord,
+    (name, path): (&FileName, &Path),
+    known: Option<&ShareRecord>,
+    stopped: &AtomicBool,
+) -> Result<(), Failure> {
+    let is_wanted = || !session.is_over() && session.slot().folders().list().contains(record);
+    if !is_wanted() {
+        return Err(RpcError::Cancelled.into());
+    }
+    let place = SharePlace::unlinked(path.to_path_buf()).map_err(|error| error.to_string())?;
+    let file = InFolder { place: &place, name, known, is_wanted: &is_wanted };
+    share::upload(session, (ToShare::InFolder(file), &record.group), stopped, &mut |_, _| {}).map(drop)
 }
 
 impl Keeper<'_> {
@@ -95,7 +123,10 @@ impl Keeper<'_> {
     }
 
     fn take_orders(&mut self) {
-        let Orders { ended, agreed, doubted } = self.session.folders().take_orders();
+        let Orders { ended, agreed, doubted, read } = self.session.folders().take_orders();
+        if let Some(read) = read {
+            self.has_read(read);
+        }
         self.doubted.extend(doubted);
         // There is room again.
         self.full = self.full.filter(|_| ended.is_empty());
@@ -119,7 +150,7 @@ impl Keeper<'_> {
         let session = self.session;
         for at in 0..self.folders.len() {
             let now = Instant::now();
-            match self.folders[at].next(now, self.full.is_none()) {
+            match self.folders[at].next(now, self.full.is_none(), self.reading.is_some()) {
                 Moment::Nothing => {}
                 Moment::Share(name, look, from) => {
                     self.share(at, &name, look, from.as_ref());
@@ -145,29 +176,64 @@ impl Keeper<'_> {
     }
 
     fn share(&mut self, at: usize, name: &FileName, look: StampsDigest, from: Option<&FileName>) {
+        let (session, folder) = (self.session, &self.folders[at]);
+        let (record, place) = (folder.record().clone(), folder.path_of(name));
+        let known = from.and_then(|from| session.slot().share(&record.group, from));
+        // What is only renamed is not read.
+        if known.is_none() && folder.is_large(name) {
+            let stopped = session.folders().begin_large();
+            self.reading = Some(Reading { record: record.clone(), name: name.clone(), look });
+            let name = name.clone();
+            let read = move |session: &Arc<LoginSession>| {
+                session.folders().has_read(upload(session, &record, (&name, &place), None, &stopped));
+            };
+            return session.help("large-file".to_owned(), read);
+        }
+        let stopped = session.folders().begin_reading();
+        let shared = upload(session, &record, (name, &place), known.as_ref(), stopped);
+        let is_stopped = stopped.load(Ordering::Relaxed);
+        self.has_shared(at, (name, look), shared, is_stopped);
+    }
+
+    /// The large file was read to its end, or is not shared.
+    fn has_read(&mut self, shared: Result<(), Failure>) {
+        let Some(Reading { record, name, look }) = self.reading.take() else { return };
+        self.folders.iter_mut().for_each(Folder::has_read);
+        if let Some(at) = self.folders.iter().position(|folder| *folder.record() == record) {
+            // What it was stopped for has come to rest by then, or comes.
+            let is_outdated = !self.folders[at].is_ready(&name, look);
+            self.has_shared(at, (&name, look), shared, is_outdated);
+        }
+    }
+
+    /// Lets go of the large file that is being read, if it is another one by now.
+    fn look_after_reading(&self) {
+        let Some(Reading { record, name, look }) = &self.reading else { return };
+        let is_it = |folder: &Folder| folder.record() == record && folder.is_ready(name, *look);
+        if !self.folders.iter().any(is_it) {
+            self.session.folders().stop_large();
+        }
+    }
+
+    /// A file is shared as it looked then, or is not; where the reading was stopped, nothing is said of it.
+    fn has_shared(
+        &mut self,
+        at: usize,
+        (name, look): (&FileName, StampsDigest),
+        shared: Result<(), Failure>,
+        is_stopped: bool,
+    ) {
         let (session, folder) = (self.session, &mut self.folders[at]);
         let group = folder.record().group.clone();
-        let known = from.and_then(|from| session.slot().share(&group, from));
-        let record = folder.record().clone();
-        let is_wanted = || !session.is_over() && session.slot().folders().list().contains(&record);
-        let stopped = session.folders().begin_reading();
-        if !is_wanted() {
-            return;
-        }
-        let place = SharePlace::unlinked(folder.path_of(name));
-        let shared = place.map_err(|error| Failure::from(error.to_string())).and_then(|place| {
-            let file = InFolder { place: &place, name, known: known.as_ref(), is_wanted: &is_wanted };
-            share::upload(session, (ToShare::InFolder(file), &group), stopped, &mut |_, _| {})
-        });
         let now = Instant::now();
         match shared {
-            Ok(_) => {
+            Ok(()) => {
                 let look = session.slot().share(&group, name).map_or(look, |record| record.stamps);
                 folder.is_shared(name, look);
                 self.lost = None;
             }
             // It is let go of, or read again if the end of another folder was meant.
-            Err(_) if !is_wanted() || stopped.load(Ordering::Relaxed) => {}
+            Err(_) if is_stopped || session.is_over() => {}
             Err(Failure { cause: Cause::NoTracker, why }) => {
                 self.paused = Some(now + PASSING_PAUSE);
                 // Nobody waits longer for it.

@@ -1,5 +1,6 @@
 //! What commands and the thread that looks after shared folders tell each other. The thread's own file is `keeper`.
 
+use crate::client::command::failure::Failure;
 use crate::client::output::report::FolderStatus;
 use crate::client::state::record::ShareRecord;
 use crate::model::name::{FileName, GroupId};
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,8 @@ pub(super) struct Orders {
     pub agreed: Vec<PathBuf>,
     /// What the group may have in another version than the folder.
     pub doubted: BTreeSet<(GroupId, FileName)>,
+    /// What became of the large file that was read beside the others.
+    pub read: Option<Result<(), Failure>>,
 }
 
 /// About how many files of which folder the user is to be asked, and of which group.
@@ -52,6 +56,8 @@ pub(crate) struct FolderRegister {
     waker: Waker,
     /// Set when a file that is being read is to be shared no longer.
     stopped: AtomicBool,
+    /// The same for a large one that is read beside the others.
+    large_stopped: Arc<AtomicBool>,
 }
 
 impl FolderRegister {
@@ -63,6 +69,7 @@ impl FolderRegister {
             changed: Condvar::new(),
             waker: Waker::new()?,
             stopped: AtomicBool::new(false),
+            large_stopped: Arc::default(),
         })
     }
 
@@ -76,6 +83,24 @@ impl FolderRegister {
     /// A folder is not shared any more, or the login ends: what is being read is let go of.
     pub(crate) fn stop_reading(&self) {
         self.stopped.store(true, Ordering::Relaxed);
+        self.stop_large();
+        self.wake();
+    }
+
+    /// The large file that is being read need not be read any more.
+    pub(super) fn stop_large(&self) {
+        self.large_stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// The same as `begin_reading` for a large file.
+    pub(super) fn begin_large(&self) -> Arc<AtomicBool> {
+        self.large_stopped.store(false, Ordering::Relaxed);
+        self.large_stopped.clone()
+    }
+
+    /// This became of the large file.
+    pub(super) fn has_read(&self, what: Result<(), Failure>) {
+        self.state.lock().orders.read = Some(what);
         self.wake();
     }
 

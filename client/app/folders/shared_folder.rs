@@ -11,7 +11,7 @@ use crate::client::storage::file_stamp::{FileStamp, Stamps, StampsDigest};
 use crate::model::escape::ShownPath;
 use crate::model::name::FileName;
 use crate::sys;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ const AGAIN_PAUSE: Duration = Duration::from_secs(60);
 const UNWATCHED: &str = "the system tells no more programs what happens in folders (fs.inotify.max_user_watches); it is \
                          looked through from time to time";
 const AWAY: &str = "it is not there, or another folder is in its place";
+/// A file of so many bytes is read beside the others: it may take longer than a file should wait.
+const LARGE_LEN: u64 = 64 * 1024 * 1024;
 /// News of this time are told together.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,8 @@ pub(super) struct Folder {
     record: FolderRecord,
     tree: FolderTree,
     settling: Settling<StampsDigest>,
+    /// Of those that are to be shared while a large file is read the ones that are large too.
+    large: BTreeSet<FileName>,
     /// When it is scanned next.
     scan: Option<Instant>,
     /// When it is scanned once more, though what was found counts until then.
@@ -69,6 +73,11 @@ pub(super) struct Folder {
     news_due: Option<Instant>,
 }
 
+/// Whether it takes long to read a file.
+fn is_large(tree: &FolderTree, name: &FileName) -> bool {
+    tree.look(name).is_ok_and(|found| found.is_some_and(|stamp| stamp.size >= LARGE_LEN))
+}
+
 /// The same digest that the record of a share has.
 fn digest(stamp: FileStamp) -> StampsDigest {
     Stamps([stamp].into()).digest()
@@ -89,6 +98,7 @@ impl Folder {
             tree: FolderTree::new(record.path.clone(), record.node),
             settling: Settling::new(shared),
             record,
+            large: BTreeSet::new(),
             scan: Some(Instant::now()),
             again: None,
             scanned: None,
@@ -212,12 +222,15 @@ impl Folder {
     }
 
     /// What is to be done next.
-    pub(super) fn next(&mut self, now: Instant, may_share: bool) -> Moment {
+    ///
+    /// While a large file of it is being read no other large one has its turn.
+    pub(super) fn next(&mut self, now: Instant, may_share: bool, is_reading: bool) -> Moment {
         if self.away.is_some() {
             return Moment::Nothing;
         }
         // Where the folder itself is gone, each of its files seems to be; and what lies in its place is not meant.
-        let is_due = self.settling.gone_count() > 0 || self.settling.next_share().is_some();
+        let next_share = self.next_share(is_reading).filter(|_| may_share);
+        let is_due = self.settling.gone_count() > 0 || next_share.is_some();
         if is_due && !self.tree.is_there() {
             self.scan = Some(now);
             return Moment::Nothing;
@@ -227,10 +240,35 @@ impl Folder {
             GoneStep::Withdraw(names) => return Moment::Withdraw(names),
             GoneStep::Ask(count) => return Moment::Ask(count),
         }
-        match self.settling.next_share().filter(|_| may_share) {
+        match next_share {
             Some((name, look, from)) => Moment::Share(name, look, from),
             None => Moment::Nothing,
         }
+    }
+
+    fn next_share(&mut self, is_reading: bool) -> Option<(FileName, StampsDigest, Option<FileName>)> {
+        let (tree, large) = (&self.tree, &mut self.large);
+        self.settling.next_share(|name| {
+            if is_reading && !large.contains(name) && is_large(tree, name) {
+                large.insert(name.clone());
+            }
+            is_reading && large.contains(name)
+        })
+    }
+
+    /// Whether it takes long to read a file.
+    pub(super) fn is_large(&self, name: &FileName) -> bool {
+        is_large(&self.tree, name)
+    }
+
+    /// No large file is being read any more.
+    pub(super) fn has_read(&mut self) {
+        self.large.clear();
+    }
+
+    /// Whether a file is to be shared still as it looked then.
+    pub(super) fn is_ready(&self, name: &FileName, look: StampsDigest) -> bool {
+        self.settling.is_ready(name, look)
     }
 
     pub(super) fn is_shared(&mut self, name: &FileName, look: StampsDigest) {

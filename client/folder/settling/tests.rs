@@ -41,9 +41,9 @@ fn a_file_is_shared_once_it_has_stood_still_for_two_seconds() {
     assert_eq!((folder.due(now + REST), folder.next_due()), (vec![], Some(now + 3 * SECOND)));
     // Written to without an event, as through memory.
     folder.rested(name.clone(), Some(3), now + 3 * SECOND);
-    assert_eq!(folder.next_share(), None);
+    assert_eq!(folder.next_share(|_| false), None);
     folder.rested(name.clone(), Some(3), now + 5 * SECOND);
-    assert_eq!(folder.next_share(), Some((name.clone(), 3, None)));
+    assert_eq!(folder.next_share(|_| false), Some((name.clone(), 3, None)));
     folder.is_shared(&name, 3);
     assert!(folder.is_settled());
     folder.touched(name.clone(), Some(3), now + 9 * SECOND);
@@ -75,7 +75,7 @@ fn names_of_one_file_get_others_each_for_itself_and_end_each_for_itself() {
     let now = now + REST;
     assert_eq!(folder.gone(now), GoneStep::Wait, "both come again");
     for (name, from) in [(&c, &a), (&d, &b)] {
-        assert_eq!(folder.next_share(), Some((name.clone(), 1, Some(from.clone()))));
+        assert_eq!(folder.next_share(|_| false), Some((name.clone(), 1, Some(from.clone()))));
         folder.is_shared(name, 1);
     }
     assert_eq!(folder.gone(now), GoneStep::Withdraw(vec![a.clone(), b.clone()]));
@@ -101,6 +101,19 @@ fn of_two_names_one_comes_again_and_the_other_is_gone() {
 }
 
 #[test]
+fn what_is_being_read_holds_up_no_other_file() {
+    let (mut folder, _, now) = folder(0);
+    let disk: BTreeMap<FileName, u64> = ["a film", "b"].map(file).into_iter().zip(1..).collect();
+    disk.iter().for_each(|(name, look)| folder.touched(name.clone(), Some(*look), now));
+    rest(&mut folder, &disk, now + REST);
+    let next = folder.next_share(|name| *name == "a film");
+    assert_eq!(next, Some((file("b"), 2, None)));
+    assert!(folder.is_ready(&file("a film"), 1) && !folder.is_ready(&file("a film"), 2));
+    folder.touched(file("a film"), Some(3), now + REST);
+    assert!(!folder.is_ready(&file("a film"), 1), "it need not be read to its end");
+}
+
+#[test]
 fn what_is_refused_is_not_tried_again_until_it_changes() {
     let (mut folder, _, now) = folder(0);
     let name = file("f");
@@ -112,7 +125,7 @@ fn what_is_refused_is_not_tried_again_until_it_changes() {
     folder.scanned(&BTreeMap::from([(name.clone(), 2)]), |_| false, now + REST);
     assert!(!folder.is_settled());
     folder.rested(name.clone(), Some(2), now + REST * 2);
-    assert_eq!(folder.next_share(), Some((name, 2, None)));
+    assert_eq!(folder.next_share(|_| false), Some((name, 2, None)));
 }
 
 #[test]
@@ -154,7 +167,7 @@ fn files_that_get_other_names_are_moved_however_many_they_are() {
     moved.iter().for_each(|(name, look)| folder.touched(name.clone(), Some(*look), now));
     rest(&mut folder, &moved, now + REST);
     let mut withdrawn = 0;
-    while let Some((name, look, from)) = folder.next_share() {
+    while let Some((name, look, from)) = folder.next_share(|_| false) {
         assert_eq!(from.as_ref(), Some(&names[look as usize]));
         folder.is_shared(&name, look);
         match folder.gone(now + REST) {
@@ -225,7 +238,7 @@ fn what_was_refused_is_tried_again_when_the_user_wants_it() {
     folder.retry();
     folder.scanned(&disk, |_| false, now);
     rest(&mut folder, &disk, now + REST);
-    assert_eq!(folder.next_share(), Some((file("f"), 1, None)));
+    assert_eq!(folder.next_share(|_| false), Some((file("f"), 1, None)));
 }
 
 #[derive(Debug, Clone)]
@@ -276,7 +289,7 @@ impl World {
 
     fn carry_out(&mut self) {
         rest(&mut self.folder, &self.disk, self.now);
-        while let Some((name, look, _)) = self.folder.next_share() {
+        while let Some((name, look, _)) = self.folder.next_share(|_| false) {
             if self.disk.get(&name) != Some(&look) {
                 // It changes as it is read.
                 self.folder.touched(name.clone(), self.disk.get(&name).copied(), self.now);
