@@ -233,7 +233,10 @@ impl Keeper<'_> {
                 self.lost = None;
             }
             // It is let go of, or read again if the end of another folder was meant.
-            Err(_) if is_stopped || session.is_over() => {}
+            Err(_)
+                if is_stopped
+                    || session.is_over()
+                    || !self.session.slot().folders().list().contains(folder.record()) => {}
             Err(Failure { cause: Cause::NoTracker, why }) => {
                 self.paused = Some(now + PASSING_PAUSE);
                 // Nobody waits longer for it.
