@@ -106,7 +106,7 @@ fn what_is_being_read_holds_up_no_other_file() {
     let disk: BTreeMap<FileName, u64> = ["a film", "b"].map(file).into_iter().zip(1..).collect();
     disk.iter().for_each(|(name, look)| folder.touched(name.clone(), Some(*look), now));
     rest(&mut folder, &disk, now + REST);
-    let next = folder.next_share(|name| *name == "a film");
+    let next = folder.next_share(|name| name.as_str() == "a film");
     assert_eq!(next, Some((file("b"), 2, None)));
     assert!(folder.is_ready(&file("a film"), 1) && !folder.is_ready(&file("a film"), 2));
     folder.touched(file("a film"), Some(3), now + REST);
