@@ -379,11 +379,7 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, fet
     session.downloads().end(id, DownloadPhase::Complete, || {
         let path = path.to_path_buf();
         let (group, file) = (tracked.group, subject.name.clone());
-        // Of what comes by itself many are told together.
-        let is_told = session.follows().end(&group, &file) && session.slot().folders().follows_into(&group, &path);
-        if !is_told {
-            session.event(&Event::DownloadCompleted { group, file, path, bytes, fetched });
-        }
+        look_after::tell_completed(session, &Event::DownloadCompleted { group, file, path, bytes, fetched });
     });
     session.follows().wake();
 }
