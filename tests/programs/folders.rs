@@ -439,7 +439,7 @@ fn a_folder_is_known_again_after_a_start_of_the_system_and_another_disk_in_its_p
     let mut alice = installation.user_again("alice");
     bob.until("list_files lab", "new  3 B, 1 member online with it");
     gone(&mut bob, "a");
-    alice.told("show_folders", "shared in lab: 3 files");
+    alice.until("show_folders", "shared in lab: 3 files");
     alice.kill();
     // It is another disk, of the number that the other one had.
     let device = fs::metadata(place(&installation, "alice/pool")).expect("there").dev().to_string();

@@ -255,7 +255,7 @@ fn what_ends_while_it_comes_is_given_up_and_comes_when_it_is_shared_again() {
     let mut alice = owner(&installation);
     let mut bob = member(&installation, &mut alice, "bob", &[]);
     bob.told("follow_group lab in", "Following the group");
-    bob.told("limit download 64K", "download  ");
+    alice.told("limit upload 64K", "upload  ");
     write(&installation, "alice/film", vec![7; 4 << 20]);
     alice.told("upload_file film lab", "Uploaded");
     wait_until("it is coming", || place(&installation, "bob/in/film.part").exists());
@@ -264,7 +264,7 @@ fn what_ends_while_it_comes_is_given_up_and_comes_when_it_is_shared_again() {
         let left = fs::read_dir(place(&installation, "bob/in")).expect("there").count();
         left == 0 && bob.answers("show_downloads").iter().all(|line| !line.text.contains("film"))
     });
-    bob.told("limit download none", "download  ");
+    alice.told("limit upload none", "upload  ");
     alice.told("upload_file film lab", "Uploaded");
     has(&installation, "bob/in/film", &vec![7; 4 << 20]);
 }
