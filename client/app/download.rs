@@ -379,7 +379,7 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, fet
     session.downloads().end(id, DownloadPhase::Complete, || {
         let path = path.to_path_buf();
         let (group, file) = (tracked.group, subject.name.clone());
-        look_after::tell_completed(session, &Event::DownloadCompleted { group, file, path, bytes, fetched });
+        session.completed(&Event::DownloadCompleted { group, file, path, bytes, fetched });
     });
     session.follows().wake();
 }

@@ -16,13 +16,14 @@ use crate::client::rpc::queries;
 use crate::client::state::file::StateError;
 use crate::client::state::slot::Slot;
 use crate::model::id::{GroupRef, ShareRef};
-use crate::model::name::{GroupId, UserId};
+use crate::model::name::{FileName, GroupId, UserId};
 use crate::sys;
 use crate::wire::client_tracker::{Holding, Reply, Request};
 use crate::wire::refusal::{Code, Refusal};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -217,6 +218,16 @@ impl LoginSession {
             self.slot.told().keep(told);
         }
         self.node.reporter.event(event);
+    }
+
+    /// Tells that a download is complete. Of what comes by itself many are told together.
+    pub(super) fn completed(&self, completed: &Event) {
+        let by_itself = |group: &GroupId, file: &FileName, path: &Path| {
+            self.follows.end(group, file) && self.slot.folders().follows_into(group, path)
+        };
+        if !matches!(completed, Event::DownloadCompleted { group, file, path, .. } if by_itself(group, file, path)) {
+            self.event(completed);
+        }
     }
 
     /// Warns of what could not be remembered. A session that has ended remembers nothing more, and has no need to say

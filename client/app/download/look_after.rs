@@ -10,9 +10,7 @@ use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::find;
 use crate::model::id::ShareRef;
-use crate::model::name::{FileName, GroupId};
 use crate::wire::refusal::Code;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,16 +24,6 @@ pub(in crate::client::app) fn look_after(session: &LoginSession, transfer: &Arc<
         }
         // What does not reach a tracker now is asked again.
         _ => look_after_stranded(session, transfer),
-    }
-}
-
-/// Tells that a download is complete. Of what comes by itself many are told together.
-pub(super) fn tell_completed(session: &LoginSession, completed: &Event) {
-    let by_itself = |group: &GroupId, file: &FileName, path: &Path| {
-        session.follows().end(group, file) && session.slot().folders().follows_into(group, path)
-    };
-    if !matches!(completed, Event::DownloadCompleted { group, file, path, .. } if by_itself(group, file, path)) {
-        session.event(completed);
     }
 }
 
