@@ -3,6 +3,7 @@
 use super::digest::{InfoHash, Sha1Digest};
 use super::path::RelPath;
 use super::piece::Layout;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Most files one share may have.
@@ -164,6 +165,13 @@ impl Manifest {
 
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The folder itself as an empty path, and all folders in it by their paths below it, the outer ones first. None for a
+    /// single file.
+    pub fn folders(&self) -> BTreeSet<&str> {
+        let below = self.files.iter().filter_map(|entry| entry.path.below_root());
+        below.flat_map(|path| path.match_indices('/').map(|(at, _)| &path[..at]).chain([""])).collect()
     }
 
     /// Whether this is a folder rather than a single file.

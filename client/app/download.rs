@@ -183,13 +183,14 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
         PartRecord::Absent if same.is_some() => PartRecord::Begun,
         other => *other,
     };
-    let old = old_copy::find(session, &label, update.unfinished.as_ref());
-    let replaces = old.replaced_at(to).filter(|_| update.replaces);
+    let shared = PartLabel { info_hash: content.info_hash, ..label.clone() };
+    let unfinished = update.unfinished.as_ref();
+    let beside = unfinished.filter(|part| !old_copy::is_inherited(part, to, &subject));
+    let old = old_copy::find(session, &shared, beside);
+    let replaces = old.replaced_at(to).filter(|_| update.replaces && subject.selection.is_none());
     let plan = PartPlan { record, replaces, held: widened.files() };
-    if let Some(unfinished) = &update.unfinished {
-        Part::check_room(to, &subject.manifest).map_err(|error| error.to_string())?;
-        unfinished.abandon().map_err(|error| error.to_string())?;
-    }
+    let makes_way = unfinished.map_or(Ok(()), |part| old_copy::make_way(part, to, &subject, &label));
+    makes_way.map_err(|error| error.to_string())?;
     // What is there gets another name: by then it is remembered which one it had.
     let held = same.filter(DownloadRecord::is_held).filter(|_| widened.before.is_some());
     if held.is_some() {
@@ -209,9 +210,7 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
         session.event(&Event::Warning(format!("{path} is given to nobody from now on: {name} goes elsewhere")));
     }
     session.downloads().settle(*id, to.clone(), (&content, subject.manifest.layout().size()));
-    // An old version is of all of it.
-    let old = if subject.selection.is_some() { Vec::new() } else { old.versions };
-    Ok(Prepared { subject, whole, widened, opened, peers, old })
+    Ok(Prepared { subject, whole, widened, opened, peers, old: old.versions })
 }
 
 /// Verifies what is on disk already, also elsewhere, then lets the engine go on with what is missing.

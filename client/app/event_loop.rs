@@ -11,7 +11,6 @@ use super::login::{Login, group_lost};
 use super::login_session::LoginSession;
 use super::node::{Inbox, Node};
 use super::resume;
-use super::share;
 use super::status;
 use super::upkeep::keeper;
 use crate::client::download::engine::event::EngineEvent;
@@ -20,6 +19,7 @@ use crate::client::keyring::Put;
 use crate::client::output::event::Event;
 use crate::client::rpc::event::LinkEvent;
 use crate::client::upload::event::SeederEvent;
+use crate::model::id::ShareRef;
 use crate::model::notice::Notice;
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::standstill::stood_still;
@@ -244,7 +244,7 @@ impl Reactor {
                     }
                 }
             }
-            Reply::ShareEnded { share } => share::ended(session, share),
+            Reply::ShareEnded { share } => self.share_ended(session, share),
             // What is shared of it is given on: others may be in the middle of it.
             Reply::Superseded { old, .. } => {
                 let running = session.downloads().running();
@@ -285,6 +285,13 @@ impl Reactor {
             | Reply::Found { .. }
             | Reply::Peers { .. }
             | Reply::Keys { .. } => {}
+        }
+    }
+
+    /// The user shares something no longer. Of what is not shared here nobody need be asked.
+    fn share_ended(&self, session: &LoginSession, share: ShareRef) {
+        if !session.slot().shares_numbered(share).is_empty() {
+            self.errands.note(|noted| noted.ended.extend([(session.number(), share)]));
         }
     }
 

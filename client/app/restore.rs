@@ -1,8 +1,9 @@
-//! Bringing back at login what the user shared here before.
+//! Bringing back at login what the user shared here before, and what becomes of that elsewhere.
 
 use super::announce::{find_made, hold_shares, is_unheard};
+use super::folders::commands::folder_of;
 use super::login_session::LoginSession;
-use super::share::{ENDED_ELSEWHERE, LocalShare, forget_all, offer};
+use super::share::{LocalShare, forget_all, offer};
 use crate::client::output::event::Event;
 use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{find, find_again, is_superseded};
@@ -10,9 +11,13 @@ use crate::client::state::file::StateError;
 use crate::client::state::record::ShareRecord;
 use crate::client::storage::file_stamp::Stamps;
 use crate::model::id::ShareRef;
+use crate::model::notice::Notice;
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::refusal::Code;
 use std::fmt;
+
+/// Why a share is over that this client has not ended.
+const ENDED_ELSEWHERE: &str = "you have stopped it on another client, or shared another version there";
 
 /// Why a share does not come back.
 #[derive(Debug)]
@@ -177,11 +182,14 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
         }
         // What has this name here may be older than the share.
         Ok(Some(_)) if record.share.is_some_and(|share| is_unheard(session, share)) => Ok(Restored::AsItWas),
-        Ok(Some(_)) => match record.share {
+        Ok(Some(found)) => match record.share {
             // Others may still be in the middle of the old version.
             Some(share) if is_superseded(&node.link, share)? => {
                 if bring_back(session, record, share) {
                     hold_shares(session, vec![record.clone()])?;
+                }
+                if found.shared_by_you {
+                    tell_newer(session, record);
                 }
                 Ok(Restored::AsItWas)
             }
@@ -195,6 +203,46 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
             give_up(session, record, RpcError::Refused(refusal).into())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The tracker says that the user shares something no longer. If this client did not end it, the user is told. What the
+/// user has shared another version of on another client is kept as an old one, unless its folder decides on it.
+pub(super) fn ended(session: &LoginSession, share: ShareRef) {
+    // With the lock: a command of this client that has ended it, or shares another version, is done with it by then.
+    session.decide(|| {
+        let shares = session.slot().shares_numbered(share);
+        if shares.is_empty() {
+            return;
+        }
+        let Ok(superseded) = is_superseded(&session.node().link, share) else {
+            // What is not given is looked for when a tracker is reached.
+            for ShareRecord { group, content, .. } in &shares {
+                let group = session.node().keyring.group_named(group);
+                group.into_iter().for_each(|group| session.node().catalog.remove(group, content.info_hash));
+            }
+            return;
+        };
+        let is_kept = |record: &ShareRecord| superseded && folder_of(session, record).is_none();
+        let (old, lost): (Vec<_>, Vec<_>) = shares.into_iter().partition(is_kept);
+        old.iter().for_each(|record| tell_newer(session, record));
+        if !old.is_empty() {
+            // Others may be in the middle of it. The next tracker hears of all that is given.
+            let _ = hold_shares(session, old);
+        }
+        for ShareRecord { group, name, .. } in lost.clone() {
+            session.event(&Event::ShareLost { group, file: name, why: ENDED_ELSEWHERE.to_owned() });
+        }
+        forget_all(session, &lost);
+    });
+}
+
+/// The user has shared a new version of this on another client: tells so, as others are told by the tracker.
+fn tell_newer(session: &LoginSession, record: &ShareRecord) {
+    let comes_by_itself = session.slot().folders().follows_into(&record.group, &record.path);
+    if !comes_by_itself && folder_of(session, record).is_none() {
+        let (group, name, author) = (record.group.clone(), record.name.clone(), session.user().clone());
+        session.event(&Event::Notice(Notice::NewVersion { group, name, author }));
     }
 }
 

@@ -30,9 +30,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// Why a share is over that this client has not ended.
-pub(super) const ENDED_ELSEWHERE: &str = "you have stopped it on another client, or shared another version there";
-
 /// A manifest up to this length goes along with its share, in bytes: that of a file of 100 MB.
 const SHORT_MANIFEST_LEN: usize = 4 * 1024;
 /// How often a part is brought again that got no turn at the tracker, and the pause before.
@@ -351,18 +348,6 @@ fn unserve(session: &LoginSession, record: &ShareRecord) {
     if let Some(other) = other {
         session.upkeep().watch(key, other);
     }
-}
-
-/// The tracker says that the user shares something no longer. If this client did not end it, the user is told.
-pub(super) fn ended(session: &LoginSession, share: ShareRef) {
-    // With the lock: a command of this client that has ended it, or shares another version, is done with it by then.
-    session.decide(|| {
-        let shares = session.slot().shares_numbered(share);
-        for ShareRecord { group, name, .. } in shares.clone() {
-            session.event(&Event::ShareLost { group, file: name, why: ENDED_ELSEWHERE.to_owned() });
-        }
-        forget_all(session, &shares);
-    });
 }
 
 /// A downloaded file is given to others from now on, and a tracker is yet to be told: see [`tell_untold`]. Its stamps are

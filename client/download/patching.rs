@@ -6,7 +6,9 @@ use crate::client::difference::piece_ask::PieceAsk;
 use crate::client::hash::piece_hash::sha1_of;
 use crate::client::picker::piece_picker::Lane;
 use crate::model::id::PeerId;
+use crate::model::piece::PieceIndex;
 use crate::wire::stretches::Stretches;
+use std::time::Instant;
 
 /// Finds what the old version has of the missing pieces, once members have described these, and calls `tell`: then the
 /// others can be asked for. Does so again for pieces of which a member turns out to have lied. Ends when the download does,
@@ -34,6 +36,26 @@ pub fn find_difference(transfer: &Transfer, is_over: impl Fn() -> bool + Sync, t
     }
 }
 
+/// Takes what a member has told of these pieces. False if it is not as long as their digests.
+pub(super) fn described(
+    transfer: &Transfer,
+    by: &PeerId,
+    pieces: &[PieceIndex],
+    (told, now): (&[u8], Instant),
+) -> bool {
+    transfer.difference().is_none_or(|it| it.take(by, inner(transfer, pieces), told, now))
+}
+
+/// The member that was asked describes these no more.
+pub(super) fn not_described(transfer: &Transfer, pieces: &[PieceIndex]) {
+    transfer.difference().into_iter().for_each(|it| it.give_back(inner(transfer, pieces)));
+}
+
+/// The places of pieces on the disk. Nobody was asked for others.
+fn inner(transfer: &Transfer, pieces: &[PieceIndex]) -> Vec<PieceIndex> {
+    pieces.iter().filter_map(|piece| transfer.subject().inner(*piece)).collect()
+}
+
 /// Takes what has come of a piece, as it was asked for. True if it was the last one.
 ///
 /// # Errors
@@ -49,11 +71,12 @@ pub(crate) fn take_wanted(
         return transfer.take_piece((id, lane), wanted.piece, data);
     };
     let (piece, given) = (wanted.piece, data.len());
+    let inner = transfer.subject().inner(piece).unwrap_or(piece);
     let mut buffer = vec![0; transfer.layout().len(piece) as usize];
     let read = |place, room: &mut [u8]| difference.old().read_at(place, room);
     match patch.assemble(&mut buffer, read, data.iter()) {
         Ok(true) => match transfer.take_given((id, lane), piece, (buffer[..].into(), given)) {
-            Err(PieceError::Bad) => difference.was_wrong(piece, (id, sha1_of(&data.to_vec()))),
+            Err(PieceError::Bad) => difference.was_wrong(inner, (id, sha1_of(&data.to_vec()))),
             taken => return taken,
         },
         Ok(false) => {
@@ -62,7 +85,7 @@ pub(crate) fn take_wanted(
         }
         Err(_) => {
             transfer.failed(lane, piece);
-            difference.fail(piece);
+            difference.fail(inner);
         }
     }
     Ok(false)

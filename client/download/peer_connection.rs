@@ -10,7 +10,7 @@ mod pipe;
 
 use super::lie::Lie;
 use super::opening::OpenedConnection;
-use super::patching::take_wanted;
+use super::patching::{described, not_described, take_wanted};
 use super::transfer::{PieceError, Transfer};
 use crate::client::picker::piece_picker::Lane;
 use crate::client::rate::downlink::Downlink;
@@ -181,7 +181,7 @@ impl PeerConnection {
     pub(crate) fn ask(&mut self) -> Result<(), DropReason> {
         let now = Instant::now();
         if let Some(piece) = self.transfer.difference().and_then(|it| it.charge(&self.peer)) {
-            self.complain(piece)?;
+            self.complain(self.transfer.subject().outer(piece))?;
         }
         while self.complaint.is_none()
             && let Some(most) = self.describing.room()
@@ -361,7 +361,7 @@ impl PeerConnection {
         self.asking.answer();
         let now = Instant::now();
         let Some(pieces) = self.describing.take(request, now) else { return lied(Lie::Unasked) };
-        let is_right = self.transfer.difference().is_none_or(|it| it.take(&self.peer, pieces, digests, now));
+        let is_right = described(&self.transfer, &self.peer, &pieces, (digests, now));
         if is_right { self.ask().err().map(WorkOutcome::Drops) } else { lied(Lie::WrongDigests) }
     }
 
@@ -375,9 +375,7 @@ impl PeerConnection {
     }
 
     fn give_back_descriptions(&self, pieces: impl IntoIterator<Item = Vec<PieceIndex>>) {
-        if let Some(difference) = self.transfer.difference() {
-            pieces.into_iter().for_each(|pieces| difference.give_back(pieces));
-        }
+        pieces.into_iter().for_each(|pieces| not_described(&self.transfer, &pieces));
     }
 
     fn put_off(&mut self, request: u32) -> Option<WorkOutcome> {

@@ -228,12 +228,12 @@ impl Transfer {
         inner.for_each(|piece| peers.picker.peer_has(lane.peer(), piece));
     }
 
-    /// What to ask for on this lane, of which this is to be expected if that is known. Nothing until it is decided what an
-    /// old version has.
+    /// What to ask for on this lane, of which this may be expected. Nothing until it is decided what an old version has.
     pub fn want(&self, (id, lane): (&PeerId, Lane), outlook: Option<Outlook>, now: Instant) -> Option<PieceAsk> {
         let Some(difference) = &self.difference else { return self.pick(lane, outlook, now).map(PieceAsk::from) };
         let piece = difference.is_decided().then(|| self.pick(lane, outlook, now))??;
-        Some(PieceAsk { piece, patch: difference.patch(piece, &id.user) })
+        let patch = self.subject.inner(piece).and_then(|inner| difference.patch(inner, &id.user));
+        Some(PieceAsk { piece, patch })
     }
 
     /// The piece to ask for on this lane, of which this is to be expected if that is known.
@@ -291,7 +291,7 @@ impl Transfer {
         let difference = self.difference.as_ref().filter(|it| !it.is_decided())?;
         let peers = self.peers.lock();
         let pieces = difference.ask(&id.user, most, |piece| peers.picker.holds(lane.peer(), piece), now)?;
-        Some((difference.block_len(), pieces))
+        Some((difference.block_len(), pieces.into_iter().map(|piece| self.subject.outer(piece)).collect()))
     }
 
     /// Verifies and writes a piece while its bytes are warm, then serves it. True if it was the last one.
@@ -337,7 +337,7 @@ impl Transfer {
             peers.credit(id, given as u64);
             peers.picker.is_complete()
         };
-        self.difference.iter().for_each(|difference| difference.judge(outer, (data, given)));
+        self.difference.iter().for_each(|difference| difference.judge(piece, (data, given)));
         self.pass_on(outer);
         self.hash.advance(piece, &*self.part).map_err(PieceError::stops)?;
         Ok(complete)
@@ -355,7 +355,7 @@ impl Transfer {
         if self.peers.lock().picker.found(piece).is_some() {
             self.hash.announce(piece);
             self.difference.iter().for_each(|difference| difference.settle(piece));
-            self.pass_on(piece);
+            self.pass_on(self.subject.outer(piece));
         }
     }
 

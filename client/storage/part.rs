@@ -32,12 +32,12 @@ use beginning::{begin, id_of};
 use body::{Body, RoomMaker, overwrite_with_zeros};
 use each_file::{any_file, for_each_file};
 use removal::remove_own;
-use std::convert::Infallible;
+use replaced::{hand_over, keep_modes};
 use std::ffi::OsStr;
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -315,24 +315,10 @@ impl Part {
         Ok(())
     }
 
-    /// Gives each file that takes the place of an old one the permissions that `of` makes of those of the old one and of
-    /// whether it is to be executable, and a folder those of the old folder and these besides.
     fn keep_modes(&self, of: impl Fn(u32, bool) -> u32 + Sync, of_folder: u32) {
-        if self.replaces.is_none() {
-            return;
+        if self.replaces.is_some() {
+            keep_modes(&self.body, &self.manifest, &self.destination(), (of, of_folder));
         }
-        let root = self.destination();
-        // A file system may keep none.
-        if let Some(mode) = replaced::mode_at(&root).filter(|_| self.manifest.is_folder()) {
-            let _ = self.body.set_mode(mode | of_folder);
-        }
-        let Ok::<_, Infallible>(()) = for_each_file(&self.manifest, |number, entry| {
-            let executable = self.manifest.attributes().get(number).is_some_and(|attributes| attributes.executable);
-            if let (Some(mode), Ok(file)) = (replaced::mode_at(&entry.path.placed_in(&root)), self.file(number)) {
-                let _ = file.set_permissions(Permissions::from_mode(of(mode, executable)));
-            }
-            Ok(())
-        });
     }
 
     /// What has taken the final name meanwhile. It may be the complete download.
@@ -363,6 +349,20 @@ impl Part {
         };
         self.sidecar.remove();
         Ok(left)
+    }
+
+    /// The folder becomes the part of a newer version, which takes what is equal where it lies. Whoever has the label opens it
+    /// next; nothing is written to it here any more.
+    ///
+    /// # Errors
+    /// `Foreign` if something else lies in its place, `FolderGone`, `DiskFull`, `Io`.
+    pub fn hand_over(&self, manifest: &Manifest, label: &PartLabel) -> Result<(), PartError> {
+        self.body.end_reservation();
+        self.check_in_place()?;
+        let folder = self.body.folder("").map_err(|error| PartError::Io(self.destination(), "open", error))?;
+        hand_over((&folder, self.id()?), (&self.manifest, manifest), (&self.sidecar, label))?;
+        self.sidecar.release();
+        Ok(())
     }
 
     /// Lets others open the part, even while threads still hold this value: nothing is written to it any more.

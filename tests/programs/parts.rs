@@ -2,6 +2,7 @@
 
 use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::listing::{Entry, listing};
+use crate::update::noise;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -229,6 +230,34 @@ fn a_new_version_of_a_folder_leaves_the_part_of_the_old_one_alone_and_goes_elsew
     bob.told("download_file lab photos/notes.txt newer", "Download completed: [lab] photos  9 B");
     assert_eq!(fs::read(place("bob/newer/notes.txt")).expect("there"), b"new notes");
     assert_eq!(visible(&place("bob/photos")), of_alice(&["notes.txt"]));
+}
+
+#[test]
+fn the_new_version_of_a_part_costs_its_difference_and_what_to_type_is_told() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let place = |name: &str| installation.folder.path().join(name);
+    let (mut alice, [mut bob]) = installation.group("lab", "alice", ["bob"]);
+    make(&place("alice"));
+    let old = noise(6_000_000, 3);
+    fs::write(place("alice/photos/video.mkv"), &old).expect("written");
+    alice.told("upload_file photos lab", "Uploaded");
+    bob.told("download_file lab photos/video.mkv .", "Download completed: [lab] photos  6.0 MB");
+    let new = [&b"a title"[..], &old].concat();
+    fs::write(place("alice/photos/video.mkv"), &new).expect("written");
+    alice.told("upload_file photos lab", "Uploaded");
+    let how = "download_file lab photos/video.mkv <destination_path> brings the new version of a part";
+    bob.told("update_file lab photos/video.mkv", how);
+    bob.told("update_file lab photos", "download_file lab photos/<path> <destination_path> brings the new version");
+    bob.told("download_file lab photos/video.mkv newer", "Download completed: [lab] photos  6.0 MB");
+    assert!(fs::read(place("bob/newer/video.mkv")).expect("there") == new);
+    assert!(fs::read(place("bob/photos/video.mkv")).expect("there") == old, "the old one stays");
+    bob.told("show_downloads", "MB from the old version");
+    // What is there is given on.
+    let mut carol = installation.user("carol", &[]);
+    carol.joins("carol", "lab", &mut alice);
+    alice.told("logout", "Logout successful");
+    carol.told("download_file lab photos/video.mkv .", "Download completed: [lab] photos  6.0 MB");
 }
 
 #[test]

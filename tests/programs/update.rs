@@ -193,3 +193,38 @@ fn a_download_of_the_old_version_goes_over_to_the_new_one() {
     assert!(holds(&notes_of(&installation, "bob"), &old));
     drop(members.pop());
 }
+
+#[test]
+fn a_download_of_a_folder_goes_over_to_its_new_version_and_keeps_what_has_come() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut ann, _) = shared_by_all(&installation, &noise(100, 8), &[]);
+    let album = |name: &str| installation.folder.path().join(name).join("album");
+    let (film, more) = (noise(LEN, 9), noise(700_000, 10));
+    fs::create_dir(album("ann")).expect("made");
+    for (path, bytes) in [("film", &film[..]), ("list", b"one"), ("old", &more)] {
+        fs::write(album("ann").join(path), bytes).expect("room");
+    }
+    ann.told("upload_file album lab", "Uploaded");
+    let mut cem = member(&installation, &mut ann, "cem", &["--download-limit", "300k"]);
+    cem.told("download_file lab album .", "Downloading...");
+    let part = album("cem").with_file_name("album.part");
+    let has_data = || fs::read(part.join("film")).is_ok_and(|bytes| bytes.iter().any(|byte| *byte != 0));
+    wait_until("something of the film has come", has_data);
+    fs::write(album("ann").join("list"), "one, two").expect("room");
+    fs::rename(album("ann").join("old"), album("ann").join("a new name")).expect("renamed");
+    ann.told("upload_file album lab", "Uploaded");
+    cem.expect("There is a new version of album in lab: update_file lab album");
+    cem.told("update_file lab album", "Downloading...");
+    assert!(has_data(), "what has come is kept");
+    // Killed now, it goes on.
+    cem.kill();
+    let mut cem = installation.person_again("cem", &[]);
+    cem.told("login cem pw", "Login successful");
+    cem.expect("Download completed: [lab] album");
+    for (path, bytes) in [("film", &film[..]), ("list", b"one, two"), ("a new name", &more)] {
+        assert!(holds(&album("cem").join(path), bytes), "{path}");
+    }
+    assert!(!album("cem").join("old").exists());
+    wait_until("nothing is left beside", || files_of(&installation, "cem") == ["album"]);
+}

@@ -1,10 +1,13 @@
-//! An old version of a download that lies on this machine: what the user shares under its name, or an unfinished download.
+//! An old version of a download that lies on this machine: what the user shares under its name, some files of a folder, or
+//! an unfinished download.
 
 use crate::client::app::login_session::LoginSession;
+use crate::client::app::parts;
 use crate::client::difference::gathering::Difference;
 use crate::client::difference::old_version::OldVersion;
+use crate::client::download::transfer::Subject;
 use crate::client::download::verify::{Verified, fill_from_old};
-use crate::client::storage::part::{Part, PartLabel, Replaced};
+use crate::client::storage::part::{Part, PartError, PartLabel, Replaced};
 use crate::client::storage::piece_source::PieceSource;
 use crate::client::storage::shared_files::SharedFiles;
 use std::path::{Path, PathBuf};
@@ -29,10 +32,11 @@ impl OldCopies {
     }
 }
 
-/// The old versions of what this label names, an unfinished one among them. Whether they still are what they were shows
+/// The old versions of what this label names, by the content that is shared, and an unfinished one. Whether they still are what they were shows
 /// when something of them is taken.
 pub(super) fn find(session: &LoginSession, label: &PartLabel, unfinished: Option<&Arc<Part>>) -> OldCopies {
     let mut copies = shared(session, label).unwrap_or_default();
+    copies.versions.extend(held(session, label));
     copies.versions.extend(unfinished.map(|part| OldVersion::new(part.clone(), part.manifest().clone())));
     copies
 }
@@ -47,6 +51,32 @@ fn shared(session: &LoginSession, label: &PartLabel) -> Option<OldCopies> {
     let place = Some((own.path, Replaced { manifest: manifest.clone(), stamps: own.stamps }));
     let versions = source.map(|source| OldVersion::edited(source, manifest)).into_iter().collect();
     Some(OldCopies { versions, place })
+}
+
+/// Some files of an old version of a folder.
+fn held(session: &LoginSession, label: &PartLabel) -> Option<OldVersion> {
+    let record = session.slot().download(&label.group, &label.name)?;
+    if !record.is_held() || record.content.info_hash == label.info_hash {
+        return None;
+    }
+    let whole = session.slot().manifest(&record.content.info_hash).ok().flatten()?;
+    let selection = parts::selection(&record.name, &whole, &record.part?.patterns).ok()??;
+    let source = SharedFiles::as_they_are(record.destination, selection.manifest().files())?;
+    Some(OldVersion::edited(source, selection.manifest().clone()))
+}
+
+/// Whether the part of an old version becomes that of the new one: a folder whose files stay where they are.
+pub(super) fn is_inherited(unfinished: &Part, to: &Path, of: &Subject) -> bool {
+    of.manifest.is_folder() && unfinished.manifest().is_folder() && unfinished.destination() == to
+}
+
+/// The part of an old version loses its name, or becomes that of the new one.
+pub(super) fn make_way(unfinished: &Part, to: &Path, of: &Subject, label: &PartLabel) -> Result<(), PartError> {
+    if is_inherited(unfinished, to, of) {
+        return unfinished.hand_over(&of.manifest, label);
+    }
+    Part::check_room(to, &of.manifest)?;
+    unfinished.abandon().map(drop)
 }
 
 /// Takes the pieces that are equal whole. Gives what is left to find, which is nothing if it is little; `None` without old

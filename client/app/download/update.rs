@@ -7,10 +7,13 @@ use crate::client::app::login_session::LoginSession;
 use crate::client::app::resume;
 use crate::client::command::failure::Failure;
 use crate::client::output::report::Report;
+use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries::{Found, find};
-use crate::client::state::record::ShareRecord;
+use crate::client::state::record::{DownloadRecord, ShareRecord};
 use crate::client::storage::part::{PartError, PartRecord, Replaced, resolve_destination};
+use crate::model::name::shared_path::SharedPath;
 use crate::model::name::{FileName, GroupId};
+use crate::wire::refusal::Code;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +26,13 @@ pub(in crate::client::app) fn update(
     name: &FileName,
     typed: Option<&Path>,
 ) -> Result<Report, Failure> {
-    let Found { content, .. } = find(&session.node().link, group, name)?;
+    let found = find(&session.node().link, group, name).map_err(|error| match &error {
+        RpcError::Refused(refusal) if refusal.code == Code::NoSuchFile => {
+            is_of_folder(session, group, name).unwrap_or_else(|| error.into())
+        }
+        _ => error.into(),
+    });
+    let Found { content, .. } = found?;
     // One that has failed and keeps what has come of it has a record.
     let is_under_way = |tracked: &Tracked| match tracked.phase {
         DownloadPhase::Complete => false,
@@ -33,7 +42,8 @@ pub(in crate::client::app) fn update(
     let under_way = session.downloads().find(group, name).filter(is_under_way);
     if let Some(tracked) = under_way {
         if !tracked.patterns.is_empty() {
-            return Err(format!("Only some files of {name} are being downloaded; cancel_download that first").into());
+            let how = format!("cancel_download {group} {name}, and download_file brings them in the new version");
+            return Err(format!("Only some files of {name} are being downloaded: {how}").into());
         }
         return match tracked.info_hash {
             Some(old) if old != content.info_hash => go_over(session, &tracked, typed),
@@ -41,7 +51,7 @@ pub(in crate::client::app) fn update(
         };
     }
     let own = session.slot().share(group, name);
-    let own = own.ok_or_else(|| format!("You have no {name} from {group} yet; download_file gets it"))?;
+    let own = own.ok_or_else(|| none_yet(session, group, name))?;
     if own.content.info_hash == content.info_hash {
         return Ok(Report::Done("You have the latest version"));
     }
@@ -53,6 +63,34 @@ pub(in crate::client::app) fn update(
     let update = Update { replaces: true, ..Update::default() };
     let order = DownloadOrder { id, group, name, to, record: PartRecord::Absent, update };
     go_on(session, order).inspect_err(|_| session.downloads().remove(id))
+}
+
+/// Why there is nothing of this name to update.
+fn none_yet(session: &LoginSession, group: &GroupId, name: &FileName) -> Failure {
+    if session.slot().download(group, name).is_some_and(|record| record.is_held()) {
+        return part_elsewhere(group, name, &format!("{name}/<path>"));
+    }
+    format!("You have no {name} from {group} yet; download_file gets it").into()
+}
+
+/// What to type instead, if this is the path of a file in a folder that is here, or in part.
+fn is_of_folder(session: &LoginSession, group: &GroupId, path: &FileName) -> Option<Failure> {
+    let typed = SharedPath::new(path.as_str()).ok()?;
+    typed.readings().find_map(|(folder, _)| {
+        if session.slot().share(group, &folder).is_some() {
+            let how = format!("update_file {group} {folder} brings the new version of all of it");
+            return Some(format!("{path} is a part of {folder}: {how}").into());
+        }
+        let held = session.slot().download(group, &folder).filter(DownloadRecord::is_held);
+        held.map(|_| part_elsewhere(group, &folder, path.as_str()))
+    })
+}
+
+/// A part stays as it is: the files of a folder are of one version.
+fn part_elsewhere(group: &GroupId, folder: &FileName, path: &str) -> Failure {
+    let how =
+        format!("download_file {group} {path} <destination_path> brings the new version of a part to another place");
+    format!("You have only some files of {folder}: {how}").into()
 }
 
 /// Where the old version lies, if it is as it was: what the user has changed is not replaced.

@@ -8,9 +8,10 @@ use crate::client::app::download::look_after;
 use crate::client::app::login::{Login, announce_and_bring_back};
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::node::command_id;
+use crate::client::app::restore;
 use crate::client::app::share;
 use crate::client::download::transfer::Transfer;
-use crate::model::id::OpOrder;
+use crate::model::id::{OpOrder, ShareRef};
 use crate::sys::owned_thread::OwnedThread;
 use crate::wire::client_tracker::Request;
 use crate::wire::deadlines::HEARTBEAT_INTERVAL;
@@ -40,6 +41,8 @@ pub(super) struct Noted {
     pub first_pieces: BTreeSet<u64>,
     /// Downloads of which a member is not where the tracker had seen it.
     pub stale_peers: BTreeSet<u64>,
+    /// Shares that the user shares no longer, by the login that has heard so. There is a record of each.
+    pub ended: BTreeSet<(u64, ShareRef)>,
     /// The last notice that was shown to a login.
     pub read: Option<(u64, OpOrder)>,
     /// The clock has struck.
@@ -148,6 +151,8 @@ impl Errand {
         if noted.reach {
             let _ = session.node().check_reach();
         }
+        let of_login = noted.ended.iter().filter(|(login, _)| *login == session.number());
+        of_login.for_each(|(_, share)| restore::ended(session, *share));
         // Others who begin now hear at once what is to be had here.
         each(session, &noted.first_pieces, |transfer| drop(hold_more(session, transfer)));
         each(session, &noted.stale_peers, |transfer| drop(find_peers(session, transfer)));

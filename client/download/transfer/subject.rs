@@ -45,12 +45,12 @@ pub struct Subject {
 
 impl Subject {
     /// The place of a piece on the disk; none for one that is not meant.
-    pub(super) fn inner(&self, piece: PieceIndex) -> Option<PieceIndex> {
+    pub(crate) fn inner(&self, piece: PieceIndex) -> Option<PieceIndex> {
         self.selection.as_ref().map_or(Some(piece), |selection| selection.inner(piece))
     }
 
     /// What members call the piece with this place on the disk.
-    pub(super) fn outer(&self, piece: PieceIndex) -> PieceIndex {
+    pub(crate) fn outer(&self, piece: PieceIndex) -> PieceIndex {
         self.selection.as_ref().map_or(piece, |selection| selection.outer(piece))
     }
 

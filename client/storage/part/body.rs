@@ -3,7 +3,7 @@
 use super::each_file::for_each_file;
 use super::error::{Foreign, PartError};
 use super::paths::PartPaths;
-use super::removal::remove_own;
+use super::removal::{open_beneath, remove_own};
 use super::reservation::{Allocate, Need, Reservation, blocks_len};
 use super::written::begins_with_data;
 use crate::client::hash::zeros::ZeroPieces;
@@ -15,10 +15,10 @@ use crate::sys::files::{self, Open};
 use crate::sys::space::{self, FreeSpace};
 use parking_lot::Mutex;
 use rustix::io::Errno;
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -133,16 +133,15 @@ impl Body {
         }
     }
 
-    /// Sets the permissions of the file or the folder itself.
+    /// A folder of the share by its path below that: the share itself by an empty one.
     ///
     /// # Errors
-    /// The disk's.
-    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
-        let file = match &self.files {
-            BodyFiles::File(file) => file,
-            BodyFiles::Folder(folder, _) => folder,
-        };
-        file.set_permissions(Permissions::from_mode(mode))
+    /// As for opening it, which follows no symbolic link.
+    pub(super) fn folder(&self, path: &str) -> io::Result<File> {
+        match &self.files {
+            BodyFiles::File(_) => Err(io::ErrorKind::NotADirectory.into()),
+            BodyFiles::Folder(folder, _) => open_beneath(folder, path),
+        }
     }
 
     /// The id of the file or the folder.

@@ -1,16 +1,22 @@
 //! The old version of a content, whose place a download takes.
 
+use super::body::Body;
+use super::each_file::for_each_file;
 use super::error::PartError;
 use super::paths::PartPaths;
-use super::removal::remove_own;
-use super::sidecar::Sidecar;
+use super::removal::{remove_listed, remove_own};
+use super::sidecar::{PartLabel, Sidecar};
 use super::take_back::HeldFiles;
 use super::written::holds_nothing_else;
 use crate::client::storage::file_stamp::{Stamps, StampsDigest};
 use crate::model::manifest::Manifest;
+use crate::sys::file_id::FileId;
 use crate::sys::files;
 use rustix::io::Errno;
-use std::os::unix::fs::MetadataExt;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,7 +64,7 @@ pub struct Replaced {
 }
 
 /// The permissions of what lies at a path.
-pub(super) fn mode_at(path: &Path) -> Option<u32> {
+fn mode_at(path: &Path) -> Option<u32> {
     files::look_unlinked(path).ok().map(|found| found.mode() & 0o777)
 }
 
@@ -110,18 +116,59 @@ impl Replaced {
     }
 }
 
+/// Gives each file that takes the place of an old one below `root` the permissions that `of` makes of those of the old one
+/// and of whether it is to be executable, and each folder those of the old folder and these besides.
+pub(super) fn keep_modes(
+    body: &Body,
+    manifest: &Manifest,
+    root: &Path,
+    (of, of_folder): (impl Fn(u32, bool) -> u32 + Sync, u32),
+) {
+    // A file system may keep none.
+    let Ok::<_, Infallible>(()) = for_each_file(manifest, |number, entry| {
+        let executable = manifest.attributes().get(number).is_some_and(|attributes| attributes.executable);
+        if let (Some(mode), Ok(file)) = (mode_at(&entry.path.placed_in(root)), body.file(manifest, number)) {
+            let _ = file.set_permissions(Permissions::from_mode(of(mode, executable)));
+        }
+        Ok(())
+    });
+    // The inner ones first: an outer one may let nobody in.
+    for path in manifest.folders().into_iter().rev() {
+        let old = if path.is_empty() { root.to_path_buf() } else { root.join(path) };
+        if let (Some(mode), Ok(folder)) = (mode_at(&old), body.folder(path)) {
+            let _ = folder.set_permissions(Permissions::from_mode(mode | of_folder));
+        }
+    }
+}
+
+/// Makes what lies in a folder, of this id, the beginning of another version. Files that the other version does not have
+/// with their length are removed first: killed then, it is the part of the old version still, which makes them anew.
+///
+/// # Errors
+/// `DiskFull`, `Io`.
+pub(super) fn hand_over(
+    (folder, id): (&File, FileId),
+    (old, new): (&Manifest, &Manifest),
+    (sidecar, label): (&Sidecar, &PartLabel),
+) -> Result<(), PartError> {
+    let lens: HashMap<_, _> = new.files().iter().map(|entry| (entry.path.below_root(), entry.len)).collect();
+    let goes = old.files().iter().filter(|entry| lens.get(&entry.path.below_root()) != Some(&entry.len));
+    remove_listed(folder, goes).map_err(|error| PartError::Io(sidecar.paths().part_path(), "remove", error))?;
+    sidecar.write_heir(label, id)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{OpenedPart, Part, PartLabel};
+    use super::super::{OpenedPart, Part};
     use super::*;
     use crate::client::hash::piece_hash::sha1_of;
     use crate::model::digest::InfoHash;
     use crate::model::manifest::FileEntry;
     use crate::model::name::{FileName, GroupId};
     use crate::model::path::RelPath;
+    use crate::model::piece::PIECE_LEN;
     use std::collections::BTreeMap;
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
     use std::path::PathBuf;
     use std::time::SystemTime;
     use tempfile::TempDir;
@@ -221,9 +268,12 @@ mod tests {
         let (file, folder) = (Bench::of_a_file(), Bench::of_a_folder());
         let chmod = |path: PathBuf, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("set");
         chmod(file.path("f"), 0o600);
+        chmod(folder.path("f/sub"), 0o710);
         chmod(folder.path("f"), 0o700);
         chmod(folder.path("f/a"), 0o640);
-        for (bench, modes) in [(&file, &[("f", 0o600)][..]), (&folder, &[("f", 0o700), ("f/a", 0o640)])] {
+        for (bench, modes) in
+            [(&file, &[("f", 0o600)][..]), (&folder, &[("f", 0o700), ("f/a", 0o640), ("f/sub", 0o710)])]
+        {
             let part = bench.part();
             for (path, mode) in modes {
                 assert_eq!(mode_at(&bench.path(&path.replacen('f', "f.part", 1))), Some(*mode), "{path}");
@@ -310,10 +360,63 @@ mod tests {
         let part = bench.part();
         bench.old.exchange(part.sidecar.paths()).expect("exchanged");
         drop(part);
-        let aside = fs::File::options().write(true).open(bench.path("f.part")).expect("there");
+        let aside = File::options().write(true).open(bench.path("f.part")).expect("there");
         aside.set_modified(SystemTime::UNIX_EPOCH).expect("set");
         let OpenedPart::Taken(taken) = bench.open() else { panic!("the new version has the name") };
         taken.adopt().expect("nothing to remove");
         assert_eq!(fs::read(bench.path("f.part")).expect("kept"), b"the old version");
+    }
+
+    /// A folder of these files, of which each byte of a file is the same.
+    fn uniform(files: &[(&str, u8, usize)]) -> (Arc<Manifest>, Vec<u8>) {
+        let entry = |(path, _, len): &(&str, u8, usize)| FileEntry {
+            path: RelPath::parse(&format!("f/{path}")).expect("a path"),
+            len: *len as u64,
+        };
+        let bytes: Vec<u8> = files.iter().flat_map(|(_, byte, len)| vec![*byte; *len]).collect();
+        let pieces = bytes.chunks(PIECE_LEN as usize).map(sha1_of).collect();
+        (Arc::new(Manifest::new(files.iter().map(entry).collect(), pieces).expect("in order")), bytes)
+    }
+
+    fn labelled(number: u8) -> PartLabel {
+        PartLabel {
+            info_hash: InfoHash([number; 32]),
+            group: GroupId::parse("lab").expect("a name"),
+            name: FileName::parse("f").expect("a name"),
+        }
+    }
+
+    #[test]
+    fn files_of_the_same_length_stay_and_the_part_is_the_newer_versions() {
+        const LEN: usize = PIECE_LEN as usize;
+        let temp = tempfile::tempdir().expect("a folder");
+        let to = fs::canonicalize(temp.path()).expect("there").join("f");
+        let (old, bytes) = uniform(&[("a", 1, LEN), ("gone/b", 2, 10), ("sub/c", 3, 3 * LEN), ("sub/d", 4, 10)]);
+        let (new, _) = uniform(&[("a", 1, LEN), ("more/e", 5, 7), ("sub/c", 3, 3 * LEN), ("sub/d", 4, 11)]);
+        let OpenedPart::Part(part) = Part::open(&to, old.clone(), &labelled(1), PartRecord::Absent).expect("room")
+        else {
+            panic!("nothing is there")
+        };
+        let layout = old.layout();
+        for piece in layout.indexes().take(4) {
+            let from = layout.offset(piece) as usize;
+            let data = &bytes[from..from + layout.len(piece) as usize];
+            part.write_piece(piece, data.into()).expect("room");
+        }
+        part.hand_over(&new, &labelled(2)).expect("handed over");
+        let beside = |path: &str| temp.path().join("f.part").join(path);
+        assert!(beside("a").exists() && !beside("gone").exists() && !beside("sub/d").exists());
+        let again = Part::open(&to, old, &labelled(1), PartRecord::Begun);
+        assert!(matches!(again, Err(PartError::OtherDownload { .. })), "it is the newer version's");
+        let OpenedPart::Part(heir) = Part::open(&to, new, &labelled(2), PartRecord::Begun).expect("its own") else {
+            panic!("it has no final name")
+        };
+        assert!(!heir.is_fresh());
+        drop(part);
+        // The stream is shifted by seven bytes behind the first file, and `sub/c` has its own bytes all the same.
+        assert_eq!(fs::read(beside("a")).expect("there"), vec![1; LEN]);
+        let kept = fs::read(beside("sub/c")).expect("there");
+        assert!(kept.len() == 3 * LEN && kept[..2 * LEN].iter().all(|byte| *byte == 3));
+        assert_eq!(fs::read(beside("sub/d")).expect("made").len(), 11);
     }
 }

@@ -171,6 +171,15 @@ impl Sidecar {
         self.put_durably(Note { label: label.clone(), part: Some(part), replaced: None })
     }
 
+    /// The same of a folder that is open under another label, as the last word before the lock is given back.
+    ///
+    /// # Errors
+    /// `DiskFull`, `Io`.
+    pub(super) fn write_heir(&self, label: &PartLabel, part: FileId) -> Result<(), PartError> {
+        self.write_note(&Note { label: label.clone(), part: Some(part), replaced: None })?;
+        self.file.sync_data().map_err(|error| PartError::from_io(&self.paths.sidecar_path(), "write", 0, error))
+    }
+
     fn put_durably(&mut self, note: Note) -> Result<(), PartError> {
         self.put(note)?;
         let io = |error| PartError::from_io(&self.paths.sidecar_path(), "write", 0, error);

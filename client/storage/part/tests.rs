@@ -15,7 +15,7 @@ use crate::model::name::{FileName, GroupId};
 use crate::model::path::RelPath;
 use crate::model::piece::PIECE_LEN;
 use rustix::io::Errno;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, Instant};

@@ -426,18 +426,30 @@ fn content_changed_with_size_and_time_kept_is_found_by_who_downloads_it_and_told
 }
 
 #[test]
-fn another_version_shared_on_another_client_ends_the_share_and_is_told() {
-    let (room, alice, mut bob, _) = shared("film");
-    let mut laptop = Person::sit_down(room.tracker.addr, &room.place("laptop"));
-    laptop.expect("login alice pw", "Login successful\n");
-    let other = bytes_of(1_000_000, 3);
-    make(&laptop.folder, "film", &other);
-    laptop.expect("upload_file film lab", "Uploaded\n");
-    alice.sees("film is not shared in lab any more: you have stopped it on another client, or shared another version");
-    wait_until("it is forgotten", || !has_record(&alice));
-    asks_for(&mut bob, "film");
-    has_it(&bob, "film", &other);
-    assert_eq!(told(&laptop), "");
+fn another_version_shared_on_another_client_is_told_and_comes_with_update_file() {
+    for runs in [true, false] {
+        let (room, mut alice, mut bob, data) = shared("film");
+        let mut laptop = Person::sit_down(room.tracker.addr, &room.place("laptop"));
+        laptop.expect("login alice pw", "Login successful\n");
+        let other = [&bytes_of(100, 3), &data[..]].concat();
+        make(&laptop.folder, "film", &other);
+        if !runs {
+            alice.expect("logout", "Logout successful\n");
+        }
+        laptop.expect("upload_file film lab", "Uploaded\n");
+        if !runs {
+            alice.expect("login alice pw", "Login successful\n");
+        }
+        alice.sees("alice has shared a new version of film in lab: update_file lab film");
+        assert!(has_record(&alice) && read(&alice.folder.join("film")) == data, "the old one stays");
+        asks_for(&mut bob, "film");
+        has_it(&bob, "film", &other);
+        alice.expect("update_file lab film", "Downloading...\n");
+        alice.sees("Download completed: [lab] film");
+        assert!(read(&alice.folder.join("film")) == other);
+        alice.expect("update_file lab film", "You have the latest version\n");
+        assert_eq!(told(&laptop), "");
+    }
 }
 
 #[test]
