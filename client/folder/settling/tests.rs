@@ -82,7 +82,7 @@ fn names_of_one_file_get_others_each_for_itself_and_end_each_for_itself() {
     [a, b].iter().for_each(|name| folder.is_withdrawn(name, now));
     assert_eq!((folder.gone_count(), folder.is_settled()), (0, true));
     // One of the two goes, and the other stays.
-    assert_eq!(remove(&mut folder, &[c.clone()], now), GoneStep::Withdraw(vec![c.clone()]));
+    assert_eq!(remove(&mut folder, std::slice::from_ref(&c), now), GoneStep::Withdraw(vec![c.clone()]));
     folder.is_withdrawn(&c, now + REST);
     assert_eq!((folder.shared_count(), folder.linked(&BTreeSet::from([d.clone()]))), (1, BTreeSet::new()));
 }
