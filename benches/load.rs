@@ -32,6 +32,8 @@ const SCRAPE_MAX: Duration = Duration::from_millis(20);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Connections from one address of this machine, which is less than a tracker takes.
 const PER_ADDRESS: usize = 400;
+/// Clients of one address that ask all the time: less than may make accounts there in an hour.
+const ACTIVE_PER_ADDRESS: usize = 4;
 /// Idle clients that are logged in as one user.
 const PER_USER: usize = 500;
 /// Connections of a storm.
@@ -69,7 +71,8 @@ impl House {
         tracker.expect(&format!("metrics on {door}"));
         let mut active: Vec<_> = (0..ACTIVE)
             .map(|number| {
-                let mut client = installation.connect(1).expect("it runs");
+                let stream = socket_from(5, number * PER_ADDRESS / ACTIVE_PER_ADDRESS, own).expect("it runs");
+                let mut client = Client::over_to(stream, installation.fingerprint()).expect("let in");
                 client.create_user(&format!("active{number}"));
                 client.log_in(&format!("active{number}"));
                 client

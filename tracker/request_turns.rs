@@ -1,4 +1,4 @@
-//! Whose request is carried out next: a few at a time, with turns by site, network and user. So whoever asks on many
+//! Whose request is carried out next, with turns by site, network and user. So whoever asks on many
 //! connections keeps nobody else from the processor. And a site that has had much of it gives way to all else that the
 //! machine does.
 
@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 const WORK_MAX: Duration = Duration::from_millis(20);
 /// How many of those who wait look after each other in [`WORK_MAX`].
 const LOOKING: u32 = 16;
+
+/// So many requests of a lone site are under way for each core. Another that comes finds as many turns left.
+const AT_ONCE: usize = 32;
 
 /// What processor time is counted in.
 const UNIT: Duration = Duration::from_micros(10);
@@ -56,11 +59,11 @@ pub(crate) struct RequestTurn {
     number: u64,
 }
 
-/// As many at a time as there are cores, and more than one, since whoever has a turn may wait for a lock. Beside other sites
-/// a site has half of them: the rest of the machine is for others.
+/// More at a time than there are cores: whoever has to wait for a turn is woken once more, which costs as much as a short
+/// request. Beside other sites a site has half of the cores: the rest of the machine is for others.
 fn bounds() -> SharesOfTurns {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    SharesOfTurns { all: cores.max(2), of_site: (cores / 2).max(1) }
+    SharesOfTurns { all: 2 * AT_ONCE * cores, of_lone_site: AT_ONCE * cores, of_site: (cores / 2).max(1) }
 }
 
 impl Default for RequestTurns {
@@ -75,15 +78,16 @@ impl RequestTurns {
     /// Waits for the turn of this user, who asks from there. The thread has worked for so long since its last turn.
     pub(crate) fn take(self: &Arc<Self>, ip: IpAddr, user: Option<UserRef>, worked: Duration) -> RequestTurn {
         let waiting = Arc::new(WaitingThread { turn: AtomicU64::new(0), thread: thread::current() });
-        let is_crowded = self.0.lock().is_crowded(ip, worked, Instant::now());
-        if is_crowded {
+        let mut state = self.0.lock();
+        if state.is_crowded(ip, worked, Instant::now()) {
+            drop(state);
             // For as long as the connection lasts: no thread gets back what it gave.
             sys::give_way(CROWDED_NICE);
+            state = self.0.lock();
         }
-        let mut state = self.0.lock();
         state.line.enter(ip, user, waiting.clone());
         loop {
-            grant(&mut state.line, Instant::now());
+            grant(&mut state.line, Instant::now(), Some(&waiting));
             let pause = WORK_MAX * (1 + state.line.waiting() as u32 / LOOKING);
             drop(state);
             if waiting.turn.load(Ordering::Acquire) == 0 {
@@ -113,15 +117,17 @@ impl Drop for RequestTurn {
     fn drop(&mut self) {
         let line = &mut self.turns.0.lock().line;
         line.done(self.number);
-        grant(line, Instant::now());
+        grant(line, Instant::now(), None);
     }
 }
 
-/// Gives a turn to as many as may have one.
-fn grant(line: &mut TurnLine<Arc<WaitingThread>>, now: Instant) {
+/// Gives a turn to as many as may have one, and wakes all of them but this one.
+fn grant(line: &mut TurnLine<Arc<WaitingThread>>, now: Instant, awake: Option<&Arc<WaitingThread>>) {
     while let Some((turn, next)) = line.next(now) {
         next.turn.store(turn, Ordering::Release);
-        next.thread.unpark();
+        if !awake.is_some_and(|awake| Arc::ptr_eq(awake, &next)) {
+            next.thread.unpark();
+        }
     }
 }
 
@@ -169,8 +175,7 @@ mod tests {
     #[test]
     fn turns_that_are_never_given_back_hold_nobody_up_for_long() {
         let turns = Arc::new(RequestTurns::default());
-        let held: Vec<_> =
-            (0..10 * bounds().all).map(|_| turns.take(IpAddr::from([127, 0, 0, 1]), None, Duration::ZERO)).collect();
+        let held: Vec<_> = (0..20).map(|_| turns.take(IpAddr::from([127, 0, 0, 1]), None, Duration::ZERO)).collect();
         drop(turns.take(IpAddr::from([127, 0, 0, 2]), None, Duration::ZERO));
         drop(held);
     }

@@ -1,6 +1,6 @@
 //! The line of those who wait for a turn. A site with fewest requests under way comes first, and of these the one whose
 //! last turn, or whose arrival, was longest ago. While another site is there, each has a part of the turns at most. In a
-//! site networks take turns, and in a network users. Pure: the time is passed in.
+//! site networks take turns, and in a network users. No user has more than a few at a time. Pure: the time is passed in.
 
 use crate::model::address::{network_of, place_of};
 use crate::model::id::UserRef;
@@ -11,11 +11,15 @@ use std::time::{Duration, Instant};
 
 /// For so long a site that has had a turn counts as one that is there.
 const THERE: Duration = Duration::from_secs(1);
+/// Turns of a user at a time: more than one, since whoever has a turn may wait for a lock.
+const OF_USER: usize = 2;
 
 /// How many requests are under way at most.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SharesOfTurns {
     pub all: usize,
+    /// Those of a site while no other one is there.
+    pub of_lone_site: usize,
     /// Those of a site while another one is there too.
     pub of_site: usize,
 }
@@ -27,10 +31,10 @@ pub(super) struct TurnLine<J> {
     /// Whoever is at a request for longer counts no more.
     work_max: Duration,
     sites: HashMap<IpAddr, SiteLine<J>>,
-    /// The sites in which somebody waits, by rank.
+    /// The sites in which somebody may have a turn, by rank.
     next: BTreeSet<(usize, u64, IpAddr)>,
-    /// The requests under way, the oldest first: from which site, and since when.
-    at_work: BTreeMap<u64, (IpAddr, Instant)>,
+    /// The requests under way, the oldest first: whose, and since when.
+    at_work: BTreeMap<u64, (IpAddr, Option<UserRef>, Instant)>,
     /// The two sites that had a turn last, and when each did; the later one first.
     latest: [Option<(IpAddr, Instant)>; 2],
     /// Counts turns and arrivals of sites.
@@ -44,42 +48,84 @@ struct SiteLine<J> {
     under_way: usize,
     /// The count at its last turn, or at its arrival.
     since: u64,
-    networks: Rotation<IpAddr, Rotation<Option<UserRef>, VecDeque<J>>>,
+    networks: Rotation<IpAddr, Rotation<Option<UserRef>, UserLine<J>>>,
 }
 
-/// Who takes turns, the next one first. Nobody is twice among them, or there with nothing.
+/// Those of one user in a network.
+#[derive(Debug)]
+struct UserLine<J> {
+    under_way: usize,
+    waiting: VecDeque<J>,
+}
+
+impl<J> Default for UserLine<J> {
+    fn default() -> Self {
+        Self { under_way: 0, waiting: VecDeque::new() }
+    }
+}
+
+/// Whoever takes turns with others.
+trait Party: Default {
+    /// Whether it has something that waits and may have a turn now.
+    fn may_have_turn(&self) -> bool;
+    /// Whether nothing of it waits or is under way.
+    fn is_gone(&self) -> bool;
+}
+
+impl<J> Party for UserLine<J> {
+    fn may_have_turn(&self) -> bool {
+        !self.waiting.is_empty() && self.under_way < OF_USER
+    }
+
+    fn is_gone(&self) -> bool {
+        self.waiting.is_empty() && self.under_way == 0
+    }
+}
+
+/// Parties that take turns.
 #[derive(Debug)]
 struct Rotation<K, V> {
+    /// Those that may have a turn, each once, the next one first.
     order: VecDeque<K>,
-    waiting: HashMap<K, V>,
+    /// All that are not gone, and whether each is in the order.
+    parties: HashMap<K, (V, bool)>,
 }
 
 impl<K, V> Default for Rotation<K, V> {
     fn default() -> Self {
-        Self { order: VecDeque::new(), waiting: HashMap::new() }
+        Self { order: VecDeque::new(), parties: HashMap::new() }
     }
 }
 
-impl<K: Copy + Eq + Hash, V: Default> Rotation<K, V> {
-    fn of(&mut self, key: K) -> &mut V {
-        let order = &mut self.order;
-        self.waiting.entry(key).or_insert_with(|| {
-            order.push_back(key);
-            V::default()
-        })
+impl<K: Copy + Eq + Hash, V: Party> Rotation<K, V> {
+    /// Changes a party, which may have a turn afterwards if it might before.
+    fn change<T>(&mut self, key: K, change: impl FnOnce(&mut V) -> T) -> T {
+        let (party, is_in_order) = self.parties.entry(key).or_default();
+        let changed = change(party);
+        if party.may_have_turn() && !*is_in_order {
+            *is_in_order = true;
+            self.order.push_back(key);
+        } else if party.is_gone() {
+            self.parties.remove(&key);
+        }
+        changed
     }
 
     /// Gives a turn to whoever is next.
-    fn turn<T>(&mut self, take: impl FnOnce(&mut V) -> Option<T>, is_empty: impl FnOnce(&V) -> bool) -> Option<T> {
+    fn turn<T>(&mut self, take: impl FnOnce(K, &mut V) -> Option<T>) -> Option<T> {
         let key = self.order.pop_front()?;
-        let own = self.waiting.get_mut(&key)?;
-        let taken = take(own);
-        if is_empty(own) {
-            self.waiting.remove(&key);
-        } else {
-            self.order.push_back(key);
-        }
-        taken
+        self.parties.get_mut(&key)?.1 = false;
+        self.change(key, |party| take(key, party))
+    }
+}
+
+impl<K: Copy + Eq + Hash, V: Party> Party for Rotation<K, V> {
+    fn may_have_turn(&self) -> bool {
+        !self.order.is_empty()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.parties.is_empty()
     }
 }
 
@@ -95,34 +141,37 @@ impl<J> TurnLine<J> {
 
     pub(super) fn enter(&mut self, from: IpAddr, user: Option<UserRef>, job: J) {
         self.waiting += 1;
-        let network = network_of(from);
-        self.change(place_of(from), |site| site.networks.of(network).of(user).push_back(job));
+        self.change_user(from, user, |_, own| own.waiting.push_back(job));
     }
 
     /// Whoever has the next turn, and its number; `None` while as many are at work as may be.
     pub(super) fn next(&mut self, now: Instant) -> Option<(u64, J)> {
-        while let Some((&turn, &(_, since))) = self.at_work.first_key_value()
+        while let Some((&turn, &(.., since))) = self.at_work.first_key_value()
             && now.saturating_duration_since(since) > self.work_max
         {
             self.done(turn);
         }
-        // All others that wait have as many under way.
-        let &(under_way, _, from) = self.next.first()?;
-        let most = if self.is_alone(from, now) { self.most.all } else { self.most.of_site };
+        // All others that may have a turn have as many under way.
+        let &(under_way, _, site) = self.next.first()?;
+        let most = if self.is_alone(site, now) { self.most.of_lone_site } else { self.most.of_site };
         if self.at_work.len() >= self.most.all || under_way >= most {
             return None;
         }
-        self.note_turn(from, now);
+        self.note_turn(site, now);
         self.count += 1;
         let turn = self.count;
-        let job = self.change(from, |site| {
+        let (from, user, job) = self.change(site, |site| {
             site.under_way += 1;
             site.since = turn;
-            site.networks
-                .turn(|users| users.turn(VecDeque::pop_front, VecDeque::is_empty), |users| users.order.is_empty())
+            site.networks.turn(|network, users| {
+                users.turn(|user, own| {
+                    own.under_way += 1;
+                    own.waiting.pop_front().map(|job| (network, user, job))
+                })
+            })
         })?;
         self.waiting -= 1;
-        self.at_work.insert(turn, (from, now));
+        self.at_work.insert(turn, (from, user, now));
         Some((turn, job))
     }
 
@@ -143,9 +192,20 @@ impl<J> TurnLine<J> {
     /// A turn is over.
     pub(super) fn done(&mut self, turn: u64) {
         // One that took too long is not there any more.
-        if let Some((from, _)) = self.at_work.remove(&turn) {
-            self.change(from, |site| site.under_way -= 1);
+        if let Some((from, user, _)) = self.at_work.remove(&turn) {
+            self.change_user(from, user, |site, own| {
+                *site -= 1;
+                own.under_way -= 1;
+            });
         }
+    }
+
+    /// Changes how many of a site are under way, and a user there.
+    fn change_user(&mut self, from: IpAddr, user: Option<UserRef>, change: impl FnOnce(&mut usize, &mut UserLine<J>)) {
+        self.change(place_of(from), |site| {
+            let SiteLine { under_way, networks, .. } = site;
+            networks.change(network_of(from), |users| users.change(user, |own| change(under_way, own)));
+        });
     }
 
     /// Changes a site and gives it its rank. One in which nobody waits or works is forgotten. When it comes back, it
@@ -158,9 +218,9 @@ impl<J> TurnLine<J> {
         });
         self.next.remove(&(site.under_way, site.since, from));
         let changed = change(site);
-        if !site.networks.order.is_empty() {
+        if site.networks.may_have_turn() {
             self.next.insert((site.under_way, site.since, from));
-        } else if site.under_way == 0 {
+        } else if site.networks.is_gone() {
             self.sites.remove(&from);
         }
         changed
@@ -173,7 +233,7 @@ mod tests {
     use crate::model::id::{OpId, Origin};
 
     const WORK_MAX: Duration = Duration::from_millis(20);
-    const ONE: SharesOfTurns = SharesOfTurns { all: 1, of_site: 1 };
+    const ONE: SharesOfTurns = SharesOfTurns { all: 1, of_lone_site: 1, of_site: 1 };
 
     fn at(number: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, number])
@@ -208,7 +268,8 @@ mod tests {
 
     #[test]
     fn whoever_asks_for_the_first_time_comes_before_a_crowd() {
-        let (mut line, now) = (TurnLine::new(SharesOfTurns { all: 2, of_site: 2 }, WORK_MAX), Instant::now());
+        let (mut line, now) =
+            (TurnLine::new(SharesOfTurns { all: 2, of_lone_site: 2, of_site: 2 }, WORK_MAX), Instant::now());
         for _ in 0..500 {
             line.enter(at(1), user(1), "crowd");
         }
@@ -265,9 +326,10 @@ mod tests {
     }
 
     #[test]
-    fn a_site_has_all_turns_while_it_is_alone_and_a_part_of_them_beside_another() {
-        let (mut line, now) = (TurnLine::new(SharesOfTurns { all: 4, of_site: 2 }, WORK_MAX), Instant::now());
-        let crowd = |line: &mut TurnLine<&str>| (0..9).for_each(|_| line.enter(at(1), user(1), "crowd"));
+    fn a_site_has_more_turns_while_it_is_alone_than_beside_another() {
+        let (mut line, now) =
+            (TurnLine::new(SharesOfTurns { all: 9, of_lone_site: 4, of_site: 2 }, WORK_MAX), Instant::now());
+        let crowd = |line: &mut TurnLine<&str>| (0..9).for_each(|number| line.enter(at(1), user(number), "crowd"));
         let taken =
             |line: &mut TurnLine<&'static str>, now| -> Vec<_> { std::iter::from_fn(|| line.next(now)).collect() };
         let give_back =
@@ -287,5 +349,41 @@ mod tests {
         give_back(&mut line, turns);
         crowd(&mut line);
         assert_eq!(taken(&mut line, now + THERE * 2).len(), 4, "it has not");
+    }
+
+    #[test]
+    fn a_lone_site_that_works_keeps_nobody_of_another_one_waiting() {
+        let (mut line, now) =
+            (TurnLine::new(SharesOfTurns { all: 9, of_lone_site: 4, of_site: 1 }, WORK_MAX), Instant::now());
+        (0..9).for_each(|number| line.enter(at(1), user(number), "crowd"));
+        let crowd: Vec<_> = std::iter::from_fn(|| line.next(now)).collect();
+        assert_eq!(crowd.len(), 4);
+        (0..2).for_each(|number| line.enter(at(2 + number), None, "honest"));
+        let honest: Vec<_> = std::iter::from_fn(|| line.next(now)).map(|(_, job)| job).collect();
+        assert_eq!(honest, ["honest"; 2], "each at once");
+        crowd[..3].iter().for_each(|&(turn, _)| line.done(turn));
+        assert!(line.next(now).is_none(), "one of the crowd is at work");
+        line.done(crowd[3].0);
+        assert_eq!(line.next(now).map(|(_, job)| job), Some("crowd"));
+    }
+
+    #[test]
+    fn a_user_has_two_turns_at_a_time_and_the_others_of_the_site_have_theirs() {
+        let (mut line, now) =
+            (TurnLine::new(SharesOfTurns { all: 9, of_lone_site: 9, of_site: 1 }, WORK_MAX), Instant::now());
+        (0..50).for_each(|_| line.enter(at(1), user(1), "busy"));
+        (2..5).for_each(|number| line.enter(at(1), user(number), "other"));
+        let turns: Vec<_> = std::iter::from_fn(|| line.next(now)).collect();
+        let jobs: Vec<_> = turns.iter().map(|&(_, job)| job).collect();
+        assert_eq!(jobs, ["busy", "other", "other", "other", "busy"]);
+        line.done(turns[1].0);
+        assert!(line.next(now).is_none(), "nobody else waits");
+        line.done(turns[0].0);
+        assert_eq!(line.next(now).map(|(_, job)| job), Some("busy"));
+        turns[2..].iter().for_each(|&(turn, _)| line.done(turn));
+        let mut left = order(&mut line, now);
+        left.dedup();
+        assert_eq!((left, line.waiting()), (vec!["busy"], 0));
+        assert_eq!(line.sites.len(), 1, "one is at work");
     }
 }
