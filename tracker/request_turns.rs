@@ -26,6 +26,8 @@ const AT_ONCE: usize = 32;
 
 /// What processor time is counted in.
 const UNIT: Duration = Duration::from_micros(10);
+/// A site that has had more than so much of it of late is busy. People need less.
+const WORK_OF_IDLE: u64 = 5_000;
 /// So much of it a site has at once, in units. Some thousand requests.
 const WORK_BURST: u64 = 50_000;
 /// Then it has the processor of a machine with one core for so many units of time to each unit. People need far less.
@@ -60,10 +62,12 @@ pub(crate) struct RequestTurn {
 }
 
 /// More at a time than there are cores: whoever has to wait for a turn is woken once more, which costs as much as a short
-/// request. Beside other sites a site has half of the cores: the rest of the machine is for others.
+/// request. Beside other sites a site has half of the cores, and all busy ones have as many turns as there are cores: the
+/// rest of the machine is for others.
 fn bounds() -> SharesOfTurns {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    SharesOfTurns { all: 2 * AT_ONCE * cores, of_lone_site: AT_ONCE * cores, of_site: (cores / 2).max(1) }
+    let (all, of_lone_site) = (2 * AT_ONCE * cores, AT_ONCE * cores);
+    SharesOfTurns { all, of_lone_site, of_site: (cores / 2).max(1), of_busy: cores.max(2) }
 }
 
 impl Default for RequestTurns {
@@ -85,7 +89,8 @@ impl RequestTurns {
             sys::give_way(CROWDED_NICE);
             state = self.0.lock();
         }
-        state.line.enter(ip, user, waiting.clone());
+        let is_busy = state.work.taken(&place_of(ip), Instant::now()) > WORK_OF_IDLE;
+        state.line.enter(ip, user, is_busy, waiting.clone());
         loop {
             grant(&mut state.line, Instant::now(), Some(&waiting));
             let pause = WORK_MAX * (1 + state.line.waiting() as u32 / LOOKING);

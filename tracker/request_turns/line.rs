@@ -1,12 +1,13 @@
-//! The line of those who wait for a turn. A site with fewest requests under way comes first, and of these the one whose
-//! last turn, or whose arrival, was longest ago. While another site is there, each has a part of the turns at most. In a
-//! site networks take turns, and in a network users. No user has more than a few at a time. Pure: the time is passed in.
+//! The line of those who wait for a turn. Sites that ask for little come before busy ones. Of these a site with fewest
+//! requests under way comes first, and of those the one whose last turn, or whose arrival, was longest ago. While another
+//! site is there, each has a part of the turns at most, and so have all busy ones together. In a site networks take turns,
+//! and in a network users. No user has more than a few at a time. Pure: the time is passed in.
 
 use crate::model::address::{network_of, place_of};
 use crate::model::id::UserRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 /// For so long a site that has had a turn counts as one that is there.
@@ -22,6 +23,8 @@ pub(super) struct SharesOfTurns {
     pub of_lone_site: usize,
     /// Those of a site while another one is there too.
     pub of_site: usize,
+    /// Those of all busy sites while more than one site is there.
+    pub of_busy: usize,
 }
 
 /// The line; `J` stands for whoever waits.
@@ -32,9 +35,11 @@ pub(super) struct TurnLine<J> {
     work_max: Duration,
     sites: HashMap<IpAddr, SiteLine<J>>,
     /// The sites in which somebody may have a turn, by rank.
-    next: BTreeSet<(usize, u64, IpAddr)>,
-    /// The requests under way, the oldest first: whose, and since when.
-    at_work: BTreeMap<u64, (IpAddr, Option<UserRef>, Instant)>,
+    next: BTreeSet<Rank>,
+    /// The requests under way, the oldest first.
+    at_work: BTreeMap<u64, AtWork>,
+    /// Those of busy sites among them.
+    busy_at_work: usize,
     /// The two sites that had a turn last, and when each did; the later one first.
     latest: [Option<(IpAddr, Instant)>; 2],
     /// Counts turns and arrivals of sites.
@@ -42,9 +47,23 @@ pub(super) struct TurnLine<J> {
     waiting: usize,
 }
 
+/// Whether a site is busy, how many of its requests are under way, the count at its last turn, and the site.
+type Rank = (bool, usize, u64, IpAddr);
+
+/// A request that is under way.
+#[derive(Debug)]
+struct AtWork {
+    from: IpAddr,
+    user: Option<UserRef>,
+    since: Instant,
+    is_busy: bool,
+}
+
 /// Those of one site.
 #[derive(Debug)]
 struct SiteLine<J> {
+    /// Whether it has asked for much of late.
+    is_busy: bool,
     under_way: usize,
     /// The count at its last turn, or at its arrival.
     since: u64,
@@ -129,50 +148,74 @@ impl<K: Copy + Eq + Hash, V: Party> Party for Rotation<K, V> {
     }
 }
 
+impl<J> SiteLine<J> {
+    fn change_user(&mut self, from: IpAddr, user: Option<UserRef>, change: impl FnOnce(&mut UserLine<J>)) {
+        self.networks.change(network_of(from), |users| users.change(user, change));
+    }
+}
+
 impl<J> TurnLine<J> {
     pub(super) fn new(most: SharesOfTurns, work_max: Duration) -> Self {
         let (sites, next, at_work, latest) = Default::default();
-        Self { most, work_max, sites, next, at_work, latest, count: 0, waiting: 0 }
+        Self { most, work_max, sites, next, at_work, busy_at_work: 0, latest, count: 0, waiting: 0 }
     }
 
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
 
-    pub(super) fn enter(&mut self, from: IpAddr, user: Option<UserRef>, job: J) {
+    /// Somebody waits from now on, at a site that has asked for much of late or not.
+    pub(super) fn enter(&mut self, from: IpAddr, user: Option<UserRef>, is_busy: bool, job: J) {
         self.waiting += 1;
-        self.change_user(from, user, |_, own| own.waiting.push_back(job));
+        self.change(place_of(from), |site| {
+            site.is_busy = is_busy;
+            site.change_user(from, user, |own| own.waiting.push_back(job));
+        });
     }
 
     /// Whoever has the next turn, and its number; `None` while as many are at work as may be.
     pub(super) fn next(&mut self, now: Instant) -> Option<(u64, J)> {
-        while let Some((&turn, &(.., since))) = self.at_work.first_key_value()
-            && now.saturating_duration_since(since) > self.work_max
+        while let Some((&turn, oldest)) = self.at_work.first_key_value()
+            && now.saturating_duration_since(oldest.since) > self.work_max
         {
             self.done(turn);
         }
-        // All others that may have a turn have as many under way.
-        let &(under_way, _, site) = self.next.first()?;
-        let most = if self.is_alone(site, now) { self.most.of_lone_site } else { self.most.of_site };
-        if self.at_work.len() >= self.most.all || under_way >= most {
-            return None;
-        }
+        let site = self.next_site(now)?;
         self.note_turn(site, now);
         self.count += 1;
         let turn = self.count;
-        let (from, user, job) = self.change(site, |site| {
+        let (from, user, is_busy, job) = self.change(site, |site| {
             site.under_way += 1;
             site.since = turn;
+            let is_busy = site.is_busy;
             site.networks.turn(|network, users| {
                 users.turn(|user, own| {
                     own.under_way += 1;
-                    own.waiting.pop_front().map(|job| (network, user, job))
+                    own.waiting.pop_front().map(|job| (network, user, is_busy, job))
                 })
             })
         })?;
         self.waiting -= 1;
-        self.at_work.insert(turn, (from, user, now));
+        self.busy_at_work += usize::from(is_busy);
+        self.at_work.insert(turn, AtWork { from, user, since: now, is_busy });
         Some((turn, job))
+    }
+
+    /// The site that has the next turn.
+    fn next_site(&self, now: Instant) -> Option<IpAddr> {
+        let first_busy = (true, 0, 0, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let [idle, busy] = [self.next.range(..first_busy).next(), self.next.range(first_busy..).next()];
+        // All others of its kind have as many under way.
+        let may = |&&(is_busy, under_way, _, site): &&Rank| {
+            let SharesOfTurns { of_lone_site, of_site, of_busy, .. } = self.most;
+            if self.is_alone(site, now) {
+                under_way < of_lone_site
+            } else {
+                under_way < of_site && (!is_busy || self.busy_at_work < of_busy)
+            }
+        };
+        let next = idle.filter(may).or_else(|| busy.filter(may));
+        next.filter(|_| self.at_work.len() < self.most.all).map(|&(.., site)| site)
     }
 
     /// Whether no other site is there.
@@ -192,20 +235,13 @@ impl<J> TurnLine<J> {
     /// A turn is over.
     pub(super) fn done(&mut self, turn: u64) {
         // One that took too long is not there any more.
-        if let Some((from, user, _)) = self.at_work.remove(&turn) {
-            self.change_user(from, user, |site, own| {
-                *site -= 1;
-                own.under_way -= 1;
+        if let Some(AtWork { from, user, is_busy, .. }) = self.at_work.remove(&turn) {
+            self.busy_at_work -= usize::from(is_busy);
+            self.change(place_of(from), |site| {
+                site.under_way -= 1;
+                site.change_user(from, user, |own| own.under_way -= 1);
             });
         }
-    }
-
-    /// Changes how many of a site are under way, and a user there.
-    fn change_user(&mut self, from: IpAddr, user: Option<UserRef>, change: impl FnOnce(&mut usize, &mut UserLine<J>)) {
-        self.change(place_of(from), |site| {
-            let SiteLine { under_way, networks, .. } = site;
-            networks.change(network_of(from), |users| users.change(user, |own| change(under_way, own)));
-        });
     }
 
     /// Changes a site and gives it its rank. One in which nobody waits or works is forgotten. When it comes back, it
@@ -214,12 +250,12 @@ impl<J> TurnLine<J> {
         let count = &mut self.count;
         let site = self.sites.entry(from).or_insert_with(|| {
             *count += 1;
-            SiteLine { under_way: 0, since: *count, networks: Rotation::default() }
+            SiteLine { is_busy: false, under_way: 0, since: *count, networks: Rotation::default() }
         });
-        self.next.remove(&(site.under_way, site.since, from));
+        self.next.remove(&(site.is_busy, site.under_way, site.since, from));
         let changed = change(site);
         if site.networks.may_have_turn() {
-            self.next.insert((site.under_way, site.since, from));
+            self.next.insert((site.is_busy, site.under_way, site.since, from));
         } else if site.networks.is_gone() {
             self.sites.remove(&from);
         }
@@ -233,7 +269,7 @@ mod tests {
     use crate::model::id::{OpId, Origin};
 
     const WORK_MAX: Duration = Duration::from_millis(20);
-    const ONE: SharesOfTurns = SharesOfTurns { all: 1, of_lone_site: 1, of_site: 1 };
+    const ONE: SharesOfTurns = SharesOfTurns { all: 1, of_lone_site: 1, of_site: 1, of_busy: 1 };
 
     fn at(number: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, number])
@@ -257,26 +293,28 @@ mod tests {
     fn networks_take_turns_and_then_the_users_of_each() {
         let (mut line, now) = (TurnLine::new(ONE, WORK_MAX), Instant::now());
         for job in ["a1", "a2", "a3"] {
-            line.enter(at(1), user(1), job);
+            line.enter(at(1), user(1), false, job);
         }
-        line.enter(at(1), user(2), "b1");
-        line.enter(at(2), user(3), "c1");
-        line.enter(at(2), user(3), "c2");
+        line.enter(at(1), user(2), false, "b1");
+        line.enter(at(2), user(3), false, "c1");
+        line.enter(at(2), user(3), false, "c2");
         assert_eq!(order(&mut line, now), ["a1", "c1", "b1", "c2", "a2", "a3"]);
         assert_eq!((line.waiting(), line.sites.len(), line.next.len(), line.at_work.len()), (0, 0, 0, 0));
     }
 
     #[test]
     fn whoever_asks_for_the_first_time_comes_before_a_crowd() {
-        let (mut line, now) =
-            (TurnLine::new(SharesOfTurns { all: 2, of_lone_site: 2, of_site: 2 }, WORK_MAX), Instant::now());
+        let (mut line, now) = (
+            TurnLine::new(SharesOfTurns { all: 2, of_lone_site: 2, of_site: 2, of_busy: 2 }, WORK_MAX),
+            Instant::now(),
+        );
         for _ in 0..500 {
-            line.enter(at(1), user(1), "crowd");
+            line.enter(at(1), user(1), false, "crowd");
         }
         let first = line.next(now).expect("a turn").0;
         line.next(now).expect("a turn");
         assert!(line.next(now).is_none(), "two at a time");
-        line.enter(at(2), None, "honest");
+        line.enter(at(2), None, false, "honest");
         line.done(first);
         assert_eq!(line.next(now).map(|(_, job)| job), Some("honest"));
         assert_eq!(line.waiting(), 498);
@@ -287,14 +325,14 @@ mod tests {
         let (mut line, now) = (TurnLine::new(ONE, WORK_MAX), Instant::now());
         let mut turns = HashMap::new();
         for number in [1, 2, 3, 9] {
-            line.enter(at(number), None, number);
+            line.enter(at(number), None, false, number);
         }
-        line.enter(at(9), None, 9);
+        line.enter(at(9), None, false, 9);
         for _ in 0..400 {
             let (turn, number) = line.next(now).expect("a turn");
             *turns.entry(number).or_insert(0) += 1;
             line.done(turn);
-            line.enter(at(number), None, number);
+            line.enter(at(number), None, false, number);
         }
         assert_eq!(turns, HashMap::from([(1, 100), (2, 100), (3, 100), (9, 100)]));
     }
@@ -304,11 +342,11 @@ mod tests {
         let (mut line, now) = (TurnLine::new(ONE, WORK_MAX), Instant::now());
         let network = |number: u16| IpAddr::from([0x2001, 0xdb8, 1, number, 0, 0, 0, 1]);
         for number in 0..50 {
-            line.enter(network(number), None, "crowd");
+            line.enter(network(number), None, false, "crowd");
         }
-        line.enter(network(7), user(1), "crowd");
-        line.enter(at(1), None, "honest");
-        line.enter(at(1), None, "honest");
+        line.enter(network(7), user(1), false, "crowd");
+        line.enter(at(1), None, false, "honest");
+        line.enter(at(1), None, false, "honest");
         assert_eq!(order(&mut line, now)[..4], ["crowd", "honest", "crowd", "honest"]);
         assert_eq!((line.sites.len(), line.next.len(), line.waiting()), (0, 0, 0));
     }
@@ -316,8 +354,8 @@ mod tests {
     #[test]
     fn whoever_waits_for_something_else_counts_no_more() {
         let (mut line, now) = (TurnLine::new(ONE, WORK_MAX), Instant::now());
-        line.enter(at(1), None, "reads nothing");
-        line.enter(at(2), None, "honest");
+        line.enter(at(1), None, false, "reads nothing");
+        line.enter(at(2), None, false, "honest");
         let (slow, _) = line.next(now).expect("a turn");
         assert!(line.next(now + WORK_MAX).is_none());
         assert_eq!(line.next(now + WORK_MAX * 2).map(|(_, job)| job), Some("honest"));
@@ -327,9 +365,12 @@ mod tests {
 
     #[test]
     fn a_site_has_more_turns_while_it_is_alone_than_beside_another() {
-        let (mut line, now) =
-            (TurnLine::new(SharesOfTurns { all: 9, of_lone_site: 4, of_site: 2 }, WORK_MAX), Instant::now());
-        let crowd = |line: &mut TurnLine<&str>| (0..9).for_each(|number| line.enter(at(1), user(number), "crowd"));
+        let (mut line, now) = (
+            TurnLine::new(SharesOfTurns { all: 9, of_lone_site: 4, of_site: 2, of_busy: 4 }, WORK_MAX),
+            Instant::now(),
+        );
+        let crowd =
+            |line: &mut TurnLine<&str>| (0..9).for_each(|number| line.enter(at(1), user(number), false, "crowd"));
         let taken =
             |line: &mut TurnLine<&'static str>, now| -> Vec<_> { std::iter::from_fn(|| line.next(now)).collect() };
         let give_back =
@@ -338,7 +379,7 @@ mod tests {
         let turns = taken(&mut line, now);
         assert_eq!(turns.len(), 4, "nobody else is there");
         give_back(&mut line, turns);
-        line.enter(at(2), None, "honest");
+        line.enter(at(2), None, false, "honest");
         let turns = taken(&mut line, now);
         let mut jobs: Vec<_> = turns.iter().map(|&(_, job)| job).collect();
         jobs.sort_unstable();
@@ -353,12 +394,14 @@ mod tests {
 
     #[test]
     fn a_lone_site_that_works_keeps_nobody_of_another_one_waiting() {
-        let (mut line, now) =
-            (TurnLine::new(SharesOfTurns { all: 9, of_lone_site: 4, of_site: 1 }, WORK_MAX), Instant::now());
-        (0..9).for_each(|number| line.enter(at(1), user(number), "crowd"));
+        let (mut line, now) = (
+            TurnLine::new(SharesOfTurns { all: 9, of_lone_site: 4, of_site: 1, of_busy: 2 }, WORK_MAX),
+            Instant::now(),
+        );
+        (0..9).for_each(|number| line.enter(at(1), user(number), false, "crowd"));
         let crowd: Vec<_> = std::iter::from_fn(|| line.next(now)).collect();
         assert_eq!(crowd.len(), 4);
-        (0..2).for_each(|number| line.enter(at(2 + number), None, "honest"));
+        (0..2).for_each(|number| line.enter(at(2 + number), None, false, "honest"));
         let honest: Vec<_> = std::iter::from_fn(|| line.next(now)).map(|(_, job)| job).collect();
         assert_eq!(honest, ["honest"; 2], "each at once");
         crowd[..3].iter().for_each(|&(turn, _)| line.done(turn));
@@ -369,10 +412,12 @@ mod tests {
 
     #[test]
     fn a_user_has_two_turns_at_a_time_and_the_others_of_the_site_have_theirs() {
-        let (mut line, now) =
-            (TurnLine::new(SharesOfTurns { all: 9, of_lone_site: 9, of_site: 1 }, WORK_MAX), Instant::now());
-        (0..50).for_each(|_| line.enter(at(1), user(1), "busy"));
-        (2..5).for_each(|number| line.enter(at(1), user(number), "other"));
+        let (mut line, now) = (
+            TurnLine::new(SharesOfTurns { all: 9, of_lone_site: 9, of_site: 1, of_busy: 2 }, WORK_MAX),
+            Instant::now(),
+        );
+        (0..50).for_each(|_| line.enter(at(1), user(1), false, "busy"));
+        (2..5).for_each(|number| line.enter(at(1), user(number), false, "other"));
         let turns: Vec<_> = std::iter::from_fn(|| line.next(now)).collect();
         let jobs: Vec<_> = turns.iter().map(|&(_, job)| job).collect();
         assert_eq!(jobs, ["busy", "other", "other", "other", "busy"]);
@@ -385,5 +430,22 @@ mod tests {
         left.dedup();
         assert_eq!((left, line.waiting()), (vec!["busy"], 0));
         assert_eq!(line.sites.len(), 1, "one is at work");
+    }
+
+    #[test]
+    fn busy_sites_share_a_few_turns_and_come_after_those_that_ask_for_little() {
+        let most = SharesOfTurns { all: 9, of_lone_site: 9, of_site: 1, of_busy: 2 };
+        let (mut line, now) = (TurnLine::new(most, WORK_MAX), Instant::now());
+        (1..5).for_each(|number| line.enter(at(number), None, true, "busy"));
+        let busy: Vec<_> = std::iter::from_fn(|| line.next(now)).collect();
+        assert_eq!(busy.len(), 2);
+        (5..8).for_each(|number| line.enter(at(number), None, false, "idle"));
+        let turns: Vec<_> = std::iter::from_fn(|| line.next(now)).collect();
+        assert_eq!(turns.iter().map(|&(_, job)| job).collect::<Vec<_>>(), ["idle"; 3]);
+        turns.iter().for_each(|&(turn, _)| line.done(turn));
+        assert!(line.next(now).is_none(), "two of the busy ones are at work");
+        busy.iter().for_each(|&(turn, _)| line.done(turn));
+        assert_eq!(order(&mut line, now), ["busy"; 2]);
+        assert_eq!((line.busy_at_work, line.sites.len(), line.next.len()), (0, 0, 0));
     }
 }
