@@ -118,13 +118,13 @@ pub(super) fn group_lost(session: &LoginSession, group: GroupRef, name: &GroupId
     download::stop_group(session, name);
     let mut folders = session.slot().folders().list();
     folders.retain(|folder| folder.group == *name);
+    session.remembered(session.slot().folders().remove_where(|folder| folder.group == *name), ToString::to_string);
+    session.folders().stop_reading();
+    session.follows().wake();
     for folder in folders {
         let what = if folder.is_shared() { "it is shared no longer" } else { "nothing comes into it any more" };
         let why = format!("{what}: you are no member of the group any more");
         session.event(&Event::FolderTrouble { group: folder.group, folder: folder.path, why });
     }
-    session.remembered(session.slot().folders().remove_where(|folder| folder.group == *name), ToString::to_string);
-    session.folders().stop_reading();
-    session.follows().wake();
     share::forget(session, |record| record.group == *name);
 }
