@@ -5,12 +5,13 @@ use crate::common::deadline::LONG;
 use crate::common::group_maker::{GroupMaker, all_groups};
 use crate::common::installation::{Installation, linked, same_digests, standing, tracker_in};
 use crate::common::membership::all_pieces;
-use crate::common::names::{command, group, user};
+use crate::common::names::{command, file, group, user};
 use crate::common::program::Program;
 use crate::common::relay::Relay;
 use crate::common::wait::wait_until;
 use crossbeam_channel::unbounded;
 use groupshare::wire::client_tracker::{Reply, Request};
+use groupshare::wire::refusal::Code;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -148,18 +149,24 @@ fn a_tracker_that_was_cut_off_and_took_conflicting_changes_agrees_afterwards() {
         tracker.expect("tracker: tracker 3 is not connected");
     }
 
-    // The same user, the same group and the same file on both sides.
-    let mut zoes = [new_at(1, "zoe"), new_at(3, "zoe")];
-    zoes.iter_mut().for_each(|zoe| zoe.create_group("club"));
-    for (client, seed) in [(&mut carol, 1), (&mut at(3, "carol"), 2)] {
-        let share = client.offer("lab", "notes.txt", 3, seed);
-        client.hold(share.share, all_pieces());
-    }
     // The owner leaves here while a request is accepted there.
     let mut dan = new_at(3, "dan");
     dan.join("lab");
     at(3, "alice").accept("lab", "dan");
     alice.leave("lab");
+    // The same user, the same group, and on each side a file of one name, of two users and of one.
+    let mut zoes = [new_at(1, "zoe"), new_at(3, "zoe")];
+    zoes.iter_mut().for_each(|zoe| zoe.create_group("club"));
+    let mut far_carol = at(3, "carol");
+    let both = [("notes.txt", 1), ("plan.txt", 3)];
+    for (client, files) in
+        [(&mut carol, &both[..]), (&mut dan, &[("notes.txt", 2)]), (&mut far_carol, &[("plan.txt", 4)])]
+    {
+        for &(name, seed) in files {
+            let share = client.offer("lab", name, 3, seed);
+            client.hold(share.share, all_pieces());
+        }
+    }
 
     relays.iter().for_each(Relay::unblock);
     linked(&mut trackers[2], 1);
@@ -168,9 +175,11 @@ fn a_tracker_that_was_cut_off_and_took_conflicting_changes_agrees_afterwards() {
     assert_eq!(all_groups(&mut carol), ["club", "club~2", "lab"]);
     for number in 1..=3 {
         let mut carol = at(number, "carol");
-        for name in ["notes.txt", "notes.txt~2"] {
+        for name in ["notes.txt", "notes.txt~2", "plan.txt"] {
             carol.find_share("lab", name);
         }
+        let second = Request::FindShare { group: group("lab"), name: file("plan.txt~2") };
+        assert_eq!(carol.refused(second), Code::NoSuchFile, "the later one is a new version");
         let Reply::Members { members, .. } = carol.ask(Request::ListMembers { group: group("lab"), after: None })
         else {
             panic!("carol is no member")
