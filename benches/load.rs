@@ -34,8 +34,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const PER_ADDRESS: usize = 400;
 /// Clients of one address that ask all the time: less than may make accounts there in an hour.
 const ACTIVE_PER_ADDRESS: usize = 4;
-/// Idle clients that are logged in as one user.
-const PER_USER: usize = 500;
+/// Idle clients that are logged in as one user: fewer than may log in without a pause.
+const PER_USER: usize = 90;
 /// Connections of a storm.
 const STORM: usize = 2_000;
 /// Threads that open them.
