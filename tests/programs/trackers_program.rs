@@ -1,6 +1,7 @@
 //! Several trackers as programs: clients spread over them, each killed under load, one cut off, and what their operator
 //! is told.
 
+use crate::common::client::Client;
 use crate::common::deadline::LONG;
 use crate::common::group_maker::{GroupMaker, all_groups};
 use crate::common::installation::{Installation, linked, same_digests, standing, tracker_in};
@@ -173,20 +174,21 @@ fn a_tracker_that_was_cut_off_and_took_conflicting_changes_agrees_afterwards() {
     same_digests(&mut trackers);
     let mut carol = at(1, "carol");
     assert_eq!(all_groups(&mut carol), ["club", "club~2", "lab"]);
-    for number in 1..=3 {
-        let mut carol = at(number, "carol");
-        for name in ["notes.txt", "notes.txt~2", "plan.txt"] {
-            carol.find_share("lab", name);
-        }
-        let second = Request::FindShare { group: group("lab"), name: file("plan.txt~2") };
-        assert_eq!(carol.refused(second), Code::NoSuchFile, "the later one is a new version");
-        let Reply::Members { members, .. } = carol.ask(Request::ListMembers { group: group("lab"), after: None })
-        else {
-            panic!("carol is no member")
-        };
-        let members: Vec<_> = members.iter().map(|member| (member.name.clone(), member.owner)).collect();
-        assert_eq!(members, [(user("carol"), true), (user("dan"), false)]);
+    (1..=3).for_each(|number| one_file_of_each_user_and_the_longest_member_owns(&mut at(number, "carol")));
+}
+
+/// In the group of which its owner has left one side, to which the other has let somebody in.
+fn one_file_of_each_user_and_the_longest_member_owns(carol: &mut Client) {
+    for name in ["notes.txt", "notes.txt~2", "plan.txt"] {
+        carol.find_share("lab", name);
     }
+    let second = Request::FindShare { group: group("lab"), name: file("plan.txt~2") };
+    assert_eq!(carol.refused(second), Code::NoSuchFile, "the later one is a new version");
+    let Reply::Members { members, .. } = carol.ask(Request::ListMembers { group: group("lab"), after: None }) else {
+        panic!("carol is no member")
+    };
+    let members: Vec<_> = members.iter().map(|member| (member.name.clone(), member.owner)).collect();
+    assert_eq!(members, [(user("carol"), true), (user("dan"), false)]);
 }
 
 /// A file that differs from one place to the next, for alice to share.
