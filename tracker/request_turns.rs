@@ -82,14 +82,15 @@ impl RequestTurns {
     /// Waits for the turn of this user, who asks from there. The thread has worked for so long since its last turn.
     pub(crate) fn take(self: &Arc<Self>, ip: IpAddr, user: Option<UserRef>, worked: Duration) -> RequestTurn {
         let waiting = Arc::new(WaitingThread { turn: AtomicU64::new(0), thread: thread::current() });
+        let now = Instant::now();
         let mut state = self.0.lock();
-        if state.is_crowded(ip, worked, Instant::now()) {
+        if state.is_crowded(ip, worked, now) {
             drop(state);
             // For as long as the connection lasts: no thread gets back what it gave.
             sys::give_way(CROWDED_NICE);
             state = self.0.lock();
         }
-        let is_busy = state.work.taken(&place_of(ip), Instant::now()) > WORK_OF_IDLE;
+        let is_busy = state.work.taken(&place_of(ip), now) > WORK_OF_IDLE;
         state.line.enter(ip, user, is_busy, waiting.clone());
         loop {
             grant(&mut state.line, Instant::now(), Some(&waiting));

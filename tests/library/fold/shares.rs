@@ -3,6 +3,7 @@
 use super::side::{
     NONE, Side, content, file, heal, lab, new_version, overridden_share, removed, renamed_share, shared, unmeasured,
 };
+use groupshare::model::id::ShareRef;
 use groupshare::model::manifest::Content;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::wire::refusal::Code;
@@ -177,18 +178,25 @@ fn an_author_who_has_ended_the_share_replaces_it_all_the_same() {
     assert_eq!(a.files("lab"), [shared("f", 3, &["bob"])]);
 }
 
+/// Two sides, on the second of which carol joins what bob shares: before bob does something else on the first one, or after
+/// that.
+fn joined_elsewhere(joins_last: bool) -> (Side, Side, ShareRef) {
+    let (mut a, mut b) = lab();
+    let old = a.share("bob", "lab", "f", 1);
+    heal(&mut a, &mut b);
+    if joins_last {
+        b.pause()
+    } else {
+        a.pause()
+    };
+    b.share("carol", "lab", "f", 1);
+    (a, b, old)
+}
+
 #[test]
 fn who_joins_the_old_version_elsewhere_is_told_of_the_new_one() {
     for joins_last in [false, true] {
-        let (mut a, mut b) = lab();
-        let old = a.share("bob", "lab", "f", 1);
-        heal(&mut a, &mut b);
-        if joins_last {
-            b.pause()
-        } else {
-            a.pause()
-        };
-        b.share("carol", "lab", "f", 1);
+        let (mut a, mut b, old) = joined_elsewhere(joins_last);
         a.share("bob", "lab", "f", 2);
         heal(&mut a, &mut b);
         assert_eq!(a.files("lab"), [shared("f", 2, &["bob"])]);
@@ -284,15 +292,7 @@ fn what_its_author_shares_under_a_name_on_both_sides_is_the_later_of_the_two() {
 #[test]
 fn who_joins_elsewhere_what_its_author_has_ended_and_made_anew_is_told_of_the_new_one() {
     for joins_last in [false, true] {
-        let (mut a, mut b) = lab();
-        let old = a.share("bob", "lab", "f", 1);
-        heal(&mut a, &mut b);
-        if joins_last {
-            b.pause()
-        } else {
-            a.pause()
-        };
-        b.share("carol", "lab", "f", 1);
+        let (mut a, mut b, old) = joined_elsewhere(joins_last);
         a.stop("bob", "lab", "f");
         let new = a.share("bob", "lab", "f", 2);
         heal(&mut a, &mut b);
