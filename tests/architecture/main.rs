@@ -11,6 +11,7 @@ mod names;
 mod paths;
 mod prose;
 mod purity;
+mod sentences;
 mod sizes;
 mod source;
 mod tokens;
@@ -102,6 +103,12 @@ fn every_file_and_every_room_begins_with_a_sentence_that_says_what_it_is() {
 fn prose_is_narrow_and_names_files_that_are_there() {
     holds(prose::wide_lines(&TREE));
     holds(prose::lost_names(&TREE));
+}
+
+#[test]
+fn sentences_are_short_and_so_is_readme() {
+    holds(sentences::long_sentences(&TREE));
+    holds(sentences::long_readme(&TREE));
 }
 
 #[test]

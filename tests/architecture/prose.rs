@@ -4,6 +4,8 @@ use crate::source::Tree;
 
 /// Most characters in a line of prose.
 const WIDTH_MAX: usize = 100;
+/// Documents that stand at the root.
+const ROOT: [&str; 2] = ["README.md", "CONTRIBUTING.md"];
 
 /// Lines of prose that are too wide. Tables, code and lines of a single word, such as a link, may be as wide as they are.
 pub(crate) fn wide_lines(tree: &Tree) -> Vec<String> {
@@ -20,13 +22,14 @@ pub(crate) fn wide_lines(tree: &Tree) -> Vec<String> {
     out
 }
 
-fn documents(tree: &Tree) -> impl Iterator<Item = (&str, &str)> {
-    let is_read = |path: &str| path == "README.md" || path.starts_with("docs/") && path.ends_with(".md");
+/// What people read: path and text.
+pub(crate) fn documents(tree: &Tree) -> impl Iterator<Item = (&str, &str)> {
+    let is_read = |path: &str| ROOT.contains(&path) || path.starts_with("docs/") && path.ends_with(".md");
     tree.texts.iter().filter(move |(path, _)| is_read(path)).map(|(path, text)| (&**path, &**text))
 }
 
 /// The lines without tables and code, with their numbers.
-fn prose(text: &str) -> Vec<(usize, &str)> {
+pub(crate) fn prose(text: &str) -> Vec<(usize, &str)> {
     let (mut out, mut fenced, mut before) = (Vec::new(), false, "");
     let mut code = false;
     for (at, line) in text.lines().enumerate() {
@@ -91,7 +94,7 @@ mod tests {
         ] {
             assert!(told(&text).is_empty(), "{text}");
         }
-        assert!(wide_lines(&Tree::of(&[("CHANGELOG.md", &wide)])).is_empty());
+        assert!(wide_lines(&Tree::of(&[("tests/corpus/a.md", &wide)])).is_empty());
     }
 
     #[test]
