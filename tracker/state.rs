@@ -29,9 +29,9 @@ use crate::model::op::{Op, OpBody};
 use tables::TrackerRow;
 
 impl State {
-    /// Folds one op. Ops must come in their total order, and those of one origin without a gap. An op that was folded
-    /// before or lies behind a gap changes nothing. The fold takes any op and leaves out what cannot be, as
-    /// docs/FOLD.md says.
+    /// Folds one op. Ops must come in their total order, and those of one origin without a gap. An op that the state
+    /// knows, or that comes after a gap, changes nothing. The fold accepts any op, and leaves out what is impossible,
+    /// as docs/FOLD.md says.
     pub fn apply(&mut self, op: &Op) {
         self.caused.clear();
         let Some(key) = self.enter(op) else { return };
@@ -78,7 +78,7 @@ impl State {
         self.remember(op, key);
     }
 
-    /// Trackers let go of one, or take it back.
+    /// The cluster forgets a tracker, or takes it back.
     fn set_forgotten(&mut self, tracker: u16, forgotten: bool) {
         if forgotten != self.is_forgotten(tracker) {
             let forgotten = forgotten.then_some(self.lamport);
@@ -86,8 +86,9 @@ impl State {
         }
     }
 
-    /// The command of an op was carried out before, by the op `first`. The op's id becomes an alias of `first`. If
-    /// `first` only joined a share that the op made where it was accepted, the id stands for a share of that content.
+    /// The op `first` carried out the same command before. The op's id becomes an alias of `first`. It may be that
+    /// `first` only joined a share that this op made at its own tracker. Then the id stands for a share of that
+    /// content.
     fn repeated(&mut self, op: &Op, first: Option<OpId>) {
         self.touch_named(&op.body);
         let Some(first) = first else { return };

@@ -1,4 +1,4 @@
-//! Accounts in the fold: who exists, under which name, with which password, and whom operators let in.
+//! Accounts in the fold: their names and passwords, and which of them operators disabled or deleted.
 
 use super::effect::Told;
 use super::key::ByName;
@@ -50,7 +50,7 @@ impl State {
         claim(&mut self.user_names, ByName::new(name), user)
     }
 
-    /// Holds only against the password that it was made to replace.
+    /// An op that changes a password counts only if the user still has the password that the op is made to replace.
     pub(super) fn change_password(&mut self, op: &Op, user: UserRef, former: OpId, password: &PasswordHash) {
         let Some(user) = self.kept_user(user) else { return };
         if self.user_row(user).password_op == self.canonical(former) {
@@ -67,7 +67,8 @@ impl State {
         self.expire_sessions(op, user);
     }
 
-    /// Ends the sessions that were begun before. No token is void for its time any more, which a wrong clock may have set.
+    /// Ends all sessions that began before this op. Resets the time up to which tokens are void, because a wrong clock
+    /// may have set it.
     fn expire_sessions(&mut self, op: &Op, user: UserNo) {
         let row = self.user_row_mut(user);
         (row.sessions_since, row.void_through_s) = (op.id, 0);
@@ -75,7 +76,8 @@ impl State {
         self.cause(user, Told::SessionsEnded);
     }
 
-    /// The user has logged out of a session. Of too many the oldest is forgotten: then no token counts that is as old.
+    /// The user has logged out of a session. With too many of them the fold forgets the oldest. From then on every
+    /// token as old as that session's last one is void.
     pub(super) fn end_session(&mut self, user: UserRef, session: SessionId, through_s: u64) {
         if self.has_ended(user, session) {
             return;
@@ -90,7 +92,7 @@ impl State {
         self.cause(user, Told::SessionsEnded);
     }
 
-    /// Whether the user has logged out of a session, one of the last.
+    /// Whether this session is among the latest ones that the user has logged out of.
     pub fn has_ended(&self, user: UserRef, session: SessionId) -> bool {
         let row = self.user_no(user).map(|user| self.user_row(user));
         // Leaf by leaf: there may be a thousand of them, and every request looks through them.
@@ -103,7 +105,7 @@ impl State {
         row.is_some_and(|row| made_s <= row.void_through_s) || self.has_ended(user, session)
     }
 
-    /// The sessions of which a user has logged out, the oldest first, and through when tokens are void.
+    /// The sessions that a user has logged out of, oldest first, and the time up to which all tokens are void.
     pub(super) fn logouts(&self, user: UserRef) -> Option<(Vector<EndedSession>, u64)> {
         let row = self.user_row(self.user_no(user)?);
         Some((row.ended.clone(), row.void_through_s))
@@ -153,13 +155,13 @@ impl State {
         let Some(user) = self.kept_user(user) else { return };
         let row = self.user_row_mut(user);
         if std::mem::replace(&mut row.standing, AccountStanding::Active) == AccountStanding::Disabled {
-            // Those too that began since at a tracker that had not heard of it.
+            // Also those that began since at a tracker that had not heard of it.
             self.expire_sessions(op, user);
             self.tell(user, op.order(), Notice::AccountEnabled {});
         }
     }
 
-    /// The row stays, since later ops name it, and so does the name. Nothing else of the user does.
+    /// The row and the name stay, since later ops name them. The fold drops all else that belongs to the user.
     pub(super) fn delete_user(&mut self, op: &Op, user: UserRef) {
         let Some(user) = self.kept_user(user) else { return };
         let mut groups: Vec<GroupNo> = self.groups_behind(user, None).collect();

@@ -1,8 +1,8 @@
-//! The state as bytes, in one canonical form: what trackers compare, and what a base state and a checkpoint keep.
+//! The state as bytes, in one canonical form. Trackers compare it, and base states and checkpoints keep it.
 //!
-//! Only the tables that hold facts are written, each as a count of eight bytes and its rows in the order of their keys
-//! or numbers; what else there is (names, owners, who is where, what each op made) follows from them. Where a table has
-//! holes, each row has its number with it.
+//! It holds only the tables of facts. Each is a count of eight bytes and its rows, in the order of their keys or
+//! numbers. The rest (names, owners, who is where, what each op made) follows from them. In a table with holes each
+//! row comes with its number.
 
 mod decode;
 mod encode;

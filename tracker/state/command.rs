@@ -1,4 +1,4 @@
-//! Commands in the fold: which are known, and the ops that carried them out.
+//! Commands in the fold: which commands were carried out, and by which ops.
 
 use super::key::OpKey;
 use super::tables::State;
@@ -6,19 +6,19 @@ use crate::model::id::{CommandId, OpId, UserRef};
 use crate::model::name::UserId;
 use crate::model::op::{Op, OpBody};
 
-/// How many of a user's last commands are known. Few in tests, so that a short history forgets some.
+/// How many of a user's latest commands the state knows. Few in tests, so that a short history forgets some.
 const COMMANDS_MAX: usize = if cfg!(test) { 8 } else { 1024 };
 
-/// Whose command it is: two users never mean the same one.
+/// The owner of a command. Two owners may use the same command id for different commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandOwner<'a> {
     User(UserRef),
-    /// Whoever asks for an account under this name.
+    /// A client that asks for an account under this name.
     NewUser(&'a UserId),
 }
 
 impl<'a> CommandOwner<'a> {
-    /// Whose command an op carries out.
+    /// The owner of the command that an op carries out.
     pub fn of(body: &'a OpBody) -> Option<Self> {
         match body {
             OpBody::CreateUser { name, .. } => Some(CommandOwner::NewUser(name)),
@@ -28,7 +28,8 @@ impl<'a> CommandOwner<'a> {
 }
 
 impl State {
-    /// Whether a command was carried out, as far as is known: it made the account or is among the last of its user.
+    /// Whether a command was carried out. The state knows the command that made an account, and the latest ones of
+    /// each user.
     pub fn knows_command(&self, owner: CommandOwner<'_>, command: CommandId) -> bool {
         self.known(owner, command).is_some()
     }
@@ -38,7 +39,7 @@ impl State {
         self.known(owner, command)?
     }
 
-    /// A command that was carried out, with the op that did; `None` inside if the op's origin was dropped.
+    /// A command that was carried out, with its op. `Some(None)` if the origin of that op was dropped.
     pub(super) fn known(&self, owner: CommandOwner<'_>, command: CommandId) -> Option<Option<OpId>> {
         match owner {
             CommandOwner::NewUser(name) => {
@@ -54,7 +55,7 @@ impl State {
         }
     }
 
-    /// Takes note of the command that an op has carried out. The user's oldest one is forgotten for it.
+    /// Takes note of the command that an op has carried out, and may forget the user's oldest one for it.
     pub(super) fn remember(&mut self, op: &Op, key: OpKey) {
         let Some(user) = op.body.author().and_then(|user| self.user_no(user)) else { return };
         let own = &mut self.user_row_mut(user).commands;

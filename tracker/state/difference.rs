@@ -1,4 +1,5 @@
-//! The effects of ops that came late: what is different for single users between the states before and after them.
+//! The effects of ops that came late: the differences for single users between the state before them and the state
+//! after.
 
 use super::effect::{Effect, Told};
 use super::queries::Membership;
@@ -8,7 +9,8 @@ use crate::model::notice::Notice;
 use crate::model::op::{Op, OpBody};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Whom and what some ops can affect, wherever their place in the order is. Some are listed several times.
+/// The users, memberships and shares that some ops can affect, wherever their place in the order is. The lists may
+/// have duplicates.
 #[derive(Debug, Default)]
 pub struct Affected {
     users: Vec<UserRef>,
@@ -18,7 +20,7 @@ pub struct Affected {
 }
 
 impl Affected {
-    /// Adds what others affect.
+    /// Adds what another `Affected` lists.
     pub fn append(&mut self, mut others: Affected) {
         self.users.append(&mut others.users);
         self.memberships.append(&mut others.memberships);
@@ -26,8 +28,8 @@ impl Affected {
         self.sharers.append(&mut others.sharers);
     }
 
-    /// Leaves out what is the same in two states that differ by noted ops only. What further ops affect has to be noted
-    /// afterwards.
+    /// Leaves out entries that are the same in both states. The states may differ by noted ops only. The caller notes
+    /// further ops afterwards.
     pub fn narrow(&mut self, before: &State, after: &State) {
         let states = [before, after];
         let own = |id: OpId| states.iter().all(|state| state.canonical(id) == id);
@@ -55,8 +57,8 @@ impl Affected {
         });
     }
 
-    /// Takes note of what an op can affect. `caused` is what it has caused in the later one of the states: it says whom
-    /// an op reaches that names one user, group or share and means others too.
+    /// Takes note of what an op can affect. `caused` has the op's effects in the later state. Some ops name one user,
+    /// group or share and reach others too: `caused` says which.
     pub fn note(&mut self, op: &Op, caused: &[Effect]) {
         if let OpBody::DeleteUser { .. }
         | OpBody::GiveGroup { .. }
@@ -71,13 +73,13 @@ impl Affected {
             self.users.push(user);
         };
         match op.body {
-            // No user is told what trackers agree on among each other, nor that they let go of one.
+            // Trackers agree on floors and forget each other without telling any user.
             OpBody::ProposeFloor { .. }
             | OpBody::ReadyForFloor { .. }
             | OpBody::PromiseFloor { .. }
             | OpBody::ForgetTracker { .. }
             | OpBody::UnforgetTracker { .. }
-            // Nor what a user has said for later.
+            // Says only what owners may do from now on: nobody is told.
             | OpBody::SetAdding { .. } => {}
             OpBody::CreateUser { .. } | OpBody::MakeUser { .. } => self.users.push(UserRef(op.id)),
             OpBody::ChangePassword { user, .. }
@@ -124,7 +126,7 @@ impl Affected {
 }
 
 impl Affected {
-    /// Takes note of those whom effects reach.
+    /// Takes note of the users that effects reach.
     pub fn note_effects(&mut self, effects: &[Effect]) {
         for Effect { to, what } in effects {
             self.users.push(*to);
@@ -139,14 +141,14 @@ impl Affected {
     }
 }
 
-/// Sorts, and leaves out what is there twice.
+/// Sorts, and removes duplicates.
 fn each_once<T: Ord>(list: &mut Vec<T>) {
     list.sort_unstable();
     list.dedup();
 }
 
-/// What some ops mean to single users when some of them came late, after which anything may be different. `affected`
-/// has all ops that were folded since the last state that both states have in common.
+/// What some ops mean to single users when some of the ops came late, so that anything may differ. `affected` has all
+/// ops that the fold took since the last state that both states have in common.
 pub fn effects_between(before: &State, after: &State, affected: Affected) -> Vec<Effect> {
     let Affected { mut users, mut memberships, mut departures, mut sharers } = affected;
     each_once(&mut departures);
@@ -157,7 +159,7 @@ pub fn effects_between(before: &State, after: &State, affected: Affected) -> Vec
     groups.extend(memberships.iter().map(|(group, _)| GroupRef(after.canonical(group.0))));
     groups.extend(memberships.iter().map(|(group, _)| GroupRef(became(before, after, group.0))));
     each_once(&mut groups);
-    // Whoever waited is told when the last member leaves.
+    // When the last member leaves, the users who wait are told.
     users.extend(groups.iter().flat_map(|&group| before.waiting(group).chain(after.waiting(group))));
 
     let mut comparison = Comparison { before, after, effects: Vec::new() };
@@ -168,12 +170,13 @@ pub fn effects_between(before: &State, after: &State, affected: Affected) -> Vec
     comparison.effects
 }
 
-/// The id, after, of what an id meant before. An alias may have ended: then the id itself means something else after.
+/// The id that stands, in the later state, for what `id` meant before. An alias may have ended: then `id` itself means
+/// something else.
 fn became(before: &State, after: &State, id: OpId) -> OpId {
     after.canonical(before.canonical(id))
 }
 
-/// Two states, and what is different between them for single users.
+/// Two states, and the differences between them for single users.
 struct Comparison<'a> {
     before: &'a State,
     after: &'a State,
@@ -200,8 +203,7 @@ impl Comparison<'_> {
         for (group, user) in memberships {
             let own = (GroupRef(after.canonical(group.0)), self.user_after(user));
             known.entry(own).or_insert((false, false));
-            // What turned out to be the same as another went by an id of its own before, or the other did. Nearly
-            // always they are the same.
+            // An entity and its alias may have had separate ids before. Nearly always all four pairs are the same.
             let ids = [own, (own.0, user), (group, own.1), (group, user)];
             for (group, user) in ids.into_iter().take(if own == (group, user) { 1 } else { ids.len() }) {
                 let membership = before.membership(group, user);
@@ -228,7 +230,7 @@ impl Comparison<'_> {
         departed
     }
 
-    /// Tells members of keys and of names that are others now.
+    /// Tells members that their group has another key or another name.
     fn compare_keys(&mut self, groups: &[GroupRef]) {
         let Self { before, after, .. } = *self;
         let mut rekeyed = BTreeSet::new();
@@ -245,7 +247,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Tells of shares that have ended. Whoever departs from a group knows that nothing is shared there any more.
+    /// Tells of shares that have ended. A user who departs from a group knows that all their shares there have ended.
     fn compare_shares(&mut self, sharers: Vec<(ShareRef, UserRef)>, departed: &BTreeSet<(GroupRef, UserRef)>) {
         let after = self.after;
         for (share, user) in shared(self.before, after, sharers) {
@@ -269,7 +271,7 @@ impl Comparison<'_> {
                 self.tell(to, Told::SessionsEnded);
             }
             let known = before.notices(to, usize::MAX);
-            // What is only counted was told when it came.
+            // A user was told of a counted notice when it came.
             let is_new = |notice: &(_, _)| !known.contains(notice) && !matches!(notice.1, Notice::Older { .. });
             let new = after.notices(to, usize::MAX).into_iter().filter(is_new);
             new.for_each(|(order, notice)| self.tell(to, Told::Noticed { order, notice }));
@@ -282,7 +284,7 @@ fn sessions(state: &State, user: UserRef) -> Option<(OpId, AccountStanding)> {
     state.account(user).map(|account| (account.sessions_since, account.standing))
 }
 
-/// What a user shared in a group before departing from it. The user may be back in the group since.
+/// What a user shared in a group before departing from it. The user may have rejoined since.
 fn shared_in(before: &State, after: &State, group: GroupRef, user: UserRef) -> Vec<(ShareRef, UserRef)> {
     let groups = [group.0, after.canonical(group.0)].map(|group| GroupRef(before.canonical(group)));
     let users = BTreeSet::from([user, UserRef(after.canonical(user.0))]);
@@ -290,11 +292,11 @@ fn shared_in(before: &State, after: &State, group: GroupRef, user: UserRef) -> V
     shares.filter(|(info, _)| groups.contains(&info.group)).map(|(info, user)| (info.share, user)).collect()
 }
 
-/// Which candidates shared something before, by the ids that this and they have after.
+/// Which candidates were sharers before, by their ids in the later state.
 fn shared(before: &State, after: &State, candidates: Vec<(ShareRef, UserRef)>) -> BTreeSet<(ShareRef, UserRef)> {
     let mut known = BTreeSet::new();
     for (share, user) in candidates {
-        // What turned out to be the same as another went by an id of its own before, or the other did.
+        // An entity and its alias may have had separate ids before.
         for share in [share.0, after.canonical(share.0)].map(ShareRef) {
             for user in [user.0, after.canonical(user.0)].map(UserRef) {
                 if before.is_sharer(share, user) {

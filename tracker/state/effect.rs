@@ -49,7 +49,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    /// One tracker's history so far.
+    /// The history of one tracker.
     struct History {
         state: State,
         users: [UserRef; 4],
@@ -90,7 +90,7 @@ mod tests {
             (op, self.state.caused().to_vec())
         }
 
-        /// Folds an op; gives what it told to whom, notices without their place.
+        /// Folds an op. Returns whom it told what, with the notices' places left out.
         fn told(&mut self, body: OpBody) -> Vec<(UserRef, Told)> {
             let (op, effects) = self.fold(body);
             for effect in &effects {
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 
-    /// Bob succeeds alice for a moment only, and is a member in neither state.
+    /// Bob succeeds alice for a moment only: he is a member neither before nor after.
     #[test]
     fn who_is_told_by_a_late_deletion_hears_of_it_also_in_a_group_that_is_deleted_since() {
         let History { state, users: [alice, bob, ..], lab } = History::new();
@@ -272,8 +272,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever happens, every membership that begins or ends and every new notice is told, once and to the right
-        /// user, and nothing else of the kind.
+        /// Every membership that begins or ends and every new notice is told once, to the right user. Nothing else of
+        /// these kinds is told.
         #[test]
         fn nothing_goes_untold_and_nothing_else_is_told(ops in histories()) {
             let mut orders = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Floors in the fold: which were proposed, who is ready for them and who has promised them.
+//! Floors in the fold: the proposals, which trackers are ready for them, and which have promised them.
 
 use crate::model::id::OpId;
 use crate::model::op::Op;
@@ -7,7 +7,8 @@ use crate::wire::codec::{DecodeError, Decoder, Wire};
 use imbl::{OrdMap, OrdSet};
 use std::sync::Arc;
 
-/// Most promised floors that are known. More come only if promise after promise is not kept.
+/// The largest number of promised floors that the table keeps. More appear only if trackers break one promise after
+/// another.
 const PROMISED_MAX: usize = if cfg!(test) { 3 } else { 64 };
 
 /// What trackers have said about floors above the one under the state.
@@ -15,7 +16,7 @@ const PROMISED_MAX: usize = if cfg!(test) { 3 } else { 64 };
 pub(super) struct FloorTable {
     /// The last proposal of each tracker.
     proposals: OrdMap<u16, ProposalRow>,
-    /// The floors that somebody has promised, by proposal.
+    /// The floors that a tracker has promised, by proposal.
     promised: OrdMap<OpId, PromisedRow>,
     /// The highest Lamport counter of an op that promises the floor under the state.
     promised_at: u64,
@@ -40,7 +41,7 @@ struct PromisedRow {
 
 /// Votes. `floor` is the Lamport counter of the floor under the state.
 impl FloorTable {
-    /// A proposal takes the place of the one that its tracker has made before.
+    /// A proposal replaces the earlier one of its tracker.
     pub(super) fn propose(&mut self, floor: u64, op: &Op, proposed: &Arc<FloorProposal>) {
         let tracker = op.id.origin.tracker;
         if may_come(floor, op, proposed) && proposed.concerns(tracker) {
@@ -57,7 +58,7 @@ impl FloorTable {
         }
     }
 
-    /// A promise has the floor with it: it binds also where the proposal is not known.
+    /// A promise carries its floor, so it binds even if the proposal is unknown.
     pub(super) fn promise(&mut self, floor: u64, op: &Op, proposal: OpId, promised: &Arc<FloorProposal>) {
         let tracker = op.id.origin.tracker;
         if promised.mark.lamport == floor && floor > 0 {
@@ -74,7 +75,7 @@ impl FloorTable {
         self.bound();
     }
 
-    /// Lets go of what lies at or below the floor that comes to be under the state.
+    /// Drops all floors at or below the next floor under the state.
     pub(super) fn drop_below(&mut self, lamport: u64) {
         let Self { proposals, promised, .. } = std::mem::take(self);
         let above = |floor: &FloorProposal| floor.mark.lamport > lamport;
@@ -94,7 +95,7 @@ impl FloorTable {
         self.promised_at
     }
 
-    /// Lets go of the lowest floor that was promised if there are too many.
+    /// Drops the lowest promised floor if there are too many.
     fn bound(&mut self) {
         if self.promised.len() > PROMISED_MAX {
             let lowest = self.promised.iter().min_by_key(|(id, row)| (row.floor.mark, **id)).map(|(id, _)| *id);

@@ -1,4 +1,4 @@
-//! Groups in the fold: who is a member, who asks to be one, and the chain of departures.
+//! Groups in the fold: their members, the users who ask to join, and the chain of departures.
 
 mod owners;
 
@@ -35,7 +35,7 @@ impl State {
         });
         self.note(op, Created::Group(group));
         if self.is_deleted(founder) {
-            // Whoever was let in where the founder's end was not known finds the group.
+            // A tracker that did not know of the founder's end may have let users in: they find the group.
             self.hide_group(group);
         } else {
             self.join(op, group, founder);
@@ -43,7 +43,7 @@ impl State {
         }
     }
 
-    /// The group that an op names. One that an operator has deleted is not there.
+    /// The group that an op names. `None` if an operator has deleted it.
     pub(super) fn named_group(&mut self, group: GroupRef) -> Option<GroupNo> {
         let group = self.group_no(group).filter(|&group| !self.group_row(group).deleted)?;
         self.touch_group(group);
@@ -86,7 +86,7 @@ impl State {
         owners.into_iter().for_each(|owner| self.cause(owner, asked.clone()));
     }
 
-    /// A user who is not a member becomes one, and is told so.
+    /// Makes a user a member, unless the user is one already. The user is told.
     pub(super) fn let_in(&mut self, op: &Op, group: GroupNo, user: UserNo) {
         self.join(op, group, user);
         let group = self.group_row(group).name.clone();
@@ -98,7 +98,7 @@ impl State {
         self.tell(user, op.order(), Notice::Rejected { group });
     }
 
-    /// The owner's decision stands even if the one who took it is no longer the owner: it was right where it was taken.
+    /// The decision stands even if the owner who took it has lost the group since: it was right when it was taken.
     pub(super) fn accept_request(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
         let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else {
             return self.ground_gone(op);
@@ -132,8 +132,8 @@ impl State {
         }
     }
 
-    /// As with acceptance the decision stands, except against an owner: only another one removes that, and nobody the
-    /// founder.
+    /// As with acceptance the decision stands, except against an owner. Only another owner removes an owner, and the
+    /// founder stays.
     pub(super) fn remove_member(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
         let (Some(group), Some(user)) = (self.named_group(group), self.user_no(user)) else {
             return self.ground_gone(op);
@@ -160,15 +160,15 @@ impl State {
         self.tell(by, op.order(), notice);
     }
 
-    /// Takes a request back; whether there was one.
+    /// Takes a request back. Returns true if there was one.
     pub(super) fn withdraw_request(&mut self, group: GroupNo, user: UserNo) -> bool {
         self.user_row_mut(user).requests.remove(&group);
         let key = self.by_name(user);
         self.group_row_mut(group).requests.remove(&key).is_some()
     }
 
-    /// Makes a user who is not a member one. The first member owns the group and brings it into sight, under its last
-    /// name or, if that was taken meanwhile, under another. From then on it keeps the name as long as it has members.
+    /// Makes a user a member who is none yet. The first member owns the group and makes it visible, under its last
+    /// name or, if that is taken, under another. It keeps that name as long as it has members.
     pub(super) fn join(&mut self, op: &Op, group: GroupNo, user: UserNo) {
         let row = self.group_row_mut(group);
         let rank = row.joined;
@@ -201,8 +201,8 @@ impl State {
         claim(&mut self.group_names, ByName::new(name), group)
     }
 
-    /// Takes a member and the member's shares out of the group. The last member leaves it hidden, its name free and
-    /// those who wait told that nobody is left to let them in.
+    /// Takes a member and the member's shares out of the group. Without members the group is hidden and its name free.
+    /// The users who wait are told that nobody is left to let them in.
     fn depart(&mut self, op: &Op, group: GroupNo, user: UserNo) {
         let (id, name) = (GroupRef(self.group_row(group).id), self.group_row(group).name.clone());
         if self.memberships.remove(&(user, Some(name.clone()), group)).is_none() {
@@ -233,7 +233,7 @@ impl State {
 
 /// The roster of a group.
 impl State {
-    /// The row of a member; `None` for others.
+    /// The row of a member. `None` if the user is no member.
     pub(super) fn member(&self, group: GroupNo, user: UserNo) -> Option<&MemberRow> {
         self.roster.get(&(group, Some(self.by_name(user))))
     }
@@ -245,7 +245,7 @@ impl State {
         self.group_row_mut(group).member_count += 1;
     }
 
-    /// Takes a member out of the roster, who owns the group no more.
+    /// Takes a member out of the roster, and out of the owners.
     fn strike_out(&mut self, group: GroupNo, user: UserNo) {
         self.depose(group, user);
         self.added.remove(&(user, group));
@@ -255,7 +255,7 @@ impl State {
         }
     }
 
-    /// The members of a group by name, behind one of them.
+    /// The members of a group by name, after the given one.
     pub(super) fn members_behind(
         &self,
         group: GroupNo,
@@ -266,7 +266,7 @@ impl State {
         entries.take_while(move |((of, _), _)| *of == group).map(|(_, member)| *member)
     }
 
-    /// The members of a group by rank: the first is the one who joined first.
+    /// The members of a group by rank, the earliest first.
     pub(super) fn by_rank(&self, group: GroupNo) -> impl Iterator<Item = UserNo> + '_ {
         let entries = self.ranks.range((group, 0, UserNo(0))..);
         entries.take_while(move |(of, ..)| *of == group).map(|&(_, _, user)| user)
@@ -275,8 +275,7 @@ impl State {
 
 /// What operators do to groups.
 impl State {
-    /// Whoever is given a group is its member and only owner. The owners before stay members, and the founder is one like
-    /// any other.
+    /// The group's new owner is a member and its only owner. The former owners stay members, the founder among them.
     pub(super) fn give_group(&mut self, op: &Op, group: GroupRef, user: UserRef) {
         let (Some(group), Some(user)) = (self.named_group(group), self.kept_user(user)) else { return };
         let before: Vec<UserNo> = self.owners_of(group).collect();
@@ -301,7 +300,7 @@ impl State {
         }
     }
 
-    /// Everybody departs, the owners last, so that nobody succeeds.
+    /// Every member departs. The owners go last, so that no member succeeds them.
     pub(super) fn delete_group(&mut self, op: &Op, group: GroupRef) {
         let Some(group) = self.named_group(group) else { return };
         let GroupRow { name, requests, .. } = self.group_row(group).clone();
@@ -319,7 +318,7 @@ impl State {
         self.group_row_mut(group).deleted = true;
     }
 
-    /// Takes a member out whose account ends. Who owns the group in the member's place is told.
+    /// Takes a member out whose account ends. A new owner is told.
     pub(super) fn pass_on(&mut self, op: &Op, group: GroupNo, user: UserNo) {
         let alone = self.owners_of(group).eq([user]);
         self.depart(op, group, user);

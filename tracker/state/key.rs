@@ -1,4 +1,4 @@
-//! Keys of the state's tables: small, and compared without following a pointer wherever that can be.
+//! Keys of the state's tables: small, and compared without following a pointer where possible.
 
 use crate::model::name::{FileName, GroupId, UserId};
 use std::ops::Bound;
@@ -35,7 +35,7 @@ impl<N: CheckedName> ByName<N> {
         Self { head: head(name.text()), name: name.clone() }
     }
 
-    /// Where a list begins that goes on behind a name.
+    /// The bound at which a list begins that continues after a name.
     pub(super) fn behind(name: Option<&N>) -> Bound<Self> {
         name.map(Self::new).map_or(Bound::Unbounded, Bound::Excluded)
     }

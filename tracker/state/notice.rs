@@ -1,4 +1,4 @@
-//! Notices in the fold: what users have to be told, kept until it was shown to them.
+//! Notices in the fold: what users have to be told, kept until they have seen it.
 
 use super::effect::Told;
 use super::tables::{State, UserNo};
@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 use std::ops::Bound;
 
 impl State {
-    /// Keeps a notice about the op at this place. Nobody reads those of a deleted account.
+    /// Keeps a notice about the op at this place, unless the user's account is deleted.
     pub(super) fn tell(&mut self, user: UserNo, at: OpOrder, notice: Notice) {
         if self.is_deleted(user) {
             return;
@@ -25,7 +25,7 @@ impl State {
         }
     }
 
-    /// Puts a count in the place of a user's two oldest notices.
+    /// Replaces a user's two oldest notices with a count.
     fn count_oldest(&mut self, user: UserNo) {
         let oldest: Vec<_> = self.notices_from(user).take(2).map(|(&key, notice)| (key, notice.count())).collect();
         let [(first, before), (second, count)] = oldest[..] else { return };
@@ -52,8 +52,8 @@ impl State {
         }
     }
 
-    /// Drops the notices up to a place if they are the ones that were shown. If an op that came late has changed them,
-    /// all of them stay, and the user is told again.
+    /// Drops the notices up to a place if they are the ones that the user has seen. If a late op has changed them, all
+    /// of them stay, and the user is told again.
     pub(super) fn read_notices(&mut self, user: UserRef, through: OpOrder, shown: &[u8; 32]) {
         if self.notices_digest(user, through) != Some(*shown) {
             return;
@@ -106,13 +106,13 @@ impl State {
         self.notices_from(user).take(count).map(|((_, at, _), notice)| (*at, notice.clone())).collect()
     }
 
-    /// The place of a user's latest notice that is not read.
+    /// The place of a user's latest unread notice.
     pub fn last_notice(&self, user: UserRef) -> Option<NoticePlace> {
         let user = self.user_no(user)?;
         self.notices_from(user).last().map(|(key, _)| place(key))
     }
 
-    /// The first notice behind one place and up to another that a user has not read.
+    /// The user's first unread notice after one place and up to another.
     pub fn next_notice(
         &self,
         user: UserRef,
@@ -125,7 +125,7 @@ impl State {
         next.map(|(key, notice)| (place(key), notice)).filter(|(at, _)| *at <= through)
     }
 
-    /// How many notices no user has read, those that are only counted among them.
+    /// How many unread notices all users have, including those that are only counted.
     pub fn unread_count(&self) -> u64 {
         self.notices.values().map(Notice::count).sum()
     }

@@ -1,11 +1,12 @@
-//! What the base state forgets: whatever is hidden and was not named for long. docs/FOLD.md says why nobody misses it.
+//! What the base state forgets: hidden entities that no op has named for long. docs/FOLD.md says why no user misses
+//! them.
 
 use super::tables::{Created, GroupNo, PastOrigin, ShareNo, State};
 use crate::model::id::{OpId, Origin};
 use crate::model::op::OpBody;
 use std::collections::BTreeMap;
 
-/// How many dropped origins of a tracker are known: those with the latest ops. Few in tests.
+/// How many dropped origins of a tracker the state knows: those with the latest ops. Few in tests.
 const PAST_MAX: usize = if cfg!(test) { 2 } else { 1024 };
 
 /// How much was dropped.
@@ -22,16 +23,16 @@ pub struct Dropped {
 pub enum Fate {
     /// What it made is there, visible or hidden.
     Known,
-    /// It was folded, and there is nothing that it made.
+    /// It was folded, and what it made is gone.
     Forgotten,
-    /// It was not folded, as far as is known.
+    /// As far as the state knows, it was not folded.
     Unheard,
 }
 
 /// Forgetting.
 impl State {
-    /// Makes the fold of all ops up to a Lamport counter the base state of the floor there. Drops what is hidden and
-    /// was named by no op above the floor before.
+    /// Makes the fold of all ops up to a Lamport counter the base state of the floor there. Drops hidden entities that
+    /// no op has named since the floor before.
     pub fn prune(&mut self, lamport: u64) -> Dropped {
         let before = self.floor;
         self.floors.drop_below(lamport);
@@ -67,7 +68,7 @@ impl State {
         idle.len()
     }
 
-    /// Drops groups with their requests. Their shares are gone: those were named no later.
+    /// Drops groups with their requests. Their shares are gone already: a share is named no later than its group.
     fn drop_groups(&mut self, before: u64) -> usize {
         let all = (0, GroupNo(0))..=(before, GroupNo(u32::MAX));
         let idle: Vec<_> = self.hidden_groups.range(all).copied().collect();
@@ -94,7 +95,7 @@ impl State {
         old.len()
     }
 
-    /// Drops the origins under which no tracker goes on.
+    /// Drops the origins under which no tracker issues ops any more.
     fn drop_origins(&mut self, before: u64) -> usize {
         let mut latest: BTreeMap<u16, (u64, Origin)> = BTreeMap::new();
         for (&origin, row) in &self.by_origin {
@@ -114,7 +115,7 @@ impl State {
         old.len()
     }
 
-    /// Lets go of the dropped origins that were silent longest, where a tracker has too many.
+    /// Drops the origins that were silent longest if a tracker has too many dropped ones.
     fn bound_past(&mut self) {
         let mut by_tracker: BTreeMap<u16, Vec<(u64, Origin)>> = BTreeMap::new();
         for (&origin, past) in &self.past {
@@ -132,7 +133,7 @@ impl State {
 
 /// What is hidden, and when it was named last.
 impl State {
-    /// Takes note that an op names a group. Nothing brings back one that an operator has deleted.
+    /// Takes note that an op names a group. A group that an operator has deleted stays away.
     pub(super) fn touch_group(&mut self, group: GroupNo) {
         let row = self.group_row(group);
         if !row.deleted && row.owner.is_none() && row.idle < self.lamport {
@@ -152,8 +153,8 @@ impl State {
         }
     }
 
-    /// Takes note of what an op names that is not carried out. Where it was accepted it may have shown what is hidden
-    /// here, and later ops may name that.
+    /// Takes note of what an op names that the fold does not carry out. The op's own tracker may have made a hidden
+    /// entity visible, and later ops may name it.
     pub(super) fn touch_named(&mut self, body: &OpBody) {
         let (group, share) = match *body {
             OpBody::CreateShare { group, replaces, .. } => (Some(group), replaces),
@@ -173,7 +174,7 @@ impl State {
         named.for_each(|id| self.touch_made(id));
     }
 
-    /// Takes note that an op leads to what an earlier one made.
+    /// Takes note that an op leads to the entity that an earlier one made.
     pub(super) fn touch_made(&mut self, id: OpId) {
         match self.created(id) {
             Some(Created::Group(group)) => self.touch_group(group),

@@ -1,7 +1,7 @@
 //! Queries: look-ups by name and id, and lists in pages.
 //!
-//! Groups without members and shares without sharers are not found by name and stand in no list. A list goes by name;
-//! a page begins after the last name of the page before.
+//! Groups without members and shares without sharers have no name to be found by and appear in no list. Lists are in
+//! the order of names. A page begins after the last name of the page before.
 
 mod shares;
 
@@ -23,9 +23,9 @@ pub struct Account {
     pub user: UserRef,
     pub name: UserId,
     pub password: PasswordHash,
-    /// The op that set the password, which names it.
+    /// The op that set the password. Its id names the password.
     pub password_op: OpId,
-    /// The op since which sessions count; they are bound to it.
+    /// The op since which sessions count. Tokens are bound to it.
     pub sessions_since: OpId,
     pub standing: AccountStanding,
 }
@@ -64,12 +64,12 @@ pub struct MemberInfo {
 
 /// Trackers.
 impl State {
-    /// Whether an op has come from a tracker of this number, or it was forgotten once.
+    /// Whether an op has come from the tracker of this number, or the cluster has ever forgotten that tracker.
     pub fn knows_tracker(&self, number: u16) -> bool {
         self.trackers.contains_key(&number)
     }
 
-    /// Whether the trackers have let go of this one.
+    /// Whether the cluster has forgotten this tracker.
     pub fn is_forgotten(&self, number: u16) -> bool {
         self.trackers.get(&number).is_some_and(|tracker| tracker.forgotten.is_some())
     }
@@ -79,13 +79,13 @@ impl State {
         self.trackers.iter().filter(|(_, tracker)| tracker.forgotten.is_some()).map(|(&number, _)| number)
     }
 
-    /// The trackers from which an op has come, and those that were forgotten once.
+    /// The trackers that have issued an op, and those that the cluster has ever forgotten.
     pub fn tracker_numbers(&self) -> impl Iterator<Item = u16> + '_ {
         self.trackers.keys().copied()
     }
 }
 
-/// So many accounts, groups and shares that trackers which do not hear of each other accept at once find numbers.
+/// Enough numbers for the accounts, groups and shares that separated trackers accept at the same time.
 const NUMBERS_SPARE: u32 = 1 << 20;
 
 /// Numbers.
@@ -98,18 +98,18 @@ impl State {
 
 /// Floors.
 impl State {
-    /// The last proposal of each tracker with the numbers of those who are ready.
+    /// The last proposal of each tracker, with the numbers of the trackers that are ready for it.
     pub fn proposals(&self) -> impl Iterator<Item = (OpId, &Arc<FloorProposal>, &OrdSet<u16>)> {
         self.floors.proposals()
     }
 
-    /// The floors that somebody has promised, with the id of the proposal and the numbers of those who have.
+    /// The promised floors, with the id of the proposal and the numbers of the trackers that have promised it.
     pub fn promises(&self) -> impl Iterator<Item = (OpId, &Arc<FloorProposal>, &OrdSet<u16>)> {
         self.floors.promises()
     }
 
-    /// The highest floor that a tracker has promised which is not forgotten, on top of the floor under this state.
-    /// Nothing at or below it has a place but what is part of it. Other floors may exclude what the base has.
+    /// The highest floor that follows the one under this state and that a tracker of the cluster has promised. At or
+    /// below it only ops that are part of it have a place. Other floors may exclude what the base has.
     pub fn gate(&self) -> Option<&Arc<FloorProposal>> {
         let follow = self.promises().filter(|(_, floor, _)| floor.after.lamport == self.floor);
         let binding = follow.filter(|(_, _, by)| by.iter().any(|&tracker| !self.is_forgotten(tracker)));
@@ -131,18 +131,18 @@ impl State {
         (!self.is_deleted(user)).then(|| self.user_ref(user))
     }
 
-    /// Whether an account bears this name, or bore it when it was deleted.
+    /// Whether an account has this name, or had it when an operator deleted the account.
     pub fn is_user_name_taken(&self, name: &UserId) -> bool {
         self.user_names.contains_key(&ByName::new(name))
     }
 
-    /// All accounts, also deleted ones, at most `count`, by name.
+    /// All accounts by name, deleted ones included, at most `count`.
     pub fn users_after(&self, after: Option<&UserId>, count: usize) -> Vec<Account> {
         let rows = self.user_names.range((ByName::behind(after), Bound::Unbounded));
         rows.map(|(_, &user)| self.account_of(self.user_row(user))).take(count).collect()
     }
 
-    /// The account of this name, also a deleted one.
+    /// The account of this name, even if it is deleted.
     pub fn account_named(&self, name: &UserId) -> Option<Account> {
         self.user_names.get(&ByName::new(name)).map(|&user| self.account_of(self.user_row(user)))
     }
@@ -152,13 +152,14 @@ impl State {
         self.users.values().filter(|row| row.standing == AccountStanding::Deleted).count()
     }
 
-    /// An account, also a deleted one. The reference in it is the user's own even if the one asked with is that of a repeated command.
+    /// An account, even if it is deleted. Its reference is the user's own, also if `user` is the id of a repeated
+    /// command.
     pub fn account(&self, user: UserRef) -> Option<Account> {
         self.user_no(user).map(|user| self.account_of(self.user_row(user)))
     }
 
-    /// The accounts that can be meant by a name at login: those that were made under it, whatever they are called
-    /// since, and were not deleted. The first made comes first.
+    /// The accounts that a name at login can mean: those made under this name and not deleted, whatever their names
+    /// are now. In the order in which they were made.
     pub fn accounts_born(&self, name: &UserId) -> Vec<Account> {
         self.born(name)
             .filter(|&user| !self.is_deleted(user))
@@ -168,13 +169,13 @@ impl State {
 
     pub(super) fn born(&self, name: &UserId) -> impl Iterator<Item = UserNo> {
         let exact = self.user_names.get(&ByName::new(name));
-        // Accounts stay, and each took the first free suffix, so that the suffixes have no gap.
+        // Accounts stay, and each took the first free suffix. So the suffixes have no gap.
         let renamed = (2..=u32::MAX).map_while(|n| self.user_names.get(&ByName::new(&name.with_suffix(n))));
         let renamed = renamed.take_while(move |_| exact.is_some() && name.is_chosen());
         exact.into_iter().chain(renamed).copied()
     }
 
-    /// Whether the user lets no owner make the user a member of a group.
+    /// Whether the user refuses to be made a member by owners.
     pub fn forbids_adding(&self, user: UserRef) -> bool {
         self.user_no(user).is_some_and(|user| self.user_row(user).forbids_adding)
     }
@@ -186,7 +187,7 @@ impl State {
         row.is_some_and(|row| row.standing == AccountStanding::Active && holds(row))
     }
 
-    /// How many accounts there are, with those that were deleted.
+    /// How many accounts there are, deleted ones included.
     pub fn user_count(&self) -> usize {
         self.users.len()
     }
@@ -207,7 +208,7 @@ impl State {
         self.group_names.get(&ByName::new(name)).map(|&group| self.group_ref(group))
     }
 
-    /// The name of a group; if it has no members, the name it had before.
+    /// The name of a group. Without members, its last name.
     pub fn group_name(&self, group: GroupRef) -> Option<GroupId> {
         self.group_no(group).map(|group| self.group_row(group).name.clone())
     }
@@ -230,18 +231,18 @@ impl State {
         self.membership(group, user) == Membership::Waiting
     }
 
-    /// The owner of a group, the first that became one. `None` if it has no members.
+    /// The owner of a group: the one who has been an owner longest. `None` if the group has no members.
     pub fn owner(&self, group: GroupRef) -> Option<UserRef> {
         self.group_row(self.group_no(group)?).owner.map(|user| self.user_ref(user))
     }
 
-    /// All owners of a group, by when they became so.
+    /// All owners of a group, in the order in which they became owners.
     pub fn owners(&self, group: GroupRef) -> impl Iterator<Item = UserRef> + '_ {
         let owners = self.group_no(group).into_iter().flat_map(|group| self.owners_of(group));
         owners.map(|user| self.user_ref(user))
     }
 
-    /// Who made a group, as long as that one cannot be removed from it.
+    /// The founder of a group, as long as the founder cannot be removed from it.
     pub fn founder(&self, group: GroupRef) -> Option<UserRef> {
         self.group_row(self.group_no(group)?).founder.map(|user| self.user_ref(user))
     }
@@ -270,7 +271,7 @@ impl State {
         self.groups_for(self.user_no(asking), after, count)
     }
 
-    /// The groups, at most `count`, for somebody who is nothing in any of them.
+    /// The groups, at most `count`, for a caller without an account of its own: no membership is filled in.
     pub fn groups_all_after(&self, after: Option<&GroupId>, count: usize) -> Vec<GroupInfo> {
         self.groups_for(None, after, count)
     }
@@ -311,14 +312,14 @@ impl State {
         members.map(|member| self.user_ref(member.user))
     }
 
-    /// Those who wait to be let into a group, at most `count`.
+    /// The users who wait to be let into a group, at most `count`.
     pub fn requests_after(&self, group: GroupRef, after: Option<&UserId>, count: usize) -> Vec<(UserRef, UserId)> {
         let Some(group) = self.group_no(group) else { return Vec::new() };
         let waiting = self.group_row(group).requests.range((ByName::behind(after), Bound::Unbounded));
         waiting.map(|(key, &user)| (self.user_ref(user), key.name.clone())).take(count).collect()
     }
 
-    /// Everybody who waits to be let into a group, by name.
+    /// All users who wait to be let into a group, by name.
     pub fn waiting(&self, group: GroupRef) -> impl Iterator<Item = UserRef> + '_ {
         let waiting = self.group_no(group).into_iter().flat_map(|group| self.group_row(group).requests.values());
         waiting.map(|&user| self.user_ref(user))
@@ -336,61 +337,61 @@ impl State {
         rows.map(|row| (GroupRef(row.id), row.name.clone())).take(count).collect()
     }
 
-    /// How many groups a user is a member of by the user's own choice: one that the user made, has asked to be let into, or
-    /// has shared something in.
+    /// How many groups a user is in by choice: the user made the group, asked to join, or shared something in it.
     pub fn chosen_count(&self, user: UserRef) -> usize {
         let all = self.user_no(user).map_or(0, |user| self.user_row(user).memberships as usize);
         all - self.added(user).count()
     }
 
-    /// Whether a user is in a group by the choice of an owner alone.
+    /// Whether an owner put a user into a group, and the user has not yet chosen to be there.
     pub fn is_added(&self, group: GroupRef, user: UserRef) -> bool {
         let found = self.user_no(user).zip(self.group_no(group));
         found.is_some_and(|place| self.added.contains_key(&place))
     }
 
-    /// In how many groups a user is by the choice of owners alone.
+    /// How many groups a user is in only because an owner decided so.
     pub fn added_count(&self, user: UserRef) -> usize {
         self.added(user).count()
     }
 
-    /// In how many of them by the choice of this owner.
+    /// How many of these were this owner's decision.
     pub fn added_by_count(&self, user: UserRef, by: UserRef) -> usize {
         let by = self.user_no(by);
         self.added(user).filter(|(_, owner)| Some(*owner) == by).count()
     }
 
-    /// In how many of them by the choice of the owner who chose most.
+    /// The largest number of these that one owner decided.
     pub fn most_added_by_one(&self, user: UserRef) -> usize {
         let mut owners: Vec<UserNo> = self.added(user).map(|(_, owner)| owner).collect();
         owners.sort_unstable();
         owners.chunk_by(|a, b| a == b).map(<[UserNo]>::len).max().unwrap_or(0)
     }
 
-    /// The groups in which a user is by the choice of owners alone, and who chose so.
+    /// The groups that a user is in only because an owner decided so, with that owner.
     fn added(&self, user: UserRef) -> impl Iterator<Item = (GroupNo, UserNo)> + '_ {
         let user = self.user_no(user);
         let places = user.into_iter().flat_map(|user| self.added.range((user, GroupNo(0))..));
         places.take_while(move |((of, _), _)| Some(*of) == user).map(|(&(_, group), &owner)| (group, owner))
     }
 
-    /// How many groups a user waits to be let into, also where nobody is left to do so.
+    /// How many groups a user waits to be let into, including groups without members.
     pub fn request_count(&self, user: UserRef) -> usize {
         self.user_no(user).map_or(0, |user| self.user_row(user).requests.len())
     }
 
-    /// Of how many groups a user is the first owner by the user's own choice.
+    /// How many groups have this user as first owner, without those in which an owner put the user.
     pub fn chosen_owned_count(&self, user: UserRef) -> usize {
         let number = self.user_no(user);
         self.owned_count(user) - self.added(user).filter(|(group, _)| self.group_row(*group).owner == number).count()
     }
 
-    /// Of how many groups a user is the first owner.
+    /// How many groups have this user as first owner.
     pub fn owned_count(&self, user: UserRef) -> usize {
         self.user_no(user).map_or(0, |user| self.user_row(user).owned as usize)
     }
 
-    /// The groups that a user waits to be let into, by name. Not those without members, where nobody can.
+    /// The groups that a user waits to be let into, by name. Leaves out groups without members, where no owner can
+    /// accept.
     pub fn requests_of(&self, user: UserRef) -> Vec<(GroupRef, GroupId)> {
         let waits = self.user_no(user).into_iter().flat_map(|user| &self.user_row(user).requests);
         let rows = waits.map(|&group| self.group_row(group)).filter(|row| row.owner.is_some());
@@ -436,8 +437,8 @@ mod tests {
         UserRef(fold(state, OpBody::CreateUser { name, password }))
     }
 
-    /// Ann founded five groups. In the first, ben and cat are members, dan and eve wait, and ann shares five files, of
-    /// which ben shares one too.
+    /// Ann founded five groups. In the first, ben and cat are members, and dan and eve wait. Ann shares five files
+    /// there, and ben shares one of them too.
     fn state() -> (State, [UserRef; 5], GroupRef) {
         let mut state = State::new();
         let users = ["ann", "ben", "cat", "dan", "eve"].map(|name| create_user(&mut state, name));
@@ -464,7 +465,7 @@ mod tests {
         (state, users, group)
     }
 
-    /// Reads a list page by page, as clients do; gives all rows.
+    /// Reads a list page by page, as clients do. Returns all rows.
     fn pages<R, N>(len: usize, page: impl Fn(Option<&N>) -> Vec<R>, name: impl Fn(&R) -> N) -> Vec<N> {
         let mut names: Vec<N> = Vec::new();
         loop {

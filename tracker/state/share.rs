@@ -9,19 +9,19 @@ use crate::model::name::FileName;
 use crate::model::notice::Notice;
 use crate::model::op::Op;
 
-/// A share in the place of which there is a new version.
+/// An old version of a share that a new one replaces.
 struct Replaced {
     share: ShareNo,
-    /// The user who has shared the new one has shared it.
+    /// The user who shares the new version was a sharer of the old one.
     ended: bool,
     superseded: bool,
-    /// Who else has shared it until then.
+    /// The other users who were sharers of it until then.
     others: Vec<UserNo>,
 }
 
 impl State {
-    /// Makes a share even if its author is no longer a member. It is hidden then: whoever joined it at a tracker that
-    /// did not know of the departure finds it.
+    /// Makes a share even if its author is no longer a member. The share is hidden then. A tracker that did not know
+    /// of the departure may have let users join: they find it.
     pub(super) fn create_share(
         &mut self,
         op: &Op,
@@ -34,7 +34,7 @@ impl State {
         };
         let named = replaces.and_then(|old| self.named_share(old)).filter(|&old| self.share_row(old).group == group);
         let named = named.map(|old| self.end_version(old, user));
-        // Its tracker did not know of this one.
+        // The op's own tracker did not know of this version.
         let unknown = self.own_version(group, user, (name, content)).map(|old| self.end_version(old, user));
         self.create_in_group(op, (group, user), (name, content));
         if let Some(old) = &unknown {
@@ -45,13 +45,13 @@ impl State {
         }
     }
 
-    /// What a user has made and a name stands for, if it is of other content and has no newer version.
+    /// The share that this name stands for, if the user made it, it has other content, and it has no newer version.
     fn own_version(&self, group: GroupNo, user: UserNo, (name, content): (&FileName, &Content)) -> Option<ShareNo> {
         let held = self.holder(group, name)?;
         (!self.share_row(held).content.is_same(content) && self.is_to_supersede(held, user)).then_some(held)
     }
 
-    /// Ends an old version for the user who shares a new one, and for all if the user has made it.
+    /// Ends an old version for the user who shares a new one. If the user is its author, ends it for all sharers.
     fn end_version(&mut self, old: ShareNo, user: UserNo) -> Replaced {
         let ended = self.end(old, user);
         let superseded = self.is_to_supersede(old, user);
@@ -70,14 +70,14 @@ impl State {
         }
     }
 
-    /// Whether a new version by this user takes the place of a share, whoever shares that: the user has made it, and it has
-    /// no newer version yet.
+    /// Whether a new version by this user replaces a share for all its sharers: the user is its author, and it has no
+    /// newer version yet.
     fn is_to_supersede(&self, old: ShareNo, user: UserNo) -> bool {
         let ShareRow { author, successor, group, .. } = *self.share_row(old);
         author == user && successor.is_none() && self.is_member_no(group, user) && self.shares.next().is_some()
     }
 
-    /// The op's share is the new version of this one. Those who shared the old one are told.
+    /// The op's share is the new version of this one. Tells the sharers of the old one.
     fn supersede(&mut self, op: &Op, old: ShareNo, others: Vec<UserNo>) {
         let new = self.canonical(op.id);
         self.share_row_mut(old).successor = Some(new);
@@ -111,7 +111,7 @@ impl State {
         }
     }
 
-    /// Makes a share that nobody shares yet.
+    /// Makes a share without sharers.
     fn hidden(
         &mut self,
         op: &Op,
@@ -134,7 +134,7 @@ impl State {
         Some(share)
     }
 
-    /// Whoever joined the share that a repeated command made finds that share, or the one it turned out to be.
+    /// Users who joined the share that a repeated command made find that share, or the one that stands for it.
     pub(super) fn repeat_share(
         &mut self,
         op: &Op,
@@ -163,7 +163,7 @@ impl State {
             self.override_share(op, group, user, &name);
             return;
         }
-        // A hidden share whose name is borne by the same content again lives on in that one.
+        // A hidden share lives on in a visible one of the same name and content.
         let twin = if sharer_count == 0 { self.twin(group, name, &content) } else { None };
         if let Some(twin) = twin {
             self.join_twin(id, twin, &content);
@@ -176,14 +176,14 @@ impl State {
         self.begin(op, twin.unwrap_or(share), user);
     }
 
-    /// What the author of a share that nobody shares any more shares under its name now.
+    /// If a share has no sharers: what its author shares under its name now.
     fn version_behind(&self, share: ShareNo) -> Option<OpId> {
         let ShareRow { group, ref name, author, sharer_count, .. } = *self.share_row(share);
         let holder = self.share_row(self.holder(group, name).filter(|_| sharer_count == 0)?);
         (holder.author == author).then_some(holder.id)
     }
 
-    /// The share that an op names. In a group that an operator has deleted there is none.
+    /// The share that an op names. `None` if an operator has deleted the group.
     fn named_share(&mut self, share: ShareRef) -> Option<ShareNo> {
         let share = self.share_no(share)?;
         if self.group_row(self.share_row(share).group).deleted {
@@ -207,7 +207,7 @@ impl State {
         self.cause(user, Told::ShareEnded { share });
     }
 
-    /// Ends a share for all who share it, and gives them by name.
+    /// Ends a share for all its sharers, and returns them by name.
     fn end_all(&mut self, share: ShareNo) -> Vec<UserNo> {
         let ShareRow { group, sharer_count, .. } = *self.share_row(share);
         let members = self.members_behind(group, None).map(|member| member.user);
@@ -233,7 +233,8 @@ impl State {
         self.tell(user, op.order(), Notice::ShareOverridden { group, name: name.clone() });
     }
 
-    /// From now on this id stands for a share of the same content, which learns its size from it if it did not know.
+    /// Makes `id` an alias of a share with the same content. That share takes its size from `content` if its own is
+    /// unknown.
     fn join_twin(&mut self, id: OpId, twin: ShareNo, content: &Content) {
         let row = self.share_row_mut(twin);
         if content.is_sized() && !row.content.is_sized() {
@@ -243,7 +244,7 @@ impl State {
         self.alias(id, twin);
     }
 
-    /// The visible share of this content under this name.
+    /// The visible share with this name and this content.
     fn twin(&self, group: GroupNo, name: &FileName, content: &Content) -> Option<ShareNo> {
         self.holder(group, name).filter(|&share| self.share_row(share).content.is_same(content))
     }
@@ -253,8 +254,8 @@ impl State {
         self.group_row(group).files.get(&ByName::new(name)).copied()
     }
 
-    /// Adds a member of the group to the sharers. The first one brings the share into sight, under its last name or,
-    /// if that was taken meanwhile, under another.
+    /// Adds a member of the group to the sharers. The first sharer makes the share visible, under its last name or, if
+    /// that is taken, under another.
     fn begin(&mut self, op: &Op, share: ShareNo, user: UserNo) {
         let group = self.share_row(share).group;
         if self.user_row_mut(user).shares.insert((group, share)).is_some() {
@@ -283,8 +284,8 @@ impl State {
         claim(&mut self.group_row_mut(group).files, ByName::new(name), share)
     }
 
-    /// Takes a user from the sharers. Returns false if the user was none. The last one leaves the share hidden and its
-    /// name free.
+    /// Removes a sharer. Returns false if the user is no sharer. Without sharers the share is hidden and its name
+    /// free.
     fn end(&mut self, share: ShareNo, user: UserNo) -> bool {
         let group = self.share_row(share).group;
         if self.user_row_mut(user).shares.remove(&(group, share)).is_none() {

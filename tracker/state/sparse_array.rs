@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-/// How many children a branch has. Few: whoever changes a branch that two clones share copies it first, and each child
-/// costs a reference count then.
+/// How many children a branch has. Few, because a change copies every branch that two clones share, and each child
+/// then costs a reference count.
 const FAN_OUT: usize = 8;
 const BITS: u32 = FAN_OUT.trailing_zeros();
 
-/// Rows numbered from 0. A row may go; its number is never used again. Clones share every row that neither has changed
+/// Rows numbered from 0. A removed row's number is never used again. Clones share every row that neither has changed
 /// since.
 #[derive(Debug, Clone)]
 pub(super) struct SparseArray<T> {
@@ -34,7 +34,7 @@ impl<T> Default for SparseArray<T> {
 }
 
 impl<T: Clone> SparseArray<T> {
-    /// An array without rows whose first `next` numbers are used up.
+    /// An array without rows that has already used the first `next` numbers.
     pub(super) fn from_number(next: u32) -> Self {
         let mut array = Self { next, ..Self::default() };
         if let Some(last) = next.checked_sub(1) {
@@ -48,17 +48,17 @@ impl<T: Clone> SparseArray<T> {
         self.len as usize
     }
 
-    /// The number of the row that is added next; `None` once numbers run out.
+    /// The number of the next row; `None` if no numbers are left.
     pub(super) fn next(&self) -> Option<u32> {
         (self.next < u32::MAX).then_some(self.next)
     }
 
-    /// How many numbers are used up.
+    /// How many numbers are used.
     pub(super) fn used(&self) -> u32 {
         self.next
     }
 
-    /// Adds a row, unless numbers have run out.
+    /// Adds a row, unless no numbers are left.
     pub(super) fn push(&mut self, row: T) {
         let Some(number) = self.next() else { return };
         self.next += 1;
@@ -78,8 +78,7 @@ impl<T: Clone> SparseArray<T> {
         }
     }
 
-    /// Puts a row in the place of a used number. Returns false, and puts it nowhere, if the number is not used up or
-    /// has a row.
+    /// Puts a row at a used number that has none. Returns false without a change if the number is unused or has a row.
     pub(super) fn fill(&mut self, number: u32, row: T) -> bool {
         let free = number < self.next && self.get(number).is_none();
         if free {
@@ -99,7 +98,7 @@ impl<T: Clone> SparseArray<T> {
         self.len += 1;
     }
 
-    /// Takes a row away, with the branches that have no row then. Does nothing if there is no such row.
+    /// Removes a row, and the branches that are then without rows. Does nothing if there is no such row.
     pub(super) fn remove(&mut self, number: u32) {
         if self.get(number).is_some() {
             clear(&mut self.root, number, self.height);
@@ -141,9 +140,9 @@ impl<T: Clone> SparseArray<T> {
         }
     }
 
-    /// The rows with their numbers, in the order of the numbers. Costs what there are of them.
+    /// The rows with their numbers, in the order of the numbers. The cost is proportional to the number of rows.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        // What is left to look at, the next on top, each with the number of its first row and its height.
+        // The stack of nodes to visit, each with the number of its first row and its height.
         let mut left: Vec<_> = self.root.as_deref().map(|root| (root, 0, self.height)).into_iter().collect();
         std::iter::from_fn(move || {
             loop {
@@ -168,7 +167,7 @@ impl<T: Clone> SparseArray<T> {
     }
 }
 
-/// Takes the row of a number out of a tree of this height, which has it.
+/// Removes the row of a number from a tree of this height. The row must be there.
 fn clear<T: Clone>(slot: &mut Option<Arc<ArrayNode<T>>>, number: u32, height: u32) {
     let empty = match slot.as_mut().map(Arc::make_mut) {
         Some(ArrayNode::Branch(children)) => {

@@ -1,4 +1,5 @@
-//! The tables of the state: rows of users, groups and shares by number, and what ids and names lead to.
+//! The tables of the state: the rows of users, groups and shares by number, and the indexes from ids and names to
+//! numbers.
 
 use super::effect::{Effect, Told};
 use super::floor_table::FloorTable;
@@ -17,25 +18,25 @@ use std::ops::Bound;
 /// Why a number leads to a row.
 const NUMBERED: &str = "a row goes only when no other names its number";
 
-/// Everything the trackers know for good. Cloning takes constant time; clones share structure.
+/// Everything the trackers keep for good. Cloning takes constant time; clones share structure.
 ///
 /// Inside, users, groups and shares have numbers, in the order in which they were made. So the keys of the tables are
-/// small, and the numbers are the same at every tracker. A number is never used again, also if its row is dropped. It
-/// never leaves this module, because an op that comes late shifts it. Outside, entities go by the ids of the ops that
-/// made them.
+/// small, and the numbers are the same at every tracker. A number is never used again, even if its row is dropped.
+/// Numbers never leave this module, because a late op shifts them. Outside, an entity's id is the id of the op that
+/// made it.
 ///
 /// Invariants:
 /// * a name leads to exactly one visible entity, which bears it;
 /// * every user, every group with members and every share with sharers is visible; a hidden entity has no name of its
-///   own and may come back under another;
-/// * every group with members has owners, and all of them are members; the owner is the first that became one;
-/// * a group keeps its name as long as it has members: under it stand their memberships;
-/// * whoever shares something in a group is a member of it, and nobody is both a member and waiting to be let in;
-/// * a deleted user is in no group, waits for none and has no notices; a deleted group has no members, and nobody waits;
-/// * whoever is in a group by the choice of an owner alone is a member of it, and shares nothing there;
+///   own, and may become visible again under another name;
+/// * every group with members has owners, and all of them are members; the owner is the earliest of them;
+/// * a group keeps its name as long as it has members, because the keys of their memberships contain it;
+/// * a sharer in a group is a member of it, and no user is both a member and waiting to be let in;
+/// * a deleted user is in no group, waits for none and has no notices; a deleted group has no members and no requests;
+/// * a user whom an owner put into a group and who has not chosen it is a member, and shares nothing there;
 /// * a group's chain changes exactly when a member departs;
-/// * nobody shares what its author has replaced;
-/// * what is visible has no alias for its id, and no alias leads to an alias;
+/// * a share that its author has replaced has no sharers;
+/// * the id of a visible entity is no alias, and no alias leads to an alias;
 /// * a hidden share in a hidden group was last named no later than the group.
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -59,9 +60,9 @@ pub struct State {
     pub(super) floors: FloorTable,
     /// What ops made.
     pub(super) made: OrdMap<OpId, Created>,
-    /// Ids that mean what another id means: repeated commands, and shares that turned out to be one.
+    /// Ids that stand for another: those of repeated commands, and of shares that an equal share replaced.
     pub(super) aliases: OrdMap<OpId, AliasRow>,
-    /// The aliases the other way round: the id that is meant, and an id that means it.
+    /// The aliases the other way round: the canonical id, and an alias of it.
     pub(super) stand_ins: OrdSet<(OpId, OpId)>,
 
     pub(super) users: SparseArray<UserRow>,
@@ -72,16 +73,17 @@ pub struct State {
     pub(super) group_names: OrdMap<ByName<GroupId>, GroupNo>,
     /// The groups without members, by when they were last named.
     pub(super) hidden_groups: OrdSet<(u64, GroupNo)>,
-    /// Where each user is a member, by the name of the group. One table for all: a set for each user would have a node
-    /// that is nearly empty. Every entry has a name; a range begins without.
+    /// The memberships of each user, by the group's name. One table for all: a set for each user would have a nearly
+    /// empty node. Every entry has a name; `None` is the start of a range.
     pub(super) memberships: OrdSet<(UserNo, Option<GroupId>, GroupNo)>,
-    /// The members of each group, by name. One table for all and a range that begins without a name, as above.
+    /// The members of each group, by name. One table for all; `None` is the start of a range.
     pub(super) roster: OrdMap<(GroupNo, Option<ByName<UserId>>), MemberRow>,
-    /// The same members by rank: the first of a group succeeds the last owner.
+    /// The same members by rank: the lowest rank in a group succeeds the last owner.
     pub(super) ranks: OrdSet<(GroupNo, u32, UserNo)>,
-    /// The owners of each group, by when they became so.
+    /// The owners of each group, in the order in which they became owners.
     pub(super) owners: OrdSet<(GroupNo, u32, UserNo)>,
-    /// Where a user is a member who has not asked and has shared nothing yet, with the owner whose choice it was.
+    /// Memberships that were an owner's decision, with that owner. The user has neither asked for one nor shared
+    /// anything in the group yet.
     pub(super) added: OrdMap<(UserNo, GroupNo), UserNo>,
 
     pub(super) shares: SparseArray<ShareRow>,
@@ -90,8 +92,8 @@ pub struct State {
     /// The shares without sharers, by when they were last named.
     pub(super) hidden_shares: OrdSet<(u64, ShareNo)>,
 
-    /// By user and by the place of the op that caused them; the last number tells apart what one op caused. The first one
-    /// of a user may count those that came before.
+    /// By user and by the place of the op that caused the notice. The last number numbers the notices of one op. A
+    /// user's first notice may be a count of earlier ones.
     pub(super) notices: OrdMap<(UserNo, OpOrder, u32), Notice>,
 }
 
@@ -105,7 +107,7 @@ pub(super) struct OriginRow {
     pub(super) last: u64,
 }
 
-/// An origin that was dropped: its tracker goes on under another one.
+/// An origin that was dropped: its tracker uses another one now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PastOrigin {
     /// The sequence of its last op.
@@ -114,19 +116,19 @@ pub(super) struct PastOrigin {
     pub(super) last: u64,
 }
 
-/// A tracker.
+/// A tracker, as the fold knows it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TrackerRow {
-    /// Set once the others have let go of it: the Lamport counter of the op that said so.
+    /// The Lamport counter of the op that made the cluster forget this tracker.
     pub(super) forgotten: Option<u64>,
 }
 
 /// What an id stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AliasRow {
-    /// Has no alias itself.
+    /// The id that is meant. It is no alias itself.
     pub(super) of: OpId,
-    /// The Lamport counter of the op since which it does.
+    /// The Lamport counter of the op since which the alias holds.
     pub(super) made: u64,
 }
 
@@ -153,42 +155,42 @@ pub(super) struct ShareNo(pub(super) u32);
 #[derive(Debug, Clone)]
 pub(super) struct UserRow {
     pub(super) id: OpId,
-    /// The command that made the account. It stays known as long as the account.
+    /// The command that made the account. The state knows it as long as the account.
     pub(super) made_by: CommandId,
-    /// The user's own last commands with their ops, the oldest first.
+    /// The user's latest commands with their ops, the oldest first.
     pub(super) commands: Vector<(CommandId, OpKey)>,
     /// Never changes.
     pub(super) name: UserId,
     pub(super) password: PasswordHash,
-    /// The op that set the password, which names it.
+    /// The op that set the password. Its id names the password.
     pub(super) password_op: OpId,
-    /// The op since which sessions count: earlier ones have ended.
+    /// The op since which sessions count: it ended all earlier ones.
     pub(super) sessions_since: OpId,
-    /// The sessions of which the user logged out last, the oldest first.
+    /// The latest sessions that the user logged out of, the oldest first.
     pub(super) ended: Vector<EndedSession>,
-    /// Tokens made up to this time are void: the user has logged out of their session, or may have. In seconds since
-    /// 1970; 0 while all ended sessions are known.
+    /// Tokens made up to this time are void, because the user has logged out of their session or may have. In seconds
+    /// since 1970; 0 while the state knows all ended sessions.
     pub(super) void_through_s: u64,
     pub(super) standing: AccountStanding,
     /// How many groups the user is a member of.
     pub(super) memberships: u32,
-    /// Of how many of them the user is the owner, the first of all.
+    /// How many of them have this user as first owner.
     pub(super) owned: u32,
-    /// Where the user waits to be let in, also where nobody is left to do so.
+    /// The groups that the user waits to be let into, including groups without members.
     pub(super) requests: OrdSet<GroupNo>,
     /// What the user shares, and where.
     pub(super) shares: OrdSet<(GroupNo, ShareNo)>,
     /// How many rows of notices the user has.
     pub(super) unread: u32,
-    /// Owners make the user a member of no group.
+    /// The user refuses to be made a member by owners.
     pub(super) forbids_adding: bool,
 }
 
-/// A session of which its user has logged out.
+/// A session that its user has logged out of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EndedSession {
     pub(super) session: SessionId,
-    /// The time of its last token, in seconds since 1970; 0 if all sessions of before were ended since.
+    /// The time of its last token, in seconds since 1970; 0 if a later op ended all sessions.
     pub(super) through_s: u64,
 }
 
@@ -196,7 +198,7 @@ pub(super) struct EndedSession {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountStanding {
     Active,
-    /// The operator lets nobody in until it is enabled again.
+    /// The operator has closed the account to logins, until it is enabled again.
     Disabled,
     /// For good. The account is in no group and shares nothing.
     Deleted,
@@ -207,24 +209,24 @@ pub(super) struct GroupRow {
     pub(super) id: OpId,
     /// The name it bears, or bore when it was last visible.
     pub(super) name: GroupId,
-    /// The first of its owners.
+    /// The owner who became one first.
     pub(super) owner: Option<UserNo>,
-    /// Who made it, unless that one has departed since or an operator has given the group away.
+    /// The user who made it. `None` once that user has departed or an operator has given the group away.
     pub(super) founder: Option<UserNo>,
     pub(super) access: GroupAccess,
-    /// While it has no members: the Lamport counter of the last op that named it. Else 0.
+    /// While the group has no members: the Lamport counter of the last op that named it. Else 0.
     pub(super) idle: u64,
-    /// How many ever joined: the next one has this rank.
+    /// How many users ever joined: the rank of the next member.
     pub(super) joined: u32,
-    /// How many ever became an owner: the next one has this place.
+    /// How many members ever became an owner: the place of the next one.
     pub(super) led: u32,
     pub(super) chain: [u8; 32],
     pub(super) member_count: u32,
-    /// Who waits to be let in.
+    /// The users who wait to be let in.
     pub(super) requests: OrdMap<ByName<UserId>, UserNo>,
     /// Visible shares only.
     pub(super) files: OrdMap<ByName<FileName>, ShareNo>,
-    /// An operator has deleted it: it never has members again, and no op means it.
+    /// An operator has deleted it: it never has members again, and ops that name it change nothing.
     pub(super) deleted: bool,
 }
 
@@ -232,9 +234,9 @@ pub(super) struct GroupRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MemberRow {
     pub(super) user: UserNo,
-    /// Of those who joined, the first has the lowest.
+    /// The order of joining: the earliest member of the group has the lowest rank.
     pub(super) rank: u32,
-    /// The place among the owners, for one of them.
+    /// For an owner: the place among the owners.
     pub(super) owner: Option<u32>,
 }
 
@@ -245,12 +247,12 @@ pub(super) struct ShareRow {
     /// The name it bears, or bore when it was last visible.
     pub(super) name: FileName,
     pub(super) content: Content,
-    /// Who made it. It stays so after this user has ended the share or departed.
+    /// The user who made it. Stays the same after this user has ended the share or departed.
     pub(super) author: UserNo,
-    /// The share that its author has shared in its place: nobody shares this one ever again.
+    /// The share with which its author has replaced it. This one never has sharers again.
     pub(super) successor: Option<OpId>,
     pub(super) sharer_count: u32,
-    /// While nobody shares it: the Lamport counter of the last op that named it. Else 0.
+    /// While the share has no sharers: the Lamport counter of the last op that named it. Else 0.
     pub(super) idle: u64,
 }
 
@@ -260,7 +262,7 @@ impl State {
         Self::default()
     }
 
-    /// Takes note of an op and returns its key; `None` if it is not the next one of its origin or lies below the floor.
+    /// Takes note of an op and returns its key. `None` if it is not the next op of its origin or lies below the floor.
     pub(super) fn enter(&mut self, op: &Op) -> Option<OpKey> {
         let OpId { origin, seq } = op.id;
         if self.floor > 0 && op.lamport <= self.floor {
@@ -308,13 +310,13 @@ impl State {
         Some(OpId { origin, seq: key.seq() })
     }
 
-    /// The id that an id stands for. That is another one only for a repeated command, or for a share that turned out to
-    /// be the same as another.
+    /// The id that an id stands for. It is another one only for a repeated command, or for a share that an equal share
+    /// replaced.
     pub fn canonical(&self, id: OpId) -> OpId {
         self.aliases.get(&id).map_or(id, |alias| alias.of)
     }
 
-    /// From now on this id stands for another, and so does every id that stood for it.
+    /// From now on `id` stands for `other`, and so does every alias of `id`.
     pub(super) fn alias(&mut self, id: OpId, other: OpId) {
         let (of, made) = (self.canonical(other), self.lamport);
         let followers: Vec<OpId> = self.stand_ins(id).collect();
@@ -327,20 +329,20 @@ impl State {
         self.aliases.insert(id, AliasRow { of, made });
     }
 
-    /// The ids that stand for this one.
+    /// The aliases of this id.
     fn stand_ins(&self, of: OpId) -> impl Iterator<Item = OpId> + '_ {
         let first = OpId { origin: Origin { tracker: 0, incarnation: 0 }, seq: 0 };
         self.stand_ins.range((of, first)..).take_while(move |(meant, _)| *meant == of).map(|&(_, id)| id)
     }
 
-    /// All ids that mean what this one means, the canonical one first.
+    /// The canonical id of `id`, and then all its aliases.
     pub fn ids_of(&self, id: OpId) -> Vec<OpId> {
         let of = self.canonical(id);
         std::iter::once(of).chain(self.stand_ins(of)).collect()
     }
 
-    /// The ids that stand for others since an earlier state, or for others than then. Looks at what has changed only: the
-    /// tables share memory.
+    /// The ids that have become aliases since an earlier state, or stand for another id than then. Visits only what
+    /// has changed, because the tables share memory.
     pub fn aliased_since(&self, before: &Self) -> Vec<OpId> {
         let changes = before.aliases.diff(&self.aliases);
         let turned = changes.filter_map(|change| match change {
@@ -408,7 +410,7 @@ impl State {
         self.member(group, user).is_some()
     }
 
-    /// The groups of which a user is a member, by name, behind one of them.
+    /// The groups that a user is a member of, by name, after the given one.
     pub(super) fn groups_behind(&self, user: UserNo, after: Option<&GroupId>) -> impl Iterator<Item = GroupNo> + '_ {
         let behind = Bound::Excluded((user, after.cloned(), GroupNo(u32::MAX)));
         let entries = self.memberships.range((behind, Bound::Unbounded));
@@ -419,8 +421,8 @@ impl State {
         self.user_row(user).shares.contains(&(self.share_row(share).group, share))
     }
 
-    /// What the last op has caused, by canonical ids. A departure also changes the key of the members who stay; no
-    /// effect says so.
+    /// What the last op has caused, by canonical ids. A departure also changes the key of the remaining members, for
+    /// which there is no effect.
     pub fn caused(&self) -> &[Effect] {
         &self.caused
     }
@@ -440,13 +442,13 @@ impl State {
         self.lamport
     }
 
-    /// The highest place in the order among the ops. An op below it comes late: only an earlier state can fold it.
+    /// The highest place in the order among the ops. An op below it is late: only an earlier state can fold it.
     pub fn last(&self) -> Option<OpOrder> {
         self.last
     }
 
-    /// The Lamport counter up to which the base state has the ops: 0 while there is none. Only
-    /// [`State::prune`] raises it.
+    /// The Lamport counter up to which the base state has the ops; 0 while there is none. Only [`State::prune`] raises
+    /// it.
     pub fn floor(&self) -> u64 {
         self.floor
     }
@@ -463,7 +465,7 @@ impl State {
     }
 }
 
-/// Gives a name to an entity if the name is free. That is nearly always so, and takes one descent.
+/// Gives a name to an entity if the name is free. A free name is by far the most frequent case, and takes one descent.
 pub(super) fn claim<K: Ord + Clone, V: Clone>(names: &mut OrdMap<K, V>, name: K, to: V) -> bool {
     match names.insert(name.clone(), to) {
         None => true,
@@ -474,7 +476,7 @@ pub(super) fn claim<K: Ord + Clone, V: Clone>(names: &mut OrdMap<K, V>, name: K,
     }
 }
 
-/// The first name that can be taken among `name~2`, `name~3` and so on.
+/// The first free name among `name~2`, `name~3` and so on.
 pub(super) fn first_free<N>(wanted: &N, with_suffix: impl Fn(&N, u32) -> N, mut take: impl FnMut(&N) -> bool) -> N {
     let renamed = (2..=u32::MAX).map(|n| with_suffix(wanted, n)).find(|name| take(name));
     renamed.expect("there are more suffixes than entities")

@@ -1,4 +1,4 @@
-//! What must hold of every state, checked table by table, and histories at random to check it with.
+//! Checks the invariants of a state table by table, and makes random histories for these checks.
 
 #![cfg(test)]
 
@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl State {
-    /// As many groups and shares were made and dropped as there are numbers.
+    /// Pretends that every number for groups and shares was used and dropped.
     pub(crate) fn use_up_numbers(&mut self) {
         let kept = self.groups.clone();
         self.groups = SparseArray::from_number(u32::MAX);
@@ -168,7 +168,7 @@ impl State {
     }
 }
 
-/// A share's content, told apart by a number.
+/// A share's content; `n` tells contents apart.
 pub(crate) fn content(n: u8) -> Content {
     Content {
         layout: Layout::new(u64::from(n)).expect("small"),
@@ -181,7 +181,7 @@ pub(crate) fn content(n: u8) -> Content {
 /// Dice for one op: kind, three picks among what exists, a name, an oddity.
 type Dice = (u8, u8, u8, u8, u8, u8);
 
-/// Makes ops that hit each other often: few names, and ids of what was made before, of the right kind or not.
+/// Makes ops that often touch the same entities: few names, and ids of earlier ops, of the right kind or not.
 fn ops(dice: &[Dice]) -> Vec<Op> {
     let mut made: [Vec<OpId>; 3] = [vec![], vec![], vec![]];
     let mut proposed = None;
@@ -190,7 +190,7 @@ fn ops(dice: &[Dice]) -> Vec<Op> {
     for (i, &(kind, a, b, c, name, odd)) in dice.iter().enumerate() {
         let tracker = odd % 3;
         let origin = Origin { tracker: u16::from(tracker), incarnation: 1 };
-        // Once in a while a sequence is repeated, or lies behind a gap.
+        // Now and then a sequence comes twice, or after a gap.
         let last = &mut seqs[usize::from(tracker)];
         let seq = match odd % 23 {
             0 => *last,
@@ -202,7 +202,7 @@ fn ops(dice: &[Dice]) -> Vec<Op> {
         let pick = |what: usize, n: u8| {
             let what = if odd % 17 == 0 { (what + 1) % 3 } else { what };
             let nothing = OpId { origin, seq: u64::MAX - u64::from(n) };
-            // Among the first few, so that ops meet.
+            // One of the first few, so that ops touch the same ones.
             let among = made[what].len().min(4);
             if n == 255 || among == 0 { nothing } else { made[what][usize::from(n) % among] }
         };
@@ -235,7 +235,7 @@ fn body(kind: u8, (user, by): (UserRef, UserRef), (group, share): (GroupRef, Sha
         _ if kind >= 252 => OpBody::ForgetTracker { tracker: u16::from(c % 4) },
         _ if kind >= 248 => OpBody::UnforgetTracker { tracker: u16::from(c % 4) },
         0 | 1 => OpBody::CreateUser { name: UserId::parse(text).expect(text), password },
-        // Against the password of the first day, or another.
+        // The former password is the first one, or another.
         2 => OpBody::ChangePassword { user, former: if c % 2 == 0 { user.0 } else { by.0 }, password },
         3 => OpBody::CreateGroup { name: GroupId::parse(text).expect(text), founder: user },
         4 | 5 => OpBody::RequestJoin { group, user },
@@ -262,7 +262,7 @@ fn body(kind: u8, (user, by): (UserRef, UserRef), (group, share): (GroupRef, Sha
     }
 }
 
-/// What is decided about owners, and who gets in.
+/// An owner's decision: about owners, or about who gets in.
 fn decided(kind: u8, (user, by): (UserRef, UserRef), group: GroupRef, name: u8) -> OpBody {
     match kind % 8 {
         0..3 => OpBody::MakeOwner { group, user, by },
@@ -273,7 +273,7 @@ fn decided(kind: u8, (user, by): (UserRef, UserRef), group: GroupRef, name: u8) 
     }
 }
 
-/// What operators do.
+/// An operator's change.
 fn operated(kind: u8, (user, group): (UserRef, GroupRef), name: u8) -> OpBody {
     let password = PasswordHash("p".into());
     match kind % 8 {
@@ -285,7 +285,7 @@ fn operated(kind: u8, (user, group): (UserRef, GroupRef), name: u8) -> OpBody {
         2 => OpBody::EndSessions { user },
         3 => OpBody::DisableUser { user },
         4 => OpBody::EnableUser { user },
-        // Few, since what is gone stays so.
+        // Rare, because a deletion is final.
         5 if name >= 224 => OpBody::DeleteUser { user },
         5 => OpBody::EndSession { user, session: SessionId([name % 8; 16]), through_s: name.into() },
         7 if name >= 224 => OpBody::DeleteGroup { group },
@@ -293,7 +293,7 @@ fn operated(kind: u8, (user, group): (UserRef, GroupRef), name: u8) -> OpBody {
     }
 }
 
-/// What trackers say about floors, and what they tell of lost changes.
+/// Votes of trackers on floors, and their reports of lost changes.
 fn vote(proposal: OpId, user: UserRef, (kind, name, c): (u8, u8, u8)) -> OpBody {
     let mark = |n: u8| FloorMark { lamport: u64::from(n % 64), base: [n % 2; 32] };
     let (after, mark, participants) = (mark(name), mark(c), vec![0, 1]);
@@ -310,7 +310,7 @@ fn vote(proposal: OpId, user: UserRef, (kind, name, c): (u8, u8, u8)) -> OpBody 
 }
 
 prop_compose! {
-    /// Up to 120 ops as no tracker would ever issue them.
+    /// Up to 120 ops, in histories that no real tracker issues.
     pub(crate) fn histories()(dice in vec(any::<Dice>(), 0..120)) -> Vec<Op> {
         ops(&dice)
     }
@@ -372,7 +372,7 @@ proptest! {
     }
 }
 
-/// Trackers of different builds compare digests, so the form must not change without a new version.
+/// Trackers of different builds compare digests. So a change of the form needs a new version.
 #[test]
 fn the_canonical_form_stays_what_it_is() {
     let dice: Vec<Dice> = (0u32..1200)
@@ -384,7 +384,7 @@ fn the_canonical_form_stays_what_it_is() {
     let mut history = ops(&dice);
     for op in &mut history {
         if matches!(op.body, OpBody::DeleteUser { .. } | OpBody::DeleteGroup { .. }) {
-            // Not among the few that all this is about.
+            // Not one of the few trackers that this test is about.
             op.body = OpBody::UnforgetTracker { tracker: 9 };
         }
     }

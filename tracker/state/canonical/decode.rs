@@ -1,4 +1,4 @@
-//! The state from its canonical form: the tables are read, and what follows from them is made anew.
+//! Reads the state from its canonical form: decodes the tables of facts and builds the rest from them.
 
 use super::VERSION;
 use crate::model::id::{CommandId, OpId, OpOrder, Origin};
@@ -17,13 +17,13 @@ use imbl::OrdMap;
 const OUT_OF_RANGE: DecodeError = DecodeError::Value("a row of a state");
 
 impl State {
-    /// Reads what [`State::encode`] wrote. Refuses rows that no state has together, as far as that is quick to see. A
-    /// checksum has to tell whether the bytes are those that were written.
+    /// Reads what [`State::encode`] wrote. Refuses most rows that contradict each other, as far as the check is quick.
+    /// Whether the bytes are the written ones is for a checksum to tell.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_parts([bytes])
     }
 
-    /// The same from bytes in parts of any length. Holds a part and a row beside the state.
+    /// As [`State::decode`], from bytes in parts of any length. Holds one part and one row in memory beside the state.
     pub fn decode_parts<B: AsRef<[u8]>>(parts: impl IntoIterator<Item = B>) -> Result<Self, DecodeError> {
         let from = &mut Rows { parts: parts.into_iter(), buffer: Vec::new(), at: 0 };
         let mut state = State::new();
@@ -91,7 +91,7 @@ impl State {
         unique(self.aliases.values().all(|alias| !self.aliases.contains_key(&alias.of)))
     }
 
-    /// Takes the users. Returns what each one shares: in which groups is not known yet.
+    /// Takes the users. Returns what each one shares; the shares' groups are still unknown.
     fn take_users<P: Parts>(&mut self, from: &mut Rows<P>) -> Result<Vec<Vec<ShareNo>>, DecodeError> {
         let mut all = Vec::new();
         for _ in 0..from.value::<u64>()? {
@@ -122,7 +122,7 @@ impl State {
         Ok(())
     }
 
-    /// A group with those who are in it or want to be. The files come later.
+    /// Takes a group with its members and the users who ask to join. The files come later.
     fn settle_group(
         &mut self,
         number: GroupNo,
@@ -185,7 +185,7 @@ impl State {
 
     fn take_created(&mut self, id: OpId, made: Created) -> Result<(), DecodeError> {
         let seen = self.seen(id.origin);
-        // Of an origin that was dropped long ago nothing is known.
+        // The state knows nothing of an origin that was dropped long ago.
         unique(id.seq > 0 && (seen == 0 || id.seq <= seen) && self.made.insert(id, made).is_none())
     }
 }
@@ -202,14 +202,14 @@ impl<P: Iterator<Item: AsRef<[u8]>>> Parts for P {}
 /// Rows from bytes in parts.
 struct Rows<P> {
     parts: P,
-    /// The parts that are not used up.
+    /// The parts that are not used up yet.
     buffer: Vec<u8>,
-    /// How much of them is.
+    /// How many bytes of the buffer are used up.
     at: usize,
 }
 
 impl<P: Parts> Rows<P> {
-    /// Takes what `row` reads. Where the bytes at hand end in it, `row` begins anew with more of them.
+    /// Takes what `row` reads. If the buffer ends before the row does, `row` begins again with more bytes.
     fn row<T>(&mut self, row: impl Fn(&mut Decoder<'_>) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
         loop {
             let mut from = Decoder::new(&self.buffer[self.at..]);
@@ -227,7 +227,7 @@ impl<P: Parts> Rows<P> {
         self.row(T::take)
     }
 
-    /// Keys and values with a count before them.
+    /// Keys and values, after their count.
     fn map<K: Wire + Ord + Clone, V: Wire + Clone>(&mut self) -> Result<OrdMap<K, V>, DecodeError> {
         let mut map = OrdMap::new();
         for _ in 0..self.value::<u64>()? {
@@ -237,8 +237,8 @@ impl<P: Parts> Rows<P> {
         Ok(map)
     }
 
-    /// Makes the bytes at hand at least twice as many, so that a long row is not read too often. Returns false if no
-    /// more come.
+    /// At least doubles the bytes in the buffer, so that a long row is not read too often. Returns false if no more
+    /// come.
     fn fill(&mut self) -> bool {
         self.buffer.drain(..self.at);
         self.at = 0;
@@ -250,14 +250,14 @@ impl<P: Parts> Rows<P> {
         self.buffer.len() > before
     }
 
-    /// Nothing may be left.
+    /// Refuses bytes that are left over.
     fn finish(&mut self) -> Result<(), DecodeError> {
         let more = self.fill() || self.at < self.buffer.len();
         if more { Err(DecodeError::Trailing(self.buffer.len())) } else { Ok(()) }
     }
 }
 
-/// Rows with a count before them. A count that is too high ends with the bytes.
+/// Rows, after their count. If the count is too high, the bytes end early, and decoding fails.
 fn table<T>(
     from: &mut Decoder<'_>,
     row: impl Fn(&mut Decoder<'_>) -> Result<T, DecodeError>,
@@ -269,10 +269,10 @@ fn table<T>(
     Ok(rows)
 }
 
-/// A group's number, the group without its people and files, its members, and those who want to join.
+/// A group's number, the group without its members and files, its members, and the users who ask to join.
 type GroupTaken = (GroupNo, GroupRow, Vec<MemberTaken>, Vec<UserNo>);
 
-/// A member, and the owner who chose so if nobody else did.
+/// A member, and the owner who put the member into the group, unless the member has chosen it.
 type MemberTaken = (MemberRow, Option<UserNo>);
 
 fn take_group(from: &mut Decoder<'_>) -> Result<GroupTaken, DecodeError> {
@@ -358,7 +358,7 @@ mod tests {
             let bytes = encode(&state);
             let decoded = State::decode(&bytes).expect("its canonical form");
             decoded.check();
-            // Only the op being folded needs this.
+            // Only the op that the fold is working on needs this.
             (state.told, state.caused) = (0, Vec::new());
             prop_assert_eq!(format!("{decoded:?}"), format!("{state:?}"));
             prop_assert_eq!(encode(&decoded), &bytes[..]);

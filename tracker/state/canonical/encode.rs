@@ -1,4 +1,4 @@
-//! The canonical form is written.
+//! Writes the canonical form.
 
 use super::VERSION;
 use crate::tracker::state::key::OpKey;
@@ -10,7 +10,7 @@ use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 use ring::digest::{Context, SHA256};
 use std::convert::Infallible;
 
-/// About how many bytes go to the taker at once.
+/// About how many bytes go to `taker` at a time.
 const CHUNK_LEN: usize = 64 * 1024;
 
 wire_struct!(TrackerRow { forgotten });
@@ -53,7 +53,7 @@ impl Wire for OpKey {
 }
 
 impl State {
-    /// Hands the canonical form to `taker` part by part. Stops at its first error.
+    /// Hands the canonical form to `taker` part by part. Stops at the first error of `taker`.
     pub fn encode<E>(&self, taker: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut out = Out { buffer: Vec::with_capacity(2 * CHUNK_LEN), taker };
         out.table(1, [()], |(), out| {
@@ -153,7 +153,7 @@ fn put_user(user: &UserRow, out: &mut Vec<u8>) {
     ended.iter().for_each(|ended| ended.put(out));
 }
 
-/// Gathers rows into parts of a decent size.
+/// Gathers rows into parts of about [`CHUNK_LEN`].
 struct Out<F> {
     buffer: Vec<u8>,
     taker: F,

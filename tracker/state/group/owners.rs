@@ -1,4 +1,4 @@
-//! Owners in the fold: who becomes one, who is one no more, and what an owner decides about who gets in.
+//! Owners in the fold: which members become owners or cease to be, and what owners decide about joining.
 
 use crate::model::id::{GroupRef, UserRef};
 use crate::model::name::{GroupId, UserId};
@@ -8,8 +8,8 @@ use crate::model::op::group_access::GroupAccess;
 use crate::tracker::state::tables::{GroupNo, GroupRow, MemberRow, State, UserNo};
 
 impl State {
-    /// Who owns a group is decided by owners only: unlike other decisions this one does not stand if who took it is none
-    /// any more.
+    /// Only owners decide who owns a group. Unlike other decisions, this one falls if the member who took it is no
+    /// owner any more.
     pub(in crate::tracker::state) fn make_owner(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
         let Some((group, user, owner)) = self.decided(op, group, user, by) else { return };
         if self.is_owner_no(group, user) {
@@ -23,7 +23,7 @@ impl State {
         self.tell(user, op.order(), Notice::OwnerMade { group, by });
     }
 
-    /// Whoever is no owner any more stays a member. One is always left.
+    /// A former owner stays a member. The last owner stays an owner.
     pub(in crate::tracker::state) fn drop_owner(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
         let Some((group, user, owner)) = self.decided(op, group, user, by) else { return };
         if !self.is_owner_no(group, user) {
@@ -40,7 +40,7 @@ impl State {
         }
     }
 
-    /// Makes somebody a member who need not have asked, unless the user lets nobody do so.
+    /// Makes a user a member without a request, unless the user refuses this.
     pub(in crate::tracker::state) fn add_member(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
         let Some((group, user, owner)) = self.decided(op, group, user, by) else { return };
         if self.is_member_no(group, user) {
@@ -58,7 +58,7 @@ impl State {
         self.tell(user, op.order(), Notice::Added { group, by });
     }
 
-    /// Those who wait get in where nobody has to ask, and are turned down where nobody can.
+    /// Users who wait get in if the group is now open, and are turned down if it is now closed.
     pub(in crate::tracker::state) fn set_group(&mut self, op: &Op, group: GroupRef, access: GroupAccess, by: UserRef) {
         let (Some(group), Some(_)) = (self.named_group(group), self.user_no(by)) else {
             return self.ground_gone(op);
@@ -78,7 +78,7 @@ impl State {
         }
     }
 
-    /// The group, the user whom a decision is about, and who took it.
+    /// The group, the user that a decision is about, and the owner who took it.
     fn decided(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) -> Option<(GroupNo, UserNo, UserNo)> {
         let found = (self.named_group(group), self.user_no(user), self.user_no(by));
         let (Some(group), Some(user), Some(by)) = found else {
@@ -99,19 +99,19 @@ impl State {
         self.member(group, user).is_some_and(|member| member.owner.is_some())
     }
 
-    /// Whether this user, by now, can take a group from one of its owners: another owner can, but not from the founder.
+    /// Whether the user `by` can take the group from one of its owners: another owner can, but not from the founder.
     pub(in crate::tracker::state) fn may_depose(&self, group: GroupNo, owner: UserNo, by: UserRef) -> bool {
         let by = self.user_no(by).filter(|&by| by != owner && self.is_owner_no(group, by));
         by.is_some() && self.group_row(group).founder != Some(owner)
     }
 
-    /// The owners of a group by when they became so.
+    /// The owners of a group, in the order in which they became owners.
     pub(in crate::tracker::state) fn owners_of(&self, group: GroupNo) -> impl Iterator<Item = UserNo> + '_ {
         let entries = self.owners.range((group, 0, UserNo(0))..);
         entries.take_while(move |(of, ..)| *of == group).map(|&(_, _, user)| user)
     }
 
-    /// Makes a member an owner, behind those there are.
+    /// Makes a member an owner, after all present ones.
     pub(in crate::tracker::state) fn lead(&mut self, group: GroupNo, user: UserNo) {
         let row = self.group_row_mut(group);
         let place = row.led;

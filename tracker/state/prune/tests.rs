@@ -1,4 +1,4 @@
-//! What a floor drops, what stays, and that nobody notices: histories at random, made as trackers make them.
+//! What a floor drops, what stays, and that no user notices: random histories, made as trackers make them.
 
 #![cfg(test)]
 
@@ -17,7 +17,7 @@ use proptest::test_runner::TestRunner;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 
-/// One tracker, alone.
+/// A single tracker.
 struct Lone {
     state: State,
     origin: Origin,
@@ -93,7 +93,7 @@ fn what_was_named_above_the_floor_before_stays() {
     let share = lone.share(group, 1);
     lone.leave(group);
     lone.prune();
-    // Nobody is a member, so it stays hidden.
+    // The group has no member, so it stays hidden.
     lone.fold(OpBody::JoinShare { share, user: lone.alice });
     assert_eq!(lone.prune(), Dropped::default());
     assert_eq!(lone.prune(), Dropped { groups: 1, shares: 1, aliases: 0, origins: 0 });
@@ -136,7 +136,7 @@ fn an_origin_goes_once_its_tracker_goes_on_under_another() {
     lone.create_group("h");
     assert_eq!(lone.prune().origins, 1);
     assert_eq!(lone.state.version().collect::<Vec<_>>(), [(lone.origin, 1)]);
-    // Its ops are known all the same, and its commands count as carried out.
+    // The state still knows its ops, and its commands count as carried out.
     assert_eq!(lone.state.seen(before), last.0.seq);
     let (owner, command) = (CommandOwner::User(lone.alice), CommandId(2u128.to_be_bytes()));
     assert!(lone.state.knows_command(owner, command));
@@ -226,12 +226,12 @@ fn nothing_is_left_of_groups_that_came_and_went() {
     assert_eq!(bytes(state).len(), bytes(&Lone::new().state).len() + commands * (16 + 12));
 }
 
-/// A tracker in a history at random.
+/// A tracker in a random history.
 struct Site {
     origin: Origin,
-    /// All that it holds, also below its floor.
+    /// All ops that it has received, including those below its floor.
     ops: BTreeMap<OpOrder, Op>,
-    /// The fold of all that, never pruned.
+    /// The fold of all `ops`, never pruned.
     whole: State,
     /// The base of its last floor.
     base: State,
@@ -259,7 +259,7 @@ impl Site {
         op
     }
 
-    /// Whether whoever asks for a change goes by an alias. The login of such a user has ended.
+    /// Whether the user who asks for a change has become an alias. The login of such a user has ended.
     fn is_over(&self, change: &Change) -> bool {
         change.user().is_some_and(|user| self.whole.canonical(user.0) != user.0)
     }
@@ -277,7 +277,7 @@ impl Site {
         }
     }
 
-    /// Takes what another one holds up to a Lamport counter.
+    /// Takes the ops of another site up to a Lamport counter.
     fn take(&mut self, ops: &BTreeMap<OpOrder, Op>, through: u64) {
         let before = self.ops.len();
         let new = ops.iter().filter(|(order, _)| order.lamport <= through);
@@ -310,25 +310,25 @@ impl Site {
 /// A floor that is being agreed on.
 struct Agreement {
     lamport: u64,
-    /// Those that hold all up to there, which is settled once all do.
+    /// The sites that hold all ops up to there. The floor is settled once all sites do.
     ready: BTreeSet<usize>,
     promised: BTreeSet<usize>,
 }
 
-/// Trackers that take changes, meet now and then, and agree on floors.
+/// Trackers that take changes, exchange ops now and then, and agree on floors.
 struct World {
     sites: Vec<Site>,
-    /// The floors that all have promised.
+    /// The floors that all sites have promised.
     floors: Vec<u64>,
     agreement: Option<Agreement>,
     /// The highest Lamport counter of a promise: the next floor is not below it.
     promised_at: u64,
-    /// What was asked for, to be repeated.
+    /// Earlier requests, to be repeated.
     commands: Vec<(CommandId, Change)>,
     dropped: Dropped,
 }
 
-/// What decides on one step.
+/// The dice for one step.
 type Roll = (u8, u8, u8, u8, u8, u8);
 
 impl World {
@@ -388,7 +388,8 @@ impl World {
             self.establish(at, lamport);
             return;
         }
-        // Stands for the ops by which a tracker is ready and promises: its counter is above the floor from then on.
+        // Stands for the votes by which a tracker is ready and promises. After it the tracker's counter is above the
+        // floor.
         let vote = OpBody::UnforgetTracker { tracker: 99 };
         let Some(agreement) = &mut self.agreement else {
             let lamport = self.sites[at].live.lamport();
@@ -400,7 +401,7 @@ impl World {
         };
         let lamport = agreement.lamport;
         if !agreement.ready.contains(&at) {
-            // Its clock passes the floor first, so that it issues nothing below.
+            // The site's clock passes the floor first, so that the site issues nothing below it.
             let given: Vec<_> = self.sites.iter().map(|site| site.ops.clone()).collect();
             given.iter().for_each(|ops| self.sites[at].take(ops, lamport));
             self.sites[at].issue(CommandId::NONE, vote);
@@ -426,7 +427,7 @@ impl World {
         self.dropped = sum(self.dropped, dropped);
     }
 
-    /// What users see at a tracker is what they would see if nothing was ever dropped.
+    /// Users see the same at a tracker as if no floor had dropped anything.
     fn compare(&self, at: usize) {
         let Site { whole, live, .. } = &self.sites[at];
         live.check();
@@ -438,7 +439,7 @@ impl World {
         }
     }
 
-    /// All meet, and establish all floors.
+    /// All sites exchange their ops and establish all floors.
     fn meet(&mut self) {
         for at in 0..self.sites.len() {
             while self.sites[at].floors < self.floors.len() {
@@ -463,7 +464,7 @@ fn sum(a: Dropped, b: Dropped) -> Dropped {
     }
 }
 
-/// A change that somebody known at a tracker may ask for.
+/// A change that a user of this tracker may ask for.
 fn change(state: &State, (kind, a, b, c, d): (u8, u8, u8, u8, u8)) -> Option<Change> {
     let user_name = |n: u8| UserId::parse(["ann", "ben", "cat"][usize::from(n) % 3]).expect("a name");
     let group = GroupId::parse(["x", "y"][usize::from(b) % 2]).expect("a name");
@@ -485,7 +486,7 @@ fn change(state: &State, (kind, a, b, c, d): (u8, u8, u8, u8, u8)) -> Option<Cha
         9 => Change::RemoveMember { user, group, target },
         10 | 11 => Change::Share { user, group, name, content: content(d % 2) },
         12 | 13 => Change::StopShare { user, group, name },
-        // Most read late, so that there are too many notices now and then.
+        // Most of the users read late, so that there are too many notices now and then.
         15 if d % 8 == 0 => {
             let (through, _) = *state.notices(user, 9).last()?;
             Change::ReadNotices { user, through, shown: state.notices_digest(user, through) }
@@ -502,7 +503,7 @@ fn operator_change((kind, a, b): (u8, u8, u8)) -> OperatorChange {
     let user = UserId::parse(["ann", "ben", "cat"][usize::from(a) % 3]).expect("a name");
     let group = GroupId::parse(["x", "y"][usize::from(b) % 2]).expect("a name");
     match kind {
-        // Few, since a name that is deleted stays so.
+        // Rare, because a deletion is final.
         179 if a % 8 == 0 => OperatorChange::DeleteUser { user },
         179 | 180 => OperatorChange::ResetPassword { user, password: PasswordHash("r".into()) },
         181 if b % 8 == 0 => OperatorChange::DisableUser { user },
@@ -543,7 +544,7 @@ fn bytes(state: &State) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Also ops that no tracker would issue, about what is gone.
+    /// Holds also for ops about forgotten entities, which no tracker would issue.
     #[test]
     fn floors_at_any_time_keep_every_invariant(ops in histories(), floors in vec(0usize..120, 0..6)) {
         let mut state = State::new();
@@ -565,14 +566,14 @@ proptest! {
         World::play(&rolls).meet();
     }
 
-    /// Whatever way a state came about: its bytes are the same.
+    /// A state has the same bytes whatever way it came about.
     #[test]
     fn states_above_a_floor_are_byte_equal_by_whatever_way(rolls in vec(any::<Roll>(), 0..250), cut in any::<u16>()) {
         let mut world = World::play(&rolls);
         world.meet();
         let Site { ops, live, .. } = &world.sites[0];
         let ops: Vec<_> = ops.values().collect();
-        // Folded through, from the first op on, with copies that went other ways.
+        // Folds from the first op on, with copies that took other ways.
         let (mut straight, mut floors) = (State::new(), world.floors.iter().copied().peekable());
         let cut = usize::from(cut) % (ops.len() + 1);
         for (n, op) in ops.iter().enumerate() {
@@ -583,7 +584,7 @@ proptest! {
                 straight.prune(floor);
             }
             if n == cut {
-                // Written and read back, and what was folded comes once more.
+                // Encodes and decodes the state, and folds the known ops once more.
                 straight = State::decode(&bytes(&straight)).expect("its own form");
                 ops[..n].iter().for_each(|op| straight.apply(op));
             }
@@ -603,7 +604,7 @@ proptest! {
     }
 }
 
-/// The histories at random have what they are for.
+/// The random histories contain the cases that they exist for.
 #[test]
 fn histories_at_random_drop_something_of_every_kind_and_count_notices() {
     let (mut dropped, mut counted) = (Dropped::default(), 0);

@@ -1,4 +1,4 @@
-//! What is shared: look-ups, lists, and what has changed.
+//! What is shared: look-ups, lists, and changes between two states.
 
 use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, ShareRef, UserRef};
@@ -15,15 +15,15 @@ use std::ops::Bound;
 pub struct ShareInfo {
     pub share: ShareRef,
     pub group: GroupRef,
-    /// Its name; if nobody shares it, the name it had before.
+    /// Its name. Without sharers, its last name.
     pub name: FileName,
     pub content: Content,
-    /// Who was the first to share it.
+    /// The first user who shared it.
     pub author: UserId,
     pub sharer_count: u32,
 }
 
-/// What a user shares, as it is in one state.
+/// The shares of a user in one state.
 #[derive(Debug, Clone, Default)]
 pub struct SharedSet(OrdSet<(GroupNo, ShareNo)>);
 
@@ -42,14 +42,14 @@ impl State {
         Some(self.share_info(*share))
     }
 
-    /// A share, also one that nobody shares any more. The reference in it is the share's own even if the one asked
-    /// with is that of another share that turned out to be the same.
+    /// A share, even without sharers. Its reference is its own, also if `share` is the id of an equal share that it
+    /// replaced.
     pub fn share(&self, share: ShareRef) -> Option<ShareInfo> {
         self.share_no(share).map(|share| self.share_info(share))
     }
 
-    /// The new version of a share, if somebody shares one: what its author has shared in its place, and in the place of
-    /// that.
+    /// The latest version of a share, if it has sharers: follows the versions with which the author replaced each
+    /// other.
     pub fn newer(&self, share: ShareRef) -> Option<ShareRef> {
         let next = |share: ShareNo| self.share_no(ShareRef(self.share_row(share).successor?));
         let newest = std::iter::successors(next(self.share_no(share)?), |&share| next(share)).last()?;
@@ -57,7 +57,7 @@ impl State {
         (row.sharer_count > 0).then_some(ShareRef(row.id))
     }
 
-    /// Who was the first to share this.
+    /// The first user who shared this.
     pub fn author(&self, share: ShareRef) -> Option<UserRef> {
         self.share_no(share).map(|share| self.user_ref(self.share_row(share).author))
     }
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    /// Who shares this, by name. Looks at every member of the group.
+    /// The sharers of this, by name. Looks at every member of the group.
     pub fn sharers(&self, share: ShareRef) -> impl Iterator<Item = UserRef> + '_ {
         let of = move |share: ShareNo| {
             let members = self.members_behind(self.share_row(share).group, None).map(|member| member.user);
@@ -84,7 +84,7 @@ impl State {
         self.group_no(group).map_or(0, |group| self.group_row(group).files.len())
     }
 
-    /// The names under which something is shared in a group, from behind one of them on.
+    /// The names of the shares in a group, from after the given one on.
     pub fn file_names_behind(&self, group: GroupRef, name: Option<&FileName>) -> impl Iterator<Item = &FileName> + '_ {
         let from = (ByName::behind(name), Bound::Unbounded);
         let group = self.group_no(group).map(|group| self.group_row(group));
@@ -109,11 +109,11 @@ impl State {
         self.user_no(user).map_or(0, |user| self.user_row(user).shares.len())
     }
 
-    /// Tells what a user has begun and ended to share since a set of an earlier state, and returns the set of this one.
-    /// Looks at what has changed only: the sets share memory.
+    /// Tells what a user has begun and ceased to share since an earlier state, and returns the set of this one. Visits
+    /// only what has changed, because the sets share memory.
     pub fn shared_since(&self, user: UserRef, before: &SharedSet, each: &mut dyn FnMut(SharedChange)) -> SharedSet {
         let after = self.user_no(user).map(|user| self.user_row(user).shares.clone()).unwrap_or_default();
-        // What was shared then may be forgotten.
+        // The state may have forgotten what the user shared then.
         let hash = |share: &ShareNo| self.shares.get(share.0).map(|row| row.content.info_hash);
         for change in before.0.diff(&after) {
             let change = match change {
@@ -135,7 +135,7 @@ impl State {
         self.shares.values().filter(|share| share.sharer_count > 0).map(|share| share.content.info_hash)
     }
 
-    /// The contents of all shares that are known: also those that nobody shares may come back.
+    /// The contents of all known shares. This includes shares without sharers, because they may become visible again.
     pub fn info_hashes(&self) -> impl Iterator<Item = InfoHash> + '_ {
         self.shares.values().map(|share| share.content.info_hash)
     }
