@@ -1,5 +1,6 @@
-//! Locks, conditions, channels, threads and atomic values of the rooms whose schedules are explored: the system's, or under
-//! `--cfg explore` those of a scheduler that decides which thread goes on (docs/TESTING.md, "Schedules").
+//! Locks, conditions, channels, threads and atomic values for the rooms whose schedules the tests explore. They are the
+//! system's. Under `--cfg explore` they belong to a scheduler that decides which thread runs (docs/TESTING.md,
+//! "Schedules").
 
 #[cfg(explore)]
 mod explored;

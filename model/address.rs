@@ -1,4 +1,4 @@
-//! Network addresses and host names as people write them. They are values here; nothing is opened or looked up.
+//! Network addresses and host names as people write them. This room opens no address and looks up no name.
 
 use super::escape::excerpt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ const NAME_LEN_MAX: usize = 253;
 const LABEL_LEN_MAX: usize = 63;
 /// Longest name of a network interface, in bytes.
 const ZONE_LEN_MAX: usize = 15;
-/// Addresses at which clouds tell a machine its secrets, besides those of IPv4 links.
+/// Addresses at which a cloud gives a machine its secrets. IPv4 link-local addresses are others.
 const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
@@ -28,7 +28,7 @@ pub enum TrackerAddr {
 }
 
 impl TrackerAddr {
-    /// The IP address, or what is looked up to find it.
+    /// The IP address, or the name that a look-up takes.
     pub fn host(&self) -> String {
         match self {
             TrackerAddr::Addr(addr) => addr.ip().to_string(),
@@ -43,16 +43,16 @@ impl TrackerAddr {
         }
     }
 
-    /// Whether a name service says which machine it is.
+    /// Whether a name service decides which machine this is.
     pub fn is_name(&self) -> bool {
         matches!(self, TrackerAddr::Named { host, .. } if !host.contains(':'))
     }
 
-    /// Whether only this machine reaches it, as far as that is known without a look-up.
+    /// Whether only this machine reaches the address, as far as that is known without a look-up.
     pub fn is_loopback(&self) -> bool {
         match self {
             TrackerAddr::Addr(addr) => addr.ip().to_canonical().is_loopback(),
-            // RFC 6761: no name service decides what these stand for.
+            // RFC 6761: name services do not decide what these names stand for.
             TrackerAddr::Named { host, .. } => {
                 let host = host.strip_suffix('.').unwrap_or(host);
                 host == "localhost" || host.ends_with(".localhost")
@@ -60,8 +60,8 @@ impl TrackerAddr {
         }
     }
 
-    /// Whether both lead to the same place without a look-up. An IPv4 address written as IPv6 does
-    /// (`::ffff:10.0.0.1`).
+    /// Whether both lead to the same place without a look-up. An IPv4 address and its form in IPv6 (`::ffff:10.0.0.1`)
+    /// do.
     pub(crate) fn is_same(&self, other: &TrackerAddr) -> bool {
         match (self, other) {
             (TrackerAddr::Addr(one), TrackerAddr::Addr(two)) => {
@@ -88,7 +88,7 @@ impl fmt::Display for TrackerAddr {
     }
 }
 
-/// Which interface a link-local address is meant on.
+/// The interface on which a link-local address holds.
 fn scope(addr: &SocketAddr) -> u32 {
     match addr {
         SocketAddr::V4(_) => 0,
@@ -130,10 +130,10 @@ impl fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
-/// Whether an address can be that of one machine, whoever is told it. Trackers tell clients no other ones.
+/// Whether an address can be the address of a single machine. Trackers tell clients no other addresses.
 pub(crate) fn is_of_one_machine(ip: IpAddr) -> bool {
     match ip.to_canonical() {
-        // From 224.0.0.0 on there are groups, addresses without a use, and everybody.
+        // From 224.0.0.0 on come multicast, reserved addresses, and broadcast.
         IpAddr::V4(ip) => (1..224).contains(&ip.octets()[0]) && !ip.is_link_local() && !METADATA_V4.contains(&ip),
         IpAddr::V6(ip) => {
             !ip.is_unspecified() && !ip.is_multicast() && !ip.is_unicast_link_local() && ip != METADATA_V6
@@ -159,7 +159,7 @@ pub(crate) fn parse_ip(text: &str) -> Result<IpAddr, AddressError> {
     bare.map_err(|_| AddressError::not_an_ip(text))
 }
 
-/// An IP address or the name of a machine, which lacks a port.
+/// An IP address or host name without its port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Host {
     Ip(IpAddr),
@@ -184,7 +184,7 @@ impl Host {
     }
 }
 
-/// Reads an IP address, an IPv6 address with a `%zone`, or a host name. Brackets may stand around IPv6.
+/// Reads an IP address, an IPv6 address with a `%zone`, or a host name. IPv6 may stand in brackets.
 pub(crate) fn parse_host(text: &str) -> Result<Host, AddressError> {
     if let Ok(ip) = parse_ip(text) {
         return Ok(Host::Ip(ip));
@@ -205,8 +205,8 @@ pub(crate) fn parse_host(text: &str) -> Result<Host, AddressError> {
     Ok(Host::Name(format!("{ip}%{zone}")))
 }
 
-/// Whether this can be the name of a machine: letters, digits, `-` and `_`, in parts between dots. The last part is no
-/// number, which only a wrong IP address has there.
+/// Whether a text can be a host name: letters, digits, `-` and `_`, in parts between dots. The last part is no number:
+/// a text that ends in a number is a wrong IP address.
 fn is_host_name(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {
@@ -219,7 +219,7 @@ fn is_host_name(text: &str) -> bool {
     text.len() <= NAME_LEN_MAX && text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Reads `HOST:PORT`, an IPv6 address in brackets.
+/// Reads `HOST:PORT`, with an IPv6 address in brackets.
 pub(crate) fn parse_tracker_address(text: &str) -> Result<TrackerAddr, AddressError> {
     let lacks_port = match parse_host(text) {
         Ok(Host::Name(name)) => !name.is_empty(),
@@ -234,7 +234,7 @@ pub(crate) fn parse_tracker_address(text: &str) -> Result<TrackerAddr, AddressEr
     Ok(host.at(parse_port(port)?))
 }
 
-/// Reads `IP:PORT`, an IPv6 address in brackets.
+/// Reads `IP:PORT`, with an IPv6 address in brackets.
 pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, AddressError> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -249,7 +249,8 @@ pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, AddressError> {
     Ok(SocketAddr::new(ip, parse_port(port)?))
 }
 
-/// What counts as one address: under IPv6 a whole /64, since any host has one to choose from.
+/// The network that counts as one address. Under IPv6 that is a whole /64, since any host can choose among its
+/// addresses.
 pub fn network_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
@@ -257,7 +258,7 @@ pub fn network_of(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// The /48 of an IPv6 address: as much as a site gets, with 65,536 networks to choose from. `None` under IPv4.
+/// The /48 of an IPv6 address: what a site usually gets, with 65,536 networks in it. `None` under IPv4.
 pub fn site_of(ip: IpAddr) -> Option<IpAddr> {
     match ip.to_canonical() {
         IpAddr::V4(_) => None,
@@ -265,12 +266,12 @@ pub fn site_of(ip: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// What counts as one party where a site has no more than an address: the site under IPv6, or the address itself.
+/// The network that counts as one party: under IPv6 the site, under IPv4 the address itself.
 pub fn place_of(ip: IpAddr) -> IpAddr {
     site_of(ip).unwrap_or(network_of(ip))
 }
 
-/// How many times as much as a network a site may do.
+/// How many times the limit of a network a site has.
 pub const SITE_SHARE: u64 = 10;
 
 #[cfg(test)]

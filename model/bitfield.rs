@@ -1,4 +1,4 @@
-//! One bit per piece: which pieces somebody holds.
+//! One bit per piece: which pieces a client holds.
 
 use super::piece::{Layout, PieceIndex};
 
@@ -81,12 +81,12 @@ impl Bitfield {
         self.len
     }
 
-    /// True for the set of no piece.
+    /// True if no piece is in the set.
     pub fn is_empty(&self) -> bool {
         self.held == 0
     }
 
-    /// True for the set of all pieces.
+    /// True if every piece is in the set.
     pub fn is_complete(&self) -> bool {
         self.held == self.len
     }

@@ -52,7 +52,7 @@ digest_type!(
     20
 );
 impl Sha1Digest {
-    /// That of no bytes at all.
+    /// The digest of no bytes.
     pub const OF_NOTHING: Self = Self([
         0xda, 0x39, 0xa3, 0xee, 0x5e, 0x6b, 0x4b, 0x0d, 0x32, 0x55, 0xbf, 0xef, 0x95, 0x60, 0x18, 0x90, 0xaf, 0xd8,
         0x07, 0x09,
@@ -66,12 +66,12 @@ digest_type!(
     32
 );
 digest_type!(
-    /// The public id of a group key; says which key a peer speaks under without telling the key or the group.
+    /// The public id of a group key. It says which key a peer uses, and tells neither the key nor the group.
     KeyId,
     16
 );
 digest_type!(
-    /// SHA-256 of the trackers' static public key: what a client pins and a person compares.
+    /// SHA-256 of the trackers' static public key. A client pins it, and a person compares it.
     Fingerprint,
     32
 );

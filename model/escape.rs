@@ -1,5 +1,5 @@
-//! Text from outside made fit to be shown or kept: no character of it moves the cursor, ends the line, turns the direction,
-//! hides, or piles up marks.
+//! Text from outside made fit to show or keep. No character in it moves the cursor, ends the line, turns the direction
+//! of writing, hides, or piles up marks.
 
 use super::name::{is_unsafe_char, seen};
 use std::borrow::Cow;
@@ -7,7 +7,7 @@ use std::fmt;
 use std::fmt::Write;
 use std::path::Path;
 
-/// The text with every character that deceives whoever reads it on a terminal written as `\u{..}`. Escaping twice changes
+/// The text, with every character that deceives a reader at a terminal written as `\u{..}`. Escaping twice changes
 /// nothing more.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     let is_printable = |byte| matches!(byte, b' '..=b'~');
@@ -25,7 +25,7 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The text escaped and, where it is longer than `chars_max` characters, cut there with `...` behind it.
+/// The text escaped. If it is longer than `chars_max` characters, it is cut there and ends with `...`.
 pub(crate) fn excerpt(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         Some((cut, _)) => format!("{}...", escape(&text[..cut])),
@@ -33,10 +33,10 @@ pub(crate) fn excerpt(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// Longest text that [`quoted`] gives whole, in characters.
+/// Longest text that [`quoted`] keeps whole, in characters.
 const QUOTED_MAX: usize = 256;
 
-/// Text as it stands behind `=` in a line of pairs: escaped, cut, and in quotes if it could be taken for something else.
+/// Text as it stands behind `=` in a line of pairs: escaped, cut, and in quotes if it is ambiguous without them.
 pub(crate) fn quoted(text: &str) -> String {
     let cut = text.char_indices().nth(QUOTED_MAX).map_or(text, |(at, _)| &text[..at]);
     let shown = escape(cut);
@@ -47,7 +47,7 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// A path as a person may see it: what could change the terminal or the line is escaped.
+/// A path as a person may see it. Characters that could change the terminal or the line are escaped.
 pub(crate) struct ShownPath<'a>(pub &'a Path);
 
 impl fmt::Display for ShownPath<'_> {
@@ -72,7 +72,7 @@ pub(crate) fn to_field(bytes: &[u8]) -> String {
     text
 }
 
-/// What `to_field` made the text of; `None` for what it never writes.
+/// The bytes of which `to_field` made the text. `None` for a text that `to_field` never writes.
 pub(crate) fn from_field(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

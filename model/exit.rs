@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-/// The number that is left to whoever started the program.
+/// The exit code that a program leaves to its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// All went well.
     Success = 0,
-    /// Something that was asked for could not be done.
+    /// The program could not do something that it was asked for.
     Refused = 1,
     /// The command line is wrong.
     Usage = 2,
@@ -17,9 +17,9 @@ pub enum Exit {
     /// No tracker could be reached.
     NoTracker = 4,
     DownloadFailed = 5,
-    /// Results could not be written.
+    /// The program could not write its results.
     OutputLost = 6,
-    /// A command was given, and it is not known what has become of it.
+    /// A command was sent, and its outcome is unknown.
     Torn = 7,
     /// A signal ended the program.
     Interrupted = 130,
@@ -49,8 +49,8 @@ pub const OF_TRACKER: &[(Exit, &str)] = &[
     (Exit::Interrupted, "it was ended by a second signal while it was stopping, or ctl by ctrl-C"),
 ];
 
-/// What `--help` says: the usage as getopts puts it, which leaves a blank behind an option that fills its column, and a
-/// paragraph of exit codes.
+/// What `--help` prints: the usage and a paragraph of exit codes. Lines of the usage end without the blanks that
+/// getopts leaves.
 pub fn help(usage: &str, codes: &[(Exit, &str)]) -> String {
     let usage: Vec<&str> = usage.trim_end().lines().map(str::trim_end).collect();
     let lines = codes.iter().map(|(exit, meaning)| format!("\n    {:<3} {meaning}", *exit as u8));
@@ -58,7 +58,7 @@ pub fn help(usage: &str, codes: &[(Exit, &str)]) -> String {
 }
 
 impl Exit {
-    /// The end of a command that has this exit code; for one that no command has, that it was refused.
+    /// The exit of a command with this code. An unknown code counts as refused.
     pub fn of_command(code: u8) -> Self {
         let known = [Exit::Success, Exit::Usage, Exit::NoTracker];
         known.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Exit::Refused)

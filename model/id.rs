@@ -1,18 +1,18 @@
-//! Numbers that name things: trackers, ops, what ops created, commands, running clients.
+//! Numbers that name things: trackers, ops, users, groups, shares, commands, running clients.
 
 use super::name::UserId;
 use std::fmt;
 
-/// Who issued an op: a tracker in one incarnation, which is one run of it.
+/// The issuer of an op: a tracker in one incarnation. An incarnation is one run of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     /// The tracker's number: its line in tracker_info.txt, from 1.
     pub tracker: u16,
-    /// Random, and new at every start: a data folder that was restored gives no id that others have seen.
+    /// Random, and new at every start. So a restored data folder never issues an id that others have seen.
     pub incarnation: u64,
 }
 
-/// The name of an op: the `seq`th that its origin issued, from 1 without gaps.
+/// The name of an op: its origin, and its number there. An origin numbers its ops from 1 without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId {
     pub origin: Origin,
@@ -23,7 +23,7 @@ pub struct OpId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     pub origin: Origin,
-    /// The last one.
+    /// The sequence of the last one.
     pub seq: u64,
 }
 
@@ -31,9 +31,9 @@ pub struct Seen {
 /// ops with one counter, so no two ops have the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpOrder {
-    /// Greater than that of every op its origin knew.
+    /// Greater than the counter of every op that its origin knew.
     pub lamport: u64,
-    /// Decides among ops with one counter.
+    /// Decides the order of ops with equal counters.
     pub origin: Origin,
 }
 
@@ -58,12 +58,13 @@ entity!(
     ShareRef
 );
 
-/// A command's own name, made at random by the client that issues it; a command repeated at another tracker keeps it.
+/// A command's own name, which the client makes at random. A command that the client repeats at another tracker keeps
+/// its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub [u8; 16]);
 
 impl CommandId {
-    /// Of a change behind which no client stands.
+    /// The command of a change that no client asked for.
     pub const NONE: Self = Self([0; 16]);
 }
 
@@ -73,7 +74,7 @@ impl fmt::Debug for CommandId {
     }
 }
 
-/// A running client, named at random when it starts, so that one user can be logged in from several.
+/// A running client. It takes a random name at its start, so one user can be logged in from several clients.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub [u8; 16]);
 
@@ -83,7 +84,8 @@ impl fmt::Debug for ClientId {
     }
 }
 
-/// A session of a user, from a login to the logout, named at random. Tokens carry it, and whoever has a token is in.
+/// A session of a user, from a login to the logout, with a random name. Tokens carry the name, and the holder of a
+/// token is logged in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub [u8; 16]);
 
@@ -93,25 +95,26 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// A client as others name it. Clients choose their ids, so an id alone may be that of another user's client.
+/// A client as others name it. Clients choose their own ids, so two users' clients may have the same id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId {
     pub user: UserId,
     pub client: ClientId,
 }
 
-/// What lets a client to the relay of a tracker, in place of a login: random, for one client and a few seconds.
+/// Lets a client into the relay of a tracker in place of a login. It is random, and good for one client and a few
+/// seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RelayTicket(pub [u8; 16]);
 
 impl fmt::Debug for RelayTicket {
-    /// A secret while it is good.
+    /// A ticket is a secret while it is good.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RelayTicket(..)")
     }
 }
 
-/// The public key that one run of a client goes by among its peers (X25519).
+/// The public key of one run of a client among its peers (X25519).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(pub [u8; 32]);
 

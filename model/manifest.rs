@@ -8,13 +8,13 @@ use std::fmt;
 
 /// Most files one share may have.
 pub const FILES_MAX: usize = 1 << 20;
-/// Most folders one share may have, the shared one among them. Each of them holds a file somewhere below it.
+/// Most folders one share may have, with the shared one. Each folder holds a file somewhere below it.
 pub const FOLDERS_MAX: usize = 1 << 20;
 
 /// One file of a share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Where it lies. The first component is the name of the shared file or folder.
+    /// Where the file lies. The first component is the name of the shared file or folder.
     pub path: RelPath,
     /// Its length in bytes.
     pub len: u64,
@@ -40,23 +40,22 @@ impl FileTime {
     }
 }
 
-/// What travels beside a file and is no part of the content. Whoever brought the manifest first has chosen it, so nobody
-/// relies on it.
+/// What travels beside a file and is no part of the content. The client that first sent the manifest has chosen these
+/// values, so no program relies on them.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct FileAttributes {
-    /// Whether it is a program.
+    /// Whether the file is a program.
     pub executable: bool,
-    /// When it was last written.
+    /// When the file was last written.
     pub modified: FileTime,
 }
 
-/// The content of a share in full. The files in the order given, one after the other, form one byte stream that is cut
-/// into pieces.
+/// The content of a share in full. The files, in the order given, form one byte stream, which is cut into pieces.
 ///
-/// Invariants: paths are strictly ascending and share their first component; either there is exactly one path and it
-/// has one component (a shared file), or every path has at least two (a shared folder); no path is a folder of
-/// another; there is exactly one digest per piece; there are attributes of every file or of none. The info hash names
-/// files and pieces only.
+/// Invariants: paths are strictly ascending and share their first component. Either there is exactly one path of one
+/// component (a shared file), or every path has at least two (a shared folder). No path is a folder of another. There
+/// is exactly one digest per piece. Either all files have attributes, or none has. The info hash names files and pieces
+/// only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     files: Vec<FileEntry>,
@@ -75,13 +74,13 @@ pub enum ManifestError {
     TooManyFolders,
     /// The files together are longer than the longest share.
     TooLarge,
-    /// The paths are not in ascending order, one is there twice, or one is a folder of another.
+    /// The paths are not in ascending order, a path occurs twice, or a path is a folder of another.
     Order,
     /// The paths do not lie in one folder.
     Root,
     /// There is not exactly one digest per piece.
     PieceCount,
-    /// There are attributes of other than all files.
+    /// The number of attributes differs from the number of files.
     AttributeCount,
 }
 
@@ -103,7 +102,7 @@ impl fmt::Display for ManifestError {
 impl std::error::Error for ManifestError {}
 
 impl Manifest {
-    /// Puts files and piece digests together after checking every invariant. Nothing is told of attributes.
+    /// Puts files and piece digests together after checking every invariant. The manifest has no attributes.
     pub fn new(files: Vec<FileEntry>, pieces: Vec<Sha1Digest>) -> Result<Self, ManifestError> {
         let layout = check_files(&files)?;
         if pieces.len() != layout.count() as usize {
@@ -112,7 +111,8 @@ impl Manifest {
         Ok(Self { files, pieces, layout, attributes: Vec::new() })
     }
 
-    /// A part of a folder as a content of its own, its files in any order. It has no info hash, and no tracker knows it.
+    /// A part of a folder as a content of its own, with its files in any order. It has no info hash, and no tracker
+    /// knows it.
     pub fn of_part(
         files: Vec<FileEntry>,
         pieces: Vec<Sha1Digest>,
@@ -140,7 +140,7 @@ impl Manifest {
         Ok(self)
     }
 
-    /// The attributes of all files, or nothing.
+    /// The attributes of all files, or an empty slice.
     pub fn attributes(&self) -> &[FileAttributes] {
         &self.attributes
     }
@@ -154,7 +154,7 @@ impl Manifest {
         &self.pieces
     }
 
-    /// The SHA-1 of the complete stream, where that follows from the pieces: there is none, or only one.
+    /// The SHA-1 of the complete stream, if there is at most one piece. Otherwise the pieces do not tell it.
     pub fn sha1(&self) -> Option<Sha1Digest> {
         match *self.pieces {
             [] => Some(Sha1Digest::OF_NOTHING),
@@ -167,8 +167,8 @@ impl Manifest {
         self.layout
     }
 
-    /// The folder itself as an empty path, and all folders in it by their paths below it, the outer ones first. None for a
-    /// single file.
+    /// All folders by their paths below the shared one, outer folders first. The shared folder itself is the empty
+    /// path. Empty for a single file.
     pub fn folders(&self) -> BTreeSet<&str> {
         let below = self.files.iter().filter_map(|entry| entry.path.below_root());
         below.flat_map(|path| path.match_indices('/').map(|(at, _)| &path[..at]).chain([""])).collect()
@@ -180,21 +180,21 @@ impl Manifest {
     }
 }
 
-/// Checks the files of a share before their content is read; gives the layout of the stream they form.
+/// Checks the files of a share before their content is read. Returns the layout of the stream that they form.
 pub fn check_files(files: &[FileEntry]) -> Result<Layout, ManifestError> {
     let mut tree = TreeCheck::default();
     files.iter().try_for_each(|file| tree.add(file))?;
     tree.finish()
 }
 
-/// Checks the files of a share one after the other. Keeps the last path only, and looks at each byte of a path a fixed
+/// Checks the files of a share one after the other. Keeps only the last path, and reads each byte of a path a fixed
 /// number of times.
 #[derive(Debug, Default)]
 pub struct TreeCheck {
     last: String,
     files: usize,
     folders: usize,
-    /// The lengths together.
+    /// The sum of the lengths.
     size: u64,
 }
 
@@ -209,7 +209,7 @@ impl TreeCheck {
         if self.files >= FILES_MAX {
             return Err(ManifestError::TooManyFiles);
         }
-        // A folder stands in both paths if its whole name with the slash behind it does.
+        // Both paths lie in a folder if both have its whole name and the slash behind it.
         let folders = self.folders + path.as_bytes()[common..].iter().filter(|&&byte| byte == b'/').count();
         if folders > FOLDERS_MAX {
             return Err(ManifestError::TooManyFolders);
@@ -231,7 +231,7 @@ impl TreeCheck {
         Layout::new(self.size).ok_or(ManifestError::TooLarge)
     }
 
-    /// How many files there were.
+    /// How many files the check has taken.
     pub fn files(&self) -> usize {
         self.files
     }
@@ -241,15 +241,15 @@ impl TreeCheck {
         root_of(&self.last)
     }
 
-    /// Whether a path may follow the last one, with which it has so many bytes in common: it lies in the same folder
-    /// and behind that.
+    /// Whether a path may follow the last one: it lies in the same shared folder and sorts behind it. `common` is the
+    /// number of bytes at the beginning that both share.
     fn check_place(&self, path: &str, common: usize) -> Result<(), ManifestError> {
         // The folder's whole name, with the slash behind it.
         if self.root().len() >= self.last.len().min(common) {
             return Err(ManifestError::Root);
         }
-        // Compared component by component, a folder stands directly before what lies in it. So a slash is less than
-        // every other byte, and the end of a path is less than that.
+        // In an order by components a folder stands directly before its contents. So a slash is less than every other
+        // byte, and the end of a path is less than a slash.
         let rank = |path: &str| path.as_bytes().get(common).map(|&byte| if byte == b'/' { 0 } else { byte });
         let (before, next) = (rank(&self.last), rank(path));
         let is_folder = before.is_none() && next == Some(0);
@@ -259,7 +259,7 @@ impl TreeCheck {
 
 /// How many bytes two paths have in common at their beginnings.
 fn common_len(a: &[u8], b: &[u8]) -> usize {
-    // Block by block first: paths in order have most of their bytes in common.
+    // Whole blocks first: neighbours in a sorted list have most of their bytes in common.
     let blocks = a.chunks_exact(64).zip(b.chunks_exact(64)).take_while(|(a, b)| a == b).count() * 64;
     blocks + a[blocks..].iter().zip(&b[blocks..]).take_while(|(a, b)| a == b).count()
 }
@@ -268,7 +268,7 @@ fn root_of(path: &str) -> &str {
     path.split('/').next().unwrap_or(path)
 }
 
-/// What the trackers keep of a share's content in an op; the manifest itself is stored beside, under its info hash.
+/// What the trackers keep of a share's content in an op. The manifest itself is stored separately, under its info hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content {
     pub layout: Layout,
@@ -276,8 +276,8 @@ pub struct Content {
     pub sha1: Sha1Digest,
     /// SHA-256 of the files and pieces in the manifest's canonical encoding.
     pub info_hash: InfoHash,
-    /// Number of files in the manifest; 0 for a single file whose size nobody has told yet. Its pieces then all count
-    /// as full, in the layout and in the manifest.
+    /// Number of files in the manifest; 0 for a single file of unknown size. Then every piece counts as full, in the
+    /// layout and in the manifest.
     pub file_count: u32,
 }
 
@@ -287,7 +287,8 @@ impl Content {
         self.file_count > 0
     }
 
-    /// Whether this is the same stream as another one: equal, or the same single file of which one tells the size.
+    /// Whether this is the same stream as another: both are equal, or both are the same single file and only one has
+    /// its size.
     pub fn is_same(&self, other: &Self) -> bool {
         let same_file = || self.file_count.max(other.file_count) == 1 && self.is_sized() != other.is_sized();
         let same_bytes = || self.sha1 == other.sha1 && self.layout.count() == other.layout.count();
@@ -350,7 +351,7 @@ mod tests {
         assert_eq!(Manifest::new(files(&[("a", 1)]), vec![]), Err(PieceCount));
     }
 
-    /// The rule in the words of docs/PROTOCOL.md, with the paths as lists of components.
+    /// The rule as docs/PROTOCOL.md states it, with paths as lists of components.
     fn is_tree(paths: &[String]) -> bool {
         let all: Vec<Vec<&str>> = paths.iter().map(|path| path.split('/').collect()).collect();
         let in_one_folder = all.len() < 2 || all.iter().all(|path| path.len() > 1 && path[0] == all[0][0]);

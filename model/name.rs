@@ -1,10 +1,12 @@
-//! Names that people choose: users, groups and shared files, checked where they enter and canonical ever after.
+//! Names that people choose for users, groups and shared files. They are checked where they enter, and canonical from
+//! then on.
 //!
-//! A canonical name is UTF-8 in Unicode Normalization Form C (UAX #15), has no control, bidirectional-format or
+//! A canonical name is UTF-8 in Unicode Normalization Form C (UAX #15). It has no control, bidirectional-format or
 //! line-separator character, no `/`, no space at either end, and is neither `.` nor `..`. The name of a shared file may
-//! be several such names joined with `/`: its place in a folder. `~` is reserved: a name
-//! that two sides of a network partition both gave away goes on as `name~2` for the later one, so nobody may choose
-//! a name with `~` in it, and only that suffix form is canonical.
+//! be several such names joined with `/`: its place in a folder.
+//!
+//! `~` is reserved. If two sides of a network partition both gave away a name, the later holder goes on as `name~2`. So
+//! nobody may choose a name with `~` in it, and only that suffix form is canonical.
 
 pub mod pattern;
 pub mod shared_path;
@@ -38,7 +40,7 @@ pub enum NameError {
     Dots,
     /// The text is not in Normalization Form C.
     NotNormalized,
-    /// `~` is reserved for names that were taken twice.
+    /// `~` is reserved for the suffix of names that were given away twice.
     Tilde,
 }
 
@@ -59,20 +61,20 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
-/// True for characters that could change how the text around them is shown, or end a line.
+/// True for characters that can end a line, or change how the text around them is shown.
 pub fn is_unsafe_char(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}')
 }
 
-/// Most marks on one letter, of those that any letter may bear, and of those of one script.
+/// Most marks on one letter: of marks that fit any letter, and of marks of one script.
 const MARKS_MAX: usize = 4;
 const SCRIPT_MARKS_MAX: usize = 8;
 
-/// The characters of a text, each with whether it deceives whoever reads it on a terminal: it ends a line, turns the
-/// direction, cannot be seen, or is one of too many marks on a letter. A joiner or selector deceives where no emoji or
-/// script needs it.
+/// The characters of a text, each with whether it deceives a reader at a terminal. A character deceives if it ends a
+/// line, turns the direction, is invisible, or is one of too many marks on a letter. A joiner or selector deceives
+/// where no emoji or script needs it.
 pub(crate) fn seen(text: &str) -> impl Iterator<Item = (char, bool)> {
     let mut chars = text.chars().peekable();
     let (mut before, mut marks, mut tags) = (None, 0, 0);
@@ -90,8 +92,8 @@ pub(crate) fn seen(text: &str) -> impl Iterator<Item = (char, bool)> {
     })
 }
 
-/// How many tags behind a character make it the flag of a part of a country: of England, Scotland or Wales, as there are no
-/// others.
+/// How many tag characters behind a character make it the flag of England, Scotland or Wales. Unicode has no other
+/// flags of this kind.
 fn tags_of_flag(c: char, behind: impl Iterator<Item = char>) -> usize {
     let tags: String = behind.take(6).collect();
     let is_flag = |region: &&str| {
@@ -107,8 +109,8 @@ fn bears_any_letter(mark: char) -> bool {
         || matches!(mark, '\u{20D0}'..='\u{20FF}' | '\u{FE20}'..='\u{FE2F}')
 }
 
-/// Whether a terminal shows nothing for a character, or a gap: the property Default_Ignorable_Code_Point, fillers,
-/// blanks of unusual width, marks of annotations, and what is no character.
+/// Whether a terminal shows nothing for a character, or a gap. These are the property Default_Ignorable_Code_Point,
+/// fillers, blanks of unusual width, marks of annotations, and code points that are no characters.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{34F}' | '\u{115F}' | '\u{1160}' | '\u{1680}' | '\u{17B4}' | '\u{17B5}')
         || matches!(c, '\u{180B}'..='\u{180F}' | '\u{2000}'..='\u{200D}' | '\u{205F}'..='\u{206F}' | '\u{2800}')
@@ -118,14 +120,14 @@ fn is_invisible(c: char) -> bool {
         || u32::from(c) & 0xFFFE == 0xFFFE
 }
 
-/// Whether an invisible character has a use between these two.
+/// Whether an invisible character has a use between these two characters.
 fn is_needed(c: char, before: Option<char>, after: Option<char>) -> bool {
     let Some(before) = before else { return false };
     match c {
         '\u{FE0E}' | '\u{FE0F}' => {
             is_pictograph(before) || matches!(before, '#' | '*' | '0'..='9') && after == Some('\u{20E3}')
         }
-        // Forms of a sign that people have in their names.
+        // Variants of an ideograph, which occur in people's names.
         '\u{FE00}'..='\u{FE02}' | '\u{E0100}'..='\u{E01EF}' => is_ideograph(before),
         '\u{180B}'..='\u{180F}' => matches!(before, '\u{1820}'..='\u{18AA}'),
         '\u{200D}' if is_pictograph(before) || before == '\u{FE0F}' => after.is_some_and(is_pictograph),
@@ -134,27 +136,27 @@ fn is_needed(c: char, before: Option<char>, after: Option<char>) -> bool {
     }
 }
 
-/// Whether a character is a picture, or of the symbols of which some can be pictures.
+/// Whether a character is a picture, or a symbol of a block with pictures in it.
 fn is_pictograph(c: char) -> bool {
     matches!(c, '\u{A9}' | '\u{AE}' | '\u{203C}'..='\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{2190}'..='\u{27BF}')
         || matches!(c, '\u{2934}'..='\u{2935}' | '\u{2B05}'..='\u{2B55}' | '\u{3030}' | '\u{303D}')
         || matches!(c, '\u{3297}' | '\u{3299}' | '\u{1F000}'..='\u{1FAFF}')
 }
 
-/// The property Unified_Ideograph, save for twelve among the signs for compatibility.
+/// The property Unified_Ideograph, without the twelve such characters among the compatibility ideographs.
 fn is_ideograph(c: char) -> bool {
     matches!(c, '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{20000}'..='\u{2FA1F}' | '\u{30000}'..='\u{323AF}')
 }
 
-/// Whether a letter is of a script in which joiners change how letters look: Arabic, Syriac, N'Ko, those of India, of
-/// Myanmar and of the Khmer.
+/// Whether a letter is of a script in which joiners change the shape of letters: Arabic, Syriac, N'Ko, and the scripts
+/// of India, Myanmar and the Khmer.
 fn joins(c: char) -> bool {
     matches!(c, '\u{620}'..='\u{7FF}' | '\u{8A0}'..='\u{DFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17D3}')
 }
 
-/// Whether a name is plain enough to tell people and groups apart by it: it is "moderately restrictive" in the words of
-/// UTS 39, save that it may have any sign of ASCII, and nothing in it deceives. Asked where a name is chosen, and never
-/// of one that is decoded.
+/// Whether a name is plain enough for people to tell users and groups apart. It is "moderately restrictive" in the
+/// words of UTS 39, except that any ASCII sign may occur, and no character deceives. Only a choice of a name asks this,
+/// and never the decoder.
 fn is_plain(name: &str) -> bool {
     let letters = name.chars().map(|c| if c.is_ascii() && !c.is_ascii_alphanumeric() { '_' } else { c });
     let letters: String = letters.collect();
@@ -174,7 +176,7 @@ fn split_suffix(text: &str) -> Result<(&str, Option<u32>), NameError> {
     }
 }
 
-/// Whether a name may have a place in a folder.
+/// Whether a name may contain the path of a folder.
 #[derive(Clone, Copy)]
 enum Shape {
     Single,
@@ -224,10 +226,10 @@ macro_rules! checked_name {
         impl $name {
             /// Longest chosen name in bytes.
             pub const LEN_MAX: usize = $len_max;
-            /// Longest canonical name in bytes, the suffix of a name taken twice included.
+            /// Longest canonical name in bytes, with the suffix of a name that was given away twice.
             pub const WIRE_LEN_MAX: usize = $len_max + SUFFIX_LEN_MAX;
 
-            /// Takes a canonical name, as the wire carries it.
+            /// Takes a canonical name, in the form that the wire carries.
             pub fn parse(text: &str) -> Result<Self, NameError> {
                 check(text, $len_max, $shape)?;
                 Ok(Self(text.into()))
@@ -238,13 +240,13 @@ macro_rules! checked_name {
                 Self::parse(&text.nfc().collect::<String>())
             }
 
-            /// Whether a user may choose this name, that is, whether it is free of the reserved suffix.
+            /// Whether a user may choose this name: it has no reserved suffix.
             pub fn is_chosen(&self) -> bool {
                 !self.0.contains('~')
             }
 
-            /// Whether people can tell this name from others: one alphabet beside the Latin one at most, and nothing
-            /// that cannot be seen. Users and groups choose only such names.
+            /// Whether people can tell this name from others: it has one alphabet beside the Latin one at most, and no
+            /// invisible character. Users and groups choose only such names.
             pub fn is_plain(&self) -> bool {
                 is_plain(&self.0)
             }
@@ -253,7 +255,7 @@ macro_rules! checked_name {
                 &self.0
             }
 
-            /// The chosen name without the suffix that says it was taken before.
+            /// The chosen name, without the suffix of a name that was taken before.
             pub fn base(&self) -> Self {
                 match self.0.split_once('~') {
                     Some((base, _)) => Self(base.into()),
@@ -261,7 +263,7 @@ macro_rules! checked_name {
                 }
             }
 
-            /// `base~n`, the name under which the holder of a name that was taken before goes on.
+            /// `base~n`: the new name of its holder where the name was taken before.
             pub fn with_suffix(&self, n: u32) -> Self {
                 debug_assert!(n >= 2, "the first holder keeps the plain name");
                 Self(format!("{}~{n}", self.base().0).into())
@@ -295,20 +297,20 @@ checked_name!(
     Shape::Single
 );
 checked_name!(
-    /// The name under which a file or folder is shared in a group: a path component, or several joined with `/`. Joined to
-    /// a folder it never leads out of it.
+    /// The name under which a file or folder is shared in a group: a path component, or several joined with `/`. Joined
+    /// to a folder, it never leads out of that folder.
     FileName,
     FILE_LEN_MAX,
     Shape::Path
 );
 
 impl FileName {
-    /// What the file or folder itself is called: the last component.
+    /// The name of the file or folder itself: the last component.
     pub fn leaf(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// The folder in which it has its place, `None` without one.
+    /// The folder in which the file has its place; `None` without one.
     pub fn folder(&self) -> Option<&str> {
         self.0.rsplit_once('/').map(|(folder, _)| folder)
     }

@@ -1,4 +1,4 @@
-//! What a user is told about decisions that somebody else, or the order of ops, took.
+//! What a tracker tells a user about decisions of others, or about the order of ops.
 
 use super::name::{FileName, GroupId, UserId};
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ impl ChangeKind {
     }
 }
 
-/// A change of a user that has no place above the floor, as its author is told.
+/// A user's change that has no place above the floor, as its author hears of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnplacedChange {
     pub kind: ChangeKind,
@@ -84,21 +84,21 @@ pub enum Notice {
     Rejected { group: GroupId },
     /// The owner removed the user.
     Removed { group: GroupId },
-    /// The name of the account was taken before on the other side of a partition.
+    /// Another user got the name of the account on the other side of a partition.
     UserRenamed {
         /// The name asked for.
         from: UserId,
-        /// The name it goes by now.
+        /// The present name of the account.
         to: UserId,
     },
-    /// The name of the user's group was taken before on the other side of a partition.
+    /// Another group got the name of the user's group on the other side of a partition.
     GroupRenamed {
         /// The name asked for.
         from: GroupId,
-        /// The name it goes by now.
+        /// The present name of the group.
         to: GroupId,
     },
-    /// The name of the user's share was taken before on the other side of a partition.
+    /// Another share got the name of the user's share on the other side of a partition.
     ShareRenamed {
         group: GroupId,
         /// The name asked for.
@@ -106,46 +106,46 @@ pub enum Notice {
         /// The name it goes by now.
         to: FileName,
     },
-    /// A change the user had made as owner has no effect: an earlier change had taken the ground from under it.
+    /// A change that the user made as owner has no effect: an earlier change removed its precondition.
     DecisionOverridden { group: GroupId, user: UserId },
-    /// The user's request to join has no effect, since the user was a member already.
+    /// The user's request to join has no effect: the user was a member already.
     RequestOverridden { group: GroupId },
-    /// The user's share has no effect, since the user was no longer a member.
+    /// The user's share has no effect: the user was no longer a member.
     ShareOverridden { group: GroupId, name: FileName },
-    /// The user's change has no effect: the group or share that it names was dropped before.
+    /// The user's change has no effect: its group or share was dropped before.
     GroundGone {
         kind: ChangeKind,
         /// The file it was about, if that is known.
         file: Option<FileName>,
     },
-    /// The user's change was lost: a tracker took it alone, and it has no place above the floor.
+    /// The user's change is lost: only one tracker took it, and it has no place above the floor.
     Unplaced { change: UnplacedChange },
-    /// So many older notices of the user are not kept, since none of them was read for too long.
+    /// The trackers no longer keep this many older notices of the user: too many were unread.
     Older { count: u64 },
-    /// The user's new password has no effect: the one that it replaces was not the user's any more.
+    /// The user's new password has no effect: the password that it replaces was no longer the user's.
     PasswordOverridden {},
     /// The operator has set another password.
     PasswordReset {},
     /// The operator has ended the user's sessions.
     SessionsEnded {},
-    /// The operator keeps the user out.
+    /// The operator has disabled the account.
     AccountDisabled {},
-    /// The operator lets the user in again.
+    /// The operator has enabled the account again.
     AccountEnabled {},
     /// The operator has made the user the owner.
     GroupGiven { group: GroupId },
-    /// The operator has made somebody else the owner in the user's place.
+    /// The operator has made somebody else the owner in the place of this user.
     GroupTaken { group: GroupId, to: UserId },
     /// The operator has deleted a group that the user was in or wanted to join.
     GroupDeleted { group: GroupId },
-    /// Whoever had first shared a file has shared a new version in its place. The user shares the old one no longer.
+    /// The first sharer of a file has shared a new version in its place. The user no longer shares the old one.
     NewVersion {
         group: GroupId,
         /// The name of the file that the user shared.
         name: FileName,
         author: UserId,
     },
-    /// An owner has made the user a member who had not asked.
+    /// An owner has made the user a member, without a request of the user.
     Added { group: GroupId, by: UserId },
     /// An owner has made the user one too.
     OwnerMade { group: GroupId, by: UserId },
@@ -154,10 +154,10 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// Most notices of a user that wait to be read. The oldest one stands for all that came before.
+    /// Most unread notices of a user. The oldest one stands for all earlier ones.
     pub const UNREAD_MAX: usize = if cfg!(test) { 3 } else { 1024 };
 
-    /// Its name for programs, and what it says, by name.
+    /// The notice's name for programs, and its fields with their names.
     pub(crate) fn members(&self) -> (&'static str, Value) {
         let group_only = |group: &GroupId| json!({ "group_id": group.as_str() });
         let group_and_user =

@@ -17,9 +17,9 @@ use std::sync::Arc;
 pub struct Op {
     /// Its name: origin and gap-free sequence.
     pub id: OpId,
-    /// Lamport counter: greater than that of every op the origin knew when it issued this one.
+    /// Lamport counter: greater than the counter of every op that the origin knew when it issued this one.
     pub lamport: u64,
-    /// The client's command behind it; [`CommandId::NONE`] where a tracker made the change itself.
+    /// The client's command for this change, or [`CommandId::NONE`] if a tracker made the change itself.
     pub command: CommandId,
     pub body: OpBody,
 }
@@ -50,20 +50,21 @@ impl fmt::Debug for PasswordHash {
 /// when its precondition is gone by the time it is folded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpBody {
-    /// An account is made; the op's id names the user.
+    /// A client makes an account. The op's id names the user.
     CreateUser {
         /// The name asked for.
         name: UserId,
         password: PasswordHash,
     },
-    /// A user changes the password; session tokens made before it end.
+    /// A user changes the password. Session tokens from before are void.
     ChangePassword {
         user: UserRef,
-        /// The op that set the password which this one replaces: it has no effect if that is another one by now.
+        /// The op that set the password which this one replaces. The change has no effect if the password is another by
+        /// then.
         former: OpId,
         password: PasswordHash,
     },
-    /// A group is made; the op's id names it and the founder is its first member.
+    /// A user makes a group. The op's id names the group, and the founder is its first member.
     CreateGroup {
         /// The name asked for.
         name: GroupId,
@@ -74,30 +75,30 @@ pub enum OpBody {
         group: GroupRef,
         user: UserRef,
     },
-    /// The owner lets a user in.
+    /// An owner lets a user in.
     AcceptRequest {
         group: GroupRef,
         user: UserRef,
         by: UserRef,
     },
-    /// The owner turns a request down.
+    /// An owner turns a request down.
     RejectRequest {
         group: GroupRef,
         user: UserRef,
         by: UserRef,
     },
-    /// A member leaves, or somebody who asked to be let in withdraws.
+    /// A member leaves, or a user withdraws a request to join.
     LeaveGroup {
         group: GroupRef,
         user: UserRef,
     },
-    /// The owner removes a member.
+    /// An owner removes a member.
     RemoveMember {
         group: GroupRef,
         user: UserRef,
         by: UserRef,
     },
-    /// Content is shared in a group under a name; the op's id names the share.
+    /// A member shares content in a group under a name. The op's id names the share.
     CreateShare {
         group: GroupRef,
         /// The first sharer.
@@ -113,20 +114,21 @@ pub enum OpBody {
         share: ShareRef,
         user: UserRef,
     },
-    /// A member shares it no longer.
+    /// A member stops sharing it.
     LeaveShare {
         share: ShareRef,
         user: UserRef,
     },
-    /// A user has read the notices about ops up to this place in the order. Ops that come late can change which
-    /// notices those are, so the op says what was read; notices that were not read stay.
+    /// A user has read the notices about ops up to this place in the order. Late ops can change those notices. So the
+    /// op says which were read, and the unread ones stay.
     ReadNotices {
         user: UserRef,
         through: OpOrder,
-        /// SHA-256 of the notices that were read, which names them as `State::notices_digest` says.
+        /// SHA-256 of the notices that were read, computed by `State::notices_digest`.
         shown: [u8; 32],
     },
-    /// A tracker proposes a floor; the op's id names the proposal. The author is a tracker, as of the next two.
+    /// A tracker proposes a floor. The op's id names the proposal. The author of this op and of the next two is a
+    /// tracker.
     ProposeFloor {
         floor: Arc<FloorProposal>,
     },
@@ -134,13 +136,13 @@ pub enum OpBody {
     ReadyForFloor {
         proposal: OpId,
     },
-    /// A tracker promises to take nothing else below a proposed floor.
+    /// A tracker promises to take no other op below a proposed floor.
     PromiseFloor {
         proposal: OpId,
-        /// The proposal once more, so that the promise binds without it.
+        /// The proposal once more, so that the promise holds even without the proposal's own op.
         floor: Arc<FloorProposal>,
     },
-    /// An operator has all trackers let go of one. The author is a tracker.
+    /// An operator makes all trackers forget one. The author is a tracker.
     ForgetTracker {
         tracker: u16,
     },
@@ -148,20 +150,20 @@ pub enum OpBody {
     UnforgetTracker {
         tracker: u16,
     },
-    /// A tracker tells a user of a change that was lost. Its command follows from that change, so that two trackers
-    /// that lost the same one tell of it once.
+    /// A tracker tells a user of a lost change. The command id is derived from that change. So two trackers that lost
+    /// the same change tell of it once.
     NoteUnplaced {
         user: UserRef,
         change: UnplacedChange,
     },
-    /// An operator makes an account; the op's id names the user. The author of this and of the next seven is the
-    /// operator of the tracker that has issued the op.
+    /// An operator makes an account. The op's id names the user. The author of this op and of the next seven is the
+    /// operator of the tracker that issued it.
     MakeUser {
         /// The name asked for.
         name: UserId,
         password: PasswordHash,
     },
-    /// An operator sets a user's password; sessions end.
+    /// An operator sets a user's password. The user's sessions end.
     ResetPassword {
         user: UserRef,
         password: PasswordHash,
@@ -170,11 +172,11 @@ pub enum OpBody {
     EndSessions {
         user: UserRef,
     },
-    /// An operator keeps a user out. Memberships and shares stay.
+    /// An operator disables an account. Memberships and shares stay.
     DisableUser {
         user: UserRef,
     },
-    /// An operator lets a user in again.
+    /// An operator enables an account again.
     EnableUser {
         user: UserRef,
     },
@@ -187,15 +189,15 @@ pub enum OpBody {
         group: GroupRef,
         user: UserRef,
     },
-    /// An operator deletes a group for good. Its name is free.
+    /// An operator deletes a group for good. Its name becomes free.
     DeleteGroup {
         group: GroupRef,
     },
-    /// A user has logged out: the tokens of that session are void.
+    /// A user logs out. The tokens of that session are void.
     EndSession {
         user: UserRef,
         session: SessionId,
-        /// When the last of its tokens was made, or later; in seconds since 1970.
+        /// The time at which the last of its tokens was made, or a later time, in seconds since 1970.
         through_s: u64,
     },
     /// An owner makes a member one more owner.
@@ -210,19 +212,19 @@ pub enum OpBody {
         user: UserRef,
         by: UserRef,
     },
-    /// An owner makes a user a member who need not have asked.
+    /// An owner makes a user a member. The user need not have asked.
     AddMember {
         group: GroupRef,
         user: UserRef,
         by: UserRef,
     },
-    /// An owner decides who gets into a group.
+    /// An owner decides how users get into a group.
     SetGroup {
         group: GroupRef,
         access: GroupAccess,
         by: UserRef,
     },
-    /// A user lets owners make the user a member of their groups, or not.
+    /// A user allows owners to add the user to their groups, or forbids it.
     SetAdding {
         user: UserRef,
         allowed: bool,
@@ -230,14 +232,14 @@ pub enum OpBody {
 }
 
 impl OpBody {
-    /// Whether a tracker made the change itself, for its operator or for all: no client with a command did.
+    /// Whether a tracker made the change for its operator or for all trackers, and not for a client's command.
     pub fn is_of_tracker(&self) -> bool {
         matches!(self, OpBody::NoteUnplaced { .. })
             || (self.author().is_none() && !matches!(self, OpBody::CreateUser { .. }))
     }
 
-    /// Among which user's commands its command counts. That is the user who made the change, or who is told of one that
-    /// was lost. `None` where an account is made, since nobody is logged in then, and for other changes of trackers.
+    /// The user under whose commands the op's command id counts: the author of the change, or the one whose change was
+    /// lost. `None` for a new account, since nobody is logged in then, and for other changes of trackers.
     pub fn author(&self) -> Option<UserRef> {
         match self {
             OpBody::CreateUser { .. }
@@ -275,7 +277,7 @@ impl OpBody {
         }
     }
 
-    /// What the author is told of it if it is lost. `None` for what nobody misses, where an account is made, and for
+    /// What the author hears if the change is lost. `None` for changes that nobody misses, for new accounts, and for
     /// changes of trackers.
     pub fn change_kind(&self) -> Option<ChangeKind> {
         Some(match self {

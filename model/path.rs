@@ -5,13 +5,13 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use unicode_normalization::is_nfc;
 
-/// Longest relative path in bytes, as `PATH_MAX` of Linux less room for the folder in front of it.
+/// Longest relative path in bytes: `PATH_MAX` of Linux, less room for the folder in front of it.
 pub const PATH_LEN_MAX: usize = 3072;
-/// Most components of a relative path. Programs that walk a folder go as deep.
+/// Most components of a relative path. Programs that walk a folder stop at the same depth.
 pub const COMPONENTS_MAX: usize = 256;
 
-/// A relative path of 1 to 256 components joined with `/`, in Unicode Normalization Form C. No component is empty,
-/// `.`, `..`, longer than 255 bytes, or holds a control or bidirectional-format character.
+/// A relative path of 1 to 256 components joined with `/`, in Unicode Normalization Form C. No component is empty, `.`,
+/// `..` or longer than 255 bytes, and none holds a control or bidirectional-format character.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(Box<str>);
 
@@ -44,8 +44,8 @@ impl RelPath {
         Ok(Self(text.into()))
     }
 
-    /// The first component of every path of a share: the last one of its canonical name, without the suffix that it may
-    /// have by now. So the content is the same wherever in a folder it has its place.
+    /// The first component of every path of a share: the last component of its canonical name, without a suffix. So the
+    /// content is the same wherever in a folder the share has its place.
     pub fn root_of(name: &FileName) -> Self {
         Self(name.base().leaf().into())
     }
@@ -60,13 +60,13 @@ impl RelPath {
         self.0.split('/').next().unwrap_or(&self.0)
     }
 
-    /// What follows the first component; `None` for a path of one component.
+    /// The path behind the first component; `None` for a path of one component.
     pub fn below_root(&self) -> Option<&str> {
         self.0.split_once('/').map(|(_, rest)| rest)
     }
 
-    /// The path below `root` with its first component left out: where the file lies inside a folder that was given
-    /// another name. For a path of one component that is `root` itself.
+    /// The path below `root` without its first component: where the file lies if the folder has another name. For a
+    /// path of one component that is `root` itself.
     pub fn placed_in(&self, root: &Path) -> PathBuf {
         let path = match self.below_root() {
             Some(rest) => root.join(rest),

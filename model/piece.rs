@@ -1,17 +1,17 @@
-//! Piece arithmetic: how a byte stream is cut into pieces, and in `block` how a piece is cut further.
+//! Piece arithmetic: how a byte stream is cut into pieces. `block` has how a piece is cut further.
 
 pub mod block;
 
 use std::ops::Range;
 
-/// Length of every piece but the last, in bytes.
+/// Length of every piece except the last, in bytes.
 pub const PIECE_LEN: u32 = 512 * 1024;
 /// Most pieces a share may have.
 pub const PIECES_MAX: u32 = 1 << 21;
 /// Longest share in bytes: 1 TiB.
 pub const SIZE_MAX: u64 = PIECES_MAX as u64 * PIECE_LEN as u64;
 
-/// The position of a piece that exists in the layout it was taken from.
+/// The position of a piece that exists in its layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PieceIndex(u32);
 
@@ -27,8 +27,8 @@ impl PieceIndex {
     }
 }
 
-/// How a stream of a given size is cut: every piece is `PIECE_LEN` bytes but the last, which is 1 to `PIECE_LEN`
-/// bytes. An empty stream has no piece.
+/// How a stream of a given size is cut. Every piece has `PIECE_LEN` bytes, except that the last has 1 to `PIECE_LEN`.
+/// An empty stream has no piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     size: u64,
@@ -50,7 +50,7 @@ impl Layout {
         self.size.div_ceil(u64::from(PIECE_LEN)) as u32
     }
 
-    /// The piece at a number that came from outside, if there is one.
+    /// The piece with a number from outside, if it exists.
     pub fn index(self, number: u32) -> Option<PieceIndex> {
         (number < self.count()).then_some(PieceIndex(number))
     }

@@ -1,4 +1,4 @@
-//! Which pieces somebody holds, in the form that takes less: where runs of pieces begin and end, or one bit per piece.
+//! Which pieces a client holds, in the smaller of two forms: the edges of runs of pieces, or one bit per piece.
 
 use super::bitfield::Bitfield;
 use super::piece::{Layout, PieceIndex};
@@ -6,13 +6,13 @@ use std::hash::{Hash, Hasher};
 
 /// Bytes of an edge.
 const EDGE_LEN: usize = size_of::<u32>();
-/// So few pieces are put among the runs one by one; more are merged with them.
+/// Up to this many pieces are inserted among the runs one by one. More pieces are merged with the runs.
 const FEW: usize = 8;
 
 /// A set of pieces of one layout.
 ///
-/// Invariant: equal sets that were made whole have equal forms. One that has grown may keep its bits until they take twice
-/// what runs would.
+/// Invariant: equal sets that were made at once have equal forms. A set that has grown may keep its bits until they
+/// take twice the room of its runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PieceSet {
     form: Form,
@@ -22,9 +22,9 @@ pub struct PieceSet {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Form {
-    /// In ascending order and in turn: the first piece of a run, and the first one behind it.
+    /// Ascending, in pairs: the first piece of a run, and the first piece behind it.
     Runs(Vec<u32>),
-    /// With the number of edges that runs would have.
+    /// The bits, and the number of edges that the same set has as runs.
     Bits { bits: Bitfield, edges: usize },
 }
 
@@ -41,14 +41,14 @@ impl PieceSet {
         Self { form: Form::Runs(Vec::new()), held: 0, len: layout.count() }
     }
 
-    /// Takes edges from outside; `None` if there cannot be such runs.
+    /// Takes edges from outside; `None` if no runs have these edges.
     pub fn from_edges(layout: Layout, edges: &[u32]) -> Option<Self> {
         let ascending = edges.windows(2).all(|pair| pair[0] < pair[1]);
         let within = edges.last().is_none_or(|&last| last <= layout.count());
         (edges.len().is_multiple_of(2) && ascending && within).then(|| Self::of_runs(layout, edges.to_vec()))
     }
 
-    /// Takes the bytes of a bitfield from outside; `None` if it is none of this layout.
+    /// Takes the bytes of a bitfield from outside; `None` if they do not fit the layout.
     pub fn from_bytes(layout: Layout, bytes: &[u8]) -> Option<Self> {
         Some(Self::of_bits(layout, Bitfield::from_bytes(layout, bytes)?))
     }
@@ -62,7 +62,7 @@ impl PieceSet {
     }
 
     fn of_runs(layout: Layout, runs: Vec<u32>) -> Self {
-        // The ends lie behind the beginnings, and no run is longer than the layout.
+        // Each end lies behind its beginning, and no run is longer than the layout.
         let held = runs.chunks_exact(2).map(|run| run[1] - run[0]).sum();
         let mut set = Self { form: Form::Runs(runs), held, len: layout.count() };
         set.fit(layout);
@@ -89,7 +89,7 @@ impl PieceSet {
         }
     }
 
-    /// Bytes that the set takes up besides itself.
+    /// Bytes that the set takes up besides the struct.
     pub fn byte_len(&self) -> usize {
         match &self.form {
             Form::Runs(runs) => runs.capacity() * EDGE_LEN,
@@ -97,7 +97,7 @@ impl PieceSet {
         }
     }
 
-    /// The set in its form.
+    /// The set in its present form.
     pub fn form(&self) -> SetForm<'_> {
         match &self.form {
             Form::Runs(runs) => SetForm::Runs(runs),
@@ -114,7 +114,7 @@ impl PieceSet {
                     let beside = [near(piece.get().checked_sub(1)), near(piece.get().checked_add(1))];
                     let beside = beside.into_iter().flatten().filter(|&piece| bits.has(piece)).count();
                     if bits.insert(piece) {
-                        // Alone it has two edges of its own, and each neighbour takes away one of both.
+                        // A lone piece adds two edges. Each neighbour removes one edge of the piece and one of its own.
                         *edges = *edges + 2 - 2 * beside;
                     }
                 }
@@ -135,7 +135,8 @@ impl PieceSet {
         self.fit(layout);
     }
 
-    /// Takes the other form if it is smaller, from bits on only if it is half as large.
+    /// Changes to the other form if that is smaller. From bits to runs it changes only if the runs take less than half
+    /// the room.
     fn fit(&mut self, layout: Layout) {
         match &mut self.form {
             Form::Runs(runs) if runs.len() * EDGE_LEN >= Bitfield::byte_len(layout).max(1) => {
@@ -173,7 +174,7 @@ fn edge_count(bytes: &[u8]) -> usize {
         (byte ^ shifted).count_ones() as usize
     };
     let edges: usize = bytes.iter().map(in_byte).sum();
-    // A run up to the last bit of the last byte ends behind it.
+    // A run up to the last bit of the last byte has its end there.
     edges + usize::from(bytes.last().is_some_and(|byte| byte & 1 == 1))
 }
 
@@ -215,7 +216,7 @@ fn insert_in(runs: &mut Vec<u32>, piece: u32) -> bool {
     true
 }
 
-/// The edges of the union of two lists of runs. Runs of the second may touch each other.
+/// The edges of the union of two lists of runs. Runs of the second list may touch each other.
 fn union(a: &[u32], b: &[u32]) -> Vec<u32> {
     let mut out: Vec<u32> = Vec::with_capacity(a.len() + b.len());
     let (mut a, mut b) = (a.chunks_exact(2).peekable(), b.chunks_exact(2).peekable());

@@ -1,8 +1,8 @@
-//! The text of tracker_info.txt: where the trackers of one installation are, in the order in which they are tried.
+//! The text of tracker_info.txt: where the trackers of one installation are, in the order in which clients try them.
 //!
-//! One entry is `IP` and `PORT` on lines of their own, `IP PORT`, or `IP:PORT`. A host name may stand in place of the
-//! IP address, and IPv6 may have a `%zone`. `#` begins a comment, blank lines say
-//! nothing, and one line `fingerprint <64 hexadecimal digits>` may name the trackers' key.
+//! An entry is `IP` and `PORT` on lines of their own, `IP PORT`, or `IP:PORT`. A host name may stand in place of the IP
+//! address, and IPv6 may have a `%zone`. `#` begins a comment, and blank lines do not count. One line
+//! `fingerprint <64 hexadecimal digits>` may name the trackers' key.
 
 use super::address::{AddressError, Host, TrackerAddr, parse_host, parse_port, parse_tracker_address};
 use super::digest::Fingerprint;
@@ -17,7 +17,7 @@ pub const TRACKERS_MAX: usize = 256;
 /// Most characters of a wrong line that an error repeats.
 const SHOWN_MAX: usize = 80;
 
-/// The trackers of one installation. Never empty, no address twice, no port 0.
+/// The trackers of one installation. The list is never empty, and has no address twice and no port 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackerList {
     addrs: Vec<TrackerAddr>,
@@ -36,7 +36,7 @@ pub enum TrackerListError {
     },
     /// No line names a tracker.
     Empty,
-    /// A tracker was asked for that the list does not have.
+    /// The list has no tracker with the number asked for.
     NoSuchNumber {
         /// The number asked for.
         asked: u64,
@@ -47,13 +47,13 @@ pub enum TrackerListError {
 /// What is wrong with one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LineProblem {
-    /// An address that cannot be read.
+    /// An address that does not parse.
     Address(AddressError),
-    /// A port of 0, at which nobody can be reached.
+    /// Port 0, at which no tracker is reachable.
     PortZero,
-    /// A port, or something that is neither, where an IP address is due.
+    /// A port, or some other text, where an IP address is due.
     NotAnEntry,
-    /// The line after a lone IP address or name is not its port; also where the list ends.
+    /// A lone IP address or name has no port on the next line, or is the last line.
     PortMissing,
     /// More than an IP address and a port on one line.
     TooMuch,
@@ -107,11 +107,11 @@ impl fmt::Display for TrackerListError {
 impl std::error::Error for TrackerListError {}
 
 impl TrackerList {
-    /// The text of a tracker_info.txt, for `parse`, which names the line in which there are bytes that are no text.
-    /// Takes no more than `TEXT_LEN_MAX` and one byte, whatever is behind the name: a device has no length.
+    /// Reads the text of a tracker_info.txt for `parse`. Bytes that are not UTF-8 become U+FFFD, so `parse` can name
+    /// their line. Reads at most `TEXT_LEN_MAX` and one byte, since a device has no length.
     ///
     /// # Errors
-    /// Those of reading; `InvalidData` for one that is longer.
+    /// Those of reading; `InvalidData` for a longer text.
     pub fn text(from: impl Read) -> io::Result<String> {
         let mut bytes = Vec::new();
         from.take(TEXT_LEN_MAX + 1).read_to_end(&mut bytes)?;
@@ -140,7 +140,7 @@ impl TrackerList {
         Ok(Self { addrs: parser.addrs, fingerprint: parser.fingerprint })
     }
 
-    /// Where tracker `number` listens; trackers are numbered from 1 in the order of the list.
+    /// Where tracker `number` listens. Numbers follow the order of the list, from 1.
     pub fn tracker(&self, number: u64) -> Result<TrackerAddr, TrackerListError> {
         let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         index
@@ -153,7 +153,7 @@ impl TrackerList {
         &self.addrs
     }
 
-    /// The key that the trackers must show, where the list names one.
+    /// The key that the trackers must show, if the list names one.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.fingerprint
     }
@@ -163,7 +163,7 @@ fn line_error(number: usize, text: &str, problem: LineProblem) -> TrackerListErr
     TrackerListError::Line { number, text: excerpt(text, SHOWN_MAX), problem }
 }
 
-/// An IP address or a name that stood on a line of its own and waits for its port.
+/// An IP address or name on a line of its own, before its port.
 struct Lone {
     host: Host,
     number: usize,
@@ -178,14 +178,14 @@ struct ListParser {
 }
 
 impl ListParser {
-    /// Takes one line that says something, its comment taken off.
+    /// Takes one line that is not blank, without its comment.
     fn line(&mut self, number: usize, line: &str) -> Result<(), TrackerListError> {
         let taken = match self.lone.take() {
             None => self.entry_or_fingerprint(number, line),
             Some(lone) if line.bytes().all(|byte| byte.is_ascii_digit()) => {
                 parse_port(line).map_err(LineProblem::from).and_then(|port| self.entry(lone.host.at(port)))
             }
-            // Anything but a port here means that it was forgotten one entry before.
+            // If this line is no port, the entry before lacks its port.
             Some(lone) => return Err(line_error(lone.number, &lone.text, LineProblem::PortMissing)),
         };
         taken.map_err(|problem| line_error(number, line, problem))

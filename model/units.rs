@@ -1,4 +1,4 @@
-//! Amounts, speeds, shares and times in the words that people read.
+//! Amounts, speeds, shares of a whole, and times, in words for people.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ pub(crate) fn size(bytes: u64) -> String {
     }
     let (mut unit_bytes, mut unit) = (1000u128, "kB");
     for (next_bytes, next) in [(1_000_000u128, "MB"), (1_000_000_000, "GB"), (1_000_000_000_000, "TB")] {
-        // What would round to 1000.0 of one unit is 1.0 of the next.
+        // An amount that would round to 1000.0 of one unit is written as 1.0 of the next.
         if u128::from(bytes) + next_bytes / 20_000 >= next_bytes {
             (unit_bytes, unit) = (next_bytes, next);
         }
@@ -23,7 +23,7 @@ pub(crate) fn rate(bytes_per_second: u64) -> String {
     format!("{}/s", size(bytes_per_second))
 }
 
-/// A share of a whole, rounded down, so that 100 % means all of it. Nothing of nothing is all of it.
+/// A share of a whole, rounded down, so that 100 % means all of it. An empty whole counts as done.
 pub(crate) fn percent(done: u64, total: u64) -> String {
     let percent = if total == 0 { 100 } else { u128::from(done.min(total)) * 100 / u128::from(total) };
     format!("{percent} %")
@@ -33,7 +33,7 @@ pub(crate) fn percent(done: u64, total: u64) -> String {
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
-        // Nothing takes no time.
+        // 0.1 s is the least that is shown.
         0..10 => format!("{:.1} s", time.as_secs_f64().max(0.1)),
         10..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
@@ -42,7 +42,7 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// A time that may be long, told in few words: `12 s`, then `0 h 05 min`, `31 h 07 min`.
+/// A time that may be long, in few words: `12 s`, then `0 h 05 min`, `31 h 07 min`.
 pub(crate) fn age(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
@@ -56,7 +56,7 @@ pub(crate) fn hours(time: Duration) -> String {
     format!("{} h {:02} min", minutes / 60, minutes % 60)
 }
 
-/// Days of the years before 1970 in the Gregorian calendar, counted from the first of March of the year 0.
+/// Days before 1970 in the Gregorian calendar, counted from the first of March of the year 0.
 const DAYS_BEFORE_1970: u64 = 719_468;
 /// Days of 400 years.
 const ERA_DAYS: u64 = 146_097;
@@ -75,7 +75,7 @@ pub(crate) fn utc(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// The seconds since 1970 of a time that [`utc`] has written, or of the beginning of a day: `2026-11-28`.
+/// The seconds since 1970 of a time that [`utc`] wrote, or of the beginning of a day such as `2026-11-28`.
 pub(crate) fn utc_seconds(text: &str) -> Option<u64> {
     let (date, time) = match text.split_once('T') {
         Some((date, time)) => (date, time.strip_suffix('Z')?),
@@ -90,11 +90,11 @@ pub(crate) fn utc_seconds(text: &str) -> Option<u64> {
     let (from_march, year) = if month > 2 { (month - 3, year) } else { (month + 9, year - 1) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * from_march + 2) / 5 + day - 1;
     let seconds = (days - DAYS_BEFORE_1970) * 86_400 + hour * 3600 + minute * 60 + second;
-    // The 31st of a month that has 30 days is none.
+    // The date must come back unchanged: that refuses the 31st of a month of 30 days.
     utc(seconds).starts_with(date).then_some(seconds)
 }
 
-/// Three numbers of so many digits.
+/// Three numbers, each with the given count of digits.
 fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
     let mut parts = text.split(between);
     let mut next = |digits: usize| {
@@ -105,7 +105,7 @@ fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
     parts.next().is_none().then_some(numbers)
 }
 
-/// A place: `1st`, `2nd`, `3rd`, `11th`, `23rd`.
+/// A rank: `1st`, `2nd`, `3rd`, `11th`, `23rd`.
 pub(crate) fn ordinal(place: u32) -> String {
     let end = match (place % 100, place % 10) {
         (11..=13, _) => "th",

@@ -1,36 +1,37 @@
-//! How often something may happen, counted for each of many. Time is passed in.
+//! How often something may happen, counted for each key. The caller passes the time in.
 
 use crate::model::address::SITE_SHARE;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// So many at once, then one per interval.
+/// A burst at once, then one per interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// How many may follow each other without a pause.
     pub burst: u64,
-    /// Time in which one more becomes free.
+    /// The time after which one more is free.
     pub interval: Duration,
 }
 
 impl Pace {
-    /// How often a whole site may do what a network may do so often.
+    /// The pace of a whole site where a network has this one.
     pub(crate) fn of_site(self) -> Self {
         Self { burst: self.burst.saturating_mul(SITE_SHARE), interval: self.interval / SITE_SHARE as u32 }
     }
 
-    /// Time in which so many become free.
+    /// The time after which `count` more are free.
     fn time_of(self, count: u64) -> Duration {
         let nanos = self.interval.as_nanos().saturating_mul(count.into());
         Duration::from_nanos(nanos.try_into().unwrap_or(u64::MAX))
     }
 }
 
-/// Counters are looked through for those that are full again when there are more than this many.
+/// If there are more counters than this, the full ones are removed.
 const PRUNE_LEN_MIN: usize = 4096;
 
-/// The generic cell rate algorithm (ITU-T I.371): per key the time at which its bucket will be full again.
+/// The generic cell rate algorithm (ITU-T I.371). It keeps, for each key, the time at which the key's bucket is full
+/// again.
 #[derive(Debug)]
 pub(crate) struct Buckets<K> {
     pace: Pace,
@@ -43,11 +44,11 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         Self { pace, full_at: HashMap::new(), prune_at: PRUNE_LEN_MIN }
     }
 
-    /// Goes by another pace from now on. As many are taken as before, but not more than may be at once.
+    /// Changes to another pace. The count of those taken stays, up to the new burst.
     pub(crate) fn set_pace(&mut self, pace: Pace, now: Instant) {
         let [old, new] = [self.pace.interval, pace.interval].map(|interval| interval.as_nanos().max(1));
         for at in self.full_at.values_mut() {
-            // Both an interval and the time behind are hours at most.
+            // The interval and the time behind are hours at most.
             let behind = at.saturating_duration_since(now).as_nanos().saturating_mul(new) / old;
             *at = now + Duration::from_nanos(behind.try_into().unwrap_or(u64::MAX)).min(pace.time_of(pace.burst));
         }
@@ -59,25 +60,25 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         self.wait(key, 1, now).is_zero()
     }
 
-    /// How long until so many more may be taken at once; zero if they may now.
+    /// How long until `count` may be taken at once; zero if now.
     pub(crate) fn wait(&self, key: &K, count: u64, now: Instant) -> Duration {
         let pace = self.pace;
         self.behind(key, now).saturating_add(pace.time_of(count)).saturating_sub(pace.time_of(pace.burst))
     }
 
-    /// How many are taken that have not become free again.
+    /// How many are taken and not yet free again.
     pub(crate) fn taken(&self, key: &K, now: Instant) -> u64 {
         let interval = self.pace.interval.as_nanos().max(1);
         self.behind(key, now).as_nanos().div_ceil(interval).try_into().unwrap_or(u64::MAX)
     }
 
-    /// Where most are taken, and how many; `None` if none are.
+    /// The key with the most taken, and how many; `None` if none are.
     pub(crate) fn most_taken(&self, now: Instant) -> Option<(K, u64)> {
         let (key, _) = self.full_at.iter().max_by_key(|(_, at)| **at)?;
         Some((key.clone(), self.taken(key, now))).filter(|(_, taken)| *taken > 0)
     }
 
-    /// Time in which it will be full again.
+    /// The time until the key's bucket is full again.
     fn behind(&self, key: &K, now: Instant) -> Duration {
         self.full_at.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
@@ -86,7 +87,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         self.take_many(key, 1, now);
     }
 
-    /// Takes so many at once.
+    /// Takes `count` at once.
     pub(crate) fn take_many(&mut self, key: &K, count: u64, now: Instant) {
         let full_at = self.full_at.entry(key.clone()).or_insert(now);
         *full_at = (*full_at).max(now) + self.pace.time_of(count);

@@ -1,11 +1,11 @@
-//! Whose turn it is where members share something scarce: that of the member who has had least, counted from when it
-//! began to ask (start-time fair queuing; Goyal, Vin and Cheng, 1996). A member counts once, however many connections
-//! it has, and its connections take turns. Pure.
+//! Whose turn it is where members share something scarce. The member with the least service comes first, counted from
+//! its first request (start-time fair queuing; Goyal, Vin and Cheng, 1996). A member counts once for all its
+//! connections, which take turns. Pure.
 
 use crate::model::name::UserId;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-/// One connection of a member, named by the queue.
+/// One connection of a member. The queue names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FlowId {
     member: u64,
@@ -16,20 +16,21 @@ pub struct FlowId {
 struct MemberFlows {
     user: UserId,
     flows: usize,
-    /// Bytes that the member has had, as if it had always asked.
+    /// Bytes that the member has had, as if it had asked all the time.
     had: u64,
 }
 
 /// The members, and which of their connections wait.
 ///
-/// Invariant: every flow that waits belongs to a member that is there.
+/// Invariant: every flow that waits belongs to a member of the queue.
 #[derive(Debug, Default)]
 pub struct FairQueue {
     members: HashMap<u64, MemberFlows>,
     /// In the order in which they began to wait.
     waiting: VecDeque<FlowId>,
     last: u64,
-    /// Bytes that the member had had that was served last. Members that do not ask fall behind it only a little.
+    /// The `had` of the member that was served last, before that turn. A member that does not ask falls only a little
+    /// behind it.
     floor: u64,
 }
 
@@ -62,9 +63,8 @@ impl FairQueue {
         }
     }
 
-    /// The connection waits from now on. A member without a waiting connection may get later what it missed, up to
-    /// `behind_max` bytes: to be late with the next request should not cost a member with one connection more than
-    /// others.
+    /// The connection begins to wait. A member without another waiting connection may later get what it missed, up to
+    /// `behind_max` bytes. So a late request costs a member with one connection no more than others.
     pub fn wait(&mut self, flow: FlowId, behind_max: u64) {
         let others = self.waiting.iter().any(|other| other.member == flow.member);
         self.waiting.push_back(flow);
@@ -73,23 +73,23 @@ impl FairQueue {
         }
     }
 
-    /// The connection waits no more, and gets nothing.
+    /// The connection stops waiting, and gets nothing.
     pub fn give_up(&mut self, flow: FlowId) {
         self.waiting.retain(|other| *other != flow);
     }
 
-    /// How many members wait, with that of this connection.
+    /// How many members wait, with the member of this connection.
     pub fn sharers(&self, flow: FlowId) -> usize {
         self.waiting.iter().chain([&flow]).map(|flow| flow.member).collect::<HashSet<_>>().len()
     }
 
-    /// The waiting connection whose turn it is.
+    /// The waiting connection whose turn is next.
     pub fn next(&self) -> Option<FlowId> {
         let had = |flow: &&FlowId| self.members.get(&flow.member).map(|member| member.had);
         self.waiting.iter().min_by_key(had).copied()
     }
 
-    /// The connection waits no more, and gets this many bytes.
+    /// The connection stops waiting, and gets this many bytes.
     pub fn serve(&mut self, flow: FlowId, len: usize) {
         self.give_up(flow);
         if let Some(member) = self.members.get_mut(&flow.member) {
@@ -104,8 +104,8 @@ mod tests {
     use super::*;
     use crate::model::name::tests::user;
 
-    /// Serves whoever's turn it is so many times; everybody in `asking` asks again at once for so much. Gives what each
-    /// got.
+    /// Serves the next connection so many times. Every connection in `asking` asks again at once for its amount.
+    /// Returns what each of them got.
     fn serve(queue: &mut FairQueue, asking: &[(FlowId, usize)], times: usize) -> Vec<usize> {
         let mut got = vec![0; asking.len()];
         asking.iter().for_each(|(flow, _)| queue.wait(*flow, 0));
@@ -154,7 +154,7 @@ mod tests {
             let mut queue = FairQueue::default();
             let (late, many) = (queue.join(&user("late")), queue.join(&user("many")));
             serve(&mut queue, &[(late, 10), (many, 10)], 20);
-            // What is counted from is the start of the last turn.
+            // A member's count begins at the start of the last turn.
             serve(&mut queue, &[(many, 10)], 51);
             queue.wait(many, behind_max);
             queue.wait(late, behind_max);

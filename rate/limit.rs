@@ -1,4 +1,4 @@
-//! A rate limit: a number of bytes per second, or none.
+//! A rate limit: a number of bytes per second, or no limit.
 
 use crate::model::escape::excerpt;
 use crate::model::units;
@@ -24,7 +24,7 @@ impl Limit {
     /// Reads `20M`, `500K` or `1G`, a plain number of bytes per second, or `none`. Units are powers of 1000.
     ///
     /// # Errors
-    /// It is none of these.
+    /// The text has none of these forms.
     pub fn parse(text: &str) -> Result<Self, LimitError> {
         if text.eq_ignore_ascii_case("none") {
             return Ok(Self::NONE);
@@ -55,7 +55,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// A text that is no limit. Its words have no capital and no full stop.
+/// A text that is not a limit. Its message has no capital and no full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitError {
     /// The beginning of the text, fit to be shown.

@@ -1,12 +1,12 @@
-//! Jobs of many for a few threads, with turns within turns: places take turns, and so do those who ask from one place.
-//! At each level whoever has fewest jobs under way comes first, and of these who had the last turn longest ago. Pure:
-//! the time is passed in.
+//! Jobs of many owners for a few threads, with turns within turns: places take turns, and so do the owners in one
+//! place. At each level the owner with the fewest running jobs comes first; of equal ones, the owner with the oldest
+//! last turn. Pure: the caller passes the time in.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// How many it remembers who had a turn.
+/// How many owners and places the queue remembers the last turn of.
 const SERVED_MAX: usize = 1024;
 
 /// How much a queue takes.
@@ -18,7 +18,7 @@ pub(crate) struct NestedBounds {
     pub age: Duration,
 }
 
-/// A job, whose it is from the widest to the narrowest level, and when it came.
+/// A job, its owner from the widest to the narrowest level, and the time at which it came.
 #[derive(Debug)]
 struct NestedJob<K, J, const N: usize> {
     path: [K; N],
@@ -31,9 +31,9 @@ pub(crate) struct NestedTurns<K, J, const N: usize> {
     bounds: NestedBounds,
     /// The oldest in front.
     waiting: VecDeque<NestedJob<K, J, N>>,
-    /// Whose jobs are under way.
+    /// The owners of running jobs.
     taken: Vec<[K; N]>,
-    /// When each had the last turn, by the beginnings of paths.
+    /// The last turn of each owner and place, by the beginnings of paths.
     served: HashMap<Vec<K>, u64>,
     turn: u64,
 }
@@ -43,8 +43,8 @@ impl<K: Eq + Hash + Clone, J, const N: usize> NestedTurns<K, J, N> {
         Self { bounds, waiting: VecDeque::new(), taken: Vec::new(), served: HashMap::new(), turn: 0 }
     }
 
-    /// Adds a job. Returns those that get no turn for it: one that is too old, and in a full queue the last one of
-    /// whoever has most. That may be the job itself.
+    /// Adds a job. Returns the jobs that get no turn. These are the ones that are too old, and, if the queue is full,
+    /// the last job of the owner with the most. That may be the new job itself.
     pub(crate) fn put(&mut self, path: [K; N], job: J, now: Instant) -> Vec<J> {
         let mut dropped = self.drop_old(now);
         self.waiting.push_back(NestedJob { path, job, came: now });
@@ -55,7 +55,7 @@ impl<K: Eq + Hash + Clone, J, const N: usize> NestedTurns<K, J, N> {
         dropped
     }
 
-    /// The job whose turn it is, and whose it is. It is under way until [`NestedTurns::done`].
+    /// Takes the job whose turn it is, with its owner. The job counts as running until [`NestedTurns::done`].
     pub(crate) fn take(&mut self, now: Instant) -> Option<([K; N], J)> {
         self.drop_old(now);
         let next = (0..self.waiting.len()).min_by_key(|&at| self.rank(&self.waiting[at].path));
@@ -71,14 +71,14 @@ impl<K: Eq + Hash + Clone, J, const N: usize> NestedTurns<K, J, N> {
         Some((path, job))
     }
 
-    /// A job that was taken is over.
+    /// A job that was taken has ended.
     pub(crate) fn done(&mut self, path: &[K; N]) {
         if let Some(at) = self.taken.iter().position(|taken| taken == path) {
             self.taken.swap_remove(at);
         }
     }
 
-    /// Jobs that wait.
+    /// How many jobs wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -92,21 +92,21 @@ impl<K: Eq + Hash + Clone, J, const N: usize> NestedTurns<K, J, N> {
         })
     }
 
-    /// The last job of whoever has most: of the widest level first, then of the next within it.
+    /// The last job of the owner with the most jobs: of the widest level first, then of the next level within it.
     fn last_of_most(&self) -> Option<usize> {
         let mut among: Vec<usize> = (0..self.waiting.len()).collect();
         for level in 1..=N {
             let begin = |at: usize| &self.waiting[at].path[..level];
             let mut counts: HashMap<&[K], usize> = HashMap::new();
             among.iter().for_each(|&at| *counts.entry(begin(at)).or_default() += 1);
-            // Of equal ones the one that came last.
+            // Of equal ones, the one that came last.
             let most = *among.iter().max_by_key(|&&at| counts[begin(at)])?;
             among.retain(|&at| begin(at) == begin(most));
         }
         among.last().copied()
     }
 
-    /// Who had a turn longest ago counts as one who comes for the first time.
+    /// Forgets the older half of the last turns. Their owners then count as new.
     fn forget_half(&mut self) {
         let mut turns: Vec<u64> = self.served.values().copied().collect();
         let (_, half, _) = turns.select_nth_unstable(SERVED_MAX / 2);
@@ -114,7 +114,7 @@ impl<K: Eq + Hash + Clone, J, const N: usize> NestedTurns<K, J, N> {
         self.served.retain(|_, turn| *turn >= half);
     }
 
-    /// Takes out the jobs that are of no use any more.
+    /// Removes the jobs that are too old.
     pub(crate) fn drop_old(&mut self, now: Instant) -> Vec<J> {
         let is_old = |job: &NestedJob<K, J, N>| now.saturating_duration_since(job.came) > self.bounds.age;
         let old = self.waiting.iter().take_while(|job| is_old(job)).count();
@@ -169,7 +169,7 @@ mod tests {
         let now = Instant::now();
         let mut turns = filled(&[("x", "a", 1), ("x", "a", 2)], now);
         let (first, _) = turns.take(now).expect("a job");
-        // A place that comes for the first time.
+        // A place without an earlier turn.
         turns.put(["y", "b"], 3, now);
         let (second, job) = turns.take(now).expect("a job");
         assert_eq!(job, 3);

@@ -1,24 +1,25 @@
-//! When bytes may pass under a limit: a token bucket, kept as the moment from which on it is not empty. Pure: the
+//! When bytes may pass under a limit: a token bucket, kept as the moment at which it is no longer empty. Pure: the
 //! caller passes the time in, counted from a moment of its choice.
 
 use super::limit::Limit;
 use core::num::NonZeroU64;
 use core::time::Duration;
 
-/// The bucket holds what passes in this time. A thread that wakes late loses nothing, and bursts stay small.
+/// The bucket holds as many bytes as pass in this time. So a thread that wakes late loses nothing, and bursts stay
+/// small.
 const BURST: Duration = Duration::from_millis(50);
-/// The bytes of this time pass at once: many small steps rather than few large ones.
+/// The bytes of this time pass at once. Many small steps are smoother than few large ones.
 const STEP: Duration = Duration::from_millis(4);
 /// Shortest step, in bytes. Each step costs a system call.
 const STEP_LEN_MIN: u64 = 1024;
 /// Longest step, in bytes.
 const STEP_LEN_MAX: u64 = 64 * 1024;
 
-/// The bucket of all bytes that go one way.
+/// The bucket for all bytes of one direction.
 #[derive(Debug)]
 pub struct TokenBucket {
     limit: Limit,
-    /// From this time on the bytes that have passed are paid for.
+    /// The time at which the bytes that have passed are paid for.
     paid: Duration,
 }
 
@@ -31,7 +32,7 @@ impl TokenBucket {
         self.limit
     }
 
-    /// Keeps to another limit from now on. Nobody waits for what passed under the old one.
+    /// Changes to another limit. Bytes that passed under the old limit delay nothing.
     pub fn set_limit(&mut self, limit: Limit, now: Duration) {
         self.limit = limit;
         self.paid = self.paid.min(now);
@@ -46,7 +47,7 @@ impl TokenBucket {
     /// How many of `len` bytes may pass now, at least one unless `len` is 0. [`TokenBucket::pass`] makes them count.
     ///
     /// # Errors
-    /// None may pass now. The error is the time from which on some may.
+    /// No byte may pass now. The error is the time from which some may.
     pub fn allowance(&self, now: Duration, len: usize) -> Result<usize, Duration> {
         if self.limit == Limit::NONE {
             return Ok(len);
@@ -76,7 +77,7 @@ const NANOS: u128 = 1_000_000_000;
 mod tests {
     use super::*;
 
-    /// Bytes that pass in ten seconds when somebody asks whenever there may be some, `late` after that.
+    /// The bytes that pass in ten seconds if the caller asks `late` after each time at which some may.
     fn bytes_in_ten_seconds(limit: Limit, late: Duration) -> u64 {
         let (mut bucket, mut now, mut passed) = (TokenBucket::new(limit), Duration::from_secs(5), 0);
         let end = now + Duration::from_secs(10);

@@ -1,10 +1,10 @@
-//! Jobs of many users for a few threads: users take turns. Whoever has no job under way comes first, and of these who
-//! had the last turn longest ago. Pure: the time is passed in.
+//! Jobs of many users for a few threads. Users take turns: the user with the fewest running jobs comes first; of equal
+//! ones, the user with the oldest last turn. Pure: the caller passes the time in.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Users of whom it is remembered when they had a turn.
+/// How many users the queue remembers the last turn of.
 const SERVED_MAX: usize = 256;
 
 /// How much a queue takes.
@@ -12,13 +12,13 @@ const SERVED_MAX: usize = 256;
 pub(crate) struct TurnBounds {
     /// Most jobs that wait.
     pub waiting: usize,
-    /// Most jobs of one user that wait or are under way.
+    /// Most jobs of one user, waiting and running together.
     pub each: usize,
     /// A job that has waited for longer is of no use.
     pub age: Duration,
 }
 
-/// A job, whose, and when it came.
+/// A job, its user, and the time at which it came.
 #[derive(Debug)]
 pub(crate) struct UserJob<U, J> {
     pub user: U,
@@ -31,11 +31,11 @@ pub(crate) struct TurnQueue<U, J> {
     bounds: TurnBounds,
     /// The oldest in front.
     waiting: VecDeque<UserJob<U, J>>,
-    /// Whose jobs are under way.
+    /// The users of running jobs.
     taken: Vec<U>,
-    /// Who has had a turn, the last one at the end.
+    /// Users in the order of their last turns, the latest at the end.
     served: VecDeque<U>,
-    /// Jobs that get no turn, until somebody asks for them.
+    /// Jobs that get no turn, until the caller takes them.
     dropped: Vec<J>,
 }
 
@@ -44,8 +44,9 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
         Self { bounds, waiting: VecDeque::new(), taken: Vec::new(), served: VecDeque::new(), dropped: Vec::new() }
     }
 
-    /// Adds a job, or returns false: the user has too many, or there are too many and no user has more than this one. For a
-    /// user who has none, the oldest gives way where all have one.
+    /// Adds a job, or returns false. That happens if the user has too many jobs, or if the queue is full and no user
+    /// has more than this one would. If every user in a full queue has one job, the oldest gives way to a user with
+    /// none.
     pub(crate) fn put(&mut self, user: U, job: J, now: Instant) -> bool {
         self.drop_old(now);
         let waiting = self.waiting_of(&user);
@@ -65,7 +66,7 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
         true
     }
 
-    /// The job whose turn it is. It is under way until [`TurnQueue::done`].
+    /// Takes the job whose turn it is. The job counts as running until [`TurnQueue::done`].
     pub(crate) fn take(&mut self, now: Instant) -> Option<UserJob<U, J>> {
         self.drop_old(now);
         let next = (0..self.waiting.len()).min_by_key(|&at| {
@@ -82,24 +83,25 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
         Some(turn)
     }
 
-    /// A job of this user that was taken is over.
+    /// A job of this user that was taken has ended.
     pub(crate) fn done(&mut self, user: &U) {
         if let Some(at) = self.taken.iter().position(|taken| taken == user) {
             self.taken.swap_remove(at);
         }
     }
 
-    /// Jobs that were added and get no turn, each once: they waited too long, or gave way to somebody else's.
+    /// Jobs that get no turn, each returned once. They waited too long, or gave way to another user's job.
     pub(crate) fn take_dropped(&mut self) -> Vec<J> {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Whether such a job waits.
+    /// Whether a job that meets the condition waits.
     pub(crate) fn waits(&self, is_such: impl Fn(&J) -> bool) -> bool {
         self.waiting.iter().any(|turn| is_such(&turn.job))
     }
 
-    /// Somebody else asks for such a job, which waits: it is the job of whoever gets it done first. False if there is none.
+    /// Another user asks for a job that waits. The job then belongs to the user whose turn comes first. False if no
+    /// such job waits.
     pub(crate) fn join(&mut self, user: &U, is_such: impl Fn(&J) -> bool) -> bool {
         let Some(at) = self.waiting.iter().position(|turn| is_such(&turn.job)) else { return false };
         let served = |user: &U| self.served.iter().position(|served| served == user);
@@ -111,7 +113,7 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
         true
     }
 
-    /// Forgets those that wait, but for these.
+    /// Removes the waiting jobs that do not meet the condition.
     pub(crate) fn retain(&mut self, keep: impl Fn(&J) -> bool) {
         self.waiting.retain(|turn| keep(&turn.job));
     }

@@ -1,5 +1,5 @@
-//! The rate limiter of what leaves for members. They share the limit fairly, and connections wait for their turn: on a
-//! thread of their own, or under a poll.
+//! The rate limiter of what leaves for members. Members share the limit fairly. Their connections wait for their turns,
+//! on a thread of their own or under a poll.
 
 use super::fair_queue::{FairQueue, FlowId};
 use super::limit::Limit;
@@ -12,23 +12,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A waiting thread looks this often whether its connection is still there.
+/// A waiting thread checks this often whether its connection is over.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
-/// A member that is late with its next request gets later what it missed in this time: a busy machine takes a core away
-/// for as long. For each member that was idle for a while, the others wait this long at most.
+/// A member with a late request may later get what it missed in this time. A busy machine takes a core away for about
+/// as long. For each member that was idle before, the others wait this long at most.
 const BEHIND_MAX: Duration = Duration::from_millis(100);
 
 /// The rate limiter of all uploads of a client, or of all that a tracker relays.
 #[derive(Debug)]
 pub struct Uplink {
     begun: Instant,
-    /// Set while there is no limit, so that nobody takes the lock.
+    /// Set while there is no limit, so that no thread takes the lock.
     unlimited: AtomicBool,
-    // Locked; given up while a thread waits.
+    // Locked, except while a thread waits.
     state: Mutex<UplinkState>,
 }
 
-/// Tells whoever works for a connection that it may be able to go on. It is rung with the lock.
+/// Tells the thread of a connection that the connection may be able to go on. The caller holds the lock while it rings.
 #[derive(Clone)]
 struct Bell(Arc<dyn Fn() + Send + Sync>);
 
@@ -42,7 +42,7 @@ impl fmt::Debug for Bell {
 struct UplinkState {
     bucket: TokenBucket,
     queue: FairQueue,
-    /// Of each connection.
+    /// The bell of each connection.
     bells: HashMap<FlowId, Bell>,
     /// The connection whose turn is next. It waits for the bucket, and the others wait for it.
     first: Option<FlowId>,
@@ -64,7 +64,7 @@ impl Uplink {
         self.state.lock().bucket.limit()
     }
 
-    /// Keeps to another limit from now on.
+    /// Changes to another limit.
     pub fn set_limit(&self, limit: Limit) {
         let mut state = self.state.lock();
         self.unlimited.store(limit == Limit::NONE, Ordering::Relaxed);
@@ -72,7 +72,7 @@ impl Uplink {
         state.bells.values().for_each(|bell| (bell.0)());
     }
 
-    /// Adds a connection of this member whose thread waits.
+    /// Adds a connection of this member, with a thread that waits.
     pub fn join(self: &Arc<Self>, user: &UserId) -> UplinkFlow {
         let bell = Arc::new(Condvar::new());
         let flow = self.join_polled(user, {
@@ -84,8 +84,8 @@ impl Uplink {
         UplinkFlow { flow, bell }
     }
 
-    /// Adds a connection of this member for which nobody waits: `ring` is called when it is its turn, and when the limit
-    /// changes. It must not wait.
+    /// Adds a connection of this member without a thread that waits. The limiter calls `ring` when the connection's
+    /// turn comes, and when the limit changes. `ring` must not wait.
     pub fn join_polled(self: &Arc<Self>, user: &UserId, ring: impl Fn() + Send + Sync + 'static) -> PolledFlow {
         let mut state = self.state.lock();
         let flow = state.queue.join(user);
@@ -95,7 +95,7 @@ impl Uplink {
 }
 
 impl UplinkState {
-    /// Decides whose turn is next, if nobody's is, and tells it.
+    /// Decides whose turn is next, if that is open, and rings that connection.
     fn call_first(&mut self) {
         if self.first.is_none() {
             self.first = self.queue.next();
@@ -109,10 +109,10 @@ impl UplinkState {
         self.queue.wait(flow, self.bucket.len_in(BEHIND_MAX));
     }
 
-    /// How many of `len` bytes may leave. The connection then waits no more.
+    /// How many of `len` bytes may leave. If some may, the connection stops waiting.
     ///
     /// # Errors
-    /// None may leave now. The error is the time from which on some may, or `None` if it is another connection's turn.
+    /// No byte may leave now. The error is the time from which some may, or `None` if it is another connection's turn.
     fn take(&mut self, flow: FlowId, now: Duration, len: usize) -> Result<usize, Option<Duration>> {
         self.call_first();
         if self.first != Some(flow) {
@@ -125,7 +125,7 @@ impl UplinkState {
         Ok(allowed)
     }
 
-    /// The connection waits no more. If it was its turn, the next one is called.
+    /// The connection stops waiting. If it had the turn, the next connection is rung.
     fn pass_on(&mut self, flow: FlowId) {
         self.queue.give_up(flow);
         if self.first == Some(flow) {
@@ -135,7 +135,7 @@ impl UplinkState {
     }
 }
 
-/// One connection at the limiter whose thread waits, until this is dropped.
+/// One connection at the limiter, with a thread that waits. Dropping this removes the connection.
 #[derive(Debug)]
 pub struct UplinkFlow {
     flow: PolledFlow,
@@ -143,7 +143,7 @@ pub struct UplinkFlow {
 }
 
 impl UplinkFlow {
-    /// Waits until some of `len` bytes may leave, and gives how many. `None` once `is_over`.
+    /// Waits until some of `len` bytes may leave, and returns how many. `None` once `is_over` is true.
     pub fn wait(&self, len: usize, is_over: impl Fn() -> bool) -> Option<usize> {
         let PolledFlow { uplink, flow, .. } = &self.flow;
         if uplink.unlimited.load(Ordering::Relaxed) {
@@ -166,7 +166,7 @@ impl UplinkFlow {
     }
 }
 
-/// One connection at the limiter for which nobody waits, until this is dropped.
+/// One connection at the limiter, without a thread that waits. Dropping this removes the connection.
 #[derive(Debug)]
 pub struct PolledFlow {
     uplink: Arc<Uplink>,
@@ -175,7 +175,7 @@ pub struct PolledFlow {
 }
 
 impl PolledFlow {
-    /// How long so many bytes take if those who wait now go on to wait. Zero without a limit.
+    /// How long `len` bytes take if all connections that wait now go on to wait. Zero without a limit.
     pub fn time_of(&self, len: usize) -> Duration {
         let state = self.uplink.state.lock();
         let sharers = state.queue.sharers(self.flow);
@@ -190,7 +190,8 @@ impl PolledFlow {
         !self.uplink.unlimited.load(Ordering::Relaxed)
     }
 
-    /// How many of `len` bytes may leave now. `None` if none may: then the connection waits, and takes again when it is due.
+    /// How many of `len` bytes may leave now. `None` if none may: the connection then waits, and calls this again when
+    /// it is due.
     pub fn take(&mut self, len: usize) -> Option<usize> {
         if !self.is_limited() && !self.waits {
             return Some(len);
@@ -209,14 +210,14 @@ impl PolledFlow {
         taken
     }
 
-    /// From when on the connection, which waits, may take something. `None` while that of another one comes first.
+    /// The time from which the waiting connection may take something. `None` while another connection comes first.
     pub fn due(&self) -> Option<Instant> {
         let (mut state, now) = (self.uplink.state.lock(), self.uplink.begun.elapsed());
         state.call_first();
         if self.is_limited() && state.first != Some(self.flow) {
             return None;
         }
-        // A time that is past, however late it is compared with another one.
+        // If bytes may leave now, this is the limiter's start: a time before all others.
         Some(self.uplink.begun + state.bucket.allowance(now, 1).err().unwrap_or_default())
     }
 }
@@ -236,10 +237,11 @@ mod tests {
     use crate::model::name::tests::user;
     use std::sync::atomic::AtomicUsize;
 
-    /// What leaves at once at 10 MB/s.
+    /// The bytes that leave at once at 10 MB/s.
     const STEP_LEN: usize = 40_000;
 
-    /// What each of the connections gets in ten seconds at 10 MB/s. All of them ask always, and are looked at in turn.
+    /// The bytes that each connection gets in ten seconds at 10 MB/s. All of them always ask, and the test serves them
+    /// in turn.
     fn shares_of<const N: usize>(names: [&str; N]) -> [usize; N] {
         let uplink = Uplink::new(Limit::of(10_000_000));
         let flows = names.map(|name| uplink.join_polled(&user(name), || ()));
@@ -271,7 +273,7 @@ mod tests {
     #[test]
     fn who_waits_goes_on_at_once_when_the_limit_is_lifted() {
         let uplink = Uplink::new(Limit::of(1));
-        // Uses up what is allowed for the next minutes.
+        // This uses up the allowance of the next minutes.
         assert!(uplink.join(&user("early")).wait(1024, || false).is_some());
         std::thread::scope(|scope| {
             let waits = scope.spawn(|| uplink.join(&user("late")).wait(1 << 20, || false));

@@ -1,8 +1,9 @@
-//! The explorer's locks, conditions and channels with the face of parking_lot's and crossbeam's, as far as the explored rooms
-//! use it.
+//! The explorer's locks, conditions and channels, with the interface of parking_lot and crossbeam as far as the
+//! explored rooms use it.
 //!
-//! Time stands still for a scheduler. The deadline of a condition never passes, so that what only it would end shows as a
-//! deadlock; that of a channel, which is for gathering what comes, passes when others had a turn and nothing came.
+//! Time stands still for a scheduler. The deadline of a condition never passes, so a wait that only the deadline would
+//! end shows as a deadlock. The deadline of a channel serves to gather messages. It passes once other threads had a
+//! turn and no message came.
 
 use shuttle::sync;
 use std::fmt;
@@ -31,17 +32,17 @@ pub mod channel {
         (sender, Receiver(receiver))
     }
 
-    /// The end at which what was sent comes out.
+    /// The receiving end of a channel.
     #[derive(Debug)]
     pub struct Receiver<T>(mpsc::Receiver<T>);
 
     impl<T> Receiver<T> {
-        /// Waits for the next one; an error when there are no senders any more.
+        /// Waits for the next value. An error if all senders are gone.
         pub fn recv(&self) -> Result<T, mpsc::RecvError> {
             self.0.recv()
         }
 
-        /// The next one, if it comes within a turn of the others.
+        /// The next value, if it comes while the other threads have one turn.
         pub fn recv_deadline(&self, _: Instant) -> Result<T, mpsc::TryRecvError> {
             thread::yield_now();
             self.0.try_recv()
@@ -75,12 +76,12 @@ impl<T> fmt::Debug for Mutex<T> {
 
 pub struct MutexGuard<'a, T> {
     lock: &'a Mutex<T>,
-    /// None only within calls that let go of the lock for a while.
+    /// `None` only within calls that release the lock for a while.
     held: Option<sync::MutexGuard<'a, T>>,
 }
 
 impl<T> MutexGuard<'_, T> {
-    /// Lets go of the lock while `run` runs.
+    /// Releases the lock while `run` runs.
     pub fn unlocked<U>(guard: &mut Self, run: impl FnOnce() -> U) -> U {
         guard.held = None;
         let outcome = run();
@@ -107,24 +108,24 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 pub struct Condvar(sync::Condvar);
 
 impl Condvar {
-    /// A condition that nobody waits for.
+    /// A condition without a waiting thread.
     pub const fn new() -> Self {
         Self(sync::Condvar::new())
     }
 
-    /// Lets go of the lock until it is notified.
+    /// Releases the lock until a notification.
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         let held = guard.held.take().expect("held between calls");
         guard.held = Some(self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// The same; the deadline never passes.
+    /// The same. The deadline never passes.
     pub fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _: Instant) -> Woken {
         self.wait(guard);
         Woken
     }
 
-    /// Wakes one of those who wait.
+    /// Wakes one waiting thread.
     pub fn notify_one(&self) {
         self.0.notify_one();
     }
@@ -134,12 +135,12 @@ impl Condvar {
     }
 }
 
-/// Somebody has notified who waited.
+/// The wait has ended by a notification.
 #[derive(Debug)]
 pub struct Woken;
 
 impl Woken {
-    /// Whether it was the deadline: never.
+    /// Whether the deadline ended the wait. It never does.
     pub fn timed_out(&self) -> bool {
         false
     }
@@ -154,12 +155,12 @@ impl<T> RwLock<T> {
         Self(sync::RwLock::new(value))
     }
 
-    /// Waits until nobody writes.
+    /// Waits until no thread writes.
     pub fn read(&self) -> sync::RwLockReadGuard<'_, T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until nobody reads or writes.
+    /// Waits until no thread reads or writes.
     pub fn write(&self) -> sync::RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
-//! Patterns of names, as in a shell: `*` stands for any characters, `?` for one, `[a-z]` for one of these and `[!a-z]`
-//! for one of no such. A pattern without a capital letter is blind to case.
+//! Patterns of names, as in a shell: `*` matches any characters, `?` one character, `[a-z]` one of a set, and `[!a-z]`
+//! one outside it. A pattern without a capital letter ignores case.
 //!
-//! Matching goes back to the last `*` only, so it takes at most the product of both lengths in steps.
+//! Matching backtracks to the last `*` only. So the number of steps is at most the product of both lengths.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use unicode_normalization::UnicodeNormalization;
 /// Longest pattern in bytes: room for every name with a `*` at either end, and for some sets of characters.
 pub const PATTERN_LEN_MAX: usize = 512;
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PatternError {
     Empty,
@@ -34,7 +34,7 @@ impl std::error::Error for PatternError {}
 pub struct NamePattern {
     text: String,
     tokens: Vec<Token>,
-    /// Whether it has no capital letter: then the case of a name does not matter.
+    /// Whether the pattern has no capital letter, and so ignores the case of a name.
     blind: bool,
 }
 
@@ -51,21 +51,21 @@ enum Token {
     },
 }
 
-/// What came of comparing a name with a pattern.
+/// The result of comparing a name with a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Comparison {
     pub matches: bool,
-    /// Characters that were compared.
+    /// How many characters were compared.
     pub steps: usize,
 }
 
 impl NamePattern {
-    /// Takes a pattern. Names are in Unicode's form C, and so is what is made of it.
+    /// Takes a pattern and normalizes it, since names are in Unicode's form C.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::Empty);
         }
-        // The form C of a text can be longer than the text.
+        // Form C of a text can be longer than the text.
         if text.len() > PATTERN_LEN_MAX {
             return Err(PatternError::TooLong);
         }
@@ -78,7 +78,7 @@ impl NamePattern {
         Ok(Self { text, tokens, blind })
     }
 
-    /// Takes what somebody looks for: a text without a sign of a pattern stands for all names that contain it.
+    /// Takes the text of a search. A text without a pattern character matches all names that contain it.
     pub fn search(text: &str) -> Result<Self, PatternError> {
         let pattern = Self::new(text)?;
         if pattern.tokens.iter().all(|token| matches!(token, Token::Char(_))) {
@@ -91,15 +91,15 @@ impl NamePattern {
         &self.text
     }
 
-    /// Whether a name is meant.
+    /// Whether the pattern matches a name.
     pub fn matches(&self, name: &str) -> bool {
         self.compare(name).matches
     }
 
-    /// Whether a name is meant, and how many steps it took to see that.
+    /// Whether the pattern matches a name, and the number of steps that the comparison took.
     pub fn compare(&self, name: &str) -> Comparison {
         let (mut at, mut rest, mut steps) = (0, name.chars(), 0);
-        // What stands behind the last `*`, and what of the name that `*` has not taken.
+        // The position behind the last `*`, and the part of the name that this `*` has not taken.
         let mut star: Option<(usize, Chars<'_>)> = None;
         loop {
             let mut next = rest.clone();
@@ -139,7 +139,7 @@ impl Token {
     }
 }
 
-/// The small letter of a character, if that is one character.
+/// The small letter of a character, if it is a single character.
 fn lower(c: char) -> char {
     let mut lower = c.to_lowercase();
     match (lower.next(), lower.next()) {
@@ -161,7 +161,7 @@ fn tokens(text: &str) -> Vec<Token> {
                     rest = behind;
                     token
                 }
-                // As in a shell, a bracket that nothing closes is a bracket.
+                // As in a shell, a bracket without its closing one is a plain character.
                 None => Token::Char('['),
             },
             c => Token::Char(c),
@@ -170,7 +170,7 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// The set behind a `[`, and what follows it. A `]` in the first place is one of its characters.
+/// The set behind a `[`, and the text after it. A `]` in first place belongs to the set.
 fn set(text: &str) -> Option<(Token, Chars<'_>)> {
     let mut rest = text.chars();
     let inverse = text.starts_with(['!', '^']);
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(NamePattern::new(&grows), Err(PatternError::TooLong));
     }
 
-    /// What a pattern means, said as shortly as it can be, however long it takes.
+    /// A second matcher, as short as possible and however slow.
     fn means(tokens: &[Token], name: &[char]) -> bool {
         match (tokens.split_first(), name.split_first()) {
             (None, _) => name.is_empty(),

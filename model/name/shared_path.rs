@@ -1,14 +1,14 @@
-//! What is typed to mean files inside a shared folder: the name of the share, a `/`, and a pattern of paths.
+//! Text that names files inside a shared folder: the name of the share, a `/`, and a pattern of paths.
 
 use super::pattern::{NamePattern, PatternError};
 use super::{FileName, NameError};
 use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 
-/// Longest text in bytes: a share's name, and a path in it.
+/// Longest text in bytes: the name of a share and a path in it.
 const LEN_MAX: usize = 4096;
 
-/// Why a text means no files inside a folder.
+/// Why a text names no files inside a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SharedPathError {
     TooLong,
@@ -28,7 +28,7 @@ impl fmt::Display for SharedPathError {
 
 impl std::error::Error for SharedPathError {}
 
-/// A text such as `photos/2024/*.jpg`. Where the name of the share ends is known once there is a share of that name.
+/// A text such as `photos/2024/*.jpg`. Only the list of shares decides where the name of the share ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedPath {
     /// In Unicode's form C.
@@ -36,7 +36,7 @@ pub struct SharedPath {
 }
 
 impl SharedPath {
-    /// Whether a text means something inside a folder.
+    /// Whether a text names something inside a folder.
     pub fn is_one(text: &str) -> bool {
         text.contains('/')
     }
@@ -52,12 +52,12 @@ impl SharedPath {
         Ok(path)
     }
 
-    /// The name that all of it may be.
+    /// The whole text as the name of a share, if it can be one.
     pub fn name(&self) -> Option<FileName> {
         FileName::parse(&self.text).ok()
     }
 
-    /// A pattern of names that begin with it, where it ends with a `/`, or else are like it.
+    /// The text as a pattern of share names. With a `/` at the end it matches all names that begin with the text.
     pub fn as_pattern(&self) -> Option<NamePattern> {
         let all = if self.text.ends_with('/') { "*" } else { "" };
         NamePattern::new(&format!("{}{all}", self.text)).ok()
@@ -67,14 +67,15 @@ impl SharedPath {
         &self.text
     }
 
-    /// What the share may be called, and what of it is meant then; the longest name first.
+    /// Each possible share name with the pattern of paths behind it, the longest name first.
     pub fn readings(&self) -> impl Iterator<Item = (FileName, PathPattern)> + '_ {
         let cuts = self.text.match_indices('/').map(|(at, _)| (&self.text[..at], &self.text[at + 1..])).rev();
         cuts.filter_map(|(name, below)| Some((FileName::parse(name).ok()?, PathPattern::new(below).ok()?)))
     }
 }
 
-/// A pattern of paths inside a folder. A `*` stands for no `/`. Whoever means a folder means all that is in it.
+/// A pattern of paths inside a folder. `*` never matches a `/`. A pattern that matches a folder matches everything in
+/// that folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
     text: String,
@@ -88,7 +89,7 @@ enum Component {
 }
 
 impl PathPattern {
-    /// Takes a pattern, of which a `/` at the end is no part. Without anything it means all.
+    /// Takes a pattern. A `/` at the end does not count. The empty pattern matches everything.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         let text = text.strip_suffix('/').unwrap_or(text);
         if text.is_empty() {
@@ -96,7 +97,7 @@ impl PathPattern {
         }
         let component = |text: &str| match text.contains(['*', '?', '[']) {
             true => NamePattern::new(text).map(Component::Like),
-            // A name that is written out means itself and no other.
+            // A name without pattern characters matches exactly itself.
             false if text.is_empty() => Err(PatternError::Empty),
             false => Ok(Component::Exactly(text.to_owned())),
         };
@@ -108,7 +109,7 @@ impl PathPattern {
         &self.text
     }
 
-    /// Whether a file is meant, by its path below the folder.
+    /// Whether the pattern matches a file, given its path below the folder.
     pub fn matches(&self, path: &str) -> bool {
         let mut names = path.split('/');
         self.components.iter().all(|component| match (component, names.next()) {

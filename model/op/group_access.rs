@@ -1,22 +1,22 @@
-//! Who gets into a group.
+//! How users get into a group.
 
 use std::fmt;
 
-/// Who gets into a group besides those whom an owner adds.
+/// How users get into a group when no owner adds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[repr(u8)]
 pub enum GroupAccess {
-    /// Whoever wants to.
+    /// Everybody may join at once.
     Open = 0,
-    /// Whoever asks and is let in by an owner.
+    /// A user asks, and an owner decides.
     #[default]
     Ask = 1,
-    /// Nobody, and nobody can ask.
+    /// Nobody joins or asks.
     Closed = 2,
 }
 
 impl GroupAccess {
-    /// Every one, in the order of the numbers.
+    /// Every access, in the order of the numbers.
     pub const ALL: [Self; 3] = [Self::Open, Self::Ask, Self::Closed];
 
     /// Its name.
@@ -28,7 +28,7 @@ impl GroupAccess {
         }
     }
 
-    /// The one of this name.
+    /// The access with this name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|access| access.as_str() == text)
     }

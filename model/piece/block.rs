@@ -1,4 +1,4 @@
-//! Blocks: how a piece is cut further, to find what an old version of the content has of it.
+//! Blocks: how a piece is cut further, to find the parts of it that an old version of the content has.
 
 use super::PIECE_LEN;
 use std::ops::Range;
@@ -15,7 +15,7 @@ impl BlockLen {
     /// 32 KiB.
     pub const LONGEST: Self = Self { exponent: 15 };
 
-    /// The length with this binary logarithm, if that is allowed.
+    /// The length with this binary logarithm, if it is allowed.
     pub fn from_exponent(exponent: u8) -> Option<Self> {
         (Self::SHORTEST.exponent..=Self::LONGEST.exponent).contains(&exponent).then_some(Self { exponent })
     }
@@ -24,7 +24,7 @@ impl BlockLen {
         self.exponent
     }
 
-    /// The length at which the digests of so many bytes and a block together are about shortest: near the square root.
+    /// The length at which the digests of `size` bytes and one block together are about shortest: near the square root.
     pub fn for_size(size: u64) -> Self {
         let exponent = size.max(1).ilog2().div_ceil(2) as u8;
         Self { exponent: exponent.clamp(Self::SHORTEST.exponent, Self::LONGEST.exponent) }
@@ -39,7 +39,7 @@ impl BlockLen {
         piece_len.div_ceil(self.get())
     }
 
-    /// The bytes of a piece of this length that are a block.
+    /// The range of bytes in a piece of this length that a block covers.
     pub fn range(self, block: u32, piece_len: u32) -> Range<u32> {
         let start = block * self.get();
         start..piece_len.min(start + self.get())
@@ -60,12 +60,12 @@ pub struct BlockSet {
 }
 
 impl BlockSet {
-    /// None of the blocks of a piece of this length.
+    /// The empty set, for a piece of this length.
     pub fn none(len: BlockLen, piece_len: u32) -> Self {
         Self { bits: vec![0; len.count(piece_len).div_ceil(8) as usize].into(), len, piece_len }
     }
 
-    /// Takes bytes from outside; `None` if the length is wrong, a spare bit is set, or no other one is.
+    /// Takes bytes from outside. `None` if the length is wrong, a spare bit is set, or no block is in the set.
     pub fn from_bytes(len: BlockLen, piece_len: u32, bits: &[u8]) -> Option<Self> {
         let spare = len.count(piece_len).wrapping_neg() % 8;
         let spare_clear = bits.last().is_some_and(|last| last & ((1u16 << spare) - 1) as u8 == 0);
@@ -87,7 +87,7 @@ impl BlockSet {
         self.bits[block as usize / 8] & (0x80 >> (block % 8)) != 0
     }
 
-    /// The bytes of the piece that the blocks are, neighbours together, in order.
+    /// The ranges of bytes that the blocks cover, in order, with neighbours merged.
     pub fn ranges(&self) -> impl Iterator<Item = Range<u32>> + '_ {
         let mut at = 0;
         let count = self.len.count(self.piece_len);
