@@ -1,4 +1,4 @@
-//! One download of the user: from the command or the record that begins it to its end.
+//! One download of the user, from the command or the record that begins it to its end.
 
 mod failure;
 pub(super) mod hold_back;
@@ -44,8 +44,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Begins a download to where the user asked for and returns; the rest happens beside the prompt. One that is under way
-/// there already is what is asked for, as where a script is run again.
+/// Begins a download to the typed destination and returns; a helper thread does the rest beside the prompt. If the same
+/// download already runs to that place, as when a script runs again, the command succeeds.
 pub(super) fn begin(
     session: &Arc<LoginSession>,
     (group, name): (&GroupId, &FileName),
@@ -64,10 +64,10 @@ pub(super) fn begin(
     go_on(session, order).inspect_err(|_| downloads.remove(id))
 }
 
-/// A download that is to begin or to go on.
+/// A download to begin or to resume.
 #[derive(Debug)]
 pub(super) struct DownloadOrder<'a> {
-    /// The number under which it is starting.
+    /// The number of the download, which is in the phase `Starting`.
     pub id: u64,
     pub group: &'a GroupId,
     pub name: &'a FileName,
@@ -78,7 +78,7 @@ pub(super) struct DownloadOrder<'a> {
 }
 
 impl DownloadOrder<'_> {
-    /// What is remembered of it while it is not complete.
+    /// The record of this download that the client keeps until the file is complete.
     fn record_of(&self, subject: &Subject, widened: &Widened) -> DownloadRecord {
         DownloadRecord {
             group: self.group.clone(),
@@ -92,21 +92,21 @@ impl DownloadOrder<'_> {
     }
 }
 
-/// What a download does with an old version of its content.
+/// How a download treats an old version of its content.
 #[derive(Debug, Default)]
 pub(super) struct Update {
-    /// It takes the place of the old version, if that lies where it goes to.
+    /// The download replaces the old version, if that lies at the destination.
     pub replaces: bool,
-    /// It was one of an old version before.
+    /// The download fetched an old version before.
     pub is_newer: bool,
-    /// What came in of that, of which it takes what is equal.
+    /// The unfinished part of that old version. The download takes the equal pieces from it.
     pub unfinished: Option<Arc<Part>>,
 }
 
-/// The nice value of a thread that hashes behind others.
+/// The nice value of a helper thread that hashes.
 const NICE: i32 = 10;
 
-/// Goes on with a download that is starting. If it cannot go on it is still starting.
+/// Lets a download in the phase `Starting` go on. If that fails, the download stays in that phase.
 pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Result<Report, Failure> {
     let Prepared { subject, whole, widened, opened, peers, old } = prepare(session, &order)?;
     let record = order.record_of(&subject, &widened);
@@ -127,28 +127,28 @@ pub(super) fn go_on(session: &Arc<LoginSession>, order: DownloadOrder<'_>) -> Re
     Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to })
 }
 
-/// What the tracker has told of a download, and its place on the disk.
+/// The tracker's answers about a download, and its place on the disk.
 struct Prepared {
     subject: Subject,
-    /// The manifest of all that is shared under the name.
+    /// The manifest of everything that is shared under the name.
     whole: Arc<Manifest>,
-    /// What of it is meant, if not all.
+    /// The wanted files of a folder, if not all.
     widened: Widened,
     opened: OpenedPart,
-    /// Who had pieces when the tracker was asked.
+    /// The members that had pieces when the tracker answered.
     peers: Vec<Peer>,
-    /// Old versions that are here.
+    /// Old versions on this machine.
     old: Vec<OldVersion>,
 }
 
-/// What a download begins with.
+/// The input of a download that begins.
 struct Begun {
     part: Part,
     peers: Vec<Peer>,
     old: Vec<OldVersion>,
 }
 
-/// Does what the user should hear of at once: whether there is such a file, and room for it.
+/// Checks what the user should hear of at once: whether such a file exists, and whether the disk has room.
 fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared, Failure> {
     let DownloadOrder { id, group, name, to, record, update } = order;
     let Found { share, group: group_ref, content, .. } = find(&session.node().link, group, name)?;
@@ -191,7 +191,7 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
     let plan = PartPlan { record, replaces, held: widened.files() };
     let makes_way = unfinished.map_or(Ok(()), |part| old_copy::make_way(part, to, &subject, &label));
     makes_way.map_err(|error| error.to_string())?;
-    // What is there gets another name: by then it is remembered which one it had.
+    // `Part::open` renames the files that are there. The record with their names must be on disk before.
     let held = same.filter(DownloadRecord::is_held).filter(|_| widened.before.is_some());
     if held.is_some() {
         let record = order.record_of(&subject, &widened);
@@ -204,7 +204,7 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
         _ => {}
     }
     let opened = opened.map_err(|error| error.to_string())?;
-    // One part of a folder is remembered.
+    // The client remembers only one part of a folder.
     if let Some(other) = elsewhere {
         let path = ShownPath(&other.destination);
         session.event(&Event::Warning(format!("{path} is given to nobody from now on: {name} goes elsewhere")));
@@ -213,13 +213,13 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
     Ok(Prepared { subject, whole, widened, opened, peers, old: old.versions })
 }
 
-/// Verifies what is on disk already, also elsewhere, then lets the engine go on with what is missing.
+/// Verifies the pieces on this disk, copies elsewhere included, then lets the engine fetch the missing ones.
 fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, peers, old }: Begun) {
     let (begun, part) = (Instant::now(), Arc::new(part));
-    // The whole hash follows here, first behind the verified pieces and then behind those that come in.
+    // This thread also computes the whole hash: first of the verified pieces, then of those that arrive.
     give_way(NICE);
     let copies = own_copy::find(session, &subject);
-    // To verify may take so long that others are there by then.
+    // Verification may take so long that other members have the pieces by then.
     let peers = if copies.is_empty() && old.is_empty() && part.is_fresh() { peers } else { Vec::new() };
     let Some(mut verified) = own_copy::verify_and_fill(session, &subject, &part, &copies) else { return };
     let is_here = !copies.is_empty() || !old.is_empty();
@@ -243,14 +243,14 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, p
     let setup = TransferSetup { id, subject, part, verified, difference, served, client, seed };
     let transfer = Transfer::new(setup, Instant::now());
     let transfer = Arc::new(transfer);
-    // A cancellation in the meantime stands.
+    // The user may have cancelled the download in the meantime.
     let begun = !session.is_over() && session.downloads().advance(id, DownloadPhase::Running(transfer.clone()));
     if !begun {
         unserve(session, &transfer);
         return;
     }
     session.engine().add(transfer.clone());
-    // The tracker is asked once more below: nobody named means nothing yet.
+    // The tracker is asked again below, so an empty list means nothing yet.
     if !peers.is_empty() {
         session.engine().peers(id, peers);
     }
@@ -260,7 +260,7 @@ fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, p
     find_difference(&transfer, || session.is_over(), || session.engine().decided(id));
 }
 
-/// All of a download was here already, and the copy of it is right.
+/// Ends a download of which everything was here already as a copy. Checks that the copy is right.
 fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Part, &WholeHash), begun: Instant) {
     match finish(part, hash, sha1_of(subject), || session.is_over()) {
         Ok(()) => {
@@ -270,7 +270,7 @@ fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Pa
             complete(session, id, subject, path, Fetched { bytes: 0, took: begun.elapsed() });
             tell_untold(session);
         }
-        // The next login goes on.
+        // The next login resumes the download.
         Err(DownloadError::Closing) => part.release(),
         Err(error) => {
             part.release();
@@ -279,7 +279,7 @@ fn copied(session: &LoginSession, id: u64, subject: &Subject, (part, hash): (&Pa
     }
 }
 
-/// Whether a download is shared from elsewhere, where it is as it was. It stays shared from there.
+/// Whether the user already shares the file of a download from another place, unchanged. The share stays there.
 fn is_shared(session: &LoginSession, Tracked { group, name, .. }: &Tracked, subject: &Subject) -> bool {
     let mut shares = session.slot().shares_of(subject.content.info_hash).into_iter();
     shares.any(|own| {
@@ -291,18 +291,19 @@ fn is_shared(session: &LoginSession, Tracked { group, name, .. }: &Tracked, subj
     })
 }
 
-/// The SHA-1 of what a download is of, if anybody knows it.
+/// The SHA-1 of a download's content. It is unknown for a selection of files.
 fn sha1_of(subject: &Subject) -> Option<&Sha1Digest> {
     subject.selection.is_none().then_some(&subject.content.sha1)
 }
 
-/// Something has the final name already. It is the download if every piece of it is right; else it is left alone.
+/// Treats something that already has the final name. It becomes the download if every piece is right; otherwise it
+/// stays untouched.
 fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
     let path = taken.destination().to_path_buf();
     match is_complete(taken.source(), &subject.manifest, sha1_of(subject), session.over()) {
         None => {}
         Some(false) => {
-            // Whoever hears of it may resume the download at once.
+            // A program that reads the event may resume the download at once.
             drop(taken);
             fail(session, id, &PartError::OtherContent(path).into());
         }
@@ -318,7 +319,7 @@ fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
     }
 }
 
-/// The file of a download is there: gives it to others and tells the user. A tracker is yet to be told: see
+/// Gives the complete file of a download to others and tells the user. The tracker hears of it later: see
 /// [`tell_finished`].
 pub(super) fn finished(session: &LoginSession, transfer: &Transfer) {
     let (id, subject) = (transfer.id(), transfer.subject());
@@ -327,14 +328,14 @@ pub(super) fn finished(session: &LoginSession, transfer: &Transfer) {
     give_on(session, id, subject, path);
     let TransferProgress { received, elapsed, .. } = transfer.progress(Instant::now());
     complete(session, id, subject, path, Fetched { bytes: received, took: elapsed });
-    // Its pieces were announced. Those of a part of a folder stay so.
+    // The tracker knows of the pieces of a selection, and they stay announced.
     if subject.selection.is_none() {
         session.withdraw(transfer.share());
     }
 }
 
-/// Tells the tracker of downloads that are complete. The pieces of one that cannot be shared were announced. That ends,
-/// but not before a tracker that is away is back.
+/// Tells the tracker of complete downloads. Some cannot be shared. The announcement of their pieces ends here, once a
+/// tracker is reached again.
 pub(super) fn tell_finished(session: &LoginSession) {
     tell_untold(session);
     if !session.untold().are_there() {
@@ -342,7 +343,7 @@ pub(super) fn tell_finished(session: &LoginSession) {
     }
 }
 
-/// An old version is not there any more once the new one has its place.
+/// Forgets the old version, because the new one has replaced it.
 fn forget_replaced(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
     let Some(Tracked { group, .. }) = session.downloads().get(id) else { return };
     let old = session.slot().share(&group, &subject.name);
@@ -350,8 +351,8 @@ fn forget_replaced(session: &LoginSession, id: u64, subject: &Subject, path: &Pa
     forget_all(session, old.as_slice());
 }
 
-/// Gives on what was downloaded, from now on. This comes before the end is told: a program that reads of the end may ask
-/// others to take the file from here.
+/// Shares a complete download from now on. The client calls this before it tells of the end: a program that reads of
+/// the end may ask others to fetch the file from here.
 fn give_on(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
     match session.downloads().get(id) {
         Some(tracked) if subject.selection.is_some() => parts::hold(session, &tracked, subject, path),
@@ -383,11 +384,11 @@ fn complete(session: &LoginSession, id: u64, subject: &Subject, path: &Path, fet
     session.follows().wake();
 }
 
-/// A download has ended without the file.
+/// Ends a download that has not delivered its file.
 pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
     let Some(tracked) = session.downloads().get(id) else { return };
     let failure = failure_of(error);
-    // What has come of an update goes to where the user says next.
+    // The user can send an update elsewhere, so its record with the received pieces stays.
     let goes_elsewhere = matches!(error, DownloadError::Write(PartError::Edited(_) | PartError::NoExchange(_)));
     session.downloads().end(id, DownloadPhase::Failed(failure.clone()), || {
         if !goes_elsewhere {
@@ -395,7 +396,7 @@ pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
         }
         if let DownloadPhase::Running(transfer) = &tracked.phase {
             let_go(session, transfer);
-            // Whoever hears of it may resume the download at once.
+            // A program that reads the event may resume the download at once.
             transfer.part().release();
         }
         let Tracked { group, name: file, phase, .. } = tracked;
@@ -411,7 +412,7 @@ pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
     session.follows().wake();
 }
 
-/// The engine has given a download up. What has taken its name meanwhile may be a complete copy.
+/// Treats the engine's report that a download failed. A file that meanwhile has the final name may be a complete copy.
 pub(super) fn engine_failed(session: &Arc<LoginSession>, transfer: &Arc<Transfer>, error: &DownloadError) {
     let id = transfer.id();
     if !matches!(error, DownloadError::Write(PartError::Exists(_))) {
@@ -425,7 +426,8 @@ pub(super) fn engine_failed(session: &Arc<LoginSession>, transfer: &Arc<Transfer
     });
 }
 
-/// Takes what has the name of a download whose pieces are all here for the download, if it is right.
+/// Accepts the file at the final name of a download as that download, if its content is right. All pieces of the
+/// download are here.
 fn look_in_the_way(session: &LoginSession, transfer: &Transfer) -> Result<(), PartError> {
     let (part, subject) = (transfer.part(), transfer.subject());
     let source = part.in_the_way()?;
@@ -441,7 +443,7 @@ fn look_in_the_way(session: &LoginSession, transfer: &Transfer) -> Result<(), Pa
     left.map(drop)
 }
 
-/// The downloads of a group end with the membership.
+/// Ends the downloads of a group after the user's membership has ended.
 pub(super) fn stop_group(session: &LoginSession, group: &GroupId) {
     parts::stop_group(session, group);
     for tracked in session.downloads().list() {
@@ -454,7 +456,7 @@ pub(super) fn stop_group(session: &LoginSession, group: &GroupId) {
     }
 }
 
-/// Remembers where a running download goes now: a folder of the path may have been renamed.
+/// Remembers the new destination of a running download: a folder of its path may have a new name.
 pub(super) fn follow(session: &LoginSession, transfer: &Transfer) {
     let (id, content, now) = (transfer.id(), transfer.subject().content, transfer.part().destination());
     let Some(tracked) = session.downloads().get(id).filter(|tracked| tracked.destination != now) else { return };
@@ -471,7 +473,7 @@ fn is_starting() -> Failure {
     "The download is being prepared; try again in a moment".into()
 }
 
-/// The download of this file that was begun last.
+/// Returns the latest download of this file.
 pub(super) fn tracked(session: &LoginSession, group: &GroupId, name: &FileName) -> Result<Tracked, Failure> {
     let tracked = session.downloads().find(group, name);
     tracked.ok_or_else(|| format!("No download of {name} from {group}; see show_downloads").into())
@@ -481,7 +483,7 @@ fn forget_record(session: &LoginSession, tracked: &Tracked) {
     session.remembered(session.slot().remove_download(&tracked.group, &tracked.name), ToString::to_string);
 }
 
-/// A download runs no longer: its pieces are not served any more, and the tracker hears so.
+/// Stops serving the pieces of a download that no longer runs, and tells the tracker.
 fn let_go(session: &LoginSession, transfer: &Transfer) {
     unserve(session, transfer);
     withdraw(session, transfer.share());

@@ -13,31 +13,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How far along a download is.
+/// The phase of a download.
 #[derive(Debug, Clone)]
 pub enum DownloadPhase {
-    /// What is on disk is verified.
+    /// The client verifies the pieces on the disk.
     Starting,
-    /// Pieces come in.
+    /// The engine fetches pieces.
     Running(Arc<Transfer>),
-    /// It goes on as soon as a tracker is reached that knows of the share.
+    /// The download goes on once a tracker that knows the share is reached.
     Waiting {
-        /// When the user was told so.
+        /// When the client told the user.
         since: Option<Instant>,
     },
-    /// It goes on when the user says so.
+    /// The download goes on at the user's command.
     Paused {
         /// Bytes verified. `None` for a download of an earlier login: nobody has looked at its file yet.
         done: Option<u64>,
     },
-    /// The file is there.
+    /// The complete file has its final name.
     Complete,
-    /// It ended without the file.
+    /// The download ended without its file.
     Failed(DownloadFailure),
 }
 
 impl DownloadPhase {
-    /// Whether it comes to an end by itself.
+    /// Whether the download ends by itself.
     pub fn is_busy(&self) -> bool {
         matches!(self, DownloadPhase::Starting | DownloadPhase::Running(_) | DownloadPhase::Waiting { .. })
     }
@@ -58,23 +58,23 @@ pub struct Tracked {
     pub group: GroupId,
     pub name: FileName,
     pub destination: PathBuf,
-    /// What of a folder is meant; nothing for all of it.
+    /// The patterns of the wanted files of a folder; empty for all files.
     pub patterns: Vec<String>,
-    /// In bytes; none until the tracker has told it.
+    /// In bytes; `None` until the tracker has told it.
     pub size: Option<u64>,
-    /// None until the tracker has told it.
+    /// `None` until the tracker has told it.
     pub info_hash: Option<InfoHash>,
     pub phase: DownloadPhase,
-    /// Bytes that members had delivered when it ran before.
+    /// Bytes that members had delivered in earlier transfers.
     pub members: BTreeMap<UserId, u64>,
-    /// Bytes that were taken from an old version when it ran before.
+    /// Bytes taken from an old version in earlier transfers.
     pub reused: u64,
-    /// The last way to each of them.
+    /// The last way to each member.
     pub ways: BTreeMap<UserId, Way>,
 }
 
 impl Tracked {
-    /// Bytes that members have delivered, with those of the transfer that runs.
+    /// Bytes delivered by each member, including the running transfer.
     pub fn with(&self, transfer: &Transfer) -> BTreeMap<UserId, u64> {
         let mut members = self.members.clone();
         transfer.delivered().into_iter().for_each(|(user, bytes)| *members.entry(user).or_default() += bytes);
@@ -89,7 +89,7 @@ struct Entries {
     failures: usize,
     /// Whether the login has ended without the user's doing.
     lost: bool,
-    /// Those whose end is being told.
+    /// The downloads whose end a thread is telling the user right now.
     telling: Vec<u64>,
 }
 
@@ -113,7 +113,7 @@ impl Entries {
     }
 }
 
-/// A download that has not ended keeps another one of the same file from beginning.
+/// A download of the same file has not ended, so another one cannot begin.
 #[derive(Debug)]
 pub struct BegunAlready {
     name: FileName,
@@ -126,7 +126,8 @@ impl fmt::Display for BegunAlready {
     }
 }
 
-/// The list. Its lock is never held across a request or the disk; every end of a download wakes the waiters.
+/// The list of downloads. No thread holds its lock across a request or a disk access. Every end of a download wakes the
+/// waiters.
 #[derive(Debug, Default)]
 pub struct DownloadList {
     state: Mutex<Entries>,
@@ -134,7 +135,7 @@ pub struct DownloadList {
 }
 
 impl DownloadList {
-    /// Nothing could be done for this long, as while the program was stopped: it is no time of waiting.
+    /// Shifts the waiting times of downloads by a time in which the program stood still, as after a stop signal.
     pub fn forgive(&self, stood_still: Duration) {
         for tracked in &mut self.state.lock().list {
             if let DownloadPhase::Waiting { since: Some(since) } = &mut tracked.phase {
@@ -143,10 +144,10 @@ impl DownloadList {
         }
     }
 
-    /// Takes in a new download; gives its number.
+    /// Adds a new download and returns its number.
     ///
     /// # Errors
-    /// Another one of the same file has not ended.
+    /// Another download of the same file has not ended.
     pub fn begin(
         &self,
         (group, name): (&GroupId, &FileName),
@@ -169,8 +170,8 @@ impl DownloadList {
         Ok(id)
     }
 
-    /// Begins a download again that is paused, waits or has failed; gives the phase that it had. `None` if it is in
-    /// another phase, or another download of the file has not ended.
+    /// Moves a paused, waiting or failed download back to `Starting`, and returns its former phase. Returns `None` in
+    /// any other phase, or if another download of the file has not ended.
     pub fn restart(&self, id: u64) -> Option<DownloadPhase> {
         let mut state = self.state.lock();
         let startable = |phase: &DownloadPhase| {
@@ -185,7 +186,7 @@ impl DownloadList {
         Some(std::mem::replace(&mut state.list[at].phase, DownloadPhase::Starting))
     }
 
-    /// Puts a download that could not be begun again back into a phase.
+    /// Puts a download back into a phase after its restart has failed.
     pub fn put_back(&self, id: u64, phase: DownloadPhase) {
         if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
             tracked.phase = phase;
@@ -198,7 +199,7 @@ impl DownloadList {
         self.changed.notify_all();
     }
 
-    /// Notes where a download goes, what it is of, and how many bytes of it.
+    /// Notes the destination, the content and the size in bytes of a download.
     pub fn settle(&self, id: u64, destination: PathBuf, (content, len): (&Content, u64)) {
         if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
             tracked.destination = destination;
@@ -207,7 +208,7 @@ impl DownloadList {
         }
     }
 
-    /// Moves a download on to another phase; false if it is gone or has ended.
+    /// Moves a download on to another phase. Returns false if the download is gone or has ended.
     pub fn advance(&self, id: u64, phase: DownloadPhase) -> bool {
         let advanced = self.state.lock().advance(id, phase);
         self.changed.notify_all();
@@ -239,21 +240,21 @@ impl DownloadList {
         self.state.lock().list.iter().find(|tracked| tracked.id == id).cloned()
     }
 
-    /// More of a folder is meant than was said first.
+    /// Adds patterns to the wanted files of a folder.
     pub fn widen(&self, id: u64, patterns: &[String]) {
         if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
             tracked.patterns = patterns.to_vec();
         }
     }
 
-    /// Calls a download by another group and name.
+    /// Gives a download another group and name.
     pub fn rename(&self, id: u64, group: &GroupId, name: &FileName) {
         if let Some(tracked) = self.state.lock().list.iter_mut().find(|tracked| tracked.id == id) {
             (tracked.group, tracked.name) = (group.clone(), name.clone());
         }
     }
 
-    /// Calls groups by other names.
+    /// Gives groups their new names.
     pub fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) {
         for tracked in &mut self.state.lock().list {
             if let Some(name) = renamed.get(&tracked.group) {
@@ -262,7 +263,7 @@ impl DownloadList {
         }
     }
 
-    /// All of them, in the order in which they were begun.
+    /// All downloads, in the order in which they began.
     pub fn list(&self) -> Vec<Tracked> {
         self.state.lock().list.clone()
     }
@@ -276,26 +277,26 @@ impl DownloadList {
         running.collect()
     }
 
-    /// How many come to an end by themselves.
+    /// The number of downloads that end by themselves.
     pub fn busy(&self) -> usize {
         let state = self.state.lock();
         if state.lost { 0 } else { state.busy() }
     }
 
-    /// Whether a download is one of these and runs.
+    /// Whether a download is in this list and runs.
     pub fn owns(&self, download: &Arc<Transfer>) -> bool {
         self.running().iter().any(|running| Arc::ptr_eq(running, download))
     }
 
-    /// How many have failed so far, or were under way when the login was lost.
+    /// The number of downloads that have failed so far, or were under way when the login was lost.
     pub fn failures(&self) -> usize {
         let state = self.state.lock();
         let left = if state.lost { state.busy() } else { 0 };
         state.failures + left
     }
 
-    /// Waits until none of the chosen downloads comes to an end by itself any more. A paused one does not, and none
-    /// does after the login was lost. `over` ends the waiting too; it is asked every 200 ms and at
+    /// Waits until none of the chosen downloads ends by itself any more. A paused download never does, nor does any
+    /// download after the login was lost. `over` ends the wait too; the waiter calls it every 200 ms and at
     /// [`DownloadList::look_again`].
     pub fn wait(&self, chosen: impl Fn(&Tracked) -> bool, over: impl Fn() -> bool) {
         let busy = |state: &Entries| {
@@ -308,15 +309,15 @@ impl DownloadList {
         }
     }
 
-    /// The login has ended without the user's doing: nothing comes to an end by itself any more.
+    /// Marks the login as lost, without the user's doing: no download ends by itself any more.
     pub fn lose(&self) {
         self.state.lock().lost = true;
         self.changed.notify_all();
     }
 
-    /// Has waiters ask `over` at once.
+    /// Lets waiters call `over` at once.
     pub fn look_again(&self) {
-        // A waiter holds the lock from asking to waiting.
+        // A waiter holds the lock from its call of `over` until it waits.
         let _state = self.state.lock();
         self.changed.notify_all();
     }
@@ -347,7 +348,7 @@ mod tests {
             downloads.end(id, DownloadPhase::Complete, || {
                 assert!(matches!(downloads.find(&lab, &film).expect("there").phase, DownloadPhase::Complete));
                 assert_eq!(downloads.busy(), 0);
-                // Whoever waits has looked at least once more.
+                // Each waiter has looked at the list at least once more.
                 downloads.changed.notify_all();
                 thread::yield_now();
                 told.store(true, Ordering::SeqCst);
@@ -373,7 +374,7 @@ mod tests {
             assert!(downloads.restart(id).is_none(), "it was begun again already");
         }
         assert_eq!(downloads.failures(), 0, "only what fails anew counts");
-        // Another download of the same file, to another place, runs by now.
+        // By now another download of the same file runs, to another place.
         downloads.put_back(id, failed());
         downloads.begin((&lab, &film), PathBuf::from("/other"), Vec::new()).expect("nothing runs");
         assert!(downloads.restart(id).is_none());

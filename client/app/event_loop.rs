@@ -1,4 +1,4 @@
-//! Reacts to what happens by itself: what the tracker says unasked, peers, the ends of downloads, and the clock.
+//! Reacts to events that no command asked for: pushes of the tracker, peers, ends of downloads, and the clock.
 
 mod addresses;
 mod errands;
@@ -32,14 +32,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the clock strikes: the tracker hears which pieces came in.
+/// The period of the clock. At each tick the client tells the tracker which pieces have arrived.
 const HOLD_PAUSE: Duration = Duration::from_secs(1);
-/// Least time between two requests for the keys because a peer had another one.
+/// The least time between two requests for the keys that follow from a peer's unknown key.
 const KEYS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Least time between two requests for a certificate.
 const CERTIFICATE_PAUSE: Duration = Duration::from_secs(10);
-/// Most findings of how this client can be reached that the user is told in one run.
+/// The most findings about reachability that the client tells its user in one run.
 const FINDINGS_MAX: usize = 16;
 
 /// The thread of the event loop. Dropping it ends the thread.
@@ -76,7 +76,7 @@ impl Drop for EventLoop {
     }
 }
 
-/// When the tracker was last asked for something that turned out to be out of date.
+/// When the client last asked the tracker for each kind of outdated data.
 #[derive(Default)]
 struct StaleKinds {
     keys: Option<Instant>,
@@ -84,7 +84,7 @@ struct StaleKinds {
     peers: Option<Instant>,
 }
 
-/// Whether something was not done for this long. It then counts as done.
+/// Whether `done` is at least this long ago. If so, sets `done` to now.
 fn passed(done: &mut Option<Instant>, pause: Duration) -> bool {
     let now = Instant::now();
     let recent = done.is_some_and(|done| now.duration_since(done) < pause);
@@ -94,7 +94,7 @@ fn passed(done: &mut Option<Instant>, pause: Duration) -> bool {
     !recent
 }
 
-/// What the thread turns to.
+/// One event for the thread.
 #[derive(Debug)]
 enum Turn {
     Link(LinkEvent),
@@ -104,9 +104,8 @@ enum Turn {
     Closed,
 }
 
-/// Waits for something to turn to. No channel starves another one: the clock may strike again while a slow tracker is
-/// told of pieces. The end of a download comes after what the tracker has said before it: a script ends with its
-/// downloads.
+/// Waits for the next events. No channel starves another one: the clock may tick again while a slow tracker still hears
+/// of pieces. Events of the link go ahead of the end of a download, because a script ends with its downloads.
 fn next_turns(inbox: &Inbox, clock: &channel::Receiver<Instant>, closed: &channel::Receiver<()>) -> Vec<Turn> {
     let links = || inbox.link.try_iter().map(Turn::Link);
     select! {
@@ -118,17 +117,17 @@ fn next_turns(inbox: &Inbox, clock: &channel::Receiver<Instant>, closed: &channe
     }
 }
 
-/// What the thread keeps.
+/// The state of the thread.
 struct Reactor {
     login: Arc<Login>,
-    /// What waits for the tracker.
+    /// Work for the thread that talks to the tracker.
     errands: Errands,
     stale: StaleKinds,
-    /// Pushes to a login whose session is not there yet.
+    /// Pushes for a login whose session does not exist yet.
     early: Vec<(u64, Reply)>,
-    /// What trackers found at which address, as far as the user was told.
+    /// The reachability findings for each address that the client has told its user.
     found: Vec<(SocketAddr, ReachClass)>,
-    /// When trackers are asked once more what they find.
+    /// When the client next asks trackers for their findings.
     reach_check: ReachCheck,
 }
 
@@ -211,8 +210,8 @@ impl Reactor {
         }
     }
 
-    /// Deals with a push to the session that is there; keeps one to a session that is to come, and drops one to a
-    /// session that is over.
+    /// Treats a push for the current session. Keeps a push for a session still to come, and drops one for a session
+    /// that is over.
     fn push(&mut self, login: u64, push: Reply) {
         let session = self.login.session();
         match session.filter(|session| session.number() >= login) {
@@ -232,7 +231,7 @@ impl Reactor {
                 match self.node().keyring.put(key) {
                     Put::AsItWas => {}
                     Put::Rekeyed => session.drop_connections(group),
-                    // Should the tracker be lost just now, the next one is asked for all keys anyway.
+                    // If the client loses the tracker right now, it asks the next one for all keys anyway.
                     Put::Renamed => self.errands.note(|noted| noted.keys = true),
                 }
             }
@@ -245,7 +244,7 @@ impl Reactor {
                 }
             }
             Reply::ShareEnded { share } => self.share_ended(session, share),
-            // What is shared of it is given on: others may be in the middle of it.
+            // The client keeps serving the old version: others may be in the middle of it.
             Reply::Superseded { old, .. } => {
                 let running = session.downloads().running();
                 let of_old = running.iter().filter(|download| download.share() == old);
@@ -270,7 +269,7 @@ impl Reactor {
             }
             Reply::GroupChanged { group, names, more } => session.follows().changed(group, names.into_vec(), more),
             Reply::Called { call } => self.node().answerer.answer(call),
-            // Replies to requests do not come unasked; a tracker that sends one has nothing to tell with it.
+            // These replies only answer requests. The client ignores a tracker that sends one unasked.
             Reply::Refused { .. }
             | Reply::Done {}
             | Reply::LoggedIn { .. }
@@ -288,14 +287,14 @@ impl Reactor {
         }
     }
 
-    /// The user shares something no longer. Of what is not shared here nobody need be asked.
+    /// Notes that the user no longer shares something. A share without a record here needs no request.
     fn share_ended(&self, session: &LoginSession, share: ShareRef) {
         if !session.slot().shares_numbered(share).is_empty() {
             self.errands.note(|noted| noted.ended.extend([(session.number(), share)]));
         }
     }
 
-    /// Tells where others cannot reach this client: once for each finding.
+    /// Tells where others cannot reach this client, once for each finding.
     fn reach_found(&mut self, addr: SocketAddr, found: ReachClass) {
         self.reach_check.heard(found, Instant::now());
         if matches!(found, ReachClass::Reached | ReachClass::NotTried) || self.found.contains(&(addr, found)) {
@@ -318,7 +317,7 @@ impl Reactor {
             SeederEvent::Broken { group, info_hash, unreadable } => {
                 let session = self.login.session();
                 let alarmed = session.is_some_and(|session| keeper::alarm(&session, (group, info_hash), unreadable));
-                // What is no share is a download, which looks after its file itself.
+                // Served content without a share is a download, which checks its own file.
                 if !alarmed {
                     self.node().catalog.remove(group, info_hash);
                 }
@@ -344,7 +343,7 @@ impl Reactor {
             return;
         };
         match event {
-            // Of the session before this one; the next login of its user finds the file complete.
+            // The transfer belongs to the session before this one. The next login of its user finds the file complete.
             EngineEvent::Finished(transfer, _) | EngineEvent::Failed(transfer, _)
                 if !session.downloads().owns(&transfer) => {}
             EngineEvent::FirstPiece(id) => self.errands.note(|noted| noted.first_pieces.extend([id])),
@@ -352,7 +351,7 @@ impl Reactor {
                 download::finished(&session, &transfer);
                 self.errands.note(|noted| noted.finished = true);
             }
-            // Whoever has stopped it goes on with it.
+            // The thread that stopped the transfer also resumes it.
             EngineEvent::Failed(_, DownloadError::Closing) => {}
             EngineEvent::Failed(transfer, error) => download::engine_failed(&session, &transfer, &error),
             EngineEvent::StaleKey(_) => self.stale_key(),
@@ -383,7 +382,7 @@ mod tests {
             let mut said = false;
             for turns in 0.. {
                 assert!(turns < 1000, "nothing but the clock gets a turn");
-                // As when the work of a second has taken longer than that.
+                // The clock ticks again, as if the work had taken longer than a second.
                 let _ = strike.try_send(Instant::now());
                 let turns = next_turns(&inbox, &clock, &closed);
                 said |= turns.iter().any(|turn| matches!(turn, Turn::Link(LinkEvent::Arrived)));

@@ -1,4 +1,4 @@
-//! Carries commands out.
+//! Carries out commands.
 
 use super::download::{self, hold_back, update};
 use super::download_list::{DownloadList, Tracked};
@@ -36,28 +36,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Hashing that takes longer than this says how far it is, as often: where that stays on the screen, and where the next
-/// takes its place.
+/// Pauses between two reports of how far hashing is, and before the first. The first value is for output whose lines
+/// stay; the second is for a terminal, where the next report replaces the last.
 const PROGRESS_PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_millis(200)];
 
-/// How long a command or the end of the program waits for a tracker to hear what was downloaded.
+/// How long a command, or the end of the program, waits for a tracker to hear of downloaded files.
 const TELL_DEADLINE: Duration = Duration::from_secs(3);
 
 /// The executor of the commands at the prompt.
 pub struct Executor {
     login: Arc<Login>,
     interrupt: Interrupt,
-    /// The downloads of the latest login, unless it was ended by a logout.
+    /// The downloads of the latest login. Empty after a logout.
     downloads: Arc<DownloadList>,
-    /// How many of the logins before it have failed.
+    /// The number of failed downloads in earlier logins.
     failures: usize,
-    /// A login whose answer has not been said yet, and the name that was given.
+    /// A login whose answer the user has not seen yet, and the typed name.
     arrived: Option<(UserId, Arc<LoginSession>)>,
-    /// What the user was asked last, and in which login.
+    /// The last question to the user, and its login.
     asked: Option<(Question, Arc<LoginSession>)>,
 }
 
-/// What only a person can decide.
+/// A decision that only a person can make.
 enum Question {
     OtherContent(OtherContent),
     GoneFiles(GoneFiles),
@@ -70,12 +70,13 @@ impl std::fmt::Debug for Executor {
 }
 
 impl Executor {
-    /// `interrupt` ends commands that take long.
+    /// `interrupt` ends long commands.
     pub fn new(login: Arc<Login>, interrupt: Interrupt) -> Self {
         Self { login, interrupt, downloads: Arc::default(), failures: 0, arrived: None, asked: None }
     }
 
-    /// No command comes any more. The tracker may hear what is on its way to it, unless the program is to end at once.
+    /// Called when no further command comes. Waits until the tracker has heard of downloaded files, unless the program
+    /// is to end at once.
     pub fn part(&self) {
         if let Some(session) = self.login.session() {
             self.let_tell(&session);
@@ -109,14 +110,14 @@ impl Executor {
         }
     }
 
-    /// From now on these downloads are waited for at the end.
+    /// Makes these the downloads that the end of the program waits for.
     fn follow(&mut self, downloads: Arc<DownloadList>) {
         self.failures += std::mem::replace(&mut self.downloads, downloads).failures();
     }
 
     fn carry_out_logged_in(&mut self, session: &Arc<LoginSession>, command: Command) -> Result<Report, Failure> {
         match command {
-            // `carry_out` has done these: they need no login.
+            // `carry_out` handles these, because they need no login.
             Command::CreateUser { .. } | Command::Login { .. } | Command::Limit { .. } => Ok(Report::Nothing),
             Command::Logout => {
                 self.let_tell(session);
@@ -177,7 +178,7 @@ impl Executor {
         }
     }
 
-    /// Shows how things stand.
+    /// Shows the state of this client.
     fn show(&self, session: &LoginSession, command: &Command) -> Report {
         match command {
             Command::ShowDownloads => {
@@ -187,18 +188,18 @@ impl Executor {
             Command::ShowUploads => Report::Uploads(status::uploads(session), status::incomplete_shares(session)),
             Command::Watch => {
                 watch::watch(session, &self.interrupt);
-                // Ctrl-C was a key like any other, and nothing of it is on the screen.
+                // With the pager Ctrl-C was an ordinary key, and nothing of that key is on the screen.
                 self.interrupt.enter(Activity::Command);
                 let (downloads, uploads, totals) = watch::snapshot(session);
                 Report::Transfers(downloads, uploads, totals)
             }
             Command::Notices => self.notices(session),
-            // Nothing else is passed on here.
+            // The caller passes no other command.
             _ => Report::Nothing,
         }
     }
 
-    /// Tells what is shared.
+    /// Lists what is shared.
     fn list(&self, session: &Arc<LoginSession>, command: Command) -> Result<Report, Failure> {
         match command {
             Command::ListFiles { group, pattern, order } => {
@@ -213,12 +214,12 @@ impl Executor {
                 self.let_tell(session);
                 listing::find((session, &self.interrupt), &pattern, order)
             }
-            // Nothing else is passed on here.
+            // The caller passes no other command.
             _ => Ok(Report::Nothing),
         }
     }
 
-    /// What is about groups and who is in them.
+    /// Carries out commands about groups and their members.
     fn carry_out_in_group(&self, session: &Arc<LoginSession>, command: Command) -> Result<Report, Failure> {
         match command {
             Command::CreateGroup { group } => self.create_group(session, group),
@@ -242,19 +243,19 @@ impl Executor {
             }
             Command::ListMembers { group } => Ok(Report::Members(queries::members(&self.node().link, &group)?)),
             Command::ListGroups => Ok(Report::Groups(queries::groups(&self.node().link)?)),
-            // `carry_out_logged_in` has done the others.
+            // `carry_out_logged_in` handles the others.
             _ => Ok(Report::Nothing),
         }
     }
 
-    /// Begins to download what is meant of a shared folder.
+    /// Begins to download the wanted files of a shared folder.
     fn download_part(
         &self,
         session: &Arc<LoginSession>,
         group: &GroupId,
         (path, destination): (&SharedPath, &Path),
     ) -> Result<Report, Failure> {
-        // A share of that very name comes first.
+        // A share of exactly that name takes precedence.
         let whole = path.name().into_iter().map(|name| (name, Vec::new()));
         let parts = path.readings().map(|(name, meant)| (name, vec![meant.as_str().to_owned()]));
         for (name, patterns) in whole.chain(parts) {
@@ -286,7 +287,7 @@ impl Executor {
         Report::Limits { upload: uplink.limit(), download: downlink.limit() }
     }
 
-    /// A request whose answer is yes or no.
+    /// Sends a request that the tracker accepts or refuses.
     fn change(&self, request: Request, done: &'static str) -> Result<Report, Failure> {
         self.node().link.call(&request)?;
         Ok(Report::Done(done))
@@ -294,7 +295,7 @@ impl Executor {
 
     fn create_group(&self, session: &LoginSession, group: GroupId) -> Result<Report, Failure> {
         self.node().link.call(&Request::CreateGroup { command: command_id(), group })?;
-        // The key of the new group, for sharing in it.
+        // Fetches the key of the new group, to share in it.
         session.refresh_keys()?;
         Ok(Report::Done("Group created"))
     }
@@ -302,7 +303,7 @@ impl Executor {
     fn leave_group(&self, session: &LoginSession, group: GroupId) -> Result<Report, Failure> {
         self.let_tell(session);
         if self.node().keyring.group_named(&group).is_none() {
-            // The user may have heard of the membership a moment before this client has its key.
+            // The user may have heard of the membership a moment before this client has the key.
             session.refresh_keys()?;
         }
         let member = self.node().keyring.group_named(&group);
@@ -361,8 +362,8 @@ impl Executor {
         Ok(Report::Nothing)
     }
 
-    /// A download has ended before the tracker has heard that its file is shared here. A command about shares waits for
-    /// that, and so does the end of the login.
+    /// Waits until the tracker has heard of complete downloads. A download ends before the tracker hears that its file
+    /// is shared here. Commands about shares and the end of the login wait for that.
     fn let_tell(&self, session: &LoginSession) {
         session.untold().wait_tried(TELL_DEADLINE, || self.interrupt.is_cancelled());
     }

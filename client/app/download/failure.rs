@@ -1,4 +1,4 @@
-//! What people and programs are told of a download that has failed.
+//! The words and the code for a failed download, for people and for programs.
 
 use crate::client::download::error::DownloadError;
 use crate::client::output::download_failure::{DownloadFailure, FailureCode};
@@ -10,7 +10,7 @@ pub(super) fn failure_of(error: &DownloadError) -> DownloadFailure {
     DownloadFailure { code: code_of(error), why: error.to_string() }
 }
 
-/// What a program is told of an error.
+/// The code of an error, for programs.
 fn code_of(error: &DownloadError) -> FailureCode {
     match error {
         DownloadError::NobodyHasIt => FailureCode::NoMember,

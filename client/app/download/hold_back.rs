@@ -10,7 +10,7 @@ use crate::client::storage::part::Part;
 use crate::model::name::{FileName, GroupId};
 use std::time::Instant;
 
-/// Holds a download until `resume_download`.
+/// Pauses a download until `resume_download`.
 pub(in crate::client::app) fn pause(session: &LoginSession, group: &GroupId, name: &FileName) -> Result<(), Failure> {
     let tracked = tracked(session, group, name)?;
     let downloads = session.downloads();
@@ -51,11 +51,11 @@ pub(in crate::client::app) fn cancel(session: &LoginSession, group: &GroupId, na
                 return Err(complete.into());
             }
         }
-        // Nobody else goes on with it from here on.
+        // From here on no other thread resumes it.
         _ if session.downloads().restart(tracked.id).is_some() => {}
         _ => return Err(is_starting()),
     }
-    // Without it nothing of a folder can be told from what others have put there.
+    // Without the manifest the client cannot tell its own files of a folder from those of others.
     let manifest = tracked.info_hash.and_then(|info_hash| session.slot().manifest(&info_hash).ok().flatten());
     let record = session.slot().download(group, name);
     let before = record.zip(manifest.as_ref()).and_then(|(record, manifest)| {

@@ -1,4 +1,4 @@
-//! What becomes of the share of a running download: new holders, a new version, nobody who delivers.
+//! Watches the share of a running download: new holders, a new version, or no holder at all.
 
 use super::fail;
 use crate::client::app::announce::{find_peers, take_part, withdraw};
@@ -14,7 +14,7 @@ use crate::wire::refusal::Code;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Asks the tracker who else has pieces, and looks what has become of the share if nobody delivers.
+/// Asks the tracker for other holders, and checks the share if nobody delivers.
 pub(in crate::client::app) fn look_after(session: &LoginSession, transfer: &Arc<Transfer>) {
     match find_peers(session, transfer) {
         Err(RpcError::Refused(refusal)) if refusal.code == Code::Forgotten => look_after_forgotten(session, transfer),
@@ -22,23 +22,23 @@ pub(in crate::client::app) fn look_after(session: &LoginSession, transfer: &Arc<
             superseded(session, transfer);
             look_after_stranded(session, transfer);
         }
-        // What does not reach a tracker now is asked again.
+        // The next call asks again after a lost tracker.
         _ => look_after_stranded(session, transfer),
     }
 }
 
-/// What a download fetches has a new version, which the user is told once. The download goes on as long as members have
-/// the old one.
+/// Tells the user once that a download's file has a new version. The download goes on as long as members have the old
+/// one.
 pub(in crate::client::app) fn superseded(session: &LoginSession, transfer: &Transfer) {
     let Some(Tracked { group, destination, .. }) = session.downloads().get(transfer.id()) else { return };
-    // What follows a group has the new version come.
+    // A followed group brings the new version by itself.
     if transfer.outdate() && !session.slot().folders().follows_into(&group, &destination) {
         session.event(&Event::DownloadOutdated { group, file: transfer.subject().name.clone() });
     }
 }
 
-/// The trackers have forgotten the share of a download. The download goes on with what has its name, if that is the same
-/// file. Otherwise it ends, and what came in stays on the disk.
+/// Treats a download whose share the trackers have forgotten. If the same content is shared under its name, the
+/// download moves to that share. Otherwise the download ends, and the received pieces stay on the disk.
 fn look_after_forgotten(session: &LoginSession, transfer: &Arc<Transfer>) {
     let Subject { name, content, .. } = transfer.subject();
     let Some(Tracked { group, .. }) = session.downloads().get(transfer.id()) else { return };
@@ -54,7 +54,7 @@ fn look_after_forgotten(session: &LoginSession, transfer: &Arc<Transfer>) {
     }
 }
 
-/// The share of a download was withdrawn, and its file is shared again as another one.
+/// Moves a download to another share of the same file. Its first share was withdrawn.
 fn move_over(session: &LoginSession, transfer: &Arc<Transfer>, to: ShareRef) {
     let before = transfer.share();
     transfer.move_to(to);
@@ -62,7 +62,7 @@ fn move_over(session: &LoginSession, transfer: &Arc<Transfer>, to: ShareRef) {
     withdraw(session, before);
 }
 
-/// Looks what has become of the share of a download that nobody delivers; tells the user once when it is no more.
+/// Checks the share of a download that has no connected peer. Tells the user once if the share is gone.
 fn look_after_stranded(session: &LoginSession, transfer: &Arc<Transfer>) {
     let Subject { name, content, .. } = transfer.subject();
     let Some(Tracked { group, .. }) = session.downloads().get(transfer.id()) else {

@@ -1,4 +1,4 @@
-//! What a download is of, as the tracker tells it.
+//! Fetches the manifest of a download from the tracker.
 
 use crate::client::app::login_session::LoginSession;
 use crate::client::command::failure::Failure;
@@ -18,7 +18,7 @@ pub(in crate::client::app) fn fetch(
     fetch_rest(session, share, content, session.call(&Request::GetManifest { share, offset: 0 })?)
 }
 
-/// The same, and whom the tracker names as having pieces. Both are asked for at once.
+/// Fetches the manifest and the peers of a share with one round trip.
 pub(super) fn fetch_with_peers(
     session: &LoginSession,
     share: ShareRef,
@@ -29,13 +29,13 @@ pub(super) fn fetch_with_peers(
     let part = answers.next().ok_or(RpcError::Unexpected)?.map_err(RpcError::from)?;
     let peers = match answers.next() {
         Some(Ok(Reply::Peers { peers, .. })) => peers.into_vec(),
-        // They are asked for again.
+        // A later request asks for the peers again.
         _ => Vec::new(),
     };
     Ok((fetch_rest(session, share, content, part)?, peers))
 }
 
-/// Fetches what is behind this first part of a manifest.
+/// Fetches the pages behind this first one of a manifest.
 fn fetch_rest(
     session: &LoginSession,
     share: ShareRef,

@@ -1,4 +1,4 @@
-//! A download that was one of an old version: what came in of that is taken as far as it is equal.
+//! Turns a download of an old version into one of the new version. The equal pieces of the old one stay.
 
 use super::{DownloadOrder, Update, adopt, go_on, old_copy};
 use crate::client::app::login_session::LoginSession;
@@ -11,10 +11,10 @@ use crate::model::name::{FileName, GroupId};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A download that is starting goes on, of which there is this record, and whose share has a new version.
+/// Lets a starting download go on whose record names an old version of the share.
 ///
 /// # Errors
-/// It cannot go on now. What came in of it stays, unless the new version begins already.
+/// The download cannot go on now. The received pieces stay, unless the new version has already taken them over.
 pub(in crate::client::app) fn go_on_newer(
     session: &Arc<LoginSession>,
     id: u64,
@@ -25,15 +25,15 @@ pub(in crate::client::app) fn go_on_newer(
     go_on_from(session, (id, group, name), destination.clone(), (record, known, left))
 }
 
-/// What is left of the download of an old version.
+/// The rest of an old version's download.
 pub(super) enum Left {
-    /// What came in.
+    /// An unfinished part.
     Part(Arc<Part>),
-    /// Something has its final name, and may be all of it.
+    /// Something has its final name, and may be the complete file.
     Taken(Box<(Subject, Taken)>),
 }
 
-/// Goes on with what is left, as a download of the new version that goes to `to`.
+/// Goes on with the rest of an old download, as a download of the new version with the destination `to`.
 pub(super) fn go_on_from(
     session: &Arc<LoginSession>,
     (id, group, name): (u64, &GroupId, &FileName),
@@ -48,17 +48,17 @@ pub(super) fn go_on_from(
             session.help(format!("look-{id}"), move |session| adopt(session, id, &subject, taken));
             return Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to });
         }
-        // The new version finds out what is wrong, if that concerns it too.
+        // If the error concerns the new version too, that finds it by itself.
         Err(_) => None,
     };
-    // What came in makes room for the new version.
+    // The old part gives its name up for the new version.
     let record = if unfinished.is_some() { PartRecord::Begun } else { known };
     let update = Update { replaces: true, is_newer: true, unfinished: unfinished.clone() };
     let went_on = go_on(session, DownloadOrder { id, group, name, to, record, update });
     went_on.inspect_err(|_| unfinished.iter().for_each(|part| part.release()))
 }
 
-/// Opens what is left of the download of an old version.
+/// Opens the rest of an old version's download.
 pub(super) fn open_left(session: &LoginSession, of: &DownloadRecord, record: PartRecord) -> Result<Left, PartError> {
     let DownloadRecord { group, name, destination, content, share, .. } = of;
     let missing = || PartError::Missing(destination.clone());

@@ -1,5 +1,5 @@
-//! An old version of a download that lies on this machine: what the user shares under its name, some files of a folder, or
-//! an unfinished download.
+//! Old versions of a download on this machine: the user's share under its name, some files of a folder, or an
+//! unfinished download.
 
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::parts;
@@ -13,27 +13,27 @@ use crate::client::storage::shared_files::SharedFiles;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Of less than this the difference is not worth a look: to describe it takes a round trip more.
+/// With fewer missing bytes than this the client asks for no difference: the description costs another round trip.
 const SMALL: u64 = 16 * 1024;
 
-/// What is here of old versions.
+/// The old versions on this machine.
 #[derive(Default)]
 pub(super) struct OldCopies {
     /// The most useful one first.
     pub versions: Vec<OldVersion>,
-    /// Where the complete one lies, and how its files were known when they were right.
+    /// The place of the complete old version, and the stamps of its files when they were right.
     place: Option<(PathBuf, Replaced)>,
 }
 
 impl OldCopies {
-    /// What a download to this path takes the place of.
+    /// The old version that a download to this path replaces.
     pub(super) fn replaced_at(&self, path: &Path) -> Option<Replaced> {
         self.place.as_ref().filter(|(at, _)| at == path).map(|(_, replaced)| replaced.clone())
     }
 }
 
-/// The old versions of what this label names, by the content that is shared, and an unfinished one. Whether they still are what they were shows
-/// when something of them is taken.
+/// Finds the old versions of this label: the user's share, files of a folder, and the unfinished part. Nothing checks
+/// them here. A changed file shows when its pieces are taken.
 pub(super) fn find(session: &LoginSession, label: &PartLabel, unfinished: Option<&Arc<Part>>) -> OldCopies {
     let mut copies = shared(session, label).unwrap_or_default();
     copies.versions.extend(held(session, label));
@@ -53,7 +53,7 @@ fn shared(session: &LoginSession, label: &PartLabel) -> Option<OldCopies> {
     Some(OldCopies { versions, place })
 }
 
-/// Some files of an old version of a folder.
+/// The held files of a folder, if they are of an old version.
 fn held(session: &LoginSession, label: &PartLabel) -> Option<OldVersion> {
     let record = session.slot().download(&label.group, &label.name)?;
     if !record.is_held() || record.content.info_hash == label.info_hash {
@@ -65,12 +65,12 @@ fn held(session: &LoginSession, label: &PartLabel) -> Option<OldVersion> {
     Some(OldVersion::edited(source, selection.manifest().clone()))
 }
 
-/// Whether the part of an old version becomes that of the new one: a folder whose files stay where they are.
+/// Whether the new version inherits the part of the old one. It does for a folder whose files stay in place.
 pub(super) fn is_inherited(unfinished: &Part, to: &Path, of: &Subject) -> bool {
     of.manifest.is_folder() && unfinished.manifest().is_folder() && unfinished.destination() == to
 }
 
-/// The part of an old version loses its name, or becomes that of the new one.
+/// Hands the old part to the new version if that inherits it; otherwise takes its name away.
 pub(super) fn make_way(unfinished: &Part, to: &Path, of: &Subject, label: &PartLabel) -> Result<(), PartError> {
     if is_inherited(unfinished, to, of) {
         return unfinished.hand_over(&of.manifest, label);
@@ -79,8 +79,8 @@ pub(super) fn make_way(unfinished: &Part, to: &Path, of: &Subject, label: &PartL
     unfinished.abandon().map(drop)
 }
 
-/// Takes the pieces that are equal whole. Gives what is left to find, which is nothing if it is little; `None` without old
-/// versions.
+/// Takes over whole pieces that are equal. Returns the difference that is left to find, which is empty if little is
+/// missing. Returns `None` without old versions.
 pub(super) fn take_equal(
     session: &LoginSession,
     part: &Part,

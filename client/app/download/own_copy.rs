@@ -1,4 +1,4 @@
-//! Copies of a download that lie on this machine already, since the user shares them from elsewhere.
+//! Copies of a download that the user already shares from another place on this machine.
 
 use crate::client::app::login_session::LoginSession;
 use crate::client::download::transfer::Subject;
@@ -9,13 +9,13 @@ use crate::client::storage::sighting::Sighting;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A copy of the content. Whether it is right shows when it is copied.
+/// A copy of the content. It is verified only after the client has copied it.
 pub(super) struct OwnCopy {
     path: PathBuf,
     source: SharedFiles,
 }
 
-/// The copies of which something is there, in any group. Of a part of a folder those of all of it.
+/// Finds the existing copies, in any group. For a selection of files these are copies of the whole folder.
 pub(super) fn find(session: &LoginSession, subject: &Subject) -> Vec<OwnCopy> {
     let whole = match &subject.selection {
         None => subject.manifest.clone(),
@@ -34,7 +34,8 @@ pub(super) fn find(session: &LoginSession, subject: &Subject) -> Vec<OwnCopy> {
     copies.collect()
 }
 
-/// Verifies what an earlier run has left, and takes what is right of the copies. `None` if the session ends meanwhile.
+/// Verifies the rest of an earlier run, and takes the right pieces from the copies. Returns `None` if the session ends
+/// meanwhile.
 pub(super) fn verify_and_fill(
     session: &LoginSession,
     subject: &Subject,
@@ -42,7 +43,7 @@ pub(super) fn verify_and_fill(
     copies: &[OwnCopy],
 ) -> Option<Verified> {
     if let Some(copy) = copies.first().filter(|_| part.is_fresh() && subject.selection.is_none()) {
-        // What the kernel does not copy is read piece by piece below.
+        // The loop below reads what the kernel does not copy, piece by piece.
         let _ = part.copy_from(&copy.path, session.over());
     }
     let mut verified = verify_existing(part, session.over())?;

@@ -1,4 +1,4 @@
-//! `update_file`: a new version of what is here, or of what is being downloaded.
+//! `update_file` fetches a new version of a file that is here or is being downloaded.
 
 use super::newer::{Left, go_on_from, open_left};
 use super::{DownloadOrder, Update, go_on, is_starting, let_go};
@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Begins to take the new version of a file, and returns; the rest happens beside the prompt. Without a destination it takes
-/// the place of the old one.
+/// Begins to fetch the new version of a file, and returns; a helper thread does the rest beside the prompt. Without a
+/// destination the new version replaces the old one.
 pub(in crate::client::app) fn update(
     session: &Arc<LoginSession>,
     group: &GroupId,
@@ -33,7 +33,7 @@ pub(in crate::client::app) fn update(
         _ => error.into(),
     });
     let Found { content, .. } = found?;
-    // One that has failed and keeps what has come of it has a record.
+    // A failed download that keeps its received pieces has a record.
     let is_under_way = |tracked: &Tracked| match tracked.phase {
         DownloadPhase::Complete => false,
         DownloadPhase::Failed(_) => session.slot().download(group, name).is_some(),
@@ -65,7 +65,7 @@ pub(in crate::client::app) fn update(
     go_on(session, order).inspect_err(|_| session.downloads().remove(id))
 }
 
-/// Why there is nothing of this name to update.
+/// The refusal for a name of which nothing is here to update.
 fn none_yet(session: &LoginSession, group: &GroupId, name: &FileName) -> Failure {
     if session.slot().download(group, name).is_some_and(|record| record.is_held()) {
         return part_elsewhere(group, name, &format!("{name}/<path>"));
@@ -73,7 +73,7 @@ fn none_yet(session: &LoginSession, group: &GroupId, name: &FileName) -> Failure
     format!("You have no {name} from {group} yet; download_file gets it").into()
 }
 
-/// What to type instead, if this is the path of a file in a folder that is here, or in part.
+/// The refusal that says what to type instead, if the path names a file in a folder that is here, in whole or in part.
 fn is_of_folder(session: &LoginSession, group: &GroupId, path: &FileName) -> Option<Failure> {
     let typed = SharedPath::new(path.as_str()).ok()?;
     typed.readings().find_map(|(folder, _)| {
@@ -86,14 +86,14 @@ fn is_of_folder(session: &LoginSession, group: &GroupId, path: &FileName) -> Opt
     })
 }
 
-/// A part stays as it is: the files of a folder are of one version.
+/// The refusal to update a part: all files of a folder must be of one version.
 fn part_elsewhere(group: &GroupId, folder: &FileName, path: &str) -> Failure {
     let how =
         format!("download_file {group} {path} <destination_path> brings the new version of a part to another place");
     format!("You have only some files of {folder}: {how}").into()
 }
 
-/// Where the old version lies, if it is as it was: what the user has changed is not replaced.
+/// The place of the old version, if that is unchanged. The client does not replace the user's changes.
 fn place_of(session: &LoginSession, own: &ShareRecord) -> Result<PathBuf, Failure> {
     let manifest = session.slot().manifest(&own.content.info_hash).ok().flatten();
     let replaced = manifest.map(|manifest| Replaced { manifest: Arc::new(manifest), stamps: own.stamps });
@@ -103,7 +103,7 @@ fn place_of(session: &LoginSession, own: &ShareRecord) -> Result<PathBuf, Failur
     }
 }
 
-/// The version that is asked for is being downloaded already.
+/// Answers an update whose version is already being downloaded.
 fn same_under_way(session: &Arc<LoginSession>, tracked: Tracked, typed: Option<&Path>) -> Result<Report, Failure> {
     let to = typed.map(|typed| resolve_destination(typed, &tracked.name)).transpose();
     let is_elsewhere = to.map_err(|error| error.to_string())?.is_some_and(|to| to != tracked.destination);
@@ -119,8 +119,7 @@ fn same_under_way(session: &Arc<LoginSession>, tracked: Tracked, typed: Option<&
     }
 }
 
-/// The download of an old version becomes one of the new version. What came in of the old one is taken as far as it is
-/// equal.
+/// Turns the download of an old version into one of the new version. The equal pieces of the old one stay.
 fn go_over(session: &Arc<LoginSession>, tracked: &Tracked, typed: Option<&Path>) -> Result<Report, Failure> {
     let Tracked { id, group, name, destination, .. } = tracked;
     let to = match typed {
@@ -137,7 +136,8 @@ fn go_over(session: &Arc<LoginSession>, tracked: &Tracked, typed: Option<&Path>)
     went_on.inspect_err(|_| session.downloads().put_back(*id, before))
 }
 
-/// Holds a download, so that nobody else goes on with it. Gives the phase in which it is left if it cannot go over.
+/// Holds a download, so that no other thread resumes it. Returns the phase to put back if the change to the new version
+/// fails.
 fn held_back(session: &LoginSession, tracked: &Tracked) -> Result<DownloadPhase, Failure> {
     let downloads = session.downloads();
     if let DownloadPhase::Running(transfer) = &tracked.phase {

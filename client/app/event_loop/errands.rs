@@ -1,6 +1,6 @@
-//! What a tracker is told and asked by itself. A thread of its own waits for the answers, so that nobody else waits for a
-//! tracker that is far away or hangs: the end of a download is told meanwhile. What is to be done is noted, and done once
-//! however often it was noted.
+//! Tells and asks the tracker what no command asked for. A thread of its own waits for the answers, so no other thread
+//! waits for a distant or hanging tracker. The event loop can still tell the end of a download meanwhile. The loop
+//! notes what to do; the thread does it once, however often it was noted.
 
 use crate::client::app::announce::{find_peers, hold_more, tell_withdrawn};
 use crate::client::app::download;
@@ -21,10 +21,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the tracker is asked for peers. It tells of new ones by itself.
+/// The pause between two requests for peers. The tracker also pushes new peers.
 const PEERS_PAUSE: Duration = Duration::from_secs(10);
 
-/// What is to be done. Downloads are noted by their numbers.
+/// The noted work. Numbers stand for downloads.
 #[derive(Debug, Default)]
 pub(super) struct Noted {
     /// A download is complete.
@@ -33,19 +33,20 @@ pub(super) struct Noted {
     pub reached: bool,
     /// The keys of groups may be out of date.
     pub keys: bool,
-    /// The certificate may be.
+    /// The certificate may be out of date.
     pub certificate: bool,
-    /// The tracker may find by now whether others reach this client.
+    /// The tracker may know by now whether others reach this client.
     pub reach: bool,
-    /// Downloads to which a member has brought a first piece.
+    /// Downloads that have received their first piece from a member.
     pub first_pieces: BTreeSet<u64>,
-    /// Downloads of which a member is not where the tracker had seen it.
+    /// Downloads with a member that is not at the address that the tracker gave.
     pub stale_peers: BTreeSet<u64>,
-    /// Shares that the user shares no longer, by the login that has heard so. There is a record of each.
+    /// Shares that the user has ended, each with the number of the login that was told. The client has a record of
+    /// each.
     pub ended: BTreeSet<(u64, ShareRef)>,
     /// The last notice that was shown to a login.
     pub read: Option<(u64, OpOrder)>,
-    /// The clock has struck.
+    /// The clock has ticked.
     pub clock: bool,
 }
 
@@ -62,7 +63,7 @@ struct Notes {
 }
 
 impl Notes {
-    /// Waits for what was noted; nothing once no more is to be done.
+    /// Waits for noted work. Returns `None` once the thread is to end.
     fn next(&self) -> Option<Noted> {
         let mut fields = self.fields.lock();
         loop {
@@ -77,7 +78,7 @@ impl Notes {
     }
 }
 
-/// The thread. Dropping it ends the thread, once that has the answer for which it waits.
+/// The thread. Dropping this ends the thread, after the answer that it waits for.
 #[derive(Debug)]
 pub(super) struct Errands {
     notes: Arc<Notes>,
@@ -97,7 +98,7 @@ impl Errands {
         Ok(Self { notes, thread })
     }
 
-    /// Notes what is to be done, by `note`.
+    /// Adds work through the closure `note`.
     pub(super) fn note(&self, note: impl FnOnce(&mut Noted)) {
         note(self.notes.fields.lock().noted.get_or_insert_default());
         self.notes.changed.notify_one();
@@ -112,17 +113,17 @@ impl Drop for Errands {
     }
 }
 
-/// What the thread keeps.
+/// The state of the thread.
 struct Errand {
     login: Arc<Login>,
-    /// When the last heartbeat was sent.
+    /// When the client last sent a heartbeat.
     beaten: Instant,
-    /// When the tracker was last asked for peers.
+    /// When the client last asked the tracker for peers.
     asked: Instant,
 }
 
 impl Errand {
-    /// Does what was noted. What does not reach a tracker now is told to the next one.
+    /// Does the noted work. The next tracker hears what does not reach this one.
     fn run(&mut self, noted: Noted) {
         if let Some(session) = self.login.session() {
             self.for_session(&session, &noted);
@@ -153,11 +154,11 @@ impl Errand {
         }
         let of_login = noted.ended.iter().filter(|(login, _)| *login == session.number());
         of_login.for_each(|(_, share)| restore::ended(session, *share));
-        // Others who begin now hear at once what is to be had here.
+        // Members that begin now hear at once which pieces are here.
         each(session, &noted.first_pieces, |transfer| drop(hold_more(session, transfer)));
         each(session, &noted.stale_peers, |transfer| drop(find_peers(session, transfer)));
         if let Some((_, through)) = noted.read.filter(|(login, _)| *login == session.number()) {
-            // Should it not reach the tracker, the notices are shown once more.
+            // If this does not reach the tracker, the client shows the notices once more.
             let _ = session.call(&Request::ReadNotices { command: command_id(), through });
         }
     }
@@ -173,7 +174,7 @@ impl Errand {
         }
         let Some(session) = self.login.session() else { return };
         if node.has_moved() {
-            // Should the tracker be lost just now, the next one is told anyway.
+            // If the client loses the tracker right now, it tells the next one anyway.
             let _ = node.announce().and_then(|()| node.check_reach());
             session.engine().retry();
         }

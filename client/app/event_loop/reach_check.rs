@@ -1,10 +1,11 @@
-//! When the tracker is asked once more whether others reach this client: after an answer that it did not try. Until it
-//! has tried, others are not told the address that the user names.
+//! When the client asks the tracker again whether others reach it: after the answer that the tracker did not try. Until
+//! the tracker has tried, it does not tell others the address that the user configured.
 
 use crate::wire::client_tracker::ReachClass;
 use std::time::{Duration, Instant};
 
-/// The first time after this pause, then each time after twice the last one. The tracker allows ten checks a minute.
+/// The first pause before a check. Each later pause is twice as long, up to `LAST_PAUSE`. The tracker allows ten checks
+/// a minute.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LAST_PAUSE: Duration = Duration::from_secs(16 * 60);
 
@@ -12,7 +13,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(16 * 60);
 #[derive(Debug)]
 pub(super) struct ReachCheck {
     due: Option<Instant>,
-    /// Between the next answer and the check after it.
+    /// The pause between the next answer and the check after it.
     pause: Duration,
 }
 
@@ -23,7 +24,7 @@ impl Default for ReachCheck {
 }
 
 impl ReachCheck {
-    /// The tracker has answered.
+    /// Takes in the tracker's answer.
     pub(super) fn heard(&mut self, found: ReachClass, now: Instant) {
         if found != ReachClass::NotTried {
             *self = Self::default();
@@ -33,7 +34,7 @@ impl ReachCheck {
         }
     }
 
-    /// Whether to ask now. True once for each check.
+    /// Whether to ask now. Returns true once for each check.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         self.due.take_if(|due| *due <= now).is_some()
     }
