@@ -1,4 +1,4 @@
-//! Lists of files: told page by page as they come where that is their order, else once all of it is here.
+//! Lists of files. A list in the tracker's order appears page by page; a sorted one appears when it is complete.
 
 use super::download::manifest;
 use super::login_session::LoginSession;
@@ -18,10 +18,10 @@ use crate::wire::refusal::{Code, Refusal};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// Entries whose lines are made at a time.
+/// The number of entries that are formatted at a time.
 const LINES_AT_ONCE: usize = 1024;
 
-/// Tells what is shared in a group, or what of it a pattern means.
+/// Shows the shares of a group, or those that match a pattern.
 pub(super) fn files(
     (session, interrupt): (&LoginSession, &Interrupt),
     group: &GroupId,
@@ -43,7 +43,7 @@ pub(super) fn files(
     }
 }
 
-/// Tells what lies in a shared folder, as far as it is meant. Without a folder of that name, what has such a name itself.
+/// Shows the matching files of a shared folder. If no folder has that name, shows shares whose own names begin with it.
 pub(super) fn folder(
     (session, interrupt): (&LoginSession, &Interrupt),
     group: &GroupId,
@@ -68,13 +68,13 @@ pub(super) fn folder(
         }
         return Ok(shown(session, interrupt, Report::Folder(files)));
     }
-    // What is shared under paths has such a name itself.
+    // Shares may have such a path as their own name.
     let none = || Refusal::about(Code::NoSuchFile, path.as_str());
     let told = files((session, interrupt), group, Some(&path.as_pattern().ok_or_else(none)?), order)?;
     if told == Report::Found(Vec::new()) { Err(none().into()) } else { Ok(told) }
 }
 
-/// The files of a folder that are meant.
+/// The matching files of a folder.
 fn files_in(name: &FileName, manifest: &Manifest, meant: &PathPattern) -> Vec<FileInFolder> {
     let file = |entry: &FileEntry| {
         let below = entry.path.below_root().filter(|below| meant.matches(below))?;
@@ -83,7 +83,7 @@ fn files_in(name: &FileName, manifest: &Manifest, meant: &PathPattern) -> Vec<Fi
     manifest.files().iter().filter_map(file).collect()
 }
 
-/// Shows a person a list that is here. Gives what is left to be said, to a program all of it.
+/// Shows a person a complete list. Returns what is left to say, which for a program is all of it.
 pub(super) fn shown(session: &LoginSession, interrupt: &Interrupt, report: Report) -> Report {
     let reporter = &session.node().reporter;
     if reporter.is_json() {
@@ -93,7 +93,7 @@ pub(super) fn shown(session: &LoginSession, interrupt: &Interrupt, report: Repor
     Report::Nothing
 }
 
-/// Tells what a pattern means in all groups of the user.
+/// Shows the matches of a pattern in all groups of the user.
 pub(super) fn find(
     (session, interrupt): (&LoginSession, &Interrupt),
     pattern: &NamePattern,
@@ -103,20 +103,20 @@ pub(super) fn find(
     list.tell(Report::Found, |each| queries::found(&session.node().link, None, pattern, each))
 }
 
-/// How a list is told.
+/// How to show a list.
 struct List<'a, T> {
     session: &'a LoginSession,
     interrupt: &'a Interrupt,
     order: Order,
-    /// The file of an entry.
+    /// Returns the file of an entry.
     file: fn(&T) -> &FileLine,
 }
 
-/// What a page of a list is given to; false if no other one is wanted.
+/// Takes a page of a list. Returns false to end the list.
 type Each<'a, T> = &'a mut dyn FnMut(Vec<T>) -> bool;
 
 impl<T> List<'_, T> {
-    /// Gives what there is left to say once everything was shown. A program gets all of it in one answer.
+    /// Returns what is left to say after the last entry. A program gets everything in one answer.
     fn tell(
         &self,
         report: fn(Vec<T>) -> Report,
@@ -148,7 +148,7 @@ impl<T> List<'_, T> {
         Ok(if any { Report::Nothing } else { report(Vec::new()) })
     }
 
-    /// What is equal stays in the order of the names.
+    /// Equal entries stay in the order of their names.
     fn sort(&self, list: &mut [T]) {
         let size = |file: &FileLine| file.content.is_sized().then(|| file.content.layout.size());
         match self.order {

@@ -1,4 +1,4 @@
-//! Who is logged in on this client: from login to logout, and what ends with a membership.
+//! The login of this client, from login to logout, and what ends with a membership.
 
 use super::announce::announce_all;
 use super::download;
@@ -18,7 +18,7 @@ use crate::wire::client_tracker::{Password, Request};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// The login of this client. There is one at a time, or none.
+/// The login of this client. At most one exists at a time.
 #[derive(Debug)]
 pub struct Login {
     node: Arc<Node>,
@@ -26,7 +26,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// Nobody is logged in yet.
+    /// Starts without a login.
     pub fn new(node: Arc<Node>) -> Arc<Self> {
         Arc::new(Self { node, session: Mutex::default() })
     }
@@ -35,12 +35,12 @@ impl Login {
         &self.node
     }
 
-    /// The session of whoever is logged in.
+    /// The session of the current login.
     pub fn session(&self) -> Option<Arc<LoginSession>> {
         self.session.lock().clone()
     }
 
-    /// Logs in. What others say to the user waits for [`bring_back`].
+    /// Logs in. Messages from others to the user wait for [`bring_back`].
     pub(super) fn log_in(&self, user: UserId, password: Password) -> Result<Arc<LoginSession>, Failure> {
         let request = Request::Login { client: self.node.client, user, password };
         let (user, number) = self.node.link.log_in(&request)?;
@@ -49,14 +49,14 @@ impl Login {
         Ok(session)
     }
 
-    /// Ends the login: sharing stops, downloads are kept for the next login.
+    /// Ends the login. Sharing stops, and the client keeps the downloads for the next login.
     pub(super) fn log_out(&self) {
         if self.end().is_some() {
             self.node.link.log_out();
         }
     }
 
-    /// The login has ended without the user's doing, for this reason.
+    /// Ends the login for this reason, without the user's doing.
     pub(super) fn lose(&self, why: String) {
         if let Some(session) = self.end() {
             session.event(&Event::LoggedOut { why });
@@ -64,7 +64,7 @@ impl Login {
         }
     }
 
-    /// Ends the login on this side; gives its session, nothing if nobody was logged in.
+    /// Ends the login on this side. Returns its session, or `None` without a login.
     pub fn end(&self) -> Option<Arc<LoginSession>> {
         let session = self.session.lock().take()?;
         self.node.identity.forget();
@@ -74,7 +74,7 @@ impl Login {
     }
 }
 
-/// Brings everything back that was there before the login: shares, and downloads that have not ended.
+/// Brings back the shares and the unfinished downloads from before the login.
 pub(super) fn bring_back(session: &Arc<LoginSession>) {
     resume::take_in(session);
     session.help("upkeep".into(), |session| keeper::run(session));
@@ -83,15 +83,15 @@ pub(super) fn bring_back(session: &Arc<LoginSession>) {
     session.follows().wake_for();
     session.help("follower".into(), folders::follow_keeper::run);
     session.node().link.arrived();
-    // Should the tracker be lost just now, this is done again when one is reached.
+    // If the client loses the tracker right now, it does this again when it reaches one.
     if let Err(error) = announce_all(session) {
         session.event(&Event::Warning(error.to_string()));
     }
     restore_beside(session);
 }
 
-/// Tells a tracker that has just been reached everything about this client. What the login could not bring back because
-/// a tracker was lost comes back now.
+/// Tells a newly reached tracker everything about this client. Also brings back what the login could not, because it
+/// lost its tracker.
 pub(super) fn announce_and_bring_back(session: &Arc<LoginSession>) {
     match announce_all(session) {
         Ok(()) => restore_beside(session),
@@ -107,10 +107,10 @@ fn restore_beside(session: &Arc<LoginSession>) {
     });
 }
 
-/// The user is no longer a member of a group: nothing is shared or downloaded there any more.
+/// Ends sharing and downloads in a group after the user has lost the membership.
 pub(super) fn group_lost(session: &LoginSession, group: GroupRef, name: &GroupId) {
     let node = session.node();
-    // Under the name by which it is known here, should it have got another.
+    // The group may have a new name. This is the name that the client knows.
     let name = &node.keyring.name_of(group).unwrap_or_else(|| name.clone());
     node.keyring.remove(group);
     session.drop_connections(group);

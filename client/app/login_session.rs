@@ -1,4 +1,4 @@
-//! One login on this client: its engine, what it remembers from run to run, and what its tracker has not heard yet.
+//! One login on this client: its engine, its records on disk, and what its tracker has not heard yet.
 
 mod untold;
 
@@ -34,7 +34,7 @@ pub(crate) use untold::Untold;
 
 /// One login, from its begin to its end.
 ///
-/// The event loop and helpers may hold it a little longer than it lasts. It remembers nothing more then.
+/// The event loop and helpers may hold it a little longer than the login lasts. It writes no records after the end.
 pub struct LoginSession {
     // Immutable.
     node: Arc<Node>,
@@ -47,25 +47,25 @@ pub struct LoginSession {
     folders: FolderRegister,
     follows: FollowRegister,
     // Set.
-    /// The tracker has not heard yet of something that is shared or downloaded here: it is told again.
+    /// The tracker has not heard yet of a share or a download here, so the client tells it again.
     unheard: AtomicBool,
     over: AtomicBool,
-    /// What was downloaded, and no tracker has heard so.
+    /// Complete downloads that no tracker has heard of.
     untold: UntoldShares,
-    // Locked; only `deciding` and `telling` are ever held across a request or the disk.
-    /// Shares of which nothing is held any more, and no tracker has heard so.
+    // Locked. Only `deciding` and `telling` are ever held across a request or a disk access.
+    /// Shares of which this client holds nothing any more, though no tracker has heard so.
     withdrawn: Mutex<BTreeSet<ShareRef>>,
     telling: Mutex<()>,
     deciding: Mutex<()>,
-    /// Wakes those who wait for the end.
+    /// Wakes the threads that wait for the end.
     ended: Condvar,
     ending: Mutex<()>,
-    /// Not `OwnedThread`s: a helper may be the last to hold the session, and cannot join itself.
+    /// Not `OwnedThread`s: a helper may be the last holder of the session, and a thread cannot join itself.
     helpers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl LoginSession {
-    /// The session of the login of this number, which the tracker has just accepted.
+    /// Begins the session of the login with this number, which the tracker has just accepted.
     pub(super) fn begin(node: Arc<Node>, user: UserId, number: u64) -> Result<Arc<Self>, Failure> {
         let fingerprint = node.link.fingerprint()?;
         let (slot, warnings) = node.state.take_slot(&fingerprint, &user).map_err(|error| error.to_string())?;
@@ -101,11 +101,11 @@ impl LoginSession {
         })
     }
 
-    /// Ends the session: helpers return and are waited for, downloads stop, nothing is served any more. What is
-    /// remembered is left to the next login.
+    /// Ends the session: joins the helpers, stops the downloads and serves nothing any more. The records stay for the
+    /// next login.
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
-        // Whoever waits holds the lock from looking to waiting.
+        // A waiter holds the lock from its look at the flag until it waits.
         drop(self.ending.lock());
         self.ended.notify_all();
         self.upkeep.wake();
@@ -113,14 +113,14 @@ impl LoginSession {
         self.follows.wake();
         let helpers = std::mem::take(&mut *self.helpers.lock());
         for helper in helpers {
-            // A panic of the helper was printed when it happened.
+            // The panic of a helper has already been printed.
             let _ = helper.join();
         }
-        // Now that nobody begins anything any more.
+        // No thread begins anything any more.
         for download in self.downloads.running() {
             self.engine.remove(&download);
             if !download.is_finished() {
-                // The next login finds its part free, whoever still holds this session.
+                // The next login finds the part free, even if a thread still holds this session.
                 download.part().release();
             }
         }
@@ -134,7 +134,7 @@ impl LoginSession {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Waits so long. True at once when the session ends.
+    /// Waits for at most `longest`. Returns true as soon as the session ends.
     pub(super) fn ends_within(&self, longest: Duration) -> bool {
         let until = Instant::now() + longest;
         let mut ending = self.ending.lock();
@@ -142,12 +142,12 @@ impl LoginSession {
         self.is_over()
     }
 
-    /// Set when the session ends; for work that looks at a flag.
+    /// Set when the session ends. Long work checks this flag.
     pub(super) fn over(&self) -> &AtomicBool {
         &self.over
     }
 
-    /// Runs something for this session beside the prompt. The end of the session waits for it.
+    /// Runs work for this session on a thread beside the prompt. The end of the session joins that thread.
     pub(super) fn help(self: &Arc<Self>, name: String, work: impl FnOnce(&Arc<LoginSession>) + Send + 'static) {
         let session = self.clone();
         let spawned = std::thread::Builder::new().name(name).spawn(move || work(&session));
@@ -162,12 +162,12 @@ impl LoginSession {
         &self.node
     }
 
-    /// The user's name as it is now.
+    /// The user's current name.
     pub(super) fn user(&self) -> &UserId {
         &self.user
     }
 
-    /// Counts the logins of this run.
+    /// The number of this login in this run.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -176,7 +176,7 @@ impl LoginSession {
         &self.engine
     }
 
-    /// What is remembered from run to run.
+    /// The records on disk.
     pub fn slot(&self) -> &Slot {
         &self.slot
     }
@@ -185,32 +185,32 @@ impl LoginSession {
         &self.downloads
     }
 
-    /// The shares that are looked after.
+    /// The register of shares that a thread looks after.
     pub(super) fn upkeep(&self) -> &ShareRegister {
         &self.upkeep
     }
 
-    /// The folders that are shared as a whole.
+    /// The register of shared folders.
     pub(super) fn folders(&self) -> &FolderRegister {
         &self.folders
     }
 
-    /// The groups that are followed.
+    /// The register of followed groups.
     pub(super) fn follows(&self) -> &FollowRegister {
         &self.follows
     }
 
-    /// Asks the tracker.
+    /// Sends a request to the tracker.
     pub(super) fn call(&self, request: &Request) -> Result<Reply, RpcError> {
         self.node.link.call(request)
     }
 
-    /// Tells the tracker what is held of a share.
+    /// Tells the tracker which pieces of a share this client holds.
     pub(super) fn hold(&self, share: ShareRef, holding: Holding) -> Result<(), RpcError> {
         self.call(&Request::Hold { share, holding }).map(drop)
     }
 
-    /// Tells the user what has happened.
+    /// Tells the user of an event.
     pub(super) fn event(&self, event: &Event) {
         if event.weight() != Weight::Progress {
             let mut told = json::event(event);
@@ -220,7 +220,7 @@ impl LoginSession {
         self.node.reporter.event(event);
     }
 
-    /// Tells that a download is complete. Of what comes by itself many are told together.
+    /// Tells that a download is complete. Many files of a followed group are told together.
     pub(super) fn completed(&self, completed: &Event) {
         let by_itself = |group: &GroupId, file: &FileName, path: &Path| {
             self.follows.end(group, file) && self.slot.folders().follows_into(group, path)
@@ -230,8 +230,8 @@ impl LoginSession {
         }
     }
 
-    /// Warns of what could not be remembered. A session that has ended remembers nothing more, and has no need to say
-    /// so: the next one finds out how things are.
+    /// Warns if a record could not be written. After the end of the session nothing is written, and no warning is
+    /// needed: the next session checks the facts.
     pub(super) fn remembered<T>(&self, kept: Result<T, StateError>, words: impl FnOnce(&StateError) -> String) {
         match kept {
             Ok(_) | Err(StateError::Closed) => {}
@@ -239,8 +239,8 @@ impl LoginSession {
         }
     }
 
-    /// Asks for the keys of all groups of the user. Drops the connections of groups whose key has changed, and calls
-    /// groups by the names that they have now.
+    /// Fetches the keys of all groups of the user. Drops the connections of groups with a new key, and gives groups
+    /// their current names.
     pub(super) fn refresh_keys(&self) -> Result<(), RpcError> {
         let keys = queries::keys(&self.node.link)?;
         if self.is_over() {
@@ -261,58 +261,60 @@ impl LoginSession {
         self.slot.rename_groups(renamed)
     }
 
-    /// Drops the connections made under a key of this group, in both directions.
+    /// Drops the connections under a key of this group, in both directions.
     pub(super) fn drop_connections(&self, group: GroupRef) {
         self.node.seeder.drop_group(group);
         self.engine.drop_group(group);
     }
 
-    /// What was downloaded, and no tracker has heard so.
+    /// Complete downloads that no tracker has heard of.
     pub(super) fn untold(&self) -> &UntoldShares {
         &self.untold
     }
 
-    /// Looks at what is held of a download and tells a tracker. One at a time does, so that what is told last is so.
+    /// Runs `tell`, which looks at the held pieces and tells a tracker. Only one thread does so at a time, so the last
+    /// message is the true one.
     pub(super) fn tell_holding<T>(&self, tell: impl FnOnce() -> T) -> T {
         let _telling = self.telling.lock();
         tell()
     }
 
-    /// Nothing of a share is held any more; a tracker has to hear so.
+    /// Notes that this client holds nothing of a share any more, which a tracker has to hear.
     pub(super) fn withdraw(&self, share: ShareRef) {
         self.withdrawn.lock().insert(share);
     }
 
-    /// The shares of which a tracker has to hear that nothing is held.
+    /// The shares of which a tracker has to hear that nothing is held here.
     pub(super) fn withdrawn(&self) -> Vec<ShareRef> {
         self.withdrawn.lock().iter().copied().collect()
     }
 
-    /// A tracker has heard that nothing of a share is held.
+    /// Notes that a tracker has heard that nothing of a share is held here.
     pub(super) fn was_withdrawn(&self, share: ShareRef) {
         self.withdrawn.lock().remove(&share);
     }
 
-    /// Brings back or stops a share, from what the tracker says to what is remembered of it. One at a time does.
+    /// Runs `decision`, which brings back or stops a share, from the tracker's answer to the record. One thread does so
+    /// at a time.
     pub(super) fn decide<T>(&self, decision: impl FnOnce() -> T) -> T {
         let _deciding = self.deciding.lock();
         decision()
     }
 
-    /// Takes note of a refusal to hold a share that this client knows from a tracker. One that says that there is no
-    /// such share comes from a tracker that has not heard of it yet: true, and the tracker is told again.
+    /// Takes note of a refusal to hold a share that came from a tracker. If the refusal says that there is no such
+    /// share, this tracker has not heard of it yet. Then the client tells it again, and the result is true.
     pub(super) fn note_refusal(&self, refusal: &Refusal) -> bool {
         let unheard = refusal.code == Code::NoSuchFile;
         self.unheard.fetch_or(unheard, Ordering::Relaxed);
         unheard
     }
 
-    /// Has the tracker told again of what is shared and downloaded here.
+    /// Lets the client tell the tracker again what it shares and downloads.
     pub(super) fn announce_again(&self) {
         self.unheard.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the tracker is to be told again; asks once.
+    /// Whether to tell the tracker again. Resets the mark.
     pub(super) fn take_unheard(&self) -> bool {
         self.unheard.swap(false, Ordering::Relaxed)
     }
@@ -357,7 +359,7 @@ mod tests {
         state.take_slot(&Fingerprint([7; 32]), &alice()).expect("free").0
     }
 
-    /// A session of alice at a client that reaches no tracker.
+    /// A session of alice on a client without a tracker.
     fn session(state: &StateDir) -> Arc<LoginSession> {
         let options = NodeOptions {
             trackers: Vec::new(),
@@ -382,7 +384,7 @@ mod tests {
         untold_of(share(in_group, "f", number), number)
     }
 
-    /// The groups of those that are untold. Now a tracker has heard of them.
+    /// Takes all untold shares, and returns their groups.
     fn told(session: &LoginSession) -> Vec<GroupId> {
         let mut groups = Vec::new();
         session.untold().tell(|untold| {

@@ -1,4 +1,4 @@
-//! The names that a client knows, or can ask its tracker for: groups, users, files, and paths on this machine.
+//! The names that a client knows or can ask its tracker for: groups, users, files, and paths on this machine.
 
 use super::download::manifest;
 use super::login::Login;
@@ -15,13 +15,13 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Most entries of a folder that are looked at, and most files of a shared one.
+/// The most entries of a folder, and the most files of a shared one, that the completer looks at.
 const ENTRIES_MAX: usize = 10_000;
 
-/// Knows the names, or asks the tracker for them.
+/// Knows the names, or asks the tracker.
 pub(crate) struct Names {
     login: Arc<Login>,
-    /// What the shared folder consists of in which names were looked for last.
+    /// The manifest of the shared folder of the latest completion.
     folder: Mutex<Option<(InfoHash, Arc<Manifest>)>>,
 }
 
@@ -52,7 +52,7 @@ impl Names {
         Self { login, folder: Mutex::default() }
     }
 
-    /// Asks the tracker, unless there is none to ask.
+    /// Sends a request to the tracker, if there is one.
     fn ask(&self, request: &Request) -> Option<Reply> {
         let link = &self.login.node().link;
         link.tracker()?;
@@ -93,7 +93,7 @@ impl Names {
         Some(files.iter().map(|line| Name::whole(line.name.as_str())).collect())
     }
 
-    /// What is shared, folder by folder.
+    /// The shares of a group, folder by folder.
     fn shared_paths(&self, group: &str, typed: &str) -> Option<Vec<Name>> {
         let group = GroupId::from_input(group).ok()?;
         let request = Request::ListFiles { group: group.clone(), after: before(typed, FileName::parse) };
@@ -106,7 +106,7 @@ impl Names {
         Some(next_components(names.chain(inside), typed))
     }
 
-    /// The paths in the shared folder that was typed.
+    /// The paths inside the typed shared folder.
     fn inside_folder(&self, group: &GroupId, typed: &str) -> Option<Vec<String>> {
         let link = &self.login.node().link;
         let path = SharedPath::new(typed).ok()?;
@@ -138,7 +138,8 @@ impl Names {
         Some(here.map(|download| Name::whole(download.name.as_str())).collect())
     }
 
-    /// For a path and a group in either order: what the other one is decides, if that is known.
+    /// Names for a path and a group in either order. If the other argument is known, it decides which of the two is
+    /// meant.
     fn paths_and_groups(&self, other: Option<&str>, typed: &str) -> Vec<Name> {
         let groups = self.own_groups();
         match other {
@@ -149,11 +150,11 @@ impl Names {
     }
 }
 
-/// Of the paths that begin with what was typed each up to its next `/`.
+/// Cuts each path that begins with the typed text at the next `/`.
 fn next_components(paths: impl Iterator<Item = String>, typed: &str) -> Vec<Name> {
     let next = |path: String| {
         let rest = path.strip_prefix(typed)?;
-        // A folder that was typed itself has names behind it.
+        // A folder that is typed in full has names behind it.
         let slash = rest.find('/');
         (!rest.is_empty() || !path.ends_with('/')).then(|| {
             slash.map_or(Name::whole(&path), |at| Name { text: path[..=typed.len() + at].to_owned(), goes_on: true })
@@ -162,15 +163,15 @@ fn next_components(paths: impl Iterator<Item = String>, typed: &str) -> Vec<Name
     paths.filter_map(next).collect()
 }
 
-/// A name before all names that begin with what was typed, and behind nearly all others: a list asked for after it
-/// begins with them. `None` is the beginning of the list.
+/// A name that sorts before all names with the typed prefix, and after nearly all others. A list from there begins with
+/// the wanted names. `None` is the beginning of the list.
 fn before<T>(typed: &str, parse: fn(&str) -> Result<T, NameError>) -> Option<T> {
     let last = typed.chars().next_back()?;
     let previous = char::from_u32(u32::from(last).checked_sub(1)?)?;
     parse(&format!("{}{previous}\u{10fffd}", &typed[..typed.len() - last.len_utf8()])).ok()
 }
 
-/// The path behind what was typed.
+/// The full path of the typed text.
 fn full(typed: &str) -> PathBuf {
     match (typed.strip_prefix("~/"), env::var_os("HOME")) {
         (Some(below), Some(home)) => Path::new(&home).join(below),
@@ -178,7 +179,7 @@ fn full(typed: &str) -> PathBuf {
     }
 }
 
-/// Paths that begin with what was typed. Hidden files only if a dot was typed.
+/// Paths that begin with the typed text. Hidden files appear only after a typed dot.
 fn paths(typed: &str) -> Vec<Name> {
     let (folder, begun) = typed.rsplit_once('/').map_or(("", typed), |(folder, _)| typed.split_at(folder.len() + 1));
     let looked_in = if folder.is_empty() { PathBuf::from(".") } else { full(folder) };
@@ -189,7 +190,7 @@ fn paths(typed: &str) -> Vec<Name> {
         let name = entry.file_name().into_string().ok()?;
         let wanted = name.starts_with(begun) && (begun.starts_with('.') || !name.starts_with('.'));
         wanted.then(|| {
-            // Follows links: what matters is whether something can stand behind it.
+            // Follows links: the question is whether a path can go on behind it.
             let goes_on = entry.path().is_dir();
             Name { text: format!("{folder}{name}{}", if goes_on { "/" } else { "" }), goes_on }
         })

@@ -1,4 +1,4 @@
-//! The parts of the running client, put together once: what goes on from login to login.
+//! The parts of the running client that last from login to login, put together once.
 
 use crate::client::download::engine::event::EngineEvent;
 use crate::client::download::engine::options::EngineOptions;
@@ -39,31 +39,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Events of peers that wait for the event loop; one more of the same is not needed.
+/// The most peer events that wait for the event loop. Another event of the same kind says nothing new.
 const SEEDER_EVENTS_MAX: usize = 64;
 
-/// Says at which addresses of this machine a listener is reached that is bound to this one.
+/// Returns the addresses at which others reach a listener that is bound to the given address.
 pub type OwnAddresses = Box<dyn Fn(IpAddr) -> List<Interface, INTERFACES_MAX> + Send + Sync>;
 
-/// What a client is started with.
+/// The options of a client's start.
 pub struct NodeOptions {
-    /// In the order in which they are tried.
+    /// The client tries them in this order.
     pub trackers: Vec<TrackerAddr>,
-    /// For peers.
+    /// Accepts peers.
     pub listener: TcpListener,
-    /// One more address at which others reach this client, as its user says.
+    /// A further address at which others reach this client, according to its user.
     pub announce: Option<SocketAddr>,
-    /// The addresses at which a listener bound there is reached now.
+    /// Returns the current addresses of a bound listener.
     pub own_addresses: OwnAddresses,
     pub state: StateDir,
-    /// Whether the trackers are the right ones.
+    /// Decides whether the trackers have the right certificates.
     pub check: CheckFingerprint,
     pub upload_limit: Limit,
     pub engine_options: EngineOptions,
     pub reporter: Reporter,
 }
 
-/// The channels that the event loop listens to.
+/// The channels of the event loop.
 pub struct Inbox {
     pub link: channel::Receiver<LinkEvent>,
     pub seeder: channel::Receiver<SeederEvent>,
@@ -72,43 +72,43 @@ pub struct Inbox {
 
 /// The parts of the running client.
 pub struct Node {
-    /// Answers to members who cannot dial this client. It ends before the seeder.
+    /// Answers members that cannot dial this client. It ends before the seeder.
     pub answerer: Answerer,
-    /// Reaches other members.
+    /// Connects to other members.
     pub reacher: Arc<Reacher>,
     pub link: TrackerLink,
-    /// The keys of the groups of whoever is logged in.
+    /// The group keys of the current user.
     pub keyring: Arc<Keyring>,
-    /// What is given to others.
+    /// The content that this client gives to others.
     pub catalog: Arc<Catalog>,
     pub seeder: Arc<Seeder>,
     pub uplink: Arc<Uplink>,
     pub reporter: Reporter,
-    /// This client's name among the user's clients.
+    /// The id of this client among the user's clients.
     pub client: ClientId,
     pub state: StateDir,
-    /// How the engine of a login is set up.
+    /// The options for the engine of a login.
     pub engine_options: EngineOptions,
-    /// Where the engine of a login says what happened.
+    /// Takes the events of the engine of a login.
     pub engine_events: channel::Sender<EngineEvent>,
-    /// Where it listens for peers.
+    /// The port for peers.
     pub listening: Arc<ListeningPort>,
-    /// Who this client is to other members.
+    /// The identity of this client towards other members.
     pub identity: Arc<Identity>,
     announced: Option<SocketAddr>,
-    /// Whether the user was told that others are not told the address that the user names.
+    /// Whether the user knows that others do not learn the configured address.
     has_said: AtomicBool,
     machine: [u8; 16],
     own_addresses: OwnAddresses,
-    /// The addresses of this machine that a tracker was told last.
+    /// The addresses of this machine that the client told a tracker last.
     interfaces: Mutex<List<Interface, INTERFACES_MAX>>,
 }
 
 impl Node {
-    /// Starts every part. The inbox is for the event loop.
+    /// Starts every part. The event loop takes the inbox.
     pub fn start(options: NodeOptions) -> io::Result<(Arc<Self>, Inbox)> {
-        // Unbounded: what downloads say follows from what this client asked for, and what others make a tracker push, such
-        // as calls and requests to join, has a pace at the tracker.
+        // Unbounded. Answers for downloads follow from this client's own requests. The tracker limits the rate of
+        // pushes that others cause, such as calls and requests to join.
         let (link_events, heard) = channel::unbounded();
         let (engine_events, engine) = channel::unbounded();
         let (seeder_events, peers) = channel::bounded(SEEDER_EVENTS_MAX);
@@ -159,7 +159,7 @@ impl Node {
         Ok((Arc::new(node), Inbox { link: heard, seeder: peers, engine }))
     }
 
-    /// Tells the tracker who this client is to its peers and where it listens, and takes the certificate that says so.
+    /// Tells the tracker the identity and the addresses of this client, and takes the certificate for them.
     pub fn announce(&self) -> Result<(), RpcError> {
         let interfaces = (self.own_addresses)(self.listening.addr().ip());
         self.interfaces.lock().clone_from(&interfaces);
@@ -181,8 +181,8 @@ impl Node {
         }
     }
 
-    /// Has the tracker look whether others can reach this client; a push has the answer. A client that listens for its
-    /// own machine only is not looked for.
+    /// Asks the tracker whether others can reach this client. The answer comes as a push. There is no check for a
+    /// client that listens only for its own machine.
     pub(super) fn check_reach(&self) -> Result<(), RpcError> {
         if self.listening.addr().ip().is_loopback() && self.announced.is_none() {
             return Ok(());
@@ -197,31 +197,31 @@ impl Node {
         self.link.call(&Request::CheckReach {}).map(drop)
     }
 
-    /// How long the tracker takes to answer, in ms.
+    /// The time until a tracker's answer, in ms.
     fn round_trip_ms(&self) -> Result<u16, RpcError> {
         let begun = Instant::now();
         self.link.call(&Request::Heartbeat {})?;
         Ok(u16::try_from(begun.elapsed().as_millis()).unwrap_or(u16::MAX))
     }
 
-    /// Whether this machine has other addresses than a tracker was told, as in another network.
+    /// Whether the addresses of this machine differ from those that the client told a tracker, as in another network.
     pub(super) fn has_moved(&self) -> bool {
         (self.own_addresses)(self.listening.addr().ip()) != *self.interfaces.lock()
     }
 }
 
-/// Gives connections of members who were called to the dials that wait for them.
+/// Hands the connections of called members to the dials that wait for them.
 fn take_given(calls: Arc<Calls>) -> TakeGiven {
     Box::new(move |given| {
         let Given { certificate, group, key, info_hash, receiver, sender, .. } = given;
         let Certificate { client, user, key: whose, .. } = certificate;
         let subject = CallSubject { group, info_hash, peer: PeerId { user, client }, key: whose };
-        // Nobody waits any more: the connection ends.
+        // No dial waits any more, so the connection ends.
         drop(calls.give(&subject, OpenableConnection { receiver, sender, key, way: Way::Called }));
     })
 }
 
-/// What answers to members who cannot dial this client.
+/// The answerer for members that cannot dial this client.
 fn answerer(reacher: &Reacher, keyring: Arc<Keyring>, relays: Relays, giver: Arc<Seeder>) -> Answerer {
     let (identity, port, tracker) = (reacher.identity.clone(), reacher.port.clone(), reacher.tracker.clone());
     let calls = reacher.calls.clone();
@@ -234,12 +234,12 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// Random bytes, without which a client cannot go on.
+/// Random bytes. A client cannot go on without them.
 pub fn random<const N: usize>() -> [u8; N] {
     random_bytes().expect("the system gives random bytes")
 }
 
-/// A name for a command that is about to be made.
+/// A new id for a command.
 pub fn command_id() -> CommandId {
     CommandId(random())
 }

@@ -1,7 +1,7 @@
-//! Downloads of some files of a folder: how they begin, and how what is there is given to others from then on.
+//! Downloads of some files of a folder: how they begin, and how their files are then given to others.
 //!
-//! Such a download stays in the slot when it is complete, with the stamps of its files. The client gives the pieces to
-//! others as long as the files bear them. A later download of more of the folder goes on from what is there.
+//! A complete download of this kind stays in the slot, with the stamps of its files. The client gives the pieces to
+//! others as long as the stamps match. A later download of more files of the folder goes on from there.
 
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
@@ -25,7 +25,7 @@ use crate::wire::codec::Blob;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is meant of a folder by these patterns; none for all of it, or what is no folder.
+/// The files of a folder that these patterns select. `None` stands for all files. A share that is no folder is an error.
 pub(super) fn selection(
     name: &FileName,
     manifest: &Manifest,
@@ -43,7 +43,7 @@ pub(super) fn selection(
     Ok((!selection.is_whole(manifest)).then(|| Arc::new(selection)))
 }
 
-/// What of a folder is meant, and what of it was complete before.
+/// The wanted files of a folder, and those that were complete before.
 #[derive(Default)]
 pub(super) struct Widened {
     pub patterns: Vec<String>,
@@ -51,7 +51,7 @@ pub(super) struct Widened {
 }
 
 impl Widened {
-    /// What a record says of it, where the download is of these files.
+    /// The part in the record of a download of these files.
     pub(super) fn to_part(&self, selection: Option<&Arc<Selection>>) -> Option<FolderPart> {
         let before = self.before.as_ref().map(|(part, _)| part.clone());
         let is_part = selection.is_some() || before.is_some();
@@ -63,10 +63,10 @@ impl Widened {
     }
 }
 
-/// What is there already of a folder that more of is to be downloaded to the same place, and the patterns of both.
+/// Adds patterns to a folder download with the same destination: returns the existing files, and the patterns of both.
 ///
 /// # Errors
-/// What is there has changed: the user's changes stay as they are.
+/// The existing files have changed. The user's changes stay as they are.
 pub(super) fn widen(record: &DownloadRecord, manifest: &Manifest, patterns: &[String]) -> Result<Widened, Failure> {
     let FolderPart { patterns: before, held, before: unfinished } = record.part.clone().unwrap_or_default();
     let Some(stamps) = held else {
@@ -93,13 +93,14 @@ fn held_files(name: &FileName, manifest: &Manifest, part: &HeldPart) -> Option<H
     Some(HeldFiles { selection, stamps: part.stamps })
 }
 
-/// The part that was complete when more of the folder was asked for, if that is not there yet.
+/// The part that was complete before the user asked for more of the folder, if the rest is not here yet.
 pub(super) fn before(record: &DownloadRecord, manifest: &Manifest) -> Option<HeldFiles> {
     let part = record.part.as_ref().filter(|part| part.held.is_none())?.before.as_ref()?;
     held_files(&record.name, manifest, part)
 }
 
-/// More of a folder was asked for, and is not wanted any more: what was complete before is given on as it was.
+/// Goes back to the part that was complete, because the user no longer wants more of the folder. The client gives that
+/// part to others as before.
 pub(super) fn fall_back(session: &LoginSession, record: DownloadRecord, manifest: &Manifest, files: &HeldFiles) {
     let Some(FolderPart { before: Some(part), .. }) = record.part.clone() else { return };
     let Some(group) = session.node().keyring.group_named(&record.group) else { return };
@@ -118,11 +119,11 @@ pub(super) fn fall_back(session: &LoginSession, record: DownloadRecord, manifest
     session.remembered(session.slot().put_download(record.clone(), manifest), ToString::to_string);
     serve(session, (group, &record.content), selection, (&record.destination, stamps));
     take_in(session, record);
-    // Whoever fails to hear of it hears of it with the next tracker.
+    // If this tracker does not hear of it, the next one does.
     let _ = announce(session);
 }
 
-/// What is meant of a folder is there: it is given to others from now on, in this login and in later ones.
+/// Keeps a complete selection of a folder, and gives it to others in this login and in later ones.
 pub(super) fn hold(session: &LoginSession, tracked: &Tracked, subject: &Subject, path: &Path) {
     let Some(selection) = &subject.selection else { return };
     let stamps = match Stamps::take(path, selection.manifest().files()) {
@@ -147,7 +148,7 @@ fn serve(
     selection: &Arc<Selection>,
     (path, stamps): (&Path, Stamps),
 ) {
-    // Who gives all of it gives no less.
+    // A client that serves the whole folder needs no part of it.
     if session.node().catalog.find(group, content.info_hash).is_some_and(|served| served.have().is_complete()) {
         return;
     }
@@ -157,14 +158,14 @@ fn serve(
     session.node().catalog.offer(group, content.info_hash, source, selection.outer_bits(&Bitfield::all(layout)));
 }
 
-/// The parts of folders that are complete and given to others.
+/// The complete parts of folders that are given to others.
 fn held(session: &LoginSession) -> Vec<DownloadRecord> {
     let mut records = session.slot().downloads();
     records.retain(DownloadRecord::is_held);
     records
 }
 
-/// Gives to others what earlier logins have downloaded of folders, as far as it is there as it was.
+/// Gives the folder parts of earlier logins to others again, as far as their files are unchanged.
 pub(super) fn bring_back(session: &LoginSession) {
     for record in held(session) {
         let Some(group) = session.node().keyring.group_named(&record.group) else { continue };
@@ -190,11 +191,11 @@ pub(super) fn bring_back(session: &LoginSession) {
             }
         }
     }
-    // The next tracker is told of all that is served.
+    // The next tracker hears of all served content.
     let _ = announce(session);
 }
 
-/// Tells the tracker what is held of folders.
+/// Tells the tracker which pieces of folder parts this client holds.
 pub(super) fn announce(session: &LoginSession) -> Result<(), RpcError> {
     for record in held(session) {
         let group = session.node().keyring.group_named(&record.group);
@@ -202,7 +203,7 @@ pub(super) fn announce(session: &LoginSession) -> Result<(), RpcError> {
         let Some(served) = served else { continue };
         let bits = Blob::new(served.have().as_bytes().to_vec()).expect("the longest bitfield is within the cap");
         match session.hold(record.share, Holding::Exactly { bits }) {
-            // A tracker that knows no such share names nobody who has pieces of it.
+            // A tracker that does not know the share names no holders of it.
             Ok(()) | Err(RpcError::Refused(_)) => {}
             Err(error) => return Err(error),
         }
@@ -210,7 +211,7 @@ pub(super) fn announce(session: &LoginSession) -> Result<(), RpcError> {
     Ok(())
 }
 
-/// Gives what was downloaded of a folder to nobody any more; false if there is nothing of that name.
+/// Stops giving a folder part to others. Returns false if there is none of that name.
 pub(super) fn stop(session: &LoginSession, group: &GroupId, name: &FileName) -> bool {
     let Some(record) = session.slot().download(group, name).filter(DownloadRecord::is_held) else { return false };
     forget(session, &record);
@@ -218,7 +219,7 @@ pub(super) fn stop(session: &LoginSession, group: &GroupId, name: &FileName) -> 
     true
 }
 
-/// The user has left a group.
+/// Stops the folder parts of a group that the user has left.
 pub(super) fn stop_group(session: &LoginSession, group: &GroupId) {
     held(session).iter().filter(|record| record.group == *group).for_each(|record| forget(session, record));
 }
@@ -231,7 +232,7 @@ fn forget(session: &LoginSession, record: &DownloadRecord) {
     session.remembered(session.slot().remove_download(&record.group, &record.name), ToString::to_string);
 }
 
-/// Shows at login what was downloaded of a folder before.
+/// Lists an earlier folder download at login.
 pub(super) fn take_in(session: &LoginSession, record: DownloadRecord) {
     let downloads = session.downloads();
     let DownloadRecord { group, name, destination, content, part, .. } = record;

@@ -1,4 +1,4 @@
-//! Bringing back at login what the user shared here before, and what becomes of that elsewhere.
+//! Brings back the shares of earlier logins, and follows what happens to them elsewhere.
 
 use super::announce::{find_made, hold_shares, is_unheard};
 use super::folders::commands::folder_of;
@@ -16,7 +16,7 @@ use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::refusal::Code;
 use std::fmt;
 
-/// Why a share is over that this client has not ended.
+/// Why a share has ended that this client did not end.
 const ENDED_ELSEWHERE: &str = "you have stopped it on another client, or shared another version there";
 
 /// Why a share does not come back.
@@ -53,18 +53,18 @@ impl From<StateError> for RestoreError {
     }
 }
 
-/// What became of a share.
+/// What happened to a share.
 #[derive(Debug)]
 enum Restored {
-    /// It is given to others, or looked after until it can be.
+    /// The client serves the share, or looks after it until that is possible.
     AsItWas,
-    /// It goes by another name now, under which it is to be brought back yet.
+    /// The share has a new name, under which it still has to come back.
     Moved,
 }
 
-/// Brings back what was shared when the user was last logged in on this client, as far as it is not back yet.
+/// Brings back the user's shares of the last login on this client that are not back yet.
 pub(super) fn restore(session: &LoginSession) {
-    // One that goes by another name now may have to wait until the one that had that name goes by another too.
+    // A share with a new name may have to wait until the former owner of that name has a new one too.
     for _ in 0..=session.slot().shares().len() {
         if !restore_each(session) {
             return;
@@ -72,7 +72,7 @@ pub(super) fn restore(session: &LoginSession) {
     }
 }
 
-/// Goes through all once. True if some go by other names now, under which they are to be brought back yet.
+/// Goes through all shares once. Returns true if some have new names, under which they still have to come back.
 fn restore_each(session: &LoginSession) -> bool {
     let node = session.node();
     let mut absent = session.slot().shares();
@@ -95,8 +95,7 @@ fn restore_each(session: &LoginSession) -> bool {
     moved
 }
 
-/// Tells why a share has not come back: it has ended, or something went wrong that is tried again with the next tracker
-/// or login.
+/// Tells why a share has not come back. It has ended, or the next tracker or login tries again after a failure.
 fn tell(session: &LoginSession, ShareRecord { group, name: file, .. }: ShareRecord, error: &RestoreError) {
     let ended = session.slot().share(&group, &file).is_none();
     match error {
@@ -104,17 +103,17 @@ fn tell(session: &LoginSession, ShareRecord { group, name: file, .. }: ShareReco
         RestoreError::Rpc(RpcError::Refused(_)) | RestoreError::State(_) => {
             session.event(&Event::Warning(format!("{file} is not given to others in {group} yet: {error}")));
         }
-        // The loss of a tracker is told as such.
+        // The client reports the loss of a tracker elsewhere.
         RestoreError::Rpc(_) | RestoreError::EndedElsewhere | RestoreError::Forgotten => {}
     }
 }
 
-/// Brings back all at once what stands at the tracker as it did. Gives the others, which need a closer look.
+/// Brings back together all shares that are unchanged at the tracker. Returns the others, which need a closer look.
 ///
-/// The tracker is asked for all, then told of all, so the number of shares does not count in round trips.
+/// The client sends all questions at once, then all holdings. So the number of shares costs no further round trips.
 fn restore_unchanged(session: &LoginSession, records: Vec<ShareRecord>) -> Vec<ShareRecord> {
     let find = |record: &ShareRecord| Request::FindShare { group: record.group.clone(), name: record.name.clone() };
-    // Should the tracker be lost just now, all of this is done again when one is reached.
+    // If the client loses the tracker right now, it does all of this again when it reaches one.
     let Ok(found) = session.node().link.call_all(&records.iter().map(find).collect::<Vec<_>>()) else {
         return Vec::new();
     };
@@ -129,12 +128,12 @@ fn restore_unchanged(session: &LoginSession, records: Vec<ShareRecord>) -> Vec<S
             _ => others.push(record),
         }
     }
-    // The next tracker is told of all that is served.
+    // The next tracker hears of all served content.
     let _ = hold_shares(session, back);
     others
 }
 
-/// Serves a share if its file has not changed; true if it does. What is missing or has changed is looked after.
+/// Serves a share if its file is unchanged, and returns true. Hands a missing or changed file to the upkeep.
 fn bring_back(session: &LoginSession, record: &ShareRecord, share: ShareRef) -> bool {
     let ShareRecord { group, name, path, content, stamps, .. } = record;
     if !is_kept(session, record) {
@@ -154,7 +153,7 @@ fn bring_back(session: &LoginSession, record: &ShareRecord, share: ShareRef) -> 
     false
 }
 
-/// Looks what has become of a share, here and at the tracker.
+/// Finds out what happened to a share, here and at the tracker.
 fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored, RestoreError> {
     let node = session.node();
     let ShareRecord { group, name, content, .. } = record;
@@ -180,7 +179,7 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
             }
             Ok(Restored::AsItWas)
         }
-        // What has this name here may be older than the share.
+        // The share under this name may be older than the one here.
         Ok(Some(_)) if record.share.is_some_and(|share| is_unheard(session, share)) => Ok(Restored::AsItWas),
         Ok(Some(found)) => match record.share {
             // Others may still be in the middle of the old version.
@@ -206,17 +205,17 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
     }
 }
 
-/// The tracker says that the user shares something no longer. If this client did not end it, the user is told. What the
-/// user has shared another version of on another client is kept as an old one, unless its folder decides on it.
+/// Treats the tracker's push that a share has ended. Tells the user unless this client ended it. If another client of
+/// the user has shared a new version, the file here stays as an old one, unless its folder decides.
 pub(super) fn ended(session: &LoginSession, share: ShareRef) {
-    // With the lock: a command of this client that has ended it, or shares another version, is done with it by then.
+    // Takes the lock, so a command of this client that ends the share or replaces it finishes first.
     session.decide(|| {
         let shares = session.slot().shares_numbered(share);
         if shares.is_empty() {
             return;
         }
         let Ok(superseded) = is_superseded(&session.node().link, share) else {
-            // What is not given is looked for when a tracker is reached.
+            // The client looks for a share that is not served when it reaches a tracker.
             for ShareRecord { group, content, .. } in &shares {
                 let group = session.node().keyring.group_named(group);
                 group.into_iter().for_each(|group| session.node().catalog.remove(group, content.info_hash));
@@ -227,7 +226,7 @@ pub(super) fn ended(session: &LoginSession, share: ShareRef) {
         let (old, lost): (Vec<_>, Vec<_>) = shares.into_iter().partition(is_kept);
         old.iter().for_each(|record| tell_newer(session, record));
         if !old.is_empty() {
-            // Others may be in the middle of it. The next tracker hears of all that is given.
+            // Others may be in the middle of it. The next tracker hears of all served content.
             let _ = hold_shares(session, old);
         }
         for ShareRecord { group, name, .. } in lost.clone() {
@@ -237,7 +236,7 @@ pub(super) fn ended(session: &LoginSession, share: ShareRef) {
     });
 }
 
-/// The user has shared a new version of this on another client: tells so, as others are told by the tracker.
+/// Tells of the new version that another client of the user has shared. Other members hear of it from the tracker.
 fn tell_newer(session: &LoginSession, record: &ShareRecord) {
     let comes_by_itself = session.slot().folders().follows_into(&record.group, &record.path);
     if !comes_by_itself && folder_of(session, record).is_none() {
@@ -246,7 +245,7 @@ fn tell_newer(session: &LoginSession, record: &ShareRecord) {
     }
 }
 
-/// Remembers the share no longer, for this reason.
+/// Removes the record of the share, for this reason.
 fn give_up(session: &LoginSession, record: &ShareRecord, why: RestoreError) -> Result<Restored, RestoreError> {
     if !is_kept(session, record) {
         return Ok(Restored::AsItWas);
@@ -255,7 +254,7 @@ fn give_up(session: &LoginSession, record: &ShareRecord, why: RestoreError) -> R
     Err(why)
 }
 
-/// Whether the share is remembered as it was. The user may have stopped it meanwhile.
+/// Whether the record of the share is unchanged. The user may have stopped the share meanwhile.
 fn is_kept(session: &LoginSession, record: &ShareRecord) -> bool {
     session.slot().share(&record.group, &record.name).is_some_and(|kept| kept == *record)
 }

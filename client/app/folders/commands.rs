@@ -1,4 +1,4 @@
-//! What the commands about shared folders do.
+//! Carries out the commands about shared folders.
 
 use super::register::GoneFiles;
 use crate::client::app::login_session::LoginSession;
@@ -15,10 +15,11 @@ use crate::sys;
 use std::fs;
 use std::path::Path;
 
-/// Most folders of a login: each has a descriptor of its own.
+/// The most folders of a login: each needs a descriptor of its own.
 const FOLDERS_MAX: usize = 16;
 
-/// Shares a folder as a whole from now on. Of one that is shared already, the shares end whose files are gone.
+/// Begins to share a folder as a whole. For a folder that is shared already, agrees that the shares of its missing
+/// files end.
 pub(crate) fn share_folder(session: &LoginSession, path: &Path, group: &GroupId) -> Result<Report, Failure> {
     share::check_member(session, group)?;
     let root = fs::canonicalize(path).map_err(|error| format!("{}: {}", ShownPath(path), sys::reason(&error)))?;
@@ -32,18 +33,19 @@ pub(crate) fn share_folder(session: &LoginSession, path: &Path, group: &GroupId)
     session.slot().folders().put(record).map_err(|error| error.to_string())?;
     match is_known {
         true => session.folders().agree(root),
-        // Where another folder has its place, as when a disk is not mounted, nothing was agreed to.
+        // Another folder may lie in its place, as when a disk is not mounted. The user has agreed to nothing for that
+        // one.
         false => session.folders().wake(),
     }
     Ok(Report::Done("Sharing the folder"))
 }
 
-/// Whether two records are of one folder, be it another one of that name by now.
+/// Whether two records name the same folder path. The folder itself may be another one by now.
 pub(super) fn same_folder(one: &FolderRecord, other: &FolderRecord) -> bool {
     (&one.path, &one.group, one.is_shared()) == (&other.path, &other.group, other.is_shared())
 }
 
-/// Whether a folder can be shared or follow a group beside the others.
+/// Whether a folder can be shared or can follow a group, beside the others.
 pub(super) fn check_place(session: &LoginSession, folder: &Path) -> Result<(), Failure> {
     let known = session.slot().folders().list();
     if let Some(other) = known.iter().find(|known| known.overlaps(folder)) {
@@ -61,22 +63,22 @@ pub(super) fn check_place(session: &LoginSession, folder: &Path) -> Result<(), F
     }
 }
 
-/// Shares a folder no longer. Its files stay.
+/// Ends the sharing of a folder. Its files stay.
 pub(crate) fn unshare_folder(session: &LoginSession, path: &Path) -> Result<Report, Failure> {
-    // One that is away has the name under which it was shared.
+    // An absent folder still has the name under which it was shared.
     let root = fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_path_buf());
     let folders = session.slot().folders();
     let folder = folders.list().into_iter().find(|folder| folder.is_shared() && folder.path == root);
     let folder = folder.ok_or_else(|| format!("{} is not a shared folder; see show_folders", ShownPath(path)))?;
     folders.remove_where(|other| same_folder(other, &folder)).map_err(|error| error.to_string())?;
     session.folders().stop_reading();
-    // What is about to be shared at this moment is shared by now, or will not be: see `keeper`.
+    // `decide` waits for a share that is being made right now. After it the keeper makes none: see `keeper`.
     let names = session.decide(|| shares_in(session, &folder).into_iter().map(|share| share.name).collect::<Vec<_>>());
     share::stop_all(session, &folder.group, &names)?;
     Ok(Report::Done("Stopped sharing the folder"))
 }
 
-/// How the folders stand. Of one that was named a moment ago nothing is known yet.
+/// Shows the state of the folders. For a folder added a moment ago nothing is known yet.
 pub(crate) fn show(session: &LoginSession) -> Report {
     let standings = [session.folders().standings(), session.follows().standings()].concat();
     let status = |folder: FolderRecord| {
@@ -89,18 +91,18 @@ pub(crate) fn show(session: &LoginSession) -> Report {
     Report::Folders(session.slot().folders().list().into_iter().map(status).collect())
 }
 
-/// Ends the shares of which the user was asked.
+/// Ends the shares that the question to the user named.
 pub(crate) fn agree(session: &LoginSession, question: &GoneFiles) -> Report {
     session.folders().agree(question.folder.clone());
     Report::Done("Stopped sharing them")
 }
 
-/// What the user is asked about files that are gone.
+/// The question to the user about missing files.
 pub(crate) fn question(GoneFiles { folder, group, count }: &GoneFiles) -> String {
     format!("{count} shared files of {} are gone. Stop sharing them in {group}? [y/N] ", ShownPath(folder))
 }
 
-/// Fails if a file is shared with its folder: it would be shared again.
+/// Fails if a file is shared with its folder, because the keeper would share it again.
 pub(crate) fn check_single(session: &LoginSession, group: &GroupId, name: &FileName) -> Result<(), Failure> {
     match session.slot().share(group, name).and_then(|share| folder_of(session, &share)) {
         Some(folder) => {
@@ -116,11 +118,12 @@ pub(crate) fn folder_of(session: &LoginSession, share: &ShareRecord) -> Option<F
     session.slot().folders().list().into_iter().find(|folder| belongs(folder, share))
 }
 
-/// Whether a notice is of a new version that takes its place in a folder by itself, or its file there is shared again.
+/// Whether a notice needs no action of the user: the new version comes into a folder by itself, or the keeper shares
+/// the folder's file again.
 pub(crate) fn needs_nobody(session: &LoginSession, notice: &Notice) -> bool {
     let Notice::NewVersion { group, name, author } = notice else { return false };
     let folders = session.slot().folders();
-    // Two sides of a partition did not know of each other's version, and the older one may be in the place of the newer.
+    // Across a partition two trackers did not know each other's version. The older one may have replaced the newer one.
     let is_file = |path: &Path| fs::symlink_metadata(path).is_ok_and(|it| it.is_file());
     let is_in = |folder: &FolderRecord| {
         folder.is_shared() && folder.group == *group && is_file(&folder.path.join(name.as_str()))
@@ -132,7 +135,7 @@ pub(crate) fn needs_nobody(session: &LoginSession, notice: &Notice) -> bool {
     session.slot().share(group, name).is_some_and(|own| folders.follows_into(group, &own.path))
 }
 
-/// What is shared of a folder.
+/// The shares whose files lie in a folder.
 pub(super) fn shares_in(session: &LoginSession, folder: &FolderRecord) -> Vec<ShareRecord> {
     let mut shares = session.slot().shares();
     shares.retain(|share| belongs(folder, share));

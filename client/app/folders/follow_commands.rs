@@ -1,4 +1,4 @@
-//! What the commands about followed groups do.
+//! Carries out the commands about followed groups.
 
 use super::commands::{check_place, same_folder};
 use crate::client::app::login_session::LoginSession;
@@ -20,7 +20,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Has what is shared in a group come into a folder from now on, and with `all` what is shared there already.
+/// Lets new shares of a group come into a folder from now on. With `all`, existing shares come too.
 pub(crate) fn follow_group(
     session: &LoginSession,
     group: &GroupId,
@@ -36,7 +36,7 @@ pub(crate) fn follow_group(
             return Err(format!("{group} is followed already, into {}", ShownPath(&before.path)).into());
         }
         Some(_) if all => return Err(format!("{group} is followed already; unfollow_group first").into()),
-        // With another size.
+        // The size limit may differ.
         Some(_) => {}
         None => {
             check_place(session, &root)?;
@@ -55,7 +55,7 @@ pub(crate) fn follow_group(
     Ok(Report::Done("Following the group"))
 }
 
-/// The path of a folder that may be yet to be made, without a symbolic link.
+/// The path of a folder without symbolic links. The folder may not exist yet.
 fn future_path(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -67,7 +67,7 @@ fn future_path(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Makes a folder if it is not there; gives which one it is.
+/// Makes a folder if there is none; returns its identity.
 fn made_folder(path: &Path) -> io::Result<FolderNode> {
     match fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -75,7 +75,7 @@ fn made_folder(path: &Path) -> io::Result<FolderNode> {
     }
 }
 
-/// What is shared in a group now.
+/// The shares of a group right now.
 pub(super) fn there_now(session: &LoginSession, group: &GroupId) -> Result<BTreeMap<FileName, InfoHash>, RpcError> {
     let mut there = BTreeMap::new();
     queries::files(&session.node().link, group, &mut |lines| {
@@ -85,7 +85,7 @@ pub(super) fn there_now(session: &LoginSession, group: &GroupId) -> Result<BTree
     Ok(there)
 }
 
-/// Follows a group no longer. What came stays, and what is coming comes.
+/// Ends the following of a group. Files that have arrived stay, and running downloads go on.
 pub(crate) fn unfollow_group(session: &LoginSession, group: &GroupId) -> Result<Report, Failure> {
     let folders = session.slot().folders();
     let followed = folders.list().into_iter().find(|folder| !folder.is_shared() && folder.group == *group);

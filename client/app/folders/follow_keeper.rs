@@ -1,4 +1,4 @@
-//! The thread that follows groups: it has the tracker tell what is new there, and begins and watches the downloads.
+//! The thread that follows groups. It subscribes to new shares at the tracker, then begins and watches the downloads.
 
 use super::follow_register::{FollowNews, FollowOrders, NAMES_MAX};
 use super::followed::{Coming, Followed};
@@ -21,29 +21,30 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the thread waits where nothing is to come.
+/// How long the thread waits if it expects nothing.
 const LONG_WAIT: Duration = Duration::from_secs(3600);
-/// Pause after something that may go well a moment later.
+/// The pause after a failure that may pass in a moment.
 const PAUSE: Duration = Duration::from_secs(2);
-/// All of a group is looked through this rarely, and in times of how long that took.
+/// The least pause between two lists of a whole group. The pause is also `LIST_REST` times as long as the last list
+/// took.
 const LIST_PAUSE: Duration = Duration::from_secs(5);
 const LIST_REST: u32 = 20;
-/// How often the thread looks whether there is room again.
+/// The pause between two looks at the free room.
 const ROOM_PAUSE: Duration = Duration::from_secs(10);
-/// How often the tracker is asked whether what comes is shared still, as it comes.
+/// The pause between two requests whether the files of running downloads are still shared.
 const CHECK_PAUSE: Duration = Duration::from_secs(10);
-/// Names that are asked for together.
+/// The number of names in one request.
 const LOT: usize = 256;
 
-/// Of a disk that does not tell.
+/// The room of a disk that reports none.
 const NO_ROOM: DiskRoom = DiskRoom { bytes: Supply { free: 0, total: u64::MAX }, files: None };
 
 struct FollowKeeper<'a> {
     session: &'a Arc<LoginSession>,
     followed: Vec<Followed>,
-    /// The tracker knows what is followed here.
+    /// Whether the tracker knows the followed groups.
     subscribed: bool,
-    /// Nothing is asked of it before this time.
+    /// The thread sends no request before this time.
     rests: Option<Instant>,
 }
 
@@ -51,7 +52,8 @@ struct FollowKeeper<'a> {
 pub(crate) fn run(session: &Arc<LoginSession>) {
     let mut keeper = FollowKeeper { session, followed: Vec::new(), subscribed: false, rests: None };
     loop {
-        // Whoever ends the session wakes this thread behind that, so what is asked for comes first.
+        // The end of a session wakes this thread after it is marked. So the thread takes the orders before it looks at
+        // the mark.
         keeper.take_told();
         if session.is_over() {
             return;
@@ -81,7 +83,7 @@ impl FollowKeeper<'_> {
         }
     }
 
-    /// Takes in the groups that are remembered, and lets go of the others.
+    /// Takes in the remembered groups, and drops the others.
     fn follow_records(&mut self) {
         let records = self.session.slot().folders().list();
         let before = self.followed.len();
@@ -94,20 +96,20 @@ impl FollowKeeper<'_> {
             }
             match Followed::open(self.session, record, max_size) {
                 Ok(followed) => self.followed.push(followed),
-                // Unless the login ends it is tried again with the next order.
+                // The next order tries it again, unless the login ends.
                 Err(error) => self.session.remembered(Err::<(), _>(error), ToString::to_string),
             }
             self.subscribed = false;
         }
     }
 
-    /// Looks at downloads that have ended, or stand still.
+    /// Treats downloads that have ended or do not advance.
     fn look_at_downloads(&mut self) {
         let session = self.session;
         for followed in &mut self.followed {
             for (name, Coming { id, .. }) in followed.running.clone() {
                 let again = match session.downloads().get(id) {
-                    // The user has cancelled it.
+                    // The user has cancelled the download.
                     None => false,
                     Some(Tracked { phase: DownloadPhase::Complete, info_hash, size, .. }) => {
                         followed.arrived(session, &name, info_hash.zip(size));
@@ -134,7 +136,7 @@ impl FollowKeeper<'_> {
         }
     }
 
-    /// Asks the tracker for what is new.
+    /// Asks the tracker for new shares.
     fn ask(&mut self) -> Result<(), RpcError> {
         let session = self.session;
         if !self.subscribed && !self.followed.is_empty() {
@@ -142,15 +144,15 @@ impl FollowKeeper<'_> {
             let groups = List::new(groups).ok_or(RpcError::Unexpected)?;
             session.call(&Request::Follow { groups })?;
             self.subscribed = true;
-            // What came before this was not told.
+            // The tracker did not push what was shared before this.
             self.followed.iter_mut().for_each(|followed| followed.list = true);
         }
-        // What is refused in one group does not hold up the others.
+        // A refusal in one group does not hold up the others.
         let asked = self.followed.iter_mut().map(|followed| ask_about(session, followed));
         asked.fold(Ok(()), Result::and)
     }
 
-    /// Begins what there is room for.
+    /// Begins the downloads that the disk has room for.
     fn begin(&mut self) {
         let session = self.session;
         if self.rests.is_some() {
@@ -194,7 +196,7 @@ impl FollowKeeper<'_> {
     }
 }
 
-/// Asks for what is new in one group, and whether what comes is still shared.
+/// Asks for new shares in one group, and whether the files of its running downloads are still shared.
 fn ask_about(session: &LoginSession, followed: &mut Followed) -> Result<(), RpcError> {
     let now = Instant::now();
     if followed.list && followed.list_rests.is_none_or(|rests| rests <= now) {
@@ -210,7 +212,7 @@ fn ask_about(session: &LoginSession, followed: &mut Followed) -> Result<(), RpcE
     Ok(())
 }
 
-/// Looks through all of a group.
+/// Lists a whole group.
 fn list(session: &LoginSession, followed: &mut Followed) -> Result<(), RpcError> {
     let begun = Instant::now();
     let group = followed.record().group.clone();
@@ -231,14 +233,14 @@ fn list(session: &LoginSession, followed: &mut Followed) -> Result<(), RpcError>
 
 fn offer_all(session: &LoginSession, followed: &mut Followed, lines: Vec<FileLine>) {
     for line in lines {
-        // What has no size yet can be downloaded once it has.
+        // A share without a size can be downloaded once it has one.
         if line.content.is_sized() {
             followed.offered(session, Offer::of(line.name, &line.content, line.author));
         }
     }
 }
 
-/// Asks for some of the names that are new.
+/// Asks for some of the new names.
 fn find(session: &LoginSession, followed: &mut Followed) -> Result<(), RpcError> {
     let group = followed.record().group.clone();
     let names: Vec<FileName> = followed.names.iter().take(LOT).cloned().collect();
@@ -251,23 +253,23 @@ fn find(session: &LoginSession, followed: &mut Followed) -> Result<(), RpcError>
                 followed.offered(session, Offer::of(name, &content, author));
             }
             Err(refusal) if refusal.code == Code::NoSuchFile => followed.ended(session, &name),
-            // Another tracker may not have heard yet that the user is a member.
+            // Another tracker may not have heard of the membership yet.
             Err(refusal) => {
                 followed.names.insert(name);
                 return Err(refusal.into());
             }
-            // It comes once its size is known.
+            // The file comes once its size is known.
             Ok(_) => {}
         }
     }
     Ok(())
 }
 
-/// Begins a download. False if it may go well a moment later.
+/// Begins a download. Returns false if another try may succeed in a moment.
 fn start(session: &Arc<LoginSession>, followed: &mut Followed, begin: &Begin) -> bool {
     let name = &begin.offer.name;
     let (group, place) = (followed.record().group.clone(), followed.place_of(name));
-    // What is here becomes an old version once the tracker has heard of it.
+    // The file at this place becomes an old version only after the tracker has heard of it.
     if session.untold().has(&place) {
         followed.failed(session, name, true);
         return false;
@@ -306,12 +308,12 @@ fn start(session: &Arc<LoginSession>, followed: &mut Followed, begin: &Begin) ->
         return !again;
     }
     match session.downloads().find(&group, name).filter(|tracked| tracked.destination == place) {
-        // What is larger than was offered has its room looked for first.
+        // A larger file than the offered one needs a new look at the free room first.
         Some(tracked) if tracked.size.is_none_or(|size| size <= begin.offer.size) => {
             followed.running.insert(name.clone(), Coming { id: tracked.id, stands: None });
             true
         }
-        // It is another version by now, or came by another way meanwhile: the tracker says so.
+        // The file has another version by now, or came in another way. The tracker can tell.
         other => {
             if other.is_some() {
                 let _ = cancel(session, &group, name);

@@ -1,5 +1,5 @@
-//! What the event loop, commands and the thread that follows groups tell each other. The thread's own file is
-//! `follow_keeper`.
+//! The register through which the event loop, the commands and the follow thread exchange orders and results. The
+//! thread itself is in `follow_keeper`.
 
 use crate::client::output::report::FolderStatus;
 use crate::model::name::{FileName, GroupId};
@@ -7,40 +7,40 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// Whoever waits for the follower looks so often whether the wait is cancelled.
+/// How often a waiter for the follow thread checks whether the wait is cancelled.
 const CANCEL_PAUSE: Duration = Duration::from_millis(100);
-/// Names that wait to be asked for. Instead of more, all of the group is.
+/// The most names that wait for a request. Beyond this limit the thread lists the whole group.
 pub(super) const NAMES_MAX: usize = 4096;
 
-/// What is new in a group.
+/// New shares of a group.
 #[derive(Debug, Default)]
 pub(super) struct FollowNews {
     pub names: BTreeSet<FileName>,
-    /// All of the group is to be looked through.
+    /// The thread has to list the whole group.
     pub all: bool,
 }
 
-/// What the thread is told.
+/// The orders for the thread.
 #[derive(Debug, Default)]
 pub(super) struct FollowOrders {
     pub news: BTreeMap<GroupId, FollowNews>,
-    /// A tracker was reached, which knows nothing of what is followed here.
+    /// A new tracker was reached, which does not know the followed groups yet.
     pub reached: bool,
 }
 
 #[derive(Debug, Default)]
 struct Fields {
     orders: FollowOrders,
-    /// Something is to be looked at.
+    /// The thread has something to look at.
     awake: bool,
     standings: Vec<FolderStatus>,
-    /// The thread waits for nothing that it knows of.
+    /// The thread still expects something.
     busy: bool,
-    /// What the thread has begun to download.
+    /// The downloads that the thread has begun.
     begun: BTreeSet<(GroupId, FileName)>,
 }
 
-/// The register. Its lock is never held across a request or the disk.
+/// The register. No thread holds its lock across a request or a disk access.
 #[derive(Debug, Default)]
 pub(crate) struct FollowRegister {
     fields: Mutex<Fields>,
@@ -48,26 +48,26 @@ pub(crate) struct FollowRegister {
 }
 
 impl FollowRegister {
-    /// Something is different: the folders that are remembered, a download, or whether the login goes on.
+    /// Tells of a change: in the remembered folders, in a download, or in the login.
     pub(crate) fn wake(&self) {
         let mut fields = self.fields.lock();
         fields.awake = true;
         self.changed.notify_all();
     }
 
-    /// The same; whoever waits for all that is to come waits from now on.
+    /// As `wake`. In addition, a waiter for all expected files now waits until the thread has looked again.
     pub(crate) fn wake_for(&self) {
         self.fields.lock().busy = true;
         self.wake();
     }
 
-    /// A tracker was reached.
+    /// Notes that a new tracker was reached.
     pub(crate) fn reached(&self) {
         self.fields.lock().orders.reached = true;
         self.wake();
     }
 
-    /// Something is shared in a group, under these names; with `more` under others too.
+    /// Notes that a group has shares under these new names; with `more`, under others too.
     pub(crate) fn changed(&self, group: GroupId, names: Vec<FileName>, more: bool) {
         let mut fields = self.fields.lock();
         let news = fields.orders.news.entry(group).or_default();
@@ -79,12 +79,12 @@ impl FollowRegister {
         self.wake();
     }
 
-    /// How the folders stand.
+    /// The state of the folders.
     pub(crate) fn standings(&self) -> Vec<FolderStatus> {
         self.fields.lock().standings.clone()
     }
 
-    /// Waits until everything that can come has come.
+    /// Waits until every expected file has arrived.
     pub(crate) fn wait_settled(&self, is_cancelled: impl Fn() -> bool) {
         let mut fields = self.fields.lock();
         while fields.busy && !is_cancelled() {
@@ -92,24 +92,25 @@ impl FollowRegister {
         }
     }
 
-    /// The thread begins to download this.
+    /// Notes that the thread begins this download.
     pub(super) fn begin(&self, group: &GroupId, name: &FileName) {
         self.fields.lock().begun.insert((group.clone(), name.clone()));
     }
 
-    /// A download ends. True if the thread has begun it.
+    /// Notes the end of a download. Returns true if the thread had begun it.
     pub(crate) fn end(&self, group: &GroupId, name: &FileName) -> bool {
         self.fields.lock().begun.remove(&(group.clone(), name.clone()))
     }
 
-    /// What was told since the last call.
+    /// Takes the orders since the last call.
     pub(super) fn take(&self) -> FollowOrders {
         let mut fields = self.fields.lock();
         fields.awake = false;
         std::mem::take(&mut fields.orders)
     }
 
-    /// How the folders stand now, and whether something is yet to come. Waits then for something to do, or for this time.
+    /// Tells the state of the folders, and whether the thread still expects something. Then waits for orders or until
+    /// this time.
     pub(super) fn tell_and_wait(&self, standings: Vec<FolderStatus>, busy: bool, until: Instant) {
         let mut fields = self.fields.lock();
         fields.standings = standings;

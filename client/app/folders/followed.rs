@@ -1,4 +1,4 @@
-//! One followed group of a login: what of it came, comes and waits, and what the user was told.
+//! One followed group of a login: its arrived, running and waiting files, and what the client has told the user.
 
 use super::follow_commands::there_now;
 use crate::client::app::download::hold_back::cancel;
@@ -25,20 +25,20 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How long a download has nobody who gives before others may have its turn.
+/// How long a download may stand without a peer that delivers before another one gets its turn.
 const STANDS_LONG: Duration = Duration::from_secs(10);
 
-/// News of this time are told together.
+/// The time in which news are collected into one message.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
-/// So many names that take no room are remembered beside those that the group has.
+/// The client remembers this many names that take no room, beyond the names that the group has.
 const ROOMLESS_MAX: usize = 4096;
 
-/// A download that was begun.
+/// A download that the thread has begun.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Coming {
-    /// Its number.
+    /// The number of the download.
     pub id: u64,
-    /// Since when nobody gives anything.
+    /// Since when no peer delivers anything.
     pub stands: Option<Instant>,
 }
 
@@ -48,39 +48,39 @@ impl Coming {
     }
 }
 
-/// What has come once this has.
+/// The record of an offer after its download is complete.
 fn came_of(Offer { info_hash, size, author, .. }: &Offer) -> Came {
     Came { info_hash: *info_hash, size: *size, author: author.clone() }
 }
 
-/// The group.
+/// A followed group.
 pub(super) struct Followed {
     record: FolderRecord,
     pub following: Following,
-    /// `None` if it is lost, and with it what was there before the group was followed.
+    /// `None` if the log is lost, and with it the list of shares from before the group was followed.
     log: Option<FollowLog>,
-    /// The downloads that run.
+    /// The running downloads.
     pub running: BTreeMap<FileName, Coming>,
-    /// All of the group is to be looked through.
+    /// The thread has to list the whole group.
     pub list: bool,
-    /// Not before this time.
+    /// The thread lists the group at this time at the earliest.
     pub list_rests: Option<Instant>,
-    /// These are to be asked for.
+    /// The names to ask for.
     pub names: BTreeSet<FileName>,
-    /// When what comes is asked for again: it may have ended, or be another version.
+    /// When to ask again about the running downloads: their shares may have ended or have another version.
     pub checks: Option<Instant>,
-    /// So many names that take no room are remembered at most, or all of the group is looked through.
+    /// The most remembered names that take no room. Beyond this limit the thread lists the whole group.
     roomless_max: usize,
-    /// What is lacking, and whether the user knows.
+    /// The missing room, and whether the user knows.
     lacking: Option<NoRoom>,
     told: Option<String>,
-    /// What has come since the last news: how many files and the last one, and when that is told.
+    /// The arrivals since the last news: the number of files, the last name, and when to tell.
     news: Option<(usize, FileName)>,
     tells: Option<Instant>,
 }
 
 impl Followed {
-    /// Goes on with a group that is followed.
+    /// Opens a group that is already followed.
     pub(super) fn open(session: &LoginSession, record: FolderRecord, max_size: u64) -> Result<Self, StateError> {
         let opened = FollowLog::open(&session.slot().follow_log(&record.path))?;
         let (log, files) = opened.map_or((None, FollowedFiles::default()), |(log, files)| (Some(log), files));
@@ -106,7 +106,8 @@ impl Followed {
         Ok(followed)
     }
 
-    /// Takes in what an earlier run of the program has begun: it is here without a note, or still comes.
+    /// Takes in a download that an earlier run of the program began. It may be complete without a note, or may still
+    /// run.
     fn go_on(&mut self, session: &LoginSession, name: FileName, begun: Came) {
         let (group, place) = (&self.record.group, self.place_of(&name));
         let is_it = |share: ShareRecord| share.path == place && share.content.info_hash == begun.info_hash;
@@ -117,7 +118,7 @@ impl Followed {
         if let Some(Tracked { id, .. }) = coming {
             session.follows().begin(group, &name);
             let Came { info_hash, size, author } = begun;
-            // What it takes of the disk is taken already.
+            // Its files already take their room on the disk.
             self.following.go_on(Offer { name: name.clone(), info_hash, size, files: 0, author });
             self.running.insert(name, Coming { id, stands: None });
         } else if came != Some(begun.info_hash) && session.slot().share(group, &name).is_some_and(is_it) {
@@ -129,7 +130,7 @@ impl Followed {
         &self.record
     }
 
-    /// Whether the folder is in its place. If not, the user is told once.
+    /// Whether the folder is in its place. Tells the user once if it is not.
     pub(super) fn is_there(&mut self, session: &LoginSession) -> bool {
         let there = folder_node(&self.record.path).is_some_and(|found| self.record.node.is_same(&found));
         match there {
@@ -140,12 +141,12 @@ impl Followed {
         there
     }
 
-    /// Where a share has its place.
+    /// The path of a share in the folder.
     pub(super) fn place_of(&self, name: &FileName) -> PathBuf {
         self.record.path.join(name.as_str())
     }
 
-    /// Passes over all that is shared now, where it is lost what was there before the group was followed.
+    /// Passes over everything that is shared now, if the list of earlier shares is lost.
     pub(super) fn pass_over_what_is_there(&mut self, session: &LoginSession) -> Result<(), RpcError> {
         if self.log.is_none() {
             let path = session.slot().follow_log(&self.record.path);
@@ -160,7 +161,7 @@ impl Followed {
         Ok(())
     }
 
-    /// Makes the folders on the way to a file, none of which may be a link, and looks at its place.
+    /// Makes the folders on the path to a file, and checks the place of the file. None of these folders may be a link.
     ///
     /// # Errors
     /// Why the file does not come.
@@ -170,7 +171,7 @@ impl Followed {
         if begin.replaces && self.here(session, name) != Here::AsItCame {
             return Err(PassedOver::ChangedHere);
         }
-        // A folder in its place would take it in.
+        // A download to an existing folder would go inside it.
         match fs::symlink_metadata(self.place_of(name)) {
             Ok(_) if begin.replaces || self.under_way(session, name).is_some() => Ok(()),
             Ok(there) if there.is_file() => Err(PassedOver::OwnFile),
@@ -185,7 +186,7 @@ impl Followed {
         (tracked.destination == self.place_of(name) && !tracked.phase.has_ended()).then_some(tracked)
     }
 
-    /// A download begins.
+    /// Notes that a download begins.
     pub(super) fn note_begun(&mut self, session: &LoginSession, offer: &Offer) {
         let begun = came_of(offer);
         let noted = self.log.as_mut().map_or(Ok(()), |log| log.begun(&offer.name, &begun));
@@ -206,7 +207,7 @@ impl Followed {
         Ok(())
     }
 
-    /// What lies where a share has its place, and whether it is what came.
+    /// What lies at the place of a share, compared with the version that arrived there.
     fn here(&self, session: &LoginSession, name: &FileName) -> Here {
         let place = self.place_of(name);
         if fs::symlink_metadata(&place).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -224,13 +225,14 @@ impl Followed {
         if is_as_it_came { Here::AsItCame } else { Here::Other }
     }
 
-    /// Something is shared in the group.
+    /// Takes in a share of the group.
     pub(super) fn offered(&mut self, session: &LoginSession, offer: Offer) {
         let name = offer.name.clone();
         if let Some(share) = session.slot().share(&self.record.group, &name)
             && share.content.info_hash == offer.info_hash
         {
-            // It came, and the program ended before that was noted; or the user shares it from elsewhere.
+            // The file has arrived, and the program ended before it noted that. Or the user shares the file from
+            // elsewhere.
             if share.path == self.place_of(&name)
                 && self.following.came(&name).map(|came| came.info_hash) != Some(offer.info_hash)
             {
@@ -269,17 +271,17 @@ impl Followed {
         }
     }
 
-    /// Writes the log anew, with what counts.
+    /// Rewrites the log with only the entries that count.
     fn rewrite(&mut self) -> Result<(), StateError> {
         let begun = self.following.running().map(|offer| (offer.name.clone(), came_of(offer))).collect();
         let (came, passed) = (self.following.all_came().clone(), self.following.passed().clone());
         self.log.as_mut().map_or(Ok(()), |log| log.rewrite(&FollowedFiles { came, begun, passed }))
     }
 
-    /// All of the group was looked through, and this is what is shared there.
+    /// Takes in the complete list of the group's shares.
     pub(super) fn listed(&mut self, session: &LoginSession, shared: &BTreeSet<FileName>) {
         self.list = false;
-        // Otherwise they are kept: another tracker may have heard of more.
+        // Below the limit the names stay: another tracker may know of more shares.
         if self.following.roomless_count() <= self.roomless_max {
             return;
         }
@@ -292,13 +294,13 @@ impl Followed {
         self.roomless_max = self.following.roomless_count() + ROOMLESS_MAX;
     }
 
-    /// A download that was begun is here, of this content and size.
+    /// A download that was begun is complete, with this content and size.
     pub(super) fn arrived(&mut self, session: &LoginSession, name: &FileName, what: Option<(InfoHash, u64)>) {
         self.running.remove(name);
         if let Some(offered) = self.following.arrived(name) {
             let (info_hash, size) = what.unwrap_or((offered.info_hash, offered.size));
             if info_hash != offered.info_hash {
-                // What was offered is yet to come.
+                // The offered version is still to come.
                 self.names.insert(name.clone());
             }
             self.note_came(session, name, Came { info_hash, size, author: offered.author });
@@ -308,12 +310,12 @@ impl Followed {
         }
     }
 
-    /// When it is told what has come.
+    /// When to tell of arrivals.
     pub(super) fn tells(&self) -> Option<Instant> {
         self.tells
     }
 
-    /// Tells what has come, if it is time or nothing more comes.
+    /// Tells of arrivals, if the time has come or the thread expects nothing more.
     pub(super) fn tell(&mut self, session: &LoginSession) {
         if self.is_busy() && self.tells.is_some_and(|tells| tells > Instant::now()) {
             return;
@@ -325,7 +327,7 @@ impl Followed {
         }
     }
 
-    /// A download that was begun does not come.
+    /// Notes that a download has failed.
     pub(super) fn failed(&mut self, session: &LoginSession, name: &FileName, again: bool) {
         self.running.remove(name);
         if let Some(info_hash) = self.following.failed(name, again) {
@@ -333,7 +335,7 @@ impl Followed {
         }
     }
 
-    /// How far a download is. One that nobody gives anything of leaves its turn to others, and comes again behind them.
+    /// Notes the progress of a download. If no peer delivers, others get its turn, and it waits behind them.
     pub(super) fn moves(&mut self, session: &LoginSession, name: &FileName, progress: &TransferProgress) {
         let Some(coming) = self.running.get_mut(name) else { return };
         let now = Instant::now();
@@ -345,25 +347,25 @@ impl Followed {
         }
     }
 
-    /// The downloads that stand still.
+    /// The downloads that do not advance.
     pub(super) fn standing(&self, now: Instant) -> BTreeSet<FileName> {
         self.running.iter().filter(|(_, coming)| coming.stands_long(now)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// What was shared under a name is shared no longer.
+    /// Notes that a share has ended.
     pub(super) fn ended(&mut self, session: &LoginSession, name: &FileName) {
         self.following.ended(name);
         self.give_up(session, name);
     }
 
-    /// Gives downloads up of which another version is shared by now.
+    /// Cancels downloads of which another version is shared by now.
     pub(super) fn give_up_outdated(&mut self, session: &LoginSession) {
         for name in self.following.outdated() {
             self.give_up(session, &name);
         }
     }
 
-    /// Gives a download up, unless it ends at this moment.
+    /// Cancels a download, unless it ends at this moment.
     fn give_up(&mut self, session: &LoginSession, name: &FileName) {
         if self.running.contains_key(name) && cancel(session, &self.record.group, name).is_ok() {
             self.running.remove(name);
@@ -371,7 +373,7 @@ impl Followed {
         }
     }
 
-    /// Takes note of what waits for room. The user is told once.
+    /// Notes the files that wait for room. Tells the user once.
     pub(super) fn lacks(&mut self, session: &LoginSession, lacking: Option<NoRoom>) {
         if let Some(why) = lacking.clone().filter(|_| lacking != self.lacking) {
             let most = size(self.following.max_size());
@@ -393,12 +395,12 @@ impl Followed {
         self.lacking = lacking;
     }
 
-    /// Whether something waits for room.
+    /// Whether a file waits for room.
     pub(super) fn waits_for_room(&self) -> bool {
         self.lacking.is_some()
     }
 
-    /// Looks which files are here no longer, so that they take no room.
+    /// Finds files that are no longer here, so that they take no room.
     pub(super) fn look_for_room(&mut self) {
         let names: Vec<FileName> = self.following.all_came().keys().cloned().collect();
         for name in names {
@@ -414,19 +416,19 @@ impl Followed {
         }
     }
 
-    /// Tells something of the folder.
+    /// Tells an event of the folder.
     pub(super) fn event(&self, session: &LoginSession, why: String) {
         let FolderRecord { group, path, .. } = self.record.clone();
         session.event(&Event::FolderTrouble { group, folder: path, why });
     }
 
-    /// Whether something is yet to come that can.
+    /// Whether a file that can come is still expected.
     pub(super) fn is_busy(&self) -> bool {
         let (_, coming) = self.following.counts();
         self.list || !self.names.is_empty() || !self.running.is_empty() || (coming > 0 && self.lacking.is_none())
     }
 
-    /// How it stands, for the user.
+    /// The state of the folder, for the user.
     pub(super) fn status(&self) -> FolderStatus {
         let FolderRecord { group, path, .. } = self.record.clone();
         let (came, waiting) = self.following.counts();

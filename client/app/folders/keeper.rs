@@ -1,5 +1,5 @@
-//! The thread that looks after shared folders: it hears what happens in them, shares what has come to rest, and ends the
-//! shares of what is gone.
+//! The thread that looks after shared folders. It hears of changes in them, shares files at rest, and ends the shares
+//! of missing files.
 
 use super::commands::shares_in;
 use super::register::{GoneFiles, Orders};
@@ -23,21 +23,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Events of this time are taken together: a file that is being written gives thousands in a second.
+/// The time in which events are collected: a file that is being written causes thousands a second.
 const EVENTS_PAUSE: Duration = Duration::from_millis(100);
-/// How long the thread waits where nothing is to come.
+/// How long the thread waits if it expects nothing.
 const LONG_WAIT: Duration = Duration::from_secs(3600);
-/// How long nothing is shared after a refusal that passes, and where a limit is reached.
+/// How long the thread shares nothing after a passing refusal, or at a limit.
 const PASSING_PAUSE: Duration = Duration::from_secs(2);
 const LIMIT_PAUSE: Duration = Duration::from_secs(60);
-/// Whoever waits for the folders waits so long for a tracker.
+/// The longest that waiters for the folders wait for a tracker.
 const LOST_MAX: Duration = Duration::from_secs(60);
-/// How often the tracker is asked whether it has heard of what another one has made.
+/// The pause between two requests whether the tracker has heard of another tracker's shares.
 const HEAR_PAUSE: Duration = Duration::from_secs(5);
-/// Shares that end together.
+/// The number of shares that end in one request.
 const LOT: usize = 256;
 
-/// A large file that is read beside the others.
+/// A large file that a helper thread reads beside the others.
 struct Reading {
     record: FolderRecord,
     name: FileName,
@@ -47,18 +47,18 @@ struct Reading {
 struct Keeper<'a> {
     session: &'a Arc<LoginSession>,
     folders: Vec<Folder>,
-    /// Nothing is asked of the tracker before this time.
+    /// The thread sends no request before this time.
     paused: Option<Instant>,
-    /// The tracker takes no more shares of this user, or is away for long; when one is tried again.
+    /// When to try again after a full tracker or a long absence of all trackers.
     full: Option<Instant>,
     /// Since when no tracker is reached.
     lost: Option<Instant>,
     reading: Option<Reading>,
-    /// Shares without a file that the tracker has not heard of: they end once it has.
+    /// Shares without a file that the tracker has not heard of. They end once it has.
     unheard: Vec<ShareRecord>,
-    /// When it is asked about them next.
+    /// When to ask the tracker about them next.
     hears: Option<Instant>,
-    /// What the group may have in another version than the folder.
+    /// Files of which the group may have another version than the folder.
     doubted: BTreeSet<(GroupId, FileName)>,
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn run(session: &Arc<LoginSession>) {
     }
 }
 
-/// Shares a file of a folder, unless that is shared no longer.
+/// Shares a file of a folder, unless that folder is no longer shared.
 fn upload(
     session: &LoginSession,
     record: &FolderRecord,
@@ -109,7 +109,7 @@ fn upload(
 }
 
 impl Keeper<'_> {
-    /// Takes in the folders that are remembered, and lets go of the others.
+    /// Takes in the remembered folders, and drops the others.
     fn follow_records(&mut self) {
         let mut records = self.session.slot().folders().list();
         records.retain(FolderRecord::is_shared);
@@ -128,7 +128,7 @@ impl Keeper<'_> {
             self.has_read(read);
         }
         self.doubted.extend(doubted);
-        // There is room again.
+        // An ended share makes room for another.
         self.full = self.full.filter(|_| ended.is_empty());
         for folder in &mut self.folders {
             let group = folder.record().group.clone();
@@ -145,7 +145,7 @@ impl Keeper<'_> {
         self.paused.is_some()
     }
 
-    /// Shares one file, ends some shares, or asks about them. True if there may be more to do.
+    /// Shares one file, ends some shares, or asks about them. Returns true if more work may be waiting.
     fn carry_out(&mut self) -> bool {
         let session = self.session;
         for at in 0..self.folders.len() {
@@ -167,7 +167,7 @@ impl Keeper<'_> {
                     );
                     session.event(&Event::FolderTrouble { group: group.clone(), folder: path.clone(), why });
                     session.folders().ask(GoneFiles { folder: path, group, count });
-                    // What is to be shared does not wait for the answer.
+                    // Other files go on without the user's answer.
                     return true;
                 }
             }
@@ -179,7 +179,7 @@ impl Keeper<'_> {
         let (session, folder) = (self.session, &self.folders[at]);
         let (record, place) = (folder.record().clone(), folder.path_of(name));
         let known = from.and_then(|from| session.slot().share(&record.group, from));
-        // What is only renamed is not read.
+        // A renamed file needs no reading.
         if known.is_none() && folder.is_large(name) {
             let stopped = session.folders().begin_large();
             self.reading = Some(Reading { record: record.clone(), name: name.clone(), look });
@@ -195,18 +195,18 @@ impl Keeper<'_> {
         self.has_shared(at, (name, look), shared, is_stopped);
     }
 
-    /// The large file was read to its end, or is not shared.
+    /// Takes in the result of a large file.
     fn has_read(&mut self, shared: Result<(), Failure>) {
         let Some(Reading { record, name, look }) = self.reading.take() else { return };
         self.folders.iter_mut().for_each(Folder::has_read);
         if let Some(at) = self.folders.iter().position(|folder| *folder.record() == record) {
-            // What it was stopped for has come to rest by then, or comes.
+            // The changed file, for which the reading was stopped, has come to rest by then or will do so.
             let is_outdated = !self.folders[at].is_ready(&name, look);
             self.has_shared(at, (&name, look), shared, is_outdated);
         }
     }
 
-    /// Lets go of the large file that is being read, if it is another one by now.
+    /// Stops the reading of the large file if it has changed meanwhile.
     fn look_after_reading(&self) {
         let Some(Reading { record, name, look }) = &self.reading else { return };
         let is_it = |folder: &Folder| folder.record() == record && folder.is_ready(name, *look);
@@ -215,7 +215,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// A file is shared as it looked then, or is not; where the reading was stopped, nothing is said of it.
+    /// Notes that a file is shared as it looked then, or refused. A stopped reading says nothing about the file.
     fn has_shared(
         &mut self,
         at: usize,
@@ -232,14 +232,14 @@ impl Keeper<'_> {
                 folder.is_shared(name, look);
                 self.lost = None;
             }
-            // It is let go of, or read again if the end of another folder was meant.
+            // The folder is no longer shared. If the user ended another folder, this file is read again.
             Err(_)
                 if is_stopped
                     || session.is_over()
                     || !self.session.slot().folders().list().contains(folder.record()) => {}
             Err(Failure { cause: Cause::NoTracker, why }) => {
                 self.paused = Some(now + PASSING_PAUSE);
-                // Nobody waits longer for it.
+                // Waiters no longer wait for this folder.
                 if *self.lost.get_or_insert(now) + LOST_MAX <= now {
                     folder.is_full(session, format!("not all of its files are shared: {why}"));
                     self.full = self.paused;
@@ -257,7 +257,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// Shares again what the group has in another version than the folder.
+    /// Shares files again of which the group has another version than the folder.
     fn compare(&mut self) {
         let session = self.session;
         for (group, name) in std::mem::take(&mut self.doubted) {
@@ -282,7 +282,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// Ends the shares that the tracker has heard of by now. Of those that are shared again nothing ends.
+    /// Ends those shares that the tracker has heard of by now. A share that the user has shared again does not end.
     fn end_unheard(&mut self) {
         let (session, now) = (self.session, Instant::now());
         if self.hears.is_none_or(|hears| hears > now) {
@@ -304,7 +304,7 @@ impl Keeper<'_> {
         self.hears = (!self.unheard.is_empty()).then(|| now + HEAR_PAUSE);
     }
 
-    /// Puts those aside that the tracker has not heard of: it could end an older version of them at most.
+    /// Sets aside the shares that the tracker has not heard of. A request to end them could only end an older version.
     fn put_off(&mut self, at: usize, names: &[FileName]) -> Result<(), RpcError> {
         let (session, folder) = (self.session, &mut self.folders[at]);
         let share = |name| session.slot().share(&folder.record().group, name);
@@ -334,7 +334,7 @@ impl Keeper<'_> {
                 for (name, answer) in names.iter().zip(answers) {
                     match answer {
                         Err(refusal) if refusal.code.is_passing() => self.paused = Some(now + PASSING_PAUSE),
-                        // One that nobody knows of has ended too.
+                        // A share that the tracker does not know has ended too.
                         Ok(_) | Err(_) => folder.is_withdrawn(name, now),
                     }
                 }
@@ -350,7 +350,7 @@ impl Keeper<'_> {
         session.folders().tell(self.folders.iter().map(Folder::status).collect(), settled);
     }
 
-    /// Waits for what comes next.
+    /// Waits for the next event.
     fn wait(&self, more: bool) {
         let now = Instant::now();
         if more {
@@ -361,7 +361,7 @@ impl Keeper<'_> {
         let due = self.folders.iter().filter_map(Folder::next_due).chain(paused).chain(self.hears);
         let until = due.min().unwrap_or(now + LONG_WAIT).max(now + EVENTS_PAUSE);
         let descriptors: Vec<_> = self.folders.iter().filter_map(Folder::descriptor).collect();
-        // What is written to at this moment is looked at a little later.
+        // A file that is being written to gets its look a little later.
         if !self.session.folders().wait(&[], now + EVENTS_PAUSE) {
             self.session.folders().wait(&descriptors, until);
         }

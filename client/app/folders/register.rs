@@ -1,4 +1,5 @@
-//! What commands and the thread that looks after shared folders tell each other. The thread's own file is `keeper`.
+//! The register through which commands and the folder thread exchange orders and results. The thread itself is in
+//! `keeper`.
 
 use crate::client::command::failure::Failure;
 use crate::client::output::report::FolderStatus;
@@ -14,23 +15,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Whoever waits for the folders looks so often whether the wait is cancelled.
+/// How often a waiter for the folders checks whether the wait is cancelled.
 const CANCEL_PAUSE: Duration = Duration::from_millis(100);
 
-/// What the thread is told.
+/// The orders for the thread.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
-    /// Shares that have ended.
+    /// The shares that have ended.
     pub ended: Vec<(GroupId, FileName)>,
-    /// Folders whose shares without a file are to end.
+    /// Folders whose shares without a file may end.
     pub agreed: Vec<PathBuf>,
-    /// What the group may have in another version than the folder.
+    /// Files of which the group may have another version than the folder.
     pub doubted: BTreeSet<(GroupId, FileName)>,
-    /// What became of the large file that was read beside the others.
+    /// The result of the large file.
     pub read: Option<Result<(), Failure>>,
 }
 
-/// About how many files of which folder the user is to be asked, and of which group.
+/// A question to the user: whether this many shares without a file may end, of this folder in this group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GoneFiles {
     pub folder: PathBuf,
@@ -41,28 +42,28 @@ pub(crate) struct GoneFiles {
 #[derive(Debug, Default)]
 struct RegisterState {
     orders: Orders,
-    /// How each folder stands.
+    /// The state of each folder.
     standings: Vec<FolderStatus>,
     questions: Vec<GoneFiles>,
-    /// The thread has done all that it knew of when it looked last.
+    /// At its last look the thread had no work left.
     settled: bool,
 }
 
-/// The register. Its lock is never held across a request or the disk.
+/// The register. No thread holds its lock across a request or a disk access.
 #[derive(Debug)]
 pub(crate) struct FolderRegister {
     state: Mutex<RegisterState>,
     changed: Condvar,
     waker: Waker,
-    /// Set when a file that is being read is to be shared no longer.
+    /// Set when the file that is being read is no longer to be shared.
     stopped: AtomicBool,
-    /// The same for a large one that is read beside the others.
+    /// As `stopped`, for a large file that a helper thread reads.
     large_stopped: Arc<AtomicBool>,
 }
 
 impl FolderRegister {
     pub(crate) fn new() -> io::Result<Self> {
-        // Nothing is to be done before a folder is named.
+        // Without a folder there is no work.
         let state = RegisterState { settled: true, ..RegisterState::default() };
         Ok(Self {
             state: Mutex::new(state),
@@ -73,45 +74,45 @@ impl FolderRegister {
         })
     }
 
-    /// Something is different: the folders that are remembered, or whether the login goes on.
+    /// Tells of a change in the remembered folders or in the login.
     pub(crate) fn wake(&self) {
         self.state.lock().settled = false;
         self.changed.notify_all();
         self.waker.wake();
     }
 
-    /// A folder is not shared any more, or the login ends: what is being read is let go of.
+    /// Stops the reading of files, because a folder is no longer shared or the login ends.
     pub(crate) fn stop_reading(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.stop_large();
         self.wake();
     }
 
-    /// The large file that is being read need not be read any more.
+    /// Stops the reading of the large file.
     pub(super) fn stop_large(&self) {
         self.large_stopped.store(true, Ordering::Relaxed);
     }
 
-    /// The same as `begin_reading` for a large file.
+    /// As `begin_reading`, for a large file.
     pub(super) fn begin_large(&self) -> Arc<AtomicBool> {
         self.large_stopped.store(false, Ordering::Relaxed);
         self.large_stopped.clone()
     }
 
-    /// This became of the large file.
+    /// Takes in the result of the large file.
     pub(super) fn has_read(&self, what: Result<(), Failure>) {
         self.state.lock().orders.read = Some(what);
         self.wake();
     }
 
-    /// A file is about to be read. Gives what is set when it need not be read any more; whether that is so already is to
-    /// be asked behind this.
+    /// Begins the reading of a file. Returns the flag that stops it. The caller checks only after this call whether the
+    /// file is still to be shared.
     pub(super) fn begin_reading(&self) -> &AtomicBool {
         self.stopped.store(false, Ordering::Relaxed);
         &self.stopped
     }
 
-    /// Shares have ended.
+    /// Notes that shares have ended.
     pub(crate) fn ended(&self, shares: &[ShareRecord]) {
         let mut state = self.state.lock();
         if !state.standings.is_empty() {
@@ -120,7 +121,7 @@ impl FolderRegister {
         }
     }
 
-    /// The shares of a folder without a file are to end.
+    /// Notes that the user agrees: the shares of a folder without a file may end.
     pub(crate) fn agree(&self, folder: PathBuf) {
         let mut state = self.state.lock();
         state.questions.retain(|question| question.folder != folder);
@@ -129,31 +130,31 @@ impl FolderRegister {
         self.wake();
     }
 
-    /// The group may have another version of a file than its folder.
+    /// Notes that the group may have another version of a file than its folder.
     pub(crate) fn doubt(&self, group: GroupId, name: FileName) {
         self.state.lock().orders.doubted.insert((group, name));
         self.wake();
     }
 
-    /// What the user is to be asked next.
+    /// Takes the next question to the user.
     pub(crate) fn take_question(&self) -> Option<GoneFiles> {
         let mut state = self.state.lock();
         if state.questions.is_empty() { None } else { Some(state.questions.remove(0)) }
     }
 
-    /// The user has not answered.
+    /// Puts a question back that the user has not answered.
     pub(crate) fn ask_again(&self, question: GoneFiles) {
         self.ask(question);
     }
 
-    /// The user is to be asked.
+    /// Adds a question to the user.
     pub(super) fn ask(&self, question: GoneFiles) {
         let mut state = self.state.lock();
         state.questions.retain(|other| other.folder != question.folder);
         state.questions.push(question);
     }
 
-    /// How the folders stand.
+    /// The state of the folders.
     pub(crate) fn standings(&self) -> Vec<FolderStatus> {
         self.state.lock().standings.clone()
     }
@@ -166,21 +167,21 @@ impl FolderRegister {
         }
     }
 
-    /// The orders since the last call.
+    /// Takes the orders since the last call.
     pub(super) fn take_orders(&self) -> Orders {
         std::mem::take(&mut self.state.lock().orders)
     }
 
-    /// Waits for an order, for something to read, or for this time. True if there is an order.
+    /// Waits for an order, for a readable descriptor, or until this time. Returns true if there is an order.
     pub(super) fn wait(&self, others: &[BorrowedFd<'_>], until: Instant) -> bool {
         self.waker.wait_for_any(others, until)
     }
 
-    /// How the folders stand now, and whether all is done.
+    /// Tells the state of the folders, and whether all work is done.
     pub(super) fn tell(&self, standings: Vec<FolderStatus>, settled: bool) {
         let mut state = self.state.lock();
         state.settled = settled && state.orders.agreed.is_empty() && state.orders.doubted.is_empty();
-        // Files that are back need no answer.
+        // Once the files are back, the question needs no answer.
         let is_open = |question: &GoneFiles| standings.iter().any(|it| it.folder == question.folder && it.gone > 0);
         state.questions.retain(is_open);
         state.standings = standings;

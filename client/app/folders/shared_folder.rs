@@ -1,5 +1,5 @@
-//! One shared folder of a login: its tree on the disk, which of its files are on their way into the group, and what the
-//! user was told of it.
+//! One shared folder of a login: its tree on the disk, the files on their way into the group, and what the client has
+//! told the user.
 
 use crate::client::app::login_session::LoginSession;
 use crate::client::folder::settling::{GoneStep, Settling};
@@ -17,73 +17,74 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Pause before the first look whether a folder is back. It doubles with each look.
+/// The pause before the first look whether a missing folder is back. It doubles with each look.
 const AWAY_PAUSE: Duration = Duration::from_secs(5);
 const AWAY_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Where the system does not tell what happens, the pause between two scans, and that in times of how long one took.
+/// The least pause between two scans of a folder without watches. The pause is also `SCAN_REST` times as long as the
+/// last scan took.
 const SCAN_PAUSE: Duration = Duration::from_secs(10);
 const SCAN_REST: u32 = 100;
-/// Pause before what could not be read is looked at again, and least time between two scans for what cannot be shared.
+/// The pause before another look at something unreadable, and the least time between two scans for unfit files.
 const AGAIN_PAUSE: Duration = Duration::from_secs(60);
 const UNWATCHED: &str = "the system tells no more programs what happens in folders (fs.inotify.max_user_watches); it is \
                          looked through from time to time";
 const AWAY: &str = "it is not there, or another folder is in its place";
-/// A file of so many bytes is read beside the others: it may take longer than a file should wait.
+/// A helper thread reads files of at least this many bytes: others should not wait that long.
 const LARGE_LEN: u64 = 64 * 1024 * 1024;
-/// News of this time are told together.
+/// The time in which news are collected into one message.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is to be done next.
+/// The next step for a folder.
 pub(super) enum Moment {
     Nothing,
-    /// A file, what it looks like, and the name that it had before.
+    /// A file, its stamps, and its former name.
     Share(FileName, StampsDigest, Option<FileName>),
     Withdraw(Vec<FileName>),
     Ask(usize),
 }
 
-/// The folder.
+/// A shared folder.
 pub(super) struct Folder {
     record: FolderRecord,
     tree: FolderTree,
     settling: Settling<StampsDigest>,
-    /// Of those that are to be shared while a large file is read the ones that are large too.
+    /// The large files among those that wait while another large file is read.
     large: BTreeSet<FileName>,
-    /// When it is scanned next.
+    /// When to scan the folder next.
     scan: Option<Instant>,
-    /// When it is scanned once more, though what was found counts until then.
+    /// When to scan once more. The last scan counts until then.
     again: Option<Instant>,
     scanned: Option<Instant>,
-    /// The shares without a file end at the next scan.
+    /// At the next scan the shares without a file may end.
     agreed: bool,
-    /// It is not there or cannot be read, and why, and the pause before the next look.
+    /// Why the folder is missing or unreadable, and the pause before the next look.
     away: Option<(Duration, String)>,
-    /// Why the tracker does not take all of it.
+    /// Why the tracker does not take all files.
     full: Option<String>,
-    /// The system does not tell what happens in it.
+    /// The system reports no changes in the folder.
     unwatched: bool,
     unfit: Option<String>,
-    /// Files that are not shared though they could be: how many since the last news, and the first one of them and why.
+    /// Refused files since the last news: their number, and the name and reason of the first.
     refused: usize,
     refusal: Option<(String, String)>,
-    /// What changes all the time, as was told.
+    /// The ever-changing file that the client has told the user of.
     busy: Option<FileName>,
-    /// Shared and ended since the last news.
+    /// The numbers of shared files and ended shares since the last news.
     news: (usize, usize),
     news_due: Option<Instant>,
 }
 
-/// Whether it takes long to read a file.
+/// Whether a file takes long to read.
 fn is_large(tree: &FolderTree, name: &FileName) -> bool {
     tree.look(name).is_ok_and(|found| found.is_some_and(|stamp| stamp.size >= LARGE_LEN))
 }
 
-/// The same digest that the record of a share has.
+/// The digest of a file's stamp, as in the record of a share.
 fn digest(stamp: FileStamp) -> StampsDigest {
     Stamps([stamp].into()).digest()
 }
 
-/// What is told of files that are not shared: how many, the first one and why.
+/// The message about refused files: their number, the first one, and why.
 fn not_shared(count: usize, (what, why): &(String, String)) -> String {
     match count {
         1 => format!("{what} is not shared: {why}"),
@@ -92,7 +93,7 @@ fn not_shared(count: usize, (what, why): &(String, String)) -> String {
 }
 
 impl Folder {
-    /// A folder of which this is shared. It is scanned at once.
+    /// A folder with these existing shares. It is scanned at once.
     pub(super) fn new(record: FolderRecord, shared: BTreeMap<FileName, StampsDigest>) -> Self {
         Self {
             tree: FolderTree::new(record.path.clone(), record.node),
@@ -119,12 +120,12 @@ impl Folder {
         &self.record
     }
 
-    /// Where a file lies.
+    /// The path of a file.
     pub(super) fn path_of(&self, name: &FileName) -> PathBuf {
         self.tree.path_of(name)
     }
 
-    /// What a file looks like now.
+    /// The current stamps of a file.
     ///
     /// # Errors
     /// The system does not tell.
@@ -132,12 +133,12 @@ impl Folder {
         Ok(self.tree.look(name)?.map(digest))
     }
 
-    /// Something could not be looked at.
+    /// Plans another look after something was unreadable.
     fn look_again(&mut self, now: Instant) {
         self.again.get_or_insert(now + AGAIN_PAUSE);
     }
 
-    /// Takes in what has happened, and looks at what is due.
+    /// Takes in reported changes, and makes the looks that are due.
     pub(super) fn look(&mut self, session: &LoginSession, now: Instant) {
         let happened = self.tree.take();
         let mut names = happened.files;
@@ -173,7 +174,7 @@ impl Folder {
             self.tree = FolderTree::new(self.record.path.clone(), self.record.node);
         }
         let scan = self.tree.scan();
-        // It may have been moved while it was read.
+        // The folder may have been moved during the scan.
         let mut scan = match scan {
             _ if !self.tree.is_there() => return self.go_away(session, AWAY.to_owned()),
             Err(error) => return self.go_away(session, format!("it cannot be read ({})", sys::reason(&error))),
@@ -201,7 +202,8 @@ impl Folder {
         }
     }
 
-    /// Nothing of it ends until it is there and can be read. What the user has agreed to does not count then.
+    /// Marks the folder as missing. Its shares do not end until the folder is there and readable. An earlier agreement
+    /// of the user does not count then.
     fn go_away(&mut self, session: &LoginSession, why: String) {
         let before = self.away.take();
         let pause = before.as_ref().map_or(AWAY_PAUSE, |(pause, _)| (*pause * 2).min(AWAY_PAUSE_MAX));
@@ -213,7 +215,7 @@ impl Folder {
         self.away = Some((pause, why));
     }
 
-    /// Something has happened to a file.
+    /// Takes in a change of a file.
     pub(super) fn touched(&mut self, name: &FileName, now: Instant) {
         match self.look_of(name) {
             Ok(found) => self.settling.touched(name.clone(), found, now),
@@ -221,14 +223,14 @@ impl Folder {
         }
     }
 
-    /// What is to be done next.
+    /// The next step.
     ///
-    /// While a large file of it is being read no other large one has its turn.
+    /// While a large file of the folder is being read, no other large one gets its turn.
     pub(super) fn next(&mut self, now: Instant, may_share: bool, is_reading: bool) -> Moment {
         if self.away.is_some() {
             return Moment::Nothing;
         }
-        // Where the folder itself is gone, each of its files seems to be; and what lies in its place is not meant.
+        // In a missing folder every file seems missing. A folder that lies in its place instead must not be shared.
         let next_share = self.next_share(is_reading).filter(|_| may_share);
         let is_due = self.settling.gone_count() > 0 || next_share.is_some();
         if is_due && !self.tree.is_there() {
@@ -256,17 +258,17 @@ impl Folder {
         })
     }
 
-    /// Whether it takes long to read a file.
+    /// Whether a file takes long to read.
     pub(super) fn is_large(&self, name: &FileName) -> bool {
         is_large(&self.tree, name)
     }
 
-    /// No large file is being read any more.
+    /// Notes that no large file is being read any more.
     pub(super) fn has_read(&mut self) {
         self.large.clear();
     }
 
-    /// Whether a file is to be shared still as it looked then.
+    /// Whether a file with these stamps is still to be shared.
     pub(super) fn is_ready(&self, name: &FileName, look: StampsDigest) -> bool {
         self.settling.is_ready(name, look)
     }
@@ -294,13 +296,13 @@ impl Folder {
         self.settling.has_ended(name);
     }
 
-    /// The group has something else under a name than the folder.
+    /// Notes that the group has something else under a name than the folder.
     pub(super) fn differs(&mut self, name: &FileName, now: Instant) {
         self.settling.forget(name);
         self.touched(name, now);
     }
 
-    /// The shares whose files are gone may end. What was refused is tried again.
+    /// Lets the shares end whose files are missing, and tries refused files again.
     pub(super) fn agree(&mut self) {
         self.agreed = true;
         self.scan = Some(Instant::now());
@@ -311,20 +313,20 @@ impl Folder {
         self.news_due.get_or_insert_with(|| Instant::now() + NEWS_PAUSE);
     }
 
-    /// The tracker takes no more of it. Told once, until all of it is shared.
+    /// Notes that the tracker takes no more files. Tells the user once, until all files are shared.
     pub(super) fn is_full(&mut self, session: &LoginSession, why: String) {
         if self.full.replace(why.clone()).is_none() {
             self.event(session, why);
         }
     }
 
-    /// Tells something of the folder.
+    /// Tells an event of the folder.
     pub(super) fn event(&self, session: &LoginSession, why: String) {
         let FolderRecord { group, path, .. } = self.record.clone();
         session.event(&Event::FolderTrouble { group, folder: path, why });
     }
 
-    /// Tells what was shared and what is not any more.
+    /// Tells the user about new and ended shares.
     pub(super) fn tell(&mut self, session: &LoginSession) {
         if self.away.is_none() && self.is_settled() {
             self.full = None;
@@ -351,12 +353,12 @@ impl Folder {
         }
     }
 
-    /// Whether every file that is there is shared or refused, and nothing else is under way.
+    /// Whether every file is shared or refused, and nothing else is under way.
     fn is_settled(&self) -> bool {
         self.is_scanned() && self.settling.is_settled()
     }
 
-    /// Whether nothing more is to be done at this moment, if the tracker takes no more shares or if it does.
+    /// Whether nothing is to be done right now; `full` says that the tracker takes no more shares.
     pub(super) fn is_at_rest(&self, full: bool) -> bool {
         self.away.is_some() || (self.is_scanned() && self.settling.is_done(full, Instant::now()))
     }
@@ -365,23 +367,23 @@ impl Folder {
         self.scan.is_none() || !self.tree.is_watched()
     }
 
-    /// Whether the tracker has to be asked for something.
+    /// Whether the folder needs the tracker.
     pub(super) fn has_work(&self) -> bool {
         self.away.is_none() && !self.settling.is_settled()
     }
 
-    /// When something is to be done by itself.
+    /// The time of the next step that needs no event.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let rest = self.settling.next_due().filter(|_| self.away.is_none());
         [rest, self.scan, self.again, self.news_due].into_iter().flatten().min()
     }
 
-    /// Readable when something has happened.
+    /// Readable after a change.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.tree.descriptor()
     }
 
-    /// What is wrong, if something is.
+    /// The current problem, if there is one.
     fn why(&self) -> Option<String> {
         let away = self.away.as_ref().map(|(_, why)| why.clone());
         let refused = || Some(not_shared(self.settling.refused_count(), self.refusal.as_ref()?));
@@ -390,7 +392,7 @@ impl Folder {
         away.or_else(|| self.full.clone()).or_else(refused).or_else(|| self.unfit.clone()).or_else(unwatched)
     }
 
-    /// How it stands, for the user.
+    /// The state of the folder, for the user.
     pub(super) fn status(&self) -> FolderStatus {
         let FolderRecord { group, path, .. } = self.record.clone();
         FolderStatus {

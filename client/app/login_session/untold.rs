@@ -1,4 +1,4 @@
-//! Shares of which no tracker has heard yet: what was downloaded is here before a tracker is told of it.
+//! Shares that no tracker has heard of yet: a download is complete before the client tells a tracker.
 
 use crate::client::storage::file_stamp::Stamps;
 use crate::model::id::ShareRef;
@@ -10,17 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A file that is here and should be shared, of which no tracker has heard yet.
+/// A file that the client should share, and that no tracker has heard of yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Untold {
-    /// What was downloaded. It may be another one by the time a tracker is told.
+    /// The downloaded share. It may be another one by the time the client tells a tracker.
     pub share: ShareRef,
     pub group: GroupId,
     pub name: FileName,
     pub path: PathBuf,
     pub content: Content,
     pub manifest: Arc<Manifest>,
-    /// Those that its files had when they were found right.
+    /// The stamps of its files when they were found right.
     pub stamps: Stamps,
     /// Whether the user knows of a new version.
     pub is_outdated: bool,
@@ -29,15 +29,15 @@ pub(crate) struct Untold {
 #[derive(Debug, Default)]
 struct Fields {
     shares: Vec<Untold>,
-    /// Whether a tracker is still to be told for the first time of one of them.
+    /// Whether the client has not tried yet to tell a tracker of one of the shares.
     untried: bool,
-    /// How many threads tell a tracker just now.
+    /// The number of threads that tell a tracker right now.
     telling: usize,
-    /// Where those lie that it is told of.
+    /// The paths of the shares that these threads tell.
     being_told: HashSet<PathBuf>,
 }
 
-/// All of them. The lock is never held across a request.
+/// All untold shares. No thread holds the lock across a request.
 #[derive(Debug, Default)]
 pub(crate) struct UntoldShares {
     fields: Mutex<Fields>,
@@ -45,26 +45,26 @@ pub(crate) struct UntoldShares {
 }
 
 impl UntoldShares {
-    /// Adds one. Somebody has to tell a tracker soon.
+    /// Adds a share. A thread has to call `tell` soon.
     pub(crate) fn add(&self, untold: Untold) {
         let mut fields = self.fields.lock();
         fields.shares.push(untold);
         fields.untried = true;
     }
 
-    /// Whether one lies at this path.
+    /// Whether an untold share lies at this path.
     pub(crate) fn has(&self, path: &Path) -> bool {
         let fields = self.fields.lock();
         fields.being_told.contains(path) || fields.shares.iter().any(|untold| untold.path == path)
     }
 
-    /// Whether there are some.
+    /// Whether there are untold shares.
     pub(crate) fn are_there(&self) -> bool {
         let fields = self.fields.lock();
         fields.telling > 0 || !fields.shares.is_empty()
     }
 
-    /// Takes them out and tells a tracker of each. Those of which it could not be told come back.
+    /// Takes the shares out and tells a tracker of each. A share for which `tell` returns false comes back.
     pub(crate) fn tell(&self, mut tell: impl FnMut(&Untold) -> bool) {
         let shares = {
             let mut fields = self.fields.lock();
@@ -87,8 +87,8 @@ impl UntoldShares {
         self.tried.notify_all();
     }
 
-    /// Waits until a tracker was told of each, or could not be told. Not longer than this, nor once `over`, which is
-    /// asked every 200 ms.
+    /// Waits until a thread has tried to tell a tracker of each share. Ends after `longest`, or once `over` returns
+    /// true; the waiter calls it every 200 ms.
     pub(crate) fn wait_tried(&self, longest: Duration, over: impl Fn() -> bool) {
         let until = Instant::now() + longest;
         let mut fields = self.fields.lock();
@@ -97,7 +97,7 @@ impl UntoldShares {
         }
     }
 
-    /// Calls groups by other names.
+    /// Gives groups their new names.
     pub(crate) fn rename_groups(&self, renamed: &HashMap<GroupId, GroupId>) {
         for untold in &mut self.fields.lock().shares {
             if let Some(name) = renamed.get(&untold.group) {
@@ -117,7 +117,7 @@ pub(super) mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// What was downloaded, as far as a record has it.
+    /// The untold share of a record.
     pub(in super::super) fn untold_of(record: ShareRecord, number: u8) -> Untold {
         let ShareRecord { group, name, path, content, .. } = record;
         let (share, manifest, stamps) = (share_ref(number), Arc::new(manifest(number)), Stamps([].into()));
