@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test hostile netlab netbench sim walk explore fuzz sanitize bench load soak demo picture install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test hostile netlab netbench sim walk explore fuzz sanitize bench load soak demo install uninstall deb clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -118,10 +118,6 @@ demo: rust
 	@$(MAKE) --no-print-directory all
 	@./demo.sh
 
-# Takes README's picture, docs/terminal.svg, of a real run; needs 1.4 GB in the temporary folder.
-picture: rust
-	@$(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test programs -- --ignored the_picture_is_taken
-
 # What is installed: the mode, the file, and its place below PREFIX. The programs get longer names than in their folders,
 # since `tracker` and `client` are taken on many systems.
 INSTALLED = \
@@ -151,7 +147,7 @@ install:
 uninstall:
 	@packaging/install.sh --remove '$(DESTDIR)$(PREFIX)' $(INSTALLED)
 
-# A package for Debian and its kin in packaging/deb/, installed, run, removed and purged in a temporary root.
+# A package for Debian and its derivatives in packaging/deb/, installed, run, removed and purged in a temporary root.
 deb: all
 	@CARGO='$(CARGO)' MAKE='$(MAKE)' packaging/deb/build.sh
 

@@ -1,7 +1,6 @@
-//! What README.md shows is what the programs say: its transcripts are played, its picture is compared with the screens
-//! that they lead to, and the demo runs to its end.
+//! What README.md and docs/GUIDE.md show is what the programs say: their transcripts are played, and the demo runs to its
+//! end.
 
-mod picture;
 mod story;
 mod transcript;
 
@@ -12,31 +11,16 @@ use std::process::Command;
 use story::Story;
 use transcript::{shape, transcript};
 
-/// Where README.md has its picture from.
-const PICTURE: &str = "docs/terminal.svg";
-/// The most that it may take, in bytes.
-const PICTURE_LEN_MAX: usize = 40_000;
-
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn picture_of(story: &Story) -> String {
-    picture::of(&[("alice", &story.alice), ("bob", &story.bob)])
-}
-
 #[test]
-fn the_transcripts_and_the_picture_are_what_the_programs_say() {
+fn the_transcripts_are_what_the_programs_say() {
     // The download takes long enough to be looked at on a busy machine.
     let mut story = Story::play(18_000_000, &["--download-limit", "1500K"]);
 
-    let recorded = fs::read_to_string(project(PICTURE)).expect("the picture");
-    assert_eq!(picture::shown(&recorded), picture::shown(&picture_of(&story)), "{PICTURE} is old: make picture");
-    assert!(recorded.len() <= PICTURE_LEN_MAX, "{PICTURE} has {} bytes", recorded.len());
-    let readme = fs::read_to_string(project("README.md")).expect("README.md");
-    assert!(readme.contains(&format!("]({PICTURE})\n")), "README.md shows its picture");
-
-    let console = transcript("tracker 1 on");
+    let console = transcript("docs/GUIDE.md", "tracker 1 on");
     assert_eq!(shape(&story.banner), shape(&console[0]));
     assert_eq!((console[1].as_str(), console.last().map(String::as_str)), ("status", Some("quit")));
     story.tracker.say("status");
@@ -45,13 +29,6 @@ fn the_transcripts_and_the_picture_are_what_the_programs_say() {
     }
     story.tracker.say("quit");
     assert!(story.tracker.end().0.success());
-}
-
-#[test]
-#[ignore = "takes the picture: make picture"]
-fn the_picture_is_taken() {
-    let story = Story::play(700_000_000, &[]);
-    fs::write(project(PICTURE), picture_of(&story)).expect("writable");
 }
 
 #[test]

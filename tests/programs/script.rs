@@ -221,8 +221,8 @@ fn the_documents_list_the_exit_codes_of_both_programs() {
     let text = |file: &str| {
         fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).expect(file).replace('`', "")
     };
-    let readme = text("README.md");
-    let table = readme.lines().skip_while(|line| !line.starts_with("| exit code |")).skip(2);
+    let guide = text("docs/GUIDE.md");
+    let table = guide.lines().skip_while(|line| !line.starts_with("| exit code |")).skip(2);
     let table: Vec<&str> = table.take_while(|line| line.starts_with('|')).collect();
     let row = |exit: Exit, of: &[(Exit, &'static str)]| {
         of.iter().find(|(other, _)| *other == exit).map_or("", |(_, meaning)| meaning)

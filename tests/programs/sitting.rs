@@ -110,11 +110,6 @@ impl Sitting {
         self.screen.shown.lock().rows()
     }
 
-    /// The screen as it is now, with its colours.
-    pub(crate) fn screen(&self) -> vt100::Screen {
-        self.screen.shown.lock().parser.screen().clone()
-    }
-
     /// Waits until the screen is so.
     pub(crate) fn sees(&self, what: &str, so: impl Fn(&[String], &vt100::Screen) -> bool) {
         let deadline = Instant::now() + LONG;

@@ -1,4 +1,4 @@
-//! The README's section on trouble quotes what the programs say: here the trouble is made, and they say it.
+//! The guide's section on trouble quotes what the programs say: here the trouble is made, and they say it.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -24,10 +24,10 @@ fn without_names(line: &str) -> String {
     line.split(' ').map(name_of).collect::<Vec<_>>().join(" ")
 }
 
-/// What the README's table says that programs say.
+/// What the guide's table says that programs say.
 fn quoted() -> BTreeSet<String> {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("readable");
-    let (_, section) = readme.split_once("\n## Troubleshooting\n").expect("the section");
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/GUIDE.md")).expect("readable");
+    let (_, section) = guide.split_once("\n## Troubleshooting\n").expect("the section");
     let (section, _) = section.split_once("\n## ").expect("another section");
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
     rows.map(|(said, _)| without_names(said)).collect()
@@ -147,7 +147,7 @@ fn at_the_prompt(line: String) -> String {
 }
 
 #[test]
-fn the_programs_say_what_the_readme_quotes() {
+fn the_programs_say_what_the_guide_quotes() {
     let mut said = Vec::new();
     trackers_that_cannot_start(&mut said);
     trackers_with_two_keys(&mut said);

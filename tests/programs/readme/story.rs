@@ -20,13 +20,11 @@ const FILM_BYTE: u8 = 7;
 /// At how many places a download is looked at to see how far it is.
 const PLACES: u64 = 32;
 
-/// What is there after the story: the tracker, which still runs, and both screens.
+/// What is there after the story: the tracker, which still runs.
 pub(crate) struct Story {
     pub tracker: Program,
     /// What the tracker said when it began.
     pub banner: String,
-    pub alice: vt100::Screen,
-    pub bob: vt100::Screen,
     _installation: Installation,
 }
 
@@ -48,8 +46,7 @@ impl Story {
             bob.plays(&steps("> create_user bob"));
         });
         assert!(bob.sitting.ends().success());
-        let [alice, bob] = [alice, bob].map(|person| person.sitting.screen());
-        Self { tracker, banner, alice, bob, _installation: installation }
+        Self { tracker, banner, _installation: installation }
     }
 }
 

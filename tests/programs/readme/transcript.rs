@@ -1,4 +1,4 @@
-//! The transcripts of README.md, and what of a line is the same in every run.
+//! The transcripts of README.md and docs/GUIDE.md, and what of a line is the same in every run.
 
 use super::project;
 use std::fs;
@@ -6,20 +6,20 @@ use std::fs;
 /// What is typed at a prompt, and the lines that follow.
 pub(crate) type Step = (String, Vec<String>);
 
-/// The lines of the transcript that begins so.
-pub(crate) fn transcript(first: &str) -> Vec<String> {
-    let readme = fs::read_to_string(project("README.md")).expect("README.md");
-    let lines = readme.lines().map(|line| line.strip_prefix("    "));
+/// The lines of the transcript in this page that begins so.
+pub(crate) fn transcript(page: &str, first: &str) -> Vec<String> {
+    let text = fs::read_to_string(project(page)).expect(page);
+    let lines = text.lines().map(|line| line.strip_prefix("    "));
     let mut lines = lines.skip_while(|line| !line.is_some_and(|line| line.starts_with(first)));
     let transcript: Vec<String> = lines.by_ref().map_while(|line| line.map(str::to_owned)).collect();
-    assert!(!transcript.is_empty(), "README.md has no transcript that begins with {first}");
+    assert!(!transcript.is_empty(), "{page} has no transcript that begins with {first}");
     transcript
 }
 
-/// The steps of the transcript that begins so; first what stands before all prompts, with nothing typed.
+/// The steps of the transcript in README.md that begins so; first what stands before all prompts, with nothing typed.
 pub(crate) fn steps(first: &str) -> Vec<Step> {
     let mut steps = vec![(String::new(), Vec::new())];
-    for line in transcript(first) {
+    for line in transcript("README.md", first) {
         match line.strip_prefix("> ") {
             Some(typed) => steps.push((typed.to_owned(), Vec::new())),
             None => steps.last_mut().expect("one at least").1.push(line),
