@@ -24,7 +24,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The name under which this program was started, or this one if it has none that can be shown.
+/// The name under which this program was started, or `otherwise` if that name cannot be shown.
 pub fn program_name(otherwise: &str) -> String {
     let started = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&started).file_name().and_then(std::ffi::OsStr::to_str);
@@ -32,43 +32,43 @@ pub fn program_name(otherwise: &str) -> String {
     shown.unwrap_or(otherwise).to_owned()
 }
 
-/// What time this machine takes it to be, in seconds since 1970.
+/// The time by this machine's clock, in seconds since 1970.
 pub fn unix_time_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// How long a core has worked for this thread: without the time in which it waited, or the program was stopped.
+/// The processor time of this thread. Time in which the thread waits or the program is stopped does not count.
 pub fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     // Neither is negative.
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Gives this thread a nice value, unless it has a higher one: beside others that work it has less of a core.
+/// Gives this thread a nice value, unless it has a higher one. Beside other busy threads it then gets less of a core.
 pub fn give_way(nice: i32) {
-    // Linux looks at the calling thread, and lets any thread ask for less.
+    // Linux takes the calling thread here, and any thread may raise its own value.
     if rustix::process::getpriority_process(None).is_ok_and(|own| own < nice) {
         let _ = rustix::process::setpriority_process(None, nice);
     }
 }
 
-/// Starts writing what was written to the file to the disk, without waiting for it, so that a later fsync finds
-/// little to do. Says nothing about success: the fsync does.
+/// Starts to write the file's dirty pages to the disk and returns at once, so that a later fsync finds little to do.
+/// Tells nothing about success: the fsync does.
 #[allow(unsafe_code)]
 pub fn start_write_back(file: &File) {
-    // SAFETY: the call takes four integers and touches no memory of this process; the descriptor is open as long as
-    // `file` is borrowed.
+    // SAFETY: the call takes four integers and touches no memory of this process. The borrow of `file` keeps the
+    // descriptor open.
     let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
-/// Whether standard error leads to the journal of systemd, which adds times and levels by itself.
+/// Whether standard error goes to the journal of systemd, which adds times and levels itself.
 pub fn stderr_is_journal() -> bool {
     let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     let is = |found: rustix::fs::Stat| named == format!("{}:{}", found.st_dev, found.st_ino);
     rustix::fs::fstat(io::stderr()).is_ok_and(is)
 }
 
-/// Allows this process as many open descriptors as the system lets it have; gives that number, `None` for no limit.
+/// Raises this process's limit on open descriptors to the hard limit, and returns it. `None` is no limit.
 ///
 /// # Errors
 /// Those of setrlimit(2).
@@ -80,13 +80,13 @@ pub fn raise_descriptor_limit() -> io::Result<Option<u64>> {
     Ok(limit.maximum)
 }
 
-/// Whether this error says that this process, or the machine, may have no more descriptors open now.
+/// Whether an error says that the process or the machine has no descriptor left.
 pub fn lacks_descriptors(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// From now on no core dump is made of this process, and no other process of its user reads its memory or traces it. Root
-/// may.
+/// Forbids core dumps of this process, and forbids other processes of its user to read its memory or trace it. Root
+/// still may.
 ///
 /// # Errors
 /// Those of prctl(2).
@@ -94,8 +94,8 @@ pub fn keep_memory_private() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// How many threads the control groups of this process may have (`TasksMax` of systemd); `None` if there is no limit, or
-/// none that can be read.
+/// How many threads the control groups of this process may have (`TasksMax` of systemd). `None` if there is no limit,
+/// or none that this process can read.
 pub fn thread_limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -104,12 +104,12 @@ pub fn thread_limit() -> Option<u64> {
     Path::new(group).ancestors().filter_map(max).min()
 }
 
-/// Turns a write beyond the largest size of a file that this process may have (`ulimit -f`) into an error of that write,
-/// where it would end the process.
+/// Makes a write beyond the file size limit of this process (`ulimit -f`) fail with an error. By default it would end
+/// the process.
 #[allow(unsafe_code)]
 pub fn survive_file_size_limit() {
-    // SAFETY: the call sets a disposition under which no code of this process runs; it can only fail for a signal that
-    // does not exist.
+    // SAFETY: the call sets a disposition that runs no code of this process. It can only fail for a signal that does
+    // not exist.
     let _ = unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 

@@ -1,24 +1,24 @@
-//! Copying between files inside the kernel: shared blocks where the file system can, else the bytes.
+//! Copying between files inside the kernel: as shared blocks if the file system can, else as bytes.
 
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 
-/// Lets a file share all blocks of another one; false if the file systems cannot.
+/// Makes a file share all blocks of another one. False if the file systems cannot.
 pub fn clone_blocks(from: &File, to: &File) -> bool {
     rustix::fs::ioctl_ficlone(to, from).is_ok()
 }
 
-/// Copies a stretch of a file to the same place in another one, at most this much at a time. Gives how many bytes were
-/// copied; less than asked for if there are no more, or the kernel cannot copy between these two.
+/// Copies a range of a file to the same place in another one. Returns how many bytes it copied: fewer than asked for if
+/// the file ends, or if the kernel cannot copy between these two.
 ///
 /// # Errors
-/// Those of copy_file_range(2) but those that say that it cannot.
+/// Those of copy_file_range(2), except the ones that say that the kernel cannot copy here.
 pub fn copy_range(from: &File, to: &File, range: Range<u64>) -> io::Result<u64> {
     let (mut read_at, mut write_at) = (range.start, range.start);
     while read_at < range.end {
-        // Both fit: the kernel copies less than 2^31 bytes in one call.
+        // Both values fit: the kernel copies less than 2^31 bytes in one call.
         let len = (range.end - read_at).min(1 << 30) as usize;
         match retry_on_intr(|| rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), len)) {
             Ok(0) | Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => break,

@@ -7,11 +7,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Puts a file in the place of one that is there or not. After a crash the place has the old bytes or the new ones. A path
-/// has one writer at a time.
+/// Writes a file in the place of an existing one or of none. After a crash the path has the old bytes or the new ones.
+/// Only one writer at a time may use a path.
 ///
 /// # Errors
-/// Those of the system; unless the last sync failed, the file is then as it was.
+/// Those of the system. After an error the old file is still there, unless the last sync failed.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (folder, name) = folder_and_name(path)?;
     let new = with_suffix(name, ".new");
@@ -20,8 +20,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     files::sync_folder(&folder)
 }
 
-/// Makes a file unless something has its name, and returns true if it did. Of several writers one wins; nobody reads half a
-/// file.
+/// Makes a file unless its name is taken. Returns true if it did. Of several writers one wins, and no reader sees half
+/// a file.
 ///
 /// # Errors
 /// Those of the system.
@@ -54,7 +54,7 @@ fn write_new(folder: &File, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
     written.inspect_err(|_| remove(folder, name))
 }
 
-/// Removes a new file that did not get its name. What cannot be removed is replaced by the next one.
+/// Removes a new file that did not get its name. If that fails, the next writer replaces it.
 fn remove(folder: &File, name: &OsStr) {
     let _ = files::remove_file_in(folder, name);
 }
@@ -68,7 +68,7 @@ mod tests {
     use std::path::PathBuf;
     use std::process::Command;
 
-    /// In a child, the file that cannot be replaced.
+    /// The path of the file that a child process cannot replace.
     const CHILD: &str = "GROUPSHARE_TEST_REPLACED";
 
     fn place() -> (tempfile::TempDir, PathBuf) {

@@ -1,10 +1,10 @@
-//! A terminal that does not show what is typed.
+//! A terminal that does not show what a person types.
 
 use rustix::fd::AsFd;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::io;
 
-/// Echo is off until this is dropped.
+/// Keeps the echo off until it is dropped.
 #[derive(Debug)]
 pub struct EchoOff<T: AsFd> {
     terminal: T,
@@ -14,7 +14,7 @@ pub struct EchoOff<T: AsFd> {
 /// What a program reads while the echo is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Typing {
-    /// Each key at once. Ctrl-C still sends its signal: the program has to end in good order, or the echo stays off.
+    /// Each key at once. Ctrl-C still sends its signal, so the program must restore the echo when it ends.
     Keys,
     /// Each key at once, ctrl-C too.
     PlainKeys,
@@ -26,7 +26,7 @@ impl<T: AsFd> EchoOff<T> {
     /// Switches the echo of a terminal off.
     ///
     /// # Errors
-    /// Those of tcgetattr(3) and tcsetattr(3); it is no terminal.
+    /// Those of tcgetattr(3) and tcsetattr(3), also if this is not a terminal.
     pub fn begin(terminal: T, typing: Typing) -> io::Result<Self> {
         let before = tcgetattr(&terminal)?;
         let mut hidden = before.clone();
@@ -39,7 +39,7 @@ impl<T: AsFd> EchoOff<T> {
         if typing == Typing::PlainKeys {
             hidden.local_modes -= LocalModes::ISIG;
         }
-        // Ctrl-Z and ctrl-\ do not send theirs: a shell would turn the echo on again.
+        // Ctrl-Z and ctrl-\ send no signals: a shell would turn the echo on again.
         hidden.special_codes[SpecialCodeIndex::VSUSP] = 0;
         hidden.special_codes[SpecialCodeIndex::VQUIT] = 0;
         tcsetattr(&terminal, OptionalActions::Now, &hidden)?;
@@ -49,7 +49,7 @@ impl<T: AsFd> EchoOff<T> {
 
 impl<T: AsFd> Drop for EchoOff<T> {
     fn drop(&mut self) {
-        // If it fails the terminal is gone.
+        // A failure means that the terminal is gone.
         let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
     }
 }

@@ -1,4 +1,4 @@
-//! Which file or folder is which, whatever it is called, and what the one behind an open handle is called now.
+//! The identity of a file or folder whatever its name, and the present path of an open folder.
 
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
@@ -9,18 +9,18 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// What tells a file or folder from every other one on its file system, also from a later one that got its number.
+/// Tells a file or folder from every other one on its file system, and from a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId {
     pub inode: u64,
-    /// Seconds and nanoseconds at which it was made, where the file system keeps that.
+    /// When it was made, in seconds and nanoseconds, if the file system keeps that.
     pub born: Option<(i64, u32)>,
 }
 
-/// What has a name in a folder, `None` if nothing has. A symbolic link is not followed.
+/// The id of the entry with this name in a folder; `None` if there is none. Does not follow a symbolic link.
 ///
 /// # Errors
-/// Those of statx(2) and fstatat(2) but `ENOENT`.
+/// Those of statx(2) and fstatat(2), except `ENOENT`.
 pub fn id_in(folder: &File, name: &OsStr) -> io::Result<Option<FileId>> {
     match id_at(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -43,7 +43,7 @@ fn id_at(at: impl AsFd, name: &OsStr, flags: AtFlags) -> io::Result<FileId> {
             let born = born.then_some((found.stx_btime.tv_sec, found.stx_btime.tv_nsec));
             Ok(FileId { inode: found.stx_ino, born })
         }
-        // Some sandboxes do not let the call through.
+        // Some sandboxes forbid the call.
         Err(Errno::NOSYS | Errno::PERM) => {
             Ok(FileId { inode: rustix::fs::statat(at, name, flags)?.st_ino, born: None })
         }
@@ -51,7 +51,7 @@ fn id_at(at: impl AsFd, name: &OsStr, flags: AtFlags) -> io::Result<FileId> {
     }
 }
 
-/// The absolute path of an open folder as it is now. `None` if the folder was removed, or no path leads to it.
+/// The present absolute path of an open folder. `None` if the folder was removed, or no path leads to it.
 pub fn path_of(folder: &File) -> Option<PathBuf> {
     let path = fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).ok()?;
     let (open, found) = (folder.metadata().ok()?, fs::metadata(&path).ok()?);

@@ -14,26 +14,27 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The first and the last second since 1970 that ext4 can keep: 1901 and 2446. Beyond them some file systems wrap around.
+/// The first and the last second since 1970 that ext4 can keep: in 1901 and 2446. Some file systems wrap around outside
+/// them.
 const SECONDS_MIN: i64 = -(1 << 31);
 const SECONDS_MAX: i64 = (1 << 34) - (1 << 31) - 1;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Open {
-    /// A file that is there, for reading.
+    /// An existing file, for reading.
     Read,
-    /// A file that is there, for reading and writing.
+    /// An existing file, for reading and writing.
     Write,
-    /// A file that is not there yet, for reading and writing, with these permissions less the umask.
+    /// A new file, for reading and writing, with these permissions less the umask.
     New(u32),
-    /// A file that is there or not, for reading and writing, made with these permissions less the umask.
+    /// An existing or new file, for reading and writing. A new one gets these permissions less the umask.
     WriteOrNew(u32),
 }
 
 impl Open {
     fn flags(self) -> (OFlags, Mode) {
-        // Without NONBLOCK, opening a pipe that somebody put there would wait for its other end.
+        // Without NONBLOCK, opening a pipe in the file's place would wait for the pipe's other end.
         let always = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         match self {
             Open::Read => (always | OFlags::RDONLY, Mode::empty()),
@@ -44,7 +45,7 @@ impl Open {
     }
 }
 
-/// Opens a folder so that names in it can be used and it can be synced. Follows symbolic links.
+/// Opens a folder for work with its names and for a sync. Follows symbolic links.
 ///
 /// # Errors
 /// Those of open(2); `ENOTDIR` if it is not a folder.
@@ -91,17 +92,17 @@ fn regular(file: File) -> io::Result<File> {
     }
 }
 
-/// Opens for reading what lies at an absolute path, none of whose names may be a symbolic link.
+/// Opens an absolute path for reading. None of its names may be a symbolic link.
 ///
 /// # Errors
 /// Those of openat2(2), thus `ELOOP` for a symbolic link.
 pub fn open_unlinked(path: &Path) -> io::Result<File> {
-    // Opening a pipe that took the file's place would otherwise wait for its other end.
+    // Without NONBLOCK, opening a pipe in the file's place would wait for the pipe's other end.
     reach_unlinked(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
 }
 
-/// What the system tells of what lies at an absolute path, none of whose names may be a symbolic link. Works where this
-/// process may have no more descriptors.
+/// The metadata of an absolute path. None of its names may be a symbolic link. Works also if this process has no
+/// descriptor left.
 ///
 /// # Errors
 /// Those of openat2(2), thus `ELOOP` for a symbolic link; never `EMFILE` and `ENFILE`.
@@ -112,8 +113,7 @@ pub fn look_unlinked(path: &Path) -> io::Result<fs::Metadata> {
     }
 }
 
-/// The same without a descriptor. A name that becomes a link at this moment may be missed: that shows when the file is
-/// opened.
+/// The same without a descriptor. It may miss a name that becomes a link at this moment. Opening the file finds that.
 fn look_by_name(path: &Path) -> io::Result<fs::Metadata> {
     let mut at = PathBuf::new();
     for name in path.components() {
@@ -125,7 +125,7 @@ fn look_by_name(path: &Path) -> io::Result<fs::Metadata> {
     fs::symlink_metadata(path)
 }
 
-/// Whether this error says that a name is a symbolic link, where none may be.
+/// Whether an error says that a name is a symbolic link where none may be.
 pub fn is_link(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)
 }
@@ -134,7 +134,7 @@ fn reach_unlinked(path: &Path, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::CLOEXEC;
     let resolve = ResolveFlags::NO_SYMLINKS;
     match retry_on_intr(|| rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve)) {
-        // Linux before 5.6, or a sandbox that does not know the call.
+        // Linux before 5.6, or a sandbox that forbids the call.
         Err(Errno::NOSYS | Errno::PERM) => walk_unlinked(path, flags),
         opened => Ok(File::from(opened?)),
     }
@@ -148,7 +148,7 @@ fn walk_unlinked(path: &Path, flags: OFlags) -> io::Result<File> {
         let flags = if names.peek().is_some() { OFlags::PATH | OFlags::CLOEXEC } else { flags };
         let open = || rustix::fs::openat(&at, name.as_os_str(), flags | OFlags::NOFOLLOW, Mode::empty());
         at = File::from(retry_on_intr(open)?);
-        // With `PATH` the link itself is opened.
+        // With `PATH` the call opens the link itself.
         if at.metadata()?.is_symlink() {
             return Err(Errno::LOOP.into());
         }
@@ -164,8 +164,8 @@ pub fn open_file(path: &Path, how: Open) -> io::Result<File> {
     open_in(CWD, path.as_os_str(), how)
 }
 
-/// Opens a regular file at a relative path of plain names below a folder, never through a symbolic link on the way.
-/// For a file that may be new, the folders on the way are made.
+/// Opens a regular file at a relative path of plain names below a folder, never through a symbolic link. For a file
+/// that may be new, it makes the folders on the way.
 ///
 /// # Errors
 /// Those of `open_in`, and of mkdirat(2); `ENOTDIR` for a symbolic link on the way.
@@ -173,7 +173,7 @@ pub fn open_beneath(root: &File, path: &str, how: Open) -> io::Result<File> {
     let (flags, mode) = how.flags();
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     match retry_on_intr(|| rustix::fs::openat2(root, path, flags, mode, resolve)) {
-        // Linux before 5.6, or a sandbox that does not know the call; folders that have to be made; a link somewhere.
+        // Linux before 5.6, a sandbox that forbids the call, folders that are still missing, or a link on the way.
         Err(Errno::NOSYS | Errno::PERM | Errno::NOENT | Errno::LOOP) => walk_beneath(root, path, how),
         opened => regular(File::from(opened?)),
     }
@@ -204,10 +204,10 @@ fn walk_beneath(root: &File, path: &str, how: Open) -> io::Result<File> {
     open_in(at.as_ref().unwrap_or(root), name.as_ref(), how)
 }
 
-/// Makes an empty file for its owner alone, in the place of a file or link that has the name.
+/// Makes an empty file that only its owner may use. It replaces a file or link with the same name.
 ///
 /// # Errors
-/// Those of unlinkat(2) but `ENOENT`, and of openat(2).
+/// Those of unlinkat(2) except `ENOENT`, and of openat(2).
 pub fn make_file_in(folder: &File, name: &OsStr) -> io::Result<File> {
     match remove_file_in(folder, name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -215,14 +215,14 @@ pub fn make_file_in(folder: &File, name: &OsStr) -> io::Result<File> {
     }
 }
 
-/// Makes an empty file without a name on the file system of a folder. It goes with its last descriptor.
+/// Makes an empty file without a name on the file system of a folder. The file ends with its last descriptor.
 ///
 /// # Errors
 /// Those of openat(2) and unlinkat(2).
 pub fn make_unnamed_in(folder: &File) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match retry_on_intr(|| rustix::fs::openat(folder, ".", flags, Mode::from_raw_mode(0o600))) {
-        // Some file systems know no such files.
+        // Some file systems have no unnamed files.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
             let name = OsStr::new("unnamed.tmp");
             let file = make_file_in(folder, name)?;
@@ -236,15 +236,15 @@ pub fn make_unnamed_in(folder: &File) -> io::Result<File> {
 /// Makes a folder in a folder.
 ///
 /// # Errors
-/// Those of mkdirat(2); `EEXIST` if anything has the name.
+/// Those of mkdirat(2); `EEXIST` if the name is taken.
 pub fn make_folder_in(folder: &File, name: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o777))?)
 }
 
-/// What has a name in a folder, `None` if nothing has. A symbolic link is not followed.
+/// The metadata of the entry with this name in a folder; `None` if there is none. Does not follow a symbolic link.
 ///
 /// # Errors
-/// Those of fstatat(2) but `ENOENT`.
+/// Those of fstatat(2), except `ENOENT`.
 pub fn stat_in(folder: &File, name: &OsStr) -> io::Result<Option<Stat>> {
     match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
@@ -261,7 +261,7 @@ pub fn remove_file_in(folder: &File, name: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(folder, name, AtFlags::empty())?)
 }
 
-/// Gives a file another name in the same folder, and takes it from a file that has it.
+/// Gives a file another name in the same folder. It replaces a file with that name.
 ///
 /// # Errors
 /// Those of renameat(2).
@@ -272,15 +272,16 @@ pub fn rename_in(folder: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
 /// Exchanges the names of two files or folders in a folder, in one step.
 ///
 /// # Errors
-/// `EINVAL` or `ENOSYS` where the file system cannot do that; and those of renameat2(2). Then nothing is changed.
+/// `EINVAL` or `ENOSYS` if the file system cannot do that; and those of renameat2(2). After an error nothing has
+/// changed.
 pub fn exchange(folder: &File, one: &OsStr, other: &OsStr) -> io::Result<()> {
     Ok(rustix::fs::renameat_with(folder, one, folder, other, RenameFlags::EXCHANGE)?)
 }
 
-/// Gives a file or folder another name in the same folder unless something has that name.
+/// Gives a file or folder another name in the same folder, unless that name is taken.
 ///
 /// # Errors
-/// `EEXIST` if the new name is taken, then nothing is changed; and those of renameat2(2), linkat(2).
+/// `EEXIST` if the new name is taken; then nothing has changed. And those of renameat2(2), linkat(2).
 pub fn rename_noreplace(folder: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
     match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => rename_without_the_flag(folder, from, to),
@@ -288,9 +289,9 @@ pub fn rename_noreplace(folder: &File, from: &OsStr, to: &OsStr) -> io::Result<(
     }
 }
 
-/// The same on file systems (NFS, some FUSE) that know no flag for it: a file by a second link, which fails if the
-/// name is taken; what cannot have a second link by making an empty one of its kind first, which fails likewise, and
-/// moving over that.
+/// The same on file systems (NFS, some FUSE) without that flag. A file gets a second link, which fails if the name is
+/// taken. Where a second link is impossible, an empty file or folder takes the name first, which fails in the same
+/// case. The rename then replaces it.
 fn rename_without_the_flag(folder: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
     let stat = rustix::fs::statat(folder, from, AtFlags::SYMLINK_NOFOLLOW)?;
     let is_folder = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
@@ -316,7 +317,7 @@ fn rename_without_the_flag(folder: &File, from: &OsStr, to: &OsStr) -> io::Resul
 /// Makes the names in a folder durable.
 ///
 /// # Errors
-/// Those of fsync(2); never `EINVAL`, by which some file systems say that they have nothing to sync.
+/// Those of fsync(2), except `EINVAL` and `EROFS`: with these some file systems say that there is nothing to sync.
 pub fn sync_folder(folder: &File) -> io::Result<()> {
     match retry_on_intr(|| rustix::fs::fsync(folder)) {
         Err(Errno::INVAL | Errno::ROFS) => Ok(()),
@@ -332,14 +333,14 @@ pub fn sync_file_system(file: &File) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::syncfs(file))?)
 }
 
-/// The permissions that new files do not get. Where the system does not tell, all but the owner's.
+/// The permissions that new files do not get. If the system does not tell, all except the owner's.
 pub fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let told = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     told.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o077)
 }
 
-/// Makes a file executable for whoever may read it, less the umask.
+/// Makes a file executable for everybody who may read it, less the umask.
 ///
 /// # Errors
 /// Those of fchmod(2).
@@ -349,7 +350,8 @@ pub fn make_executable(file: &File, umask: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode | executable))
 }
 
-/// Sets the time of a file's last write, in seconds since 1970 and nanoseconds, or the nearest that file systems take.
+/// Sets the time of a file's last write, in seconds since 1970 and nanoseconds. A time that file systems cannot keep
+/// becomes the nearest one that they can.
 ///
 /// # Errors
 /// Those of futimens(3).
@@ -359,8 +361,8 @@ pub fn set_modified(file: &File, seconds: i64, nanoseconds: u32) -> io::Result<(
     Ok(rustix::fs::futimens(file, &Timestamps { last_access, last_modification: modified })?)
 }
 
-/// Whether something is mounted on this folder, so that it cannot be renamed or replaced. An old kernel does not tell that
-/// of another folder of the same file system.
+/// Whether a file system is mounted on this folder, which then cannot be renamed or replaced. An old kernel does not
+/// tell that if the mount shows another folder of the same file system.
 ///
 /// # Errors
 /// Those of stat(2).
@@ -370,10 +372,10 @@ pub fn is_mount_point(folder: &Path) -> io::Result<bool> {
     Ok(told || fs::metadata(folder)?.dev() != fs::metadata(folder.join(".."))?.dev())
 }
 
-/// Takes the advisory lock of an open file, which ends when the file is closed; false if somebody else has it.
+/// Takes the advisory lock of an open file. The lock ends when the file is closed. False if another holder has it.
 ///
 /// # Errors
-/// Those of flock(2) but `EWOULDBLOCK`.
+/// Those of flock(2), except `EWOULDBLOCK`.
 pub fn try_lock(file: &File) -> io::Result<bool> {
     match retry_on_intr(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Ok(true),
@@ -382,7 +384,7 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Gives the advisory lock of an open file back.
+/// Releases the advisory lock of an open file.
 ///
 /// # Errors
 /// Those of flock(2).

@@ -1,4 +1,4 @@
-//! What happens in folders, as the system tells it by itself: inotify.
+//! Events in folders, as the system reports them: inotify.
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
@@ -9,39 +9,39 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Bytes that are read at a time. An event with the longest name takes 272.
+/// Bytes that one call reads. An event with the longest name takes 272.
 const BUFFER_LEN: usize = 16 * 1024;
 
-/// Names one watched folder. The system gives a new number to each watch, and gives none twice.
+/// Names one watched folder. The system gives each watch a new number, and never the same number twice.
 pub type WatchId = i32;
 
-/// Something that has happened.
+/// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FolderEvent {
-    /// Something has come, gone or changed under this name in a folder.
+    /// An entry with this name was made, removed or changed in a folder.
     Entry { folder: WatchId, name: OsString, is_folder: bool },
-    /// The folder itself is not where it was, or is watched no longer.
+    /// The folder itself was moved or removed, or its watch has ended.
     Lost { folder: WatchId },
     /// Events are missing.
     Overflow,
 }
 
-/// The watched folders of one owner, and a descriptor that is readable when something has happened in them.
+/// The watched folders of one owner, with a descriptor that is readable once there are events.
 #[derive(Debug)]
 pub struct FolderEvents {
     fd: OwnedFd,
 }
 
 impl FolderEvents {
-    /// Watches no folder yet.
+    /// Makes a watcher without a folder.
     ///
     /// # Errors
-    /// Those of inotify_init(2), as where a user has too many of these.
+    /// Those of inotify_init(2), also if the user has too many such watchers.
     pub fn new() -> io::Result<Self> {
         Ok(Self { fd: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)? })
     }
 
-    /// Tells of what happens in a folder from now on. A symbolic link is not followed.
+    /// Reports the events of a folder from now on. Does not follow a symbolic link.
     ///
     /// # Errors
     /// Those of inotify_add_watch(2): `ENOSPC` if a user has as many watches as the system allows.
@@ -59,13 +59,13 @@ impl FolderEvents {
         Ok(inotify::add_watch(&self.fd, folder, what | how)?)
     }
 
-    /// Tells no more of a folder.
+    /// Stops the reports of a folder.
     pub fn unwatch(&self, folder: WatchId) {
-        // One that was removed is watched no longer anyway.
+        // The watch of a removed folder has ended already.
         let _ = inotify::remove_watch(&self.fd, folder);
     }
 
-    /// What has happened since the last call. Does not wait.
+    /// The events since the last call. Does not wait.
     ///
     /// # Errors
     /// Those of read(2).

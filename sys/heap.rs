@@ -1,27 +1,27 @@
-//! How much of the memory that is free glibc's malloc keeps for this process. Elsewhere nothing is done: other mallocs
-//! have other rules.
+//! How much free memory glibc's malloc keeps for this process. With another malloc this room does nothing, since the
+//! rules differ.
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Where glibc takes its settings from when a program starts.
+/// The variable from which glibc takes its settings at the start of a program.
 const TUNABLES: &str = "GLIBC_TUNABLES";
-/// How many freed blocks of each size are kept for each thread.
+/// How many freed blocks of each size glibc keeps for each thread.
 const KEPT_FOR_THREADS: &str = "glibc.malloc.tcache_count";
 
-/// Gives memory back to the system that is free and not in use. By itself glibc keeps what lies between blocks in use, for
-/// each of up to eight times as many arenas as there are cores.
+/// Gives free memory back to the system. By itself glibc keeps the gaps between blocks in use, in up to eight arenas
+/// for each core.
 #[allow(unsafe_code)]
 pub fn give_back_free_memory() {
-    // SAFETY: the call takes the locks of malloc, and lets go of pages that hold nothing but free blocks.
+    // SAFETY: the call takes the locks of malloc, and returns only pages that hold nothing but free blocks.
     #[cfg(target_env = "gnu")]
     let _ = unsafe { libc::malloc_trim(0) };
 }
 
-/// Has blocks of memory of 4 MiB and more given back to the system when they are freed. By itself glibc keeps them from the
-/// second time on, several for each thread.
+/// Makes malloc give blocks of 4 MiB and more back to the system when they are freed. By itself glibc keeps them from
+/// the second time on, several for each thread.
 #[allow(unsafe_code)]
 pub fn give_back_large_blocks() {
     // SAFETY: the call sets a number that malloc reads under a lock of its own.
@@ -29,13 +29,14 @@ pub fn give_back_large_blocks() {
     let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 4 << 20) };
 }
 
-/// Has no thread keep freed blocks for itself. By itself glibc keeps up to seven of each size up to 1 KiB for each, and
-/// for each of them the page in which it lies: half a MiB for a thread that has changed a large state. glibc has that
-/// setting only at the start of a program, from the environment. So this starts the program again, as the same process
-/// and under the same name, and returns only if that is done already or needless.
+/// Makes malloc keep no freed blocks for single threads. By itself glibc keeps up to seven blocks of each size up to 1
+/// KiB for each thread, and the page of each block with it. That is half a MiB for a thread that has changed a large
+/// state. glibc reads this setting from the environment, and only at the start of a program. So this function starts
+/// the program again, as the same process and under the same name. It returns only if that has happened already or is
+/// needless.
 ///
 /// # Errors
-/// When the program cannot be started again. It goes on as it is.
+/// The program cannot be started again. It goes on unchanged.
 pub fn keep_none_for_threads() -> io::Result<()> {
     if cfg!(not(target_env = "gnu")) {
         return Ok(());
@@ -49,7 +50,7 @@ pub fn keep_none_for_threads() -> io::Result<()> {
     Err(again.args(args).env(TUNABLES, tunables).exec())
 }
 
-/// The settings with one more; `None` if it is among them, whatever it says.
+/// The settings with one more. `None` if that one is among them already, with any value.
 fn without_kept(tunables: Option<OsString>) -> Option<OsString> {
     let mut tunables = tunables.unwrap_or_default();
     if tunables.to_string_lossy().contains(KEPT_FOR_THREADS) {

@@ -1,4 +1,4 @@
-//! Talking to other programs of this machine.
+//! Communication with other programs of this machine.
 
 pub mod notify;
 pub mod socket;

@@ -1,4 +1,4 @@
-//! Connections and host names, without a thread that waits for each.
+//! Connections and host names, without a waiting thread for each.
 
 pub mod connecting;
 pub mod lingering;

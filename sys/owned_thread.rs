@@ -1,9 +1,9 @@
-//! A thread that has an owner, who waits for its end.
+//! A thread with an owner that waits for its end.
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
-/// A named thread. Its owner tells it to end and then joins it, at the latest by dropping this.
+/// A named thread. Its owner tells the thread to end and then joins it, at the latest by dropping this.
 #[derive(Debug)]
 pub struct OwnedThread(Option<JoinHandle<()>>);
 
@@ -11,7 +11,7 @@ impl OwnedThread {
     /// Starts a thread.
     ///
     /// # Errors
-    /// The system has no room for one.
+    /// The system cannot start another thread.
     pub fn start(name: impl Into<String>, run: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         Ok(Self(Some(Builder::new().name(name.into()).spawn(run)?)))
     }
@@ -25,15 +25,15 @@ impl OwnedThread {
         Ok(Self(Some(Builder::new().name(name.into()).stack_size(stack_len).spawn(run)?)))
     }
 
-    /// Whether the thread has ended, so that joining it does not wait.
+    /// Whether the thread has ended. Then a join does not wait.
     pub fn is_finished(&self) -> bool {
         self.0.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Waits until the thread has ended. Must not be called on the thread itself.
+    /// Waits until the thread has ended. The thread itself must not call this.
     pub fn join(&mut self) {
         if let Some(thread) = self.0.take() {
-            // A panic of the thread was printed when it happened, and ends there.
+            // A panic of the thread was printed when it happened. It does not spread to the owner.
             let _ = thread.join();
         }
     }

@@ -6,7 +6,7 @@ use std::io;
 /// Bytes that nobody can guess.
 ///
 /// # Errors
-/// The system gives none.
+/// The system gives no random bytes.
 pub fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     let filled = SystemRandom::new().fill(&mut bytes);

@@ -1,4 +1,4 @@
-//! Room on the disk: reserving it, measuring it, and the parts of a file that use it.
+//! Room on the disk: reserving it, measuring it, and finding the parts of a file that use it.
 
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::{Errno, retry_on_intr};
@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Makes sure that the first `len` bytes of a file can be written without running out of space, and that it is at
-/// least that long. Where the file system cannot reserve space, the free space is looked at and the file extended.
+/// Reserves room for the first `len` bytes of a file and makes the file at least that long. If the file system cannot
+/// reserve room, this checks the free space and extends the file.
 ///
 /// # Errors
 /// `ENOSPC` or `EDQUOT` if there is not enough room, and those of fallocate(2) and ftruncate(2).
@@ -17,7 +17,7 @@ pub fn allocate(file: &File, len: u64) -> io::Result<()> {
     allocate_range(file, 0..len)
 }
 
-/// The same for a stretch of a file.
+/// The same for a range of a file.
 ///
 /// # Errors
 /// Those of `allocate`.
@@ -32,20 +32,19 @@ pub fn allocate_range(file: &File, range: Range<u64>) -> io::Result<()> {
     }
 }
 
-/// Whether the file system of an open file or folder reserves room by writing zeros there: it is in memory.
+/// Whether the file system of an open file or folder reserves room by writing zeros. A file system in memory does.
 ///
 /// # Errors
 /// Those of fstatfs(2).
 pub fn reserves_by_writing(file: &File) -> io::Result<bool> {
-    // TMPFS_MAGIC of statfs(2). The type of the field is another one on each machine.
+    // TMPFS_MAGIC of statfs(2). The type of this field differs between machines.
     Ok(rustix::fs::fstatfs(file)?.f_type as u64 == 0x0102_1994)
 }
 
-/// Makes a file at least so long that it reaches the end of a stretch, if there is as much free space as the stretch
-/// has bytes. Reserves nothing.
+/// Extends a file to the end of a range, if the free space is as large as the range. Reserves no room.
 ///
 /// # Errors
-/// `ENOSPC` if there is not, and those of ftruncate(2).
+/// `ENOSPC` if the free space is smaller, and those of ftruncate(2).
 pub fn extend_within_free_space(file: &File, range: Range<u64>) -> io::Result<()> {
     ask_free(file, range.end - range.start)?;
     if file.metadata()?.len() < range.end {
@@ -54,7 +53,7 @@ pub fn extend_within_free_space(file: &File, range: Range<u64>) -> io::Result<()
     Ok(())
 }
 
-/// Whether a file can take up as many bytes, with those that it takes up already.
+/// Checks that a file can take up `bytes` bytes in all, with those that it takes up already.
 ///
 /// # Errors
 /// `ENOSPC` if it cannot, and those of fstatvfs(3).
@@ -66,7 +65,7 @@ pub fn ask_free(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// What is free of something, and how much there is in all.
+/// How much of something is free, and how much there is in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Supply {
     pub free: u64,
@@ -77,7 +76,7 @@ pub struct Supply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskRoom {
     pub bytes: Supply,
-    /// Files and folders; `None` if it has no such limit.
+    /// Files and folders; `None` if the file system does not limit their number.
     pub files: Option<Supply>,
 }
 
@@ -95,7 +94,7 @@ pub fn room_of(folder: &Path) -> io::Result<DiskRoom> {
     })
 }
 
-/// Makes a stretch of a file a hole, which reads as zeros and takes no room. False if the file system knows no holes.
+/// Turns a range of a file into a hole, which reads as zeros and takes no room. False if the file system has no holes.
 ///
 /// # Errors
 /// Those of fallocate(2).
@@ -112,13 +111,14 @@ pub fn punch_hole(file: &File, range: Range<u64>) -> io::Result<bool> {
 pub struct FreeSpace {
     /// In bytes.
     pub bytes: u64,
-    /// What a file takes up is a multiple of this, in bytes.
+    /// The room that a file takes up is a multiple of this, in bytes.
     pub block_len: u64,
-    /// How many further files and folders; `None` if it has no such limit.
+    /// How many more files and folders fit; `None` if the file system does not limit their number.
     pub inodes: Option<u64>,
 }
 
-/// Bytes that this user can still write to the file system of an open file or folder; `None` if it does not tell.
+/// How many bytes this user can still write to the file system of an open file or folder. `None` if the system does not
+/// tell.
 ///
 /// # Errors
 /// Those of fstatvfs(3).
@@ -126,7 +126,7 @@ pub fn free_bytes(file: &File) -> io::Result<Option<u64>> {
     Ok(free_space(file)?.map(|free| free.bytes))
 }
 
-/// What is free on the file system of an open file or folder; `None` if it does not tell.
+/// What is free on the file system of an open file or folder. `None` if the system does not tell.
 ///
 /// # Errors
 /// Those of fstatvfs(3).
@@ -138,10 +138,11 @@ pub fn free_space(file: &File) -> io::Result<Option<FreeSpace>> {
     Ok((stat.f_blocks != 0).then(free))
 }
 
-/// The stretches of the first `len` bytes of a file that may hold something else than zeros. Where the file system
-/// does not know holes, that is all of it.
+/// The ranges of the first `len` bytes of a file that may hold other bytes than zeros. On a file system without holes
+/// that is the whole length.
 ///
-/// Moves the file's own position, so nothing else may use that meanwhile; reads and writes at offsets may.
+/// Moves the file's own position, so no other code may use that position meanwhile. Reads and writes at offsets may go
+/// on.
 pub fn data_ranges(file: &File, len: u64) -> DataRanges<'_> {
     DataRanges { file, at: 0, len }
 }
@@ -154,7 +155,7 @@ pub struct DataRanges<'a> {
 }
 
 impl DataRanges<'_> {
-    /// Looks from here on, unless it is there already.
+    /// Continues the search at `at`, unless it is beyond that already.
     pub fn go_on_at(&mut self, at: u64) {
         self.at = self.at.max(at);
     }
@@ -180,7 +181,7 @@ impl Iterator for DataRanges<'_> {
         }
         let found = self.next_range();
         self.at = match &found {
-            // The file cannot end before it starts, but a range that is empty would be found again for ever.
+            // A file cannot end before it begins. But an empty range would be found again for ever.
             Ok(Some(range)) if range.end > self.at => range.end,
             _ => self.len,
         };
@@ -188,12 +189,12 @@ impl Iterator for DataRanges<'_> {
     }
 }
 
-/// True for the errors that mean there is no room left.
+/// True for errors that mean that no room is left.
 pub fn is_disk_full(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT))
 }
 
-/// True for the errors that mean a file cannot grow now, and may once there is room or it is allowed.
+/// True for errors that mean that a file cannot grow now. It may grow once there is room, or once the limits allow it.
 pub fn cannot_grow(error: &io::Error) -> bool {
     is_disk_full(error) || Errno::from_io_error(error) == Some(Errno::FBIG)
 }

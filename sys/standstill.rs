@@ -1,12 +1,12 @@
-//! Whether the process stood still: stopped by a signal, or on a machine that was frozen.
+//! Whether the process stood still: a signal had stopped it, or the machine was frozen.
 
 use std::time::Duration;
 
-/// Nobody who waits is kept longer than this by a busy machine.
+/// A busy machine delays a waiting thread by no more than this.
 const BUSY_MAX: Duration = Duration::from_secs(2);
 
-/// How long the process stood still in a wait that was to take no longer than `planned`, and `took` this long. `None` if
-/// it did not.
+/// How long the process stood still during a wait that was planned to take `planned` and took `took`. `None` if it did
+/// not stand still.
 pub(crate) fn stood_still(planned: Duration, took: Duration) -> Option<Duration> {
     let late = took.saturating_sub(planned);
     (late > BUSY_MAX).then_some(late)

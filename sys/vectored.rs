@@ -1,11 +1,11 @@
-//! Reading and writing, at a place of a file, what stands in stretches of memory: one system call for all of them.
+//! Reads and writes at a place in a file, from and to several stretches of memory with one system call.
 
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 
-/// Room for bytes in stretches of memory.
+/// Room for bytes, in stretches of memory.
 #[derive(Debug)]
 pub struct ScatteredRoom<'a>(VecDeque<&'a mut [u8]>);
 
@@ -41,10 +41,10 @@ impl<'a> ScatteredRoom<'a> {
         Self(self.take_front(len).into())
     }
 
-    /// Fills the first `len` bytes of the room from a place in a file, and goes on behind them.
+    /// Fills the first `len` bytes of the room from a place in a file. The rest of the room remains.
     ///
     /// # Errors
-    /// The file's; `UnexpectedEof` if it ends before.
+    /// The file's errors; `UnexpectedEof` if it ends early.
     pub fn fill_from(&mut self, file: &File, mut offset: u64, len: usize) -> io::Result<()> {
         let front = self.take_front(len);
         let mut front: Vec<_> = front.into_iter().map(IoSliceMut::new).collect();
@@ -89,10 +89,10 @@ impl<'a> FromIterator<&'a [u8]> for ScatteredBytes<'a> {
 }
 
 impl<'a> ScatteredBytes<'a> {
-    /// Writes the first `len` bytes to a place in a file, and goes on behind them.
+    /// Writes the first `len` bytes to a place in a file. The rest of the bytes remains.
     ///
     /// # Errors
-    /// The file's.
+    /// The file's errors.
     pub fn write_to(&mut self, file: &File, mut offset: u64, len: usize) -> io::Result<()> {
         let mut front = self.take_front(len);
         let mut left = &mut front[..];

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// After an error of accept(2).
+/// The pause after an error of accept(2).
 const PAUSE: Duration = Duration::from_millis(100);
-/// No event has to be waited for longer than this at a time.
+/// Longest wait in one call of poll. Nothing is lost when it passes.
 const LONG_WAIT: Duration = Duration::from_secs(3600);
 
 /// A descriptor that is readable from [`Waker::wake`] to [`Waker::clear`].
@@ -21,13 +21,13 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// Makes one; fails when the process is out of descriptors.
+    /// Fails if the process has no descriptor left.
     pub fn new() -> io::Result<Self> {
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { fd, awake: AtomicBool::new(false) })
     }
 
-    /// Wakes the thread; costs no system call if it has been woken already and has not looked yet.
+    /// Wakes the thread. This costs no system call if an earlier wake is still unseen.
     pub fn wake(&self) {
         if !self.awake.swap(true, Ordering::AcqRel) {
             // Cannot fail: the counter is at 0 or 1.
@@ -35,13 +35,13 @@ impl Waker {
         }
     }
 
-    /// Takes note of having been woken; for when the descriptor was found readable. What was posted before this is seen
+    /// Resets the waker, for a caller that found its descriptor readable. What was posted before this call is visible
     /// after it.
     pub fn clear(&self) {
         self.clear_with(|| {});
     }
 
-    /// Waits until a descriptor can be written, or read. It leaves the waker as it is.
+    /// Waits until a descriptor is readable, or writable. Does not clear the waker.
     ///
     /// # Errors
     /// `Interrupted` if the waker is awake; `TimedOut`.
@@ -61,7 +61,7 @@ impl Waker {
         }
     }
 
-    /// Takes what comes at a listener that does not block, until the waker is awake.
+    /// Accepts connections from a nonblocking listener until the waker is awake.
     pub fn accept_beside<T>(&self, listener: impl AsFd, accept: impl Fn() -> io::Result<T>, mut take: impl FnMut(T)) {
         loop {
             match self.wait_beside(&listener, false, Instant::now() + LONG_WAIT) {
@@ -72,28 +72,28 @@ impl Waker {
             match accept() {
                 Ok(connection) => take(connection),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // No descriptor is left, and the next connection may find one.
+                // The process has no descriptor left. One may be free for the next connection.
                 Err(_) => thread::sleep(PAUSE),
             }
         }
     }
 
-    /// Waits until it is woken or this time has come, and clears it.
+    /// Waits until a wake or until this time, and clears the waker.
     pub fn wait_until(&self, until: Instant) {
         let timeout = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
-        // An interruption is like a time that has come.
+        // An interruption counts as the end of the time.
         if matches!(poll(&mut [PollFd::new(self, PollFlags::IN)], timeout.as_ref()), Ok(1..)) {
             self.clear();
         }
     }
 
-    /// Waits until it is woken, one of these descriptors can be read, or this time has come, and clears it. True if it
+    /// Waits until a wake, until one of these descriptors is readable, or until this time. Clears the waker. True if it
     /// was woken.
     pub fn wait_for_any(&self, others: &[BorrowedFd<'_>], until: Instant) -> bool {
         let timeout = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
         let all = [self.as_fd()].into_iter().chain(others.iter().copied());
         let mut fds: Vec<_> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        // An interruption is like a time that has come.
+        // An interruption counts as the end of the time.
         let woken = poll(&mut fds, timeout.as_ref()).is_ok() && !fds[0].revents().is_empty();
         if woken {
             self.clear();
@@ -101,8 +101,9 @@ impl Waker {
         woken
     }
 
-    /// In this order: a wake in between finds the mark still set and writes nothing, and what it is about is seen after
-    /// this. The other way round its write would be read away here, and its mark would keep all later ones silent.
+    /// The order matters. A wake between the two steps finds the mark still set and writes nothing, and the thread sees
+    /// its cause after this. In the other order the read would take that wake's write, and its mark would silence all
+    /// later wakes.
     fn clear_with(&self, between: impl FnOnce()) {
         let _ = rustix::io::read(&self.fd, &mut [0; 8]);
         between();

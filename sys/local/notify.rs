@@ -1,4 +1,4 @@
-//! Telling the service manager how far a program is, as sd_notify(3) describes it.
+//! Tells the service manager the state of the program, as sd_notify(3) describes.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -7,7 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Where a service manager says that it listens.
+/// The variable with the service manager's socket.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
 /// The service manager that started this program, if there is one.
@@ -15,12 +15,12 @@ const SOCKET: &str = "NOTIFY_SOCKET";
 pub struct ServiceManager(Option<OsString>);
 
 impl ServiceManager {
-    /// The one that the environment names.
+    /// The service manager that the environment names.
     pub fn from_env() -> Self {
         Self(env::var_os(SOCKET).filter(|name| !name.is_empty()))
     }
 
-    /// The program serves now, and this is what it has to say of itself.
+    /// Says that the program serves now, and passes on its status line.
     ///
     /// # Errors
     /// Those of sendto(2).
@@ -28,7 +28,7 @@ impl ServiceManager {
         self.tell(&format!("READY=1\nSTATUS={status}"))
     }
 
-    /// The program has begun to end.
+    /// Says that the program has begun to end.
     ///
     /// # Errors
     /// Those of sendto(2).
@@ -42,7 +42,7 @@ impl ServiceManager {
     }
 }
 
-/// A path, or behind an `@` a name that lies in no folder.
+/// A path, or behind an `@` an abstract name without a folder.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),

@@ -1,4 +1,4 @@
-//! Sockets in a folder, with a name and an owner, for programs of this machine.
+//! Sockets with a name and an owner in a folder, for programs of this machine.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::fs::{self, Permissions};
@@ -8,24 +8,24 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// The longest path that the address of a socket has room for, in bytes.
+/// Longest path in the address of a socket, in bytes.
 const PATH_LEN_MAX: usize = 107;
 
-/// Listens under a name in a folder, for this user alone. Takes the place of what has the name: only whoever owns the
+/// Listens under a name in a folder, for this user alone. It replaces any entry with the name. So only the owner of the
 /// folder may call this.
 ///
 /// # Errors
 /// Those of socket(2), bind(2), chmod(2) and rename(2).
 pub fn bind(folder: &Path, name: &str) -> io::Result<UnixListener> {
     let new = format!("{name}.new");
-    // A program that was killed may have left it.
+    // A killed program may have left the socket.
     match fs::remove_file(folder.join(&new)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = with_short_path(folder, &new, |path| UnixListener::bind(path))?;
     fs::set_permissions(folder.join(&new), Permissions::from_mode(0o600))?;
-    // Nobody finds a socket without its permissions, or none while one takes the place of another.
+    // Thus the name always leads to a socket, and that socket always has its permissions.
     fs::rename(folder.join(&new), folder.join(name))?;
     Ok(listener)
 }
@@ -38,7 +38,7 @@ pub fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
     with_short_path(folder, name, |path| UnixStream::connect(path))
 }
 
-/// The user under whom the program at the other end runs.
+/// The user of the program at the other end.
 ///
 /// # Errors
 /// Those of getsockopt(2).
@@ -46,12 +46,12 @@ pub fn peer_user(stream: &UnixStream) -> io::Result<u32> {
     Ok(rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw())
 }
 
-/// The user under whom this program runs.
+/// The user of this program.
 pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Where a path is too long for an address, a descriptor of its folder stands for the folder.
+/// If a path is too long for an address, a descriptor of its folder stands in its place.
 fn with_short_path<T>(folder: &Path, name: &str, work: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     let path = folder.join(name);
     if path.as_os_str().len() <= PATH_LEN_MAX {

@@ -1,4 +1,4 @@
-//! TCP connections that are being made, without a thread that waits for each.
+//! TCP connections in the making, without a waiting thread for each.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -8,10 +8,10 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// Connects to the first of these addresses, at least one, that accepts.
+/// Connects to the first of these addresses that accepts. There must be at least one address.
 ///
 /// # Errors
-/// That of the first one, which was to be taken.
+/// The error of the first address, which is the preferred one.
 pub(crate) fn connect_first(
     addrs: &[SocketAddr],
     connect: impl Fn(SocketAddr) -> io::Result<TcpStream>,
@@ -26,18 +26,18 @@ pub(crate) fn connect_first(
     Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
-/// One connection that is being made. Its descriptor is writable once it is known what became of it.
+/// One connection in the making. Its descriptor becomes writable once the outcome is known.
 #[derive(Debug)]
 pub struct Connecting {
     socket: OwnedFd,
 }
 
 impl Connecting {
-    /// Begins to connect. With `from` it leaves from that address and port, which it shares with all sockets of the
-    /// user that share them too; without it from a port of its own.
+    /// Begins to connect. With `from` the connection leaves from that address and port, which all sockets of this user
+    /// that agree to it share. Without it, it leaves from a port of its own.
     ///
     /// # Errors
-    /// Those of socket(2), bind(2) and connect(2), as far as they are known at once.
+    /// Those of socket(2), bind(2) and connect(2) that are known at once.
     pub fn begin(to: SocketAddr, from: Option<SocketAddr>) -> io::Result<Self> {
         let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -48,26 +48,26 @@ impl Connecting {
             rustix::net::bind(&socket, &from)?;
         }
         match rustix::net::connect(&socket, &to) {
-            // Interrupted, it goes on by itself.
+            // An interrupted connect(2) goes on by itself.
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(Self { socket }),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The address from which it leaves, once that is known.
+    /// The address from which the connection leaves, once that is known.
     pub fn local_ip(&self) -> Option<IpAddr> {
         let local = rustix::net::getsockname(&self.socket).ok()?;
         SocketAddr::try_from(local).ok().map(|local| local.ip())
     }
 
-    /// What became of it, for when the descriptor was found writable: the stream, whose calls wait.
+    /// The outcome, for a caller that found the descriptor writable: the stream, in blocking mode.
     ///
     /// # Errors
-    /// Nobody has accepted it.
+    /// The far side has not accepted the connection.
     pub fn outcome(self) -> io::Result<TcpStream> {
         sockopt::socket_error(&self.socket)??;
         let stream = TcpStream::from(self.socket);
-        // Nothing was accepted yet if there is no far side.
+        // Without a far side the connection is not yet accepted.
         stream.peer_addr()?;
         stream.set_nonblocking(false)?;
         Ok(stream)
@@ -76,7 +76,7 @@ impl Connecting {
     /// Waits for the outcome.
     ///
     /// # Errors
-    /// Nobody has accepted it; `TimedOut` at the deadline.
+    /// The far side has not accepted the connection; `TimedOut` at the deadline.
     pub fn wait(self, within: Duration) -> io::Result<TcpStream> {
         let deadline = Instant::now() + within;
         loop {
@@ -107,7 +107,7 @@ pub(crate) mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// An address at which nobody listens, and what keeps its port from others for as long.
+    /// An address at which nobody listens, and the socket that reserves its port meanwhile.
     pub(crate) fn nobody() -> (OwnedFd, SocketAddr) {
         let held = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor");
         bind(&held, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
@@ -142,7 +142,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_connection_that_nobody_accepts_ends_with_its_time() {
-        // The system accepts one or two for a listener that does not, and no more.
+        // For a listener that does not accept, the system accepts one or two connections and no more.
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         rustix::net::listen(&listener, 0).expect("it listens");
         let addr = listener.local_addr().expect("bound");

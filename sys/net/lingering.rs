@@ -6,26 +6,26 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// How long a socket stays open, unless more than the room allows come after it.
+/// How long a socket stays open, unless too many newer ones come.
 const STAY: Duration = Duration::from_secs(2);
 
-/// Sockets whose far side has time to read what was said last. A socket that is closed with bytes unread in it loses that.
+/// Sockets whose far side gets time to read the last bytes. A close with unread input would make the far side lose them.
 #[derive(Debug)]
 pub struct LingeringSockets<S> {
     len_max: usize,
-    /// In the order in which they came, and since when. Never more than `len_max`.
+    /// In the order in which they came, each with its time. Never more than `len_max`.
     sockets: Mutex<VecDeque<(Instant, S)>>,
 }
 
 impl<S: AsFd> LingeringSockets<S> {
-    /// Room for so many sockets; one more closes the oldest.
+    /// Room for `len_max` sockets. One more closes the oldest.
     pub fn new(len_max: usize) -> Self {
         Self { len_max, sockets: Mutex::default() }
     }
 
     /// Ends the outgoing direction of a socket and keeps it open for a moment.
     pub fn put(&self, socket: S, now: Instant) {
-        // Fails if the connection is gone; then nobody reads.
+        // This fails if the connection is gone. Then nobody reads.
         let _ = shutdown(&socket, Shutdown::Write);
         let mut sockets = self.sockets.lock();
         while sockets.len() >= self.len_max || sockets.front().is_some_and(|(since, _)| is_over(*since, now)) {
@@ -34,7 +34,7 @@ impl<S: AsFd> LingeringSockets<S> {
         sockets.push_back((now, socket));
     }
 
-    /// Closes the sockets whose time is over.
+    /// Closes the sockets whose time is up.
     pub fn sweep(&self, now: Instant) {
         let mut sockets = self.sockets.lock();
         while sockets.front().is_some_and(|(since, _)| is_over(*since, now)) {
@@ -42,7 +42,7 @@ impl<S: AsFd> LingeringSockets<S> {
         }
     }
 
-    /// When the time of the next one is over.
+    /// When the time of the next socket is up.
     pub fn due(&self) -> Option<Instant> {
         self.sockets.lock().front().map(|(since, _)| *since + STAY)
     }
@@ -67,7 +67,7 @@ mod tests {
         UnixStream::pair().expect("a pair of sockets")
     }
 
-    /// Whether the socket at the other end is closed, not only for writing.
+    /// Whether the socket at the other end is closed in both directions.
     fn is_closed(far: &UnixStream) -> bool {
         far.set_nonblocking(true).expect("a socket");
         rustix::io::write(far, b"x") == Err(rustix::io::Errno::PIPE)

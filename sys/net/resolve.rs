@@ -1,4 +1,4 @@
-//! Host names looked up beside whoever needs them, with a deadline.
+//! Look-ups of host names on other threads, with a deadline.
 
 use crossbeam_channel::{Receiver, bounded, select};
 use std::collections::HashMap;
@@ -9,23 +9,23 @@ use std::sync::Arc;
 use std::thread::Builder;
 use std::time::Duration;
 
-/// A name is looked up within this time, or counts as not found.
+/// A look-up that takes longer counts as not found.
 pub(crate) const LOOKUP_DEADLINE: Duration = Duration::from_secs(5);
-/// Most addresses of one name that are of use.
+/// Most addresses that a look-up returns.
 const ADDRESSES_MAX: usize = 8;
 
 type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 type Found = io::Result<Vec<SocketAddr>>;
 
-/// Looks names up, each on a thread of its own. The system has no call that ends a look-up: one that takes too long
-/// stays under way, and the next question for the name waits for it. So there is one thread for each name at most.
+/// Looks up each name on a thread of its own. The system has no call that ends a look-up, so a slow one goes on, and
+/// the next question for that name waits for it. So there is at most one thread for each name.
 pub(crate) struct Lookups {
     lookup: Arc<Lookup>,
     under_way: HashMap<(String, u16), Receiver<Found>>,
 }
 
 impl Lookups {
-    /// The look-ups of the system: its files, its name service.
+    /// The system's look-ups: its files and its name service.
     pub(crate) fn new() -> Self {
         Self::with(|host, port| (host, port).to_socket_addrs().map(Iterator::collect))
     }
@@ -34,17 +34,17 @@ impl Lookups {
         Self { lookup: Arc::new(lookup), under_way: HashMap::new() }
     }
 
-    /// The addresses of a host, at least one and at most eight, in the order in which they are to be tried. `until` ends
-    /// the wait when its senders are gone.
+    /// The addresses of a host, at least one and at most eight, in the order in which to try them. The wait also ends
+    /// when the senders of `until` are gone.
     ///
     /// # Errors
-    /// `TimedOut`; `Interrupted` for `until`; those of the system.
+    /// `TimedOut`; `Interrupted` because of `until`; those of the system.
     pub(crate) fn find(&mut self, host: &str, port: u16, within: Duration, until: &Receiver<Infallible>) -> Found {
         let key = (host.to_owned(), port);
         if !self.under_way.contains_key(&key) {
             let (tell, told) = bounded(1);
             let (lookup, host) = (self.lookup.clone(), host.to_owned());
-            // Not owned: nobody can wait for its end, which the system decides.
+            // This thread has no owner: only the system decides when it ends, so no owner could join it.
             Builder::new().name("lookup".into()).spawn(move || drop(tell.send(lookup(&host, port))))?;
             self.under_way.insert(key.clone(), told);
         }

@@ -1,15 +1,15 @@
-//! A listening socket that does not hear some places: the system drops their packets, and no thread works for them.
+//! A listening socket that ignores some places: the system drops their packets, and no thread works for them.
 
 use socket2::{SockFilter, SockRef};
 use std::io;
 use std::net::{IpAddr, TcpListener};
 
-/// Most places that a socket does not hear.
+/// Most places that a socket ignores.
 pub const PLACES_MAX: usize = 64;
 
-/// The whole packet goes on.
+/// The whole packet passes.
 const HEAR: SockFilter = SockFilter::new(RETURN, 0, 0, u32::MAX);
-/// The packet is dropped.
+/// The system drops the packet.
 const DROP: SockFilter = SockFilter::new(RETURN, 0, 0, 0);
 
 // Instructions of the classic Berkeley packet filter (linux/filter.h), each with a constant.
@@ -20,15 +20,15 @@ const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
 const JUMP: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
 const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-/// Where the IP header begins, for a load.
+/// Where the IP header begins, for a load instruction.
 const IP_HEADER: u32 = libc::SKF_NET_OFF as u32;
-/// Where the sender's address stands in it.
+/// Where the IP header has the sender's address.
 const FROM_V4: u32 = IP_HEADER + 12;
 const FROM_V6: u32 = IP_HEADER + 8;
 
-/// From now on the system drops whatever comes to a listening socket from these addresses; under IPv6 from the /48 of
-/// each. Whoever connects from there gets no answer, and its system tries again after 1, 3 and 7 s. The socket hears
-/// everybody if there are none. Connections that are there go on. Places beyond [`PLACES_MAX`] are heard.
+/// From now on the system drops all packets to a listening socket from these addresses; under IPv6 from the /48 of
+/// each. A client there gets no answer, and its system tries again after 1, 3 and 7 s. Without addresses the socket
+/// hears everybody. Existing connections go on. Places beyond [`PLACES_MAX`] are not ignored.
 ///
 /// # Errors
 /// Those of setsockopt(2).
@@ -74,7 +74,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
     use std::time::Duration;
 
-    /// Long enough for a connection on this machine, and shorter than the pause before the system tries again.
+    /// Long enough for a connection on this machine, and shorter than the pause before the system's next attempt.
     const MOMENT: Duration = Duration::from_millis(600);
 
     fn listening(ip: IpAddr) -> (TcpListener, SocketAddr) {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn under_ipv6_all_of_a_site_is_ignored_and_ipv4_beside_it_on_the_same_socket() {
-        // Not every machine has IPv6.
+        // Some machines have no IPv6.
         let Ok(socket) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) else { return };
         let port = socket.local_addr().expect("bound").port();
         let here = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
