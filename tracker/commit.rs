@@ -1,9 +1,9 @@
 //! Group commit: the path of a change into the ledger, in a batch with others into the log, and to all readers.
 //!
-//! The ledger holds every op that was accepted here or received from another tracker. The durable state, which all
-//! readers see, holds only those that the log has kept. A writer thread moves ops from the one to the other, batch by
-//! batch: while the log keeps a batch, the next one gathers. Whoever submits a change waits for the batch that holds
-//! its op. So an answer never runs ahead of the log.
+//! The ledger holds every op that this tracker accepted or received from another one. Readers see the durable state,
+//! which holds only the ops that the log has kept. A writer thread moves ops from the ledger to the log, batch by
+//! batch: while the log keeps a batch, the next one gathers. A submitter waits for the batch with its op. So an answer
+//! never runs ahead of the log.
 
 mod batch;
 mod establish;
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Takes batches as they are settled, on the writer's thread: while the sink blocks, no change becomes durable. A sink
-/// must not wait for anybody who submits changes. It sees to it that [`Settled::react`] is called.
+/// must not wait for a thread that submits changes. It must call [`Settled::react`].
 pub type Sink = Box<dyn FnMut(Settled) + Send>;
 
 /// Makes changes, from any number of threads.
@@ -75,26 +75,27 @@ impl Committer {
         self.queue.durable.read().clone()
     }
 
-    /// Makes a change and returns when it is durable. A command that was carried out before, or is underway, gets the
-    /// answer of the first time.
+    /// Makes a change and returns when it is durable. If the command was carried out before, or is underway, it gets
+    /// the first answer again.
     ///
     /// # Errors
-    /// Those of `accept`, `Joining`, `ReadOnly`, those of [`Committer::set_room`], `Unavailable` if the log did not keep
-    /// the change, `Closing`.
+    /// Those of `accept`, `Joining`, `ReadOnly`, those of [`Committer::set_room`], `Unavailable` if the log did not
+    /// keep the change, `Closing`.
     pub fn submit(&self, command: CommandId, change: &Change) -> Result<Committed, Refusal> {
         let (committed, pending) = self.begin(command, change)?;
         pending.map_or(Ok(()), Pending::wait)?;
         Ok(committed)
     }
 
-    /// The first half of [`Committer::submit`]: the answer, and the change that has to be durable before it may be
-    /// given.
+    /// The first half of [`Committer::submit`]: the answer, and the change that must be durable before the answer may
+    /// be given.
     pub fn begin(&self, command: CommandId, change: &Change) -> Result<(Committed, Option<Pending>), Refusal> {
         let (committed, batch) = self.queue.submit(command, change)?;
         Ok((committed, batch.map(Pending)))
     }
 
-    /// Makes a change for the operator and returns when it is durable, also while clients change nothing here.
+    /// Makes a change for the operator and returns when it is durable. Works even while the tracker refuses changes of
+    /// clients.
     ///
     /// # Errors
     /// Those of `accept_operator`, `Joining`, `Unavailable` if the log did not keep the change, `Closing`.
@@ -104,7 +105,7 @@ impl Committer {
         Ok(committed)
     }
 
-    /// Makes a change of this tracker itself, behind which no client stands, and returns when it is durable.
+    /// Makes a change of this tracker's own, without a client, and returns when it is durable.
     ///
     /// # Errors
     /// `Unavailable` if the log did not keep the change, `Closing`.
@@ -114,32 +115,32 @@ impl Committer {
         Ok(committed)
     }
 
-    /// Takes ops of other trackers and returns when they are durable. Passes over ops that are known, and ops behind a
-    /// gap in the sequence of their origin. Folds late ops in on this thread, while changes go on.
+    /// Takes ops of other trackers and returns when they are durable. Skips known ops, and ops after a gap in the
+    /// sequence of their origin. Folds late ops in on this thread, while changes go on.
     ///
     /// # Errors
     /// `Malformed`, `Unavailable` if the log did not keep them or old ops could not be read, `Closing`.
     pub fn receive(&self, ops: Vec<Op>) -> Result<(), Refusal> {
         let Reception { batches, replaced } = self.queue.receive(ops)?;
         let outcome = batches.iter().try_for_each(|batch| batch.wait(COMMIT_WAIT_MAX));
-        // Only now: before, the durable state shares most of it.
+        // Not earlier: until now the durable state shared most of it.
         drop(replaced);
         outcome
     }
 
-    /// The Lamport counter of the op that has so many behind it. `None` if that op is not at hand.
+    /// The Lamport counter of the op that precedes the last `ops` ones. `None` if that op is not in memory.
     pub fn lamport_behind(&self, ops: usize) -> Option<u64> {
         self.queue.uncommitted.lock().ledger.lamport_behind(ops)
     }
 
-    /// The version vector of all ops up to a Lamport counter, by origin. `None` if the ledger does not reach that far
-    /// back, and no [`Committer::pin`] there has read the log since an op came in.
+    /// The version vector of all ops up to a Lamport counter, by origin. `None` if the counter lies below the ledger's
+    /// window, unless a [`Committer::pin`] there has read the log and no op has come since.
     pub fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
         self.queue.uncommitted.lock().ledger.version_at(lamport)
     }
 
-    /// The base that a floor at this Lamport counter stands on. `None` if it cannot be made: a floor is there already, or
-    /// some op up to there is not durable yet. Reads the log where the ledger does not reach that far back.
+    /// The base for a floor at this Lamport counter. `None` if there is none to be made: a floor is there already, or
+    /// some op up to there is not durable yet. Reads the log if the counter lies below the ledger's window.
     ///
     /// # Errors
     /// `Unavailable` after a log that failed for good or if old ops could not be read, `Closing`.
@@ -147,8 +148,8 @@ impl Committer {
         self.queue.pin(lamport)
     }
 
-    /// Makes a change of this tracker itself if exactly the ops of a version vector are here, of all up to a Lamport
-    /// counter. Returns when it is durable; `None` if others are here.
+    /// Makes a change of this tracker's own if, up to a Lamport counter, it holds exactly the ops of a version vector.
+    /// Returns when the change is durable; `None` if other ops are here.
     ///
     /// # Errors
     /// `Unavailable` if the log did not keep the change, `Closing`.
@@ -158,17 +159,18 @@ impl Committer {
         Ok(Some(committed))
     }
 
-    /// Makes a base durable and puts all ops above it on top of it. From then on there are no ops at or below it.
-    /// Returns when readers see that; false if other ops are here than those that the base was made of. Late ops wait
-    /// meanwhile, changes go on.
+    /// Makes a base durable and puts all ops above it on top of it. From then on the ledger has no ops at or below it.
+    /// Returns when readers see that. Returns false if the ops here are not those that the base was made of. Late ops
+    /// wait meanwhile; changes go on.
     ///
     /// # Errors
-    /// The base was not kept, or no more changes are taken.
+    /// The base was not kept, or the committer takes no more changes.
     pub fn establish(&self, pinned: &Pinned, bases: &dyn BaseStore) -> Result<bool, EstablishError> {
         self.queue.establish(pinned, bases)
     }
 
-    /// Whether this tracker takes over what the others have. Meanwhile changes of clients are refused with `Joining`.
+    /// Sets whether this tracker is taking over what the others have. Meanwhile it refuses changes of clients with
+    /// `Joining`.
     pub fn set_joining(&self, joining: bool) {
         self.queue.uncommitted.lock().joining = joining;
     }
@@ -177,19 +179,19 @@ impl Committer {
         self.queue.uncommitted.lock().joining
     }
 
-    /// Whether changes of clients are refused with `ReadOnly`. What other trackers have is taken all the same.
+    /// Sets whether the tracker refuses changes of clients with `ReadOnly`. It still takes the ops of other trackers.
     pub fn set_read_only(&self, read_only: bool) {
         self.queue.uncommitted.lock().read_only = read_only;
     }
 
-    /// Has every op of a client asked for room, under the lock: two changes never take the last place both. What other
-    /// trackers and the operator do is not asked.
+    /// Has every op of a client ask for room, under the lock, so that two changes never both take the last place. Ops
+    /// of other trackers and of the operator do not ask.
     pub fn set_room(&self, ask: Arc<AskRoom>) {
         self.queue.uncommitted.lock().ask_room = ask;
     }
 
     /// # Errors
-    /// `ReadOnly` while it is so.
+    /// `ReadOnly` while the tracker refuses changes of clients.
     pub fn must_take_changes(&self) -> Result<(), Refusal> {
         if self.is_read_only() { Err(Code::ReadOnly.into()) } else { Ok(()) }
     }
@@ -203,7 +205,7 @@ impl Committer {
         self.queue.uncommitted.lock().trouble.clone()
     }
 
-    /// What the writer works on, and since when; `None` while there is nothing to write.
+    /// What the writer works on, and since when. `None` while there is nothing to write.
     pub fn underway(&self, now: Instant) -> Option<Underway> {
         self.queue.stage.underway(now)
     }
@@ -254,7 +256,7 @@ impl LogWriter {
 }
 
 impl Drop for LogWriter {
-    /// A panic ends the writer too: those who wait are refused.
+    /// Also after a panic in the writer: refuses the waiting submitters.
     fn drop(&mut self) {
         if thread::panicking() {
             self.queue.abandon(AppendError::Failed("the tracker's writer has stopped".into())).react();
@@ -279,8 +281,8 @@ mod tests {
     const ORIGIN: Origin = Origin { tracker: 1, incarnation: 1 };
     const THERE: Origin = Origin { tracker: 2, incarnation: 1 };
 
-    /// A log under the test's control: it tells of every batch it is given and answers what the test says, or success
-    /// once the test no longer answers.
+    /// A log under the test's control. It tells the test of every batch, and answers what the test says. Without an
+    /// answer from the test it reports success.
     struct Scripted {
         given: Sender<Vec<Op>>,
         answers: Receiver<Result<(), AppendError>>,
@@ -293,7 +295,7 @@ mod tests {
         }
     }
 
-    /// A committer whose log waits for the test. The answers go first, so that a failing test ends.
+    /// A committer whose log waits for the test. The field for answers drops first, so that a failing test ends.
     struct Bench {
         answers: Sender<Result<(), AppendError>>,
         committer: Committer,
@@ -301,7 +303,7 @@ mod tests {
         published: Receiver<Published>,
     }
 
-    /// A change that was accepted.
+    /// A change that the committer accepted.
     struct Waiting(Committed, Arc<Batch>);
 
     impl Waiting {
@@ -309,7 +311,7 @@ mod tests {
             self.1.progress.lock().outcome.is_some()
         }
 
-        /// Whether the answer is no; false if there is none soon.
+        /// Whether the change was refused. False if no answer comes soon.
         fn is_refused(&self) -> bool {
             let told = self.1.wait(Duration::from_secs(5));
             self.is_settled() && told.is_err()
@@ -401,14 +403,14 @@ mod tests {
         }
     }
 
-    /// A committer over such a log, which has the ops of this past.
+    /// A committer over such a log, with the ops of this past.
     fn over(log: &Kept, past: impl Into<Past>) -> Committer {
         let source = Arc::new(log.clone());
         let committer = Committer::start(ORIGIN, past, Box::new(log.clone()), source, Box::new(Settled::react));
         committer.expect("a thread starts")
     }
 
-    /// For logs whose ops nobody needs again.
+    /// For logs whose ops are never read back.
     fn nothing() -> Arc<dyn OpSource> {
         Arc::new(Kept::default())
     }
@@ -476,7 +478,7 @@ mod tests {
         let founder = UserRef(user.id);
         bench.committer.queue.receive(vec![user]).expect("is taken");
         bench.next_batch();
-        // The same command makes the group here, and before that, as it turns out, there.
+        // The same command makes the group here. As it turns out, it made the group there before.
         let group = GroupId::parse("lab").expect("a name");
         bench.create(3, "b");
         let made = Change::CreateGroup { user: founder, group };
@@ -504,7 +506,7 @@ mod tests {
         let first = bench.create(1, "a");
         bench.next_batch();
         let second = bench.create(2, "b");
-        // The log works on one, the other one gathers.
+        // The log works on the first, and the second one gathers.
         let again = [bench.create(1, "a"), bench.create(2, "b")];
         assert!(again.iter().all(|change| !change.is_settled()));
         bench.answer(Ok(()));
@@ -521,7 +523,7 @@ mod tests {
         let bench = Bench::new();
         let first = bench.create(1, "a");
         bench.next_batch();
-        // Accepted against a state that holds the first one.
+        // Accepted against a state that has the first change.
         let second = bench.create(2, "b");
         bench.answer(Err(AppendError::Full("the disk is full".into())));
         for change in [first, second] {
@@ -530,7 +532,7 @@ mod tests {
             assert_eq!(refusal.about, "the disk is full; changes are taken again once there is room");
         }
         assert!(bench.committer.trouble().is_some() && !bench.knows("a"));
-        // The name and the sequence are free again: nothing has a gap.
+        // The name and the sequence are free again, so there is no gap.
         let again = bench.create(3, "a");
         let ops = bench.next_batch();
         assert_eq!((ops[0].id.seq, ops[0].lamport), (1, 1));
@@ -552,7 +554,7 @@ mod tests {
         bench.answer(Err(AppendError::Full("the disk is full".into())));
         assert_eq!(full.answer().expect_err("is refused").code, Code::Unavailable);
 
-        // The client's command of the same name is another one, and either is carried out.
+        // The client's command with the same id is a different command, and both are carried out.
         let user = bench.create(0, "a");
         let kept = forget().expect("is accepted");
         let again = bench.create(0, "a");
@@ -663,7 +665,7 @@ mod tests {
         bench.answer(Err(AppendError::Full("full".into())));
         assert!(ours.is_refused() && theirs.wait(COMMIT_WAIT_MAX).is_err());
 
-        // The other way round: the first one is durable, the second one still is not.
+        // The other way round: the first one is durable, and the second one is still underway.
         let ours = bench.create(1, "a");
         bench.next_batch();
         bench.receive(again);
@@ -694,7 +696,7 @@ mod tests {
         assert_eq!(committer.state().user_count(), 2);
     }
 
-    /// A log that waits for the test before old ops are read.
+    /// A log that waits for the test before it reads old ops.
     struct Slow(Sender<()>, Receiver<()>, Kept);
     impl OpSource for Slow {
         fn base(&self) -> Result<State, ReadBackError> {
@@ -717,7 +719,8 @@ mod tests {
         Op { id: OpId { origin, seq: 1 }, lamport, command: command(n), body: OpBody::CreateUser { name, password } }
     }
 
-    /// A committer that needs its log for whatever comes late, what tells when the log is asked, and what lets it go on.
+    /// A committer that needs its log for every late op, a channel that tells when it reads the log, and one that lets
+    /// the reading go on.
     fn slow() -> (Committer, Receiver<()>, Sender<()>) {
         let kept = account(ORIGIN, 5, 1, "a");
         let (mut state, mut log) = (State::new(), Kept::default());
@@ -801,7 +804,7 @@ mod tests {
         assert_eq!(bench.published.iter().count(), 2, "the sink is gone with the writer");
     }
 
-    /// A place for bases that waits for the test and answers what the test says.
+    /// A store for bases that waits for the test and answers what the test says.
     struct ScriptedBases(Sender<State>, Receiver<Result<(), BaseError>>);
 
     impl BaseStore for ScriptedBases {
@@ -845,7 +848,7 @@ mod tests {
             bench.answer(Ok(()));
             assert!(establishing.join().expect("no panic").expect("established"));
         });
-        // Nobody has made a change since, and yet all who look see it.
+        // No change was made since, and yet every reader sees it.
         let Standing { state, floor } = bench.committer.standing();
         assert_eq!((floor, state.floor()), (ReachedFloor { mark: pinned.mark, ops: 3 }, 3));
         assert_eq!((state.user_count(), state.op_count()), (5, 5));
@@ -853,7 +856,7 @@ mod tests {
         let of_floor = told.into_iter().find(|batch| batch.floor == floor).expect("it was published");
         assert_eq!((of_floor.ops.len(), of_floor.effects.len()), (0, 0));
         assert!(bench.committer.pin(3).expect("open").is_none(), "the floor is there");
-        // What others still have from before it is passed over.
+        // The committer skips earlier ops that other trackers still have.
         bench.committer.receive(vec![account(THERE, 2, 9, "late")]).expect("passed over");
         bench.answer(Ok(()));
         bench.committer.receive(vec![account(THERE, 4, 9, "later")]).expect("is taken");
@@ -920,7 +923,7 @@ mod tests {
         bench.answer(Ok(()));
         bench.committer.receive(vec![account(THERE, 2, 9, "late")]).expect("is taken");
         assert!(bench.knows("late"));
-        // By now that base lacks an op.
+        // By now the base lacks an op.
         let established = bench.committer.establish(&pinned, &Kept::default()).expect("open");
         assert!(!established && bench.committer.version_at(3) != Some(pinned.vector));
     }
@@ -932,13 +935,13 @@ mod tests {
         bench.next_batch();
         thread::scope(|scope| {
             let establishing = scope.spawn(|| bench.committer.establish(&pinned, &Kept::default()));
-            // The log has not answered: the state on the floor holds what the log then refuses.
+            // The log has not answered: the state on the floor holds an op that the log then refuses.
             while bench.committer.queue.uncommitted.lock().ledger.floor().mark != pinned.mark {
                 thread::yield_now();
             }
             bench.answer(Err(AppendError::Full("full".into())));
             assert!(refused.is_refused());
-            // It asks until it was heard.
+            // The committer asks again until it succeeds.
             (0..9).for_each(|_| bench.answer(Ok(())));
             assert!(establishing.join().expect("no panic").expect("established"));
         });
@@ -987,7 +990,7 @@ mod tests {
         assert_eq!((committer.state().user_count(), committer.standing().floor.mark), (5, pinned.mark));
     }
 
-    /// The floor was held back until the window went on.
+    /// The floor waited until the window moved on.
     #[test]
     fn a_floor_is_established_that_lies_before_the_window() {
         let mut log = Kept::default();
@@ -1000,7 +1003,7 @@ mod tests {
         let late =
             |n: u32, lamport| account(Origin { tracker: 10, incarnation: n.into() }, lamport, n, &format!("u{n}"));
         committer.receive(vec![late(10, 3)]).expect("is folded in");
-        // It knows no more than the state again.
+        // The new committer knows only the state.
         let committer = over(&log, committer.state().as_ref().clone());
         assert_eq!(committer.lamport_behind(2), None);
         let pinned = committer.pin(4).expect("is read").expect("is durable");
@@ -1008,7 +1011,7 @@ mod tests {
         let up_to = (4, &pinned.vector[..]);
         let vote = || committer.vote(OpBody::ForgetTracker { tracker: 7 }, up_to).expect("open");
         assert!(vote().is_some());
-        // A late op above it changes nothing about what is below, and one below does.
+        // A late op above the counter leaves the version below it as it is. A late op below it does not.
         committer.receive(vec![late(11, 5)]).expect("is folded in");
         assert_eq!(committer.version_at(4), Some(pinned.vector.clone()));
         assert!(committer.establish(&pinned, &log).expect("open"));
@@ -1080,7 +1083,7 @@ mod tests {
         assert_eq!(refusal.code, Code::Joining);
     }
 
-    /// Makes an account, again and again while the log is full; false if its name is taken.
+    /// Makes an account, again and again while the log is full. Returns false if the name is taken.
     fn make_while_full(committer: &Committer, command: CommandId, change: &Change) -> bool {
         loop {
             match committer.submit(command, change) {
@@ -1099,8 +1102,8 @@ mod tests {
         }
     }
 
-    /// Many threads make accounts under few names, some commands repeated, on a log that is full every third time:
-    /// every acknowledged change is in the state exactly once, and the log holds exactly the acknowledged ops.
+    /// Many threads make accounts under few names. Some commands are repeated, and every third append finds the log
+    /// full. Every acknowledged change is in the state exactly once, and the log holds exactly the acknowledged ops.
     #[test]
     fn many_threads_lose_nothing_and_double_nothing() {
         struct Flaky(Sender<Op>, usize);
@@ -1159,7 +1162,7 @@ mod tests {
     fn a_sink_that_blocks_is_seen_from_outside() {
         let (go, wait) = bounded::<()>(0);
         let sink = Box::new(move |settled: Settled| {
-            // Over for good once the test lets go.
+            // Ends for good when the test drops its end.
             let _ = wait.recv();
             settled.react();
         });

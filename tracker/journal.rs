@@ -1,5 +1,5 @@
-//! The journal: the append-only log of ops on disk. docs/JOURNAL.md draws its format and argues why nothing
-//! acknowledged is lost.
+//! The journal: the append-only log of ops on disk. docs/JOURNAL.md draws its format and argues why no acknowledged
+//! change is lost.
 
 pub mod base;
 pub mod checkpoint;
@@ -40,20 +40,20 @@ use std::path::Path;
 use std::sync::Arc;
 use writer::{SegmentWriter, WriteError};
 
-/// The folder in a data folder.
+/// The name of the journal's folder in the data folder.
 pub const FOLDER: &str = "journal";
-/// Ops that an adoption appends at once.
+/// How many ops an adoption appends at once.
 const ADOPTED_AT_ONCE: usize = 1024;
 
-/// How a journal is kept.
+/// Settings of a journal.
 #[derive(Debug, Clone, Copy)]
 pub struct JournalSettings {
-    /// Ops from one checkpoint to the next, or a quarter of those above the base if that is more. So the cost of
-    /// checkpoints stays in proportion to the ops.
+    /// Ops between two checkpoints, or a quarter of the ops above the base if that is more. So the cost of checkpoints
+    /// stays in proportion to the ops.
     pub checkpoint_ops: u64,
-    /// The length in bytes after which another segment begins. Recovery reads a segment as a whole.
+    /// The length in bytes after which the next segment begins. Recovery reads a whole segment into memory.
     pub segment_len_max: u64,
-    /// Bytes of room that a segment allocates at once.
+    /// How many bytes of room a segment allocates at once.
     pub chunk_len: u64,
 }
 
@@ -63,7 +63,7 @@ impl Default for JournalSettings {
     }
 }
 
-/// A journal that was opened, and what it holds.
+/// An open journal, and what it holds.
 pub struct OpenedJournal {
     pub journal: Journal,
     /// The fold of all ops in it.
@@ -74,7 +74,7 @@ pub struct OpenedJournal {
     pub bases: Arc<dyn BaseStore>,
     /// The origin under which the tracker issues further ops.
     pub origin: Origin,
-    /// The journal has gone over to the base of another tracker: much may be new to this one.
+    /// The journal now rests on the base of another tracker: much may be new to this one.
     pub adopted: bool,
     /// How many ops were folded on top of the base or the checkpoint.
     pub replayed: u64,
@@ -82,8 +82,8 @@ pub struct OpenedJournal {
 
 /// The journal of a running tracker.
 ///
-/// Invariants: everything before the end of the segment is durable; batches are written one after the other, each when
-/// the one before is durable; once the disk's state is uncertain nothing more is written.
+/// Invariants: everything before the end of the segment is durable. The writer begins a batch when the one before is
+/// durable. Once the disk's state is uncertain, it writes nothing more.
 pub struct Journal {
     disk: Arc<dyn Disk>,
     settings: JournalSettings,
@@ -93,15 +93,16 @@ pub struct Journal {
     /// The last record and the last batch.
     position: JournalPosition,
     checkpointer: Checkpointer,
-    /// How many ops the last checkpoint folds, or the last attempt at one.
+    /// How many ops the last checkpoint, or the last attempt at one, folds.
     checkpoint_at: u64,
     shelf: Arc<JournalShelf>,
-    /// The records of a batch. Kept, so that batches share its memory.
+    /// The records of a batch. Kept so that batches reuse the memory.
     records: Vec<u8>,
 }
 
-/// Whose journal it is, and the incarnation that begins with this start: it is random, so that no op ever gets an id
-/// that a lost one had, also where the folder was restored from a backup and nobody can tell.
+/// The tracker that owns a journal, and the incarnation that begins with this start. The incarnation is random, so
+/// that no op gets the id of a lost one. This holds also for a folder restored from a backup, which no tracker can
+/// recognize.
 #[derive(Debug, Clone, Copy)]
 pub struct JournalOwner {
     pub tracker: u16,
@@ -110,9 +111,9 @@ pub struct JournalOwner {
 }
 
 impl Journal {
-    /// Opens the journal in a folder, or begins one if the folder is empty. Cuts off damage that a crash explains, and
-    /// warns of it. Adopts the base that was taken from another tracker, and yields to what others have promised; `unplaced`
-    /// lists what loses its place. On return everything that `past` shows is durable.
+    /// Opens the journal in a folder; in an empty folder, begins one. Cuts off damage that a crash explains, and warns
+    /// of it. Adopts a base that another tracker gave, and yields to what others have promised; `unplaced` lists what
+    /// loses its place. On return everything that `past` shows is durable.
     pub fn open(
         disk: Arc<dyn Disk>,
         owner: JournalOwner,
@@ -139,8 +140,8 @@ impl Journal {
         }
     }
 
-    /// Copies the journal in `folder` to `copy`, cuts it off at the first damage of any kind and goes on in a fresh
-    /// segment, also if there is no damage. Returns a report, line by line, and the fold of the ops that are left.
+    /// Copies the journal in `folder` to `copy`. Cuts the journal off at the first damage of any kind, and goes on in
+    /// a fresh segment even if there is no damage. Returns a report, line by line, and the fold of the remaining ops.
     pub fn repair(
         disk: Arc<dyn Disk>,
         (folder, copy): (&Path, &Path),
@@ -166,7 +167,7 @@ impl Journal {
         Ok((report, opened.past.state().clone()))
     }
 
-    /// Waits until no checkpoint is being written.
+    /// Waits until the checkpointer is idle.
     pub fn wait_for_checkpoint(&self) {
         self.checkpointer.wait_idle();
     }
@@ -193,7 +194,7 @@ impl Journal {
         AppendError::Failed(reason)
     }
 
-    /// Begins another segment. Goes on with this one after an error that leaves everything as it was.
+    /// Begins another segment. If an error leaves everything as it was, goes on with this one.
     fn rotate(&mut self) -> bool {
         let header = header(self.origin, self.position);
         match segment::create(&*self.disk, &header, self.settings.chunk_len) {
@@ -216,7 +217,7 @@ impl Journal {
     }
 }
 
-/// A journal that is about to be opened.
+/// A journal before it is opened.
 #[derive(Clone)]
 struct Opening {
     disk: Arc<dyn Disk>,
@@ -226,7 +227,7 @@ struct Opening {
 }
 
 impl Opening {
-    /// Writes the ops that have a place above another base once more, then makes that base the journal's own.
+    /// Writes the ops that have a place above another base again, then makes that base the journal's own.
     fn adopt(
         self,
         mut recovery: Recovery,
@@ -235,7 +236,7 @@ impl Opening {
     ) -> Result<(), JournalError> {
         let (disk, warn, own) = (self.disk.clone(), self.warn.clone(), recovery.base);
         let before = recovery.past.state().clone();
-        // So a segment behind such a base is told from one that has every op since birth.
+        // This tells a segment after such a base from one that has every op since birth.
         recovery.position.batch += u64::from(recovery.position.seq == 0);
         let position = recovery.position;
         let OpenedJournal { mut journal, source, .. } = self.resume(recovery, true)?;
@@ -257,7 +258,7 @@ impl Opening {
         adoption::write(&*disk, position, &adoption.base)
     }
 
-    /// Goes on with what was read; under a fresh incarnation if `renew`.
+    /// Goes on from what recovery read; under a fresh incarnation if `renew`.
     fn resume(self, recovery: Recovery, renew: bool) -> Result<OpenedJournal, JournalError> {
         let Self { disk, owner, settings, warn } = self;
         recovery.warnings.iter().for_each(|line| warn(line));
@@ -315,7 +316,7 @@ impl OpLog for Journal {
         let batch = self.position.batch + 1;
         self.records.clear();
         for (i, op) in ops.iter().enumerate() {
-            // A batch holds no more ops than connections can wait for.
+            // A batch holds at most one op for each waiting connection, so 32 bits suffice.
             let left = (ops.len() - 1 - i) as u32;
             let place = RecordPosition { seq: self.position.seq + 1 + i as u64, batch, left };
             if !record::put(place, op, &mut self.records) {
@@ -341,7 +342,7 @@ impl OpLog for Journal {
         let due = self.settings.checkpoint_ops.max(ops.saturating_sub(base) / 4);
         let due = ops.saturating_sub(self.checkpoint_at.max(base)) >= due && !self.checkpointer.is_busy();
         if due {
-            // Also if the checkpoint fails: the next attempt comes after as many ops again.
+            // Set even if the checkpoint fails: the next attempt comes after the same number of further ops.
             self.checkpoint_at = ops;
         }
         let full = self.segment.end() >= self.settings.segment_len_max;
@@ -352,12 +353,12 @@ impl OpLog for Journal {
     }
 }
 
-/// The header of the segment that begins behind a position.
+/// The header of the segment that begins after a position.
 fn header(origin: Origin, position: JournalPosition) -> SegmentHeader {
     SegmentHeader { origin, first_seq: position.seq + 1, first_batch: position.batch + 1 }
 }
 
-/// Removes what an earlier run has left unfinished, and what lies behind damage that is cut off.
+/// Removes what an earlier run left unfinished, and what lies after damage that was cut off.
 fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
     for header in &recovery.mended {
         let name = segment::name(header.first_seq);
@@ -379,13 +380,13 @@ fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
     disk.sync_folder().map_err(io_error(disk, "", "fsync the folder"))
 }
 
-/// Opens a segment behind its last whole record. Writes the last batch anew and makes it durable: after an fsync that
-/// failed, or a kill before it, recovery may have read it from the cache only.
+/// Opens a segment after its last whole record. Writes the last batch again and makes it durable. Recovery may have
+/// read that batch from the cache only: after an fsync that failed, or a kill before it.
 fn settle(disk: &dyn Disk, tail: &LastSegment, settings: JournalSettings) -> Result<SegmentWriter, JournalError> {
     let name = segment::name(tail.header.first_seq);
     let file = disk.open(&name).map_err(io_error(disk, &name, "open"))?;
     let mut writer = SegmentWriter::new(file, tail.mark.end, tail.len, settings.chunk_len);
-    // Writes only one mark, a damaged one rather than the other: a power cut meanwhile leaves a sound one.
+    // Writes only one mark, preferably a damaged one: after a power cut meanwhile the other one is sound.
     let mark_at = tail.damaged_mark.unwrap_or(tail.mark.offset() as u64);
     let mut write = || {
         writer.rewrite(&tail.last_batch, tail.mark.start)?;

@@ -1,4 +1,4 @@
-//! A batch: ops that become durable together, and those who wait for them.
+//! A batch: ops that become durable together, and the threads and reactions that wait for them.
 
 use crate::sync::{Condvar, Mutex};
 use crate::wire::refusal::{Code, Refusal};
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 /// How long a submitter waits for the log before it is told that the log does not answer.
 pub const COMMIT_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Called with the outcome of a change, for those who do not block until it is known.
+/// Called with the outcome of a change, for submitters that do not block until then.
 pub type Reaction = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
 
-/// What the writer is at.
+/// The current stage of the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// It waits for changes.
     Idle,
-    /// It compares states, for those whom late ops concern.
+    /// It compares states, to find out which users late ops concern.
     Comparing,
-    /// The log works.
+    /// It waits for the log.
     Writing,
     /// It tells others of what has become durable.
     Telling,
 }
 
-/// How long the writer has been at one stage of a batch. Told in words.
+/// How long the writer has been at one stage of a batch. Displayed in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Underway {
     stage: Stage,
@@ -43,7 +43,7 @@ impl fmt::Display for Underway {
     }
 }
 
-/// The stage of the writer, shared with all batches: those who wait in vain are told what they have waited for.
+/// The stage of the writer, shared with all batches. A submitter that waits in vain is told this stage.
 pub(super) struct WriterStage(Mutex<(Stage, Instant)>);
 
 impl Default for WriterStage {
@@ -57,20 +57,20 @@ impl WriterStage {
         *self.0.lock() = (stage, Instant::now());
     }
 
-    /// What the writer works on; `None` while it waits for changes.
+    /// The writer's stage; `None` while it waits for changes.
     pub(super) fn underway(&self, now: Instant) -> Option<Underway> {
         let (stage, since) = *self.0.lock();
         (stage != Stage::Idle).then(|| Underway { stage, since: now.saturating_duration_since(since) })
     }
 
-    /// The refusal of a change whose outcome is not known after this long.
+    /// The refusal of a change whose outcome is still unknown after this long.
     fn no_answer(&self, after: Duration) -> Refusal {
         let why = Underway { stage: self.0.lock().0, since: after };
         Refusal::about(Code::Unavailable, format!("{why}; the change may still be made"))
     }
 }
 
-/// Those who wait until some ops become durable together.
+/// Ops that become durable together, with everything that waits for them.
 pub(super) struct Batch {
     pub(super) progress: Mutex<BatchProgress>,
     settled: Condvar,
@@ -89,7 +89,7 @@ impl Batch {
         Arc::new(Self { progress: Mutex::default(), settled: Condvar::new(), stage: stage.clone() })
     }
 
-    /// Wakes those who wait. Returns the reactions, which the caller runs.
+    /// Wakes the waiting threads. Returns the reactions, for the caller to run.
     pub(super) fn settle(&self, outcome: Result<(), Refusal>) -> Vec<Reaction> {
         let mut progress = self.progress.lock();
         progress.outcome.get_or_insert(outcome);
@@ -121,12 +121,13 @@ impl Pending {
         self.0.wait(COMMIT_WAIT_MAX)
     }
 
-    /// What tells later on why there is no outcome.
+    /// A probe that can later tell why there is no outcome.
     pub fn probe(&self) -> PendingProbe {
         PendingProbe(self.0.stage.clone())
     }
 
-    /// Runs the reaction when the change is durable or refused after all: at once if that is known, else by the sink.
+    /// Runs the reaction once the change is durable or refused after all: at once if the outcome is known, else from
+    /// the sink.
     pub fn then(self, reaction: Reaction) {
         let mut progress = self.0.progress.lock();
         match progress.outcome.clone() {
@@ -143,7 +144,7 @@ impl Pending {
 pub struct PendingProbe(Arc<WriterStage>);
 
 impl PendingProbe {
-    /// The refusal of a change whose outcome is not known after this long.
+    /// The refusal of a change whose outcome is still unknown after this long.
     pub fn no_answer(&self, after: Duration) -> Refusal {
         self.0.no_answer(after)
     }

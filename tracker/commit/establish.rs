@@ -1,4 +1,4 @@
-//! The floor under the ledger: the base that it can be put on, the votes of this tracker, and the move itself.
+//! The floor under the ledger: making the base for it, the votes of this tracker, and moving the floor.
 
 use super::batch::COMMIT_WAIT_MAX;
 use super::log::{BaseError, BaseStore};
@@ -13,9 +13,9 @@ use std::fmt;
 /// Why a floor was not established.
 #[derive(Debug)]
 pub enum EstablishError {
-    /// The base was not kept. The floor is where it was.
+    /// The base could not be kept. The floor stays where it was.
     Base(BaseError),
-    /// No more changes are taken.
+    /// The committer takes no more changes.
     Refused(Refusal),
 }
 
@@ -37,7 +37,7 @@ impl From<Refusal> for EstablishError {
 }
 
 impl CommitQueue {
-    /// Folds what lies at or below a Lamport counter, beside the ledger.
+    /// Folds all ops up to a Lamport counter, beside the ledger.
     pub(super) fn pin(&self, lamport: u64) -> Result<Option<Pinned>, Refusal> {
         let pinning = {
             let uncommitted = self.uncommitted.lock();
@@ -51,7 +51,7 @@ impl CommitQueue {
         Ok(Some(pinning.finish()))
     }
 
-    /// The same with all ops above the floor from the log, for what lies below the window.
+    /// As [`CommitQueue::pin`], for a floor below the window: reads all ops above the present floor from the log.
     fn pin_deep(&self, lamport: u64) -> Result<Option<Pinned>, Refusal> {
         let _turn = self.take_turn()?;
         let (depth, Standing { state, floor }) = {
@@ -75,7 +75,8 @@ impl CommitQueue {
         Ok(Some(pinned))
     }
 
-    /// Makes a change of this tracker itself if the ledger holds exactly the ops of a version vector up to there.
+    /// Makes a change of this tracker's own if the ledger holds exactly the ops of a version vector up to a Lamport
+    /// counter.
     pub(super) fn vote(&self, body: OpBody, (lamport, vector): (u64, &[Seen])) -> Result<Option<Accepted>, Refusal> {
         let mut uncommitted = self.uncommitted.lock();
         uncommitted.must_be_open()?;
@@ -86,8 +87,8 @@ impl CommitQueue {
         Ok(Some(self.enqueue(uncommitted, submission)))
     }
 
-    /// Puts the ledger on a pinned base once that is kept. Returns when readers see it; false if the ledger holds
-    /// another op below. Late ops wait meanwhile, changes do not.
+    /// Keeps a pinned base and then puts the ledger on it. Returns when readers see it. Returns false if the ledger
+    /// holds other ops below the floor. Late ops wait meanwhile; changes go on.
     pub(super) fn establish(&self, pinned: &Pinned, bases: &dyn BaseStore) -> Result<bool, EstablishError> {
         let _turn = self.take_turn()?;
         if !self.uncommitted.lock().ledger.close_below(pinned) {
@@ -102,13 +103,13 @@ impl CommitQueue {
             replaced = self.put_on(pinned)?;
         }
         self.publish_floor()?;
-        // Only now: before, the durable state shared most of it.
+        // Not earlier: until now the durable state shared most of it.
         drop(replaced);
         Ok(true)
     }
 
-    /// Folds the ops above a base on top of it, while changes go on. Returns what that has replaced; `None` if ops were
-    /// taken back meanwhile.
+    /// Folds the ops above a base on top of it, while changes go on. Returns what that has replaced; `None` if the
+    /// committer took ops back meanwhile.
     fn put_on(&self, pinned: &Pinned) -> Result<Option<Box<Replaced>>, Refusal> {
         let refold = {
             let mut uncommitted = self.uncommitted.lock();
@@ -129,8 +130,8 @@ impl CommitQueue {
         }
     }
 
-    /// Has the writer publish the state on the new floor, with a batch of no ops if need be. A batch that was refused
-    /// leaves readers with the state on the old floor.
+    /// Has the writer publish the state on the new floor, with an empty batch if need be. After a refused batch
+    /// readers still see the state on the old floor.
     fn publish_floor(&self) -> Result<(), Refusal> {
         loop {
             let batch = {
@@ -143,7 +144,7 @@ impl CommitQueue {
                 uncommitted.batch.clone()
             };
             self.work.notify_one();
-            // What was refused here is tried again.
+            // After a refusal the loop tries again.
             let _ = batch.wait(COMMIT_WAIT_MAX);
         }
     }

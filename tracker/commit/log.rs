@@ -1,4 +1,4 @@
-//! The log as the committer sees it: where ops become durable, and where they are read back.
+//! The log as the committer sees it: makes ops durable, and reads them back.
 
 use crate::model::op::Op;
 use crate::model::op::floor::FloorMark;
@@ -6,7 +6,7 @@ use crate::tracker::state::State;
 use std::error::Error;
 use std::fmt;
 
-/// Where ops become durable.
+/// Makes ops durable.
 pub trait OpLog: Send {
     /// Makes ops durable, in this order and after all earlier ones.
     ///
@@ -14,7 +14,7 @@ pub trait OpLog: Send {
     /// The log keeps none of them, or fails for good.
     fn append(&mut self, ops: &[Op]) -> Result<(), AppendError>;
 
-    /// Called with the state after the ops kept so far, once everybody who has to know of them was told.
+    /// Called with the state after the ops kept so far, once the sink has told it.
     fn kept(&mut self, _: &State) {}
 }
 
@@ -23,7 +23,7 @@ pub trait OpLog: Send {
 pub enum AppendError {
     /// There is no room; nothing was kept. A later append may succeed.
     Full(String),
-    /// What the log holds is uncertain; no later append can succeed before a restart.
+    /// The content of the log is uncertain. No append succeeds before a restart.
     Failed(String),
 }
 
@@ -38,37 +38,37 @@ impl fmt::Display for AppendError {
 
 impl Error for AppendError {}
 
-/// Where ops are read back.
+/// Reads ops back.
 pub trait OpSource: Send + Sync {
     /// Reads the newest base. Without one it gives the state at birth.
     fn base(&self) -> Result<State, ReadBackError>;
 
-    /// Gives every op above the floor of the newest base that the log has kept, in the order in which they came, until
-    /// `take` returns false. Some of them may not be durable yet, or never will be.
+    /// Gives every op above the floor of the newest base, in the order in which the log took them, until `take`
+    /// returns false. Some of the ops may not be durable yet, or may never be.
     fn read(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError>;
 
-    /// Gives the same ops in their total order. One thread at a time may do this.
+    /// Gives the same ops in their total order. One thread at a time may call this.
     fn read_in_order(&self, take: &mut dyn FnMut(Op) -> bool) -> Result<(), ReadBackError>;
 }
 
-/// Where bases become durable. A base takes the place of the ops below its floor.
+/// Makes bases durable. A base replaces the ops below its floor.
 pub trait BaseStore: Send + Sync {
-    /// Makes a base durable. All ops at or below its floor are in it, and all ops of the log were durable before. From
-    /// its return on a start begins with this base.
+    /// Makes a base durable. It contains all ops at or below its floor, and all ops of the log are durable already.
+    /// Once this returns, a start begins with this base.
     ///
     /// # Errors
     /// The log goes on with the base before, or fails for good.
     fn keep(&self, base: &State) -> Result<(), BaseError>;
 
-    /// Removes what no start needs: the ops below the floor of the older of the two bases that stay. Returns false if
-    /// somebody reads the log: all is there still, and a later call removes it.
+    /// Removes the files that no start needs: those with ops below the floor of the older of the two kept bases.
+    /// Returns false if a thread is reading the log. Then everything is still there, and a later call removes it.
     ///
     /// # Errors
-    /// Some of it is there still. A later call removes it.
+    /// Some of it is still there. A later call removes it.
     fn clear(&self) -> Result<bool, BaseError>;
 
-    /// Reads at most so many bytes of the newest base, for another tracker: the canonical form of its state, whose
-    /// SHA-256 is in the mark. `None` if the newest base is that of another floor.
+    /// Reads at most `len` bytes of the newest base, for another tracker: the canonical form of its state, whose
+    /// SHA-256 is in the mark. `None` if the newest base has another floor.
     fn part(&self, _floor: FloorMark, _offset: u64, _len: usize) -> Result<Option<BasePart>, ReadBackError> {
         Ok(None)
     }
@@ -77,38 +77,38 @@ pub trait BaseStore: Send + Sync {
     /// without a gap.
     ///
     /// # Errors
-    /// `Unchanged`. Nothing of it is left.
+    /// `Unchanged`: no part of the base is left.
     fn take_part(&self, _floor: FloorMark, _offset: u64, _bytes: &[u8]) -> Result<(), BaseError> {
         Err(BaseError::Unchanged("no base is taken from other trackers".into()))
     }
 
-    /// All parts are taken. Makes the base durable, so that the next start puts the log on it. Returns false, and keeps
-    /// nothing, if it is not the base of that floor or no tracker can have it.
+    /// All parts have come. Makes the base durable, so that the next start puts the log on it. Returns false, and
+    /// keeps nothing, if it is not the base of that floor or if no tracker can have made it.
     ///
     /// # Errors
-    /// `Unchanged`. Nothing of it is left.
+    /// `Unchanged`: no part of the base is left.
     fn taken(&self, _floor: FloorMark) -> Result<bool, BaseError> {
         Ok(false)
     }
 
-    /// No more parts come of the base that is being taken. Nothing of it is left, unless it was taken whole.
+    /// No more parts come of the base that is being received. Removes its parts, unless all of them have come.
     fn give_up(&self) {}
 }
 
 /// A part of a base.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BasePart {
-    /// The length of the whole in bytes.
+    /// The length of the whole base in bytes.
     pub total: u64,
     pub bytes: Vec<u8>,
 }
 
-/// Why a base was not kept, or why something could not be removed. The words go to the console.
+/// Why a base was not kept, or a file could not be removed. The words go to the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BaseError {
-    /// A start finds what was there before. A later call may succeed.
+    /// A start finds the files as before. A later call may succeed.
     Unchanged(String),
-    /// What the log holds is uncertain; nothing more is made durable before a restart.
+    /// The content of the log is uncertain. Nothing more becomes durable before a restart.
     Failed(String),
 }
 

@@ -1,4 +1,4 @@
-//! The changes that are on their way: what is not durable yet, and the next batch of it.
+//! Changes on their way: those that are not durable yet, and the next batch of them.
 
 use super::batch::{Batch, Stage, WriterStage};
 use super::log::{AppendError, OpSource};
@@ -15,13 +15,13 @@ use crate::wire::refusal::{Code, Refusal};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A change that was made, or did not have to be.
+/// The answer to a change that was made or was needless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
-    /// The op that made it; of a repeated command, the op of the first time. `None` if things were as wanted already, or
-    /// if the state has forgotten that op.
+    /// The op that made it; for a repeated command, the first op. `None` if the change was needless, or if the state
+    /// has forgotten that op.
     pub op: Option<OpId>,
-    /// What that op shares; `None` also of a repeated command.
+    /// The share of that op. `None` also for a repeated command.
     pub share: Option<ShareRef>,
 }
 
@@ -42,7 +42,7 @@ impl Committed {
     }
 }
 
-/// The answer to a change, and the batch that has to be durable before it may be given.
+/// The answer to a change, and the batch that must be durable before the answer may be given.
 pub(super) type Accepted = (Committed, Option<Arc<Batch>>);
 
 /// What readers see.
@@ -54,25 +54,25 @@ pub struct Standing {
     pub floor: ReachedFloor,
 }
 
-/// What submitters, readers and the writer share. Nobody holds a lock while the log works, while late ops are folded in
-/// at the side or while the sink runs. Whoever holds both locks took `uncommitted` before `durable`.
+/// What submitters, readers and the writer share. No thread holds a lock while the log works, while late ops are
+/// folded at the side, or while the sink runs. A thread that holds both locks took `uncommitted` before `durable`.
 pub(super) struct CommitQueue {
     pub(super) source: Arc<dyn OpSource>,
     pub(super) durable: RwLock<Standing>,
     pub(super) uncommitted: Mutex<Uncommitted>,
-    /// Wakes the writer: an op waits, or the end has come.
+    /// Wakes the writer: an op waits, or the committer is to end.
     pub(super) work: Condvar,
-    /// Wakes those whose late ops wait for another refold.
+    /// Wakes the threads whose late ops wait for another refold.
     pub(super) refolded: Condvar,
-    /// Wakes those whose ops wait for room.
+    /// Wakes the threads whose ops wait for room.
     pub(super) roomy: Condvar,
     pub(super) stage: Arc<WriterStage>,
 }
 
-/// Everything that is not yet durable.
+/// All that is not yet durable.
 ///
-/// Invariants: the ledger holds the durable ops, the batch that the log works on, and `ops`; `underway` holds exactly
-/// the commands of those that are not durable, each with the last batch that has it.
+/// Invariants: the ledger holds the durable ops, the batch that the log works on, and `ops`. `underway` holds exactly
+/// the commands of the ops that are not durable, each with the last batch that has it.
 pub(super) struct Uncommitted {
     pub(super) ledger: Ledger,
     /// The ops that wait for the log, and the batch they will form.
@@ -81,20 +81,20 @@ pub(super) struct Uncommitted {
     /// The batch that the log works on.
     pub(super) writing: Option<Arc<Batch>>,
     pub(super) underway: HashMap<CommandId, Arc<Batch>>,
-    /// A thread folds beside the ledger. Meanwhile the ledger lets go of no op.
+    /// A thread folds beside the ledger. Meanwhile the ledger drops no op.
     pub(super) refolding: bool,
-    /// How many ops the ledger takes until that thread has folded more, once it was overtaken by new ones; `None`: any
-    /// number. It gets there because it folds more than it lets in.
+    /// How many ops the ledger takes until the folding thread has folded more. `None` sets no limit. The limit begins
+    /// when new ops overtake that thread. The thread then catches up, because it folds more than it lets in.
     pub(super) room: Option<usize>,
-    /// The ledger was put on another floor, which no reader sees yet.
+    /// The ledger rests on another floor, which readers do not see yet.
     pub(super) floored: bool,
-    /// This tracker takes over what the others have. Meanwhile clients change nothing.
+    /// This tracker is taking over what the others have. Meanwhile it refuses changes of clients.
     pub(super) joining: bool,
-    /// The operator lets clients change nothing here.
+    /// The operator has made this tracker refuse changes of clients.
     pub(super) read_only: bool,
     /// Tells whether there is room for a change of a client.
     pub(super) ask_room: Arc<AskRoom>,
-    /// Why the last append failed; gone when one succeeds.
+    /// Why the last append failed. The next success clears it.
     pub(super) trouble: Option<AppendError>,
     pub(super) closing: bool,
 }
@@ -108,13 +108,13 @@ impl Uncommitted {
         }
     }
 
-    /// The same, and this tracker does not take over what the others have.
+    /// As [`Uncommitted::must_be_open`], and this tracker has taken over what the others have.
     fn must_be_established(&self) -> Result<(), Refusal> {
         self.must_be_open()?;
         if self.joining { Err(Code::Joining.into()) } else { Ok(()) }
     }
 
-    /// So many ops were taken.
+    /// Takes note that the ledger took this many ops.
     fn fill(&mut self, ops: usize) {
         self.room = self.room.map(|room| room.saturating_sub(ops));
     }
@@ -139,7 +139,7 @@ impl Uncommitted {
 }
 
 impl CommitQueue {
-    /// A queue over a ledger, all of whose ops are durable.
+    /// A queue over a ledger whose ops are all durable.
     pub(super) fn new(ledger: Ledger, source: Arc<dyn OpSource>) -> Self {
         let (stage, state) = (Arc::<WriterStage>::default(), Arc::new(ledger.state().clone()));
         let durable = Standing { state, floor: ledger.floor() };
@@ -178,7 +178,7 @@ impl CommitQueue {
             return Ok((Committed::before(first), uncommitted.underway.get(&command).cloned()));
         }
         uncommitted.must_be_established()?;
-        // What a tracker tells of a lost change is no change of a client.
+        // A report of a lost change comes from a tracker, not from a client.
         if uncommitted.read_only && !matches!(change, Change::NoteUnplaced { .. }) {
             return Err(Code::ReadOnly.into());
         }
@@ -187,7 +187,7 @@ impl CommitQueue {
         Ok(self.enqueue(uncommitted, submission))
     }
 
-    /// The same for a change of the operator.
+    /// As [`CommitQueue::submit`], for a change of the operator.
     pub(super) fn operate(&self, command: CommandId, change: &OperatorChange) -> Result<Accepted, Refusal> {
         let mut uncommitted = self.roomy();
         uncommitted.must_be_established()?;
@@ -204,7 +204,7 @@ impl CommitQueue {
         uncommitted
     }
 
-    /// The same for a change of this tracker itself.
+    /// As [`CommitQueue::submit`], for a change of this tracker's own.
     pub(super) fn submit_own(&self, body: OpBody) -> Result<Accepted, Refusal> {
         let mut uncommitted = self.uncommitted.lock();
         uncommitted.must_be_open()?;
@@ -227,7 +227,7 @@ impl CommitQueue {
         (committed, Some(batch))
     }
 
-    /// The next batch with what will be published; `None` when the end has come.
+    /// The next batch, with what is to be published. `None` at the end.
     pub(super) fn next(&self) -> Option<(Published, Arc<Batch>)> {
         let mut uncommitted = self.uncommitted.lock();
         while uncommitted.ops.is_empty() && !uncommitted.floored {
@@ -236,7 +236,7 @@ impl CommitQueue {
             }
             self.work.wait(&mut uncommitted);
         }
-        // While changes keep coming in, they join the batch: the yield gives submitters the core.
+        // The yield gives submitters the core. While changes keep coming, they join the batch.
         let mut gathered = 0;
         while gathered < uncommitted.ops.len() {
             gathered = uncommitted.ops.len();
@@ -259,7 +259,7 @@ impl CommitQueue {
         let mut uncommitted = self.uncommitted.lock();
         uncommitted.writing = None;
         for op in &published.ops {
-            // The same command may have come again from another tracker, in a batch that follows.
+            // Another tracker may have given the same command again, in a batch that follows.
             if uncommitted.underway.get(&op.command).is_some_and(|last| Arc::ptr_eq(last, batch)) {
                 uncommitted.underway.remove(&op.command);
             }
@@ -268,7 +268,7 @@ impl CommitQueue {
         if !uncommitted.refolding {
             uncommitted.ledger.settle(&published.after);
         }
-        // Under the lock, so that whoever repeats a command finds it underway or durable.
+        // Under the lock, so that a repeated command finds its first op underway or durable.
         let standing = Standing { state: published.after.clone(), floor: published.floor };
         let before = std::mem::replace(&mut *self.durable.write(), standing);
         drop(uncommitted);
@@ -276,7 +276,7 @@ impl CommitQueue {
         drop(before);
     }
 
-    /// Takes back everything that is not durable, and refuses those who wait for it.
+    /// Takes back all that is not durable, and refuses the submitters that wait for it.
     pub(super) fn abandon(&self, error: AppendError) -> Settled {
         let refusal = Refusal::about(Code::Unavailable, &error);
         let mut uncommitted = self.uncommitted.lock();

@@ -1,4 +1,4 @@
-//! The way of other trackers' ops into the ledger. Late ones are folded in beside it, on the thread that brings them.
+//! How other trackers' ops come into the ledger. The thread that brings late ops folds them in beside the ledger.
 
 use super::batch::Batch;
 use super::queue::CommitQueue;
@@ -8,12 +8,12 @@ use crate::tracker::ledger::{Finish, Receipt, Refold, Replaced, impossible};
 use crate::wire::refusal::Refusal;
 use std::sync::Arc;
 
-/// What became of ops of other trackers.
+/// The result of receiving ops of other trackers.
 #[derive(Default)]
 pub(super) struct Reception {
-    /// The batches that hold them; none if all are durable.
+    /// The batches that hold them. Empty if all are durable.
     pub(super) batches: Vec<Arc<Batch>>,
-    /// What refolds have replaced. To be dropped once the batches are durable.
+    /// What refolds have replaced. The caller drops it once the batches are durable.
     pub(super) replaced: Vec<Replaced>,
 }
 
@@ -33,7 +33,7 @@ impl CommitQueue {
             let (rest, refold) = self.receive_some(ops, &mut reception)?;
             ops = rest;
             if let Some(refold) = refold {
-                // Those that have to come again belong before the others.
+                // Ops that have to come again belong before the others.
                 let mut again = self.fold_in(refold, &mut reception)?;
                 again.append(&mut ops);
                 ops = again;
@@ -45,7 +45,7 @@ impl CommitQueue {
         }
     }
 
-    /// Takes those that come after all others, a few at most. Waits for its turn if some come late.
+    /// Takes the ops that come after all others, a few at a time. Waits for its turn if some are late.
     fn receive_some(&self, ops: Vec<Op>, reception: &mut Reception) -> Result<(Vec<Op>, Option<Box<Refold>>), Refusal> {
         let mut uncommitted = self.uncommitted.lock();
         uncommitted.must_be_open()?;
@@ -63,14 +63,14 @@ impl CommitQueue {
         let Receipt { taken, refold, rest } = uncommitted.ledger.receive(ops, &durable)?;
         uncommitted.refolding |= refold.is_some();
         uncommitted.enqueue(taken);
-        // What was known may not be durable yet, and may be taken back while the others are folded in.
+        // A known op may not be durable yet. The committer may take it back while the others are folded in.
         reception.note(uncommitted.youngest().cloned());
         drop(uncommitted);
         self.work.notify_one();
         Ok((rest, refold))
     }
 
-    /// Folds late ops in while changes go on. Returns those that have to be given once more.
+    /// Folds late ops in while changes go on. Returns the ops that the caller has to give again.
     fn fold_in(&self, refold: Box<Refold>, reception: &mut Reception) -> Result<Vec<Op>, Refusal> {
         let _turn = self.taken_turn();
         let (mut uncommitted, finish) = self.fold_to_the_end(refold)?;

@@ -1,4 +1,4 @@
-//! The outcome of a batch, as the sink takes it: what has become durable, and the reactions to run.
+//! The outcome of a batch, as the sink gets it: what has become durable, and the reactions to run.
 
 use super::batch::Reaction;
 use crate::model::id::OpId;
@@ -18,9 +18,9 @@ pub struct Published {
     pub floor: ReachedFloor,
     /// The ops that led to it, in the order in which they came.
     pub ops: Vec<Op>,
-    /// What they have caused.
+    /// The effects of these ops.
     pub effects: Vec<Effect>,
-    /// The ids that stand for others than before.
+    /// The ids that are aliases of another id than before.
     pub aliased: Vec<OpId>,
 }
 
@@ -43,7 +43,7 @@ impl Settled {
         Self { published, outcome, reactions }
     }
 
-    /// Runs the reactions, as dropping does.
+    /// Runs the reactions. Dropping does the same.
     pub fn react(mut self) {
         self.let_react();
     }
@@ -56,7 +56,7 @@ impl Settled {
 }
 
 impl Drop for Settled {
-    /// Runs the reactions even if a panic has kept the sink from it.
+    /// Runs the reactions even if a panic kept the sink from it.
     fn drop(&mut self) {
         self.let_react();
     }

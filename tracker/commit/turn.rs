@@ -1,4 +1,4 @@
-//! The turn to fold beside the ledger: for late ops and for a new floor. One thread has it at a time.
+//! The turn to fold beside the ledger, for late ops and for a new floor. One thread at a time has it.
 
 use super::queue::{CommitQueue, Uncommitted};
 use crate::model::op::Op;
@@ -8,7 +8,7 @@ use crate::tracker::state::State;
 use crate::wire::refusal::{Code, Refusal};
 use std::fmt;
 
-/// Ops that are folded until others get their turn.
+/// How many ops a thread folds before other threads get the processor.
 pub(super) const SLICE: usize = 256;
 
 /// The right to fold beside the ledger.
@@ -29,7 +29,7 @@ impl CommitQueue {
     /// Waits for the turn.
     ///
     /// # Errors
-    /// No more changes are taken.
+    /// The committer takes no more changes.
     pub(super) fn take_turn(&self) -> Result<RefoldTurn<'_>, Refusal> {
         let mut uncommitted = self.uncommitted.lock();
         uncommitted.must_be_open()?;
@@ -47,9 +47,9 @@ impl CommitQueue {
         RefoldTurn(self)
     }
 
-    /// Folds whatever a refold needs and gives it to the ledger, while changes go on. Returns what became of it, which is
-    /// never [`Finish::Behind`], with the lock under which it did. What is let go of may be large: that takes a while,
-    /// and comes after the lock.
+    /// Folds what a refold needs and gives the result to the ledger, while changes go on. Returns the outcome, which
+    /// is never [`Finish::Behind`], and the lock under which the ledger took it. What the ledger gives up may be
+    /// large: the caller drops it after the lock.
     pub(super) fn fold_to_the_end(
         &self,
         mut refold: Box<Refold>,
@@ -62,7 +62,7 @@ impl CommitQueue {
             uncommitted.must_be_open()?;
             match uncommitted.ledger.finish(refold) {
                 Finish::Behind(behind) => {
-                    // From now on it lets in less than it folds.
+                    // From now on it lets in fewer ops than it folds.
                     uncommitted.room = Some(0);
                     refold = behind;
                 }
@@ -81,7 +81,7 @@ impl CommitQueue {
         Ok(())
     }
 
-    /// Lets the log give a refold that needs it all durable ops above the floor.
+    /// If a refold needs it, has the log give it all durable ops above the floor.
     fn give_history(&self, refold: &mut Refold) -> Result<(), Refusal> {
         if !refold.needs_history() {
             return Ok(());
@@ -90,7 +90,7 @@ impl CommitQueue {
             refold.begin_from(self.base_of(floor)?);
         }
         self.read_in_order(|op| refold.take(op))?;
-        // The fold of only some of them would pass for the state.
+        // A fold of some of them would pass for the state.
         none_missing(refold.missing())
     }
 
@@ -100,7 +100,7 @@ impl CommitQueue {
         if base.floor() == floor { Ok(base) } else { Err(unreadable(&"the newest base is that of another floor")) }
     }
 
-    /// Takes all ops of the log in their order.
+    /// Reads all ops of the log in their total order.
     pub(super) fn read_in_order(&self, mut take: impl FnMut(Op)) -> Result<(), Refusal> {
         let (mut count, mut gone_on) = (0, Ok(()));
         let read = self.source.read_in_order(&mut |op| {
@@ -115,10 +115,10 @@ impl CommitQueue {
         read.map_err(|error| unreadable(&error))
     }
 
-    /// Lets others have their turn at the processor after a slice, and room for half as many ops.
+    /// After a slice, yields the processor to other threads and makes room for half as many new ops.
     ///
     /// # Errors
-    /// No more changes are taken.
+    /// The committer takes no more changes.
     pub(super) fn give_way(&self) -> Result<(), Refusal> {
         thread::yield_now();
         let mut uncommitted = self.uncommitted.lock();
@@ -128,7 +128,7 @@ impl CommitQueue {
         uncommitted.must_be_open()
     }
 
-    /// Says how many more ops the ledger takes.
+    /// Sets how many more ops the ledger takes.
     fn make_room(&self, uncommitted: &mut Uncommitted, room: Option<usize>) {
         if uncommitted.room != room {
             uncommitted.room = room;
@@ -137,7 +137,7 @@ impl CommitQueue {
     }
 }
 
-/// Refuses what is made of only some of the ops.
+/// Refuses a result that lacks some of the ops.
 pub(super) fn none_missing(missing: u64) -> Result<(), Refusal> {
     if missing == 0 { Ok(()) } else { Err(unreadable(&format_args!("{missing} of them are not in the journal"))) }
 }

@@ -1,5 +1,5 @@
-//! Bases: the fold of all ops up to the floor, pruned, in a file. A start begins with the newest one, and the ops below
-//! its floor may go.
+//! Bases: each is the fold of all ops up to the floor, pruned, in a file. A start begins with the newest base, so a
+//! tracker may remove the ops below its floor.
 
 pub mod adoption;
 pub(super) mod spans;
@@ -15,11 +15,11 @@ use crate::model::op::floor::FloorMark;
 use crate::tracker::state::State;
 use std::io;
 
-/// They are named by their floor. Their place lies before the first batch with an op above that.
+/// Bases are named by their floor. The place of a base lies before the first batch with an op above its floor.
 const KIND: StateFileKind = StateFileKind { magic: *b"GSHBASE\n", version: 3, suffix: ".base", temp: "base.new" };
-/// The name of one that another tracker has given, whole, until a start adopts it.
+/// The name of a whole base that another tracker has given, until a start adopts it.
 pub(super) const INCOMING: &str = "base.incoming";
-/// How many are kept.
+/// How many bases a journal keeps.
 pub(super) const KEPT: usize = 2;
 
 /// What a journal knows of a base in it.
@@ -27,7 +27,7 @@ pub(super) const KEPT: usize = 2;
 pub struct BaseMark {
     /// Its floor; 0 at birth.
     pub lamport: u64,
-    /// Before the first batch with an op above it: a start reads on from there.
+    /// Lies before the first batch with an op above the base: a start continues to read there.
     pub place: SegmentPlace,
     /// How many ops it folds.
     pub ops: u64,
@@ -51,7 +51,7 @@ impl BaseMark {
     }
 }
 
-/// Names the floor of a base. At birth it has no digest.
+/// Names the floor of a base. The base at birth has no digest.
 pub(super) fn mark(base: &State) -> FloorMark {
     match base.floor() {
         0 => FloorMark::default(),
@@ -64,7 +64,7 @@ pub fn name(lamport: u64) -> String {
     KIND.name(lamport)
 }
 
-/// The floor that the name of a base tells; `None` if this is not the name of one.
+/// The floor in the name of a base; `None` if the name is no base's.
 pub fn lamport(name: &str) -> Option<u64> {
     KIND.number(name)
 }
@@ -97,7 +97,7 @@ pub(super) fn move_to(disk: &dyn Disk, lamport: u64, place: SegmentPlace) -> Res
     write(disk, place, &state).map_err(|error| io_error(disk, &name, "write")(error.into_inner()))
 }
 
-/// A base, and those on the disk to which a start can go back from it, the newest first.
+/// The marks of a base and of the older bases on the disk to which a start can go back from it, the newest first.
 pub(super) fn from(disk: &dyn Disk, newest: BaseMark) -> io::Result<Vec<BaseMark>> {
     let older = all(disk)?.into_iter().filter(|&lamport| lamport < newest.lamport);
     let older = older.filter_map(|lamport| {
@@ -107,7 +107,7 @@ pub(super) fn from(disk: &dyn Disk, newest: BaseMark) -> io::Result<Vec<BaseMark
     Ok([newest].into_iter().filter(|newest| *newest != BaseMark::BIRTH).chain(older).take(KEPT).collect())
 }
 
-/// The place in the head of a base that was not read as a whole: no checksum is compared.
+/// The place in the head of a base. Reads only the head, and compares no checksum.
 pub(super) fn place(disk: &dyn Disk, lamport: u64) -> Option<SegmentPlace> {
     let head = disk.read_part(&name(lamport), 0..HEAD_LEN as u64).ok()?;
     KIND.place(&head).ok()

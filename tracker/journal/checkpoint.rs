@@ -1,5 +1,6 @@
-//! Checkpoints: a snapshot of the state in a file, with its position in the journal, so that a start need not replay
-//! everything. Nothing depends on them: recovery passes over a damaged one for the one before, or for the base.
+//! Checkpoints: snapshots of the state in files, each with its position in the journal, so that a start need not
+//! replay everything. Checkpoints are dispensable: in place of a damaged one recovery takes the one before, or the
+//! base.
 
 use super::disk::{Disk, remove_if_there};
 use super::record::JournalPosition;
@@ -13,18 +14,18 @@ use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::sync::Arc;
 
-/// They are named by the last record in them.
+/// Checkpoints are named by the last record in them.
 const KIND: StateFileKind =
     StateFileKind { magic: *b"GSHCHKP\n", version: 4, suffix: ".checkpoint", temp: "checkpoint.new" };
-/// How many are kept.
+/// How many checkpoints a journal keeps.
 const KEPT: usize = 2;
 
-/// The name of the checkpoint that stands at a record.
+/// The name of the checkpoint whose last record is `seq`.
 pub fn name(seq: u64) -> String {
     KIND.name(seq)
 }
 
-/// The place that the name of a checkpoint tells; `None` if this is not the name of one.
+/// The last record, from the name of a checkpoint; `None` if the name is no checkpoint's.
 pub fn seq(name: &str) -> Option<u64> {
     KIND.number(name)
 }
@@ -58,7 +59,7 @@ pub struct Checkpointer {
     monitor: Arc<CheckpointMonitor>,
 }
 
-/// What the thread that writes shares with the one that asks.
+/// What the writing thread shares with the callers.
 #[derive(Default)]
 struct CheckpointMonitor {
     status: Mutex<CheckpointStatus>,
@@ -68,12 +69,12 @@ struct CheckpointMonitor {
 #[derive(Default)]
 struct CheckpointStatus {
     busy: bool,
-    /// Why the disk is not to be trusted any more.
+    /// Why the disk can no longer be trusted.
     failed: Option<String>,
 }
 
 impl Checkpointer {
-    /// Starts the thread. It warns of checkpoints that it could not write.
+    /// Starts the thread, which warns of checkpoints that it could not write.
     ///
     /// # Errors
     /// No thread can be started.
@@ -99,7 +100,7 @@ impl Checkpointer {
         }
     }
 
-    /// Why the disk is not to be trusted any more, if an fsync of a checkpoint has failed.
+    /// Why the disk can no longer be trusted, if an fsync of a checkpoint has failed.
     pub fn failed(&self) -> Option<String> {
         self.monitor.status.lock().failed.clone()
     }

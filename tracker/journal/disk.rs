@@ -1,4 +1,4 @@
-//! The file operations that durability rests on, as a trait: tests make each of them fail.
+//! The file operations that durability rests on, as a trait, so that tests can make each of them fail.
 
 use crate::sys::{files, space};
 use std::ffi::OsStr;
@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// One folder of files, without folders inside.
 pub trait Disk: Send + Sync {
-    /// Where a file of this name is, for messages.
+    /// The path of the file with this name, for messages.
     fn path(&self, name: &str) -> PathBuf;
-    /// The names of all files, in no order. Names that are not text are left out.
+    /// The names of all files, in no order. Leaves out names that are not text.
     fn list(&self) -> io::Result<Vec<String>>;
     /// All bytes of a file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
@@ -20,7 +20,7 @@ pub trait Disk: Send + Sync {
     fn read_part(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>>;
     /// The length of a file in bytes.
     fn len(&self, name: &str) -> io::Result<u64>;
-    /// Makes a file that only its owner can read; what bore the name is gone.
+    /// Makes a file that only its owner can read. Replaces a file of this name.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Opens an existing file for writing.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
@@ -33,7 +33,7 @@ pub trait Disk: Send + Sync {
 
 /// A file open for writing.
 pub trait DiskFile: Send {
-    /// Writes some of the bytes at an offset and says how many.
+    /// Writes some of the bytes at an offset. Returns how many.
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Allocates room for the first `len` bytes, and makes the file that long if it is shorter.
     fn allocate(&mut self, len: u64) -> io::Result<()>;
@@ -46,7 +46,7 @@ pub trait DiskFile: Send {
 /// Writes all of the bytes at an offset.
 ///
 /// # Errors
-/// Those of writing; some of the bytes may have been written then.
+/// Those of writing. Some of the bytes may have been written.
 pub fn write_all_at(file: &mut dyn DiskFile, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write_at(bytes, offset) {
@@ -62,7 +62,7 @@ pub fn write_all_at(file: &mut dyn DiskFile, mut bytes: &[u8], mut offset: u64) 
     Ok(())
 }
 
-/// Removes a file, unless somebody else has removed it.
+/// Removes a file. A missing file is no error.
 ///
 /// # Errors
 /// Those of removing it.
@@ -78,7 +78,7 @@ pub(super) fn numbered(number: u64, suffix: &str) -> String {
     format!("{number:020}{suffix}")
 }
 
-/// The number in a name; `None` if this is no such name.
+/// The number in a name; `None` if the name has another form.
 pub(super) fn number_in(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?;
     let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());

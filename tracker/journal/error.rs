@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Why a journal cannot be used.
 #[derive(Debug)]
 pub enum JournalError {
-    /// The disk does not answer.
+    /// The disk fails.
     Io { path: PathBuf, doing: &'static str, error: io::Error },
     /// A file is damaged in a way that no crash explains.
     Damaged {
@@ -24,15 +24,15 @@ pub enum JournalError {
     /// A file that must be there is not.
     Missing {
         path: PathBuf,
-        /// Why no base and no checkpoint could be used.
+        /// Why the start could use no base and no checkpoint.
         passed_over: Vec<String>,
     },
-    /// A base or a checkpoint goes further than the files of ops.
+    /// A base or a checkpoint reaches further than the files of ops.
     EndsEarly {
         file: PathBuf,
         /// The last record before its place.
         seq: u64,
-        /// The last record that there is.
+        /// The last record on the disk.
         end: u64,
     },
     /// The files of ops end before the floor of a base.
@@ -43,29 +43,29 @@ pub enum JournalError {
     Foreign { path: PathBuf, why: UnsoundStateFile },
     /// The journal belongs to another tracker of the installation.
     OtherTracker { path: PathBuf, tracker: u16 },
-    /// It cannot be read again.
+    /// The journal cannot be read again.
     ReadBack(ReadBackError),
     /// Nothing can be appended to it.
     Append(AppendError),
-    /// The changes cannot be listed that another base leaves no place for.
+    /// The tracker cannot list the changes that lose their place.
     Unplaced(io::Error),
     /// No thread can be started.
     System(io::Error),
 }
 
-/// Makes an error of the disk one of the journal; `name` is the file, or empty for the folder.
+/// Makes a [`JournalError`] of a disk error. `name` is the file, or empty for the folder.
 pub(super) fn io_error(disk: &dyn Disk, name: &str, doing: &'static str) -> impl FnOnce(io::Error) -> JournalError {
     let path = disk.path(name);
     move |error| JournalError::Io { path, doing, error }
 }
 
-/// The data folder in which a file of the journal lies.
+/// The data folder of a file of the journal.
 fn data_dir(path: &Path) -> String {
     path.parent().and_then(Path::parent).unwrap_or(path).display().to_string()
 }
 
 impl JournalError {
-    /// What is wrong, without what to do.
+    /// The fault alone, without the advice.
     pub(super) fn fault(&self) -> String {
         match self {
             JournalError::Damaged { path, at, why } => format!("{} is damaged at byte {at}: {why}", path.display()),

@@ -1,4 +1,5 @@
-//! `tracker --check`, and what `tracker --repair` says and keeps: reads a journal and changes nothing in it.
+//! `tracker --check`, and the report and the copy of `tracker --repair`. `check` reads a journal and changes nothing
+//! in it.
 
 use super::base::{self, BaseMark, adoption};
 use super::checkpoint;
@@ -16,19 +17,18 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// What a journal holds, and whether it is as it should be.
+/// What a journal holds, and whether it is sound.
 #[derive(Debug)]
 pub struct Inspection {
     /// A report, line by line.
     pub lines: Vec<String>,
-    /// A start from any of the checkpoints loses nothing and passes over nothing, and the tracker can give all ops to
-    /// others.
+    /// A start from any of the checkpoints loses and skips nothing, and the tracker can give all ops to others.
     pub sound: bool,
     /// The fold of all ops.
     pub state: State,
 }
 
-/// Starts as a tracker would, then reads what the start did not read. Changes nothing.
+/// Starts as a tracker does, then reads what the start left out. Changes nothing.
 ///
 /// # Errors
 /// Those of a start.
@@ -68,7 +68,7 @@ pub fn check(disk: &dyn Disk) -> Result<Inspection, JournalError> {
         let path = path.display();
         match read {
             Ok((ops, _)) => lines.push(format!("{path} is sound: {ops} ops")),
-            // The start has told of those that it tried.
+            // The start has already told of the files that it tried.
             Err(_) if recovery.warnings.iter().any(|told| told.contains(&path.to_string())) => {}
             Err(why) => faults.push(format!("{path} {why}; a start passes it over")),
         }
@@ -102,10 +102,10 @@ fn is_same(one: &State, other: &State) -> bool {
     one.digest() == other.digest()
 }
 
-/// A base, made once more from the one before; `None` if there is none.
+/// A base, made again from the one before. `None` if there is none before.
 ///
 /// # Errors
-/// Changes are lacking on the way.
+/// The journal lacks changes between the two.
 fn way_from_older(disk: &dyn Disk, base: BaseMark, options: RecoveryOptions) -> Result<Option<State>, Lacking> {
     let again = recovery::base_again(disk, base, options).map_err(|error| Lacking::ForOlderBase(error.fault()))?;
     match again.as_ref().map(State::op_count) {
@@ -118,7 +118,7 @@ fn way_from_older(disk: &dyn Disk, base: BaseMark, options: RecoveryOptions) -> 
     }
 }
 
-/// The name of a base or a checkpoint, how many ops it folds, and the floor in it.
+/// The name of a base or a checkpoint, how many ops it folds, and its floor.
 type StateFileRead = (String, Result<(u64, u64), UnsoundStateFile>);
 
 /// All bases and checkpoints, and what they hold.
@@ -133,7 +133,7 @@ fn state_files(disk: &dyn Disk) -> Result<Vec<StateFileRead>, JournalError> {
     Ok(bases.chain(checkpoints.into_iter().map(of_checkpoint)).collect())
 }
 
-/// Removes damaged bases, damaged checkpoints and those without their base.
+/// Removes damaged bases, damaged checkpoints, and checkpoints without their base.
 pub(super) fn remove_unsound(disk: &dyn Disk) -> Result<(), JournalError> {
     let files = state_files(disk)?;
     let sound =
@@ -143,7 +143,7 @@ pub(super) fn remove_unsound(disk: &dyn Disk) -> Result<(), JournalError> {
     remove_all(disk, &names)
 }
 
-/// Removes what lies below a base if no start can come to that base from an older one. Returns what it has to say.
+/// Removes what lies below a base if no start can reach that base from an older one. Returns a line for the report.
 pub(super) fn let_go_of_older(
     disk: &dyn Disk,
     base: BaseMark,
@@ -152,7 +152,7 @@ pub(super) fn let_go_of_older(
 ) -> Result<Option<String>, JournalError> {
     let options = RecoveryOptions { tracker, checkpoints: false, force: false };
     let told = lacking.iter().find(|what| matches!(what, Lacking::ForOlderBase(_)));
-    // What is wrong above the base keeps a start from going on from any base.
+    // With damage above the base a start cannot go on from any base: that says nothing about the way to this one.
     let is_way = told.is_none() && (recover(disk, options).is_err() || way_from_older(disk, base, options).is_ok());
     if base == BaseMark::BIRTH || is_way {
         return Ok(None);
@@ -189,7 +189,7 @@ fn describe(recovery: &Recovery) -> Vec<String> {
     ]
 }
 
-/// What a repair has to say of a journal that it cuts off where its recovery ended.
+/// The report of a repair that cuts a journal off where its recovery ended.
 pub(super) fn repair_report(disk: &dyn Disk, recovery: &Recovery, copy: &Path) -> Vec<String> {
     let mut lines = vec![format!("a copy of what was there is in {}", copy.display())];
     lines.push(match (&recovery.torn, recovery.dropped.len()) {
@@ -204,7 +204,7 @@ pub(super) fn repair_report(disk: &dyn Disk, recovery: &Recovery, copy: &Path) -
     lines
 }
 
-/// What lies behind the place where a journal is cut off; `None` if nothing there can be read.
+/// What lies after the place where a journal is cut off. `None` if nothing there is readable.
 fn let_go(disk: &dyn Disk, recovery: &Recovery) -> Option<String> {
     let before = recovery.position.seq;
     let cut = recovery.last_segment.as_ref().map(|cut| (cut.header.first_seq, cut.mark.end as usize));
@@ -225,7 +225,7 @@ fn let_go(disk: &dyn Disk, recovery: &Recovery) -> Option<String> {
     })
 }
 
-/// Copies a folder of files to a folder that is not there yet, and makes the copy durable.
+/// Copies a folder of files to a new folder, and makes the copy durable.
 pub(super) fn keep_copy(folder: &Path, copy: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(copy)?;
     for entry in fs::read_dir(folder)? {

@@ -1,4 +1,4 @@
-//! Where a start begins to read: the bases, checkpoints and segments that a journal has, and what is lacking of them.
+//! Where a start begins to read: the journal's bases, checkpoints and segments, and which are missing.
 
 use super::base::{self, BaseMark};
 use super::checkpoint;
@@ -22,34 +22,34 @@ pub(super) struct JournalFiles {
     pub(super) bases: Vec<u64>,
 }
 
-/// A fold of ops, and the place of what comes behind it.
+/// A fold of ops, and the place where the ops after it begin.
 #[derive(Clone)]
 pub(super) struct Ground {
     pub(super) place: SegmentPlace,
     pub(super) state: State,
-    /// The base in it, and the digest of that.
+    /// The base that it contains, and the digest of that base.
     pub(super) base: BaseMark,
     pub(super) digest: [u8; 32],
-    /// The last record before the checkpoint from which it comes.
+    /// The last record before the checkpoint that it comes from.
     pub(super) checkpoint: Option<u64>,
 }
 
 /// Where a start begins.
 pub(super) struct StartPoint {
     pub(super) ground: Ground,
-    /// The base under that, without a checkpoint.
+    /// The base under `ground`, without a checkpoint.
     pub(super) base: Ground,
-    /// Which of the segments is read first. An error if it is missing: its first record.
+    /// The index of the segment to read first. An error if that segment is missing: its first record.
     pub(super) first: Result<usize, u64>,
-    /// The bases and checkpoints that were passed over, and why.
+    /// The bases and checkpoints that the start does not use, and why.
     pub(super) passed_over: Vec<String>,
     /// Those of them that no start can use.
     pub(super) useless: Vec<String>,
-    /// The latest sound base or checkpoint without a segment behind it.
+    /// The latest sound base or checkpoint that no segment follows.
     pub(super) cut_off: Option<Ground>,
 }
 
-/// Something that a start does not need is not there, or damaged.
+/// A file that a start does not need is missing or damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lacking {
     /// Other trackers may need it.
@@ -76,7 +76,7 @@ impl fmt::Display for Lacking {
 }
 
 impl StartPoint {
-    /// With nothing passed over.
+    /// A start that uses the newest files.
     pub(super) fn at(ground: Ground, base: Ground, first: Result<usize, u64>) -> Self {
         Self { ground, base, first, passed_over: Vec::new(), useless: Vec::new(), cut_off: None }
     }
@@ -89,7 +89,7 @@ impl Ground {
         Self { place: base.place, state: State::new(), base, digest: [0; 32], checkpoint: None }
     }
 
-    /// The file from which it comes.
+    /// The file that it comes from.
     pub(super) fn file(&self) -> String {
         self.checkpoint.map_or_else(|| base::name(self.base.lamport), checkpoint::name)
     }
@@ -114,8 +114,8 @@ impl JournalFiles {
         self.segments.binary_search(&first_seq).map_err(|_| first_seq)
     }
 
-    /// Begins with the newest base that is sound and has a segment behind it, or at birth. If asked for, a checkpoint on
-    /// top of that base is preferred.
+    /// Begins with the newest base that is sound and has a segment after it, or else at birth. With `checkpoints`,
+    /// prefers a checkpoint on top of that base.
     ///
     /// # Errors
     /// A base is of another version.
@@ -145,7 +145,7 @@ impl JournalFiles {
         Ok(StartPoint { ground, base, first, passed_over, useless, cut_off })
     }
 
-    /// The sound base before one, or birth; `None` if there is nothing to go back to.
+    /// The sound base before one, or birth. `None` if there is no older place to go back to.
     ///
     /// # Errors
     /// A base is of another version.
@@ -170,22 +170,21 @@ impl JournalFiles {
         Ok(found.map(|(ground, base, first)| StartPoint::at(ground, base, Ok(first))))
     }
 
-    /// The first record that the journal must have beneath a base, so that a start can go back to the base before.
+    /// The first record that the journal must have below a base, so that a start can go back to the base before.
     fn first_record(&self, disk: &dyn Disk, base: BaseMark) -> u64 {
         let older = self.bases.iter().find(|&&lamport| lamport < base.lamport);
         match older {
-            // There is nothing to go back to.
+            // There is no older place to go back to.
             _ if base.place.is_beginning => base.place.first_seq,
-            // One without a sound head is passed over.
+            // A base without a sound head is not used.
             Some(&older) => base::place(disk, older).map_or(base.place.first_seq, |place| place.first_seq),
             None if self.segments.first() == Some(&1) => 1,
-            // A repair has let go of it.
+            // A repair has removed the records below.
             None => base.place.first_seq,
         }
     }
 
-    /// What is lacking before the segment with which a start begins. Looks at the front pages of segments only, where
-    /// these are as they should be.
+    /// What is missing before the segment with which a start begins. Reads only the front pages of sound segments.
     pub(super) fn lacking(&self, disk: &dyn Disk, start: &StartPoint, first: usize) -> Vec<Lacking> {
         let base = start.ground.base;
         let needed = base.place.first_seq;
@@ -197,7 +196,7 @@ impl JournalFiles {
         out
     }
 
-    /// What is wrong with the segments from one on to the beginning of another.
+    /// What is wrong with the segments from one place up to another.
     fn gap_between(&self, disk: &dyn Disk, from: u64, to: u64) -> Option<String> {
         if from == to {
             return None;
@@ -241,8 +240,8 @@ impl Search<'_> {
         }
     }
 
-    /// Whether a journal that has lost its bases still has every op. One that began with the base of another tracker
-    /// counts its batches from 2.
+    /// Whether a journal that has lost its bases still has every op. A journal that began with the base of another
+    /// tracker numbers its batches from 2.
     fn is_whole(&self) -> bool {
         let front = || self.disk.read_part(&segment::name(1), 0..RECORDS_AT as u64).ok();
         self.files.bases.is_empty()
@@ -265,9 +264,9 @@ impl Search<'_> {
                         Err(behind) => self.pass_over("checkpoint", ground, behind),
                     }
                 }
-                // A crash has left it behind when the floor rose. The next floor removes it.
+                // A crash left it behind when the floor rose. The next floor removes it.
                 Ok((_, state)) if state.floor() < base.base.lamport => {}
-                // It belongs to a base that was passed over.
+                // It belongs to a base that the start does not use.
                 Ok((_, state)) if files.bases.contains(&state.floor()) => self.useless.push(checkpoint::name(seq)),
                 Ok((_, state)) => {
                     self.useless.push(checkpoint::name(seq));
@@ -312,12 +311,12 @@ pub(super) fn missing(disk: &dyn Disk, first_seq: u64) -> String {
     format!("{} is missing", disk.path(&segment::name(first_seq)).display())
 }
 
-/// What is wrong between the beginning of a segment and that of the next.
+/// What is wrong between the beginning of a segment and that of the next one.
 fn gap(disk: &dyn Disk, this: u64, next: u64) -> io::Result<Option<String>> {
     let name = segment::name(this);
     let front_of = |name: &str| disk.read_part(name, 0..RECORDS_AT as u64);
     let front = front_of(&name)?;
-    // One that cannot be read is told when its turn comes.
+    // An unreadable segment is reported when its turn comes.
     let next_header = front_of(&segment::name(next)).map(|front| segment::header(&front));
     let path = disk.path(&name);
     let Ok(header) = segment::header(&front) else {
@@ -327,7 +326,7 @@ fn gap(disk: &dyn Disk, this: u64, next: u64) -> io::Result<Option<String>> {
     if matches!(next_header, Ok(Ok(next)) if Some(next.first_batch) == marked) {
         return Ok(None);
     }
-    // A repair or a damaged mark may have left this. The records tell.
+    // A repair or a damaged mark may cause this. The records decide.
     let bytes = disk.read(&name)?;
     let walk = walk(&bytes, WalkStart::of(&header, None), Some(next), |_| true);
     let reached = walk.last.seq + 1;

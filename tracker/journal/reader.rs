@@ -1,4 +1,4 @@
-//! The thread that reads the segments of a journal one by one, up to where the records end.
+//! The thread that reads the segments of a journal one by one, up to the end of the records.
 
 use super::base::spans::SegmentSpan;
 use super::disk::Disk;
@@ -15,19 +15,19 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
 use std::path::Path;
 
-/// Ops that go at once from the thread that reads to the one that folds.
+/// How many ops the reading thread hands at once to the folding one.
 const LOT_LEN: usize = 1024;
-/// Lots that may wait for the fold.
+/// The most lots that wait for the fold.
 const LOTS_MAX: usize = 16;
 
 /// How a journal is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecoveryOptions {
-    /// The tracker whose journal it has to be; any if `None`.
+    /// The tracker that the journal must belong to; `None` accepts any.
     pub tracker: Option<u16>,
-    /// Begin at the last checkpoint rather than at the base.
+    /// Whether to begin at the last checkpoint rather than at the base.
     pub checkpoints: bool,
-    /// End at damage of any kind as if it were in the last batch.
+    /// Whether to take damage of any kind for the end, as if it were in the last batch.
     pub force: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct RecoveryOptions {
 pub struct LastSegment {
     pub header: SegmentHeader,
     pub len: u64,
-    /// Where its last batch begins and ends.
+    /// The extent of its last batch.
     pub mark: Mark,
     /// The bytes of that batch.
     pub last_batch: Vec<u8>,
@@ -59,7 +59,7 @@ impl Lots {
     }
 
     fn flush(&mut self) {
-        // Fails if the fold stopped at an op out of order. Recovery reads everything once more then.
+        // Fails if the fold stopped at an op out of order. In that case recovery reads everything again.
         let _ = self.give.send(std::mem::replace(&mut self.lot, Vec::with_capacity(LOT_LEN)));
     }
 }
@@ -69,14 +69,14 @@ pub(super) struct JournalReader<'a> {
     disk: &'a dyn Disk,
     options: RecoveryOptions,
     lots: Lots,
-    /// Where it begins.
+    /// The place where it begins.
     start: SegmentPlace,
     position: JournalPosition,
     mended: Vec<SegmentHeader>,
     spans: Vec<SegmentSpan>,
 }
 
-/// Where the records end.
+/// The end of the records.
 pub(super) struct RecordsEnd {
     pub(super) position: JournalPosition,
     pub(super) last_segment: Option<LastSegment>,
@@ -115,7 +115,7 @@ impl<'a> JournalReader<'a> {
         Err(self.missing())
     }
 
-    /// Reads one segment; `None` if the records go on in the next one.
+    /// Reads one segment. `None` if the records continue in the next one.
     fn read(&mut self, first_seq: u64, next: Option<u64>) -> Result<Option<RecordsEnd>, JournalError> {
         let name = segment::name(first_seq);
         let path = self.disk.path(&name);
@@ -158,7 +158,7 @@ impl<'a> JournalReader<'a> {
                 Some(self.refuse_unless_forced(&path, walk.end, why)?)
             }
         };
-        // No batch gets a number that a mark has already.
+        // A new batch takes no number that a mark has already.
         let marked = marks.latest.map_or(0, |mark| mark.batch);
         self.position.batch = self.position.batch.max(marked);
         let path = path.display();
@@ -178,7 +178,8 @@ impl<'a> JournalReader<'a> {
         Ok(Some(RecordsEnd { position, last_segment: Some(last_segment), torn, mended, dropped, warning, spans }))
     }
 
-    /// A segment. If the disk does not give it, then with zeros for what lies before the start: that is not needed.
+    /// The bytes of a segment. If the disk cannot read all of it, zeros stand for the bytes before the start, which
+    /// are not needed.
     fn bytes(&self, name: &str, first_seq: u64) -> io::Result<Vec<u8>> {
         match self.disk.read(name) {
             Err(_) if self.start.is_inside(first_seq) => {}
@@ -186,13 +187,13 @@ impl<'a> JournalReader<'a> {
         }
         let (len, at) = (self.disk.len(name)?, self.start.at);
         let mut bytes = self.disk.read_part(name, 0..(RECORDS_AT as u64).min(len))?;
-        // What is in a segment fits in memory.
+        // A segment fits in memory.
         bytes.resize(at.min(len).max(bytes.len() as u64) as usize, 0);
         bytes.extend(self.disk.read_part(name, at.min(len)..len)?);
         Ok(bytes)
     }
 
-    /// The segment that would go on is not there.
+    /// The next segment is not there.
     fn missing(&self) -> JournalError {
         let path = self.disk.path(&segment::name(self.position.seq + 1));
         JournalError::Missing { path, passed_over: Vec::new() }
@@ -205,7 +206,8 @@ impl<'a> JournalReader<'a> {
         Err(JournalError::Damaged { path: path.to_path_buf(), at: at as u64, why })
     }
 
-    /// The header of a segment, or one made up of what else is known, and then what is wrong with the real one.
+    /// The header of a segment. A damaged header is replaced by one made of what else is known, and returned with what
+    /// is wrong with it.
     fn header(
         &self,
         bytes: &[u8],
@@ -216,11 +218,12 @@ impl<'a> JournalReader<'a> {
         let why = match segment::header(bytes) {
             Ok(header) => {
                 let tracker = header.origin.tracker;
-                // A header that a repair made up may name nobody.
+                // A header that a repair made may name no tracker.
                 if tracker != 0 && self.options.tracker.is_some_and(|asked| asked != tracker) {
                     return Err(JournalError::OtherTracker { path, tracker });
                 }
-                // Appended batches have numbers above all earlier ones, and must follow on what the header says.
+                // Appended batches have numbers above all earlier ones, and must follow the batch that the header
+                // names.
                 let follows = header.first_batch > self.position.batch || self.start.is_inside(first_seq);
                 if header.first_seq == first_seq && follows {
                     return Ok((header, None));

@@ -4,15 +4,15 @@ use crate::model::op::Op;
 use crate::wire::codec::{Wire, wire_struct};
 use byteorder::{BigEndian, ByteOrder};
 
-/// Bytes of a record before its op.
+/// Length of a record without its op, in bytes.
 pub const HEAD_LEN: usize = 28;
-/// Longest op in bytes. The longest real ones have some 800.
+/// Longest op in bytes. The longest ops that trackers write have some 800.
 pub const OP_LEN_MAX: usize = 64 * 1024;
 
-/// Highest number of a record or a batch: more than there will ever be, so that each has a next one.
+/// Highest number of a record or a batch. No journal reaches it, so that every number has a next one.
 pub const NUMBER_MAX: u64 = 1 << 62;
 
-/// Where the checksum stands: behind everything else in the head.
+/// The offset of the checksum in the head: after all other fields.
 const CHECKSUM_AT: usize = 24;
 
 /// The position of a record in the journal.
@@ -89,9 +89,8 @@ pub fn take(bytes: &[u8]) -> Option<JournalRecord<'_>> {
     (place.seq <= NUMBER_MAX && place.batch <= NUMBER_MAX).then_some(JournalRecord { place, op: &record[HEAD_LEN..] })
 }
 
-/// Looks for a record of a later batch than `batch` in bytes that are damaged at their front; gives its offset. What
-/// follows the record `seq` can only be one of the next so many as there is room for, so that few places need a
-/// checksum.
+/// Looks in bytes that are damaged at their front for a record of a later batch than `batch`. Returns its offset. The
+/// room limits the sequences that can follow `seq`, so that few places need a checksum.
 pub fn find_later(bytes: &[u8], seq: u64, batch: u64) -> Option<usize> {
     let room = (bytes.len() / HEAD_LEN) as u64 + 1;
     let last = bytes.len().checked_sub(HEAD_LEN)?;
@@ -102,7 +101,8 @@ pub fn find_later(bytes: &[u8], seq: u64, batch: u64) -> Option<usize> {
     })
 }
 
-/// The whole records in bytes that may be damaged anywhere: how many have a sequence above `seq`, and the highest.
+/// Counts the whole records with a sequence above `seq`, in bytes that may be damaged anywhere. Returns the count and
+/// the highest sequence.
 pub fn whole_behind(bytes: &[u8], seq: u64) -> (u64, u64) {
     let highest = seq + (bytes.len() / HEAD_LEN) as u64 + 1;
     let (mut at, mut count, mut last) = (0, 0, seq);
@@ -120,7 +120,7 @@ pub fn whole_behind(bytes: &[u8], seq: u64) -> (u64, u64) {
     (count, last)
 }
 
-/// CRC-32 (IEEE) over the whole record but the checksum itself.
+/// CRC-32 (IEEE) over the whole record except the checksum itself.
 fn checksum(record: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&record[..CHECKSUM_AT]);

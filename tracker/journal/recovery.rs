@@ -1,5 +1,5 @@
-//! Recovery: what a journal holds, which is the state, and where and how the records end. Changes nothing on the disk:
-//! a file that ops are sorted in is removed again.
+//! Recovery: reads a journal, and finds its state and the end of its records. Leaves the disk as it is: it removes the
+//! file in which it sorts ops.
 
 use super::base::spans::SegmentSpan;
 use super::base::{self, BaseMark};
@@ -27,39 +27,39 @@ use std::thread;
 pub struct Recovery {
     /// The fold of all ops.
     pub past: Past,
-    /// The last record, and the highest number of a batch that is in use.
+    /// The last record, and the highest batch number in use.
     pub position: JournalPosition,
-    /// Where the records begin that were read.
+    /// The place where the reading began.
     pub(super) start: SegmentPlace,
-    /// The origin under which the tracker issued ops last.
+    /// The origin under which the tracker last issued ops.
     pub origin: Option<Origin>,
     /// The last segment, if there is one.
     pub last_segment: Option<LastSegment>,
-    /// What is wrong with it, with the file and the place, if appending to it is not possible.
+    /// If nothing can be appended to the last segment: what is wrong with it, with the file and the place.
     pub torn: Option<String>,
-    /// Headers in place of damaged ones, made up from the records behind them. Only if forced.
+    /// Headers that replace damaged ones, made from the records after them. Only if forced.
     pub mended: Vec<SegmentHeader>,
     /// Segments that follow the damage. Only if forced.
     pub dropped: Vec<u64>,
     /// What else the operator has to know.
     pub warnings: Vec<String>,
-    /// The bases and checkpoints that were passed over and that no start can use.
+    /// The bases and checkpoints that no start can use.
     pub(super) useless: Vec<String>,
-    /// Where the base is to begin from then on, because the segment of its place is gone. Only if forced.
+    /// The new place of the base, if the segment of its place is gone. Only if forced.
     pub(super) moved: Option<SegmentPlace>,
-    /// What a start does not need and is not there.
+    /// Files that are missing and that a start does not need.
     pub lacking: Vec<Lacking>,
     /// The base in the fold.
     pub base: BaseMark,
-    /// The last record before the checkpoint from which the state comes.
+    /// The last record before the checkpoint that the state comes from.
     pub checkpoint: Option<u64>,
     /// How many ops were folded on top of that.
     pub replayed: u64,
     /// The segments up to the last one.
     pub spans: Vec<SegmentSpan>,
-    /// Records that were not folded: their ops lie below the floor, or were there already.
+    /// Records that were not folded: the floor is above their ops, or the state had them already.
     pub(super) skipped: u64,
-    /// What `past` began with: how many ops, and the record behind which the others come.
+    /// What `past` began with: the number of ops in it, and the record after which the others come.
     pub(super) began: (u64, u64),
 }
 
@@ -72,13 +72,13 @@ pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, Jo
     if in_order {
         return recovery.counted(disk);
     }
-    // Ops of other trackers came late: the fold needs all ops above the base in their order.
+    // Ops of other trackers came late: the fold needs all ops above the base in order.
     let (warnings, useless) = (recovery.warnings, recovery.useless);
     let mut sorter = Sorter::new(disk);
     let first = files.segment(base.place.first_seq);
     let start = StartPoint::at(base.clone(), base, first);
     (recovery, _) = recover_from(disk, &files, start, options, |_, op| {
-        // A full disk does not keep a tracker from its start: then memory has to do.
+        // A tracker with a full disk must still start: in that case the ops stay in memory.
         let _ = sorter.push(op);
         true
     })?;
@@ -98,9 +98,9 @@ pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, Jo
     recovery.counted(disk)
 }
 
-/// Reads a journal and hands its ops to `fold` in the order in which they were written, with the fold so far, which
-/// begins at the base or the checkpoint if there is one. Passes over ops below the floor. Stops at the first op for which
-/// `fold` returns false; returns false then.
+/// Reads a journal and hands its ops to `fold`, in the order in which they were written, with the fold so far. That
+/// fold begins at the base or the checkpoint if there is one. Skips ops below the floor. Stops when `fold` returns
+/// false, and returns false.
 pub fn read(
     disk: &dyn Disk,
     options: RecoveryOptions,
@@ -111,8 +111,8 @@ pub fn read(
     read_from(disk, &files, start, options, fold)
 }
 
-/// Hands over the ops above a base in the order in which they were written, until `take` returns false. The journal may
-/// be written to meanwhile.
+/// Hands over the ops above a base in the order in which they were written, until `take` returns false. A writer may
+/// append to the journal at the same time.
 pub(super) fn read_above(
     disk: &dyn Disk,
     base: BaseMark,
@@ -123,12 +123,12 @@ pub(super) fn read_above(
     (ground.place, ground.base) = (base.place, base);
     let first = files.segment(base.place.first_seq);
     let start = StartPoint::at(ground.clone(), ground, first);
-    // A batch that is being written looks like damage at the end.
+    // A batch that is still being written looks like damage at the end.
     let options = RecoveryOptions { tracker: None, checkpoints: false, force: true };
     read_from(disk, &files, start, options, |_, op| take(op)).map(|_| ())
 }
 
-/// Makes a base once more, from the one before; `None` if there is none.
+/// Makes a base again from the one before. `None` if there is none before.
 pub(super) fn base_again(
     disk: &dyn Disk,
     base: BaseMark,
@@ -181,7 +181,7 @@ fn read_from(
     }
 }
 
-/// Reads what a start reads, and looks whether the rest is there. If forced, keeps as many changes as there are.
+/// Reads what a start reads, and checks whether the rest is there. If forced, keeps as many changes as possible.
 fn recover_from(
     disk: &dyn Disk,
     files: &JournalFiles,
@@ -195,7 +195,7 @@ fn recover_from(
     }
     let lacking = start.first.map_or_else(|_| Vec::new(), |first| files.lacking(disk, &start, first));
     let (mut recovery, in_order) = read_from(disk, files, start, options, fold)?;
-    // What is out of order is read once more.
+    // If an op is out of order, a second pass reads everything again.
     let (end, held) = (recovery.position.seq, if in_order { recovery.past.state().op_count() } else { u64::MAX });
     if options.force {
         let further = cut_off.filter(|ground| ground.place.position.seq > end || ground.base.ops > held);
@@ -216,7 +216,7 @@ fn recover_from(
     Ok((recovery, in_order))
 }
 
-/// Folds an op after all others. Returns false if its place is an earlier one.
+/// Folds an op after all others. Returns false if its place in the order is earlier.
 fn fold_next(past: &mut Past, op: Op) -> bool {
     let next = past.state().last().is_none_or(|last| last < op.order());
     if next {
@@ -226,7 +226,7 @@ fn fold_next(past: &mut Past, op: Op) -> bool {
 }
 
 impl Recovery {
-    /// What was read before any segment was.
+    /// The recovery before it has read any segment.
     fn on(ground: Ground) -> Self {
         let Ground { place, state, base, digest, checkpoint } = ground;
         let mark = FloorMark { lamport: base.lamport, base: digest };
@@ -252,7 +252,7 @@ impl Recovery {
         }
     }
 
-    /// Fails if the fold has left out an op because it lies behind a gap.
+    /// Fails if the fold has left out an op that comes after a gap.
     fn counted(self, disk: &dyn Disk) -> Result<Self, JournalError> {
         let (ops, seq) = self.began;
         let (folded, records) = (self.past.state().op_count() - ops, self.position.seq - seq);
@@ -265,7 +265,7 @@ impl Recovery {
         Ok(self)
     }
 
-    /// Fails if a base that was passed over holds more. Of a damaged one its name tells the floor.
+    /// Fails if an unused base holds more. The name of a damaged base tells its floor.
     fn must_hold(&self, disk: &dyn Disk, cut_off: Option<&Ground>) -> Result<(), JournalError> {
         let floors = self.useless.iter().filter_map(|name| Some((name, base::lamport(name)?)));
         if let Some((name, floor)) = floors.max_by_key(|&(_, floor)| floor)
@@ -280,15 +280,15 @@ impl Recovery {
         })
     }
 
-    /// No op in the segments before those that are read has a higher Lamport counter.
+    /// The upper bound for a segment before those that the start reads: no op in it has a higher Lamport counter.
     fn bound(&self, first_seq: u64) -> SegmentSpan {
         let below = first_seq <= self.base.needed();
         let highest = if below { self.base.lamport } else { self.past.state().lamport() };
         SegmentSpan { first_seq, highest }
     }
 
-    /// Goes on from a base or a checkpoint that has no segment behind it; without one, from nothing. Segments behind it
-    /// are dropped.
+    /// Goes on from the base or checkpoint that no segment follows; without one, from nothing. Drops the segments
+    /// after it.
     fn beyond(self, disk: &dyn Disk, files: &JournalFiles, cut_off: Option<Ground>) -> Self {
         let what = plan::missing(disk, self.position.seq + 1);
         let mut lacking = Vec::new();
@@ -308,7 +308,8 @@ impl Recovery {
         Self { dropped, lacking, warnings, useless, moved, ..recovery }
     }
 
-    /// Reads these segments on another thread and folds their ops on this one. Returns false as soon as `fold` does.
+    /// Reads these segments on another thread and folds their ops on this one. Returns false as soon as `fold` returns
+    /// false.
     fn replay(
         &mut self,
         disk: &dyn Disk,
@@ -321,7 +322,7 @@ impl Recovery {
         let read = thread::scope(|scope| {
             let builder = thread::Builder::new().name("journal reader".into());
             let reader = builder.spawn_scoped(scope, move || reader.run(segments)).map_err(JournalError::System)?;
-            // Drops the lots at the first op that is not folded, which ends the reader.
+            // Drops the receiver at the first op that is not folded, which ends the reader.
             let in_order = lots.into_iter().flatten().all(|op| {
                 if op.lamport <= self.base.lamport || op.id.seq <= past.state().seen(op.id.origin) {
                     self.skipped += 1;
@@ -347,7 +348,7 @@ impl Recovery {
     }
 }
 
-/// Whose journal it is, by the latest header that is sound and names a tracker; `None` if no header does.
+/// The tracker that owns the journal, by the latest sound header that names one. `None` if no header does.
 ///
 /// # Errors
 /// The folder cannot be read.

@@ -9,9 +9,9 @@ use std::ops::RangeInclusive;
 
 /// The version of the format.
 pub const VERSION: u16 = 3;
-/// What a segment begins with.
+/// The first bytes of a segment.
 pub const MAGIC: [u8; 8] = *b"GSHJRNL\n";
-/// Header and marks have a page each: a write that tears one page leaves the others.
+/// Header and marks have a page each, so that a write which tears one page leaves the others intact.
 pub const PAGE_LEN: usize = 4096;
 /// Where the records begin.
 pub const RECORDS_AT: usize = 3 * PAGE_LEN;
@@ -21,10 +21,10 @@ const SUFFIX: &str = ".journal";
 pub const NEW_SUFFIX: &str = ".new";
 /// The numbers of records and batches.
 const NUMBERS: RangeInclusive<u64> = 1..=NUMBER_MAX;
-/// Where the checksum of a page stands.
+/// The offset of the checksum in a page.
 const PAGE_CHECKSUM_AT: usize = PAGE_LEN - 4;
 
-/// What the header says.
+/// The content of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentHeader {
     /// The origin under which the tracker issued ops when it wrote this segment.
@@ -35,7 +35,7 @@ pub struct SegmentHeader {
 }
 wire_struct!(SegmentHeader { origin, first_seq, first_batch });
 
-/// A place between two batches, and where it lies in the file.
+/// A place between two batches, with its file and offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentPlace {
     /// The last record before it, with its batch.
@@ -44,18 +44,18 @@ pub struct SegmentPlace {
     pub first_seq: u64,
     /// The offset of that record in bytes.
     pub at: u64,
-    /// The journal begins here: nothing that lies before leads to what stands here.
+    /// The journal begins here: no earlier segment leads up to this place.
     pub is_beginning: bool,
 }
 wire_struct!(SegmentPlace { position, first_seq, at, is_beginning });
 
 impl SegmentPlace {
-    /// The beginning of the segment behind a record.
+    /// The beginning of the segment that follows a record.
     pub fn behind(position: JournalPosition) -> Self {
         Self { position, first_seq: position.seq.saturating_add(1), at: RECORDS_AT as u64, is_beginning: false }
     }
 
-    /// Whether records of its segment come before it.
+    /// Whether this place lies in the segment, with records of the segment before it.
     pub(super) fn is_inside(&self, first_seq: u64) -> bool {
         self.first_seq == first_seq && self.at > RECORDS_AT as u64
     }
@@ -72,7 +72,7 @@ pub struct Mark {
 wire_struct!(Mark { batch, start, end });
 
 impl Mark {
-    /// Where in the file the mark goes: batches take turns between two pages.
+    /// The offset of the mark in the file: batches alternate between two pages.
     pub fn offset(&self) -> usize {
         (1 + (self.batch % 2) as usize) * PAGE_LEN
     }
@@ -85,7 +85,7 @@ pub enum HeaderError {
     Magic,
     /// Another version wrote it.
     OtherVersion(u16),
-    /// The file ends too early. As far as it goes, it could be a header.
+    /// The file ends too early. What there is of it could be a header.
     Short,
     /// The checksum is wrong.
     Damaged,
@@ -96,7 +96,7 @@ pub fn name(first_seq: u64) -> String {
     numbered(first_seq, SUFFIX)
 }
 
-/// The sequence that the name of a segment tells; `None` if this is not the name of one.
+/// The sequence in the name of a segment; `None` if the name is no segment's.
 pub fn first_seq(name: &str) -> Option<u64> {
     number_in(name, SUFFIX).filter(|seq| NUMBERS.contains(seq))
 }
@@ -137,7 +137,7 @@ pub fn header(bytes: &[u8]) -> Result<SegmentHeader, HeaderError> {
     }
     if let Some(&[high, low]) = bytes.get(8..10).and_then(|version| <&[u8; 2]>::try_from(version).ok()) {
         let version = u16::from_be_bytes([high, low]);
-        // An older one is told from damage by its checksum.
+        // A right checksum tells an older version from damage.
         if version > VERSION || (version < VERSION && open_page(bytes).is_some()) {
             return Err(HeaderError::OtherVersion(version));
         }
@@ -155,7 +155,7 @@ pub fn header(bytes: &[u8]) -> Result<SegmentHeader, HeaderError> {
     plausible.then_some(header).ok_or(HeaderError::Damaged)
 }
 
-/// What the marks of a segment say.
+/// The content of a segment's marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marks {
     pub latest: Option<Mark>,
@@ -180,16 +180,17 @@ pub fn marks(bytes: &[u8]) -> Marks {
     Marks { latest, damaged }
 }
 
-/// Why a segment was not made.
+/// Why a segment could not be made.
 #[derive(Debug)]
 pub enum CreateError {
     /// Nothing has changed.
     Unchanged(io::Error),
-    /// What the folder holds is uncertain.
+    /// The content of the folder is uncertain.
     Uncertain(io::Error),
 }
 
-/// Makes a durable segment without records, with room for the first ones. Replaces a segment of the same name.
+/// Makes a segment without records, with room for the first ones, and makes it durable. Replaces a segment of the same
+/// name.
 pub fn create(disk: &dyn Disk, header: &SegmentHeader, room: u64) -> Result<Box<dyn DiskFile>, CreateError> {
     let name = name(header.first_seq);
     let temp = format!("{name}{NEW_SUFFIX}");

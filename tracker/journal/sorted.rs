@@ -1,5 +1,5 @@
-//! The ops of a journal in their total order. Runs of them are sorted in memory, written to a file and merged, so that
-//! the memory for it does not grow with the journal.
+//! The ops of a journal in their total order. Sorts runs of them in memory, writes these to a file and merges them, so
+//! that the memory in use stays bounded.
 
 use super::disk::{Disk, DiskFile, write_all_at};
 use super::segment::NEW_SUFFIX;
@@ -12,33 +12,33 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::ops::Range;
 
-/// Ops of a run.
+/// How many ops a run has.
 const RUN_OPS: usize = if cfg!(test) { 16 } else { 16 * 1024 };
-/// Bytes of all runs together that are in memory while they are merged.
+/// How many bytes of all runs together are in memory during the merge.
 const MERGE_BYTES: u64 = if cfg!(test) { 4096 } else { 8 * 1024 * 1024 };
-/// Fewest bytes that are read of a run at once.
+/// The fewest bytes to read from a run at once.
 const READ_MIN: u64 = if cfg!(test) { 64 } else { 4096 };
 /// Bytes before each op: its length.
 const HEAD_LEN: usize = 4;
 
-/// Takes ops in any order.
+/// Takes ops in any order, to sort them.
 pub(super) struct Sorter<'a> {
     disk: &'a dyn Disk,
     ops: Vec<Op>,
-    /// The runs that were written, one behind the other.
+    /// The runs in the file, one after the other.
     runs: Vec<Range<u64>>,
     file: Option<Box<dyn DiskFile>>,
-    /// No run can be written any more.
+    /// The disk takes no more runs.
     full: bool,
 }
 
-/// The name of the file with the runs. A start removes what is left of it.
+/// The name of the file with the runs. A start removes a file that was left behind.
 pub(super) fn name() -> String {
     format!("sorted{NEW_SUFFIX}")
 }
 
 impl<'a> Sorter<'a> {
-    /// One of them may be at work in a folder.
+    /// One sorter at a time may work in a folder.
     pub(super) fn new(disk: &'a dyn Disk) -> Self {
         Self { disk, ops: Vec::new(), runs: Vec::new(), file: None, full: false }
     }
@@ -46,7 +46,7 @@ impl<'a> Sorter<'a> {
     /// Takes an op.
     ///
     /// # Errors
-    /// A run cannot be written. It stays in memory, as do all ops that follow.
+    /// A run cannot be written. This run and all later ops stay in memory.
     pub(super) fn push(&mut self, op: Op) -> io::Result<()> {
         self.ops.push(op);
         if self.ops.len() < RUN_OPS || self.full {
@@ -78,7 +78,7 @@ impl<'a> Sorter<'a> {
         Ok(())
     }
 
-    /// Hands all ops over in their total order, until `take` returns false.
+    /// Hands over all ops in their total order, until `take` returns false.
     ///
     /// # Errors
     /// A run cannot be read.
@@ -107,22 +107,22 @@ impl<'a> Sorter<'a> {
 impl Drop for Sorter<'_> {
     fn drop(&mut self) {
         if self.file.take().is_some() {
-            // A start removes it otherwise.
+            // If this fails, the next start removes it.
             let _ = self.disk.remove(&name());
         }
     }
 }
 
-/// A run that is being read.
+/// A run that the merge reads.
 struct Run<'a> {
     disk: &'a dyn Disk,
-    /// What was not read yet.
+    /// The part that is still unread.
     left: Range<u64>,
     part_len: u64,
-    /// What was read, and where its next op begins.
+    /// The bytes read so far, and the offset of the next op in them.
     bytes: Vec<u8>,
     at: usize,
-    /// The run that was not written.
+    /// The run that stayed in memory.
     ops: std::vec::IntoIter<Op>,
     head: Option<Op>,
 }
@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
         Self { ops: ops.into_iter(), ..Self::new(disk, 0..0, 0) }
     }
 
-    /// Goes on to the next op. Returns its place; `None` at the end.
+    /// Advances to the next op. Returns its place; `None` at the end.
     fn advance(&mut self) -> io::Result<Option<OpOrder>> {
         self.head = match self.ops.next() {
             Some(op) => Some(op),
@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
         op.map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    /// The next so many bytes.
+    /// The next `len` bytes.
     fn bytes(&mut self, len: usize) -> io::Result<&[u8]> {
         if self.bytes.len() - self.at < len {
             self.bytes.drain(..self.at);

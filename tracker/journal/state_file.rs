@@ -1,4 +1,4 @@
-//! A state in a file, with its place in the journal: what checkpoints and bases have in common.
+//! A file with a state and its place in the journal: the common form of checkpoints and bases.
 
 use super::disk::{Disk, DiskFile, number_in, numbered, write_all_at};
 use super::record::NUMBER_MAX;
@@ -13,10 +13,10 @@ use std::ops::Range;
 
 /// Bytes before the state.
 pub(super) const HEAD_LEN: usize = 8 + 2 + 33;
-/// Bytes behind it.
+/// Bytes after the state.
 pub(super) const DIGEST_LEN: usize = 32;
 
-/// Bytes of a file that are in memory at once.
+/// How many bytes of a file are in memory at once.
 const PART_LEN: u64 = 256 * 1024;
 
 /// The bytes of a file in a range, part by part.
@@ -32,7 +32,7 @@ impl<'a> FileParts<'a> {
         Self { disk, name, rest: range, failed: None }
     }
 
-    /// Fails if the disk did not give a part.
+    /// Fails if the disk failed to read a part.
     fn end(self) -> Result<(), UnsoundStateFile> {
         self.failed.map_or(Ok(()), |error| Err(UnsoundStateFile::Unreadable(error)))
     }
@@ -57,7 +57,7 @@ impl Iterator for FileParts<'_> {
     }
 }
 
-/// Reads a state from a range of a file. Does not hold the bytes.
+/// Reads a state from a range of a file, without holding all its bytes in memory.
 pub(super) fn read_state(disk: &dyn Disk, name: &str, range: Range<u64>) -> Result<State, UnsoundStateFile> {
     let mut parts = FileParts::new(disk, name, range);
     let state = State::decode_parts(parts.by_ref());
@@ -71,16 +71,16 @@ pub(super) struct StateFileKind {
     /// The version of the format.
     pub(super) version: u16,
     pub(super) suffix: &'static str,
-    /// The name of one that is not whole yet.
+    /// The name of a file of this kind until it is whole.
     pub(super) temp: &'static str,
 }
 
-/// Why a state was not written.
+/// Why a state could not be written.
 #[derive(Debug)]
 pub enum StateFileError {
-    /// What was there before is there still.
+    /// The files are as before.
     Unchanged(io::Error),
-    /// The disk did not confirm that what was written is durable.
+    /// The disk did not confirm that the new file is durable.
     Uncertain(io::Error),
 }
 
@@ -91,34 +91,34 @@ impl StateFileError {
     }
 }
 
-/// What is wrong with a file, as a clause whose subject is its path.
+/// What is wrong with a file. A message says it after the file's path.
 #[derive(Debug)]
 pub enum UnsoundStateFile {
-    /// The disk does not give it.
+    /// The disk cannot read it.
     Unreadable(io::Error),
-    /// It has no room for its head and its checksum.
+    /// It is too short for its head and its checksum.
     TooShort,
-    /// Its bytes do not have the checksum behind them.
+    /// Its checksum does not match its bytes.
     WrongChecksum,
     /// It is whole, but begins with another magic.
     OtherMagic,
     /// It is whole, but has another version.
     OtherVersion { version: u16, known: u16 },
-    /// Its head does not say where it stands.
+    /// Its head has no readable position.
     NoPosition(DecodeError),
-    /// Its head says another place than its name, or one that no journal has.
+    /// The position in its head contradicts its name, or is impossible.
     WrongPosition,
-    /// What follows the head is no state.
+    /// The bytes after the head are no state.
     NotAState(DecodeError),
 }
 
 impl UnsoundStateFile {
-    /// Whether its bytes are not those that were written: no start can ever use it.
+    /// Whether its bytes differ from the written ones, so that no start can ever use it.
     pub(super) fn is_damage(&self) -> bool {
         matches!(self, Self::TooShort | Self::WrongChecksum)
     }
 
-    /// Whether another version of this program wrote it. No disk makes that of a sound file.
+    /// Whether another version of this program wrote it. Damage to the disk cannot make a sound file look so.
     pub(super) fn is_foreign(&self) -> bool {
         matches!(self, Self::OtherMagic | Self::OtherVersion { .. } | Self::NotAState(_))
     }
@@ -149,19 +149,19 @@ impl StateFileKind {
         numbered(number, self.suffix)
     }
 
-    /// The number in a name; `None` if this is not the name of one.
+    /// The number in a name; `None` if the name has another form.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         number_in(name, self.suffix)
     }
 
-    /// The numbers of all that are there, the highest first.
+    /// The numbers of all files of this kind, the highest first.
     pub(super) fn all(&self, disk: &dyn Disk) -> io::Result<Vec<u64>> {
         let mut all: Vec<u64> = disk.list()?.iter().filter_map(|name| self.number(name)).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
         Ok(all)
     }
 
-    /// Writes one durably. Replaces what bore the name.
+    /// Writes one durably. Replaces a file of the same name.
     pub(super) fn write(
         &self,
         disk: &dyn Disk,
@@ -170,7 +170,7 @@ impl StateFileKind {
         state: &State,
     ) -> Result<(), StateFileError> {
         let mut file = self.write_temp(disk, place, state).map_err(|error| {
-            // The next one overwrites what is left of it.
+            // The next write overwrites it.
             let _ = disk.remove(self.temp);
             StateFileError::Unchanged(error)
         })?;
@@ -195,7 +195,7 @@ impl StateFileKind {
         Ok(file)
     }
 
-    /// What comes before the state.
+    /// The bytes before the state.
     pub(super) fn head(&self, place: SegmentPlace) -> Vec<u8> {
         let mut head = self.magic.to_vec();
         self.version.put(&mut head);
@@ -234,7 +234,7 @@ impl StateFileKind {
         let place = SegmentPlace::take(&mut from).map_err(UnsoundStateFile::NoPosition)?;
         let (position, next) = (place.position, place.position.seq.saturating_add(1));
         let numbered = position.seq <= NUMBER_MAX && position.batch <= NUMBER_MAX;
-        // One that came from another tracker has no place yet.
+        // A base that came from another tracker has no place yet.
         let plausible = numbered && place.first_seq <= next && (place.first_seq > 0 || position.seq == 0);
         plausible.then_some(place).ok_or(UnsoundStateFile::WrongPosition)
     }

@@ -1,4 +1,4 @@
-//! Walks through the records of one segment, and judges what ends the walk.
+//! Walks through the records of one segment, and judges why they end.
 
 use super::record;
 use super::record::JournalPosition;
@@ -7,22 +7,22 @@ use super::segment::{Mark, RECORDS_AT, SegmentHeader, SegmentPlace};
 use crate::model::op::Op;
 use crate::wire::codec::{DecodeError, from_bytes};
 
-/// How far the records of a segment go that follow each other without a fault.
+/// The faultless records at the front of a segment: each follows the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Walk {
-    /// Where they end.
+    /// The offset of their end.
     pub end: usize,
-    /// Where the last batch among them begins.
+    /// The offset of the last batch among them.
     pub batch_start: usize,
     /// The last record before that batch.
     pub before_batch: u64,
-    /// The last of them; before the first, what would come before it.
+    /// The last of them. Without any, the record before the segment's first.
     pub last: RecordPosition,
-    /// The next op is whole, but of a kind that this version does not know.
+    /// The next op is whole, but of a kind unknown to this version.
     pub unknown: Option<DecodeError>,
 }
 
-/// Where the records of a segment begin, or go on.
+/// The place where the records of a segment begin or go on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WalkStart {
     at: usize,
@@ -31,7 +31,7 @@ pub(super) struct WalkStart {
 }
 
 impl WalkStart {
-    /// The first record behind a header; at a place in this segment, the record behind that.
+    /// The first record after the header. If `place` lies in this segment, the record after that place.
     pub(super) fn of(header: &SegmentHeader, place: Option<SegmentPlace>) -> Self {
         let (at, JournalPosition { seq, batch }) = match place.filter(|place| place.is_inside(header.first_seq)) {
             Some(place) => (usize::try_from(place.at).unwrap_or(usize::MAX), place.position),
@@ -41,8 +41,8 @@ impl WalkStart {
     }
 }
 
-/// Walks the records of a segment and hands over their ops, until one is not as it should be, is not taken, or has the
-/// sequence `until`.
+/// Walks the records of a segment and hands over their ops. Ends at a faulty record, when `take` returns false, or
+/// before the record `until`.
 pub(super) fn walk(
     bytes: &[u8],
     WalkStart { at, before }: WalkStart,
@@ -81,7 +81,7 @@ pub(super) fn walk(
 }
 
 impl Walk {
-    /// Behind the last whole batch.
+    /// The place after the last whole batch.
     pub(super) fn place(&self, first_seq: u64) -> SegmentPlace {
         let RecordPosition { seq, batch, left } = self.last;
         let (seq, batch, at) =
@@ -93,15 +93,15 @@ impl Walk {
 /// What follows the records of the last segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Nothing: it ends there.
+    /// Nothing: the journal ends there.
     End,
-    /// A rest of the last batch, as a crash leaves one.
+    /// The rest of a batch that a crash interrupted.
     Torn(String),
     /// Damage that no crash explains.
     Damage(String),
 }
 
-/// Judges what follows the records of the last segment, given its latest mark.
+/// Judges what follows the records of the last segment, given the segment's latest mark.
 pub(super) fn judge(bytes: &[u8], walk: &Walk, mark: Option<Mark>) -> Verdict {
     if let Some(error) = walk.unknown {
         return Verdict::Damage(format!("an op of a kind that this version does not know ({error})"));
@@ -113,7 +113,7 @@ pub(super) fn judge(bytes: &[u8], walk: &Walk, mark: Option<Mark>) -> Verdict {
     let zeros = rest.iter().all(|&byte| byte == 0);
     let whole = walk.last.left == 0;
     if whole && zeros && at >= mark.end {
-        // The next batch would get a number that does not follow on the last one here.
+        // The number of the next batch would not follow the last one here.
         let told = mark.batch > walk.last.batch;
         return if told {
             Verdict::Damage(format!("batch {} should have ended before that and is not there", mark.batch))
@@ -126,8 +126,7 @@ pub(super) fn judge(bytes: &[u8], walk: &Walk, mark: Option<Mark>) -> Verdict {
         return Verdict::Damage(format!("a later batch follows at byte {}", at + later as u64));
     }
     let len = bytes.len() as u64;
-    // A file that was cut ends inside the first record that is not whole; then nothing follows that could be told
-    // apart.
+    // A file that was cut ends inside its first incomplete record. The bytes after that cannot be told apart.
     let cut = len <= mark.start && rest.len() < HEAD_LEN + OP_LEN_MAX;
     if at < mark.start && !cut {
         return Verdict::Damage(format!("a later batch at byte {} was durable and is gone too", mark.start));

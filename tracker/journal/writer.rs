@@ -1,32 +1,32 @@
-//! The open segment: appends whole batches, and takes back what it wrote of a batch that failed.
+//! The open segment: appends whole batches, and removes the remains of a batch that failed.
 
 use super::disk::{DiskFile, write_all_at};
 use super::segment::{Mark, mark_page};
 use crate::sys::{self, space};
 use std::io;
 
-/// Why a batch was not kept.
+/// Why a batch was not written.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WriteError {
     /// There was no room, and nothing of the batch is left in the file.
     NoRoom(String),
-    /// What the file holds is uncertain.
+    /// The content of the file is uncertain.
     Uncertain(String),
 }
 
-/// An open segment. Bytes from `end` on are zeros or, if `torn`, may be part of a batch that failed.
+/// An open segment. From `end` on the bytes are zeros. If `torn`, they may be remains of a batch that failed.
 pub(super) struct SegmentWriter {
     file: Box<dyn DiskFile>,
     end: u64,
-    /// Bytes for which the file has room.
+    /// For how many bytes the file has room.
     allocated: u64,
-    /// Bytes of room that are made at once: an fdatasync that need not record a new length takes a third less time.
+    /// How many bytes of room are allocated at a time. An fdatasync without a new length takes a third less time.
     chunk_len: u64,
     torn: bool,
 }
 
 impl SegmentWriter {
-    /// Goes on after `end` in a file that has room for `allocated` bytes.
+    /// Continues at `end` in a file that has room for `allocated` bytes.
     pub(super) fn new(file: Box<dyn DiskFile>, end: u64, allocated: u64, chunk_len: u64) -> Self {
         Self { file, end, allocated, chunk_len, torn: false }
     }
@@ -77,24 +77,24 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes bytes again that the file holds. The next sync then writes them to the disk even if they were only in the
-    /// cache.
+    /// Writes bytes again that the file holds already. The next sync then writes them to the disk even if they were
+    /// only in the cache.
     pub(super) fn rewrite(&mut self, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
         write_all_at(&mut *self.file, bytes, offset).map_err(|error| uncertain("write", &error))
     }
 
-    /// Makes everything durable.
+    /// Makes all written bytes durable.
     pub(super) fn sync(&mut self) -> Result<(), WriteError> {
         self.file.sync_data().map_err(|error| uncertain("fsync", &error))
     }
 
-    /// Gives back the room behind the end. Nothing is appended any more.
+    /// Releases the room after the end. The segment takes no more batches.
     pub(super) fn seal(&mut self) {
         // Zeros at the end of a segment mean nothing.
         let _ = self.file.set_len(self.end);
     }
 
-    /// Cuts off what is left of a batch that failed, before anything else is written.
+    /// Cuts off the remains of a batch that failed, before any other write.
     fn take_back(&mut self) -> Result<(), WriteError> {
         if self.torn {
             self.file.set_len(self.end).map_err(|error| uncertain("take back an incomplete write", &error))?;

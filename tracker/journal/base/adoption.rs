@@ -1,8 +1,8 @@
-//! Adoption: a journal that is closed goes over to a base that was taken from another tracker, or yields to a floor that
-//! others have promised and lets go of what that excludes. What has no place afterwards is listed first.
+//! Adoption: a closed journal takes a base from another tracker as its own. Or it yields to a floor that others have
+//! promised, and gives up what that excludes. The changes that lose their place are listed first.
 //!
-//! A crash at any step leaves a folder from which the next start goes on: until the base has its name, a start finds what
-//! was there before, and some records a second time.
+//! After a crash at any step the next start goes on from the folder. Until the base has its name, that start finds
+//! what was there before, and some records a second time.
 
 use super::super::checkpoint;
 use super::super::disk::{Disk, remove_if_there};
@@ -21,13 +21,13 @@ use crate::tracker::state::State;
 use std::collections::BTreeMap;
 use std::io;
 
-/// What the name of a base ends with that lost its place to another one which lacks some of it.
+/// The suffix of a base that lost its place to one which lacks a part of it.
 pub(crate) const LEFT: &str = ".left";
 
-/// Where changes are listed that are about to lose their place.
+/// Lists changes that are about to lose their place.
 pub trait UnplacedSink {
-    /// Lists the changes of an adoption. Returns when the list is durable. `before` is the fold that still has them. After a
-    /// crash the same changes come once more.
+    /// Lists the changes of an adoption. Returns when the list is durable. `before` is the fold that still has them.
+    /// After a crash the same changes come again.
     ///
     /// # Errors
     /// Those of the system.
@@ -36,31 +36,31 @@ pub trait UnplacedSink {
 
 /// A change of the base under a journal.
 pub(crate) struct Adoption {
-    /// The base from then on.
+    /// The new base.
     pub(crate) base: State,
     placing: Placing,
     /// The ops without a place.
     unplaced: Vec<Op>,
 }
 
-/// What a start does before it goes on.
+/// What a start has to finish before it goes on.
 pub(crate) enum Due {
     Adopt(Box<Adoption>),
-    /// A base was adopted, or is of no use: what is left of the adoption goes.
+    /// The base was adopted, or is of no use. The rest of the adoption is removed.
     CleanUp {
         /// The base that was adopted.
         finished: Option<Box<State>>,
     },
 }
 
-/// The base that was taken from another tracker and not adopted yet; `None` if there is none.
+/// The base that came from another tracker and waits for its adoption. `None` if there is none.
 pub(crate) fn incoming(disk: &dyn Disk) -> Result<Option<Result<State, UnsoundStateFile>>, JournalError> {
     let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
     let there = names.iter().any(|name| name == INCOMING);
     Ok(there.then(|| KIND.read(disk, INCOMING).map(|(_, state)| state)))
 }
 
-/// What is due, given what a start has read.
+/// What the start has to finish, given what it has read.
 pub(crate) fn due(disk: &dyn Disk, recovery: &Recovery, tracker: u16) -> Result<Option<Due>, JournalError> {
     let Some(incoming) = incoming(disk)? else {
         let leftovers = recovery.base.place.is_beginning && !before(disk, recovery.base)?.is_empty();
@@ -77,7 +77,7 @@ pub(crate) fn due(disk: &dyn Disk, recovery: &Recovery, tracker: u16) -> Result<
     Ok(Some(Due::Adopt(Box::new(Adoption { base, placing, unplaced: Vec::new() }))))
 }
 
-/// What is due if the journal holds what a promise of others excludes.
+/// What the start has to finish if the journal holds ops that a promise of other trackers excludes.
 fn yielding(disk: &dyn Disk, recovery: &Recovery, tracker: u16) -> Result<Option<Due>, JournalError> {
     let state = recovery.past.state();
     let Some(promised) = yields_to(state, tracker, &JournalOps { disk, base: recovery.base }) else { return Ok(None) };
@@ -93,7 +93,7 @@ fn yielding(disk: &dyn Disk, recovery: &Recovery, tracker: u16) -> Result<Option
     Ok(Some(Due::Adopt(Box::new(Adoption { base, placing, unplaced: Vec::new() }))))
 }
 
-/// The ops of a journal above its base: no other can lose its place.
+/// The ops of a journal above its base. Only these can lose their place.
 struct JournalOps<'a> {
     disk: &'a dyn Disk,
     base: BaseMark,
@@ -115,7 +115,7 @@ impl HeldOps for JournalOps<'_> {
 }
 
 impl Adoption {
-    /// Takes the next op of the journal. Returns it if it has to be written once more.
+    /// Takes the next op of the journal. Returns the op if the adoption has to write it again.
     pub(crate) fn place(&mut self, op: Op) -> Option<Op> {
         match self.placing.place(&op) {
             OpPlace::Known => None,
@@ -133,15 +133,15 @@ impl Adoption {
     }
 }
 
-/// Lets go of the bases before the journal's own: a start must not go back to them afterwards.
+/// Removes the bases before the journal's own, so that no start goes back to them afterwards.
 pub(crate) fn close_ways_back(disk: &dyn Disk, own: BaseMark) -> Result<(), JournalError> {
     let older = super::all(disk).map_err(io_error(disk, "", "read the folder"))?;
     let older: Vec<String> = older.into_iter().filter(|&lamport| lamport < own.lamport).map(super::name).collect();
     remove(disk, &older)
 }
 
-/// Keeps the journal's own base aside if another one of the same floor is about to take its name. Returns what the
-/// operator has to know.
+/// Keeps the journal's own base under another name if another base of the same floor is about to replace it. Returns a
+/// line for the operator.
 pub(crate) fn keep_aside(disk: &dyn Disk, own: BaseMark, adopted: &State) -> Result<Option<String>, JournalError> {
     if own == BaseMark::BIRTH || own.lamport != adopted.floor() {
         return Ok(None);
@@ -162,19 +162,19 @@ pub(crate) fn keep_aside(disk: &dyn Disk, own: BaseMark, adopted: &State) -> Res
     )))
 }
 
-/// The name under which a base is kept that lost its place.
+/// The name for a base that lost its place.
 fn left(lamport: u64) -> String {
     format!("{lamport:020}{LEFT}")
 }
 
-/// Gives the base its place behind a record. From then on a start begins with it.
+/// Writes the base with its place after a record. From now on a start begins with it.
 pub(crate) fn write(disk: &dyn Disk, position: JournalPosition, base: &State) -> Result<(), JournalError> {
     let place = SegmentPlace { is_beginning: true, ..SegmentPlace::behind(position) };
     super::write(disk, place, base)
         .map_err(|error| io_error(disk, &super::name(base.floor()), "write")(error.into_inner()))
 }
 
-/// Removes what lay under the base before it was adopted, and the file that it came as. Returns what the operator has to
+/// Removes what lay under the base before its adoption, and the file that it came in. Returns what the operator has to
 /// know.
 pub(crate) fn clean_up(
     disk: &dyn Disk,
@@ -213,7 +213,7 @@ fn set_aside(disk: &dyn Disk, adopted: &State) -> Result<Option<String>, Journal
     )))
 }
 
-/// What lay under an adopted base.
+/// The files that lay under an adopted base.
 fn before(disk: &dyn Disk, adopted: BaseMark) -> Result<Vec<String>, JournalError> {
     let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
     let before = |name: &String| {

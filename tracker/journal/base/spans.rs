@@ -1,4 +1,4 @@
-//! Which ops each segment holds, as far as it matters for the floor. Pure.
+//! How high the ops in each segment reach, so that a floor can remove segments. Pure.
 
 /// One segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,33 +17,33 @@ impl Spans {
         Self(spans)
     }
 
-    /// A segment begins. Replaces one of that place.
+    /// A segment begins. Replaces a segment at the same place.
     pub(crate) fn begin(&mut self, first_seq: u64) {
         self.0.retain(|span| span.first_seq < first_seq);
         self.0.push(SegmentSpan { first_seq, highest: 0 });
     }
 
-    /// Ops come into the last segment.
+    /// The writer appends ops to the last segment.
     pub(crate) fn raise(&mut self, highest: u64) {
         if let Some(last) = self.0.last_mut() {
             last.highest = last.highest.max(highest);
         }
     }
 
-    /// The segments from the first one on that may have an op above a floor, or else the last one: a start on top of that
-    /// floor begins in them.
+    /// The segments from the first one on that may have an op above a floor. If none has, the last segment. A start on
+    /// top of that floor begins in them.
     pub(crate) fn above(&self, floor: u64) -> Vec<u64> {
         let first = self.0.iter().position(|span| span.highest > floor).unwrap_or(self.0.len().saturating_sub(1));
         self.0[first..].iter().map(|span| span.first_seq).collect()
     }
 
-    /// The segments that lie whole at or below a record. The last one is never among them.
+    /// The segments that lie wholly at or below a record, without the last segment.
     pub(crate) fn behind(&self, seq: u64) -> Vec<u64> {
         let but_last = &self.0[..self.0.len().saturating_sub(1)];
         but_last.iter().map(|span| span.first_seq).filter(|&first| first <= seq).collect()
     }
 
-    /// A segment is gone.
+    /// A segment was removed.
     pub(crate) fn forget(&mut self, first_seq: u64) {
         self.0.retain(|span| span.first_seq != first_seq);
     }
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!([0, 4, 8, 99].map(|seq| spans.behind(seq).len()), [0, 1, 2, 2]);
         spans.forget(1);
         assert_eq!(spans.above(0), [5, 9]);
-        // What was written to without a record begins anew.
+        // A segment that was begun and got no record begins anew.
         spans.begin(9);
         assert_eq!(spans.above(20), [9]);
     }

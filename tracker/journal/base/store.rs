@@ -1,4 +1,5 @@
-//! What the writer of the journal, the threads that read it back and the one that takes floors share.
+//! The files of an open journal, shared by its writer, the threads that read it back, and the thread that moves
+//! floors.
 
 use super::super::checkpoint;
 use super::super::disk::{Disk, remove_if_there};
@@ -24,25 +25,26 @@ use std::sync::Arc;
 /// The bases and segments of a journal that is open.
 pub(crate) struct JournalShelf {
     disk: Arc<dyn Disk>,
-    /// Under which this start issues ops.
+    /// The origin under which this start issues ops.
     own: Origin,
     spans: Mutex<Spans>,
     /// The newest first.
     bases: Mutex<Vec<BaseMark>>,
-    /// Held by whoever reads files that may be removed one day.
+    /// Locked while a thread reads files that another may remove.
     reading: RwLock<()>,
-    /// One base is written at a time.
+    /// One thread at a time writes a base.
     turn: Mutex<()>,
     failed: Mutex<Option<String>>,
-    /// The base that another tracker gives.
+    /// The base that is coming in from another tracker.
     incoming: Mutex<Option<Incoming>>,
 }
 
-/// What a segment has at or below a floor.
+/// The part of a segment at or below a floor.
 struct WalkBelow {
-    /// Behind that.
+    /// The place after that part.
     place: SegmentPlace,
-    /// There is an op in it that this start has issued. Those of earlier ones may have come back from other trackers.
+    /// This start has issued an op in it. Ops of earlier starts do not count: they may have come back from other
+    /// trackers.
     has_own: bool,
     /// The next op lies above the floor.
     is_floor_passed: bool,
@@ -63,12 +65,12 @@ impl JournalShelf {
         }
     }
 
-    /// Why the disk is not to be trusted any more.
+    /// Why the disk can no longer be trusted.
     pub(crate) fn failed(&self) -> Option<String> {
         self.failed.lock().clone()
     }
 
-    /// The disk is not to be trusted any more.
+    /// Records that the disk can no longer be trusted.
     pub(crate) fn fail(&self, reason: String) {
         self.failed.lock().get_or_insert(reason);
     }
@@ -83,7 +85,7 @@ impl JournalShelf {
         self.spans.lock().begin(first_seq);
     }
 
-    /// Ops come into the last segment.
+    /// The writer appends ops to the last segment.
     pub(crate) fn append(&self, ops: &[Op]) {
         let highest = ops.iter().map(|op| op.lamport).max().unwrap_or_default();
         self.spans.lock().raise(highest);
@@ -93,9 +95,9 @@ impl JournalShelf {
         self.failed().map_or(Ok(()), |reason| Err(BaseError::Failed(reason)))
     }
 
-    /// Before the first batch with an op above a floor. Goes on where the base before begins: nobody has looked at what
-    /// lies before that. Passes over damage before an op at or below the floor that this start has issued: such an op is
-    /// above all that the journal had before it.
+    /// The place before the first batch with an op above a floor. The search begins where the base before begins: what
+    /// lies earlier is unchecked. It skips damage that precedes an op which this start issued at or below the floor.
+    /// Such an op is above all that the journal had before it.
     fn place_above(&self, floor: u64) -> io::Result<SegmentPlace> {
         let segments = self.spans.lock().above(floor);
         let mut damaged = None;
@@ -138,7 +140,7 @@ impl JournalShelf {
         BaseError::Failed(reason)
     }
 
-    /// The files that no start needs, in the order in which they go.
+    /// The files that no start needs, in the order of their removal.
     fn needless(&self) -> io::Result<Vec<String>> {
         let (newest, bases) = (self.newest(), self.bases.lock().clone());
         let kept = |lamport: &u64| bases.iter().any(|base| base.lamport == *lamport);
@@ -239,7 +241,7 @@ impl BaseStore for JournalShelf {
 
     fn give_up(&self) {
         *self.incoming.lock() = None;
-        // What cannot be removed is overwritten by the next one, or removed by the next start.
+        // If the removal fails, the next base overwrites the file, or the next start removes it.
         let _ = Incoming::discard(&*self.disk);
     }
 }
@@ -270,7 +272,7 @@ impl OpSource for JournalShelf {
             pushed.is_ok()
         })?;
         let mut last: Option<OpOrder> = None;
-        // An adoption that was cut short has written ops a second time.
+        // An interrupted adoption has written some ops a second time.
         let mut once = |op: Op| last.replace(op.order()) == Some(op.order()) || take(op);
         let sorted = pushed.and_then(|()| sorter.merge(&mut once));
         sorted.map_err(|error| ReadBackError::new(io_error(disk, &sorted::name(), "sort old changes in")(error)))

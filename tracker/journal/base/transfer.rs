@@ -13,7 +13,7 @@ use std::io;
 /// The name of a base that is still coming in.
 const TEMP: &str = "incoming.new";
 
-/// Reads a part of the state in a base that was kept.
+/// Reads a part of the state in a base of this journal.
 pub(super) fn part(disk: &dyn Disk, lamport: u64, offset: u64, len: usize) -> io::Result<BasePart> {
     let name = name(lamport);
     let around = (HEAD_LEN + DIGEST_LEN) as u64;
@@ -28,9 +28,9 @@ pub(super) fn part(disk: &dyn Disk, lamport: u64, offset: u64, len: usize) -> io
 pub(super) struct Incoming {
     floor: FloorMark,
     file: Box<dyn DiskFile>,
-    /// Of the state, as far as it is here.
+    /// The digest of the state, over the parts received so far.
     state: Context,
-    /// Of all that is written.
+    /// The digest of all that is written.
     whole: Context,
     end: u64,
 }
@@ -38,7 +38,7 @@ pub(super) struct Incoming {
 impl Incoming {
     /// Makes an empty file, which replaces one of an earlier attempt.
     pub(super) fn new(disk: &dyn Disk, floor: FloorMark) -> io::Result<Self> {
-        // Whoever adopts it gives it a place.
+        // The start that adopts the base gives it a place.
         let position = JournalPosition { seq: 0, batch: 0 };
         let head = KIND.head(SegmentPlace { position, first_seq: 0, at: 0, is_beginning: false });
         let mut file = disk.create(TEMP)?;
@@ -48,7 +48,7 @@ impl Incoming {
         Ok(Self { floor, file, state: Context::new(&SHA256), whole, end: HEAD_LEN as u64 })
     }
 
-    /// Whether the part of this base at this offset comes next.
+    /// Whether this part of this base comes next.
     pub(super) fn expects(&self, floor: FloorMark, offset: u64) -> bool {
         self.floor == floor && self.end == HEAD_LEN as u64 + offset
     }
@@ -65,13 +65,13 @@ impl Incoming {
         Ok(())
     }
 
-    /// Removes what an attempt has left that has not come to its end.
+    /// Removes the remains of an unfinished attempt.
     pub(super) fn discard(disk: &dyn Disk) -> io::Result<()> {
         remove_if_there(disk, TEMP)
     }
 
-    /// Makes it durable under the name by which a start finds it, if it is the base of its floor. Returns whether it
-    /// is.
+    /// Makes the base durable under the name by which a start finds it, if it is the base of its floor. Returns true
+    /// if it is.
     pub(super) fn finish(mut self, disk: &dyn Disk) -> io::Result<bool> {
         let is_it = self.state.clone().finish().as_ref() == self.floor.base && self.holds_state(disk)?;
         if !is_it {
@@ -84,7 +84,7 @@ impl Incoming {
         Ok(true)
     }
 
-    /// Whether the bytes are those of a state, as a tracker writes it, on this floor.
+    /// Whether the bytes are a state of this floor, in the form that trackers write.
     fn holds_state(&self, disk: &dyn Disk) -> io::Result<bool> {
         match read_state(disk, TEMP, HEAD_LEN as u64..self.end) {
             Ok(state) => Ok(state.floor() == self.floor.lamport && state.digest() == self.floor.base),
