@@ -1,5 +1,5 @@
 //! What a tracker knows of the cluster: the other trackers, which of them are connected, and how far they are.
-//! docs/ARCHITECTURE.md says how trackers stay in sync.
+//! docs/PROTOCOL.md says what trackers do on a link.
 
 use super::base_slot::BaseSlot;
 use super::feed::Feed;
