@@ -255,7 +255,7 @@ impl Reactor {
                     self.renew();
                 }
                 if !folders::needs_nobody(session, &notice) {
-                    session.event(&Event::Notice(notice));
+                    session.notice(notice, order);
                 }
                 self.errands.note(|noted| noted.read = noted.read.max(Some((session.number(), order))));
             }

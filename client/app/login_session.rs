@@ -15,8 +15,10 @@ use crate::client::rpc::error::RpcError;
 use crate::client::rpc::queries;
 use crate::client::state::file::StateError;
 use crate::client::state::slot::Slot;
-use crate::model::id::{GroupRef, ShareRef};
+use crate::client::state::told::{AT, Told};
+use crate::model::id::{GroupRef, OpOrder, ShareRef};
 use crate::model::name::{FileName, GroupId, UserId};
+use crate::model::notice::Notice;
 use crate::sys;
 use crate::wire::client_tracker::{Holding, Reply, Request};
 use crate::wire::refusal::{Code, Refusal};
@@ -213,11 +215,17 @@ impl LoginSession {
     /// Tells the user of an event.
     pub(super) fn event(&self, event: &Event) {
         if event.weight() != Weight::Progress {
-            let mut told = json::event(event);
-            told.insert("at".to_owned(), sys::unix_time_s().into());
-            self.slot.told().keep(told);
+            self.slot.told().keep(told_now(event));
         }
         self.node.reporter.event(event);
+    }
+
+    /// Tells the user what a tracker has noticed about this op, unless the user was told before.
+    pub(super) fn notice(&self, notice: Notice, order: OpOrder) {
+        let event = Event::Notice(notice);
+        if self.slot.told().keep_notice(told_now(&event), order) {
+            self.node.reporter.event(&event);
+        }
     }
 
     /// Tells that a download is complete. Many files of a followed group are told together.
@@ -324,6 +332,13 @@ impl std::fmt::Debug for LoginSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LoginSession").field("user", &self.user).finish_non_exhaustive()
     }
+}
+
+/// What happens now, as it is kept.
+fn told_now(event: &Event) -> Told {
+    let mut told = json::event(event);
+    told.insert(AT.to_owned(), sys::unix_time_s().into());
+    told
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A line is written at once and not synced: what a crash of the machine takes was on the screen before. Lines that are no
 //! objects are passed over, such as the last one after a crash.
 
+use crate::model::id::OpOrder;
 use crate::sys::durable;
 use crate::sys::files::{self, Open};
 use parking_lot::Mutex;
@@ -22,6 +23,11 @@ const LINES_MAX: usize = 2 * TOLD_MAX;
 
 /// One thing, as programs are told it.
 pub type Told = Map<String, Value>;
+
+/// The field of a line that says which notice of the tracker it is.
+const PLACE: &str = "place";
+/// The field of a line that says when the user was told.
+pub(crate) const AT: &str = "at";
 
 /// The last things that a user was told by one client.
 #[derive(Debug)]
@@ -71,9 +77,27 @@ impl ToldLog {
         }
     }
 
+    /// Keeps a notice of the tracker; false if the user was told it before. The tracker sends a notice again if the client
+    /// ended before it could say that the user has read it.
+    pub fn keep_notice(&self, mut told: Told, order: OpOrder) -> bool {
+        told.insert(
+            PLACE.to_owned(),
+            format!("{}-{}-{}", order.lamport, order.origin.tracker, order.origin.incarnation).into(),
+        );
+        if self.kept.lock().iter().any(|kept| is_same(kept, &told)) {
+            return false;
+        }
+        self.keep(told);
+        true
+    }
+
     /// Everything that is kept, the latest last.
     pub fn all(&self) -> Vec<Told> {
-        self.kept.lock().iter().cloned().collect()
+        let mut all: Vec<Told> = self.kept.lock().iter().cloned().collect();
+        for told in &mut all {
+            told.remove(PLACE);
+        }
+        all
     }
 
     /// Nothing is kept from now on.
@@ -102,6 +126,14 @@ impl Lines {
     }
 }
 
+/// Returns true if both say the same of one op, whenever that was. An op that came late may change what a notice says.
+fn is_same(one: &Told, other: &Told) -> bool {
+    let said = |told: &Told| -> Told {
+        told.iter().filter(|(key, _)| *key != AT).map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    one.get(PLACE) == other.get(PLACE) && said(one) == said(other)
+}
+
 /// Forgets the oldest of the kind of which there are most.
 fn forget_one(kept: &mut VecDeque<Told>) {
     let kind = |told: &Told| told.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -116,6 +148,7 @@ fn forget_one(kept: &mut VecDeque<Told>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::id::Origin;
     use serde_json::json;
 
     fn told(event: &str, number: usize) -> Told {
@@ -146,6 +179,25 @@ mod tests {
         log.close();
         log.keep(told("warning", 8));
         assert_eq!(numbers(&log), [0, 1, 7], "the slot is another login's");
+    }
+
+    #[test]
+    fn a_notice_is_kept_once_also_over_a_restart_unless_it_says_something_else() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let path = temp.path().join("told");
+        let log = ToldLog::load(path.clone());
+        let order = |lamport| OpOrder { lamport, origin: Origin { tracker: 1, incarnation: 7 } };
+        let at = |number, at: u64| {
+            let mut told = told("owner_made", number);
+            told.insert(AT.to_owned(), at.into());
+            told
+        };
+        assert!(log.keep_notice(at(0, 10), order(1)));
+        assert!(log.keep_notice(at(0, 10), order(2)), "another one that reads the same");
+        let log = ToldLog::load(path);
+        assert!(!log.keep_notice(at(0, 99), order(1)));
+        assert!(log.keep_notice(at(1, 99), order(1)), "it says something else now");
+        assert_eq!(log.all(), [at(0, 10), at(0, 10), at(1, 99)], "programs do not see which notice it is");
     }
 
     #[test]

@@ -2,10 +2,14 @@
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
+use crate::common::relay::Relay;
 use crate::common::wait::wait_until;
 use crate::json_client::Driver;
+use crossbeam_channel::bounded;
 use serde_json::{Value, json};
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Longer than the test takes at the rate that is set, and of pieces enough.
 const FILM_LEN: usize = 8_000_000;
@@ -127,4 +131,39 @@ fn what_is_shown_and_told_is_there_once_through_kills_of_clients_and_of_the_trac
     assert_eq!((&shown["downloads"][0]["state"], &shown["total"]["left"]), (&json!("completed"), &json!(0)), "{shown}");
     let film: Vec<Value> = shown["downloads"].as_array().expect("a list").clone();
     assert_eq!(film.iter().filter(|row| row["file_name"] == "film.mkv").count(), 1, "{shown}");
+}
+
+#[test]
+fn a_notice_is_told_once_also_if_the_tracker_does_not_hear_that_it_was_read() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let mut alice = installation.user("alice", &[]);
+    let mut bob = installation.user("bob", &[]);
+    alice.told("create_group lab", "Group created");
+    bob.joins("bob", "lab", &mut alice);
+    bob.kill();
+
+    let ((unheard, held), holds) = (bounded::<()>(0), Arc::new(AtomicBool::new(false)));
+    let holding = holds.clone();
+    let relay = Relay::to(installation.addrs[0], move |_, of_bob, _| {
+        if of_bob && holding.load(Ordering::SeqCst) {
+            // What is held here never reaches the tracker: the test ends before.
+            let _ = held.recv();
+        }
+    });
+    fs::write(installation.folder.path().join("bob/tracker_info.txt"), relay.addr.to_string()).expect("room");
+    let mut bob = bob_again(&installation);
+    holds.store(true, Ordering::SeqCst);
+    alice.told("make_owner lab bob", "Owner made");
+    bob.event("owner_made");
+    bob.kill();
+    holds.store(false, Ordering::SeqCst);
+
+    let mut bob = bob_again(&installation);
+    // The tracker sends what is unread at the login, before any later notice.
+    alice.told("drop_owner lab bob", "Owner dropped");
+    bob.event("owner_dropped");
+    assert_eq!(bob.told_of("owner_made"), 0, "bob was told before the kill");
+    assert_eq!(told(&mut bob, ["owner_made", "owner_dropped"]), [1, 1]);
+    drop(unheard);
 }
