@@ -24,49 +24,49 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use window::Window;
 
-/// The largest allowed gap between an op's counter and the highest one seen. A counter gone wild at another tracker
+/// The largest allowed gap between an op's counter and the highest one seen. So a wild counter at another tracker
 /// cannot use up the numbers.
 const LEAP_MAX: u64 = 1 << 32;
-/// Most Lamport counters for which it is known what the log has up to there.
+/// For how many Lamport counters the ledger remembers the version vector that it read back.
 const READ_BACK_MAX: usize = 8;
-/// Most ops that one call folds: the caller holds a lock.
+/// The most ops that one call folds: the caller holds a lock.
 const APPENDED_MAX: usize = if cfg!(test) { 4 } else { 256 };
 
-/// Tells from a state whether there is room for an op.
+/// Checks, in a state, whether there is room for an op.
 pub type AskRoom = dyn Fn(&State, &OpBody) -> Result<(), Refusal> + Send + Sync;
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Debug)]
 pub enum Submission {
-    /// The command was carried out before, by this op; `None` if the origin of the op was dropped.
+    /// This op carried the command out before; `None` if the origin of the op was dropped.
     Known(Option<OpId>),
-    /// Things are as wanted already.
+    /// Everything was already as wanted.
     Already,
     /// This op makes it.
     Made(Op),
 }
 
-/// What became of ops of other trackers.
+/// The outcome of receiving ops of other trackers.
 #[derive(Debug, Default)]
 pub struct Receipt {
-    /// These were not known, and were taken.
+    /// These were unknown, and the ledger took them.
     pub taken: Vec<Op>,
-    /// The places of some lie before ops that are known. They are taken once this is through.
+    /// Some ops have their place before known ops. The ledger takes them once this refold is finished.
     pub refold: Option<Box<Refold>>,
-    /// These come after all of them. They have to be given once more.
+    /// These come after all of them. The caller has to give them again.
     pub rest: Vec<Op>,
 }
 
-/// What became of a refold that was given back.
+/// The outcome of a finished refold.
 #[derive(Debug)]
 pub enum Finish {
-    /// Its ops were taken. What it replaced may be large: it is dropped where nobody waits.
+    /// The ledger took its ops. What it replaced may be large: the caller drops it where no thread waits.
     Swapped(Vec<Op>, Box<Replaced>),
-    /// The ledger has gone on meanwhile: there is more to fold.
+    /// The ledger has gone on: there is more to fold.
     Behind(Box<Refold>),
-    /// Ops were taken back meanwhile, or late ones are passed over by now. Its late ops have to be given once more.
+    /// The ledger took ops back, or now skips some late ones. The caller has to give the late ops again.
     Void(Box<Refold>),
-    /// No tracker can have issued such ops. None were taken.
+    /// No tracker can have issued such ops. The ledger took none of them.
     Impossible(Box<Refold>),
 }
 
@@ -77,36 +77,37 @@ pub struct Replaced {
     _window: Window,
 }
 
-/// What the ops taken since the last cut mean.
+/// The meaning of the ops taken since the last cut.
 #[derive(Debug, Default)]
 pub struct Meaning {
-    /// What single users are told, by the ids that are canonical now.
+    /// What single users are told, with the ids that are canonical now.
     pub effects: Vec<Effect>,
-    /// One of them comes before an op that was known. Anything may be different from before then.
+    /// One op has its place before a known one. Anything may have changed since that place.
     pub late: bool,
-    /// The ids that stand for others than before.
+    /// The ids that have become aliases, or aliases of another id.
     pub aliased: Vec<OpId>,
 }
 
 /// The ledger of one tracker.
 ///
-/// Invariants: `state` is the fold of all ops taken, in their total order, on top of the base of the floor; own ops have
-/// sequences without a gap; each op is durable, in the window or in `adrift`; all ops that are held lie above the floor.
+/// Invariants: `state` is the fold of all ops taken, in their total order, on top of the base of the floor. Own ops
+/// have sequences without a gap. Each op is durable, in the window or in `adrift`. All ops in it lie above the floor.
 pub struct Ledger {
     origin: Origin,
-    /// There are no ops at or below it.
+    /// The ledger has no ops at or below it.
     floor: ReachedFloor,
-    /// The base that is about to be the floor: no other op at or below it is taken.
+    /// The base that is about to be the floor: the ledger takes no other op at or below it.
     closed: Option<(u64, Vec<Seen>)>,
     state: State,
     window: Window,
-    /// Ops that came late, are not durable yet, and may lie before the window.
+    /// Late ops that are not durable yet and may lie before the window.
     adrift: Vec<Arc<Op>>,
-    /// How often ops were taken back.
+    /// How often the ledger took ops back.
     epoch: u64,
-    /// How often ops were folded in that came late.
+    /// How often the ledger folded late ops in.
     late_count: u64,
-    /// What was read back from the log: Lamport counters with all ops up to there, as no op has come in there since.
+    /// Version vectors read back from the log, by Lamport counter. Each is valid while no op comes at or below its
+    /// counter.
     read_back: VecDeque<(u64, Vec<Seen>)>,
     /// What has come since the last [`Ledger::cut`].
     since_cut: SinceCut,
@@ -115,9 +116,9 @@ pub struct Ledger {
 /// What has come since a state.
 struct SinceCut {
     since: State,
-    /// What each op has caused that came in order.
+    /// What each op that came in order has caused.
     effects: Vec<Effect>,
-    /// Set once an op came late: what the ops that were folded again can affect.
+    /// Set once an op came late: everything that the ops folded again can affect.
     late: Option<Affected>,
 }
 
@@ -144,25 +145,26 @@ impl Ledger {
         self.floor
     }
 
-    /// The Lamport counter of the op that has so many behind it. `None` if the ledger does not reach that far back.
+    /// The Lamport counter of the op that precedes the last `ops` ones. `None` if it lies before the window.
     pub fn lamport_behind(&self, ops: usize) -> Option<u64> {
         self.window.lamport_behind(ops)
     }
 
-    /// The version vector of all ops at or below a Lamport counter, by origin. `None` if that is not at hand: the window
-    /// begins above it, and it was not read back since an op came in there.
+    /// The version vector of all ops at or below a Lamport counter, by origin. `None` if it is unknown: the window
+    /// begins above the counter, and no valid vector was read back for it.
     pub fn version_at(&self, lamport: u64) -> Option<Vec<Seen>> {
         let read_back = || self.read_back.iter().find(|(at, _)| *at == lamport).map(|(_, vector)| vector.clone());
         pinned::version_at(&self.window, lamport).or_else(read_back)
     }
 
-    /// What names the ops below the window, as far as they are durable, if all of them are. It changes when one comes in.
+    /// A number that stands for the ops below the window. `None` if some op is not durable. The number changes when an
+    /// op comes in there.
     pub fn depth(&self, durable: &State) -> Option<u64> {
         let kept = |op: &Arc<Op>| op.id.seq <= durable.seen(op.id.origin);
         self.adrift.iter().all(kept).then_some(self.late_count)
     }
 
-    /// Takes note of what was read back: all ops at or below a Lamport counter, when the depth was this.
+    /// Takes note of a version vector that was read back for a Lamport counter, if the depth is still the same.
     pub fn note_read_back(&mut self, lamport: u64, vector: Vec<Seen>, depth: u64) {
         if depth == self.late_count {
             self.read_back.truncate(READ_BACK_MAX - 1);
@@ -170,25 +172,26 @@ impl Ledger {
         }
     }
 
-    /// Whether a floor can be put there: it is above this one, and there are such counters.
+    /// Whether a floor can be put there: it is above the present one and within the valid counters.
     pub fn may_stand_at(&self, lamport: u64) -> bool {
         lamport > self.floor.mark.lamport && lamport <= self.state.lamport()
     }
 
-    /// Whether the window reaches that far back.
+    /// Whether the window begins at or below this counter.
     pub fn reaches(&self, lamport: u64) -> bool {
         self.window.up_to(lamport).is_some()
     }
 
-    /// Begins to fold what lies at or below a Lamport counter. `None` if no floor can be put there, if some of it is not
-    /// part of the durable state, or if the window begins above it.
+    /// Begins to fold the ops at or below a Lamport counter. `None` if no floor can be put there, if the durable state
+    /// lacks one of the ops, or if the window begins above the counter.
     pub fn pin(&self, lamport: u64, durable: &State) -> Option<Pinning> {
         let kept = |seen: &Seen| seen.seq <= durable.seen(seen.origin);
         let may_be = self.may_stand_at(lamport) && pinned::version_at(&self.window, lamport)?.iter().all(kept);
         may_be.then(|| Pinning::new(self.floor.mark, lamport, &self.window))?
     }
 
-    /// From now on takes no op at or below a pinned base that is not part of it. Returns false if it holds one already.
+    /// From now on refuses every op at or below a pinned base that is not part of it. Returns false if the ledger
+    /// holds such an op already.
     pub fn close_below(&mut self, pinned: &Pinned) -> bool {
         let lamport = pinned.mark.lamport;
         let exact = self.floor.mark == pinned.after && self.version_at(lamport).as_ref() == Some(&pinned.vector);
@@ -196,13 +199,13 @@ impl Ledger {
         exact
     }
 
-    /// Takes ops of any place above the floor again.
+    /// Takes ops at every place above the floor again.
     pub fn reopen(&mut self) {
         self.closed = None;
     }
 
-    /// Begins to put the ledger on a pinned base, below which it is closed from then on; `durable` is the state of the
-    /// ops that are durable. `None` if the ledger holds another op there. Only one refold may be underway, until the
+    /// Begins to put the ledger on a pinned base, and closes the ledger below it. `durable` is the state of the
+    /// durable ops. `None` if the ledger holds another op below the base. Only one refold may be underway, until the
     /// state on the new floor is durable.
     pub fn establish(&mut self, pinned: &Pinned, durable: &State) -> Option<Box<Refold>> {
         if !self.close_below(pinned) {
@@ -220,7 +223,7 @@ impl Ledger {
         self.submit_within(command, change, &|_, _| Ok(()))
     }
 
-    /// The same if there is room for the op, which `ask` tells from the state before it.
+    /// As [`Ledger::submit`], if `ask` finds room for the op in the state before it.
     ///
     /// # Errors
     /// Those of [`accept()`] and of `ask`.
@@ -247,7 +250,7 @@ impl Ledger {
         }
     }
 
-    /// Makes a change of this tracker itself, behind which no client stands.
+    /// Makes a change of this tracker's own, without a client.
     pub fn submit_own(&mut self, body: OpBody) -> Submission {
         let already = match body {
             OpBody::ForgetTracker { tracker } => self.state.is_forgotten(tracker),
@@ -258,7 +261,7 @@ impl Ledger {
     }
 
     fn make(&mut self, command: CommandId, body: OpBody) -> Op {
-        // What comes next follows from the state, so that a sequence is used again if its op was taken back.
+        // The state gives the sequence, so that the sequence of an op that was taken back is used again.
         let id = OpId { origin: self.origin, seq: self.state.seen(self.origin) + 1 };
         let op = Op { id, lamport: self.state.lamport() + 1, command, body };
         self.append(op.clone());
@@ -272,12 +275,12 @@ impl Ledger {
         self.window.push(Arc::new(op), &self.state);
     }
 
-    /// Takes those ops of other trackers that are new, leave no gap and have a place above the floor; `durable` is the
-    /// state of those that are durable. Takes few at a time: [`Receipt::rest`] has the others. Only one refold may be
+    /// Takes the ops of other trackers that are new, leave no gap and have a place above the floor. `durable` is the
+    /// state of the durable ops. Takes few at a time: [`Receipt::rest`] has the others. Only one refold may be
     /// underway.
     ///
     /// # Errors
-    /// `Malformed` if no tracker can have issued such ops. Then nothing was taken.
+    /// `Malformed` if no tracker can have issued such ops. In that case the ledger takes none.
     pub fn receive(&mut self, ops: Vec<Op>, durable: &State) -> Result<Receipt, Refusal> {
         let mut ops = self.unknown(ops);
         let highest = self.state.lamport().saturating_add(LEAP_MAX);
@@ -301,26 +304,26 @@ impl Ledger {
         Ok(Receipt { taken: Vec::new(), refold: Some(Box::new(refold)), rest })
     }
 
-    /// How many of these ops, which ascend, have their place before an op that is known.
+    /// How many of these ascending ops have their place before a known op.
     fn count_late(&self, ops: &[Op]) -> usize {
         self.state.last().map_or(0, |last| ops.partition_point(|op| op.order() <= last))
     }
 
-    /// Whether some of these ops have their place before an op that is known.
+    /// Whether some of these ops have their place before a known op.
     pub fn is_late(&self, ops: &[Op]) -> bool {
         let unknown = |op: &&Op| op.id.seq > self.state.seen(op.id.origin) && self.has_place_for(op);
         self.state.last().is_some_and(|last| ops.iter().filter(unknown).any(|op| op.order() <= last))
     }
 
-    /// Whether an op lies above the floor. Up to a floor that was promised, or is about to be this ledger's, only what
-    /// is part of that one has a place.
+    /// Whether an op has a place: above the floor. Up to a floor that is promised, or is about to be this ledger's,
+    /// only its own ops have a place.
     fn has_place_for(&self, op: &Op) -> bool {
         let promised = self.state.gate().is_some_and(|floor| floor.excludes(op.id, op.lamport));
         let outside = |(lamport, vector): &(u64, Vec<Seen>)| op.lamport <= *lamport && !pinned::contains(vector, op);
         op.lamport > self.floor.mark.lamport && !promised && !self.closed.as_ref().is_some_and(outside)
     }
 
-    /// Takes the late ops of a refold that has folded all it was given.
+    /// Takes the late ops of a refold that has folded everything it was given.
     pub fn finish(&mut self, mut refold: Box<Refold>) -> Finish {
         if refold.epoch != self.epoch || !refold.late.iter().all(|op| self.has_place_for(op)) {
             return Finish::Void(refold);
@@ -332,7 +335,7 @@ impl Ledger {
             return Finish::Behind(refold);
         }
         if refold.state.op_count() != self.state.op_count() + refold.late.len() as u64 {
-            // Two in one place, or those of one origin in another order than that of their sequences.
+            // Two ops at one place, or ops of one origin in an order that contradicts their sequences.
             return Finish::Impossible(refold);
         }
         if refold.needs_history() {
@@ -360,7 +363,7 @@ impl Ledger {
         Finish::Swapped(late, replaced)
     }
 
-    /// Begins a new cut. Returns what is needed to tell what the ops mean that have come since the last one.
+    /// Begins a new cut. Returns what tells the meaning of the ops since the last one.
     pub fn cut(&mut self) -> Cut {
         let since = std::mem::replace(&mut self.since_cut, SinceCut::new(self.state.clone()));
         Cut { since, after: self.state.clone(), floor: self.floor }
@@ -378,10 +381,10 @@ impl Ledger {
         unknown
     }
 
-    /// Takes back every op that is not part of the durable state. That state may still be on the floor before this one.
+    /// Takes back every op that is not part of the durable state. That state may still be on the previous floor.
     pub fn reset(&mut self, durable: &State) {
         if self.adrift.iter().any(|op| op.id.seq > durable.seen(op.id.origin)) {
-            // The snapshots of the window are folds of these ops too.
+            // The snapshots of the window contain the ops that are taken back.
             self.window = Window::new(durable.clone());
         }
         self.adrift.clear();
@@ -391,8 +394,8 @@ impl Ledger {
         self.since_cut = SinceCut::new(durable.clone());
     }
 
-    /// Takes note of what has become durable. The window lets go of its oldest durable ops. Not while a refold is
-    /// underway, which needs them.
+    /// Takes note of the durable state. The window then drops its oldest durable ops, unless a refold is underway,
+    /// which needs them.
     pub fn settle(&mut self, durable: &State) {
         let kept = |op: &Op| op.id.seq <= durable.seen(op.id.origin);
         self.adrift.retain(|op| !kept(op));
@@ -400,7 +403,7 @@ impl Ledger {
     }
 }
 
-/// The ops between two cuts, as far as their meaning goes.
+/// The ops between two cuts, for telling their meaning.
 pub struct Cut {
     since: SinceCut,
     after: State,
@@ -418,7 +421,8 @@ impl Cut {
         self.floor
     }
 
-    /// What they mean; `ops` are all of them. After late ops this compares states, which takes a while.
+    /// The meaning of `ops`, which must be all ops of the cut. After late ops this compares states, which takes a
+    /// while.
     pub fn meaning(self, ops: &[Op]) -> Meaning {
         let SinceCut { since, effects, late } = self.since;
         let aliased = self.after.aliased_since(&since);
@@ -433,7 +437,7 @@ impl Cut {
     }
 }
 
-/// Whether those of one origin ascend in the total order as their sequences do.
+/// Whether the sequences of each origin ascend in the total order.
 fn ascend_by_origin(ops: &[Op]) -> bool {
     let mut last = HashMap::new();
     ops.iter().all(|op| last.insert(op.id.origin, op.order()).is_none_or(|last| last < op.order()))
@@ -457,7 +461,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     const HERE: Origin = Origin { tracker: 1, incarnation: 1 };
-    /// One that issues no ops in histories.
+    /// An origin that issues no ops in histories.
     const BUSY: Origin = Origin { tracker: 1, incarnation: 99 };
     const THERE: Origin = Origin { tracker: 2, incarnation: 7 };
 
@@ -469,7 +473,7 @@ mod tests {
         give(ledger, ops.to_vec(), durable).expect("possible")
     }
 
-    /// Gives ops to a ledger until it has taken them all. Returns those it took.
+    /// Gives ops to a ledger until it has taken all of them. Returns the ops that it took.
     fn give(ledger: &mut Ledger, ops: Vec<Op>, durable: &[Op]) -> Result<Vec<Op>, Refusal> {
         let (mut ops, mut taken) = (ops, Vec::new());
         loop {
@@ -494,7 +498,7 @@ mod tests {
         }
     }
 
-    /// Histories in which nobody promises a floor: then every op has its place, whatever came before it.
+    /// Histories without promised floors: every op has its place, whatever came before it.
     fn histories() -> impl Strategy<Value = Vec<Op>> {
         tests::histories().prop_map(|mut ops| {
             for op in &mut ops {
@@ -510,7 +514,7 @@ mod tests {
         fold_on(&[], ops)
     }
 
-    /// The fold of ops with floors between them, as far as there are ops above those.
+    /// The fold of ops with floors between them, as far as ops lie above these floors.
     fn fold_on(floors: &[u64], ops: &[Op]) -> State {
         let (mut state, ops) = (State::new(), in_order(ops));
         let mut rest = &ops[..];
@@ -533,7 +537,7 @@ mod tests {
         ops
     }
 
-    /// What the log does for a refold that needs it. It has the bases of floors too.
+    /// Does what the log does for a refold that needs it. Also has the bases of floors.
     fn give_history(refold: &mut Refold, log: &[Op]) {
         give_history_on(&[], refold, log);
     }
@@ -553,7 +557,7 @@ mod tests {
         Change::CreateUser { name: UserId::parse(name).expect(name), password: PasswordHash("p".into()) }
     }
 
-    /// A change that is not refused and had not been made.
+    /// Makes a change, which must be new and not refused.
     fn make(ledger: &mut Ledger, n: u8, change: &Change) -> Op {
         match ledger.submit(CommandId([n; 16]), change).expect("is accepted") {
             Submission::Made(op) => op,
@@ -568,7 +572,7 @@ mod tests {
         take(&mut there, std::slice::from_ref(&alice));
         let alice = UserRef(alice.id);
         let group = |name| Change::CreateGroup { user: alice, group: GroupId::parse(name).expect(name) };
-        // Both sides give the name away; tracker 1 wins, since the counters are equal.
+        // Both sides give the name away. Tracker 1 wins, since the counters are equal.
         let ours = make(&mut here, 2, &group("lab"));
         let theirs = [make(&mut there, 3, &group("lab")), make(&mut there, 4, &group("late"))];
         there.cut();
@@ -579,7 +583,7 @@ mod tests {
         assert!(
             renamed && meaning.effects.contains(&Effect { to: alice, what: Told::Joined { group: GroupRef(ours.id) } })
         );
-        // A gap is passed over, what is known too.
+        // The ledger skips ops after a gap, and known ops.
         assert!(take(&mut here, &theirs[1..]).is_empty());
         assert_eq!(take(&mut here, &theirs), theirs);
         assert!(take(&mut here, &theirs).is_empty());
@@ -596,7 +600,7 @@ mod tests {
         assert!(matches!(again, Submission::Known(id) if id == Some(first.id)));
     }
 
-    /// Alice repeats two commands here that were carried out there, where she has gone on since.
+    /// Alice repeats two commands here that another tracker has carried out, where she has made more changes since.
     #[test]
     fn what_a_repeated_command_made_here_is_told_as_what_the_first_made() {
         let (mut here, mut there) = (Ledger::new(HERE, State::new()), Ledger::new(THERE, State::new()));
@@ -617,7 +621,7 @@ mod tests {
             .chain([(5, leave("left")), (6, stop("kept"))])
             .map(|(n, change)| make(&mut there, n, &change))
             .collect();
-        // So that all of this comes later in the order.
+        // So that these ops come later in the order.
         (10..20).for_each(|n| drop(make(&mut here, n, &user(&format!("u{n}")))));
         for (n, change) in [(2, create("left")), (3, create("kept")), (4, share("kept"))] {
             make(&mut here, n, &change);
@@ -631,7 +635,8 @@ mod tests {
         assert!(has(Told::ShareEnded { share: ShareRef(first[2].id) }), "{told:?}");
     }
 
-    /// Alice repeats a command elsewhere, and has made so many changes before that the command is not known there.
+    /// Alice repeats a command at another tracker. She has made so many changes since that the command is unknown
+    /// there.
     #[test]
     fn what_a_repetition_was_taken_for_and_what_it_is_are_told_as_two() {
         for leaves in [false, true] {
@@ -702,7 +707,7 @@ mod tests {
         take(&mut here, &[with(&theirs[0], 7), with(&theirs[1], 8)]);
         refused(&mut here, vec![with(&theirs[2], 7)], &[]);
         refused(&mut here, vec![with(&theirs[2], 1)], &[]);
-        // Later than the window goes back.
+        // The window no longer reaches back this far.
         let all = [own, with(&theirs[0], 7), with(&theirs[1], 8)];
         let mut again = Ledger::new(HERE, here.state().clone());
         refused(&mut again, vec![with(&theirs[2], 7)], &all);
@@ -720,7 +725,7 @@ mod tests {
         let mut ledger = Ledger::new(HERE, State::new());
         (1..=4).for_each(|n| drop(make(&mut ledger, n, &user(&format!("u{n}")))));
         let late = |tracker, lamport| accounts(Origin { tracker, incarnation: 1 }, std::iter::once(lamport));
-        // This one is being folded in when the promise is made.
+        // This op is being folded in when the promise is made.
         let mut underway = ledger.receive(late(5, 1), &State::new()).expect("possible").refold.expect("late");
         let part = late(3, 2);
         let vector = vec![Seen { origin: HERE, seq: 3 }, Seen { origin: part[0].id.origin, seq: 1 }];
@@ -739,12 +744,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// However ops arrive, in whatever lots, from whichever state on: the outcome is their fold in their order, and
-        /// what was told adds up to what there is to know.
+        /// The order, the lots and the starting state in which ops arrive do not matter. The outcome is their fold in
+        /// their order. The effects told add up to the difference.
         #[test]
         fn any_arrival_leads_to_the_same_state(ops in histories(), picks in proptest::collection::vec(any::<u8>(), 200), known in any::<u8>()) {
             let mut sorted: BTreeMap<_, Op> = ops.into_iter().map(|op| (op.order(), op)).collect();
-            // An op behind a gap would be left out for good.
+            // An op after a gap would be left out for good.
             let mut seen: HashMap<Origin, u64> = HashMap::new();
             sorted.retain(|_, op| {
                 let seen = seen.entry(op.id.origin).or_default();
@@ -769,7 +774,7 @@ mod tests {
             let known = usize::from(known) % (arrival.len() + 1);
             let mut durable: Vec<Op> = arrival[..known].to_vec();
             durable.sort_unstable_by_key(Op::order);
-            // From a checkpoint somewhere, and what was read behind it.
+            // Starts from a checkpoint, and reads the ops after it.
             let (folded, read) = durable.split_at(usize::from(picks[1]) % (known + 1));
             let mut start = State::new();
             folded.iter().for_each(|op| start.apply(op));
@@ -780,7 +785,7 @@ mod tests {
             for lot in arrival[known..].chunks(usize::from(picks[0]) % 5 + 1) {
                 let received = take_with(&mut ledger, lot, &durable);
                 prop_assert_eq!(in_order(&received), in_order(lot));
-                // What is told goes by the ids that hold by then.
+                // The effects have the ids that are canonical by then.
                 let state = ledger.state().clone();
                 members = members.into_iter().map(|(group, user)| {
                     (GroupRef(state.canonical(group.0)), UserRef(state.canonical(user.0)))
@@ -805,8 +810,8 @@ mod tests {
             }
         }
 
-        /// While late ops are folded in, changes are made and others' ops come, batches become durable, and now and then
-        /// the log refuses: the outcome is the fold of all that was taken.
+        /// While late ops are folded in, users make changes, other trackers' ops come, and batches become durable. Now
+        /// and then the log refuses a batch. The outcome is the fold of all ops taken.
         #[test]
         fn a_ledger_goes_on_while_late_ops_are_folded_in(ops in histories(), picks in proptest::collection::vec(any::<u8>(), 400)) {
             let mut sorted = in_order(&ops);
@@ -834,8 +839,8 @@ mod tests {
             world.ledger.state().check();
         }
 
-        /// The same while floors are promised and put under the ledger. What lies below a floor is never taken, and
-        /// neither is what follows it. The outcome is the fold of all that was taken, with the floors between.
+        /// The same, while floors are promised and put under the ledger. The ledger never takes ops below a floor, nor
+        /// the ops that follow them. The outcome is the fold of all ops taken, with the floors between.
         #[test]
         fn a_ledger_goes_on_while_floors_come(ops in tests::histories(), picks in proptest::collection::vec(any::<u8>(), 400)) {
             let mut sorted = in_order(&ops);
@@ -859,7 +864,7 @@ mod tests {
             prop_assert_eq!(world.ledger.floor().mark.lamport, expected.floor());
             prop_assert_eq!(expected.op_count(), world.log.len() as u64);
             let mut ledger = Ledger::new(BUSY, world.past());
-            // What the window can give is what the log gives.
+            // The window gives the same as the log.
             let late = accounts(Origin { tracker: 9, incarnation: 1 }, [expected.floor() + 1].into_iter());
             let mut taken = Vec::new();
             world.ledger.reopen();
@@ -876,7 +881,7 @@ mod tests {
         }
     }
 
-    /// A ledger with a log, to which things happen at random.
+    /// A ledger with a log, which goes through random events.
     struct Busy {
         ledger: Ledger,
         log: Vec<Op>,
@@ -886,7 +891,7 @@ mod tests {
         at: usize,
         floors_come: bool,
         pinned: Option<Pinned>,
-        /// All that were established.
+        /// All established floors.
         floors: Vec<u64>,
     }
 
@@ -897,7 +902,7 @@ mod tests {
             Self { ledger, log, durable, gathering: Vec::new(), picks, at: 0, floors_come: false, pinned, floors }
         }
 
-        /// What a start finds that reads no op above the floor.
+        /// What a start finds if it reads no op above the floor.
         fn past(&self) -> Past {
             Past::new(self.ledger.state().clone(), self.ledger.floor())
         }
@@ -907,14 +912,14 @@ mod tests {
             self.picks[self.at % self.picks.len()]
         }
 
-        /// Everything that gathers becomes durable.
+        /// Makes all gathered ops durable.
         fn settle(&mut self) {
             let after = self.ledger.cut().after().clone();
             self.log.append(&mut self.gathering);
             self.durable = after;
         }
 
-        /// What happens while a refold is underway.
+        /// Random events while a refold is underway.
         fn happen(&mut self) {
             match self.pick() % 8 {
                 0..4 => {
@@ -1029,7 +1034,7 @@ mod tests {
         state.version().map(|(origin, seq)| Seen { origin, seq }).collect()
     }
 
-    /// Ops of one origin, one after the other.
+    /// Ops of one origin, with these Lamport counters.
     fn accounts(origin: Origin, lamports: impl Iterator<Item = u64>) -> Vec<Op> {
         let account = |(seq, lamport): (u64, u64)| Op {
             id: OpId { origin, seq },
@@ -1069,11 +1074,11 @@ mod tests {
         assert_eq!(ledger.state().op_count(), 202);
         ledger.reset(&durable);
         assert_eq!(ledger.state().digest(), durable.digest());
-        // The window must not be a fold of them either.
+        // Nor may the window be a fold of these ops.
         let again = accounts(Origin { tracker: 4, incarnation: 1 }, [399].into_iter());
         take_with(&mut ledger, &again, &log);
         assert_eq!(ledger.state().digest(), fold(&[log.clone(), again.clone()].concat()).digest());
-        // Two deep ones in a row, none of them durable.
+        // Two late ops below the window in a row, neither of them durable.
         take_with(&mut ledger, &late[..1], &log);
         take_with(&mut ledger, &accounts(Origin { tracker: 5, incarnation: 1 }, [2].into_iter()), &log);
         assert_eq!(ledger.state().op_count(), 203);

@@ -1,5 +1,5 @@
-//! Presence: who is online right now, at which address, with which pieces. Soft state: the journal has none of it, and
-//! it expires after `TTL`. Time is passed in.
+//! Presence: who is online, at which address, with which pieces. Soft state: it is not in the journal and expires
+//! after `TTL`. Time is passed in.
 
 mod budget;
 mod client_key;
@@ -7,7 +7,7 @@ mod fair_choice;
 pub mod helpful;
 mod holder;
 mod holdings;
-/// How often something happens that users cause.
+/// Rate limiters for what users cause.
 mod pace {
     pub(super) mod announce_pace;
     pub(super) mod call_limit;
@@ -46,10 +46,10 @@ use std::time::Instant;
 pub use subscription::{PresenceChange, Subscription, Taken};
 pub use swarm::SwarmInfo;
 
-/// Of so many users with clients of which not all is known a list of files looks whether they share each of them.
+/// How many users with incompletely known clients a list of files checks, for each file, as sharers.
 const CROWD_MAX: usize = 64;
 
-/// The one place that knows who is online, at this tracker or another. It keeps apart what each tracker tells: no
+/// The one place that knows who is online, at this tracker or another. It keeps the claims of each tracker apart: no
 /// tracker can say anything about the clients of another.
 #[derive(Debug, Default)]
 pub struct Presence {
@@ -71,7 +71,7 @@ impl Presence {
         result
     }
 
-    /// A user is no longer a member of a group: its clients hold nothing of the group's shares any more.
+    /// A user is no longer a member of a group: takes the user's clients out of the swarms of its shares.
     pub fn drop_member(&self, user: UserRef, group: GroupRef) {
         self.change(|register| register.drop_where(user, |_, of| of == group));
     }
@@ -91,29 +91,30 @@ impl Presence {
         });
     }
 
-    /// Whether clients, their shares or their groups go by one of these ids. Those that are no share and no group with
-    /// shares cost least: users choose how many there are.
+    /// Whether one of these ids is that of a client's user, of a held share or of its group. The cheapest ids are
+    /// those that are neither a share nor a group with shares, because users choose how many of these there are.
     pub fn knows(&self, ids: &[OpId], is_share: impl Fn(OpId) -> bool, has_shares: impl Fn(OpId) -> bool) -> bool {
         let renamed = Renamed::of(ids, is_share, has_shares);
         self.register.lock().knows(&renamed)
     }
 
-    /// Ids may have become aliases. Two swarms of what turned out to be one share become one; a client in both keeps
-    /// the greater holding. Presence of a user whose id became an alias is dropped. Looks at all swarms.
+    /// Replaces ids that have become aliases. If two shares turned out to be one, their swarms become one. A client in
+    /// both keeps the greater holding. Presence of a user whose id became an alias is dropped. Looks at all swarms.
     pub fn rekey(&self, canonical: impl Fn(OpId) -> OpId) {
         self.change(|register| register.rekey(canonical));
     }
 
-    /// Removes clients that were silent for [`TTL`], or whose tracker was. Returns those that are offline now.
+    /// Removes clients that were silent for [`TTL`], or whose tracker was. Returns the clients that are now offline.
     pub fn sweep(&self, now: Instant) -> Vec<ClientKey> {
         self.change(|register| register.sweep(now))
     }
 
     /// Other clients that hold pieces of a share and can be reached: at most `PEERS_MAX`, those with more pieces
-    /// first, chosen fairly by user. Of a crowd every asker gets another choice. So not all of them go to the same ones.
+    /// first, chosen fairly by user. In a crowd each client gets another choice, so that they do not all dial the same
+    /// ones.
     ///
-    /// Of some clients not all shares are known here. Such a client counts as one that holds all that its user is
-    /// recorded as sharing, which `is_sharer` tells.
+    /// Of some clients presence does not know all shares. Such a client counts as a holder of everything that its user
+    /// shares, which `is_sharer` tells.
     pub fn peers(&self, share: SwarmInfo, asking: ClientKey, is_sharer: impl Fn(UserRef) -> bool) -> Vec<Holder> {
         let register = self.register.lock();
         let known = register.swarms.holders(share.share);
@@ -122,8 +123,8 @@ impl Presence {
         named_to(asking, others).into_iter().filter_map(|(key, held)| register.holder(key, held)).collect()
     }
 
-    /// Where pieces of a share can be had, and which: at most `PEERS_MAX` clients, those with more pieces first,
-    /// chosen fairly by user. Clients of which not all is known count as in [`Presence::peers`].
+    /// The clients that can give pieces of a share, and which pieces: at most `PEERS_MAX`, those with more pieces
+    /// first, chosen fairly by user. Incompletely known clients count as in [`Presence::peers`].
     pub fn holdings(&self, swarm: SwarmInfo, is_sharer: impl Fn(UserRef) -> bool) -> Vec<Held> {
         let register = self.register.lock();
         let (share, known) = (swarm.share, register.swarms.holders(swarm.share));
@@ -146,14 +147,14 @@ impl Presence {
         self.register.lock().clients.get(&key)?.contact.clone()
     }
 
-    /// Who and where a client is, and at which tracker it is logged in; `None` for this one.
+    /// Who and where a client is, and the tracker that it is logged in at; `None` for this one.
     pub fn whereabouts(&self, key: ClientKey) -> Option<(Arc<Contact>, Option<u16>)> {
         let register = self.register.lock();
         let client = register.clients.get(&key)?;
         Some((client.contact.clone()?, client.tracker()))
     }
 
-    /// The clients that are online at any tracker, from behind this one on, at most `count`.
+    /// The clients that are online at any tracker, after the given one, at most `count`.
     pub fn online_after(&self, after: Option<ClientKey>, count: usize) -> Vec<OnlineClient> {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.online((begin, Bound::Unbounded), count)
@@ -174,14 +175,14 @@ impl Presence {
         told.collect()
     }
 
-    /// Whom to tell that a client holds pieces of a share, as things are; `None` if nobody wants to know. In a crowd it
-    /// is told to some of those who do.
+    /// The news that a client holds pieces of a share, with the clients to tell. `None` if no client wants to know. In
+    /// a crowd only some of these hear it.
     pub fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
         self.register.lock().holder_up(share, key)
     }
 
-    /// How many clients hold pieces of each of these shares, at any tracker. Clients of which not all is known count for
-    /// what their users are recorded as sharing, but only those of the first `CROWD_MAX` users.
+    /// How many clients hold pieces of each of these shares, at any tracker. Incompletely known clients count for what
+    /// their users share, but only those of the first `CROWD_MAX` users.
     pub fn holder_counts(&self, shares: &[ShareRef], is_sharer: impl Fn(ShareRef, UserRef) -> bool) -> Vec<u32> {
         let mut crowd: Vec<UserRef> = Vec::new();
         self.register.lock().crowded.iter().for_each(|key| crowd.push(key.user));
@@ -208,12 +209,13 @@ impl Presence {
 
 /// The clients that are logged in at this tracker.
 impl Presence {
-    /// A client has logged in. The login takes over what is known of the same client, also what another tracker told.
+    /// A client has logged in. The login takes over everything known of the same client, including what another
+    /// tracker told.
     pub fn enter(&self, key: ClientKey, now: Instant) -> Ticket {
         self.change(|register| register.enter(key, now))
     }
 
-    /// A login is over. Has no effect if a later login of the same client has taken its place.
+    /// A login has ended. Does nothing if the same client has logged in again since.
     pub fn leave(&self, ticket: &Ticket) {
         self.change(|register| {
             if register.client(ticket).is_some() {
@@ -227,18 +229,19 @@ impl Presence {
         self.register.lock().heard(ticket, now)
     }
 
-    /// A client has this contact. Returns whom to tell that it can be reached there.
+    /// A client has this contact. Returns the clients to tell that it is reachable there.
     pub fn announce(&self, ticket: &Ticket, contact: Contact) -> Vec<HolderUp> {
         self.change(|register| register.announce(ticket, contact))
     }
 
-    /// A handshake has found the client with this key at an address. Returns whom to tell that it can be reached there.
+    /// A handshake has found the client with this key at an address. Returns the clients to tell that it is reachable
+    /// there.
     pub fn prove(&self, ticket: &Ticket, key: PeerKey, addr: SocketAddr) -> Vec<HolderUp> {
         self.change(|register| register.prove(ticket, key, addr))
     }
 
-    /// A client holds these pieces of a share. Returns whom to tell if it held none before. The caller has checked that
-    /// the user is a member of the group.
+    /// A client holds these pieces of a share. Returns the clients to tell if it held nothing before. The caller has
+    /// checked that the user is a member of the group.
     pub fn hold(&self, ticket: &Ticket, swarm: SwarmInfo, holding: &Holding) -> Result<Option<HolderUp>, HoldError> {
         self.change(|register| {
             register.client(ticket).ok_or(HoldError::Void)?;
@@ -266,41 +269,43 @@ impl Presence {
         (here, register.clients.len() - here)
     }
 
-    /// Gathers what changes among these clients until the subscription is dropped. What is known now counts as changed.
-    /// Whoever changes something calls `notify` if there was nothing to take before.
+    /// Gathers changes among these clients until the subscription is dropped. Everything known now counts as changed.
+    /// The change that makes an empty subscription non-empty calls `notify`.
     pub fn subscribe(&self, notify: Box<dyn Fn() + Send + Sync>) -> Arc<Subscription> {
         let subscription = Arc::new(Subscription::new(notify));
         self.change(|register| register.subscribe(&subscription));
         subscription
     }
 
-    /// Takes up to `count_max` changes, in the order in which other trackers have to hear of them. After a notification
-    /// the subscriber takes changes until there are none, and comes again for those that are put off.
+    /// Takes up to `count_max` changes, in the order in which other trackers must hear them. After a notification the
+    /// subscriber takes changes until there are none. It comes again for changes that are put off.
     pub fn take(&self, subscription: &Subscription, count_max: usize, now: Instant) -> Taken {
         subscription.take(count_max, &*self.register.lock(), now)
     }
 }
 
-/// The clients that are logged in at other trackers, as each of those tells. A client that is logged in here, or of
-/// which another tracker tells later, is there. What the earlier tracker tells becomes effective when that is over. Ids
+/// The clients that are logged in at other trackers, as those tell. A client is here if it is logged in here. Else it
+/// is at the tracker that told of it last. The claim of an earlier tracker takes effect when the later login ends. Ids
 /// are canonical.
 impl Presence {
-    /// A link with another tracker has begun: what it told before is doubtful until it tells it again.
+    /// A link with another tracker has begun: its earlier claims are doubtful until it repeats them.
     pub fn begin_snapshot(&self, heard: HeardFrom) {
         self.register.lock().begin_snapshot(heard);
     }
 
-    /// The other tracker has told everything since [`Presence::begin_snapshot`]: what is still doubtful is void.
+    /// The other tracker has told everything since [`Presence::begin_snapshot`]: the claims that are still doubtful
+    /// become void.
     pub fn end_snapshot(&self, tracker: u16) {
         self.register.lock().end_snapshot(tracker);
     }
 
-    /// The clients of the other tracker live on. A tracker that is silent for [`TTL`] has to begin anew.
+    /// The clients of the other tracker stay alive. After [`TTL`] of silence a tracker has to begin anew.
     pub fn heard_from_tracker(&self, heard: HeardFrom) {
         self.register.lock().heard_from_tracker(heard);
     }
 
-    /// A client is logged in at another tracker and has this contact. Returns whom to tell that it can be reached.
+    /// A client is logged in at another tracker and has this contact. Returns the clients to tell that it is
+    /// reachable.
     pub fn remote_online(&self, heard: HeardFrom, key: ClientKey, contact: Option<Arc<Contact>>) -> Vec<HolderUp> {
         self.register.lock().remote_online(heard, key, contact)
     }
@@ -310,8 +315,8 @@ impl Presence {
         self.register.lock().remote_offline(tracker, key);
     }
 
-    /// A client of another tracker holds these pieces of a share. Returns whom to tell if it held none before. Ignores
-    /// a holding that cannot be, and a client of which that tracker has not told.
+    /// A client of another tracker holds these pieces of a share. Returns the clients to tell if it held nothing
+    /// before. Ignores impossible holdings, and clients that the tracker has not told of.
     pub fn remote_holds(
         &self,
         heard: HeardFrom,

@@ -1,5 +1,5 @@
-//! Acceptance: whether a user may make a change, and the op that makes it. Names are resolved to ids here and nowhere
-//! else. Pure.
+//! Acceptance: decides whether a user may make a change, and makes the op for it. Only here names are resolved to ids.
+//! Pure.
 
 use crate::model::id::{GroupRef, OpId, OpOrder, SessionId, UserRef};
 use crate::model::manifest::Content;
@@ -10,7 +10,7 @@ use crate::model::op::{OpBody, PasswordHash};
 use crate::tracker::state::{Account, AccountStanding, CommandOwner, Membership, ShareInfo, State};
 use crate::wire::refusal::{Code, Refusal};
 
-/// A change that somebody wants to make. `user` is whoever is logged in.
+/// A change that a client asks for. `user` is the one who is logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Make an account. Refusals: `ReservedName`, `MisleadingName`, `UserExists`.
@@ -19,10 +19,10 @@ pub enum Change {
         name: UserId,
         password: PasswordHash,
     },
-    /// Refusals: `SessionEnded` if the password is another one by now than the one that was proved.
+    /// Refusals: `SessionEnded` if the password has changed since the user proved it.
     ChangePassword {
         user: UserRef,
-        /// The op that set the password which was proved.
+        /// The op that set the password which the user proved.
         former: OpId,
         password: PasswordHash,
     },
@@ -32,9 +32,9 @@ pub enum Change {
         /// The name asked for.
         group: GroupId,
     },
-    /// Ask to be let in. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`, `GroupClosed`.
+    /// Ask to join. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`, `GroupClosed`.
     JoinGroup { user: UserRef, group: GroupId },
-    /// Leave a group, or withdraw the request to be let in. Refusals: `NoSuchGroup`, `NotMember`.
+    /// Leave a group, or withdraw the request to join. Refusals: `NoSuchGroup`, `NotMember`.
     LeaveGroup { user: UserRef, group: GroupId },
     /// Let a user in. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `AlreadyMember`,
     /// `NoSuchRequest`.
@@ -50,10 +50,10 @@ pub enum Change {
     /// Make an owner a plain member. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
     /// `TargetNotOwner`, `FounderStays`, `LastOwner`.
     DropOwner { user: UserRef, group: GroupId, target: UserId },
-    /// Make somebody a member. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `AlreadyMember`,
+    /// Make a user a member. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`, `AlreadyMember`,
     /// `AddingForbidden`.
     AddMember { user: UserRef, group: GroupId, target: UserId },
-    /// Decide who gets in. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
+    /// Set who may join. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
     SetGroup { user: UserRef, group: GroupId, access: GroupAccess },
     /// Let owners add the user to groups, or not.
     SetAdding { user: UserRef, allowed: bool },
@@ -61,36 +61,36 @@ pub enum Change {
     Share { user: UserRef, group: GroupId, name: FileName, content: Content },
     /// Stop sharing. Refusals: `NoSuchGroup`, `NotMember`, `NoSuchFile`, `NotSharing`.
     StopShare { user: UserRef, group: GroupId, name: FileName },
-    /// Take note that notices were shown.
+    /// Take note that the user has seen notices.
     ReadNotices {
         user: UserRef,
         /// The place of the last one.
         through: OpOrder,
-        /// What names them in the state that they were shown from: an op that came late since may have changed them.
+        /// The digest of the notices as the user has seen them. An op that came late since may have changed them.
         shown: Option<[u8; 32]>,
     },
     /// Log out of a session: its tokens are void.
     EndSession {
         user: UserRef,
         session: SessionId,
-        /// None of them was made later, in seconds since 1970.
+        /// The time after which none of its tokens was made, in seconds since 1970.
         through_s: u64,
     },
-    /// Tell a user of a change that could not be placed. This tracker makes it, under a command that follows from the
-    /// change.
+    /// Tell a user of a change that could not be placed. This tracker makes it, with a command id that follows from
+    /// the change.
     NoteUnplaced { user: UserRef, change: UnplacedChange },
 }
 
-/// What an acceptable change comes to.
+/// The result of accepting a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acceptance {
     /// This op makes it.
     Op(OpBody),
-    /// Things are as the user wants them already.
+    /// Everything is already as the user wants it.
     Already,
 }
 
-/// Decides on a change in this state. Refuses every change of a user who may not log in here with `SessionEnded`.
+/// Decides on a change in this state. If the user may not log in here, refuses every change with `SessionEnded`.
 pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
     if let Some(user) = change.user() {
         let account = state.account(user).filter(|account| may_change(account, change));
@@ -149,8 +149,8 @@ pub fn accept(state: &State, change: &Change) -> Result<Acceptance, Refusal> {
     Ok(Acceptance::Op(body))
 }
 
-/// Whether an account is in a state in which this change of its user is taken. What trackers tell is taken in any: a
-/// deletion may lose its place.
+/// Whether the standing of an account allows this change. A tracker's report is always allowed: the deletion may lose
+/// its place.
 fn may_change(account: &Account, change: &Change) -> bool {
     match change {
         Change::NoteUnplaced { .. } => true,
@@ -159,7 +159,7 @@ fn may_change(account: &Account, change: &Change) -> bool {
     }
 }
 
-/// Refuses to make what no number is left for.
+/// Refuses to make an entity if no number is left for it.
 pub(super) fn must_have_number(state: &State, body: &OpBody) -> Result<(), Refusal> {
     let makes = matches!(
         body,
@@ -169,7 +169,7 @@ pub(super) fn must_have_number(state: &State, body: &OpBody) -> Result<(), Refus
 }
 
 impl Change {
-    /// Whose command makes it.
+    /// The owner of the command that makes it.
     pub fn owner(&self) -> CommandOwner<'_> {
         match self {
             Change::CreateUser { name, .. } => CommandOwner::NewUser(name),
@@ -193,7 +193,7 @@ impl Change {
         }
     }
 
-    /// Who makes it; nobody is logged in where an account is made.
+    /// The user who makes it. `None` where an account is made, since no user is logged in.
     pub fn user(&self) -> Option<UserRef> {
         match self.owner() {
             CommandOwner::User(user) => Some(user),
@@ -222,7 +222,7 @@ pub fn find_led_group(state: &State, user: UserRef, name: &GroupId) -> Result<Gr
     }
 }
 
-/// What is shared under a name, for members of the group only.
+/// The share with this name, for members of the group only.
 pub fn find_share(state: &State, user: UserRef, group: &GroupId, name: &FileName) -> Result<ShareInfo, Refusal> {
     let group = find_own_group(state, user, group)?;
     state.share_named(group, name).ok_or_else(|| Refusal::about(Code::NoSuchFile, name))
@@ -242,7 +242,7 @@ pub(super) fn create_user(
     Ok((name.clone(), password.clone()))
 }
 
-/// Whether an account may be made under this name.
+/// Whether a new account may have this name.
 ///
 /// # Errors
 /// `ReservedName`, `MisleadingName`, `UserExists`.
@@ -292,7 +292,7 @@ fn leave_group(state: &State, user: UserRef, name: &GroupId) -> Result<OpBody, R
     }
 }
 
-/// The group and the user whose request is to be decided on.
+/// The group and the user of the request to decide on.
 fn decide(state: &State, user: UserRef, group: &GroupId, target: &UserId) -> Result<(GroupRef, UserRef), Refusal> {
     let group = find_led_group(state, user, group)?;
     let found = find_user(state, target)?;
@@ -359,14 +359,15 @@ fn share(
     let group = find_own_group(state, user, group)?;
     let create = |replaces| OpBody::CreateShare { group, user, name: name.clone(), content: *content, replaces };
     let body = match state.share_named(group, name) {
-        // A name with a suffix belongs to a share that was renamed: it can be joined and renewed, but not chosen.
+        // A name with a suffix belongs to a share that was renamed. Users can join and renew that share, but cannot
+        // choose the name.
         None if !name.is_chosen() => return Err(Refusal::about(Code::ReservedName, name)),
         None => create(None),
         Some(present) => {
             let own = state.is_sharer(present.share, user);
             let tells_size = content.is_sized() && !present.content.is_sized();
             match (present.content.is_same(content), own) {
-                // The fold joins it to the share, which learns its size so.
+                // The fold joins it to the present share, which takes the size from it.
                 (true, _) if tells_size => create(None),
                 (true, true) => return Ok(Acceptance::Already),
                 (true, false) => OpBody::JoinShare { share: present.share, user },
@@ -417,7 +418,7 @@ mod tests {
         for change in [create("bob"), Change::CreateGroup { user: alice, group: group("hub") }, share] {
             assert_eq!(accept(&state, &change), Err(Code::UsedUp.into()), "{change:?}");
         }
-        // An op that another tracker has accepted meanwhile harms nothing.
+        // An op that another tracker has accepted meanwhile does no harm.
         fold(&mut state, OpBody::CreateGroup { name: group("hub"), founder: alice });
         run(&mut state, Change::ChangePassword { user: alice, former: alice.0, password: password() });
         run(&mut state, Change::LeaveGroup { user: alice, group: group("lab") });
@@ -438,8 +439,8 @@ mod tests {
         }
     }
 
-    /// Alice founded `lab`, bob is a member and shares `f`, carol waits, dave is nothing there; of `f~2`, the later of
-    /// two shares that bob and alice made under one name, alice is the only sharer.
+    /// Alice founded `lab`, bob is a member and shares `f`, carol waits, and dave has nothing to do with it. Bob and
+    /// alice also shared different content under one name. Alice's became `f~2`, and she is its only sharer.
     fn lab() -> (State, impl Fn(&str) -> UserRef) {
         let mut state = State::new();
         let state_mut = &mut state;
@@ -461,7 +462,7 @@ mod tests {
         })
     }
 
-    /// A change, and why it is refused.
+    /// A change, and the reason for its refusal.
     type Refused = (Change, Code, &'static str);
 
     fn refused_to_anyone(of: &impl Fn(&str) -> UserRef) -> Vec<Refused> {
@@ -640,7 +641,7 @@ mod tests {
         }
     }
 
-    /// A change made with dice, by and about whatever exists.
+    /// A random change that names existing entities.
     fn change(state: &State, (kind, a, b, c): (u8, u8, u8, u8)) -> Option<Change> {
         let names = ["u", "v", "w", "x"];
         let pick = |n: u8| names[usize::from(n) % names.len()];
@@ -729,7 +730,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Acceptance and the fold agree: against the state in which it was accepted, an op has its plain effect, its
+        /// Acceptance and the fold agree. In the state in which it was accepted, an op has its plain effect. Its
         /// author is told of no override, and every invariant holds.
         #[test]
         fn what_is_accepted_has_its_plain_effect(dice in vec(any::<(u8, u8, u8, u8)>(), 0..150)) {

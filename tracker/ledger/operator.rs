@@ -1,4 +1,4 @@
-//! Acceptance of what an operator does to accounts and groups: names are resolved to ids, as for users. Pure.
+//! Acceptance of an operator's changes to accounts and groups. Resolves names to ids, as for users. Pure.
 
 use super::accept::{Acceptance, create_user, find_group, find_user, must_have_number};
 use crate::model::name::{GroupId, UserId};
@@ -6,8 +6,8 @@ use crate::model::op::{OpBody, PasswordHash};
 use crate::tracker::state::{AccountStanding, State};
 use crate::wire::refusal::{Code, Refusal};
 
-/// What the operator of this tracker wants to do. All but `MakeUser` refuse names that nobody bears with `NoSuchUser`
-/// or `NoSuchGroup`.
+/// A change that the operator of this tracker asks for. All but `MakeUser` refuse unknown names with `NoSuchUser` or
+/// `NoSuchGroup`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperatorChange {
     /// Make an account. Refusals: `ReservedName`, `MisleadingName`, `UserExists`.
@@ -49,7 +49,7 @@ pub enum OperatorChange {
 /// Decides on a change in this state.
 ///
 /// # Errors
-/// Those that each change names, and `UsedUp` where an account is made.
+/// Those that each change names, and `UsedUp` if an account is to be made.
 pub fn accept_operator(state: &State, change: &OperatorChange) -> Result<Acceptance, Refusal> {
     let body = match change {
         OperatorChange::MakeUser { name, password } => {

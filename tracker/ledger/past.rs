@@ -1,4 +1,4 @@
-//! What a tracker knows when it starts: the state, and the window of the latest ops for ops that come late. Pure.
+//! What a tracker knows when it starts: the state, and the window of the latest ops, into which late ops go. Pure.
 
 use super::window::Window;
 use crate::model::op::Op;
@@ -23,15 +23,15 @@ pub struct Past {
 }
 
 impl From<State> for Past {
-    /// A fold of all ops there ever were, of which only the outcome is known.
+    /// A fold without its ops.
     fn from(state: State) -> Self {
         Self::new(state, ReachedFloor::default())
     }
 }
 
 impl Past {
-    /// A fold of which only the outcome is known, and the floor under it. Its window is empty: an op that comes late
-    /// needs all ops above the floor.
+    /// A fold without its ops, and the floor under it. The window is empty, so a late op needs all ops above the
+    /// floor.
     pub fn new(state: State, floor: ReachedFloor) -> Self {
         Self { floor, window: Window::new(state.clone()), state }
     }

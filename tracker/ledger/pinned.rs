@@ -1,4 +1,4 @@
-//! The fold up to a Lamport counter, which a floor can be put on. It is made beside the ledger, slice by slice. Pure.
+//! The fold up to a Lamport counter, on which a floor can rest. Made beside the ledger, slice by slice. Pure.
 
 use super::window::Window;
 use crate::model::id::{Origin, Seen};
@@ -8,7 +8,7 @@ use crate::tracker::state::State;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// A fold up to a Lamport counter that is being made.
+/// An unfinished fold up to a Lamport counter.
 #[derive(Debug)]
 pub struct Pinning {
     after: FloorMark,
@@ -17,16 +17,16 @@ pub struct Pinning {
     rest: VecDeque<Arc<Op>>,
 }
 
-/// A base that a floor can be put on, and what exactly lies in it.
+/// A base on which a floor can rest, and exactly the ops in it.
 #[derive(Debug, Clone)]
 pub struct Pinned {
     /// The floor under it.
     pub after: FloorMark,
     /// The floor that it makes.
     pub mark: FloorMark,
-    /// All ops at or below the mark, which are durable; by origin.
+    /// The version vector of all ops at or below the mark. They are durable.
     pub vector: Vec<Seen>,
-    /// Their fold, without what it forgets.
+    /// Their fold, pruned.
     pub base: State,
 }
 
@@ -37,28 +37,27 @@ impl Pinning {
         Some(Self { after, lamport, state: state.clone(), rest: rest.cloned().collect() })
     }
 
-    /// Begins at a base, on top of which the ops of the log are taken.
+    /// Begins with a base. The ops of the log follow.
     pub fn on_base(after: FloorMark, lamport: u64, base: State) -> Self {
         Self { after, lamport, state: base, rest: VecDeque::new() }
     }
 
-    /// Takes the next op of the log, in the total order. Passes over those below the base or above the counter.
+    /// Takes the next op of the log, in the total order. Skips ops below the base or above the counter.
     pub fn take(&mut self, op: &Op) {
         if op.lamport <= self.lamport {
-            // The fold passes over ops below its base.
+            // The fold skips ops below its base.
             self.state.apply(op);
         }
     }
 
-    /// Folds at most so many ops. Returns false if none are left.
+    /// Folds at most `ops` ops. Returns false if none are left.
     pub fn slice(&mut self, ops: usize) -> bool {
         let ops = ops.min(self.rest.len());
         self.rest.drain(..ops).for_each(|op| self.state.apply(&op));
         !self.rest.is_empty()
     }
 
-    /// Folds what is left, forgets what a base forgets, and names the outcome. This takes as long as all that lives is
-    /// large.
+    /// Folds the remaining ops, prunes the state and computes its mark. The time grows with the size of the state.
     pub fn finish(mut self) -> Pinned {
         self.slice(usize::MAX);
         let vector = seen(self.state.version());
@@ -70,7 +69,7 @@ impl Pinning {
 }
 
 impl Pinned {
-    /// The proposal to put the floor on this base.
+    /// The proposal of a floor on this base.
     pub fn proposal(&self, participants: Vec<u16>) -> FloorProposal {
         FloorProposal { after: self.after, mark: self.mark, vector: self.vector.clone(), participants }
     }

@@ -1,5 +1,5 @@
-//! Quotas: how much one user, one address and all together may have. A tracker asks them where it accepts a change of a
-//! client, and never about what another tracker has accepted. Pure.
+//! Quotas: how much one user, one address and all together may have. A tracker checks them when it accepts a change of
+//! a client, and never for ops that another tracker has accepted. Pure.
 
 use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, UserRef};
@@ -12,7 +12,7 @@ use crate::wire::refusal::{Code, Refusal};
 use std::fmt;
 use std::time::Duration;
 
-/// Whose quota it is.
+/// What a quota applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
     /// What one user has.
@@ -30,10 +30,10 @@ pub enum Whose {
 /// One line of the table of quotas.
 #[derive(Debug)]
 pub struct QuotaInfo {
-    /// What `--limit` and `limits` call it.
+    /// Its name for `--limit` and `limits`.
     pub name: &'static str,
     pub whose: Whose,
-    /// What there may be unless an operator says otherwise.
+    /// The limit unless an operator sets another.
     pub default: u64,
     /// What is counted.
     pub what: &'static str,
@@ -103,7 +103,7 @@ impl Quota {
     }
 }
 
-/// How much there may be of each.
+/// The limit of each quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas([u64; QUOTA_COUNT]);
 
@@ -115,13 +115,13 @@ impl Default for Quotas {
     }
 }
 
-/// Why a text sets no quota. Its words have no capital and no full stop.
+/// Why a text sets no quota. The words have no capital and no full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QuotaError {
     /// There is no `=` in it.
     NoValue,
     NoSuchQuota,
-    /// What stands behind the `=` is no amount.
+    /// The text after the `=` is no amount.
     NoAmount,
 }
 
@@ -141,12 +141,12 @@ impl fmt::Display for QuotaError {
 impl std::error::Error for QuotaError {}
 
 impl Quotas {
-    /// What stands for no limit.
+    /// The amount that means no limit.
     pub const UNLIMITED: u64 = u64::MAX;
     /// No limit at all.
     pub const NONE: Self = Self([Self::UNLIMITED; QUOTA_COUNT]);
 
-    /// How much there may be.
+    /// The limit of a quota.
     pub fn of(&self, quota: Quota) -> u64 {
         self.0[quota as usize]
     }
@@ -155,7 +155,7 @@ impl Quotas {
         self.0[quota as usize] = max;
     }
 
-    /// Sets what a text such as `shares=20000` says. Units are powers of 1000, and `none` lifts a limit.
+    /// Sets a quota from a text such as `shares=20000`. Units are powers of 1000, and `none` lifts a limit.
     ///
     /// # Errors
     /// The text sets no quota.
@@ -178,28 +178,28 @@ fn amount(text: &str) -> Option<u64> {
     digits.then(|| number.parse::<u64>().ok()?.checked_mul(unit)).flatten()
 }
 
-/// What would be over a quota.
+/// A refusal by a quota.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverQuota {
     pub quota: Quota,
-    /// Who would be over it, if that is not the one who asks.
+    /// The user whose quota it is, unless that is the user who asks.
     pub other: Option<String>,
-    /// What there is. Of bytes: what there would be.
+    /// The present amount. For bytes: the amount that the change would lead to.
     pub used: u64,
     pub max: u64,
-    /// When one more may be had of what is counted by the hour.
+    /// For an hourly quota: the time until one more is possible.
     pub wait: Duration,
 }
 
 impl OverQuota {
-    /// What a limit by the hour lets happen only after this time.
+    /// The refusal of an hourly quota, which allows more after this time.
     pub fn until(quota: Quota, max: u64, wait: Duration) -> Self {
         Self { quota, other: None, used: max, max, wait }
     }
 
     fn code(&self) -> Code {
         match self.quota.info().whose {
-            // It passes by itself, and clients try again.
+            // The time passes, and clients try again.
             _ if !self.wait.is_zero() => Code::SlowDown,
             Whose::All => Code::InstallationFull,
             _ => Code::QuotaReached,
@@ -207,7 +207,7 @@ impl OverQuota {
     }
 }
 
-/// Which limit it is, and what can be done about it.
+/// Says which limit it is, and how to get below it.
 impl fmt::Display for OverQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (used, max) = (self.quota.amount(self.used), self.quota.amount(self.max));
@@ -262,23 +262,23 @@ impl From<&OverQuota> for Refusal {
     }
 }
 
-/// Tells the length of the list of pieces with this info hash; 0 if it is not here.
+/// Returns the length of the list of pieces with this info hash; 0 if it is not here.
 pub type LenOf<'a> = &'a dyn Fn(InfoHash) -> u64;
 
 /// How quotas look up lengths of lists of pieces.
 #[derive(Clone, Copy)]
 pub struct ListLooks<'a> {
     pub len_of: LenOf<'a>,
-    /// What the lists of a user's shares take.
+    /// How long the lists of a user's shares are together.
     pub taken_by: &'a dyn Fn(UserRef) -> u64,
-    /// How long the longest of them is.
+    /// How long the longest of these lists is.
     pub longest_of: &'a dyn Fn(UserRef) -> u64,
 }
 
-/// Asks whether there is room for what an op of a client makes. The hours are counted elsewhere.
+/// Checks whether there is room for what an op of a client makes. The hourly quotas are counted elsewhere.
 ///
 /// # Errors
-/// It would be over this quota.
+/// The op would exceed this quota.
 pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, lists: ListLooks<'_>) -> Result<(), OverQuota> {
     let asked = Asked { state, quotas, lists };
     match body {
@@ -320,19 +320,19 @@ pub fn ask(state: &State, body: &OpBody, quotas: &Quotas, lists: ListLooks<'_>) 
     }
 }
 
-/// Asks whether there is room for another account.
+/// Checks whether there is room for another account.
 ///
 /// # Errors
-/// It would be over `users`.
+/// It would exceed `users`.
 pub fn ask_account(state: &State, quotas: &Quotas) -> Result<(), OverQuota> {
     let lists = ListLooks { len_of: &|_| 0, taken_by: &|_| 0, longest_of: &|_| 0 };
     Asked { state, quotas, lists }.room(Quota::Users, || state.user_count())
 }
 
-/// Asks whether a user may bring a list of pieces of this length, for a share that may take the place of another one.
+/// Checks whether a user may bring a list of pieces of this length, for a share that may replace another one.
 ///
 /// # Errors
-/// It would be over `manifest_bytes` whichever share it replaces.
+/// It would exceed `manifest_bytes` whichever share it replaces.
 pub fn ask_upload(
     state: &State,
     user: UserRef,
@@ -371,12 +371,12 @@ impl Asked<'_> {
         self.room(Quota::Memberships, || self.state.chosen_count(user))
     }
 
-    /// Whether the user may share in a group: from then on it is one of the user's own choice.
+    /// Whether the user may share in a group. Sharing makes it a group of the user's own choice.
     fn stay(&self, group: GroupRef, user: UserRef) -> Result<(), OverQuota> {
         if self.state.is_added(group, user) { self.chosen(user) } else { Ok(()) }
     }
 
-    /// What somebody else would be over is told with that one's name.
+    /// If another user's quota is exceeded, the refusal has that user's name.
     fn of_other(&self, user: UserRef, ask: impl FnOnce() -> Result<(), OverQuota>) -> Result<(), OverQuota> {
         ask().map_err(|over| {
             let other = self.state.account(user).map(|account| account.name.to_string());
@@ -384,14 +384,14 @@ impl Asked<'_> {
         })
     }
 
-    /// Walks the requests of a user who has enough of them only. Those for groups without members do not count: nobody
-    /// can withdraw them.
+    /// Walks the requests only if the user has many. Requests to groups without members do not count: the user cannot
+    /// withdraw them.
     fn requests(&self, user: UserRef) -> Result<(), OverQuota> {
         let may_reach = self.state.request_count(user) as u64 >= self.quotas.of(Quota::Requests);
         if may_reach { self.room(Quota::Requests, || self.state.requests_of(user).len()) } else { Ok(()) }
     }
 
-    /// Whether a user may share this content, in the place of what has the name now.
+    /// Whether a user may share this content in place of the share that has the name now.
     fn share(&self, user: UserRef, content: &Content, present: Option<ShareInfo>) -> Result<(), OverQuota> {
         let own = present.filter(|present| self.state.is_sharer(present.share, user));
         if own.is_none() {
@@ -401,8 +401,8 @@ impl Asked<'_> {
         self.bytes(user, (self.lists.len_of)(content.info_hash), || freed)
     }
 
-    /// Looks at the lists of a user who has enough shares only. One list for another that is as long always has room: the
-    /// limit may have been higher.
+    /// Looks at the lists only if the user has many shares. A list always has room if it replaces one of at least its
+    /// length: the limit may have been higher before.
     fn bytes(&self, user: UserRef, more: u64, freed: impl FnOnce() -> u64) -> Result<(), OverQuota> {
         let (quota, max) = (Quota::ManifestBytes, self.quotas.of(Quota::ManifestBytes));
         let most = (self.state.user_share_count(user) as u64 + 1).saturating_mul(MANIFEST_LEN_MAX as u64);

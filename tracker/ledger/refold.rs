@@ -1,5 +1,5 @@
-//! A refold puts ops that came late in their place, or puts the ledger on a new floor. It works on copies beside the
-//! ledger, slice by slice, while the ledger goes on. Pure.
+//! A refold puts late ops in their place, or puts the ledger on a new floor. It works on copies beside the ledger,
+//! slice by slice, while the ledger goes on. Pure.
 
 use super::past::ReachedFloor;
 use super::pinned::Pinned;
@@ -11,12 +11,12 @@ use crate::tracker::state::difference::Affected;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The fold of all ops that a ledger holds and of some that came late.
+/// The fold of all ops that a ledger holds, and of some late ones.
 ///
-/// Invariants: `state` is the fold of all ops that were given so far without those in `rest`; `rest` ascends.
+/// Invariants: `state` is the fold of all ops given so far, without those in `rest`. `rest` ascends.
 #[derive(Debug)]
 pub struct Refold {
-    /// The ledger's count of resets when this began. What was taken back since is still in here.
+    /// The ledger's count of resets when this refold began. A later reset took back ops that are still in here.
     pub(super) epoch: u64,
     /// How many ops of the ledger's window are in here.
     pub(super) followed: usize,
@@ -24,14 +24,14 @@ pub struct Refold {
     pub(super) window: Window,
     /// The late ops, in their order.
     pub(super) late: Vec<Op>,
-    /// What the ops can affect that were folded again.
+    /// What the ops that were folded again can affect.
     pub(super) affected: Affected,
     rest: VecDeque<Arc<Op>>,
-    /// What the ledger held when it was asked last.
+    /// The ledger's state when it was last asked.
     before: State,
-    /// The place from which on it matters what ops affect.
+    /// The place from which on effects count.
     first: Option<OpOrder>,
-    /// The floor that it puts the ledger on, if that is another one.
+    /// The new floor for the ledger, if it changes.
     pub(super) floor: Option<ReachedFloor>,
     history: Option<History>,
 }
@@ -39,16 +39,16 @@ pub struct Refold {
 /// Where the ops before the window come from.
 #[derive(Debug)]
 struct History {
-    /// What was durable when the refold began. The log gives all of it that is above the floor.
+    /// The durable state when the refold began. The log gives all of its ops above the floor.
     durable: State,
     /// The floor on which the fold begins.
     floor: u64,
-    /// How many of these ops were given or lie in the base.
+    /// How many of these ops the log gave or the base contains.
     given: u64,
 }
 
 impl Refold {
-    /// Folds `late`, which ascend, into a window that reaches the first of them.
+    /// Folds `late`, which ascends, into a window that reaches the first of these ops.
     pub(super) fn within(epoch: u64, whole: &Window, late: Vec<Op>, before: State) -> Self {
         let first = late[0].order();
         let Opened { window, state, behind } = whole.open(first);
@@ -57,15 +57,15 @@ impl Refold {
         Self { epoch, followed, state, window, late, affected, rest, before, first, floor: None, history: None }
     }
 
-    /// Folds all ops above a pinned base on top of it. Those that the window does not reach come from the log, whose
-    /// base it is by then.
+    /// Folds all ops above a pinned base on top of it. The log gives the ops that the window does not reach; by then
+    /// this base is the log's.
     pub(super) fn on_base(epoch: u64, whole: &Window, pinned: &Pinned, (durable, before): (State, State)) -> Self {
         let lamport = pinned.mark.lamport;
         let (state, window) = (pinned.base.clone(), Window::new(pinned.base.clone()));
         let deep = !whole.reaches_above(lamport);
         let history = deep.then(|| History { durable, floor: lamport, given: 0 });
-        // What is there already means the same on top of the base, unless others have broken the rules of floors. That is
-        // told where it costs little.
+        // On top of the base the present ops mean the same, unless other trackers broke the rules of floors. The
+        // refold tells the difference only where that costs little.
         let first = OpOrder { lamport, origin: Origin { tracker: 0, incarnation: 0 } };
         let first = (!deep).then_some(first);
         let (rest, late, affected) = (whole.above(lamport).into(), Vec::new(), Affected::default());
@@ -73,8 +73,8 @@ impl Refold {
         Self { epoch, followed: whole.len(), state, window, late, affected, rest, before, first, floor, history }
     }
 
-    /// Folds `late`, which ascend, into all ops above the floor: those that are durable come from the log. The others
-    /// are in the window or among `adrift`.
+    /// Folds `late`, which ascends, into all ops above the floor. The log gives the durable ones. The others are in
+    /// the window or in `adrift`.
     pub(super) fn of_all(
         epoch: u64,
         (whole, adrift): (&Window, &[Arc<Op>]),
@@ -90,12 +90,12 @@ impl Refold {
         Self { epoch, followed, state, window, late, affected, rest, before, first, floor: None, history }
     }
 
-    /// Whether the log has to give all durable ops above the floor through [`Refold::take`] before [`Refold::slice`].
+    /// Whether the log must give all durable ops above the floor through [`Refold::take`] before [`Refold::slice`].
     pub fn needs_history(&self) -> bool {
         self.history.is_some()
     }
 
-    /// The floor whose base has to be given through [`Refold::begin_from`] before any op.
+    /// The floor whose base must come through [`Refold::begin_from`] before any op.
     pub fn needs_base(&self) -> Option<u64> {
         self.history.as_ref().map(|history| history.floor).filter(|&floor| floor > 0)
     }
@@ -109,7 +109,7 @@ impl Refold {
         }
     }
 
-    /// Takes the next op of the log, in the total order. Passes over ops below the floor and ops that are not durable.
+    /// Takes the next op of the log, in the total order. Skips ops below the floor and ops that are not durable.
     pub fn take(&mut self, op: Op) {
         let Some(history) = self.history.as_mut() else { return };
         if op.lamport <= history.floor || op.id.seq > history.durable.seen(op.id.origin) {
@@ -131,24 +131,24 @@ impl Refold {
         self.history.as_ref().map_or(0, |history| history.durable.op_count().saturating_sub(history.given))
     }
 
-    /// Folds at most so many ops. Returns false if none are left.
+    /// Folds at most `ops` ops. Returns false if none are left.
     pub fn slice(&mut self, ops: usize) -> bool {
         let ops = ops.min(self.rest.len());
         (0..ops).for_each(|_| self.fold_next());
         !self.rest.is_empty()
     }
 
-    /// Leaves out whatever the late ops have not changed, as far as all is folded. Done where nobody waits.
+    /// Leaves out what the late ops have not changed, as far as the fold has come. Called where no thread waits.
     pub fn narrow(&mut self) {
         self.affected.narrow(&self.before, &self.state);
     }
 
-    /// The late ops, when they cannot be folded in.
+    /// The late ops, if they cannot be folded in.
     pub fn into_late(self) -> Vec<Op> {
         self.late
     }
 
-    /// Takes ops that the ledger has appended since, and what it holds now.
+    /// Takes the ops that the ledger has appended since, and its present state.
     pub(super) fn follow(&mut self, ops: Vec<Arc<Op>>, held: &State) {
         self.followed += ops.len();
         self.rest.extend(ops);
@@ -169,7 +169,7 @@ impl Refold {
         self.window.push(op, &self.state);
         if let Some(History { durable, .. }) = &self.history {
             let before = &self.before;
-            // Late ops that go are kept elsewhere until they are durable.
+            // Late ops that leave the window stay elsewhere until they are durable.
             self.window.trim(|op| {
                 let seq = op.id.seq;
                 seq <= durable.seen(op.id.origin) || seq > before.seen(op.id.origin)
@@ -178,11 +178,11 @@ impl Refold {
     }
 }
 
-/// All of them in their order. Where a place is taken twice, what was known stays.
+/// All ops in their order. If a place occurs twice, the known op stays.
 fn merge(known: Vec<Arc<Op>>, late: &[Op]) -> VecDeque<Arc<Op>> {
     let mut all = known;
     all.extend(late.iter().cloned().map(Arc::new));
-    // Stable, which is quick with rows that ascend already.
+    // The stable sort is quick with rows that ascend already.
     all.sort_by_key(|op| op.order());
     all.dedup_by_key(|op| op.order());
     all.into()

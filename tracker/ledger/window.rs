@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 /// Ops between two snapshots. Few in tests, so that a short history has many snapshots.
 const STEP: usize = if cfg!(test) { 8 } else { 1024 };
-/// Most snapshots that are kept beside the one at 0. So the window keeps the latest `SNAPSHOTS_MAX * STEP` ops.
+/// The most snapshots beside the one at 0. So the window keeps the latest `SNAPSHOTS_MAX * STEP` ops.
 const SNAPSHOTS_MAX: usize = if cfg!(test) { 4 } else { 16 };
 
 /// The end of the fold. Clones share the ops and most of the states.
 ///
-/// Invariants: `ops` ascend in the total order; a snapshot at `n` is the fold of all ops before the window and of its
-/// first `n`; there is a snapshot at 0.
+/// Invariants: `ops` ascend in the total order. A snapshot at `n` is the fold of all ops before the window and of its
+/// first `n`. There is a snapshot at 0.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
     ops: VecDeque<Arc<Op>>,
@@ -28,17 +28,17 @@ pub(super) struct Opened {
     pub(super) window: Window,
     /// That snapshot.
     pub(super) state: State,
-    /// The ops behind the cut, in their order.
+    /// The ops after the cut, in their order.
     pub(super) behind: Vec<Arc<Op>>,
 }
 
 impl Window {
-    /// A window that begins behind a state.
+    /// A window that begins after a state.
     pub(super) fn new(state: State) -> Self {
         Self { ops: VecDeque::new(), snapshots: VecDeque::from([(0, state)]) }
     }
 
-    /// How many ops it has.
+    /// How many ops are in it.
     pub(super) fn len(&self) -> usize {
         self.ops.len()
     }
@@ -65,7 +65,7 @@ impl Window {
         self.snapshots[0].1.last().is_none_or(|last| last.lamport <= lamport)
     }
 
-    /// The Lamport counter of the op that has so many behind it.
+    /// The Lamport counter of the op that precedes the last `ops` ones.
     pub(super) fn lamport_behind(&self, ops: usize) -> Option<u64> {
         Some(self.ops[self.ops.len().checked_sub(ops)?.checked_sub(1)?].lamport)
     }
@@ -75,8 +75,8 @@ impl Window {
         self.since(self.ops.partition_point(|op| op.lamport <= lamport))
     }
 
-    /// The last snapshot at or below a Lamport counter, and the ops between the two. `None` if the window begins above
-    /// the counter.
+    /// The last snapshot at or below a Lamport counter, and the ops from there to the counter. `None` if the window
+    /// begins above the counter.
     pub(super) fn up_to(&self, lamport: u64) -> Option<(&State, impl Iterator<Item = &Arc<Op>>)> {
         let below = |state: &State| state.last().is_none_or(|last| last.lamport <= lamport);
         let (at, state) = self.snapshots.iter().take_while(|(_, state)| below(state)).last()?;
@@ -90,7 +90,7 @@ impl Window {
         state
     }
 
-    /// A copy that is cut off at the last snapshot before a place, which the window reaches.
+    /// A copy, cut off at the last snapshot before a place. The window must reach that place.
     pub(super) fn open(&self, first: OpOrder) -> Opened {
         let place = self.ops.partition_point(|op| op.order() < first);
         let snapshots: VecDeque<_> = self.snapshots.iter().take_while(|(at, _)| *at <= place).cloned().collect();
@@ -114,7 +114,7 @@ impl Window {
         self.ops.retain(|op| !gone(op));
     }
 
-    /// Lets the oldest ops go while there are more snapshots than are kept and those ops may go.
+    /// Drops the oldest ops while there are too many snapshots and `may_go` allows it.
     pub(super) fn trim(&mut self, may_go: impl Fn(&Op) -> bool) {
         while self.snapshots.len() > SNAPSHOTS_MAX + 1 {
             let end = self.snapshots[1].0;

@@ -5,19 +5,19 @@ use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Bytes that a client which is in some swarm takes up, however few these are: the first nodes of its maps.
+/// Bytes that a client in any swarm takes at least: the first nodes of its maps.
 const HOLDINGS_LEN: usize = 1536;
-/// Bytes that a client in a swarm takes up besides, whatever it holds: its entry, that of the swarm, and those in the
-/// indexes. Maps are half empty. What a link has not told yet takes 50 more for a moment.
+/// Further bytes for each swarm that a client is in, whatever it holds: its entry, the swarm's entry, and those in the
+/// indexes. Maps are half empty. An untold change takes 50 more for a moment.
 const ENTRY_LEN: usize = 448;
-/// Bytes that a set of pieces takes up besides its runs or bits, with what stays of one that is gone.
+/// Bytes that a set of pieces takes beyond its runs or bits, including the remains of a set that is gone.
 pub(super) const SET_LEN: usize = 256;
-/// Most bytes that the holdings of one user take: one client holds as many shares as a user may have.
+/// The most bytes for the holdings of one user: enough for one client with as many shares as a user may have.
 pub(super) const USER_LEN_MAX: usize = 5 * 1024 * 1024;
-/// Most bytes that all holdings take. A house of 500 clients with 100 shares each has room.
+/// The most bytes for all holdings: enough for 500 clients with 100 shares each.
 const ALL_LEN_MAX: usize = 24 * 1024 * 1024;
 
-/// What a client takes up that is in so many swarms, with so many bytes of details.
+/// The bytes of a client with this many swarms and this many bytes of details.
 pub(super) fn cost(entries: usize, detail: usize) -> usize {
     if entries == 0 { 0 } else { HOLDINGS_LEN + ENTRY_LEN * entries + detail }
 }
@@ -45,12 +45,12 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// One of this size for a user, and for all.
+    /// A budget of this size for a user, and for all.
     pub(super) fn of(user_max: usize, all_max: usize) -> Self {
         Self { user_max, all_max, spent: Mutex::default() }
     }
 
-    /// The user who spends most, if all together spend too much.
+    /// The user who spends most, if all users together spend too much.
     pub(super) fn overspender(&self) -> Option<UserRef> {
         let spent = self.spent.lock();
         spent.most.last().filter(|_| spent.all > self.all_max).map(|&(_, user)| user)
@@ -75,7 +75,7 @@ impl Spent {
     }
 }
 
-/// What one part of a user's holdings takes of a budget. Gives it back when dropped.
+/// The part of a budget that one part of a user's holdings takes. Returns it when dropped.
 #[derive(Debug)]
 pub(super) struct Purse {
     budget: Arc<Budget>,
@@ -88,18 +88,18 @@ impl Purse {
         Self { budget: budget.clone(), user, len: 0 }
     }
 
-    /// An empty one of the same user.
+    /// Another purse of the same user, empty.
     pub(super) fn another(&self) -> Self {
         Self::new(&self.budget, self.user)
     }
 
-    /// Whether the user may spend so much more, once so much is given back.
+    /// Whether the user may spend `more` after returning `back`.
     pub(super) fn has_room(&self, back: usize, more: usize) -> bool {
         let spent = self.budget.spent.lock().users.get(&self.user).copied().unwrap_or_default();
         spent - back + more <= self.budget.user_max
     }
 
-    /// Gives so much back, and takes so much.
+    /// Returns `back` and spends `more`.
     pub(super) fn change(&mut self, back: usize, more: usize) {
         self.budget.spent.lock().change(self.user, back, more);
         self.len = self.len - back + more;
@@ -118,7 +118,7 @@ mod tests {
     use crate::model::id::{OpId, Origin};
 
     impl Budget {
-        /// What all spend.
+        /// What all users spend.
         pub(in crate::tracker::presence) fn spent(&self) -> usize {
             self.spent.lock().all
         }

@@ -1,4 +1,4 @@
-//! What a running client goes by among all trackers.
+//! The key of a running client, the same at all trackers.
 
 use crate::model::id::{ClientId, UserRef};
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
-    /// All keys that clients of a user can have.
+    /// The range of all keys of a user's clients.
     pub(super) fn all_of(user: UserRef) -> RangeInclusive<Self> {
         Self { user, client: ClientId([0; 16]) }..=Self { user, client: ClientId([0xff; 16]) }
     }

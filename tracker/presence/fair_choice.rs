@@ -1,5 +1,5 @@
-//! Which holders a client is told of where there are more than a message has room for, and who hears of a new one in a
-//! crowd. Pure.
+//! Which holders to name to a client if there are more than a message has room for, and which clients hear of a new
+//! holder in a crowd. Pure.
 
 use super::client_key::ClientKey;
 use crate::wire::client_tracker::PEERS_MAX;
@@ -7,20 +7,20 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Most clients of one user that a client is told of.
+/// The most clients of one user that a client is told of.
 pub(super) const USER_PEERS_MAX: usize = 32;
-/// So many of the peers named in a crowd are those that hold most: what is rare is found. All others come by chance, or
-/// everybody would dial the same few.
+/// In a crowd, this many of the named peers are those that hold most, so that clients find rare pieces. All others are
+/// chosen at random: otherwise all clients would dial the same few.
 const FULLEST: usize = PEERS_MAX / 8;
-/// Everybody who lacks pieces hears at once of the first so many holders: without them nobody can begin. If it were
-/// many more, a crowd would dial them all and find no place.
+/// All clients that lack pieces hear at once of the first few holders: without these no client can begin. If there
+/// were many more, a crowd would dial them all and find no room.
 const TOLD_TO_ALL: usize = 4;
-/// So many hear of each later one: each member of as many, which is what a download connects to. The others hear of it
-/// when they ask next. So what a tracker says grows with the crowd, and not with its square.
+/// How many clients hear of each later holder. So each member hears of as many, which is what a download connects to.
+/// The others hear of the holder when they ask next. So the traffic grows with the crowd, and not with its square.
 const TOLD_MAX: usize = 64;
 
-/// Chooses `count_max` of these at most, in this order and fairly by user. Of each user the first is chosen before the
-/// second of any. Sorts no more than it needs to.
+/// Chooses at most `count_max` of these, in this order and fairly by user: every user's first one comes before any
+/// user's second one. Sorts only as much as needed.
 pub(super) fn fairly<T: Copy, U: Ord, O: Ord>(
     all: impl Iterator<Item = T>,
     count_max: usize,
@@ -28,7 +28,7 @@ pub(super) fn fairly<T: Copy, U: Ord, O: Ord>(
     order: impl Fn(&T) -> O,
 ) -> Vec<T> {
     let mut all: Vec<T> = all.collect();
-    // Most often they are in this order: then it costs a look at each.
+    // They usually come in this order: then the sort only looks at each once.
     all.sort_by_key(&user_of);
     let mut chosen: Vec<(usize, T)> = Vec::with_capacity(all.len());
     for own in all.chunk_by_mut(|one, other| user_of(one) == user_of(other)) {
@@ -48,8 +48,8 @@ pub(super) fn fairly<T: Copy, U: Ord, O: Ord>(
     chosen
 }
 
-/// The holders that are named to a client, with how much each holds: [`PEERS_MAX`] at most, fairly by user, those that
-/// hold more first. Of a crowd each asker gets a choice of its own.
+/// The holders to name to a client, with how much each holds: at most [`PEERS_MAX`], fairly by user, those that hold
+/// more first. In a crowd each client gets a choice of its own.
 pub(super) fn named_to(asking: ClientKey, holders: impl Iterator<Item = (ClientKey, u32)>) -> Vec<(ClientKey, u32)> {
     let mut all: Vec<_> = holders.map(|(key, held)| (key, held, chance(asking, key))).collect();
     let user_of = |one: &(ClientKey, u32, u64)| one.0.user;
@@ -60,7 +60,7 @@ pub(super) fn named_to(asking: ClientKey, holders: impl Iterator<Item = (ClientK
     } else {
         let fullest = fairly(all.iter().copied(), FULLEST, user_of, by_held);
         let fullest: HashSet<ClientKey> = fullest.into_iter().map(|(key, ..)| key).collect();
-        // They come first of all, whatever their number.
+        // The fullest come first, whatever their chance.
         all.iter_mut().filter(|(key, ..)| fullest.contains(key)).for_each(|(.., chance)| *chance = 0);
         named = fairly(all.into_iter(), PEERS_MAX, user_of, |&(key, _, chance)| (chance, key));
         named.sort_unstable_by_key(by_held);
@@ -68,7 +68,7 @@ pub(super) fn named_to(asking: ClientKey, holders: impl Iterator<Item = (ClientK
     named.into_iter().map(|(key, held, _)| (key, held)).collect()
 }
 
-/// Who of those that lack pieces is told of a new holder, where so many hold some.
+/// Which of the clients that lack pieces hear of a new holder, given the number of holders.
 pub(super) fn told_of(holder: ClientKey, holders: usize, mut lacking: Vec<ClientKey>) -> Vec<ClientKey> {
     if holders > TOLD_TO_ALL && lacking.len() > TOLD_MAX {
         lacking.select_nth_unstable_by_key(TOLD_MAX, |&key| (chance(holder, key), key));
@@ -77,8 +77,8 @@ pub(super) fn told_of(holder: ClientKey, holders: usize, mut lacking: Vec<Client
     lacking
 }
 
-/// A number of these two that is always the same. Those near to one client are not near to each other: a crowd does not
-/// fall into groups that know nobody else.
+/// A number that depends only on these two. Clients with close numbers for one client have distant ones for others. So
+/// a crowd does not split into groups that know only themselves.
 fn chance(one: ClientKey, other: ClientKey) -> u64 {
     let mut hasher = DefaultHasher::new();
     (one.client, other.client).hash(&mut hasher);
@@ -110,7 +110,7 @@ mod tests {
         assert!(alone.into_iter().eq(0..USER_PEERS_MAX));
     }
 
-    /// A client of a user of its own.
+    /// A client of an own user.
     fn key(number: u64) -> ClientKey {
         let user = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: number });
         ClientKey { user, client: ClientId(u128::from(number).to_be_bytes()) }
@@ -121,14 +121,14 @@ mod tests {
         let (crowd, askers) = (4096, 400);
         let mut times = vec![0; crowd];
         for asker in 0..askers {
-            // No two hold the same, and the last ones hold most.
+            // No two hold the same number of pieces, and the last ones hold most.
             let named = named_to(key(10_000 + asker), (0..crowd).map(|number| (key(number as u64), number as u32)));
             assert!(named.is_sorted_by_key(|(_, held)| Reverse(*held)) && named.len() == PEERS_MAX);
             named.iter().for_each(|(_, held)| times[*held as usize] += 1);
         }
         let (others, fullest) = times.split_at(crowd - FULLEST);
         assert!(fullest.iter().all(|times| *times == askers));
-        // 44 each in the mean, and none is far from that.
+        // 44 each on average, and none is far from that.
         assert!(others.iter().all(|times| (15..80).contains(times)), "{others:?}");
     }
 

@@ -1,8 +1,9 @@
 //! Which addresses of a client can help another one to reach it. Pure.
 //!
-//! What a client says of itself is a claim, and it must not be able to point others at a third machine. A tracker believes
-//! where a connection comes from and what a handshake has proved. It passes a claimed address on only if that is private
-//! and both clients are at one site as the tracker sees them, or if it is a loopback address and both are on one machine.
+//! What a client says of itself is a claim. A claim must not be able to point others at a third machine. A tracker
+//! believes where a connection comes from and what a handshake has proved. It passes a claimed address on in two cases
+//! only. Either the address is private, and the tracker sees both clients at one site. Or it is a loopback address,
+//! and both clients are on one machine.
 
 use crate::model::address::is_of_one_machine;
 use crate::wire::codec::List;
@@ -10,22 +11,22 @@ use crate::wire::contact::{ADDRS_MAX, Contact, Interface};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-/// Most addresses of each kind that are told, so that no kind keeps another one out.
+/// The most addresses of each kind to tell, so that no kind crowds out another.
 const LOOPBACK_MAX: usize = 1;
 const PROVED_MAX: usize = 2;
 const PRIVATE_MAX: usize = 3;
 const SEEN_MAX: usize = 2;
 const _: () = assert!(LOOPBACK_MAX + PROVED_MAX + PRIVATE_MAX + SEEN_MAX <= ADDRS_MAX);
-/// Widths of a network, in bits that its addresses have in common, on which two machines count as being together.
+/// Network widths, in leading bits that addresses have in common, at which two machines count as near each other.
 const NETWORK_V4: RangeInclusive<u8> = 16..=30;
 const NETWORK_V6: RangeInclusive<u8> = 48..=126;
 
-/// The addresses of a client that are told to another one, the likely one first; at most [`ADDRS_MAX`]. `to` is `None`
-/// for somebody who has not said where it is.
+/// The addresses of a client to tell another one, the likeliest first; at most [`ADDRS_MAX`]. `to` is `None` if the
+/// other one has not said where it is.
 pub fn helpful(of: &Contact, to: Option<&Contact>) -> Vec<SocketAddr> {
     let believed = |addr: &SocketAddr| may_be_told(addr.ip(), of, to);
     let proved = of.proved.iter().copied().map(canonical).filter(believed).take(PROVED_MAX);
-    // Who names a loopback address means it for this machine.
+    // A proved loopback address is meant for this machine.
     let (named_here, named): (Vec<_>, Vec<_>) = proved.partition(|addr| addr.ip().is_loopback());
     let mut told = named_here;
     told.extend(loopback(of, to).take(LOOPBACK_MAX));
@@ -44,8 +45,8 @@ pub fn helpful(of: &Contact, to: Option<&Contact>) -> Vec<SocketAddr> {
     helpful
 }
 
-/// The addresses at which another client meets this one while both dial: where the tracker sees it, or has found it. They
-/// are dialed more than once, so a claimed one is not among them.
+/// The addresses at which two clients meet that dial each other at the same time: where the tracker sees this one, or
+/// a handshake has found it. They are dialed more than once, so claimed ones are left out.
 pub fn helpful_to_meet(of: &Contact, to: &Contact) -> Vec<SocketAddr> {
     let believed = |addr: &SocketAddr| may_be_told(addr.ip(), of, Some(to)) && !addr.ip().is_loopback();
     let proved: Vec<_> = of.proved.iter().copied().map(canonical).take(PROVED_MAX).collect();
@@ -53,22 +54,22 @@ pub fn helpful_to_meet(of: &Contact, to: &Contact) -> Vec<SocketAddr> {
     helpful(of, Some(to)).into_iter().filter(believed).filter(is_evidence).collect()
 }
 
-/// The same for a client that dials from a port for this meeting alone, which a tracker sees there. What else is known of
-/// the client, or claimed by it, is of another port.
+/// As [`helpful_to_meet`], for a client that dials from a port for this meeting alone, where a tracker sees it. All
+/// other known or claimed addresses of the client belong to another port.
 pub fn helpful_to_meet_at(seen: SocketAddr, of: &Contact, to: &Contact) -> Vec<SocketAddr> {
     let port = seen.port();
     helpful_to_meet(&Contact { seen, port, announced: None, proved: List::EMPTY, ..of.clone() }, to)
 }
 
-/// The address of a client that is told to a program. Programs are on the tracker's machine as a rule, so a client that is
-/// seen there may listen for that machine only.
+/// The address of a client to tell a program. Programs usually run on the tracker's machine. So the address may be a
+/// loopback one if the client is on that machine too.
 pub fn helpful_to_program(of: &Contact) -> Option<SocketAddr> {
     let here = || claims(of).find(|claim| claim.ip.is_loopback() && of.seen.ip().to_canonical().is_loopback());
     let likely = helpful(of, None).into_iter().next();
     likely.or_else(|| here().map(|claim| SocketAddr::new(claim.ip, of.port)))
 }
 
-/// An IPv4 address written as IPv6 is one of IPv4.
+/// Turns an IPv4 address in IPv6 form into an IPv4 one.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
@@ -78,7 +79,7 @@ fn claims(of: &Contact) -> impl Iterator<Item = Interface> + '_ {
     of.interfaces.iter().map(|claim| Interface { ip: claim.ip.to_canonical(), prefix: claim.prefix })
 }
 
-/// Whether a client listens at loopback addresses and at no other.
+/// Whether a client listens at loopback addresses only.
 fn is_for_its_machine_only(of: &Contact) -> bool {
     !of.interfaces.is_empty() && claims(of).all(|claim| claim.ip.is_loopback())
 }
@@ -90,13 +91,13 @@ fn loopback<'a>(of: &'a Contact, to: Option<&Contact>) -> impl Iterator<Item = S
     near.map(|claim| SocketAddr::new(claim.ip, of.port))
 }
 
-/// The private addresses, for clients at the same site; first those on a network of the other client.
+/// The private addresses, for clients at the same site. Those in a network of the other client come first.
 fn private(of: &Contact, to: Option<&Contact>) -> Vec<SocketAddr> {
     let Some(to) = to else { return Vec::new() };
     let (of_ip, to_ip) = (of.seen.ip().to_canonical(), to.seen.ip().to_canonical());
     let shares_network = |claim: &Interface| claims(to).any(|own| is_one_network(&own, claim));
-    // A client that the tracker sees on its own machine is in the networks of that machine. Elsewhere a network of the
-    // same numbers is another one.
+    // A client on the tracker's machine is in that machine's networks. Elsewhere, a network with the same numbers is
+    // another network.
     let is_beside_tracker = of_ip.is_loopback() && is_in_trackers_site(to_ip);
     let is_one_site = is_one_public_address(of_ip, to_ip);
     let may_help = |claim: &Interface| is_one_site || is_beside_tracker && shares_network(claim);
@@ -106,37 +107,38 @@ fn private(of: &Contact, to: Option<&Contact>) -> Vec<SocketAddr> {
     told.into_iter().map(|claim| SocketAddr::new(claim.ip, of.port)).collect()
 }
 
-/// Where the tracker sees a client: at its listening port, and in front of it at the port of a NAT through which its link
-/// comes. Nothing comes in at the listening port of a NAT unless somebody has set it up so.
+/// Where the tracker sees a client: at its listening port. If a NAT lies between, the port of the link comes before
+/// that. A NAT passes nothing to the listening port unless it is set up to.
 fn seen(of: &Contact) -> Vec<SocketAddr> {
     let ip = of.seen.ip().to_canonical();
     let is_mapped = !of.interfaces.is_empty() && claims(of).all(|claim| claim.ip != ip);
     match (is_mapped, ip.is_loopback()) {
-        // The link comes from the tracker's machine, where the client does not listen at this address.
+        // The link comes from the tracker's machine, but the client does not listen at this address.
         (true, true) => Vec::new(),
         (true, false) => vec![SocketAddr::new(ip, of.seen.port()), SocketAddr::new(ip, of.port)],
         (false, _) => vec![SocketAddr::new(ip, of.port)],
     }
 }
 
-/// Whether an address that the tracker believes leads to the same machine from where the other client is.
+/// Whether an address that the tracker believes leads to the same machine when the other client uses it.
 fn may_be_told(ip: IpAddr, of: &Contact, to: Option<&Contact>) -> bool {
     let Some(to) = to else { return true };
     let to_ip = to.seen.ip().to_canonical();
     match ip {
         ip if ip.is_loopback() => to.machine == of.machine,
-        // It is one of the tracker's site, and that of somebody else at another site.
+        // It means a machine of the tracker's site; at another site it means a different one.
         ip if is_private(ip) => is_in_trackers_site(to_ip),
         _ => true,
     }
 }
 
-/// Whether a connection that comes from this address is one of the tracker's own site.
+/// Whether a connection from this address comes from the tracker's own site.
 fn is_in_trackers_site(ip: IpAddr) -> bool {
     is_private(ip) || ip.is_loopback()
 }
 
-/// Whether connections from both of these come from one site: one address of a NAT, or one network of IPv6.
+/// Whether connections from these two addresses come from one site: the same IPv4 address, as behind a NAT, or one
+/// IPv6 network of 64 bits.
 fn is_one_public_address(one: IpAddr, two: IpAddr) -> bool {
     match (one, two) {
         (IpAddr::V4(one), IpAddr::V4(two)) => one == two,
@@ -145,7 +147,7 @@ fn is_one_public_address(one: IpAddr, two: IpAddr) -> bool {
     }
 }
 
-/// Whether two interfaces are on one network: of the same width, which is a sane one, with the same beginning.
+/// Whether two interfaces are on one network: the same plausible width, and the same leading bits.
 fn is_one_network(one: &Interface, two: &Interface) -> bool {
     let widths = if one.ip.is_ipv4() { NETWORK_V4 } else { NETWORK_V6 };
     widths.contains(&one.prefix)
@@ -153,7 +155,7 @@ fn is_one_network(one: &Interface, two: &Interface) -> bool {
         && bits(one.ip).0 >> host_len(one) == bits(two.ip).0 >> host_len(two)
 }
 
-/// Whether an address on a network is neither the network's own nor that of everybody there.
+/// Whether an address is neither the address of its network nor its broadcast address.
 fn is_host(claim: &Interface) -> bool {
     let (bits, len) = bits(claim.ip);
     let host_len = len.saturating_sub(u32::from(claim.prefix));
@@ -164,7 +166,7 @@ fn is_host(claim: &Interface) -> bool {
     ![0, mask].contains(&(bits & mask))
 }
 
-/// The bits of an address, and how many these are.
+/// The bits of an address, and their number.
 fn bits(ip: IpAddr) -> (u128, u32) {
     match ip {
         IpAddr::V4(ip) => (ip.to_bits().into(), 32),
@@ -172,19 +174,19 @@ fn bits(ip: IpAddr) -> (u128, u32) {
     }
 }
 
-/// How many bits tell the machines of a network apart.
+/// How many bits number the machines within a network.
 fn host_len(interface: &Interface) -> u32 {
     bits(interface.ip).1.saturating_sub(u32::from(interface.prefix))
 }
 
-/// Whether an address is where the other client itself listens, or where its own link comes from.
+/// Whether the other client itself listens at this address, or its own link comes from it.
 fn is_own(to: &Contact, addr: SocketAddr) -> bool {
     let seen = canonical(to.seen);
     let is_here = seen.ip() == addr.ip() || claims(to).any(|own| own.ip == addr.ip());
     addr == seen || addr.port() == to.port && is_here
 }
 
-/// Whether an address is one of a network that is not a part of the internet.
+/// Whether an address belongs to a network apart from the internet.
 fn is_private(ip: IpAddr) -> bool {
     match ip {
         // 100.64.0.0/10 is for the NATs of providers, and for private networks over others (RFC 6598).
@@ -215,7 +217,7 @@ mod tests {
         Contact { seen: addr(seen), interfaces, machine: [machine; 16], ..contact(PORT) }
     }
 
-    /// An asker in the same places whose port is another one.
+    /// A client that asks: in the same places, with another port.
     fn asks(machine: u8, seen: &str, interfaces: &[&str]) -> Contact {
         Contact { port: 18_001, ..at(machine, seen, interfaces) }
     }
@@ -228,7 +230,7 @@ mod tests {
     const OPEN: [&str; 2] = ["127.0.0.1/8", "203.0.113.5/24"];
     const HOME: [&str; 2] = ["127.0.0.1/8", "192.168.1.5/24"];
 
-    /// Somebody elsewhere on the internet, in a home whose network has the same numbers as every home's.
+    /// A client elsewhere on the internet, in a home network with the same numbers as every other.
     fn stranger() -> Contact {
         asks(9, "198.51.100.9:41000", &["127.0.0.1/8", "192.168.1.9/24"])
     }
@@ -332,7 +334,7 @@ mod tests {
         assert_eq!(told(&of, &to), ["127.0.0.1:7000", "127.0.0.1:18000"]);
     }
 
-    /// Nobody is sent to a machine that a client claims to be.
+    /// A client cannot send others to a machine by claiming its address.
     #[test]
     fn a_third_party_whose_address_is_announced_gets_no_attempt() {
         let seen = ["198.51.100.66:18000"];

@@ -1,4 +1,4 @@
-//! Clients from which pieces of a share can be had.
+//! Clients that can give pieces of a share.
 
 use super::client_key::ClientKey;
 use crate::model::id::ShareRef;
@@ -17,21 +17,21 @@ pub struct Holder {
     pub held: u32,
 }
 
-/// Where pieces of a share can be had.
+/// An address that can give pieces of a share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// The client's address.
     pub addr: SocketAddr,
-    /// The pieces; none for all.
+    /// The pieces; `None` for all.
     pub pieces: Option<Arc<PieceSet>>,
 }
 
-/// Somebody began to hold pieces of a share, or holds them elsewhere now.
+/// A client began to hold pieces of a share, or is now at another address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HolderUp {
     pub share: ShareRef,
     pub holder: Holder,
-    /// The clients of this tracker that want to know: those that do not hold all of it, or in a crowd some of them.
+    /// The clients of this tracker to tell: those that lack pieces of it, or some of these in a crowd.
     pub tell: Vec<ClientKey>,
 }
 
@@ -39,8 +39,8 @@ pub struct HolderUp {
 #[derive(Debug, Clone)]
 pub struct OnlineClient {
     pub key: ClientKey,
-    /// Who and where it is, once it has said so.
+    /// Who and where it is, once it has announced that.
     pub contact: Option<Arc<Contact>>,
-    /// The tracker at which it is logged in, `None` for this one.
+    /// The tracker that it is logged in at; `None` for this one.
     pub tracker: Option<u16>,
 }

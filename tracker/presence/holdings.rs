@@ -1,4 +1,4 @@
-//! What one client holds, as one tracker tells it, within what its user may take up.
+//! What one client holds, as one tracker tells it, within the memory that its user may take.
 
 use super::budget::{Purse, cost};
 use super::pieces::{HeldPieces, Interner, NoSuchPieces};
@@ -8,14 +8,14 @@ use crate::model::piece::Layout;
 use crate::wire::client_tracker::Holding;
 use std::collections::BTreeMap;
 
-/// The shares of which a client holds pieces, or downloads some. Invariant: the purse has taken what the entries take up.
+/// The shares of which a client holds pieces or downloads some. Invariant: the purse has paid for the entries.
 #[derive(Debug)]
 pub(super) struct Holdings {
     by_share: BTreeMap<ShareRef, Entry>,
     /// Bytes of the entries' details.
     detail: usize,
     purse: Purse,
-    /// Set once there was no room for an entry.
+    /// Set once an entry found no room.
     crowded: bool,
 }
 
@@ -41,12 +41,12 @@ impl Holdings {
         self.by_share.keys().copied()
     }
 
-    /// The swarms in which the client is, and what it is in each.
+    /// The swarms that the client is in, and its role in each.
     pub(super) fn roles(&self) -> impl Iterator<Item = (SwarmInfo, SwarmRole)> + '_ {
         self.by_share.iter().map(|(&share, entry)| entry.role_in(share))
     }
 
-    /// The swarm of a share in which the client is, and what it is there.
+    /// The swarm of a share that the client is in, and its role there.
     pub(super) fn role_in(&self, share: ShareRef) -> Option<(SwarmInfo, SwarmRole)> {
         self.by_share.get(&share).map(|entry| entry.role_in(share))
     }
@@ -64,18 +64,18 @@ impl Holdings {
         self.pieces(share).map_or(SwarmRole::Outside, HeldPieces::role)
     }
 
-    /// Whether it says exactly which pieces it holds of some share.
+    /// Whether the exact pieces are known for some share.
     pub(super) fn has_detail(&self) -> bool {
         self.detail > 0
     }
 
-    /// Whether the client holds pieces of more shares than there was room for.
+    /// Whether the client holds pieces of more shares than had room.
     pub(super) fn is_crowded(&self) -> bool {
         self.crowded
     }
 
-    /// Takes what the client says about its pieces. Changes nothing if that cannot be. What the user has no room for is
-    /// kept coarser: without saying which pieces, or not at all.
+    /// Takes what the client says about its pieces. An impossible claim changes nothing. Where the user's memory does
+    /// not suffice, it keeps less: only the number of pieces, or nothing.
     pub(super) fn hear(
         &mut self,
         info: SwarmInfo,
@@ -91,7 +91,7 @@ impl Holdings {
         heard
     }
 
-    /// Puts an entry in the place of one that may have been there, with so many bytes of details.
+    /// Replaces an entry that may have been there, with this many bytes of details.
     fn put(&mut self, info: SwarmInfo, (was, detail_before): (bool, usize), pieces: Option<HeldPieces>) {
         let back = self.cost();
         let (others, detail) = (self.by_share.len() - usize::from(was), self.detail - detail_before);
@@ -116,7 +116,7 @@ impl Holdings {
         cost(self.by_share.len(), self.detail)
     }
 
-    /// Puts an entry in if the client holds less of that share.
+    /// Takes an entry over if the client holds less of that share.
     fn absorb(&mut self, share: ShareRef, entry: Entry) {
         let known = self.by_share.get(&share);
         if known.is_none_or(|known| known.pieces.role() < entry.pieces.role()) {
@@ -147,7 +147,7 @@ impl Holdings {
         }
     }
 
-    /// A copy, as far as there is room for it.
+    /// A copy, as far as the memory suffices.
     pub(super) fn copy(&self) -> Self {
         let mut copy = Self::new(self.purse.another());
         copy.crowded = self.crowded;
@@ -155,7 +155,7 @@ impl Holdings {
         copy
     }
 
-    /// Forgets which pieces the client holds, and keeps how many. Returns the shares of which that was known.
+    /// Forgets which pieces the client holds, and keeps their number. Returns the shares that lost details.
     pub(super) fn coarsen(&mut self) -> Vec<ShareRef> {
         let mut changed = Vec::new();
         for (&share, entry) in &mut self.by_share {
@@ -168,13 +168,14 @@ impl Holdings {
         changed
     }
 
-    /// Forgets everything but that there was something.
+    /// Forgets everything except that there was something.
     pub(super) fn crowd_out(&mut self) {
         self.crowded = true;
         self.remove_where(|_, _| true);
     }
 
-    /// Puts all under the canonical ids of shares and groups. Returns each share that moved, with its id before and after.
+    /// Replaces the ids of shares and groups with their canonical ids. Returns each changed share, with its id before
+    /// and after.
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) -> Vec<(ShareRef, ShareRef)> {
         self.by_share.values_mut().for_each(|entry| entry.group = GroupRef(canonical(entry.group.0)));
         let moved: Vec<_> = self.shares_where(|share, _| canonical(share.0) != share.0);
@@ -193,7 +194,7 @@ mod tests {
     use super::*;
 
     impl Holdings {
-        /// Asserts every invariant. Returns what the purse has taken.
+        /// Asserts every invariant. Returns what the purse has paid.
         pub(in crate::tracker::presence) fn check(&self) -> usize {
             let details = self.by_share.values().map(|entry| entry.pieces.detail_len());
             assert_eq!(self.detail, details.sum::<usize>());

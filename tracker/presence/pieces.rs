@@ -1,4 +1,4 @@
-//! What a client holds of one share, in as little memory as it takes.
+//! What a client holds of one share, in a compact form.
 
 use super::budget::SET_LEN;
 use super::swarm::SwarmRole;
@@ -11,11 +11,11 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Weak};
 
-/// Longest set that other trackers are told, in bytes. Of a longer one they are told how many pieces it has: a client adds
-/// a piece with a few bytes, and each time the whole is told.
+/// The longest set that other trackers are told, in bytes. Of a longer one they are told only the number of pieces. A
+/// client adds a piece with a few bytes, and each time the links tell the whole set.
 const TOLD_LEN_MAX: usize = 4 * 1024;
 
-/// A holding that says which pieces only if that takes no more than so many bytes, and else how many.
+/// The holding itself if its pieces take at most `len_max` bytes, and else only the number of pieces.
 pub fn within(holding: Holding, len_max: usize) -> Holding {
     let held = match &holding {
         Holding::Exactly { bits } if bits.as_bytes().len() > len_max => {
@@ -34,11 +34,11 @@ pub fn within(holding: Holding, len_max: usize) -> Holding {
 #[derive(Debug, Clone)]
 pub(super) enum HeldPieces {
     All,
-    /// It downloads and holds none yet.
+    /// It downloads and holds no piece yet.
     Waiting,
-    /// So many. Which ones is not kept.
+    /// This many pieces. Which ones is unknown.
     Count(u32),
-    /// These, some and not all. Clients that hold the same share one set.
+    /// Exactly these pieces, some but not all. Clients with equal holdings share one set.
     Some(Arc<PieceSet>),
 }
 
@@ -63,7 +63,7 @@ impl HeldPieces {
         }
     }
 
-    /// Bytes that are taken up besides the entry.
+    /// Bytes of memory beyond the entry itself.
     pub(super) fn detail_len(&self) -> usize {
         match self {
             HeldPieces::Some(set) => SET_LEN + set.byte_len(),
@@ -71,7 +71,7 @@ impl HeldPieces {
         }
     }
 
-    /// The same without saying which ones.
+    /// The same holding, reduced to the number of pieces.
     pub(super) fn coarser(self) -> Self {
         match self {
             HeldPieces::Some(set) => HeldPieces::Count(set.held()),
@@ -79,7 +79,7 @@ impl HeldPieces {
         }
     }
 
-    /// As it is told to other trackers.
+    /// The holding as other trackers are told it.
     pub(super) fn told(&self) -> Holding {
         match self {
             HeldPieces::All => Holding::All {},
@@ -96,8 +96,8 @@ impl HeldPieces {
         }
     }
 
-    /// Makes of what a client held what it holds now that it says this; nothing changes if that cannot be. Takes work in
-    /// proportion to what is said.
+    /// Updates a holding with what the client says. An impossible claim changes nothing. The work is in proportion to
+    /// what the client says.
     pub(super) fn hear(
         this: &mut Option<Self>,
         layout: Layout,
@@ -122,12 +122,12 @@ impl HeldPieces {
         Ok(())
     }
 
-    /// The same and these pieces. A set that nobody else holds grows where it is.
+    /// This holding with these pieces added. A set without other users grows in place.
     fn with(self, layout: Layout, more: &[PieceIndex]) -> Self {
         let mut set = match self {
             HeldPieces::All => return HeldPieces::All,
             HeldPieces::Count(held) => {
-                // Those that it held already are counted twice, until it says all that it holds.
+                // Pieces that it held already count twice, until the client tells its whole holding.
                 let more = u32::try_from(more.len()).unwrap_or(u32::MAX);
                 return HeldPieces::Count(held.saturating_add(more).min(layout.count()));
             }
@@ -143,10 +143,10 @@ impl HeldPieces {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoSuchPieces;
 
-/// So many sets are remembered before those that nobody holds any more are looked for.
+/// The interner looks for unused sets once it knows this many.
 const PRUNE_LEN_MIN: usize = 1024;
 
-/// Finds the set that equals another one, so that both take memory once.
+/// Finds an equal set among the known ones, so that equal sets take memory once.
 #[derive(Debug)]
 pub(super) struct Interner {
     hasher: RandomState,
@@ -161,7 +161,7 @@ impl Default for Interner {
 }
 
 impl Interner {
-    /// The same, with the set that others who hold the same have.
+    /// The same holding, with the set of other clients that hold the same.
     fn shared(&mut self, pieces: HeldPieces) -> HeldPieces {
         let HeldPieces::Some(set) = pieces else {
             return pieces;
@@ -173,7 +173,7 @@ impl Interner {
         let hash = self.hasher.hash_one(&*set);
         match self.sets.get(&hash).and_then(Weak::upgrade) {
             Some(known) if known == set => HeldPieces::Some(known),
-            // Two sets of one hash are so rare that they need not be shared.
+            // Different sets with one hash are so rare that they need no sharing.
             Some(_) => HeldPieces::Some(set),
             None => {
                 self.sets.insert(hash, Arc::downgrade(&set));

@@ -23,10 +23,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A client of which nothing was heard for this long is offline.
+/// A client that is silent for this long counts as offline.
 pub const TTL: Duration = IDLE_DEADLINE;
 
-/// Proof of a login. A later login of the same client makes it void, so that the end of an old connection takes nothing
+/// Proof of a login. A later login of the same client makes it void. So the end of an old connection takes nothing
 /// from the new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
@@ -34,7 +34,7 @@ pub struct Ticket {
     generation: u64,
 }
 
-/// Why a client cannot hold what it says.
+/// Why presence refuses what a client claims to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldError {
     /// The login was taken over or has expired.
@@ -43,8 +43,8 @@ pub enum HoldError {
     NoSuchPiece,
 }
 
-/// Who is online, where and with which pieces. Invariants: a client is in a swarm exactly if its entry says so, and
-/// `crowded` has the clients of which more is not kept.
+/// Who is online, where, and with which pieces. Invariants: a client is in a swarm exactly if its entry says so.
+/// `crowded` has exactly the clients with holdings that found no room.
 #[derive(Debug, Default)]
 pub(super) struct Register {
     /// Counts logins.
@@ -63,7 +63,7 @@ pub(super) struct Client {
     pub(super) home: Home,
     pub(super) contact: Option<Arc<Contact>>,
     pub(super) holdings: Holdings,
-    /// What trackers other than its home tell of it, the latest last.
+    /// The claims of trackers other than its home, the latest last.
     pub(super) claims: Vec<Claim>,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Client {
 pub(super) enum Home {
     /// At this tracker.
     Here { generation: u64, heard: Instant },
-    /// At another tracker, which told it.
+    /// At another tracker, which told of it.
     At(u16),
 }
 
@@ -85,7 +85,7 @@ impl Client {
         matches!(self.home, Home::Here { .. })
     }
 
-    /// The other tracker at which it is logged in.
+    /// The tracker that it is logged in at, unless it is this one.
     pub(super) fn tracker(&self) -> Option<u16> {
         match self.home {
             Home::Here { .. } => None,
@@ -93,7 +93,7 @@ impl Client {
         }
     }
 
-    /// Notes for a subscriber that knows nothing of a client of this tracker all that there is to tell.
+    /// Notes everything about a client of this tracker, for a subscriber that knows nothing of it.
     fn note_all(&self, key: ClientKey, unsent: &mut Unsent) {
         unsent.came(key);
         self.holdings.shares().for_each(|share| unsent.held(key, share, false, true));
@@ -129,7 +129,7 @@ impl Register {
         let was_here = self.clients.get(&key).is_some_and(Client::is_here);
         let purse = Purse::new(&self.budget, key.user);
         let client = self.clients.entry(key).or_insert_with(|| Client::new(home, None, purse));
-        // What another tracker told holds until that tracker says otherwise.
+        // The claim of another tracker stays until that tracker takes it back.
         if let Home::At(tracker) = client.home {
             client.claims.push(Claim { tracker, contact: client.contact.clone(), holdings: client.holdings.copy() });
         }
@@ -141,7 +141,7 @@ impl Register {
         Ticket { key, generation }
     }
 
-    /// The entry of a login that is not void.
+    /// The client of a valid login.
     pub(super) fn client(&mut self, ticket: &Ticket) -> Option<&mut Client> {
         let valid = |home| matches!(home, Home::Here { generation, .. } if generation == ticket.generation);
         self.clients.get_mut(&ticket.key).filter(|client| valid(client.home))
@@ -152,7 +152,7 @@ impl Register {
         self.client(ticket).map(|client| client.home = Home::Here { generation, heard: now }).is_some()
     }
 
-    /// What was proved of a client that is in the same place stays proved.
+    /// What was proved of a client stays proved while the client is in the same place.
     pub(super) fn announce(&mut self, ticket: &Ticket, mut contact: Contact) -> Vec<HolderUp> {
         let before = self.client(ticket).and_then(|client| client.contact.clone());
         let place = |contact: &Contact| (contact.key(), contact.seen.ip(), contact.announced);
@@ -177,7 +177,7 @@ impl Register {
         self.relocate(ticket.key, Some(Arc::new(contact)))
     }
 
-    /// A client has another contact. Clients are told if it is in another place.
+    /// Gives a client another contact. If it is in another place, its peers are told.
     fn relocate(&mut self, key: ClientKey, contact: Option<Arc<Contact>>) -> Vec<HolderUp> {
         let Some(client) = self.clients.get_mut(&key) else {
             return Vec::new();
@@ -191,13 +191,13 @@ impl Register {
         if stays { Vec::new() } else { self.ups_of(key) }
     }
 
-    /// The news that a client is where it is now.
+    /// The news of where a client is now.
     fn ups_of(&self, key: ClientKey) -> Vec<HolderUp> {
         let client = &self.clients[&key];
         client.holdings.shares().filter_map(|share| self.holder_up(share, key)).collect()
     }
 
-    /// A client holds these pieces now. Returns whom to tell if it held none before.
+    /// Gives a client this holding. Returns the clients to tell if it held nothing before.
     pub(super) fn hold(
         &mut self,
         key: ClientKey,
@@ -222,7 +222,7 @@ impl Register {
         self.make_room();
         Ok(match (before, now) {
             (SwarmRole::Outside, SwarmRole::Outside) if *holding == (Holding::All {}) => {
-                // There is no room to keep that.
+                // There is no room for this holding.
                 self.tell_of(share, key, swarm.layout.count())
             }
             (SwarmRole::Outside | SwarmRole::Waiting, _) => self.holder_up(share, key),
@@ -238,8 +238,8 @@ impl Register {
         }
     }
 
-    /// As long as all holdings together take up too much, those of the user who takes up most are kept coarser: first
-    /// without saying which pieces, then not at all, a client at a time.
+    /// While all holdings together take too much memory, reduces those of the user with the largest part, a client at
+    /// a time: first to the number of pieces, then to nothing.
     fn make_room(&mut self) {
         while let Some(user) = self.budget.overspender() {
             let keys: Vec<_> = self.clients_of(user).collect();
@@ -250,7 +250,7 @@ impl Register {
         }
     }
 
-    /// Forgets which pieces a client holds; false if that is not known.
+    /// Forgets which pieces a client holds. Returns false if that was unknown.
     fn coarsen(&mut self, key: ClientKey) -> bool {
         let Some(client) = self.clients.get_mut(&key) else {
             return false;
@@ -264,7 +264,7 @@ impl Register {
         claimed > 0 || !changed.is_empty()
     }
 
-    /// Forgets what a client holds; false if nothing was known.
+    /// Forgets what a client holds. Returns false if nothing was known.
     fn crowd_out(&mut self, key: ClientKey) -> bool {
         let Some(client) = self.clients.get_mut(&key) else {
             return false;
@@ -295,7 +295,7 @@ impl Register {
         }
     }
 
-    /// A client is no longer where it was. The latest claim of another tracker becomes effective.
+    /// A client has left its place. The latest claim of another tracker takes effect.
     pub(super) fn end(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(&key) else {
             return;
@@ -313,7 +313,7 @@ impl Register {
         }
     }
 
-    /// A client is where this claim says. It is in no swarm before.
+    /// Puts a client where this claim says. It is in no swarm before.
     fn settle(&mut self, key: ClientKey, claim: Claim) {
         if let Some(client) = self.clients.get_mut(&key) {
             (client.home, client.contact, client.holdings) = (Home::At(claim.tracker), claim.contact, claim.holdings);
@@ -322,7 +322,7 @@ impl Register {
         self.note_crowded(key);
     }
 
-    /// The news that a client can be asked for pieces of a share, for those clients of this tracker that want to know.
+    /// The news that a client has pieces of a share, for the clients of this tracker that lack some.
     pub(super) fn holder_up(&self, share: ShareRef, key: ClientKey) -> Option<HolderUp> {
         self.tell_of(share, key, self.swarms.held(share, key)?)
     }
@@ -333,7 +333,7 @@ impl Register {
         }
         let holder = self.holder(key, held)?;
         if self.swarms.has_more_holders_of(share, key.user, USER_PEERS_MAX) {
-            // Nobody is told of so many, neither now nor when asking.
+            // The user has more holders than are ever named: no client hears of this one, neither now nor in answers.
             return None;
         }
         let is_here = |key: &ClientKey| self.clients.get(key).is_some_and(Client::is_here);
@@ -342,7 +342,7 @@ impl Register {
         (!tell.is_empty()).then_some(HolderUp { share, holder, tell })
     }
 
-    /// A client as a holder of so many pieces, if its contact is known.
+    /// A client as a holder of `held` pieces, if its contact is known.
     pub(super) fn holder(&self, key: ClientKey, held: u32) -> Option<Holder> {
         Some(Holder { key, contact: self.clients.get(&key)?.contact.clone()?, held })
     }
@@ -351,8 +351,8 @@ impl Register {
         self.clients.get(&key).is_some_and(|client| client.contact.is_some())
     }
 
-    /// The clients of which more is not kept, and not whether they are in this swarm: those of users for whom `is_sharer`
-    /// is true, as if they held all of it.
+    /// The crowded clients that are not known to be in this swarm, and whose users satisfy `is_sharer`: each counts as
+    /// if it held everything.
     pub(super) fn crowded_sharers(
         &self,
         swarm: SwarmInfo,
@@ -371,7 +371,7 @@ impl Register {
         sharers
     }
 
-    /// The clients of a user of which more is not kept, and not whether they are in this swarm.
+    /// A user's crowded clients that are not known to be in this swarm.
     pub(super) fn crowded_out(&self, user: UserRef, share: ShareRef) -> impl Iterator<Item = ClientKey> + '_ {
         let keys = self.crowded.range(ClientKey::all_of(user)).copied();
         keys.filter(move |key| self.swarms.role(share, *key) == SwarmRole::Outside)
@@ -381,7 +381,7 @@ impl Register {
         self.clients.range(ClientKey::all_of(user)).map(|(&key, _)| key)
     }
 
-    /// No client of a user holds anything of a share.
+    /// Takes all clients of a user out of the swarm of a share.
     pub(super) fn drop_sharer(&mut self, user: UserRef, share: ShareRef) {
         for key in self.clients_of(user).collect::<Vec<_>>() {
             for claim in self.clients.get_mut(&key).into_iter().flat_map(|client| &mut client.claims) {
@@ -391,7 +391,7 @@ impl Register {
         }
     }
 
-    /// No client of a user holds anything of the shares for which `which` is true.
+    /// Takes all clients of a user out of the swarms for which `which` is true.
     pub(super) fn drop_where(&mut self, user: UserRef, which: impl Fn(ShareRef, GroupRef) -> bool) {
         let keys: Vec<_> = self.clients_of(user).collect();
         for key in keys {
@@ -434,8 +434,8 @@ impl Register {
         gone
     }
 
-    /// Whether a client, a share that somebody holds or its group goes by one of these ids. Looks at all clients once if
-    /// there are shares or groups, and at all that they hold if there are groups.
+    /// Whether one of these ids is that of a client's user, of a held share or of its group. With shares or groups it
+    /// looks at all clients, and with groups at all their holdings too.
     pub(super) fn knows(&self, ids: &Renamed) -> bool {
         let of_group =
             |of: &Holdings| !ids.groups.is_empty() && of.roles().any(|(info, _)| ids.groups.contains(&info.group));
@@ -463,7 +463,7 @@ impl Register {
             }
         }
         moved.iter().for_each(|key| self.note_crowded(*key));
-        // Other trackers may lack these ops and know two shares where there is one. So this one tells them anew.
+        // Other trackers may lack these ops and still know two shares. So this tracker tells the clients again.
         self.subscribers.each(|unsent| {
             let renamed = unsent.clients_where(|share| canonical(share.0) != share.0);
             for key in moved.iter().copied().chain(renamed).collect::<BTreeSet<_>>() {

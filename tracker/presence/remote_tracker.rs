@@ -1,4 +1,4 @@
-//! Another tracker as one that tells of its clients, and its claims that are not effective now.
+//! Another tracker that tells of its clients, and those of its claims that have no effect at present.
 
 use super::client_key::ClientKey;
 use super::holdings::Holdings;
@@ -8,25 +8,25 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// That something came from another tracker, and when.
+/// Names a tracker that told something, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeardFrom {
     pub tracker: u16,
     pub at: Instant,
 }
 
-/// Another tracker. Invariant: it has told of a client exactly if the client's entry says so.
+/// Another tracker. Invariant: `told` has exactly the clients whose entries name this tracker.
 #[derive(Debug)]
 pub(super) struct RemoteTracker {
-    /// When it last said something. Its clients expire with it.
+    /// When it last told something. Its clients expire with it.
     pub(super) heard: Instant,
     /// The clients that are logged in there, as it told.
     pub(super) told: BTreeSet<ClientKey>,
-    /// Its snapshot as far as it has told it; `None` before and after.
+    /// The part of its snapshot that it has told; `None` before and after.
     confirmed: Option<Confirmed>,
 }
 
-/// What a tracker has told since it began its snapshot.
+/// What a tracker has told since the beginning of its snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Confirmed {
     pub(super) clients: BTreeSet<ClientKey>,
@@ -38,17 +38,17 @@ impl RemoteTracker {
         Self { heard: now, told: BTreeSet::new(), confirmed: None }
     }
 
-    /// It begins its snapshot.
+    /// The tracker begins its snapshot.
     pub(super) fn begin(&mut self) {
         self.confirmed = Some(Confirmed::default());
     }
 
-    /// Whether its snapshot is not complete yet.
+    /// Whether its snapshot is still incomplete.
     pub(super) fn is_telling(&self) -> bool {
         self.confirmed.is_some()
     }
 
-    /// It tells of a client.
+    /// The tracker confirms a client.
     pub(super) fn confirm(&mut self, key: ClientKey) {
         self.told.insert(key);
         if let Some(confirmed) = &mut self.confirmed {
@@ -56,7 +56,7 @@ impl RemoteTracker {
         }
     }
 
-    /// It tells what a client holds of a share. Returns false if it has not told of the client.
+    /// The tracker confirms what a client holds of a share. Returns false if it has not confirmed the client.
     pub(super) fn confirm_holding(&mut self, key: ClientKey, share: ShareRef) -> bool {
         let told = self.told.contains(&key);
         if let Some(confirmed) = self.confirmed.as_mut().filter(|_| told) {
@@ -65,7 +65,7 @@ impl RemoteTracker {
         told
     }
 
-    /// Which of these shares of a client its snapshot does not have yet; none if it has none of them.
+    /// Which of these shares of a client its snapshot lacks so far. Empty if it lacks all of them.
     pub(super) fn doubtful(&self, key: ClientKey, shares: &[ShareRef]) -> Vec<ShareRef> {
         let Some(confirmed) = &self.confirmed else {
             return Vec::new();
@@ -75,22 +75,22 @@ impl RemoteTracker {
         if told.is_empty() { Vec::new() } else { rest }
     }
 
-    /// Its snapshot is complete. Returns the snapshot.
+    /// The snapshot is complete. Returns it.
     pub(super) fn finish(&mut self) -> Option<Confirmed> {
         self.confirmed.take()
     }
 
-    /// A client is not logged in there. Returns false if it never told that it is.
+    /// The tracker ends a client's login. Returns false if it never told of the client.
     pub(super) fn forget(&mut self, key: ClientKey) -> bool {
         self.told.remove(&key)
     }
 
-    /// Whether it has confirmed that somebody holds this share.
+    /// Whether the snapshot has a client that holds this share.
     pub(super) fn holds(&self, share: ShareRef) -> bool {
         self.confirmed.as_ref().is_some_and(|confirmed| confirmed.holdings.iter().any(|(_, of)| *of == share))
     }
 
-    /// Ids of shares may have become aliases.
+    /// Replaces ids of shares that have become aliases.
     pub(super) fn rekey(&mut self, canonical: impl Fn(OpId) -> OpId) {
         if let Some(confirmed) = &mut self.confirmed {
             let holdings = std::mem::take(&mut confirmed.holdings).into_iter();
@@ -99,8 +99,8 @@ impl RemoteTracker {
     }
 }
 
-/// What a tracker told of a client that is logged in here, or of which another tracker told later. It becomes effective
-/// when that is over: a dead connection can live on here for a while after the client has gone there.
+/// What a tracker told of a client that is logged in here, or that another tracker told later. It takes effect when
+/// that login ends: a dead connection can live on here for a while after the client has moved there.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) tracker: u16,

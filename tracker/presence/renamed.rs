@@ -1,4 +1,4 @@
-//! Ids by which somebody or something went, and goes no more.
+//! Former ids of users, shares and groups, which are aliases now.
 
 use crate::model::id::{GroupRef, OpId, ShareRef, UserRef};
 use std::collections::BTreeSet;
@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 #[derive(Debug)]
 pub(super) struct Renamed {
     pub(super) shares: BTreeSet<ShareRef>,
-    /// Those in which something is shared.
+    /// The groups with shares.
     pub(super) groups: BTreeSet<GroupRef>,
-    /// All others may be users.
+    /// All other ids, which may be users.
     pub(super) users: BTreeSet<UserRef>,
 }
 
@@ -24,7 +24,7 @@ impl Renamed {
         }
     }
 
-    /// Whether it takes a look at all clients to find somebody who goes by one of them.
+    /// Whether finding a client that uses one of these ids takes a look at all clients.
     pub(super) fn needs_all(&self) -> bool {
         !self.shares.is_empty() || !self.groups.is_empty()
     }

@@ -1,5 +1,5 @@
-//! Subscriptions to what changes among the clients of this tracker, for the links that tell other trackers. A
-//! subscription does not queue changes. It marks which clients and holdings to look at again.
+//! Subscriptions to changes among the clients of this tracker, for the links to other trackers. A subscription does
+//! not queue changes. It marks which clients and holdings to look at again.
 
 use super::client_key::ClientKey;
 use super::pace::shared_pace::SharedPace;
@@ -14,24 +14,24 @@ use std::ops::Bound;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// How much is told of changes once everything was told: of small ones so many at once, and then 4,000 a second. Whoever
-/// holds something and then nothing, again and again, has others told of the last of it, and of no more than they leave.
+/// The pace of changes after the first full account: 65,536 small ones at once, and then 4,000 a second. If a user's
+/// holdings change again and again, the links tell only the latest, and no more than the other users leave.
 const TOLD: Pace = Pace { burst: 65_536, interval: Duration::from_micros(250) };
-/// Bytes of a holding that count as one more change.
+/// Every further this many bytes of a holding count as one more change.
 const TOLD_LEN: usize = 64;
 
 /// A fact about a client of this tracker that another tracker does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresenceChange {
-    /// It is logged in here, or is elsewhere, or has another certificate. Comes before what it holds.
+    /// It is logged in here, or is at another address, or has another certificate. Comes before its holdings.
     Online {
         key: ClientKey,
-        /// Who and where it is to its peers, if it has said so.
+        /// Who and where it is to its peers, if it has announced that.
         contact: Option<Arc<Contact>>,
     },
     /// It is no longer logged in here, and holds nothing.
     Offline { key: ClientKey },
-    /// What it holds of a share by now.
+    /// What it now holds of a share.
     Holds {
         key: ClientKey,
         share: ShareRef,
@@ -40,8 +40,8 @@ pub enum PresenceChange {
     },
 }
 
-/// What one subscriber has not taken yet. However much changes, its size is bounded: by what is known of the clients of
-/// this tracker now, and by what the subscriber has taken of those that are gone.
+/// What one subscriber has not taken yet. Its size stays bounded, however much changes: by what is known of this
+/// tracker's clients now, and by what the subscriber has taken of clients that are gone.
 pub struct Subscription {
     unsent: Mutex<Unsent>,
     notify: Box<dyn Fn() + Send + Sync>,
@@ -58,7 +58,7 @@ impl Subscription {
         Self { unsent: Mutex::default(), notify }
     }
 
-    /// Takes note of a change. Returns true if there is something to take and was nothing before.
+    /// Takes note of a change. Returns true if the subscription was empty before and now is not.
     fn note(&self, note: impl Fn(&mut Unsent)) -> bool {
         let mut unsent = self.unsent.lock();
         let was_empty = unsent.clients.is_empty();
@@ -66,12 +66,12 @@ impl Subscription {
         was_empty && !unsent.clients.is_empty()
     }
 
-    /// Tells the subscriber that there is something to take. Not to be called under a lock.
+    /// Tells the subscriber that there is something to take. Must not be called under a lock.
     pub(super) fn notify(&self) {
         (self.notify)();
     }
 
-    /// Takes up to `count_max` changes, as things are now.
+    /// Takes up to `count_max` changes, with their present values.
     pub(super) fn take(&self, count_max: usize, current: &impl CurrentPresence, now: Instant) -> Taken {
         self.unsent.lock().take(count_max, current, now)
     }
@@ -81,11 +81,11 @@ impl Subscription {
 #[derive(Debug)]
 pub struct Taken {
     pub changes: Vec<PresenceChange>,
-    /// There are more, of users of whom enough was told: to be taken later. No notification tells when.
+    /// There is more, of users that had their part already. The subscriber takes it later, without a notification.
     pub put_off: bool,
 }
 
-/// What holds now of the clients of this tracker.
+/// The present facts about the clients of this tracker.
 pub(super) trait CurrentPresence {
     /// The contact of a client, if it is logged in here.
     fn contact(&self, key: ClientKey) -> Option<Option<Arc<Contact>>>;
@@ -96,9 +96,9 @@ pub(super) trait CurrentPresence {
 #[derive(Debug)]
 pub(super) struct Unsent {
     clients: BTreeMap<ClientKey, UnsentClient>,
-    /// The client at which the last take ended. The next one goes on behind it, so that no client waits for ever.
+    /// The client with which the last take ended. The next take goes on after it, so that no client waits forever.
     taken: Option<ClientKey>,
-    /// Everything was told once.
+    /// Everything has been told once.
     is_told: bool,
     pace: SharedPace,
 }
@@ -109,18 +109,17 @@ impl Default for Unsent {
     }
 }
 
-/// What to look at again of one client. Invariant: a client that is not `told` has `online` set, or was told before and
-/// is
+/// What to look at again of one client. Invariant: if not `told`, it has `online` set, or was told before and is
 /// `gone`.
 #[derive(Debug)]
 struct UnsentClient {
     /// The subscriber has taken it as online.
     told: bool,
-    /// The login that it took has ended.
+    /// The login that the subscriber took has ended.
     gone: bool,
-    /// It has come, or its contact has changed.
+    /// It has logged in, or its contact has changed.
     online: bool,
-    /// Shares whose holding to look at again, and whether the subscriber knows it to hold something of them.
+    /// The shares whose holding to look at again, each with whether the subscriber knows of a holding there.
     shares: BTreeMap<ShareRef, bool>,
 }
 
@@ -135,7 +134,7 @@ impl UnsentClient {
 }
 
 impl Unsent {
-    /// A client that was not logged in here is.
+    /// A client has logged in here.
     pub(super) fn came(&mut self, key: ClientKey) {
         self.clients.entry(key).or_insert_with(|| UnsentClient::new(false)).online = true;
     }
@@ -145,7 +144,7 @@ impl Unsent {
         self.clients.entry(key).or_insert_with(|| UnsentClient::new(true)).online = true;
     }
 
-    /// A client of this tracker is no longer one.
+    /// A client of this tracker is gone.
     pub(super) fn went(&mut self, key: ClientKey) {
         let told = self.clients.remove(&key).is_none_or(|client| client.told);
         if told {
@@ -153,7 +152,7 @@ impl Unsent {
         }
     }
 
-    /// A client of this tracker holds something else of a share; whether it held something before and does now.
+    /// A client's holding of a share has changed. The flags say whether it held something before and does now.
     pub(super) fn held(&mut self, key: ClientKey, share: ShareRef, before: bool, now: bool) {
         let client = self.clients.entry(key).or_insert_with(|| UnsentClient::new(true));
         let told = *client.shares.entry(share).or_insert(before);
@@ -165,7 +164,7 @@ impl Unsent {
         }
     }
 
-    /// The clients with something to tell of such a share.
+    /// The clients with an untold change in such a share.
     pub(super) fn clients_where(&self, which: impl Fn(ShareRef) -> bool) -> Vec<ClientKey> {
         let fits = |client: &UnsentClient| client.shares.keys().any(|&share| which(share));
         self.clients.iter().filter(|(_, client)| fits(client)).map(|(&key, _)| key).collect()
@@ -194,7 +193,7 @@ impl Unsent {
         Taken { changes, put_off: is_all && !passed.is_empty() }
     }
 
-    /// The client after the one that was last, in a circle; of no user that was passed over.
+    /// The next client after the last one taken, in a circle; skips the users in `passed`.
     fn next(&self, passed: &BTreeSet<UserRef>) -> Option<ClientKey> {
         let first_from = |from: Bound<ClientKey>| {
             let mut from = from;
@@ -210,7 +209,7 @@ impl Unsent {
         behind.or_else(|| first_from(Bound::Unbounded))
     }
 
-    /// Takes what there is of one client, in the order in which it has to be told.
+    /// Takes the changes of one client, in the order in which they must be told.
     fn take_of(
         &mut self,
         key: ClientKey,
@@ -240,12 +239,12 @@ impl Unsent {
 }
 
 impl PresenceChange {
-    /// How much it counts.
+    /// How many changes this counts as.
     fn weight(&self) -> u64 {
         let len = match self {
             PresenceChange::Holds { holding: Holding::Exactly { bits }, .. } => bits.as_bytes().len(),
             PresenceChange::Holds { holding: Holding::Runs { edges }, .. } => size_of_val(&edges[..]),
-            // With its contact.
+            // Includes the contact.
             PresenceChange::Online { .. } => 8 * TOLD_LEN,
             PresenceChange::Holds { .. } | PresenceChange::Offline { .. } => 0,
         };
@@ -253,16 +252,16 @@ impl PresenceChange {
     }
 }
 
-/// All subscriptions that somebody holds.
+/// All subscriptions that are still in use.
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
     all: Vec<Weak<Subscription>>,
-    /// Those that have something to take since the last look, and had nothing before.
+    /// Those that have become non-empty since the last call.
     woken: Vec<Arc<Subscription>>,
 }
 
 impl Subscribers {
-    /// Adds one that takes note of what there is already.
+    /// Adds a subscription that `note` fills with the present facts.
     pub(super) fn add(&mut self, subscription: &Arc<Subscription>, note: impl Fn(&mut Unsent)) {
         self.all.push(Arc::downgrade(subscription));
         if subscription.note(note) {
@@ -270,7 +269,7 @@ impl Subscribers {
         }
     }
 
-    /// Takes note of a change for each of them.
+    /// Takes note of a change in each of them.
     pub(super) fn each(&mut self, note: impl Fn(&mut Unsent)) {
         let woken = &mut self.woken;
         self.all.retain(|subscription| {
@@ -284,7 +283,7 @@ impl Subscribers {
         });
     }
 
-    /// Those to notify, outside the lock.
+    /// The subscriptions to notify, outside the lock.
     pub(super) fn take_woken(&mut self) -> Vec<Arc<Subscription>> {
         std::mem::take(&mut self.woken)
     }

@@ -10,15 +10,15 @@ use std::collections::{BTreeMap, HashMap};
 pub struct SwarmInfo {
     pub share: ShareRef,
     pub group: GroupRef,
-    /// How the content of the share is cut into pieces.
+    /// The division of the share's content into pieces.
     pub layout: Layout,
 }
 
-/// What a client is in a swarm, in the order of how much it holds.
+/// The role of a client in a swarm, ordered by how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SwarmRole {
     Outside,
-    /// Downloads and holds none yet.
+    /// Downloads, and holds no piece yet.
     Waiting,
     Partial {
         held: u32,
@@ -32,7 +32,7 @@ impl SwarmRole {
         self > SwarmRole::Waiting
     }
 
-    /// Whether it holds some and not all.
+    /// Whether it holds some but not all pieces.
     pub(super) fn is_partial(self) -> bool {
         matches!(self, SwarmRole::Partial { .. })
     }
@@ -51,7 +51,7 @@ struct Head {
 #[derive(Debug, Default)]
 pub(super) struct Swarms {
     heads: HashMap<ShareRef, Head>,
-    /// Nobody in them is [`SwarmRole::Outside`].
+    /// No member is [`SwarmRole::Outside`].
     members: BTreeMap<(ShareRef, ClientKey), SwarmRole>,
 }
 
@@ -61,7 +61,7 @@ impl Swarms {
         self.heads.keys().copied()
     }
 
-    /// Whether anybody is in the swarm of a share.
+    /// Whether the swarm of a share has members.
     pub(super) fn has(&self, share: ShareRef) -> bool {
         self.heads.contains_key(&share)
     }
@@ -70,7 +70,7 @@ impl Swarms {
         self.members.get(&(share, key)).copied().unwrap_or(SwarmRole::Outside)
     }
 
-    /// A client is this in a swarm from now on.
+    /// Gives a client this role in a swarm.
     pub(super) fn put(&mut self, info: SwarmInfo, key: ClientKey, role: SwarmRole) {
         self.leave(key, info.share);
         if role != SwarmRole::Outside {
@@ -99,7 +99,7 @@ impl Swarms {
         self.members.range(bounds(share)).map(|(&(_, key), &role)| (key, role))
     }
 
-    /// Those that hold pieces, and how many.
+    /// The members that hold pieces, and how many.
     pub(super) fn holders(&self, share: ShareRef) -> impl Iterator<Item = (ClientKey, u32)> + '_ {
         let all = self.heads.get(&share).map_or(0, |head| head.layout.count());
         self.members(share).filter_map(move |(key, role)| Some((key, held(role, all)?)))
@@ -109,24 +109,24 @@ impl Swarms {
         self.heads.get(&share).map_or(0, |head| head.holders)
     }
 
-    /// Whether more than so many of the holders are clients of a user.
+    /// Whether more than `count` of the holders are clients of a user.
     pub(super) fn has_more_holders_of(&self, share: ShareRef, user: UserRef, count: usize) -> bool {
         let keys = ClientKey::all_of(user);
         let of_user = self.members.range((share, *keys.start())..=(share, *keys.end()));
         of_user.filter(|(_, role)| role.is_holder()).nth(count).is_some()
     }
 
-    /// How many pieces a client holds; `None` if it is no holder. A seed of an empty file offers its 0 pieces.
+    /// How many pieces a client holds; `None` if it is no holder. A seed of an empty file is a holder of 0 pieces.
     pub(super) fn held(&self, share: ShareRef, key: ClientKey) -> Option<u32> {
         held(self.role(share, key), self.heads.get(&share)?.layout.count())
     }
 
-    /// Whether anybody does not hold all.
+    /// Whether some member lacks pieces.
     pub(super) fn has_incomplete(&self, share: ShareRef) -> bool {
         self.heads.get(&share).is_some_and(|head| head.seeds < head.members)
     }
 
-    /// Those that do not hold all.
+    /// The members that lack pieces.
     pub(super) fn incomplete(&self, share: ShareRef) -> impl Iterator<Item = ClientKey> + '_ {
         self.members(share).filter(|(_, role)| *role != SwarmRole::Seed).map(|(key, _)| key)
     }
@@ -140,7 +140,7 @@ fn held(role: SwarmRole, all: u32) -> Option<u32> {
     }
 }
 
-/// All keys that clients in the swarm of a share can have.
+/// All keys of clients in the swarm of a share.
 fn bounds(share: ShareRef) -> std::ops::RangeInclusive<(ShareRef, ClientKey)> {
     let user = |tracker, incarnation, seq| UserRef(OpId { origin: Origin { tracker, incarnation }, seq });
     let first = ClientKey { user: user(0, 0, 0), client: ClientId([0; 16]) };
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     impl Swarms {
-        /// Asserts every invariant; the members are those of these holdings.
+        /// Asserts every invariant. The members must be those of these holdings.
         pub(in crate::tracker::presence) fn check(&self, held: &BTreeMap<(ShareRef, ClientKey), SwarmRole>) {
             assert_eq!(&self.members, held);
             let count =

@@ -1,4 +1,4 @@
-//! Who is online with which pieces, as sessions and links of other trackers see it.
+//! Presence as sessions and the links of other trackers see it: who is online, with which pieces.
 
 use super::*;
 use crate::model::id::{ClientId, Origin};
@@ -19,7 +19,7 @@ fn key(user: u64, client: u8) -> ClientKey {
     ClientKey { user: UserRef(op(user)), client: ClientId([client; 16]) }
 }
 
-/// A client that listens at this port, as another tracker tells.
+/// A client that listens at this port, as another tracker tells it.
 fn at(port: u16) -> Option<Arc<Contact>> {
     Some(Arc::new(contact(port)))
 }
@@ -45,7 +45,7 @@ fn all() -> Holding {
     Holding::All {}
 }
 
-/// Ascending and in turn: the first piece of a run, and the first one behind it.
+/// Ascending edges: the first piece of a run and the first piece after it, in turn.
 fn runs(edges: &[u32]) -> Holding {
     Holding::Runs { edges: List::new(edges.to_vec()).expect("few") }
 }
@@ -54,12 +54,12 @@ fn numbers(share: SwarmInfo, pieces: &PieceSet) -> Vec<u32> {
     share.layout.indexes().filter(|&piece| pieces.has(piece)).map(|piece| piece.get()).collect()
 }
 
-/// Whom a client finds that asks for peers where every share of everybody is known.
+/// The holders that a client finds when it asks for peers, where presence knows all shares of all clients.
 fn found(presence: &Presence, share: SwarmInfo, asking: ClientKey) -> Vec<Holder> {
     presence.peers(share, asking, |_| false)
 }
 
-/// A presence and the logins of these clients, each at a port of its own.
+/// A presence, and the logins of these clients, each at its own port.
 fn online(now: Instant, keys: &[ClientKey]) -> (Presence, Vec<Ticket>) {
     let presence = Presence::new();
     let enter = |(i, &key): (usize, &ClientKey)| {
@@ -203,7 +203,7 @@ fn the_last_piece_makes_a_seed_and_an_empty_file_is_held_by_saying_so() {
     assert_eq!(found(&presence, share(0), t[0].key).len(), 0);
 }
 
-/// Everything that there is to take.
+/// Everything that the subscriber can take.
 fn taken(presence: &Presence, subscription: &Subscription) -> Vec<PresenceChange> {
     presence.take(subscription, usize::MAX, Instant::now()).changes
 }
@@ -432,7 +432,7 @@ fn a_user_that_turned_out_to_be_another_leaves_no_client_behind() {
     }
     presence.rekey(|id| if id == op(1) { op(2) } else { id });
     assert_eq!(found(&presence, share, t[0].key).len(), 1);
-    // The tracker tells that the old login is over, by the id that is known now, and of the next one.
+    // The other tracker ends the old login under the id that is known now, and tells the next one.
     presence.remote_offline(2, key(2, 5));
     assert_eq!(found(&presence, share, t[0].key), []);
     presence.remote_online(from(2, now), key(2, 5), at(7));
@@ -476,12 +476,12 @@ fn of_one_user_with_many_clients_only_some_are_told_to_others() {
     assert_eq!((named.len(), named.last().map(|holder| holder.held)), (fair_choice::USER_PEERS_MAX + 1, Some(1)));
 }
 
-/// Of the longest share that there may be.
+/// The layout of the longest possible share.
 fn longest() -> SwarmInfo {
     share(u64::from(crate::model::piece::PIECES_MAX))
 }
 
-/// Some of its pieces that take as much memory as any, others for each seed.
+/// A set of its pieces that takes as much memory as any can. Each seed gives another set.
 fn scattered(seed: u8) -> Holding {
     let mut bytes = vec![0b1010_1010; crate::wire::client_tracker::BITFIELD_MAX];
     bytes[usize::from(seed)] = 0b0101_0101;
@@ -574,7 +574,7 @@ fn a_client_of_which_there_is_no_room_for_all_shares_is_found_for_what_its_user_
     };
     assert_eq!((found(room - 1, 9), found(room, 9)), (vec![(t[0].key, 3)], Vec::new()));
     assert_eq!((found(room - 1, 1), found(room, 1)), (vec![(t[0].key, 3)], vec![(t[0].key, 3)]));
-    // Lists, programs and whoever waits for it find it as well.
+    // Lists, programs and waiting clients find it as well.
     let shares = [many(room - 1).share, many(room).share];
     let counts = |sharer: u64| presence.holder_counts(&shares, |_, user| user == UserRef(op(sharer)));
     assert_eq!((counts(9), counts(1)), (vec![1, 0], vec![1, 1]));

@@ -1,5 +1,5 @@
-//! How often clients may announce themselves, each time for a certificate that is signed, and for news to others: counted
-//! by user, network and site, however many connections there are. Time is passed in.
+//! A rate limiter for announcements of clients, each of which costs a signed certificate, and news to others. It
+//! counts by user, network and site, whatever the number of connections. Time is passed in.
 
 use crate::model::address::{network_of, site_of};
 use crate::model::id::UserRef;
@@ -7,13 +7,13 @@ use crate::rate::buckets::{Buckets, Pace};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How often the clients of a user may. A client does so when it logs in, when its machine has another address, and when
-/// its certificate grows old.
+/// The rate for the clients of a user. A client announces itself when it logs in, when its machine has another
+/// address, and when its certificate grows old.
 const OF_USER: Pace = Pace { burst: 600, interval: Duration::from_millis(500) };
-/// How often the clients in a network may.
+/// The rate for the clients in a network.
 const FROM_NETWORK: Pace = Pace { burst: 1024, interval: Duration::from_micros(62_500) };
 
-/// Counts what clients announce.
+/// Counts announcements.
 #[derive(Debug)]
 pub struct AnnouncePace {
     users: Buckets<UserRef>,
@@ -32,7 +32,7 @@ impl Default for AnnouncePace {
 }
 
 impl AnnouncePace {
-    /// Whether a client of this user may announce itself now from there. If so, it counts.
+    /// Whether a client of this user may announce itself now from this address. If so, it counts.
     pub fn allows(&mut self, user: UserRef, ip: IpAddr, now: Instant) -> bool {
         let (network, site) = (network_of(ip), site_of(ip));
         let may = self.users.allows(&user, now)

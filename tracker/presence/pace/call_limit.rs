@@ -1,4 +1,4 @@
-//! How often a user may have the clients of another one called. Time is passed in.
+//! A rate limiter for the calls that users send to each other's clients. Time is passed in.
 
 use crate::model::address::place_of;
 use crate::model::id::UserRef;
@@ -6,21 +6,21 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// The limits hold for any stretch of time that is this long.
+/// The limits hold for any stretch of time of this length.
 const SPAN: Duration = Duration::from_secs(60);
-/// Most calls from one user to another.
+/// The most calls from one user to another.
 const CALLS_MAX: u32 = 10;
-/// Most calls from one user to all others: a download may have 64 connections.
+/// The most calls from one user to all others: a download may have 64 connections.
 const CALLER_MAX: u32 = 600;
-/// Most calls of all users, for the sake of the memory: a call takes about 100 bytes for a minute. A user, and all users of
-/// an address or a site together, have as many of them at most as are left to others: when they run out, those who call
-/// most are refused first.
+/// The most calls of all users. It bounds the memory: a call takes about 100 bytes for a minute. A user may have at
+/// most as many of them as remain for others. The same holds for all users of one address or site. So when calls run
+/// out, the limiter first refuses those who call most.
 const LOG_MAX: usize = 16_384;
 
 /// The calls of the last minute.
 #[derive(Debug, Default)]
 pub struct CallLimit {
-    /// The oldest in front.
+    /// The oldest is at the front.
     log: VecDeque<Called>,
     /// How many of them are from one user to another.
     pairs: HashMap<(UserRef, UserRef), u32>,
@@ -40,7 +40,7 @@ struct Called {
 }
 
 impl CallLimit {
-    /// Whether a user who is there may have another one called now. If so, it counts.
+    /// Whether this user, at this address, may call another one now. If so, it counts.
     pub fn allows(&mut self, (caller, ip): (UserRef, IpAddr), called: UserRef, now: Instant) -> bool {
         self.forget_before(now);
         let place = place_of(ip);
@@ -88,7 +88,7 @@ mod tests {
         UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: number })
     }
 
-    /// A user who has a network.
+    /// A user with an own network.
     fn caller(number: u64) -> (UserRef, IpAddr) {
         (user(number), IpAddr::from((10 << 24 | number as u32).to_be_bytes()))
     }

@@ -1,10 +1,10 @@
-//! How often something may happen that users cause, in all: a user has no more of it than others leave. Time is passed in.
+//! A rate limiter for what users cause, in all: no user takes more than others leave. Time is passed in.
 
 use crate::model::id::UserRef;
 use crate::rate::buckets::{Buckets, Pace};
 use std::time::Instant;
 
-/// However many users take all that they can, each leaves as much as it has taken itself.
+/// Each user leaves at least as much as that user has taken, however many users take all they can.
 #[derive(Debug)]
 pub(crate) struct SharedPace {
     burst: u64,
@@ -22,7 +22,7 @@ impl SharedPace {
         self.users.taken(&user, now) + self.all.taken(&(), now) < self.burst
     }
 
-    /// A user has caused so many.
+    /// Counts what a user has caused.
     pub(crate) fn take(&mut self, user: UserRef, count: u64, now: Instant) {
         self.users.take_many(&user, count, now);
         self.all.take_many(&(), count, now);

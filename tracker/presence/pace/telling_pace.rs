@@ -1,5 +1,5 @@
-//! How often clients are told of one that holds pieces of a share. A client may say over and over that it is elsewhere,
-//! or holds nothing and then something. Time is passed in.
+//! A rate limiter for the news that a client holds pieces of a share. A client may move again and again, or alternate
+//! between nothing and something. Time is passed in.
 
 use super::super::client_key::ClientKey;
 use super::shared_pace::SharedPace;
@@ -8,17 +8,16 @@ use crate::rate::buckets::{Buckets, Pace};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// How often it is told that one client holds pieces of one share.
+/// How often the news of one client and one share goes out.
 const PACE: Pace = Pace { burst: 3, interval: Duration::from_secs(3) };
 
-/// How often it is told that clients hold pieces, in all: what was told is remembered for 9 s. Whoever has many clients and
-/// shares leaves as much to others, whose clients look by themselves now and then.
+/// How much news goes out in all: the limiter remembers it for 9 s. A user with many clients and shares leaves as much
+/// to others. Their clients also ask by themselves now and then.
 const PACE_OF_ALL: Pace = Pace { burst: 4096, interval: Duration::from_micros(2200) };
 
-/// What was told of late, and what is to be told when its time comes. The newest is told then: so nothing else is kept.
+/// What went out lately, and what has to wait. Only the newest news is worth telling later, so a key suffices.
 ///
-/// What is kept has a bound: only so much is told in a while, and something is owed of those only who were told of moments
-/// ago.
+/// The size is bounded: only so much goes out in a while, and only news of a client that was told moments ago waits.
 #[derive(Debug)]
 pub struct TellingPace {
     told: Buckets<(ShareRef, ClientKey)>,
@@ -33,8 +32,8 @@ impl Default for TellingPace {
 }
 
 impl TellingPace {
-    /// Whether it may be told now that this client holds pieces of this share. If it was told of late, it is owed; if the
-    /// user has had too much told, it is not told.
+    /// Whether the news that this client holds pieces of this share may go out now. If it went out lately, the news
+    /// waits. If the user has had too much told, the news is lost.
     pub fn allows(&mut self, share: ShareRef, holder: ClientKey, now: Instant) -> bool {
         let what = (share, holder);
         if !self.told.allows(&what, now) {
@@ -50,7 +49,7 @@ impl TellingPace {
         allowed
     }
 
-    /// What is owed and may be told now. Whoever takes it tells it by way of [`TellingPace::allows`].
+    /// The news that waited long enough. The caller asks [`TellingPace::allows`] before telling it.
     pub fn due(&mut self, now: Instant) -> Vec<(ShareRef, ClientKey)> {
         let told = &self.told;
         let (due, owed): (Vec<_>, Vec<_>) =

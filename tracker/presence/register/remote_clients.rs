@@ -112,17 +112,17 @@ impl Register {
         }
         let client = self.clients.get_mut(&key)?;
         if client.home == Home::At(heard.tracker) {
-            // A holding that cannot be changes nothing.
+            // An impossible holding changes nothing.
             return self.hold(key, swarm, holding).ok().flatten();
         }
-        // Nor does this.
+        // As above, an impossible holding changes nothing.
         let _ = client.claim(heard.tracker)?.holdings.hear(swarm, holding, &mut self.interner);
         self.make_room();
         None
     }
 
-    /// Drops clients of other trackers whose user turned out to be another. Their tracker ends the logins, and they
-    /// come again.
+    /// Drops clients of other trackers whose user has become an alias. Their tracker ends the logins, and the clients
+    /// log in again.
     pub(in crate::tracker::presence) fn leave_renamed_users(&mut self, canonical: impl Fn(OpId) -> OpId) {
         let told =
             self.remote_trackers.iter().flat_map(|(&home, tracker)| tracker.told.iter().map(move |&key| (home, key)));
@@ -130,8 +130,8 @@ impl Register {
         gone.into_iter().for_each(|(home, key)| self.remote_offline(home, key));
     }
 
-    /// Two shares are about to become one, and a tracker in the middle of its snapshot has told of only one of them so
-    /// far. Drops what that tracker told of the other one before: it would pass for part of the snapshot.
+    /// Two shares are about to become one, and a tracker in the middle of its snapshot has told only one of them so
+    /// far. Drops what it told of the other one earlier, which would otherwise pass for part of the snapshot.
     pub(in crate::tracker::presence) fn leave_doubtful_twins(&mut self, canonical: impl Fn(OpId) -> OpId) {
         let telling = self.remote_trackers.iter().filter(|(_, tracker)| tracker.is_telling());
         let told: Vec<_> =

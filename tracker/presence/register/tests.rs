@@ -1,4 +1,4 @@
-//! What must hold of every register, and trackers at random that tell each other of their clients.
+//! The invariants of a register, and random trackers that tell each other of their clients.
 
 use super::{Home, Register};
 use crate::model::id::{ClientId, GroupRef, OpId, Origin, ShareRef, UserRef};
@@ -45,7 +45,7 @@ impl Register {
         assert_eq!((self.budget.spent(), self.budget.overspender()), (spent, None));
     }
 
-    /// What is known of a client, as a tracker would tell it.
+    /// What the register knows of a client, in the form in which a tracker tells it.
     fn known(&self, key: ClientKey) -> Option<Vec<PresenceChange>> {
         let client = self.clients.get(&key)?;
         let holds = |share| PresenceChange::Holds { key, share, holding: self.holding(key, share) };
@@ -66,7 +66,7 @@ fn key(client: u8) -> ClientKey {
     ClientKey { user: UserRef(op(u64::from(client % 2))), client: ClientId([client; 16]) }
 }
 
-/// Shares 0 and 1 turn out to be one.
+/// Shares 0 and 1 turn out to be the same.
 fn swarm(share: u64) -> SwarmInfo {
     let layout = Layout::new(10 * u64::from(PIECE_LEN)).expect("small");
     SwarmInfo { share: ShareRef(op(10 + share)), group: GroupRef(op(50)), layout }
@@ -83,13 +83,13 @@ enum Event {
     Announce(usize, u8, u16),
     Hold(usize, u8, bool, Holding),
     DropSharer(u8, bool),
-    /// Some facts go from one tracker to another.
+    /// Some changes go from one tracker to another.
     Tell(usize, usize, usize),
     Cut(usize, usize),
     Link(usize, usize),
-    /// Half a time to live goes by, in which these clients say nothing.
+    /// Half a time to live passes. The clients with `true` stay silent.
     Age(Vec<bool>),
-    /// A tracker learns that shares 0 and 1 are one.
+    /// A tracker learns that shares 0 and 1 are the same.
     Rekey(usize),
 }
 
@@ -128,7 +128,7 @@ struct Link {
     all_told: bool,
 }
 
-/// Trackers and what connects them.
+/// Trackers and the links between them.
 struct Net {
     now: Instant,
     trackers: Vec<Presence>,
@@ -144,13 +144,13 @@ impl Net {
         Self { now: Instant::now(), trackers, merged: vec![false; TRACKERS], tickets, links }
     }
 
-    /// The canonical id by what a tracker knows.
+    /// The canonical share, as far as a tracker knows.
     fn canonical(&self, tracker: usize, swarm: SwarmInfo) -> SwarmInfo {
         let share = if self.merged[tracker] { ShareRef(merged(swarm.share.0)) } else { swarm.share };
         SwarmInfo { share, ..swarm }
     }
 
-    /// A client says something of the one of the twin shares that it knows, or of the odd one out.
+    /// The share that a client speaks of: the one of the twins that its tracker knows, or the odd one.
     fn swarm(&self, tracker: usize, client: u8, odd: bool) -> SwarmInfo {
         self.canonical(tracker, swarm(if odd { 2 } else { u64::from(client / 2) % 2 }))
     }
@@ -207,7 +207,7 @@ impl Net {
         }
     }
 
-    /// Some facts go over a link; false if there were none.
+    /// Sends some changes over a link. Returns false if there were none.
     fn tell(&mut self, from: usize, to: usize, count_max: usize) -> bool {
         let Some(link) = self.links.get_mut(&(from, to)) else {
             return false;
@@ -259,7 +259,7 @@ impl Net {
     }
 }
 
-/// Ends a run: everybody is told everything, and knows it.
+/// Ends a run: sends all changes to all trackers, and checks that they know them.
 fn settles(net: &mut Net) {
     net.settle();
     let registers: Vec<_> = net.trackers.iter().map(|tracker| tracker.register.lock()).collect();
@@ -285,7 +285,7 @@ fn what_was_told_of_a_twin_before_the_link_was_lost_does_not_pass_for_what_was_t
     let mut net = Net::new();
     let first =
         [Event::Enter(0, 2), Event::Link(2, 0), Event::Hold(0, 2, false, Holding::All {}), Event::Tell(0, 2, 2)];
-    // Tracker 0 learns that the shares are one, and has told half of its clients anew when tracker 2 learns it.
+    // Tracker 0 learns that the shares are the same, and tells its clients again. Tracker 2 learns it halfway through.
     let then = [
         Event::Rekey(0),
         Event::Link(2, 0),
