@@ -1,4 +1,4 @@
-//! Certificates: what a tracker says of a running client, signed, so that other clients need not ask.
+//! Certificates: signed statements of a tracker about a running client. With them other clients need not ask a tracker.
 
 use super::codec::{Wire, wire_struct};
 use crate::model::id::{ClientId, PeerKey};
@@ -7,9 +7,9 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use std::fmt;
 use std::time::Duration;
 
-/// How long a certificate holds from when it was made.
+/// How long a certificate is valid after it was made.
 pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Separates certificates from whatever else the same key may sign.
+/// Separates certificates from other things that the same key may sign.
 const CONTEXT: &[u8] = b"groupshare certificate 1";
 
 /// The public key with which trackers of one installation sign (Ed25519).
@@ -17,7 +17,7 @@ const CONTEXT: &[u8] = b"groupshare certificate 1";
 pub struct SignerKey(pub [u8; 32]);
 wire_struct!(SignerKey { 0 });
 
-/// That a running client belongs to a user and has this key. A tracker signs it where the user is logged in.
+/// States that a running client belongs to a user and has this key. The tracker where the user is logged in signs it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     pub client: ClientId,
@@ -25,7 +25,7 @@ pub struct Certificate {
     pub key: PeerKey,
     /// When it ends, in seconds since 1970.
     pub end: u64,
-    /// Ed25519, over all that stands before.
+    /// Ed25519, over all fields before it.
     pub signature: [u8; 64],
 }
 wire_struct!(Certificate { client, user, key, end, signature });
@@ -68,23 +68,24 @@ impl Certificate {
         certificate
     }
 
-    /// Checks that a tracker with this key signed it, and that it holds at this time, in seconds since 1970.
+    /// Checks that a tracker with this key signed the certificate, and that it is valid at this time, in seconds since
+    /// 1970.
     ///
     /// # Errors
-    /// It proves nothing.
+    /// The certificate proves nothing.
     pub fn verify(&self, signer: &SignerKey, now_s: u64) -> Result<(), CertificateError> {
         let signed = UnparsedPublicKey::new(&ED25519, signer.0).verify(&self.signed(), &self.signature);
         signed.map_err(|_| CertificateError::Forged)?;
         if self.end <= now_s { Err(CertificateError::Ended) } else { Ok(()) }
     }
 
-    /// How far the clock of the signer is ahead of this time, in seconds since 1970, at least: a certificate ends a day
-    /// after it was made.
+    /// How far the signer's clock is ahead of this time in seconds since 1970, at least. It follows from the end of the
+    /// certificate, which is one day after it was made.
     pub fn signer_is_ahead(&self, now_s: u64) -> Duration {
         Duration::from_secs(self.end.saturating_sub(now_s).saturating_sub(CERTIFICATE_LIFE.as_secs()))
     }
 
-    /// The bytes that are signed.
+    /// The bytes that the signature covers.
     fn signed(&self) -> Vec<u8> {
         let mut bytes = CONTEXT.to_vec();
         self.client.put(&mut bytes);

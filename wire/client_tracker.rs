@@ -1,5 +1,5 @@
-//! What clients and trackers say to each other. Requests carry an id that the reply repeats; what the tracker says
-//! unasked has id 0. Any request may be answered by `Refused`.
+//! What clients and trackers say to each other. A request carries an id, and its reply repeats that id. Unasked
+//! messages of the tracker have id 0. The tracker may answer any request with `Refused`.
 
 mod call;
 mod holding;
@@ -38,7 +38,7 @@ pub const MANIFEST_PART_MAX: usize = 64 * 1024;
 pub const PEERS_MAX: usize = 512;
 /// Most groups that a login follows.
 pub const FOLLOWED_MAX: usize = 64;
-/// Most names that one message tells to whoever follows a group.
+/// Most names in one message to a login that follows a group.
 pub const CHANGED_MAX: usize = 128;
 /// Longest session token in bytes.
 pub const TOKEN_LEN_MAX: usize = 128;
@@ -57,18 +57,19 @@ wire_enum! {
         /// `SlowDown`; `SessionEnded` where the password was changed while it was checked.
         2 Login {
             client: ClientId,
-            /// The name, as it was chosen when the account was made or as it is now.
+            /// The name that was chosen for the account, or its present name.
             user: UserId,
             password: Password,
         }
-        /// Logs in with the token of an earlier login. Answer: `LoggedIn`. Refusals: `SessionEnded`,
-        /// `NotHeardYet`, `SlowDown`, `AlreadyLoggedIn`.
+        /// Logs in with the token of an earlier login. Answer: `LoggedIn`. Refusals: `SessionEnded`, `NotHeardYet`,
+        /// `SlowDown`, `AlreadyLoggedIn`.
         3 Resume {
             client: ClientId,
             token: Blob<TOKEN_LEN_MAX>,
         }
         /// Ends the login on this connection, and its session: the tokens are void. Answer: `Done`. Refusals: those of
-        /// a tracker that takes no changes; then the login ends all the same, and the tokens live out their day.
+        /// a tracker that takes no changes; the login then ends all the same, and the tokens are valid until they
+        /// expire.
         4 Logout {}
         /// Changes the password and ends every other session of the user. Answer: `LoggedIn` with a new token.
         /// Refusals: `BadLogin`, `SlowDown`; `SessionEnded` where the password was changed while it was checked.
@@ -83,13 +84,13 @@ wire_enum! {
             command: CommandId,
             group: GroupId,
         }
-        /// Asks to be let into a group. Answer: `Done`. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`,
+        /// Asks to join a group. Answer: `Done`. Refusals: `NoSuchGroup`, `AlreadyMember`, `RequestPending`,
         /// `GroupClosed`, `QuotaReached`, `SlowDown`.
         7 JoinGroup {
             command: CommandId,
             group: GroupId,
         }
-        /// Leaves a group, or withdraws a request to be let in. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`.
+        /// Leaves a group, or withdraws a request to join. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`.
         8 LeaveGroup {
             command: CommandId,
             group: GroupId,
@@ -138,10 +139,10 @@ wire_enum! {
             /// The last name of the page before.
             after: Option<FileName>,
         }
-        /// Brings a part of a manifest, in order, before the share that needs it. Answer: `Done`. Refusals:
+        /// Sends a part of a manifest, in order, before the share that needs the manifest. Answer: `Done`. Refusals:
         /// `NoSuchGroup`, `NotMember`, `BadManifest`, `QuotaReached`, `InstallationFull`.
         16 PutManifest {
-            /// The group it will be shared in.
+            /// The group of that share.
             group: GroupId,
             info_hash: InfoHash,
             /// Length of the whole manifest in bytes.
@@ -164,7 +165,7 @@ wire_enum! {
             group: GroupId,
             name: FileName,
         }
-        /// Asks what is shared under a name. Answer: `Share`. Refusals: `NoSuchGroup`, `NotMember`, `NoSuchFile`.
+        /// Asks for the share under a name. Answer: `Share`. Refusals: `NoSuchGroup`, `NotMember`, `NoSuchFile`.
         19 FindShare {
             group: GroupId,
             name: FileName,
@@ -175,19 +176,19 @@ wire_enum! {
             share: ShareRef,
             offset: u32,
         }
-        /// Says who this client is to its peers and where it listens for them, and asks for a certificate that says
-        /// so. Said again before the certificate ends. Answer: `Announced`. Refusals: `SlowDown`.
+        /// Tells the tracker the client's key and the addresses for its peers, and asks for a certificate of them. The
+        /// client repeats this before the certificate ends. Answer: `Announced`. Refusals: `SlowDown`.
         21 Announce {
             /// The key of this run of the client.
             key: PeerKey,
             port: u16,
-            /// The addresses of its machine at which it listens.
+            /// The addresses of the client's machine at which it listens.
             interfaces: List<Interface, INTERFACES_MAX>,
-            /// One more address at which it can be reached, as its user says.
+            /// One more address at which the client is reachable, set by its user.
             announced: Option<SocketAddr>,
             /// Equal for clients that reach each other through the loopback interface.
             machine: [u8; 16],
-            /// How long the tracker took to answer it.
+            /// How long the tracker took to answer the client.
             round_trip_ms: u16,
         }
         /// Says which pieces of a share this client holds. Answer: `Done`. Refusals: `NoSuchFile`, `Forgotten`.
@@ -195,8 +196,8 @@ wire_enum! {
             share: ShareRef,
             holding: Holding,
         }
-        /// Asks who holds pieces of a share; later holders come as `PeerUp` as long as this client holds not all.
-        /// Answer: `Peers`. Refusals: `NoSuchFile`, `Forgotten`.
+        /// Asks which clients hold pieces of a share. As long as this client holds not all of them, later holders come
+        /// as `PeerUp`. Answer: `Peers`. Refusals: `NoSuchFile`, `Forgotten`.
         23 FindPeers {
             share: ShareRef,
         }
@@ -205,25 +206,25 @@ wire_enum! {
             /// The last name of the page before.
             after: Option<GroupId>,
         }
-        /// Says that the client is there. Answer: `Done`.
+        /// Shows that the client is alive. Answer: `Done`.
         25 Heartbeat {}
-        /// Says that notices were shown to the user. Answer: `Done`.
+        /// Says that the user has seen notices. Answer: `Done`.
         26 ReadNotices {
             command: CommandId,
             through: OpOrder,
         }
-        /// Asks that a client be called that cannot be dialed. It hears `Called`, here or at its own tracker. Answer:
-        /// `CallPassed`. Refusals: `NoSuchFile`, `Forgotten`, `PeerOffline`, `SlowDown`, `NoRelay`, `RelayFull`,
-        /// `NotSeenThere`.
+        /// Asks the tracker to call a client that cannot be dialed. That client hears `Called`, here or at its own
+        /// tracker. Answer: `CallPassed`. Refusals: `NoSuchFile`, `Forgotten`, `PeerOffline`, `SlowDown`, `NoRelay`,
+        /// `RelayFull`, `NotSeenThere`.
         27 Call {
             share: ShareRef,
             user: UserId,
             client: ClientId,
             way: CallWay,
-            /// For `Punch`: from where the caller dials, if that is not its listening port.
+            /// For `Punch`: the address from which the caller dials, if that is not its listening port.
             from: Option<Mirrored>,
         }
-        /// Asks that the tracker look whether others can reach this client. It hears `Reach` later. Answer: `Done`.
+        /// Asks the tracker to test whether others can reach this client. It hears `Reach` later. Answer: `Done`.
         28 CheckReach {}
         /// Makes a member one more owner. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
         /// `TargetNotMember`, `AlreadyOwner`, `QuotaReached`.
@@ -239,35 +240,35 @@ wire_enum! {
             group: GroupId,
             user: UserId,
         }
-        /// Makes a user a member who need not have asked. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`,
+        /// Makes a user a member. The user need not have asked. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`,
         /// `NotOwner`, `NoSuchUser`, `AlreadyMember`, `AddingForbidden`, `QuotaReached`, `SlowDown`.
         31 AddMember {
             command: CommandId,
             group: GroupId,
             user: UserId,
         }
-        /// Decides who gets into a group. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
+        /// Decides how users get into a group. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`.
         32 SetGroup {
             command: CommandId,
             group: GroupId,
             access: GroupAccess,
         }
-        /// Lets owners add the user to their groups, or not. Answer: `Done`.
+        /// Allows owners to add the user to their groups, or forbids it. Answer: `Done`.
         33 SetAdding {
             command: CommandId,
             allowed: bool,
         }
-        /// Looks for shares by their names, in one group or in all of the user's. Answer: `Found`. Refusals:
+        /// Searches shares by name, in one group or in all groups of the user. Answer: `Found`. Refusals:
         /// `NoSuchGroup`, `NotMember`.
         34 FindFiles {
-            /// `None` for every group of the user.
+            /// `None` searches every group of the user.
             group: Option<GroupId>,
             pattern: NamePattern,
-            /// Where the page before ended.
+            /// The end of the page before.
             after: Option<SearchPlace>,
         }
-        /// Says which groups this login follows from now on, in place of those said before: it hears `GroupChanged`. Groups
-        /// of which the user is no member count for nothing. Answer: `Done`.
+        /// Sets the groups that this login follows, in place of the earlier ones. The login then hears `GroupChanged`
+        /// of them. Groups without the user as a member do not count. Answer: `Done`.
         35 Follow {
             groups: List<GroupId, FOLLOWED_MAX>,
         }
@@ -276,8 +277,8 @@ wire_enum! {
 message!(Request);
 
 impl Request {
-    /// What the reply takes up at most while it is made, in bytes, if that is more than a few kilobytes: the message and its
-    /// frame.
+    /// How much memory the reply takes up at most while the tracker makes it, in bytes: the message and its frame.
+    /// `None` if it is only a few kilobytes.
     pub fn long_reply_len(&self) -> Option<usize> {
         match self {
             Request::ListGroups { .. }
@@ -296,15 +297,15 @@ impl Request {
 wire_enum! {
     /// From a tracker to a client. Kinds from 64 on come unasked.
     Reply {
-        /// The request was refused; nothing was changed.
+        /// The tracker refuses the request, and nothing has changed.
         1 Refused {
             code: u16,
             about: Text<{ Refusal::ABOUT_LEN_MAX }>,
         }
         2 Done {}
-        /// The login holds.
+        /// The login is valid.
         3 LoggedIn {
-            /// The account's name as it is now.
+            /// The present name of the account.
             user: UserId,
             /// Resumes the session at any tracker.
             token: Blob<TOKEN_LEN_MAX>,
@@ -330,7 +331,7 @@ wire_enum! {
             group: GroupRef,
             name: FileName,
             content: Content,
-            /// Who was the first to share it: nobody else may replace it while others have it.
+            /// The first sharer of it. While others share it, only this user may replace it.
             author: UserId,
             /// Whether the asking user is one of its sharers.
             shared_by_you: bool,
@@ -342,28 +343,28 @@ wire_enum! {
             /// The part; empty at the end.
             part: Blob<MANIFEST_PART_MAX>,
         }
-        /// Others are told where the client is.
+        /// The tracker tells others where the client is.
         10 Announced {
             certificate: Certificate,
-            /// Whoever shows a certificate has to show one that this key signed.
+            /// The key that must have signed a certificate. A peer without such a certificate proves nothing.
             signer: SignerKey,
-            /// What time it is at the tracker, in seconds since 1970.
+            /// The tracker's time, in seconds since 1970.
             now_s: u64,
             /// The tracker's number.
             tracker: u16,
-            /// Whether this tracker passes on what members say who cannot reach each other.
+            /// Whether this tracker relays between members that cannot reach each other.
             relay: bool,
             /// Where the connection of the client comes from.
             seen: SocketAddr,
             /// Resumes the session at any tracker, in place of the token before.
             token: Blob<TOKEN_LEN_MAX>,
         }
-        /// Who holds pieces of a share.
+        /// The clients that hold pieces of a share.
         11 Peers {
             /// Clients other than the asking one, those with more pieces first.
             peers: List<Peer, PEERS_MAX>,
-            /// The share whose new version has taken its place, if somebody shares that: the asking client may go on with
-            /// either.
+            /// The share with the new version, if the asked share was replaced and somebody shares the new one. The
+            /// asking client may go on with either.
             newer: Option<ShareRef>,
         }
         /// A page of the user's groups with their keys.
@@ -371,23 +372,23 @@ wire_enum! {
             keys: List<GroupKey, PAGE_MAX>,
             more: bool,
         }
-        /// The call was passed on. Nobody says whether the called client hears it.
+        /// The tracker has passed the call on. Nobody tells whether the called client hears it.
         13 CallPassed {
-            /// Where the called client may be, the likely one first.
+            /// Where the called client may be, the likeliest address first.
             addrs: List<SocketAddr, ADDRS_MAX>,
             /// For `Punch`: how long to wait before both dial.
             start_ms: u16,
-            /// For `Relay`: lets the caller in to the relay of this tracker.
+            /// For `Relay`: the caller's ticket for the relay of this tracker.
             ticket: Option<RelayTicket>,
         }
-        /// What was found so far, group by group and by name.
+        /// The results of the search so far, by group and then by name.
         14 Found {
             files: List<FoundFile, PAGE_MAX>,
-            /// Where the search goes on; `None` once everything was looked at.
+            /// Where the search goes on; `None` at its end.
             next: Option<SearchPlace>,
         }
-        /// A group of the user has this key and this name from now on: the user was let in, somebody left, or another
-        /// group turned out to have had the name first. Other groups may have other names then too: `ListKeys` tells.
+        /// A group of the user has this key and name from now on. The user was let in, somebody left, or another group
+        /// turned out to have the older claim to the name. Other groups may have new names then too: `ListKeys` tells.
         64 NewKey {
             key: GroupKey,
         }
@@ -401,48 +402,48 @@ wire_enum! {
             share: ShareRef,
             peer: Peer,
         }
-        /// The user shares this no longer.
+        /// The user no longer shares this.
         67 ShareEnded {
             share: ShareRef,
         }
-        /// Something to tell the user.
+        /// A notice for the user.
         68 Noticed {
-            /// Its place, for `ReadNotices`.
+            /// The notice's place, for `ReadNotices`.
             order: OpOrder,
             notice: Notice,
         }
-        /// This login is over: the password was changed elsewhere, or an operator has ended it.
+        /// This login is over: the user changed the password elsewhere, or an operator has ended the session.
         69 SessionOver {}
-        /// Somebody asks to be let into a group that the user owns.
+        /// A user asks to join a group that this user owns.
         70 JoinRequested {
             group: GroupId,
             user: UserId,
         }
-        /// What came of the tracker's attempt to reach this client at an address.
+        /// The result of the tracker's attempt to reach this client at an address.
         71 Reach {
             addr: SocketAddr,
             found: ReachClass,
         }
-        /// Another client cannot dial this one and has it called.
+        /// Another client that cannot dial this one calls it.
         72 Called {
             call: PassedCall,
         }
-        /// The user shares the old one no longer: who had first shared it has shared a new version in its place. Others
-        /// who download the old one may be given it further on.
+        /// The first sharer of a file has shared a new version in its place, and this user no longer shares the old
+        /// one. The client may still give the old one to those who download it.
         73 Superseded {
             old: ShareRef,
             new: ShareRef,
             group: GroupId,
-            /// Of the new one.
+            /// The name of the new version.
             name: FileName,
             author: UserId,
         }
-        /// Something is shared in a group that this login follows, or in a new version.
+        /// A group that this login follows has a new share, or a new version of one.
         74 GroupChanged {
             group: GroupId,
-            /// Under these names.
+            /// The names of these shares.
             names: List<FileName, CHANGED_MAX>,
-            /// Whether under others too: `ListFiles` tells.
+            /// Whether there are more names. `ListFiles` tells them.
             more: bool,
         }
     }
@@ -462,21 +463,21 @@ pub struct Peer {
     pub user: UserId,
     /// The key of this run of the client.
     pub key: PeerKey,
-    /// Where it may be reached, the likely one first.
+    /// Where the client may be reachable, the likeliest address first.
     pub addrs: List<SocketAddr, ADDRS_MAX>,
-    /// How many pieces it holds.
+    /// How many pieces the client holds.
     pub held: u32,
 }
 wire_struct!(Peer { client, user, key, addrs, held });
 
 impl Peer {
-    /// Its name among peers.
+    /// The client's name among peers.
     pub fn id(&self) -> PeerId {
         PeerId { user: self.user.clone(), client: self.client }
     }
 }
 
-/// A group of the user, and the key that proves membership between peers.
+/// A group of the user with its key, which proves membership between peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupKey {
     pub group: GroupRef,

@@ -1,5 +1,5 @@
-//! Values to bytes and back. Integers are big-endian; texts and lists carry their length, which is checked against its
-//! cap before anything is allocated. No socket and no state.
+//! Values to bytes and back. Integers are big-endian. Texts and lists carry their length, and the codec checks it
+//! against the cap before it allocates anything. This room has no socket and no state.
 
 mod decoder;
 
@@ -33,7 +33,7 @@ pub fn to_bytes<T: Wire>(value: &T) -> Vec<u8> {
     out
 }
 
-/// The value of which these are all the bytes.
+/// The value that exactly these bytes encode.
 pub fn from_bytes<T: Wire>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut from = Decoder::new(bytes);
     let value = T::take(&mut from)?;
@@ -248,7 +248,7 @@ impl<T, const MAX: usize> List<T, MAX> {
         (values.len() <= MAX).then_some(Self(values))
     }
 
-    /// Takes as many values as fit.
+    /// Takes as many of the values as fit.
     pub fn first_of(mut values: Vec<T>) -> Self {
         values.truncate(MAX);
         Self(values)
@@ -275,7 +275,7 @@ impl<T: Wire, const MAX: usize> Wire for List<T, MAX> {
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let count = u32::take(from)? as usize;
         let count = from.len(count, MAX)?;
-        // A value has at least one byte, so a count that the bytes cannot hold allocates no more than the bytes.
+        // A value has at least one byte. So a count that the bytes cannot hold allocates no more than the bytes.
         let mut values = Vec::with_capacity(count.min(from.left()));
         for _ in 0..count {
             values.push(T::take(from)?);
@@ -317,7 +317,8 @@ impl<const MAX: usize> fmt::Debug for Blob<MAX> {
     }
 }
 
-/// The rest of a frame as raw data: it stays where it is, only its length is taken. Always the last field.
+/// The rest of a frame as raw data. The codec leaves it in place and takes only its length. It is always the last
+/// field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payload {
     /// Length in bytes.
@@ -325,7 +326,7 @@ pub struct Payload {
 }
 
 impl Wire for Payload {
-    /// Puts nothing: whoever sends the message appends the data.
+    /// Puts nothing: the sender of the message appends the data.
     fn put(&self, _out: &mut Vec<u8>) {}
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let len = from.skip_all();
@@ -365,8 +366,8 @@ impl Wire for SocketAddr {
     }
 }
 
-/// Defines an enum whose variants are numbered, with their fields one after the other behind the number's place. Used
-/// for the messages of a dialect, whose number stands in the frame header, and for ops, notices and the like.
+/// Defines an enum whose variants have a number and then their fields. The messages of a dialect use it, with the
+/// number in the frame header, and so do ops, notices and the like.
 macro_rules! wire_enum {
     (
         $(#[$doc:meta])* $name:ident {
@@ -382,8 +383,8 @@ macro_rules! wire_enum {
         $crate::wire::codec::wire_variants!($name { $($number $variant { $($field),* })* });
 
         impl $name {
-            /// Number, name and fields (name and type) of every variant, for the test that holds docs/PROTOCOL.md
-            /// against the code.
+            /// The number, name and fields (name and type) of every variant. A test compares them with
+            /// docs/PROTOCOL.md.
             pub const KINDS: &'static [(u8, &'static str, &'static [(&'static str, &'static str)])] = &[
                 $(($number, stringify!($variant), &[$((stringify!($field), stringify!($type))),*]),)*
             ];

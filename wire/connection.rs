@@ -19,8 +19,8 @@ pub use frame_sender::{FrameSender, TooSlow};
 pub use long_frames::{LongFrame, LongFrames, Payer};
 pub use timed_stream::TimedStream;
 
-/// Makes a connection of a socket and the keys of its handshake. `bulk` connections carry pieces and keep their
-/// buffers from frame to frame; the others give memory back whenever they are idle.
+/// Makes a connection from a socket and the keys of its handshake. `bulk` connections carry pieces and keep their
+/// buffers between frames. Others free their memory whenever they are idle.
 pub fn split(
     stream: impl Into<Arc<TcpStream>>,
     keys: TransportKeys,
@@ -69,7 +69,7 @@ mod tests {
         PeerReply::News { pieces: List::new(pieces.to_vec()).expect("few") }
     }
 
-    /// A `Piece` whose data has this length and tells by its first bytes which one it is.
+    /// A `Piece` with data of this length. Its first bytes tell which piece it is.
     pub(super) fn piece(request: u32, len: usize) -> Vec<u8> {
         let mut out = Vec::new();
         frame::begin(&mut out, request, &PeerReply::Piece { data: Payload { len: 0 } });
@@ -84,7 +84,7 @@ mod tests {
         frame.payload(data.len).iter().collect::<Vec<_>>().concat()
     }
 
-    /// Lets a piece pass, for which either side needs more memory than an idle one may keep.
+    /// Sends a piece across. Both sides then need more memory than an idle one may keep.
     pub(super) fn pass_piece(near: &FrameSender, far: &mut FrameReceiver) {
         thread::scope(|scope| {
             scope.spawn(|| near.send_frame(&piece(1, PIECE)).expect("goes out"));
@@ -92,8 +92,8 @@ mod tests {
         });
     }
 
-    /// Writes byte by byte, and between two of them waits a little for the other side to end the connection; how many
-    /// bytes it wrote by then.
+    /// Writes byte by byte, with a short pause in which the other side may end the connection. Returns how many bytes
+    /// it wrote until then.
     pub(super) fn drip(mut stream: TcpStream, bytes: &[u8]) -> usize {
         stream.set_read_timeout(Some(Duration::from_millis(50))).expect("set");
         let ended = |mut stream: &TcpStream| match stream.read(&mut [0; 256]) {
@@ -124,7 +124,7 @@ mod tests {
             }
             let too_long = RecordError::FrameTooLong { len: frame::FRAME_LEN_MAX + 1, max: frame::FRAME_LEN_MAX };
             assert!(matches!(far.recv(LONG), Err(RecvError::Record(error)) if error == too_long));
-            // The rest of that frame is never read, and its sender learns so.
+            // The reader never takes the rest of that frame, and the sender notices.
             drop((far, far_sender));
         });
     }

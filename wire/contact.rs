@@ -1,22 +1,22 @@
-//! Contacts: who a running client is and where, as its tracker knows it.
+//! Contacts: the identity and the addresses of a running client, as its tracker knows them.
 
 use super::certificate::Certificate;
 use super::codec::{List, wire_struct};
 use crate::model::id::PeerKey;
 use std::net::{IpAddr, SocketAddr};
 
-/// Most addresses of its own that a client names.
+/// Most interfaces that a client names.
 pub const INTERFACES_MAX: usize = 16;
-/// Most addresses of one client that others are told.
+/// Most addresses of one client that trackers tell others.
 pub const ADDRS_MAX: usize = 8;
-/// Most addresses of one client at which somebody has found it.
+/// Most addresses of one client that a handshake has proved.
 pub const PROVED_MAX: usize = 4;
 
 /// An address of the machine on which a client runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interface {
     pub ip: IpAddr,
-    /// How many bits all addresses of its network have in common.
+    /// How many leading bits all addresses of its network share.
     pub prefix: u8,
 }
 wire_struct!(Interface { ip, prefix });
@@ -29,15 +29,15 @@ pub struct Contact {
     pub seen: SocketAddr,
     /// The port at which it listens.
     pub port: u16,
-    /// The addresses at which it listens, where it says so.
+    /// The addresses at which the client listens, if it tells them.
     pub interfaces: List<Interface, INTERFACES_MAX>,
-    /// Another address at which it can be reached, as its user says.
+    /// Another address at which the client is reachable, set by its user.
     pub announced: Option<SocketAddr>,
-    /// Addresses at which a handshake has found it.
+    /// Addresses at which a handshake has reached the client.
     pub proved: List<SocketAddr, PROVED_MAX>,
     /// Equal for clients that reach each other through the loopback interface.
     pub machine: [u8; 16],
-    /// How long its tracker takes to answer it.
+    /// How long the client's tracker takes to answer it.
     pub round_trip_ms: u16,
 }
 wire_struct!(Contact { certificate, seen, port, interfaces, announced, proved, machine, round_trip_ms });

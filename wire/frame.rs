@@ -1,5 +1,5 @@
-//! Frames: what the plaintext of a connection is cut into. A frame is its length (of all that follows the length), a
-//! kind, a request id that the reply repeats (0 for what nobody asked for), and a body.
+//! Frames: the units of a connection's plaintext. A frame has its length (of everything behind the length), a kind, a
+//! request id and a body. A reply repeats the id of its request, and an unasked message has id 0.
 
 use super::codec::{DecodeError, Decoder, Wire};
 use super::stretches::Stretches;
@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 
 /// Bytes in front of the body: length (4), kind (1), request id (4).
 pub const HEADER_LEN: usize = 9;
-/// Bytes of the length field, which the length does not count.
+/// Bytes of the length field. The length does not count them.
 pub const LENGTH_LEN: usize = 4;
 /// Longest frame after login, counted as its length field does, in bytes.
 pub const FRAME_LEN_MAX: usize = 1024 * 1024;
 /// Longest frame before login, in bytes.
 pub const EARLY_FRAME_LEN_MAX: usize = 4 * 1024;
-/// The kind of frames with a piece in them.
+/// The kind of frames with a piece.
 pub const PIECE_KIND: u8 = 3;
 /// The request id of a message that is no reply.
 pub const UNASKED: u32 = 0;
@@ -50,20 +50,20 @@ macro_rules! message {
 }
 pub(crate) use message;
 
-/// A frame that has come in, still in the buffer of its connection.
+/// A received frame, still in the buffer of its connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
     pub kind: u8,
-    /// Which request it is, or which it answers.
+    /// The id of the request, or of the request that this frame answers.
     pub request: u32,
-    /// All of it, or as much as stands in one stretch.
+    /// The body, or its part in the first stretch.
     pub body: &'a [u8],
     /// The body in all its stretches.
     stretches: Stretches<'a>,
 }
 
 impl<'a> Frame<'a> {
-    /// A frame whose body stands in one stretch.
+    /// A frame with its whole body in one stretch.
     pub fn new(kind: u8, request: u32, body: &'a [u8]) -> Self {
         Self { kind, request, body, stretches: body.into() }
     }
@@ -79,7 +79,7 @@ impl<'a> Frame<'a> {
         Ok(Self::new(kind, request, body))
     }
 
-    /// The same for a frame in stretches, of which the first has the header.
+    /// The same for a frame in stretches. The first stretch has the header.
     pub fn parse_stretches(stretches: Stretches<'a>) -> Result<Self, DecodeError> {
         let first = stretches.iter().next().unwrap_or_default();
         let mut from = Decoder::new(first);
@@ -101,13 +101,14 @@ impl<'a> Frame<'a> {
         Ok(message)
     }
 
-    /// The last `len` bytes of the body: the data of a message that ends in a `Payload` of that length.
+    /// The last `len` bytes of the body: the data of a message with a `Payload` of that length.
     pub fn payload(&self, len: u32) -> Stretches<'a> {
         self.stretches.after(self.stretches.len() - len as usize)
     }
 }
 
-/// Begins a frame in an emptied buffer: header and the message's fields. Data may be appended before [`end`].
+/// Begins a frame in an emptied buffer with the header and the message's fields. The caller may append data before
+/// [`end`].
 pub fn begin<M: Message>(out: &mut Vec<u8>, request: u32, message: &M) {
     out.clear();
     0u32.put(out);
@@ -116,13 +117,13 @@ pub fn begin<M: Message>(out: &mut Vec<u8>, request: u32, message: &M) {
     message.put_body(out);
 }
 
-/// Ends a frame: its length is known now.
+/// Ends a frame: writes its length.
 pub fn end(out: &mut [u8]) {
     let len = u32::try_from(out.len() - LENGTH_LEN).expect("a frame is capped at 1 MiB");
     BigEndian::write_u32(&mut out[..LENGTH_LEN], len);
 }
 
-/// The front of a frame behind which so many bytes of data follow.
+/// The front of a frame with `data_len` bytes of data behind it.
 pub fn front<M: Message>(request: u32, message: &M, data_len: usize) -> Vec<u8> {
     let mut out = Vec::new();
     begin(&mut out, request, message);
@@ -131,13 +132,13 @@ pub fn front<M: Message>(request: u32, message: &M, data_len: usize) -> Vec<u8> 
     out
 }
 
-/// A whole frame of one message, which may have a password in it: its memory is cleared.
+/// A whole frame of one message. Its memory is cleared when it is dropped, since it may hold a password.
 pub fn of<M: Message>(request: u32, message: &M) -> Zeroizing<Vec<u8>> {
-    // A buffer that grew would leave the beginning behind. What has passwords in it has room here.
+    // A buffer that grows leaves its old bytes in memory. Messages with passwords fit into this capacity.
     let mut out = Zeroizing::new(Vec::with_capacity(LENGTH_LEN + EARLY_FRAME_LEN_MAX));
     begin(&mut out, request, message);
     end(&mut out);
-    // Many may wait to be sent, in as much memory as they need.
+    // Many frames may wait to be sent, so each takes only as much memory as it needs.
     Zeroizing::new(out.to_vec())
 }
 

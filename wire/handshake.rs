@@ -1,8 +1,8 @@
 //! How a connection begins: the preface, then a Noise handshake whose prologue is the preface.
 //!
-//! The one who connects sends the preface and the first handshake message together. The one who accepts answers with
-//! the second handshake message, or refuses in the clear (length 0, then a code). A refusal in the clear is not
-//! authentic: it is shown, never acted on beyond trying again.
+//! The connecting side sends the preface and the first handshake message together. The accepting side answers with the
+//! second handshake message, or refuses in the clear (length 0, then a code). A refusal in the clear is not authentic.
+//! The program shows it, and otherwise only tries again.
 
 pub mod peer;
 pub mod probe;
@@ -23,13 +23,13 @@ use zeroize::Zeroize;
 pub const MAGIC: [u8; 8] = *b"GRPSHARE";
 /// Version of the protocol.
 pub const VERSION: u16 = 3;
-/// Longest handshake message in bytes; the longest in use has 309.
+/// Longest handshake message in bytes. The longest real one has 309.
 const HANDSHAKE_LEN_MAX: usize = 512;
 
 const CLIENT_PATTERN: &str = "Noise_NX_25519_AESGCM_SHA256";
 const PSK_PATTERN: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
 
-/// What is spoken on a connection.
+/// The dialect of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Dialect {
@@ -39,11 +39,11 @@ pub enum Dialect {
     PeerPeer = 2,
     /// A tracker to another one of the same installation.
     TrackerTracker = 10,
-    /// A tracker to a client, to look whether it is there.
+    /// A tracker to a client, to test whether the client is there.
     Probe = 5,
-    /// A client to the relay of a tracker, where another client meets it.
+    /// A client to the relay of a tracker, to meet another client there.
     Relay = 6,
-    /// A client to a tracker, to learn from where its connection comes.
+    /// A client to a tracker, to learn the address from which its connection comes.
     Mirror = 7,
 }
 
@@ -55,8 +55,7 @@ impl Dialect {
     }
 }
 
-/// A secret that a handshake rests on: a static private key, or a key that both sides know. Its memory is cleared when
-/// it is dropped.
+/// A secret of a handshake: a static private key, or a key that both sides know. Dropping it clears its memory.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub [u8; 32]);
 
@@ -79,13 +78,13 @@ pub enum HandshakeError {
     Io(io::Error),
     /// The far side does not speak this protocol or this dialect.
     NotOurs,
-    /// The far side refused, for this reason if it is a known one.
+    /// The far side refused, with this code if it is a known one.
     Refused(Option<Code>),
     /// The far side does not know the key, or somebody changed bytes on the way.
     Crypto,
-    /// The far side asks for a version, key or dialect that is not served here, and was told so.
+    /// The far side asked for a version, key or dialect that is not served here. This side has refused in the clear.
     Turned(Code),
-    /// A tracker has looked who listens here, and knows. Nothing more is said.
+    /// A tracker has tested which client listens here, and has its answer. The connection ends.
     Probed,
 }
 
@@ -124,7 +123,7 @@ fn params(pattern: &str) -> NoiseParams {
     pattern.parse().expect("the pattern is a constant that snow knows")
 }
 
-/// Every error that snow reports here comes from bytes of the far side.
+/// Every error that snow reports here comes from the far side's bytes.
 fn crypto(_: snow::Error) -> HandshakeError {
     HandshakeError::Crypto
 }
@@ -153,8 +152,8 @@ pub fn fingerprint(public: &[u8]) -> Fingerprint {
     Fingerprint(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
 }
 
-/// Connects a client to a tracker; tells the fingerprint of the tracker's static key, which the caller must check
-/// before it sends anything.
+/// Connects a client to a tracker. Returns the fingerprint of the tracker's static key. The caller must check it before
+/// it sends anything.
 pub fn client_to_tracker(stream: &mut (impl Read + Write)) -> Result<(TransportKeys, Fingerprint), HandshakeError> {
     let prologue = preface(Dialect::ClientTracker, None);
     let noise = Builder::new(params(CLIENT_PATTERN)).prologue(&prologue).map_err(crypto)?;
@@ -163,13 +162,13 @@ pub fn client_to_tracker(stream: &mut (impl Read + Write)) -> Result<(TransportK
     Ok((TransportKeys::of(noise).ok_or(HandshakeError::Crypto)?, fingerprint))
 }
 
-/// How many bytes an answer to a greeting has, as far as its beginning tells.
+/// The length of an answer to a greeting, as far as the first bytes tell it.
 ///
 /// # Errors
-/// It is longer than an answer can be.
+/// An answer cannot be that long.
 pub fn answer_len(begun: &[u8]) -> Result<usize, HandshakeError> {
     match begun {
-        // A message has its length in front; a refusal has 0 there, and a code.
+        // A message begins with its length. A refusal has 0 there, and then a code.
         [0, 0, ..] => Ok(4),
         &[high, low, ..] if usize::from(u16::from_be_bytes([high, low])) <= HANDSHAKE_LEN_MAX => {
             Ok(2 + usize::from(u16::from_be_bytes([high, low])))
@@ -212,7 +211,7 @@ fn initiate(
     Ok(noise)
 }
 
-/// The preface and the first message, with what it brings along.
+/// The preface and the first message with its payload.
 fn greet(
     prologue: &[u8],
     mut noise: HandshakeState,
@@ -225,8 +224,7 @@ fn greet(
     Ok((noise, out))
 }
 
-/// Takes a handshake message of the far side, which carries nothing but the handshake: bytes that nobody reads would be
-/// a second form of the same message.
+/// Takes a handshake message without a payload. Bytes that nobody reads would make a second form of the same message.
 fn take_message(noise: &mut HandshakeState, message: &[u8]) -> Result<(), HandshakeError> {
     let mut payload = [0; HANDSHAKE_LEN_MAX];
     match noise.read_message(message, &mut payload).map_err(crypto)? {
@@ -260,22 +258,22 @@ pub(super) fn read_u16(stream: &mut impl Read) -> io::Result<u16> {
     Ok(u16::from_be_bytes(bytes))
 }
 
-/// Whom a tracker accepted, with the keys of the connection.
+/// The side that a tracker accepted, with the keys of the connection.
 #[derive(Debug)]
 pub enum Caller {
     Client(TransportKeys),
-    /// Another tracker of the same installation. It has proved nothing before its first frame has been decrypted, since
-    /// its handshake message may be a replay.
+    /// Another tracker of the same installation. Its handshake message may be a replay, so it has proved nothing before
+    /// its first frame is decrypted.
     Tracker(TransportKeys),
-    /// Somebody who wants to meet another client at the relay and has proved nothing yet.
+    /// A client that wants to meet another client at the relay. It has proved nothing yet.
     AtRelay(RelayTicket),
-    /// Somebody who wants to know from where the connection comes, and nothing else.
+    /// A client that wants to know from where its connection comes, and nothing else.
     AtMirror,
 }
 
-/// Accepts a client or another tracker at a tracker with this static private key and this link key. A tracker that has
-/// another link key is told so. Once the message of a client is here, `turn` waits for the client's turn, which lasts for
-/// the key agreement and the answer.
+/// Accepts a client or another tracker, at a tracker with this static private key and this link key. A tracker with
+/// another link key gets a refusal. Once a client's message is here, `turn` waits for the client's turn. The turn lasts
+/// for the key agreement and the answer.
 pub fn tracker_accepts<T>(
     stream: &mut (impl Read + Write),
     private: &Secret,
@@ -285,7 +283,7 @@ pub fn tracker_accepts<T>(
     accept_at_tracker(stream, Some(private), link, turn)
 }
 
-/// Accepts another tracker at a tracker that takes no more clients, who are told so.
+/// Accepts another tracker, at a tracker that is full and refuses clients.
 pub fn full_tracker_accepts(
     stream: &mut (impl Read + Write),
     link: &(KeyId, Secret),
@@ -346,13 +344,13 @@ fn accept_under(
     respond(stream, under(key, &prologue)?.build_responder().map_err(crypto)?, &first)
 }
 
-/// The pattern of two sides that know a key.
+/// The handshake pattern for two sides that know a key.
 fn under<'a>(key: &'a Secret, prologue: &'a [u8]) -> Result<Builder<'a>, HandshakeError> {
     let noise = Builder::new(params(PSK_PATTERN)).prologue(prologue).map_err(crypto)?;
     noise.psk(0, &key.0).map_err(crypto)
 }
 
-/// Reads the part of the preface that all dialects have; tells the dialect, none if it is not known.
+/// Reads the part of the preface that all dialects have. Returns the dialect; `None` for an unknown one.
 fn read_preface(stream: &mut (impl Read + Write)) -> Result<Option<Dialect>, HandshakeError> {
     let mut bytes = [0; 11];
     stream.read_exact(&mut bytes)?;
@@ -367,7 +365,7 @@ fn read_preface(stream: &mut (impl Read + Write)) -> Result<Option<Dialect>, Han
     Ok(Dialect::from_number(u8::take(&mut from).map_err(malformed)?))
 }
 
-/// Reads the rest of the preface of a dialect that has a key.
+/// Reads the rest of the preface, for a dialect with a key.
 fn read_key_id(stream: &mut impl Read) -> Result<KeyId, HandshakeError> {
     let mut id = [0; KeyId::LEN];
     stream.read_exact(&mut id)?;
@@ -387,7 +385,7 @@ fn respond(stream: &mut impl Write, mut noise: HandshakeState, first: &[u8]) -> 
 /// Reads the first message.
 fn read_first(stream: &mut impl Read) -> Result<Vec<u8>, HandshakeError> {
     match read_message(stream) {
-        // Only the side that accepts may refuse.
+        // Only the accepting side may refuse.
         Err(HandshakeError::Refused(_)) => Err(HandshakeError::NotOurs),
         other => other,
     }
@@ -403,7 +401,7 @@ fn answer(stream: &mut impl Write, mut noise: HandshakeState) -> Result<Transpor
     TransportKeys::of(noise).ok_or(HandshakeError::Crypto)
 }
 
-/// A refusal before the channel stands: a handshake message of length 0 and the number of the code, in the clear.
+/// A refusal before there is a channel: a handshake message of length 0 and the number of the code, in the clear.
 pub fn refusal_in_clear(code: Code) -> [u8; 4] {
     let mut out = Vec::with_capacity(4);
     0u16.put(&mut out);
@@ -419,7 +417,7 @@ pub(crate) mod tests {
     use std::os::unix::net::UnixStream;
     use std::thread;
 
-    /// Both ends of a handshake that is over: the one who connects and the one who accepts.
+    /// Both ends of a finished handshake: the connecting side and the accepting side.
     pub(crate) fn finished() -> (HandshakeState, HandshakeState) {
         let builder = || Builder::new(params(PSK_PATTERN)).psk(0, &[7; 32]).expect("a key of 32 bytes");
         let mut near = builder().build_initiator().expect("builds");
@@ -432,7 +430,7 @@ pub(crate) mod tests {
         (near, far)
     }
 
-    /// The keys of both ends of a connection: of the one who connects and of the one who accepts.
+    /// The keys of both ends of a connection: of the connecting side and of the accepting side.
     pub(crate) fn keys() -> (TransportKeys, TransportKeys) {
         let (near, far) = finished();
         (TransportKeys::of(near).expect("finished"), TransportKeys::of(far).expect("finished"))
@@ -450,7 +448,7 @@ pub(crate) mod tests {
     pub(super) const TRACKER_KEY: Secret = Secret([9; 32]);
     pub(super) const LINK: (KeyId, Secret) = (KeyId([0x6b; 16]), Secret([6; 32]));
 
-    /// A far side that has said everything in advance.
+    /// A far side that has sent everything in advance.
     pub(super) struct Script {
         input: io::Cursor<Vec<u8>>,
         pub(super) output: Vec<u8>,
@@ -477,7 +475,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Runs both sides against each other; each sees the other's end as soon as it is there.
+    /// Runs both sides against each other. Each side sees at once when the other has ended.
     pub(super) fn meet<A: Send, B: Send>(
         near: impl FnOnce(&mut UnixStream) -> A + Send,
         far: impl FnOnce(&mut UnixStream) -> B + Send,
@@ -513,7 +511,7 @@ pub(crate) mod tests {
         opener.advance(to)
     }
 
-    /// What the one who connects sends under a key: the preface and the first handshake message, and the state to go on.
+    /// What the connecting side sends under a key: the preface and the first handshake message. Also returns its state.
     fn opening(dialect: Dialect, key_id: KeyId, key: &Secret, payload: &[u8]) -> (Vec<u8>, HandshakeState) {
         let mut out = preface(dialect, Some(key_id));
         let builder = Builder::new(params(PSK_PATTERN)).prologue(&out).expect("once").psk(0, &key.0).expect("once");
@@ -612,14 +610,14 @@ pub(crate) mod tests {
     fn a_refusal_over_tcp_is_read_although_the_refusing_side_is_gone_already() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         for _ in 0..20 {
-            // Refused before the client has said anything.
+            // The refusal comes before the client has sent anything.
             let mut near = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
             let (mut far, _) = listener.accept().expect("accepts");
             far.write_all(&refusal_in_clear(Code::Busy)).expect("goes out");
             drop(far);
             let error = client_to_tracker(&mut near).map(drop);
             assert!(matches!(error, Err(HandshakeError::Refused(Some(Code::Busy)))), "{error:?}");
-            // Refused with bytes of the client unread, on which the system resets the connection.
+            // The refusal leaves bytes of the client unread, so the system resets the connection.
             let mut near = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
             let (mut far, _) = listener.accept().expect("accepts");
             let refused = thread::spawn(move || accepts_all(&mut far).map(drop));

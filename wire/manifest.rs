@@ -1,5 +1,5 @@
-//! The encoding of a manifest. Its hashed part says what a share consists of; the SHA-256 of that is the info hash.
-//! Sections follow, which may say more of the files and are no part of the content.
+//! The encoding of a manifest. The hashed part has the content of a share, and its SHA-256 is the info hash. Sections
+//! follow, which may say more about the files and are no part of the content.
 
 mod check;
 mod format;
@@ -12,8 +12,8 @@ use crate::model::digest::{InfoHash, Sha1Digest};
 use crate::model::manifest::{FileAttributes, FileEntry, Manifest};
 use format::{ATTRIBUTES, MAGIC, OLDER_MAGIC, take_head};
 
-/// Sections of a kind that this version does not know are passed over, so that later ones may have more of them. A
-/// manifest without them is the canonical form.
+/// This version skips sections of an unknown kind, so that later versions may add some. The canonical form is a
+/// manifest without them.
 impl Wire for Manifest {
     fn put(&self, out: &mut Vec<u8>) {
         let begin = out.len();
@@ -29,7 +29,7 @@ impl Wire for Manifest {
         let sections_from = out.len();
         put_sections(self.attributes(), out);
         if out.len() - begin > MANIFEST_LEN_MAX {
-            // Of a share with very long paths the attributes are left out rather than the share.
+            // A share with very long paths loses its attributes, so that the share itself still fits.
             out.truncate(sections_from);
             put_sections(&[], out);
         }
@@ -47,7 +47,7 @@ impl Wire for Manifest {
     }
 }
 
-/// All that a manifest says.
+/// Everything in a manifest.
 #[derive(Debug, Default)]
 struct Gathered {
     files: Vec<FileEntry>,
@@ -69,7 +69,7 @@ impl ManifestSink for Gathered {
     }
 }
 
-/// One section if there are attributes, else none.
+/// One section if there are attributes, otherwise none.
 fn put_sections(attributes: &[FileAttributes], out: &mut Vec<u8>) {
     let told = !attributes.is_empty();
     told.put(out);
@@ -82,21 +82,21 @@ fn put_sections(attributes: &[FileAttributes], out: &mut Vec<u8>) {
     }
 }
 
-/// Puts the number of bytes from `from` on into the four bytes before them.
+/// Writes the number of bytes from `from` on into the four bytes before them.
 fn patch_len(out: &mut [u8], from: usize) {
     // A manifest has at most 2^20 paths of 3 KiB.
     let len = (out.len() - from) as u32;
     out[from - 4..from].copy_from_slice(&len.to_be_bytes());
 }
 
-/// The encoding of a manifest and its info hash; `None` if the paths are so long that it would be over the cap.
+/// The encoding of a manifest and its info hash. `None` if its paths make it longer than the cap.
 pub fn encode(manifest: &Manifest) -> Option<(Vec<u8>, InfoHash)> {
     let bytes = to_bytes(manifest);
     let info_hash = info_hash_of(&bytes).expect("it was just encoded");
     (bytes.len() <= MANIFEST_LEN_MAX).then_some((bytes, info_hash))
 }
 
-/// The manifest that these bytes encode, if it is the one that the info hash names.
+/// The manifest that these bytes encode. Its info hash must be the expected one.
 pub fn decode(bytes: &[u8], expected: InfoHash) -> Result<Manifest, DecodeError> {
     if bytes.len() > MANIFEST_LEN_MAX {
         return Err(DecodeError::OverCap { len: bytes.len(), max: MANIFEST_LEN_MAX });
@@ -107,7 +107,7 @@ pub fn decode(bytes: &[u8], expected: InfoHash) -> Result<Manifest, DecodeError>
     from_bytes(bytes)
 }
 
-/// Whether bytes begin as an older version of the program encoded manifests.
+/// Whether bytes begin like the manifests of an older version of the program.
 pub fn is_older(bytes: &[u8]) -> bool {
     bytes.starts_with(&OLDER_MAGIC)
 }
@@ -138,7 +138,7 @@ mod tests {
         Manifest::new(files.iter().map(file).collect(), vec![Sha1Digest([7; 20]); pieces]).expect("a manifest")
     }
 
-    /// Encodes parts of a manifest that together need not be one.
+    /// Encodes parts of a manifest that need not fit together.
     fn raw(files: &[(&str, u64)], pieces: u32, sections: &[(u8, &[u8])]) -> Vec<u8> {
         let mut hashed = Vec::new();
         (files.len() as u32).put(&mut hashed);
@@ -161,7 +161,7 @@ mod tests {
         out
     }
 
-    /// Decodes bytes under the info hash that is really theirs.
+    /// Decodes bytes under their real info hash.
     fn decode_as_is(bytes: &[u8]) -> Result<Manifest, DecodeError> {
         decode(bytes, info_hash_of(bytes)?)
     }
@@ -314,8 +314,8 @@ mod tests {
 
     #[test]
     fn the_largest_share_with_ordinary_paths_is_under_the_cap() {
-        // Not made, since that takes a while: counts, files with paths of 77 bytes, digests. Their attributes are left
-        // out; with paths of 63 bytes they fit too.
+        // This manifest is computed and not made, since making it takes a while: counts, files with paths of 77 bytes,
+        // digests. Without attributes it fits. With attributes, paths of 63 bytes fit.
         let len = |path: usize| 8 + 4 + 4 + FILES_MAX * (2 + path + 8) + 4 + PIECES_MAX as usize * Sha1Digest::LEN + 1;
         assert!(len(77) <= MANIFEST_LEN_MAX, "{}", len(77));
         assert!(len(63) + 5 + FILES_MAX * 13 <= MANIFEST_LEN_MAX);
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn attributes_are_left_out_where_they_would_take_a_share_over_the_cap() {
-        // Paths of 3 KiB take few files to come near the cap.
+        // With paths of 3 KiB a few files come near the cap.
         let path = |at: u32| format!("d/{}{at:08}", format!("{}/", "x".repeat(250)).repeat(12));
         let entry_len = 2 + path(0).len() + 8;
         let count = (MANIFEST_LEN_MAX - 100) / entry_len;

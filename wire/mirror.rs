@@ -1,7 +1,7 @@
-//! How a client learns how its tracker sees a connection: the preface, and the address from which it comes with a token,
-//! by which the tracker knows later that it has seen it.
+//! How a client learns from which address its tracker sees a connection come. The client sends the preface. The tracker
+//! answers with the address and a token. By the token the tracker later knows that it has seen this address.
 //!
-//! The bytes of the answer are inverted. Some NATs rewrite addresses that they find in what passes.
+//! The bytes of the answer are inverted, since some NATs rewrite addresses that they find in the data.
 
 use super::codec::{Decoder, Wire, wire_struct};
 use super::handshake::{Dialect, HandshakeError, preface};
@@ -9,11 +9,11 @@ use super::refusal::Code;
 use std::io::{self, Read};
 use std::net::{Ipv6Addr, SocketAddr};
 
-/// What the answer begins with. A refusal in the clear begins with 0.
+/// The first byte of the answer. A refusal in the clear begins with 0.
 const SEEN: u8 = 1;
-/// An IP, written as IPv6, a port and the token.
+/// An IP in its IPv6 form, a port and the token.
 type Inverted = [u8; 18 + size_of::<AddressToken>()];
-/// What a tracker gives to whoever connects from an address, and nobody can make without the cluster key.
+/// A tracker gives this token to a client that connects from an address. Without the cluster key nobody can make one.
 pub type AddressToken = [u8; 40];
 
 /// An address at which a tracker has seen a client.
@@ -24,12 +24,12 @@ pub struct Mirrored {
 }
 wire_struct!(Mirrored { addr, token });
 
-/// What is said to a tracker that is to show from where the connection comes.
+/// What a client sends to learn from where its connection comes.
 pub fn mirror_greeting() -> Vec<u8> {
     preface(Dialect::Mirror, None)
 }
 
-/// What the tracker says.
+/// What the tracker answers.
 pub fn mirror_answer(seen: Mirrored) -> Vec<u8> {
     let ip = match seen.addr {
         SocketAddr::V4(addr) => addr.ip().to_ipv6_mapped(),
@@ -39,7 +39,7 @@ pub fn mirror_answer(seen: Mirrored) -> Vec<u8> {
     [SEEN].into_iter().chain(said.map(|byte| !byte)).collect()
 }
 
-/// Takes what is there of the answer, after what was `heard` before; the address once it is whole.
+/// Takes the next bytes of the answer, behind those `heard` before. Returns the address once it is complete.
 pub fn take_mirrored(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<Option<Mirrored>, HandshakeError> {
     let mut bytes = [0; 1 + size_of::<Inverted>()];
     let left = bytes.len().saturating_sub(heard.len());
@@ -77,7 +77,7 @@ mod tests {
         Mirrored { addr: addr.parse().expect("an address"), token: [7; 40] }
     }
 
-    /// What comes of it when the tracker says this, so many bytes at a time.
+    /// The client's result if the tracker says this, so many bytes at a time.
     fn heard(mut says: &[u8], at_once: u64) -> Result<Option<Mirrored>, HandshakeError> {
         let mut heard = Vec::new();
         loop {

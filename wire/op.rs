@@ -1,4 +1,4 @@
-//! Ops as bytes: what the journal keeps and what trackers send each other.
+//! Ops as bytes, for the journal and for the links between trackers.
 
 use super::codec::{DecodeError, Decoder, List, Text, Wire, wire_struct, wire_variants};
 use crate::model::id::Seen;
@@ -72,7 +72,7 @@ impl Wire for FloorProposal {
 }
 
 fn put_list<T: Wire>(values: &[T], out: &mut Vec<u8>) {
-    // Whoever proposes a floor asks first whether the proposal fits.
+    // A tracker checks that a proposal fits before it proposes a floor.
     (values.len() as u32).put(out);
     values.iter().for_each(|value| value.put(out));
 }

@@ -1,8 +1,8 @@
-//! The record layer of the secure channel: frames become encrypted records, and records become frames again. It works
-//! on bytes in memory; `connection` moves them through sockets, `handshake` makes the keys.
+//! The record layer of the secure channel. It makes encrypted records of frames, and frames of records. It works on
+//! bytes in memory: `connection` moves them through sockets, and `handshake` makes the keys.
 //!
-//! A record is a length (2 bytes) and a Noise transport message of that length. A frame begins with a record of its
-//! own and fills as many as it needs, all but the last to the brim.
+//! A record is a length (2 bytes) and a Noise transport message of that length. A frame begins with a new record and
+//! takes as many records as it needs. All but the last of them are full.
 
 use super::codec::DecodeError;
 use super::frame::{Frame, HEADER_LEN, LENGTH_LEN};
@@ -20,19 +20,19 @@ const NOISE_LEN_MAX: usize = 65535;
 pub const RECORD_PLAIN_MAX: usize = NOISE_LEN_MAX - TAG_LEN;
 /// Longest record with its length.
 const RECORD_LEN_MAX: usize = RECORD_HEADER_LEN + NOISE_LEN_MAX;
-/// Room for short frames, in bytes. A longer one takes room among the long frames.
+/// Room for short frames, in bytes. A longer frame takes room among the long frames.
 pub const SHORT_BUFFER_LEN: usize = 4 * 1024;
-/// How the plaintext lies in records that stand one behind the other.
+/// Where the plaintext lies in consecutive records.
 const RECORDS: StretchLayout = StretchLayout { place_len: RECORD_LEN_MAX, before: RECORD_HEADER_LEN, behind: TAG_LEN };
 
-/// Why a connection's records cannot be opened any further.
+/// Why the records of a connection cannot be opened any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordError {
-    /// A record was not made with this connection's keys, or not in this order.
+    /// A record was not made with the keys of this connection, or it is out of order.
     Forged,
     /// A record has an impossible length.
     BadLength,
-    /// A frame is longer than is allowed at this stage.
+    /// A frame is longer than this stage of the connection allows.
     FrameTooLong {
         /// The length it claims, in bytes.
         len: usize,
@@ -63,35 +63,36 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// The records of a frame, ready to be written.
+    /// The records of a frame, ready to write.
     pub fn seal(&mut self, keys: &TransportKeys, frame: &[u8]) -> &[u8] {
         self.records.hold(frame);
         self.records.seal(keys, &mut self.nonce)
     }
 
-    /// The same for a frame in its place; its bytes are the sealed ones then.
+    /// The same for a frame in place. Its bytes are sealed afterwards.
     pub fn seal_in_place<'a>(&mut self, keys: &TransportKeys, frame: &'a mut FrameRecords) -> &'a [u8] {
         frame.seal(keys, &mut self.nonce)
     }
 
-    /// Gives back its memory.
+    /// Frees its memory.
     pub fn release(&mut self) {
         self.records = FrameRecords::default();
     }
 }
 
-/// A frame in the places of its records: whoever makes it there has it sealed and sent without a copy.
+/// A frame in the places of its records. A frame that is made there is sealed and sent without a copy.
 #[derive(Debug, Default)]
 pub struct FrameRecords {
-    /// Records one behind the other, all but the last to the brim; kept at its largest so far, so that it is not zeroed
-    /// again for every frame.
+    /// Consecutive records, all but the last full. The buffer keeps its largest length, so that it is not zeroed again
+    /// for every frame.
     bytes: Vec<u8>,
-    /// Length of the records.
+    /// The length of the records.
     len: usize,
 }
 
 impl FrameRecords {
-    /// Begins a frame of this length with these bytes in front. Gives the room for the others, which holds anything.
+    /// Begins a frame of this length with these bytes in front. Returns the room for the other bytes, with arbitrary
+    /// content.
     pub fn begin(&mut self, front: &[u8], frame_len: usize) -> impl Iterator<Item = &mut [u8]> {
         self.len = sealed_len(frame_len);
         if self.bytes.len() < self.len {
@@ -113,7 +114,7 @@ impl FrameRecords {
     }
 
     fn seal(&mut self, keys: &TransportKeys, nonce: &mut u64) -> &[u8] {
-        // Once: sealed bytes are no plaintext.
+        // A frame is sealed only once: sealed bytes are no plaintext.
         let sealed = &mut self.bytes[..std::mem::take(&mut self.len)];
         for record in sealed.chunks_mut(RECORD_LEN_MAX) {
             let (header, rest) = record.split_at_mut(RECORD_HEADER_LEN);
@@ -127,34 +128,34 @@ impl FrameRecords {
     }
 }
 
-/// Length of the records of a frame.
+/// The length of the records of a frame.
 fn sealed_len(frame_len: usize) -> usize {
     frame_len + frame_len.div_ceil(RECORD_PLAIN_MAX) * (RECORD_HEADER_LEN + TAG_LEN)
 }
 
-/// Decrypts records of one direction where they stand and puts frames together, a few bytes at a time if need be.
+/// Decrypts records of one direction in place, and puts frames together. The bytes may come in portions of any size.
 #[derive(Debug)]
 pub struct Opener {
     nonce: u64,
-    /// The kind of frames that are left in the stretches of their records, on a connection for pieces. Room for a long
-    /// frame is made there before it comes, so that nothing is moved.
+    /// The kind of frames that stay in the stretches of their records, on a connection for pieces. Room for such a long
+    /// frame is made in advance, so that its bytes stay in place.
     spread_kind: Option<u8>,
-    /// Longest frame taken, counted as its length field does.
+    /// Longest frame that it takes, counted like its length field.
     frame_len_max: usize,
     bytes: Vec<u8>,
-    /// Where the first record of the frame on its way begins.
+    /// Where the first record of the present frame begins.
     frame_at: usize,
-    /// Where the ciphertext stands that is not decrypted yet.
+    /// Where the ciphertext begins that is not decrypted yet.
     start: usize,
     end: usize,
-    /// How many bytes of the frame are decrypted.
+    /// How many bytes of the present frame are decrypted.
     plain_len: usize,
-    /// Length of the whole frame, once its first record is open.
+    /// The length of the whole frame, once its first record is open.
     frame_len: Option<usize>,
 }
 
 impl Opener {
-    /// Takes frames up to this length, and makes room for them as they come.
+    /// Takes frames up to this length, and makes room for them as they come in.
     pub fn new(frame_len_max: usize) -> Self {
         Self {
             nonce: 0,
@@ -169,25 +170,25 @@ impl Opener {
         }
     }
 
-    /// Leaves the frames of this kind, which end in a `Payload`, in stretches, and makes room for a long one before it comes.
+    /// Leaves frames of this kind, which end in a `Payload`, in stretches. It makes room for a long one in advance.
     pub fn spread(mut self, kind: u8) -> Self {
         self.spread_kind = Some(kind);
         self
     }
 
-    /// Takes frames up to another length from now on.
+    /// Changes the length up to which it takes frames.
     pub fn set_frame_len_max(&mut self, frame_len_max: usize) {
         self.frame_len_max = frame_len_max;
     }
 
-    /// Where the next bytes from the socket belong. Never empty.
+    /// The room for the next bytes from the socket. It is never empty.
     pub fn room(&mut self) -> &mut [u8] {
         if self.is_idle() {
             (self.frame_at, self.start, self.end) = (0, 0, 0);
         }
         let missing = self.missing_cipher();
-        // A long frame is read up to its end, so that nothing has to be moved in the buffer. Where others may claim what
-        // they like, only so much room is made as has been filled before, and only once that is full.
+        // A long frame is read up to its end, so that nothing moves in the buffer. An untrusted far side may claim any
+        // length. Then the room only doubles, and only once it is full.
         let (opened, used) = (self.start - self.frame_at, self.end - self.frame_at);
         let whole = opened + missing;
         let target = match whole {
@@ -200,32 +201,32 @@ impl Opener {
             let mut grown = Vec::with_capacity(target);
             grown.extend_from_slice(&self.bytes[self.frame_at..self.end]);
             grown.resize(target, 0);
-            // It may have keys of groups in it.
+            // The old buffer may hold keys of groups.
             std::mem::replace(&mut self.bytes, grown).zeroize();
             self.moved_to_front();
         } else if self.frame_at + target > self.bytes.len() {
             self.bytes.copy_within(self.frame_at..self.end, 0);
             self.moved_to_front();
         }
-        // Behind a long frame the buffer is given back, so nothing of the next one may stand in it.
+        // The buffer is freed behind a long frame, so it must hold nothing of the next frame.
         let is_long = missing > 0 && self.bytes.len() > SHORT_BUFFER_LEN;
         let limit = if is_long { self.bytes.len().min(self.start + missing) } else { self.bytes.len() };
-        // What waits is less than one record, and a record is no longer than what is missing: there is room.
+        // There is room: the waiting bytes are less than one record, and a record is no longer than what is missing.
         &mut self.bytes[self.end..limit]
     }
 
-    /// The frame on its way stands at the beginning of the buffer now.
+    /// Adjusts the positions once the present frame stands at the beginning of the buffer.
     fn moved_to_front(&mut self) {
         (self.start, self.end) = (self.start - self.frame_at, self.end - self.frame_at);
         self.frame_at = 0;
     }
 
-    /// Says how many bytes were put into [`Opener::room`].
+    /// Notes how many bytes the caller has put into [`Opener::room`].
     pub fn filled(&mut self, len: usize) {
         self.end += len;
     }
 
-    /// Ciphertext that the current frame, or else the current record, still takes, from `start` on; 0 if unknown.
+    /// How much ciphertext the present frame, or else the present record, still takes from `start` on; 0 if unknown.
     fn missing_cipher(&self) -> usize {
         match self.frame_len {
             Some(frame_len) => sealed_len(frame_len - self.plain_len),
@@ -239,15 +240,15 @@ impl Opener {
         self.record_len().unwrap_or(RECORD_HEADER_LEN).saturating_sub(have).max(1)
     }
 
-    /// Length of the record at the front with its header, once the header is there.
+    /// The length of the record at the front with its header, once the header has come in.
     fn record_len(&self) -> Option<usize> {
         let waiting = &self.bytes[self.start..self.end];
         (waiting.len() >= RECORD_HEADER_LEN)
             .then(|| RECORD_HEADER_LEN + usize::from(BigEndian::read_u16(&waiting[..RECORD_HEADER_LEN])))
     }
 
-    /// How much memory the frame on its way may take up, in bytes; 0 if that is room for a short one. A record
-    /// counts once so much of it has come, and a frame once its first record is open.
+    /// How much memory the present frame may take up, in bytes; 0 if it fits into the room for short ones. A record
+    /// counts once that much of it has come in. A frame counts once its first record is open.
     pub fn claimed_len(&self) -> usize {
         let claimed = match self.frame_len {
             Some(frame_len) => sealed_len(frame_len),
@@ -257,22 +258,22 @@ impl Opener {
         if claimed > SHORT_BUFFER_LEN { claimed } else { 0 }
     }
 
-    /// How many bytes of the frame on its way have come in.
+    /// How many bytes of the present frame have come in.
     pub fn come_len(&self) -> usize {
         self.plain_len + self.end - self.start
     }
 
-    /// True between frames: nothing of another frame has come in.
+    /// True between frames: no byte of another frame has come in.
     pub fn is_idle(&self) -> bool {
         self.start == self.end && self.frame_len.is_none()
     }
 
-    /// Whether something has come in behind the frame that is shown.
+    /// Whether bytes have come in behind the present frame.
     pub fn has_more(&self) -> bool {
         self.start != self.end
     }
 
-    /// Decrypts what has come in; true once a frame is whole. Then [`Opener::frame`] shows it and
+    /// Decrypts what has come in. True once a frame is complete. [`Opener::frame`] then shows the frame, and
     /// [`Opener::next_frame`] goes on.
     pub fn advance(&mut self, keys: &TransportKeys) -> Result<bool, RecordError> {
         while self.frame_len != Some(self.plain_len) {
@@ -288,7 +289,7 @@ impl Opener {
         Ok(true)
     }
 
-    /// Refuses a record whose length cannot be right before room is made for it.
+    /// Refuses a record of an impossible length before making room for it.
     fn check_record_len(&self, record_len: usize) -> Result<(), RecordError> {
         let Some(plain_len) = record_len.checked_sub(RECORD_HEADER_LEN + TAG_LEN).filter(|&len| len > 0) else {
             return Err(RecordError::BadLength);
@@ -319,21 +320,21 @@ impl Opener {
             Some(frame_len) => frame_len,
             None => self.begin_frame()?,
         };
-        // All records of a frame but its last are full, so a frame has one form only. For the first record this is
-        // known only now.
+        // All records of a frame except its last one are full, so a frame has only one form. For the first record this
+        // is known only here.
         if self.plain_len > frame_len || (self.plain_len < frame_len && len != RECORD_PLAIN_MAX) {
             return Err(RecordError::Framing);
         }
         Ok(())
     }
 
-    /// The decrypted bytes of the frame, as far as they stand in one stretch.
+    /// The decrypted bytes of the present frame in its first stretch.
     fn plain(&self) -> &[u8] {
         let len = if self.is_spread() { self.plain_len.min(RECORD_PLAIN_MAX) } else { self.plain_len };
         &self.bytes[self.frame_at + RECORD_HEADER_LEN..][..len]
     }
 
-    /// Whether the records of the frame, of which the first is open, stay where they are.
+    /// Whether the records of the present frame stay in place. Its first record is open.
     fn is_spread(&self) -> bool {
         self.spread_kind == Some(self.bytes[self.frame_at + RECORD_HEADER_LEN + LENGTH_LEN])
     }
@@ -350,7 +351,7 @@ impl Opener {
         Ok(LENGTH_LEN + len)
     }
 
-    /// The whole frame, after [`Opener::advance`] said that there is one.
+    /// The complete frame, after [`Opener::advance`] has returned true.
     pub fn frame(&self) -> Result<Frame<'_>, DecodeError> {
         debug_assert!(self.frame_len == Some(self.plain_len), "advance said so");
         let plain = self.plain();
@@ -368,7 +369,7 @@ impl Opener {
         self.frame_at = self.start;
     }
 
-    /// Clears what earlier frames have left, passwords among it. Gives back its memory between frames.
+    /// Clears the bytes of earlier frames, which may hold passwords. Frees its memory between frames.
     pub fn release(&mut self) {
         let past = if self.is_idle() { self.end } else { self.frame_at };
         self.bytes[..past].zeroize();
@@ -387,24 +388,24 @@ mod tests {
     use super::*;
 
     impl Sealer {
-        /// Bytes that the buffer takes up.
+        /// How many bytes the buffer takes up.
         pub(crate) fn capacity(&self) -> usize {
             self.records.bytes.capacity()
         }
     }
 
     impl Opener {
-        /// Bytes that the buffer takes up.
+        /// How many bytes the buffer takes up.
         pub(crate) fn capacity(&self) -> usize {
             self.bytes.capacity()
         }
     }
 
     const PIECE: usize = 512 * 1024;
-    /// The kind of the frames of these tests.
+    /// The kind of the frames in these tests.
     const KIND: u8 = 3;
 
-    /// A frame with a body of this length, which tells by its bytes where each belongs.
+    /// A frame with a body of this length. Each byte tells its place.
     fn frame(body: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_LEN + body);
         ((HEADER_LEN - LENGTH_LEN + body) as u32).put(&mut out);
@@ -414,7 +415,7 @@ mod tests {
         out
     }
 
-    /// Hands bytes over as the socket would, and takes the frames that are whole.
+    /// Passes bytes on as the socket would, and returns the complete frames.
     fn feed(opener: &mut Opener, keys: &TransportKeys, mut bytes: &[u8]) -> Result<Vec<Vec<u8>>, RecordError> {
         let mut frames = Vec::new();
         loop {
@@ -437,12 +438,12 @@ mod tests {
         }
     }
 
-    /// One that puts the frames of these tests together, and one that leaves them in stretches.
+    /// One opener that joins the frames of these tests, and one that leaves them in stretches.
     fn openers() -> [Opener; 2] {
         [Opener::new(FRAME_LEN_MAX), Opener::new(FRAME_LEN_MAX).spread(KIND)]
     }
 
-    /// One record around this plaintext, which need not be a frame.
+    /// One record with this plaintext, which need not be a frame.
     fn record(keys: &TransportKeys, nonce: u64, plain: &[u8]) -> Vec<u8> {
         let mut out = vec![0; RECORD_HEADER_LEN];
         BigEndian::write_u16(&mut out, (plain.len() + TAG_LEN) as u16);
@@ -510,7 +511,7 @@ mod tests {
             opened.extend(feed(&mut opener, &far, &sealed[cut..]).expect("opens"));
             assert_eq!(opened, frames, "{cut}");
         }
-        // Of a long frame, every cut near the edge of a record.
+        // For a long frame, every cut near the edge of a record.
         let frames = [frame(2 * RECORD_PLAIN_MAX + 100), frame(5)];
         let mut sealer = Sealer::default();
         let sealed: Vec<u8> = frames.iter().flat_map(|frame| sealer.seal(&near, frame).to_vec()).collect();
@@ -633,13 +634,13 @@ mod tests {
             assert_eq!(error, Err(RecordError::FrameTooLong { len: max + 1, max }));
             assert!(opener.capacity() <= RECORD_LEN_MAX);
         }
-        // The length of a record that no frame of this stage can fill, from its header alone.
+        // The header alone announces a record that no frame of this stage can fill.
         let mut opener = Opener::new(EARLY_FRAME_LEN_MAX);
         let claim = (EARLY_FRAME_LEN_MAX + LENGTH_LEN + TAG_LEN + 1) as u16;
         let error = feed(&mut opener, &far, &claim.to_be_bytes());
         assert_eq!(error, Err(RecordError::FrameTooLong { len: EARLY_FRAME_LEN_MAX + 1, max: EARLY_FRAME_LEN_MAX }));
         assert_eq!(opener.capacity(), SHORT_BUFFER_LEN);
-        // The length field alone may claim what it likes.
+        // The length field alone may claim any length.
         let mut opener = Opener::new(FRAME_LEN_MAX);
         let error = feed(&mut opener, &far, &record(&near, 0, &[0xff; HEADER_LEN]));
         assert_eq!(error, Err(RecordError::FrameTooLong { len: u32::MAX as usize, max: FRAME_LEN_MAX }));
@@ -655,13 +656,13 @@ mod tests {
             changed[bit / 8] ^= 0x80 >> (bit % 8);
             match feed(&mut Opener::new(FRAME_LEN_MAX), &far, &changed) {
                 Err(RecordError::Forged) => {}
-                // A record that claims to be longer is waited for, one that is too short has nothing in it.
+                // A record that claims to be longer waits for more bytes. One that is too short is empty.
                 Ok(frames) => assert!(bit < 16 && frames.is_empty(), "{bit}"),
                 Err(RecordError::BadLength) => assert!(bit < 16),
                 Err(error) => panic!("{error} for bit {bit}"),
             }
         }
-        // In a frame of several records, each of them.
+        // The same for each record of a frame with several.
         let sealed = Sealer::default().seal(&near, &frame(3 * RECORD_PLAIN_MAX)).to_vec();
         let mut start = 0;
         for len in record_lens(&sealed) {
@@ -687,12 +688,12 @@ mod tests {
                 assert!(opened.is_ok() || opened == Err(RecordError::Forged));
             }
         }
-        // Inside one frame, too: its full records are of one length.
+        // The same inside one frame, whose full records have one length.
         let sealed = Sealer::default().seal(&near, &frame(3 * RECORD_PLAIN_MAX)).to_vec();
         let mut swapped = sealed.clone();
         swapped[RECORD_LEN_MAX..3 * RECORD_LEN_MAX].rotate_left(RECORD_LEN_MAX);
         assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &far, &swapped), Err(RecordError::Forged));
-        // And what a side said itself is nothing that it takes back.
+        // A side does not accept its own sealed bytes.
         let said = Sealer::default().seal(&near, &frame(0)).to_vec();
         assert_eq!(feed(&mut Opener::new(FRAME_LEN_MAX), &near, &said), Err(RecordError::Forged));
     }
@@ -706,17 +707,17 @@ mod tests {
         };
         let short = frame(10);
         assert_eq!(open(&[&short]), Ok(vec![short.clone()]));
-        // One byte too many, another frame in the same record.
+        // One byte too many; and another frame in the same record.
         assert_eq!(open(&[&[&short[..], &[0]].concat()]), Err(RecordError::Framing));
         assert_eq!(open(&[&[&short[..], &short].concat()]), Err(RecordError::Framing));
-        // A frame in two records that would fit in one; one whose header is cut.
+        // A frame in two records that fits into one; and a frame whose header is cut.
         assert_eq!(open(&[&short[..15], &short[15..]]), Err(RecordError::Framing));
         assert_eq!(open(&[&short[..HEADER_LEN - 1], &short[HEADER_LEN - 1..]]), Err(RecordError::Framing));
         // A length that leaves no room for the header.
         for len in 0..5 {
             assert_eq!(open(&[&[0, 0, 0, len, 3, 0, 0, 0, 7]]), Err(RecordError::Framing));
         }
-        // The last record of a long frame is as long as what is missing, and the ones before it are full.
+        // The last record of a long frame has exactly the missing bytes, and the ones before it are full.
         let long = frame(2 * RECORD_PLAIN_MAX);
         let (full, rest) = (RECORD_PLAIN_MAX, 2 * RECORD_PLAIN_MAX);
         assert_eq!(open(&[&long[..full], &long[full..rest], &long[rest..]]), Ok(vec![long.clone()]));

@@ -1,4 +1,4 @@
-//! The table of refusals: every reason for which the far side can say no, with its number on the wire and its words.
+//! The table of refusals: every reason for a refusal, with its number on the wire and its words.
 
 use super::codec::Text;
 use std::fmt;
@@ -31,7 +31,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What a person is told.
+            /// The words for a person.
             pub fn words(self) -> &'static str {
                 match self {
                     $(Code::$name => $words,)*
@@ -42,38 +42,38 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The bytes are not a message of this protocol; the connection ends.
+    /// The bytes are not a message of this protocol. The connection ends.
     Malformed = 1, "The message is malformed";
-    /// A frame or list is over its cap; the connection ends.
+    /// A frame or list is over its cap. The connection ends.
     TooLarge = 2, "The message is too large";
-    /// The kind of message is not known; the connection ends.
+    /// The kind of message is unknown. The connection ends.
     UnknownKind = 3, "The kind of message is unknown";
-    /// The far side speaks another version; the connection ends.
+    /// The far side speaks another version. The connection ends.
     Version = 4, "The other side speaks another version of the protocol";
-    /// No more connections are taken, in all or from this address; the connection ends.
+    /// There are too many connections, in all or from this address. The connection ends.
     Busy = 5, "Too many connections, try again later";
-    /// The program is being closed; the connection ends.
+    /// The program is closing. The connection ends.
     Closing = 6, "The other side is closing";
-    /// The change could not be made durable; nothing was changed.
+    /// The tracker could not make the change durable. Nothing has changed.
     Unavailable = 7, "The tracker cannot save changes now";
-    /// Too many attempts; try again later.
+    /// Too many attempts. A later one may succeed.
     SlowDown = 8, "Too many attempts, wait a little and try again";
-    /// The tracker takes over what the others have, and saves no changes until it has that.
+    /// The tracker is taking over the state of the others, and saves no changes until it has that.
     Joining = 9, "The tracker is taking over what the others have";
-    /// So many accounts, groups or files were made over all times that there are no numbers for more.
+    /// All numbers for accounts, groups or files have been used. Deleted ones count.
     UsedUp = 10, "No more accounts, groups or files can be made";
-    /// The operator of this tracker lets clients change nothing here. Other trackers may take the change.
+    /// The operator of this tracker forbids changes by clients. Other trackers may take the change.
     ReadOnly = 11, "This tracker is read-only, its operator lets no changes through";
-    /// The user would have more than one may have; the refusal says of what.
+    /// The user would have more of something than a user may have. The refusal says of what.
     QuotaReached = 12, "This would be over a limit";
-    /// All users together would have more than they may; the refusal says of what.
+    /// All users together would have more of something than they may have. The refusal says of what.
     InstallationFull = 13, "The installation is full";
 
     /// The request needs a login.
     NotLoggedIn = 20, "Please login first";
-    /// User or password is wrong; which of the two is not told.
+    /// The user or the password is wrong. The tracker does not tell which.
     BadLogin = 21, "Invalid username or password";
-    /// The session ended: the password was changed or the account is not known here.
+    /// The session has ended: the password has changed, or this tracker does not know the account.
     SessionEnded = 22, "The session has ended, please login again";
     /// The name is taken.
     UserExists = 23, "User already exists";
@@ -85,44 +85,45 @@ codes! {
     ReservedName = 26, "'~' is reserved and cannot be chosen in a name";
     /// This connection is logged in already.
     AlreadyLoggedIn = 27, "Already logged in, please logout first";
-    /// The session is known at another tracker, and this one has not heard of it yet: it holds there, or here later.
+    /// Another tracker knows the session, and this one has not heard of it yet. The session is valid there, and here
+    /// later.
     NotHeardYet = 28, "This tracker has not heard of the session yet";
-    /// The password is right, and the operator keeps the account out.
+    /// The password is right, but the operator has disabled the account.
     AccountDisabled = 29, "The account is disabled, ask the operator";
-    /// The operator makes all accounts.
+    /// Only the operator makes accounts.
     AccountsClosed = 30, "Accounts are made by the operator here, ask for one";
-    /// The name of a user or group mixes alphabets, or has characters that cannot be seen or told from others.
+    /// The name of a user or group mixes alphabets, or has invisible or misleading characters.
     MisleadingName = 31, "A name must not mix alphabets or have signs that mislead, choose another";
 
     /// The name is taken.
     GroupExists = 40, "Group already exists";
     /// There is no such group.
     NoSuchGroup = 41, "Group does not exist";
-    /// The user is a member already.
+    /// The user is already a member.
     AlreadyMember = 42, "Already a member of this group";
-    /// The user has asked already.
+    /// The user has already asked.
     RequestPending = 43, "Join request already pending";
-    /// That user has not asked to be let in.
+    /// That user has not asked to join.
     NoSuchRequest = 44, "No pending request from this user";
     /// The user is not a member.
     NotMember = 45, "You are not a member of this group";
-    /// The user is not the owner.
+    /// The user is not an owner.
     NotOwner = 46, "You are not the owner of this group";
-    /// The one to be removed is not a member.
+    /// The user to remove is not a member.
     TargetNotMember = 47, "That user is not a member of this group";
-    /// An owner leaves with `leave_group`, not by removal.
+    /// Owners leave with `leave_group`. They do not remove themselves.
     RemoveSelf = 48, "The owner leaves with leave_group";
-    /// That member is an owner already.
+    /// That member is already an owner.
     AlreadyOwner = 49, "Already an owner of this group";
-    /// That user owns the group no more, or never did.
+    /// That user is not an owner of the group.
     TargetNotOwner = 50, "That user is not an owner of this group";
-    /// Nobody else removes the founder, or drops the founder as an owner.
+    /// No other owner can remove the founder, or end the founder's ownership.
     FounderStays = 51, "Only the founder can do that, by leaving or dropping oneself";
     /// A group always has an owner.
     LastOwner = 52, "The only owner makes somebody else one first, or leaves with leave_group";
-    /// The user lets no owner add the user to a group.
+    /// The user allows no owner to add the user to a group.
     AddingForbidden = 53, "That user is added to no groups, but can ask to join";
-    /// Nobody can ask to be let in.
+    /// Nobody can ask to join.
     GroupClosed = 54, "The group is closed, only its owners let somebody in";
 
     /// Other content is shared under this name.
@@ -131,14 +132,14 @@ codes! {
     NoSuchFile = 61, "File does not exist in this group";
     /// The user does not share it.
     NotSharing = 62, "You are not sharing this file";
-    /// The tracker does not have the manifest yet: send it, then ask again.
+    /// The tracker lacks the manifest. The client sends it and asks again.
     NeedManifest = 63, "The tracker needs the list of pieces first";
-    /// The manifest is not well-formed or not what its info hash says.
+    /// The manifest is not well-formed, or its hash is another one.
     BadManifest = 64, "The list of pieces is not valid";
-    /// The share was dropped: nobody had shared it for a long time.
+    /// The share was dropped, since nobody had shared it for a long time.
     Forgotten = 65, "This file is gone, nobody has shared it for a long time";
 
-    /// The key id is not known to the peer: the group's key has changed, or the asker never had it.
+    /// The peer does not know the key id: the group's key has changed, or the asker never had it.
     UnknownKey = 80, "The peer does not know this group key";
     /// The peer does not serve this content in this group.
     NotServed = 81, "The peer does not serve this file";
@@ -146,38 +147,38 @@ codes! {
     NoSuchPiece = 82, "The peer does not have this piece";
     /// The file on disk is not the one that was shared.
     FileChanged = 83, "The file on disk is no longer the one that was shared";
-    /// The piece is on its way to another member, who gives it on, and others wait for the peer's limited uplink.
+    /// The piece is on its way to another member, who will give it on. Others wait for the peer's limited uplink.
     OnItsWay = 84, "The peer gives this piece to another member just now";
-    /// The client that is called is not logged in, or its user is no member.
+    /// The called client is not logged in, or its user is not a member.
     PeerOffline = 85, "The peer is offline";
-    /// The tracker passes no bytes between members.
+    /// The tracker does not relay bytes between members.
     NoRelay = 86, "This tracker relays nothing";
-    /// All places of the relay are taken, or all that one of the two users may have; the refusal says whose.
+    /// All places of the relay are taken, or all that one of the two users may have. The refusal says which.
     RelayFull = 87, "The relay has no more places";
-    /// The client that was called does not listen here; another one does.
+    /// Another client than the called one listens here.
     OtherClient = 88, "Another client listens here";
-    /// The certificate of the client that calls has ended, or no tracker of this installation signed it for that client.
+    /// The calling client's certificate has ended, or no tracker of this installation signed it for that client.
     BadCertificate = 89, "The certificate of the client is not valid or has ended";
-    /// The ticket for the relay was never given out, was used, or is too old; or the other side did not come.
+    /// The ticket for the relay is unknown, used, or too old; or the other side did not come.
     BadTicket = 90, "The ticket for the relay is not good, or the other side did not come";
     /// No tracker has just seen the client at the address from which it wants to dial.
     NotSeenThere = 91, "No tracker has seen the client at this address";
 
-    /// The cluster key of the tracker that asks is not the one of the tracker asked.
+    /// The asking tracker and the asked one have different cluster keys.
     OtherCluster = 100, "The trackers' cluster keys differ, copy the key file of one to the other";
-    /// The number of the tracker that asks is that of the tracker asked, or of another one that it is connected to.
+    /// The asking tracker has the number of the asked one, or of another tracker that is connected to it.
     TrackerNumber = 101, "Another tracker runs under this number";
-    /// The trackers have forgotten the number of the tracker that asks, and take nothing of it.
+    /// The trackers have forgotten the number of the asking tracker, and take nothing from it.
     Retired = 102, "This tracker number was forgotten, say unforget at another tracker";
 }
 
 impl Code {
-    /// Whether there is no such share for the user. Other refusals say that it cannot be asked for now.
+    /// Whether the share is gone for the user. Other refusals mean that it is not available now.
     pub fn is_gone(self) -> bool {
         matches!(self, Code::NoSuchGroup | Code::NotMember | Code::NoSuchFile | Code::Forgotten)
     }
 
-    /// Whether the same request may be granted a moment later.
+    /// Whether the same request may succeed a moment later.
     pub fn is_passing(self) -> bool {
         matches!(
             self,
@@ -192,12 +193,12 @@ impl Code {
     }
 }
 
-/// A refusal: the reason, and what it is about where that helps.
+/// A refusal: the reason, and what it is about if that helps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The reason.
     pub code: Code,
-    /// The name or the condition it is about; may be empty. Untrusted where it comes from the far side.
+    /// The name or condition that the refusal is about. It may be empty. Untrusted if it comes from the far side.
     pub about: String,
 }
 
@@ -214,12 +215,12 @@ impl Refusal {
         Self { code, about }
     }
 
-    /// The refusal in a message that came in. A code that this version does not know counts as malformed.
+    /// The refusal in a received message. An unknown code counts as malformed.
     pub fn received(code: u16, about: &Text<{ Self::ABOUT_LEN_MAX }>) -> Self {
         Self { code: Code::from_number(code).unwrap_or(Code::Malformed), about: about.as_str().to_owned() }
     }
 
-    /// What it is about, as a message carries it; empty if it is longer than a message can carry.
+    /// The text of `about` for a message. It is empty if it is longer than a message can carry.
     pub fn about_text(&self) -> Text<{ Self::ABOUT_LEN_MAX }> {
         Text::new(&self.about).or_else(|| Text::new("")).expect("the empty text fits any cap")
     }

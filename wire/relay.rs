@@ -1,5 +1,5 @@
-//! How a client meets another one at the relay of a tracker: the preface, a ticket, and one byte from the tracker once
-//! both are there. Everything behind that byte is said by the other client.
+//! How two clients meet at the relay of a tracker. Each sends the preface and a ticket. The tracker answers with one
+//! byte once both are there. Everything behind that byte comes from the other client.
 
 use super::codec::Wire;
 use super::handshake::{Dialect, HandshakeError, preface};
@@ -7,24 +7,24 @@ use super::refusal::Code;
 use crate::model::id::RelayTicket;
 use std::io::{self, Read};
 
-/// What the tracker says when both sides are there. A refusal in the clear begins with 0.
+/// What the tracker sends when both sides are there. A refusal in the clear begins with 0.
 pub const BOTH_ARE_THERE: u8 = 1;
 
-/// What is said to a relay, before anything is heard of it.
+/// What a client sends to a relay before it reads anything.
 pub fn relay_greeting(ticket: RelayTicket) -> Vec<u8> {
     let mut out = preface(Dialect::Relay, None);
     ticket.put(&mut out);
     out
 }
 
-/// Takes what is there of the relay's answer and nothing behind it, after what was `heard` before. Says whether both
+/// Takes the next bytes of the relay's answer and no byte behind it. `heard` has the earlier ones. Returns whether both
 /// sides are there.
 pub fn take_relay_answer(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<bool, HandshakeError> {
     let mut byte = [0];
     match stream.read(&mut byte) {
         Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         Ok(_) => heard.extend(byte),
-        // A stream that waits has a deadline, whose error is another one where it passes.
+        // A stream that waits has a deadline, and reports another error when that passes.
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
         Err(error) => return Err(error.into()),
@@ -43,7 +43,7 @@ mod tests {
     use crate::wire::handshake::refusal_in_clear;
     use std::io::Cursor;
 
-    /// What comes of it when the tracker says this, and how many of these bytes are left to the members.
+    /// The client's result if the tracker says this, and how many of these bytes are left for the members.
     fn met(says: &[u8]) -> (Result<(), HandshakeError>, usize) {
         let (mut told, mut heard) = (Cursor::new(says), Vec::new());
         let met = loop {

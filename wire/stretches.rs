@@ -3,7 +3,7 @@
 /// How stretches lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StretchLayout {
-    /// From the beginning of one place to the next.
+    /// The distance from the beginning of one place to the next.
     pub place_len: usize,
     /// Bytes of a place in front of its stretch.
     pub before: usize,
@@ -15,7 +15,7 @@ pub struct StretchLayout {
 #[derive(Debug, Clone, Copy)]
 pub struct Stretches<'a> {
     first: &'a [u8],
-    /// The places of the others, and how they lie.
+    /// The places of the other stretches, and their layout.
     rest: Option<(&'a [u8], StretchLayout)>,
 }
 
@@ -26,12 +26,12 @@ impl<'a> From<&'a [u8]> for Stretches<'a> {
 }
 
 impl<'a> Stretches<'a> {
-    /// A first stretch, and the places of others.
+    /// A first stretch, and the places of the others.
     pub fn new(first: &'a [u8], places: &'a [u8], layout: StretchLayout) -> Self {
         Self { first, rest: Some((places, layout)) }
     }
 
-    /// Without so many bytes in front, which are in the first stretch.
+    /// The bytes behind the first `len`. Those must lie in the first stretch.
     #[must_use]
     pub fn after(self, len: usize) -> Self {
         Self { first: &self.first[len..], ..self }
@@ -50,7 +50,7 @@ impl<'a> Stretches<'a> {
         self.iter().map(<[u8]>::len).sum()
     }
 
-    /// The bytes of all of them.
+    /// The bytes of all stretches.
     pub fn to_vec(&self) -> Vec<u8> {
         self.iter().collect::<Vec<_>>().concat()
     }

@@ -1,7 +1,7 @@
-//! What two trackers of one installation say to each other. Both sides say the same messages; nothing is a request, all
-//! have the request id 0.
+//! What two trackers of one installation say to each other. Both sides use the same messages. None of them is a
+//! request, and all have the request id 0.
 //!
-//! The side that connected says `Hello` first. The other side says its own when that has come in, since only a frame
+//! The connecting side sends `Hello` first. The other side sends its own after it has received that one. Only a frame
 //! that decrypts proves that the far side knows the cluster key.
 
 use super::client_tracker::{Holding, MANIFEST_PART_MAX, PassedCall};
@@ -18,47 +18,49 @@ use std::time::Duration;
 
 /// Most origins in one message.
 pub const ORIGINS_MAX: usize = 16_384;
-/// Most origins in a list that goes on from message to message.
+/// Most origins in a list that spans several messages.
 pub const SEEN_MAX: usize = 1024 * 1024;
 /// Most ops in one message.
 pub const OPS_MAX: usize = 4096;
-/// A sender ends the list of ops before its frame is longer than this, in bytes: 4,096 of the longest ops would not fit
-/// into a frame.
+/// A sender ends the list of ops before its frame gets longer than this, in bytes. A frame has no room for 4,096 of the
+/// longest ops.
 pub const OPS_FRAME_LEN_MAX: usize = 512 * 1024;
 /// Most manifests that one message asks for.
 pub const WANTED_MAX: usize = 1024;
-/// Longest manifest that goes whole, before the op that needs it, in bytes. A longer one is given when it is wanted.
+/// Longest manifest that a tracker sends whole before the op that needs it, in bytes. The far side must ask for a
+/// longer one.
 pub const SHORT_MANIFEST_MAX: u32 = 4 * 1024 * 1024;
 /// Longest part of a base in one message, in bytes.
 pub const BASE_PART_MAX: usize = 256 * 1024;
-/// A side that has said no `Have` for this long says one.
+/// Longest time between two `Have` of one side.
 pub const HAVE_INTERVAL: Duration = Duration::from_secs(5);
 
 wire_enum! {
     /// From either tracker to the other.
     LinkMessage {
-        /// Who speaks, and what it has; the first message of either side, and the only one of its kind.
+        /// The number, instance and ops of the sender. It is the first message of either side, and the only one of its
+        /// kind.
         1 Hello {
             /// The number of the tracker: its line in tracker_info.txt, from 1.
             tracker: u16,
-            /// Made at random when the program starts: tells apart two programs of one number.
+            /// Random, and new at every start of the program. It tells apart two programs with the same number.
             instance: [u8; 16],
             /// The floor of the sender.
             floor: FloorMark,
             /// What is durable at the sender.
             seen: List<Seen, ORIGINS_MAX>,
         }
-        /// Ops that are durable at the sender and that the receiver lacked. Those of one origin are in sequence,
-        /// without a gap.
+        /// Ops that are durable at the sender and that the receiver lacked. Ops of one origin come in sequence, without
+        /// a gap.
         2 Ops {
             ops: List<Op, OPS_MAX>,
         }
-        /// What is durable at the sender by now; also says that the sender is there.
+        /// What is durable at the sender by now. It also shows that the sender is alive.
         3 Have {
             /// The floor of the sender by now.
             floor: FloorMark,
             seen: List<Seen, ORIGINS_MAX>,
-            /// SHA-256 of the canonical state, if it was computed for exactly these ops.
+            /// SHA-256 of the canonical state, if the sender has computed it for exactly these ops.
             digest: Option<[u8; 32]>,
         }
         /// A part of a manifest. Parts come in order and are not empty; the last one comes before the ops that need it.
@@ -69,24 +71,24 @@ wire_enum! {
             offset: u32,
             part: Blob<MANIFEST_PART_MAX>,
         }
-        /// The connection is refused, and ends.
+        /// The sender refuses the connection and ends it.
         5 Refused {
             code: u16,
             about: Text<{ Refusal::ABOUT_LEN_MAX }>,
         }
-        /// A client is logged in at the sender, or is elsewhere, or has another certificate.
+        /// A client is logged in at the sender, has moved, or has another certificate.
         6 Online {
             user: UserRef,
             client: ClientId,
-            /// Who and where it is to its peers, if it has announced that.
+            /// The client's identity and addresses, if the client has announced them.
             contact: Option<Arc<Contact>>,
         }
-        /// A client is no longer logged in at the sender, and what it held is void.
+        /// A client is no longer logged in at the sender. Its holdings are void.
         7 Offline {
             user: UserRef,
             client: ClientId,
         }
-        /// What a client that is logged in at the sender holds of a share by now, as a whole.
+        /// Everything that a client of the sender holds of a share by now.
         8 Holds {
             user: UserRef,
             client: ClientId,
@@ -94,36 +96,36 @@ wire_enum! {
             /// Not `More`.
             holding: Holding,
         }
-        /// All clients that are logged in at the sender were told since its `Hello`: what the receiver knew before of
-        /// others is void.
+        /// The sender has told of all its clients since its `Hello`. What the receiver knew of other clients of the
+        /// sender is void.
         9 AllTold {}
-        /// Manifests that the sender should have and has not: the receiver gives those that it has.
+        /// Manifests that the sender should have and lacks. The receiver sends those that it has.
         10 WantManifests {
             info_hashes: List<InfoHash, WANTED_MAX>,
         }
-        /// The sender could not keep what it was given last, and can again: the receiver gives everything behind this
+        /// The sender could not keep what it received last, and can again. The receiver sends everything behind this
         /// once more.
         11 GiveAgain {
             /// What is durable at the sender.
             seen: List<Seen, ORIGINS_MAX>,
         }
-        /// A client of the sender calls one that is logged in at the receiver, which passes the call on or drops it.
+        /// A client of the sender calls a client of the receiver. The receiver passes the call on or drops it.
         12 Call {
-            /// Who is called.
+            /// The called user.
             user: UserRef,
             client: ClientId,
             call: Arc<PassedCall>,
         }
-        /// Another program claims the number of the receiver, which says `Here` at once if it is there.
+        /// Another program claims the number of the receiver. The receiver answers `Here` at once.
         13 AreYouThere {}
-        /// The answer.
+        /// The answer to `AreYouThere`.
         14 Here {}
-        /// Goes on with the list of `Hello`, `Have`, `GiveAgain` or another `SeenMore`, if that is full. One that is not
-        /// full is the last.
+        /// Continues the list of a full `Hello`, `Have`, `GiveAgain` or `SeenMore`. A message that is not full is the
+        /// last one.
         15 SeenMore {
             seen: List<Seen, ORIGINS_MAX>,
         }
-        /// The sender lacks what the receiver has under its floor, and wants the base.
+        /// The sender lacks ops below the receiver's floor, and wants the base.
         16 WantBase {
             floor: FloorMark,
         }
@@ -135,7 +137,7 @@ wire_enum! {
             offset: u64,
             part: Blob<BASE_PART_MAX>,
         }
-        /// The sender has another floor by now, which the next `Have` tells, or cannot read the base.
+        /// The sender has another floor by now, or cannot read the base. The next `Have` tells the floor.
         18 NoBase {
             floor: FloorMark,
         }

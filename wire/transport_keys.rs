@@ -1,5 +1,5 @@
-//! The keys of a connection after its handshake. They seal and open records where they stand; the library of the handshake
-//! copies each record before AES sees it.
+//! The keys of a connection after its handshake. They seal and open records in place. The library of the handshake
+//! copies each record before it applies AES.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use snow::HandshakeState;
@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 /// Bytes that authentication adds to a record (AES-GCM).
 pub const TAG_LEN: usize = 16;
 
-/// A record was not made with these keys, or not in this order.
+/// A record was not made with these keys, or it is out of order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forged;
 
@@ -26,7 +26,7 @@ impl fmt::Debug for TransportKeys {
 }
 
 impl TransportKeys {
-    /// Those of a handshake (Noise specification, section 5.2, `Split`). `None` if it is not over.
+    /// The keys of a handshake (Noise specification, section 5.2, `Split`). `None` if the handshake is not finished.
     pub fn of(mut noise: HandshakeState) -> Option<Self> {
         if !noise.is_handshake_finished() {
             return None;
@@ -40,17 +40,17 @@ impl TransportKeys {
         Some(Self { outgoing: outgoing?, incoming: incoming? })
     }
 
-    /// Encrypts a record in its place; gives its tag.
+    /// Encrypts a record in place. Returns its tag.
     pub fn seal(&self, number: u64, plain: &mut [u8]) -> [u8; TAG_LEN] {
         let tag = self.outgoing.seal_in_place_separate_tag(nonce(number), Aad::empty(), plain);
         let tag = tag.expect("a record is far shorter than AES-GCM allows");
         tag.as_ref().try_into().expect("a tag of 16 bytes")
     }
 
-    /// Decrypts a record with its tag in its place; gives the plaintext.
+    /// Decrypts a record with its tag in place. Returns the plaintext.
     ///
     /// # Errors
-    /// The bytes are worthless then.
+    /// The record is forged or out of order. Its bytes are then worthless.
     pub fn open<'a>(&self, number: u64, record: &'a mut [u8]) -> Result<&'a mut [u8], Forged> {
         self.incoming.open_in_place(nonce(number), Aad::empty(), record).map_err(|_| Forged)
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::super::handshake::tests::{finished, keys};
     use super::*;
 
-    /// What this room does is what the library of the handshake does, byte for byte.
+    /// This room does what the library of the handshake does, byte for byte.
     #[test]
     fn records_are_those_of_the_library_of_the_handshake() {
         let (near, far) = finished();

@@ -1,4 +1,4 @@
-//! Calls: what a tracker passes on from a client that cannot dial another one.
+//! Calls: a client that cannot dial another one asks a tracker to pass a call on.
 
 use crate::model::digest::InfoHash;
 use crate::model::id::{GroupRef, RelayTicket, ShareRef};
@@ -7,7 +7,7 @@ use crate::wire::codec::{DecodeError, Decoder, List, Wire, wire_struct};
 use crate::wire::contact::ADDRS_MAX;
 use std::net::SocketAddr;
 
-/// How a client wants to be met.
+/// How two clients meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum CallWay {
@@ -33,12 +33,12 @@ impl Wire for CallWay {
     }
 }
 
-/// Where two clients meet.
+/// The relay at which two clients meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayPlace {
-    /// The number of the tracker whose relay it is.
+    /// The number of the tracker with the relay.
     pub tracker: u16,
-    /// That of the one who is called.
+    /// The ticket of the called client.
     pub ticket: RelayTicket,
 }
 wire_struct!(RelayPlace { tracker, ticket });
@@ -48,16 +48,16 @@ wire_struct!(RelayPlace { tracker, ticket });
 pub struct PassedCall {
     pub share: ShareRef,
     pub group: GroupRef,
-    /// What the caller wants pieces of.
+    /// The content of which the caller wants pieces.
     pub info_hash: InfoHash,
     pub way: CallWay,
-    /// Who calls.
+    /// The calling client.
     pub caller: Certificate,
-    /// Where the caller may be, the likely one first.
+    /// Where the caller may be, the likeliest address first.
     pub addrs: List<SocketAddr, ADDRS_MAX>,
     /// For `Punch`: how long to wait before both dial.
     pub start_ms: u16,
-    /// For `Relay`: where to go.
+    /// For `Relay`: the relay at which the clients meet.
     pub relay: Option<RelayPlace>,
 }
 wire_struct!(PassedCall { share, group, info_hash, way, caller, addrs, start_ms, relay });

@@ -1,4 +1,4 @@
-//! The lines of the lists that a tracker tells: groups, members, files.
+//! The lines of the lists that a tracker sends: groups, members, files.
 
 use crate::model::manifest::Content;
 use crate::model::name::{FileName, GroupId, UserId};
@@ -6,7 +6,7 @@ use crate::model::op::group_access::GroupAccess;
 use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 use std::fmt;
 
-/// What `list_groups` tells of a group.
+/// One group in `list_groups`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupLine {
     pub name: GroupId,
@@ -15,17 +15,17 @@ pub struct GroupLine {
     pub owner_count: u32,
     pub member_count: u32,
     pub access: GroupAccess,
-    /// What the asking user is in it.
+    /// The asking user's role in the group.
     pub role: Role,
 }
 wire_struct!(GroupLine { name, owner, owner_count, member_count, access, role });
 
-/// What a user is in a group.
+/// A user's role in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Role {
     Stranger = 0,
-    /// Has asked to be let in.
+    /// The user has asked to join.
     Requested = 1,
     Member = 2,
     Owner = 3,
@@ -58,7 +58,7 @@ impl Wire for Role {
     }
 }
 
-/// What `list_members` tells of a member.
+/// One member in `list_members`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberLine {
     pub name: UserId,
@@ -69,21 +69,21 @@ pub struct MemberLine {
 }
 wire_struct!(MemberLine { name, owner, online });
 
-/// What `list_files` tells of a share.
+/// One share in `list_files`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileLine {
     pub name: FileName,
     pub content: Content,
-    /// Who was the first to share it.
+    /// The first sharer of it.
     pub author: UserId,
     /// How many members share it.
     pub sharer_count: u32,
-    /// How many clients that are online hold pieces of it.
+    /// How many online clients hold pieces of it.
     pub online: u32,
 }
 wire_struct!(FileLine { name, content, author, sharer_count, online });
 
-/// What a search tells of a share.
+/// One share in the results of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundFile {
     pub group: GroupId,
@@ -91,16 +91,16 @@ pub struct FoundFile {
 }
 wire_struct!(FoundFile { group, file });
 
-/// Up to where a search has looked: groups go by name, and so do the shares of a group.
+/// The place up to which a search has got. Groups come in the order of their names, and so do the shares of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchPlace {
     pub group: GroupId,
-    /// The last share of it that was looked at.
+    /// The last share of the group that the search has seen.
     pub name: Option<FileName>,
 }
 wire_struct!(SearchPlace { group, name });
 
-/// Group and share, with a `/` between them, which no group has in its name.
+/// Group and share with a `/` between them. No group has a `/` in its name.
 impl fmt::Display for SearchPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.group, self.name.as_ref().map_or("", FileName::as_str))
@@ -108,7 +108,7 @@ impl fmt::Display for SearchPlace {
 }
 
 impl SearchPlace {
-    /// The place that was written as this text.
+    /// The place that this text stands for.
     pub fn parse(text: &str) -> Option<Self> {
         let (group, name) = text.split_once('/')?;
         let name = Some(name).filter(|name| !name.is_empty()).map(FileName::parse).transpose().ok()?;

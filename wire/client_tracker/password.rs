@@ -6,8 +6,8 @@ use std::fmt;
 /// Longest password in bytes.
 pub const PASSWORD_LEN_MAX: usize = 1024;
 
-/// A password on its way to the tracker, inside the secure channel. Never empty. Its memory is cleared when it is
-/// dropped.
+/// A password on its way to the tracker, inside the secure channel. It is never empty, and dropping it clears its
+/// memory.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(Text<PASSWORD_LEN_MAX>);
 

@@ -1,20 +1,20 @@
-//! What a tracker has found of how a client can be reached.
+//! The result of a tracker's attempt to reach a client.
 
 use crate::wire::codec::{DecodeError, Decoder, Wire};
 
-/// What came of the tracker's attempt to reach a client. It says nothing of what another program answered.
+/// The result of a tracker's attempt to reach a client. It tells nothing of what another program answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ReachClass {
-    /// The client has proved there that it has its key.
+    /// The client has proved its key at that address.
     Reached = 1,
     /// The connection was refused.
     Refused = 2,
-    /// Nobody answered in time.
+    /// No answer came in time.
     NoAnswer = 3,
-    /// Somebody else answered.
+    /// Another program answered.
     OtherProgram = 4,
-    /// The tracker did not try, or does not say what it found.
+    /// The tracker did not try, or does not tell the result.
     NotTried = 5,
 }
 

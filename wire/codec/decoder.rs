@@ -1,4 +1,4 @@
-//! Bytes from which values are taken, and why they are none.
+//! Takes values from bytes, and says why bytes are not a value.
 
 use crate::model::name::NameError;
 use byteorder::{BigEndian, ByteOrder};
@@ -19,7 +19,7 @@ pub enum DecodeError {
     Utf8,
     /// A text is not a canonical name.
     Name(NameError),
-    /// A value is out of its range; says which.
+    /// A value is out of its range. The text names the value.
     Value(&'static str),
     /// No message of this direction has this kind.
     UnknownKind(u8),
@@ -50,7 +50,7 @@ impl std::error::Error for DecodeError {}
 #[derive(Debug)]
 pub struct Decoder<'a> {
     rest: &'a [u8],
-    /// Bytes behind these that stand elsewhere. Only a `Payload` takes them.
+    /// How many bytes follow these in another place. Only a `Payload` takes them.
     elsewhere: usize,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Decoder<'a> {
         Self::before(bytes, 0)
     }
 
-    /// Takes these bytes, behind which so many others stand elsewhere.
+    /// Takes these bytes. `elsewhere` more bytes follow in another place.
     pub fn before(bytes: &'a [u8], elsewhere: usize) -> Self {
         Self { rest: bytes, elsewhere }
     }
@@ -75,7 +75,7 @@ impl<'a> Decoder<'a> {
         self.rest.len()
     }
 
-    /// Passes over all bytes, here and elsewhere; how many they are.
+    /// Skips all bytes, here and elsewhere, and returns how many they are.
     pub(super) fn skip_all(&mut self) -> usize {
         std::mem::take(&mut self.rest).len() + std::mem::take(&mut self.elsewhere)
     }

@@ -1,4 +1,4 @@
-//! The incoming direction of a connection: it belongs to one thread, which waits for frames or takes what is there.
+//! The incoming direction of a connection. It belongs to one thread, which waits for frames or polls for them.
 
 use super::long_frames::{FrameRoom, LongFrame, Payer};
 use crate::wire::codec::DecodeError;
@@ -29,7 +29,7 @@ pub enum RecvError {
     /// A frame took longer than [`FRAME_DEADLINE`].
     Slow,
     Io(io::Error),
-    /// The bytes are not what this channel can carry.
+    /// The bytes do not belong to this channel.
     Record(RecordError),
     /// The frame or its message is malformed.
     Decode(DecodeError),
@@ -71,9 +71,9 @@ pub struct FrameReceiver {
     /// Bytes that have come in through [`FrameReceiver::poll`].
     polled: u64,
     opener: Opener,
-    /// The read timeout set on the socket, so that it is not set again for every frame.
+    /// The read timeout of the socket, kept to set it only when it changes.
     timeout: Option<Duration>,
-    /// [`FRAME_DEADLINE`], but for tests.
+    /// [`FRAME_DEADLINE`], except in tests.
     frame_deadline: Duration,
     bulk: bool,
     /// Where long frames wait for room.
@@ -84,9 +84,9 @@ pub struct FrameReceiver {
 #[derive(Debug)]
 struct RoomWait {
     frames: Arc<FrameRoom>,
-    /// For whom they are counted.
+    /// The payer for whom the frames count.
     payer: Payer,
-    /// The room that the frame has, also while it is answered.
+    /// The room of the present frame. The frame keeps it until its answer is made.
     room: Option<LongFrame>,
 }
 
@@ -97,7 +97,7 @@ impl FrameReceiver {
         Self { stream, keys, polled: 0, opener, timeout: None, frame_deadline, bulk, waits: None }
     }
 
-    /// Has long frames wait for room here, from now on for this one.
+    /// From now on long frames wait for room here, and count for this payer.
     pub fn set_long_frames(&mut self, frames: &Arc<FrameRoom>, payer: Payer) {
         match &mut self.waits {
             Some(waits) => waits.payer = payer,
@@ -105,7 +105,7 @@ impl FrameReceiver {
         }
     }
 
-    /// Waits until this time for the room that the frame on its way takes.
+    /// Waits until this time for the room that the present frame needs.
     fn take_room(&mut self, until: Instant) -> Result<(), RecvError> {
         let Some(RoomWait { frames, payer, room }) = self.waits.as_deref_mut() else {
             return Ok(());
@@ -121,7 +121,7 @@ impl FrameReceiver {
         if has_room { Ok(()) } else { Err(RecvError::Slow) }
     }
 
-    /// Gives back what the last frame took up.
+    /// Frees what the last frame took up.
     fn give_room_back(&mut self) {
         if !self.bulk {
             self.opener.release();
@@ -129,7 +129,7 @@ impl FrameReceiver {
         }
     }
 
-    /// Takes frames up to another length from now on.
+    /// Changes the length up to which it takes frames.
     pub fn set_frame_len_max(&mut self, frame_len_max: usize) {
         self.opener.set_frame_len_max(frame_len_max);
     }
@@ -167,8 +167,8 @@ impl FrameReceiver {
         self.recv_within(|_, now| by.saturating_duration_since(now))
     }
 
-    /// Waits for the next frame. `left` gives how long it may still take, from whether this is between frames and the
-    /// time.
+    /// Waits for the next frame. `left` returns how much longer the wait may take. Its arguments are whether this is
+    /// between frames, and the time.
     fn recv_within(&mut self, mut left: impl FnMut(bool, Instant) -> Duration) -> Result<Frame<'_>, RecvError> {
         self.opener.next_frame();
         self.give_room_back();
@@ -184,14 +184,14 @@ impl FrameReceiver {
         self.whole()
     }
 
-    /// The frame that has come in.
+    /// The frame that is complete.
     fn whole(&mut self) -> Result<Frame<'_>, RecvError> {
         self.waits.iter_mut().filter_map(|waits| waits.room.as_mut()).for_each(LongFrame::settle);
         Ok(self.opener.frame()?)
     }
 
-    /// Waits for the next frame like [`FrameReceiver::recv`]. Once something has come in, takes a turn, and reads and
-    /// decrypts in it. Returns the turn in which the frame became whole.
+    /// Waits for the next frame like [`FrameReceiver::recv`]. Whenever bytes have come in, it takes a turn, and reads
+    /// and decrypts in that turn. Returns the turn in which the frame became complete.
     pub fn recv_in_turns<T>(
         &mut self,
         idle: Duration,
@@ -224,7 +224,7 @@ impl FrameReceiver {
         }
     }
 
-    /// Waits for this long until something comes in, and leaves it there.
+    /// Waits this long for bytes, and leaves them in the socket.
     fn wait_for_bytes(&mut self, wait: Duration) -> Result<(), RecvError> {
         self.set_wait(wait)?;
         let peeked = self.stream.peek(&mut [0]);
@@ -247,7 +247,7 @@ impl FrameReceiver {
         Ok(())
     }
 
-    /// How many bytes have come in, by what the socket says.
+    /// How many bytes have come in, from the result of the read.
     fn taken(&self, read: io::Result<usize>) -> Result<usize, RecvError> {
         match read {
             Ok(0) => Err(self.ended()),
@@ -263,13 +263,13 @@ impl FrameReceiver {
         if self.opener.is_idle() { RecvError::Closed } else { RecvError::Cut }
     }
 
-    /// Takes what has come in without waiting; true once a frame is whole, which [`FrameReceiver::frame`] shows until
-    /// [`FrameReceiver::next_frame`].
+    /// Takes the bytes that are there without waiting. True once a frame is complete. [`FrameReceiver::frame`] then
+    /// shows it until [`FrameReceiver::next_frame`].
     pub fn poll(&mut self) -> Result<bool, RecvError> {
         self.poll_within(usize::MAX)
     }
 
-    /// The same, but takes this many bytes from the socket at most.
+    /// The same, with a cap on the bytes that it takes from the socket.
     pub fn poll_within(&mut self, len_max: usize) -> Result<bool, RecvError> {
         let end = self.polled.saturating_add(len_max as u64);
         while !self.opener.advance(&self.keys)? {
@@ -293,14 +293,14 @@ impl FrameReceiver {
         Ok(true)
     }
 
-    /// Waits until something comes in, or for this long; true if something did.
+    /// Waits this long for bytes. True if some came.
     pub fn wait_readable(&self, within: Duration) -> bool {
         let mut fds = [PollFd::new(&*self.stream, PollFlags::IN)];
         let within = Timespec::try_from(within).ok();
         matches!(rustix::event::poll(&mut fds, within.as_ref()), Ok(1..))
     }
 
-    /// Whether something has come in behind the frame that was received last. Never waits.
+    /// Whether bytes have come in behind the last frame. Never waits.
     pub fn has_more(&self) -> bool {
         self.opener.has_more() || self.wait_readable(Duration::ZERO)
     }
@@ -310,7 +310,7 @@ impl FrameReceiver {
         self.polled
     }
 
-    /// The frame that [`FrameReceiver::poll`] has found whole.
+    /// The frame that [`FrameReceiver::poll`] has completed.
     pub fn frame(&self) -> Result<Frame<'_>, RecvError> {
         Ok(self.opener.frame()?)
     }
@@ -320,7 +320,7 @@ impl FrameReceiver {
         self.opener.next_frame();
     }
 
-    /// Gives back its memory between frames.
+    /// Frees its memory between frames.
     pub fn release(&mut self) {
         self.opener.release();
     }

@@ -1,7 +1,7 @@
-//! The outgoing direction of a connection, shared by all threads that have something to say on it.
+//! The outgoing direction of a connection, shared by all threads that send on it.
 //!
-//! A push never waits for a slow far side: what the socket does not take at once goes out with the next frame that
-//! somebody waits for, and the queue of pushes is bounded.
+//! A push never waits for a slow far side. The bytes that the socket does not take at once leave with the next frame
+//! whose sender waits. The queue of pushes is bounded.
 
 use super::long_frames::{FrameRoom, LongFrame, Payer};
 use crate::wire::deadlines::FRAME_DEADLINE;
@@ -20,15 +20,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// Pushes that may wait for a far side that does not read, before it counts as too slow.
+/// Most pushes that wait for a far side that does not read. One more makes the far side count as too slow.
 const PUSHES_MAX: usize = 256;
-/// Bytes of them, unless it is a single one.
+/// Most bytes of waiting pushes. A single push may be longer.
 const PUSHES_LEN_MAX: usize = 512 * 1024;
-/// Bytes of them that no room is taken for, and for which room is taken at once.
+/// Waiting pushes take room in steps of this many bytes. Fewer bytes take none.
 const PUSHES_LEN_STEP: usize = 8 * 1024;
-/// Pushes that are queued before they are written.
+/// Most pushes that wait before the sender writes them.
 const PUSHES_QUEUED_MAX: usize = 32;
-/// Sealed bytes after which no further push joins a write.
+/// A write with this many sealed bytes takes no further push.
 const PUSHED_AT_ONCE: usize = 16 * 1024;
 
 #[derive(Debug)]
@@ -37,18 +37,18 @@ pub struct FrameSender {
     stream: Arc<TcpStream>,
     keys: Arc<TransportKeys>,
     bulk: bool,
-    /// How long a frame that is no piece may take, with the pushes around it.
+    /// How long a frame that is not a piece may take, with the pushes around it.
     deadline: Duration,
-    // Locked while frames are sealed and written. The one lock that is held across a write: it orders the frames of
-    // this connection, no push waits for it, and the write has a deadline.
+    // Locked while a thread seals and writes frames. This is the only lock that a thread holds across a write: it
+    // orders the frames of the connection. No push waits for it, and the write has a deadline.
     outgoing: Mutex<Outgoing>,
     // Pushes that wait for the thread that writes now, or for room in the socket.
     pushes: Mutex<Pushes>,
-    // Set once; nothing goes out any more.
+    // Set once. Then nothing more leaves.
     over: AtomicBool,
 }
 
-/// The far side reads more slowly than this side has something to say.
+/// The far side reads more slowly than this side sends.
 #[derive(Debug)]
 pub struct TooSlow;
 
@@ -56,15 +56,15 @@ pub struct TooSlow;
 #[derive(Debug, Default)]
 struct Pushes {
     frames: VecDeque<Zeroizing<Vec<u8>>>,
-    /// Bytes of all frames.
+    /// The sum of the lengths of all frames.
     len: usize,
-    /// Where they take room, and who pays for it.
+    /// The room that waiting pushes take, and who pays for it.
     pays: Option<(Arc<FrameRoom>, Payer)>,
     room: Option<LongFrame>,
 }
 
 impl Pushes {
-    /// Adds one, if it may wait here; how many wait then.
+    /// Adds a push if the limits allow it. Returns how many wait then.
     fn add(&mut self, frame: Zeroizing<Vec<u8>>, stream: &Arc<TcpStream>) -> Result<usize, TooSlow> {
         let len = self.len + frame.len();
         let is_full = self.frames.len() >= PUSHES_MAX || (len > PUSHES_LEN_MAX && !self.frames.is_empty());
@@ -76,7 +76,7 @@ impl Pushes {
         Ok(self.frames.len())
     }
 
-    /// Whether there is room for so many bytes now.
+    /// Whether there is room for `len` bytes now.
     fn has_room(&mut self, len: usize, stream: &Arc<TcpStream>) -> bool {
         let (Some((all, payer)), PUSHES_LEN_STEP..) = (&self.pays, len) else { return true };
         let (len, now) = (len.next_multiple_of(PUSHES_LEN_STEP), Instant::now());
@@ -103,13 +103,13 @@ impl Pushes {
     }
 }
 
-/// Where the outgoing stream of bytes stands.
+/// The state of the outgoing stream of bytes.
 #[derive(Debug, Default)]
 struct Outgoing {
     sealer: Sealer,
-    /// What the socket did not take of a push that is sealed already: it goes out before anything else.
+    /// The bytes of a sealed push that the socket did not take. They leave before everything else.
     rest: Vec<u8>,
-    /// A frame goes out in parts, and nothing may come between them.
+    /// A frame is leaving in parts, and nothing may come between them.
     in_parts: bool,
 }
 
@@ -119,7 +119,7 @@ impl FrameSender {
         Self { stream, keys, bulk, deadline: FRAME_DEADLINE, outgoing, pushes, over: AtomicBool::new(false) }
     }
 
-    /// Has pushes that wait take room here, from now on for this one.
+    /// From now on waiting pushes take room here, and count for this payer.
     pub fn set_push_room(&self, pushes: &Arc<FrameRoom>, payer: Payer) {
         self.pushes.lock().pays = Some((pushes.clone(), payer));
     }
@@ -132,27 +132,27 @@ impl FrameSender {
     /// Sends a frame made with [`frame::begin`] and [`frame::end`].
     pub fn send_frame(&self, frame: &[u8]) -> io::Result<()> {
         self.send_between(|outgoing, until| {
-            // It takes no more room than a record.
+            // Sealing needs no more memory than one record.
             frame
                 .chunks(RECORD_PLAIN_MAX)
                 .try_for_each(|part| self.write_all(outgoing.sealer.seal(&self.keys, part), until))
         })
     }
 
-    /// Begins a frame that goes out in parts, by a caller that does not wait. Pushes wait until it is over. False, and
-    /// nothing is begun, while something that was said before waits for room.
+    /// Begins a frame that leaves in parts, for a caller that does not wait. Pushes wait until the frame has ended.
+    /// Returns false and begins nothing while earlier bytes wait for room.
     pub fn begin_parts(&self) -> bool {
         let mut outgoing = self.outgoing.lock();
         outgoing.in_parts = self.write_pushes(&mut outgoing);
         outgoing.in_parts
     }
 
-    /// Seals the next records of that frame where they stand. Gives the bytes to send.
+    /// Seals the next records of that frame in place. Returns the bytes to send.
     pub fn seal_part<'a>(&self, part: &'a mut FrameRecords) -> &'a [u8] {
         self.outgoing.lock().sealer.seal_in_place(&self.keys, part)
     }
 
-    /// Sends as many of these bytes as the socket has room for now; how many, 0 without room.
+    /// Sends as many of these bytes as the socket has room for now. Returns how many, 0 without room.
     pub fn send_some(&self, bytes: &[u8]) -> io::Result<usize> {
         if self.is_over() {
             return Err(io::ErrorKind::NotConnected.into());
@@ -164,20 +164,20 @@ impl FrameSender {
         }
     }
 
-    /// All parts of the frame are sent.
+    /// Ends a frame that left in parts.
     pub fn end_parts(&self) {
         self.outgoing.lock().in_parts = false;
         self.flush();
     }
 
-    /// Waits until the socket has room, or for this long; true if it has.
+    /// Waits this long for room in the socket. True if there is some.
     pub fn wait_writable(&self, within: Duration) -> bool {
         let within = Timespec::try_from(within).ok();
         matches!(poll(&mut [PollFd::new(&*self.stream, PollFlags::OUT)], within.as_ref()), Ok(1..))
     }
 
-    /// Writes a frame between the pushes that waited for room and those that came meanwhile. A caller that sends a
-    /// frame may wait for the far side, so it takes the waiting pushes along. All of them have one deadline together.
+    /// Writes a frame. The pushes that waited for room leave before it, and pushes that came meanwhile behind it. The
+    /// caller may wait for the far side, so it takes them along. All of them have one deadline together.
     fn send_between(&self, write: impl FnOnce(&mut Outgoing, Instant) -> io::Result<()>) -> io::Result<()> {
         let result = {
             let mut outgoing = self.outgoing.lock();
@@ -204,13 +204,13 @@ impl FrameSender {
             .try_for_each(|push| self.write_all(outgoing.sealer.seal(&self.keys, &push), until))
     }
 
-    /// Writes all of this, by then unless it is part of a piece.
+    /// Writes all bytes before the deadline. Parts of a piece have no such deadline.
     fn write_all(&self, mut bytes: &[u8], until: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
             if self.over.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::NotConnected.into());
             }
-            // A piece may take as long as its bytes move: each write has the socket's own timeout.
+            // A piece may take as long as its bytes move. Each write has the socket's own timeout.
             let written = if self.bulk { (&*self.stream).write(bytes) } else { self.write_by(bytes, until) };
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -222,7 +222,7 @@ impl FrameSender {
         Ok(())
     }
 
-    /// Writes some of this as soon as there is room.
+    /// Writes some of these bytes as soon as there is room.
     fn write_by(&self, bytes: &[u8], until: Instant) -> io::Result<usize> {
         match rustix::net::send(&*self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Err(Errno::AGAIN) => {}
@@ -236,9 +236,9 @@ impl FrameSender {
         }
     }
 
-    /// Sends an unasked message without ever waiting. What the socket has no room for goes out with the next frame that
-    /// is sent, at the latest with the answer to a heartbeat. A far side that is too slow is cut off: it learns what it
-    /// missed when it comes back.
+    /// Sends an unasked message without ever waiting. Bytes without room in the socket leave with the next frame, at
+    /// the latest with the answer to a heartbeat. A far side that is too slow is cut off. It learns what it missed when
+    /// it comes back.
     pub fn push<M: Message>(&self, message: &M) {
         if self.queue(frame::UNASKED, message).is_err() {
             self.end();
@@ -246,11 +246,11 @@ impl FrameSender {
         self.flush();
     }
 
-    /// The first half of a push, also of an answer that must not wait. The message leaves with the next
-    /// [`FrameSender::flush`], so that several need one write. Where many wait already, that is now.
+    /// The first half of a push, or of an answer that must not wait. The message leaves with the next
+    /// [`FrameSender::flush`], so several messages need one write. If many wait already, this flushes at once.
     ///
     /// # Errors
-    /// Too many wait already, and this one was dropped: the caller ends the connection.
+    /// Too many messages wait already, and this one is dropped. The caller must end the connection.
     pub fn queue<M: Message>(&self, request: u32, message: &M) -> Result<(), TooSlow> {
         if self.is_over() {
             return Ok(());
@@ -263,19 +263,19 @@ impl FrameSender {
         Ok(())
     }
 
-    /// Whether no push waits. A caller that merges its messages while one waits is never cut off for them.
+    /// Whether no push waits. A caller that merges its messages while one waits is never cut off because of them.
     pub fn is_clear(&self) -> bool {
         !self.is_over() && self.pushes.lock().is_empty()
     }
 
-    /// Writes waiting pushes without waiting for the socket. If another thread is writing, that one writes them.
+    /// Writes waiting pushes as far as the socket has room. If another thread is writing, that thread writes them.
     pub fn flush(&self) {
         if !self.pushes.lock().is_empty() {
             self.flush_rest();
         }
     }
 
-    /// The same with what had no room before; whether something may be left.
+    /// The same for bytes that had no room before, too. True if something may be left.
     pub fn flush_rest(&self) -> bool {
         loop {
             let Some(mut outgoing) = self.outgoing.try_lock() else { return true };
@@ -283,7 +283,7 @@ impl FrameSender {
             if !self.bulk {
                 outgoing.sealer.release();
             }
-            // The lock is free again before the queue is looked at once more, so that no push is left behind.
+            // The lock must be free before this looks at the queue again. Otherwise a push could stay behind.
             drop(outgoing);
             if !room || self.pushes.lock().is_empty() {
                 return !room && !self.is_over();
@@ -291,7 +291,7 @@ impl FrameSender {
         }
     }
 
-    /// Writes waiting pushes as far as the socket takes them at once; false if something is left.
+    /// Writes waiting pushes as far as the socket takes them at once. False if something is left.
     fn write_pushes(&self, outgoing: &mut Outgoing) -> bool {
         if outgoing.in_parts {
             return false;
@@ -328,21 +328,21 @@ impl FrameSender {
         self.stream.local_addr().ok().map(|addr| addr.ip())
     }
 
-    /// Ends the connection in both directions; the receiver sees it as closed.
+    /// Ends the connection in both directions. The receiver sees it as closed.
     pub fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
-        // Fails only if the connection is gone already.
+        // This fails only if the connection is gone already.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Ends the outgoing direction after what was sent and pushed, so that the far side reads all of it. A push that
-    /// somebody else is about to write is waited for.
+    /// Ends the outgoing direction behind everything sent and pushed, so that the far side reads all of it. Waits for a
+    /// push that another thread is writing.
     pub fn finish(&self) {
         self.write_pushes(&mut self.outgoing.lock());
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Whether the connection was ended from this side.
+    /// Whether this side has ended the connection.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
@@ -403,7 +403,7 @@ mod tests {
         assert!(heard.iter().all(|heard| heard.iter().copied().eq(0..PUSHES)), "{heard:?}");
     }
 
-    /// What a slow link does, a small buffer does as well: there is no room in the socket most of the time.
+    /// A small buffer acts like a slow link: most of the time the socket has no room.
     fn squeeze(sender: &FrameSender) {
         rustix::net::sockopt::set_socket_send_buffer_size(&*sender.stream, 64 * 1024).expect("set");
     }
@@ -461,13 +461,13 @@ mod tests {
     fn a_push_never_waits_for_a_far_side_that_does_not_read() {
         let [(_near_receiver, near), _far] = pair(false);
         let start = Instant::now();
-        // The most that the sockets of both sides hold by far, in pushes of 16 KB.
+        // The sockets of both sides hold far less than this, in pushes of 16 KB.
         let pushes = (0..100_000).find(|&n| {
             near.push(&news(&[n; 4000]));
             near.is_over()
         });
         assert!(pushes.is_some_and(|pushes| pushes as usize >= PUSHES_LEN_MAX / 16_100), "{pushes:?}");
-        // A push that waits would wait for as long as a write may take.
+        // A push that waited would take as long as a write may take.
         assert!(start.elapsed() < FRAME_DEADLINE);
         near.push(&news(&[1]));
         assert!(near.pushes.lock().len <= PUSHES_LEN_MAX);
@@ -573,7 +573,7 @@ mod tests {
         assert!(matches!(near_receiver.recv(LONG), Err(RecvError::Closed)));
     }
 
-    /// It takes a part of the frame well within the deadline each time, and all of it is late.
+    /// The far side takes a part of the frame well within the deadline each time. The whole frame is late all the same.
     #[test]
     fn a_far_side_that_takes_a_long_frame_bit_by_bit_has_one_deadline_for_all_of_it() {
         let [(_near_receiver, mut near), (_far_receiver, far)] = pair(false);
@@ -591,7 +591,7 @@ mod tests {
             let begun = Instant::now();
             assert!(near.send_frame(&piece(1, 4 * 1024 * 1024)).is_err() && near.is_over());
             let took = begun.elapsed();
-            // To take all of it in such steps would take many times as long.
+            // In such steps the whole frame would take many times the deadline.
             assert!(took >= deadline && took < 8 * deadline, "{took:?}");
         });
     }

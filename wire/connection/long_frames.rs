@@ -1,8 +1,8 @@
-//! How much memory the long frames of a program's connections take together: those on their way in with those that are
-//! being answered, and answers on their way out.
+//! Limits the memory that the long frames of all connections take together: incoming frames with those that are being
+//! answered, and outgoing answers.
 //!
-//! A site, a network in it and a user there each take no more than what all others leave. Room that is given back goes to
-//! whoever has least.
+//! A site, a network in it and a user there may each take no more than what all others leave free. Freed room goes to
+//! the waiting payer with the least.
 
 use crate::model::address::{network_of, place_of};
 use crate::model::id::UserRef;
@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1024 * 1024;
-/// Most bytes of all frames that come in, of those of a site, and of those of a network.
+/// Most bytes of incoming frames: of all, of one site, and of one network.
 const INCOMING_BYTES: [usize; 3] = [8 * MIB, 4 * MIB, 3 * MIB];
-/// The same of replies.
+/// The same for replies.
 const REPLY_BYTES: [usize; 3] = [6 * MIB, 4 * MIB, 3 * MIB];
-/// The same of messages that wait for a far side, which nobody waits to queue.
+/// The same for pushes that wait for a far side. No thread waits to queue them.
 const PUSH_BYTES: [usize; 3] = [8 * MIB, 6 * MIB, 4 * MIB];
-/// A frame that has taken longer may be cut off for one that waits.
+/// A frame that takes longer may be cut off in favour of one that waits.
 const SLOW: Duration = Duration::from_secs(2);
-/// No two frames are cut off within this time.
+/// The shortest time between two frames that are cut off.
 const CUT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The rooms of a tracker.
@@ -37,14 +37,14 @@ impl LongFrames {
         Self::with_most(INCOMING_BYTES, REPLY_BYTES)
     }
 
-    /// Rooms of so many bytes: in all, of a site, and of a network.
+    /// Rooms with these limits in bytes: of all, of one site, and of one network.
     pub fn with_most(incoming: [usize; 3], replies: [usize; 3]) -> Arc<Self> {
         let room = |most| Arc::new(FrameRoom { most, taken: Mutex::default() });
         Arc::new(Self { incoming: room(incoming), replies: room(replies), pushes: room(PUSH_BYTES) })
     }
 }
 
-/// For whom a frame counts.
+/// The user or address for whom a frame counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Payer {
     ip: IpAddr,
@@ -65,23 +65,23 @@ impl Payer {
     }
 }
 
-/// Room for frames. A frame for which there is none waits.
+/// Room for frames. A frame without room waits.
 #[derive(Debug)]
 pub struct FrameRoom {
     most: [usize; 3],
     taken: Mutex<Taken>,
 }
 
-/// Invariant: `all` is the sum of each kind of level, none of which is 0.
+/// Invariant: `all` is the sum over each kind of level, and no level is 0.
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
     levels: HashMap<Level, usize>,
     frames: BTreeMap<u64, Held>,
     waiting: BTreeMap<Payer, Line>,
-    /// Those that waited and have their room.
+    /// Frames that waited and now have their room.
     granted: HashSet<u64>,
-    /// Counts frames, and turns.
+    /// Numbers frames and turns.
     count: u64,
     last_cut: Option<Instant>,
 }
@@ -91,16 +91,16 @@ struct Taken {
 struct Held {
     payer: Payer,
     since: Instant,
-    /// Bytes that have come.
+    /// How many bytes have come in.
     come: usize,
-    /// What to end if it is cut off.
+    /// The connection that a cut ends.
     stream: Option<Arc<TcpStream>>,
 }
 
-/// Those of one payer that wait.
+/// The waiting frames of one payer.
 #[derive(Debug)]
 struct Line {
-    /// The turn from which on it waits.
+    /// The turn since which the payer waits.
     since: u64,
     waiters: VecDeque<Waiter>,
 }
@@ -112,11 +112,11 @@ struct Waiter {
     wake: Arc<Condvar>,
 }
 
-/// So many bytes more.
+/// A wish for more bytes.
 #[derive(Debug, Clone, Copy)]
 struct Wish {
     len: usize,
-    /// The frame will want more. Such ones leave half of all room to those that have begun, so that these get done.
+    /// The frame will want more later. Such frames leave half of all room to those that have begun, so that these end.
     begins: bool,
 }
 
@@ -141,7 +141,7 @@ impl Taken {
         }
     }
 
-    /// The level at which there is no room.
+    /// The level without room for the wish.
     fn lacks(&self, most: [usize; 3], payer: Payer, wish: Wish) -> Option<usize> {
         let own = self.own(payer);
         let around = [self.all, own[0], own[1]];
@@ -149,7 +149,7 @@ impl Taken {
         (0..3).find(|&at| own[at] + wish.len > most[at].saturating_sub(around[at]))
     }
 
-    /// Gives room to those that wait, as long as there is some: the next is always for whoever has least.
+    /// Gives room to waiting frames as long as there is some. The next one is always of the payer with the least.
     fn grant(&mut self, most: [usize; 3]) {
         loop {
             let fits = |(payer, line): &(&Payer, &Line)| {
@@ -172,7 +172,7 @@ impl Taken {
         }
     }
 
-    /// Stops to wait.
+    /// Stops waiting.
     fn give_up(&mut self, payer: Payer, id: u64) {
         if let Some(line) = self.waiting.get_mut(&payer) {
             line.waiters.retain(|waiter| waiter.id != id);
@@ -182,8 +182,8 @@ impl Taken {
         }
     }
 
-    /// Cuts off the slowest of the frames that stand in the way of one that waits: those of whoever has as much as its
-    /// payer, or more.
+    /// Cuts off the slowest frame that is in the way of a waiting one. Only frames of payers with at least as much as
+    /// this payer are in the way.
     fn cut_slowest(&mut self, most: [usize; 3], payer: Payer, wish: Wish, now: Instant) {
         if self.last_cut.is_some_and(|last| now.saturating_duration_since(last) < CUT_PAUSE) {
             return;
@@ -199,7 +199,7 @@ impl Taken {
         let slowest = slow.min_by_key(speed).map(|(&id, _)| id);
         let slowest = slowest.and_then(|id| self.frames.get_mut(&id));
         if let Some(stream) = slowest.and_then(|held| held.stream.take()) {
-            // If it has ended by itself, so much the better.
+            // An error means that the connection has ended by itself.
             let _ = stream.shutdown(Shutdown::Both);
             self.last_cut = Some(now);
         }
@@ -207,7 +207,7 @@ impl Taken {
 }
 
 impl FrameRoom {
-    /// Waits until this time for room for the beginning of a frame, which grows.
+    /// Waits until this time for room for the beginning of a frame, which grows later.
     pub fn begin(
         self: &Arc<Self>,
         payer: Payer,
@@ -218,7 +218,7 @@ impl FrameRoom {
         self.take(payer, Wish { len, begins: true }, stream, by)
     }
 
-    /// Waits until this time for room for all of a frame.
+    /// Waits until this time for room for a whole frame.
     pub fn whole(
         self: &Arc<Self>,
         payer: Payer,
@@ -237,7 +237,7 @@ impl FrameRoom {
         Some(LongFrame { room: self.clone(), payer, id, len: wish.len })
     }
 
-    /// Takes room once there is some; `None` if there was none by this time.
+    /// Takes room as soon as there is some; `None` if there is none until this time.
     fn wait(&self, payer: Payer, wish: Wish, by: Instant) -> Option<MutexGuard<'_, Taken>> {
         let mut taken = self.taken.lock();
         if taken.waiting.is_empty() && taken.lacks(self.most, payer, wish).is_none() {
@@ -247,7 +247,7 @@ impl FrameRoom {
         let (id, wake) = (taken.number(), Arc::new(Condvar::new()));
         let line = taken.waiting.entry(payer).or_insert_with(|| Line { since: id, waiters: VecDeque::new() });
         let waiter = Waiter { id, wish, wake: wake.clone() };
-        // What has begun comes before what has not.
+        // Frames that have begun come before others.
         if wish.begins {
             line.waiters.push_back(waiter)
         } else {
@@ -268,7 +268,7 @@ impl FrameRoom {
     }
 }
 
-/// Room for a frame, until dropped.
+/// Room for a frame. Dropping this frees the room.
 #[derive(Debug)]
 pub struct LongFrame {
     room: Arc<FrameRoom>,
@@ -278,8 +278,8 @@ pub struct LongFrame {
 }
 
 impl LongFrame {
-    /// So many bytes of the frame have come, and it takes up so many from now on. Waits for them until this time; false if
-    /// there is no room.
+    /// Notes that `come` bytes of the frame have come in, and changes its room to `len`. Waits for more room until this
+    /// time; false if there is none.
     pub fn grow(&mut self, come: usize, len: usize, by: Instant) -> bool {
         if let Some(held) = self.room.taken.lock().frames.get_mut(&self.id) {
             held.come = come;
@@ -294,7 +294,7 @@ impl LongFrame {
         true
     }
 
-    /// Gives back all but so many bytes.
+    /// Frees all but `len` bytes.
     pub fn shrink(&mut self, len: usize) {
         if len < self.len {
             let mut taken = self.room.taken.lock();
@@ -304,7 +304,7 @@ impl LongFrame {
         }
     }
 
-    /// All of it has come: nobody cuts it off.
+    /// The whole frame has come in. From now on it cannot be cut off.
     pub fn settle(&mut self) {
         if let Some(held) = self.room.taken.lock().frames.get_mut(&self.id) {
             held.stream = None;
@@ -334,7 +334,7 @@ mod tests {
         Payer::new(IpAddr::from([127, 0, 0, last]), Some(user))
     }
 
-    /// One that is at this address of IPv6.
+    /// A payer at this IPv6 address.
     fn at(ip: &str) -> Payer {
         Payer::new(ip.parse().expect("an address"), None)
     }
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(greedy.len(), 12, "half of what a network may take");
         let other = fill(payer(1, 2));
         assert_eq!(other.len(), 4, "a third of what a site may take, less what the first has");
-        // Networks of one site together, and then a network elsewhere.
+        // Several networks of one site, and then a network elsewhere.
         let sites: Vec<_> = ["2001:db8:1:1::1", "2001:db8:1:2::1", "2001:db8:1:3::1"].map(|ip| fill(at(ip))).into();
         let len: usize = sites.iter().map(Vec::len).sum();
         assert!(sites.iter().all(|held| !held.is_empty()) && len <= 32, "{len}");
@@ -413,7 +413,7 @@ mod tests {
         let room = &frames.incoming;
         let held: Vec<_> = std::iter::from_fn(|| room.whole(payer(1, 1), MIB / 16, &to_greedy, now)).collect();
         let mut mine = room.whole(payer(1, 2), MIB / 16, &to_honest, now).expect("room");
-        // As if all had begun some time ago.
+        // As if all frames had begun some time ago.
         room.taken.lock().frames.values_mut().for_each(|held| held.since -= 2 * SLOW);
         assert!(!mine.grow(MIB / 16, MIB, Instant::now() + CUT_PAUSE));
         assert_eq!((&greedy.1).read(&mut [0]).expect("ended"), 0);
@@ -435,7 +435,7 @@ mod tests {
         assert!(fast.grow(MIB / 16, MIB / 16, now));
         let settled = &mut held[1];
         settled.settle();
-        // As if all had begun some time ago.
+        // As if all frames had begun some time ago.
         frames.incoming.taken.lock().frames.values_mut().for_each(|held| held.since -= 2 * SLOW);
         let ends: Vec<_> = streams.iter().map(|(_, far)| far.try_clone().expect("a socket")).collect();
         let waiter = {

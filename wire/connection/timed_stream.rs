@@ -12,12 +12,12 @@ pub struct TimedStream<'a> {
 }
 
 impl<'a> TimedStream<'a> {
-    /// Everything must be done within this time from now.
+    /// All reads and writes must end within this time from now.
     pub fn new(stream: &'a TcpStream, within: Duration) -> Self {
         Self::until(stream, Instant::now() + within)
     }
 
-    /// Everything must be done by this time.
+    /// All reads and writes must end by this time.
     pub fn until(stream: &'a TcpStream, until: Instant) -> Self {
         Self { stream, until }
     }

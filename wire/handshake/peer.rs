@@ -1,5 +1,5 @@
-//! The handshake between clients. The one who connects knows whom it calls: its first message can be read by that client
-//! alone. It names the key of the group, and brings the certificate that says who calls.
+//! The handshake between clients. The connecting client knows which client it calls, and only that client can read its
+//! first message. The message names the key of the group and carries the caller's certificate.
 
 use super::probe::proves;
 use super::{
@@ -20,15 +20,15 @@ const PEER_PATTERN: &str = "Noise_IKpsk2_25519_AESGCM_SHA256";
 /// The place of the group's key in the pattern.
 const PSK_AT: u8 = 2;
 
-/// Who a client is to its peers.
+/// A client's identity among its peers.
 #[derive(Debug, Clone)]
 pub struct PeerIdentity {
-    /// The private half of its key.
+    /// The private half of the client's key.
     pub secret: Secret,
     pub certificate: Certificate,
 }
 
-/// Whom a client has accepted.
+/// The caller that a client has accepted.
 #[derive(Debug)]
 pub struct PeerCaller {
     pub keys: TransportKeys,
@@ -49,11 +49,11 @@ pub fn peer_to_peer(
     greeting.hear(&read_answer(stream)?)
 }
 
-/// A client that has greeted another one and waits for the answer.
+/// A client that has sent its greeting and waits for the answer.
 pub struct PeerGreeting(HandshakeState);
 
-/// The first half of connecting to another client, for a caller that waits on several sockets: what waits for the answer,
-/// and the bytes to send.
+/// The first half of connecting to another client, for a caller that waits on several sockets. Returns the waiting
+/// state and the bytes to send.
 pub fn peer_greets(
     me: &PeerIdentity,
     their: PeerKey,
@@ -70,7 +70,7 @@ pub fn peer_greets(
 }
 
 impl PeerGreeting {
-    /// The second half: takes all bytes of the answer, as many as [`answer_len`] says.
+    /// The second half: takes all bytes of the answer. [`answer_len`] says how many they are.
     pub fn hear(self, answer: &[u8]) -> Result<TransportKeys, HandshakeError> {
         let PeerGreeting(mut noise) = self;
         take_message(&mut noise, &read_message(&mut &*answer)?)?;
@@ -84,8 +84,8 @@ impl fmt::Debug for PeerGreeting {
     }
 }
 
-/// How many bytes the opening of a caller has, as far as its beginning tells, for a side that waits on several sockets. An
-/// opening that is not accepted has no more than shows that.
+/// The length of a caller's opening as far as its first bytes tell it, for a side that waits on several sockets. For an
+/// opening that this side refuses, the length ends where the refusal is certain.
 pub fn opening_len(begun: &[u8]) -> usize {
     let accepted = [Dialect::PeerPeer, Dialect::Probe].map(|dialect| preface(dialect, None));
     let len = accepted[0].len();
@@ -101,9 +101,9 @@ pub fn opening_len(begun: &[u8]) -> usize {
     }
 }
 
-/// Accepts another client, at the client that has this key. `admit` looks at who calls, and gives the key of the group or
-/// says why not. Who calls has proved nothing before its first frame has been decrypted, since its handshake message may
-/// be a replay.
+/// Accepts another client, at the client with this key. `admit` checks the caller's certificate. It returns the key of
+/// the group, or a code of refusal. The caller's handshake message may be a replay, so the caller has proved nothing
+/// before its first frame is decrypted.
 pub fn peer_accepts(
     stream: &mut (impl Read + Write),
     secret: &Secret,
@@ -140,14 +140,14 @@ fn builder<'a>(prologue: &'a [u8], secret: &'a Secret) -> Result<Builder<'a>, Ha
     noise.local_private_key(&secret.0).map_err(crypto)
 }
 
-/// What the first message brings along.
+/// The payload of the first message.
 fn read_brought(bytes: &[u8]) -> Option<(KeyId, Certificate)> {
     let mut from = Decoder::new(bytes);
     let brought = (KeyId::take(&mut from).ok()?, Certificate::take(&mut from).ok()?);
     from.finish().ok().map(|()| brought)
 }
 
-/// Reads an answer and nothing behind it.
+/// Reads an answer and no byte behind it.
 fn read_answer(stream: &mut impl Read) -> Result<Vec<u8>, HandshakeError> {
     let mut answer = Vec::new();
     while answer.len() < answer_len(&answer)? {
@@ -193,7 +193,7 @@ mod tests {
         peer_to_peer(near, &leecher(), key_of(&SEEDER), (KEY_ID, &GROUP_KEY))
     }
 
-    /// What the leecher sends first, and what waits for the answer.
+    /// The leecher's opening, and the state that waits for the answer.
     fn opening() -> (PeerGreeting, Vec<u8>) {
         peer_greets(&leecher(), key_of(&SEEDER), (KEY_ID, &GROUP_KEY)).expect("its keys are right")
     }
@@ -204,7 +204,7 @@ mod tests {
         let (near, far) = (near.expect("meets"), far.expect("meets"));
         assert_eq!((far.key, far.certificate), (KEY_ID, leecher().certificate));
         assert_eq!((talk(&near, &far.keys), talk(&far.keys, &near)), (Ok(true), Ok(true)));
-        // What one side sealed is nothing that it takes back.
+        // A side does not accept its own sealed bytes.
         assert_eq!(talk(&near, &near), Err(RecordError::Forged));
     }
 
@@ -280,12 +280,12 @@ mod tests {
         let member = greeting.hear(&first.output).expect("the member reads the answer");
         assert_eq!(talk(&member, &first_keys), Ok(true));
 
-        // The handshake completes at the seeder, as it must: the first message proves nothing about when it was made.
+        // The handshake completes at the seeder, as it must: the first message proves no time.
         let mut second = Script::new(recorded);
         let second_keys = accepts(&mut second).expect("completes").keys;
         assert_ne!(first.output, second.output);
-        // The seeder's new share of the secret makes other keys, so neither the member's recorded frames nor anything
-        // else that the replaying side can make opens.
+        // The seeder's new share of the secret makes other keys. So neither the member's recorded frames nor anything
+        // else from the replaying side opens.
         assert_eq!(talk(&member, &second_keys), Err(RecordError::Forged));
         assert_eq!(talk(&keys().0, &second_keys), Err(RecordError::Forged));
     }
@@ -294,7 +294,7 @@ mod tests {
     fn every_bit_changed_in_the_first_message_of_a_member_is_noticed() {
         let (_, recorded) = opening();
         for bit in 13 * 8..recorded.len() * 8 {
-            // X25519 ignores the highest bit of a key. The hash of the handshake has it all the same.
+            // X25519 ignores the highest bit of a key. The hash of the handshake covers it all the same.
             let mut changed = recorded.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             let error = accepts(&mut Script::new(changed)).map(drop);
@@ -321,7 +321,7 @@ mod tests {
     fn an_opening_is_as_long_as_its_beginning_says_and_no_longer_than_one_can_be() {
         let (_, said) = opening();
         let mut told = 0;
-        // However it comes in, nothing behind it is read.
+        // Whatever the sizes of the reads, no byte behind the opening is read.
         while opening_len(&said[..told]) > told {
             told += 1;
         }

@@ -1,4 +1,4 @@
-//! A tracker looks whether the client with a certain key listens at an address. Nothing else is said on the connection.
+//! A tracker tests whether the client with a certain key listens at an address. The connection carries nothing else.
 
 use super::{Dialect, HANDSHAKE_LEN_MAX, HandshakeError, Secret, crypto, params, preface, put_message, respond};
 use super::{read_first, read_message, take_message};
@@ -17,7 +17,7 @@ impl std::fmt::Debug for ProbeGreeting {
     }
 }
 
-/// The first half: what waits for the proof, and the bytes to send.
+/// The first half: returns the state that waits for the proof, and the bytes to send.
 pub fn probe_greets(client: PeerKey) -> Result<(ProbeGreeting, Vec<u8>), HandshakeError> {
     let prologue = preface(Dialect::Probe, None);
     let noise = Builder::new(params(PATTERN)).prologue(&prologue).map_err(crypto)?;
@@ -33,7 +33,7 @@ impl ProbeGreeting {
     /// The second half: reads the proof.
     ///
     /// # Errors
-    /// Somebody else is there.
+    /// Another program is there.
     pub fn hear(self, stream: &mut impl Read) -> Result<(), HandshakeError> {
         let ProbeGreeting(mut noise) = self;
         take_message(&mut noise, &read_message(stream)?)
@@ -94,7 +94,7 @@ mod tests {
         let key = PeerKey(public_key(&CLIENT));
         let made_up = [&[0, 48][..], &[7; 48]].concat();
         assert!(matches!(look_for(key, &mut Script::new(made_up)), Err(HandshakeError::Crypto)));
-        // An answer to somebody else's question is none to this one.
+        // An answer to another question proves nothing here.
         let (_, question) = probe_greets(key).expect("made");
         let mut client = Script::new(question);
         assert!(matches!(listens(&mut client), HandshakeError::Probed));

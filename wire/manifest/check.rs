@@ -1,5 +1,5 @@
-//! The check of a manifest that comes part by part. It holds the last path, a hash and the rest of a part that ends
-//! inside a value: never the manifest. Each byte costs the same.
+//! Checks a manifest that comes part by part. The check never holds the manifest: only the last path, a hash, and the
+//! rest of a part that ends inside a value. Each byte costs the same.
 
 use super::format::{ATTRIBUTES, ATTRIBUTES_LEN, MANIFEST_LEN_MAX, SECTIONS_LEN_MAX, SECTIONS_RATIO_MAX, take_head};
 use crate::model::digest::{InfoHash, Sha1Digest};
@@ -9,7 +9,7 @@ use crate::wire::codec::{DecodeError, Decoder, Wire};
 use ring::digest::{Context, SHA256};
 use std::fmt;
 
-/// Takes what a manifest says while it is checked.
+/// Receives what a manifest says during the check.
 pub trait ManifestSink {
     fn file(&mut self, file: FileEntry);
     /// The digests of the next pieces.
@@ -25,7 +25,7 @@ impl ManifestSink for () {
     fn attributes(&mut self, _: FileAttributes) {}
 }
 
-/// What a manifest comes to.
+/// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestSummary {
     pub layout: Layout,
@@ -34,42 +34,42 @@ pub struct ManifestSummary {
     pub root: Box<str>,
 }
 
-/// A manifest of which some parts have come.
+/// The check of a manifest after some of its parts.
 ///
-/// Invariant: `rest` is shorter than the value that it begins, so than a file with the longest path.
+/// Invariant: `rest` is shorter than the value that it begins, and so shorter than a file with the longest path.
 pub struct ManifestCheck<K = ()> {
     kept: K,
-    /// The hash so far and what it is to come to, unless somebody else looks at that.
+    /// The hash so far and the expected hash. `None` if another check covers the hash.
     hash: Option<(Context, InfoHash)>,
     tree: TreeCheck,
     next: Next,
-    /// Bytes of the hashed part that are still to come.
+    /// How many bytes of the hashed part are still to come.
     hashed_left: usize,
-    /// Bytes that the sections may still have.
+    /// How many bytes the sections may still have.
     room: usize,
     sections_left: u8,
     kind_before: u8,
-    /// Bytes that have come.
+    /// How many bytes have come.
     len: usize,
-    /// The beginning of a value.
+    /// The beginning of a value that is not complete.
     rest: Vec<u8>,
 }
 
-/// What comes next.
+/// What the check expects next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Head,
     FileCount,
-    /// So many files.
+    /// This many files.
     Files(usize),
     PieceCount,
-    /// So many digests.
+    /// This many digests.
     Pieces(usize),
     SectionCount,
     Section,
-    /// Attributes of so many files.
+    /// The attributes of this many files.
     Attributes(usize),
-    /// So many bytes of a section that this version does not know.
+    /// This many bytes of a section that this version does not know.
     Unknown(usize),
     End,
 }
@@ -81,12 +81,12 @@ impl<K> fmt::Debug for ManifestCheck<K> {
 }
 
 impl<K: ManifestSink> ManifestCheck<K> {
-    /// Checks the manifest of this info hash, and passes on what it says.
+    /// Checks the manifest with this info hash, and passes its values to `sink`.
     pub fn new(info_hash: InfoHash, sink: K) -> Self {
         Self::with(Some((Context::new(&SHA256), info_hash)), sink)
     }
 
-    /// Checks a manifest whose hash is known to be right, and passes on what it says.
+    /// Checks a manifest whose hash is known to be right, and passes its values to `sink`.
     pub(super) fn of_hashed(sink: K) -> Self {
         Self::with(None, sink)
     }
@@ -109,7 +109,7 @@ impl<K: ManifestSink> ManifestCheck<K> {
     /// Takes the next part.
     ///
     /// # Errors
-    /// It cannot be that of a manifest, or not of the one with the info hash. No other part follows then.
+    /// The part is not of a manifest, or not of the manifest with this info hash. No part may follow then.
     pub fn feed(&mut self, part: &[u8]) -> Result<(), DecodeError> {
         self.len = self.len.saturating_add(part.len());
         if self.len > MANIFEST_LEN_MAX {
@@ -122,7 +122,7 @@ impl<K: ManifestSink> ManifestCheck<K> {
         self.take_all(&[&joined, part].concat())
     }
 
-    /// Takes as many values as are whole, and keeps the rest.
+    /// Takes all complete values, and keeps the rest.
     fn take_all(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         let mut rest = bytes;
         while self.next != Next::End {
@@ -131,7 +131,7 @@ impl<K: ManifestSink> ManifestCheck<K> {
             let mut from = Decoder::new(within);
             match self.take(&mut from) {
                 Ok(()) => {}
-                // A value that goes on in the next part. The hashed part has no next one.
+                // The value goes on in the next part. The hashed part must not end inside a value.
                 Err(DecodeError::Truncated) if !is_hashed || within.len() < self.hashed_left => {
                     self.rest = rest.to_vec();
                     return Ok(());
@@ -163,7 +163,7 @@ impl<K: ManifestSink> ManifestCheck<K> {
         if is_right { Ok(()) } else { Err(DecodeError::Value("the info hash")) }
     }
 
-    /// Takes one value, or as many alike as there are.
+    /// Takes one value, or as many of the same kind as are there.
     fn take(&mut self, from: &mut Decoder<'_>) -> Result<(), DecodeError> {
         self.next = match self.next {
             Next::Head => self.take_head(from)?,

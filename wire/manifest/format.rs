@@ -1,4 +1,4 @@
-//! What the bytes of a manifest begin with, the caps on them, and the values in them.
+//! The first bytes of a manifest, the caps on its parts, and the values in it.
 
 use crate::model::manifest::{FileAttributes, FileEntry, FileTime};
 use crate::model::path::PATH_LEN_MAX;
@@ -6,14 +6,14 @@ use crate::wire::codec::{DecodeError, Decoder, Wire, wire_struct};
 
 /// First bytes of an encoded manifest: what it is, and the version of the encoding.
 pub(super) const MAGIC: [u8; 8] = *b"GSMANIF\x02";
-/// The first bytes that older versions of the program wrote. Their info hashes are not those of this version.
+/// The first bytes that older versions of the program wrote. Their info hashes differ from those of this version.
 pub(super) const OLDER_MAGIC: [u8; 8] = *b"GSMANIF\x01";
 /// Longest encoding in bytes. A folder of 2^20 files has room for paths of about 80 bytes on average.
 pub const MANIFEST_LEN_MAX: usize = 128 * 1024 * 1024;
-/// Most bytes that the sections of a manifest may have together, however little they follow.
+/// Most bytes of all sections of a manifest together, if the hashed part is short.
 pub const SECTIONS_LEN_MAX: usize = 4096;
-/// For each byte of the hashed part the sections may have so many more. Digests of blocks of 16 KiB, for which kind 2 is
-/// reserved, would take half of it.
+/// Most bytes of sections for each byte of the hashed part. Digests of blocks of 16 KiB, for which kind 2 is reserved,
+/// would take half of that.
 pub const SECTIONS_RATIO_MAX: usize = 64;
 /// The kind of the section with the attributes of the files.
 pub(super) const ATTRIBUTES: u8 = 1;
