@@ -1,5 +1,5 @@
-//! Going on with downloads: after a pause, and at login with those of earlier logins, which wait until a tracker that
-//! knows of them is reached.
+//! Resumes downloads: after a pause, and those of earlier logins after a login. The latter wait until the client
+//! reaches a tracker that knows them.
 
 use super::announce::{find_made, is_unheard};
 use super::download::{DownloadOrder, Update, fail, go_on, newer, tracked};
@@ -19,7 +19,7 @@ use crate::model::name::{FileName, GroupId};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Goes on with a download that is held, waits or has failed.
+/// Resumes a download that is paused, waits or has failed.
 pub(super) fn resume(session: &Arc<LoginSession>, group: &GroupId, name: &FileName) -> Result<Report, Failure> {
     let Tracked { id, phase, destination, .. } = tracked(session, group, name)?;
     if matches!(phase, DownloadPhase::Complete) {
@@ -36,13 +36,13 @@ pub(super) fn resume(session: &Arc<LoginSession>, group: &GroupId, name: &FileNa
     went_on.inspect_err(|_| session.downloads().put_back(id, before))
 }
 
-/// Only an update goes to where the old version lies.
+/// Only an update has the place of the old version as its destination.
 fn replacing() -> Update {
     Update { replaces: true, ..Update::default() }
 }
 
-/// Goes on with a download of which there is a record, and which is starting, under the group and name that its share
-/// goes by now. If it cannot go on it is still starting.
+/// Lets a starting download go on from its record, under the current group and name of its share. If that fails, the
+/// download stays in the phase `Starting`.
 fn take_up(
     session: &Arc<LoginSession>,
     id: u64,
@@ -73,19 +73,19 @@ fn take_up(
         DownloadOrder { id, group: &to_group, name: &to_name, to: destination.clone(), record, update: replacing() };
     let went_on = go_on(session, order);
     let went_on = went_on.inspect_err(|_| session.downloads().rename(id, group, name))?;
-    // Now that it is remembered under the other one.
+    // By now the client has a record under the new name.
     session.remembered(session.slot().remove_download(group, name), ToString::to_string);
     Ok(went_on)
 }
 
-/// Takes in the downloads of earlier logins. They wait until `resume_waiting` goes on with them, and so does `wait`.
+/// Takes in the downloads of earlier logins. They wait for `resume_waiting`, and so does the command `wait`.
 pub(super) fn take_in(session: &LoginSession) {
     let downloads = session.downloads();
     let (held, unfinished): (Vec<_>, _) = session.slot().downloads().into_iter().partition(DownloadRecord::is_held);
     held.into_iter().for_each(|record| parts::take_in(session, record));
     for DownloadRecord { group, name, destination, content, paused, part, .. } in unfinished {
         let patterns = part.map(|part| part.patterns).unwrap_or_default();
-        // One that the user has begun meanwhile runs already.
+        // A download that the user has begun meanwhile already runs.
         if let Ok(id) = downloads.begin((&group, &name), destination.clone(), patterns) {
             downloads.settle(id, destination, (&content, content.layout.size()));
             let phase =
@@ -95,7 +95,7 @@ pub(super) fn take_in(session: &LoginSession) {
     }
 }
 
-/// Goes on with the downloads that wait for a tracker that knows of them; tells of those that cannot go on.
+/// Resumes the downloads that wait for a tracker that knows them. Tells of those that cannot go on.
 pub(super) fn resume_waiting(session: &Arc<LoginSession>) {
     let downloads = session.downloads();
     for record in session.slot().downloads() {
@@ -119,7 +119,7 @@ pub(super) fn resume_waiting(session: &Arc<LoginSession>) {
                 }
             }
             Err(Failure { why, .. }) => {
-                // Should the file come back, the user can go on with it then.
+                // If the file comes back, the user can resume the download then.
                 downloads.put_back(id, DownloadPhase::Paused { done: None });
                 session.event(&Event::DownloadLost { group, file: name, why });
             }
@@ -127,7 +127,7 @@ pub(super) fn resume_waiting(session: &Arc<LoginSession>) {
     }
 }
 
-/// Gives up what has waited for a tracker for as long as a script waits for a member. Without patience that is at once.
+/// Gives up each download that has waited for a tracker longer than its patience. A patience of zero gives up at once.
 pub(super) fn give_up(session: &LoginSession, now: Instant) {
     let Some(patience) = session.node().engine_options.patience else { return };
     for tracked in session.downloads().list() {
@@ -138,7 +138,7 @@ pub(super) fn give_up(session: &LoginSession, now: Instant) {
     }
 }
 
-/// Whether what keeps a download from going on passes by itself.
+/// Whether the obstacle to a download passes by itself.
 fn can_wait(session: &LoginSession, share: ShareRef, group: &GroupId, name: &FileName, cause: Cause) -> bool {
     match cause {
         Cause::NoTracker => true,
@@ -146,7 +146,7 @@ fn can_wait(session: &LoginSession, share: ShareRef, group: &GroupId, name: &Fil
             let made = find_made(session, share, group, name);
             !matches!(made, Err(RpcError::Refused(_)))
         }
-        // That may be an older one, if the tracker has not heard of this one yet.
+        // The other version may be an older one, if the tracker has not heard of this one yet.
         Cause::OtherVersion => is_unheard(session, share),
         Cause::Refused(_) | Cause::Other => false,
     }

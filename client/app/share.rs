@@ -1,4 +1,4 @@
-//! Sharing a file or folder: the tracker gets to know it, others are given it, until it is stopped.
+//! Shares a file or folder: from the request to the tracker until the share is stopped.
 
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::{LoginSession, Untold};
@@ -30,15 +30,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// A manifest up to this length goes along with its share, in bytes: that of a file of 100 MB.
+/// A manifest up to this many bytes goes along with the request for its share. That is the manifest of a file of 100
+/// MB.
 const SHORT_MANIFEST_LEN: usize = 4 * 1024;
-/// How often a part is brought again that got no turn at the tracker, and the pause before.
+/// How often the client sends a part again that got no turn at the tracker, and the pause before.
 const TURNS_ASKED: u32 = 8;
 const TURN_PAUSE: Duration = Duration::from_secs(1);
-/// Parts of a manifest that are on their way at a time.
+/// The most parts of a manifest in flight at a time.
 const PARTS_AT_ONCE: usize = 16;
 
-/// What is shared: where it lies, and what it consists of.
+/// A share on this machine: its path and its content.
 pub(super) struct LocalShare<'a> {
     pub group: &'a GroupId,
     pub name: &'a FileName,
@@ -48,11 +49,11 @@ pub(super) struct LocalShare<'a> {
     pub stamps: Stamps,
 }
 
-/// What is to be shared.
+/// The file or folder to share.
 pub(super) enum ToShare<'a> {
-    /// What the user has named, under its own name.
+    /// A path that the user has typed, under its own name.
     Named(&'a Path),
-    /// What the user was asked about, under this name.
+    /// A place that the user was asked about, under this name.
     Asked(&'a SharePlace, &'a FileName),
     /// A file of a shared folder.
     InFolder(InFolder<'a>),
@@ -62,20 +63,20 @@ pub(super) enum ToShare<'a> {
 pub(super) struct InFolder<'a> {
     pub place: &'a SharePlace,
     pub name: &'a FileName,
-    /// The share that it may be: then nothing is read.
+    /// The share that the file may already be. If it is, nothing is read.
     pub known: Option<&'a ShareRecord>,
     /// Whether the folder is still shared.
     pub is_wanted: &'a dyn Fn() -> bool,
 }
 
-/// Shares a file or folder; `progress` is told how many bytes of how many are hashed.
+/// Shares a file or folder. `progress` gets the numbers of hashed bytes and of all bytes.
 pub(super) fn upload(
     session: &LoginSession,
     (what, group): (ToShare<'_>, &GroupId),
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, Failure> {
-    // A group that refuses is better heard of before a long file is read than after.
+    // A refusal of the group comes before a long file is read, and not after.
     check_member(session, group)?;
     let is_wanted = match &what {
         ToShare::InFolder(file) => file.is_wanted,
@@ -103,15 +104,15 @@ pub(super) fn upload(
     Ok(Report::Uploaded { group: group.clone(), file: name, content })
 }
 
-/// What is known of a file that was shared before it got another name or place, if it is that file.
+/// Returns what is known of an earlier share with another name or place, if this is the same file.
 fn moved(session: &LoginSession, (place, name): (&SharePlace, &FileName), record: &ShareRecord) -> Option<Import> {
     let known = session.slot().manifest(&record.content.info_hash).ok().flatten()?;
     let moved = under_other_name(place, name, (&known, record.content.sha1)).ok()?;
     (moved.stamps.digest() == record.stamps && moved.manifest.layout() == known.layout()).then_some(moved)
 }
 
-/// Whether the user may share in a group. The keyring knows the user's groups; only the tracker says why a group is not
-/// among them.
+/// Whether the user may share in a group. The keyring knows the user's groups. Only the tracker says why a group is
+/// missing there.
 pub(super) fn check_member(session: &LoginSession, group: &GroupId) -> Result<(), RpcError> {
     if session.node().keyring.group_named(group).is_some() {
         return Ok(());
@@ -122,10 +123,10 @@ pub(super) fn check_member(session: &LoginSession, group: &GroupId) -> Result<()
     }
 }
 
-/// Gives a share to others that the tracker knows.
+/// Gives a share to others that the tracker has accepted.
 type Serve<'a> = dyn Fn(ShareRef) -> Result<(), RpcError> + 'a;
 
-/// Shares what has just been hashed, if that is still wanted.
+/// Shares newly hashed content, if the user still wants that.
 fn share_hashed(
     session: &LoginSession,
     (group, name): (&GroupId, &FileName),
@@ -148,8 +149,9 @@ fn share_hashed(
     Ok(content)
 }
 
-/// Makes the tracker know a share if it is wanted, with its manifest if the tracker lacks that, and gives it to others by
-/// `then`. Nothing else is decided between the three. To bring the manifest may take long, and holds up nothing.
+/// Has the tracker accept a share, if it is wanted, and then gives the share to others through `then`. No other
+/// decision comes between these steps. If the tracker lacks the manifest, the client sends it; that may take long and
+/// blocks no other decision.
 fn publish(
     session: &LoginSession,
     (group, name, content): (&GroupId, &FileName, Content),
@@ -159,7 +161,7 @@ fn publish(
     let request = Request::ShareFile { command: command_id(), group: group.clone(), name: name.clone(), content };
     let refused = |error: &RpcError, with| matches!(error, RpcError::Refused(refusal) if refusal.code == with);
     let info_hash = content.info_hash;
-    // A short manifest goes along unasked: a tracker asks for it unless the group has it.
+    // A short manifest goes along unasked. The tracker would ask for it unless the group has it already.
     let along = (manifest.len() <= SHORT_MANIFEST_LEN).then(|| manifest_part(group, info_hash, manifest, 0));
     let requests: Vec<_> = along.into_iter().chain([request]).collect();
     for last in [false, false, true] {
@@ -178,7 +180,8 @@ fn publish(
             return Ok(());
         }
         match put_manifest(session, group, info_hash, manifest) {
-            // Should the tracker be lost in between, the next one has nothing of it: it is brought again.
+            // If the client loses the tracker in between, the next one has no part of the manifest. The client sends it
+            // again.
             Err(error) if !refused(&error, Code::BadManifest) => return Err(error),
             _ => {}
         }
@@ -195,7 +198,8 @@ fn put_manifest(session: &LoginSession, group: &GroupId, info_hash: InfoHash, by
     bring_parts(&offsets, bring, || !session.ends_within(TURN_PAUSE))
 }
 
-/// Brings parts in order, some at a time. One that gets no turn comes again after a pause, unless that says no.
+/// Sends parts in order, several at a time. A part that got no turn goes again after `pause`, unless that returns
+/// false.
 fn bring_parts<P>(
     parts: &[P],
     mut bring: impl FnMut(&[P]) -> Result<Vec<Result<Reply, Refusal>>, RpcError>,
@@ -209,7 +213,7 @@ fn bring_parts<P>(
                 (taken, slowed) = (taken + 1, 0);
                 continue;
             };
-            // The tracker keeps the parts before it and counts nothing anew. What is said of a limit is another thing.
+            // The tracker keeps the parts before this one and counts none twice. A refusal about a limit is different.
             let had_no_turn = refusal.code == Code::SlowDown && refusal.about.is_empty();
             slowed += 1;
             if !had_no_turn || slowed > TURNS_ASKED || !pause() {
@@ -221,7 +225,7 @@ fn bring_parts<P>(
     Ok(())
 }
 
-/// The request that brings the part of a manifest that begins at an offset.
+/// The request with the part of a manifest at an offset.
 fn manifest_part(group: &GroupId, info_hash: InfoHash, bytes: &[u8], offset: usize) -> Request {
     let end = bytes.len().min(offset + MANIFEST_PART_MAX);
     let part = Blob::new(bytes[offset..end].to_vec()).expect("cut at the cap");
@@ -230,13 +234,13 @@ fn manifest_part(group: &GroupId, info_hash: InfoHash, bytes: &[u8], offset: usi
     Request::PutManifest { group: group.clone(), info_hash, total, offset, part }
 }
 
-/// Gives the file to others from now on, remembers that, and tells the tracker.
+/// Gives a file to others from now on, keeps a record of that, and tells the tracker.
 pub(super) fn serve(session: &LoginSession, share: ShareRef, shared: LocalShare<'_>) -> Result<(), RpcError> {
     let key = offer(session, share, shared)?;
     hold_now(session, share, key)
 }
 
-/// Tells the tracker what is given of a share at this moment.
+/// Tells the tracker which pieces of a share this client gives right now.
 pub(super) fn hold_now(session: &LoginSession, share: ShareRef, (group, info_hash): ShareKey) -> Result<(), RpcError> {
     session.tell_holding(|| {
         let served = session.node().catalog.find(group, info_hash);
@@ -244,7 +248,7 @@ pub(super) fn hold_now(session: &LoginSession, share: ShareRef, (group, info_has
     })
 }
 
-/// Gives the file to others from now on, and remembers that. The tracker is yet to be told of this share.
+/// Gives a file to others from now on, and keeps a record of that. The caller still has to tell the tracker.
 pub(super) fn offer(session: &LoginSession, share: ShareRef, shared: LocalShare<'_>) -> Result<ShareKey, Refusal> {
     let LocalShare { group, name, path, content, manifest, stamps } = shared;
     let node = session.node();
@@ -253,7 +257,7 @@ pub(super) fn offer(session: &LoginSession, share: ShareRef, shared: LocalShare<
     let source = Arc::new(SharedFiles::new(path.to_path_buf(), manifest.files(), content.layout, stamps));
     let (key, all) = ((group_ref, content.info_hash), Bitfield::all(content.layout));
     node.catalog.offer(group_ref, content.info_hash, source.clone(), all.clone());
-    // What stood under this name before is served no longer.
+    // The client no longer serves the former share of this name.
     let before = session.slot().share(group, name);
     if let Some(old) = before.filter(|old| old.content.info_hash != content.info_hash) {
         unserve(session, &old);
@@ -275,7 +279,7 @@ pub(super) fn offer(session: &LoginSession, share: ShareRef, shared: LocalShare<
     Ok(key)
 }
 
-/// What the tracker is told of these pieces.
+/// The description of these pieces for the tracker.
 pub(super) fn holding(have: &Bitfield) -> Holding {
     if have.is_complete() {
         return Holding::All {};
@@ -283,7 +287,7 @@ pub(super) fn holding(have: &Bitfield) -> Holding {
     Holding::Exactly { bits: Blob::new(have.as_bytes().to_vec()).expect("the longest bitfield is within the cap") }
 }
 
-/// Stops sharing, on all clients of the user.
+/// Stops a share on all clients of the user.
 pub(super) fn stop(session: &LoginSession, group: &GroupId, name: &FileName) -> Result<(), RpcError> {
     match stop_all(session, group, std::slice::from_ref(name))?.pop() {
         Some(Err(refusal)) => Err(refusal.into()),
@@ -291,7 +295,7 @@ pub(super) fn stop(session: &LoginSession, group: &GroupId, name: &FileName) -> 
     }
 }
 
-/// Stops sharing all of these, on all clients of the user. Gives what became of each.
+/// Stops all of these shares on all clients of the user. Returns the answer for each.
 pub(super) fn stop_all(
     session: &LoginSession,
     group: &GroupId,
@@ -306,7 +310,7 @@ pub(super) fn stop_all(
         for (name, answer) in names.iter().zip(&mut answers) {
             let own = session.slot().share(group, name);
             if answer.is_err() {
-                // Of an old version the tracker knows no sharers any more.
+                // The tracker knows no sharers of an old version any more.
                 match own.as_ref().and_then(|own| own.share) {
                     Some(old) if is_superseded(link, old)? => *answer = Ok(Reply::Done {}),
                     _ => continue,
@@ -319,14 +323,14 @@ pub(super) fn stop_all(
     })
 }
 
-/// Serves and remembers some shares no longer.
+/// Stops serving some shares, and removes their records.
 pub fn forget(session: &LoginSession, which: impl Fn(&ShareRecord) -> bool) {
     let mut shares = session.slot().shares();
     shares.retain(which);
     forget_all(session, &shares);
 }
 
-/// Serves and remembers these shares no longer.
+/// Stops serving these shares, and removes their records.
 pub(super) fn forget_all(session: &LoginSession, shares: &[ShareRecord]) {
     session.remembered(session.slot().remove_shares(shares), ToString::to_string);
     for record in shares {
@@ -335,8 +339,8 @@ pub(super) fn forget_all(session: &LoginSession, shares: &[ShareRecord]) {
     session.folders().ended(shares);
 }
 
-/// Gives a share to nobody any more, and looks after it no longer. What is the same content under another name is looked
-/// at, and given from there.
+/// Stops serving a share and looking after it. If a share of another name has the same content, the client checks that
+/// one and serves it from there.
 fn unserve(session: &LoginSession, record: &ShareRecord) {
     let ShareRecord { group: of, name, content, .. } = record;
     let Some(group) = session.node().keyring.group_named(of) else { return };
@@ -350,9 +354,9 @@ fn unserve(session: &LoginSession, record: &ShareRecord) {
     }
 }
 
-/// A downloaded file is given to others from now on, and a tracker is yet to be told: see [`tell_untold`]. Its stamps are
-/// taken at once: it may change before that. The record of the download stays until then, so that a later login tells of
-/// it if this one cannot.
+/// Gives a downloaded file to others from now on. The caller still has to tell a tracker: see [`tell_untold`]. The
+/// stamps are taken at once, because the file may change before that. The record of the download stays until then. So a
+/// later login can tell of it if this one cannot.
 pub(super) fn share_downloaded(session: &LoginSession, tracked: Tracked, subject: &Subject, path: &Path) {
     let Subject { group: group_ref, name, content, manifest, .. } = subject;
     let (share, is_outdated) = match &tracked.phase {
@@ -372,7 +376,7 @@ pub(super) fn share_downloaded(session: &LoginSession, tracked: Tracked, subject
     session.untold().add(Untold { group, name, share, path, content, manifest, stamps, is_outdated });
 }
 
-/// Tells the tracker of what was downloaded and it has not heard of.
+/// Tells the tracker of downloaded files that it has not heard of.
 pub(super) fn tell_untold(session: &LoginSession) {
     session.untold().tell(|untold| {
         let told = match tell(session, untold) {
@@ -383,7 +387,7 @@ pub(super) fn tell_untold(session: &LoginSession) {
         };
         let refused = match told {
             Ok(()) => None,
-            // What is refused when the login ends says nothing of the share: the next login tells of it.
+            // A refusal at the end of the login says nothing about the share. The next login tells of it.
             Err(RpcError::Refused(refusal)) if !refusal.code.is_passing() && !session.is_over() => Some(refusal),
             Err(_) => return false,
         };
@@ -400,7 +404,7 @@ pub(super) fn tell_untold(session: &LoginSession) {
     });
 }
 
-/// Forgets the record of a download that is complete. One that the user has begun anew keeps its own.
+/// Removes the record of a complete download. If the user has begun the download anew, that one keeps its record.
 fn forget_download(session: &LoginSession, group: &GroupId, name: &FileName) {
     if session.downloads().find(group, name).is_none_or(|tracked| tracked.phase.has_ended()) {
         session.remembered(session.slot().remove_download(group, name), ToString::to_string);
@@ -413,8 +417,8 @@ fn tell(session: &LoginSession, untold: &Untold) -> Result<(), RpcError> {
     publish(session, (group, name, *content), &bytes, (&|| true, &|share| give_downloaded(session, share, untold)))
 }
 
-/// What was downloaded is an old version by now, if its author has replaced it: it is kept, and given to whoever is in the
-/// middle of it. Returns false if it is none.
+/// Keeps a downloaded file as an old version, if its author has replaced it by now. Members that are in the middle of
+/// it still get it. Returns false if it is the current version.
 fn keep_old(session: &LoginSession, untold: &Untold) -> Result<bool, RpcError> {
     if !is_superseded(&session.node().link, untold.share)? {
         return Ok(false);
@@ -427,7 +431,7 @@ fn keep_old(session: &LoginSession, untold: &Untold) -> Result<bool, RpcError> {
     Ok(true)
 }
 
-/// Gives what was downloaded as this share.
+/// Gives a downloaded file to others as this share.
 fn give_downloaded(session: &LoginSession, share: ShareRef, untold: &Untold) -> Result<(), RpcError> {
     let Untold { group, name, path, content, manifest, stamps, .. } = untold;
     let (content, stamps) = (*content, stamps.clone());
@@ -436,7 +440,7 @@ fn give_downloaded(session: &LoginSession, share: ShareRef, untold: &Untold) -> 
     if unchanged {
         return hold_now(session, share, key);
     }
-    // What has changed meanwhile is read before the tracker hears of it.
+    // The client reads a changed file again before the tracker hears of it.
     session.upkeep().alarm(key, Instant::now());
     Ok(())
 }
@@ -446,15 +450,15 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// Brings so many parts to a tracker that answers like this to a part that it is asked for the nth time. Gives what comes
-    /// of it, what the tracker has, and how many pauses there were.
+    /// Sends `count` parts to a simulated tracker. Its answer to the nth request for a part is `answer`. Returns the
+    /// result, the parts that the tracker has, and the number of pauses.
     fn brings(count: usize, answer: impl Fn(usize, u32) -> Option<Refusal>) -> (Result<(), RpcError>, Vec<usize>, u32) {
         let (parts, pauses) = ((0..count).collect::<Vec<_>>(), Cell::new(0));
         let (mut has, mut times) = (Vec::new(), vec![0; count]);
         let bring = |lot: &[usize]| {
             let mut behind = false;
             let answers = lot.iter().map(|&part| {
-                // Behind one that got no turn none is taken.
+                // Behind a part without a turn the tracker takes none.
                 if behind {
                     return Err(Code::SlowDown.into());
                 }

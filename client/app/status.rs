@@ -1,4 +1,4 @@
-//! What is under way at one moment: downloads, and what members take from here.
+//! The downloads and uploads at one moment.
 
 use super::download_list::{DownloadPhase, Tracked};
 use super::login_session::LoginSession;
@@ -11,7 +11,7 @@ use crate::model::digest::InfoHash;
 use crate::model::name::{FileName, GroupId};
 use std::time::{Duration, Instant};
 
-/// How all downloads stand: what moves first, and what begun first before others.
+/// The state of all downloads. Running ones come first, then those that began first.
 pub(super) fn downloads(session: &LoginSession, now: Instant) -> Vec<DownloadStatus> {
     let mut all: Vec<_> = session.downloads().list().iter().map(|tracked| download(tracked, now)).collect();
     if session.node().link.tracker().is_none() {
@@ -22,7 +22,7 @@ pub(super) fn downloads(session: &LoginSession, now: Instant) -> Vec<DownloadSta
     all
 }
 
-/// How a download stands.
+/// The state of a download.
 pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
     let size = tracked.size.unwrap_or(0);
     let mut status = DownloadStatus {
@@ -69,7 +69,7 @@ pub(super) fn download(tracked: &Tracked, now: Instant) -> DownloadStatus {
     status
 }
 
-/// What members take from here now: what moves first, then by group, file and member.
+/// The current uploads to members: running ones first, then by group, file and member.
 pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
     let node = session.node();
     let mut uploads = Vec::new();
@@ -79,7 +79,7 @@ pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
             let group = node.keyring.name_of(served.group())?;
             Some((name_of(session, &group, served.info_hash())?, group))
         };
-        // Most of what is shared is taken by nobody.
+        // Most shares have no upload.
         let Some((file, group)) = (!taken.is_empty()).then(named).flatten() else {
             continue;
         };
@@ -98,7 +98,7 @@ pub(super) fn uploads(session: &LoginSession) -> Vec<UploadStatus> {
     uploads
 }
 
-/// What is shared here and not given whole, by group and file.
+/// The shares here that are not whole, by group and file.
 pub(super) fn incomplete_shares(session: &LoginSession) -> Vec<IncompleteShare> {
     let named = |((group, info_hash), standing): (ShareKey, Standing)| {
         let group = session.node().keyring.name_of(group)?;
@@ -114,7 +114,7 @@ pub(super) fn incomplete_shares(session: &LoginSession) -> Vec<IncompleteShare> 
     shares
 }
 
-/// What content of a group is called: that of a share, or of a download.
+/// The name of some content in a group, from its share or its download.
 fn name_of(session: &LoginSession, group: &GroupId, info_hash: InfoHash) -> Option<FileName> {
     let shares = session.slot().shares_of(info_hash).into_iter();
     let share = shares.filter(|share| share.group == *group).map(|share| share.name);

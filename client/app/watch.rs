@@ -1,4 +1,4 @@
-//! The live view of what is under way: a page of the whole screen, until a key is pressed.
+//! The live view of downloads and uploads: a page of the whole screen, until a key is pressed.
 
 use super::login_session::LoginSession;
 use super::status;
@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 
 /// How often the page is drawn.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Stands at the end of the page.
+/// The last line of the page.
 const HELP: &str = "Press any key to go back";
 
-/// All downloads and uploads at this moment, and what moves in all.
+/// All downloads and uploads at this moment, and the totals.
 pub(super) fn snapshot(session: &LoginSession) -> (Vec<DownloadStatus>, Vec<UploadStatus>, Totals) {
     let (downloads, uploads) = (status::downloads(session, Instant::now()), status::uploads(session));
     let totals = Totals::of(&downloads, &uploads);
     (downloads, uploads, totals)
 }
 
-/// Shows how far everything is until a key is pressed or the command is cancelled. Where nobody watches a screen it
-/// returns at once.
+/// Shows the progress of everything until a key is pressed or the command is cancelled. Returns at once if there is no
+/// screen.
 pub(super) fn watch(session: &LoginSession, interrupt: &Interrupt) {
     let person = io::stdin().is_terminal() && !session.node().reporter.is_json();
     let page = person.then(|| Page::open(session.node().reporter.terminal())).flatten();
@@ -38,7 +38,7 @@ pub(super) fn watch(session: &LoginSession, interrupt: &Interrupt) {
     }
 }
 
-/// The total comes first: there is room for it however many lines there are.
+/// The totals come first, so they are visible however many lines follow.
 fn lines(downloads: &[DownloadStatus], uploads: &[UploadStatus], totals: Totals) -> Vec<String> {
     let mut lines = Vec::from_iter(totals.line());
     for download in downloads {

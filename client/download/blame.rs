@@ -1,14 +1,14 @@
-//! What counts against the clients of a user, and against an address: failures, and the pause that follows. Pure: the
-//! time is passed in.
+//! Counts failures of a user's clients, or of an address, and computes the pause that follows. Pure: the time is passed
+//! in.
 
 use std::time::{Duration, Instant};
 
 /// Pause before the next dial of a peer that is not to blame.
 pub(super) const RETRY: Duration = Duration::from_millis(500);
-/// How often a pause doubles at most.
+/// The most times that a pause doubles.
 const DOUBLED_MAX: u32 = 10;
 
-/// The pause after so many failures: [`RETRY`], doubled with each failure but the first.
+/// The pause after this many failures: [`RETRY`], doubled with each failure but the first.
 pub(super) fn pause_after(failures: u32, pause_max: Duration) -> Duration {
     (RETRY * 2u32.pow(failures.saturating_sub(1).min(DOUBLED_MAX))).min(pause_max)
 }
@@ -25,29 +25,29 @@ impl Blame {
         Self { failures: 0, not_before: now }
     }
 
-    /// Something has failed. The pause is `pause_max` at most.
+    /// Counts a failure. The pause is `pause_max` at most.
     pub(super) fn fail(&mut self, now: Instant, pause_max: Duration) {
         self.failures = self.failures.saturating_add(1);
         self.pause(now + pause_after(self.failures, pause_max));
     }
 
-    /// Nothing before this time, nor before the time of an earlier pause.
+    /// Sets a pause until this time. An earlier pause that lasts longer stays.
     pub(super) fn pause(&mut self, until: Instant) {
         self.not_before = self.not_before.max(until);
     }
 }
 
-/// A pause that ends early because somebody says so, as when a peer comes online. It does so only so often.
+/// Lets a pause end early on an event, such as a peer that comes online. Limits how often.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Amnesty {
     last: Option<Instant>,
 }
 
-/// Least time between two pauses of a peer, a user or an address that end early.
+/// The least time between two pauses of a peer, a user or an address that end early.
 const AMNESTY_PAUSE: Duration = Duration::from_secs(5);
 
 impl Amnesty {
-    /// Whether a pause may end early now. If so, that counts.
+    /// Whether a pause may end early now. If so, this use counts.
     pub(super) fn grant(&mut self, now: Instant) -> bool {
         let granted = self.last.is_none_or(|last| now.duration_since(last) >= AMNESTY_PAUSE);
         if granted {

@@ -1,5 +1,5 @@
-//! How often a user and a machine are dialed at most. Nothing that anybody announces changes that. Pure: the
-//! time is passed in.
+//! Limits how often this client dials a user and a machine. No announcement changes these limits. Pure: the time is
+//! passed in.
 
 use crate::model::address::network_of;
 use crate::model::name::UserId;
@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Of one user, whatever the clients. The burst is for many downloads that begin together.
+/// For one user, over all clients. The burst is for many downloads that begin together.
 const USER_PACE: Pace = Pace { interval: Duration::from_millis(100), burst: 64 };
-/// Of one machine, or what looks like one from here: several users may be behind an address.
+/// For one machine, or what looks like one from here. Several users may share an address.
 const NETWORK_PACE: Pace = Pace { interval: Duration::from_millis(50), burst: 128 };
 
-/// The bounds of all downloads together.
+/// The limits for all downloads together.
 #[derive(Debug)]
 pub struct DialPaces {
     users: Buckets<UserId>,
@@ -28,7 +28,7 @@ impl Default for DialPaces {
 }
 
 impl DialPaces {
-    /// Whether this peer may be dialed now. It then counts as dialed.
+    /// Whether to dial this peer now. If so, the dial counts.
     pub fn admit(&mut self, peer: &Peer, now: Instant) -> bool {
         let networks: BTreeSet<_> = peer.addrs.iter().map(|addr| network_of(addr.ip())).collect();
         let may =
@@ -53,7 +53,7 @@ mod tests {
         Peer { client: ClientId([client; 16]), user: user(name), key: PeerKey([client; 32]), addrs, held: 1 }
     }
 
-    /// How often these are dialed in ten seconds by somebody who tries all the time.
+    /// How often a peer is dialed in ten seconds of constant attempts.
     fn dialed(peer_of: impl Fn(u32) -> Peer) -> u32 {
         let (mut paces, begun) = (DialPaces::default(), Instant::now());
         let tries = 0..10_000;

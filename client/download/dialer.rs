@@ -1,5 +1,5 @@
-//! Makes connections to peers. To connect and to shake hands waits for the far side, so threads of their own do it: one
-//! for each connection that is being made. Peers that never answer keep nobody else waiting.
+//! Makes connections to peers on threads of their own, one for each connection in the making. To connect and to shake
+//! hands means to wait for the far side. So a peer that never answers does not delay the others.
 
 use super::opening::{DialError, DialTarget, open};
 use super::peer_connection::PeerConnection;
@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Most connections that are being made at once: twice as many as one download may have.
+/// The most connections in the making at a time: twice as many as one download may have.
 const DIALERS_MAX: usize = 128;
 /// A thread without work for this long ends.
 const REST: Duration = Duration::from_secs(5);
-/// Most connections that wait to be made.
+/// The most connections that wait for a thread.
 const QUEUE_LEN: usize = 256;
 
 /// A connection to make.
@@ -28,10 +28,10 @@ pub(crate) struct DialJob {
     pub target: DialTarget,
 }
 
-/// Takes the number of the download, the peer, and what became of the job.
+/// Takes the number of the download, the peer, and the result of the job.
 type OnDialed = Box<dyn Fn(u64, PeerId, Result<PeerConnection, DialError>) + Send + Sync>;
 
-/// What the threads share.
+/// The state that the threads share.
 struct DialQueue {
     // Immutable.
     jobs: channel::Receiver<DialJob>,
@@ -51,7 +51,7 @@ impl DialQueue {
                 Ok(job) => self.dial(job),
                 Err(_) => {
                     self.threads.fetch_sub(1, Ordering::SeqCst);
-                    // Whoever queued a job a moment ago may have counted on this thread.
+                    // A thread that has just queued a job may count on this one.
                     if self.jobs.is_empty() {
                         return;
                     }
@@ -75,7 +75,7 @@ impl DialQueue {
     }
 }
 
-/// Dials on threads that start when they are needed and end when they are not.
+/// Dials on threads that start on demand and end when idle.
 pub(crate) struct Dialer {
     jobs: Option<channel::Sender<DialJob>>,
     queue: Arc<DialQueue>,
@@ -83,7 +83,7 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// Has no threads yet. They call `on_dialed` with what became of a job.
+    /// Starts without threads. They call `on_dialed` with the result of a job.
     pub(crate) fn new(
         (keyring, reacher): (Arc<Keyring>, Arc<Reacher>),
         on_dialed: impl Fn(u64, PeerId, Result<PeerConnection, DialError>) + Send + Sync + 'static,
@@ -95,7 +95,7 @@ impl Dialer {
         Self { jobs: Some(sender), queue, threads: Mutex::default() }
     }
 
-    /// Puts a job in the queue; false if the queue is full.
+    /// Queues a job. Returns false if the queue is full.
     pub(crate) fn dial(&self, job: DialJob) -> bool {
         self.queue.open.fetch_add(1, Ordering::SeqCst);
         let taken = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
@@ -120,12 +120,12 @@ impl Dialer {
         self.queue.threads.fetch_add(1, Ordering::SeqCst);
         match OwnedThread::start(format!("dial-{count}"), move || queue.run()) {
             Ok(thread) => threads.push(thread),
-            // A thread that is there does the job, or the next one that starts.
+            // An existing thread does the job, or else the next one that starts.
             Err(_) => drop(self.queue.threads.fetch_sub(1, Ordering::SeqCst)),
         }
     }
 
-    /// Takes no more jobs, and waits for those that are under way. Each of them has its deadlines.
+    /// Takes no more jobs, and waits for those under way. Each job has its own deadlines.
     pub(crate) fn close(&mut self) {
         self.jobs = None;
         // Joins them.

@@ -29,8 +29,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine, which reaches members in this way, under keys of the keyring. Its events go to `told`, whose
-    /// receiver must be drained.
+    /// Starts the engine. It reaches members through `reacher`, under keys of the keyring. It sends its events to
+    /// `told`, whose receiver must be drained.
     pub fn start(
         options: EngineOptions,
         reach: (Arc<Keyring>, Arc<Reacher>),
@@ -55,7 +55,7 @@ impl Engine {
         let _ = wait.recv();
     }
 
-    /// Tells that it is decided what of the download with this number comes from an old version.
+    /// Tells that the search in the old version has ended for the download with this number.
     pub fn decided(&self, transfer: u64) {
         self.mailbox.send(EngineMessage::Decided(transfer));
     }
@@ -65,18 +65,18 @@ impl Engine {
         self.mailbox.send(EngineMessage::Peers(transfer, peers));
     }
 
-    /// Tells that this client, which holds pieces of the download with this number, has just come online.
+    /// Tells that this client has just come online. It holds pieces of the download with this number.
     pub fn arrived(&self, transfer: u64, peer: Peer) {
         self.mailbox.send(EngineMessage::Arrived(transfer, peer));
     }
 
-    /// The network is there again: everybody is dialed at once, whoever failed before.
+    /// Tells that the network is back. The engine dials all peers at once, even after failures.
     pub fn retry(&self) {
         self.mailbox.send(EngineMessage::Retry);
     }
 
-    /// Ends the connections from these addresses, which this machine has no more, and dials everybody at once. Connections
-    /// from other addresses that were named before are not ended any more.
+    /// Ends the connections from these addresses, which this machine has lost, and dials all peers at once. Connections
+    /// from addresses of earlier calls do not end any more.
     pub(crate) fn end_from(&self, gone: Vec<IpAddr>) {
         self.mailbox.send(EngineMessage::Gone(gone));
     }

@@ -11,28 +11,28 @@ use std::io;
 /// Most members that a failure names.
 const NAMED_MAX: usize = 4;
 
-/// Why a download cannot go on. What a peer does wrong costs the peer, not the download.
+/// Why a download cannot go on. A fault of a peer costs the peer, not the download.
 #[derive(Debug)]
 pub enum DownloadError {
     /// Every member that had the file lied; this one was the last.
     OnlyLiars(UserId, Lie),
-    /// For as long as the download waits, no member has been online that has what is missing.
+    /// While the download waited, no member with the missing pieces was online.
     NobodyHasIt,
-    /// The same, and these members were not reached or had no room.
+    /// As `NobodyHasIt`, but these members were not reached or had no room.
     NobodyReached(Obstacles),
-    /// Every piece is right and the whole is not: the SHA-1 that the tracker gave is of something else.
+    /// Every piece is right, but the whole file does not match the tracker's SHA-1.
     WrongSha1,
-    /// The disk does not take what comes in.
+    /// The disk rejects the data.
     Write(PartError),
-    /// The disk does not give back what it took.
+    /// The disk does not return written data.
     Read(SourceError),
     /// The system starts no thread that could check the complete file.
     NoThread(io::Error),
     /// The user is no longer a member of the group.
     NotMember,
-    /// Nobody has shared it for so long that the trackers know nothing of it any more.
+    /// The share had no holder for so long that the trackers have forgotten it.
     Forgotten,
-    /// For as long as the download waits, no tracker that knows of it has been reached.
+    /// While the download waited, the client reached no tracker that knows the share.
     NoTracker,
     /// The client is closing.
     Closing,
@@ -50,12 +50,12 @@ impl From<SourceError> for DownloadError {
     }
 }
 
-/// Why a piece that came in was not taken.
+/// Why a received piece was rejected.
 #[derive(Debug)]
 pub enum PieceError {
     /// It does not match its digest. The peer is at fault.
     Bad,
-    /// The disk does not take it, or does not give back earlier pieces. The download stops.
+    /// The disk rejects it, or does not return earlier pieces. The download stops.
     Stops(DownloadError),
 }
 
@@ -91,7 +91,7 @@ impl fmt::Display for DownloadError {
     }
 }
 
-/// The first few members with what stands between, and how many more there are.
+/// The first few members with their obstacles, and the number of the others.
 fn write_obstacles(obstacles: &Obstacles, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let words = in_words(obstacles);
     for (at, (user, why)) in words.iter().take(NAMED_MAX).enumerate() {

@@ -1,29 +1,29 @@
-//! What no honest peer sends.
+//! Messages that no honest peer sends.
 
 use crate::wire::codec::DecodeError;
 use crate::wire::record_layer::RecordError;
 use std::fmt;
 
-/// What a peer sent that no honest peer sends. The peer is not tried again for this download.
+/// A message that no honest peer sends. This download does not try the peer again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lie {
-    /// An answer to no question.
+    /// An answer without a question.
     Unasked,
-    /// A piece that was not asked for.
+    /// A piece without a request.
     UnaskedPiece,
-    /// A refusal of what was not asked for.
+    /// A refusal without a request.
     UnaskedRefusal,
     /// A piece that does not match its SHA-1.
     BadPiece,
-    /// Digests of blocks, more or fewer than the pieces have.
+    /// More or fewer block digests than the pieces have.
     WrongDigests,
-    /// The number of a piece that does not exist.
+    /// A piece number that does not exist.
     NoSuchPiece,
     /// News of no piece, or of pieces that it had announced before.
     NoNews,
-    /// A frame that no message is.
+    /// A frame with an invalid message.
     Malformed(DecodeError),
-    /// A frame that the channel does not carry, though it decrypts.
+    /// A frame that decrypts but violates the framing of the channel.
     Unframed(RecordError),
 }
 

@@ -1,4 +1,4 @@
-//! Why nothing comes from a member, as the last dial has shown.
+//! Why a member delivers nothing, according to the last dial.
 
 use crate::client::reach::unreached::Unreached;
 use crate::model::name::UserId;
@@ -6,15 +6,15 @@ use crate::model::units::ordinal;
 use std::fmt;
 use std::sync::Arc;
 
-/// What helps where a tracker relays nothing.
+/// The remedy if a tracker has no relay.
 const HINT: &str = ": the operator can allow one with --relay";
 
 /// Why there is no connection to a member.
 #[derive(Debug)]
 pub enum MemberObstacle {
-    /// No way has led there.
+    /// No way to the member worked.
     Unreached(Unreached),
-    /// All its places are taken; the place in the line of those who wait, if it has told that.
+    /// All its places are taken. The number is the place in its queue, if the member has told it.
     Busy(Option<u32>),
     /// It does not serve the content now.
     NotServed,
@@ -23,12 +23,12 @@ pub enum MemberObstacle {
 }
 
 impl MemberObstacle {
-    /// Whether this client has had the member called more often than its tracker allows.
+    /// Whether this client has asked its tracker for more calls of the member than the tracker allows.
     pub(super) fn is_of_too_many_calls(&self) -> bool {
         matches!(self, MemberObstacle::Unreached(unreached) if unreached.is_called_too_often())
     }
 
-    /// Whether a relay might help, and the tracker has none.
+    /// Whether a relay might help, but the tracker has none.
     fn lacks_relay(&self) -> bool {
         matches!(self, MemberObstacle::Unreached(unreached) if unreached.lacks_relay())
     }
@@ -46,10 +46,10 @@ impl fmt::Display for MemberObstacle {
     }
 }
 
-/// The members from which nothing comes, and why.
+/// The members that deliver nothing, and why.
 pub type Obstacles = Vec<(UserId, Arc<MemberObstacle>)>;
 
-/// Each obstacle in words. The first member whom a relay might reach comes with a word about that.
+/// Each obstacle in words. The first member that a relay might reach gets a hint about that.
 pub fn in_words(obstacles: &Obstacles) -> Vec<(UserId, String)> {
     let helped = obstacles.iter().position(|(_, obstacle)| obstacle.lacks_relay());
     let words = |(at, (user, obstacle)): (usize, &(UserId, Arc<MemberObstacle>))| {

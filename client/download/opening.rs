@@ -1,4 +1,4 @@
-//! The beginning of a connection to a peer: it is reached, in whatever way, and the content is opened.
+//! The beginning of a connection: this client reaches a peer, in any way, and opens the content.
 
 use super::peer_connection::early_ask::EarlyAsk;
 use super::transfer::Transfer;
@@ -18,24 +18,25 @@ use crate::wire::refusal::Code;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Why a dial made no connection.
+/// Why a dial has failed.
 #[derive(Debug)]
 pub(crate) enum DialError {
     /// This client has no key of the group. The peer is not to blame.
     UnknownKey,
     /// This client has no certificate. The peer is not to blame.
     NoCertificate,
-    /// Other clients listen wherever the peer did. The user is not to blame.
+    /// Other clients listen at the addresses of the peer. The user is not to blame.
     OtherClient(Box<Unreached>),
-    /// There is no room for it here, or the download stops. The peer is not to blame.
+    /// This client has no room, or the download stops. The peer is not to blame.
     NotNow,
-    /// The peer has no room now; the place in its line, if it has told that. The peer is not to blame.
+    /// The peer has no room now. The number is the place in its queue, if the peer has told it. The peer is not to
+    /// blame.
     Busy(Option<u32>),
     /// The peer does not serve the content yet. It is not to blame.
     NotServed,
     /// The peer cannot be reached.
     Unreached(Box<Unreached>),
-    /// The peer does not speak as it should.
+    /// The peer violates the protocol.
     Failed,
 }
 
@@ -56,20 +57,20 @@ pub(crate) struct DialTarget {
     pub peer: Peer,
     /// The way that worked last.
     pub last: Option<Way>,
-    /// A relayed connection is there: only a better one helps.
+    /// Whether a relayed connection exists, so that only a better one helps.
     pub better: bool,
 }
 
-/// A connection on which the content is open.
+/// A connection with open content.
 pub(crate) struct OpenedConnection {
     pub receiver: FrameReceiver,
     pub sender: Arc<FrameSender>,
-    /// The pieces that the peer holds.
+    /// The pieces of the peer.
     pub bits: Bitfield,
-    /// The group's key under which it was made.
+    /// The group key of the connection.
     pub key: KeyId,
     pub way: Way,
-    /// The piece that was asked for behind `Open`.
+    /// The piece that this client requested together with `Open`.
     pub early: Option<EarlyAsk>,
 }
 
@@ -111,7 +112,7 @@ pub(crate) fn open(
     Ok(OpenedConnection { receiver, sender, bits, key: reached.key, way: reached.way, early })
 }
 
-/// Waits for the reply to `Open` until this time. News may come before it.
+/// Waits for the reply to `Open` until this time. News may come before the reply.
 fn opened(receiver: &mut FrameReceiver, layout: Layout, by: Instant) -> Result<Bitfield, DialError> {
     let mut news = Vec::new();
     loop {

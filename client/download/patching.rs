@@ -1,4 +1,4 @@
-//! A download that takes what an old version has, and asks members for the rest.
+//! A download that takes pieces from an old version, and asks members for the rest.
 
 use super::transfer::{PieceError, Transfer};
 use super::verify::put_together;
@@ -10,9 +10,9 @@ use crate::model::piece::PieceIndex;
 use crate::wire::stretches::Stretches;
 use std::time::Instant;
 
-/// Finds what the old version has of the missing pieces, once members have described these, and calls `tell`: then the
-/// others can be asked for. Does so again for pieces of which a member turns out to have lied. Ends when the download does,
-/// or nobody can have lied any more, or `is_over`.
+/// Searches the old version for missing pieces, once members have described these, and calls `tell`. After that the
+/// download can ask for the others. Searches again for pieces of a member that turns out to be a liar. Returns after
+/// the download ends, after the last possible lie, or once `is_over`.
 pub fn find_difference(transfer: &Transfer, is_over: impl Fn() -> bool + Sync, tell: impl Fn()) {
     let Some(difference) = transfer.difference() else {
         tell();
@@ -36,7 +36,7 @@ pub fn find_difference(transfer: &Transfer, is_over: impl Fn() -> bool + Sync, t
     }
 }
 
-/// Takes what a member has told of these pieces. False if it is not as long as their digests.
+/// Takes a member's description of these pieces. Returns false if its length is not that of their digests.
 pub(super) fn described(
     transfer: &Transfer,
     by: &PeerId,
@@ -46,21 +46,21 @@ pub(super) fn described(
     transfer.difference().is_none_or(|it| it.take(by, inner(transfer, pieces), told, now))
 }
 
-/// The member that was asked describes these no more.
+/// Notes that the member will not describe these pieces any more.
 pub(super) fn not_described(transfer: &Transfer, pieces: &[PieceIndex]) {
     transfer.difference().into_iter().for_each(|it| it.give_back(inner(transfer, pieces)));
 }
 
-/// The places of pieces on the disk. Nobody was asked for others.
+/// The indexes of the pieces on the disk. The client asked for no others.
 fn inner(transfer: &Transfer, pieces: &[PieceIndex]) -> Vec<PieceIndex> {
     pieces.iter().filter_map(|piece| transfer.subject().inner(*piece)).collect()
 }
 
-/// Takes what has come of a piece, as it was asked for. True if it was the last one.
+/// Takes a received piece, or a range of one. Returns true if it was the last one.
 ///
 /// # Errors
-/// Those of [`Transfer::take_piece`]. A piece that was put together and is wrong is no error: it is fetched whole, and shows
-/// then who is at fault.
+/// Those of [`Transfer::take_piece`]. A wrong piece that was put together from ranges is no error. The client fetches
+/// it whole, which shows who is at fault.
 pub(crate) fn take_wanted(
     transfer: &Transfer,
     (id, lane): (&PeerId, Lane),

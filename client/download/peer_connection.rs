@@ -1,4 +1,4 @@
-//! The leecher's end of one connection to a peer. It asks for pieces, and takes what comes without waiting for it.
+//! The downloading end of one connection to a peer. It requests pieces, and takes arriving data without waiting.
 
 pub mod asking;
 mod complaint;
@@ -36,9 +36,9 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a connection of a fast download keeps its worker while others wait: some 30 pieces.
+/// How long a connection of a fast download keeps its worker while others wait. This is the time of some 30 pieces.
 const FAST_TURN: Duration = Duration::from_millis(50);
-/// How long a worker waits for more before it gives the connection back.
+/// How long a worker waits for more data before it gives the connection back.
 const LINGER: Duration = Duration::from_millis(4);
 
 /// One connection. Its pieces in flight go back to the picker when it is dropped.
@@ -51,27 +51,27 @@ pub(crate) struct PeerConnection {
     receiver: FrameReceiver,
     sender: Arc<FrameSender>,
     asking: Asking,
-    /// Pieces that the transfer expects on it.
+    /// The number of pieces that the transfer expects on this connection.
     expected: usize,
-    /// What the peer was asked to describe and has not, the oldest in front.
+    /// The requested descriptions that have not come, the oldest first.
     describing: Describing,
-    /// Something may have come in along with the answer to `Open`: news, or what was asked for before the connection opened.
+    /// Data may have come along with the answer to `Open`: news, or what was requested before the connection opened.
     may_have_come: bool,
-    /// A piece that was asked for before the peer said what it has, and that it does not have.
+    /// The request for a piece that the peer turned out not to have. It went out before the peer said what it has.
     mistaken: Option<u32>,
-    /// A good piece has come, and no bad one since.
+    /// Whether a good piece has come, and no bad one since.
     delivers: bool,
-    /// Its turn is over, and it asks for nothing until all that was asked for is here.
+    /// Whether its turn is over. It requests nothing until every requested piece is here.
     drains: bool,
-    /// How many more pieces the peer may announce: it announces each of them once at most.
+    /// How many more pieces the peer may announce: each at most once.
     news_left: u32,
-    /// The keep-alive without a reply.
+    /// The keep-alive that waits for its reply.
     keep_alive: Option<u32>,
-    /// The limit lets it take nothing before this time.
+    /// The rate limiter lets the connection take nothing before this time.
     not_before: Option<Instant>,
-    /// The complaint about a wrong piece. Nothing is asked for any more.
+    /// The complaint about a wrong piece. After it the connection requests nothing more.
     complaint: Option<Complaint>,
-    /// Bytes that came in since the last frame was whole.
+    /// Bytes of the current, incomplete frame.
     arriving: u64,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Debug for PeerConnection {
 }
 
 impl PeerConnection {
-    /// Takes a connection on which the content is open.
+    /// Takes over a connection with open content.
     pub(crate) fn new(transfer: Arc<Transfer>, peer: &Peer, opened: OpenedConnection) -> Self {
         let OpenedConnection { receiver, sender, bits, key, way, early } = opened;
         let (peer, now) = (peer.id(), Instant::now());
@@ -121,12 +121,12 @@ impl PeerConnection {
         }
     }
 
-    /// Whether a worker should look at it once, readable or not.
+    /// Whether a worker should look at the connection once, readable or not.
     pub(crate) fn may_have_come(&self) -> bool {
         self.may_have_come
     }
 
-    /// When a worker should go on with it, readable or not: the limit has stopped it.
+    /// When a worker should go on with the connection, readable or not, because the rate limiter has stopped it.
     pub(crate) fn not_before(&self) -> Option<Instant> {
         self.not_before
     }
@@ -139,42 +139,42 @@ impl PeerConnection {
         &self.peer
     }
 
-    /// The group's key under which it was made.
+    /// The group key of the connection.
     pub(crate) fn key(&self) -> KeyId {
         self.key
     }
 
-    /// How it came about.
+    /// The way on which the connection was made.
     pub(crate) fn way(&self) -> Way {
         self.way
     }
 
-    /// Whether it has brought a piece.
+    /// Whether the connection has delivered a piece.
     pub(crate) fn has_delivered(&self) -> bool {
         self.delivers
     }
 
-    /// The socket, to wait until it is readable.
+    /// The socket to poll.
     pub(crate) fn stream(&self) -> &TcpStream {
         self.receiver.stream()
     }
 
-    /// The address at which the peer was dialed, if it was reached directly.
+    /// The address that was dialed, for a direct connection.
     pub(crate) fn dialed(&self) -> Option<SocketAddr> {
         (self.way == Way::Direct).then(|| self.stream().peer_addr().ok()).flatten()
     }
 
-    /// Whether nothing comes of what was asked for.
+    /// Whether nothing requested arrives.
     pub(crate) fn is_silent(&self) -> bool {
         self.asking.is_late()
     }
 
-    /// Whether it is from one of these addresses of this machine.
+    /// Whether the connection is from one of these addresses of this machine.
     pub(crate) fn is_from(&self, gone: &[IpAddr]) -> bool {
         !gone.is_empty() && is_from(self.sender.local_ip(), gone)
     }
 
-    /// Asks for as many pieces as the way holds.
+    /// Requests as many pieces as the way to the peer holds.
     ///
     /// # Errors
     /// The connection is lost.
@@ -203,9 +203,10 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Takes what has come in, until nothing more is there or its turn is over: then another connection waits for the
-    /// worker. A turn is one frame, and longer in a fast download. To hand a worker over for each piece would cost. What is
-    /// asked for then comes in the same turn: else it would be here late, when the hash of the whole has come to it.
+    /// Takes arriving data until there is no more or its turn is over. Its turn is over when another connection waits
+    /// for the worker. A turn is one frame, and longer in a fast download, because a change of the worker for each
+    /// piece would cost time. In such a turn all requested pieces come in. If one came a turn later, it would be late
+    /// for the whole hash.
     pub(crate) fn work(&mut self, downlink: &Downlink, others_wait: impl Fn() -> bool) -> WorkOutcome {
         let outcome = self.ask().map_or_else(WorkOutcome::Drops, |()| self.take_frames(downlink, others_wait));
         self.drains = false;
@@ -240,8 +241,8 @@ impl PeerConnection {
             match polled {
                 Ok(true) => {}
                 Ok(false) if left == 0 => continue,
-                // The next bytes of a peer that delivers are on their way. To wait for them here is cheaper than under
-                // the poll.
+                // The next bytes of a delivering peer are on their way. Waiting for them here is cheaper than under the
+                // poll.
                 Ok(false) if !others_wait() && self.receiver.wait_readable(LINGER) => continue,
                 Ok(false) => return WorkOutcome::Waits,
                 Err(error) => return WorkOutcome::Drops(recv_failed(error)),
@@ -261,7 +262,7 @@ impl PeerConnection {
         }
     }
 
-    /// Notes that so many bytes have come in. Asks for more if that leaves room on the way.
+    /// Notes received bytes. Requests more if that leaves room on the way to the peer.
     fn hear(&mut self, bytes: u64) -> Result<(), DropReason> {
         if bytes == 0 {
             return Ok(());
@@ -271,7 +272,7 @@ impl PeerConnection {
         if self.asking.hear(bytes, Instant::now()) { self.ask() } else { Ok(()) }
     }
 
-    /// So many pieces are expected.
+    /// Sets the number of expected pieces.
     fn recount(&mut self, expected: usize) {
         let before = std::mem::replace(&mut self.expected, expected);
         if before != expected {
@@ -279,12 +280,12 @@ impl PeerConnection {
         }
     }
 
-    /// Nothing of what has come in is on its way any more.
+    /// Settles the bytes of a frame that is now complete.
     fn settle(&mut self) {
         self.transfer.settle(std::mem::take(&mut self.arriving));
     }
 
-    /// Takes one frame. Gives an outcome if the work ends with it.
+    /// Takes one frame. Returns an outcome if the work ends with it.
     fn take_frame(&mut self) -> Option<WorkOutcome> {
         let frame = match self.receiver.frame() {
             Ok(frame) => frame,
@@ -322,7 +323,7 @@ impl PeerConnection {
         };
         self.recount(self.asking.expected(now));
         let first = !std::mem::replace(&mut self.delivers, true);
-        // The next request goes out first, and the peer works while this piece is verified.
+        // The next request goes out first, so the peer works while this piece is verified.
         if let Err(reason) = self.ask() {
             return Some(WorkOutcome::Drops(reason));
         }
@@ -336,19 +337,19 @@ impl PeerConnection {
         }
         match taken {
             Ok(true) => Some(WorkOutcome::Completes),
-            // The engine may dial this peer once more now.
+            // The engine may now dial this peer once more.
             Ok(false) => first.then_some(WorkOutcome::Yields),
             Err(PieceError::Bad) => self.complain(wanted.piece).err().map(WorkOutcome::Drops),
             Err(PieceError::Stops(error)) => Some(WorkOutcome::Stops(error)),
         }
     }
 
-    /// Tells the peer that it gave or described a wrong piece. The connection ends with the answer.
+    /// Complains to the peer about a wrong piece or description. The connection ends with the answer.
     fn complain(&mut self, piece: PieceIndex) -> Result<(), DropReason> {
         if self.complaint.is_some() {
             return Ok(());
         }
-        // What is wrong is no delivery.
+        // A wrong piece is no delivery.
         self.delivers = false;
         let request = self.asking.number();
         let (now, polled) = (Instant::now(), self.receiver.polled());
@@ -365,7 +366,7 @@ impl PeerConnection {
         if is_right { self.ask().err().map(WorkOutcome::Drops) } else { lied(Lie::WrongDigests) }
     }
 
-    /// The peer does not describe what it was asked for, and is asked for no more of that.
+    /// Gives back descriptions that the peer refuses. The connection asks for no more of them.
     fn describe_elsewhere(&mut self, request: u32) -> Option<WorkOutcome> {
         self.asking.answer();
         let pieces = self.describing.take(request, Instant::now());
@@ -391,7 +392,7 @@ impl PeerConnection {
         self.ask().err().map(WorkOutcome::Drops)
     }
 
-    /// The peer does not have what was asked for before it said so.
+    /// Gives back a piece that the peer does not have. It was requested before the peer said what it has.
     fn give_back(&mut self, request: u32) -> Option<WorkOutcome> {
         self.mistaken = None;
         let now = Instant::now();
@@ -419,7 +420,7 @@ impl PeerConnection {
         self.ask().err().map(WorkOutcome::Drops)
     }
 
-    /// Why the connection ends of which this is known: a peer that leaves instead of an answer to a complaint gave a
+    /// Returns the final reason for the end of a connection. A peer that leaves without answering a complaint gave a
     /// wrong piece.
     pub(crate) fn blame(&self, reason: DropReason) -> DropReason {
         match reason {
@@ -428,7 +429,7 @@ impl PeerConnection {
         }
     }
 
-    /// Acts on the time: gives pieces back that do not come, sends a keep-alive, finds that the peer is gone.
+    /// Acts on the time: gives late pieces back, sends a keep-alive, finds that the peer is gone.
     ///
     /// # Errors
     /// The peer is gone.
@@ -443,7 +444,7 @@ impl PeerConnection {
             self.transfer.expect(self.lane, outlook);
         }
         if self.not_before.is_some() {
-            // The limit keeps this end from reading; the peer is not silent.
+            // The rate limiter keeps this end from reading, so the peer is not silent.
             self.asking.restart(now);
         }
         match self.asking.look(self.keep_alive.is_some(), self.transfer.line_time(), now) {
@@ -461,12 +462,12 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Whether a piece is coming in, however slowly.
+    /// Whether a piece is arriving, however slowly.
     pub(crate) fn is_giving(&self, now: Instant) -> bool {
         self.complaint.is_none() && self.asking.is_giving(now)
     }
 
-    /// Whether the peer has a piece that is not here.
+    /// Whether the peer has a piece that this client lacks.
     pub(crate) fn is_useful(&self) -> bool {
         self.complaint.is_none() && self.transfer.wants_from(self.lane)
     }

@@ -1,4 +1,4 @@
-//! Pieces that members say are wrong, and how many of them are read again. Pure: the time is passed in.
+//! Complaints of members about wrong pieces, and how many such pieces are read again. Pure: the time is passed in.
 
 use super::standing::ShareKey;
 use crate::model::name::UserId;
@@ -6,19 +6,19 @@ use crate::model::piece::PieceIndex;
 use crate::rate::turn_queue::{TurnBounds, TurnQueue};
 use std::time::{Duration, Instant};
 
-/// Complaints that wait: members take turns, and one who has most gives way. Whoever downloads a wrong piece complains
-/// again.
+/// Limits for waiting complaints. Members take turns, and the member with most complaints gives way. A member that
+/// downloads a wrong piece complains again.
 const BOUNDS: TurnBounds = TurnBounds { waiting: 32, each: 8, age: Duration::from_secs(60) };
-/// Least time between two pieces that are read because of complaints, however many members complain.
+/// The least time between two reads because of complaints, however many members complain.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The pause after such a piece, in times of how long it took.
+/// The pause after such a read is at least this many times as long as the read.
 const REST: u32 = 10;
 
-/// Complaints about pieces. A member who lies costs a piece read per pause, and no more.
+/// Complaints about pieces. A lying member costs one piece read per pause at most.
 #[derive(Debug)]
 pub(super) struct Complaints {
     waiting: TurnQueue<Option<UserId>, (ShareKey, PieceIndex)>,
-    /// The next piece is not read before this time.
+    /// The next read is not before this time.
     rested: Option<Instant>,
 }
 
@@ -29,8 +29,8 @@ impl Default for Complaints {
 }
 
 impl Complaints {
-    /// Takes a complaint of a member in, or of this program itself, unless too many of this member wait. One about a piece
-    /// that waits already counts for whichever of the two has fewer that wait.
+    /// Takes in a complaint of a member, or of this program itself. Drops it if too many of that member wait. If the
+    /// piece already waits, the complaint counts for whichever of the two has fewer waiting.
     pub(super) fn put(&mut self, user: Option<UserId>, key: ShareKey, piece: PieceIndex, now: Instant) {
         if !self.waiting.join(&user, |job| *job == (key, piece)) {
             self.waiting.put(user, (key, piece), now);
@@ -54,12 +54,12 @@ impl Complaints {
         Some(turn.job)
     }
 
-    /// The piece was read.
+    /// Notes that a piece was read, and how long that took.
     pub(super) fn checked(&mut self, now: Instant, took: Duration) {
         self.rested = Some(now + (took * REST).max(PAUSE));
     }
 
-    /// Drops what was said of a share.
+    /// Drops the complaints about a share.
     pub(super) fn forget(&mut self, key: ShareKey) {
         self.waiting.retain(|(other, _)| *other != key);
     }

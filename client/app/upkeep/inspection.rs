@@ -1,4 +1,4 @@
-//! What the files of a share are good for now: which of its pieces are right, and which have to be read to tell.
+//! The current state of a share's files: which pieces are right, and which ones must be read to tell.
 
 use super::register::Checked;
 use super::standing::{Lack, Reason};
@@ -17,27 +17,27 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How many pieces are read before somebody looks what else there is to do.
+/// The number of pieces to read before the thread looks for other work.
 const STEP: usize = 32;
 
-/// The files of a share as a look has found them.
+/// The files of a share, as one look has found them.
 pub(super) struct Inspection {
     pub source: Arc<SharedFiles>,
     manifest: Arc<Manifest>,
     sighting: Sighting,
-    /// A digest of what was seen.
+    /// A digest of everything that the look has seen.
     pub seen: Sha1Digest,
-    /// The pieces that may be given: as far as anybody knows they are right.
+    /// The pieces to give to others: those that are right as far as is known.
     pub right: Bitfield,
     /// The pieces to read, in falling order.
     to_read: Vec<PieceIndex>,
-    /// The pieces that lie in holes. Looked for when pieces are read.
+    /// The pieces in holes of the files. Found only when pieces are read.
     holes: Option<Bitfield>,
-    /// Every piece that is there is read.
+    /// Whether every existing piece is read.
     thorough: bool,
-    /// The files as they were when pieces were found right before.
+    /// The files at the time when pieces were last found right.
     before: Option<Arc<SharedFiles>>,
-    /// Pieces that the system could not read, and why.
+    /// Pieces that the system could not read, with the reason.
     unreadable: BTreeMap<PieceIndex, String>,
 }
 
@@ -62,7 +62,7 @@ impl Inspection {
         }
     }
 
-    /// The sighting itself.
+    /// What this look has seen of the files.
     pub(super) fn sighting(&self) -> &Sighting {
         &self.sighting
     }
@@ -71,13 +71,13 @@ impl Inspection {
         &self.manifest
     }
 
-    /// All pieces are right: the files look as they did when they were hashed.
+    /// Takes all pieces as right, because the files look as they did when they were hashed.
     pub(super) fn trust(&mut self) {
         self.right = Bitfield::all(self.manifest.layout());
     }
 
-    /// Compares with what was found right before. Pieces of files that have not changed since are right, unless they are
-    /// doubted; other pieces that are there have to be read.
+    /// Compares the files with the earlier look. Pieces of files that have not changed since are right, unless
+    /// `doubted`. All other existing pieces must be read.
     pub(super) fn compare(&mut self, before: Option<&Checked>, doubted: bool) {
         for piece in self.manifest.layout().indexes() {
             if self.source.files_of(piece).any(|file| self.source.stamp(file).is_none()) {
@@ -99,7 +99,7 @@ impl Inspection {
         (self.thorough, self.before) = (doubted, before.map(|before| before.source.clone()));
     }
 
-    /// Whether every piece that is there is read, whatever was found right before.
+    /// Whether every existing piece is read, even those that were right before.
     pub(super) fn is_thorough(&self) -> bool {
         self.thorough
     }
@@ -109,7 +109,7 @@ impl Inspection {
         !self.to_read.is_empty()
     }
 
-    /// Reads some of the pieces. False once all are read, or if `cancel` is set.
+    /// Reads some of the pieces. Returns false once all are read, or if `cancel` is set.
     pub(super) fn step(&mut self, cancel: &AtomicBool) -> bool {
         let pieces = self.to_read.split_off(self.to_read.len().saturating_sub(STEP));
         let (source, manifest, unreadable) = (&self.source, &self.manifest, &mut self.unreadable);
@@ -138,7 +138,7 @@ impl Inspection {
         flow.is_continue() && self.must_read()
     }
 
-    /// What is known to be right by now.
+    /// The pieces that are known to be right by now.
     pub(super) fn checked(&self) -> Checked {
         Checked { source: self.source.clone(), have: self.right.clone() }
     }
@@ -148,12 +148,12 @@ impl Inspection {
         self.right.is_complete() && self.sighting.stamps().is_some()
     }
 
-    /// What is lacking, if something is.
+    /// What is missing or wrong, if anything.
     pub(super) fn lack(&self) -> Option<Lack> {
         let away = self.sighting.0.iter().enumerate().filter_map(|(file, seen)| Some((file, reason(seen)?)));
         let mut lacking: BTreeMap<usize, Reason> = away.collect();
         let wrong = self.manifest.layout().indexes().filter(|&piece| !self.right.has(piece));
-        // A piece that lies in one file tells which one has changed, so these come first.
+        // A piece within one file tells which file has changed, so these pieces come first.
         let (inside, across): (Vec<_>, Vec<_>) = wrong.partition(|&piece| self.source.files_of(piece).count() == 1);
         for piece in inside.into_iter().chain(across) {
             if self.source.files_of(piece).all(|file| !lacking.contains_key(&file)) {
@@ -167,7 +167,7 @@ impl Inspection {
         Some(Lack { path: self.source.path(file), reason, files, partly: !self.right.is_empty() })
     }
 
-    /// The file of a wrong piece that has changed: one that looks otherwise than before, else the one written last.
+    /// The changed file of a wrong piece: one that looks different from before, or else the one written last.
     fn changed_file_of(&self, piece: PieceIndex) -> Option<usize> {
         self.source.files_of(piece).max_by_key(|&file| {
             let now = self.source.stamp(file);
@@ -177,7 +177,7 @@ impl Inspection {
     }
 }
 
-/// Why a file that was seen so cannot be given.
+/// Why the client cannot give a file to others that was seen in this state.
 pub(super) fn reason(seen: &Sight) -> Option<Reason> {
     match seen {
         Sight::File(..) => None,

@@ -1,5 +1,6 @@
-//! The thread that looks after the shares of a login. What is not there, cannot be read or has changed is told, and
-//! given to nobody. It stays shared: it is looked for again, read if need be, and given again.
+//! The thread that looks after the shares of a login. It tells the user of missing, unreadable or changed files, and
+//! stops giving them to others. Such a file stays shared: the thread looks for it again, reads it if need be, and gives
+//! it again.
 
 use super::inspection::{Inspection, reason};
 use super::news::News;
@@ -35,15 +36,15 @@ struct Reading {
     begun: Instant,
 }
 
-/// What the thread keeps.
+/// The state of the thread.
 struct Keeper<'a> {
     session: &'a LoginSession,
     reading: Option<Reading>,
     news: News,
 }
 
-/// Looks after the shares until the session ends. One share is read at a time, a bit after the other; between two bits
-/// others are looked at.
+/// Looks after the shares until the session ends. The thread reads one share at a time, in small steps. Between two
+/// steps it looks at other shares.
 pub(crate) fn run(session: &LoginSession) {
     let mut keeper = Keeper { session, reading: None, news: News::default() };
     while !session.is_over() {
@@ -62,7 +63,7 @@ pub(crate) fn run(session: &LoginSession) {
     }
 }
 
-/// A seeder could not read a piece that it was asked for. False if it is no share.
+/// Treats an alarm of the seeder, which could not read a requested piece. Returns false if the content is no share.
 pub(crate) fn alarm(session: &LoginSession, key: ShareKey, unreadable: Option<PieceIndex>) -> bool {
     if let Some(piece) = unreadable {
         session.upkeep().complain(None, key, piece);
@@ -70,25 +71,25 @@ pub(crate) fn alarm(session: &LoginSession, key: ShareKey, unreadable: Option<Pi
     session.upkeep().alarm(key, Instant::now())
 }
 
-/// A member says that a piece of a share is wrong.
+/// Takes in a member's complaint that a piece of a share is wrong.
 pub(crate) fn complain(session: &LoginSession, user: UserId, key: ShareKey, piece: PieceIndex) {
     session.upkeep().complain(Some(user), key, piece);
 }
 
-/// A share in whose place other content lies now. Whether that is shared in its place is for the user to say.
+/// A share whose place now has other content. Only the user can say whether to share that instead.
 #[derive(Debug)]
 pub(crate) struct OtherContent {
     pub key: ShareKey,
     pub group: GroupId,
     pub name: FileName,
-    /// What the user is asked about, and nothing that comes there later.
+    /// The place that the question is about. The answer does not count for anything that comes there later.
     pub place: SharePlace,
-    /// Whether a symbolic link leads there that was none.
+    /// Whether a symbolic link leads there now, and did not before.
     linked: bool,
 }
 
 impl OtherContent {
-    /// What the user is asked.
+    /// The question to the user.
     pub(crate) fn question(&self) -> String {
         let Self { group, name, place, linked, .. } = self;
         let place = ShownPath(place.path());
@@ -101,13 +102,13 @@ impl OtherContent {
     }
 }
 
-/// The next share in whose place other content lies, about which the user has not been asked yet.
+/// The next share whose place has other content, and about which the user has not been asked yet.
 pub(crate) fn other_content(session: &LoginSession) -> Option<OtherContent> {
     loop {
         let (key, linked) = session.upkeep().take_question()?;
         let record = record_of(session, key).filter(|record| folder_of(session, record).is_none());
         let Some(ShareRecord { group, name, path, .. }) = record else { continue };
-        // What is gone by now is told.
+        // The thread tells the user if the content is gone by now.
         if let Ok(place) = SharePlace::find(&path) {
             return Some(OtherContent { key, group, name, place, linked });
         }
@@ -120,7 +121,7 @@ fn record_of(session: &LoginSession, (group, info_hash): ShareKey) -> Option<Sha
     session.slot().shares_of(info_hash).into_iter().find(|record| record.group == group)
 }
 
-/// The list of the pieces of a share: the one that is kept, else that of the tracker.
+/// The manifest of a share: the stored one, or else the tracker's.
 fn manifest_of(session: &LoginSession, record: &ShareRecord, share: ShareRef) -> Result<Arc<Manifest>, Reason> {
     match session.slot().manifest(&record.content.info_hash) {
         Ok(Some(manifest)) => Ok(Arc::new(manifest)),
@@ -129,7 +130,8 @@ fn manifest_of(session: &LoginSession, record: &ShareRecord, share: ShareRef) ->
     }
 }
 
-/// Reads a piece of which a member says that it is wrong. If it is, it is given no more, and all is to be read.
+/// Reads a piece about which a member complains. If it is wrong, the client no longer gives it, and the thread reads
+/// the whole share.
 fn check(session: &LoginSession, key: ShareKey, piece: PieceIndex) {
     let known = session.upkeep().known(key);
     let checked = known.as_ref().and_then(|known| known.checked.as_ref()).filter(|checked| checked.have.has(piece));
@@ -139,7 +141,7 @@ fn check(session: &LoginSession, key: ShareKey, piece: PieceIndex) {
     match checked.source.read_piece(piece, &mut bytes) {
         Ok(()) if sha1_of(&bytes) == manifest.pieces()[piece.as_usize()] => return,
         Ok(()) => {}
-        // As from a disk that is broken in one place.
+        // As with a disk that is broken in one place.
         Err(SourceError::Io(..)) if Sighting::take(&record.path, manifest.files()).stamps().is_some() => {}
         Err(_) => {
             session.upkeep().alarm(key, Instant::now());
@@ -148,28 +150,28 @@ fn check(session: &LoginSession, key: ShareKey, piece: PieceIndex) {
     }
     session.decide(|| {
         let Some(kept) = record_of(session, key).filter(|kept| *kept == record) else { return };
-        // The next login must not trust these stamps either.
+        // The next login must read the files too.
         let doubtful = ShareRecord { stamps: StampsDigest::WORTHLESS, ..kept };
         session.remembered(session.slot().put_share(doubtful, &manifest), ToString::to_string);
         session.upkeep().doubt(key, piece);
     });
 }
 
-/// Whether a share that is given whole lies there as before.
+/// Whether a share that is given whole still has unchanged files.
 fn is_untouched(known: &Known) -> bool {
     let checked = known.checked.as_ref().filter(|checked| checked.have.is_complete() && !known.doubted);
     known.standing == Standing::Served && checked.is_some_and(|checked| checked.source.check_all().is_ok())
 }
 
 impl Keeper<'_> {
-    /// Tells the user, unless the share is of a folder whose files come and go.
+    /// Tells the user, unless the share belongs to a folder whose files come and go.
     fn news(&mut self, record: &ShareRecord, news: Option<ShareNews>) {
         if news.is_some() && folder_of(self.session, record).is_none() {
             self.news.add(record, news);
         }
     }
 
-    /// Looks at a share, without reading content. Begins to read it if need be.
+    /// Looks at a share without reading content. Begins to read it if need be.
     fn look(&mut self, key: ShareKey) {
         let (session, begun) = (self.session, Instant::now());
         let Some(known) = session.upkeep().known(key) else { return };
@@ -177,7 +179,7 @@ impl Keeper<'_> {
         if is_untouched(&known) {
             return self.looked(key, &record, (None, Finding::Whole), begun);
         }
-        // A folder whose place is empty needs no look at each file.
+        // A missing root needs no look at each file.
         let root = Sight::at(&record.path, record.content.layout.size());
         let away = reason(&root).filter(|away| *away == Reason::Link || !record.path.is_dir());
         let manifest = away.map_or_else(|| manifest_of(session, &record, known.share), Err);
@@ -215,7 +217,7 @@ impl Keeper<'_> {
         self.news(record, self.session.upkeep().looked(key, seen, finding, begun.elapsed()));
     }
 
-    /// Nothing of the share can be read now.
+    /// Treats a share of which nothing can be read now.
     fn nothing_there(&mut self, key: ShareKey, record: &ShareRecord, root: (Sight, Reason), begun: Instant) {
         self.give(key, record, None);
         let (seen, reason) = root;
@@ -223,9 +225,9 @@ impl Keeper<'_> {
         self.looked(key, record, (Some(Sighting([seen].into()).digest()), Finding::Lacks(lack)), begun);
     }
 
-    /// Reads a bit of the share that is being read.
+    /// Reads some pieces of the current share.
     fn read_on(&mut self) {
-        // One that was stopped or shared anew meanwhile needs no more reading.
+        // A share that was stopped or shared anew meanwhile needs no more reading.
         let is_wanted = |reading: &Reading| self.session.upkeep().is_reading(reading.key);
         let Some(mut reading) = self.reading.take().filter(is_wanted) else { return };
         if reading.inspection.step(self.session.over()) {
@@ -235,15 +237,15 @@ impl Keeper<'_> {
         }
     }
 
-    /// All that had to be read was read.
+    /// Finishes a share after all the reads it needed.
     fn finish(&mut self, reading: &Reading) {
         let Reading { key, record, inspection, begun } = reading;
         let upkeep = self.session.upkeep();
-        // A piece that was not read now was wrong.
+        // A piece turned out wrong that this inspection did not read.
         if upkeep.known(*key).is_some_and(|known| known.doubted) && !inspection.is_thorough() {
             upkeep.look_again(*key);
         }
-        // Else the user has shared it anew meanwhile, or no longer.
+        // Otherwise the user has stopped the share or shared it anew meanwhile.
         if upkeep.is_reading(*key) {
             self.give(*key, record, Some(inspection));
             let found = (inspection.seen, inspection.checked(), inspection.lack());
@@ -251,7 +253,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// Gives the pieces that are right to others, and no other ones; the tracker is told what is new.
+    /// Gives exactly the right pieces to others, and tells the tracker of changes.
     fn give(&mut self, key: ShareKey, record: &ShareRecord, inspection: Option<&Inspection>) {
         let (session, (group, info_hash)) = (self.session, key);
         let catalog = &session.node().catalog;
@@ -259,7 +261,7 @@ impl Keeper<'_> {
             let share = session.upkeep().known(key)?.share;
             let kept = record_of(session, key).filter(|kept| kept.path == record.path)?;
             let had = catalog.find(group, info_hash).map(|served| served.have());
-            // A download of the same content gives what it has.
+            // The running download of this content gives its own pieces.
             if had.is_some() && is_downloaded(session, key) {
                 return None;
             }
@@ -280,14 +282,14 @@ impl Keeper<'_> {
                 }
             }
         });
-        // Should the tracker be lost now, the next one is told all.
+        // If the client loses the tracker right now, it tells the next one everything.
         if let Some(Err(RpcError::Refused(refusal))) = told {
             note_refused_hold(session, key, &refusal);
         }
     }
 }
 
-/// Whether the content is being downloaded at this moment.
+/// Whether a download of the content runs right now.
 fn is_downloaded(session: &LoginSession, (group, info_hash): ShareKey) -> bool {
     let is_it = |transfer: &Arc<Transfer>| {
         let Subject { group: of, content, .. } = transfer.subject();

@@ -1,4 +1,4 @@
-//! What the user is told of shares that go away and come back, so that thousands of them take a few lines.
+//! News for the user about shares that go away and come back. Thousands of them take only a few lines.
 
 use super::standing::{Reason, ShareNews};
 use crate::client::app::login_session::LoginSession;
@@ -6,28 +6,28 @@ use crate::client::output::event::Event;
 use crate::client::state::record::ShareRecord;
 use std::time::{Duration, Instant};
 
-/// So many shares have a line of their own each time. A program is told of all.
+/// This many shares have a line of their own each time. A program hears of all.
 const LINES_MAX: usize = 5;
 
-/// News of this time are told together.
+/// The time in which news are collected into one message.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// News that wait for others.
+/// News that wait for more.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    /// When they are to be told.
+    /// When to tell them.
     due: Option<Instant>,
     lacking: Vec<Event>,
     back: Vec<Event>,
 }
 
 impl News {
-    /// When there is something to tell.
+    /// When there are news to tell.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Adds what there is to tell of a share.
+    /// Adds news about a share.
     pub(super) fn add(&mut self, record: &ShareRecord, news: Option<ShareNews>) {
         let (group, file) = (record.group.clone(), record.name.clone());
         let Some(news) = news else { return };
@@ -44,7 +44,7 @@ impl News {
         }
     }
 
-    /// Tells all of it.
+    /// Tells all news.
     pub(super) fn tell(&mut self, session: &LoginSession) {
         self.due = None;
         let most = if session.node().reporter.is_json() { usize::MAX } else { LINES_MAX };
@@ -58,7 +58,7 @@ impl News {
     }
 }
 
-/// The first of these events, and a line for the others.
+/// The first `most` events, and one line for the others.
 fn shortened(mut events: Vec<Event>, most: usize, words: impl FnOnce(usize) -> String) -> Vec<Event> {
     if events.len() > most {
         let more = events.split_off(most).len();

@@ -1,4 +1,4 @@
-//! The shares of a login that are looked after: what is known of each, and what is to be done next.
+//! The shares of a login that a thread looks after: what is known of each, and the next step.
 
 use super::complaints::Complaints;
 use super::standing::{Finding, Lack, Reason, ShareKey, ShareNews, Standing, Watched};
@@ -14,28 +14,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Least time from one round over all shares to the next, unless something has happened.
+/// The least time between two rounds over all shares, unless an event comes.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
 
-/// Most shares about which the user waits to be asked. Of others the user is told, and knows what to type.
+/// The most shares with a waiting question to the user. For others the client only tells the user, who knows what to
+/// type.
 const QUESTIONS_MAX: usize = 8;
 
-/// Pieces that were found right, and the stamps under which they were.
+/// Pieces that were found right, and the stamps of their files then.
 #[derive(Clone)]
 pub(crate) struct Checked {
     pub source: Arc<SharedFiles>,
     pub have: Bitfield,
 }
 
-/// What is known of a share.
+/// The knowledge about a share.
 #[derive(Clone)]
 pub(crate) struct Known {
     pub share: ShareRef,
-    /// Nothing before the first look, unless it was hashed in this login.
+    /// `None` before the first look, unless the share was hashed in this login.
     pub checked: Option<Checked>,
-    /// A piece was wrong though its stamps were right: all is to be read.
+    /// A piece was wrong though its stamps matched, so the whole share must be read.
     pub doubted: bool,
-    /// What the last look has seen, if something is lacking.
+    /// What the last look has seen, if something is missing or wrong.
     pub seen: Option<Sha1Digest>,
     pub standing: Standing,
 }
@@ -48,17 +49,17 @@ struct RegisterEntry {
 #[derive(Default)]
 struct RegisterState {
     shares: HashMap<ShareKey, RegisterEntry>,
-    /// Those whose time has come, the earliest in front.
+    /// The shares that are due, the earliest first.
     ready: VecDeque<ShareKey>,
-    /// Those that are to be read once what is being read is done.
+    /// The shares to read after the current one.
     queue: VecDeque<ShareKey>,
     complaints: Complaints,
-    /// Those of which other content lies on the disk, and the user has not been asked about it.
+    /// The shares with other content on the disk about which the user has not been asked.
     questions: VecDeque<ShareKey>,
 }
 
 impl RegisterState {
-    /// Notes what the user is to be asked about.
+    /// Notes that the user is to be asked, if the news say so.
     fn note(&mut self, key: ShareKey, news: Option<ShareNews>) -> Option<ShareNews> {
         let asked = matches!(&news, Some(ShareNews::Lacks(lack)) if lack.reason.is_other_content());
         if asked && self.questions.len() < QUESTIONS_MAX && !self.questions.contains(&key) {
@@ -67,7 +68,7 @@ impl RegisterState {
         news
     }
 
-    /// Gathers those whose time has come. Gives the earliest time of all.
+    /// Collects the shares that are due. Returns the earliest due time of all.
     fn make_ready(&mut self, now: Instant) -> Option<Instant> {
         let due = self.shares.iter().filter_map(|(key, entry)| Some((entry.watched.due()?, *key)));
         let mut due: Vec<_> = due.collect();
@@ -78,15 +79,15 @@ impl RegisterState {
     }
 }
 
-/// Something to do for a share.
+/// The next step for a share.
 pub(crate) enum Upkeep {
     /// Look at its files.
     Look(ShareKey),
-    /// Read this piece, of which a member says that it is wrong.
+    /// Read this piece, because a member says that it is wrong.
     Check(ShareKey, PieceIndex),
 }
 
-/// The register. Its lock is never held across a request or the disk.
+/// The register. No thread holds its lock across a request or a disk access.
 #[derive(Default)]
 pub(crate) struct ShareRegister {
     state: Mutex<RegisterState>,
@@ -94,7 +95,7 @@ pub(crate) struct ShareRegister {
 }
 
 impl ShareRegister {
-    /// Looks after a share that was not found as it was hashed.
+    /// Looks after a share that differs from when it was hashed.
     pub(crate) fn watch(&self, key: ShareKey, share: ShareRef) {
         let now = Instant::now();
         let new = || {
@@ -109,7 +110,7 @@ impl ShareRegister {
         self.changed.notify_all();
     }
 
-    /// A share is given whole from this source. Gives what the user has to be told.
+    /// Notes that a share is given whole from this source. Returns the news for the user.
     pub(crate) fn served(&self, key: ShareKey, share: ShareRef, checked: Checked) -> Option<ShareNews> {
         let known = Known { share, checked: Some(checked), doubted: false, seen: None, standing: Standing::Unknown };
         let mut state = self.state.lock();
@@ -128,7 +129,7 @@ impl ShareRegister {
         }
     }
 
-    /// Looks after a share no longer.
+    /// Stops looking after a share.
     pub(crate) fn forget(&self, key: ShareKey) {
         let mut state = self.state.lock();
         state.shares.remove(&key);
@@ -138,8 +139,8 @@ impl ShareRegister {
         state.questions.retain(|other| *other != key);
     }
 
-    /// A share in whose place other content lies, about which the user has not been asked yet, and whether a symbolic link
-    /// leads there.
+    /// Takes a share whose place has other content, and about which the user has not been asked yet. The flag says
+    /// whether a symbolic link leads there.
     pub(crate) fn take_question(&self) -> Option<(ShareKey, bool)> {
         let RegisterState { shares, questions, .. } = &mut *self.state.lock();
         let standing = |key: &ShareKey| shares.get(key).map(|entry| entry.watched.standing());
@@ -147,14 +148,14 @@ impl ShareRegister {
             Some(Standing::Lacking(lack)) if lack.reason.is_other_content() => Some(lack.reason == Reason::Link),
             _ => None,
         };
-        // What is being looked at may turn out to be other content still.
+        // A look that is under way may still find other content.
         let is_open = |key: &ShareKey| matches!(standing(key), Some(Standing::Unknown | Standing::Reading));
         questions.retain(|key| is_open(key) || other(key).is_some());
         let (at, linked) = questions.iter().enumerate().find_map(|(at, key)| Some((at, other(key)?)))?;
         questions.remove(at).map(|key| (key, linked))
     }
 
-    /// The user has not answered: the question comes again, before those about other shares.
+    /// Puts back a question that the user has not answered. It comes before those about other shares.
     pub(crate) fn ask_again(&self, key: ShareKey) {
         let mut state = self.state.lock();
         if state.shares.contains_key(&key) && !state.questions.contains(&key) {
@@ -163,7 +164,7 @@ impl ShareRegister {
         }
     }
 
-    /// A member, or this program itself, says that a piece of a share is wrong.
+    /// Takes in a complaint about a piece, by a member or by this program itself.
     pub(crate) fn complain(&self, user: Option<UserId>, key: ShareKey, piece: PieceIndex) {
         let mut state = self.state.lock();
         if state.shares.contains_key(&key) {
@@ -172,12 +173,12 @@ impl ShareRegister {
         }
     }
 
-    /// A piece was read because of a complaint.
+    /// Notes that a piece was read because of a complaint.
     pub(crate) fn checked(&self, took: Duration) {
         self.state.lock().complaints.checked(Instant::now(), took);
     }
 
-    /// A piece was wrong though the stamps of its files were right: all of the share is to be read.
+    /// Notes that a piece was wrong though the stamps of its files matched. The whole share must be read.
     pub(crate) fn doubt(&self, key: ShareKey, piece: PieceIndex) {
         let mut state = self.state.lock();
         let Some(entry) = state.shares.get_mut(&key) else { return };
@@ -188,12 +189,12 @@ impl ShareRegister {
         entry.watched.alarm(Instant::now());
     }
 
-    /// A share is about to be given whole: gives what the user has to be told.
+    /// Notes that a share is about to be given whole. Returns the news for the user.
     pub(crate) fn is_back(&self, key: ShareKey) -> Option<ShareNews> {
         self.state.lock().shares.get_mut(&key)?.watched.forget_told()
     }
 
-    /// How the shares stand that are not given whole.
+    /// The state of the shares that are not given whole.
     pub(crate) fn incomplete(&self) -> Vec<(ShareKey, Standing)> {
         let state = self.state.lock();
         let standings = state.shares.iter().map(|(key, entry)| (*key, entry.watched.standing()));
@@ -201,14 +202,14 @@ impl ShareRegister {
         incomplete.map(|(key, standing)| (key, standing.clone())).collect()
     }
 
-    /// Notes what is lacking of a share that is yet to be read. Gives what the user has to be told.
+    /// Notes what is missing or wrong with a share that is still to be read. Returns the news for the user.
     pub(crate) fn lacks(&self, key: ShareKey, lack: Lack) -> Option<ShareNews> {
         let mut state = self.state.lock();
         let news = state.shares.get_mut(&key)?.watched.note(lack);
         state.note(key, news)
     }
 
-    /// Something may be wrong with a share. False if it is not looked after.
+    /// Takes in an alarm about a share. Returns false if no thread looks after it.
     pub(crate) fn alarm(&self, key: ShareKey, now: Instant) -> bool {
         let mut state = self.state.lock();
         let Some(entry) = state.shares.get_mut(&key) else { return false };
@@ -218,7 +219,7 @@ impl ShareRegister {
         true
     }
 
-    /// Something else has taken the place of a share's pieces and is gone: they are to be given again.
+    /// Has the pieces of a share given again, after another source of them has gone.
     pub(crate) fn give_again(&self, key: ShareKey, now: Instant) {
         if let Some(entry) = self.state.lock().shares.get_mut(&key) {
             entry.known.seen = None;
@@ -232,8 +233,8 @@ impl ShareRegister {
         state.shares.get(&key).map(|entry| Known { standing: entry.watched.standing().clone(), ..entry.known.clone() })
     }
 
-    /// Waits until there is something to do, which it gives. Waits no longer than until this time, and while
-    /// something is being read not at all.
+    /// Waits for the next step and returns it. Waits until this time at the latest, and not at all while a share is
+    /// being read.
     pub(crate) fn next(&self, reading: bool, until: Option<Instant>, over: &AtomicBool) -> Option<Upkeep> {
         let mut state = self.state.lock();
         while !over.load(Ordering::Relaxed) {
@@ -262,14 +263,14 @@ impl ShareRegister {
         None
     }
 
-    /// Has [`ShareRegister::next`] look whether all is over.
+    /// Makes [`ShareRegister::next`] check whether the session is over.
     pub(crate) fn wake(&self) {
-        // Whoever waits holds the lock from looking to waiting.
+        // A waiter holds the lock from its look at the flag until it waits.
         let _state = self.state.lock();
         self.changed.notify_all();
     }
 
-    /// Whether a share that has to be read is read now. If something else is being read, its turn comes after that.
+    /// Whether to read a share now. If another share is being read, this one queues.
     pub(crate) fn may_read(&self, key: ShareKey, reading: bool, now: Instant) -> bool {
         let mut state = self.state.lock();
         let Some(entry) = state.shares.get_mut(&key) else { return false };
@@ -282,7 +283,7 @@ impl ShareRegister {
         !reading
     }
 
-    /// A share was looked at and need not be read.
+    /// Notes the result of a look, after which no reading is needed.
     pub(crate) fn looked(
         &self,
         key: ShareKey,
@@ -297,7 +298,7 @@ impl ShareRegister {
         state.note(key, news)
     }
 
-    /// A share was read: what is known of it now, and what is lacking.
+    /// Notes the result of a reading: what is known now, and what is missing or wrong.
     pub(crate) fn read(
         &self,
         key: ShareKey,
@@ -313,14 +314,14 @@ impl ShareRegister {
         state.note(key, news)
     }
 
-    /// What was read of a share tells nothing: it is looked at again.
+    /// Has a share looked at again, because its reading told nothing.
     pub(crate) fn look_again(&self, key: ShareKey) {
         if let Some(entry) = self.state.lock().shares.get_mut(&key) {
             entry.watched.look_again(Instant::now());
         }
     }
 
-    /// Whether a share is being read, or will be.
+    /// Whether a share is being read, or waits for that.
     pub(crate) fn is_reading(&self, key: ShareKey) -> bool {
         let state = self.state.lock();
         state.shares.get(&key).is_some_and(|entry| *entry.watched.standing() == Standing::Reading)

@@ -1,4 +1,4 @@
-//! How a share of the user stands on this disk, and when it is looked at again. Pure: the time is passed in.
+//! The state of a user's share on this disk, and when to look at it again. Pure: the time is passed in.
 
 use crate::client::storage::piece_source::BEHIND_A_LINK;
 use crate::model::digest::InfoHash;
@@ -8,30 +8,30 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Pause before the first look at what is lacking. The pause doubles with each look that finds nothing new.
+/// The pause before the first look at a share that is not whole. It doubles with each look that finds nothing new.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 /// Longest pause between two looks.
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Pause between two looks at what is given whole.
+/// The pause between two looks at a share that is whole.
 const SERVED_PAUSE: Duration = Duration::from_secs(300);
-/// Least time from a look to one because of an alarm, and that in times of how long the look took: whoever downloads can
-/// raise alarms.
+/// The least time from a look to one because of an alarm, because any downloader can raise alarms. The pause is also
+/// some times as long as the look took.
 const ALARM_PAUSE: Duration = Duration::from_millis(200);
 const ALARM_REST: u32 = 10;
-/// The pause after a look is at least so many times as long as the look: a folder of a million files takes long.
+/// The pause after a look is at least this many times as long as the look: a folder of a million files takes long.
 const LOOK_REST: u32 = 100;
-/// The pause after a reading, in times of how long the reading took.
+/// The pause after a reading is at least this many times as long as the reading.
 const READ_REST: u32 = 10;
 
-/// A content in a group.
+/// Content in a group.
 pub(crate) type ShareKey = (GroupRef, InfoHash);
 
-/// Why content that is shared cannot be given.
+/// Why the client cannot give shared content to others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// Nothing is at its place.
     Gone,
-    /// It cannot be read, in the words of the system.
+    /// The system cannot read it, for this reason.
     Unreadable(String),
     /// Something else is at its place.
     Changed,
@@ -40,21 +40,21 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// Whether something else can be read there, which only the user can want to share.
+    /// Whether other content can be read there. Only the user can want to share that.
     pub(crate) fn is_other_content(&self) -> bool {
         matches!(self, Reason::Changed | Reason::Link)
     }
 }
 
-/// What keeps a share from being given whole.
+/// Why a share cannot be given whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lack {
-    /// The first file of which that is so.
+    /// The first file with that reason.
     pub path: PathBuf,
     pub reason: Reason,
-    /// How many files are not as they were shared.
+    /// The number of files that differ from when they were shared.
     pub files: usize,
-    /// Whether other pieces are given.
+    /// Whether the client gives the other pieces.
     pub partly: bool,
 }
 
@@ -78,36 +78,36 @@ impl fmt::Display for Lack {
     }
 }
 
-/// How a share stands.
+/// The state of a share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Nobody has looked yet.
+    /// No look has ended yet.
     Unknown,
-    /// All of it is given.
+    /// The client gives all of it.
     Served,
-    /// Some of it is read again.
+    /// The thread reads some of it again.
     Reading,
-    /// Not all of it can be given.
+    /// The client cannot give all of it.
     Lacking(Lack),
 }
 
-/// What a look has found.
+/// The result of a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// The same as the look before, which found something lacking.
+    /// As the last look, which found something missing or wrong.
     AsBefore,
     /// All pieces are right.
     Whole,
-    /// Something is lacking, and there is nothing to read.
+    /// Something is missing or wrong, and a reading would tell no more.
     Lacks(Lack),
 }
 
-/// Something to tell the user.
+/// News for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ShareNews {
-    /// It is given again.
+    /// The client gives the share again.
     Back,
-    /// It cannot be given whole.
+    /// The client cannot give the share whole.
     Lacks(Lack),
 }
 
@@ -115,35 +115,36 @@ pub(crate) enum ShareNews {
 #[derive(Debug)]
 pub(crate) struct Watched {
     standing: Standing,
-    /// When it is looked at next. None while it is read.
+    /// When to look at the share next. `None` while it is read.
     due: Option<Instant>,
-    /// No alarm has it looked at before this time.
+    /// No alarm causes a look before this time.
     calm: Option<Instant>,
-    /// How many looks have found nothing new.
+    /// The number of looks that have found nothing new.
     looks: u32,
-    /// It is not read before this time.
+    /// The thread does not read the share before this time.
     rested: Option<Instant>,
-    /// What the user knows to be lacking.
+    /// What is missing or wrong, as told to the user.
     told: Option<Lack>,
 }
 
 impl Watched {
-    /// A share that nobody has looked at yet.
+    /// A share before its first look.
     pub(crate) fn new(now: Instant) -> Self {
         Self { standing: Standing::Unknown, due: Some(now), calm: None, looks: 0, rested: None, told: None }
     }
 
-    /// How it stands.
+    /// The state of the share.
     pub(crate) fn standing(&self) -> &Standing {
         &self.standing
     }
 
-    /// When it is to be looked at.
+    /// When to look at the share.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Something may be wrong with it: it is looked at now, unless it is being read or was looked at a moment ago.
+    /// Something may be wrong with the share. Makes a look due now, unless the share is being read or had a look a
+    /// moment ago.
     pub(crate) fn alarm(&mut self, now: Instant) {
         if self.standing != Standing::Reading {
             let soon = self.calm.map_or(now, |calm| calm.max(now));
@@ -151,12 +152,12 @@ impl Watched {
         }
     }
 
-    /// What is being read tells nothing: it is looked at now.
+    /// The current reading tells nothing. Makes a look due now.
     pub(crate) fn look_again(&mut self, now: Instant) {
         (self.standing, self.due) = (Standing::Unknown, Some(now));
     }
 
-    /// Whether it may be read now. If not, it is looked at again when it may.
+    /// Whether to read the share now. If not, makes a look due for the time when that is allowed.
     pub(crate) fn may_read(&mut self, now: Instant) -> bool {
         match self.rested.filter(|rested| *rested > now) {
             Some(rested) => {
@@ -170,7 +171,7 @@ impl Watched {
         }
     }
 
-    /// It was looked at and need not be read.
+    /// Takes in the result of a look, after which no reading is needed.
     pub(crate) fn looked(&mut self, finding: Finding, now: Instant, took: Duration) -> Option<ShareNews> {
         self.calm = Some(now + (took * ALARM_REST).max(ALARM_PAUSE));
         match finding {
@@ -184,7 +185,7 @@ impl Watched {
         }
     }
 
-    /// It was read.
+    /// Takes in the result of a reading.
     pub(crate) fn read(&mut self, lack: Option<Lack>, now: Instant, took: Duration) -> Option<ShareNews> {
         self.rested = Some(now + (took * READ_REST).max(LOOK_PAUSE));
         match lack {
@@ -193,14 +194,14 @@ impl Watched {
         }
     }
 
-    /// All of it is given.
+    /// Notes that the client gives the whole share.
     pub(crate) fn whole(&mut self, now: Instant, took: Duration) -> Option<ShareNews> {
         let pause = SERVED_PAUSE.max(took * LOOK_REST);
         (self.standing, self.due, self.looks) = (Standing::Served, Some(now + pause), 0);
         self.forget_told()
     }
 
-    /// Nothing is lacking any more. Gives what the user has to be told.
+    /// Notes that nothing is missing or wrong any more. Returns the news for the user.
     pub(crate) fn forget_told(&mut self) -> Option<ShareNews> {
         self.told.take().map(|_| ShareNews::Back)
     }
@@ -213,7 +214,7 @@ impl Watched {
         self.note(lack)
     }
 
-    /// Notes what is lacking. Gives it if the user does not know.
+    /// Notes what is missing or wrong. Returns it if the user does not know.
     pub(crate) fn note(&mut self, lack: Lack) -> Option<ShareNews> {
         let untold = self.told.as_ref() != Some(&lack);
         untold.then(|| {

@@ -45,9 +45,9 @@ pub(super) struct Dispatcher {
     inbox: channel::Receiver<EngineMessage>,
     mailbox: Mailbox,
     entries: HashMap<u64, TransferEntry>,
-    /// Downloads in the order in which they get the next worker.
+    /// Downloads in the order in which they get a worker.
     rotation: VecDeque<u64>,
-    /// Addresses that this machine has no more.
+    /// Addresses that this machine has lost.
     gone: Vec<IpAddr>,
 }
 
@@ -58,7 +58,7 @@ impl Dispatcher {
         (keyring, reacher): (Arc<Keyring>, Arc<Reacher>),
         told: channel::Sender<EngineEvent>,
     ) -> io::Result<(Self, Mailbox)> {
-        // Unbounded, but connections and the calls of the user bound what is in it.
+        // Unbounded, but the number of connections and of the user's calls bounds its content.
         let (messages, inbox) = channel::unbounded();
         let mailbox = Mailbox { messages, waker: Arc::new(Waker::new()?) };
         let dialer = Dialer::new((keyring.clone(), reacher), {
@@ -108,8 +108,9 @@ impl Dispatcher {
         }
     }
 
-    /// Waits until a parked connection is readable, a message comes, or the time is up. Then moves what is readable
-    /// from parked to ready. A connection that the limit holds back counts as readable at its time, and not before.
+    /// Waits until a parked connection is readable, a message comes, or the time is up. Then moves readable connections
+    /// from parked to ready. A connection that the rate limiter holds back counts as readable at its time, and not
+    /// before.
     fn wait(&mut self, timeout: Option<Duration>) {
         let connections = || self.entries.values().flat_map(|entry| &entry.parked);
         let due = connections().filter_map(PeerConnection::not_before).min();
@@ -120,7 +121,7 @@ impl Dispatcher {
             let open = connections().filter(|connection| connection.not_before().is_none());
             fds.extend(open.map(|connection| PollFd::new(connection.stream(), PollFlags::IN)));
             let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-            // After an error (a signal) nothing counts as readable; the next call sees what is.
+            // After an error, such as a signal, no connection counts as readable. The next call sees them.
             let some = matches!(rustix::event::poll(&mut fds, timeout.as_ref()), Ok(1..));
             if some && !fds[0].revents().is_empty() {
                 self.mailbox.waker.clear();
@@ -161,7 +162,7 @@ impl Dispatcher {
                 }
             }
             EngineMessage::Arrived(id, peer) => {
-                // Dialed at the next tick: others choose how often somebody arrives.
+                // The next tick dials this peer: other members choose how often one arrives.
                 if let Some(entry) = self.entries.get_mut(&id) {
                     let (id, now) = (peer.id(), Instant::now());
                     entry.peers.learn(vec![peer]);
@@ -178,7 +179,7 @@ impl Dispatcher {
             EngineMessage::Gone(gone) => {
                 self.gone = gone;
                 for entry in self.entries.values_mut() {
-                    // `park` finds out that those with a worker lead nowhere.
+                    // Workers may hold connections from these addresses. `park` drops those later.
                     let now = Instant::now();
                     entry.hang_up_from(&self.gone, now);
                     entry.peers.retry(now);
@@ -187,7 +188,7 @@ impl Dispatcher {
             }
             EngineMessage::DropGroup(group) => {
                 for entry in self.entries.values_mut().filter(|entry| entry.transfer.subject().group == group) {
-                    // `park` finds out that those with a worker are out of date.
+                    // Workers may hold connections under the old key. `park` drops those later.
                     let now = Instant::now();
                     entry.hang_up(now);
                     entry.peers.retry(now);
@@ -241,7 +242,7 @@ impl Dispatcher {
                     (Code::BadCertificate, EngineEvent::StaleCertificate),
                     (Code::OtherClient, EngineEvent::StalePeer(id)),
                 ];
-                // Whoever says so may be anybody. To ask the tracker does no harm.
+                // Any peer can say so. A question to the tracker does no harm.
                 let told =
                     stale.into_iter().filter(|(code, _)| why.says(*code)).map(|(_, event)| event).collect::<Vec<_>>();
                 entry.peers.missed(peer, now, *why);
@@ -250,8 +251,8 @@ impl Dispatcher {
         }
     }
 
-    /// Parks a connection after it has asked for pieces once more: pieces may have gone back while no worker held it.
-    /// Drops a connection that was made under an old key, or leads nowhere any more.
+    /// Parks a connection after another request for pieces: pieces may have gone back while a worker held it. Drops a
+    /// connection from a lost address, under an old key, or without use.
     fn park(&mut self, mut connection: PeerConnection) {
         let id = connection.transfer().id();
         let key = self.keyring.of_group(connection.transfer().subject().group).map(|(id, _)| id);
@@ -327,12 +328,12 @@ impl Dispatcher {
                 DropReason::Lied(lie) => entry.lied(&peer, lie),
             }
         }
-        // Its pieces go back with it, and idle connections may take them.
+        // The pieces of the connection go back to the picker, and idle connections may ask for them.
         drop(connection);
         self.ask_parked(id);
     }
 
-    /// Lets every parked connection ask for pieces, since some went back.
+    /// Lets every parked connection ask for pieces, because some went back.
     fn ask_parked(&mut self, id: u64) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
@@ -342,7 +343,7 @@ impl Dispatcher {
         }
     }
 
-    /// Starts the finisher of a download whose pieces are all here. To check the file, sync and rename may take long.
+    /// Starts the finisher of a download whose pieces are all here. Its check, sync and rename may take long.
     fn finish(mailbox: &Mailbox, id: u64, entry: &mut TransferEntry) {
         let (transfer, mailbox) = (entry.transfer.clone(), mailbox.clone());
         let started = OwnedThread::start(format!("finish-{id}"), move || {
@@ -360,9 +361,9 @@ impl Dispatcher {
             return;
         };
         self.rotation.retain(|other| *other != id);
-        // Joins the thread, which has sent its last message.
+        // Joins the thread, which has already sent its last message.
         entry.finisher = None;
-        // Whoever removes it too late sees the sender dropped.
+        // A caller of `remove` that comes too late sees that the sender is dropped.
         self.tell(match result {
             Ok(path) => EngineEvent::Finished(entry.transfer, path),
             Err(why) => EngineEvent::Failed(entry.transfer, why),
@@ -370,7 +371,7 @@ impl Dispatcher {
     }
 
     fn tell(&self, event: EngineEvent) {
-        // Fails only while the client closes.
+        // The send fails only while the client closes.
         let _ = self.told.send(event);
     }
 
@@ -397,7 +398,7 @@ impl Dispatcher {
                 self.drop_connection(connection, reason);
             }
             self.entries[&id].transfer.recall();
-            // Pieces may have gone back, and what was put off may be asked for again.
+            // Pieces may have gone back, and refused ones may be asked for again.
             self.ask_parked(id);
         }
     }
@@ -440,7 +441,7 @@ impl Dispatcher {
         self.workers.note_waiting(self.entries.values().any(|entry| !entry.ready.is_empty()));
     }
 
-    /// Ends downloads that are over and whose connections no worker holds.
+    /// Ends downloads that are over and have no connection at a worker.
     fn reap(&mut self) {
         for (id, entry) in &mut self.entries {
             let idle = entry.busy == 0 && entry.finisher.is_none();
@@ -456,7 +457,7 @@ impl Dispatcher {
             };
             self.rotation.retain(|other| *other != id);
             match (entry.removed, entry.failed) {
-                // Whoever asked may be gone.
+                // The waiting caller may be gone.
                 (Some(done), _) => drop(done.send(())),
                 (None, Some(why)) => self.tell(EngineEvent::Failed(entry.transfer, why)),
                 (None, None) => {}
@@ -472,7 +473,7 @@ impl Dispatcher {
             entry.removed.get_or_insert_with(|| channel::bounded(1).0);
         }
         self.dialer.close();
-        // Workers return after the frame they are at.
+        // Workers return their connection after the current frame.
         while self.workers.are_busy() {
             match self.inbox.recv() {
                 Ok(EngineMessage::Returned(..)) => self.workers.came_back(),
@@ -480,7 +481,7 @@ impl Dispatcher {
                 Err(_) => return,
             }
         }
-        // Joins the finishers: a file that is complete gets its name even while the client is closing.
+        // Joins the finishers: a complete file gets its name even while the client closes.
         drop(self.entries);
     }
 }

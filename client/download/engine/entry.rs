@@ -15,16 +15,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Least and most connections that a download begins with, even to a single peer; in between, one for each worker. A
-/// single connection leaves gaps at either end. Where pieces come fast, more than there are workers only bring them out of
-/// order.
+/// The least and the most connections that a download begins with, even to a single peer. In between the number is that
+/// of the workers. A single connection leaves gaps at either end. If pieces come fast, more connections than workers
+/// only deliver them out of order.
 const CONNECTIONS_WANTED: (usize, usize) = (2, 4);
 
-/// Where no more pieces than this are missing, all is over before a connection comes up to its pace: those that are wanted
-/// are made at once, and do not wait until the first has brought a piece.
+/// With no more missing pieces than this, the download ends before a connection reaches its full speed. Then the client
+/// makes all wanted connections at once, without waiting for a first piece.
 const SHORT_COUNT: u32 = 4;
 
-/// What the dispatcher keeps of a download.
+/// The dispatcher's state of a download.
 pub(super) struct TransferEntry {
     pub transfer: Arc<Transfer>,
     pub peers: PeerList,
@@ -36,7 +36,7 @@ pub(super) struct TransferEntry {
     pub complete: bool,
     /// The thread that finishes the file. It starts once no worker can write to the file any more.
     pub finisher: Option<OwnedThread>,
-    /// Whoever waits for the removal.
+    /// Wakes the thread that waits for the removal.
     pub removed: Option<channel::Sender<()>>,
     pub failed: Option<DownloadError>,
 }
@@ -61,7 +61,7 @@ impl TransferEntry {
         }
     }
 
-    /// Works on every parked connection. Removes and returns those that fail.
+    /// Calls `work` on every parked connection. Removes and returns those that fail.
     pub(super) fn sift_parked(
         &mut self,
         mut work: impl FnMut(&mut PeerConnection) -> Result<(), DropReason>,
@@ -76,14 +76,14 @@ impl TransferEntry {
         failed
     }
 
-    /// A peer lied: bans it and drops the connections to it that no worker holds.
+    /// Bans a peer that lied, and drops its connections that no worker holds.
     pub(super) fn lied(&mut self, peer: &PeerId, lie: Lie) {
         self.peers.lied(peer, lie);
         self.parked.retain(|other| other.peer() != peer);
         self.ready.retain(|other| other.peer() != peer);
     }
 
-    /// A peer gave a wrong piece: drops the connections to it that no worker holds, for a while.
+    /// Drops the connections of a peer that gave a wrong piece, for a while. Connections at a worker stay.
     pub(super) fn gave_bad(&mut self, peer: &PeerId, now: Instant) {
         let before = self.parked.len() + self.ready.len();
         self.parked.retain(|other| other.peer() != peer);
@@ -92,14 +92,14 @@ impl TransferEntry {
         self.peers.gave_bad(peer, now, 1 + dropped);
     }
 
-    /// Says how many connections are wanted now.
+    /// Tells the peer list how many connections are wanted now.
     pub(super) fn count_connections(&mut self, now: Instant) {
         if !self.transfer.is_fast() {
             self.peers.count_connections(self.transfer.came(), now);
         }
     }
 
-    /// Gives up silent connections to addresses that their peer has no more. No worker holds them.
+    /// Gives up silent connections to addresses that their peer has left, unless a worker holds them.
     pub(super) fn drop_left(&mut self) {
         let peers = &self.peers;
         let leads_nowhere =
@@ -109,7 +109,7 @@ impl TransferEntry {
         left.iter().for_each(|it| self.peers.left(it.peer()));
     }
 
-    /// A better connection to this peer is there: drops the relayed ones that no worker holds.
+    /// Drops the relayed connections to this peer that no worker holds, because a better one exists.
     pub(super) fn drop_relayed(&mut self, peer: &PeerId) {
         let before = self.parked.len() + self.ready.len();
         let stays = |other: &PeerConnection| other.peer() != peer || other.way() != Way::Relayed;
@@ -118,7 +118,7 @@ impl TransferEntry {
         (self.parked.len() + self.ready.len()..before).for_each(|_| self.peers.replaced(peer));
     }
 
-    /// Gives up connections that are of no use while another user waits for one.
+    /// Gives up useless connections while another user waits for one.
     pub(super) fn make_room(&mut self, now: Instant) {
         let giving = self.ready.iter().chain(&self.parked).filter(|connection| connection.is_giving(now));
         giving.for_each(|connection| self.peers.gives(connection.peer(), now));
@@ -128,12 +128,12 @@ impl TransferEntry {
         (self.parked.len()..before).for_each(|_| self.peers.lost(&peer, now, false));
     }
 
-    /// Whether some connection leads to what is missing.
+    /// Whether some connection leads to a missing piece.
     pub(super) fn is_useful(&self) -> bool {
         self.busy > 0 || self.ready.iter().chain(&self.parked).any(PeerConnection::is_useful)
     }
 
-    /// Nothing more begins for this download. Workers may still hold connections of it.
+    /// Whether the download begins nothing more. Workers may still hold its connections.
     pub(super) fn is_over(&self) -> bool {
         self.removed.is_some() || self.failed.is_some() || self.complete
     }
@@ -145,7 +145,7 @@ impl TransferEntry {
         }
     }
 
-    /// Gives up every connection from these addresses that no worker holds, also those that are being made.
+    /// Gives up every connection from these addresses, even in the making, unless a worker holds it.
     pub(super) fn hang_up_from(&mut self, gone: &[IpAddr], now: Instant) {
         self.transfer.end_dials_from(gone);
         let (parked, ready) = (std::mem::take(&mut self.parked), std::mem::take(&mut self.ready));
@@ -155,13 +155,13 @@ impl TransferEntry {
         from.iter().chain(&more).for_each(|connection| self.peers.lost(connection.peer(), now, false));
     }
 
-    /// Every piece is here.
+    /// Notes that every piece is here.
     pub(super) fn complete(&mut self) {
         self.complete = true;
         self.stop();
     }
 
-    /// Drops the connections. Workers return after the frame that they are at, and write nothing after that.
+    /// Drops the connections. Workers return after the current frame, and write nothing more.
     pub(super) fn stop(&mut self) {
         self.transfer.stop();
         self.hang_up(Instant::now());

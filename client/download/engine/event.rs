@@ -16,8 +16,8 @@ pub enum EngineEvent {
     Failed(Arc<Transfer>, DownloadError),
     /// A peer or this client has an old key of this group. The client should ask for the keys again.
     StaleKey(GroupRef),
-    /// A peer does not take the certificate of this client, or there is none. The client should ask for a new one.
+    /// A peer rejects the certificate of this client, or there is none. The client should ask for a new one.
     StaleCertificate,
-    /// A client of whom the download with this number knows is elsewhere. The tracker may know where.
+    /// A client that the download with this number knows has moved. The tracker may know where.
     StalePeer(u64),
 }

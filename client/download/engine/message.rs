@@ -12,19 +12,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A message to the dispatcher. Numbers are those of downloads.
+/// A message to the dispatcher. The numbers are those of downloads.
 pub(super) enum EngineMessage {
     Add(Arc<Transfer>),
     /// The sender gets a message once no worker holds the download any more.
     Remove(u64, channel::Sender<()>),
-    /// It is decided what of it comes from an old version. That may be all that was missing.
+    /// The search in an old version has ended. The old version may have had every missing piece.
     Decided(u64),
     Peers(u64, Vec<Peer>),
     /// This peer has just come online.
     Arrived(u64, Peer),
-    /// Every peer may be there again.
+    /// All peers may be reachable again.
     Retry,
-    /// This machine has these addresses no more.
+    /// This machine has lost these addresses.
     Gone(Vec<IpAddr>),
     DropGroup(GroupRef),
     Dialed(u64, PeerId, Result<PeerConnection, DialError>),
@@ -35,7 +35,7 @@ pub(super) enum EngineMessage {
     Close,
 }
 
-/// The way to the dispatcher.
+/// The channel to the dispatcher.
 #[derive(Clone)]
 pub(super) struct Mailbox {
     pub messages: channel::Sender<EngineMessage>,
@@ -43,9 +43,9 @@ pub(super) struct Mailbox {
 }
 
 impl Mailbox {
-    /// Puts a message in and wakes the dispatcher.
+    /// Sends a message and wakes the dispatcher.
     pub(super) fn send(&self, message: EngineMessage) {
-        // Fails only when the dispatcher is gone, and then nobody needs the message.
+        // The send fails only without a dispatcher, and then the message has no use.
         let _ = self.messages.send(message);
         self.waker.wake();
     }

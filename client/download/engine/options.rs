@@ -1,21 +1,21 @@
-//! How the engine is set up: workers, patience, limit.
+//! The options of the engine: the number of workers, the patience, and the rate limit.
 
 use crate::client::rate::downlink::Downlink;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most workers that the pool may have.
+/// The most workers of the pool.
 pub const WORKERS_MAX: usize = 64;
-/// Fewest workers by default: while one waits for the disk the other goes on.
+/// The fewest workers by default: while one waits for the disk, the other goes on.
 const WORKERS_LEAST: usize = 2;
-/// Most workers by default. The whole hash is one chain, and a single download has no use for more.
+/// The most workers by default. The whole hash is one chain, so a single download has no use for more.
 const WORKERS_MOST: usize = 8;
 
-/// How long a download of a script waits for a member that has what is missing, unless it is told otherwise.
+/// How long a download of a script waits by default for a member with the missing pieces.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// As many workers as there are cores, within bounds. More would interrupt the one that computes the whole hash, and
-/// the hash would fall behind.
+/// As many workers as cores, within bounds. More workers would interrupt the one that computes the whole hash, which
+/// would fall behind.
 pub fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(WORKERS_LEAST, usize::from).clamp(WORKERS_LEAST, WORKERS_MOST)
 }

@@ -1,4 +1,4 @@
-//! The threads that take what connections deliver.
+//! The threads that take data from connections.
 
 use super::message::{EngineMessage, Mailbox};
 use super::options::EngineOptions;
@@ -8,14 +8,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A pool of workers, each of which has one connection at a time. They come back through the mailbox.
+/// A pool of workers. Each works on one connection at a time, and gives it back through the mailbox.
 pub(super) struct Workers {
     pool: rayon::ThreadPool,
     count: usize,
     busy: usize,
     downlink: Arc<Downlink>,
     mailbox: Mailbox,
-    /// A connection waits for a worker. Workers look at this between frames.
+    /// Set while a connection waits for a worker. Workers look at this between frames.
     others_wait: Arc<AtomicBool>,
 }
 
@@ -30,17 +30,17 @@ impl Workers {
         Ok(Self { pool, count, busy: 0, downlink, mailbox, others_wait: Arc::default() })
     }
 
-    /// How many have no connection.
+    /// The number of workers without a connection.
     pub(super) fn free(&self) -> usize {
         self.count - self.busy
     }
 
-    /// Whether any has a connection.
+    /// Whether any worker has a connection.
     pub(super) fn are_busy(&self) -> bool {
         self.busy > 0
     }
 
-    /// Gives a connection to one that is free.
+    /// Gives a connection to a free worker.
     pub(super) fn give(&mut self, mut connection: PeerConnection) {
         self.busy += 1;
         let (downlink, mailbox) = (self.downlink.clone(), self.mailbox.clone());
@@ -51,12 +51,12 @@ impl Workers {
         });
     }
 
-    /// One has given its connection back.
+    /// Notes that a worker has given its connection back.
     pub(super) fn came_back(&mut self) {
         self.busy -= 1;
     }
 
-    /// Whether connections wait now.
+    /// Notes whether connections wait now.
     pub(super) fn note_waiting(&self, waiting: bool) {
         self.others_wait.store(waiting, Ordering::Relaxed);
     }
