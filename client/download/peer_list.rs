@@ -1,6 +1,6 @@
-//! The peers that are known to hold pieces of a download: whom to dial, how long to back off, and who is banned for a
-//! lie. Users take turns, whatever the number of their clients: what a client does counts for the others of its user. A
-//! user has two clients on trial at a time; on trial is who has yet to deliver. Pure: the time is passed in.
+//! The peers that hold pieces of a download: which one to dial, how long to back off, and which ones a lie has banned.
+//! Users take turns, whatever the number of their clients, and all clients of a user share the blame. A user has two
+//! clients on trial at a time. A client is on trial until it has delivered. Pure: the time is passed in.
 
 mod connection_count;
 mod known_peer;
@@ -25,37 +25,38 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Most connections of one download.
+/// The most connections of one download.
 const CONNECTIONS_MAX: usize = 64;
-/// Most peers that are remembered. The tracker names half as many at once, and names them again.
+/// The most peers to remember. The tracker names half as many at once, and names them again later.
 const KNOWN_MAX: usize = 1024;
-/// Most addresses of which failures are remembered.
+/// The most addresses whose failures are remembered.
 const ADDRESSES_MAX: usize = 4096;
-/// Most clients of one user that are on trial at a time.
+/// The most clients of one user on trial at a time.
 const ON_TRIAL_MAX: usize = 2;
-/// Most connections to clients of one user that have delivered nothing.
+/// The most connections to clients of one user that have delivered nothing.
 const IDLE_MAX: usize = 8;
-/// Longest pause before the next dial of a peer that failed. The pause doubles from [`RETRY`] on.
+/// The longest pause before the next dial of a peer that failed. The pause doubles, starting from [`RETRY`].
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// Longest pause of a user's other clients after one has failed.
+/// The longest pause of a user's other clients after one has failed.
 const USER_PAUSE_MAX: Duration = Duration::from_secs(2);
-/// How many pauses fit into the patience of a download at least: who comes back in time is dialed in time.
+/// The least number of pauses within the patience of a download. So a peer that returns in time is dialed in time.
 const RETRIES_LEAST: u32 = 8;
-/// A first look at who is there may take this long, however short the patience.
+/// The first attempts to find a peer may take this long, however short the patience is.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
-/// A peer that gave so many wrong pieces counts for nothing more where a download waits for somebody who has it.
+/// A peer with this many wrong pieces no longer counts as a possible source for a waiting download.
 const BAD_MAX: u32 = 4;
-/// Longest pause after a wrong piece. The pause doubles from [`RETRY`] on.
+/// The longest pause after a wrong piece. The pause doubles, starting from [`RETRY`].
 const BAD_PAUSE_MAX: Duration = Duration::from_secs(300);
-/// With so many clients that lied all clients of a user are banned.
+/// After lies of this many clients, all clients of the user are banned.
 const LIARS_MAX: u32 = 3;
-/// Once every known peer has lied, others have this long to turn up.
+/// Once every known peer has lied, other peers have this long to appear.
 const LIED_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What counts for all clients of a user.
+/// The state that all clients of a user share.
 #[derive(Debug)]
 struct KnownUser {
-    /// Of equal users the one with the lowest number is dialed first, and the one with the highest is forgotten.
+    /// Among equal users, the one with the lowest number is dialed first, and the one with the highest is forgotten
+    /// first.
     order: usize,
     blame: Blame,
     amnesty: Amnesty,
@@ -63,7 +64,7 @@ struct KnownUser {
     bad: u32,
 }
 
-/// What the clients of a user do at the moment.
+/// The current connections of a user's clients.
 #[derive(Debug, Default, Clone, Copy)]
 struct UserLoad {
     lanes: usize,
@@ -71,34 +72,35 @@ struct UserLoad {
     undelivered: usize,
 }
 
-/// The peers of one download. They are kept in order, so that a seed decides all.
+/// The peers of one download. Their order is fixed, so the seed determines every choice.
 #[derive(Debug)]
 pub struct PeerList {
     known: BTreeMap<PeerId, KnownPeer>,
     users: HashMap<UserId, KnownUser>,
-    /// Addresses at which a dial of a client of this user has failed. Whoever else names one of them does not wait.
+    /// Addresses at which a dial of a client of this user has failed. Clients of other users with the same address do
+    /// not wait.
     addresses: HashMap<(SocketAddr, UserId), Blame>,
     /// Connections that the download wants, even if all of them lead to one peer.
     wanted: usize,
-    /// Further connections to a peer wait until it has delivered.
+    /// Whether further connections to a peer wait until it has delivered.
     waits: bool,
     count: ConnectionCount,
     patience: Option<Duration>,
-    /// Longest pause before the next dial of a peer that failed.
+    /// The longest pause before the next dial of a peer that failed.
     pause_max: Duration,
-    /// Whether the tracker has named peers, or that there are none.
+    /// Whether the tracker has answered, even with an empty list.
     asked: bool,
-    /// When some connection was useful last.
+    /// When a connection was last useful.
     useful_at: Instant,
-    /// What decides between equals. Members of a crowd that decide alike all go to the same few.
+    /// Decides between equal peers. Without it, all members of a crowd would choose the same few.
     random: SplitMix,
-    /// The last lie, and whose.
+    /// The last lie and its user.
     lie: Option<(UserId, Lie)>,
 }
 
 impl PeerList {
-    /// An empty list. The download wants `wanted` connections, and fails after `patience` without a useful one. The seed
-    /// decides between peers that are equal.
+    /// An empty list. The download wants `wanted` connections, and fails after `patience` without a useful one. The
+    /// seed decides between equal peers.
     pub fn new(now: Instant, wanted: usize, patience: Option<Duration>, seed: u64) -> Self {
         let shorter = patience.map_or(RETRY_MAX, |patience| (patience / RETRIES_LEAST).max(RETRY));
         let pause_max = RETRY_MAX.min(shorter);
@@ -118,17 +120,17 @@ impl PeerList {
         }
     }
 
-    /// All connections that are wanted are made at once.
+    /// Makes all wanted connections at once.
     pub fn hurry(&mut self) {
         self.waits = false;
     }
 
-    /// So many bytes have come in on all connections: says how many are wanted now.
+    /// Takes the number of bytes that all connections have received, and updates the wanted number of connections.
     pub fn count_connections(&mut self, came: u64, now: Instant) {
         self.wanted = self.count.look(came, now);
     }
 
-    /// Adds peers that the tracker has named. What is known of a peer stays, whatever address it has.
+    /// Adds peers that the tracker has named. The state of a known peer stays, even if its address changes.
     pub fn learn(&mut self, peers: Vec<Peer>) {
         self.asked = true;
         for peer in peers {
@@ -167,14 +169,14 @@ impl PeerList {
         }
     }
 
-    /// The peers to dial now, with the addresses to try. Each counts as connected from here on.
+    /// The peers to dial now, with the addresses to try. Each counts as connected from now on.
     pub fn due(&mut self, now: Instant, paces: &mut DialPaces) -> Vec<Peer> {
         let mut room = CONNECTIONS_MAX.saturating_sub(self.known.values().map(|known| known.lanes).sum());
         let lanes_each = self.wanted.div_ceil(self.able(now).max(1));
         let mut loads = self.loads(now);
         let mut due = Vec::new();
-        // One connection to every peer comes before a second one to any. By the time a slow peer has delivered a piece,
-        // other members are known, and no second connection to it is needed.
+        // Every peer gets one connection before any gets a second. When a slow peer has delivered a piece, other
+        // members are known. Then it needs no second connection.
         for lanes in 0..lanes_each {
             let mut turns = self.turns(lanes, &loads, now);
             while room > 0 && !turns.is_empty() {
@@ -199,7 +201,7 @@ impl PeerList {
         due
     }
 
-    /// How many peers may deliver soon. Of a user those count that have delivered or are on trial, or may come next.
+    /// The number of peers that may deliver soon. These have delivered, are on trial, or may be tried next.
     fn able(&self, now: Instant) -> usize {
         let (mut able, mut untried) = (0, HashMap::<&UserId, usize>::new());
         for known in self.known.values().filter(|known| known.is_able(now)) {
@@ -228,8 +230,9 @@ impl PeerList {
         loads
     }
 
-    /// The clients with so many connections that may have one more now, by user. Users that failed or have many
-    /// connections come last: however many never answer, all are tried. Of a user, those that hold most come first.
+    /// The clients with this many connections that may have one more now, by user. Users with failures or many
+    /// connections come last. So all are tried, however many never answer. Among a user's clients, those with most
+    /// pieces come first.
     fn turns(&self, lanes: usize, loads: &HashMap<UserId, UserLoad>, now: Instant) -> Vec<(UserId, VecDeque<PeerId>)> {
         let may = |known: &&KnownPeer| {
             let again = lanes == 0 || (known.delivered || !self.waits) && known.blame.failures == 0;
@@ -254,22 +257,23 @@ impl PeerList {
         turns.into_iter().map(in_order).collect()
     }
 
-    /// Whether one more client of this user may be dialed.
+    /// Whether to dial one more client of this user.
     fn may_try(&self, id: &PeerId, load: UserLoad, now: Instant) -> bool {
         let rested = self.users.get(&id.user).is_none_or(|user| user.blame.not_before <= now);
-        // Only a client that has lost its last connection has delivered and has none.
+        // Such a client has delivered and has lost its last connection.
         let proved = self.known.get(id).is_some_and(|known| known.delivered);
         proved || rested && load.on_trial < ON_TRIAL_MAX && load.undelivered < IDLE_MAX
     }
 
-    /// Counts a connection, unless the peer was dialed too often or none of its addresses may be tried.
+    /// Counts a connection and returns the peer to dial. Returns `None` if the user or its network was dialed too
+    /// often.
     fn dial(&mut self, id: &PeerId, paces: &mut DialPaces, now: Instant) -> Option<Peer> {
         let known = self.known.get_mut(id)?;
         let at = |addr: SocketAddr| (addr, known.peer.user.clone());
         let rested = |addr: &&SocketAddr| self.addresses.get(&at(**addr)).is_none_or(|blame| blame.not_before <= now);
         let addrs = List::first_of(known.peer.addrs.iter().filter(rested).copied().collect());
         let peer = Peer { addrs, ..known.peer.clone() };
-        // A peer at which nobody may dial can still be called.
+        // A tracker can still call a peer without a usable address.
         if !paces.admit(&peer, now) {
             return None;
         }
@@ -281,7 +285,7 @@ impl PeerList {
         Some(peer)
     }
 
-    /// A dial has made a connection in this way. `useful` if the peer has something that is missing.
+    /// Notes a new connection and its way. `useful` says whether the peer has a missing piece.
     pub fn connected(&mut self, id: &PeerId, way: Way, now: Instant, useful: bool) {
         if let Some(known) = self.known.get_mut(id) {
             known.ways.connected(way, now);
@@ -292,7 +296,7 @@ impl PeerList {
         }
     }
 
-    /// The peer has delivered a piece. True for the first one.
+    /// Notes that the peer has delivered a piece. Returns true for the first one.
     pub fn delivered(&mut self, id: &PeerId, now: Instant) -> bool {
         let Some(known) = self.known.get_mut(id) else { return false };
         known.blame = Blame::none(known.blame.not_before);
@@ -303,7 +307,7 @@ impl PeerList {
         !std::mem::replace(&mut known.delivered, true)
     }
 
-    /// A dial has failed or a connection is gone. `failed` if the peer is to blame.
+    /// Notes a failed dial or a lost connection. `failed` says whether the peer is to blame.
     pub fn lost(&mut self, id: &PeerId, now: Instant, failed: bool) {
         let Some(known) = self.known.get_mut(id) else { return };
         known.lanes = known.lanes.saturating_sub(1);
@@ -334,7 +338,7 @@ impl PeerList {
         }
     }
 
-    /// Bans a peer, and with it the user whose clients lie again and again.
+    /// Bans a peer. Bans its user too if several of its clients have lied.
     pub(crate) fn lied(&mut self, id: &PeerId, lie: Lie) {
         self.lie = Some((id.user.clone(), lie));
         if let Some(known) = self.known.get_mut(id) {
@@ -346,8 +350,8 @@ impl PeerList {
         }
     }
 
-    /// A peer gave a wrong piece, and has heard so. These of its connections are gone; it is tried again after a pause,
-    /// by when it may have mended what was wrong. The user's clients that are yet to deliver wait with it.
+    /// Notes a wrong piece of a peer, which was told. This many of its connections are gone. The client tries it again
+    /// after a pause, in which the peer may correct its mistake. The user's clients on trial wait too.
     pub(crate) fn gave_bad(&mut self, id: &PeerId, now: Instant, lanes: usize) {
         self.lie = Some((id.user.clone(), Lie::BadPiece));
         let pause = |bad: u32| pause_after(bad + 1, BAD_PAUSE_MAX);
@@ -372,7 +376,7 @@ impl PeerList {
         known.lied || self.users.get(&known.peer.user).is_some_and(|user| user.liars >= LIARS_MAX)
     }
 
-    /// The peer has just come online: ends its pause, that of its user and that of its address.
+    /// Notes that the peer has just come online. Ends the pauses of the peer, its user and its address.
     pub fn arrived(&mut self, id: &PeerId, now: Instant) {
         let Some(known) = self.known.get_mut(id) else { return };
         if known.amnesty.grant(now) {
@@ -386,7 +390,7 @@ impl PeerList {
         }
     }
 
-    /// Nobody could do anything for this long, as while the program was stopped: it is no time of waiting.
+    /// Leaves out a time in which nothing could run, as after a stop signal.
     pub(crate) fn forgive(&mut self, stood_still: Duration) {
         self.useful_at += stood_still;
     }
@@ -398,7 +402,7 @@ impl PeerList {
         self.addresses.clear();
     }
 
-    /// Checks whether the download has waited long enough. `useful` if some connection leads to what is missing.
+    /// Checks whether the download has waited too long. `useful` says whether some connection leads to a missing piece.
     ///
     /// # Errors
     /// The download should fail.
@@ -422,8 +426,8 @@ impl PeerList {
         }
     }
 
-    /// Whether it is not yet known if somebody is there: the tracker has not answered, or a peer is dialed that has not
-    /// failed.
+    /// Whether a peer may still turn up: the tracker has not answered, or there is a peer to dial without a failure so
+    /// far.
     fn is_looking(&self, now: Instant, waited: Duration) -> bool {
         let may_come = |known: &KnownPeer| {
             let untried = known.lanes > 0 || known.blame.not_before <= now;

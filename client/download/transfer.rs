@@ -1,4 +1,4 @@
-//! One download that runs: which pieces are here, who brings the others, and what happens to a piece that comes in.
+//! One running download: which pieces are here, which peers bring the others, and what happens to a received piece.
 
 pub mod ask_bound;
 pub(crate) mod dial_list;
@@ -41,11 +41,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 pub use subject::{Subject, TransferSetup};
 
-/// In a fast download a piece waits so long for those before it, which are with other workers. To read it back for the
-/// hash of the whole would cost more.
+/// In a fast download, a piece waits this long for the pieces before it, which other workers hold. It would cost more
+/// to read it back for the whole hash.
 const ORDER_PATIENCE: Duration = Duration::from_millis(2);
 
-/// One download that runs. Its connections share it, and so does the list of downloads.
+/// One running download. Its connections and the list of downloads share it.
 pub struct Transfer {
     // Immutable.
     id: u64,
@@ -55,37 +55,37 @@ pub struct Transfer {
     difference: Option<Arc<Difference>>,
     hash: WholeHash,
     since: Instant,
-    /// Verified bytes that were here when it began.
+    /// Verified bytes at the begin of the transfer.
     resumed: u64,
     seed: u64,
     // Counted or set once.
     /// Bytes verified and written.
     done: AtomicU64,
-    /// Bytes that came in on all connections, also of pieces that are not whole.
+    /// Bytes received on all connections, including incomplete pieces.
     came: AtomicU64,
-    /// Those of `came` that belong to no piece on its way any more.
+    /// The bytes of `came` that no longer belong to a piece on its way.
     settled: AtomicU64,
-    /// Pieces come about as fast as they are hashed.
+    /// Whether pieces come about as fast as they are hashed.
     fast: AtomicBool,
     stopped: AtomicBool,
     given_up: AtomicBool,
     finished: AtomicBool,
-    // Each with a lock of its own, never held while pieces are received, hashed or written.
-    /// Trackers know the content under this share. It differs from the first one if the file was shared anew.
+    // Each with a lock of its own. No thread holds one while it receives, hashes or writes pieces.
+    /// The share under which trackers know the content. It differs from the first one after the file was shared anew.
     share: Mutex<ShareRef>,
-    /// Why nobody shares the file any more, as far as that is known.
+    /// Why no member shares the file any more, as far as is known.
     stranded: Mutex<Option<&'static str>>,
-    /// Whether it is known that there is a new version.
+    /// Whether a new version is known.
     outdated: AtomicBool,
     peers: Mutex<OpenPeers>,
-    /// What is asked for on all connections.
+    /// Limits the requested pieces on all connections together.
     bound: Mutex<AskBound>,
-    /// Pieces that the tracker does not know of.
+    /// Pieces that the tracker has not heard of.
     fresh: Mutex<Vec<u32>>,
     speed: Mutex<Speed>,
-    /// The members that have no connection, since none of the ways to them worked.
+    /// The members without a connection, because no way to them worked.
     obstacles: Mutex<Obstacles>,
-    /// Connections that are being made.
+    /// Connections in the making.
     dialing: DialList,
 }
 
@@ -132,7 +132,7 @@ impl Transfer {
         self.id
     }
 
-    /// The seed of its random choices.
+    /// The seed of the random choices.
     pub fn seed(&self) -> u64 {
         self.seed
     }
@@ -141,12 +141,12 @@ impl Transfer {
         &self.subject
     }
 
-    /// How the stream is cut of which members have pieces.
+    /// The pieces of the stream that members have.
     pub fn layout(&self) -> Layout {
         self.subject.content.layout
     }
 
-    /// How that is cut which lies on the disk.
+    /// The pieces of the stream that lies on the disk.
     fn inner_layout(&self) -> Layout {
         self.subject.manifest.layout()
     }
@@ -159,29 +159,29 @@ impl Transfer {
         &self.served
     }
 
-    /// Stops the download: workers return, and connections that are being made end.
+    /// Stops the download. Workers return, and connections in the making end.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.dialing.stop();
     }
 
-    /// Stops the download, also one whose pieces are all here and which takes long to finish.
+    /// Stops the download, even one that has all its pieces and takes long to finish.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
         self.stop();
     }
 
-    /// Notes a connection that is being made, until the guard is dropped. `None` once the download is stopped.
+    /// Notes a connection in the making, until the guard is dropped. Returns `None` once the download is stopped.
     pub fn dialing<'a>(&'a self, attempt: &'a Arc<Attempt>) -> Option<Dialing<'a>> {
         self.dialing.add(attempt, || self.is_stopped())
     }
 
-    /// Dials anew what is being dialed from these addresses, which this machine has lost.
+    /// Restarts the dials from these addresses, which this machine has lost.
     pub fn end_dials_from(&self, gone: &[IpAddr]) {
         self.dialing.end_from(gone);
     }
 
-    /// Whether pieces come about as fast as they can be hashed.
+    /// Whether pieces come about as fast as they are hashed.
     pub(crate) fn is_fast(&self) -> bool {
         self.fast.load(Ordering::Relaxed)
     }
@@ -196,22 +196,22 @@ impl Transfer {
         self.peers.lock().opened(peer, way, &self.subject.inner_bits(bits))
     }
 
-    /// Removes a connection. What was in flight on it goes back.
+    /// Removes a connection. Its pieces in flight go back to the picker.
     pub fn peer_closed(&self, id: &PeerId, lane: Lane) {
         self.peers.lock().closed(id, lane);
     }
 
-    /// Lets others take what is in flight on a connection that does not deliver.
+    /// Lets others take the pieces in flight on a connection that does not deliver.
     pub fn snub(&self, lane: Lane) {
         self.peers.lock().picker.snub(lane);
     }
 
-    /// Adds a connection that is yet to open, as long as there are few of those: see [`OpenPeers::early`].
+    /// Adds a connection before it opens, as long as there are few of those: see [`OpenPeers::early`].
     pub(crate) fn peer_early(&self, peer: &PeerId, way: Way) -> Option<Lane> {
         self.peers.lock().early(peer, way, self.inner_layout())
     }
 
-    /// It has opened, and the peer holds exactly these pieces.
+    /// Notes that a connection has opened, and that the peer holds exactly these pieces.
     pub(crate) fn peer_confirmed(&self, peer: &PeerId, lane: Lane, (way, bits): (Way, &Bitfield)) {
         self.peers.lock().confirmed(peer, lane, (way, &self.subject.inner_bits(bits)));
     }
@@ -228,7 +228,8 @@ impl Transfer {
         inner.for_each(|piece| peers.picker.peer_has(lane.peer(), piece));
     }
 
-    /// What to ask for on this lane, of which this may be expected. Nothing until it is decided what an old version has.
+    /// The piece or ranges to request on this lane, for this outlook. `None` until the search in the old version has
+    /// ended.
     pub fn want(&self, (id, lane): (&PeerId, Lane), outlook: Option<Outlook>, now: Instant) -> Option<PieceAsk> {
         let Some(difference) = &self.difference else { return self.pick(lane, outlook, now).map(PieceAsk::from) };
         let piece = difference.is_decided().then(|| self.pick(lane, outlook, now))??;
@@ -236,53 +237,53 @@ impl Transfer {
         Some(PieceAsk { piece, patch })
     }
 
-    /// The piece to ask for on this lane, of which this is to be expected if that is known.
+    /// The piece to request on this lane, for this outlook if there is one.
     pub fn pick(&self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceIndex> {
         let picked = self.peers.lock().pick(lane, outlook, now);
         picked.map(|piece| self.subject.outer(piece))
     }
 
-    /// Notes what is to be expected of a lane.
+    /// Notes the outlook of a lane.
     pub(crate) fn expect(&self, lane: Lane, outlook: Outlook) {
         self.peers.lock().expect(lane, outlook);
     }
 
-    /// Notes that the peer does not give the piece now, since it is on its way to another member.
+    /// Notes that the peer refuses the piece for now, because another member is receiving it.
     pub fn put_off(&self, lane: Lane, piece: PieceIndex) {
         self.subject.inner(piece).into_iter().for_each(|piece| self.peers.lock().picker.put_off(lane, piece));
     }
 
-    /// Lets every connection ask again for what was put off.
+    /// Lets every connection request refused pieces again.
     pub fn recall(&self) {
         self.peers.lock().picker.recall();
     }
 
-    /// Counts bytes as they come in, whole piece or not.
+    /// Counts bytes as they come in, even before their piece is complete.
     pub fn arrive(&self, bytes: u64) {
         self.came.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that came in since it began.
+    /// Bytes received since the transfer began.
     pub(crate) fn came(&self) -> u64 {
         self.came.load(Ordering::Relaxed)
     }
 
-    /// Of the bytes that came in so many belong to no piece on its way any more: it is whole, or is lost.
+    /// Notes that this many received bytes no longer belong to a piece on its way: the piece is complete or lost.
     pub fn settle(&self, bytes: u64) {
         self.settled.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Whether the peer behind this lane has a piece that is not here.
+    /// Whether the peer of this lane has a piece that is missing here.
     pub fn wants_from(&self, lane: Lane) -> bool {
         self.peers.lock().picker.wants_from(lane.peer())
     }
 
-    /// What is known of it by an old version.
+    /// The difference to an old version.
     pub fn difference(&self) -> Option<&Arc<Difference>> {
         self.difference.as_ref()
     }
 
-    /// Some pieces that the peer behind this lane is to describe, so many at most.
+    /// Up to `most` pieces for the peer of this lane to describe.
     pub(crate) fn to_describe(
         &self,
         (id, lane): (&PeerId, Lane),
@@ -294,7 +295,8 @@ impl Transfer {
         Some((difference.block_len(), pieces.into_iter().map(|piece| self.subject.outer(piece)).collect()))
     }
 
-    /// Verifies and writes a piece while its bytes are warm, then serves it. True if it was the last one.
+    /// Verifies and writes a piece while its bytes are in the cache, then serves it. Returns true if it was the last
+    /// one.
     ///
     /// # Errors
     /// The piece is wrong, or the download has to stop.
@@ -307,14 +309,14 @@ impl Transfer {
         self.take_given(from, piece, (data, data.len()))
     }
 
-    /// The same for a piece of which the peer has given so many bytes.
+    /// As `take_piece`, for a piece of which the peer has delivered `given` bytes.
     pub(crate) fn take_given(
         &self,
         (id, lane): (&PeerId, Lane),
         outer: PieceIndex,
         (data, given): (Stretches<'_>, usize),
     ) -> Result<bool, PieceError> {
-        // None but what is meant is asked for.
+        // The client requests no unwanted piece.
         let Some(piece) = self.subject.inner(outer) else { return Err(PieceError::Bad) };
         let good = data.len() == self.inner_layout().len(piece) as usize && {
             let expected = &self.subject.manifest.pieces()[piece.as_usize()];
@@ -343,14 +345,14 @@ impl Transfer {
         Ok(complete)
     }
 
-    /// Serves a piece that is verified and written.
+    /// Serves a verified and written piece.
     fn pass_on(&self, piece: PieceIndex) {
         self.done.fetch_add(u64::from(self.layout().len(piece)), Ordering::Relaxed);
         self.served.add(piece);
         self.fresh.lock().push(piece.get());
     }
 
-    /// Serves a piece that was put together here, and is verified and written.
+    /// Serves a verified and written piece that was put together here.
     pub(crate) fn found(&self, piece: PieceIndex) {
         if self.peers.lock().picker.found(piece).is_some() {
             self.hash.announce(piece);
@@ -359,10 +361,10 @@ impl Transfer {
         }
     }
 
-    /// Computes the whole hash over what an earlier run left, until that is done, `is_over`, or the download stops.
-    /// Workers go first.
+    /// Computes the whole hash over pieces of an earlier run. Returns at the end of those pieces, once `is_over`, or
+    /// when the download stops. Workers go first.
     pub fn follow_up(&self, is_over: impl Fn() -> bool) {
-        // An error comes back when a worker or `finish` reads the same bytes.
+        // The error comes back when a worker or `finish` reads the same bytes.
         let _ = self.hash.follow_up(&*self.part, || is_over() || self.is_stopped());
     }
 
@@ -370,7 +372,7 @@ impl Transfer {
         self.peers.lock().picker.is_complete()
     }
 
-    /// How many pieces are not here.
+    /// The number of missing pieces.
     pub(crate) fn missing(&self) -> u32 {
         self.inner_layout().count() - self.peers.lock().picker.have().held()
     }
@@ -381,16 +383,16 @@ impl Transfer {
         self.subject.selection.as_ref().map_or_else(|| have.clone(), |selection| selection.outer_bits(&have))
     }
 
-    /// The pieces that came since the last call.
+    /// The pieces that have come since the last call.
     pub fn take_fresh(&self) -> Vec<u32> {
         std::mem::take(&mut self.fresh.lock())
     }
 
-    /// Finishes a download whose pieces are all here: checks the complete file, syncs it and renames it. What would take
-    /// long ends when the download is given up.
+    /// Finishes a download that has all its pieces: checks the complete file, syncs it and renames it. Long steps end
+    /// when the download is given up.
     ///
     /// # Errors
-    /// The whole is wrong, the disk does not take it; `Closing` if it was given up.
+    /// The whole hash is wrong, the disk rejects the file, or `Closing` after `give_up`.
     pub fn finish(&self) -> Result<PathBuf, DownloadError> {
         let sha1 = self.subject.selection.is_none().then_some(&self.subject.content.sha1);
         verify::finish(&self.part, &self.hash, sha1, || self.given_up.load(Ordering::Relaxed))?;
@@ -408,22 +410,22 @@ impl Transfer {
         *self.share.lock()
     }
 
-    /// Trackers know the same content under this share from now on.
+    /// Sets a new share under which trackers know the same content.
     pub fn move_to(&self, share: ShareRef) {
         *self.share.lock() = share;
     }
 
-    /// Notes why nobody shares the file any more, or `None` if somebody does. True if that is news.
+    /// Notes why no member shares the file any more, or `None` if one does. Returns true if that is new.
     pub fn strand(&self, why: Option<&'static str>) -> bool {
         std::mem::replace(&mut *self.stranded.lock(), why) != why
     }
 
-    /// Notes that there is a new version. True if that is news.
+    /// Notes that there is a new version. Returns true if that is new.
     pub fn outdate(&self) -> bool {
         !self.outdated.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether it is known that there is a new version.
+    /// Whether a new version is known.
     pub fn is_outdated(&self) -> bool {
         self.outdated.load(Ordering::Relaxed)
     }
@@ -434,22 +436,22 @@ impl Transfer {
         self.bound.lock().look(self.came(), now);
     }
 
-    /// Whether this user may be asked for more.
+    /// Whether to request more from this user.
     pub(crate) fn has_room(&self, user: &UserId) -> bool {
         self.bound.lock().has_room(user)
     }
 
-    /// How long what comes in on all connections takes for a piece. Zero if nothing comes.
+    /// The time for one piece at the rate of all connections together. Zero if nothing arrives.
     pub(crate) fn line_time(&self) -> Duration {
         self.bound.lock().line_time()
     }
 
-    /// On one connection to this user so many pieces are expected now, and not so many as before.
+    /// Changes the number of expected pieces on one connection to this user from `before` to `now`.
     pub(crate) fn recount(&self, user: &UserId, before: usize, now: usize) {
         self.bound.lock().expect(user, before, now);
     }
 
-    /// Bytes of good pieces from each member that has delivered some or could.
+    /// Bytes of good pieces from each member that has delivered any or could deliver.
     pub fn delivered(&self) -> BTreeMap<UserId, u64> {
         self.peers.lock().delivered()
     }
@@ -459,7 +461,7 @@ impl Transfer {
         *self.obstacles.lock() = obstacles;
     }
 
-    /// The members that have no connection, since none of the ways to them worked, each with what came of its ways.
+    /// The members without a connection, each with the results of the ways to it.
     pub fn obstacles(&self) -> Obstacles {
         self.obstacles.lock().clone()
     }
@@ -469,14 +471,15 @@ impl Transfer {
         self.peers.lock().ways()
     }
 
-    /// The same, and the last way to each member who has delivered and has no connection now.
+    /// As `ways`, with the last way to each member that has delivered and has no connection now.
     pub fn last_ways(&self) -> BTreeMap<UserId, Way> {
         self.peers.lock().last_ways()
     }
 
     pub fn progress(&self, now: Instant) -> TransferProgress {
         let (done, total) = (self.done.load(Ordering::Relaxed), self.inner_layout().size());
-        // First what is settled: what came in between counts as on its way then, and not the other way round.
+        // `settled` is read first. Bytes that arrive in between then count as on their way, and not the other way
+        // round.
         let settled = self.settled.load(Ordering::Relaxed);
         let arriving = self.came().saturating_sub(settled);
         let reused = self.difference.as_ref().map_or(0, |difference| difference.reused());

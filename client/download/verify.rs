@@ -1,4 +1,4 @@
-//! Verifies what an earlier run has written of a download. Nothing but its hash is trusted.
+//! Verifies the data of a download that an earlier run has written. The client trusts only hashes.
 
 use super::error::DownloadError;
 use super::whole_hash::WholeHash;
@@ -18,19 +18,19 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a download can go on with.
+/// The state with which a download goes on.
 #[derive(Debug)]
 pub struct Verified {
     /// The pieces that are right.
     pub have: Bitfield,
-    /// Knows of these pieces, and may have hashed the first of them.
+    /// Has the verified pieces, and may already have hashed the first of them.
     pub hash: WholeHash,
 }
 
-/// Hashes the pieces that an earlier run left, on all cores. Does not read stretches that were never written. Pieces
-/// that are all zeros are made holes and count as right, so that nobody is asked for them. The whole hash follows on the
-/// calling thread, so that a disk is read once. Let that thread give way ([`give_way`]): then it keeps no core from the
-/// pieces. `None` if `cancel` is set meanwhile.
+/// Hashes the pieces of an earlier run on all cores. Does not read stretches that were never written. Makes holes of
+/// pieces that are all zeros; these count as right, so no peer is asked for them. The whole hash follows on the calling
+/// thread, so each byte is read from the disk once. The caller should lower the priority of that thread ([`give_way`]),
+/// so that it takes no core from the pieces. Returns `None` if `cancel` is set meanwhile.
 ///
 /// [`give_way`]: crate::sys::give_way
 pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
@@ -43,14 +43,14 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     }
     let candidates = part.pieces_with_data();
     let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer).map(|()| PieceRead::Bytes);
-    // An error comes back when the bytes are needed.
+    // The error comes back when the bytes are needed.
     let follow = || matches!(hash.follow(part), Ok(true));
     let written = candidates.iter(layout).filter(|piece| !holes.has(*piece));
     let flow = hash_in_order(layout, written, read, follow, |piece, outcome| {
         if cancel.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
         }
-        // A piece that cannot be read is fetched again, like a wrong one.
+        // An unreadable piece is fetched again, like a wrong one.
         if outcome.is_ok_and(|read| read.sha1 == part.manifest().pieces()[piece.as_usize()]) {
             have.insert(piece);
             hash.announce(piece);
@@ -60,15 +60,15 @@ pub fn verify_existing(part: &Part, cancel: &AtomicBool) -> Option<Verified> {
     flow.is_continue().then_some(Verified { have, hash })
 }
 
-/// Takes the pieces that are missing from another source, as far as they are right there. Stops early if `cancel` is set.
+/// Takes the missing pieces that are right in another source. Stops early if `cancel` is set.
 pub fn fill_from(part: &Part, source: &SharedFiles, verified: &mut Verified, cancel: &AtomicBool) {
     let missing: Vec<_> = part.layout().indexes().filter(|piece| !verified.have.has(*piece)).collect();
     let holes = source.holes();
     fill(part, &missing, verified, cancel, |piece, buffer| source.read_unless_hole(&holes, piece, buffer));
 }
 
-/// Takes the missing pieces that an old version has whole, wherever they lie there. Stops early if `cancel` is set. Gives
-/// how many bytes these are.
+/// Takes the missing pieces that an old version has whole, at any place. Stops early if `cancel` is set. Returns the
+/// number of these bytes.
 pub fn fill_from_old(part: &Part, old: &OldVersion, verified: &mut Verified, cancel: &AtomicBool) -> u64 {
     let places: HashMap<_, _> = old.equal_pieces(part.manifest()).into_iter().collect();
     let is_missing = |piece: &PieceIndex| !verified.have.has(*piece) && places.contains_key(piece);
@@ -77,7 +77,7 @@ pub fn fill_from_old(part: &Part, old: &OldVersion, verified: &mut Verified, can
     fill(part, &missing, verified, cancel, read)
 }
 
-/// Takes these pieces as far as they are right by `read`. Gives how many bytes these are.
+/// Takes those of these pieces that `read` delivers right. Returns the number of these bytes.
 fn fill(
     part: &Part,
     pieces: &[PieceIndex],
@@ -97,7 +97,8 @@ fn fill(
     taken.into_inner().1
 }
 
-/// The same for a part of a folder, of which the source is the whole: `outer` gives the place of a piece there.
+/// As `fill_from`, for a part of a folder from a source with the whole folder. `outer` returns the index of a piece
+/// there.
 pub(crate) fn fill_part_from(
     part: &Part,
     (source, outer): (&SharedFiles, impl Fn(PieceIndex) -> PieceIndex + Sync),
@@ -126,8 +127,8 @@ pub(crate) fn fill_part_from(
     );
 }
 
-/// Puts pieces together of blocks of an old version that has all of these. Calls `take` for each that is right, with its
-/// length, once it is written; goes on while that is true. Calls `follow` between them.
+/// Puts pieces together from blocks of an old version that has all of the blocks. Calls `take` with the length of each
+/// right piece, once it is written, and goes on while that returns true. Calls `follow` between pieces.
 pub(crate) fn put_together(
     part: &Part,
     old: &OldVersion,
@@ -144,8 +145,9 @@ pub(crate) fn put_together(
     take_right(part, &pieces, read, take, follow);
 }
 
-/// Reads, hashes and writes pieces on all cores. Calls `take` for each that is right and written, with its length, as long
-/// as that gives true. The calling thread does `follow` whenever pieces have come, so that a disk is read once.
+/// Reads, hashes and writes pieces on all cores. Calls `take` with the length of each right and written piece, as long
+/// as that returns true. The calling thread runs `follow` whenever pieces have come, so each byte is read from the disk
+/// once.
 fn take_right(
     part: &Part,
     pieces: &[PieceIndex],
@@ -157,7 +159,7 @@ fn take_right(
     let (tell, told) = crossbeam_channel::unbounded();
     let sink = move |piece, outcome: Result<HashedPiece<'_>, SourceError>| {
         let goes_on = !take_if_right(part, piece, outcome) || take(piece, layout.len(piece));
-        // Whoever follows lives as long.
+        // The receiver lives as long as this sender.
         let _ = tell.send(());
         if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
@@ -170,19 +172,19 @@ fn take_right(
     });
 }
 
-/// Writes a piece that was read elsewhere, if it is right.
+/// Writes a piece from another source, if it is right.
 fn take_if_right(part: &Part, piece: PieceIndex, outcome: Result<HashedPiece<'_>, SourceError>) -> bool {
     let right = |read: &HashedPiece<'_>| read.sha1 == part.manifest().pieces()[piece.as_usize()];
-    // What is not right there, or finds no room, comes from members.
+    // Members deliver a piece that is wrong there or that finds no room.
     outcome.ok().filter(right).is_some_and(|read| part.write_piece(piece, read.data.into()).is_ok())
 }
 
-/// Gives a part whose pieces are all here its final name: checks the whole, syncs it and renames it. Gives up early if
-/// `is_over` and the whole would take long, as that of many zeros does. Of some files of a folder nobody knows the SHA-1
-/// of the whole: their pieces alone are right.
+/// Gives a part with all its pieces its final name: checks the whole hash, syncs the file and renames it. Gives up
+/// early if `is_over` and the whole hash would take long, as with many zeros. For some files of a folder the SHA-1 of
+/// the whole is unknown. There the right pieces are enough.
 ///
 /// # Errors
-/// The whole is wrong, the disk does not take it; `Closing` if it has given up.
+/// The whole hash is wrong, the disk rejects the file, or `Closing` after it has given up.
 pub fn finish(
     part: &Part,
     hash: &WholeHash,
@@ -199,7 +201,7 @@ pub fn finish(
             hash.finish(part)? == *expected
         }
     };
-    // The SHA-1 is of the bytes as they came in. A file that was truncated since has a hole.
+    // The SHA-1 covers the bytes as they came in. A file that was truncated since then has a hole.
     if !right || part.has_holes() {
         check_unchanged(part)?;
     }
@@ -209,8 +211,8 @@ pub fn finish(
     Ok(part.finish()?)
 }
 
-/// Whether a source holds all of this content and nothing else: every piece, and the whole. Stops at the first piece
-/// that is wrong or cannot be read. `None` if `cancel` is set meanwhile.
+/// Whether a source holds exactly this content: every piece, and the whole. Stops at the first wrong or unreadable
+/// piece. Returns `None` if `cancel` is set meanwhile.
 pub fn is_complete(
     source: &SharedFiles,
     manifest: &Manifest,
@@ -246,10 +248,10 @@ pub fn is_complete(
     }
 }
 
-/// Reads all of a download whose pieces have all come in, and checks that the file still holds them.
+/// Reads all of a download that has all its pieces, and checks that the file still holds them.
 ///
 /// # Errors
-/// `Unfinished` if somebody has changed the file meanwhile; those of the disk.
+/// `Unfinished` if the file was changed meanwhile; errors of the disk.
 fn check_unchanged(part: &Part) -> Result<(), SourceError> {
     let layout = part.layout();
     let read = |piece, buffer: &mut [u8]| part.read_piece(piece, buffer).map(|()| PieceRead::Bytes);

@@ -12,42 +12,44 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// This many pieces may wait for the hasher. More are hashed at once, so that little is left when the last piece comes.
+/// This many pieces may wait for the hasher. Any more are hashed at once, so little is left when the last piece comes.
 const LAG_MAX: u64 = 4;
-/// Most bytes that one call of `advance` reads back: it keeps no worker from its peers for more than some milliseconds.
+/// The most bytes that one call of `advance` reads back. So it keeps a worker from its peers only for some
+/// milliseconds.
 const STRETCH_LEN: u64 = 8 * PIECE_LEN as u64;
-/// Bytes read back at a time: small enough to be hashed out of the cache.
+/// The number of bytes to read back at a time: small enough to be hashed out of the cache.
 const BUFFER_LEN: usize = 128 * 1024;
-/// Bytes that are hashed within a tenth of a second.
+/// The number of bytes that are hashed within a tenth of a second.
 const MOMENT_LEN: u64 = 64 << 20;
-/// How often the thread that follows up looks whether a gap is filled, or the download over.
+/// How often the thread of `follow_up` checks whether a gap is filled or the download is over.
 const GAP_PAUSE: Duration = Duration::from_millis(200);
 
-/// The SHA-1 of a stream whose pieces arrive in any order. A worker computes it beside the SHA-1 of the piece that came
-/// in, since two at a time cost little more than one. If that piece is next in the stream, or only a few pieces that
-/// are here lie before it, both hashes are of the same bytes. Else the worker reads the next piece back from the
-/// source, if it is here; the page cache makes that cheap. Pieces that are zeros by their digests are not read.
+/// The SHA-1 of a stream whose pieces arrive in any order. A worker computes it beside the SHA-1 of a received piece,
+/// because two hashes at a time cost little more than one. If that piece is next in the stream, both hashes are of the
+/// same bytes. That is also so if only a few present pieces lie before it. Otherwise the worker reads the next piece
+/// back from the source, if it is present, which is cheap in the page cache. Pieces with the digests of zeros are not
+/// read.
 ///
-/// There is one hasher. The worker that finds it free takes it, one more waits for it, others go on without. No lock is
-/// held while it hashes. Invariant: while no call runs and none has failed, fewer than `LAG_MAX` pieces and a stretch
-/// per call are here without a gap behind the hasher.
+/// There is one hasher. The worker that finds it free takes it, one more waits for it, and others go on without it. No
+/// lock is held while it hashes. Invariant: fewer than `LAG_MAX` pieces and a stretch per call are present without a
+/// gap behind the hasher. It holds while no call runs and none has failed.
 pub struct WholeHash {
     layout: Layout,
     zeros: ZeroPieces,
-    /// Where the last of the zeros end in the stream.
+    /// The end of the last zeros in the stream.
     zeros_end: u64,
-    /// A bit for each piece that can be read back. Set before a worker asks for the hasher.
+    /// A bit for each piece that can be read back. A worker sets it before it asks for the hasher.
     here: Box<[AtomicU64]>,
     slot: Mutex<HasherSlot>,
     given_back: Condvar,
-    /// The hasher's `at` when it was last free.
+    /// The value of the hasher's `at` when the hasher was last free.
     hashed: AtomicU64,
 }
 
-/// The place of the hasher while no worker has it.
+/// Holds the hasher while no worker has it.
 struct HasherSlot {
     hasher: Option<Hasher>,
-    /// A worker with a piece in hand waits for it.
+    /// Whether a worker with a received piece waits for the hasher.
     awaited: bool,
 }
 
@@ -59,7 +61,7 @@ struct Hasher {
 }
 
 impl WholeHash {
-    /// The hash of a stream of which nothing is here. These pieces are all zeros once they are here.
+    /// The hash of a stream without any piece yet. `zeros` are the pieces that will be all zeros.
     pub fn new(layout: Layout, zeros: ZeroPieces) -> Self {
         let words = (layout.count() as usize).div_ceil(64);
         let hasher = Hasher { sha1: Sha1Stream::default(), at: 0, buffer: Vec::new() };
@@ -79,16 +81,16 @@ impl WholeHash {
         self.here[piece.as_usize() / 64].fetch_or(bit(piece), Ordering::Release);
     }
 
-    /// How many bytes are hashed.
+    /// The number of hashed bytes.
     pub fn hashed(&self) -> u64 {
         self.hashed.load(Ordering::Relaxed)
     }
 
-    /// Whether a piece that came in has the expected digest. Hashes a piece of the stream beside it, if it can. Waits
-    /// until `patience` for the hasher to come to a piece that is soon the next one.
+    /// Whether a received piece has the expected digest. Hashes a piece of the stream beside it, if possible. If the
+    /// piece comes soon in the stream, waits until `patience` for the hasher to reach it.
     ///
     /// # Errors
-    /// Those of reading back. They say nothing of the piece.
+    /// Those of reading back. They say nothing about the piece.
     pub fn verify(
         &self,
         (piece, data): (PieceIndex, Stretches<'_>),
@@ -109,7 +111,7 @@ impl WholeHash {
             match self.next_end(hasher.at) {
                 Some(end) => hasher.read_back_beside(end, (source, &self.zeros), &mut sha1, data)?,
                 None => {
-                    // Others may use the hasher meanwhile.
+                    // Other workers may use the hasher meanwhile.
                     drop(guard);
                     data.iter().for_each(|stretch| sha1.update(stretch));
                 }
@@ -127,7 +129,7 @@ impl WholeHash {
         Ok(good)
     }
 
-    /// Notes a piece that is verified and written, and hashes on if too many pieces wait.
+    /// Notes a verified and written piece, and goes on hashing if too many pieces wait.
     ///
     /// # Errors
     /// Those of reading back.
@@ -148,7 +150,8 @@ impl WholeHash {
         Ok(())
     }
 
-    /// Hashes the next piece if it is here. False if it is not, or a worker has the hasher or waits for it.
+    /// Hashes the next piece if it is present. Returns false if it is missing, or if a worker has the hasher or waits
+    /// for it.
     ///
     /// # Errors
     /// Those of reading back.
@@ -165,8 +168,8 @@ impl WholeHash {
         end.map(|end| hasher.read_back(end, (source, &self.zeros))).transpose().map(|hashed| hashed.is_some())
     }
 
-    /// Hashes all that is here without a gap, until `is_over`. Lets workers go first. While zeros lie behind a gap, it
-    /// waits for what is missing, since zeros come all at once and take as long as other bytes to be hashed.
+    /// Hashes everything that is present without a gap, until `is_over`. Lets workers go first. While zeros lie behind
+    /// a gap, it waits for the missing pieces. Zeros come all at once, but take as long to hash as other bytes.
     ///
     /// # Errors
     /// Those of reading back.
@@ -179,7 +182,7 @@ impl WholeHash {
                 if slot.hasher.is_none() || slot.awaited {
                     self.given_back.wait(&mut slot);
                 } else if has_gap() {
-                    // Whoever fills the gap without the hasher, or ends the download, wakes nobody.
+                    // A thread that fills the gap without the hasher, or ends the download, wakes no one.
                     self.given_back.wait_until(&mut slot, Instant::now() + GAP_PAUSE);
                 }
             }

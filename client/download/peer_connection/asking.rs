@@ -1,5 +1,5 @@
-//! What a connection was asked for and has not given, and when to ask for more. Pure: the time is passed in, and so is what
-//! picks the pieces.
+//! The open requests of one connection, and when to request more. Pure: the time is passed in, and so is the choice of
+//! the pieces.
 
 use super::liveness::{Due, Liveness};
 use super::pipe::Pipe;
@@ -9,38 +9,38 @@ use crate::model::piece::{Layout, PieceIndex};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// After this many refusals in a row because pieces are on their way to others, the connection asks again at the next
-/// tick. A peer that puts off every piece would otherwise be asked for all of them over and over.
+/// After this many refusals in a row because others receive the pieces, the connection waits for the next tick.
+/// Otherwise it would request all pieces over and over from a peer that refuses each one.
 const PUT_OFF_MAX: u32 = 16;
 
-/// A piece that the peer does not give now.
+/// A requested piece that the peer does not give now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
     pub piece: PieceIndex,
-    /// The peer has given nothing for too long.
+    /// Whether the peer has given nothing for too long.
     pub is_gone: bool,
 }
 
-/// The questions of one connection.
+/// The requests of one connection.
 #[derive(Debug)]
 pub struct Asking {
     layout: Layout,
     /// Requests without a reply, the oldest in front.
     asked: VecDeque<(u32, PieceAsk)>,
     last_request: u32,
-    /// How much it asks for ahead.
+    /// How far ahead the connection requests.
     pipe: Pipe,
     liveness: Liveness,
-    /// Bytes that have come in so far.
+    /// Received bytes so far.
     come: u64,
-    /// No piece was left to ask for when this was tried last.
+    /// The last attempt found no piece to request.
     nothing_left: bool,
-    /// How many pieces in a row the peer has put off.
+    /// The number of refusals in a row because others receive the pieces.
     put_off: u32,
 }
 
 impl Asking {
-    /// On a connection that is open now.
+    /// The requests of a connection that opens now.
     pub fn new(layout: Layout, now: Instant) -> Self {
         Self {
             layout,
@@ -54,39 +54,40 @@ impl Asking {
         }
     }
 
-    /// Whether nothing is owed.
+    /// Whether the peer owes nothing.
     pub fn is_idle(&self) -> bool {
         self.asked.is_empty()
     }
 
-    /// How many pieces are owed.
+    /// The number of owed pieces.
     pub fn owed(&self) -> usize {
         self.asked.len()
     }
 
-    /// How many of these are still expected: none that others may take, and none that are long overdue.
+    /// The number of owed pieces that are still expected. This excludes pieces that others may take and pieces that are
+    /// long overdue.
     pub fn expected(&self, now: Instant) -> usize {
         if self.liveness.is_late() { 0 } else { self.owed() - self.pipe.overdue(now) }
     }
 
-    /// Whether others may take what is owed, and nothing has come since.
+    /// Whether others may take the owed pieces, and nothing has come since.
     pub fn is_late(&self) -> bool {
         self.liveness.is_late()
     }
 
-    /// A number for a request.
+    /// A new request number.
     pub fn number(&mut self) -> u32 {
         self.last_request = self.last_request.wrapping_add(1).max(1);
         self.last_request
     }
 
-    /// Whether the way holds more than was asked for.
+    /// Whether the way to the peer holds more than was requested.
     fn has_room(&self, now: Instant) -> bool {
         !self.liveness.is_late() && self.put_off < PUT_OFF_MAX && self.pipe.has_room(now)
     }
 
-    /// The next piece to ask for, of those that `pick` gives for this outlook, with the number of the request. It is owed
-    /// from now on.
+    /// The next piece to request, as `pick` chooses it for this outlook, with the request number. The peer owes it from
+    /// now on.
     pub fn next(
         &mut self,
         now: Instant,
@@ -108,7 +109,7 @@ impl Asking {
         Some((request, wanted))
     }
 
-    /// So many bytes have come in. Whether to ask for more now, in the middle of a piece.
+    /// Notes received bytes. Returns whether to request more now, in the middle of a piece.
     pub fn hear(&mut self, bytes: u64, now: Instant) -> bool {
         self.come += bytes;
         self.liveness.hear(self.come, !self.asked.is_empty(), now);
@@ -116,7 +117,7 @@ impl Asking {
         !self.nothing_left && self.has_room(now)
     }
 
-    /// The piece of this request has come. `None` if another one was due.
+    /// Takes the piece of this request. Returns `None` if another request was next.
     pub fn take(&mut self, request: u32, now: Instant) -> Option<PieceAsk> {
         let (_, wanted) = self.asked.pop_front().filter(|(id, _)| *id == request)?;
         self.liveness.deliver(now);
@@ -125,12 +126,12 @@ impl Asking {
         Some(wanted)
     }
 
-    /// A piece has proved right.
+    /// Notes that a piece has proved right.
     pub fn prove(&mut self) {
         self.pipe.prove();
     }
 
-    /// The piece of this request is on its way to another member. `None` if another one was due.
+    /// Takes the refusal of this request. Returns `None` if another request was next.
     pub fn refuse(&mut self, request: u32, now: Instant) -> Option<Refused> {
         let (_, wanted) = self.asked.pop_front().filter(|(id, _)| *id == request)?;
         self.pipe.settle(false, now);
@@ -138,35 +139,35 @@ impl Asking {
         Some(Refused { piece: wanted.piece, is_gone: self.liveness.put_off(now) })
     }
 
-    /// The frame that has come in is no sign of life.
+    /// The latest frame is no sign of life.
     pub fn disregard(&mut self) {
         self.liveness.disregard();
     }
 
-    /// The frame that has come in answers something else.
+    /// The latest frame answers another request.
     pub fn answer(&mut self) {
         self.liveness.answer();
     }
 
-    /// This end was kept from reading.
+    /// Restarts the clock, because something kept this end from reading.
     pub fn restart(&mut self, now: Instant) {
         self.liveness.restart(now);
     }
 
-    /// What is due at a tick. `awaited` if another reply is. The line to this end takes `line_time` for a piece, whoever
-    /// sends it. What was put off may be asked for again.
+    /// What is due at a tick. `awaited` says whether another reply is expected. `line_time` is the time that the shared
+    /// line to this end needs for a piece. Refused pieces may be requested again from now on.
     pub fn look(&mut self, awaited: bool, line_time: Duration, now: Instant) -> Option<Due> {
         self.put_off = 0;
         self.liveness.share_line(line_time);
         self.liveness.due(now, !self.asked.is_empty(), awaited)
     }
 
-    /// What is to be expected of what is owed.
+    /// The outlook for the owed pieces.
     pub fn outlook(&self, now: Instant) -> Option<Outlook> {
         if self.asked.is_empty() { None } else { self.pipe.outlook(now) }
     }
 
-    /// Whether a piece is coming in, however slowly.
+    /// Whether a piece is arriving, however slowly.
     pub fn is_giving(&self, now: Instant) -> bool {
         !self.asked.is_empty() && self.liveness.is_giving(now)
     }
@@ -179,7 +180,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A connection on which these pieces are there to be asked for.
+    /// A test connection with these pieces to request.
     struct Asked {
         asking: Asking,
         left: VecDeque<u32>,

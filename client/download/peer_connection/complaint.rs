@@ -1,30 +1,30 @@
-//! A complaint about a wrong piece, which the peer has yet to answer. Pure: the time is passed in.
+//! A complaint about a wrong piece that the peer has not answered yet. Pure: the time is passed in.
 
 use std::time::{Duration, Instant};
 
-/// How long a peer that gave a wrong piece may say nothing before it answers the complaint. One that answers may be
-/// honest. The pieces that it was asked for before come first, and may be slow.
+/// The longest silence of a peer before its answer to a complaint. A peer that answers may be honest. Earlier requested
+/// pieces come first, and may be slow.
 const COMPLAINT_SILENCE: Duration = Duration::from_secs(5);
-/// No answer is waited for longer than this, whatever comes before it.
+/// The longest wait for an answer, whatever comes before it.
 const COMPLAINT_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A complaint that the peer has yet to answer, after the pieces that it was asked for before.
+/// A complaint before its answer. Earlier requested pieces come first.
 #[derive(Debug)]
 pub(super) struct Complaint {
     request: u32,
     since: Instant,
-    /// When bytes came in last, and how many had by then.
+    /// When bytes last came in, and the total then.
     heard: Instant,
     polled: u64,
 }
 
-/// What has become of a complaint.
+/// The state of a complaint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ComplaintState {
     Waits,
-    /// The peer says nothing.
+    /// The peer is silent.
     Ignored,
-    /// The peer says something else.
+    /// The peer sends something else.
     Late,
 }
 
@@ -38,7 +38,8 @@ impl Complaint {
         self.request
     }
 
-    /// Looks at the time. `polled` bytes have come in so far. `held_back` if the limit keeps this end from reading.
+    /// Checks the time. `polled` counts all received bytes. `held_back` says whether the rate limiter keeps this end
+    /// from reading.
     pub(super) fn look(&mut self, now: Instant, polled: u64, held_back: bool) -> ComplaintState {
         if self.polled != polled || held_back {
             (self.polled, self.heard) = (polled, now);

@@ -1,4 +1,4 @@
-//! What a peer was asked to describe. Pure: the time is passed in.
+//! The descriptions that were requested from a peer. Pure: the time is passed in.
 
 use crate::model::piece::PieceIndex;
 use crate::model::piece::block::BlockLen;
@@ -7,19 +7,19 @@ use crate::wire::peer::{DESCRIBED_MAX, PeerRequest};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Most requests on their way on one connection: the peer works on one while the answer to another travels.
+/// The most open requests of one connection: the peer works on one while the answer to the other travels.
 const ASKED_MAX: usize = 2;
-/// Pieces of the first request.
+/// The number of pieces in the first request.
 const FIRST: usize = 4;
-/// An answer that takes longer is of too many pieces: the peer has little to spare.
+/// If an answer takes longer, the request has too many pieces: the peer is short of time.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The requests for digests on one connection.
 #[derive(Debug)]
 pub(super) struct Describing {
-    /// Those without an answer, and since when, the oldest in front.
+    /// Requests without an answer, with their times, the oldest first.
     asked: VecDeque<(u32, Vec<PieceIndex>, Instant)>,
-    /// How many pieces to ask for at a time; none if the peer does not describe.
+    /// The number of pieces in one request; zero if the peer does not describe.
     at_once: usize,
 }
 
@@ -30,12 +30,12 @@ impl Default for Describing {
 }
 
 impl Describing {
-    /// How many more pieces to ask for now.
+    /// The number of further pieces to request now.
     pub(super) fn room(&self) -> Option<usize> {
         (self.asked.len() < ASKED_MAX && self.at_once > 0).then_some(self.at_once)
     }
 
-    /// Asks for these.
+    /// Notes a request for the descriptions of these pieces.
     pub(super) fn ask(
         &mut self,
         request: u32,
@@ -53,7 +53,7 @@ impl Describing {
         self.asked.front().is_some_and(|(id, ..)| *id == request)
     }
 
-    /// The pieces of this request, which is answered. `None` if another one was due.
+    /// Takes the pieces of an answered request. Returns `None` if another request was next.
     pub(super) fn take(&mut self, request: u32, now: Instant) -> Option<Vec<PieceIndex>> {
         if !self.is_next(request) {
             return None;
@@ -64,7 +64,7 @@ impl Describing {
         Some(pieces)
     }
 
-    /// Nothing more is asked for.
+    /// Requests nothing more.
     pub(super) fn end(&mut self) {
         self.at_once = 0;
     }

@@ -1,5 +1,5 @@
-//! The first piece of a download, which is asked for right behind `Open`: of a peer that has every piece, as the tracker
-//! says. So nothing waits for the answer to `Open`.
+//! The first piece of a download, requested right behind `Open` from a peer that has every piece according to the
+//! tracker. So the request does not wait for the answer to `Open`.
 
 use super::asking::Asking;
 use crate::client::download::transfer::Transfer;
@@ -12,14 +12,14 @@ use crate::wire::connection::FrameSender;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A piece that is asked for, and may go back: then the connection does not open.
+/// A requested piece, which goes back to the picker if the connection does not open.
 pub(crate) struct EarlyAsk {
     transfer: Arc<Transfer>,
     peer: PeerId,
     asked: Option<EarlyAsked>,
 }
 
-/// What a connection takes over that has opened.
+/// The state that an opened connection takes over.
 pub(super) struct EarlyAsked {
     pub lane: Lane,
     pub asking: Asking,
@@ -28,8 +28,9 @@ pub(super) struct EarlyAsked {
 }
 
 impl EarlyAsk {
-    /// Asks if the download begins and the peer is said to have all of it. Later, connections are there that the piece
-    /// would be kept from. Few ask so at a time: the others wait for the answer to `Open`.
+    /// Requests a piece if the download begins and the peer is said to have everything. Later in a download, this would
+    /// keep the piece from open connections. Only few connections do so at a time; the others wait for the answer to
+    /// `Open`.
     pub(crate) fn send(transfer: &Arc<Transfer>, peer: &Peer, way: Way, sender: &FrameSender) -> Option<Self> {
         let (layout, now) = (transfer.layout(), Instant::now());
         if transfer.came() > 0 || peer.held != layout.count() || !transfer.has_room(&peer.user) {
@@ -43,13 +44,13 @@ impl EarlyAsk {
             return None;
         };
         transfer.recount(&peer.user, 0, 1);
-        // Should it fail, no answer to `Open` comes either.
+        // If the send fails, no answer to `Open` comes either.
         let _ = sender.send(request, &wanted.request());
         let asked = Some(EarlyAsked { lane, asking, request, piece: wanted.piece });
         Some(Self { transfer: transfer.clone(), peer, asked })
     }
 
-    /// The peer has opened.
+    /// Hands the request over to the opened connection.
     pub(super) fn take(mut self) -> Option<EarlyAsked> {
         self.asked.take()
     }

@@ -1,24 +1,24 @@
-//! What the time says about a peer: that it is silent, slow, or gone. Bytes are a sign of life, not only whole pieces.
+//! Judges by the time whether a peer is silent, slow, or gone. Every byte is a sign of life, not only a whole piece.
 
 use crate::wire::deadlines::HEARTBEAT_INTERVAL;
 use std::time::{Duration, Instant};
 
-/// After this long without a byte at least, others may take the pieces that the peer was asked for.
+/// After at least this long without a byte, others may take the pieces that were requested from the peer.
 const SILENT_DEADLINE: Duration = Duration::from_millis(700);
-/// A peer on a thin line, or one that many share, is silent after so many times its longest pause of late.
+/// A peer on a slow or shared line counts as silent after this many times its longest recent pause.
 const SILENT_PAUSES: u32 = 4;
-/// Whoever else is asked for a piece takes up the same line, so nobody is silent before the line could have brought a piece.
-/// But after this long at most.
+/// The upper limit of the silence deadline. All peers share the line to this end. So none counts as silent before the
+/// line could have carried one piece, but the wait ends here.
 const SILENT_DEADLINE_MAX: Duration = Duration::from_secs(10);
-/// After this long, others may take a piece even if bytes of it come in, and the pieces asked for behind it. The
+/// After this long, others may take a piece even while its bytes arrive, and also the pieces requested behind it. The
 /// connection goes on: it may be the only one, and a slow link delivers a piece in the end.
 const SLOW_DEADLINE: Duration = Duration::from_secs(120);
-/// A peer of which no byte came for this long is giving nothing.
+/// A peer without a byte for this long gives nothing.
 const GIVING_PAUSE: Duration = Duration::from_secs(10);
-/// After this long without a byte of what it was asked for, the peer is gone.
+/// After this long without a byte of the requested pieces, the peer is gone.
 const DEAD_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A peer that gives nothing and puts off whatever it is asked for is gone after this time.
+/// A peer that gives nothing and refuses every request for now is gone after this time.
 const PUT_OFF_DEADLINE: Duration = Duration::from_secs(120);
 
 /// What is due on a connection.
@@ -26,29 +26,29 @@ const PUT_OFF_DEADLINE: Duration = Duration::from_secs(120);
 pub enum Due {
     /// The pieces do not come, and others may take them. Not due again before a piece has come.
     GiveBack,
-    /// Nothing was said for long: the peer needs a sign of life.
+    /// This end has said nothing for long. The peer needs a sign of life.
     KeepAlive,
     /// The peer is gone.
     End,
 }
 
-/// When a peer was heard, and since when it owes a piece.
+/// When a peer was last heard, and since when it owes a piece.
 #[derive(Debug)]
 pub struct Liveness {
-    /// When bytes came in last, and how many had come by then.
+    /// When bytes last came in, and the total then.
     heard: Instant,
     heard_bytes: u64,
-    /// When the last bytes came in that count as life, but for those of the frame that is coming in.
+    /// When the last bytes came in that count as life, without the frame that is arriving.
     lived: Instant,
     /// Since when the next piece is due.
     piece_since: Instant,
-    /// Others may take its pieces, and none has come since.
+    /// Others may take the pieces of the peer, and none has come since.
     late: bool,
-    /// The longest pause between bytes since the last piece came, and before that since the one before.
+    /// The longest pause between bytes since the last piece, and the longest between the two pieces before.
     pauses: [Duration; 2],
-    /// How long the line to this end takes for a piece, whoever sends it.
+    /// The time that the shared line to this end needs for a piece.
     line_time: Duration,
-    /// Since when it has put off whatever it was asked for.
+    /// Since when the peer has refused every request for now.
     put_off_since: Option<Instant>,
 }
 
@@ -67,7 +67,7 @@ impl Liveness {
         }
     }
 
-    /// This many bytes have come in so far. `asked` if pieces were due.
+    /// Notes the total of received bytes. `asked` says whether pieces were due.
     pub fn hear(&mut self, bytes: u64, asked: bool, now: Instant) {
         if bytes > self.heard_bytes {
             self.heard_bytes = bytes;
@@ -78,30 +78,30 @@ impl Liveness {
         }
     }
 
-    /// Starts the clock anew: the first piece is asked for, or the limit has kept this end from reading.
+    /// Restarts the clock: at the first request, or after the rate limiter has kept this end from reading.
     pub fn restart(&mut self, now: Instant) {
         (self.heard, self.lived) = (now, now);
         self.piece_since = now;
     }
 
-    /// The frame that has come in is no sign of life: a peer that only announces pieces gives none.
+    /// The latest frame is no sign of life. A peer that only announces pieces gives none.
     pub fn disregard(&mut self) {
         self.heard = self.lived;
     }
 
-    /// The frame that has come in answers something.
+    /// The latest frame answers a request.
     pub fn answer(&mut self) {
         self.lived = self.heard;
     }
 
-    /// A piece has come, and the clock of the next one starts.
+    /// Notes that a piece has come. The clock of the next one starts.
     pub fn deliver(&mut self, now: Instant) {
         self.put_off_since = None;
         self.pauses = [Duration::ZERO, self.pauses[0]];
         self.go_on(now);
     }
 
-    /// The peer does not give a piece now. True if it has given nothing for too long.
+    /// Notes that the peer refuses a piece for now. Returns true if it has given nothing for too long.
     pub fn put_off(&mut self, now: Instant) -> bool {
         self.go_on(now);
         now.duration_since(*self.put_off_since.get_or_insert(now)) > PUT_OFF_DEADLINE
@@ -113,29 +113,29 @@ impl Liveness {
         self.late = false;
     }
 
-    /// Whether bytes have come in lately and a piece of them not too long ago: others wait for the connection in vain.
+    /// Whether bytes have come in lately, and a piece not too long ago. If so, the connection makes room for no one.
     pub fn is_giving(&self, now: Instant) -> bool {
         now.duration_since(self.heard) < GIVING_PAUSE && now.duration_since(self.piece_since) < SLOW_DEADLINE
     }
 
-    /// Whether others may take its pieces, and none has come since.
+    /// Whether others may take the pieces of the peer, and none has come since.
     pub fn is_late(&self) -> bool {
         self.late
     }
 
-    /// The line to this end takes so long for a piece, whoever sends it. Zero if nothing comes on it.
+    /// Sets the time that the shared line to this end needs for a piece. Zero if nothing arrives on it.
     pub fn share_line(&mut self, line_time: Duration) {
         self.line_time = line_time;
     }
 
-    /// After how long without a byte the peer is silent.
+    /// The time without a byte after which the peer counts as silent.
     fn silent_deadline(&self) -> Duration {
         let [now, before] = self.pauses;
         let of_late = SILENT_PAUSES * now.max(before);
         of_late.max(self.line_time).clamp(SILENT_DEADLINE, SILENT_DEADLINE_MAX)
     }
 
-    /// What is due now. `asked` if pieces are due, `awaited` if another reply is.
+    /// What is due now. `asked` says whether pieces are due, `awaited` whether another reply is.
     pub fn due(&mut self, now: Instant, asked: bool, awaited: bool) -> Option<Due> {
         let silent = now.duration_since(self.heard);
         if asked || awaited {

@@ -1,4 +1,4 @@
-//! How the work on a connection ends.
+//! The outcomes of work on a connection.
 
 use crate::client::download::error::DownloadError;
 use crate::client::download::lie::Lie;
@@ -8,22 +8,22 @@ use crate::wire::record_layer::RecordError;
 /// Why a connection ends.
 #[derive(Debug)]
 pub(crate) enum DropReason {
-    /// It ended or failed; the peer may be tried again.
+    /// The connection ended or failed. The client may try the peer again.
     Lost,
     /// The peer gives its place to another. It is not to blame.
     Busy,
     /// The peer is banned for this download.
     Lied(Lie),
-    /// The peer gave a wrong piece, and has heard so. It may know of a mistake of its own, and be tried again.
+    /// The peer gave a wrong piece, and was told. It may have found its mistake, so the client may try it again.
     GaveBad,
 }
 
-/// How the work on a connection ended.
+/// The outcome of work on a connection.
 #[derive(Debug)]
 pub(crate) enum WorkOutcome {
     /// Nothing more comes in at the moment.
     Waits,
-    /// There is more, but others wait for the worker.
+    /// There is more data, but others wait for the worker.
     Yields,
     /// The connection ends.
     Drops(DropReason),
@@ -37,7 +37,7 @@ pub(super) fn lied(lie: Lie) -> Option<WorkOutcome> {
     Some(WorkOutcome::Drops(DropReason::Lied(lie)))
 }
 
-/// Wrong bytes are a lie only if they decrypt. Bytes that changed on the way do not.
+/// Wrong bytes are a lie only if they decrypt. Bytes that were damaged on the way do not decrypt.
 pub(super) fn recv_failed(error: RecvError) -> DropReason {
     match error {
         RecvError::Decode(error) => DropReason::Lied(Lie::Malformed(error)),

@@ -1,5 +1,5 @@
-//! How many bytes a connection asks for ahead: what the way to the peer holds at the pace that it shows, twice, so that a
-//! pace that still grows is not held back. Pure.
+//! How many bytes a connection requests ahead: twice what the way to the peer holds at its measured rate. The factor of
+//! two leaves room for a rate that still grows. Pure.
 
 use crate::client::download::transfer::Outlook;
 use crate::model::piece::PIECE_LEN;
@@ -7,33 +7,34 @@ use crate::wire::peer::REQUESTS_MAX;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Bytes that are asked for in any case: one piece comes in while the peer reads and encrypts the next.
+/// Bytes to request in any case: one piece arrives while the peer reads and encrypts the next.
 const READY_LEN: u64 = 2 * PIECE_LEN as u64;
-/// But no more than come in so much time. The other pieces of a thin line are better asked for elsewhere meanwhile.
+/// But never more than arrive in this time. Other peers are the better source for further pieces if the line is slow.
 const READY_TIME: Duration = Duration::from_secs(1);
-/// No piece is expected for longer, whatever the pace: many slow peers would keep the others from being asked.
+/// No piece counts as expected for longer, at any rate. Otherwise many slow peers would keep others from getting
+/// requests.
 const EXPECTED_MAX: Duration = Duration::from_secs(30);
-/// Pieces that are asked for before one has proved right. Whoever gives bad ones is found out with the first.
+/// The number of pieces to request before one has proved right. So the first bad piece exposes a bad peer.
 const ON_TRUST_MAX: usize = 3;
 
-/// What is on its way to here on one connection.
+/// The bytes on their way to this end on one connection.
 #[derive(Debug, Default)]
 pub(super) struct Pipe {
-    /// What was asked for and has not come, the oldest in front.
+    /// Open requests, the oldest first.
     requests: VecDeque<PipeRequest>,
-    /// Bytes of them.
+    /// The bytes of all open requests.
     asked_len: u64,
-    /// Bytes that have come in so far, of all frames.
+    /// Received bytes so far, of all frames.
     come: u64,
-    /// How many had come when the last piece was whole.
+    /// The value of `come` when the last piece was complete.
     settled: u64,
-    /// From a request to its first byte, where nothing else was on its way: the least so far.
+    /// The least time from a request to its first byte, measured when nothing else was on its way.
     round_trip: Option<Duration>,
     /// Bytes a second, once a piece has come.
     pace: Option<f64>,
-    /// A piece has proved right.
+    /// Whether a piece has proved right.
     proved: bool,
-    /// Pieces that were asked for, and not refused.
+    /// The number of requested pieces that were not refused.
     on_trust: usize,
 }
 
@@ -41,16 +42,16 @@ pub(super) struct Pipe {
 struct PipeRequest {
     len: u64,
     at: Instant,
-    /// How many bytes had come by then.
+    /// The value of `come` at the request.
     come: u64,
-    /// Nothing else was on its way.
+    /// Whether nothing else was on its way.
     alone: bool,
-    /// What was to be expected, if something was known.
+    /// The outlook at the request, if one was known.
     outlook: Option<Outlook>,
 }
 
 impl Pipe {
-    /// A piece of this length is asked for.
+    /// Notes a request for a piece of this length.
     pub(super) fn ask(&mut self, len: u32, now: Instant) {
         let (len, alone) = (u64::from(len), self.requests.is_empty());
         if alone {
@@ -62,12 +63,12 @@ impl Pipe {
         self.requests.push_back(PipeRequest { len, at: now, come: self.come, alone, outlook });
     }
 
-    /// A piece has proved right.
+    /// Notes that a piece has proved right.
     pub(super) fn prove(&mut self) {
         self.proved = true;
     }
 
-    /// So many bytes have come in.
+    /// Notes received bytes.
     pub(super) fn hear(&mut self, len: u64, now: Instant) {
         if let Some(first) = self.requests.front().filter(|first| first.alone && first.come == self.come) {
             let took = now.saturating_duration_since(first.at);
@@ -76,12 +77,12 @@ impl Pipe {
         self.come += len;
     }
 
-    /// What the oldest request asked for has come, or will not come.
+    /// Notes that the piece of the oldest request has come, or will not come.
     pub(super) fn settle(&mut self, came: bool, now: Instant) {
         let Some(request) = self.requests.front() else { return };
         if came {
             let pace = self.pace_of_first(now);
-            // It falls slowly: a single piece may have met a pause.
+            // The rate falls slowly: a single piece may have met a pause.
             self.pace = Some(self.pace.map_or(pace, |known| pace.max((3.0 * known + pace) / 4.0)));
         }
         self.asked_len -= request.len;
@@ -90,14 +91,14 @@ impl Pipe {
         self.settled = self.come;
     }
 
-    /// Bytes a second since the oldest request.
+    /// The rate since the oldest request, in bytes a second.
     fn pace_of_first(&self, now: Instant) -> f64 {
         let Some(first) = self.requests.front() else { return 0.0 };
         let took = now.saturating_duration_since(first.at).max(Duration::from_micros(1));
         (self.come - first.come) as f64 / took.as_secs_f64()
     }
 
-    /// What is to be expected, once something has come.
+    /// The outlook, once something has come.
     pub(super) fn outlook(&self, now: Instant) -> Option<Outlook> {
         let has_begun = self.requests.front().is_some_and(|first| self.come > first.come);
         let pace = self.pace.or_else(|| has_begun.then(|| self.pace_of_first(now)))?.max(1.0);
@@ -105,7 +106,7 @@ impl Pipe {
         Some(Outlook { done_at: now + time_of(self.left()), per_piece: time_of(PIECE_LEN.into()) })
     }
 
-    /// How many pieces should have come long ago, by what was to be expected when they were asked for.
+    /// The number of pieces that are long overdue, by the outlook at their request.
     pub(super) fn overdue(&self, now: Instant) -> usize {
         let is_overdue = |request: &&PipeRequest| {
             request.outlook.is_some_and(|it| it.is_overdue(now)) || now > request.at + EXPECTED_MAX
@@ -113,18 +114,18 @@ impl Pipe {
         self.requests.iter().filter(is_overdue).count()
     }
 
-    /// Bytes that were asked for and have not come.
+    /// Requested bytes that have not come.
     fn left(&self) -> u64 {
         self.asked_len.saturating_sub(self.come - self.settled)
     }
 
-    /// Whether to ask for another piece.
+    /// Whether to request another piece.
     pub(super) fn has_room(&self, now: Instant) -> bool {
         let fits = self.requests.len() < REQUESTS_MAX && self.left() < self.wanted_len(now);
         (self.proved || self.on_trust < ON_TRUST_MAX) && (self.requests.is_empty() || fits)
     }
 
-    /// Bytes that should be asked for.
+    /// The number of bytes to have on request.
     fn wanted_len(&self, now: Instant) -> u64 {
         let pace = self.pace.unwrap_or_else(|| self.pace_of_first(now));
         let on_the_way = pace * self.round_trip.unwrap_or_default().as_secs_f64();
@@ -138,8 +139,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A connection over a way that takes this long, and brings so many bytes in a millisecond. How many pieces are asked for
-    /// at most after so many milliseconds.
+    /// Simulates a connection with this round trip in ms and this rate in bytes per ms. Returns the most pieces on
+    /// request after `ms` milliseconds.
     fn asked_after(ms: u32, round_trip: u32, len_per_ms: u64) -> usize {
         let (mut pipe, begun) = (Pipe::default(), Instant::now());
         let (mut sent, mut left) = (VecDeque::new(), VecDeque::<u64>::new());
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn as_much_is_asked_for_as_the_way_holds_and_no_more_than_the_protocol_takes() {
-        // 100 Mbit/s over 20 ms hold half a piece, over 100 ms two and a half, 1 Gbit/s over 100 ms 24.
+        // 100 Mbit/s hold half a piece over 20 ms and 2.5 pieces over 100 ms; 1 Gbit/s hold 24 pieces over 100 ms.
         assert_eq!(asked_after(3_000, 20, 12_500), 3);
         assert_eq!(asked_after(3_000, 100, 12_500), 6);
         assert_eq!(asked_after(3_000, 100, 125_000), REQUESTS_MAX);

@@ -1,51 +1,51 @@
-//! How many connections a download wants: four times as many as long as that brings clearly more. On a line that loses
-//! packets, each connection is slow however free the line is. Pure.
+//! How many connections a download wants: four times as many, as long as that is clearly faster. On a line that loses
+//! packets, each connection is slow even when the line has room. Pure.
 
 use std::time::{Duration, Instant};
 
-/// Most that are wanted.
+/// The most connections.
 const MOST: usize = 16;
-/// New connections have so long to come up to their pace, and are measured for as long.
+/// New connections have this long to reach their full rate. The measurement takes as long.
 const STEP: Duration = Duration::from_secs(1);
-/// So many times the connections are tried. With twice as many, chance decides where packets are lost, and a short download
-/// is over before there are enough.
+/// The number of connections grows by this factor. After a mere doubling, chance would decide, because packet loss is
+/// random, and short downloads would end too soon.
 const FACTOR: usize = 4;
-/// Each new one must bring such a part of what the others bring.
+/// Each new connection must bring this fraction of the rate of an earlier one.
 const GAIN: f64 = 0.3;
-/// Where they did not, more are tried again after this long.
+/// After a growth without success, the next attempt comes after this time.
 const REST: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct ConnectionCount {
     wanted: usize,
-    /// How many there were before the last growth.
+    /// The number of connections before the last growth.
     had: usize,
     phase: Phase,
-    /// When the phase began, and how many bytes had come by then.
+    /// When the phase began, and the received bytes at that time.
     since: Instant,
     came: u64,
 }
 
-/// What is done at the moment. Paces are in bytes a second.
+/// The current phase. Rates are in bytes a second.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// The pace of the connections that are there is measured.
+    /// Measures the rate of the existing connections.
     Measures,
-    /// There are more since the pace was this one.
+    /// Waits for new connections. `before` is the rate before them.
     Comes { before: f64 },
-    /// Their pace is measured.
+    /// Measures the rate with the new connections.
     Judges { before: f64 },
-    /// More brought nothing.
+    /// Waits after a growth without success.
     Rests,
 }
 
 impl ConnectionCount {
-    /// Begins with so many.
+    /// Begins with this many connections.
     pub(super) fn new(wanted: usize, now: Instant) -> Self {
         Self { wanted, had: wanted, phase: Phase::Measures, since: now, came: 0 }
     }
 
-    /// How many are wanted now that so many bytes have come in all.
+    /// Takes the total of received bytes, and returns how many connections are wanted now.
     pub(super) fn look(&mut self, came: u64, now: Instant) -> usize {
         let took = now.saturating_duration_since(self.since);
         let due = if matches!(self.phase, Phase::Rests) { REST } else { STEP };
@@ -68,7 +68,7 @@ impl ConnectionCount {
         self.wanted
     }
 
-    /// The pace that is worth the last growth.
+    /// The rate that justifies the last growth.
     fn enough(&self, before: f64) -> f64 {
         let new = (self.wanted - self.had) as f64 / self.had as f64;
         before * (1.0 + GAIN * new)
@@ -87,7 +87,7 @@ impl ConnectionCount {
 mod tests {
     use super::*;
 
-    /// How many are wanted in each second, where so many connections bring so many bytes a second.
+    /// The wanted number in each second, if this many connections bring this many bytes a second.
     fn wanted_in(seconds: u32, pace: impl Fn(usize) -> u64) -> Vec<usize> {
         let begun = Instant::now();
         let (mut count, mut came) = (ConnectionCount::new(2, begun), 0);

@@ -1,4 +1,4 @@
-//! What is known of one client that holds pieces of a download. Pure: the time is passed in.
+//! The state of one client that holds pieces of a download. Pure: the time is passed in.
 
 use super::way_record::WayRecord;
 use crate::client::download::blame::{Amnesty, Blame};
@@ -8,19 +8,18 @@ use crate::wire::contact::ADDRS_MAX;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// A client is on trial for this long at most after it was connected. By then it has delivered, is gone, or was not
-/// asked for anything.
+/// The longest trial of a client after its connection. By then it has delivered, is gone, or has had no request.
 const TRIAL: Duration = Duration::from_secs(30);
-/// A dial that takes longer counts no more where connections are divided among peers.
+/// A dial that takes longer no longer counts when connections are divided among peers.
 pub(super) const PROMPT: Duration = Duration::from_secs(1);
 
-/// How far it has come with a client that has no piece delivered since it was dialed.
+/// The state of a client that has delivered nothing since its dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trial {
     Dialed,
-    /// It has something that is missing.
+    /// The client has a missing piece.
     Connected,
-    /// It has nothing that is missing.
+    /// The client has no missing piece.
     Idle,
 }
 
@@ -28,21 +27,21 @@ pub(super) enum Trial {
 pub(super) struct KnownPeer {
     pub peer: Peer,
     pub ways: WayRecord,
-    /// The addresses of the last dial: those that did not rest.
+    /// The addresses of the last dial, without those that rested.
     pub dialed: List<SocketAddr, ADDRS_MAX>,
-    /// Connections made or being made.
+    /// Connections that exist or are in the making.
     pub lanes: usize,
     pub blame: Blame,
     pub amnesty: Amnesty,
     pub lied: bool,
-    /// How many wrong pieces it gave, and took back when it heard so.
+    /// The number of wrong pieces that the client gave and then withdrew.
     pub bad: u32,
-    /// It has delivered a piece since it was dialed first.
+    /// Whether the client has delivered a piece since its first dial.
     pub delivered: bool,
     pub trial: Trial,
-    /// When it was dialed, was connected, or delivered last.
+    /// The time of the last dial, connection or delivery.
     pub since: Instant,
-    /// When a piece was coming in from it last.
+    /// When a piece was last arriving from the client.
     pub gives_at: Instant,
 }
 
@@ -73,7 +72,7 @@ impl KnownPeer {
         self.lanes > 0 && !self.delivered && waits
     }
 
-    /// Whether it may deliver soon, as far as is known.
+    /// Whether the client may deliver soon, as far as is known.
     pub(super) fn is_able(&self, now: Instant) -> bool {
         let prompt = self.delivered || self.lanes == 0 || now.duration_since(self.since) < PROMPT;
         !self.lied && self.bad == 0 && self.blame.failures == 0 && prompt

@@ -1,21 +1,21 @@
-//! Which connection a download gives up where it has as many as it may have. Pure: the time is passed in.
+//! Chooses the connection to give up when a download has the most that it may have. Pure: the time is passed in.
 
 use super::{CONNECTIONS_MAX, KnownPeer, PeerList};
 use crate::model::id::PeerId;
 use std::time::{Duration, Instant};
 
-/// A connection that has delivered nothing for this long makes room for another user when a download has as many as it
-/// may have.
+/// A connection without a delivery for this long makes room for another user, when a download has the most connections
+/// that it may have.
 pub(super) const USELESS: Duration = Duration::from_secs(10);
 
 impl PeerList {
-    /// A piece is coming in from the peer: its connection makes room for nobody.
+    /// Notes that a piece is arriving from the peer. Its connection makes room for no one.
     pub fn gives(&mut self, id: &PeerId, now: Instant) {
         self.known.get_mut(id).into_iter().for_each(|known| known.gives_at = now);
     }
 
-    /// The connection that makes room for another user: there are as many as may be, and it has delivered nothing for
-    /// long. It is one of the user with most connections.
+    /// The connection that makes room for another user, if the download has the most that it may have. It has delivered
+    /// nothing for long, and is one of the user with most connections.
     pub fn surplus(&self, now: Instant) -> Option<PeerId> {
         let loads = self.loads(now);
         let waits = |known: &KnownPeer| {

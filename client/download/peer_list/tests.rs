@@ -10,12 +10,12 @@ use crate::wire::contact::ADDRS_MAX;
 use crate::wire::refusal::Code;
 
 impl PeerList {
-    /// The peers to dial now, as if nobody had been dialed before.
+    /// The peers to dial now, as if none had been dialed before.
     fn due_now(&mut self, now: Instant) -> Vec<Peer> {
         self.due(now, &mut DialPaces::default())
     }
 
-    /// Dials, and calls it a failure at once; gives whom it dialed.
+    /// Dials, counts each dial as a failure at once, and returns the dialed peers.
     fn fail(&mut self, now: Instant, paces: &mut DialPaces) -> Vec<PeerId> {
         let due: Vec<_> = self.due(now, paces).iter().map(Peer::id).collect();
         due.iter().for_each(|id| self.lost(id, now, true));
@@ -85,7 +85,7 @@ fn however_many_never_answer_everybody_is_tried_before_anybody_is_tried_again() 
             assert!(tried.insert(peer.id()), "nobody twice");
             peers.lost(&peer.id(), now, true);
         }
-        // By then they could be tried again.
+        // By then the other peers could be tried again.
         now += 2 * RETRY;
     }
     assert_eq!(tried.len(), count);
@@ -146,8 +146,8 @@ fn a_peer_that_lied_is_never_tried_again_and_alone_ends_the_download_with_its_na
     assert!(peers.check_patience(later, false).is_ok(), "somebody else may have it");
 }
 
-/// Plays a download whose only peer is away from `left` to `back`, in seconds. Whether it has failed by then, or how
-/// many seconds after the return the peer is dialed.
+/// Simulates a download whose only peer is away until `back_s` seconds. Returns the seconds from its return to its
+/// dial, or the error of the download.
 fn outage(patience: Option<Duration>, back_s: u64) -> Result<f64, String> {
     let begun = Instant::now();
     let mut peers = PeerList::new(begun, WANTED, patience, 1);
@@ -257,7 +257,7 @@ fn patience_begins_anew_with_every_useful_connection() {
     assert!(peers.check_patience(now + 22 * second, false).is_err());
 }
 
-/// Somebody of the user eve.
+/// A client of the user eve.
 fn eve(number: u32) -> Peer {
     let [.., high, low] = number.to_be_bytes();
     Peer { user: user(), addrs: at([10, 1, high, low], 1000), ..numbered(100_000 + number) }
@@ -272,10 +272,10 @@ fn many_clients_of_one_user_get_as_many_dials_as_two_and_the_others_their_turn()
     assert_eq!(due.iter().filter(|peer| peer.user == user()).count(), ON_TRIAL_MAX);
     assert_eq!(due.len(), ON_TRIAL_MAX + 2);
     assert!(due[..3].contains(&peer(1)) && due[..3].contains(&peer(2)), "one of each user comes first");
-    // None of them answers, or each says that it has something and says no more.
+    // Some peers do not answer. The others say that they have a piece, and then say no more.
     peers.connected(&due.iter().find(|peer| peer.user == user()).expect("one").id(), Way::Direct, now, true);
     assert!(peers.due_now(now + 2 * RETRY).is_empty());
-    // The honest one gets all of its connections though the others are still awaited.
+    // The honest peer gets all of its connections, though the others are still on trial.
     peers.delivered(&peer(1).id(), now + PROMPT);
     peers.lost(&peer(2).id(), now + PROMPT, true);
     let more = peers.due_now(now + 2 * PROMPT);
@@ -289,7 +289,7 @@ fn a_user_whose_clients_fail_is_dialed_ever_more_rarely_whatever_is_announced() 
     let mut dials = 0;
     for tick in 0..300 {
         let now = begun + Duration::from_millis(200) * tick;
-        // Each at another address every time, and each has just come online.
+        // Each has another address every time, and has just come online.
         for number in 0..400 {
             let addrs = at([10, 2, (tick % 2) as u8, 1], 1000 + number as u16);
             peers.learn(vec![Peer { addrs, ..eve(number) }]);
@@ -297,7 +297,7 @@ fn a_user_whose_clients_fail_is_dialed_ever_more_rarely_whatever_is_announced() 
         }
         dials += peers.fail(now, &mut paces).len();
     }
-    // Two at once; after that a pause of two seconds, which ends early every five seconds.
+    // Two at once, then a pause of two seconds, which ends early every five seconds.
     assert!((30..=100).contains(&dials), "{dials} in a minute");
 }
 
@@ -365,7 +365,7 @@ fn an_address_that_fails_rests_for_the_clients_of_that_user_and_for_nobody_else(
         peers.learn(vec![bob.clone(), Peer { addrs: bob.addrs.clone(), ..eve(2) }]);
         let due = peers.due_now(now + RETRY / 2);
         assert!(due.contains(&bob), "bob is dialed where he is, whoever names his address: {due:?}");
-        // Whoever is at none of its addresses can still be called.
+        // A peer without a usable address can still be called.
         assert!(due.iter().all(|peer| peer.user != user() || peer.addrs.is_empty()), "{due:?}");
     }
 }
@@ -386,7 +386,7 @@ fn whoever_listens_where_another_client_of_the_user_did_is_dialed_there_within_s
             break now - begun;
         }
         for peer in due {
-            // Nobody is dialed while the address rests, and no tracker has the new one called.
+            // No dial comes while the address rests, and no tracker calls the new one.
             match peer.id() == after.id() {
                 true => peers.missed(&peer.id(), now, Unreached::default()),
                 false => peers.elsewhere(&peer.id(), now, Unreached::default()),
@@ -432,7 +432,7 @@ fn whoever_takes_the_client_id_of_another_user_keeps_nobody_from_that_user() {
     peers.learn(vec![thief.clone(), peer(1)]);
     let due = peers.due_now(now);
     assert!(due.len() == 2 && due.contains(&thief) && due.contains(&peer(1)), "{due:?}");
-    // What the thief does counts for the thief alone.
+    // The thief's acts count against the thief alone.
     peers.gave_bad(&thief.id(), now, 1);
     peers.lied(&thief.id(), Lie::Unasked);
     assert!(peers.has_lied(&thief.id()) && !peers.has_lied(&peer(1).id()));
@@ -445,7 +445,7 @@ fn whoever_takes_the_client_id_of_another_user_keeps_nobody_from_that_user() {
 fn a_connection_of_no_use_makes_room_for_a_user_who_has_none() {
     let now = Instant::now();
     let mut peers = PeerList::new(now, WANTED, None, 1);
-    // Eight users with eight clients each, all connected, of which one has delivered.
+    // Eight users with eight clients each, all connected. One client has delivered.
     let crowd = |number: u32| Peer { user: named(&format!("crowd{}", number % 8)), ..numbered(number) };
     for round in 0..8 {
         peers.learn((8 * round..8 * round + 8).map(crowd).collect());
@@ -504,7 +504,7 @@ fn calls_that_come_to_nothing_leave_a_pause_so_that_the_tracker_passes_them_on()
     let (begun, mut calls) = (now, 0);
     while now < begun + Duration::from_secs(60) {
         if !peers.due_now(now).is_empty() {
-            // Called, met half-way and relayed, and that takes five seconds.
+            // The peer is called, met half-way and relayed, which takes five seconds.
             calls += 3;
             now += Duration::from_secs(5);
             let vain = Some(NoCall::InVain);

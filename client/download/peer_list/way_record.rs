@@ -1,22 +1,22 @@
-//! What is known of the ways to one peer: the one that worked last, why none did, and when a better one than a relay is
-//! tried again. Pure: the time is passed in.
+//! The known ways to one peer: the one that worked last, why none did, and when to try a better one than the relay.
+//! Pure: the time is passed in.
 
 use crate::client::download::obstacle::MemberObstacle;
 use crate::client::reach::way::Way;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Pause before a better way than a relay is tried again. It doubles with each try in vain.
+/// The pause before another try of a better way than the relay. It doubles after each failed try.
 const BETTER_PAUSE: Duration = Duration::from_secs(30);
-/// Longest such pause.
+/// The longest such pause.
 const BETTER_PAUSE_MAX: Duration = Duration::from_secs(300);
 
-/// When a better way is tried.
+/// The time of the next try of a better way.
 #[derive(Debug, Clone, Copy)]
 struct BetterTry {
     pause: Duration,
     at: Instant,
-    /// A dial is under way.
+    /// Whether a dial is under way.
     under_way: bool,
 }
 
@@ -25,9 +25,9 @@ pub(super) struct WayRecord {
     last: Option<Way>,
     /// Why the last dial made no connection.
     obstacle: Option<Arc<MemberObstacle>>,
-    /// The member was called too often when it was dialed last.
+    /// At its last dial, the tracker refused to call the member again so soon.
     put_off: bool,
-    /// Set while a relayed connection is there.
+    /// Set while a relayed connection exists.
     better: Option<BetterTry>,
 }
 
@@ -45,19 +45,20 @@ impl WayRecord {
         self.put_off
     }
 
-    /// Whether one more connection may be made to a peer that has so many.
+    /// Whether a peer with this many connections may have one more.
     pub(super) fn has_room(&self, lanes: usize) -> bool {
         lanes == 0 || self.last.and_then(Way::lanes_max).is_none_or(|most| lanes < most)
     }
 
-    /// A connection was made.
+    /// Notes a new connection.
     pub(super) fn connected(&mut self, way: Way, now: Instant) {
         (self.last, self.obstacle, self.put_off) = (Some(way), None, false);
         let first = BetterTry { pause: BETTER_PAUSE, at: now + BETTER_PAUSE, under_way: false };
         self.better = (way == Way::Relayed).then_some(first);
     }
 
-    /// A dial has made no connection. That there were too many calls says less than what the calls before came to.
+    /// Notes a failed dial. A refusal of too many calls says less than the result of the calls before, so that result
+    /// stays.
     pub(super) fn missed(&mut self, why: MemberObstacle) {
         self.put_off = why.is_of_too_many_calls();
         let is_unreached = |obstacle: &MemberObstacle| matches!(obstacle, MemberObstacle::Unreached(_));
@@ -67,12 +68,12 @@ impl WayRecord {
         }
     }
 
-    /// The last connection is gone.
+    /// Notes that the last connection is gone.
     pub(super) fn parted(&mut self) {
         self.better = None;
     }
 
-    /// Whether a better way is to be tried now. If so, it counts as under way.
+    /// Whether to try a better way now. If so, the try counts as under way.
     pub(super) fn try_better(&mut self, now: Instant) -> bool {
         let Some(better) = self.better.as_mut().filter(|better| !better.under_way && better.at <= now) else {
             return false;
@@ -86,7 +87,7 @@ impl WayRecord {
         self.better.is_some_and(|better| better.under_way)
     }
 
-    /// No better way was found.
+    /// Notes that no better way was found.
     pub(super) fn found_no_better(&mut self, now: Instant) {
         if let Some(better) = &mut self.better {
             let pause = (better.pause * 2).min(BETTER_PAUSE_MAX);

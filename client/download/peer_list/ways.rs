@@ -1,4 +1,4 @@
-//! The ways to peers: which one worked, why none did, and a better one than a relay.
+//! The ways to peers: the one that worked, why none did, and a better one than the relay.
 
 use super::PeerList;
 use super::known_peer::{KnownPeer, PROMPT, Trial};
@@ -14,13 +14,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Members that are told of at a time.
+/// The most members in one report of obstacles.
 const UNREACHED_MAX: usize = 16;
-/// Pause after calls have come to nothing more than once. A tracker passes ten a minute on.
+/// The pause after calls have failed more than once. A tracker passes ten calls a minute on.
 const CALL_PAUSE: Duration = Duration::from_secs(12);
 
 impl PeerList {
-    /// Peers to which a better way than the relay is tried now. Each counts as one more connection from here on.
+    /// The peers to which the client now tries a better way than the relay. Each counts as one more connection from now
+    /// on.
     pub(super) fn better_due(&mut self, room: usize, now: Instant) -> Vec<Peer> {
         let begin = |known: &mut KnownPeer| {
             let begins = known.lanes > 0 && known.ways.try_better(now);
@@ -36,10 +37,10 @@ impl PeerList {
         ways.map_or((None, false), |ways| (ways.last(), ways.is_trying_better()))
     }
 
-    /// A dial has reached nobody, for this reason.
+    /// Notes that a dial has reached no peer, for this reason.
     pub(crate) fn missed(&mut self, id: &PeerId, now: Instant, why: Unreached) {
         if let Some(known) = self.known.get_mut(id) {
-            // The last dial of those that were made at once counts for all.
+            // Of several dials at the same time, only the last one counts.
             if known.lanes > 1 && known.trial == Trial::Dialed {
                 known.lanes -= 1;
                 return known.note(MemberObstacle::Unreached(why));
@@ -52,7 +53,7 @@ impl PeerList {
         self.lost(id, now, true);
     }
 
-    /// Other clients listen at all addresses of this one. Its user is not to blame.
+    /// Notes that other clients listen at all addresses of this one. Its user is not to blame.
     pub(crate) fn elsewhere(&mut self, id: &PeerId, now: Instant, why: Unreached) {
         let Some(known) = self.known.get_mut(id) else { return };
         known.note(MemberObstacle::Unreached(why));
@@ -61,7 +62,7 @@ impl PeerList {
         Self::blame_addresses(&mut self.addresses, known, now, self.pause_max);
     }
 
-    /// The last dial of this client has failed at all addresses that it tried.
+    /// Counts a failure for each address of the last dial of this client.
     pub(super) fn blame_addresses(
         addresses: &mut HashMap<(SocketAddr, UserId), Blame>,
         known: &KnownPeer,
@@ -74,7 +75,7 @@ impl PeerList {
         }
     }
 
-    /// A dial for a better way has come to nothing. The relayed connection goes on.
+    /// Notes that the try of a better way has failed. The relayed connection goes on.
     pub(crate) fn found_no_better(&mut self, id: &PeerId, now: Instant) {
         if let Some(known) = self.known.get_mut(id) {
             known.lanes = known.lanes.saturating_sub(1);
@@ -82,19 +83,19 @@ impl PeerList {
         }
     }
 
-    /// A better connection has replaced a relayed one, which is gone.
+    /// Notes that a better connection has replaced a relayed one, which is gone.
     pub(crate) fn replaced(&mut self, id: &PeerId) {
         if let Some(known) = self.known.get_mut(id) {
             known.lanes = known.lanes.saturating_sub(1);
         }
     }
 
-    /// Whether the peer has this address no more, as far as the tracker has told.
+    /// Whether the peer has left this address, according to the tracker.
     pub(crate) fn has_left(&self, id: &PeerId, addr: SocketAddr) -> bool {
         self.known.get(id).is_some_and(|known| !known.peer.addrs.contains(&addr))
     }
 
-    /// A connection to an address that the peer has no more is gone. The peer may be dialed at once.
+    /// Notes the loss of a connection to an address that the peer has left. The client may dial the peer at once.
     pub(crate) fn left(&mut self, id: &PeerId) {
         let Some(known) = self.known.get_mut(id) else { return };
         known.lanes = known.lanes.saturating_sub(1);
@@ -103,7 +104,7 @@ impl PeerList {
         }
     }
 
-    /// A peer was reached and has no room, or does not serve the content now. It is not to blame.
+    /// Notes that a peer was reached but has no room or does not serve the content. It is not to blame.
     pub fn put_off(&mut self, id: &PeerId, now: Instant, why: MemberObstacle) {
         if let Some(known) = self.known.get_mut(id) {
             known.note(why);
@@ -111,13 +112,14 @@ impl PeerList {
         self.lost(id, now, false);
     }
 
-    /// Whether a member who is there is to be called a little later: the tracker passes no more calls on for now.
+    /// Whether the client has to wait before it can call a member again, because the tracker now passes no more calls
+    /// on.
     pub(super) fn is_put_off(&self) -> bool {
         let put_off = |known: &KnownPeer| known.lanes == 0 && !self.is_banned(known) && known.ways.is_put_off();
         self.known.values().any(put_off)
     }
 
-    /// Some members without a connection, and why: what the last dial came to, or that one is under way.
+    /// Some members without a connection, and why: the result of the last dial, or that a dial is under way.
     pub(crate) fn obstacles(&self, now: Instant) -> Obstacles {
         let obstacle = |known: &KnownPeer| Some((known.peer.user.clone(), known.obstacle(now)?));
         self.known.values().filter_map(obstacle).take(UNREACHED_MAX).collect()
@@ -125,7 +127,7 @@ impl PeerList {
 }
 
 impl KnownPeer {
-    /// A dial has made no connection. It says nothing of the peer if there is another connection.
+    /// Notes a failed dial, unless the peer has another connection: then the failure says nothing about the peer.
     fn note(&mut self, why: MemberObstacle) {
         if self.lanes <= 1 || self.trial == Trial::Dialed {
             self.ways.missed(why);

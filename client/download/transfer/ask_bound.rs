@@ -1,33 +1,33 @@
-//! How many pieces a download asks for on all its connections together. Pure: the time is passed in.
+//! Limits the requests of a download on all its connections together. Pure: the time is passed in.
 //!
-//! Each connection asks for what its own way holds. What comes in on all of them shares one line: where that is thin, each
-//! connection is slower than it seems, and its pieces would be asked of others too and come twice.
+//! Each connection requests what its own way holds. All arriving data share one line. If that line is slow, each
+//! connection is slower than it seems. Its pieces would be requested from others too, and would come twice.
 
 use crate::model::name::UserId;
 use crate::model::piece::PIECE_LEN;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// So many pieces may be asked for in any case.
+/// This many requests are always allowed.
 const ASKED_MIN: usize = 8;
-/// And besides as many as come in in this time.
+/// Besides these, as many as arrive in this time.
 const AHEAD: Duration = Duration::from_secs(4);
-/// Of so many pieces one is left to others than the user from whom most is expected: a slow user keeps nobody else from
-/// being asked.
+/// Of this many pieces, one stays for other users than the one with most expected pieces. So one slow user leaves
+/// requests for the others.
 const OTHERS: usize = 4;
-/// How fast the measured rate falls: it is about the mean of this time. It rises at once.
+/// The measured rate rises at once. It falls slowly, about as the mean of this time.
 const FALL: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct AskBound {
-    /// Pieces that are asked for and expected.
+    /// Requested pieces that are expected.
     expected: usize,
-    /// Those of each user.
+    /// The expected pieces of each user.
     of_users: HashMap<UserId, usize>,
-    /// Bytes that had come in at the last look.
+    /// The received bytes at the last look.
     came: u64,
     looked: Instant,
-    /// Bytes in a second.
+    /// In bytes a second.
     rate: f64,
 }
 
@@ -36,19 +36,19 @@ impl AskBound {
         Self { expected: 0, of_users: HashMap::new(), came: 0, looked: now, rate: 0.0 }
     }
 
-    /// Whether one more piece may be asked for from this user.
+    /// Whether to request one more piece from this user.
     pub fn has_room(&self, user: &UserId) -> bool {
         let most = ASKED_MIN + (self.rate * AHEAD.as_secs_f64() / f64::from(PIECE_LEN)) as usize;
         let of_user = self.of_users.get(user).copied().unwrap_or_default();
         self.expected < most && of_user < most - most / OTHERS
     }
 
-    /// How long a piece takes at the pace of all connections together. Zero if nothing comes in.
+    /// The time for one piece at the rate of all connections together. Zero if nothing arrives.
     pub fn line_time(&self) -> Duration {
         Duration::try_from_secs_f64(f64::from(PIECE_LEN) / self.rate).unwrap_or_default()
     }
 
-    /// On one connection to this user so many pieces are expected now, and not so many as before.
+    /// Changes the number of expected pieces on one connection to this user from `before` to `now`.
     pub fn expect(&mut self, user: &UserId, before: usize, now: usize) {
         self.expected = self.expected + now - before;
         let of_user = self.of_users.entry(user.clone()).or_default();
@@ -58,7 +58,7 @@ impl AskBound {
         }
     }
 
-    /// So many bytes have come in so far.
+    /// Takes the total of received bytes.
     pub fn look(&mut self, came: u64, now: Instant) {
         let time = now.saturating_duration_since(self.looked).as_secs_f64();
         if time > 0.0 {
@@ -80,7 +80,7 @@ mod tests {
         UserId::parse(name).expect("a name")
     }
 
-    /// How many pieces these users together are asked for at most, as long as none comes.
+    /// The most pieces requested from these users together, while none arrives.
     fn asked(bound: &mut AskBound, users: &[&str]) -> usize {
         let (mut count, users) = (0, users.iter().map(|name| user(name)));
         for user in users {
@@ -103,7 +103,7 @@ mod tests {
         let mut bound = AskBound::new(begun);
         let slow = asked(&mut bound, &["slow"]);
         assert_eq!((slow, asked(&mut bound, &["ann", "bob"])), (6, 2), "of eight");
-        // The others bring 10 MB/s, and so are asked for more and more.
+        // The others bring 10 MB/s, so more and more requests go to them.
         bound.expect(&user("ann"), 2, 0);
         bound.look(2_000_000, begun + TICK);
         assert!(asked(&mut bound, &["ann"]) > 50);

@@ -1,15 +1,15 @@
-//! The connections that are being made for a download. The download stops them if it stops meanwhile.
+//! The connections that a download is making. If the download stops meanwhile, it stops them.
 
 use crate::client::reach::calls::Attempt;
 use crate::sync::Mutex;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Connections that are being made.
+/// Connections in the making.
 #[derive(Debug, Default)]
 pub(crate) struct DialList(Mutex<Vec<Arc<Attempt>>>);
 
-/// A connection that is being made, on the list until this is dropped.
+/// A connection in the making. It stays on the list until this is dropped.
 #[derive(Debug)]
 pub struct Dialing<'a> {
     list: &'a DialList,
@@ -37,7 +37,7 @@ impl DialList {
         self.0.lock().drain(..).for_each(|attempt| attempt.stop());
     }
 
-    /// Dials anew what is being dialed from these addresses, which this machine has lost.
+    /// Restarts the dials from these addresses, which this machine has lost.
     pub(super) fn end_from(&self, gone: &[IpAddr]) {
         self.0.lock().iter().for_each(|attempt| attempt.end_from(gone));
     }

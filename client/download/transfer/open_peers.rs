@@ -1,4 +1,4 @@
-//! The peers with connections, what each is asked for, and what each has delivered. Pure: the time is passed in.
+//! The peers with connections, the requests to each, and the deliveries of each. Pure: the time is passed in.
 
 use crate::client::picker::piece_picker::{Lane, PeerSlot, PiecePicker};
 use crate::client::reach::way::Way;
@@ -11,34 +11,33 @@ use std::time::{Duration, Instant};
 
 /// The rate is measured over runs of this many pieces.
 const RUN: u32 = 16;
-/// A run within this time (100 MB/s) is so fast that hashing is the bottleneck. The picker then takes equal pieces in
-/// order, and the whole hash has to read few of them back.
+/// A run within this time (100 MB/s) is so fast that hashing is the bottleneck. Among equal pieces, the picker then
+/// takes the next one in order, so the whole hash reads few of them back.
 const FAST_RUN: Duration = Duration::from_millis(80);
 
-/// Nothing is long overdue before this time: a fast connection may pause.
+/// No piece counts as long overdue before this time: a fast connection may pause.
 const OVERDUE_MIN: Duration = Duration::from_secs(1);
-/// Most connections at a time that are asked for something before they open. Peers that never answer then keep few pieces
-/// from others.
+/// The most connections that get a request before they open. So peers that never answer block few pieces.
 const EARLY_MAX: usize = 2;
 
-/// What is to be expected of a connection.
+/// The expected course of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Outlook {
-    /// When all that it was asked for will be here.
+    /// When all its requested pieces will be here.
     pub done_at: Instant,
     /// How long a piece takes.
     pub per_piece: Duration,
 }
 
 impl Outlook {
-    /// Whether a copy of a piece would be here far sooner by this connection than by the other. One that should have
-    /// brought it long ago may never do.
+    /// Whether a copy of a piece would come far sooner on this connection than on the other. A connection that is long
+    /// overdue may never deliver.
     fn outruns(&self, other: &Outlook, now: Instant) -> bool {
         let (left, past) = (other.done_at.saturating_duration_since(now), now.saturating_duration_since(other.done_at));
         left.max(past) > 2 * self.per_piece
     }
 
-    /// Whether what was to come is long overdue.
+    /// Whether the requested pieces are long overdue.
     pub fn is_overdue(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.done_at) > (2 * self.per_piece).max(OVERDUE_MIN)
     }
@@ -46,23 +45,23 @@ impl Outlook {
 
 pub struct OpenPeers {
     pub picker: PiecePicker,
-    /// Of those that have brought something.
+    /// The outlooks of lanes that have delivered something.
     outlooks: HashMap<Lane, Outlook>,
     open: HashMap<PeerId, OpenPeer>,
-    /// Those that are yet to open, [`EARLY_MAX`] at most.
+    /// The lanes that have not opened yet, [`EARLY_MAX`] at most.
     early: Vec<Lane>,
-    /// Bytes that members delivered on connections that are gone by now.
+    /// Bytes that members delivered on connections that have ended.
     before: BTreeMap<UserId, u64>,
-    /// The ways of those connections: the last one for each member.
+    /// The ways of ended connections: the last one of each member.
     ways_before: BTreeMap<UserId, Way>,
-    /// Pieces of the run so far, and since when.
+    /// The pieces of the current run, and when it began.
     run: u32,
     run_since: Instant,
 }
 
 struct OpenPeer {
     slot: PeerSlot,
-    /// That of the latest connection.
+    /// The way of the latest connection.
     way: Way,
     lanes: u16,
     last_lane: u16,
@@ -77,18 +76,18 @@ impl OpenPeers {
         Self { picker, outlooks, open, early, before, ways_before, run: 0, run_since: now }
     }
 
-    /// This is to be expected of a lane.
+    /// Notes the outlook of a lane.
     pub fn expect(&mut self, lane: Lane, outlook: Outlook) {
         self.outlooks.insert(lane, outlook);
     }
 
-    /// The piece to ask for on this lane, of which this is to be expected.
+    /// The piece to request on this lane, for this outlook.
     pub fn pick(&mut self, lane: Lane, outlook: Option<Outlook>, now: Instant) -> Option<PieceIndex> {
         if let Some(outlook) = outlook {
             self.expect(lane, outlook);
         }
         let outlooks = &self.outlooks;
-        // Of whom nothing is known, nothing is expected.
+        // A lane without an outlook is expected to deliver nothing.
         let outrun = |other| match (outlook, outlooks.get(&other)) {
             (Some(own), Some(other)) => own.outruns(other, now),
             _ => true,
@@ -96,7 +95,7 @@ impl OpenPeers {
         self.picker.pick(lane, outrun)
     }
 
-    /// How many clients have a connection.
+    /// The number of clients with a connection.
     pub fn count(&self) -> usize {
         self.open.len()
     }
@@ -108,8 +107,8 @@ impl OpenPeers {
         lane
     }
 
-    /// Adds a connection that is yet to open, to a client that is said to hold everything. What it has said itself on
-    /// another connection stays. `None` if there are as many of those as may be.
+    /// Adds a connection before it opens, to a client that is said to hold everything. If the client has announced its
+    /// pieces on another connection, those stay. Returns `None` at the limit.
     pub fn early(&mut self, peer: &PeerId, way: Way, layout: Layout) -> Option<Lane> {
         if self.early.len() == EARLY_MAX {
             return None;
@@ -123,10 +122,10 @@ impl OpenPeers {
         Some(lane)
     }
 
-    /// The connection has opened, and the client holds exactly these pieces.
+    /// Notes that the connection has opened, and that the client holds exactly these pieces.
     pub fn confirmed(&mut self, id: &PeerId, lane: Lane, (way, bits): (Way, &Bitfield)) {
         self.early.retain(|early| *early != lane);
-        // The connections to a client are of one way, unless a better one replaces them.
+        // All connections to a client use one way, unless a better one replaces them.
         if let Some(peer) = self.open.get_mut(id) {
             peer.way = way;
         }
@@ -146,7 +145,7 @@ impl OpenPeers {
         peer.slot.lane(peer.last_lane)
     }
 
-    /// Removes a connection. What was in flight on it goes back.
+    /// Removes a connection. Its pieces in flight go back to the picker.
     pub fn closed(&mut self, id: &PeerId, lane: Lane) {
         self.picker.give_back(lane);
         self.outlooks.remove(&lane);
@@ -164,14 +163,14 @@ impl OpenPeers {
         }
     }
 
-    /// Counts a good piece of so many bytes.
+    /// Counts a good piece of this many bytes.
     pub fn credit(&mut self, id: &PeerId, bytes: u64) {
         if let Some(peer) = self.open.get_mut(id) {
             peer.delivered += bytes;
         }
     }
 
-    /// Counts a piece that has come in. At the end of a run it says whether that was fast.
+    /// Counts a received piece. At the end of a run, returns whether the run was fast.
     pub fn count_run(&mut self, now: Instant) -> Option<bool> {
         self.run += 1;
         if self.run < RUN {
@@ -183,7 +182,7 @@ impl OpenPeers {
         Some(is_fast)
     }
 
-    /// Bytes of good pieces from each member that has delivered some or could.
+    /// Bytes of good pieces from each member that has delivered any or could deliver.
     pub fn delivered(&self) -> BTreeMap<UserId, u64> {
         let mut all = self.before.clone();
         for (id, peer) in &self.open {
@@ -202,7 +201,7 @@ impl OpenPeers {
         ways
     }
 
-    /// The same, and the last way to each member who has delivered and has no connection now.
+    /// As `ways`, with the last way to each member that has delivered and has no connection now.
     pub fn last_ways(&self) -> BTreeMap<UserId, Way> {
         let mut ways = self.ways_before.clone();
         ways.extend(self.ways());

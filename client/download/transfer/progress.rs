@@ -9,16 +9,16 @@ pub struct TransferProgress {
     pub done: u64,
     /// Bytes in all.
     pub total: u64,
-    /// Mean of the last seconds.
+    /// The mean of the last seconds.
     pub bytes_per_s: f64,
     /// Clients with a connection.
     pub peers: usize,
-    /// Time since it began.
+    /// The time since the transfer began.
     pub elapsed: Duration,
-    /// Bytes that peers have delivered since it began.
+    /// Bytes that peers have delivered since the transfer began.
     pub received: u64,
-    /// Bytes that were taken from an old version.
+    /// Bytes from an old version.
     pub reused: u64,
-    /// About how many bytes have come of pieces that are not whole.
+    /// The approximate number of received bytes of incomplete pieces.
     pub arriving: u64,
 }

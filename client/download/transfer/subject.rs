@@ -1,4 +1,4 @@
-//! What a download is of: a content that members have, and what of it lies on the disk.
+//! The subject of a download: content that members have, and the part of it that lies on the disk.
 
 use crate::client::difference::gathering::Difference;
 use crate::client::download::verify::Verified;
@@ -13,7 +13,7 @@ use crate::model::piece::PieceIndex;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// What a transfer begins with.
+/// The input of a new transfer.
 #[derive(Debug)]
 pub struct TransferSetup {
     /// The number of the download, for this run of the client.
@@ -21,7 +21,7 @@ pub struct TransferSetup {
     pub subject: Subject,
     pub part: Arc<Part>,
     pub verified: Verified,
-    /// What is known of it by an old version.
+    /// The difference to an old version.
     pub difference: Option<Arc<Difference>>,
     pub served: Arc<Served>,
     /// This client.
@@ -30,31 +30,31 @@ pub struct TransferSetup {
     pub seed: u64,
 }
 
-/// What a download is of, as the tracker tells it.
+/// The subject of a download, according to the tracker.
 #[derive(Debug, Clone)]
 pub struct Subject {
     pub group: GroupRef,
     pub share: ShareRef,
     pub name: FileName,
     pub content: Content,
-    /// What lies on the disk: all of the content, or the files that are meant.
+    /// The content on the disk: everything, or the wanted files.
     pub manifest: Arc<Manifest>,
-    /// Which files of a folder are meant, if not all.
+    /// The wanted files of a folder, if not all.
     pub selection: Option<Arc<Selection>>,
 }
 
 impl Subject {
-    /// The place of a piece on the disk; none for one that is not meant.
+    /// The index of a piece on the disk. `None` for an unwanted piece.
     pub(crate) fn inner(&self, piece: PieceIndex) -> Option<PieceIndex> {
         self.selection.as_ref().map_or(Some(piece), |selection| selection.inner(piece))
     }
 
-    /// What members call the piece with this place on the disk.
+    /// The index under which members know the piece with this index on the disk.
     pub(crate) fn outer(&self, piece: PieceIndex) -> PieceIndex {
         self.selection.as_ref().map_or(piece, |selection| selection.outer(piece))
     }
 
-    /// Those of a member's pieces that are meant, by their places on the disk.
+    /// The wanted pieces of a member, by their indexes on the disk.
     pub(super) fn inner_bits<'a>(&self, bits: &'a Bitfield) -> Cow<'a, Bitfield> {
         match &self.selection {
             Some(selection) => Cow::Owned(selection.inner_bits(bits)),
