@@ -228,8 +228,7 @@ impl Transfer {
         inner.for_each(|piece| peers.picker.peer_has(lane.peer(), piece));
     }
 
-    /// The piece or ranges to request on this lane, for this outlook. `None` until the search in the old version has
-    /// ended.
+    /// The request for this lane and outlook. `None` until the search in the old version has ended.
     pub fn want(&self, (id, lane): (&PeerId, Lane), outlook: Option<Outlook>, now: Instant) -> Option<PieceAsk> {
         let Some(difference) = &self.difference else { return self.pick(lane, outlook, now).map(PieceAsk::from) };
         let piece = difference.is_decided().then(|| self.pick(lane, outlook, now))??;
@@ -295,8 +294,7 @@ impl Transfer {
         Some((difference.block_len(), pieces.into_iter().map(|piece| self.subject.outer(piece)).collect()))
     }
 
-    /// Verifies and writes a piece while its bytes are in the cache, then serves it. Returns true if it was the last
-    /// one.
+    /// Verifies and writes a piece while its bytes are cached, then serves it. Returns true if it was the last one.
     ///
     /// # Errors
     /// The piece is wrong, or the download has to stop.
@@ -478,8 +476,7 @@ impl Transfer {
 
     pub fn progress(&self, now: Instant) -> TransferProgress {
         let (done, total) = (self.done.load(Ordering::Relaxed), self.inner_layout().size());
-        // `settled` is read first. Bytes that arrive in between then count as on their way, and not the other way
-        // round.
+        // `settled` comes first: bytes that arrive in between count as on their way, and not the other way round.
         let settled = self.settled.load(Ordering::Relaxed);
         let arriving = self.came().saturating_sub(settled);
         let reused = self.difference.as_ref().map_or(0, |difference| difference.reused());
