@@ -195,7 +195,7 @@ impl WholeHash {
         self.layout.size() - self.hashed() <= MOMENT_LEN
     }
 
-    /// The digest of a stream whose pieces are all here. Hashes what is left, after the worker that has the hasher.
+    /// The digest of a stream that has all its pieces. Hashes the rest, after the worker that has the hasher.
     ///
     /// # Errors
     /// Those of reading back.
@@ -204,7 +204,7 @@ impl WholeHash {
         let hasher = loop {
             match slot.hasher.take() {
                 Some(hasher) => break hasher,
-                // The other worker needs it for one stretch at most.
+                // The other worker needs the hasher for one stretch at most.
                 None => self.given_back.wait(&mut slot),
             }
         };
@@ -216,8 +216,8 @@ impl WholeHash {
         Ok(hasher.sha1.digest())
     }
 
-    /// Takes the hasher, or waits for the worker that has it, and until `patience` for those who have the pieces before
-    /// `offset`. `None` if another worker waits already.
+    /// Takes the hasher, or waits for the worker that has it. Until `patience`, also waits for workers that have the
+    /// pieces before `offset`. Returns `None` if another worker waits already.
     fn wait_for_hasher(&self, offset: u64, patience: Option<Instant>) -> Option<HasherGuard<'_>> {
         let mut slot = self.slot.lock();
         if !slot.awaited {
@@ -243,7 +243,7 @@ impl WholeHash {
         offset > at && offset - at <= LAG_MAX * u64::from(PIECE_LEN) && !self.is_near(at, offset)
     }
 
-    /// Whether the position `at` is `offset`, or few pieces before it, all of which are here.
+    /// Whether the position `at` is `offset`, or a few pieces before it that are all present.
     fn is_near(&self, at: u64, offset: u64) -> bool {
         let len = u64::from(PIECE_LEN);
         offset.checked_sub(at).is_some_and(|gap| {
@@ -251,15 +251,15 @@ impl WholeHash {
         })
     }
 
-    /// Whether more than `LAG_MAX` pieces behind the position `at` are here.
+    /// Whether more than `LAG_MAX` pieces behind the position `at` are present.
     fn lags(&self, at: u64) -> bool {
         (0..=LAG_MAX).all(|ahead| self.next_end(at + ahead * u64::from(PIECE_LEN)).is_some())
     }
 
-    /// The end of the piece in which the position `at` lies, if that piece is here.
+    /// The end of the piece that contains the position `at`, if that piece is present.
     fn next_end(&self, at: u64) -> Option<u64> {
         if at >= self.layout.size() {
-            // `at` may lie behind a short last piece, and within the length of a whole one.
+            // `at` may lie behind a short last piece, yet within the length of a full piece.
             return None;
         }
         // The quotient is below the number of pieces, which is a u32, or `index` has none.
@@ -280,7 +280,7 @@ fn bit(piece: PieceIndex) -> u64 {
 }
 
 impl Hasher {
-    /// Hashes on to `end` with bytes from the source. On an error, what was hashed counts.
+    /// Hashes on to `end` with bytes from the source. On an error, the bytes hashed so far count.
     fn read_back(&mut self, end: u64, from: Readable<'_>) -> Result<(), SourceError> {
         while self.at < end {
             let bytes = next_bytes(&mut self.buffer, self.at..end, from)?;
@@ -290,7 +290,7 @@ impl Hasher {
         Ok(())
     }
 
-    /// Does the same, while another hash takes all of `data`.
+    /// As `read_back`, while another hash takes all of `data`.
     fn read_back_beside(
         &mut self,
         end: u64,
@@ -300,7 +300,7 @@ impl Hasher {
     ) -> Result<(), SourceError> {
         let mut chunks = data.iter().flat_map(|stretch| stretch.chunks(BUFFER_LEN));
         while self.at < end {
-            // As much of either, so that neither is hashed alone.
+            // Takes as much of either, so that neither hash runs alone.
             let chunk = chunks.next().unwrap_or_default();
             let most = if chunk.is_empty() { BUFFER_LEN } else { chunk.len() };
             let bytes = next_bytes(&mut self.buffer, self.at..end.min(self.at + most as u64), from)?;
@@ -312,10 +312,10 @@ impl Hasher {
     }
 }
 
-/// Where pieces are read back from, and those of them that are known to be zeros.
+/// The source of the pieces to read back, and the pieces that are known to be zeros.
 type Readable<'a> = (&'a dyn PieceSource, &'a ZeroPieces);
 
-/// The first bytes of a stretch of the stream, which is not empty: as many as are read or known to be zeros together.
+/// The first bytes of a non-empty stretch of the stream: as many as come from one read, or as are known zeros.
 fn next_bytes<'a>(
     buffer: &'a mut Vec<u8>,
     stretch: Range<u64>,
@@ -334,7 +334,7 @@ fn next_bytes<'a>(
     Ok(bytes)
 }
 
-/// The hasher in the hands of one worker. It goes back when this is dropped, whatever happened.
+/// The hasher in the hands of one worker. Dropping this gives it back in any case.
 struct HasherGuard<'a> {
     of: &'a WholeHash,
     hasher: Option<Hasher>,
@@ -351,7 +351,7 @@ impl Drop for HasherGuard<'_> {
         if let Some(hasher) = self.hasher.take() {
             self.of.hashed.store(hasher.at, Ordering::Relaxed);
             self.of.slot.lock().hasher = Some(hasher);
-            // All wake, since `follow_up` leaves it to a worker that waits.
+            // Wakes all, because `follow_up` leaves the hasher to a waiting worker.
             self.of.given_back.notify_all();
         }
     }
@@ -367,7 +367,7 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-    /// A stream in memory that counts what is read back.
+    /// A stream in memory that counts the bytes read back.
     struct Memory {
         bytes: Vec<u8>,
         read: AtomicU64,
@@ -414,7 +414,7 @@ mod tests {
         source.layout().index(number).expect("there")
     }
 
-    /// A good piece comes in.
+    /// Delivers a good piece.
     fn take(hash: &WholeHash, source: &Memory, number: u32) {
         let piece = piece(source, number);
         let data = source.piece(piece);
@@ -608,7 +608,7 @@ mod tests {
             take(0, Some(long));
         });
         assert_eq!((hash.hashed(), source.read.load(Ordering::Relaxed)), (2 * u64::from(PIECE_LEN), 0));
-        // Nobody brings the one before the last.
+        // The piece before the last never comes.
         let hash = WholeHash::new(layout, ZeroPieces::none(layout));
         let last = layout.index(2).expect("there");
         let data = source.piece(last);

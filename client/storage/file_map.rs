@@ -1,25 +1,25 @@
-//! Where the files of one byte stream lie in it.
+//! The places of files in one byte stream.
 
 use crate::model::manifest::FileEntry;
 
-/// Where each file ends in the stream.
+/// The end of each file in the stream.
 pub(crate) struct FileMap {
     ends: Box<[u64]>,
 }
 
-/// A stretch of the stream that lies in one file.
+/// A stretch of the stream within one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stretch {
-    /// Which file, from 0.
+    /// The number of the file, from 0.
     pub file: usize,
-    /// Where in the file it begins, in bytes.
+    /// The begin of the stretch in the file, in bytes.
     pub offset: u64,
     /// Its length in bytes, never 0.
     pub len: usize,
 }
 
 impl FileMap {
-    /// The map of files that follow one another.
+    /// The map of consecutive files.
     pub(crate) fn new(files: &[FileEntry]) -> Self {
         let mut end = 0;
         let ends = files.iter().map(|file| {
@@ -29,12 +29,12 @@ impl FileMap {
         Self { ends: ends.collect() }
     }
 
-    /// Where a file begins in the stream, in bytes.
+    /// The begin of a file in the stream, in bytes.
     pub(crate) fn start(&self, file: usize) -> u64 {
         file.checked_sub(1).map_or(0, |before| self.ends[before])
     }
 
-    /// The stretches, in order, that make up `len` bytes of the stream from `offset` on. Files without bytes have none.
+    /// The stretches, in order, that make up `len` bytes of the stream from `offset` on. Empty files have none.
     ///
     /// # Panics
     /// When used up to beyond the end of the stream.
@@ -50,7 +50,7 @@ impl FileMap {
                 file += 1;
             }
             let stop = self.ends[file].min(end);
-            // No longer than `len`, which is a usize.
+            // At most `len`, which is a usize.
             let stretch = Stretch { file, offset: at - self.start(file), len: (stop - at) as usize };
             at = stop;
             Some(stretch)

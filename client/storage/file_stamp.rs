@@ -1,4 +1,4 @@
-//! Stamps: what a file's inode says about whether its content is still the one that was hashed.
+//! Stamps: data of a file's inode that show whether its content is still the hashed one.
 
 use super::local_name::locate;
 use super::piece_source::SourceError;
@@ -11,20 +11,20 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Which file it is and when it was last written. The time of the inode's last change is left out on purpose: another
-/// name or other permissions do not make another content.
+/// The identity of a file and the time of its last write. The time of the inode's last change is left out on purpose:
+/// another name or other permissions do not change the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStamp {
-    /// Number of the inode.
+    /// The number of the inode.
     pub inode: u64,
-    /// Size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Time of the last write: seconds since 1970 and nanoseconds.
+    /// The time of the last write: seconds since 1970 and nanoseconds.
     pub modified: (i64, i64),
 }
 
 impl FileStamp {
-    /// The stamp in what a file system tells of a file.
+    /// The stamp in a file's metadata.
     pub fn of(metadata: &Metadata) -> Self {
         Self { inode: metadata.ino(), size: metadata.size(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
     }
@@ -34,22 +34,21 @@ impl FileStamp {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamps(pub Box<[FileStamp]>);
 
-/// A digest of stamps, for a record: equal digests, equal stamps.
+/// A digest of stamps, for a record. Equal digests mean equal stamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StampsDigest(pub Sha1Digest);
 
 impl StampsDigest {
-    /// Stands for stamps that say nothing: the content was wrong under them. No stamps have it.
+    /// Stands for stamps that prove nothing, because the content was wrong under them. No stamps have this digest.
     pub const WORTHLESS: Self = Self(Sha1Digest([0; 20]));
 }
 
 impl Stamps {
-    /// The stamps of the files of a share that lies at `root`, as they are now.
+    /// The current stamps of the files of a share at `root`.
     ///
     /// # Errors
-    /// `Gone` if a file is not there; `Changed` if something else is there, or a file of another length; `Io`, also for
-    /// one that may not be read; `Link`
-    /// for a symbolic link, in the place of a file or on the way there.
+    /// `Gone` if a file is missing; `Changed` for something else or for another length; `Io`, also for an unreadable
+    /// file; `Link` for a symbolic link, in the place of a file or on the way there.
     pub fn take(root: &Path, files: &[FileEntry]) -> Result<Self, SourceError> {
         let stamps = files.iter().map(|file| {
             let path = locate(root, &file.path);
@@ -62,7 +61,7 @@ impl Stamps {
         stamps.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The digest that a record keeps, to be compared with that of stamps taken later.
+    /// The digest for a record, to compare with that of later stamps.
     pub fn digest(&self) -> StampsDigest {
         let mut sha1 = Sha1::new();
         for stamp in &self.0 {
@@ -75,20 +74,20 @@ impl Stamps {
     }
 }
 
-/// Fails if this process may not read what is there.
+/// Fails if this process may not read the file.
 pub(crate) fn may_read(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, rustix::fs::Access::READ_OK)?)
 }
 
-/// Whether the file at a path still bears the stamp.
+/// Whether the file at a path still has this stamp.
 ///
 /// # Errors
-/// `Changed`, `Link`, `Gone` or `Io` if it does not, or if that cannot be told.
+/// `Changed`, `Link`, `Gone` or `Io` if it does not, or if that is unknown.
 pub fn check(path: &Path, stamp: &FileStamp) -> Result<(), SourceError> {
     compare(path, stamp, look_unlinked(path))
 }
 
-/// Whether what was found for a path is the file that bears the stamp.
+/// Compares the file found at a path with a stamp.
 pub(crate) fn compare(path: &Path, stamp: &FileStamp, found: io::Result<Metadata>) -> Result<(), SourceError> {
     match found {
         Ok(found) if found.is_file() && FileStamp::of(&found) == *stamp => Ok(()),

@@ -1,4 +1,4 @@
-//! Which pieces of a stream lie in holes of its files, as the file system tells. They read as zeros.
+//! The pieces of a stream in holes of its files, according to the file system. They read as zeros.
 
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use crate::sys::space;
@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
-/// Calls `found` for the pieces of which a file has data. The file has this stretch of the stream. Looks at most twice
-/// for each piece, however many holes there are.
+/// Calls `found` for each piece that has data in a file. `stretch` is the place of the file in the stream. Makes at
+/// most two calls of lseek(2) for each piece, however many holes there are.
 ///
 /// # Errors
 /// Those of lseek(2). Then some pieces were left out.

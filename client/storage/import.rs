@@ -1,4 +1,4 @@
-//! Hashing a file or folder that is to be shared.
+//! Hashes a file or folder for sharing.
 
 use super::file_stamp::Stamps;
 use super::import_error::ImportError;
@@ -15,34 +15,34 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Most files of a folder that may turn out to be unreadable only when they are read.
+/// The most files of a folder that may prove unreadable only when they are read.
 const UNREADABLE_MAX: u32 = 16;
 
-/// What hashing finds out.
+/// The result of hashing.
 #[derive(Debug)]
 pub struct Import {
-    /// Absolute path of the file or folder.
+    /// The absolute path of the file or folder.
     pub root: PathBuf,
-    /// Its files and the digest of every piece.
+    /// The files and the digest of every piece.
     pub manifest: Manifest,
-    /// SHA-1 of the complete stream.
+    /// The SHA-1 of the complete stream.
     pub sha1: Sha1Digest,
-    /// What the files looked like, so that a change can be seen later.
+    /// The stamps of the files, to recognize a later change.
     pub stamps: Stamps,
-    /// What of the folder is not shared.
+    /// The entries of the folder that are not shared.
     pub left_out: LeftOut,
 }
 
-/// Reads a file or folder once. The rayon pool reads ahead and takes the digest of every piece. The calling thread takes
-/// that of the whole, which is one chain. The share's `name` is the root of its paths,
-/// whatever the file or folder is called here: the same content is the same manifest everywhere. `progress` is told
-/// after each piece how many bytes of how many are done. Takes a few MiB of memory whatever the size.
+/// Reads a file or folder once. The rayon pool reads ahead and computes the digest of every piece. The calling thread
+/// computes the digest of the whole, which is one chain. The share's `name` is the root of its paths, whatever the
+/// local name is: the same content has the same manifest everywhere. After each piece, `progress` gets the numbers of
+/// finished bytes and of all bytes. Takes a few MiB of memory for any size.
 ///
-/// A file of a folder that turns out to be unreadable is left out, and the others are read again.
+/// If a file of a folder proves unreadable, it is left out, and the others are read again.
 ///
 /// # Errors
-/// Those of `ShareTree::list`; `Cancelled` soon after `cancel` is set; `Changed` if the files did not stand still;
-/// `Io` and `Sizeless` for a single file, and for a folder with too many such files.
+/// Those of `ShareTree::list`; `Cancelled` soon after `cancel` is set; `Changed` if the files changed meanwhile; `Io`
+/// and `Sizeless` for a single file, and for a folder with too many such files.
 pub fn hash_for_sharing(
     place: &SharePlace,
     name: &FileName,
@@ -75,8 +75,8 @@ pub fn hash_for_sharing(
     Ok(Import { root, manifest, sha1: hashed.whole, stamps, left_out })
 }
 
-/// What is known of a file that has got another name or place: nothing is read. Whether it is the same file is for the
-/// caller to say, by its stamps.
+/// The import of a known file that has a new name or place. Nothing is read. The caller must check by the stamps that
+/// it is the same file.
 ///
 /// # Errors
 /// Those of `ShareTree::list`.
@@ -92,7 +92,7 @@ pub(crate) fn under_other_name(
     Ok(Import { root, manifest, sha1, stamps, left_out })
 }
 
-/// What the bytes of a tree come to.
+/// The digests of a tree's bytes.
 struct Digests {
     pieces: Vec<Sha1Digest>,
     whole: Sha1Digest,
@@ -117,7 +117,7 @@ fn hash(tree: &ShareTree, cancel: &AtomicBool, progress: &mut dyn FnMut(u64, u64
             }
             let read = match outcome {
                 Ok(read) => read,
-                // A file that gives too few bytes and is what it was has another size than it says.
+                // A file that delivers too few bytes, though it is unchanged, reports a wrong size.
                 Err(SourceError::Changed(path)) if tree.is_unchanged(&path) => {
                     return ControlFlow::Break(ImportError::Sizeless(path));
                 }
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_file_that_gives_fewer_bytes_than_it_says_is_refused_and_left_out_of_a_folder() {
-        // Made up by the system, which says that each has a page of 4,096 bytes.
+        // The system generates these files, and reports one page of 4,096 bytes for each.
         let folder = Path::new("/sys/kernel/mm/transparent_hugepage");
         let Ok(metadata) = fs::metadata(folder.join("enabled")) else { return };
         assert_eq!(metadata.len(), 4096);

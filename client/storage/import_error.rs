@@ -22,19 +22,19 @@ pub enum ImportError {
     Nameless(PathBuf),
     /// The name is not UTF-8.
     NotUtf8(PathBuf),
-    /// The name could mislead where it is shown, or is too long.
+    /// The name could mislead its readers, or is too long.
     Name(PathBuf, NameError),
-    /// The file gives another number of bytes than it says that it has.
+    /// The file delivers another number of bytes than its reported size.
     Sizeless(PathBuf),
     /// Nothing in the folder can be shared.
     AllLeftOut(PathBuf, LeftOut),
     /// No file, too many, or too large.
     Size(PathBuf, ManifestError),
-    /// It was written to, replaced or removed while it was read.
+    /// The file was written to, replaced or removed during the read.
     Changed(PathBuf),
-    /// Something else has taken its place since it was looked at, such as a symbolic link.
+    /// Something else, such as a symbolic link, has taken its place since the last look.
     Replaced(PathBuf),
-    /// The user has thought better of it.
+    /// The user has cancelled.
     Cancelled,
     /// The system cannot read it.
     Io(PathBuf, io::Error),

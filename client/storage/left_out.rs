@@ -1,31 +1,31 @@
-//! What of a folder is not shared, and the line that tells it.
+//! The entries of a folder that are not shared, and the line that tells of them.
 
 use crate::model::escape::ShownPath;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why something in a folder is not shared. In the order in which the kinds are told.
+/// Why an entry of a folder is not shared. The order is that of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeftOutKind {
     /// A symbolic link. It may lead out of the folder, so it is not followed.
     Link,
-    /// A folder that holds neither file nor folder. A share consists of files.
+    /// A folder without any file or folder. A share consists of files.
     EmptyFolder,
     /// Neither a file nor a folder nor a link.
     Special,
     /// The system does not let this user read it.
     Unreadable,
-    /// Its name is not UTF-8, could mislead where it is shown, or is too long, or it lies too deep.
+    /// Its name is not UTF-8, could mislead its readers or is too long; or it lies too deep.
     Name,
-    /// Its name is that of something beside it in another Unicode form.
+    /// Its name is that of its neighbour in another Unicode form.
     SameName,
-    /// It gives another number of bytes than it says that it has.
+    /// It delivers another number of bytes than its reported size.
     Sizeless,
 }
 
 impl LeftOutKind {
-    /// One of it and several of it, in words.
+    /// The words for one such entry and for several.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             LeftOutKind::Link => ("symbolic link", "symbolic links"),
@@ -39,27 +39,27 @@ impl LeftOutKind {
     }
 }
 
-/// What of a folder is not shared, for a word to the user.
+/// The entries of a folder that are not shared, for a message to the user.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// How many of each kind, where there are any.
+    /// The number of each kind that occurs.
     counts: BTreeMap<LeftOutKind, u64>,
     /// The first of them, as an example.
     first: Option<PathBuf>,
 }
 
 impl LeftOut {
-    /// Whether all of the folder is shared.
+    /// Whether the whole folder is shared.
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    /// Whether empty folders are all that is not shared.
+    /// Whether only empty folders are left out.
     pub(crate) fn is_empty_folders(&self) -> bool {
         self.counts.keys().all(|kind| *kind == LeftOutKind::EmptyFolder)
     }
 
-    /// Counts something that is not shared.
+    /// Counts an entry that is not shared.
     pub(crate) fn add(&mut self, kind: LeftOutKind, path: PathBuf) {
         *self.counts.entry(kind).or_default() += 1;
         self.first.get_or_insert(path);

@@ -1,5 +1,5 @@
-//! Where a file of a share lies on this disk. The share has its names in Normalization Form C; a disk may have another
-//! form of them.
+//! Finds the path of a share's file on this disk. The share has its names in Normalization Form C; a disk may have them
+//! in another form.
 
 use crate::model::path::RelPath;
 use std::ffi::OsString;
@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization;
 
-/// The path of a file of a share that lies at `root`. Every name on the way is found as the share has it, else in
-/// Normalization Form D, else in any form that means the same. If a name is not there at all, it is as the share has it.
+/// The path of a file of a share at `root`. Each name on the way is looked up as in the share, then in Normalization
+/// Form D, then in any form with the same meaning. A name that is missing stays as in the share.
 pub(crate) fn locate(root: &Path, path: &RelPath) -> PathBuf {
     let exact = path.placed_in(root);
     let Some(below) = path.below_root().filter(|below| !below.is_ascii()) else { return exact };
@@ -29,7 +29,7 @@ fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// What a name is in a folder on the disk.
+/// The name on the disk of an entry in a folder.
 fn find(folder: &Path, name: &str) -> Option<OsString> {
     if name.is_ascii() || is_there(&folder.join(name)) {
         return Some(name.into());
@@ -42,7 +42,7 @@ fn find(folder: &Path, name: &str) -> Option<OsString> {
     names.filter(|found| found.to_str().is_some_and(|found| found.nfc().eq(name.chars()))).min()
 }
 
-/// How well a name on the disk fits the name in the share that it means: the smallest is the one that `locate` finds.
+/// How well a name on the disk fits its name in the share. `locate` chooses the smallest rank.
 pub(crate) fn rank(on_disk: &str, shared: &str) -> u8 {
     if on_disk == shared {
         0
@@ -61,7 +61,7 @@ mod tests {
     fn a_name_is_found_in_every_form_and_the_exact_one_first() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let path = RelPath::parse("d/ü/a\u{e9}\u{e9}").expect("a path");
-        // In the order in which they are found: composed, decomposed, a mixture.
+        // In the order in which `locate` prefers them: composed, decomposed, mixed.
         let forms = ["ü/a\u{e9}\u{e9}", "ü/ae\u{301}e\u{301}", "u\u{308}/ae\u{301}\u{e9}", "u\u{308}/a\u{e9}e\u{301}"];
         assert_eq!(locate(temp.path(), &path), temp.path().join(forms[0]), "nothing is there");
         for form in forms.into_iter().rev() {

@@ -1,4 +1,4 @@
-//! Files that are kept open from one use to the next, and what happens where no more can be opened.
+//! Keeps files open from one use to the next, and copes with a lack of descriptors.
 //!
 //! Descriptors belong to the process, so all byte streams together keep a bounded number of files open.
 
@@ -9,17 +9,17 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Most files that all streams together keep open.
+/// The most files that all streams together keep open.
 const KEPT_MAX: usize = 128;
 
 /// The files that this process keeps open.
 static KEPT: KeptFiles = KeptFiles::new();
 
-/// Files of many streams, the one used last in front.
+/// Files of many streams, the most recently used first.
 #[derive(Debug)]
 struct KeptFiles {
     next: AtomicU64,
-    // Locked; never while a file is opened or closed.
+    // Locked, but never while a file is opened or closed.
     recent: Mutex<Vec<KeptFile>>,
 }
 
@@ -65,7 +65,7 @@ impl KeptFiles {
     }
 }
 
-/// Opens something. Where no descriptor is left, files that are kept are closed for it, the one used longest ago first.
+/// Opens something. If no descriptor is left, closes kept files for it, the least recently used first.
 ///
 /// # Errors
 /// Those of `open`.
@@ -90,8 +90,8 @@ impl OpenFiles {
         Self { kept, stream: kept.next.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// The file of that number, opened by `open` unless it is open. Two threads may open one file at the same time,
-    /// since no lock is held meanwhile; one of the two is then closed again after its use.
+    /// The file of this number. If it is not open, `open` opens it. Two threads may open one file at the same time,
+    /// because no lock is held meanwhile. Then one of the two is closed after its use.
     pub(crate) fn get<E>(&self, number: usize, open: impl FnOnce() -> Result<File, E>) -> Result<Arc<File>, E> {
         if let Some(found) = self.kept.find(self.stream, number) {
             return Ok(found);

@@ -52,22 +52,22 @@ pub use crate::client::storage::part::sidecar::PartLabel;
 pub use crate::client::storage::part::take_back::HeldFiles;
 pub use crate::client::storage::part::taken::Taken;
 
-/// After how many written bytes the disk is set to work on them, so that the fsync at the end finds little to do.
+/// After this many written bytes the disk starts to write, so that the fsync at the end has little to do.
 const WRITE_BACK_LEN: u64 = 8 << 20;
 
-/// What is found at a destination.
+/// What lies at a destination.
 #[derive(Debug)]
 pub enum OpenedPart {
-    /// A download to begin or to go on with.
+    /// A download to begin or to resume.
     Part(Part),
-    /// Something has the final name already. It may be the complete download.
+    /// Something already has the final name. It may be the complete download.
     Taken(Taken),
 }
 
 /// An unfinished download: `<destination>.part`, a file or a folder, locked for this process.
 ///
-/// Invariants: every file has its full length; nothing is read, written, renamed or removed through a symbolic link;
-/// pieces may be written and read by many threads at a time. Dropped, it stays on the disk for the next run.
+/// Invariants: Every file has its full length. No symbolic link is followed to read, write, rename or remove. Many
+/// threads may write and read pieces at a time. After a drop the part stays on the disk for the next run.
 pub struct Part {
     manifest: Arc<Manifest>,
     map: FileMap,
@@ -76,9 +76,9 @@ pub struct Part {
     fresh: AtomicBool,
     written: AtomicU64,
     writing_back: AtomicBool,
-    /// What has the final name until then.
+    /// The old version that has the final name until then.
     replaces: Option<Box<Replaced>>,
-    /// What was complete before the rest began.
+    /// The files that were complete before the rest began.
     held: Option<Box<HeldFiles>>,
     sidecar: Sidecar,
 }
@@ -90,12 +90,11 @@ impl std::fmt::Debug for Part {
 }
 
 impl Part {
-    /// Begins a download, or takes up one that an earlier run left. All the room it needs is reserved here, or on a file
-    /// system in memory from here on.
-    /// `destination` comes from `resolve_destination`.
+    /// Begins a download, or takes up one of an earlier run. Reserves all the room it needs; on a file system in memory
+    /// a thread does so from here on. `destination` comes from `resolve_destination`.
     ///
     /// # Errors
-    /// Every kind there is. What was there before is then as it was, and nothing new is left behind.
+    /// Every kind there is. Existing files are then unchanged, and nothing new stays behind.
     pub fn open(
         destination: &Path,
         manifest: Arc<Manifest>,
@@ -159,13 +158,13 @@ impl Part {
         let (written, writing_back) = (AtomicU64::new(0), AtomicBool::new(false));
         let (replaces, held) = (replaces.map(Box::new), held.map(Box::new));
         let part = Self { manifest, map, zeros, body, fresh, written, writing_back, replaces, held, sidecar };
-        // What nobody else could read stays so from the first byte on.
+        // Files that were private stay private from the first byte on.
         part.keep_modes(|mode, _| mode & 0o666 | 0o600, 0o700);
         Ok(OpenedPart::Part(part))
     }
 
-    /// Gives up an unfinished download that is not open in this process and began with files that were complete: these
-    /// stay, under the name that they had.
+    /// Gives up an unfinished download that is not open in this process and that began with complete files. These files
+    /// stay, under their former name.
     ///
     /// # Errors
     /// `Busy` if another download has it open; `Foreign`, `Exists`, `Io`.
@@ -197,8 +196,8 @@ impl Part {
         body::check_room(&paths, manifest, &zeros)
     }
 
-    /// Removes an unfinished download that is not open in this process: the file or folder that the sidecar names, and
-    /// of a folder what the manifest lists. Tells what is left.
+    /// Removes an unfinished download that is not open in this process: the file or folder that the sidecar names. In a
+    /// folder, removes only the files of the manifest. Returns what is left.
     ///
     /// # Errors
     /// `Busy` if another download has it open; `Foreign`, `Io`.
@@ -225,12 +224,12 @@ impl Part {
         Ok(left)
     }
 
-    /// Where the download is to go. A folder that was renamed meanwhile is found again.
+    /// The destination of the download. Finds a folder again that was renamed meanwhile.
     pub fn destination(&self) -> PathBuf {
         self.sidecar.paths().destination()
     }
 
-    /// What is downloaded.
+    /// The content of the download.
     pub fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest
     }
@@ -240,7 +239,7 @@ impl Part {
         self.fresh.load(Ordering::Relaxed)
     }
 
-    /// Writes a piece that has been verified to its place.
+    /// Writes a verified piece to its place.
     ///
     /// # Errors
     /// `DiskFull`, `Io`.
@@ -259,22 +258,22 @@ impl Part {
         Ok(())
     }
 
-    /// Gives the complete download its attributes and its final name: everything durable first, then the rename, then the rename durable.
-    /// Whoever calls this has compared the SHA-1 of the whole. Pieces can still be read afterwards. The sidecar goes
-    /// when the part is dropped, so record the end of the download first.
+    /// Gives the complete download its attributes and its final name. All data are durable before the rename; then the
+    /// rename becomes durable. The caller has compared the SHA-1 of the whole. Pieces can still be read afterwards. The
+    /// sidecar goes when the part is dropped, so the caller must record the end of the download before.
     ///
     /// # Errors
-    /// `Exists` if something has taken the name meanwhile, `Edited` or `NoExchange` if that is no longer the old version
-    /// or cannot be replaced, `Foreign` if something else lies in the part's place or
-    /// something was added to it, `FolderGone`, `Io`. The part is then kept.
+    /// `Exists` if something has taken the name meanwhile. `Edited` or `NoExchange` if that is no longer the old
+    /// version or cannot be replaced. `Foreign` if something else lies in the part's place or was added to it.
+    /// `FolderGone`, `Io`. The part is then kept.
     pub fn finish(&self) -> Result<(), PartError> {
         let paths = self.sidecar.paths();
         let sync = |error| PartError::from_io(&paths.part_path(), "write to the disk", 0, error);
-        // It would change the time of the last write.
+        // A later reservation would change the time of the last write.
         self.body.end_reservation();
         self.give_attributes()?;
         self.body.sync().map_err(sync)?;
-        // Whoever has given it the final name by hand has done what is left to do.
+        // If the user has given the part its final name by hand, the rest is already done.
         if !self.is_called(&paths.name)? {
             self.check_in_place()?;
             match &self.replaces {
@@ -284,15 +283,15 @@ impl Part {
         }
         files::sync_folder(&paths.folder)
             .map_err(|error| PartError::Io(paths.destination(), "write to the disk", error))?;
-        // Only now is the new version there whatever happens.
+        // Only now is the new version durable in its place.
         self.replaces.iter().try_for_each(|old| old.remove(paths, &self.sidecar))?;
         self.held.iter().for_each(|held| held.remove_borders(paths, &self.manifest));
         self.sidecar.remove_on_drop();
         Ok(())
     }
 
-    /// Makes the files executable that are to be, and gives them the times of their last write. Nothing may follow on
-    /// what was downloaded: what others have added is no part of it.
+    /// Makes files executable as the manifest says, and sets the times of their last write. No step may come after this
+    /// on the downloaded files. Files that others have added are left alone.
     fn give_attributes(&self) -> Result<(), PartError> {
         let umask = files::umask();
         for_each_file(&self.manifest, |number, entry| {
@@ -304,7 +303,7 @@ impl Part {
             let Some(FileAttributes { executable, modified }) = self.manifest.attributes().get(number) else {
                 return Ok(());
             };
-            // A file system may keep neither, and nothing relies on them.
+            // A file system may keep neither, and no other code relies on them.
             if *executable {
                 let _ = files::make_executable(&file, umask);
             }
@@ -321,16 +320,17 @@ impl Part {
         }
     }
 
-    /// What has taken the final name meanwhile. It may be the complete download.
+    /// The files that meanwhile have the final name. They may be the complete download.
     ///
     /// # Errors
-    /// `OtherContent` if it cannot be the download, `Exists` if that cannot be told, `Io`.
+    /// `OtherContent` if they cannot be the download, `Exists` if that is unknown, `Io`.
     pub fn in_the_way(&self) -> Result<SharedFiles, PartError> {
         source_of(self.sidecar.paths(), &self.manifest)
     }
 
-    /// Removes the part and its sidecar: the user has cancelled the download. Another may take the place at once, even
-    /// while threads still hold this value. What was complete before stays under its own name. Tells what is left.
+    /// Removes the part and its sidecar, because the user has cancelled the download. Another one may take the place at
+    /// once, even while threads still hold this value. Files that were complete before stay under their own name.
+    /// Returns what is left.
     ///
     /// # Errors
     /// `Io`.
@@ -351,8 +351,8 @@ impl Part {
         Ok(left)
     }
 
-    /// The folder becomes the part of a newer version, which takes what is equal where it lies. Whoever has the label opens it
-    /// next; nothing is written to it here any more.
+    /// Turns the folder into the part of a newer version, which takes equal files in place. The download with `label`
+    /// opens it next. This value writes nothing to it any more.
     ///
     /// # Errors
     /// `Foreign` if something else lies in its place, `FolderGone`, `DiskFull`, `Io`.
@@ -365,7 +365,7 @@ impl Part {
         Ok(())
     }
 
-    /// Lets others open the part, even while threads still hold this value: nothing is written to it any more.
+    /// Lets others open the part, even while threads still hold this value. This value writes nothing to it any more.
     pub fn release(&self) {
         self.body.end_reservation();
         self.sidecar.release();
@@ -375,7 +375,7 @@ impl Part {
         id_of(&self.body, self.sidecar.paths())
     }
 
-    /// Whether a name in the folder means the part that is open.
+    /// Whether a name in the folder belongs to the open part.
     fn is_called(&self, name: &OsStr) -> Result<bool, PartError> {
         let paths = self.sidecar.paths();
         let open = self.body.metadata();
@@ -384,7 +384,7 @@ impl Part {
         Ok(found.is_some_and(|found| found.st_ino == open.ino() && found.st_dev == open.dev()))
     }
 
-    /// Makes sure that the name of the part still means the part that is open.
+    /// Checks that the name of the part still belongs to the open part.
     fn check_in_place(&self) -> Result<(), PartError> {
         let paths = self.sidecar.paths();
         match self.is_called(&paths.part_name)? {
@@ -394,7 +394,7 @@ impl Part {
         }
     }
 
-    /// The error for bytes that are not those that were written.
+    /// The error for bytes that differ from the written ones.
     pub fn changed(&self) -> SourceError {
         SourceError::Unfinished(self.sidecar.paths().part_path())
     }
@@ -410,20 +410,20 @@ impl Part {
     fn start_write_back(&self, file: &File, len: u64) {
         let before = self.written.fetch_add(len, Ordering::Relaxed);
         let due = before / WRITE_BACK_LEN != (before + len) / WRITE_BACK_LEN;
-        // The call waits while the disk's queue is full, which should not happen to all workers at a time.
+        // The call waits while the disk's queue is full. Only one worker at a time should wait.
         if due && !self.writing_back.swap(true, Ordering::Relaxed) {
             sys::start_write_back(file);
             self.writing_back.store(false, Ordering::Relaxed);
         }
     }
 
-    /// The pieces that are all zeros.
+    /// The pieces of zeros only.
     pub fn zeros(&self) -> &ZeroPieces {
         &self.zeros
     }
 
-    /// Makes holes of the pieces that are all zeros. Where the file system knows no holes, it makes sure that they are
-    /// zeros. Gives those that are; the others can be fetched. Stops early if `cancel` is set.
+    /// Makes holes of the pieces of zeros only. If the file system has no holes, writes zeros. Returns the pieces that
+    /// are now zeros; members can deliver the others. Stops early if `cancel` is set.
     pub fn make_holes(&self, cancel: &AtomicBool) -> Bitfield {
         let layout = self.manifest.layout();
         let mut holes = Bitfield::none(layout);
@@ -438,7 +438,7 @@ impl Part {
         holes
     }
 
-    /// Makes a stretch of the stream zeros.
+    /// Fills a stretch of the stream with zeros.
     fn clear(&self, offset: u64, len: usize, cancel: &AtomicBool) -> io::Result<()> {
         for Stretch { file, offset, len } in self.map.stretches(offset, len) {
             let file = self.file(file)?;
@@ -451,8 +451,8 @@ impl Part {
         Ok(())
     }
 
-    /// Whether there are bytes that were never written, or that the filesystem does not keep since they are zeros. The
-    /// pieces that are all zeros do not count.
+    /// Whether there are bytes that were never written, or that the file system does not store because they are zeros.
+    /// The pieces of zeros only do not count.
     pub fn has_holes(&self) -> bool {
         any_file(&self.manifest, |number, entry| {
             let Ok(file) = self.file(number) else { return true };
@@ -464,7 +464,7 @@ impl Part {
         })
     }
 
-    /// The pieces of which any byte was ever written.
+    /// The pieces with any byte that was ever written.
     pub fn pieces_with_data(&self) -> Bitfield {
         pieces_with_data(&self.manifest, |number| self.file(number).ok())
     }
@@ -475,7 +475,7 @@ impl PieceSource for Part {
         self.manifest.layout()
     }
 
-    /// Gives whatever the part holds: the caller knows which pieces have been verified.
+    /// Returns the bytes of the part as they are. The caller knows which pieces are verified.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
         self.scatter_at(offset, buffer.into())
     }

@@ -1,4 +1,4 @@
-//! A source of pieces: where the bytes come from that are served to other members.
+//! The source of the pieces that a client gives to other members.
 
 use crate::model::escape::ShownPath;
 use crate::model::piece::{Layout, PieceIndex};
@@ -9,24 +9,24 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is said of a file that is reached through a symbolic link.
+/// The words about a file behind a symbolic link.
 pub(crate) const BEHIND_A_LINK: &str = "lies behind a symbolic link that was not there when it was shared";
 
-/// What pieces can be read from, by many threads at a time: the files of a share, or a download that is under way.
+/// A source of pieces for many threads at a time: the files of a share, or a running download.
 pub trait PieceSource: Send + Sync {
-    /// How the stream is cut.
+    /// The pieces of the stream.
     fn layout(&self) -> Layout;
 
     /// Fills the buffer with the bytes of the stream from `offset` on.
     ///
     /// # Errors
-    /// Those of the kind of source; the buffer's content is then worthless.
+    /// Those of the source. The content of the buffer is then undefined.
     ///
     /// # Panics
     /// When used up to beyond the end of the stream.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError>;
 
-    /// Does the same for room in stretches.
+    /// As `read_at`, into several stretches of room.
     ///
     /// # Errors
     /// Those of `read_at`.
@@ -48,17 +48,17 @@ pub trait PieceSource: Send + Sync {
     }
 }
 
-/// Why a piece cannot be read. Each ends the sharing of these files, not only of the piece, but
-/// the want of a descriptor.
+/// Why a piece cannot be read. Except for a lack of descriptors, each reason ends the sharing of these files, and not
+/// only of the piece.
 #[derive(Debug)]
 pub enum SourceError {
-    /// The file is not the one that was hashed, or no longer has that content.
+    /// The file is another one than the hashed one, or has another content now.
     Changed(PathBuf),
-    /// The file, or a folder on the way to it, is a symbolic link, which it was not when the file was shared.
+    /// The file, or a folder on the way to it, is a symbolic link, and was none when the file was shared.
     Link(PathBuf),
     /// There is no file any more.
     Gone(PathBuf),
-    /// Somebody else has written to an unfinished download, or removed something of it.
+    /// Another program has written to an unfinished download, or removed something of it.
     Unfinished(PathBuf),
     /// The system cannot read the file.
     Io(PathBuf, io::Error),
@@ -74,12 +74,12 @@ impl SourceError {
         }
     }
 
-    /// Whether nothing is wrong with the file: no descriptor is left to open it with.
+    /// Whether the file is fine, but no descriptor is left to open it.
     pub(crate) fn is_of_descriptors(&self) -> bool {
         matches!(self, SourceError::Io(_, error) if sys::lacks_descriptors(error))
     }
 
-    /// The file that it is about.
+    /// The file of the error.
     pub fn path(&self) -> &Path {
         match self {
             SourceError::Changed(path) | SourceError::Link(path) | SourceError::Gone(path) => path,

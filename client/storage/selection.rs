@@ -1,7 +1,8 @@
-//! Some files of a shared folder, as a content of its own: what a download of a part has on the disk.
+//! Some files of a shared folder, as a content of its own. A download of a part has this content on the disk.
 //!
-//! Its stream is that of the pieces that have bytes of these files, one after the other, so each piece can be verified and
-//! given to others. What such a piece has of other files lies in files of its own, in a hidden folder beside them.
+//! Its stream consists of the pieces that have bytes of these files, one after the other. So each piece can be verified
+//! and given to others. If such a piece has bytes of other files, these lie in files of their own, in a hidden folder
+//! beside the wanted files.
 
 use super::piece_source::{PieceSource, SourceError};
 use crate::model::bitfield::Bitfield;
@@ -15,20 +16,20 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The folder of what the pieces at the borders have of other files.
+/// The folder for the bytes of other files in pieces at the borders.
 const BORDERS: &str = ".groupshare-borders";
 
 /// Some files of a shared folder.
 pub struct Selection {
-    /// The files, and what lies at their borders.
+    /// The files, and the bytes at their borders.
     manifest: Arc<Manifest>,
     /// The layout of the whole folder.
     whole: Layout,
     /// The pieces in order, by their numbers in the whole folder.
     pieces: Box<[u32]>,
-    /// The folder of what lies at the borders, below the shared one, with a slash behind it.
+    /// The folder of the border bytes, below the shared folder, with a final slash.
     borders: String,
-    /// Bytes of the files.
+    /// The length of the files in bytes.
     len: u64,
     files: u32,
 }
@@ -40,7 +41,8 @@ impl fmt::Debug for Selection {
 }
 
 impl Selection {
-    /// The files of a folder of which this holds, by their paths below it. `None` if there is no such file.
+    /// The files of a folder for which `is_meant` returns true; it gets their paths below the folder. `None` if there
+    /// is no such file.
     pub fn of(whole: &Manifest, is_meant: impl Fn(&str) -> bool) -> Option<Self> {
         let layout = whole.layout();
         let meant = |entry: &FileEntry| entry.path.below_root().is_some_and(&is_meant);
@@ -79,33 +81,33 @@ impl Selection {
         (files > 0).then_some(Self { manifest, whole: layout, pieces, borders, len, files })
     }
 
-    /// The files, and what lies at their borders, as a content of its own. Nobody knows the SHA-1 of all of it.
+    /// The files and the bytes at their borders, as a content of its own. The SHA-1 of all of it is unknown.
     pub fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest
     }
 
-    /// Bytes of the files.
+    /// The length of the files in bytes.
     pub fn file_bytes(&self) -> u64 {
         self.len
     }
 
-    /// How many files there are.
+    /// The number of files.
     pub fn file_count(&self) -> u32 {
         self.files
     }
 
-    /// What lies at the borders.
+    /// The bytes at the borders.
     pub(super) fn borders(&self) -> impl Iterator<Item = &FileEntry> {
         let is_border = |path: &str| path.starts_with(&*self.borders);
         self.manifest.files().iter().filter(move |entry| entry.path.below_root().is_some_and(is_border))
     }
 
-    /// Whether it has all files of a folder.
+    /// Whether this has all files of a folder.
     pub fn is_whole(&self, folder: &Manifest) -> bool {
         self.files as usize == folder.files().len()
     }
 
-    /// What names the part on a disk: not the folder, and not another part of it.
+    /// The id of this part on a disk. It differs from that of the folder and of other parts.
     pub fn info_hash(&self, folder: InfoHash) -> InfoHash {
         let mut sha256 = Context::new(&SHA256);
         sha256.update(b"groupshare part of a folder 1");
@@ -117,18 +119,18 @@ impl Selection {
         InfoHash(sha256.finish().as_ref().try_into().expect("SHA-256 has 32 bytes"))
     }
 
-    /// The place of a piece of the folder among those of the part.
+    /// The index in the part of a piece of the folder.
     pub fn inner(&self, piece: PieceIndex) -> Option<PieceIndex> {
-        // No more than there are pieces, which is a u32.
+        // At most the number of pieces, which is a u32.
         self.manifest.layout().index(self.pieces.binary_search(&piece.get()).ok()? as u32)
     }
 
-    /// A piece of the part among those of the folder.
+    /// The index in the folder of a piece of the part.
     pub fn outer(&self, piece: PieceIndex) -> PieceIndex {
         self.whole.index(self.pieces[piece.as_usize()]).expect("a piece of the folder")
     }
 
-    /// Those of these pieces of the folder that the part has.
+    /// The pieces of the part among these pieces of the folder.
     pub fn inner_bits(&self, outer: &Bitfield) -> Bitfield {
         let layout = self.manifest.layout();
         let mut inner = Bitfield::none(layout);
@@ -138,7 +140,7 @@ impl Selection {
         inner
     }
 
-    /// These pieces of the part among those of the folder.
+    /// The pieces of the folder for these pieces of the part.
     pub fn outer_bits(&self, inner: &Bitfield) -> Bitfield {
         let mut outer = Bitfield::none(self.whole);
         inner.iter(self.manifest.layout()).for_each(|piece| {
@@ -153,23 +155,23 @@ impl Selection {
     }
 }
 
-/// What of a file lies in wanted pieces although nobody wants the file: something at its beginning, at its end, or all.
+/// The bytes of an unwanted file in wanted pieces: at its begin, at its end, or all.
 fn wanted_ends(layout: Layout, wanted: &Bitfield, file: Range<u64>) -> Vec<Range<u64>> {
     let within = |piece: PieceIndex| {
         let start = layout.offset(piece);
         start.max(file.start)..(start + u64::from(layout.len(piece))).min(file.end)
     };
-    // A piece between the first and the last has bytes of this file alone.
+    // A piece between the first and the last has only bytes of this file.
     let mut pieces = layout.touched_by(file.clone());
     let first = pieces.next();
     [first, pieces.last()].into_iter().flatten().filter(|piece| wanted.has(*piece)).map(within).collect()
 }
 
-/// Where bytes at the borders lie.
+/// The folder of the border bytes.
 struct Borders(String);
 
 impl Borders {
-    /// A folder that none of the share's has the name of.
+    /// A folder with a name that no folder of the share has.
     fn of(whole: &Manifest) -> Self {
         let root = whole.files()[0].path.root();
         let is_taken = |path: &str| {
@@ -193,7 +195,7 @@ impl Borders {
     }
 }
 
-/// The pieces of a part under their numbers in the whole folder.
+/// The pieces of a part under their indexes in the whole folder.
 pub struct PartSource {
     inner: Arc<dyn PieceSource>,
     selection: Arc<Selection>,
@@ -204,7 +206,7 @@ impl PartSource {
         Self { inner, selection }
     }
 
-    /// Where a place in the stream of the folder lies in that of the part.
+    /// The place in the part's stream of a place in the folder's stream.
     fn place(&self, offset: u64, len: usize) -> u64 {
         let whole = self.selection.whole;
         let piece = whole.touched_by(offset..offset + 1).next().expect("within the stream");
@@ -238,7 +240,7 @@ mod tests {
 
     const LEN: u64 = PIECE_LEN as u64;
 
-    /// A folder of files of these lengths, and its stream.
+    /// A folder of files with these lengths, and its stream.
     fn folder(lens: &[u64]) -> (Manifest, Vec<u8>) {
         let entry = |(number, len): (usize, &u64)| FileEntry {
             path: RelPath::parse(&format!("d/{number:03}")).expect("a path"),
@@ -251,7 +253,7 @@ mod tests {
         (Manifest::new(files, pieces).expect("a manifest"), stream)
     }
 
-    /// The stream of a selection, cut out of that of the folder by what its files are called.
+    /// The stream of a selection, cut out of the folder's stream by the names of its files.
     fn cut(selection: &Selection, whole: &Manifest, stream: &[u8]) -> Vec<u8> {
         let start_of = |path: &RelPath| {
             let files = whole.files();

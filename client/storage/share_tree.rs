@@ -1,4 +1,4 @@
-//! The tree of files that a path on this disk stands for when it is shared.
+//! The tree of files of a path on this disk, for a share.
 
 use super::file_stamp::{self, FileStamp, Stamps};
 use super::import_error::ImportError;
@@ -15,25 +15,25 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization;
 
-/// The files of a share-to-be, in stream order, with the stamps they had when they were listed.
+/// The files of a future share, in stream order, with their stamps at the time of the list.
 #[derive(Debug)]
 pub(crate) struct ShareTree {
     /// Absolute path of the file or folder, without a symbolic link in it.
     pub root: PathBuf,
-    /// The files, as `check_files` wants them.
+    /// The files, in the form that `check_files` requires.
     pub files: Vec<FileEntry>,
     /// One per file.
     pub stamps: Stamps,
     /// One per file.
     pub attributes: Vec<FileAttributes>,
-    /// What of the folder is not shared.
+    /// The entries of the folder that are not shared.
     pub left_out: LeftOut,
 }
 
-/// The name under which the file or folder at a path is shared.
+/// The share name of the file or folder at a path.
 ///
 /// # Errors
-/// If nothing is there, or if its name is not UTF-8 or cannot be chosen.
+/// If the path does not exist, or its name is not UTF-8 or not allowed.
 pub(crate) fn share_name(path: &Path) -> Result<FileName, ImportError> {
     let root = named_root(path)?;
     let name = root.file_name().ok_or_else(|| ImportError::Nameless(path.to_path_buf()))?;
@@ -41,33 +41,33 @@ pub(crate) fn share_name(path: &Path) -> Result<FileName, ImportError> {
     FileName::from_input(name).map_err(|error| ImportError::Name(root, error))
 }
 
-/// The absolute path of what the user has named, by the names that the user gave.
+/// The absolute path of the user's input, with the names that the user gave.
 fn named_root(path: &Path) -> Result<PathBuf, ImportError> {
     let io = |error| ImportError::from_io(path.to_path_buf(), error);
     fs::metadata(path).map_err(io)?;
-    // `.` and `..` have a name of their own only once they are resolved.
+    // `.` and `..` have a name of their own only after they are resolved.
     match path.file_name() {
         Some(_) => Ok(std::path::absolute(path).map_err(io)?.components().collect()),
         None => fs::canonicalize(path).map_err(io),
     }
 }
 
-/// Something that is to be shared: where it lies, and what lay there when it was looked at.
+/// A place to share: its path, and the file or folder there at the first look.
 #[derive(Debug)]
 pub struct SharePlace {
     root: PathBuf,
     /// Device and inode.
     node: (u64, u64),
-    /// Of a file.
+    /// Only for a file.
     stamp: Option<FileStamp>,
 }
 
 impl SharePlace {
-    /// What lies at a path. It may be a symbolic link or lie behind one, since the user named it: what it leads to at this
-    /// moment is meant, and no link is followed later.
+    /// The place of a path. The user's own path may be or contain a symbolic link: it means the current target. No link
+    /// is followed later.
     ///
     /// # Errors
-    /// If nothing is there, or the system does not tell.
+    /// If the path does not exist, or the system reports an error.
     pub fn find(path: &Path) -> Result<Self, ImportError> {
         let io = |error| ImportError::from_io(path.to_path_buf(), error);
         let root = fs::canonicalize(named_root(path)?).map_err(io)?;
@@ -76,10 +76,10 @@ impl SharePlace {
         Ok(Self { root, node: node_of(&found), stamp })
     }
 
-    /// The file that lies at an absolute path, in which no name may be a symbolic link.
+    /// The place of a file at an absolute path that may have no symbolic link.
     ///
     /// # Errors
-    /// If no file is there, or the system does not tell.
+    /// If no file is there, or the system reports an error.
     pub(crate) fn unlinked(path: PathBuf) -> Result<Self, ImportError> {
         let found = look_unlinked(&path).map_err(|error| ImportError::from_io(path.clone(), error))?;
         match found.is_file() {
@@ -88,12 +88,12 @@ impl SharePlace {
         }
     }
 
-    /// Absolute, without a symbolic link in it.
+    /// Absolute, without a symbolic link.
     pub(crate) fn path(&self) -> &Path {
         &self.root
     }
 
-    /// What the system tells of it now.
+    /// The current metadata of the place.
     ///
     /// # Errors
     /// `Replaced` if something else lies there by now; `NotFound`, `Io`.
@@ -112,10 +112,10 @@ fn node_of(found: &Metadata) -> (u64, u64) {
 }
 
 impl ShareTree {
-    /// Lists what is to be shared under a name. What the place is called here is no part of the share.
+    /// Lists a place for a share of this name. The local name of the place is no part of the share.
     ///
     /// # Errors
-    /// If nothing or something else is there, if nothing in it can be shared, and for what is neither file nor folder.
+    /// If nothing or something else is there, if nothing in it can be shared, or if it is neither file nor folder.
     pub(crate) fn list(place: &SharePlace, name: &FileName) -> Result<Self, ImportError> {
         let (root, metadata) = (place.root.clone(), place.look()?);
         let rel = RelPath::root_of(name);
@@ -134,7 +134,7 @@ impl ShareTree {
 }
 
 impl ShareTree {
-    /// Whether a file is what it was when it was listed, as far as the system tells.
+    /// Whether a file is unchanged since it was listed, as far as the system tells.
     pub(crate) fn is_unchanged(&self, path: &Path) -> bool {
         self.position(path).is_some_and(|at| file_stamp::check(path, &self.stamps.0[at]).is_ok())
     }
@@ -143,7 +143,7 @@ impl ShareTree {
         self.files.iter().position(|file| local_name::locate(&self.root, &file.path) == path)
     }
 
-    /// Leaves a file out that turned out to be unreadable; false if it is not one of a folder.
+    /// Leaves out a file that proved unreadable. Returns false for a file outside a folder.
     pub(crate) fn leave_out(&mut self, path: &Path, kind: LeftOutKind) -> bool {
         let Some(at) = self.position(path).filter(|_| path != self.root) else { return false };
         self.files.remove(at);
@@ -171,8 +171,8 @@ impl Listing {
         self.attributes.push(attributes_of(metadata));
     }
 
-    /// Takes in what lies in a folder. The entries sorted by name, each followed at once by what lies in it, is the
-    /// order by components.
+    /// Takes in the entries of a folder. They are sorted by name, and each is followed at once by its own entries. This
+    /// is the order by components.
     ///
     /// # Errors
     /// If there are too many files.
@@ -214,9 +214,9 @@ impl Listing {
         match found {
             Ok(Entry::File(metadata)) => self.file(rel, &metadata),
             Ok(Entry::Folder(names)) => return self.entries(&path, &rel, names),
-            // Or a folder on the way is one by now.
+            // Or a folder on the way is a link by now.
             Ok(Entry::Link) | Err(ImportError::Replaced(_)) => self.left_out.add(LeftOutKind::Link, path),
-            // It went while the folder was listed.
+            // The entry has disappeared during the list.
             Err(ImportError::NotFound(_)) => {}
             Err(ImportError::NotShareable(_)) => self.left_out.add(LeftOutKind::Special, path),
             Err(ImportError::Sizeless(_)) => self.left_out.add(LeftOutKind::Sizeless, path),
@@ -226,15 +226,15 @@ impl Listing {
     }
 }
 
-/// What travels beside a file.
+/// The attributes that travel with a file.
 fn attributes_of(metadata: &Metadata) -> FileAttributes {
-    // Below 10^9, as the system tells it.
+    // Below 10^9, according to the system.
     let nanoseconds = u32::try_from(metadata.mtime_nsec()).unwrap_or_default();
     let modified = FileTime::new(metadata.mtime(), nanoseconds).unwrap_or_default();
     FileAttributes { executable: metadata.mode() & 0o111 != 0, modified }
 }
 
-/// What lies in a folder under a name.
+/// An entry of a folder.
 enum Entry {
     File(Metadata),
     Folder(Vec<OsString>),
@@ -250,7 +250,7 @@ fn examine_folder(path: &Path, listed: &Metadata) -> Result<Vec<OsString>, Impor
     names_in(folder).map_err(|error| ImportError::from_io(path.to_path_buf(), error))
 }
 
-/// Opens what was listed, through no symbolic link, and tells what it is.
+/// Opens a listed entry without following a symbolic link, and returns its metadata.
 ///
 /// # Errors
 /// `Replaced` for a link, in its place or on the way, and if something else lies there by now; `NotFound`, `Io`.
@@ -264,8 +264,8 @@ fn open_listed(path: &Path, listed: &Metadata) -> Result<(File, Metadata), Impor
     }
 }
 
-/// The path in the share of what has this name in a folder, and how well the name fits it; `None` if it cannot have
-/// one. A name that becomes another one in plain ASCII, such as that of a sign that looks like a letter, could mislead.
+/// The path in the share of an entry of a folder, and how well its name fits. `None` if its name is not allowed. A name
+/// with a plain ASCII look-alike could mislead.
 fn shared_name(folder: &RelPath, name: &OsStr) -> Option<(RelPath, u8)> {
     let name = name.to_str()?;
     let shared: String = name.nfc().collect();
@@ -274,11 +274,11 @@ fn shared_name(folder: &RelPath, name: &OsStr) -> Option<(RelPath, u8)> {
     Some((path, local_name::rank(name, &shared)))
 }
 
-/// What the system tells of a file that it lets this user read.
+/// The metadata of a file that this user may read.
 ///
 /// # Errors
-/// `NotShareable` for what is no regular file; `Sizeless` if it has no size and content all the same, as files have
-/// that the system makes up when they are read; and those of `open_listed`.
+/// `NotShareable` if it is no regular file. `Sizeless` if it has content but no size, as files have that the system
+/// generates on a read. Also those of `open_listed`.
 fn examine(path: &Path, listed: &Metadata) -> Result<Metadata, ImportError> {
     if !listed.is_file() {
         return Err(ImportError::NotShareable(path.to_path_buf()));
@@ -288,7 +288,7 @@ fn examine(path: &Path, listed: &Metadata) -> Result<Metadata, ImportError> {
     if opened.len() > 0 || file.read(&mut [0]).map_err(io)? == 0 {
         return Ok(opened);
     }
-    // Somebody may just have begun to write it.
+    // Another program may have just begun to write it.
     match file.metadata().map_err(io)? {
         now if now.len() > 0 => Ok(now),
         _ => Err(ImportError::Sizeless(path.to_path_buf())),
@@ -303,7 +303,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::UnixListener;
 
-    /// Lists under the name that what lies there is called by.
+    /// Lists a path under its own name.
     fn list(path: &Path) -> Result<ShareTree, ImportError> {
         ShareTree::list(&SharePlace::find(path)?, &share_name(path)?)
     }
@@ -409,7 +409,7 @@ mod tests {
             }
         }
         fs::set_permissions(root.join("c"), fs::Permissions::from_mode(0o700)).expect("set");
-        // The system keeps this one even from its superuser.
+        // The system refuses this one even to its superuser.
         let error = list(Path::new("/proc/self/mem")).expect_err("it cannot be read").to_string();
         assert!(error.starts_with("cannot read /proc/") && error.contains("/mem: "), "{error}");
     }

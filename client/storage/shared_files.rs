@@ -1,4 +1,4 @@
-//! The files of a share on the disk of a sharer, as a source of pieces.
+//! The files of a share on the disk of a member that shares it, as a source of pieces.
 
 use super::file_map::FileMap;
 use super::file_stamp;
@@ -18,15 +18,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The files of a share on the disk of a sharer.
+/// The files of a share on the disk of a member that shares it.
 ///
-/// A file is opened when it is first read and stays open while it is in use. After each read its path must still lead
-/// to the inode, size and time of last write that were seen when it was hashed, or what was read is not given out. No
-/// symbolic link is followed on the way.
+/// A file is opened at its first read, and stays open while it is in use. After each read, the path must still lead to
+/// the inode, size and time of last write that were seen when the file was hashed. Otherwise the read bytes are not
+/// given out. No symbolic link is followed on the way.
 pub struct SharedFiles {
     root: PathBuf,
     files: Box<[FileEntry]>,
-    /// None for a file that is not there to be read.
+    /// `None` for a file that cannot be read.
     stamps: Box<[Option<FileStamp>]>,
     map: FileMap,
     layout: Layout,
@@ -34,7 +34,7 @@ pub struct SharedFiles {
 }
 
 impl SharedFiles {
-    /// The source for a file or folder at an absolute path, with the stamps its files had when they were hashed.
+    /// The source for a file or folder at an absolute path, with the stamps of its files when they were hashed.
     ///
     /// # Panics
     /// Unless there is one stamp per file.
@@ -42,7 +42,7 @@ impl SharedFiles {
         Self::with(root, files, layout, stamps.0.into_iter().map(Some).collect())
     }
 
-    /// The source for those files of a share that are there to be read.
+    /// The source for the readable files of a share.
     ///
     /// # Panics
     /// Unless each file was looked at.
@@ -50,8 +50,8 @@ impl SharedFiles {
         Self::with(root, files, layout, sighting.0.iter().map(Sight::stamp).collect())
     }
 
-    /// The source for whatever files lie in these places now, whatever their lengths. What is not there or cannot be read
-    /// has none. `None` if all of it is longer than a share may be.
+    /// The source for the files that lie in these places now, with any lengths. A missing or unreadable file has length
+    /// 0. `None` if all files together are longer than a share may be.
     pub fn as_they_are(root: PathBuf, files: &[FileEntry]) -> Option<Self> {
         let look = |file: &FileEntry| {
             let path = locate(&root, &file.path);
@@ -64,7 +64,7 @@ impl SharedFiles {
         Some(Self::with(root, &files, layout, stamps.into()))
     }
 
-    /// Where each file begins in the stream.
+    /// The begin of each file in the stream.
     pub fn starts(&self) -> impl Iterator<Item = u64> + '_ {
         (0..self.files.len()).map(|file| self.map.start(file))
     }
@@ -75,21 +75,21 @@ impl SharedFiles {
         Self { root, files: files.into(), stamps, map, layout, open: OpenFiles::default() }
     }
 
-    /// The stamp of a file, if it is there to be read.
+    /// The stamp of a file, if it can be read.
     pub fn stamp(&self, file: usize) -> Option<FileStamp> {
         self.stamps[file]
     }
 
-    /// The files, from 0, that a piece has bytes of.
+    /// The numbers of the files, from 0, with bytes in a piece.
     pub fn files_of(&self, piece: PieceIndex) -> impl Iterator<Item = usize> + '_ {
         let len = self.layout.len(piece) as usize;
         self.map.stretches(self.layout.offset(piece), len).map(|stretch| stretch.file)
     }
 
-    /// Looks at every file, also those that nobody reads at the moment.
+    /// Checks every file, even those that no thread reads now.
     ///
     /// # Errors
-    /// `Changed`, `Link`, `Gone` or `Io` for the first file of which that is so.
+    /// `Changed`, `Link`, `Gone` or `Io`, for the first such file.
     pub fn check_all(&self) -> Result<(), SourceError> {
         (0..self.files.len()).try_for_each(|file| {
             let path = self.path(file);
@@ -98,13 +98,13 @@ impl SharedFiles {
         })
     }
 
-    /// The pieces that lie in holes: they are zeros. Where that cannot be told, there is none.
+    /// The pieces in holes, which are zeros. Empty if the file system does not tell.
     pub fn holes(&self) -> Bitfield {
         let mut holes = Bitfield::all(self.layout);
         for (number, entry) in self.files.iter().enumerate() {
             let start = self.map.start(number);
             let stretch = start..start + entry.len;
-            // A short file is read sooner than looked at.
+            // For a short file, a read is faster than a look for holes.
             let is_told = entry.len >= u64::from(PIECE_LEN) && self.exclude_data(number, &mut holes).is_ok();
             if !is_told {
                 self.layout.touched_by(stretch).for_each(|piece| {
@@ -115,7 +115,7 @@ impl SharedFiles {
         holes
     }
 
-    /// Takes the pieces of which a file has data out of the set.
+    /// Removes the pieces with data of a file from the set.
     fn exclude_data(&self, number: usize, holes: &mut Bitfield) -> Result<(), SourceError> {
         let path = self.path(number);
         let file = self.file(number, &path)?;
@@ -127,7 +127,7 @@ impl SharedFiles {
         file_stamp::check(&path, &self.bears(number, &path)?)
     }
 
-    /// Reads a piece, unless it is one of these.
+    /// Reads a piece, unless it is in `holes`.
     ///
     /// # Errors
     /// Those of `read_at`.
@@ -143,12 +143,12 @@ impl SharedFiles {
         self.read_piece(piece, buffer).map(|()| PieceRead::Bytes)
     }
 
-    /// The stamp that a file must bear to be read.
+    /// The stamp that a file must have to be read.
     fn bears(&self, file: usize, path: &Path) -> Result<FileStamp, SourceError> {
         self.stamps[file].ok_or_else(|| SourceError::Gone(path.to_path_buf()))
     }
 
-    /// Where a file lies.
+    /// The path of a file.
     pub fn path(&self, file: usize) -> PathBuf {
         locate(&self.root, &self.files[file].path)
     }
@@ -178,7 +178,7 @@ impl PieceSource for SharedFiles {
             let file = self.file(stretch.file, &path)?;
             let read = room.fill_from(&file, stretch.offset, stretch.len);
             read.map_err(|error| SourceError::from_io(path.clone(), error))?;
-            // The file that is open had this stamp, and no other file gets its inode while it is open.
+            // The open file had this stamp, and no other file gets its inode while it is open.
             file_stamp::check(&path, &self.bears(stretch.file, &path)?)?;
         }
         Ok(())
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(first_piece(&source).expect("unchanged"), b"content");
         let file = OpenOptions::new().write(true).open(&path).expect("opened");
         file.write_all_at(b"CONTENT", 0).expect("written");
-        // Not left to the clock, which may stand still between two writes.
+        // Sets the time itself, because the clock may stand still between two writes.
         file.set_modified(SystemTime::UNIX_EPOCH).expect("set");
         let error = first_piece(&source).expect_err("it is another content");
         assert!(matches!(&error, SourceError::Changed(changed) if *changed == path), "{error}");
@@ -316,7 +316,7 @@ mod tests {
             // A file system without holes.
             return;
         }
-        // The first piece has the end of "a", which is short. The fourth has the data, the fifth what is left.
+        // The first piece has the end of "a", which is short. The fourth has the data, and the fifth has the rest.
         assert_eq!(holes.iter(source.layout()).map(PieceIndex::get).collect::<Vec<_>>(), [1, 2, 4]);
         let read = |number| {
             let piece = source.layout().index(number).expect("there");

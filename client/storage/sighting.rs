@@ -1,4 +1,4 @@
-//! What lies at the places of a share's files now, as far as a look tells that reads no content.
+//! What lies at the places of a share's files now, as far as a look without reading content tells.
 
 use super::file_stamp::{FileStamp, Stamps, may_read};
 use super::local_name::locate;
@@ -15,7 +15,7 @@ use std::path::Path;
 /// What lies at the place of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sight {
-    /// A file of the right length, which may be read.
+    /// A readable file of the right length.
     File(FileStamp, InodeChange),
     /// Something else, or a file of another length.
     Other(FileStamp, InodeChange),
@@ -23,17 +23,17 @@ pub enum Sight {
     Link,
     /// Nothing.
     Gone,
-    /// It may not or cannot be read, for this reason.
+    /// The system refuses to read it, for this reason.
     Unreadable(String),
 }
 
-/// When the inode was changed last: seconds since 1970 and nanoseconds. No program can set it back, as it can the time
-/// of the last write.
+/// The time of the inode's last change: seconds since 1970 and nanoseconds. Unlike the time of the last write, no
+/// program can set it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InodeChange(i64, i64);
 
 impl Sight {
-    /// Looks at the place of a file that should have this length.
+    /// Looks at the place of a file with this expected length.
     pub fn at(path: &Path, len: u64) -> Self {
         match look_unlinked(path).and_then(|found| may_read(path).map(|()| found)) {
             Ok(found) if found.is_file() && found.size() == len => {
@@ -83,7 +83,7 @@ fn change_of(found: &Metadata) -> InodeChange {
 pub struct Sighting(pub Box<[Sight]>);
 
 impl Sighting {
-    /// Looks at the files of a share that lies at `root`.
+    /// Looks at the files of a share at `root`.
     pub fn take(root: &Path, files: &[FileEntry]) -> Self {
         Self(files.iter().map(|file| Sight::at(&locate(root, &file.path), file.len)).collect())
     }
@@ -93,7 +93,7 @@ impl Sighting {
         self.0.iter().map(Sight::stamp).collect::<Option<_>>().map(Stamps)
     }
 
-    /// A digest of all: two sightings with the same one have seen the same.
+    /// A digest of everything. Two sightings with the same digest have seen the same.
     pub fn digest(&self) -> Sha1Digest {
         let mut sha1 = Sha1::new();
         self.0.iter().for_each(|seen| seen.digest_into(&mut sha1));

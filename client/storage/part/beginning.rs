@@ -1,4 +1,4 @@
-//! Whether a download goes on with what lies in its place, and the body that it begins or goes on with.
+//! Decides whether a download resumes the part in its place, and opens its body.
 
 use super::body::{Body, Reserve, RoomMaker};
 use super::error::{Foreign, PartError};
@@ -12,8 +12,8 @@ use crate::sys::file_id::FileId;
 use rustix::fs::FileType;
 use std::sync::Arc;
 
-/// Whether a download goes on with the part in its place; false if it begins. A part that neither the sidecar nor a
-/// piece of it shows to be this download's is left alone.
+/// Whether a download resumes the part in its place. Returns false if it begins. A part is left alone if neither its
+/// sidecar nor a piece shows that it is of this download.
 fn is_resumable(
     sidecar: &Sidecar,
     manifest: &Manifest,
@@ -21,7 +21,7 @@ fn is_resumable(
     record: PartRecord,
 ) -> Result<bool, PartError> {
     let paths = sidecar.paths();
-    // A sidecar that was left alone says nothing about anybody's data.
+    // A sidecar without a part says nothing about the data of others.
     let Some(part) = paths.stat(&paths.part_name)? else { return Ok(false) };
     let kind = FileType::from_raw_mode(part.st_mode);
     let foreign = |why| Err(PartError::Foreign(paths.part_path(), why));
@@ -65,7 +65,7 @@ pub(super) fn begin(
         sidecar.remove_on_drop();
     }
     let body = body?;
-    // A part that the sidecar does not name is known by its pieces.
+    // Without an entry in the sidecar, its pieces identify the part.
     let _ = id_of(&body, sidecar.paths()).and_then(|part| sidecar.write_part(label, part));
     Ok((body, fresh))
 }

@@ -23,36 +23,36 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Files of a folder up to this length get their room when they are written; that there is room for all is checked
-/// by their sum.
+/// Files of a folder up to this length get their room when they are written. A check of their sum shows whether all
+/// have room.
 pub(super) const SMALL_LEN: u64 = 64 * 1024;
-/// Bytes that are looked at together for something else than zeros.
+/// The number of bytes to compare with zeros at a time.
 pub(super) const ZEROS_LEN: usize = 128 * 1024;
-/// Permissions of what a download makes, less the umask.
+/// The permissions of new files, less the umask.
 const MODE: u32 = 0o666;
 
-/// How room is reserved; passed in so that a test can have a full disk, or one in memory.
+/// How to reserve room. A parameter, so that a test can have a full disk or one in memory.
 #[derive(Clone, Copy)]
 pub(super) struct RoomMaker {
     pub allocate: Allocate,
-    /// Whether that takes long on the file system of this folder, so that it is left to a [`Reservation`].
+    /// Whether a reservation takes long on the file system of this folder. If so, a [`Reservation`] does it.
     pub is_slow: fn(&File) -> io::Result<bool>,
 }
 
 /// How the files of a part get their room.
 pub(super) struct Reserve<'a> {
-    /// Whether the part is made here.
+    /// Whether the part is new.
     pub fresh: bool,
     /// The pieces that need no room.
     pub zeros: &'a ZeroPieces,
     pub allocate: Allocate,
-    /// Whether that takes long, so that it is left to a [`Reservation`].
+    /// Whether a reservation takes long. If so, a [`Reservation`] does it.
     pub later: bool,
 }
 
 impl Reserve<'_> {
-    /// The stretches of a file that need room, which is to have this stretch of the stream. A file that is not made here
-    /// must be one that a download may write to.
+    /// The stretches of a file that need room. `stretch` is the place of the file in the stream. An existing file must
+    /// be one that a download may write to.
     fn needs(&self, file: &File, stretch: Range<u64>, path: &Path) -> Result<Vec<Range<u64>>, PartError> {
         let Range { start, end } = stretch;
         if !self.fresh {
@@ -68,26 +68,26 @@ impl Reserve<'_> {
     }
 }
 
-/// What a download writes to. Every file in it has its full length.
+/// The files of a download. Every one has its full length.
 pub(super) struct Body {
     files: BodyFiles,
-    /// Room that is being reserved while the download goes on.
+    /// The reservation that goes on beside the download.
     reservation: Mutex<Option<Reservation>>,
 }
 
 enum BodyFiles {
     /// The share is a single file.
     File(Arc<File>),
-    /// The share is a folder; its files are opened when they are needed.
+    /// The share is a folder. Its files are opened on demand.
     Folder(File, OpenFiles),
 }
 
 impl Body {
-    /// Makes the body of a fresh download, or opens the one that is there. All the room that it lacks is reserved; on a
-    /// file system in memory it is there, and is reserved from then on.
+    /// Makes the body of a fresh download, or opens the existing one. Reserves all the room that it lacks. On a file
+    /// system in memory, only checks that the room is there, and reserves it from then on.
     ///
     /// # Errors
-    /// `DiskFull`, `Foreign`, `Io`. Nothing new is then left behind.
+    /// `DiskFull`, `Foreign`, `Io`. Nothing new then stays behind.
     pub(super) fn open(paths: &PartPaths, manifest: &Arc<Manifest>, reserve: &Reserve<'_>) -> Result<Self, PartError> {
         match manifest.is_folder() {
             false => open_file(paths, manifest, reserve),
@@ -98,7 +98,7 @@ impl Body {
     /// One of its files, by its number in the manifest.
     ///
     /// # Errors
-    /// As for opening it, which follows no symbolic link.
+    /// Those of opening it, which follows no symbolic link.
     pub(super) fn file(&self, manifest: &Manifest, number: usize) -> io::Result<Arc<File>> {
         match &self.files {
             BodyFiles::File(only) => Ok(only.clone()),
@@ -109,20 +109,20 @@ impl Body {
         }
     }
 
-    /// Whether there is still room for all that is to come, as far as that is known.
+    /// Whether there is still room for all missing data, as far as is known.
     ///
     /// # Errors
-    /// Why there is not.
+    /// The lack of room.
     pub(super) fn check_room(&self) -> io::Result<()> {
         self.reservation.lock().as_ref().map_or(Ok(()), Reservation::check)
     }
 
-    /// No more room is needed. Returns once none is being reserved.
+    /// Ends the reservation, because no more room is needed. Returns after the last step.
     pub(super) fn end_reservation(&self) {
         self.reservation.lock().take();
     }
 
-    /// What is known of the file or the folder itself.
+    /// The metadata of the file or of the folder itself.
     ///
     /// # Errors
     /// The disk's.
@@ -133,10 +133,10 @@ impl Body {
         }
     }
 
-    /// A folder of the share by its path below that: the share itself by an empty one.
+    /// A folder of the share by its path below the share. An empty path is the share itself.
     ///
     /// # Errors
-    /// As for opening it, which follows no symbolic link.
+    /// Those of opening it, which follows no symbolic link.
     pub(super) fn folder(&self, path: &str) -> io::Result<File> {
         match &self.files {
             BodyFiles::File(_) => Err(io::ErrorKind::NotADirectory.into()),
@@ -155,14 +155,14 @@ impl Body {
         }
     }
 
-    /// Makes all that was written durable.
+    /// Makes all written data durable.
     ///
     /// # Errors
     /// The disk's.
     pub(super) fn sync(&self) -> io::Result<()> {
         match &self.files {
             BodyFiles::File(file) => file.sync_all(),
-            // Once for all of its files, however many.
+            // One call serves all files, however many.
             BodyFiles::Folder(folder, _) => files::sync_file_system(folder),
         }
     }
@@ -185,7 +185,7 @@ fn open_file(paths: &PartPaths, manifest: &Manifest, reserve: &Reserve<'_>) -> R
         started.map(Some).map_err(full)
     });
     if reserve.fresh && ready.is_err() {
-        // The first error is the one to tell.
+        // The caller gets the first error.
         let _ = id_of(&file).map(|own| remove_own(paths, &own, Some(manifest)));
     }
     Ok(Body { reservation: Mutex::new(ready?), files: BodyFiles::File(file) })
@@ -215,7 +215,7 @@ fn open_folder(paths: &PartPaths, manifest: &Arc<Manifest>, reserve: &Reserve<'_
         started.map(Some).map_err(|error| PartError::from_io(&path, "reserve room for", size, error))
     });
     if reserve.fresh && ready.is_err() {
-        // The first error is the one to tell.
+        // The caller gets the first error.
         let _ = id_of(&folder).map(|own| remove_own(paths, &own, Some(manifest)));
     }
     Ok(Body { reservation: Mutex::new(ready?), files: BodyFiles::Folder(folder, OpenFiles::default()) })
@@ -228,8 +228,8 @@ pub(super) fn check_room(paths: &PartPaths, manifest: &Manifest, zeros: &ZeroPie
     free.map_or(Ok(()), |free| ask_room(manifest.files(), zeros, free, &path))
 }
 
-/// Whether there is room for files in their folders. Each folder takes up a block, and each file whole blocks: many small
-/// ones take more than they are long. Pieces of zeros take nothing.
+/// Whether there is room for files in their folders. Each folder takes a block, and each file takes whole blocks, so
+/// many small files take more than their length. Pieces of zeros take nothing.
 fn ask_room(files: &[FileEntry], zeros: &ZeroPieces, free: FreeSpace, path: &Path) -> Result<(), PartError> {
     let map = FileMap::new(files);
     let blocks = |(number, file): (usize, &FileEntry)| {
@@ -247,7 +247,7 @@ fn ask_room(files: &[FileEntry], zeros: &ZeroPieces, free: FreeSpace, path: &Pat
     Ok(())
 }
 
-/// How many folders there are. What lies in a folder stands together.
+/// The number of folders. The files of one folder are neighbours in the list.
 fn folder_count(files: &[FileEntry]) -> u64 {
     let folders_of =
         |file: &FileEntry| file.path.as_str().rsplit_once('/').map_or("", |(folders, _)| folders).to_owned();
@@ -261,15 +261,15 @@ fn folder_count(files: &[FileEntry]) -> u64 {
     count
 }
 
-/// Makes the files of a folder, or looks at those that are there. Gives the stretches that get their room later, and how
-/// many bytes the files of those take up by now.
+/// Makes the files of a folder, or checks the existing ones. Returns the stretches that get their room later, and how
+/// many bytes the files of these already take.
 fn fill_folder(
     folder: &File,
     path: &Path,
     manifest: &Manifest,
     reserve: &Reserve<'_>,
 ) -> Result<(Vec<Need>, u64), PartError> {
-    // Fresh, every file must be new: a file system that takes two names for one would mix their contents.
+    // Each file of a fresh download must be new. A file system that takes two names for one would mix their contents.
     let how = if reserve.fresh { Open::New(MODE) } else { Open::WriteOrNew(MODE) };
     let map = FileMap::new(manifest.files());
     let later = Mutex::new((Vec::new(), 0));
@@ -277,7 +277,8 @@ fn fill_folder(
         let path = entry.path.placed_in(path);
         let file = open_with_room(|| files::open_beneath(folder, below_root(entry), how));
         let file = file.map_err(|error| PartError::from_open(&path, "make", error))?;
-        // Which files a download has made is not written down. Each has its full length before anything is written to it.
+        // There is no list of the files that a download has made. Each has its full length before anything is written
+        // to it.
         if !reserve.fresh {
             let len = file.metadata().map_err(|error| PartError::Io(path.clone(), "look at", error))?.len();
             if (1..entry.len).contains(&len) && begins_with_data(&file) {
@@ -304,7 +305,7 @@ fn fill_folder(
     Ok((needs, held))
 }
 
-/// Where a file of a folder lies in it.
+/// The path of a file within its folder.
 fn below_root(entry: &FileEntry) -> &str {
     entry.path.below_root().expect("a folder's paths have two components or more")
 }
@@ -312,14 +313,14 @@ fn below_root(entry: &FileEntry) -> &str {
 /// Gives a file its full length, with room for these stretches of it.
 fn give_room(file: &File, len: u64, needs: Vec<Range<u64>>, allocate: Allocate) -> io::Result<()> {
     if needs.len() > 1 {
-        // Each finds room, where room cannot be reserved, that all of them need.
+        // Without a reservation, each stretch alone would seem to have room. So this checks their sum.
         space::ask_free(file, needs.iter().map(|range| range.end - range.start).sum())?;
     }
     needs.into_iter().try_for_each(|range| allocate(file, range))?;
     if file.metadata()?.len() < len { file.set_len(len) } else { Ok(()) }
 }
 
-/// Writes zeros over whatever else a stretch of a file holds.
+/// Writes zeros over all other bytes of a stretch of a file.
 pub(super) fn overwrite_with_zeros(file: &File, range: Range<u64>, cancel: &AtomicBool) -> io::Result<()> {
     let mut buffer = vec![0; ZEROS_LEN];
     let mut at = range.start;
@@ -362,7 +363,7 @@ mod tests {
             other => other.map(|()| None).expect("no other error"),
         };
         let free = |blocks: u64| FreeSpace { bytes: blocks * 4096, block_len: 4096, inodes: None };
-        // "d", and 10,000 folders in it with an empty file each.
+        // "d", and 10,000 folders in it with one empty file each.
         let empty = files((10_000..20_000).map(|number| format!("d/{number}/f")), 0);
         assert_eq!((needs(&empty, free(10_000)), needs(&empty, free(10_001))), (Some(10_001 * 4096), None));
         let short = files(["d/a", "d/b/c/x", "d/b/c/y", "d/b/d/x"].map(str::to_owned), 1);

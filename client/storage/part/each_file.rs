@@ -1,16 +1,17 @@
-//! The files of a folder, several at a time: to make and open very many small ones takes longer than to write them.
+//! Works on several files of a folder at a time, because to make and open very many small files takes longer than to
+//! write them.
 
 use crate::model::manifest::{FileEntry, Manifest};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Builder};
 
-/// Files that a thread takes at a time. They lie together, and so mostly in one folder.
+/// The number of files that a thread takes at a time. They are neighbours, and so mostly in one folder.
 const TAKEN: usize = 64;
-/// Most threads.
+/// The most threads.
 const THREADS_MAX: usize = 8;
 
-/// Does this for every file, with its number. Few files are done by the calling thread alone.
+/// Calls `work` for every file, with its number. The calling thread alone handles few files.
 ///
 /// # Errors
 /// One of those of `work`; then some files were left out.
@@ -35,7 +36,7 @@ pub(super) fn for_each_file<E: Send>(
     let cores = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let helpers = cores.min(files.len().div_ceil(TAKEN)).saturating_sub(1);
     thread::scope(|scope| {
-        // Where the system has no room for a thread, fewer do it.
+        // If the system refuses a thread, fewer threads do the work.
         let start = |_| Builder::new().name("files".to_owned()).spawn_scoped(scope, take).ok();
         let helpers: Vec<_> = (0..helpers).filter_map(start).collect();
         let ended = helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|panic| resume_unwind(panic)));

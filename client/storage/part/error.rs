@@ -8,31 +8,31 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is said of an old version that stays.
+/// The words about an old version that stays.
 const EDITED: &str = "was changed here and is not replaced";
 const NO_EXCHANGE: &str = "lies on a file system that cannot put a new version in its place";
 const ELSEWHERE: &str = "give update_file a destination for the new version";
 
-/// Why a download cannot begin, go on or end on this disk. Each stops the download; none is a peer's fault.
+/// Why a download cannot begin, go on or end on this disk. Each stops the download, and none is a peer's fault.
 #[derive(Debug)]
 pub enum PartError {
-    /// Something has the destination's name; nobody has looked at what it holds.
+    /// Something has the destination's name. Its content is unknown.
     Exists(PathBuf),
-    /// Something has the destination's name and holds something else than the download.
+    /// Something with another content has the destination's name.
     OtherContent(PathBuf),
-    /// The old version that a download was to replace was changed, or others have put something into its folder.
+    /// The old version to replace was changed, or others have put something into its folder.
     Edited(PathBuf),
     /// The file system cannot exchange a new version with the old one.
     NoExchange(PathBuf),
-    /// The folder that the destination lies in is not there.
+    /// The folder of the destination is missing.
     NoFolder(PathBuf),
-    /// The unfinished download is not where it should be, as where a disk is not mounted.
+    /// The unfinished download is missing, as when a disk is not mounted.
     Missing(PathBuf),
     /// The folder was removed during the download, and the unfinished download with it.
     FolderGone(PathBuf),
-    /// The destination has no name, or one that is too long.
+    /// The destination has no name, or a name that is too long.
     BadName(PathBuf),
-    /// What lies in the place of the unfinished download is not this download's.
+    /// The place of the unfinished download has something that is not of this download.
     Foreign(PathBuf, Foreign),
     /// The unfinished download of something else lies there.
     OtherDownload {
@@ -47,31 +47,31 @@ pub enum PartError {
     Busy(PathBuf),
     /// There is no room for this many bytes.
     DiskFull(PathBuf, u64),
-    /// The system says no; in the middle, what was tried.
+    /// The system refuses; the second field says which action.
     Io(PathBuf, &'static str, io::Error),
 }
 
-/// What is odd about a file or folder that lies where a download keeps its own.
+/// What is odd about a file or folder in the place of a download's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreign {
     /// No download has made it.
     Unknown,
     /// It is a symbolic link.
     Link,
-    /// It is a folder where a file is expected, the other way round, or neither.
+    /// It is a folder instead of a file, a file instead of a folder, or neither.
     Kind,
-    /// In a folder for everybody, such as /tmp, another user has made it, who could change it at any time.
+    /// Another user has made it in a folder for everybody, such as /tmp, and could change it at any time.
     Owner,
-    /// The file has another name, so writing to it would change that one too.
+    /// The file has another name too, and writing to it would change the file of that name.
     ManyNames,
-    /// It is longer than what is downloaded.
+    /// It is longer than the content.
     TooLong,
-    /// It took the place of the one that was downloaded to.
+    /// It has replaced the file or folder of the download.
     Replaced,
 }
 
 impl Foreign {
-    /// What is said of it behind its path.
+    /// The words for it after its path.
     fn words(self) -> &'static str {
         match self {
             Foreign::Link => "is a symbolic link",
@@ -85,7 +85,7 @@ impl Foreign {
 }
 
 impl PartError {
-    /// The error for a failed call on a file that may have been put there by others.
+    /// The error for a failed call on a file that others may have put there.
     pub(crate) fn from_open(path: &Path, action: &'static str, error: io::Error) -> Self {
         let foreign = match Errno::from_io_error(&error) {
             Some(Errno::LOOP) => Foreign::Link,

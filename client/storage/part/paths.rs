@@ -1,4 +1,4 @@
-//! The place of a download: its destination, and the names beside it that an unfinished one has.
+//! The place of a download: its destination, and the names beside it while it is unfinished.
 
 use super::error::PartError;
 use crate::client::hash::piece_hash::sha1_of;
@@ -12,25 +12,25 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Longest file name of Linux file systems, in bytes.
+/// The longest file name of Linux file systems, in bytes.
 const NAME_LEN_MAX: usize = 255;
-/// The mode of a folder in which nobody may remove what belongs to others.
+/// The mode bit of a folder in which no user may remove the files of others.
 const STICKY: u32 = 0o1000;
 const PART_SUFFIX: &str = ".part";
 const SIDECAR_SUFFIX: &str = ".part.meta";
 
-/// The absolute path that a download goes to when the user asks for `typed`: inside it under the share's own name if
-/// it is a folder, else that name itself. No symbolic link is left in the folder's path, so that two ways to write
-/// one destination are one destination.
+/// The absolute destination of a download for the path `typed`. If that is a folder, the destination is inside it,
+/// under the share's own name. Otherwise it is that path. The path of the folder has no symbolic link, so two ways to
+/// write one destination are equal.
 ///
 /// # Errors
-/// `NoFolder` with the folder that is missing, `BadName`, `Io`.
+/// `NoFolder` with the missing folder, `BadName`, `Io`.
 pub fn resolve_destination(typed: &Path, name: &FileName) -> Result<PathBuf, PartError> {
     let into = typed.is_dir();
     let named = typed.to_path_buf();
     let (folder, file) = match (into, typed.file_name()) {
         (true, _) => (named, OsString::from(name.leaf())),
-        // A path that ends in a slash means a folder, which is not there.
+        // A path with a final slash means a folder, which is missing.
         (false, Some(_)) if typed.as_os_str().as_bytes().ends_with(b"/") => return Err(PartError::NoFolder(named)),
         (false, Some(file)) => (typed.parent().unwrap_or(Path::new("")).to_path_buf(), file.to_owned()),
         (false, None) => return Err(PartError::NoFolder(named)),
@@ -45,19 +45,19 @@ pub fn resolve_destination(typed: &Path, name: &FileName) -> Result<PathBuf, Par
     Ok(destination)
 }
 
-/// The folder of a destination, open, and the names in it. All work goes through the open folder, so that renaming or
-/// moving a folder leads nothing astray. The folder's path is asked for when it is needed.
+/// The open folder of a destination, and the names in it. All work goes through the open folder, so it stays right
+/// after a rename or move of the folder. The folder's path is looked up on demand.
 #[derive(Debug)]
 pub(super) struct PartPaths {
-    /// The folder that everything below lies in.
+    /// The folder of all names below.
     pub folder: File,
-    /// The path that the folder had when it was opened.
+    /// The path of the folder when it was opened.
     opened: PathBuf,
-    /// The name in the folder of what the download will become.
+    /// The name of the complete download in the folder.
     pub name: OsString,
     /// The name of the unfinished download.
     pub part_name: OsString,
-    /// The name of the file beside it that says what it is.
+    /// The name of the sidecar beside it.
     pub sidecar_name: OsString,
 }
 
@@ -82,22 +82,22 @@ impl PartPaths {
         Ok(Self { folder, opened: parent.to_path_buf(), name, part_name, sidecar_name })
     }
 
-    /// Absolute path of the folder as it is now. The one that it was opened under if no path leads to it any more.
+    /// The current absolute path of the folder. If no path leads to it any more, the path under which it was opened.
     pub(super) fn folder_path(&self) -> PathBuf {
         file_id::path_of(&self.folder).unwrap_or_else(|| self.opened.clone())
     }
 
-    /// Absolute path of what the download will become.
+    /// The absolute path of the complete download.
     pub(super) fn destination(&self) -> PathBuf {
         self.path(&self.name)
     }
 
-    /// Absolute path of the unfinished download.
+    /// The absolute path of the unfinished download.
     pub(super) fn part_path(&self) -> PathBuf {
         self.path(&self.part_name)
     }
 
-    /// Absolute path of the file that says what it is.
+    /// The absolute path of the sidecar.
     pub(super) fn sidecar_path(&self) -> PathBuf {
         self.path(&self.sidecar_name)
     }
@@ -106,14 +106,14 @@ impl PartPaths {
         self.folder_path().join(name)
     }
 
-    /// Whether what belongs to `owner` is another user's, in a folder where everybody may make files and nobody may
-    /// remove those of others. Elsewhere whoever may write to the folder could replace all that is in it.
+    /// Whether a file of `owner` belongs to another user, in a folder where everybody may make files and no one may
+    /// remove those of others. In other folders, a user with write access could replace everything anyway.
     pub(super) fn is_of_another_user(&self, owner: u32) -> bool {
         let me = rustix::process::geteuid().as_raw();
         self.folder.metadata().is_ok_and(|folder| is_of_another(owner, me, (folder.uid(), folder.mode())))
     }
 
-    /// What has a name in the folder.
+    /// The metadata of a name in the folder.
     ///
     /// # Errors
     /// `Io`.
@@ -121,7 +121,7 @@ impl PartPaths {
         files::stat_in(&self.folder, name).map_err(|error| PartError::Io(self.path(name), "look at", error))
     }
 
-    /// Gives the unfinished download its final name, unless something has that.
+    /// Gives the unfinished download its final name, unless something has that name.
     ///
     /// # Errors
     /// `Exists`, `Io`.
@@ -133,7 +133,7 @@ impl PartPaths {
         })
     }
 
-    /// The id of what has a name in the folder.
+    /// The id of the file or folder with this name in the folder.
     ///
     /// # Errors
     /// `Io`.
@@ -146,16 +146,16 @@ fn is_of_another(owner: u32, me: u32, (folder_owner, folder_mode): (u32, u32)) -
     folder_mode & STICKY != 0 && owner != me && owner != folder_owner
 }
 
-/// The name with the suffix; where that would be too long, the name cut and its digest in between.
+/// The name with the suffix. A name that would be too long is cut, with its digest in between.
 fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
     let bytes = name.as_bytes();
-    // Both suffixes leave out the same, so that the two names stay recognizable as a pair.
+    // Both suffixes cut the name at the same place, so the two names still look like a pair.
     if bytes.len() + SIDECAR_SUFFIX.len() <= NAME_LEN_MAX {
         return OsString::from_vec([bytes, suffix.as_bytes()].concat());
     }
     let digest = &sha1_of(bytes).to_string()[..8];
     let mut end = NAME_LEN_MAX - SIDECAR_SUFFIX.len() - 1 - digest.len();
-    // Not inside a character, which file systems that insist on UTF-8 would refuse.
+    // Not inside a character: file systems that insist on UTF-8 would refuse the name.
     while bytes[end] & 0xc0 == 0x80 && end > 0 {
         end -= 1;
     }

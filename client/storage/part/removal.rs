@@ -1,4 +1,4 @@
-//! Removing an unfinished download: what the download has made, and nothing else.
+//! Removes an unfinished download: only the files that the download has made.
 
 use super::error::PartError;
 use super::paths::PartPaths;
@@ -15,12 +15,12 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-/// What stays when a download is given up, since the download has not made it or not given it its name.
+/// What stays after a download is given up, because the download has not made it or not named it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LeftAlone {
     /// Something else lies in the part's place.
     Other(PathBuf),
-    /// The part has the final name, which somebody else has given it.
+    /// The part has its final name, but another program or the user has given it.
     Named(PathBuf),
     /// The folder of the part holds something else too.
     Within(PathBuf),
@@ -42,11 +42,11 @@ impl fmt::Display for LeftAlone {
     }
 }
 
-/// Removes the part if it is this file or folder; in a folder, the files of the manifest and the folders that are empty
-/// then.
+/// Removes the part if it is this file or folder. In a folder, removes the files of the manifest and then the empty
+/// folders.
 ///
 /// # Errors
-/// `Io`.
+/// `Io`. `Io`.
 pub(super) fn remove_own(
     paths: &PartPaths,
     own: &FileId,
@@ -69,13 +69,13 @@ pub(super) fn remove_own(
     }
 }
 
-/// Removes a folder as far as the manifest lists what is in it; false if something is left.
+/// Removes the entries of a folder that the manifest lists. Returns false if something is left.
 fn remove_folder(parent: &File, name: &OsStr, manifest: &Manifest) -> io::Result<bool> {
     remove_listed(&files::open_folder_in(parent, name)?, manifest.files().iter())?;
     remove_empty(parent, name)
 }
 
-/// Removes these files from a folder, and the folders in it that are empty then.
+/// Removes these files from a folder, and then the empty folders in it.
 pub(super) fn remove_listed<'a>(root: &File, entries: impl Iterator<Item = &'a FileEntry>) -> io::Result<()> {
     let mut folders = BTreeSet::new();
     for entry in entries {
@@ -85,14 +85,14 @@ pub(super) fn remove_listed<'a>(root: &File, entries: impl Iterator<Item = &'a F
             let len = u64::try_from(found.st_size);
             FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && (len == Ok(entry.len) || len == Ok(0))
         };
-        // What cannot be looked at stays, and its folder with it.
+        // An entry that cannot be examined stays, and its folder with it.
         let Ok(within) = open_beneath(root, folder) else { continue };
         if files::stat_in(&within, name.as_ref())?.is_some_and(|found| own(&found)) {
             files::remove_file_in(&within, name.as_ref())?;
         }
         folders.extend(path.match_indices('/').map(|(end, _)| &path[..end]));
     }
-    // What lies in a folder comes behind it in this order.
+    // In this order, the entries of a folder come after the folder.
     for path in folders.into_iter().rev() {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         if let Ok(within) = open_beneath(root, folder) {
@@ -102,7 +102,7 @@ pub(super) fn remove_listed<'a>(root: &File, entries: impl Iterator<Item = &'a F
     Ok(())
 }
 
-/// Opens a folder below another one, never through a symbolic link.
+/// Opens a folder below another one. Never follows a symbolic link.
 pub(super) fn open_beneath(root: &File, path: &str) -> io::Result<File> {
     let mut folder = root.try_clone()?;
     for component in path.split('/').filter(|component| !component.is_empty()) {
@@ -111,7 +111,7 @@ pub(super) fn open_beneath(root: &File, path: &str) -> io::Result<File> {
     Ok(folder)
 }
 
-/// Removes a folder that is empty; false if it is not, or is no folder.
+/// Removes an empty folder. Returns false for a folder with entries, or for something else.
 fn remove_empty(parent: &File, name: &OsStr) -> io::Result<bool> {
     match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),

@@ -1,4 +1,4 @@
-//! The old version of a content, whose place a download takes.
+//! The old version of a content that a download replaces.
 
 use super::body::Body;
 use super::each_file::for_each_file;
@@ -20,31 +20,32 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What the client's own record says of a download, whatever lies on the disk.
+/// The client's own record about a download, whatever lies on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartRecord {
-    /// Nothing: the download begins. A part without a sidecar is not its own.
+    /// No record: the download begins. A part without a sidecar is not its own.
     Absent,
-    /// It was begun. A part without a sidecar is its own if the pieces are; without a part it begins anew.
+    /// The download has begun. A part without a sidecar is its own if the pieces match. Without a part the download
+    /// begins anew.
     Begun,
-    /// It was begun, and does not begin anew by itself: without its part it waits.
+    /// The download has begun, and does not begin anew by itself. Without its part it waits.
     Awaited,
-    /// The same, and it goes elsewhere: it does not matter what has its final name.
+    /// As `Awaited`, and the download moves elsewhere, so anything may have its final name.
     Moving,
 }
 
-/// How a download is opened.
+/// How to open a download.
 #[derive(Debug, Clone)]
 pub struct PartPlan {
     pub record: PartRecord,
-    /// What may have the final name until the download takes its place.
+    /// The old version that may have the final name until the download replaces it.
     pub replaces: Option<Replaced>,
-    /// What of it is complete already, and may have the final name.
+    /// The complete files of the download, whose folder may have the final name.
     pub held: Option<HeldFiles>,
 }
 
 impl PartRecord {
-    /// Whether it does not begin anew by itself.
+    /// Whether the download does not begin anew by itself.
     pub(super) fn is_awaited(self) -> bool {
         matches!(self, PartRecord::Awaited | PartRecord::Moving)
     }
@@ -56,30 +57,30 @@ impl From<PartRecord> for PartPlan {
     }
 }
 
-/// An old version as it was found right, and how its files are known.
+/// An old version that was found right, and the stamps of its files.
 #[derive(Debug, Clone)]
 pub struct Replaced {
     pub manifest: Arc<Manifest>,
     pub stamps: StampsDigest,
 }
 
-/// The permissions of what lies at a path.
+/// The permissions of a path.
 fn mode_at(path: &Path) -> Option<u32> {
     files::look_unlinked(path).ok().map(|found| found.mode() & 0o777)
 }
 
 impl Replaced {
-    /// Whether exactly this lies there: the same files, not written to since, and in a folder nothing else.
+    /// Whether exactly this version lies at a path: the same files, unchanged since, and nothing else in a folder.
     pub fn is_at(&self, path: &Path) -> bool {
         let same = Stamps::take(path, self.manifest.files()).is_ok_and(|now| now.digest() == self.stamps);
         same && (!self.manifest.is_folder() || holds_nothing_else(path, &self.manifest))
     }
 
-    /// Gives the part the name of the old version, and that the name of the part, in one step. What comes out is looked at
-    /// and put back if it is something else: somebody may have changed it until then.
+    /// Exchanges the names of the part and of the old version, in one step. Then checks the former owner of the final
+    /// name, and exchanges the names back if it is something else: it may have changed until then.
     ///
     /// # Errors
-    /// `Edited`, `NoExchange`, `Io`. Both have their names then.
+    /// `Edited`, `NoExchange`, `Io`. Both have their former names then.
     pub(super) fn exchange(&self, paths: &PartPaths) -> Result<(), PartError> {
         let exchange = || {
             files::exchange(&paths.folder, &paths.part_name, &paths.name).map_err(|error| {
@@ -97,8 +98,8 @@ impl Replaced {
         Err(PartError::Edited(paths.destination()))
     }
 
-    /// Removes the old version from where the part was. Anything else stays. That of a folder is noted in the sidecar
-    /// first: a run that is killed in the middle leaves one that looks like no version.
+    /// Removes the old version from the former place of the part. Anything else stays. For a folder, the sidecar notes
+    /// this first: a killed run leaves a folder that looks like no version.
     ///
     /// # Errors
     /// `DiskFull`, `Io`.
@@ -116,8 +117,9 @@ impl Replaced {
     }
 }
 
-/// Gives each file that takes the place of an old one below `root` the permissions that `of` makes of those of the old one
-/// and of whether it is to be executable, and each folder those of the old folder and these besides.
+/// Gives new files the permissions of the old files below `root` that they replace. `of` computes them from the old
+/// ones and from whether the file is to be executable. Each folder gets those of the old folder and `of_folder`
+/// besides.
 pub(super) fn keep_modes(
     body: &Body,
     manifest: &Manifest,
@@ -132,7 +134,7 @@ pub(super) fn keep_modes(
         }
         Ok(())
     });
-    // The inner ones first: an outer one may let nobody in.
+    // The inner folders come first: an outer one may forbid access.
     for path in manifest.folders().into_iter().rev() {
         let old = if path.is_empty() { root.to_path_buf() } else { root.join(path) };
         if let (Some(mode), Ok(folder)) = (mode_at(&old), body.folder(path)) {
@@ -141,8 +143,9 @@ pub(super) fn keep_modes(
     }
 }
 
-/// Makes what lies in a folder, of this id, the beginning of another version. Files that the other version does not have
-/// with their length are removed first: killed then, it is the part of the old version still, which makes them anew.
+/// Turns a folder with this id into the beginning of another version. First removes files that the other version does
+/// not have with the same length. If the run is killed before the end, the folder is still the part of the old version,
+/// which makes them anew.
 ///
 /// # Errors
 /// `DiskFull`, `Io`.
@@ -173,10 +176,10 @@ mod tests {
     use std::time::SystemTime;
     use tempfile::TempDir;
 
-    /// Files by their paths, the first component of which is the share.
+    /// Files by their paths. The first component of each is the share.
     type Content = BTreeMap<&'static str, &'static [u8]>;
 
-    /// An old version on the disk as `f`, and the new one of which it is to be replaced.
+    /// An old version on the disk as `f`, and the new one to replace it.
     struct Bench {
         temp: TempDir,
         old: Replaced,
@@ -233,7 +236,7 @@ mod tests {
             Part::open(&self.path("f"), self.new.clone(), &label, plan).expect("room")
         }
 
-        /// A part of which everything has come.
+        /// A part with all its pieces.
         fn part(&self) -> Part {
             let OpenedPart::Part(part) = self.open() else { panic!("the old version is in the way") };
             for piece in self.new.layout().indexes() {
@@ -367,7 +370,7 @@ mod tests {
         assert_eq!(fs::read(bench.path("f.part")).expect("kept"), b"the old version");
     }
 
-    /// A folder of these files, of which each byte of a file is the same.
+    /// A folder of these files. All bytes of a file are equal.
     fn uniform(files: &[(&str, u8, usize)]) -> (Arc<Manifest>, Vec<u8>) {
         let entry = |(path, _, len): &(&str, u8, usize)| FileEntry {
             path: RelPath::parse(&format!("f/{path}")).expect("a path"),
@@ -413,7 +416,7 @@ mod tests {
         };
         assert!(!heir.is_fresh());
         drop(part);
-        // The stream is shifted by seven bytes behind the first file, and `sub/c` has its own bytes all the same.
+        // Behind the first file the stream is shifted by seven bytes, and `sub/c` still has its own bytes.
         assert_eq!(fs::read(beside("a")).expect("there"), vec![1; LEN]);
         let kept = fs::read(beside("sub/c")).expect("there");
         assert!(kept.len() == 3 * LEN && kept[..2 * LEN].iter().all(|byte| *byte == 3));

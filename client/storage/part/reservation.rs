@@ -1,6 +1,6 @@
-//! Room on a file system in memory. It reserves room by writing zeros there, on one core and as slowly as a download
-//! comes in. So the download goes on meanwhile. What is still to be reserved counts as taken for other downloads of this
-//! process.
+//! Room on a file system in memory. Such a file system reserves room by writing zeros, on one core and as slowly as a
+//! download comes in. So the download goes on meanwhile. For other downloads of this process, the room that is still to
+//! be reserved counts as taken.
 
 use crate::sys::owned_thread::OwnedThread;
 use crate::sys::space;
@@ -16,9 +16,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-/// Bytes that are reserved together: whoever writes to the same file waits for them.
+/// The number of bytes to reserve at a time. Writers to the same file wait for each step.
 const STEP: u64 = 256 * 1024;
-/// Pause between two steps, which leaves the cores to the download: 128 MB are reserved in a second.
+/// The pause between two steps, which leaves the cores to the download. So 128 MB are reserved in a second.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Bytes that are still to be reserved, by device.
@@ -29,7 +29,7 @@ pub(super) type Allocate = fn(&File, Range<u64>) -> io::Result<()>;
 /// A stretch of a file, by the file's number, that needs room.
 pub(super) type Need = (usize, Range<u64>);
 
-/// A thread that reserves room. It ends when this is dropped.
+/// A thread that reserves room. Dropping this ends it.
 pub(super) struct Reservation {
     over: Arc<AtomicBool>,
     failed: Arc<OnceLock<Errno>>,
@@ -37,11 +37,11 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Reserves the room of these stretches, on the file system of this folder. Their files have `held` bytes of it.
-    /// `open` opens a file by its number.
+    /// Reserves the room of these stretches, on the file system of this folder. Their files already hold `held` bytes
+    /// of it. `open` opens a file by its number.
     ///
     /// # Errors
-    /// `ENOSPC` if there is no room for all; or the system has none for a thread.
+    /// `ENOSPC` if there is no room for everything, or if the system refuses a thread.
     pub(super) fn start(
         (folder, held): (&File, u64),
         needs: Vec<Need>,
@@ -62,10 +62,10 @@ impl Reservation {
         Ok(Self { over, failed, _thread: thread })
     }
 
-    /// Whether there is room for what has been asked for so far.
+    /// Whether there was room for all stretches so far.
     ///
     /// # Errors
-    /// Why there is not.
+    /// The lack of room.
     pub(super) fn check(&self) -> io::Result<()> {
         self.failed.get().map_or(Ok(()), |&error| Err(error.into()))
     }
@@ -77,7 +77,7 @@ impl Drop for Reservation {
     }
 }
 
-/// How many bytes these stretches have.
+/// The length of these stretches in bytes.
 fn len_of(needs: &[Need]) -> u64 {
     needs.iter().map(|(_, range)| range.end - range.start).sum()
 }
@@ -89,7 +89,7 @@ struct Promise {
 }
 
 impl Promise {
-    /// Promises so many bytes of what is `free` on a device.
+    /// Promises this many of the `free` bytes of a device.
     fn of(device: u64, bytes: u64, free: impl FnOnce() -> io::Result<Option<u64>>) -> io::Result<Self> {
         let mut promised = PROMISED.lock();
         let of_device = promised.entry(device).or_default();
@@ -101,7 +101,7 @@ impl Promise {
         Ok(Self { device, bytes })
     }
 
-    /// The files have taken so many bytes more, and at most so many are still to be reserved.
+    /// Notes that the files have taken `taken` more bytes, and that at most `left` bytes are still to be reserved.
     fn keep(&mut self, taken: u64, left: u64) {
         let bytes = self.bytes.saturating_sub(taken).min(left);
         if let Some(of_device) = PROMISED.lock().get_mut(&self.device) {
@@ -117,7 +117,7 @@ impl Drop for Promise {
     }
 }
 
-/// How many bytes of its file system a file takes up.
+/// The number of bytes that a file takes on its file system.
 pub(super) fn blocks_len(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.blocks() * 512)
 }
@@ -129,7 +129,7 @@ fn reserve(
     over: &AtomicBool,
 ) -> io::Result<()> {
     let mut left = len_of(&needs);
-    // From the end: a download that comes fast comes in order, and what it has written needs nothing.
+    // Starts at the end: a fast download comes in order, and its written bytes need no reservation.
     for (number, Range { start, mut end }) in needs.into_iter().rev() {
         if over.load(Ordering::Relaxed) {
             return Ok(());
@@ -154,7 +154,7 @@ fn reserve(
 mod tests {
     use super::*;
 
-    /// A promise of so many bytes of so many free ones, on a device that there is not.
+    /// A promise of `bytes` of `free` bytes, on a device that does not exist.
     fn promise(device: u64, bytes: u64, free: u64) -> Option<Promise> {
         match Promise::of(device, bytes, || Ok(Some(free))) {
             Ok(promise) => Some(promise),
@@ -167,7 +167,7 @@ mod tests {
         let device = u64::MAX;
         let mut first = promise(device, 1000, 1000).expect("there is room");
         assert!(promise(device, 1, 1000).is_none());
-        // Another program frees some, and half is reserved.
+        // Another program frees some bytes, and half of the room is reserved.
         first.keep(500, 500);
         assert!(promise(device, 600, 1000).is_none());
         drop(promise(device, 500, 1000).expect("half is still promised"));
@@ -182,7 +182,7 @@ mod tests {
         let mut first = promise(device, 100, 200).expect("it lacks 100");
         let second = promise(device, 100, 200).expect("it lacks 100 too");
         assert!(promise(device, 1, 200).is_none());
-        // Where it held nothing room is reserved. What it held costs nothing when its turn comes.
+        // The thread has reserved room where the file held none. The bytes that it held cost nothing in their turn.
         first.keep(100, 900);
         assert!(promise(device, 1, 100).is_none(), "all that is free is the other's");
         first.keep(0, 0);
@@ -196,7 +196,7 @@ mod tests {
         let opened = File::open(folder.path()).expect("there");
         let free = space::free_bytes(&opened).expect("told").expect("told");
         let file = Arc::new(tempfile::tempfile_in(folder.path()).expect("room"));
-        // Each is as long as all that is free, and holds all but little of that.
+        // Each file is as long as all the free room, and already holds most of its length.
         let resume = || {
             let (needs, same) = (vec![(0, 0..free)], file.clone());
             let open = move |_| Ok(same.clone());

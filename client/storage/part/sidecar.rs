@@ -1,4 +1,4 @@
-//! The sidecar of an unfinished download: the small locked file beside it that says what is being downloaded.
+//! The sidecar of an unfinished download: a small locked file beside it that says what is being downloaded.
 
 use super::error::{Foreign, PartError};
 use super::paths::PartPaths;
@@ -12,35 +12,35 @@ use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// First line; the number is the version of the format.
+/// The first line. The number is the version of the format.
 const HEADER: &str = "groupshare unfinished download 2";
-/// How the first line of every version begins.
+/// The begin of the first line in every version.
 const KIND: &[u8] = b"groupshare unfinished download ";
-/// Far longer than any sidecar, short enough to be read whatever was put there.
+/// Far longer than any sidecar, yet short enough to read any file that was put there.
 const LEN_MAX: u64 = 64 * 1024;
-/// Most files of others in the sidecar's place that are moved aside.
+/// The most foreign files in the sidecar's place that are moved aside.
 const ASIDE_MAX: u32 = 99;
-/// How often the file may be removed between opening and locking it before that is taken for a fault.
+/// How often the file may disappear between its opening and its lock before that counts as a fault.
 const ATTEMPTS_MAX: u32 = 16;
 
-/// What is downloaded, for the next run and for a person who wonders.
+/// The subject of the download, for the next run and for a curious person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartLabel {
     /// From which group.
     pub group: GroupId,
     /// The name it is shared under.
     pub name: FileName,
-    /// What exactly it is. Nothing else decides whether a download can be resumed.
+    /// The exact content. Only this decides whether a download can be resumed.
     pub info_hash: InfoHash,
 }
 
-/// What a sidecar says.
+/// The content of a sidecar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Note {
     pub label: PartLabel,
-    /// Which file or folder the part is. Unknown until it is made.
+    /// The id of the part. Unknown until the part is made.
     pub part: Option<FileId>,
-    /// Which one was replaced by it, has the part's name now, and is to be removed.
+    /// The id of the replaced version, which now has the part's name and is to be removed.
     pub replaced: Option<FileId>,
 }
 
@@ -87,7 +87,7 @@ fn id_from_text(text: &str) -> Option<FileId> {
     Some(FileId { inode: inode.parse().ok()?, born })
 }
 
-/// The sidecar, locked by this process as long as the value lives.
+/// The sidecar. This process has it locked as long as the value lives.
 #[derive(Debug)]
 pub(super) struct Sidecar {
     file: File,
@@ -98,11 +98,11 @@ pub(super) struct Sidecar {
 }
 
 impl Sidecar {
-    /// Locks the sidecar of a place; makes an empty one if there is none. Where the client's own record knows of the
-    /// download, a damaged sidecar counts as empty, and what is none goes aside.
+    /// Locks the sidecar of a place, and makes an empty one if there is none. `recorded` says that the client has a
+    /// record of the download. Then a damaged sidecar counts as empty, and any other file is moved aside.
     ///
     /// # Errors
-    /// `Busy` if another download has it; `Foreign` if what lies there is no sidecar; `DiskFull`, `Io`.
+    /// `Busy` if another download has it; `Foreign` for a file that is no sidecar; `DiskFull`, `Io`.
     pub(super) fn lock(paths: PartPaths, recorded: bool) -> Result<Self, PartError> {
         for _ in 0..ATTEMPTS_MAX {
             let path = paths.sidecar_path();
@@ -111,7 +111,7 @@ impl Sidecar {
             if !files::try_lock(&file).map_err(|error| PartError::Io(path.clone(), "lock", error))? {
                 return Err(PartError::Busy(paths.destination()));
             }
-            // Whoever had the lock before may have removed the file, and a third one made another.
+            // The former owner of the lock may have removed the file, and a third process may have made another.
             let found = file.metadata().map_err(|error| PartError::Io(path.clone(), "look at", error))?;
             if paths.stat(&paths.sidecar_name)?.is_none_or(|there| there.st_ino != found.ino()) {
                 continue;
@@ -125,7 +125,7 @@ impl Sidecar {
                 .read_to_end(&mut bytes)
                 .map_err(|error| PartError::Io(path.clone(), "read", error))?;
             let note = std::str::from_utf8(&bytes).ok().and_then(Note::from_text);
-            // The loss of power leaves files with zeros in them.
+            // A power loss leaves files with zeros.
             let damaged = bytes.starts_with(KIND) || bytes.iter().all(|&byte| byte == 0);
             if note.is_none() && !bytes.is_empty() && !(recorded && damaged) {
                 if recorded && move_aside(&paths) {
@@ -139,23 +139,23 @@ impl Sidecar {
         Err(PartError::Busy(paths.destination()))
     }
 
-    /// The place it lies in.
+    /// The place of the sidecar.
     pub(super) fn paths(&self) -> &PartPaths {
         &self.paths
     }
 
-    /// What it says; `None` if it is new.
+    /// The content of the sidecar. `None` if it is new.
     pub(super) fn note(&self) -> Option<&Note> {
         self.note.as_ref()
     }
 
-    /// Whether it says that this is downloaded here.
+    /// Whether the sidecar is of this content.
     pub(super) fn is_of(&self, info_hash: &InfoHash) -> bool {
         self.note.as_ref().is_some_and(|note| note.label.info_hash == *info_hash)
     }
 
-    /// Writes what is downloaded here, durably, so that no unfinished download is ever there without it.
-    /// In place, since a new file would not have the lock.
+    /// Writes the label durably, so that no unfinished download ever exists without it. Writes in place, because a new
+    /// file would not have the lock.
     ///
     /// # Errors
     /// `DiskFull`, `Io`.
@@ -163,7 +163,7 @@ impl Sidecar {
         self.put_durably(Note { label: label.clone(), part: None, replaced: None })
     }
 
-    /// The same of what is there already under another name.
+    /// As `write`, for a part that already exists under another name.
     ///
     /// # Errors
     /// `DiskFull`, `Io`.
@@ -171,7 +171,7 @@ impl Sidecar {
         self.put_durably(Note { label: label.clone(), part: Some(part), replaced: None })
     }
 
-    /// The same of a folder that is open under another label, as the last word before the lock is given back.
+    /// As `write`, for a folder that is open under another label. This is the last write before the lock is given back.
     ///
     /// # Errors
     /// `DiskFull`, `Io`.
@@ -187,8 +187,8 @@ impl Sidecar {
         files::sync_folder(&self.paths.folder).map_err(io)
     }
 
-    /// Writes which file or folder the part is, if that is not written yet. Not durably: a part of which that is lost
-    /// is known by its pieces.
+    /// Writes the id of the part, if it is not written yet. The write is not durable: if it is lost, the pieces
+    /// identify the part.
     ///
     /// # Errors
     /// `DiskFull`, `Io`.
@@ -197,7 +197,8 @@ impl Sidecar {
         if self.note.as_ref() == Some(&note) { Ok(()) } else { self.put(note) }
     }
 
-    /// Writes durably which folder the part has replaced: from here on it is removed, file by file, also by the next run.
+    /// Writes durably the id of the folder that the part has replaced. From here on that folder is removed file by
+    /// file, if need be by the next run.
     ///
     /// # Errors
     /// `DiskFull`, `Io`.
@@ -220,34 +221,34 @@ impl Sidecar {
         self.file.set_len(text.len() as u64).map_err(io)
     }
 
-    /// Lets the file go with the value.
+    /// Removes the file when the value is dropped.
     pub(super) fn remove_on_drop(&self) {
         self.remove_on_drop.store(true, Ordering::Relaxed);
     }
 
-    /// Gives the lock back. Whoever takes it owns the file.
+    /// Gives the lock back. The next owner of the lock owns the file.
     pub(super) fn release(&self) {
         self.removed.store(true, Ordering::Relaxed);
-        // If it fails, the lock ends with the value.
+        // If this fails, the lock ends with the value.
         let _ = files::unlock(&self.file);
     }
 
-    /// Removes the file now, whoever still holds the value: its download is given up, and another may take the place.
-    /// What somebody else has put in its place stays.
+    /// Removes the file now, even while threads hold the value: its download is given up, and another one may take the
+    /// place. A foreign file in its place stays.
     pub(super) fn remove(&self) {
         let own = || {
             let found = file_id::id_in(&self.paths.folder, &self.paths.sidecar_name).ok()?;
             Some(found.is_some() && found == file_id::id_of(&self.file).ok())
         };
-        // A second time it could be the file of that other one.
+        // A second removal could hit the file of the next download.
         if !self.removed.swap(true, Ordering::Relaxed) && own() == Some(true) {
-            // Under the lock still. A sidecar that stays behind without its download harms nobody.
+            // The lock still holds. A sidecar without its download does no harm.
             let _ = files::remove_file_in(&self.paths.folder, &self.paths.sidecar_name);
         }
     }
 }
 
-/// Gives what lies in the sidecar's place and is none a name of its own; false if no name is free.
+/// Gives a foreign file in the sidecar's place a name of its own. Returns false if no name is free.
 fn move_aside(paths: &PartPaths) -> bool {
     (1..=ASIDE_MAX).any(|number| {
         let mut aside = paths.sidecar_name.clone();

@@ -1,4 +1,4 @@
-//! Some files of a folder that are complete, while more of it is to come to the same place.
+//! Some complete files of a folder, while a download brings more of the folder to the same place.
 
 use super::error::PartError;
 use super::paths::PartPaths;
@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Files of a folder that were downloaded before, and how they are known.
+/// Downloaded files of a folder, and their stamps.
 #[derive(Debug, Clone)]
 pub struct HeldFiles {
     pub selection: Arc<Selection>,
@@ -21,23 +21,23 @@ pub struct HeldFiles {
 }
 
 impl HeldFiles {
-    /// Whether they lie there as they were.
+    /// Whether the files lie there unchanged.
     pub fn are_at(&self, path: &Path) -> bool {
         Stamps::take(path, self.selection.manifest().files()).is_ok_and(|now| now.digest() == self.stamps)
     }
 
-    /// The files of a part that are none of these.
+    /// The other files of a part.
     fn others<'a>(&'a self, part: &'a Manifest) -> impl Iterator<Item = &'a FileEntry> {
         let own: HashSet<&str> = self.selection.manifest().files().iter().map(|entry| entry.path.as_str()).collect();
         part.files().iter().filter(move |entry| !own.contains(entry.path.as_str()))
     }
 
-    /// Gives the folder the name of an unfinished download of these files and more. The sidecar says so first: whatever
-    /// happens, one of the two names is known.
+    /// Gives the folder the name of an unfinished download of these files and more. The sidecar notes this first, so
+    /// one of the two names is known after any crash.
     ///
     /// # Errors
-    /// `Exists` if something has that name, or the place of a file that is to come. `NoFolder`, `DiskFull`, `Io`. The
-    /// folder has its name then.
+    /// `Exists` if something has that name, or the place of a missing file. `NoFolder`, `DiskFull`, `Io`. The folder
+    /// then has its former name.
     pub(super) fn take_back(&self, sidecar: &mut Sidecar, part: &Manifest, label: &PartLabel) -> Result<(), PartError> {
         self.check_room(sidecar.paths(), part)?;
         let failed = |paths: &PartPaths, error| PartError::Io(paths.destination(), "rename", error);
@@ -52,7 +52,7 @@ impl HeldFiles {
         files::sync_folder(&paths.folder).map_err(|error| PartError::Io(paths.part_path(), "write to the disk", error))
     }
 
-    /// Fails if something lies where a file is to come: it is the user's own.
+    /// Fails if something lies in the place of a missing file, because it is the user's own.
     fn check_room(&self, paths: &PartPaths, part: &Manifest) -> Result<(), PartError> {
         let path = paths.destination();
         let failed = |error| PartError::Io(path.clone(), "look at", error);
@@ -70,7 +70,7 @@ impl HeldFiles {
         Ok(())
     }
 
-    /// Gives the folder its name back, without what came besides these files.
+    /// Gives the folder its former name back, without the other files of the part.
     ///
     /// # Errors
     /// `Exists` if something has that name meanwhile, `Io`.
@@ -78,7 +78,7 @@ impl HeldFiles {
         let failed = |error| PartError::Io(paths.part_path(), "give its name back to", error);
         let root = files::open_folder_in(&paths.folder, &paths.part_name).map_err(failed)?;
         remove_listed(&root, self.others(part)).map_err(failed)?;
-        // To make room has changed the times.
+        // The reservation of room has changed the times.
         let manifest = self.selection.manifest();
         for (entry, attributes) in manifest.files().iter().zip(manifest.attributes()) {
             let below = entry.path.below_root().unwrap_or_default();
@@ -95,8 +95,8 @@ impl HeldFiles {
         files::sync_folder(&paths.folder).map_err(failed)
     }
 
-    /// Removes what lay at the borders of these files, as far as the complete part has it not at its own. What cannot be
-    /// removed takes up room and harms nothing.
+    /// Removes the border bytes of these files, unless the complete part has them in their own place. A file that
+    /// cannot be removed takes up room but does no harm.
     pub(super) fn remove_borders(&self, paths: &PartPaths, part: &Manifest) {
         let own: HashSet<&str> = part.files().iter().map(|entry| entry.path.as_str()).collect();
         let borders = self.selection.borders().filter(|entry| !own.contains(entry.path.as_str()));

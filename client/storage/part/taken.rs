@@ -1,4 +1,4 @@
-//! What has the final name of a download already, and may be the complete download.
+//! Something that already has the final name of a download, and may be the complete download.
 
 use super::error::PartError;
 use super::paths::PartPaths;
@@ -14,19 +14,19 @@ use rustix::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is left of the download beside what has its name.
+/// The rest of the download, beside the complete file.
 struct Traces {
     sidecar: Sidecar,
     manifest: Arc<Manifest>,
 }
 
-/// A file or folder of the right kind and size under the final name of a download. Its name and its size say nothing
-/// of its content: whoever opens it verifies every piece before calling it complete.
+/// A file or folder of the right kind and size under the final name of a download. Its name and size prove nothing
+/// about its content: the caller must verify every piece before it counts as complete.
 pub struct Taken {
     destination: PathBuf,
     source: SharedFiles,
     traces: Option<Traces>,
-    /// The old version whose place it took, if the download is complete.
+    /// The old version that it has replaced, if the download is complete.
     replaces: Option<Replaced>,
 }
 
@@ -37,10 +37,10 @@ impl std::fmt::Debug for Taken {
 }
 
 impl Taken {
-    /// Looks at what has the final name.
+    /// Looks at the file or folder with the final name.
     ///
     /// # Errors
-    /// `OtherContent` if it cannot be the download, `Exists` if that cannot be told, `Busy`, `Io`.
+    /// `OtherContent` if it cannot be the download, `Exists` if that is unknown, `Busy`, `Io`.
     pub(super) fn look(
         paths: PartPaths,
         manifest: &Arc<Manifest>,
@@ -54,7 +54,7 @@ impl Taken {
             Some(_) => match Sidecar::lock(paths, false) {
                 Ok(sidecar) => Some(sidecar).filter(|sidecar| sidecar.is_of(&label.info_hash)),
                 Err(busy @ PartError::Busy(_)) => return Err(busy),
-                // Not that of this download.
+                // It is not the sidecar of this download.
                 Err(_) => None,
             },
         };
@@ -62,7 +62,7 @@ impl Taken {
         Ok(Self { destination, source, traces, replaces })
     }
 
-    /// Where it lies.
+    /// The final path.
     pub fn destination(&self) -> &Path {
         &self.destination
     }
@@ -72,14 +72,15 @@ impl Taken {
         &self.source
     }
 
-    /// Removes what an earlier run has left of the download. Every piece was right, and the end is recorded.
+    /// Removes the traces of an earlier run of the download. The caller has found every piece right, and has recorded
+    /// the end.
     ///
     /// # Errors
     /// `Io`.
     pub fn adopt(self) -> Result<(), PartError> {
         let Some(Traces { sidecar, manifest }) = self.traces else { return Ok(()) };
         if let Some(old) = &self.replaces {
-            // An earlier run was killed behind the exchange.
+            // An earlier run was killed after the exchange.
             old.remove(sidecar.paths(), &sidecar)?;
         }
         if let Some(own) = sidecar.note().and_then(|note| note.part) {
@@ -90,10 +91,10 @@ impl Taken {
     }
 }
 
-/// What has the final name, as a source of pieces.
+/// The file or folder with the final name, as a source of pieces.
 ///
 /// # Errors
-/// `OtherContent` if it cannot be the download, `Exists` if that cannot be told, `Io`.
+/// `OtherContent` if it cannot be the download, `Exists` if that is unknown, `Io`.
 pub(super) fn source_of(paths: &PartPaths, manifest: &Manifest) -> Result<SharedFiles, PartError> {
     let destination = paths.destination();
     let kind = paths.stat(&paths.name)?.map(|stat| FileType::from_raw_mode(stat.st_mode));

@@ -1,4 +1,4 @@
-//! Tests of the part: what is on the disk before, during and after a download.
+//! Tests of the part: the files on the disk before, during and after a download.
 
 use super::body::SMALL_LEN;
 use super::reservation::Allocate;
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 const PIECE: usize = PIECE_LEN as usize;
 
-/// A share in memory, and a folder to download it to.
+/// A share in memory, and a folder for its download.
 struct Bench {
     temp: TempDir,
     bytes: Vec<u8>,
@@ -36,7 +36,7 @@ impl Bench {
         Self::of(files, noise(files.iter().map(|(_, len)| len).sum()))
     }
 
-    /// Noise with zeros in these pieces.
+    /// Random bytes, with zeros in these pieces.
     fn with_zeros(files: &[(&str, usize)], zeros: &[usize]) -> Self {
         let mut bytes = noise(files.iter().map(|(_, len)| len).sum());
         for piece in zeros {
@@ -67,7 +67,7 @@ impl Bench {
         Part::open_with(&self.path("f"), self.manifest.clone(), &self.label, PartRecord::Absent.into(), maker)
     }
 
-    /// Opens it as the client does that has a record of it.
+    /// Opens the part as a client with a record of it does.
     fn open_recorded(&self, record: PartRecord) -> Result<OpenedPart, PartError> {
         Part::open(&self.path("f"), self.manifest.clone(), &self.label, record)
     }
@@ -87,7 +87,7 @@ impl Bench {
         self.open_with(space::allocate_range).expect_err("it is refused")
     }
 
-    /// The room that the files take, of the part or of what became of it.
+    /// The room on the disk of a part or of its complete files.
     fn room(&self, name: &str) -> u64 {
         let files = self.manifest.files().iter().map(|file| file.path.placed_in(&self.path(name)));
         files.map(|file| fs::metadata(file).expect("there").blocks() * 512).sum()
@@ -195,7 +195,7 @@ fn a_symbolic_link_in_the_place_of_the_part_is_refused_and_its_target_untouched(
     fs::write(bench.path("target"), "precious").expect("written");
     symlink("target", bench.path("f.part")).expect("made");
     assert!(matches!(bench.refusal(), PartError::Foreign(_, Foreign::Link)));
-    // The same with a sidecar that vouches for it.
+    // As before, with a sidecar that vouches for the part.
     let mut sidecar = Sidecar::lock(PartPaths::of(&bench.path("f")).expect("there"), false).expect("free");
     sidecar.write(&bench.label).expect("written");
     drop(sidecar);
@@ -494,7 +494,7 @@ fn a_download_that_ended_just_before_a_crash_is_known_to_be_complete_by_its_piec
         let part = bench.open();
         bench.write_all(&part);
         drop(part);
-        // As a crash between the rename and the removal of the sidecar leaves it.
+        // This is the state after a crash between the rename and the removal of the sidecar.
         fs::rename(bench.path("f.part"), bench.path("f")).expect("renamed");
         let found = taken(&bench);
         assert!(found.destination() == bench.path("f") && complete(&bench, &found));
@@ -666,7 +666,7 @@ fn a_part_without_its_sidecar_goes_on_where_the_client_has_a_record_and_is_forei
             let Ok(OpenedPart::Part(part)) = bench.open_recorded(PartRecord::Awaited) else { panic!("{damage:?}") };
             assert_eq!(verified(&part), [1]);
             drop(part);
-            // What was lost is written again.
+            // The lost piece is written again.
             assert_eq!(verified(&bench.open()), [1]);
             assert_eq!(bench.discard().expect("ours"), None);
         }
@@ -693,7 +693,7 @@ fn what_took_the_place_of_the_part_is_not_written_to_though_the_client_has_a_rec
                 }
             };
             fs::write(&own, "my notes").expect("written");
-            // Long enough to have a piece of its own, and not zeros.
+            // The zeros are long enough to have a piece of their own.
             fs::OpenOptions::new()
                 .write(true)
                 .open(&own)
@@ -948,7 +948,7 @@ fn sparse() -> [(Bench, Vec<u32>); 2] {
 fn pieces_of_zeros_are_there_from_the_start_and_stay_holes() {
     for (bench, zeros) in sparse() {
         let part = bench.open();
-        // Up to three blocks more for each stretch, which need not begin at one.
+        // Up to three more blocks for each stretch, because a stretch may begin inside a block.
         let content = (bench.bytes.len() - (zeros.len() - 1) * PIECE) as u64;
         let room = bench.room("f.part");
         assert!((content - 2 * PIECE as u64..content + 16 * 8192).contains(&room), "room for what is no hole: {room}");
@@ -964,7 +964,7 @@ fn pieces_of_zeros_are_there_from_the_start_and_stay_holes() {
         let hash = verify_existing(&part, &AtomicBool::new(false)).expect("nobody cancels").hash;
         assert_eq!(hash.finish(&part).expect("readable"), sha1_of(&bench.bytes));
         part.finish().expect("the name is free");
-        // A piece that does not begin at a block of the disk takes part of two more.
+        // A piece that begins inside a disk block takes part of two more.
         let most = (bench.bytes.len() - (zeros.len() - 1) * PIECE + 16 * 8192) as u64;
         assert!(bench.room("f") <= most, "{} > {most}", bench.room("f"));
         for (file, entry) in bench.manifest.files().iter().enumerate() {
@@ -1012,7 +1012,7 @@ fn a_download_with_holes_goes_on_without_room_for_them_and_with_zeros_whatever_w
         bench.write(&part, [0]);
         part.file(0).expect("open").write_all_at(b"garbage", PIECE as u64 + 5).expect("written");
         drop(part);
-        // Room for pieces is asked for, and none for the holes.
+        // Room is reserved for pieces, but not for the holes.
         let part = match bench.open_with(|file, range| {
             assert!(range.end - range.start <= 3 * PIECE as u64, "{range:?}");
             space::allocate_range(file, range)

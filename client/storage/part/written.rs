@@ -1,4 +1,4 @@
-//! Which pieces of a part were ever written, and whether a part that nothing vouches for is that of a download.
+//! Finds the pieces of a part that were ever written, and whether an unknown part is of a download.
 
 use super::error::PartError;
 use super::paths::PartPaths;
@@ -16,14 +16,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// So many pieces that are wrong and none that is right: the part is of something else.
+/// After this many wrong pieces and no right one, the part is of something else.
 const WRONG_MAX: usize = 16;
-/// Most pieces that are read to find out. The user waits for that.
+/// The most pieces to read for this answer. The user waits for it.
 const LOOKED_AT_MAX: usize = 512;
-/// Bytes at the beginning of a file that tell whether somebody has written to it.
+/// The bytes at the begin of a file that show whether any program has written to it.
 const BEGIN_LEN: usize = 64 * 1024;
 
-/// The pieces of which any byte was ever written. `file` opens a file by its number.
+/// The pieces with any byte that was ever written. `file` opens a file by its number.
 pub(super) fn pieces_with_data(manifest: &Manifest, file: impl Fn(usize) -> Option<Arc<File>>) -> Bitfield {
     let layout = manifest.layout();
     let mut pieces = Bitfield::none(layout);
@@ -31,7 +31,7 @@ pub(super) fn pieces_with_data(manifest: &Manifest, file: impl Fn(usize) -> Opti
     for (number, entry) in manifest.files().iter().enumerate() {
         let start = map.start(number);
         let Some(file) = file(number) else { continue };
-        // What cannot be told is fetched again.
+        // Unknown pieces are fetched again.
         let _ = for_each_with_data(layout, &file, start..start + entry.len, |piece| {
             pieces.insert(piece);
         });
@@ -39,8 +39,8 @@ pub(super) fn pieces_with_data(manifest: &Manifest, file: impl Fn(usize) -> Opti
     pieces
 }
 
-/// Whether what lies in a part's place holds something of the download, or nothing at all. A few pieces are enough to
-/// tell: in a part, what was written is right. Nothing is changed.
+/// Whether the part's place holds something of the download, or nothing at all. A few pieces are enough, because a part
+/// holds only right pieces. Changes nothing.
 ///
 /// # Errors
 /// `Foreign`, `Io`: those of opening the part.
@@ -71,7 +71,7 @@ pub(super) fn is_of_download(paths: &PartPaths, manifest: &Manifest) -> Result<b
     for piece in pieces_with_data(manifest, file).iter(layout).take(LOOKED_AT_MAX) {
         let mut data = vec![0; layout.len(piece) as usize];
         read(manifest, piece, file, &mut data);
-        // Zeros may stand for what was never written.
+        // Zeros may stand for bytes that were never written.
         if data.iter().all(|&byte| byte == 0) {
             continue;
         }
@@ -86,7 +86,7 @@ pub(super) fn is_of_download(paths: &PartPaths, manifest: &Manifest) -> Result<b
     Ok(wrong == 0 && (only.is_some() || holds_nothing_else(&path, manifest)))
 }
 
-/// Whether a folder holds files of the manifest alone, or nothing.
+/// Whether a folder holds only files of the manifest, or nothing.
 pub(super) fn holds_nothing_else(root: &Path, manifest: &Manifest) -> bool {
     let files = manifest.files().iter().filter_map(|entry| entry.path.below_root());
     let listed: HashSet<&Path> = files.flat_map(|path| Path::new(path).ancestors()).collect();
@@ -107,7 +107,7 @@ pub(super) fn holds_nothing_else(root: &Path, manifest: &Manifest) -> bool {
     true
 }
 
-/// Reads what there is of a piece. What is not there stays zeros: a short file of somebody else is seen, too.
+/// Reads the existing bytes of a piece. Missing bytes stay zeros, so a short foreign file is recognized too.
 fn read(manifest: &Manifest, piece: PieceIndex, file: impl Fn(usize) -> Option<Arc<File>>, data: &mut [u8]) {
     let map = FileMap::new(manifest.files());
     let mut rest = data;
@@ -120,7 +120,7 @@ fn read(manifest: &Manifest, piece: PieceIndex, file: impl Fn(usize) -> Option<A
     }
 }
 
-/// Whether something else than zeros stands at the beginning of a file.
+/// Whether a file begins with anything but zeros.
 pub(super) fn begins_with_data(file: &File) -> bool {
     let mut begin = vec![0; BEGIN_LEN];
     read_what_is_there(file, &mut begin, 0);
@@ -134,7 +134,7 @@ fn read_what_is_there(file: &File, mut buffer: &mut [u8], mut offset: u64) {
     }
 }
 
-/// Whether a folder lies where the download of a folder keeps its part, or a file where that of a file does.
+/// Whether the part's place holds a folder for the download of a folder, or a file for that of a file.
 pub(super) fn is_of_kind(kind: FileType, manifest: &Manifest) -> bool {
     kind == if manifest.is_folder() { FileType::Directory } else { FileType::RegularFile }
 }
