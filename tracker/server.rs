@@ -65,33 +65,33 @@ use std::time::{Duration, Instant};
 use timed_log::TimedLog;
 use unplaced::{UnplacedList, UnplacedLists};
 
-/// How long clients have at the end to take their last answers.
+/// How long clients have to take their last answers when the tracker stops.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// What a tracker is made of and how it is to behave.
+/// The parts and settings of a tracker.
 pub struct ServerSettings {
     pub cluster_key: Arc<ClusterKey>,
-    /// Under which ops are issued.
+    /// The origin under which the tracker issues ops.
     pub origin: Origin,
     /// The fold of what the log holds.
     pub past: Past,
-    /// Whether the log has just taken over the base of another tracker.
+    /// Whether the log has just adopted the base of another tracker.
     pub adopted: bool,
     /// Makes ops durable.
     pub log: Box<dyn OpLog>,
-    /// Gives those ops back.
+    /// Reads those ops back.
     pub source: Arc<dyn OpSource>,
-    /// Keeps bases, and gives and takes them.
+    /// Keeps bases, and transfers them from and to other trackers.
     pub bases: Arc<dyn BaseStore>,
     /// How often floors come.
     pub floor_pace: FloorPace,
-    /// Where the other trackers of the list are, by their numbers.
+    /// The addresses of the other trackers of the list, by number.
     pub others: Vec<(u16, TrackerAddr)>,
     pub data_dir: DataDir,
     pub caps: Caps,
     pub paces: Paces,
     pub password_params: Params,
-    /// How bytes are relayed between members, if they are.
+    /// Settings of the relay, if there is one.
     pub relay: Option<RelaySettings>,
     pub oversight: Oversight,
     pub warn: Warn,
@@ -107,7 +107,7 @@ pub struct ListenSockets {
 }
 
 impl ListenSockets {
-    /// The same sockets once more. They stay bound until both are gone.
+    /// Duplicates of the same sockets, which stay bound until both are gone.
     pub fn try_clone(&self) -> io::Result<Self> {
         let programs = self.programs.as_ref().map(TcpListener::try_clone).transpose()?;
         Ok(Self { clients: self.clients.try_clone()?, programs })
@@ -120,7 +120,7 @@ impl From<TcpListener> for ListenSockets {
     }
 }
 
-/// Why a tracker cannot start. Each is one line.
+/// Why a tracker cannot start. Each error is one line.
 #[derive(Debug)]
 pub enum StartError {
     /// The data folder cannot be used.
@@ -131,7 +131,7 @@ pub enum StartError {
     Listen(ListenError),
     /// The address for programs cannot be listened on.
     ListenJson(ListenError),
-    /// A thread cannot be started, or there is no memory for one password.
+    /// The system has no thread left, or no memory for one password.
     System(io::Error),
 }
 
@@ -163,7 +163,7 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A tracker that runs. Dropping it stops it.
+/// A running tracker. Dropping it stops it.
 pub struct Server {
     addr: SocketAddr,
     json_addr: Option<SocketAddr>,
@@ -180,16 +180,17 @@ pub struct Server {
     dialer: Mutex<Option<LinkDialer>>,
     floor: Arc<FloorWatch>,
     unplaced: UnplacedLists,
-    /// They end by themselves once there is nothing left to do.
+    /// They end by themselves when nothing is left to do.
     threads: Vec<OwnedThread>,
-    /// Whether clients may change something here, from start to start.
+    /// Whether the tracker refuses changes of clients, across starts.
     read_only: ReadOnlyMark,
-    /// Locked until everything has stopped.
+    /// Stays locked until everything has stopped.
     data_dir: DataDir,
 }
 
 impl Server {
-    /// Starts a tracker with all its threads but those of connections. It listens on its sockets once it can answer.
+    /// Starts a tracker with all its threads except those of connections. It listens on its sockets once it can
+    /// answer.
     pub fn start(sockets: impl Into<ListenSockets>, settings: ServerSettings) -> Result<Self, StartError> {
         let ListenSockets { clients, programs } = sockets.into();
         let addr = clients.local_addr().map_err(StartError::System)?;
@@ -237,7 +238,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts the threads that answer and those that look after connections.
+    /// Starts the threads that answer, and those that look after connections.
     fn start_threads(
         &mut self,
         batches: Receiver<Settled>,
@@ -248,7 +249,7 @@ impl Server {
         self.core.prober.start()
     }
 
-    /// Tells the operator of changes that could not be placed, and has a thread tell their authors.
+    /// Tells the operator of changes that could not be placed, and starts a thread that tells their authors.
     fn tell_unplaced(&mut self, warn: &Warn, end: Receiver<()>) -> io::Result<()> {
         let lists = self.unplaced.all();
         lists.iter().for_each(|list| warn(&list.to_string()));
@@ -260,7 +261,7 @@ impl Server {
         Ok(())
     }
 
-    /// Listens and accepts connections from now on.
+    /// Begins to listen and to accept connections.
     fn open_doors(&mut self) -> Result<(), StartError> {
         let addrs = [Some(self.addr), self.json_addr].into_iter().flatten();
         for (listener, addr) in self.listeners.iter().zip(addrs) {
@@ -279,7 +280,7 @@ impl Server {
         self.addr
     }
 
-    /// Where it listens to programs that speak JSON, if it does.
+    /// The address for programs that speak JSON, if there is one.
     pub fn json_addr(&self) -> Option<SocketAddr> {
         self.json_addr
     }
@@ -319,14 +320,14 @@ impl Server {
         }
     }
 
-    /// Has all trackers let go of another one; see docs/OPERATIONS.md. Returns when that is durable here.
+    /// Makes all trackers forget another one; see docs/OPERATIONS.md. Returns when that is durable here.
     pub fn forget(&self, number: u16) -> Result<(), ForgetError> {
         self.core.cluster.must_be_other(number, &self.core.state())?;
         let change = OpBody::ForgetTracker { tracker: number };
         self.core.committer.submit_own(change).map(|_| ()).map_err(ForgetError::Refused)
     }
 
-    /// Has all trackers take a forgotten one back. Returns when that is durable here.
+    /// Makes all trackers take a forgotten one back. Returns when that is durable here.
     pub fn unforget(&self, number: u16) -> Result<(), ForgetError> {
         self.core.cluster.must_be_other(number, &self.core.state())?;
         let change = OpBody::UnforgetTracker { tracker: number };
@@ -334,7 +335,7 @@ impl Server {
         committed.op.map(|_| ()).ok_or(ForgetError::NotForgotten)
     }
 
-    /// The list has these other trackers from now on.
+    /// Sets the other trackers of the list.
     ///
     /// # Errors
     /// The system has no thread left to dial one of them.
@@ -343,13 +344,13 @@ impl Server {
         self.dialer.lock().as_mut().map(|dialer| dialer.set_others(&self.core, others)).transpose()
     }
 
-    /// Receives the reason once the tracker wants to be started anew: its program drops it and starts it on the same
+    /// Receives the reason when the tracker wants a restart. Its program then drops it and starts it again on the same
     /// data folder.
     pub fn restart_wanted(&self) -> Receiver<String> {
         self.core.restart.wanted()
     }
 
-    /// Accepts no more connections, tells the clients, finishes what was begun, and joins all threads.
+    /// Accepts no more connections, tells the clients, finishes pending work, and joins all threads.
     pub fn stop(self) {}
 
     fn shut_down(&mut self) {
@@ -388,7 +389,7 @@ fn start_core(settings: ServerSettings, publish: Sender<Settled>) -> Result<(Arc
         others: settings.others,
     };
     if settings.adopted {
-        // What led to it is not heard change by change.
+        // The changes that led to the base do not come one by one.
         settings.oversight.audit.act(AuditLine::of_tracker(settings.origin.tracker, "base_taken"));
     }
     let cluster = Arc::new(ClusterView::new(me, feed, settings.past.state(), settings.warn.clone()));

@@ -1,4 +1,4 @@
-//! One client's session: requests come in, each gets its reply. The binary dialect calls `Session::answer`, the one for
+//! One client's session: each request gets its reply. The binary dialect calls `Session::answer`, the dialect for
 //! programs `Session::ask`.
 
 mod account;
@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a client may be told to ask for less before it is heard later.
+/// How often a client may be told to slow down before its requests are delayed.
 const TOLD_TO_SLOW_DOWN: Pace = Pace { burst: 32, interval: Duration::from_millis(250) };
 
 /// The state of one client's connection, in either dialect.
@@ -53,29 +53,29 @@ pub(crate) struct Session {
     login: Option<ActiveLogin>,
     /// Whether the client is given tokens.
     gives_tokens: bool,
-    /// The manifests that the user brings.
+    /// The manifests that the user has brought.
     brought: BroughtManifests,
-    /// Set by a login: these notices follow the reply.
+    /// The notices that follow the reply to a login.
     untold: Option<UntoldNotices>,
-    /// Set by a change that is not durable yet: the reply waits for it.
+    /// A change that is not durable yet: the reply waits for it.
     pending: Option<Pending>,
-    /// All waits of the request that is being carried out end by then.
+    /// The deadline for all waits of the present request.
     answer_by: Instant,
-    /// How often the client was told to ask for less.
+    /// Counts how often the client was told to slow down.
     told_to_slow_down: Buckets<()>,
-    /// The thread's time at its last turn.
+    /// The thread's processor time at its last turn.
     worked: Cell<Duration>,
 }
 
 struct ActiveLogin {
     ticket: Ticket,
     user: UserRef,
-    /// The latest token, whoever has it.
+    /// The latest token of the session.
     token: TokenClaim,
 }
 
 impl ActiveLogin {
-    /// Whether the login counts, as far as this state knows.
+    /// Whether the login is still valid in this state.
     fn holds(&self, state: &State) -> bool {
         let TokenClaim { user, sessions_since, session, .. } = self.token;
         state.session_holds(user, sessions_since) && !state.has_ended(user, session)
@@ -83,7 +83,7 @@ impl ActiveLogin {
 }
 
 impl Drop for Session {
-    /// Nothing is pushed to a connection that is gone, even if a panic ended it.
+    /// Stops pushing to a connection that is gone, even after a panic.
     fn drop(&mut self) {
         self.log_out();
         self.push_channel.end();
@@ -115,7 +115,7 @@ impl Session {
         }
     }
 
-    /// The session of a program: it is given no token, and ends with its connection.
+    /// The session of a program: it gets no token, and ends with its connection.
     pub(super) fn without_tokens(mut self) -> Self {
         self.gives_tokens = false;
         self
@@ -125,7 +125,7 @@ impl Session {
         self.seen.ip()
     }
 
-    /// When the request that is being carried out is refused if it still waits.
+    /// The deadline at which a waiting request is refused.
     pub(super) fn answer_by(&self) -> Instant {
         self.answer_by
     }
@@ -134,12 +134,12 @@ impl Session {
         self.login.is_some()
     }
 
-    /// Who is logged in.
+    /// The user who is logged in.
     pub(super) fn logged_in(&self) -> Option<UserRef> {
         self.login.as_ref().map(|login| login.user)
     }
 
-    /// Whether the change of a command of this user is durable.
+    /// Whether the change of this user's command is durable.
     pub(super) fn has_made(&self, command: CommandId) -> bool {
         self.logged_in().is_some_and(|user| self.core.state().command(CommandOwner::User(user), command).is_some())
     }
@@ -148,19 +148,19 @@ impl Session {
     pub(super) fn ask(&mut self, request: Request) -> Result<Reply, Refusal> {
         let reply = self.answer(request)?;
         self.pending.take().map_or(Ok(()), Pending::wait)?;
-        // Nothing is pushed to a program. It lists the notices itself.
+        // Programs list the notices themselves.
         self.untold = None;
         Ok(reply)
     }
 
-    /// Waits until it is this client's turn to have a request carried out and answered.
+    /// Waits until it is this client's turn.
     pub(super) fn turn(&self) -> RequestTurn {
         let now = sys::thread_time();
         let worked = now.saturating_sub(self.worked.replace(now));
         self.core.turns.take(self.ip(), self.logged_in(), worked)
     }
 
-    /// Waits a moment, without a turn, once the client has been told again and again to ask for less: asking is cheap.
+    /// Delays a client, without a turn, that was told to slow down again and again: asking is cheap.
     pub(super) fn rest_after(&mut self, refusal: Option<Code>) {
         if let Some(Code::SlowDown | Code::QuotaReached) = refusal {
             let now = Instant::now();
@@ -169,13 +169,13 @@ impl Session {
         }
     }
 
-    /// Counts a command whose answer holds.
+    /// Counts a command that has been answered.
     pub(super) fn note_answered(&self, command: BegunCommand, refusal: Option<Code>) {
         self.core.oversight.metrics.answered(command, refusal);
     }
 
-    /// A request has come: the client is there, and an upload that takes too long ends. False if its login has expired by
-    /// silence: then the connection ends, and the client says everything again on the next one.
+    /// A request has come, so the client is alive. Ends an upload that takes too long. Returns false if the login has
+    /// expired by silence. Then the connection ends, and the client announces everything again on the next one.
     pub(super) fn is_heard(&mut self) -> bool {
         let now = Instant::now();
         self.answer_by = now + ANSWER_DEADLINE;
@@ -189,7 +189,7 @@ impl Session {
         if login.holds(&self.core.state()) {
             return false;
         }
-        // The session has ended, and the client was told so.
+        // The session has ended, and the client was told that.
         self.log_out();
         true
     }
@@ -254,12 +254,12 @@ impl Session {
         }
     }
 
-    /// Whose turn it is where users take turns over manifests.
+    /// The requester for turns over manifests.
     fn requester(&self, user: UserRef) -> Requester {
         Requester::User(self.ip(), user, self.answer_by)
     }
 
-    /// The user who is logged in. A login ends here if it counts no more, whichever tracker ended it.
+    /// The user who is logged in. If the login is no longer valid, ends it here, whichever tracker made it void.
     fn user(&mut self) -> Result<UserRef, Refusal> {
         let login = self.login.as_ref().ok_or(Code::NotLoggedIn)?;
         if login.holds(&self.core.state()) {
@@ -269,7 +269,7 @@ impl Session {
         Err(Code::SessionEnded.into())
     }
 
-    /// Makes a change for the user who is logged in. The reply holds once it is durable.
+    /// Makes a change for the logged-in user. The reply is valid once the change is durable.
     fn change(&mut self, command: CommandId, change: impl FnOnce(UserRef) -> Change) -> Result<Reply, Refusal> {
         let user = self.user()?;
         (_, self.pending) = self.core.committer.begin(command, &change(user))?;

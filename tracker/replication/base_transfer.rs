@@ -1,5 +1,5 @@
-//! The base on its way over a link. A tracker whose floor is lower takes the base of the other one, part by part, and is
-//! started anew on it.
+//! The base on its way over a link. A tracker with a lower floor takes the base of the other one, part by part, and
+//! restarts on it.
 
 use crate::model::op::floor::FloorMark;
 use crate::model::units::duration;
@@ -12,20 +12,20 @@ use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::{BASE_PART_MAX, LinkMessage};
 use std::time::{Duration, Instant};
 
-/// Longest base that is taken, in bytes.
+/// The longest base to accept, in bytes.
 const BASE_LEN_MAX: u64 = 4 << 30;
-/// Pause before a base is asked for again that this tracker could not keep.
+/// The pause before asking again for a base that this tracker could not keep.
 const DISK_PAUSE: Duration = Duration::from_secs(30);
-/// A floor that lies so far above every change that is known here was made by no tracker.
+/// No tracker has made a floor that lies this far above every known change.
 const LEAP_MAX: u64 = 1 << 32;
 
-/// A base on its way: which one, and up to where it was sent or taken.
+/// A transfer of a base, and the offset that it has reached.
 struct Transfer {
     floor: FloorMark,
     offset: u64,
 }
 
-/// The half of the tracker that gives, on the thread that sends.
+/// The giving half, on the sending thread.
 #[derive(Default)]
 pub(super) struct BaseGiver(Option<Transfer>);
 
@@ -50,12 +50,12 @@ impl BaseGiver {
     }
 }
 
-/// The half of the tracker that takes, on the thread that receives.
+/// The taking half, on the receiving thread.
 pub(super) struct BaseTaker<'a> {
     core: &'a Core,
     number: u16,
     live: &'a LiveLink,
-    /// The last floor of the other tracker that was higher.
+    /// The last floor of the other tracker that was above the floor here.
     higher: Option<FloorMark>,
     asked: Option<Transfer>,
 }
@@ -65,8 +65,8 @@ impl<'a> BaseTaker<'a> {
         Self { core, number, live, higher: None, asked: None }
     }
 
-    /// Asks for the base of the other tracker if its floor is higher, this one cannot reach it by itself, and no other
-    /// tracker gives its base. Meanwhile clients change nothing here.
+    /// Asks for the base of the other tracker if three things hold: its floor is higher, this tracker cannot reach
+    /// that floor by itself, and no other tracker gives its base. Meanwhile this tracker refuses changes of clients.
     ///
     /// # Errors
     /// `Malformed` if no tracker can have reached its floor.
@@ -83,7 +83,8 @@ impl<'a> BaseTaker<'a> {
         if self.higher.replace(floor) != Some(floor) {
             self.core.cluster.floor_wakeup().wake();
         }
-        // The keeper tells when it has found that it does not hold those ops. It may have to read for long before.
+        // The floor keeper tells if this tracker lacks the ops of that floor. It may have to read for long before it
+        // can tell.
         let heard = rules::by_word(&state, own.mark, floor).is_some();
         let by_itself = heard && !self.core.cluster.base_slot().lock().is_out_of_reach(own.mark, floor);
         if by_itself {
@@ -109,7 +110,7 @@ impl<'a> BaseTaker<'a> {
         }
     }
 
-    /// Takes the next part of the base that was asked for, and passes over any other.
+    /// Takes the next part of the requested base. Ignores parts of any other.
     pub(super) fn take(&mut self, part: (FloorMark, u64, u64), bytes: &[u8], now: Instant) {
         let (floor, total, offset) = part;
         let asked = self.asked.as_mut().filter(|_| self.core.cluster.base_slot().lock().is_giver(self.number));
@@ -128,7 +129,7 @@ impl<'a> BaseTaker<'a> {
         }
     }
 
-    /// The other tracker does not have that base by now.
+    /// The other tracker no longer has that base.
     pub(super) fn take_none(&mut self, floor: FloorMark, now: Instant) {
         if self.asked.as_ref().is_some_and(|asked| asked.floor == floor) {
             self.drop_part();
@@ -137,7 +138,7 @@ impl<'a> BaseTaker<'a> {
         }
     }
 
-    /// All parts are here.
+    /// All parts have come.
     fn finish(&mut self, floor: FloorMark, now: Instant) {
         match self.core.bases.taken(floor) {
             Ok(true) => {
@@ -151,14 +152,14 @@ impl<'a> BaseTaker<'a> {
         }
     }
 
-    /// The transfer has come to an end. Another one may be underway by now.
+    /// Ends the transfer. Another one may be underway by now.
     fn drop_part(&mut self) {
         if self.asked.take().is_some() && self.core.cluster.base_slot().lock().is_giver(self.number) {
             self.core.bases.give_up();
         }
     }
 
-    /// The base of the other tracker is not asked for any more.
+    /// Stops asking for the base of the other tracker.
     fn give_up(&mut self) {
         self.drop_part();
         self.core.cluster.base_slot().lock().leave(self.number);
@@ -170,7 +171,7 @@ impl<'a> BaseTaker<'a> {
         self.tell_blame(rest, now);
     }
 
-    /// Nobody waits for the other tracker while it rests.
+    /// This tracker does not wait for the other one while that rests.
     fn tell_blame(&self, rest: Duration, now: Instant) {
         let mut slot = self.core.cluster.base_slot().lock();
         self.core.committer.set_joining(slot.set_needed(self.number, false, now));
@@ -187,7 +188,7 @@ impl<'a> BaseTaker<'a> {
         self.core.cluster.warn(&format!("the base of tracker {} cannot be kept: {why}", self.number));
     }
 
-    /// The base of the other tracker is not needed any more.
+    /// The base of the other tracker is no longer needed.
     fn end(&mut self, now: Instant) {
         if self.higher.take().is_some() {
             self.give_up();

@@ -1,4 +1,4 @@
-//! A link to another tracker, from the end of its handshake on: both greet, then one thread receives and another sends.
+//! A link to another tracker, after its handshake. Both sides greet, then one thread receives and another sends.
 
 use super::link_error::LinkError;
 use super::link_receiver::LinkReceiver;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-/// What the other tracker says first.
+/// The first message of the other tracker.
 struct Greeting {
     number: u16,
     instance: [u8; 16],
@@ -31,7 +31,7 @@ struct Greeting {
     has: Vec<Seen>,
 }
 
-/// Serves a link until it ends. `called` is the number of the tracker that this one called; `None` if the other tracker
+/// Serves a link until it ends. `called` is the number of the tracker that this one called; `None` if the other one
 /// called. `greeted` runs once the far side has proved to be a tracker.
 pub(crate) fn serve(
     core: &Core,
@@ -64,7 +64,7 @@ pub(crate) fn serve(
         if called.is_none() && refusal.code == Code::TrackerNumber {
             core.cluster.tell_clash(number, instance, &address_of(stream));
         }
-        // If this does not arrive, the end of the connection says it all.
+        // If this does not arrive, the end of the connection says enough.
         let _ = sender.send(UNASKED, &LinkMessage::refused(&refusal));
         return Err(refusal.into());
     }
@@ -121,7 +121,7 @@ fn exchange(core: &Core, number: u16, live: &Arc<LiveLink>, receiver: &mut Frame
         let name = format!("link-{number}-out");
         let send = || {
             let sent = LinkSender::new(core, live).run();
-            // If the link has ended already, the other thread tells why.
+            // If the link has ended already, the other thread tells the reason.
             let why = sent.err().filter(|_| !live.sender.is_over());
             live.sender.end();
             why.map(LinkError::System)
@@ -130,7 +130,8 @@ fn exchange(core: &Core, number: u16, live: &Arc<LiveLink>, receiver: &mut Frame
         let ended = LinkReceiver::new(core, number, live).run(receiver);
         live.sender.end();
         live.wakeup.wake();
-        // A thread that panicked has printed so. Whoever refuses the link may take nothing more: the refusal says why.
+        // A thread that panicked has printed that. After a refusal the far side may take no more messages: the refusal
+        // is the reason.
         let failed = sending.join().ok().flatten().filter(|_| !matches!(ended, Err(LinkError::Refused(_))));
         failed.map_or(ended, Err)
     })

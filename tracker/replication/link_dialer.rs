@@ -1,4 +1,5 @@
-//! Dials the other trackers. Of any two, the one with the higher number dials, and again when the link is lost.
+//! Dials the other trackers. Of two trackers the one with the higher number dials, and dials again when the link is
+//! lost.
 
 use super::link::serve;
 use super::link_error::LinkError;
@@ -17,19 +18,19 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a connection may take to come about.
+/// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
-/// Pause before the second call; it doubles with every call that fails.
+/// The pause before the second attempt. It doubles with every failed attempt.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Threads that dial, one for each tracker with a lower number. Dropping it ends them and their links.
+/// Threads that dial, one for each tracker with a lower number. Dropping this ends them and their links.
 pub(crate) struct LinkDialer {
     dialed: Vec<DialedTracker>,
 }
 
-/// Links to trackers that are dialed no longer. Dropping this waits for their ends.
+/// Links to trackers that are no longer dialed. Dropping this waits for their end.
 pub struct EndedLinks {
     _dialed: Vec<DialedTracker>,
 }
@@ -53,14 +54,14 @@ impl Drop for DialedTracker {
 struct DialerStop {
     state: Mutex<DialerState>,
     told: Condvar,
-    /// Disconnected once it is time to end: a thread may wait for a name.
+    /// Disconnected when the thread has to end. The thread may be waiting for a name.
     closed: Receiver<Infallible>,
 }
 
 struct DialerState {
-    /// Dropped, and gone from here, once it is time to end.
+    /// Dropped when the thread has to end.
     open: Option<Sender<Infallible>>,
-    /// The connection on which the thread may wait for the other tracker.
+    /// The connection on which the thread may be waiting for the other tracker.
     calling: Option<Arc<TcpStream>>,
 }
 
@@ -79,14 +80,14 @@ impl DialerStop {
         self.told.notify_all();
     }
 
-    /// The thread waits on this connection from now on, or on none; false if it is time to end.
+    /// Notes the connection on which the thread waits. Returns false if the thread has to end.
     fn set_calling(&self, stream: Option<Arc<TcpStream>>) -> bool {
         let mut state = self.state.lock();
         state.calling = stream;
         state.open.is_some()
     }
 
-    /// Waits for this long; false if it is time to end.
+    /// Waits for this long. Returns false if the thread has to end.
     fn pause(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
         let mut state = self.state.lock();
@@ -110,8 +111,8 @@ impl LinkDialer {
         Ok(dialer)
     }
 
-    /// Dials these trackers from now on, as far as their numbers are lower, and no others. Does not wait for the links that
-    /// end: they may be busy.
+    /// From now on dials exactly those of these trackers that have lower numbers. Does not wait for links that end:
+    /// they may be busy.
     ///
     /// # Errors
     /// No thread can be started.
@@ -130,7 +131,7 @@ impl LinkDialer {
             let (core, to, told) = (core.clone(), addr.clone(), stop.clone());
             let before = changed.iter().position(|old| old.number == number).map(|at| changed.swap_remove(at));
             let run = move || {
-                // Of two links to one tracker, the older one ends first.
+                // The older of two links to one tracker ends first.
                 drop(before);
                 keep_calling(&core, number, &to, &told);
             };
@@ -154,7 +155,7 @@ fn keep_calling(core: &Core, number: u16, addr: &TrackerAddr, stop: &DialerStop)
     let mut pause = PAUSE_MIN;
     loop {
         let begun = Instant::now();
-        // A tracker that is forgotten may be taken back.
+        // The cluster may take a forgotten tracker back.
         if !core.cluster.table().is_forgotten(number) {
             let reached = reach(addr, &mut lookups, &stop.closed);
             let ended = reached.and_then(|stream| talk(core, number, stream, stop));
@@ -163,7 +164,7 @@ fn keep_calling(core: &Core, number: u16, addr: &TrackerAddr, stop: &DialerStop)
                 core.cluster.lost(number, &why);
             }
         }
-        // A link that lasted was a good one.
+        // After a link that lasted, the pause begins at its minimum.
         pause = if begun.elapsed() > PAUSE_MAX { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
         if !stop.pause(pause) {
             return;
@@ -183,7 +184,7 @@ fn reach(tracker: &TrackerAddr, lookups: &mut Lookups, closed: &Receiver<Infalli
     for addr in addrs {
         match TcpStream::connect_timeout(&addr, CONNECT_MAX) {
             Ok(stream) => return Ok(stream),
-            // Of several the first is the one that was to be taken.
+            // Tells the failure of the first address, which is the preferred one.
             Err(error) => failure = failure.or(Some(error)),
         }
     }

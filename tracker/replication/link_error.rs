@@ -1,4 +1,4 @@
-//! Why a link to another tracker did not come about or has ended.
+//! Why a link to another tracker failed or has ended.
 
 use crate::sys;
 use crate::sys::net::resolve::lookup_reason;
@@ -14,18 +14,18 @@ use std::io;
 pub(crate) enum LinkError {
     /// The socket cannot be used, or the greeting cannot be sent.
     Begin(io::Error),
-    /// The name of the other tracker is not found.
+    /// The name of the other tracker has no address.
     Lookup(io::Error),
-    /// No connection, no thread, or a message cannot be sent.
+    /// There is no connection or no thread, or a message cannot be sent.
     System(io::Error),
     Handshake(HandshakeError),
     Recv(RecvError),
     Decode(DecodeError),
-    /// One of both trackers refused the link or a message on it.
+    /// One of the two trackers refused the link or a message on it.
     Refused(Refusal),
     /// The first message is no greeting.
     NoGreeting,
-    /// Another tracker answers at the address of the one that was called.
+    /// The called address belongs to another tracker.
     OtherNumber {
         called: u16,
         answers: u16,

@@ -1,4 +1,4 @@
-//! What comes in on a link: ops, how far the other tracker is, its clients, manifests.
+//! Takes what comes in on a link: ops, the other tracker's progress, its clients, manifests.
 
 use super::base_transfer::BaseTaker;
 use super::link_error::LinkError;
@@ -28,23 +28,23 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// A link on which nothing comes in for this long has ended: the far side says `Have` more often than that.
+/// A link that is silent for this long has ended: the far side sends `Have` more often.
 const SILENCE_MAX: Duration = HAVE_INTERVAL.saturating_mul(3);
-/// Holdings that are kept of shares that are not known yet.
+/// How many holdings of unknown shares are kept.
 const EARLY_MAX: usize = 4096;
-/// Longest of them that says which pieces, in bytes. Of a longer one it is kept how many these are.
+/// The longest such holding with exact pieces, in bytes. Of a longer one only the number of pieces is kept.
 const EARLY_LEN_MAX: usize = 64;
-/// Pause before changes that could not be kept are tried again; it doubles each time.
+/// The pause before changes that could not be kept are tried again. It doubles each time.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// Longest such pause.
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// Most manifests that are made durable together.
+/// The most manifests that become durable together.
 const MANIFESTS_MAX: usize = 1024;
-/// Manifests that are still to be sent; the far side asks again for others.
+/// The most manifests waiting to be sent; the far side asks again for the rest.
 const WANTED_HERE_MAX: usize = 2 * WISHES_MAX;
-/// Clocks of trackers that are further apart are told of.
+/// If the clocks of two trackers differ by more than this, the operator is told.
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(600);
-/// Most late ops that are held to be folded together.
+/// The most late ops to hold back, so that one refold takes them.
 const LATE_MAX: usize = 128 * 1024;
 
 /// The receiving half of a link.
@@ -52,43 +52,43 @@ pub(super) struct LinkReceiver<'a> {
     core: &'a Core,
     number: u16,
     live: &'a LiveLink,
-    /// The short manifest and the long one that are on their way.
+    /// The short and the long manifest that are coming in.
     coming_manifests: [ComingManifest; 2],
-    /// Manifests that have come in and are not durable yet: a few are kept together.
+    /// Manifests that have come in and are not durable yet: a few become so together.
     manifests: Vec<CheckedManifest>,
-    /// What clients hold of shares that are not known yet: the op may be on its way through another tracker.
+    /// Holdings of shares that are still unknown: the op may be on its way through another tracker.
     early: BTreeMap<(ClientKey, ShareRef), Holding>,
-    /// What the other tracker has, of which more is to come.
+    /// The unfinished version vector of the other tracker.
     coming: Option<(SeenOf, GatheredSeen)>,
-    /// Ops that come before some that are known here, held while more have come in or are to come: each lot of late ops
-    /// has everything behind it folded again.
+    /// Late ops, held while more have come in or are to come: each refold of late ops folds everything after them
+    /// again.
     late: Vec<Op>,
     base: BaseTaker<'a>,
-    /// The operator was told that the other tracker's clock is ahead.
+    /// Whether the operator was told that the other tracker's clock is ahead.
     told_of_clock: bool,
-    /// Set while changes cannot be kept here: those that come are dropped and asked for again.
+    /// Set while this tracker cannot keep changes: it drops those that come, and asks for them again.
     refused: Option<Refused>,
 }
 
-/// Where a manifest comes in.
+/// A manifest that is coming in.
 #[derive(Default)]
 struct ComingManifest {
     upload: Option<ManifestUpload>,
-    /// The last manifest that was not taken.
+    /// The last manifest that this tracker did not take.
     skipped: Option<InfoHash>,
 }
 
-/// Changes could not be kept.
+/// Changes that could not be kept.
 struct Refused {
-    /// The first one of them, to try with.
+    /// The first of them, to try again with.
     op: Op,
     pause: Duration,
     try_at: Instant,
-    /// The operator was told by this link.
+    /// Whether this link has told the operator.
     told: bool,
 }
 
-/// The message that says what the other tracker has.
+/// The kind of message that carries the other tracker's version vector.
 enum SeenOf {
     Have { floor: FloorMark, digest: Option<[u8; 32]> },
     GiveAgain,
@@ -107,7 +107,7 @@ fn goes_with_ops(message: &LinkMessage) -> bool {
     )
 }
 
-/// The manifest that comes before an op.
+/// The manifest that precedes an op.
 fn manifest_of(op: &Op) -> Option<InfoHash> {
     match &op.body {
         OpBody::CreateShare { content, .. } => Some(content.info_hash),
@@ -132,8 +132,8 @@ impl<'a> LinkReceiver<'a> {
         }
     }
 
-    /// Tells the operator, once, that the clock of the other tracker is ahead. Certificates that it signs late, or this
-    /// one does early, count for nothing at the clients of the other once that is half a day.
+    /// Tells the operator, once, that the clock of the other tracker is ahead. From half a day on, the clients of each
+    /// tracker reject certificates of the other: the times in them seem too late or too early.
     fn compare_clocks(&mut self, certificate: &Certificate) {
         let ahead = certificate.signer_is_ahead(unix_time_s());
         if ahead >= CLOCKS_APART_MAX && !std::mem::replace(&mut self.told_of_clock, true) {
@@ -147,28 +147,28 @@ impl<'a> LinkReceiver<'a> {
     pub(super) fn run(&mut self, receiver: &mut FrameReceiver) -> Result<(), LinkError> {
         self.base.look(Instant::now())?;
         let Err(why) = self.take_all(receiver);
-        // What was held is not asked for again.
+        // Held ops are not requested again.
         self.receive_late()?;
         Err(why)
     }
 
     fn take_all(&mut self, receiver: &mut FrameReceiver) -> Result<Infallible, LinkError> {
         loop {
-            // What has come in while others were folded in may be late too.
+            // The ops that came during a refold may be late too.
             if !self.late.is_empty() && !self.is_more_to_come() && !receiver.has_more() {
                 self.receive_late()?;
                 self.base.look(Instant::now())?;
             }
             let message = receiver.recv(SILENCE_MAX)?.message::<LinkMessage>()?;
             if self.live.sender.is_over() {
-                // Another link has replaced this one, which would tell the rest too late.
+                // Another link has replaced this one. What this one still tells would come too late.
                 return Err(LinkError::Ended);
             }
             let now = Instant::now();
             self.core.presence.heard_from_tracker(self.heard(now));
             self.try_again(now)?;
             self.take(message, now)?;
-            // Among those that are held may be what lets this tracker do without the base of the other one.
+            // With the held ops this tracker may not need the base of the other one.
             if self.late.is_empty() {
                 self.base.look(now)?;
             }
@@ -176,7 +176,7 @@ impl<'a> LinkReceiver<'a> {
     }
 
     fn take(&mut self, message: LinkMessage, now: Instant) -> Result<(), Refusal> {
-        // Whoever asks for a sign of life does not wait for long.
+        // A tracker that asks for a sign of life waits only briefly.
         let is_sign = matches!(message, LinkMessage::AreYouThere {} | LinkMessage::Here {});
         if !is_sign && !matches!(message, LinkMessage::Manifest { .. }) {
             self.keep_manifests();
@@ -193,7 +193,7 @@ impl<'a> LinkReceiver<'a> {
             }
             LinkMessage::Ops { ops } => {
                 let ops = ops.into_vec();
-                // They are given again once both trackers have the same floor.
+                // The other tracker gives them again once both have the same floor.
                 if self.is_level() {
                     self.live.progress.lock().exchanged.note(&ops);
                     self.receive(ops)?;
@@ -259,7 +259,7 @@ impl<'a> LinkReceiver<'a> {
         Ok(())
     }
 
-    /// Whether the other tracker asks if this one is there, or says that it is there itself.
+    /// Takes a sign of life: the other tracker's question, or its answer.
     fn take_sign(&self, sign: &LinkMessage) {
         if matches!(sign, LinkMessage::Here {}) {
             return self.live.signs.note_answer();
@@ -268,7 +268,7 @@ impl<'a> LinkReceiver<'a> {
         self.live.wakeup.wake();
     }
 
-    /// Takes what the other tracker tells of its clients.
+    /// Takes news of the other tracker's clients.
     fn take_of_clients(&mut self, message: LinkMessage, now: Instant) -> Result<(), Refusal> {
         match message {
             LinkMessage::Online { user, client, contact } => {
@@ -309,7 +309,7 @@ impl<'a> LinkReceiver<'a> {
         if self.late.len() < LATE_MAX { Ok(()) } else { self.receive_late() }
     }
 
-    /// Whether the far side has said that it has more ops than those that are held here, and gives them.
+    /// Whether the far side has announced more ops than those held here, and gives them.
     fn is_more_to_come(&self) -> bool {
         self.is_level() && self.live.progress.lock().durable.exceeds(&self.core.state()) > self.late.len() as u64
     }
@@ -321,7 +321,7 @@ impl<'a> LinkReceiver<'a> {
         }
     }
 
-    /// Makes ops durable. If that fails now, as it did `before`, it is tried again after a pause. The link goes on.
+    /// Makes ops durable. If that fails, now or as `before`, tries again after a pause. The link goes on.
     fn keep(&mut self, ops: Vec<Op>, before: Option<Refused>) -> Result<(), Refusal> {
         let Some(op) = ops.first().cloned() else { return Ok(()) };
         let absent = self.core.manifests.mark_absent(ops.iter().filter_map(manifest_of));
@@ -349,7 +349,8 @@ impl<'a> LinkReceiver<'a> {
         taken
     }
 
-    /// Tries with one op whether changes can be kept again. If so, the far side is asked for all that were dropped.
+    /// Tries with one op whether this tracker can keep changes again. If so, asks the far side for all that were
+    /// dropped.
     fn try_again(&mut self, now: Instant) -> Result<(), Refusal> {
         let Some(before) = self.refused.take_if(|refused| refused.try_at <= now) else {
             return Ok(());
@@ -362,8 +363,8 @@ impl<'a> LinkReceiver<'a> {
         Ok(())
     }
 
-    /// Takes a part of a manifest. A manifest that is damaged there, or cannot be kept here, holds no changes up: this
-    /// tracker does without it until somebody brings it.
+    /// Takes a part of a manifest. Changes do not wait for a manifest that is damaged there or cannot be kept here.
+    /// This tracker does without it until another tracker or a user brings it.
     fn put_manifest(&mut self, part: ManifestPart<'_>) {
         let coming = &mut self.coming_manifests[usize::from(part.total > SHORT_MANIFEST_MAX)];
         if part.offset > 0 && coming.skipped == Some(part.info_hash) {
@@ -386,11 +387,11 @@ impl<'a> LinkReceiver<'a> {
         }
     }
 
-    /// Makes the manifests durable that have come in. Those of which that fails are missing once their shares come.
+    /// Makes the received manifests durable. If that fails, they count as missing once their shares come.
     fn keep_manifests(&mut self) {
         let lot = std::mem::take(&mut self.manifests);
         if !lot.is_empty() {
-            // The disk tells its trouble when it does not take the ops either.
+            // If the disk takes no ops either, that is told then.
             let given = lot.len() as u64;
             let _ = self.core.manifests.keep(lot);
             self.live.manifests_given.fetch_add(given, Ordering::Relaxed);
@@ -398,7 +399,7 @@ impl<'a> LinkReceiver<'a> {
         }
     }
 
-    /// Notes what a client holds; false if the share or the membership may be heard of later.
+    /// Notes what a client holds. Returns false if the op of the share or of the membership may still come.
     fn holds(&self, key: ClientKey, share: ShareRef, holding: &Holding, now: Instant) -> bool {
         let state = self.core.state();
         if state.fate(share.0) == Fate::Forgotten {
@@ -409,20 +410,20 @@ impl<'a> LinkReceiver<'a> {
         };
         let swarm = SwarmInfo { share: info.share, group: info.group, layout: info.content.layout };
         self.tell(self.core.presence.remote_holds(self.heard(now), key, swarm, holding));
-        // The membership may have ended since the check, and its holdings may have been dropped before these came.
+        // The membership may have ended since the check. Then its holdings were dropped before these came.
         if !self.core.state().is_member(info.group, key.user) {
             self.core.presence.drop_member(key.user, info.group);
         }
         true
     }
 
-    /// Passes a call on to a client of this tracker, unless its caller has called the user too often.
+    /// Passes a call on to a client of this tracker, unless the caller has called the user too often.
     fn tell_call(&self, called: ClientKey, call: &PassedCall, now: Instant) {
         let caller = self.core.state().user_named(&call.caller.user);
-        // The last address is where the caller's tracker sees it.
+        // The last address is the one at which the caller's tracker sees the caller.
         let ip = call.addrs.last().map_or(Ipv4Addr::UNSPECIFIED.into(), |addr| addr.ip());
         if caller.is_some_and(|caller| self.core.calls.lock().allows((caller, ip), called.user, now)) {
-            // A client that is gone misses it.
+            // A client that is gone misses the call.
             self.core.tell_call(&called, call.clone());
         }
     }
@@ -446,12 +447,12 @@ impl<'a> LinkReceiver<'a> {
         holder_up.into_iter().for_each(|holder_up| self.core.tell_holder_up(&state, &holder_up));
     }
 
-    /// Whether both trackers have the same floor, as far as is known here.
+    /// Whether both trackers have the same floor, as far as this one knows.
     fn is_level(&self) -> bool {
         self.core.committer.standing().floor.mark == self.live.progress.lock().floor
     }
 
-    /// Notes how far the other tracker is, and whether the same ops have led it to the same state.
+    /// Notes the progress of the other tracker, and compares the states that the same ops have led to.
     fn compare(&self, floor: FloorMark, seen: &[Seen], digest: Option<[u8; 32]>, now: Instant) {
         let durable = VersionVector::new(seen);
         let Standing { state, floor: own } = self.core.committer.standing();
@@ -460,7 +461,7 @@ impl<'a> LinkReceiver<'a> {
         let mut progress = self.live.progress.lock();
         progress.durable = durable;
         if std::mem::replace(&mut progress.floor, floor) != floor {
-            // What is to be given changes with the floor.
+            // A new floor changes what to give.
             self.live.wakeup.wake();
         }
         let (Some(own), Some(digest)) = (own, digest) else { return };

@@ -1,4 +1,5 @@
-//! What goes out on a link: ops that the other tracker lacks, then who is online here, then how far this tracker is.
+//! Sends what goes out on a link: first ops that the other tracker lacks, then news of clients here, then this
+//! tracker's progress.
 
 use super::base_transfer::BaseGiver;
 use super::seen_parts;
@@ -26,21 +27,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Least time between two `Have`, unless nothing else was said meanwhile.
+/// The least time between two `Have`, unless nothing else was sent meanwhile.
 const HAVE_PAUSE: Duration = Duration::from_millis(200);
-/// Pause before changes of soft state that were put off are looked at again.
+/// The pause before a new look at changes of soft state that were put off.
 const PUT_OFF_PAUSE: Duration = Duration::from_millis(200);
-/// Changes of soft state that are taken at once.
+/// How many changes of soft state are taken at a time.
 const CHANGES_MAX: usize = 256;
 
-/// The sending half of a link, on a thread of its own: it may wait for the other tracker, and nobody waits for it.
+/// The sending half of a link. Its own thread may wait for the other tracker, without holding up any other.
 pub(super) struct LinkSender<'a> {
     core: &'a Core,
     live: &'a LiveLink,
     soft: Arc<Subscription>,
-    /// The place in the feed up to which ops were given.
+    /// The place in the feed up to which the link has given ops.
     cursor: u64,
-    /// The floor of both trackers, while it is the same: ops are given.
+    /// The floor of both trackers while they have the same one. Only then does the link give ops.
     level: Option<FloorMark>,
     base: BaseGiver,
     said: Option<SaidHave>,
@@ -48,11 +49,11 @@ pub(super) struct LinkSender<'a> {
     wishes: SentWishes,
     /// Long manifests that the other tracker wants.
     long_wanted: BTreeSet<InfoHash>,
-    /// The one of them that is being given, and how much of it was.
+    /// The long manifest that is being given, and the offset reached.
     giving: Option<(InfoHash, u32)>,
 }
 
-/// The last `Have` that was said.
+/// The last `Have` sent.
 struct SaidHave {
     at: Instant,
     of: Arc<State>,
@@ -96,12 +97,12 @@ impl<'a> LinkSender<'a> {
         Ok(())
     }
 
-    /// Sees whether both trackers have the same floor. If they have it anew, gives all that the other one has not told
-    /// to be durable: it has passed over ops until then.
+    /// Checks whether both trackers have the same floor. If they have just reached it, gives all ops that the other
+    /// one has not confirmed as durable: it has skipped them until then.
     fn look_at_floors(&mut self) -> io::Result<()> {
         let own = self.core.committer.standing().floor.mark;
         if self.said.as_ref().is_none_or(|said| said.floor != own) {
-            // The other tracker passes over ops until it knows.
+            // The other tracker skips ops until it knows.
             self.say_have()?;
         }
         let is_level = {
@@ -116,7 +117,8 @@ impl<'a> LinkSender<'a> {
         if is_level && before != self.level { self.catch_up() } else { Ok(()) }
     }
 
-    /// Asks for the base of the other tracker, and gives a part of the one that it wants. Returns whether there is more.
+    /// Asks for the base of the other tracker, and gives a part of the base that it wants. Returns whether there is
+    /// more.
     fn give_base(&mut self) -> io::Result<bool> {
         if let Some(floor) = self.live.progress.lock().ask_for_base.take() {
             self.send(&LinkMessage::WantBase { floor })?;
@@ -127,7 +129,7 @@ impl<'a> LinkSender<'a> {
         }
     }
 
-    /// Sends everything again to a tracker that could not keep it, and asks for that if it was so here.
+    /// Sends everything again to a tracker that could not keep it. Asks for the same if this tracker could not.
     fn begin_again(&mut self) -> io::Result<()> {
         let (asks, gives) = {
             let mut progress = self.live.progress.lock();
@@ -145,7 +147,8 @@ impl<'a> LinkSender<'a> {
         self.live.sender.send(UNASKED, message)
     }
 
-    /// Asks whether the other tracker is there, and answers that: before anything else that waits to be sent.
+    /// Sends the due signs of life: the question to the other tracker, and the answer to its question. They go before
+    /// all other messages.
     fn send_signs(&self) -> io::Result<()> {
         let due = self.live.signs.take_due();
         if due.ask {
@@ -157,13 +160,14 @@ impl<'a> LinkSender<'a> {
         Ok(())
     }
 
-    /// Sends all durable ops that the other tracker lacks: from the feed if that goes back far enough, or from the log.
+    /// Sends all durable ops that the other tracker lacks: from the feed if that reaches back far enough, or else from
+    /// the log.
     fn catch_up(&mut self) -> io::Result<()> {
         let state = self.core.state();
         let start = self.cluster().feed().start();
         let mut from_feed = self.live.progress.lock().exchanged.clone();
         let floor = self.level.map_or(0, |floor| floor.lamport);
-        // The feed may not have the first op of an origin that the other tracker does not list.
+        // The feed may lack the first op of an origin that the other tracker does not list.
         let mut give = |op: &Op| {
             let is_sure = op.id.seq == 1 || from_feed.lists(op.id.origin);
             (is_sure && op.lamport > floor && from_feed.give(op)).then(|| op.clone())
@@ -176,7 +180,7 @@ impl<'a> LinkSender<'a> {
             self.live.progress.lock().exchanged.note(&ops);
             return self.give(ops, u64::MAX);
         }
-        // What becomes durable from now on comes through the feed.
+        // From now on new durable ops come through the feed.
         self.cursor = self.cluster().feed().end();
         let state = self.core.state();
         let mut lot = Vec::new();
@@ -200,7 +204,7 @@ impl<'a> LinkSender<'a> {
         }
     }
 
-    /// Sends some of what is new in the feed. Returns whether there may be more.
+    /// Sends some new ops of the feed. Returns whether there may be more.
     fn follow(&mut self) -> io::Result<bool> {
         let floor = self.level.map_or(0, |floor| floor.lamport);
         let mut read = 0;
@@ -222,8 +226,8 @@ impl<'a> LinkSender<'a> {
         Ok(true)
     }
 
-    /// Sends ops in frames of a bounded length, each short manifest before the share that needs it. Once these have as
-    /// many bytes as there is room for, the other tracker asks for the rest.
+    /// Sends ops in frames of a bounded length, each short manifest before the share that needs it. Once manifests
+    /// have used up `room`, the other tracker asks for the rest.
     fn give(&self, ops: Vec<Op>, mut room: u64) -> io::Result<()> {
         let (mut lot, mut len, mut bytes) = (Vec::new(), 0, Vec::new());
         for op in ops {
@@ -264,8 +268,8 @@ impl<'a> LinkSender<'a> {
         Ok(())
     }
 
-    /// Sends one manifest that is wanted, or puts it off if it is long; false if there is none. The far side makes
-    /// manifests durable when something else comes, so a `Have` follows the last one.
+    /// Sends one wanted manifest, or puts it off if it is long. Returns false if none is wanted. The far side makes
+    /// manifests durable when another message comes, so a `Have` follows the last one.
     fn give_wanted(&mut self) -> io::Result<bool> {
         let (wanted, is_last) = {
             let mut all = self.live.wanted.lock();
@@ -283,7 +287,8 @@ impl<'a> LinkSender<'a> {
         Ok(true)
     }
 
-    /// Sends a part of a long manifest that is wanted: other news goes between the parts. Returns whether there was one.
+    /// Sends a part of a long manifest that is wanted. Other news goes between the parts. Returns whether there was
+    /// one.
     fn give_long(&mut self) -> io::Result<bool> {
         let next = || self.long_wanted.first().map(|info_hash| (*info_hash, 0));
         let Some((info_hash, offset)) = self.giving.or_else(next) else { return Ok(false) };
@@ -299,7 +304,7 @@ impl<'a> LinkSender<'a> {
         self.core.manifests.lens().look(|len_of| len_of(info_hash))
     }
 
-    /// Sends a short manifest in parts, as long as there are turns. The other tracker asks for one that it lacks.
+    /// Sends a short manifest in parts, as long as it gets turns. The other tracker asks for a manifest that it lacks.
     fn give_manifest(&self, info_hash: InfoHash) -> io::Result<()> {
         let mut next = Some(0);
         while let Some(offset) = next {
@@ -308,12 +313,12 @@ impl<'a> LinkSender<'a> {
         Ok(())
     }
 
-    /// Sends a part of a manifest. Returns where the next one begins, or `None` at the end. A manifest that was lost here
-    /// ends too: it may be had from another tracker.
+    /// Sends a part of a manifest. Returns the offset of the next part; `None` at the end. If this tracker has lost
+    /// the manifest, the transfer ends too: another tracker may have it.
     fn give_part(&self, info_hash: InfoHash, offset: u32) -> io::Result<Option<u32>> {
         let (total, part) = match self.core.manifests.read(info_hash, offset, Requester::Trackers) {
             Ok(Some(found)) => found,
-            // There was no turn.
+            // It got no turn.
             Err(refusal) if refusal.code == Code::SlowDown => return Ok(Some(offset)),
             Ok(None) | Err(_) => return Ok(None),
         };
@@ -323,7 +328,7 @@ impl<'a> LinkSender<'a> {
         Ok((end < total).then_some(end))
     }
 
-    /// Tells what has changed among the clients that are logged in here. Returns whether some of it is put off.
+    /// Tells the changes among the clients that are logged in here. Returns whether some are put off.
     fn tell_clients(&mut self) -> io::Result<bool> {
         let put_off = loop {
             let Taken { changes, put_off } = self.core.presence.take(&self.soft, CHANGES_MAX, Instant::now());
@@ -349,20 +354,20 @@ impl<'a> LinkSender<'a> {
         Ok(put_off)
     }
 
-    /// Passes on what clients of this tracker call.
+    /// Passes on calls of this tracker's clients.
     fn pass_calls(&self) -> io::Result<()> {
         let calls = std::mem::take(&mut *self.live.calls.lock());
         calls.iter().try_for_each(|call| self.send(call))
     }
 
-    /// Sends `Have` if the state has changed, or if nothing was sent for long. Returns when to look again.
+    /// Sends `Have` if the state has changed, or if nothing was sent for long. Returns when to check again.
     fn say_have(&mut self) -> io::Result<Instant> {
         let (now, Standing { state, floor }) = (Instant::now(), self.core.committer.standing());
         let floor = floor.mark;
         let digest = self.cluster().digest(&state, now);
         if let Some(said) = &self.said {
             let news = !Arc::ptr_eq(&said.of, &state) || digest.is_some() != said.with_digest;
-            // A long list is told less often.
+            // A long list goes out less often.
             let pause = HAVE_PAUSE.saturating_mul(said.parts).min(HAVE_INTERVAL);
             let due = said.at
                 + if said.floor != floor {

@@ -1,4 +1,4 @@
-//! A version vector in as many messages as it takes: a list that is full goes on in the next message.
+//! A version vector in as many messages as needed: a full list continues in the next message.
 
 use crate::model::id::Seen;
 use crate::tracker::state::State;
@@ -7,10 +7,11 @@ use crate::wire::refusal::{Code, Refusal};
 use crate::wire::tracker_tracker::{LinkMessage, ORIGINS_MAX, SEEN_MAX};
 use std::io;
 
-/// What one message carries.
+/// The part of a version vector in one message.
 pub(super) type SeenPart = List<Seen, ORIGINS_MAX>;
 
-/// Sends what a state has seen: the first message, made of the first part, and all others. Returns how many.
+/// Sends the version vector of a state: `first` makes the first message from the first part. Returns the number of
+/// messages.
 pub(super) fn say(
     state: &State,
     first: impl FnOnce(SeenPart) -> LinkMessage,
@@ -26,9 +27,9 @@ pub(super) fn say(
     Ok(count)
 }
 
-/// The first part and all others. Only the last one is not full.
+/// The first part, and an iterator over all others. Only the last part is not full.
 fn parts(seen: Vec<Seen>) -> (SeenPart, impl Iterator<Item = SeenPart>) {
-    // One part more than there are full ones, so that the last one ends the list even if nothing is left for it.
+    // One more than the number of full parts: the last part ends the list, even if it is empty.
     let count = seen.len() / ORIGINS_MAX + 1;
     let part = move |number: usize| {
         List::first_of(seen.iter().skip(number * ORIGINS_MAX).take(ORIGINS_MAX).copied().collect())

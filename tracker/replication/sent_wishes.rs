@@ -1,19 +1,19 @@
-//! The wishes for manifests that were sent over a link: which ones come next, and when. Pure.
+//! The wishes for manifests that went out on a link: decides which come next, and when. Pure.
 
 use crate::model::digest::InfoHash;
 use std::time::{Duration, Instant};
 
-/// Missing manifests that the other tracker is asked for and has not given yet.
+/// The most missing manifests to have asked the other tracker for at a time.
 pub(super) const WISHES_MAX: usize = if cfg!(test) { 4 } else { 8 * 1024 };
-/// What it does not give for this long after the last question, it has not. It may have got some of them since.
+/// After this long without an answer, the other tracker counts as lacking a manifest. It may get the manifest later.
 const ASK_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct SentWishes {
-    /// The number of the last one.
+    /// The number of the last wish.
     last: u64,
     at: Instant,
-    /// How many manifests the other tracker has given once it has given all that it was asked for.
+    /// The number of manifests that the other tracker has given when all wishes are fulfilled.
     expected: u64,
 }
 
@@ -22,8 +22,8 @@ impl SentWishes {
         Self { last: 0, at: now, expected: 0 }
     }
 
-    /// What the other tracker, which has given so many manifests, is asked for next. `missing` tells which are wished
-    /// for after a wish, and the number of the last of these.
+    /// The next wishes. `given` is how many manifests the other tracker has given. `missing` returns the missing
+    /// manifests after a wish, and the number of the last of them.
     pub(super) fn next(
         &mut self,
         now: Instant,
@@ -50,7 +50,7 @@ impl SentWishes {
 mod tests {
     use super::*;
 
-    /// Manifests that were wished for under the numbers from 1 on.
+    /// The missing manifests, which have numbers from 1 on.
     fn missing(numbers: impl IntoIterator<Item = u8>) -> impl Fn(u64, usize) -> (Vec<InfoHash>, u64) {
         let numbers: Vec<u8> = numbers.into_iter().collect();
         move |wish, most| {

@@ -1,4 +1,4 @@
-//! What an operator has the tracker do. Each act is durable here when it is answered.
+//! What an operator has the tracker do. Each act is durable here before it is answered.
 
 use super::Server;
 use super::looks::refusal_of;
@@ -20,12 +20,12 @@ use crate::wire::refusal::{Code, Refusal};
 use serde_json::json;
 use std::io;
 
-/// Characters of a password that is made: those that nobody takes for others, 32 of them.
+/// The 32 characters of generated passwords: none can be mistaken for another.
 const CHARACTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-/// How many of them a password has: 100 bits.
+/// The number of characters in a password: 100 bits.
 const MADE_LEN: usize = 20;
 
-/// What is done to a user, and to nobody's password or group.
+/// An act on a user that sets no password and touches no single group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserAct {
     Disable,
@@ -34,7 +34,7 @@ pub enum UserAct {
     Delete,
 }
 
-/// Which password is set.
+/// Which password act it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordAct {
     Create,
@@ -50,7 +50,7 @@ impl PasswordAct {
     }
 }
 
-/// A password that nobody can guess.
+/// A password that is infeasible to guess.
 ///
 /// # Errors
 /// The system gives no random bytes.
@@ -66,7 +66,7 @@ fn unavailable(error: &io::Error) -> CommandRefusal {
 
 /// Accounts and groups.
 impl Server {
-    /// Why a password would not be set, before anybody is asked for it.
+    /// Checks whether a password can be set, before the operator is asked for it.
     ///
     /// # Errors
     /// That of the change.
@@ -101,7 +101,7 @@ impl Server {
         Ok(row)
     }
 
-    /// Does something to a user.
+    /// Performs an act on a user.
     ///
     /// # Errors
     /// Why nothing was changed.
@@ -162,7 +162,7 @@ impl Server {
         Ok(row)
     }
 
-    /// Makes a change; `None` if things were so already.
+    /// Makes a change; `None` if it was needless.
     fn operate(&self, change: &OperatorChange) -> Result<Option<OpId>, Refusal> {
         let no_bytes = |error: io::Error| Refusal::about(Code::Unavailable, sys::reason(&error));
         let command = CommandId(random_bytes().map_err(no_bytes)?);
@@ -170,7 +170,7 @@ impl Server {
     }
 }
 
-/// That a change was made, and which.
+/// The answer that a change was made, with its op.
 fn done(op: Option<OpId>, words: String) -> Row {
     let mut row = Row::success(words);
     if let Some(op) = op {
@@ -179,7 +179,7 @@ fn done(op: Option<OpId>, words: String) -> Row {
     row
 }
 
-/// What became of the groups of a user who was deleted.
+/// What became of the groups of a deleted user.
 fn deleted(op: Option<OpId>, before: &State, name: &UserId) -> Row {
     let user = before.user_named(name);
     let groups = user.map(|user| before.groups_of(user, None, usize::MAX)).unwrap_or_default();
@@ -192,7 +192,7 @@ fn deleted(op: Option<OpId>, before: &State, name: &UserId) -> Row {
     row
 }
 
-/// A refusal about a user, which says so if the name is taken by nobody who is there.
+/// A refusal about a user. Says so if the name belongs to a deleted account.
 fn told(state: &State, user: &UserId, refusal: &Refusal) -> CommandRefusal {
     let mut told = refusal_of(refusal);
     let standing = state.account_named(user).map(|account| account.standing);
@@ -204,7 +204,7 @@ fn told(state: &State, user: &UserId, refusal: &Refusal) -> CommandRefusal {
 
 /// This tracker.
 impl Server {
-    /// Lets clients change nothing here, or something again; tells how it is if it is not said.
+    /// Sets whether the tracker refuses changes of clients. Without `wanted`, tells the present setting.
     ///
     /// # Errors
     /// The disk does not take it.
@@ -225,12 +225,12 @@ impl Server {
         Ok(row)
     }
 
-    /// What a backup is taken of.
+    /// The source of a backup.
     pub fn backup_source(&self) -> BackupSource {
         BackupSource::new(self.core.clone(), self.data_dir.path().to_path_buf(), self.number)
     }
 
-    /// Has all trackers let go of another one, or take it back.
+    /// Makes all trackers forget another one, or take it back.
     ///
     /// # Errors
     /// Why nothing was changed.

@@ -1,4 +1,4 @@
-//! The keeper of the floor: a thread that moves the floor when it is due, and agrees on it with the other trackers.
+//! The floor keeper: a thread that moves the floor when it is due, and agrees on it with the other trackers.
 
 use super::floor_watch::FloorWatch;
 use crate::model::id::{OpId, Seen};
@@ -17,12 +17,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often the keeper looks without being woken.
+/// How often the keeper wakes by itself.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Ops after which it is woken.
+/// The number of ops that wakes it earlier.
 const WAKE_OPS: usize = 1024;
 
-/// Wakes the keeper from the thread on which ops become durable.
+/// Wakes the keeper, from the thread that makes ops durable.
 pub(super) struct FloorBell {
     wakeup: Arc<Wakeup>,
     ops: usize,
@@ -33,7 +33,7 @@ impl FloorBell {
         Self { wakeup, ops: 0 }
     }
 
-    /// So many ops have become durable, some of trackers themselves among them if `of_trackers`.
+    /// This many ops have become durable. `of_trackers`: some are ops of trackers themselves.
     pub(super) fn note(&mut self, ops: usize, of_trackers: bool) {
         self.ops += ops;
         if of_trackers || self.ops >= WAKE_OPS {
@@ -43,12 +43,12 @@ impl FloorBell {
     }
 }
 
-/// What this tracker holds, for the rules.
+/// The ops of this tracker, for the rules.
 struct CommittedOps<'a> {
     committer: &'a Committer,
-    /// What was read back last.
+    /// The base that was last read back.
     read: RefCell<Option<Pinned>>,
-    /// Why some of it could not be read. It may be readable when the rules ask again.
+    /// Why some of it was unreadable. It may be readable when the rules ask again.
     unread: RefCell<Option<Refusal>>,
 }
 
@@ -72,9 +72,9 @@ pub(super) struct FloorKeeper {
     proposed: Option<Proposed>,
     /// The base that was made last.
     pinned: Option<Pinned>,
-    /// Something below the floor is there still.
+    /// Files below the floor are still there.
     uncleared: bool,
-    /// What lay on the floor before is let go of.
+    /// The keeper has dropped the state under the old floor.
     let_go: bool,
     trouble: Trouble,
 }
@@ -88,13 +88,13 @@ struct Proposed {
     below: u64,
 }
 
-/// What keeps the floor where it is though it could move. The operator is told when it begins and when it ends.
+/// The reason why the floor cannot move though it is due. The operator is told when it begins and when it ends.
 struct Trouble {
     warn: Warn,
-    /// From one attempt to the next.
+    /// The pause between two attempts.
     pause: Duration,
     why: Option<String>,
-    /// When to try again.
+    /// When to make the next attempt.
     retry: Option<Instant>,
 }
 
@@ -132,13 +132,13 @@ impl FloorKeeper {
             while self.go_on() {}
             wakeup.wait(Instant::now() + INTERVAL);
             if std::mem::take(&mut self.let_go) {
-                // What the old floor had is free by now, between blocks in use.
+                // The old floor's memory is free now, between blocks in use.
                 heap::give_back_free_memory();
             }
         }
     }
 
-    /// Takes the next step. Returns false if there is none before something else happens.
+    /// Takes the next step. Returns false if the next step has to wait for an event.
     fn go_on(&mut self) -> bool {
         if self.uncleared && !self.trouble.must_wait() {
             self.clear();
@@ -169,7 +169,7 @@ impl FloorKeeper {
         }
     }
 
-    /// Tells the links whether this tracker cannot reach the highest floor by itself.
+    /// Tells the links whether this tracker is unable to reach the highest floor by itself.
     fn note_reach(&self, step: &FloorStep, own: FloorMark) {
         let between = match step {
             FloorStep::Wait(Standstill::TakesBase(higher)) => Some([own, *higher]),
@@ -178,7 +178,8 @@ impl FloorKeeper {
         self.core.cluster.base_slot().lock().note_out_of_reach(between);
     }
 
-    /// Old changes cannot be read, unless no more changes are taken: then whoever makes one is told why.
+    /// Old changes are unreadable. If the cause is that the committer takes no more changes, clients are told that
+    /// already.
     fn note_unread(&mut self, refusal: &Refusal) {
         if refusal.code == Code::Unavailable && self.core.committer.trouble().is_none() {
             self.trouble.begins(refusal.to_string());
@@ -205,7 +206,8 @@ impl FloorKeeper {
             held: &held,
         };
         let (step, read, unread) = (view.step(), held.read.take(), held.unread.take());
-        // It takes as much memory as the state, so it is kept for this step only, which may take as long to make it.
+        // The base takes as much memory as the state, and may take as long to make as this step. So it is kept for
+        // this step only.
         if !matches!(step, FloorStep::Wait(_)) {
             self.pinned = read.or_else(|| self.pinned.take());
         }
@@ -215,15 +217,15 @@ impl FloorKeeper {
         step
     }
 
-    /// The base that leaves the margin above it. `None` if the ledger does not reach back to there yet.
+    /// The base that leaves the margin above it. `None` if the ledger does not yet reach back that far.
     fn pin_behind_margin(&self) -> Option<Pinned> {
         let margin = usize::try_from(self.pace.margin).unwrap_or(usize::MAX);
         let lamport = self.core.committer.lamport_behind(margin)?;
-        // It is refused when no more changes are taken.
+        // Fails when the committer takes no more changes.
         self.core.committer.pin(lamport).ok()?
     }
 
-    /// Has the others agree on a floor.
+    /// Proposes a floor to the other trackers.
     fn propose(&mut self, participants: Vec<u16>) -> bool {
         if self.proposed.is_some_and(|proposed| proposed.at.elapsed() < self.pace.pause) {
             return false;
@@ -237,20 +239,20 @@ impl FloorKeeper {
         }
         let body = OpBody::ProposeFloor { floor: floor.clone() };
         let committed = self.core.committer.vote(body, (pinned.mark.lamport, &pinned.vector));
-        // Refused is what the log does not keep, and everybody who makes a change is told that.
+        // Fails if the log does not keep it; clients that make changes are told that.
         let Some(id) = committed.ok().flatten().and_then(|committed| committed.op) else { return false };
         self.proposed = Some(Proposed { id, at: Instant::now(), below: pinned.base.op_count() });
         self.pinned = Some(pinned);
         true
     }
 
-    /// Says something of a floor which is right as long as exactly its ops are here.
+    /// Makes a vote on a floor, if this tracker holds exactly the floor's ops.
     fn vote(&mut self, body: OpBody, floor: &FloorProposal) -> bool {
         let up_to = (floor.mark.lamport, &floor.vector[..]);
         self.pin(floor).is_some() && matches!(self.core.committer.vote(body, up_to), Ok(Some(_)))
     }
 
-    /// The base of a floor whose ops are here. `None` if they are not, or if they make another base.
+    /// The base of a floor whose ops are here. `None` if some are not here, or if they make another base.
     fn pin(&mut self, floor: &FloorProposal) -> Option<Pinned> {
         let is_it = |pinned: &&Pinned| pinned.after == floor.after && pinned.vector == floor.vector;
         let same_place = |pinned: &&Pinned| pinned.mark.lamport == floor.mark.lamport;
@@ -263,7 +265,7 @@ impl FloorKeeper {
             let (here, there) = (in_words(pinned.mark), in_words(floor.mark));
             let why = format!("THE STATES DIFFER up to {here} here, {there} elsewhere. Please report this");
             self.trouble.begins(why);
-            // The base of the others is the way on, if they stand on it.
+            // The base of the others is the way on, if they establish it.
             let between = Some([floor.after, floor.mark]);
             self.core.cluster.base_slot().lock().note_out_of_reach(between);
             return None;
@@ -271,7 +273,7 @@ impl FloorKeeper {
         Some(pinned.clone())
     }
 
-    /// Puts the tracker on a base, and removes what no start needs then.
+    /// Establishes a base, and then removes what no start needs.
     fn establish(&mut self, pinned: &Pinned) -> bool {
         let core = self.core.clone();
         match core.committer.establish(pinned, &*core.bases) {
@@ -281,7 +283,7 @@ impl FloorKeeper {
                 self.trouble.begins(error.to_string());
                 return false;
             }
-            // No more changes are taken, and whoever makes one is told why.
+            // The committer takes no more changes; clients are told that.
             Err(EstablishError::Refused(_)) => return false,
         }
         self.pinned = None;
@@ -303,7 +305,7 @@ impl FloorKeeper {
     }
 }
 
-/// A floor as both operators can compare it.
+/// A floor, in words that two operators can compare.
 fn in_words(mark: FloorMark) -> String {
     let [a, b, c, d, ..] = mark.base;
     format!("change {} ({a:02x}{b:02x}{c:02x}{d:02x})", mark.lamport)

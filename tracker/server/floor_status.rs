@@ -1,10 +1,10 @@
-//! What `status` tells the operator of the floor: where it is, and what keeps the next one from coming.
+//! What `status` tells the operator of the floor: where it is, and why the next one has not come.
 
 use crate::model::units::{self, duration};
 use std::fmt;
 use std::time::Duration;
 
-/// Most trackers that a line names.
+/// The most trackers that a line names.
 const NAMED_MAX: usize = 8;
 
 /// The floor of this tracker.
@@ -14,26 +14,26 @@ pub struct FloorStatus {
     pub below: u64,
     /// How many changes lie above it.
     pub above: u64,
-    /// How long ago this run of the program reached it; `None` if an earlier one did, or if it is at birth.
+    /// How long ago this run of the program reached it. `None` if an earlier run did, or if there is no floor yet.
     pub reached: Option<Duration>,
     pub next: NextFloor,
 }
 
-/// How far the trackers are with the next floor.
+/// The progress of the next floor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum NextFloor {
-    /// There is no need for it yet, or it has just been proposed.
+    /// The next floor is not due yet, or was just proposed.
     #[default]
     NotDue,
     /// It is due, and some trackers are not ready.
     HeldBack { by: Vec<Holdback>, since: Duration },
     /// All are ready. Some have not promised yet.
     BeingAgreed { promised: usize, participants: usize, waiting_for: Vec<u16> },
-    /// All have promised, and this tracker puts itself on it.
+    /// All have promised, and this tracker is establishing it.
     Underway,
-    /// Another tracker has a higher one.
+    /// Another tracker has a higher floor.
     Higher,
-    /// These have promised floors of which each excludes the other.
+    /// These two trackers have promised floors that exclude each other.
     Contradiction { between: [u16; 2] },
 }
 
@@ -46,14 +46,14 @@ pub struct Holdback {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldbackReason {
-    /// No change of it was ever heard.
+    /// No change of it has ever come.
     NeverMet,
     NotConnected,
     /// It is connected, and lacks changes or has not answered yet.
     Behind,
-    /// It has the lowest number, and has not proposed a floor.
+    /// It has the lowest number and must propose the floor, but has not yet.
     HasToPropose,
-    /// The list here has it, and that of the tracker that proposes does not.
+    /// The list here contains it, and the list of the proposing tracker does not.
     NotOnTheirList {
         proposer: u16,
     },

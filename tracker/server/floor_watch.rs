@@ -1,4 +1,4 @@
-//! What the keeper of the floor has done and what it waits for, for the operator.
+//! What the floor keeper has done and what it waits for, for the operator.
 
 use super::floor_status::{FloorStatus, Holdback, HoldbackReason, NextFloor};
 use crate::tracker::cluster::other_tracker::LinkStatus;
@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Whoever takes less time than this does not hold a floor back.
+/// A tracker that takes less time than this does not count as holding a floor back.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Shared by the keeper and those who ask how it is doing.
+/// Shared by the keeper and the threads that ask for its progress.
 #[derive(Default)]
 pub(super) struct FloorWatch {
     closed: AtomicBool,
@@ -23,9 +23,9 @@ pub(super) struct FloorWatch {
 
 #[derive(Default)]
 struct FloorProgress {
-    /// When this run of the program reached a floor last.
+    /// When this run of the program last reached a floor.
     reached: Option<Instant>,
-    /// Since when the next one is due.
+    /// When the next floor became due.
     due: Option<Instant>,
     next: NextFloor,
 }
@@ -62,7 +62,7 @@ impl FloorWatch {
         let next = match step {
             FloorStep::Wait(standstill) => next_floor(standstill, state, core),
             FloorStep::Establish(_) => NextFloor::Underway,
-            // What comes of them is seen at the next standstill.
+            // The next standstill shows their result.
             _ => match self.progress.lock().next.clone() {
                 NextFloor::Higher | NextFloor::Underway => NextFloor::NotDue,
                 next => next,
@@ -82,7 +82,7 @@ fn next_floor(standstill: &Standstill, state: &State, core: &Core) -> NextFloor 
         Standstill::LooksBack(_) => NextFloor::Underway,
         Standstill::Proposer(tracker) => {
             let mut by = holdbacks(&[*tracker].into(), state, core);
-            // It has caught up: nothing was asked of it yet.
+            // It has caught up: nobody has asked anything of it yet.
             by.iter_mut().filter(|holdback| holdback.why == HoldbackReason::Behind).for_each(|holdback| {
                 holdback.why = HoldbackReason::HasToPropose;
             });
@@ -102,7 +102,7 @@ fn next_floor(standstill: &Standstill, state: &State, core: &Core) -> NextFloor 
     }
 }
 
-/// Why these trackers are not ready.
+/// The reason why each of these trackers is not ready.
 fn holdbacks(trackers: &BTreeSet<u16>, state: &State, core: &Core) -> Vec<Holdback> {
     let others = core.cluster.others(state, core.committer.standing().floor.mark);
     let connected = |tracker| {

@@ -1,4 +1,4 @@
-//! How a tracker is doing, for a monitoring system. A scrape costs nothing that grows with what lies on the disk.
+//! A tracker's gauges, for a monitoring system. The cost of a scrape does not grow with the data on the disk.
 
 use super::Server;
 use super::floor_status::NextFloor;
@@ -16,11 +16,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// The least room on the disk with which a tracker counts as ready.
+/// The least room on the disk that a ready tracker needs.
 const ROOM_MIN: u64 = 1024 * 1024;
 
 impl Server {
-    /// How it is doing.
+    /// The present gauges.
     pub fn gauges(&self) -> Gauges {
         let core = &*self.core;
         let standing = core.committer.standing();
@@ -59,10 +59,10 @@ impl Server {
         }
     }
 
-    /// Whether batches of changes come to their end.
+    /// Whether batches of changes finish.
     ///
     /// # Errors
-    /// What one has waited for longer than whoever submits a change does.
+    /// What a batch has waited for, if that takes longer than a submitter waits.
     pub fn healthy(&self, now: Instant) -> Result<(), Unwell> {
         match self.core.committer.underway(now).filter(|at| at.since >= COMMIT_WAIT_MAX) {
             Some(at) => Err(Unwell(at.to_string())),
@@ -70,7 +70,7 @@ impl Server {
         }
     }
 
-    /// Whether it takes changes, as far as that is known without a look at its disk. Gives the folder to look at.
+    /// Whether the tracker takes changes, as far as it knows without its disk. Returns the folder to check.
     ///
     /// # Errors
     /// Why not.
@@ -98,7 +98,7 @@ impl Observed for KeptServer {
     fn ready(&self) -> Result<(), Unwell> {
         let folder = self.look(|server| server.takes_changes(Instant::now()));
         let folder = folder.unwrap_or_else(|| Err(Unwell("the tracker is being started".to_owned())))?;
-        // A file system that hangs keeps nobody from stopping the server.
+        // Outside the lock: a hanging file system must not keep the server from stopping.
         match has_room(&folder) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Unwell(format!("less than {ROOM_MIN} bytes are free on the disk"))),
@@ -107,7 +107,7 @@ impl Observed for KeptServer {
     }
 }
 
-/// Nothing of a tracker that everybody has let go of.
+/// `None` for a tracker that the cluster has forgotten.
 fn link(other: &OtherTracker) -> Option<LinkGauge> {
     let (up, lag, behind) = match &other.status {
         LinkStatus::Connected { floor: LinkFloor::Same, there_behind, here_behind, .. } => {

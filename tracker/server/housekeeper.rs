@@ -1,4 +1,4 @@
-//! The housekeeper: a thread that joins the threads of ended connections and looks for what has grown old.
+//! The housekeeper: a thread that joins the threads of ended connections and removes what has grown old.
 
 use crate::sys::heap;
 use crate::tracker::core::Core;
@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 /// How often the housekeeper looks for what has grown old.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// How often it gives free memory back: folding late ops, and links that come and go, leave much of it.
+/// How often the housekeeper gives free memory back to the system. Folding late ops frees much of it, and so do links
+/// that come and go.
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
-/// The rest after looks at all shares, in times of how long they took.
+/// The rest after a look at all shares, as a multiple of its duration.
 const LOOK_REST: u32 = 50;
 
 pub(super) struct Housekeeper {
@@ -27,14 +28,14 @@ pub(super) struct Housekeeper {
     warn: Warn,
     /// What the operator was told last.
     trouble: Option<String>,
-    /// How many manifests were missing when the operator was told so last.
+    /// The number of missing manifests that the operator was last told.
     missing: MissingCounts,
-    /// Which manifests were missing then, as a number.
+    /// The revision of the set of missing manifests at that time.
     missing_revision: u64,
     manifest_sweep: ManifestSweep,
     /// No look at all shares begins before this time.
     looks_from: Instant,
-    /// The floor below which presence names no share that is gone.
+    /// The floor up to which presence has dropped forgotten shares.
     floor: u64,
 }
 
@@ -63,7 +64,7 @@ impl Housekeeper {
         this
     }
 
-    /// Joins the threads whose numbers come on `to_join`, until nothing can come on `stop`.
+    /// Joins the threads whose numbers come on `to_join`, until `stop` is disconnected.
     pub(super) fn run(mut self, to_join: &Receiver<u64>, stop: &Receiver<()>) {
         let mut sweep_at = Instant::now() + SWEEP_INTERVAL;
         let mut trim_at = Instant::now() + TRIM_INTERVAL;
@@ -85,7 +86,7 @@ impl Housekeeper {
             if now >= trim_at {
                 trim_at = now + TRIM_INTERVAL;
                 heap::give_back_free_memory();
-                // What was missing may be shared by nobody any more.
+                // Its shares may all have ended.
                 self.missing_revision = 0;
             }
         }
@@ -106,7 +107,7 @@ impl Housekeeper {
             }
             self.trouble = trouble;
         }
-        // Users choose how often there is something to look for.
+        // Users choose how often this look is due.
         if now >= self.looks_from {
             let begun = Instant::now();
             self.tell_missing();
@@ -116,7 +117,7 @@ impl Housekeeper {
         self.drop_forgotten_shares();
     }
 
-    /// What the base has forgotten, nobody finds: presence need not know who holds it.
+    /// No client finds a share that the base has forgotten: presence drops its holders.
     fn drop_forgotten_shares(&mut self) {
         let state = self.core.state();
         if std::mem::replace(&mut self.floor, state.floor()) != state.floor() {
@@ -124,8 +125,8 @@ impl Housekeeper {
         }
     }
 
-    /// Removes a few files that belong to no share that somebody shares. A share that comes back has its file asked of
-    /// the other trackers.
+    /// Removes a few files that belong to no visible share. If a share comes back, this tracker asks the others for
+    /// its file.
     fn sweep_manifests(&mut self, now: Instant) {
         let manifests = &self.core.manifests;
         let unused = manifests.choose_unused(&mut self.manifest_sweep, now);

@@ -1,12 +1,12 @@
-//! A server that is started anew whenever it asks for that.
+//! A server that is restarted within the program when it asks for that.
 
 use super::Server;
 use crossbeam_channel::{Receiver, select};
 use parking_lot::RwLock;
 
-/// Shared by the thread that keeps the server and those who look at it.
+/// Shared by the thread that keeps the server and the threads that look at it.
 pub struct KeptServer {
-    /// `None` while it is started anew.
+    /// `None` during a restart.
     running: RwLock<Option<Server>>,
 }
 
@@ -15,33 +15,33 @@ impl KeptServer {
         Self { running: RwLock::new(Some(server)) }
     }
 
-    /// One that is still to come.
+    /// A keeper whose server has not started yet.
     pub fn starting() -> Self {
         Self { running: RwLock::new(None) }
     }
 
-    /// It has started.
+    /// The server has started.
     pub fn set_running(&self, server: Server) {
         *self.running.write() = Some(server);
     }
 
-    /// Stops the server for good, whoever may still look at this.
+    /// Stops the server for good, even if other threads still hold this keeper.
     pub fn stop(&self) {
         let server = self.running.write().take();
-        // Nobody waits for the lock meanwhile.
+        // Outside the lock, so that no thread waits for it.
         drop(server);
     }
 
-    /// What `look` makes of the server; `None` while it is started anew. A new start waits for `look` to return.
+    /// What `look` makes of the server; `None` during a restart. A restart waits for `look` to return.
     pub fn look<T>(&self, look: impl FnOnce(&Server) -> T) -> Option<T> {
         self.running.read().as_ref().map(look)
     }
 
-    /// Keeps the server running until something comes on `stop`: stops it when it asks to be started anew, tells why,
-    /// and starts it.
+    /// Keeps the server running until something comes on `stop`. When the server asks for a restart, stops it, tells
+    /// the reason, and starts it.
     ///
     /// # Errors
-    /// Those of `start`. There is no server then.
+    /// Those of `start`. In that case no server runs.
     pub fn keep<E>(
         &self,
         stop: &Receiver<()>,
@@ -55,7 +55,7 @@ impl KeptServer {
             };
             why.iter().for_each(|why| tell(&format!("the tracker starts anew: {why}")));
             let old = self.running.write().take();
-            // Nobody waits for the lock meanwhile.
+            // Outside the lock, so that no thread waits for it.
             drop(old);
             if stop.try_recv().is_ok() {
                 return Ok(());

@@ -9,15 +9,15 @@ use crate::tracker::state::{Account, GroupInfo, State};
 use serde_json::{Map, Value, json};
 use std::fmt;
 
-/// Users that are looked at together.
+/// How many users are looked at together.
 const PAGE: usize = 1000;
 
-/// What all users have together, as `status` tells it.
+/// What all users have together, for `status`.
 #[derive(Debug, Clone)]
 pub struct LimitStatus {
-    /// How much there is, and how much there may be.
+    /// The used amount and the limit of each.
     all: [(Quota, u64, u64); 4],
-    /// How often something would have been over a limit.
+    /// How often a limit refused something.
     refused: u64,
     pub(super) accounts: Accounts,
 }
@@ -63,9 +63,9 @@ fn max_json(max: u64) -> Option<u64> {
     (max != Quotas::UNLIMITED).then_some(max)
 }
 
-/// How much a user has of that which a user may have.
+/// How much a user has of each quota that applies to a user.
 pub(super) fn used_by(core: &Core, state: &State, user: UserRef) -> Vec<(Quota, u64)> {
-    // Nobody who brings a list of pieces waits for all users.
+    // One user at a time, so that a client that brings a list of pieces does not wait for all of them.
     let bytes = core.manifests.lens().look(|len_of| manifest_bytes(state, user, len_of));
     vec![
         (Quota::GroupsOwned, state.chosen_owned_count(user) as u64),
@@ -82,14 +82,14 @@ pub(super) fn used_by(core: &Core, state: &State, user: UserRef) -> Vec<(Quota, 
     ]
 }
 
-/// The same with what the user may have.
+/// As JSON, with the user's limits.
 pub(super) fn used_by_json(core: &Core, used: &[(Quota, u64)]) -> Value {
     let quotas = core.oversight.limits.quotas();
     let member = |(quota, used): &(Quota, u64)| (quota.info().name.to_owned(), used_json(*used, quotas.of(*quota)));
     used.iter().map(member).collect::<Map<String, Value>>().into()
 }
 
-/// Every limit: what it is, how much there is of it where one has most, and how often it was met. Looks at all users.
+/// Every limit: its meaning, the largest use by one user, and how often it refused. Looks at all users.
 pub(super) fn rows(core: &Core, state: &State) -> Vec<(Vec<String>, Value)> {
     let (limits, most) = (&core.oversight.limits, most_used(core, state));
     let quotas = limits.quotas();
@@ -125,7 +125,7 @@ pub(super) fn rows(core: &Core, state: &State) -> Vec<(Vec<String>, Value)> {
     QUOTAS.iter().map(row).collect()
 }
 
-/// How much there is of each in all, or where one has most of it.
+/// The use of each quota: in all, or the largest by one user or group.
 fn most_used(core: &Core, state: &State) -> Vec<(Quota, u64, Option<String>)> {
     let mut most: Vec<(Quota, u64, Option<String>)> = Vec::new();
     let mut after = None;
@@ -153,7 +153,7 @@ fn most_used(core: &Core, state: &State) -> Vec<(Quota, u64, Option<String>)> {
     most
 }
 
-/// How many wait where most do.
+/// The largest number of requests to one group.
 fn most_waiting(state: &State) -> Option<(Quota, u64, Option<String>)> {
     let (mut most, mut after): (Option<(u64, GroupId)>, Option<GroupId>) = (None, None);
     loop {

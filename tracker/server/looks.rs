@@ -1,4 +1,4 @@
-//! What an operator can look at: one durable state, and who is online. Lists are told in pages.
+//! What an operator can look at: one durable state, and who is online. Lists come in pages.
 
 use super::{Server, limit_looks};
 use crate::model::name::pattern::NamePattern;
@@ -15,11 +15,10 @@ use crate::wire::refusal::{Code, Refusal};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Most rows that are made at a time.
+/// The most rows made at a time.
 const PAGE: usize = 1000;
 
-/// The parts of a running tracker that an operator looks at. Whoever reads slowly keeps the state as it was, and nothing
-/// else.
+/// The parts of a running tracker that an operator looks at. A slow reader keeps only this snapshot of the state.
 pub struct Looks {
     core: Arc<Core>,
     state: Arc<State>,
@@ -27,7 +26,7 @@ pub struct Looks {
     number: u16,
 }
 
-/// Why an operator does not see something.
+/// Why an operator cannot see something.
 enum LookError {
     Gone,
     Refused(Refusal),
@@ -51,14 +50,14 @@ pub(super) fn refusal_of(refusal: &Refusal) -> CommandRefusal {
 }
 
 impl Server {
-    /// What there is to see now.
+    /// The present snapshot to look at.
     pub fn looks(&self) -> Looks {
         Looks { core: self.core.clone(), state: self.core.state(), number: self.number }
     }
 }
 
 impl Looks {
-    /// Shows what a command asks for; nothing for one that only looks at nothing.
+    /// Shows what a command asks for. Does nothing for a command that does not look.
     pub fn show(&self, command: &OperatorCommand, to: &mut dyn Dialogue) -> Outcome {
         let shown = match command {
             OperatorCommand::Users(pattern) => self.users(pattern, to),
@@ -115,7 +114,7 @@ impl Looks {
         (fields, json)
     }
 
-    /// The groups of a user by name, and whether the user owns each.
+    /// The groups of a user by name, with whether the user owns each.
     fn groups_of(&self, account: &Account) -> Vec<(GroupId, bool)> {
         let groups = self.state.groups_of(account.user, None, usize::MAX).into_iter();
         let owns = |group| self.state.membership(group, account.user) == Membership::Owner;
@@ -180,7 +179,7 @@ impl Looks {
         }
     }
 
-    /// Which client it is, where, and at which tracker.
+    /// A client's name, address and tracker.
     fn client(&self, client: &OnlineClient) -> Vec<String> {
         let addr = client.contact.as_ref().map_or("unknown".to_owned(), |contact| contact.seen.to_string());
         let tracker = client.tracker.unwrap_or(self.number);

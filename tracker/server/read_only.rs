@@ -1,4 +1,4 @@
-//! A file in the data folder that says that clients change nothing here.
+//! A file in the data folder whose presence makes the tracker refuse changes of clients.
 
 use crate::sys::{durable, files};
 use parking_lot::Mutex;
@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 /// The name of the file.
 const NAME: &str = "read_only";
 
-/// The file, which is there or not.
+/// The file, whether it exists or not.
 pub(super) struct ReadOnlyMark {
     folder: PathBuf,
-    /// Held while it is made or removed: of two that want one each, the later has it.
+    /// Locked while the file is made or removed: of two callers the later one decides.
     turn: Mutex<()>,
 }
 
@@ -28,13 +28,13 @@ impl ReadOnlyMark {
         self.folder.join(NAME).try_exists()
     }
 
-    /// How long it has been there.
+    /// How long the file has existed.
     pub(super) fn lasts(&self) -> Duration {
         let made = fs::metadata(self.folder.join(NAME)).and_then(|file| file.modified());
         made.ok().and_then(|made| SystemTime::now().duration_since(made).ok()).unwrap_or_default()
     }
 
-    /// Makes or removes it, which is durable when `then` is done.
+    /// Makes or removes the file, durably before `then` runs.
     ///
     /// # Errors
     /// Those of the system.

@@ -1,4 +1,4 @@
-//! How a tracker is doing, as `status` tells the operator.
+//! The condition of a tracker, as `status` tells the operator.
 
 use super::floor_status::{FloorStatus, NextFloor};
 use super::limit_looks::LimitStatus;
@@ -20,48 +20,48 @@ use std::time::Duration;
 
 #[derive(Debug, Clone)]
 pub struct ServerStatus {
-    /// Which tracker of the installation it is.
+    /// The number of this tracker.
     pub number: u16,
     pub addr: SocketAddr,
     pub fingerprint: Fingerprint,
     /// How long it has been running.
     pub uptime: Duration,
     pub users: usize,
-    /// Those whose names stay reserved, and of whom nothing else is left.
+    /// Deleted accounts: their names stay reserved, and nothing else is left of them.
     pub deleted_users: usize,
     /// Groups with members.
     pub groups: usize,
-    /// Files and folders shared by somebody.
+    /// Files and folders with sharers.
     pub shares: usize,
-    /// Notices that nobody has read.
+    /// Unread notices.
     pub unread: u64,
     /// Users with a client online.
     pub users_online: usize,
     pub clients_online: usize,
     pub others: Vec<OtherTracker>,
-    /// Numbers of trackers that several programs claim, each in words.
+    /// Tracker numbers that several programs claim, each as a sentence.
     pub clashes: Vec<String>,
     pub connections: Occupancy,
-    /// How busy the relay is, if there is one.
+    /// The load of the relay, if there is one.
     pub relay: Option<RelayLoad>,
-    /// Manifests that should be here and are not.
+    /// Manifests that should be here but are missing.
     pub missing: MissingCounts,
-    /// Where the floor is; `None` while nobody looks after it.
+    /// The state of the floor; `None` while no keeper runs.
     pub floor: Option<FloorStatus>,
     /// How near users are to their limits.
     pub limits: LimitStatus,
-    /// How long clients have not been let change anything here, if they are not.
+    /// How long the tracker has been refusing changes of clients, if it is.
     pub read_only: Option<Duration>,
     /// Changes that could not be placed.
     pub unplaced: Vec<UnplacedList>,
-    /// Bases that lost their place to one that lacks some of them.
+    /// Bases that lost their place to one that lacks a part of them.
     pub left: Vec<PathBuf>,
-    /// Why changes cannot be made at present.
+    /// Why the tracker can make no changes at present.
     pub trouble: Option<String>,
 }
 
 impl ServerStatus {
-    /// The whole of it, as one answer.
+    /// The whole status, as one answer.
     pub fn row(&self) -> Row {
         Row::new(self.to_string(), self.json())
     }

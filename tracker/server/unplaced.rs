@@ -1,5 +1,5 @@
-//! Changes that could not be placed: a list of them in the data folder, and notices to their authors. Bases that lost
-//! their place.
+//! Changes that could not be placed: lists of them in the data folder, and notices to their authors. Also bases that
+//! lost their place.
 
 use crate::model::id::{CommandId, OpId, Origin, UserRef};
 use crate::model::name::{FileName, GroupId};
@@ -23,25 +23,25 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the name of each list begins with, before its number.
+/// The prefix of each list's name, before its number.
 const PREFIX: &str = "unplaced-";
-/// What the name of a list ends with whose authors have to be told.
+/// The suffix of a list's name until its authors have been told.
 const NEW: &str = ".new.jsonl";
-/// The same, once they were told.
+/// The suffix after that.
 const TOLD: &str = ".jsonl";
-/// The ending of a base in it that lost its place.
+/// The ending of a base that lost its place.
 const LEFT: &str = "left";
-/// Most notices for one user from one list: a command ring holds more than that.
+/// The most notices for one user from one list: the state remembers more commands of a user than that.
 const NOTICES_MAX: u32 = 512;
-/// Pause before authors are told who could not be told.
+/// The pause before the next attempt to tell authors.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// A list of changes in the data folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnplacedList {
-    /// The file; the folder of the lists if that cannot be read.
+    /// The file, or the folder of the lists if that is unreadable.
     pub path: PathBuf,
-    /// How many, or why nobody knows.
+    /// The number of changes, or why it is unknown.
     pub count: Result<usize, UnreadableList>,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for UnreadableList {
 impl std::error::Error for UnreadableList {}
 
 impl UnplacedList {
-    /// Whether its authors have to be told.
+    /// Whether its authors still have to be told.
     pub(super) fn is_new(&self) -> bool {
         is_new(&self.path)
     }
@@ -77,7 +77,7 @@ impl fmt::Display for UnplacedList {
 /// A line of a list: one change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct UnplacedLine {
-    /// Its op, as tracker, incarnation and sequence.
+    /// The id of its op: tracker, incarnation and sequence.
     op: String,
     lamport: u64,
     change: String,
@@ -87,10 +87,10 @@ struct UnplacedLine {
     group: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
-    /// The op that made the account of the author, if a notice is due.
+    /// The op that made the author's account, if a notice is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     author: Option<String>,
-    /// The command of the notice: two trackers that lost the same change tell of it once.
+    /// The command of the notice. Trackers that lost the same change use the same command, and so tell it once.
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<String>,
 }
@@ -138,7 +138,7 @@ fn command_of(op: &Op) -> CommandId {
     CommandId(*digest.as_ref().first_chunk().expect("SHA-256 is longer than an id"))
 }
 
-/// What the author is told of a change; `before` is a state that has what it names.
+/// What the author is told of a change. `before` is a state that has the entities in it.
 fn told(body: &OpBody, before: &State) -> Option<UnplacedChange> {
     if let OpBody::NoteUnplaced { change, .. } = body {
         return Some(change.clone());
@@ -165,7 +165,7 @@ fn told(body: &OpBody, before: &State) -> Option<UnplacedChange> {
     Some(UnplacedChange { kind: body.change_kind()?, group, file })
 }
 
-/// What an operator did to an account or a group: the word of it, the user and the group.
+/// What an operator did to an account or a group: the word for it, the user and the group.
 fn operated(body: &OpBody, before: &State) -> Option<(&'static str, Option<String>, Option<GroupId>)> {
     let name = |user| before.account(user).map(|account| account.name.to_string());
     Some(match *body {
@@ -182,7 +182,7 @@ fn operated(body: &OpBody, before: &State) -> Option<(&'static str, Option<Strin
 }
 
 impl UnplacedLine {
-    /// `None` for what nobody misses.
+    /// `None` for an op whose loss no user notices.
     fn of(op: &Op, before: &State) -> Option<Self> {
         let (id, lamport) = (id_text(op.id), op.lamport);
         let line = |change: &str, user| Self {
@@ -216,7 +216,7 @@ impl UnplacedLine {
         })
     }
 
-    /// The notice that is due: to whom, under which command. `None` if nobody is told.
+    /// The notice that is due: its command and its recipient. `None` if there is no recipient.
     fn notice(&self) -> Option<(CommandId, UserRef, UnplacedChange)> {
         let user = UserRef(id_of(self.author.as_deref()?)?);
         let command = u128::from_str_radix(self.command.as_deref()?, 16).ok()?;
@@ -253,7 +253,7 @@ impl UnplacedLists {
         }
     }
 
-    /// The bases that lost their place to one that lacks some of them, as long as the operator keeps them.
+    /// The bases that lost their place to one that lacks a part of them, as long as the operator keeps them.
     pub fn left(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.folder.join(journal::FOLDER)).into_iter().flatten().flatten();
         let is_left = |path: &PathBuf| path.extension().is_some_and(|ending| ending == LEFT);
@@ -270,7 +270,7 @@ impl UnplacedLists {
         Ok(paths)
     }
 
-    /// A new list under the first number that no list has.
+    /// The path of a new list, with the first free number.
     fn free_place(&self, lists: &[PathBuf]) -> PathBuf {
         let is_free = |n: &u64| {
             let [new, told] = [NEW, TOLD].map(|suffix| format!("{PREFIX}{n}{suffix}"));
@@ -280,8 +280,8 @@ impl UnplacedLists {
         self.folder.join(format!("{PREFIX}{number}{NEW}"))
     }
 
-    /// Tells the authors of the lists that are new, and gives each list its last name then. Ends early once nothing can
-    /// come on `end`; the next start goes on.
+    /// Tells the authors of the new lists, and then gives each list its final name. Returns early once `end` is
+    /// disconnected; the next start goes on.
     pub(super) fn tell_authors(&self, core: &Core, warn: &Warn, end: &Receiver<()>) {
         for path in self.paths().unwrap_or_default().iter().filter(|path| is_new(path)) {
             let told = loop {
@@ -300,9 +300,9 @@ impl UnplacedLists {
     }
 }
 
-/// Why authors were not told.
+/// Why authors could not be told.
 enum TellError {
-    /// No changes are taken now.
+    /// The tracker takes no changes at present.
     Later,
     Failed(io::Error),
 }
@@ -314,7 +314,7 @@ impl From<io::Error> for TellError {
 }
 
 impl UnplacedSink for UnplacedLists {
-    /// The same changes once more make no second list.
+    /// If the same changes come again, makes no second list.
     fn keep(&mut self, ops: &[Op], before: &State) -> io::Result<()> {
         let mut text = String::new();
         for line in ops.iter().filter_map(|op| UnplacedLine::of(op, before)) {
@@ -341,7 +341,7 @@ fn is_new(path: &Path) -> bool {
     name(path).is_some_and(|name| name.ends_with(NEW))
 }
 
-/// Issues the notices of a list, then gives it its last name.
+/// Issues the notices of a list, then gives the list its final name.
 fn tell(core: &Core, path: &Path) -> Result<(), TellError> {
     let mut counts: HashMap<UserRef, u32> = HashMap::new();
     for line in BufReader::new(File::open(path)?).lines() {
@@ -388,8 +388,8 @@ mod tests {
         GroupId::parse(name).expect("a name")
     }
 
-    /// An account makes a group, leaves it, joins a share that nobody knows, and is told of a change; an operator lets go
-    /// of a tracker.
+    /// An account makes a group, leaves it, joins an unknown share, and is told of a change. An operator forgets a
+    /// tracker.
     fn ops() -> Vec<Op> {
         let name = UserId::parse("alice").expect("a name");
         let user = UserRef(OpId { origin: ORIGIN, seq: 1 });
@@ -429,13 +429,13 @@ mod tests {
         ];
         assert_eq!(lines.iter().map(shown).collect::<Vec<_>>(), expected);
         assert!(!format!("{lines:?}").contains("secret"));
-        // Whoever has no account is not told, and nobody is told of what an operator said.
+        // Authors without an account are not told, and nobody is told of an operator's change.
         let notices: Vec<_> = lines.iter().filter_map(UnplacedLine::notice).collect();
         let kinds: Vec<_> = notices.iter().map(|(_, _, change)| change.kind).collect();
         use ChangeKind::{CreateGroup, JoinShare, LeaveGroup, LeaveShare};
         assert_eq!(kinds, [CreateGroup, LeaveGroup, JoinShare, LeaveShare]);
         assert!(notices.iter().all(|(_, user, _)| user.0 == OpId { origin: ORIGIN, seq: 1 }));
-        // A notice that is lost itself keeps its command.
+        // The notice for a lost notice keeps its command.
         assert_eq!(notices[3].0, ops()[5].command);
     }
 
@@ -461,7 +461,7 @@ mod tests {
         assert_eq!(counts(&ops()), slice::from_ref(&first));
         assert_eq!(counts(&ops()), slice::from_ref(&first));
         assert_eq!(counts(&ops()[..2]), [first, ("unplaced-2.new.jsonl".to_owned(), Ok(2))]);
-        // One that cannot be read is told as such.
+        // An unreadable list is told as such.
         fs::write(folder.path().join("unplaced-3.jsonl"), b"\xff\xfe\n").expect("writable");
         fs::create_dir(folder.path().join("unplaced-4.jsonl")).expect("writable");
         let told: Vec<String> = UnplacedLists::new(folder.path()).all().iter().map(|list| list.to_string()).collect();
@@ -470,7 +470,7 @@ mod tests {
         assert!(told[3].ends_with("unplaced-4.jsonl, which cannot be read: Is a directory"), "{told:?}");
         fs::remove_file(folder.path().join("unplaced-3.jsonl")).expect("there");
         fs::remove_dir(folder.path().join("unplaced-4.jsonl")).expect("there");
-        // A number is not used again while its list is there.
+        // A number is not used again as long as its list exists.
         let at = |name: &str| folder.path().join(name);
         fs::rename(at("unplaced-1.new.jsonl"), at("unplaced-1.jsonl")).expect("there");
         let third = counts(&ops()[..1]);

@@ -19,15 +19,15 @@ use crate::wire::codec::Blob;
 use crate::wire::refusal::{Code, Refusal};
 use std::time::Instant;
 
-/// Why nobody has proved to be a user.
+/// Why no user was proved.
 enum Unproved {
-    /// No password was looked at.
+    /// No password was checked.
     Unchecked(Refusal),
     Checked(Refusal),
 }
 
 impl Unproved {
-    /// The refusal. Calls `give_back` if no password was looked at.
+    /// The refusal. Calls `give_back` if no password was checked.
     fn refusal(self, give_back: impl FnOnce()) -> Refusal {
         match self {
             Unproved::Unchecked(refusal) => {
@@ -52,7 +52,7 @@ impl Session {
     ) -> Result<Reply, Refusal> {
         self.must_be_logged_out()?;
         let state = self.core.state();
-        // A quick answer before the password is hashed, which takes long. The committer decides afterwards.
+        // A quick answer before the slow hash of the password. The committer decides afterwards.
         if state.knows_command(CommandOwner::NewUser(&name), command) {
             return Ok(Reply::Done {});
         }
@@ -91,7 +91,7 @@ impl Session {
         self.log_in(client, account, token)
     }
 
-    /// Finds the account among these that a password opens.
+    /// Finds the account among these that the password belongs to.
     fn prove(
         &self,
         attempt: LoginAttempt<'_>,
@@ -114,7 +114,7 @@ impl Session {
                 }
                 Err(refusal) => return Err(Unproved::Checked(refusal)),
             }
-            // Meanwhile the account or its password may have come from another tracker.
+            // Meanwhile another tracker may have sent the account or its password.
             let now = among(&self.core.state());
             if now == known {
                 break;
@@ -145,13 +145,13 @@ impl Session {
 
     fn log_in(&mut self, client: ClientId, account: Account, token: TokenClaim) -> Result<Reply, Refusal> {
         let Account { user, name, sessions_since, .. } = account;
-        // The ids may be aliases of these by now.
+        // The ids in the token may have become aliases of these.
         let login_token = TokenClaim { user, sessions_since, ..token };
         let ticket = self.core.presence.enter(ClientKey { user, client }, Instant::now());
         let (state, bound_to) = (|| self.core.state(), (sessions_since, token.session));
         let (state, before) = self.core.logins.enter(ticket, self.push_channel.clone(), bound_to, state);
         if let Some(before) = before {
-            // The client has come back on a new connection.
+            // The client has returned on a new connection.
             before.end();
         }
         self.slot.set_logged_in(true);
@@ -160,7 +160,7 @@ impl Session {
         self.login = Some(login);
         self.note_member("a member has come", user, client);
         if !holds || state.canonical(user.0) != user.0 {
-            // Sessions were ended while the password was checked, and the notifier may have told so already.
+            // The sessions may have ended during the check of the password, and the notifier may have told so already.
             self.log_out();
             return Err(Code::SessionEnded.into());
         }
@@ -168,21 +168,21 @@ impl Session {
         Ok(Reply::LoggedIn { user: name, token: self.core.cluster_key.token(&login_token) })
     }
 
-    /// Ends the login at the client's wish, and its session: no token of it lets anybody in.
+    /// Ends the login at the client's wish, and its session: its tokens become void.
     pub(super) fn end_session(&mut self) -> Result<Reply, Refusal> {
         self.user()?;
         let ended = self.login.as_ref().map(|login| login.token.renewed(unix_time_s()));
         self.log_out();
         if let Some(TokenClaim { user, session, made_s, .. }) = ended.filter(|_| self.gives_tokens) {
             let change = Change::EndSession { user, session, through_s: made_s };
-            // One that nobody can have used: a command that was carried out is not carried out again.
+            // A fresh command, because a known one is not carried out again.
             let command = random_bytes().map_err(|error| Refusal::about(Code::Unavailable, error))?;
             (_, self.pending) = self.core.committer.begin(CommandId(command), &change)?;
         }
         Ok(Reply::Done {})
     }
 
-    /// Ends the login, if there is one. The connection stays.
+    /// Ends the login, if there is one. The connection stays open.
     pub(in crate::tracker) fn log_out(&mut self) {
         if let Some(login) = self.login.take() {
             self.core.logins.leave(&login.ticket);
@@ -195,7 +195,7 @@ impl Session {
         self.untold = None;
     }
 
-    /// After a login: the next notice that the user has not read, each once.
+    /// After a login: the user's next unread notice that this login has not told.
     pub(super) fn next_untold(&mut self) -> Option<Reply> {
         let next = self.untold.as_mut()?.next(&self.core.state());
         if next.is_none() {
@@ -214,16 +214,16 @@ impl Session {
         let account = self.core.state().account(user).ok_or(Code::SessionEnded)?;
         let name = account.name.clone();
         if self.has_made(command) {
-            // The old password opens nothing any more.
+            // The old password is no longer valid.
             return self.logged_in_as(name);
         }
-        // Before two passwords are computed with, which takes long. The committer decides afterwards.
+        // Before the slow work on two passwords. The committer decides afterwards.
         self.core.oversight.limits.ask_change(user)?;
         let account = self.prove_own(user, &name, old)?;
         let password = self.core.passwords.hash(Asker::at(self.ip(), &name, self.answer_by), new)?;
         // The notifier ends all other logins of the user.
         self.login.iter().for_each(|login| self.core.logins.begin_change(&login.ticket));
-        // It may have ended this one too while the password was checked.
+        // The notifier may have ended this login too during the check of the password.
         self.user()?;
         let change = Change::ChangePassword { user, former: account.password_op, password };
         let made = self.core.committer.submit(command, &change);
@@ -234,17 +234,17 @@ impl Session {
                 login.token.sessions_since = set_by.unwrap_or(account.sessions_since);
             }
         }
-        // The notifier has let this login be. It may have ended meanwhile.
+        // The notifier has kept this login. It may have ended meanwhile.
         self.user()?;
         if made.as_ref().is_err_and(|refusal| refusal.code == Code::SessionEnded) {
-            // Another password was set a moment before, and a client that is told so has no login.
+            // Another password was set a moment before. The client is told that, and has no login.
             self.log_out();
         }
         made?;
         self.logged_in_as(name)
     }
 
-    /// Has a user who is logged in prove the password once more.
+    /// Makes a logged-in user prove the password once more.
     fn prove_own(&self, user: UserRef, name: &UserId, password: Password) -> Result<Account, Refusal> {
         let (limits, ip) = (&self.core.oversight.limits, self.ip());
         limits.take_check(ip)?;
@@ -255,7 +255,7 @@ impl Session {
         proved.map_err(|unproved| unproved.refusal(|| limits.give_back_check(ip)))
     }
 
-    /// The reply to a user who is logged in, with a new token.
+    /// The reply to a logged-in user, with a new token.
     fn logged_in_as(&mut self, user: UserId) -> Result<Reply, Refusal> {
         Ok(Reply::LoggedIn { user, token: self.new_token()? })
     }

@@ -1,4 +1,5 @@
-//! The binary dialect on a connection, from the handshake to the end. Another tracker that calls gets a link instead.
+//! The binary dialect on a connection, from the handshake to the end. A connection from another tracker becomes a
+//! link.
 
 use super::Session;
 use super::connection::{AcceptedConnection, hang_up};
@@ -51,11 +52,11 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
             return hang_up(&stream);
         }
         Ok(Caller::AtMirror) => {
-            // If this does not arrive, nobody waits for it any more.
+            // If this does not arrive, the caller is no longer waiting for it.
             let _ = (&*stream).write_all(&mirror_answer(core.cluster_key.mirrored(seen, unix_time_s())));
             return;
         }
-        // A caller that was turned away has been told why; no other failure is worth a word.
+        // The handshake has told a rejected caller the reason; other failures need no message.
         Err(_) => return hang_up(&stream),
     };
     let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, false) else {
@@ -75,16 +76,16 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
     hang_up(&stream);
 }
 
-/// Serves a client that wants to meet another one, if this tracker relays.
+/// Serves a client that wants to meet another one, if this tracker has a relay.
 fn serve_at_relay(core: &Core, stream: &Arc<TcpStream>, ticket: RelayTicket, mut slot: ConnectionSlot) {
     match &core.relay {
         Some(relay) => relay.serve(stream, ticket, || slot.set_relayed()),
-        // If this does not arrive, the end of the connection says it all.
+        // If this does not arrive, the end of the connection says enough.
         None => drop((&**stream).write_all(&refusal_in_clear(Code::NoRelay))),
     }
 }
 
-/// Serves another tracker, on a thread whose stack is deep enough to fold ops on.
+/// Serves another tracker, on a thread with enough stack for folding.
 fn serve_tracker(core: &Core, stream: &Arc<TcpStream>, keys: TransportKeys, mut slot: ConnectionSlot) {
     thread::scope(|scope| {
         let greeted = || slot.set_tracker();
@@ -124,7 +125,7 @@ fn is_final(code: Code) -> bool {
     matches!(code, Code::Malformed | Code::TooLarge | Code::UnknownKind)
 }
 
-/// Whether carrying out a request may take a place in another line: that of passwords, of logins, or of lists to check.
+/// Whether carrying out a request may have to wait in another line: for passwords, for logins, or for lists to check.
 fn waits_elsewhere(request: &Request) -> bool {
     matches!(
         request,
@@ -137,7 +138,7 @@ fn waits_elsewhere(request: &Request) -> bool {
 }
 
 impl BinaryDialect {
-    /// Takes one request and answers it; false if the connection is to end.
+    /// Takes one request and answers it. Returns false if the connection is to end.
     fn turn(&mut self, receiver: &mut FrameReceiver) -> bool {
         let (id, request, turn) = match receiver.recv_in_turns(TTL, || self.session.turn()) {
             Ok((frame, turn)) => (frame.request, frame.message::<Request>(), turn),
@@ -147,7 +148,8 @@ impl BinaryDialect {
                 return false;
             }
         };
-        // Whoever waits for a change to be durable, in another line, or for a client to take a reply, holds no turn.
+        // A request holds no turn while it waits for a durable change, in another line, or for a client to take a
+        // reply.
         let elsewhere = request.as_ref().is_ok_and(waits_elsewhere);
         let turn = (!(elsewhere || self.deferred.is_owed())).then_some(turn);
         self.deferred.settle();
@@ -182,7 +184,7 @@ impl BinaryDialect {
                             });
                         (frame, None, room)
                     }
-                    // The system takes a short one at once, so that it is sealed in the turn too.
+                    // The system takes a short reply at once, so the thread seals it within the turn too.
                     _ => {
                         let turn = turn.filter(|_| frame.len() <= RECORD_PLAIN_MAX);
                         (frame, turn, None)
@@ -203,8 +205,8 @@ impl BinaryDialect {
         sent && go_on
     }
 
-    /// The long reply to something that is read, with the room that it takes up until the client has taken it. Where there
-    /// is none now, nobody waits with a reply: the turn is given up, and it is made anew once there is.
+    /// The long reply to a reading request, with the memory that it takes until the client has taken it. Without room
+    /// the reply is dropped and its turn given up. Once there is room, the session makes the reply again.
     fn with_room(
         &mut self,
         receiver: &FrameReceiver,
@@ -230,15 +232,15 @@ impl BinaryDialect {
         Payer::new(self.session.ip(), self.session.logged_in())
     }
 
-    /// Refuses bytes that have no request id; the connection ends.
+    /// Refuses bytes without a request id; the connection ends.
     fn refuse_bytes(&self, refusal: &Refusal) -> bool {
         self.deferred.settle();
-        // If this does not arrive, the end of the connection says it all.
+        // If this does not arrive, the end of the connection says enough.
         let _ = self.sender.send(UNASKED, &Reply::refused(refusal));
         false
     }
 
-    /// After a login: tells the notices that the user has not read; false if the connection has ended.
+    /// After a login: tells the user's unread notices. Returns false if the connection has ended.
     fn tell_notices(&mut self) -> bool {
         std::iter::from_fn(|| self.session.next_untold()).all(|notice| self.sender.send(UNASKED, &notice).is_ok())
     }

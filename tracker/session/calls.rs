@@ -1,5 +1,5 @@
-//! Calls between members who cannot dial each other: a client asks that another one dial it, or both, or that both come
-//! to the relay. The called client hears it here or from its own tracker.
+//! Calls between members who cannot dial each other. A client asks that another one dial it, that both dial, or that
+//! both come to the relay. The called client hears the call here or from its own tracker.
 
 use super::Session;
 use super::share::visible_share;
@@ -17,11 +17,11 @@ use crate::wire::refusal::{Code, Refusal};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// The longest that one side waits for what it is told at the same time as the other.
+/// The longest delay that one side gets so that both begin at the same time.
 const START_MS_MAX: u16 = 1000;
 
 impl Session {
-    /// Has another client called, if the caller may see the share and the other one is a member as well.
+    /// Calls another client, if the caller may see the share and the other user is a member of its group.
     pub(super) fn call(
         &mut self,
         share: ShareRef,
@@ -33,7 +33,7 @@ impl Session {
         let own = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket.key;
         let state = self.core.state();
         let info = visible_share(&state, user, share)?;
-        // Who is no member and who is offline is not told apart.
+        // The caller must not learn whether a user is no member or is offline.
         let called = member(&state, &info, called).ok_or(Code::PeerOffline)?;
         let key = Some(ClientKey { user: called, client }).filter(|key| *key != own).ok_or(Code::PeerOffline)?;
         let presence = &self.core.presence;
@@ -70,8 +70,8 @@ impl Session {
         Ok(Reply::CallPassed { addrs: addrs(way, &contact, &mine), start_ms, ticket })
     }
 
-    /// Where the caller dials from for this call alone. That is believed of an address at which a tracker has just seen
-    /// somebody, and which has the IP of the caller's link.
+    /// The address from which the caller dials, for this call alone. It is believed if a tracker has just seen a
+    /// client at it and it has the IP of the caller's link.
     fn leaving(&self, way: CallWay, from: &Mirrored) -> Result<SocketAddr, Refusal> {
         if way != CallWay::Punch {
             return Err(Refusal::about(Code::Malformed, "a call cannot come from there"));
@@ -83,12 +83,12 @@ impl Session {
     }
 }
 
-/// The user of this name, if that is a member of the share's group.
+/// The user of this name, if the user is a member of the share's group.
 fn member(state: &State, info: &ShareInfo, name: &UserId) -> Option<UserRef> {
     state.user_named(name).filter(|user| state.is_member(info.group, *user))
 }
 
-/// Where one of both dials the other one.
+/// The addresses of one client at which the other one dials it.
 fn addrs(way: CallWay, of: &Contact, to: &Contact) -> List<SocketAddr, ADDRS_MAX> {
     List::first_of(match way {
         CallWay::Punch => helpful_to_meet(of, to),
@@ -96,8 +96,8 @@ fn addrs(way: CallWay, of: &Contact, to: &Contact) -> List<SocketAddr, ADDRS_MAX
     })
 }
 
-/// How long the caller and the called one wait after they have heard of each other, in ms, so that both begin at the same
-/// moment: the one who hears sooner waits for half of the difference of the round trips.
+/// How long the caller and the called client wait after the call, in ms, so that both begin at the same moment. The
+/// one that hears it sooner waits for half of the difference of the round trips.
 fn starts(way: CallWay, caller: &Contact, called: &Contact) -> (u16, u16) {
     if way != CallWay::Punch {
         return (0, 0);

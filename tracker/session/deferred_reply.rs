@@ -1,5 +1,5 @@
-//! The reply to a change: it waits until the change is durable. The thread that learns of that first queues it, so
-//! that no thread has to be woken for it.
+//! The reply to a change, which waits until the change is durable. The thread that learns of this first queues the
+//! reply, so no other thread has to wake.
 
 use crate::tracker::commit::{COMMIT_WAIT_MAX, Pending, PendingProbe};
 use crate::tracker::core::Core;
@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What a connection owes its client: one reply at most, since replies come in the order of requests.
+/// The reply that a connection owes its client: at most one, since replies come in the order of requests.
 pub(super) struct DeferredReply {
     sender: Arc<FrameSender>,
     slow_consumers: Arc<SlowConsumers>,
@@ -35,7 +35,7 @@ impl DeferredReply {
         Arc::new(Self { sender, slow_consumers, metrics, owed: Mutex::new(None), given: Condvar::new() })
     }
 
-    /// Gives this reply to a command once its change is durable. Nothing may be owed before.
+    /// Gives this reply once the command's change is durable. No other reply may be owed.
     pub(super) fn defer(self: &Arc<Self>, request: u32, command: BegunCommand, reply: Reply, pending: Pending) {
         let since = Instant::now();
         *self.owed.lock() = Some(OwedReply { request, reply, command, since, probe: pending.probe() });
@@ -43,7 +43,7 @@ impl DeferredReply {
         pending.then(Box::new(move |outcome| this.give(since, outcome)));
     }
 
-    /// Gives the reply that is owed since then; one that was given up is not given again. Never waits for the client.
+    /// Gives the reply owed since then, unless it was given up. Never waits for the client.
     fn give(&self, since: Instant, outcome: Result<(), Refusal>) {
         let mut owed = self.owed.lock();
         if let Some(due) = owed.take_if(|owed| owed.since == since) {
@@ -61,7 +61,7 @@ impl DeferredReply {
         self.owed.lock().is_some()
     }
 
-    /// Returns when nothing is owed any more. After [`COMMIT_WAIT_MAX`] the client is told that there is no answer.
+    /// Returns when no reply is owed. After [`COMMIT_WAIT_MAX`] tells the client that there is no answer.
     pub(super) fn settle(&self) {
         let mut owed = self.owed.lock();
         while let Some(OwedReply { since, .. }) = *owed {

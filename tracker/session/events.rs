@@ -1,4 +1,4 @@
-//! Answers, and what the log says of them: logins, logins that failed, and requests for which there was no room.
+//! Answers, and their log lines: logins, failed logins, and requests that found no room.
 
 use super::Session;
 use crate::model::id::{ClientId, UserRef};
@@ -7,15 +7,15 @@ use crate::tracker::log::{Level, LogKind, LogPair};
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::refusal::{Code, Refusal};
 
-/// What a request proves, if it has to prove anything.
+/// What a request has to prove.
 enum Proof {
     /// Nothing.
     Needless,
-    /// That somebody is this user.
+    /// That the client belongs to this user.
     Password(UserId),
-    /// That somebody was logged in.
+    /// That the client was logged in.
     Token,
-    /// That it is the user who is logged in.
+    /// That the client belongs to the user who is logged in.
     OwnPassword,
 }
 
@@ -41,7 +41,7 @@ impl Session {
         answer
     }
 
-    /// Notes why a request was refused, if operators want to know.
+    /// Logs why a request was refused, if operators want to know.
     fn note_refusal(&self, proof: &Proof, refusal: &Refusal) {
         use Code::{AccountDisabled, BadLogin, InstallationFull, QuotaReached, RelayFull, SessionEnded, SlowDown};
         let (kind, words) = match (proof, refusal.code) {
@@ -65,13 +65,13 @@ impl Session {
         self.core.oversight.log.event(Level::Info, kind.at(self.ip()), words, &pairs);
     }
 
-    /// Notes that a member has come or left.
+    /// Logs that a member has logged in or out.
     pub(super) fn note_member(&self, words: &str, user: UserRef, client: ClientId) {
         let log = &self.core.oversight.log;
         if !log.shows(Level::Info) {
             return;
         }
-        // A name is there as long as its account, and that stays.
+        // The name exists as long as the account, which stays.
         if let Some(name) = self.name_of(user) {
             let (client, from) = (format!("{client:?}"), self.ip());
             let pairs: [LogPair<'_>; 3] = [("user", &name), ("client", &client), ("from", &from)];

@@ -1,4 +1,4 @@
-//! How a connection begins: the handshake, on a thread that ends with it.
+//! The beginning of a connection: the handshake, on a thread that ends with it.
 
 use crate::tracker::core::Core;
 use crate::wire::connection::TimedStream;
@@ -11,21 +11,21 @@ use std::net::{IpAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Stack of the thread in bytes. It uses 24 KiB; the rest keeps the C library from giving the stack, with memory in it
-/// that was used, to the next connection's thread: it reuses stacks of up to four times the size asked for.
+/// Stack of the thread in bytes. It uses 24 KiB. The C library reuses stacks of up to four times the requested size.
+/// With this size the next connection's thread does not get the used stack and its memory.
 const STACK_LEN: usize = 1024 * 1024;
 
-/// Deadline of the handshake on a reserved slot: a tracker says at once who it is.
+/// Deadline of the handshake on a reserved slot: a tracker identifies itself at once.
 const RESERVED_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Accepts a client or another tracker; on a `reserved` slot another tracker only.
+/// Accepts a client or another tracker; on a `reserved` slot only another tracker.
 ///
-/// The key agreement needs more stack than anything later, and stack that a thread has used stays in memory until the
-/// thread ends. So a thread of its own runs the handshake, which saves 6 KiB for every idle client.
+/// The key agreement needs more stack than anything later, and used stack stays in memory until its thread ends. So a
+/// thread of its own runs the handshake, which saves 6 KiB for every idle client.
 pub(super) fn accept(stream: &TcpStream, core: &Core, from: IpAddr, reserved: bool) -> Result<Caller, HandshakeError> {
     let deadline = if reserved { RESERVED_DEADLINE } else { HANDSHAKE_DEADLINE };
     let until = Instant::now() + deadline;
-    // A caller that says nothing takes up no second thread.
+    // A silent caller takes no second thread.
     stream.set_read_timeout(Some(deadline))?;
     match stream.peek(&mut [0]) {
         Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
@@ -39,13 +39,13 @@ pub(super) fn accept(stream: &TcpStream, core: &Core, from: IpAddr, reserved: bo
     thread::scope(|scope| {
         match thread::Builder::new().name("handshake".into()).stack_size(STACK_LEN).spawn_scoped(scope, shake) {
             Ok(thread) => thread.join().unwrap_or(Err(HandshakeError::Crypto)),
-            // The system has no thread left: the stack of this one is deep enough.
+            // The system has no thread left: the stack of this thread is deep enough.
             Err(_) => shake(),
         }
     })
 }
 
-/// Inlined, its stack would stay with the caller for as long as the connection lasts.
+/// If inlined, its stack would stay in memory for as long as the connection lasts.
 #[inline(never)]
 fn shake(
     stream: &TcpStream,

@@ -15,13 +15,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 impl Session {
-    /// Certifies the client, and takes its contact for others. A contact says where the client listens as it says
-    /// itself; what is told to whom is decided when somebody asks.
+    /// Certifies the client, and takes its contact for others. In the contact the client itself says where it listens.
+    /// Which addresses others are told is decided when they ask.
     pub(super) fn announce(&mut self, place: Place) -> Result<Reply, Refusal> {
         let user = self.user()?;
         let nobody = |ip: IpAddr, port: u16| port == 0 || ip.is_multicast();
         let announced = place.announced.map(|addr| {
-            // A client that listens on all addresses is found at the one that the tracker sees.
+            // A client that listens on all addresses is reachable where the tracker sees it.
             let ip = addr.ip().to_canonical();
             SocketAddr::new(if ip.is_unspecified() { self.seen.ip() } else { ip }, addr.port())
         });
@@ -74,7 +74,7 @@ impl Session {
             HoldError::Void => Refusal::from(Code::SessionEnded),
             HoldError::NoSuchPiece => Refusal::about(Code::Malformed, "a piece does not exist"),
         })?;
-        // The membership may have ended since the check, and its holdings may have been dropped before these came.
+        // The membership may have ended since the check. Then its holdings were dropped before these came.
         if !self.core.state().is_member(info.group, user) {
             self.core.presence.drop_member(user, info.group);
             return Err(Code::Forgotten.into());
@@ -85,7 +85,7 @@ impl Session {
         Ok(Reply::Done {})
     }
 
-    /// Where pieces of a share can be had, for whoever may see it.
+    /// The clients that can give pieces of a share, for a caller that may see the share.
     pub(in crate::tracker) fn holdings(&self, share: ShareRef) -> Vec<Held> {
         let state = self.core.state();
         let Some(info) = state.share(share) else { return Vec::new() };

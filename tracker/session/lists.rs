@@ -29,7 +29,7 @@ fn role(membership: Membership) -> Role {
 pub(in crate::tracker) struct ShownNotices {
     /// The place of the last one.
     pub(in crate::tracker) through: OpOrder,
-    /// What names them in the state that they were shown from.
+    /// The digest of these notices, as the user saw them.
     pub(in crate::tracker) digest: [u8; 32],
 }
 
@@ -87,16 +87,16 @@ impl Session {
     }
 }
 
-/// Most characters that are compared for one page of a search. A search with a hostile pattern takes more
-/// pages, and whoever makes it waits for a turn between them.
+/// The most characters to compare for one page of a search. A hostile pattern needs more pages, and its client waits
+/// for a turn between them.
 const SEARCH_STEPS_MAX: usize = 1 << 18;
-/// What a name or a group costs besides, in the same measure.
+/// The cost of each name and each group beyond that, in the same measure.
 const LOOK_STEPS: usize = 16;
 
-/// Groups that a search takes from the state at once.
+/// How many groups a search takes from the state at once.
 const GROUPS_AT_ONCE: usize = 64;
 
-/// A page of a search while it is made.
+/// An unfinished page of a search.
 struct Search<'a> {
     state: &'a State,
     pattern: &'a NamePattern,
@@ -105,7 +105,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Looks at the shares of a group behind a name. Gives the place where the page ends if it ends there.
+    /// Looks at the shares of a group after a name. Returns the place where the page ends, if it ends in this group.
     fn look(&mut self, group: GroupRef, name: &GroupId, behind: Option<&FileName>) -> Option<SearchPlace> {
         let place = |last: Option<&FileName>| Some(SearchPlace { group: name.clone(), name: last.cloned() });
         if self.steps >= SEARCH_STEPS_MAX {
@@ -125,9 +125,9 @@ impl Search<'_> {
         None
     }
 
-    /// The same in all groups of a user, from a place on.
+    /// Looks at all groups of a user, from a place on.
     fn look_in_all(&mut self, user: UserRef, after: Option<SearchPlace>) -> Option<SearchPlace> {
-        // The user may have left the group in which the page before ended.
+        // The user may have left the group in which the last page ended.
         if let Some(SearchPlace { group: name, name: behind }) = &after
             && let Ok(group) = find_own_group(self.state, user, name)
             && let Some(next) = self.look(group, name, behind.as_ref())
@@ -171,17 +171,17 @@ impl Session {
     }
 }
 
-/// Notices. Clients are told theirs, programs ask for them.
+/// Notices. The tracker pushes them to clients; programs ask for them.
 impl Session {
     pub(super) fn read_notices(&mut self, command: CommandId, through: OpOrder) -> Result<Reply, Refusal> {
-        // The client was told the notices of the durable state; the leading one may hold more.
+        // The client was told notices of the durable state. The leading state may hold more.
         let state = self.core.state();
         let shown = |user| state.notices_digest(user, through);
         self.change(command, |user| Change::ReadNotices { user, through, shown: shown(user) })
     }
 
-    /// The notices that the user has not read, oldest first, and what names them all if there are any. `reserve` grants
-    /// the memory for more than `few` of them or refuses it.
+    /// The user's unread notices, oldest first, and the digest of all of them if there are any. Above `few` notices,
+    /// `reserve` grants or refuses the memory.
     pub(in crate::tracker) fn unread_notices(
         &mut self,
         few: usize,
@@ -200,12 +200,12 @@ impl Session {
         Ok((unread.into_iter().map(|(_, notice)| notice).collect(), shown))
     }
 
-    /// Drops notices that were shown, and returns when that is durable. If a change that came late since has added to
-    /// them, or they are dropped already, nothing happens.
+    /// Drops notices that the user has seen, and returns when that is durable. Does nothing if they are dropped
+    /// already, or if a late change has added to them.
     pub(in crate::tracker) fn drop_notices(&mut self, command: CommandId, shown: ShownNotices) -> Result<(), Refusal> {
         let ShownNotices { through, digest } = shown;
         let user = self.user()?;
-        // A program can say anything, and what names nothing is no change.
+        // A program can say anything; a digest that matches nothing makes no change.
         if self.core.state().notices_digest(user, through) != Some(digest) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! Pages of lists: one entry more than fits is asked for, which shows whether there is another page.
+//! Pages of lists. A request for one entry more than fits shows whether there is another page.
 
 use crate::wire::client_tracker::PAGE_MAX;
 use crate::wire::codec::List;

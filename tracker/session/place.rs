@@ -1,4 +1,4 @@
-//! What a client says of itself and of where it listens.
+//! What a client says of itself and of its listening address.
 
 use crate::model::id::PeerKey;
 use crate::wire::codec::List;

@@ -1,4 +1,5 @@
-//! Whether a client can be reached: the tracker tries where its connection comes from, and tells it later.
+//! Whether a client can be reached: the tracker dials the address that the client's connection comes from, and tells
+//! the result later.
 
 use super::Session;
 use crate::tracker::core::Core;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl Session {
-    /// Has the client looked for at the addresses that are its own as far as the tracker sees.
+    /// Starts the search for the client at the addresses that the tracker knows to be its own.
     pub(super) fn check_reach(&mut self) -> Result<Reply, Refusal> {
         let user = self.user()?;
         let ticket = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket;
@@ -20,7 +21,7 @@ impl Session {
         let contact = self.core.presence.contact(ticket.key).ok_or_else(nowhere)?;
         let addrs = own_addresses(&contact, self.seen);
         let listens = addrs.last().copied();
-        // The tracker may be the last to hold its parts together; then nobody is left to hear.
+        // Weak: the tracker may be stopping, and then nobody is left to hear the result.
         let (core, key, named) = (Arc::downgrade(&self.core), contact.key(), contact.announced);
         let told = move |addr: SocketAddr, found| {
             let Some(core) = core.upgrade() else { return };
@@ -40,16 +41,16 @@ impl Session {
     }
 }
 
-/// The addresses at which a client is looked for: the one that it names, if its connection comes from that IP, and the
-/// one at which it listens there. No other IP is tried, whatever a client says.
+/// The addresses at which to look for a client: the named one if it has the IP of the connection, and its listening
+/// port at that IP. The tracker dials no other IP, whatever a client says.
 fn own_addresses(contact: &Contact, seen: SocketAddr) -> Vec<SocketAddr> {
     let listens = SocketAddr::new(seen.ip(), contact.port);
     let named = contact.announced.filter(|named| named.ip().to_canonical() == seen.ip() && *named != listens);
     named.into_iter().chain([listens]).collect()
 }
 
-/// Tells a client what was found. Somebody on the tracker's machine may pass connections on to it: such a client does not
-/// learn what else listens on that machine.
+/// Tells a client the result. A program on the tracker's machine may forward a client's connection, which then seems
+/// to come from there. Such a client must not learn what else listens on that machine.
 fn tell(core: &Core, ticket: &Ticket, addr: SocketAddr, found: ReachClass) {
     let found = if addr.ip().is_loopback() && found != ReachClass::Reached { ReachClass::NotTried } else { found };
     if let Some(channel) = core.logins.channel(&ticket.key) {

@@ -15,11 +15,12 @@ use crate::wire::codec::Blob;
 use crate::wire::refusal::{Code, Refusal};
 use std::time::{Duration, Instant};
 
-/// How long a client waits for a manifest that was lost here and is asked of other trackers.
+/// How long a client waits for a manifest that was lost here, while other trackers are asked for it.
 const MANIFEST_WAIT: Duration = Duration::from_secs(5);
 
-/// A share in a group of which the user is a member. It need not be listed any more: clients that hold parts of it may
-/// go on exchanging them. A stranger hears the same of a share as of any other op, so not which ops made one.
+/// A share in a group that the user is a member of. It may have no sharers left: clients with parts of it may go on
+/// exchanging them. A stranger gets the same answer for a share as for any other op, and so cannot tell which ops made
+/// shares.
 pub(super) fn visible_share(state: &State, user: UserRef, share: ShareRef) -> Result<ShareInfo, Refusal> {
     let visible = state.share(share).filter(|info| state.is_member(info.group, user));
     visible.ok_or_else(|| match state.fate(share.0) {
@@ -29,8 +30,8 @@ pub(super) fn visible_share(state: &State, user: UserRef, share: ShareRef) -> Re
     })
 }
 
-/// The share of a change that the op `op` made, for its author, who may be out of the group by now. A repeated command
-/// does not know its `share`: then only what this user has made with it is told, if it is what was asked for.
+/// The share that the change of `op` made, for its author, who may have left the group since. A repeated command has
+/// no `share`: then returns only a share that this op made, and only if it is the one asked for.
 fn done_share(
     state: &State,
     op: OpId,
@@ -42,7 +43,7 @@ fn done_share(
     share.map_or_else(repeated, |share| state.share(share))
 }
 
-/// What a list tells of these shares.
+/// The lines of a list for these shares.
 pub(super) fn file_lines(core: &Core, state: &State, rows: Vec<ShareInfo>) -> Vec<FileLine> {
     let shares: Vec<_> = rows.iter().map(|row| row.share).collect();
     let online = core.presence.holder_counts(&shares, |share, user| state.is_sharer(share, user));
@@ -92,11 +93,11 @@ impl Session {
         let part = ManifestPart { info_hash, total, offset, bytes };
         let requester = self.requester(user);
         let brought = self.brought.of(user);
-        // A first part that got no turn is paid for.
+        // The user has paid for a first part that got no turn.
         if offset == 0 && !brought.upload.as_ref().is_some_and(|upload| upload.awaits(&part)) {
             let room = u64::from(room_of(total));
             manifests.lens().look(|len_of| limits.ask_upload(&state, user, room, len_of))?;
-            // Once for the whole, also if it is here: it stays for this user.
+            // Paid once for the whole list, even if it is here: it is kept for this user.
             limits.take_bytes(user, room)?;
         }
         if manifests.put(&mut brought.upload, part, requester, |used| limits.ask_bytes(used))? {
@@ -113,7 +114,7 @@ impl Session {
         Ok(Reply::ManifestPart { total, part })
     }
 
-    /// A part of a manifest. If it was lost here, other trackers are asked for it.
+    /// A part of a manifest. If this tracker has lost it, asks other trackers.
     fn read_manifest(&self, user: UserRef, info_hash: InfoHash, offset: u32) -> Result<(u32, Vec<u8>), Refusal> {
         let (manifests, requester) = (&self.core.manifests, self.requester(user));
         let mut found = manifests.read(info_hash, offset, requester)?;
@@ -140,12 +141,12 @@ impl Session {
         let change = Change::Share { user, group: group.clone(), name: name.clone(), content };
         let state = self.core.state();
         if !state.knows_command(CommandOwner::User(user), command) {
-            // Refused before the client sends a manifest, which may be long.
+            // Refuses before the client sends the manifest, which may be long.
             let accepted = accept(&state, &change)?;
             let is_known = self.has_brought(&state, user, (&group, &name), content.info_hash);
             if let Acceptance::Op(body) = accepted {
                 let (limits, asked) = (&self.core.oversight.limits, (user, &body));
-                // How long it is, if others have it, is none of this user's business.
+                // The user must not learn the length of a list that only others have.
                 let secret = (!is_known).then_some(content.info_hash);
                 self.core.manifests.lens().look(|len_of| limits.ask(&state, asked, len_of, secret))?;
             }
@@ -158,14 +159,14 @@ impl Session {
         let committed = self.core.committer.submit(command, &change)?;
         let state = self.core.state();
         let found = find_share(&state, user, &group, &name).or_else(|refusal| {
-            // It is done, even if somebody ended the share or the membership meanwhile.
+            // The change is done, even if the share or the membership has ended meanwhile.
             let done = committed.op.and_then(|op| done_share(&state, op, committed.share, (&group, &content)));
             done.ok_or(refusal)
         })?;
         Ok(share_reply(&state, user, found))
     }
 
-    /// Whether this user, or this group, has brought a manifest. Nothing else that users are told depends on whether it
+    /// Whether this user, or this group, has brought a manifest. Nothing else that users are told reveals whether it
     /// is here.
     fn has_brought(
         &mut self,
@@ -185,7 +186,7 @@ impl Session {
                 .look(|len_of| self.core.oversight.limits.shares(state, user, len_of, info_hash))
     }
 
-    /// Two shares of a file count as one, with its size from either, if they have the same pieces.
+    /// A share with its size and one without count as the same file if their pieces are equal.
     fn check_pieces(
         &self,
         state: &State,
@@ -204,7 +205,7 @@ impl Session {
         if known.has_pieces_of(facts) { Ok(()) } else { Err(Refusal::about(Code::FileExists, name)) }
     }
 
-    /// The list of pieces is here, is that of the content, and stays for the share.
+    /// Checks that the list of pieces is here and fits the content, and keeps it for the share.
     fn check_manifest(&self, user: UserRef, name: &FileName, content: &Content) -> Result<ManifestFacts, Refusal> {
         let (limits, manifests) = (&self.core.oversight.limits, &self.core.manifests);
         let facts = manifests.facts(content.info_hash, self.requester(user))?.ok_or(Code::NeedManifest)?;
