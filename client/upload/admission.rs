@@ -1,5 +1,6 @@
-//! The seeder's limit on connections. Members share the places; a few more are for those who have yet to prove that
-//! they are members. When all places are taken, the next member gets one of a member who makes least use of it.
+//! The seeder's limit on connections. Members share the places; a few more places are for connections that have not
+//! proved yet that they are a member's. When all places are taken, the next member gets the place of a member that
+//! makes least use of it.
 
 use super::origin::{ConnectionOrigin, Crowds};
 use super::place::{FullHouse, Holder, Place};
@@ -14,28 +15,28 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Most connections of members. One more takes the place of another, or is told to come back later.
+/// The most connections of members. One more takes the place of another, or is told to come back later.
 pub const CONNECTIONS_MAX: usize = 128;
-/// Most early connections besides: those that have yet to prove to be a member's. With one more, the oldest one of the
-/// busiest address is told to come back later. A member proves it within moments, so whoever holds such places keeps
-/// nobody out.
+/// The most early connections besides, which have not proved yet that they are a member's. At the limit, the oldest one
+/// of the busiest address is told to come back later. A member proves it within moments, so an occupied early place
+/// keeps no member out.
 pub(super) const EARLY_MAX: usize = 32;
-/// Most connections of one member.
+/// The most connections of one member.
 pub(super) const MEMBER_MAX: usize = 16;
 
-/// A connection whose place another member has got sends the rest of its piece for this long at most.
+/// A connection that has lost its place to another member may still send the rest of its piece, for at most this long.
 const LATE: Duration = Duration::from_secs(30);
-/// Most connections that do so, besides those with a place.
+/// The most such connections, besides those with a place.
 const LATE_MAX: usize = 16;
 
-/// What is known of a connection.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nothing yet: a handshake alone may be a replay.
+    /// Nothing is proved yet: a handshake alone may be a replay.
     Early,
-    /// Nothing, and another connection has its place now.
+    /// Nothing was proved, and another connection has its place now.
     GivenUp,
-    /// It sent a message that was made with the key of a group.
+    /// A message came that was made with the key of a group.
     Member,
 }
 
@@ -45,41 +46,41 @@ struct SeederConnection {
     origin: ConnectionOrigin,
     stage: Stage,
     group: Option<GroupRef>,
-    /// Whose it is and what for, once it is a member's.
+    /// The user and the place of a member's connection.
     member: Option<(UserId, Arc<Place>)>,
 }
 
 impl SeederConnection {
-    /// Who has this place, if it is a member's.
+    /// The holder of this place, if it is a member's.
     fn holder(&self, id: u64) -> Option<Holder<'_>> {
         let (user, place) = self.member.as_ref().filter(|_| self.stage == Stage::Member)?;
         Some(Holder { id, user, origin: &self.origin, place })
     }
 
     fn end(&self) {
-        // Fails only if the connection is gone.
+        // This fails only if the connection is gone.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 
-/// There is no place for one more connection of a member.
+/// The member gets no place for one more connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoPlace {
-    /// The place in the line of those who wait. `None` for a member who has connections here already.
+    /// The place in the waiting line. `None` for a member that already has connections here.
     pub in_line: Option<usize>,
 }
 
 /// The places of the seeder, and the connections that have them.
 #[derive(Default)]
 pub(super) struct Admission {
-    // Locked; never while something is received or sent.
+    // Locked, but never while receiving or sending.
     connections: Mutex<HashMap<u64, SeederConnection>>,
-    // Locked after that.
+    // Locked after `connections`.
     line: Mutex<WaitingLine>,
 }
 
 impl Admission {
-    /// Gives a connection an early place. Gives which one is given up for that, if there are too many.
+    /// Gives a connection an early place. Returns the connection that loses its place for that, if there were too many.
     pub(super) fn enter(&self, id: u64, stream: Arc<TcpStream>, origin: ConnectionOrigin) -> Option<u64> {
         let mut connections = self.connections.lock();
         let is_full = count(&connections, Stage::Early) >= EARLY_MAX;
@@ -88,24 +89,24 @@ impl Admission {
         given_up
     }
 
-    /// A connection has ended.
+    /// Notes the end of a connection.
     pub(super) fn leave(&self, id: u64) {
         self.connections.lock().remove(&id);
     }
 
-    /// Whether another connection has the place of this one.
+    /// Whether this connection has lost its place to another one.
     pub(super) fn is_given_up(&self, id: u64) -> bool {
         self.connections.lock().get(&id).is_some_and(|connection| connection.stage == Stage::GivenUp)
     }
 
-    /// A connection was made under a key of this group.
+    /// Notes the group whose key a connection uses.
     pub(super) fn of_group(&self, id: u64, group: GroupRef) {
         if let Some(connection) = self.connections.lock().get_mut(&id) {
             connection.group = Some(group);
         }
     }
 
-    /// Makes an early connection one of this member's.
+    /// Turns an early connection into one of this member's.
     ///
     /// # Errors
     /// The member may not have one more now.
@@ -117,7 +118,7 @@ impl Admission {
         if let Some(least) = least.and_then(|id| connections.get_mut(&id)) {
             least.stage = Stage::GivenUp;
             if least.member.as_ref().is_some_and(|(_, place)| place.give_up(now)) {
-                // The far side has time to read why. Fails only if the connection is gone.
+                // The far side gets time to read the reason. This fails only if the connection is gone.
                 let _ = least.stream.shutdown(Shutdown::Read);
             }
         }
@@ -132,18 +133,19 @@ impl Admission {
         Ok(place)
     }
 
-    /// Ends those that are late with what they had begun when another member got their place, and the first of too many.
+    /// Ends the connections that take too long to send their last piece after they have lost their place. Ends the
+    /// first of too many such connections as well.
     pub(super) fn end_late(&self, now: Instant) {
         late(&self.connections.lock(), now).for_each(SeederConnection::end);
     }
 
-    /// When the next one is late. One that is late already ends as soon as its worker sees that.
+    /// When the next connection takes too long. One that is late already ends as soon as its worker sees that.
     pub(super) fn late_due(&self, now: Instant) -> Option<Instant> {
         let connections = self.connections.lock();
         given_up(&connections).map(|(at, _)| at + LATE).filter(|due| *due > now).min()
     }
 
-    /// How many places this user has, and who gives one up to another connection of the user if all are taken.
+    /// The number of this user's places, and the connection that has to make room if all places are taken.
     ///
     /// # Errors
     /// The user has to wait.
@@ -157,7 +159,7 @@ impl Admission {
         let free = CONNECTIONS_MAX.saturating_sub(members.len());
         let house = FullHouse::new(members, now);
         let (held, mut line) = (house.held_by(user), self.line.lock());
-        // Whoever has none comes before whoever has some, and the first in the line before the others.
+        // A user without a place comes before others, and the first in the line comes before the rest.
         let before = if held == 0 { line.before((user, origin), house.origins(), now) } else { line.count(now) };
         let for_others = if held == 0 { house.free_for_others() } else { 0 };
         if held >= MEMBER_MAX || before > 0 && before >= free + for_others {
@@ -173,7 +175,7 @@ impl Admission {
         }
     }
 
-    /// Ends the connections made under a key of this group.
+    /// Ends the connections under a key of this group.
     pub(super) fn drop_group(&self, group: GroupRef) {
         let connections = self.connections.lock();
         connections.values().filter(|connection| connection.group == Some(group)).for_each(SeederConnection::end);
@@ -196,7 +198,7 @@ fn count(connections: &HashMap<u64, SeederConnection>, stage: Stage) -> usize {
     connections.values().filter(|connection| connection.stage == stage).count()
 }
 
-/// Those that still send a piece though another member has got their place, and since when.
+/// The connections that still send a piece after they have lost their place, and since when.
 fn given_up(connections: &HashMap<u64, SeederConnection>) -> impl Iterator<Item = (Instant, &SeederConnection)> {
     connections.values().filter(|connection| connection.stage == Stage::GivenUp).filter_map(|connection| {
         let (_, place) = connection.member.as_ref()?;
@@ -204,7 +206,7 @@ fn given_up(connections: &HashMap<u64, SeederConnection>) -> impl Iterator<Item 
     })
 }
 
-/// Those that do so for long, and the first of too many.
+/// Those that take too long, and the first of too many.
 fn late(connections: &HashMap<u64, SeederConnection>, now: Instant) -> impl Iterator<Item = &SeederConnection> {
     let mut given_up: Vec<_> = given_up(connections).collect();
     given_up.sort_by_key(|(at, _)| *at);
@@ -213,7 +215,7 @@ fn late(connections: &HashMap<u64, SeederConnection>, now: Instant) -> impl Iter
     given_up.into_iter().enumerate().filter(move |(number, (at, _))| is_late(*number, *at)).map(|(_, (_, it))| it)
 }
 
-/// Gives up the oldest early connection of the origin that has most of them.
+/// Takes the place of the oldest early connection from the origin with most early connections.
 fn give_one_up(connections: &mut HashMap<u64, SeederConnection>) -> Option<u64> {
     let early = || connections.iter().filter(|(_, connection)| connection.stage == Stage::Early);
     let crowds: Crowds = early().map(|(_, connection)| &connection.origin).collect();
@@ -221,7 +223,7 @@ fn give_one_up(connections: &mut HashMap<u64, SeederConnection>) -> Option<u64> 
     let id = fullest.map(|(&id, _)| id)?;
     if let Some(connection) = connections.get_mut(&id) {
         connection.stage = Stage::GivenUp;
-        // A worker that has it finds that nothing more comes in. Fails only if the connection is gone.
+        // The worker of that connection finds that nothing more comes in. This fails only if the connection is gone.
         let _ = connection.stream.shutdown(Shutdown::Read);
     }
     Some(id)
@@ -234,14 +236,14 @@ mod tests {
     use std::net::TcpListener;
 
     impl Admission {
-        /// How many there are, and how many of these have not proved anything and still may.
+        /// The number of all connections, and the number of early ones that still have a place.
         pub(in crate::client::upload) fn counts(&self) -> (usize, usize) {
             let connections = self.connections.lock();
             (connections.len(), count(&connections, Stage::Early))
         }
     }
 
-    /// An admission to which connections come from any address. All of them are the same socket.
+    /// An admission for connections from any address. All of them use the same socket.
     struct Door {
         admission: Admission,
         stream: Arc<TcpStream>,
@@ -278,7 +280,7 @@ mod tests {
             admitted
         }
 
-        /// How many places each of these has.
+        /// The number of places of each of these users.
         fn held<const N: usize>(&self, names: [&str; N]) -> [usize; N] {
             let connections = self.admission.connections.lock();
             let members = connections.values().filter(|connection| connection.stage == Stage::Member);
@@ -308,7 +310,7 @@ mod tests {
         for number in 0..200_u128 {
             let ip = std::net::Ipv6Addr::from_bits((0x2001_0db8 << 96) | (number << 64) | 1);
             let id = door.enter_from(ConnectionOrigin::of(ip.into()));
-            // Whoever is given up has a moment to end.
+            // A connection that lost its place has had a moment to end.
             door.admission.connections.lock().retain(|_, connection| connection.stage != Stage::GivenUp);
             assert!(door.admission.connections.lock().contains_key(&id));
         }
@@ -337,7 +339,7 @@ mod tests {
         for number in MEMBER_MAX..CONNECTIONS_MAX {
             door.join(&format!("member{number}"), now).expect("there is a place");
         }
-        // All are taken, and whoever has several makes room.
+        // All places are taken, and a user with several makes room.
         assert!(door.join("ann", now).is_ok() && door.join("ann", now).is_ok());
         assert_eq!(door.held(["many", "ann"]), [MEMBER_MAX - 2, 2]);
         assert_eq!(many.iter().filter(|place| place.is_given_up()).count(), 2);

@@ -1,4 +1,4 @@
-//! All content that is served, by group and info hash.
+//! All served content, by group and info hash.
 
 use super::served::{Announcement, Served};
 use crate::client::storage::piece_source::PieceSource;
@@ -13,10 +13,10 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// News of this time leave together. Leechers hear of a new piece no later.
+/// News of this time leave together. Leechers hear of a new piece only this much later.
 const NEWS_PAUSE: Duration = Duration::from_millis(20);
 
-/// All content that is served, and the announcer: the thread that tells leechers of new pieces.
+/// All served content, and the announcer: the thread that tells leechers of new pieces.
 #[derive(Debug)]
 pub struct Catalog {
     served: Mutex<HashMap<(GroupRef, InfoHash), Arc<Served>>>,
@@ -28,15 +28,15 @@ pub struct Catalog {
 impl Catalog {
     /// Starts the announcer. Nothing is served yet.
     pub fn start() -> io::Result<Self> {
-        // Unbounded, but each content is in the queue once at most.
+        // Unbounded, but each content is in the queue at most once.
         let (news, told) = channel::unbounded();
         let announcer = thread::Builder::new().name("announcer".into()).spawn(move || announce(&told))?;
         let (served, closed) = (Mutex::default(), AtomicBool::new(false));
         Ok(Self { served, news, closed, announcer: Mutex::new(Some(announcer)) })
     }
 
-    /// Serves content from now on, in place of what was served under the same info hash in the group. `None` while
-    /// closing.
+    /// Serves content from now on, instead of the former content with the same info hash in the group. Returns `None`
+    /// while closing.
     pub fn add(
         &self,
         group: GroupRef,
@@ -47,7 +47,7 @@ impl Catalog {
         let served = Arc::new(Served::new(group, info_hash, source, have, self.news.clone()));
         let old = {
             let mut all = self.served.lock();
-            // Under the lock, so that `close` finds everything that was added.
+            // Under the lock, so that `close` finds all added content.
             if self.closed.load(Ordering::Relaxed) {
                 return None;
             }
@@ -59,7 +59,7 @@ impl Catalog {
         Some(served)
     }
 
-    /// Serves exactly these pieces from now on. Connections stay, unless they know of a piece that is not among them.
+    /// Serves exactly these pieces from now on. Connections stay, unless they know of a piece that is no longer served.
     pub fn offer(&self, group: GroupRef, info_hash: InfoHash, source: Arc<dyn PieceSource>, have: Bitfield) {
         let layout = source.layout();
         match self.find(group, info_hash) {
@@ -76,7 +76,7 @@ impl Catalog {
         self.served.lock().values().cloned().collect()
     }
 
-    /// Serves this content no longer, and drops the connections on it.
+    /// Stops serving this content, and drops its connections.
     pub fn remove(&self, group: GroupRef, info_hash: InfoHash) {
         let old = self.served.lock().remove(&(group, info_hash));
         if let Some(old) = old {
@@ -84,12 +84,12 @@ impl Catalog {
         }
     }
 
-    /// Serves nothing of this group any longer.
+    /// Stops serving all content of this group.
     pub fn remove_group(&self, group: GroupRef) {
         self.remove_where(|served| served.group() == group);
     }
 
-    /// Serves nothing any longer.
+    /// Stops serving all content.
     pub fn clear(&self) {
         self.remove_where(|_| true);
     }
@@ -103,20 +103,20 @@ impl Catalog {
         ended.iter().for_each(|served| served.end());
     }
 
-    /// Serves nothing any longer, and joins the announcer.
+    /// Stops serving all content, and joins the announcer.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.clear();
-        // The channel does not close by itself: whoever still holds content holds a sender with it.
+        // The channel does not close by itself: any thread that still holds content holds a sender with it.
         let _ = self.news.send(Announcement::End);
         if let Some(announcer) = self.announcer.lock().take() {
-            // A panic of the thread was printed when it happened.
+            // The panic of the thread has already been printed.
             let _ = announcer.join();
         }
     }
 }
 
-/// Gathers news for a moment, then tells those of each content once. Returns at `End`.
+/// Collects news for a moment, then tells those of each content once. Returns at `End`.
 fn announce(told: &channel::Receiver<Announcement>) {
     while let Ok(Announcement::Of(first)) = told.recv() {
         let until = Instant::now() + NEWS_PAUSE;

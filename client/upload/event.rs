@@ -1,22 +1,22 @@
-//! What the seeder tells the rest of the client.
+//! The events that the seeder sends to the rest of the client.
 
 use crate::model::digest::{InfoHash, KeyId};
 use crate::model::id::GroupRef;
 use crate::model::name::UserId;
 use crate::model::piece::PieceIndex;
 
-/// What the seeder tells the rest of the client.
+/// An event of the seeder.
 #[derive(Debug)]
 pub enum SeederEvent {
-    /// A peer named a key that is not known here: the group's key may have changed.
+    /// A peer named an unknown key: the group's key may have changed.
     UnknownKey(KeyId),
-    /// A piece could not be read: a file was changed on disk, is gone or cannot be read.
+    /// A piece could not be read: a file was changed on disk, is missing or is unreadable.
     Broken {
         group: GroupRef,
         info_hash: InfoHash,
-        /// The piece, if its files look as they should.
+        /// The piece, if its files look unchanged.
         unreadable: Option<PieceIndex>,
     },
-    /// A member says that this piece was wrong. Not everybody who says so is right.
+    /// A member says that this piece was wrong. Such a complaint may be false.
     Complaint { user: UserId, group: GroupRef, info_hash: InfoHash, piece: PieceIndex },
 }

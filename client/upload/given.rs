@@ -1,4 +1,4 @@
-//! Connections that begin with `Give`: on which the one who connected gives pieces.
+//! Connections that begin with `Give`: the side that connected gives pieces.
 
 use crate::client::reach::way::Way;
 use crate::model::digest::{InfoHash, KeyId};
@@ -10,31 +10,31 @@ use crate::wire::transport_keys::TransportKeys;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A connection that somebody else made to give pieces to this client. Dropping it ends the connection. Nothing has been
-/// said on it but the `Give` of the other side, which waits for `Open`.
+/// A connection that another member made to give pieces to this client. Dropping it ends the connection. So far only
+/// the other side's `Give` was sent, which waits for `Open`.
 pub struct Given {
-    /// Who gives, proved by the handshake.
+    /// The giving member, proved by the handshake.
     pub certificate: Certificate,
     pub group: GroupRef,
-    /// The group's key under which the connection was made.
+    /// The group key of the connection.
     pub key: KeyId,
     pub info_hash: InfoHash,
     pub receiver: FrameReceiver,
     pub sender: Arc<FrameSender>,
-    /// The content has to be open by this time.
+    /// The deadline for opening the content.
     pub by: Instant,
 }
 
-/// Takes such a connection, or drops it if nobody waits for it. Must not wait.
+/// Takes such a connection, or drops it if no dial waits for it. Must not wait.
 pub type TakeGiven = Box<dyn Fn(Given) + Send + Sync>;
 
-/// A connection that this client has made to give pieces to somebody else, after the handshake.
+/// A connection after the handshake that this client has made to give pieces to another member.
 pub struct Giving {
     pub keys: TransportKeys,
-    /// Who takes, by a certificate with the key of the handshake that was checked.
+    /// The taking member, by a checked certificate with the key of the handshake.
     pub user: UserId,
     pub group: GroupRef,
-    /// The group's key under which the connection was made.
+    /// The group key of the connection.
     pub key: KeyId,
     pub info_hash: InfoHash,
     pub way: Way,

@@ -1,4 +1,5 @@
-//! Leases: pieces that are on their way to a member who passes them on. A scarce uplink gives them to nobody else.
+//! Leases: pieces that are on their way to a member that passes them on. A scarce uplink gives such a piece to no one
+//! else.
 
 use crate::model::name::UserId;
 use crate::sync::Mutex;
@@ -8,20 +9,20 @@ use std::time::{Duration, Instant};
 
 /// A member has this long to verify a piece and to tell the others of it.
 const TELLING: Duration = Duration::from_secs(1);
-/// So often in a row a piece is leased. Then everybody gets it for a while.
+/// A piece is leased this many times in a row. After that, every member gets it for a while.
 const ROW_MAX: usize = 4;
-/// A row of leases is forgotten this long after the end of the last one.
+/// A row of leases is forgotten this long after the end of its last lease.
 const MEMORY: Duration = Duration::from_secs(20);
-/// Most pieces whose leases are remembered. With more, pieces are given without one.
+/// The most pieces with remembered leases. Beyond this limit, pieces are given without one.
 const KEPT_MAX: usize = 8192;
 
 /// The pieces of one content that are on their way, each to one member.
 ///
-/// Invariant: a lease is over at the time that was set when it began, whatever its member does. Nobody has two leases of
-/// a piece in succession, and a row of them has `ROW_MAX`.
+/// Invariants: A lease ends at the time that was set at its begin, whatever its member does. No member has two leases
+/// of a piece in succession. A row has at most `ROW_MAX` leases.
 #[derive(Debug, Default)]
 pub struct Leases {
-    // Locked; never while pieces are read or sent.
+    // Locked, but never while pieces are read or sent.
     state: Mutex<LeasesState>,
 }
 
@@ -36,13 +37,14 @@ struct LeasesState {
 struct Lease {
     id: u64,
     user: UserId,
-    /// Which one in the row.
+    /// The number of the lease in its row.
     number: usize,
-    /// Connections on which the piece is being sent.
+    /// The number of connections that are sending the piece.
     sending: usize,
-    /// When it ends once no connection sends the piece. When it began, if the piece was never sent as a whole.
+    /// The end of the lease once no connection sends the piece. It is the begin of the lease if the piece was never
+    /// sent completely.
     until: Instant,
-    /// When it ends in any case.
+    /// The latest end of the lease.
     by: Instant,
 }
 
@@ -53,8 +55,8 @@ impl Lease {
 }
 
 impl Leases {
-    /// Leases a piece to this member for `term` at most. `None` if another member has it. A member whose lease is over gets
-    /// the piece again, but keeps it from nobody.
+    /// Leases a piece to this member for `term` at most. Returns `None` if another member has the lease. After the end
+    /// of its lease a member gets the piece again, but without excluding others.
     pub fn begin(self: &Arc<Self>, piece: u32, user: &UserId, term: Duration, now: Instant) -> Option<LeaseGuard> {
         let mut state = self.state.lock();
         let LeasesState { pieces, last } = &mut *state;
@@ -89,13 +91,13 @@ impl Leases {
 pub struct LeaseGuard {
     leases: Arc<Leases>,
     piece: u32,
-    /// `None` where the piece is kept from nobody.
+    /// `None` if the guard excludes no one.
     id: Option<u64>,
     until: Option<Instant>,
 }
 
 impl LeaseGuard {
-    /// The whole piece was sent, and the member passes it on soon.
+    /// Notes that the whole piece was sent, and that the member will pass it on soon.
     pub fn sent(mut self, now: Instant) {
         self.until = Some(now + TELLING);
     }
@@ -104,7 +106,7 @@ impl LeaseGuard {
 impl Drop for LeaseGuard {
     fn drop(&mut self) {
         let mut state = self.leases.state.lock();
-        // A lease that took too long may have been followed by another one.
+        // Another lease may have followed one that took too long.
         let lease = state.pieces.get_mut(&self.piece).filter(|lease| Some(lease.id) == self.id);
         if let Some(lease) = lease {
             lease.sending -= 1;
@@ -133,7 +135,7 @@ mod tests {
         assert!(leases.begin(7, &ann, TERM, now + TELLING).is_some(), "who broke off passes nothing on");
     }
 
-    /// The member was given the piece on two connections, and one of them broke.
+    /// The member received the piece on two connections, and one of them broke.
     #[test]
     fn a_piece_that_breaks_off_on_one_connection_is_still_on_its_way_on_the_other() {
         let (ann, bob) = (user("ann"), user("bob"));
@@ -146,7 +148,7 @@ mod tests {
         assert!(leases.begin(7, &bob, TERM, now).is_some());
     }
 
-    /// Each asks again before anybody else does, on a second connection before the first one has got the piece.
+    /// Each member asks again before any other, on a second connection, before the first one has the piece.
     #[test]
     fn whoever_asks_for_a_piece_again_and_again_keeps_it_from_nobody_for_long() {
         let (leases, begun) = (Arc::<Leases>::default(), Instant::now());

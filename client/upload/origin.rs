@@ -1,11 +1,11 @@
-//! Where the connections of a seeder come from, and how crowded it is there. Pure.
+//! The origins of the seeder's connections, and how crowded each is. Pure.
 
 use crate::model::address::{SITE_SHARE, network_of, site_of};
 use crate::model::name::UserId;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// Where a connection comes from, as far as places go.
+/// The origin of a connection, as far as the admission needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ConnectionOrigin {
     near: Near,
@@ -17,9 +17,9 @@ pub(super) struct ConnectionOrigin {
 enum Near {
     /// One address, or a whole network of IPv6 addresses.
     Network(IpAddr),
-    /// A connection by the relay, whose address says nothing of who makes it.
+    /// A relayed connection, whose address says nothing about its member.
     Relayed(u64),
-    /// A member who came by the relay.
+    /// A member with a relayed connection.
     Member(UserId),
 }
 
@@ -28,12 +28,12 @@ impl ConnectionOrigin {
         Self { near: Near::Network(network_of(ip)), site: site_of(ip) }
     }
 
-    /// That of the connection with this number, which comes by the relay.
+    /// The origin of the relayed connection with this number.
     pub(super) fn relayed(id: u64) -> Self {
         Self { near: Near::Relayed(id), site: None }
     }
 
-    /// The same once it is known whose connection it is.
+    /// The origin once the member of the connection is known.
     pub(super) fn of_member(&self, user: &UserId) -> Self {
         match self.near {
             Near::Network(_) => self.clone(),
@@ -42,7 +42,7 @@ impl ConnectionOrigin {
     }
 }
 
-/// How many come from each origin. A site counts like a network that has a tenth of its connections.
+/// The number of connections from each origin. A site counts like a network with a tenth of its connections.
 #[derive(Debug, Default)]
 pub(super) struct Crowds {
     near: HashMap<Near, usize>,
@@ -55,7 +55,7 @@ impl Crowds {
         origin.site.into_iter().for_each(|site| *self.sites.entry(site).or_default() += 1);
     }
 
-    /// How crowded it is where this one comes from.
+    /// How crowded this origin is.
     pub(super) fn at(&self, origin: &ConnectionOrigin) -> usize {
         let near = self.near.get(&origin.near).copied().unwrap_or(0);
         let site = origin.site.and_then(|site| self.sites.get(&site)).copied().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! A member's place at the seeder: what it is used for, and who gives one up when all are taken. Time is passed in.
+//! A member's place at the seeder: its use, and which one to give up when all are taken. The time is passed in.
 
 use super::origin::{ConnectionOrigin, Crowds};
 use crate::model::name::UserId;
@@ -6,40 +6,40 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// What "lately" means: bytes that were given in the latest two of these.
+/// "Lately" means the latest two windows of this length.
 const WINDOW: Duration = Duration::from_secs(5);
-/// Whoever asks for nothing for this long goes first when others wait.
+/// A member without a request for this long loses its place first.
 const UNUSED: Duration = Duration::from_secs(10);
-/// Nobody goes for the sake of somebody from another address before this time.
+/// Before this time no place goes to a user from another address.
 const GRACE: Duration = Duration::from_secs(5);
-/// Nobody goes before this time where everybody has one place.
+/// Before this time no place goes to another user if each has only one place.
 const TENURE: Duration = Duration::from_secs(20);
 
-/// A place, as the connection that has it and the admission see it.
+/// A place, shared by its connection and the admission.
 #[derive(Debug)]
 pub(super) struct Place {
     since: Instant,
-    // Locked; never while something is received or sent.
+    // Locked, but never while receiving or sending.
     state: Mutex<PlaceState>,
 }
 
 #[derive(Debug)]
 struct PlaceState {
-    /// A request is being answered.
+    /// Whether a request is being answered.
     working: bool,
-    /// A request waits for its turn.
+    /// Whether a request waits for its turn.
     waiting: bool,
     given_up_at: Option<Instant>,
-    /// When a piece was asked for last.
+    /// When a piece was last requested.
     asked_at: Instant,
     window_since: Instant,
-    /// Bytes given in the window, and in the one before.
+    /// Bytes given in this window, and in the one before.
     given: u64,
     given_before: u64,
 }
 
 impl PlaceState {
-    /// Begins another window if this one is over.
+    /// Begins the next window if this one is over.
     fn turn_over(&mut self, now: Instant) {
         let past = now.saturating_duration_since(self.window_since);
         if past >= WINDOW {
@@ -63,14 +63,14 @@ impl Place {
         Self { since: now, state: Mutex::new(state) }
     }
 
-    /// A piece is asked for, and waits for its turn. False if somebody else has the place.
+    /// Notes that a request for a piece waits for its turn. Returns false if another connection has the place.
     pub(super) fn wait(&self) -> bool {
         let mut state = self.state.lock();
         state.waiting = state.given_up_at.is_none();
         state.waiting
     }
 
-    /// A request for a piece is answered from now on. False if somebody else has the place.
+    /// Notes that a request for a piece is now being answered. Returns false if another connection has the place.
     pub(super) fn begin(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
         state.working = state.given_up_at.is_none();
@@ -78,7 +78,7 @@ impl Place {
         state.working
     }
 
-    /// The request is answered, with so many bytes of a piece.
+    /// Notes that the request is answered, with this many bytes of a piece.
     pub(super) fn finish(&self, given: u64, now: Instant) {
         let mut state = self.state.lock();
         state.turn_over(now);
@@ -87,20 +87,20 @@ impl Place {
         state.asked_at = now;
     }
 
-    /// Whether somebody else has the place.
+    /// Whether another connection has the place.
     pub(super) fn is_given_up(&self) -> bool {
         self.given_up_at().is_some()
     }
 
-    /// Somebody else has the place from now on. Gives whether the connection can end now: the rest of a piece leaves
-    /// first, or what has left of it would be lost.
+    /// Notes that another connection now has the place. Returns whether the connection can end at once. Otherwise the
+    /// rest of its piece leaves first, because the part already sent would be lost.
     pub(super) fn give_up(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
         state.given_up_at = Some(now);
         !state.working
     }
 
-    /// Since when somebody else has the place.
+    /// Since when another connection has the place.
     pub(super) fn given_up_at(&self) -> Option<Instant> {
         self.state.lock().given_up_at
     }
@@ -117,7 +117,7 @@ impl Place {
     }
 }
 
-/// Who has a place.
+/// The holder of a place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holder<'a> {
     pub id: u64,
@@ -143,19 +143,19 @@ impl<'a> FullHouse<'a> {
         Self { holders, users, origins, now }
     }
 
-    /// How many places each origin has.
+    /// The number of places of each origin.
     pub(super) fn origins(&self) -> &Crowds {
         &self.origins
     }
 
-    /// How many places this user has.
+    /// The number of places of this user.
     pub(super) fn held_by(&self, user: &UserId) -> usize {
         self.users.get(user).copied().unwrap_or(0)
     }
 
-    /// Who gives up a place to one more connection of this user from there. First goes who asks for nothing, then the
-    /// connection that was given least lately of the user who has most. A user without a place also gets that of an
-    /// address which has many, and in the end that of anybody who had it for long.
+    /// The connection to end for one more of this user from this origin. An unused place goes first. Next comes a place
+    /// of the user with most places, the one that gave least lately. For a user without a place, a place of a crowded
+    /// address follows, and finally any place that is old enough.
     pub(super) fn least(&self, user: &UserId, origin: &ConnectionOrigin) -> Option<u64> {
         let held = self.held_by(user);
         let near = self.origins.at(origin);
@@ -180,7 +180,7 @@ impl<'a> FullHouse<'a> {
         least.map(|(_, holder)| holder.id)
     }
 
-    /// How many places somebody without one could get at once.
+    /// The number of places that users without one could get at once.
     pub(super) fn free_for_others(&self) -> usize {
         let unused = self.holders.iter().filter(|holder| holder.place.is_unused(self.now)).count();
         unused.max(self.users.values().map(|held| held.saturating_sub(1)).sum())
@@ -199,7 +199,8 @@ mod tests {
         ConnectionOrigin::of([10, 0, 0, host].into())
     }
 
-    /// Who goes for one more connection of `newcomer`. Each of the others has a name, an address and a place.
+    /// The holder that makes room for one more connection of `newcomer`. The others are given by name, address and
+    /// place.
     fn least(holders: &[(&str, u8, Place)], newcomer: (&str, u8), now: Instant) -> Option<usize> {
         let known: Vec<_> = holders.iter().map(|holder| (user(holder.0), at(holder.1))).collect();
         let mut house = Vec::new();
@@ -210,7 +211,7 @@ mod tests {
         house.least(&user(newcomer.0), &at(newcomer.1)).map(|id| id as usize)
     }
 
-    /// A place that has had so many pieces, the last one just now.
+    /// A place that has received this many pieces, the last one just now.
     fn busy(since: Instant, now: Instant, pieces: u64) -> Place {
         let place = Place::new(since);
         assert!(place.begin(now));
@@ -275,7 +276,7 @@ mod tests {
         assert_eq!(at(TENURE, ("ann", 1)), None);
     }
 
-    /// They all have the address of the tracker whose relay it is.
+    /// All have the address of the tracker with the relay.
     #[test]
     fn members_who_come_by_the_relay_are_no_crowd() {
         let begun = Instant::now();

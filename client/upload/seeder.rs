@@ -28,10 +28,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-/// Most connections that were turned away or ended and have time to read why.
+/// The most ended or rejected connections that get time to read the reason.
 const LEAVING_MAX: usize = 64;
 
-/// What a seeder works with.
+/// The parts that a seeder uses.
 pub struct SeederSetup {
     pub identity: Arc<Identity>,
     pub keyring: Arc<Keyring>,
@@ -40,9 +40,9 @@ pub struct SeederSetup {
     pub uplink: Arc<Uplink>,
     /// Its receiver must be drained.
     pub events: channel::Sender<SeederEvent>,
-    /// Whoever waits for connections of those who give.
+    /// Takes connections from members that give.
     pub take_given: TakeGiven,
-    /// Whoever dials a member at the same moment as that dials this client.
+    /// Finds the dial to a member that dials this client at the same moment.
     pub calls: Arc<Calls>,
 }
 
@@ -59,7 +59,7 @@ impl Seeder {
     pub fn start(listener: TcpListener, setup: SeederSetup) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let SeederSetup { identity, keyring, catalog, uplink, events, take_given, calls } = setup;
-        // Unbounded, but the thread that takes messages out never waits for anybody else.
+        // Unbounded, but the thread that takes the messages never waits for others.
         let (messages, inbox) = channel::unbounded();
         let mailbox = SeederMailbox { messages, waker: Arc::new(Waker::new()?) };
         let context = Arc::new(SessionContext {
@@ -80,12 +80,13 @@ impl Seeder {
         Ok(Self { context, addr, mailbox, thread })
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Serves a connection that came about in another way than by the listener: whoever takes shakes hands first.
+    /// Serves a connection that did not come through the listener. The far side, which takes pieces, begins the
+    /// handshake.
     pub fn accept(&self, stream: TcpStream, way: Way) -> io::Result<()> {
         let ip = (way != Way::Relayed).then(|| stream.peer_addr()).transpose()?.map(|addr| addr.ip());
         self.mailbox.send(SeederMessage::Entered(stream, ip, Entrance::Taken(way)));
@@ -99,12 +100,12 @@ impl Seeder {
         Ok(())
     }
 
-    /// Ends the connections from these addresses, which this machine has no more.
+    /// Ends the connections from these addresses, which this machine has lost.
     pub(crate) fn end_from(&self, gone: &[IpAddr]) {
         self.context.admission.end_from(gone);
     }
 
-    /// Drops the connections made under a key of this group, which is no longer valid.
+    /// Drops the connections under a key of this group, which is no longer valid.
     pub fn drop_group(&self, group: GroupRef) {
         self.context.admission.drop_group(group);
     }
@@ -117,21 +118,21 @@ impl Drop for Seeder {
     }
 }
 
-/// For calls that this client answers.
+/// Serves the connections of calls that this client answers.
 impl Giver for Seeder {
     fn gives(&self, group: GroupRef, info_hash: InfoHash) -> bool {
         self.context.catalog.find(group, info_hash).is_some()
     }
 
     fn accept(&self, stream: TcpStream, way: Way) {
-        // Fails if the connection is gone already.
+        // This fails if the connection is already gone.
         let _ = Seeder::accept(self, stream, way);
     }
 
     fn give(&self, stream: TcpStream, made: MadeConnection) {
         let MadeConnection { keys, taker, group, key, info_hash } = made;
         let giving = Giving { keys, user: taker.user, group, key, info_hash, way: Way::Called };
-        // Fails if the connection is gone already.
+        // This fails if the connection is already gone.
         let _ = Seeder::give(self, stream, giving);
     }
 }
@@ -164,7 +165,7 @@ mod tests {
     const CONTENT: InfoHash = InfoHash([9; 32]);
     const PIECES: u32 = REQUESTS_MAX as u32;
 
-    /// Content whose bytes tell where they belong.
+    /// Content whose bytes tell their place.
     struct Told(Layout, Vec<u8>);
 
     impl Told {
@@ -253,7 +254,7 @@ mod tests {
         sender.send(100 + piece, &PeerRequest::GetPiece { piece }).expect("sent");
     }
 
-    /// Takes this piece, as the next answer.
+    /// Takes this piece as the next reply.
     fn take(receiver: &mut FrameReceiver, piece: u32) {
         let frame = receiver.recv(LONG).expect("a piece");
         assert_eq!(frame.request, 100 + piece);
@@ -269,8 +270,8 @@ mod tests {
         assert!(numbers.eq(begin..begin + u64::from(PIECE_LEN) / 8), "piece {piece}");
     }
 
-    /// Takes all pieces that were asked for. On a busy machine the uplink may be scarce: what is on its way to another member
-    /// is asked for again.
+    /// Takes all requested pieces. On a busy machine the uplink may be scarce. Then this requests a piece again that is
+    /// on its way to another member.
     fn take_all(receiver: &mut FrameReceiver, sender: &FrameSender) {
         let mut left: BTreeSet<u32> = (0..PIECES).collect();
         while !left.is_empty() {
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn a_member_who_comes_with_a_storm_of_strangers_is_served_and_they_hold_no_worker() {
         let stand = Stand::new();
-        // Some say nothing, and some begin and say no more.
+        // Some say nothing. Others begin a handshake and say no more.
         let strangers: Vec<_> = (0..4 * EARLY_MAX)
             .map(|number| {
                 let mut stranger = stand.connect();
@@ -346,9 +347,9 @@ mod tests {
         (0..PIECES).for_each(|piece| ask(&sender, piece));
         take_all(&mut receiver, &sender);
         wait_until("all of them are stuck", || stand.kept() > 0);
-        // A record of each, beyond what all of them may have.
+        // One record for each, beyond the limit for all of them together.
         assert!(stand.kept() <= 8 * 1024 * 1024 + 20 * 64 * 1024, "{} bytes", stand.kept());
-        // All at once: whoever takes nothing for as long as a frame may take is cut off.
+        // All at once: a connection that takes nothing within the time for a frame is cut off.
         std::thread::scope(|scope| {
             slow.iter_mut().for_each(|(receiver, sender)| drop(scope.spawn(|| take_all(receiver, sender))));
         });
@@ -385,7 +386,7 @@ mod tests {
             }
             let others = had.load(ordering) - before;
             over.store(true, ordering);
-            // Twelve times as much, if connections counted.
+            // It would be twelve times as much if connections counted instead of members.
             assert!(others <= 4 * 48, "{others} pieces, and 48 for the other member");
         });
     }

@@ -1,4 +1,4 @@
-//! One content that is served in one group: a whole share, or a download that is under way.
+//! One content that the client serves in one group: a whole share, or a running download.
 
 use super::leases::Leases;
 use super::scarcity::freshness::Freshness;
@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// One content that is served in one group.
+/// One content that the client serves in one group.
 pub struct Served {
     // Immutable.
     group: GroupRef,
@@ -30,34 +30,34 @@ pub struct Served {
     given: AtomicU64,
     leases: Arc<Leases>,
     stats: UploadStats,
-    /// What was given, if all of it was here from the start: its user shared it.
+    /// The pieces given so far. Present if the content was complete from the start, because its user shared it.
     freshness: Option<Mutex<Freshness>>,
-    // Locked; never while pieces are read or sent.
+    // Locked, but never while pieces are read or sent.
     state: Mutex<ServedState>,
 }
 
 struct ServedState {
     source: Arc<dyn PieceSource>,
     have: Bitfield,
-    /// Pieces gained that some subscriber does not know of, in order.
+    /// New pieces that some subscriber has not heard of, in order.
     news: VecDeque<u32>,
-    /// How many pieces were gained before these.
+    /// The number of new pieces before these.
     told_to_all: u64,
-    /// The announcer will come to this content.
+    /// Whether the announcer will come to this content.
     due: bool,
     subscribers: Vec<Subscriber>,
     over: bool,
 }
 
-/// A connection that is open on this content.
+/// A connection with this content open.
 struct Subscriber {
     sender: Arc<FrameSender>,
-    /// How many of the pieces gained it knows of; those gained before it came included.
+    /// How many of the new pieces it has heard of, including those before it came.
     told: u64,
 }
 
 impl ServedState {
-    /// Forgets the news that every subscriber knows.
+    /// Drops the news that every subscriber has heard.
     fn forget_old_news(&mut self) {
         let gained = self.told_to_all + self.news.len() as u64;
         let told_to_all = self.subscribers.iter().map(|subscriber| subscriber.told).min().unwrap_or(gained);
@@ -65,7 +65,7 @@ impl ServedState {
         self.told_to_all = told_to_all;
     }
 
-    /// The next news of a subscriber, which then counts as told.
+    /// The next news for a subscriber. They count as told from now on.
     fn next_news(&mut self, sender: &Arc<FrameSender>) -> Option<List<u32, NEWS_MAX>> {
         let subscriber = self.subscribers.iter_mut().find(|subscriber| Arc::ptr_eq(&subscriber.sender, sender))?;
         let untold = self.news.range((subscriber.told - self.told_to_all) as usize..);
@@ -125,22 +125,23 @@ impl Served {
         &self.stats
     }
 
-    /// Whether all of it was here from the start.
+    /// Whether the content was complete from the start.
     pub(super) fn is_origin(&self) -> bool {
         self.freshness.is_some()
     }
 
-    /// The piece was given to somebody, or broke off.
+    /// Notes that the piece was given to a member, or that its transfer was interrupted.
     pub(super) fn gave(&self, piece: PieceIndex) {
         self.freshness.iter().for_each(|fresh| fresh.lock().give(piece));
     }
 
-    /// Whether pieces that nobody was given come before this one. `idle` is how long nothing has left.
+    /// Whether pieces that no member has received come before this one. `idle` is the time in which nothing has left.
     pub(super) fn is_stale(&self, piece: PieceIndex, idle: Duration, now: Instant) -> bool {
         self.freshness.as_ref().is_some_and(|fresh| fresh.lock().is_stale(piece, idle, now))
     }
 
-    /// Subscribes a connection: gives the pieces held now, and tells it of later ones. `None` if the content has ended.
+    /// Subscribes a connection: returns the current pieces, and later tells it of new ones. Returns `None` if the
+    /// content has ended.
     pub fn attend(&self, sender: &Arc<FrameSender>) -> Option<Bitfield> {
         let mut state = self.state.lock();
         if state.over {
@@ -158,14 +159,14 @@ impl Served {
         state.forget_old_news();
     }
 
-    /// Reads as much of a piece as there is room for, from this byte of it on. `None` if it is not held.
+    /// Reads a piece from this byte on, as much as there is room for. Returns `None` if the piece is missing.
     pub fn read(&self, piece: PieceIndex, from: u64, room: ScatteredRoom<'_>) -> Option<Result<(), SourceError>> {
         let source = self.source_of(piece)?;
         self.given.fetch_add(room.len() as u64, Ordering::Relaxed);
         Some(source.scatter_at(self.layout.offset(piece) + from, room))
     }
 
-    /// Reads a piece that is not given away. `None` if it is not held.
+    /// Reads a piece without giving it away. Returns `None` if the piece is missing.
     pub(super) fn look(&self, piece: PieceIndex, room: &mut [u8]) -> Option<Result<(), SourceError>> {
         Some(self.source_of(piece)?.read_piece(piece, room))
     }
@@ -175,7 +176,7 @@ impl Served {
         (!state.over && state.have.has(piece)).then(|| state.source.clone())
     }
 
-    /// Serves a piece from now on that is verified and written.
+    /// Serves a verified and written piece from now on.
     pub fn add(self: &Arc<Self>, piece: PieceIndex) {
         let mut state = self.state.lock();
         if !state.have.insert(piece) || state.subscribers.is_empty() {
@@ -185,12 +186,12 @@ impl Served {
         let first = !std::mem::replace(&mut state.due, true);
         drop(state);
         if first {
-            // Fails only while the client closes.
+            // This fails only while the client closes.
             let _ = self.news.send(Announcement::Of(Arc::downgrade(self)));
         }
     }
 
-    /// The pieces that are served.
+    /// The served pieces.
     pub fn have(&self) -> Bitfield {
         self.state.lock().have.clone()
     }
@@ -200,7 +201,7 @@ impl Served {
         self.extend(source, &Bitfield::all(self.layout));
     }
 
-    /// Serves these pieces from this source from now on, besides those served before. Connections stay.
+    /// Serves these pieces from this source from now on, besides the earlier ones. Connections stay.
     pub(super) fn extend(self: &Arc<Self>, source: Arc<dyn PieceSource>, have: &Bitfield) {
         let missing: Vec<_> = {
             let mut state = self.state.lock();
@@ -210,7 +211,7 @@ impl Served {
         missing.into_iter().for_each(|piece| self.add(piece));
     }
 
-    /// Tells every connection of the pieces that it does not know of.
+    /// Tells every connection of pieces that it has not heard of.
     pub(super) fn announce(&self) {
         let subscribers: Vec<_> = {
             let mut state = self.state.lock();
@@ -220,9 +221,9 @@ impl Served {
         subscribers.iter().for_each(|sender| self.catch_up(sender));
     }
 
-    /// Tells a connection of the pieces that it does not know of, unless something still waits to leave on it. So news
-    /// are merged while the far side or the uplink is slow. The session calls this after each reply, which takes along
-    /// what waited.
+    /// Tells a connection of pieces that it has not heard of, unless data still waits to leave on it. So news are
+    /// merged while the far side or the uplink is slow. The session calls this after each reply, which sends the
+    /// waiting data too.
     pub fn catch_up(&self, sender: &Arc<FrameSender>) {
         sender.flush();
         while sender.is_clear() {
@@ -275,7 +276,7 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    /// Content that nobody reads here.
+    /// Content that no test reads.
     struct Unread(Layout);
 
     impl PieceSource for Unread {
@@ -300,7 +301,7 @@ mod tests {
         served.expect("it is not closing")
     }
 
-    /// The seeder's end of a connection, and what the leecher hears.
+    /// The seeder's end of a connection, and the receiver of the leecher.
     fn connect() -> (Arc<FrameSender>, FrameReceiver) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
@@ -356,7 +357,7 @@ mod tests {
             while heard.len() < GAINED as usize {
                 heard.extend(hear_news(&mut receiver));
             }
-            // Two threads tell.
+            // Two threads announce, in any order.
             heard.sort_unstable();
             assert!(heard.into_iter().eq(0..GAINED));
         });

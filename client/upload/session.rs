@@ -1,5 +1,5 @@
-//! One connection of the seeder, from its handshake to its end. Nobody waits for it: a worker goes on with it whenever
-//! something has come in or can go out, and hands it back.
+//! One connection of the seeder, from its handshake to its end. No thread waits for it: a worker goes on with it when
+//! data have come in or can go out, and then hands it back.
 
 mod complaint_pace;
 mod context;
@@ -37,7 +37,7 @@ use std::time::Instant;
 
 /// How a connection came to the seeder.
 pub(super) enum Entrance {
-    /// Somebody else made it, in this way, and shakes hands first.
+    /// Another member made it, in this way, and begins the handshake.
     Taken(Way),
     /// This client made it, to give pieces.
     Made(Box<Giving>),
@@ -47,7 +47,7 @@ pub(super) enum Entrance {
 pub(super) struct UploadConnection {
     id: u64,
     stream: Arc<TcpStream>,
-    /// The content has to be named by this time.
+    /// The deadline for naming the content.
     by: Instant,
     stage: UploadStage,
 }
@@ -58,7 +58,7 @@ enum UploadStage {
     /// The far side is about to name the content.
     Named(Box<Introduced>),
     Open(Box<OpenSession>),
-    /// Nothing is left to say.
+    /// The connection has nothing left to say.
     Over,
 }
 
@@ -73,13 +73,13 @@ struct Introduced {
 }
 
 enum FarSide {
-    /// It made the connection, and may take or give.
+    /// The far side made the connection, and may take or give.
     Caller(Certificate),
-    /// It is given this content.
+    /// The far side gets this content.
     Called(UserId, InfoHash),
 }
 
-/// What a connection is about.
+/// The purpose of a connection.
 enum FirstMessage {
     /// The far side takes.
     Open(InfoHash),
@@ -96,12 +96,12 @@ impl UploadConnection {
         self.id
     }
 
-    /// The socket, to wait for.
+    /// The socket to poll.
     pub(super) fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Whose it is, once it is open on a content.
+    /// The user, once the connection has content open.
     pub(super) fn user(&self) -> Option<&UserId> {
         match &self.stage {
             UploadStage::Open(session) => Some(session.user()),
@@ -109,7 +109,7 @@ impl UploadConnection {
         }
     }
 
-    /// From when on the turn that it waits for may let it go on. `None` while that of another one comes first.
+    /// When the connection may go on with what it waits for. `None` while another connection comes first.
     pub(super) fn turn_due(&self, awaited: Awaited) -> Option<Instant> {
         match &self.stage {
             UploadStage::Open(session) => session.turn_due(awaited),
@@ -117,7 +117,7 @@ impl UploadConnection {
         }
     }
 
-    /// Whether a piece was given since this was asked last.
+    /// Whether a piece was given since the last call.
     pub(super) fn has_given(&mut self) -> bool {
         match &mut self.stage {
             UploadStage::Open(session) => session.has_given(),
@@ -125,7 +125,7 @@ impl UploadConnection {
         }
     }
 
-    /// Until when it may wait for this.
+    /// The deadline of this wait.
     pub(super) fn deadline(&mut self, awaited: Awaited, now: Instant) -> Option<Instant> {
         match &mut self.stage {
             UploadStage::Open(session) => session.deadline(awaited, now),
@@ -133,7 +133,7 @@ impl UploadConnection {
         }
     }
 
-    /// Goes on as far as that is possible without waiting.
+    /// Goes on as far as possible without waiting.
     pub(super) fn work(&mut self, context: &SessionContext, desk: &mut Desk<'_>) -> HandBack {
         loop {
             let next = match &mut self.stage {
@@ -167,7 +167,7 @@ impl UploadConnection {
         None
     }
 
-    /// Takes what is there of the handshake, and answers it.
+    /// Takes the data of the handshake that are there, and answers it once complete.
     fn greet(&mut self, context: &SessionContext) -> Option<HandBack> {
         let UploadStage::Greets(way, greeting) = &mut self.stage else { return Some(HandBack::Ends) };
         match greeting.poll(&self.stream) {
@@ -184,7 +184,7 @@ impl UploadConnection {
         if let (Ok(PeerCaller { keys, key, certificate }), Some(group)) = (accepted, group) {
             self.introduce(context, keys, (way, group, key), FarSide::Caller(certificate));
         } else {
-            // Whoever was turned away has been told why.
+            // A rejected connection has been told why.
             self.stage = UploadStage::Over;
         }
         None
@@ -234,7 +234,7 @@ impl UploadConnection {
         self.refuse(request, &refused)
     }
 
-    /// Hands a connection over on which the far side gives.
+    /// Hands over a connection on which the far side gives.
     fn take_given(&mut self, context: &SessionContext, info_hash: InfoHash) -> Option<HandBack> {
         let stage = std::mem::replace(&mut self.stage, UploadStage::Over);
         if let UploadStage::Named(introduced) = stage {
@@ -247,10 +247,10 @@ impl UploadConnection {
         Some(HandBack::Ends)
     }
 
-    /// Opens a content for a member who asks for it, if there is a place.
+    /// Opens the requested content for a member, if there is a place.
     fn open(&mut self, context: &SessionContext, user: UserId, request: u32, asked: InfoHash) -> Option<HandBack> {
         let UploadStage::Named(introduced) = &mut self.stage else { return Some(HandBack::Ends) };
-        // Who asks for what is not here takes nobody's place.
+        // A request for missing content takes no one's place.
         let Some(served) = context.catalog.find(introduced.group, asked) else {
             return self.refuse(request, &Code::NotServed.into());
         };
@@ -266,20 +266,20 @@ impl UploadConnection {
             let session = OpenSession::new(context, served, (receiver, sender), (user, way, place), request);
             self.stage = UploadStage::Open(Box::new(session));
         }
-        // It takes turns with the others from now on.
+        // From now on the connection takes turns with the others.
         Some(HandBack::Yields)
     }
 
     /// Ends the connection with the reason.
     fn refuse(&mut self, request: u32, refusal: &Refusal) -> Option<HandBack> {
         if let UploadStage::Named(introduced) = &self.stage {
-            // Fails only where too much waits already.
+            // This fails only if too much data already waits.
             let _ = introduced.sender.queue(request, &PeerReply::refused(refusal));
         }
         Some(HandBack::Ends)
     }
 
-    /// Ends it. Whoever was given up for another is told so.
+    /// Ends the connection. If it lost its place to another one, it is told so.
     pub(super) fn close(self, context: &SessionContext) {
         let Self { id, stream, stage, .. } = self;
         match stage {
@@ -299,7 +299,7 @@ impl UploadConnection {
 }
 
 impl Introduced {
-    /// The number of the first message, and what it is if that is a first message.
+    /// The request number of the first message, and the message if it is a valid first one.
     fn first_message(&self) -> Option<(u32, Option<FirstMessage>)> {
         let frame = self.receiver.frame().ok()?;
         let message = match (frame.message(), frame.message()) {

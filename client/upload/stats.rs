@@ -1,4 +1,4 @@
-//! How much of one content each member was given, and how fast.
+//! How much of one content each member has received, and how fast.
 
 use crate::client::rate::speed::Speed;
 use crate::client::reach::way::Way;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Most members that are remembered. More than have a place at once.
+/// The most members to remember. This is more than can have a place at once.
 const MEMBERS_MAX: usize = 1024;
 
-/// The members that have a connection on the content, or had one.
+/// The members that have, or had, a connection with the content open.
 #[derive(Debug, Default)]
 pub struct UploadStats {
-    // Locked; never while bytes are sent.
+    // Locked, but never while sending.
     members: Mutex<BTreeMap<UserId, Arc<MemberStats>>>,
 }
 
@@ -27,7 +27,7 @@ struct MemberStats {
     speed: Mutex<Speed>,
 }
 
-/// What one member has been given by now.
+/// The upload to one member so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberUpload {
     pub user: UserId,
@@ -35,18 +35,18 @@ pub struct MemberUpload {
     pub way: Way,
     /// Bytes given so far.
     pub given: u64,
-    /// Bytes per second lately.
+    /// The recent speed in bytes per second.
     pub speed: u64,
 }
 
 impl MemberStats {
-    /// The best way of the connections that are there.
+    /// The best way of the current connections.
     fn way(&self) -> Option<Way> {
         Way::ALL.into_iter().find(|way| self.connections[*way as usize].load(Ordering::Relaxed) > 0)
     }
 }
 
-/// Forgets the one who was given least of those without a connection.
+/// Forgets the member that has received least, among those without a connection.
 fn forget_least(members: &mut BTreeMap<UserId, Arc<MemberStats>>) {
     let gone = members.iter().filter(|(_, member)| member.way().is_none());
     let least = gone.min_by_key(|(_, member)| member.given.load(Ordering::Relaxed)).map(|(user, _)| user.clone());
@@ -54,7 +54,7 @@ fn forget_least(members: &mut BTreeMap<UserId, Arc<MemberStats>>) {
 }
 
 impl UploadStats {
-    /// Adds a connection of this member, which came about by this way.
+    /// Adds a connection of this member, made on this way.
     pub fn join(&self, user: &UserId, way: Way, now: Instant) -> UploadMeter {
         let new = || {
             let (connections, given) = (Default::default(), AtomicU64::new(0));
@@ -70,7 +70,7 @@ impl UploadStats {
         UploadMeter { member, way }
     }
 
-    /// Measures the speeds. Called now and then.
+    /// Measures the speeds. The caller does so now and then.
     pub fn tick(&self, now: Instant) {
         for member in self.members.lock().values() {
             member.speed.lock().look(member.given.load(Ordering::Relaxed), now);

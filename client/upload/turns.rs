@@ -1,12 +1,12 @@
-//! Which connection gets a worker next. The workers are what members share: while several want pieces, each has the same
-//! number of workers, however many connections it has. Pure: the time is passed in.
+//! Chooses the connection that gets the next worker. Members share the workers. While several members want pieces, each
+//! has the same number of workers, however many connections it has. Pure: the time is passed in.
 
 use crate::model::name::UserId;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// A member that was given a piece wants the next one within this time, unless it has all. Others do not take its part
-/// meanwhile: they would have begun with many pieces when it asks.
+/// A member wants its next piece within this time, unless it has all. Until then others do not take its share of the
+/// workers. Otherwise they would have begun many pieces by the time it asks.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// The turns of all connections of members, by number.
@@ -14,7 +14,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 pub(super) struct Turns {
     workers: usize,
     users: HashMap<UserId, UserTurns>,
-    /// Numbers the turns and the arrivals of members, in their order.
+    /// Numbers the turns and the arrivals of members, in order.
     count: u64,
 }
 
@@ -23,11 +23,11 @@ pub(super) struct Turns {
 struct UserTurns {
     /// In the order in which they began to wait.
     waiting: VecDeque<u64>,
-    /// How many have a worker.
+    /// The number of connections at a worker.
     working: usize,
-    /// When it was given a piece last.
+    /// When the member last received a piece.
     given_at: Option<Instant>,
-    /// The number of the turn that it had last, or of its arrival.
+    /// The number of the member's last turn, or of its arrival.
     last: u64,
 }
 
@@ -46,7 +46,7 @@ impl Turns {
         Self { workers, users: HashMap::new(), count: 0 }
     }
 
-    /// This connection waits for its turn.
+    /// Notes that this connection waits for its turn.
     pub(super) fn wait(&mut self, user: &UserId, id: u64) {
         match self.users.get_mut(user) {
             Some(known) => known.waiting.push_back(id),
@@ -58,13 +58,13 @@ impl Turns {
         }
     }
 
-    /// Whether any waits.
+    /// Whether any connection waits.
     pub(super) fn is_waited_for(&self) -> bool {
         self.users.values().any(|user| !user.waiting.is_empty())
     }
 
-    /// The connection that has its turn from now on: of the members that have less than their part, that of the one whose
-    /// last turn, or arrival, was longest ago.
+    /// Takes the next connection. Of the members with less than their share, it belongs to the one whose last turn or
+    /// arrival was longest ago.
     pub(super) fn next(&mut self, now: Instant) -> Option<u64> {
         self.users.retain(|_, user| user.is_active(now));
         let part = self.workers.checked_div(self.users.len()).unwrap_or_default().max(1);
@@ -75,13 +75,14 @@ impl Turns {
         user.waiting.pop_front()
     }
 
-    /// When one of those that wait may have its turn though none ends: somebody has not asked for more by then.
+    /// When a waiting connection may get its turn even if no other one ends, because a member has not asked for more by
+    /// then.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let kept = self.users.values().filter_map(UserTurns::kept_until).filter(|until| now < *until);
         if self.is_waited_for() { kept.min() } else { None }
     }
 
-    /// The turn of a connection of this member is over. Whether it was given a piece in it.
+    /// Notes the end of a turn of this member. `gave` says whether it received a piece.
     pub(super) fn end(&mut self, user: &UserId, gave: bool, now: Instant) {
         if let Some(user) = self.users.get_mut(user) {
             user.working -= 1;
@@ -89,7 +90,7 @@ impl Turns {
         }
     }
 
-    /// This connection waits no more.
+    /// Notes that this connection no longer waits.
     pub(super) fn give_up(&mut self, user: &UserId, id: u64) {
         if let Some(user) = self.users.get_mut(user) {
             user.waiting.retain(|waiting| *waiting != id);
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
     use crate::model::name::tests::user;
 
-    /// Which of these connections get one of so many workers, when all of them wait.
+    /// Which of these connections get one of `workers` workers, when all of them wait.
     fn begun<const N: usize>(workers: usize, names: [&str; N]) -> [bool; N] {
         let (mut turns, now) = (Turns::new(workers), Instant::now());
         (0..).zip(names).for_each(|(id, name)| turns.wait(&user(name), id));

@@ -1,18 +1,18 @@
-//! Who waits for a place at the seeder. Pure: the time is passed in.
+//! The line of users that wait for a place at the seeder. Pure: the time is passed in.
 //!
-//! Those from an origin with few places and few in the line come first, and of equals whoever came first. So a crowd at
-//! one address has nobody from elsewhere behind it.
+//! Users from an origin with few places and few users in the line come first. Among equals, the first to arrive comes
+//! first. So a crowd at one address delays no one from elsewhere.
 
 use super::origin::{ConnectionOrigin, Crowds};
 use crate::model::name::UserId;
 use std::time::{Duration, Instant};
 
-/// Whoever does not come back for this long waits no more. A downloader comes again after half a second.
+/// A user that does not come back for this long leaves the line. A downloader comes again after half a second.
 const LAPSE: Duration = Duration::from_secs(3);
-/// Most users in the line.
+/// The most users in the line.
 const LEN_MAX: usize = 256;
 
-/// The users in the line, in the order in which they came.
+/// The users in the line, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct WaitingLine(Vec<Waiting>);
 
@@ -20,18 +20,18 @@ pub(super) struct WaitingLine(Vec<Waiting>);
 struct Waiting {
     user: UserId,
     origin: ConnectionOrigin,
-    /// When the user came last.
+    /// When the user last came.
     came: Instant,
 }
 
 impl WaitingLine {
-    /// How many wait.
+    /// The number of waiting users.
     pub(super) fn count(&mut self, now: Instant) -> usize {
         self.0.retain(|waiting| now.saturating_duration_since(waiting.came) < LAPSE);
         self.0.len()
     }
 
-    /// How many others come before this user, where so many have places.
+    /// The number of others that come before this user. `held` are the places of each origin.
     pub(super) fn before(
         &mut self,
         (user, origin): (&UserId, &ConnectionOrigin),
@@ -53,8 +53,8 @@ impl WaitingLine {
         ranks.into_iter().filter(|(rank, later)| *rank < own || *rank == own && !later).count()
     }
 
-    /// This user waits. Gives the place in the line, counted from one. Where the line is full, the last one of the
-    /// most crowded origin leaves it.
+    /// Puts this user in the line. Returns its place, counted from one. If the line is full, the last user of the most
+    /// crowded origin leaves it.
     pub(super) fn wait(&mut self, (user, origin): (&UserId, &ConnectionOrigin), held: &Crowds, now: Instant) -> usize {
         let before = self.before((user, origin), held, now);
         if let Some(known) = self.0.iter_mut().find(|waiting| waiting.user == *user) {
@@ -70,7 +70,7 @@ impl WaitingLine {
         before + 1
     }
 
-    /// This user has a place.
+    /// Removes this user, which has a place now.
     pub(super) fn leave(&mut self, user: &UserId) {
         self.0.retain(|waiting| waiting.user != *user);
     }

@@ -1,35 +1,36 @@
-//! How many pieces leave an uplink without a limit at a time while others wait. Nobody has said how much the uplink takes:
-//! the sockets show it. Pure: the time is passed in.
+//! How many pieces leave an uplink without a limit at a time while others wait. The rate of the uplink is unknown; the
+//! sockets show it. Pure: the time is passed in.
 //!
-//! Where a few pieces leave as fast as more would, the uplink is thin, and the few are there sooner. Where more pieces take
-//! more, the far sides are what is slow, and more of them are served. A piece that leaves at once shows that nothing is
-//! scarce.
+//! If a few pieces leave as fast as more would, the uplink is slow, and those few arrive sooner. If more pieces leave
+//! faster, the far sides are slow, and the seeder serves more of them. A piece that leaves at once shows that nothing
+//! is scarce.
 
 use crate::model::piece::PIECE_LEN;
 use std::time::{Duration, Instant};
 
-/// Least and most pieces that leave at a time.
+/// The least and the most pieces that leave at a time.
 pub(super) const BREADTH_MIN: usize = 3;
 const BREADTH_MAX: usize = 128;
-/// A whole piece that has left within this time shows that nothing is scarce.
+/// A whole piece that leaves within this time shows that nothing is scarce.
 const AT_ONCE: Duration = Duration::from_millis(128);
-/// So long nothing is scarce then.
+/// After that, nothing counts as scarce for this long.
 const PLENTY: Duration = Duration::from_secs(10);
-/// What leaves is measured for this long.
+/// The length of a measurement.
 const WINDOW: Duration = Duration::from_secs(2);
-/// Twice as many pieces have to take so many percent of what the others took, or it stays with those.
+/// In percent: with twice as many pieces the rate has to be at least this much of the former rate. Otherwise the number
+/// goes back.
 const GAIN: u64 = 130;
-/// After a trial in vain the next one comes after this time, and after twice as long then.
+/// After a failed trial the next one comes after this time. The pause doubles each time.
 const TRIAL_PAUSE: Duration = Duration::from_secs(16);
 const TRIAL_PAUSE_MAX: Duration = Duration::from_secs(256);
 
-/// What is tried.
+/// The state of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trial {
     None,
-    /// There are twice as many from now on; before, so many bytes left in a second.
+    /// The number has just doubled. The field is the rate before, in bytes a second.
     Begins(u64),
-    /// What these take is measured.
+    /// The rate with twice as many is being measured.
     Runs(u64),
 }
 
@@ -60,19 +61,20 @@ impl Default for Breadth {
 }
 
 impl Breadth {
-    /// So many pieces may leave at a time. `None` where nothing is scarce.
+    /// How many pieces may leave at a time. `None` if nothing is scarce.
     pub(super) fn most(&self, now: Instant) -> Option<usize> {
         if self.plenty_until.is_some_and(|until| now < until) { None } else { Some(self.most) }
     }
 
-    /// So many bytes of a piece have left in this time.
+    /// Notes that this many bytes of a piece have left in this time.
     pub(super) fn left(&mut self, len: u32, time: Duration, now: Instant) {
         if len == PIECE_LEN && time <= AT_ONCE {
             self.plenty_until = Some(now + PLENTY);
         }
     }
 
-    /// A socket that was full has taken so many bytes. Whether others wait since no more pieces may leave.
+    /// Notes that a full socket has taken this many bytes. `others_wait` says whether requests wait because no more
+    /// pieces may leave.
     pub(super) fn take(&mut self, len: u64, others_wait: bool, now: Instant) {
         if !others_wait {
             if self.trial != Trial::None {
@@ -91,7 +93,7 @@ impl Breadth {
         }
     }
 
-    /// So many bytes left in each second of the window.
+    /// Judges the rate of the last window, in bytes a second.
     fn judge(&mut self, rate: u64, now: Instant) {
         self.trial = match self.trial {
             Trial::None if self.next_trial.is_none_or(|at| at <= now) && self.most < BREADTH_MAX => {
@@ -99,7 +101,7 @@ impl Breadth {
                 Trial::Begins(rate)
             }
             Trial::None => Trial::None,
-            // The first window has both in it.
+            // The first window covers the time before and after the change.
             Trial::Begins(before) => Trial::Runs(before),
             Trial::Runs(before) if rate >= before.saturating_mul(GAIN) / 100 => {
                 (self.next_trial, self.pause) = (None, TRIAL_PAUSE);
@@ -121,7 +123,7 @@ mod tests {
 
     const STEP: Duration = Duration::from_millis(100);
 
-    /// How many leave after each second, where so many bytes leave in a second if so many pieces do.
+    /// The number of pieces after each second, for an uplink whose rate depends on that number.
     fn after_seconds(seconds: u32, rate: impl Fn(usize) -> u64) -> Vec<usize> {
         let (mut breadth, mut now) = (Breadth::default(), Instant::now());
         let mut most = Vec::new();

@@ -1,26 +1,26 @@
-//! Which pieces of a content were given to somebody. Whoever shared the content gives each piece once before it gives one
-//! twice, as long as others wait and want those. Pure: the time is passed in.
+//! Which pieces of a content were already given to any member. The seeder that shared the content gives each piece once
+//! before it gives one twice, as long as others wait for new pieces. Pure: the time is passed in.
 //!
-//! Takers do not say what they hold. They have what is all zeros from its digest, and other pieces from each other, or from
-//! this client before it was started anew. Nobody asks for what all of them have. So the rule rests once those who were
-//! refused have waited in vain, until a piece is given for the first time again.
+//! Members do not say what they hold. They know pieces of zeros from the digests, and have others from each other, or
+//! from this client before a restart. No member asks for a piece that all have. So the rule rests after a refused
+//! member has waited in vain, until a piece is given for the first time again.
 
 use crate::model::bitfield::Bitfield;
 use crate::model::piece::{Layout, PieceIndex};
 use std::time::{Duration, Instant};
 
-/// Where nothing has left for this long, it is no use to wait for somebody who wants what nobody has: all who are here may
-/// have that from elsewhere.
+/// If nothing has left for this long, waiting for a member that wants a new piece is useless: all members here may have
+/// it from elsewhere.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Nor is it after this time without another new piece: whoever takes long over one keeps the others waiting no longer.
+/// The wait also ends after this time without another new piece, so a slow member does not delay the others longer.
 const PATIENCE_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub struct Freshness {
     given: Bitfield,
-    /// When somebody was refused first since the last new piece.
+    /// When a member was first refused since the last new piece.
     refused_since: Option<Instant>,
-    /// Somebody has waited in vain since the last new piece.
+    /// Whether a member has waited in vain since the last new piece.
     rests: bool,
 }
 
@@ -29,15 +29,15 @@ impl Freshness {
         Self { given: Bitfield::none(layout), refused_since: None, rests: false }
     }
 
-    /// The piece was given to somebody. It counts even if it broke off: whoever breaks off the same piece over and over
-    /// keeps nobody waiting for it.
+    /// Notes that the piece was given to a member. An interrupted transfer counts too: a member that interrupts the
+    /// same piece over and over delays no other.
     pub fn give(&mut self, piece: PieceIndex) {
         if self.given.insert(piece) {
             (self.refused_since, self.rests) = (None, false);
         }
     }
 
-    /// Whether a piece that nobody was given comes before this one, whose turn it is. `idle` is how long nothing has left.
+    /// Whether pieces that no member has received come before this one. `idle` is the time in which nothing has left.
     pub fn is_stale(&mut self, piece: PieceIndex, idle: Duration, now: Instant) -> bool {
         if self.given.is_complete() || !self.given.has(piece) {
             return false;
@@ -76,7 +76,7 @@ mod tests {
         assert!(!fresh.is_stale(a, Duration::ZERO, now));
     }
 
-    /// One piece is all zeros, or all who are here had it before.
+    /// One piece is all zeros, or all members here had it before.
     #[test]
     fn a_piece_that_nobody_asks_for_keeps_the_others_waiting_once_and_not_each_time() {
         let (mut fresh, layout) = fresh_of(100);

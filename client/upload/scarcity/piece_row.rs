@@ -1,17 +1,17 @@
-//! The row of those who want a piece of a scarce uplink. A few pieces leave at a time, so that each is there soon and is
-//! passed on; the others wait for their turn. Members take turns, a piece each. Pure: the time is passed in.
+//! The row of connections that want a piece of a scarce uplink. A few pieces leave at a time, so each arrives soon and
+//! is passed on. The others wait. Members take turns, one piece each. Pure: the time is passed in.
 
 use super::breadth::{BREADTH_MIN, Breadth};
 use crate::model::name::UserId;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-/// A piece of which no byte has left for this long keeps no other one waiting, nor does one that takes as long as that.
+/// A piece delays no other one after this long without a byte, or after `LONG` in all.
 const STILL: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(60);
-/// Fewer bytes than these are none.
+/// Fewer bytes than this count as none.
 const LITTLE: u64 = 8 * 1024;
-/// How long a piece takes as long as none has left.
+/// The assumed time for a piece before one has left.
 const USUAL: Duration = Duration::from_secs(5);
 
 /// One connection in the row.
@@ -20,25 +20,25 @@ pub struct RowId(u64);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stand {
-    /// It wants nothing.
+    /// The connection wants nothing.
     Rests,
-    /// It wants a piece, since this turn.
+    /// The connection wants a piece, since this turn.
     Waits(u64),
-    /// What it wants is not to be had, until something changes.
+    /// The wanted piece is not available until something changes.
     Blocked(u64),
-    /// It is its turn.
+    /// The connection has its turn.
     Called,
     Leaves(Leaving),
 }
 
-/// A piece that leaves.
+/// A piece that is leaving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Leaving {
     since: Instant,
-    /// When bytes left last, and those that left since then and are few.
+    /// When enough bytes last left, and the few bytes since then.
     moved: Instant,
     few: u64,
-    /// The socket takes no more just now.
+    /// Whether the socket is full.
     stalled: bool,
 }
 
@@ -51,27 +51,28 @@ struct InRow {
 #[derive(Debug)]
 struct RowMember {
     connections: usize,
-    /// The number of the turn in which a piece of it was over last, given or broken off, or it came.
+    /// The number of the turn in which the member's last piece ended, given or interrupted. At first, the number of its
+    /// arrival.
     last: u64,
 }
 
-/// All connections that are open on some content.
+/// All connections with open content.
 ///
-/// Invariant: whoever waits is called as long as fewer pieces leave than may.
+/// Invariant: a waiting connection is called as long as fewer pieces leave than are allowed.
 #[derive(Debug)]
 pub struct PieceRow {
     connections: BTreeMap<RowId, InRow>,
     members: HashMap<UserId, RowMember>,
-    /// Numbers connections and turns.
+    /// Numbers the connections and the turns.
     count: u64,
-    /// The limiter says how much the uplink takes.
+    /// Whether the rate limiter sets the rate of the uplink.
     limited: bool,
     breadth: Breadth,
-    /// When a piece was over last.
+    /// When a piece last ended.
     left_at: Option<Instant>,
-    /// How long a piece takes of late.
+    /// The recent time for a piece.
     usual: Duration,
-    /// Somebody was called since this was asked last, but for whoever brought it about.
+    /// Whether a connection was called since the last question, other than the one that caused the change.
     calls: bool,
 }
 
@@ -117,7 +118,7 @@ impl PieceRow {
         self.wake(id, now);
     }
 
-    /// The connection wants a piece. `limited` if the limiter says how much the uplink takes.
+    /// Notes that the connection wants a piece. `limited` says whether the rate limiter sets the rate of the uplink.
     pub fn ask(&mut self, id: RowId, limited: bool, now: Instant) {
         self.limited = limited;
         self.count += 1;
@@ -137,7 +138,7 @@ impl PieceRow {
         self.connections.get(&id).is_some_and(|it| it.stand == Stand::Called)
     }
 
-    /// What the connection wants is not to be had just now. It waits, and another one has its turn.
+    /// Notes that the wanted piece is not available now. The connection waits, and another one gets its turn.
     pub fn block(&mut self, id: RowId, now: Instant) {
         self.count += 1;
         let turn = self.count;
@@ -145,7 +146,7 @@ impl PieceRow {
         self.call(id, now);
     }
 
-    /// The connection wants nothing any more. Its member keeps its turn, unless a piece has begun.
+    /// Notes that the connection wants nothing any more. Its member keeps its turn, unless a piece has begun.
     pub fn give_up(&mut self, id: RowId, now: Instant) {
         if let Some(InRow { stand: Stand::Leaves(_), user }) = self.connections.get(&id) {
             self.had_turn(&user.clone());
@@ -154,18 +155,18 @@ impl PieceRow {
         self.call(id, now);
     }
 
-    /// The piece leaves from now on.
+    /// Notes that the piece begins to leave.
     pub fn begin(&mut self, id: RowId, now: Instant) {
         self.set(id, Stand::Leaves(Leaving { since: now, moved: now, few: 0, stalled: false }));
     }
 
-    /// The socket takes no more of the piece just now.
+    /// Notes that the socket is full.
     pub fn stall(&mut self, id: RowId, now: Instant) {
         self.change_leaving(id, |leaving| leaving.stalled = true);
         self.call(id, now);
     }
 
-    /// The socket takes more. It has taken so many bytes since it was full.
+    /// Notes that the socket takes data again. It has taken this many bytes since it was full.
     pub fn go_on(&mut self, id: RowId, taken: u64, now: Instant) {
         self.change_leaving(id, |leaving| {
             (leaving.stalled, leaving.few) = (false, leaving.few + taken);
@@ -178,7 +179,7 @@ impl PieceRow {
         self.call(id, now);
     }
 
-    /// So many bytes of the piece have left, which were all or as many as will.
+    /// Notes the end of a piece, of which this many bytes have left.
     pub fn end(&mut self, id: RowId, len: u32, now: Instant) {
         if let Some(InRow { stand: Stand::Leaves(Leaving { since, .. }), user }) = self.connections.get(&id) {
             let time = now.saturating_duration_since(*since);
@@ -191,18 +192,18 @@ impl PieceRow {
         self.wake(id, now);
     }
 
-    /// Whether members other than that of this connection want pieces.
+    /// Whether other members want pieces.
     pub fn others_want(&self, id: RowId) -> bool {
         let Some(own) = self.connections.get(&id) else { return false };
         self.connections.values().any(|it| it.stand != Stand::Rests && it.user != own.user)
     }
 
-    /// Whether the uplink takes all there is, so that nobody has to wait.
+    /// Whether the uplink takes everything, so that no member has to wait.
     pub fn is_plenty(&self, now: Instant) -> bool {
         !self.limited && self.breadth.most(now).is_none()
     }
 
-    /// How long nothing has left.
+    /// The time in which nothing has left.
     pub fn idle(&self, now: Instant) -> Duration {
         if self.leaving().any(|leaving| self.counts(leaving, now)) {
             return Duration::ZERO;
@@ -211,17 +212,17 @@ impl PieceRow {
         last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last))
     }
 
-    /// How long a piece takes of late.
+    /// The recent time for a piece.
     pub fn usual(&self) -> Duration {
         self.usual
     }
 
-    /// Whether it is the turn of somebody who does not know it yet.
+    /// Whether a connection has its turn and does not know it yet.
     pub fn take_calls(&mut self) -> bool {
         std::mem::take(&mut self.calls)
     }
 
-    /// Something has changed: what was not to be had may be now.
+    /// Makes blocked connections wait for their turn again, because their piece may be available now.
     fn wake(&mut self, by: RowId, now: Instant) {
         for it in self.connections.values_mut() {
             if let Stand::Blocked(turn) = it.stand {
@@ -231,7 +232,7 @@ impl PieceRow {
         self.call(by, now);
     }
 
-    /// A piece that was on its way to this member is over, even if not all of it has left.
+    /// Counts a turn for this member, after a piece on its way has ended, complete or not.
     fn had_turn(&mut self, user: &UserId) {
         self.count += 1;
         if let Some(member) = self.members.get_mut(user) {
@@ -256,7 +257,8 @@ impl PieceRow {
         })
     }
 
-    /// Whether a piece that leaves keeps others waiting. With a limit, one whose socket is full leaves the limit to others.
+    /// Whether a leaving piece delays others. With a limit, a piece with a full socket does not, because the others can
+    /// use the limit.
     fn counts(&self, leaving: &Leaving, now: Instant) -> bool {
         let past = |since: Instant| now.saturating_duration_since(since);
         if self.limited { !leaving.stalled } else { past(leaving.moved) < STILL && past(leaving.since) < LONG }
@@ -266,7 +268,7 @@ impl PieceRow {
         self.connections.values().any(|it| matches!(it.stand, Stand::Waits(_)))
     }
 
-    /// Calls those whose turn it is.
+    /// Calls the connections that have their turn.
     fn call(&mut self, by: RowId, now: Instant) {
         let most = if self.limited { Some(BREADTH_MIN) } else { self.breadth.most(now) };
         let called = self.connections.values().filter(|it| it.stand == Stand::Called).count();
@@ -279,7 +281,7 @@ impl PieceRow {
         }
     }
 
-    /// Whose turn it is: of the members with the fewest pieces on their way, that of the one that was given a piece
+    /// The next connection: of the members with the fewest pieces on their way, that of the member whose last turn was
     /// longest ago.
     fn next(&self) -> Option<RowId> {
         if !self.is_waited_for() {
@@ -314,7 +316,7 @@ mod tests {
         (row, ids)
     }
 
-    /// Those whose turn it is begin. Gives who they are.
+    /// Begins a piece for the connections that have their turn. Returns them.
     fn begin(row: &mut PieceRow, ids: &[RowId], now: Instant) -> Vec<usize> {
         let called: Vec<_> = (0..ids.len()).filter(|at| row.is_called(ids[*at])).collect();
         called.iter().for_each(|at| row.begin(ids[*at], now));
@@ -371,7 +373,7 @@ mod tests {
         assert_eq!(begin(&mut row, &ids, now), [2]);
     }
 
-    /// One connection of a member wants nothing. Another one is ended in the middle of each piece and made again.
+    /// One connection of a member wants nothing. Another one breaks in the middle of each piece and comes again.
     #[test]
     fn whoever_breaks_off_its_pieces_has_had_its_turns_like_those_who_take_them() {
         let names = [0, 1, 2, 3, 4, 5].map(|number| user(&format!("member{number}")));
@@ -412,7 +414,7 @@ mod tests {
             assert_eq!(begin(&mut row, &ids, now), [0, 1, 2]);
             ids[..3].iter().for_each(|id| row.stall(*id, now));
             let later = now + STILL;
-            // A few bytes are none.
+            // A few bytes count as none.
             ids[..3].iter().for_each(|id| row.go_on(*id, 100, later));
             ids[..3].iter().for_each(|id| row.stall(*id, later));
             row.ask(ids[3], limited, later);

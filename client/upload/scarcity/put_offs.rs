@@ -1,34 +1,35 @@
-//! What the far side of a connection hears while what it asks for waits for its turn. Pure.
+//! The replies to a connection while its request waits for its turn. Pure.
 
 use std::time::Duration;
 
-/// How long a request waits for its turn before the far side hears that it is not given a piece now: it has to hear
-/// something. Far sides bear with pauses that grow.
+/// How long a request waits for its turn before it is refused for now, because the far side has to hear something. Far
+/// sides accept growing pauses.
 const HOLDS: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_millis(1500), Duration::from_millis(4500), Duration::from_secs(8)];
-/// After so many refusals in a row whoever asks for what is not to be had waits too, rather than ask over and over.
+/// After this many refusals in a row a connection has to wait even for a piece that is not available. Otherwise it
+/// would ask over and over.
 const AT_ONCE_MAX: usize = 8;
 
-/// How many pieces in a row a connection was not given.
+/// The refusals in a row of a connection.
 #[derive(Debug, Default)]
 pub struct PutOffs {
     all: usize,
-    /// Those that waited as long as they may.
+    /// Refusals after the longest wait.
     held: usize,
 }
 
 impl PutOffs {
-    /// How long the next one may wait.
+    /// The longest wait of the next request.
     pub fn hold(&self) -> Duration {
         HOLDS[self.held.min(HOLDS.len() - 1)]
     }
 
-    /// Whether the next one that is not to be had is refused at once.
+    /// Whether to refuse the next unavailable piece at once.
     pub fn at_once(&self) -> bool {
         self.all < AT_ONCE_MAX
     }
 
-    /// One was not given. `held` if it waited as long as it may.
+    /// Counts a refusal. `held` says whether the request had waited as long as it may.
     pub fn count(&mut self, held: bool) {
         (self.all, self.held) = (self.all + 1, self.held + usize::from(held));
     }

@@ -1,4 +1,4 @@
-//! A connection's place in the row of those who want pieces, which all connections of a seeder share.
+//! A connection's place in the row for pieces, which all connections of a seeder share.
 
 use super::piece_row::{PieceRow, RowId};
 use crate::model::name::UserId;
@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The row, and whom to wake for those whose turn it is.
+/// The row, and the waker for connections that get their turn.
 pub(in crate::client::upload) struct UploadRow {
-    // Locked; never while something is received or sent.
+    // Locked, but never while receiving or sending.
     row: Mutex<PieceRow>,
     waker: Arc<Waker>,
 }
@@ -31,7 +31,7 @@ pub(in crate::client::upload) struct RowPlace {
 }
 
 impl RowPlace {
-    /// Changes something, and wakes those whose turn it is then.
+    /// Changes the row, and wakes the connections that get their turn by that.
     pub(in crate::client::upload) fn change<R>(&self, change: impl FnOnce(&mut PieceRow, RowId, Instant) -> R) -> R {
         let mut row = self.row.row.lock();
         let changed = change(&mut row, self.id, Instant::now());
@@ -41,18 +41,18 @@ impl RowPlace {
         changed
     }
 
-    /// Whether it is its turn.
+    /// Whether the connection has its turn.
     pub(in crate::client::upload) fn is_called(&self) -> bool {
         self.row.row.lock().is_called(self.id)
     }
 
-    /// Whether members other than its own want pieces, and how long nothing has left. `None` where there is plenty.
+    /// Whether other members want pieces, and the time in which nothing has left. `None` if the uplink is not scarce.
     pub(in crate::client::upload) fn scarcity(&self) -> Option<(bool, Duration)> {
         let (row, now) = (self.row.row.lock(), Instant::now());
         (!row.is_plenty(now)).then(|| (row.others_want(self.id), row.idle(now)))
     }
 
-    /// How long a piece takes of late.
+    /// The recent time for a piece.
     pub(in crate::client::upload) fn usual(&self) -> Duration {
         self.row.row.lock().usual()
     }

@@ -1,4 +1,4 @@
-//! The thread of the seeder. It takes connections from the listener, parks those that wait under one `poll`, and keeps
+//! The thread of the seeder. It takes connections from the listener, parks waiting ones under one `poll`, and keeps
 //! their time. A connection that can go on goes to a worker; members take turns.
 //!
 //! Invariant: a connection is in exactly one place: parked, ready, or with a worker.
@@ -20,11 +20,11 @@ use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// After an error of the listener: most likely there are no descriptors.
+/// The pause after an error of the listener, which most likely is a lack of descriptors.
 const DEAF_PAUSE: Duration = Duration::from_millis(100);
-/// Most connections that the listener gives at a time, before those that are there are looked at.
+/// The most new connections at a time, before the thread looks at the others.
 const ACCEPTED_MAX: usize = 32;
-/// Least and most workers. One of two goes on while the other shakes hands.
+/// The least and the most workers. While one of two shakes hands, the other goes on.
 const WORKERS_MIN: usize = 2;
 const WORKERS_MAX: usize = 4;
 
@@ -32,7 +32,7 @@ const WORKERS_MAX: usize = 4;
 struct Parked {
     connection: Box<UploadConnection>,
     awaited: Awaited,
-    /// It ends at this time.
+    /// The deadline of the connection.
     until: Option<Instant>,
 }
 
@@ -45,15 +45,15 @@ pub(super) struct UploadDispatcher {
     workers: UploadWorkers,
     parked: BTreeMap<u64, Parked>,
     ready: HashMap<u64, Box<UploadConnection>>,
-    /// Those with a worker, and whose they were when they were given to it.
+    /// Connections at a worker, and their users when they were given to it.
     busy: HashMap<u64, Option<UserId>>,
-    /// The ready ones of members.
+    /// Ready connections of members.
     turns: Turns,
-    /// The ready ones of those who have not opened anything yet.
+    /// Ready connections that have not opened anything yet.
     early: VecDeque<u64>,
-    /// How many connections there have been.
+    /// The number of connections so far.
     last: u64,
-    /// Nothing is taken from the listener before this time.
+    /// The thread takes nothing from the listener before this time.
     deaf_until: Option<Instant>,
 }
 
@@ -88,7 +88,7 @@ impl UploadDispatcher {
     pub(super) fn run(mut self) {
         loop {
             self.wait();
-            // What comes behind `Close` is left for it: a worker may be handing its connection back.
+            // Treats the messages behind `Close` too: a worker may be handing its connection back.
             while let Ok(message) = self.inbox.try_recv() {
                 match message {
                     SeederMessage::Entered(stream, ip, entrance) => self.take_in(stream, ip, entrance),
@@ -100,7 +100,7 @@ impl UploadDispatcher {
         }
     }
 
-    /// When something happens though nothing comes.
+    /// The time of the next step that needs no event.
     fn due(&self, now: Instant) -> Option<Instant> {
         let of_parked = self.parked.values().flat_map(|parked| {
             let waits = matches!(parked.awaited, Awaited::Limiter | Awaited::Row);
@@ -111,14 +111,14 @@ impl UploadDispatcher {
         of_parked.chain([self.deaf_until, turn, late, left]).flatten().min()
     }
 
-    /// Waits until something can go on, and moves that from parked to ready.
+    /// Waits until a connection can go on, and moves it from parked to ready.
     fn wait(&mut self) {
         let begun = Instant::now();
         let timeout = self.due(begun).map(|due| due.saturating_duration_since(begun));
         let (listens, events) = self.poll(timeout);
         let now = Instant::now();
         if let Some(lost) = timeout.and_then(|timeout| stood_still(timeout, now - begun)) {
-            // What came meanwhile is still to be read.
+            // Data that came meanwhile is still to be read.
             self.parked.values_mut().filter_map(|parked| parked.until.as_mut()).for_each(|until| *until += lost);
         }
         for (id, event) in events {
@@ -145,7 +145,7 @@ impl UploadDispatcher {
         self.context.leaving.sweep(now);
     }
 
-    /// Whether somebody connects, and what there is of each parked connection.
+    /// Whether a new connection waits, and the events of each parked connection.
     fn poll(&self, timeout: Option<Duration>) -> (bool, Vec<(u64, PollFlags)>) {
         let listens = if self.deaf_until.is_none() { PollFlags::IN } else { PollFlags::empty() };
         let mut fds = vec![PollFd::new(&*self.mailbox.waker, PollFlags::IN), PollFd::new(&self.listener, listens)];
@@ -154,13 +154,13 @@ impl UploadDispatcher {
                 Awaited::Bytes => PollFlags::IN,
                 Awaited::Room => PollFlags::OUT,
                 Awaited::Limiter => PollFlags::empty(),
-                // Another member may get its place.
+                // Another member may get the place of the connection.
                 Awaited::Row => PollFlags::RDHUP,
             };
             PollFd::new(parked.connection.stream(), flags)
         }));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        // After an error (a signal) nothing has happened; the next call sees what has.
+        // After an error, such as a signal, nothing has happened. The next call sees the events.
         let some = matches!(rustix::event::poll(&mut fds, timeout.as_ref()), Ok(1..));
         let event = |fd: &PollFd<'_>| if some { fd.revents() } else { PollFlags::empty() };
         if !event(&fds[0]).is_empty() {
@@ -174,7 +174,7 @@ impl UploadDispatcher {
         for _ in 0..ACCEPTED_MAX {
             match self.listener.accept() {
                 Ok((stream, from)) => {
-                    // This side may be dialing the same member at this moment, to take from it.
+                    // This client may be dialing the same member right now, to take pieces from it.
                     if let Err(stream) = self.calls.accepted(stream, from) {
                         self.take_in(stream, Some(from.ip()), Entrance::Taken(Way::Direct));
                     }
@@ -193,7 +193,7 @@ impl UploadDispatcher {
         self.last += 1;
         let (id, stream) = (self.last, Arc::new(stream));
         let origin = ip.map_or_else(|| ConnectionOrigin::relayed(id), ConnectionOrigin::of);
-        // One with a worker finds that nothing more comes in.
+        // The worker of such a connection finds that nothing more comes in.
         let given_up = self.context.admission.enter(id, stream.clone(), origin);
         given_up.into_iter().for_each(|id| self.end(id));
         let connection = UploadConnection::new(id, stream, entrance, Instant::now());
@@ -251,7 +251,8 @@ impl UploadDispatcher {
         self.context.admission.leave(id);
     }
 
-    /// Gives ready connections to free workers. Those who have opened nothing yet have one worker while others wait.
+    /// Gives ready connections to free workers. While others wait, connections that have opened nothing yet get only
+    /// one worker.
     fn dispatch(&mut self) {
         while self.workers.free() > 0 {
             let early_works = self.busy.values().any(Option::is_none);

@@ -1,4 +1,4 @@
-//! What the thread of the seeder is told, and by whom.
+//! The messages to the thread of the seeder.
 
 use crate::client::upload::session::{Entrance, HandBack, UploadConnection};
 use crate::sys::waker::Waker;
@@ -7,15 +7,15 @@ use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 
 pub(super) enum SeederMessage {
-    /// A connection that came about in another way than by the listener, with the address of its far side unless it comes
-    /// by the relay.
+    /// A connection that did not come through the listener. The address is that of its far side, and is missing for a
+    /// relayed one.
     Entered(TcpStream, Option<IpAddr>, Entrance),
     /// A worker hands a connection back.
     Back(Box<UploadConnection>, HandBack),
     Close,
 }
 
-/// Where messages to the thread of the seeder go. Sending never waits.
+/// The channel to the thread of the seeder. Sending never waits.
 #[derive(Clone)]
 pub(super) struct SeederMailbox {
     pub messages: channel::Sender<SeederMessage>,
@@ -24,7 +24,7 @@ pub(super) struct SeederMailbox {
 
 impl SeederMailbox {
     pub(super) fn send(&self, message: SeederMessage) {
-        // Fails only after the seeder has closed.
+        // This fails only after the seeder has closed.
         if self.messages.send(message).is_ok() {
             self.waker.wake();
         }

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A worker that has nothing to do for this long gives its buffer back.
+/// A worker without work for this long gives its buffer back.
 const REST: Duration = Duration::from_secs(1);
-/// Stack of a worker, in bytes. Buffers are on the heap.
+/// The stack of a worker, in bytes. Buffers are on the heap.
 const STACK_LEN: usize = 256 * 1024;
 
-/// The workers, each of which has one connection at a time. They come back through the mailbox.
+/// The pool of workers. Each has one connection at a time, and gives it back through the mailbox.
 pub(super) struct UploadWorkers {
-    // Dropped before the threads, which end then.
+    // Dropped before the threads, which then end.
     jobs: Option<channel::Sender<Box<UploadConnection>>>,
     threads: Vec<OwnedThread>,
     busy: usize,
@@ -47,29 +47,29 @@ impl UploadWorkers {
         self.threads.len()
     }
 
-    /// How many have no connection.
+    /// The number of workers without a connection.
     pub(super) fn free(&self) -> usize {
         self.threads.len() - self.busy
     }
 
-    /// Whether any has a connection.
+    /// Whether any worker has a connection.
     pub(super) fn are_busy(&self) -> bool {
         self.busy > 0
     }
 
-    /// Gives a connection to one that is free.
+    /// Gives a connection to a free worker.
     pub(super) fn give(&mut self, connection: Box<UploadConnection>) {
         self.busy += 1;
-        // There is room for as many as there are workers, which end only after this.
+        // The channel has room for as many connections as workers, which end only after this.
         let _ = self.jobs.as_ref().map(|jobs| jobs.send(connection));
     }
 
-    /// One has handed its connection back.
+    /// Notes that a worker has handed its connection back.
     pub(super) fn came_back(&mut self) {
         self.busy -= 1;
     }
 
-    /// Whether connections wait for a worker now.
+    /// Notes whether connections wait for a worker now.
     pub(super) fn note_waiting(&self, waiting: bool) {
         self.others_wait.store(waiting, Ordering::Relaxed);
     }
@@ -103,7 +103,7 @@ impl Worker {
                 }
             };
             let mut desk = Desk { records: &mut records, others: OthersWait(&self.others_wait) };
-            // A panic was printed when it happened. It ends the connection, and not the worker.
+            // The panic has already been printed. It ends the connection, but not the worker.
             let worked = catch_unwind(AssertUnwindSafe(|| connection.work(&self.context, &mut desk)));
             let back = worked.unwrap_or(HandBack::Ends);
             self.mailbox.send(SeederMessage::Back(connection, back));

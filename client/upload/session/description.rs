@@ -1,4 +1,5 @@
-//! Digests of blocks on their way to a member. They are made a piece at a time, so that others have their turns between.
+//! Digests of blocks on their way to a member. They are computed one piece at a time, so others get their turns
+//! between.
 
 use super::piece_out::NotGiven;
 use crate::client::difference::rolling::describe;
@@ -8,11 +9,11 @@ use crate::model::piece::{PIECE_LEN, PieceIndex};
 use crate::wire::codec::Blob;
 use crate::wire::peer::{DIGESTS_LEN_MAX, PeerReply};
 
-/// A piece is read and digested at the price of so many bytes that leave. So a limit on uploads bounds how often members
-/// have that done, and a slow one does not keep them waiting.
+/// The rate limiter counts this many bytes for reading and digesting a piece. So a limit on uploads bounds how often
+/// members cause this work, and a low limit does not make them wait long.
 const PRICE: usize = PIECE_LEN as usize / 256;
 
-/// What a member is told of pieces.
+/// The description of pieces for a member.
 pub(super) struct Description {
     pub request: u32,
     len: BlockLen,
@@ -29,7 +30,7 @@ impl Description {
         Self { request, len, pieces, described: 0, digests: Vec::new(), buffer: Vec::new() }
     }
 
-    /// The piece that comes next.
+    /// The next piece.
     pub(super) fn next(&self) -> Option<PieceIndex> {
         self.pieces.get(self.described).copied()
     }
@@ -37,7 +38,7 @@ impl Description {
     /// Describes the next piece.
     ///
     /// # Errors
-    /// It is not to be had.
+    /// The piece is not available.
     pub(super) fn go_on(&mut self, served: &Served) -> Result<(), NotGiven> {
         let Some(piece) = self.next() else { return Ok(()) };
         self.buffer.resize(served.layout().len(piece) as usize, 0);
@@ -47,7 +48,7 @@ impl Description {
         Ok(())
     }
 
-    /// For what it is paid: so many bytes.
+    /// The price of the description in bytes.
     pub(super) fn price(&self) -> usize {
         self.digests.len() + PRICE * self.described
     }

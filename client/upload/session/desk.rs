@@ -1,15 +1,16 @@
-//! What a worker has, and what it says of a connection when it hands that back.
+//! The resources of a worker, and its results for a connection.
 
 use crate::wire::record_layer::FrameRecords;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How long a worker waits for a connection before it hands that back. To wait here is cheaper than under the poll.
+/// How long a worker waits for a connection before it hands the connection back. Waiting here is cheaper than under the
+/// poll.
 const LINGER: Duration = Duration::from_millis(4);
 
-/// What a worker has for the connection that it works for.
+/// The resources of a worker for its current connection.
 pub(in crate::client::upload) struct Desk<'a> {
-    /// For the part of a piece that goes out now.
+    /// Buffers for the part of a piece that goes out now.
     pub records: &'a mut FrameRecords,
     pub others: OthersWait<'a>,
 }
@@ -23,30 +24,30 @@ impl OthersWait<'_> {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Waits for a moment for what `wait` waits for, unless others wait. False if it has not come.
+    /// Waits a moment through `wait`, unless others wait. Returns false if the wait was in vain.
     pub(super) fn linger(self, wait: impl FnOnce(Duration) -> bool) -> bool {
         !self.look() && wait(LINGER)
     }
 }
 
-/// What a connection waits for, without a worker.
+/// The event that a connection without a worker waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::client::upload) enum Awaited {
     /// Something to read.
     Bytes,
     /// Room in the socket.
     Room,
-    /// Its turn at the limiter.
+    /// Its turn at the rate limiter.
     Limiter,
-    /// Its turn in the row of those who want pieces.
+    /// Its turn in the row for pieces.
     Row,
 }
 
-/// How a worker hands a connection back.
+/// The result with which a worker hands a connection back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::client::upload) enum HandBack {
     Waits(Awaited),
-    /// It goes on, and others wait.
+    /// The connection can go on, and others wait.
     Yields,
     Ends,
 }

@@ -1,20 +1,21 @@
-//! What a connection of the seeder is at, and why it stops.
+//! The current activity of a connection of the seeder, and why it stops.
 
 use super::description::Description;
 use super::piece_out::{NotGiven, PieceOut, WantedPiece};
 use std::io;
 
-/// What is under way on a connection.
+/// The current activity of a connection.
 pub(super) enum Doing {
-    /// Nothing: the next request may come.
+    /// Nothing: the connection can take the next request.
     Nothing,
-    /// This request asks what there is.
+    /// This request asks for the pieces of the content.
     Opens(u32),
-    /// An answer is paid for afterwards, as whoever opens waits for a short time only. So many bytes are left.
+    /// An answer that is paid for afterwards, because a connection waits only a short time for `Open`. This many bytes
+    /// are left.
     Pays(usize),
-    /// Pieces are described, one after the other.
+    /// The connection describes pieces, one after the other.
     Describes(Box<Description>),
-    /// A piece waits for its turn.
+    /// A wanted piece waits for its turn.
     Wants(WantedPiece),
     Gives(Box<PieceOut>),
 }

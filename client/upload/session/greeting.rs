@@ -1,5 +1,5 @@
-//! The handshake of a connection that somebody else made, which nobody waits for: its opening comes in bit by bit, and is
-//! answered at once when all of it is there.
+//! The handshake of a connection that another member made. No thread waits for it: its opening comes in bit by bit, and
+//! is answered once it is complete.
 
 use crate::model::digest::KeyId;
 use crate::wire::certificate::Certificate;
@@ -11,12 +11,12 @@ use rustix::net::{RecvFlags, SendFlags};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-/// What has come in of an opening.
+/// The received bytes of an opening.
 #[derive(Debug, Default)]
 pub(super) struct Greeting(Vec<u8>);
 
 impl Greeting {
-    /// Takes what is there, and no byte behind the opening. True once all of it is here.
+    /// Takes the available bytes, and none behind the opening. Returns true once the opening is complete.
     ///
     /// # Errors
     /// The socket's; `UnexpectedEof` at its end.
@@ -38,7 +38,7 @@ impl Greeting {
         }
     }
 
-    /// Answers the opening, which is all here.
+    /// Answers the complete opening.
     pub(super) fn accept(
         &self,
         stream: &TcpStream,
@@ -62,7 +62,7 @@ impl Read for Opening<'_> {
 }
 
 impl Write for Opening<'_> {
-    /// The answer is the first thing that is sent, so there is room for it.
+    /// The answer is the first data on the socket, so there is room for it.
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         Ok(rustix::net::send(self.stream, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     }

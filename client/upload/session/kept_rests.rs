@@ -1,19 +1,19 @@
-//! What full sockets have not taken yet of the pieces that are given: sealed bytes, which cannot be made again.
+//! Data of pieces that full sockets have not taken yet: encrypted bytes, which cannot be made again.
 
 use crate::model::name::UserId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// With so many bytes in all, no connection has more of a piece sealed at a time than one record.
+/// The limit of all kept bytes. At the limit, a connection encrypts only one record of a piece at a time.
 const KEPT_MAX: usize = 8 * 1024 * 1024;
-/// The same for the connections of one member.
+/// The limit for the connections of one member.
 const USER_KEPT_MAX: usize = 1024 * 1024;
 
-/// All that is kept.
+/// All kept data.
 #[derive(Debug, Default)]
 pub(in crate::client::upload) struct KeptRests {
-    // Locked; never while something is sent.
+    // Locked, but never while sending.
     state: Mutex<KeptState>,
 }
 
@@ -24,7 +24,7 @@ struct KeptState {
 }
 
 impl KeptRests {
-    /// Whether more than a record at a time may be sealed for this member.
+    /// Whether to encrypt more than a record at a time for this member.
     pub(super) fn has_room(&self, user: &UserId) -> bool {
         let state = self.state.lock();
         state.len < KEPT_MAX && state.users.get(user).is_none_or(|len| *len < USER_KEPT_MAX)
@@ -40,7 +40,7 @@ impl KeptRests {
     }
 }
 
-/// What is kept of one piece, until this is dropped.
+/// The kept data of one piece, until this is dropped.
 #[derive(Debug)]
 pub(super) struct KeptRest {
     all: Arc<KeptRests>,
@@ -54,7 +54,7 @@ impl KeptRest {
         &self.bytes[self.sent..]
     }
 
-    /// So many of them are sent.
+    /// Notes that this many of the bytes are sent.
     pub(super) fn pass(&mut self, len: usize) {
         self.sent += len;
     }
@@ -79,7 +79,7 @@ mod tests {
     use crate::model::name::tests::user;
 
     impl KeptRests {
-        /// How many bytes are kept.
+        /// The number of kept bytes.
         pub(in crate::client::upload) fn len(&self) -> usize {
             self.state.lock().len
         }

@@ -1,4 +1,4 @@
-//! Whether a piece is given to a member now, and for how long nobody else gets it.
+//! Decides whether a member gets a piece now, and for how long no other gets it.
 
 use crate::client::upload::leases::LeaseGuard;
 use crate::client::upload::scarcity::row_place::RowPlace;
@@ -8,15 +8,15 @@ use crate::model::piece::{PIECE_LEN, PieceIndex};
 use crate::rate::uplink::PolledFlow;
 use std::time::{Duration, Instant};
 
-/// A lease lasts so many times as long as the piece takes where members share the limit. A slow link takes longer.
+/// A lease lasts this many times as long as the piece takes while members share the limit. A slow link takes longer.
 const LEASE_SLACK: u32 = 4;
-/// A lease may last as long as this.
+/// Every lease may last at least this long.
 const LEASE_MIN: Duration = Duration::from_secs(5);
-/// Without a limit a lease lasts so many times as long as this at most.
+/// Without a limit, the time for a piece counts as this at most.
 const USUAL_MAX: Duration = Duration::from_secs(15);
 
-/// Leases the piece, if that is called for. `None` if the uplink is scarce and another piece has to come first, or this
-/// one is on its way to another member.
+/// Leases the piece, if that is needed. Returns `None` if the uplink is scarce and another piece has to come first, or
+/// if this one is on its way to another member.
 pub(super) fn lend(
     served: &Served,
     row: &RowPlace,
@@ -30,7 +30,7 @@ pub(super) fn lend(
     }
     let time = match flow.is_limited() {
         true => flow.time_of(PIECE_LEN as usize),
-        // Nobody says what the members without a limit pass on.
+        // It is unknown what the members pass on without a limit.
         false if !served.is_origin() => return Some(None),
         false => row.usual().min(USUAL_MAX),
     };

@@ -1,4 +1,4 @@
-//! A connection that is open on one content: what it is asked for, and what it is given. It never waits for the far side.
+//! A connection with content open: its requests, and its replies. It never waits for the far side.
 
 use super::complaint_pace::ComplaintPace;
 use super::context::SessionContext;
@@ -30,14 +30,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a connection looks whether what was not to be had is by now: leases end without a word.
+/// How often a connection checks whether an unavailable piece is available now: leases end silently.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
-/// How long a connection keeps its worker while others wait: some pieces.
+/// How long a connection keeps its worker while others wait. This is the time of some pieces.
 const TURN: Duration = Duration::from_millis(5);
-/// Records of a piece with the front of its frame.
+/// The records of a piece, including the head of its frame.
 const PIECE_RECORDS: usize = (PIECE_LEN as usize).div_ceil(RECORD_PLAIN_MAX) + 1;
 
-/// A connection that is open on one content.
+/// A connection with content open.
 pub(super) struct OpenSession {
     served: Arc<Served>,
     receiver: FrameReceiver,
@@ -47,24 +47,25 @@ pub(super) struct OpenSession {
     flow: PolledFlow,
     row: RowPlace,
     put_offs: PutOffs,
-    /// Bytes that the socket has taken since it was full; `None` if it was not. Whether it is.
+    /// The bytes that the socket has taken since it was full; `None` if it never was. `stalled` says whether it is
+    /// full.
     taken: Option<u64>,
     stalled: bool,
     meter: UploadMeter,
     doing: Doing,
-    /// Records of a piece that are sealed at a time.
+    /// How many records of a piece are encrypted at a time.
     stretch: usize,
-    /// Whether a piece was given since the last look.
+    /// Whether a piece was given since the last call of `has_given`.
     gave: bool,
     complaints: ComplaintPace,
-    /// The frame on its way has to be here by then.
+    /// The deadline of the incoming frame.
     frame_by: Option<Instant>,
-    /// Since when the socket has taken nothing of what waits for room.
+    /// Since when the socket has taken none of the waiting data.
     stuck: Option<Instant>,
 }
 
 impl OpenSession {
-    /// Begins with the request that asks what there is of the content.
+    /// Begins with the request for the pieces of the content.
     pub(super) fn new(
         context: &SessionContext,
         served: Arc<Served>,
@@ -100,7 +101,7 @@ impl OpenSession {
         &self.user
     }
 
-    /// From when on the turn that it waits for may let it go on.
+    /// When the connection may go on with what it waits for.
     pub(super) fn turn_due(&self, awaited: Awaited) -> Option<Instant> {
         match &self.doing {
             Doing::Wants(wanted) if awaited == Awaited::Row => {
@@ -111,12 +112,12 @@ impl OpenSession {
         }
     }
 
-    /// Whether a piece was given since this was asked last.
+    /// Whether a piece was given since the last call.
     pub(super) fn has_given(&mut self) -> bool {
         std::mem::take(&mut self.gave)
     }
 
-    /// Until when it may wait for this.
+    /// The deadline of this wait.
     pub(super) fn deadline(&mut self, awaited: Awaited, now: Instant) -> Option<Instant> {
         match awaited {
             Awaited::Bytes => Some(self.frame_by.unwrap_or(now + IDLE_DEADLINE)),
@@ -125,7 +126,7 @@ impl OpenSession {
         }
     }
 
-    /// Answers requests until it has to wait, or its turn is over.
+    /// Answers requests until the connection has to wait, or its turn is over.
     pub(super) fn work(&mut self, context: &SessionContext, desk: &mut Desk<'_>) -> HandBack {
         let begun = Instant::now();
         loop {
@@ -134,7 +135,7 @@ impl OpenSession {
                 Ok(Some(awaited)) => return HandBack::Waits(awaited),
                 Err(Stop::Over) => return HandBack::Ends,
                 Err(Stop::NotGiven(why)) => {
-                    // Some of the piece has left, and nothing else can be said before the rest.
+                    // Part of the piece has left, and the rest must come before any other message.
                     let Doing::Gives(piece) = std::mem::replace(&mut self.doing, Doing::Nothing) else {
                         return HandBack::Ends;
                     };
@@ -169,8 +170,8 @@ impl OpenSession {
         }
     }
 
-    /// Goes on with what is under way, and with what waits for room. Gives what it waits for; `None` once the next request
-    /// may come.
+    /// Goes on with the current activity, and sends waiting data. Returns what the connection waits for; `None` once it
+    /// can take the next request.
     fn go_on(&mut self, context: &SessionContext, desk: &mut Desk<'_>) -> Result<Option<Awaited>, Stop> {
         match std::mem::replace(&mut self.doing, Doing::Nothing) {
             Doing::Nothing => {}
@@ -218,7 +219,7 @@ impl OpenSession {
         if matches!(self.doing, Doing::Nothing) && self.place.is_given_up() {
             return Err(Stop::Over);
         }
-        // Whoever does not read the answers is not heard.
+        // A connection that does not read its replies is not heard.
         while self.sender.flush_rest() {
             if !desk.others.linger(|within| self.sender.wait_writable(within)) {
                 return Ok(Some(Awaited::Room));
@@ -228,7 +229,7 @@ impl OpenSession {
         if self.sender.is_over() { Err(Stop::Over) } else { Ok(None) }
     }
 
-    /// Says what there is of the content. That may be as long as half a piece, so it is paid for like one.
+    /// Sends the pieces of the content. The reply may be as long as half a piece, so the rate limiter counts it too.
     fn open(&mut self, request: u32) -> Result<(), Stop> {
         if !self.place.begin(Instant::now()) {
             return Err(Stop::Over);
@@ -249,7 +250,7 @@ impl OpenSession {
         self.sender.queue(request, reply).map_err(|_| Stop::Over)
     }
 
-    /// Takes up a request, which has come in.
+    /// Takes up a request that has come in.
     fn hear(&mut self, context: &SessionContext) -> Result<(), Stop> {
         let frame = self.receiver.frame().map_err(|_| Stop::Over)?;
         let request = frame.request;
@@ -286,7 +287,7 @@ impl OpenSession {
         Ok(())
     }
 
-    /// Digests of pieces are asked for.
+    /// Takes up a request for digests of pieces.
     fn take_up_description(&mut self, len: BlockLen, pieces: &[u32], request: u32) -> Result<(), Stop> {
         if !self.place.begin(Instant::now()) {
             return Err(Stop::Over);
@@ -300,7 +301,7 @@ impl OpenSession {
         Ok(())
     }
 
-    /// Describes one piece more, and answers behind the last one.
+    /// Describes one more piece, and answers after the last one.
     fn describe(&mut self, context: &SessionContext, mut description: Box<Description>) -> Result<(), Stop> {
         let Some(piece) = description.next() else {
             self.doing = Doing::Pays(description.price());
@@ -314,7 +315,7 @@ impl OpenSession {
         Ok(())
     }
 
-    /// A piece is asked for. It waits for its turn.
+    /// Takes up a request for a piece, which then waits for its turn.
     fn take_up(&mut self, (piece, blocks): (u32, Option<Arc<BlockSet>>), request: u32) -> Result<(), Stop> {
         let Some(index) = self.served.layout().index(piece) else {
             return self.put_off(request, &NotGiven::NoSuchPiece.refusal(piece));
@@ -330,13 +331,13 @@ impl OpenSession {
         Ok(())
     }
 
-    /// Begins to give the piece that is wanted if it is its turn, or says that it is not given now once the far side has to
-    /// hear something. False while it waits.
+    /// Begins to give the wanted piece if the connection has its turn. If not, refuses it for now once the far side has
+    /// to hear something. Returns false while the connection waits.
     fn begin(&mut self, mut wanted: WantedPiece) -> Result<bool, Stop> {
         let WantedPiece { index, look_at, until, .. } = wanted;
         let (now, limited) = (Instant::now(), self.flow.is_limited());
         if now >= look_at.min(until) {
-            // What was not to be had may be by now.
+            // A piece that was unavailable may be available now.
             self.row.change(|row, id, now| row.ask(id, limited, now));
             wanted.look_at = now + LOOK_PAUSE;
         }
@@ -368,14 +369,14 @@ impl OpenSession {
         self.put_off(wanted.request, &NotGiven::OnItsWay.refusal(wanted.index.get()))
     }
 
-    /// Tells the row what the socket has taken since it was full, or that it takes something again.
+    /// Tells the row how much the socket has taken since it was full.
     fn count_taken(&mut self) {
         if let Some(taken) = self.taken.as_mut().map(std::mem::take) {
             self.row.change(|row, id, now| row.go_on(id, taken, now));
         }
     }
 
-    /// All of the piece has left.
+    /// Notes that all of the piece has left.
     fn finish(&mut self, piece: &mut PieceOut) {
         let now = Instant::now();
         piece.lease.take().into_iter().for_each(|lease| lease.sent(now));
@@ -387,7 +388,7 @@ impl OpenSession {
         self.served.catch_up(&self.sender);
     }
 
-    /// Says that a piece is not given.
+    /// Refuses a piece for now.
     fn put_off(&self, request: u32, why: &Refusal) -> Result<(), Stop> {
         self.place.finish(0, Instant::now());
         self.answer(request, &PeerReply::refused(why))
@@ -402,14 +403,15 @@ impl OpenSession {
         }
     }
 
-    /// A piece cannot be given. False if that cannot be said, as some of it has left.
+    /// Refuses a piece that cannot be given. Returns false if part of it has left already, because then no refusal can
+    /// be sent.
     fn refuse(&self, context: &SessionContext, piece: &PieceOut, why: &NotGiven) -> bool {
         self.report(context, piece.index, why);
         self.row.change(PieceRow::give_up);
         piece.is_unbegun() && self.put_off(piece.request, &why.refusal(piece.index.get())).is_ok()
     }
 
-    /// Goes on with a piece. Gives what it waits for; `None` once all of it is sent.
+    /// Goes on with a piece. Returns what the connection waits for; `None` once all of it is sent.
     fn give(
         &mut self,
         piece: &mut PieceOut,
@@ -432,7 +434,7 @@ impl OpenSession {
             let small = self.flow.is_limited() || !context.kept.has_room(&self.user);
             let stretch = if small { 1 } else { self.stretch };
             let len = piece.fill(&self.served, stretch, desk.records).map_err(Stop::NotGiven)?;
-            // What was said before has to leave first.
+            // Earlier messages have to leave first.
             if piece.is_unbegun() && !self.sender.begin_parts() {
                 return Ok(Some(Awaited::Room));
             }
@@ -448,8 +450,8 @@ impl OpenSession {
         }
     }
 
-    /// Sends sealed bytes as far as the limiter and the socket let them leave. Gives how many have left, and what the
-    /// others wait for.
+    /// Sends encrypted bytes, as far as the rate limiter and the socket allow. Returns how many have left, and what the
+    /// rest waits for. others wait for.
     fn pour(
         &mut self,
         bytes: &[u8],
@@ -479,7 +481,7 @@ impl OpenSession {
         Ok((sent, None))
     }
 
-    /// Tells the far side why, if somebody else has its place. Does not wait for one that reads nothing.
+    /// Tells the far side why, if it has lost its place to another. Does not wait for a far side that reads nothing.
     pub(super) fn close(self) -> Arc<FrameSender> {
         if let Doing::Gives(piece) = &self.doing {
             self.served.gave(piece.index);

@@ -1,5 +1,5 @@
-//! A piece on its way to a member. It goes out in parts, each of which is read, sealed and sent: all of the piece where the
-//! socket takes it, and a record at a time where that is slow.
+//! A piece on its way to a member. It is read, encrypted and sent in parts: the whole piece if the socket takes it, and
+//! one record at a time if the socket is slow.
 
 use crate::client::storage::piece_source::SourceError;
 use crate::client::upload::leases::LeaseGuard;
@@ -21,12 +21,12 @@ use std::time::Instant;
 /// Why a piece is not given.
 #[derive(Debug)]
 pub(super) enum NotGiven {
-    /// The uplink is short, and the piece is on its way to another member.
+    /// The uplink is scarce, and the piece is on its way to another member.
     OnItsWay,
     NoSuchPiece,
     /// This process, or the machine, has no descriptor left to open the file.
     NoDescriptor,
-    /// The content cannot be served any more.
+    /// The client cannot serve the content any more.
     Broken(SourceError),
 }
 
@@ -37,7 +37,7 @@ impl From<SourceError> for NotGiven {
 }
 
 impl NotGiven {
-    /// What the peer is told.
+    /// The refusal for the peer.
     pub(super) fn refusal(&self, piece: u32) -> Refusal {
         match self {
             NotGiven::OnItsWay | NotGiven::NoDescriptor => Refusal::about(Code::OnItsWay, piece),
@@ -48,16 +48,16 @@ impl NotGiven {
     }
 }
 
-/// A piece that is asked for, or some blocks of it.
+/// A requested piece, or some blocks of it.
 #[derive(Debug, Clone)]
 pub(super) struct WantedPiece {
     pub index: PieceIndex,
-    /// `None` for all of it.
+    /// `None` for the whole piece.
     pub blocks: Option<Arc<BlockSet>>,
     pub request: u32,
-    /// When to look whether it is to be had by now.
+    /// When to check whether the piece is available now.
     pub look_at: Instant,
-    /// The far side has to hear something by then.
+    /// The time at which the far side has to hear something.
     pub until: Instant,
 }
 
@@ -66,16 +66,16 @@ pub(super) struct PieceOut {
     pub index: PieceIndex,
     pub request: u32,
     pub lease: Option<LeaseGuard>,
-    /// How many bytes are asked for.
+    /// The number of requested bytes.
     pub len: u32,
-    /// Which bytes of the piece, in order.
+    /// The requested bytes of the piece, in order.
     ranges: Vec<Range<u32>>,
     front: Vec<u8>,
-    /// How many bytes of the frame are sealed.
+    /// How many bytes of the frame are encrypted.
     sealed: usize,
-    /// What is sealed and not sent.
+    /// Encrypted bytes that are not sent yet.
     pub rest: Option<KeptRest>,
-    /// How many bytes the limiter lets leave.
+    /// How many bytes the rate limiter allows.
     pub credit: usize,
 }
 
@@ -89,12 +89,12 @@ impl PieceOut {
         Self { index, request, lease, len, ranges, front, sealed: 0, rest: None, credit: 0 }
     }
 
-    /// Whether nothing of it is sealed.
+    /// Whether nothing of the piece is encrypted.
     pub(super) fn is_unbegun(&self) -> bool {
         self.sealed == 0
     }
 
-    /// Whether all of it is sealed.
+    /// Whether all of the piece is encrypted.
     pub(super) fn is_sealed(&self) -> bool {
         self.sealed == self.frame_len()
     }
@@ -103,7 +103,7 @@ impl PieceOut {
         self.front.len() + self.len as usize
     }
 
-    /// Puts so many of the next records together, or as many as are left. Gives how long they are.
+    /// Collects this many of the next records, or as many as are left. Returns their length.
     pub(super) fn fill(
         &self,
         served: &Served,
@@ -127,7 +127,7 @@ impl PieceOut {
         Ok(len)
     }
 
-    /// What was filled is sealed.
+    /// Notes that the collected records are encrypted.
     pub(super) fn pass(&mut self, len: usize) {
         self.sealed += len;
     }
