@@ -1,7 +1,7 @@
-//! A tracker after years of changes that leave nothing behind, for the same users and files with more and more changes
-//! after them: its memory, its disk, how long it takes to start and to give all to an empty tracker, and how long
-//! changes wait while one comes late. A tracker of this process takes the changes, floors and all.
-//! `cargo bench -- churn ops=0,1000000,10000000 users=1000 files=20000`.
+//! A tracker after years of changes that leave nothing behind. The users and files stay the same, and the number of
+//! changes after them grows. The bench measures the tracker's memory and disk, a start, giving everything to an empty
+//! tracker, and how long changes wait while one comes late. A tracker in this process takes the changes, with all
+//! floors. `cargo bench -- churn ops=0,1000000,10000000 users=1000 files=20000`.
 
 use crate::common::installation::Installation;
 use crate::common::manifest::manifest;
@@ -30,16 +30,16 @@ use std::time::{Duration, Instant};
 /// The number of the tracker.
 const TRACKER: u16 = 1;
 const ORIGIN: Origin = Origin { tracker: TRACKER, incarnation: 1 };
-/// How often something is looked for that a tracker does by itself.
+/// The pause between two checks of something that a tracker does by itself.
 const LOOK: Duration = Duration::from_millis(20);
-/// A journal of which nothing has changed for this long is settled.
+/// A journal that has not changed for this long is settled.
 const SETTLED: Duration = Duration::from_secs(2);
-/// How many ops late the op is that changes wait for: within the margin.
+/// How many ops behind the late op comes. That is within the margin.
 const LATE: u64 = 8000;
-/// Changes that are on their way at once.
+/// Most changes on their way at once.
 const AT_ONCE: u64 = 1000;
 
-/// Users who each have a group and share files there, and what they do after that.
+/// Users with a group each, in which they share files; and their changes after that.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Churn {
     pub(crate) users: u64,
@@ -48,7 +48,7 @@ pub(crate) struct Churn {
 }
 
 impl Churn {
-    /// The op with this sequence, of those that make what lives.
+    /// The op with this sequence, among the ops that make what stays.
     fn op(&self, seq: u64) -> Op {
         let id = |seq| OpId { origin: ORIGIN, seq };
         let author = |n: u64| UserRef(id(1 + n % self.users));
@@ -68,12 +68,12 @@ impl Churn {
         Op { id: id(seq), lamport: seq, command: command(), body }
     }
 
-    /// How many ops make what lives.
+    /// How many ops make what stays.
     fn living(&self) -> u64 {
         2 * self.users + self.files
     }
 
-    /// One of the changes that leave nothing: each user in turn makes a group or a share and leaves it again.
+    /// One of the changes that leave nothing. Each user in turn makes a group or a share and leaves it again.
     fn change(&self, n: u64) -> Change {
         let (turn, made) = (n / 2, self.living() + 1 + n / 2);
         let number = turn % self.users;
@@ -87,12 +87,12 @@ impl Churn {
         }
     }
 
-    /// The list of pieces of a file that lives.
+    /// The list of pieces of a file that stays.
     fn manifest(&self, seq: u64) -> (Vec<u8>, Content) {
         manifest(file_name(seq).as_str(), 2, seq as u8)
     }
 
-    /// Writes the lists of pieces of all that lives.
+    /// Writes the lists of pieces of all files that stay.
     fn write_manifests(&self, folder: &Path) {
         let below = 2 * self.users;
         for (bytes, content) in (below + 1..=self.living()).map(|seq| self.manifest(seq)) {
@@ -100,8 +100,8 @@ impl Churn {
         }
     }
 
-    /// Writes what lives into the journal of a tracker that has not run yet, and has a tracker of this process take all
-    /// the changes after it.
+    /// Writes what stays into the journal of a tracker that has not run yet. A tracker in this process then takes all
+    /// changes after that.
     pub(crate) fn take(&self, folder: &Path) -> TestTracker {
         let settings = JournalSettings { checkpoint_ops: u64::MAX, ..JournalSettings::default() };
         let mut opened = open(folder, TRACKER, settings);
@@ -114,13 +114,13 @@ impl Churn {
         let floor = || committer.standing().floor.ops;
         let FloorPace { margin, step, .. } = FloorPace::default();
         let (mut n, mut last) = (0, floor());
-        // On to the next floor, so that all of them are as far from theirs.
+        // Goes on to the next floor, so that every run ends at the same distance from its floor.
         while n < self.ops || self.ops > 0 && floor() == last {
             let (_, pending) = committer.begin(command(), &self.change(n)).expect("accepted");
             n += 1;
             if n % AT_ONCE == 0 {
                 pending.map_or(Ok(()), Pending::wait).expect("durable");
-                // Users never make so many that floors do not keep up.
+                // Users never make changes faster than floors can follow.
                 let above = || committer.state().op_count() - floor();
                 while above() > 2 * (margin + step.max(self.living() / 4)) {
                     thread::sleep(LOOK);
@@ -138,7 +138,7 @@ fn group_name(seq: u64) -> GroupId {
     GroupId::parse(&format!("group{seq}")).expect("a name")
 }
 
-/// The content of a file whose list of pieces nobody has.
+/// The content of a file whose list of pieces no tracker has.
 fn content(seq: u64) -> Content {
     let mut info_hash = [0; 32];
     info_hash[..8].copy_from_slice(&seq.to_be_bytes());
@@ -150,12 +150,12 @@ fn file_name(seq: u64) -> FileName {
     FileName::parse(&format!("file {seq}.bin")).expect("a name")
 }
 
-/// What a start has cost, and what the tracker is then.
+/// What a start costs, and the state of the tracker then.
 struct Started {
     took: Duration,
     memory: u64,
     disk: u64,
-    /// How long an empty tracker takes to get all.
+    /// How long an empty tracker takes to get everything.
     sync: Duration,
 }
 
@@ -163,7 +163,8 @@ fn data(installation: &Installation, number: usize) -> PathBuf {
     installation.folder.path().join(format!("tracker_info.txt.data/tracker-{number}"))
 }
 
-/// Starts a tracker that has taken all twice: the first time it may move its floor. Then an empty one gets all of it.
+/// Starts a tracker with all changes twice: in the first run it may move its floor. Then an empty tracker gets
+/// everything.
 fn started(installation: &Installation) -> Started {
     let journal = data(installation, 1).join("journal");
     let first = installation.tracker(1);
@@ -180,7 +181,7 @@ fn started(installation: &Installation) -> Started {
     Started { took, memory, disk, sync }
 }
 
-/// Waits until a journal stays as it is.
+/// Waits until a journal no longer changes.
 fn wait_settled(journal: &Path) {
     let names = || {
         let entries = fs::read_dir(journal).expect("there").map(|entry| entry.expect("read").file_name());
@@ -198,7 +199,7 @@ fn wait_settled(journal: &Path) {
     }
 }
 
-/// Starts an empty tracker beside the first one, and waits until it has all, the lists of pieces too.
+/// Starts an empty tracker beside the first one. Waits until it has everything, with the lists of pieces.
 fn sync(installation: &Installation, first: &mut Program) -> Duration {
     let (began, files) = (Instant::now(), manifests(&data(installation, 1)));
     let mut second = installation.tracker(2);
@@ -245,7 +246,7 @@ pub(crate) fn bench(options: &Options) {
     for ops in options.words("ops", "0,200000,1000000") {
         let churn = Churn { users, files, ops: ops.parse().expect("a number of changes") };
         let installation = Installation::of(2);
-        // Alone, so that it lets go of old changes by itself.
+        // The tracker is alone in its list, so it drops old changes by itself.
         installation.list(&format!("{}\n", installation.addrs[0]));
         let folder = data(&installation, 1);
         for name in ["journal", "manifests"] {

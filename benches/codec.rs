@@ -1,4 +1,4 @@
-//! What the small things of the protocol cost: encoding and decoding messages, and the bitfield of the largest share.
+//! The cost of small parts of the protocol: encoding and decoding messages, and the bitfield of the largest share.
 //! `cargo bench -- codec`.
 
 use crate::kit::options::Options;
@@ -14,7 +14,7 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-/// Samples of each, of which the median counts.
+/// Samples of each measurement. The median counts.
 const SAMPLES: usize = 31;
 /// Calls in a sample.
 const CALLS: u32 = 1000;
@@ -71,7 +71,7 @@ pub(crate) fn bench(_: &Options) {
     table.print();
 }
 
-/// The bytes of a value, and what makes them again.
+/// The bytes of a value, and a function that encodes it again.
 fn wire<T: Wire + Clone + 'static>(value: &T) -> (Vec<u8>, Box<dyn Fn()>) {
     let again = value.clone();
     (to_bytes(value), Box::new(move || drop(black_box(to_bytes(black_box(&again))))))

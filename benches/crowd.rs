@@ -1,5 +1,6 @@
-//! One member's download beside a crowd of one other user: 150 connections to the seeder, or 400 clients that say they
-//! have the file. `cargo bench -- crowd size=256 rounds=3 where=/dev/shm only=idle,unread,drip,full,silent,refusing,closing,slow`.
+//! One member's download beside a crowd of one other user. The crowd has 150 connections to the seeder, or 400 clients
+//! that claim to have the file.
+//! `cargo bench -- crowd size=256 rounds=3 where=/dev/shm only=idle,unread,drip,full,silent,refusing,closing,slow`.
 
 use crate::common::client::Client;
 use crate::common::names::{command, file, group};
@@ -31,23 +32,23 @@ use std::time::Duration;
 
 /// Connections to the seeder, all of one user.
 const CONNECTIONS: usize = 150;
-/// Clients of one user that say they have the file: fewer than a tracker lets in from one address.
+/// Clients of one user that claim to have the file. A tracker accepts more than that from one address.
 const CLIENTS: usize = 400;
-/// Whoever has lost a connection makes another one after this time.
+/// A client that has lost a connection makes another one after this time.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How often the crowd looks whether all is over.
+/// How often the crowd checks whether the run is over.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long it takes for one byte, or for a kilobyte, of those who drip.
+/// How long a dripping client takes for one byte, or for a kilobyte.
 const DRIP: Duration = Duration::from_millis(50);
-/// How much is read before one more piece is asked for.
+/// How many bytes a client reads before it asks for one more piece.
 const PIECE_LEN: usize = 512 * 1024;
 /// The size of the file, in MiB and in pieces.
 const SIZE_MIB: u32 = 256;
 const PIECES: u32 = 2 * SIZE_MIB;
-/// What is on its way on one connection of somebody who takes all there is.
+/// Requests on their way on one connection that takes as much as it can.
 const ON_THE_WAY: u32 = REQUESTS_MAX as u32;
 
-/// What a crowd does.
+/// How a crowd behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doing {
     Nothing,
@@ -89,7 +90,7 @@ impl Doing {
     }
 }
 
-/// The user whose crowd it is: a member who knows the seeder.
+/// The user of the crowd, a member who knows the seeder.
 struct Villain {
     _client: Client,
     token: Blob<TOKEN_LEN_MAX>,
@@ -149,8 +150,8 @@ impl Villain {
         Self { _client: client, token, tracker, fingerprint, share, info_hash, group_key, me, seeder }
     }
 
-    /// Makes a connection to the seeder; gives its socket and what sends on it once the content is open, and whether it
-    /// is.
+    /// Makes a connection to the seeder. Returns its socket, and the sender once the content is open. `None` if the
+    /// seeder refuses.
     fn open(&self) -> Option<(TcpStream, Arc<FrameSender>)> {
         let stream = TcpStream::connect(self.seeder.addrs[0]).ok()?;
         let (id, key) = &self.group_key;
@@ -168,7 +169,7 @@ impl Villain {
 #[derive(Default)]
 struct Going {
     over: AtomicBool,
-    /// Connections that were made or tried.
+    /// Connections that the crowd has made or tried.
     tried: AtomicUsize,
 }
 
@@ -178,7 +179,7 @@ impl Going {
     }
 }
 
-/// A crowd that does something until this is dropped.
+/// A crowd that acts until this is dropped.
 struct Crowd {
     going: Arc<Going>,
     threads: Vec<JoinHandle<()>>,
@@ -193,7 +194,7 @@ impl Drop for Crowd {
     }
 }
 
-/// Starts the connections to the seeder. Each is made again when it was lost.
+/// Starts the connections to the seeder. A connection that is lost is made again.
 fn leechers(villain: &Arc<Villain>, doing: Doing) -> Crowd {
     let going = Arc::new(Going::default());
     let threads = (0..CONNECTIONS).map(|_| {
@@ -216,7 +217,7 @@ fn leechers(villain: &Arc<Villain>, doing: Doing) -> Crowd {
     crowd
 }
 
-/// Does this on a connection to the seeder until that is gone or all is over.
+/// Acts like this on a connection to the seeder until the connection or the run ends.
 fn leech(mut stream: &TcpStream, sender: &FrameSender, doing: Doing, going: &Going) {
     stream.set_read_timeout(Some(LOOK)).expect("an option");
     let mut request = 1;
@@ -250,10 +251,10 @@ fn leech(mut stream: &TcpStream, sender: &FrameSender, doing: Doing, going: &Goi
     }
 }
 
-/// Logs the clients in that say they have the file, each at a loopback address of its own.
+/// Logs in the clients that claim to have the file, each at a loopback address of its own.
 fn seeders(villain: &Villain, doing: Doing) -> Crowd {
     let going = Arc::new(Going::default());
-    // Every address of 127.0.0.0/8 leads here.
+    // Every address of 127.0.0.0/8 leads to this machine.
     let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let mut threads = Vec::new();
@@ -279,7 +280,7 @@ fn seeders(villain: &Villain, doing: Doing) -> Crowd {
     Crowd { going, threads, _clients: clients }
 }
 
-/// Takes connections, and does with them what the crowd does.
+/// Accepts connections, and treats them as the crowd does.
 fn accept(listener: &TcpListener, doing: Doing, going: &Going) {
     let mut held: Vec<TcpStream> = Vec::new();
     while !going.is_over() {
@@ -296,7 +297,7 @@ fn accept(listener: &TcpListener, doing: Doing, going: &Going) {
     }
 }
 
-/// What was measured beside a crowd.
+/// The results beside one crowd.
 struct Entry {
     name: String,
     doing: Option<Doing>,
@@ -339,7 +340,7 @@ pub(crate) fn bench(options: &Options) {
             drop(taker);
             fs::remove_dir_all(&out).expect("removed");
             entry.tried = crowd.map_or(0, |crowd| crowd.going.tried.load(Ordering::Relaxed));
-            // The first is to warm up.
+            // The first round only warms up.
             if round > 0 {
                 entry.times.push(verified - begun);
             }

@@ -1,6 +1,6 @@
-//! New versions beside rsync: the bytes that move, and the time. A member who has a file updates it to the new version of
-//! the only sharer; rsync does the same from a daemon. Both run in a fresh network namespace, whose loopback interface
-//! counts every byte of either, headers and the tracker's among them.
+//! New versions beside rsync: bytes on the network, and time. A member with the old file updates it to the new version
+//! of the only sharer. rsync does the same from a daemon. Both run in a fresh network namespace. Its loopback interface
+//! counts every byte, with headers and the traffic of the tracker.
 //! `cargo bench -- difference size=64 image=1024 only=append,image where=/tmp`.
 
 mod edits;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What a way to the new version has cost.
+/// The cost of one way to the new version.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     bytes: u64,
@@ -58,7 +58,7 @@ pub(crate) fn bench(options: &Options) {
     table.print();
 }
 
-/// The new version by this program, by rsync, and downloaded as a whole; how long it is.
+/// The cost of the new version by this program, by rsync, and as a whole download; and its length.
 fn compare(place: &Path, edit: &Edit, len: u64) -> (u64, [Cost; 3]) {
     let folder = folder_in(place);
     let path = |name: &str| folder.path().join(name);
@@ -75,7 +75,7 @@ fn compare(place: &Path, edit: &Edit, len: u64) -> (u64, [Cost; 3]) {
     reader.join("lab", &mut sharer);
     let mine = path("mine");
     download(&mut reader, &mine);
-    // A tracker has to know that the reader has the old version.
+    // First the tracker must know that the reader has the old version.
     sharer.program.until("list_files lab", "2 members online with it");
     fs::copy(&new, path("copy")).and_then(|_| fs::rename(path("copy"), &shared)).expect("replaced");
     sync(folder.path());
@@ -118,7 +118,7 @@ fn sync(folder: &Path) {
     File::open(folder).and_then(|folder| Ok(rustix::fs::syncfs(folder)?)).expect("synced");
 }
 
-/// What this moves over the loopback interface, and how long it takes.
+/// The bytes that this moves over the loopback interface, and its time.
 fn counted(run: impl FnOnce()) -> Cost {
     let (before, start) = (moved(), Instant::now());
     run();

@@ -1,4 +1,4 @@
-//! What an event in the middle of a download costs, and what a download that was killed still has.
+//! The cost of an event in the middle of a download, and what is left of a download after a kill.
 //! `cargo bench -- failures size=1024 rounds=3 only=killed,stopped,resumed`.
 
 use crate::kit::content::{folder_in, sha1_of_file, write_noise};
@@ -10,10 +10,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Members that have the file.
+/// Members with the file.
 const SEEDERS: usize = 3;
 
-/// A file that is shared, and who wants it.
+/// A shared file, and the member that wants it.
 struct Scene {
     folder: tempfile::TempDir,
     house: House,
@@ -41,7 +41,7 @@ impl Scene {
         self.folder.path().join("out")
     }
 
-    /// Downloads; in the middle `event` happens to the seeders. Gives how long it took.
+    /// Downloads, and triggers `event` at the seeders in the middle. Returns how long the download took.
     fn download(mut self, event: fn(&mut Vec<Member>)) -> Duration {
         let start = self.reader.begin("lab", &self.out());
         self.reader.program.wait_written(self.size / 2);
@@ -51,8 +51,8 @@ impl Scene {
         took
     }
 
-    /// Downloads, is killed at 90 % and goes on in a new process. Gives the share of the bytes that were missing, the
-    /// share that was fetched then, and how long that took from the login on.
+    /// Downloads, is killed at 90 %, and goes on in a new process. Returns the share of the bytes that was missing, the
+    /// share that was fetched then, and the time from the login to the end.
     fn resume(mut self) -> (f64, f64, Duration) {
         self.reader.begin("lab", &self.out());
         self.reader.program.wait_written(self.size / 10 * 9);
@@ -72,7 +72,7 @@ impl Scene {
     }
 }
 
-/// What happens in the middle of a download.
+/// An event in the middle of a download.
 type Event = fn(&mut Vec<Member>);
 
 pub(crate) fn bench(options: &Options) {

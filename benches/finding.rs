@@ -1,5 +1,5 @@
-//! Lists and searches in a group of many files: how long the client's program takes from its start to its end, most memory
-//! that it has, what the tracker takes for it, and how much comes over the connection.
+//! Lists and searches in a group with many files. Measures the time of the client's program from its start to its end,
+//! its peak memory, the tracker's processor time, and the bytes on the connection.
 //! `cargo bench -- finding files=100000 rounds=3`.
 
 use crate::common::names::PASSWORD;
@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often the client is looked at: its memory cannot be told once it has ended.
+/// How often the bench samples the client's memory. Nothing tells it after the end.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// What is done after the login, and whether it is told as JSON.
+/// The command after the login, and whether its output is JSON.
 const COMMANDS: [(&str, bool); 8] = [
     ("limit", false),
     ("list_files lab", false),
@@ -35,7 +35,7 @@ const COMMANDS: [(&str, bool); 8] = [
     ("find '*[0-9]*[0-9]*[0-9]*[0-9]*[0-9]*[0-9]*x'", false),
 ];
 
-/// What a run has cost.
+/// The cost of a run.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 struct Cost {
     took: Duration,
@@ -43,14 +43,14 @@ struct Cost {
     peak: u64,
 }
 
-/// The time of this process, in which the tracker is.
+/// The processor time of this process. The tracker is in it.
 fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     // Neither is negative.
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// A client's program that logs in at this tracker, does one thing and ends.
+/// A client's program that logs in at this tracker, runs one command and ends.
 fn run(folder: &Path, tracker: SocketAddr, (line, json): (&str, bool)) -> Cost {
     fs::write(folder.join("tracker_info.txt"), format!("{tracker}\n")).expect("writable");
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
@@ -72,7 +72,7 @@ fn run(folder: &Path, tracker: SocketAddr, (line, json): (&str, bool)) -> Cost {
     Cost { took: begun.elapsed(), tracker_cpu: own_cpu() - cpu, peak }
 }
 
-/// Bytes that come from the tracker.
+/// The bytes that come from the tracker.
 fn bytes(folder: &Path, tracker: &TestTracker, command: (&str, bool)) -> usize {
     let came = Arc::new(AtomicUsize::new(0));
     let seen = came.clone();

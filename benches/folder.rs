@@ -1,4 +1,4 @@
-//! A folder of many small files from one member, beside `rsync -a` from a daemon on this machine, interleaved in one run.
+//! A folder of many small files from one member, beside `rsync -a` from a daemon on this machine. The runs alternate.
 //! `cargo bench -- folder files=10000 rounds=5 where=/tmp`.
 
 use crate::kit::content::folder_in;
@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 
 /// Longest file, in bytes; the shortest has 1 KiB.
 const LEN_MAX: u64 = 16 * 1024;
-/// Files in a folder of the folder.
+/// Files in each folder inside the folder.
 const FILES_IN_FOLDER: usize = 100;
 
-/// What one run took, from the command on.
+/// The times of one run, from the command on.
 struct Run {
     /// Until every file was there with its content.
     verified: Duration,
-    /// Until all was on the disk, under its name.
+    /// Until everything was on the disk, under its name.
     on_disk: Duration,
 }
 
@@ -52,7 +52,7 @@ fn compare(place: &Path, files: usize, rounds: usize) {
     let mut share_times = vec![sharer.share("lab", &shared)];
     house.member("reader", &[]).join("lab", &mut sharer);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    // The first round is to warm up.
+    // The first round only warms up.
     for round in 0..=rounds {
         let out = folder.path().join("out");
         let ours_now = in_new_folder(&out, &digest, || groupshare(&house, round, &out));
@@ -88,13 +88,13 @@ fn print(ours: &[Run], theirs: &[Run]) {
     table.print();
 }
 
-/// Runs with an empty folder, which must hold what was shared afterwards.
+/// Runs with an empty folder. Afterwards it must hold the shared files.
 fn in_new_folder(out: &Path, digest: &[u8; 20], run: impl FnOnce() -> Run) -> Run {
     fs::create_dir(out).expect("a new folder");
     let run = run();
     assert!(digest_of(&out.join(FILE)) == *digest, "another folder came out");
     fs::remove_dir_all(out).expect("removed");
-    // What is removed costs the disk its time too.
+    // The disk needs time for removed files too.
     sync(out.parent().expect("it lies somewhere"));
     run
 }
@@ -119,7 +119,7 @@ fn sync(folder: &Path) {
     rustix::fs::syncfs(File::open(folder).expect("there")).expect("synced");
 }
 
-/// Makes a folder of so many files, the same every time; gives their bytes in all.
+/// Makes a folder with this many files, the same every time. Returns the sum of their lengths.
 fn write_folder(folder: &Path, files: usize) -> u64 {
     let (mut state, mut bytes) = (0x9e37_79b9_7f4a_7c15_u64, 0);
     let mut next = || {

@@ -1,6 +1,6 @@
-//! What the size of an input costs where somebody else chooses it. `cargo bench -- growth` doubles each input again and
-//! again, and fails if the cost of one clearly more than doubles. `only=NAME,NAME` takes those with these words in
-//! their names.
+//! How the cost of an input grows with its size, where somebody else chooses the size. `cargo bench -- growth` doubles
+//! each input again and again. It fails if the cost of one grows clearly faster than its size. `only=NAME,NAME` takes
+//! only the inputs with these words in their names.
 
 mod fold;
 mod lists;
@@ -18,28 +18,28 @@ use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::time::Duration;
 
-/// Samples of each size. The shortest counts: nothing makes work shorter, and other programs make it longer.
+/// Samples of each size. The shortest counts: other programs only ever make work longer.
 const SAMPLES: usize = 5;
 /// After this long one sample is enough.
 const LONG: Duration = Duration::from_millis(500);
 /// How often an input is measured before its growth counts as a finding.
 const ATTEMPTS: usize = 2;
-/// Doublings over which the growth is taken, the last ones.
+/// The growth is taken over this many doublings, the last ones.
 const DOUBLINGS: usize = 3;
-/// The largest mean growth of a doubling. Sorting comes to 2.2, memory that leaves the caches to 2.5, a square to 4.
+/// The largest mean growth of a doubling. Sorting has 2.2, memory that outgrows the caches 2.5, and a square 4.
 const GROWTH_MAX: f64 = 2.7;
 
-/// Something that somebody else makes as large as they like.
+/// An input that others may make as large as they like.
 struct Input {
     name: &'static str,
-    /// The sizes: this one, and all that follow from doubling it up to the last.
+    /// The first and the last size. Each size is double the one before.
     first: usize,
     last: usize,
-    /// Makes an input of a size. What it gives does the work and says what that took.
+    /// Prepares an input of one size. The result does the work and returns its time.
     prepare: fn(usize) -> Work,
 }
 
-/// The work that an input makes, once more with each call.
+/// The work on an input. Each call does it once more.
 type Work = Box<dyn FnMut() -> Duration>;
 
 impl Input {
@@ -52,7 +52,7 @@ impl Input {
         std::iter::successors(Some(self.first), |size| Some(size * 2)).take_while(move |size| *size <= last)
     }
 
-    /// The least time of each size.
+    /// The shortest time for each size.
     fn measure(&self) -> Vec<Duration> {
         let least = |size| {
             let mut work = (self.prepare)(size);
@@ -65,7 +65,7 @@ impl Input {
         self.sizes().map(least).collect()
     }
 
-    /// Measures again if that looks like a finding: another program may have been in the way.
+    /// Measures again after a finding, since another program may have disturbed the first measurement.
     fn settle(&self) -> Vec<Duration> {
         let mut times = self.measure();
         for _ in 1..ATTEMPTS {
@@ -78,13 +78,13 @@ impl Input {
     }
 }
 
-/// How much a doubling makes of the cost, over the last ones.
+/// By which factor a doubling raises the cost, over the last doublings.
 fn growth(times: &[Duration]) -> f64 {
     let last = &times[times.len() - DOUBLINGS - 1..];
     (last[DOUBLINGS].as_secs_f64() / last[0].as_secs_f64()).powf(1.0 / DOUBLINGS as f64)
 }
 
-/// What this thread takes for the work.
+/// The time that this thread takes for the work.
 fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     let start = thread_time();
     let made = black_box(work());
@@ -93,7 +93,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     took
 }
 
-/// What all threads of this process take for the work.
+/// The time that all threads of this process take for the work.
 fn timed_in_all<T>(work: impl FnOnce() -> T) -> Duration {
     let now = || {
         let time = clock_gettime(ClockId::ProcessCPUTime);

@@ -1,4 +1,4 @@
-//! What a core hashes per second: one stream, two at once, and a piece and the complete file over the same bytes.
+//! How many bytes a core hashes per second: one stream, two at once, and a piece together with the complete file.
 //! `cargo bench -- hash`.
 
 use crate::kit::options::Options;
@@ -9,8 +9,8 @@ use sha1::{Digest, Sha1};
 use std::hint::black_box;
 
 const PIECE: usize = PIECE_LEN as usize;
-/// How long each measurement runs, in seconds of this thread's own CPU time, and how often. The best counts: others may
-/// use the caches.
+/// How long each measurement runs, in seconds of this thread's CPU time, and how often. The best one counts, since
+/// other programs may use the caches.
 const RUN_S: f64 = 0.2;
 const RUNS: usize = 5;
 
@@ -20,7 +20,7 @@ fn cpu_s() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Prints how many bytes of the digests' input one core takes per second.
+/// Prints how many bytes of input one core takes per second.
 fn measure(what: &str, bytes: usize, mut work: impl FnMut()) {
     let mut best = f64::MAX;
     for _ in 0..RUNS {

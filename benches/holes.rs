@@ -1,6 +1,6 @@
-//! A file that is mostly holes from one member, beside a file of its content alone and `rsync --sparse` from a daemon on
-//! this machine, interleaved in one run. The SHA-1 of as many zeros on one core stands beside, since the SHA-1 of the
-//! complete file is one chain. `cargo bench -- holes size=20480 content=200 rounds=3 where=/tmp`.
+//! A file that is mostly holes, from one member. Beside it stand a file of its content alone, and `rsync --sparse` from
+//! a daemon on this machine. The runs alternate. The SHA-1 of as many zeros on one core stands there too, since the
+//! SHA-1 of the complete file is one chain. `cargo bench -- holes size=20480 content=200 rounds=3 where=/tmp`.
 
 use crate::kit::content::{folder_in, write_noise};
 use crate::kit::house::{FILE, House, Member};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const STRETCH_LEN: u64 = 4 << 20;
 /// The file without the holes.
 const CONTENT: &str = "content";
-/// What fits into the cache.
+/// As many bytes as fit into the cache.
 const WARM_LEN: usize = 128 * 1024;
 
 pub(crate) fn bench(options: &Options) {
@@ -78,7 +78,7 @@ fn compare(place: &Path, (size, content): (u64, u64), rounds: usize) {
     table.print();
 }
 
-/// Makes a file of this size with the content in stretches at equal distances, and holes between.
+/// Makes a file of this size with the content in stretches at equal distances, and holes between them.
 fn spread(content: &Path, file: &Path, size: u64) {
     let (content, file) = (File::open(content).expect("there"), File::create(file).expect("made"));
     file.set_len(size).expect("sparse");
@@ -102,13 +102,13 @@ fn sha1_of_zeros(size: u64) -> Duration {
     start.elapsed()
 }
 
-/// Runs with an empty folder, in which no more may lie afterwards than the pieces that have content.
+/// Runs with an empty folder. Afterwards it may take no more room than the pieces with content.
 fn in_new_folder(out: &Path, run: impl FnOnce() -> Duration) -> Duration {
     fs::create_dir(out).expect("a new folder");
     let took = run();
     let room = |path: &Path| fs::metadata(path).map_or(0, |found| found.blocks() * 512);
     let content = room(&out.with_file_name(FILE)) + STRETCH_LEN;
-    // A stretch begins and ends within pieces, so it touches one more than it fills.
+    // A stretch begins and ends inside pieces, so it touches one piece more than it fills.
     let pieces = content + content / STRETCH_LEN * u64::from(PIECE_LEN);
     let arrived = room(&out.join(FILE));
     assert!(arrived <= pieces, "it arrived without its holes: {arrived} bytes, of {pieces}");

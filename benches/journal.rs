@@ -1,5 +1,5 @@
-//! What it costs that nothing is lost: acknowledged changes per second beside what the disk can do, starting again, and
-//! checkpoints. The folder is that of the environment's TMPDIR. `cargo bench -- journal only=changes,base,restart`.
+//! The cost of durability: acknowledged changes per second beside the limit of the disk, restarts, and checkpoints. The
+//! folder is TMPDIR of the environment. `cargo bench -- journal only=changes,base,restart`.
 
 use crate::churn::Churn;
 use crate::common::client::Client;
@@ -24,10 +24,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const TRACKER: u16 = 1;
-/// Bytes of a typical batch of one.
+/// Bytes of a typical batch with one op.
 const BATCH_LEN: usize = 150;
 
-/// Writes and syncs a batch of one over and over in a file that has room already, as the journal does; gives how often
+/// Writes and syncs such a batch again and again, in a file with reserved room as the journal does. Returns how often,
 /// and the median time.
 fn bare_fdatasync(folder: &Path, stop: impl Fn() -> bool) -> (u64, Duration) {
     let path = folder.join("bare");
@@ -48,7 +48,7 @@ fn bare_fdatasync(folder: &Path, stop: impl Fn() -> bool) -> (u64, Duration) {
     (times.len() as u64, times[times.len() / 2])
 }
 
-/// How many batches a journal that is written to has.
+/// How many batches the journal in this folder has while it is written.
 fn folder_batches(folder: &Path) -> u64 {
     let disk = RealDisk::open(folder).expect("there");
     let options = RecoveryOptions { tracker: None, checkpoints: true, force: true };
@@ -71,7 +71,7 @@ fn measure_changes(temp: &Path) {
     drop(owner);
     for count in [1, 8, 64] {
         let mut clients: Vec<Client> = (0..count).map(|n| tracker.user(&format!("user{count}-{n}"))).collect();
-        // Each asks to be let in and withdraws that, by turns; the owner is not online to be told.
+        // Each client asks to join and withdraws that, by turns. The owner is not online, and hears nothing.
         let turns: Vec<AtomicU64> = (0..count).map(|_| AtomicU64::new(0)).collect();
         let change = |client: usize| {
             let (command, group) = (command(), group(&format!("group{client}")));
@@ -88,7 +88,7 @@ fn measure_changes(temp: &Path) {
         let beside = answered(&mut clients, change, |stop| {
             disk = bare_fdatasync(temp, || stop.load(Ordering::Relaxed));
         });
-        // The end of the list of groups: as little as a look at the state can be.
+        // The end of the list of groups is the smallest read of the state.
         let reads = answered(&mut clients, |_| Request::ListGroups { after: Some(group("h")) }, |_| {});
         let bound = reads.per_second.min(f64::from(count) / disk.1.as_secs_f64());
         println!(
@@ -132,7 +132,7 @@ fn measure_restart(temp: &Path, total: u64) {
         folder_len(&folder, "journal") as f64 / 1e6
     );
 
-    // Through the journal, so that the next segment is begun.
+    // Opens the journal once, so that it begins the next segment.
     let mut opened = open(&folder, TRACKER, JournalSettings { checkpoint_ops: 1, ..settings });
     let start = Instant::now();
     opened.journal.kept(opened.past.state());
@@ -159,7 +159,7 @@ fn measure_restart(temp: &Path, total: u64) {
     );
 }
 
-/// A start of a tracker that has taken so many changes which left nothing, and what the next base of it costs.
+/// A start of a tracker after this many changes that left nothing, and the cost of its next base.
 fn measure_base(temp: &Path, ops: u64) {
     let folder = temp.join(format!("base-{ops}"));
     std::fs::create_dir(&folder).expect("made");

@@ -1,4 +1,4 @@
-//! What benches share.
+//! Code that benches share.
 
 pub(crate) mod content;
 pub(crate) mod delay;

@@ -1,5 +1,5 @@
-//! A full house: what thousands of clients that are logged in and say nothing cost a tracker, what those who ask feel of
-//! them, a storm of connections, and strangers who connect and say nothing.
+//! A full house: the cost of thousands of idle logged-in clients for a tracker, and their effect on the active ones.
+//! Also a storm of connections, and strangers that connect and stay silent.
 //! `cargo bench -- load idle=10000 rounds=5 only=idle,storm,silent`.
 
 use crate::common::client::Client;
@@ -18,32 +18,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Clients that ask all the time.
+/// Clients that send requests all the time.
 const ACTIVE: usize = 64;
-/// Groups that are listed.
+/// The number of groups in the list.
 const GROUPS: usize = 50;
 /// How long the answers of one round are timed.
 const MEASURED: Duration = Duration::from_secs(2);
-/// Scrapes of the metrics that are timed.
+/// How many scrapes of the metrics are timed.
 const SCRAPES: usize = 20;
-/// The longest that one may take in the median.
+/// The longest median time of a scrape that passes.
 const SCRAPE_MAX: Duration = Duration::from_millis(20);
-/// An idle client says that it is there so often.
+/// How often an idle client sends a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Connections from one address of this machine, which is less than a tracker takes.
+/// Connections from one address of this machine. A tracker accepts more.
 const PER_ADDRESS: usize = 400;
-/// Clients of one address that ask all the time: less than may make accounts there in an hour.
+/// Active clients of one address. An hour allows more new accounts there.
 const ACTIVE_PER_ADDRESS: usize = 4;
-/// Idle clients that are logged in as one user: fewer than may log in without a pause.
+/// Idle clients of one user. More may log in without a pause.
 const PER_USER: usize = 90;
 /// Connections of a storm.
 const STORM: usize = 2_000;
-/// Threads that open them.
+/// Threads that open the connections.
 const OPENERS: usize = 100;
-/// Strangers: more than a tracker takes that are not logged in.
+/// Strangers. A tracker accepts fewer connections without a login.
 const SILENT: usize = 4_200;
 
-/// A socket from the address of this machine that the connection of this number has.
+/// A socket for the connection with this number, from its address of this machine.
 fn socket_from(network: u8, number: usize, to: SocketAddr) -> Result<TcpStream, HandshakeError> {
     let SocketAddr::V4(to) = to else { panic!("an installation has IPv4 addresses") };
     let place = (number / PER_ADDRESS) as u8;
@@ -53,12 +53,12 @@ fn socket_from(network: u8, number: usize, to: SocketAddr) -> Result<TcpStream, 
     Ok(socket.into())
 }
 
-/// A tracker as users run it, with clients that ask.
+/// A tracker as its users run it, with active clients.
 struct House {
     installation: Installation,
     tracker: Program,
     active: Vec<Client>,
-    /// Where it tells its metrics.
+    /// The address of the metrics.
     door: SocketAddr,
 }
 
@@ -86,8 +86,8 @@ impl House {
         self.installation.addrs[0]
     }
 
-    /// All who are active list the groups for a while, each as often as it is answered; gives the time that 99 of 100
-    /// answers took at most, and how many there were in a second.
+    /// All active clients list the groups for a while, each as fast as the answers come. Returns the 99th percentile of
+    /// the answer times, and the number of answers per second.
     fn ask(&mut self) -> (Duration, f64) {
         let begun = Instant::now();
         let mut times: Vec<Duration> = thread::scope(|scope| {
@@ -100,7 +100,7 @@ impl House {
     }
 }
 
-/// How long a scrape takes, and how many bytes it has.
+/// The time and the length of a scrape.
 fn scrape(door: SocketAddr) -> (Duration, usize) {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(door).expect("it answers");
@@ -111,7 +111,7 @@ fn scrape(door: SocketAddr) -> (Duration, usize) {
     (begun.elapsed(), answer.len())
 }
 
-/// Says how long a scrape takes, which must not be long.
+/// Prints how long a scrape takes, and fails if that is too long.
 fn measure_scrapes(door: SocketAddr, idle: usize) {
     let mut scrapes: Vec<_> = (0..SCRAPES).map(|_| scrape(door)).collect();
     scrapes.sort_unstable();
@@ -137,7 +137,7 @@ fn list(client: &mut Client, begun: Instant) -> Vec<Duration> {
     times
 }
 
-/// So many clients, logged in by the tokens of a few users, since a password rightly takes its time.
+/// Logs in this many clients by tokens of a few users. A login by password is slow on purpose.
 fn idle_clients(house: &House, count: usize) -> Vec<Client> {
     let fingerprint = house.installation.fingerprint();
     let mut token = None;
@@ -161,7 +161,7 @@ fn idle_clients(house: &House, count: usize) -> Vec<Client> {
         .collect()
 }
 
-/// Says for each in turn that it is there, spread over the time in which each has to.
+/// Sends a heartbeat for each client in turn, spread evenly over the interval.
 fn keep_alive(clients: &mut [Client], over: &AtomicBool) {
     let pause = HEARTBEAT / clients.len().max(1) as u32;
     for turn in 0.. {
@@ -247,7 +247,7 @@ fn measure_storm() {
     );
 }
 
-/// Strangers who connect and say nothing.
+/// Strangers that connect and stay silent.
 fn measure_silent() {
     let mut house = House::start();
     house.ask();

@@ -1,4 +1,5 @@
-//! The benches: `cargo bench -- NAME OPTION=VALUE` runs one, `cargo bench` all of them but `netbench`, which takes long.
+//! The benches. `cargo bench -- NAME OPTION=VALUE` runs one of them. `cargo bench` runs all except `netbench`, which
+//! takes long.
 
 #[path = "../tests/common"]
 mod common {
@@ -49,7 +50,7 @@ use kit::limit::is_side;
 use kit::options::Options;
 use std::process::{Command, exit};
 
-/// A bench: its name, the options that it takes, and what it does.
+/// A bench: its name, its options, and its function.
 type Bench = (&'static str, &'static [&'static str], fn(&Options));
 
 const BENCHES: [Bench; 24] = [
@@ -80,7 +81,7 @@ const BENCHES: [Bench; 24] = [
 ];
 
 fn main() {
-    // cargo adds `--bench`.
+    // cargo adds `--bench` itself.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let Some((name, options)) = args.split_first() else {
         BENCHES.iter().filter(|(name, ..)| *name != "netbench").for_each(|(name, ..)| run_alone(name));
@@ -95,7 +96,7 @@ fn main() {
     }
 }
 
-/// Runs a bench in a process of its own: some tell what the process has used.
+/// Runs a bench in a process of its own, since some benches measure the resources of their process.
 fn run_alone(name: &str) {
     println!("\n# {name}\n");
     let program = std::env::current_exe().expect("Linux tells");

@@ -1,5 +1,5 @@
-//! The programs over links of a wide area, in network namespaces: beside plain TCP, which says what each link carries, and
-//! libtorrent. `cargo bench -- netbench only=fat20,fat100 rounds=3`; `only=rows` tells which rows there are.
+//! The programs over wide-area links, in network namespaces. Beside them stand libtorrent, and plain TCP, which shows
+//! what each link carries. `cargo bench -- netbench only=fat20,fat100 rounds=3`. `only=rows` lists the rows.
 
 mod breaks;
 mod link;
@@ -23,13 +23,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tools::{Cast, Taken};
 
-/// What the rows need of the system, tried once.
+/// What the rows need from the system. The bench tries it once.
 const TRIAL: &str = "
 try 'make a TUN device' ip tuntap add mode tun name trial
 ";
-/// A row counts if plain TCP reaches this share of what its link can carry.
+/// A row counts if plain TCP reaches this share of its link's capacity.
 const COUNTS: f64 = 0.95;
-/// More takers than this are too many for libtorrent's processes on one machine.
+/// With more takers than this, libtorrent has too many processes for one machine.
 const LIBTORRENT_MAX: usize = 60;
 
 pub(crate) fn bench(options: &Options) {
@@ -57,7 +57,7 @@ pub(crate) fn bench(options: &Options) {
     breaks::measure(&wanted, &setting.folder);
 }
 
-/// What stands over the columns.
+/// The headings of the columns.
 const HEADINGS: [&str; 18] = [
     "",
     "s",
@@ -85,7 +85,7 @@ struct Setting {
     folder: PathBuf,
 }
 
-/// Bytes a second as Mbit/s.
+/// Bytes per second as Mbit/s.
 fn mbit(bytes_per_s: f64) -> f64 {
     bytes_per_s * 8e-6
 }
@@ -136,7 +136,7 @@ impl Setting {
     }
 }
 
-/// Bytes a second that plain TCP reaches over the links of a row once it is under way. Chance loses nothing meanwhile.
+/// Bytes per second that plain TCP reaches over the links of a row after its start. Random loss is off meanwhile.
 fn link_carries(star: &Star, row: &Row) -> f64 {
     let sure = |mut access: link::Access| {
         access.up.loss = 0.0;
@@ -153,7 +153,7 @@ fn link_carries(star: &Star, row: &Row) -> f64 {
     (size / 2) as f64 / taken.second_half.as_secs_f64()
 }
 
-/// Seconds that plain TCP takes for the same, the opening of connections included.
+/// Seconds that plain TCP takes for the same bytes, with the opening of connections.
 fn plain_s(star: &Star, row: &Row, connections: usize) -> f64 {
     let cast = Cast::of(star, row);
     cast.link(star, row);
@@ -178,7 +178,7 @@ fn plain_line(count: usize, row: &Row, times: &[f64], cells: usize) -> Vec<Strin
     line
 }
 
-/// What one tool came to: the last of the takers that are not odd, and the medians over the rounds.
+/// The result of one tool: the last of the takers without the odd one, and the medians over the rounds.
 fn line_of(tool: &str, row: &Row, runs: &[Taken]) -> Vec<String> {
     let usual = row.takers - usize::from(row.odd.is_some());
     let seconds = |times: &[Option<Duration>]| times.iter().flatten().map(Duration::as_secs_f64).fold(0.0, f64::max);

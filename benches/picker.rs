@@ -1,4 +1,4 @@
-//! What the picker costs at its largest: 2,097,152 pieces (1 TiB) and 200 peers. `cargo bench -- picker`.
+//! The cost of the picker at its largest: 2,097,152 pieces (1 TiB) and 200 peers. `cargo bench -- picker`.
 
 use crate::kit::options::Options;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(crate) fn bench(_: &Options) {
     println!("\nMost memory this run took: {}", peak_memory());
 }
 
-/// Picks and deliveries in a swarm that stays as it is.
+/// Picks and deliveries in a swarm that does not change.
 fn choices() {
     let full: Vec<_> = (0..PEERS).map(|_| Bitfield::all(layout())).collect();
     run("pick, all complete", &full, 0, PEERS);
@@ -36,7 +36,7 @@ fn choices() {
     sparse.push(Bitfield::all(layout()));
     run("pick, each holds a random hundredth, one is complete", &sparse, 0, PEERS);
 
-    // The first 150 peers hold none of the rarer half: the worst case for a search that walks from the rarest on.
+    // The first 150 peers hold nothing of the rarer half. That is the worst case for a search from the rarest piece on.
     let lower = |piece: u32| piece < PIECES_MAX / 2;
     let split: Vec<_> = (0..PEERS).map(|peer| bits(|piece| lower(piece) == (peer < 150))).collect();
     run("pick, peers that hold nothing of the rarer half", &split, 0, 150);
@@ -44,7 +44,7 @@ fn choices() {
     run("pick, the same with every second piece rarer", &even, 0, 150);
 }
 
-/// Picks from the only complete peer, which seven others want to have everything of too.
+/// Picks from the only complete peer. Seven other members want everything from it too.
 fn scarce() {
     let mut holdings: Vec<_> = (0..7).map(|peer| random_bits(peer as u64, 5)).collect();
     holdings.insert(0, Bitfield::all(layout()));
@@ -68,7 +68,7 @@ fn churn() {
     haves.print("peer_has");
 }
 
-/// Peers that come and go while two hundred others hold a part.
+/// Peers come and go while two hundred others hold a part.
 fn comings() {
     for (part, percent) in [("a half", 50), ("a hundredth", 1)] {
         let holdings: Vec<_> = (0..PEERS).map(|peer| random_bits(peer as u64, percent)).collect();
@@ -94,7 +94,7 @@ fn comings() {
     }
 }
 
-/// Copies of 800 last pieces, four in flight with each peer.
+/// Copies of the last 800 pieces, four on their way with each peer.
 fn endgame() {
     let mut have = Bitfield::all(layout());
     let mut random = Random(3);
@@ -143,7 +143,7 @@ fn calls() {
     made.print("new");
 }
 
-/// Picks by the first `pickers` of the peers in turn, each delivered at once, when `here` percent are here already.
+/// Picks by the first `pickers` peers in turn, each delivered at once. `here` percent of the pieces are here already.
 fn run(name: &str, holdings: &[Bitfield], here: u32, pickers: usize) {
     let (mut picker, peers) = swarm(holdings, here);
     let mut times = Times::new();

@@ -1,5 +1,5 @@
-//! What it costs to read and hash what lies on this disk: a file that is to be shared, and a download that goes on. Beside
-//! it the SHA-1 of as many bytes on one core. `cargo bench -- reading size=1024 rounds=5`.
+//! The cost of reading and hashing files on this disk: a file to share, and a download that goes on. Beside it stands
+//! the SHA-1 of as many bytes on one core. `cargo bench -- reading size=1024 rounds=5`.
 
 use crate::kit::content::{folder_in, write_noise};
 use crate::kit::house::FILE;
@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What fits into the cache.
+/// As many bytes as fit into the cache.
 const WARM_LEN: usize = 128 * 1024;
 
 /// Wall time, and time on cores.
@@ -108,7 +108,7 @@ fn open(folder: &Path, manifest: &Manifest) -> Part {
     }
 }
 
-/// Leaves a download whose pieces are all there, as one that was killed at the last moment.
+/// Leaves a download with all its pieces, like one that was killed at the last moment.
 fn leave_part(folder: &Path, file: &Path, manifest: &Manifest) {
     let (part, file) = (open(folder, manifest), File::open(file).expect("there"));
     let layout = manifest.layout();

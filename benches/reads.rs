@@ -1,6 +1,6 @@
-//! What a look at the tracker's state costs beside an echo: 64 clients ask a tracker, a server that answers each request
-//! at once over the same handshake, records and frames, and one that sends bytes back over plain TCP.
-//! `cargo bench -- reads rounds=5`.
+//! The cost of a read of the tracker's state beside an echo. 64 clients send requests to three servers. The first is a
+//! tracker. The second answers each request at once, over the same handshake, records and frames. The third echoes
+//! bytes over plain TCP. `cargo bench -- reads rounds=5`.
 
 use crate::common::client::Client;
 use crate::common::names::group;
@@ -21,12 +21,12 @@ use std::thread;
 use std::time::Duration;
 
 const CLIENTS: usize = 64;
-/// Bytes that go each way over plain TCP: about what the request has.
+/// Bytes in each direction over plain TCP: about the length of the request.
 const ECHOED: usize = 64;
-/// Longer than a client is silent here.
+/// Longer than any silence of a client here.
 const LONG: Duration = Duration::from_secs(600);
 
-/// A server whose connections are served by a thread each, in this way, until they end.
+/// A server that serves each connection on a thread of its own until the connection ends.
 fn server(serve: impl Fn(TcpStream) + Copy + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("bound");
@@ -39,7 +39,7 @@ fn server(serve: impl Fn(TcpStream) + Copy + Send + 'static) -> SocketAddr {
     addr
 }
 
-/// Answers each request of a client as a tracker does that has no groups.
+/// Answers each request of a client like a tracker without groups.
 fn answer(stream: TcpStream) {
     let cluster = cluster();
     let mut far = TimedStream::new(&stream, HANDSHAKE_DEADLINE);
@@ -54,14 +54,14 @@ fn answer(stream: TcpStream) {
     }
 }
 
-/// Sends back what comes.
+/// Echoes every byte.
 fn echo(mut stream: TcpStream) {
     stream.set_nodelay(true).expect("a socket");
     let mut bytes = [0; ECHOED];
     while stream.read_exact(&mut bytes).and_then(|()| stream.write_all(&bytes)).is_ok() {}
 }
 
-/// Clients send bytes and wait for them, each over a connection of its own; gives how often in a second.
+/// Clients send bytes and wait for the echo, each over its own connection. Returns how many echoes came per second.
 fn echoed(streams: &mut [TcpStream]) -> f64 {
     let count = AtomicU64::new(0);
     let elapsed = during(|stop| {
@@ -93,7 +93,7 @@ pub(crate) fn bench(options: &Options) {
             stream
         })
         .collect();
-    // The end of the list of groups: as little as a look at the state can be.
+    // The end of the list of groups is the smallest read of the state.
     let read = |clients: &mut [Client]| {
         answered(clients, |_| Request::ListGroups { after: Some(group("h")) }, |_| {}).per_second
     };

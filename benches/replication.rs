@@ -1,5 +1,5 @@
-//! How fast trackers come to the same state, and how fast a client is served again when its tracker is killed.
-//! The folder is that of the environment's TMPDIR. `cargo bench -- replication only=empty,late,refold,push,failover shares=1000`.
+//! How fast trackers reach the same state, and how fast a client is served again after its tracker is killed. The
+//! folder is TMPDIR of the environment. `cargo bench -- replication only=empty,late,refold,push,failover shares=1000`.
 
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
@@ -26,26 +26,26 @@ use std::time::{Duration, Instant};
 
 /// Ops that one tracker has and another lacks.
 const OPS: u64 = 100_000;
-/// Shares whose manifests travel with them, unless `shares` says otherwise.
+/// Shares that travel with their manifests, unless `shares` says otherwise.
 const SHARES: usize = 1_000;
-/// New ops whose way to the next tracker is measured.
+/// New ops whose travel to the next tracker is measured.
 const PUSHED: usize = 1_000;
-/// Changes that a late op comes before: within the window of the ledger, and far behind it.
+/// How many changes a late op comes before: within the ledger's window, and far behind it.
 const DEPTHS: [u64; 2] = [8_000, 1_000_000];
 /// How often a tracker is killed.
 const KILLS: usize = 10;
 
-/// A tracker with its journal on disk, which has these ops and calls these others.
+/// A tracker with its journal on disk. It has these ops and calls these other trackers.
 fn tracker(folder: &Path, number: u16, ops: u64, others: &[(u16, SocketAddr)]) -> TestTracker {
     let folder = folder.join(format!("tracker-{number}"));
     std::fs::create_dir(&folder).expect("made");
     let history = History { origin: Origin { tracker: number, incarnation: 1 }, total: ops };
     history.write(&folder);
-    // No floor: ops are what is measured, and an empty tracker beside one takes a base.
+    // Without a floor: the bench measures ops, and with a floor an empty tracker would take a base.
     tracker_in(&folder, number, others, FloorPace { step: 1 << 40, ..FloorPace::default() })
 }
 
-/// A tracker whose journal lies in this folder.
+/// A tracker with its journal in this folder.
 pub(crate) fn tracker_in(
     folder: &Path,
     number: u16,
@@ -67,7 +67,7 @@ fn op_count(tracker: &TestTracker) -> u64 {
     tracker.server.core().state().op_count()
 }
 
-/// Waits until these trackers know so many ops; gives how long that took since then.
+/// Waits until these trackers know this many ops. Returns the time since then.
 fn all_know(trackers: &[&TestTracker], ops: u64, since: Instant) -> Duration {
     while trackers.iter().any(|tracker| op_count(tracker) < ops) {
         assert!(
@@ -83,13 +83,13 @@ fn all_know(trackers: &[&TestTracker], ops: u64, since: Instant) -> Duration {
     took
 }
 
-/// Time of this process on cores.
+/// Core time of this process.
 fn core_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The value below which this part of all lies.
+/// The value below which this share of all values lies.
 fn quantile(times: &mut [Duration], part: f64) -> Duration {
     times.sort_unstable();
     times[((times.len() - 1) as f64 * part) as usize]
@@ -127,7 +127,7 @@ fn measure_empty(temp: &Path, shares: usize) {
     println!("the same with {shares} manifests: {took:.2?}");
 }
 
-/// Asks for the list of groups until it is time to stop; gives how long each answer took.
+/// Requests the list of groups until it is time to stop. Returns how long each answer took.
 fn read(client: &mut Client, stop: &AtomicBool) -> Vec<Duration> {
     let mut times = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -139,7 +139,7 @@ fn read(client: &mut Client, stop: &AtomicBool) -> Vec<Duration> {
     times
 }
 
-/// What clients who read hear while something is done.
+/// The answer times of reading clients while `work` runs.
 fn beside(clients: &mut [Client], work: impl FnOnce()) -> Vec<Duration> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -161,7 +161,7 @@ fn measure_late(temp: &Path) {
     let (known, mut took, core) = (op_count(&one) + op_count(&two), Duration::ZERO, core_time());
     let mut busy = beside(&mut readers, || {
         relay.unblock();
-        // From the moment on at which the link is there: the pauses between calls are those of its back-off.
+        // The time counts from the link on, since the pauses between calls are its back-off.
         while relay.passed().is_empty() {
             thread::park_timeout(Duration::from_micros(200));
         }
@@ -182,7 +182,7 @@ fn measure_late(temp: &Path) {
     );
 }
 
-/// KiB of memory that this process holds.
+/// Resident memory of this process, in KiB.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("is told");
@@ -194,7 +194,7 @@ fn measure_refold(temp: &Path) {
     measure_late_op(&one, &DEPTHS);
 }
 
-/// One user makes changes without a pause while one op comes late, this many ops deep.
+/// One user makes changes without a pause while one op comes late, `depths` ops deep.
 pub(crate) fn measure_late_op(one: &TestTracker, depths: &[u64]) {
     let mut alice = one.user("alice");
     for (&depth, incarnation) in depths.iter().zip(1..) {
@@ -277,7 +277,7 @@ fn measure_failover() {
         });
     }
     let mut times = Vec::new();
-    // In the order of the list, each time the one that she is at.
+    // Kills the trackers in the order of the list. Alice is at that tracker each time.
     let mut at = 1;
     for round in 0..KILLS {
         let killed = trackers.remove(at - 1).kill();
@@ -296,7 +296,7 @@ fn measure_failover() {
     );
 }
 
-/// A measurement, in a folder of its own.
+/// One measurement, in a folder of its own.
 type Part<'a> = &'a dyn Fn(&Path);
 
 pub(crate) fn bench(options: &Options) {

@@ -1,6 +1,5 @@
-//! Many shares of one client: what each costs when it is uploaded, and how soon all are served again after a login. What
-//! is linear doubles with their number.
-//! `cargo bench -- shares count=500,1000,5000 delay=100`.
+//! Many shares of one client: the cost of each upload, and how soon all are served again after a login. A linear cost
+//! doubles with their number. `cargo bench -- shares count=500,1000,5000 delay=100`.
 
 use crate::common::client::Client;
 use crate::common::installation::Installation;
@@ -19,10 +18,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often the list is looked at while shares come back.
+/// The pause between two checks of the list while shares come back.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Counts how often one side of a connection speaks after the other one: the round trips of whoever waits for each answer.
+/// Counts how often one side of a connection answers the other: the round trips of a client that waits for each answer.
 #[derive(Default)]
 struct Turns {
     answered: AtomicBool,
@@ -37,14 +36,14 @@ impl Turns {
     }
 }
 
-/// A tracker, somebody who looks at the list, and the client with the shares.
+/// A tracker, a client that reads the list, and the client with the shares.
 struct Scene {
     installation: Installation,
     _tracker: Program,
     watcher: Client,
 }
 
-/// What the uploads have cost.
+/// The cost of the uploads.
 struct Uploads {
     took: Duration,
     written: u64,
@@ -52,7 +51,7 @@ struct Uploads {
 }
 
 impl Scene {
-    /// Alice owns the group lab, and has files to share.
+    /// Alice owns the group lab and has files to share.
     fn set(count: usize) -> Self {
         let installation = Installation::of(1);
         let tracker = installation.tracker(1);
@@ -77,13 +76,13 @@ impl Scene {
         self.installation.folder.path().join("alice")
     }
 
-    /// Alice's client, which reaches the tracker here.
+    /// Alice's client, which reaches the tracker at this address.
     fn alice(&self, tracker: SocketAddr) -> Program {
         fs::write(self.folder().join("tracker_info.txt"), format!("{tracker}\n")).expect("writable");
         self.installation.person_again("alice", &[])
     }
 
-    /// How long the client's records are, in bytes.
+    /// The length of the client's records, in bytes.
     fn records_len(&self) -> u64 {
         let state = self.folder().join("state").join(self.installation.fingerprint().to_string());
         fs::metadata(state.join("alice/0/records")).map_or(0, |metadata| metadata.len())
@@ -107,7 +106,7 @@ impl Scene {
         uploads
     }
 
-    /// Logs in by this address of the tracker. Gives how long it took until all was served, and the bytes written.
+    /// Logs in by this address of the tracker. Returns the time until all files were served, and the bytes written.
     fn log_in(&mut self, tracker: SocketAddr, count: usize) -> (Duration, u64) {
         let mut alice = self.alice(tracker);
         let start = Instant::now();
@@ -122,7 +121,7 @@ impl Scene {
         (took, written)
     }
 
-    /// How many files a member has online.
+    /// How many files a member is serving.
     fn online(&mut self) -> usize {
         let (mut online, mut after) = (0, None);
         loop {

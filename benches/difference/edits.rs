@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// An edit of a file of so many bytes.
+/// An edit of a file of a given length.
 pub(super) struct Edit {
     pub name: &'static str,
     pub words: &'static str,
@@ -15,7 +15,7 @@ pub(super) struct Edit {
     pub make: fn(u64, &Path, &Path),
 }
 
-/// All of them.
+/// All edits.
 pub(super) const EDITS: [Edit; 11] = [
     edit("append", "1 MiB appended", append),
     edit("overwrite", "1 MiB overwritten in the middle", overwrite),
@@ -63,7 +63,7 @@ fn write(old: (&Path, &[u8]), new: (&Path, &[u8])) {
     }
 }
 
-/// A new version of noise.
+/// An old version of noise, and its new version.
 fn of_noise(len: u64, (old, new): (&Path, &Path), change: impl FnOnce(&mut Vec<u8>, &mut Noise)) {
     let mut noise = Noise(len | 1);
     let before = noise.bytes(len as usize);
@@ -105,7 +105,7 @@ fn shuffle(len: u64, old: &Path, new: &Path) {
     });
 }
 
-/// Writes at places of 4 KiB.
+/// Writes in clusters of 4 KiB.
 fn clusters(len: u64, old: &Path, new: &Path) {
     of_noise(len, (old, new), |bytes, noise| {
         let cluster = 1 << 20;
@@ -125,7 +125,7 @@ fn scattered(len: u64, old: &Path, new: &Path) {
     });
 }
 
-/// Files of 1 byte to 256 KiB, each behind a header of 512 bytes and filled up to as many.
+/// Files of 1 byte to 256 KiB, each behind a header of 512 bytes and padded to a multiple of 512 bytes.
 fn tar(len: u64, old: &Path, new: &Path) {
     let archive = |changed: bool| {
         let (mut noise, mut out) = (Noise(7), Vec::new());
@@ -148,7 +148,7 @@ fn tar(len: u64, old: &Path, new: &Path) {
     write((old, &archive(false)), (new, &archive(true)));
 }
 
-/// Pages of 8 KiB. Some rows of 100 bytes are written anew, and one page in a hundred is new.
+/// Pages of 8 KiB. Some rows of 100 bytes are rewritten, and one page in a hundred is new.
 fn database(len: u64, old: &Path, new: &Path) {
     of_noise(len, (old, new), |bytes, noise| {
         let pages = bytes.len() / 8192;
@@ -182,7 +182,7 @@ fn gzip(len: u64, old: &Path, new: &Path) {
         child.stdin.take().expect("piped").write_all(text).expect("taken");
         assert!(child.wait().expect("started").success());
     };
-    // It gets about a third as long.
+    // The compressed text has about a third of this length.
     let mut lines = text(3 * len as usize);
     compress(&lines, old);
     let middle = lines.len() / 2;

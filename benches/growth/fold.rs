@@ -1,4 +1,4 @@
-//! Ops that users make and other trackers bring, as the state folds them.
+//! Ops of users and of other trackers, as the state folds them.
 
 use super::town::Town;
 use super::{Input, Work, timed};
@@ -101,7 +101,7 @@ pub(super) const INPUTS: &[Input] = &[
             town.add(OpBody::LeaveGroup { group, user });
         }
         let mut state = town.state;
-        // A floor drops what the one before it has found idle.
+        // A floor drops what was idle already at the floor before.
         state.prune(state.lamport());
         Box::new(move || {
             let mut state = state.clone();
@@ -117,7 +117,7 @@ fn account(name: &str) -> OpBody {
     OpBody::CreateUser { name: user(name), password: PasswordHash("none".into()) }
 }
 
-/// So many users and a group of the first.
+/// This many users and a group of the first one.
 fn lab(count: usize) -> (Town, GroupRef, Vec<UserRef>) {
     let mut town = Town::default();
     let users = town.users(count);
@@ -125,7 +125,7 @@ fn lab(count: usize) -> (Town, GroupRef, Vec<UserRef>) {
     (town, lab, users)
 }
 
-/// Folds ops onto what is there.
+/// Folds ops onto the present state.
 fn fold_ops(mut town: Town, make: impl FnOnce(&mut Town, &mut Vec<Op>)) -> Work {
     let mut ops = Vec::new();
     make(&mut town, &mut ops);

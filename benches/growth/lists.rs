@@ -1,4 +1,4 @@
-//! Lists that a client asks for page by page, up to the end.
+//! Lists that a client requests page by page, up to the end.
 
 use super::town::{Town, logged_in};
 use super::{Input, Work, timed_in_all};
@@ -8,7 +8,7 @@ use groupshare::model::id::{GroupRef, UserRef};
 use groupshare::model::name::pattern::NamePattern;
 use groupshare::wire::client_tracker::{Reply, Request, SearchPlace};
 
-/// More than a page has, so that there are always several.
+/// More than one page holds, so each list has several pages.
 const SIZES: (usize, usize) = (1 << 11, 1 << 15);
 
 pub(super) const INPUTS: &[Input] = &[
@@ -92,7 +92,7 @@ pub(super) const INPUTS: &[Input] = &[
     }),
 ];
 
-/// A group of a person who can log in.
+/// A group of a user who can log in.
 fn of_alice() -> (Town, GroupRef, UserRef) {
     let mut town = Town::default();
     let alice = town.person("alice");
@@ -100,7 +100,7 @@ fn of_alice() -> (Town, GroupRef, UserRef) {
     (town, lab, alice)
 }
 
-/// Asks for every page. `page` gives the last name of one, and whether there is another.
+/// Requests every page. `page` returns the last name of a page, and whether another page follows.
 fn walk(town: &Town, page: fn(&mut Client, Option<String>) -> (Option<String>, bool)) -> Work {
     let tracker = town.tracker();
     let mut client = logged_in(&tracker, "alice");

@@ -8,7 +8,7 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::ledger::{Finish, Ledger};
 use groupshare::tracker::state::State;
 
-/// Lots in which late ops come.
+/// Late ops come in this many lots.
 const LOTS: usize = 8;
 
 pub(super) const INPUTS: &[Input] = &[
@@ -18,7 +18,7 @@ pub(super) const INPUTS: &[Input] = &[
     }),
 ];
 
-/// Accounts that a tracker made.
+/// Accounts that one tracker made.
 fn ops(origin: Origin, count: usize) -> Vec<Op> {
     let mut town = Town::default();
     let number = u128::from(origin.tracker) << 64;
@@ -31,7 +31,7 @@ fn ops(origin: Origin, count: usize) -> Vec<Op> {
     (1..=count).map(op).collect()
 }
 
-/// A ledger with the first ops takes the others.
+/// A ledger with the `first` ops takes the ops of `then`.
 fn take(first: Vec<Op>, then: Vec<Op>) -> Work {
     Box::new(move || {
         let mut ledger = Ledger::new(Origin { tracker: 1, incarnation: 1 }, State::new());

@@ -1,4 +1,4 @@
-//! What members say of the files that they share.
+//! What members claim about the files that they share.
 
 use super::{Input, Work, timed};
 use groupshare::model::digest::Sha1Digest;
@@ -7,7 +7,7 @@ use groupshare::model::path::RelPath;
 use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::wire::manifest;
 
-/// Files of the manifests whose paths grow.
+/// The number of files in manifests with growing paths.
 const FILES: usize = 256;
 
 pub(super) const INPUTS: &[Input] = &[
@@ -23,7 +23,7 @@ pub(super) const INPUTS: &[Input] = &[
     }),
     Input::new("letters with marks in paths", (32, 512), |count| {
         let name = "e\u{323}\u{302}".repeat(count / 8);
-        // Composed as far as it can be.
+        // The composed form, which is the canonical one.
         let folders = format!("{}/", name.replace("e\u{323}\u{302}", "\u{1ec7}")).repeat(8);
         read((0..FILES).map(|n| format!("d/{folders}{n:08}")))
     }),

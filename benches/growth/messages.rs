@@ -1,4 +1,4 @@
-//! Bytes on a connection, however they are cut into records, frames and lines.
+//! Bytes on a connection, cut in any way into records, frames and lines.
 
 use super::{Input, timed};
 use groupshare::model::digest::KeyId;
@@ -74,7 +74,7 @@ fn seal(frames: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
     frames.flat_map(|frame| sealer.seal(&keys().0, &frame).to_vec()).collect()
 }
 
-/// Takes in so many bytes at a time; gives how many frames there were.
+/// Takes in `step` bytes at a time. Returns how many frames they had.
 fn open(mut sealed: &[u8], step: usize) -> usize {
     let mut opener = Opener::new(FRAME_LEN_MAX);
     let mut count = 0;

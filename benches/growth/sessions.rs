@@ -13,9 +13,9 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// Requests that are on their way at once.
+/// Requests on their way at once.
 const AT_ONCE: usize = 16;
-/// Bytes of a part of a manifest that comes in small parts.
+/// Length of a small part of a manifest, in bytes.
 const PART_LEN: usize = 4096;
 
 pub(super) const INPUTS: &[Input] = &[
@@ -107,7 +107,7 @@ fn with_alice(more: impl FnOnce(&mut Town)) -> TestTracker {
     })
 }
 
-/// What alice does on a connection, in a town with more than her.
+/// Alice's requests on a connection, in a town with others.
 fn asked(more: impl FnOnce(&mut Town), does: impl Fn(&mut Client) + 'static) -> Work {
     let tracker = with_alice(more);
     let mut alice = logged_in(&tracker, "alice");
@@ -130,12 +130,12 @@ fn all_done(client: &mut Client, mut requests: impl Iterator<Item = Request>) {
     }
 }
 
-/// A request of a program, with more members.
+/// A request of a program, with more fields.
 fn line(command: &str, more: &str) -> String {
     format!("{{\"command\":\"{command}\",\"sender_ip\":\"127.0.0.1\",\"sender_port\":0{more}}}")
 }
 
-/// Lines of a program of alice, each of which is answered.
+/// Lines of Alice's program. The tracker answers each of them.
 fn said(lines: String) -> Work {
     let tracker = with_alice(|_| {});
     let addr = tracker.server.json_addr().expect("programs are let in");
@@ -162,7 +162,7 @@ impl Program {
         Self { stream, answers }
     }
 
-    /// Says lines; gives the last answer.
+    /// Sends lines, and returns the last answer.
     fn ask(&mut self, lines: &str) -> String {
         let mut answer = String::new();
         let count = lines.bytes().filter(|&byte| byte == b'\n').count();

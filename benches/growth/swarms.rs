@@ -1,4 +1,4 @@
-//! Who holds which pieces, as clients and other trackers tell it.
+//! Which client holds which pieces, as clients and other trackers tell it.
 
 use super::town::{ORIGIN, Town, logged_in};
 use super::{Input, Work, timed_in_all};
@@ -20,9 +20,9 @@ use groupshare::wire::tracker_tracker::LinkMessage;
 use std::net::TcpStream;
 use std::sync::Arc;
 
-/// Requests that are on their way at once.
+/// Requests on their way at once.
 const AT_ONCE: usize = 16;
-/// How often one client says the same, so that one time is not too short.
+/// How often one client repeats itself, so that the time is long enough to measure.
 const REPEATS: usize = 8;
 
 pub(super) const INPUTS: &[Input] = &[
@@ -54,7 +54,7 @@ pub(super) const INPUTS: &[Input] = &[
     }),
 ];
 
-/// A group of alice and bob, in which alice shares so many files of so many pieces.
+/// A group of Alice and Bob, in which Alice shares `count` files of `pieces` pieces.
 fn with_shares(count: usize, pieces: u32) -> (Town, Vec<ShareRef>) {
     let mut town = Town::default();
     let (alice, bob) = (town.person("alice"), town.person("bob"));
@@ -64,7 +64,7 @@ fn with_shares(count: usize, pieces: u32) -> (Town, Vec<ShareRef>) {
     (town, shares)
 }
 
-/// Alice asks for all this, and logs out.
+/// Alice sends these requests and logs out.
 fn told(town: &Town, requests: Vec<Request>) -> Work {
     let tracker = town.tracker();
     Box::new(move || {
@@ -79,7 +79,7 @@ fn told(town: &Town, requests: Vec<Request>) -> Work {
     })
 }
 
-/// Another tracker tells of the client with this number of bob, and what it holds.
+/// Another tracker announces Bob's client with this number, and its holdings.
 fn told_of(number: usize, shares: &[ShareRef], holding: &Holding) -> Vec<LinkMessage> {
     let bob = UserRef(OpId { origin: ORIGIN, seq: 2 });
     let client = ClientId((number as u128).to_be_bytes());
@@ -100,7 +100,7 @@ fn told_of(number: usize, shares: &[ShareRef], holding: &Holding) -> Vec<LinkMes
     std::iter::once(online).chain(shares.iter().map(holds)).collect()
 }
 
-/// Another tracker tells all this while alice downloads the share. Then she asks who holds it, and the link ends.
+/// Another tracker sends all this while Alice downloads the share. Then she asks who holds it, and the link ends.
 fn linked(town: &Town, share: ShareRef, messages: Vec<LinkMessage>) -> Work {
     let tracker = town.tracker();
     let mut alice = logged_in(&tracker, "alice");
@@ -129,7 +129,7 @@ fn tell(tracker: &TestTracker, run: u8, messages: &[LinkMessage], alice: &mut Cl
     alice.unasked.clear();
 }
 
-/// A link of the tracker that is not there.
+/// A link of a tracker that does not exist.
 fn link(tracker: &TestTracker, run: u8) -> (FrameReceiver, Arc<FrameSender>) {
     let stream = TcpStream::connect(tracker.addr).expect("connects");
     let (id, key) = cluster().link_key();

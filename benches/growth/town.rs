@@ -11,7 +11,7 @@ use groupshare::model::piece::{Layout, PIECE_LEN};
 use groupshare::tracker::state::State;
 use std::sync::LazyLock;
 
-/// A tracker that does not run, whose ops all are.
+/// A tracker that does not run. All ops are of it.
 pub(crate) const ORIGIN: Origin = Origin { tracker: 9, incarnation: 1 };
 
 /// The ops so far, and their fold.
@@ -22,7 +22,7 @@ pub(crate) struct Town {
 }
 
 impl Town {
-    /// The next op, which is not folded yet.
+    /// The next op, not yet folded.
     pub(crate) fn op(&mut self, body: OpBody) -> Op {
         self.seq += 1;
         let command = CommandId((1 << 100 | u128::from(self.seq)).to_be_bytes());
@@ -35,12 +35,12 @@ impl Town {
         op.id
     }
 
-    /// Somebody who cannot log in.
+    /// A user who cannot log in.
     pub(crate) fn user(&mut self, name: &str) -> UserRef {
         self.user_with(name, PasswordHash("none".into()))
     }
 
-    /// Somebody with the usual password.
+    /// A user with the usual password.
     pub(crate) fn person(&mut self, name: &str) -> UserRef {
         static PERSON: LazyLock<PasswordHash> = LazyLock::new(|| {
             let tracker = TestTracker::start_with(|_| {});
@@ -77,7 +77,7 @@ impl Town {
         ShareRef(self.add(OpBody::CreateShare { group, user, name, content, replaces: None }))
     }
 
-    /// A tracker that begins with all this.
+    /// A tracker that begins with this state.
     pub(crate) fn tracker(&self) -> TestTracker {
         TestTracker::start_with(|settings| settings.past = self.state.clone().into())
     }
@@ -90,7 +90,7 @@ pub(crate) fn content(n: usize, pieces: u32) -> Content {
     Content { layout, sha1: Sha1Digest([1; 20]), info_hash: InfoHash(info_hash), file_count: 1 }
 }
 
-/// A client of a person of the town.
+/// A client of a user of the town.
 pub(crate) fn logged_in(tracker: &TestTracker, name: &str) -> Client {
     let mut client = tracker.client();
     client.log_in(name);

@@ -1,19 +1,19 @@
-//! Files to move, and the digests of what has arrived.
+//! Files to move, and the digests of those that have arrived.
 
 use sha1::{Digest, Sha1};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-/// How much of a file is handled at a time, where this program handles it.
+/// How many bytes of a file this program handles at a time.
 const CHUNK_LEN: usize = 1 << 20;
 
-/// A new folder in `parent`, which goes away when dropped.
+/// A new folder in `parent`. Dropping it removes it.
 pub(crate) fn folder_in(parent: &Path) -> tempfile::TempDir {
     tempfile::Builder::new().prefix("groupshare-bench.").tempdir_in(parent).expect("a temporary folder")
 }
 
-/// Writes a file of so many bytes that no compression makes smaller, down to the disk; gives its SHA-1.
+/// Writes a file of incompressible bytes and syncs it. Returns its SHA-1.
 pub(crate) fn write_noise(path: &Path, len: u64) -> [u8; 20] {
     let mut file = File::create(path).expect("made");
     let (mut sha1, mut left, mut state) = (Sha1::new(), len, 0x9e37_79b9_7f4a_7c15_u64);
@@ -35,7 +35,7 @@ pub(crate) fn write_noise(path: &Path, len: u64) -> [u8; 20] {
     sha1.finalize().into()
 }
 
-/// The SHA-1 of each stretch of so many bytes of a file, one after the other.
+/// The SHA-1 of each stretch of `stretch_len` bytes of a file, one after the other.
 pub(crate) fn digests(path: &Path, stretch_len: usize) -> Vec<u8> {
     let mut file = File::open(path).expect("there");
     let (mut digests, mut stretch) = (Vec::new(), Vec::new());

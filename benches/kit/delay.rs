@@ -1,4 +1,4 @@
-//! A relay to a tracker that is far away: every byte arrives later by the same time, and none waits for another.
+//! A relay to a tracker far away: every byte arrives later by the same time, and no byte waits for another.
 
 use crossbeam_channel::unbounded;
 use std::io::{Read, Write};
@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Whoever connects to the address that this gives is connected to `to`, `round_trip` away. The threads end with this
+/// Returns an address. A client that connects there reaches `to` with this round trip. The threads end with this
 /// process.
 pub(crate) fn relay(to: SocketAddr, round_trip: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -16,13 +16,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Ops of one origin, accounts first: as many users as a tenth, groups a hundredth, the rest requests, acceptances and
-/// shares. The counters begin at 1.
+/// Ops of one origin, with counters from 1 on. A tenth of them makes users, a hundredth groups. The rest are requests,
+/// acceptances and shares. Accounts come first.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct History {
-    /// Who has issued them.
+    /// The issuer of the ops.
     pub origin: Origin,
-    /// How many there are.
+    /// The number of ops.
     pub total: u64,
 }
 
@@ -39,7 +39,7 @@ impl History {
     pub(crate) fn op(&self, seq: u64) -> Op {
         let origin = self.origin;
         let id = |seq| OpId { origin, seq };
-        // Another number for every op of every tracker.
+        // A different number for every op of every tracker.
         let salted = mix(seq | u64::from(origin.tracker) << 48);
         let (users, groups) = (self.total / 10, self.total / 100);
         let body = if seq <= users {
@@ -78,7 +78,7 @@ impl History {
         Op { id: id(seq), lamport: seq, command, body }
     }
 
-    /// Writes all of it into the journal in a folder, without a checkpoint.
+    /// Writes all ops into the journal in a folder, without a checkpoint.
     pub(crate) fn write(&self, folder: &Path) {
         let settings = JournalSettings { checkpoint_ops: u64::MAX, ..JournalSettings::default() };
         let mut opened = open(folder, self.origin.tracker, settings);

@@ -1,4 +1,4 @@
-//! A tracker and members as their users run them: the programs, spoken to through their standard input.
+//! A tracker and members as their users run them. The bench uses the programs through their standard input.
 
 use super::program;
 use crate::common::deadline::LONG;
@@ -21,7 +21,7 @@ pub(crate) const FILE: &str = "film.bin";
 pub(crate) const TRACKER: &str = env!("CARGO_BIN_EXE_tracker");
 pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_client");
 
-/// A tracker, and the folder in which everything of it and its members lies.
+/// A tracker, and the folder with all its files and those of its members.
 pub(crate) struct House {
     folder: PathBuf,
     info: PathBuf,
@@ -34,7 +34,7 @@ impl House {
         Self::start_by(Command::new(TRACKER), free_address(), folder)
     }
 
-    /// Starts a tracker at a certain address, with a command that runs its program.
+    /// Starts a tracker at a given address, with a command that runs its program.
     pub(crate) fn start_by(mut command: Command, addr: SocketAddr, folder: &Path) -> Self {
         let info = folder.join("tracker_info.txt");
         fs::write(&info, format!("{addr}\n")).expect("written");
@@ -48,7 +48,7 @@ impl House {
         fs::read_to_string(&self.info).expect("there").trim().parse().expect("an address")
     }
 
-    /// What the tracker is known by.
+    /// The fingerprint of the tracker's key.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         let key = fs::read(self.info.with_extension("txt.key")).expect("made");
         ClusterKey::new(key.as_slice().try_into().expect("32 bytes")).fingerprint()
@@ -59,7 +59,7 @@ impl House {
         self.member_at(free_address(), name, options)
     }
 
-    /// A member with a new account that listens at a certain address.
+    /// A member with a new account that listens at a given address.
     pub(crate) fn member_at(&self, listen: SocketAddr, name: &str, options: &[&str]) -> Member {
         self.member_by(Command::new(CLIENT), listen, name, options)
     }
@@ -72,7 +72,7 @@ impl House {
         member
     }
 
-    /// So many members, with this word and a number for names, who share a file in a group of theirs, `lab`.
+    /// `count` members who share a file in their group `lab`. Their names are `word` with a number.
     pub(crate) fn sharers(&self, word: &str, count: usize, file: &Path) -> Vec<Member> {
         let mut sharers: Vec<_> = (0..count).map(|number| self.member(&format!("{word}{number}"), &[])).collect();
         let (owner, others) = sharers.split_first_mut().expect("one at least");
@@ -86,7 +86,7 @@ impl House {
         sharers
     }
 
-    /// A client for the account `user`, with a memory called `memory`; not logged in.
+    /// A client for the account `user` with a state folder `memory`. It is not logged in.
     pub(crate) fn client(&self, user: &str, memory: &str, options: &[&str]) -> Member {
         self.client_by(Command::new(CLIENT), free_address(), (user, memory), options)
     }
@@ -104,22 +104,22 @@ impl House {
     }
 }
 
-/// A client that somebody uses.
+/// A client in use.
 pub(crate) struct Member {
     user: String,
-    /// Its program.
+    /// The client's program.
     pub program: Program,
 }
 
 impl Member {
-    /// Types a line and waits for one that holds `answer`; gives how long that took.
+    /// Types a line and waits for a line that contains `answer`. Returns how long that took.
     pub(crate) fn ask(&mut self, line: &str, answer: &str) -> Duration {
         let start = Instant::now();
         self.program.say(line);
         self.program.expect(answer).at - start
     }
 
-    /// Logs in with the password that all have.
+    /// Logs in with the password of all members.
     pub(crate) fn log_in(&mut self) {
         let line = format!("login {} secret", self.user);
         self.ask(&line, "Login successful");
@@ -130,40 +130,40 @@ impl Member {
         self.ask(&format!("create_group {group}"), "Group created");
     }
 
-    /// Becomes a member of the group of somebody.
+    /// Joins a group of another member.
     pub(crate) fn join(&mut self, group: &str, owner: &mut Member) {
         self.ask(&format!("join_group {group}"), "Request sent");
         owner.ask(&format!("accept_request {group} {}", self.user), "Request accepted");
         self.program.expect(&format!("You are a member of {group} now"));
     }
 
-    /// Shares a file; gives how long that took.
+    /// Shares a file. Returns how long that took.
     pub(crate) fn share(&mut self, group: &str, file: &Path) -> Duration {
         self.ask(&format!("upload_file \"{}\" {group}", file.display()), "Uploaded")
     }
 
-    /// Begins a download; gives when.
+    /// Begins a download. Returns when.
     pub(crate) fn begin(&mut self, group: &str, folder: &Path) -> Instant {
         let start = Instant::now();
         self.program.say(&format!("download_file {group} {FILE} \"{}\"", folder.display()));
         start
     }
 
-    /// Waits for the end of the download; gives when that was said, or `None` if it has failed.
+    /// Waits for the end of the download. Returns when the client reported it, or `None` if the download has failed.
     pub(crate) fn ended(&mut self) -> Option<Instant> {
         const GOOD: &str = "Download completed";
         let line = self.program.next(GOOD, |line| line.text.contains(GOOD) || line.text.contains("Download failed"));
         line.text.contains(GOOD).then_some(line.at)
     }
 
-    /// Waits until the download is complete; gives when that was said.
+    /// Waits until the download is complete. Returns when the client reported it.
     pub(crate) fn complete(&mut self) -> Instant {
         self.program.expect("Download completed").at
     }
 
-    /// Downloads to a folder; gives when it was told to, when everything was there and verified, and when the file had
-    /// its final name, durably. The second is when the program begins to wait for the disk; where that is too short to
-    /// be seen, it is the same as the third.
+    /// Downloads to a folder. Returns three times: the command, the moment at which every byte was verified, and the
+    /// moment at which the file durably had its final name. The second is when the program begins to wait for the disk.
+    /// If that wait is too short to see, it equals the third.
     pub(crate) fn download(&mut self, group: &str, folder: &Path) -> (Instant, Instant, Instant) {
         let over = Arc::new(AtomicBool::new(false));
         let watcher = {
@@ -178,7 +178,7 @@ impl Member {
     }
 }
 
-/// When a thread of the process that finishes a download is first seen in `fsync`, or in `syncfs`.
+/// When a thread of the process first shows up in `fsync` or in `syncfs`, at the end of a download.
 fn first_sync(pid: i32, over: &AtomicBool) -> Option<Instant> {
     let tasks = format!("/proc/{pid}/task");
     let mut known: Vec<String> = Vec::new();
@@ -206,7 +206,7 @@ fn first_sync(pid: i32, over: &AtomicBool) -> Option<Instant> {
     None
 }
 
-/// An address of this machine that nobody listens on.
+/// An address of this machine at which nobody listens.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }

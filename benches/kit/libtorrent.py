@@ -26,7 +26,7 @@ def session(listen="127.0.0.1:0", upload=0):
         alert_mask=lt.alert.category_t.status_notification | lt.alert.category_t.storage_notification)
     made = lt.session(settings)
     if upload:
-        # Peers on the same network are free of limits unless every address counts as any other.
+        # Without this, libtorrent ignores limits between peers on the same network.
         every = lt.ip_filter()
         every.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
         made.set_peer_class_filter(every)

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The system's own, for which the module is packaged.
+/// The system's Python, for which the module is packaged.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 const SCRIPT: &str = include_str!("libtorrent.py");
 
-/// Givers and takers that are processes of their own.
+/// Givers and takers, as processes of their own.
 pub(crate) struct Libtorrent {
     givers: Vec<Program>,
     addrs: Vec<String>,
@@ -28,7 +28,7 @@ impl Libtorrent {
         status.is_ok_and(|status| status.success())
     }
 
-    /// Starts so many givers; `own` is a folder for them.
+    /// Starts givers. `own` is a folder for their files.
     pub(crate) fn start(file: &Path, givers: usize, own: &Path) -> Self {
         let torrent = own.join("torrent");
         write_torrent(file, "http://127.0.0.1:9/", &torrent);
@@ -43,8 +43,8 @@ impl Libtorrent {
         Self { givers: addrs.iter().enumerate().map(give).collect(), addrs: addrs.clone(), torrent: torrent.clone() }
     }
 
-    /// One giver with an upload limit and so many members who fetch at once; gives how long that took until the last
-    /// had everything, and how many bytes the giver sent.
+    /// One giver with an upload limit, and members that all download at once. Returns the time until the last one had
+    /// everything, and how many bytes the giver sent.
     pub(crate) fn swarm(file: &Path, cap: u64, members: usize, own: &Path) -> (Duration, u64) {
         let torrent = own.join("torrent");
         write_torrent(file, "http://127.0.0.1:9/", &torrent);

@@ -1,7 +1,8 @@
-//! The limit: the least that moving a file in verified pieces over TCP costs. `sendfile`, receive, SHA-1 of each piece,
-//! positional write into a file that has its room already. No encryption, no SHA-1 of the whole, no protocol.
+//! The limit: the least cost of moving a file in verified pieces over TCP. It consists of `sendfile`, receive, SHA-1 of
+//! each piece, and positional writes into a file with reserved room. There is no encryption, no SHA-1 of the whole, and
+//! no protocol.
 //!
-//! Both sides run as processes of their own, which are this same program started again with other arguments.
+//! Both sides are processes of their own: this same program with other arguments.
 
 use super::content::digests;
 use super::house::FILE;
@@ -23,15 +24,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-/// Connections of a download, over all givers.
+/// Connections of a download, to all givers together.
 const CONNECTIONS: usize = 4;
-/// Pieces asked for ahead on each.
+/// Pieces requested ahead on each connection.
 const DEPTH: usize = 2;
 const GIVE: &str = "limit-give";
 const TAKE: &str = "limit-take";
 const PIECE: u64 = PIECE_LEN as u64;
 
-/// Becomes one of the two sides if this process was started as one; false if it was not.
+/// Runs one of the two sides if this process was started as one. Otherwise returns false.
 pub(crate) fn is_side(args: &[String]) -> bool {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [GIVE, file] => give(Path::new(file)),
@@ -44,7 +45,7 @@ pub(crate) fn is_side(args: &[String]) -> bool {
     true
 }
 
-/// Gives pieces of the file to whoever asks, until its input ends.
+/// Serves pieces of the file to every caller, until its input ends.
 fn give(path: &Path) {
     let file = Arc::new(File::open(path).expect("there"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -121,7 +122,7 @@ fn take_from(giver: SocketAddr, size: u64, digests: &[u8], file: &File, next: &A
     }
 }
 
-/// The limit as one of the things to compare.
+/// The limit as one of the compared tools.
 pub(crate) struct Limit {
     givers: Vec<(Program, String)>,
     digests: PathBuf,
@@ -129,7 +130,7 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// Starts so many givers; `folder` is for its own use.
+    /// Starts givers. `folder` is for their own use.
     pub(crate) fn start(file: &Path, givers: usize, folder: &Path) -> Self {
         let list = folder.join("digests");
         fs::write(&list, digests(file, PIECE as usize)).expect("written");

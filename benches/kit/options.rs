@@ -4,7 +4,7 @@
 pub(crate) struct Options(Vec<(String, String)>);
 
 impl Options {
-    /// Reads the arguments; anything but `known` names ends the program with a line that says what there is.
+    /// Reads the arguments. An unknown name ends the program with a line that lists the known ones.
     pub(crate) fn read(args: &[String], known: &[&str]) -> Self {
         let mut options = Vec::new();
         for arg in args {
@@ -34,7 +34,7 @@ impl Options {
         (self.number(name, default as usize) as u64) << 20
     }
 
-    /// Words between commas.
+    /// Words separated by commas.
     pub(crate) fn words(&self, name: &str, default: &str) -> Vec<String> {
         self.get(name).unwrap_or(default).split(',').map(str::to_owned).collect()
     }

@@ -1,4 +1,4 @@
-//! Programs that a bench runs: what they use, and that they end with it.
+//! Programs that a bench runs. It measures what they use, and they end with the bench.
 
 use crate::common::deadline::LONG;
 use crate::common::namespaces::{again, unshare};
@@ -15,22 +15,22 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often a program is looked at whose end is awaited.
+/// How often the bench checks whether a program has ended.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
-/// Of the kernel's clock ticks, which Linux shows at this rate whatever its own is.
+/// Clock ticks per second. Linux always reports at this rate.
 const TICKS_PER_S: u64 = 100;
 
-/// What runs or has run; ended when this program is interrupted.
+/// Programs that run or have run. They end when this program is interrupted.
 static STARTED: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static HANDLER: Once = Once::new();
 
-/// What a program has used up to a moment.
+/// The resources that a program has used up to a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd)]
 pub(crate) struct Usage {
-    /// Time on cores, its own and the kernel's for it, its children included.
+    /// Time on cores, in user and kernel mode, with its children.
     pub cpu: Duration,
-    /// Most memory that was resident at a time, in bytes.
+    /// Peak resident memory, in bytes.
     pub peak: u64,
 }
 
@@ -45,13 +45,13 @@ pub(crate) fn start(command: &mut Command) -> Program {
     program
 }
 
-/// Runs this bench once more in fresh namespaces, in which this trial succeeds; says in a line if there can be none.
+/// Runs this bench again in fresh namespaces in which this trial succeeds. Prints a line if there can be none.
 pub(crate) fn again_inside(trial: &str) {
     match unshare(trial, &[]) {
         Err(missing) => println!("Not measured: {missing}"),
         Ok(unshare) => {
             let mut child = again(unshare).args(std::env::args_os().skip(1)).spawn().expect("it has started before");
-            // It runs as long as nobody closes its input.
+            // The child runs as long as its input is open.
             let input = child.stdin.take();
             let status = child.wait().expect("started");
             drop(input);
@@ -60,11 +60,11 @@ pub(crate) fn again_inside(trial: &str) {
     }
 }
 
-/// Kills what runs; whoever waits for it then unwinds, which removes the folders.
+/// Kills the running programs. The threads that wait for them unwind, and so remove the folders.
 fn interrupt() {
     INTERRUPTED.store(true, Ordering::SeqCst);
     for pidfd in &*STARTED.lock() {
-        // One that has ended needs no signal.
+        // A program that has ended needs no signal.
         let _ = pidfd_send_signal(pidfd, Signal::KILL);
     }
 }
@@ -74,31 +74,32 @@ fn pidfd_of(program: &Program) -> OwnedFd {
 }
 
 impl Program {
-    /// What it has used until now.
+    /// The resources that the program has used until now.
     pub(crate) fn usage(&self) -> Usage {
         usage_of(self.pid())
     }
 
-    /// Bytes that it has handed to `write` and the calls like it, which are those for files: how far a download is.
+    /// Bytes that the program has passed to `write` and similar calls for files. They show the progress of a download.
     pub(crate) fn written(&self) -> u64 {
         let io = fs::read_to_string(format!("/proc/{}/io", self.pid().as_raw_nonzero())).unwrap_or_default();
         let field = io.lines().find_map(|line| line.strip_prefix("wchar:"));
         field.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// Waits until it has written so many bytes.
+    /// Waits until the program has written this many bytes.
     pub(crate) fn wait_written(&self, bytes: u64) {
         wait_until("it gets on", || self.written() >= bytes);
     }
 
-    /// Waits for its end; gives when that was, and what it has used. Panics unless it ends well.
+    /// Waits for the end of the program. Returns when that was, and the used resources. Panics unless the program
+    /// succeeds.
     pub(crate) fn wait(mut self) -> (Instant, Usage) {
         let pidfd = pidfd_of(&self);
         let mut usage = self.usage();
         let deadline = Instant::now() + LONG;
         let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
         while poll(&mut fds, Some(&LOOK)).expect("a descriptor") == 0 {
-            // Its memory is gone before it can be waited for.
+            // The kernel frees the memory of a process before a wait can see it.
             usage.peak = usage.peak.max(self.usage().peak);
             assert!(Instant::now() < deadline, "it does not end: {:#?}", self.heard());
         }
@@ -110,16 +111,16 @@ impl Program {
     }
 }
 
-/// What a process has used until now.
+/// The resources that a process has used until now.
 pub(crate) fn usage_of(pid: Pid) -> Usage {
     Usage { cpu: cpu_of(pid), peak: status_of(pid, "VmHWM:").unwrap_or(0) * 1024 }
 }
 
-/// The time on cores of a process with its children, those that live included.
+/// The time on cores of a process and its children, with those that still run.
 fn cpu_of(pid: Pid) -> Duration {
     let pid = pid.as_raw_nonzero();
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold anything; utime, stime, cutime and cstime are fields 14 to 17 of proc(5).
+    // The name in parentheses may hold any character. utime, stime, cutime and cstime are fields 14 to 17 of proc(5).
     let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
     let ticks: u64 = fields.skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How often clients are answered in a second.
+//! How many requests of clients are answered per second.
 
 use crate::common::client::Client;
 use groupshare::wire::client_tracker::{Reply, Request};
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long answers are counted.
+/// How long the answers are counted.
 pub(crate) const RATED: Duration = Duration::from_secs(3);
 
-/// Runs this and tells it when [`RATED`] is over; gives how long that took.
+/// Runs this, and sets its flag when [`RATED`] is over. Returns how long it took.
 pub(crate) fn during(work: impl FnOnce(&AtomicBool)) -> Duration {
     let stop = Arc::new(AtomicBool::new(false));
     let start = Instant::now();
@@ -28,13 +28,13 @@ pub(crate) fn during(work: impl FnOnce(&AtomicBool)) -> Duration {
     elapsed
 }
 
-/// How many requests were answered in a second, and the core time that each took, its client's included.
+/// How many requests were answered per second, and the core time of each, with its client's share.
 pub(crate) struct Rate {
     pub per_second: f64,
     pub core: Duration,
 }
 
-/// Clients ask one request after the other, each over a connection of its own; `beside` runs meanwhile.
+/// Clients send one request after the other, each over its own connection. `beside` runs meanwhile.
 pub(crate) fn answered(
     clients: &mut [Client],
     request: impl Fn(usize) -> Request + Sync,
@@ -60,7 +60,7 @@ pub(crate) fn answered(
     Rate { per_second: count as f64 / elapsed.as_secs_f64(), core: core / count.max(1) as u32 }
 }
 
-/// Time of this thread or process on a core: what it would take on a quiet machine.
+/// Core time of this thread or process: the time that it would take on a quiet machine.
 pub(crate) fn core_time(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

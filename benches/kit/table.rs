@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The median, the lower one of an even number.
+/// The median. For an even number of values, the lower of the middle two.
 pub(crate) fn median<T: PartialOrd + Copy>(values: impl IntoIterator<Item = T>) -> T {
     let mut values: Vec<T> = values.into_iter().collect();
     values.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
@@ -15,7 +15,7 @@ pub(crate) fn median_s(times: impl IntoIterator<Item = Duration>) -> f64 {
     median(times).as_secs_f64()
 }
 
-/// Lines of columns, the first of each line to the left and the others to the right.
+/// Lines of columns. The first column is aligned left, and the others right.
 pub(crate) struct Table(Vec<Vec<String>>);
 
 impl Table {

@@ -1,4 +1,4 @@
-//! What every tool that is compared does, and what is noted of it.
+//! The interface of every compared tool, and the results of its runs.
 
 use super::house::FILE;
 use super::program::Usage;
@@ -7,29 +7,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// What one run took.
+/// The times and resources of one run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Taken {
-    /// When it was told to.
+    /// When the command was given.
     pub start: Instant,
-    /// When everything was there and verified, as the tool says.
+    /// When the tool reported that every byte was there and verified.
     pub verified: Instant,
-    /// When the file had its final name, durably; `None` if the tool does not care for that.
+    /// When the file durably had its final name. `None` if the tool does not sync.
     pub named: Option<Instant>,
-    /// What the taking side used.
+    /// The resources of the taking side.
     pub usage: Usage,
 }
 
-/// One way to move the file.
+/// One tool that moves the file.
 pub(crate) trait Tool {
-    /// The giving side.
+    /// The programs of the giving side.
     fn givers(&self) -> Vec<&Program>;
 
-    /// Moves the file into the folder, under the name that it has.
+    /// Moves the file into the folder, under its own name.
     fn take(&mut self, folder: &Path) -> Taken;
 }
 
-/// A folder for each giver of a tool that wants one, with the file in it.
+/// A folder with the file in it, for each giver of a tool that needs one.
 pub(crate) fn giver_folder(own: &Path, file: &Path, number: usize) -> PathBuf {
     let folder = own.join(format!("giver-{number}"));
     fs::create_dir(&folder).expect("a new folder");

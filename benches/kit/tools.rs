@@ -1,4 +1,4 @@
-//! What is compared: each moves one file from givers that run already into a folder.
+//! The compared tools. Each moves one file into a folder, from givers that already run.
 
 use super::house::{FILE, House, Member, free_address};
 use super::libtorrent::Libtorrent;
@@ -16,16 +16,16 @@ use std::time::{Duration, Instant};
 
 /// The file to move.
 pub(crate) struct Source<'a> {
-    /// Its path; its name is `FILE`.
+    /// The path of the file. Its name is `FILE`.
     pub file: &'a Path,
-    /// A folder for what tools keep, on the same file system.
+    /// A folder for the files of tools, on the same file system.
     pub folder: &'a Path,
 }
 
-/// The names of all tools, in the order in which they are run.
+/// The names of all tools, in the order of their runs.
 pub(crate) const NAMES: [&str; 6] = ["limit", "groupshare", "rsync", "rqbit", "libtorrent", "aria2"];
 
-/// Why a tool cannot be run here, and how that can be changed.
+/// Why a tool cannot run here, and how to change that.
 pub(crate) fn lacking(name: &str) -> Option<&'static str> {
     let runs = |program: &str, arg: &str| {
         let status = Command::new(program).arg(arg).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -40,11 +40,11 @@ pub(crate) fn lacking(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Starts the giving side of a tool; `None` if it cannot take from so many at once.
+/// Starts the giving side of a tool. `None` if the tool cannot take from so many givers at once.
 pub(crate) fn start(name: &str, source: &Source, givers: usize) -> Option<Box<dyn Tool>> {
     let own = source.folder.join(format!("{name}-{givers}"));
     fs::create_dir(&own).expect("a new folder");
-    // Some tools open what they give for writing and change its time: what others give must not be the same file.
+    // Some tools open the file for writing and change its time. So each giver gets a copy of its own.
     let copy = || {
         let copy = own.join(FILE);
         fs::copy(source.file, &copy).expect("copied");
@@ -69,7 +69,7 @@ fn take_to_end(command: &mut Command) -> Taken {
     Taken { start, verified, named: None, usage }
 }
 
-/// Waits until somebody listens there.
+/// Waits until a program listens there.
 fn wait_for_listener(addr: SocketAddr) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while TcpStream::connect(addr).is_err() {
@@ -89,7 +89,7 @@ impl Groupshare {
     fn start(file: &Path, givers: usize, own: &Path) -> Self {
         let house = House::start(own);
         let mut sharers = house.sharers("sharer", givers, file);
-        // The account of whoever downloads; the client of each run is a new one.
+        // The account of the reader. Each run uses a new client of it.
         house.member("reader", &[]).join("lab", &mut sharers[0]);
         Self { house, sharers, runs: 0 }
     }
@@ -111,7 +111,7 @@ impl Tool for Groupshare {
     }
 }
 
-/// An rsync daemon, which checks the whole with a digest of its own.
+/// An rsync daemon. rsync checks the whole file with a digest of its own.
 pub(crate) struct Rsync {
     daemon: Program,
     addr: SocketAddr,
@@ -122,7 +122,7 @@ impl Rsync {
         Self::serve(&giver_folder(own, file, 0), own)
     }
 
-    /// Serves what lies in a folder; what it is told lies in `own`.
+    /// Serves a folder. The daemon's configuration lies in `own`.
     pub(crate) fn serve(folder: &Path, own: &Path) -> Self {
         let addr = free_address();
         let config = own.join("rsyncd.conf");
@@ -140,7 +140,7 @@ impl Rsync {
         Self { daemon, addr }
     }
 
-    /// Where what goes by the name of all that is shared is to be had.
+    /// The address of the shared file.
     pub(crate) fn url(&self) -> String {
         format!("rsync://{}/lab/{FILE}", self.addr)
     }
@@ -257,7 +257,7 @@ impl Tool for Aria2 {
         let mut command = Self::command(free_address().port());
         let start = Instant::now();
         let mut program = program::start(command.arg("--seed-time=0").arg("-d").arg(folder).arg(&self.torrent));
-        // It ends two seconds later.
+        // aria2 ends two seconds later.
         let verified = program.expect("Seeding is over").at;
         let (_, usage) = program.wait();
         Taken { start, verified, named: None, usage }

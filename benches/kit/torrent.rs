@@ -1,4 +1,4 @@
-//! What BitTorrent programs need to find each other: the description of a file, and a tracker that always says the same.
+//! What BitTorrent programs need to find each other: the description of a file, and a tracker with a fixed answer.
 
 use super::content::digests;
 use groupshare::model::piece::PIECE_LEN;
@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::thread;
 
-/// Writes the torrent of one file, in pieces as long as ours.
+/// Writes the torrent of one file, with pieces as long as in this project.
 pub(crate) fn write_torrent(file: &Path, announce: &str, to: &Path) {
     let name = file.file_name().expect("a file").to_string_lossy();
     let size = fs::metadata(file).expect("there").len();
@@ -22,7 +22,8 @@ pub(crate) fn write_torrent(file: &Path, announce: &str, to: &Path) {
     fs::write(to, torrent).expect("written");
 }
 
-/// Answers everybody who asks with these peers, on this machine; gives its address. Ends with this program.
+/// Starts a tracker that answers every request with these peers on this machine. Returns its address. The tracker ends
+/// with this program.
 pub(crate) fn start_tracker(peers: &[u16]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("bound");

@@ -1,4 +1,4 @@
-//! What breaks off: a member gets another address, a seeder stands still for a while and comes back.
+//! Interruptions: a member gets another address; a seeder stands still for a while and comes back.
 
 use super::link::MBIT;
 use super::network::{Site, Star};
@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 pub(crate) const NAMES: [&str; 3] = ["taker-moves", "giver-moves", "stopped"];
 /// How long the seeder stands still.
 const STOP: Duration = Duration::from_secs(120);
-/// A download goes on if so many bytes came, more than can have been on their way.
+/// A download goes on once this many bytes came. Fewer can have been on their way.
 const GOES_ON: u64 = 512 * 1024;
-/// The download of a script fails otherwise, after a minute without anybody who has the file.
+/// Without this the download of a script fails after a minute without a member that has the file.
 const PATIENT: [&str; 2] = ["--patience", "forever"];
-/// Bytes a second of the seeder.
+/// The seeder's limit, in bytes per second.
 const CAP: u64 = 1_000_000;
 
-/// Prints how long it takes until the download goes on, for those of these names that are wanted.
+/// Prints how long it takes until the download goes on, for each wanted row.
 pub(crate) fn measure(wanted: &[String], folder: &Path) {
     for name in NAMES.iter().filter(|name| wanted.iter().any(|wanted| wanted == *name)) {
         let row = Row { size: 32 << 20, takers: 1, cap: Some(CAP), ..rows::line_row(20 * MBIT) };
@@ -55,7 +55,7 @@ pub(crate) fn measure(wanted: &[String], folder: &Path) {
     }
 }
 
-/// Waits until a machine has got so many bytes more; gives how long that took.
+/// Waits until a machine has received this many more bytes. Returns how long that took.
 fn wait_for(star: &Star, site: &Site, bytes: u64) -> Duration {
     let (begun, before) = (Instant::now(), star.traffic(site).got);
     wait_until("bytes", || star.traffic(site).got >= before + bytes);

@@ -1,26 +1,26 @@
-//! A link in made-up time: when a packet that goes in comes out, and which ones are lost.
+//! A link in simulated time: when a packet arrives, and which packets are lost.
 
 use std::time::Duration;
 
 /// One direction of a link.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
-    /// Bits per second on the wire, headers of IP and TCP included.
+    /// Bits per second on the wire, with the headers of IP and TCP.
     pub rate: u64,
-    /// From the moment a packet has left until it is there.
+    /// From the moment at which a packet has left until it arrives.
     pub delay: Duration,
-    /// How many bytes wait at most for those before them. What comes then is lost.
+    /// Most bytes in the queue. Further packets are lost.
     pub queue: u64,
-    /// The share of packets that is lost besides.
+    /// The share of packets that is lost at random.
     pub loss: f64,
 }
 
 /// The link of a machine to the others.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Access {
-    /// From the machine.
+    /// From the machine to the switch.
     pub up: Way,
-    /// To the machine.
+    /// From the switch to the machine.
     pub down: Way,
 }
 
@@ -28,10 +28,10 @@ pub(crate) struct Access {
 pub(crate) const MBIT: u64 = 1_000_000;
 
 impl Way {
-    /// A cable that nobody notices.
+    /// A cable without any effect.
     pub(crate) const FREE: Self = Self { rate: 100_000 * MBIT, delay: Duration::ZERO, queue: u64::MAX, loss: 0.0 };
 
-    /// One whose queue takes this long to run empty, and has room for 30 packets at least.
+    /// A direction whose queue drains in this time, and holds at least 30 packets.
     pub(crate) fn new(rate: u64, delay: Duration, queue: Duration) -> Self {
         let queue = (rate as f64 / 8.0 * queue.as_secs_f64()) as u64;
         Self { rate, delay, queue: queue.max(45_000), loss: 0.0 }
@@ -39,27 +39,27 @@ impl Way {
 }
 
 impl Access {
-    /// The same both ways.
+    /// The same in both directions.
     pub(crate) fn even(way: Way) -> Self {
         Self { up: way, down: way }
     }
 }
 
-/// What waits on one way, as the moment when the last of it has left.
+/// The queue of one direction, kept as the moment at which its last packet has left.
 pub(crate) struct Queue {
     pub way: Way,
-    /// In nanoseconds on the clock of whoever asks.
+    /// In nanoseconds on the caller's clock.
     free_at: u64,
     random: u64,
 }
 
 impl Queue {
-    /// An empty one. Equal seeds lose the same packets.
+    /// An empty queue. Equal seeds lose the same packets.
     pub(crate) fn new(way: Way, seed: u64) -> Self {
         Self { way, free_at: 0, random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }
 
-    /// When a packet of this length that comes now is at the other end; `None` if it gets lost.
+    /// When a packet of this length, sent now, is at the other end. `None` if it is lost.
     pub(crate) fn pass(&mut self, now: u64, len: usize) -> Option<u64> {
         let waiting_ns = u128::from(self.free_at.saturating_sub(now));
         let waiting = waiting_ns * u128::from(self.way.rate) / 8_000_000_000;
@@ -67,11 +67,11 @@ impl Queue {
             return None;
         }
         self.free_at = self.free_at.max(now) + len as u64 * 8_000_000_000 / self.way.rate;
-        // A packet that gets lost on the way has taken its time on the wire.
+        // A lost packet has used its time on the wire.
         (self.chance() >= self.way.loss).then(|| self.free_at + self.way.delay.as_nanos() as u64)
     }
 
-    /// From 0 to 1: xorshift64 (Marsaglia 2003).
+    /// A number from 0 to 1: xorshift64 (Marsaglia 2003).
     fn chance(&mut self) -> f64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

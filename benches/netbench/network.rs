@@ -9,12 +9,12 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use tun_rs::{DeviceBuilder, SyncDevice};
 
-/// What a packet carries at most with its headers, as on nearly every link.
+/// Longest packet with its headers. Nearly every real link has this limit.
 const MTU: u16 = 1500;
-/// Packets that a machine may hand to its device before the switch looks: more than that may be on their way at once.
+/// How many packets a machine may pass to its device before the switch takes them. More than that may be on their way.
 const DEVICE_QUEUE: u32 = 20_000;
-/// What each machine is set to: buffers of TCP with room for twice what fits on the longest fat link, and no connection
-/// learns of an earlier one.
+/// The settings of each machine. TCP buffers have twice the room that the longest fat link needs, and a connection
+/// inherits nothing from earlier ones.
 const SETTINGS: &str = "
 cd /proc/sys/net/ipv4
 echo '4096 131072 67108864' > tcp_rmem
@@ -22,7 +22,7 @@ echo '4096 131072 67108864' > tcp_wmem
 echo 1 > tcp_no_metrics_save
 ";
 
-/// The way to all others, with the congestion control that Linux has unless somebody has chosen another one.
+/// The route to all others, with the default congestion control of Linux.
 const ROUTE: &str = "ip route add default dev wan congctl cubic\n";
 
 /// Machines around one switch.
@@ -44,7 +44,7 @@ impl Site {
         name(self.number)
     }
 
-    /// A program that runs there.
+    /// A command that runs a program there.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         at(&self.name(), program)
     }
@@ -59,9 +59,9 @@ fn addr(number: usize) -> Ipv4Addr {
 }
 
 impl Star {
-    /// To be made in fresh namespaces; as many as are wanted one after the other. With `bursts` the machines hand over
-    /// packets of one connection by the dozen, as to a network card that cuts them up (TSO). A burst takes its time on
-    /// the wire as its packets would, and is lost as a whole. So it is for fat links that lose nothing by chance.
+    /// A star to be made in fresh namespaces. There may be several, one after the other. With `bursts` the machines
+    /// pass on packets of one connection by the dozen, as to a network card with TSO. A burst takes as long on the wire
+    /// as its packets, and is lost as a whole. So bursts suit fat links without random loss.
     pub(crate) fn new(count: usize, bursts: bool) -> Self {
         let devices = (0..count).map(|number| set_up(number, bursts)).collect();
         let switch = Switch::start(devices, bursts);
@@ -69,7 +69,7 @@ impl Star {
         Self { switch, count, moves: 0 }
     }
 
-    /// Has a place for the names of machines. To be called once.
+    /// Prepares a place for the names of machines. The caller calls it once.
     pub(crate) fn begin() {
         begin();
     }
@@ -88,7 +88,7 @@ impl Star {
         self.switch.traffic(site.number)
     }
 
-    /// Takes the address from this machine. It gets another one, as in another network.
+    /// Takes the address from this machine and gives it another one, as in another network.
     pub(crate) fn moves(&mut self, site: &Site) {
         self.moves += 1;
         let addr = Ipv4Addr::new(198, 51, 100, self.moves);
@@ -105,7 +105,7 @@ impl Drop for Star {
         for number in 0..self.count {
             let _ = writeln!(script, "ip netns del {}", name(number));
         }
-        // The namespaces end with this program otherwise.
+        // Otherwise the namespaces end with this program.
         let _ = Command::new("sh").args(["-c", &script]).status();
     }
 }

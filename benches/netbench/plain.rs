@@ -1,6 +1,6 @@
-//! Plain TCP: bytes of nothing in particular over some connections, from one machine to another.
+//! Plain TCP: arbitrary bytes over some connections, from one machine to another.
 //!
-//! Both sides run as processes of their own, which are this same program started again with other arguments.
+//! Both sides are processes of their own: this same program with other arguments.
 
 use super::network::Site;
 use crate::common::program::Program;
@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 const GIVE: &str = "plain-give";
 const TAKE: &str = "plain-take";
 const PORT: u16 = 7000;
-/// What one call sends or takes.
+/// How much one call sends or takes.
 const CHUNK_LEN: usize = 256 * 1024;
 
-/// Becomes one of the two sides if this process was started as one; false if it was not.
+/// Runs one of the two sides if this process was started as one. Otherwise returns false.
 pub(crate) fn is_side(args: &[String]) -> bool {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [GIVE, addr] => give(addr.parse().expect("an address")),
@@ -27,7 +27,7 @@ pub(crate) fn is_side(args: &[String]) -> bool {
     true
 }
 
-/// Sends to every connection without an end.
+/// Sends to every connection, without an end.
 fn give(addr: SocketAddr) {
     let listener = TcpListener::bind(addr).expect("an address of this machine");
     println!("ready");
@@ -40,8 +40,8 @@ fn give(addr: SocketAddr) {
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
-/// Takes so many bytes over connections to these addresses, one of which may stand there several times. Says how long all
-/// of it took, and the second half.
+/// Takes this many bytes over connections to these addresses. An address may occur several times. Prints the total
+/// time, and the time of the second half.
 fn take(size: u64, givers: &[&str]) {
     let begun = Instant::now();
     let got = AtomicU64::new(0);
@@ -74,11 +74,11 @@ fn take(size: u64, givers: &[&str]) {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlainTaken {
     pub all: Duration,
-    /// Of that, the second half of the bytes, which slow start does not touch.
+    /// The time of the second half of the bytes. Slow start does not affect it.
     pub second_half: Duration,
 }
 
-/// Whoever asks these gets bytes.
+/// Serves bytes to every caller.
 pub(crate) struct Plain {
     _givers: Vec<Program>,
     addrs: Vec<String>,
@@ -95,12 +95,12 @@ impl Plain {
         Self { _givers: sites.iter().zip(&addrs).map(give).collect(), addrs }
     }
 
-    /// Takes so many bytes, over so many connections to each.
+    /// Takes this many bytes over this many connections to each giver.
     pub(crate) fn take(&self, site: &Site, size: u64, connections: usize) -> PlainTaken {
         self.begin(site, size, connections).end()
     }
 
-    /// Begins to take so many bytes.
+    /// Begins to take this many bytes.
     pub(crate) fn begin(&self, site: &Site, size: u64, connections: usize) -> PlainTaking {
         let mut command = site.command(this_program());
         command.arg(TAKE).arg(size.to_string());
@@ -111,7 +111,7 @@ impl Plain {
     }
 }
 
-/// Bytes that are on their way.
+/// A transfer that is running.
 pub(crate) struct PlainTaking(Program);
 
 impl PlainTaking {

@@ -1,40 +1,41 @@
-//! The rows: who is there, over which links, and what the best would be.
+//! The rows: their machines, their links, and the best possible time.
 
 use super::link::{Access, MBIT, Way};
 use std::time::Duration;
 
-/// What of a full packet of 1,500 bytes TCP carries: all but its header with time stamps and that of IP.
+/// The share of a full packet of 1,500 bytes that TCP carries: all except the IP header and the TCP header with
+/// timestamps.
 const CARRIED: f64 = 1448.0 / 1500.0;
 const MIB: u64 = 1 << 20;
 
-/// Givers who have a file, and takers who fetch it at once.
+/// Givers that have a file, and takers that all fetch it at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub name: &'static str,
     pub what: &'static str,
-    /// What is to be reached.
+    /// The goal of the row.
     pub bar: &'static str,
     pub size: u64,
     pub givers: usize,
     pub takers: usize,
     pub giver: Access,
     pub taker: Access,
-    /// The link of the last taker, where it is another one.
+    /// The link of the last taker, if it is a different one.
     pub odd: Option<Access>,
-    /// What each giver may send in a second, in bytes.
+    /// The upload limit of each giver, in bytes per second.
     pub cap: Option<u64>,
-    /// Whether the machines hand over bursts.
+    /// Whether the machines send in bursts.
     pub bursts: bool,
 }
 
 impl Row {
-    /// Bytes a second that TCP can carry over this way.
+    /// Bytes per second that TCP can carry in this direction.
     fn goodput(way: Way) -> f64 {
         way.rate as f64 / 8.0 * CARRIED
     }
 
-    /// Seconds that the best takes until all but an odd taker have everything: no giver, no taker and not all of them
-    /// together can be faster (Kumar and Ross 2006). The time for a packet to get there is not in it.
+    /// The least possible seconds until all takers except an odd one have everything. No giver, no taker and not all of
+    /// them together can be faster (Kumar and Ross 2006). The delay of a packet does not count.
     pub(crate) fn ideal_s(&self) -> f64 {
         let giver = Self::goodput(self.giver.up).min(self.cap.map_or(f64::MAX, |cap| cap as f64));
         let (size, givers, takers) = (self.size as f64, self.givers as f64, self.takers as f64);
@@ -43,28 +44,29 @@ impl Row {
         one.max(all)
     }
 
-    /// Seconds that the odd taker takes at best.
+    /// The least possible seconds for the odd taker.
     pub(crate) fn odd_ideal_s(&self) -> Option<f64> {
         self.odd.map(|odd| self.size as f64 / Self::goodput(odd.down))
     }
 
-    /// Bytes a second that plain TCP should reach from a giver to the first taker, if nothing got lost by chance.
+    /// Bytes per second that plain TCP should reach from a giver to the first taker without random loss.
     pub(crate) fn plain_goodput(&self) -> f64 {
         Self::goodput(self.giver.up).min(Self::goodput(self.taker.down))
     }
 
-    /// Whether one takes from one: there plain TCP can do the same.
+    /// Whether one taker takes from one giver. Then plain TCP can do the same.
     pub(crate) fn is_pair(&self) -> bool {
         self.givers == 1 && self.takers == 1
     }
 }
 
-/// A link to the switch; two of them make this round trip. Its queue takes 50 ms to run empty, or a round trip.
+/// A link to the switch. Two of them make this round trip. Its queue drains in 50 ms, or in one round trip if that is
+/// longer.
 fn way(rate: u64, rtt_ms: u64) -> Way {
     Way::new(rate, Duration::from_millis(rtt_ms) / 4, Duration::from_millis(rtt_ms.max(50)))
 }
 
-/// A line at home, 20 ms from others. What is sent waits up to 100 ms.
+/// A line at home, 20 ms from others. Outgoing packets wait up to 100 ms.
 fn line(up: u64, down: u64) -> Access {
     let delay = Duration::from_millis(5);
     Access {
@@ -85,7 +87,7 @@ fn crowd(name: &'static str, bar: &'static str, what: &'static str, (size, taker
     Row { name, what, bar, size, givers: 1, takers, giver, taker, odd: None, cap: None, bursts: false }
 }
 
-/// Members whose lines do not matter, and a seeder with a limit.
+/// Members whose lines do not limit them, and a seeder with a limit.
 fn capped(name: &'static str, bar: &'static str, what: &'static str, (size, takers): (u64, usize), cap: u64) -> Row {
     let access = line(100 * MBIT, 100 * MBIT);
     Row { cap: Some(cap), giver: access, taker: access, bursts: true, ..crowd(name, bar, what, (size, takers)) }

@@ -1,6 +1,7 @@
-//! What stands between the machines: takes packets from their TUN devices and hands them on as late as the links say.
+//! The switch between the machines. It takes packets from their TUN devices and passes them on as late as the links
+//! demand.
 //!
-//! One thread does it all. It looks after packets every 0.1 ms at most, so that one look meets many of them.
+//! One thread does everything. It checks for packets at most every 0.1 ms, so that one check finds many of them.
 
 use super::link::{Access, Queue, Way};
 use parking_lot::Mutex;
@@ -15,23 +16,23 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tun_rs::SyncDevice;
 
-/// Between two looks.
+/// The pause between two checks.
 const PAUSE: Duration = Duration::from_micros(100);
-/// Packets taken from one device before others have their turn.
+/// Packets taken from one device before the next device has its turn.
 const TURN: usize = 64;
-/// Longer than any packet with what stands before it.
+/// Longer than any packet with its header.
 const PACKET_MAX: usize = 65_535 + BURST_HEADER_LEN;
-/// What stands before every packet of devices that take bursts: `struct virtio_net_hdr`.
+/// The header of every packet of a device that takes bursts: `struct virtio_net_hdr`.
 const BURST_HEADER_LEN: usize = 10;
 
-/// What a machine has sent and got, in bytes that TCP carries: no headers, but whatever is sent twice.
+/// The bytes that a machine has sent and received. Headers do not count, and repeated bytes count again.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Traffic {
     pub sent: u64,
     pub got: u64,
-    /// Packets with bytes or without.
+    /// Packets with or without payload.
     pub packets: u64,
-    /// Packets that found no room in a queue, or were lost by chance.
+    /// Packets without room in a queue, or lost at random.
     pub lost: u64,
 }
 
@@ -47,7 +48,7 @@ struct State {
     addrs: HashMap<Ipv4Addr, usize>,
     due: BinaryHeap<Reverse<Due>>,
     order: u64,
-    /// Buffers of packets that are gone.
+    /// Buffers of packets that have left.
     spare: Vec<Vec<u8>>,
     bursts: bool,
 }
@@ -56,17 +57,17 @@ struct State {
 struct Due {
     at: u64,
     order: u64,
-    /// The machine that it is for.
+    /// The machine that the packet is for.
     to: usize,
-    /// Whether it has the link of that machine behind it.
+    /// Whether the packet has passed the link of that machine.
     through: bool,
     packet: Vec<u8>,
 }
 
-/// What the switch reads in a packet.
+/// What the switch reads from a packet.
 struct Seen {
     addr: Ipv4Addr,
-    /// How many packets there are of it on the wire.
+    /// How many packets it is on the wire.
     count: u64,
     /// Bytes on the wire.
     wire_len: usize,
@@ -82,7 +83,7 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
-    /// One device for each machine, all or none of which take bursts. Their links are cables that nobody notices at first.
+    /// One device for each machine. Either all of them take bursts, or none. At first their links have no effect.
     pub(crate) fn start(devices: Vec<SyncDevice>, bursts: bool) -> Self {
         let port = |number: usize| {
             let queue = |way: u64| Queue::new(Way::FREE, 2 * number as u64 + way);
@@ -105,7 +106,7 @@ impl Switch {
         Self { state, over, thread: Some(thread.expect("a thread")) }
     }
 
-    /// Packets for this address go to this machine from now on, or to nobody.
+    /// Packets for this address now go to this machine, or to nobody.
     pub(crate) fn lead(&self, addr: Ipv4Addr, to: Option<usize>) {
         let addrs = &mut self.state.lock().addrs;
         match to {
@@ -121,7 +122,7 @@ impl Switch {
         port.down.way = access.down;
     }
 
-    /// What a machine has sent and got since the start.
+    /// The bytes that a machine has sent and received since the start.
     pub(crate) fn traffic(&self, machine: usize) -> Traffic {
         self.state.lock().ports[machine].traffic
     }
@@ -137,7 +138,7 @@ impl Drop for Switch {
 }
 
 fn run(devices: &[SyncDevice], state: &Mutex<State>, over: &OwnedFd) {
-    // Of this thread alone. Without the right to it, the rows are less precise while all cores work.
+    // For this thread alone. Without the right to do this, the rows are less precise while all cores work.
     let _ = rustix::process::setpriority_process(None, -15);
     let begun = Instant::now();
     let mut buffer = vec![0; PACKET_MAX];
@@ -170,7 +171,7 @@ fn timespec(time: Duration) -> Timespec {
 }
 
 impl State {
-    /// Takes what a machine has sent.
+    /// Takes the packets that a machine has sent.
     fn take(&mut self, now: u64, from: usize, device: &SyncDevice, buffer: &mut [u8]) {
         for _ in 0..TURN {
             let Ok(len) = device.recv(buffer) else { return };
@@ -179,7 +180,7 @@ impl State {
             let port = &mut self.ports[from];
             port.traffic.packets += seen.count;
             port.traffic.sent += seen.carried;
-            // Nobody may be there.
+            // Some addresses belong to no machine.
             let Some(&to) = self.addrs.get(&seen.addr) else { continue };
             match port.up.pass(now, seen.wire_len) {
                 Some(at) => {
@@ -198,7 +199,7 @@ impl State {
         self.due.push(Reverse(Due { at, order: self.order, to, through, packet }));
     }
 
-    /// Moves everything on whose time has come.
+    /// Passes on every packet whose time has come.
     fn hand_on(&mut self, now: u64, devices: &[SyncDevice]) {
         while self.due.peek().is_some_and(|Reverse(due)| due.at <= now) {
             let Some(Reverse(due)) = self.due.pop() else { return };
@@ -206,7 +207,7 @@ impl State {
             let port = &mut self.ports[due.to];
             if due.through {
                 port.traffic.got += seen.carried;
-                // The machine may have no room, as a real one.
+                // The machine may have no room, like a real one.
                 let _ = devices[due.to].send(&due.packet);
                 self.spare.push(due.packet);
             } else if let Some(at) = port.down.pass(due.at, seen.wire_len) {
@@ -219,7 +220,7 @@ impl State {
     }
 }
 
-/// What a packet of IPv4 is. One from a device that takes bursts may stand for many.
+/// Reads a packet of IPv4. A packet from a device with bursts may stand for many.
 fn read(packet: &[u8], bursts: bool) -> Option<Seen> {
     let (before, packet) = packet.split_at_checked(if bursts { BURST_HEADER_LEN } else { 0 })?;
     let (first, addr) = (packet.first()?, packet.get(16..20)?);
@@ -232,7 +233,7 @@ fn read(packet: &[u8], bursts: bool) -> Option<Seen> {
         _ => packet.len(),
     };
     let carried = packet.len().saturating_sub(headers);
-    // `gso_size`, in the byte order of the machine: what each but the last carries.
+    // `gso_size`, in the byte order of the machine: the payload of each packet except the last.
     let each = before.get(4..6).map_or(0, |size| usize::from(u16::from_ne_bytes([size[0], size[1]])));
     let count = if each == 0 { 1 } else { carried.div_ceil(each).max(1) };
     Some(Seen {

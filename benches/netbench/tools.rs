@@ -1,4 +1,4 @@
-//! The programs that are compared, each member on a machine of its own.
+//! The compared programs, with each member on a machine of its own.
 
 use super::link::{Access, Way};
 use super::network::{Site, Star};
@@ -21,20 +21,20 @@ use std::time::{Duration, Instant};
 /// Where every giver and taker listens.
 pub(crate) const PORT: u16 = 18_000;
 
-/// So large a file shows what cold memory costs.
+/// A file of this size shows the cost of cold memory.
 const MUCH: u64 = 512 << 20;
 
-/// What a run of one row came to.
+/// The result of a run of one row.
 #[derive(Debug, Clone)]
 pub(crate) struct Taken {
-    /// How long each taker took; `None` if its download has failed.
+    /// The time of each taker; `None` if its download has failed.
     pub takers: Vec<Option<Duration>>,
-    /// What all members together came to.
+    /// The traffic and resources of all members together.
     pub seen: Seen,
 }
 
-/// The machines of a row: the tracker's, which is as far away as a giver and never the bottleneck, then the givers, then
-/// the takers.
+/// The machines of a row. The first is the tracker's: it is as far away as a giver, and never the bottleneck. Then come
+/// the givers, then the takers.
 pub(crate) struct Cast {
     pub tracker: Site,
     pub givers: Vec<Site>,
@@ -48,7 +48,7 @@ impl Cast {
         Self { tracker: site(0), givers: (1..first).map(site).collect(), takers: (first..last).map(site).collect() }
     }
 
-    /// Gives everybody the link of the row.
+    /// Gives each machine the link of the row.
     pub(crate) fn link(&self, star: &Star, row: &Row) {
         star.link(&self.tracker, Access::even(Way { delay: row.giver.up.delay, ..Way::FREE }));
         self.givers.iter().for_each(|site| star.link(site, row.giver));
@@ -63,7 +63,7 @@ fn listen(site: &Site) -> SocketAddr {
     SocketAddr::from((site.addr, PORT))
 }
 
-/// A tracker and members of one group, the givers sharing the file.
+/// A tracker and members of one group. The givers share the file.
 pub(crate) struct Group {
     _house: House,
     pub givers: Vec<Member>,
@@ -73,7 +73,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Sets all of it up. The takers get these options.
+    /// Starts the tracker and the members. The takers get these options.
     pub(crate) fn start(cast: &Cast, row: &Row, folder: &Path, taking: &[&str]) -> Self {
         let file = folder.join(FILE);
         let sha1 = write_noise(&file, row.size);
@@ -98,7 +98,7 @@ impl Group {
         Self { _house: house, givers, takers, folder: folder.to_path_buf(), sha1 }
     }
 
-    /// Has the takers begin; gives when.
+    /// Starts the downloads of the takers. Returns when.
     pub(crate) fn begin(&mut self) -> Instant {
         let begun = Instant::now();
         for (number, taker) in self.takers.iter_mut().enumerate() {
@@ -107,7 +107,7 @@ impl Group {
         begun
     }
 
-    /// Waits until every taker has ended, and looks at what it has; gives when that was.
+    /// Waits until every taker has ended, and checks its file. Returns when each has ended.
     pub(crate) fn end(&mut self) -> Vec<Option<Instant>> {
         let ended: Vec<_> = self.takers.iter_mut().map(Member::ended).collect();
         for number in (0..ended.len()).filter(|&number| ended[number].is_some()) {
@@ -135,7 +135,7 @@ pub(crate) fn groupshare(star: &Star, row: &Row, folder: &Path) -> Taken {
     Taken { takers: ended.into_iter().map(|at| at.map(|at| at - begun)).collect(), seen }
 }
 
-/// Narrows the links. A row that memory of the machine could slow down gets warm memory.
+/// Sets the links. A row that cold memory could slow down gets warm memory first.
 fn begin(cast: &Cast, star: &Star, row: &Row, folder: &Path) {
     if row.size >= MUCH {
         warm(&folder.join(FILE));
@@ -147,7 +147,7 @@ fn pids<'a>(programs: impl IntoIterator<Item = &'a Program>) -> Vec<Pid> {
     programs.into_iter().map(Program::pid).collect()
 }
 
-/// libtorrent, where everybody knows the addresses of all from the start.
+/// libtorrent. Each peer knows all addresses from the start.
 pub(crate) fn libtorrent(star: &Star, row: &Row, folder: &Path) -> Taken {
     let cast = Cast::of(star, row);
     let file = folder.join(FILE);

@@ -1,4 +1,4 @@
-//! What members use while a row runs: memory, threads, connections, and what goes over their links.
+//! The resources of members during a row: memory, threads, connections, and traffic on their links.
 
 use super::network::Star;
 use super::tools::{Cast, PORT};
@@ -10,30 +10,31 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Between two looks.
+/// The pause between two samples.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What was seen.
+/// The measurements of a row.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Seen {
-    /// Bytes that all givers have sent and those that the most hindered taker has got, without headers.
+    /// Bytes that all givers have sent, and bytes that the most limited taker has received. Headers do not count.
     pub sent: u64,
     pub got: u64,
-    /// Packets a second of all givers.
+    /// Packets per second of all givers.
     pub packets_per_s: f64,
-    /// Most memory of a giver and of a taker, in bytes.
+    /// Peak memory of a giver and of a taker, in bytes.
     pub memory: [u64; 2],
     /// Most threads of a giver and of a taker.
     pub threads: [usize; 2],
-    /// Most connections at the first giver at a time.
+    /// Most simultaneous connections at the first giver.
     pub connections: usize,
     /// Time on cores of all givers, and of all takers.
     pub cpu: [Duration; 2],
-    /// The share of the machine's time in which its cores worked, for whomever. Near 1 the machine decides, not the links.
+    /// The share of time in which the machine's cores worked, for any program. Near 1 the machine is the bottleneck,
+    /// not the links.
     pub busy: f64,
 }
 
-/// Looks again and again until its end.
+/// Samples again and again until its end.
 pub(crate) struct Watch {
     over: Arc<AtomicBool>,
     most: Arc<Most>,
@@ -49,13 +50,13 @@ struct Most {
     connections: AtomicUsize,
 }
 
-/// What had come to pass before the row began.
+/// The counters before the row.
 struct Before {
     sent: u64,
     packets: u64,
     got: Vec<u64>,
     cpu: [Duration; 2],
-    /// Ticks of all cores, and those of them without work.
+    /// Ticks of all cores, and their idle ticks.
     ticks: [u64; 2],
 }
 
@@ -117,12 +118,12 @@ impl Before {
     }
 }
 
-/// Of all cores since the start of the machine, those without work second.
+/// Ticks of all cores since the start of the machine, and their idle ticks.
 fn ticks() -> [u64; 2] {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let fields = text.lines().next().unwrap_or_default().split_ascii_whitespace().skip(1);
     let fields: Vec<u64> = fields.filter_map(|field| field.parse().ok()).collect();
-    // `idle` and `iowait`; the guest's time behind the eighth is in what stands before.
+    // `idle` and `iowait`. The guest's time, from field nine on, is part of the fields before.
     [fields.iter().take(8).sum(), fields.iter().skip(3).take(2).sum()]
 }
 
@@ -130,7 +131,7 @@ fn threads_of(pid: Pid) -> usize {
     fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).map_or(0, |threads| threads.count())
 }
 
-/// Connections to the port of a giver that stand, as the kernel tells them on its machine.
+/// Established connections to the port of a giver, as the kernel of its machine reports.
 fn connections_at(pid: Pid) -> usize {
     let text = fs::read_to_string(format!("/proc/{}/net/tcp", pid.as_raw_nonzero())).unwrap_or_default();
     let port = format!(":{PORT:04X}");
