@@ -1,5 +1,5 @@
-//! The dialect for programs in any language: a line of JSON comes in, a line of JSON goes out; docs/JSON.md. The same
-//! session carries out the requests of both dialects.
+//! The dialect for programs in any language: each line of JSON gets a line of JSON in reply; see docs/JSON.md. The
+//! same sessions carry out the requests of both dialects.
 
 mod answer;
 mod chosen_id;
@@ -29,13 +29,13 @@ pub use share::PIECES_MAX;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
-/// Longest line in bytes, without its end: an upload of as many pieces as a share has here.
+/// The longest line in bytes, without its end: an upload with the most pieces of a share in this dialect.
 pub const LINE_LEN_MAX: usize = 8 * 1024 * 1024;
-/// Longest line while nobody is logged in.
+/// The longest line before a login.
 pub const EARLY_LINE_LEN_MAX: usize = 16 * 1024;
 
-/// A connection on which nothing is pushed: a program that reads one line for each that it wrote would take an unasked
-/// line for an answer.
+/// A connection without pushed messages. A program that reads one line for each line it wrote would take a pushed line
+/// for an answer.
 #[derive(Debug)]
 struct SilentChannel(Arc<TcpStream>);
 
@@ -47,7 +47,7 @@ impl PushChannel for SilentChannel {
     }
 
     fn end(&self) {
-        // Fails only if the connection is gone already.
+        // Fails only if the connection is gone.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }
@@ -58,9 +58,9 @@ struct JsonDialect {
     stream: Arc<TcpStream>,
     memory: Arc<JsonMemory>,
     client: ClientId,
-    /// In place of the key of a client. Whatever a program says to its peers, it does not prove that it has this one.
+    /// Stands for a client's key. The program does not prove to its peers that it has this key.
     key: PeerKey,
-    /// The port that was announced last.
+    /// The port that was last announced.
     port: Option<u16>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection, memory: &Ar
     hang_up(&stream);
 }
 
-/// The refusal of a connection for which there is no room.
+/// The refusal of a connection when there is no room for it.
 pub fn busy() -> Vec<u8> {
     answer::refusal_line(Code::Busy.into())
 }
@@ -90,7 +90,7 @@ fn random_id() -> Result<[u8; 16], Refusal> {
 }
 
 impl JsonDialect {
-    /// Takes one line and answers it; false if the connection is to end.
+    /// Takes one line and answers it. Returns false if the connection is to end.
     fn turn(&mut self, lines: &mut LineReceiver<'_>) -> bool {
         let len_max = if self.session.is_logged_in() { LINE_LEN_MAX } else { EARLY_LINE_LEN_MAX };
         let payer = self.payer();
@@ -99,7 +99,7 @@ impl JsonDialect {
             Ok(next) => next,
             Err(NoLine::Slow) => {
                 let refusal = Refusal::about(Code::Malformed, "the line did not end in time");
-                // If this does not arrive, the end of the connection says it all.
+                // If this does not arrive, the end of the connection says enough.
                 let _ = answer::write_line(&self.stream, &answer::refusal_line(refusal));
                 return false;
             }
@@ -146,11 +146,12 @@ impl JsonDialect {
             let about = format!("sender_ip is {ip}, but this connection comes from {}", self.session.ip());
             return Err(Refusal::about(Code::Malformed, about));
         }
-        // A program that uploads is found at the right port at once, one that logs in as soon as it has.
+        // Announced before an upload, so that peers find the program at the right port at once. After a login,
+        // announced as soon as it has succeeded.
         self.announce(port)?;
         let answer = match command {
             JsonCommand::Ask(request) => {
-                // Nobody else gets a long one.
+                // Only logged-in users get long replies.
                 if let Some(len) = request.long_reply_len().filter(|_| self.session.is_logged_in()) {
                     waits.reserve(len)?;
                     waits.resume(turn(&self.session));
@@ -173,7 +174,7 @@ impl JsonDialect {
         Ok(answer)
     }
 
-    /// Announces the port, if somebody is logged in and it is not announced yet.
+    /// Announces the port, if a user is logged in and the port is not announced yet.
     fn announce(&mut self, port: u16) -> Result<(), Refusal> {
         if !self.session.is_logged_in() {
             self.port = None;

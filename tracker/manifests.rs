@@ -1,5 +1,6 @@
-//! The manifests that this tracker has, as files named by their info hash. A manifest is there only if it is whole,
-//! checked and durable. A look-up notices what the disk has lost or damaged since; the tracker asks the others for it.
+//! The manifests that this tracker has, as files named by their info hash. A manifest appears only when it is whole,
+//! checked and durable. A look-up notices what the disk has lost or damaged since. The tracker then asks the others
+//! for it.
 
 mod brought;
 mod facts;
@@ -43,11 +44,11 @@ use sweep::{LastUses, ManifestSweep, Unused};
 use turns::CheckTurns;
 use upload::UploadPlace;
 
-/// The folder in a data folder.
+/// The name of the manifests' folder in the data folder.
 pub(crate) const FOLDER: &str = "manifests";
-/// From so many manifests on, one sync of the whole file system takes the place of one for each.
+/// From this many manifests on, one sync of the whole file system replaces one sync for each.
 const MANY: usize = 32;
-/// The length of a manifest. Only those of at most 128 MiB are stored.
+/// The length of a manifest. Stored ones have at most 128 MiB.
 fn len(bytes: u64) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
@@ -57,22 +58,22 @@ fn len(bytes: u64) -> u32 {
 pub struct Manifests {
     folder: PathBuf,
     handle: File,
-    /// Counts uploads, whose files are numbered.
+    /// Numbers the files of uploads.
     uploads: AtomicU64,
     missing: MissingManifests,
     uses: LastUses,
     lens: Arc<ManifestLens>,
     turns: CheckTurns,
     readers: Readers,
-    /// The files of what has come in although it was here already, until the next step of the sweep. To free their bytes
-    /// takes long, and would tell whoever brought one that it was here.
+    /// Files of manifests that came in although they were here already. They stay until the next step of the sweep.
+    /// Freeing their bytes takes long, and that time would tell an uploader that the manifest was here.
     passed_over: Mutex<Vec<UploadPlace>>,
 }
 
 impl Manifests {
-    /// Opens the manifests in a folder. Removes the uploads that did not become whole in an earlier run. Those that are
-    /// `listed` and not there are missing: awaited if an earlier run never got them, or if the shares have just been
-    /// `adopted` with the base of another tracker; lost otherwise.
+    /// Opens the manifests in a folder. Removes unfinished uploads of an earlier run. A `listed` manifest without a
+    /// file is missing. It counts as awaited if an earlier run never got it, or if the shares were just `adopted` with
+    /// the base of another tracker. Otherwise it counts as lost.
     ///
     /// # Errors
     /// The folder cannot be read or changed.
@@ -91,7 +92,7 @@ impl Manifests {
             }
         }
         if adopted {
-            // One file: a mark for each would take longer than the manifests themselves.
+            // One file for all: a mark for each would take longer than the manifests themselves.
             let path = folder.join(ADOPTED);
             durable::replace(&path, awaited.as_bytes()).map_err(ManifestsError::of(&path, "write"))?;
         }
@@ -111,7 +112,7 @@ impl Manifests {
         })
     }
 
-    /// How long the manifests are that are here.
+    /// The lengths of the manifests here.
     pub fn lens(&self) -> &Arc<ManifestLens> {
         &self.lens
     }
@@ -124,12 +125,13 @@ impl Manifests {
         self.folder.join(format!("{info_hash}{AWAITED_SUFFIX}"))
     }
 
-    /// Takes the next part of a manifest that a user brings, and makes the manifest durable after the last one. Returns
-    /// true then. Does the same for a manifest that is here already: only whoever has brought all of it may know.
+    /// Takes the next part of a manifest that a user brings. After the last part, makes the manifest durable and
+    /// returns true. Does the same for a manifest that is here already: only a user who has brought all of it may
+    /// know.
     ///
     /// # Errors
-    /// Those of [`Manifests::take`] and [`Manifests::keep`]. Those of `ask` if all manifests may not take as much as
-    /// they do with this one.
+    /// Those of [`Manifests::take`] and [`Manifests::keep`]. Those of `ask` if all manifests together would take too
+    /// much with this one.
     pub fn put(
         &self,
         upload: &mut Option<ManifestUpload>,
@@ -142,11 +144,11 @@ impl Manifests {
         Ok(true)
     }
 
-    /// Takes the next part of a manifest from another tracker or a backup. Throws away parts of a manifest that is here
-    /// already. Returns the manifest after the last part, for [`Manifests::keep`].
+    /// Takes the next part of a manifest from another tracker or a backup. Drops parts of a manifest that is here
+    /// already. After the last part returns the manifest, for [`Manifests::keep`].
     ///
     /// # Errors
-    /// `BadManifest` if a part does not follow the one before, or cannot be that of this manifest; `SlowDown`;
+    /// `BadManifest` if a part does not follow the one before, or cannot belong to this manifest; `SlowDown`;
     /// `Unavailable` if the disk does not take it. After any of them but `SlowDown` the upload has to begin anew.
     pub fn take(
         &self,
@@ -164,7 +166,7 @@ impl Manifests {
         self.take_part(upload, part, requester, |_| Ok(()))
     }
 
-    /// Parts come in order; the first one begins the upload anew. Each is checked in a turn, and written.
+    /// Parts come in order; a first part begins the upload anew. Each is checked in a turn, and then written.
     fn take_part(
         &self,
         upload: &mut Option<ManifestUpload>,
@@ -178,13 +180,13 @@ impl Manifests {
         let mut current = match upload.take() {
             Some(current) if part.offset > 0 || current.awaits(&part) => current,
             _ if part.offset == 0 => {
-                // What cannot have room in the end need not begin.
+                // An upload that cannot find room in the end need not begin.
                 ask(self.lens.total() + u64::from(room_of(part.total)))?;
                 self.begin((part.info_hash, part.total)).map_err(|error| unavailable(&error))?
             }
             _ => return Err(bad("its first part is missing")),
         };
-        // No overflow: a part has at most 64 KiB, and what was written is at most the total.
+        // No overflow: a part has at most 64 KiB, and `written` is at most the total.
         let end = current.written + part.bytes.len().min(MANIFEST_PART_MAX) as u32;
         if current.is_behind(&part) {
             *upload = Some(current);
@@ -198,7 +200,7 @@ impl Manifests {
         let turn = match self.turns.wait(requester) {
             Ok(turn) => turn,
             Err(refusal) => {
-                // Nothing of it was taken: the same part may come again.
+                // Nothing of the part was taken, so that it may come again.
                 (current.refused, current.heard) = (true, Instant::now());
                 *upload = Some(current);
                 return Err(refusal);
@@ -226,16 +228,16 @@ impl Manifests {
         ManifestUpload::begin((info_hash, total), path, self.lens.reserve())
     }
 
-    /// Makes manifests durable and gives them their names. Not `durable::replace`: they came in parts, and all share
-    /// one sync of the folder. Of two manifests of one info hash the first one stays.
+    /// Makes manifests durable and gives them their names. Does not use `durable::replace`: the manifests came in
+    /// parts, and all share one sync of the folder. Of two manifests with one info hash the first one stays.
     ///
     /// # Errors
-    /// `Unavailable` if the disk does not take one of them. Any of them may be here all the same.
+    /// `Unavailable` if the disk does not take one of them. Any of them may be here even so.
     pub fn keep(&self, lot: Vec<CheckedManifest>) -> Result<(), Refusal> {
         let info_hashes: Vec<InfoHash> = lot.iter().map(CheckedManifest::info_hash).collect();
         let keep = || {
             self.sync(&lot)?;
-            // Before the look: the sweep removes none of them from now on.
+            // Before the look-up, so that the sweep removes none of them from now on.
             self.uses.note_all(info_hashes.iter().copied());
             for checked in lot {
                 let CheckedManifest { info_hash, place, identity, facts, room } = checked;
@@ -253,8 +255,8 @@ impl Manifests {
         Ok(())
     }
 
-    /// Makes the bytes of these manifests durable. A sync of the whole file system may wait for files of other programs,
-    /// and many files wait longer for one sync each.
+    /// Makes the bytes of these manifests durable. A sync of the whole file system may wait for files of other
+    /// programs. For many files, one sync each takes longer still.
     fn sync(&self, lot: &[CheckedManifest]) -> io::Result<()> {
         if lot.len() >= MANY {
             return files::sync_file_system(&self.handle);
@@ -263,7 +265,7 @@ impl Manifests {
     }
 
     fn arrived(&self, info_hash: InfoHash) {
-        // Fails if the manifest was not awaited. A file that stays is passed over while the manifest is there.
+        // Fails if the manifest was not awaited. A mark that stays has no effect while the manifest is here.
         let _ = fs::remove_file(self.awaited_path(info_hash));
         self.missing.arrived(info_hash);
     }
@@ -276,14 +278,14 @@ impl Manifests {
         self.path(info_hash).try_exists()
     }
 
-    /// Whether a manifest is here, which counts as its use: its share may be on its way.
+    /// Whether a manifest is here. This counts as its use: its share may be on its way.
     fn is_in_use(&self, info_hash: InfoHash) -> io::Result<bool> {
         let found = self.uses.note_if(info_hash, || Ok(self.has(info_hash)?.then_some(())))?;
         Ok(found.is_some())
     }
 
-    /// Keeps a manifest that is here for a share that is on its way. False if it is not here. If nobody has paid for it
-    /// of late, `pay` counts its length.
+    /// Keeps a manifest that is here for a share that is on its way. Returns false if it is not here. Without a recent
+    /// payment, `pay` counts its length.
     ///
     /// # Errors
     /// `Unavailable`, and those of `pay`.
@@ -299,7 +301,7 @@ impl Manifests {
         self.uses.note_paid(info_hash, look, pay)
     }
 
-    /// What a manifest says; `None` if it is not here. Removes a damaged one, so that it can come in again.
+    /// The facts of a manifest; `None` if it is not here. Removes a damaged one, so that it can come in again.
     ///
     /// # Errors
     /// `Unavailable`, `SlowDown`.
@@ -307,7 +309,7 @@ impl Manifests {
         Ok(self.sound(info_hash, requester)?.map(|(_, facts)| facts))
     }
 
-    /// A manifest that is as it should be, and what it says.
+    /// The file of an undamaged manifest, and its facts.
     fn sound(&self, info_hash: InfoHash, requester: Requester) -> Result<Option<(File, ManifestFacts)>, Refusal> {
         let open = || match File::open(self.path(info_hash)) {
             Ok(file) => Ok(Some(file)),
@@ -324,7 +326,7 @@ impl Manifests {
                 self.lens.note_facts(info_hash, identity, facts);
                 Ok(Some((file, facts)))
             }
-            // Another version of the program has no use for it either.
+            // No version of the program has a use for it.
             Err(refusal) if refusal.code == Code::BadManifest && !begins_as_older(&file) => {
                 fs::remove_file(self.path(info_hash)).map_err(|error| unavailable(&error))?;
                 self.lens.remove(info_hash);
@@ -335,7 +337,7 @@ impl Manifests {
         }
     }
 
-    /// The length of a manifest and a part of it, as long as one message carries; empty at the end. `None` if it is not
+    /// The length of a manifest, and a part of it that fits into one message; empty at the end. `None` if it is not
     /// here or was damaged.
     ///
     /// # Errors
@@ -347,20 +349,20 @@ impl Manifests {
         requester: Requester,
     ) -> Result<Option<(u32, Vec<u8>)>, Refusal> {
         let Some((file, _)) = self.sound(info_hash, requester)? else { return Ok(None) };
-        // Only manifests of at most 128 MiB have been stored.
+        // Stored manifests have at most 128 MiB.
         let len = file.metadata().and_then(|found| u32::try_from(found.len()).map_err(io::Error::other));
         let total = len.map_err(|error| unavailable(&error))?;
         let len = (total.saturating_sub(offset) as usize).min(MANIFEST_PART_MAX);
         self.readers.take(requester, len as u64, Instant::now())?;
-        // Users read in the turns of their requests.
+        // Users read within the turns of their requests.
         let _turn = (requester == Requester::Trackers).then(|| self.turns.wait(requester)).transpose()?;
         let mut part = vec![0; len];
         file.read_exact_at(&mut part, u64::from(offset)).map_err(|error| unavailable(&error))?;
         Ok(Some((total, part)))
     }
 
-    /// Returns those manifests of shares that are about to become durable which are not here. The folder keeps that they
-    /// never were: a mark that the disk does not take only means that a later start calls the manifest lost.
+    /// Returns the manifests that are not here, among those of shares that are about to become durable. Marks in the
+    /// folder that they never were. If the disk does not take a mark, a later start only calls the manifest lost.
     pub fn mark_absent(&self, info_hashes: impl Iterator<Item = InfoHash>) -> Vec<InfoHash> {
         let absent: Vec<InfoHash> =
             info_hashes.filter(|info_hash| matches!(self.is_in_use(*info_hash), Ok(false))).collect();
@@ -378,47 +380,47 @@ impl Manifests {
         absent.iter().for_each(|info_hash| self.missing.wish(*info_hash, Absence::Awaited));
     }
 
-    /// The next step of a sweep: what nobody has used for an hour among a few files. The caller takes the state
-    /// afterwards, for [`Manifests::remove_unknown`].
+    /// The next step of a sweep: finds manifests without a use in the last hour, among a few files. The caller takes
+    /// the state afterwards, for [`Manifests::remove_unknown`].
     pub(crate) fn choose_unused(&self, sweep: &mut ManifestSweep, now: Instant) -> Unused {
         let passed_over = std::mem::take(&mut *self.passed_over.lock());
-        // Without the lock: their bytes are freed now.
+        // Outside the lock: this frees the bytes of the files.
         drop(passed_over);
         if sweep.begins(now) && self.missing.is_empty() {
-            // Fails if it is not there.
+            // Fails if the file is not there.
             let _ = fs::remove_file(self.folder.join(ADOPTED));
         }
         sweep.choose(&self.folder, &self.uses, &self.missing, now)
     }
 
-    /// Removes what is not among the `known` contents of shares, unless it was used meanwhile.
+    /// Removes manifests that are not among the `known` contents of shares, unless they were used meanwhile.
     pub(crate) fn remove_unknown(&self, unused: Unused, known: impl Iterator<Item = InfoHash>) {
         unused.remove(known, &self.folder, (&self.uses, &self.missing), |info_hash| self.lens.remove(info_hash));
     }
 
-    /// Somebody wants a manifest that is not here: the links ask the other trackers for it, again if need be.
+    /// A client wants a manifest that is not here: the links ask the other trackers for it, again if need be.
     pub fn wish(&self, info_hash: InfoHash) {
-        // A manifest of the base that was adopted was noted at the start.
+        // The start has noted the missing manifests of an adopted base.
         let is_awaited = self.awaited_path(info_hash).exists();
         self.missing.wish(info_hash, if is_awaited { Absence::Awaited } else { Absence::Lost });
     }
 
-    /// The missing manifests that were wished for after wish number `wish`, and the number of the last wish.
+    /// The missing manifests with a wish after number `wish`, and the number of the last wish.
     pub fn wished_since(&self, wish: u64, most: usize) -> (Vec<InfoHash>, u64) {
         self.missing.since(wish, most)
     }
 
-    /// How many of those that are `listed` are known to be missing.
+    /// How many of the `listed` manifests are known to be missing.
     pub fn missing_counts<I: Iterator<Item = InfoHash>>(&self, listed: impl FnOnce() -> I) -> MissingCounts {
         self.missing.counts(listed)
     }
 
-    /// Another number whenever other manifests are missing.
+    /// A number that changes with the set of missing manifests.
     pub fn missing_revision(&self) -> u64 {
         self.missing.revision()
     }
 
-    /// Waits until a manifest that was wished for is here, but not longer than `longest`.
+    /// Waits until a requested manifest is here, at most for `longest`.
     pub fn wait_for(&self, info_hash: InfoHash, longest: Duration) {
         self.missing.wait(info_hash, longest);
     }
@@ -678,7 +680,7 @@ mod tests {
         });
         manifests.keep(lot.collect()).expect("kept");
         let path = |content: &Content| temp.path().join(content.info_hash.to_string());
-        // Other bytes in the same file at the same time: whoever read it again would find it damaged.
+        // Other bytes in the same file at the same time: a reader would find the manifest damaged.
         for (bytes, content) in &all {
             let modified = fs::metadata(path(content)).expect("there").modified().expect("a time");
             let file = files::open_file(&path(content), Open::Write).expect("there");

@@ -1,5 +1,5 @@
-//! The cluster key that the trackers of one installation share, and what is derived from it: their static key, the key
-//! of the links between them, the keys of the groups, session tokens, the key that signs certificates.
+//! The cluster key that the trackers of one installation share, and the keys derived from it: the static key, the link
+//! key, the keys of groups, of session tokens, and of certificates.
 
 use super::session_token::TokenClaim;
 use crate::model::digest::{Fingerprint, KeyId};
@@ -24,24 +24,24 @@ use std::path::{Path, PathBuf};
 
 /// Length of the cluster key in bytes.
 const KEY_LEN: usize = 32;
-/// Length of the code that makes a token hard to forge (HMAC-SHA256), in bytes.
+/// Length of the code that authenticates a token (HMAC-SHA256), in bytes.
 const MAC_LEN: usize = 32;
-/// How long a tracker believes that a client is where it was seen, in seconds.
+/// How long a tracker believes that a client is still where a tracker saw it, in seconds.
 const MIRRORED_LIFE_S: u64 = 30;
-/// Separates what is derived here from any other use of the same 32 bytes.
+/// Separates the keys derived here from any other use of the same 32 bytes.
 const SALT: &[u8] = b"groupshare cluster key 1";
 
-/// Why there is no cluster key. Each is one line that says what to do.
+/// Why there is no cluster key. Each error is one line that says what to do.
 #[derive(Debug)]
 pub enum ClusterKeyError {
     /// The key file or its folder cannot be read or written.
     Io {
         path: PathBuf,
-        /// What was tried, as a verb.
+        /// What failed, as a verb.
         doing: &'static str,
         error: io::Error,
     },
-    /// There is something else in the place of the key file.
+    /// The path of the key file leads to something else.
     NotAFile(PathBuf),
     /// The key file does not have exactly 32 bytes.
     Size {
@@ -49,9 +49,9 @@ pub enum ClusterKeyError {
         /// Its length in bytes.
         len: u64,
     },
-    /// Others than the file's owner may read or write it.
+    /// Users other than the file's owner may read or write it.
     Open { path: PathBuf, mode: u32 },
-    /// The system has no random bytes to give.
+    /// The system gives no random bytes.
     NoRandomness,
 }
 
@@ -81,7 +81,7 @@ impl fmt::Display for ClusterKeyError {
 
 impl std::error::Error for ClusterKeyError {}
 
-/// The cluster key with all that is derived once. Holds no file.
+/// The cluster key, with all keys that are derived once. Holds no file.
 pub struct ClusterKey {
     derive: hkdf::Prk,
     static_key: Secret,
@@ -115,7 +115,7 @@ fn expand(prk: &hkdf::Prk, info: &[&[u8]]) -> Secret {
 }
 
 impl ClusterKey {
-    /// Everything derived from these 32 bytes.
+    /// Derives all keys from these 32 bytes.
     pub fn new(bytes: &[u8; KEY_LEN]) -> Self {
         let derive = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(bytes);
         let static_key = expand(&derive, &[b"tracker static key"]);
@@ -130,12 +130,12 @@ impl ClusterKey {
         Self { derive, static_key, fingerprint, link_key, token_key, mirror_key, signing_key }
     }
 
-    /// Reads this key file. `None` if there is none.
+    /// Reads this key file. `None` if it does not exist.
     pub fn read(path: &Path) -> Result<Option<Self>, ClusterKeyError> {
         read_key(path).map(|key| key.map(|key| Self::new(&key.0)))
     }
 
-    /// Reads this key file, or makes it if there is none yet.
+    /// Reads this key file, or makes it if it does not exist.
     pub fn open(path: &Path) -> Result<Self, ClusterKeyError> {
         let key = match read_key(path)? {
             Some(key) => key,
@@ -154,7 +154,7 @@ impl ClusterKey {
         self.fingerprint
     }
 
-    /// The key under which the trackers of this installation connect to each other, with its public id.
+    /// The key for links between the trackers of this installation, with its public id.
     pub fn link_key(&self) -> (KeyId, Secret) {
         self.link_key.clone()
     }
@@ -167,12 +167,12 @@ impl ClusterKey {
         (KeyId(*id), expand(&self.derive, &[b"group key", &group, chain]))
     }
 
-    /// The public key of whoever certifies clients.
+    /// The public key of the trackers' signature on certificates.
     pub fn signer(&self) -> SignerKey {
         SignerKey(self.signing_key.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes"))
     }
 
-    /// Certifies that a client belongs to a user and has this key, from this time on, in seconds since 1970.
+    /// Certifies that a client belongs to a user and has this key. Valid from `now_s` on, in seconds since 1970.
     pub fn certify(&self, client: ClientId, user: UserId, key: PeerKey, now_s: u64) -> Certificate {
         let end = now_s.saturating_add(CERTIFICATE_LIFE.as_secs());
         Certificate::new((client, user, key), end, |bytes| {
@@ -188,14 +188,14 @@ impl ClusterKey {
         Blob::new(token).expect("a claim and a code fit")
     }
 
-    /// What a token says. `None` if no tracker of this installation made it.
+    /// The content of a token. `None` if no tracker of this installation made it.
     pub fn open_token(&self, token: &[u8]) -> Option<TokenClaim> {
         let (claim, mac) = token.split_last_chunk::<MAC_LEN>()?;
         hmac::verify(&self.token_key, claim, mac).ok()?;
         codec::from_bytes(claim).ok()
     }
 
-    /// What is told to a client about the address from which it connects at this time, in seconds since 1970.
+    /// Proof for a client of the address from which it connects at this time, in seconds since 1970.
     pub fn mirrored(&self, addr: SocketAddr, now_s: u64) -> Mirrored {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
         let code = hmac::sign(&self.mirror_key, &seen_at(addr, now_s));
@@ -203,7 +203,7 @@ impl ClusterKey {
         Mirrored { addr, token: token.expect("a time and a code") }
     }
 
-    /// Whether a tracker of this installation has said this within the last moments.
+    /// Whether a tracker of this installation made this proof within the last moments.
     pub fn has_mirrored(&self, said: &Mirrored, now_s: u64) -> bool {
         let (made_s, code) = said.token.split_first_chunk().expect("a token is longer than a time");
         let made_s = u64::from_be_bytes(*made_s);
@@ -212,12 +212,12 @@ impl ClusterKey {
     }
 }
 
-/// What a token says of the address that it is for.
+/// The content of such a proof.
 fn seen_at(addr: SocketAddr, now_s: u64) -> Vec<u8> {
     [codec::to_bytes(&addr), codec::to_bytes(&now_s)].concat()
 }
 
-/// The path of the key file: that of tracker_info.txt, links resolved, with `.key` behind it.
+/// The path of the key file: the path of tracker_info.txt with links resolved, and `.key` after it.
 pub fn key_path(tracker_info: &Path) -> Result<PathBuf, ClusterKeyError> {
     let canonical = tracker_info.canonicalize();
     let canonical = canonical.map_err(|error| failed(tracker_info, "find", error))?;
@@ -230,7 +230,7 @@ fn failed(path: &Path, doing: &'static str, error: io::Error) -> ClusterKeyError
     ClusterKeyError::Io { path: path.to_path_buf(), doing, error }
 }
 
-/// Reads the key file; `None` if there is none.
+/// Reads the key file. `None` if it does not exist.
 fn read_key(path: &Path) -> Result<Option<Secret>, ClusterKeyError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -252,7 +252,7 @@ fn read_key(path: &Path) -> Result<Option<Secret>, ClusterKeyError> {
     Ok(Some(key))
 }
 
-/// Makes the key file. If another starter was faster, that one's key counts.
+/// Makes the key file. If another process was faster, reads the key that it made.
 fn make_key(path: &Path) -> Result<Secret, ClusterKeyError> {
     let key = random_bytes().map(Secret).map_err(|_| ClusterKeyError::NoRandomness)?;
     if durable::create(path, &key.0).map_err(|error| failed(path, "make", error))? {

@@ -1,25 +1,26 @@
-//! From where users have logged in of late: there they have tries of their own, which strangers cannot use up. Pure.
+//! The places from which users have logged in lately. There they have tries of their own, which strangers cannot use
+//! up. Pure.
 
 use crate::model::name::UserId;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-/// How many pairs of a user and a place are known: more than one address can make accounts in half a day.
+/// How many pairs of a user and a place are known: more than the accounts that one address can make in half a day.
 const KNOWN_MAX: usize = 16_384;
 
-/// How many of too many stay.
+/// How many stay when there are too many.
 const KEPT: usize = KNOWN_MAX / 4 * 3;
 
 #[derive(Debug, Default)]
 pub(super) struct KnownPlaces {
-    /// When each was noted last.
+    /// The order of the latest logins.
     noted: HashMap<(UserId, IpAddr), u64>,
     last: u64,
 }
 
 impl KnownPlaces {
-    /// The user has logged in there. Of too many some are forgotten.
+    /// The user has logged in there. Forgets some pairs if there are too many.
     pub(super) fn note(&mut self, user: &UserId, place: IpAddr) {
         self.last += 1;
         self.noted.insert((user.clone(), place), self.last);
@@ -28,7 +29,8 @@ impl KnownPlaces {
         }
     }
 
-    /// Keeps the latest of each place, then the second of each, and so on: those of a place with very many go first.
+    /// Keeps the latest user of each place, then the second one of each, and so on. So the users of the most crowded
+    /// places go first.
     fn forget(&mut self) {
         let mut all: Vec<_> = self.noted.iter().map(|((_, place), noted)| (Reverse(*noted), *place)).collect();
         all.sort_unstable();
@@ -62,7 +64,7 @@ mod tests {
         let place = |n: usize| IpAddr::from((n as u32).to_be_bytes());
         for n in 0..3 * KNOWN_MAX {
             places.note(&user("eve"), place(n));
-            // Whoever comes back is not forgotten.
+            // A user who returns is not forgotten.
             places.note(&user("ann"), place(1));
             assert!(places.noted.len() <= KNOWN_MAX);
         }

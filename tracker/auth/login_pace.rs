@@ -1,5 +1,5 @@
-//! How often somebody may log in who proves to be the user, by password or by token: counted by account, by network and
-//! by site. Whoever is faster waits.
+//! A rate limiter for proved logins, by password or by token: counted by account, network and site. A client that
+//! exceeds the rate waits.
 
 use crate::model::address::{network_of, site_of};
 use crate::model::name::UserId;
@@ -23,20 +23,20 @@ impl LoginPace {
         }
     }
 
-    /// How long until this user may log in there; zero if now.
+    /// How long until this user may log in there; zero if at once.
     pub(super) fn wait(&self, name: &UserId, ip: IpAddr, now: Instant) -> Duration {
         let of_site = site_of(ip).map_or(Duration::ZERO, |site| self.sites.wait(&site, 1, now));
         self.users.wait(name, 1, now).max(self.networks.wait(&network_of(ip), 1, now)).max(of_site)
     }
 
-    /// Takes a login, also one that is due later only: then the next waits longer.
+    /// Takes a login, even one that is not due yet: then the next one waits longer.
     pub(super) fn take(&mut self, name: &UserId, ip: IpAddr, now: Instant) {
         self.users.take(name, now);
         self.networks.take(&network_of(ip), now);
         site_of(ip).iter().for_each(|site| self.sites.take(site, now));
     }
 
-    /// No login came of one that was taken.
+    /// A taken login was not used.
     pub(super) fn give_back(&mut self, name: &UserId, ip: IpAddr) {
         self.users.give_back(name);
         self.networks.give_back(&network_of(ip));

@@ -1,5 +1,5 @@
-//! How often somebody may try: attempts are counted by user name, by place and by address, and those that succeed are
-//! given back.
+//! A rate limiter for attempts to log in. It counts attempts by user name, place and address, and gives back those
+//! that succeed.
 
 use super::known_places::KnownPlaces;
 use super::login_pace::LoginPace;
@@ -14,21 +14,21 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paces {
-    /// Failed logins under one name from where its user has not logged in, all together. One address alone does not use
+    /// Failed logins under one name, from all places where its user has not logged in. One address alone cannot use
     /// this up.
     pub user: Pace,
-    /// Failed logins under one name from one place, and wrong old passwords of a user who is logged in.
+    /// Failed logins under one name from one place, and wrong old passwords of a logged-in user.
     pub user_at_place: Pace,
     /// Failed logins from one address.
     pub address: Pace,
-    /// Logins of one account, with all clients that come back to this tracker at once.
+    /// Logins of one account, including all clients that return to this tracker at once.
     pub logins_of_user: Pace,
-    /// Logins from one address. More than it may have connections.
+    /// Logins from one address: more than the connections that it may have.
     pub logins_from_address: Pace,
 }
 
 impl Default for Paces {
-    /// Many people may sit behind one address, so that has a wider pace than a name.
+    /// Many users may share one address, so an address has a wider limit than a name.
     fn default() -> Self {
         Self {
             user: Pace { burst: 30, interval: Duration::from_secs(5) },
@@ -40,13 +40,13 @@ impl Default for Paces {
     }
 }
 
-/// The attempts of everybody.
+/// The attempts of all users.
 #[derive(Debug)]
 pub struct LoginThrottle {
     attempts: Mutex<Attempts>,
-    /// Wakes those who wait for the verdicts on others.
+    /// Wakes the attempts that wait for the verdicts on others.
     verdict: Condvar,
-    /// Wakes those who have logged in too often, at the end of the tracker only.
+    /// Wakes the logins that wait for the rate limit, when the tracker stops.
     closing: Condvar,
 }
 
@@ -59,10 +59,10 @@ struct Attempts {
     closed: bool,
 }
 
-/// What an attempt counts in.
+/// What an attempt is counted by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Counter {
-    /// A name, wherever it is tried by strangers.
+    /// A name, at all places that are strange to its user.
     User(UserId),
     /// A name at one place.
     UserAt(UserId, IpAddr),
@@ -73,7 +73,7 @@ enum Counter {
     Site(IpAddr),
 }
 
-/// Whether a counter that is used up stops an attempt.
+/// Whether an exhausted counter stops an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stops {
     Yes,
@@ -81,7 +81,7 @@ enum Stops {
     No,
 }
 
-/// The failed attempts of each kind. One that is under way counts as failed until its verdict.
+/// The failed attempts of each kind. An attempt without a verdict yet counts as failed.
 #[derive(Debug)]
 struct Failed {
     users: Buckets<Counter>,
@@ -90,11 +90,11 @@ struct Failed {
     sites: Buckets<Counter>,
 }
 
-/// Whether a login may be tried.
+/// Whether a login may be attempted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LoginTurn {
     Go,
-    /// Once the verdicts on others are there: they may have been right.
+    /// After the verdicts on others: these may succeed.
     Wait,
     No,
 }
@@ -125,7 +125,7 @@ impl Attempts {
         Self { failed, under_way: HashMap::new(), known: KnownPlaces::default(), logins, closed: false }
     }
 
-    /// What a login under this name counts in. Where its user has logged in, what strangers have failed stops nobody.
+    /// The counters of a login under this name. At the user's known places, failures of strangers stop nobody.
     fn counters(&self, user: &UserId, ip: IpAddr) -> Vec<(Counter, Stops)> {
         let place = place_of(ip);
         let stops = if self.known.knows(user, place) { Stops::No } else { Stops::Yes };
@@ -184,20 +184,20 @@ impl Attempts {
     }
 }
 
-/// A login that is under way. Dropping it says that it has failed.
+/// A login that is under way. Dropping it means that it has failed.
 #[derive(Debug)]
 pub struct LoginAttempt<'a> {
     throttle: &'a LoginThrottle,
     user: UserId,
     ip: IpAddr,
     counters: Vec<(Counter, Stops)>,
-    /// It has taken a login of the pace, and gives it back if none comes of it.
+    /// It has taken a login of the rate limiter, and gives that back if it fails.
     has_login: bool,
 }
 
 impl LoginAttempt<'_> {
-    /// The password was right: the user starts afresh there. All else only gets this attempt back, or whoever guesses
-    /// the passwords of others could wash an address clean with an account of their own.
+    /// The password was right: clears the user's counters there. All other counters only get this attempt back.
+    /// Otherwise an attacker with an account could clear the count of an address by logging in.
     pub fn succeeded(mut self) {
         let attempts = &mut *self.throttle.attempts.lock();
         for (counter, _) in &self.counters {
@@ -211,7 +211,7 @@ impl LoginAttempt<'_> {
         }
     }
 
-    /// The password was not looked at: everything gets this attempt back.
+    /// The password was not checked: all counters get this attempt back.
     pub fn unchecked(self) {
         let attempts = &mut *self.throttle.attempts.lock();
         self.counters.iter().for_each(|(counter, _)| attempts.give_back(counter));
@@ -235,20 +235,21 @@ impl LoginThrottle {
         Self { attempts, verdict: Condvar::new(), closing: Condvar::new() }
     }
 
-    /// Begins a login if there were not too many failed ones. Those that are under way may have been right: waits for
-    /// their verdicts, `until` then. Whoever has logged in too often waits too. `None` if it may not be tried.
+    /// Begins a login unless too many have failed. Attempts under way may still succeed: waits for their verdicts, at
+    /// the latest until `until`. A user who has logged in too often waits too. `None` if the login may not be
+    /// attempted.
     pub fn attempt(&self, user: &UserId, ip: IpAddr, until: Instant) -> Option<LoginAttempt<'_>> {
         self.begin(user, ip, None, until)
     }
 
-    /// The same for a user who is logged in and proves it once more. What strangers try under the name does not count,
-    /// nor how often somebody logs in there.
+    /// As [`LoginThrottle::attempt`], for a logged-in user who proves the password once more. Attempts of strangers
+    /// under the name do not count, nor do logins there.
     pub fn attempt_own(&self, own: UserRef, user: &UserId, ip: IpAddr, until: Instant) -> Option<LoginAttempt<'_>> {
         self.begin(user, ip, Some(own), until)
     }
 
-    /// Counts a login that is proved already, as by a token. Waits if there were too many; false if that takes longer than
-    /// `until` then.
+    /// Counts a login that is already proved, as by a token. Waits if there were too many. Returns false if that takes
+    /// longer than `until`.
     pub fn log_in(&self, user: &UserId, ip: IpAddr, until: Instant) -> bool {
         let mut attempts = self.attempts.lock();
         let may = self.take_login(&mut attempts, (user, ip), until);
@@ -258,7 +259,7 @@ impl LoginThrottle {
         may
     }
 
-    /// Nobody waits any more.
+    /// Ends all waits.
     pub fn close(&self) {
         self.attempts.lock().closed = true;
         self.verdict.notify_all();
@@ -272,7 +273,7 @@ impl LoginThrottle {
             let counters = own.map_or_else(|| attempts.counters(user, ip), |own| vec![(Counter::Own(own), Stops::Yes)]);
             let now = Instant::now();
             match attempts.ask(&counters, now) {
-                // Whoever may not try takes no login, or strangers could use up those of a user.
+                // An attempt that may not be made takes no login. Otherwise strangers could use up those of a user.
                 LoginTurn::Go if own.is_none() && !has_login => {
                     has_login = self.take_login(&mut attempts, (user, ip), until);
                     if !has_login {
@@ -296,8 +297,8 @@ impl LoginThrottle {
         begun.map(|counters| LoginAttempt { throttle: self, user: user.clone(), ip, counters, has_login })
     }
 
-    /// Takes a login of the pace, and waits until it is due. Each waits behind those that have taken theirs. Takes none
-    /// and returns false if that takes too long.
+    /// Takes a login of the rate limiter, and waits until it is due. Each login waits for those taken before it. Takes
+    /// none and returns false if that takes too long.
     fn take_login(
         &self,
         attempts: &mut MutexGuard<'_, Attempts>,
@@ -343,7 +344,7 @@ mod tests {
         Attempts::new(&paces())
     }
 
-    /// Whether a login could be tried; it has failed then.
+    /// Whether a login could be attempted, which then fails.
     fn fails(attempts: &mut Attempts, name: &str, ip: IpAddr, now: Instant) -> bool {
         let counters = attempts.counters(&user(name), ip);
         let went = attempts.turn(&counters, now) == LoginTurn::Go;
@@ -353,7 +354,7 @@ mod tests {
         went
     }
 
-    /// The end of the time of a request that begins now.
+    /// The deadline of a request that begins now.
     fn soon() -> Instant {
         Instant::now() + ANSWER_DEADLINE
     }
@@ -439,7 +440,7 @@ mod tests {
         );
     }
 
-    /// Logins that another in an hour allows to nobody who waits.
+    /// A limiter that allows this many logins at once, and the next one in an hour.
     fn logins_at_once(logins: u64) -> LoginThrottle {
         let logins_from_address = Pace { burst: logins, interval: Duration::from_secs(3600) };
         LoginThrottle::new(Paces { logins_from_address, ..paces() })

@@ -1,5 +1,5 @@
-//! Hashes passwords and checks them with Argon2id, on a few threads of their own: as many at once as there are
-//! cores, each with a stack that is deep enough. Those who wait take turns.
+//! Hashes passwords and checks them with Argon2id, on threads of its own with enough stack. There are as many as
+//! cores. Waiting requests take turns.
 
 use crate::model::address::{network_of, place_of};
 use crate::model::name::UserId;
@@ -19,21 +19,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Argon2's parameters; its default is what OWASP recommends (19 MiB, 2 passes, 1 lane; Password Storage Cheat Sheet).
+/// Argon2's parameters. The default is the recommendation of OWASP (19 MiB, 2 passes, 1 lane; Password Storage Cheat
+/// Sheet).
 pub use argon2::Params;
 
-/// Passwords that may wait for a thread. One takes some 20 ms, so the last in the queue waits a second or two.
+/// How many passwords may wait for a thread. One takes some 20 ms, so the last in the queue waits a second or two.
 const WAITING_MAX: usize = 128;
-/// The nice value of threads that compute: a third of the weight of one that does not give way (sched(7)).
+/// The nice value of the computing threads: a third of the weight of a thread with nice value 0 (sched(7)).
 const PASSWORD_NICE: i32 = 5;
 /// Argon2 keeps several blocks of 1 KiB on the stack; unoptimized builds need more.
 const STACK_LEN: usize = 512 * 1024;
 
-/// Whose turn a password takes.
+/// The source of a password, for turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asker {
     path: [TurnOf; 3],
-    /// Who waits until then for a thread waits no longer.
+    /// The deadline until which it waits for a thread.
     answer_by: Instant,
 }
 
@@ -45,7 +46,8 @@ enum TurnOf {
 }
 
 impl Asker {
-    /// Whoever says this name there. Sites take turns, then the networks of a site, then the names in a network.
+    /// A client there that gives this name. Sites take turns, then the networks of a site, then the names in a
+    /// network.
     pub fn at(ip: IpAddr, name: &UserId, answer_by: Instant) -> Self {
         let network = network_of(ip);
         let site = place_of(ip);
@@ -58,16 +60,16 @@ impl Asker {
     }
 }
 
-/// The threads, and the queue to them.
+/// The threads, and the queue of their jobs.
 #[derive(Debug)]
 pub struct Passwords {
     desk: Arc<Desk>,
     threads: Vec<OwnedThread>,
-    /// Checked where there is no account, so that a check takes as long as with one.
+    /// Checked if there is no account, so that the check takes as long as with one.
     nobody: PasswordHash,
 }
 
-/// Where those who ask and the threads meet.
+/// The queue between sessions and threads.
 #[derive(Debug)]
 struct Desk {
     jobs: Mutex<Jobs>,
@@ -93,14 +95,14 @@ impl Desk {
         Self { jobs: Mutex::new(Jobs { turns, closed: false }), came: Condvar::new() }
     }
 
-    /// Whoever gets no turn hears that the answer is gone.
+    /// A job that finds no room in the queue is dropped, which disconnects its answer.
     fn put(&self, asker: Asker, job: Job) {
         let dropped = self.jobs.lock().turns.put(asker.path, job, Instant::now());
         self.came.notify_one();
         drop(dropped);
     }
 
-    /// Waits for a job; `None` once the desk is closed.
+    /// Waits for a job. `None` once the desk is closed.
     fn take(&self) -> Option<([TurnOf; 3], Job)> {
         let mut jobs = self.jobs.lock();
         loop {
@@ -128,19 +130,19 @@ fn argon2(params: &Params) -> Argon2<'static> {
     Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params.clone())
 }
 
-/// Hashes under a fresh salt; `None` if there is no memory or no randomness for it.
+/// Hashes with a fresh salt. `None` without memory or random bytes.
 fn hash(params: &Params, password: &[u8]) -> Option<PasswordHash> {
     let hash: phc::PasswordHash = argon2(params).hash_password(password).ok()?;
     Some(PasswordHash(hash.to_string().into()))
 }
 
-/// Checks with the parameters that the hash itself names, so that old hashes stay valid when the default changes.
+/// Checks with the parameters in the hash itself, so that old hashes stay valid when the default changes.
 fn matches(params: &Params, password: &[u8], hash: &PasswordHash) -> bool {
     phc::PasswordHash::new(&hash.0).is_ok_and(|hash| argon2(params).verify_password(password, &hash).is_ok())
 }
 
 fn work(params: &Params, desk: &Desk) {
-    // A password takes all of a core for a while. A login has seconds, a command has not.
+    // A password keeps a core busy for a while. A login can wait seconds, a command cannot.
     sys::give_way(PASSWORD_NICE);
     while let Some((path, job)) = desk.take() {
         // The caller may be gone.
@@ -162,7 +164,7 @@ fn no_memory() -> Refusal {
 impl Passwords {
     /// Starts this many threads, which hash with these parameters.
     pub fn start(params: Params, thread_count: usize) -> io::Result<Self> {
-        // A hash under a random salt: nobody needs its password.
+        // A hash with a random salt: its password does not matter.
         let nobody = hash(&params, &[0; 32]).ok_or_else(|| io::Error::other("Argon2 cannot get its memory"))?;
         let mut this = Self { desk: Arc::new(Desk::new()), threads: Vec::new(), nobody };
         for number in 1..=thread_count.max(1) {
@@ -176,14 +178,14 @@ impl Passwords {
     /// The hash of a password.
     ///
     /// # Errors
-    /// `SlowDown` if too many wait and nobody has more of them than the asker, or if the turn does not come in time.
-    /// `Unavailable` if there is no memory.
+    /// `SlowDown` if too many requests wait and none has more of them than this asker, or if the turn does not come in
+    /// time. `Unavailable` if there is no memory.
     pub fn hash(&self, asker: Asker, password: Password) -> Result<PasswordHash, Refusal> {
         let hash = self.ask(asker, |answer| Job::Hash { password, answer })?;
         hash.ok_or_else(no_memory)
     }
 
-    /// Which of these hashes a password matches, if any. Takes as long for none as for one.
+    /// Which of these hashes a password matches, if any. Without hashes it takes as long as with one.
     ///
     /// # Errors
     /// As for [`Passwords::hash`].
@@ -269,7 +271,7 @@ mod tests {
         assert_eq!(passwords.check(ann(), password("alpha"), hashes), Ok(None));
     }
 
-    /// Passwords whose only thread is held up by an answer that nobody takes, and that answer.
+    /// Passwords whose only thread is blocked by an answer that nobody takes, and that answer.
     fn held_up() -> (Passwords, Receiver<Option<PasswordHash>>) {
         let passwords = Passwords::start(cheap(), 1).expect("started");
         let (answer, held_up) = bounded(0);

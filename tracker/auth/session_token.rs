@@ -1,4 +1,5 @@
-//! What a session token says: whose session it is, since which op, and when the token was made.
+//! The content of a session token: the user and the session, the op since which it counts, and when the token was
+//! made.
 
 use crate::model::id::{OpId, SessionId, UserRef};
 use crate::sys::random::random_bytes;
@@ -6,14 +7,14 @@ use crate::wire::certificate::CERTIFICATE_LIFE;
 use crate::wire::codec::wire_struct;
 use std::io;
 
-/// How long a token is good. A client gets a new one with each certificate. Clocks of trackers differ by less.
+/// How long a token is valid. A client gets a new one with each certificate. The clocks of trackers differ by less.
 const TOKEN_LIFE_S: u64 = CERTIFICATE_LIFE.as_secs();
 
-/// Whoever shows the token of a session is in, until its user logs out.
+/// A client that shows a token is logged in to its session, until the user logs out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenClaim {
     pub user: UserRef,
-    /// The op since which the user's sessions counted when this one began.
+    /// The op since which the user's sessions counted when this session began.
     pub sessions_since: OpId,
     pub session: SessionId,
     /// In seconds since 1970.
@@ -23,7 +24,7 @@ pub struct TokenClaim {
 wire_struct!(TokenClaim { user, sessions_since, session, made_s });
 
 impl TokenClaim {
-    /// The claim of a session that begins now.
+    /// The claim of a new session.
     ///
     /// # Errors
     /// The system gives no random bytes.
@@ -32,12 +33,12 @@ impl TokenClaim {
         Ok(Self { user, sessions_since, session, made_s: now_s })
     }
 
-    /// The same session, for a token that is made now. A tracker whose clock is behind keeps the time of another.
+    /// The same session, for a new token. A tracker whose clock is behind keeps the time of the older token.
     pub fn renewed(self, now_s: u64) -> Self {
         Self { made_s: self.made_s.max(now_s), ..self }
     }
 
-    /// Whether a token is good now as far as its age goes.
+    /// Whether a token's age is still valid.
     pub fn is_fresh(&self, now_s: u64) -> bool {
         now_s.abs_diff(self.made_s) <= TOKEN_LIFE_S
     }

@@ -1,32 +1,32 @@
-//! Which other tracker gives its base to this one: one at a time, and whom not to ask for now. Pure.
+//! Which other tracker gives its base to this one: one at a time. Also which trackers not to ask for now. Pure.
 
 use crate::model::op::floor::FloorMark;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// A giver that sends no part for this long loses its place.
+/// A giver that sends no part for this long loses its slot.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// A base that is not whole by then is given up.
+/// The time after which an incomplete base is given up.
 const WHOLE_MAX: Duration = Duration::from_secs(3600);
-/// Rest of a tracker that gave no sound base; it doubles each time.
+/// How long a tracker that gave no sound base rests. The rest doubles each time.
 const REST_MIN: Duration = Duration::from_secs(600);
 /// Longest rest.
 const REST_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Pause before a tracker is asked again that had another base by then.
+/// The pause before a tracker is asked again that had moved on to another base.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often in a row a tracker may have another base.
+/// How often in a row a tracker may have moved on to another base.
 const EXCUSES_MAX: u32 = 8;
 
-/// The place of the giver. A tracker is named by its number.
+/// The slot of the giver. Numbers stand for trackers.
 #[derive(Debug, Default)]
 pub(crate) struct BaseSlot {
     giver: Option<Giver>,
     rests: BTreeMap<u16, Rest>,
-    /// Whose base this tracker cannot do without, also those that wait for their turn.
+    /// The trackers whose base this one needs, including those that wait for their turn.
     needed: BTreeSet<u16>,
-    /// Its own floor, and the one that this tracker cannot reach from there by itself, as the keeper has found.
+    /// The floor here, and the floor that this tracker cannot reach from it by itself, as the floor keeper has found.
     out_of_reach: Option<[FloorMark; 2]>,
-    /// A base is here, and the tracker is about to be started anew on it.
+    /// A base is here, and the tracker is about to restart on it.
     whole: bool,
 }
 
@@ -42,15 +42,15 @@ struct Giver {
 #[derive(Debug)]
 struct Rest {
     until: Instant,
-    /// It gave no sound base.
+    /// Whether it gave no sound base.
     blamed: bool,
-    /// The rest before the next one doubles.
+    /// The length of this rest, which the next one doubles.
     last: Duration,
     excuses: u32,
 }
 
 impl BaseSlot {
-    /// Gives a tracker the place if it is free. Returns whether it has it anew: it is to be asked for its base.
+    /// Gives a tracker the slot if it is free. Returns whether it has just got it: then the caller asks for its base.
     pub(crate) fn claim(&mut self, number: u16, now: Instant) -> bool {
         let rests = self.rests.get(&number).is_some_and(|rest| now < rest.until);
         let free = self.giver.is_none() && !self.whole && !rests;
@@ -60,30 +60,30 @@ impl BaseSlot {
         free
     }
 
-    /// Whether it has the place.
+    /// Whether it has the slot.
     pub(crate) fn is_giver(&self, number: u16) -> bool {
         !self.whole && self.giver.as_ref().is_some_and(|giver| giver.number == number)
     }
 
-    /// The giver has sent a part: so many bytes are here.
+    /// The giver has sent a part: `taken` bytes are here.
     pub(crate) fn note_part(&mut self, taken: u64, total: u64, now: Instant) {
         if let Some(giver) = &mut self.giver {
             (giver.heard, giver.taken, giver.total) = (now, taken, total);
         }
     }
 
-    /// A base is here. Nobody else is asked, and it stays needed.
+    /// A whole base is here. No other tracker is asked, and the base stays needed.
     pub(crate) fn note_whole(&mut self) {
         self.whole = true;
     }
 
-    /// Its link has ended, or its base is not needed any more.
+    /// The giver's link has ended, or its base is no longer needed.
     pub(crate) fn leave(&mut self, number: u16) {
         self.giver.take_if(|giver| giver.number == number);
     }
 
-    /// Notes whether this tracker cannot do without its base, unless it is blamed. Returns whether there is any such
-    /// tracker.
+    /// Notes whether this tracker needs the other one's base, unless that one is blamed. Returns whether any base is
+    /// needed.
     pub(crate) fn set_needed(&mut self, number: u16, needed: bool, now: Instant) -> bool {
         match needed && !self.is_blamed(number, now) {
             true => self.needed.insert(number),
@@ -92,12 +92,12 @@ impl BaseSlot {
         self.whole || !self.needed.is_empty()
     }
 
-    /// Notes that this tracker cannot get from a floor to another one by itself, or takes that back.
+    /// Notes that this tracker cannot get from one floor to another by itself, or clears that.
     pub(crate) fn note_out_of_reach(&mut self, between: Option<[FloorMark; 2]>) {
         self.out_of_reach = between;
     }
 
-    /// Whether it was found that this tracker cannot get from a floor to another one by itself.
+    /// Whether the floor keeper has found that this tracker cannot get from one floor to the other by itself.
     pub(crate) fn is_out_of_reach(&self, own: FloorMark, higher: FloorMark) -> bool {
         self.out_of_reach == Some([own, higher])
     }
@@ -112,14 +112,15 @@ impl BaseSlot {
         self.rests.entry(number).or_insert(none)
     }
 
-    /// Its base cannot be had for now, through no fault of its own. It is asked again after a pause.
+    /// Its base is not available for now, through no fault of its own. It is asked again after a pause.
     pub(crate) fn put_off(&mut self, number: u16, pause: Duration, now: Instant) {
         self.leave(number);
         let rest = self.rest(number, now);
         (rest.until, rest.blamed) = (now + pause, false);
     }
 
-    /// It has another base by now. That can be so a few times. Returns for how long it rests if it was too often.
+    /// It has moved on to another base, which may happen a few times. If it was too often, returns how long the
+    /// tracker rests.
     pub(crate) fn excuse(&mut self, number: u16, now: Instant) -> Option<Duration> {
         let rest = self.rest(number, now);
         rest.excuses += 1;
@@ -130,7 +131,7 @@ impl BaseSlot {
         None
     }
 
-    /// It gave no base, or one that is none. Returns for how long it rests.
+    /// It gave no base, or an unsound one. Returns how long it rests.
     pub(crate) fn blame(&mut self, number: u16, now: Instant) -> Duration {
         self.leave(number);
         let rest = self.rest(number, now);
@@ -139,7 +140,7 @@ impl BaseSlot {
         last
     }
 
-    /// Takes the place from a giver that is too late. Returns its number.
+    /// Takes the slot from a giver that is too late. Returns its number.
     pub(crate) fn sweep(&mut self, now: Instant) -> Option<u16> {
         let passed = |since: Instant| now.saturating_duration_since(since);
         let is_late = |giver: &mut Giver| passed(giver.heard) >= SILENCE_MAX || passed(giver.begun) >= WHOLE_MAX;
@@ -148,7 +149,7 @@ impl BaseSlot {
         Some(late)
     }
 
-    /// Who gives, and how much of its base is here, in percent.
+    /// The giver, and how much of its base is here, in percent.
     pub(crate) fn progress(&self) -> Option<(u16, u64)> {
         let giver = self.giver.as_ref()?;
         Some((giver.number, giver.taken.saturating_mul(100) / giver.total.max(1)))

@@ -1,4 +1,4 @@
-//! What a tracker knows of the cluster: the other trackers, which of them are connected, and how far they are.
+//! A tracker's view of the cluster: the other trackers, which of them are connected, and their progress.
 //! docs/PROTOCOL.md says what trackers do on a link.
 
 use super::base_slot::BaseSlot;
@@ -23,11 +23,11 @@ use std::time::Instant;
 /// Why a tracker was not forgotten, or not taken back.
 #[derive(Debug)]
 pub enum ForgetError {
-    /// It is this one.
+    /// It is this tracker.
     Own,
     /// No tracker has this number.
     Unknown,
-    /// It is to be taken back, and is not forgotten.
+    /// A tracker that is not forgotten cannot be taken back.
     NotForgotten,
     /// The change cannot be made durable.
     Refused(Refusal),
@@ -55,15 +55,15 @@ pub struct ClusterView {
     table: TrackerTable,
     warn: Warn,
     digest: Mutex<StateDigest>,
-    /// By number of the other tracker.
+    /// By the number of the other tracker.
     throttles: Mutex<BTreeMap<u16, LogThrottle>>,
-    /// Who gives its base to this tracker.
+    /// Which tracker gives its base to this one.
     base_slot: Mutex<BaseSlot>,
     floor_wakeup: Arc<Wakeup>,
 }
 
 impl ClusterView {
-    /// Begins with the durable state. The caller appends every op to `feed` as it becomes durable.
+    /// Begins with the durable state. The caller appends every op to `feed` when it becomes durable.
     pub fn new(me: LocalTracker, feed: Arc<Feed>, state: &State, warn: Warn) -> Self {
         let table = TrackerTable::new(&me, state);
         let digest = Mutex::new(StateDigest::new(Instant::now()));
@@ -95,13 +95,13 @@ impl ClusterView {
         (self.warn)(line);
     }
 
-    /// The other trackers, as a tracker with this state on this floor sees them.
+    /// The other trackers, compared with this state and this floor.
     pub fn others(&self, state: &State, floor: FloorMark) -> Vec<OtherTracker> {
         let giver = self.base_slot.lock().progress();
         self.table.others(state, floor, giver)
     }
 
-    /// Whether a number is that of another tracker.
+    /// Checks that a number belongs to another tracker.
     ///
     /// # Errors
     /// `Own`, `Unknown`.
@@ -112,8 +112,8 @@ impl ClusterView {
         if self.table.is_known(number) || state.knows_tracker(number) { Ok(()) } else { Err(ForgetError::Unknown) }
     }
 
-    /// Takes note of which trackers are forgotten in the durable state. Ends the links with them and tells the operator
-    /// what is new. Never waits for another tracker.
+    /// Takes note of the forgotten trackers of the durable state. Ends the links with them and tells the operator what
+    /// has changed. Never waits for another tracker.
     pub(crate) fn set_forgotten(&self, state: &State) {
         for (number, forgotten) in self.table.set_forgotten(state.forgotten().collect()) {
             let what = if forgotten { "forgotten" } else { "taken back" };
@@ -121,21 +121,22 @@ impl ClusterView {
         }
     }
 
-    /// A link was lost or did not come about. The operator is told if that is news.
+    /// A link was lost, or could not be made. Tells the operator if that is news.
     pub(crate) fn lost(&self, number: u16, why: &impl fmt::Display) {
         if self.table.note_away(number, &why.to_string()) {
             self.tell(number, format!("tracker {number} is not connected: {why}"));
         }
     }
 
-    /// A program was turned away, since another one has its number. It calls again and again; the operator is told once.
+    /// A program was rejected, because another one has its number. It calls again and again; the operator is told
+    /// once.
     pub(crate) fn tell_clash(&self, number: u16, instance: [u8; 16], from: &str) {
         if let Some(line) = self.table.note_clash(number, instance, from) {
             self.warn(&line);
         }
     }
 
-    /// A program was taken. If it was turned away before, the operator was told too much.
+    /// A program was accepted. If it was rejected before, takes back what the operator was told.
     pub(crate) fn end_clash(&self, number: u16, instance: [u8; 16]) {
         if self.table.end_clash(number, instance) {
             self.tell_no_clash(number);
@@ -146,26 +147,26 @@ impl ClusterView {
         self.warn(&format!("no other tracker runs under the number {number} any more"));
     }
 
-    /// What the operator is told of numbers that several programs claim.
+    /// The tracker numbers that several programs claim, in words for the operator.
     pub fn clashes(&self) -> Vec<String> {
         self.table.clashes()
     }
 
-    /// Tells the operator that a tracker has come or gone, at most so often.
+    /// Tells the operator that a tracker has come or gone, within the rate limit.
     pub(crate) fn tell(&self, number: u16, line: String) {
         let now = Instant::now();
         let line = self.throttles.lock().entry(number).or_insert_with(|| LogThrottle::new(now)).tell(line, now);
         line.iter().for_each(|line| (self.warn)(line));
     }
 
-    /// Tells the operator the lines that were held back long enough.
+    /// Tells the operator the lines that have waited long enough.
     pub fn sweep(&self, now: Instant) {
         let due: Vec<String> = self.throttles.lock().values_mut().filter_map(|throttle| throttle.due(now)).collect();
         due.iter().for_each(|line| (self.warn)(line));
         self.table.sweep_clashes(now).into_iter().for_each(|number| self.tell_no_clash(number));
     }
 
-    /// Has all links look at once for what there is to say; false if there is no link.
+    /// Makes all links check at once what to send. Returns false if there is no link.
     pub fn wake(&self) -> bool {
         self.table.wake()
     }
@@ -179,18 +180,18 @@ impl ClusterView {
         &self.base_slot
     }
 
-    /// The highest floor of the trackers that are connected. One that cannot give the base of its floor does not count.
+    /// The highest floor of the connected trackers, without those that cannot give the base of their floor.
     pub fn highest_floor(&self) -> Option<FloorMark> {
         let (floors, slot, now) = (self.table.floors(), self.base_slot.lock(), Instant::now());
         floors.into_iter().filter(|(number, _)| !slot.is_blamed(*number, now)).map(|(_, floor)| floor).max()
     }
 
-    /// Wakes the keeper of the floor: something has happened that may let it go on.
+    /// Wakes the floor keeper, which may be able to go on.
     pub(crate) fn floor_wakeup(&self) -> &Arc<Wakeup> {
         &self.floor_wakeup
     }
 
-    /// The digest of the durable state, once it has been at rest. `None` also while another link computes it.
+    /// The digest of the durable state, once the state has been at rest. `None` also while another link computes it.
     pub(crate) fn digest(&self, state: &Arc<State>, now: Instant) -> Option<[u8; 32]> {
         self.digest.try_lock()?.of(state, now, |state| {
             let begun = sys::thread_time();

@@ -1,4 +1,4 @@
-//! The latest durable ops, in the order in which they became durable, for the links to follow.
+//! The latest durable ops, in the order in which they became durable. The links follow it.
 
 use super::wakeup::Wakeup;
 use crate::model::op::Op;
@@ -6,7 +6,7 @@ use crate::sync::Mutex;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-/// Ops that are kept. A link that falls further behind reads the log.
+/// How many ops the feed keeps. A link that falls further behind reads the log.
 const KEPT_MAX: usize = 16_384;
 
 #[derive(Default)]
@@ -36,23 +36,24 @@ impl Feed {
         self.followers.lock().retain(|wakeup| wakeup.upgrade().map(|wakeup| wakeup.wake()).is_some());
     }
 
-    /// Wakes this thread whenever there are new ops, for as long as its `Wakeup` exists.
+    /// Wakes this thread when new ops come, for as long as its `Wakeup` exists.
     pub fn follow(&self, wakeup: &Arc<Wakeup>) {
         self.followers.lock().push(Arc::downgrade(wakeup));
     }
 
-    /// Where the next op will be.
+    /// The number of the next op.
     pub(crate) fn end(&self) -> u64 {
         let kept = self.kept.lock();
         kept.first + kept.ops.len() as u64
     }
 
-    /// Where the ops begin that are kept.
+    /// The number of the first op that is kept.
     pub(crate) fn start(&self) -> u64 {
         self.kept.lock().first
     }
 
-    /// At most `count` ops from number `from` on, each through `pick`. `None` if the first of them is no longer kept.
+    /// At most `count` ops from number `from` on, each through `pick`. `None` if the feed no longer has the first of
+    /// them.
     pub fn read<T>(&self, from: u64, count: usize, pick: impl FnMut(&Op) -> T) -> Option<Vec<T>> {
         let kept = self.kept.lock();
         let skip = usize::try_from(from.checked_sub(kept.first)?).ok()?;

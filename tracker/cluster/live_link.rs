@@ -1,4 +1,4 @@
-//! A link to another tracker that stands: what its threads share.
+//! An established link to another tracker: the data that its threads share.
 
 use super::sign_of_life::SignOfLife;
 use super::version_vector::VersionVector;
@@ -14,33 +14,33 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// Calls that wait for a slow link. Others are dropped: whoever calls does so again.
+/// How many calls may wait for a slow link. Others are dropped: their callers try again.
 const CALLS_MAX: usize = 256;
 
-/// Shared by the thread that receives and the one that sends.
+/// Shared by the receiving and the sending thread.
 pub(crate) struct LiveLink {
-    /// Made at random when the other program starts: tells two programs of one number apart.
+    /// A random number of the other program's run. It tells apart two programs with one number.
     pub(crate) instance: [u8; 16],
     pub(crate) sender: Arc<FrameSender>,
-    /// Wakes the thread that sends.
+    /// Wakes the sending thread.
     pub(crate) wakeup: Arc<Wakeup>,
     pub(crate) progress: Mutex<LinkProgress>,
     pub(crate) signs: SignOfLife,
-    /// Manifests that the other tracker wants, still to be sent.
+    /// Manifests that the other tracker wants and has not been sent yet.
     pub(crate) wanted: Mutex<BTreeSet<InfoHash>>,
-    /// How many manifests it has given.
+    /// How many manifests the other tracker has given.
     pub(crate) manifests_given: AtomicU64,
-    /// Calls of clients, still to be passed on: [`CALLS_MAX`] at most.
+    /// Calls of clients that wait to be passed on: [`CALLS_MAX`] at most.
     pub(crate) calls: Mutex<VecDeque<LinkMessage>>,
 }
 
 impl LiveLink {
-    /// Asks the other tracker whether it is there, and waits for the answer, but not longer than this.
+    /// Asks the other tracker for a sign of life, and waits for the answer at most this long.
     pub(crate) fn answers(&self, longest: Duration) -> bool {
         self.signs.ask(longest, || self.wakeup.wake())
     }
 
-    /// Has a call passed on, unless too many wait.
+    /// Passes a call on, unless too many wait.
     pub(crate) fn pass_call(&self, call: LinkMessage) {
         {
             let mut calls = self.calls.lock();
@@ -53,28 +53,28 @@ impl LiveLink {
     }
 }
 
-/// How far the tracker at the other end is.
+/// The progress of the tracker at the other end.
 pub(crate) struct LinkProgress {
-    /// Its floor, as it said last. Ops go either way only while it is the floor of this tracker.
+    /// Its floor, as it said last. Ops go either way only while this tracker has the same floor.
     pub(crate) floor: FloorMark,
     /// It wants the base of this floor.
     pub(crate) wants_base: Option<FloorMark>,
-    /// It is to be asked for the base of this floor.
+    /// The floor whose base to ask it for.
     pub(crate) ask_for_base: Option<FloorMark>,
-    /// Ops that went either way on this link, or that it had before: none of them is sent again.
+    /// Ops that either side sent on this link, or that the other tracker had before: none of them is sent again.
     pub(crate) exchanged: VersionVector,
-    /// What it has said to be durable.
+    /// The ops that it has confirmed as durable.
     pub(crate) durable: VersionVector,
-    /// Whether its state was the same when it knew the same ops, once that was compared.
+    /// Whether its state was the same with the same ops, at the last comparison.
     pub(crate) agrees: Option<bool>,
-    /// It has asked for everything that is durable here and not there, whatever it was given.
+    /// It has asked for everything that is durable here and not there, even if it was given already.
     pub(crate) asks_again: bool,
-    /// It is to be asked for what was given and could not be kept here.
+    /// It has to be asked for everything that could not be kept here.
     pub(crate) gives_again: bool,
 }
 
 impl LinkProgress {
-    /// Of a tracker that greeted with what it has.
+    /// For a tracker that greeted with this version vector.
     pub(crate) fn new(has: &[Seen], floor: FloorMark) -> Self {
         Self {
             floor,

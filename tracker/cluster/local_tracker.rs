@@ -1,15 +1,15 @@
-//! Who this tracker is to the others.
+//! The identity of this tracker for the others.
 
 use crate::model::address::TrackerAddr;
 use crate::model::id::Origin;
 
-/// What the program start and the list of trackers say of this tracker.
+/// This tracker, as its program start and the list of trackers describe it.
 #[derive(Debug, Clone)]
 pub struct LocalTracker {
-    /// Under which it issues ops.
+    /// The origin under which it issues ops.
     pub origin: Origin,
-    /// Random, made at the start: tells two programs of one number apart.
+    /// A random number of this run. It tells apart two programs with one number.
     pub instance: [u8; 16],
-    /// Where the list had the other trackers at the start, by their numbers.
+    /// The addresses of the other trackers in the list at the start, by number.
     pub others: Vec<(u16, TrackerAddr)>,
 }

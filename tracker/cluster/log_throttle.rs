@@ -3,19 +3,19 @@
 
 use std::time::{Duration, Instant};
 
-/// Lines that may follow each other at once.
+/// How many lines may come at once.
 const LINES_MAX: u32 = 6;
-/// Time in which one more line becomes free.
+/// The time after which one more line is allowed.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// The lines about one tracker: a token bucket that keeps the last line it held back.
+/// A token bucket for the lines about one tracker. It keeps the last line that had to wait.
 #[derive(Debug)]
 pub(crate) struct LogThrottle {
-    /// Lines that may be told now.
+    /// How many lines may come now.
     left: u32,
-    /// When the last one was added.
+    /// When the last token was added.
     since: Instant,
-    /// The last line that was held back, and how many were.
+    /// The last line that had to wait, and how many have waited.
     untold: Option<(String, u32)>,
 }
 
@@ -24,14 +24,14 @@ impl LogThrottle {
         Self { left: LINES_MAX, since: now, untold: None }
     }
 
-    /// Takes a line; returns what the operator is told now.
+    /// Takes a line. Returns the line to tell now, if there is one.
     pub(crate) fn tell(&mut self, line: String, now: Instant) -> Option<String> {
         let count = self.untold.as_ref().map_or(0, |(_, count)| *count);
         self.untold = Some((line, count + 1));
         self.due(now)
     }
 
-    /// The line that was held back, once there is a token for it.
+    /// The waiting line, once there is a token for it.
     pub(crate) fn due(&mut self, now: Instant) -> Option<String> {
         while now.saturating_duration_since(self.since) >= PAUSE && self.left < LINES_MAX {
             self.left += 1;

@@ -1,10 +1,10 @@
-//! Which numbers another program claims, for the operator: told once, and taken back when it is over. Pure.
+//! The tracker numbers that another program claims too, for the operator. The operator is told once, and told again
+//! when it is over. Pure.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A program that was turned away and has not called again for this long is gone. One that runs calls every few
-/// seconds.
+/// A rejected program that is silent for this long counts as gone. A running one calls every few seconds.
 const GONE_AFTER: Duration = Duration::from_secs(60);
 
 /// By the number that is claimed.
@@ -13,7 +13,7 @@ pub(super) struct NumberClashes(BTreeMap<u16, NumberClash>);
 
 #[derive(Debug)]
 struct NumberClash {
-    /// The program that was turned away last.
+    /// The program that was rejected last.
     instance: [u8; 16],
     /// The address from which it called.
     from: String,
@@ -21,19 +21,19 @@ struct NumberClash {
 }
 
 impl NumberClashes {
-    /// A program was turned away, since another one has its number. True if that is news.
+    /// A program was rejected, because another one has its number. Returns true if that is news.
     pub(super) fn note(&mut self, number: u16, instance: [u8; 16], from: &str, at: Instant) -> bool {
         let clash = NumberClash { instance, from: from.to_owned(), at };
         self.0.insert(number, clash).is_none_or(|before| before.from != from)
     }
 
-    /// A program was taken. True if it is the one that was turned away last: then nothing clashes any more.
+    /// A program was accepted. Returns true if it is the one that was rejected last: then the clash is over.
     pub(super) fn taken(&mut self, number: u16, instance: [u8; 16]) -> bool {
         let over = self.0.get(&number).is_some_and(|clash| clash.instance == instance);
         over && self.0.remove(&number).is_some()
     }
 
-    /// Forgets the programs that have not called for long, and returns their numbers.
+    /// Forgets the programs that have been silent for long, and returns their numbers.
     pub(super) fn sweep(&mut self, now: Instant) -> Vec<u16> {
         let gone = |_: &u16, clash: &mut NumberClash| now.saturating_duration_since(clash.at) >= GONE_AFTER;
         self.0.extract_if(.., gone).map(|(number, _)| number).collect()
@@ -44,7 +44,7 @@ impl NumberClashes {
     }
 }
 
-/// What the operator is told of a clash.
+/// A clash in words, for the operator.
 pub(super) fn words(number: u16, from: &str) -> String {
     format!("another tracker runs under the number {number}, it called from {from}")
 }

@@ -9,38 +9,38 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherTracker {
     pub number: u16,
-    /// Where the list has it; `None` if it is not on this tracker's list.
+    /// Its address in the list; `None` if this tracker's list lacks it.
     pub addr: Option<TrackerAddr>,
     pub status: LinkStatus,
 }
 
-/// The floor of another tracker, beside that of this one.
+/// The floor of another tracker, compared with the one here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkFloor {
     Same,
     Lower,
-    /// With so many percent of its base taken over, if it is the one that gives its base.
+    /// If it gives its base: how many percent of that are here.
     Higher(Option<u64>),
 }
 
-/// Whether another tracker is connected, and how far it is.
+/// Whether another tracker is connected, and its progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkStatus {
     Connected {
         lasts: Duration,
         floor: LinkFloor,
-        /// Changes that it has not made durable yet.
+        /// The number of changes here that it has not confirmed as durable.
         there_behind: u64,
-        /// Changes that are not durable here yet.
+        /// The number of its changes that are not durable here yet.
         here_behind: u64,
-        /// Whether its state was the same when it knew the same changes, once that was compared.
+        /// Whether its state was the same with the same changes, at the last comparison.
         agrees: Option<bool>,
     },
     Away {
         lasts: Duration,
         why: Option<String>,
     },
-    /// The trackers have let go of it.
+    /// The cluster has forgotten it.
     Forgotten,
 }
 

@@ -1,9 +1,10 @@
-//! Whether the tracker at the other end of a link is there: it is asked when another program claims its number.
+//! Signs of life on a link: when another program claims the same number, the tracker at the other end is asked whether
+//! it is alive.
 
 use parking_lot::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// What is to be asked and answered on a link. The thread that sends does both.
+/// The questions and answers that wait on a link. The sending thread sends both.
 #[derive(Debug, Default)]
 pub(crate) struct SignOfLife {
     signs: Mutex<Signs>,
@@ -15,11 +16,11 @@ struct Signs {
     due: DueSigns,
     /// How many answers have come.
     answers: u64,
-    /// The link has ended.
+    /// Whether the link has ended.
     over: bool,
 }
 
-/// What is to be sent.
+/// What the link has to send.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DueSigns {
     pub(crate) ask: bool,
@@ -27,7 +28,7 @@ pub(crate) struct DueSigns {
 }
 
 impl SignOfLife {
-    /// Has the other tracker asked, once `wake` has woken the thread that sends. True if it answers in this time.
+    /// Asks the other tracker; `wake` wakes the sending thread. Returns true if the answer comes in this time.
     pub(crate) fn ask(&self, longest: Duration, wake: impl FnOnce()) -> bool {
         let until = Instant::now() + longest;
         let mut signs = self.signs.lock();
@@ -42,7 +43,7 @@ impl SignOfLife {
         signs.answers != before
     }
 
-    /// The other tracker asks.
+    /// The other tracker has asked.
     pub(crate) fn note_question(&self) {
         self.signs.lock().due.answer = true;
     }
@@ -53,7 +54,7 @@ impl SignOfLife {
         self.told.notify_all();
     }
 
-    /// The link has ended: no answer comes any more.
+    /// The link has ended, so no answer comes.
     pub(crate) fn end(&self) {
         self.signs.lock().over = true;
         self.told.notify_all();

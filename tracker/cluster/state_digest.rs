@@ -1,4 +1,4 @@
-//! The digest of the durable state. It is computed when nothing has changed for a while, and seldom enough to cost
+//! The digest of the durable state. It is computed when nothing has changed for a while, and rarely enough to cost
 //! little.
 
 use crate::tracker::state::State;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// A state is at rest after this long without a change.
 pub(crate) const QUIET: Duration = Duration::from_secs(1);
-/// Pause after a digest, in multiples of the time that it took.
+/// The pause after a digest, as a multiple of its duration.
 const REST: u32 = 50;
 
 pub(crate) struct StateDigest {
@@ -22,7 +22,7 @@ impl StateDigest {
         Self { state: Arc::default(), since: now, digest: None, rests_until: now }
     }
 
-    /// The digest of the state that is durable now. `compute` gives it, and how long that took.
+    /// The digest of the present durable state. `compute` returns it with its duration.
     pub(crate) fn of(
         &mut self,
         state: &Arc<State>,
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!((at(&first, 0), at(&first, 999), at(&first, 1000)), (None, None, Some(1)));
         assert_eq!(at(&first, 60_000), Some(1), "it is the same state");
         assert_eq!((at(&second, 60_000), at(&second, 61_000)), (None, Some(2)));
-        // 100 ms of work, then five seconds without.
+        // 100 ms of work, then five seconds of rest.
         assert_eq!((at(&third, 62_000), at(&third, 65_999), at(&third, 66_000)), (None, None, Some(3)));
     }
 }

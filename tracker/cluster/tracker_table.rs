@@ -1,4 +1,4 @@
-//! The table of the other trackers: which are connected, which are not and why, which are forgotten.
+//! The table of the other trackers: which are connected, which are not and why, and which are forgotten.
 
 use super::live_link::LiveLink;
 use super::local_tracker::LocalTracker;
@@ -15,10 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a tracker has to say that it is there, once another program claims its number. A tracker that has lost power
-/// does not; it may be back already, and be that program.
+/// How long a tracker may take for a sign of life when another program claims its number. A tracker that lost power
+/// gives none. It may be running again, and be that other program.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
-/// How many links are asked for one program, if others come meanwhile: it waits for its `Hello`, but not for ever.
+/// How many links are asked on behalf of one program, if new ones come meanwhile: the program waits for its `Hello`,
+/// but not forever.
 const QUESTIONS_MAX: usize = 2;
 
 struct TableEntry {
@@ -42,8 +43,8 @@ pub(crate) struct TrackerTable {
 
 struct Table {
     entries: BTreeMap<u16, TableEntry>,
-    /// The trackers that are forgotten in the durable state. Under the lock of the entries, so that no link of theirs
-    /// slips in.
+    /// The forgotten trackers of the durable state. Under the lock of the entries, so that none of them can add a link
+    /// meanwhile.
     forgotten: BTreeSet<u16>,
     closed: bool,
     clashes: NumberClashes,
@@ -64,14 +65,14 @@ impl TrackerTable {
         Self { own: me.origin.tracker, table: Mutex::new(table) }
     }
 
-    /// The trackers of the list, as far as they are others.
+    /// The trackers of the list, without this one.
     pub(crate) fn listed(&self) -> Vec<(u16, TrackerAddr)> {
         let table = self.table.lock();
         let addr = |(number, entry): (&u16, &TableEntry)| Some((*number, entry.addr.clone()?));
         table.entries.iter().filter_map(addr).collect()
     }
 
-    /// The list has these others from now on. Links stay: the dialer ends those to addresses that have changed.
+    /// Sets the other trackers of the list. Links stay: the dialer ends those to addresses that have changed.
     pub(crate) fn set_listed(&self, others: &[(u16, TrackerAddr)]) {
         let mut table = self.table.lock();
         table.entries.values_mut().for_each(|entry| entry.addr = None);
@@ -81,8 +82,8 @@ impl TrackerTable {
         table.entries.retain(|_, entry| entry.addr.is_some() || entry.live.is_some());
     }
 
-    /// A tracker is connected from now on. An older link with the same program is ended, and so is one with another
-    /// program that does not answer in time, for which this waits.
+    /// Enters the link of a tracker. Ends an older link with the same program. Also ends a link with another program
+    /// that gives no sign of life in time; waits for that.
     ///
     /// # Errors
     /// `TrackerNumber` if another program has this number, `Retired`, `Closing`.
@@ -98,8 +99,8 @@ impl TrackerTable {
         Err(Refusal::about(Code::TrackerNumber, number))
     }
 
-    /// The same, without waiting. Returns the link of another program that has the number, unless it is the `silent`
-    /// one.
+    /// As [`TrackerTable::enter`], without waiting. Returns the link of another program that has the number, unless it
+    /// is the `silent` one.
     fn try_enter(
         &self,
         number: u16,
@@ -129,7 +130,7 @@ impl TrackerTable {
         Ok(None)
     }
 
-    /// A link has ended. Without effect if another link has replaced it.
+    /// A link has ended. Does nothing if another link has replaced it.
     pub(crate) fn leave(&self, number: u16, live: &Arc<LiveLink>) {
         let mut table = self.table.lock();
         let entry = table.entries.get_mut(&number);
@@ -138,7 +139,7 @@ impl TrackerTable {
         }
     }
 
-    /// Notes why a tracker is not connected; true if that is news for the operator.
+    /// Notes why a tracker is not connected. Returns true if that is news for the operator.
     pub(crate) fn note_away(&self, number: u16, why: &str) -> bool {
         let mut table = self.table.lock();
         let known = table.closed || table.forgotten.contains(&number);
@@ -146,18 +147,18 @@ impl TrackerTable {
         entry.why.replace(why.to_owned()).as_deref() != Some(why) && !known
     }
 
-    /// A program was turned away, since another one has its number. Returns what is news for the operator.
+    /// A program was rejected, because another one has its number. Returns the news for the operator, if any.
     pub(crate) fn note_clash(&self, number: u16, instance: [u8; 16], from: &str) -> Option<String> {
         let news = self.table.lock().clashes.note(number, instance, from, Instant::now());
         news.then(|| number_clashes::words(number, from))
     }
 
-    /// A program was taken; true if it is the one that was turned away before.
+    /// A program was accepted. Returns true if it is the one that was rejected before.
     pub(crate) fn end_clash(&self, number: u16, instance: [u8; 16]) -> bool {
         self.table.lock().clashes.taken(number, instance)
     }
 
-    /// The numbers that nobody else claims any more.
+    /// The numbers that no other program claims any longer.
     pub(crate) fn sweep_clashes(&self, now: Instant) -> Vec<u16> {
         self.table.lock().clashes.sweep(now)
     }
@@ -170,8 +171,8 @@ impl TrackerTable {
         self.table.lock().forgotten.contains(&number)
     }
 
-    /// Takes note of which trackers are forgotten, and ends the links with them. Returns those of which that is new,
-    /// with whether they are.
+    /// Takes note of the forgotten trackers, and ends the links with them. Returns those that have changed, with
+    /// whether they are forgotten now.
     pub(crate) fn set_forgotten(&self, forgotten: BTreeSet<u16>) -> Vec<(u16, bool)> {
         let (changed, links) = {
             let mut table = self.table.lock();
@@ -183,7 +184,7 @@ impl TrackerTable {
             (changed.into_iter().map(|number| (number, !before.contains(&number))).collect(), links)
         };
         for (number, live) in links {
-            // Neither waits for the other tracker.
+            // Neither call waits for the other tracker.
             live.sender.push(&LinkMessage::refused(&Refusal::about(Code::Retired, number)));
             live.sender.end();
             live.wakeup.wake();
@@ -191,7 +192,7 @@ impl TrackerTable {
         changed
     }
 
-    /// Whether it is on the list or has called.
+    /// Whether it is in the list or has called.
     pub(crate) fn is_known(&self, number: u16) -> bool {
         self.table.lock().entries.contains_key(&number)
     }
@@ -202,14 +203,14 @@ impl TrackerTable {
         links.map(|live| live.wakeup.wake()).count() > 0
     }
 
-    /// The trackers that are connected, and their floors.
+    /// The connected trackers and their floors.
     pub(crate) fn floors(&self) -> Vec<(u16, FloorMark)> {
         let table = self.table.lock();
         let links = table.entries.iter().filter_map(|(number, entry)| Some((*number, entry.live.as_ref()?)));
         links.map(|(number, live)| (number, live.progress.lock().floor)).collect()
     }
 
-    /// Has a call passed on to a tracker; false if that is not connected.
+    /// Passes a call on to a tracker. Returns false if that tracker is not connected.
     pub(crate) fn pass_call(&self, number: u16, call: LinkMessage) -> bool {
         let live = self.table.lock().entries.get(&number).and_then(|entry| entry.live.clone());
         live.map(|live| live.pass_call(call)).is_some()
@@ -224,7 +225,8 @@ impl TrackerTable {
         });
     }
 
-    /// What a tracker on this floor says of the others. `giver` gives its base, of which so many percent are here.
+    /// The other trackers, compared with this floor. `giver` is the tracker that gives its base, and how many percent
+    /// of that are here.
     pub(crate) fn others(&self, state: &State, own: FloorMark, giver: Option<(u16, u64)>) -> Vec<OtherTracker> {
         let table = self.table.lock();
         let taken = |number| giver.filter(|(giver, _)| *giver == number).map(|(_, percent)| percent);

@@ -1,4 +1,4 @@
-//! Version vectors: what the tracker at the other end of a link has, and so which ops it lacks. Pure.
+//! Version vectors: which ops the tracker at the other end of a link has, and so which it lacks. Pure.
 
 use crate::model::id::{Origin, Seen};
 use crate::model::op::Op;
@@ -18,13 +18,13 @@ impl VersionVector {
         self.0.get(&origin).copied().unwrap_or(0)
     }
 
-    /// Whether the other tracker has told of this origin, or was given an op of it.
+    /// Whether the other tracker has listed this origin, or was given an op of it.
     pub fn lists(&self, origin: Origin) -> bool {
         self.0.contains_key(&origin)
     }
 
-    /// True if this op is the next one that the other tracker lacks of its origin; then it counts as given. Of an origin
-    /// that is not listed, the first op above the floor is the next one: the base has what comes before it.
+    /// Returns true if this is the next op of its origin that the other tracker lacks. The op then counts as given.
+    /// For an unlisted origin the first op above the floor is the next one: the base has the earlier ones.
     pub fn give(&mut self, op: &Op) -> bool {
         let seq = self.0.get(&op.id.origin).copied();
         let next = seq.is_none_or(|seq| op.id.seq.checked_sub(1) == Some(seq)) && op.id.seq > 0;
@@ -72,7 +72,7 @@ mod tests {
         assert!(!vector.give(&op));
         op.id = OpId { origin: origin(3), seq: 1 };
         assert!(vector.give(&op) && !vector.give(&op));
-        // Of an origin that the base has forgotten the first op above the floor is the next one.
+        // For an origin that the base has forgotten, the first op above the floor is the next one.
         op.id = OpId { origin: origin(4), seq: 7 };
         assert!(!vector.lists(origin(4)) && vector.give(&op) && vector.lists(origin(4)));
         op.id.seq = 9;

@@ -1,9 +1,9 @@
-//! Wakes one thread that waits, however many others call.
+//! Wakes one waiting thread, however many others call.
 
 use crate::sync::{Condvar, Mutex};
 use std::time::Instant;
 
-/// A reason to look again, for one waiting thread. Calls that come before it waits count as one.
+/// A reason for one thread to look again. Calls before it waits count as one.
 #[derive(Default)]
 pub struct Wakeup {
     called: Mutex<bool>,
@@ -11,14 +11,14 @@ pub struct Wakeup {
 }
 
 impl Wakeup {
-    /// Wakes the thread, or has its next wait return at once.
+    /// Wakes the thread. If it is not waiting, its next wait returns at once.
     pub fn wake(&self) {
         if !std::mem::replace(&mut *self.called.lock(), true) {
             self.woken.notify_one();
         }
     }
 
-    /// Waits for a call since the last wait, or until then.
+    /// Waits for a call since the last wait, at most until `until`.
     pub fn wait(&self, until: Instant) {
         let mut called = self.called.lock();
         while !*called {

@@ -1,4 +1,4 @@
-//! What a program is answered: one line of JSON.
+//! The answers to a program, each one line of JSON.
 
 use super::memory::AnswerRoom;
 use super::notices::NoticeObject;
@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::net::TcpStream;
 
-/// Bytes that are written at once.
+/// How many bytes are written at a time.
 const WRITE_LEN: usize = 16 * 1024;
 
 /// The answer to what was carried out.
@@ -51,7 +51,7 @@ pub(super) struct GroupObject {
 #[derive(Debug, Serialize)]
 pub(super) struct FileObject {
     file_name: String,
-    /// Not known if nobody has told it.
+    /// `None` if no sharer has told it.
     size: Option<u64>,
     #[serde(rename = "fileSha", serialize_with = "text")]
     file_sha: Sha1Digest,
@@ -60,7 +60,7 @@ pub(super) struct FileObject {
     online: u32,
 }
 
-/// A file in the group where it was found.
+/// A file, with the group in which it was found.
 #[derive(Debug, Serialize)]
 pub(super) struct FoundObject {
     group_id: String,
@@ -121,7 +121,7 @@ impl From<Reply> for Answer {
                 let files = files.iter().map(found).collect();
                 Answer::Matches { files, more: next.is_some(), next: next.as_ref().map(SearchPlace::to_string) }
             }
-            // The others answer requests that no command makes, or say that something was done.
+            // The other replies belong to requests that no JSON command makes, or only confirm.
             _ => Answer::Done {},
         }
     }
@@ -137,14 +137,14 @@ enum AnswerLine<'a> {
     },
 }
 
-/// Writes the line of an answer, within [`FRAME_DEADLINE`]. Until it is read the line takes room.
+/// Writes the line of an answer, within [`FRAME_DEADLINE`]. The line takes room until it is read.
 pub(super) fn write<T>(
     stream: &TcpStream,
     outcome: Result<Answer, Refusal>,
     mut waits: AnswerRoom<T>,
 ) -> io::Result<()> {
     if matches!(outcome, Ok(Answer::Found { .. })) {
-        // The line is many times as long as what it is made of.
+        // The line is many times as long as the data that it is made of.
         let to = TimedStream::new(stream, FRAME_DEADLINE);
         let mut out = BufWriter::with_capacity(WRITE_LEN, to);
         write_to(&mut out, &outcome)?;
@@ -158,7 +158,7 @@ pub(super) fn write<T>(
     write_line(stream, &line)
 }
 
-/// Writes a line in the same time.
+/// Writes a line within the same deadline.
 pub(super) fn write_line(stream: &TcpStream, line: &[u8]) -> io::Result<()> {
     TimedStream::new(stream, FRAME_DEADLINE).write_all(line)
 }

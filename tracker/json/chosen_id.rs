@@ -1,4 +1,4 @@
-//! The id that a program gives a request, so that it can make the request again.
+//! The id that a program gives a request, to be able to repeat the request.
 
 use crate::model::id::CommandId;
 use serde::Deserialize;

@@ -9,27 +9,27 @@ use std::io::{self, Read};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Bytes of a line that a connection may hold without room for it.
+/// How many bytes of a line a connection may hold without reserved room.
 pub(super) const SHORT_LEN: usize = 8 * 1024;
-/// Bytes that are read at once, of a line that begins and of a long one.
+/// How many bytes are read at a time: of a new line, and of a long one.
 const CHUNK_LENS: [usize; 2] = [4 * 1024, 16 * 1024];
-/// Bytes for which a long line takes room at once.
+/// How much room a long line reserves at a time, in bytes.
 const STEP_LEN: usize = 64 * 1024;
 
-/// What has come in.
+/// What was received.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReceivedLine<'a> {
     Line(&'a [u8]),
-    /// The line was longer than allowed and was dropped.
+    /// The line was too long and was dropped.
     TooLong,
-    /// A long line was dropped, since too many others were under way.
+    /// A long line was dropped, because too many others are on their way.
     Crowded,
 }
 
-/// Why no line comes any more.
+/// Why no more lines come.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoLine {
-    /// The far side is gone or has said nothing for [`TTL`].
+    /// The far side is gone, or was silent for [`TTL`].
     Gone,
     /// A line took longer than [`FRAME_DEADLINE`].
     Slow,
@@ -39,15 +39,15 @@ pub(super) enum NoLine {
 pub(super) struct LineReceiver<'a> {
     stream: &'a TcpStream,
     payer: JsonPayer,
-    /// What a long line has, also while it is carried out.
+    /// The room of a long line, also while it is carried out.
     room: Option<LongFrame>,
-    /// Lines that were returned, then bytes that came in behind them.
+    /// The lines already returned, then the bytes received after them.
     buffer: Vec<u8>,
-    /// The length of the lines that were returned, with their ends.
+    /// The length of the lines already returned, with their ends.
     given: usize,
-    /// [`FRAME_DEADLINE`], but for tests.
+    /// [`FRAME_DEADLINE`], except in tests.
     deadline: Duration,
-    /// The wait set on the socket, so that it is not set again for every read.
+    /// The timeout set on the socket, so that it need not be set again for every read.
     wait: Option<Duration>,
 }
 
@@ -56,25 +56,25 @@ impl<'a> LineReceiver<'a> {
         Self { stream, payer, room: None, buffer: Vec::new(), given: 0, deadline: FRAME_DEADLINE, wait: None }
     }
 
-    /// Sets who pays for the next lines.
+    /// Sets the payer for the next lines.
     pub(super) fn set_payer(&mut self, payer: JsonPayer) {
         self.payer = payer;
     }
 
-    /// The next line, of at most `len_max` bytes. Gives back the memory of the line before. Once something has come in,
-    /// takes a turn, and reads and looks for the end in it. Returns the turn in which the end came.
+    /// The next line, of at most `len_max` bytes. Frees the memory of the line before. When something has come in,
+    /// takes a turn, and reads and searches for the end in it. Returns the turn in which the end came.
     pub(super) fn next<T>(
         &mut self,
         len_max: usize,
         mut turn: impl FnMut() -> T,
     ) -> Result<(ReceivedLine<'_>, T), NoLine> {
-        // So nothing is moved more than once, however short the lines are.
+        // So each byte is moved at most once, however short the lines are.
         if self.room.is_some() || self.given >= self.buffer.len() / 2 {
             self.give_back(0);
         }
         let mut until = None;
         let mut searched = self.given;
-        // Set once the line is dropped.
+        // Set if the line has to be dropped.
         let mut lost: Option<ReceivedLine<'static>> = None;
         let mut has_come = self.given < self.buffer.len();
         loop {
@@ -98,7 +98,7 @@ impl<'a> LineReceiver<'a> {
                 return Ok((line, turn));
             }
             drop(turn);
-            // Half of the time; in the other half the rest of the line can be skipped.
+            // Uses half of the time. In the other half the rest of the line can be skipped.
             lost = lost.or_else(|| self.take_room(len_max, until - self.deadline / 2));
             if lost.is_some() {
                 (self.buffer, self.given, self.room) = (Vec::new(), 0, None);
@@ -107,7 +107,7 @@ impl<'a> LineReceiver<'a> {
         }
     }
 
-    /// Waits until this time for the room that the line on its way takes; why it is dropped, if it is.
+    /// Waits until `by` for the room of the coming line. If the line has to be dropped, returns why.
     fn take_room(&mut self, len_max: usize, by: Instant) -> Option<ReceivedLine<'static>> {
         let come = self.buffer.len() - self.given;
         if come > len_max {
@@ -121,7 +121,7 @@ impl<'a> LineReceiver<'a> {
             Some(room) => room.grow(come, len, by),
             None => {
                 self.room = self.payer.line(len, by);
-                // One block for the whole line: only what has come takes up memory, and nothing is moved again.
+                // One block for the whole line: only received bytes take memory, and nothing is moved again.
                 let mut long = Vec::with_capacity(len_max + CHUNK_LENS[1]);
                 long.extend_from_slice(&self.buffer[self.given..]);
                 (self.buffer, self.given) = (long, 0);
@@ -131,14 +131,14 @@ impl<'a> LineReceiver<'a> {
         (!has_room).then_some(ReceivedLine::Crowded)
     }
 
-    /// Gives back the line that was returned, if it was long. What was read from it takes up so many bytes.
+    /// Frees the returned line if it was long. What was parsed from it takes `len` bytes.
     pub(super) fn parsed(&mut self, len: usize) {
         if self.room.is_some() {
             self.give_back(len);
         }
     }
 
-    /// Gives back the lines that were returned, but so many bytes of the room.
+    /// Frees the returned lines, and all but `len` bytes of the room.
     fn give_back(&mut self, len: usize) {
         self.buffer.drain(..std::mem::take(&mut self.given));
         self.buffer.shrink_to(CHUNK_LENS[0]);
@@ -148,7 +148,7 @@ impl<'a> LineReceiver<'a> {
         }
     }
 
-    /// Waits for more of a line, or for its first bytes if there is no deadline yet.
+    /// Waits for more of a line. Without a deadline, waits for the first bytes of one.
     fn wait(&mut self, until: Option<Instant>) -> Result<(), NoLine> {
         let wait = until.map_or(TTL, |until| until.saturating_duration_since(Instant::now()));
         if wait.is_zero() {
@@ -165,7 +165,7 @@ impl<'a> LineReceiver<'a> {
         }
     }
 
-    /// Reads what has come in.
+    /// Reads the received bytes.
     fn read(&mut self) -> Result<(), NoLine> {
         let len = self.buffer.len();
         let chunk_len = if self.room.is_some() { CHUNK_LENS[1] } else { CHUNK_LENS[0] };
@@ -198,7 +198,7 @@ mod tests {
         (Arc::new(near), listener.accept().expect("accepts").0)
     }
 
-    /// Has this written by a thread of its own, that then leaves the connection open or not.
+    /// A thread writes these bytes, and then closes the connection or leaves it open.
     fn with_written(bytes: Vec<u8>, close: bool, then: impl FnOnce(&mut LineReceiver<'_>)) {
         let (near, mut far) = sockets();
         let writer = thread::spawn(move || {
@@ -209,7 +209,7 @@ mod tests {
         drop(writer.join());
     }
 
-    /// A user at this network, who has a connection.
+    /// A user in this network, with this connection.
     fn payer(memory: &Arc<JsonMemory>, stream: &Arc<TcpStream>, network: u8) -> JsonPayer {
         JsonPayer::new(memory, stream, IpAddr::from([127, 0, network, 1]), None)
     }

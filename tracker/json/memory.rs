@@ -1,4 +1,4 @@
-//! Memory for what is long: lines and answers, of all connections together.
+//! Memory for long lines and long answers, of all connections together.
 
 use crate::model::id::UserRef;
 use crate::wire::connection::{LongFrame, LongFrames, Payer};
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1024 * 1024;
-/// Most bytes of all long lines. Those of a site, of a network in it or of a user there take what the others leave: half of
-/// this where nobody else has any.
+/// The most bytes of all long lines. Each site may have as much as all others leave, and so may each network in it and
+/// each user there. A single user on an otherwise idle tracker gets half of this.
 const LINE_BYTES: usize = 24 * MIB;
-/// The same of answers that are made or being read.
+/// The most bytes of answers that are being made or read.
 const ANSWER_BYTES: usize = 12 * MIB;
 
 /// How long a long answer waits for room.
@@ -25,7 +25,7 @@ pub struct JsonMemory {
     parsing: Mutex<()>,
 }
 
-/// What pays for one connection's memory.
+/// The payer of one connection's memory.
 #[derive(Debug, Clone)]
 pub(super) struct JsonPayer {
     memory: Arc<JsonMemory>,
@@ -45,18 +45,18 @@ impl JsonPayer {
         Self { memory: memory.clone(), stream: stream.clone(), payer: Payer::new(ip, user) }
     }
 
-    /// Waits until this time for room for the beginning of a line.
+    /// Waits until `by` for room for the beginning of a line.
     pub(super) fn line(&self, len: usize, by: Instant) -> Option<LongFrame> {
         self.memory.rooms.incoming.begin(self.payer, len, &self.stream, by)
     }
 
-    /// One long line is parsed at a time: while it is, an odd one takes up to twice its own length more.
+    /// Only one long line is parsed at a time. A strange one takes up to twice its own length more meanwhile.
     pub(super) fn parsing(&self) -> MutexGuard<'_, ()> {
         self.memory.parsing.lock()
     }
 }
 
-/// What a request has while it is carried out and answered.
+/// What a request holds while it is carried out and answered.
 pub(super) struct AnswerRoom<T> {
     payer: JsonPayer,
     /// Room for a long answer, until the program has read it.
@@ -70,7 +70,7 @@ impl<T> AnswerRoom<T> {
         Self { payer, room: None, turn: Some(turn) }
     }
 
-    /// Gives the turn back and waits for room for an answer that takes up so many bytes.
+    /// Gives the turn back and waits for room for an answer of `len` bytes.
     ///
     /// # Errors
     /// `SlowDown`.
@@ -81,17 +81,17 @@ impl<T> AnswerRoom<T> {
         self.room.as_ref().map(drop).ok_or(Code::SlowDown.into())
     }
 
-    /// Gives back all but so many bytes.
+    /// Gives back all but `len` bytes.
     pub(super) fn shrink(&mut self, len: usize) {
         self.room.iter_mut().for_each(|room| room.shrink(len));
     }
 
-    /// Goes on in a turn.
+    /// Goes on, in this turn.
     pub(super) fn resume(&mut self, turn: T) {
         self.turn = Some(turn);
     }
 
-    /// The answer is made and has this length: now the program reads it.
+    /// The answer is ready and has this length: now the program reads it.
     pub(super) fn is_made(&mut self, len: usize) {
         self.shrink(len);
         self.turn = None;

@@ -1,4 +1,4 @@
-//! Notices in JSON: each as an object, and a text that names those that were shown.
+//! Notices in JSON: an object for each, and a text that stands for the notices shown.
 
 use super::line_receiver::SHORT_LEN;
 use crate::model::id::{OpOrder, Origin};
@@ -7,11 +7,11 @@ use crate::tracker::session::lists::ShownNotices;
 use serde::Serialize;
 use serde_json::Value;
 
-/// The longest notice in JSON, in bytes: a name of a group and two of files, every byte of them escaped, fit in.
+/// The longest notice in JSON, in bytes: a group name and two file names fit in, with every byte escaped.
 const NOTICE_LEN_MAX: usize = 2048;
-/// How many notices make no long answer.
+/// How many notices still fit into a short answer.
 pub(super) const FEW: usize = SHORT_LEN / NOTICE_LEN_MAX;
-/// What all of a user's notices take up at most.
+/// The most bytes for all notices of a user.
 pub(super) const ALL_LEN: usize = Notice::UNREAD_MAX * NOTICE_LEN_MAX;
 
 /// A notice.
@@ -22,7 +22,7 @@ pub(super) struct NoticeObject {
     members: Value,
 }
 
-/// What `list_notices` answers: the notices, and the text that names them.
+/// The answer of `list_notices`: the notices, and the text that stands for them.
 pub(super) fn listed((notices, shown): (Vec<Notice>, Option<ShownNotices>)) -> (Vec<NoticeObject>, Option<String>) {
     let object = |notice: &Notice| {
         let (notice, members) = notice.members();
@@ -31,14 +31,14 @@ pub(super) fn listed((notices, shown): (Vec<Notice>, Option<ShownNotices>)) -> (
     (notices.iter().map(object).collect(), shown.as_ref().map(text))
 }
 
-/// The text that names notices.
+/// The text that stands for these notices.
 fn text(shown: &ShownNotices) -> String {
     let ShownNotices { through: OpOrder { lamport, origin }, digest } = shown;
     let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{lamport}.{}.{:x}.{digits}", origin.tracker, origin.incarnation)
 }
 
-/// The notices that a text names; `None` if it is none of these texts.
+/// The notices that a text stands for; `None` if the text has another form.
 pub(super) fn shown(named: &str) -> Option<ShownNotices> {
     let mut parts = named.split('.');
     let (lamport, tracker, incarnation, digits) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -48,7 +48,7 @@ pub(super) fn shown(named: &str) -> Option<ShownNotices> {
         *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
     }
     let shown = ShownNotices { through: OpOrder { lamport: lamport.parse().ok()?, origin }, digest };
-    // Signs, leading zeros, capitals and more parts are of another spelling.
+    // Rejects other spellings: signs, leading zeros, capitals and further parts.
     (text(&shown) == named).then_some(shown)
 }
 

@@ -1,4 +1,4 @@
-//! The pieces of a share in JSON: their digests in order, and who holds which.
+//! The pieces of a share in JSON: their digests in order, and the holders of each.
 
 use crate::model::digest::Sha1Digest;
 use crate::model::piece::Layout;
@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Most addresses in one answer, over all pieces.
+/// The most addresses in one answer, for all pieces together.
 const ADDRESSES_MAX: usize = 1024 * 1024;
 
 /// The digests of a share's pieces.
@@ -21,7 +21,8 @@ impl Serialize for Pieces {
     }
 }
 
-/// Who holds each piece, by its digest. Pieces of the same content are one: a client that holds one of them holds all.
+/// The holders of each piece, by its digest. Pieces of the same content count as one: a client that holds one of them
+/// holds all.
 #[derive(Debug)]
 pub(super) struct ByPiece {
     pub(super) pieces: Arc<[Sha1Digest]>,
@@ -30,19 +31,20 @@ pub(super) struct ByPiece {
 }
 
 impl ByPiece {
-    /// Most addresses of one piece.
+    /// The most addresses for one piece.
     fn addresses_max(&self) -> usize {
         ADDRESSES_MAX / self.pieces.len().max(1)
     }
 
-    /// The numbers of the pieces, those of the same content together.
+    /// The numbers of the pieces, with those of the same content together.
     fn groups(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.layout.count()).collect();
         order.sort_unstable_by_key(|&piece| (self.pieces[piece as usize], piece));
         order
     }
 
-    /// The addresses that hold one of these pieces. If there are too many, each piece gets different ones.
+    /// The addresses of the clients that hold one of these pieces. If there are too many, each piece gets different
+    /// ones.
     fn addresses<'a>(&'a self, same: &'a [u32]) -> Vec<Address> {
         let holds = move |holder: &&Held| {
             let mut indexes = same.iter().filter_map(|&piece| self.layout.index(piece));

@@ -1,4 +1,4 @@
-//! What a line of JSON asks for. Only here texts from outside become checked types.
+//! Parses a line of JSON. Only here texts from outside become checked types.
 
 use super::chosen_id::ChosenId;
 use super::notices;
@@ -20,18 +20,18 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
-/// Most characters of an unknown command that an error repeats.
+/// The most characters of an unknown command that an error repeats.
 const SHOWN_MAX: usize = 60;
 
-/// A line that was understood.
+/// A parsed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JsonRequest {
-    /// Where the program says that it is.
+    /// The IP that the program claims to have.
     pub(super) ip: IpAddr,
-    /// The port on which it listens for peers; 0 if it does not.
+    /// The port on which the program listens for peers; 0 if it does not.
     pub(super) port: u16,
     pub(super) command: JsonCommand,
-    /// The id of the change that it makes.
+    /// The id of the change, if the line makes one.
     pub(super) command_id: CommandId,
 }
 
@@ -42,7 +42,7 @@ pub(super) enum JsonCommand {
     Upload(UploadCommand),
     ListNotices,
     ReadNotices(ShownNotices),
-    /// Learn the pieces of a share, and who holds them.
+    /// Asks for the pieces of a share and their holders.
     Download {
         group: GroupId,
         name: FileName,
@@ -50,7 +50,7 @@ pub(super) enum JsonCommand {
 }
 
 impl JsonCommand {
-    /// The kind of request that does it, or the last of those that do.
+    /// The kind of the request that carries the command out, or of the last one.
     pub(super) fn kind(&self) -> u8 {
         let named = |wanted| Request::KINDS.iter().find(|(_, name, _)| *name == wanted).map_or(0, |(kind, ..)| *kind);
         match self {
@@ -61,7 +61,7 @@ impl JsonCommand {
         }
     }
 
-    /// Bytes that a long command takes up while it is carried out: its digests, and the list of pieces made of them.
+    /// The bytes that a long command takes while it is carried out: its digests, and the list of pieces made of them.
     pub(super) fn held_len(&self) -> usize {
         match self {
             JsonCommand::Upload(upload) => 2 * size_of_val(&*upload.pieces),
@@ -77,16 +77,16 @@ pub(super) struct UploadCommand {
     pub(super) pieces: Vec<Sha1Digest>,
     /// The SHA-1 of the complete file.
     pub(super) sha1: Sha1Digest,
-    /// The length of the file in bytes, if it is told.
+    /// The length of the file in bytes, if the program tells it.
     pub(super) size: Option<u64>,
 }
 
-/// What a line does not say and its request needs.
+/// The ids that a request needs and a line lacks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ids {
     /// Stays the same on a connection.
     pub(super) client: ClientId,
-    /// Differs for each line. It serves one that brings no id.
+    /// Differs for each line. Used if the line has no id.
     pub(super) command: CommandId,
 }
 
@@ -106,7 +106,7 @@ struct Envelope<'a> {
     size: Option<u64>,
 }
 
-/// The arguments of all commands; each takes those that it needs.
+/// The arguments of all commands. Each command takes those that it needs.
 #[derive(Default, Deserialize)]
 struct CommandArgs<'a> {
     #[serde(borrow)]
@@ -140,7 +140,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Takes an object. The derived code alone would take a list of its members in order as well.
+/// Takes an object. The derived code alone would also accept a list of its members in order.
 fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     struct ObjectVisitor<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
@@ -207,7 +207,7 @@ fn envelope(text: &str) -> serde_json::Result<Envelope<'_>> {
     Ok(envelope)
 }
 
-/// Reads a line.
+/// Parses a line.
 ///
 /// # Errors
 /// `Malformed`, `UnknownKind`, `BadPassword`.
@@ -275,12 +275,12 @@ fn request(command: &str, args: &CommandArgs<'_>, ids: Ids) -> Result<Request, R
     })
 }
 
-/// A member of a request that some commands need.
+/// A member of a request that this command requires.
 fn top<T>(value: Option<T>, name: &str) -> Result<T, Refusal> {
     value.ok_or_else(|| malformed(format_args!("{name} is missing")))
 }
 
-/// An argument of a command, which may not be left out.
+/// A required argument of a command.
 fn given<'a>(value: &'a Option<Cow<'_, str>>, name: &str) -> Result<&'a str, Refusal> {
     value.as_deref().ok_or_else(|| malformed(format_args!("{name} is missing in command_args")))
 }
@@ -316,25 +316,25 @@ impl CommandArgs<'_> {
         self.allowed.ok_or_else(|| malformed("allowed is missing in command_args"))
     }
 
-    /// The notices that were shown.
+    /// The notices that the user has seen.
     fn through(&self) -> Result<ShownNotices, Refusal> {
         let wrong = || malformed("through: it is not one that list_notices gave");
         notices::shown(given(&self.through, "through")?).ok_or_else(wrong)
     }
 
-    /// What is looked for.
+    /// The pattern to search for.
     fn pattern(&self) -> Result<NamePattern, Refusal> {
         let typed = given(&self.pattern, "pattern")?;
         NamePattern::search(typed).map_err(|error| malformed(format_args!("pattern: {error}")))
     }
 
-    /// Where the page before of a search ended, if there is one.
+    /// The place where the last page of a search ended, if there was one.
     fn search_place(&self) -> Result<Option<SearchPlace>, Refusal> {
         let wrong = || malformed("after: it is no next that find gave");
         self.after.as_deref().map(|text| SearchPlace::parse(text).ok_or_else(wrong)).transpose()
     }
 
-    /// The last name of the page before, if there is one.
+    /// The last name of the page before, if there was one.
     fn after<N>(&self, parse: fn(&str) -> Result<N, NameError>) -> Result<Option<N>, Refusal> {
         self.after.as_deref().map(|text| named(text, "after", parse)).transpose()
     }
@@ -346,7 +346,7 @@ mod tests {
 
     const IDS: Ids = Ids { client: ClientId([1; 16]), command: CommandId([2; 16]) };
 
-    /// A request with these members besides those that every one has.
+    /// A request with these members, and those that every request has.
     fn line(members: &str) -> String {
         format!(r#"{{"sender_ip":"127.0.0.1","sender_port":"5000",{members}}}"#)
     }

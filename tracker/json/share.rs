@@ -1,5 +1,5 @@
-//! Uploads and downloads of the JSON dialect, by the requests of the binary one: with manifests, which programs do not
-//! know.
+//! Uploads and downloads of the JSON dialect, made of requests of the binary one. They use manifests, which programs
+//! do not know.
 
 use super::answer::Answer;
 use super::memory::AnswerRoom;
@@ -18,20 +18,20 @@ use crate::wire::manifest::{ManifestCheck, ManifestSink, encode};
 use crate::wire::refusal::{Code, Refusal};
 use std::sync::Arc;
 
-/// Most pieces of a share in this dialect: 64 GiB.
+/// The most pieces of a share in this dialect: 64 GiB.
 pub const PIECES_MAX: usize = 128 * 1024;
-/// Longest manifest that is read for an answer, in bytes. One of so many pieces has 2.5 MiB; the rest is for the names
-/// of a folder's files.
+/// The longest manifest that is read for an answer, in bytes. A manifest with the most pieces has 2.5 MiB. The rest is
+/// for the file names of a folder.
 const MANIFEST_LEN_MAX: u32 = 16 * 1024 * 1024;
 
 fn malformed(why: &str) -> Refusal {
     Refusal::about(Code::Malformed, why)
 }
 
-/// What each piece of an answer takes up while it is written: its digest and its number.
+/// The bytes of each piece while an answer is written: its digest and its number.
 const PIECE_ANSWER_LEN: usize = Sha1Digest::LEN + size_of::<u32>();
 
-/// A request was not answered by its reply: a mistake of this program.
+/// A reply does not belong to its request, which is an error of this program.
 fn unexpected() -> Refusal {
     Refusal::about(Code::Unavailable, "the tracker has answered itself something else")
 }
@@ -46,7 +46,7 @@ pub(super) fn upload(session: &mut Session, upload: UploadCommand, command: Comm
     let (manifest, content) = describe(upload)?;
     let request = Request::ShareFile { command, group: group.clone(), name, content };
     let mut shared = session.ask(request.clone());
-    // Asked for twice if the one that was here turns out to be damaged.
+    // Asks a second time if the manifest that was here turns out to be damaged.
     for _ in 0..2 {
         if !shared.as_ref().is_err_and(|refusal| refusal.code == Code::NeedManifest) {
             break;
@@ -55,18 +55,18 @@ pub(super) fn upload(session: &mut Session, upload: UploadCommand, command: Comm
         shared = session.ask(request.clone());
     }
     let shared = match shared {
-        // Shared before, and gone since.
+        // The share was made, and has ended since.
         Err(_) if session.has_made(command) => return Ok(Answer::Done {}),
         shared => shared?,
     };
     let Reply::Share { share, .. } = shared else { return Err(unexpected()) };
-    // It is shared. A user who is out of the group by now holds nothing there.
+    // The share exists. If the user has left the group, this does nothing.
     let _ = session.ask(Request::Hold { share, holding: Holding::All {} });
     Ok(Answer::Done {})
 }
 
-/// The manifest of a single file, and what is kept of it. Without a size the pieces count as full ones, until somebody
-/// tells it: see [`Content::file_count`].
+/// The manifest of a single file, and the content that the share keeps. Without a size all pieces count as full, until
+/// a sharer tells the size: see [`Content::file_count`].
 fn describe(upload: UploadCommand) -> Result<(Vec<u8>, Content), Refusal> {
     let UploadCommand { name, pieces, sha1, size, .. } = upload;
     let full = pieces.len() as u64 * u64::from(PIECE_LEN);
@@ -108,7 +108,7 @@ impl ManifestSink for Digests {
     fn attributes(&mut self, _: FileAttributes) {}
 }
 
-/// Finds a share, its pieces, and who holds them.
+/// Finds a share, its pieces, and their holders.
 pub(super) fn find<T>(
     session: &mut Session,
     (group, name): (GroupId, FileName),
@@ -148,7 +148,7 @@ pub(super) fn find<T>(
     }
     let pieces: Arc<[_]> = pieces.into();
     waits.shrink(count * PIECE_ANSWER_LEN);
-    // For each piece all holders are looked at.
+    // This looks at all holders for each piece.
     waits.resume(turn(session));
     let holders = session.holdings(share);
     let by_piece = ByPiece { pieces: pieces.clone(), layout, holders };

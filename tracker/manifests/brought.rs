@@ -1,5 +1,6 @@
-//! The manifests that the user of a connection brings: the one on its way, and which came whole and right of late. Only
-//! whoever has brought one, or is in a group that has it, may share it without bringing it.
+//! The manifests that the user of a connection brings: the one on its way, and those that came whole and valid lately.
+//! A user may share a manifest without bringing it only if the user has brought it before or is in a group that has
+//! it.
 
 use super::upload::ManifestUpload;
 use crate::model::digest::InfoHash;
@@ -7,19 +8,19 @@ use crate::model::id::UserRef;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Manifests that are remembered. The share that a manifest is brought for comes next.
+/// How many manifests are remembered. The share for which a manifest comes is the next request.
 const BROUGHT_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct BroughtManifests {
     user: Option<UserRef>,
     pub(crate) upload: Option<ManifestUpload>,
-    /// The last one at the end.
+    /// The latest one is at the end.
     whole: VecDeque<InfoHash>,
 }
 
 impl BroughtManifests {
-    /// Those of this user. What another user has brought on the same connection is let go of.
+    /// The manifests of this user. Drops what another user has brought on the same connection.
     pub(crate) fn of(&mut self, user: UserRef) -> &mut Self {
         if self.user != Some(user) {
             *self = Self { user: Some(user), ..Self::default() };
@@ -27,7 +28,7 @@ impl BroughtManifests {
         self
     }
 
-    /// A manifest has come whole and right.
+    /// A manifest has come whole and valid.
     pub(crate) fn note(&mut self, info_hash: InfoHash) {
         self.whole.retain(|before| *before != info_hash);
         self.whole.push_back(info_hash);

@@ -1,4 +1,4 @@
-//! What a manifest says that shares must agree with, from a check that reads each byte once.
+//! The facts of a manifest that shares must agree with, from a check that reads each byte once.
 
 use crate::model::digest::{InfoHash, Sha1Digest};
 use crate::model::manifest::{Content, FileAttributes, FileEntry};
@@ -15,22 +15,23 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-/// What a share's description must agree with. As long for every manifest: it stays in memory while that is here.
+/// The facts that a share's description must agree with. They have the same size for every manifest, and stay in
+/// memory while the manifest is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ManifestFacts {
     pub layout: Layout,
     pub file_count: u32,
-    /// Names the first component of every path.
+    /// A digest of the first component of every path.
     root: [u8; 16],
     /// SHA-256 of the digests of the pieces.
     pieces: [u8; 32],
 }
 
 impl ManifestFacts {
-    /// Whether this is the manifest of such content under such a name.
+    /// Whether content with this description, under this name, has this manifest.
     pub fn agree_with(&self, name: &FileName, content: &Content) -> bool {
         let named = self.root == root_digest(name.base().leaf());
-        // The manifest of a share without a size has full pieces only.
+        // The manifest of a share without a size has only full pieces.
         let told = content.is_sized() || self.layout.size().is_multiple_of(u64::from(PIECE_LEN));
         named && told && self.layout == content.layout && self.file_count == content.file_count.max(1)
     }
@@ -46,7 +47,7 @@ fn root_digest(root: &str) -> [u8; 16] {
     std::array::from_fn(|at| long.as_ref()[at])
 }
 
-/// Tells whether a file is still the one that was checked.
+/// Identifies a file, to tell whether it is still the one that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileIdentity {
     inode: u64,
@@ -115,11 +116,10 @@ impl FactsCheck {
     }
 }
 
-/// Reads a manifest part by part and checks it. Each part is read and checked in a turn that `turn` gives.
+/// Reads a manifest part by part and checks it. Reads and checks each part in a turn from `turn`.
 ///
 /// # Errors
-/// `BadManifest` if it is none, or not the one with this hash; `Unavailable` if the disk does not give it; those of
-/// `turn`.
+/// `BadManifest` if it is no manifest, or has another hash; `Unavailable` if the disk cannot read it; those of `turn`.
 pub(super) fn read_facts<T>(
     file: &File,
     info_hash: InfoHash,

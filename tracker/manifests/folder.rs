@@ -1,4 +1,4 @@
-//! The names of files in the folder of manifests, and what an earlier run has left there that is of no use.
+//! The names of the files in the folder of manifests, and the useless files of earlier runs.
 
 use crate::model::digest::InfoHash;
 use crate::sys;
@@ -8,19 +8,19 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The suffix of a file that is not whole yet.
+/// The suffix of an unfinished file.
 pub(super) const TEMP_SUFFIX: &str = ".tmp";
-/// The suffix of an empty file that stands for a manifest whose share came without it. It tells apart what the disk has
-/// lost and what it never had.
+/// The suffix of an empty file that stands for a manifest whose share came without it. So the tracker can tell what
+/// the disk has lost from what it never had.
 pub(super) const AWAITED_SUFFIX: &str = ".awaited";
-/// A file with the names of all manifests that were not here when the tracker took over the base of another one.
+/// A file with the names of all manifests that were missing when the tracker adopted the base of another one.
 pub(super) const ADOPTED: &str = "adopted.awaited";
 
 /// Why the folder of manifests cannot be used.
 #[derive(Debug)]
 pub struct ManifestsError {
     pub path: PathBuf,
-    /// What was tried.
+    /// What failed.
     pub doing: &'static str,
     pub error: io::Error,
 }
@@ -40,12 +40,12 @@ impl fmt::Display for ManifestsError {
 
 impl std::error::Error for ManifestsError {}
 
-/// What is in a folder of manifests, by names.
+/// The content of a folder of manifests, by names.
 #[derive(Debug, Default)]
 pub(super) struct FolderContents {
     /// The manifests whose files are there.
     pub(super) there: HashSet<InfoHash>,
-    /// The manifests that no tracker has given yet, with marks.
+    /// The manifests that no tracker has given yet: those with a mark.
     awaited: HashSet<InfoHash>,
     /// Uploads that did not become whole.
     pub(super) unfinished: Vec<PathBuf>,
@@ -86,7 +86,7 @@ impl FolderContents {
     }
 }
 
-/// The manifest whose file is called so; anything else in the folder is somebody else's.
+/// The manifest with a file of this name. All other files in the folder are not the tracker's.
 pub(super) fn info_hash_of(name: &str) -> Option<InfoHash> {
     InfoHash::from_hex(name).filter(|_| !name.bytes().any(|byte| byte.is_ascii_uppercase()))
 }

@@ -1,4 +1,4 @@
-//! What `tracker --check` says of the folder of manifests, and what `tracker --repair` sets aside.
+//! The report of `tracker --check` on the folder of manifests, and the files that `tracker --repair` sets aside.
 
 use super::facts::{begins_as_older, read_facts};
 use super::folder::{FolderContents, ManifestsError};
@@ -14,17 +14,17 @@ use std::path::{Path, PathBuf};
 /// What a folder of manifests holds.
 #[derive(Debug)]
 pub(crate) struct ManifestsInspection {
-    /// What there is, line by line.
+    /// The content, line by line.
     pub(crate) lines: Vec<String>,
-    /// What is lacking or damaged, each with its file.
+    /// The missing or damaged manifests, each with its file.
     pub(crate) faults: Vec<String>,
-    /// The files whose bytes are not those of their names.
+    /// The files whose bytes do not match their names.
     damaged: Vec<PathBuf>,
     folder: PathBuf,
 }
 
-/// Reads the manifests that are `listed`, and looks for what a tracker removes. Those that are `known` are of shares that
-/// were. Changes nothing.
+/// Reads the `listed` manifests, and looks for files that a tracker removes. The `known` ones are those of former
+/// shares. Changes nothing.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -41,7 +41,7 @@ pub(crate) fn inspect(
         folder: folder.to_path_buf(),
     };
     let (mut sound, mut awaited) = (0, 0);
-    // In an order that is the same at every call.
+    // In an order that is the same for every call.
     let mut listed: Vec<InfoHash> = listed.iter().copied().collect();
     listed.sort_unstable();
     for info_hash in listed {
@@ -66,7 +66,7 @@ pub(crate) fn inspect(
 }
 
 impl ManifestsInspection {
-    /// Moves the damaged files to a folder that is not there yet, and returns how many there were.
+    /// Moves the damaged files to a new folder, and returns their number.
     ///
     /// # Errors
     /// The disk does not allow it.
@@ -86,7 +86,7 @@ impl ManifestsInspection {
         Ok(self.damaged.len())
     }
 
-    /// Looks at the manifest of a live share, and takes note of what is wrong with it.
+    /// Checks the manifest of a visible share, and takes note of what is wrong with it.
     fn is_sound(&mut self, info_hash: InfoHash) -> bool {
         let path = self.folder.join(info_hash.to_string());
         let file = match File::open(&path) {

@@ -1,4 +1,4 @@
-//! What is known of the manifests that are here: how long they are, what they say, and how much all of them take.
+//! What is known of the manifests here: their lengths, their facts, and the disk space of all of them.
 
 use super::facts::{FileIdentity, ManifestFacts};
 use crate::model::digest::InfoHash;
@@ -7,34 +7,34 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a manifest counts at least: its file takes as much of the disk. So there is a limit to their number.
+/// The least that a manifest counts: its file takes as much of the disk. So their number is limited too.
 const ROOM_MIN: u32 = 4096;
 
-/// What a manifest of this length counts.
+/// The bytes that a manifest of this length counts.
 pub(crate) fn room_of(len: u32) -> u32 {
     len.max(ROOM_MIN)
 }
 
-/// The lengths of the manifests that are here, and the room of those on their way.
+/// The lengths of the manifests here, and the room of those on their way.
 #[derive(Debug, Default)]
 pub struct ManifestLens(RwLock<Lens>);
 
 #[derive(Debug, Default)]
 struct Lens {
     of: HashMap<InfoHash, Known>,
-    /// What they take, with the room that is reserved.
+    /// The sum for all of them, including reserved room.
     total: u64,
 }
 
-/// What is known of a manifest that is here, as long as it is.
+/// What is known of a manifest while it is here.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     len: u32,
-    /// What it says, if the file of this identity was checked in this run.
+    /// Its facts, if this run has checked the file of this identity.
     facts: Option<(FileIdentity, ManifestFacts)>,
 }
 
-/// Room for a manifest that is on its way. Dropping it frees the room.
+/// Room for a manifest on its way. Dropping it frees the room.
 #[derive(Debug)]
 pub(super) struct ReservedRoom {
     lens: Arc<ManifestLens>,
@@ -43,7 +43,7 @@ pub(super) struct ReservedRoom {
 }
 
 impl ReservedRoom {
-    /// Takes room for so many bytes in all, if `ask` allows what all will take then.
+    /// Grows the room to `len` bytes, if `ask` allows the sum that results.
     pub(super) fn grow<E>(&mut self, len: u32, ask: impl FnOnce(u64) -> Result<(), E>) -> Result<(), E> {
         let mut lens = self.lens.0.write();
         let more = u64::from(room_of(len).saturating_sub(*self.len.get_mut()));
@@ -53,7 +53,7 @@ impl ReservedRoom {
         Ok(())
     }
 
-    /// The manifest is here, and takes its own room from now on.
+    /// The manifest is here, and from now on takes its own room.
     pub(super) fn fill(&self, info_hash: InfoHash, len: u32, facts: (FileIdentity, ManifestFacts)) {
         let mut lens = self.lens.0.write();
         lens.total -= u64::from(self.len.swap(0, Ordering::Relaxed));
@@ -86,24 +86,24 @@ impl ManifestLens {
         Self(RwLock::new(lens))
     }
 
-    /// How many bytes all of them take, with those on their way.
+    /// The bytes of all manifests, including those on their way.
     pub fn total(&self) -> u64 {
         self.0.read().total
     }
 
-    /// Has `ask` look up what manifests count, which is 0 for what is not here. It must not ask for anything else of
-    /// this.
+    /// Calls `ask` with a function that looks up what a manifest counts: 0 if it is not here. `ask` must not call
+    /// anything else of this object.
     pub fn look<T>(&self, ask: impl FnOnce(&dyn Fn(InfoHash) -> u64) -> T) -> T {
         let lens = self.0.read();
         ask(&|info_hash| lens.of.get(&info_hash).map_or(0, |known| u64::from(room_of(known.len))))
     }
 
-    /// Has room for the first bytes of a manifest that is on its way.
+    /// Reserves room for the first bytes of a manifest on its way.
     pub(super) fn reserve(self: &Arc<Self>) -> ReservedRoom {
         ReservedRoom { lens: self.clone(), len: AtomicU32::new(0) }
     }
 
-    /// What a manifest says, if its file is still the one that was checked.
+    /// The facts of a manifest, if its file is still the one that was checked.
     pub(super) fn facts(&self, info_hash: InfoHash, identity: FileIdentity) -> Option<ManifestFacts> {
         let (checked, facts) = self.0.read().of.get(&info_hash)?.facts?;
         (checked == identity).then_some(facts)

@@ -1,4 +1,5 @@
-//! The manifests that should be here and are not, for the links that ask other trackers and for sessions that wait.
+//! The manifests that should be here but are missing. The links ask other trackers for them, and sessions wait for
+//! them.
 
 use crate::model::digest::InfoHash;
 use parking_lot::{Condvar, Mutex};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(super) struct MissingManifests {
     wishes: Mutex<Wishes>,
-    /// Wakes those who wait for a manifest: one has come in.
+    /// Wakes the threads that wait for a manifest when one has come.
     arrived: Condvar,
 }
 
@@ -19,7 +20,7 @@ struct Wishes {
     /// The number of the last wish.
     last: u64,
     missing: BTreeMap<InfoHash, Wish>,
-    /// Counts what came into the table and went out.
+    /// Counts the entries that were added and removed.
     revision: u64,
 }
 
@@ -33,7 +34,7 @@ struct Wish {
 /// Why a manifest is not here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Absence {
-    /// The disk had it.
+    /// The disk once had it.
     Lost,
     /// Its share came from a tracker that did not give it.
     Awaited,
@@ -42,7 +43,7 @@ pub(super) enum Absence {
 /// How many manifests are missing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MissingCounts {
-    /// The disk had them.
+    /// The disk once had them.
     pub lost: usize,
     /// No tracker has given them yet.
     pub awaited: usize,
@@ -53,7 +54,7 @@ impl MissingCounts {
         self == Self::default()
     }
 
-    /// Whether more are missing than before, of either kind.
+    /// Whether it has more than `before`, of either kind.
     pub fn exceeds(self, before: Self) -> bool {
         self.lost > before.lost || self.awaited > before.awaited
     }
@@ -84,7 +85,7 @@ impl Wishes {
 }
 
 impl MissingManifests {
-    /// Takes note that a manifest is not here. The first note counts as a wish, and its reason stays.
+    /// Takes note that a manifest is missing. The first note counts as a wish, and its reason stays.
     pub(super) fn note(&self, info_hash: InfoHash, absence: Absence) {
         let mut wishes = self.wishes.lock();
         if !wishes.missing.contains_key(&info_hash) {
@@ -92,7 +93,7 @@ impl MissingManifests {
         }
     }
 
-    /// Somebody wants a manifest that is not here. The reason counts if there was no note before.
+    /// A client wants a manifest that is missing. The reason counts only if there was no note before.
     pub(super) fn wish(&self, info_hash: InfoHash, absence: Absence) {
         self.wishes.lock().wish(info_hash, absence);
     }
@@ -115,7 +116,7 @@ impl MissingManifests {
         self.wishes.lock().missing.iter().map(|(info_hash, wish)| (*info_hash, wish.number)).collect()
     }
 
-    /// These belong to no share, unless somebody wished for one again.
+    /// Removes manifests that belong to no share, unless a newer wish for one has come.
     pub(super) fn let_go(&self, unknown: &BTreeMap<InfoHash, u64>) {
         let mut wishes = self.wishes.lock();
         for (info_hash, number) in unknown {
@@ -126,8 +127,7 @@ impl MissingManifests {
         }
     }
 
-    /// The first manifests that were wished for after wish number `wish`, and the number of the last wish up to which
-    /// these are all.
+    /// The first manifests with a wish after number `wish`. Also the number up to which these are all.
     pub(super) fn since(&self, wish: u64, most: usize) -> (Vec<InfoHash>, u64) {
         let wishes = self.wishes.lock();
         if wishes.last == wish {
@@ -142,7 +142,7 @@ impl MissingManifests {
         (wished.into_iter().map(|(_, info_hash)| info_hash).collect(), last)
     }
 
-    /// Counts the missing ones among these, which are not looked at while nothing is missing.
+    /// Counts the missing manifests among these. Does not visit them while nothing is missing.
     pub(super) fn counts<I: Iterator<Item = InfoHash>>(&self, among: impl FnOnce() -> I) -> MissingCounts {
         let absences: BTreeMap<InfoHash, Absence> = {
             let wishes = self.wishes.lock();
@@ -158,12 +158,12 @@ impl MissingManifests {
         MissingCounts { lost: missing.len() - awaited, awaited }
     }
 
-    /// Another number whenever other manifests are missing.
+    /// A number that changes with the set of missing manifests.
     pub(super) fn revision(&self) -> u64 {
         self.wishes.lock().revision
     }
 
-    /// Waits until a manifest is no longer missing, but not longer than `longest`.
+    /// Waits until a manifest is no longer missing, at most for `longest`.
     pub(super) fn wait(&self, info_hash: InfoHash, longest: Duration) {
         let until = Instant::now() + longest;
         let mut wishes = self.wishes.lock();

@@ -1,4 +1,5 @@
-//! How many bytes of manifests users read: a question of a few bytes is answered by as much as a message carries.
+//! A rate limiter for the bytes of manifests that users read: a request of a few bytes gets as much as a message
+//! holds.
 
 use super::turns::Requester;
 use crate::model::address::{network_of, site_of};
@@ -9,12 +10,12 @@ use parking_lot::Mutex;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// 16 GiB at once, and then as much in an hour: 128 of the longest manifests.
+/// 16 GiB at once, and as much in every further hour: 128 of the longest manifests.
 const OF_USER: Pace = Pace { burst: 16 << 30, interval: Duration::from_nanos(209) };
-/// The same of all users of a network.
+/// The limit for all users of a network together.
 const OF_NETWORK: Pace = Pace { burst: 64 << 30, interval: Duration::from_nanos(52) };
 
-/// What was read of late.
+/// Counts what users have read lately.
 #[derive(Debug)]
 pub(super) struct Readers(Mutex<Taken>);
 
@@ -33,7 +34,7 @@ impl Default for Readers {
 }
 
 impl Readers {
-    /// Counts bytes that somebody is about to read.
+    /// Counts bytes before a user reads them.
     ///
     /// # Errors
     /// `SlowDown`.

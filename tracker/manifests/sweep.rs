@@ -1,14 +1,14 @@
-//! Removes the files of manifests that belong to no share any more, a few at a time.
+//! Removes the files of manifests that no longer belong to a share, a few at a time.
 //!
-//! The file of a share that is on its way stays. A manifest comes before its share: a member brings it and asks for the
-//! share then, and a link gives it before the op. The file may also be there from a share that has ended since, and then
-//! nobody writes it again. So whoever is about to share a manifest notes its use, under the lock under which the sweep
-//! removes a file. Either the use was noted, and the file stays for an hour. Or the file is gone already, and the member
-//! or link is told so and brings it again. A share is durable long before the hour is over, and the sweep takes the
-//! state after it has chosen its files.
+//! The file of a share that is on its way must stay. A manifest comes before its share: a member brings it and then
+//! asks for the share, and a link gives it before the op. The file may also be left from a share that has ended, and
+//! then nobody writes it again. So a use of the manifest is noted before it is shared. This happens under the same
+//! lock as the sweep's removal. Either the use came first, and the file stays for an hour. Or the file is gone
+//! already: the member or link is told so and brings it again. A share becomes durable long before the hour is over,
+//! and the sweep takes the state after it has chosen its files.
 //!
-//! A member pays for each use with the bytes that the member may bring in an hour. To read a manifest is no use. So
-//! nobody keeps more here, shared by nobody, than they may bring.
+//! A member pays for each use with the bytes that the member may bring in an hour. Reading a manifest is no use. So no
+//! member can keep more here without a share than the member may bring.
 
 use super::folder::{AWAITED_SUFFIX, info_hash_of};
 use super::missing::MissingManifests;
@@ -24,19 +24,19 @@ use std::time::{Duration, Instant};
 
 /// How long a file stays after its last use.
 const UNUSED_MIN: Duration = Duration::from_secs(3600);
-/// For how long after a use a share needs no other one: it becomes durable in the rest of the hour.
+/// How long after a paid use further uses are free: a share becomes durable in the rest of the hour.
 const PAID: Duration = Duration::from_secs(3000);
-/// Names that one step looks at.
+/// How many names one step looks at.
 const NAMES_MAX: usize = 256;
-/// From the end of one pass over the folder to the next.
+/// The pause between two passes over the folder.
 const PASS_PAUSE: Duration = Duration::from_secs(600);
 
-/// When manifests were used last in this run, those of the last hour. Only files that are there are noted.
+/// The latest use of each manifest in the last hour of this run. Only files that exist are noted.
 #[derive(Debug, Default)]
 pub(super) struct LastUses(Mutex<HashMap<InfoHash, Instant>>);
 
 impl LastUses {
-    /// Notes the use of a file if it is there, which `look` tells.
+    /// Notes the use of a file if `look` finds it.
     pub(super) fn note_if<T>(
         &self,
         info_hash: InfoHash,
@@ -50,8 +50,8 @@ impl LastUses {
         Ok(found)
     }
 
-    /// Notes the use of a file, of which `look` tells the length, if it is there and `pay` takes that. There is nothing
-    /// to pay or note if it was used of late. False if it is not there.
+    /// Notes the use of a file if `look` finds it and `pay` accepts its length. After a recent use there is nothing to
+    /// pay or note. Returns false if the file is not there.
     pub(super) fn note_paid(
         &self,
         info_hash: InfoHash,
@@ -67,18 +67,18 @@ impl LastUses {
         Ok(true)
     }
 
-    /// Notes the use of files that are about to be there.
+    /// Notes the use of files that are about to appear.
     pub(super) fn note_all(&self, info_hashes: impl Iterator<Item = InfoHash>) {
         let now = Instant::now();
         self.0.lock().extend(info_hashes.map(|info_hash| (info_hash, now)));
     }
 
-    /// Removes a file unless it was used, and tells under the lock if it is gone.
+    /// Removes a file unless it is in use. Calls `gone` under the lock if the file is gone.
     fn remove_unused(&self, info_hash: InfoHash, path: &Path, gone: impl Fn(InfoHash)) {
-        // The system frees the space of a file that is open only when it is closed: nobody waits for that.
+        // The system frees the space of an open file only when it is closed: this happens outside the lock.
         let _open = File::open(path);
         let uses = self.0.lock();
-        // The next pass tries again if that fails.
+        // If this fails, the next pass tries again.
         if !uses.contains_key(&info_hash) && fs::remove_file(path).is_ok() {
             gone(info_hash);
         }
@@ -89,7 +89,7 @@ impl LastUses {
     }
 }
 
-/// How far the sweep is.
+/// The progress of the sweep.
 #[derive(Debug)]
 pub(crate) struct ManifestSweep {
     /// The rest of the folder.
@@ -105,12 +105,12 @@ impl ManifestSweep {
     }
 }
 
-/// What nobody has used for an hour.
+/// Manifests without a use in the last hour.
 #[derive(Debug, Default)]
 pub(crate) struct Unused {
-    /// The names of the files of each manifest.
+    /// The names of each manifest's files.
     files: BTreeMap<InfoHash, Vec<OsString>>,
-    /// Manifests that are missing, each with the number of the last wish for it.
+    /// Missing manifests, each with the number of its last wish.
     missing: BTreeMap<InfoHash, u64>,
 }
 
@@ -120,7 +120,7 @@ impl ManifestSweep {
         self.names.is_none() && self.due <= now
     }
 
-    /// The next step: looks at a few files of a folder, and chooses those that nobody has used for an hour. The caller
+    /// The next step: looks at a few files of a folder, and chooses those without a use in the last hour. The caller
     /// takes the state afterwards, for [`Unused::remove`].
     pub(super) fn choose(
         &mut self,
@@ -156,8 +156,8 @@ impl Unused {
         self.files.is_empty() && self.missing.is_empty()
     }
 
-    /// Removes what is not among the `known` contents of shares, and tells which manifests are gone. Nobody asks for the
-    /// missing ones any more.
+    /// Removes the manifests that are not among the `known` contents of shares, and tells which are gone. Drops the
+    /// wishes for the missing ones among them.
     pub(super) fn remove(
         mut self,
         known: impl Iterator<Item = InfoHash>,
@@ -176,13 +176,13 @@ impl Unused {
     }
 }
 
-/// The manifest whose file or mark this is, if it is older than an hour by its file.
+/// The manifest that this file or mark belongs to, if the file is older than an hour.
 fn unused_manifest(entry: &DirEntry) -> Option<InfoHash> {
     let name = entry.file_name();
     let name = name.to_str()?;
     let info_hash = info_hash_of(name.strip_suffix(AWAITED_SUFFIX).unwrap_or(name))?;
     let modified = entry.metadata().ok()?.modified().ok()?;
-    // A clock that was set back makes a file younger than nothing.
+    // After a clock was set back, a file may come from the future.
     modified.elapsed().is_ok_and(|age| age >= UNUSED_MIN).then_some(info_hash)
 }
 
@@ -262,7 +262,7 @@ mod tests {
             let (info_hash, bytes) = manifest(1);
             put_old(temp.path(), &info_hash.to_string(), &bytes);
             let start = Instant::now();
-            // The use comes in when the sweep has chosen the file already.
+            // The use is noted when the sweep has already chosen the file.
             let unused = manifests.choose_unused(&mut sweep, start);
             note_use(&manifests, info_hash, &bytes);
             manifests.remove_unknown(unused, iter::empty());
@@ -359,7 +359,7 @@ mod tests {
         let manifests = Manifests::open(temp.path(), [ended, shared, shared_again].into_iter(), false).expect("opened");
         let mut sweep = ManifestSweep::new(Instant::now());
         let unused = manifests.choose_unused(&mut sweep, Instant::now());
-        // A share of that content becomes durable just now: the state that was taken does not have it.
+        // A share of that content becomes durable at this moment: the state that the sweep took does not have it.
         manifests.expect(&[shared_again]);
         manifests.remove_unknown(unused, [shared].into_iter());
         let mut wished = manifests.wished_since(0, usize::MAX).0;
@@ -382,7 +382,7 @@ mod tests {
         let expect = |lost, awaited| MissingCounts { lost, awaited };
         let listed = [here, awaited];
         assert_eq!(counts(&open(&listed, true), &listed), expect(0, 1));
-        // The next start knows it still.
+        // The next start still knows it.
         let later = [here, awaited, lost];
         assert_eq!(counts(&open(&later, false), &later), expect(1, 1));
         let manifests = open(&listed, false);

@@ -1,4 +1,4 @@
-//! Whose turn it is to have a part of a manifest checked: places take turns, and users take turns within a place.
+//! Turns for checking parts of manifests: places take turns, and users take turns within a place.
 
 use crate::model::address::{network_of, place_of};
 use crate::model::id::UserRef;
@@ -13,25 +13,25 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-/// Each part that waits holds its memory. A part takes about a millisecond.
+/// Each waiting part holds its memory. The check of a part takes about a millisecond.
 const BOUNDS: NestedBounds = NestedBounds { waiting: 64, age: ANSWER_DEADLINE };
 
-/// Parts that are checked at a time: one for every second core. The rest of the machine is for others.
+/// How many parts are checked at a time: one for every second core, to leave the rest of the machine to other work.
 fn at_once() -> usize {
     (thread::available_parallelism().map_or(1, usize::from) / 2).max(1)
 }
 
-/// For whom something is checked.
+/// For whom a part is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requester {
-    /// A user, whose connection comes from an address, and who is to be answered by then.
+    /// A user at an address, with the deadline for the answer.
     User(IpAddr, UserRef, Instant),
     /// The other trackers.
     Trackers,
     Operator,
 }
 
-/// A level of those who take turns.
+/// A level of the turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Party {
     Site(IpAddr),
@@ -102,7 +102,7 @@ impl Drop for Turn {
 }
 
 impl Turns {
-    /// Those whose turn it is, and their turns.
+    /// The requesters whose turn it is, with their turns.
     fn next(&mut self, all: &Arc<Mutex<Turns>>) -> Vec<(Sender<Turn>, Turn)> {
         let mut next = Vec::new();
         while self.free > 0 {
@@ -114,7 +114,7 @@ impl Turns {
     }
 }
 
-/// Without the lock: the turn of somebody who waits no more ends at once.
+/// Called without the lock: if a requester no longer waits, its turn ends at once.
 fn give(turns: Vec<(Sender<Turn>, Turn)>) {
     for (waiter, turn) in turns {
         let _ = waiter.send(turn);
@@ -125,11 +125,11 @@ impl CheckTurns {
     /// Waits for a turn.
     ///
     /// # Errors
-    /// `SlowDown`: it did not come in time, or others have the places of those who wait.
+    /// `SlowDown` if the turn does not come in time, or if others take the place in the queue.
     pub(super) fn wait(&self, requester: Requester) -> Result<Turn, Refusal> {
         let (waiter, turn) = bounded(1);
         let mut turns = self.0.lock();
-        // Those who give way are told so by the end of their channels.
+        // Requesters that lose their place notice the end of their channels.
         let dropped = turns.queue.put(requester.path(), waiter, Instant::now());
         let next = turns.next(&self.0);
         drop(turns);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     impl CheckTurns {
-        /// Does something while there is no room for anybody else of this party to wait.
+        /// Runs `during` while this requester has no room for another waiting part.
         pub(in crate::tracker::manifests) fn crowded(&self, requester: Requester, during: impl FnOnce()) {
             let held: Vec<Turn> = (0..at_once()).map(|_| self.wait(Requester::Trackers).expect("a turn")).collect();
             thread::scope(|scope| {
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    /// Has these wait in this order, and returns the order in which they get their turns, one after the other.
+    /// Lets these wait in this order, and returns the order in which they get their turns, one at a time.
     fn order(turns: &CheckTurns, askers: &[Requester]) -> Vec<Requester> {
         let mut held: Vec<Turn> = (0..at_once()).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
         let got = Mutex::new(Vec::new());
@@ -187,7 +187,7 @@ mod tests {
                     thread::yield_now();
                 }
             }
-            // One of the turns is given back, so that one after the other gets it.
+            // One turn is given back, so that one requester after the other gets it.
             held.pop();
             while got.lock().len() < askers.len() {
                 thread::yield_now();
@@ -202,7 +202,7 @@ mod tests {
         let crowd: Vec<_> = (0..40).map(|user| requester(1, user)).collect();
         order(&turns, &crowd);
         let honest = requester(2, 1000);
-        // The honest one has had a turn before, as all of them.
+        // The honest user has had a turn before, like all others.
         order(&turns, &[honest]);
         let all: Vec<_> = crowd.into_iter().chain([honest]).collect();
         let place = order(&turns, &all).iter().position(|requester| *requester == honest);

@@ -1,4 +1,4 @@
-//! A manifest on its way in: its file, the check of what has come, and the room that it takes.
+//! A manifest that is coming in: its file, the check of the parts, and the room that it takes.
 
 use super::facts::{FactsCheck, FileIdentity, ManifestFacts};
 use super::lens::ReservedRoom;
@@ -14,7 +14,7 @@ const PART_WAIT: Duration = Duration::from_secs(60);
 /// How long an upload may take.
 const UPLOAD_MAX: Duration = Duration::from_secs(3600);
 
-/// A manifest on its way in. Dropping it removes its file.
+/// A manifest that is coming in. Dropping it removes its file.
 #[derive(Debug)]
 pub struct ManifestUpload {
     pub(super) info_hash: InfoHash,
@@ -24,7 +24,7 @@ pub struct ManifestUpload {
     pub(super) check: FactsCheck,
     pub(super) place: UploadPlace,
     pub(super) room: ReservedRoom,
-    /// Its next part came and got no turn.
+    /// Its next part has come and got no turn.
     pub(super) refused: bool,
     begun: Instant,
     /// When its last part came.
@@ -32,19 +32,19 @@ pub struct ManifestUpload {
 }
 
 impl ManifestUpload {
-    /// Begins one, whose file is made at a path.
+    /// Begins an upload into a new file.
     pub(super) fn begin((info_hash, total): (InfoHash, u32), path: PathBuf, room: ReservedRoom) -> io::Result<Self> {
         let file = files::open_file(&path, Open::New(0o600))?;
         let (place, check, now) = (UploadPlace(path), FactsCheck::new(info_hash), Instant::now());
         Ok(Self { info_hash, total, written: 0, file, check, place, room, refused: false, begun: now, heard: now })
     }
 
-    /// Whether this part is the one that got no turn.
+    /// Whether this is the part that got no turn.
     pub(crate) fn awaits(&self, part: &ManifestPart<'_>) -> bool {
         self.refused && self.is_of(part) && part.offset == self.written
     }
 
-    /// Whether this part was sent behind the one that got no turn.
+    /// Whether this part follows the one that got no turn.
     pub(super) fn is_behind(&self, part: &ManifestPart<'_>) -> bool {
         self.refused && self.is_of(part) && part.offset > self.written
     }
@@ -66,13 +66,13 @@ pub(super) struct UploadPlace(pub(super) PathBuf);
 
 impl Drop for UploadPlace {
     fn drop(&mut self) {
-        // Fails if the file has got its final name.
+        // Fails if the file has its final name.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// A manifest that is whole and valid, but not durable yet. Dropping it removes its file unless it was kept. Many wait
-/// together, so none has its file open.
+/// A manifest that is whole and valid, but not durable yet. Dropping it removes its file unless it was kept. Many may
+/// wait together, so their files are not open.
 #[derive(Debug)]
 pub struct CheckedManifest {
     pub(super) info_hash: InfoHash,

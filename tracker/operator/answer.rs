@@ -1,4 +1,4 @@
-//! Answers to an operator: rows as words and as JSON, and what has become of a command.
+//! Answers to an operator: rows, as words and as JSON, and the outcome of a command.
 
 use crate::model::escape::escape;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 /// One line of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// For people. It may have several lines. What deceives a terminal is escaped.
+    /// For people. May have several lines. Characters that deceive a terminal are escaped.
     pub words: String,
     /// For programs: one object.
     pub json: Value,
@@ -19,14 +19,14 @@ impl Row {
         Self { words: words.join("\n"), json }
     }
 
-    /// That a change was made.
+    /// The answer that a change was made.
     pub fn success(words: impl Into<String>) -> Self {
         let words = words.into();
         let json = json!({"status": "success", "message": words});
         Self::new(words, json)
     }
 
-    /// Rows whose fields stand below each other.
+    /// Rows with aligned fields.
     pub fn table(rows: Vec<(Vec<String>, Value)>) -> Vec<Self> {
         let shown = |fields: Vec<String>| fields.iter().map(|field| escape(field).into_owned()).collect::<Vec<_>>();
         let rows: Vec<_> = rows.into_iter().map(|(fields, json)| (shown(fields), json)).collect();
@@ -45,23 +45,23 @@ impl Row {
     }
 }
 
-/// What has become of a command.
+/// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Done,
     Refused(CommandRefusal),
-    /// The tracker is being started anew. Nothing was done.
+    /// The tracker is restarting. Nothing was done.
     Restarting,
     /// The tracker is to stop.
     Quit,
-    /// Nobody takes the answer any more.
+    /// The operator is no longer there to take the answer.
     Gone,
 }
 
-/// Why a command was not carried out.
+/// Why a command was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandRefusal {
-    /// For programs: a name of the table of refusals.
+    /// For programs: a name from the table of refusals.
     pub code: String,
     /// For people, in one line.
     pub words: String,
@@ -73,7 +73,7 @@ impl CommandRefusal {
     }
 }
 
-/// Words while the tracker is being started anew.
+/// The words while the tracker is restarting.
 pub const RESTARTING: &str = "the tracker is starting anew, try again";
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::model::units::utc_seconds;
 use core::time::Duration;
 use std::fmt;
 
-/// Most characters of an unknown command that the answer repeats.
+/// The most characters of an unknown command that the answer repeats.
 const SHOWN_MAX: usize = 40;
 
 /// A command with its arguments.
@@ -35,7 +35,7 @@ pub enum OperatorCommand {
         user: UserId,
     },
     DeleteGroup(GroupId),
-    /// `None` to be told.
+    /// `None` asks for the present setting.
     ReadOnly(Option<bool>),
     Forget(u16),
     Unforget(u16),
@@ -46,18 +46,18 @@ pub enum OperatorCommand {
     Quit,
 }
 
-/// Who is to have a new password, and where it comes from.
+/// The user who gets a new password, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPassword {
     pub user: UserId,
-    /// The tracker makes it, and nobody is asked.
+    /// The tracker generates it, and asks no one.
     pub make: bool,
 }
 
 /// Which lines of the audit are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Who did it, or to whom it was done.
+    /// The user who did it, or the one to whom it was done.
     pub user: Option<String>,
     pub group: Option<String>,
     pub since: Option<Since>,
@@ -66,14 +66,14 @@ pub struct AuditFilter {
 /// A time in the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// So long ago.
+    /// This long ago.
     Ago(Duration),
     /// In seconds since 1970.
     At(u64),
 }
 
 impl Since {
-    /// The time in seconds since 1970, if it is so late.
+    /// The time in seconds since 1970. `None` if it is out of range.
     pub fn seconds(self, now: u64) -> u64 {
         match self {
             Since::Ago(time) => now.saturating_sub(time.as_secs()),
@@ -97,7 +97,7 @@ impl AuditFilter {
         for pair in arguments.chunks(2) {
             let [flag, value] = pair else { return Err(UsageError::Arguments(Verb::Audit)) };
             let taken = match flag.as_str() {
-                // No user has a name with a slash in it.
+                // User names have no slash.
                 "--user" if value.starts_with("operator/") => filter.user.replace(value.clone()).is_some(),
                 "--user" => filter.user.replace(user(value)?.to_string()).is_some(),
                 "--group" => filter.group.replace(group(value)?.to_string()).is_some(),
@@ -115,7 +115,7 @@ impl AuditFilter {
     }
 }
 
-/// Why words are no command. Each is one line.
+/// Why words are no command. Each error is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UsageError {
     /// No command is called that.
@@ -124,13 +124,13 @@ pub enum UsageError {
     Arguments(Verb),
     /// An argument is no name.
     Name(String, NameError),
-    /// More than the name of a user stands on the line.
+    /// The line has more than the name of a user.
     PasswordOnLine,
-    /// A quote of the line has no end.
+    /// The line has a quote without an end.
     OpenQuote,
-    /// It has to be typed at the console.
+    /// The command must be typed at the console.
     ConsoleOnly(Verb),
-    /// The console does not have it.
+    /// The console does not have this command.
     CtlOnly(Verb),
 }
 
@@ -155,7 +155,7 @@ impl fmt::Display for UsageError {
 impl std::error::Error for UsageError {}
 
 impl OperatorCommand {
-    /// The command that a line of the console asks for, or `None` for an empty line.
+    /// The command on a line of the console; `None` for an empty line.
     ///
     /// # Errors
     /// The line is no command.
@@ -164,8 +164,8 @@ impl OperatorCommand {
         if line.contains('\0') {
             return Err(unknown());
         }
-        // shell_words takes a '#' at the beginning of a word for a comment, but a name may begin with one. NUL, which is
-        // not in the line, stands for it meanwhile.
+        // shell_words takes a '#' at the beginning of a word for a comment, but a name may begin with one. A NUL,
+        // which the line does not contain, stands for it meanwhile.
         let words = shell_words::split(&line.trim().replace('#', "\0")).map_err(|_| UsageError::OpenQuote)?;
         if words.is_empty() {
             return Ok(None);
@@ -180,7 +180,7 @@ impl OperatorCommand {
         })
     }
 
-    /// The command that these words ask for, behind ctl.
+    /// The command in the words after `ctl`.
     ///
     /// # Errors
     /// They are no command of ctl.
@@ -247,7 +247,7 @@ impl OperatorCommand {
     }
 }
 
-/// The command that is meant, and where it is carried out.
+/// A command, and where it is carried out.
 fn runs(words: &[String]) -> Option<(Verb, Runs)> {
     let verb = Verb::find(words.first()?)?;
     Some((verb, verb.usage().runs))

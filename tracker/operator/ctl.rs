@@ -16,25 +16,25 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long the tracker may say nothing. A change waits 30 s for a slow disk.
+/// How long the tracker may be silent. A change waits 30 s for a slow disk.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Why a command has no answer. Each is one line.
+/// Why a command has no answer. Each error is one line.
 #[derive(Debug)]
 pub enum CtlError {
     /// The data folder has no socket.
     NoSocket(PathBuf),
     /// The tracker runs as another user.
     NotAllowed(PathBuf),
-    /// Nobody listens on the socket.
+    /// No program listens on the socket.
     NoTracker(PathBuf, io::Error),
     /// The command is longer than a frame.
     TooLong,
     /// The socket belongs to neither root, nor this user, nor the owner of the folder.
     Foreign(PathBuf),
-    /// The tracker has ended before its answer has.
+    /// The tracker ended before its answer did.
     Torn,
-    /// It has said nothing for too long.
+    /// The tracker was silent for too long.
     Silent,
     /// Standard output takes no more.
     OutputLost(io::Error),
@@ -90,7 +90,7 @@ impl std::error::Error for CtlError {}
 /// Asks the tracker that runs on a data folder. Rows go to `out`, complaints to `complain`.
 ///
 /// # Errors
-/// There is no whole answer.
+/// The answer is missing or incomplete.
 pub fn ask(
     data_dir: &Path,
     asked: &AskedCommand,
@@ -114,12 +114,12 @@ pub fn ask(
     if words.len() > super::frame::ASKED_MAX {
         return Err(CtlError::TooLong);
     }
-    // A tracker that refuses at once does not read; what it says is there all the same.
+    // A tracker that refuses at once does not read. Its refusal still arrives.
     let _ = stream.write_all(&GREETING).and_then(|()| write_frame(&mut stream, FrameKind::Command, &words));
     hear(&mut stream, out, complain)
 }
 
-/// Answers of whoever sits at the terminal; otherwise the first line of standard input answers every question.
+/// Asks the user at the terminal. Without a terminal, the first line of standard input answers every question.
 #[derive(Default)]
 struct Secrets {
     line: Option<String>,
@@ -132,7 +132,7 @@ impl Secrets {
         }
         if self.line.is_none() {
             let mut line = String::new();
-            // One byte more than a password has is refused, like no password.
+            // One byte more than a password may have is refused, like an empty one.
             let most = PASSWORD_LEN_MAX as u64 + 2;
             let _ = io::stdin().lock().take(most).read_line(&mut line);
             self.line = Some(line.trim_end_matches(['\r', '\n']).to_owned());
@@ -141,10 +141,10 @@ impl Secrets {
     }
 }
 
-/// What ctrl-C makes of a read. `Interrupted` would have it tried again.
+/// The error that stands for ctrl-C. A reader would try again after `Interrupted`.
 const CTRL_C_KIND: io::ErrorKind = io::ErrorKind::ConnectionAborted;
 
-/// Keys from the terminal up to ctrl-C. By itself rpassword sends its signal then, which would leave the echo off.
+/// Keys from the terminal, up to ctrl-C. rpassword would react to ctrl-C with the signal, which leaves the echo off.
 struct Keys;
 
 impl Read for Keys {
@@ -154,13 +154,13 @@ impl Read for Keys {
     }
 }
 
-/// Asks on the terminal, which does not show the answer.
+/// Asks on the terminal, with the echo off.
 fn typed(question: &str) -> Result<String, CtlError> {
-    // What is typed at once is not shown either.
+    // Keys typed ahead stay hidden too.
     let echo = EchoOff::begin(io::stdin(), Typing::PlainKeys);
     let _ = write!(io::stderr(), "{question}");
     let config = rpassword::ConfigBuilder::new().input_reader(Keys).output_discard().build();
-    // Without a terminal that can hide it nothing is read.
+    // Reads nothing if the terminal cannot hide it.
     let answer = echo.and_then(|_echo| rpassword::read_password_with_config(config));
     let _ = writeln!(io::stderr());
     match answer {
@@ -169,7 +169,7 @@ fn typed(question: &str) -> Result<String, CtlError> {
     }
 }
 
-/// Shows what the tracker says, up to the exit code.
+/// Shows the tracker's answer, up to the exit code.
 fn hear(stream: &mut UnixStream, out: &mut impl Write, complain: impl Fn(&str)) -> Result<Exit, CtlError> {
     let mut secrets = Secrets::default();
     loop {
@@ -186,7 +186,7 @@ fn hear(stream: &mut UnixStream, out: &mut impl Write, complain: impl Fn(&str)) 
             }
             FrameKind::Question => {
                 let answer = secrets.answer(&escape(&String::from_utf8_lossy(&payload)))?;
-                // If it fails the tracker is gone, which shows below.
+                // If this fails the tracker is gone, which shows below.
                 let _ = write_frame(stream, FrameKind::Secret, answer.as_bytes());
             }
             FrameKind::Command | FrameKind::Secret => return Err(CtlError::Torn),

@@ -7,31 +7,31 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
-/// How ctl is called, behind the name of the program.
+/// The usage of ctl, after the name of the program.
 pub const USAGE: &str = "ctl [--data-dir DIR | --list FILE] [--tracker N] [--json] COMMAND [ARGUMENT ...]";
-/// Most characters of a wrong argument that an error repeats.
+/// The most characters of a wrong argument that an error repeats.
 const SHOWN_MAX: usize = 80;
 
-/// What ctl is to ask, and whom.
+/// What ctl has to ask, and which tracker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CtlArgs {
     pub place: CtlPlace,
-    /// The number that was told.
+    /// The tracker number on the command line.
     pub tracker: Option<u16>,
-    /// Whether rows are wanted as JSON.
+    /// Whether to show rows as JSON.
     pub json: bool,
     /// The command.
     pub words: Vec<String>,
 }
 
-/// Which tracker is meant.
+/// How to find the tracker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CtlPlace {
-    /// The one on this data folder.
+    /// The tracker on this data folder.
     DataDir(PathBuf),
-    /// One beside this list.
+    /// A tracker next to this list.
     List(PathBuf),
-    /// One where trackers usually are.
+    /// A tracker at one of the usual places.
     Usual,
 }
 
@@ -51,13 +51,13 @@ fn wrong(what: impl Into<String>) -> CtlArgsError {
     CtlArgsError(what.into())
 }
 
-/// Reads what stands behind `ctl`. `None` if help is wanted.
+/// Parses the arguments after `ctl`. `None` if help is wanted.
 ///
 /// # Errors
 /// Options or words are wrong.
 pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Option<CtlArgs>, CtlArgsError> {
     let mut options = Options::new();
-    // Words behind the command belong to it.
+    // Words after the command belong to it.
     options.parsing_style(ParsingStyle::StopAtFirstFree);
     options.optopt("", "data-dir", "", "DIR");
     options.optopt("", "list", "", "FILE");
@@ -73,7 +73,7 @@ pub fn parse<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<Optio
         _ => Err(wrong(format!("--tracker: '{}' is not a tracker number", excerpt(&text, SHOWN_MAX)))),
     });
     let tracker: Option<u16> = number.transpose()?;
-    // A data folder has its number, and a new one gets it.
+    // An existing data folder knows its number, and a new one needs it.
     let needs_number = matches.free.first().is_some_and(|word| Verb::find(word) == Some(Verb::Restore));
     let place = match (matches.opt_str("data-dir"), matches.opt_str("list")) {
         (Some(dir), _) if dir.is_empty() => return Err(wrong("--data-dir: the name of the folder is empty")),

@@ -1,11 +1,11 @@
-//! Between whoever asks and the running tracker.
+//! The exchange between an operator and the running tracker.
 
 use super::answer::{Outcome, Row};
 use super::command::OperatorCommand;
 use crate::wire::client_tracker::Password;
 use std::fmt;
 
-/// Whoever asked is gone, or takes no more.
+/// The operator is gone, or takes no more of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gone;
 
@@ -13,13 +13,13 @@ pub struct Gone;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskError {
     Gone,
-    /// Nobody has answered for too long.
+    /// No answer came for too long.
     Late,
-    /// It is empty or too long for a password, or was given up.
+    /// It is empty or too long for a password, or the operator gave up.
     NoPassword,
 }
 
-/// By which way an operator speaks.
+/// The way by which an operator speaks to the tracker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperatorCaller {
     /// ctl, run by this user of the machine.
@@ -42,35 +42,35 @@ impl fmt::Display for OperatorCaller {
 
 /// Takes the answer to a command while it is made.
 pub trait Dialogue {
-    /// Says one row.
+    /// Sends one row.
     ///
     /// # Errors
-    /// Nobody takes it.
+    /// The operator is gone.
     fn row(&mut self, row: &Row) -> Result<(), Gone>;
 
-    /// Says one line beside the rows.
+    /// Sends one line beside the rows.
     ///
     /// # Errors
-    /// Nobody takes it.
+    /// The operator is gone.
     fn complain(&mut self, line: &str) -> Result<(), Gone>;
 
-    /// Gives bytes as they are, to standard output. Without any it looks whether somebody takes them.
+    /// Sends bytes as they are, for standard output. Without bytes, checks whether the operator is still there.
     ///
     /// # Errors
-    /// Nobody takes them.
+    /// The operator is gone.
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Gone>;
 
-    /// Asks for a password, which nobody is shown.
+    /// Asks for a password, which is not displayed.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no answer.
     fn ask(&mut self, question: &str) -> Result<Password, AskError>;
 }
 
-/// Carries out the commands of operators. Several may ask at once.
+/// Carries out the commands of operators, several at a time.
 pub trait OperatorCommands: Send + Sync {
     fn carry_out(&self, caller: OperatorCaller, command: OperatorCommand, to: &mut dyn Dialogue) -> Outcome;
 
-    /// A command of this user was refused, who is not the operator.
+    /// The tracker has refused a command of this user, who is not the operator.
     fn turned_away(&self, user: u32);
 }

@@ -1,4 +1,4 @@
-//! The socket at which a running tracker takes the commands of ctl.
+//! The socket on which a running tracker takes the commands of ctl.
 
 use super::answer::{CommandRefusal, Outcome, RESTARTING, Row};
 use super::command::OperatorCommand;
@@ -22,53 +22,53 @@ use std::time::{Duration, Instant};
 
 /// The name of the socket in the data folder.
 pub const SOCKET: &str = "ctl";
-/// Most commands at once.
+/// The most commands at a time.
 const CONNECTIONS_MAX: usize = 8;
 /// Most words of a command.
 const WORDS_MAX: usize = 64;
 /// How long ctl may take to send its command.
 const ASKING: Duration = Duration::from_secs(5);
-/// How long a person may take to answer a question, or to let the next bytes of a backup through.
+/// How long an operator may take to answer a question, or ctl to take the next bytes of a backup.
 const THINKING: Duration = Duration::from_secs(300);
-/// How long ctl may take to read anything of its answer.
+/// How long ctl may take to read a part of its answer.
 const TELLING: Duration = Duration::from_secs(30);
-/// How long a command waits for a tracker that is started anew.
+/// How long a command waits for a restarting tracker.
 const STARTING: Duration = Duration::from_secs(10);
-/// Between two looks whether it has started.
+/// The pause between two checks whether the tracker has started.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often the operator is told of other users that were turned away.
+/// How often the operator is told of other users that were rejected.
 const STRANGERS_PAUSE: Duration = Duration::from_secs(60);
-/// How long commands under way have for the rest of their answers once the tracker stops.
+/// How long running commands have for the rest of their answers when the tracker stops.
 const GRACE: Duration = Duration::from_secs(5);
-/// Rows are gathered until there are so many bytes of them.
+/// The number of bytes up to which rows are gathered before they are sent.
 const GATHERED: usize = 32 * 1024;
 
-/// What ctl asks, as its first frame has it.
+/// What ctl asks, as in its first frame.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct AskedCommand {
     pub words: Vec<String>,
-    /// Whether rows are wanted as JSON.
+    /// Whether to answer with rows of JSON.
     pub json: bool,
 }
 
-/// The open door. Dropping it removes the socket. What is under way there has a while to be answered; questions are
-/// given up.
+/// The open socket. Dropping it removes the socket. Running commands have a while to finish; open questions are given
+/// up.
 #[derive(Debug)]
 pub struct CtlDoor {
     path: PathBuf,
-    /// Readable once the thread is to end.
+    /// Readable when the thread has to end.
     wake: Arc<Waker>,
     thread: OwnedThread,
 }
 
 impl CtlDoor {
-    /// Takes commands on a socket in the data folder, which this program has locked.
+    /// Takes commands on a socket in the data folder. This program must have locked that folder.
     ///
     /// # Errors
     /// The socket cannot be made; the system has no thread or descriptor left.
     pub fn open(data_dir: &Path, commands: Arc<dyn OperatorCommands>) -> io::Result<Self> {
         let listener = socket::bind(data_dir, SOCKET)?;
-        // A connection that has ended again would leave accept(2) waiting.
+        // If a connection has already ended, accept(2) would block.
         listener.set_nonblocking(true)?;
         let wake = Arc::new(Waker::new()?);
         let keeper =
@@ -82,7 +82,7 @@ impl Drop for CtlDoor {
     fn drop(&mut self) {
         self.wake.wake();
         self.thread.join();
-        // What stays is replaced at the next start.
+        // If this fails, the next start replaces the file.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -91,12 +91,12 @@ impl Drop for CtlDoor {
 struct DoorKeeper {
     commands: Arc<dyn OperatorCommands>,
     wake: Arc<Waker>,
-    /// When the operator was told of another user.
+    /// When the operator was last told of another user.
     told: Option<Instant>,
     open: Vec<OpenConnection>,
-    /// Counts connections.
+    /// Numbers the connections.
     count: u64,
-    /// Each thread has the sender once more, so that the receiver tells when all have ended.
+    /// Each thread holds a clone of the sender, so that the receiver tells when all have ended.
     busy: (Sender<Infallible>, Receiver<Infallible>),
 }
 
@@ -108,12 +108,12 @@ impl Drop for DoorKeeper {
         }
         let (sender, ended) = std::mem::replace(&mut self.busy, bounded(0));
         drop(sender);
-        // Disconnected, or whoever does not read in time is cut off.
+        // Disconnected: all threads have ended. After the grace time, slow readers are cut off.
         let _ = ended.recv_timeout(GRACE);
     }
 }
 
-/// A connection with its thread. Dropping it cuts the one off and joins the other.
+/// A connection with its thread. Dropping it closes the connection and joins the thread.
 struct OpenConnection {
     stream: UnixStream,
     thread: OwnedThread,
@@ -165,7 +165,7 @@ impl DoorKeeper {
             serve(answer, OperatorCaller::Ctl { user }, &*commands, &wake);
             drop(busy);
         };
-        // Without a thread ctl finds the connection ended.
+        // Without a thread the connection ends, and ctl notices.
         if let Ok(thread) = OwnedThread::start(format!("ctl-{}", self.count), run) {
             self.open.push(OpenConnection { stream, thread });
         }
@@ -191,7 +191,7 @@ fn serve(mut answer: Answer, caller: OperatorCaller, commands: &dyn OperatorComm
     while outcome == Outcome::Restarting && Instant::now() < until {
         match wake.wait_beside(&answer.stream, false, (Instant::now() + PAUSE).min(until)) {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-            // The door closes, or ctl is gone.
+            // The tracker stops, or ctl is gone.
             _ => return,
         }
         outcome = commands.carry_out(caller, command.clone(), &mut answer);
@@ -204,10 +204,10 @@ fn serve(mut answer: Answer, caller: OperatorCaller, commands: &dyn OperatorComm
     }
 }
 
-/// Why there is no command.
+/// Why no command was received.
 enum AskingError {
     OtherVersion,
-    /// Not in time, cut off, or no message of ctl.
+    /// It came too late, was cut off, or is no message of ctl.
     Broken,
 }
 
@@ -229,7 +229,7 @@ fn read_command(stream: &UnixStream) -> Result<AskedCommand, AskingError> {
     if kind == FrameKind::Command && asked.words.len() <= WORDS_MAX { Ok(asked) } else { Err(AskingError::Broken) }
 }
 
-/// Reads what comes before a time.
+/// Reads with a deadline.
 struct Punctual<'a> {
     stream: &'a UnixStream,
     until: Instant,
@@ -253,13 +253,14 @@ struct Answer {
     json: bool,
     /// Standard output has bytes that are no rows.
     is_raw: bool,
-    /// What was not written yet.
+    /// What is still to be written.
     gathered: Vec<u8>,
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // The door has the socket once more, which would keep the other side waiting. Fails if that is gone.
+        // Without this the other side would wait, because the door keeper also holds the socket. Fails if the other
+        // side is gone.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
@@ -287,9 +288,9 @@ impl Answer {
         }
     }
 
-    /// Says one line on standard error and ends.
+    /// Sends one line for standard error, and ends.
     fn end(mut self, exit: Exit, line: &str) {
-        // Whoever is gone needs no answer.
+        // If ctl is gone, no answer is needed.
         let said = self.flush().is_ok() && write_frame(&mut self.stream, FrameKind::Complaint, line.as_bytes()).is_ok();
         if said {
             self.exit(exit);
@@ -298,7 +299,7 @@ impl Answer {
 
     fn exit(mut self, exit: Exit) {
         if self.flush().is_ok() {
-            // Whoever is gone needs no answer.
+            // If ctl is gone, no answer is needed.
             let _ = write_frame(&mut self.stream, FrameKind::Exit, &[exit as u8]);
         }
     }
@@ -352,7 +353,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::thread;
 
-    /// Is started anew for so many looks, and asks for a password then.
+    /// Restarts for this many looks, and then asks for a password.
     #[derive(Default)]
     struct Script {
         restarting: AtomicU32,
@@ -383,10 +384,10 @@ mod tests {
         (folder, door, commands)
     }
 
-    /// Sends these bytes, and an answer to every question. Gives the frames that come.
+    /// Sends these bytes, and an answer to every question. Returns the frames that come.
     fn frames(folder: &Path, bytes: &[u8], secret: &[u8]) -> Vec<(FrameKind, String)> {
         let mut stream = socket::connect(folder, SOCKET).expect("a door");
-        // The door may have closed on what it does not like.
+        // The tracker may have closed the connection because of these bytes.
         let _ = stream.write_all(bytes);
         let mut heard = Vec::new();
         while let Ok((kind, payload)) = read_frame(&mut stream, TOLD_MAX) {
@@ -466,7 +467,7 @@ mod tests {
         assert!(!folder.path().join(SOCKET).exists());
     }
 
-    /// Says that it has begun, and goes on when it is told.
+    /// Tells that it has begun, and goes on when it is told to.
     struct Slow(Sender<()>, Receiver<()>);
 
     impl OperatorCommands for Slow {
@@ -488,7 +489,7 @@ mod tests {
         stream.write_all(&asking(&["kick", "ann"])).expect("written");
         begins.recv_timeout(ASKING).expect("it has begun");
         let closing = thread::spawn(move || drop(door));
-        // A door that closes reads no more.
+        // A closing socket reads no more.
         while stream.write_all(b"x").is_ok() {
             thread::park_timeout(Duration::from_millis(1));
         }

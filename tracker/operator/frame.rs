@@ -1,15 +1,15 @@
-//! Frames between ctl and the tracker: what a payload is, its length, the payload.
+//! Frames between ctl and the tracker: the kind of a payload, its length, the payload.
 
 use std::io::{self, Read, Write};
 
-/// The first bytes of ctl: what it speaks, and in which version.
+/// The first bytes of ctl: the protocol and its version.
 pub const GREETING: [u8; 8] = *b"GSCTL\0\0\x01";
-/// Most bytes of a payload that ctl sends.
+/// The longest payload from ctl, in bytes.
 pub const ASKED_MAX: usize = 16 * 1024;
-/// Most bytes of a payload that the tracker sends.
+/// The longest payload from the tracker, in bytes.
 pub const TOLD_MAX: usize = 64 * 1024;
 
-/// What a payload is.
+/// The kind of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FrameKind {
@@ -17,7 +17,7 @@ pub enum FrameKind {
     Command = b'C',
     /// From the tracker: a question for a password.
     Question = b'?',
-    /// From ctl: the password; nothing if there is none.
+    /// From ctl: the password; empty if there is none.
     Secret = b'S',
     /// From the tracker: bytes for standard output.
     Output = b'O',
@@ -34,7 +34,7 @@ impl FrameKind {
     }
 }
 
-/// Writes one frame. A payload for which there is no room in one goes into several of the same kind.
+/// Writes a payload, in one frame or, if it is too long, in several of the same kind.
 ///
 /// # Errors
 /// Those of the writer.
@@ -53,10 +53,10 @@ pub fn write_frame(to: &mut impl Write, kind: FrameKind, payload: &[u8]) -> io::
     Ok(())
 }
 
-/// Reads one frame. `len_max`: the longest payload that the other side may send.
+/// Reads one frame. `len_max` is the longest payload that the other side may send.
 ///
 /// # Errors
-/// Those of the reader; `InvalidData` for what is no frame.
+/// Those of the reader; `InvalidData` if the bytes are no frame.
 pub fn read_frame(from: &mut impl Read, len_max: usize) -> io::Result<(FrameKind, Vec<u8>)> {
     let mut head = [0; 5];
     from.read_exact(&mut head)?;

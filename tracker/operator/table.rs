@@ -1,4 +1,4 @@
-//! The table of the operator's commands: the parser, `help` and the tests of man page, completion and docs read it.
+//! The table of the operator's commands. The parser, `help`, and the tests of man page, completion and docs read it.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -26,7 +26,7 @@ macro_rules! commands {
     };
 }
 
-/// Summaries stand below each other behind synopses of up to so many characters.
+/// Up to this many characters of synopsis, the summaries are aligned.
 const ALIGNED_MAX: usize = 32;
 
 /// One command of the table.
@@ -34,7 +34,7 @@ const ALIGNED_MAX: usize = 32;
 pub struct OperatorUsage {
     /// Which command.
     pub verb: Verb,
-    /// What is typed for it; the first is its proper name.
+    /// The names to type; the first is its proper name.
     pub names: &'static [&'static str],
     /// Its arguments as documented; empty if there are none.
     pub arguments: &'static str,
@@ -44,7 +44,7 @@ pub struct OperatorUsage {
     pub runs: Runs,
     /// What it does, in one line.
     pub summary: &'static str,
-    /// What else there is to know, in lines.
+    /// Further information, in lines.
     pub details: &'static str,
 }
 
@@ -53,13 +53,13 @@ pub struct OperatorUsage {
 pub enum Runs {
     /// By the running tracker, for ctl and for the console.
     AtTracker,
-    /// By the program into which it was typed. No tracker has to run.
+    /// By the program into which it was typed; needs no running tracker.
     Anywhere,
     /// By the running tracker, for its console alone.
     ConsoleOnly,
     /// By the running tracker, for ctl alone.
     CtlOnly,
-    /// By ctl itself. No tracker has to run.
+    /// By ctl itself; needs no running tracker.
     InCtl,
 }
 
@@ -182,7 +182,7 @@ impl fmt::Display for Verb {
     }
 }
 
-/// The lines that `help` shows: all commands, or what there is to know about one.
+/// The lines of `help`: all commands, or everything about one.
 pub fn help(about: Option<Verb>) -> Vec<String> {
     if let Some(verb) = about {
         let usage = verb.usage();
