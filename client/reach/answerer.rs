@@ -1,5 +1,5 @@
-//! The called side: a member who cannot reach this client has a tracker call it. It dials back, dials at the same moment,
-//! or goes to the relay, and then gives as always.
+//! The called side. A member that cannot reach this client has a tracker call it. This client dials back, dials at the
+//! same moment, or goes to the relay. Then it gives pieces as usual.
 
 use super::call_queue::CallQueue;
 use super::calls::Calls;
@@ -28,18 +28,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long the caller is dialed and greeted.
+/// The time for dialing and greeting the caller.
 const BACK_DEADLINE: Duration = Duration::from_secs(5);
-/// How often a thread looks whether it is to end.
+/// How often a thread checks whether it has to end.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// A connection that this client made to give on it, after its handshake.
+/// A connection after the handshake that this client made to give pieces.
 pub struct MadeConnection {
     pub keys: TransportKeys,
-    /// Who takes.
+    /// The member that takes pieces.
     pub taker: Certificate,
     pub group: GroupRef,
-    /// The group's key under which it was made.
+    /// The group key of the connection.
     pub key: KeyId,
     pub info_hash: InfoHash,
 }
@@ -52,15 +52,15 @@ impl fmt::Debug for MadeConnection {
 
 /// The seeder, as the answerer needs it.
 pub trait Giver: Send + Sync {
-    /// Whether this content is served.
+    /// Whether the client serves this content.
     fn gives(&self, group: GroupRef, info_hash: InfoHash) -> bool;
-    /// Serves on a socket on which the far side begins, like on one that was accepted.
+    /// Serves on a socket on which the far side begins the handshake, as on an accepted one.
     fn accept(&self, stream: TcpStream, way: Way);
     /// Serves on a connection that this client made.
     fn give(&self, stream: TcpStream, made: MadeConnection);
 }
 
-/// What an answerer works with.
+/// The parts that an answerer uses.
 pub struct AnswererSetup {
     pub identity: Arc<Identity>,
     pub keyring: Arc<Keyring>,
@@ -68,12 +68,12 @@ pub struct AnswererSetup {
     /// The dials of this client.
     pub calls: Arc<Calls>,
     pub relays: Relays,
-    /// None for a client that has no trackers.
+    /// `None` for a client without trackers.
     pub tracker: Option<TrackerCaller>,
     pub giver: Arc<dyn Giver>,
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct AnswererDesk {
     // Immutable.
     identity: Arc<Identity>,
@@ -85,13 +85,13 @@ struct AnswererDesk {
     giver: Arc<dyn Giver>,
     // Set once.
     closing: AtomicBool,
-    // Locked; never while a call is answered.
+    // Locked, but never while a call is answered.
     calls: Mutex<CallQueue>,
     // Locked for a moment.
     punches: Mutex<Punches>,
 }
 
-/// The punch of each caller, by its number. A new one ends the one before.
+/// The current punch of each caller, by its number. A new one ends the former.
 #[derive(Debug, Default)]
 struct Punches {
     latest: HashMap<UserId, u64>,
@@ -99,7 +99,7 @@ struct Punches {
 }
 
 impl Punches {
-    /// The number of a new punch with this caller.
+    /// Returns the number for a new punch with this caller.
     fn begin(&mut self, caller: &UserId) -> u64 {
         self.next += 1;
         self.latest.insert(caller.clone(), self.next);
@@ -113,7 +113,7 @@ impl Punches {
     }
 }
 
-/// Answers calls on threads that start when they are needed and end when they are not.
+/// Answers calls on threads that start on demand and end when idle.
 pub struct Answerer {
     desk: Arc<AnswererDesk>,
     threads: Mutex<Vec<OwnedThread>>,
@@ -126,7 +126,7 @@ impl fmt::Debug for Answerer {
 }
 
 impl Answerer {
-    /// Has no threads yet.
+    /// Starts without threads.
     pub fn new(setup: AnswererSetup) -> Self {
         let AnswererSetup { identity, keyring, port, calls: dials, relays, tracker, giver } = setup;
         let (closing, calls, punches) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
@@ -135,7 +135,7 @@ impl Answerer {
         Self { desk, threads: Mutex::default() }
     }
 
-    /// Takes a call, unless too many are there or the caller is nobody to give to. Returns at once.
+    /// Takes a call, unless too many calls wait or the caller gets nothing. Returns at once.
     pub fn answer(&self, call: PassedCall) {
         let now = Instant::now();
         if self.desk.key_for(&call, now).is_none() || !self.desk.calls.lock().put(call, now) {
@@ -146,7 +146,7 @@ impl Answerer {
         let desk = self.desk.clone();
         match OwnedThread::start(format!("answer-{}", threads.len()), move || desk.run()) {
             Ok(thread) => threads.push(thread),
-            // The call is answered by a thread that is there, or lost like one that came too late.
+            // Another thread answers the call, or the call is lost like a late one.
             Err(_) => self.desk.calls.lock().thread_ends(),
         }
     }
@@ -178,15 +178,15 @@ impl AnswererDesk {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// The group's key for a call that deserves an answer: of a certified client of somebody else's run, for content
-    /// that is served here, in a group of this user.
+    /// The group key for a call that deserves an answer. The caller must be a certified client of another run, the
+    /// group one of this user, and the content served here.
     fn key_for(&self, call: &PassedCall, now: Instant) -> Option<(KeyId, Secret)> {
         let certified = self.identity.check(&call.caller, now).is_ok() && call.caller.client != self.identity.client();
         let key = self.keyring.of_group(call.group).filter(|_| certified)?;
         self.giver.gives(call.group, call.info_hash).then_some(key)
     }
 
-    /// Whether it came to a connection, or cost nothing.
+    /// Whether the call led to a connection, or cost nothing.
     fn answer(&self, call: &PassedCall, came: Instant) -> bool {
         let Some(key) = self.key_for(call, Instant::now()) else {
             return true;
@@ -194,17 +194,17 @@ impl AnswererDesk {
         match call.way {
             CallWay::Back => self.dial_back(call, (key.0, &key.1)),
             CallWay::Punch => {
-                // Where both want something of each other, the one with the lower id takes first.
+                // If both members want pieces of each other, the one with the lower client id takes first.
                 let comes_first = call.caller.client < self.identity.client();
                 let addrs = self.dials.to_meet(call.caller.key, &call.addrs, comes_first);
-                // Where this side takes first, nothing is to be done.
+                // If this side takes first, nothing is to be done.
                 addrs.is_empty() || self.meet(call, &addrs, came)
             }
             CallWay::Relay => self.go_to_relay(call),
         }
     }
 
-    /// Dials the caller at these addresses while it dials.
+    /// Dials the caller at these addresses while the caller dials this client.
     fn meet(&self, call: &PassedCall, addrs: &[SocketAddr], came: Instant) -> bool {
         let start = came + Duration::from_millis(call.start_ms.into()).min(START_MAX);
         let addrs = self.dials.rests.admit(addrs, Instant::now());
@@ -285,7 +285,7 @@ mod tests {
         GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq })
     }
 
-    /// Serves one content, and passes on what it is to give on.
+    /// Serves one content, and reports each connection on which it should give.
     struct Shelf(mpsc::Sender<(UserId, Way)>);
 
     impl Giver for Shelf {
@@ -300,12 +300,12 @@ mod tests {
         }
     }
 
-    /// A member of group 1 who serves the content.
+    /// A member of group 1 that serves the content.
     fn answerer() -> (Answerer, mpsc::Receiver<(UserId, Way)>) {
         answerer_with(Vec::new())
     }
 
-    /// The same, who knows these trackers.
+    /// As `answerer`, with these trackers.
     fn answerer_with(trackers: Vec<TrackerAddr>) -> (Answerer, mpsc::Receiver<(UserId, Way)>) {
         let keyring = Arc::new(Keyring::default());
         let name = GroupId::parse("lab").expect("a name");
@@ -330,7 +330,7 @@ mod tests {
         certified_as(2, &user(name))
     }
 
-    /// A call of a client, which listens there.
+    /// A call of a client that listens at this address.
     fn call(caller: &Identity, at: SocketAddr) -> PassedCall {
         PassedCall {
             share: ShareRef(group(2).0),
@@ -350,7 +350,7 @@ mod tests {
         (listener, addr)
     }
 
-    /// Calls that wait or are answered.
+    /// The number of calls that wait or are being answered.
     fn open(answerer: &Answerer) -> usize {
         queue::open(&answerer.desk.calls.lock())
     }
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn a_client_that_was_called_to_a_relay_at_which_nobody_comes_closes_at_once() {
-        // A tracker that accepts and says nothing, as where the caller does not come.
+        // A tracker that accepts and says nothing, as when the caller does not come.
         let ((relay, at), caller) = (listener(), client_of("eve"));
         let (answerer, _given) = answerer_with(vec![at.into()]);
         let place = RelayPlace { tracker: 1, ticket: RelayTicket([7; 16]) };

@@ -1,5 +1,5 @@
-//! The calls that wait to be answered and those that are. Callers take turns, and whoever called in vain before comes
-//! last. Pure: the caller passes the time in.
+//! The calls that wait for an answer or are being answered. Callers take turns, and callers with failed calls come
+//! last. Pure: the time is passed in.
 
 use crate::model::address::network_of;
 use crate::model::name::UserId;
@@ -8,37 +8,37 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-/// Most calls that are answered at once. Each has a thread.
+/// The most calls that are answered at once, each on a thread.
 const THREADS_MAX: usize = 8;
-/// Most calls that wait.
+/// The most calls that wait.
 const WAITING_MAX: usize = 32;
-/// Most calls of one user that wait or are answered.
+/// The most calls of one user, waiting or being answered.
 pub(super) const CALLER_MAX: usize = 3;
-/// Most calls of one network that are answered at once.
+/// The most calls of one network that are answered at once.
 const NETWORK_THREADS_MAX: usize = 6;
-/// After this many calls in a row that came to nothing a user shares half of the threads with all such users.
+/// After this many failed calls in a row, a user shares half of the threads with all such users.
 const VAIN_MAX: u32 = 3;
-/// Most users of whom is kept that they called in vain.
+/// The most users with remembered failed calls.
 const VAIN_USERS_MAX: usize = 256;
-/// A call that has waited for this long is not worth an answer: its caller gives up soon.
+/// After this wait a call is not worth an answer, because its caller gives up soon.
 const STALE: Duration = Duration::from_secs(4);
 
 /// Calls of other members.
 #[derive(Debug, Default)]
 pub(super) struct CallQueue {
-    /// In the order in which they came.
+    /// In the order of their arrival.
     waiting: Vec<(PassedCall, Instant)>,
-    /// The callers of those that are answered, and their networks.
+    /// The callers of the calls that are being answered, and their networks.
     answered: Vec<(UserId, IpAddr)>,
     /// Threads that will look for another call.
     threads: usize,
-    /// How many calls in a row came to nothing, by caller.
+    /// The number of failed calls in a row, by caller.
     vain: HashMap<UserId, u32>,
 }
 
 impl CallQueue {
-    /// Queues a call. Returns whether a thread is to be started: not if too many calls are there, in all or of this user,
-    /// or as many threads as there may be.
+    /// Queues a call. Returns whether to start a thread. It returns false if too many calls wait, in all or of this
+    /// user, or if the most threads already run.
     pub(super) fn put(&mut self, call: PassedCall, now: Instant) -> bool {
         self.drop_stale(now);
         let user = &call.caller.user;
@@ -52,8 +52,8 @@ impl CallQueue {
         starts
     }
 
-    /// The next call, with the time when it came, for a thread that answers it and then says so with [`Self::done`].
-    /// `None` if the thread is to end.
+    /// The next call, with its arrival time, for a thread that answers it and then calls [`Self::done`]. Returns `None`
+    /// if the thread has to end.
     pub(super) fn take(&mut self, now: Instant) -> Option<(PassedCall, Instant)> {
         self.drop_stale(now);
         let vain_answers = self.answered.iter().filter(|(user, _)| self.is_vain(user)).count();
@@ -72,7 +72,7 @@ impl CallQueue {
         Some((call, came))
     }
 
-    /// A call of this user was answered, and came to a connection or to nothing.
+    /// Notes that a call of this user was answered, and whether it led to a connection.
     pub(super) fn done(&mut self, user: &UserId, came_to_something: bool) {
         if let Some(at) = self.answered.iter().position(|(other, _)| other == user) {
             self.answered.swap_remove(at);
@@ -91,12 +91,12 @@ impl CallQueue {
         *times = times.saturating_add(1);
     }
 
-    /// A thread looks for no further call, or was not there to be started.
+    /// Notes that a thread looks for no further call, or could not start.
     pub(super) fn thread_ends(&mut self) {
         self.threads -= 1;
     }
 
-    /// Drops the calls that wait.
+    /// Drops the waiting calls.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
     }
@@ -113,14 +113,14 @@ impl CallQueue {
         self.answered.iter().filter(|(_, other)| *other == network).count()
     }
 
-    /// The lower, the sooner a call is answered.
+    /// Calls with lower ranks are answered sooner.
     fn rank(&self, call: &PassedCall) -> (bool, usize, usize) {
         let user = &call.caller.user;
         (self.is_vain(user), self.network_answers(network(call)), self.answers(user))
     }
 
-    /// Lets the last call go of somebody who called in vain, for one of a user who did not; or of the network that has
-    /// most, for one of a network that has less.
+    /// Drops the last call of a user with failed calls, to make room for a user without any. If there is none, drops
+    /// one of the network with most calls, for a network with fewer. Returns whether that worked.
     fn makes_room(&mut self, newcomer: &PassedCall) -> bool {
         let vain = self.waiting.iter().rposition(|(call, _)| self.is_vain(&call.caller.user));
         let vain = vain.filter(|_| !self.is_vain(&newcomer.caller.user));
@@ -131,7 +131,8 @@ impl CallQueue {
         true
     }
 
-    /// The last call of the network of which most wait, unless that is hardly more than wait of this one.
+    /// The last call of the network with most waiting calls, unless it has at most one more than the newcomer's
+    /// network.
     fn last_of_most(&self, network_of_newcomer: IpAddr) -> Option<usize> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         self.waiting.iter().for_each(|(call, _)| *counts.entry(network(call)).or_default() += 1);
@@ -145,7 +146,7 @@ impl CallQueue {
     }
 }
 
-/// The network of a call's caller: the last address is where its tracker sees it.
+/// The network of a call's caller. The last address is the one that the tracker sees.
 fn network(call: &PassedCall) -> IpAddr {
     network_of(call.addrs.last().map_or(Ipv4Addr::UNSPECIFIED.into(), |addr| addr.ip()))
 }
@@ -162,7 +163,7 @@ pub(super) mod tests {
 
     const MOMENT: Duration = Duration::from_millis(1);
 
-    /// Calls that wait or are answered.
+    /// The number of calls that wait or are being answered.
     pub(in super::super) fn open(queue: &CallQueue) -> usize {
         queue.waiting.len() + queue.answered.len()
     }
@@ -181,7 +182,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Takes until no thread may have another; the callers in this order.
+    /// Takes calls until no thread may take another. Returns the callers in this order.
     fn taken(queue: &mut CallQueue, now: Instant) -> Vec<String> {
         let mut callers = Vec::new();
         while let Some((call, _)) = queue.take(now) {
@@ -190,7 +191,7 @@ pub(super) mod tests {
         callers
     }
 
-    /// A queue in which calls of these users came to nothing, three for each.
+    /// A queue in which these users have three failed calls each.
     fn after_vain_calls(users: &[&str]) -> CallQueue {
         let mut queue = CallQueue::default();
         for name in users {

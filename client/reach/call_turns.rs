@@ -1,5 +1,5 @@
-//! Dials that need a tracker to reach the same member take turns: a tracker passes few calls on, and one pair of ports
-//! makes one connection.
+//! Makes dials take turns that need a tracker to reach the same member. A tracker passes few calls on, and one pair of
+//! ports makes only one connection.
 
 use super::way::Way;
 use crate::model::id::PeerId;
@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-/// Members that are remembered. Beyond that those are forgotten that nobody dials.
+/// The most members to remember. Beyond this limit, members without a dial are forgotten.
 const PEERS_MAX: usize = 1024;
 
-/// Whose turn it is among dials of a type, for each member.
+/// The turn among dials of type `D`, for each member.
 #[derive(Debug)]
 pub(super) struct CallTurns<D> {
     peers: Mutex<HashMap<PeerId, PeerTurn<D>>>,
@@ -27,7 +27,7 @@ impl<D> Default for CallTurns<D> {
 struct PeerTurn<D> {
     /// The dial that may have the member called.
     dial: Weak<D>,
-    /// The punched connection that takes the pair of listening ports.
+    /// The punched connection on the pair of listening ports.
     punched: Weak<FrameSender>,
     /// The way that worked last.
     last: Option<Way>,
@@ -48,7 +48,7 @@ impl<D> PeerTurn<D> {
 }
 
 impl<D> CallTurns<D> {
-    /// Whether it is the turn of this dial. If so, it stays so until the dial has ended.
+    /// Whether it is the turn of this dial. If so, the turn lasts until the dial has ended.
     pub(super) fn take(&self, peer: &PeerId, attempt: &Arc<D>) -> bool {
         let mut peers = self.peers.lock();
         if peers.len() >= PEERS_MAX {
@@ -62,7 +62,7 @@ impl<D> CallTurns<D> {
         free
     }
 
-    /// A dial has made a connection; it is told if it leaves from the listening port.
+    /// Notes that a dial has made a connection. `lasting` is that connection if it leaves from the listening port.
     pub(super) fn connected(&self, peer: &PeerId, way: Way, lasting: Option<&Arc<FrameSender>>) {
         let mut peers = self.peers.lock();
         let Some(turn) = peers.get_mut(peer).filter(|_| way != Way::Direct) else { return };
@@ -72,7 +72,7 @@ impl<D> CallTurns<D> {
         }
     }
 
-    /// The way to a member that worked last, whatever it was for.
+    /// The way to a member that worked last, for any content.
     pub(super) fn last(&self, peer: &PeerId) -> Option<Way> {
         self.peers.lock().get(peer).and_then(|turn| turn.last)
     }

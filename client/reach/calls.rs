@@ -1,4 +1,4 @@
-//! Dials that wait for a connection from outside: of a member who was called, or of one who dials at the same moment.
+//! Dials that wait for a connection from outside: of a called member, or of one that dials at the same moment.
 
 use super::call_turns::CallTurns;
 use super::punch::pace::AddressRests;
@@ -16,12 +16,12 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a called member has to be and to bring.
+/// What a called member has to prove and to offer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CallSubject {
     pub group: GroupRef,
     pub info_hash: InfoHash,
-    /// The client that is called, and the key of its run. Its certificate has to name both.
+    /// The called client, and the key of its run. Its certificate has to name both.
     pub peer: PeerId,
     pub key: PeerKey,
 }
@@ -30,7 +30,7 @@ pub struct CallSubject {
 pub struct OpenableConnection {
     pub receiver: FrameReceiver,
     pub sender: Arc<FrameSender>,
-    /// The group's key under which it was made.
+    /// The group key of the connection.
     pub key: KeyId,
     pub way: Way,
 }
@@ -41,22 +41,22 @@ impl fmt::Debug for OpenableConnection {
     }
 }
 
-/// What comes to a dial from other threads.
+/// An event from another thread for a dial.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    /// The tracker has answered to a call; `None` if it cannot any more.
+    /// The tracker has answered a call; `None` if it cannot do so any more.
     Answer(CallWay, Option<Reply>),
     /// The called member has dialed.
     Given(OpenableConnection),
-    /// The listener has accepted what an address has sent that is being dialed at the same moment.
+    /// The listener has accepted a connection from an address that is being dialed at the same moment.
     Accepted(TcpStream, SocketAddr),
-    /// The member wants something too, and comes first: one pair of ports makes one connection.
+    /// The member wants pieces too, and comes first, because one pair of ports makes only one connection.
     Yield,
     /// This machine has lost these addresses.
     Gone(Vec<IpAddr>),
 }
 
-/// One dial under way, as other threads see it.
+/// A running dial, as other threads see it.
 pub struct Attempt {
     waker: Waker,
     fields: Mutex<AttemptFields>,
@@ -65,7 +65,7 @@ pub struct Attempt {
 #[derive(Default)]
 struct AttemptFields {
     arrivals: Vec<Arrival>,
-    /// The connection on which it waits for the far side.
+    /// The connection on which the dial waits for the far side.
     sender: Option<Arc<FrameSender>>,
     stopped: bool,
 }
@@ -88,17 +88,17 @@ impl Attempt {
         self.waker.wake();
     }
 
-    /// Ends what is being dialed from these addresses, which this machine has lost.
+    /// Ends the connections in the making from these addresses, which this machine has lost.
     pub fn end_from(&self, gone: &[IpAddr]) {
         self.put(Arrival::Gone(gone.to_vec()));
     }
 
-    /// Whether it was ended.
+    /// Whether the dial was ended.
     pub fn is_stopped(&self) -> bool {
         self.fields.lock().stopped
     }
 
-    /// It waits for the far side of this connection from now on. Returns false if it was stopped.
+    /// Notes that the dial now waits for the far side of this connection. Returns false if it was stopped.
     pub fn waits_on(&self, sender: &Arc<FrameSender>) -> bool {
         let mut fields = self.fields.lock();
         fields.sender = Some(sender.clone());
@@ -125,7 +125,7 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// A dial that dials an address at the same moment as the member there.
+/// A dial to an address whose member dials back at the same moment.
 #[derive(Debug)]
 struct Meeting {
     /// The member's key.
@@ -133,17 +133,17 @@ struct Meeting {
     attempt: Arc<Attempt>,
 }
 
-/// The dials that wait. There are no more than dials, which the dialer bounds.
+/// The waiting dials. The dialer bounds their number.
 #[derive(Debug, Default)]
 pub struct Calls {
     called: Mutex<HashMap<CallSubject, Vec<Arc<Attempt>>>>,
-    /// By the addresses that are dialed at the same moment.
+    /// Dials by the addresses at which both sides dial at the same moment.
     punched: Mutex<HashMap<SocketAddr, Vec<Meeting>>>,
-    /// How many addresses these are: the listener asks for every connection.
+    /// The number of these addresses. The listener checks it for every connection.
     punched_count: AtomicUsize,
-    /// Whose turn it is to have a member called.
+    /// The turns for having a member called.
     pub(super) turns: CallTurns<Attempt>,
-    /// Addresses that have come to nothing, whoever named them.
+    /// Addresses of failed dials, whoever named them.
     pub(super) rests: AddressRests,
 }
 
@@ -157,10 +157,10 @@ pub(super) struct CallGuard<'a> {
 }
 
 impl Calls {
-    /// Gives the connection of a member who was called to a dial that waits for it.
+    /// Gives the connection of a called member to a dial that waits for it.
     ///
     /// # Errors
-    /// None does, and the connection comes back.
+    /// No dial waits for it, and the connection comes back.
     pub fn give(&self, subject: &CallSubject, connection: OpenableConnection) -> Result<(), Box<OpenableConnection>> {
         let mut called = self.called.lock();
         let Some(attempt) = called.get_mut(subject).and_then(Vec::pop) else {
@@ -170,10 +170,10 @@ impl Calls {
         Ok(())
     }
 
-    /// Gives a connection that the listener has accepted to the dial that dials its address at the same moment.
+    /// Gives an accepted connection to the dial that dials its address at the same moment.
     ///
     /// # Errors
-    /// None does, and the connection comes back.
+    /// No dial waits for it, and the connection comes back.
     pub fn accepted(&self, stream: TcpStream, from: SocketAddr) -> Result<(), TcpStream> {
         if self.punched_count.load(Ordering::Relaxed) == 0 {
             return Err(stream);
@@ -188,9 +188,10 @@ impl Calls {
         }
     }
 
-    /// The member with this key calls, and is to be met at these addresses. Returns at which of them. It is none where a
-    /// dial from here seeks that very member, unless the member `comes_first`: then the dial yields. Nor is it one at
-    /// which another member is sought, whoever names it: one pair of ports makes one connection.
+    /// The member with this key calls, and offers these addresses to meet. Returns those at which this client dials. If
+    /// a dial of this client seeks the same member, the result is empty, unless the member `comes_first`: then that
+    /// dial yields. Addresses at which a dial seeks another member are left out, because one pair of ports makes only
+    /// one connection.
     pub(super) fn to_meet(&self, caller: PeerKey, addrs: &[SocketAddr], comes_first: bool) -> Vec<SocketAddr> {
         let punched = self.punched.lock();
         let dials = |addr: &SocketAddr| punched.get(&canonical(*addr)).into_iter().flatten();
@@ -204,20 +205,20 @@ impl Calls {
         addrs.iter().filter(is_free).copied().collect()
     }
 
-    /// A dial that waits for nothing yet.
+    /// A guard for a dial that waits for nothing yet.
     pub(super) fn guard<'a>(&'a self, attempt: &'a Arc<Attempt>) -> CallGuard<'a> {
         CallGuard { calls: self, attempt, subject: None, punched: Vec::new() }
     }
 }
 
 impl CallGuard<'_> {
-    /// The dial waits for a member who was called.
+    /// Makes the dial wait for a called member.
     pub(super) fn expect(&mut self, subject: CallSubject) {
         self.subject = Some(subject.clone());
         self.calls.called.lock().entry(subject).or_default().push(self.attempt.clone());
     }
 
-    /// The dial waits for connections of the member with this key from these addresses.
+    /// Makes the dial wait for connections from these addresses, of the member with this key.
     pub(super) fn expect_from(&mut self, sought: PeerKey, addrs: &[SocketAddr]) {
         let mut punched = self.calls.punched.lock();
         for addr in addrs.iter().copied().map(canonical) {
@@ -249,7 +250,7 @@ impl Drop for CallGuard<'_> {
     }
 }
 
-/// The listener of all addresses says an IPv4 address as IPv6.
+/// The listener for all addresses shows IPv4 addresses as IPv6.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }

@@ -1,8 +1,8 @@
-//! Dials several addresses of one member at once, the likely one with a head start (RFC 8305), on one thread. Other ways
-//! to the same member join the race: sockets that both sides dial at the same moment, and one by way of a relay.
+//! Dials several addresses of one member at once, with a head start for the likely one (RFC 8305), on one thread. Other
+//! ways to the same member join the race: sockets that both sides dial at the same moment, and a relayed one.
 //!
-//! An address counts once a handshake has shown who is there. Somebody else may answer at an address that has changed
-//! hands, or accept connections and say nothing.
+//! An address counts only after a handshake has proved the member. Another host may answer at an address that has
+//! changed hands, or may accept connections and say nothing.
 
 pub mod dial_fault;
 mod moved;
@@ -30,14 +30,15 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// How much later than the address before it an address is dialed, unless that one has failed.
+/// The delay of each address after the one before it, unless that one has failed.
 const HEAD_START: Duration = Duration::from_millis(100);
-/// A member that has not accepted the connection after this time counts as gone.
+/// A member that has not accepted the connection within this time counts as gone.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// A tracker shows within this time from where a connection comes, or both sides dial without that.
+/// How long both sides wait for a tracker to show how a connection is seen. After that they dial without this
+/// knowledge.
 const MIRROR_DEADLINE: Duration = Duration::from_secs(2);
 
-/// A connection on which the right client has shaken hands.
+/// A connection after a handshake with the right client.
 #[derive(Debug)]
 pub struct Dialed {
     pub stream: TcpStream,
@@ -46,25 +47,25 @@ pub struct Dialed {
     pub keys: TransportKeys,
 }
 
-/// Why a race has stopped.
+/// Why a race pauses or ends.
 #[derive(Debug)]
 pub enum RaceTurn {
-    /// The first address at which the right client has shaken hands. All others are closed.
+    /// The first address with a handshake of the right client. All other connections are closed.
     Met(Box<Dialed>),
     /// Every address has failed.
     Failed,
-    /// It is known how others see the port for meeting, or it will not be.
+    /// It is now known how others see the port for meeting, or it will stay unknown.
     Mirrored,
-    /// The waker was woken; it is cleared.
+    /// The waker was woken, and is cleared.
     Woken,
-    /// The time has come.
+    /// The given time has come.
     Due,
 }
 
-/// Begins the handshake of one connection: what is to be said first, and what takes the answer.
+/// Begins the handshake of one connection. Returns the parser of the answer and the first message.
 type Begin<'a> = dyn Fn() -> Result<(PeerGreeting, Vec<u8>), HandshakeError> + 'a;
 
-/// One address that is being dialed.
+/// One address in the race.
 struct Attempt {
     addr: SocketAddr,
     target: Target,
@@ -72,16 +73,16 @@ struct Attempt {
     stage: Stage,
 }
 
-/// What a connection is made for.
+/// The purpose of a connection.
 #[derive(Clone, Copy)]
 enum Target {
     /// The member's address.
     Member,
-    /// The member's address, until this time, while the member dials as well.
+    /// The member's address, until this time, while the member dials too.
     Meeting(Instant, KnockPace),
-    /// A tracker that relays.
+    /// A tracker with the relay.
     Relay(RelayTicket),
-    /// A tracker that shows from where the connection comes.
+    /// A tracker that shows how it sees the connection.
     Mirror,
 }
 
@@ -96,20 +97,20 @@ impl Target {
 }
 
 enum Stage {
-    /// It was rejected, and is dialed again at this time.
+    /// The attempt was rejected, and is dialed again at this time.
     Resting(Instant),
     Connecting(Connecting),
-    /// The relay was told the ticket; so much of its answer was heard.
+    /// The relay has the ticket. These bytes of its answer have come.
     AtRelay {
         stream: TcpStream,
         heard: Vec<u8>,
     },
-    /// The tracker was asked; so much of its answer was heard.
+    /// The tracker has the question. These bytes of its answer have come.
     AtMirror {
         stream: TcpStream,
         heard: Vec<u8>,
     },
-    /// The first message is said; so much of the answer was heard.
+    /// The first message is sent. These bytes of the answer have come.
     Greeting {
         stream: TcpStream,
         greeting: Box<PeerGreeting>,
@@ -128,7 +129,7 @@ impl Attempt {
         }
     }
 
-    /// When it has something to do, whatever happens.
+    /// When the attempt has something to do without an event.
     fn due(&self) -> Instant {
         match self.stage {
             Stage::Resting(again) => again.min(self.deadline),
@@ -136,7 +137,7 @@ impl Attempt {
         }
     }
 
-    /// Goes on with what can be done without waiting.
+    /// Goes on as far as possible without waiting.
     fn go_on(self, begin: &Begin<'_>, now: Instant) -> Result<Progress, AddressFault> {
         let Self { addr, target, deadline, stage } = self;
         let fault = |fault| AddressFault { addr, fault };
@@ -192,28 +193,28 @@ fn greeted(mut stream: TcpStream, begin: &Begin<'_>) -> Result<Stage, HandshakeE
     Ok(Stage::Greeting { stream, greeting: Box::new(greeting), heard: Vec::new() })
 }
 
-/// Says the ticket.
+/// Sends the ticket.
 fn at_relay(mut stream: TcpStream, ticket: RelayTicket) -> Result<Stage, HandshakeError> {
     stream.set_nonblocking(true)?;
     stream.write_all(&relay_greeting(ticket))?;
     Ok(Stage::AtRelay { stream, heard: Vec::new() })
 }
 
-/// Asks how the connection is seen.
+/// Asks how the tracker sees the connection.
 fn at_mirror(mut stream: TcpStream) -> Result<Stage, HandshakeError> {
     stream.set_nonblocking(true)?;
     stream.write_all(&mirror_greeting())?;
     Ok(Stage::AtMirror { stream, heard: Vec::new() })
 }
 
-/// What became of an attempt that went on.
+/// The result of an attempt that went on.
 enum Progress {
     GoesOn(Attempt),
     Mirrored(Option<Outlet>),
     Met(Box<Dialed>),
 }
 
-/// Reads what is there of an answer and nothing behind it. Says whether the answer is whole.
+/// Reads the available bytes of an answer, and none behind it. Returns whether the answer is complete.
 fn hear(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<bool, HandshakeError> {
     loop {
         let (had, len) = (heard.len(), answer_len(heard)?);
@@ -233,18 +234,18 @@ fn hear(stream: &mut impl Read, heard: &mut Vec<u8>) -> Result<bool, HandshakeEr
     }
 }
 
-/// The addresses of one member, dialed at once. Dropping it closes what is under way.
+/// The race between the addresses of one member. Dropping it closes all connections in the making.
 pub struct Race<'a> {
     begin: Box<Begin<'a>>,
-    /// From where addresses are dialed that the member dials from as well: from a port for this race alone, if there is
-    /// one, else from the listening port.
+    /// The port of dials to addresses that also dial back. A port for this race alone, if there is one, replaces the
+    /// listening port.
     port: Option<&'a ListeningPort>,
     outlet: Option<Outlet>,
-    /// A tracker is being asked how others see a port.
+    /// Whether a tracker is being asked how others see a port.
     is_mirroring: bool,
     /// Not dialed yet.
     waiting: VecDeque<SocketAddr>,
-    /// When the next one is.
+    /// When to dial the next address.
     next: Instant,
     attempts: Vec<Attempt>,
     faults: Vec<AddressFault>,
@@ -257,7 +258,7 @@ impl fmt::Debug for Race<'_> {
 }
 
 impl<'a> Race<'a> {
-    /// Dials nothing yet. The likely address is the first; an address that is there twice is dialed once. `begin`
+    /// A race that dials nothing yet. The likely address is the first; a repeated address is dialed once. `begin`
     /// begins the handshake of each connection.
     pub fn new(addrs: &[SocketAddr], begin: impl Fn() -> Result<(PeerGreeting, Vec<u8>), HandshakeError> + 'a) -> Self {
         let mut waiting = VecDeque::with_capacity(addrs.len());
@@ -272,8 +273,8 @@ impl<'a> Race<'a> {
         Self { begin, port, outlet, is_mirroring, waiting, next, attempts, faults }
     }
 
-    /// Takes a port for meeting and asks a tracker how others see it. [`RaceTurn::Mirrored`] comes of it, unless somebody
-    /// is met before.
+    /// Takes a port for meeting, and asks a tracker how others see it. [`RaceTurn::Mirrored`] follows, unless the
+    /// member is met before.
     pub(super) fn mirror(&mut self, tracker: SocketAddr, port: &ListeningPort) {
         self.is_mirroring = true;
         let free = port.source(tracker).map(|from| SocketAddr::new(from.ip(), 0));
@@ -283,17 +284,17 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// The port for meeting, if others are known to see it.
+    /// The port for meeting, if it is known how others see it.
     pub(super) fn outlet(&self) -> Option<&Outlet> {
         self.outlet.as_ref()
     }
 
-    /// Gives the port up if it is seen at another IP than this.
+    /// Gives the port up if others see it at another IP than this.
     pub(super) fn keep_outlet_of(&mut self, ip: Option<IpAddr>) {
         self.outlet = self.outlet.take().filter(|outlet| Some(outlet.seen().addr.ip()) == ip);
     }
 
-    /// Dials these addresses from the port for meeting a few times, from then until then: the member does so too.
+    /// Dials these addresses from the port for meeting a few times, in the given time. The member does so too.
     pub(super) fn meet(&mut self, addrs: &[SocketAddr], port: &'a ListeningPort, (from, until): (Instant, Instant)) {
         self.port = Some(port);
         let target = Target::Meeting(until, KnockPace::default());
@@ -301,16 +302,16 @@ impl<'a> Race<'a> {
         self.attempts.extend(addrs.iter().map(attempt));
     }
 
-    /// Dials nobody any more who dials as well.
+    /// Stops dialing addresses that also dial back.
     pub(super) fn stop_meeting(&mut self) {
         self.attempts.retain(|attempt| attempt.target.way() != Way::Punched);
     }
 
-    /// Shakes hands on a socket that the member has dialed while this side dialed it.
+    /// Shakes hands on a socket from the member, which has dialed at the same time as this side.
     pub(super) fn adopt(&mut self, stream: TcpStream, addr: SocketAddr) {
         if let Ok(stage) = greeted(stream, &*self.begin) {
             let deadline = Instant::now() + HANDSHAKE_DEADLINE;
-            // It is not dialed again.
+            // The address is not dialed again.
             let target = Target::Meeting(Instant::now(), KnockPace::default());
             self.attempts.push(Attempt { addr, target, deadline, stage });
         }
@@ -318,24 +319,24 @@ impl<'a> Race<'a> {
 
     /// Goes to the relay of this tracker.
     pub(super) fn relay(&mut self, tracker: SocketAddr, ticket: RelayTicket) {
-        // One that cannot be dialed is a way that has failed.
+        // A relay that cannot be dialed is a failed way.
         if let Ok(socket) = Connecting::begin(tracker, None) {
             let (deadline, stage) = (Instant::now() + CONNECT_DEADLINE, Stage::Connecting(socket));
             self.attempts.push(Attempt { addr: tracker, target: Target::Relay(ticket), deadline, stage });
         }
     }
 
-    /// Whether every address has failed that the member can be dialed at.
+    /// Whether every address of the member has failed.
     pub(super) fn is_direct_over(&self) -> bool {
         self.waiting.is_empty() && self.attempts.iter().all(|attempt| attempt.target.way() != Way::Direct)
     }
 
-    /// The addresses that have failed so far, in the order in which they did.
+    /// The failed addresses so far, in the order of their failures.
     pub fn faults(&self) -> &[AddressFault] {
         &self.faults
     }
 
-    /// The addresses that have failed.
+    /// The failed addresses.
     pub fn into_faults(self) -> Vec<AddressFault> {
         self.faults
     }
@@ -345,8 +346,8 @@ impl<'a> Race<'a> {
         self.waiting.is_empty() && self.attempts.is_empty() && !self.is_mirroring
     }
 
-    /// Dials until the right client is met, every address has failed, `waker` is woken or `until` has come. It may be
-    /// called again after the last two of these.
+    /// Dials until the right client is met, every address has failed, `waker` is woken, or `until` has come. After the
+    /// last two, the caller may call it again.
     pub fn run(&mut self, until: Option<Instant>, waker: Option<&Waker>) -> RaceTurn {
         loop {
             let now = Instant::now();
@@ -377,7 +378,7 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Dials the addresses whose turn it is.
+    /// Dials the addresses that are due.
     fn dial_next(&mut self, now: Instant) {
         while now >= self.next
             && let Some(addr) = self.waiting.pop_front()
@@ -394,10 +395,10 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Takes out the attempts whose time is over.
+    /// Removes the attempts that are out of time.
     fn expire(&mut self, now: Instant) {
         let over = self.attempts.extract_if(.., |attempt| now >= attempt.deadline);
-        // What comes of other ways is no fault of an address.
+        // A failure of another way is no fault of an address.
         for Attempt { addr, stage, .. } in over.filter(|attempt| attempt.target.way() == Way::Direct) {
             let error = io::ErrorKind::TimedOut.into();
             let fault = match stage {
@@ -410,7 +411,7 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Dials again what was rejected and has rested.
+    /// Dials rejected attempts again after their rest.
     fn dial_again(&mut self, now: Instant) {
         for attempt in &mut self.attempts {
             if matches!(attempt.stage, Stage::Resting(again) if again <= now) {
@@ -424,7 +425,7 @@ impl<'a> Race<'a> {
         }
     }
 
-    /// Waits until something is to be done. Says which attempts can go on.
+    /// Waits for the next step. Returns which attempts can go on.
     fn wait(&self, until: Option<Instant>, waker: Option<&Waker>) -> Ready {
         let deadlines = self.attempts.iter().map(Attempt::due);
         let next = (!self.waiting.is_empty()).then_some(self.next);
@@ -433,7 +434,7 @@ impl<'a> Race<'a> {
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         let mut fds: Vec<_> = self.attempts.iter().filter_map(Attempt::poll_fd).collect();
         fds.extend(waker.map(|waker| PollFd::from_borrowed_fd(waker.as_fd(), PollFlags::IN)));
-        // An interruption is like a time that has come: the loop looks again.
+        // After an interruption the loop looks again, as after a due time.
         let some = matches!(poll(&mut fds, timeout.as_ref()), Ok(1..));
         let is_ready = |fd: &PollFd<'_>| some && !fd.revents().is_empty();
         match (waker, fds.last()) {
@@ -462,7 +463,7 @@ impl<'a> Race<'a> {
                 (Ok(Progress::GoesOn(attempt)), _) => self.attempts.push(attempt),
                 (Ok(Progress::Mirrored(outlet)), _) => self.outlet = outlet,
                 (Ok(Progress::Met(dialed)), _) => return Some(dialed),
-                // Whoever rejects it may not have dialed yet, and lets it through then.
+                // The far side may reject this because it has not dialed yet. A later attempt gets through.
                 (Err(AddressFault { fault, .. }), Target::Meeting(until, mut pace)) if now < until => {
                     let pause = match fault {
                         DialFault::Connect(_) => pace.rejected(),
@@ -476,7 +477,7 @@ impl<'a> Race<'a> {
                 (Err(_), Target::Meeting(..) | Target::Relay(_) | Target::Mirror) => {}
                 (Err(fault), Target::Member) => {
                     self.faults.push(fault);
-                    // The next one need not wait for its turn.
+                    // The next address does not have to wait for its turn.
                     self.next = now;
                 }
             }
@@ -485,10 +486,10 @@ impl<'a> Race<'a> {
     }
 }
 
-/// What has ended a wait.
+/// Why a wait has ended.
 enum Ready {
     Woken,
-    /// For each attempt whether it can go on.
+    /// Whether each attempt can go on.
     Attempts(Vec<bool>),
 }
 
@@ -549,20 +550,20 @@ mod tests {
         assert!(from.iter().all(|from| from.port() != port.addr().port()));
     }
 
-    /// A member who shakes hands with everybody who comes, until the test ends.
+    /// A member that shakes hands with every visitor, until the test ends.
     fn member() -> SocketAddr {
         let (listener, addr) = listener();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("connected");
-                // Whoever has found another address leaves.
+                // A race that has found another address leaves.
                 let _ = peer_accepts(&mut stream, &MEMBER, |_, _| Ok(KEY.1));
             }
         });
         addr
     }
 
-    /// Somebody who says this to everybody who comes, and holds the connections.
+    /// A host that sends this to every visitor, and keeps the connections.
     fn says(what: &'static [u8]) -> SocketAddr {
         let (listener, addr) = listener();
         thread::spawn(move || {
@@ -576,7 +577,7 @@ mod tests {
         addr
     }
 
-    /// An address that accepts nothing and refuses nothing, as behind a firewall that drops.
+    /// An address that neither accepts nor refuses, as behind a firewall that drops packets.
     fn silent() -> (TcpListener, Vec<Connecting>, SocketAddr) {
         let (listener, addr) = listener();
         rustix::net::listen(&listener, 0).expect("it listens");
@@ -671,7 +672,7 @@ mod tests {
                     Ok(()) if said == *b"leave" => return came,
                     _ => came += 1,
                 }
-                // Whoever hears it may leave first.
+                // The reader of this may leave first.
                 let _ = stream.write_all(b"HTTP/1.1 400 Bad Request");
             }
             came

@@ -1,13 +1,13 @@
-//! Addresses that this machine had and has no more: nothing comes in on connections from there. Pure.
+//! Addresses that this machine has lost: nothing arrives on connections from there. Pure.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-/// Most addresses that are remembered; the oldest are forgotten first.
+/// The most addresses to remember. The oldest are forgotten first.
 const GONE_MAX: usize = 64;
 
-/// What is known of the addresses of this machine. An address that was never in the list does not count as gone: some
-/// systems have addresses that the list does not name.
+/// The known addresses of this machine. An address that was never in the list does not count as lost, because some
+/// systems have addresses outside the list. systems have addresses that the list does not name.
 #[derive(Debug, Default)]
 pub(crate) struct GoneAddresses {
     present: BTreeSet<IpAddr>,
@@ -15,7 +15,7 @@ pub(crate) struct GoneAddresses {
 }
 
 impl GoneAddresses {
-    /// Takes the addresses that there are. Gives those that are gone, if these are others than before.
+    /// Takes the current addresses. Returns the lost ones, if they have changed.
     pub(crate) fn look(&mut self, present: impl IntoIterator<Item = IpAddr>) -> Option<Vec<IpAddr>> {
         let present: BTreeSet<_> = present.into_iter().collect();
         let before = std::mem::replace(&mut self.present, present);
@@ -34,7 +34,7 @@ fn can_go(ip: IpAddr) -> bool {
     !ip.is_loopback() && !ip.is_unspecified()
 }
 
-/// Whether a connection with this end here leads nowhere any more.
+/// Whether a connection with this local address is dead.
 pub(crate) fn is_from(local: Option<IpAddr>, gone: &[IpAddr]) -> bool {
     local.is_some_and(|local| gone.contains(&local.to_canonical()))
 }

@@ -1,5 +1,5 @@
-//! Who this run of the client is to other members: its key, the certificate that its tracker gave it, and what time it
-//! is at the tracker.
+//! The identity of this run of the client towards other members: its key, the certificate of its tracker, and the time
+//! at the tracker.
 
 use crate::model::id::{ClientId, PeerKey};
 use crate::sys::random::random_bytes;
@@ -13,32 +13,32 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// What a tracker said of this client, and when it said so.
+/// The statement of a tracker about this client, and when it came.
 #[derive(Debug, Clone)]
 pub struct Certified {
     pub certificate: Certificate,
-    /// Whose signature a certificate has to bear.
+    /// The signer that certificates must have.
     pub signer: SignerKey,
-    /// What time it was at the tracker, in seconds since 1970, and when that was here. The clock of this machine may be
-    /// wrong by any time.
+    /// The tracker's time, in seconds since 1970, at the moment `heard`. The clock of this machine may be wrong by any
+    /// amount. wrong by any time.
     pub now_s: u64,
     pub heard: Instant,
     /// The tracker's number.
     pub tracker: u16,
-    /// Whether it passes on what members say who cannot reach each other.
+    /// Whether the tracker relays data between members that cannot reach each other.
     pub relay: bool,
-    /// Where it sees this client.
+    /// The address at which the tracker sees this client.
     pub seen: SocketAddr,
 }
 
 impl Certified {
-    /// What time it is at the tracker, in seconds since 1970.
+    /// The time at the tracker, in seconds since 1970.
     pub fn now_s(&self, now: Instant) -> u64 {
         self.now_s.saturating_add(now.saturating_duration_since(self.heard).as_secs())
     }
 }
 
-/// The key of this run, and what its tracker said of it.
+/// The key of this run, and the tracker's statement about it.
 pub struct Identity {
     // Immutable.
     client: ClientId,
@@ -56,17 +56,17 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Why the certificate of another client counts for nothing.
+/// Why the certificate of another client is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
-    /// No tracker has said yet who signs certificates.
+    /// No tracker has named the signer of certificates yet.
     NoSigner,
-    /// It is not one, or has ended.
+    /// The certificate is invalid or has expired.
     Certificate(CertificateError),
 }
 
 impl Identity {
-    /// Makes a key. No certificate is there yet.
+    /// Makes a key. There is no certificate yet.
     ///
     /// # Errors
     /// The system gives no random bytes.
@@ -89,7 +89,7 @@ impl Identity {
         &self.secret
     }
 
-    /// Takes what a tracker said. Returns false if its certificate is not for this client.
+    /// Takes a tracker's statement. Returns false if its certificate is not for this client.
     pub fn take(&self, certified: Certified) -> bool {
         let certificate = &certified.certificate;
         let is_mine = (certificate.client, certificate.key) == (self.client, self.key);
@@ -101,12 +101,12 @@ impl Identity {
         holds
     }
 
-    /// The user has logged out: nothing is certified any more.
+    /// Drops the certificate after a logout.
     pub fn forget(&self) {
         *self.certified.lock() = None;
     }
 
-    /// What the tracker said, or the last one that was reached.
+    /// The statement of the current tracker, or of the last one that was reached.
     pub fn certified(&self) -> Option<Certified> {
         self.certified.lock().clone()
     }
@@ -116,12 +116,12 @@ impl Identity {
         self.certified.lock().as_ref().map(|certified| certified.certificate.clone())
     }
 
-    /// Somebody says that the certificate of this client does not hold.
+    /// Notes that a peer rejects the certificate of this client.
     pub(super) fn doubt(&self) {
         self.doubted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is time to ask for a new certificate: half of the time of this one is over, or somebody doubts it.
+    /// Whether to ask for a new certificate: half of the lifetime is over, or a peer rejects it.
     pub fn is_due(&self, now: Instant) -> bool {
         let certified = self.certified.lock();
         let left_s = |certified: &Certified| certified.certificate.end.saturating_sub(certified.now_s(now));
@@ -129,7 +129,7 @@ impl Identity {
         certified.as_ref().is_some_and(|certified| is_due(certified) || self.doubted.load(Ordering::Relaxed))
     }
 
-    /// Who this client is to others, once a tracker has certified it.
+    /// The identity to show to others, once a tracker has certified it.
     pub fn shown(&self) -> Option<PeerIdentity> {
         let certificate = self.certificate()?;
         Some(PeerIdentity { secret: self.secret.clone(), certificate })
@@ -138,7 +138,7 @@ impl Identity {
     /// Checks the certificate of another client.
     ///
     /// # Errors
-    /// It counts for nothing.
+    /// The certificate is rejected.
     pub fn check(&self, certificate: &Certificate, now: Instant) -> Result<(), Doubt> {
         let (signer, now_s) = {
             let certified = self.certified.lock();
@@ -166,7 +166,7 @@ pub(crate) mod tests {
         Ed25519KeyPair::from_seed_unchecked(&[9; 32]).expect("32 bytes")
     }
 
-    /// What a tracker says of a client, where it is this time.
+    /// A tracker's statement about a client, at this time of the tracker.
     fn said(identity: &Identity, now_s: u64, heard: Instant) -> Certified {
         said_of(identity, UserId::parse("bob").expect("a name"), now_s, heard)
     }
@@ -191,7 +191,7 @@ pub(crate) mod tests {
         identity
     }
 
-    /// The same, of this user.
+    /// As `certified`, of this user.
     pub(crate) fn certified_as(number: u8, user: &UserId) -> Identity {
         let identity = Identity::new(ClientId([number; 16])).expect("random bytes");
         assert!(identity.take(said_of(&identity, user.clone(), NOW_S, Instant::now())));
@@ -200,7 +200,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_time_is_that_of_the_tracker_whatever_the_clock_of_this_machine_says() {
-        // The clock of no machine is asked: the tracker may be years away from it.
+        // No local clock counts: the tracker's time may differ by years.
         let (ann, bob) = (certified(1), certified(2));
         let (now, day) = (Instant::now(), CERTIFICATE_LIFE);
         let shown = bob.certificate().expect("certified");

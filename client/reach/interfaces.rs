@@ -1,4 +1,4 @@
-//! The addresses of this machine at which the client listens, and what tells the machine from others.
+//! The addresses of this machine at which the client listens, and an id that distinguishes machines.
 
 use crate::sys::random::random_bytes;
 use crate::wire::codec::List;
@@ -8,10 +8,10 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 
-/// The addresses at which a listener that is bound to `listens` is reached, those of this machine only first. Addresses
-/// of one link are left out: they need its name, which is another one on each machine.
+/// The addresses at which others reach a listener that is bound to `listens`. Addresses that only this machine can use
+/// come first. Link-local addresses are left out: they need the name of their link, which differs on each machine.
 pub fn own_addresses(listens: IpAddr) -> List<Interface, INTERFACES_MAX> {
-    // Without the list of interfaces the trackers still see where this client is.
+    // Without the list of interfaces, the trackers still see the address of this client.
     let all = get_if_addrs().unwrap_or_default().into_iter();
     let up = all.filter(|interface| interface.oper_status != IfOperStatus::Down);
     let addresses = up.map(|interface| match interface.addr {
@@ -21,17 +21,17 @@ pub fn own_addresses(listens: IpAddr) -> List<Interface, INTERFACES_MAX> {
     List::first_of(listened_at(listens, addresses.collect()))
 }
 
-/// All addresses of this machine; `None` if the system does not tell.
+/// All addresses of this machine. `None` if the system does not tell.
 pub(crate) fn all_addresses() -> Option<Vec<IpAddr>> {
     Some(get_if_addrs().ok()?.iter().map(|interface| interface.ip()).collect())
 }
 
-/// Those of these addresses at which a listener is reached, in an order that depends on nothing else.
+/// The addresses at which others reach a listener, in an order that depends only on them.
 fn listened_at(listens: IpAddr, mut addresses: Vec<Interface>) -> Vec<Interface> {
     let listens = listens.to_canonical();
     let is_reached = |ip: IpAddr| match listens {
         IpAddr::V4(listens) if listens.is_unspecified() => ip.is_ipv4(),
-        // It takes IPv4 too.
+        // Such a listener accepts IPv4 too.
         IpAddr::V6(listens) if listens.is_unspecified() => true,
         listens => ip == listens,
     };
@@ -39,7 +39,7 @@ fn listened_at(listens: IpAddr, mut addresses: Vec<Interface>) -> Vec<Interface>
     addresses.sort_by_key(|interface| (!interface.ip.is_loopback(), interface.ip, interface.prefix));
     addresses.dedup();
     if addresses.is_empty() && !listens.is_unspecified() {
-        // The listener is bound there, whatever the list says.
+        // The listener is bound to this address, even if the list lacks it.
         addresses.push(Interface { ip: listens, prefix: if listens.is_ipv4() { 32 } else { 128 } });
     }
     addresses
@@ -52,15 +52,15 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Equal for clients that reach each other through the loopback interface: those in one network namespace since the
-/// system was started. It says nothing else about the machine.
+/// An id that is equal for clients that reach each other through the loopback interface: those in one network namespace
+/// since the start of the system. It tells nothing else about the machine.
 pub fn machine() -> [u8; 16] {
     let read = || {
         let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
         let namespace = fs::metadata("/proc/self/ns/net").ok()?;
         Some([&boot[..], &namespace.dev().to_be_bytes(), &namespace.ino().to_be_bytes()].concat())
     };
-    // Where the system does not say, this client is on a machine of its own.
+    // If the system does not tell, this client counts as alone on its machine.
     let told = read().or_else(|| random_bytes::<32>().ok().map(|bytes| bytes.to_vec())).unwrap_or_default();
     let digest = ring::digest::digest(&ring::digest::SHA256, &told);
     let mut machine = [0; 16];

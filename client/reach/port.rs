@@ -1,7 +1,7 @@
 //! The port on which this client listens for other members, and connections that leave from it.
 //!
-//! A NAT maps the port of a connection that leaves. So a tracker sees the port under which others may reach the
-//! listener, if its connection leaves from the same one.
+//! A NAT maps the source port of a connection. So if the connection to a tracker leaves from the listening port, the
+//! tracker sees the port under which others may reach the listener.
 
 use crate::sys::net::connecting::Connecting;
 use parking_lot::Mutex;
@@ -11,11 +11,12 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-/// Connections that the system completes before they are accepted.
+/// Connections that the system completes before the client accepts them.
 const BACKLOG: i32 = 128;
 
-/// Listens at this address; without one on a free port of all addresses, of IPv6 and IPv4 where the machine has both.
-/// Nobody else gets the port: a second client is refused, also where the first one shares it with its own sockets.
+/// Listens at this address. Without an address, listens on a free port of all addresses, of IPv6 and IPv4 if the
+/// machine has both. No other program gets the port. A second client is refused even when the first one shares the port
+/// with its own sockets.
 ///
 /// # Errors
 /// Those of socket(2), bind(2) and listen(2).
@@ -23,7 +24,7 @@ pub fn listen(at: Option<SocketAddr>) -> io::Result<TcpListener> {
     match at {
         Some(addr) => listen_at(addr),
         None => listen_at((Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|error| match Errno::from_io_error(&error) {
-            // A machine without IPv6.
+            // The machine has no IPv6.
             Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => listen_at((Ipv4Addr::UNSPECIFIED, 0).into()),
             _ => Err(error),
         }),
@@ -33,7 +34,7 @@ pub fn listen(at: Option<SocketAddr>) -> io::Result<TcpListener> {
 fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
     let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // Free again at once when the client has ended.
+    // So the port is free again right after the client has ended.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if addr.is_ipv6() && addr.ip().is_unspecified() {
         sockopt::set_ipv6_v6only(&socket, false)?;
@@ -43,26 +44,26 @@ fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// The listening port, as connections may leave from it.
+/// The listening port, for connections that leave from it.
 #[derive(Debug)]
 pub struct ListeningPort {
     // Immutable.
-    /// Where the listener is bound; an IPv4 address written as IPv6 is one of IPv4.
+    /// The address of the listener. An IPv4 address in IPv6 form is stored as IPv4.
     listener: SocketAddr,
     /// Whether the system shares ports.
     is_shared: bool,
     // Locked.
-    /// Where nobody has answered to a connection that left from the port. Something on the way may still take it for an
-    /// earlier connection between the same ports.
+    /// An address that did not answer to a connection from the port. A device on the way may still take the connection
+    /// for an earlier one between the same ports.
     silent: Mutex<Option<SocketAddr>>,
 }
 
 impl ListeningPort {
-    /// Shares the port of a listener with sockets of the same user that ask for it. Before this nobody else gets it, and
-    /// after this nobody gets it unawares.
+    /// Shares the port of a listener with sockets of the same user that ask for it. Before this call no other socket
+    /// gets the port, and afterwards none gets it by accident.
     ///
     /// # Errors
-    /// It is not bound.
+    /// The listener is not bound.
     pub fn share(listener: &TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let is_shared = sockopt::set_socket_reuseport(listener, true).is_ok();
@@ -70,13 +71,13 @@ impl ListeningPort {
         Ok(Self { listener, is_shared, silent: Mutex::default() })
     }
 
-    /// Where the listener is bound.
+    /// The address of the listener.
     pub fn addr(&self) -> SocketAddr {
         self.listener
     }
 
-    /// The address and port from which a connection to `to` leaves so that answers to the port come to the listener;
-    /// `None` where it has to leave from another one.
+    /// The source address and port of a connection to `to`, chosen so that answers to the port come to the listener.
+    /// `None` if the connection has to leave from another port.
     pub fn source(&self, to: SocketAddr) -> Option<SocketAddr> {
         let (ip, port) = (self.listener.ip(), self.listener.port());
         if !self.is_shared {
@@ -93,7 +94,7 @@ impl ListeningPort {
         (source_ip(to).ok()? == ip).then_some(self.listener)
     }
 
-    /// Connects from the listening port, or from another one where that cannot be.
+    /// Connects from the listening port, or from another one if that is impossible.
     ///
     /// # Errors
     /// Those of connect(2); `TimedOut`.
@@ -108,13 +109,13 @@ impl ListeningPort {
                     *self.silent.lock() = Some(to);
                 }
             }),
-            // An earlier connection between the same ports lingers, or the port is no longer this client's to share.
+            // An earlier connection between the same ports lingers, or this client may no longer share the port.
             Err(_) => Connecting::begin(to, None)?.wait(within),
         }
     }
 }
 
-/// From which of its addresses this machine sends to another one. Nothing is sent.
+/// The source address that the system chooses for another address. Sends nothing.
 fn source_ip(to: SocketAddr) -> io::Result<std::net::IpAddr> {
     let any: SocketAddr =
         if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
@@ -200,7 +201,7 @@ mod tests {
         let first = shared.connect(at, LONG).expect("it listens");
         let second = shared.connect(at, LONG).expect("it listens");
         assert_eq!((port(&first) == port_of(&here), port(&second) == port_of(&here)), (true, false));
-        // This side closes first and keeps the pair of ports for a minute.
+        // This side closes first, so it keeps the pair of ports for a minute.
         drop((first, second));
         drop((tracker.accept().expect("connected"), tracker.accept().expect("connected")));
         shared.connect(at, LONG).expect("a client whose link was lost comes back at once");

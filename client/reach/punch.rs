@@ -1,5 +1,5 @@
-//! The called side of a way that both sides dial at the same moment: connections from the listening port, a few
-//! times, each of which the caller may turn out to be at.
+//! The called side of a way on which both sides dial at the same moment. It makes a few connections from the listening
+//! port; the caller may be at the end of any of them.
 
 pub(super) mod pace;
 
@@ -12,23 +12,23 @@ use std::time::{Duration, Instant};
 
 /// How long both sides dial.
 pub(super) const PUNCH_DEADLINE: Duration = Duration::from_secs(3);
-/// The longest time that a tracker may have either side wait before it dials.
+/// The longest start delay that a tracker may give either side.
 pub(super) const START_MAX: Duration = Duration::from_secs(2);
-/// How often the thread looks whether it is to end.
+/// How often the thread checks whether it has to end.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// An address that is dialed.
+/// An address that is being dialed.
 struct Knock {
     addr: SocketAddr,
     begun: Option<Connecting>,
     pace: KnockPace,
-    /// When it is dialed again.
+    /// When to dial it again.
     again: Instant,
     over: bool,
 }
 
-/// Dials these addresses from then on until [`PUNCH_DEADLINE`] later, or until `is_over`. `take` gets each connection, with
-/// its address.
+/// Dials these addresses from `from` until [`PUNCH_DEADLINE`] later, or until `is_over`. `take` gets each connection
+/// with its address. its address.
 pub(super) fn punch(
     port: &ListeningPort,
     addrs: &[SocketAddr],
@@ -85,7 +85,7 @@ impl Knock {
     }
 }
 
-/// Waits for a connection that comes about or fails, or until some address is due; tells for each whether it is ready.
+/// Waits until a connection comes about or fails, or until some address is due. Returns which ones are ready.
 fn wait(knocks: &[Knock], until: Instant, now: Instant) -> Vec<bool> {
     let resting = knocks.iter().filter(|knock| !knock.over && knock.begun.is_none());
     let until = resting.map(|knock| knock.again).chain([until, now + LOOK]).min().unwrap_or(until);

@@ -1,7 +1,7 @@
-//! The ways to one member, in their order: direct at once, called back after 250 ms, punched after 1 s, relayed after
-//! 2 s. The first that works carries on. What else the dial has begun ends with it.
+//! The ways to one member, in their order: direct at once, called back after 250 ms, punched after 1 s, relayed after 2
+//! s. The first way that works wins, and ends the others.
 //!
-//! All of it is one loop of the thread that dials. A direct connection asks nobody and wakes no other thread.
+//! All of this is one loop of the dialing thread. A direct connection needs no tracker and wakes no other thread.
 
 use super::calls::{Arrival, Attempt, CallGuard, CallSubject, Calls, OpenableConnection};
 use super::eyeballs::outlet::Outlet;
@@ -25,20 +25,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// When the first, second and third way by way of a tracker begins. The first also does once every address has failed.
+/// When the first, second and third way through a tracker begin. The first also begins once every address has failed.
 const DELAYS: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2)];
-/// How long a tracker may take to answer to a call.
+/// How long a tracker may take to answer a call.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
-/// How long a member who was called may take to dial.
+/// How long a called member may take to dial.
 const BACK_DEADLINE: Duration = Duration::from_secs(5);
-/// How often a dial looks whether it is its turn to have the member called.
+/// How often a dial checks whether it is its turn to have the member called.
 const TURN_LOOK: Duration = Duration::from_millis(100);
-/// How long it waits for its turn. Then the download tries again a little later.
+/// How long a dial waits for its turn. After that the download tries again a little later.
 const TURN_DEADLINE: Duration = Duration::from_secs(10);
-/// The longest that a dial waits without a look around.
+/// The longest wait of a dial between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Who is to be reached, and for what.
+/// The member to reach, and for what.
 pub struct Sought<'a> {
     pub peer: &'a Peer,
     /// The content, and the share under which the tracker knows it.
@@ -48,9 +48,9 @@ pub struct Sought<'a> {
     pub key: (KeyId, &'a Secret),
     /// The way that worked last.
     pub last: Option<Way>,
-    /// A relayed connection is there: only a better one helps.
+    /// Whether a relayed connection exists, so that only a better one helps.
     pub better: bool,
-    /// Whether that is still the group's key, and the certificate the one of this client.
+    /// Whether this is still the group key, and still the certificate of this client.
     pub is_current: &'a (dyn Fn() -> bool + 'a),
 }
 
@@ -63,10 +63,10 @@ impl fmt::Debug for Sought<'_> {
 /// Why a member was not reached.
 #[derive(Debug)]
 pub enum Miss {
-    /// Nobody needs the connection any more.
+    /// The connection is no longer needed.
     Stopped,
     NoCertificate,
-    /// The system has no room.
+    /// The system lacks resources.
     NotNow,
     Unreached(Box<Unreached>),
 }
@@ -77,21 +77,21 @@ pub struct Reacher {
     pub identity: Arc<Identity>,
     pub port: Arc<ListeningPort>,
     pub calls: Arc<Calls>,
-    /// None for a client that has no trackers.
+    /// `None` for a client without trackers.
     pub tracker: Option<TrackerCaller>,
 }
 
-/// Where a way by way of a tracker is.
+/// The state of a way through a tracker.
 enum CallState {
     Waiting,
-    /// A port to dial from is being made, for `Punch`.
+    /// A port to dial from is being prepared, for `Punch`.
     Preparing,
-    /// The answer is waited for as long as the request is kept.
+    /// The dial waits for the answer as long as it keeps the request.
     Asked {
         _request: BegunRequest,
         at: Instant,
     },
-    /// The tracker has passed the call on. It may come to something until then.
+    /// The tracker has passed the call on. A connection may follow until this time.
     Passed(Instant),
     Over(NoCall),
 }
@@ -103,7 +103,7 @@ struct CallStep {
 }
 
 impl Reacher {
-    /// Reaches a member, or says why not. Other threads end it with [`Attempt::stop`].
+    /// Reaches a member, or says why not. Other threads end this with [`Attempt::stop`].
     ///
     /// # Errors
     /// No way has worked.
@@ -124,7 +124,7 @@ impl Reacher {
             }
             Reached::Given(connection) => (*connection, None),
         };
-        // Other dials of the member wait only for one between both listening ports.
+        // Other dials of the member wait only for a connection between both listening ports.
         let lasting = Some(&connection.sender).filter(|_| port == Some(self.port.addr().port()));
         self.calls.turns.connected(&wanted.subject.peer, connection.way, lasting);
         Ok(connection)
@@ -134,7 +134,7 @@ impl Reacher {
 fn opened_by_dial(dialed: Dialed, key: KeyId) -> Result<OpenableConnection, Miss> {
     let way = dialed.way;
     if way == Way::Punched {
-        // It ends with a reset. Otherwise its pair of ports would be taken for a minute, and there is no other.
+        // The connection ends with a reset. Otherwise its pair of ports, the only one, would be blocked for a minute.
         let _ = set_socket_linger(&dialed.stream, Some(Duration::ZERO));
     }
     let split = connection::split(dialed.stream, dialed.keys, FRAME_LEN_MAX, true);
@@ -142,7 +142,7 @@ fn opened_by_dial(dialed: Dialed, key: KeyId) -> Result<OpenableConnection, Miss
     Ok(OpenableConnection { receiver, sender, key, way })
 }
 
-/// The ways by way of a tracker, the one that worked last first.
+/// The ways through a tracker. The one that worked last comes first.
 fn steps(wanted: &Sought<'_>, relay: bool) -> Vec<CallStep> {
     let mut ways = vec![CallWay::Back, CallWay::Punch, CallWay::Relay];
     ways.sort_by_key(|way| Some(way_of(*way)) != wanted.last);
@@ -162,20 +162,20 @@ fn way_of(way: CallWay) -> Way {
     }
 }
 
-/// A dial under way.
+/// A running dial.
 struct Dial<'a> {
     reacher: &'a Reacher,
     wanted: &'a Sought<'a>,
     attempt: &'a Arc<Attempt>,
     begun: Instant,
-    /// What the delays of the calls count from: later than `begun` if other dials of the member came first.
+    /// The start of the calls' delays. It is later than `begun` if other dials of the member came first.
     calls_begun: Instant,
     race: Race<'a>,
     guard: CallGuard<'a>,
     steps: Vec<CallStep>,
 }
 
-/// What a dial has come to.
+/// The result of a dial.
 enum Reached {
     Dialed(Box<Dialed>),
     Given(Box<OpenableConnection>),
@@ -222,7 +222,7 @@ impl Dial<'_> {
         }
     }
 
-    /// Whether somebody has refused a connection in the clear at one of the addresses. Anybody may listen there, so the
+    /// Whether a host has refused a connection, unencrypted, at one of the addresses. Any host may listen there, so the
     /// dial goes on with the other ways.
     fn was_refused(&self) -> bool {
         self.race.faults().iter().any(|fault| fault.fault.code().is_some())
@@ -239,7 +239,7 @@ impl Dial<'_> {
                 if let CallState::Over(why @ (NoCall::NoTracker | NoCall::Refused(_))) = &state
                     && !matches!(why, NoCall::Refused(Code::NoRelay | Code::NotSeenThere))
                 {
-                    // A tracker that passes no call on does so for no way.
+                    // A tracker that passes no call on refuses all ways.
                     self.give_up(why);
                 }
                 if let Some(step) = self.steps.iter_mut().find(|step| step.way == way) {
@@ -250,7 +250,7 @@ impl Dial<'_> {
         None
     }
 
-    /// What follows from the tracker's answer to a call.
+    /// The state that follows from the tracker's answer to a call.
     fn answered(&mut self, way: CallWay, answer: Option<Reply>, now: Instant) -> CallState {
         let (addrs, start, ticket) = match answer {
             None => return CallState::Over(NoCall::NoTracker),
@@ -283,7 +283,7 @@ impl Dial<'_> {
         }
     }
 
-    /// Every way that has not begun ends for this reason.
+    /// Ends every way that has not begun, for this reason.
     fn give_up(&mut self, why: &NoCall) {
         for step in &mut self.steps {
             if matches!(step.state, CallState::Waiting | CallState::Preparing) {
@@ -292,7 +292,7 @@ impl Dial<'_> {
         }
     }
 
-    /// Begins the ways whose time has come. Returns false if it has to wait for its turn.
+    /// Begins the ways that are due. Returns false if the dial has to wait for its turn.
     fn begin_due(&mut self, now: Instant) -> bool {
         let direct_over = self.race.is_direct_over();
         for at in 0..self.steps.len() {
@@ -300,7 +300,7 @@ impl Dial<'_> {
             let due = now >= self.calls_begun + step.delay || at == 0 && direct_over;
             if due && matches!(step.state, CallState::Waiting) {
                 if !self.reacher.calls.turns.take(&self.wanted.subject.peer, self.attempt) {
-                    // The first way is due again at the next look, the others as long after it as always.
+                    // The first way is due again at the next check, and the others follow with their usual delays.
                     self.calls_begun = now + TURN_LOOK - DELAYS[0];
                     return false;
                 }
@@ -330,7 +330,8 @@ impl Dial<'_> {
         }
     }
 
-    /// The port to dial from is there, or will not be. A tracker passes on nothing but the IP of the client's link.
+    /// Goes on after the port to dial from is ready or has failed. A tracker passes on no other IP than that of the
+    /// client's link.
     fn prepared(&mut self, now: Instant) {
         let ip = self.reacher.identity.certified().map(|certified| certified.seen.ip().to_canonical());
         self.race.keep_outlet_of(ip);
@@ -359,7 +360,7 @@ impl Dial<'_> {
         self.reacher.tracker.as_ref()?.begin(&request, Box::new(move |reply| answer.give(reply)))
     }
 
-    /// When something is due next; `None` if nothing is left to wait for.
+    /// When the next step is due. `None` if nothing is left to wait for.
     fn next_due(&mut self, now: Instant) -> Option<Instant> {
         let mut due = Vec::new();
         for step in &mut self.steps {
@@ -394,7 +395,7 @@ impl Dial<'_> {
     }
 }
 
-/// Passes the tracker's answer on to a dial, also that there will be none.
+/// Passes the tracker's answer on to a dial, or that none will come.
 struct Answer {
     attempt: Arc<Attempt>,
     way: CallWay,
@@ -441,12 +442,12 @@ mod tests {
         (listener, addr)
     }
 
-    /// What comes of reaching client 2 with this key at this address, without a tracker.
+    /// The result of reaching client 2 with this key at this address, without a tracker.
     fn reach(key: PeerKey, addr: SocketAddr, attempt: &Arc<Attempt>) -> Result<Way, Miss> {
         reach_by(None, key, addr, attempt)
     }
 
-    /// The same, with this tracker.
+    /// As `reach`, with this tracker.
     fn reach_by(
         tracker: Option<TrackerCaller>,
         key: PeerKey,
@@ -456,7 +457,7 @@ mod tests {
         reach_while(&|| true, tracker, (key, addr), attempt)
     }
 
-    /// The same, while the group's key is current.
+    /// As `reach_by`, while the group key is current.
     fn reach_while(
         is_current: &dyn Fn() -> bool,
         tracker: Option<TrackerCaller>,
@@ -528,7 +529,7 @@ mod tests {
         let (tracker, mut far) = caller_of_one_that_hangs();
         let member = thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("somebody came");
-            // Bob answers once the tracker was asked to have him called.
+            // Bob answers once the tracker was asked to call him.
             far.read_exact(&mut [0; 16]).expect("it was asked");
             peer_accepts(&mut stream, bob.secret(), |_, _| Ok(KEY.1)).expect("the same group");
             far
@@ -538,14 +539,14 @@ mod tests {
         member.join().expect("no panic");
     }
 
-    /// Somebody who refuses whoever comes with this code, in the clear.
+    /// A host that refuses every visitor with this code, unencrypted.
     fn refuses(code: Code) -> SocketAddr {
         let (listener, addr) = listener();
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("connected");
                 stream.write_all(&refusal_in_clear(code)).expect("room");
-                // Whoever hears it may leave first.
+                // The reader of this may leave first.
                 let _ = stream.read(&mut [0; 1024]);
             }
         });

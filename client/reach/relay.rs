@@ -1,4 +1,4 @@
-//! The relay of a tracker: where it is, and how the other member is met there.
+//! The relay of a tracker: its address, and how two members meet there.
 
 use crate::model::address::TrackerAddr;
 use crate::model::id::RelayTicket;
@@ -16,20 +16,19 @@ use std::iter;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// A tracker accepts the connection within this time.
+/// How long a tracker may take to accept the connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
-/// Whatever trackers are tried, who waits for somebody who does not come waits no longer. The caller was told to come at
-/// the same time.
+/// The longest wait for the other member, over all tried trackers. The caller was told to come at the same time.
 const MEETING_DEADLINE: Duration = Duration::from_secs(4);
-/// Most trackers at which a ticket is tried, the first included.
+/// The most trackers at which a ticket is tried, including the first.
 const TRIES_MAX: usize = 4;
 
-/// Why two members have not met at a relay; the end of a line, without a full stop.
+/// Why two members have not met at a relay. Ends a line, without a full stop.
 #[derive(Debug)]
 pub enum RelayError {
     /// The client's list does not have the tracker with this number.
     Unlisted(u16),
-    /// The name of the tracker is not found.
+    /// The look-up of the tracker's name has failed.
     Lookup(io::Error),
     /// The tracker cannot be reached or has refused, or the other side has not come.
     Meeting(HandshakeError),
@@ -54,7 +53,7 @@ pub struct Relays {
     lookups: Mutex<Lookups>,
     /// Woken once the client is closing, and never cleared.
     closing: Waker,
-    /// Dropped once the client is closing, for those who wait for a look-up.
+    /// Dropped once the client is closing. This wakes threads that wait for a look-up.
     open: Mutex<Option<Sender<Infallible>>>,
     until_closing: Receiver<Infallible>,
 }
@@ -74,21 +73,21 @@ impl Relays {
         Ok(Self { trackers, lookups, closing: Waker::new()?, open, until_closing })
     }
 
-    /// The client is closing: nobody is waited for any more.
+    /// Notes that the client is closing. All waits end.
     pub fn close(&self) {
         self.open.lock().take();
         self.closing.wake();
     }
 
-    /// Meets the other side at the tracker with this number, by the ticket of this one. `own` is the number and
-    /// the address of the tracker of the client's link. The members' handshake runs on the stream that this gives.
+    /// Meets the other member at the tracker with this number, by the ticket of that tracker. `own` is the number and
+    /// the address of the tracker of the client's link. The members' handshake runs on the returned stream.
     ///
-    /// A number is a place in the list of the trackers. The client's list may have another order, so a ticket that is
-    /// refused is tried at its other trackers.
+    /// A number is a place in the list of the trackers. The client's list may have another order, so it tries a refused
+    /// ticket at its other trackers.
     ///
     /// # Errors
-    /// That of the tracker at this place of the list: it is not found, not reached, or the other side has not come;
-    /// after `MEETING_DEADLINE` at most, and at once when the client closes.
+    /// That of the tracker at this place of the list: it is not found or not reached, or the other member has not come.
+    /// Returns after `MEETING_DEADLINE` at the latest, and at once when the client closes.
     pub fn meet(
         &self,
         tracker: u16,
@@ -120,9 +119,9 @@ impl Relays {
         Err(failure.unwrap_or(RelayError::Unlisted(tracker)))
     }
 
-    /// Meets the other side at the first of these addresses that accepts.
+    /// Meets the other member at the first of these addresses that accepts.
     fn meet_at(&self, addrs: &[SocketAddr], ticket: RelayTicket, until: Instant) -> Result<TcpStream, RelayError> {
-        // A name has at most eight.
+        // A name has at most eight addresses.
         let each = CONNECT_DEADLINE / addrs.len() as u32;
         let connected = connect_first(addrs, |addr| self.connect(addr, until.min(Instant::now() + each)));
         let (stream, _) = connected.map_err(|error| RelayError::Meeting(error.into()))?;
@@ -136,11 +135,11 @@ impl Relays {
         connecting.outcome()
     }
 
-    /// Shows the ticket and waits for the other side.
+    /// Sends the ticket and waits for the other member.
     fn wait(&self, mut stream: &TcpStream, ticket: RelayTicket, until: Instant) -> Result<(), HandshakeError> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        // Nothing was sent before, so it fits into the socket's buffer.
+        // Nothing was sent before, so the ticket fits into the socket's buffer.
         stream.write_all(&relay_greeting(ticket))?;
         let mut heard = Vec::new();
         while !take_relay_answer(&mut stream, &mut heard)? {
@@ -192,7 +191,7 @@ mod tests {
     fn a_caller_that_does_not_come_is_waited_for_in_bounds() {
         let (_listener, addr, relays) = silent();
         let begun = Instant::now();
-        // Neither its own tracker nor another one on the list.
+        // Its own tracker, and another one on the list, fail in the same way.
         for own in [Some((1, addr)), None] {
             assert!(relays.meet(1, own, RelayTicket([7; 16])).is_err());
         }

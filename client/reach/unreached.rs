@@ -4,25 +4,25 @@ use super::eyeballs::dial_fault::AddressFault;
 use crate::wire::refusal::Code;
 use std::fmt;
 
-/// Addresses that are named; more are counted.
+/// The most addresses to name. Further ones are only counted.
 const NAMED_MAX: usize = 3;
 
-/// What came of having the member called for one of the ways.
+/// The result of a call, for one of the ways.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoCall {
     /// This client has no tracker to ask.
     NoTracker,
     /// The tracker has not answered.
     SilentTracker,
-    /// The tracker said no.
+    /// The tracker has refused.
     Refused(Code),
-    /// The relay has no place; the tracker says whose places are taken.
+    /// The relay has no free place. The tracker says whose places are taken.
     NoPlace(String),
-    /// The tracker passed the call on, and nothing came of it.
+    /// The tracker passed the call on, but no connection came.
     InVain,
 }
 
-/// Why there is no connection to a member: each way that was tried, with what came of it.
+/// Why there is no connection to a member: each way that was tried, with its result.
 #[derive(Debug, Default)]
 pub struct Unreached {
     pub addrs: Vec<AddressFault>,
@@ -32,7 +32,7 @@ pub struct Unreached {
 }
 
 impl Unreached {
-    /// Whether somebody has refused a connection with this code at one of the addresses.
+    /// Whether a host has refused a connection with this code at one of the addresses.
     pub fn says(&self, code: Code) -> bool {
         self.addrs.iter().any(|fault| fault.fault.code() == Some(code))
     }
@@ -53,7 +53,7 @@ impl Unreached {
         [&self.back, &self.punch, &self.relay].contains(&&Some(NoCall::Refused(Code::SlowDown)))
     }
 
-    /// Whether the tracker relays nothing.
+    /// Whether the tracker has no relay.
     pub fn lacks_relay(&self) -> bool {
         self.relay == Some(NoCall::Refused(Code::NoRelay))
     }
@@ -70,7 +70,7 @@ impl Unreached {
     }
 
     fn punch_in_words(&self) -> Option<&'static str> {
-        // Why a tracker passes no call on is the same for all ways, and was said.
+        // The reason why a tracker passes no call on is the same for all ways, and stands above.
         (self.punch == Some(NoCall::InVain)).then_some("no way through both firewalls")
     }
 

@@ -1,15 +1,15 @@
-//! The ways by which two members come to a connection.
+//! The ways in which two members come to a connection.
 
 use std::fmt;
 
-/// By which way a connection came about. The better ones come first.
+/// The way of a connection. The better ones come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Way {
-    /// The one who takes has dialed.
+    /// The member that takes has dialed.
     Direct,
-    /// The one who gives has dialed, since it was asked to.
+    /// The member that gives has dialed, because a tracker asked it to.
     Called,
-    /// Both have dialed at the same moment.
+    /// Both members have dialed at the same moment.
     Punched,
     /// A tracker passes the bytes.
     Relayed,
@@ -19,8 +19,8 @@ impl Way {
     /// All ways, the best one first.
     pub const ALL: [Self; 4] = [Way::Direct, Way::Called, Way::Punched, Way::Relayed];
 
-    /// Most connections that one download makes by this way to one member; `None` for as many as it wants. Each one
-    /// that both sides dial is a call of its own, and calls are few. A relay is paid for by its operator.
+    /// The most connections of one download on this way to one member; `None` for as many as it wants. Each punched
+    /// connection needs a call of its own, and calls are few. An operator pays for the relay.
     pub fn lanes_max(self) -> Option<usize> {
         match self {
             Way::Direct => None,

@@ -1,17 +1,17 @@
-//! A change of a slot's records, as a line of its log says it.
+//! A change of a slot's records, as a line of its log.
 
 use super::file::Fields;
 use super::record::SlotRecord;
 use crate::model::name::{FileName, GroupId};
 
-/// Which of the two kinds of records.
+/// The kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum RecordKind {
     Share,
     Download,
 }
 
-/// Which record: there is one at most of a kind, group and name.
+/// The key of a record: at most one record has the same kind, group and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct RecordKey {
     pub kind: RecordKind,
@@ -33,22 +33,22 @@ impl RecordKey {
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Puts a record in the place of that of its key. A share also ends the download of its content under its name.
+    /// Puts a record in place of the one with its key. A share also ends the download of its content under its name.
     Put(SlotRecord),
-    /// The user has paused a download, or goes on with it.
+    /// The user has paused or resumed a download.
     Pause {
         group: GroupId,
         name: FileName,
         paused: bool,
     },
     Remove(RecordKey),
-    /// A share goes by another group and name.
+    /// A share has a new group and name.
     Move {
         from: RecordKey,
         group: GroupId,
         name: FileName,
     },
-    /// Groups go by other names, all at once: the old one and the new one of each.
+    /// Groups have new names, all at once: the old one and the new one of each.
     RenameGroups(Vec<(GroupId, GroupId)>),
 }
 
@@ -84,7 +84,7 @@ impl Change {
         }
     }
 
-    /// What the fields of a line say; `None` for what `to_fields` never makes.
+    /// The change in the fields of a line. `None` for fields that `to_fields` never makes.
     pub(super) fn from_fields(fields: &Fields) -> Option<Self> {
         let [word, names @ ..] = &fields[..] else { return None };
         match (word.as_slice(), names) {

@@ -10,8 +10,8 @@
 //!                                                    /told    what the user was told last
 //! ```
 //!
-//! Several clients of one user may run at a time. Each takes the first slot that no other has, so a client that comes
-//! back, under whatever address, finds what it knew. It also takes over what is left in slots that no client uses.
+//! Several clients of one user may run at a time. Each takes the first free slot. So a client that comes back finds its
+//! records, under any address. It also takes over the records in slots that no client uses.
 
 use super::file::{self, StateError};
 use super::pins::Pins;
@@ -21,7 +21,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::name::UserId;
 use std::path::{Path, PathBuf};
 
-/// Most clients of one user on one machine.
+/// The most clients of one user on one machine.
 pub const SLOTS_MAX: u32 = 1000;
 
 /// The state directory of one OS user.
@@ -31,7 +31,7 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// The state directory at a path, made for its owner alone if it is not there.
+    /// The state directory at a path. If it is missing, it is made for its owner alone.
     ///
     /// # Errors
     /// `Io`.
@@ -41,7 +41,7 @@ impl StateDir {
         Ok(Self { root })
     }
 
-    /// Where it lies.
+    /// The path of the directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -59,8 +59,8 @@ impl StateDir {
         Pins::open(self.root.join("pins"))
     }
 
-    /// The first free slot of a user of an installation. What clients that are not logged in left in other slots comes over to it.
-    /// With it lines for the user: what came, what could not, and each thing that was damaged.
+    /// Takes the first free slot of a user of an installation. Records in other slots that no client uses come over to
+    /// it. Also returns lines for the user: which records came and which could not, and every damage.
     ///
     /// # Errors
     /// `TooManyClients`, `Newer`, `Io`.

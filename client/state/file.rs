@@ -1,7 +1,8 @@
 //! A state file: a few lines of text that are replaced as a whole and survive a crash.
 //!
-//! First line: what it is and the version of its format. Then one record per line, its fields escaped and parted by
-//! tabs. Last line: `\end` and the number of records, so that a file that was cut off is told from a short one.
+//! The first line has the kind of the file and the version of its format. Then each line has one record, with its
+//! fields escaped and separated by tabs. The last line is `\end` and the number of records, which tells a cut file from
+//! a short one.
 
 use crate::model::escape::{ShownPath, from_field, to_field};
 use crate::sys::{self, durable, files};
@@ -12,7 +13,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Begins the last line; no record does, since `to_field` never writes this after a `\`.
+/// Begins the last line. No record begins so, because `to_field` never writes this after a `\`.
 const END: &str = "\\end ";
 
 /// The fields of one record.
@@ -21,18 +22,17 @@ pub(crate) type Fields = Vec<Vec<u8>>;
 /// Why the state cannot be read or kept.
 #[derive(Debug)]
 pub enum StateError {
-    /// The system says no; in the middle, what was tried.
+    /// The system refuses; the second field says which action.
     Io(PathBuf, &'static str, io::Error),
     /// A newer version of the program wrote the file.
     Newer(PathBuf),
-    /// A file was damaged and is out of the way now, under the second name. What it held is gone; the next call finds
-    /// nothing there.
+    /// A file was damaged and now has the second name. Its content is lost. The next call finds no file.
     Damaged(PathBuf, PathBuf),
-    /// The pin at this path is damaged: whatever key the trackers show, it may be another one than was seen first.
+    /// The pin at this path is damaged. Any key of the trackers may differ from the first one.
     DamagedPin(PathBuf),
-    /// As many clients as there may be use this state already.
+    /// The most clients already use this state.
     TooManyClients(PathBuf),
-    /// The login that it belongs to has ended.
+    /// The login of this state has ended.
     Closed,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for StateError {
 
 impl std::error::Error for StateError {}
 
-/// What a state file holds.
+/// The content of a state file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct StateRecords {
     /// The records that could be read.
@@ -82,7 +82,7 @@ pub(crate) struct StateRecords {
     pub damaged: bool,
 }
 
-/// Reads a state file; none if there is none.
+/// Reads a state file. Returns `None` if there is none.
 ///
 /// # Errors
 /// `Newer`, `Io`. Damage is no error.
@@ -100,13 +100,13 @@ pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<Option<State
     if found != Some(version) {
         return Ok(Some(StateRecords { records: Vec::new(), damaged: true }));
     }
-    // Whole if the last line is there, is ended, and has counted every line before it.
+    // Whole if the last line is present, has its line break, and counts every line before it.
     let lines: Vec<_> = lines.collect();
     let (lines, whole) = match &lines[..] {
         [records @ .., last, ""] if last.strip_prefix(END).and_then(|n| n.parse().ok()) == Some(records.len()) => {
             (records, true)
         }
-        // What follows the last line break is half a record.
+        // The text after the last line break is half a record.
         [records @ .., _] => (records, false),
         [] => (&[][..], false),
     };
@@ -118,12 +118,12 @@ pub(crate) fn read(path: &Path, kind: &str, version: u32) -> Result<Option<State
 /// Replaces a state file in one step. `path` has one writer at a time.
 ///
 /// # Errors
-/// `Io`; the file is then as it was.
+/// `Io`; the file is then unchanged.
 pub(crate) fn write(path: &Path, kind: &str, version: u32, records: &[Vec<&[u8]>]) -> Result<(), StateError> {
     durable::replace(path, to_text(kind, version, records).as_bytes()).map_err(StateError::io(path, "write"))
 }
 
-/// What a state file with these records holds.
+/// The text of a state file with these records.
 pub(crate) fn to_text(kind: &str, version: u32, records: &[Vec<&[u8]>]) -> String {
     let mut text = format!("{kind} {version}\n");
     for fields in records {
@@ -135,7 +135,7 @@ pub(crate) fn to_text(kind: &str, version: u32, records: &[Vec<&[u8]>]) -> Strin
     text
 }
 
-/// Moves a damaged file out of the way, to a name that is free; gives that name.
+/// Moves a damaged file out of the way, to a free name. Returns that name.
 ///
 /// # Errors
 /// `Io`.
@@ -143,7 +143,7 @@ pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
     set_aside_as(path, "damaged")
 }
 
-/// The same with another word in the name.
+/// As `set_aside`, with another word in the name.
 ///
 /// # Errors
 /// `Io`.
@@ -154,8 +154,8 @@ pub(crate) fn set_aside_as(path: &Path, word: &str) -> Result<PathBuf, StateErro
     moved.map_err(StateError::io(path, "set aside"))
 }
 
-/// Gives a damaged file a second name, which it keeps when the first goes to another file; gives that name. Where a file
-/// has one name only, it is moved.
+/// Gives a damaged file a second name, which remains when another file takes the first. Returns that name. If the disk
+/// allows only one name per file, moves the file.
 ///
 /// # Errors
 /// `Io`.
@@ -164,7 +164,7 @@ pub(crate) fn keep_aside(path: &Path) -> Result<PathBuf, StateError> {
     linked.or_else(|_| set_aside(path))
 }
 
-/// Tries names until `put` finds one free.
+/// Tries names until `put` finds a free one.
 fn put_aside(path: &Path, word: &str, put: impl Fn(&OsStr, &OsStr) -> io::Result<()>) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default();
     for number in 1.. {
@@ -179,7 +179,7 @@ fn put_aside(path: &Path, word: &str, put: impl Fn(&OsStr, &OsStr) -> io::Result
     unreachable!("a folder does not hold every number")
 }
 
-/// Makes a folder that only its owner may enter, and those above it that are missing.
+/// Makes a folder that only its owner may enter, and the missing folders above it.
 ///
 /// # Errors
 /// `Io`.

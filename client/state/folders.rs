@@ -1,4 +1,4 @@
-//! The folders of a slot that are in step with a group, into it or out of it: few records, in a file that is replaced with
+//! The folders of a slot that share into a group or follow one. These are few records, in a file that is replaced with
 //! every change.
 
 use super::file::{self, Fields, StateError};
@@ -16,25 +16,25 @@ const KIND: &str = "groupshare client folders";
 const VERSION: u32 = 1;
 const SHARED: &[u8] = b"shared";
 const FOLLOWS: &[u8] = b"follows";
-/// Stands for the time at which a folder was made that is not known.
+/// Stands for an unknown creation time of a folder.
 const NOT_KNOWN: &[u8] = b"-";
 
-/// What is between a folder and its group.
+/// The relation between a folder and its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bond {
-    /// The files of the folder are shared in the group.
+    /// The group shares the files of the folder.
     Shared,
-    /// What is shared in the group comes into the folder, up to this many bytes.
+    /// The shares of the group come into the folder, up to this many bytes.
     Follows(u64),
 }
 
-/// A folder and its group. Two of them never overlap.
+/// A folder and its group. No two of them overlap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FolderRecord {
     pub group: GroupId,
-    /// Absolute, without a symbolic link when it was named.
+    /// Absolute, without a symbolic link when the user named it.
     pub path: PathBuf,
-    /// Another folder at this path is not meant.
+    /// The identity of the folder. Another folder at this path does not count.
     pub node: FolderNode,
     pub bond: Bond,
 }
@@ -45,7 +45,7 @@ impl FolderRecord {
         self.bond == Bond::Shared
     }
 
-    /// Whether something lies in both folders.
+    /// Whether one folder contains the other.
     pub(crate) fn overlaps(&self, path: &Path) -> bool {
         self.path.starts_with(path) || path.starts_with(&self.path)
     }
@@ -89,7 +89,7 @@ impl FolderRecord {
     }
 }
 
-/// The records. Every change is on the disk when the call returns, and not made if it fails.
+/// The records. Every change is on the disk when the call returns. A failed call changes nothing.
 #[derive(Debug)]
 pub(crate) struct FolderRecords {
     path: PathBuf,
@@ -98,7 +98,7 @@ pub(crate) struct FolderRecords {
 }
 
 impl FolderRecords {
-    /// Reads the file at a path; with it a line for the user if it was damaged.
+    /// Reads the file at a path. Also returns a line for the user if the file was damaged.
     ///
     /// # Errors
     /// `Newer`, `Io`.
@@ -123,14 +123,14 @@ impl FolderRecords {
         self.records.lock().clone().unwrap_or_default()
     }
 
-    /// Whether what is shared in a group comes by itself to this place.
+    /// Whether shares of a group come to this place by themselves.
     pub(crate) fn follows_into(&self, group: &GroupId, path: &Path) -> bool {
         let is_it =
             |folder: &FolderRecord| !folder.is_shared() && folder.group == *group && path.starts_with(&folder.path);
         self.records.lock().as_ref().is_some_and(|records| records.iter().any(is_it))
     }
 
-    /// Remembers a folder in the place of that of its path.
+    /// Puts a folder in place of the one with its path.
     ///
     /// # Errors
     /// `Io`, `Closed`.
@@ -141,7 +141,7 @@ impl FolderRecords {
         })
     }
 
-    /// Forgets folders.
+    /// Removes folders.
     ///
     /// # Errors
     /// `Io`, `Closed`.
@@ -159,7 +159,7 @@ impl FolderRecords {
         })
     }
 
-    /// Takes what another slot has, and removes it there behind that.
+    /// Takes the records of another slot, and then removes them there.
     ///
     /// # Errors
     /// `Io`, `Closed`.

@@ -1,8 +1,8 @@
-//! What has come by following a group, and what was passed over: a log to which every such file adds a line. Losing the
-//! last lines does no harm: what is here is found to be here, and what was passed over is passed over once more.
+//! The files that have come from a followed group, and those that were passed over. Each adds a line to a log. A loss
+//! of the last lines does no harm: the client finds the files that are here, and passes over the others once more.
 //!
-//! Later lines supersede earlier ones of the same name. The file is written anew without those once it is more than twice
-//! as long as it was then.
+//! Later lines replace earlier ones of the same name. Once the file is more than twice as long as after its last
+//! rewrite, it is rewritten without the replaced lines.
 
 use super::file::{Fields, StateError};
 use crate::client::folder::following::Came;
@@ -16,21 +16,21 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// A log that has grown by less than this is not written anew, in bytes.
+/// A log that has grown by less than this is not rewritten, in bytes.
 const SLACK_LEN: u64 = 64 * 1024;
 
 const CAME: &[u8] = b"came";
 const BEGUN: &[u8] = b"begun";
 const PASSED: &[u8] = b"passed";
 
-/// What a log says.
+/// The content of a log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct FollowedFiles {
-    /// What is here of each name, or was.
+    /// The file that is here under each name, or was.
     pub came: BTreeMap<FileName, Came>,
-    /// What was begun last under a name, and may have come without a note.
+    /// The file that was last begun under a name. It may have come without a note.
     pub begun: BTreeMap<FileName, Came>,
-    /// What was passed over last under a name.
+    /// The share that was last passed over under a name.
     pub passed: BTreeMap<FileName, InfoHash>,
 }
 
@@ -39,7 +39,7 @@ pub struct FollowedFiles {
 pub struct FollowLog {
     path: PathBuf,
     file: File,
-    /// How long it is, and how long it was when it was written as a whole, in bytes.
+    /// The current length and the length after the last rewrite, in bytes.
     len: u64,
     whole_len: u64,
 }
@@ -80,7 +80,7 @@ impl FollowedFiles {
         Some(())
     }
 
-    /// What the lines of a log say. Wrong ones count for nothing.
+    /// The content of a log's lines. Wrong lines are ignored.
     fn of(bytes: &[u8]) -> Self {
         let mut files = Self::default();
         for line in bytes.split(|&byte| byte == b'\n') {
@@ -104,8 +104,8 @@ impl FollowedFiles {
 }
 
 impl FollowLog {
-    /// Reads the log at a path, and opens it to be added to. Wrong lines count for nothing. `None` for a log that is not
-    /// there: what was passed over when it began is not known.
+    /// Reads the log at a path, and opens it for appending. Wrong lines are ignored. Returns `None` if there is no log,
+    /// because then the shares from before the begin are unknown.
     ///
     /// # Errors
     /// `Io`.
@@ -115,14 +115,14 @@ impl FollowLog {
             read => read.map_err(StateError::io(path, "read"))?,
         };
         let files = FollowedFiles::of(&bytes);
-        // What later lines supersede goes, and half a line at the end.
+        // The replaced lines go, and so does half a line at the end.
         if files.to_text().as_bytes() != bytes {
             files.write(path)?;
         }
         Ok(Some((Self::at(path)?, files)))
     }
 
-    /// A log that begins anew with what is passed over.
+    /// Begins a new log with the shares to pass over.
     ///
     /// # Errors
     /// `Io`.
@@ -136,12 +136,13 @@ impl FollowLog {
         Ok(Self { path: path.to_path_buf(), file, len, whole_len: len })
     }
 
-    /// Whether it is to be written anew.
+    /// Whether to rewrite the log.
     pub fn is_wasteful(&self) -> bool {
         self.len > 2 * self.whole_len + SLACK_LEN
     }
 
-    /// Writes it anew with what counts. It stays as it is if that fails, and is tried again once it has doubled.
+    /// Rewrites the log with only the entries that count. After a failure it stays as it is, and the next try comes
+    /// once it has doubled.
     ///
     /// # Errors
     /// `Io`.
@@ -157,7 +158,7 @@ impl FollowLog {
         self.file.write_all(line.as_bytes())
     }
 
-    /// A file has come.
+    /// Notes that a file has come.
     ///
     /// # Errors
     /// Those of write(2).
@@ -165,7 +166,7 @@ impl FollowLog {
         self.add(&came_line(CAME, name, came))
     }
 
-    /// A file is about to come.
+    /// Notes that a file is about to come.
     ///
     /// # Errors
     /// Those of write(2).
@@ -173,7 +174,7 @@ impl FollowLog {
         self.add(&came_line(BEGUN, name, begun))
     }
 
-    /// A file is passed over.
+    /// Notes that a file is passed over.
     ///
     /// # Errors
     /// Those of write(2).

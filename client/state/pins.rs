@@ -1,8 +1,8 @@
-//! Pins: the trackers' key that a client saw first, per tracker_info.txt, as ssh keeps the keys of hosts.
+//! Pins: the first key of the trackers that a client saw, per tracker_info.txt, as ssh keeps the keys of hosts.
 //!
-//! A pin is a file of its own, made in one step. So one of several clients that start at the same time decides, and no
-//! lock is needed. A person who accepts another key starts the client with `--accept-fingerprint`. So does one whose pin is
-//! damaged: such a pin stays in its place and stands for no key.
+//! A pin is a file of its own, made in one step. So among several clients that start at the same time one decides,
+//! without a lock. To accept another key, the user starts the client with `--accept-fingerprint`. A damaged pin needs
+//! the same: it stays in its place and matches no key.
 
 use super::file;
 use super::file::StateError;
@@ -23,25 +23,25 @@ pub struct Pins {
     folder: PathBuf,
 }
 
-/// What became of a key that was offered.
+/// The result of comparing a key with the pin.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pinned {
-    /// It is the one that was seen first.
+    /// The key is the pinned one.
     Known,
-    /// It is the first one seen, and is pinned from now on.
+    /// The key is the first one, and is now pinned.
     New,
-    /// Another one was seen first.
+    /// Another key is pinned.
     Differs(PinMismatch),
 }
 
 /// A key that is not the pinned one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PinMismatch {
-    /// For which tracker_info.txt.
+    /// The tracker_info.txt of the pin.
     pub tracker_info: PathBuf,
-    /// The key seen first.
+    /// The first key.
     pub pinned: Fingerprint,
-    /// The key offered now.
+    /// The key of now.
     pub offered: Fingerprint,
 }
 
@@ -63,7 +63,7 @@ impl fmt::Display for PinMismatch {
 impl std::error::Error for PinMismatch {}
 
 impl Pins {
-    /// The pins in a folder, which is made if it is not there.
+    /// The pins in a folder. A missing folder is made.
     ///
     /// # Errors
     /// `Io`.
@@ -72,7 +72,7 @@ impl Pins {
         Ok(Self { folder })
     }
 
-    /// The key pinned for a tracker_info.txt, given by its canonical path.
+    /// The pinned key for a tracker_info.txt, given by its canonical path.
     ///
     /// # Errors
     /// `DamagedPin`, each time; `Newer`, `Io`.
@@ -91,10 +91,10 @@ impl Pins {
         fingerprint.map(Some).ok_or(StateError::DamagedPin(file))
     }
 
-    /// Compares the key that a tracker offers with the pinned one; pins it if there is none.
+    /// Compares a tracker's key with the pinned one. Pins the key if there is no pin.
     ///
     /// # Errors
-    /// `DamagedPin`, whatever key is offered, until the user accepts one; `Newer`, `Io`.
+    /// `DamagedPin`, for any key, until the user accepts one; `Newer`, `Io`.
     pub fn check(&self, tracker_info: &Path, offered: Fingerprint) -> Result<Pinned, StateError> {
         let file = self.file(tracker_info);
         loop {
@@ -108,11 +108,11 @@ impl Pins {
             if self.add(&file, tracker_info, offered)? {
                 return Ok(Pinned::New);
             }
-            // Another client was faster: what it pinned is there now.
+            // Another client was faster. The loop reads its pin.
         }
     }
 
-    /// Pins a key in place of any that was pinned before: the user has said that it is the right one.
+    /// Pins a key in place of any earlier one, because the user has confirmed it.
     ///
     /// # Errors
     /// `Io`.
@@ -122,7 +122,7 @@ impl Pins {
         file::write(&self.file(tracker_info), KIND, VERSION, &[record])
     }
 
-    /// Makes the pin unless there is one.
+    /// Makes the pin unless there is one. Returns whether it did.
     fn add(&self, file: &Path, tracker_info: &Path, fingerprint: Fingerprint) -> Result<bool, StateError> {
         let hex = fingerprint.to_string();
         let record = vec![tracker_info.as_os_str().as_bytes(), hex.as_bytes()];
@@ -192,7 +192,7 @@ mod tests {
             fs::write(pins.file(info), &damaged).expect("damaged");
             for offered in [ONE, TWO, TWO] {
                 match pins.check(info, offered) {
-                    // A digit of the key has turned.
+                    // A digit of the key was damaged.
                     Ok(Pinned::Differs(mismatch)) => assert_ne!(mismatch.pinned, ONE),
                     Ok(trusted) => panic!("{trusted:?} {offered}: {}", String::from_utf8_lossy(&damaged)),
                     Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),

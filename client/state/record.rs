@@ -1,4 +1,4 @@
-//! The records of a client's state: what it shares and what it has not finished downloading.
+//! The records of a client's state: its shares and its unfinished downloads.
 
 use super::file::Fields;
 use crate::client::storage::file_stamp::StampsDigest;
@@ -20,48 +20,48 @@ pub struct ShareRecord {
     pub name: FileName,
     /// Absolute path of the file or folder.
     pub path: PathBuf,
-    /// What was hashed.
+    /// The hashed content.
     pub content: Content,
-    /// The share itself, where a tracker has told its number.
+    /// The number of the share, if a tracker has told it.
     pub share: Option<ShareRef>,
-    /// What the files looked like when they were hashed; if they look the same, they need not be hashed again.
+    /// The stamps of the files when they were hashed. As long as the stamps match, the files need no new hash.
     pub stamps: StampsDigest,
 }
 
-/// One unfinished download of this client. A client downloads a share of a group once at a time.
+/// One unfinished download of this client. At most one download of a share of a group runs at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DownloadRecord {
     /// From which group.
     pub group: GroupId,
     /// The name it is shared under.
     pub name: FileName,
-    /// Absolute path that it goes to.
+    /// The absolute path of the destination.
     pub destination: PathBuf,
-    /// What exactly is downloaded.
+    /// The exact content.
     pub content: Content,
-    /// The share that it is of.
+    /// The share of the download.
     pub share: ShareRef,
     /// Whether the user has paused it.
     pub paused: bool,
-    /// What of a folder is meant, if not all.
+    /// The wanted files of a folder, if not all.
     pub part: Option<FolderPart>,
 }
 
-/// Most patterns that name a part of a folder.
+/// The most patterns for a part of a folder.
 pub(crate) const PATTERNS_MAX: usize = 64;
 
-/// A part of a folder that is downloaded, or was.
+/// A part of a folder, downloaded or being downloaded.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct FolderPart {
-    /// Patterns of paths below the folder: what any of them means.
+    /// Patterns of paths below the folder. A file is wanted if any pattern matches it.
     pub patterns: Vec<String>,
-    /// What the files looked like when they were complete, if they are.
+    /// The stamps of the files when they were complete; `None` before that.
     pub held: Option<StampsDigest>,
-    /// The part that was complete when more of the folder was asked for, until that is there too.
+    /// The part that was complete when the user asked for more of the folder. `None` once the rest is complete too.
     pub before: Option<HeldPart>,
 }
 
-/// A part of a folder that is complete.
+/// A complete part of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldPart {
     pub patterns: Vec<String>,
@@ -69,19 +69,19 @@ pub struct HeldPart {
 }
 
 impl DownloadRecord {
-    /// Whether it is a part of a folder that is complete.
+    /// Whether this is a complete part of a folder.
     pub fn is_held(&self) -> bool {
         self.part.as_ref().is_some_and(|part| part.held.is_some())
     }
 }
 
-/// Stands for the stamps of a part that is not complete.
+/// Stands for the stamps of an incomplete part.
 const NOT_HELD: &str = "-";
-/// Stands between the patterns of a part and what was complete before. It is no pattern.
+/// Separates the patterns of a part from those of the earlier complete part. It is no pattern.
 const BEFORE: &str = "//";
 const PAUSED: &str = "paused";
 const RUNNING: &str = "running";
-/// Stands for the number of a share that no tracker has told yet.
+/// Stands for the unknown number of a share.
 const NO_SHARE: &str = "-";
 
 /// A line of the state.
@@ -91,7 +91,7 @@ pub(crate) enum SlotRecord {
     Download(DownloadRecord),
 }
 
-/// What the fields behind those of every download say of a part of a folder.
+/// The part of a folder in the fields behind those of every download.
 fn part_from_fields(fields: &[Vec<u8>]) -> Option<FolderPart> {
     let text = |field: &Vec<u8>| String::from_utf8(field.clone()).ok();
     let texts = |fields: &[Vec<u8>]| fields.iter().map(text).collect::<Option<Vec<_>>>();
@@ -148,7 +148,7 @@ impl SlotRecord {
         fields
     }
 
-    /// What the fields of a line say; `None` for what `to_fields` never makes.
+    /// The record in the fields of a line. `None` for fields that `to_fields` never makes.
     pub(crate) fn from_fields(fields: &Fields) -> Option<Self> {
         fn text(field: &[u8]) -> Option<&str> {
             std::str::from_utf8(field).ok()
@@ -208,7 +208,7 @@ impl SlotRecord {
         }
     }
 
-    /// The same under this name in this group.
+    /// The same record under this name in this group.
     pub(crate) fn called(mut self, group: &GroupId, name: &FileName) -> Self {
         let (own_group, own_name) = match &mut self {
             SlotRecord::Share(share) => (&mut share.group, &mut share.name),
@@ -218,7 +218,7 @@ impl SlotRecord {
         self
     }
 
-    /// Where it lies or goes to.
+    /// The path of the share, or the destination of the download.
     pub(crate) fn path(&self) -> &Path {
         match self {
             SlotRecord::Share(share) => &share.path,
@@ -242,7 +242,7 @@ impl SlotRecord {
         }
     }
 
-    /// The content it is about.
+    /// The content of the record.
     pub(crate) fn content(&self) -> &Content {
         match self {
             SlotRecord::Share(share) => &share.content,
@@ -271,7 +271,7 @@ pub(crate) mod tests {
     use crate::model::path::RelPath;
     use crate::wire;
 
-    /// A manifest like no other.
+    /// A manifest that differs for each byte.
     pub(crate) fn manifest(byte: u8) -> Manifest {
         let file = FileEntry { path: RelPath::parse("f").expect("a path"), len: 3 };
         Manifest::new(vec![file], vec![Sha1Digest([byte; 20])]).expect("one file")
@@ -287,7 +287,7 @@ pub(crate) mod tests {
         ShareRef(OpId { origin, seq: byte.into() })
     }
 
-    /// A share like no other.
+    /// A share that differs for each byte.
     pub(crate) fn share(group: &str, name: &str, byte: u8) -> ShareRecord {
         ShareRecord {
             group: GroupId::parse(group).expect("a name"),
@@ -299,7 +299,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A download like no other.
+    /// A download that differs for each byte.
     pub(crate) fn download(group: &str, name: &str, byte: u8) -> DownloadRecord {
         let ShareRecord { group, name, path, content, .. } = share(group, name, byte);
         let part = byte.is_multiple_of(3).then(|| FolderPart {

@@ -5,14 +5,14 @@
 //! 5f0ac2d1<tab>share<tab>lab<tab>film.mkv<tab>...  a change: the CRC-32 of what follows it, its kind, its fields
 //! ```
 //!
-//! A change is there once its line was synced. Changes that are made together leave in one write and one sync.
+//! A change counts once its line is synced. Changes that are made together go out in one write and one sync.
 //!
-//! - A crash inside a write leaves the beginning of what was written. So the last line may be torn: it has no line break,
+//! - A crash during a write leaves the begin of the written data. So the last line may be torn: it has no line break,
 //!   and its checksum is wrong. It was never acknowledged, and the reader drops it.
-//! - A wrong line anywhere else is damage. The reader skips it and says so.
-//! - A write that fails is cut off again. If that fails too, or a sync does, the log is written anew before the next change.
-//! - Lines that later ones supersede stay until they are the greater part of a log of some length. Then the log is written
-//!   anew, in one step: after a crash there is the old one or the new one. So the bytes written grow with the changes.
+//! - A wrong line anywhere else is damage. The reader skips it and reports it.
+//! - A failed write is cut off again. If that fails too, or a sync does, the log is rewritten before the next change.
+//! - Replaced lines stay until they are the greater part of a long log. Then the log is rewritten in one step: after a
+//!   crash there is the old one or the new one. So the bytes written grow with the changes.
 
 use super::change::Change;
 use super::file::{Fields, StateError};
@@ -26,10 +26,10 @@ use std::path::{Path, PathBuf};
 
 const KIND: &str = "groupshare client records";
 const VERSION: u32 = 2;
-/// A shorter log is not written anew, in bytes.
+/// A shorter log is not rewritten, in bytes.
 const REWRITTEN_LEN_MIN: u64 = 64 * 1024;
 
-/// A log that was read.
+/// The content of a log.
 #[derive(Debug)]
 pub(super) struct RecordsRead {
     /// The changes that could be read, in their order.
@@ -37,30 +37,30 @@ pub(super) struct RecordsRead {
     pub state: LogState,
 }
 
-/// What the reader found besides changes.
+/// The condition of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LogState {
     /// No log is there.
     Missing,
     /// Every line is whole.
     Whole,
-    /// The last line was torn, or ends without its line break. Nothing that was acknowledged is missing.
+    /// The last line was torn, or ends without its line break. Nothing acknowledged is missing.
     Torn,
     /// Changes may be missing.
     Damaged,
-    /// An older version of the program wrote it.
+    /// An older version of the program wrote the log.
     Older,
 }
 
-/// The log of a slot, to which its one user adds.
+/// The log of a slot. Only the client that holds the slot appends to it.
 #[derive(Debug)]
 pub(super) struct RecordLog {
     path: PathBuf,
-    /// None until the log was written anew: it is not there yet, or what it ends with is unknown.
+    /// `None` until the log is rewritten: there is no log yet, or its end is unknown.
     file: Option<File>,
     len: u64,
     lines: usize,
-    /// After a rewriting that failed, the next one waits for this length.
+    /// After a failed rewrite, the next one waits for this length.
     rewritten_len: u64,
 }
 
@@ -85,20 +85,20 @@ impl RecordLog {
         Ok((log, read))
     }
 
-    /// Where the log lies.
+    /// The path of the log.
     pub(super) fn path(&self) -> &PathBuf {
         &self.path
     }
 
-    /// Whether changes can be added. If not, the log is to be written anew first.
+    /// Whether changes can be appended. If not, the log must be rewritten first.
     pub(super) fn is_open(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Adds changes, durably.
+    /// Appends changes, durably.
     ///
     /// # Errors
-    /// `Io`; the log then has none of them, unless it was the sync that failed.
+    /// `Io`; the log then has none of them, except after a failed sync.
     pub(super) fn append(&mut self, changes: &[Change]) -> Result<(), StateError> {
         let text: String = changes.iter().map(to_line).collect();
         let Some(file) = &self.file else {
@@ -120,21 +120,21 @@ impl RecordLog {
         Ok(())
     }
 
-    /// Whether the greater part of a long log is superseded: `rows` changes would say the same.
+    /// Whether replaced lines are the greater part of a long log: `rows` changes would say the same.
     pub(super) fn is_wasteful(&self, rows: usize) -> bool {
         self.len > self.rewritten_len && self.lines > 2 * rows
     }
 
-    /// Writes the log anew in one step: it has these changes then.
+    /// Rewrites the log in one step with exactly these changes.
     ///
     /// # Errors
-    /// `Io`; the log is as it was, unless the last sync failed.
+    /// `Io`; the log is unchanged, except after a failed last sync.
     pub(super) fn rewrite(&mut self, changes: &[Change]) -> Result<(), StateError> {
         let mut text = format!("{KIND} {VERSION}\n");
         text.extend(changes.iter().map(to_line));
         self.rewritten_len = self.len + REWRITTEN_LEN_MIN;
         let replaced = durable::replace(&self.path, text.as_bytes());
-        // The open file may have lost its name to the new one, also where the last step of that failed.
+        // The new file may have taken the name of the open one, even if the last step of that failed.
         self.file = self.file.take().filter(|file| replaced.is_err() && is_at(file, &self.path));
         replaced.map_err(StateError::io(&self.path, "write"))?;
         let file = files::open_file(&self.path, Open::Write).map_err(StateError::io(&self.path, "open"))?;
@@ -150,7 +150,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     id(file.metadata()) == id(fs::symlink_metadata(path))
 }
 
-/// What the bytes of a log hold; `None` if a newer version wrote them.
+/// The content of a log's bytes. `None` if a newer version wrote them.
 fn read(bytes: &[u8]) -> Option<RecordsRead> {
     let (header, mut rest) = split_line(bytes).unwrap_or_default();
     let version = std::str::from_utf8(header).ok().and_then(|header| header.strip_prefix(KIND)?.strip_prefix(' '));
@@ -170,7 +170,7 @@ fn read(bytes: &[u8]) -> Option<RecordsRead> {
         rest = behind;
     }
     if let Some((_, but_one)) = rest.split_last() {
-        // The last line may have lost no more than its line break, or have another byte in its place.
+        // The last line may have lost only its line break, or have another byte in its place.
         changes.extend(from_line(rest).or_else(|| from_line(but_one)));
         state = if state == LogState::Damaged { state } else { LogState::Torn };
     }
@@ -253,7 +253,7 @@ mod tests {
         let header = KIND.len() + 3;
         for len in 0..=whole.len() {
             let read = read(&whole[..len]).expect("not newer");
-            // A line that lacks nothing but its line break is whole too.
+            // A line that lacks only its line break is whole too.
             let lines = if len < header { 0 } else { split_lines(&whole[header..(len + 1).min(whole.len())]) };
             assert_eq!(read.changes, changes()[..lines], "cut at {len}");
             let expected = match whole[..len].last() {
@@ -331,7 +331,7 @@ mod tests {
         assert!(log.is_open());
         log.append(&changes()[..1]).expect("written");
         assert_eq!(open(&path).changes.len(), 5);
-        // Somebody puts another file there.
+        // Another program puts another file there.
         fs::remove_file(&path).expect("there");
         fs::write(&path, "").expect("written");
         log.rewrite(&[]).expect_err("a folder is in the way");
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_change_whose_write_or_sync_fails_is_refused_and_the_log_is_written_anew_before_the_next() {
-        // The one takes no byte; the other takes all and cannot be synced.
+        // The first device takes no byte. The second takes all, but cannot be synced.
         for device in ["/dev/full", "/dev/null"] {
             let (_temp, path) = place();
             let mut log = written(&path);

@@ -1,4 +1,5 @@
-//! A slot's records in memory, found by name and by content. A change applies to them as it did when it was made. Pure.
+//! A slot's records in memory, found by name and by content. A change has the same effect here whenever it is applied.
+//! Pure.
 
 use super::change::{Change, RecordKey, RecordKind};
 use super::record::SlotRecord;
@@ -10,14 +11,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// The records. Every one is in both indexes.
 #[derive(Debug, Default)]
 pub(super) struct RecordTable {
-    /// In the order in which they were put.
+    /// In the order of their insertion.
     rows: BTreeMap<u64, SlotRecord>,
     keys: HashMap<RecordKey, u64>,
     subjects: HashMap<Subject, BTreeSet<u64>>,
     next_row: u64,
 }
 
-/// What several records can be about.
+/// A subject that several records can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Subject {
     Content(InfoHash),
@@ -30,12 +31,12 @@ fn subjects(record: &SlotRecord) -> impl Iterator<Item = Subject> {
 }
 
 impl RecordTable {
-    /// How many records there are.
+    /// The number of records.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// All records, in the order in which they were put.
+    /// All records, in the order of their insertion.
     pub(super) fn records(&self) -> impl Iterator<Item = &SlotRecord> {
         self.rows.values()
     }
@@ -59,7 +60,7 @@ impl RecordTable {
         self.subjects.get(&subject).into_iter().flatten().filter_map(|row| self.rows.get(row))
     }
 
-    /// The changes that make these records.
+    /// The changes that produce these records.
     pub(super) fn changes(&self) -> Vec<Change> {
         self.records().cloned().map(Change::Put).collect()
     }
@@ -85,7 +86,7 @@ impl RecordTable {
         }
     }
 
-    /// Applies a change. One that would make no difference makes none.
+    /// Applies a change, if it makes a difference.
     pub(super) fn apply(&mut self, change: &Change) {
         if !self.is_changed_by(change) {
             return;
@@ -116,7 +117,7 @@ impl RecordTable {
         }
     }
 
-    /// The download that ends with this share: it is of the same content, under the same name.
+    /// The download that ends with this share: it has the same content and the same name.
     fn finished_by(&self, record: &SlotRecord) -> Option<RecordKey> {
         let share = record.as_share()?;
         let key = RecordKey { kind: RecordKind::Download, ..RecordKey::of(record) };
@@ -131,7 +132,7 @@ impl RecordTable {
             let group = renamed.get(record.group()).map_or_else(|| record.group().clone(), |&new| new.clone());
             let name = record.name().clone();
             let record = record.called(&group, &name);
-            // Two groups that get one name are none that a tracker tells of; the later record stays.
+            // A tracker never gives two groups one name. If it happens all the same, the later record stays.
             self.take(&RecordKey::of(&record));
             self.insert(row, record);
         }
@@ -192,7 +193,7 @@ mod tests {
         table
     }
 
-    /// What the table holds is found in every way.
+    /// Checks that every index finds every record.
     fn check(table: &RecordTable) {
         for record in table.records() {
             assert_eq!(table.get(&RecordKey::of(record)), Some(record));

@@ -23,29 +23,29 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What one client of a user remembers. Every change is on the disk when the call returns, and not made if it fails.
+/// The state of one client of a user. Every change is on the disk when the call returns. A failed call changes nothing.
 ///
-/// Invariants: a group and a name have at most one share and at most one download; for each record its manifest is
-/// kept.
+/// Invariants: A group and a name have at most one share and at most one download. The manifest of each record is
+/// stored.
 #[derive(Debug)]
 pub struct Slot {
     // Immutable.
     folder: PathBuf,
     number: u32,
-    /// Held by the one change that is being written, so that none overtakes another; whoever only reads never waits
-    /// for it. `None` once the slot is closed.
+    /// The writer of a change holds this lock, so no change overtakes another. Readers never wait for it. `None` once
+    /// the slot is closed.
     writing: Mutex<Option<SlotWriter>>,
     folders: FolderRecords,
-    /// What the user was told.
+    /// The messages that the user was shown.
     told: ToldLog,
-    // Locked, never during I/O.
+    // Locked, but never during I/O.
     table: Mutex<RecordTable>,
 }
 
-/// What the one needs who changes the slot.
+/// The state that the writer needs.
 #[derive(Debug)]
 struct SlotWriter {
-    /// Locked for as long as the slot is in use.
+    /// Locked as long as the slot is in use.
     _lock: File,
     log: RecordLog,
 }
@@ -93,25 +93,26 @@ impl Slot {
         Ok((slot, warnings))
     }
 
-    /// Leaves the slot to the next login, even while threads still hold this value: nothing is changed in it any more.
+    /// Leaves the slot to the next login, even while threads still hold this value. This value changes nothing any
+    /// more.
     pub fn close(&self) {
         self.folders.close();
         self.writing.lock().take();
         self.told.close();
     }
 
-    /// What the user was told by the clients that had this slot.
+    /// The messages of all clients that have held this slot.
     pub fn told(&self) -> &ToldLog {
         &self.told
     }
 
-    /// Where the log lies of what came into a folder that follows a group.
+    /// The path of the log for a folder that follows a group.
     pub(crate) fn follow_log(&self, folder: &Path) -> PathBuf {
         let digest = sha1_of(folder.as_os_str().as_bytes());
         self.folder.join(format!("follow-{digest}"))
     }
 
-    /// The folders that are shared as a whole, or follow a group.
+    /// The folders that share into a group or follow one.
     pub(crate) fn folders(&self) -> &FolderRecords {
         &self.folders
     }
@@ -126,51 +127,51 @@ impl Slot {
         self.table.lock().get(key).cloned()
     }
 
-    /// Which slot of the user it is, from 0.
+    /// The number of the slot among those of the user, from 0.
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// What is shared.
+    /// All shares.
     pub fn shares(&self) -> Vec<ShareRecord> {
         self.table.lock().records().filter_map(SlotRecord::as_share).cloned().collect()
     }
 
-    /// What is shared under this name.
+    /// The share of this name.
     pub fn share(&self, group: &GroupId, name: &FileName) -> Option<ShareRecord> {
         self.table.lock().get(&share_key(group, name)).and_then(SlotRecord::as_share).cloned()
     }
 
-    /// What is shared of this content, in whatever groups.
+    /// The shares of this content, in any group.
     pub fn shares_of(&self, info_hash: InfoHash) -> Vec<ShareRecord> {
         self.table.lock().of_content(info_hash).filter_map(SlotRecord::as_share).cloned().collect()
     }
 
-    /// What is shared as the share of this number.
+    /// The shares with this number.
     pub fn shares_numbered(&self, share: ShareRef) -> Vec<ShareRecord> {
         self.table.lock().of_share(share).filter_map(SlotRecord::as_share).cloned().collect()
     }
 
-    /// What is not finished downloading.
+    /// The unfinished downloads.
     pub fn downloads(&self) -> Vec<DownloadRecord> {
         self.table.lock().records().filter_map(SlotRecord::as_download).cloned().collect()
     }
 
-    /// What is not finished downloading of this name.
+    /// The unfinished download of this name.
     pub fn download(&self, group: &GroupId, name: &FileName) -> Option<DownloadRecord> {
         self.table.lock().get(&download_key(group, name)).and_then(SlotRecord::as_download).cloned()
     }
 
-    /// Remembers a share instead of one of the same group and name. If that was a download until now, it is not any
-    /// more, in the same step.
+    /// Stores a share in place of one of the same group and name. If it was a download before, that record goes in the
+    /// same step.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Io`. `Io`.
     pub fn put_share(&self, share: ShareRecord, manifest: &Manifest) -> Result<(), StateError> {
         self.put(SlotRecord::Share(share), manifest)
     }
 
-    /// Remembers a share under another group and name; false if another one is remembered there.
+    /// Gives a share another group and name. Returns false if that place is taken.
     ///
     /// # Errors
     /// `Io`.
@@ -187,7 +188,7 @@ impl Slot {
         Ok(is_free)
     }
 
-    /// Forgets a share; false if there is none.
+    /// Removes a share. Returns false if there is none.
     ///
     /// # Errors
     /// `Io`.
@@ -195,7 +196,7 @@ impl Slot {
         self.change([Change::Remove(share_key(group, name))])
     }
 
-    /// Forgets shares, all in one step.
+    /// Removes shares, all in one step.
     ///
     /// # Errors
     /// `Io`.
@@ -203,7 +204,7 @@ impl Slot {
         self.change(shares.iter().map(|share| Change::Remove(share_key(&share.group, &share.name))))
     }
 
-    /// Remembers a download instead of one of the same group and name.
+    /// Stores a download in place of one of the same group and name.
     ///
     /// # Errors
     /// `Io`.
@@ -211,7 +212,7 @@ impl Slot {
         self.put(SlotRecord::Download(download), manifest)
     }
 
-    /// Remembers whether the user has paused a download; false if nothing is different then.
+    /// Stores whether the user has paused a download. Returns false if that makes no difference.
     ///
     /// # Errors
     /// `Io`.
@@ -219,7 +220,7 @@ impl Slot {
         self.change([Change::Pause { group: group.clone(), name: name.clone(), paused }])
     }
 
-    /// Forgets a download; false if there is none.
+    /// Removes a download. Returns false if there is none.
     ///
     /// # Errors
     /// `Io`.
@@ -227,7 +228,7 @@ impl Slot {
         self.change([Change::Remove(download_key(group, name))])
     }
 
-    /// Calls groups by other names, all at once; false if nothing is remembered of them.
+    /// Gives groups their new names, all at once. Returns false if there are no records of them.
     ///
     /// # Errors
     /// `Io`.
@@ -237,7 +238,7 @@ impl Slot {
         self.change([Change::RenameGroups(renamed)])
     }
 
-    /// The manifest that was kept with a record, so that nothing has to be hashed or asked for again.
+    /// The stored manifest of a record, so that the client need not hash the files or ask for it again.
     ///
     /// # Errors
     /// `Damaged` once, after which there is none; `Io`.
@@ -257,7 +258,7 @@ impl Slot {
         self.folder.join("manifests").join(info_hash.to_string())
     }
 
-    /// Keeps the manifest, then the record.
+    /// Stores the manifest, then the record.
     fn put(&self, new: SlotRecord, manifest: &Manifest) -> Result<(), StateError> {
         self.keep_manifest(&new.content().info_hash, manifest)?;
         self.change([Change::Put(new)]).map(drop)
@@ -272,7 +273,7 @@ impl Slot {
         if path.exists() {
             return Ok(());
         }
-        // One whose encoding is too long could not have been shared.
+        // A manifest with a longer encoding could not have been shared.
         let Some((encoded, found)) = wire::manifest::encode(manifest) else {
             return Ok(());
         };
@@ -280,7 +281,7 @@ impl Slot {
         durable::replace(&path, &encoded).map_err(StateError::io(&path, "write"))
     }
 
-    /// Gets the logs of what came into the folders of another slot. One that is missing there is missing here.
+    /// Copies the logs of followed groups from another slot. A log that is missing there stays missing here.
     pub(super) fn take_follow_logs(&self, other: &Slot) -> Result<(), StateError> {
         let own = self.folders.list();
         let moved = other.folders.list().into_iter().filter(|folder| !own.iter().any(|own| own.overlaps(&folder.path)));
@@ -296,7 +297,7 @@ impl Slot {
         Ok(())
     }
 
-    /// Gets the manifests of records from the slot that has them. One that is missing there is missing here.
+    /// Takes the manifests of records from the slot that has them. A manifest that is missing there stays missing here.
     pub(super) fn take_manifests(&self, other: &Slot, records: &[SlotRecord]) -> Result<(), StateError> {
         for record in records {
             let info_hash = &record.content().info_hash;
@@ -304,7 +305,7 @@ impl Slot {
             match fs::hard_link(&from, &to) {
                 Ok(()) => {}
                 Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
-                // A disk on which a file has one name only.
+                // A disk that allows only one name per file.
                 Err(_) => {
                     let encoded = fs::read(&from).map_err(StateError::io(&from, "read"))?;
                     durable::replace(&to, &encoded).map_err(StateError::io(&to, "write"))?;
@@ -316,7 +317,7 @@ impl Slot {
         synced.map_err(StateError::io(&folder, "write"))
     }
 
-    /// Makes changes about different records, on the disk first; false if they make no difference.
+    /// Makes changes to different records, on the disk first. Returns false if they make no difference.
     pub(super) fn change(&self, changes: impl IntoIterator<Item = Change>) -> Result<bool, StateError> {
         let mut writing = self.writing.lock();
         let log = &mut writing.as_mut().ok_or(StateError::Closed)?.log;
@@ -338,7 +339,7 @@ impl Slot {
             log.is_wasteful(table.len()).then(|| table.changes())
         };
         if let Some(rows) = wasteful {
-            // If it fails, the long log is as good; it is tried again later.
+            // After a failure the long log is just as good. A later change tries again.
             let _ = log.rewrite(&rows);
         }
         Ok(true)
@@ -349,7 +350,7 @@ impl Slot {
         let table = self.table.lock();
         for entry in fs::read_dir(&folder).map_err(StateError::io(&folder, "read"))? {
             let name = entry.map_err(StateError::io(&folder, "read"))?.file_name();
-            // Only what this program has written whole: what was set aside stays.
+            // Removes only files that this program has written. Files that were set aside stay.
             let unused = |info_hash: InfoHash| table.of_content(info_hash).next().is_none();
             if name.to_str().and_then(InfoHash::from_hex).is_some_and(unused) {
                 let path = folder.join(name);
@@ -360,7 +361,7 @@ impl Slot {
     }
 }
 
-/// Locks the slot in a folder; `None` if a client uses it.
+/// Locks the slot in a folder. Returns `None` if a client uses it.
 ///
 /// # Errors
 /// `Io`.
@@ -493,7 +494,7 @@ mod tests {
         assert_eq!(known(&slot(&state, "alice")).0.len(), 1, "told once");
     }
 
-    /// How many bytes the records take.
+    /// The length of the records in bytes.
     fn len(slot: &Slot) -> u64 {
         fs::metadata(slot.folder.join("records")).expect("there").len()
     }
@@ -549,7 +550,7 @@ mod tests {
         assert_eq!(known(&slot(&state, "alice")).0, [share("lab", "f", 1), share("lab", "h", 3)]);
     }
 
-    /// In a child, the folder of a state on a disk without room.
+    /// For a child process: the folder of a state on a full disk.
     const CHILD: &str = "GROUPSHARE_TEST_SLOT";
 
     #[test]
@@ -561,7 +562,7 @@ mod tests {
             let put = |number| first.put_share(share("lab", &format!("f{number}"), 1), &manifest(1));
             let count = (0..10_000).take_while(|number| put(*number).is_ok()).count();
             assert_eq!(first.shares().len(), count);
-            // What is shorter finds room behind what was kept.
+            // A shorter line still finds room after the kept ones.
             assert!(first.remove_share(&group("lab"), &file("f0")).expect("short"));
             fs::write(Path::new(&folder).join("count"), count.to_string()).expect("short");
             return;

@@ -1,7 +1,7 @@
-//! Takes over what another client of the same user left in its slot and does not come back for.
+//! Takes over the records of another client of the same user that does not come back for them.
 //!
-//! Records are put here first, durably, and removed there behind that. A crash in between leaves them in both slots; the
-//! next login finds that they are here and removes them there. So nothing is lost or doubled.
+//! The records are first stored here, durably, and then removed there. After a crash in between they are in both slots;
+//! the next login finds them here and removes them there. So nothing is lost or doubled.
 
 use super::change::{Change, RecordKey, RecordKind};
 use super::file::StateError;
@@ -11,19 +11,19 @@ use crate::model::escape::ShownPath;
 use std::fs;
 use std::path::Path;
 
-/// What becomes of the records of another slot.
+/// What to do with the records of another slot.
 #[derive(Debug, Default)]
 struct Plan {
-    /// They come here.
+    /// Records that come here.
     moved: Vec<SlotRecord>,
-    /// They are here already.
+    /// Records that are here already.
     here: Vec<SlotRecord>,
-    /// Something else has their name here.
+    /// Records whose names are taken here.
     staying: Vec<SlotRecord>,
 }
 
-/// Takes over from the slots of clients that are not logged in, all below `base`. Gives lines for the user: one for all that came,
-/// one for each record that stays where it is, and one for everything that was damaged.
+/// Takes over from the slots below `base` that no client uses. Returns lines for the user: one for all records that
+/// came, one for each record that stays, and one for every damage.
 pub(super) fn take_over(slot: &Slot, base: &Path) -> Vec<String> {
     let (mut lines, mut came) = (Vec::new(), Vec::new());
     for number in other_slots(base, slot.number()) {
@@ -65,7 +65,7 @@ fn other_slots(base: &Path, own: u32) -> Vec<u32> {
     numbers
 }
 
-/// Takes over from one slot, unless a client uses it; gives what came.
+/// Takes over from one slot, unless a client uses it. Returns the records that came.
 fn take_over_from(
     slot: &Slot,
     folder: &Path,
@@ -111,7 +111,7 @@ fn plan(slot: &Slot, other: &Slot) -> Plan {
         } else if !named.iter().all(is_same) {
             plan.staying.push(record);
         }
-        // What is left is the same content from another place: this client has it too, and that one keeps it.
+        // The rest is the same content from another place. This client has it too, and the other slot keeps it.
     }
     plan
 }
@@ -195,13 +195,13 @@ mod tests {
         let before = fs::read(&other).expect("there");
         let (first, _) = log_in(&state);
         drop(first);
-        // Before the records were removed there.
+        // As after a crash before the records were removed there.
         fs::write(&other, &before).expect("written");
         let (first, lines) = log_in(&state);
         assert_eq!((known(&first), lines.len()), (everything(), 1));
         assert_eq!(slot(&state, "alice").shares(), []);
         drop(first);
-        // Before they were put here: some manifests are here already.
+        // As after a crash before they were stored here, when some manifests are already here.
         fs::write(&other, &before).expect("written");
         let own = folder(&temp, 0).join("records");
         let whole = fs::read_to_string(&own).expect("there");

@@ -1,4 +1,4 @@
-//! What went wrong at an address of a member, in the words that users read.
+//! The fault at an address of a member, in words for users.
 
 use crate::wire::handshake::HandshakeError;
 use crate::wire::refusal::Code;
@@ -11,12 +11,12 @@ use std::net::SocketAddr;
 pub enum DialFault {
     /// No connection came about.
     Connect(io::Error),
-    /// Somebody accepted the connection, and no handshake came about.
+    /// A host accepted the connection, but no handshake came about.
     Handshake(HandshakeError),
 }
 
 impl DialFault {
-    /// The code with which whoever listens there has refused the connection.
+    /// The code with which the listener at the address has refused the connection.
     pub fn code(&self) -> Option<Code> {
         match self {
             DialFault::Handshake(HandshakeError::Refused(code)) => *code,
@@ -52,7 +52,7 @@ impl fmt::Display for DialFault {
     }
 }
 
-/// An address at which the right client was not met; in words `192.0.2.9:18000 refused the connection`.
+/// An address at which the right client was not met. In words: `192.0.2.9:18000 refused the connection`.
 #[derive(Debug)]
 pub struct AddressFault {
     pub addr: SocketAddr,

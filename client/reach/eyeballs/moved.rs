@@ -1,4 +1,4 @@
-//! What a race does once this machine has lost an address, as after a move to another network.
+//! The reaction of a race when this machine has lost an address, as after a move to another network.
 
 use super::{Attempt, Race, Stage};
 use crate::client::reach::gone::is_from;
@@ -19,7 +19,8 @@ impl Attempt {
 }
 
 impl Race<'_> {
-    /// Closes what is under way from these addresses: no answer comes there. The member's own addresses are dialed anew.
+    /// Closes the connections in the making from these addresses, because no answer comes there. Dials the member's own
+    /// addresses again.
     pub(crate) fn end_from(&mut self, gone: &[IpAddr]) {
         let over = self.attempts.extract_if(.., |attempt| is_from(attempt.local_ip(), gone));
         let direct = over.filter(|attempt| attempt.target.way() == Way::Direct);

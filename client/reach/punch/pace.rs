@@ -1,5 +1,5 @@
-//! How often an address is dialed that somebody else names: it may be that of a third machine. Pure: the time is passed
-//! in.
+//! Limits how often this client dials an address that another member names, because it may be that of a third machine.
+//! Pure: the time is passed in.
 
 use crate::rate::buckets::{Buckets, Pace};
 use crate::sys::random::random_bytes;
@@ -7,19 +7,19 @@ use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Most times that one side dials an address at which both are to meet.
+/// The most dials of one side to an address at which both are to meet.
 const KNOCKS_MAX: u32 = 12;
-/// Whoever accepts a connection and fails the handshake counts as so many knocks.
+/// A host that accepts a connection and fails the handshake counts as this many knocks.
 const ACCEPTED_KNOCKS: u32 = 4;
-/// The pause after the first knock, in ms. It doubles, up to the longest one.
+/// The pause after the first knock, in ms. It doubles each time, up to `PAUSE_MAX_MS`.
 const PAUSE_MS: u64 = 10;
 const PAUSE_MAX_MS: u64 = 200;
-/// Pause after an attempt that this machine itself has refused. Nothing was sent.
+/// The pause after an attempt that this machine itself has refused. Nothing was sent then.
 pub(in super::super) const LOCAL_PAUSE: Duration = Duration::from_millis(20);
 
-/// How often an address may come to nothing, whoever names it.
+/// How often dials of an address may fail, whoever names it.
 const VAIN_PACE: Pace = Pace { burst: 4, interval: Duration::from_secs(15) };
-/// How often an address may accept a connection, whoever names it. Who is there is known to others only.
+/// How often an address may accept a connection, whoever names it. Only others know which host is there.
 const ACCEPTED_PACE: Pace = Pace { burst: 32, interval: Duration::from_secs(2) };
 
 /// The knocks of one side at one address.
@@ -29,12 +29,12 @@ pub(in super::super) struct KnockPace {
 }
 
 impl KnockPace {
-    /// The pause before the next knock after one that was rejected. `None` if that was the last one.
+    /// The pause before the next knock after a rejected one. `None` if that was the last one.
     pub(in super::super) fn rejected(&mut self) -> Option<Duration> {
         self.count(1)
     }
 
-    /// The same after a connection on which no handshake came about.
+    /// As `rejected`, after a connection without a handshake.
     pub(in super::super) fn met_another(&mut self) -> Option<Duration> {
         self.count(ACCEPTED_KNOCKS)
     }
@@ -42,15 +42,15 @@ impl KnockPace {
     fn count(&mut self, knocks: u32) -> Option<Duration> {
         let middle = PAUSE_MAX_MS.min(PAUSE_MS << self.knocks);
         self.knocks += knocks;
-        // Two sides that reject would meet never if both paused for the same time.
+        // If both sides paused for the same time, they would reject each other for ever.
         let chance = random_bytes().map_or(0, |[byte]: [u8; 1]| u64::from(byte));
         let pause = Duration::from_micros(middle * 500 + middle * 1000 * chance / 256);
         (self.knocks < KNOCKS_MAX).then_some(pause)
     }
 }
 
-/// The addresses that have come to nothing lately. They rest, whoever names them. What others can name at once bounds
-/// how many there are.
+/// Addresses whose dials have failed lately. They rest, whoever names them. Their number is bounded by how many
+/// addresses others can name at once.
 #[derive(Debug)]
 pub(in super::super) struct AddressRests(Mutex<RestFields>);
 
@@ -67,7 +67,7 @@ impl Default for AddressRests {
 }
 
 impl AddressRests {
-    /// Those of the addresses that do not rest. Each counts as in vain until more is known.
+    /// The addresses that do not rest. Each counts as failed until more is known.
     pub(in super::super) fn admit(&self, addrs: &[SocketAddr], now: Instant) -> Vec<SocketAddr> {
         let fields = &mut *self.0.lock();
         let mut admitted = Vec::new();
@@ -81,21 +81,21 @@ impl AddressRests {
         admitted
     }
 
-    /// The right client is at this address.
+    /// Notes that the right client is at this address.
     pub(in super::super) fn met(&self, addr: SocketAddr) {
         let fields = &mut *self.0.lock();
         fields.vain.refill(&addr);
         fields.accepted.refill(&addr);
     }
 
-    /// Somebody has accepted a connection there.
+    /// Notes that a host has accepted a connection there.
     pub(in super::super) fn accepted(&self, addr: SocketAddr, now: Instant) {
         let fields = &mut *self.0.lock();
         fields.vain.give_back(&addr);
         fields.accepted.take(&addr, now);
     }
 
-    /// Nothing is known of this address, as its turn did not come.
+    /// Notes that this address was not tried, because its turn did not come.
     pub(in super::super) fn untried(&self, addr: SocketAddr) {
         self.0.lock().vain.give_back(&addr);
     }
