@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Shows groupshare at work: a tracker and three members on this machine, in a folder of their own that is removed at the
-# end. `make demo` builds the programs first.
+# Shows groupshare at work: a tracker and three members on this machine. They use a folder of their own, which is
+# removed at the end. `make demo` builds the programs first.
 
 set -u
 export LC_ALL=C.UTF-8
 
-# Size of the file that is shared, in MiB.
+# Size of the shared file, in MiB.
 size_mib=${GROUPSHARE_DEMO_MIB:-256}
 
-# Shows what is typed behind the name of who types it, and below what comes back, or what somebody else is told.
+# Shows what a user types behind the user's name. Below it come the answer, and messages to other users.
 speaker=''
 note() {
     case $2 in
@@ -30,7 +30,7 @@ fail() {
 # shellcheck source=tests/drive.sh
 source "$(dirname "$0")/tests/drive.sh"
 
-# tell TEXT: says what comes next.
+# tell TEXT: announces the next step.
 tell() {
     printf '\n=== %s\n' "$1"
 }
@@ -41,7 +41,7 @@ answer() {
     next_line "$1" output || fail "$1's client has ended"
 }
 
-# watch NAME: asks how far the download is until it has ended.
+# watch NAME: shows the progress of the download until it has ended.
 watch() {
     local asked=0 begun='' until=$((SECONDS + deadline))
     while :; do
@@ -58,7 +58,7 @@ watch() {
         elif ((SECONDS > until)); then
             fail "$1's client says nothing for $deadline s"
         elif [[ -n $REPLY ]]; then
-            # The time was over within a line.
+            # The time was up within a line.
             begun+=$REPLY
         elif ((asked == 0)); then
             say "$1" show_downloads

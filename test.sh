@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the built programs as their users do: a tracker and three clients, driven through their standard input. Ends with
-# an exit code other than 0 at the first thing that is not as it should be, says what, and shows all that was said
-# before. Leaves no process and no file behind, and may run several times at once.
+# Runs the built programs as their users do: a tracker and three clients, driven through their standard input. At the
+# first failure it prints the failure and all output before it, and ends with an exit code other than 0. It leaves no
+# process and no file behind. Several of it may run at once.
 
 set -u
 export LC_ALL=C.UTF-8
@@ -24,7 +24,7 @@ fail() {
 # shellcheck source=tests/drive.sh
 source "$(dirname "$0")/tests/drive.sh"
 
-# step SENTENCE: what is shown next. A step is told as passed when the next one begins.
+# step SENTENCE: names the next step. The step counts as passed when the next one begins.
 step=''
 step() {
     [[ -n $step ]] && printf 'ok  %s\n' "$step"
@@ -42,7 +42,7 @@ ends_at_once() {
     ended program "$code"
 }
 
-# sha1_of FILE: in REPLY.
+# sha1_of FILE: sets REPLY to the SHA-1.
 sha1_of() {
     read -r REPLY _ < <(sha1sum "$1")
 }
@@ -62,8 +62,8 @@ listed() {
     told "$1" "list_files $2" "${@:3}"
 }
 
-# lets_in OWNER GROUP NAME [USER]: a request to join is made and accepted. The user is called like the client unless
-# told otherwise.
+# lets_in OWNER GROUP NAME [USER]: requests to join, and accepts the request. Without USER the user has the client's
+# name.
 lets_in() {
     local user=${4-$3}
     told "$3" "join_group $2" 'Request sent'
@@ -84,7 +84,7 @@ upload_refused() {
     expect "$1" error 'Uploading...' "$3"
 }
 
-# completes NAME GROUP FILE SIZE: a download that was begun comes to its end.
+# completes NAME GROUP FILE SIZE: a running download comes to its end.
 completes() {
     say "$1" "wait $2 '$3'"
     next_line "$1" output || fail "$1 has ended where a download should be complete"
@@ -99,12 +99,12 @@ downloads() {
     completes "$1" "$2" "$3" "$5"
 }
 
-# answer_of_peer PORT TEXT: what a client answers, until it hangs up, to somebody who connects to it and says
-# this; in hexadecimal, in REPLY. What does not print is written \xHH.
+# answer_of_peer PORT TEXT: connects to a client and sends TEXT. Sets REPLY to the client's answer until it hangs up, in
+# hexadecimal. TEXT has \xHH for unprintable bytes.
 answer_of_peer() {
     local connection
     { exec {connection}<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || fail "nobody listens on port $1"
-    # It may hang up before it has heard everything.
+    # The client may hang up before it has read everything.
     printf '%b' "$2" 2>/dev/null >&"$connection"
     REPLY=$({
         timeout "$deadline" od -An -v -tx1 <&"$connection" 2>/dev/null
@@ -135,7 +135,7 @@ ends_at_once 3 "../wrong.txt: line 1 '127.0.0.1 no-port': 'no-port' is not a por
 usage='Usage: client [IP:PORT] [tracker_info.txt | TRACKER:PORT] [options], or client --help'
 ends_at_once 2 "'localhost' is not an IP address such as 127.0.0.1 or [::1]. $usage" \
     "$house/client" ./client localhost:18000 tracker_info.txt
-# Nobody listens on port 1, which is the system's.
+# Nobody listens on port 1, which is reserved for the system.
 start program "$house/client" ./client
 refused program 'login alice wonderland' \
     'No tracker can be reached (127.0.0.1:1: nobody listens there)'
@@ -234,8 +234,8 @@ refused carol 'stop_share lab big.bin' 'You are not a member of this group: lab'
 refused carol 'leave_group lab' 'You are not a member of this group: lab'
 
 step 'who connects to a member directly without the key of the group gets no byte of a file'
-# The first 10 bytes of a connection are magic and version, then comes the dialect: 2 between peers. A first message of 32
-# bytes that nobody has sealed for this client is refused with length 0 and code 88: it is meant for another client.
+# A connection begins with 10 bytes of magic and version. The dialect follows: 2 between peers. A first message of 32
+# bytes that was not sealed for this client gets length 0 and code 88: another client is meant.
 unsealed='GRPSHARE\x00\x03\x02\x00\x20thirty-two bytes that are no key'
 answer_of_peer "${client_ports[alice]}" "$unsealed"
 [[ $REPLY == 00000058 ]] || fail "a message for nobody is answered with '$REPLY'"
@@ -355,7 +355,7 @@ told bob 'stop_share lab big.bin' 'Stopped sharing'
 lines=()
 for file in 'big.bin  67.1 MB, 1 member' 'empty  0 B, 2 members' 'photos  600.0 kB, 3 files, 2 members' \
     'piece  524.3 kB, 2 members' "$name  5 B, 2 members"; do
-    # The digest of a folder is that of its files one after the other, by path.
+    # The digest of a folder covers its files one after the other, in the order of their paths.
     read -r sha1 _ < <(find "$house/alice/${file%%  *}" -type f -print0 | sort -z | xargs -0 cat | sha1sum)
     lines+=("$file online with it, sha1 $sha1")
 done

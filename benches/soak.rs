@@ -1,15 +1,17 @@
-//! Endurance: trackers and clients under random commands, kills, restarts, full disks and partitions, with an oracle of
-//! what was acknowledged. `make soak TIME=600`, or `cargo bench -- soak time=600 seed=7`.
+//! Endurance: trackers and clients under random commands, kills, restarts, full disks and partitions. An oracle keeps
+//! every acknowledged change. `make soak TIME=600`, or `cargo bench -- soak time=600 seed=7`.
 //!
-//! Three trackers are linked through relays. Users who roam from tracker to tracker make and leave groups; one person shares
-//! files, albums, new versions and a folder, others download them or parts of them, and one follows the group, all with the
-//! real programs. A hundred others do what people do, and never meet a limit. Every second or so something goes wrong. Every
-//! half minute everything is healed and everybody rests: then all trackers have one state, every acknowledged command has
-//! its effect at each of them, all that is shared is found, every download that was begun ends with the last version, and
-//! the folder of who follows has what the shared one has. There are changes enough for floors to come
-//! all the time, between troubles and in the middle of them. A long run first brings the trackers to where they let go of
-//! old ops, so that their memory has to be flat from then on. The seed decides what is done and what goes wrong in which
-//! order; when exactly is up to the machine.
+//! Three trackers are linked through relays. Some users roam from tracker to tracker, and make and leave groups. One
+//! user shares files, albums, new versions and a folder. Others download them, whole or in part, and one follows the
+//! group. All of them run the real programs. A hundred others act as people do, and never meet a limit.
+//!
+//! Every second or so a trouble begins. Every half minute all troubles are healed, and every client rests. Then all
+//! trackers must have one state, and every acknowledged command its effect at each of them. Every share must be found,
+//! and every download must end with the last version. The follower's folder must have what the shared folder has.
+//!
+//! There are enough changes for floors to come all the time, between troubles and in the middle of them. A long run
+//! first brings the trackers to where they drop old ops, so that their memory must be flat from then on. The seed
+//! decides the actions, the troubles and their order. The machine decides the exact times.
 
 mod films;
 mod follower;
@@ -39,21 +41,22 @@ use trackers::{COUNT, SPARED, Trackers};
 
 /// Users who make and leave groups.
 const MEMBERS: usize = 4;
-/// How long things go wrong before everything is healed.
+/// How long troubles go on before all are healed.
 const ROUND: Duration = Duration::from_secs(25);
 /// The longest time from one trouble to the next.
 const CALM_MAX: Duration = Duration::from_millis(1_600);
-/// One of so many answered commands is followed by a pause, and how long that is at most.
+/// One of so many answered commands is followed by a pause. The second value is its longest time.
 const PAUSE: (usize, Duration) = (10, Duration::from_millis(800));
-/// One of so many answered commands is followed by going to another tracker.
+/// After one of so many answered commands the user moves to another tracker.
 const MOVE_ONE_OF: usize = 60;
 
-/// A run at least this long is judged by its memory too.
+/// A run of at least this length is also judged by its memory.
 const LONG_RUN: Duration = Duration::from_secs(300);
-/// So many changes leave a tracker with as much as it ever keeps of them beside its state, and so many at once make them.
+/// After this many changes a tracker keeps as much beside its state as it ever does. The second value is the number of
+/// clients that make them.
 const FILL: (usize, usize) = (64_000, 16);
 
-/// Says with which seed a run has failed.
+/// Tells the seed of a failed run.
 struct Seed(u64);
 
 impl Drop for Seed {
@@ -64,7 +67,7 @@ impl Drop for Seed {
     }
 }
 
-/// Lets everybody stop, also when a check fails.
+/// Stops all threads, also when a check fails.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -73,7 +76,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Everything there is.
+/// All parts of a run.
 struct Soak<'a> {
     installation: &'a Installation,
     trackers: Trackers<'a>,
@@ -81,7 +84,7 @@ struct Soak<'a> {
     hasty: Vec<Hasty<'a>>,
     honest: Vec<Honest<'a>>,
     sharer: Sharer,
-    /// With this the sharer's account is spoken for at each tracker.
+    /// The token with which the bench acts for the sharer at each tracker.
     token: Blob<TOKEN_LEN_MAX>,
     takers: Vec<Taker<'a>>,
     follower: Follower<'a>,
@@ -91,14 +94,14 @@ struct Soak<'a> {
     answered: AtomicU64,
     checks: usize,
     compared: usize,
-    /// How many changes lay below the floor when all rested last, and how often there was another floor by then.
+    /// The floor at the last rest, and how many floors there had been by then.
     floor: u64,
     floors: usize,
 }
 
 impl<'a> Soak<'a> {
     fn begin(installation: &'a Installation, seed: u64) -> Self {
-        // Everybody has chances of their own, so that nobody's depend on how fast others are.
+        // Each actor has its own random numbers, so that none of them depend on the speed of others.
         let mut seeds = SplitMix(seed);
         let mut dice = || SplitMix(seeds.below(usize::MAX) as u64);
         let trackers = Trackers::start(installation);
@@ -141,7 +144,7 @@ impl<'a> Soak<'a> {
         }
     }
 
-    /// Makes so many changes that trackers keep no more of the next ones.
+    /// Makes so many changes that trackers drop old ones.
     fn fill(&mut self) {
         let mut first = self.installation.connect(1).expect("it listens");
         first.create_user("filler");
@@ -163,7 +166,7 @@ impl<'a> Soak<'a> {
         self.trackers.agree();
     }
 
-    /// Lets everybody work while things go wrong, then heals everything.
+    /// Lets all actors work while troubles go on, then heals everything.
     fn round(&mut self, end: Instant) {
         let Self { installation, trackers, members, hasty, honest, sharer, takers, films, dice, answered, .. } = self;
         let follower = &mut self.follower;
@@ -196,8 +199,7 @@ impl<'a> Soak<'a> {
         self.trackers.agree();
     }
 
-    /// Compares everything that was acknowledged with what each tracker tells, and all that was downloaded with what was
-    /// shared.
+    /// Compares every acknowledged change with each tracker's state, and every download with what was shared.
     fn judge(&mut self) {
         for number in 1..=COUNT {
             let mut client = self.installation.connect(number).expect("it listens");
@@ -230,7 +232,7 @@ impl<'a> Soak<'a> {
         self.answered.load(Ordering::Relaxed) + self.sharer.acknowledged + hasty
     }
 
-    /// Ends everything and tells what there was; false if memory has grown.
+    /// Ends everything and prints the results. False if memory has grown.
     fn finish(self) -> bool {
         println!("commands   {} acknowledged, none of them lost", self.acknowledged());
         let (honest, most) =

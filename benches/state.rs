@@ -1,4 +1,4 @@
-//! What the tracker's state costs: time to fold a million mixed ops, memory per user, group and file, and floors.
+//! The cost of the tracker's state: time to fold a million mixed ops, memory per user, group and file, and floors.
 
 use crate::kit::options::Options;
 use groupshare::model::digest::{InfoHash, Sha1Digest};
@@ -30,14 +30,14 @@ impl Source {
         Op { id: self.last(), lamport: self.seq, command: CommandId(random.to_be_bytes()), body }
     }
 
-    /// The id of the op issued last.
+    /// The id of the last op.
     fn last(&self) -> OpId {
         OpId { origin: ORIGIN, seq: self.seq }
     }
 
     fn create_user(&mut self, n: u64) -> Op {
         let name = UserId::parse(&format!("user{:016x}", mix(n))).expect("a name");
-        // As long as what Argon2id gives.
+        // As long as a hash of Argon2id.
         let phc = format!("$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg${n:043}");
         self.op(OpBody::CreateUser { name, password: PasswordHash(phc.into()) })
     }
@@ -72,14 +72,14 @@ fn pick<T: Copy>(from: &[T], n: u64) -> T {
     from[(mix(n) % from.len() as u64) as usize]
 }
 
-/// Mixed ops: accounts and groups come first, then members come and go and share, everywhere at random.
+/// Mixed ops. Accounts and groups come first. Then members come and go and share, everywhere at random.
 #[derive(Default)]
 struct Mixed {
     source: Source,
     user_count: u64,
     group_count: u64,
     round: u64,
-    /// The owner's decision that follows a request.
+    /// An owner's decision about a request, to be issued next.
     decision: Option<OpBody>,
     users: Vec<UserRef>,
     groups: Vec<(GroupRef, UserRef)>,
@@ -153,8 +153,8 @@ impl Mixed {
     }
 }
 
-/// Folds as many ops in batches, with a snapshot of the state before each if asked; gives the core time it took. Making
-/// the ops is not counted.
+/// Folds ops in batches, with a snapshot of the state before each if asked. Returns the core time. Making the ops does
+/// not count.
 fn fold(state: &mut State, ops: &mut Mixed, count: u64, batch_len: u64, snapshots: bool) -> Duration {
     let mut spent = Duration::ZERO;
     for _ in 0..count / batch_len {
@@ -176,7 +176,7 @@ fn resident() -> u64 {
     kib * 1024
 }
 
-/// Folds `count` ops and says what each costs.
+/// Folds `count` ops and prints the cost of each.
 fn memory(what: &str, state: &mut State, count: u64, mut op: impl FnMut(u64) -> Op) {
     let before = resident();
     (0..count).for_each(|n| state.apply(&op(n)));
@@ -184,7 +184,7 @@ fn memory(what: &str, state: &mut State, count: u64, mut op: impl FnMut(u64) -> 
     println!("memory: {:>4} bytes per {what} ({count} of them, {:.1} MB)", bytes / count, bytes as f64 / 1e6);
 }
 
-/// Groups come and go beside what lives; says what a floor every 8,192 ops costs.
+/// Groups come and go beside state that stays. Prints the cost of a floor every 8,192 ops.
 fn floors(ops: u64) {
     const BETWEEN: u64 = 8192;
     let (mut state, mut source) = (State::new(), Source::default());
@@ -219,7 +219,7 @@ fn floors(ops: u64) {
 }
 
 pub(crate) fn bench(_: &Options) {
-    // Memory first, while nothing that was freed can be used again.
+    // Memory comes first, while no freed memory can be reused.
     let mut state = State::new();
     let mut source = Source::default();
     memory("user", &mut state, USERS, |n| source.create_user(n));

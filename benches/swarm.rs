@@ -1,5 +1,5 @@
-//! A crowd at one member whose upload is limited: how long it takes until all have the file, and how often the seeder has
-//! to send it. `cargo bench -- swarm size=256 cap=20 members=8 rounds=3 only=groupshare,libtorrent`.
+//! A crowd at one member with an upload limit: the time until all have the file, and how often the seeder sends it.
+//! `cargo bench -- swarm size=256 cap=20 members=8 rounds=3 only=groupshare,libtorrent`.
 
 use crate::common::relay::Relay;
 use crate::kit::content::{folder_in, sha1_of_file, write_noise};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What is to be moved to whom.
+/// The file and its crowd.
 struct Crowd {
     size: u64,
     /// Bytes per second that the seeder may send.
@@ -71,7 +71,8 @@ pub(crate) fn bench(options: &Options) {
     table.print();
 }
 
-/// The programs themselves. What the seeder sends is counted on its connections, with all that the protocol adds.
+/// This project's programs. A relay counts what the seeder sends on its connections, with everything that the protocol
+/// adds.
 fn groupshare(crowd: &Crowd) -> (Duration, u64) {
     let folder = folder_in(&std::env::temp_dir());
     let file = folder.path().join(FILE);

@@ -1,5 +1,6 @@
-//! Who serves whom in a crowd, in made-up time: the product's picker, peer list, leases, queues and presence over a
-//! simulated network. `cargo bench -- swarm_sim members=100,1000 rows=country rules=product size=16`.
+//! Which member serves which in a crowd, in simulated time. The picker, peer list, leases, queues and presence are the
+//! product's, and the network is simulated.
+//! `cargo bench -- swarm_sim members=100,1000 rows=country rules=product size=16`.
 
 mod world;
 
@@ -12,21 +13,22 @@ use world::rules::Rules;
 use world::{Outcome, Setup, play};
 
 const MIB: u64 = 1 << 20;
-/// Bytes of a connection that leave at a time where the uplink has no limit: about what TCP has under way on a thin line.
+/// Bytes of a connection that leave at a time on an unlimited uplink. TCP has about as many on their way on a thin
+/// line.
 const CHUNK_LEN: u32 = 4096;
-/// The same in a country, where most lines are not thin, and many bytes move.
+/// The same in a country, where most lines are faster, and many bytes move.
 const COUNTRY_CHUNK_LEN: u32 = 64 * 1024;
-/// How often a member of a country looks whom to dial: every second.
+/// A member of a country decides about dials this often: every second.
 const COUNTRY_LOOK_TICKS: u32 = 5;
 
-/// What every row but those of a country has: lines of 20 and 100 Mbit/s, 20 ms from each other.
+/// The setup of every row except those of a country: lines of 20 and 100 Mbit/s, 20 ms from each other.
 fn crowd(mib: u64, count: usize) -> Setup {
     let home = Access::mbit(20.0, 100.0, 5);
     let (members, chunk, rules) = (vec![home; count], CHUNK_LEN, Rules::default());
     Setup { size: mib * MIB, seeder: home, cap: Limit::NONE, members, chunk, look_ticks: 1, rules, seed: 1 }
 }
 
-/// Members whose lines do not matter, and a seeder with a limit.
+/// Members whose lines do not limit them, and a seeder with a limit.
 fn capped(mib: u64, count: usize, cap: u64) -> Setup {
     let line = Access::mbit(100.0, 100.0, 5);
     Setup { seeder: line, cap: Limit::of(cap), members: vec![line; count], ..crowd(mib, count) }
@@ -39,7 +41,7 @@ fn country(size: u64, count: usize) -> Setup {
     Setup { size, seeder, members, chunk: COUNTRY_CHUNK_LEN, look_ticks: COUNTRY_LOOK_TICKS, ..crowd(0, 0) }
 }
 
-/// Who downloads what from whom in the rows of this name.
+/// The setups of the rows with this name.
 fn rows(name: &str, options: &Options) -> Vec<(String, Setup)> {
     let setup = match name {
         "even8" => crowd(32, 8),

@@ -1,5 +1,5 @@
-//! One file from one member and from three, beside the limit of this machine and the tools that others use, interleaved
-//! in one run. `cargo bench -- transfer size=1024 rounds=5 givers=1,3 only=limit,groupshare where=/tmp`.
+//! One file from one member and from three. Beside them stand the limit of this machine and the tools that others use.
+//! The runs alternate. `cargo bench -- transfer size=1024 rounds=5 givers=1,3 only=limit,groupshare where=/tmp`.
 
 use crate::kit::content::{folder_in, sha1_of_file, write_noise};
 use crate::kit::house::FILE;
@@ -13,10 +13,10 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Where no disk is: there only the limit and this project are run unless others are asked for.
+/// A folder without a disk. There only the limit and this project run, unless the options name others.
 const MEMORY: &str = "/dev/shm";
 
-/// One thing that is compared, with all that was measured of it.
+/// One compared tool, with all its results.
 struct Entry {
     name: String,
     givers: usize,
@@ -26,7 +26,7 @@ struct Entry {
 
 struct Run {
     verified: Duration,
-    /// Until the file was on the disk under its name, too.
+    /// The time until the file was also durable under its name.
     named: Duration,
     taking: Usage,
     giving: Usage,
@@ -71,12 +71,12 @@ fn compare(place: &Path, size: u64, rounds: usize, names: &[&str], givers: &[usi
         }
     }
     for round in 0..=rounds {
-        // Each comes first once: what one leaves behind meets another in each round.
+        // Each tool comes first once. So the traces of one tool meet a different one in each round.
         let count = entries.len();
         for turn in 0..count {
             let entry = &mut entries[(round + turn) % count];
             let run = run(entry, &file, folder.path(), &sha1);
-            // The first is to warm up.
+            // The first round only warms up.
             if round > 0 {
                 entry.runs.push(run);
             }

@@ -1,5 +1,5 @@
-//! A shared folder of many files: how soon a file is shared once it was written, and what the watch costs beside a client
-//! that shares as many files one by one, a client that shares none, and a program that does nothing but watch.
+//! A shared folder of many files: how soon a written file is shared, and the cost of the watch. Beside it stand a
+//! client that shares as many files one by one, a client without shares, and a program that only watches.
 //! `cargo bench -- watching files=10000 rounds=5 idle=20`.
 
 use crate::common::client::Client;
@@ -20,15 +20,15 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Files in a folder of the folder.
+/// Files in each folder inside the folder.
 const FILES_IN_FOLDER: usize = 100;
-/// How often the tracker is asked whether a file is shared.
+/// The pause between two checks of whether a file is shared.
 const LOOK: Duration = Duration::from_millis(5);
-/// How long a file is written to, and the pause between two writes.
+/// How long the bench writes to a file, and the pause between two writes.
 const WRITES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(1));
 const WATCH: &str = "watching-alone";
 
-/// Becomes the program that only watches if this process was started as it; false if it was not.
+/// Runs the program that only watches if this process was started as it. Otherwise returns false.
 pub(crate) fn is_side(args: &[String]) -> bool {
     match args {
         [word, folders @ ..] if word == WATCH => watch(folders),
@@ -37,7 +37,7 @@ pub(crate) fn is_side(args: &[String]) -> bool {
     true
 }
 
-/// Watches folders, and reads what happens.
+/// Watches folders, and reads their events.
 fn watch(folders: &[String]) {
     let events = FolderEvents::new().expect("a descriptor");
     for folder in folders {
@@ -51,7 +51,7 @@ fn watch(folders: &[String]) {
     }
 }
 
-/// The folder of this name, with so many files below it. Gives them with the folders in which they are.
+/// The folder of this name, with `count` files below it. Returns the files and the folders with files.
 fn fill(root: &Path, count: usize) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let (mut folders, mut files) = (vec![root.to_path_buf()], Vec::new());
     fs::create_dir(root).expect("a new folder");
@@ -66,7 +66,7 @@ fn fill(root: &Path, count: usize) -> (Vec<PathBuf>, Vec<PathBuf>) {
     (folders, files)
 }
 
-/// Somebody with an account, who is logged in.
+/// A user with an account, logged in.
 fn person(installation: &Installation, name: &str) -> Program {
     let mut person = installation.person(name, 1, &[]);
     person.told(&format!("create_user {name} pw"), "User created");
@@ -74,7 +74,7 @@ fn person(installation: &Installation, name: &str) -> Program {
     person
 }
 
-/// A user's client that is started anew: it has nothing in memory from the time in which it shared.
+/// A user's client, started again. Its memory holds nothing from the time in which it shared.
 fn again(installation: &Installation, name: &str) -> Program {
     let mut person = installation.person_again(name, &[]);
     person.told(&format!("login {name} pw"), "Login successful");
@@ -86,7 +86,7 @@ fn leave(mut person: Program) {
     person.end();
 }
 
-/// Waits until a file is shared with this many bytes; gives when that was.
+/// Waits until a file is shared with this many bytes. Returns when that was.
 fn shared(member: &mut Client, name: &str, len: u64) -> Instant {
     loop {
         match member.ask(Request::FindShare { group: group("lab"), name: file(name) }) {
@@ -147,7 +147,7 @@ pub(crate) fn bench(options: &Options) {
     tell(&programs, idle, &files[0]);
 }
 
-/// Tells what the programs take while nothing happens, and while a file is written to.
+/// Prints what the programs use while nothing happens, and while a file is written.
 fn tell(programs: &[(String, &Program); 4], idle: Duration, written_to: &Path) {
     let cpu = || programs.each_ref().map(|(_, program)| usage_of(program.pid()).cpu);
     let begun = cpu();
@@ -168,7 +168,7 @@ fn tell(programs: &[(String, &Program); 4], idle: Duration, written_to: &Path) {
     table.print();
 }
 
-/// Writes to a file again and again, as to a log.
+/// Appends to a file again and again, like a log.
 fn append(path: &Path) {
     let mut file = OpenOptions::new().append(true).open(path).expect("there");
     let (time, pause) = WRITES;

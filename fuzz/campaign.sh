@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# Runs fuzz targets and counts their executions: fuzz/campaign.sh TARGET... Each tree of sources has counts of its own in
-# fuzz/counts, and a later call goes on from there. TIME=N runs each target for N seconds (60), COUNT=N until it has had N
-# executions, COUNT=full until it has had a million, or a hundred thousand where it runs a journal or a connection. JOBS=N runs
-# so many targets side by side; without it each core has one.
+# Runs fuzz targets and counts their executions: fuzz/campaign.sh TARGET... Each tree of sources has its own counts in
+# fuzz/counts, and a later call continues them. TIME=N runs each target for N seconds (60). COUNT=N runs it until it has
+# had N executions. COUNT=full runs it until a million, or a hundred thousand if the target runs a journal or a
+# connection. JOBS=N runs N targets side by side (one for each core).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Targets of which one execution takes long.
+# Targets with slow executions.
 HEAVY='cluster tracker_link journal tracker_session seeding_session tracker_json ctl_frames checkpoint'
-# The others that have the longest way to a million.
+# The slowest of the others on the way to a million.
 LONG='connect brought client_records sidecar ledger state records'
-# What targets read of an input, in bytes: no longer ones are made.
+# How many bytes a target reads of an input. libFuzzer makes no longer inputs.
 declare -A LEN_MAX=([cluster]=49 [ledger]=600 [state]=288)
-# Longest run in seconds whose executions an end by force loses.
+# Longest run in seconds. If a run is killed, its executions are lost.
 SLICE=300
-# Set to any words, they are put in front of each run: `NICE='taskset -c 1 nice -n 19'`.
+# Words that are put in front of each run, such as `NICE='taskset -c 1 nice -n 19'`.
 NICE=${NICE:-}
 CARGO=${CARGO:-cargo}
 JOBS=${JOBS:-$(nproc)}
 COUNTS=fuzz/counts
 
-# What the programs are made of: a change of documents voids no count.
+# The sources of the programs. A change of documents voids no count.
 tree() {
 	find ./*.rs Cargo.* client model rate sync sys tracker wire fuzz/lib.rs fuzz/Cargo.* fuzz/fuzz_targets tests/fuzz_smoke \
 		tests/common -type f \( -name '*.rs' -o -name 'Cargo.*' \) -print0 |
@@ -47,12 +47,12 @@ wanted() {
 	esac
 }
 
-# Begins a run of a target, for so many seconds and executions at most; 0 is no limit.
+# Begins a run of a target, with limits on seconds and executions; 0 is no limit.
 run() {
 	local target=$1 seconds=$2 runs=$3
 	mkdir -p "fuzz/found/$target" "fuzz/artifacts/$target"
-	# Each run begins with what was found before: a fault that is still there ends it again.
-	# Which features are rare takes half of the time where threads give each run others.
+	# Each run begins with the earlier findings, so a fault that is still there ends it again. libFuzzer's entropic
+	# schedule would take half of the time where threads vary the coverage of equal inputs.
 	$NICE "$PROGRAMS/$target" "fuzz/found/$target" "fuzz/corpus/$target" "fuzz/artifacts/$target" \
 		-artifact_prefix="fuzz/artifacts/$target/" -max_total_time="$seconds" -runs="$((runs > 0 ? runs : -1))" \
 		-max_len="${LEN_MAX[$target]:-0}" -entropic=0 -timeout=60 -verbosity=0 -print_final_stats=1 \
@@ -60,7 +60,7 @@ run() {
 	running[$!]=$target
 }
 
-# Begins the next run of a target, or says that it has had enough.
+# Begins the next run of a target, or prints that it has had enough.
 play() {
 	local target=$1 goal had
 	goal=$(wanted "$target")
@@ -76,7 +76,7 @@ play() {
 	fi
 }
 
-# Counts what a program has done that has ended.
+# Counts the executions of a program that has ended.
 ended() {
 	local target=${running[$1]} executed
 	unset "running[$1]"
@@ -84,7 +84,7 @@ ended() {
 	note "$target" "${executed:-0}"
 }
 
-# Ends all programs and counts what they have done.
+# Ends all programs and counts their executions.
 end_all() {
 	local pid
 	for pid in "${!running[@]}"; do
@@ -106,7 +106,7 @@ TREE=$(tree)
 HOST=$(rustc +nightly -vV | sed -n 's/^host: //p')
 env -u MAKEFLAGS -u MFLAGS "$CARGO" +nightly build --release --manifest-path fuzz/Cargo.toml --target "$HOST"
 PROGRAMS=fuzz/target/$HOST/release
-# What takes longest goes first.
+# The slowest targets go first.
 waiting=()
 for target in $HEAVY $LONG "$@"; do
 	if [[ " $* " == *" $target "* && " ${waiting[*]} " != *" $target "* ]]; then

@@ -1,5 +1,5 @@
-//! What every fuzz target is linked with: the harness that the tests have too, and an allocator that gives no more at once
-//! than anything here may ask for.
+//! What every fuzz target links: the harness that the tests use too, and an allocator that refuses allocations larger
+//! than any that the program should make.
 
 #[path = "../tests/fuzz_smoke/targets/mod.rs"]
 mod targets;
@@ -7,8 +7,8 @@ mod targets;
 pub use libfuzzer_sys;
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// The most that may be asked for at once, in bytes: many times the longest frame. Whoever asks for more has believed a
-/// length that somebody claimed.
+/// Largest allocation, in bytes: many times the longest frame. A larger one means that the program has trusted a
+/// claimed length.
 const ALLOCATION_MAX: usize = 16 * 1024 * 1024;
 
 struct Capped;
@@ -22,11 +22,11 @@ impl Capped {
     }
 }
 
-// SAFETY: all is left to the system's allocator.
+// SAFETY: every call goes to the system's allocator.
 unsafe impl GlobalAlloc for Capped {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::check(layout.size());
-        // SAFETY: what the caller has promised here is what is promised there; likewise below.
+        // SAFETY: the caller's promises are the same ones that the system's allocator needs; likewise below.
         unsafe { System.alloc(layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -36,7 +36,7 @@ unsafe impl GlobalAlloc for Capped {
     }
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, len: usize) -> *mut u8 {
         Self::check(len);
-        // SAFETY: as above; every place was given by the same allocator.
+        // SAFETY: as above. Every place comes from the same allocator.
         unsafe { System.realloc(place, layout, len) }
     }
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {

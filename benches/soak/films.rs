@@ -1,4 +1,4 @@
-//! The files that are shared, and what the sharer was told of each.
+//! The shared files, and what the sharer heard about each.
 
 use crate::common::client::Client;
 use crate::common::names::{file, group};
@@ -7,21 +7,21 @@ use groupshare::wire::client_tracker::{Reply, Request};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
-/// The group in which they are.
+/// The group of the files.
 pub(crate) const GROUP: &str = "films";
 
-/// What a file is known to be.
+/// What is known of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Known {
     /// It is shared.
     Shared,
     /// It is not shared any more.
     Gone,
-    /// One of the two: it was asked for, and the answer is not known.
+    /// One of the two: the request was sent, and its answer is unknown.
     Asked,
 }
 
-/// All files that are shared, or were not long ago.
+/// All files that are shared, or were shared recently.
 #[derive(Default)]
 pub(crate) struct Films(Mutex<BTreeMap<String, Known>>);
 
@@ -31,7 +31,7 @@ impl Films {
         self.0.lock().insert(name.to_owned(), known);
     }
 
-    /// Any file that is shared and is `wanted`.
+    /// Some file that is shared and `wanted`.
     pub(crate) fn pick(&self, dice: &mut SplitMix, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let films = self.0.lock();
         let there: Vec<_> = films
@@ -42,7 +42,7 @@ impl Films {
         (!there.is_empty()).then(|| there[dice.below(there.len())].clone())
     }
 
-    /// Compares what is known with what a tracker tells the sharer; gives how many were compared.
+    /// Compares what is known with what a tracker tells the sharer. Returns how many files it compared.
     pub(crate) fn verify(&self, sharer: &mut Client) -> usize {
         let films = self.0.lock();
         for (name, known) in films.iter() {
@@ -57,20 +57,20 @@ impl Films {
         films.len()
     }
 
-    /// Forgets those that are gone; nobody begins to download the others any more.
+    /// Forgets the files that are gone. No client begins to download the others any more.
     pub(crate) fn withdraw(&self) {
         let mut films = self.0.lock();
         films.retain(|_, known| *known != Known::Gone);
         films.values_mut().for_each(|known| *known = Known::Asked);
     }
 
-    /// Those that are known to be shared.
+    /// The files that are known to be shared.
     pub(crate) fn shared(&self) -> Vec<String> {
         let films = self.0.lock();
         films.iter().filter(|(_, known)| **known == Known::Shared).map(|(name, _)| name.clone()).collect()
     }
 
-    /// All of them.
+    /// All of the files.
     pub(crate) fn names(&self) -> Vec<String> {
         self.0.lock().keys().cloned().collect()
     }

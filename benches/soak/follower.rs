@@ -1,4 +1,4 @@
-//! Somebody who follows the group: what is shared there comes by itself, through kills of the program.
+//! A user that follows the group. Its shares come by themselves, through kills of the program.
 
 use super::films::GROUP;
 use super::people::{KILL_ONE_OF, Sharer, arrive, login, rest};
@@ -23,7 +23,7 @@ pub(crate) struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    /// Somebody new, whom the sharer adds to the group.
+    /// A new user. The sharer adds this user to the group.
     pub(crate) fn arrive(installation: &'a Installation, sharer: &mut Sharer, dice: SplitMix) -> Self {
         let mut program = arrive(installation, NAME, 2, &[]);
         sharer.add(NAME, &mut program);
@@ -34,14 +34,14 @@ impl<'a> Follower<'a> {
         self.installation.folder.path().join(NAME).join("inbox")
     }
 
-    /// Begins with an empty folder, and is killed now and then until it is time to stop.
+    /// Begins with an empty folder. The program is killed now and then until it is time to stop.
     pub(crate) fn work(&mut self, stop: &AtomicBool) {
         self.program.said(&format!("unfollow_group {GROUP}"));
         for entry in fs::read_dir(self.inbox()).into_iter().flatten() {
             let name = entry.expect("it is read").file_name();
             self.program.said(&format!("stop_share {GROUP} {}", name.display()));
         }
-        // There is none yet in the first round.
+        // In the first round there is no such folder.
         let _ = fs::remove_dir_all(self.inbox());
         self.program.until(&format!("follow_group {GROUP} inbox --all"), "Following the group");
         while !stop.load(Ordering::SeqCst) {
@@ -56,7 +56,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Waits until the folder has what the sharer's has.
+    /// Waits until the folder equals the sharer's folder.
     pub(crate) fn verify(&self, sharer: &Sharer) {
         sharer.verify_followed(&self.inbox());
     }

@@ -1,4 +1,4 @@
-//! People in haste: each makes a group and leaves it at once, again and again, so that floors come all the time.
+//! Users in haste. Each makes a group and leaves it at once, again and again, so that floors come all the time.
 
 use crate::common::client::Client;
 use crate::common::group_maker::GroupMaker;
@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How many requests are on their way at once, and the pause before the next ones.
+/// Most requests on their way at once, and the pause before the next ones.
 const AT_ONCE: (u32, Duration) = (64, Duration::from_millis(50));
 
-/// Somebody in haste.
+/// A user in haste.
 pub(crate) struct Hasty<'a> {
     installation: &'a Installation,
     name: String,
-    /// Who knows the session.
+    /// The user with the session.
     user: GroupMaker,
-    /// The tracker that is tried next, from 0 on.
+    /// The tracker to try next, from 0 on.
     turn: usize,
     made: u32,
     /// How many changes were answered.
@@ -27,7 +27,7 @@ pub(crate) struct Hasty<'a> {
 }
 
 impl<'a> Hasty<'a> {
-    /// Somebody new, who begins at this tracker, counted from 0.
+    /// A new user that begins at this tracker, counted from 0.
     pub(crate) fn arrive(installation: &'a Installation, turn: usize) -> Self {
         let name = format!("hasty{turn}");
         let mut client = installation.connect(turn + 1).expect("it listens");
@@ -39,7 +39,7 @@ impl<'a> Hasty<'a> {
     pub(crate) fn work(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::SeqCst) {
             let count = self.installation.addrs.len();
-            // One that does not run refuses the connection; one that was away may not know of the session yet.
+            // A stopped tracker refuses the connection. One that was away may not know the session yet.
             if let Ok(mut client) = self.installation.connect(self.turn % count + 1)
                 && self.user.resume(&mut client)
             {
@@ -51,7 +51,7 @@ impl<'a> Hasty<'a> {
         }
     }
 
-    /// Makes some changes; false if the tracker is gone. One that is refused is not made again.
+    /// Makes some changes. False if the tracker is gone. A refused change is not repeated.
     fn hurry(&mut self, client: &mut Client) -> bool {
         let ids = 1000..1000 + AT_ONCE.0;
         for id in ids.clone() {

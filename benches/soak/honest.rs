@@ -1,4 +1,4 @@
-//! People behind one address who use the trackers as people do, only faster: none of them ever meets a limit.
+//! Users behind one address who use the trackers as people do, only faster. None of them ever meets a limit.
 
 use super::people::rest;
 use crate::common::client::Client;
@@ -15,35 +15,35 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How many there are.
+/// The number of these users.
 pub(crate) const COUNT: usize = 100;
-/// The longest pause between two things that somebody does.
+/// The longest pause between two actions of a user.
 const PAUSE_MAX: Duration = Duration::from_millis(1_500);
-/// Groups that somebody has, and files that somebody shares in each.
+/// Groups of each user, and files that the user shares in each.
 const OWN: (usize, usize) = (3, 8);
 
-/// So many others of them each one knows.
+/// How many of the others each user knows.
 const NEIGHBOURS: usize = 10;
 
-/// One of them.
+/// One of these users.
 pub(crate) struct Honest<'a> {
     installation: &'a Installation,
     number: usize,
     token: Option<Blob<TOKEN_LEN_MAX>>,
-    /// The tracker that is tried next, from 0 on.
+    /// The tracker to try next, from 0 on.
     turn: usize,
     made: usize,
     dice: SplitMix,
     /// How many requests were answered.
     pub answered: u64,
-    /// What was done, and how often.
+    /// Actions, and how often each was done.
     pub done: BTreeMap<&'static str, u64>,
 }
 
 /// The connection was lost.
 struct Gone;
 
-/// Whether a limit is the reason.
+/// Whether a limit is the reason for a refusal.
 fn is_by_limit(refusal: &Refusal) -> bool {
     match refusal.code {
         Code::QuotaReached | Code::InstallationFull | Code::AccountsClosed => true,
@@ -53,18 +53,18 @@ fn is_by_limit(refusal: &Refusal) -> bool {
 }
 
 impl<'a> Honest<'a> {
-    /// Somebody new.
+    /// A new user.
     pub(crate) fn arrive(installation: &'a Installation, number: usize, dice: SplitMix) -> Self {
         let mut client = installation.connect(number % installation.addrs.len() + 1).expect("it listens");
         client.create_user(&name(number));
         Self { installation, number, token: None, turn: number, made: 0, dice, answered: 0, done: BTreeMap::new() }
     }
 
-    /// Does this and that at one tracker after the other until it is time to stop.
+    /// Acts at one tracker after the other until it is time to stop.
     pub(crate) fn work(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::SeqCst) {
             if let Ok(mut client) = self.installation.connect(self.turn % self.installation.addrs.len() + 1) {
-                // It fails if the tracker is gone.
+                // This fails if the tracker is gone.
                 let _ = self.stay(&mut client, stop);
             }
             self.turn += 1;
@@ -83,7 +83,7 @@ impl<'a> Honest<'a> {
         Ok(())
     }
 
-    /// Logs in, with the session of before if there is one. False if that is not known there yet.
+    /// Logs in, with the earlier session if there is one. False if the tracker does not know that session yet.
     fn come(&mut self, client: &mut Client) -> Result<bool, Gone> {
         let name = user(&name(self.number));
         let request = match &self.token {
@@ -115,7 +115,7 @@ impl<'a> Honest<'a> {
             }
             _ => {
                 if self.dice.below(4) == 0 {
-                    // The next login is by password.
+                    // The next login uses the password.
                     self.token = None;
                     self.ask(client, &Request::Logout {})?;
                     self.come(client)?;
@@ -127,7 +127,7 @@ impl<'a> Honest<'a> {
         Ok(())
     }
 
-    /// Decides as an owner does: about some few who live close by, so that nobody is added by all.
+    /// Acts as an owner. It concerns only a few close neighbours, so that no user is added by all.
     fn lead(&mut self, client: &mut Client, own: &str) -> Result<(), Gone> {
         let neighbour = name((self.number + 1 + self.dice.below(NEIGHBOURS)) % COUNT);
         let (command, group, user) = (command(), group(own), user(&neighbour));
@@ -143,7 +143,7 @@ impl<'a> Honest<'a> {
         Ok(())
     }
 
-    /// Lets everybody in who asks.
+    /// Accepts every request to join.
     fn let_in(&mut self, client: &mut Client, own: &str) -> Result<(), Gone> {
         let asking = self.ask(client, &Request::ListRequests { group: group(own), after: None })?;
         if let Reply::Users { users, .. } = asking {
@@ -166,7 +166,7 @@ impl<'a> Honest<'a> {
         Ok(())
     }
 
-    /// Any answer will do but that a limit is met.
+    /// Accepts every answer except a refusal by a limit.
     fn ask(&mut self, client: &mut Client, request: &Request) -> Result<Reply, Gone> {
         const ID: u32 = 1;
         client.sender.send(ID, request).map_err(|_| Gone)?;
@@ -192,7 +192,7 @@ impl<'a> Honest<'a> {
     }
 }
 
-/// What a request does that counts against a limit.
+/// The limited action of a request, if it has one.
 fn what(request: &Request) -> Option<&'static str> {
     match request {
         Request::CreateGroup { .. } => Some("groups made"),

@@ -1,37 +1,37 @@
-//! How much memory each program has over the time, and whether that grows by more than what there is to keep.
+//! The memory of each program over time. It may grow only by what the program has to keep.
 
 use crate::common::program::Program;
 use crate::kit::table::median;
 use std::collections::BTreeMap;
 
-/// What may come and go without a reason that can be counted, in KiB: threads, and what the allocator holds ready.
+/// What may come and go for no countable reason, in KiB: threads, and memory that the allocator keeps ready.
 const SLACK_KIB: u64 = 8 * 1024;
-/// What may be kept of each change for good, in bytes: its command id, and what it leaves in the state.
+/// What a tracker may keep of each change for good, in bytes: its command id, and its trace in the state.
 const CHANGE_BYTES: u64 = 512;
-/// Fewer samples than this tell nothing.
+/// Fewer samples than this prove nothing.
 const SAMPLES_MIN: usize = 6;
 
-/// What was seen of one program.
+/// The samples of one program.
 struct Seen {
-    /// Whether it is one and the same process all the time.
+    /// Whether the same process runs all the time.
     lasts: bool,
-    /// KiB of resident memory, and the number of changes there were by then.
+    /// Resident memory in KiB, and the number of changes at that time.
     samples: Vec<(u64, u64)>,
 }
 
-/// What was seen of all programs.
+/// The samples of all programs.
 #[derive(Default)]
 pub(crate) struct Memory(BTreeMap<String, Seen>);
 
 impl Memory {
-    /// Looks how much a program has now, after so many changes; `lasts` says that it is never killed.
+    /// Samples the memory of a program after so many changes. `lasts` says that the program is never killed.
     pub(crate) fn note(&mut self, name: &str, program: &Program, lasts: bool, changes: u64) {
         let kib = program.resident() / 1024;
         let seen = self.0.entry(name.to_owned()).or_insert_with(|| Seen { lasts, samples: Vec::new() });
         seen.samples.push((kib, changes));
     }
 
-    /// Tells all figures; false if something has grown by more than it may.
+    /// Prints all figures. False if a program has grown by more than it may.
     pub(crate) fn judge(&self) -> bool {
         let mut flat = true;
         for (name, seen) in &self.0 {
@@ -42,8 +42,8 @@ impl Memory {
                 println!("memory     {name}: {peak} KiB at most, {why}");
                 continue;
             }
-            // The first third shows what each trouble takes when it comes for the first time. What trouble takes for a while,
-            // a fold of late changes most of all, comes and goes by tens of megabytes; what is kept shows in the least.
+            // The first third shows the cost of each trouble when it first comes. Memory for a trouble comes and goes
+            // by tens of megabytes, most of all for a fold of late changes. The least value shows what a program keeps.
             let third = count / 3;
             let of = |samples: &[(u64, u64)]| {
                 let kib = samples.iter().map(|sample| sample.0);

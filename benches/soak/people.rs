@@ -1,5 +1,5 @@
-//! People with the client's program: one who shares files, albums, new versions of both, and a folder that changes all the
-//! time; those who download them and whose program is killed meanwhile.
+//! Users with the client's program. One of them shares files, albums, new versions of both, and a folder that always
+//! changes. Others download them, and their programs are killed meanwhile.
 
 use super::films::{Films, GROUP, Known};
 use crate::common::deadline::LONG;
@@ -17,23 +17,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The folder that is shared with whatever is in it, how many files that has, and the longest, in words of 8 bytes.
+/// The shared folder, how many files it has, and its longest file in words of 8 bytes.
 const POOL: &str = "pool";
 const NOTES: usize = 8;
 const NOTE_WORDS_MAX: usize = 4 * 1024;
 /// The files of an album.
 const TRACKS: [&str; 3] = ["a.bin", "b.bin", "c.bin"];
 
-/// Whoever shares.
+/// The user that shares.
 pub(crate) const SHARER: &str = "alice";
-/// How fast the sharer gives, so that a download takes long enough to be disturbed.
+/// The upload limit of the sharer. It makes downloads long enough to disturb them.
 const LIMIT: &str = "4M";
 /// Longest file, in words of 8 bytes.
 const WORDS_MAX: usize = 768 * 1024;
-/// How often a program may be killed: one of so many times after a command.
+/// A program may be killed after one of so many commands.
 pub(crate) const KILL_ONE_OF: usize = 4;
 
-/// Sleeps for less than `max`, but not when it is time to stop.
+/// Sleeps for less than `max`, or until it is time to stop.
 pub(crate) fn rest(dice: &mut SplitMix, max: Duration, stop: &AtomicBool) {
     let until = Instant::now() + Duration::from_millis(dice.below(max.as_millis() as usize) as u64);
     while !stop.load(Ordering::SeqCst) && Instant::now() < until {
@@ -45,13 +45,13 @@ pub(crate) fn login(name: &str) -> String {
     format!("login {name} '{PASSWORD}'")
 }
 
-/// Removes a file or folder that is there.
+/// Removes an existing file or folder.
 fn remove(path: &Path) {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     removed.expect("it is there");
 }
 
-/// Starts the program of somebody new, who tries the trackers from this number on.
+/// Starts the program of a new user. It tries the trackers from this number on.
 pub(crate) fn arrive(installation: &Installation, name: &str, first: usize, args: &[&str]) -> Program {
     let mut program = installation.person(name, first, args);
     program.told(&format!("create_user {name} '{PASSWORD}'"), "User created");
@@ -59,25 +59,25 @@ pub(crate) fn arrive(installation: &Installation, name: &str, first: usize, args
     program
 }
 
-/// Makes somebody a member, who hears of it.
+/// Adds a user to the group. That user hears of it.
 fn add(owner: &mut Program, name: &str, program: &mut Program) {
-    // The tracker may not have heard yet of the account.
+    // The tracker may not yet know the account.
     owner.until(&format!("add_member {GROUP} {name}"), "Member added");
     program.expect(&format!("{SHARER} has made you a member of {GROUP}"));
 }
 
-/// Somebody who shares new files, and stops sharing those of before.
+/// A user that shares new files, and stops sharing earlier ones.
 pub(crate) struct Sharer {
     folder: PathBuf,
     program: Program,
     dice: SplitMix,
     made: u64,
-    /// Answers that said that something was done.
+    /// How many answers said that a change was made.
     pub acknowledged: u64,
 }
 
 impl Sharer {
-    /// Makes the group, in which a folder is shared, and adds the takers.
+    /// Makes the group, shares a folder in it, and adds the takers.
     pub(crate) fn arrive(installation: &Installation, takers: &mut [Taker<'_>], dice: SplitMix) -> Self {
         let mut program = arrive(installation, SHARER, 1, &["--upload-limit", LIMIT]);
         program.told(&format!("create_group {GROUP}"), "Group created");
@@ -90,22 +90,22 @@ impl Sharer {
         Self { folder, program, dice, made: 0, acknowledged: 0 }
     }
 
-    /// The program that runs.
+    /// The running program.
     pub(crate) fn program(&self) -> &Program {
         &self.program
     }
 
-    /// Makes somebody a member.
+    /// Adds a user to the group.
     pub(crate) fn add(&mut self, name: &str, program: &mut Program) {
         add(&mut self.program, name, program);
     }
 
-    /// The SHA-1 of a file of this one.
+    /// The SHA-1 of one of the sharer's files.
     pub(crate) fn sha1(&self, film: &str) -> [u8; 20] {
         sha1_of_file(&self.folder.join(film))
     }
 
-    /// Waits until what is in the shared folder has come to a folder that follows the group.
+    /// Waits until the contents of the shared folder are in a folder that follows the group.
     pub(crate) fn verify_followed(&self, inbox: &Path) {
         for entry in fs::read_dir(self.folder.join(POOL)).expect("it is there") {
             let note = entry.expect("it is read");
@@ -151,46 +151,46 @@ impl Sharer {
         is_done
     }
 
-    /// Makes a file, or changes the beginning of one that is there.
+    /// Makes a file, or changes the beginning of an existing one.
     fn write(&mut self, film: &str, words_max: usize) {
         let words = self.dice.below(words_max);
         let mut bytes: Vec<u8> = (0..words).flat_map(|_| self.dice.below(usize::MAX).to_le_bytes()).collect();
         let path = self.folder.join(film);
         let old = fs::read(&path).unwrap_or_default();
         bytes.extend(old.iter().skip(bytes.len()));
-        // What is shared is replaced as a whole.
+        // A shared file is replaced as a whole.
         let new = self.folder.join(".new");
         fs::write(&new, bytes).expect("room");
         fs::rename(new, path).expect("room");
     }
 }
 
-/// What is shared of which this is a download.
+/// The share that this download belongs to.
 fn share_of(film: &str) -> &str {
     film.split('/').next().unwrap_or(film)
 }
 
-/// Somebody who downloads.
+/// A user that downloads.
 pub(crate) struct Taker<'a> {
-    /// Of the user, and of the folder.
+    /// The name of the user, and of the user's folder.
     pub name: String,
     installation: &'a Installation,
     program: Program,
     dice: SplitMix,
     /// Whether the program may be killed.
     pub mortal: bool,
-    /// Downloads that the program has said it is doing: films, and one track each of albums.
+    /// Downloads that the program has confirmed: films, and one track of each album.
     begun: BTreeSet<String>,
     /// How often the program was killed.
     pub kills: u64,
-    /// Bytes of all files that were downloaded and are the same.
+    /// Bytes of all downloaded files that were equal to the shared ones.
     pub bytes: u64,
-    /// The number of these files.
+    /// How many files these were.
     pub files: u64,
 }
 
 impl<'a> Taker<'a> {
-    /// Somebody new, who tries the trackers from this number on.
+    /// A new user. The program tries the trackers from this number on.
     pub(crate) fn arrive(
         installation: &'a Installation,
         name: &str,
@@ -203,7 +203,7 @@ impl<'a> Taker<'a> {
         Self { name, installation, program, dice, mortal, begun, kills: 0, bytes: 0, files: 0 }
     }
 
-    /// The program that runs.
+    /// The running program.
     pub(crate) fn program(&self) -> &Program {
         &self.program
     }
@@ -242,7 +242,7 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// Finds all that is shared, waits until what was begun is here in its last version, and compares it.
+    /// Finds all shares, waits until every download has its last version, and compares the files.
     pub(crate) fn verify(&mut self, sharer: &Sharer, films: &Films) {
         let found = self.program.said("find '*-*'");
         for film in films.shared() {
@@ -261,7 +261,7 @@ impl<'a> Taker<'a> {
                     let lines = self.program.said("show_downloads");
                     panic!("{film} is not what {} has: {lines:#?}\n{:#?}", self.name, self.program.heard());
                 }
-                // There may be a newer version than the one that was begun.
+                // By now there may be a newer version than the download began with.
                 self.program.said(&format!("update_file {GROUP} {}", share_of(&film)));
                 thread::sleep(Duration::from_millis(200));
             }

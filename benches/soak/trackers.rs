@@ -1,4 +1,4 @@
-//! Three trackers that reach each other through relays, and what goes wrong with them.
+//! Three trackers that reach each other through relays, and their troubles.
 
 use crate::common::installation::{Installation, same_digests};
 use crate::common::program::Program;
@@ -10,19 +10,19 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How many there are.
+/// How many trackers there are.
 pub(crate) const COUNT: usize = 3;
-/// The one, counted from 0, that is never killed, so that its memory is that of the whole run. It both calls and is called.
+/// The tracker, counted from 0, that is never killed. So its memory covers the whole run. It both calls and is called.
 pub(crate) const SPARED: usize = 1;
 /// How long a trouble lasts at least, and how much longer at most, in milliseconds.
 const LASTS_MS: (u64, usize) = (500, 5_500);
-/// A disk that becomes full has less than this left, in bytes: some changes, and perhaps a part of one.
+/// A disk that becomes full has less room than this left, in bytes: enough for some changes and perhaps a part of one.
 const LEFT_MAX: usize = 2_000;
 
-/// Some of the users are programs that make more changes than any person.
+/// Options of the trackers: some users are programs that make more changes than any person.
 const MACHINES: &[&str] = &["--limit", "changes=none"];
 
-/// What is wrong with a tracker or a link, both counted from 0.
+/// A trouble of a tracker or a link, both counted from 0.
 #[derive(Debug, Clone, Copy)]
 enum Trouble {
     Killed(usize),
@@ -44,7 +44,7 @@ impl Trouble {
         }
     }
 
-    /// Whether it is that of a link, and of which: nothing has two troubles at once.
+    /// Whether this is a trouble of a link, and the number of its link or tracker. Nothing has two troubles at once.
     fn subject(self) -> (bool, usize) {
         match self {
             Trouble::Killed(tracker) | Trouble::Stopped(tracker) | Trouble::Full(tracker) => (false, tracker),
@@ -63,10 +63,10 @@ impl Trouble {
     }
 }
 
-/// The trackers.
+/// All trackers.
 pub(crate) struct Trackers<'a> {
     installation: &'a Installation,
-    /// Where the list and the data of each are.
+    /// The folder with the list and the data of each tracker.
     machines: [PathBuf; COUNT],
     programs: Vec<Program>,
     /// From the second to the first, from the third to the first, from the third to the second.
@@ -76,11 +76,11 @@ pub(crate) struct Trackers<'a> {
 }
 
 impl<'a> Trackers<'a> {
-    /// Starts all, and waits until they know each other.
+    /// Starts all trackers, and waits until they know each other.
     pub(crate) fn start(installation: &'a Installation) -> Self {
         let [first, second, third] = installation.addrs[..] else { panic!("three are listed") };
         let here = installation.folder.path().to_path_buf();
-        // It makes the key that the other machines get a copy of.
+        // It makes the cluster key, and the other machines get copies.
         let one = installation.tracker_with(&here, 1, MACHINES);
         // Of two trackers the one with the higher number calls.
         let links = [first, first, second].map(Wiretap::to);
@@ -93,7 +93,7 @@ impl<'a> Trackers<'a> {
         Self { installation, machines, programs, links, troubles, census }
     }
 
-    /// Ends the troubles that have lasted long enough, and begins another one.
+    /// Ends troubles that have lasted long enough, and begins another one.
     pub(crate) fn go_on(&mut self, dice: &mut SplitMix) {
         let now = Instant::now();
         self.end_those(|until| until <= now);
@@ -111,7 +111,7 @@ impl<'a> Trackers<'a> {
         self.end_those(|_| true);
     }
 
-    /// Waits until all have the same state, which takes that nobody changes anything.
+    /// Waits until all trackers have the same state. Meanwhile no client may change anything.
     pub(crate) fn agree(&mut self) {
         same_digests(&mut self.programs);
     }
@@ -126,17 +126,17 @@ impl<'a> Trackers<'a> {
         count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count of changes: {line}"))
     }
 
-    /// What has happened so far, and how often.
+    /// The troubles so far, and how often each came.
     pub(crate) fn census(&self) -> &BTreeMap<&'static str, u64> {
         &self.census
     }
 
-    /// The programs that run now.
+    /// The running programs.
     pub(crate) fn programs(&self) -> &[Program] {
         &self.programs
     }
 
-    /// Ends all, and has their journals checked.
+    /// Ends all trackers and checks their journals.
     pub(crate) fn finish(mut self) {
         for (t, program) in self.programs.iter_mut().enumerate() {
             program.say("quit");
@@ -179,7 +179,7 @@ impl<'a> Trackers<'a> {
         }
     }
 
-    /// How long a file of the tracker may become from now on, in bytes: what a full disk is to its journal.
+    /// Limits the length of the tracker's files from now on, in bytes. To the journal that is a full disk.
     fn limit(&self, t: usize, len_max: Option<u64>) {
         let all = getrlimit(Resource::Fsize);
         let limit = Rlimit { current: len_max.or(all.current), maximum: all.maximum };
@@ -190,7 +190,7 @@ impl<'a> Trackers<'a> {
         self.machines[t].join(format!("tracker_info.txt.data/tracker-{}", t + 1))
     }
 
-    /// Where the last record of the journal ends, in its latest segment; room behind it is zeros.
+    /// Where the last record of the journal ends in its latest segment. Reserved room behind it is zeros.
     fn journal_end(&self, t: usize) -> u64 {
         let files = fs::read_dir(self.data(t).join("journal")).expect("it is there").flatten();
         let segments =

@@ -1,5 +1,5 @@
-//! A crowd that downloads one file, in made-up time: the product's decisions, a made-up network between them. A seed
-//! decides everything.
+//! A crowd that downloads one file in simulated time: the product's decisions over a simulated network. A seed decides
+//! everything.
 
 pub(crate) mod access;
 mod events;
@@ -37,7 +37,7 @@ use std::time::Duration;
 use taking::HOLD_PAUSE;
 use tracker::{Said, Tracker};
 
-/// What is simulated.
+/// The setup of a simulation.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) size: u64,
@@ -45,20 +45,20 @@ pub(crate) struct Setup {
     /// The upload limit of the seeder.
     pub(crate) cap: Limit,
     pub(crate) members: Vec<Access>,
-    /// Bytes of a connection that leave at a time where the uplink has no limit.
+    /// Bytes of a connection that leave at a time on an unlimited uplink.
     pub(crate) chunk: u32,
-    /// A member looks at each of so many ticks whom to dial and which connection to give up. The product does at each.
+    /// A member decides about dials and connections once in so many ticks. The product does at each tick.
     pub(crate) look_ticks: u32,
     pub(crate) rules: Rules,
     pub(crate) seed: u64,
 }
 
-/// What has happened.
+/// The results of a simulation.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Outcome {
     /// The least possible time, in seconds.
     pub(crate) least: f64,
-    /// When the members had everything, in order.
+    /// When each member had everything, in order.
     pub(crate) done: Vec<Duration>,
     pub(crate) failed: usize,
     pub(crate) seeder_sent: u64,
@@ -68,19 +68,19 @@ pub(crate) struct Outcome {
     pub(crate) tracker: Said,
 }
 
-/// What is counted over all members.
+/// Sums over all members.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) struct Tally {
-    /// Bytes of pieces that came in, whole or not.
+    /// Bytes of pieces that came in, complete or not.
     pub(crate) received: u64,
     pub(crate) duplicates: u64,
-    /// Bytes that are no pieces, between members.
+    /// Other bytes between members.
     pub(crate) control: u64,
-    /// Refusals since a piece is on its way to another member.
+    /// Refusals because a piece is on its way to another member.
     pub(crate) put_off: u64,
-    /// Refusals since all places are taken.
+    /// Refusals because all places are taken.
     pub(crate) busy: u64,
-    /// Silent connections whose pieces went back.
+    /// Connections that were silent and lost their pieces to others.
     pub(crate) snubbed: u64,
     pub(crate) events: u64,
 }
@@ -101,7 +101,7 @@ pub(crate) struct World {
     running: usize,
 }
 
-/// Plays it to the end, or for a day.
+/// Runs the simulation to its end, or for a day.
 pub(crate) fn play(setup: &Setup) -> Outcome {
     World::new(setup).run(setup)
 }
@@ -133,7 +133,7 @@ impl World {
 
     fn run(mut self, setup: &Setup) -> Outcome {
         for number in 1..self.members.len() as u32 {
-            // Nobody presses a key in the same millisecond.
+            // Members do not begin in the same millisecond.
             let at = Duration::from_micros(self.random.below(100_000) as u64);
             self.clock.at(at, Event::Begins(number));
         }
@@ -193,7 +193,7 @@ impl World {
     }
 }
 
-/// What a download begins with.
+/// The state in which a download begins.
 fn taking(names: &Names, layout: Layout, clock: &Clock, seed: u64) -> Taking {
     let now = clock.now();
     let picker = PiecePicker::new(layout, Bitfield::none(layout), names.id.client, WINDOW, seed);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes packaging/deb/groupshare_VERSION_ARCHITECTURE.deb of the programs that are built, and tries it out; `make deb`
-# builds them first. The same sources and programs make the same package. DEBFULLNAME and DEBEMAIL say who makes it.
+# Makes packaging/deb/groupshare_VERSION_ARCHITECTURE.deb of the built programs, and tries it out. `make deb` builds
+# them first. The same sources and programs make the same package. DEBFULLNAME and DEBEMAIL name its maker.
 
 set -eu
 umask 022
@@ -14,7 +14,7 @@ for tool in dpkg-deb dpkg-shlibdeps strip groff man fakeroot systemd-sysusers; d
     }
 done
 
-# A man page that groff or man has to say something about is wrong.
+# A man page with a warning from groff or man is wrong.
 for page in packaging/*.1; do
     said=$({ groff -mandoc -Tutf8 -ww -z "$page" && man --warnings -l "$page" >/dev/null; } 2>&1) && [[ -z $said ]] || {
         printf '%s: %s\n' "$page" "$said" >&2
@@ -42,7 +42,7 @@ rm "$doc/.folders"
 strip --strip-unneeded -R .comment -R .note "$root"/usr/bin/*
 gzip -9n "$root"/usr/share/man/man1/*.1
 
-# Debian's names for what goes with a program.
+# Debian's own names for the files beside a program.
 rm "$doc/LICENSE-MIT" "$doc/LICENSE-APACHE"
 mv "$doc/CHANGELOG.md" "$doc/changelog"
 sed -i 's|](CHANGELOG.md)|](changelog.gz)|; s|](LICENSE-[A-Z]*)|](copyright)|g' "$doc/README.md"

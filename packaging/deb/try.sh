@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs a package into a root of its own, runs the programs from there, removes and purges it, and sees what is left.
-# Wants to be root, or to believe it (fakeroot). Touches nothing outside of a temporary folder.
+# Installs a package into a root of its own, runs the programs there, removes and purges it, and checks what is left. It
+# must run as root or under fakeroot. It changes nothing outside a temporary folder.
 
 set -eu
 export LC_ALL=C.UTF-8
@@ -18,13 +18,13 @@ fail() {
     exit 1
 }
 
-# dpkg_in_root ARGUMENT...: with the maintainer scripts told about the root instead of run in it.
+# dpkg_in_root ARGUMENT...: tells the maintainer scripts the root, and does not run them inside it.
 dpkg_in_root() {
     dpkg --root="$root" --log="$root/dpkg.log" --force-script-chrootless --force-depends --force-not-root "$@" \
         >"$root/said" 2>&1 || fail "dpkg $1: $(<"$root/said")"
 }
 
-# files: what there is besides the records of dpkg and of users.
+# files: all files except the records of dpkg and of users.
 files() {
     find "$root" -mindepth 1 ! -type d ! -path "$root/var/lib/dpkg/*" ! -path "$root/said" ! -path "$root/dpkg.log" \
         ! -path "$root/etc/passwd*" ! -path "$root/etc/group*" ! -path "$root/etc/*shadow*" ! -path "$root/etc/.pwd.lock" \
@@ -37,7 +37,7 @@ touch "$root/var/lib/dpkg/status" "$root/var/lib/dpkg/available" "$root/etc/pass
 dpkg_in_root --install "$package"
 grep -q '^groupshare:' "$root/etc/passwd" || fail 'the user groupshare is not there'
 
-# The programs say who they are, and a tracker runs from list to SIGTERM as the service runs it.
+# The programs print their versions. A tracker runs from its list to SIGTERM as the service runs it.
 for program in tracker client; do
     "$root/usr/bin/groupshare-$program" --version | grep -q "^groupshare-$program (groupshare) " || fail "$program --version"
     "$root/usr/bin/groupshare-$program" --help | grep -q "^Usage: groupshare-$program " || fail "$program --help"
@@ -60,12 +60,12 @@ kill -TERM "$tracker"
 wait "$tracker" || fail "the tracker ends with exit code $?"
 tracker=''
 
-# The same again, as with a new version: the list stays as it was written.
+# The same again, like an upgrade: the list keeps its text.
 list=$(<"$root/etc/groupshare/tracker_info.txt")
 dpkg_in_root --install "$package"
 [[ $(<"$root/etc/groupshare/tracker_info.txt") == "$list" ]] || fail 'a new version replaces the list'
 
-# Without the programs, what trackers and their operators have written stays until it is purged.
+# Without the programs, the files of trackers and operators stay until a purge.
 dpkg_in_root --remove groupshare
 [[ ! -e $root/usr/bin/groupshare-tracker ]] || fail 'the programs are there after the removal'
 [[ -s $state/tracker.key && -s $root/etc/groupshare/tracker_info.txt ]] || fail 'the removal takes the key or the list'

@@ -8,7 +8,7 @@ pub(crate) struct Access {
     /// Bytes of TCP per second.
     pub(crate) up: f64,
     pub(crate) down: f64,
-    /// Half a round trip to somebody without a delay of its own.
+    /// Half a round trip to a member without a delay.
     pub(crate) delay: Duration,
 }
 
@@ -22,11 +22,11 @@ impl Access {
     }
 }
 
-/// Lines of a country, in percent of the members, with Mbit/s up and down and the delay in ms.
+/// Lines of a country: percent of the members, Mbit/s up and down, and the delay in ms.
 ///
 /// Ofcom, UK home broadband performance, measurement period March 2023 (14 September 2023): the median is 69.4 Mbit/s
-/// down and 18.4 up, 88 % have 30 Mbit/s and more, 3 % less than 10. The classes meet these four figures. How the lines
-/// spread between them is an assumption, and so are the delays.
+/// down and 18.4 up. 88 % have 30 Mbit/s and more, 3 % less than 10. The classes meet these four figures. The spread of
+/// the lines between them is an assumption, and so are the delays.
 const CLASSES: [(usize, f64, f64, u64); 6] = [
     (3, 0.8, 8.0, 20),
     (9, 3.0, 20.0, 15),
@@ -36,9 +36,9 @@ const CLASSES: [(usize, f64, f64, u64); 6] = [
     (15, 50.0, 500.0, 5),
 ];
 
-/// The line of member `number`: any hundred in a row have the classes in their parts.
+/// The line of member `number`. Any hundred consecutive members have the classes in their proportions.
 pub(crate) fn of_country(number: usize) -> Access {
-    // 37 has no factor in common with 100, and spreads the classes.
+    // 37 has no factor in common with 100, so it spreads the classes.
     let mut percent = number * 37 % 100;
     for (part, up, down, delay) in CLASSES {
         if percent < part {

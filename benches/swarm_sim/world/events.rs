@@ -1,10 +1,10 @@
-//! What is to happen, in the order of made-up time. Events of one moment happen in the order in which they were put in.
+//! Future events in the order of simulated time. Events of one moment happen in the order in which they were added.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-/// A connection in its slot. A slot is used again under the next generation.
+/// A connection in its slot. The next connection in a slot has the next generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnId {
     pub(crate) slot: u32,
@@ -15,35 +15,35 @@ pub(crate) struct ConnId {
 pub(crate) enum Event {
     /// A member begins its download.
     Begins(u32),
-    /// A member looks at the clock.
+    /// A member has a tick.
     Tick(u32),
-    /// A member tells the tracker what came in, and asks it for peers now and then.
+    /// A member tells the tracker what came in, and sometimes asks it for peers.
     Heartbeat(u32),
-    /// The tracker's answer with peers is there.
+    /// The tracker's answer with peers has arrived.
     Peers(u32),
-    /// The tracker tells what it has put off.
+    /// The tracker sends what it has put off.
     TellPutOff,
-    /// The content is open on a connection from the first to the second, or is refused.
+    /// A connection from the first member to the second has opened the content, or was refused.
     Dialed(u32, u32),
-    /// A request is at the giver.
+    /// A request has arrived at the giver.
     Asked(ConnId, u32),
-    /// What is asked for on a connection has waited as long as it may.
+    /// The request of a connection has waited as long as it may.
     Held(ConnId),
-    /// The taker hears that a piece is on its way to another member, until so many milliseconds from now.
+    /// The taker hears that a piece is on its way to another member, and for how many milliseconds.
     PutOff(ConnId, u32),
     /// The uplink of a member is free, or its limit allows more.
     Uplink(u32),
-    /// Bytes of a piece are at the taker; the last ones of it or not.
+    /// Bytes of a piece have arrived at the taker. The flag says whether they are the last ones.
     Delivered(ConnId, u32, bool),
-    /// The taker sees that the giver has ended the connection, in the middle of a piece or not.
+    /// The taker sees that the giver has ended the connection. The flag says whether it was in the middle of a piece.
     Ended(ConnId, bool),
     /// A member tells of its new pieces.
     Announces(u32),
-    /// News that waited behind a piece are at the taker.
+    /// News that waited behind a piece have arrived at the taker.
     News(ConnId),
 }
 
-/// The events to come, and the time.
+/// The future events, and the time.
 #[derive(Debug)]
 pub(crate) struct Clock {
     begun: Instant,
@@ -62,7 +62,7 @@ impl Clock {
         self.now
     }
 
-    /// The time as the product's code takes it.
+    /// The time in the type of the product's code.
     pub(crate) fn now(&self) -> Instant {
         self.begun + self.now
     }

@@ -1,7 +1,7 @@
-//! What a member does as a giver: which piece leaves next, and how fast.
+//! A member as a giver: which piece leaves next, and how fast.
 //!
-//! Leases, the row for pieces, fair queue and token bucket are the product's. Without a limit the connections share the
-//! uplink as TCP does: whoever has room in its window goes on, by chance.
+//! The leases, the row for pieces, the fair queue and the token bucket are the product's. Without a limit the
+//! connections share the uplink as TCP does: a random connection with room in its window goes on.
 
 use super::World;
 use super::events::{ConnId, Event};
@@ -12,7 +12,7 @@ use groupshare::client::upload::scarcity::put_offs::PutOffs;
 use groupshare::model::piece::{PIECE_LEN, PieceIndex};
 use std::time::Duration;
 
-/// Those of `client/upload`.
+/// The constants of `client/upload`.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 const LEASE_SLACK: u32 = 4;
 const LEASE_MIN: Duration = Duration::from_secs(5);
@@ -20,11 +20,11 @@ const USUAL_MAX: Duration = Duration::from_secs(15);
 const BEHIND_MAX: Duration = Duration::from_millis(100);
 /// A member has this long to tell others of a piece.
 const TELLING: Duration = Duration::from_secs(1);
-/// Most bytes of a connection that have left and are not there.
+/// Most bytes of a connection on their way.
 const WINDOW_LEN: u32 = 256 * 1024;
 
 impl World {
-    /// Somebody else has the place of this connection from now on.
+    /// Another member has the place of this connection from now on.
     pub(super) fn give_up(&mut self, id: ConnId) {
         let giver = self.conns[id].giver;
         self.members[giver as usize].places.leave(id);
@@ -52,7 +52,7 @@ impl World {
         self.call_row(giver);
     }
 
-    /// A request is at the giver.
+    /// A request has arrived at the giver.
     pub(super) fn asked(&mut self, id: ConnId, piece: u32) {
         let piece = self.layout.index(piece).expect("asked for by its number");
         let now = self.clock.elapsed();
@@ -65,7 +65,7 @@ impl World {
         self.go_on(id);
     }
 
-    /// Goes on with the requests of a connection, if it is at none.
+    /// Goes on with the requests of a connection that handles none now.
     fn go_on(&mut self, id: ConnId) {
         let giver = self.conns[id].giver as usize;
         while self.conns.get(id).is_some_and(|conn| conn.sending.is_none()) {
@@ -100,7 +100,7 @@ impl World {
         self.members[giver].limit.is_some()
     }
 
-    /// What is asked for on a connection, and until when that waits.
+    /// The piece that a connection waits for, and until when.
     fn wanted(&mut self, id: ConnId) -> Option<(PieceIndex, Duration)> {
         let conn = &mut self.conns[id];
         let giver = conn.giver as usize;
@@ -118,7 +118,7 @@ impl World {
         self.rows[giver].of(id, user).wants
     }
 
-    /// What is asked for may be to be had by now, or has waited for long.
+    /// The piece of a connection may be available by now, or its wait may be over.
     pub(super) fn held(&mut self, id: ConnId) {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let Some(giver) = self.conns.get(id).map(|conn| conn.giver as usize) else { return };
@@ -133,12 +133,12 @@ impl World {
         self.go_on(id);
     }
 
-    /// Those whose turn it is begin with their pieces.
+    /// Begins the pieces of the connections whose turn it is.
     fn call_row(&mut self, giver: usize) {
         self.rows[giver].called().into_iter().for_each(|id| self.go_on(id));
     }
 
-    /// How long a piece takes for those who share the uplink.
+    /// How long a piece takes for all that share the uplink.
     fn takes(&self, id: ConnId) -> Duration {
         let conn = &self.conns[id];
         let giver = &self.members[conn.giver as usize];
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// Leases a piece if that is called for, as `client/upload/session/open_session` does.
+    /// Leases a piece if necessary, like `client/upload/session/open_session`.
     fn lease(&mut self, id: ConnId, piece: PieceIndex) -> Option<Option<LeaseGuard>> {
         let (now, conn) = (self.clock.now(), &self.conns[id]);
         let (giver, rows) = (conn.giver as usize, &mut self.rows[conn.giver as usize]);
@@ -264,7 +264,7 @@ impl World {
     }
 
     fn pump_ready(&mut self, giver: u32) {
-        // A slow line is silent for no longer than it has to be.
+        // Small chunks keep a slow line from long silences.
         let chunk = ((self.members[giver as usize].access.up / 100.0) as u32).clamp(1448, self.chunk);
         while !self.members[giver as usize].uplink_busy && !self.members[giver as usize].ready.is_empty() {
             let at = self.random.below(self.members[giver as usize].ready.len());
@@ -282,7 +282,7 @@ impl World {
         }
     }
 
-    /// So many bytes of the piece leave. Gives when they have left.
+    /// `len` bytes of the piece leave. Returns when they have left.
     fn leave(&mut self, id: ConnId, len: u32) -> Duration {
         let (now, delay) = (self.clock.elapsed(), self.delay(id));
         let conn = &mut self.conns[id];
@@ -297,7 +297,7 @@ impl World {
         member.up_free = member.up_free.max(now) + Duration::from_secs_f64(f64::from(len) / member.access.up);
         let left_at = member.up_free;
         if member.limit.is_none() {
-            // The socket is full all the time.
+            // The socket is always full.
             let (rows, now) = (&mut self.rows[giver], self.clock.now());
             if let Some(row_id) = rows.id(id) {
                 rows.row.go_on(row_id, len.into(), now);
@@ -315,13 +315,13 @@ impl World {
         left_at
     }
 
-    /// Something that is no piece leaves, behind what has left on the connection before.
+    /// Sends something other than a piece, behind everything that has left on the connection.
     fn say(&mut self, id: ConnId, event: Event) {
         let at = (self.clock.elapsed() + self.delay(id)).max(self.conns[id].tail);
         self.clock.at(at, event);
     }
 
-    /// A whole piece has left.
+    /// A complete piece has left.
     fn given(&mut self, id: ConnId) {
         let now = self.clock.elapsed();
         let conn = &mut self.conns[id];
@@ -353,7 +353,7 @@ impl World {
         self.call_row(giver);
     }
 
-    /// Tells those who take from here of the new pieces. Whoever is in the middle of a piece hears it behind that.
+    /// Tells the takers of the new pieces. A taker in the middle of a piece hears of them behind it.
     pub(super) fn announce(&mut self, giver: u32) {
         let pieces = std::mem::take(&mut self.members[giver as usize].unannounced);
         for at in 0..self.members[giver as usize].places.conns().len() {

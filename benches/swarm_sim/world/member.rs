@@ -1,4 +1,4 @@
-//! Members and connections, as the simulation keeps them.
+//! Members and connections in the simulation.
 
 use super::access::Access;
 use super::events::ConnId;
@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// Who a member is to others.
+/// A member's identity.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     pub(crate) id: PeerId,
@@ -55,7 +55,7 @@ pub(crate) fn number_of(client: ClientId) -> u32 {
     u32::from_be_bytes([client.0[12], client.0[13], client.0[14], client.0[15]])
 }
 
-/// What a member takes with.
+/// The state of a member as a taker.
 pub(crate) struct Taking {
     pub(crate) peers: PeerList,
     pub(crate) paces: DialPaces,
@@ -64,27 +64,27 @@ pub(crate) struct Taking {
     pub(crate) conns: Vec<ConnId>,
     /// Connections made or being made.
     pub(crate) lanes: usize,
-    /// The peers that it remembers.
+    /// The peers that the member remembers.
     pub(crate) known: HashSet<u32>,
-    /// Pieces that the tracker does not know of.
+    /// Pieces that the tracker does not yet know of.
     pub(crate) fresh: Vec<PieceIndex>,
     pub(crate) asked_tracker: Duration,
     /// Pieces that were put off, and until when.
     pub(crate) promised: BTreeMap<PieceIndex, Duration>,
     pub(crate) ticks: u32,
     pub(crate) bound: AskBound,
-    /// Bytes of pieces that came.
+    /// Bytes of pieces that came in.
     pub(crate) came: u64,
 }
 
 impl Taking {
-    /// Whether it remembers a peer of which it is told.
+    /// Whether the member remembers this peer, or has room to do so.
     pub(crate) fn knows(&mut self, peer: u32) -> bool {
         self.known.contains(&peer) || self.known.len() < KNOWN_MAX && self.known.insert(peer)
     }
 }
 
-/// One member. The first one is the seeder, and takes nothing.
+/// One member. The first member is the seeder and takes nothing.
 pub(crate) struct Member {
     pub(crate) names: Names,
     pub(crate) access: Access,
@@ -93,19 +93,19 @@ pub(crate) struct Member {
     pub(crate) done: Option<Duration>,
     pub(crate) failed: bool,
     pub(crate) down_free: Duration,
-    // What it gives with.
-    /// Connections of others to this one.
+    // As a giver.
+    /// Connections of other members to this one.
     pub(crate) places: Places,
-    /// Those with bytes that may leave now, where the uplink has no limit.
+    /// Connections with bytes that may leave now, if the uplink has no limit.
     pub(crate) ready: Vec<ConnId>,
     pub(crate) uplink_busy: bool,
     pub(crate) up_free: Duration,
     pub(crate) limit: Option<Limited>,
     pub(crate) unannounced: Vec<PieceIndex>,
-    /// How often each piece was given as a whole.
+    /// How often each piece was given completely.
     pub(crate) given: Vec<u32>,
     pub(crate) never_given: u32,
-    /// When each was.
+    /// When every piece had been given.
     pub(crate) all_given: Option<Duration>,
     pub(crate) sent: u64,
 }
@@ -115,24 +115,24 @@ pub(crate) struct Limited {
     pub(crate) bucket: TokenBucket,
     pub(crate) queue: FairQueue,
     pub(crate) flows: HashMap<FlowId, ConnId>,
-    /// When the uplink looks next.
+    /// When the uplink acts next.
     pub(crate) due: Option<Duration>,
 }
 
-/// A connection on which one member takes and the other gives.
+/// A connection between a taker and a giver.
 pub(crate) struct Conn {
     pub(crate) taker: u32,
     pub(crate) giver: u32,
-    // At the taker.
+    // The taker's end.
     pub(crate) lane: Lane,
     pub(crate) asking: Asking,
-    /// The requests that it was not answered.
+    /// The unanswered requests.
     pub(crate) owed: VecDeque<u32>,
-    /// How many pieces the taker's bound expects.
+    /// How many pieces the taker's bound expects on it.
     pub(crate) expected: usize,
     /// The giver's user.
     pub(crate) user: UserId,
-    // At the giver.
+    // The giver's end.
     pub(crate) since: Duration,
     pub(crate) asked_at: Duration,
     pub(crate) given_lately: u64,
@@ -140,12 +140,12 @@ pub(crate) struct Conn {
     pub(crate) sending: Option<Sending>,
     pub(crate) is_ready: bool,
     pub(crate) in_flight: u32,
-    /// When all is there that has left.
+    /// When everything that has left has arrived.
     pub(crate) tail: Duration,
     pub(crate) flow: Option<FlowId>,
-    /// Another member has the place.
+    /// Another member has taken the place.
     pub(crate) given_up: bool,
-    /// Pieces that the taker has not heard of.
+    /// Pieces that the taker has not yet heard of.
     pub(crate) news: Vec<PieceIndex>,
 }
 
@@ -157,7 +157,7 @@ impl Conn {
     }
 }
 
-/// A piece that leaves.
+/// A piece on its way.
 pub(crate) struct Sending {
     pub(crate) piece: PieceIndex,
     pub(crate) left: u32,

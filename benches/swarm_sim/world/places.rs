@@ -1,15 +1,14 @@
-//! The places of a member as a giver, after `client/upload/admission`, `place` and `waiting_line`, whose types are bound
-//! to sockets. Each member has an address of its own here.
+//! The places of a member as a giver. It follows `client/upload/admission`, `place` and `waiting_line`, whose types are
+//! bound to sockets. Each member has an address of its own here.
 //!
-//! A crowd dials far more often than it is let in. So a dial that is refused looks at no connection: what it needs is
-//! kept beside them.
+//! In a crowd most dials are refused. So a refusal reads no connection: the facts that it needs are kept beside them.
 
 use super::events::ConnId;
 use super::slots::Slots;
 use std::cmp::Reverse;
 use std::time::Duration;
 
-/// Those of `client/upload`.
+/// The constants of `client/upload`.
 const PLACES: usize = 128;
 const MEMBER_MAX: usize = 16;
 const LAPSE: Duration = Duration::from_secs(3);
@@ -17,23 +16,23 @@ const LINE_MAX: usize = 256;
 const UNUSED: Duration = Duration::from_secs(10);
 const TENURE: Duration = Duration::from_secs(20);
 
-/// Who has a place, and who waits for one.
+/// The connections with a place, and the members that wait for one.
 #[derive(Default)]
 pub(crate) struct Places {
     conns: Vec<ConnId>,
-    /// Whose they are, in the same order.
+    /// The members with these connections, in the same order.
     takers: Vec<u32>,
     /// How many members have places.
     members: usize,
-    /// No place is unused before.
+    /// No place is unused before this time.
     used_until: Duration,
-    /// Nobody has had a place for long before.
+    /// No member has had a place for long before this time.
     fresh_until: Duration,
     line: Line,
 }
 
 impl Places {
-    /// The connections in the order in which they came.
+    /// The connections, in the order in which they came.
     pub(crate) fn conns(&self) -> &[ConnId] {
         &self.conns
     }
@@ -59,10 +58,10 @@ impl Places {
         self.takers.iter().filter(|other| **other == taker).count()
     }
 
-    /// Whether a member may have one more place, and whose that was if all are taken.
+    /// Whether a member may have one more place. If all are taken, also the connection that loses its place.
     ///
     /// # Errors
-    /// It may not. Gives its place in the line, unless it has places here.
+    /// The member gets no place. The error is its position in the line, unless it has places here already.
     pub(crate) fn admit(&mut self, taker: u32, conns: &Slots, now: Duration) -> Result<Option<ConnId>, Option<u32>> {
         self.line.lapse(now);
         let own = self.held_by(taker);
@@ -86,7 +85,7 @@ impl Places {
         Ok(least)
     }
 
-    /// How many connections ask for nothing.
+    /// How many connections are unused.
     fn unused(&mut self, conns: &Slots, now: Duration) -> usize {
         if now < self.used_until {
             return 0;
@@ -96,7 +95,7 @@ impl Places {
         self.conns.iter().filter(|id| is_unused(**id, conns, now)).count()
     }
 
-    /// Whose place somebody who has `own` places gets.
+    /// The connection that loses its place to a member with `own` places.
     fn least(&mut self, own: usize, conns: &Slots, now: Duration) -> Option<ConnId> {
         let is_even = self.members == self.conns.len();
         if is_even && now < self.used_until && (own > 0 || now < self.fresh_until) {
@@ -126,13 +125,13 @@ fn is_unused(id: ConnId, conns: &Slots, now: Duration) -> bool {
     conn.sending.is_none() && conn.requests.is_empty() && now - conn.asked_at >= UNUSED
 }
 
-/// Who waits, in the order in which they came.
+/// The waiting members, in the order in which they came.
 #[derive(Default)]
 struct Line {
     who: Vec<u32>,
-    /// When they came last, in the same order.
+    /// When each of them last came, in the same order.
     came: Vec<Duration>,
-    /// Nobody leaves the line before.
+    /// No member leaves the line before this time.
     lapses_at: Duration,
 }
 
@@ -141,7 +140,7 @@ impl Line {
         self.who.len()
     }
 
-    /// Whoever has not come again waits no more.
+    /// Removes members that have not come again.
     fn lapse(&mut self, now: Duration) {
         if now < self.lapses_at || self.who.is_empty() {
             return;
@@ -153,12 +152,12 @@ impl Line {
         self.lapses_at = self.came.iter().min().map_or(Duration::ZERO, |first| *first + LAPSE);
     }
 
-    /// How many come before this one.
+    /// How many members come before this one.
     fn before(&self, taker: u32) -> usize {
         self.who.iter().position(|waits| *waits == taker).unwrap_or(self.len())
     }
 
-    /// This one waits, if the line has room. Gives its place, counted from one.
+    /// Adds this member to the line if there is room. Returns its position, counted from one.
     fn wait(&mut self, taker: u32, now: Duration) -> u32 {
         let at = self.before(taker);
         if let Some(came) = self.came.get_mut(at) {

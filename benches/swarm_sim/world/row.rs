@@ -1,4 +1,4 @@
-//! Who waits for pieces at a giver, as the simulation keeps it.
+//! The connections that wait for pieces at a giver.
 
 use super::events::ConnId;
 use groupshare::client::upload::scarcity::freshness::Freshness;
@@ -9,20 +9,20 @@ use groupshare::model::piece::{Layout, PieceIndex};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Those who take from one giver.
+/// The takers of one giver.
 pub(crate) struct GiverRow {
     pub(crate) row: PieceRow,
     pub(crate) fresh: Freshness,
     conns: BTreeMap<ConnId, Waiting>,
 }
 
-/// What is known of a connection.
+/// The state of one connection.
 pub(crate) struct Waiting {
     pub(crate) id: RowId,
     pub(crate) put_offs: PutOffs,
-    /// What is asked for and waits, and until when.
+    /// The piece that it waits for, and until when.
     pub(crate) wants: Option<(PieceIndex, Duration)>,
-    /// When to look whether that is to be had.
+    /// When to check whether that piece is available.
     pub(crate) look_at: Duration,
 }
 
@@ -31,7 +31,7 @@ impl GiverRow {
         Self { row: PieceRow::default(), fresh: Freshness::new(layout), conns: BTreeMap::new() }
     }
 
-    /// What is known of a connection of this user, who may have come just now.
+    /// The state of a connection of this user. A new connection is added.
     pub(crate) fn of(&mut self, conn: ConnId, user: &UserId) -> &mut Waiting {
         let row = &mut self.row;
         self.conns.entry(conn).or_insert_with(|| Waiting {
@@ -42,7 +42,7 @@ impl GiverRow {
         })
     }
 
-    /// One that is known.
+    /// The state of a known connection.
     pub(crate) fn known(&mut self, conn: ConnId) -> Option<&mut Waiting> {
         self.conns.get_mut(&conn)
     }
@@ -57,7 +57,7 @@ impl GiverRow {
         }
     }
 
-    /// Those whose turn it is, if there are any that do not know it.
+    /// The connections whose turn it is, and that were not told so.
     pub(crate) fn called(&mut self) -> Vec<ConnId> {
         if !self.row.take_calls() {
             return Vec::new();

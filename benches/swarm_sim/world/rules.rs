@@ -1,9 +1,10 @@
 //! What the product does, and what it might do instead.
 
-/// Rules that can be tried. The default is what the product does.
+/// Alternative rules to try. The defaults are the rules of the product.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Rules {
-    /// Whoever is refused a piece that is on its way asks again when it should be there, and not at the next tick.
+    /// A taker that was refused a piece on its way asks again when the piece should have arrived, and not at the next
+    /// tick.
     pub(crate) promise: bool,
 }
 

@@ -1,4 +1,4 @@
-//! All connections. Each has a slot, which is used again when it is gone.
+//! All connections. The slot of a connection that has ended is reused.
 
 use super::events::ConnId;
 use super::member::Conn;

@@ -1,7 +1,7 @@
-//! What a member does as a taker: whom to dial, what to ask for, and what becomes of what comes.
+//! A member as a taker: which member it dials, what it requests, and what it does with incoming bytes.
 //!
-//! Picker, peer list, pace of dials and what is asked for on a connection are the product's. The order at each tick follows
-//! `client/download/engine/dispatcher`.
+//! The picker, the peer list, the pace of dials and the bound on requests are the product's. The order at each tick
+//! follows `client/download/engine/dispatcher`.
 
 use super::World;
 use super::events::{ConnId, Event};
@@ -17,16 +17,17 @@ use groupshare::model::piece::PieceIndex;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Those of `client/download`.
+/// The constants of `client/download`.
 pub(super) const TICK: Duration = Duration::from_millis(200);
 const CONNECTIONS_MAX: usize = 64;
-/// Those of `client/app/event_loop` and `client/upload/catalog`.
+/// The constants of `client/app/event_loop` and `client/upload/catalog`.
 pub(super) const HOLD_PAUSE: Duration = Duration::from_secs(1);
 const PEERS_PAUSE: Duration = Duration::from_secs(10);
 const NEWS_PAUSE: Duration = Duration::from_millis(20);
-/// A member of the simulation remembers the first so many peers. The product remembers 1,024, and forgets some for others.
+/// How many peers a member of the simulation remembers, the first ones. The product remembers 1,024, and forgets some
+/// for others.
 pub(super) const KNOWN_MAX: usize = 512;
-/// About what it takes to open a connection, in both directions.
+/// About how many bytes it takes to open a connection, in both directions.
 const OPENING_LEN: u64 = 1500;
 
 impl World {
@@ -40,7 +41,7 @@ impl World {
         self.clock.after(HOLD_PAUSE, Event::Heartbeat(member));
     }
 
-    /// These hear from the tracker that a member holds pieces.
+    /// These members hear from the tracker that a member holds pieces.
     pub(super) fn holder_up(&mut self, holder: u32, told: &[u32]) {
         let now = self.clock.now();
         for &to in told {
@@ -80,7 +81,7 @@ impl World {
         self.clock.after(HOLD_PAUSE, Event::Heartbeat(member));
     }
 
-    /// The tracker hears what has come in since it was told last.
+    /// Tells the tracker what has come in since the last time.
     fn tell_tracker(&mut self, member: u32) {
         let Some(taking) = &mut self.members[member as usize].taking else { return };
         let fresh = std::mem::take(&mut taking.fresh);
@@ -102,7 +103,7 @@ impl World {
         for peer in due {
             let number = super::member::number_of(peer.client);
             let delay = own + self.members[number as usize].access.delay;
-            // Connect, handshake and opening take a round trip each.
+            // Connect, handshake and opening each take a round trip.
             self.clock.after(6 * delay, Event::Dialed(member, number));
         }
     }
@@ -162,7 +163,7 @@ impl World {
         self.ask(conn);
     }
 
-    /// Asks for as many pieces as the way holds.
+    /// Asks for as many pieces as the connection's bound allows.
     pub(super) fn ask(&mut self, id: ConnId) {
         let now = self.clock.now();
         let Some(conn) = self.conns.get_mut(id) else { return };
@@ -181,7 +182,7 @@ impl World {
         }
     }
 
-    /// Bytes come in on a connection. They may leave room on the way.
+    /// Bytes come in on a connection. The bound may then allow more requests.
     fn hear(&mut self, id: ConnId, bytes: u64) {
         let now = self.clock.now();
         let conn = &mut self.conns[id];
@@ -234,7 +235,7 @@ impl World {
         self.take(id, asked.piece);
     }
 
-    /// A whole piece is there.
+    /// A complete piece has arrived.
     fn take(&mut self, id: ConnId, piece: PieceIndex) {
         let now = self.clock.now();
         let conn = &self.conns[id];
@@ -255,7 +256,7 @@ impl World {
         to.have.insert(piece);
         to.unannounced.push(piece);
         if to.unannounced.len() == 1 {
-            // A part of the way is the same for all who hear of it.
+            // A part of the delay is the same for all that hear of the piece.
             let delay = NEWS_PAUSE + 2 * to.access.delay;
             self.clock.after(delay, Event::Announces(taker));
         }
@@ -274,7 +275,7 @@ impl World {
         self.tracker.hold(member, &self.members[member as usize].have, Some(&fresh), now);
     }
 
-    /// The download ends. Gives what the tracker has not heard.
+    /// The download ends. Returns the pieces that the tracker has not heard of.
     fn stop(&mut self, member: u32) -> Vec<PieceIndex> {
         self.running -= 1;
         let Some(taking) = self.members[member as usize].taking.take() else { return Vec::new() };
@@ -282,7 +283,7 @@ impl World {
         taking.fresh
     }
 
-    /// The connection is gone at both ends.
+    /// Ends the connection at both ends.
     fn part(&mut self, id: ConnId) {
         if self.conns.get(id).is_none() {
             return;
@@ -293,7 +294,7 @@ impl World {
         self.conns.remove(id);
     }
 
-    /// The connection is gone; `failed` if the giver is to blame.
+    /// Ends the connection; `failed` if the giver is to blame.
     pub(super) fn lose(&mut self, id: ConnId, failed: bool) {
         let now = self.clock.now();
         let Some(conn) = self.conns.get(id) else { return };
@@ -320,7 +321,7 @@ impl World {
         }
     }
 
-    /// News that a connection brings.
+    /// News arrive on a connection.
     pub(super) fn news(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let pieces = std::mem::take(&mut conn.news);
@@ -337,7 +338,7 @@ impl World {
         self.ask(id);
     }
 
-    /// What the time says about each connection: those that are lost.
+    /// The connections that are lost because their time is up.
     fn check_time(&mut self, member: u32) -> Vec<ConnId> {
         let now = self.clock.now();
         let Some(taking) = &mut self.members[member as usize].taking else { return Vec::new() };
@@ -353,7 +354,7 @@ impl World {
                     taking.open.picker.snub(conn.lane);
                 }
                 Some(Due::End) => lost.push(id),
-                // Signs of life are too few to count.
+                // Keep-alives are too few to count.
                 Some(Due::KeepAlive) | None => {}
             }
             conn.recount(&mut taking.bound, now);
@@ -361,7 +362,7 @@ impl World {
         lost
     }
 
-    /// Gives up a connection that is of no use while another user waits.
+    /// Gives up a useless connection while another user waits.
     fn make_room(&mut self, member: u32) {
         let now = self.clock.now();
         let (conns, members) = (&self.conns, &self.members);

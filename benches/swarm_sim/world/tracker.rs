@@ -1,4 +1,4 @@
-//! The tracker of the simulation: the real presence, and the real pace of what members are told.
+//! The tracker of the simulation: the real presence, and the real pace of its messages to members.
 
 use super::member::{Names, number_of};
 use groupshare::model::bitfield::Bitfield;
@@ -11,12 +11,12 @@ use groupshare::wire::codec::{Blob, List};
 use groupshare::wire::contact::Contact;
 use std::time::Instant;
 
-/// About what a message takes besides its content: frame, record, TCP and IP.
+/// About how many bytes a message takes besides its content: frame, record, TCP and IP.
 pub(crate) const MESSAGE_LEN: u64 = 80;
-/// About what one peer takes in a message: names, key and an address.
+/// About how many bytes one peer takes in a message: names, key and an address.
 const PEER_LEN: u64 = 90;
 
-/// What trackers and members said to each other.
+/// The messages between the tracker and the members.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(crate) struct Said {
     pub(crate) messages: u64,
@@ -43,7 +43,7 @@ fn op(seq: u64) -> OpId {
 }
 
 impl Tracker {
-    /// A tracker at which all of these are logged in. The first one holds everything.
+    /// A tracker with all these members logged in. The first one holds everything.
     pub(crate) fn new(layout: Layout, names: &[Names], now: Instant) -> Self {
         let presence = Presence::new();
         let (share, group) = (ShareRef(op(1)), GroupRef(op(2)));
@@ -60,7 +60,7 @@ impl Tracker {
         Self { presence, telling: TellingPace::default(), swarm, tickets, said: Said::default() }
     }
 
-    /// A member says what it holds. Gives whom to tell of it.
+    /// A member tells its holdings. Returns the members that must hear of them.
     pub(crate) fn hold(
         &mut self,
         member: u32,
@@ -88,14 +88,15 @@ impl Tracker {
         tell.iter().map(|key| number_of(key.client)).collect()
     }
 
-    /// What was put off: of whom, and whom to tell.
+    /// The messages that were put off: of which member, and for which members.
     pub(crate) fn put_off(&mut self, now: Instant) -> Vec<(u32, Vec<u32>)> {
         let due = self.telling.due(now);
         let ups: Vec<_> = due.into_iter().filter_map(|(share, key)| self.presence.holder_up(share, key)).collect();
         ups.into_iter().map(|up| (number_of(up.holder.key.client), self.tell(up.holder.key, &up.tell, now))).collect()
     }
 
-    /// The peers that a member is told of, and how many pieces each holds. `matters` if it can have more connections.
+    /// The peers that a member hears of, and how many pieces each holds. `matters` if the member can have more
+    /// connections.
     pub(crate) fn peers(&mut self, member: u32, matters: bool) -> Vec<(u32, u32)> {
         let named = if matters {
             let holders = self.presence.peers(self.swarm, self.tickets[member as usize].key, |_| false);
