@@ -1,24 +1,24 @@
-//! Blocks that are sought, by their digests, and where an old version of the content has them.
+//! An index of wanted blocks by their digests, and a search for them in an old version.
 
 use super::rolling::{BlockDigest, RollingDigest};
 use crate::model::piece::block::BlockLen;
 
-/// Most words of the filter, so that it stays in the cache of a core. Up to there it has one for each digest, and few
-/// windows pass it by chance.
+/// The most words of the filter, so that it stays in the cache of a core. Below that it has one word for each digest,
+/// and few windows pass it by chance.
 const FILTER_WORDS_MAX: usize = 1 << 17;
-/// Windows that roll side by side. The steps of one wait for each other.
+/// The number of windows that roll side by side. The steps of one window wait for each other.
 const LANES: usize = 2;
 
-/// Digests that are sought. Equal ones are one entry.
+/// The wanted digests. Equal ones are one entry.
 #[derive(Debug)]
 pub struct BlockIndex {
     len: BlockLen,
     /// Ascending, each once.
     digests: Box<[u64]>,
-    /// For each value of the upper bits of a digest, where the digests with these begin.
+    /// For each value of the upper bits, the first digest with these bits.
     starts: Box<[u32]>,
     shift: u32,
-    /// The lower bits of a digest choose a word, and others two bits in it, which are set: see [`filter_bits`].
+    /// The lower bits of a digest choose a word. Others choose two bits in it, which are set: see [`filter_bits`].
     filter: Box<[u64]>,
 }
 
@@ -61,7 +61,7 @@ impl BlockIndex {
         self.filter[digest as usize & (self.filter.len() - 1)] & bits == bits
     }
 
-    /// Calls `found` with the entry and the place of every window of these bytes that is sought by its digest.
+    /// Calls `found` with the entry and the place of every window whose digest is wanted.
     pub fn scan(&self, bytes: &[u8], mut found: impl FnMut(usize, usize)) {
         let len = self.len.get() as usize;
         let Some(windows) = (bytes.len() + 1).checked_sub(len).filter(|windows| *windows > 0) else { return };
@@ -78,7 +78,7 @@ impl BlockIndex {
                 found(entry, at);
             }
         };
-        // All but the last window of a lane: behind that one, another lane has begun.
+        // All windows of a lane except the last: after that one, another lane has begun.
         let steps = per_lane.saturating_sub(1);
         let (goes, comes) =
             (begins.map(|at| &bytes[at..at + steps]), begins.map(|at| &bytes[at + len..at + len + steps]));

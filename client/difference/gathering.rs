@@ -1,6 +1,6 @@
-//! What a download knows of the difference to an old version. First members describe the pieces that are missing, then
-//! the old version is searched for their blocks. Until that is done no piece is asked for. Pieces show when they are here
-//! whether the members who described them lied. What such a member described is described anew by others.
+//! The knowledge of a download about the difference to an old version. First, members describe the missing pieces. Then
+//! the client searches the old version for their blocks. Before that it requests no piece. When pieces arrive, they
+//! show whether the describing members lied. Other members describe again what a liar described.
 
 use super::old_version::{DescribedPiece, OldVersion};
 use super::patch::Patch;
@@ -20,20 +20,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Most blocks of which digests are kept, some 40 bytes each. Pieces beyond that are fetched whole.
+/// The most blocks with stored digests, some 40 bytes each. Pieces beyond that are fetched whole.
 const BLOCKS_KEPT_MAX: u64 = 1 << 21;
-/// How long nothing may come of what was asked for. What is not described by then is fetched whole.
+/// How long no description may come. Pieces without one by then are fetched whole.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// How long it may take in all.
+/// How long the gathering may take in all.
 const GATHERING_MAX: Duration = Duration::from_secs(120);
-/// How often whoever waits looks whether all is over.
+/// How often a waiting thread checks whether everything is over.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
-/// After so many pieces that were put together and were wrong by no member's fault, all others are fetched whole: the old
-/// version is not what it was.
+/// After this many wrong pieces by no member's fault, all others are fetched whole: the old version has changed.
 const FAILURES_MAX: usize = 8;
-/// After so many searches no further one begins, whoever lied. What is not found by then is fetched whole.
+/// After this many searches no further one begins, whoever lied. Blocks not found by then come with whole pieces.
 const SEARCHES_MAX: usize = 8;
-/// Of the pieces that nobody was asked for, so many are offered to a member to describe.
+/// The number of undescribed pieces that are offered to a member at a time.
 const OFFERED_MAX: usize = 256;
 
 /// The difference of a download to an old version.
@@ -46,11 +45,11 @@ pub struct Difference {
     taken: u64,
     // Counted or set.
     decided: AtomicBool,
-    /// Somebody is yet to hear of a wrong piece.
+    /// Whether a member is still to hear of a wrong piece.
     charges: AtomicBool,
-    /// Bytes that were taken from the old version since it was searched.
+    /// Bytes taken from the old version since its search.
     reused: AtomicU64,
-    // Locked; never while something is read, hashed or searched.
+    // Locked, but never while reading, hashing or searching.
     state: Mutex<GatheringState>,
     changed: Condvar,
 }
@@ -58,24 +57,24 @@ pub struct Difference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Gathering,
-    /// The old version is searched, and what is all of a piece is taken.
+    /// The old version is being searched. Pieces that it has whole are taken.
     Searching,
     Decided,
 }
 
 struct GatheringState {
     stage: Stage,
-    /// Pieces that nobody was asked to describe.
+    /// Pieces that no member was asked to describe.
     left: VecDeque<PieceIndex>,
-    /// Those that somebody was asked for.
+    /// Pieces that a member was asked to describe.
     on_way: HashSet<PieceIndex>,
-    /// Those that were described since the last search.
+    /// Pieces that were described since the last search.
     described: Vec<PieceIndex>,
-    /// When somebody was asked first, and when something came last.
+    /// When a member was first asked, and when an answer last came.
     asked: Option<(Instant, Instant)>,
     searches: usize,
     patches: HashMap<PieceIndex, Arc<Patch>>,
-    /// Wrong pieces that are no member's fault.
+    /// The number of wrong pieces by no member's fault.
     failures: usize,
     testimony: Testimony,
 }
@@ -86,7 +85,7 @@ impl GatheringState {
         self.left.is_empty() && self.on_way.is_empty() || self.asked.is_some_and(is_late)
     }
 
-    /// Begins to gather, if there is something to gather and one more search allowed.
+    /// Begins another gathering, if there is something to gather and the number of searches allows it.
     fn begin_again(&mut self) -> bool {
         let again = !self.left.is_empty() && self.searches < SEARCHES_MAX;
         if again {
@@ -104,8 +103,7 @@ impl GatheringState {
 }
 
 impl Difference {
-    /// That of a content of which these pieces are missing.
-    /// So many bytes were taken from the old version before.
+    /// The difference for content with these missing pieces. `taken` bytes came from the old version before.
     pub fn new(old: OldVersion, layout: Layout, missing: Vec<PieceIndex>, taken: u64) -> Self {
         let len = BlockLen::for_size(missing.iter().map(|piece| u64::from(layout.len(*piece))).sum());
         let most = BLOCKS_KEPT_MAX / u64::from(len.count(PIECE_LEN));
@@ -141,22 +139,22 @@ impl Difference {
         self.len
     }
 
-    /// Whether pieces can be asked for.
+    /// Whether the download may request pieces.
     pub fn is_decided(&self) -> bool {
         self.decided.load(Ordering::Acquire)
     }
 
-    /// Bytes that were taken from the old version, with those of whole pieces at the beginning.
+    /// Bytes taken from the old version, including the whole pieces at the begin.
     pub fn taken(&self) -> u64 {
         self.taken + self.reused()
     }
 
-    /// Bytes that were taken from the old version since it was searched.
+    /// Bytes taken from the old version since its search.
     pub fn reused(&self) -> u64 {
         self.reused.load(Ordering::Relaxed)
     }
 
-    /// So many pieces at most that this user is to describe, who holds them. They are on their way then.
+    /// Up to `most` pieces for this user to describe, of those that it holds. The user counts as asked from now on.
     pub fn ask(
         &self,
         user: &UserId,
@@ -187,7 +185,7 @@ impl Difference {
         Some(asked)
     }
 
-    /// Takes what a member has told of these pieces. False if it is not as long as their digests.
+    /// Takes a member's description of these pieces. Returns false if its length is not that of their digests.
     pub fn take(&self, by: &PeerId, pieces: Vec<PieceIndex>, told: &[u8], now: Instant) -> bool {
         let counts: Vec<usize> = pieces.iter().map(|piece| self.len.count(self.layout.len(*piece)) as usize).collect();
         let (digests, rest) = told.as_chunks::<DIGEST_LEN>();
@@ -203,7 +201,7 @@ impl Difference {
             let mut digests = digests.iter();
             for (piece, count) in pieces.into_iter().zip(counts) {
                 let of_piece = digests.by_ref().take(count).map(|told| BlockDigest::from_bytes(*told)).collect();
-                // It may be here, or described by somebody else, before an answer that is late.
+                // Before a late answer, the piece may have come or may have another description.
                 if state.on_way.remove(&piece) {
                     state.testimony.describe(piece, by.clone(), of_piece);
                     state.described.push(piece);
@@ -215,7 +213,7 @@ impl Difference {
         true
     }
 
-    /// The member that was asked describes these no more.
+    /// Notes that the asked member will not describe these pieces any more.
     pub fn give_back(&self, pieces: Vec<PieceIndex>) {
         let mut state = self.state.lock();
         for piece in pieces.into_iter().rev() {
@@ -225,8 +223,8 @@ impl Difference {
         }
     }
 
-    /// Waits until members have described the pieces, and searches the old version. Gives the pieces that are all of it,
-    /// which come first. `None` if all is over before.
+    /// Waits until members have described the pieces, then searches the old version. Returns the pieces that it has
+    /// whole, which come first. Returns `None` if everything is over before.
     pub fn search(&self, is_over: impl Fn() -> bool + Sync) -> Option<Vec<(PieceIndex, Patch)>> {
         let described = self.gathered(&is_over)?;
         let found = self.old.search(self.len, &described, |piece| self.layout.len(piece), &is_over);
@@ -234,7 +232,7 @@ impl Difference {
             return None;
         }
         let mut state = self.state.lock();
-        // Some may be here by now, or described by somebody who has lied.
+        // Some pieces may have come, and some descriptions may be by a liar.
         let is_useful =
             |(piece, patch): &(PieceIndex, Patch)| patch.is_useful() && state.testimony.digests(*piece).is_some();
         let useful: Vec<_> = found.into_iter().filter(is_useful).collect();
@@ -251,7 +249,7 @@ impl Difference {
                 return None;
             }
             if state.is_done(now) {
-                // What is not described by now is fetched whole.
+                // Pieces without a description by now are fetched whole.
                 state.left.clear();
                 state.on_way.clear();
                 (state.stage, state.searches) = (Stage::Searching, state.searches + 1);
@@ -263,7 +261,7 @@ impl Difference {
         }
     }
 
-    /// Pieces can be asked for from now on. False if some have to be described once more before.
+    /// Allows requests for pieces from now on. Returns false if some pieces need another description first.
     pub fn decide(&self) -> bool {
         let mut state = self.state.lock();
         if state.begin_again() {
@@ -274,8 +272,8 @@ impl Difference {
         true
     }
 
-    /// Waits while pieces can be asked for and a member may yet turn out to have lied of some. True if pieces have to be
-    /// described once more.
+    /// Waits while pieces can be requested and a member may still turn out to be a liar. Returns true if pieces need
+    /// another description.
     pub fn is_open_again(&self, is_over: impl Fn() -> bool) -> bool {
         let mut state = self.state.lock();
         while state.stage == Stage::Decided && state.testimony.has_more() && state.searches < SEARCHES_MAX && !is_over()
@@ -285,15 +283,15 @@ impl Difference {
         state.stage == Stage::Gathering
     }
 
-    /// How a piece is put together with blocks of this user, if the old version has the others. It comes whole while this
-    /// user, or whoever described it, may be at fault for a wrong piece.
+    /// How to put a piece together with blocks of this user, if the old version has the others. `None` while this user,
+    /// or the member that described the piece, may be at fault for a wrong piece. Then the piece comes whole.
     pub fn patch(&self, piece: PieceIndex, user: &UserId) -> Option<Arc<Patch>> {
         let state = self.state.lock();
         state.patches.get(&piece).filter(|_| !state.testimony.is_doubtful(piece, user)).cloned()
     }
 
-    /// A piece that was put together is wrong, of which this member gave these bytes: it is fetched whole, and shows who is
-    /// at fault.
+    /// Notes that a piece was put together wrong, with these bytes of this member. The client fetches it whole, which
+    /// shows who is at fault.
     pub fn was_wrong(&self, piece: PieceIndex, (by, sha1): (&PeerId, Sha1Digest)) {
         let mut state = self.state.lock();
         if let Some(patch) = state.patches.remove(&piece) {
@@ -302,7 +300,7 @@ impl Difference {
         }
     }
 
-    /// The old version does not give what was found in it: the piece is fetched whole.
+    /// Notes that the old version does not deliver a found block. The client fetches the piece whole.
     pub fn fail(&self, piece: PieceIndex) {
         let mut state = self.state.lock();
         if state.patches.remove(&piece).is_some() {
@@ -310,8 +308,8 @@ impl Difference {
         }
     }
 
-    /// A piece is here, and is this, of which members gave so many bytes: whoever told or gave something else is believed no
-    /// more.
+    /// Compares an arrived piece with what members told of it and gave for it. A member with another statement is not
+    /// believed any more.
     pub fn judge(&self, piece: PieceIndex, (data, given): (Stretches<'_>, usize)) {
         self.reused.fetch_add((data.len() - given) as u64, Ordering::Relaxed);
         let statements = self.close(piece);
@@ -333,7 +331,7 @@ impl Difference {
         }
     }
 
-    /// A piece is here of which the old version had all: nobody is judged by it.
+    /// Notes an arrived piece that came completely from the old version. It judges no member.
     pub fn settle(&self, piece: PieceIndex) {
         self.reused.fetch_add(u64::from(self.layout.len(piece)), Ordering::Relaxed);
         self.close(piece);
@@ -343,12 +341,12 @@ impl Difference {
         let mut state = self.state.lock();
         state.patches.remove(&piece);
         state.on_way.remove(&piece);
-        // Few are left once pieces come.
+        // Few are left once pieces arrive.
         state.left.retain(|left| *left != piece);
         state.testimony.close(piece)
     }
 
-    /// A piece that was wrong by this member, who is yet to hear so.
+    /// The piece that was wrong by this member's fault, if the member still has to hear so.
     pub fn charge(&self, peer: &PeerId) -> Option<PieceIndex> {
         if !self.charges.load(Ordering::Acquire) {
             return None;

@@ -1,4 +1,4 @@
-//! An old version of a content on this disk, and what of a new one is found in it.
+//! An old version of a content on this disk, and the search for parts of a new version in it.
 
 use super::block_index::BlockIndex;
 use super::patch::Patch;
@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes that are searched at a time.
+/// The number of bytes to search at a time.
 const STEP_LEN: u64 = 4 << 20;
 /// No place.
 const NOWHERE: u64 = u64::MAX;
@@ -24,12 +24,12 @@ const NOWHERE: u64 = u64::MAX;
 /// The digests of the blocks of a piece of the new version.
 pub(super) type DescribedPiece = (PieceIndex, Digests);
 
-/// An old version. What it holds may have changed since: whoever takes something of it verifies that.
+/// An old version. Its files may have changed since, so the caller verifies everything taken from it.
 #[derive(Clone)]
 pub struct OldVersion {
     source: Arc<dyn PieceSource>,
     manifest: Arc<Manifest>,
-    /// Where each file begins by the manifest, and where in the source; none where they begin in the same places.
+    /// The begin of each file by the manifest and in the source. Empty if both agree.
     starts: Arc<[(u64, u64)]>,
 }
 
@@ -44,7 +44,7 @@ impl OldVersion {
         Self { source, manifest, starts: Arc::new([]) }
     }
 
-    /// The same from files as they are now, some of which may have another length by now.
+    /// As `new`, from files as they are now, some of which may have another length.
     pub fn edited(source: SharedFiles, manifest: Arc<Manifest>) -> Self {
         let known = manifest.files().iter().scan(0, |start, file| Some(std::mem::replace(start, *start + file.len)));
         let starts = known.zip(source.starts()).collect();
@@ -55,13 +55,13 @@ impl OldVersion {
         self.source.layout().size()
     }
 
-    /// Where in the source a place of the manifest's stream is. The bytes there may be others.
+    /// The place in the source of a place in the manifest's stream. The bytes there may differ.
     fn place_of(&self, offset: u64) -> u64 {
         let file = self.starts.partition_point(|(known, _)| *known <= offset);
         file.checked_sub(1).map_or(offset, |file| self.starts[file].1 + (offset - self.starts[file].0))
     }
 
-    /// The pieces of the new version that the old one has whole, wherever, and where they begin there.
+    /// The pieces of the new version that the old one has whole, at any place, and where they begin there.
     pub fn equal_pieces(&self, new: &Manifest) -> Vec<(PieceIndex, u64)> {
         let (old, layout) = (self.manifest.layout(), new.layout());
         let places: HashMap<&Sha1Digest, PieceIndex> = self.manifest.pieces().iter().zip(old.indexes()).collect();
@@ -73,7 +73,7 @@ impl OldVersion {
         equal.collect()
     }
 
-    /// Reads from a place of the source, where all bytes are within it.
+    /// Reads from a place of the source. All bytes must be within the source.
     ///
     /// # Errors
     /// Those of its source.
@@ -81,7 +81,7 @@ impl OldVersion {
         self.source.read_at(place, buffer)
     }
 
-    /// Finds out which blocks of these pieces it has, in one pass over all of it. What cannot be read is passed over.
+    /// Finds the blocks of these pieces, in one pass over everything. Skips unreadable parts.
     pub(super) fn search(
         &self,
         len: BlockLen,
@@ -89,7 +89,7 @@ impl OldVersion {
         piece_len: impl Fn(PieceIndex) -> u32,
         is_over: impl Fn() -> bool + Sync,
     ) -> Vec<(PieceIndex, Patch)> {
-        // A short block at the end of the stream comes from a member: no window is that short.
+        // A short block at the end of the stream comes from a member, because no window is that short.
         let blocks = |&(piece, ref digests): &DescribedPiece| {
             let full = piece_len(piece) / len.get();
             digests.iter().copied().take(full as usize).collect::<Vec<_>>()
@@ -144,7 +144,7 @@ mod tests {
     use crate::model::piece::{Layout, PIECE_LEN};
     use proptest::prelude::*;
 
-    /// That of the shortest blocks.
+    /// The length of the shortest blocks.
     const BLOCK: usize = 1024;
 
     struct Memory(Vec<u8>);
@@ -175,7 +175,7 @@ mod tests {
         std::iter::repeat_with(next).take(len).collect()
     }
 
-    /// What is done to a file, at places and over lengths that are cut to what there is.
+    /// A change of a file. Places and lengths are cut to the file's length.
     #[derive(Debug, Clone)]
     enum Change {
         Insert(usize, usize),
@@ -183,15 +183,15 @@ mod tests {
         Overwrite(usize, usize),
         /// Two stretches of this length change places.
         Swap(usize, usize, usize),
-        /// What lies here comes there once more.
+        /// A copy of this stretch is inserted there.
         Repeat(usize, usize, usize),
     }
 
-    /// Most stretches of the old version that begin anew by a change, and those that end.
+    /// The most stretches of the old version that begin or end by one change.
     const BORDERS: usize = 6;
 
     impl Change {
-        /// Gives how many bytes came that were not there.
+        /// Makes the change. Returns the number of new bytes.
         fn make(&self, bytes: &mut Vec<u8>, seed: u64) -> usize {
             let within = |at: usize, len: usize| at.min(bytes.len())..bytes.len().min(at.saturating_add(len));
             match *self {
@@ -218,7 +218,7 @@ mod tests {
                 Change::Repeat(from, len, to) => {
                     let copy = bytes[within(from, len)].to_vec();
                     let to = within(to, 0).start;
-                    // It may be of what came before.
+                    // The stretch may contain earlier bytes.
                     let len = copy.len();
                     bytes.splice(to..to, copy);
                     len
@@ -269,7 +269,7 @@ mod tests {
                 rebuilt.extend(room);
             }
             prop_assert!(rebuilt == after);
-            // A block has to come if it has a byte that is new, or lies over a border, or is the last one.
+            // A member has to send a block with a new byte, a block over a border, and the last one.
             let most = fresh + (1 + BORDERS * changes.len()) * BLOCK;
             prop_assert!(asked <= most, "{asked} of at most {most}");
         }
@@ -284,7 +284,7 @@ mod tests {
         let entry = |path: &str, len: usize| FileEntry { path: RelPath::parse(path).expect("a path"), len: len as u64 };
         let pieces: Vec<_> = bytes.chunks(len).map(sha1_of).collect();
         let manifest = Manifest::new(vec![entry("d/a", len), entry("d/b", 2 * len)], pieces).expect("two files");
-        // Both are longer now, and "b" is as before but for its end.
+        // Both are longer now. "b" has changed only at its end.
         std::fs::write(root.join("a"), noise(len + 5, 2)).expect("written");
         std::fs::write(root.join("b"), [&bytes[len..], b"more"].concat()).expect("written");
         let source = SharedFiles::as_they_are(root.clone(), manifest.files()).expect("short");
@@ -295,7 +295,7 @@ mod tests {
             assert_eq!(found == bytes[piece.as_usize() * len..][..len], piece.get() > 0, "{piece:?}");
         }
         assert_eq!(old.equal_pieces(&manifest).len(), 3);
-        // Where a file is cut short or gone, nothing is sought behind the end.
+        // Nothing is searched behind the end of a cut or missing file.
         std::fs::write(root.join("b"), &bytes[len..2 * len + 9]).expect("written");
         std::fs::remove_file(root.join("a")).expect("there");
         let source = SharedFiles::as_they_are(root, manifest.files()).expect("short");

@@ -1,13 +1,13 @@
-//! How a piece is put together: of blocks of the old version, and of others that come from a member.
+//! How to put a piece together: from blocks of the old version, and from others of a member.
 
 use crate::model::piece::block::{BlockLen, BlockSet};
 
-/// Where the blocks of a piece lie in the old version. The others have to come.
+/// The places of a piece's blocks in the old version. The other blocks have to come from a member.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Patch {
     len: BlockLen,
     piece_len: u32,
-    /// For each block its place in the stream of the old version.
+    /// For each block, its place in the stream of the old version.
     places: Box<[Option<u64>]>,
 }
 
@@ -23,25 +23,25 @@ impl Patch {
         self.len
     }
 
-    /// The blocks that have to come.
+    /// The blocks that have to come from a member.
     pub fn missing(&self) -> BlockSet {
         let mut missing = BlockSet::none(self.len, self.piece_len);
         (0..).zip(&self.places).filter(|(_, place)| place.is_none()).for_each(|(block, _)| missing.insert(block));
         missing
     }
 
-    /// How many bytes have to come.
+    /// The number of bytes that have to come.
     pub fn missing_len(&self) -> u32 {
         self.missing().byte_count()
     }
 
-    /// Whether some block of the old version is of use.
+    /// Whether any block of the old version is of use.
     pub fn is_useful(&self) -> bool {
         self.places.iter().any(Option::is_some)
     }
 
-    /// Puts the piece together in `room`, which is as long. `old` reads from a place of the old version; what came is in
-    /// order. False if it is not as long as what is missing.
+    /// Puts the piece together in `room`, which has its length. `old` reads from a place of the old version; `came` are
+    /// the member's bytes, in order. Returns false if they do not have the missing length.
     ///
     /// # Errors
     /// Those of `old`.
@@ -52,7 +52,7 @@ impl Patch {
         came: impl Iterator<Item = &'a [u8]>,
     ) -> Result<bool, E> {
         assert_eq!(room.len(), self.piece_len as usize, "as long as the piece");
-        // Neighbours are read at once.
+        // Neighbouring blocks are read at once.
         let mut at = 0;
         while at < self.places.len() {
             let run = self.run_from(at);
@@ -78,7 +78,7 @@ impl Patch {
         Ok(stretch.is_empty() && came.next().is_none())
     }
 
-    /// How many blocks from this one on follow each other in the old version too.
+    /// How many blocks from this one on are neighbours in the old version too.
     fn run_from(&self, first: usize) -> usize {
         let follows = |behind: usize| {
             let expected = self.places[first]?.checked_add(behind as u64 * u64::from(self.len.get()))?;

@@ -1,4 +1,4 @@
-//! A piece to ask for: all of it, or the blocks that the old version does not have.
+//! A piece to request: all of it, or the blocks that the old version lacks.
 
 use super::patch::Patch;
 use crate::model::piece::{Layout, PieceIndex};
@@ -6,11 +6,11 @@ use crate::wire::codec::Blob;
 use crate::wire::peer::PeerRequest;
 use std::sync::Arc;
 
-/// A piece to ask for.
+/// A piece to request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PieceAsk {
     pub piece: PieceIndex,
-    /// How it is put together, if only some blocks of it have to come.
+    /// How to put the piece together, if only some blocks of it have to come.
     pub patch: Option<Arc<Patch>>,
 }
 
@@ -21,12 +21,12 @@ impl From<PieceIndex> for PieceAsk {
 }
 
 impl PieceAsk {
-    /// How many bytes have to come.
+    /// The number of bytes that have to come.
     pub fn len(&self, layout: Layout) -> u32 {
         self.patch.as_ref().map_or(layout.len(self.piece), |patch| patch.missing_len())
     }
 
-    /// The request for it.
+    /// The request for the piece.
     pub fn request(&self) -> PeerRequest {
         let piece = self.piece.get();
         let Some(patch) = &self.patch else { return PeerRequest::GetPiece { piece } };

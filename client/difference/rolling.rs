@@ -1,19 +1,19 @@
-//! Digests of blocks that roll: the next byte comes in and the first one goes at the cost of one step. They are hints.
-//! Whoever finds equal digests verifies the piece by its SHA-1.
+//! Rolling digests of blocks: one step adds the next byte and removes the first. They are hints. After a match, the
+//! caller verifies the piece by its SHA-1.
 //!
-//! A digest is a polynomial over the bytes, modulo 2^64, of which the upper bits are taken: the lower ones depend on few
-//! bits of the bytes.
+//! A digest is made of the upper bits of a polynomial over the bytes, modulo 2^64. The lower bits depend on few bits of
+//! the bytes.
 
 use crate::model::piece::block::BlockLen;
 
-/// Bytes of a digest as it is told.
+/// The length of a digest in a message, in bytes.
 pub const DIGEST_LEN: usize = 7;
 /// Bits of the polynomial that are no part of the digest.
 const LOWER_BITS: u32 = 64 - 8 * DIGEST_LEN as u32;
 /// The point at which polynomials are evaluated: odd, so that no byte is lost. The digits of the golden ratio.
 const POINT: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// What a block is known by.
+/// The digest of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockDigest(u64);
 
@@ -23,12 +23,12 @@ impl BlockDigest {
         Self(polynomial(block) >> LOWER_BITS)
     }
 
-    /// As a number of `8 * DIGEST_LEN` bits.
+    /// A number of `8 * DIGEST_LEN` bits.
     pub fn get(self) -> u64 {
         self.0
     }
 
-    /// As others are told.
+    /// The form for other members.
     pub fn to_bytes(self) -> [u8; DIGEST_LEN] {
         let mut bytes = [0; DIGEST_LEN];
         bytes.copy_from_slice(&self.0.to_be_bytes()[8 - DIGEST_LEN..]);
@@ -42,7 +42,7 @@ impl BlockDigest {
     }
 }
 
-/// The digests of all blocks of a piece, one after the other, as others are told.
+/// The digests of all blocks of a piece, one after the other, in the form for other members.
 pub fn describe(piece: &[u8], len: BlockLen, out: &mut Vec<u8>) {
     piece.chunks(len.get() as usize).for_each(|block| out.extend_from_slice(&BlockDigest::of(block).to_bytes()));
 }
@@ -64,7 +64,7 @@ fn polynomial(block: &[u8]) -> u64 {
     rest.iter().fold(whole, |sum, &byte| sum.wrapping_mul(POINT).wrapping_add(term(byte)))
 }
 
-/// Zeros count, so that their number shows.
+/// Zeros count, so their number makes a difference.
 fn term(byte: u8) -> u64 {
     u64::from(byte) + 1
 }
@@ -73,7 +73,7 @@ fn term(byte: u8) -> u64 {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RollingDigest {
     sum: u64,
-    /// What a byte that leaves the window is worth: the point to the power of the window's length.
+    /// The factor of a byte that leaves the window: the point to the power of the window's length.
     leaving: u64,
 }
 
@@ -87,9 +87,9 @@ impl RollingDigest {
         self.sum >> LOWER_BITS
     }
 
-    /// One byte goes, another one comes.
+    /// Removes one byte and adds another.
     pub(super) fn roll(&mut self, goes: u8, comes: u8) {
-        // The chain of the sum is one multiplication long: the other one does not wait for it.
+        // The chain of the sum is one multiplication long, because the other one does not wait for it.
         let change = term(comes).wrapping_sub(term(goes).wrapping_mul(self.leaving));
         self.sum = self.sum.wrapping_mul(POINT).wrapping_add(change);
     }

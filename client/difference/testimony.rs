@@ -1,4 +1,5 @@
-//! What members told of pieces and gave of them. A piece that is here at last shows who told the truth. Pure.
+//! The statements of members about pieces, and the blocks that they gave. An arrived piece shows who told the truth.
+//! Pure.
 
 use super::rolling::BlockDigest;
 use crate::client::hash::piece_hash::sha1_of;
@@ -13,16 +14,16 @@ use std::sync::Arc;
 /// The digests of the blocks of a piece.
 pub(super) type Digests = Arc<[BlockDigest]>;
 
-/// Blocks that a member gave of a piece that was put together and is wrong.
+/// Blocks of a member for a piece that was put together wrong.
 #[derive(Debug)]
 pub(super) struct GivenBlocks {
     pub by: PeerId,
     pub blocks: BlockSet,
-    /// The SHA-1 of all of them, one after the other.
+    /// The SHA-1 of all these blocks, one after the other.
     pub sha1: Sha1Digest,
 }
 
-/// What members told and gave of a piece that is here now.
+/// The statements of members about a piece that has now arrived.
 #[derive(Debug)]
 pub(super) struct Statements {
     piece: PieceIndex,
@@ -30,7 +31,7 @@ pub(super) struct Statements {
     wrong: Option<GivenBlocks>,
 }
 
-/// How that compares with the piece.
+/// The comparison of the statements with the piece.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Contradictions {
     told_wrong: bool,
@@ -42,7 +43,7 @@ impl Statements {
         self.told.is_none() && self.wrong.is_none()
     }
 
-    /// Compares them with the piece as it is, which takes a while.
+    /// Compares the statements with the real piece, which takes a while.
     pub(super) fn compare(&self, bytes: &[u8], len: BlockLen) -> Contradictions {
         let is = || bytes.chunks(len.get() as usize).map(BlockDigest::of);
         let told_wrong = self.told.as_ref().is_some_and(|(_, told)| !is().eq(told.iter().copied()));
@@ -54,24 +55,24 @@ impl Statements {
     }
 }
 
-/// What a piece shows that is here.
+/// What an arrived piece proves.
 #[derive(Debug)]
 pub(super) struct Judgement {
-    /// Whoever described this piece described these too, which have to be described anew.
+    /// Other pieces that the same liar described, which need another description.
     pub anew: Vec<PieceIndex>,
-    /// The piece was put together and was wrong, and no member is at fault: the old version is not what it was.
+    /// The piece was put together wrong, but no member is at fault: the old version has changed.
     pub is_nobodys: bool,
 }
 
-/// What members told of pieces that are not here, and gave of them.
+/// The statements of members about missing pieces, and their blocks for them.
 #[derive(Debug, Default)]
 pub(super) struct Testimony {
     described: HashMap<PieceIndex, (PeerId, Digests)>,
-    /// Of pieces that were put together and were wrong. They come whole.
+    /// The blocks for pieces that were put together wrong. These pieces come whole.
     wrong: HashMap<PieceIndex, GivenBlocks>,
-    /// Users who told something else than the truth.
+    /// Users that have lied.
     exposed: HashSet<UserId>,
-    /// Whom to tell that a piece was wrong, each once.
+    /// The members to tell that a piece was wrong, each once.
     charges: Vec<(PeerId, PieceIndex)>,
 }
 
@@ -80,38 +81,38 @@ impl Testimony {
         self.described.insert(piece, (by, digests));
     }
 
-    /// The digests of a piece, unless whoever told them has lied or the piece is here.
+    /// The digests of a piece, unless the describing member has lied or the piece has arrived.
     pub(super) fn digests(&self, piece: PieceIndex) -> Option<&Digests> {
         self.described.get(&piece).map(|(_, digests)| digests)
     }
 
-    /// Whether some piece that is not here is described.
+    /// Whether a missing piece has a description.
     pub(super) fn has_more(&self) -> bool {
         !self.described.is_empty()
     }
 
-    /// Whether nothing that this user tells counts any more.
+    /// Whether the statements of this user no longer count.
     pub(super) fn is_exposed(&self, user: &UserId) -> bool {
         self.exposed.contains(user)
     }
 
-    /// Blocks of this piece came from a member. It was put together and is wrong.
+    /// Notes that a piece with blocks of a member was put together wrong.
     pub(super) fn was_wrong(&mut self, piece: PieceIndex, given: GivenBlocks) {
         self.wrong.insert(piece, given);
     }
 
-    /// Whether it is open who is at fault for a wrong piece, and it may be this user or whoever described this piece.
+    /// Whether it is open who is at fault for a wrong piece, and this user or the member that described `piece` may be.
     pub(super) fn is_doubtful(&self, piece: PieceIndex, user: &UserId) -> bool {
         let describer = |piece: &PieceIndex| self.described.get(piece).map(|(by, _)| &by.user);
         self.wrong.iter().any(|(wrong, given)| given.by.user == *user || describer(wrong) == describer(&piece))
     }
 
-    /// The piece is here: gives what is to be compared with it.
+    /// Takes the statements about an arrived piece, to compare them with it.
     pub(super) fn close(&mut self, piece: PieceIndex) -> Statements {
         Statements { piece, told: self.described.remove(&piece), wrong: self.wrong.remove(&piece) }
     }
 
-    /// Those who told or gave something else than the piece is are at fault.
+    /// Judges by the comparison: members whose statements contradict the piece are at fault.
     pub(super) fn judge(&mut self, statements: Statements, comparison: Contradictions) -> Judgement {
         let Statements { piece, told, wrong } = statements;
         let Contradictions { told_wrong, gave_wrong } = comparison;
@@ -134,13 +135,14 @@ impl Testimony {
         }
     }
 
-    /// A piece that was wrong by this member, who is yet to hear so. It is told once.
+    /// Takes the piece that was wrong by this member's fault, if the member still has to hear so. Each member is told
+    /// once.
     pub(super) fn charge(&mut self, peer: &PeerId) -> Option<PieceIndex> {
         let at = self.charges.iter().position(|(charged, _)| charged == peer)?;
         Some(self.charges.swap_remove(at).1)
     }
 
-    /// Whether somebody is yet to hear of a wrong piece.
+    /// Whether a member is still to hear of a wrong piece.
     pub(super) fn has_charges(&self) -> bool {
         !self.charges.is_empty()
     }

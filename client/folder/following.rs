@@ -1,5 +1,5 @@
-//! What of a group comes into the folder that follows it: which shares are fetched, which new versions replace what came
-//! before, what is passed over, and for what there is no room. This knows no disk and no clock.
+//! Decides what comes into a folder that follows a group: which shares to fetch, which new versions replace old ones,
+//! what to pass over, and what lacks room. This uses no disk and no clock.
 
 use super::place::may_be_placed;
 use crate::model::digest::InfoHash;
@@ -9,35 +9,35 @@ use crate::sys::space::{DiskRoom, Supply};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-/// Most downloads of a followed group at a time, and of what one sharer shares in it.
+/// The most downloads of a followed group at a time, and the most for one sharer.
 const RUNNING_MAX: usize = 64;
 const RUNNING_OF_ONE_MAX: usize = 4;
-/// What a file counts for at least, in bytes: an empty one takes up a place on the disk too.
+/// The least size that a file counts for, in bytes: an empty one takes up disk space too.
 const ROOM_MIN: u64 = 4096;
-/// What stands beside a file until it is complete, and folders on the way there.
+/// The extra files beside an incomplete file, with the folders on its path.
 const FILES_BESIDE: u64 = 4;
-/// This part of the disk stays free, and of the files that it can have.
+/// One part in this many stays free, of the disk's bytes and of its possible files.
 const FREE_PARTS: u64 = 20;
 
-/// What is shared under a name.
+/// What the group shares under a name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Offer {
     pub name: FileName,
     pub info_hash: InfoHash,
     pub size: u64,
-    /// How many files it is.
+    /// The number of files of the share.
     pub files: u64,
     pub author: UserId,
 }
 
 impl Offer {
-    /// What has a name, if its size is known.
+    /// The offer of a share whose size is known.
     pub(crate) fn of(name: FileName, content: &Content, author: UserId) -> Self {
         let Content { layout, info_hash, file_count, .. } = *content;
         Self { name, info_hash, size: layout.size(), files: u64::from(file_count), author }
     }
 
-    /// What a disk has to have for it.
+    /// The number of files that the disk needs room for.
     fn disk_files(&self) -> u64 {
         self.files.saturating_add(FILES_BESIDE)
     }
@@ -47,27 +47,27 @@ impl Offer {
     }
 }
 
-/// What lies where a share has its place.
+/// What lies at the place of a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Here {
     Nothing,
-    /// Exactly what came before.
+    /// Exactly the version that came before.
     AsItCame,
     Other,
 }
 
-/// Why something is not fetched that was offered.
+/// Why an offer is not fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PassedOver {
     /// The name is hidden, or that of an unfinished download.
     Name,
-    /// What came under the name was changed here.
+    /// The user has changed the earlier version here.
     ChangedHere,
-    /// What came under the name is of somebody else.
+    /// The earlier version under this name is by another user.
     OtherAuthor(UserId),
     /// Its folder cannot be made, for this reason.
     NoFolder(String),
-    /// A file that did not come is in its place.
+    /// A file of the user's own is in its place.
     OwnFile,
     /// A folder, a link or the like is in its place.
     InTheWay,
@@ -88,25 +88,25 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// For what there is no room.
+/// What kind of room is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoRoom {
-    /// The folder would be larger than it may.
+    /// The folder would exceed its limit.
     Folder,
-    /// This sharer has filled its part.
+    /// This sharer has used up its share of the folder.
     Sharer(UserId),
     /// Too little of the disk would stay free.
     Disk,
-    /// The disk can have too few files more.
+    /// The disk allows too few further files.
     Files,
 }
 
-/// What became of an offer.
+/// The result of an offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It waits for its turn.
+    /// The share waits for its turn.
     Waits,
-    /// It is here, is coming, or was passed over before.
+    /// The share is here, is coming, or was passed over before.
     Known,
     PassedOver(PassedOver),
 }
@@ -115,18 +115,18 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Begin {
     pub offer: Offer,
-    /// It takes the place of what came before.
+    /// The download replaces the version that came before.
     pub replaces: bool,
 }
 
-/// What has come under a name.
+/// The version that has come under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Came {
-    /// Which version.
+    /// The content of the version.
     pub info_hash: InfoHash,
     /// In bytes.
     pub size: u64,
-    /// Who has shared it.
+    /// The user that has shared it.
     pub author: UserId,
 }
 
@@ -141,7 +141,7 @@ fn is_scarce(Supply { free, total }: Supply, taken: u64) -> bool {
     free.saturating_sub(taken) < total / FREE_PARTS
 }
 
-/// How many bytes count, in all and for each sharer.
+/// The bytes that count, in all and for each sharer.
 #[derive(Debug, Default)]
 struct Room {
     all: u64,
@@ -172,19 +172,19 @@ impl Room {
 
 /// One followed group.
 ///
-/// Invariants: what waits or runs is neither known nor passed over; at most [`RUNNING_MAX`] run; `room` is that of what
-/// is here and what runs; each name that waits has one turn.
+/// Invariants: A waiting or running offer is neither known nor passed over. At most [`RUNNING_MAX`] offers run. `room`
+/// is the room of the files that are here or running. Each waiting name has one turn.
 #[derive(Debug)]
 pub(crate) struct Following {
     max_size: u64,
     came: BTreeMap<FileName, Came>,
-    /// Of these nothing is left here, so they take no room.
+    /// Names whose files are gone, so they take no room.
     removed: BTreeSet<FileName>,
-    /// Of each name what was there before, or was passed over last.
+    /// For each name, the content from before the group was followed, or the one that was last passed over.
     passed: BTreeMap<FileName, InfoHash>,
     room: Room,
     waiting: BTreeMap<FileName, (u64, Begin)>,
-    /// The order of those that wait: who has failed goes behind the others.
+    /// The order of the waiting names. A failed one goes behind the others.
     turns: BTreeMap<u64, FileName>,
     last_turn: u64,
     running: BTreeMap<FileName, Begin>,
@@ -198,12 +198,12 @@ impl Following {
         Self { max_size, came, removed, passed, room, waiting, turns: BTreeMap::new(), last_turn: 0, running }
     }
 
-    /// What has come under a name.
+    /// The version that has come under a name.
     pub(crate) fn came(&self, name: &FileName) -> Option<&Came> {
         self.came.get(name)
     }
 
-    /// This has come, though no download of this run was known to bring it.
+    /// Notes that this version has come, though this run knew of no download for it.
     pub(crate) fn put(&mut self, name: FileName, came: Came) {
         self.take_from_queue(&name);
         self.set_removed(&name, true);
@@ -212,33 +212,33 @@ impl Following {
         self.came.insert(name, came);
     }
 
-    /// What is offered under a name is passed over, as it was there before.
+    /// Passes over a content under a name, because it was there before.
     pub(crate) fn pass(&mut self, name: FileName, info_hash: InfoHash) {
         self.passed.insert(name, info_hash);
     }
 
-    /// What is coming.
+    /// The running downloads.
     pub(crate) fn running(&self) -> impl Iterator<Item = &Offer> {
         self.running.values().map(|begin| &begin.offer)
     }
 
-    /// What was passed over last, by name.
+    /// The content last passed over, by name.
     pub(crate) fn passed(&self) -> &BTreeMap<FileName, InfoHash> {
         &self.passed
     }
 
-    /// All that has come, by name.
+    /// All versions that have come, by name.
     pub(crate) fn all_came(&self) -> &BTreeMap<FileName, Came> {
         &self.came
     }
 
-    /// How many names are remembered that take no room.
+    /// The number of remembered names that take no room.
     pub(crate) fn roomless_count(&self) -> usize {
         self.passed.len() + self.removed.len()
     }
 
-    /// Only these names are shared in the group: others are forgotten, unless their files are here. True if that are
-    /// some. What comes back under such a name is new.
+    /// Forgets all names that the group no longer shares, unless their files are here. Returns true if there are any. A
+    /// share that comes back under such a name is new.
     pub(crate) fn keep_only(&mut self, shared: &BTreeSet<FileName>) -> bool {
         let before = self.roomless_count();
         self.passed.retain(|name, _| shared.contains(name));
@@ -246,17 +246,17 @@ impl Following {
         self.roomless_count() < before
     }
 
-    /// How large all that has come may be.
+    /// The limit for the size of all files.
     pub(crate) fn max_size(&self) -> u64 {
         self.max_size
     }
 
-    /// How many came, and how many are yet to come.
+    /// The number of files that came, and of those still to come.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.came.len(), self.waiting.len() + self.running.len())
     }
 
-    /// Something is shared. What an earlier offer of the name asked for is forgotten.
+    /// Takes in a share. An earlier offer of the name no longer counts.
     pub(crate) fn offered(&mut self, offer: Offer, here: Here) -> Verdict {
         let is_same = |begin: &Begin| begin.offer.info_hash == offer.info_hash;
         if self.waiting.get(&offer.name).is_some_and(|(_, begin)| is_same(begin)) {
@@ -277,7 +277,7 @@ impl Following {
                 Some(PassedOver::OtherAuthor(came.author.clone()))
             }
             (Some(_), Here::Other) => Some(PassedOver::ChangedHere),
-            // A complete copy is taken for the download; anything else is told then.
+            // A complete copy counts as the download. Anything else is reported then.
             _ => None,
         };
         if let Some(why) = passed {
@@ -289,7 +289,7 @@ impl Following {
         Verdict::Waits
     }
 
-    /// Something waits behind all others.
+    /// Queues an offer behind all others.
     fn queue(&mut self, begin: Begin) {
         self.last_turn += 1;
         let name = begin.offer.name.clone();
@@ -303,12 +303,12 @@ impl Following {
         Some(begin)
     }
 
-    /// What is shared no longer need not come.
+    /// Notes that a share has ended, so it need not come.
     pub(crate) fn ended(&mut self, name: &FileName) {
         self.take_from_queue(name);
     }
 
-    /// Nothing is left here of what came under a name, or it is back.
+    /// Notes that the files of a name are gone, or are back.
     pub(crate) fn set_removed(&mut self, name: &FileName, removed: bool) {
         let Some(came) = self.came.get(name) else { return };
         if removed && self.removed.insert(name.clone()) {
@@ -318,8 +318,8 @@ impl Following {
         }
     }
 
-    /// The next downloads that there is room for; they run from now on. Those that stand still leave their sharer's turn
-    /// to others. With them why others wait, if they wait for room.
+    /// The next downloads that have room; they run from now on. A standing download leaves its sharer's turn to others.
+    /// Also returns which room is missing, if others wait for it.
     pub(crate) fn begin(&mut self, standing: &BTreeSet<FileName>, room: DiskRoom) -> (Vec<Begin>, Option<NoRoom>) {
         let (mut begun, mut lacking) = (Vec::new(), None);
         let mut disk = room;
@@ -333,7 +333,7 @@ impl Following {
                 break;
             }
             let Some((_, Begin { offer, .. })) = self.waiting.get(&name) else { continue };
-            // A name has one download at a time, and so has a content: the second takes it from the first.
+            // A name has one download at a time, and so has a content: a second one copies from the first.
             let same = |it: &Begin| it.offer.info_hash == offer.info_hash;
             let is_full = moving.get(&offer.author).is_some_and(|count| *count >= RUNNING_OF_ONE_MAX);
             if is_full || self.running.contains_key(&name) || self.running.values().any(same) {
@@ -356,7 +356,7 @@ impl Following {
         (begun, lacking)
     }
 
-    /// Why there is no room for a download. What it replaces goes only once it is here.
+    /// The missing room for a download. The version that it replaces goes only after the download is complete.
     fn room_for(&self, offer: &Offer, disk: &DiskRoom) -> Option<NoRoom> {
         let bytes = offer.room();
         let all = self.room.all.saturating_add(bytes);
@@ -378,7 +378,7 @@ impl Following {
         self.running.insert(begin.offer.name.clone(), begin);
     }
 
-    /// A download that was begun earlier goes on.
+    /// Goes on with a download of an earlier run.
     pub(crate) fn go_on(&mut self, offer: Offer) {
         self.run(Begin { offer, replaces: false });
     }
@@ -389,28 +389,28 @@ impl Following {
         Some(begin)
     }
 
-    /// Whether something waits for its turn, other than under names of which something runs.
+    /// Whether an offer waits for its turn. Names with a running download do not count.
     pub(crate) fn waits(&self) -> bool {
         self.waiting.keys().any(|name| !self.running.contains_key(name))
     }
 
-    /// A download that was begun is here.
+    /// Notes that a download is complete.
     pub(crate) fn arrived(&mut self, name: &FileName) -> Option<Came> {
         let Begin { offer: Offer { info_hash, size, author, .. }, .. } = self.stop(name)?;
         Some(Came { info_hash, size, author })
     }
 
-    /// The downloads that run and of which another version is shared by now.
+    /// The running downloads whose names have another version by now.
     pub(crate) fn outdated(&self) -> Vec<FileName> {
         self.running.keys().filter(|name| self.waiting.contains_key(*name)).cloned().collect()
     }
 
-    /// A download was given up, since what it was of is not shared any more.
+    /// Notes that a download was cancelled, because its share is gone.
     pub(crate) fn let_go(&mut self, name: &FileName) {
         self.stop(name);
     }
 
-    /// A download that was begun does not come: it is passed over, or waits behind the others for another attempt.
+    /// Notes that a download has failed. It is passed over, or waits behind the others for another try.
     pub(crate) fn failed(&mut self, name: &FileName, again: bool) -> Option<InfoHash> {
         let begin = self.stop(name)?;
         if again {

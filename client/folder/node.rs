@@ -1,21 +1,21 @@
-//! What tells a folder from every other one, also after the system was started anew or a disk was plugged in again. Pure.
+//! The identity of a folder, which survives a restart of the system and a reconnected disk. Pure.
 
 use std::time::Duration;
 
-/// Which folder it is, whatever it is called.
+/// The identity of a folder, under any name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FolderNode {
-    /// Number of the device. It can be another one after the next start of the system.
+    /// The number of the device. It may change with the next start of the system.
     pub device: u64,
     pub inode: u64,
-    /// When it was made, since 1970, where the file system keeps that.
+    /// The creation time since 1970, if the file system stores it.
     pub born: Option<Duration>,
 }
 
 impl FolderNode {
-    /// Whether the other one is the same folder. Where it is known when both were made, that decides: no two folders of one
-    /// number are made in the same nanosecond. A disk has other numbers of devices from time to time, and another disk
-    /// gets those.
+    /// Whether both are the same folder. If both creation times are known, they decide: no two folders with one number
+    /// are made in the same nanosecond. A disk gets new device numbers from time to time, and another disk gets the old
+    /// ones.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let devices = || self.device == other.device;
         self.inode == other.inode && self.born.zip(other.born).map_or_else(devices, |(one, other)| one == other)

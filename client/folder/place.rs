@@ -1,16 +1,16 @@
-//! Which files of a folder are shared, and under which name. Pure.
+//! Which files of a folder are shared, and under which names. Pure.
 
 use crate::model::name::{FileName, NameError};
 
-/// What programs write while a file is not complete, and what stands beside it.
+/// Suffixes of incomplete files, and of the files beside them.
 const UNFINISHED: [&str; 2] = [".part", ".part.meta"];
 
-/// Whether what has this name in a folder is passed over without a word: hidden files, and unfinished downloads.
+/// Whether an entry with this name is silently left out: a hidden file, or an unfinished download.
 pub(crate) fn is_left_out(name: &str) -> bool {
     name.starts_with('.') || UNFINISHED.iter().any(|suffix| name.ends_with(suffix))
 }
 
-/// The name under which a file is shared that lies at this path in a folder.
+/// The share name of a file at this path in a folder.
 ///
 /// # Errors
 /// If it is no name, or too long.
@@ -19,8 +19,8 @@ pub(crate) fn shared_name(relative: &str) -> Result<FileName, NameError> {
     if name.is_chosen() { Ok(name) } else { Err(NameError::Tilde) }
 }
 
-/// Whether a share may have its place in a folder of one's own, as far as its name says: nothing in it is hidden or
-/// taken for an unfinished download.
+/// Whether the name of a share allows a place in the user's folder: no part of it is hidden or looks like an unfinished
+/// download.
 pub(crate) fn may_be_placed(name: &FileName) -> bool {
     !name.as_str().split('/').any(is_left_out)
 }

@@ -1,5 +1,5 @@
-//! When a file of a watched folder is shared, and when a share of it is withdrawn. Time is passed in, and what a file
-//! looks like: this knows no disk.
+//! Decides when a file of a watched folder is shared, and when its share is withdrawn. The time and the looks of files
+//! are passed in: this uses no disk.
 
 use crate::model::name::FileName;
 use std::collections::hash_map::Entry;
@@ -7,71 +7,71 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// How long a file has to stay as it is before it is shared, or its share is withdrawn.
+/// How long a file has to stay unchanged before it is shared, or before its share is withdrawn.
 pub(crate) const REST: Duration = Duration::from_secs(2);
-/// More shares than this are withdrawn at once only after a yes.
+/// More withdrawals at once than this need the user's consent.
 const WITHDRAWN_MAX: usize = 20;
-/// What was withdrawn so long ago counts as withdrawn at once.
+/// Withdrawals within this time count as withdrawn at once.
 const AT_ONCE: Duration = Duration::from_secs(60);
-/// Whoever removes a file every second does not put off the others for longer.
+/// Other withdrawals wait at most this long for a user who removes a file every second.
 const GONE_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Nobody waits longer for a file that changes all the time.
+/// The longest wait for a file that changes all the time.
 const BUSY: Duration = Duration::from_secs(10);
-/// A yes counts for what is gone by now, which is at rest by then.
+/// Consent counts for files that are missing now. They are at rest within this time.
 const CONSENT: Duration = Duration::from_secs(6);
 
-/// A file that may be about to change.
+/// A file that may still be changing.
 #[derive(Debug)]
 struct Restless<S> {
     found: Option<S>,
     since: Instant,
-    /// Since when it has not been at rest.
+    /// Since when the file has not been at rest.
     first: Instant,
 }
 
-/// What is to be done about files that are gone.
+/// The next step for missing files.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum GoneStep {
     /// Nothing yet.
     Wait,
     /// These shares end.
     Withdraw(Vec<FileName>),
-    /// So many would end: the user is asked first.
+    /// This many would end, so the user is asked first.
     Ask(usize),
 }
 
-/// The files of a watched folder on their way into the group and out of it. `S` is what a file looks like: equal for
-/// equal content.
+/// The files of a watched folder on their way into the group and out of it. `S` is the look of a file: equal for equal
+/// content.
 ///
-/// Invariants: what is ready was at rest for [`REST`]; only shared names are gone; a name that is ready is not gone;
-/// `names` and `gone_looks` are `shared` and `gone` by looks.
+/// Invariants: A ready file was at rest for [`REST`]. Only shared names are in `gone`. A ready name is not in `gone`.
+/// `names` and `gone_looks` are `shared` and `gone`, ordered by looks.
 #[derive(Debug)]
 pub(crate) struct Settling<S> {
     shared: BTreeMap<FileName, S>,
-    /// The names that are shared of what looks like this.
+    /// The shared names of each look.
     names: HashMap<S, BTreeSet<FileName>>,
     restless: BTreeMap<FileName, Restless<S>>,
-    /// At rest and to be shared.
+    /// At rest and waiting to be shared.
     ready: BTreeMap<FileName, S>,
-    /// Not shared as it is, and the user knows.
+    /// Not shared with this look, and the user knows.
     refused: BTreeMap<FileName, S>,
-    /// Shared, and at rest not there; since when.
+    /// Shared, but missing at rest; since when.
     gone: BTreeMap<FileName, Instant>,
-    /// What those looked like. Several look alike if they were names of one file.
+    /// The looks of missing files. Several look alike if they were names of one file.
     gone_looks: HashMap<S, BTreeSet<FileName>>,
-    /// Gone, and shared under another name since.
+    /// Missing names whose files are now shared under another name.
     moved: BTreeSet<FileName>,
-    /// When shares were withdrawn without a question, in order.
+    /// The times of withdrawals without a question, in order.
     withdrawn: VecDeque<Instant>,
-    /// About so many the user was asked.
+    /// The number of files in the last question to the user.
     asked: usize,
-    /// The user wants the shares to end whose files are gone, those too that are found to be gone until then.
+    /// Until this time, the user agrees that the shares of missing files end, even of newly missing ones.
     consented: Option<Instant>,
 }
 
 impl<S: Copy + Eq + Hash> Settling<S> {
-    /// This is shared of the folder.
+    /// A folder with these existing shares.
     pub(crate) fn new(shared: BTreeMap<FileName, S>) -> Self {
         let mut names: HashMap<S, BTreeSet<FileName>> = HashMap::new();
         for (name, &look) in &shared {
@@ -92,33 +92,33 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         }
     }
 
-    /// How many files are shared.
+    /// The number of shared files.
     pub(crate) fn shared_count(&self) -> usize {
         self.shared.len()
     }
 
-    /// How many files are to be shared.
+    /// The number of files that wait to be shared.
     pub(crate) fn waiting_count(&self) -> usize {
         let waiting = |(name, it): &(&FileName, &Restless<S>)| it.found.is_some() && !self.ready.contains_key(*name);
         self.ready.len() + self.restless.iter().filter(waiting).count()
     }
 
-    /// How many shares have no file any more.
+    /// The number of shares without a file.
     pub(crate) fn gone_count(&self) -> usize {
         self.gone.len()
     }
 
-    /// How many files are not shared though they are at rest.
+    /// The number of files that are at rest but not shared.
     pub(crate) fn refused_count(&self) -> usize {
         self.refused.len()
     }
 
-    /// Whether nothing is under way: every file is shared or refused, and of what is gone the user knows.
+    /// Whether nothing is under way: every file is shared or refused, and the user knows of the missing ones.
     pub(crate) fn is_settled(&self) -> bool {
         self.restless.is_empty() && self.ready.is_empty() && self.is_gone_known()
     }
 
-    /// The same, but for files that change all the time, and if the tracker is full for those that are to be shared.
+    /// As `is_settled`, without ever-changing files; `full` also leaves out files that wait for a full tracker.
     pub(crate) fn is_done(&self, full: bool, now: Instant) -> bool {
         let is_busy = |it: &Restless<S>| it.found.is_some() && it.first + BUSY <= now;
         self.restless.values().all(is_busy) && (full || self.ready.is_empty()) && self.is_gone_known()
@@ -134,7 +134,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         self.restless.iter().find(busy).map(|(name, _)| name)
     }
 
-    /// Something has happened to a file, and this is what it looks like now.
+    /// Notes an event on a file, and its look now.
     pub(crate) fn touched(&mut self, name: FileName, found: Option<S>, now: Instant) {
         if found.is_some() {
             self.is_back(&name);
@@ -144,7 +144,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         self.restless.insert(name, Restless { found, since: now, first });
     }
 
-    /// All files that are there, but for those that could not be looked for. What is as it was stays at rest.
+    /// Takes in all files of a scan, except unknown ones. Unchanged files stay at rest.
     pub(crate) fn scanned(
         &mut self,
         files: &BTreeMap<FileName, S>,
@@ -155,7 +155,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
             let known = |known: &BTreeMap<FileName, S>| known.get(name) == Some(&found);
             let seen = self.restless.get(name).is_some_and(|it| it.found == Some(found));
             let is_new = !seen && !known(&self.shared) && !known(&self.ready) && !known(&self.refused);
-            // One that changed and changed back.
+            // A file that changed and changed back.
             let is_old = self.restless.contains_key(name) || self.gone.contains_key(name);
             if is_new || (is_old && !seen) {
                 self.touched(name.clone(), Some(found), now);
@@ -173,7 +173,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         self.refused.retain(|name, _| !is_missing(name));
     }
 
-    /// The names that are known at this place in the folder and below.
+    /// The known names at this place in the folder and below.
     pub(crate) fn below(&self, folder: &str) -> Vec<FileName> {
         let is_below = |name: &&FileName| name.as_str().strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
         let known = self.shared.keys().chain(self.ready.keys()).chain(self.restless.keys());
@@ -181,23 +181,23 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         below.into_iter().cloned().collect()
     }
 
-    /// When something comes to rest next.
+    /// When the next file comes to rest.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.restless.values().map(|it| it.since + REST).min()
     }
 
-    /// The files about which nothing was heard for long enough. Each is looked at once more: see [`Settling::rested`].
+    /// The files without an event for long enough. Each gets one more look: see [`Settling::rested`].
     pub(crate) fn due(&self, now: Instant) -> Vec<FileName> {
         let due = self.restless.iter().filter(|(_, it)| it.since + REST <= now);
         due.map(|(name, _)| name.clone()).collect()
     }
 
-    /// A file that was due could not be looked at: it counts as it was.
+    /// A due file could not be looked at, so it counts as before.
     pub(crate) fn unknown(&mut self, name: &FileName) {
         self.restless.remove(name);
     }
 
-    /// What a file looks like that was due. If it is as it was, it is at rest.
+    /// Takes in the look of a due file. An unchanged one is at rest.
     pub(crate) fn rested(&mut self, name: FileName, found: Option<S>, now: Instant) {
         let Some(before) = self.restless.get(&name) else { return };
         if before.found != found {
@@ -215,7 +215,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         }
     }
 
-    /// A file to share that need not wait, what it looks like, and the share that it was before it got another name.
+    /// The next file to share, its look, and its former share if it was renamed.
     pub(crate) fn next_share(
         &self,
         mut waits: impl FnMut(&FileName) -> bool,
@@ -224,25 +224,25 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         Some((name.clone(), look, self.gone_like(look).cloned()))
     }
 
-    /// A share that looks like this and has no file any more. One that is shared under another name already comes last.
+    /// A share with this look and without a file. One that is already shared under another name comes last.
     fn gone_like(&self, look: S) -> Option<&FileName> {
         let gone = self.gone_looks.get(&look)?;
         gone.iter().find(|name| !self.moved.contains(*name)).or(gone.first())
     }
 
-    /// The other names of files of which these are some: what is written to one of them is told of no other.
+    /// The other names of the same files. A write through one name causes no event for the others.
     pub(crate) fn linked(&self, names: &BTreeSet<FileName>) -> BTreeSet<FileName> {
         let looks: HashSet<S> = names.iter().filter_map(|name| self.shared.get(name).copied()).collect();
         let linked = looks.iter().filter_map(|look| self.names.get(look)).filter(|linked| linked.len() > 1);
         linked.flatten().filter(|name| !names.contains(*name)).cloned().collect()
     }
 
-    /// Whether a file is to be shared as it looked then.
+    /// Whether a file with this look is still to be shared.
     pub(crate) fn is_ready(&self, name: &FileName, look: S) -> bool {
         self.ready.get(name) == Some(&look)
     }
 
-    /// A file is shared as it looked then.
+    /// Notes that a file is shared with this look.
     pub(crate) fn is_shared(&mut self, name: &FileName, look: S) {
         self.ready.remove(name);
         self.refused.remove(name);
@@ -255,22 +255,22 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         self.names.entry(look).or_default().insert(name.clone());
     }
 
-    /// Nothing is shared under a name. Gives what it looked like.
+    /// Removes the share of a name. Returns its look.
     fn unshare(&mut self, name: &FileName) -> Option<S> {
         let look = self.shared.remove(name)?;
         take_name(&mut self.names, look, name);
         Some(look)
     }
 
-    /// A file is not shared as it looks. It is tried again when it has changed.
+    /// Notes that a file with this look is refused. It is tried again after a change.
     pub(crate) fn is_refused(&mut self, name: &FileName, look: S) {
         self.ready.remove(name);
         self.refused.insert(name.clone(), look);
     }
 
-    /// A share has ended because its file was gone.
+    /// Notes that a share has ended because its file was missing.
     pub(crate) fn is_withdrawn(&mut self, name: &FileName, now: Instant) {
-        // One that was moved counts for no question.
+        // A moved file does not count for a question.
         if !self.moved.contains(name) {
             self.withdrawn.push_back(now);
         }
@@ -278,7 +278,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         self.unshare(name);
     }
 
-    /// A share has ended without this folder's doing, as by a command on another client. Its file is shared again once it
+    /// Notes that a share has ended elsewhere, as by a command on another client. Its file is shared again once it
     /// changes.
     pub(crate) fn has_ended(&mut self, name: &FileName) {
         self.is_back(name);
@@ -287,7 +287,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         }
     }
 
-    /// What the group has under a name is not what was shared last. The file is new to whoever looks at it next.
+    /// The group has another version under a name than the last shared one. For the next look the file is new.
     pub(crate) fn forget(&mut self, name: &FileName) {
         self.is_back(name);
         self.unshare(name);
@@ -306,8 +306,8 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         }
     }
 
-    /// What is to be done about files that are gone. One that comes again under another name waits until that is shared,
-    /// and counts for nothing.
+    /// The next step for missing files. A file that comes again under another name waits until that name is shared, and
+    /// does not count.
     pub(crate) fn gone(&mut self, now: Instant) -> GoneStep {
         if self.gone.is_empty() {
             self.consented = self.consented.filter(|until| *until > now);
@@ -339,7 +339,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         GoneStep::Ask(count)
     }
 
-    /// The shares without a file that come again under other names: of what looks alike as many as there are of these.
+    /// The shares without a file that come again under other names. Among equal looks, as many as there are new files.
     fn coming_again(&self) -> BTreeSet<&FileName> {
         let mut counts: HashMap<S, usize> = HashMap::new();
         self.coming().for_each(|look| *counts.entry(look).or_default() += 1);
@@ -347,23 +347,23 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         gone.flatten().collect()
     }
 
-    /// What those files look like that are to be shared.
+    /// The looks of the files that wait to be shared.
     fn coming(&self) -> impl Iterator<Item = S> {
         self.ready.values().copied().chain(self.restless.values().filter_map(|it| it.found))
     }
 
-    /// The user wants the shares to end whose files are gone.
+    /// Notes that the user agrees: the shares of missing files may end.
     pub(crate) fn consent(&mut self, now: Instant) {
         self.consented = Some(now + CONSENT);
     }
 
-    /// What was refused is new to the next scan.
+    /// Makes refused files new for the next scan.
     pub(crate) fn retry(&mut self) {
         self.refused.clear();
     }
 }
 
-/// Takes a name from those of one look.
+/// Removes a name from those of one look.
 fn take_name<S: Eq + Hash>(names: &mut HashMap<S, BTreeSet<FileName>>, look: S, name: &FileName) {
     if let Entry::Occupied(mut of_look) = names.entry(look) {
         of_look.get_mut().remove(name);

@@ -1,5 +1,5 @@
-//! A folder and what lies below it, as the disk has it: which files there are, and which of them something has happened
-//! to. No link is followed and no other device entered.
+//! A folder and the files below it on the disk: which files there are, and which of them had events. No link is
+//! followed, and no other device is entered.
 
 use super::node::FolderNode;
 use super::place::{is_left_out, shared_name};
@@ -20,39 +20,39 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use unicode_normalization::UnicodeNormalization;
 
-/// Most files of a folder that are shared.
+/// The most shared files of a folder.
 pub(crate) const FILES_MAX: usize = 1 << 18;
 
-/// Which folder lies at a path, where no name on the way may be a link; `None` if none does.
+/// The identity of the folder at a path without links; `None` if there is none.
 pub(crate) fn folder_node(path: &Path) -> Option<FolderNode> {
     let found = look_unlinked(path).ok().filter(|found| found.is_dir())?;
     let born = found.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
-    // Some file systems have the beginning of time for all.
+    // Some file systems report the begin of time for every file.
     Some(FolderNode { device: found.dev(), inode: found.ino(), born: born.filter(|born| !born.is_zero()) })
 }
 
-/// What was found in a folder.
+/// The result of a scan.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     pub files: BTreeMap<FileName, FileStamp>,
-    /// Files and folders that are passed over since they have no name that can be shared, or cannot be read: how many,
-    /// the first one, and why.
+    /// Entries that cannot be shared, because of their name or because they are unreadable: their number, and the path
+    /// and reason of the first.
     pub unfit: usize,
     pub first_unfit: Option<(PathBuf, String)>,
-    /// Files, and folders with all that is in them, that may be there: the system does not tell. In one form, as names
-    /// are.
+    /// Files, and folders with everything in them, that may exist: the system does not tell. In the composed form, as
+    /// names are.
     unknown: Vec<String>,
-    /// Folders that are yet to be read.
+    /// Folders still to read.
     left: Vec<String>,
 }
 
 impl Scan {
-    /// Whether a file of this name may be there though it was not found.
+    /// Whether a file of this name may exist though the scan did not find it.
     pub(crate) fn is_unknown(&self, name: &FileName) -> bool {
         self.unknown.iter().any(|unknown| is_at_or_below(name.as_str(), unknown))
     }
 
-    /// Whether all that is there was found.
+    /// Whether the scan found everything.
     pub(crate) fn is_whole(&self) -> bool {
         self.unknown.is_empty()
     }
@@ -63,60 +63,60 @@ impl Scan {
     }
 }
 
-/// What has happened in a folder.
+/// The events in a folder.
 #[derive(Debug, Default)]
 pub(crate) struct Happened {
     pub files: BTreeSet<FileName>,
-    /// Something has happened to these folders: each file that was in them is to be looked at. In one form, as names are.
+    /// Folders with events: each file that was in them needs a look. In the composed form, as names are.
     pub folders: Vec<String>,
-    /// All is to be scanned.
+    /// The whole folder needs a scan.
     pub rescan: bool,
-    /// Something has come that cannot be shared.
+    /// An entry that cannot be shared has come.
     pub unfit: bool,
 }
 
-/// A folder that is watched.
+/// A watched folder.
 #[derive(Debug)]
 pub(crate) struct FolderTree {
     root: PathBuf,
-    /// As it was found when this began.
+    /// The identity of the folder when this began.
     node: FolderNode,
-    /// `None` where the system has no watch left: the folder is scanned from time to time.
+    /// `None` if the system has no watch left. Then the folder is scanned from time to time.
     events: Option<FolderEvents>,
-    /// The watched folders by their paths in this one; the folder itself is "".
+    /// The watched folders by their paths in this one. The folder itself is "".
     watches: BTreeMap<String, WatchId>,
     paths: HashMap<WatchId, String>,
 }
 
 impl FolderTree {
-    /// The folder of this node at an absolute path without links. Nothing is watched before the first scan.
+    /// The folder with this identity at an absolute path without links. Watches begin with the first scan.
     pub(crate) fn new(root: PathBuf, node: FolderNode) -> Self {
         let events = FolderEvents::new().ok();
         let node = folder_node(&root).filter(|found| node.is_same(found)).unwrap_or(node);
         Self { root, node, events, watches: BTreeMap::new(), paths: HashMap::new() }
     }
 
-    /// Whether the folder itself is there, as it was when this began.
+    /// Whether the folder itself is there, with the identity of the begin.
     pub(crate) fn is_there(&self) -> bool {
         folder_node(&self.root) == Some(self.node)
     }
 
-    /// Whether the system tells what happens.
+    /// Whether the system reports events.
     pub(crate) fn is_watched(&self) -> bool {
         self.events.is_some()
     }
 
-    /// Where a file lies on the disk.
+    /// The path of a file on the disk.
     pub(crate) fn path_of(&self, name: &FileName) -> PathBuf {
         // Every file name is a path below a folder of any name.
         RelPath::parse(&format!("f/{name}"))
             .map_or_else(|_| self.root.join(name.as_str()), |path| locate(&self.root, &path))
     }
 
-    /// What a file looks like; `None` if it is not there, or is nothing that is shared.
+    /// The stamp of a file; `None` if it is missing or cannot be shared.
     ///
     /// # Errors
-    /// The system does not tell whether it is there.
+    /// The system does not tell whether it exists.
     pub(crate) fn look(&self, name: &FileName) -> io::Result<Option<FileStamp>> {
         match look_unlinked(&self.path_of(name)) {
             Ok(found) => Ok((found.is_file() && found.dev() == self.node.device).then(|| FileStamp::of(&found))),
@@ -128,9 +128,9 @@ impl FolderTree {
     /// Finds all files, and watches all folders from now on.
     ///
     /// # Errors
-    /// The folder itself cannot be read, or is not there.
+    /// The folder itself is unreadable or missing.
     pub(crate) fn scan(&mut self) -> io::Result<Scan> {
-        // What is lost in the middle shows in the folder itself.
+        // A loss in the middle shows in the folder itself.
         self.open(&self.root)?;
         let mut scan = Scan::default();
         let mut found = BTreeSet::new();
@@ -147,19 +147,19 @@ impl FolderTree {
         scan.left.push(folder);
         while let Some(folder) = scan.left.pop() {
             let path = self.root.join(&folder);
-            // First, so that nothing is missed that comes while the names are read.
+            // The watch comes first, so no event is missed while the names are read.
             self.watch(&folder, &path);
             match self.open(&path).and_then(|open| Ok((names_in(open.try_clone()?)?, open))) {
                 Ok((names, open)) => {
                     names.iter().for_each(|name| self.entry(&folder, &open, name, scan));
                     found.insert(folder);
                 }
-                // It is gone by now.
+                // The folder has disappeared by now.
                 Err(error) if is_absence(&error) => {}
                 Err(error) => {
                     scan.unknown.push(composed(&folder));
                     scan.pass_over(path, crate::sys::reason(&error));
-                    // It is watched all the same, if it can be.
+                    // The folder is watched all the same, if possible.
                     found.insert(folder);
                 }
             }
@@ -198,7 +198,7 @@ impl FolderTree {
             FileType::Directory => scan.left.push(relative),
             FileType::RegularFile => match shared_name(&relative) {
                 Ok(_) if scan.files.len() >= FILES_MAX => scan.pass_over(path(), "there are too many files"),
-                // Of two spellings the composed one is meant.
+                // Of two spellings, the composed one counts.
                 Ok(name) if name.as_str() == relative || !scan.files.contains_key(&name) => {
                     scan.files.insert(name, stamp_of(&stat));
                 }
@@ -217,13 +217,13 @@ impl FolderTree {
                     events.unwatch(old);
                     self.paths.remove(&old);
                 }
-                // A folder that was moved has its watch still.
+                // A moved folder still has its watch.
                 if let Some(old) = self.paths.insert(id, folder.to_owned()).filter(|old| old != folder) {
                     self.watches.remove(&old);
                 }
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            // It cannot be read either, which is told.
+            // The folder is unreadable too, and the scan reports that.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             Err(_) => {
                 self.events = None;
@@ -242,7 +242,7 @@ impl FolderTree {
         }
     }
 
-    /// What has happened since the last call. Does not wait.
+    /// The events since the last call. Does not wait.
     pub(crate) fn take(&mut self) -> Happened {
         let mut happened = Happened::default();
         let Some(events) = &self.events else { return happened };
@@ -283,7 +283,7 @@ impl FolderTree {
         happened
     }
 
-    /// Something has happened to a folder: it has come, gone, or is another one.
+    /// Treats an event of a folder, which has come, gone, or been replaced.
     fn folder_happened(&mut self, path: String, happened: &mut Happened) {
         let below: Vec<String> = self.watches.keys().filter(|known| is_at_or_below(known, &path)).cloned().collect();
         let is_there = folder_node(&self.root.join(&path)).is_some_and(|found| found.device == self.node.device);
@@ -298,18 +298,18 @@ impl FolderTree {
         happened.folders.push(composed(&path));
     }
 
-    /// Readable when something has happened.
+    /// Readable after an event.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.events.as_ref().map(|events| events.as_fd())
     }
 }
 
-/// Whether an error says that nothing that is shared is there.
+/// Whether an error means that no shareable file is there.
 fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || is_link(error)
 }
 
-/// A path in the form that names have.
+/// A path in the composed form that names have.
 fn composed(path: &str) -> String {
     path.nfc().collect()
 }
@@ -449,7 +449,7 @@ mod tests {
             assert_eq!(unknown.is_unknown(&file(name)), is, "{name}");
         }
         assert!(!unknown.is_whole());
-        // A name on the way that is no folder hides nothing.
+        // A file on the way instead of a folder hides nothing.
         let (_temp, tree) = tree(&["a"]);
         assert_eq!(tree.look(&file("a/b")).expect("told"), None);
     }

@@ -20,9 +20,9 @@ use crate::model::piece::{Layout, PieceIndex};
 const LEAF: usize = 128;
 /// Leaves per block. At `PIECES_MAX` there are 128 blocks, so each of the three steps of a search looks at 128 numbers.
 const FAN: usize = 128;
-/// The least count of no pieces.
+/// The least count without any piece.
 const NONE: u16 = u16::MAX;
-/// Most partial holders that can be counted.
+/// The most partial holders that can be counted.
 pub(crate) const HOLDERS_MAX: usize = NONE as usize - 1;
 /// The bits of 16 pieces, first piece first. The compiler vectorises comparisons with a table.
 const BITS: [u16; 16] = {
@@ -56,14 +56,14 @@ impl PieceSet {
         self.0[leaf_of(piece)] & mask_of(piece) != 0
     }
 
-    /// Puts the piece in; false if it was there.
+    /// Adds the piece. Returns false if it was there.
     fn insert(&mut self, piece: PieceIndex) -> bool {
         let new = !self.has(piece);
         self.0[leaf_of(piece)] |= mask_of(piece);
         new
     }
 
-    /// Takes the piece out; false if it was not there.
+    /// Removes the piece. Returns false if it was not there.
     fn remove(&mut self, piece: PieceIndex) -> bool {
         let was = self.has(piece);
         self.0[leaf_of(piece)] &= !mask_of(piece);
@@ -71,7 +71,7 @@ impl PieceSet {
     }
 }
 
-/// Least counts of a peer's missing pieces, by leaf and by block.
+/// The least counts of a peer's missing pieces, by leaf and by block.
 ///
 /// Invariant: none is above the true least count.
 struct Minima {
@@ -85,7 +85,7 @@ impl Minima {
         Self { leaves: vec![NONE; blocks * FAN].into(), blocks: vec![NONE; blocks].into() }
     }
 
-    /// Both are compared, since a search lifts a block to the floor before it lifts the leaves.
+    /// Compares both, because a search lifts a block to the floor before it lifts the leaves.
     fn lower(&mut self, leaf: usize, count: u16) {
         for bound in [&mut self.leaves[leaf], &mut self.blocks[leaf / FAN]] {
             *bound = count.min(*bound);
@@ -101,7 +101,7 @@ impl Minima {
     }
 }
 
-/// What a peer holds.
+/// The pieces of a peer.
 pub(crate) enum Holdings {
     /// No piece.
     Nothing,
@@ -137,19 +137,19 @@ impl Holdings {
     }
 }
 
-/// What left with a holder: the least counts that its missing pieces have now, for another peer that holds them.
+/// The effect of a holder's departure: the least counts of its missing pieces now, for another holder of them.
 pub(crate) struct Loss(Minima);
 
 impl Loss {
-    /// Lowers the bounds of a peer after another one has left, even if it held none of those pieces: to check costs
-    /// more than to correct a bound when a search meets it.
+    /// Lowers the bounds of a peer after another one has left, even if it held none of those pieces. A check would cost
+    /// more than the correction of a bound in a later search.
     pub(crate) fn announce(&self, holdings: &mut Holdings) {
         let Holdings::Some(holder) = holdings else { return };
         let Minima { leaves, blocks } = &mut holder.minima;
         let blocks = blocks.iter_mut().zip(leaves.chunks_exact_mut(FAN));
         let lost = self.0.blocks.iter().zip(self.0.leaves.chunks_exact(FAN));
         for ((block, leaves), (&lost, lost_leaves)) in blocks.zip(lost) {
-            // Where the peer holds no missing piece, it holds none after the loss.
+            // A peer without missing pieces here has none after the loss.
             if *block != NONE && lost != NONE {
                 *block = lost.min(*block);
                 for (leaf, &lost) in leaves.iter_mut().zip(lost_leaves) {
@@ -188,7 +188,7 @@ pub(crate) struct Availability {
 }
 
 impl Availability {
-    /// Every piece that is not in `have` is missing, and nobody holds any.
+    /// All pieces outside `have` are missing, and no peer holds any.
     pub(crate) fn new(layout: Layout, have: &Bitfield) -> Self {
         let mut missing = PieceSet::from_bitfield(have);
         missing.0.iter_mut().for_each(|word| *word = !*word);
@@ -256,8 +256,8 @@ impl Availability {
         }
     }
 
-    /// The peer holds one more piece. True if it is the last one: the caller then has to subtract the peer's holdings
-    /// and add all pieces instead.
+    /// Notes that the peer holds one more piece. Returns true if it is the last one. Then the caller has to subtract
+    /// the peer's holdings and add all pieces instead.
     pub(crate) fn add_one(&mut self, holdings: &mut Holdings, piece: PieceIndex) -> bool {
         if let Holdings::Nothing = holdings {
             let (set, minima) = (PieceSet::none(self.layout), Minima::none(self.missing.0.len()));
@@ -278,7 +278,7 @@ impl Availability {
         holder.held == self.layout.count()
     }
 
-    /// A peer holds all these.
+    /// Adds a peer with these pieces.
     pub(crate) fn add(&mut self, bits: &Bitfield) -> Holdings {
         if bits.is_complete() {
             self.seeds += 1;
@@ -309,7 +309,7 @@ impl Availability {
         Holdings::Some(Box::new(PartialHolder { set, held: bits.held(), minima }))
     }
 
-    /// A peer does not hold these any more. The caller has to call `Loss::announce` for every other peer.
+    /// Removes the holdings of a peer. The caller has to call `Loss::announce` for every other peer.
     pub(crate) fn subtract(&mut self, holdings: Holdings) -> Option<Loss> {
         let set = match holdings {
             Holdings::Nothing => return None,
@@ -334,7 +334,7 @@ impl Availability {
                 self.offered -= u32::from(unoffered);
             }
             self.floor.lower(leaf, least(&leasts));
-            // A peer that holds the piece too is one holder of it.
+            // Another peer with the piece is one holder of it.
             lost.lower(leaf, least(&leasts).max(1));
         }
         Some(Loss(lost))
@@ -349,7 +349,7 @@ impl Availability {
         }
     }
 
-    /// Puts the peer's missing pieces of the range that have exactly this count into `found`, in order.
+    /// Puts those of the peer's missing pieces in the range with exactly this count into `found`, in order.
     pub(crate) fn equals(&self, holdings: &Holdings, count: u16, range: Range<u32>, found: &mut Vec<u32>) {
         found.clear();
         let leaves = range.start as usize / LEAF..(range.end as usize).div_ceil(LEAF).min(self.missing.0.len());
@@ -375,7 +375,7 @@ impl Availability {
             let block = first_up_to(&minima.blocks, count)?;
             let leaves = &mut minima.leaves[block * FAN..][..FAN];
             raise(leaves, &self.floor.leaves[block * FAN..][..FAN]);
-            // A leaf's bound below the block's is out of date too.
+            // A leaf's bound below the block's is outdated too.
             while let Some(offset) = first_up_to(leaves, count) {
                 let leaf = block * FAN + offset;
                 leaves[offset] = self.least(leaf, set.0[leaf]);
@@ -461,7 +461,7 @@ mod tests {
     use crate::model::piece::PIECE_LEN;
 
     impl Availability {
-        /// Panics unless every number that is kept besides the counts and the missing pieces follows from them.
+        /// Panics unless all derived numbers follow from the counts and the missing pieces.
         pub(crate) fn check<'a>(&self, peers: impl Iterator<Item = &'a Holdings> + Clone) {
             let seeds = peers.clone().filter(|peer| matches!(peer, Holdings::All)).count();
             assert_eq!(self.seeds as usize, seeds);

@@ -10,9 +10,9 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    /// Narrows equal pieces, in order, to those of the own part in the first quarter of a window. The quarter keeps
-    /// members that do not know each other from choosing the same pieces. The rest of the window is room for members to
-    /// be ahead of others. False, and all pieces left, if none is of the own part.
+    /// Reduces equal pieces, in order, to those of the own part in the first quarter of a window. The quarter keeps
+    /// members that do not know each other from choosing the same pieces. The rest of the window lets members get ahead
+    /// of others. Returns false and keeps all pieces if none is of the own part.
     pub(crate) fn narrow(&self, equals: &mut Vec<u32>, window: u32) -> bool {
         let own = |number: u32| number % self.of == self.rank;
         if self.of == 1 {

@@ -1,18 +1,20 @@
-//! Which piece of a download to ask of whom next: rarest first.
+//! Chooses the next piece to request and the peer to ask for it: rarest first.
 //!
 //! The picker knows *peers* and *lanes*. A peer is a remote client. It counts once in a piece's availability, however
-//! many connections lead to it. A lane is one connection to a peer. The picker keeps what is in flight per lane, since
-//! connections die one by one. It asks a peer for a piece once at most: the connections of a peer share one uplink, and
-//! a second copy would only slow the first.
+//! many connections lead to it. A lane is one connection to a peer. The picker keeps the pieces in flight per lane,
+//! because connections die one by one. It requests a piece from a peer at most once: the connections of a peer share
+//! one uplink, and a second copy would only slow down the first.
 //!
-//! Ties are broken at random within a window, and there with preference for the own *part*. The incomplete members of
-//! the swarm, as far as they know each other, divide the pieces by number, in the order of their client ids. So they
-//! ask a scarce seeder for different pieces without a word between them. The seeder settles what is left to chance
-//! (members that do not know each other yet, the last pieces): it puts off whoever asks for what it is giving to
-//! another member. The picker asks nobody for such a piece until some peer is known to hold it or some time has passed.
+//! Ties are broken at random within a window, with preference for the own *part*. The incomplete members of the swarm
+//! that know each other divide the pieces by number, in the order of their client ids. So they request different pieces
+//! from a scarce seeder without talking to each other. Some pieces remain to chance: the last ones, and those of
+//! members that do not know each other yet. There the seeder decides. It refuses a piece for now while another member
+//! is receiving it. The picker then requests such a piece from no peer until some peer is known to hold it or some time
+//! has passed.
 //!
-//! A peer is *scarce* if it is one of few that hold all, fewer than the members that want it. The picker asks it for
-//! what others hold too, or have in their part, only while it asks for little else.
+//! A peer is *scarce* if it is one of few that hold everything, fewer than the members that want it. The picker
+//! requests pieces that others hold, or have in their part, from such a peer only while little else is requested from
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -24,24 +26,24 @@ use crate::model::bitfield::Bitfield;
 use crate::model::id::ClientId;
 use crate::model::piece::{Layout, PieceIndex};
 
-/// Of equally rare pieces the picker chooses within this many: 64 MiB.
+/// Among equally rare pieces, the picker chooses within this many: 64 MiB.
 pub const WINDOW: u32 = 128;
-/// Most lanes on which one piece is in flight.
+/// The most lanes on which one piece is in flight.
 pub const COPIES_MAX: usize = 3;
-/// With a scarce peer, the picker looks for pieces of its own part in one window for each member, up to this many.
+/// For a scarce peer, the picker searches its own part in one window per member, up to this many.
 const WINDOWS_MAX: u32 = 8;
-/// The first pieces of a download from complete peers are chosen in `WINDOWS_MAX` windows, up to this many pieces.
-/// Members that begin at the same time do not know each other yet, and would ask a scarce seeder for the same pieces.
+/// This many first pieces of a download from complete peers are chosen in `WINDOWS_MAX` windows. Members that begin at
+/// the same time do not know each other yet. Otherwise they would request the same pieces from a scarce seeder.
 const SCATTERED_MAX: u32 = 16;
-/// With fewer pieces than this in flight, the picker asks even a scarce peer for what others may bring.
+/// With fewer pieces than this in flight, the picker requests even from a scarce peer what others may bring.
 const REPEATED_MAX: usize = 2;
 
-/// What a piece that arrived was worth.
+/// The result of a received piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// It was not here before.
+    /// The piece is new here.
     First {
-        /// The other lanes that were asked for it, and need not deliver it.
+        /// The other lanes with requests for it, which need not deliver it.
         cancel: Vec<Lane>,
     },
     /// Another lane was faster.
@@ -53,13 +55,13 @@ pub enum Received {
 /// Invariants:
 /// - A piece is in exactly one state: missing (a bit in `availability`), in flight (a key of `flights`) or here (a bit
 ///   in `have`).
-/// - A piece is in flight on at most `COPIES_MAX` lanes, of as many peers. It is on none if it was put off, since it is
-///   in flight to another member.
-/// - `lanes` lists the same pairs as `flights`, and only lanes of peers that are there.
+/// - A piece is in flight on at most `COPIES_MAX` lanes, of as many peers. It is on none if it was refused for now,
+///   because it is in flight to another member.
+/// - `lanes` lists the same pairs as `flights`, and only lanes of present peers.
 /// - `hash_position` is the first piece that is not here, or the number of pieces.
 ///
-/// At 2 million pieces it takes 2.3 bytes per piece, and for each peer that holds some but not all pieces a bit per
-/// piece and an eighth on top.
+/// At 2 million pieces it takes 2.3 bytes per piece. For each peer that holds some but not all pieces, it takes a bit
+/// per piece and an eighth on top.
 pub struct PiecePicker {
     layout: Layout,
     own: ClientId,
@@ -73,14 +75,14 @@ pub struct PiecePicker {
     slots: Vec<SlotEntry>,
     free: Vec<u32>,
     partition: Partition,
-    /// Pieces chosen so far, counted up to `SCATTERED_MAX` at least.
+    /// The chosen pieces so far, counted up to `SCATTERED_MAX` at least.
     scattered: u32,
     in_order: bool,
-    /// The equals of one choice; kept to save the allocation.
+    /// The equal pieces of one choice. Kept to save the allocation.
     equals: Vec<u32>,
 }
 
-/// What is in a slot. The generation counts the peers that had it before.
+/// The content of a slot. The generation counts its former peers.
 struct SlotEntry {
     generation: u32,
     peer: Option<PickerPeer>,
@@ -91,7 +93,7 @@ struct PickerPeer {
     holdings: Holdings,
 }
 
-/// What a peer holds; `None` once it is removed.
+/// The holdings of a peer; `None` once it is removed.
 fn holdings_mut(slots: &mut [SlotEntry], peer: PeerSlot) -> Option<&mut Holdings> {
     let entry = slots.get_mut(peer.place as usize).filter(|entry| entry.generation == peer.generation)?;
     entry.peer.as_mut().map(|peer| &mut peer.holdings)
@@ -115,7 +117,7 @@ impl Copies {
         *room.expect("a piece with COPIES_MAX copies is not picked") = Some(lane);
     }
 
-    /// Takes the lane out; false if it was not there.
+    /// Removes the lane. Returns false if it was not there.
     fn remove(&mut self, lane: Lane) -> bool {
         let found = self.0.iter().position(|&place| place == Some(lane));
         if let Some(found) = found {
@@ -127,11 +129,10 @@ impl Copies {
 }
 
 impl PiecePicker {
-    /// A picker for a download by the client `own`, of which `have` is here already. `window` is in pieces, at least 1.
-    /// The time of a choice grows with it.
-    /// The window keeps the whole hash close behind. Of equally rare pieces the picker takes none that lies `window` or
-    /// more beyond both the hash position and the lowest of them. A narrower window keeps the hash closer, but makes
-    /// the members of a swarm ask a scarce seeder for the same pieces more often.
+    /// A picker for a download by the client `own`, with the pieces `have`. `window` is in pieces, at least 1. The time
+    /// of a choice grows with it. The window keeps the whole hash close behind. Among equally rare pieces, the picker
+    /// takes none that lies `window` or more beyond both the hash position and the lowest of them. A narrower window
+    /// keeps the hash closer. But then the members of a swarm request the same pieces from a scarce seeder more often.
     pub fn new(layout: Layout, have: Bitfield, own: ClientId, window: u32, seed: u64) -> Self {
         assert_eq!(have.len(), layout.count(), "the bitfield is of this layout");
         let (availability, begins) = (Availability::new(layout, &have), have.is_empty());
@@ -156,14 +157,15 @@ impl PiecePicker {
         picker
     }
 
-    /// The download begins, though pieces are here that nobody had to send: the first ones are chosen in more windows.
+    /// Treats the download as new, though some pieces came from this machine. So the first ones are chosen in more
+    /// windows.
     pub fn scatter(&mut self) {
         self.scattered = 0;
     }
 
-    /// Adds a peer that holds nothing as far as is known, each once, however many connections lead to it. Only clients
-    /// that can be asked belong here: others would make pieces look less rare than they are.
-    /// The id decides which part of the pieces is whose. Peers of two users may have the same one.
+    /// Adds a peer without known pieces. Each peer is added once, however many connections lead to it. Only clients
+    /// that take requests belong here: others would make pieces look less rare than they are. The id decides which part
+    /// of the pieces is whose. Peers of two users may have the same id.
     pub fn add_peer(&mut self, client: ClientId) -> PeerSlot {
         let place = self.free.pop().unwrap_or_else(|| {
             assert!(self.slots.len() < HOLDERS_MAX, "connections are capped far below");
@@ -197,7 +199,7 @@ impl PiecePicker {
         self.put_back_if_put_off(piece);
     }
 
-    /// Removes a peer. What was in flight with it goes back. O(pieces), unless it held all or nothing.
+    /// Removes a peer. Its pieces in flight go back. O(pieces), unless it held all or nothing.
     pub fn remove_peer(&mut self, peer: PeerSlot) {
         if self.holdings(peer).is_none() {
             return;
@@ -213,13 +215,13 @@ impl PiecePicker {
         self.divide();
     }
 
-    /// The piece to ask for on this lane now. It is in flight there from now on. How many a lane has in flight is up to
-    /// the caller.
+    /// The piece to request on this lane now. It is in flight there from now on. The caller limits the number in flight
+    /// per lane.
     ///
-    /// It is the rarest missing piece that the peer holds. Once nothing that any peer holds is missing, the endgame
-    /// begins. Then a lane with nothing in flight gets a copy of a piece that is in flight with other peers only, and
-    /// there on lanes that `outrun` says this one outruns. The one with fewest copies comes first. The only complete peer
-    /// is spared what others can still be asked for.
+    /// It is the rarest missing piece of the peer. The endgame begins once no peer holds a missing piece. Then a lane
+    /// with nothing in flight gets a copy of a piece that is in flight with other peers only. `outrun` must say that
+    /// this lane outruns the lanes of that piece. The piece with fewest copies comes first. The only complete peer is
+    /// spared pieces that others can still deliver.
     pub fn pick(&mut self, lane: Lane, outrun: impl Fn(Lane) -> bool) -> Option<PieceIndex> {
         let piece = self.pick_missing(lane.peer).or_else(|| self.pick_copy(lane, outrun))?;
         self.availability.take(piece);
@@ -229,8 +231,8 @@ impl PiecePicker {
         Some(piece)
     }
 
-    /// The piece arrived on this lane, and is verified and written: it counts as here from now on. That holds even if
-    /// the lane was given back or its peer removed in between.
+    /// Notes that a piece from this lane is verified and written. It counts as here from now on, even if the lane was
+    /// given back or its peer was removed in between.
     pub fn received(&mut self, lane: Lane, piece: PieceIndex) -> Received {
         match self.found(piece) {
             None => Received::Duplicate,
@@ -241,8 +243,8 @@ impl PiecePicker {
         }
     }
 
-    /// The piece is here, wherever it comes from, and is verified and written. Gives the lanes that were asked for it, and
-    /// need not deliver it; `None` if it was here before.
+    /// Notes that a piece from any source is verified and written. Returns the lanes with requests for it, which need
+    /// not deliver it. Returns `None` if it was here before.
     pub fn found(&mut self, piece: PieceIndex) -> Option<Vec<Lane>> {
         if !self.have.insert(piece) {
             return None;
@@ -260,7 +262,8 @@ impl PiecePicker {
         self.holdings(peer).is_some_and(|holdings| holdings.has(piece))
     }
 
-    /// The piece will not come on this lane, or was bad: it goes back, unless another lane has it in flight too.
+    /// Notes that the piece will not come on this lane, or was bad. It goes back, unless another lane has it in flight
+    /// too.
     pub fn failed(&mut self, lane: Lane, piece: PieceIndex) {
         let Some(copies) = self.flights.get_mut(&piece) else { return };
         if !copies.remove(lane) {
@@ -271,30 +274,30 @@ impl PiecePicker {
         self.assert_one_state(piece);
     }
 
-    /// The piece does not come on this lane now, because the peer is giving it to another member. The picker asks
-    /// nobody for it until another peer is known to hold it or [`PiecePicker::recall`] is called.
+    /// Notes that the peer refuses the piece for now, because it is giving the piece to another member. The picker
+    /// requests it from no peer until another one is known to hold it or [`PiecePicker::recall`] is called.
     pub fn put_off(&mut self, lane: Lane, piece: PieceIndex) {
         if self.flights.get_mut(&piece).is_some_and(|copies| copies.remove(lane)) {
             self.forget(lane, piece);
         }
     }
 
-    /// Lets what was put off be asked for again.
+    /// Lets refused pieces be requested again.
     pub fn recall(&mut self) {
         let put_off = |(&piece, copies): (&PieceIndex, &Copies)| (copies.len() == 0).then_some(piece);
         let pieces: Vec<_> = self.flights.iter().filter_map(put_off).collect();
         pieces.into_iter().for_each(|piece| self.put_back_if_put_off(piece));
     }
 
-    /// The connection is gone or stuck: all that was in flight on it goes back.
+    /// The connection is gone or stuck. All its pieces in flight go back.
     pub fn give_back(&mut self, lane: Lane) {
         while let Some(&piece) = self.lanes.get(&lane).and_then(|pieces| pieces.last()) {
             self.failed(lane, piece);
         }
     }
 
-    /// The connection is silent: what is in flight on it goes back, if a peer holds it that was not asked for it. The
-    /// rest would only be asked of the same peer again.
+    /// The connection is silent. Its pieces in flight go back if another peer without a request for them holds them.
+    /// The rest would only be requested from the same peer again.
     pub fn snub(&mut self, lane: Lane) {
         for piece in self.lanes.get(&lane).cloned().unwrap_or_default() {
             let asked = self.flights.get(&piece).map_or(0, Copies::len);
@@ -305,7 +308,7 @@ impl PiecePicker {
     }
 
     /// Whether to choose the first of equal pieces. A download that is faster than its whole hash needs them in the
-    /// order in which the hash takes them. At first the choice is random, so that members differ.
+    /// order of the hash. At first the choice is random, so that members differ.
     pub fn set_in_order(&mut self, in_order: bool) {
         self.in_order = in_order;
     }
@@ -324,18 +327,18 @@ impl PiecePicker {
         self.availability.missing_count()
     }
 
-    /// How many peers hold the piece.
+    /// The number of peers that hold the piece.
     pub fn availability(&self, piece: PieceIndex) -> u32 {
         self.availability.holder_count(piece)
     }
 
-    /// The number of pieces that are here without a gap from the start: how far the whole hash can be.
+    /// The number of pieces without a gap from the start, which is how far the whole hash can be.
     pub fn hash_position(&self) -> u32 {
         self.hash_position
     }
 
-    /// Whether the peer holds anything that is not here, even if it is in flight with others. Takes `&mut` to correct
-    /// bounds on the way; nothing that a caller can see changes.
+    /// Whether the peer holds a piece that is not here, even one in flight with others. Takes `&mut` to correct bounds
+    /// on the way; no visible state changes.
     pub fn wants_from(&mut self, peer: PeerSlot) -> bool {
         let Some(holdings) = holdings_mut(&mut self.slots, peer) else { return false };
         self.availability.rarest(holdings).is_some() || self.flights.keys().any(|&piece| holdings.has(piece))
@@ -347,7 +350,7 @@ impl PiecePicker {
         let may_repeat = !scarce || self.may_repeat(peer);
         let holdings = holdings_mut(&mut self.slots, peer)?;
         let rarest = self.availability.rarest(holdings)?;
-        // What others hold too can be asked of them.
+        // Other peers can deliver what they hold too.
         if rarest.count > 0 && !may_repeat {
             return None;
         }
@@ -366,7 +369,7 @@ impl PiecePicker {
             if !may_repeat {
                 return None;
             }
-            // The members whose part it is begin at the other end.
+            // The members with that part begin at the other end.
             self.equals.drain(..self.equals.len() / 4 * 3);
         }
         self.scattered = self.scattered.saturating_add(1);
@@ -374,14 +377,14 @@ impl PiecePicker {
         self.layout.index(self.equals[chosen])
     }
 
-    /// Whether the peer is one of few that hold all, fewer than the members that want it.
+    /// Whether the peer is one of few that hold everything, fewer than the members that want it.
     fn is_scarce(&self, peer: PeerSlot) -> bool {
         let complete = matches!(self.holdings(peer), Some(Holdings::All));
         complete && self.availability.seeds() < self.partition.of
     }
 
-    /// Whether to ask a scarce peer even for what is in the part of others, or for what others hold. Only while little
-    /// else is asked of it: so this download goes on if the others do not.
+    /// Whether to request even pieces from a scarce peer that others hold or have in their part. Only while little else
+    /// is requested from it. So this download goes on even if the others do not.
     fn may_repeat(&self, peer: PeerSlot) -> bool {
         let lanes = self.lanes.range(peer.lane(0)..=peer.lane(u16::MAX));
         lanes.map(|(_, pieces)| pieces.len()).sum::<usize>() < REPEATED_MAX
@@ -417,7 +420,7 @@ impl PiecePicker {
         entry.peer.as_ref().map(|peer| &peer.holdings)
     }
 
-    /// Removes what the peer holds, if it is there.
+    /// Removes the holdings of a peer, if it is there.
     fn drop_holdings(&mut self, peer: PeerSlot) {
         let Some(holdings) = holdings_mut(&mut self.slots, peer) else { return };
         let dropped = std::mem::replace(holdings, Holdings::Nothing);
@@ -450,7 +453,7 @@ impl PiecePicker {
         }
     }
 
-    /// Removes the piece from what the lane has in flight.
+    /// Removes the piece from those in flight on the lane.
     fn forget(&mut self, lane: Lane, piece: PieceIndex) {
         if let Some(pieces) = self.lanes.get_mut(&lane) {
             pieces.retain(|&other| other != piece);

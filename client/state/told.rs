@@ -1,7 +1,7 @@
-//! What a user was told: the file `told` of a slot, a line of JSON for each thing, the latest last.
+//! The messages that a user was shown: the file `told` of a slot, one line of JSON for each, the latest last.
 //!
-//! A line is written at once and not synced: what a crash of the machine takes was on the screen before. Lines that are no
-//! objects are passed over, such as the last one after a crash.
+//! A line is written at once and not synced: a message that a crash of the machine takes was on the screen before.
+//! Lines that are no JSON objects are ignored, such as the last one after a crash.
 
 use crate::model::id::OpOrder;
 use crate::sys::durable;
@@ -13,43 +13,43 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// Most things that are kept. What goes beyond that is the oldest of the kind of which there are most: whoever makes many of
-/// one kind happen drives out no other.
+/// The most messages to keep. Beyond this limit, the oldest message of the most frequent kind goes. So many messages of
+/// one kind drive out no other kind.
 pub const TOLD_MAX: usize = 500;
-/// Longest line that is kept, in bytes.
+/// The longest line to keep, in bytes.
 const LINE_LEN_MAX: usize = 8 * 1024;
-/// So many lines are written until the file is written anew.
+/// After this many written lines the file is rewritten.
 const LINES_MAX: usize = 2 * TOLD_MAX;
 
-/// One thing, as programs are told it.
+/// One message, in the form for programs.
 pub type Told = Map<String, Value>;
 
-/// The field of a line that says which notice of the tracker it is.
+/// The field of a line with the place of the tracker's notice.
 const PLACE: &str = "place";
-/// The field of a line that says when the user was told.
+/// The field of a line with the time at which the user was told.
 pub(crate) const AT: &str = "at";
 
-/// The last things that a user was told by one client.
+/// The last messages that a user was shown by one client.
 #[derive(Debug)]
 pub struct ToldLog {
     path: PathBuf,
-    /// Held by whoever writes, so that no line overtakes another. `None` once the slot is closed.
+    /// The writer holds this lock, so no line overtakes another. `None` once the slot is closed.
     writing: Mutex<Option<Lines>>,
-    // Locked, never during I/O.
+    // Locked, but never during I/O.
     kept: Mutex<VecDeque<Told>>,
 }
 
 /// The file, to which lines are added.
 #[derive(Debug, Default)]
 struct Lines {
-    /// None until the file was written anew.
+    /// `None` until the file is rewritten.
     file: Option<File>,
     len: u64,
     count: usize,
 }
 
 impl ToldLog {
-    /// Reads what an earlier login left. What cannot be read is not there.
+    /// Reads the messages of an earlier login. Unreadable ones are ignored.
     pub(super) fn load(path: PathBuf) -> Self {
         let text = fs::read(&path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -60,7 +60,7 @@ impl ToldLog {
         Self { path, writing: Mutex::new(Some(Lines::default())), kept: Mutex::new(kept) }
     }
 
-    /// Keeps one thing more, as far as the disk takes it.
+    /// Keeps one more message, as far as the disk takes it.
     pub fn keep(&self, told: Told) {
         let line = serde_json::to_string(&told).expect("texts and numbers become JSON") + "\n";
         let mut writing = self.writing.lock();
@@ -77,8 +77,8 @@ impl ToldLog {
         }
     }
 
-    /// Keeps a notice of the tracker; false if the user was told it before. The tracker sends a notice again if the client
-    /// ended before it could say that the user has read it.
+    /// Keeps a notice of the tracker. Returns false if the user was told it before. The tracker sends a notice again if
+    /// the client ended before it could say that the user has read it.
     pub fn keep_notice(&self, mut told: Told, order: OpOrder) -> bool {
         told.insert(
             PLACE.to_owned(),
@@ -91,7 +91,7 @@ impl ToldLog {
         true
     }
 
-    /// Everything that is kept, the latest last.
+    /// All kept messages, the latest last.
     pub fn all(&self) -> Vec<Told> {
         let mut all: Vec<Told> = self.kept.lock().iter().cloned().collect();
         for told in &mut all {
@@ -100,7 +100,7 @@ impl ToldLog {
         all
     }
 
-    /// Nothing is kept from now on.
+    /// Keeps nothing from now on.
     pub(super) fn close(&self) {
         self.writing.lock().take();
     }
@@ -116,7 +116,7 @@ impl ToldLog {
 }
 
 impl Lines {
-    /// Adds a line; false if the file is to be written anew instead.
+    /// Appends a line. Returns false if the file must be rewritten instead.
     fn add(&mut self, line: &str) -> bool {
         let Some(file) = self.file.as_ref().filter(|_| self.count < LINES_MAX) else { return false };
         let is_written = file.write_all_at(line.as_bytes(), self.len).is_ok();
@@ -126,7 +126,7 @@ impl Lines {
     }
 }
 
-/// Returns true if both say the same of one op, whenever that was. An op that came late may change what a notice says.
+/// Whether both say the same of one op, at any time. A late op may change the words of a notice.
 fn is_same(one: &Told, other: &Told) -> bool {
     let said = |told: &Told| -> Told {
         told.iter().filter(|(key, _)| *key != AT).map(|(k, v)| (k.clone(), v.clone())).collect()
@@ -134,7 +134,7 @@ fn is_same(one: &Told, other: &Told) -> bool {
     one.get(PLACE) == other.get(PLACE) && said(one) == said(other)
 }
 
-/// Forgets the oldest of the kind of which there are most.
+/// Forgets the oldest message of the most frequent kind.
 fn forget_one(kept: &mut VecDeque<Told>) {
     let kind = |told: &Told| told.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut counts: HashMap<String, usize> = HashMap::new();

@@ -1,4 +1,4 @@
-//! What comes of what is offered, by example and whatever happens.
+//! The results of offers, by example and for random events.
 
 use super::*;
 use crate::model::name::tests::{file, user};
@@ -29,7 +29,7 @@ fn arrives(following: &mut Following, name: &FileName) {
     following.put(name.clone(), came);
 }
 
-/// Takes in what is offered and has it come.
+/// Takes in an offer and lets it come.
 fn came(following: &mut Following, offered: Offer) {
     let name = offered.name.clone();
     assert_eq!(following.offered(offered, Here::Nothing), Verdict::Waits);
@@ -173,7 +173,7 @@ fn a_sharer_who_gives_nothing_holds_up_nobody() {
         begun.iter().filter(|it| it.offer.author == user("eve")).map(|it| it.offer.name.clone()).collect();
     assert_eq!((begun.len(), of_eve.len()), (8, RUNNING_OF_ONE_MAX));
     assert!(begin(&mut following, PLENTY).0.is_empty());
-    // Who has failed waits behind the others.
+    // A failed offer waits behind the others.
     following.failed(&file("eve0"), true);
     assert_eq!(begin(&mut following, PLENTY).0[0].offer.name, file("eve4"));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What a folder and its group come to, whatever happens and however events are lost.
+//! The folder and its group agree in the end, for random events and even when events are lost.
 
 use super::*;
 use crate::model::name::tests::file;
@@ -10,21 +10,21 @@ fn names(count: usize) -> Vec<FileName> {
     (0..count).map(|n| file(&format!("d/{n:04}"))).collect()
 }
 
-/// A folder with this many files, all shared; each looks like its number.
+/// A folder with this many shared files. The look of each is its number.
 fn folder(count: usize) -> (Settling<u64>, Vec<FileName>, Instant) {
     let names = names(count);
     let shared = names.iter().cloned().zip(0..).collect();
     (Settling::new(shared), names, Instant::now())
 }
 
-/// Removes these files; gives what is to be done once they are at rest.
+/// Removes these files. Returns the next step once they are at rest.
 fn remove(folder: &mut Settling<u64>, names: &[FileName], now: Instant) -> GoneStep {
     names.iter().for_each(|name| folder.touched(name.clone(), None, now));
     rest(folder, &BTreeMap::new(), now + REST);
     folder.gone(now + REST)
 }
 
-/// Looks at what is due.
+/// Looks at the due files.
 fn rest(folder: &mut Settling<u64>, disk: &BTreeMap<FileName, u64>, now: Instant) {
     for name in folder.due(now) {
         let found = disk.get(&name).copied();
@@ -39,7 +39,7 @@ fn a_file_is_shared_once_it_has_stood_still_for_two_seconds() {
     folder.touched(name.clone(), Some(1), now);
     folder.touched(name.clone(), Some(2), now + SECOND);
     assert_eq!((folder.due(now + REST), folder.next_due()), (vec![], Some(now + 3 * SECOND)));
-    // Written to without an event, as through memory.
+    // Written to without an event, as through mapped memory.
     folder.rested(name.clone(), Some(3), now + 3 * SECOND);
     assert_eq!(folder.next_share(|_| false), None);
     folder.rested(name.clone(), Some(3), now + 5 * SECOND);
@@ -246,7 +246,7 @@ enum Doing {
     Write(usize),
     Remove(usize),
     Move(usize, usize),
-    /// Events were lost: what happens now is only seen by a scan.
+    /// Events are lost: only a scan sees later changes.
     Unseen(usize),
     Scan,
     Later(u64),
@@ -291,7 +291,7 @@ impl World {
         rest(&mut self.folder, &self.disk, self.now);
         while let Some((name, look, _)) = self.folder.next_share(|_| false) {
             if self.disk.get(&name) != Some(&look) {
-                // It changes as it is read.
+                // The file changes while it is read.
                 self.folder.touched(name.clone(), self.disk.get(&name).copied(), self.now);
                 continue;
             }

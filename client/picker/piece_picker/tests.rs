@@ -1,4 +1,4 @@
-//! The picker by example: what it chooses in one situation after the other.
+//! The picker by example: its choices in different situations.
 
 mod model;
 
@@ -24,7 +24,7 @@ fn bits(pieces: u32, held: impl IntoIterator<Item = u32>) -> Bitfield {
     bits
 }
 
-/// A picker with nothing here, whose peers hold what is given.
+/// A picker without any piece, and peers with these pieces.
 fn picker<const N: usize>(pieces: u32, peers: [Bitfield; N]) -> (PiecePicker, [PeerSlot; N]) {
     let mut picker = PiecePicker::new(layout(pieces), bits(pieces, []), OWN, WINDOW, 1);
     let mut number = 0;
@@ -184,8 +184,8 @@ fn a_bad_piece_goes_back() {
     assert_eq!(picker.pick(peer.lane(1), |_| true), Some(piece));
 }
 
-/// A search that finds nothing lifts the bounds of blocks and not of their leaves; the piece that went back then was
-/// entered nowhere.
+/// A search without a result lifts the bounds of blocks, but not of their leaves. A piece that went back then was
+/// entered nowhere. entered nowhere.
 #[test]
 fn a_piece_that_goes_back_after_a_fruitless_search_is_found() {
     let (mut picker, [peer]) = picker(2, [bits(2, [1])]);
@@ -196,7 +196,7 @@ fn a_piece_that_goes_back_after_a_fruitless_search_is_found() {
     assert_eq!(pick(&mut picker, peer.lane(1)), Some(1));
 }
 
-/// 20,000 pieces, which are two blocks, and of them only these missing.
+/// 20,000 pieces, in two blocks, with only these missing.
 fn almost_complete(missing: &[u32]) -> PiecePicker {
     let here = bits(20_000, (0..20_000).filter(|number| !missing.contains(number)));
     PiecePicker::new(layout(20_000), here, OWN, WINDOW, 1)
@@ -404,21 +404,21 @@ fn members_that_know_each_other_ask_for_different_pieces() {
     assert_eq!(all.len(), 90);
 }
 
-/// A swarm in which a seeder sends one piece per tick, in turn to the members, members send each other one each, and
-/// what a member holds is known to the others four ticks later, but nothing before they know each other at all. The
-/// seeder puts off whoever asks for what it gave to another one in the last eight ticks, and what was put off is
-/// recalled every eight ticks.
+/// A swarm in which a seeder sends one piece per tick, in turn to the members, and members send each other one each.
+/// The others hear of a member's pieces four ticks later, and of nothing before they know each other. The seeder
+/// refuses a piece that it gave to another member in the last eight ticks. Refused pieces are recalled every eight
+/// ticks.
 struct LoneSeeder {
     pickers: Vec<PiecePicker>,
-    /// By member and peer; the seeder is the peer behind the last member.
+    /// By member and peer. The seeder is the peer behind the last member.
     slots: Vec<Vec<PeerSlot>>,
     asked: Vec<Vec<VecDeque<PieceIndex>>>,
     news: VecDeque<Vec<(usize, PieceIndex)>>,
-    /// To whom the seeder gave each piece last, and when.
+    /// The member and the time of the seeder's last gift of each piece.
     given: Vec<Option<(usize, usize)>>,
     turn: usize,
     tick: usize,
-    /// The tick from which on the members know each other.
+    /// The tick at which the members begin to know each other.
     acquainted: usize,
 }
 
@@ -482,7 +482,7 @@ impl LoneSeeder {
         }
     }
 
-    /// The member to whom the seeder sends a piece now.
+    /// The member that gets a piece from the seeder now.
     fn serve(&mut self) -> Option<usize> {
         let seed = self.seed();
         let served = (0..seed).map(|offset| (self.turn + offset) % seed).find(|&own| {
@@ -519,7 +519,8 @@ impl LoneSeeder {
         self.news.push_back(arrived);
     }
 
-    /// How many pieces the seeder sends until every member has all. Members ask each peer for `depth` pieces ahead.
+    /// How many pieces the seeder sends until every member has all. Members request `depth` pieces ahead from each
+    /// peer.
     fn pieces_sent(mut self, depth: usize) -> usize {
         let mut sent = 0;
         while !self.pickers.iter().all(PiecePicker::is_complete) {

@@ -1,10 +1,10 @@
-//! The picker beside a model of itself that works everything out from scratch, through whatever may happen.
+//! The picker beside a model that computes everything from scratch, for random events.
 
 use super::*;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// What a picker should do, worked out from scratch at every step.
+/// The right behaviour of a picker, computed from scratch at every step.
 struct Model {
     picker: PiecePicker,
     window: u32,
@@ -12,7 +12,7 @@ struct Model {
     flights: Vec<Vec<Lane>>,
     put_off: Vec<bool>,
     peers: Vec<ModelPeer>,
-    /// Pieces that were picked and not copies.
+    /// The number of picked pieces, without copies.
     chosen: u32,
 }
 
@@ -23,7 +23,7 @@ struct ModelPeer {
     holds: Vec<bool>,
 }
 
-/// What happens to or at a peer.
+/// An event of or at a peer.
 #[derive(Debug, Clone)]
 enum Step {
     Join,
@@ -81,7 +81,7 @@ impl Model {
         (0..self.here.len()).filter(|&piece| self.flights[piece].contains(&lane)).collect()
     }
 
-    /// All answers that would be right; none means that there is nothing to pick.
+    /// All right answers. None means that there is nothing to pick.
     fn right_picks(&self, peer: &ModelPeer, lane: Lane) -> Vec<usize> {
         let held = |piece: &usize| peer.here && peer.holds[*piece];
         let wanted: Vec<_> = (0..self.here.len()).filter(|&piece| self.is_missing(piece)).filter(held).collect();
@@ -268,7 +268,7 @@ impl Model {
         }
     }
 
-    /// Everything that can be asked, and the invariants.
+    /// Checks every question and the invariants.
     fn check(&mut self) {
         let layout = self.picker.layout;
         for piece in layout.indexes() {
@@ -292,7 +292,7 @@ impl Model {
         self.picker.availability.check(peers.map(|peer| &peer.holdings));
     }
 
-    /// Lets every lane fetch until none gets anything, and checks that all that anybody holds has come.
+    /// Lets every lane fetch until none gets anything, and checks that every piece of every peer has come.
     fn finish(&mut self) {
         self.picker.recall();
         self.put_off.fill(false);
