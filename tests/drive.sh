@@ -1,32 +1,32 @@
 # shellcheck shell=bash
-# Starts trackers and clients in a folder of their own and talks to them through their standard input. Sourced by
-# test.sh and demo.sh.
+# Starts trackers and clients in a folder of their own, and talks to them through their standard input. test.sh and
+# demo.sh source this file.
 #
-# Every process has a name, under which it is started, spoken to and heard. What goes to and fro is handed to `note`,
-# line by line, which whoever sources this defines. Whatever is not as expected goes to `fail`, which does not return.
-# The kinds of lines are `$` for a command that is started, `<` for what is typed, `o` and `e` for what comes on standard
-# output and standard error, and `=` for the end. Nothing sleeps: every wait is for a line or for the end of a process,
-# and has a deadline.
+# Every process has a name. The functions here start it, type to it and read from it by that name. Every line in either
+# direction goes to `note`, which the sourcing script defines. Every unexpected thing goes to `fail`, which does not
+# return. The kinds of lines are `$` for a started command, `<` for typed input, `o` and `e` for standard output and
+# standard error, and `=` for the end. Nothing sleeps: every wait is for a line or for the end of a process, and has a
+# deadline.
 
-# How long any one line may take to come, in seconds.
+# Longest wait for a line, in seconds.
 deadline=${GROUPSHARE_TEST_DEADLINE:-120}
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 house=''
 declare -A pids=() inputs=() outputs=() errors=()
 
-# A program that has ended must not take the script with it when it is spoken to.
+# Typing to a program that has ended must not end the script.
 trap '' PIPE
 
-# open_house: makes the folder in which everything happens, laid out as the project is: tracker/ and client/ with the
-# programs, and the list of trackers beside both.
+# open_house: makes the folder of the run, laid out like the project: tracker/ and client/ with the programs, and the
+# list of trackers beside both.
 open_house() {
     house=$(mktemp -d "${TMPDIR:-/tmp}/groupshare.XXXXXXXXXX") || fail 'no temporary folder can be made'
     trap close_house EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
     trap 'exit 129' HUP
-    # Without symbolic links, as the programs name paths.
+    # The path has no symbolic links, like the paths that the programs print.
     house=$(cd "$house" && pwd -P)
     mkdir "$house/tracker" "$house/client" "$house/state"
     local program
@@ -35,11 +35,11 @@ open_house() {
         ln -s "$project/$program/$program" "$house/$program/$program"
         ln -s ../tracker_info.txt "$house/$program/tracker_info.txt"
     done
-    # Nothing of the user's own is read or written.
+    # The programs must not use files of the real user.
     export HOME=$house XDG_STATE_HOME=$house/state
 }
 
-# close_house: ends what still runs and removes the folder.
+# close_house: ends the processes that still run, and removes the folder.
 close_house() {
     local pid
     for pid in "${pids[@]}"; do
@@ -55,7 +55,7 @@ start() {
     shift 2
     note "$name" '$' "cd ${folder##*/}; $*"
     mkfifo -m 600 "$house/in" "$house/out" "$house/err" || fail "no pipes can be made in $house"
-    # Opened both ways first, since opening a pipe waits for its other end.
+    # Opening a pipe waits for its other end. So the script first opens each for both directions.
     exec {any}<>"$house/in" {in_here}<"$house/in" {in}>"$house/in" {any}>&-
     exec {any}<>"$house/out" {out}<"$house/out" {out_there}>"$house/out" {any}>&-
     exec {any}<>"$house/err" {err}<"$house/err" {err_there}>"$house/err" {any}>&-
@@ -79,8 +79,8 @@ say() {
     printf '%s\n' "$2" 2>/dev/null >&"${inputs[$1]}" || fail "$1 has ended and cannot be told: $2"
 }
 
-# next_line NAME output|error: puts the next line into REPLY; 1 at the end of all lines. How far the hashing is, which is
-# said where that takes long, is passed over.
+# next_line NAME output|error: sets REPLY to the next line. Returns 1 after the last line. Skips lines about the
+# progress of hashing, which appear when it takes long.
 next_line() {
     local -n descriptors="${2}s"
     local status
@@ -96,7 +96,7 @@ next_line() {
     note "$1" "${2:0:1}" "$REPLY"
 }
 
-# expect NAME output|error LINE...: these lines come next.
+# expect NAME output|error LINE...: these lines must come next.
 expect() {
     local name=$1 stream=$2 line
     shift 2
@@ -106,20 +106,20 @@ expect() {
     done
 }
 
-# expect_like NAME output|error PATTERN: a line that matches this extended regular expression as a whole comes next. What
-# its groups match is in BASH_REMATCH.
+# expect_like NAME output|error PATTERN: the next line must match this extended regular expression as a whole.
+# BASH_REMATCH has its groups.
 expect_like() {
     next_line "$1" "$2" || fail "$1 has ended where its standard $2 should go on with a line like: $3"
     [[ $REPLY =~ ^$3$ ]] || fail "$1 says '$REPLY', which is not like '$3'"
 }
 
-# told NAME LINE ANSWER...: a command is answered with these lines.
+# told NAME LINE ANSWER...: types a command, which must get these lines as its answer.
 told() {
     say "$1" "$2"
     expect "$1" output "${@:3}"
 }
 
-# refused NAME LINE REFUSAL: a command is refused with this line.
+# refused NAME LINE REFUSAL: types a command, which must be refused with this line.
 refused() {
     say "$1" "$2"
     expect "$1" error "$3"
@@ -133,7 +133,7 @@ hang_up() {
     unset "inputs[$1]"
 }
 
-# ended NAME [CODE]: the process ends, with this exit code if one is given, and has nothing more to say.
+# ended NAME [CODE]: the process must end without more output, and with this exit code if one is given.
 ended() {
     local name=$1 stream fd
     for stream in output error; do
@@ -142,7 +142,7 @@ ended() {
         fi
     done
     local code
-    # Its output has ended, so it has too, or does so now.
+    # The output has ended, so the process has ended too, or ends now.
     wait "${pids[$name]}" 2>/dev/null
     code=$?
     note "$name" '=' "exit code $code"
@@ -153,29 +153,30 @@ ended() {
     [[ ${2-$code} == "$code" ]] || fail "$name ends with exit code $code instead of $2"
 }
 
-# kill_hard NAME: ends a process without giving it a chance.
+# kill_hard NAME: kills a process at once.
 kill_hard() {
     kill -KILL "${pids[$1]}"
-    # What it said last does not matter.
+    # The last output does not matter.
     while next_line "$1" output; do :; done
     while next_line "$1" error; do :; done
     ended "$1" 137
 }
 
-# any_port: puts into REPLY a port that is probably free: one below those that the system gives away by itself.
+# any_port: sets REPLY to a port that is probably free. It is below the ports that the system assigns by itself.
 any_port() {
     REPLY=$((20000 + RANDOM % 12000))
 }
 
-# port_taken NAME: ends the start of a program whose port was taken by somebody else; fails for any other reason.
+# port_taken NAME: cleans up after a start that failed because another program had the port. Any other reason is a
+# failure.
 port_taken() {
     next_line "$1" error || fail "$1 ends without a word"
     [[ $REPLY == *' is in use'* ]] || fail "$1 does not start: $REPLY"
     ended "$1"
 }
 
-# start_tracker NAME: starts the first tracker of a new list with a free port, which goes to tracker_port. Its first
-# line is in REPLY. What goes its usual way it does not log.
+# start_tracker NAME: starts the first tracker of a new list on a free port. Sets tracker_port to the port, and REPLY to
+# the tracker's first line. The tracker logs no routine events.
 tracker_port=''
 start_tracker() {
     local tries
@@ -190,7 +191,7 @@ start_tracker() {
     fail 'no free port was found in 50 tries'
 }
 
-# start_client NAME: starts a client on a free port, other than the one it had before; it goes to client_ports.
+# start_client NAME: starts a client on a free port, other than its earlier one. The port goes to client_ports.
 declare -A client_ports=()
 start_client() {
     local tries line
@@ -199,7 +200,7 @@ start_client() {
         [[ $REPLY != "${client_ports[$1]-}" ]] || continue
         client_ports[$1]=$REPLY
         start "$1" "$house/client" ./client "127.0.0.1:$REPLY" tracker_info.txt
-        # It says nothing by itself; the three lines of an answer show that it listens.
+        # A client prints nothing by itself. The three lines of an answer show that it listens.
         printf 'help quit\n' 2>/dev/null >&"${inputs[$1]}"
         for line in 1 2 3; do
             IFS= read -r -t "$deadline" -u "${outputs[$1]}" REPLY || break

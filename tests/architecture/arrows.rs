@@ -1,12 +1,12 @@
-//! Which room may know which: the list of all arrows, all downwards.
+//! Which room may name which: the list of all arrows. All of them lead down.
 
 use crate::graph::{Arrows, circles, files, grouped, longest_chain, room};
 use crate::paths::named;
 use crate::source::Tree;
 
-/// Each room and the rooms of its program that it names. Every room may name the layers below, and of these only `wire`
-/// and `rate` name another. A room is a folder of `client/` or `tracker/`, or a file there without one. `*` is every
-/// room.
+/// Each room with the rooms of its program that it names. Every room may name the layers below, and of these only
+/// `wire` and `rate` name another layer. A room is a folder of `client/` or `tracker/`, or a file directly there. `*`
+/// is every room.
 pub(crate) const ARROWS: &[(&str, &str)] = &[
     ("client/start", "*"),
     ("client/app", "*"),
@@ -77,7 +77,7 @@ const FLOORS: [(&str, usize); 2] = [("client", 8), ("tracker", 11)];
 /// Layers that both programs stand on.
 const LAYERS: [&str; 6] = ["model", "rate", "wire", "sys", "sync", "signals"];
 
-/// Arrows between rooms that the list does not have, and the other way round.
+/// Arrows between rooms that are missing in the list, and listed arrows that no file has.
 pub(crate) fn strange_arrows(tree: &Tree, allowed: &[(&str, &str)]) -> Vec<String> {
     let arrows = grouped(&files(tree), room);
     let mut out = Vec::new();
@@ -97,7 +97,7 @@ pub(crate) fn strange_arrows(tree: &Tree, allowed: &[(&str, &str)]) -> Vec<Strin
     out
 }
 
-/// Whether a room that may name these names this one rightly.
+/// Whether a room with these allowed names may name this one.
 fn allows(may: &str, from: &str, to: &str) -> bool {
     match (from.split_once('/'), to.split_once('/')) {
         (Some((program, _)), Some((other, room))) => {
@@ -108,7 +108,7 @@ fn allows(may: &str, from: &str, to: &str) -> bool {
     }
 }
 
-/// What the list has and no file makes use of.
+/// Listed arrows that no file uses.
 fn needless(arrows: &Arrows, allowed: &[(&str, &str)]) -> Vec<String> {
     let mut out = Vec::new();
     for (from, may) in allowed {
@@ -147,7 +147,7 @@ fn told(arrows: &Arrows, of: &str) -> Vec<String> {
     circles(arrows).into_iter().map(circle).collect()
 }
 
-/// Programs that stand on more floors than they may.
+/// Programs with more floors than allowed.
 pub(crate) fn tall_programs(tree: &Tree) -> Vec<String> {
     let mut out = Vec::new();
     for (program, most) in FLOORS {
@@ -166,7 +166,7 @@ pub(crate) fn tall_programs(tree: &Tree) -> Vec<String> {
     out
 }
 
-/// Programs that name the other one.
+/// Programs that name the other program.
 pub(crate) fn strange_programs(tree: &Tree) -> Vec<String> {
     let mut out = Vec::new();
     for (file, other) in [("client.rs", "tracker"), ("tracker.rs", "client")] {

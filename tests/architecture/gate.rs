@@ -1,9 +1,9 @@
-//! What the gate promises: the oldest compiler, and how strict the lints are.
+//! The promises of the gate: the oldest compiler, and the strictness of the lints.
 
 use crate::source::Tree;
 use serde_json::Value;
 
-/// What clippy holds, with the line that says so.
+/// Settings of clippy, each with its line.
 const LINTS: [(&str, &str, &str); 5] = [
     ("clippy.toml", "too-many-arguments-threshold = 5", "no function takes more than 5 parameters"),
     ("clippy.toml", "too-many-lines-threshold = 60", "no function has more than 60 lines"),
@@ -12,7 +12,7 @@ const LINTS: [(&str, &str, &str); 5] = [
     ("Cargo.toml", "unsafe_code = \"deny\"", "unsafe code is an exception"),
 ];
 
-/// Lints that the manifests do not ask for.
+/// Lints that are missing in the manifests.
 pub(crate) fn missing_lints(tree: &Tree) -> Vec<String> {
     let says = |file: &str, line: &str| text(tree, file).lines().any(|other| other == line);
     let missing = LINTS.iter().filter(|(file, line, _)| !says(file, line));
@@ -29,7 +29,7 @@ pub(crate) fn promised(tree: &Tree) -> &str {
     line.map_or("", |rest| rest.trim_end_matches('"'))
 }
 
-/// Documents that name another compiler than Cargo.toml as the oldest.
+/// Documents that name another oldest compiler than Cargo.toml.
 pub(crate) fn other_promises(tree: &Tree) -> Vec<String> {
     let promised = promised(tree);
     let says = [
@@ -46,7 +46,7 @@ pub(crate) fn other_promises(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// Packages that say of themselves that they need a newer compiler. `metadata` is what `cargo metadata` prints.
+/// Packages that need a newer compiler, by their own statement. `metadata` is the output of `cargo metadata`.
 pub(crate) fn newer_packages(metadata: &Value, promised: &str) -> Vec<String> {
     let mut out = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {

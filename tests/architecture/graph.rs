@@ -4,19 +4,19 @@ use crate::paths::{Named, named};
 use crate::source::{Source, Tree};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Why there is an arrow: the first place that makes it.
+/// The reason for an arrow: the first place that makes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) file: String,
     pub(crate) line: usize,
-    /// The path that is named.
+    /// The named path.
     pub(crate) named: String,
 }
 
 /// Nodes and the arrows between them.
 pub(crate) type Arrows = BTreeMap<String, BTreeMap<String, Place>>;
 
-/// The arrows between the files of the library. A bare `mod x;` is none.
+/// The arrows between the files of the library. A bare `mod x;` makes none.
 pub(crate) fn files(tree: &Tree) -> Arrows {
     let modules: BTreeMap<Vec<&str>, &Source> = tree.library().map(|source| (source.module(), source)).collect();
     let mut arrows = Arrows::new();
@@ -59,12 +59,12 @@ pub(crate) fn room(path: &str) -> String {
     parts[..len.min(parts.len())].join("/")
 }
 
-/// The shortest circle for each lot of nodes that can all reach each other, as the places that make it.
+/// The shortest circle in each group of nodes that all reach each other, as the places that make it.
 pub(crate) fn circles(arrows: &Arrows) -> Vec<Vec<Place>> {
     let (mut out, mut seen) = (Vec::new(), BTreeSet::new());
     for node in arrows.keys() {
         let Some(circle) = way(arrows, node, |to| to == node).filter(|_| !seen.contains(node)) else { continue };
-        // Everybody in the same lot is told of once.
+        // Each group is reported once.
         seen.extend(arrows.keys().filter(|other| {
             way(arrows, node, |to| to == *other).is_some() && way(arrows, other, |to| to == node).is_some()
         }));
@@ -73,7 +73,7 @@ pub(crate) fn circles(arrows: &Arrows) -> Vec<Vec<Place>> {
     out
 }
 
-/// The shortest way of at least one arrow from a node to one that is looked for.
+/// The shortest way of at least one arrow from a node to a wanted one.
 pub(crate) fn way<'a>(arrows: &'a Arrows, from: &'a str, is_end: impl Fn(&str) -> bool) -> Option<Vec<Place>> {
     let mut came: BTreeMap<&str, (&str, &Place)> = BTreeMap::new();
     let mut next = VecDeque::from([from]);
@@ -99,7 +99,7 @@ pub(crate) fn way<'a>(arrows: &'a Arrows, from: &'a str, is_end: impl Fn(&str) -
     None
 }
 
-/// The longest chain of arrows, from the top down; all nodes if there is a circle.
+/// The longest chain of arrows, from the top down. With a circle it has all nodes.
 pub(crate) fn longest_chain(arrows: &Arrows) -> Vec<String> {
     fn below<'a>(arrows: &'a Arrows, node: &'a str, known: &mut BTreeMap<&'a str, Vec<String>>) -> Vec<String> {
         if let Some(chain) = known.get(node) {

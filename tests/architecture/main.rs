@@ -1,7 +1,7 @@
-//! The house rules that a compiler does not check: which room knows which, what stays pure, how long a file may be.
+//! The house rules that a compiler does not check: which room names which, what stays pure, how long a file may be.
 //!
-//! Each rule is a function from files to sentences that say which line breaks it and what to do. Here they run over the
-//! files of this package; beside each one tests run it over made-up files that break it.
+//! Each rule is a function from files to sentences. A sentence names the line that breaks the rule, and the remedy.
+//! Here the rules run over the files of this package. Beside each rule, tests run it over made-up files that break it.
 
 mod arrows;
 mod gate;
@@ -24,7 +24,7 @@ use std::sync::LazyLock;
 
 static TREE: LazyLock<Tree> = LazyLock::new(Tree::of_package);
 
-/// Fails with all sentences.
+/// Fails with all sentences if there are any.
 fn holds(told: Vec<String>) {
     assert!(told.is_empty(), "\n{}\n", told.join("\n"));
 }

@@ -1,4 +1,5 @@
-//! What a reader finds first: every file is declared, begins with what it is, and lib.rs says it of every room.
+//! What a reader finds first: every file is declared and begins with a sentence, and lib.rs has a sentence for every
+//! room.
 
 use crate::source::{Source, Tree};
 use crate::tokens::{Token, is_test_mark};
@@ -7,7 +8,7 @@ use std::collections::BTreeSet;
 /// A folder whose files are whole programs.
 const PROGRAMS: &str = "fuzz/fuzz_targets/";
 
-/// Files that no other declares. They are neither compiled nor tested.
+/// Files that no other file declares. Nothing compiles or tests them.
 pub(crate) fn undeclared(tree: &Tree) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut next: Vec<&Source> = tree.sources.iter().filter(|source| is_root(tree, &source.path)).collect();
@@ -33,7 +34,7 @@ fn is_root(tree: &Tree, path: &str) -> bool {
     tree.texts.iter().any(names) || path.starts_with(PROGRAMS)
 }
 
-/// For each `mod x;` of a file the two places where its file may be.
+/// For each `mod x;` of a file, the two places where its file may be.
 fn declared(source: &Source) -> Vec<Vec<String>> {
     let (folder, name) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
     let stem = name.trim_end_matches(".rs");
@@ -66,10 +67,10 @@ fn joined(folder: &str, path: &str) -> String {
 struct Module {
     name: String,
     line: usize,
-    /// The modules around it in the same file: their names, or the folders that attributes name for them.
+    /// The modules around it in the same file: their names, or their folders if attributes set them.
     inside: Vec<String>,
     is_inline: bool,
-    /// What an attribute names as its file.
+    /// The file that an attribute names.
     path: Option<String>,
     is_for_tests: bool,
 }
@@ -100,7 +101,7 @@ fn modules(tokens: &[Token]) -> Vec<Module> {
     out
 }
 
-/// The `path` among the attributes that end here, and whether one keeps the item for tests.
+/// The `path` among the attributes that end here, and whether one of them is for tests only.
 fn attributes(before: &[Token]) -> (Option<String>, bool) {
     let start = before.iter().rposition(|token| [";", "{", "}"].contains(&&*token.text)).map_or(0, |at| at + 1);
     let before = &before[start..];
@@ -109,7 +110,7 @@ fn attributes(before: &[Token]) -> (Option<String>, bool) {
     (path, (0..before.len()).any(|at| is_test_mark(&before[at..])))
 }
 
-/// Files of tests beside production code that are not called so, and the other way round.
+/// Test files beside production code without the usual name, and other files with that name.
 pub(crate) fn misnamed_tests(tree: &Tree) -> Vec<String> {
     let mut out = Vec::new();
     for source in tree.production() {
@@ -129,7 +130,7 @@ pub(crate) fn misnamed_tests(tree: &Tree) -> Vec<String> {
 /// Files that do not begin with a sentence.
 pub(crate) fn silent_files(tree: &Tree) -> Vec<String> {
     let mut out = Vec::new();
-    // A fuzz target is one line, and its name says what it is.
+    // A fuzz target is a single line, and its name says what it is.
     for source in tree.sources.iter().filter(|source| !source.is_in(&["fuzz/fuzz_targets/"])) {
         let comment: Vec<&str> = source.text.lines().map_while(|line| line.strip_prefix("//!")).collect();
         let first = comment.split(|line| line.trim().is_empty()).next().unwrap_or_default().concat();
@@ -142,7 +143,7 @@ pub(crate) fn silent_files(tree: &Tree) -> Vec<String> {
     out
 }
 
-/// Rooms that lib.rs declares without a sentence: layers, programs, and what lies directly in a program.
+/// Rooms that lib.rs declares without a sentence: layers, programs, and everything directly in a program.
 pub(crate) fn silent_rooms(tree: &Tree) -> Vec<String> {
     let Some(map) = tree.source("lib.rs") else { return vec!["lib.rs is gone".to_owned()] };
     let lines: Vec<&str> = map.text.lines().collect();

@@ -1,15 +1,15 @@
-//! One name for one type in each program.
+//! Each type name stands for one type in a program.
 
 use crate::source::{Source, Tree};
 use crate::tokens::Token;
 use std::collections::BTreeMap;
 
 const KINDS: [&str; 5] = ["struct", "enum", "trait", "type", "union"];
-/// Types for the schedule explorer have the names of those that they stand in for.
+/// Types for the schedule explorer have the names of the types that they replace.
 const STAND_INS: &str = "sync/explored.rs";
 const PROGRAMS: [(&str, &str); 2] = [("client", "tracker/"), ("tracker", "client/")];
 
-/// Names that two types of one program have.
+/// Names that two types of one program share.
 pub(crate) fn taken_names(tree: &Tree) -> Vec<String> {
     let mut out = Vec::new();
     for (program, other) in PROGRAMS {
@@ -25,7 +25,7 @@ pub(crate) fn taken_names(tree: &Tree) -> Vec<String> {
                 let told =
                     format!("{place}: in the {program} a name is for one type, so call one of them what it alone is");
                 let layers = [&source.path, *file].iter().all(|path| !path.starts_with(program));
-                // Two types of the layers below meet in both programs and are told of once.
+                // Two types of the layers below meet in both programs. One report is enough.
                 if !layers || program == PROGRAMS[0].0 {
                     out.push(told);
                 }
@@ -35,10 +35,10 @@ pub(crate) fn taken_names(tree: &Tree) -> Vec<String> {
     out
 }
 
-/// The types that others can name, with their lines. Associated types cannot be public by themselves.
+/// The types that other files can name, with their lines. Associated types cannot be public by themselves.
 fn types(source: &Source) -> Vec<(String, usize)> {
     let tokens = &source.production;
-    // A macro has no name yet.
+    // In a macro the name is not known yet.
     let is_named = |at: usize| tokens[at + 1].is_word();
     let is_type = |at: &usize| KINDS.contains(&&*tokens[*at].text) && is_named(*at) && is_public(&tokens[..*at]);
     let places = (0..tokens.len().saturating_sub(1)).filter(is_type);

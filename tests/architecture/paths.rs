@@ -1,14 +1,15 @@
-//! Every path that a file names, in full: imports with groups spelled out, and paths in code behind what is imported.
+//! Every path that a file names, in full: imports with their groups spelled out, and paths in code with their imports
+//! resolved.
 
 use crate::tokens::Token;
 use std::collections::HashMap;
 
-/// A path as far as a file says it, with `self`, `super` and imported names resolved.
+/// A path with `self`, `super` and imported names resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Named {
     /// Begins with `crate` if it leads into this package.
     pub(crate) segments: Vec<String>,
-    /// As it is written.
+    /// The path as written.
     pub(crate) written: String,
     pub(crate) line: usize,
 }
@@ -19,13 +20,13 @@ impl Named {
         self.segments.join("::")
     }
 
-    /// Where it leads inside this package.
+    /// Where the path leads inside this package.
     pub(crate) fn in_package(&self) -> Option<&[String]> {
         self.segments.split_first().filter(|(first, _)| *first == "crate").map(|(_, rest)| rest)
     }
 }
 
-/// A path as written, and the modules of this file that it stands in.
+/// A path as written, and the modules of this file around it.
 struct Written {
     segments: Vec<String>,
     alias: Option<String>,
@@ -45,7 +46,7 @@ pub(crate) fn named(tokens: &[Token], module: &[&str]) -> Vec<Named> {
     for path in written.iter().filter(|path| path.is_import) {
         let Some(last) = path.alias.as_ref().or(path.segments.last()) else { continue };
         let full = resolved(&path.segments, &at(&path.inside), &declared, &HashMap::new());
-        // What has the name of a crate that is imported as itself would never end.
+        // A crate that is imported under its own name would be resolved without an end.
         if full.first() != Some(last) {
             imports.insert(last.clone(), full);
         }
@@ -58,7 +59,7 @@ pub(crate) fn named(tokens: &[Token], module: &[&str]) -> Vec<Named> {
     written.into_iter().map(full).collect()
 }
 
-/// `declared`: the modules that this file declares. `imports`: what each imported name stands for.
+/// `declared` has the modules that this file declares. `imports` has the path of each imported name.
 fn resolved(
     path: &[String],
     at: &[String],
@@ -86,10 +87,10 @@ fn resolved(
     from
 }
 
-/// The paths and the names of the modules that are declared.
+/// The paths, and the names of the declared modules.
 fn scan(tokens: &[Token]) -> (Vec<Written>, Vec<String>) {
     let (mut out, mut declared) = (Vec::new(), Vec::new());
-    // The modules that stand open, each with the depth of braces outside.
+    // The open modules, each with the depth of braces outside it.
     let (mut open, mut depth): (Vec<(String, usize)>, usize) = (Vec::new(), 0);
     let mut at = 0;
     while at < tokens.len() {
@@ -134,7 +135,7 @@ fn segments(tokens: &[Token]) -> Vec<String> {
     out
 }
 
-/// Takes one tree of an import; how many tokens it has.
+/// Takes one tree of an import. Returns how many tokens it has.
 fn import(tokens: &[Token], before: &[String], inside: &[String], out: &mut Vec<Written>) -> usize {
     let mut path = before.to_vec();
     let (mut alias, mut at) = (None, 0);

@@ -1,13 +1,13 @@
-//! What people read beside the code: how wide it is, and that the files it names are there.
+//! Text for people beside the code: its width, and whether the files that it names exist.
 
 use crate::source::Tree;
 
 /// Most characters in a line of prose.
 const WIDTH_MAX: usize = 100;
-/// Documents that stand at the root.
+/// Documents in the root folder.
 const ROOT: [&str; 2] = ["README.md", "CONTRIBUTING.md"];
 
-/// Lines of prose that are too wide. Tables, code and lines of a single word, such as a link, may be as wide as they are.
+/// Lines of prose that are too wide. Tables, code and lines of a single word, such as a link, may have any width.
 pub(crate) fn wide_lines(tree: &Tree) -> Vec<String> {
     let mut out = Vec::new();
     for (path, text) in documents(tree) {
@@ -22,7 +22,7 @@ pub(crate) fn wide_lines(tree: &Tree) -> Vec<String> {
     out
 }
 
-/// What people read: path and text.
+/// The documents: path and text.
 pub(crate) fn documents(tree: &Tree) -> impl Iterator<Item = (&str, &str)> {
     let is_read = |path: &str| ROOT.contains(&path) || path.starts_with("docs/") && path.ends_with(".md");
     tree.texts.iter().filter(move |(path, _)| is_read(path)).map(|(path, text)| (&**path, &**text))
@@ -35,7 +35,7 @@ pub(crate) fn prose(text: &str) -> Vec<(usize, &str)> {
     for (at, line) in text.lines().enumerate() {
         let is_fence = line.trim_start().starts_with("```");
         fenced ^= is_fence;
-        // Code is indented behind an empty line, and ends where the indentation does.
+        // Code is indented and follows an empty line. It ends with the indentation.
         code = line.starts_with("    ") && (code || before.is_empty()) || code && line.is_empty();
         if !is_fence && !fenced && !code && !line.trim_start().starts_with('|') {
             out.push((at + 1, line));
@@ -45,7 +45,7 @@ pub(crate) fn prose(text: &str) -> Vec<(usize, &str)> {
     out
 }
 
-/// Sources that the documents name and that are not there.
+/// Sources that the documents name and that do not exist.
 pub(crate) fn lost_names(tree: &Tree) -> Vec<String> {
     let mut out = Vec::new();
     for (path, text) in documents(tree) {
@@ -59,7 +59,7 @@ pub(crate) fn lost_names(tree: &Tree) -> Vec<String> {
     out
 }
 
-/// `a/{b,c}.rs` and `a/*.rs` stand for several files.
+/// `a/{b,c}.rs` and `a/*.rs` name several files.
 fn is_there(tree: &Tree, name: &str) -> bool {
     match name.split_once(['{', '*', '<']) {
         Some((before, _)) => tree.sources.iter().any(|source| source.path.starts_with(before)),

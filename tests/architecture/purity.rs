@@ -1,10 +1,10 @@
-//! Which rooms touch no socket, file, clock, thread, lock or source of randomness, not through others either.
+//! Which rooms touch no socket, file, clock, thread, lock or source of randomness, neither directly nor through others.
 
 use crate::graph::{Arrows, files, way};
 use crate::paths::named;
 use crate::source::{Source, Tree};
 
-/// Pure files, and folders with all that is in them. Each must be there, so that the rule cannot come to hold for nothing.
+/// Pure files, and folders with everything in them. Each of them must exist: otherwise the rule could become empty.
 pub(crate) const PURE: &[&str] = &[
     "model/",
     "tracker/audit/line.rs",
@@ -28,7 +28,7 @@ pub(crate) const PURE: &[&str] = &[
     "rate/token_bucket.rs",
     "rate/fair_queue.rs",
 ];
-/// Paths that lead out of what is pure. `core` counts as `std`.
+/// Impure paths. `core` counts as `std`.
 const IMPURE_PATHS: [&str; 9] = [
     "std::net",
     "std::fs",
@@ -40,7 +40,7 @@ const IMPURE_PATHS: [&str; 9] = [
     "std::sync::RwLock",
     "std::sync::Condvar",
 ];
-/// Values in there that are only numbers.
+/// Values inside them that are only numbers.
 const PURE_PATHS: [&str; 6] = [
     "std::time::Duration",
     "std::net::IpAddr",
@@ -67,7 +67,7 @@ const IMPURE_NAMES: [&str; 14] = [
     "parking_lot",
 ];
 
-/// What pure rooms reach that is not pure, with the way there.
+/// The impure things that pure rooms reach, with the way there.
 pub(crate) fn impure_rooms(tree: &Tree, pure: &[&str]) -> Vec<String> {
     let arrows = files(tree);
     let mut out = Vec::new();
@@ -103,7 +103,7 @@ fn impure_name(file: &Source) -> Option<(usize, String)> {
         let full = path.full();
         let full = full.strip_prefix("core::").map_or(full.clone(), |rest| format!("std::{rest}"));
         let impure = IMPURE_PATHS.iter().any(|impure| begins(&full, impure));
-        // A module as a whole is only the beginning of the paths that are named behind it.
+        // A module as a whole is only the beginning of longer paths.
         let is_module = ["std::time", "std::net"].contains(&&*full);
         if impure && !is_module && !PURE_PATHS.iter().any(|pure| begins(&full, pure)) {
             return Some((path.line, full));

@@ -1,13 +1,13 @@
-//! How long a file and how full a folder may be.
+//! The longest file and the fullest folder.
 
 use crate::source::Tree;
 use std::collections::BTreeMap;
 
-/// Most lines of a file, its tests not counted.
+/// Most lines of a file without its tests.
 const LINES_MAX: usize = 500;
-/// Most files in a folder. One with a folder of its own name is the face of that folder and counts there.
+/// Most files in a folder. A file with a folder of its own name is the face of that folder, and counts there.
 const FILES_MAX: usize = 14;
-/// Folders with a number of their own.
+/// Folders with a limit of their own.
 const FILES_IN: [(&str, usize); 1] = [("client", 3)];
 
 pub(crate) fn long_files(tree: &Tree) -> Vec<String> {

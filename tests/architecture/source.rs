@@ -1,4 +1,4 @@
-//! The files that the rules look at: those of this package, or made-up ones.
+//! The files for the rules: those of this package, or made-up ones.
 
 use crate::tokens::{Token, tokens, without_tests};
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Folders that hold no source of this package.
 const SKIPPED: [&str; 3] = ["target", ".git", "node_modules"];
-/// The library's files, by where they begin.
+/// The library's files, by the beginnings of their paths.
 const LIBRARY: [&str; 9] = ["lib.rs", "model/", "rate/", "wire", "tracker/", "client/", "signals", "sync", "sys"];
 
 /// One Rust file.
@@ -15,9 +15,9 @@ pub(crate) struct Source {
     pub(crate) path: String,
     pub(crate) text: String,
     pub(crate) tokens: Vec<Token>,
-    /// Without the items that only tests have.
+    /// The tokens without the items for tests.
     pub(crate) production: Vec<Token>,
-    /// How many lines these items take.
+    /// How many lines the items for tests take.
     pub(crate) test_lines: usize,
 }
 
@@ -28,30 +28,30 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned(), tokens, production, test_lines }
     }
 
-    /// Whether this is one of these files, or lies in one of these folders. Folders end with `/`.
+    /// Whether this is one of these files, or is in one of these folders. Folders end with `/`.
     pub(crate) fn is_in(&self, rooms: &[&str]) -> bool {
         rooms.iter().any(|room| self.path == *room || (room.ends_with('/') && self.path.starts_with(room)))
     }
 
-    /// Whether only tests or benchmarks are made of it.
+    /// Whether this file is only for tests or benches.
     pub(crate) fn is_test(&self) -> bool {
         self.is_in(&["tests/", "benches/", "fuzz/"])
             || self.path.contains("/tests/")
             || self.path.ends_with("/tests.rs")
     }
 
-    /// Whether the library is made of it, its tests not counted.
+    /// Whether this file is part of the library, without its tests.
     pub(crate) fn is_library(&self) -> bool {
         let begins = |room: &&str| self.path.starts_with(*room);
         !self.is_test() && LIBRARY.iter().any(begins)
     }
 
-    /// Where this stands in the tree of modules, by its path: `client/app/node.rs` is `client::app::node`.
+    /// The module of this file, by its path: `client/app/node.rs` is `client::app::node`.
     pub(crate) fn module(&self) -> Vec<&str> {
         self.path.trim_end_matches(".rs").split('/').filter(|part| *part != "lib").collect()
     }
 
-    /// The first line of its production code that has this word.
+    /// The first line of its production code with this word.
     pub(crate) fn line_of(&self, word: &str) -> Option<usize> {
         self.production.iter().find(|token| token.is(word)).map(|token| token.line)
     }
@@ -97,7 +97,7 @@ impl Tree {
         Self { sources, texts }
     }
 
-    /// The files that the programs are made of.
+    /// The files of the programs.
     pub(crate) fn production(&self) -> impl Iterator<Item = &Source> {
         self.sources.iter().filter(|source| !source.is_test())
     }

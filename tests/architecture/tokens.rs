@@ -1,9 +1,10 @@
 //! Rust source as words and signs, each with its line.
 //!
-//! A lexer of our own and not `syn`: the rules look at words, paths and attributes, and `syn` with all of Rust's grammar
-//! takes longer to build than this binary.
+//! This is a lexer of the project and not `syn`. The rules look only at words, paths and attributes, and `syn` with all
+//! of Rust's grammar takes longer to build than this binary.
 
-/// A word or a sign. `::` is one sign. A text begins with `"` and a lifetime or character with `'`. Comments are left out.
+/// A word or a sign. `::` is one sign. A string begins with `"`, and a lifetime or character with `'`. Comments are
+/// left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) text: String,
@@ -37,15 +38,15 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
     out
 }
 
-/// How a token is kept.
+/// How the lexer keeps a token.
 #[derive(PartialEq, Eq)]
 enum Shown {
     Whole,
-    /// A text, without its marks.
+    /// A string, without its quotes.
     Content,
 }
 
-/// The length of what stands at the front, and how it is kept.
+/// The length of the token at the front, and how to keep it.
 fn next(rest: &[char]) -> (usize, Option<Shown>) {
     match rest {
         ['/', '/', ..] => (rest.iter().position(|&c| c == '\n').unwrap_or(rest.len()), None),
@@ -113,7 +114,8 @@ fn char_or_lifetime_len(rest: &[char]) -> usize {
     }
 }
 
-/// Leaves out every item behind `#[cfg(test)]`: a module, a function, an import. Also gives how many lines these take.
+/// Leaves out every item behind `#[cfg(test)]`: a module, a function, an import. Also returns how many lines these
+/// items take.
 pub(crate) fn without_tests(tokens: &[Token]) -> (Vec<Token>, usize) {
     let (mut out, mut lines, mut at) = (Vec::new(), 0, 0);
     while at < tokens.len() {
@@ -129,13 +131,13 @@ pub(crate) fn without_tests(tokens: &[Token]) -> (Vec<Token>, usize) {
     (out, lines)
 }
 
-/// Whether an attribute begins here that keeps what follows for tests: `#[cfg(test)]` or `#[cfg(all(test, ...))]`.
+/// Whether an attribute for tests begins here: `#[cfg(test)]` or `#[cfg(all(test, ...))]`.
 pub(crate) fn is_test_mark(tokens: &[Token]) -> bool {
     let begins = |words: &[&str]| tokens.len() >= words.len() && words.iter().zip(tokens).all(|(word, t)| t.is(word));
     begins(&["#", "[", "cfg", "(", "test", ")"]) || begins(&["#", "[", "cfg", "(", "all", "(", "test"])
 }
 
-/// Up to the `;` or the closing brace of the first item.
+/// The length up to the `;` or the closing brace of the first item.
 fn item_len(tokens: &[Token]) -> usize {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate() {

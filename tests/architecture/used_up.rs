@@ -1,4 +1,4 @@
-//! The table of what can be used up: each row of it has a bound, an option that is there, and a test that is there.
+//! The table of resources that can run out. Each row has a bound, an existing option, and an existing test.
 
 use crate::source::Tree;
 use crate::tokens::Token;
@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 const DOCUMENT: &str = "docs/SECURITY.md";
 const SECTION: &str = "## What can be used up";
 const COLUMNS: [&str; 5] = ["resource", "by whom", "bound", "option", "test"];
-/// Those who may use something up.
+/// Who may use something up.
 const WHO: [&str; 5] = ["stranger", "user", "member", "peer", "program"];
 
-/// Rows of the table that nobody can rely on.
+/// Rows of the table without an existing option or test.
 pub(crate) fn unshown_bounds(tree: &Tree) -> Vec<String> {
     let rows = rows(tree);
     if rows.is_empty() {
@@ -54,7 +54,7 @@ fn rows(tree: &Tree) -> Vec<(usize, Vec<String>)> {
     rows.filter(|(_, cells)| *cells != COLUMNS && !cells.iter().all(|cell| cell.starts_with("--"))).collect()
 }
 
-/// What stands between backticks.
+/// The text between backticks.
 fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
@@ -70,7 +70,7 @@ fn tests(tree: &Tree) -> BTreeSet<&str> {
     names.collect()
 }
 
-/// The texts of both programs, among them the names of options and limits.
+/// The strings in both programs. The names of options and limits are among them.
 fn words(tree: &Tree) -> BTreeSet<&str> {
     let texts = tree.production().flat_map(|source| &source.production);
     texts.filter_map(|token| token.text.strip_prefix('"')).collect()

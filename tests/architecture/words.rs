@@ -1,11 +1,11 @@
-//! Words that production code does not say, or in few places only.
+//! Words that production code avoids, or uses only in a few places.
 
 use crate::source::{Source, Tree};
 use crate::tokens::{Token, is_test_mark};
 
-/// The files that may say `unsafe`.
+/// The files in which `unsafe` may stand.
 pub(crate) const UNSAFE: &[&str] = &["client/hash/sha1_lanes.rs", "sys.rs", "sys/heap.rs"];
-/// Lints that a file may switch off, and why it has to.
+/// Lints that a file may switch off, and the reason.
 pub(crate) const ALLOWED: &[(&str, &str, &str)] = &[
     ("client/hash/sha1_lanes.rs", "unsafe_code", "the CPU's instructions for SHA-1 are called as unsafe functions"),
     ("sys.rs", "unsafe_code", "calls of libc that no crate wraps"),
@@ -13,7 +13,7 @@ pub(crate) const ALLOWED: &[(&str, &str, &str)] = &[
 ];
 const ASYNCHRONOUS: [&str; 7] = ["async", "await", "tokio", "async_std", "smol", "futures", "mio"];
 
-/// Threads that block are the way here: nothing is asynchronous.
+/// Production code uses blocking threads, and nothing asynchronous.
 pub(crate) fn asynchronous(tree: &Tree) -> Vec<String> {
     let mut out = Vec::new();
     for source in &tree.sources {
@@ -37,7 +37,7 @@ pub(crate) fn asynchronous(tree: &Tree) -> Vec<String> {
     out
 }
 
-/// `unsafe` where it may not stand, and files that may say it and do not.
+/// `unsafe` in other places, and allowed files without `unsafe`.
 pub(crate) fn stray_unsafe(tree: &Tree, places: &[&str]) -> Vec<String> {
     let mut out = Vec::new();
     for source in tree.sources.iter().filter(|source| !source.is_in(&["fuzz/"])) {
@@ -58,7 +58,7 @@ pub(crate) fn stray_unsafe(tree: &Tree, places: &[&str]) -> Vec<String> {
     out
 }
 
-/// Lints that production code switches off without being on the list, and the other way round.
+/// Lints that production code switches off without an entry in the list, and entries without such code.
 pub(crate) fn stray_allows(tree: &Tree, list: &[(&str, &str, &str)]) -> Vec<String> {
     let mut out = Vec::new();
     let found: Vec<(&Source, usize, String)> = tree.production().flat_map(allows).collect();
@@ -93,7 +93,7 @@ fn allows(source: &Source) -> Vec<(&Source, usize, String)> {
     out
 }
 
-/// Errors that are only words.
+/// Errors that are plain strings.
 pub(crate) fn untyped_errors(tree: &Tree) -> Vec<String> {
     let told = |(source, line): (&Source, usize)| {
         format!(
@@ -113,7 +113,7 @@ fn text_errors(source: &Source) -> Vec<usize> {
     begins.filter(|at| second_argument(&tokens[at + 2..]) == ["String"]).map(|at| tokens[at].line).collect()
 }
 
-/// The second of the arguments that begin here, up to the closing `>`.
+/// The second of the generic arguments that begin here, up to the closing `>`.
 fn second_argument(tokens: &[Token]) -> Vec<&str> {
     let (mut depth, mut arguments) = (0, vec![Vec::new()]);
     for (at, token) in tokens.iter().enumerate() {
@@ -135,7 +135,7 @@ fn second_argument(tokens: &[Token]) -> Vec<&str> {
     arguments.into_iter().nth(1).unwrap_or_default()
 }
 
-/// What production files hold for tests alone, apart from the module `tests`.
+/// Code in production files that is only for tests, apart from the module `tests`.
 pub(crate) fn pieces_for_tests(tree: &Tree) -> Vec<String> {
     let mut out = Vec::new();
     for source in tree.production() {

@@ -1,4 +1,4 @@
-//! Users who come, leave, and are refused.
+//! Accounts: new users, and refusals.
 
 use super::client::Client;
 use super::names::{command, group};
@@ -22,7 +22,7 @@ impl TestTracker {
 }
 
 impl Client {
-    /// Asks for what must be refused.
+    /// Sends a request that the tracker must refuse.
     pub(crate) fn refused(&mut self, request: Request) -> Code {
         match self.ask(request) {
             Reply::Refused { code, about } => Refusal::received(code, &about).code,

@@ -20,7 +20,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Once, Weak};
 
-/// A share as the tracker tells it.
+/// A share in the tracker's words.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Share {
     pub share: ShareRef,
@@ -30,13 +30,13 @@ pub(crate) struct Share {
     pub shared_by_you: bool,
 }
 
-/// The request of the heartbeats that clients send by themselves.
+/// The request id of heartbeats, which clients send by themselves.
 const BEAT: u32 = u32::MAX;
 
 static CLIENTS: AtomicU64 = AtomicU64::new(1);
 
-/// Sends heartbeats for this client as the program does: on a busy machine a test may leave it alone for longer than after
-/// which it counts as gone.
+/// Sends heartbeats for this client, as the program does. On a busy machine a test may leave the client alone for
+/// longer than the idle deadline.
 fn keep_alive(sender: &Arc<FrameSender>) {
     static ALL: Mutex<Vec<Weak<FrameSender>>> = Mutex::new(Vec::new());
     static BEATS: Once = Once::new();
@@ -45,7 +45,7 @@ fn keep_alive(sender: &Arc<FrameSender>) {
             loop {
                 std::thread::park_timeout(HEARTBEAT_INTERVAL);
                 let now = ALL.lock().clone();
-                // One that fails has ended, or does so now.
+                // A send that fails means that the client has ended, or ends now.
                 now.iter().filter_map(Weak::upgrade).for_each(|sender| drop(sender.send(BEAT, &Request::Heartbeat {})));
             }
         });
@@ -74,12 +74,12 @@ impl Client {
         Self::over(TcpStream::connect(addr)?)
     }
 
-    /// Speaks on a socket that is connected to a test tracker.
+    /// Uses a socket that is connected to a test tracker.
     pub(crate) fn over(stream: TcpStream) -> Result<Self, HandshakeError> {
         Self::over_to(stream, fingerprint())
     }
 
-    /// Speaks on a socket that is connected to a tracker with this fingerprint.
+    /// Uses a socket that is connected to a tracker with this fingerprint.
     pub(crate) fn over_to(stream: TcpStream, expected: Fingerprint) -> Result<Self, HandshakeError> {
         let (keys, shown) = handshake::client_to_tracker(&mut TimedStream::new(&stream, HANDSHAKE_DEADLINE))?;
         assert_eq!(shown, expected);
@@ -89,7 +89,7 @@ impl Client {
         Ok(Self { id, receiver, sender, last_request: 0, unasked: VecDeque::new() })
     }
 
-    /// Sends a request without waiting for its reply; gives the request's id.
+    /// Sends a request without waiting for its reply. Returns the request's id.
     pub(crate) fn send(&mut self, request: &Request) -> u32 {
         self.last_request += 1;
         self.sender.send(self.last_request, request).expect("sent");
@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    /// The reply to a request; whatever comes unasked before it is kept for [`Client::pushed`].
+    /// The reply to a request. Unasked messages before it are kept for [`Client::pushed`].
     pub(crate) fn reply(&mut self, request: u32) -> Reply {
         loop {
             match self.next().expect("a reply") {
@@ -117,13 +117,13 @@ impl Client {
         }
     }
 
-    /// Asks and waits for the reply.
+    /// Sends a request and waits for its reply.
     pub(crate) fn ask(&mut self, request: Request) -> Reply {
         let id = self.send(&request);
         self.reply(id)
     }
 
-    /// Asks for what must be done.
+    /// Sends a request that must succeed.
     pub(crate) fn done(&mut self, request: Request) {
         match self.ask(request) {
             Reply::Done {} => {}
@@ -135,7 +135,7 @@ impl Client {
         self.done(Request::CreateUser { command: command(), user: user(name), password: password(PASSWORD) });
     }
 
-    /// Logs in with the usual password; gives the token.
+    /// Logs in with the usual password. Returns the token.
     pub(crate) fn log_in(&mut self, name: &str) -> Blob<TOKEN_LEN_MAX> {
         match self.ask(self.login_request(name)) {
             Reply::LoggedIn { user: told, token } => {
@@ -154,7 +154,7 @@ impl Client {
         self.done(Request::CreateGroup { command: command(), group: group(name) });
     }
 
-    /// Brings a manifest in as many parts as it takes.
+    /// Sends a manifest in as many parts as it takes.
     pub(crate) fn put_manifest(&mut self, group_name: &str, bytes: &[u8], content: &Content) {
         let total = bytes.len() as u32;
         for (i, part) in bytes.chunks(MANIFEST_PART_MAX).enumerate() {
@@ -169,7 +169,7 @@ impl Client {
         Request::ShareFile { command: command(), group: group(group_name), name: file(name), content: *content }
     }
 
-    /// Shares what was brought before.
+    /// Shares the content of an earlier manifest.
     pub(crate) fn share(&mut self, group_name: &str, name: &str, content: &Content) -> Share {
         let request = self.share_request(group_name, name, content);
         self.share_reply(request)
@@ -185,7 +185,7 @@ impl Client {
     }
 }
 
-/// What a reply says, for a test's failure.
+/// The words of a reply, for the failure of a test.
 pub(crate) fn words(reply: &Reply) -> String {
     match reply {
         Reply::Refused { code, about } => Refusal::to_string(&Refusal::received(*code, about)),

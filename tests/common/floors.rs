@@ -1,10 +1,10 @@
-//! Floors of a tracker that has no other one, when a test wants them.
+//! Floors at a test's command, for a tracker that is alone.
 
 use super::tracker::TestTracker;
 use groupshare::tracker::commit::{BaseError, BaseStore};
 use groupshare::tracker::state::State;
 
-/// Where the bases of a tracker go whose log is in memory.
+/// The base store of a tracker whose log is in memory.
 struct Nowhere;
 
 impl BaseStore for Nowhere {
@@ -18,8 +18,8 @@ impl BaseStore for Nowhere {
 }
 
 impl TestTracker {
-    /// All changes there are lie below the floor from now on. What was hidden at the floor before, and was named by no
-    /// change since, is forgotten.
+    /// Puts all present changes below the floor. Changes that were hidden at the floor before, and that no change has
+    /// named since, are forgotten.
     pub(crate) fn reach_floor(&self) {
         let committer = &self.server.core().committer;
         let pinned =

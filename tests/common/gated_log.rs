@@ -1,4 +1,4 @@
-//! A log that waits for the test.
+//! A log that a test can hold up.
 
 use groupshare::model::op::Op;
 use groupshare::tracker::commit::{AppendError, OpLog};
@@ -22,7 +22,7 @@ impl GatedLog {
         self.0.held.lock()
     }
 
-    /// How many batches the log was given. It may wait with the last one.
+    /// How many batches the log has received. It may be waiting with the last one.
     pub(crate) fn batches(&self) -> usize {
         self.0.batches.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! A user who makes groups and leaves some of them again, as fast as a tracker answers, and remembers every answer.
+//! A user that makes groups and leaves some of them again, as fast as a tracker answers. It remembers every answer.
 
 use super::client::Client;
 use super::installation::Installation;
@@ -11,15 +11,15 @@ use groupshare::wire::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Groups that the user has at most, as far as is known: fewer than a user may own.
+/// Most groups that the user has, as far as it knows. A user may own more.
 const OWNED_MAX: usize = 64;
 
-/// What a group of a user is known to be.
+/// What is known of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     There,
     Gone,
-    /// It was asked for, and the answer is not known.
+    /// The request was sent, and its answer is unknown.
     Asked,
 }
 
@@ -28,9 +28,9 @@ pub(crate) struct GroupMaker {
     token: Blob<TOKEN_LEN_MAX>,
     groups: BTreeMap<String, Known>,
     made: u64,
-    /// What was not answered, to be asked again.
+    /// The request without an answer, to be sent again.
     open: Option<Request>,
-    /// Whether a tracker may not have heard yet of what another has answered.
+    /// Whether a tracker may not yet know what another one has answered.
     roams: bool,
 }
 
@@ -49,7 +49,7 @@ impl GroupMaker {
         Self { name: name.to_owned(), token, groups: BTreeMap::new(), made: 0, open: None, roams }
     }
 
-    /// Goes on with the session on another connection; false if the tracker does not know of it, or is gone.
+    /// Resumes the session on another connection. False if the tracker is gone or does not know the session.
     pub(crate) fn resume(&self, client: &mut Client) -> bool {
         const ID: u32 = 1;
         let request = Request::Resume { client: client.id, token: self.token.clone() };
@@ -78,7 +78,7 @@ impl GroupMaker {
         Request::CreateGroup { command: command(), group: group(&format!("{}-{:06}", self.name, self.made)) }
     }
 
-    /// Asks until the tracker is gone, or until an answer after which not to `go_on`.
+    /// Sends requests until the tracker is gone, or until `go_on` returns false after an answer.
     pub(crate) fn run(&mut self, client: &mut Client, mut go_on: impl FnMut() -> bool) {
         for number in 1000.. {
             let again = self.open.is_some();
@@ -98,7 +98,7 @@ impl GroupMaker {
                         let creates = matches!(request, Request::CreateGroup { .. });
                         break if creates { Known::There } else { Known::Gone };
                     }
-                    // It is asked again elsewhere, or later.
+                    // The request is sent again elsewhere, or later.
                     Ok((_, Reply::Refused { code, about }))
                         if self.roams && Refusal::received(code, &about).code.is_passing() =>
                     {
@@ -120,7 +120,8 @@ impl GroupMaker {
         }
     }
 
-    /// Works at one tracker after the other until it is time to stop, at each as long as `stay` says after an answer.
+    /// Works at one tracker after the other until it is time to stop. It stays at each as long as `stay` says after an
+    /// answer.
     pub(crate) fn roam(
         &mut self,
         installation: &Installation,
@@ -133,7 +134,7 @@ impl GroupMaker {
             if stop.load(Ordering::SeqCst) {
                 return;
             }
-            // One that does not run refuses the connection; one that was away may not know of the session yet.
+            // A stopped tracker refuses the connection. One that was away may not know the session yet.
             let Ok(mut client) = installation.connect(turn % count + 1) else { continue };
             if self.resume(&mut client) {
                 self.run(&mut client, || stay() && !stop.load(Ordering::SeqCst));
@@ -141,7 +142,7 @@ impl GroupMaker {
         }
     }
 
-    /// Of all groups there are: nothing that was acknowledged is missing, and nothing was made twice.
+    /// Compares with the list of all groups: no acknowledged group is missing, and no group was made twice.
     pub(crate) fn verify(&self, there: &[String]) {
         for (name, known) in &self.groups {
             let found = there.binary_search(name).is_ok();
@@ -156,7 +157,7 @@ impl GroupMaker {
     }
 }
 
-/// The names of all groups, as a user sees them.
+/// The names of all groups in a user's list.
 pub(crate) fn all_groups(client: &mut Client) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Who members are to each other, without a tracker that says so.
+//! Identities among members, without a tracker that certifies them.
 
 use groupshare::client::reach::identity::{Certified, Identity};
 use groupshare::model::id::{ClientId, PeerKey};
@@ -21,17 +21,17 @@ pub(crate) fn at(addr: SocketAddr) -> List<SocketAddr, ADDRS_MAX> {
     List::first_of(vec![addr])
 }
 
-/// The private key of a client that is no whole one.
+/// The private key of a stub client.
 pub(crate) fn secret(number: u8) -> Secret {
     Secret([number; 32])
 }
 
-/// The key of a client that is no whole one.
+/// The key of a stub client.
 pub(crate) fn peer_key(number: u8) -> PeerKey {
     PeerKey(public_key(&secret(number)))
 }
 
-/// Who a client that is no whole one is to others.
+/// The identity of a stub client.
 pub(crate) fn peer_identity(number: u8) -> PeerIdentity {
     let mut client = [0xee; 16];
     client[0] = number;
@@ -39,7 +39,7 @@ pub(crate) fn peer_identity(number: u8) -> PeerIdentity {
     PeerIdentity { secret: secret(number), certificate: certificate(ClientId(client), user, peer_key(number)) }
 }
 
-/// A whole client of this user.
+/// The complete identity of a client of this user.
 pub(crate) fn identity(client: ClientId, user: UserId) -> Arc<Identity> {
     let identity = Identity::new(client).expect("random bytes");
     let certificate = certificate(client, user, identity.key());
@@ -60,7 +60,7 @@ fn certificate(client: ClientId, user: UserId, key: PeerKey) -> Certificate {
     certified_by(CLUSTER, (client, user, key), 0)
 }
 
-/// The certificate of a client that trackers with this cluster key made so many seconds ago.
+/// A client's certificate that trackers with this cluster key made `ago_s` seconds ago.
 pub(crate) fn certified_by(cluster: [u8; 32], of: (ClientId, UserId, PeerKey), ago_s: u64) -> Certificate {
     let (client, user, key) = of;
     ClusterKey::new(&cluster).certify(client, user, key, now_s() - ago_s)
@@ -74,7 +74,7 @@ fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-/// What a client says first on a connection to another one, out of all that it said: preface and first message.
+/// The opening of a connection to another client, cut from everything that the caller sent: preface and first message.
 pub(crate) fn opening(said: &[u8]) -> &[u8] {
     let len = u16::from_be_bytes([said[11], said[12]]);
     &said[..13 + usize::from(len)]

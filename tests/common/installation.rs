@@ -1,4 +1,4 @@
-//! The programs of an installation in a folder of its own: trackers on ports that were free a moment ago, and clients.
+//! The programs of an installation in a folder of its own: clients, and trackers on ports that were free a moment ago.
 
 use super::client::Client;
 use super::deadline::LONG;
@@ -15,14 +15,15 @@ use std::time::Instant;
 
 static INSTALLATIONS: AtomicU8 = AtomicU8::new(1);
 
-/// An installation. Its loopback address is its own, so that nobody else takes its ports while no tracker has them.
+/// An installation. It has a loopback address of its own, so that no other program takes its ports while no tracker has
+/// them.
 pub(crate) struct Installation {
     pub folder: tempfile::TempDir,
     pub addrs: Vec<SocketAddr>,
 }
 
 impl Installation {
-    /// With this many trackers on its list, none of which runs.
+    /// An installation with this many trackers on its list, none of which runs.
     pub(crate) fn of(count: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let [.., high, low] = std::process::id().to_be_bytes();
@@ -43,7 +44,7 @@ impl Installation {
         self.folder.path().join("tracker_info.txt")
     }
 
-    /// A list of its own for somebody, with the key of the installation beside it, as on another machine.
+    /// A list of its own for another machine, with the key of the installation beside it.
     pub(crate) fn machine(&self, name: &str, addrs: &[SocketAddr]) -> PathBuf {
         let folder = self.folder.path().join(name);
         fs::create_dir(&folder).expect("a new folder");
@@ -57,17 +58,17 @@ impl Installation {
         tracker_in(self.folder.path(), args)
     }
 
-    /// Starts the tracker of this number and waits until it runs.
+    /// Starts the tracker with this number and waits until it runs.
     pub(crate) fn tracker(&self, number: usize) -> Program {
         self.tracker_on(self.folder.path(), number)
     }
 
-    /// The same, with the list of that machine.
+    /// The same, with the list of another machine.
     pub(crate) fn tracker_on(&self, machine: &Path, number: usize) -> Program {
         self.tracker_with(machine, number, &[])
     }
 
-    /// The same with more options.
+    /// The same, with more options.
     pub(crate) fn tracker_with(&self, machine: &Path, number: usize, options: &[&str]) -> Program {
         let place = ["tracker_info.txt", &number.to_string()];
         let mut tracker = Program::start(tracker_in(machine, &place).args(options));
@@ -80,12 +81,12 @@ impl Installation {
         ClusterKey::new(key.as_slice().try_into().expect("32 bytes")).fingerprint()
     }
 
-    /// Speaks to the tracker of this number.
+    /// Connects to the tracker with this number.
     pub(crate) fn connect(&self, number: usize) -> Result<Client, HandshakeError> {
         Client::over_to(TcpStream::connect(self.addrs[number - 1])?, self.fingerprint())
     }
 
-    /// Starts a client's program that tries the trackers from this number on.
+    /// Starts a client's program. It tries the trackers from this number on.
     pub(crate) fn person(&self, name: &str, first: usize, args: &[&str]) -> Program {
         let folder = self.folder.path().join(name);
         fs::create_dir(&folder).expect("a new folder");
@@ -95,7 +96,7 @@ impl Installation {
         self.person_again(name, args)
     }
 
-    /// Starts the client's program of somebody who had one.
+    /// Starts the client's program of a user again.
     pub(crate) fn person_again(&self, name: &str, args: &[&str]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
         command.current_dir(self.folder.path().join(name)).args(args).args([
@@ -119,14 +120,14 @@ pub(crate) fn tracker_in(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// What the console says of another tracker.
+/// What the console prints about another tracker.
 pub(crate) fn standing(tracker: &mut Program, other: usize) -> String {
     tracker.say("status");
     tracker.expect("connections ");
     tracker.expect(&format!("tracker {other:<3} ")).text
 }
 
-/// Waits until each of these consoles tells that all others have the same state as it has.
+/// Waits until each of these consoles shows that all others have the same state.
 pub(crate) fn same_digests(trackers: &mut [Program]) {
     let count = trackers.len();
     for (number, tracker) in (1..).zip(trackers) {
@@ -142,7 +143,7 @@ pub(crate) fn same_digests(trackers: &mut [Program]) {
     }
 }
 
-/// Waits until a tracker says that it is connected to another one.
+/// Waits until a tracker shows that it is connected to another one.
 pub(crate) fn linked(tracker: &mut Program, other: usize) {
     let line = format!("tracker: tracker {other} is connected");
     if !tracker.heard().iter().any(|heard| heard.text.contains(&line)) {

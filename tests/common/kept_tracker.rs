@@ -1,4 +1,4 @@
-//! A tracker in this process that is started anew when it asks for that, as its program does it.
+//! A tracker in this process. When it asks for a new start it gets one, as in the program.
 
 use super::tracker::settings;
 use super::wait::wait_until;
@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 static ADDRESSES: AtomicU8 = AtomicU8::new(1);
 
-/// Its journal lies on the disk. Stops when dropped.
+/// A tracker with its journal on disk. Dropping this stops the tracker.
 pub(crate) struct KeptTracker {
     pub(crate) addr: SocketAddr,
     told: Told,
@@ -34,7 +34,7 @@ pub(crate) struct KeptTracker {
     keeper: Option<JoinHandle<KeptSetup>>,
 }
 
-/// What the operator of a tracker was told.
+/// The lines that the operator of a tracker has received.
 #[derive(Clone, Default)]
 pub(crate) struct Told(Arc<Mutex<Vec<String>>>);
 
@@ -65,17 +65,17 @@ pub(crate) struct KeptSetup {
 }
 
 impl KeptSetup {
-    /// Tracker `number` with an empty folder, at an address that nobody takes between two starts.
+    /// Tracker `number` with an empty folder, at an address that no other program takes between two starts.
     pub(crate) fn new(number: u16, others: &[(u16, SocketAddr)]) -> Self {
         Self::on(tempfile::tempdir().expect("a folder"), number, others)
     }
 
-    /// The same, with a folder that there is.
+    /// The same, with an existing folder.
     pub(crate) fn on(folder: TempDir, number: u16, others: &[(u16, SocketAddr)]) -> Self {
         let [.., high, low] = std::process::id().to_be_bytes();
         let ip = Ipv4Addr::new(127, high.max(1), low, ADDRESSES.fetch_add(1, Ordering::Relaxed));
         let free = bind((ip, 0).into()).map(|free| free.local_addr().expect("bound"));
-        // A socket that asked for this very port keeps it when it listens no more.
+        // A socket that asked for exactly this port keeps it after it stops listening.
         let clients = free.and_then(bind).expect("nobody else has this address");
         Self {
             number,
@@ -123,17 +123,17 @@ impl KeptTracker {
         Self { addr, told, folder, server, stop, keeper: Some(keeper) }
     }
 
-    /// Whether its operator was told a line with this in it.
+    /// Whether the operator has received a line with this text.
     pub(crate) fn has_told(&self, part: &str) -> bool {
         self.told.has(part)
     }
 
-    /// Where its data lies.
+    /// The folder of the tracker's data.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Looks at the server; waits for it if it is being started anew.
+    /// Reads the server. If a new start is under way, waits for it.
     pub(crate) fn look<T>(&self, mut look: impl FnMut(&Server) -> T) -> T {
         let mut seen = None;
         wait_until("it runs", || {
@@ -147,7 +147,7 @@ impl KeptTracker {
         self.look(|server| server.core().state())
     }
 
-    /// Stops it. Gives what a further start needs.
+    /// Stops the tracker. Returns what another start needs.
     pub(crate) fn stop(mut self) -> KeptSetup {
         self.end().expect("not stopped before").expect("every start has succeeded")
     }

@@ -1,10 +1,10 @@
-//! Everything that lies in a folder.
+//! The contents of a folder.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What has a name in a folder.
+/// An entry in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
     Folder,
@@ -12,7 +12,7 @@ pub(crate) enum Entry {
     File(Vec<u8>),
 }
 
-/// The files, folders and links in a folder and in all folders below, by their paths; no link is followed.
+/// The files, folders and links in a folder and in all folders below, by their paths. Does not follow links.
 pub(crate) fn listing(folder: &Path) -> BTreeMap<PathBuf, Entry> {
     let mut all = BTreeMap::new();
     let mut open = vec![folder.to_path_buf()];

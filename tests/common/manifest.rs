@@ -1,4 +1,4 @@
-//! Manifests of files that nobody has.
+//! Manifests of files that do not exist.
 
 use groupshare::model::digest::Sha1Digest;
 use groupshare::model::manifest::{Content, FileEntry, Manifest};
@@ -6,7 +6,7 @@ use groupshare::model::path::RelPath;
 use groupshare::model::piece::PIECE_LEN;
 use groupshare::wire::manifest::encode;
 
-/// A manifest of one file of so many pieces, which differ by `seed`.
+/// A manifest of one file of `pieces` pieces. Another `seed` makes it another file.
 pub(crate) fn manifest(name: &str, pieces: u32, seed: u8) -> (Vec<u8>, Content) {
     let len = u64::from(pieces) * u64::from(PIECE_LEN);
     let entry = FileEntry { path: RelPath::parse(name).expect(name), len };

@@ -1,4 +1,4 @@
-//! What members of a group ask of a tracker, and tell it.
+//! Requests and announcements of a group's members.
 
 use super::client::{Client, words};
 use super::names::{command, group, user};
@@ -16,7 +16,8 @@ impl Client {
         self.done(Request::AcceptRequest { command: command(), group: group(group_name), user: user(name) });
     }
 
-    /// Says that it listens at this port of the address that the tracker sees. Gives what others are told.
+    /// Announces that the client listens at this port of the address that the tracker sees. Returns the address that
+    /// others hear.
     pub(crate) fn announce(&mut self, port: u16) -> SocketAddr {
         match self.ask(announcement(port)) {
             Reply::Announced { seen, .. } => SocketAddr::new(seen.ip(), port),
@@ -29,7 +30,7 @@ impl Client {
     }
 }
 
-/// A client that listens at this port, with a key that nothing comes of.
+/// A client that listens at this port, with a key without use.
 pub(crate) fn announcement(port: u16) -> Request {
     Request::Announce {
         key: PeerKey([7; 32]),

@@ -1,4 +1,4 @@
-//! The log of a tracker that keeps its ops in memory only, and the newest base.
+//! The log of a tracker that keeps its ops and the newest base only in memory.
 
 use groupshare::model::op::Op;
 use groupshare::model::op::floor::FloorMark;
@@ -48,7 +48,7 @@ impl OpSource for MemoryLog {
     }
 }
 
-/// It gives its base to others and takes none.
+/// It gives its base to other trackers and takes none from them.
 impl BaseStore for MemoryLog {
     fn keep(&self, base: &State) -> Result<(), BaseError> {
         *self.base.lock() = base.clone();

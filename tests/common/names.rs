@@ -1,11 +1,11 @@
-//! Names as people type them, and ids that nobody else has.
+//! Names as people type them, and unique ids.
 
 use groupshare::model::id::CommandId;
 use groupshare::model::name::{FileName, GroupId, UserId};
 use groupshare::wire::client_tracker::Password;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The password of every user that a test does not say otherwise of.
+/// The password of every user, unless a test sets another one.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 static COMMANDS: AtomicU64 = AtomicU64::new(1);
@@ -14,7 +14,7 @@ pub(crate) fn unique(counter: &AtomicU64) -> [u8; 16] {
     u128::from(counter.fetch_add(1, Ordering::Relaxed)).to_be_bytes()
 }
 
-/// A command id that no other command of this process has.
+/// A command id that is unique in this process.
 pub(crate) fn command() -> CommandId {
     CommandId(unique(&COMMANDS))
 }

@@ -1,5 +1,5 @@
-//! Namespaces of the kernel: this program once more in fresh ones, where whatever it starts or sets up ends with it, and
-//! machines that are a network namespace each.
+//! Kernel namespaces. This program runs again in fresh ones, and everything that it starts or sets up ends with it.
+//! Each machine is a network namespace.
 
 use std::env;
 use std::ffi::OsStr;
@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// Set where a program runs in its namespaces.
+/// The variable that is set for a program in its namespaces.
 const INSIDE: &str = "GROUPSHARE_INSIDE";
-/// New namespaces; everything in them is killed when `unshare` ends.
+/// New namespaces. The kernel kills everything in them when `unshare` ends.
 const NAMESPACES: [&str; 7] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
-/// What every trial begins with: `try` runs a command and says what it is when it fails.
+/// The beginning of every trial. `try` runs a command, and prints it if it fails.
 const TRIAL: &str = "
 try() { what=$1; shift; \"$@\" >/dev/null 2>&1 || { echo \"$what\"; exit 0; }; }
 try 'mount a folder' mount -t tmpfs tmpfs /run
 try 'name a network namespace' ip netns add trial
 ";
 
-/// Whether this program runs in fresh namespaces already. If so, it ends when its standard input does.
+/// Whether this program already runs in fresh namespaces. If so, it ends when its standard input does.
 pub(crate) fn is_inside() -> bool {
     let inside = env::var_os(INSIDE).is_some();
     if inside {
@@ -28,7 +28,7 @@ pub(crate) fn is_inside() -> bool {
     inside
 }
 
-/// Ends this process when the one outside has ended, and with it all others in its namespace.
+/// Ends this process when the process outside has ended. All others in its namespace end with it.
 fn end_with_parent() {
     // Nothing is ever written there.
     let _ = io::stdin().read(&mut [0]);
@@ -36,7 +36,7 @@ fn end_with_parent() {
 }
 
 /// The arguments with which `unshare` makes namespaces here, or what is missing. Each line of the trial tries something
-/// that is needed; the last of the tools with their packages come besides those that every trial uses.
+/// that the tests need. `tools` has further tools with their packages, besides those that every trial uses.
 pub(crate) fn unshare(trial: &str, tools: &[(&str, &str)]) -> Result<&'static [&'static str], String> {
     let always = [("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2")];
     for (tool, package) in always.iter().chain(tools) {
@@ -59,7 +59,7 @@ pub(crate) fn unshare(trial: &str, tools: &[(&str, &str)]) -> Result<&'static [&
     Err(missing)
 }
 
-/// This program once more, in fresh namespaces. It ends when the input that it is given does.
+/// Runs this program again in fresh namespaces. It ends when its input does.
 pub(crate) fn again(unshare: &[&str]) -> Command {
     let mut command = in_namespaces(unshare);
     command.arg(env::current_exe().expect("it runs")).env(INSIDE, "1").stdin(Stdio::piped());
@@ -72,18 +72,19 @@ fn in_namespaces(unshare: &[&str]) -> Command {
     command
 }
 
-/// Where programs lie: also those of the system, which a user's PATH may leave out.
+/// The folders of programs. They include those of the system, which a user's PATH may leave out.
 fn folders() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(|folder| Path::new(folder).to_path_buf())).collect()
 }
 
-/// Where the names of machines are kept. To be called once in fresh namespaces, before the first machine.
+/// Prepares a place for the names of machines. The caller calls it once in fresh namespaces, before the first machine.
 pub(crate) fn begin() {
     fed(Command::new("sh").args(["-es"]), "mount -t tmpfs tmpfs /run\n");
 }
 
-/// A machine of this name with its loopback up. Addresses of IPv6 are used at once, without a look for others.
+/// Makes a machine with this name and its loopback up. IPv6 addresses work at once, without duplicate address
+/// detection.
 pub(crate) fn machine(name: &str) {
     fed(Command::new("sh").args(["-es"]), &format!("ip netns add {name}\n"));
     assert!(Path::new("/run/netns").join(name).exists());
@@ -93,18 +94,18 @@ pub(crate) fn machine(name: &str) {
     fed(at(name, "sh").args(["-es"]), script);
 }
 
-/// A program on the machine of this name.
+/// A command that runs a program on the machine of this name.
 pub(crate) fn at(machine: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("nsenter");
     command.arg(format!("--net=/run/netns/{machine}")).arg("--").arg(program);
     command
 }
 
-/// Runs a program that reads this; it must succeed.
+/// Runs a program with this input. It must succeed.
 pub(crate) fn fed(command: &mut Command, input: &str) {
     command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn().expect("it starts");
-    // The text is shorter than a pipe.
+    // The text is shorter than a pipe's buffer.
     child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("taken");
     let output = child.wait_with_output().expect("started");
     assert!(output.status.success(), "{input}\n{}", String::from_utf8_lossy(&output.stderr));

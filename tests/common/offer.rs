@@ -1,10 +1,10 @@
-//! What a client shares.
+//! Shares of a client.
 
 use super::client::{Client, Share};
 use super::manifest::manifest;
 
 impl Client {
-    /// Brings the manifest of a file of so many pieces and shares it; another `seed` makes it another file.
+    /// Sends the manifest of a file of `pieces` pieces and shares it. Another `seed` makes it another file.
     pub(crate) fn offer(&mut self, group_name: &str, name: &str, pieces: u32, seed: u8) -> Share {
         let (bytes, content) = manifest(name, pieces, seed);
         self.put_manifest(group_name, &bytes, &content);

@@ -1,10 +1,10 @@
-//! People at programs of their own: they have accounts, log in, and become members of groups.
+//! Users at programs of their own: they have accounts, log in, and join groups.
 
 use super::installation::Installation;
 use super::program::Program;
 
 impl Installation {
-    /// Somebody with a new account who is logged in, at a client with these options.
+    /// A new user, logged in at a client with these options.
     pub(crate) fn user(&self, name: &str, options: &[&str]) -> Program {
         let mut user = self.person(name, 1, options);
         user.told(&format!("create_user {name} pw"), "User created");
@@ -12,7 +12,7 @@ impl Installation {
         user
     }
 
-    /// The same user at a client that is started again.
+    /// The same user at a client that was started again.
     pub(crate) fn user_again(&self, name: &str) -> Program {
         let mut user = self.person_again(name, &[]);
         user.told(&format!("login {name} pw"), "Login successful");
@@ -38,7 +38,7 @@ impl Installation {
 }
 
 impl Program {
-    /// Becomes a member of a group, whose owner agrees.
+    /// Joins a group with the consent of its owner.
     pub(crate) fn joins(&mut self, name: &str, group: &str, owner: &mut Program) {
         self.told(&format!("join_group {group}"), "Request sent");
         owner.expect(&format!("{name} asks to join {group}"));

@@ -1,4 +1,4 @@
-//! A person at a client: types commands, and sees what the client says.
+//! A person at a client: types commands, and reads the client's output.
 
 use super::tracker::fingerprint;
 use groupshare::client::app::event_loop::EventLoop;
@@ -22,7 +22,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a client has said.
+/// The output of a client.
 #[derive(Clone, Default)]
 pub(crate) struct Sheet(pub(crate) Arc<Mutex<String>>);
 
@@ -54,7 +54,7 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// Starts a client whose state and files lie in `folder`, with these trackers.
+    /// Starts a client with these trackers. Its state and its files lie in `folder`.
     pub(crate) fn sit_down_among(trackers: Vec<SocketAddr>, folder: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         Self::start(trackers, folder, listener, None, Box::new(own_addresses))
@@ -91,7 +91,7 @@ impl Person {
         Self { node, login, executor, event_loop, output, events, folder: folder.to_path_buf() }
     }
 
-    /// Types a line: what it says, or the refusal.
+    /// Types a line. Returns the client's output, or its refusal.
     pub(crate) fn types(&mut self, line: &str) -> Result<String, String> {
         self.output.take();
         let around = Surroundings { home: None, folder: &self.folder, exists: &Path::exists, is_member: &|_| false };

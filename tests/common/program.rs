@@ -1,4 +1,4 @@
-//! A program that a test runs: what it says, as it says it, and that it ends.
+//! A program that a test runs. The test reads its output line by line and waits for its end.
 
 use super::deadline::LONG;
 use super::wait::wait_until;
@@ -11,24 +11,24 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-/// A line that a program has said.
+/// A line of a program's output.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub at: Instant,
-    /// Whether on standard error.
+    /// Whether the line is on standard error.
     pub complaint: bool,
     pub text: String,
 }
 
-/// A program with its input open; killed when dropped.
+/// A program with its input open. Dropping this kills the program.
 pub(crate) struct Program {
     name: String,
     child: Child,
     pub input: Option<ChildStdin>,
     lines: Receiver<Line>,
     heard: Vec<Line>,
-    /// How much of `heard` was waited for or passed over on standard output, and on standard error: what is said on the
-    /// one comes neither before nor after what is said on the other.
+    /// How much of `heard` the test has passed, on standard output and on standard error. Lines on one of them have no
+    /// order relative to lines on the other.
     passed: [usize; 2],
     readers: Vec<JoinHandle<()>>,
 }
@@ -38,7 +38,7 @@ impl Program {
         Self::complaining_to(command, Stdio::piped())
     }
 
-    /// One whose standard error goes there. The test hears it only from a pipe that is made here.
+    /// A program with its standard error directed to `stderr`. The test reads it only if that is a new pipe.
     pub(crate) fn complaining_to(command: &mut Command, stderr: impl Into<Stdio>) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let name = command.get_program().to_string_lossy().into_owned();
@@ -54,7 +54,7 @@ impl Program {
         Pid::from_child(&self.child)
     }
 
-    /// Its memory that is resident now, in bytes.
+    /// The resident memory of the program, in bytes.
     pub(crate) fn resident(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let field = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("told");
@@ -68,7 +68,7 @@ impl Program {
         writeln!(input, "{line}").expect("taken");
     }
 
-    /// Hears one more line.
+    /// Reads one more line.
     fn hear(&mut self, wanted: &str, deadline: Instant) {
         match self.lines.recv_deadline(deadline) {
             Ok(line) => self.heard.push(line),
@@ -77,7 +77,7 @@ impl Program {
         }
     }
 
-    /// The next line that is so; those before it on the same side are passed over.
+    /// The next line that meets the condition. Earlier lines on the same output are passed over.
     pub(crate) fn next(&mut self, wanted: &str, so: impl Fn(&Line) -> bool) -> Line {
         let deadline = Instant::now() + LONG;
         let mut at = self.passed[0].min(self.passed[1]);
@@ -95,21 +95,21 @@ impl Program {
         }
     }
 
-    /// The next line with this text in it, on either; what comes before it on the same is passed over.
+    /// The next line with this text, on either output. Earlier lines on the same output are passed over.
     pub(crate) fn expect(&mut self, text: &str) -> Line {
         self.next(text, |line| line.text.contains(text))
     }
 
-    /// Types a line and waits until this is said.
+    /// Types a line and waits for this output.
     pub(crate) fn told(&mut self, line: &str, said: &str) {
         self.say(line);
         self.expect(said);
     }
 
-    /// Types a command to a client and gives what it says until it has carried it out, on either.
+    /// Types a command to a client. Returns all its output until the command has ended.
     pub(crate) fn answers(&mut self, line: &str) -> &[Line] {
         self.say(line);
-        // What comes before the answers of these, on standard output and on standard error, belongs to the first.
+        // Everything before the answers of these commands, on both outputs, belongs to the first command.
         self.say("help exit");
         self.say("frob");
         let before = self.heard.len();
@@ -126,18 +126,18 @@ impl Program {
         &self.heard[before..]
     }
 
-    /// The same of what it says on standard output.
+    /// The same, only for standard output.
     pub(crate) fn said(&mut self, line: &str) -> Vec<String> {
         let answers = self.answers(line).iter().filter(|line| !line.complaint);
         answers.map(|line| line.text.clone()).collect()
     }
 
-    /// Types a command to a client again and again until this is said.
+    /// Types a command to a client again and again until this output comes.
     pub(crate) fn until(&mut self, line: &str, said: &str) {
         wait_until(said, || self.answers(line).iter().any(|answer| answer.text.contains(said)));
     }
 
-    /// Everything that was heard up to now.
+    /// Everything that the test has read so far.
     pub(crate) fn heard(&self) -> &[Line] {
         &self.heard
     }
@@ -146,7 +146,7 @@ impl Program {
         kill_process(self.pid(), signal).expect("it has not been waited for");
     }
 
-    /// Ends it at once, as a power cut would; gives when.
+    /// Kills the program at once, like a power cut. Returns when.
     pub(crate) fn kill(mut self) -> Instant {
         self.child.kill().expect("it runs");
         let at = Instant::now();
@@ -154,7 +154,7 @@ impl Program {
         at
     }
 
-    /// Waits for the end; gives the exit status and what was said on standard error.
+    /// Waits for the end. Returns the exit status and the output on standard error.
     pub(crate) fn end(&mut self) -> (ExitStatus, String) {
         let deadline = Instant::now() + LONG;
         loop {
@@ -172,7 +172,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Fails if it has ended already.
+        // This fails if the program has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         for reader in self.readers.drain(..) {
@@ -185,7 +185,7 @@ fn listen(from: impl Read + Send + 'static, complaint: bool, said: Sender<Line>)
     thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
             let text = String::from_utf8_lossy(&line).into_owned();
-            // The program may be dropped with things still to say.
+            // The program may be dropped while it still has output.
             let _ = said.send(Line { at: Instant::now(), complaint, text });
         }
     })

@@ -1,4 +1,4 @@
-//! What a client asks for, and what it was told besides.
+//! Requests of a client for information, and unasked messages to it.
 
 use super::client::{Client, Share, words};
 use super::names::{file, group};
@@ -26,7 +26,7 @@ impl Client {
         }
     }
 
-    /// Everything that has come unasked up to now: what the tracker has pushed before it answers this heartbeat.
+    /// All unasked messages so far: those that the tracker sends before its answer to this heartbeat.
     pub(crate) fn all_pushed(&mut self) -> Vec<Reply> {
         self.done(Request::Heartbeat {});
         self.unasked.drain(..).collect()

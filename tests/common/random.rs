@@ -1,4 +1,4 @@
-//! Chance that is the same in every run: what fails has to fail again.
+//! Random numbers that are the same in every run, so that a failure comes again.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014); its state is the seed.
 pub(crate) struct Random(pub u64);

@@ -1,4 +1,4 @@
-//! What stands between two programs: it passes every byte on, and can cut the connections.
+//! A relay between two programs. It passes every byte on, and can cut the connections.
 
 use parking_lot::Mutex;
 use std::io::{Read, Write};
@@ -13,8 +13,9 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Whoever connects to `addr` is connected to `to`. `watch` sees all bytes before they go on: the number of their
-    /// connection, from 0, and whether the side that connected says them. The threads end with this process.
+    /// A relay that connects every caller of `addr` to `to`. `watch` sees all bytes before the relay passes them on,
+    /// with the number of their connection, from 0, and whether the connecting side sent them. The threads end with
+    /// this process.
     pub(crate) fn to(to: SocketAddr, watch: impl Fn(usize, bool, &[u8]) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");
@@ -47,13 +48,13 @@ impl Relay {
         self.open.lock().drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
     }
 
-    /// Ends every connection and takes no more.
+    /// Ends every connection and accepts no more.
     pub(crate) fn block(&self) {
         self.blocked.store(true, Ordering::SeqCst);
         self.cut();
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     pub(crate) fn unblock(&self) {
         self.blocked.store(false, Ordering::SeqCst);
     }

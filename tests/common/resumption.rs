@@ -1,4 +1,4 @@
-//! Users who go on elsewhere.
+//! Users who resume a session at another tracker.
 
 use super::client::Client;
 use groupshare::wire::client_tracker::{Reply, Request, TOKEN_LEN_MAX};

@@ -1,4 +1,4 @@
-//! A tracker in this process, and a folder for each person who sits down at a client.
+//! A tracker in this process, and a folder for each person at a client.
 
 use super::tracker::TestTracker;
 use std::fs;
@@ -20,7 +20,7 @@ impl Room {
         Self { tracker: TestTracker::start(), folder: tempfile::tempdir().expect("a folder") }
     }
 
-    /// The folder of a person, made if it is not there.
+    /// The folder of a person. It is made if necessary.
     pub(crate) fn place(&self, name: &str) -> PathBuf {
         let place = self.folder.path().join(name);
         fs::create_dir_all(&place).expect("a folder");

@@ -1,18 +1,18 @@
-//! A validator of JSON for the keywords that docs/client.schema.json uses (JSON Schema, draft 2020-12). It panics at any
-//! other, so that no part of the schema is passed over.
+//! A JSON validator for the keywords in docs/client.schema.json (JSON Schema, draft 2020-12). It panics at any other
+//! keyword, so that it ignores no part of the schema.
 
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::Path;
 
-/// Keywords that say nothing of what is valid.
+/// Keywords that do not affect validity.
 const NOTES: [&str; 5] = ["$schema", "$id", "title", "description", "$defs"];
 
-/// A schema that was read.
+/// A parsed schema.
 pub(crate) struct Schema(Value);
 
 impl Schema {
-    /// The one of this project.
+    /// The schema of this project.
     pub(crate) fn of_client() -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/client.schema.json");
         let text = fs::read_to_string(path).expect("docs/client.schema.json");
@@ -24,12 +24,12 @@ impl Schema {
         self.0["$defs"].as_object().expect("definitions")
     }
 
-    /// Whether a value is as the whole schema says.
+    /// Checks a value against the whole schema.
     pub(crate) fn check(&self, value: &Value) -> Result<(), String> {
         self.check_against(&self.0, value, "")
     }
 
-    /// Whether a value is as one of the definitions says.
+    /// Checks a value against one of the definitions.
     pub(crate) fn check_as(&self, def: &str, value: &Value) -> Result<(), String> {
         let schema = self.defs().get(def).ok_or_else(|| format!("there is no definition {def}"))?;
         self.check_against(schema, value, "")

@@ -1,4 +1,4 @@
-//! What there is to download: made-up bytes, and their share.
+//! Something to download: made-up bytes, and their share.
 
 use groupshare::client::download::transfer::Subject;
 use groupshare::model::bitfield::Bitfield;
@@ -25,7 +25,7 @@ pub(crate) fn bytes(len: usize) -> Vec<u8> {
     bytes_of(len, 0x15)
 }
 
-/// The same, for several files that differ.
+/// The same, for several different files.
 pub(crate) fn bytes_of(len: usize, seed: u8) -> Vec<u8> {
     let mut state = u64::from(seed) | 0x9e37_79b9_7f4a_7c00;
     let mut out = Vec::with_capacity(len + 8);

@@ -21,15 +21,15 @@ use std::time::Duration;
 /// The cluster key of all test trackers.
 const CLUSTER_KEY: [u8; 32] = [7; 32];
 
-/// A tracker that runs in this process, with its data in a folder of its own. Stops when dropped.
+/// A tracker that runs in this process, with its data in a folder of its own. Dropping this stops it.
 pub(crate) struct TestTracker {
     pub server: Server,
     pub addr: SocketAddr,
-    /// Goes away with the tracker.
+    /// The folder is removed with the tracker.
     pub _folder: tempfile::TempDir,
 }
 
-/// How tests want their trackers: passwords cost next to nothing, and nobody is slowed down.
+/// The settings for tests: password hashing is cheap, and nobody is slowed down.
 pub(crate) fn settings(folder: &tempfile::TempDir) -> ServerSettings {
     let log = MemoryLog::default();
     let free = Pace { burst: 1_000_000, interval: Duration::from_millis(1) };
@@ -64,7 +64,7 @@ pub(crate) fn cheap_passwords() -> Params {
 }
 
 impl TestTracker {
-    /// Listens there, and is as the change makes it.
+    /// A tracker with these sockets, and with settings that `change` has changed.
     pub(crate) fn start_at(listeners: ListenSockets, change: impl FnOnce(&mut ServerSettings)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut settings = settings(&folder);
@@ -87,7 +87,7 @@ pub(crate) fn cluster() -> ClusterKey {
     ClusterKey::new(&CLUSTER_KEY)
 }
 
-/// The fingerprint that all test trackers show.
+/// The fingerprint of all test trackers.
 pub(crate) fn fingerprint() -> Fingerprint {
     cluster().fingerprint()
 }

@@ -1,9 +1,9 @@
-//! Waiting for what comes to be so.
+//! Waits until a condition holds.
 
 use super::deadline::LONG;
 use std::time::{Duration, Instant};
 
-/// Looks again and again until it is so.
+/// Checks the condition again and again until it holds.
 pub(crate) fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + LONG;
     while !so() {

@@ -1,4 +1,4 @@
-//! A relay that keeps all bytes, and can hold them back.
+//! A relay that records all bytes, and can hold them back.
 
 use super::relay::Relay;
 use parking_lot::{Condvar, Mutex};
@@ -13,14 +13,14 @@ pub(crate) struct Wiretap {
 
 #[derive(Default)]
 struct Tape {
-    /// On which connection, whether the side that connected said it, and what.
+    /// The connection, whether the connecting side sent the bytes, and the bytes.
     passed: Mutex<Vec<(usize, bool, Vec<u8>)>>,
     held: Mutex<bool>,
     released: Condvar,
 }
 
 impl Wiretap {
-    /// Whoever connects to it is connected to `to`.
+    /// A wiretap that connects every caller to `to`.
     pub(crate) fn to(to: SocketAddr) -> Self {
         let tape = Arc::<Tape>::default();
         let kept = tape.clone();
@@ -31,18 +31,19 @@ impl Wiretap {
         Self { relay, tape }
     }
 
-    /// Holds everything back from now on.
+    /// Holds back all further bytes.
     pub(crate) fn hold(&self) {
         *self.tape.held.lock() = true;
     }
 
-    /// Passes on what was held back, and everything after it.
+    /// Passes on the bytes that were held back, and all further ones.
     pub(crate) fn release(&self) {
         *self.tape.held.lock() = false;
         self.tape.released.notify_all();
     }
 
-    /// Everything that went through, or is held back: on which connection, whether the side that connected said it, and what.
+    /// Everything that went through or is held back: the connection, whether the connecting side sent the bytes, and
+    /// the bytes.
     pub(crate) fn passed(&self) -> Vec<(usize, bool, Vec<u8>)> {
         self.tape.passed.lock().clone()
     }

@@ -1,4 +1,4 @@
-//! Content that is gained and given up while leechers listen.
+//! A client gains and loses content while leechers listen.
 
 use super::schedules::explore;
 use crate::common::subject::user;
@@ -28,7 +28,7 @@ const PIECES: u32 = 6;
 const GROUP: GroupRef = GroupRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 1 });
 const INFO_HASH: InfoHash = InfoHash([7; 32]);
 
-/// Content that nobody reads here.
+/// Content without a reader.
 struct Unread;
 
 impl PieceSource for Unread {
@@ -46,12 +46,12 @@ fn serve(catalog: &Catalog) -> Option<Arc<Served>> {
     catalog.add(GROUP, INFO_HASH, Arc::new(Unread), Bitfield::none(layout))
 }
 
-/// A certificate that nobody looks at.
+/// A certificate that nobody checks.
 fn unsigned(key: PeerKey) -> Certificate {
     Certificate::new((ClientId([1; 16]), user(1), key), 0, |_| [0; 64])
 }
 
-/// The seeder's end of a connection, and what the leecher hears.
+/// The seeder's end of a connection, and the leecher's receiver.
 fn connect() -> (Arc<FrameSender>, FrameReceiver) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let far = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
@@ -59,7 +59,7 @@ fn connect() -> (Arc<FrameSender>, FrameReceiver) {
     let (group, accepting) = (Secret([7; 32]), Secret([1; 32]));
     let their = PeerKey(public_key(&accepting));
     let me = PeerIdentity { secret: Secret([2; 32]), certificate: unsigned(PeerKey(public_key(&Secret([2; 32])))) };
-    // Nothing of this is for the explorer.
+    // The explorer must not schedule any of this.
     let (near_keys, far_keys) = outside::scope(|scope| {
         let accepting =
             scope.spawn(|| peer_accepts(&mut &near, &accepting, |_, _| Ok(group.clone())).expect("a member").keys);
@@ -71,7 +71,7 @@ fn connect() -> (Arc<FrameSender>, FrameReceiver) {
     (sender, receiver)
 }
 
-/// Hears news until it knows of all pieces.
+/// Reads news until all pieces are known.
 fn hear(receiver: &mut FrameReceiver, held: &Bitfield) {
     let layout = Unread.layout();
     let mut known: Vec<u32> = held.iter(layout).map(PieceIndex::get).collect();
@@ -104,7 +104,7 @@ fn whoever_listens_is_told_of_every_piece_once() {
         thread::scope(|scope| {
             scope.spawn(|| gain(0..half));
             scope.spawn(|| gain(half..PIECES));
-            // As whoever has answered on the connection does.
+            // Like the thread that has answered on the connection.
             scope.spawn(|| served.catch_up(&early));
             scope.spawn(|| hear(&mut hears_late, &served.attend(&late).expect("it is served")));
         });
@@ -129,7 +129,8 @@ fn nothing_is_served_after_the_end() {
     });
 }
 
-/// Each member has two connections, and the first one breaks off. Who asks only then shares the piece with others.
+/// Each member has two connections, and the first one breaks. A member that only asks after that shares the piece with
+/// others.
 #[test]
 fn a_piece_is_on_its_way_to_one_member_at_a_time() {
     explore(|| {

@@ -1,4 +1,4 @@
-//! Changes of many threads, a log that fails, and the end.
+//! Changes of many threads, a failing log, and the end.
 
 use super::schedules::explore;
 use crate::common::memory_log::MemoryLog;
@@ -17,7 +17,8 @@ use std::sync::{Arc, Weak};
 
 pub(super) const HERE: Origin = Origin { tracker: 1, incarnation: 1 };
 
-/// A log in memory that does as it is told, and then keeps everything. Others get their turn before, between and after.
+/// A log in memory with scripted failures. After them it keeps everything. Other threads get turns before, between and
+/// after.
 struct Scripted {
     kept: MemoryLog,
     outcomes: VecDeque<Result<(), AppendError>>,
@@ -43,11 +44,11 @@ fn failed() -> Result<(), AppendError> {
     Err(AppendError::Failed("fsync failed".into()))
 }
 
-/// A committer over such a log, and what has to hold of it.
+/// A committer over such a log, and the checks of its results.
 pub(super) struct House {
     pub committer: Committer,
     pub kept: MemoryLog,
-    /// Reactions that were promised, and those that came.
+    /// How many reactions were promised, and how many came.
     promised: AtomicUsize,
     reacted: AtomicUsize,
 }
@@ -57,7 +58,7 @@ impl House {
         Self::with_past(State::new(), Vec::new(), outcomes)
     }
 
-    /// With a log that has kept these ops, which lead to the past.
+    /// A committer over a log that has these ops already.
     pub(super) fn with_past(
         past: impl Into<Past>,
         ops: Vec<Op>,
@@ -83,27 +84,27 @@ impl House {
         Arc::new(Self { committer, kept, promised: AtomicUsize::new(0), reacted: AtomicUsize::new(0) })
     }
 
-    /// An answer was given: what it says is durable and published.
+    /// Checks an answer: its change must be durable and published.
     fn check(&self, (command, change): (CommandId, &Change), committed: Committed) {
         let op = committed.op.expect("a change that had to be made");
         assert!(ops_of(&self.kept).iter().any(|kept| kept.id == op), "durable before the answer");
-        // Another tracker may have carried the same command out before: then its op is what both mean.
+        // Another tracker may have carried out the same command before. Then both mean the op of that tracker.
         let state = self.committer.state();
         assert_eq!(state.command(change.owner(), command), Some(state.canonical(op)), "published before the answer");
     }
 
-    /// Makes a change and waits.
+    /// Makes a change and waits for its outcome.
     pub(super) fn submit(&self, command: CommandId, change: &Change) -> Result<OpId, Code> {
         let committed = self.committer.submit(command, change).map_err(|refusal| refusal.code)?;
         self.check((command, change), committed);
         Ok(committed.op.expect("checked"))
     }
 
-    /// Makes a change and has somebody told of the outcome, once. False if it was refused at once.
+    /// Makes a change. A reaction receives its outcome, once. False if the committer refused it at once.
     fn begin(self: &Arc<Self>, command: CommandId, change: &Change) -> bool {
         let Ok((committed, pending)) = self.committer.begin(command, change) else { return false };
         self.promised.fetch_add(1, Ordering::SeqCst);
-        // Weak: the writer must not be the one who ends the committer.
+        // This is weak because the writer must not end the committer.
         let (house, change) = (Arc::downgrade(self), change.clone());
         let told = move |outcome: Result<(), Refusal>| {
             let house = Weak::upgrade(&house).expect("the committer was shut down before");
@@ -119,7 +120,7 @@ impl House {
         true
     }
 
-    /// The end: everybody was told, and the state is the fold of what the log has kept.
+    /// The end: every outcome was reported, and the state is the fold of the log.
     pub(super) fn end(&self) {
         self.committer.shutdown();
         assert_eq!(self.reacted.load(Ordering::SeqCst), self.promised.load(Ordering::SeqCst), "told once each");
@@ -141,7 +142,7 @@ impl House {
     }
 }
 
-/// Gives others their turn while old ops are read again.
+/// Gives other threads a turn while old ops are read again.
 struct Unhurried(MemoryLog);
 
 impl OpSource for Unhurried {
@@ -232,12 +233,12 @@ fn a_full_disk_refuses_those_who_wait_and_leaves_nothing_behind() {
     explore(|| {
         let house = House::new([Ok(()), full(), Ok(()), full()]);
         change(&house);
-        // The names are free unless they are durable, and whoever has one is who the log says.
+        // Names without a durable op are free. A taken name belongs to the user of the log's op.
         for (n, name) in [(11, "ann"), (12, "bob"), (13, "cid"), (14, "dan")] {
             let was = house.committer.state().user_named(&UserId::parse(name).expect(name));
             match (was, house.submit(command(n), &create(name))) {
                 (Some(_), Err(Code::UserExists)) | (None, Ok(_) | Err(Code::Unavailable)) => (),
-                // What nobody waited for was still on its way.
+                // This change was still on its way, and no thread waited for it.
                 (None, Err(Code::UserExists)) if n > 12 => (),
                 other => panic!("{name}: {other:?}"),
             }

@@ -1,4 +1,4 @@
-//! One download, and connections that deliver, lie, stall and go.
+//! One download, with connections that deliver, lie, stall and end.
 
 use super::schedules::explore;
 use crate::common::subject::{all, bytes, subject_of, user};
@@ -34,7 +34,7 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        // In memory where there is such a folder: the end of a download waits for the disk.
+        // The folder is in memory if possible, since the end of a download waits for the disk.
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let folder = folder.expect("a folder");
@@ -65,20 +65,20 @@ impl House {
     }
 }
 
-/// What a connection does with the first piece that it is asked for.
+/// What a connection does with its first piece.
 #[derive(Clone, Copy)]
 enum First {
     Deliver,
     Lie,
     /// The connection is lost, and made again.
     Go,
-    /// It comes after the patience has ended.
+    /// The piece comes after the patience has ended.
     Late,
-    /// It is on its way to another member.
+    /// The piece is on its way to another member.
     PutOff,
 }
 
-/// A connection of this client until everything is here. Whether it brought the last piece.
+/// A connection of this client until the download is complete. Returns whether it brought the last piece.
 fn connection(download: &Transfer, number: u8, first: First) -> bool {
     let id = PeerId { user: user(number), client: ClientId([number; 16]) };
     let open = || download.peer_opened(&id, Way::Direct, &all(&SUBJECT));
@@ -86,7 +86,7 @@ fn connection(download: &Transfer, number: u8, first: First) -> bool {
     let mut was_last = false;
     while !download.is_complete() {
         let Some(piece) = download.pick(lane, None, Instant::now()) else {
-            // All of it is on its way elsewhere.
+            // All missing pieces are on their way elsewhere.
             download.recall();
             thread::yield_now();
             continue;
@@ -116,7 +116,7 @@ fn connection(download: &Transfer, number: u8, first: First) -> bool {
     was_last
 }
 
-/// Connections of these clients bring it all.
+/// Connections of these clients bring all pieces.
 fn fetch(connections: [(u8, First); 3]) {
     let House { catalog, download, _folder } = House::new();
     let ends = AtomicUsize::new(0);

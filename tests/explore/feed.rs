@@ -1,4 +1,4 @@
-//! Ops that become durable, and the links that follow them.
+//! Ops become durable, and links follow them.
 
 use super::committer::{HERE, command};
 use super::schedules::explore;

@@ -1,4 +1,4 @@
-//! A floor that is established while changes are made, late ops come, the log is full and the end comes.
+//! The tracker establishes a floor while changes and late ops come, the log fills up, and the end comes.
 
 use super::committer::{HERE, House, command, create, full, ops_of};
 use super::schedules::explore;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 const THERE: Origin = Origin { tracker: 2, incarnation: 1 };
 
-/// Bases in memory. Others get their turn before and after one is kept.
+/// Bases in memory. Other threads get turns before and after a base is kept.
 #[derive(Default)]
 struct Bases {
     kept: Mutex<Vec<State>>,
@@ -52,12 +52,12 @@ fn house(outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<Hou
     House::with_past(past, ops, outcomes)
 }
 
-/// Puts the floor below the last op, again and again if other ops come in below it or the base is not kept.
+/// Puts the floor below the last op. Tries again if another op comes in below it, or if the base is not kept.
 fn establish(house: &House, bases: &Bases) {
     for _ in 0..8 {
         let pinned = match house.committer.pin(4) {
             Ok(Some(pinned)) => pinned,
-            // Some op below is on its way into the log.
+            // An op below the floor is on its way into the log.
             Ok(None) => {
                 thread::yield_now();
                 continue;
@@ -72,7 +72,7 @@ fn establish(house: &House, bases: &Bases) {
                 assert_eq!(kept.last().expect("durable before").digest(), pinned.mark.base);
                 return;
             }
-            // An op came in below. The log may not have kept it.
+            // An op came in below the floor. The log may have lost it.
             Ok(false) => thread::yield_now(),
             Err(EstablishError::Base(_)) => assert_eq!(house.committer.standing().floor.mark.lamport, 0),
             Err(EstablishError::Refused(refusal)) => {
@@ -82,7 +82,7 @@ fn establish(house: &House, bases: &Bases) {
     }
 }
 
-/// What else goes on: changes, an op that comes late below the floor, one that comes late above it.
+/// The rest of the work: changes, a late op below the floor, and a late op above it.
 fn go_on(house: &House, bases: &Bases) {
     let receive = |op: Op| match house.committer.receive(vec![op]) {
         Ok(()) => (),
@@ -105,7 +105,7 @@ fn go_on(house: &House, bases: &Bases) {
     });
 }
 
-/// The end: the state is the fold of the base and of what the log has kept above it.
+/// The end: the state is the fold of the base and of the log above it.
 fn end(house: &House, bases: &Bases) {
     house.end();
     let (standing, kept) = (house.committer.standing(), bases.kept.lock());

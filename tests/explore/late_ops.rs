@@ -1,4 +1,4 @@
-//! Ops of other trackers that come late while changes are made: they are folded in with the lock released.
+//! Ops of other trackers come late while changes are made. The ledger folds them in without its lock.
 
 use super::committer::{HERE, House, command, create, full, ops_of};
 use super::schedules::explore;
@@ -26,23 +26,23 @@ fn two_accounts() -> Vec<Op> {
     vec![account(HERE, 1, 5, 1, "ann"), account(HERE, 2, 6, 2, "bob")]
 }
 
-/// A tracker that only knows what its ops came to, so that whatever comes late needs all of them.
+/// A tracker that has only the state of its ops. So a late op makes it read all of them.
 fn without_window(ops: Vec<Op>, outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<House> {
     let mut past = State::new();
     ops.iter().for_each(|op| past.apply(op));
     House::with_past(past, ops, outcomes)
 }
 
-/// A tracker that has the same ops at hand.
+/// A tracker with the same ops in its window.
 fn with_window(ops: Vec<Op>, outcomes: impl IntoIterator<Item = Result<(), AppendError>>) -> Arc<House> {
     let mut past = Past::from(State::new());
     ops.iter().for_each(|op| past.apply(op.clone()));
     House::with_past(past, ops, outcomes)
 }
 
-/// A link brings these, until they are taken.
+/// A link brings these ops until they are taken.
 fn bring(house: &House, ops: &[Op], refusals: usize) {
-    // Each refusal of the log can refuse each who waits then.
+    // Each refusal of the log can refuse every thread that waits then.
     for _ in 0..=refusals {
         match house.committer.receive(ops.to_vec()) {
             Ok(()) => {
@@ -58,8 +58,8 @@ fn bring(house: &House, ops: &[Op], refusals: usize) {
     panic!("refused more often than the log was full");
 }
 
-/// What two links bring, until it is taken: some of it twice, some of it before what is here. One of the commands is
-/// repeated here, again and again.
+/// Two links bring ops until they are taken. Some ops come twice, and some come before those of this tracker. One of
+/// the commands is also repeated here, again and again.
 fn merge(house: &House, refusals: usize) {
     let there = vec![account(THERE, 1, 1, 3, "cid"), account(THERE, 2, 7, 4, "dan")];
     let elsewhere = vec![account(ELSEWHERE, 1, 2, 5, "eve")];
@@ -89,7 +89,7 @@ fn ops_that_come_late_find_their_place_while_changes_go_on() {
     });
 }
 
-/// Ann has founded the lab, and bob is in it by her choice.
+/// Ann has founded the lab, and bob is a member by her decision.
 fn lab() -> Vec<Op> {
     let [ann, bob] = [1, 2].map(|seq| UserRef(OpId { origin: HERE, seq }));
     let founded = OpBody::CreateGroup { name: lab_name(), founder: ann };
@@ -103,7 +103,7 @@ fn lab_name() -> GroupId {
     GroupId::parse("lab").expect("a name")
 }
 
-/// Two links bring what owners have decided elsewhere, while they decide otherwise here.
+/// Two links bring decisions of owners elsewhere, while owners here decide otherwise.
 fn owners_decide(house: &House, refusals: usize) {
     let [ann, bob] = [1, 2].map(|seq| UserRef(OpId { origin: HERE, seq }));
     let group = GroupRef(OpId { origin: HERE, seq: 3 });
@@ -131,7 +131,7 @@ fn owners_decide(house: &House, refusals: usize) {
                 Change::AddMember { user: ann, group: lab_name(), target: target.clone() },
             ];
             for (n, change) in (30..).zip(here) {
-                // What the others decided may stand against it.
+                // The decisions of the others may overrule this one.
                 let _ = house.submit(command(n), &change);
             }
         });

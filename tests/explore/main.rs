@@ -1,6 +1,6 @@
-//! The lock-and-channel code of the committer and of a download, under many schedules: `make explore` has an explorer
-//! decide at every lock, condition and atomic value which thread goes on. Elsewhere the same scenarios run on real
-//! threads, a few times.
+//! The locks and channels of the committer and of a download, under many schedules. With `make explore` an explorer
+//! decides at every lock, condition and atomic value which thread runs. Otherwise the same scenarios run a few times on
+//! real threads.
 
 mod catalog;
 mod committer;

@@ -1,14 +1,15 @@
-//! Playing a scenario in many schedules.
+//! Runs a scenario in many schedules.
 
-/// Plays a scenario on real threads.
+/// Runs a scenario on real threads.
 #[cfg(not(explore))]
 pub(super) fn explore(scenario: fn()) {
     const ROUNDS: usize = 20;
     (0..ROUNDS).for_each(|_| scenario());
 }
 
-/// Plays a scenario in `ITERATIONS` schedules: half of them with a random choice at every step, half with few changes of
-/// thread at random places. `SEED` decides on the chances, `SCHEDULE` is the file with one schedule to play again.
+/// Runs a scenario in `ITERATIONS` schedules. Half of them choose at random at every step. The other half change
+/// threads only a few times, at random places. `SEED` sets the random numbers. `SCHEDULE` names a file with one
+/// schedule to repeat.
 #[cfg(explore)]
 pub(super) fn explore(scenario: fn()) {
     use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
@@ -16,16 +17,16 @@ pub(super) fn explore(scenario: fn()) {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Changes of thread beside those that have to be: most mistakes show with one or two.
+    /// Changes of thread besides the necessary ones. Most faults show with one or two.
     const CHANGES: usize = 3;
-    /// The fold of the tracker's state needs more than the explorer gives by itself.
+    /// The fold of the tracker's state needs a larger stack than the explorer's default.
     const STACK_LEN: usize = 1 << 20;
 
     let number = |variable: &str, default: u64| {
         let text = std::env::var(variable).ok().filter(|text| !text.is_empty());
         text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
     };
-    // That of the test, with its path.
+    // The name of the test, with its path.
     let name = std::thread::current().name().unwrap_or_default().to_owned();
     let (schedules, seed) = (number("ITERATIONS", 1000) as usize, number("SEED", 1));
     let run = |how: &str, scheduler: Box<dyn Scheduler + Send>| {

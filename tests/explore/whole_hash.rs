@@ -1,4 +1,4 @@
-//! The one hasher of a download among workers, the thread that follows up, and the end.
+//! The one hasher of a download, among workers, the thread that follows up, and the end.
 
 use super::schedules::explore;
 use crate::common::subject::bytes;
@@ -15,7 +15,7 @@ use sha1::{Digest, Sha1};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// More than may wait to be hashed, with zeros in the sixth piece.
+/// More bytes than may wait for the hasher, with zeros in the sixth piece.
 static STREAM: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut bytes = bytes(7 * PIECE_LEN as usize + 77);
     bytes[5 * PIECE_LEN as usize..6 * PIECE_LEN as usize].fill(0);
@@ -35,10 +35,10 @@ fn bytes_of(piece: PieceIndex) -> &'static [u8] {
     STREAM.chunks(PIECE_LEN as usize).nth(piece.as_usize()).expect("a piece of it")
 }
 
-/// The file: pieces can be read once they are written.
+/// The file. A piece can be read once it is written.
 struct File {
     written: Vec<AtomicBool>,
-    /// How many reads go well before one fails.
+    /// How many reads succeed before one fails.
     sound: AtomicUsize,
 }
 
@@ -75,7 +75,7 @@ impl PieceSource for File {
     }
 }
 
-/// A piece comes in, first wrong if somebody lies; what could not be read is tried again.
+/// A piece comes in. If `lies`, a wrong one comes first. A failed read is tried again.
 fn take(hash: &WholeHash, file: &File, number: u32, lies: bool) {
     let piece = file.piece(number);
     let data = bytes_of(piece);
@@ -94,7 +94,7 @@ fn take(hash: &WholeHash, file: &File, number: u32, lies: bool) {
     while hash.advance(piece, file).is_err() {}
 }
 
-/// Three workers with pieces in this order and a thread that follows up meet the end.
+/// Three workers with pieces in this order, and a thread that follows up, meet the end.
 fn play(order: &'static [u32], file: File, liar: usize) {
     let hash = WholeHash::new(file.layout(), ZeroPieces::of(&MANIFEST));
     (0..file.written.len()).filter(|&piece| file.is_written(piece)).for_each(|piece| {
