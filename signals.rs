@@ -1,4 +1,4 @@
-//! Signals as events: ctrl-C, and that somebody outside wants the program to end.
+//! Signals as events: ctrl-C, and the wish from outside that the program end.
 
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -10,16 +10,16 @@ use std::thread;
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGINT: ctrl-C was pressed.
+    /// SIGINT: the user pressed ctrl-C.
     Interrupt,
-    /// SIGTERM: the program is to end.
+    /// SIGTERM: the program has to end.
     End,
-    /// SIGHUP: the terminal is gone, or something is to be read anew.
+    /// SIGHUP: the terminal is gone, or the program has to read its files again.
     Hangup,
 }
 
-/// Has this done at every signal from now on, on threads of their own. SIGHUP stays ignored if it was when the program was
-/// started, as nohup(1) has it. To be called once.
+/// From now on calls `handler` at every signal, on its own threads. SIGHUP stays ignored if it was ignored when the
+/// program started, as under nohup(1). Must be called once.
 ///
 /// # Errors
 /// Those of starting a thread, and of sigaction(2).
@@ -34,7 +34,7 @@ pub fn handle(handler: impl Fn(Signal) + Send + Sync + 'static) -> io::Result<()
 }
 
 fn is_hangup_ignored() -> bool {
-    // Every bit of this mask is a signal that is ignored, the lowest one that with number 1.
+    // Each bit of this mask is an ignored signal. The lowest bit is signal 1.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Ok(Invocation::Repair(dir)) => exit(program::repair(&dir).map(|()| true), Exit::Refused),
         Ok(Invocation::Ctl(args)) => ctl_program::run(&args, &name),
         Ok(Invocation::Tell(text)) => {
-            // Where standard output is lost, standard error may be there.
+            // If standard output is lost, standard error may still be there.
             match writeln!(io::stdout(), "{text}") {
                 Ok(()) => Exit::Success,
                 Err(error) => {
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-/// `failed` stands for an error.
+/// The exit code of an outcome; `failed` is the code for an error.
 fn exit(name: &str, outcome: Result<bool, ProgramError>, failed: Exit) -> Exit {
     match outcome {
         Ok(true) => Exit::Success,

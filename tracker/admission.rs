@@ -1,4 +1,5 @@
-//! Admission: how many connections a tracker takes, in all, before login, and from one address, and how often.
+//! Admission: limits the connections of a tracker, in all, before login, and from one address, and how often they
+//! come.
 
 mod arrival_pace;
 mod door;
@@ -16,32 +17,32 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
     pub total: usize,
-    /// Connections on which nobody is logged in.
+    /// Connections before login.
     pub early: usize,
     /// Connections from one address. A network of IPv6 counts as one.
     pub per_address: usize,
-    /// Connections from one address in the dialect for programs. They take none of the others from clients there.
+    /// Connections from one address in the dialect for programs. Clients there have their own connections besides.
     pub programs_per_address: usize,
 }
 
 impl Default for Caps {
-    /// Room for 10,000 clients with some to spare, and for a large class behind one address.
+    /// Room for 10,000 clients and some more, and for a large class behind one address.
     fn default() -> Self {
         Self { total: 16_384, early: 4_096, per_address: 512, programs_per_address: 256 }
     }
 }
 
-/// Threads kept for all but connections.
+/// Threads reserved for work other than connections.
 const THREADS_KEPT: usize = 256;
 
 impl Caps {
-    /// Lowers the cap to this many file descriptors: a connection needs one, and one more for a list of pieces.
+    /// Lowers the cap to fit this many file descriptors: a connection needs one, and one more for a list of pieces.
     #[must_use]
     pub fn within_descriptors(self, descriptors: usize) -> Self {
         Self { total: self.total.min(descriptors / 2), ..self }
     }
 
-    /// Lowers the caps to this many threads: a connection needs one, and one more until the handshake is over.
+    /// Lowers the caps to fit this many threads: a connection needs one, and one more during the handshake.
     #[must_use]
     pub fn within_threads(self, threads: usize) -> Self {
         let left = threads.saturating_sub(THREADS_KEPT).max(threads / 2);
@@ -50,13 +51,13 @@ impl Caps {
     }
 }
 
-/// Slots beyond the caps, for other trackers only, until they have proved to be trackers. Strangers that take all other
-/// slots cannot keep trackers from each other.
+/// Slots beyond the caps, for trackers only. A connection keeps such a slot only if it proves to be a tracker. So
+/// strangers that take all other slots cannot keep trackers apart.
 const RESERVED: usize = 32;
-/// Reserved slots that one address may take, or all networks of a site together.
+/// Reserved slots for one address, or for all networks of a site together.
 const RESERVED_PER_ADDRESS: usize = 4;
 
-/// Counts connections and refuses those beyond the caps and those that come too often.
+/// Counts connections. Refuses those beyond the caps, and those that come too often.
 #[derive(Debug)]
 pub struct Admission {
     caps: Caps,
@@ -70,9 +71,9 @@ struct Counts {
     total: usize,
     reserved: usize,
     links: usize,
-    /// Connections on which nobody is logged in, the oldest first.
+    /// Connections before login, the oldest first.
     early: BTreeMap<u64, EarlyConnection>,
-    /// How many of them are from each network, and from each site.
+    /// The number of these from each network, and from each site.
     early_from: HashMap<IpAddr, usize>,
     early_of_site: HashMap<IpAddr, usize>,
     /// Connections of kind `Early`, `LoggedIn` and `Relayed`.
@@ -81,18 +82,18 @@ struct Counts {
     reserved_from: HashMap<IpAddr, usize>,
     arrivals: ArrivalPace,
     refused: u64,
-    /// Counts connections.
+    /// Numbers the connections.
     last: u64,
 }
 
 #[derive(Debug)]
 struct EarlyConnection {
     network: IpAddr,
-    /// Shut down if it has to give way.
+    /// Shut down if the connection has to give way.
     stream: Weak<TcpStream>,
 }
 
-/// One admitted connection. Dropping it gives the slot back.
+/// An admitted connection. Dropping it gives the slot back.
 #[derive(Debug)]
 pub struct ConnectionSlot {
     admission: Arc<Admission>,
@@ -100,10 +101,10 @@ pub struct ConnectionSlot {
     kind: Kind,
 }
 
-/// What is counted of a connection.
+/// The counted facts of a connection.
 #[derive(Debug)]
 struct CountedConnection {
-    /// A later connection has a higher one.
+    /// Later connections have higher numbers.
     number: u64,
     door: Door,
     network: IpAddr,
@@ -111,15 +112,15 @@ struct CountedConnection {
     stream: Weak<TcpStream>,
 }
 
-/// Who is at the far side, as far as it has shown.
+/// What the far side has proved to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Nobody has logged in yet.
+    /// No user has logged in yet.
     Early,
     LoggedIn,
-    /// A member came with a ticket for the relay. It counts like one that is logged in.
+    /// A member with a ticket for the relay. It counts like a logged-in client.
     Relayed,
-    /// The far side has to prove that it is a tracker.
+    /// The far side still has to prove that it is a tracker.
     Reserved,
     /// A tracker.
     Link,
@@ -182,7 +183,7 @@ impl Counts {
         }
     }
 
-    /// Takes a connection from the early ones. It may have given way already.
+    /// Removes a connection from the early ones. It may have given way already.
     fn leave_early(&mut self, number: u64) -> Option<EarlyConnection> {
         let connection = self.early.remove(&number)?;
         take(&mut self.early_from, &connection.network);
@@ -190,13 +191,14 @@ impl Counts {
         Some(connection)
     }
 
-    /// How crowded it is with early connections in a network. A site counts like a network that has a tenth of its own.
+    /// How crowded a network is with early connections. A site counts like a network with a tenth of the site's
+    /// connections.
     fn crowd(&self, network: IpAddr) -> usize {
         let of_site = site_of(network).map_or(0, |site| of(&self.early_of_site, &site));
         of(&self.early_from, &network).max(of_site.div_ceil(SITE_SHARE as usize))
     }
 
-    /// Ends the oldest early connection from where it is most crowded, if it is more so than where the newcomer is.
+    /// Ends the oldest early connection of the most crowded place, if that place is more crowded than the newcomer's.
     fn make_room(&mut self, newcomer: IpAddr) -> bool {
         let of_sites = self.early_of_site.values().map(|count| count.div_ceil(SITE_SHARE as usize));
         let most = self.early_from.values().copied().chain(of_sites).max().unwrap_or(0);
@@ -215,7 +217,7 @@ impl Counts {
         true
     }
 
-    /// Whether one more from there is within the caps, apart from those on early connections of all.
+    /// Whether one more connection from there is within the caps, except the cap on all early connections.
     fn has_room(&self, caps: &Caps, door: Door, network: IpAddr) -> bool {
         let per_address = match door {
             Door::Clients => caps.per_address,
@@ -230,11 +232,11 @@ impl Counts {
     }
 }
 
-/// How many connections there are.
+/// The numbers of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Occupancy {
     pub total: usize,
-    /// Connections on which nobody is logged in.
+    /// Connections before login.
     pub early: usize,
     /// Connections refused since the start.
     pub refused: u64,
@@ -245,8 +247,8 @@ impl Admission {
         Arc::new(Self { caps, counts: Mutex::default(), freed: Condvar::new() })
     }
 
-    /// Admits a connection on which nobody is logged in; `None` if a cap is reached or too many have begun there lately.
-    /// Where too many are not logged in, one of another network may have to go for it.
+    /// Admits a connection before login. `None` if a cap is reached, or if too many have begun there lately. If there
+    /// are too many connections before login, the oldest one of a more crowded network may have to give way.
     pub fn admit(self: &Arc<Self>, ip: IpAddr, door: Door, now: Instant) -> Option<ConnectionSlot> {
         let network = network_of(ip);
         let counts = &mut *self.counts.lock();
@@ -259,18 +261,17 @@ impl Admission {
         Some(self.slot(counts, network, door, Kind::Early))
     }
 
-    /// Whether somebody there is told now why a connection was not admitted. If so, it counts.
+    /// Whether a client there is told now why a connection was not admitted. If so, it counts.
     pub fn tells(&self, ip: IpAddr, now: Instant) -> bool {
         self.counts.lock().arrivals.tells(ip, now)
     }
 
-    /// Whether connections from there come so often that nobody is to work for them any more. Else one more is reset, and
-    /// counts.
+    /// Whether connections from there come too often to be handled at all. If not, one more may be reset, and counts.
     pub fn tires_of(&self, ip: IpAddr, now: Instant) -> bool {
         !self.counts.lock().arrivals.resets(ip, now)
     }
 
-    /// A reserved slot, for a connection that was not admitted: the far side must be another tracker.
+    /// A reserved slot for a connection that was not admitted: the far side must be another tracker.
     pub fn reserve(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Option<ConnectionSlot> {
         let counts = &mut *self.counts.lock();
         let free = counts.reserved < RESERVED && of(&counts.reserved_from, &place_of(ip)) < RESERVED_PER_ADDRESS;
@@ -293,13 +294,13 @@ impl Admission {
         Occupancy { total: counts.total, early: counts.early.len() + counts.reserved, refused: counts.refused }
     }
 
-    /// Waits until a connection ends, at most this long.
+    /// Waits until a connection ends, at most for this long.
     pub fn wait_freed(&self, longest: Duration) {
         let mut counts = self.counts.lock();
         self.freed.wait_for(&mut counts, longest);
     }
 
-    /// Waits until there is no connection; false if that takes longer than this.
+    /// Waits until there are no connections. Returns false if that takes longer than this.
     pub fn wait_empty(&self, longest: Duration) -> bool {
         let mut counts = self.counts.lock();
         !self.freed.wait_while_for(&mut counts, |counts| counts.total > 0, longest).timed_out()
@@ -317,13 +318,13 @@ impl ConnectionSlot {
         self.kind == Kind::Reserved
     }
 
-    /// What to shut down if this connection has to give way.
+    /// Sets the stream to shut down if this connection has to give way.
     pub fn set_stream(&mut self, stream: &Arc<TcpStream>) {
         self.counted.stream = Arc::downgrade(stream);
         let mut counts = self.admission.counts.lock();
         match counts.early.get_mut(&self.counted.number) {
             Some(early) => early.stream = self.counted.stream.clone(),
-            // It had to, while its thread was being started.
+            // It had to give way while its thread started.
             None if self.kind == Kind::Early => drop(stream.shutdown(Shutdown::Both)),
             None => {}
         }
@@ -333,12 +334,12 @@ impl ConnectionSlot {
         self.become_kind(if logged_in { Kind::LoggedIn } else { Kind::Early });
     }
 
-    /// The far side has come with a good ticket for the relay.
+    /// The far side has come with a valid ticket for the relay.
     pub fn set_relayed(&mut self) {
         self.become_kind(Kind::Relayed);
     }
 
-    /// The far side has proved to be another tracker. From now on it counts against no cap of clients.
+    /// The far side has proved to be another tracker. From now on no cap of clients counts it.
     pub fn set_tracker(&mut self) {
         self.become_kind(Kind::Link);
         self.admission.wake();

@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-/// Most characters of a wrong argument that an error repeats.
+/// The most characters of a wrong argument that an error repeats.
 const SHOWN_MAX: usize = 80;
 /// The least cap of a relay, in bytes per second: a piece takes half a minute at it.
 const RELAY_RATE_MIN: u64 = 16_000;
@@ -30,9 +30,9 @@ const ARGUMENTS: &str = "[tracker_info.txt] [tracker_no] [options]";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invocation {
     Run(Box<Args>),
-    /// Look through this data folder and change nothing.
+    /// Check this data folder and change nothing.
     Check(PathBuf),
-    /// Cut the journal in this data folder off where it is damaged, set damaged manifests aside, and keep a copy.
+    /// Cut off the journal in this data folder at the first damage, set damaged manifests aside, and keep a copy.
     Repair(PathBuf),
     /// Print this on standard output and end with success: help, or the version.
     Tell(String),
@@ -40,39 +40,39 @@ pub enum Invocation {
     Ctl(CtlArgs),
 }
 
-/// How the tracker is to run.
+/// Settings of the tracker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Args {
     pub tracker_info: PathBuf,
-    /// Which of them this one is, from 1. Not yet checked against the list.
+    /// The number of this tracker in the list, from 1. Not yet checked against the list.
     pub number: u64,
     /// Where the tracker keeps its data.
     pub data_dir: Option<PathBuf>,
     /// The file with the trackers' key.
     pub key_file: Option<PathBuf>,
-    /// The file whose lines are options too.
+    /// The file with further options.
     pub config: Option<ConfigFile>,
-    /// Where the tracker listens to programs that speak JSON.
+    /// The address for programs that speak JSON.
     pub json: Option<SocketAddr>,
-    /// Where it tells a monitoring system how it is doing.
+    /// The address for a monitoring system.
     pub metrics: Option<SocketAddr>,
-    /// How fast it passes bytes between members who find no other way, if it does.
+    /// The cap of the relay, if this tracker has one.
     pub relay: Option<Limit>,
-    /// Down to which level its log goes.
+    /// The lowest level that the log writes.
     pub log: Level,
-    /// How much users may have, and who makes their accounts.
+    /// Quotas of users, and who makes accounts.
     pub limits: LimitSettings,
 }
 
-/// Why a command line cannot be followed; one line.
+/// Why a command line is refused; one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArgsError {
     what: BadArgument,
     /// The name of the program.
     program: String,
-    /// What may stand behind it.
+    /// The usage, after the program's name.
     usage: &'static str,
-    /// What prints help.
+    /// The words that print help.
     help: &'static str,
 }
 
@@ -96,7 +96,7 @@ impl ArgsError {
     }
 }
 
-/// Reads the command line behind the program's name, which is the one under which it was started.
+/// Parses the arguments after the program's name. `program` is the name under which it was started.
 pub fn parse<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<Invocation, ArgsError> {
     let args: Vec<A> = args.into_iter().collect();
     let (read, usage, help) = match args.split_first() {
@@ -106,7 +106,7 @@ pub fn parse<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) 
     read.map_err(|what| ArgsError { what, program: program.to_owned(), usage, help })
 }
 
-/// What stands behind `ctl`.
+/// Parses the arguments after `ctl`.
 fn read_ctl<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArgument> {
     match ctl_args::parse(args) {
         Ok(Some(args)) => Ok(Invocation::Ctl(args)),
@@ -153,7 +153,7 @@ fn read<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArg
     }
     let (tracker_info, number) = match matches.free.as_slice() {
         [] => (None, None),
-        // A lone number is the tracker's; a list of that name can be written ./1.
+        // A lone number is the tracker's. A list with such a name can be written ./1.
         [one] if is_number(one) => (None, Some(one)),
         [one] => (Some(one), None),
         [tracker_info, number] => (Some(tracker_info), Some(number)),
@@ -184,7 +184,7 @@ fn read<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArg
     })))
 }
 
-/// The file or folder that an option names, if it is given.
+/// The file or folder that an option names, if the option is given.
 fn named(matches: &Matches, name: &str) -> Result<Option<String>, BadArgument> {
     match matches.opt_str(name) {
         Some(path) if path.is_empty() => {
@@ -195,7 +195,7 @@ fn named(matches: &Matches, name: &str) -> Result<Option<String>, BadArgument> {
     }
 }
 
-/// Where JSON is spoken: an address that only this machine can reach, unless others are wanted in so many words.
+/// The address for JSON. Only this machine can reach it, unless the option `in_the_clear` allows others.
 fn json_addr(text: Option<String>, in_the_clear: bool) -> Result<Option<SocketAddr>, BadArgument> {
     let Some(text) = text else {
         return if in_the_clear {
@@ -214,7 +214,7 @@ fn json_addr(text: Option<String>, in_the_clear: bool) -> Result<Option<SocketAd
     )))
 }
 
-/// Where metrics are told: on this machine alone, unless an address says otherwise.
+/// The address for metrics: on this machine alone, unless the text names another.
 fn metrics_addr(text: &str) -> Result<SocketAddr, BadArgument> {
     match parse_port(text) {
         Ok(port) if port != 0 => Ok((Ipv4Addr::LOCALHOST, port).into()),
@@ -227,7 +227,7 @@ fn log_level(text: &str) -> Result<Level, BadArgument> {
     text.parse().map_err(|error| BadArgument(wrong(error)))
 }
 
-/// What the options say of quotas and accounts.
+/// The options for quotas and accounts.
 fn limits(quotas: &[String], accounts: Option<&str>) -> Result<LimitSettings, BadArgument> {
     let mut settings = LimitSettings::default();
     for text in quotas {
@@ -244,7 +244,7 @@ fn limits(quotas: &[String], accounts: Option<&str>) -> Result<LimitSettings, Ba
     Ok(settings)
 }
 
-/// The cap of the relay, which must be one, and enough to relay something.
+/// The cap of the relay: a limit is required, and it must not be too low for relaying.
 fn relay_limit(text: &str) -> Result<Limit, BadArgument> {
     let bytes = Limit::parse(text).ok().and_then(Limit::bytes_per_second);
     let text = || excerpt(text, SHOWN_MAX);

@@ -1,4 +1,4 @@
-//! The audit: who changed what and when, as lines of JSON in a folder of its own at each tracker.
+//! The audit: who changed what and when, as lines of JSON in an own folder at each tracker.
 
 mod files;
 pub mod line;
@@ -22,16 +22,16 @@ use std::time::{Duration, Instant};
 
 /// The name of its folder in the data folder.
 pub const FOLDER: &str = "audit";
-/// Batches that may wait for the disk. Whoever has another one waits too.
+/// How many batches may wait for the disk. A thread with one more waits too.
 const WAITING_MAX: usize = 1024;
-/// A line is on the disk after this time at the latest.
+/// The longest time until a line is on the disk.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// Lines are gathered until there are so many bytes of them.
+/// The number of bytes up to which lines are gathered before they are written.
 const GATHERED: usize = 64 * 1024;
-/// How long whoever reads waits for lines that are under way.
+/// How long a reader waits for lines that are being written.
 const FLUSH_MAX: Duration = Duration::from_secs(10);
 
-/// Where changes are noted. Clones note in the same place; by default there is none. The last clone that is dropped waits
+/// Where changes are noted. Clones note in the same place. The default notes nothing. Dropping the last clone waits
 /// until everything is on the disk.
 #[derive(Debug, Clone, Default)]
 pub struct Audit {
@@ -49,7 +49,8 @@ struct AuditWriter {
 
 #[derive(Debug)]
 enum Job {
-    /// Ops that this tracker has heard at a time, and the state that they led to.
+    /// Ops that this tracker took together, and the state that they led to. The number is the time, in seconds since
+    /// 1970.
     Ops(u64, Vec<Op>, Arc<State>),
     Line(Box<AuditLine>),
     /// Dropped once everything before it is in the file.
@@ -57,7 +58,7 @@ enum Job {
 }
 
 impl Audit {
-    /// Notes in this folder from now on. Only the tracker that has locked the folder around it may.
+    /// Notes in this folder from now on. The caller must hold the lock of the data folder.
     ///
     /// # Errors
     /// The folder cannot be read, or the system has no thread left.
@@ -65,7 +66,7 @@ impl Audit {
         Self::open_with(folder, log, FILE_LEN_MAX)
     }
 
-    /// The same with files of at most so many bytes.
+    /// As [`Audit::open`], with files of at most this many bytes.
     fn open_with(folder: &Path, log: Arc<Log>, len_max: u64) -> io::Result<Self> {
         let sets = SETS.iter().map(|set| KeptSet::open(folder, *set, len_max)).collect::<io::Result<_>>()?;
         let (jobs, taken) = bounded(WAITING_MAX);
@@ -75,7 +76,7 @@ impl Audit {
         Ok(Self { writer: Some(Arc::new(AuditWriter { folder: folder.to_path_buf(), lost, jobs, _thread: thread })) })
     }
 
-    /// Notes the changes of users and operators among these ops, which have led to this state.
+    /// Notes the changes of users and operators among these ops. `after` is the state that they led to.
     pub fn note(&self, ops: &[Op], after: &Arc<State>) {
         let Some(writer) = &self.writer else { return };
         let ops: Vec<Op> = ops.iter().filter(|op| line::is_noted(&op.body)).cloned().collect();
@@ -84,7 +85,7 @@ impl Audit {
         }
     }
 
-    /// Notes something else, as of now.
+    /// Notes another act, at the present time.
     pub fn act(&self, line: AuditLine) {
         if let Some(writer) = &self.writer {
             writer.give(Job::Line(Box::new(line.at(sys::unix_time_s()))));
@@ -96,7 +97,7 @@ impl Audit {
         self.writer.as_ref().map_or(0, |writer| writer.lost.load(Ordering::Relaxed))
     }
 
-    /// Gives every line, the oldest first, until it is told to stop. Passes over what is no line.
+    /// Passes every line to `each`, the oldest first, until `each` breaks off. Skips what is no line.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -104,7 +105,7 @@ impl Audit {
         let Some(writer) = &self.writer else { return Ok(()) };
         let (flushed, wait) = bounded(0);
         writer.give(Job::Flush(flushed));
-        // Whatever comes, the lines before it are in the file. After the deadline those that are there are told.
+        // After this the earlier lines are in the file. After the deadline, reads the lines that are there.
         let _ = wait.recv_timeout(FLUSH_MAX);
         let mut sets: Vec<SetReader> =
             SETS.iter().map(|set| SetReader::open(&writer.folder, set.name())).collect::<io::Result<_>>()?;
@@ -130,10 +131,10 @@ impl AuditWriter {
 /// One set of files.
 struct KeptSet {
     files: AuditFiles,
-    /// Lines that wait to be written together, and how many they are.
+    /// Lines that wait to be written together, and their number.
     gathered: Vec<u8>,
     count: u64,
-    /// Lines that were lost since the last one that was written.
+    /// The number of lines that were lost since the last written one.
     untold: u64,
 }
 
@@ -143,14 +144,14 @@ impl KeptSet {
     }
 }
 
-/// The thread that writes.
+/// The writing thread.
 struct AuditKeeper {
-    /// By number.
+    /// By the number of the set.
     sets: Vec<KeptSet>,
     sorter: LineSorter,
     log: Arc<Log>,
     lost: Arc<AtomicU64>,
-    /// Since when something waits to be synced.
+    /// Since when bytes have been waiting for a sync.
     unsynced: Option<Instant>,
 }
 
@@ -195,7 +196,7 @@ impl AuditKeeper {
         }
     }
 
-    /// Writes the lines of a set that wait, or counts them as lost.
+    /// Writes the waiting lines of a set, or counts them as lost.
     fn write(&mut self, set: usize) {
         let kept = &mut self.sets[set];
         let (lines, count) = (std::mem::take(&mut kept.gathered), std::mem::take(&mut kept.count));
@@ -246,7 +247,7 @@ mod tests {
     use parking_lot::Mutex;
     use std::fs;
 
-    /// Makes ops, and the state that those about accounts lead to.
+    /// Makes ops, and the state that the ops about accounts lead to.
     #[derive(Default)]
     struct OpMaker {
         count: u64,
@@ -332,7 +333,7 @@ mod tests {
         let heard = told.clone();
         let log = Log::new(Level::Info, move |_, line| heard.lock().push(line.to_owned()));
         let audit = Audit::open(folder.path(), Arc::new(log)).expect("a folder");
-        // No file of that name can be opened for writing.
+        // A folder: no file of this name can be opened for writing.
         let in_the_way = folder.path().join("operators-00000001.jsonl");
         fs::create_dir(&in_the_way).expect("made");
         audit.act(act("1"));
@@ -360,7 +361,7 @@ mod tests {
         let group =
             ops.make(OpBody::CreateGroup { founder: UserRef(ann), name: GroupId::parse("lab").expect("a name") });
         let (group, user) = (GroupRef(group), UserRef(ann));
-        // Each op has a line of 100 bytes or more: they fill the files twice.
+        // Each op has a line of at least 100 bytes: together they fill the files twice.
         for round in 0..100 {
             for _ in 0..200 {
                 ops.make(OpBody::LeaveShare { share: ShareRef(ann), user });

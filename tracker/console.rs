@@ -1,4 +1,5 @@
-//! The tracker's console: commands, one per line, on standard input. Its end closes the console, not the tracker.
+//! The tracker's console: commands, one a line, on standard input. The end of the input closes the console, but not
+//! the tracker.
 
 use crate::model::escape::escape;
 use crate::sys::echo_off::{EchoOff, Typing};
@@ -16,14 +17,14 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longest line that can be a command; longer ones are read and refused.
+/// The longest line for a command. Longer ones are read and refused.
 const LINE_LEN_MAX: usize = 1024;
-/// How often a console that is in the background looks whether it is in front again.
+/// How often a console in the background checks whether it is in the foreground again.
 const BACKGROUND_PAUSE: Duration = Duration::from_secs(1);
 
-/// A console that is read by a thread of its own.
+/// The console, with its thread.
 pub struct Console {
-    /// Readable once the thread is to end.
+    /// Readable when the thread has to end.
     wake: Arc<Waker>,
     thread: OwnedThread,
 }
@@ -53,7 +54,7 @@ impl Drop for Console {
     }
 }
 
-/// Carries out lines until no more are to be read.
+/// Carries out lines until the input or the thread ends.
 fn obey_lines(mut reader: Reader<impl AsFd>, mut output: ConsoleOutput<impl Write>, commands: &dyn OperatorCommands) {
     while let Some(line) = reader.next_line() {
         let command = match line {
@@ -80,17 +81,17 @@ fn obey_lines(mut reader: Reader<impl AsFd>, mut output: ConsoleOutput<impl Writ
     }
 }
 
-/// Where the console answers.
+/// The output of the console.
 struct ConsoleOutput<W>(W);
 
 impl<W: Write> ConsoleOutput<W> {
     fn say(&mut self, words: &str) {
-        // Whoever closed the output does not want to read it.
+        // If the output is closed, the answer has no reader.
         let _ = writeln!(self.0, "{words}").and_then(|()| self.0.flush());
     }
 }
 
-/// The console while it carries out a command.
+/// The console during a command.
 struct ConsoleDialogue<'a, I, W> {
     reader: &'a mut Reader<I>,
     output: &'a mut ConsoleOutput<W>,
@@ -108,15 +109,15 @@ impl<I: AsFd, W: Write> Dialogue for ConsoleDialogue<'_, I, W> {
     }
 
     fn bytes(&mut self, _: &[u8]) -> Result<(), Gone> {
-        // No command of the console gives any.
+        // No command of the console gives bytes.
         Err(Gone)
     }
 
     fn ask(&mut self, question: &str) -> Result<Password, AskError> {
-        // What is no terminal shows nothing anyway.
+        // Without a terminal nothing is displayed anyway.
         let terminal = self.reader.input.as_fd().try_clone_to_owned();
         let echo = terminal.and_then(|terminal| EchoOff::begin(terminal, Typing::Lines));
-        // Whoever closed the output does not want to read it.
+        // If the output is closed, the question has no reader.
         let _ = write!(self.output.0, "{question}").and_then(|()| self.output.0.flush());
         let hidden = self.reader.next_line();
         drop(echo);
@@ -129,12 +130,12 @@ impl<I: AsFd, W: Write> Dialogue for ConsoleDialogue<'_, I, W> {
     }
 }
 
-/// What came of a read.
+/// The result of a read.
 enum Filled {
     Bytes,
     /// The input has ended.
     End,
-    /// The thread is to end, or the input is gone.
+    /// The thread has to end, or the input is gone.
     Told,
 }
 
@@ -143,26 +144,26 @@ enum ConsoleLine {
     TooLong,
 }
 
-/// Cuts what comes in into lines.
+/// Splits the input into lines.
 struct Reader<I> {
     input: I,
     wake: Arc<Waker>,
-    /// What was read beyond the last line.
+    /// Bytes read beyond the last line.
     unread: VecDeque<u8>,
-    /// Nothing more comes.
+    /// Whether the input has ended.
     ended: bool,
 }
 
 impl<I: AsFd> Reader<I> {
-    /// The next line, the last one also without an end; `None` if no more comes, or the thread is to end. Then what was
-    /// typed of a line is no command.
+    /// The next line; the last one may lack its end. `None` at the end of the input, or if the thread has to end. In
+    /// that case an unfinished line is no command.
     fn next_line(&mut self) -> Option<ConsoleLine> {
         let (mut line, mut too_long) = (Vec::new(), false);
         loop {
             while let Some(byte) = self.unread.pop_front() {
                 match byte {
                     b'\n' => return Some(ConsoleLine::of(&line, too_long)),
-                    // The rest of this line is skipped.
+                    // The loop skips the rest of this line.
                     _ if line.len() == LINE_LEN_MAX => too_long = true,
                     _ => line.push(byte),
                 }
@@ -194,20 +195,20 @@ impl<I: AsFd> Reader<I> {
                     return Filled::Bytes;
                 }
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                // A terminal that is gone, a closed descriptor: there will be no more commands.
+                // The terminal is gone, or the descriptor closed: no more commands can come.
                 Err(_) => break,
             }
         }
         Filled::Told
     }
 
-    /// Waits until something can be read; false if the thread is to end.
+    /// Waits until there is something to read. Returns false if the thread has to end.
     fn wait(&self) -> bool {
         let input = &self.input;
         loop {
             let background = in_background(input);
             let mut fds = [PollFd::new(&*self.wake, PollFlags::IN), PollFd::new(input, PollFlags::IN)];
-            // A process in the background is stopped if it reads from its terminal.
+            // The system stops a background process that reads from its terminal.
             let (watched, timeout) = if background { (1, Some(BACKGROUND_PAUSE)) } else { (2, None) };
             let timeout = timeout.and_then(|pause| Timespec::try_from(pause).ok());
             match poll(&mut fds[..watched], timeout.as_ref()) {
@@ -230,9 +231,9 @@ impl ConsoleLine {
     }
 }
 
-/// Whether this is a terminal that somebody else is using now.
+/// Whether the input is a terminal and this process is in its background.
 fn in_background(input: &impl AsFd) -> bool {
-    // Fails for anything but this process's own terminal, and then nobody can be in front of it.
+    // Fails for anything but this process's own terminal. Without one there is no background.
     rustix::termios::tcgetpgrp(input).is_ok_and(|front| front != rustix::process::getpgrp())
 }
 

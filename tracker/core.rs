@@ -1,4 +1,4 @@
-//! The parts of a tracker between its sockets and its state, for every session in one place.
+//! The parts of a tracker between its sockets and its state, together for every session.
 
 use crate::model::id::{GroupRef, ShareRef};
 use crate::model::name::UserId;
@@ -31,10 +31,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Each part locks for itself, and none holds its lock while it calls another.
+/// Each part has its own lock. No part holds its lock while it calls another.
 pub struct Core {
     pub cluster_key: Arc<ClusterKey>,
-    /// Changes, and the state that they lead to.
+    /// Makes changes, and has the state that they lead to.
     pub committer: Committer,
     /// Every op, for other trackers.
     pub source: Arc<dyn OpSource>,
@@ -42,31 +42,31 @@ pub struct Core {
     /// Who is online at any tracker.
     pub presence: Presence,
     pub logins: LoginRegistry,
-    /// Who hears of what is shared in which groups.
+    /// Which clients follow which groups.
     pub followers: Followers,
     pub slow_consumers: Arc<SlowConsumers>,
     pub manifests: Manifests,
     pub passwords: Passwords,
     pub throttle: LoginThrottle,
-    /// Looks whether clients can be reached.
+    /// Checks whether clients can be reached.
     pub(crate) prober: Prober,
-    /// Where members meet who find no other way, if the operator allows it.
+    /// The place where members meet who find no other way, if the operator allows it.
     pub relay: Option<Arc<Relay>>,
-    /// How often a user may have another one called, by clients of this tracker and of others.
+    /// Limits how often a user may have another one called, by clients of this tracker and of others.
     pub calls: Mutex<CallLimit>,
     /// Memory for long messages of clients.
     pub long_frames: Arc<LongFrames>,
-    /// How often clients may announce themselves.
+    /// Limits how often clients may announce themselves.
     pub announcing: Mutex<AnnouncePace>,
-    /// How often clients are told of one that holds pieces of a share.
+    /// Limits how often clients hear that another one holds pieces of a share.
     pub telling: Mutex<TellingPace>,
     /// Whose request is carried out next.
     pub turns: Arc<RequestTurns>,
-    /// Has the tracker started anew.
+    /// Asks for a restart of the tracker.
     pub restart: RestartWish,
-    /// Where bases become durable.
+    /// Makes bases durable.
     pub bases: Arc<dyn BaseStore>,
-    /// What the operator watches by.
+    /// What the operator watches the tracker by.
     pub oversight: Oversight,
 }
 
@@ -76,13 +76,14 @@ impl Core {
         self.committer.state()
     }
 
-    /// The key of a group in a state; `None` if there is no such group.
+    /// The key of a group in a state; `None` if the group does not exist.
     pub fn group_key(&self, state: &State, group: GroupRef) -> Option<GroupKey> {
         let (id, key) = self.cluster_key.group_key(group, &state.chain(group)?);
         Some(GroupKey { group, name: state.group_name(group)?, id, key })
     }
 
-    /// Tells the clients that download a share who holds pieces of it now; later, if they were told the same of late.
+    /// Tells the clients that download a share about a client that holds pieces of it. If they heard the same lately,
+    /// tells them later.
     pub fn tell_holder_up(&self, state: &State, holder_up: &HolderUp) {
         let holder = &holder_up.holder;
         if !self.telling.lock().allows(holder_up.share, holder.key, Instant::now()) {
@@ -91,7 +92,7 @@ impl Core {
         let Some(account) = state.account(holder.key.user) else {
             return;
         };
-        // A client knows the share under the id that it was given.
+        // Clients know the share under the id that they were given, so each gets all ids.
         let ids: Vec<_> = state.ids_of(holder_up.share.0).into_iter().map(ShareRef).collect();
         for key in &holder_up.tell {
             let Some(sender) = self.logins.channel(key) else {
@@ -103,19 +104,19 @@ impl Core {
         }
     }
 
-    /// Tells what was put off, as it is by now.
+    /// Tells the news that was put off, with its present values.
     pub(crate) fn tell_put_off(&self, now: Instant) {
         let due = self.telling.lock().due(now);
         let state = self.state();
         for (share, holder) in due {
-            // The share may be known by another id since.
+            // The id of the share may have become an alias since.
             let share = ShareRef(state.canonical(share.0));
             let holder_up = self.presence.holder_up(share, holder);
             holder_up.iter().for_each(|holder_up| self.tell_holder_up(&state, holder_up));
         }
     }
 
-    /// Lets two clients in to the relay of this tracker.
+    /// Makes tickets that let two clients in to the relay of this tracker.
     ///
     /// # Errors
     /// `NoRelay`, `RelayFull`.
@@ -129,7 +130,7 @@ impl Core {
         relay.issue((end(caller), ip), end(called), Instant::now())
     }
 
-    /// Tells a client that it is called, here or at another tracker; false if it is at none that is connected.
+    /// Passes a call to a client here or at another tracker. Returns false if its tracker is not connected.
     pub(crate) fn pass_call(&self, called: &ClientKey, home: Option<u16>, call: PassedCall) -> bool {
         match home {
             None => self.tell_call(called, call),
@@ -140,7 +141,7 @@ impl Core {
         }
     }
 
-    /// Tells a client of this tracker that it is called; false if it is not there.
+    /// Passes a call to a client of this tracker. Returns false if the client is gone.
     pub(crate) fn tell_call(&self, called: &ClientKey, call: PassedCall) -> bool {
         let Some(channel) = self.logins.channel(called) else {
             return false;
@@ -151,7 +152,7 @@ impl Core {
     }
 }
 
-/// A holder of pieces as a client of this contact is told of it.
+/// A holder of pieces, as a client with the contact `to` is told of it.
 pub(crate) fn peer(holder: &Holder, user: UserId, to: Option<&Contact>) -> Peer {
     let addrs = List::first_of(helpful(&holder.contact, to));
     Peer { client: holder.key.client, user, key: holder.contact.key(), addrs, held: holder.held }

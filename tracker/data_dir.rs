@@ -1,4 +1,4 @@
-//! The folder in which a tracker keeps its data: made on first start, for this user alone, and locked while the tracker
+//! The folder for a tracker's data: made at the first start, readable by this user alone, and locked while the tracker
 //! runs.
 
 use crate::sys;
@@ -11,19 +11,19 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why a data folder cannot be used. Each is one line.
+/// Why a data folder cannot be used. Each error is one line.
 #[derive(Debug)]
 pub enum DataDirError {
-    /// It, or something in it, cannot be made or opened.
+    /// The folder, or something in it, cannot be made or opened.
     Io {
         path: PathBuf,
-        /// What was tried.
+        /// What failed.
         doing: &'static str,
         error: io::Error,
     },
     /// Another tracker is running on it.
     Locked(PathBuf),
-    /// It has this list of trackers that were retired at one tracker only. Nothing reads it.
+    /// It contains this list of trackers that were retired at one tracker only. No version reads it any more.
     Retired(PathBuf),
 }
 
@@ -57,7 +57,7 @@ pub struct DataDir {
     _lock: Arc<File>,
 }
 
-/// Where a tracker keeps its data unless told otherwise: `<tracker_info>.data/tracker-<number>`, links resolved.
+/// The default data folder of a tracker: `<tracker_info>.data/tracker-<number>`, with links resolved.
 ///
 /// # Errors
 /// Those of finding `tracker_info`.
@@ -68,13 +68,13 @@ pub fn default_path(tracker_info: &Path, number: u16) -> io::Result<PathBuf> {
 }
 
 impl DataDir {
-    /// Makes the folder if there is none, and locks it.
+    /// Makes the folder if it does not exist, and locks it.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         make_folder(path)?;
         Self::lock(path, Open::WriteOrNew(0o600))
     }
 
-    /// Locks a folder that is there, and changes nothing in it.
+    /// Locks an existing folder, and changes nothing in it.
     pub fn open_existing(path: &Path) -> Result<Self, DataDirError> {
         Self::lock(path, Open::Read)
     }
@@ -92,7 +92,7 @@ impl DataDir {
         }
     }
 
-    /// Makes a folder inside, if there is none.
+    /// Makes a folder inside if it does not exist.
     pub fn folder(&self, name: &str) -> Result<PathBuf, DataDirError> {
         let path = self.path.join(name);
         make_folder(&path)?;
@@ -104,7 +104,7 @@ impl DataDir {
     }
 }
 
-/// Makes a folder for its owner alone, and those that lead to it. One that is there stays as it is.
+/// Makes a folder and its parents, for their owner alone. Leaves existing ones as they are.
 ///
 /// # Errors
 /// It cannot be made.

@@ -1,4 +1,4 @@
-//! Floors: the rules by which trackers agree on one, and what has a place above one. Pure.
+//! Floors: the rules by which trackers agree on one, and which ops have a place above one. Pure.
 
 pub mod pace;
 pub mod placing;

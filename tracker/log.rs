@@ -1,4 +1,4 @@
-//! The tracker's log: lines on standard error, each with a level, and a limit for each kind of event.
+//! The tracker's log: lines on standard error, each with a level, and a rate limit for each kind of event.
 
 mod line_writer;
 
@@ -21,9 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often events of one kind get a line that come from one address. A network of IPv6 counts as one.
+/// How often events of one kind and one address get a line. A network of IPv6 counts as one address.
 const PACE: Pace = Pace { burst: 20, interval: Duration::from_secs(3) };
-/// How often events of one kind get a line, wherever they come from.
+/// How often events of one kind get a line, from all addresses together.
 const PACE_IN_ALL: Pace = Pace { burst: 160, interval: Duration::from_millis(375) };
 
 /// How much a line matters. The numbers are those of syslog.
@@ -38,7 +38,7 @@ pub enum Level {
 const LEVELS: [(Level, &str); 3] = [(Level::Error, "error"), (Level::Warn, "warn"), (Level::Info, "info")];
 
 impl Level {
-    /// The level if none is told. Whoever types at a console does not want to be told of each login there.
+    /// The default level. An operator at a console does not want a line for each login.
     pub fn usual() -> Self {
         if io::stdin().is_terminal() && io::stderr().is_terminal() { Level::Warn } else { Level::Info }
     }
@@ -51,7 +51,7 @@ impl Display for Level {
     }
 }
 
-/// No level is called that.
+/// The text names no level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoSuchLevel;
 
@@ -65,7 +65,7 @@ impl FromStr for Level {
 
 macro_rules! kinds {
     ($($kind:ident $name:literal $doc:literal)*) => {
-        /// What an event is about. Each kind has a limit of its own.
+        /// The kind of an event. Each kind has its own limit.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum LogKind {
             $(#[doc = $doc] $kind,)*
@@ -86,7 +86,7 @@ kinds! {
     Audit "audit" "The audit lost lines."
 }
 
-/// What an event is about, and from where it came, if from anywhere.
+/// The kind of an event, and the address that caused it, if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogSubject {
     kind: LogKind,
@@ -100,7 +100,7 @@ impl From<LogKind> for LogSubject {
 }
 
 impl LogKind {
-    /// An event of this kind that came from there.
+    /// An event of this kind, caused by this address.
     pub fn at(self, ip: IpAddr) -> LogSubject {
         LogSubject { kind: self, network: Some(network_of(ip)) }
     }
@@ -110,30 +110,30 @@ impl LogKind {
     }
 }
 
-/// A name and a value behind the words of a line.
+/// A name and a value after the words of a line.
 pub type LogPair<'a> = (&'static str, &'a dyn Display);
 
 /// Takes the lines of a log. It must not wait for long.
 type LogOutput = Box<dyn Fn(Level, &str) + Send + Sync>;
 
-/// Where all events of a tracker go.
+/// Takes all events of a tracker.
 pub struct Log {
-    /// The level down to which lines are written.
+    /// The lowest level that is written.
     level: AtomicU8,
     kinds: Mutex<KindPaces>,
     output: LogOutput,
 }
 
-/// How often each kind was told of.
+/// How often each kind has had lines.
 struct KindPaces {
     subjects: Buckets<LogSubject>,
     in_all: Buckets<LogKind>,
-    /// How many events were left out since the last line, by kind.
+    /// How many events were left out since the last line of each kind.
     left_out: [u64; KINDS.len()],
 }
 
 impl Default for Log {
-    /// Nobody reads it.
+    /// A log without output.
     fn default() -> Self {
         Self::new(Level::Error, |_, _| {})
     }
@@ -146,7 +146,7 @@ impl fmt::Debug for Log {
 }
 
 impl Log {
-    /// Gives lines of this level and above to `output`, without the time.
+    /// Passes lines of this level and above to `output`, without the time.
     pub fn new(level: Level, output: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
         let kinds = KindPaces::new();
         Self { level: AtomicU8::new(level as u8), kinds: Mutex::new(kinds), output: Box::new(output) }
@@ -162,7 +162,7 @@ impl Log {
             true => format!("<{}>{line}\n", level as u8),
             false => format!("{} {level} {name}: {line}\n", utc(sys::unix_time_s())),
         });
-        // Not through the lock of the standard library, for which a panic elsewhere would wait.
+        // Bypasses the lock of the standard library: a panic elsewhere would wait for it.
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let formed = form.clone();
         let left_out =
@@ -171,7 +171,7 @@ impl Log {
         Ok(Self::new(level, move |level, line| writer.write(form(level, line), level <= Level::Warn)))
     }
 
-    /// Writes lines of this level and above from now on. Says so if it was another one before.
+    /// From now on writes lines of this level and above. Returns a message if the level has changed.
     pub fn set_level(&self, level: Level) -> Option<String> {
         let before = self.level.swap(level as u8, Ordering::Relaxed);
         (before != level as u8).then(|| format!("log is {level}"))
@@ -182,14 +182,14 @@ impl Log {
         level as u8 <= self.level.load(Ordering::Relaxed)
     }
 
-    /// Writes a line that no limit holds back. Its words are of this program, or escaped.
+    /// Writes a line without a rate limit. Its words are this program's own, or escaped.
     pub fn say(&self, level: Level, line: &str) {
         if self.shows(level) {
             (self.output)(level, line);
         }
     }
 
-    /// Writes a line about an event, unless there were too many of its kind of late, from there or in all.
+    /// Writes a line about an event, unless there were too many of its kind lately, from this address or in all.
     pub fn event(&self, level: Level, subject: impl Into<LogSubject>, words: &str, pairs: &[LogPair<'_>]) {
         if !self.shows(level) {
             return;
@@ -202,7 +202,7 @@ impl Log {
         }
     }
 
-    /// How rooms that know no kinds tell the operator that something is wrong.
+    /// A way to warn the operator, for rooms that do not know kinds of events.
     pub fn warn_fn(log: &Arc<Self>) -> Warn {
         let log = log.clone();
         Arc::new(move |line| log.say(Level::Warn, line))
@@ -214,7 +214,8 @@ impl KindPaces {
         Self { subjects: Buckets::new(PACE), in_all: Buckets::new(PACE_IN_ALL), left_out: [0; KINDS.len()] }
     }
 
-    /// Lets an event be told, with how many of its kind were not since the last one; `None` if it is not told either.
+    /// Lets an event have its line. Returns how many of its kind were left out since the last line. `None` if this one
+    /// is left out too.
     fn take(&mut self, subject: LogSubject, now: Instant) -> Option<u64> {
         let left_out = &mut self.left_out[subject.kind as usize];
         if !self.subjects.allows(&subject, now) || !self.in_all.allows(&subject.kind, now) {
@@ -230,7 +231,7 @@ impl KindPaces {
 fn line(kind: LogKind, words: &str, pairs: &[LogPair<'_>], left_out: u64) -> String {
     let mut line = format!("{words} kind={}", kind.name());
     for (name, value) in pairs {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(line, " {name}={}", quoted(&value.to_string()));
     }
     if left_out > 0 {
@@ -243,7 +244,7 @@ fn line(kind: LogKind, words: &str, pairs: &[LogPair<'_>], left_out: u64) -> Str
 mod tests {
     use super::*;
 
-    /// A log of this level, and what it has written.
+    /// A log of this level, and the lines that it has written.
     fn log(level: Level) -> (Log, Arc<Mutex<Vec<String>>>) {
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
         let written = lines.clone();

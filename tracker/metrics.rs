@@ -1,4 +1,4 @@
-//! Numbers for a monitoring system, and whether this tracker is well, over HTTP.
+//! Metrics for a monitoring system, and the health of this tracker, over HTTP.
 
 mod counters;
 mod door;

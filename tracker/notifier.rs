@@ -1,5 +1,5 @@
-//! The notifier: a thread that tells clients what has become durable. It turns settled batches into unasked messages
-//! and into the answers that were owed until then. It never waits for a client.
+//! The notifier: a thread that tells clients what has become durable. It turns settled batches into pushed messages
+//! and into the replies owed for them. It never waits for a client.
 
 use crate::model::id::{GroupRef, ShareRef, UserRef};
 use crate::model::name::{FileName, GroupId, UserId};
@@ -20,13 +20,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Batches that may wait. When so many do, changes wait as well.
+/// How many batches may wait. Beyond that, changes wait too.
 const BATCHES_MAX: usize = 1024;
 
-/// How often the notifier tries a socket again that had no room.
+/// The pause before the notifier retries a socket that had no room.
 const ROOM_PAUSE: Duration = Duration::from_millis(10);
 
-/// The queue from the committer to the notifier, which ends when the committer does.
+/// The queue from the committer to the notifier. It ends with the committer.
 pub(crate) fn channel() -> (Sender<Settled>, Receiver<Settled>) {
     bounded(BATCHES_MAX)
 }
@@ -53,7 +53,7 @@ pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<O
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if catch_unwind(AssertUnwindSafe(|| notifier.tell(settled))).is_err() {
-                // The queued messages are lost. A client that logs in again is told how things are.
+                // The queued messages are lost. A client that logs in again is told the present state.
                 notifier.queued.clear();
                 notifier.core.logins.end_where(|_| true);
             }
@@ -61,7 +61,7 @@ pub(crate) fn start(core: Arc<Core>, batches: Receiver<Settled>) -> io::Result<O
     })
 }
 
-/// A share with the names of its group, its own and its author's.
+/// A share with its names: of its group, its own, and of its author.
 fn named(state: &State, share: ShareRef) -> Option<(ShareRef, GroupId, FileName, UserId)> {
     let info = state.share(share)?;
     let author = state.account(state.author(share)?)?.name;
@@ -70,7 +70,7 @@ fn named(state: &State, share: ShareRef) -> Option<(ShareRef, GroupId, FileName,
 
 struct Notifier {
     core: Arc<Core>,
-    /// The connections with something to write.
+    /// The connections with messages to write.
     queued: Vec<Arc<dyn PushChannel>>,
 }
 
@@ -79,22 +79,24 @@ impl Notifier {
         if let Some(batch) = settled.published.take() {
             self.queue_effects(batch);
         }
-        // A message queued for a client that gets an answer leaves with the answer.
+        // A message that is queued for a client with a pending reply leaves with that reply.
         settled.react();
         self.flush();
     }
 
-    /// Queues what follows from one batch.
+    /// Queues the messages that follow from one batch.
     fn queue_effects(&mut self, mut batch: Published) {
         let core = self.core.clone();
-        // Keys and passwords follow the newest state, which may be ahead of the batch: what is told last must hold.
+        // Keys and passwords come from the newest state, which may be ahead of the batch: the last message must be up
+        // to date.
         let newest = core.state();
-        // Users choose how often an id becomes an alias. To put all under new ids takes a while.
+        // Users choose how often an id becomes an alias, and replacing ids everywhere takes a while. So this checks
+        // first.
         let is_share = |id| newest.share(ShareRef(id)).is_some();
         if core.presence.knows(&batch.aliased, is_share, |id| newest.file_count(GroupRef(id)) > 0) {
             core.presence.rekey(|id| newest.canonical(id));
         }
-        // Users whose ids are not the canonical ones any more log in again.
+        // Users whose ids have become aliases log in again.
         batch.aliased.iter().for_each(|id| core.logins.end_user(UserRef(*id)));
         if !batch.aliased.is_empty() {
             core.followers.rekey(|id| newest.canonical(id));
@@ -114,10 +116,10 @@ impl Notifier {
                         newest.ids_of(group.0).into_iter().for_each(|id| self.queue(to, &lost(id)));
                     }
                 }
-                // The user shares it again since, and may have been told so.
+                // The user has shared it again since, and may have been told that.
                 Told::ShareEnded { share } if newest.is_sharer(share, to) => {}
                 Told::ShareEnded { share } => {
-                    // A client knows the share under the id that it was given.
+                    // A client knows the share under the id that it was given, so it is told with every id.
                     for share in newest.ids_of(share.0).into_iter().map(ShareRef) {
                         core.presence.drop_sharer(to, share);
                         self.queue(to, &Reply::ShareEnded { share });
@@ -125,7 +127,7 @@ impl Notifier {
                 }
                 Told::Superseded { old, .. } if newest.is_sharer(old, to) => {}
                 Told::Superseded { old, new } => {
-                    // What is held of it stays known: others may be in the middle of it.
+                    // The holders of the old version stay known: others may be in the middle of downloading it.
                     let Some((new, group, name, author)) = named(&newest, newest.newer(old).unwrap_or(new)) else {
                         continue;
                     };
@@ -149,17 +151,17 @@ impl Notifier {
         self.queue_keys(&newest, &new_keys);
     }
 
-    /// Whoever follows the group of a new share is to hear of it.
+    /// Notes a new share for the clients that follow its group.
     fn note_share(&self, newest: &State, op: &Op) {
         if let OpBody::CreateShare { group, .. } = op.body {
             let share = newest.share(ShareRef(op.id));
-            // One that has another name than was asked for may have taken the name of a third.
+            // If it did not get the name asked for, its name may be one that belonged to a third share.
             let name = share.map(|share| share.name).filter(FileName::is_chosen);
             self.core.followers.note(GroupRef(newest.canonical(group.0)), name);
         }
     }
 
-    /// Tells whoever follows groups what is new there, as far as it is time.
+    /// Tells the followers of groups what is new there, within the rate limit.
     fn tell_followers(&mut self) {
         let told = self.core.followers.take(Instant::now());
         if told.is_empty() {
@@ -187,7 +189,7 @@ impl Notifier {
         self.queued.extend(channels);
     }
 
-    /// Tells members the present key of their group, once however often it changed.
+    /// Tells members the present key of their group, once however often it has changed.
     fn queue_keys(&mut self, newest: &State, new_keys: &BTreeSet<(GroupRef, UserRef)>) {
         let mut known: Option<(GroupRef, Reply)> = None;
         for &(group, user) in new_keys {
@@ -203,7 +205,7 @@ impl Notifier {
         }
     }
 
-    /// Ends the logins of a user that count no more.
+    /// Ends the logins of a user that are no longer valid.
     fn end_sessions(&mut self, newest: &State, user: UserRef) {
         let Some(account) = newest.account(user) else {
             return;

@@ -1,4 +1,4 @@
-//! What an operator watches a tracker by. It outlives a start anew.
+//! What an operator watches a tracker by. It outlives a restart of the tracker within the program.
 
 pub mod limits;
 mod list_sums;
@@ -9,7 +9,7 @@ use crate::tracker::metrics::Metrics;
 use limits::Limits;
 use std::sync::Arc;
 
-/// By default nobody watches, and nothing is limited.
+/// The default: no output, no audit, and no limits.
 #[derive(Debug, Clone, Default)]
 pub struct Oversight {
     pub audit: Audit,

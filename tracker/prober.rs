@@ -1,7 +1,7 @@
-//! Looks whether clients can be reached: connects to where one listens and has it prove its key.
+//! Checks whether clients can be reached: connects to an address and has the client there prove its key.
 //!
-//! The caller sees to it that an address is one of the client's own: what the client could learn of others this way is
-//! not for it to know.
+//! The caller makes sure that an address belongs to the client itself. Otherwise a client could learn about other
+//! machines this way.
 
 use crate::model::address::{network_of, place_of};
 use crate::model::id::{PeerKey, UserRef};
@@ -22,14 +22,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Most probes at once: one on each thread.
+/// The most probes at a time: one on each thread.
 const PROBES_MAX: usize = 8;
-/// Sites take turns, so do the networks of a site and the users of a network. A probe is of use for as long as its client
-/// may wait for the answer.
+/// Sites take turns, and so do the networks of a site and the users of a network. A probe is useful for as long as its
+/// client may wait for the answer.
 const PROBE_BOUNDS: NestedBounds = NestedBounds { waiting: 64, age: Duration::from_secs(60) };
 /// How long the probe of an address may take.
 const PROBE_DEADLINE: Duration = Duration::from_secs(3);
-/// Most probes for a user within [`SPAN`].
+/// The most probes for a user within [`SPAN`].
 const USER_MAX: usize = 10;
 const SPAN: Duration = Duration::from_secs(60);
 /// Stack of a thread, in bytes.
@@ -38,15 +38,15 @@ const STACK_LEN: usize = 256 * 1024;
 /// A client to look for.
 pub(crate) struct Probe {
     pub(crate) key: PeerKey,
-    /// Where it may be found, a few; they are tried in turn until it is.
+    /// The few addresses to try in turn, until the client is found.
     pub(crate) addrs: Vec<SocketAddr>,
-    /// Hears where it was found; if it was not, what came of the first address. Of a probe that the prober takes it hears
-    /// in any case, unless the tracker stops.
+    /// Called with the address where the client was found, or else with the result for the first address. Called for
+    /// every accepted probe, unless the tracker stops.
     pub(crate) told: Box<dyn FnOnce(SocketAddr, ReachClass) + Send>,
 }
 
 impl Probe {
-    /// Where the client is found; if it is not, what came of the first address.
+    /// The address where the client is found, or else the result for the first address.
     fn find(&self, closing: &Waker) -> Option<(SocketAddr, ReachClass)> {
         let mut first = None;
         for &addr in &self.addrs {
@@ -59,7 +59,7 @@ impl Probe {
         first
     }
 
-    /// Too many others were before this one.
+    /// Too many other probes came first.
     fn give_up(self) {
         if let Some(&addr) = self.addrs.first() {
             (self.told)(addr, ReachClass::NotTried);
@@ -67,24 +67,24 @@ impl Probe {
     }
 }
 
-/// What the threads share.
+/// The data that the threads share.
 struct ProbeDesk {
     // Immutable.
     closing: Waker,
     // Locked; never while a probe runs.
     jobs: Mutex<ProbeJobs>,
-    /// A probe waits, or the tracker stops.
+    /// Notified when a probe waits, or when the tracker stops.
     changed: Condvar,
 }
 
 struct ProbeJobs {
     queue: NestedTurns<ProbeTurn, UserProbe, 3>,
-    /// Whose probe waits or is under way. A user has one.
+    /// The users with a probe that waits or is under way: one probe each.
     users: HashSet<UserRef>,
     closed: bool,
 }
 
-/// Who takes turns.
+/// A participant in turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum ProbeTurn {
     /// A site of IPv6 or an IPv4 address, or a network in it.
@@ -105,7 +105,7 @@ struct UserProbe {
 }
 
 impl ProbeJobs {
-    /// Gives up what gets no turn.
+    /// Gives up the probes that lose their place.
     fn give_up(&mut self, dropped: Vec<UserProbe>) -> Vec<Probe> {
         let forget = |of: UserProbe| {
             self.users.remove(&of.user);
@@ -119,7 +119,7 @@ impl ProbeDesk {
     fn run(&self) {
         while let Some((path, UserProbe { user, probe })) = self.next() {
             let found = probe.find(&self.closing);
-            // Before it is told: the client may ask again at once.
+            // Before the result is told, because the client may ask again at once.
             let mut jobs = self.jobs.lock();
             jobs.queue.done(&path);
             jobs.users.remove(&user);
@@ -130,7 +130,7 @@ impl ProbeDesk {
         }
     }
 
-    /// The probe whose turn it is, as soon as there is one; `None` when the tracker stops.
+    /// Waits for the probe whose turn it is. `None` when the tracker stops.
     fn next(&self) -> Option<([ProbeTurn; 3], UserProbe)> {
         let mut jobs = self.jobs.lock();
         while !jobs.closed {
@@ -151,7 +151,7 @@ impl ProbeDesk {
     }
 }
 
-/// The threads that probe, and what they have to do.
+/// The threads that probe, and their queue.
 pub(crate) struct Prober {
     // Immutable.
     desk: Arc<ProbeDesk>,
@@ -167,7 +167,7 @@ impl fmt::Debug for Prober {
 }
 
 impl Prober {
-    /// Has no threads yet.
+    /// A prober without threads.
     ///
     /// # Errors
     /// The process is out of descriptors.
@@ -191,13 +191,13 @@ impl Prober {
         Ok(())
     }
 
-    /// Whether a user may have a client looked for now. If so, it counts.
+    /// Whether a user may start a probe now. If so, it counts.
     pub(crate) fn allows(&self, user: UserRef, now: Instant) -> bool {
         self.limit.lock().allows(user, now)
     }
 
-    /// Looks for a client of this user, which comes from there, soon; false if another one of the user is looked for.
-    /// Where too many wait, the last one of the place with most is given up.
+    /// Queues a probe of a client of this user, at this address. Returns false if a probe of the same user is under
+    /// way. If too many wait, gives up the last one of the place with most.
     pub(crate) fn probe(&self, user: UserRef, from: IpAddr, probe: Probe, now: Instant) -> bool {
         let mut jobs = self.desk.jobs.lock();
         if jobs.closed || !jobs.users.insert(user) {
@@ -228,7 +228,7 @@ impl Prober {
 /// The probes of the last minute.
 #[derive(Debug, Default)]
 struct ProbeLimit {
-    /// The oldest in front. No more than logged-in users may have.
+    /// The oldest is at the front. Bounded by the limits on logged-in users.
     log: VecDeque<(Instant, UserRef)>,
     of_users: HashMap<UserRef, usize>,
 }
@@ -257,7 +257,7 @@ impl ProbeLimit {
     }
 }
 
-/// Looks whether the client with this key listens at an address.
+/// Checks whether the client with this key listens at an address.
 fn probe(addr: SocketAddr, key: PeerKey, within: Duration, closing: &Waker) -> ReachClass {
     let until = Instant::now() + within;
     match prove(addr, key, until, closing) {
@@ -270,13 +270,13 @@ fn probe(addr: SocketAddr, key: PeerKey, within: Duration, closing: &Waker) -> R
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => ReachClass::NoAnswer,
             _ => ReachClass::NotTried,
         },
-        // It may be the client: whoever is busy does not say who that is.
+        // It may be the client: a busy one does not say who it is.
         Err(HandshakeError::Refused(Some(Code::Busy))) => ReachClass::NotTried,
         Err(_) => ReachClass::OtherProgram,
     }
 }
 
-/// Connects and has the client prove its key.
+/// Connects and makes the client prove its key.
 fn prove(addr: SocketAddr, key: PeerKey, until: Instant, closing: &Waker) -> Result<(), HandshakeError> {
     let connecting = Connecting::begin(addr, None)?;
     closing.wait_beside(&connecting, true, until)?;
@@ -310,7 +310,7 @@ mod tests {
         (listener, addr)
     }
 
-    /// Somebody who says this to whoever comes, and keeps the connection.
+    /// A listener that says this to each connection, and keeps it open.
     fn says(what: &'static [u8]) -> SocketAddr {
         let (listener, addr) = listener();
         thread::spawn(move || {

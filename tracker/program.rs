@@ -1,4 +1,4 @@
-//! The tracker as a program: what it is started with, what it waits for, how it ends.
+//! The tracker as a program: how it starts, what it waits for, and how it ends.
 
 mod audited;
 mod commands;
@@ -53,25 +53,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// File descriptors kept for all but connections: files, the console, sockets that linger.
+/// File descriptors reserved for uses other than connections: files, the console, sockets that linger.
 const DESCRIPTORS_KEPT: u64 = 512;
 
-/// Why the tracker does not run. Each is one line that says what to do.
+/// Why the tracker does not run. Each error is one line that says what to do.
 #[derive(Debug)]
 pub enum ProgramError {
     /// tracker_info.txt cannot be read.
     ListFile(PathBuf, io::Error),
-    /// It is not a list of trackers, or does not have this one.
+    /// It is no list of trackers, or lacks this one.
     List(PathBuf, TrackerListError),
-    /// The key of the installation cannot be had.
+    /// The key of the installation is not available.
     ClusterKey(ClusterKeyError),
-    /// The list names another key than the one that this tracker has.
+    /// The list names another key than this tracker has.
     WrongKey {
         list: PathBuf,
         listed: Fingerprint,
         own: Fingerprint,
     },
-    /// The list names a key, and there is none here.
+    /// The list names a key, but there is none here.
     NoKey {
         list: PathBuf,
         listed: Fingerprint,
@@ -83,14 +83,14 @@ pub enum ProgramError {
     Journal(JournalError),
     /// The manifests in it cannot be used.
     Manifests(ManifestsError),
-    /// The name that the list has for this tracker is not found.
+    /// The name of this tracker in the list has no address.
     Lookup(TrackerAddr, io::Error),
     Start(StartError),
     /// The address for metrics cannot be listened on.
     Metrics(ListenError),
     /// The audit in this data folder cannot be written.
     Audit(PathBuf, io::Error),
-    /// Signals, the console or random bytes cannot be had from the system.
+    /// The system provides no signals, console or random bytes.
     System(io::Error),
 }
 
@@ -131,8 +131,7 @@ impl fmt::Display for ProgramError {
 
 impl std::error::Error for ProgramError {}
 
-/// Starts the tracker that the command line asks for and returns when it has stopped. `name` stands before what it warns
-/// of.
+/// Starts the tracker that the command line describes, and returns when it has stopped. Warnings begin with `name`.
 pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     if let Err(error) = heap::keep_none_for_threads() {
         eprintln!("{name}: it takes more memory than it has to: {}", sys::reason(&error));
@@ -158,7 +157,7 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     ));
     let reloader = handle_signals(ask, commands.clone())?;
     let door = CtlDoor::open(setup.data_dir.path(), commands.clone());
-    // Some file systems have no sockets. The console and signals are there all the same.
+    // Some file systems have no sockets. The console and signals work without one.
     let door = door.inspect_err(|error| {
         let folder = setup.data_dir.path().display();
         (setup.warn)(&format!("ctl cannot be used, no socket can be made in {folder}: {}", sys::reason(error)));
@@ -172,10 +171,10 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     let manager = ServiceManager::from_env();
     let unheard = |error| (setup.warn)(&format!("the service manager cannot be told: {}", sys::reason(&error)));
     manager.ready(&format!("tracker {} on {}", status.number, status.addr)).unwrap_or_else(unheard);
-    // The operator and the signal handler hold senders for as long as this waits.
+    // The operator and the signal handler hold senders as long as this waits.
     let warn = setup.warn.clone();
     let ended = server.keep(&asked, &*warn, || setup.start());
-    // If it is not told, it waits for the end all the same.
+    // Even if this fails, the service manager waits for the end.
     let _ = manager.stopping();
     drop(door);
     drop(console);
@@ -185,18 +184,19 @@ pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     ended
 }
 
-/// What all starts of one run have in common: nobody else gets the port or the data folder between two of them.
+/// What all starts of one run have in common. So no other program gets the port or the data folder between two of
+/// them.
 struct ProgramSetup {
     number: u16,
-    /// Where the list has this tracker.
+    /// The address of this tracker in the list.
     own: TrackerAddr,
     fingerprint: Option<Fingerprint>,
     others: Others,
     key_file: PathBuf,
-    /// `None` until the first start has made one.
+    /// `None` until the first start has read or made it.
     cluster_key: Option<Arc<ClusterKey>>,
     sockets: ListenSockets,
-    /// Where metrics are asked for, until that is answered.
+    /// The listener for metrics, until the endpoint is open.
     metrics: Option<TcpListener>,
     data_dir: DataDir,
     relay: Option<RelaySettings>,
@@ -217,7 +217,7 @@ impl ProgramSetup {
             None => key_path(&args.tracker_info).map_err(ProgramError::ClusterKey)?,
         };
         let cluster_key = read_cluster_key(args, &key_file, list.fingerprint())?;
-        // Binding comes before the data folder: the port tells best that the tracker runs already.
+        // Binds before it opens the data folder: a port in use gives the clearest error if the tracker runs already.
         let clients = bind_as(&addr)?;
         let programs = args.json.map(|addr| bind(addr).map_err(StartError::ListenJson).map_err(ProgramError::Start));
         let sockets = ListenSockets { clients, programs: programs.transpose()? };
@@ -248,7 +248,7 @@ impl ProgramSetup {
         })
     }
 
-    /// What a reload goes by.
+    /// The data for reloads.
     fn reload(&self, args: &Args, name: &str) -> Reload {
         let (started, name) = (args.clone(), name.to_owned());
         let has_file = args.config.as_ref().is_some_and(|file| !file.is_missing);
@@ -270,14 +270,14 @@ impl ProgramSetup {
         }
     }
 
-    /// Answers whoever asks for metrics, also while the tracker starts.
+    /// Opens the endpoint for metrics, which also answers while the tracker starts.
     fn open_metrics(&mut self, server: &Arc<KeptServer>) -> Result<Option<MetricsDoor>, ProgramError> {
         let metrics = self.oversight.metrics.clone();
         let open = |listener| MetricsDoor::open(listener, server.clone(), metrics).map_err(ProgramError::System);
         self.metrics.take().map(open).transpose()
     }
 
-    /// Starts the tracker on what its data folder holds.
+    /// Starts the tracker on the content of its data folder.
     fn start(&mut self) -> Result<Server, ProgramError> {
         let owner = JournalOwner { tracker: self.number, fresh_incarnation: random_number()? };
         let disk = journal_disk(&self.data_dir.folder(journal::FOLDER).map_err(ProgramError::DataDir)?)?;
@@ -307,7 +307,7 @@ impl ProgramSetup {
         Server::start(sockets, settings).map_err(ProgramError::Start)
     }
 
-    /// A key is made last: a start that fails leaves none.
+    /// A new key is made last, so that a failed start leaves none.
     fn cluster_key(&mut self) -> Result<Arc<ClusterKey>, ProgramError> {
         let key = match self.cluster_key.take() {
             Some(key) => key,
@@ -317,7 +317,7 @@ impl ProgramSetup {
     }
 }
 
-/// The key that there is, if it is the one that the list names. `None` if there is none, and the list names none.
+/// The existing key, if it is the one that the list names. `None` if there is none and the list names none.
 fn read_cluster_key(
     args: &Args,
     key_file: &Path,
@@ -334,7 +334,8 @@ fn read_cluster_key(
     }
 }
 
-/// Binds to where the list has this tracker. Of several addresses of a name it takes the first of this machine.
+/// Binds to the address of this tracker in the list. If the name has several addresses, takes the first one of this
+/// machine.
 fn bind_as(tracker: &TrackerAddr) -> Result<TcpListener, ProgramError> {
     let addrs = match tracker {
         TrackerAddr::Addr(addr) => vec![*addr],
@@ -357,7 +358,7 @@ fn journal_disk(path: &Path) -> Result<Arc<RealDisk>, ProgramError> {
     RealDisk::open(path).map(Arc::new).map_err(failed).map_err(ProgramError::DataDir)
 }
 
-/// Says what a data folder holds. Returns true if it is sound.
+/// Prints what a data folder holds. Returns true if it is sound.
 pub fn check(dir: &Path) -> Result<bool, ProgramError> {
     let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
     let disk = journal_disk(&dir.join(journal::FOLDER))?;
@@ -370,13 +371,13 @@ pub fn check(dir: &Path) -> Result<bool, ProgramError> {
     Ok(sound && manifests.faults.is_empty() && lists.iter().all(|list| list.count.is_ok()))
 }
 
-/// Cuts the journal in a data folder off where it is damaged, sets damaged manifests aside, keeps a copy of both, and says
-/// what was done.
+/// Cuts off the journal in a data folder at the first damage, sets damaged manifests aside, keeps a copy of both, and
+/// prints what was done.
 pub fn repair(dir: &Path) -> Result<(), ProgramError> {
     let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
     let folder = dir.join(journal::FOLDER);
     let disk = journal_disk(&folder)?;
-    // The lines below say what the journal would warn of.
+    // The lines below have everything that the journal would warn of.
     let quiet: Warn = Arc::new(|_| {});
     let copy = free_place(dir, journal::FOLDER);
     let repaired = Journal::repair(disk, (&folder, &copy), random_number()?, quiet);
@@ -397,7 +398,7 @@ fn inspect_manifests(dir: &Path, state: &State) -> Result<ManifestsInspection, P
     inspection::inspect(&dir.join(manifests::FOLDER), &known, &listed).map_err(ProgramError::Manifests)
 }
 
-/// Where a repair keeps what a folder in a data folder held.
+/// The folder in which a repair keeps the content of a folder.
 fn free_place(dir: &Path, folder: &str) -> PathBuf {
     let free = (1u32..).map(|n| dir.join(format!("{folder}-before-repair-{n}"))).find(|path| !path.exists());
     free.unwrap_or_else(|| dir.join(format!("{folder}-before-repair")))
@@ -414,7 +415,7 @@ fn random_number() -> Result<u64, ProgramError> {
     random_bytes().map(u64::from_ne_bytes).map_err(ProgramError::System)
 }
 
-/// The caps, with as many descriptors and threads as the system allows.
+/// The caps that fit the descriptors and threads which the system allows.
 fn caps() -> Caps {
     let number = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
     let caps = match sys::raise_descriptor_limit() {
@@ -422,14 +423,15 @@ fn caps() -> Caps {
             let left = limit.saturating_sub(DESCRIPTORS_KEPT).max(limit / 2);
             Caps::default().within_descriptors(number(left))
         }
-        // No limit, or none that can be known: accept(2) will tell.
+        // There is no limit, or it is unknown: accept(2) will report a shortage.
         Ok(None) | Err(_) => Caps::default(),
     };
     sys::thread_limit().map_or(caps, |limit| caps.within_threads(number(limit)))
 }
 
-/// Ctrl-C and SIGTERM stop the tracker, and so does the end of its terminal; a second one ends it at once. Without a
-/// terminal SIGHUP has the list read anew, on a thread of its own: a list may lie where reading takes long.
+/// Ctrl-C and SIGTERM stop the tracker, and so does the end of its terminal. A second such signal ends it at once.
+/// Without a terminal, SIGHUP reloads the list. This happens on its own thread, because reading the list may take
+/// long.
 fn handle_signals(ask: Sender<()>, operator: Arc<Operator>) -> Result<Reloader, ProgramError> {
     let asked = AtomicBool::new(false);
     let has_terminal = File::open("/dev/tty").is_ok();
@@ -437,7 +439,7 @@ fn handle_signals(ask: Sender<()>, operator: Arc<Operator>) -> Result<Reloader, 
     let reloader = Reloader::start(hung_up, move || operator.reload()).map_err(ProgramError::System)?;
     let handler = move |signal| {
         if signal == Signal::Hangup && !has_terminal {
-            // Full if a reload is still to begin, which reads what is there by then.
+            // Full if a reload is still to begin, which reads the newest files then.
             let _ = hang_up.try_send(());
             return;
         }
@@ -452,6 +454,6 @@ fn handle_signals(ask: Sender<()>, operator: Arc<Operator>) -> Result<Reloader, 
 }
 
 fn say(line: &str) {
-    // A tracker whose output nobody reads runs all the same.
+    // The tracker runs on even if no process reads its output.
     let _ = writeln!(io::stdout(), "{line}");
 }

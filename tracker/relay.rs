@@ -1,5 +1,5 @@
 //! The relay: passes sealed bytes between two members who found no other way to each other. The members' own handshake
-//! runs inside, so the tracker sees ciphertext only.
+//! runs inside, so the tracker sees only ciphertext.
 
 mod pair;
 mod tickets;
@@ -25,17 +25,17 @@ use tickets::{Arrival, Ends, NoPlace, PLACES_MAX, PLACES_PER_USER, Tickets};
 
 pub use tickets::{RelayEnd, RelayTickets};
 
-/// A ticket is good for this long.
+/// How long a ticket is valid.
 const TICKET_LIFE: Duration = Duration::from_secs(10);
 
-/// How a relay behaves.
+/// Settings of a relay.
 #[derive(Debug, Clone, Copy)]
 pub struct RelaySettings {
     /// The cap of all relayed bytes together.
     pub limit: Limit,
-    /// A pair between which no byte passes for this long ends.
+    /// How long a pair may pass no byte before it ends.
     pub silence: Duration,
-    /// How long a ticket is good.
+    /// How long a ticket is valid.
     pub ticket_life: Duration,
 }
 
@@ -45,7 +45,7 @@ impl RelaySettings {
     }
 }
 
-/// How busy a relay is.
+/// The load of a relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayLoad {
     pub pairs: usize,
@@ -67,39 +67,39 @@ pub struct Relay {
     begun: Instant,
     silence: Duration,
     ticket_life: Duration,
-    /// The cap, and whose turn it is.
+    /// The cap, with turns for the pairs.
     uplink: Arc<Uplink>,
     tickets: Mutex<Tickets<Waiting>>,
     bytes: AtomicU64,
     closing: AtomicBool,
 }
 
-/// The first side of a pair, which waits for the other one.
+/// The first side of a pair, which waits for the other side.
 #[derive(Debug)]
 struct Waiting {
     stream: Arc<TcpStream>,
-    /// Dropped to send it away.
+    /// Dropped to reject this side.
     tell: Sender<Result<Arc<RelayedPair>, Code>>,
 }
 
-/// A pair and the place that it takes.
+/// A pair, and the place that it takes.
 #[derive(Debug)]
 struct RelayedPair {
     pair: Pair,
     ends: Ends,
 }
 
-/// So many pairs read much at a time.
+/// Up to this many pairs read in large pieces.
 const WIDE_MAX: usize = 64;
-// What all pairs hold on its way, in both directions.
+// The bytes that all pairs hold on their way, in both directions.
 const _: () = assert!(WIDE_MAX * 2 * WIDE_LEN + (PLACES_MAX - WIDE_MAX) * 2 * NARROW_LEN <= 19 * 1024 * 1024);
 
-/// How much a pair reads at a time of which there are so many.
+/// How many bytes a pair reads at a time, given the number of pairs.
 fn buffer_len(pairs: usize) -> usize {
     if pairs <= WIDE_MAX { WIDE_LEN } else { NARROW_LEN }
 }
 
-/// What a connection with a good ticket does next.
+/// The next act of a connection with a valid ticket.
 enum Turn {
     /// Wait for the other side until this time.
     Wait(Receiver<Result<Arc<RelayedPair>, Code>>, Duration),
@@ -120,12 +120,12 @@ impl Relay {
         })
     }
 
-    /// Tickets for two clients: each is good once, for a few seconds. What is relayed counts as the caller's share of the
-    /// cap.
+    /// Tickets for two clients. Each is valid once, for a few seconds. The relayed bytes count as the caller's part of
+    /// the cap.
     ///
     /// # Errors
-    /// `RelayFull`, if one of the users has all the places that a user may have, callers at its address have as many as are
-    /// left, or no place is left; `Unavailable`.
+    /// `RelayFull` in three cases: one of the users has all the places that a user may have, callers at the caller's
+    /// address have as many places as are left, or no place is left. `Unavailable`.
     pub fn issue(&self, from: (RelayEnd, IpAddr), to: RelayEnd, now: Instant) -> Result<RelayTickets, Refusal> {
         let ticket = || random_bytes().map(RelayTicket).map_err(|error| Refusal::about(Code::Unavailable, error));
         let tickets = RelayTickets { caller: ticket()?, called: ticket()? };
@@ -145,8 +145,7 @@ impl Relay {
         }
     }
 
-    /// Serves a connection that came with a ticket, until it ends. `admitted` is called once the ticket has proved to be
-    /// good.
+    /// Serves a connection that came with a ticket, until it ends. Calls `admitted` once the ticket has proved valid.
     pub(crate) fn serve(&self, stream: &Arc<TcpStream>, ticket: RelayTicket, admitted: impl FnOnce()) {
         let turn = self.turn(stream, ticket, admitted);
         let (pair, side) = match turn.and_then(|turn| self.begin(turn, ticket)) {
@@ -167,18 +166,18 @@ impl Relay {
     fn turn(&self, stream: &Arc<TcpStream>, ticket: RelayTicket, admitted: impl FnOnce()) -> Result<Turn, Code> {
         let (tell, told) = bounded(1);
         let mut tickets = self.tickets.lock();
-        // Under the lock, so that whoever waits when the relay closes is let go.
+        // Under the lock, so that the closing relay also rejects a side that begins to wait now.
         if self.closing.load(Ordering::Acquire) {
             return Err(Code::Closing);
         }
         let first = Waiting { stream: stream.clone(), tell };
         let arrival = tickets.redeem(ticket, first, self.begun.elapsed()).ok_or(Code::BadTicket)?;
-        // Before the other side hears anything of it.
+        // Before the other side hears of it.
         admitted();
         match arrival {
             Arrival::First(until) => Ok(Turn::Wait(told, until)),
             Arrival::Full(first) => {
-                // The first one waits until this is told or dropped, so it is there.
+                // The first side waits until this is sent or dropped, so it is there.
                 let _ = first.tell.send(Err(Code::RelayFull));
                 Err(Code::RelayFull)
             }
@@ -186,19 +185,19 @@ impl Relay {
                 let buffer_len = buffer_len(tickets.pairs());
                 drop(tickets);
                 for mut stream in [&*first.stream, &**stream] {
-                    // The socket has room for the first byte. If it fails, the pair ends by itself.
+                    // The socket has room for the first byte. If this fails, the pair ends by itself.
                     let _ = stream.write_all(&[BOTH_ARE_THERE]);
                 }
                 let pair = Pair::new([first.stream, stream.clone()], self.silence, buffer_len);
                 let pair = Arc::new(RelayedPair { pair, ends });
-                // The first one waits until this is told or dropped, so it is there.
+                // The first side waits until this is sent or dropped, so it is there.
                 let _ = first.tell.send(Ok(pair.clone()));
                 Ok(Turn::Begin(pair))
             }
         }
     }
 
-    /// Waits for the other side if it is not there; tells the pair, and which side of it this is.
+    /// Waits for the other side if it is not there yet. Returns the pair, and which side of it this is.
     fn begin(&self, turn: Turn, ticket: RelayTicket) -> Result<(Arc<RelayedPair>, usize), Code> {
         let (told, until) = match turn {
             Turn::Begin(pair) => return Ok((pair, 1)),
@@ -207,7 +206,8 @@ impl Relay {
         let pair = match told.recv_timeout(until.saturating_sub(self.begun.elapsed())) {
             Err(RecvTimeoutError::Timeout) => {
                 self.tickets.lock().give_up(ticket);
-                // The other side may have come at the last moment: then it tells at once. Else nobody can any more.
+                // The other side may have come at the last moment: then its message comes at once. Otherwise the
+                // ticket is void by now.
                 told.recv().ok()
             }
             told => told.ok(),
@@ -229,7 +229,7 @@ impl Relay {
         }
     }
 
-    /// Takes nobody any more and sends away whoever waits. Pairs end when their connections do.
+    /// Takes no more connections and rejects waiting ones. Pairs end with their connections.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
         self.tickets.lock().clear();

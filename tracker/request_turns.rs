@@ -1,6 +1,6 @@
-//! Whose request is carried out next, with turns by site, network and user. So whoever asks on many
-//! connections keeps nobody else from the processor. And a site that has had much of it gives way to all else that the
-//! machine does.
+//! Decides whose request is carried out next, with turns by site, network and user. So a client with many connections
+//! cannot keep others from the processor. A site that has used much of the processor also gives way to all other work
+//! of the machine.
 
 mod line;
 
@@ -16,23 +16,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// Whoever is at a request for longer counts no more. It waits for a disk, a password or the far side.
+/// A request that takes longer no longer counts: it waits for a disk, a password or the far side.
 const WORK_MAX: Duration = Duration::from_millis(20);
-/// How many of those who wait look after each other in [`WORK_MAX`].
+/// How many of the waiting requests check the line in each [`WORK_MAX`].
 const LOOKING: u32 = 16;
 
-/// So many requests of a lone site are under way for each core. Another that comes finds as many turns left.
+/// How many requests of a lone site are under way for each core. Requests of another site that arrives find as many
+/// turns left.
 const AT_ONCE: usize = 32;
 
-/// What processor time is counted in.
+/// The unit of processor time.
 const UNIT: Duration = Duration::from_micros(10);
-/// A site that has had more than so much of it of late is busy. People need less.
+/// A site that has used more units than this lately is busy. People need less.
 const WORK_OF_IDLE: u64 = 5_000;
-/// So much of it a site has at once, in units. Some thousand requests.
+/// How many units a site may use at once: some thousand requests.
 const WORK_BURST: u64 = 50_000;
-/// Then it has the processor of a machine with one core for so many units of time to each unit. People need far less.
+/// After that, a site gets one unit in this many units of time on a machine with one core, and more with more cores.
+/// People need far less.
 const WORK_SHARE: u32 = 64;
-/// The nice value of threads that work for a site that has had more: about a tenth of a core beside other work.
+/// The nice value of threads that work for a site beyond its part: about a tenth of a core beside other work.
 const CROWDED_NICE: i32 = 10;
 
 /// The turns of all connections.
@@ -42,7 +44,7 @@ pub struct RequestTurns(Mutex<TurnsState>);
 #[derive(Debug)]
 struct TurnsState {
     line: TurnLine<Arc<WaitingThread>>,
-    /// What the connections of each site have computed.
+    /// The processor time of each site's connections.
     work: Buckets<IpAddr>,
 }
 
@@ -54,16 +56,16 @@ struct WaitingThread {
     thread: Thread,
 }
 
-/// The turn of a request. It is over when this is dropped.
+/// The turn of a request. Dropping it ends the turn.
 #[derive(Debug)]
 pub(crate) struct RequestTurn {
     turns: Arc<RequestTurns>,
     number: u64,
 }
 
-/// More at a time than there are cores: whoever has to wait for a turn is woken once more, which costs as much as a short
-/// request. Beside other sites a site has half of the cores, and all busy ones have as many turns as there are cores: the
-/// rest of the machine is for others.
+/// More turns at a time than cores: a request that waits for its turn costs one more wake-up, which is as much as a
+/// short request. Beside other sites, a site has half of the cores. All busy sites together have as many turns as
+/// there are cores. The rest of the machine is for others.
 fn bounds() -> SharesOfTurns {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let (all, of_lone_site) = (2 * AT_ONCE * cores, AT_ONCE * cores);
@@ -79,14 +81,15 @@ impl Default for RequestTurns {
 }
 
 impl RequestTurns {
-    /// Waits for the turn of this user, who asks from there. The thread has worked for so long since its last turn.
+    /// Waits for the turn of this user at this address. `worked` is the processor time of the thread since its last
+    /// turn.
     pub(crate) fn take(self: &Arc<Self>, ip: IpAddr, user: Option<UserRef>, worked: Duration) -> RequestTurn {
         let waiting = Arc::new(WaitingThread { turn: AtomicU64::new(0), thread: thread::current() });
         let now = Instant::now();
         let mut state = self.0.lock();
         if state.is_crowded(ip, worked, now) {
             drop(state);
-            // For as long as the connection lasts: no thread gets back what it gave.
+            // Lasts as long as the connection: a thread cannot take its nice value back.
             sys::give_way(CROWDED_NICE);
             state = self.0.lock();
         }
@@ -108,8 +111,8 @@ impl RequestTurns {
 }
 
 impl TurnsState {
-    /// Counts work for somebody there; whether that site has had more than its part. Work beyond that part counts no more:
-    /// a site that was busy for a day is like any other a moment later.
+    /// Counts work for a site. Returns whether the site has had more than its part. Work beyond that part does not
+    /// count: a site that was busy for a day is like any other a moment later.
     fn is_crowded(&mut self, ip: IpAddr, worked: Duration, now: Instant) -> bool {
         let site = place_of(ip);
         if self.work.wait(&site, 0, now).is_zero() {
@@ -127,7 +130,7 @@ impl Drop for RequestTurn {
     }
 }
 
-/// Gives a turn to as many as may have one, and wakes all of them but this one.
+/// Gives turns to as many requests as may have one, and wakes all of their threads but this one.
 fn grant(line: &mut TurnLine<Arc<WaitingThread>>, now: Instant, awake: Option<&Arc<WaitingThread>>) {
     while let Some((turn, next)) = line.next(now) {
         next.turn.store(turn, Ordering::Release);

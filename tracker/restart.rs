@@ -1,8 +1,8 @@
-//! How a part of a running tracker has its program start it anew, in the same process.
+//! How a part of a running tracker asks its program for a restart within the same process.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// The wish to be started anew. The first one counts.
+/// A request for a restart. The first one counts.
 pub struct RestartWish {
     tell: Sender<String>,
     told: Receiver<String>,
@@ -16,7 +16,8 @@ impl Default for RestartWish {
 }
 
 impl RestartWish {
-    /// Asks for it. `why` is one line for the operator. Returns at once: the tracker goes on until its program stops it.
+    /// Asks for a restart. `why` is one line for the operator. Returns at once: the tracker goes on until its program
+    /// stops it.
     pub fn ask(&self, why: &str) {
         // Full if another part was faster.
         let _ = self.tell.try_send(why.to_owned());

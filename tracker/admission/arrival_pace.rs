@@ -1,5 +1,5 @@
-//! How often connections may begin, counted by network and site: each costs a thread that is started and ended. And how
-//! often those that may not are told why. Time is passed in.
+//! Rate limiters for new connections, by network and site: each costs a thread that starts and ends. Also for telling
+//! rejected clients the reason. Time is passed in.
 
 use super::door::Door;
 use crate::model::address::{network_of, place_of, site_of};
@@ -7,17 +7,19 @@ use crate::rate::buckets::{Buckets, Pace};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How often they may from a network: all clients of a large class come back at once, and programs connect for each command.
+/// The rate of new connections from a network. All clients of a large class return at once, and programs connect for
+/// each command.
 const FROM_NETWORK: Pace = Pace { burst: 512, interval: Duration::from_micros(7_812) };
-/// How often a place is told why its connections are turned away: all networks of a site together, since only so many
-/// sockets linger.
+/// How often a place is told why its connections are rejected. All networks of a site count together, because only so
+/// many sockets linger.
 const TOLD: Pace = Pace { burst: 64, interval: Duration::from_micros(62_500) };
-/// How often connections of a place are reset: each costs about 10 us. Beyond that the place is not heard for a moment.
+/// How often connections of a place are reset: each reset costs about 10 us. Beyond that, the listener ignores the
+/// place for a moment.
 const RESET: Pace = Pace { burst: 256, interval: Duration::from_micros(15_625) };
-/// How often a place is given a reserved slot.
+/// How often a place gets a reserved slot.
 const RESERVED: Pace = Pace { burst: 8, interval: Duration::from_millis(500) };
 
-/// Counts connections that begin.
+/// Counts new connections.
 #[derive(Debug)]
 pub(super) struct ArrivalPace {
     networks: Buckets<(Door, IpAddr)>,
@@ -40,19 +42,19 @@ impl Default for ArrivalPace {
 }
 
 impl ArrivalPace {
-    /// Whether one may begin now from there.
+    /// Whether a connection may begin now from there.
     pub(super) fn allows(&self, door: Door, ip: IpAddr, now: Instant) -> bool {
         self.networks.allows(&(door, network_of(ip)), now)
             && site_of(ip).is_none_or(|site| self.sites.allows(&(door, site), now))
     }
 
-    /// One begins.
+    /// Counts a connection that begins.
     pub(super) fn take(&mut self, door: Door, ip: IpAddr, now: Instant) {
         self.networks.take(&(door, network_of(ip)), now);
         site_of(ip).iter().for_each(|site| self.sites.take(&(door, *site), now));
     }
 
-    /// Whether somebody there is told now why a connection was turned away. If so, it counts.
+    /// Whether a client there is told now why its connection was rejected. If so, it counts.
     pub(super) fn tells(&mut self, ip: IpAddr, now: Instant) -> bool {
         takes(&mut self.told, place_of(ip), now)
     }
@@ -62,12 +64,12 @@ impl ArrivalPace {
         takes(&mut self.reset, place_of(ip), now)
     }
 
-    /// Whether a reserved slot may be given to somebody there now.
+    /// Whether a client there may get a reserved slot now.
     pub(super) fn allows_reserved(&self, ip: IpAddr, now: Instant) -> bool {
         self.reserved.allows(&place_of(ip), now)
     }
 
-    /// A reserved slot is given.
+    /// Counts a reserved slot.
     pub(super) fn take_reserved(&mut self, ip: IpAddr, now: Instant) {
         self.reserved.take(&place_of(ip), now);
     }

@@ -1,6 +1,6 @@
-//! The doors of a tracker.
+//! The kinds of listening sockets of a tracker.
 
-/// Which kind of far side a listening socket is for.
+/// The kind of far side that a listening socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Door {
     Clients,

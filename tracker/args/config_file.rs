@@ -1,4 +1,4 @@
-//! A file with options of the command line, one a line, which a running tracker can read anew.
+//! A file with options of the command line, one a line. A running tracker can read it again.
 
 use crate::model::escape::excerpt;
 use crate::sys;
@@ -8,26 +8,26 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Longest file in bytes.
+/// The longest file, in bytes.
 const LEN_MAX: u64 = 64 * 1024;
-/// Most characters of what is wrong with a line that are told.
+/// The most characters of a wrong line that an error repeats.
 const SHOWN_MAX: usize = 80;
-/// Options of the command line alone: what tells one tracker from another, and what is no option of one that runs.
+/// Options for the command line only: those that tell trackers apart, and those that do not apply to a running one.
 const ELSEWHERE: [&str; 9] = ["check", "config", "data-dir", "h", "help", "key", "repair", "V", "version"];
 
 /// A file that the command line names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigFile {
     pub path: PathBuf,
-    /// It counts as empty then.
+    /// If so, it counts as empty.
     pub is_missing: bool,
 }
 
-/// Why the options in a file cannot be taken. Each is one line.
+/// Why the options in a file are refused. Each error is one line.
 #[derive(Debug)]
 pub enum ConfigError {
     Read(PathBuf, io::Error),
-    /// The line of this number, from 1.
+    /// The line with this number, from 1.
     Line(PathBuf, usize, String),
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The options of a command line, and behind them those of the file that it names.
+/// The options of a command line, and after them those of its file.
 pub(super) struct GivenOptions {
     line: Matches,
     file: Option<(ConfigFile, Matches)>,
@@ -66,7 +66,7 @@ impl GivenOptions {
         self.line.opt_str(name).or_else(|| self.file.as_ref()?.1.opt_str(name))
     }
 
-    /// All values of an option that may come many times. Those of the command line are last.
+    /// All values of a repeatable option. Those of the command line are last.
     pub(super) fn opt_strs(&self, name: &str) -> Vec<String> {
         let file = self.file.iter().flat_map(|(_, file)| file.opt_strs(name));
         file.chain(self.line.opt_strs(name)).collect()
@@ -101,7 +101,7 @@ fn read(options: &Options, path: &Path) -> Result<(ConfigFile, Matches), ConfigE
         } else {
             format!("--{name}={}", value.trim_start_matches('='))
         });
-        // Two lines that each are right may not go together.
+        // Two lines may be right alone and wrong together.
         options.parse(&words).map_err(|fail| wrong(excerpt(&fail.to_string(), SHOWN_MAX)))?;
     }
     let matches = options.parse(&words).map_err(|fail| failed(io::Error::other(fail.to_string())))?;

@@ -1,4 +1,4 @@
-//! The files of one set of the audit: numbered, each of limited size. The oldest ones go.
+//! The files of one set of the audit: numbered, each of limited size. The oldest ones are removed.
 
 use crate::sys::files::{Open, open_file, open_folder, sync_folder};
 use std::collections::VecDeque;
@@ -8,23 +8,23 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Take, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Most bytes of a file.
+/// The longest file, in bytes.
 pub(super) const FILE_LEN_MAX: u64 = 8 << 20;
-/// Most files, with the one that is written.
+/// The most files, including the current one.
 const FILES_MAX: usize = 8;
 const ENDING: &str = "jsonl";
 
-/// The files, of which the last one is written.
+/// The files. The last one is current.
 #[derive(Debug)]
 pub(super) struct AuditFiles {
     folder: PathBuf,
-    /// What their names begin with.
+    /// The prefix of their names.
     set: &'static str,
-    /// Most bytes of one.
+    /// The longest file, in bytes.
     len_max: u64,
-    /// The number of the file that is written.
+    /// The number of the current file.
     number: u64,
-    /// `None` until something is written, and after an error.
+    /// `None` before the first write, and after an error.
     last: Option<OpenFile>,
 }
 
@@ -35,7 +35,7 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    /// Opens a file to write behind what it has. A line that was cut short gets an end.
+    /// Opens a file to append to it. Ends a line that was cut short.
     fn open(path: &Path) -> io::Result<Self> {
         let mut file = open_file(path, Open::WriteOrNew(0o600))?;
         let len = file.seek(SeekFrom::End(0))?;
@@ -59,14 +59,14 @@ impl OpenFile {
 }
 
 impl AuditFiles {
-    /// Makes the folder if there is none.
+    /// Makes the folder if it does not exist.
     pub(super) fn open(folder: &Path, set: &'static str, len_max: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let number = numbers(folder, set)?.last().copied().unwrap_or(1);
         Ok(Self { folder: folder.to_path_buf(), set, len_max, number, last: None })
     }
 
-    /// Writes whole lines, much less than a file can hold. After an error some of them may be there.
+    /// Writes whole lines, together far shorter than a file. After an error some of them may be there.
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let mut last = self.opened()?;
         if last.len > 0 && last.len + lines.len() as u64 > self.len_max {
@@ -80,7 +80,7 @@ impl AuditFiles {
         Ok(())
     }
 
-    /// The file that is written. Until it is given back, the next one to write opens it anew.
+    /// The current file. Until it is given back, the next write opens it again.
     fn opened(&mut self) -> io::Result<OpenFile> {
         if let Some(last) = self.last.take() {
             return Ok(last);
@@ -92,7 +92,7 @@ impl AuditFiles {
         Ok(last)
     }
 
-    /// Removes old files until there can be one more.
+    /// Removes old files to make room for one more.
     fn make_room(&self) -> io::Result<()> {
         let old = numbers(&self.folder, self.set)?;
         let too_many = (old.len() + 1).saturating_sub(FILES_MAX);
@@ -121,11 +121,11 @@ fn numbers(folder: &Path, set: &str) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// Reads the lines of a set, the oldest first. Somebody may write meanwhile.
+/// Reads the lines of a set, the oldest first. Another thread may write meanwhile.
 pub(super) struct SetReader {
     folder: PathBuf,
     set: &'static str,
-    /// The files to come.
+    /// The numbers of the remaining files.
     numbers: VecDeque<u64>,
     lines: Option<BufReader<Take<File>>>,
     /// The next line; empty at the end.
@@ -133,7 +133,7 @@ pub(super) struct SetReader {
 }
 
 impl SetReader {
-    /// Stands at the first line.
+    /// A reader at the first line.
     pub(super) fn open(folder: &Path, set: &'static str) -> io::Result<Self> {
         let numbers = numbers(folder, set)?.into();
         let mut this = Self { folder: folder.to_path_buf(), set, numbers, lines: None, line: Vec::new() };
@@ -141,12 +141,12 @@ impl SetReader {
         Ok(this)
     }
 
-    /// The line at which it stands; `None` at the end.
+    /// The present line; `None` at the end.
     pub(super) fn line(&self) -> Option<&[u8]> {
         (!self.line.is_empty()).then_some(&self.line)
     }
 
-    /// Goes on to the next line.
+    /// Moves on to the next line.
     pub(super) fn advance(&mut self) -> io::Result<()> {
         loop {
             self.line.clear();
@@ -160,7 +160,7 @@ impl SetReader {
                 return Ok(());
             };
             self.lines = match open_file(&path(&self.folder, self.set, number), Open::Read) {
-                // It was the oldest one.
+                // The writer has removed the oldest file.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) if error.kind() == io::ErrorKind::IsADirectory => None,
                 opened => Some(BufReader::new(opened?.take(FILE_LEN_MAX))),
@@ -187,7 +187,7 @@ mod tests {
             .and_then(|mut other| other.append(b"kept\n"))
             .expect("room");
         let mut files = AuditFiles::open(folder.path(), SET, FILE_LEN_MAX).expect("a folder");
-        // Three of these fill a file.
+        // Three of these lines fill a file.
         let lines = |n: u8| [vec![b'a' + n % 26; FILE_LEN_MAX as usize / 3 - 1], vec![b'\n']].concat();
         for n in 0..40 {
             files.append(&lines(n)).expect("room");
@@ -203,7 +203,7 @@ mod tests {
         let expected: Vec<u8> = (18..40).map(|n| b'a' + n % 26).collect();
         assert_eq!(firsts, expected, "seven full files and the last line");
         assert_eq!(SetReader::open(folder.path(), "other").expect("readable").line(), Some(&b"kept\n"[..]));
-        // The next start goes on in the last file.
+        // The next start continues the last file.
         drop(files);
         AuditFiles::open(folder.path(), SET, FILE_LEN_MAX).expect("a folder").append(&lines(0)).expect("room");
         assert_eq!(lens(folder.path()).last(), Some(&(2 * (FILE_LEN_MAX / 3))));

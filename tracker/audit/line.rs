@@ -7,21 +7,21 @@ use crate::model::units::utc;
 use crate::tracker::state::State;
 use serde::{Deserialize, Serialize};
 
-/// Who did what. Names are those of the time. Passwords and addresses are in none.
+/// Who did what. Names are those of that time. No line has passwords or addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AuditLine {
-    /// When this tracker did or heard it, in UTC.
+    /// When this tracker made or received the change, in UTC.
     pub time: String,
     /// The id of the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub op: Option<String>,
-    /// A user, `operator/N`, or `tracker/N`. No user has a name with a slash in it.
+    /// A user, `operator/N`, or `tracker/N`. User names have no slash.
     pub by: String,
-    /// The way by which an operator spoke.
+    /// The way by which the operator gave the command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub through: Option<String>,
-    /// The name of the command that does it.
+    /// The name of the command.
     pub what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -37,7 +37,8 @@ pub struct AuditLine {
     pub count: Option<u64>,
 }
 
-/// Whether a change is noted: those of users and operators, and not what trackers agree on among themselves.
+/// Whether the audit notes a change. It notes those of users and operators, but not those that trackers make to agree
+/// among themselves.
 pub(super) fn is_noted(body: &OpBody) -> bool {
     !matches!(
         body,
@@ -50,39 +51,39 @@ pub(super) fn is_noted(body: &OpBody) -> bool {
     )
 }
 
-/// Whether a change is about one file or folder that is shared.
+/// Whether a change is about one shared file or folder.
 pub(super) fn is_of_share(body: &OpBody) -> bool {
     matches!(body, OpBody::CreateShare { .. } | OpBody::JoinShare { .. } | OpBody::LeaveShare { .. })
 }
 
-/// An id of a change as operators see it.
+/// The id of a change, as operators see it.
 pub fn op_text(op: OpId) -> String {
     format!("{}.{:x}.{}", op.origin.tracker, op.origin.incarnation, op.seq)
 }
 
 impl AuditLine {
-    /// Something that the operator of a tracker did.
+    /// A line for an act of a tracker's operator.
     pub fn of_operator(tracker: u16, what: &str) -> Self {
         Self { by: format!("operator/{tracker}"), what: what.to_owned(), ..Self::default() }
     }
 
-    /// Something that a tracker did by itself.
+    /// A line for an act of a tracker itself.
     pub fn of_tracker(tracker: u16, what: &str) -> Self {
         Self { by: format!("tracker/{tracker}"), what: what.to_owned(), ..Self::default() }
     }
 
-    /// So many lines are missing here.
+    /// A line that says how many lines are missing here.
     pub(super) fn lost(count: u64) -> Self {
         Self { what: "lines_lost".to_owned(), count: Some(count), ..Self::default() }
     }
 
-    /// As of this many seconds since 1970.
+    /// Sets the time, in seconds since 1970.
     #[must_use]
     pub(super) fn at(self, seconds: u64) -> Self {
         Self { time: utc(seconds), ..self }
     }
 
-    /// The line of a change, as of so many seconds since 1970 and with the names that a state has. `None` for a change
+    /// The line of a change, at this time in seconds since 1970, and with the names of a state. `None` for a change
     /// that is not noted.
     pub(super) fn of_op(op: &Op, state: &State, seconds: u64) -> Option<Self> {
         let names = Names { state };
@@ -90,7 +91,7 @@ impl AuditLine {
         Some(Self { op: Some(op_text(op.id)), ..line }.at(seconds))
     }
 
-    /// Appends it as a line of JSON that has this number.
+    /// Appends it as a line of JSON with this number.
     pub(super) fn write_to(&self, number: u64, bytes: &mut Vec<u8>) {
         let line = NumberedLine { number, line: self };
         serde_json::to_writer(&mut *bytes, &line).expect("text and numbers can be written");
@@ -118,7 +119,7 @@ impl AuditLine {
     }
 }
 
-/// A line as a file has it.
+/// A line as it is in a file.
 #[derive(Serialize)]
 struct NumberedLine<'a> {
     number: u64,
@@ -126,7 +127,7 @@ struct NumberedLine<'a> {
     line: &'a AuditLine,
 }
 
-/// What the line of a file begins with.
+/// The first bytes of a line in a file.
 const NUMBER: &[u8] = br#"{"number":"#;
 
 /// The number of a line in a file; 0 if it has none.
@@ -161,7 +162,7 @@ impl Names<'_> {
         let about = |line: AuditLine, user| AuditLine { user: Some(self.user(user)), ..line };
         let of_tracker = |line: AuditLine, tracker| AuditLine { tracker: Some(tracker), ..line };
         Some(match &op.body {
-            // Until the account is there under another name, it has the one asked for.
+            // Until the account exists under another name, it has the name asked for.
             OpBody::CreateUser { name, .. } => match self.state.account(UserRef(op.id)) {
                 Some(account) => by_user(account.user, "create_user"),
                 None => AuditLine { by: name.to_string(), what: "create_user".to_owned(), ..AuditLine::default() },
@@ -208,7 +209,7 @@ impl Names<'_> {
     }
 }
 
-/// What has no name here: it was forgotten, or never came to be.
+/// The text for an id without a name: the entity was forgotten, or never existed.
 fn unknown(id: OpId) -> String {
     format!("#{}", op_text(id))
 }

@@ -1,11 +1,11 @@
-//! Which files a line of the audit goes to. Each set of files loses its own oldest lines only, so that a user who changes
-//! much pushes out no line of an operator, and few of others. Pure.
+//! Sorts lines of the audit into sets of files. Each set drops only its own oldest lines. So a user with many changes
+//! pushes out no line of an operator, and few lines of other users. Pure.
 
 use super::line::AuditLine;
 use crate::rate::buckets::{Buckets, Pace};
 use std::time::{Duration, Instant};
 
-/// Lines of one user that stand among those of accounts and groups. Further ones go to the rest.
+/// How many lines of one user go to the set of accounts and groups. Further lines go to the rest.
 const USER_PACE: Pace = Pace { burst: 500, interval: Duration::from_secs(30) };
 
 /// A set of files.
@@ -13,9 +13,9 @@ const USER_PACE: Pace = Pace { burst: 500, interval: Duration::from_secs(30) };
 pub(super) enum AuditSet {
     /// What operators and trackers did.
     Operators,
-    /// What users did with accounts and groups.
+    /// What users did to accounts and groups.
     Users,
-    /// What users share, and what one user does too often.
+    /// What users share, and the lines of a user that exceed the pace.
     Rest,
 }
 
@@ -23,7 +23,7 @@ pub(super) enum AuditSet {
 pub(super) const SETS: [AuditSet; 3] = [AuditSet::Operators, AuditSet::Users, AuditSet::Rest];
 
 impl AuditSet {
-    /// What the names of its files begin with.
+    /// The prefix of its files' names.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Operators => "operators",
@@ -33,7 +33,7 @@ impl AuditSet {
     }
 }
 
-/// Sorts lines into sets, and numbers them: their order is lost otherwise.
+/// Sorts lines into sets. Also numbers them, to keep their order across sets.
 pub(super) struct LineSorter {
     users: Buckets<String>,
     last: u64,
@@ -44,9 +44,9 @@ impl LineSorter {
         Self { users: Buckets::new(USER_PACE), last: 0 }
     }
 
-    /// The set of a line. `is_share`: it is about a file or folder that is shared.
+    /// The set of a line. `is_share` says that it is about a shared file or folder.
     pub(super) fn set_of(&mut self, line: &AuditLine, is_share: bool, now: Instant) -> AuditSet {
-        // No user has a name with a slash in it.
+        // User names have no slash.
         if line.by.contains('/') {
             return AuditSet::Operators;
         }
@@ -57,8 +57,8 @@ impl LineSorter {
         AuditSet::Users
     }
 
-    /// The number of the next line, which is noted so many seconds after 1970. It is higher than those before, also than
-    /// those of an earlier run.
+    /// The number of the next line, which is noted at this time, in seconds since 1970. It is higher than all numbers
+    /// before, including those of an earlier run.
     pub(super) fn number(&mut self, seconds: u64) -> u64 {
         self.last = (self.last + 1).max(seconds.saturating_mul(1_000_000));
         self.last

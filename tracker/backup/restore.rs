@@ -1,4 +1,5 @@
-//! Makes a data folder of a backup. It has another name until it is whole, and nobody starts on half of one.
+//! Makes a data folder from a backup. The folder has another name until it is whole, so that no tracker starts on half
+//! of one.
 
 use super::stream::{BackupChunk, BackupHead, BackupReader, StreamError};
 use crate::model::digest::InfoHash;
@@ -28,24 +29,24 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the name of a folder ends with that is not whole yet.
+/// The suffix of a folder that is not whole yet.
 const UNFINISHED: &str = ".restoring";
-/// Ops that become durable at once.
+/// How many ops become durable at once.
 const OPS_AT_ONCE: usize = 1024;
-/// Manifests that become durable at once.
+/// How many manifests become durable at once.
 const MANIFESTS_AT_ONCE: usize = 256;
 
-/// Why no data folder was made. Each is one line.
+/// Why no data folder was made. Each error is one line.
 #[derive(Debug)]
 pub enum RestoreError {
     Stream(StreamError),
-    /// Something is in the folder.
+    /// The folder is not empty.
     NotEmpty(PathBuf),
-    /// A restore that was cut short has left this folder.
+    /// An interrupted restore has left this folder.
     LeftOver(PathBuf),
-    /// A file system is mounted there, so no folder gets its name.
+    /// A file system is mounted there, so no folder can take its name.
     Mount(PathBuf),
-    /// Root would make something in it that its owner, a user of this number, cannot open.
+    /// Root would make files in it that its owner, a user of this number, cannot open.
     Foreign(PathBuf, u32),
     /// The folder cannot be made.
     Folder(PathBuf, io::Error),
@@ -120,20 +121,20 @@ fn damaged(what: &'static str) -> RestoreError {
     RestoreError::Stream(StreamError::Damaged(what))
 }
 
-/// What a data folder was made of.
+/// The content of a new data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
     pub users: usize,
     pub groups: usize,
     pub files: usize,
-    /// Lists of pieces that the backup does not have.
+    /// Lists of pieces that the backup lacks.
     pub absent: usize,
 }
 
-/// Makes a data folder for the tracker of this number. It is durable on return.
+/// Makes a data folder for the tracker of this number, durably.
 ///
 /// # Errors
-/// There is no such folder then.
+/// In that case no folder is left.
 pub fn restore(
     backup: (BackupHead, BackupReader<impl Read>),
     folder: &Path,
@@ -156,7 +157,7 @@ fn parent(folder: &Path) -> &Path {
     folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Refuses a place where no folder can come, before much is read.
+/// Refuses a path where no folder can be made, before much is read.
 fn may_be_made(folder: &Path) -> Result<(), RestoreError> {
     let place = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
     let owner = fs::metadata(place).map_err(|error| RestoreError::Folder(place.to_path_buf(), error))?.uid();
@@ -175,11 +176,11 @@ fn may_be_made(folder: &Path) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// A folder that goes unless it has got its name.
+/// A folder that is removed unless it gets its final name.
 struct Unfinished(PathBuf);
 
 impl Unfinished {
-    /// Whoever makes it is the only one who fills and removes it.
+    /// The process that makes it is the only one that fills and removes it.
     fn make(folder: &Path) -> Result<Self, RestoreError> {
         let failed = |error| RestoreError::Folder(folder.to_path_buf(), error);
         let mut name = folder.file_name().ok_or(io::ErrorKind::InvalidInput.into()).map_err(failed)?.to_owned();
@@ -196,12 +197,12 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // Fails if it has its name. What cannot be removed is told at the next attempt.
+        // Fails if it has its final name. A folder that stays is reported at the next attempt.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// Nothing in an empty journal can lose its place.
+/// In an empty journal no op can lose its place.
 struct NothingUnplaced;
 
 impl UnplacedSink for NothingUnplaced {
@@ -210,7 +211,7 @@ impl UnplacedSink for NothingUnplaced {
     }
 }
 
-/// The journal that is being made.
+/// The journal of the new folder.
 struct NewJournal {
     disk: Arc<RealDisk>,
     tracker: u16,
@@ -224,7 +225,7 @@ impl NewJournal {
         let (disk, warn) = (self.disk.clone(), self.warn.clone());
         let opened = Journal::open(disk, owner, JournalSettings::default(), warn, &mut NothingUnplaced);
         opened.map_err(|error| match error {
-            // The disk gives back what was written to it a moment ago.
+            // The disk returns other bytes than were just written: the backup's changes are damaged.
             JournalError::Damaged { .. } => damaged("its changes do not follow each other"),
             error => RestoreError::Journal(error),
         })
@@ -288,7 +289,7 @@ fn take_base(journal: &NewJournal, floor: FloorMark, unread: &mut Unread<impl Re
 }
 
 fn take_ops(journal: &NewJournal, unread: &mut Unread<impl Read>) -> Result<(), RestoreError> {
-    // Goes over to the base.
+    // Adopts the base.
     let mut journal = journal.open()?.journal;
     let mut lot = Vec::new();
     while let Some(BackupChunk::Op(op)) = unread.next.take_if(|chunk| matches!(chunk, BackupChunk::Op(_))) {
@@ -301,7 +302,7 @@ fn take_ops(journal: &NewJournal, unread: &mut Unread<impl Read>) -> Result<(), 
     Ok(journal.append_all(&mut lot)?)
 }
 
-/// Returns the manifests that are absent.
+/// Returns the number of absent manifests.
 fn take_manifests(manifests: &Manifests, unread: &mut Unread<impl Read>) -> Result<Vec<InfoHash>, RestoreError> {
     let (mut absent, mut lot) = (Vec::new(), Vec::new());
     loop {
@@ -340,7 +341,7 @@ fn take_manifest(
             Code::BadManifest => damaged("a list of pieces is none"),
             _ => RestoreError::Manifest(info_hash, refusal),
         })?;
-        // A chunk has 64 KiB at most, and a part beyond the total was refused.
+        // A chunk has at most 64 KiB, and parts beyond the total were refused.
         offset += bytes.len() as u32;
         if taken.is_some() {
             return Ok(taken);

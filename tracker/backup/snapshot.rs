@@ -1,7 +1,7 @@
 //! Takes a backup of a running tracker: one durable state, whatever clients and floors do meanwhile.
 //!
-//! The base and the ops above it go into a file without a name first. So no lock is held while somebody reads slowly, and
-//! a floor that comes in the middle shows before the first byte has left.
+//! The base and the ops above it first go into an unnamed file. So no lock is held for a slow reader. If the floor
+//! moves during this, that shows before the first byte has left.
 
 use super::stream::{BackupHead, BackupWriter};
 use crate::model::digest::InfoHash;
@@ -24,36 +24,36 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes that are in memory at once.
+/// How many bytes are in memory at once.
 const PART: usize = 256 * 1024;
-/// How long a floor may be on its way.
+/// How long a move of the floor may take.
 const MOVING_MAX: Duration = Duration::from_secs(60);
-/// Between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Ops from one look to the next whether somebody takes the backup.
+/// After how many ops the backup checks whether its reader is still there.
 const LOOK_EVERY: u64 = 4096;
 
-/// Bytes of the disk that the state put aside leaves to the tracker.
+/// How many bytes of the disk the spooled state must leave to the tracker.
 const ROOM_LEFT: u64 = 16 * 1024 * 1024;
 
 /// Why there is no backup.
 #[derive(Debug)]
 pub enum BackupError {
-    /// Nobody takes it any more.
+    /// The reader is gone.
     Gone,
-    /// The data folder does not take it.
+    /// The data folder does not take the spooled state.
     Spool(PathBuf, io::Error),
-    /// The data folder has room for it, and too little would be left to the tracker.
+    /// The spooled state fits into the data folder, but leaves too little room for the tracker.
     NoRoom(PathBuf),
     /// The journal cannot be read.
     Journal(ReadBackError),
-    /// A floor was on its way for too long.
+    /// The floor was moving for too long.
     Moving,
-    /// The journal lacks something of the state.
+    /// The journal lacks a part of the state.
     Incomplete,
     /// A list of pieces cannot be read.
     Manifest(InfoHash, Refusal),
-    /// A list of pieces went while it was read.
+    /// A list of pieces was removed while it was read.
     Vanished(InfoHash),
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for BackupError {
 
 impl std::error::Error for BackupError {}
 
-/// What a backup is taken of. A tracker that is started anew meanwhile does not wait for it.
+/// The source of a backup. A restarting tracker does not wait for it.
 pub struct BackupSource {
     core: Arc<Core>,
     /// The data folder.
@@ -94,13 +94,13 @@ pub struct BackupSource {
     tracker: u16,
 }
 
-/// A state that waits in a file, up to its last op.
+/// A state that is spooled in a file, with its ops up to the last.
 struct Spool {
     writer: BackupWriter<BufWriter<SpoolFile>>,
     state: Arc<State>,
 }
 
-/// A file that never takes the last bytes of its disk: the tracker writes its journal there.
+/// A file that leaves the last bytes of its disk free, for the tracker's journal.
 struct SpoolFile(File);
 
 impl Write for SpoolFile {
@@ -122,10 +122,10 @@ impl BackupSource {
         Self { core, folder, tracker }
     }
 
-    /// Writes a backup. Flushing `out` fails once nobody takes anything any more.
+    /// Writes a backup. Flushing `out` fails once its reader is gone.
     ///
     /// # Errors
-    /// What was written is no backup.
+    /// The written bytes are no backup.
     pub fn write(&self, out: impl Write) -> Result<(), BackupError> {
         let mut out = BufWriter::with_capacity(PART, out);
         let Spool { writer, state } = self.spool(&mut out)?;
@@ -141,7 +141,7 @@ impl BackupSource {
         writer.end().map_err(gone)
     }
 
-    /// Puts a state aside. Tries it again if the floor moves meanwhile.
+    /// Spools a state. Tries again if the floor moves meanwhile.
     fn spool(&self, out: &mut impl Write) -> Result<Spool, BackupError> {
         let until = Instant::now() + MOVING_MAX;
         loop {
@@ -173,7 +173,7 @@ impl BackupSource {
         if newest.floor() == floor.mark.lamport { Err(BackupError::Incomplete) } else { Ok(None) }
     }
 
-    /// Returns false if the journal does not give the base of this floor.
+    /// Returns false if the journal no longer has the base of this floor.
     fn put_base(&self, floor: FloorMark, writer: &mut BackupWriter<impl Write>) -> Result<bool, BackupError> {
         if floor == FloorMark::default() {
             return Ok(true);
@@ -201,7 +201,7 @@ impl BackupSource {
         let Standing { state, floor } = standing;
         let (mut given, mut count, mut done) = (VersionVector::default(), 0, Ok(()));
         let read = self.core.source.read(&mut |op| {
-            // What became durable since does not count, nor does what was written a second time.
+            // Leaves out ops that became durable later, and ops that were written a second time.
             if op.lamport > floor.mark.lamport && op.id.seq <= state.seen(op.id.origin) && given.give(&op) {
                 count += 1;
                 done = writer.op(&op).map_err(|error| self.not_spooled(error));
@@ -216,7 +216,7 @@ impl BackupSource {
         Ok(count == state.op_count() - floor.ops)
     }
 
-    /// Writes what was put aside.
+    /// Writes the spooled state.
     fn pour(&self, spool: BufWriter<SpoolFile>, out: &mut impl Write) -> Result<(), BackupError> {
         let SpoolFile(mut file) = spool.into_inner().map_err(|error| self.not_spooled(error.into_error()))?;
         file.rewind().map_err(|error| self.not_spooled(error))?;
@@ -236,7 +236,8 @@ impl BackupSource {
             let (total, part) = match self.core.manifests.read(info_hash, offset, Requester::Operator) {
                 Ok(Some(read)) => read,
                 Ok(None) if offset > 0 => return Err(BackupError::Vanished(info_hash)),
-                // Another version of this program has made it, or it is damaged: the start sees it as missing.
+                // It is damaged, or another version of this program has made it. A start on the backup sees it as
+                // missing.
                 Ok(None) => return writer.absent(info_hash).map_err(gone),
                 Err(Refusal { code: Code::BadManifest, .. }) => return writer.absent(info_hash).map_err(gone),
                 Err(refusal) => return Err(BackupError::Manifest(info_hash, refusal)),
@@ -249,7 +250,7 @@ impl BackupSource {
                 return Err(BackupError::Vanished(info_hash));
             }
             writer.part(&part).map_err(gone)?;
-            // A manifest has 128 MiB at most.
+            // A manifest has at most 128 MiB.
             offset += part.len() as u32;
             if offset == total {
                 return Ok(());
@@ -265,7 +266,7 @@ impl BackupSource {
     }
 }
 
-/// Writing fails only where nobody takes it.
+/// Writing fails only if the reader is gone.
 fn gone(_: io::Error) -> BackupError {
     BackupError::Gone
 }

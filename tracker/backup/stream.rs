@@ -1,4 +1,4 @@
-//! A backup as bytes: a head, chunks, and an end that shows that all of it is there. docs/JOURNAL.md has the format.
+//! A backup as bytes: a head, chunks, and an end that proves it complete. docs/JOURNAL.md has the format.
 
 use crate::model::digest::InfoHash;
 use crate::model::op::Op;
@@ -11,55 +11,55 @@ use std::io::{self, Read, Write};
 
 /// The first bytes.
 const MAGIC: [u8; 8] = *b"GSHBKUP\n";
-/// The version of the format. It counts up with those of states and ops too.
+/// The version of the format. It also increases with the formats of states and ops.
 const VERSION: u16 = 1;
-/// Bytes of a head behind magic and version.
+/// Length of a head without magic and version, in bytes.
 const HEAD_LEN: usize = 2 + 8 + 40 + 32;
-/// Most bytes of a chunk.
+/// The longest chunk, in bytes.
 const CHUNK_MAX: usize = 64 * 1024;
 
-/// What a backup says of itself.
+/// The head of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackupHead {
     /// The tracker that made it.
     pub tracker: u16,
-    /// When, in seconds since 1970.
+    /// The time of the backup, in seconds since 1970.
     pub time: u64,
     /// The floor under its ops.
     pub floor: FloorMark,
-    /// The digest of the state that base and ops lead to.
+    /// The digest of the state of base and ops.
     pub digest: [u8; 32],
 }
 
 wire_struct!(BackupHead { tracker, time, floor, digest });
 
-/// How much there is in a backup.
+/// The contents of a backup, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BackupCounts {
     pub ops: u64,
     pub manifests: u64,
-    /// Manifests that the tracker did not have.
+    /// Manifests that the tracker lacked.
     pub absent: u64,
 }
 
-/// What a chunk holds. A base comes before the ops, and these before the manifests.
+/// The content of a chunk. The base comes first, then the ops, then the manifests.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BackupChunk {
     /// The next bytes of the base.
     Base(Vec<u8>),
     Op(Box<Op>),
-    /// A manifest of so many bytes begins.
+    /// A manifest of `total` bytes begins.
     Manifest {
         info_hash: InfoHash,
         total: u32,
     },
     /// The next bytes of that manifest.
     Part(Vec<u8>),
-    /// A manifest that the tracker did not have.
+    /// A manifest that the tracker lacked.
     Absent(InfoHash),
 }
 
-/// What a chunk is. The letter stands before its length.
+/// The kind of a chunk. Its letter stands before the length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum ChunkKind {
@@ -78,17 +78,17 @@ impl ChunkKind {
     }
 }
 
-/// Why bytes are no backup. Each is a sentence without its end.
+/// Why bytes are no backup. Each message is a sentence without its end.
 #[derive(Debug)]
 pub enum StreamError {
     /// They cannot be read.
     Io(io::Error),
-    /// They begin otherwise.
+    /// They begin differently.
     NoBackup,
     OtherVersion(u16),
     /// The end is missing.
     Torn,
-    /// They are not as they were written.
+    /// They differ from the written ones.
     Damaged(&'static str),
 }
 
@@ -142,7 +142,7 @@ impl<W: Write> BackupWriter<W> {
     }
 
     fn chunk(&mut self, kind: ChunkKind, payload: &[u8]) -> io::Result<()> {
-        // Nothing longer is given.
+        // No longer payload is given.
         let len = payload.len() as u32;
         self.write(&[kind as u8])?;
         self.write(&to_bytes(&len))?;
@@ -159,7 +159,7 @@ impl<W: Write> BackupWriter<W> {
         self.chunk(ChunkKind::Op, &to_bytes(op))
     }
 
-    /// Begins a manifest of so many bytes.
+    /// Begins a manifest of `total` bytes.
     pub fn manifest(&mut self, info_hash: InfoHash, total: u32) -> io::Result<()> {
         self.counts.manifests += 1;
         self.chunk(ChunkKind::Manifest, &[to_bytes(&info_hash), to_bytes(&total)].concat())
@@ -170,13 +170,13 @@ impl<W: Write> BackupWriter<W> {
         bytes.chunks(CHUNK_MAX).try_for_each(|part| self.chunk(ChunkKind::Part, part))
     }
 
-    /// Says that a manifest is not here.
+    /// Adds a mark that a manifest is absent.
     pub fn absent(&mut self, info_hash: InfoHash) -> io::Result<()> {
         self.counts.absent += 1;
         self.chunk(ChunkKind::Absent, &to_bytes(&info_hash))
     }
 
-    /// Goes on elsewhere. `onto` brings there what was written up to now.
+    /// Goes on in another writer. `onto` copies the bytes written so far into it.
     pub fn moved<V: Write, E>(self, onto: impl FnOnce(W) -> Result<V, E>) -> Result<BackupWriter<V>, E> {
         Ok(BackupWriter { out: onto(self.out)?, sum: self.sum, counts: self.counts })
     }
@@ -227,10 +227,10 @@ impl<R: Read> BackupReader<R> {
         Ok(())
     }
 
-    /// The next chunk; `None` at the end, once everything was found to be as it was written.
+    /// The next chunk. `None` at the end, after the check of the whole stream.
     ///
     /// # Errors
-    /// It is not, or nothing more can be read.
+    /// The stream is damaged, or nothing more can be read.
     pub fn next_chunk(&mut self) -> Result<Option<BackupChunk>, StreamError> {
         const UNREADABLE: StreamError = StreamError::Damaged("a part of it is unreadable");
         let sum = self.sum.clone();
@@ -264,7 +264,7 @@ impl<R: Read> BackupReader<R> {
         Ok(Some(chunk))
     }
 
-    /// `sum`: of what comes before the end.
+    /// `sum` is the digest of the bytes before the end.
     fn finish(&mut self, payload: &[u8], sum: Context) -> Result<(), StreamError> {
         let BackupCounts { ops, manifests, absent } = self.counts;
         let counts = [ops, manifests, absent].map(|count| to_bytes(&count)).concat();

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// How far above its base a tracker lets ops gather.
+/// How many ops a tracker lets gather above its base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FloorPace {
-    /// The latest ops, which stay above every floor: what comes late finds its place among them.
+    /// The number of latest ops that stay above every floor, so that late ops find their place among them.
     pub margin: u64,
-    /// The least number of ops from one floor to the next.
+    /// The least number of ops between two floors.
     pub step: u64,
-    /// How long to wait before what has failed is tried again.
+    /// The pause before a failed step is tried again.
     pub pause: Duration,
 }
 
@@ -20,8 +20,8 @@ impl Default for FloorPace {
 }
 
 impl FloorPace {
-    /// Whether the next floor is due with so many ops above this one and so many rows in the state. A base costs as much
-    /// as there are rows, so a large state has fewer of them.
+    /// Whether the next floor is due, with this many ops above the present one and this many rows in the state. The
+    /// cost of a base grows with the rows, so a large state has fewer bases.
     pub fn is_due(&self, above: u64, rows: u64) -> bool {
         above >= self.margin + self.step.max(rows / 4)
     }

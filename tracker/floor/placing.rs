@@ -1,4 +1,4 @@
-//! Which ops of a journal have a place: above a base that was taken from another tracker, or beside what another one has
+//! Which ops of a journal have a place: above a base from another tracker, or beside a floor that another tracker has
 //! promised.
 
 use crate::model::id::Origin;
@@ -7,38 +7,38 @@ use crate::model::op::floor::FloorProposal;
 use crate::tracker::state::State;
 use std::collections::HashMap;
 
-/// Where an op of a journal belongs.
+/// The place of an op of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpPlace {
-    /// In the base, or it came before. It need not be kept.
+    /// The op is in the base, or has come before. It need not be kept.
     Known,
-    /// Above the base: it stays an op.
+    /// Above the base: the journal keeps the op.
     Kept,
-    /// Nowhere. Its author has to be told.
+    /// The op has no place. Its author has to be told.
     Nowhere,
 }
 
-/// Finds the places of a journal's ops one by one. Those of one origin have to come in their sequence.
+/// Finds the places of a journal's ops one by one. The ops of one origin have to come in the order of their sequences.
 #[derive(Debug, Clone)]
 pub struct Placing {
     base: State,
-    /// At or below this counter the journal has no ops of its own to lose: they were dropped, or lie in its base.
+    /// At or below this counter the journal has no ops of its own to lose: they were dropped, or are in its base.
     former: u64,
     promised: Option<FloorProposal>,
     origins: HashMap<Origin, Progress>,
 }
 
-/// How far the ops of an origin are.
+/// How far the ops of an origin have come.
 #[derive(Debug, Clone, Copy)]
 struct Progress {
     /// The last op that has a place.
     placed: u64,
-    /// The last op that came and has none.
+    /// The last op without a place.
     lost: Option<u64>,
 }
 
 impl Placing {
-    /// Finds places above the base that takes the place of a journal's own, whose floor was at `former`.
+    /// Finds places above the base that replaces a journal's own. The journal's floor was at `former`.
     pub fn on_base(base: &State, former: u64) -> Self {
         Self { base: base.clone(), former, promised: None, origins: HashMap::new() }
     }
@@ -60,7 +60,7 @@ impl Placing {
         }
         let below = op.lamport <= self.base.floor();
         let excluded = self.promised.as_ref().is_some_and(|promised| promised.excludes(op.id, op.lamport));
-        // Behind a gap it has no place either, also above the floor.
+        // An op after a gap has no place, even above the floor.
         if progress.lost.is_some() || below || excluded || op.id.seq != progress.placed + 1 {
             progress.lost = Some(op.id.seq);
             return OpPlace::Nowhere;
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn ops_that_are_none_any_more_are_not_in_question() {
         let base = base(&[op(1, 1, 1)], 5);
-        // The journal's own base, at 3, had tracker 2 up to its second op; the other base has not.
+        // The journal's own base, at 3, had tracker 2 up to its second op. The other base lacks these.
         let ops = [op(2, 2, 3), op(2, 3, 4), op(2, 4, 9)];
         assert_eq!(places(Placing::on_base(&base, 3), &ops), [Known, Nowhere, Nowhere]);
         assert_eq!(places(Placing::on_base(&base, 3), &[op(2, 3, 9)]), [Nowhere], "it lies behind a gap");
@@ -138,7 +138,7 @@ mod tests {
         let ops = [op(1, 2, 3), op(2, 1, 4), op(3, 1, 4), op(2, 2, 6), op(1, 3, 7), op(3, 2, 9), op(4, 1, 7)];
         let expected = [Kept, Kept, Nowhere, Nowhere, Kept, Nowhere, Kept];
         assert_eq!(places(Placing::on_promise(&own, &gate), &ops), expected);
-        // What it had dropped already is not looked at.
+        // Ops that the journal had dropped already do not count.
         assert_eq!(places(Placing::on_promise(&own, &gate), &[op(1, 1, 1)]), [Known]);
     }
 }

@@ -1,4 +1,4 @@
-//! The next step on the way to a floor, as one tracker sees it. docs/FOLD.md says why these steps lose nothing.
+//! The next step towards a floor, from the view of one tracker. docs/FOLD.md says why these steps lose nothing.
 
 use crate::model::id::{OpId, Seen};
 use crate::model::op::floor::{FloorMark, FloorProposal};
@@ -7,13 +7,13 @@ use imbl::OrdSet;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What a tracker holds, durable or not.
+/// The ops that a tracker holds, durable or not.
 pub trait HeldOps {
-    /// The last op of each origin at or below a Lamport counter, ascending by origin; `None` if that cannot be told now.
+    /// The last op of each origin at or below a Lamport counter, ascending by origin. `None` if it cannot be told now.
     fn version_at(&self, lamport: u64) -> Option<Vec<Seen>>;
 }
 
-/// What the next step depends on.
+/// Everything that the next step depends on.
 pub struct FloorView<'a> {
     /// The number of this tracker.
     pub me: u16,
@@ -23,13 +23,13 @@ pub struct FloorView<'a> {
     pub state: &'a State,
     /// The floor under it.
     pub floor: FloorMark,
-    /// The highest one of the trackers that are linked.
+    /// The highest floor of the linked trackers.
     pub highest: Option<FloorMark>,
-    /// Where the next one would lie, if so many ops lie above this one that it is wanted.
+    /// Where the next floor would lie, if enough ops lie above this one for it to be due.
     pub next: Option<u64>,
     /// The last proposal of this run of the tracker.
     pub proposed: Option<OpId>,
-    /// So many ops lie above that proposal that another one is worth more.
+    /// Whether so many ops lie above that proposal that a new one is better.
     pub outdated: bool,
     pub held: &'a dyn HeldOps,
 }
@@ -37,19 +37,19 @@ pub struct FloorView<'a> {
 /// The next step of a tracker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FloorStep {
-    /// There is none before somebody else does something.
+    /// The tracker waits for others.
     Wait(Standstill),
-    /// Nobody has to agree: it establishes a floor at once.
+    /// There is no other tracker to agree with: it establishes a floor at once.
     EstablishAlone,
-    /// It proposes a floor to all of these.
+    /// It proposes a floor to these trackers.
     Propose { participants: Vec<u16> },
     /// It says that it holds exactly the ops of a proposal.
     Ready { proposal: OpId, floor: Arc<FloorProposal> },
     /// It promises to take no other op up to that floor.
     Promise { proposal: OpId, floor: Arc<FloorProposal> },
-    /// All have promised.
+    /// All have promised: it establishes the floor.
     Establish(Arc<FloorProposal>),
-    /// It holds what a promise of others excludes, and gives that up in a start.
+    /// It holds ops that a promise of others excludes. It restarts and gives them up.
     Yield(Arc<FloorProposal>),
 }
 
@@ -58,19 +58,19 @@ pub enum FloorStep {
 pub enum Standstill {
     #[default]
     NotDue,
-    /// A tracker that is linked has a higher floor, of which this one has to take the base.
+    /// A linked tracker has a higher floor, and this one has to take its base.
     TakesBase(FloorMark),
-    /// A tracker that is linked has a higher floor. What this one has below that cannot be told now.
+    /// A linked tracker has a higher floor. Which ops this tracker has below that floor is unknown for now.
     LooksBack(FloorMark),
-    /// Another tracker has to propose.
+    /// This tracker has to propose.
     Proposer(u16),
-    /// The trackers here know of these, and the one that proposes does not.
+    /// The trackers here know these, and the proposer does not.
     NotOnTheirList { proposer: u16, trackers: BTreeSet<u16> },
-    /// These have not said that they are ready.
+    /// These trackers are not ready yet.
     Ready(BTreeSet<u16>),
-    /// These have not promised; so many have.
+    /// These trackers have not promised yet; `promised` have.
     Promises { promised: usize, of: BTreeSet<u16> },
-    /// These have promised floors of which each excludes the other.
+    /// These two trackers have promised floors that exclude each other.
     Contradiction([u16; 2]),
 }
 
@@ -89,7 +89,7 @@ impl FloorView<'_> {
         self.first_promise().or_else(|| self.be_ready()).unwrap_or_else(|| self.propose())
     }
 
-    /// The way to the floor of another tracker. All have promised it, so its word is as good as all of theirs.
+    /// The way to the floor of another tracker. All participants have promised it, so the word of one is enough.
     fn follow(&self, higher: FloorMark) -> FloorStep {
         let heard = by_word(self.state, self.floor, higher).filter(|floor| self.lacks_none(floor));
         let Some(floor) = heard else { return FloorStep::Wait(Standstill::TakesBase(higher)) };
@@ -100,10 +100,10 @@ impl FloorView<'_> {
         }
     }
 
-    /// What follows from floors that somebody has promised. While one binds, no other comes up.
+    /// The step that promised floors demand. While a promise binds, no other floor comes up.
     fn keep_promises(&self) -> Option<FloorStep> {
         let mut open: Vec<_> = self.state.promises().filter(|(_, floor, _)| floor.after == self.floor).collect();
-        // All take the highest one if several are agreed on.
+        // If several floors are agreed on, all trackers take the highest.
         open.sort_by_key(|(id, floor, _)| std::cmp::Reverse((floor.mark, *id)));
         let agreed = open.iter().find(|(_, floor, by)| lacking(self.live(floor), by).is_empty() && self.holds(floor));
         if let Some((_, floor, _)) = agreed {
@@ -112,13 +112,14 @@ impl FloorView<'_> {
         let mine = |(_, floor, by): &&(OpId, &Arc<FloorProposal>, &OrdSet<u16>)| {
             self.concerns_me(floor) && !by.contains(&self.me) && self.holds(floor)
         };
-        // A tracker that has lost its disk may have promised what it lacks. It promises nothing beside that.
+        // A tracker that has lost its disk may have promised a floor whose ops it lacks. Until it has them it promises
+        // nothing else.
         let mut promised = open.iter().filter(|(_, _, by)| by.contains(&self.me));
         let keeps_word = promised.all(|(_, floor, _)| self.holds(floor));
         if let Some((id, floor, _)) = open.iter().find(mine).filter(|_| keeps_word) {
             return Some(FloorStep::Promise { proposal: *id, floor: Arc::clone(floor) });
         }
-        // What only forgotten trackers have promised may have gone with them.
+        // A floor that only forgotten trackers have promised may be lost with them.
         let (_, floor, by) = open.iter().find(|(_, _, by)| binds(self.state, by))?;
         let of = lacking(self.live(floor), by);
         let standstill = match self.contradicts() {
@@ -128,7 +129,8 @@ impl FloorView<'_> {
         Some(FloorStep::Wait(standstill))
     }
 
-    /// The proposer promises first, in the run that proposed, when all are ready: so what it held then it holds still.
+    /// The proposer promises first, once all are ready, and in the run that made the proposal. So it still holds the
+    /// ops that it held then.
     fn first_promise(&self) -> Option<FloorStep> {
         let (id, floor, ready) = self.own_proposal()?;
         let agreed = self.is_sound(floor) && lacking(self.live(floor), ready).is_empty() && self.holds(floor);
@@ -142,9 +144,9 @@ impl FloorView<'_> {
         proposals.next().map(|(id, floor, _)| FloorStep::Ready { proposal: id, floor: Arc::clone(floor) })
     }
 
-    /// The lowest number proposes, and again once its proposal cannot come to anything.
+    /// The tracker with the lowest number proposes. It proposes again if its proposal can no longer succeed.
     fn propose(&self) -> FloorStep {
-        // One at or below the promises of this floor would be of no use.
+        // A floor at or below the promises of this one would be useless.
         let lowest = self.state.promised_at().max(self.floor.lamport + 1);
         if self.next.is_none_or(|next| next < lowest) {
             return FloorStep::Wait(Standstill::NotDue);
@@ -175,14 +177,14 @@ impl FloorView<'_> {
         if lacking.is_empty() { Standstill::Proposer(proposer) } else { Standstill::Ready(lacking) }
     }
 
-    /// The trackers that have to agree as far as is known here: those of the list and those that have issued an op. None
-    /// that is forgotten.
+    /// The trackers that have to agree, as far as this one knows: those of the list and those that have issued an op,
+    /// without the forgotten ones.
     fn known(&self) -> BTreeSet<u16> {
         let all = self.state.tracker_numbers().chain(self.listed.iter().copied());
         all.filter(|&number| !self.state.is_forgotten(number)).chain([self.me]).collect()
     }
 
-    /// Those who still have to agree to a floor.
+    /// The participants of a floor that are not forgotten.
     fn live(&self, floor: &FloorProposal) -> BTreeSet<u16> {
         floor.participants.iter().copied().filter(|&number| !self.state.is_forgotten(number)).collect()
     }
@@ -191,7 +193,7 @@ impl FloorView<'_> {
         floor.concerns(self.me) && !self.state.is_forgotten(self.me)
     }
 
-    /// Whether a proposal can come to something, as far as is known here.
+    /// Whether a proposal can succeed, as far as this tracker knows.
     fn is_sound(&self, floor: &FloorProposal) -> bool {
         let all_agree = || self.known().into_iter().all(|number| floor.concerns(number));
         floor.after == self.floor && floor.mark.lamport >= self.state.promised_at() && all_agree()
@@ -201,9 +203,9 @@ impl FloorView<'_> {
         self.state.proposals().find(|(id, ..)| self.proposed == Some(*id))
     }
 
-    /// Whether exactly the ops of a floor are held up to there.
+    /// Whether this tracker holds exactly the ops of a floor, up to its counter.
     fn holds(&self, floor: &FloorProposal) -> bool {
-        // Quick, and mostly the answer while others have to wait for ops.
+        // The quick check first. It usually decides while other trackers wait for ops.
         self.lacks_none(floor) && self.held.version_at(floor.mark.lamport).is_some_and(|held| held == floor.vector)
     }
 
@@ -211,7 +213,7 @@ impl FloorView<'_> {
         floor.vector.iter().all(|seen| seen.seq <= self.state.seen(seen.origin))
     }
 
-    /// Who has promised something that excludes what this tracker has promised.
+    /// A tracker whose promise excludes ops that this tracker holds, by its own promise.
     fn contradicts(&self) -> Option<u16> {
         let open = self.state.promises().filter(|(_, floor, _)| floor.after == self.floor);
         let mut binding = open.filter(|(_, _, by)| binds(self.state, by));
@@ -223,17 +225,18 @@ impl FloorView<'_> {
     }
 }
 
-/// The floor that a tracker has heard of, as a proposal or promised, and that comes right after its own one. It may be
-/// established on the word of a tracker that stands on it, since all have promised it then.
+/// The floor that follows a tracker's own one and has this mark, if the tracker knows it as a proposal or a promise.
+/// The tracker may establish it on the word of another one that has established it: by then all participants have
+/// promised it.
 pub fn by_word(state: &State, own: FloorMark, theirs: FloorMark) -> Option<&Arc<FloorProposal>> {
     let promised = state.promises().map(|(_, floor, _)| floor);
     let mut heard = promised.chain(state.proposals().map(|(_, floor, _)| floor));
     heard.find(|floor| floor.mark == theirs && floor.after == own)
 }
 
-/// The promise of others that excludes something which the tracker `me` holds: the highest one, to which all yield alike.
-/// None if it excludes what the tracker has promised itself, or nothing that lies above the base: nobody can give up
-/// what is part of that.
+/// The promise of others that excludes an op of the tracker `me`. It is the highest promise, to which all trackers
+/// yield alike. `None` if it excludes ops that `me` has promised itself. Also `None` if the excluded ops are all in
+/// the base, which a tracker cannot give up.
 pub fn yields_to(state: &State, me: u16, held: &dyn HeldOps) -> Option<Arc<FloorProposal>> {
     let gate = state.gate()?;
     let based = held.version_at(state.floor())?;
@@ -241,7 +244,7 @@ pub fn yields_to(state: &State, me: u16, held: &dyn HeldOps) -> Option<Arc<Floor
     let in_base =
         |seen: &Seen| based.binary_search_by_key(&seen.origin, |of| of.origin).is_ok_and(|at| based[at] == *seen);
     held.retain(|seen| !in_base(seen));
-    // What the tracker has promised of this.
+    // The part of these ops that the tracker has promised.
     let promised = |own: &FloorProposal| -> Vec<Seen> {
         let seq = |seen: &Seen| seen.seq.min(own.seen(seen.origin));
         held.iter().map(|seen| Seen { seq: seq(seen), ..*seen }).collect()
@@ -251,12 +254,12 @@ pub fn yields_to(state: &State, me: u16, held: &dyn HeldOps) -> Option<Arc<Floor
     yields.then(|| Arc::clone(gate))
 }
 
-/// Whether a tracker has promised that is not forgotten.
+/// Whether some tracker among these is not forgotten.
 fn binds(state: &State, by: &OrdSet<u16>) -> bool {
     by.iter().any(|&number| !state.is_forgotten(number))
 }
 
-/// Whether a floor excludes some of these, which lie at or below it.
+/// Whether a floor excludes some of these ops, which lie at or below it.
 fn excludes_held(floor: &FloorProposal, held: &[Seen]) -> bool {
     held.iter().any(|seen| seen.seq > floor.seen(seen.origin))
 }

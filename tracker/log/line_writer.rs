@@ -1,4 +1,4 @@
-//! A thread that writes lines to where perhaps nobody reads them.
+//! A thread that writes lines to an output that perhaps no process reads.
 
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -7,41 +7,42 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Most bytes of lines that wait to be written.
+/// The most bytes of waiting lines.
 const WAITING_MAX: usize = 64 * 1024;
-/// How much of that is for lines that are no warnings.
+/// How much of that is for lines other than warnings.
 const COMMON_MAX: usize = WAITING_MAX / 2;
-/// How long a thread waits until its line is written. The next ones do not wait, until everything is.
+/// How long a thread waits until its line is written. If it waits in vain, later lines do not wait until all are
+/// written.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Writes lines in their order. It is a thread of its own that waits for a slow reader.
+/// Writes lines in their order. Its own thread waits for a slow reader.
 pub(super) struct LineWriter(Arc<LineQueue>);
 
 struct LineQueue {
     lines: Mutex<WaitingLines>,
-    /// A line has come, or the end.
+    /// A line has come, or the writer has to end.
     work: Condvar,
-    /// A line is written, or somebody waits in vain.
+    /// A line is written, or a thread waits in vain.
     progress: Condvar,
 }
 
 #[derive(Default)]
 struct WaitingLines {
     lines: VecDeque<String>,
-    /// Of all lines that are not written.
+    /// The bytes of all waiting lines.
     bytes: usize,
     /// How many lines have come since the start.
     come: u64,
     /// How many of them are written.
     written: u64,
-    /// How many found no room since that was told last.
+    /// How many lines were left out since the last message about that.
     left_out: u64,
     is_stuck: bool,
     closing: bool,
 }
 
 impl LineWriter {
-    /// Starts the thread. `left_out` words how many lines were left out.
+    /// Starts the thread. `left_out` makes the message about lines that were left out.
     ///
     /// # Errors
     /// The system has no room for a thread.
@@ -52,12 +53,12 @@ impl LineWriter {
         let queue = LineQueue { lines: Mutex::default(), work: Condvar::new(), progress: Condvar::new() };
         let queue = Arc::new(queue);
         let worker = queue.clone();
-        // Nobody owns the thread: whoever joined it would wait for the reader.
+        // Detached: joining the thread would mean to wait for the reader.
         thread::Builder::new().name("log".into()).spawn(move || worker.run(output, left_out))?;
         Ok(Self(queue))
     }
 
-    /// Writes a line, or leaves it out where too many wait.
+    /// Writes a line. Leaves it out if too many wait.
     pub(super) fn write(&self, line: String, is_warning: bool) {
         let mut waiting = self.0.lines.lock();
         let most = if is_warning { WAITING_MAX } else { COMMON_MAX };
@@ -78,7 +79,7 @@ impl LineWriter {
 }
 
 impl Drop for LineWriter {
-    /// Does not wait: the thread ends once the last line is written.
+    /// Does not wait: the thread ends after the last line.
     fn drop(&mut self) {
         self.0.lines.lock().closing = true;
         self.0.work.notify_one();
@@ -88,7 +89,7 @@ impl Drop for LineWriter {
 impl LineQueue {
     fn run(&self, mut output: impl Write, left_out: impl Fn(u64) -> String) {
         while let Some(line) = self.next() {
-            // A tracker whose output is gone runs all the same.
+            // The tracker runs on even if its output is gone.
             let _ = output.write_all(line.as_bytes());
             self.lines.lock().note_written(line.len(), &left_out);
             self.progress.notify_all();
@@ -134,7 +135,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(20);
 
-    /// Writes a line when the test lets it.
+    /// Writes a line when the test allows it.
     struct Gate {
         open: Receiver<()>,
         written: Sender<String>,
@@ -142,7 +143,7 @@ mod tests {
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Open for good once the test lets go.
+            // Open for good when the test drops its end.
             let _ = self.open.recv();
             let _ = self.written.send(String::from_utf8_lossy(bytes).into_owned());
             Ok(bytes.len())

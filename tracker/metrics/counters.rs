@@ -1,4 +1,4 @@
-//! What is counted as it happens. All labels come from fixed sets, and whoever counts has the counter at hand.
+//! Counters of events. All labels come from fixed sets, and the counting code holds its counter.
 
 use crate::wire::client_tracker::Request;
 use crate::wire::refusal::Code;
@@ -11,11 +11,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The kind of what is no command at all.
+/// The kind for requests that are no command.
 pub const NO_COMMAND: u8 = 0;
-/// The label of that.
+/// The label of that kind.
 const NO_COMMAND_NAME: &str = "Malformed";
-/// Bounds of the buckets in seconds.
+/// The upper bounds of the buckets, in seconds.
 const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 /// Labels whose values are known when the program is built.
@@ -29,13 +29,13 @@ pub struct BegunCommand {
 }
 
 impl BegunCommand {
-    /// One of this kind of request, begun now.
+    /// A command of this kind of request, which begins now.
     pub fn of_kind(kind: u8) -> Self {
         Self { kind, at: Instant::now() }
     }
 }
 
-/// All counters of a run of the program. They outlive a tracker that starts anew.
+/// All counters of a run of the program. They outlive a restart of the tracker within it.
 pub struct Metrics {
     pub(super) registry: Registry,
     /// By the kinds of requests, from [`NO_COMMAND`] on.
@@ -87,7 +87,7 @@ impl Metrics {
         Self { registry, commands: by_kind, refusals: by_code, commits, manifests_missing }
     }
 
-    /// Counts a command whose answer holds now.
+    /// Counts a command that has its answer.
     pub fn answered(&self, command: BegunCommand, refusal: Option<Code>) {
         let Some(meter) = self.commands.get(usize::from(command.kind)) else { return };
         meter.seconds.observe(command.at.elapsed().as_secs_f64());
@@ -102,7 +102,8 @@ impl Metrics {
         };
     }
 
-    /// So many manifests are missing. Counting them walks through all shares, so whoever does so anyway tells it.
+    /// Sets the number of missing manifests. Counting them walks through all shares, so the code that does so anyway
+    /// reports it.
     pub fn note_missing(&self, count: usize) {
         self.manifests_missing.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
@@ -112,7 +113,7 @@ impl Metrics {
     }
 }
 
-/// Counts what becomes durable.
+/// Measures what becomes durable.
 pub struct CommitMeter {
     commits: Counter,
     failed: Counter,
@@ -145,7 +146,7 @@ impl CommitMeter {
         this
     }
 
-    /// Has the log keep so many ops.
+    /// Runs `keep`, which makes `ops` ops durable, and measures it.
     pub fn measure<E>(&self, ops: usize, keep: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
         let begun = Instant::now();
         let kept = keep();
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn every_kind_of_request_has_counters_of_its_own() {
         let metrics = Metrics::new();
-        // Kinds are places in the list of counters.
+        // Kinds are indexes into the list of counters.
         let kinds: Vec<u8> = Request::KINDS.iter().map(|(kind, ..)| *kind).collect();
         assert_eq!(kinds, (1..=kinds.len() as u8).collect::<Vec<_>>());
         metrics.answered(BegunCommand::of_kind(1), None);

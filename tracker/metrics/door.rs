@@ -1,4 +1,4 @@
-//! The door for a monitoring system: a listening socket of its own, and a thread for each of few connections.
+//! The endpoint for a monitoring system: an own listening socket, and a thread for each of its few connections.
 
 use super::counters::Metrics;
 use super::exposition::{CONTENT_TYPE, exposition};
@@ -14,28 +14,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Most connections at once.
+/// The most connections at a time.
 const CONNECTIONS_MAX: usize = 16;
-/// Where all places are taken, whoever has not asked for so long gives way.
+/// When all connections are in use, one that has not sent its request for this long is closed.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long a request and its answer may take.
 const EXCHANGE: Duration = Duration::from_secs(5);
 
-/// The open door. Dropping it cuts off whoever is in it.
+/// The open endpoint. Dropping it cuts off its connections.
 #[derive(Debug)]
 pub struct MetricsDoor {
-    /// Readable once the thread is to end.
+    /// Readable when the thread has to end.
     wake: Arc<Waker>,
     thread: OwnedThread,
 }
 
 impl MetricsDoor {
-    /// Answers on a socket that listens.
+    /// Serves a listening socket.
     ///
     /// # Errors
     /// The system has no thread or descriptor left.
     pub fn open(listener: TcpListener, observed: Arc<dyn Observed>, metrics: Arc<Metrics>) -> io::Result<Self> {
-        // A connection that has ended again would leave accept(2) waiting.
+        // If a connection has already ended, accept(2) would block.
         listener.set_nonblocking(true)?;
         let wake = Arc::new(Waker::new()?);
         let source = Source { observed, metrics, started: SystemTime::now() };
@@ -57,14 +57,15 @@ struct DoorKeeper {
     source: Arc<Source>,
     wake: Arc<Waker>,
     open: Vec<Visit>,
-    /// Counts connections.
+    /// Numbers the connections.
     count: u64,
 }
 
-/// A connection with its thread. Dropping it cuts off the one. Nobody waits for the other: a file system may hang.
+/// A connection with its thread. Dropping it cuts off the connection, but does not wait for the thread: a file system
+/// may hang.
 struct Visit {
     stream: Arc<TcpStream>,
-    /// The whole request is here.
+    /// Whether the whole request has come.
     asked: Arc<AtomicBool>,
     began: Instant,
     thread: JoinHandle<()>,
@@ -83,7 +84,7 @@ impl DoorKeeper {
         wake.accept_beside(listener, || listener.accept(), |(stream, _)| self.take(stream));
     }
 
-    /// One that finds no place is closed.
+    /// Closes a connection for which there is no room.
     fn take(&mut self, stream: TcpStream) {
         if !self.make_room() || stream.set_nonblocking(false).is_err() {
             return;
@@ -92,13 +93,13 @@ impl DoorKeeper {
         self.count += 1;
         let (source, visitor, asks) = (self.source.clone(), stream.clone(), asked.clone());
         let serve = move || source.serve(&visitor, &asks);
-        // Without a thread the other side finds the connection ended.
+        // Without a thread the connection ends, and the other side notices.
         if let Ok(thread) = Builder::new().name(format!("metrics-{}", self.count)).spawn(serve) {
             self.open.push(Visit { stream, asked, began: Instant::now(), thread });
         }
     }
 
-    /// Makes room for one more. The oldest one that has not asked yet may have to go for it: each had a moment for that.
+    /// Makes room for one more connection. Closes the oldest one without a request if need be, after its grace time.
     fn make_room(&mut self) -> bool {
         self.open.retain(|visit| !visit.thread.is_finished());
         if self.open.len() < CONNECTIONS_MAX {
@@ -116,11 +117,11 @@ impl DoorKeeper {
     }
 }
 
-/// Where answers come from.
+/// The source of answers.
 struct Source {
     observed: Arc<dyn Observed>,
     metrics: Arc<Metrics>,
-    /// When the program started, nearly.
+    /// When the program started, approximately.
     started: SystemTime,
 }
 
@@ -131,7 +132,7 @@ impl Source {
             asked.store(true, Ordering::Release);
             self.answer(path)
         };
-        // The other side is gone or too slow: there is nobody to tell.
+        // The other side is gone or too slow: nobody is left to tell.
         if http::serve(&mut timed, answer).is_ok() && stream.shutdown(Shutdown::Write).is_ok() {
             http::drain(timed);
         }
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
 
-    /// A tracker that is being started.
+    /// A tracker that is starting.
     struct Starting;
 
     impl Observed for Starting {

@@ -10,10 +10,10 @@ use prometheus_client::registry::Registry;
 use std::fmt;
 use std::time::SystemTime;
 
-/// What the text is, for HTTP.
+/// The content type of the text, for HTTP.
 pub(super) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// All numbers.
+/// All metrics.
 pub(super) fn exposition(
     metrics: &Metrics,
     observed: &dyn Observed,

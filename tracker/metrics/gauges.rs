@@ -1,4 +1,4 @@
-//! What is so at the moment of a scrape.
+//! Gauges: values at the moment of a scrape.
 
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
@@ -6,14 +6,14 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
-/// How a running tracker is doing, in numbers.
+/// The condition of a running tracker, in numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Gauges {
     pub clients_here: u64,
     pub clients_elsewhere: u64,
     /// Clients that are logged in at this tracker.
     pub sessions: u64,
-    /// Connections that are not logged in.
+    /// Connections without a login.
     pub early: u64,
     pub connections: u64,
     pub connections_refused: u64,
@@ -25,13 +25,13 @@ pub struct Gauges {
     pub floor_lamport: u64,
     /// `None` if no floor came since the start.
     pub floor_age: Option<Duration>,
-    /// How long others have kept the next one from coming, if they do.
+    /// How long other trackers have been holding the next floor back, if they are.
     pub floor_held_back: Option<Duration>,
     pub links: Vec<LinkGauge>,
     pub password_queue: u64,
-    /// Pairs, and bytes since the start, if this tracker relays.
+    /// Pairs, and bytes since the start, if this tracker has a relay.
     pub relay: Option<(u64, u64)>,
-    /// What all manifests take on the disk.
+    /// The disk space of all manifests, in bytes.
     pub manifests_bytes: u64,
     /// Lines of the audit that were lost since the start.
     pub audit_lost_lines: u64,
@@ -47,13 +47,13 @@ pub struct Gauges {
 pub struct LinkGauge {
     pub tracker: u16,
     pub up: bool,
-    /// Changes that the other one lacks, if that is known.
+    /// Changes that the other tracker lacks, if that is known.
     pub lag: Option<u64>,
-    /// Changes that are not here yet.
+    /// Changes of the other tracker that are not here yet.
     pub behind: Option<u64>,
 }
 
-/// How much there is of what a limit of the whole installation is about.
+/// The use of a limit of the whole installation.
 #[derive(Debug, Clone, Copy)]
 pub struct LimitGauge {
     pub name: &'static str,
@@ -66,7 +66,7 @@ pub struct LimitGauge {
 type Label = [(&'static str, String); 1];
 
 impl Gauges {
-    /// Adds all of them to a registry that is encoded once.
+    /// Adds all of them to a registry, which is encoded once.
     pub(super) fn register(&self, to: &mut Registry) {
         let mut one = |name: &str, help: &str, value: u64| to.register(name, help, ConstGauge::new(whole(value)));
         one("clients", "Clients that are online at this tracker", self.clients_here);

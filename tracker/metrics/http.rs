@@ -1,16 +1,16 @@
-//! One request and one answer of HTTP on a connection: as much of it as a scrape takes.
+//! One request and one answer of HTTP on a connection: as much of HTTP as a scrape needs.
 
 use httparse::{EMPTY_HEADER, Request, Status};
 use std::io::{self, Read, Write};
 
-/// Longest request in bytes, without a body.
+/// The longest request in bytes, without a body.
 pub(super) const REQUEST_LEN_MAX: usize = 4096;
-/// Most lines of its head.
+/// The most lines of its head.
 const HEADERS_MAX: usize = 32;
-/// What is read and thrown away behind a request, so that the answer arrives.
+/// How many bytes after a request are read and dropped, so that the answer arrives.
 const REST_MAX: u64 = 64 * 1024;
 
-/// What is answered.
+/// The answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Response {
     pub(super) status: &'static str,
@@ -26,7 +26,7 @@ impl Response {
     }
 }
 
-/// Reads a request, and writes what `answer` makes of its path. Errors are those of the connection.
+/// Reads a request, and writes what `answer` returns for its path. The errors are those of the connection.
 pub(super) fn serve(mut stream: impl Read + Write, answer: impl FnOnce(&str) -> Response) -> io::Result<()> {
     let mut head = Vec::new();
     let (response, with_body) = loop {
@@ -46,13 +46,13 @@ pub(super) fn serve(mut stream: impl Read + Write, answer: impl FnOnce(&str) -> 
     write(&mut stream, &response, with_body)
 }
 
-/// Throws away what comes until the other side ends.
+/// Drops all incoming bytes until the other side ends.
 pub(super) fn drain(stream: impl Read) {
-    // It has its answer, whatever happens here.
+    // The other side has its answer; errors no longer matter.
     let _ = io::copy(&mut stream.take(REST_MAX), &mut io::sink());
 }
 
-/// The path that a request asks for, and whether with its body; `None` until the request is complete.
+/// The path of a request, and whether the body is wanted. `None` until the request is complete.
 fn path(head: &[u8]) -> Result<Option<(String, bool)>, Response> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut request = Request::new(&mut headers);
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use std::io::Cursor;
 
-    /// A connection on which these bytes come, so many at a time.
+    /// A connection on which these bytes come, in pieces of this length.
     struct Wire<'a> {
         from: Cursor<&'a [u8]>,
         at_once: usize,

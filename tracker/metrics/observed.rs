@@ -1,4 +1,4 @@
-//! What the door has to know of the tracker behind it.
+//! What the endpoint needs of the tracker that it observes.
 
 use super::gauges::Gauges;
 use std::fmt;
@@ -15,15 +15,15 @@ impl fmt::Display for Unwell {
 
 impl std::error::Error for Unwell {}
 
-/// The tracker behind the door, which may be starting.
+/// The observed tracker, which may be starting.
 pub trait Observed: Send + Sync {
-    /// How it is doing; `None` while it starts.
+    /// Its present gauges; `None` while it starts.
     fn gauges(&self) -> Option<Gauges>;
 
-    /// Whether batches of changes come to their end. Does not touch the disk.
+    /// Whether batches of changes finish. Does not touch the disk.
     ///
     /// # Errors
-    /// What one has waited for too long.
+    /// What a batch has waited for too long.
     fn healthy(&self) -> Result<(), Unwell>;
 
     /// Whether it can serve clients.

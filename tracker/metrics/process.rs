@@ -1,4 +1,4 @@
-//! What the system knows of this process, under the names that all monitored programs have for it.
+//! What the system knows of this process, under the usual names of monitored programs.
 
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-/// Adds all of them to a registry that is encoded once. What the system does not tell is left out.
+/// Adds all of them to a registry, which is encoded once. Leaves out values that the system does not give.
 pub(super) fn register(to: &mut Registry, started: SystemTime) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     if let Some(kib) = field(&status, "VmRSS:") {
@@ -35,7 +35,7 @@ pub(super) fn register(to: &mut Registry, started: SystemTime) {
     to.register("process_start_time_seconds", help, ConstGauge::new(started.as_secs_f64()));
 }
 
-/// The number behind a name.
+/// The number after a name.
 fn field(status: &str, name: &str) -> Option<i64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
@@ -43,7 +43,7 @@ fn field(status: &str, name: &str) -> Option<i64> {
 
 fn open_descriptors() -> Option<i64> {
     const FOLDER: &str = "/proc/self/fd";
-    // Newer systems tell the number as the size of the folder.
+    // Newer systems give the number as the size of the folder.
     let told = fs::metadata(FOLDER).ok()?.len();
     let count = if told > 0 { told } else { fs::read_dir(FOLDER).ok()?.count() as u64 };
     i64::try_from(count).ok()

@@ -1,4 +1,4 @@
-//! The connections that are being served, each by a thread of its own.
+//! The running connections, each on a thread of its own.
 
 use crate::sys::owned_thread::OwnedThread;
 use crate::tracker::admission::{ConnectionSlot, Door};
@@ -18,16 +18,16 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
-/// Stack of a connection's thread, in bytes. Address space, of which only what is used becomes memory: 20 KiB for a
-/// client that logs in and lists. Measured over all tests of sessions: a release build needs less than 32 KiB, a debug
+/// Stack of a connection's thread, in bytes of address space. Only the used part becomes memory: 20 KiB for a client
+/// that logs in and lists. Measured over all tests of sessions, a release build needs less than 32 KiB, and a debug
 /// build less than 128.
 const STACK_LEN: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 128 * 1024 };
 
-/// The dialect of a listener: what is spoken on its connections.
+/// The dialect of a listener: what its connections speak.
 #[derive(Debug, Clone)]
 pub enum Encoding {
     Binary,
-    /// What docs/JSON.md describes.
+    /// The dialect of docs/JSON.md.
     Json(Arc<JsonMemory>),
 }
 
@@ -37,7 +37,7 @@ impl Encoding {
         matches!(self, Encoding::Binary)
     }
 
-    /// Whom its listening socket is for.
+    /// The kind of clients that its listening socket is for.
     pub fn door(&self) -> Door {
         match self {
             Encoding::Binary => Door::Clients,
@@ -45,7 +45,7 @@ impl Encoding {
         }
     }
 
-    /// The refusal of a connection for which there is no room.
+    /// The refusal of a connection when there is no room for it.
     pub fn busy(&self) -> Vec<u8> {
         match self {
             Encoding::Binary => refusal_in_clear(Code::Busy).to_vec(),
@@ -81,7 +81,7 @@ struct RunningConnection {
     thread: OwnedThread,
 }
 
-/// Says that a thread is about to end, even by a panic.
+/// Reports that a thread is about to end, even by a panic.
 struct Ended {
     number: u64,
     tell: Sender<u64>,
@@ -89,19 +89,19 @@ struct Ended {
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // Fails only when nobody joins threads any more.
+        // Fails only if nothing joins threads any more.
         let _ = self.tell.send(self.number);
     }
 }
 
 impl Connections {
-    /// The receiver gives the numbers of threads to [`Connections::join`].
+    /// The receiver gives the numbers of threads to pass to [`Connections::join`].
     pub fn new(core: Arc<Core>) -> (Arc<Self>, Receiver<u64>) {
         let (ended, to_join) = unbounded();
         (Arc::new(Self { core, running: Mutex::default(), ended }), to_join)
     }
 
-    /// Serves a connection on a new thread. Gives the socket back if no thread can be started.
+    /// Serves a connection on a new thread. Returns the socket if no thread can be started.
     pub fn serve(
         &self,
         encoding: &Encoding,
@@ -112,7 +112,7 @@ impl Connections {
         let stream = Arc::new(stream);
         slot.set_stream(&stream);
         let close_handle: Arc<CloseHandle> = Arc::default();
-        // Locked until the entry is made, so that a thread that ends at once is not joined before it is known.
+        // Locked until the entry exists, so that no thread is joined before it is known.
         let running = &mut *self.running.lock();
         running.last += 1;
         let number = running.last;
@@ -135,7 +135,7 @@ impl Connections {
         }
     }
 
-    /// Where events of connections go.
+    /// The log for events of connections.
     pub fn log(&self) -> &Log {
         &self.core.oversight.log
     }
@@ -148,7 +148,7 @@ impl Connections {
         }
     }
 
-    /// Tells every client that the tracker closes. Requests that came in are still answered; no more are read.
+    /// Tells every client that the tracker closes. Sessions still answer received requests, and read no more.
     pub fn close(&self) {
         let running = self.running.lock();
         let all: Vec<_> = running.by_number.values().map(|c| (c.stream.clone(), c.close_handle.clone())).collect();

@@ -1,17 +1,17 @@
-//! The places that a listener does not hear for a moment. Time is passed in.
+//! The places that a listener ignores for a moment. Time is passed in.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How long a place is not heard: somebody who connects from there meanwhile is answered at the next try.
+/// How long a place is ignored. A client that connects from there meanwhile succeeds at its next try.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// Places, each with the time from which on it is heard.
+/// Places, each with the time at which the listener stops ignoring it.
 #[derive(Debug, Default)]
 pub(super) struct IgnoredPlaces(Vec<(IpAddr, Instant)>);
 
 impl IgnoredPlaces {
-    /// This place is not heard from now on. False if nothing has changed: it was not, or there are `most`.
+    /// Ignores this place from now on. Returns false if it was ignored already, or if there are `most` such places.
     pub(super) fn add(&mut self, place: IpAddr, now: Instant, most: usize) -> bool {
         let is_new = self.0.len() < most && self.0.iter().all(|(other, _)| *other != place);
         if is_new {
@@ -20,7 +20,7 @@ impl IgnoredPlaces {
         is_new
     }
 
-    /// Forgets those that are heard again. True if there were any.
+    /// Removes the places whose time is over. Returns true if there were any.
     pub(super) fn forget(&mut self, now: Instant) -> bool {
         let before = self.0.len();
         self.0.retain(|(_, until)| *until > now);

@@ -18,11 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Connections that the system completes before they are accepted: all clients may come back at once.
+/// How many connections the system completes before they are accepted: all clients may return at once.
 const BACKLOG: i32 = 4096;
-/// Refused connections that may stay open at once, so that clients can read why.
+/// How many refused connections may stay open at once, so that clients can read the reason.
 const LEAVING_MAX: usize = 256;
-/// Pause after the system had no descriptor or no memory for a connection, unless one ends before.
+/// The pause when the system has no descriptor or memory for a connection, unless a connection ends earlier.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why there is no listening socket at an address.
@@ -40,8 +40,8 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// A socket bound to this address. The system refuses connections until [`Listener::open`]. The address is free again at
-/// once when the tracker has ended.
+/// A socket bound to this address. The system refuses connections until [`Listener::open`]. When the tracker has
+/// ended, the address is free again at once.
 ///
 /// # Errors
 /// Those of socket(2) and bind(2).
@@ -50,8 +50,8 @@ pub fn bind(addr: SocketAddr) -> Result<TcpListener, ListenError> {
     let bound = || {
         let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         match rustix::net::bind(&socket, &addr) {
-            // The option allows for connections that an earlier run has left. It also lets another socket with the option
-            // bind to the address until one of the two listens. So this one keeps the option for a moment only.
+            // The option ignores connections that an earlier run has left. It also lets another socket with the option
+            // bind to the address until one of the two listens. So this socket keeps the option for a moment only.
             Err(Errno::ADDRINUSE) => {
                 sockopt::set_socket_reuseaddr(&socket, true)?;
                 rustix::net::bind(&socket, &addr)?;
@@ -65,14 +65,14 @@ pub fn bind(addr: SocketAddr) -> Result<TcpListener, ListenError> {
 }
 
 fn start_listening(socket: &TcpListener) -> io::Result<()> {
-    // Connections inherit the option. Those that this run leaves do not keep the next run away then.
+    // Connections inherit the option. So those that this run leaves do not block the next run.
     sockopt::set_socket_reuseaddr(socket, true)?;
     Ok(rustix::net::listen(socket, BACKLOG)?)
 }
 
 /// One listening socket of the tracker and the encoding spoken there.
 pub struct Listener {
-    /// Bound. Listens once the doors are open.
+    /// A bound socket. Listens after [`Listener::open`].
     socket: TcpListener,
     encoding: Encoding,
     admission: Arc<Admission>,
@@ -80,7 +80,7 @@ pub struct Listener {
     closing: AtomicBool,
     /// Connections that were turned away.
     leaving: LingeringSockets<TcpStream>,
-    /// Places from which connections come so often that nobody is to work for them.
+    /// Places with so many connections that it is not worth handling them.
     ignored: Mutex<IgnoredPlaces>,
     warn: Warn,
 }
@@ -105,7 +105,7 @@ impl Listener {
         }
     }
 
-    /// Opens the doors: the system completes connections from now on.
+    /// From now on the system completes connections.
     ///
     /// # Errors
     /// Those of listen(2).
@@ -125,7 +125,7 @@ impl Listener {
                 // The connection was given up before it was accepted, or it has an error of its own.
                 Err(error) if !is_shortage(&error) => {
                     if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) {
-                        // The socket listens no more.
+                        // The socket no longer listens.
                         return;
                     }
                 }
@@ -142,12 +142,12 @@ impl Listener {
     }
 
     fn take(&self, stream: TcpStream, addr: SocketAddr) {
-        // A stranger on a reserved slot is turned away once it has shown that it is one.
+        // A stranger on a reserved slot is turned away once it has proved to be one.
         let now = Instant::now();
         let reserved = || if self.encoding.is_for_trackers() { self.admission.reserve(addr.ip(), now) } else { None };
         let Some(slot) = self.admission.admit(addr.ip(), self.encoding.door(), now).or_else(reserved) else {
             if !self.admission.tells(addr.ip(), now) {
-                // Closing it sends a reset and no more. If this fails, it sends an end.
+                // Closing it sends only a reset. If this fails, closing sends an end.
                 let _ = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
                 if self.admission.tires_of(addr.ip(), now) {
                     self.ignore(addr.ip(), now);
@@ -165,19 +165,19 @@ impl Listener {
         }
     }
 
-    /// For a moment nothing is heard from there.
+    /// Ignores this place for a moment.
     fn ignore(&self, ip: IpAddr, now: Instant) {
         let mut ignored = self.ignored.lock();
         if ignored.add(place_of(ip), now, socket_filter::PLACES_MAX) {
             let (log, from) = (self.connections.log(), ip.to_canonical());
             let text = "connections come without end, none is heard for a second or two";
             log.event(Level::Info, LogKind::Full.at(from), text, &[("from", &from)]);
-            // Where the system refuses it, connections are reset as before.
+            // If the system refuses it, connections are reset as before.
             let _ = socket_filter::ignore(&self.socket, &ignored.places());
         }
     }
 
-    /// Says why in the clear. The client's first bytes are unread in the socket, so it lingers.
+    /// Sends the reason in the clear. The client's first bytes are unread in the socket, so it lingers.
     fn turn_away(&self, stream: TcpStream) {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         // Fails if the client is gone.
@@ -185,8 +185,8 @@ impl Listener {
         self.leaving.put(stream, Instant::now());
     }
 
-    /// Closes the sockets of clients that had time to read why they were turned away, and hears those again who were not
-    /// heard for a moment.
+    /// Closes the sockets of clients that had time to read why they were turned away. Also stops ignoring places whose
+    /// moment is over.
     pub fn sweep(&self, now: Instant) {
         self.leaving.sweep(now);
         let mut ignored = self.ignored.lock();
@@ -198,17 +198,17 @@ impl Listener {
     /// Accepts no more connections: the thread in [`Listener::run`] returns.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        // Wakes accept(2), which fails with EINVAL from now on. Fails itself only if that has happened already.
+        // Wakes accept(2), which fails with EINVAL from now on. This fails only if it was done before.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
-        // A program that keeps the socket keeps the address too: nobody with the option binds to it meanwhile.
+        // While the program keeps the socket, it keeps the address too: no socket with the option can bind to it.
         let _ = sockopt::set_socket_reuseaddr(&self.socket, false);
         self.admission.wake();
         self.leaving.clear();
     }
 }
 
-/// Whether the system lacks something that comes back when connections end. Anything else that accept(2) reports
-/// concerns the one connection that was to be accepted.
+/// Whether the system lacks something that returns when connections end. Other errors of accept(2) concern only the
+/// connection to be accepted.
 fn is_shortage(error: &io::Error) -> bool {
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))

@@ -1,4 +1,4 @@
-//! The limits of a tracker as they are now: quotas, the hours of users and addresses, and who may make accounts.
+//! The present limits of a tracker: quotas, the hourly counts of users and addresses, and who may make accounts.
 
 use super::list_sums::ListSums;
 use crate::model::address::{SITE_SHARE, network_of, site_of};
@@ -18,19 +18,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// How often a user may ask to be let into one group: each time its owner gets a line.
+/// How often a user may ask to join one group: each time its owner gets a message.
 const REPEAT_PACE: Pace = Pace { burst: 5, interval: Duration::from_secs(60) };
 
-/// Looks for room that a change of a user may take.
+/// How many checks for room a change of a user may cause.
 const LOOKS_PER_CHANGE: u64 = 2;
 
-/// Who makes accounts.
+/// Who may make accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Accounts {
-    /// Whoever wants one.
+    /// Anyone.
     #[default]
     Open,
-    /// The operator.
+    /// Only the operator.
     Closed,
 }
 
@@ -56,32 +56,32 @@ impl Default for LimitSettings {
     }
 }
 
-/// What limits this tracker, and how often it did. Outlives a start anew.
+/// The limits of this tracker, and how often each has refused. Outlives a restart of the tracker within the program.
 #[derive(Debug)]
 pub struct Limits {
     settings: RwLock<LimitSettings>,
     hours: Mutex<Hours>,
     lists: ListSums,
-    /// How often each quota was the reason of a refusal.
+    /// How often each quota caused a refusal.
     refused: [AtomicU64; QUOTA_COUNT],
 }
 
-/// What was done in the last hour.
+/// The counts of the last hour.
 #[derive(Debug)]
 struct Hours {
     changes: Buckets<UserRef>,
-    /// Looks whether there is room for something to be shared, which may come to nothing.
+    /// Checks for room for something to be shared, whether it was shared or not.
     looks: Buckets<UserRef>,
     asked: Buckets<UserRef>,
-    /// Who was added to groups, by the owner.
+    /// Users added to groups, by the owner.
     added: Buckets<UserRef>,
-    /// Who has asked to be let into which group.
+    /// Requests to join, by group and user.
     repeated: Buckets<(GroupRef, UserRef)>,
-    /// Bytes of lists of pieces that were brought.
+    /// Bytes of lists of pieces, by the user who brought them.
     brought: Buckets<UserRef>,
     accounts: Buckets<IpAddr>,
     checks: Buckets<IpAddr>,
-    /// The same of whole sites.
+    /// The same for whole sites.
     site_accounts: Buckets<IpAddr>,
     site_checks: Buckets<IpAddr>,
 }
@@ -124,20 +124,20 @@ impl Default for Limits {
     }
 }
 
-/// How many looks for room a user may cause who may make so many changes: before a list of pieces is brought, and after.
+/// How many checks for room a user with this many changes may cause: before bringing a list of pieces, and after.
 fn of_looks(changes: u64) -> u64 {
     changes.saturating_mul(LOOKS_PER_CHANGE)
 }
 
-/// How much a site may do if one network may do so much.
+/// The limit of a site, from the limit of one network.
 fn of_site(max: u64) -> u64 {
     max.saturating_mul(SITE_SHARE)
 }
 
-/// So many at once, and then as many in an hour.
+/// This many at once, and as many in every further hour.
 fn hourly(max: u64) -> Pace {
     let nanos = HOUR.as_nanos() as u64;
-    // Nothing at all takes no pace: it is refused before. More than one in a nanosecond is no limit.
+    // A limit of 0 takes no pace: it is refused before. More than one in a nanosecond is no limit.
     let burst = max.clamp(1, nanos);
     Pace { burst, interval: Duration::from_nanos(nanos / burst) }
 }
@@ -149,7 +149,7 @@ impl Limits {
         Self { settings, hours, lists: ListSums::default(), refused: Default::default() }
     }
 
-    /// Limits by these settings from now on. Returns what has changed, in words.
+    /// Applies these settings from now on. Returns what has changed, in words.
     pub fn change(&self, new: &LimitSettings) -> Vec<String> {
         let old = std::mem::replace(&mut *self.settings.write(), *new);
         self.hours.lock().set_paces(&new.quotas, Instant::now());
@@ -170,13 +170,13 @@ impl Limits {
         self.settings.read().accounts
     }
 
-    /// How often a quota was the reason of a refusal since the program was started.
+    /// How often a quota has caused a refusal since the program started.
     pub fn refused(&self, quota: Quota) -> u64 {
         self.refused[quota as usize].load(Ordering::Relaxed)
     }
 
-    /// Asks for room for an op of a client, which is made if there is. What is refused for lack of room counts as a
-    /// change too: to look for room may take long.
+    /// Checks the room for an op of a client, which is then made. An op refused for lack of room counts as a change
+    /// too, because the check may take long.
     ///
     /// # Errors
     /// `QuotaReached`, `InstallationFull`, `SlowDown` after too many changes.
@@ -196,7 +196,7 @@ impl Limits {
         }
     }
 
-    /// Counts a request to be let into a group.
+    /// Counts a request to join a group.
     fn take_request(&self, group: GroupRef, user: UserRef) -> Result<(), Refusal> {
         if self.quotas().of(Quota::Asked) == Quotas::UNLIMITED {
             return Ok(());
@@ -213,11 +213,11 @@ impl Limits {
         Ok(())
     }
 
-    /// Whether there is room for an op of this user, before it is made. Each such question counts. A list that is
-    /// `secret` counts nothing.
+    /// Whether there is room for an op of this user, before it is made. Each such check counts. A list that is
+    /// `secret` takes no room.
     ///
     /// # Errors
-    /// `QuotaReached`, `InstallationFull`, `SlowDown` after too many questions.
+    /// `QuotaReached`, `InstallationFull`, `SlowDown` after too many checks.
     pub fn ask(
         &self,
         state: &State,
@@ -227,7 +227,7 @@ impl Limits {
     ) -> Result<(), Refusal> {
         self.take_of_hour(Quota::Changes, 1, user, |hours| &mut hours.looks)?;
         let told = |of| if secret == Some(of) { 0 } else { len_of(of) };
-        // The sums that are kept go by what the lists take.
+        // The cached sums have the room that the lists take.
         self.by_lists(state, len_of, body.author(), &|lists| {
             quota::ask(state, body, &self.quotas(), ListLooks { len_of: &told, ..lists })
         })
@@ -243,7 +243,7 @@ impl Limits {
         self.by_lists(state, len_of, body.author(), &|lists| quota::ask(state, body, &self.quotas(), lists))
     }
 
-    /// Asks by the sums of lists that are kept, and before a refusal by new ones.
+    /// Asks with the cached sums of lists, and before a refusal with fresh ones.
     fn by_lists(
         &self,
         state: &State,
@@ -264,7 +264,7 @@ impl Limits {
         }))
     }
 
-    /// Whether a user may make another change in this hour, before what goes into it is computed. Counts nothing.
+    /// Whether a user may make another change in this hour. Asked before the work on the change. Counts nothing.
     ///
     /// # Errors
     /// `SlowDown`.
@@ -289,7 +289,7 @@ impl Limits {
         self.by_lists(state, len_of, Some(user), &ask)
     }
 
-    /// Whether all lists of pieces may take so many bytes.
+    /// Whether all lists of pieces together may take this many bytes.
     ///
     /// # Errors
     /// `InstallationFull`.
@@ -307,13 +307,13 @@ impl Limits {
         self.take_of_hour(Quota::Brought, bytes, user, |hours| &mut hours.brought)
     }
 
-    /// Counts an account that is made from an address.
+    /// Counts an account that an address makes.
     ///
     /// # Errors
     /// `SlowDown`.
     pub fn take_account(&self, ip: IpAddr) -> Result<(), Refusal> {
         self.take_of_hour(Quota::Accounts, 1, network_of(ip), |hours| &mut hours.accounts)?;
-        // A network that is refused takes nothing from its site.
+        // A refused network takes nothing from its site.
         site_of(ip).map_or(Ok(()), |site| self.take_of_hour(Quota::Accounts, 1, site, |hours| &mut hours.site_accounts))
     }
 
@@ -326,13 +326,13 @@ impl Limits {
         }
     }
 
-    /// Counts a password that is checked for an address.
+    /// Counts a password check for an address.
     ///
     /// # Errors
     /// `SlowDown`.
     pub fn take_check(&self, ip: IpAddr) -> Result<(), Refusal> {
         self.take_of_hour(Quota::Checks, 1, network_of(ip), |hours| &mut hours.checks)?;
-        // A network that is refused takes nothing from its site.
+        // A refused network takes nothing from its site.
         site_of(ip).map_or(Ok(()), |site| self.take_of_hour(Quota::Checks, 1, site, |hours| &mut hours.site_checks))
     }
 
@@ -355,7 +355,7 @@ impl Limits {
         self.hours.lock().changes.taken(&user, Instant::now())
     }
 
-    /// How many requests of a user to be let into groups count in this hour.
+    /// How many requests of a user to join groups count in this hour.
     pub fn asked_by(&self, user: UserRef) -> u64 {
         self.hours.lock().asked.taken(&user, Instant::now())
     }
@@ -365,17 +365,17 @@ impl Limits {
         self.hours.lock().added.taken(&user, Instant::now())
     }
 
-    /// The address from which most accounts were made in this hour, and how many.
+    /// The address that made most accounts in this hour, and how many.
     pub fn most_accounts(&self) -> Option<(IpAddr, u64)> {
         self.hours.lock().accounts.most_taken(Instant::now())
     }
 
-    /// The address for which most passwords were checked in this hour, and how many.
+    /// The address with most password checks in this hour, and how many.
     pub fn most_checks(&self) -> Option<(IpAddr, u64)> {
         self.hours.lock().checks.most_taken(Instant::now())
     }
 
-    /// What there is of that which all users have together, and how much there may be.
+    /// The present amount and the limit of what all users have together.
     pub fn all(&self, state: &State, bytes: u64) -> [(Quota, u64, u64); 4] {
         let quotas = self.quotas();
         let used = [
@@ -404,7 +404,7 @@ impl Limits {
         })
     }
 
-    /// Refuses what has to wait for the hour to go on.
+    /// Refuses what must wait until more is allowed.
     fn of_hour(&self, quota: Quota, wait: impl FnOnce(&mut Hours, Instant) -> Duration) -> Result<(), Refusal> {
         let max = self.quotas().of(quota);
         let wait = match max {

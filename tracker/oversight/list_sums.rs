@@ -1,5 +1,5 @@
-//! How many bytes the lists of pieces of a user's shares take, kept from one look to the next: a user may have thousands
-//! of shares, and a look happens while every other change waits.
+//! The bytes of the lists of pieces of each user's shares, cached between checks. A user may have thousands of shares,
+//! and every other change waits during a check.
 
 use crate::model::digest::InfoHash;
 use crate::model::id::UserRef;
@@ -10,29 +10,29 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-/// A sum is made anew after this time: a list that was lost here may have come meanwhile.
+/// A sum is computed again after this time: a list that was lost here may have come meanwhile.
 const SUM_AGE_MAX: Duration = Duration::from_secs(60);
-/// A sum that leads to a refusal is made anew after this time.
+/// A sum that causes a refusal is computed again after this time.
 const REFUSING_AGE_MAX: Duration = Duration::from_secs(10);
-/// Users whose sums are kept.
+/// For how many users sums are cached.
 const USERS_MAX: usize = 4096;
 
-/// The sums of users who were looked at of late.
+/// The sums of the users who were checked lately.
 #[derive(Debug, Default)]
 pub(super) struct ListSums(Mutex<HashMap<UserRef, ListSum>>);
 
 #[derive(Debug)]
 struct ListSum {
-    /// What the user shared at the last look. It shares memory with the state.
+    /// What the user shared at the last check. It shares memory with the state.
     shared: SharedSet,
     sum: u64,
-    /// How many of the shares have an info hash that begins so.
+    /// How many of the shares have an info hash with these first bytes.
     beginnings: HashMap<u32, u32>,
     /// How many of the shares have a list of this length.
     lens: BTreeMap<u64, u32>,
-    /// A list had another length when it was counted: the longest one has to be looked for again.
+    /// A list had another length when it was counted, so the longest one has to be searched again.
     is_off: bool,
-    /// When every share was looked at.
+    /// When the sum was computed from all shares.
     made: Instant,
 }
 
@@ -48,7 +48,7 @@ impl ListSum {
         sum
     }
 
-    /// Counts what has come and gone since the last look.
+    /// Counts what has come and gone since the last check.
     fn follow(&mut self, state: &State, user: UserRef, len_of: LenOf<'_>) {
         let Self { sum, beginnings, lens, is_off, .. } = self;
         let shared = state.shared_since(user, &self.shared, &mut |change| match change {
@@ -84,17 +84,17 @@ impl ListSum {
 }
 
 impl ListSums {
-    /// What the lists of a user take in this state.
+    /// The bytes of a user's lists in this state.
     pub(super) fn taken(&self, state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> u64 {
         self.look((state, user), len_of, (now, false), |sum| sum.sum)
     }
 
-    /// How long the longest list of a user is in this state.
+    /// The length of a user's longest list in this state.
     pub(super) fn longest(&self, state: &State, user: UserRef, len_of: LenOf<'_>, now: Instant) -> u64 {
         self.look((state, user), len_of, (now, true), |sum| sum.longest())
     }
 
-    /// Whether the user may share something with this info hash. False only if not.
+    /// Whether the user may share something with this info hash. False is certain, true is not.
     pub(super) fn may_share(
         &self,
         state: &State,
@@ -132,7 +132,7 @@ impl ListSums {
         told
     }
 
-    /// Lets go of a sum that is too old to refuse anything by. Returns true if the user has to be looked at again.
+    /// Drops a sum that is too old to refuse anything. Returns true if the user has to be checked again.
     pub(super) fn let_go(&self, user: UserRef, now: Instant) -> bool {
         let mut sums = self.0.lock();
         let is_old = |sum: &ListSum| now.saturating_duration_since(sum.made) >= REFUSING_AGE_MAX;
@@ -153,7 +153,7 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// A user who shares, and what was folded.
+    /// A user who shares, and the state.
     struct Sharer {
         state: State,
         count: u64,

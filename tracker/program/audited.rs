@@ -1,4 +1,4 @@
-//! What operators do, as the audit and the log have it, and the audit as operators see it.
+//! Acts of operators for the audit and the log, and the audit as operators see it.
 
 use crate::model::units::utc;
 use crate::sys;
@@ -10,10 +10,10 @@ use crate::tracker::operator::dialogue::{Dialogue, OperatorCaller};
 use crate::tracker::oversight::Oversight;
 use std::ops::ControlFlow;
 
-/// Most lines that are shown.
+/// The most lines to show.
 const SHOWN_MAX: usize = 10_000;
 
-/// Notes that a command was carried out, and by which change; nothing for one that only looks.
+/// Notes that a command was carried out, and by which change. Skips commands that only look.
 pub(super) fn note(
     oversight: &Oversight,
     number: u16,
@@ -81,13 +81,13 @@ fn line_of(number: u16, command: &OperatorCommand) -> Option<AuditLine> {
     })
 }
 
-/// Shows the last lines that are wanted.
+/// Shows the last wanted lines.
 pub(super) fn show(oversight: &Oversight, filter: &AuditFilter, to: &mut dyn Dialogue) -> Outcome {
     let since = filter.since.map(|since| utc(since.seconds(sys::unix_time_s())));
     let is = |wanted: &Option<String>, found: &[Option<&String>]| {
         wanted.as_ref().is_none_or(|wanted| found.contains(&Some(wanted)))
     };
-    // Times in UTC have the order of their texts.
+    // The texts of times in UTC sort like the times.
     let wanted = |line: &AuditLine| {
         is(&filter.user, &[Some(&line.by), line.user.as_ref()])
             && is(&filter.group, &[line.group.as_ref()])

@@ -1,4 +1,4 @@
-//! The operator's commands, from the console or from ctl, on a tracker that may be started anew meanwhile.
+//! The operator's commands, from the console or from ctl, on a tracker that may restart meanwhile.
 
 use super::audited;
 use super::reload::{Reload, Reloaded};
@@ -21,11 +21,11 @@ use serde_json::json;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// Carries them out.
+/// Carries the commands out.
 pub(super) struct Operator {
     server: Arc<KeptServer>,
     reload: Reload,
-    /// Has the program end.
+    /// Asks the program to end.
     ask: Sender<()>,
     /// Locked while a backup is made.
     backing_up: Mutex<()>,
@@ -34,7 +34,7 @@ pub(super) struct Operator {
     oversight: Oversight,
 }
 
-/// A command, and by which way it came.
+/// A command, and the way by which it came.
 #[derive(Clone, Copy)]
 struct AskedCommand<'a> {
     caller: OperatorCaller,
@@ -94,7 +94,7 @@ impl OperatorCommands for Operator {
             | OperatorCommand::Group(_)
             | OperatorCommand::Files(_)
             | OperatorCommand::Limits => match self.server.look(Server::looks) {
-                // A start anew does not wait for whoever reads slowly.
+                // A restart does not wait for a slow reader.
                 Some(looks) => looks.show(&command, to),
                 None => Outcome::Restarting,
             },
@@ -107,7 +107,7 @@ impl OperatorCommands for Operator {
 }
 
 impl Operator {
-    /// Of the tracker with this number. `ask` has the program end.
+    /// The commands for the tracker with this number. `ask` ends the program.
     pub(super) fn new(
         server: Arc<KeptServer>,
         reload: Reload,
@@ -129,7 +129,7 @@ impl Operator {
         new: &NewPassword,
         to: &mut dyn Dialogue,
     ) -> Outcome {
-        // Nobody types a password in vain.
+        // Checked first, so that no operator types a password in vain.
         match self.server.look(|server| server.may_set_password(act, &new.user)) {
             Some(Ok(())) => {}
             Some(Err(refusal)) => return Outcome::Refused(refusal),
@@ -147,7 +147,7 @@ impl Operator {
         let Some(_turn) = self.backing_up.try_lock() else {
             return refused("Busy", "another backup is being made; wait for its end".to_owned());
         };
-        // A start anew does not wait for whoever reads slowly.
+        // A restart does not wait for a slow reader.
         let Some(source) = self.server.look(Server::backup_source) else { return Outcome::Restarting };
         self.note(asked, None);
         match source.write(Told(to)) {
@@ -157,16 +157,16 @@ impl Operator {
         }
     }
 
-    /// `None` while the server is started anew.
+    /// `None` while the server restarts.
     fn reload_once(&self) -> Option<Result<Row, CommandRefusal>> {
-        // The end of a link that is busy takes long, and keeps nobody from the server.
+        // Ending a busy link takes long, so it happens outside the lock of the server.
         Some(self.reload.reload(&self.server)?.map(|Reloaded { told, ended }| {
             drop(ended);
             told
         }))
     }
 
-    /// Reads list and options anew for a signal.
+    /// Reads the list and the options again, after a signal.
     pub(super) fn reload(&self) {
         let asked = AskedCommand { caller: OperatorCaller::Signal, command: &OperatorCommand::Reload };
         let log = &self.oversight.log;
@@ -190,7 +190,7 @@ impl Operator {
         self.told(asked, self.server.look(act), to)
     }
 
-    /// Tells what became of a command that changes something; `None` if the server was being started anew.
+    /// The outcome of a command that changes something. `None` if the server was restarting.
     fn told(
         &self,
         asked: AskedCommand<'_>,
@@ -208,7 +208,7 @@ impl Operator {
     }
 }
 
-/// Gives what is written to whoever asked.
+/// Writes to the operator.
 struct Told<'a>(&'a mut dyn Dialogue);
 
 impl Write for Told<'_> {

@@ -1,4 +1,4 @@
-//! `ctl` as a program: it finds the data folder of the tracker that is meant, and asks that tracker.
+//! `ctl` as a program: finds the data folder of the tracker, and asks that tracker.
 
 use crate::model::exit::Exit;
 use crate::model::units;
@@ -21,24 +21,24 @@ use std::io::{self, BufReader, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The list that is taken where none is named, if it is there.
+/// The default list, if it exists.
 const LIST: &str = "tracker_info.txt";
-/// Where trackers that run as services have their data folders.
+/// The folder for the data folders of trackers that run as services.
 const SERVICES: &str = "/var/lib/groupshare";
 
-/// Bytes of a backup that are read at once.
+/// How many bytes of a backup are read at a time.
 const INPUT_PART: usize = 256 * 1024;
 
-/// Why no data folder is meant. Each is one line.
+/// Why no data folder is found. Each error is one line.
 #[derive(Debug)]
 pub enum PlaceError {
     List(PathBuf, io::Error),
-    /// The list in the working folder belongs to another user, who would choose which tracker is asked.
+    /// The list in the working folder belongs to another user, who could choose the tracker that way.
     Foreign(PathBuf),
     Nowhere,
     /// The folder of the services cannot be read.
     Services(io::Error),
-    /// These are there.
+    /// There are several.
     Several(Vec<PathBuf>),
 }
 
@@ -74,10 +74,10 @@ impl fmt::Display for PlaceError {
 
 impl std::error::Error for PlaceError {}
 
-/// Carries out one command. `name` stands before what it complains of.
+/// Carries out one command. Complaints begin with `name`.
 pub fn run(args: &CtlArgs, name: &str) -> Exit {
     let complain = |line: &str| {
-        // Whoever closed standard error does not want to read it.
+        // Without standard error there is no place for the line.
         let _ = writeln!(io::stderr(), "{name}: {line}");
     };
     let wrong = |error: &dyn fmt::Display| {
@@ -128,7 +128,7 @@ impl From<RestoreError> for RestoreFailure {
     }
 }
 
-/// Makes a data folder of what standard input gives. The backup tells the number if the command line does not.
+/// Makes a data folder from standard input. The backup gives the number if the command line does not.
 fn restored(args: &CtlArgs, name: &str) -> Result<Row, RestoreFailure> {
     let input = BufReader::with_capacity(INPUT_PART, io::stdin().lock());
     let backup = BackupReader::open(input).map_err(RestoreError::Stream)?;
@@ -161,7 +161,7 @@ fn say(words: &str, complain: impl Fn(&str)) -> Exit {
     }
 }
 
-/// The data folder of the tracker that is meant.
+/// The data folder of the tracker to ask.
 fn place(place: &CtlPlace, tracker: Option<u16>) -> Result<PathBuf, PlaceError> {
     place_among(place, tracker, Path::new(LIST), Path::new(SERVICES))
 }
@@ -201,7 +201,7 @@ fn place_among(place: &CtlPlace, tracker: Option<u16>, list: &Path, services: &P
     }
 }
 
-/// Whether this is the data folder of a service. One that is being restored is none yet.
+/// Whether this is the data folder of a service. A folder that is being restored does not count yet.
 fn is_of_service(folder: &Path) -> bool {
     let name = folder.file_name().and_then(OsStr::to_str);
     let number = name.and_then(|name| name.strip_prefix("tracker-"));

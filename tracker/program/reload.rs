@@ -1,4 +1,4 @@
-//! Reads the list of trackers and the options anew while the tracker runs.
+//! Reads the list of trackers and the options again while the tracker runs.
 
 use crate::model::address::TrackerAddr;
 use crate::model::digest::Fingerprint;
@@ -18,39 +18,39 @@ use std::env;
 use std::io;
 use std::sync::Arc;
 
-/// Where the other trackers of the list are, by their numbers. The next start takes them from here.
+/// The addresses of the other trackers of the list, by number. The next start takes them from here.
 pub(super) type Others = Arc<Mutex<Vec<(u16, TrackerAddr)>>>;
 
-/// Reads the options, and the list, which names this tracker.
+/// Reads the options, and the list, which must name this tracker.
 pub(super) type ReadAnew = Box<dyn Fn() -> Result<(Args, TrackerList), CommandRefusal> + Send + Sync>;
 
-/// What a reload has come to.
+/// The result of a reload.
 pub(super) struct Reloaded {
     pub(super) told: Row,
-    /// Takes long to drop, if one of them is busy.
+    /// Dropping it takes long if one of them is busy.
     pub(super) ended: Option<EndedLinks>,
 }
 
-/// What list and options said when they were read last.
+/// The list and the options as they were last read.
 pub(super) struct Reload {
     pub(super) read: ReadAnew,
-    /// The options that hold until the next start.
+    /// The options that are in force until the next start.
     pub(super) started: Args,
     pub(super) number: u16,
-    /// Where the list has this tracker.
+    /// The address of this tracker in the list.
     pub(super) own: TrackerAddr,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) others: Others,
-    /// Whether the options that hold are of a file. Locked while one reads and goes by what was read.
+    /// Whether the options in force come from a file. Locked while one thread reads and applies them.
     pub(super) has_file: Mutex<bool>,
 }
 
 impl Reload {
-    /// Reads list and options anew and goes by them, or changes nothing. `None` while the server is started anew. Reading
-    /// takes long where a disk is slow, and does not keep the server from others.
+    /// Reads list and options again and applies them, or changes nothing. `None` while the server restarts. Reading
+    /// from a slow disk takes long, and does not block other users of the server.
     ///
     /// # Errors
-    /// They cannot be read, or the list says something else of this tracker.
+    /// They cannot be read, or the list changes this tracker's own line.
     pub(super) fn reload(&self, server: &KeptServer) -> Option<Result<Reloaded, CommandRefusal>> {
         let mut has_file = self.has_file.lock();
         let (args, list) = match (self.read)() {
@@ -59,7 +59,8 @@ impl Reload {
         };
         let read_file = args.config.as_ref().is_some_and(|file| !file.is_missing);
         if let Some(file) = args.config.as_ref().filter(|_| *has_file && !read_file) {
-            // Whoever replaces a file may be in the middle of it. Without options everything would be allowed.
+            // The operator may be in the middle of replacing the file. Without its options everything would be
+            // allowed.
             return Some(Err(unfit(format!("the options in {} are gone", file.path.display()))));
         }
         let new = match self.others_of(&list) {
@@ -67,7 +68,7 @@ impl Reload {
             Err(refusal) => return Some(Err(refusal)),
         };
         let reloaded = server.look(|server| self.apply(server, &args, new))?;
-        // The options hold, whether or not all trackers can be called.
+        // The options are in force, whether or not all trackers can be dialed.
         *has_file = read_file;
         Some(reloaded)
     }
@@ -83,7 +84,7 @@ impl Reload {
         Ok(others(list.trackers(), self.number))
     }
 
-    /// What can fail comes last, so that the rest holds.
+    /// The step that can fail comes last, so that the other changes stay in force.
     fn apply(&self, server: &Server, args: &Args, new: Vec<(u16, TrackerAddr)>) -> Result<Reloaded, CommandRefusal> {
         let mut known = self.others.lock();
         let mut changes = changes(&known, &new);
@@ -109,7 +110,7 @@ impl Reload {
         Ok(Reloaded { told: Row::success(format!("Reloaded: {}", changes.join("; "))), ended })
     }
 
-    /// The options that have changed and cannot while the tracker runs.
+    /// The options that have changed and need a restart.
     fn later(&self, new: &Args) -> impl Iterator<Item = &'static str> {
         let old = &self.started;
         let changed = [
@@ -151,7 +152,7 @@ impl Drop for Reloader {
     }
 }
 
-/// The trackers of a list but the one with this number.
+/// The trackers of a list, without the one with this number.
 pub(super) fn others(list: &[TrackerAddr], own: u16) -> Vec<(u16, TrackerAddr)> {
     (1..).zip(list.iter().cloned()).filter(|(number, _)| *number != own).collect()
 }
@@ -167,10 +168,10 @@ fn changes(known: &[(u16, TrackerAddr)], new: &[(u16, TrackerAddr)]) -> Vec<Stri
     came.chain(left.map(|number| format!("tracker {number} is off the list"))).collect()
 }
 
-/// Reads the options of the program of this name anew. The command line is as it was, and the file need not be.
+/// Reads the options of the program of this name again. The command line is the same, but the file may have changed.
 ///
 /// # Errors
-/// They cannot be followed.
+/// They cannot be applied.
 pub(super) fn options(name: &str) -> Result<Args, CommandRefusal> {
     match args::parse(name, env::args_os().skip(1)) {
         Ok(Invocation::Run(args)) => Ok(*args),
@@ -179,12 +180,12 @@ pub(super) fn options(name: &str) -> Result<Args, CommandRefusal> {
     }
 }
 
-/// That the options are not gone by.
+/// The refusal of new options.
 fn unfit(words: String) -> CommandRefusal {
     CommandRefusal { code: "Options".to_owned(), words }
 }
 
-/// That the list is not gone by.
+/// The refusal of a new list.
 pub(super) fn changed(words: &str) -> CommandRefusal {
     CommandRefusal { code: "List".to_owned(), words: words.to_owned() }
 }

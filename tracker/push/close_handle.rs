@@ -6,17 +6,17 @@ use crate::wire::refusal::Code;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// What the server keeps of a connection to close it. The client is told once.
+/// The server's handle on a connection, to close it. The client is told once.
 #[derive(Default)]
 pub(crate) struct CloseHandle {
-    /// Set by the session, after the handshake where there is one.
+    /// Set by the session, after the handshake if there is one.
     channel: OnceLock<Arc<dyn PushChannel>>,
     closing: AtomicBool,
     told: AtomicBool,
 }
 
 impl CloseHandle {
-    /// Connects the handle with the client; called once. If the tracker closes already, the client is told now.
+    /// Connects the handle with the client. Called once. If the tracker is closing already, tells the client now.
     pub(crate) fn open(&self, channel: Arc<dyn PushChannel>) {
         let _ = self.channel.set(channel);
         if self.closing.load(Ordering::SeqCst) {

@@ -1,5 +1,5 @@
-//! Which clients want to hear of what is shared in which groups, and what is new there. Each group is told of at a pace:
-//! names that come meanwhile go together. Time is passed in.
+//! Which clients follow which groups, and the news of these groups. Each group has a rate limit: names that come
+//! meanwhile go together. Time is passed in.
 
 use super::push_channel::PushChannel;
 use crate::model::id::{GroupRef, OpId, UserRef};
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Least time from one telling of a group to the next, and what each follower adds to it.
+/// The least time between two messages about a group, and what each follower adds to it.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_PER_FOLLOWER: Duration = Duration::from_millis(1);
 
@@ -19,16 +19,16 @@ const PAUSE_PER_FOLLOWER: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GroupNews {
     pub(crate) names: BTreeSet<FileName>,
-    /// Whether there is more than the names say.
+    /// Whether there is more than these names.
     pub(crate) more: bool,
 }
 
-/// A group of which clients are told now.
+/// A group whose followers are told now.
 #[derive(Debug)]
 pub(crate) struct ToldGroup {
     pub(crate) group: GroupRef,
     pub(crate) news: GroupNews,
-    /// The user of each connection, who may be out of the group by now.
+    /// The user of each connection. The user may have left the group by now.
     pub(crate) followers: Vec<(UserRef, Arc<dyn PushChannel>)>,
 }
 
@@ -36,27 +36,27 @@ pub(crate) struct ToldGroup {
 struct FollowedGroup {
     followers: BTreeMap<Ticket, Arc<dyn PushChannel>>,
     news: GroupNews,
-    /// Nothing is told before this time.
+    /// No news goes out before this time.
     rests: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Fields {
-    /// Each has a follower.
+    /// Each group has a follower.
     groups: HashMap<GroupRef, FollowedGroup>,
-    /// Those of which something is to be told.
+    /// The groups with news.
     untold: BTreeSet<GroupRef>,
     followed: HashMap<Ticket, Vec<GroupRef>>,
 }
 
-/// The clients that follow groups. The lock is never held while something is sent.
+/// The clients that follow groups. The lock is never held during sending.
 #[derive(Debug, Default)]
 pub struct Followers {
     fields: Mutex<Fields>,
 }
 
 impl Followers {
-    /// A login follows these groups from now on, and no others. It asks for what is there after that.
+    /// From now on a login follows exactly these groups. After this the client asks for their present shares.
     pub(crate) fn follow(&self, ticket: Ticket, channel: &Arc<dyn PushChannel>, groups: Vec<GroupRef>) {
         let mut fields = self.fields.lock();
         fields.leave(&ticket);
@@ -73,7 +73,7 @@ impl Followers {
         self.fields.lock().leave(ticket);
     }
 
-    /// Something is shared in a group under a name; `None` stands for names that are not known.
+    /// A group has a new share with this name; `None` stands for unknown names.
     pub(crate) fn note(&self, group: GroupRef, name: Option<FileName>) {
         let mut fields = self.fields.lock();
         if let Some(followed) = fields.groups.get_mut(&group) {
@@ -86,7 +86,8 @@ impl Followers {
         }
     }
 
-    /// Groups have other ids. Nobody is told what came under two ids at once, so everybody hears that there is more.
+    /// Groups have other ids. Which names of two merged groups a follower knows is unclear, so all followers hear that
+    /// there is more.
     pub(crate) fn rekey(&self, canonical: impl Fn(OpId) -> OpId) {
         let mut fields = self.fields.lock();
         let renamed = |group: GroupRef| GroupRef(canonical(group.0));
@@ -103,7 +104,7 @@ impl Followers {
         fields.followed.values_mut().flatten().for_each(|group| *group = renamed(*group));
     }
 
-    /// How long nothing is to be told from now on; `None` if nothing is.
+    /// How long until the next news may go out; `None` if there is none.
     pub(crate) fn rest(&self, now: Instant) -> Option<Duration> {
         let fields = self.fields.lock();
         let untold = fields.untold.iter().filter_map(|group| fields.groups.get(group));
@@ -112,7 +113,7 @@ impl Followers {
         untold.map(rest).min()
     }
 
-    /// The news that may be told now, and who hears them.
+    /// The news that may go out now, with the followers.
     pub(crate) fn take(&self, now: Instant) -> Vec<ToldGroup> {
         let Fields { groups, untold, .. } = &mut *self.fields.lock();
         let mut told = Vec::new();
@@ -121,7 +122,7 @@ impl Followers {
             if group.rests.is_some_and(|rests| rests > now) {
                 return true;
             }
-            // As many as there are logins at most.
+            // At most the number of logins.
             let count = u32::try_from(group.followers.len()).unwrap_or(u32::MAX);
             group.rests = Some(now + PAUSE + PAUSE_PER_FOLLOWER.saturating_mul(count));
             let followers = group.followers.iter().map(|(ticket, channel)| (ticket.key.user, channel.clone()));
@@ -176,7 +177,7 @@ mod tests {
         Arc::new(Nowhere)
     }
 
-    /// The names that are told now, whether there are more, and to how many.
+    /// The names that go out now, whether there are more, and the number of followers.
     fn told(followers: &Followers, now: Instant) -> Vec<(Vec<FileName>, bool, usize)> {
         let told = followers.take(now).into_iter();
         told.map(|it| (it.news.names.into_iter().collect(), it.news.more, it.followers.len())).collect()

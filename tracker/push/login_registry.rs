@@ -1,4 +1,4 @@
-//! The connections of the clients that are logged in at this tracker, for messages that they did not ask for.
+//! The connections of the clients that are logged in at this tracker, for pushed messages.
 
 use super::push_channel::PushChannel;
 use crate::model::id::{ClientId, OpId, SessionId, UserRef};
@@ -22,7 +22,7 @@ struct LoginEntry {
     session: SessionId,
     /// This login is changing the password now.
     changing: bool,
-    /// The login told the notices about this many first ops.
+    /// The login told its client the notices of this many first ops.
     told_ops: u64,
 }
 
@@ -36,8 +36,8 @@ impl LoginRegistry {
         self.entries.lock().len()
     }
 
-    /// Adds the login of a client. Returns the state up to which the caller tells the client its notices, and the
-    /// connection that the client had before. Later notices go to the channels of [`LoginRegistry::to_notice`].
+    /// Adds the login of a client. Returns the state whose notices the caller tells the client, and the connection
+    /// that the client had before. Later notices go to the channels of [`LoginRegistry::to_notice`].
     pub fn enter(
         &self,
         ticket: Ticket,
@@ -46,7 +46,7 @@ impl LoginRegistry {
         state: impl FnOnce() -> Arc<State>,
     ) -> (Arc<State>, Option<Arc<dyn PushChannel>>) {
         let mut entries = self.entries.lock();
-        // Read under the lock: `told_ops` says exactly what this login was told.
+        // Read under the lock, so that `told_ops` says exactly what this login was told.
         let state = state();
         let (changing, told_ops) = (false, state.op_count());
         let entry = LoginEntry { ticket, channel, sessions_since, session, changing, told_ops };
@@ -67,7 +67,7 @@ impl LoginRegistry {
         self.with(ticket, |entry| entry.changing = true);
     }
 
-    /// The change was made by this op, or failed.
+    /// This op made the change, or the change failed.
     pub fn end_change(&self, ticket: &Ticket, sessions_since: Option<OpId>) {
         self.with(ticket, |entry| {
             entry.changing = false;
@@ -82,7 +82,7 @@ impl LoginRegistry {
         }
     }
 
-    /// Removes the logins of a user but those that count since this op and are of no session that has ended.
+    /// Removes the logins of a user, except those that count since this op and whose session has not ended.
     pub fn expire(
         &self,
         user: UserRef,
@@ -114,7 +114,7 @@ impl LoginRegistry {
         self.entries.lock().range(all_of(user)).map(|(_, entry)| entry.channel.clone()).collect()
     }
 
-    /// The connections of a user whose login did not tell the notices of the first `op_count` ops.
+    /// The connections of a user, without logins that have told the notices of the first `op_count` ops.
     pub fn to_notice(&self, user: UserRef, op_count: u64) -> Vec<Arc<dyn PushChannel>> {
         let entries = self.entries.lock();
         let untold = entries.range(all_of(user)).filter(|(_, entry)| entry.told_ops < op_count);

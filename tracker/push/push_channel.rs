@@ -1,4 +1,4 @@
-//! A client's connection as other threads than its own see it: they can push messages and end it.
+//! A client's connection as other threads see it: they can push messages and end it.
 
 use crate::wire::client_tracker::Reply;
 use std::fmt;
@@ -8,7 +8,7 @@ pub trait PushChannel: fmt::Debug + Send + Sync {
     /// Queues an unasked message; it leaves with the next [`PushChannel::flush`].
     fn queue(&self, reply: &Reply);
 
-    /// Writes what was queued as far as the socket takes it. Returns true if something may be left.
+    /// Writes queued messages as far as the socket takes them. Returns true if something may be left.
     fn flush(&self) -> bool;
 
     /// Ends the connection in both directions.

@@ -1,5 +1,5 @@
-//! Clients that read more slowly than the tracker writes. What their sockets do not take at once is written as soon as
-//! there is room. A client that leaves too much waiting is cut off.
+//! Clients that read more slowly than the tracker writes. The tracker writes the rest as soon as their sockets have
+//! room. It cuts off a client with too much waiting.
 
 use super::push_channel::PushChannel;
 use crate::wire::client_tracker::Reply;
@@ -8,12 +8,12 @@ use crate::wire::frame::UNASKED;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// The connections on which something waits for room.
+/// The connections with waiting messages.
 #[derive(Debug, Default)]
 pub struct SlowConsumers(Mutex<Vec<Arc<dyn PushChannel>>>);
 
 impl SlowConsumers {
-    /// Writes what waits on a connection, as far as there is room. [`SlowConsumers::flush`] writes the rest.
+    /// Writes the waiting messages of a connection, as far as there is room. [`SlowConsumers::flush`] writes the rest.
     pub fn flush_on(&self, channel: Arc<dyn PushChannel>) {
         if channel.flush() {
             let mut channels = self.0.lock();
@@ -23,7 +23,7 @@ impl SlowConsumers {
         }
     }
 
-    /// Writes what waits, as far as there is room now.
+    /// Writes the waiting messages, as far as there is room now.
     pub fn flush(&self) {
         self.0.lock().retain(|channel| channel.flush());
     }
@@ -33,8 +33,8 @@ impl SlowConsumers {
     }
 }
 
-/// Queues a reply or an unasked message. A client that leaves too much waiting is cut off: it learns what it missed
-/// when it comes back.
+/// Queues a reply or a pushed message. Cuts off a client with too much waiting: it learns what it missed when it
+/// returns.
 pub(crate) fn queue_or_cut_off(sender: &FrameSender, request: u32, reply: &Reply) {
     if let Err(TooSlow) = sender.queue(request, reply) {
         sender.end();

@@ -1,28 +1,28 @@
-//! The notices that a client is still to be told after its login.
+//! The notices that a client has to be told after its login.
 
 use crate::model::id::UserRef;
 use crate::tracker::state::{NoticePlace, State};
 use crate::wire::client_tracker::Reply;
 
-/// What is left to tell: places only, however many notices there are and however slowly the client takes them. A state
-/// of the past would keep all that has changed since.
+/// What is left to tell. Only places: they take the same memory however many notices there are and however slow the
+/// client is. An old state would keep everything that has changed since.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::tracker) struct UntoldNotices {
     user: UserRef,
-    /// The one that was told last.
+    /// The notice that was told last.
     after: Option<NoticePlace>,
-    /// The latest one at the login. Those that come later are pushed.
+    /// The latest notice at the login. Later notices are pushed.
     through: NoticePlace,
 }
 
 impl UntoldNotices {
-    /// What a login tells its client: the notices of this state. `None` if there are none.
+    /// What a login has to tell its client: the notices of this state. `None` if there are none.
     pub(in crate::tracker) fn of(state: &State, user: UserRef) -> Option<Self> {
         state.last_notice(user).map(|through| Self { user, after: None, through })
     }
 
-    /// The next one, as it is in the state of now. One that was read meanwhile is passed over. One that an op from
-    /// another tracker puts in between meanwhile is pushed too: it may be told twice.
+    /// The next notice, from the present state. Skips a notice that was read meanwhile. A notice that an op of another
+    /// tracker inserted meanwhile is also pushed, and so may be told twice.
     pub(in crate::tracker) fn next(&mut self, state: &State) -> Option<Reply> {
         let (place, notice) = state.next_notice(self.user, self.after, self.through)?;
         self.after = Some(place);
@@ -58,7 +58,7 @@ mod tests {
         fold(state, OpBody::NoteUnplaced { user, change });
     }
 
-    /// The notice that is told next, in short.
+    /// The next notice, in short.
     fn next(untold: &mut UntoldNotices, state: &State) -> Option<String> {
         match untold.next(state)? {
             Reply::Noticed { notice: Notice::Unplaced { change }, .. } => {
@@ -92,7 +92,7 @@ mod tests {
     fn what_is_read_or_comes_while_notices_are_told_is_not_told_with_them() {
         let (mut state, bob, mut untold) = waiting();
         assert_eq!(next(&mut untold, &state).as_deref(), Some("0"));
-        // Another client of his reads two.
+        // Another client of Bob reads two.
         let (through, _) = state.notices(bob, 2)[1];
         let shown = state.notices_digest(bob, through).expect("there are some");
         fold(&mut state, OpBody::ReadNotices { user: bob, through, shown });

@@ -1,5 +1,6 @@
-//! Two connections between which the relay passes bytes. Each direction has a thread: that of the connection from which
-//! it reads. A direction holds one buffer, so a side that reads slowly costs no memory: its far side is read no further.
+//! Two connections between which the relay passes bytes. Each direction has a thread: that of the connection from
+//! which it reads. A direction holds one buffer. So a slow reader costs no memory: the relay reads no further from its
+//! far side.
 
 use crate::rate::uplink::UplinkFlow;
 use parking_lot::{Condvar, Mutex};
@@ -9,25 +10,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Bytes that are read at a time: so whoever shares the cap with many is seldom late for its turn.
+/// How many bytes are read at a time. Small enough that a pair among many gets its turn of the cap in time.
 pub(super) const WIDE_LEN: usize = 32 * 1024;
-/// The same where there are many pairs.
+/// The same if there are many pairs.
 pub(super) const NARROW_LEN: usize = 8 * 1024;
 
-/// The two connections of two members.
+/// The connections of two members.
 #[derive(Debug)]
 pub(super) struct Pair {
     ends: [Arc<TcpStream>; 2],
     begun: Instant,
-    /// When a byte last came in or went out, in ms since `begun`.
+    /// When a byte was last received or sent, in ms since `begun`.
     moved_ms: AtomicU64,
-    /// Without a byte for this long the pair ends.
+    /// After this long without a byte the pair ends.
     silence: Duration,
-    /// Bytes that each direction reads at a time.
+    /// How many bytes each direction reads at a time.
     buffer_len: usize,
-    /// No byte passes any more.
+    /// Set once the pair has ended.
     over: AtomicBool,
-    /// Directions that still pass bytes.
+    /// The number of directions that still pass bytes.
     open: Mutex<u8>,
     closed: Condvar,
 }
@@ -46,14 +47,14 @@ impl Pair {
         }
     }
 
-    /// Passes on what this side says, and returns when neither side says anything more. `passed` hears of bytes.
+    /// Passes on the bytes of this side. Returns when neither side sends any more. Reports the bytes to `passed`.
     pub(super) fn pump(&self, side: usize, flow: &UplinkFlow, is_closing: &AtomicBool, passed: &AtomicU64) {
         let (from, to) = (&*self.ends[side], &*self.ends[1 - side]);
         let direction = Direction { pair: self, from, to, flow, is_closing, passed };
         match direction.run() {
-            // The other direction may go on. Fails if the far side is gone; then that one ends too.
+            // The other direction may go on. Fails if the far side is gone: then that direction ends too.
             Ok(()) => drop(to.shutdown(Shutdown::Write)),
-            // Whatever it was, the members hear of it as the end of their connection.
+            // Whatever the error is, the members notice the end of their connection.
             Err(_) => self.end(),
         }
         *self.open.lock() -= 1;
@@ -93,7 +94,7 @@ struct Direction<'a> {
 }
 
 impl Direction<'_> {
-    /// Passes bytes until the side has said its last one.
+    /// Passes bytes until the side has sent its last one.
     ///
     /// # Errors
     /// The pair was silent for too long, or one of the connections is gone.

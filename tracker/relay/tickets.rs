@@ -1,5 +1,5 @@
-//! The tickets of the relay, and the places that each user has there. Pure: the caller passes the time in, counted from
-//! a moment of its choice, and whoever waits is a value of its choice.
+//! The tickets of the relay, and the places that each user has there. Pure. The caller passes the time in, counted
+//! from a moment of its choice. The caller also chooses the type that stands for a waiting side.
 
 use crate::model::address::place_of;
 use crate::model::id::{ClientId, RelayTicket};
@@ -9,11 +9,11 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 
-/// Places of one user. A caller's ticket takes one, and a pair takes one of the user who is called as well. So nobody takes
-/// a place of somebody whose own client did not come.
+/// The places of one user. A caller's ticket takes one. A pair also takes one of the called user. So a user loses no
+/// place to a call that the user's own client did not take.
 pub(super) const PLACES_PER_USER: usize = 4;
-/// Places in all. Each pair takes two connections and two threads of the tracker. Callers at one address take no more of
-/// them than what others leave.
+/// The places in all. Each pair takes two connections and two threads of the tracker. Callers at one address take at
+/// most as many as are left for others.
 pub(super) const PLACES_MAX: usize = 1024;
 
 /// One side of a pair: a running client of a user.
@@ -23,19 +23,19 @@ pub struct RelayEnd {
     pub client: ClientId,
 }
 
-/// What lets the two sides of a call in. Neither can come in the other one's place.
+/// The tickets for the two sides of a call. Neither side can come in place of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayTickets {
     pub caller: RelayTicket,
     pub called: RelayTicket,
 }
 
-/// Who calls and who is called.
+/// The two sides of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ends {
     pub(super) from: RelayEnd,
     pub(super) to: RelayEnd,
-    /// Where the caller is: its address, or its site under IPv6.
+    /// The caller's address, or the caller's site under IPv6.
     place: IpAddr,
 }
 
@@ -44,7 +44,7 @@ impl Ends {
         Self { from, to, place: place_of(ip) }
     }
 
-    /// The user who is called, if that is another one than the caller.
+    /// The called user, unless it is the caller's own user.
     fn called_user(&self) -> Option<&UserId> {
         (self.to.user != self.from.user).then_some(&self.to.user)
     }
@@ -55,36 +55,36 @@ impl Ends {
 pub(super) enum NoPlace {
     /// This user has all the places that a user may have.
     User(UserId),
-    /// Callers where this one is have as many places as are left.
+    /// Callers at this address have as many places as are left.
     Address,
     /// All places are taken.
     Relay,
 }
 
-/// What came of a ticket that was good.
+/// The result of redeeming a valid ticket.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival<W> {
-    /// The first side is here, and its ticket is good until this time.
+    /// The first side is here. Its ticket is valid until this time.
     First(Duration),
-    /// Both sides are here: what the first one left, and who they are. The places stay taken until
+    /// Both sides are here: the value of the first one, and both ends. The places stay taken until
     /// [`Tickets::release`].
     Second(W, Ends),
-    /// Both sides are here, and the user who is called has no place left: what the first one left.
+    /// Both sides are here, but the called user has no place left: the value of the first side.
     Full(W),
 }
 
-/// The tickets that are out, and the places that are taken.
+/// The valid tickets, and the places that are taken.
 ///
-/// Invariant: a user's count is the number of calls and pairs as caller, and of pairs as called one.
+/// Invariant: a user's count is the number of calls and pairs as caller, and of pairs as called user.
 #[derive(Debug)]
 pub(super) struct Tickets<W> {
     /// By the caller's ticket.
     issued: HashMap<RelayTicket, Issued<W>>,
-    /// The caller's ticket for each of a called one. As many as there are in `issued`.
+    /// The caller's ticket for each ticket of a called side. As many as in `issued`.
     called: HashMap<RelayTicket, RelayTicket>,
-    /// Users without a place are not there.
+    /// Users without a taken place are absent.
     places: HashMap<UserId, usize>,
-    /// Calls and pairs by where the caller is.
+    /// Calls and pairs by the caller's address.
     taken_at: HashMap<IpAddr, usize>,
     /// Calls and pairs.
     taken: usize,
@@ -95,7 +95,7 @@ struct Issued<W> {
     ends: Ends,
     called: RelayTicket,
     until: Duration,
-    /// The first side: with which ticket it came, and what it left.
+    /// The first side: its ticket and its value.
     first: Option<(RelayTicket, W)>,
 }
 
@@ -112,8 +112,8 @@ impl<W> Default for Tickets<W> {
 }
 
 impl<W> Tickets<W> {
-    /// Makes tickets good for two clients until this time. Those that were made for the same two before, and with which
-    /// nobody has come, are good no more: a client that asks again takes no second place.
+    /// Makes tickets valid for two clients until this time. Unused tickets of the same two clients become void, so
+    /// that a client that asks again takes no second place.
     pub(super) fn issue(
         &mut self,
         tickets: RelayTickets,
@@ -141,8 +141,8 @@ impl<W> Tickets<W> {
         Ok(())
     }
 
-    /// Somebody comes with a ticket. `first` is what it leaves if it is the first. `None` if the ticket is not good: each
-    /// one is so once.
+    /// A client comes with a ticket. `first` is its value if it is the first side. `None` if the ticket is void: each
+    /// one is valid once.
     pub(super) fn redeem(&mut self, ticket: RelayTicket, first: W, now: Duration) -> Option<Arrival<W>> {
         self.sweep(|issued| issued.until <= now);
         let caller = self.callers(ticket);
@@ -167,7 +167,7 @@ impl<W> Tickets<W> {
         Some(Arrival::Second(other, ends))
     }
 
-    /// Whoever came first, with this ticket, waits no more.
+    /// The first side, which came with this ticket, gives up.
     pub(super) fn give_up(&mut self, ticket: RelayTicket) {
         if let Some(issued) = self.remove(self.callers(ticket)) {
             self.release_call(&issued.ends);
@@ -182,17 +182,17 @@ impl<W> Tickets<W> {
         }
     }
 
-    /// Makes every ticket bad. Whoever waits with one is let go.
+    /// Makes all tickets void. Drops the values of waiting sides.
     pub(super) fn clear(&mut self) {
         self.sweep(|_| true);
     }
 
-    /// Pairs that are there.
+    /// The number of pairs.
     pub(super) fn pairs(&self) -> usize {
         self.taken - self.issued.len()
     }
 
-    /// The caller's ticket of a call, for that of either side.
+    /// The caller's ticket of the call that a ticket of either side belongs to.
     fn callers(&self, ticket: RelayTicket) -> RelayTicket {
         self.called.get(&ticket).copied().unwrap_or(ticket)
     }
@@ -215,7 +215,7 @@ impl<W> Tickets<W> {
         take_one(&mut self.places, user);
     }
 
-    /// Gives back what a call takes.
+    /// Gives back the places of a call.
     fn release_call(&mut self, ends: &Ends) {
         self.taken -= 1;
         take_one(&mut self.taken_at, &ends.place);
@@ -250,7 +250,7 @@ mod tests {
         RelayEnd { user: user(name), client: ClientId([client; 16]) }
     }
 
-    /// Where a user of this name is: everybody at a site of its own.
+    /// The address of a user with this name: each user has an own site.
     fn home(name: &str) -> IpAddr {
         let mut ip = [0; 16];
         ip[..name.len()].copy_from_slice(name.as_bytes());
@@ -265,7 +265,7 @@ mod tests {
         RelayTicket(u128::from(number).to_be_bytes())
     }
 
-    /// The called one's ticket of the same call.
+    /// The called side's ticket of the same call.
     fn their(number: u16) -> RelayTicket {
         RelayTicket((u128::from(number) + (1 << 64)).to_be_bytes())
     }
@@ -278,7 +278,7 @@ mod tests {
         Err(NoPlace::User(user(name)))
     }
 
-    /// Issues tickets for these two, on a client of its own each, until one is refused; gives how many.
+    /// Issues tickets for these two users, with a new client each time, until one is refused. Returns how many.
     fn filled(tickets: &mut Tickets<u8>, from: &str, to: &str, first: u8) -> usize {
         let issue = |number: &u8| {
             let ends = Ends::new((end(from, *number), home(from)), end(to, *number));
@@ -287,7 +287,7 @@ mod tests {
         (first..).take_while(issue).count()
     }
 
-    /// Both sides of this call come; whether they make a pair.
+    /// Both sides of this call come. Returns whether they make a pair.
     fn meet(tickets: &mut Tickets<u8>, number: u16) -> bool {
         assert_eq!(tickets.redeem(ticket(number), 1, START), Some(Arrival::First(END)));
         matches!(tickets.redeem(their(number), 2, START), Some(Arrival::Second(1, _)))

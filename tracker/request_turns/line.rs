@@ -1,7 +1,8 @@
-//! The line of those who wait for a turn. Sites that ask for little come before busy ones. Of these a site with fewest
-//! requests under way comes first, and of those the one whose last turn, or whose arrival, was longest ago. While another
-//! site is there, each has a part of the turns at most, and so have all busy ones together. In a site networks take turns,
-//! and in a network users. No user has more than a few at a time. Pure: the time is passed in.
+//! The line of requests that wait for a turn. Sites with little demand come before busy ones. Of these, a site with
+//! the fewest requests under way comes first. Of those, the one whose last turn or arrival was longest ago. While
+//! another site is present, each site has at most a part of the turns. The same holds for all busy sites together.
+//! Within a site networks take turns, and within a network users. No user has more than a few turns at a time. Pure:
+//! the time is passed in.
 
 use crate::model::address::{network_of, place_of};
 use crate::model::id::UserRef;
@@ -10,37 +11,37 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-/// For so long a site that has had a turn counts as one that is there.
+/// How long a site counts as present after its last turn.
 const THERE: Duration = Duration::from_secs(1);
-/// Turns of a user at a time: more than one, since whoever has a turn may wait for a lock.
+/// How many turns a user may have at a time: more than one, since a request with a turn may wait for a lock.
 const OF_USER: usize = 2;
 
-/// How many requests are under way at most.
+/// The most requests under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SharesOfTurns {
     pub all: usize,
-    /// Those of a site while no other one is there.
+    /// Of a site while no other site is present.
     pub of_lone_site: usize,
-    /// Those of a site while another one is there too.
+    /// Of a site while another site is present too.
     pub of_site: usize,
-    /// Those of all busy sites while more than one site is there.
+    /// Of all busy sites together while more than one site is present.
     pub of_busy: usize,
 }
 
-/// The line; `J` stands for whoever waits.
+/// The line; `J` stands for a waiting request.
 #[derive(Debug)]
 pub(super) struct TurnLine<J> {
     most: SharesOfTurns,
-    /// Whoever is at a request for longer counts no more.
+    /// A request that takes longer no longer counts.
     work_max: Duration,
     sites: HashMap<IpAddr, SiteLine<J>>,
-    /// The sites in which somebody may have a turn, by rank.
+    /// The sites whose requests may have a turn, by rank.
     next: BTreeSet<Rank>,
     /// The requests under way, the oldest first.
     at_work: BTreeMap<u64, AtWork>,
-    /// Those of busy sites among them.
+    /// How many of them are from busy sites.
     busy_at_work: usize,
-    /// The two sites that had a turn last, and when each did; the later one first.
+    /// The two sites that had the last turns, and when; the later one first.
     latest: [Option<(IpAddr, Instant)>; 2],
     /// Counts turns and arrivals of sites.
     count: u64,
@@ -59,10 +60,10 @@ struct AtWork {
     is_busy: bool,
 }
 
-/// Those of one site.
+/// The requests of one site.
 #[derive(Debug)]
 struct SiteLine<J> {
-    /// Whether it has asked for much of late.
+    /// Whether it has asked for much lately.
     is_busy: bool,
     under_way: usize,
     /// The count at its last turn, or at its arrival.
@@ -70,7 +71,7 @@ struct SiteLine<J> {
     networks: Rotation<IpAddr, Rotation<Option<UserRef>, UserLine<J>>>,
 }
 
-/// Those of one user in a network.
+/// The requests of one user in a network.
 #[derive(Debug)]
 struct UserLine<J> {
     under_way: usize,
@@ -83,11 +84,11 @@ impl<J> Default for UserLine<J> {
     }
 }
 
-/// Whoever takes turns with others.
+/// A participant in turns.
 trait Party: Default {
-    /// Whether it has something that waits and may have a turn now.
+    /// Whether it has a waiting request that may have a turn now.
     fn may_have_turn(&self) -> bool;
-    /// Whether nothing of it waits or is under way.
+    /// Whether none of its requests waits or is under way.
     fn is_gone(&self) -> bool;
 }
 
@@ -104,9 +105,9 @@ impl<J> Party for UserLine<J> {
 /// Parties that take turns.
 #[derive(Debug)]
 struct Rotation<K, V> {
-    /// Those that may have a turn, each once, the next one first.
+    /// The parties that may have a turn, each once, the next one first.
     order: VecDeque<K>,
-    /// All that are not gone, and whether each is in the order.
+    /// All present parties, and whether each is in the order.
     parties: HashMap<K, (V, bool)>,
 }
 
@@ -117,7 +118,7 @@ impl<K, V> Default for Rotation<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Party> Rotation<K, V> {
-    /// Changes a party, which may have a turn afterwards if it might before.
+    /// Changes a party. If the party may have a turn before `change`, it must be allowed one afterwards.
     fn change<T>(&mut self, key: K, change: impl FnOnce(&mut V) -> T) -> T {
         let (party, is_in_order) = self.parties.entry(key).or_default();
         let changed = change(party);
@@ -130,7 +131,7 @@ impl<K: Copy + Eq + Hash, V: Party> Rotation<K, V> {
         changed
     }
 
-    /// Gives a turn to whoever is next.
+    /// Gives a turn to the next party.
     fn turn<T>(&mut self, take: impl FnOnce(K, &mut V) -> Option<T>) -> Option<T> {
         let key = self.order.pop_front()?;
         self.parties.get_mut(&key)?.1 = false;
@@ -164,7 +165,7 @@ impl<J> TurnLine<J> {
         self.waiting
     }
 
-    /// Somebody waits from now on, at a site that has asked for much of late or not.
+    /// A request waits from now on, at a site that is busy or not.
     pub(super) fn enter(&mut self, from: IpAddr, user: Option<UserRef>, is_busy: bool, job: J) {
         self.waiting += 1;
         self.change(place_of(from), |site| {
@@ -173,7 +174,7 @@ impl<J> TurnLine<J> {
         });
     }
 
-    /// Whoever has the next turn, and its number; `None` while as many are at work as may be.
+    /// The next request to have a turn, and the turn's number. `None` while the most requests are under way.
     pub(super) fn next(&mut self, now: Instant) -> Option<(u64, J)> {
         while let Some((&turn, oldest)) = self.at_work.first_key_value()
             && now.saturating_duration_since(oldest.since) > self.work_max
@@ -205,7 +206,7 @@ impl<J> TurnLine<J> {
     fn next_site(&self, now: Instant) -> Option<IpAddr> {
         let first_busy = (true, 0, 0, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let [idle, busy] = [self.next.range(..first_busy).next(), self.next.range(first_busy..).next()];
-        // All others of its kind have as many under way.
+        // All other sites of its kind have as many under way.
         let may = |&&(is_busy, under_way, _, site): &&Rank| {
             let SharesOfTurns { of_lone_site, of_site, of_busy, .. } = self.most;
             if self.is_alone(site, now) {
@@ -218,7 +219,7 @@ impl<J> TurnLine<J> {
         next.filter(|_| self.at_work.len() < self.most.all).map(|&(.., site)| site)
     }
 
-    /// Whether no other site is there.
+    /// Whether no other site is present.
     fn is_alone(&self, from: IpAddr, now: Instant) -> bool {
         let other = self.latest.iter().flatten().find(|&&(site, _)| site != from);
         other.is_none_or(|&(_, at)| now.saturating_duration_since(at) > THERE)
@@ -234,7 +235,7 @@ impl<J> TurnLine<J> {
 
     /// A turn is over.
     pub(super) fn done(&mut self, turn: u64) {
-        // One that took too long is not there any more.
+        // A request that took too long is no longer in the table.
         if let Some(AtWork { from, user, is_busy, .. }) = self.at_work.remove(&turn) {
             self.busy_at_work -= usize::from(is_busy);
             self.change(place_of(from), |site| {
@@ -244,8 +245,8 @@ impl<J> TurnLine<J> {
         }
     }
 
-    /// Changes a site and gives it its rank. One in which nobody waits or works is forgotten. When it comes back, it
-    /// stands behind those that have waited all the time.
+    /// Changes a site and updates its rank. Forgets a site without requests. When it returns, it comes after the sites
+    /// that have waited all the time.
     fn change<T>(&mut self, from: IpAddr, change: impl FnOnce(&mut SiteLine<J>) -> T) -> T {
         let count = &mut self.count;
         let site = self.sites.entry(from).or_insert_with(|| {
@@ -279,7 +280,7 @@ mod tests {
         Some(UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: number }))
     }
 
-    /// Lets everybody have a turn, one after the other.
+    /// Gives all requests their turns, one after the other.
     fn order(line: &mut TurnLine<&'static str>, now: Instant) -> Vec<&'static str> {
         std::iter::from_fn(|| {
             let (turn, job) = line.next(now)?;

@@ -1,4 +1,4 @@
-//! Trackers that agree on floors: every rule, and what happens when one of them loses its disk, is away or is forgotten.
+//! Trackers that agree on floors: every rule, and what happens when a tracker loses its disk, is away or is forgotten.
 
 #![cfg(test)]
 
@@ -11,19 +11,19 @@ use std::collections::BTreeMap;
 /// How many of the latest ops stay above a floor.
 const MARGIN: usize = 16;
 
-/// A tracker with all it has on its disk.
+/// A tracker with everything on its disk.
 #[derive(Clone)]
 struct Tracker {
     origin: Origin,
     listed: BTreeSet<u16>,
     base: State,
     floor: FloorMark,
-    /// Those above the floor.
+    /// The ops above the floor.
     ops: BTreeMap<OpOrder, Op>,
     state: State,
     proposed: Option<OpId>,
     outdated: bool,
-    /// As a link has told it.
+    /// The highest floor that its links have told.
     highest: Option<FloorMark>,
     unplaced: Vec<OpId>,
 }
@@ -96,14 +96,14 @@ impl Tracker {
         FloorView { me, listed, state, floor, highest, next, proposed, outdated, held: self }.step()
     }
 
-    /// The counter of the op that has so many behind it.
+    /// The counter of the op that precedes the last `ops` ones.
     fn behind(&self, ops: usize) -> Option<u64> {
         let mut last = self.ops.values().rev();
         let next = last.clone().nth(ops.checked_sub(1)?)?.lamport;
         last.nth(ops).map(|op| op.lamport.min(next - 1))
     }
 
-    /// The base at a counter, and its name.
+    /// The base at a counter, and its mark.
     fn pin(&self, lamport: u64) -> (State, FloorMark) {
         let mut base = self.base.clone();
         self.ops.values().filter(|op| op.lamport <= lamport).for_each(|op| base.apply(op));
@@ -136,7 +136,7 @@ impl Tracker {
         self.fold();
     }
 
-    /// A start: whatever is issued from then on is of another run.
+    /// A start: later ops are of another run.
     fn restart(&mut self) {
         self.origin.incarnation += 1;
         self.proposed = None;
@@ -203,7 +203,7 @@ impl Tracker {
     }
 }
 
-/// What two trackers that are linked do for each other.
+/// What two linked trackers do for each other.
 fn meet(a: &mut Tracker, b: &mut Tracker) {
     if a.floor > b.floor {
         return meet(b, a);
@@ -220,7 +220,7 @@ fn meet(a: &mut Tracker, b: &mut Tracker) {
     b.ops.values().for_each(|op| a.receive(op));
 }
 
-/// All links are there until nobody has a step to take.
+/// Keeps all trackers linked until none of them has a step left.
 fn settle(trackers: &mut [&mut Tracker]) {
     let mut quiet = 0;
     for _ in 0..60 {
@@ -232,7 +232,7 @@ fn settle(trackers: &mut [&mut Tracker]) {
                 meet(left[at], right[0]);
             }
         }
-        // The last step has to come round.
+        // Every tracker must hear of the last step.
         quiet = if busy { 0 } else { quiet + 1 };
         if quiet == 2 {
             return;
@@ -248,12 +248,12 @@ fn agree(trackers: &[&Tracker]) {
     }
 }
 
-/// Three trackers that list each other and have nothing yet.
+/// Three trackers that list each other and have no ops yet.
 fn three() -> [Tracker; 3] {
     [Tracker::new(1, &[2, 3]), Tracker::new(2, &[1, 3]), Tracker::new(3, &[1, 2])]
 }
 
-/// Three trackers that have met, each with changes of its own.
+/// Three trackers that have met, each with own changes.
 fn three_at_work() -> [Tracker; 3] {
     let [mut a, mut b, mut c] = three();
     for tracker in [&mut a, &mut b, &mut c] {
@@ -263,7 +263,7 @@ fn three_at_work() -> [Tracker; 3] {
     [a, b, c]
 }
 
-/// `a` has proposed a floor for which all are ready.
+/// `a` has proposed a floor, and all trackers are ready for it.
 fn all_ready() -> ([Tracker; 3], (OpId, Arc<FloorProposal>)) {
     let [mut a, mut b, mut c] = three_at_work();
     a.work(2 * MARGIN);
@@ -357,7 +357,7 @@ fn a_proposal_that_comes_to_nothing_is_replaced() {
     let ([mut a, mut b, _], (first, _)) = all_ready();
     let step = a.step();
     assert!(matches!(step, FloorStep::Promise { proposal, .. } if proposal == first), "{step:?}");
-    // What comes in late below it changes what lies there.
+    // An op that comes late below it changes the ops there.
     let mut late = Tracker::new(3, &[]);
     late.origin.incarnation = 7;
     late.work(1);
@@ -366,7 +366,7 @@ fn a_proposal_that_comes_to_nothing_is_replaced() {
     a.go_on();
     meet(&mut a, &mut b);
     assert!(matches!(b.step(), FloorStep::Ready { proposal, .. } if Some(proposal) == a.proposed));
-    // One that lies far back is replaced too.
+    // A proposal that lies far back is replaced too.
     a.go_on();
     assert!(matches!(a.step(), FloorStep::Wait(Standstill::Ready(_))));
     a.outdated = true;
@@ -407,7 +407,7 @@ fn who_promised_takes_nothing_else() {
     meet(&mut a, &mut empty);
     assert!(!a.has(alone));
     assert!(empty.state.gate().is_some());
-    // So does who heard of the promise only.
+    // The same holds for a tracker that only heard of the promise.
     meet(&mut a, &mut b);
     let mut other = Tracker::new(5, &[]);
     let alone = other.work(1);
@@ -418,7 +418,7 @@ fn who_promised_takes_nothing_else() {
 #[test]
 fn a_tracker_that_returns_empty_and_takes_changes_before_it_links() {
     let ([mut a, mut b, mut c], _) = all_ready();
-    // All have promised; only a has dropped. c comes back empty and takes a change at a low counter.
+    // All have promised; only a has dropped its ops. c returns empty and takes a change at a low counter.
     a.go_on();
     meet(&mut a, &mut b);
     meet(&mut a, &mut c);
@@ -443,7 +443,7 @@ fn an_op_of_a_tracker_that_is_gone_held_by_one() {
     meet(&mut b, &mut c);
     a.forget(3);
     a.work(2 * MARGIN);
-    // a does not have the op: its first proposal is without.
+    // a does not have the op: its first proposal lacks it.
     let (first, floor) = a.propose(&[1, 2]);
     assert!(floor.mark.lamport > 2);
     for op in a.ops.values().cloned().collect::<Vec<_>>() {
@@ -458,7 +458,7 @@ fn an_op_of_a_tracker_that_is_gone_held_by_one() {
 #[test]
 fn what_a_promise_of_others_excludes_is_given_up() {
     let ([mut a, mut b, mut c], proposal) = all_ready();
-    // a promises; c has not heard of it and takes what an empty tracker gives it.
+    // a promises. c has not heard of that, and takes what an empty tracker gives it.
     a.promise(&proposal);
     let mut empty = Tracker::new(4, &[1, 2, 3]);
     let alone = empty.work(1);
@@ -488,7 +488,7 @@ fn a_floor_is_established_on_the_word_of_a_tracker_that_stands_on_it() {
     assert!(b.floor < a.floor && a.floor == proposal.1.mark);
     b.highest = Some(a.floor);
     assert_eq!(b.step(), FloorStep::Establish(Arc::clone(&proposal.1)));
-    // What it never heard of it takes whole, and votes for nothing meanwhile.
+    // A floor unknown to it has to come as a whole base. Meanwhile it makes no vote.
     let other = FloorMark { base: [9; 32], ..a.floor };
     b.highest = Some(other);
     assert_eq!(b.step(), FloorStep::Wait(Standstill::TakesBase(other)));
@@ -509,7 +509,7 @@ fn a_tracker_that_lost_what_it_has_promised_promises_nothing_else() {
     c.promise(&first);
     let former = c.clone();
     c.wiped();
-    // It hears of another floor that is promised, and of its own promise, but has not all of what it promised then.
+    // It hears of another promised floor, and of its own promise. It lacks some of the ops that it promised then.
     b.ops.values().filter(|op| op.lamport <= 2).for_each(|op| c.receive(op));
     let other = Arc::new(FloorProposal {
         after: FloorMark::default(),
@@ -529,8 +529,8 @@ fn a_tracker_that_lost_what_it_has_promised_promises_nothing_else() {
     assert!(!matches!(step, FloorStep::Promise { .. } | FloorStep::Ready { .. }), "{step:?}");
 }
 
-/// Trackers 1 and 2 have promised floors of which each excludes the other: 2 has an op of a tracker that is gone, and 1
-/// has another one. Trackers that keep their disks do not come to this.
+/// Trackers 1 and 2 have promised floors that exclude each other: each has an op of a tracker that is gone, and the
+/// other lacks it. Trackers that keep their disks do not get into this state.
 fn contradiction() -> [Tracker; 3] {
     let [mut a, mut b, mut c] = three_at_work();
     for (number, tracker) in [(8, &mut a), (9, &mut b)] {
@@ -540,7 +540,7 @@ fn contradiction() -> [Tracker; 3] {
         tracker.forget(number);
         tracker.work(2 * MARGIN);
     }
-    // What each has made itself the other has too.
+    // Each has all ops that the other has issued.
     let own: Vec<Op> = [&a, &b].into_iter().flat_map(|from| from.ops.values().cloned()).collect();
     for (tracker, foreign) in [(&mut a, 9), (&mut b, 8)] {
         own.iter().filter(|op| op.id.origin.tracker != foreign).for_each(|op| tracker.receive(op));
@@ -561,7 +561,7 @@ fn nobody_yields_what_it_has_promised() {
         let told = Standstill::Contradiction([tracker.number(), other]);
         assert_eq!(tracker.step(), FloorStep::Wait(told));
     }
-    // A third tracker yields to the higher one only, or it would begin anew for ever.
+    // A third tracker yields to the higher one only. Otherwise it would restart forever.
     let gate = c.state.gate().expect("two").clone();
     match c.step() {
         FloorStep::Yield(to) => assert_eq!(to, gate),
@@ -569,8 +569,8 @@ fn nobody_yields_what_it_has_promised() {
     }
 }
 
-/// All disks were put back to copies from before a floor, and one later to what it was on that floor. It hears of what
-/// the others have promised meanwhile.
+/// All disks were restored to copies from before a floor, and one of them later to its state on that floor. That
+/// tracker meanwhile hears what the others have promised.
 #[test]
 fn nobody_yields_what_is_part_of_the_base() {
     let [mut a, mut b, c] = three_at_work();
@@ -599,7 +599,7 @@ fn forgetting_one_of_two_that_exclude_each_other_lets_go_of_its_floor() {
     let gate = c.state.gate().expect("two").clone();
     settle(&mut [&mut a, &mut b, &mut c]);
     assert_eq!(a.floor, FloorMark::default());
-    // The third tracker goes with the higher promise, and which one that is the digests decide.
+    // The third tracker follows the higher promise. The digests decide which one that is.
     let is_of_b = a.ops.values().any(|op| gate.excludes(op.id, op.lamport));
     let (stays, gone) = if is_of_b { (&mut b, 1) } else { (&mut a, 2) };
     stays.forget(gone);
@@ -611,7 +611,7 @@ fn forgetting_one_of_two_that_exclude_each_other_lets_go_of_its_floor() {
 #[test]
 fn a_promise_of_a_forgotten_tracker_that_took_its_ops_with_it_blocks_nothing() {
     let [mut a, mut b, mut c] = three_at_work();
-    // c has promised a floor with an op that nobody else has any more.
+    // c has promised a floor with an op that all others have lost.
     c.work(2 * MARGIN);
     let proposal = c.propose(&[1, 2, 3]);
     c.promise(&proposal);
@@ -652,7 +652,7 @@ fn a_proposer_that_is_gone_after_its_promise_is_not_needed_any_more() {
     meet(&mut a, &mut b);
     settle(&mut [&mut b, &mut c]);
     assert_eq!(b.floor, proposal.1.mark, "its word is there");
-    // It comes back and goes on.
+    // It returns and goes on.
     settle(&mut [&mut a, &mut b, &mut c]);
     agree(&[&a, &b, &c]);
 }
