@@ -1,10 +1,12 @@
 //! Group-based peer-to-peer file sharing for people on their own network.
 //!
-//! This is the map: a sentence for each room, and the files in it. Arrows lead down only: the programs name `client` or
-//! `tracker`, which never name each other, both name `wire` and `rate`, and these name `model`. What is called pure touches no
-//! socket, file, clock, thread or lock. docs/ARCHITECTURE.md walks through all of it and explains the words.
+//! This is the map: a sentence for each room, and the files in it. Arrows lead down only. The programs name `client`
+//! or `tracker`, which never name each other. Both of these name `wire` and `rate`, and these two name `model`. Pure
+//! rooms touch no socket, file, clock, thread or lock. docs/ARCHITECTURE.md walks through all of it and explains the
+//! words.
 
-/// What the words of the system mean: checked names and addresses, ids, ops, pieces, manifests, amounts in words. Pure.
+/// The meaning of the system's words: checked names and addresses, ids, ops, pieces, manifests, amounts in words.
+/// Pure.
 pub mod model {
     pub mod address;
     pub mod bitfield;
@@ -23,8 +25,8 @@ pub mod model {
     pub(crate) mod units;
 }
 
-/// How fast bytes may pass: limits such as `20M`, and the limiter that members share fairly. How often something may
-/// happen, and whose turn it is.
+/// How fast bytes may pass: limits such as `20M`, and the limiter that members share fairly. Also how often an event
+/// may happen, and whose turn it is.
 pub mod rate {
     pub mod buckets;
     pub mod fair_queue;
@@ -38,15 +40,16 @@ pub mod rate {
 /// The protocol: frames, codec, encryption, and a file for each dialect.
 pub mod wire;
 
-/// The program that keeps accounts, groups and who shares what.
+/// The program that keeps accounts, groups and shares.
 pub mod tracker {
     /// Limits the connections: in all, before login, and from one address.
     pub mod admission;
     /// The command line.
     pub mod args;
-    /// Who changed what and when: lines of JSON in files of a folder of its own.
+    /// Who changed what and when: lines of JSON in files of an own folder.
     pub mod audit;
-    /// Who may come in: passwords, limits on tries, the cluster key, and the keys derived from it, such as a group's.
+    /// Who may come in: passwords, limits on attempts, the cluster key, and the keys derived from it, such as a
+    /// group's.
     pub mod auth {
         pub mod cluster_key;
         mod known_places;
@@ -55,13 +58,14 @@ pub mod tracker {
         pub mod passwords;
         pub mod session_token;
     }
-    /// A copy of everything as a stream: `snapshot` writes it while the tracker runs, `restore` makes a data folder of it.
+    /// A copy of everything as a stream: `snapshot` writes it while the tracker runs, `restore` makes a data folder
+    /// from it.
     pub mod backup {
         pub mod restore;
         pub mod snapshot;
         pub mod stream;
     }
-    /// What is known of the other trackers: who they are, version vectors of what each has, what is new for them.
+    /// What a tracker knows of the others: who they are, version vectors of what each has, what is new for them.
     pub mod cluster {
         pub(crate) mod base_slot;
         pub(crate) mod cluster_view;
@@ -91,13 +95,13 @@ pub mod tracker {
     pub mod journal;
     /// The dialect for programs in any language: lines of JSON, carried out by the same sessions.
     pub mod json;
-    /// All ops in their order: `accept` allows a change or refuses it, `refold` puts late ones in their place. Pure.
+    /// All ops in their order: `accept` accepts a change or refuses it, `refold` puts late ones in their place. Pure.
     pub mod ledger;
-    /// Lines on standard error: levels, pairs of name and value, and a limit for each kind of event.
+    /// Lines on standard error: levels, pairs of name and value, and a rate limit for each kind of event.
     pub mod log;
-    /// Manifests as files, by info hash; missing ones come from other trackers.
+    /// Manifests as files, by info hash. Missing ones come from other trackers.
     pub(crate) mod manifests;
-    /// Numbers for a monitoring system, and whether this tracker is well, over HTTP.
+    /// Metrics for a monitoring system, and the health of this tracker, over HTTP.
     pub mod metrics;
     /// Accepts connections and gives each a thread; `admission` limits how many.
     pub mod net {
@@ -105,17 +109,18 @@ pub mod tracker {
         mod ignored_places;
         pub mod listener;
     }
-    /// Writes to clients what has become durable: the answers that were owed, and what nobody asked for.
+    /// Writes to clients what has become durable: the replies owed for it, and pushed messages.
     pub(crate) mod notifier;
-    /// What an operator watches a tracker by, in one place: the log, the audit, the metrics, and how much users may have.
+    /// What an operator watches a tracker by, in one place: the log, the audit, the metrics, and the limits of users.
     pub mod oversight;
     /// Who is online, at which address, with which pieces: soft state, never on disk.
     pub mod presence;
-    /// Looks whether clients can be reached, on threads of its own.
+    /// Checks whether clients can be reached, on threads of its own.
     pub(crate) mod prober;
-    /// What the program is started with, what it waits for, how it ends.
+    /// How the program starts, what it waits for, and how it ends.
     pub mod program;
-    /// Connections as other threads write to them: who is logged in on which; `slow_consumers` cuts off slow clients.
+    /// Connections as other threads write to them: which client is logged in on which; `slow_consumers` cuts off slow
+    /// clients.
     pub(crate) mod push {
         pub(crate) mod close_handle;
         pub(crate) mod followers;
@@ -137,7 +142,7 @@ pub mod tracker {
         mod seen_parts;
         mod sent_wishes;
     }
-    /// What an operator may ask: one table, its parser, the socket, and the program that speaks to it.
+    /// What an operator may ask: one table, its parser, the socket, and the program at the other end.
     pub mod operator {
         pub mod answer;
         pub mod command;
@@ -148,11 +153,12 @@ pub mod tracker {
         pub mod frame;
         pub mod table;
     }
-    /// Whose request is carried out next: turns by network and user, so that nobody takes the processor from others.
+    /// Whose request is carried out next: turns by network and user, so that no client takes the processor from
+    /// others.
     pub mod request_turns;
-    /// How a part of the running tracker has the program start it anew.
+    /// How a part of the running tracker asks its program for a restart.
     pub mod restart;
-    /// A running tracker: starts its threads, sweeps up behind them, moves the floor, stops them. `kept_server` starts it again.
+    /// A running tracker: starts its threads, cleans up, moves the floor, stops them. `kept_server` restarts it.
     pub mod server;
     /// One client's requests and replies, a file for each subject; `holdings` checks an announced address.
     pub(crate) mod session;
@@ -171,7 +177,7 @@ pub mod client {
     /// Puts the client together, runs the prompt, and takes it apart again.
     pub mod start;
 
-    /// The running client: what each command does, and in `event_loop` what goes on by itself, heartbeats among it.
+    /// The running client: what each command does. `event_loop` has the work without a command, such as heartbeats.
     pub mod app {
         pub(crate) mod announce;
         pub(crate) mod download;
@@ -179,8 +185,8 @@ pub mod client {
         pub mod event_loop;
         pub mod executor;
         mod listing;
-        /// Keeps folders in step: `keeper` shares what happens in one and ends what is gone, `follow_keeper` has come what is
-        /// shared in a group.
+        /// Keeps folders in step. `keeper` shares the changes in a folder and ends shares of removed files.
+        /// `follow_keeper` fetches what a group shares.
         pub(crate) mod folders {
             pub(crate) mod commands;
             pub(crate) mod follow_commands;
@@ -200,7 +206,7 @@ pub mod client {
         pub(crate) mod resume;
         pub mod share;
         pub(crate) mod status;
-        /// Looks after what is shared: what is missing or has changed is told, looked for again, read again.
+        /// Looks after the user's shares: reports missing or changed files, looks for them again, reads them again.
         pub(crate) mod upkeep {
             mod complaints;
             mod inspection;
@@ -211,7 +217,8 @@ pub mod client {
         }
         pub(crate) mod watch;
     }
-    /// Folders in step with a group: which files have a place there, when they are at rest, and what comes of the others.
+    /// Folders in step with a group: which files have a place there, when a file is at rest, and what happens to the
+    /// others.
     pub mod folder {
         pub mod following;
         pub(crate) mod node;
@@ -219,7 +226,8 @@ pub mod client {
         pub(crate) mod settling;
         pub(crate) mod tree;
     }
-    /// Getting pieces from peers; `peer_list` decides whom to dial, how long to back off, and who is banned for a lie.
+    /// Gets pieces from peers. `peer_list` decides which peers to dial, how long to back off, and which to ban for a
+    /// lie.
     pub mod download {
         mod blame;
         pub mod dial_pace;
@@ -236,8 +244,8 @@ pub mod client {
         pub mod verify;
         pub mod whole_hash;
     }
-    /// What of a new version an old one has: `rolling` digests blocks, `block_index` seeks them, `patch` puts pieces together,
-    /// `testimony` finds out who lied of them.
+    /// What an old version has of a new one: `rolling` digests blocks, `block_index` finds them, `patch` puts pieces
+    /// together, `testimony` finds the peers that lied about them.
     pub mod difference {
         pub mod block_index;
         pub mod gathering;
@@ -257,7 +265,7 @@ pub mod client {
         pub(crate) mod prompt;
         pub mod repl;
     }
-    /// Giving pieces to peers: who asks, what there is to give, and what is on its way already.
+    /// Gives pieces to peers: who asks, what there is to give, and what is on its way already.
     pub mod upload {
         pub mod admission;
         pub mod catalog;
@@ -266,7 +274,7 @@ pub mod client {
         pub mod leases;
         mod origin;
         mod place;
-        /// What a scarce uplink gives to whom, and when.
+        /// Which pieces a scarce uplink gives to whom, and when.
         pub mod scarcity {
             mod breadth;
             pub mod freshness;
@@ -281,7 +289,7 @@ pub mod client {
         mod turns;
         mod waiting_line;
     }
-    /// What is remembered from run to run: shares, unfinished downloads, pinned keys.
+    /// What the client remembers from run to run: shares, unfinished downloads, pinned keys.
     pub mod state {
         pub(crate) mod change;
         pub mod dir;
@@ -296,8 +304,8 @@ pub mod client {
         pub(crate) mod takeover;
         pub mod told;
     }
-    /// What is said, as words or JSON: results, events, and in `status` the lines of downloads and uploads. `line_pace` bounds
-    /// what others get onto the screen.
+    /// What the client says, as words or JSON: results, events, and in `status` the lines of downloads and uploads.
+    /// `line_pace` limits how many lines others cause.
     pub mod output {
         pub mod download_failure;
         pub(crate) mod event;
@@ -307,7 +315,7 @@ pub mod client {
         pub mod reporter;
         pub(crate) mod status;
     }
-    /// What a typed or JSON line asks for: parsing, the table of commands, what could be completed.
+    /// What a typed or JSON line asks for: parsing, the table of commands, possible completions.
     pub mod command {
         pub(crate) mod completion;
         pub(crate) mod failure;
@@ -333,7 +341,7 @@ pub mod client {
         pub mod shared_files;
         pub mod sighting;
     }
-    /// How fast downloads may go, and how fast something has been.
+    /// How fast downloads may go, and how fast they were.
     pub mod rate {
         pub mod downlink;
         pub(crate) mod speed;
@@ -355,7 +363,7 @@ pub mod client {
         pub mod unreached;
         pub mod way;
     }
-    /// Requests to a tracker and their replies, many at a time; `queries` finds a share, a renamed one too.
+    /// Requests to a tracker and their replies, many at a time; `queries` finds a share, even after it was renamed.
     pub mod rpc {
         pub mod error;
         pub mod event;
@@ -366,7 +374,7 @@ pub mod client {
         pub(crate) mod queries;
         pub(crate) mod request_window;
     }
-    /// Which piece to ask of whom next. Pure.
+    /// Which piece to request next, and from which peer. Pure.
     pub mod picker {
         pub(crate) mod availability;
         pub mod lane;
@@ -396,7 +404,7 @@ pub mod client {
 /// Ctrl-C, and the wish from outside that the program end.
 pub mod signals;
 
-/// Locks, channels and threads that a schedule explorer can stand in for.
+/// Locks, channels and threads, which a schedule explorer can replace.
 pub mod sync;
 
 /// The operating system: durable files, sockets, threads, random bytes, and calls that the standard library lacks.

@@ -1,4 +1,4 @@
-//! A log whose appends are counted and timed.
+//! A log that counts and times its appends.
 
 use crate::model::op::Op;
 use crate::tracker::commit::{AppendError, OpLog};
