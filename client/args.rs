@@ -14,49 +14,49 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Most characters of a wrong argument that an error repeats.
+/// The most characters of a wrong argument that an error repeats.
 const SHOWN_MAX: usize = 80;
 const ARGUMENTS: &str = "[IP:PORT] [tracker_info.txt | TRACKER:PORT] [options]";
 
-/// What the command line asks for.
+/// The request of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invocation {
     /// Run.
     Run(Box<Args>),
-    /// Print this on standard output and end with success: help, or the version.
+    /// Print this on standard output and end with success: the help, or the version.
     Tell(String),
 }
 
-/// How the client is to run.
+/// The options of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Args {
-    /// Where to listen for other members; port 0 takes a free one. `None`: at all addresses, on a free port.
+    /// The address to listen at for other members; port 0 takes a free one. `None` means all addresses and a free port.
     pub listen: Option<SocketAddr>,
     /// The list of trackers.
     pub tracker_info: PathBuf,
-    /// The only tracker, in place of the list.
+    /// The only tracker, instead of the list.
     pub tracker: Option<TrackerAddr>,
-    /// One more address that other members are told.
+    /// A further address for other members.
     pub announce: Option<SocketAddr>,
-    /// Where shares, pins and unfinished downloads are kept.
+    /// The folder of shares, pins and unfinished downloads.
     pub state_dir: Option<PathBuf>,
-    /// How fast pieces may come in from other members.
+    /// The rate limit of pieces from other members.
     pub download_limit: Limit,
-    /// How fast pieces may leave for other members.
+    /// The rate limit of pieces to other members.
     pub upload_limit: Limit,
-    /// Workers that download; none: as many as there are cores, within bounds.
+    /// The number of download workers. `None` means the number of cores, within bounds.
     pub workers: Option<usize>,
-    /// How long a download of a script waits for a member or a tracker; none: for ever.
+    /// How long a download of a script waits for a member or a tracker. `None` means for ever.
     pub patience: Option<Duration>,
-    /// The trackers' key that is to be trusted from now on in place of the one that was pinned before.
+    /// The trackers' key to trust from now on, instead of the pinned one.
     pub accept_fingerprint: Option<Fingerprint>,
-    /// The commands to carry out in place of those on standard input; none: standard input is read.
+    /// The commands to carry out. If there are none, the client reads standard input.
     pub exec: Vec<String>,
-    /// How everything is said.
+    /// The form of the output.
     pub manner: Manner,
 }
 
-/// Why a command line cannot be followed; one line.
+/// Why a command line is wrong, in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArgsError {
     what: BadArgument,
@@ -64,7 +64,7 @@ pub struct ArgsError {
     program: String,
 }
 
-/// What is wrong with an argument.
+/// The fault of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct BadArgument(String);
 
@@ -77,16 +77,16 @@ impl fmt::Display for ArgsError {
 
 impl std::error::Error for ArgsError {}
 
-/// Where state is kept without `--state-dir`: `groupshare` in the XDG state folder. `None` if the environment names
-/// neither that nor a home.
+/// The default of `--state-dir`: `groupshare` in the XDG state folder. `None` if the environment names neither that
+/// folder nor a home.
 pub fn default_state_dir(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    // The XDG base directory specification has relative paths ignored.
+    // The XDG base directory specification says to ignore relative paths.
     let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
     Some(state.join("groupshare"))
 }
 
-/// Reads the command line behind the program's name, which is the one under which it was started.
+/// Parses the command line after the program's name. `program` is the name under which it was started.
 pub fn parse<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Result<Invocation, ArgsError> {
     read(program, args).map_err(|what| ArgsError { what, program: program.to_owned() })
 }
@@ -202,7 +202,7 @@ fn patience(matches: &Matches) -> Result<Option<Duration>, BadArgument> {
         _ => None,
     };
     let number = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    // Nobody waits longer than a u32 of seconds; a deadline beyond it would not be representable.
+    // A u32 of seconds is long enough, and a longer deadline might not be representable.
     let seconds = number.and_then(|digits| digits.parse::<u32>().ok()).zip(unit_s);
     let seconds = seconds.and_then(|(number, unit_s): (u32, u32)| number.checked_mul(unit_s));
     let wrong =
@@ -210,11 +210,11 @@ fn patience(matches: &Matches) -> Result<Option<Duration>, BadArgument> {
     seconds.map(|seconds| Some(Duration::from_secs(seconds.into()))).ok_or_else(|| BadArgument(wrong()))
 }
 
-/// `IP:PORT` and the list of trackers, either of which may be left out.
+/// `IP:PORT` and the list of trackers. Either may be left out.
 fn places(free: &[String]) -> Result<(Option<SocketAddr>, PathBuf), BadArgument> {
     let (listen, tracker_info) = match free {
         [] => (None, None),
-        // A lone argument is the address unless it can only be a file.
+        // A single argument is the address unless it can only be a file.
         [one] if looks_like_address(one) => (Some(one), None),
         [one] => (None, Some(one)),
         [listen, tracker_info] => (Some(listen), Some(tracker_info)),
@@ -230,7 +230,7 @@ fn places(free: &[String]) -> Result<(Option<SocketAddr>, PathBuf), BadArgument>
     Ok((listen, PathBuf::from(tracker_info)))
 }
 
-/// The tracker that stands in place of the list. What has a `/` in it is a file.
+/// The tracker instead of the list. An argument with a `/` is a file.
 fn lone_tracker(free: &[String]) -> Result<Option<TrackerAddr>, BadArgument> {
     let Some(text) = free.get(1).filter(|text| !text.contains('/')) else { return Ok(None) };
     let Some((_, port)) = text.rsplit_once(':') else { return Ok(None) };

@@ -14,29 +14,29 @@ pub struct Keyring {
     keys: Mutex<HashMap<GroupRef, GroupKey>>,
 }
 
-/// What a key that was put meant.
+/// The effect of a new key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Put {
-    /// It is of a new group, or the one that is known.
+    /// The key is of a new group, or equals the known one.
     AsItWas,
     /// It replaces another key of its group.
     Rekeyed,
-    /// It was not taken: the group goes by another name.
+    /// The key was not taken, because the group has a new name.
     Renamed,
 }
 
-/// What is different after all keys were replaced.
+/// The differences after all keys were replaced.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// The groups whose key changed or is gone.
     pub rekeyed: Vec<GroupRef>,
-    /// What groups are called now that were called something else.
+    /// The new names of groups, by their former names.
     pub renamed: HashMap<GroupId, GroupId>,
 }
 
 impl Keyring {
-    /// Takes a key that the tracker gave, unless its group goes by another name now: other groups may as well, so that all
-    /// have to be asked for.
+    /// Takes a key from the tracker, unless its group has a new name. Then other groups may have new names too, and the
+    /// client has to fetch all keys. have to be asked for.
     pub fn put(&self, key: GroupKey) -> Put {
         let mut keys = self.keys.lock();
         let put = match keys.get(&key.group) {
@@ -80,7 +80,7 @@ impl Keyring {
         self.keys.lock().get(&group).map(|key| (key.id, key.key.clone()))
     }
 
-    /// The group and the secret behind an id that a peer named.
+    /// The group and the secret of a key id that a peer named.
     pub fn by_id(&self, id: KeyId) -> Option<(GroupRef, Secret)> {
         // A user is in few groups, so a look at each is cheaper than a second index.
         self.keys.lock().values().find(|key| key.id == id).map(|key| (key.group, key.key.clone()))

@@ -1,4 +1,4 @@
-//! Puts the client together, runs the prompt, and takes it apart again.
+//! Puts the client together, runs the prompt, and takes the client apart again.
 
 use crate::client::app::event_loop::EventLoop;
 use crate::client::app::executor::Executor;
@@ -36,10 +36,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Runs the client until its commands end or it is told to leave.
+/// Runs the client until its commands end or it has to end.
 pub fn run(args: Args) -> Exit {
     survive_file_size_limit();
-    // Fails where it is forbidden; the limit stays as it is then. The line editor lowers it again.
+    // Where this is forbidden it fails, and the limit stays. The line editor lowers the limit again.
     let _ = raise_descriptor_limit();
     let reporter = Reporter::new(TerminalWriter::stdio(), args.manner);
     let exit = prepare(args, &reporter).and_then(|ready| ready.run(&reporter));
@@ -53,7 +53,7 @@ struct Ready {
     options: NodeOptions,
     interrupt: Interrupt,
     exec: Vec<String>,
-    /// What to listen at instead, where only this machine reaches the client and a tracker is elsewhere.
+    /// The address to listen at instead, if only this machine reaches the client and a tracker is elsewhere.
     rather: Option<SocketAddr>,
     /// Whether a person types commands at a terminal.
     person: bool,
@@ -104,7 +104,7 @@ impl From<StateError> for StartError {
     }
 }
 
-/// The list of trackers names another key than a tracker shows.
+/// The list of trackers names another key than the tracker has shown.
 #[derive(Debug)]
 struct UnlistedKey {
     tracker_info: PathBuf,
@@ -153,7 +153,7 @@ fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, StartError> {
     let all = (Ipv6Addr::UNSPECIFIED, 0).into();
     let listener = listen(args.listen).map_err(|error| StartError::Listen(args.listen.unwrap_or(all), error))?;
     let rather = args.listen.and_then(|listens| better_address(listens, &trackers.addrs));
-    // Last: a start that fails leaves no new key.
+    // This comes last, so a failed start leaves no new key.
     let check = trackers.check(&state, args.accept_fingerprint, person)?;
     // A person sees that a download waits, and can cancel it.
     let patience = args.patience.filter(|_| !person);
@@ -175,7 +175,7 @@ fn prepare(args: Args, reporter: &Reporter) -> Result<Ready, StartError> {
     Ok(Ready { options, interrupt, exec: args.exec, rather, person })
 }
 
-/// What to listen at in place of an address that only this machine reaches, should a tracker be elsewhere.
+/// A better address than one that only this machine reaches, if a tracker is elsewhere.
 fn better_address(listens: SocketAddr, trackers: &[TrackerAddr]) -> Option<SocketAddr> {
     if !listens.ip().to_canonical().is_loopback() || trackers.iter().all(TrackerAddr::is_loopback) {
         return None;
@@ -184,12 +184,12 @@ fn better_address(listens: SocketAddr, trackers: &[TrackerAddr]) -> Option<Socke
     Some(SocketAddr::new(all, listens.port()))
 }
 
-/// The trackers that are to be reached, and what is known of their key.
+/// The trackers to reach, and the knowledge about their key.
 struct KnownTrackers {
     addrs: Vec<TrackerAddr>,
-    /// What their key is kept under: the path of the list, or the address that stands in its place.
+    /// The name of the stored key: the path of the list, or the address instead of it.
     place: PathBuf,
-    /// The key that the list names.
+    /// The key in the list.
     listed: Option<Fingerprint>,
 }
 
@@ -203,12 +203,12 @@ impl KnownTrackers {
     }
 
     fn lone(tracker: TrackerAddr) -> Self {
-        // It begins with no slash, as every path of a list does.
+        // The address begins without a slash, unlike every path of a list.
         Self { place: tracker.to_string().into(), addrs: vec![tracker], listed: None }
     }
 
-    /// Trust on first use, per list of trackers; a fingerprint in the list decides instead. A script does not trust what
-    /// is found under a name: nobody is there to look at it.
+    /// Trust on first use, per list of trackers; a fingerprint in the list decides instead. A script does not trust an
+    /// address from a name look-up, because no person checks it. is found under a name: nobody is there to look at it.
     fn check(
         &self,
         state: &StateDir,
@@ -275,9 +275,9 @@ impl Ready {
         let mut executor = Executor::new(login.clone(), self.interrupt.clone());
         let exit = run_prompt(&mut prompt, reporter, &self.interrupt, &mut executor);
         executor.part();
-        // Threads that wait for a tracker which does not answer do not keep the program.
+        // Threads that wait for a silent tracker do not delay the end of the program.
         node.link.close();
-        // Downloads are kept for the next login. The tracker sees the connection end.
+        // The downloads stay for the next login. The tracker sees the end of the connection.
         login.end();
         node.catalog.close();
         drop(event_loop);

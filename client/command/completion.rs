@@ -1,10 +1,10 @@
-//! What is being typed at the cursor, what could stand there, and how a name is put there. Pure.
+//! The word at the cursor, the names that could stand there, and how the chosen name is inserted. Pure.
 
 use super::table::{COMMANDS, FOLLOW_OPTIONS, ORDERS, SORT, Word};
 use crate::model::escape::escape;
 use crate::model::op::group_access::GroupAccess;
 
-/// What could stand where something is being typed.
+/// The kind of name that could stand at the cursor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// One of these words.
@@ -13,64 +13,65 @@ pub enum Wanted {
     OwnGroup,
     /// A group that the user could ask to join.
     OtherGroup,
-    /// Somebody who asks to join this group.
+    /// A user that asks to join this group.
     Requester(String),
     /// A member of this group.
     Member(String),
-    /// What is shared in this group.
+    /// A share in this group.
     Shared(String),
-    /// The same, or what lies in a folder that is shared there.
+    /// A share in this group, or a file in a folder that is shared there.
     SharedPath(String),
-    /// What the user shares in this group.
+    /// The user's share in this group.
     OwnShare(String),
-    /// What is downloaded from this group, or was.
+    /// A download from this group, running or ended.
     Download(String),
     /// A path on this machine.
     Path,
-    /// A path on this machine and a group of the user, in either order: the other one, if it was typed.
+    /// A path on this machine or a group of the user, in either order. The field is the other argument, if it was
+    /// typed.
     PathOrGroup(Option<String>),
 }
 
 /// A word that is being typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spot {
-    /// What it could be.
+    /// The kind of name that it could be.
     pub wanted: Wanted,
-    /// What there is of it, without quotes.
+    /// The typed text, without quotes.
     pub typed: String,
-    /// Where in the line it begins, in bytes, a quote included.
+    /// The begin of the word in the line, in bytes, including a quote.
     pub start: usize,
-    /// The quote that it begins with.
+    /// The quote at its begin.
     quote: Option<char>,
 }
 
-/// Something that could stand there.
+/// A name that could stand there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
     /// Its text.
     pub text: String,
-    /// Whether it goes on, as a folder's path does.
+    /// Whether the name goes on, as a folder's path does.
     pub goes_on: bool,
 }
 
 impl Name {
-    /// A name that is complete.
+    /// A complete name.
     pub fn whole(text: impl Into<String>) -> Self {
         Self { text: text.into(), goes_on: false }
     }
 }
 
-/// Something to put there: as it is shown in a list, and what takes the place of what was typed.
+/// A choice: its form in a list, and the text that replaces the typed one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Shown in a list.
+    /// The form in a list.
     pub shown: String,
-    /// Put into the line.
+    /// The text for the line.
     pub put: String,
 }
 
 impl Spot {
-    /// What is being typed behind this text; none where no name is wanted.
+    /// The word at the end of this text; `None` if no name is wanted there.
     pub(crate) fn behind(text: &str) -> Option<Self> {
         let words = Words::of(text);
         if text.trim_start().starts_with('#') {
@@ -87,7 +88,8 @@ impl Spot {
         Some(Self { wanted, typed, start, quote })
     }
 
-    /// Those of these names that begin with what was typed, in order, fit to be put there. A sole one is ended.
+    /// The names that begin with the typed text, in order and ready for the line. A single one is completed with a
+    /// space or quote.
     pub(crate) fn candidates(&self, names: impl IntoIterator<Item = Name>) -> Vec<Candidate> {
         let typed = self.folded(&self.typed);
         let fits = |name: &Name| name.text.starts_with(&typed) && escape(&name.text) == name.text;
@@ -111,10 +113,10 @@ impl Spot {
         names.into_iter().map(candidate).collect()
     }
 
-    /// Commands are understood in any case and with `-` for `_`.
+    /// Commands may have any case, and `-` for `_`.
     fn folded(&self, typed: &str) -> String {
         match self.wanted {
-            // An option begins with it.
+            // Options begin with `-`.
             Wanted::Words(_) if !typed.starts_with('-') => typed.to_ascii_lowercase().replace('-', "_"),
             _ => typed.to_owned(),
         }
@@ -125,7 +127,7 @@ fn all_commands() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|usage| usage.name())
 }
 
-/// The options that a command takes behind these arguments, where one is begun or nothing else can follow.
+/// The options of a command after these arguments, if one is begun or nothing else can follow.
 fn option(word: Word, before: &[String], typed: &str) -> Option<Wanted> {
     let is_begun = typed.starts_with('-');
     let options: &[&'static str] = match (word, before.len()) {
@@ -134,13 +136,13 @@ fn option(word: Word, before: &[String], typed: &str) -> Option<Wanted> {
         (Word::FollowGroup, 2 | 3) => &FOLLOW_OPTIONS,
         _ => return None,
     };
-    // One that was typed does not come again, and what follows it is no option.
+    // A typed option does not come again, and the word after it is no option.
     let is_typed = |option: &&'static str| before.iter().any(|typed| typed.starts_with(option));
     let left: Vec<&'static str> = options.iter().copied().filter(|option| !is_typed(option)).collect();
     (!left.is_empty()).then_some(Wanted::Words(left))
 }
 
-/// What a command takes behind these arguments.
+/// The kind of argument that a command takes after these.
 fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
     let group = || before.first().cloned().unwrap_or_default();
     Some(match (word, before.len()) {
@@ -191,12 +193,12 @@ fn wanted(word: Word, before: &[String]) -> Option<Wanted> {
     })
 }
 
-/// Whether a name means something else without quotes.
+/// Whether a name has another meaning without quotes.
 fn needs_quotes(name: &str) -> bool {
     name.chars().any(|c| c.is_whitespace() || matches!(c, '\'' | '"' | '\\'))
 }
 
-/// A name as it is typed behind this quote, which is not closed.
+/// A name as typed after this open quote.
 fn quoted(name: &str, quote: Option<char>) -> String {
     let mut out: String = quote.into_iter().collect();
     for c in name.chars() {
@@ -208,7 +210,7 @@ fn quoted(name: &str, quote: Option<char>) -> String {
     out
 }
 
-/// The words of a line up to the cursor, the last of which is being typed. Quotes are those of a shell.
+/// The words of a line up to the cursor. The last one is being typed. Quotes work as in a shell.
 struct Words {
     before: Vec<String>,
     typed: String,

@@ -1,33 +1,33 @@
-//! Why a command was not carried out.
+//! Why a command failed.
 
 use crate::client::rpc::error::{RpcError, TRIED_AGAIN};
 use crate::wire::refusal::{Code, Refusal};
 use std::fmt;
 
-/// One line that says what was wrong and what to do, and of which kind it is.
+/// One line that says what was wrong and what to do, and the kind of the failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What a person is told.
+    /// The words for a person.
     pub why: String,
-    /// What a program can go by.
+    /// The kind, for a program.
     pub cause: Cause,
 }
 
 /// The kinds of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// It was refused for this reason, by the tracker or before it was asked.
+    /// The tracker refused it with this code, or the client did so before asking.
     Refused(Code),
     /// No tracker could be reached.
     NoTracker,
-    /// Something else stands under the name of a share now.
+    /// The name now stands for another version of the share.
     OtherVersion,
     /// Anything else: a line that is no command, a file that cannot be read, a full disk.
     Other,
 }
 
 impl Failure {
-    /// What a script is told, which gives this command up and goes on to the next.
+    /// The failure for a script that gives this command up and goes on to the next.
     pub(crate) fn given_up(&self) -> Failure {
         let why =
             Some(&self.why).filter(|_| self.cause == Cause::NoTracker).and_then(|why| why.strip_suffix(TRIED_AGAIN));

@@ -1,4 +1,4 @@
-//! What a line of JSON means: the same commands as at the prompt, for programs.
+//! Parses a line of JSON: the same commands as at the prompt, for programs.
 
 use super::failure::Failure;
 use super::table::Word;
@@ -16,8 +16,8 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// A line whose `id` is known already and whose arguments are an object. What is derived here refuses a member that is
-/// there twice, where a `Value` would keep the last.
+/// A line with a known `id` and with an object as arguments. This derived parser refuses a repeated member; a `Value`
+/// would keep the last one.
 #[derive(Deserialize)]
 struct JsonLine {
     #[serde(rename = "id")]
@@ -26,7 +26,7 @@ struct JsonLine {
     command_args: Option<JsonArgs>,
 }
 
-/// The arguments of all commands; each takes those that it needs.
+/// The arguments of all commands. Each command takes those that it needs.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct JsonArgs {
@@ -49,8 +49,8 @@ struct JsonArgs {
     download: Option<u64>,
 }
 
-/// Reads one line. Relative paths begin at `folder`; `~` is a name like any other. Gives what the program calls the
-/// command, if it does, and the command.
+/// Parses one line. Relative paths begin at `folder`; `~` is an ordinary name. Returns the program's id for the
+/// command, if there is one, and the command.
 pub fn parse(line: &str, folder: &Path) -> (Option<Value>, Result<ParsedLine, Failure>) {
     match serde_json::from_str::<Value>(line) {
         Ok(Value::Object(mut members)) => (members.remove("id"), read(line, &members, folder)),

@@ -1,4 +1,4 @@
-//! What a typed line means. Text becomes a `Command` here, once; past this room nothing is a bare string.
+//! Parses a typed line. Text becomes a `Command` here, once. Beyond this room no command argument is a bare string.
 
 use super::table::{SORT, Usage, Word, near};
 use super::types::{
@@ -12,19 +12,19 @@ use crate::model::op::group_access::GroupAccess;
 use crate::rate::limit::Limit;
 use std::path::{Path, PathBuf};
 
-/// What the words of a line are read against.
+/// The surroundings that give the words of a line their meaning.
 pub struct Surroundings<'a> {
-    /// What `~` stands for.
+    /// The meaning of `~`.
     pub home: Option<&'a Path>,
-    /// What relative paths begin at. If it is empty they stay relative.
+    /// The begin of relative paths. If it is empty, they stay relative.
     pub folder: &'a Path,
-    /// Whether something is there under a path.
+    /// Whether a path exists.
     pub exists: &'a dyn Fn(&Path) -> bool,
     /// Whether the user is known to be in a group.
     pub is_member: &'a dyn Fn(&GroupId) -> bool,
 }
 
-/// Reads one line as it was typed, with or without its line end.
+/// Parses one typed line, with or without its line end.
 pub fn parse(line: &str, around: &Surroundings<'_>) -> Result<ParsedLine, CommandError> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -47,20 +47,20 @@ pub fn parse(line: &str, around: &Surroundings<'_>) -> Result<ParsedLine, Comman
     Arguments { words: arguments, usage, around }.read(word)
 }
 
-/// Whether a line is a command that lacks a password.
+/// Whether a line is a command with a missing password.
 pub fn asks_password(line: &str) -> bool {
     let around = Surroundings { home: None, folder: Path::new(""), exists: &|_| false, is_member: &|_| false };
     matches!(parse(line, &around), Ok(ParsedLine::Incomplete(_)))
 }
 
-/// Whether a line may be kept in the history: one that cannot hold a password. Of lines that are not commands only
-/// those are kept that were meant as a command without one.
+/// Whether the history may keep a line: one that cannot hold a password. A line that is no command is kept only if it
+/// looks like a command without a password.
 pub fn may_be_kept(line: &str) -> bool {
     let line = line.trim();
     let words = split(line);
     let first = match &words {
         Ok(words) => words.first().cloned(),
-        // An open quote: the first word is looked at as it stands.
+        // For an open quote, the first word is taken as it stands.
         Err(_) => line.split_whitespace().next().map(|word| word.replace(['"', '\'', '\\'], "")),
     };
     let Some(first) = first.filter(|_| !line.starts_with('#')) else {
@@ -79,13 +79,13 @@ pub fn may_be_kept(line: &str) -> bool {
     }
 }
 
-/// The words of a line, quotes taken off as a shell does.
+/// The words of a line, with quotes removed as a shell does.
 fn split(line: &str) -> Result<Vec<String>, CommandError> {
     if line.contains('\0') {
         return Err(CommandError("The line holds a NUL character, which no command has".to_owned()));
     }
-    // shell_words takes a '#' at the beginning of a word for a comment, but a file name or a password may begin with
-    // one. NUL, which is not in the line, stands for it meanwhile.
+    // shell_words takes a '#' at the begin of a word for a comment, but a file name or a password may begin with one.
+    // NUL, which is not in the line, stands for it meanwhile.
     let words = shell_words::split(&line.replace('#', "\0")).map_err(|_| {
         CommandError("A quote is not closed, add the missing ' or \" (or write \\' for the character)".to_owned())
     })?;
@@ -216,9 +216,9 @@ impl Arguments<'_> {
         })
     }
 
-    /// Both `<file_path> <group_id>` and `<group_id> <file_path>` are documented. What cannot be a group name is the
-    /// path. If both could be one, the only one that exists is; else the one that is no group of the user's, if the
-    /// other is one; else the path comes first.
+    /// Both `<file_path> <group_id>` and `<group_id> <file_path>` are documented. An argument that cannot be a group
+    /// name is the path. If both could be one, the only one that exists is the path. Otherwise, if just one is a group
+    /// of the user, the other is the path. Otherwise the path comes first.
     fn path_and_group(&self) -> Result<(PathBuf, GroupId), CommandError> {
         let could_be_group = |index: usize| GroupId::from_input(&self.words[index]).is_ok();
         let is_member =
@@ -234,7 +234,7 @@ impl Arguments<'_> {
         Ok((self.path(path)?, self.group(group)?))
     }
 
-    /// The options may stand in any order behind the folder.
+    /// The options may stand in any order after the folder.
     fn follow(&self) -> Result<Command, CommandError> {
         let (group, folder) = (self.group(0)?, self.path(1)?);
         let (mut all, mut max_size) = (false, FOLLOWED_SIZE);
@@ -283,7 +283,7 @@ impl Arguments<'_> {
         SharedPath::new(word).map_err(|error| self.bad(&format!("'{}': {error}", excerpt(word, SHOWN_MAX))))
     }
 
-    /// The order that is named behind these words, if one is.
+    /// The order after these words, if there is one.
     fn order(&self, index: usize) -> Result<Order, CommandError> {
         match &self.words[index..] {
             [] => Ok(Order::default()),
@@ -607,7 +607,7 @@ mod tests {
         let found = |path: &str, group: &str| Ok((path.to_owned(), group.to_owned()));
         let long = "x".repeat(65);
         for (line, there, expected) in [
-            // What has a slash, or is too long or otherwise unfit for a group name, is the path.
+            // A word with a slash, or one that is too long or unfit for a group name, is the path.
             ("upload_file ./a lab", &[][..], found("/work dir/./a", "lab")),
             ("upload_file lab ./a", &[], found("/work dir/./a", "lab")),
             ("upload_file lab /x/a", &["lab"], found("/x/a", "lab")),
@@ -615,14 +615,14 @@ mod tests {
             (&format!("upload_file lab {long}"), &[], found(&format!("/work dir/{long}"), "lab")),
             ("upload_file lab ' a'", &[], found("/work dir/ a", "lab")),
             ("upload_file lab ..", &[], found("/work dir/..", "lab")),
-            // If both could be a group, what exists is the path.
+            // If both could be a group, the existing one is the path.
             ("upload_file a.txt lab", &["a.txt"], found("/work dir/a.txt", "lab")),
             ("upload_file lab a.txt", &["a.txt"], found("/work dir/a.txt", "lab")),
             // If both exist or neither does, the path comes first.
             ("upload_file a.txt lab", &["a.txt", "lab"], found("/work dir/a.txt", "lab")),
             ("upload_file lab a.txt", &["a.txt", "lab"], found("/work dir/lab", "a.txt")),
             ("upload_file a.txt lab", &[], found("/work dir/a.txt", "lab")),
-            // A name that was taken twice can be a group as well as a file.
+            // A renamed group's name can be a file name too.
             ("upload_file lab~2 a.txt", &["a.txt"], found("/work dir/a.txt", "lab~2")),
         ] {
             assert_eq!(upload(line, there), expected, "{line}, {there:?} there");

@@ -1,5 +1,5 @@
-//! The table of commands: what each is called, what it takes and what it does. The parser, `help` and the check of the
-//! README's list all read this one table.
+//! The table of commands: their names, arguments and effects. The parser, `help` and the check of the README's list all
+//! read this one table.
 
 use std::fmt;
 
@@ -28,17 +28,17 @@ macro_rules! commands {
 /// One command of the table.
 #[derive(Debug)]
 pub struct Usage {
-    /// Which command.
+    /// The command.
     pub word: Word,
-    /// What is typed for it; the first is its proper name.
+    /// The names to type. The first is the proper name.
     pub names: &'static [&'static str],
-    /// Its arguments as documented; empty if there are none.
+    /// The documented arguments; empty if there are none.
     pub arguments: &'static str,
-    /// How many arguments it takes: every number that is right.
+    /// The allowed numbers of arguments.
     pub counts: &'static [usize],
-    /// What it does, in one line.
+    /// The effect, in one line.
     pub summary: &'static str,
-    /// What else there is to know, in lines.
+    /// Further facts, in lines.
     pub details: &'static str,
 }
 
@@ -183,7 +183,7 @@ commands! {
         ""
 }
 
-/// Stands before the order of a list.
+/// Precedes the order of a list.
 pub(super) const SORT: &str = "--sort";
 
 /// The options of `follow_group`.
@@ -191,7 +191,7 @@ pub(super) const FOLLOW_OPTIONS: [&str; 2] = ["--all", "--max-size="];
 /// The orders of a list.
 pub(super) const ORDERS: [&str; 3] = ["members", "name", "size"];
 
-/// Said below the list of commands.
+/// The line below the list of commands.
 const QUOTING: &str = "Names and paths with spaces go in quotes: upload_file \"my notes.pdf\" lab";
 
 impl Usage {
@@ -219,7 +219,7 @@ impl Word {
         COMMANDS.iter().find(|usage| usage.word == self).expect("the macro makes a line for every word")
     }
 
-    /// The command with this name, in whatever case and with `-` for `_`.
+    /// The command with this name, in any case and with `-` for `_`.
     pub fn find(typed: &str) -> Option<Self> {
         let folded = fold(typed);
         COMMANDS.iter().find(|usage| usage.names.contains(&folded.as_str())).map(|usage| usage.word)
@@ -235,14 +235,13 @@ fn fold(typed: &str) -> String {
     typed.to_ascii_lowercase().replace('-', "_")
 }
 
-/// Most names that a wrong one is answered with.
+/// The most names in the answer to a wrong one.
 const NEAR_MAX: usize = 4;
 
-/// The commands that could be meant by a name that is none: those that begin with it, or else the nearest, at a small
-/// distance. At most four.
+/// The commands that a wrong name may mean: those that begin with it, or else those at a small distance. At most four.
 pub fn near(typed: &str) -> Vec<Word> {
     let folded = fold(typed);
-    // No name comes near a text this long, and the distance takes time in proportion to its length.
+    // No name is near a text this long, and the computation takes time in proportion to its length.
     if folded.len() > 40 {
         return Vec::new();
     }
@@ -253,15 +252,15 @@ pub fn near(typed: &str) -> Vec<Word> {
             return begun;
         }
     }
-    // One mistake in three characters is a slip of the finger, more is another word.
+    // One mistake in three characters is a typing error; more are another word.
     let allowed = (folded.chars().count() / 3).min(3);
-    // Each character that one has and the other lacks is a mistake.
+    // Each character of the difference in length is a mistake.
     let as_long = |name: &str| name.len().abs_diff(folded.chars().count()) <= allowed;
     let distances = names().filter(|(name, _)| as_long(name)).map(|(name, word)| (distance(&folded, name), word));
     distances.filter(|(distance, _)| *distance <= allowed).min().map(|(_, word)| word).into_iter().collect()
 }
 
-/// How many characters must be put in, left out, changed or swapped with their neighbour to make one text of the other
+/// The number of characters to insert, delete, change or swap with their neighbour to turn one text into the other
 /// (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
@@ -281,7 +280,7 @@ fn distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
-/// The lines that `help` shows: all commands, or what there is to know about one.
+/// The lines of `help`: all commands, or everything about one.
 pub fn help(about: Option<Word>) -> Vec<String> {
     if let Some(word) = about {
         let usage = word.usage();

@@ -1,4 +1,4 @@
-//! What a line asks for: a command, or what is needed to make one of it.
+//! The meaning of a line: a command, or the parts for one.
 
 use super::table::Word;
 use crate::model::name::pattern::NamePattern;
@@ -12,13 +12,13 @@ use std::fmt;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// Most characters of a wrong word that an error repeats.
+/// The most characters of a wrong word that an error repeats.
 pub(super) const SHOWN_MAX: usize = 60;
 
-/// How large a folder gets that follows a group, unless somebody says otherwise, in bytes: 10 GiB.
+/// The default size limit of a folder that follows a group, in bytes: 10 GiB.
 pub(crate) const FOLLOWED_SIZE: u64 = 10 << 30;
 
-/// Which of the two limits a command is about.
+/// The direction of a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// To other members.
@@ -27,7 +27,7 @@ pub enum Direction {
     Download,
 }
 
-/// In which order files are listed.
+/// The order of a list of files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
     /// By name, in each group.
@@ -35,12 +35,12 @@ pub enum Order {
     Name,
     /// The largest first.
     Size,
-    /// What most members are online with first.
+    /// The files with the most online members first.
     Members,
 }
 
 impl Order {
-    /// The order that a word stands for, in whatever case.
+    /// The order with this name, in any case.
     pub(super) fn parse(word: &str) -> Option<Self> {
         match word.to_ascii_lowercase().as_str() {
             "name" => Some(Order::Name),
@@ -51,7 +51,7 @@ impl Order {
     }
 }
 
-/// Something the client is told to do. The table of commands says what each of them does.
+/// A command to the client. The table of commands describes each of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     CreateUser {
@@ -114,19 +114,19 @@ pub enum Command {
         group: GroupId,
     },
     ListGroups,
-    /// Those whose names a pattern means, or all.
+    /// Only files that match a pattern, or all.
     ListFiles {
         group: GroupId,
         pattern: Option<NamePattern>,
         order: Order,
     },
-    /// Those in a shared folder.
+    /// The files in a shared folder.
     ListFolder {
         group: GroupId,
         path: SharedPath,
         order: Order,
     },
-    /// Looks in all groups of the user.
+    /// Searches all groups of the user.
     Find {
         pattern: NamePattern,
         order: Order,
@@ -136,14 +136,14 @@ pub enum Command {
         path: PathBuf,
         group: GroupId,
     },
-    /// The destination is a folder or the new file's name, and absolute if the working folder is known. A `/` typed at
-    /// its end is kept.
+    /// The destination is a folder or the new file's name. It is absolute if the working folder is known. A typed `/`
+    /// at its end is kept.
     DownloadFile {
         group: GroupId,
         file: FileName,
         destination: PathBuf,
     },
-    /// Without a destination the new version takes the place of the old one.
+    /// Without a destination the new version replaces the old one.
     UpdateFile {
         group: GroupId,
         file: FileName,
@@ -181,9 +181,9 @@ pub enum Command {
     FollowGroup {
         group: GroupId,
         folder: PathBuf,
-        /// Also what is shared there already.
+        /// Whether existing shares come too.
         all: bool,
-        /// Bytes.
+        /// In bytes.
         max_size: u64,
     },
     UnfollowGroup {
@@ -204,20 +204,20 @@ pub enum Command {
     },
 }
 
-/// What one line comes to.
+/// The meaning of one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParsedLine {
     /// A blank line or a comment.
     Nothing,
     Command(Command),
-    /// A command whose passwords were left out.
+    /// A command with missing passwords.
     Incomplete(IncompleteCommand),
-    /// `help`, about one command or all.
+    /// `help` for one command or for all.
     Help(Option<Word>),
     Quit,
 }
 
-/// A command that needs passwords before it is complete.
+/// A command that still needs passwords.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IncompleteCommand {
     CreateUser(UserId),
@@ -226,7 +226,7 @@ pub enum IncompleteCommand {
 }
 
 impl IncompleteCommand {
-    /// What is asked, in order.
+    /// The questions, in order.
     pub fn prompts(&self) -> Vec<PasswordPrompt> {
         let ask = |text: &str, twice| PasswordPrompt { text: text.to_owned(), twice };
         match self {
@@ -236,10 +236,10 @@ impl IncompleteCommand {
         }
     }
 
-    /// The command with the answers to its prompts put in.
+    /// The command with the answers to its prompts.
     ///
     /// # Errors
-    /// An answer is no password.
+    /// An answer is no valid password.
     pub fn complete(self, answers: Vec<Zeroizing<String>>) -> Result<Command, CommandError> {
         let mut answers = answers.into_iter();
         let mut next = || password(&answers.next().unwrap_or_default());
@@ -251,15 +251,15 @@ impl IncompleteCommand {
     }
 }
 
-/// One password to be asked for.
+/// A question for one password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswordPrompt {
     pub text: String,
-    /// Whether a person is asked twice, since a slip of the finger would not be noticed.
+    /// Whether a person types it twice, because a typing error would not be noticed.
     pub twice: bool,
 }
 
-/// Why a line is not a command; one line.
+/// Why a line is no command, in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandError(pub(super) String);
 
@@ -271,7 +271,7 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
-/// A password as it was typed.
+/// A typed password.
 pub(super) fn password(text: &str) -> Result<Password, CommandError> {
     Password::new(text).ok_or_else(|| CommandError(Code::BadPassword.words().to_owned()))
 }

@@ -1,4 +1,4 @@
-//! A pipeline that reads and hashes pieces on the rayon pool, and hands them on in order.
+//! A pipeline that reads and hashes pieces on the rayon pool, and passes them on in order.
 
 use super::sha1_lanes::sha1_of_each;
 use super::zeros::{sha1_of_zeros, zeros};
@@ -14,10 +14,10 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-/// How many pieces a core hashes at once: four take little longer than one, and more have no room in the registers.
+/// The number of pieces that a core hashes at once. Four take little longer than one, and more exceed the registers.
 const LANES: usize = 4;
-/// Most jobs ahead of the one that is handed on next. A job has `LANES` pieces at most, so this bounds the memory to 16
-/// MiB.
+/// The most jobs ahead of the next one to pass on. A job has at most `LANES` pieces, so this bounds the memory to 16
+/// MiB. MiB.
 const AHEAD_MAX: usize = 8;
 
 /// The SHA-1 of some bytes.
@@ -35,19 +35,19 @@ pub struct HashedPiece<'a> {
     pub sha1: Sha1Digest,
 }
 
-/// How a piece is read.
+/// The way in which a piece was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PieceRead {
-    /// Its bytes are in the buffer.
+    /// The bytes of the piece are in the buffer.
     Bytes,
-    /// It is all zeros, which were not read.
+    /// The piece is all zeros, which were not read.
     Zeros,
 }
 
-/// Reads each of the pieces with `read` and hashes it, several at a time on the rayon pool. Hands each to `sink` on the
-/// calling thread, in the order given. Stops when `sink` breaks. A core hashes several pieces at once, and none of which
-/// `read` knows that it is all zeros. While no job is ready, the calling thread calls `meanwhile`, which does a little of
-/// something else, until that gives false.
+/// Reads each of the pieces with `read` and hashes it, several at a time on the rayon pool. Passes each to `sink` on
+/// the calling thread, in the given order. Stops when `sink` breaks. A core hashes several pieces at once, but none
+/// that `read` knows to be zeros. While no job is ready, the calling thread calls `meanwhile`, which does a little
+/// other work, until that returns false. something else, until that gives false.
 pub fn hash_in_order<E: Send, B>(
     layout: Layout,
     mut pieces: impl Iterator<Item = PieceIndex>,
@@ -63,8 +63,8 @@ pub fn hash_in_order<E: Send, B>(
     in_order(jobs, work, meanwhile, |job, data, outcomes| hand_on(layout, job, (data, outcomes), &mut sink))
 }
 
-/// The same in any order. `sink` is called on the threads of the pool, so that what it does with the pieces is done by all
-/// cores. Stops soon after it breaks.
+/// As `hash_in_order`, in any order. The threads of the pool call `sink`, so all cores do its work on the pieces. Stops
+/// soon after `sink` breaks. cores. Stops soon after it breaks.
 pub fn hash_each<E: Send>(
     layout: Layout,
     pieces: &[PieceIndex],
@@ -80,7 +80,7 @@ pub fn hash_each<E: Send>(
 
 /// Some pieces that a core hashes at once.
 type Job = [Option<PieceIndex>; LANES];
-/// What became of each of them.
+/// The result for each of them.
 type Outcomes<E> = [Option<Result<(PieceRead, Sha1Digest), E>>; LANES];
 
 fn read_and_hash<E>(
@@ -123,8 +123,8 @@ fn hand_on<E, B>(
     ControlFlow::Continue(())
 }
 
-/// Does the jobs with `work`, several at a time on the rayon pool that it is called in, else on the global one. Hands
-/// the buffer and the result of each to `sink`, in the order given. Several callers share the pool fairly.
+/// Does the jobs with `work`, several at a time on the rayon pool of the caller, or else on the global one. Passes the
+/// buffer and the result of each to `sink`, in the given order. Several callers share the pool fairly.
 fn in_order<J: Copy + Send, T: Send, B>(
     mut jobs: impl Iterator<Item = J>,
     work: impl Fn(J, &mut Vec<u8>) -> T + Sync,
@@ -134,7 +134,7 @@ fn in_order<J: Copy + Send, T: Send, B>(
     let ahead = (rayon::current_num_threads() + 2).min(AHEAD_MAX);
     let (done, finished) = crossbeam_channel::bounded::<(usize, thread::Result<JobResult<T>>)>(ahead);
     rayon::in_place_scope_fifo(|scope| {
-        // The jobs under way, the next one to hand on in front; `front` is its number.
+        // The running jobs, the next one to pass on first; `front` is its number.
         let mut on_way: VecDeque<(J, Option<JobResult<T>>)> = VecDeque::with_capacity(ahead);
         let mut front = 0;
         let mut spare: Vec<Vec<u8>> = Vec::new();
@@ -168,7 +168,7 @@ fn in_order<J: Copy + Send, T: Send, B>(
     })
 }
 
-/// Waits for a job to end. A thread of the pool runs jobs meanwhile: its own queue may hold the one that it waits for.
+/// Waits for a job to end. A thread of the pool runs jobs meanwhile, because its own queue may hold the awaited one.
 fn receive<T>(finished: &Receiver<T>, mut meanwhile: impl FnMut() -> bool) -> T {
     loop {
         if let Ok(job) = finished.try_recv() {
@@ -186,7 +186,7 @@ pub(crate) mod tests {
     use crate::model::piece::PIECE_LEN;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Bytes of which no piece is like another.
+    /// Bytes without two equal pieces.
     pub(crate) fn noise(len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         let words = (1..).map(|i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
@@ -196,7 +196,7 @@ pub(crate) mod tests {
         bytes
     }
 
-    /// Each piece is full of its number. Some are taken for zeros, alone and many together.
+    /// Each piece is full of its number. Some count as zeros, alone and in groups.
     fn read_number(piece: PieceIndex, buffer: &mut [u8]) -> Result<PieceRead, u32> {
         buffer.fill(piece.get() as u8);
         match piece.get() {

@@ -1,8 +1,9 @@
-//! SHA-1 over several streams at once. One stream leaves most of a core waiting, since every round needs the one before.
-//! Independent streams fill the gaps. Where two take the same bytes, one message schedule serves both.
+//! SHA-1 over several streams at once. One stream leaves a core mostly idle, because every round needs the one before.
+//! Independent streams fill the gaps. Two hashes of the same bytes share one message schedule.
 //!
-//! The `sha1` crate does everything else: single streams, and all of it on a machine without the instructions. This is
-//! the second room with `unsafe`, and only for the SHA instructions.
+//! The `sha1` crate does everything else: single streams, and all streams on a machine without the SHA instructions.
+//! This is the second room with `unsafe`, and only for these instructions. the second room with `unsafe`, and only for
+//! the SHA instructions.
 
 use crate::model::digest::Sha1Digest;
 use sha1::block_api::compress;
@@ -11,7 +12,7 @@ use std::fmt;
 
 /// Length of a block, in bytes.
 const BLOCK_LEN: usize = 64;
-/// Where in the last block the length of the stream stands.
+/// The place of the stream's length in the last block.
 const LENGTH_AT: usize = BLOCK_LEN - 8;
 
 type Sha1State = [u32; 5];
@@ -50,7 +51,7 @@ impl Sha1Stream {
         self.take_rest(blocks, rest);
     }
 
-    /// The digest of what was taken.
+    /// The digest of the bytes so far.
     pub fn digest(&self) -> Sha1Digest {
         let mut state = self.state;
         let mut last = [[0; BLOCK_LEN]; 2];
@@ -67,12 +68,12 @@ impl Sha1Stream {
         Sha1Digest(digest)
     }
 
-    /// How many bytes wait for the rest of their block.
+    /// The number of bytes that wait for the rest of their block.
     fn held(&self) -> usize {
         (self.len % BLOCK_LEN as u64) as usize
     }
 
-    /// Fills the block that is begun, as far as the bytes go. Gives those that are left.
+    /// Fills the begun block as far as the bytes go. Returns the other bytes.
     fn fill_rest<'a>(&mut self, data: &'a [u8]) -> &'a [u8] {
         let held = self.held();
         if held == 0 {
@@ -87,7 +88,7 @@ impl Sha1Stream {
         later
     }
 
-    /// Counts blocks that were compressed, and keeps the bytes behind them.
+    /// Counts compressed blocks, and keeps the bytes behind them.
     fn take_rest(&mut self, blocks: &[Block], rest: &[u8]) {
         self.len += (blocks.len() * BLOCK_LEN + rest.len()) as u64;
         if !rest.is_empty() {
@@ -108,7 +109,7 @@ pub fn update_both(one: &mut Sha1Stream, other: &mut Sha1Stream, data: &[u8]) {
     other.take_rest(blocks, rest);
 }
 
-/// Each stream takes bytes of its own. What one has more than the other, it takes alone.
+/// Each stream takes bytes of its own. If one has more than the other, it takes the rest alone.
 pub fn update_pair((one, one_data): (&mut Sha1Stream, &[u8]), (other, other_data): (&mut Sha1Stream, &[u8])) {
     let (one_data, other_data) = (one.fill_rest(one_data), other.fill_rest(other_data));
     let [one_later, other_later] = update_lanes([one, other], [one_data, other_data]);
@@ -124,7 +125,7 @@ pub fn sha1_of_each<const LANES: usize>(data: [&[u8]; LANES]) -> [Sha1Digest; LA
     streams.map(|stream| stream.digest())
 }
 
-/// Streams at the border of a block take as many blocks as all have. Gives what each has left.
+/// Streams at a block border take as many blocks as all have. Returns the rest of each.
 fn update_lanes<'a, const LANES: usize>(
     mut streams: [&mut Sha1Stream; LANES],
     data: [&'a [u8]; LANES],
@@ -158,7 +159,7 @@ fn compress_both(one: &mut Sha1State, other: &mut Sha1State, blocks: &[Block]) {
     compress(other, blocks);
 }
 
-/// Each state takes blocks of its own, all equally many.
+/// Each state takes blocks of its own, and all take the same number.
 #[allow(unsafe_code)]
 fn compress_lanes<const LANES: usize>(states: [&mut Sha1State; LANES], blocks: [&[Block]; LANES]) {
     #[cfg(target_arch = "x86_64")]
@@ -195,10 +196,10 @@ mod x86 {
                 let Some(block) = blocks[lane].next() else { break 'blocks };
                 words[lane] = load_words(block);
             }
-            // What the four rounds before began with, and what they came to.
+            // The states before the latest four rounds, and after them.
             let (mut before, mut now) = (sums, sums);
-            // Macros, since instructions take the function as a constant, and places in `words` are found while
-            // compiling. Four rounds of all streams: number of the four, function.
+            // These are macros because instructions take the function as a constant, and because places in `words` must
+            // be known at compile time. Four rounds of all streams: the number of the four, and the function.
             macro_rules! rounds {
                 ($n:literal, $f:literal) => {
                     for lane in 0..LANES {
@@ -286,7 +287,7 @@ mod tests {
         Sha1Digest(Sha1::digest(data).into())
     }
 
-    /// Lengths at which something may go wrong: all short ones, and around the borders of many blocks.
+    /// Critical lengths: all short ones, and those around the borders of many blocks.
     fn lens() -> impl Iterator<Item = usize> {
         let borders = [10, 64, 1023, 8192].into_iter().flat_map(|blocks| {
             let at: usize = blocks * BLOCK_LEN;

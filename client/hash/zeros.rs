@@ -1,4 +1,5 @@
-//! Pieces that are all zeros. Their digests are known: nobody has to read or send them, and on the disk they are holes.
+//! Pieces that are all zeros. Their digests are known, so no one has to read or send them, and on the disk they are
+//! holes.
 
 use crate::model::bitfield::Bitfield;
 use crate::model::digest::Sha1Digest;
@@ -13,12 +14,12 @@ static ZEROS: LazyLock<Box<[u8]>> = LazyLock::new(|| vec![0; PIECE_LEN as usize]
 /// The digest of a whole piece of zeros.
 static FULL: LazyLock<Sha1Digest> = LazyLock::new(|| digest(PIECE_LEN));
 
-/// As many zeros, at most a piece.
+/// This many zeros, at most a piece.
 pub fn zeros(len: u32) -> &'static [u8] {
     &ZEROS[..len as usize]
 }
 
-/// The SHA-1 of as many zeros, at most a piece. That of a whole piece is computed once.
+/// The SHA-1 of this many zeros, at most a piece. That of a whole piece is computed once.
 pub fn sha1_of_zeros(len: u32) -> Sha1Digest {
     if len == PIECE_LEN { *FULL } else { digest(len) }
 }
@@ -35,7 +36,7 @@ pub struct ZeroPieces {
 }
 
 impl ZeroPieces {
-    /// Those of a manifest.
+    /// The pieces of zeros in a manifest.
     pub fn of(manifest: &Manifest) -> Self {
         let layout = manifest.layout();
         let mut pieces = Bitfield::none(layout);
@@ -48,28 +49,28 @@ impl ZeroPieces {
         Self { layout, pieces }
     }
 
-    /// None of a stream.
+    /// No piece of a stream.
     pub fn none(layout: Layout) -> Self {
         Self { layout, pieces: Bitfield::none(layout) }
     }
 
-    /// Whether a piece is one.
+    /// Whether a piece is all zeros.
     pub fn has(&self, piece: PieceIndex) -> bool {
         self.pieces.has(piece)
     }
 
-    /// How many there are.
+    /// The number of these pieces.
     pub fn count(&self) -> u32 {
         self.pieces.held()
     }
 
-    /// Where the last one ends in the stream; 0 if there is none.
+    /// The end of the last one in the stream; 0 if there is none.
     pub fn end(&self) -> u64 {
         let last = self.pieces.iter(self.layout).last();
         last.map_or(0, |last| self.layout.offset(last) + u64::from(self.layout.len(last)))
     }
 
-    /// Runs of them.
+    /// Runs of adjacent pieces of zeros.
     pub fn runs(&self) -> impl Iterator<Item = Vec<PieceIndex>> {
         let mut rest = self.pieces.iter(self.layout).peekable();
         std::iter::from_fn(move || {
@@ -81,12 +82,12 @@ impl ZeroPieces {
         })
     }
 
-    /// Whether a stretch of the stream lies in them.
+    /// Whether a stretch of the stream lies within these pieces.
     pub fn cover(&self, stretch: Range<u64>) -> bool {
         self.layout.touched_by(stretch).all(|piece| self.pieces.has(piece))
     }
 
-    /// The parts of a stretch of the stream that lie outside of them, in order.
+    /// The parts of a stretch of the stream outside these pieces, in order.
     pub fn gaps(&self, stretch: Range<u64>) -> Vec<Range<u64>> {
         let mut gaps: Vec<Range<u64>> = Vec::new();
         for piece in self.layout.touched_by(stretch.clone()).filter(|piece| !self.pieces.has(*piece)) {
@@ -109,7 +110,7 @@ mod tests {
 
     const LEN: u64 = PIECE_LEN as u64;
 
-    /// Pieces of which these are zeros, and some bytes more, which are zeros too if `end`.
+    /// Pieces, of which these are zeros, and a short last one, which is zeros if `end`.
     fn zeros(pieces: &[bool], end: bool) -> ZeroPieces {
         let digest = |zero: bool, len| Sha1Digest(Sha1::digest(vec![u8::from(!zero); len]).into());
         let digests = pieces.iter().map(|zero| digest(*zero, PIECE_LEN as usize)).chain([digest(end, 10)]).collect();

@@ -1,6 +1,6 @@
-//! Why a download has ended without the file, for people and for programs.
+//! Why a download has ended without its file, for people and for programs.
 
-/// What a person is told, and what a program can go by.
+/// The words for a person, and the code for a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DownloadFailure {
     pub code: FailureCode,
@@ -8,27 +8,27 @@ pub struct DownloadFailure {
     pub why: String,
 }
 
-/// The kinds of reasons. Programs are told the name.
+/// The kinds of reasons. Programs get the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureCode {
-    /// For as long as the download waits, no member has been online that has what is missing.
+    /// While the download waited, no member with the missing pieces was online.
     NoMember,
-    /// Members were online for as long as the download waits, and none that has what is missing was reached.
+    /// While the download waited, members with the missing pieces were online, but none was reached.
     Unreached,
-    /// Every member that had it sent what no honest client sends.
+    /// Every member with the file sent something that no honest client sends.
     OnlyLiars,
-    /// The complete file is not what the member who shared it said.
+    /// The complete file does not match the SHA-1 of the member that shared it.
     WrongSha1,
     /// The user is no longer a member of the group.
     NotMember,
-    /// Nobody has shared the file for a long time, and the trackers have forgotten it.
+    /// No member has shared the file for a long time, and the trackers have forgotten it.
     Forgotten,
-    /// No tracker that knows of the file was reached.
+    /// The client reached no tracker that knows the file.
     NoTracker,
     DiskFull,
-    /// Something else lies where the file should go.
+    /// Something else has the place of the file.
     Obstructed,
-    /// Somebody else has changed or removed the unfinished file.
+    /// Another program has changed or removed the unfinished file.
     PartChanged,
     /// The system refuses to read or write, or to start a thread.
     System,

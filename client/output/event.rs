@@ -1,4 +1,4 @@
-//! What happens beside the commands, as values; and in words, as a line for a person.
+//! Events beside the commands: as values, and as lines for a person.
 
 use super::download_failure::DownloadFailure;
 use super::line_pace::{LineKind, LineSource};
@@ -13,33 +13,33 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Something that is said without being an answer.
+/// A message that is no answer to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The client listens for other members.
     Listening(SocketAddr),
-    /// The client listens where only this machine reaches it, and a tracker is elsewhere.
+    /// The client listens only for this machine, and a tracker is elsewhere.
     OnlyThisMachine {
         listens: SocketAddr,
-        /// What to start the client with so that others reach it.
+        /// The address to start the client with, so that others reach it.
         rather: SocketAddr,
     },
     /// The tracker could not reach the client at this address.
     NotReached { addr: SocketAddr, found: ReachClass },
-    /// Others are not told the address that the user names: the tracker sees the client at another IP.
+    /// The tracker does not tell others the configured address, because it sees the client at another IP.
     NotPassedOn { named: SocketAddr, seen: IpAddr },
-    /// A file that is to be shared is going to be read.
+    /// The client is going to read a file to share it.
     Uploading,
-    /// It is being read.
+    /// The client is reading the file.
     Hashed {
         /// Bytes so far.
         done: u64,
         /// Bytes in all.
         total: u64,
-        /// Since it began.
+        /// Time since the begin.
         took: Duration,
     },
-    /// How far a running download is; only programs are told.
+    /// The progress of a running download. Only programs are told.
     DownloadProgress(DownloadStatus),
     /// A download is complete.
     DownloadCompleted {
@@ -47,11 +47,11 @@ pub enum Event {
         group: GroupId,
         /// Which file.
         file: FileName,
-        /// Where it is.
+        /// The path of the file.
         path: PathBuf,
         /// Its size in bytes.
         bytes: u64,
-        /// What came over the network.
+        /// The part that came over the network.
         fetched: Fetched,
     },
     /// A download has failed.
@@ -61,7 +61,7 @@ pub enum Event {
         /// Which file.
         file: FileName,
         failure: DownloadFailure,
-        /// How far it was, if it had begun.
+        /// How far the download was, if it had begun.
         reached: Option<Reached>,
     },
     /// A download of an earlier login goes on.
@@ -71,16 +71,16 @@ pub enum Event {
         /// Which file.
         file: FileName,
     },
-    /// Nobody shares any more what a running download waits for.
+    /// The file of a running download has no sharer any more.
     DownloadStranded {
         /// From which group.
         group: GroupId,
         /// Which file.
         file: FileName,
-        /// What has become of it.
+        /// What happened to the share.
         why: String,
     },
-    /// What a running download fetches has a new version.
+    /// The file of a running download has a new version.
     DownloadOutdated {
         /// From which group.
         group: GroupId,
@@ -93,7 +93,7 @@ pub enum Event {
         group: GroupId,
         /// Which file.
         file: FileName,
-        /// For what.
+        /// The reason for the wait.
         why: String,
     },
     /// A download of an earlier login does not go on.
@@ -105,20 +105,20 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// Somebody asks to be let into a group of the user.
+    /// A user asks to join a group of this user.
     JoinRequested {
         /// Which group.
         group: GroupId,
-        /// Who.
+        /// The asking user.
         user: UserId,
     },
-    /// A decision about the user or something of the user's was taken.
+    /// A decision about the user or about something that belongs to the user.
     Notice(Notice),
-    /// The user logged in under a name that had to be changed.
+    /// The user logged in with a former name.
     LoggedInAs {
-        /// The name that was given.
+        /// The typed name.
         asked: UserId,
-        /// The name now.
+        /// The current name.
         user: UserId,
     },
     /// The connection to a tracker was lost.
@@ -132,7 +132,7 @@ pub enum Event {
     TrackerReached {
         /// Which one.
         tracker: TrackerAddr,
-        /// Which one was lost before, and why, if that was not told.
+        /// The tracker that was lost before, and why, if that was not told.
         lost: Option<(TrackerAddr, String)>,
     },
     /// The login has ended by itself.
@@ -140,36 +140,36 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// What is shared is not there or cannot be read. It is looked for again.
+    /// A shared file is missing or unreadable. The client looks for it again.
     ShareMissing {
         /// In which group.
         group: GroupId,
         /// Under which name.
         file: FileName,
-        /// Whether some of it is given all the same.
+        /// Whether the client still gives parts of it to others.
         partly: bool,
-        /// What is missing, and what follows.
+        /// What is missing, and the consequence.
         why: String,
     },
-    /// What is shared has changed, and what it holds now is given to nobody.
+    /// A shared file has changed, and the client does not give its new content to others.
     ShareChanged {
         /// In which group.
         group: GroupId,
         /// Under which name.
         file: FileName,
-        /// Whether some of it is given all the same.
+        /// Whether the client still gives parts of it to others.
         partly: bool,
-        /// Which file, and what to do.
+        /// The changed file, and what to do.
         why: String,
     },
-    /// What was missing or had changed is given again.
+    /// The client gives a missing or changed file to others again.
     ShareBack {
         /// In which group.
         group: GroupId,
         /// Under which name.
         file: FileName,
     },
-    /// A file is not shared any more, or not again.
+    /// A file is no longer shared, or does not come back.
     ShareLost {
         /// In which group.
         group: GroupId,
@@ -178,56 +178,56 @@ pub enum Event {
         /// Why.
         why: String,
     },
-    /// Files of a shared folder are shared now, and others are no longer.
+    /// Files of a shared folder were shared, and other shares have ended.
     FolderShared {
         /// In which group.
         group: GroupId,
         /// Which folder.
         folder: PathBuf,
-        /// How many are shared anew or in a new version.
+        /// The number of new shares, new versions included.
         shared: usize,
-        /// How many are not shared any more.
+        /// The number of ended shares.
         ended: usize,
     },
-    /// Files have come by themselves into a folder that follows a group.
+    /// Files have come into a folder that follows a group.
     FolderCame {
         /// From which group.
         group: GroupId,
         /// Which folder.
         folder: PathBuf,
-        /// How many have come, new versions among them.
+        /// The number of files, new versions included.
         files: usize,
-        /// The last one.
+        /// The last file.
         last: FileName,
     },
-    /// Something of a shared folder is not shared, or stays shared.
+    /// Something in a folder of a group needs the user's attention.
     FolderTrouble {
         /// In which group.
         group: GroupId,
         /// Which folder.
         folder: PathBuf,
-        /// What, and what to do.
+        /// The problem, and what to do.
         why: String,
     },
-    /// Something is not as it should be, and the client goes on.
+    /// Something is wrong, but the client goes on.
     Warning(String),
 }
 
-/// What an event is to whoever hears it.
+/// The importance of an event for its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// What was asked for has happened.
+    /// The success of something that the user asked for.
     Result,
-    /// What was asked for has not happened, or does not last.
+    /// The failure of something that the user asked for, or its end.
     Trouble,
-    /// What is under way, or what others have done.
+    /// Something under way, or an act of others.
     News,
-    /// How far something is; the next of these stands for it as well.
+    /// Progress. The next event of this kind replaces this one.
     Progress,
 }
 
 impl Event {
-    /// What it is to whoever hears it.
+    /// The importance of the event.
     pub fn weight(&self) -> Weight {
         match self {
             Event::DownloadCompleted { .. } | Event::FolderCame { .. } => Weight::Result,
@@ -260,8 +260,8 @@ impl Event {
         }
     }
 
-    /// Where it comes from, if it can come again and again without the user's doing. Most notices cannot: each follows
-    /// from a change of the user's own, or of an operator.
+    /// The source of an event that can come again and again without the user's doing. Most notices cannot: each follows
+    /// from a change by the user or by an operator.
     pub(super) fn cause(&self) -> Option<LineSource> {
         let (kind, source) = match self {
             Event::JoinRequested { group, .. } => (LineKind::JoinRequest, group.to_string()),
@@ -284,7 +284,7 @@ impl Event {
         Some(LineSource { kind, source })
     }
 
-    /// The line that a person is shown, if one is.
+    /// The line for a person, if there is one.
     pub fn line(&self) -> Option<String> {
         Some(match self {
             Event::DownloadProgress(_) => return None,
@@ -342,7 +342,7 @@ impl Event {
         })
     }
 
-    /// What has happened to a folder.
+    /// The words for an event of a folder.
     fn of_folder(&self) -> String {
         let files = |count: &usize| if *count == 1 { "1 file".to_owned() } else { format!("{count} files") };
         match self {
@@ -376,7 +376,7 @@ fn not_reached(addr: SocketAddr, found: ReachClass) -> String {
     format!("Others cannot reach you at {addr} ({what}); members can still exchange with you where they can be called")
 }
 
-/// What a user did, as the beginning of a sentence.
+/// The act of a user, as the begin of a sentence.
 fn change_words(kind: ChangeKind, group: Option<&GroupId>, file: Option<&FileName>) -> String {
     let of = |what: &str, word: &str, name: Option<&str>| match name {
         Some(name) => format!("{what} {word} {name}"),

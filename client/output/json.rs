@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// The answer to a command that was carried out.
+/// The answer to a successful command.
 pub(crate) fn answer(report: &Report) -> Map<String, Value> {
     let told = match report {
         Report::Done(words) => json!({ "message": words }),
@@ -25,7 +25,7 @@ pub(crate) fn answer(report: &Report) -> Map<String, Value> {
         Report::Groups(groups) => json!({ "groups": list(groups, group) }),
         Report::Requests(users) => json!({ "requests": list(users, |user| json!(user.as_str())) }),
         Report::Members(members) => json!({ "members": list(members, member) }),
-        // As long as they are, they become objects one by one, when they are written.
+        // Long lists: their entries become objects one by one, when they are written.
         Report::Files(_) | Report::Folder(_) | Report::Found(_) => json!({}),
         Report::Uploaded { group, file, content } => with(shared(group, file), what(content)),
         Report::Downloading { group, file, destination } => {
@@ -52,7 +52,7 @@ pub(crate) fn answer(report: &Report) -> Map<String, Value> {
     members(with(json!({ "status": "success" }), told))
 }
 
-/// The answer to a command that was not carried out.
+/// The answer to a failed command.
 pub(crate) fn refusal(failure: &Failure) -> Map<String, Value> {
     let code = match failure.cause {
         Cause::Refused(code) => json!({ "code": format!("{code:?}") }),
@@ -62,7 +62,7 @@ pub(crate) fn refusal(failure: &Failure) -> Map<String, Value> {
     members(with(json!({ "status": "error", "message": failure.why }), code))
 }
 
-/// Where others cannot reach the client, and what was found there.
+/// An address at which others cannot reach the client, and the finding.
 fn unreachable(addr: SocketAddr, found: &str) -> Value {
     json!({ "ip": addr.ip(), "port": addr.port(), "found": found })
 }
@@ -77,7 +77,7 @@ fn reach_class(found: ReachClass) -> &'static str {
     }
 }
 
-/// Something that happened.
+/// An event.
 pub(crate) fn event(event: &Event) -> Map<String, Value> {
     let (name, told) = match event {
         Event::Listening(addr) => ("listening", json!({ "ip": addr.ip(), "port": addr.port() })),
@@ -138,7 +138,7 @@ pub(crate) fn event(event: &Event) -> Map<String, Value> {
     members
 }
 
-/// An answer with the list that it has, if it has a long one.
+/// An answer, with its long list if it has one.
 pub(crate) struct AnswerLine<'a> {
     pub members: Map<String, Value>,
     pub report: &'a Report,
@@ -188,7 +188,7 @@ fn of_folder(group: &GroupId, folder: &Path) -> Value {
     json!({ "group_id": group.as_str(), "folder_path": path(folder) })
 }
 
-/// What has happened to a folder.
+/// An event of a folder.
 fn folder_event(event: &Event) -> (&'static str, Value) {
     match event {
         Event::FolderShared { group, folder, shared, ended } => {
@@ -308,7 +308,7 @@ fn path(path: &Path) -> Value {
     path.to_string_lossy().into()
 }
 
-/// Both objects in one.
+/// Merges both objects.
 fn with(mut one: Value, other: Value) -> Value {
     if let (Value::Object(one), Value::Object(other)) = (&mut one, other) {
         one.extend(other);
@@ -335,7 +335,8 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
-    /// What the page for programs says of a table's first column: the words in code quotes of the others.
+    /// The words in code quotes of a table in the page for programs: those of the first column, and those of the
+    /// others.
     fn rows(heading: &str) -> Vec<(String, Vec<String>)> {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/JSON.md")).expect("a page");
         let table = page.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with('#'));

@@ -1,16 +1,16 @@
-//! How often what others do gets a line on the user's screen, for each kind and source. What comes beyond that is
-//! counted, and told in one line. Time is passed in.
+//! Limits the lines on the user's screen about acts of others, for each kind and source. Further lines are counted and
+//! reported in one line. The time is passed in.
 
 use crate::rate::buckets::{Buckets, Pace};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// So many sources of a kind are counted apart at most. What others leave out is counted together.
+/// The most sources of a kind with their own counts. The others share one count.
 const SOURCES_MAX: usize = 64;
-/// So many sources have a line each for what was left out. More of them have one together.
+/// The most sources with a line each for their left-out lines. More of them share one line.
 const APART_MAX: usize = 3;
 
-/// What can be told again and again without the user's doing.
+/// The kinds of lines that can come again and again without the user's doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LineKind {
     /// Users ask to be let into a group.
@@ -19,22 +19,22 @@ pub(crate) enum LineKind {
     Decision,
     /// Connections to trackers are lost and made.
     Trackers,
-    /// Members stop sharing what is being downloaded from a group.
+    /// Members stop sharing files that are being downloaded from a group.
     Stranded,
-    /// What is shared in a group is shared there no longer.
+    /// The user's shares in a group end.
     ShareLost,
-    /// What is shared in a group gets new versions.
+    /// Shares in a group get new versions.
     NewVersion,
     /// A warning; its words are its source.
     Warning,
 }
 
-/// How often a kind is told.
+/// The limits of a kind.
 struct KindInfo {
     kind: LineKind,
-    /// For each source.
+    /// The limit for each source.
     each: Pace,
-    /// For all sources together. Warnings have none: their number follows from what the user does.
+    /// The limit for all sources together. Warnings have none: their number follows from the user's own acts.
     all: Option<Pace>,
 }
 
@@ -52,18 +52,18 @@ const KINDS: [KindInfo; 7] = [
     KindInfo { kind: LineKind::Warning, each: pace(5, 30), all: None },
 ];
 
-/// Where a line comes from.
+/// The source of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LineSource {
     pub(crate) kind: LineKind,
     pub(crate) source: String,
 }
 
-/// What was left out of one source.
+/// The left-out lines of one source.
 #[derive(Debug, Default)]
 struct UntoldLines {
     count: u64,
-    /// The last line that was.
+    /// The last left-out line.
     last: String,
 }
 
@@ -75,7 +75,7 @@ struct KindPace {
     left_out: BTreeMap<String, UntoldLines>,
 }
 
-/// Counts the lines of all kinds.
+/// Limits the lines of all kinds.
 #[derive(Debug)]
 pub(crate) struct LinePace(Vec<KindPace>);
 
@@ -92,17 +92,17 @@ impl Default for LinePace {
 }
 
 impl LinePace {
-    /// Whether a line may be told now. If not, it is counted.
+    /// Whether the line may be shown now. If not, it is counted.
     pub(crate) fn take(&mut self, cause: &LineSource, line: &str, now: Instant) -> bool {
         self.0.iter_mut().filter(|pace| pace.kind == cause.kind).all(|pace| pace.take(&cause.source, line, now))
     }
 
-    /// The lines that tell now what was left out.
+    /// The lines that now report left-out ones.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<(LineKind, String)> {
         self.0.iter_mut().flat_map(|pace| pace.due(now)).collect()
     }
 
-    /// The same, for good.
+    /// As `due`, for all left-out lines at the end.
     pub(crate) fn rest(&mut self) -> Vec<(LineKind, String)> {
         self.0.iter_mut().flat_map(KindPace::rest).collect()
     }
@@ -161,7 +161,7 @@ impl KindPace {
     }
 }
 
-/// What was left out of one source. One line is told as it is.
+/// The words for the left-out lines of one source. A single line is shown as it is.
 fn words(kind: LineKind, source: &str, UntoldLines { count, last }: UntoldLines) -> String {
     if count == 1 {
         return last;
@@ -177,7 +177,7 @@ fn words(kind: LineKind, source: &str, UntoldLines { count, last }: UntoldLines)
     }
 }
 
-/// What was left out of many sources.
+/// The words for the left-out lines of many sources.
 fn words_of_many(kind: LineKind, count: u64) -> String {
     match kind {
         LineKind::JoinRequest => format!("{count} more ask to join your groups: list_requests tells who"),
@@ -202,7 +202,7 @@ mod tests {
         LineSource { kind: LineKind::JoinRequest, source: group.to_owned() }
     }
 
-    /// The number that a line stands for.
+    /// The number of lines that a line stands for.
     fn stands_for(line: &str) -> u64 {
         line.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(1)
     }

@@ -1,4 +1,4 @@
-//! What a command came to, as values; and in words, as lines for a person.
+//! The results of commands: as values, and as lines for a person.
 
 use super::status::{DownloadStatus, IncompleteShare, Totals, UploadStatus};
 use crate::client::command::table::{Word, help};
@@ -13,22 +13,22 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a folder stands that is shared as a whole, or follows a group.
+/// The state of a folder that is shared as a whole, or that follows a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderStatus {
     /// In which group.
     pub group: GroupId,
-    /// Where it lies.
+    /// The path of the folder.
     pub folder: PathBuf,
-    /// Whether what is shared in the group comes into it. Else its files are shared there.
+    /// Whether shares of the group come into the folder. Otherwise the group shares its files.
     pub follows: bool,
-    /// Files that are shared, or have come.
+    /// The number of files that are shared, or that have come.
     pub files: usize,
-    /// Files that are yet to be shared, or to come.
+    /// The number of files still to be shared, or still to come.
     pub waiting: usize,
-    /// Files that are gone and stay shared for now.
+    /// The number of missing files that stay shared for now.
     pub gone: usize,
-    /// What is wrong, if something is.
+    /// The problem, if there is one.
     pub why: Option<String>,
 }
 
@@ -44,29 +44,29 @@ impl FolderStatus {
     }
 }
 
-/// The answer to a command that was carried out.
+/// The answer to a successful command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
-    /// It was done; in these words.
+    /// Done, in these words.
     Done(&'static str),
-    /// There is nothing to say of it.
+    /// There is nothing to say.
     Nothing,
-    /// Somebody is logged in.
+    /// A user is logged in.
     LoggedIn {
-        /// The name, which may be another than the one asked for.
+        /// The user's name, which may differ from the typed one.
         user: UserId,
     },
     /// All groups.
     Groups(Vec<GroupLine>),
-    /// Who asks to be let into a group.
+    /// The users that ask to join a group.
     Requests(Vec<UserId>),
-    /// Who is in a group.
+    /// The members of a group.
     Members(Vec<MemberLine>),
-    /// What is shared in a group.
+    /// The shares of a group.
     Files(Vec<FileLine>),
-    /// What lies in a shared folder.
+    /// The files in a shared folder.
     Folder(Vec<FileInFolder>),
-    /// What was found in the user's groups.
+    /// The matching files in the user's groups.
     Found(Vec<FoundFile>),
     /// A file or folder is shared.
     Uploaded {
@@ -74,7 +74,7 @@ pub enum Report {
         group: GroupId,
         /// Under which name.
         file: FileName,
-        /// What it is.
+        /// The shared content.
         content: Content,
     },
     /// A download has begun.
@@ -86,36 +86,36 @@ pub enum Report {
         /// Where the complete file will be.
         destination: PathBuf,
     },
-    /// All downloads of this login, and what moves in all.
+    /// All downloads of this login, and the totals.
     Downloads(Vec<DownloadStatus>, Totals),
-    /// What is being given to whom, and what is shared and cannot be given whole.
+    /// The uploads, and the shares that are not given whole.
     Uploads(Vec<UploadStatus>, Vec<IncompleteShare>),
-    /// All downloads of this login, and what is being given to whom.
+    /// All downloads of this login, and the uploads.
     Transfers(Vec<DownloadStatus>, Vec<UploadStatus>, Totals),
-    /// What the user was told.
+    /// The last messages to the user.
     Notices {
         /// The latest first.
         told: Vec<ToldAgo>,
-        /// So many things are kept at most.
+        /// The most messages that are kept.
         most: usize,
     },
-    /// The folders that are shared as a whole, and those that follow a group.
+    /// The folders that are shared as a whole or follow a group.
     Folders(Vec<FolderStatus>),
-    /// How fast files may go out and come in.
+    /// The rate limits of pieces.
     Limits {
         /// To other members.
         upload: Limit,
         /// From other members.
         download: Limit,
     },
-    /// What there is to know about one command or all.
+    /// The help for one command or for all.
     Help(Option<Word>),
 }
 
 /// A file in a shared folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileInFolder {
-    /// With the name of the share in front.
+    /// With the name of the share as its first component.
     pub path: String,
     /// In bytes.
     pub len: u64,
@@ -127,16 +127,16 @@ impl FileInFolder {
     }
 }
 
-/// Something that the user was told.
+/// An earlier message to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToldAgo {
     pub ago: Duration,
-    /// As programs are told it.
+    /// The form for programs.
     pub told: Map<String, Value>,
 }
 
 impl ToldAgo {
-    /// What was told, at this time in seconds since 1970.
+    /// The message with its age, at this time in seconds since 1970.
     pub(crate) fn of(told: Map<String, Value>, now_s: u64) -> Self {
         let at = told.get("at").and_then(Value::as_u64).unwrap_or(now_s);
         Self { ago: Duration::from_secs(now_s.saturating_sub(at)), told }
@@ -150,8 +150,8 @@ impl ToldAgo {
 }
 
 impl Report {
-    /// The lines that a person is shown. A list has one entry per line, name first, what else is told after two spaces;
-    /// an empty one says so.
+    /// The lines for a person. A list has one entry per line: first the name, then two spaces and the rest. An empty
+    /// list says so.
     pub fn lines(&self) -> Vec<String> {
         match self {
             Report::Done(words) => vec![(*words).to_owned()],
@@ -169,7 +169,7 @@ impl Report {
             Report::Downloading { .. } => vec!["Downloading...".to_owned()],
             Report::Downloads(downloads, totals) => {
                 let lines: Vec<String> = downloads.iter().flat_map(DownloadStatus::lines).collect();
-                // Uploads alone are told by another command.
+                // Another command shows the total of uploads alone.
                 let total = totals.line().filter(|_| downloads.iter().any(DownloadStatus::moves));
                 list(&[lines, Vec::from_iter(total)].concat(), String::clone, "No downloads yet")
             }

@@ -1,7 +1,7 @@
-//! Says what commands came to and what happens beside them: the one place where a value becomes what is read.
+//! Shows the results of commands and the events beside them. This is the one place where values become readable text.
 //!
-//! In words, results stand on standard output: the answers to commands, and the downloads that have become complete.
-//! Everything else is on standard error. In JSON, everything is on standard output, an object per line.
+//! In words, results go to standard output: the answers to commands, and complete downloads. Everything else goes to
+//! standard error. In JSON, everything goes to standard output, one object per line.
 
 use super::event::{Event, Weight};
 use super::json;
@@ -14,16 +14,16 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How the client speaks.
+/// The form of the client's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Manner {
-    /// Nothing is said of what is under way and what others have done.
+    /// Leaves out progress and the acts of others.
     pub quiet: bool,
     /// JSON instead of words.
     pub json: bool,
 }
 
-/// Says everything that the client says. Cheap to clone.
+/// Writes all output of the client. Cheap to clone.
 #[derive(Clone)]
 pub struct Reporter {
     terminal: TerminalWriter,
@@ -32,22 +32,22 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Speaks on this terminal.
+    /// Writes to this terminal.
     pub fn new(terminal: TerminalWriter, manner: Manner) -> Self {
         Self { terminal, manner, pace: Arc::default() }
     }
 
-    /// Where it speaks.
+    /// The terminal of the output.
     pub fn terminal(&self) -> &TerminalWriter {
         &self.terminal
     }
 
-    /// Whether it speaks to a program, in JSON.
+    /// Whether the output is JSON for a program.
     pub fn is_json(&self) -> bool {
         self.manner.json
     }
 
-    /// Answers a command that was carried out; `id` is what a program has called it.
+    /// Answers a successful command. `id` is the program's name for it.
     pub fn answer(&self, id: Option<Value>, report: &Report) {
         if self.manner.json {
             let members = named(id, json::answer(report));
@@ -57,7 +57,7 @@ impl Reporter {
         }
     }
 
-    /// Answers a command that was not carried out.
+    /// Answers a failed command.
     pub fn refuse(&self, id: Option<Value>, failure: &Failure) {
         if self.manner.json {
             self.terminal.object(&named(id, json::refusal(failure)));
@@ -66,7 +66,7 @@ impl Reporter {
         }
     }
 
-    /// Tells what happens beside the commands. A person is told of what others do at a pace; a program is told of all.
+    /// Shows an event beside the commands. For a person, acts of others are limited in rate. A program gets all.
     pub fn event(&self, event: &Event) {
         let weight = event.weight();
         if self.manner.quiet && matches!(weight, Weight::News | Weight::Progress) {
@@ -82,13 +82,13 @@ impl Reporter {
         }
     }
 
-    /// Tells what had no line of its own, as far as it is time for that.
+    /// Shows the left-out lines that are due.
     pub fn tell_left_out(&self) {
         let lines = self.pace.lock().due(Instant::now());
         self.say_all(lines);
     }
 
-    /// Tells all that had no line of its own.
+    /// Shows all left-out lines.
     pub fn tell_rest(&self) {
         let lines = self.pace.lock().rest();
         self.say_all(lines);
@@ -114,7 +114,7 @@ impl Reporter {
     }
 }
 
-/// An answer to what a program has called this.
+/// Adds the program's id to an answer.
 fn named(id: Option<Value>, mut members: Map<String, Value>) -> Map<String, Value> {
     members.extend(id.map(|id| ("id".to_owned(), id)));
     members

@@ -1,4 +1,4 @@
-//! The lines that tell of one download or upload, and of a file that is being read.
+//! The lines about one download or upload, and about a file that is being read.
 
 use super::download_failure::DownloadFailure;
 use crate::client::reach::way::Way;
@@ -16,29 +16,29 @@ pub struct DownloadStatus {
     pub group: GroupId,
     /// Which file.
     pub file: FileName,
-    /// What of a folder is meant; nothing for all of it.
+    /// The patterns of the wanted files of a folder; empty for all files.
     pub patterns: Vec<String>,
-    /// How it stands.
+    /// The state of the download.
     pub state: DownloadState,
-    /// Bytes that were verified and stored; none while that is not known.
+    /// Verified and stored bytes; `None` while unknown.
     pub done_bytes: Option<u64>,
     /// Bytes in all.
     pub total_bytes: u64,
-    /// Bytes a second lately.
+    /// Recent bytes a second.
     pub speed: u64,
-    /// Members that deliver.
+    /// The number of members that deliver.
     pub peers: usize,
-    /// Time left at that speed; `None` if it cannot be told.
+    /// The remaining time at this speed; `None` if unknown.
     pub left: Option<Duration>,
-    /// What each member has delivered, who delivered most first.
+    /// The bytes of each member, the largest number first.
     pub members: Vec<Delivered>,
-    /// Bytes that were taken from an old version of the file.
+    /// Bytes from an old version of the file.
     pub reused_bytes: u64,
-    /// Why nothing comes in.
+    /// Why nothing arrives.
     pub obstacles: Vec<Obstacle>,
 }
 
-/// Why nothing comes in of a download: what stands between it and a member, or all of them.
+/// Why nothing arrives for a download: the obstacle to one member, or to all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
     pub user: Option<UserId>,
@@ -55,35 +55,35 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// What one member takes of one file at one moment.
+/// One member's upload of one file at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadStatus {
     /// In which group.
     pub group: GroupId,
     /// Which file.
     pub file: FileName,
-    /// Who takes it.
+    /// The member that takes the file.
     pub user: UserId,
-    /// By which way.
+    /// The way of the connection.
     pub way: Way,
-    /// Bytes a second lately.
+    /// Recent bytes a second.
     pub speed: u64,
     /// Bytes given so far.
     pub given_bytes: u64,
 }
 
-/// What one member has delivered of a download.
+/// One member's part in a download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
     pub user: UserId,
     /// Bytes of good pieces.
     pub bytes: u64,
-    /// The way of its connection, if it has one now; that of the last one once the download has ended.
+    /// The way of the member's connection, if it has one now. After the end of the download, the way of the last one.
     pub way: Option<Way>,
 }
 
 impl Delivered {
-    /// The members that delivered most first, those that delivered as much by name.
+    /// The members by their bytes, the largest number first, and then by name.
     pub(crate) fn most_first(bytes: BTreeMap<UserId, u64>, ways: &BTreeMap<UserId, Way>) -> Vec<Self> {
         let delivered = |(user, bytes)| Self { way: ways.get(&user).copied(), user, bytes };
         let mut all: Vec<_> = bytes.into_iter().map(delivered).collect();
@@ -92,23 +92,23 @@ impl Delivered {
     }
 }
 
-/// Most members that are named on the line of a download.
+/// The most members that the line of a download names.
 const NAMED_MAX: usize = 4;
-/// Most lines that say why nothing comes in.
+/// The most lines about why nothing arrives.
 const OBSTACLES_MAX: usize = 4;
-/// Stands before each of them.
+/// The indent of each such line.
 const INDENT: &str = "      ";
 
-/// How a download stands.
+/// The state of a download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DownloadState {
-    /// What an earlier run stored is being verified.
+    /// The client verifies the pieces of an earlier run.
     Checking,
-    /// Pieces are fetched, or waited for.
+    /// The client fetches pieces, or waits for them.
     Running,
-    /// It goes on once the tracker knows of the file.
+    /// The download goes on once the tracker knows the file.
     Waiting,
-    /// Held until it is resumed.
+    /// Paused until it is resumed.
     Paused,
     /// The file is in its place.
     Completed,
@@ -121,7 +121,7 @@ impl DownloadStatus {
         self.short_line() + &self.shares()
     }
 
-    /// The same without the members.
+    /// As `line`, without the members.
     pub fn short_line(&self) -> String {
         let letter = match self.state {
             DownloadState::Completed => 'C',
@@ -137,12 +137,12 @@ impl DownloadStatus {
         format!("[{letter}] [{}] {}  {part}{}", self.group, self.file, self.rest())
     }
 
-    /// The line of `show_downloads`, and below it why nothing comes in.
+    /// The line of `show_downloads`, and below it why nothing arrives.
     pub fn lines(&self) -> Vec<String> {
         std::iter::once(self.line()).chain(self.obstacle_lines()).collect()
     }
 
-    /// Why nothing comes in, a line for each member, four at most.
+    /// Why nothing arrives: a line for each member, four at most.
     pub fn obstacle_lines(&self) -> Vec<String> {
         let is_waiting = self.state == DownloadState::Running && self.peers == 0 && !self.is_whole();
         let obstacles = if is_waiting { &self.obstacles[..] } else { &[] };
@@ -157,12 +157,12 @@ impl DownloadStatus {
         self.done_bytes == Some(self.total_bytes)
     }
 
-    /// Whether pieces come in.
+    /// Whether pieces arrive.
     pub fn moves(&self) -> bool {
         self.state == DownloadState::Running && self.speed > 0
     }
 
-    /// Its place among others: what moves first, then what waits for something, and at the end what is complete.
+    /// The rank of the download: running ones first, then waiting ones, and complete ones last.
     pub fn rank(&self) -> u8 {
         match self.state {
             DownloadState::Running if self.speed > 0 => 0,
@@ -173,12 +173,12 @@ impl DownloadStatus {
         }
     }
 
-    /// What each member has delivered, a line each.
+    /// The bytes of each member, one line each.
     pub fn member_lines(&self) -> Vec<String> {
         self.members.iter().map(|member| self.share_of(member)).collect()
     }
 
-    /// Who delivered how much, in a few words.
+    /// The bytes of the members, in a few words.
     fn shares(&self) -> String {
         let reused = (self.reused_bytes > 0).then(|| format!("{} from the old version", size(self.reused_bytes)));
         let members = self.members.iter().take(NAMED_MAX).map(|member| self.share_of(member));
@@ -193,7 +193,7 @@ impl DownloadStatus {
     fn share_of(&self, member: &Delivered) -> String {
         let all: u64 = self.members.iter().map(|member| member.bytes).sum();
         let share = if all == 0 { percent(0, 1) } else { percent(member.bytes, all) };
-        // One that has ended has no connections any more.
+        // An ended download has no connections any more.
         let way = member.way.filter(|_| self.state == DownloadState::Running);
         let way = way.map(|way| format!(", {way}")).unwrap_or_default();
         format!("{} {} ({share}{way})", member.user, size(member.bytes))
@@ -210,7 +210,7 @@ impl DownloadStatus {
             DownloadState::Checking => format!("{}, checking what is there", share()),
             DownloadState::Waiting => format!("{}, waiting for a tracker that knows of it", share()),
             DownloadState::Paused => format!("{}, paused", share()),
-            // Every piece is here: the whole is checked and brought to the disk.
+            // Every piece is here. The client checks the whole file and syncs it.
             DownloadState::Running if self.is_whole() => format!("{}, finishing", share()),
             DownloadState::Running if self.peers == 0 => format!("{}, waiting for members who have it", share()),
             DownloadState::Running => {
@@ -227,9 +227,9 @@ impl DownloadStatus {
 pub struct IncompleteShare {
     pub group: GroupId,
     pub file: FileName,
-    /// Whether some of it is given.
+    /// Whether the client gives parts of it.
     pub partly: bool,
-    /// What is lacking, and what follows.
+    /// What is missing or wrong, and the consequence.
     pub why: String,
 }
 
@@ -248,16 +248,16 @@ impl UploadStatus {
     }
 }
 
-/// What moves in all at one moment.
+/// The totals of all transfers at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Bytes a second that come in lately.
+    /// Recent bytes a second from other members.
     pub down: u64,
-    /// Bytes a second that go out lately.
+    /// Recent bytes a second to other members.
     pub up: u64,
-    /// Bytes that the downloads still lack which are neither paused nor have failed.
+    /// Missing bytes of all downloads, except paused and failed ones.
     pub left_bytes: u64,
-    /// Downloads and uploads that move.
+    /// The number of running downloads and uploads.
     moving: usize,
 }
 
@@ -273,12 +273,12 @@ impl Totals {
         }
     }
 
-    /// Time left at this speed; `None` if it cannot be told.
+    /// The remaining time at this speed; `None` if unknown.
     pub fn left(&self) -> Option<Duration> {
         (self.down > 0 && self.left_bytes > 0).then(|| Duration::from_secs(self.left_bytes / self.down))
     }
 
-    /// The line for a person. Where one thing moves at most, its own line says it all.
+    /// The line for a person. If at most one transfer runs, its own line says everything.
     pub fn line(&self) -> Option<String> {
         let left = self.left().map(|left| format!(", {}", duration(left))).unwrap_or_default();
         let left = if self.left_bytes > 0 { format!(", {} left{left}", size(self.left_bytes)) } else { String::new() };
@@ -286,7 +286,7 @@ impl Totals {
     }
 }
 
-/// The line that tells how far the reading of a file is that is to be shared.
+/// The line about the progress of reading a file to share.
 pub(crate) fn hashed(bytes: u64, total: u64, took: Duration) -> String {
     let share = format!("Hashing: {} of {}", percent(bytes, total), size(total));
     let Some(speed) = mean_speed(bytes, took).filter(|speed| *speed > 0) else {
@@ -296,32 +296,32 @@ pub(crate) fn hashed(bytes: u64, total: u64, took: Duration) -> String {
     format!("{share}, {}, {} left", rate(speed), duration(left))
 }
 
-/// What came over the network of a download that is complete. The rest was there before.
+/// The part of a complete download that came over the network. The rest was here before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fetched {
     pub bytes: u64,
     pub took: Duration,
 }
 
-/// The line that says once that a download is complete.
+/// The line about a complete download.
 pub(crate) fn completed(group: &GroupId, file: &FileName, bytes: u64, fetched: Fetched) -> String {
     let Fetched { bytes: fetched, took } = fetched;
     let part = if (1..bytes).contains(&fetched) { format!(", {} of it", size(fetched)) } else { String::new() };
     format!("Download completed: [{group}] {file}  {}{part} in {}", size(bytes), pace(fetched, took))
 }
 
-/// How far a download was when it failed.
+/// The progress of a download when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
-    /// Bytes that came in.
+    /// Received bytes.
     pub received_bytes: u64,
     /// Bytes in all.
     pub total_bytes: u64,
-    /// Since it began.
+    /// Time since the begin.
     pub took: Duration,
 }
 
-/// The line that says once that a download has failed; how far it was, if it had begun.
+/// The line about a failed download, with its progress if it had begun.
 pub(crate) fn failed(group: &GroupId, file: &FileName, reason: &str, reached: Option<Reached>) -> String {
     let reached = reached.map(|Reached { received_bytes, total_bytes, took }| {
         format!(" ({} of {} in {})", size(received_bytes), size(total_bytes), pace(received_bytes, took))
@@ -329,13 +329,13 @@ pub(crate) fn failed(group: &GroupId, file: &FileName, reason: &str, reached: Op
     format!("Download failed: [{group}] {file}  {reason}{}", reached.unwrap_or_default())
 }
 
-/// A time, and the mean speed over it if that can be told.
+/// A duration, and the mean speed over it if known.
 fn pace(bytes: u64, took: Duration) -> String {
     let speed = mean_speed(bytes, took).map(|speed| format!(", {}", rate(speed))).unwrap_or_default();
     format!("{}{speed}", duration(took))
 }
 
-/// Bytes a second; `None` for a time too short to tell.
+/// Bytes a second; `None` for too short a time.
 fn mean_speed(bytes: u64, took: Duration) -> Option<u64> {
     let millis = took.as_millis();
     (millis > 0 && bytes > 0).then(|| u64::try_from(u128::from(bytes) * 1000 / millis).unwrap_or(u64::MAX))

@@ -1,4 +1,4 @@
-//! The rate limiter of what comes in from other members. Nobody waits in it: a connection learns when it may go on.
+//! The rate limiter for data from other members. No thread waits in it: a connection learns when it may go on.
 
 use crate::rate::limit::Limit;
 use crate::rate::token_bucket::TokenBucket;
@@ -11,7 +11,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Downlink {
     begun: Instant,
-    /// Set while there is no limit, so that nobody takes the lock.
+    /// Set while there is no limit, so no thread needs the lock.
     unlimited: AtomicBool,
     bucket: Mutex<TokenBucket>,
 }
@@ -26,23 +26,23 @@ impl Downlink {
         self.bucket.lock().limit()
     }
 
-    /// Keeps to another limit from now on. Connections that wait under the old one may wait a little longer.
+    /// Sets another limit from now on. Connections that wait under the old one may wait a little longer.
     pub fn set_limit(&self, limit: Limit) {
         let mut bucket = self.bucket.lock();
         self.unlimited.store(limit == Limit::NONE, Ordering::Relaxed);
         bucket.set_limit(limit, self.begun.elapsed());
     }
 
-    /// Takes bytes with `take`, which gets the most that it may take, and gives how many it took.
+    /// Takes bytes with `take`, which gets the most that it may take and returns how many it took.
     ///
     /// # Errors
-    /// Nothing may come in now. The error is the time from which on something may.
+    /// The limit allows nothing now. The error is the time from which on it does.
     pub fn take<T>(&self, take: impl FnOnce(usize) -> (usize, T)) -> Result<T, Instant> {
         if self.unlimited.load(Ordering::Relaxed) {
             return Ok(take(usize::MAX).1);
         }
         let allowed = self.bucket.lock().allowance(self.begun.elapsed(), usize::MAX);
-        // A time beyond what `Instant` can express: the caller asks again at once, and gets it again.
+        // For a time beyond the range of `Instant`, the caller asks again at once, and gets the same answer.
         let allowed = allowed.map_err(|when| self.begun.checked_add(when).unwrap_or_else(Instant::now))?;
         let (taken, result) = take(allowed);
         self.bucket.lock().pass(self.begun.elapsed(), taken);

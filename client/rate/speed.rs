@@ -1,8 +1,8 @@
-//! How fast something has been lately.
+//! The recent speed of something.
 
 use std::time::Instant;
 
-/// A look that follows sooner than this, in seconds, does not count: it would tell more of the clock than of the speed.
+/// A look sooner than this, in seconds, does not count: it would measure the clock rather than the speed.
 const PAUSE_LEAST_S: f64 = 0.2;
 /// The mean is over about this time, in seconds.
 const MEMORY_S: f64 = 3.0;

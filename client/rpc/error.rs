@@ -11,17 +11,17 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// What stands behind the words for [`RpcError::NoTracker`] where somebody is there to try again.
+/// Follows the words for [`RpcError::NoTracker`] if the client tries again by itself.
 pub const TRIED_AGAIN: &str = "; it is tried again by itself";
 
 /// Why a request has no reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RpcError {
-    /// The tracker said no.
+    /// The tracker has refused.
     Refused(Refusal),
-    /// No tracker is reached; says why.
+    /// The client reaches no tracker; says why.
     NoTracker(String),
-    /// The reply is not one to this request.
+    /// The reply does not fit this request.
     Unexpected,
     /// The user gave up waiting.
     Cancelled,
@@ -49,7 +49,7 @@ impl From<Refusal> for RpcError {
 /// Why a tracker was not reached, or why the connection to it has ended.
 #[derive(Debug)]
 pub enum ConnectionError {
-    /// The name of the tracker is not found.
+    /// The look-up of the tracker's name has failed.
     Lookup(io::Error),
     /// No connection came about.
     Connect(io::Error),
@@ -61,11 +61,11 @@ pub enum ConnectionError {
     Decode(DecodeError),
     /// The tracker ended the connection, and said why.
     Refused(Refusal),
-    /// The tracker ended the connection without a word.
+    /// The tracker ended the connection without a reason.
     Closed,
     /// A request had no reply in time.
     Silent,
-    /// The reply is not one to the resumption of the session.
+    /// The reply does not fit the resumption of the session.
     Unexpected,
     /// The link is closing.
     Closing,
@@ -101,7 +101,7 @@ impl fmt::Display for ConnectionError {
 
 impl Error for ConnectionError {}
 
-/// Why each of the trackers was not reached.
+/// Why the client reached none of the trackers, for each.
 #[derive(Debug)]
 pub(super) struct Unreachable(pub(super) Vec<(TrackerAddr, ConnectionError)>);
 

@@ -1,4 +1,4 @@
-//! What the link to the trackers tells the rest of the client.
+//! The events that the link to the trackers sends to the rest of the client.
 
 use super::error::ConnectionError;
 use crate::model::address::TrackerAddr;
@@ -7,15 +7,15 @@ use crate::wire::refusal::Refusal;
 
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// A tracker was reached again and has resumed the session, if there is one. With it what was lost and why, unless
-    /// `Down` has told.
+    /// The client has reached a tracker again, and has resumed the session if there is one. Also names the lost tracker
+    /// and the reason, unless `Down` has told.
     Up(TrackerAddr, Option<(TrackerAddr, ConnectionError)>),
-    /// The tracker was lost, for this reason, and no other was reached at once.
+    /// The client has lost the tracker, for this reason, and has reached no other at once.
     Down(TrackerAddr, ConnectionError),
     /// The session could not be resumed: the user has to log in again.
     SessionLost(Refusal),
-    /// Something the tracker said unasked, during the login of this number.
+    /// A message of the tracker that no request asked for, during the login with this number.
     Push(u64, Reply),
-    /// The session of a login is there: what was said to it before can be dealt with now.
+    /// The session of a login exists now, so earlier messages to it can be treated.
     Arrived,
 }

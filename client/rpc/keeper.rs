@@ -22,20 +22,20 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A tracker accepts the connection within this time or counts as unreachable.
+/// A tracker that accepts no connection within this time counts as unreachable.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// How long a step of connecting may take while another tracker is left to be tried; doubled after each round in vain.
+/// How long a step of connecting may take while another tracker is left to try. Doubled after each failed round.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Shortest and longest pause after all trackers were tried in vain.
+/// The shortest and the longest pause after a failed round over all trackers.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
-/// Decides whether the trackers with this fingerprint are the right ones; the error says why not.
+/// Decides whether trackers with this fingerprint are trusted. The error says why not.
 pub type CheckFingerprint = Box<dyn Fn(Fingerprint) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync>;
 
 /// Connects to an address within a time.
 pub type Connect = Box<dyn Fn(SocketAddr, Duration) -> io::Result<TcpStream> + Send + Sync>;
 
-/// What the thread needs that keeps the connection.
+/// The state of the thread that keeps the connection.
 pub(super) struct Keeper {
     pub(super) trackers: Vec<TrackerAddr>,
     pub(super) client: ClientId,
@@ -60,7 +60,8 @@ impl Keeper {
                     }
                     (was_up, pause, patience) = (true, PAUSE.0, PATIENCE);
                     lost = Some((addr.clone(), self.read(receiver, &sender)));
-                    // As the list has them, so that a preferred one is come back to; the one that was lost is the last.
+                    // The order of the list, so that the client returns to a preferred tracker. The lost tracker comes
+                    // last.
                     order.clone_from(&self.trackers);
                     order.sort_by_key(|other| *other == addr);
                 }
@@ -79,8 +80,8 @@ impl Keeper {
         }
     }
 
-    /// Connects to the first tracker that can be reached; says why none can. One that hangs keeps from the next for
-    /// `patience` and no longer.
+    /// Connects to the first tracker that can be reached, or says why none can. A hanging tracker delays the next one
+    /// by `patience` at most.
     fn connect_first(
         &self,
         order: &[TrackerAddr],
@@ -103,7 +104,7 @@ impl Keeper {
         Err(Unreachable(failures))
     }
 
-    /// Connects to one tracker and resumes the session; the connection is ready for requests then.
+    /// Connects to one tracker and resumes the session. After that the connection is ready for requests.
     fn connect(
         &self,
         tracker: &TrackerAddr,
@@ -117,7 +118,7 @@ impl Keeper {
             }
         };
         let addrs = addrs.map_err(ConnectionError::Lookup)?;
-        // A name has at most eight.
+        // A name has at most eight addresses.
         let deadline = CONNECT_DEADLINE.min(patience / addrs.len() as u32);
         let connected = connect_first(&addrs, |addr| (self.connect)(addr, deadline));
         let (stream, addr) = connected.map_err(ConnectionError::Connect)?;
@@ -135,8 +136,8 @@ impl Keeper {
         Ok((receiver, sender))
     }
 
-    /// A tracker that has shaken hands does not hang: it may have the session wait for its turn, and whoever came back would
-    /// wait anew.
+    /// A tracker that has shaken hands does not hang. The session may have to wait there for its turn, and a new
+    /// connection would have to wait from the start again. wait anew.
     fn resume(&self, receiver: &mut FrameReceiver, sender: &FrameSender, token: Token) -> Result<(), ConnectionError> {
         const ID: u32 = u32::MAX;
         sender.send(ID, &Request::Resume { client: self.client, token }).map_err(ConnectionError::Io)?;
@@ -163,7 +164,7 @@ impl Keeper {
         }
     }
 
-    /// Reads until the connection ends; says why it did.
+    /// Reads until the connection ends. Returns the reason.
     fn read(&self, mut receiver: FrameReceiver, sender: &FrameSender) -> ConnectionError {
         let why = loop {
             let frame = match receiver.recv(IDLE_DEADLINE) {
@@ -194,7 +195,7 @@ impl Keeper {
     }
 
     fn tell(&self, event: LinkEvent) {
-        // Nobody listens any more when the client is closing.
+        // No thread receives any more when the client is closing.
         let _ = self.events.send(event);
     }
 }

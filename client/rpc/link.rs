@@ -1,9 +1,9 @@
 //! The link to the trackers: one connection to one of them, on which any thread makes requests.
 //!
-//! One thread, the keeper, connects and then reads. It moves on to the next tracker when the connection is lost, and
-//! resumes the session there. Whoever makes a request writes it and waits for the reply that bears its id; whoever makes
-//! many writes further ones meanwhile. A request whose connection is lost before the reply is made again on the next
-//! one. Commands bear ids of their own, so no tracker carries one out twice.
+//! One thread, the keeper, connects and then reads. After a lost connection it moves on to the next tracker, and
+//! resumes the session there. A caller writes its request and waits for the reply with its id. A caller with many
+//! requests writes further ones meanwhile. If the connection is lost before the reply, the request goes out again on
+//! the next one. Commands have ids of their own, so no tracker carries one out twice.
 
 use super::error::RpcError;
 use super::event::LinkEvent;
@@ -25,7 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a request whose connection was lost is made again on others.
+/// How long a request is repeated on further connections after a lost one.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The link. Dropping it ends the connection and the keeper.
@@ -36,10 +36,10 @@ pub struct TrackerLink {
 }
 
 impl TrackerLink {
-    /// Begins to connect, by `connect`. Events go to `events`, whose receiver must be drained.
+    /// Begins to connect, through `connect`. Events go to `events`, whose receiver must be drained.
     ///
     /// # Errors
-    /// There is no room for a thread.
+    /// The system has no room for a thread.
     pub fn start(
         trackers: Vec<TrackerAddr>,
         client: ClientId,
@@ -53,7 +53,7 @@ impl TrackerLink {
         Ok(Self { state, events, keeper })
     }
 
-    /// The fingerprint of the trackers, as soon as one was reached; waits a little for that.
+    /// The fingerprint of the trackers, once one was reached. Waits a little for that.
     pub fn fingerprint(&self) -> Result<Fingerprint, RpcError> {
         if self.state.fingerprint().is_none() {
             self.state.reach()?;
@@ -61,7 +61,7 @@ impl TrackerLink {
         self.state.fingerprint().ok_or(RpcError::Unexpected)
     }
 
-    /// The tracker that is connected now.
+    /// The currently connected tracker.
     pub fn tracker(&self) -> Option<SocketAddr> {
         self.state.tracker()
     }
@@ -72,11 +72,11 @@ impl TrackerLink {
         replies.into_iter().next().ok_or(RpcError::Unexpected)?.map_err(RpcError::from)
     }
 
-    /// Makes many requests, each without waiting for the reply to the one before. Gives their replies in order. A refusal
-    /// is the answer to its own request, and the others go on.
+    /// Makes many requests, each without waiting for the reply to the one before. Returns the replies in order. A
+    /// refusal is the answer to its own request, and the others go on.
     ///
-    /// The tracker answers others of this client behind what is under way, so how much that is has a bound. It suits
-    /// questions and holdings; each change waits for the tracker's disk.
+    /// The tracker answers other requests of this client only after those under way, so their number is bounded. This
+    /// call suits questions and holdings. A change waits for the tracker's disk each time.
     pub fn call_all(&self, requests: &[Request]) -> Result<Vec<Result<Reply, Refusal>>, RpcError> {
         let mut replies = Vec::with_capacity(requests.len());
         let mut until = None;
@@ -102,18 +102,18 @@ impl TrackerLink {
         Ok(refusals.collect())
     }
 
-    /// Asks without waiting; the link may end meanwhile.
+    /// Makes requests without waiting. The link may end meanwhile.
     pub fn caller(&self) -> TrackerCaller {
         TrackerCaller { state: self.state.clone() }
     }
 
-    /// Logs in; the session is resumed by itself on every later connection. Gives the name and the login's number.
+    /// Logs in. Every later connection resumes the session by itself. Returns the user's name and the login's number.
     pub fn log_in(&self, request: &Request) -> Result<(UserId, u64), RpcError> {
         let login = self.state.next_login();
         self.renew(request).map(|user| (user, login))
     }
 
-    /// Makes a request that is answered with a new token.
+    /// Makes a request whose answer has a new token.
     pub fn renew(&self, request: &Request) -> Result<UserId, RpcError> {
         match self.call(request)? {
             Reply::LoggedIn { user, .. } => Ok(user),
@@ -121,21 +121,21 @@ impl TrackerLink {
         }
     }
 
-    /// Says that the session of the login is there.
+    /// Says that the session of the login exists.
     pub fn arrived(&self) {
-        // Nobody listens any more when the client is closing.
+        // No thread receives any more when the client is closing.
         let _ = self.events.send(LinkEvent::Arrived);
     }
 
     /// Ends the session here and at the tracker.
     pub fn log_out(&self) {
-        // As long as the tracker has not answered, a lost connection is resumed: it is to end the session, too. If none
-        // can be reached, the tokens live out their day, and nobody has them.
+        // Until the tracker has answered, a lost connection is resumed, because the logout must end the session there
+        // too. If no tracker can be reached, the tokens expire within a day, and no one has them.
         let _ = self.call(&Request::Logout {});
         self.forget_session();
     }
 
-    /// Carries out a command of the user, who may cancel what it asks.
+    /// Carries out a command of the user, who may cancel its requests.
     pub fn for_user<T>(&self, command: impl FnOnce() -> T) -> T {
         self.state.begin_command();
         let done = command();
@@ -143,42 +143,42 @@ impl TrackerLink {
         done
     }
 
-    /// The user does not want to wait any longer: what the command asks ends now, and a tracker that owes it a reply counts
-    /// as lost. Whoever else asks something goes on.
+    /// Ends the requests of the command, because the user does not want to wait. A tracker that owes one of them a
+    /// reply counts as lost. Other callers go on.
     pub fn cancel(&self) {
         self.state.cancel();
     }
 
-    /// Ends the connection if it is from such an address, which this machine has no more.
+    /// Ends the connection if it is from an address that this machine has lost.
     pub(crate) fn end_from(&self, is_gone: impl Fn(IpAddr) -> bool) {
         self.state.end_from(is_gone);
     }
 
-    /// The client is closing: no further connection is made, and a tracker that does not answer is not waited for.
+    /// Closes the link: it makes no further connection, and waits only briefly for a tracker.
     pub fn close(&self) {
         self.state.close();
     }
 
-    /// Ends the session here: it is not resumed any more.
+    /// Ends the session here, so it is not resumed any more.
     pub fn forget_session(&self) {
         self.state.forget_session();
     }
 }
 
-/// Asks the tracker that is connected, and never waits.
+/// Asks the connected tracker, and never waits.
 #[derive(Clone)]
 pub struct TrackerCaller {
     state: Arc<LinkState>,
 }
 
 impl TrackerCaller {
-    /// Makes a request, also of a tracker that hangs. `on_reply` gets the reply on the thread that reads; it is dropped
-    /// without one when the connection or what this gives ends before. `None` if no tracker is connected.
+    /// Makes a request, even to a hanging tracker. `on_reply` gets the reply on the reading thread. It is dropped
+    /// without one if the connection or the returned value ends before. Returns `None` if no tracker is connected.
     pub fn begin(&self, request: &Request, on_reply: OnReply) -> Option<BegunRequest> {
         self.state.begin(request, on_reply)
     }
 
-    /// The tracker that is connected now.
+    /// The currently connected tracker.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.state.tracker()
     }
@@ -212,7 +212,7 @@ pub(crate) mod tests {
     use crate::wire::handshake::tests::keys;
     use std::net::{TcpListener, TcpStream};
 
-    /// Asks a tracker that hangs, and the far end of the connection to it.
+    /// A caller of a hanging tracker, and the far end of the connection to it.
     pub(crate) fn caller_of_one_that_hangs() -> (TrackerCaller, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");

@@ -1,4 +1,4 @@
-//! What the link to the trackers knows: the connection there is, who waits for which reply, and whether it closes.
+//! The state of the link to the trackers: the connection, the waiting callers, and whether it is closing.
 
 use super::error::{ConnectionError, RpcError};
 use super::pending::{OnReply, PendingReplies, ReplyTo};
@@ -29,7 +29,7 @@ pub(super) type Token = Blob<TOKEN_LEN_MAX>;
 struct TrackerConnection {
     sender: Arc<FrameSender>,
     addr: SocketAddr,
-    /// Tells connections apart, so that the loss of an old one does not end a new one.
+    /// The number of the connection, so the loss of an old one does not end a new one.
     generation: u64,
 }
 
@@ -37,28 +37,28 @@ struct TrackerConnection {
 struct LinkFields {
     live: Option<TrackerConnection>,
     token: Option<Token>,
-    /// Counts the logins, so that what is said to one is never taken as said to the next.
+    /// The number of the login, so a message to one login is never taken for a message to the next.
     login: u64,
     fingerprint: Option<Fingerprint>,
     replies: PendingReplies,
     generation: u64,
-    /// Why the trackers could not be reached the last time all were tried; none before that.
+    /// Why the last round over all trackers failed; `None` before that.
     failure: Option<String>,
     closing: bool,
-    /// The socket on which a connection is being made.
+    /// The socket of the connection in the making.
     connecting: Option<Arc<TcpStream>>,
 }
 
-/// A request that has left, and has no reply yet.
+/// A request that has left and has no reply yet.
 struct RequestUnderWay {
     id: u32,
     reply: channel::Receiver<Reply>,
-    /// Length of its frame, in bytes.
+    /// The length of its frame, in bytes.
     len: usize,
     sent: Instant,
 }
 
-/// A request whose reply is waited for until this is dropped.
+/// A begun request. Dropping this ends the wait for its reply.
 pub struct BegunRequest {
     state: Arc<LinkState>,
     id: u32,
@@ -78,16 +78,16 @@ impl fmt::Debug for BegunRequest {
     }
 }
 
-/// The state that the keeper and whoever makes a request share. Its lock is never held during I/O.
+/// The state that the keeper and the callers share. No thread holds its lock during I/O.
 pub(super) struct LinkState {
     fields: Mutex<LinkFields>,
     changed: Condvar,
-    /// The sender is dropped when the client is closing: whoever waits for a reply then does so for a short time only.
+    /// The sender is dropped when the client is closing. From then on callers wait for a reply only briefly.
     open: Mutex<Option<channel::Sender<Infallible>>>,
     closed: channel::Receiver<Infallible>,
 }
 
-/// What those need who make requests.
+/// The part for callers.
 impl LinkState {
     pub(super) fn new() -> Self {
         let (open, closed) = channel::bounded(0);
@@ -99,12 +99,12 @@ impl LinkState {
         self.fields.lock().fingerprint
     }
 
-    /// The tracker that is connected now.
+    /// The currently connected tracker.
     pub(super) fn tracker(&self) -> Option<SocketAddr> {
         self.fields.lock().live.as_ref().map(|live| live.addr)
     }
 
-    /// The connection and its generation, waiting a little for one; not for a user who has given up.
+    /// The connection and its number. Waits a little for one, unless the user has given up.
     pub(super) fn reach(&self) -> Result<(Arc<FrameSender>, u64), RpcError> {
         let until = Instant::now() + REACH_DEADLINE;
         let mut fields = self.fields.lock();
@@ -117,7 +117,7 @@ impl LinkState {
             }
             let failure = fields.failure.clone();
             let over = fields.closing || self.changed.wait_until(&mut fields, until).timed_out();
-            // Once all trackers were tried in vain, nobody is kept waiting for the next round.
+            // After a failed round over all trackers, no caller waits for the next round.
             if let Some(why) = failure.filter(|_| fields.live.is_none() && !fields.replies.is_cancelled()) {
                 return Err(RpcError::NoTracker(why));
             }
@@ -127,8 +127,9 @@ impl LinkState {
         }
     }
 
-    /// Sends all requests that `replies` has no reply to yet, and adds their replies in order. A request does not wait for
-    /// the replies before it. False if the connection is lost or the tracker is silent: some have no reply then.
+    /// Sends all requests without a reply in `replies`, and adds their replies in order. No request waits for the
+    /// replies before it. Returns false if the connection is lost or the tracker is silent; then some replies are
+    /// missing.
     pub(super) fn ask_all(
         &self,
         sender: &FrameSender,
@@ -168,8 +169,8 @@ impl LinkState {
         Ok(true)
     }
 
-    /// Sends a request without waiting for anything; none if there is no connection, or too much waits on it. Nothing
-    /// but the end of the connection or of what this gives ends the wait for the reply.
+    /// Sends a request without waiting. Returns `None` without a connection, or if too much data waits on it. Only the
+    /// end of the connection or of the returned value ends the wait for the reply.
     pub(super) fn begin(self: &Arc<Self>, request: &Request, on_reply: OnReply) -> Option<BegunRequest> {
         let (sender, id) = {
             let mut fields = self.fields.lock();
@@ -182,17 +183,17 @@ impl LinkState {
         Some(begun)
     }
 
-    /// The id for a request, and where its reply will come; not for a user who has given up.
+    /// The id for a request, and the channel of its reply. Fails if the user has given up.
     fn expect_reply(&self, request: &Request) -> Result<(u32, channel::Receiver<Reply>), RpcError> {
         let replies = &mut self.fields.lock().replies;
         if replies.is_cancelled() { Err(RpcError::Cancelled) } else { Ok(replies.expect(request, Instant::now())) }
     }
 
-    /// `None` if the connection is lost, or the tracker has taken too long for the reply that is the next.
+    /// The reply; `None` if the connection is lost, or if the tracker has taken too long for the next reply.
     fn await_reply(&self, reply: &channel::Receiver<Reply>) -> Option<Reply> {
         loop {
             let (due, now) = (self.fields.lock().replies.due(), Instant::now());
-            // Nothing is owed where the reply has come a moment ago and is handed over.
+            // No reply is due if this one came a moment ago and is being handed over.
             let due = due.unwrap_or(now + REPLY_DEADLINE);
             select! {
                 recv(reply) -> reply => return reply.ok(),
@@ -205,7 +206,7 @@ impl LinkState {
         }
     }
 
-    /// Ends the connection of this generation, on which a reply is missing.
+    /// Ends the connection with this number, on which a reply is missing.
     pub(super) fn lose(&self, generation: u64) {
         let mut fields = self.fields.lock();
         if let Some(live) = fields.live.take_if(|live| live.generation == generation) {
@@ -214,7 +215,7 @@ impl LinkState {
         }
     }
 
-    /// Ends the connection, also one that is being made, if its end here is at such an address.
+    /// Ends the connection, even one in the making, if its local address is such an address.
     pub(super) fn end_from(&self, is_gone: impl Fn(IpAddr) -> bool) {
         let mut fields = self.fields.lock();
         if let Some(live) = fields.live.take_if(|live| live.sender.local_ip().is_some_and(&is_gone)) {
@@ -223,34 +224,34 @@ impl LinkState {
         }
         let local_ip = |stream: &TcpStream| stream.local_addr().ok().map(|addr| addr.ip());
         if let Some(stream) = fields.connecting.take_if(|stream| local_ip(stream).is_some_and(&is_gone)) {
-            // Fails only if the connection is gone already.
+            // This fails only if the connection is already gone.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// The number of a login that begins.
+    /// The number of a new login.
     pub(super) fn next_login(&self) -> u64 {
         let mut fields = self.fields.lock();
         fields.login += 1;
         fields.login
     }
 
-    /// Ends the session here: it is not resumed any more.
+    /// Ends the session here, so it is not resumed any more.
     pub(super) fn forget_session(&self) {
         self.fields.lock().token = None;
     }
 
-    /// From now on this thread asks for the user.
+    /// From now on this thread asks on behalf of the user.
     pub(super) fn begin_command(&self) {
         self.fields.lock().replies.begin_command();
     }
 
-    /// From now on it does not.
+    /// Ends what `begin_command` began.
     pub(super) fn end_command(&self) {
         self.fields.lock().replies.end_command();
     }
 
-    /// Ends what the command asks; a tracker that owes it a reply counts as lost.
+    /// Ends the requests of the command. A tracker that owes one of them a reply counts as lost.
     pub(super) fn cancel(&self) {
         let mut fields = self.fields.lock();
         if fields.replies.cancel() {
@@ -263,12 +264,12 @@ impl LinkState {
         self.changed.notify_all();
     }
 
-    /// No further connection is made, and a tracker that does not answer is not waited for.
+    /// Closes the link: it makes no further connection, and waits only briefly for a tracker.
     pub(super) fn close(&self) {
         let mut fields = self.fields.lock();
         fields.closing = true;
         if let Some(stream) = fields.connecting.take() {
-            // Fails only if the connection is gone already.
+            // This fails only if the connection is already gone.
             let _ = stream.shutdown(Shutdown::Both);
         }
         drop(fields);
@@ -276,7 +277,7 @@ impl LinkState {
         self.changed.notify_all();
     }
 
-    /// Ends the connection that there is; whoever waits for a reply gets none.
+    /// Ends the current connection. Waiting callers get no reply.
     pub(super) fn end_connection(&self) {
         let mut fields = self.fields.lock();
         fields.replies.close();
@@ -286,7 +287,7 @@ impl LinkState {
     }
 }
 
-/// What the keeper needs.
+/// The part for the keeper.
 impl LinkState {
     /// Disconnected once the link is closing.
     pub(super) fn closed(&self) -> &channel::Receiver<Infallible> {
@@ -306,7 +307,7 @@ impl LinkState {
         self.fields.lock().token.clone()
     }
 
-    /// Replaces the token with one that was given when the session was resumed. A logout in the meantime stands.
+    /// Replaces the token with the one that the resumed session got. A logout in the meantime stands.
     pub(super) fn renew_token(&self, token: Token) {
         let mut fields = self.fields.lock();
         if fields.token.is_some() {
@@ -314,7 +315,7 @@ impl LinkState {
         }
     }
 
-    /// A connection is being made on this socket: closing the link ends it.
+    /// Notes the socket of a connection in the making, which closing the link ends.
     ///
     /// # Errors
     /// `Closing`.
@@ -331,7 +332,7 @@ impl LinkState {
         self.fields.lock().connecting = None;
     }
 
-    /// The connection is ready for requests.
+    /// Notes that the connection is ready for requests.
     ///
     /// # Errors
     /// `Closing`.
@@ -354,14 +355,14 @@ impl LinkState {
         Ok(())
     }
 
-    /// The connection has ended: those who wait see their channel closed, and ask again on the next one.
+    /// Notes the end of the connection. Waiting callers see their channel closed, and ask again on the next one.
     pub(super) fn disconnected(&self) {
         let mut fields = self.fields.lock();
         fields.replies.close();
         fields.live = None;
     }
 
-    /// All trackers were tried in vain: says why to those who wait, and waits itself before the next round.
+    /// Tells the waiting callers why a round over all trackers failed, and pauses before the next round.
     pub(super) fn pause_after(&self, failure: String, pause: Duration) {
         let mut fields = self.fields.lock();
         fields.failure = Some(failure);
@@ -371,13 +372,13 @@ impl LinkState {
         }
     }
 
-    /// Gives a reply to the one who asked.
+    /// Hands a reply over to its caller.
     pub(super) fn hand_over(&self, request: u32, reply: Reply) {
         let mut fields = self.fields.lock();
         let Some(reply_to) = fields.replies.replied(request, Instant::now()) else {
             return;
         };
-        // Kept here, so that the session goes on even if this connection is lost right after.
+        // Stores the token here, so the session goes on even if this connection is lost right after.
         match &reply {
             Reply::LoggedIn { token, .. } => fields.token = Some(token.clone()),
             // A session that was given up meanwhile is not resumed.

@@ -1,4 +1,4 @@
-//! Who waits for which reply of a tracker, how long, and whether it is the user.
+//! The replies that callers wait for, how long each may take, and whether the user waits.
 
 use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::deadlines::{REPLY_DEADLINE, WAITED_REPLY_DEADLINE};
@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-/// Takes a reply on the thread that reads. It is dropped without one if the connection is lost before.
+/// Takes a reply on the reading thread. Dropped without one if the connection is lost before.
 pub type OnReply = Box<dyn FnOnce(Reply) + Send>;
 
-/// Where a reply goes.
+/// The receiver of a reply.
 pub(crate) enum ReplyTo {
     Waiter(channel::Sender<Reply>),
     Callback(OnReply),
@@ -19,7 +19,7 @@ pub(crate) enum ReplyTo {
 impl ReplyTo {
     pub(crate) fn give(self, reply: Reply) {
         match self {
-            // The one who asked may have given up; then the reply is of no use.
+            // The caller may have given up. Then the reply has no use.
             ReplyTo::Waiter(waiter) => drop(waiter.try_send(reply)),
             ReplyTo::Callback(callback) => callback(reply),
         }
@@ -28,37 +28,37 @@ impl ReplyTo {
 
 /// A reply that the tracker owes.
 struct Owed {
-    /// Nobody, once whoever asked has given up.
+    /// `None` once the caller has given up.
     reply_to: Option<ReplyTo>,
     is_user: bool,
     /// How long the tracker may take for it.
     longest: Duration,
 }
 
-/// All replies that the tracker owes, by the ids of their requests. It answers in order, whoever asks: its time for a reply
-/// begins with the one before.
+/// All replies that the tracker owes, by the ids of their requests. The tracker answers all callers in order, so the
+/// time for a reply begins with the reply before.
 #[derive(Default)]
 pub(crate) struct PendingReplies {
     owed: BTreeMap<u32, Owed>,
     /// Since when the oldest has been the next.
     since: Option<Instant>,
     last_request: u32,
-    /// The thread that carries out a command of the user, and whether the user has given up waiting for what it asks.
+    /// The thread that carries out a command of the user, and whether the user has given up waiting.
     command: Option<(ThreadId, bool)>,
 }
 
 impl PendingReplies {
-    /// From now on this thread asks for the user.
+    /// From now on this thread asks on behalf of the user.
     pub(crate) fn begin_command(&mut self) {
         self.command = Some((thread::current().id(), false));
     }
 
-    /// And from now on it does not.
+    /// Ends what `begin_command` began.
     pub(crate) fn end_command(&mut self) {
         self.command = None;
     }
 
-    /// The user gives up waiting for what the command asks; whether a reply to it was owed.
+    /// The user gives up waiting for the command. Returns whether a reply to it was owed.
     pub(crate) fn cancel(&mut self) -> bool {
         if let Some((_, cancelled)) = &mut self.command {
             *cancelled = true;
@@ -66,18 +66,18 @@ impl PendingReplies {
         self.owed.values().any(|owed| owed.is_user)
     }
 
-    /// Whether this thread asks for the user, who has given up.
+    /// Whether this thread asks on behalf of a user who has given up.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.command == Some((thread::current().id(), true))
     }
 
-    /// This thread is about to ask: the id of its request, and where the reply will come.
+    /// Registers a request of this thread. Returns its id, and the channel of the reply.
     pub(crate) fn expect(&mut self, request: &Request, now: Instant) -> (u32, channel::Receiver<Reply>) {
         let (reply_to, reply) = channel::bounded(1);
         (self.expect_with(ReplyTo::Waiter(reply_to), request, now), reply)
     }
 
-    /// This thread is about to ask: the id of its request, whose reply goes there.
+    /// Registers a request of this thread with this receiver. Returns its id.
     pub(crate) fn expect_with(&mut self, reply_to: ReplyTo, request: &Request, now: Instant) -> u32 {
         self.last_request = self.last_request.checked_add(1).unwrap_or(1);
         let is_user = self.command.is_some_and(|(thread, _)| thread == thread::current().id());
@@ -89,14 +89,14 @@ impl PendingReplies {
         self.last_request
     }
 
-    /// The reply to this request has come: whoever waits for it.
+    /// Takes the receiver of the reply that has come.
     pub(crate) fn replied(&mut self, request: u32, now: Instant) -> Option<ReplyTo> {
         let owed = self.owed.remove(&request)?;
         self.since = Some(now);
         owed.reply_to
     }
 
-    /// Nobody waits for the reply to this request any more. The tracker still owes it, before those to later ones.
+    /// The caller of this request no longer waits. The tracker still owes the reply, before those to later requests.
     pub(crate) fn give_up(&mut self, request: u32) -> Option<ReplyTo> {
         let owed = self.owed.get_mut(&request)?;
         owed.is_user = false;
@@ -109,15 +109,15 @@ impl PendingReplies {
         Some(self.since? + next.longest)
     }
 
-    /// No reply comes any more: all who wait see their channels closed.
+    /// No reply comes any more. All waiting callers see their channels closed.
     pub(crate) fn close(&mut self) {
         self.owed.clear();
     }
 }
 
-/// How long a tracker that works may take to answer.
+/// How long a working tracker may take to answer.
 fn reply_deadline(request: &Request) -> Duration {
-    // It may wait there for a turn, or for room for its reply.
+    // The request may wait at the tracker for its turn, or for room for its reply.
     let takes_turns = matches!(
         request,
         Request::CreateUser { .. }

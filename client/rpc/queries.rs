@@ -1,4 +1,4 @@
-//! Questions to a tracker: what is shared under a name, and the lists that it tells in pages.
+//! Questions to a tracker: for a share by its name, and for lists, which come in pages.
 
 use super::error::RpcError;
 use super::link::TrackerLink;
@@ -9,17 +9,17 @@ use crate::model::name::{FileName, GroupId, UserId};
 use crate::wire::client_tracker::{FileLine, FoundFile, GroupKey, GroupLine, MemberLine, Reply, Request};
 use std::iter;
 
-/// What the tracker says of a share that is asked for by name.
+/// The tracker's answer about a share that was looked up by name.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub share: ShareRef,
     pub group: GroupRef,
     pub content: Content,
-    /// Whether the user is one of its sharers.
+    /// Whether the user shares it too.
     pub shared_by_you: bool,
 }
 
-/// What is shared under a name.
+/// The share under a name.
 pub(crate) fn find(link: &TrackerLink, group: &GroupId, name: &FileName) -> Result<Found, RpcError> {
     match link.call(&Request::FindShare { group: group.clone(), name: name.clone() })? {
         Reply::Share { share, group, content, shared_by_you, .. } => Ok(Found { share, group, content, shared_by_you }),
@@ -27,10 +27,10 @@ pub(crate) fn find(link: &TrackerLink, group: &GroupId, name: &FileName) -> Resu
     }
 }
 
-/// The group and name that a share goes by now, in these groups. It was called `name` before.
+/// The current group and name of a share, among these groups. It was called `name` before.
 ///
-/// A share is renamed, or its group is, when two sides of a partition gave the same name away. Nobody was logged in here
-/// to be told.
+/// A share or its group is renamed when two sides of a partition gave the same name away. At that time no one was
+/// logged in here to be told.
 pub(crate) fn find_again(
     link: &TrackerLink,
     groups: &[GroupId],
@@ -38,7 +38,7 @@ pub(crate) fn find_again(
     name: &FileName,
 ) -> Result<Option<(GroupId, FileName)>, RpcError> {
     for group in groups {
-        // The later one of two goes on under the first suffix that was free.
+        // The later of two gets the first free suffix.
         for name in iter::once(name.base()).chain((2..).map(|n| name.with_suffix(n))) {
             match find(link, group, &name) {
                 Ok(found) if found.share == share => return Ok(Some((group.clone(), name))),
@@ -55,7 +55,7 @@ pub(crate) fn find_again(
     Ok(None)
 }
 
-/// Whether a new version has taken the place of a share.
+/// Whether a new version has replaced a share.
 pub(crate) fn is_superseded(link: &TrackerLink, share: ShareRef) -> Result<bool, RpcError> {
     match link.call(&Request::FindPeers { share }) {
         Ok(Reply::Peers { newer, .. }) => Ok(newer.is_some()),
@@ -74,7 +74,7 @@ pub(crate) fn groups(link: &TrackerLink) -> Result<Vec<GroupLine>, RpcError> {
     pages(link, |after| Request::ListGroups { after }, page, |line| line.name.clone())
 }
 
-/// The users who ask to be let into a group.
+/// The users that ask to join a group.
 pub(crate) fn requests(link: &TrackerLink, group: &GroupId) -> Result<Vec<UserId>, RpcError> {
     let page = |reply| match reply {
         Reply::Users { users, more } => Some((users.into_vec(), more)),
@@ -92,7 +92,7 @@ pub(crate) fn members(link: &TrackerLink, group: &GroupId) -> Result<Vec<MemberL
     pages(link, |after| Request::ListMembers { group: group.clone(), after }, page, |line| line.name.clone())
 }
 
-/// What is shared in a group, page by page as long as `each` wants another one.
+/// The shares of a group, page by page, as long as `each` wants another one.
 pub(crate) fn files(
     link: &TrackerLink,
     group: &GroupId,
@@ -108,8 +108,8 @@ pub(crate) fn files(
     each_page(link, |after| Request::ListFiles { group: group.clone(), after }, page, each)
 }
 
-/// What is shared under a name that a pattern means, in one group or in all of the user's, page by page as long as `each`
-/// wants another one.
+/// The shares whose names match a pattern, in one group or in all of the user's. They come page by page, as long as
+/// `each` wants another one.
 pub(crate) fn found(
     link: &TrackerLink,
     group: Option<&GroupId>,
@@ -133,7 +133,7 @@ pub(crate) fn keys(link: &TrackerLink) -> Result<Vec<GroupKey>, RpcError> {
     pages(link, |after| Request::ListKeys { after }, page, |key| key.name.clone())
 }
 
-/// A whole list. `page` takes a page and whether more follow out of a reply; the next page begins after the `key` of the
+/// A whole list. `page` takes a page from a reply, and whether more follow. The next page begins after the `key` of the
 /// last entry.
 fn pages<T, K>(
     link: &TrackerLink,
@@ -154,8 +154,8 @@ fn pages<T, K>(
     Ok(list)
 }
 
-/// The pages of a list as long as `each` wants another one. `page` takes a page out of a reply, and where the next one
-/// begins.
+/// The pages of a list, as long as `each` wants another one. `page` takes a page from a reply, and the begin of the
+/// next one.
 fn each_page<T, K>(
     link: &TrackerLink,
     request: impl Fn(Option<K>) -> Request,

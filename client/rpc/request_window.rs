@@ -1,16 +1,15 @@
-//! How many requests may be under way on a connection at a time. Whoever asks beside them is still answered in time.
-//! Pure.
+//! Limits the requests under way on a connection, so that other callers are still answered in time. Pure.
 
 use std::time::Duration;
 
-/// Requests under way: at first, at least, and at most.
+/// The number of requests under way: at first, at least, and at most.
 const LIMITS: (usize, usize, usize) = (256, 16, 2048);
-/// Bytes of requests under way after which no further one leaves.
+/// With this many bytes of requests under way, no further request leaves.
 const BYTES_MAX: usize = 256 * 1024;
-/// A reply that took longer than this says that too many requests are under way.
+/// A slower reply shows that too many requests are under way.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Grows by one with every quick reply, so it doubles with every round trip. Shrinks with every slow one.
+/// The window grows by one with every quick reply, so it doubles with every round trip. It shrinks with every slow one.
 #[derive(Debug)]
 pub(super) struct RequestWindow {
     limit: usize,
@@ -23,18 +22,18 @@ impl RequestWindow {
         Self { limit: LIMITS.0, under_way: 0, bytes: 0 }
     }
 
-    /// Whether a further request may leave. One may in any case if none is under way.
+    /// Whether another request may leave. With none under way, one always may.
     pub(super) fn has_room(&self) -> bool {
         self.under_way == 0 || (self.under_way < self.limit && self.bytes < BYTES_MAX)
     }
 
-    /// A request of so many bytes has left.
+    /// Notes that a request of this many bytes has left.
     pub(super) fn sent(&mut self, len: usize) {
         self.under_way += 1;
         self.bytes += len;
     }
 
-    /// The reply to a request of so many bytes has come, so long after the request left.
+    /// Notes the reply to a request of this many bytes, and how long it took.
     pub(super) fn replied(&mut self, len: usize, took: Duration) {
         self.under_way -= 1;
         self.bytes -= len;
@@ -49,7 +48,7 @@ mod tests {
 
     const QUICK: Duration = Duration::from_millis(100);
 
-    /// Sends until there is no room; how many requests left.
+    /// Sends until there is no room. Returns how many requests left.
     fn fill(window: &mut RequestWindow, len: usize) -> usize {
         let before = window.under_way;
         while window.has_room() {

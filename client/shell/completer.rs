@@ -1,5 +1,5 @@
-//! The completer: completes what is being typed, at once or not at all. A thread of its own looks names up, and a press
-//! of the key waits for it for a moment only.
+//! The completer: it completes the word at the cursor at once or not at all. A thread of its own looks names up. A key
+//! press waits for that thread only a moment.
 
 use crate::client::command::completion::{Candidate, Name, Spot, Wanted};
 use crate::sys::owned_thread::OwnedThread;
@@ -10,18 +10,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a press of the key waits for names; those that come later are there for the next one.
+/// How long a key press waits for names. Later ones are ready for the next press.
 const PATIENCE: Duration = Duration::from_millis(400);
-/// Answers that are remembered.
+/// The most remembered answers.
 const REMEMBERED_MAX: usize = 64;
 
-/// Where names come from.
+/// A source of names.
 pub trait NameSource: Send + Sync + 'static {
-    /// Names that could stand there, those that begin with what was typed among them. It may take long. None where they
-    /// cannot be told now.
+    /// Names for this place, including those that begin with the typed text. This may take long. `None` if they are
+    /// unknown now.
     fn names(&self, wanted: &Wanted, typed: &str) -> Option<Vec<Name>>;
 
-    /// The number of the login; what was found during another one is not offered.
+    /// The number of the login. Names from another login are not offered.
     fn login(&self) -> u64;
 }
 
@@ -30,7 +30,7 @@ struct Lookup {
     answer: Sender<Vec<Name>>,
 }
 
-/// What was found last, during the login of that number.
+/// The latest answers, during the login with that number.
 #[derive(Default)]
 struct Remembered {
     login: u64,
@@ -38,13 +38,13 @@ struct Remembered {
 }
 
 impl Remembered {
-    /// What was found during this login.
+    /// The answer from this login.
     fn get(&self, wanted: &Wanted, login: u64) -> Option<Vec<Name>> {
         self.names.get(wanted).filter(|_| self.login == login).cloned()
     }
 }
 
-/// The thread that looks for names. Ends when this is dropped, once it has no lookup left.
+/// The thread that looks names up. It ends after this is dropped and its last look-up is done.
 pub struct Completer {
     lookups: Option<Sender<Lookup>>,
     source: Arc<dyn NameSource>,
@@ -53,12 +53,12 @@ pub struct Completer {
 }
 
 impl Completer {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// There is no room for a thread.
+    /// The system has no room for a thread.
     pub fn start(source: impl NameSource) -> io::Result<Self> {
-        // A second lookup waits for the end of the first; a third is answered from what is remembered.
+        // A second look-up waits for the first. A third is answered from memory.
         let (lookups, asked) = bounded(1);
         let (source, remembered) = (Arc::new(source), Arc::new(Mutex::new(Remembered::default())));
         let thread = OwnedThread::start("completer", {
@@ -68,12 +68,12 @@ impl Completer {
         Ok(Self { lookups: Some(lookups), source, remembered, thread })
     }
 
-    /// Where the word behind this text begins, and what could stand there.
+    /// The begin of the last word of this text, and the names for its place.
     pub fn complete(&self, text: &str) -> Option<(usize, Vec<Candidate>)> {
         let spot = Spot::behind(text)?;
         let names = match &spot.wanted {
             Wanted::Words(words) => {
-                // The value of such an option stands behind it.
+                // The value of such an option follows it directly.
                 let name = |word: &&str| Name { text: (*word).to_owned(), goes_on: word.ends_with('=') };
                 words.iter().map(name).collect()
             }
@@ -106,7 +106,7 @@ fn serve(source: &impl NameSource, asked: &Receiver<Lookup>, remembered: &Mutex<
         }
         let names = found.or_else(|| kept.get(&spot.wanted, login));
         drop(kept);
-        // Who asked may have gone on without the answer.
+        // The caller may have gone on without the answer.
         let _ = answer.send(names.unwrap_or_default());
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Instant;
 
-    /// Knows one group, each time that it is let.
+    /// Knows one group, and answers each time it is allowed to.
     struct Slow {
         lets: Receiver<Option<&'static str>>,
         login: Arc<AtomicU64>,
@@ -140,8 +140,8 @@ mod tests {
         }
     }
 
-    /// A completer, what lets it know something, and the number of the login. The completer is dropped last, since its
-    /// thread waits to be let.
+    /// A completer, a channel that allows an answer, and the number of the login. The completer is dropped last,
+    /// because its thread waits for that channel.
     fn slow() -> (Completer, Sender<Option<&'static str>>, Arc<AtomicU64>) {
         let ((lets_it, lets), login) = (unbounded(), Arc::new(AtomicU64::new(1)));
         (Completer::start(Slow { lets, login: login.clone() }).expect("a thread"), lets_it, login)
@@ -151,7 +151,7 @@ mod tests {
         completer.complete("list_files ").expect("a group").1.into_iter().map(|candidate| candidate.put).collect()
     }
 
-    /// Presses the key until this is offered: on a busy machine names come later than a press waits.
+    /// Presses the key until this is offered: on a busy machine, names may come later than a press waits.
     fn offers(completer: &Completer, name: &str) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while put(completer) != [name] {
@@ -192,7 +192,7 @@ mod tests {
         lets.send(Some("lab")).expect("taken");
         offers(&completer, "lab ");
         assert_eq!(put(&completer), ["lab "], "what was known before");
-        // Of that login, and nobody ends the search.
+        // The answer is of the earlier login, and its look-up goes on.
         login.store(2, Ordering::Relaxed);
         assert_eq!(put(&completer), [""; 0]);
     }

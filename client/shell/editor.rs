@@ -1,4 +1,4 @@
-//! The line editor at a real terminal: typed lines with editing and history, and messages above the line being typed.
+//! The line editor at a real terminal: lines with editing and history, and messages above the current line.
 
 use super::completer::Completer;
 use super::hidden_line::HiddenLine;
@@ -29,41 +29,41 @@ use std::io::{self, Stdin};
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// How many descriptors the line editor can live with: it waits in `select`, which knows none from 1,024 on.
+/// The line editor waits in `select`, which knows no descriptor from 1,024 on.
 const DESCRIPTORS_MAX: u64 = 1024;
-/// Longest line that the arrow keys bring back, in bytes.
+/// The longest line that the arrow keys bring back, in bytes.
 const KEPT_LEN_MAX: usize = 4096;
 
-/// What helps whoever types.
+/// Aids for a person who types.
 pub struct Aids {
-    /// Where the lines typed in earlier runs are.
+    /// The file with the lines of earlier runs.
     pub history: PathBuf,
-    /// Completes names; none if there is no room for a thread.
+    /// Completes names; `None` if the system has no room for a thread.
     pub completer: Option<Completer>,
 }
 
-/// A line editor with the thread that shows messages in it.
+/// A line editor, with the thread that shows messages in it.
 pub(crate) struct LineEditor {
-    /// Dropped first, which ends a wait of the showing thread.
+    /// Dropped first, which ends the wait of the showing thread.
     editor: Option<Editor<Watcher, DefaultHistory>>,
     hidden: HiddenLine,
-    /// Between the lines that the editor reads the terminal shows nothing either: what is typed ahead may be a password.
+    /// Even between two lines the terminal shows nothing: text that is typed ahead may be a password.
     no_echo: Option<NoEcho>,
     history: HistoryFile,
     terminal: TerminalWriter,
     interrupt: Interrupt,
-    /// Reads a line where the editor cannot, for want of descriptors.
+    /// Reads a line where the editor cannot, because descriptors are missing.
     plain: LineReader<InterruptibleReader<Stdin>>,
-    /// What was pasted behind the first of several lines.
+    /// The rest of several pasted lines.
     pasted: VecDeque<String>,
-    /// Whether the last thing typed was ctrl-C, so that another one leaves.
+    /// Whether the last key was ctrl-C. A second one leaves.
     leaving: bool,
     alive: Option<Sender<Infallible>>,
     showing: OwnedThread,
 }
 
 impl LineEditor {
-    /// Takes the terminal over. `None` where there is none that lines can be edited on.
+    /// Takes the terminal over. Returns `None` if it allows no line editing.
     pub(crate) fn open(terminal: &TerminalWriter, interrupt: &Interrupt, aids: Aids) -> Option<Self> {
         limit_descriptors()?;
         let config = Config::builder().max_history_size(history::LINES_MAX).ok()?;
@@ -80,7 +80,7 @@ impl LineEditor {
             completer: aids.completer,
         }));
         let (alive, until) = bounded(0);
-        // A thread of its own, since showing a message waits for the editor when it has just returned a line.
+        // A thread of its own, because a message waits while the editor returns a line.
         let said = terminal.clone();
         let showing =
             OwnedThread::start("messages", move || said.serve_editor(&until, |text| above.print(text).is_ok())).ok()?;
@@ -99,7 +99,7 @@ impl LineEditor {
         })
     }
 
-    /// The next line that is typed.
+    /// The next typed line.
     pub(crate) fn next_input(&mut self) -> Input {
         loop {
             if let Some(line) = self.next_pasted() {
@@ -138,7 +138,7 @@ impl LineEditor {
         }
     }
 
-    /// What is typed behind `prompt`, unless the program is to end.
+    /// The line after `prompt`, unless the program has to end.
     fn edit(&mut self, prompt: &str) -> Result<String, ReadlineError> {
         self.interrupt.enter(Activity::Editing);
         let read = if self.interrupt.is_ending() {
@@ -157,7 +157,7 @@ impl LineEditor {
         read
     }
 
-    /// Asks for a password, of which nothing is shown. What was typed ahead is part of it. `None` if none is given.
+    /// Asks for a password without showing it. Text that is typed ahead is part of it. Returns `None` if none is given.
     pub(crate) fn password(&mut self, question: &str) -> Option<Zeroizing<String>> {
         self.hidden.begin();
         let read = self.edit(&escape(question));
@@ -188,7 +188,7 @@ impl LineEditor {
         !self.pasted.is_empty()
     }
 
-    /// Asks something that is answered with yes or no. Anything else counts as no, but ctrl-D as yes.
+    /// Asks a question for yes or no. Ctrl-D counts as yes, and anything else as no.
     pub(crate) fn confirm(&mut self, question: &str) -> bool {
         let read = self.answer(question);
         self.interrupt.is_ending()
@@ -202,7 +202,7 @@ impl LineEditor {
         let consent = lines.next().map_or(Consent::Unanswered, Consent::of);
         self.pasted.extend(lines);
         if let Consent::Line(line) = consent {
-            // It was typed ahead, and is read next.
+            // The line was typed ahead, and is read next.
             self.pasted.push_front(line);
             return Consent::Unanswered;
         }
@@ -217,17 +217,17 @@ impl LineEditor {
         read
     }
 
-    /// Puts a line into the history.
+    /// Adds a line to the history.
     pub(crate) fn keep(&mut self, line: &str) {
         let Some(editor) = self.editor.as_mut().filter(|_| line.len() <= KEPT_LEN_MAX) else { return };
-        // Nothing is lost but a line of the history.
+        // A failure loses only a line of the history.
         let _ = editor.add_history_entry(line);
         self.history.append(editor.history_mut());
     }
 }
 
-/// Keeps descriptors in the range that the editor knows; it would panic at one beyond. What needs more of them fails with
-/// an error of its own.
+/// Keeps descriptors in the range of the editor, which would panic beyond it. A part that needs more of them fails with
+/// an error of its own. an error of its own.
 fn limit_descriptors() -> Option<()> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current > DESCRIPTORS_MAX) {
@@ -250,15 +250,15 @@ impl Drop for LineEditor {
     fn drop(&mut self) {
         self.editor = None;
         self.alive = None;
-        // It ends now that nothing can be shown any more.
+        // The thread ends now that nothing can be shown any more.
         self.showing.join();
     }
 }
 
-/// Sees whether the line is empty when ctrl-C is pressed, which the editor does not tell, and completes names.
+/// Notes whether the line is empty at ctrl-C, which the editor does not tell, and completes names.
 struct Watcher {
     empty: Cell<bool>,
-    /// Whether a question is asked, whose answer is no command.
+    /// Whether a question is open, whose answer is no command.
     asking: Cell<bool>,
     completer: Option<Completer>,
 }

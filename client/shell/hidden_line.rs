@@ -1,33 +1,35 @@
-//! The line that nobody sees: a password typed where the line editor reads.
+//! The hidden line: a password typed while the line editor reads.
 //!
-//! The editor reads ahead, so what was typed before the question is in its buffer, and only the editor can hand it out.
-//! Its own line stays empty meanwhile: neither the screen, nor the history, nor a later ctrl-Y has anything of it.
+//! The editor reads ahead, so text typed before the question is in its buffer, and only the editor can return it. The
+//! editor's own line stays empty meanwhile. So neither the screen, nor the history, nor a later ctrl-Y gets any of the
+//! password.
 
 use parking_lot::Mutex;
 use rustyline::{Cmd, ConditionalEventHandler, Event, EventContext, KeyCode, KeyEvent, Modifiers, RepeatCount};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Bytes after which nothing more is taken in: more than the longest password has, so that one is told to be too long.
+/// After this many bytes nothing more is taken: longer than the longest password, so the user is told that one is too
+/// long.
 const LEN_MAX: usize = 4096;
 
-/// Takes the keys away from the editor between `begin` and `end`. All clones are one.
+/// Takes the keys away from the editor between `begin` and `end`. All clones share one line.
 #[derive(Clone, Default)]
 pub(super) struct HiddenLine(Arc<Mutex<Option<Zeroizing<String>>>>);
 
 impl HiddenLine {
-    /// From now on keys come here.
+    /// From now on the keys come here.
     pub(super) fn begin(&self) {
-        // With room for all: a line that grew would leave its beginning behind.
+        // With all room from the start: a growing buffer would leave copies of its begin behind.
         *self.0.lock() = Some(Zeroizing::new(String::with_capacity(LEN_MAX + 4)));
     }
 
-    /// From now on they do not; gives what was typed.
+    /// Ends that. Returns the typed text.
     pub(super) fn end(&self) -> Zeroizing<String> {
         self.0.lock().take().unwrap_or_default()
     }
 
-    /// What a key comes to. `None` if it is the editor's.
+    /// The editor's command for a key. `None` leaves the key to the editor.
     fn press(&self, key: &KeyEvent) -> Option<Cmd> {
         let mut line = self.0.lock();
         let line = line.as_mut()?;

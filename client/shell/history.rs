@@ -1,4 +1,4 @@
-//! The typed lines that the arrow keys bring back, in a file from one run to the next. Several clients may use it at a
+//! The lines that the arrow keys bring back, in a file that lasts from run to run. Several clients may use it at a
 //! time: each adds its lines under a lock of the file.
 
 use crate::client::state::file::{StateError, set_aside};
@@ -11,12 +11,12 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// Most lines that are kept.
+/// The most lines to keep.
 pub(crate) const LINES_MAX: usize = 1000;
 /// Begins a file of the editor's own format.
 const HEADER: &str = "#V2\n";
 
-/// Why typed lines are not kept.
+/// Why lines cannot be kept.
 enum HistoryError {
     Make(io::Error),
     SetAside(StateError),
@@ -24,7 +24,7 @@ enum HistoryError {
 }
 
 impl fmt::Display for HistoryError {
-    /// Without the number that the system gives an error.
+    /// Without the system's number of an error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HistoryError::Make(error) | HistoryError::Read(ReadlineError::Io(error)) => {
@@ -36,14 +36,14 @@ impl fmt::Display for HistoryError {
     }
 }
 
-/// The file, and whether it can be used.
+/// The file, and whether it is usable.
 pub(crate) struct HistoryFile {
     path: PathBuf,
     broken: bool,
 }
 
 impl HistoryFile {
-    /// Reads the lines of earlier runs. What cannot be read is put aside, and told in the line that comes with it.
+    /// Reads the lines of earlier runs. An unreadable file is set aside, and the returned line says so.
     pub(crate) fn load(path: PathBuf, history: &mut FileHistory) -> (Self, Option<String>) {
         let mut file = Self { path, broken: false };
         let failed = file.make().and_then(|()| match history.load(&file.path) {
@@ -61,7 +61,7 @@ impl HistoryFile {
         }
     }
 
-    /// Makes the file for its owner alone, if it is not there.
+    /// Makes the file for its owner alone, if it is missing.
     fn make(&self) -> Result<(), HistoryError> {
         let made = files::open_file(&self.path, Open::New(0o600));
         match made.and_then(|mut file| file.write_all(HEADER.as_bytes())) {
@@ -76,9 +76,9 @@ impl HistoryFile {
         Ok(format!("{} was damaged and has been moved to {}", ShownPath(&self.path), ShownPath(&aside)))
     }
 
-    /// Adds the lines that are new in `history`.
+    /// Adds the new lines of `history`.
     pub(crate) fn append(&mut self, history: &mut FileHistory) {
-        // Nothing is lost but a line of the history, and the next one tries again.
+        // A failure loses only a line of the history, and the next call tries again.
         let _ = if self.broken { Ok(()) } else { history.append(&self.path) };
     }
 }

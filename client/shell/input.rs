@@ -1,29 +1,29 @@
-//! What is typed next, and how a plain line of it is read.
+//! The next input, and how to read a plain line of it.
 
 use crate::client::terminal::interrupt::{Activity, Interrupt};
 use crate::client::terminal::line_reader::{LINE_LEN_MAX, LineRead, LineReader};
 use crate::sys;
 use std::io::Read;
 
-/// What stands before a line that is typed.
+/// Precedes a line that is being typed.
 pub(crate) const PROMPT: &str = "> ";
 
-/// What is typed next.
+/// The next input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Input {
     /// A line without its line end.
     Line(String),
-    /// Something that cannot be a line; says why.
+    /// Input that cannot be a line; says why.
     Bad(String),
     /// Nothing more: the end of the script, ctrl-D, or ctrl-C twice.
     End,
-    /// Nothing more can be read; says why.
+    /// The input cannot be read any more; says why.
     Broken(String),
     /// A signal asks the program to end.
     Stopped,
 }
 
-/// The next plain line; ctrl-C of a person ends them.
+/// The next plain line. A person's ctrl-C ends the input.
 pub(crate) fn read_plain<R: Read>(lines: &mut LineReader<R>, interrupt: &Interrupt) -> Input {
     if interrupt.is_ending() {
         return Input::Stopped;
@@ -48,19 +48,19 @@ pub(crate) fn is_yes(answer: &str) -> bool {
     ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
 }
 
-/// What a person says to a question.
+/// A person's answer to a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Consent {
     Yes,
     No,
-    /// No answer but a line, which was typed before the question was seen.
+    /// A line instead of an answer. It was typed before the question was seen.
     Line(String),
-    /// Nothing, or something that is read later.
+    /// No answer, or input that is read later.
     Unanswered,
 }
 
 impl Consent {
-    /// What a line says that was read behind a question.
+    /// The meaning of a line that was read after a question.
     pub(crate) fn of(answer: String) -> Self {
         let is_no = ["", "n", "no"].iter().any(|no| answer.trim().eq_ignore_ascii_case(no));
         match is_yes(&answer) {

@@ -1,4 +1,4 @@
-//! Where commands come from: the line editor at a terminal, plain lines in a script, the command line.
+//! The source of commands: the line editor at a terminal, plain lines of a script, or the command line.
 
 use super::editor::{Aids, LineEditor};
 use super::input::{Consent, Input, PROMPT, is_yes, read_plain};
@@ -18,7 +18,7 @@ pub struct Prompt {
     source: InputSource,
     terminal: TerminalWriter,
     interrupt: Interrupt,
-    /// Whether nobody is there to react to what commands come to.
+    /// Whether no person reacts to the results of commands.
     script: bool,
 }
 
@@ -26,23 +26,23 @@ enum InputSource {
     Editor(Box<LineEditor>),
     Plain {
         lines: LineReader<Box<dyn Read>>,
-        /// Whether the prompt is shown: on a terminal that has no line editing.
+        /// Whether to show the prompt: on a terminal without line editing.
         shown: bool,
     },
-    /// The command line has them; passwords that they lack are asked for on standard input.
+    /// Commands of the command line. Their missing passwords are read from standard input.
     Given(vec::IntoIter<String>, Answers),
 }
 
-/// Where passwords come from that are not in the commands.
+/// The source of passwords that are missing in the commands.
 enum Answers {
-    /// A person types them at a terminal, which shows nothing before the last of them is there: one may be typed ahead.
+    /// A person types them at a terminal, which stays without echo until the last one is there: one may be typed ahead.
     Person(Option<NoEcho>),
     /// One per line.
     Lines(LineReader<Box<dyn Read>>),
 }
 
 impl Prompt {
-    /// Standard input: with line editing where it and standard output are a terminal.
+    /// Standard input, with line editing if it and standard output are a terminal.
     pub fn stdio(terminal: &TerminalWriter, interrupt: &Interrupt, aids: impl FnOnce() -> Aids) -> Self {
         let person = io::stdin().is_terminal();
         let on_screen = person && io::stdout().is_terminal();
@@ -54,7 +54,7 @@ impl Prompt {
         Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: !person }
     }
 
-    /// These commands, one after the other. Of standard input only the passwords are read that they lack.
+    /// These commands, one after the other. Standard input delivers only their missing passwords.
     pub fn commands(commands: Vec<String>, terminal: &TerminalWriter, interrupt: &Interrupt) -> Self {
         let answers = if io::stdin().is_terminal() {
             let asked = commands.iter().any(|command| asks_password(command));
@@ -72,7 +72,7 @@ impl Prompt {
         Self { source, terminal: terminal.clone(), interrupt: interrupt.clone(), script: true }
     }
 
-    /// Whether nobody is there to react: then the end of input waits for downloads, and failures show in the exit code.
+    /// Whether no person reacts. Then the end of the input waits for downloads, and failures show in the exit code.
     pub fn is_script(&self) -> bool {
         self.script
     }
@@ -101,12 +101,12 @@ impl Prompt {
         }
     }
 
-    /// Whether the terminal shows what is typed while a command runs, ctrl-C among it.
+    /// Whether the terminal shows typed text while a command runs, including ctrl-C.
     pub(crate) fn echoes(&self) -> bool {
         !matches!(self.source, InputSource::Editor(_))
     }
 
-    /// Asks a person something that is answered with yes or no; the end of the input counts as yes.
+    /// Asks a person a question for yes or no. The end of the input counts as yes.
     pub fn confirm(&mut self, question: &str) -> bool {
         match &mut self.source {
             InputSource::Editor(editor) => editor.confirm(question),
@@ -122,7 +122,7 @@ impl Prompt {
         }
     }
 
-    /// Whether somebody is there to be asked, and has typed nothing yet that would be taken for the answer.
+    /// Whether there is a person to ask, who has typed nothing yet that would count as the answer.
     pub(crate) fn can_ask(&self) -> bool {
         match &self.source {
             InputSource::Editor(editor) => !editor.holds_line(),
@@ -146,15 +146,15 @@ impl Prompt {
         }
     }
 
-    /// Puts a line into the history, where there is one. Not for lines that hold a password.
+    /// Adds a line to the history, if there is one. The caller leaves out lines with a password.
     pub fn keep(&mut self, line: &str) {
         if let InputSource::Editor(editor) = &mut self.source {
             editor.keep(line);
         }
     }
 
-    /// Asks for a password: a person without echo, a script by taking its next line. What was pasted behind the command
-    /// counts as a script, since it is on the screen already. The error says why there is none.
+    /// Asks for a password: a person without echo, a script by reading its next line. Text that was pasted after the
+    /// command counts as a script, because it is already on the screen. The error says why there is none.
     pub fn password(&mut self, ask: &PasswordPrompt) -> Result<Zeroizing<String>, PasswordError> {
         let pasted = match &mut self.source {
             InputSource::Editor(editor) => editor.next_pasted(),
@@ -178,7 +178,7 @@ impl Prompt {
         Ok(first)
     }
 
-    /// Asks a person for something that is not shown.
+    /// Asks a person for hidden input.
     fn hidden(&mut self, question: &str) -> Result<Zeroizing<String>, PasswordError> {
         let answer = match &mut self.source {
             InputSource::Editor(editor) => editor.password(question),
@@ -222,7 +222,7 @@ pub(super) mod tests {
     use super::*;
 
     impl Prompt {
-        /// Somebody who types lines.
+        /// A person who types lines.
         pub(crate) fn person(from: impl Read + 'static, terminal: &TerminalWriter, interrupt: &Interrupt) -> Self {
             Self { script: false, ..Self::script(from, terminal, interrupt) }
         }

@@ -1,4 +1,4 @@
-//! The loop of the client: a line is read, understood, carried out, and its refusal told.
+//! The loop of the client: it reads a line, parses it, carries the command out, and shows the result.
 
 use super::input::{Consent, Input};
 use super::prompt::Prompt;
@@ -17,19 +17,19 @@ use std::path::{Path, PathBuf};
 
 /// Carries commands out.
 pub trait Execute {
-    /// Carries one command out. It returns early when the command is cancelled.
+    /// Carries one command out. Returns early if the command is cancelled.
     fn execute(&mut self, command: Command) -> Result<Report, Failure>;
 
-    /// What the last command came to has been said: what should only be heard of after that may begin.
+    /// The result of the last command was shown. Work that should come to notice only after that may begin.
     fn answered(&mut self);
 
-    /// Something that only a person can decide, as a question to be answered with yes or no.
+    /// A question for yes or no that only a person can answer.
     fn question(&mut self) -> Option<String>;
 
-    /// Carries out what the last question was about: the answer is yes.
+    /// Carries out the subject of the last question, because the answer is yes.
     fn consent(&mut self) -> Result<Report, Failure>;
 
-    /// The last question is still open: nobody has answered it, or what the answer asked for has failed.
+    /// Keeps the last question open: no one has answered it, or the work after the answer has failed.
     fn ask_again(&mut self);
 
     /// At the end of a script: waits until every running download has ended, or the program is to end.
@@ -41,12 +41,12 @@ pub trait Execute {
     /// Whether the user who is logged in is known to be in a group.
     fn is_member(&self, group: &GroupId) -> bool;
 
-    /// What still runs and ends if the program does, in a sentence; none if nothing does.
+    /// The work that ends with the program, in a sentence; `None` without any.
     fn running(&self) -> Option<String>;
 }
 
-/// Reads and carries out commands until the input ends, `quit`, or a signal. The downloads that run then go on until
-/// they have ended only at the end of a script; otherwise they are left to whoever closes the executor.
+/// Reads and carries out commands until the input ends, `quit`, or a signal. At the end of a script, waits for the
+/// running downloads. Otherwise the caller ends them when it closes the executor.
 pub fn run(prompt: &mut Prompt, reporter: &Reporter, interrupt: &Interrupt, executor: &mut dyn Execute) -> Exit {
     let home = env::var_os("HOME").map(PathBuf::from);
     let mut repl = Repl { prompt, reporter, interrupt, executor, home, failed: None, given: 0 };
@@ -76,7 +76,7 @@ pub fn run(prompt: &mut Prompt, reporter: &Reporter, interrupt: &Interrupt, exec
     repl.exit()
 }
 
-/// What is read after a line.
+/// The next action after a line.
 enum Next {
     /// Another line.
     Line,
@@ -90,19 +90,19 @@ struct Repl<'a> {
     interrupt: &'a Interrupt,
     executor: &'a mut dyn Execute,
     home: Option<PathBuf>,
-    /// Why the first of the commands that were not carried out was not.
+    /// The cause of the first failed command.
     failed: Option<Cause>,
-    /// How many commands were given.
+    /// The number of commands so far.
     given: u64,
 }
 
 impl Repl<'_> {
-    /// Carries out one line and says what it came to.
+    /// Carries out one line and shows the result.
     fn line(&mut self, line: &str) -> Next {
         if may_be_kept(line) {
             self.prompt.keep(line.trim());
         }
-        // Without a working folder, as when it was removed, relative paths stay what they are and lead nowhere.
+        // Without a working folder, as after its removal, relative paths stay relative and lead nowhere.
         let folder = env::current_dir().unwrap_or_default();
         let executor = &*self.executor;
         let is_member = |group: &GroupId| executor.is_member(group);
@@ -138,19 +138,19 @@ impl Repl<'_> {
         Next::Line
     }
 
-    /// What the answer to the next command is to bear: what its program calls it, or else its number.
+    /// The id of the next answer: the program's own, or else the number of the command.
     fn id(&mut self, own: Option<Value>) -> Option<Value> {
         self.given += 1;
         self.reporter.is_json().then(|| own.unwrap_or_else(|| self.given.into()))
     }
 
-    /// Answers what could not be read as a line.
+    /// Answers input that could not be a line.
     fn refuse_line(&mut self, why: String) {
         let id = self.id(None);
         self.refuse(id, &why.into());
     }
 
-    /// Asks a person what only a person can decide. Gives the line that was typed in place of an answer, if one was.
+    /// Asks a person for a decision. Returns the line that was typed instead of an answer, if there is one.
     fn ask(&mut self) -> Option<String> {
         while self.prompt.can_ask()
             && !self.reporter.is_json()
@@ -163,7 +163,7 @@ impl Repl<'_> {
                 Consent::Line(line) => Some(line),
                 Consent::Yes | Consent::Unanswered => None,
             };
-            // Behind the next command, so that nobody is asked the same all the time.
+            // The question comes back only after the next command, so it does not come all the time.
             self.executor.ask_again();
             return line;
         }
@@ -174,7 +174,7 @@ impl Repl<'_> {
         self.work(id, |executor| executor.execute(command));
     }
 
-    /// Does some work and says what it came to. False if it has failed.
+    /// Does some work and shows the result. Returns false if it has failed.
     fn work(&mut self, id: Option<Value>, work: impl FnOnce(&mut dyn Execute) -> Result<Report, Failure>) -> bool {
         self.interrupt.enter(Activity::Command);
         let cancelled = self.interrupt.is_cancelled();
@@ -201,14 +201,14 @@ impl Repl<'_> {
         self.failed = self.failed.or(Some(failure.cause));
     }
 
-    /// Completes a command with the passwords that it lacks.
+    /// Completes a command with its missing passwords.
     fn ask_passwords(&mut self, incomplete: IncompleteCommand) -> Result<Command, Failure> {
         let prompts = incomplete.prompts();
         let answers: Result<Vec<_>, _> = prompts.iter().map(|prompt| self.prompt.password(prompt)).collect();
         incomplete.complete(answers.map_err(|error| error.to_string())?).map_err(|error| error.to_string().into())
     }
 
-    /// Whether a person wants to stay, now that it is said what still runs.
+    /// Whether a person wants to stay, after learning what still runs.
     fn stays(&mut self) -> bool {
         let running = self.executor.running().filter(|_| !self.prompt.is_script());
         running.is_some_and(|running| !self.prompt.confirm(&format!("{running} Leave? [y/N] ")))
@@ -222,8 +222,7 @@ impl Repl<'_> {
         }
     }
 
-    /// A signal counts before everything else, then the first command of a script that was not carried out, then its
-    /// downloads.
+    /// A signal takes precedence, then the first failed command of a script, then its downloads.
     fn exit(&self) -> Exit {
         let failed = self.failed.filter(|_| self.prompt.is_script());
         let download_failed = self.prompt.is_script() && self.executor.has_failed_downloads();
@@ -249,14 +248,14 @@ mod tests {
     use crate::wire::refusal::{Code, Refusal};
     use std::io::{self, Read};
 
-    /// Writes down what it is told.
+    /// Records its calls.
     struct Recorder {
         said: Vec<String>,
         downloads_fail: bool,
         questions: Vec<String>,
         asked: Option<String>,
         times_asked: usize,
-        /// So often consent comes to nothing.
+        /// The number of times that consent fails.
         failures: u32,
         at_command: Box<dyn FnMut()>,
     }
@@ -412,7 +411,7 @@ mod tests {
         }
     }
 
-    /// What came of it that a person at a prompt typed this while there was a question, and how often it was asked.
+    /// The results when a person types this during a question, and how often the question was asked.
     fn asked(typed: &'static [u8], failures: u32) -> (Vec<String>, usize) {
         let (terminal, _output, _) = sheets(false);
         let interrupt = Interrupt::new(false).expect("an eventfd");
@@ -422,7 +421,7 @@ mod tests {
         (executor.said, executor.times_asked)
     }
 
-    /// Gives a line at a time, as a terminal does.
+    /// Returns one line per read, as a terminal does.
     struct LineByLine(&'static [u8]);
 
     impl Read for LineByLine {

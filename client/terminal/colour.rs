@@ -1,17 +1,17 @@
-//! Colours, where the screen has them and nobody minds.
+//! Colours, if the screen has them and the user wants them.
 
 use std::ffi::OsString;
 
-/// What a line is to whoever reads it, as far as it shows in a colour.
+/// The meaning of a line for its reader, as far as a colour shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// As any other.
+    /// As any other line.
     Plain,
-    /// Something came to a good end.
+    /// A success.
     Good,
-    /// Something went wrong.
+    /// A failure.
     Bad,
-    /// Something is under way.
+    /// Something under way.
     Faint,
 }
 
@@ -28,8 +28,8 @@ impl Tone {
     }
 }
 
-/// Whether the variables of the environment leave room for colours: `NO_COLOR` (<https://no-color.org>) is not set or
-/// empty, and `TERM` names a terminal that has them.
+/// Whether the environment allows colours: `NO_COLOR` (<https://no-color.org>) is unset or empty, and `TERM` names a
+/// terminal with colours.
 pub(crate) fn are_wanted(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     let unset = |name: &str| variable(name).is_none_or(|value| value.is_empty());
     unset("NO_COLOR") && !unset("TERM") && variable("TERM").is_some_and(|term| term != "dumb")

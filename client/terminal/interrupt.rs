@@ -1,4 +1,4 @@
-//! Interrupts: how a signal ends the command that runs, or the client, and wakes whatever waits.
+//! Interrupts: a signal ends the running command or the client, and wakes every waiting thread.
 
 use crate::signals::Signal;
 use crate::sys::waker::Waker;
@@ -11,15 +11,16 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a signal waits for the line editor to return by itself, which it does a moment after the line is complete. Signals
-/// sent without a pause would keep it from getting there.
+/// How long a signal waits for the line editor to return by itself. The editor does so a moment after a complete line.
+/// Signals without a pause would keep it from getting there.
 const EDITOR_PAUSE: Duration = Duration::from_millis(10);
 
-/// Carries signals to whoever waits. Cheap to clone; all clones are one.
+/// Carries signals to waiting threads. Cheap to clone; all clones share one state.
 ///
-/// In a script every signal ends the program, and so does every signal but ctrl-C where a person sits at the terminal. Ctrl-C of a
-/// person ends the command that runs, and the program only if the command was told already and goes on. Where none runs it
-/// waits for what comes next: a command is then not begun, and a prompt takes it for the key it is.
+/// In a script every signal ends the program. With a person at the terminal, every signal except ctrl-C does. A
+/// person's ctrl-C ends the running command. It ends the program only if the command was told already and still goes
+/// on. Without a running command, ctrl-C waits for the next activity: a command does not begin then, and a prompt takes
+/// it as a key.
 #[derive(Clone)]
 pub struct Interrupt(Arc<InterruptShared>);
 
@@ -27,9 +28,9 @@ struct InterruptShared {
     state: Mutex<InterruptState>,
     /// Signalled when the activity changes.
     entered: Condvar,
-    /// Readable when whoever waits in `poll` is to return.
+    /// Readable when threads in `poll` should return.
     wake: Waker,
-    /// Runs in addition at every signal.
+    /// Also runs at every signal.
     on_signal: Mutex<Option<OnSignal>>,
 }
 
@@ -37,30 +38,30 @@ type OnSignal = Box<dyn Fn() + Send>;
 
 struct InterruptState {
     ending: bool,
-    /// Whether the command that runs is to end.
+    /// Whether the running command should end.
     cancelled: bool,
-    /// Whether ctrl-C was pressed and nothing has taken it yet.
+    /// Whether ctrl-C was pressed and no activity has taken it yet.
     pressed: bool,
     activity: Activity,
-    /// Whether a person is there, who may want back to the prompt.
+    /// Whether there is a person, who may want to return to the prompt.
     person: bool,
 }
 
-/// What the program is at.
+/// The activity of the program.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
-    /// In between.
+    /// Between activities.
     Idle,
     /// Reading plain lines.
     Reading,
-    /// In the line editor, which only a signal of its own gets out of its wait.
+    /// In the line editor. Only a signal of its own ends its wait.
     Editing,
-    /// At a command.
+    /// Carrying out a command.
     Command,
 }
 
 impl Interrupt {
-    /// Nothing is to end yet. `person`: whether somebody sits at the prompt.
+    /// The initial state. `person` says whether a person sits at the prompt.
     pub fn new(person: bool) -> io::Result<Self> {
         let state =
             InterruptState { ending: false, cancelled: false, pressed: false, activity: Activity::Idle, person };
@@ -72,7 +73,7 @@ impl Interrupt {
         })))
     }
 
-    /// Has this done, in addition, at every signal from now on. It must not wait for anything.
+    /// Also runs `work` at every signal from now on. It must not wait.
     pub fn on_signal(&self, work: impl Fn() + Send + 'static) {
         *self.0.on_signal.lock() = Some(Box::new(work));
     }
@@ -98,30 +99,31 @@ impl Interrupt {
             work();
         }
         if editing {
-            // The line editor takes SIGINT while it waits, and returns. If it has not begun to wait, or does not any more,
-            // the signal comes back here.
+            // The line editor takes SIGINT while it waits, and returns. If it is not waiting yet, or has stopped
+            // waiting, the signal comes back here.
             let _ = kill_process(getpid(), rustix::process::Signal::INT);
         }
     }
 
-    /// Whether the program is to end.
+    /// Whether the program should end.
     pub fn is_ending(&self) -> bool {
         self.0.state.lock().ending
     }
 
-    /// Whether the command that runs is to end.
+    /// Whether the running command should end.
     pub fn is_cancelled(&self) -> bool {
         let state = self.0.state.lock();
         state.cancelled || state.ending
     }
 
-    /// Whether ctrl-C was pressed since the last command and nothing has taken it. It counts as taken then.
+    /// Whether ctrl-C was pressed since the last command and no activity has taken it. It counts as taken after this
+    /// call.
     pub(crate) fn take_pressed(&self) -> bool {
         mem::take(&mut self.0.state.lock().pressed)
     }
 
-    /// Says what the program is at from now on. A command begins as cancelled if ctrl-C was pressed before. Who enters
-    /// `Editing` looks at `is_ending` and `take_pressed` next, since what came before is not repeated.
+    /// Notes the new activity. A command begins as cancelled if ctrl-C was pressed before. After entering `Editing`,
+    /// the caller must check `is_ending` and `take_pressed`, because earlier signals are not repeated.
     pub fn enter(&self, activity: Activity) {
         let mut state = self.0.state.lock();
         state.activity = activity;
@@ -137,22 +139,22 @@ impl Interrupt {
         self.0.state.lock().person
     }
 
-    /// Whether something is typed within this time, which is read and forgotten, or a signal comes, or nothing can be
-    /// typed any more.
+    /// Waits at most this long. Returns true when a key comes, which is read and forgotten, on a signal, or when no key
+    /// can come any more.
     pub(crate) fn key_within(&self, from: impl AsFd, time: Duration) -> bool {
         self.keys_within(from, time).is_some()
     }
 
-    /// What is typed within this time. Nothing is in it if a signal comes, or nothing can be typed any more.
+    /// The keys that come within this time. The result is empty on a signal, or when no key can come any more.
     pub(crate) fn keys_within(&self, from: impl AsFd, time: Duration) -> Option<Vec<u8>> {
         let timeout = Timespec::try_from(time).ok();
         let mut fds = [PollFd::new(&self.0.wake, PollFlags::IN), PollFd::new(&from, PollFlags::IN)];
         match poll(&mut fds, timeout.as_ref()) {
-            // A window of another size, for example: what is shown is drawn anew.
+            // The window has another size, for example, so the caller redraws its content.
             Ok(0) | Err(rustix::io::Errno::INTR) => None,
             Ok(_) if fds[0].revents().is_empty() => {
                 let mut keys = [0; 64];
-                // Whether these are all the keys or none can be read: somebody wants to go on.
+                // Whatever came, the user wants to go on.
                 let read = rustix::io::read(&from, &mut keys).unwrap_or(0);
                 Some(keys[..read].to_vec())
             }
@@ -166,8 +168,8 @@ impl Interrupt {
     }
 }
 
-/// Reads a descriptor until a signal ends the wait; then `read` returns an error at once, now and later, until the next
-/// activity begins. The error is not of kind `Interrupted`, which many callers take for a reason to try again.
+/// Reads a descriptor until a signal ends the wait. From then on, `read` returns an error at once, until the next
+/// activity begins. The error is not of the kind `Interrupted`, after which many callers would try again.
 pub struct InterruptibleReader<F> {
     from: F,
     interrupt: Interrupt,
@@ -177,7 +179,7 @@ impl<F: AsFd> io::Read for InterruptibleReader<F> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             let mut fds = [PollFd::new(&self.interrupt.0.wake, PollFlags::IN), PollFd::new(&self.from, PollFlags::IN)];
-            // What a person or a script will type next, and when, has no deadline.
+            // The next input of a person or a script has no deadline.
             match poll(&mut fds, None) {
                 Err(rustix::io::Errno::INTR) => continue,
                 other => other?,

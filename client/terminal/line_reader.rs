@@ -1,14 +1,14 @@
-//! The lines of a script: bytes from anywhere cut at line ends, with a limit on their length.
+//! The lines of a script: bytes from any source, cut at line ends, with a limit on their length.
 
 use std::io::{self, Read};
 
-/// Longest line in bytes, its line end not counted.
+/// The longest line in bytes, without its line end.
 pub(crate) const LINE_LEN_MAX: usize = 64 * 1024;
 
-/// A byte order mark, with which some editors begin a text. It says nothing and is no part of the first line.
+/// A byte order mark, with which some editors begin a text. It has no meaning, and is no part of the first line.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// What stands where a line is due.
+/// The result of reading a line.
 #[derive(Debug)]
 pub(crate) enum LineRead {
     /// A line without its line end (`\n` or `\r\n`).
@@ -17,7 +17,7 @@ pub(crate) enum LineRead {
     NotUtf8,
     /// A line longer than 64 KiB; its bytes are gone.
     TooLong,
-    /// Nothing follows.
+    /// The end of the source.
     End,
     /// The source cannot be read.
     Broken(io::Error),
@@ -26,11 +26,11 @@ pub(crate) enum LineRead {
 /// Cuts a source into lines. Bytes behind the last line end are a line too.
 pub(crate) struct LineReader<R> {
     from: R,
-    /// What was read: `buffer[start..end]` is not yet cut.
+    /// The read bytes: `buffer[start..end]` is not cut yet.
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    /// Whether the line being read has lost its beginning for being too long.
+    /// Whether the current line was too long and has lost its begin.
     too_long: bool,
     number: u64,
 }
@@ -38,22 +38,22 @@ pub(crate) struct LineReader<R> {
 impl<R: Read> LineReader<R> {
     /// The lines of `from`.
     pub(crate) fn new(from: R) -> Self {
-        // The longest line with its mark and line end, and one more byte that shows it to be too long.
+        // The longest line with its mark and line end, and one more byte that shows an even longer line.
         let len = BYTE_ORDER_MARK.len() + LINE_LEN_MAX + 3;
         Self { from, buffer: vec![0; len].into(), start: 0, end: 0, too_long: false, number: 0 }
     }
 
-    /// The number of the line that was returned last, from 1.
+    /// The number of the last returned line, from 1.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Whether the next line has been read already.
+    /// Whether the next line is already in the buffer.
     pub(crate) fn holds_line(&self) -> bool {
         self.buffer[self.start..self.end].contains(&b'\n')
     }
 
-    /// The next line. An error of the source ends the call, not the source: the bytes before it are kept.
+    /// The next line. An error of the source ends the call, but not the source: the bytes before it are kept.
     pub(crate) fn next_line(&mut self) -> LineRead {
         let mut seen = 0;
         loop {
@@ -83,7 +83,7 @@ impl<R: Read> LineReader<R> {
         }
     }
 
-    /// Takes a line of `len` bytes and the line end behind it out of the buffer.
+    /// Takes a line of `len` bytes and its line end out of the buffer.
     fn cut(&mut self, len: usize, line_end_len: usize) -> LineRead {
         let bytes = &self.buffer[self.start..self.start + len];
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
@@ -105,7 +105,7 @@ impl<R: Read> LineReader<R> {
 mod tests {
     use super::*;
 
-    /// Hands its bytes out in portions of a given length.
+    /// Returns its bytes in portions of a given length.
     struct Portions<'a>(&'a [u8], usize);
 
     impl Read for Portions<'_> {

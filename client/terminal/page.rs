@@ -1,4 +1,4 @@
-//! A page that takes the whole screen of the terminal, and is drawn anew as often as it changes.
+//! A page on the whole screen of the terminal, redrawn at every change.
 
 use super::window::{fitted, window};
 use super::writer::{ScreenGuard, TerminalWriter};
@@ -6,20 +6,20 @@ use crate::model::escape::escape;
 use std::borrow::Cow;
 use std::io;
 
-/// The other screen of the terminal, without a cursor.
+/// The alternate screen of the terminal, without a cursor.
 const PAGE_BEGINS: &str = "\x1b[?1049h\x1b[?25l";
 const PAGE_ENDS: &str = "\x1b[?25h\x1b[?1049l";
 
-/// A page that takes the whole screen.
+/// A page on the whole screen.
 pub(crate) struct Page<'a> {
     terminal: &'a TerminalWriter,
-    /// Dropped last: what waited is written where it belongs.
+    /// Dropped last: then the waiting lines are written to the normal screen.
     _quiet: ScreenGuard<'a>,
 }
 
 impl<'a> Page<'a> {
-    /// Takes the whole screen until the page is dropped; what is said meanwhile follows then. `None` where there is no
-    /// screen that lets what it shows be replaced.
+    /// Takes the whole screen until the page is dropped. Messages meanwhile follow after that. Returns `None` if the
+    /// screen does not allow to replace its content. screen that lets what it shows be replaced.
     pub(crate) fn open(terminal: &'a TerminalWriter) -> Option<Self> {
         if !terminal.has_screen() {
             return None;
@@ -29,7 +29,7 @@ impl<'a> Page<'a> {
         Some(Self { terminal, _quiet: quiet })
     }
 
-    /// Shows these lines instead of those before, as far as there is room, and the last one in any case.
+    /// Replaces the shown lines with these, as far as there is room. Always shows the last one.
     pub(crate) fn show(&self, lines: &[String]) {
         let (rows, columns) = window(io::stdout());
         let escaped: Vec<_> = lines.iter().map(|line| escape(line)).collect();
@@ -43,7 +43,8 @@ impl Drop for Page<'_> {
     }
 }
 
-/// What draws these lines over a page of this size. Of more lines than rows those before the last are left out.
+/// The text that draws these lines over a page of this size. If there are too many, lines before the last one are left
+/// out.
 fn drawn(lines: &[Cow<'_, str>], rows: usize, columns: usize) -> String {
     let left_out = lines.len().saturating_sub(rows.max(1));
     let before_last = lines.len().saturating_sub(1 + left_out);

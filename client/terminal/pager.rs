@@ -1,4 +1,4 @@
-//! A long list on the screen: a window full at a time, and the next one when a key is pressed.
+//! A long list on the screen: one windowful at a time, and the next one after a key.
 
 use super::interrupt::Interrupt;
 use super::window::window;
@@ -9,16 +9,16 @@ use std::io;
 use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
-/// Stands below a window full.
+/// The line below a windowful.
 const MORE: &str = "-- any key for more, q to stop --";
-/// How long one wait for a key lasts.
+/// The length of one wait for a key.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Shows a list as it comes. Where a person sits at a screen it stops below each window full.
+/// Shows a list as it comes. For a person at a screen, it stops below each windowful.
 pub(crate) struct Pager<'a> {
     terminal: &'a TerminalWriter,
     interrupt: &'a Interrupt,
-    /// Rows that are left in the window; `None` where there is no screen or nobody to press a key.
+    /// The rows that are left in the window; `None` without a screen or a person.
     left: Option<usize>,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Pager<'a> {
         Self { terminal, interrupt, left }
     }
 
-    /// Shows these lines. False if nobody wants to see more.
+    /// Shows these lines. Returns false if the user does not want to see more.
     pub(crate) fn show(&mut self, lines: &[String]) -> bool {
         let mut rest = lines;
         while let (Some(left), false) = (self.left, rest.is_empty()) {
@@ -48,7 +48,7 @@ impl<'a> Pager<'a> {
         !self.interrupt.is_cancelled()
     }
 
-    /// Waits for a key below the page. What happens meanwhile is told behind it.
+    /// Waits for a key below the page. Messages meanwhile follow after it.
     fn wants_more(&self) -> bool {
         let _quiet = self.terminal.keep_quiet();
         let Ok(_echo) = EchoOff::begin(io::stdin(), Typing::Keys) else { return true };
@@ -63,13 +63,13 @@ impl<'a> Pager<'a> {
     }
 }
 
-/// Rows of a window full: the last one is for the question.
+/// The rows of a windowful. The last row is for the question.
 fn page_rows() -> usize {
     window(io::stdout()).0.saturating_sub(1).max(1)
 }
 
-/// How many of these lines fit into the rows that are left of a page, and the rows that they take up. A line that is higher
-/// than a page has one for itself.
+/// How many of these lines fit into the rows that are left of a page, and how many rows they take. A line that is
+/// higher than a page gets a page of its own. than a page has one for itself.
 fn fitting(lines: &[String], left: usize, page: usize, columns: usize) -> (usize, usize) {
     let (mut count, mut used) = (0, 0);
     for line in lines {

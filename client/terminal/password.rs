@@ -1,4 +1,4 @@
-//! Passwords typed at a terminal, where they are not shown.
+//! Hidden passwords that are typed at a terminal.
 
 use super::interrupt::{Activity, Interrupt};
 use super::writer::TerminalWriter;
@@ -8,8 +8,8 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp
 use std::io;
 use zeroize::Zeroizing;
 
-/// Asks a question on the terminal that is standard input and reads the answer, nothing of which is shown. The wait
-/// ends with an error on ctrl-C, ctrl-D on an empty line, or a signal.
+/// Asks a question on the terminal of standard input, and reads the answer without echo. Ctrl-C, ctrl-D on an empty
+/// line, or a signal ends the wait with an error.
 pub(crate) fn ask(question: &str, terminal: &TerminalWriter, interrupt: &Interrupt) -> io::Result<Zeroizing<String>> {
     interrupt.enter(Activity::Command);
     let quiet = terminal.keep_quiet();
@@ -24,7 +24,7 @@ pub(crate) fn ask(question: &str, terminal: &TerminalWriter, interrupt: &Interru
     answer.map(Zeroizing::new)
 }
 
-/// The terminal shows nothing of what is typed until this is dropped. Lines and signals stay what they are.
+/// The terminal shows no typed text until this is dropped. Lines and signals work as before.
 pub(crate) struct NoEcho(Termios);
 
 impl NoEcho {
@@ -34,7 +34,7 @@ impl NoEcho {
         Ok(no_echo)
     }
 
-    /// Begins again, should somebody have ended it: a shell does when the program was stopped by ctrl-Z.
+    /// Turns the echo off again after something has turned it on, as a shell does after ctrl-Z.
     pub(crate) fn renew(&self) {
         let Ok(mut modes) = tcgetattr(io::stdin()) else { return };
         if !in_foreground() {
@@ -43,7 +43,7 @@ impl NoEcho {
         let echo = LocalModes::ECHO | LocalModes::ECHONL;
         if modes.local_modes.intersects(echo) {
             modes.local_modes -= echo;
-            // If it fails the terminal is gone.
+            // This fails only if the terminal is gone.
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, &modes);
         }
     }
@@ -52,14 +52,14 @@ impl NoEcho {
 impl Drop for NoEcho {
     fn drop(&mut self) {
         if in_foreground() {
-            // If it fails the terminal is gone.
+            // This fails only if the terminal is gone.
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
         }
     }
 }
 
-/// Whether the terminal is this program's now. A shell that has put it into the background has the modes that it wants,
-/// and the system would stop whoever changes them from there.
+/// Whether this program is in the foreground of the terminal. In the background the terminal has the modes of the
+/// shell, and the system would stop a program that changes them.
 fn in_foreground() -> bool {
     tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
 }

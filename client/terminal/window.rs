@@ -1,20 +1,20 @@
-//! The window of the terminal: its size, and text cut to fit it.
+//! The window of the terminal: its size, and text that is cut to fit.
 
 use rustix::termios::tcgetwinsize;
 use std::os::fd::AsFd;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Stands where something was cut off.
+/// Stands for text that was cut off.
 const CUT: char = '…';
 
-/// How many rows and columns there are, or the usual ones where that is not known.
+/// The numbers of rows and columns, or the usual ones if unknown.
 pub(super) fn window(of: impl AsFd) -> (usize, usize) {
     let size = tcgetwinsize(of).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
     size.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()))
 }
 
-/// As much of a line as fits before the last of these columns: a character there could make the screen go to the next
-/// row.
+/// As much of a line as fits before the last of these columns. A character in that column could move the cursor to the
+/// next row. row.
 pub(super) fn fitted(line: &str, columns: usize) -> String {
     let room = columns.saturating_sub(1);
     if line.width() <= room {

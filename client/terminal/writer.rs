@@ -1,9 +1,9 @@
-//! Where the client says things: whole lines on standard output and standard error, from any thread, never into the
-//! line that is being typed.
+//! The client's output: whole lines on standard output and standard error, from any thread, never inside the line that
+//! is being typed.
 //!
-//! Results, the end of a background download among them, go to standard output; refusals, and what the client says
-//! unasked, to standard error. Both are plain text without a prefix. Every line is escaped here, so names from outside
-//! may be put into one as they are.
+//! Results, including the end of a background download, go to standard output. Refusals and unasked messages go to
+//! standard error. Both are plain text without a prefix. Every line is escaped here, so it may contain names from
+//! outside as they are.
 
 use super::colour;
 use super::colour::Tone;
@@ -18,17 +18,17 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
-/// Most lines that wait while a password is being typed; those beyond are counted, not kept.
+/// The most lines that wait while a password is being typed. Further ones are only counted.
 const WAITING_MAX: usize = 1000;
 
-/// A handle on standard output and standard error. Cheap to clone; all clones are one.
+/// A handle on standard output and standard error. Cheap to clone; all clones share one state.
 #[derive(Clone)]
 pub struct TerminalWriter(Arc<WriterShared>);
 
 struct WriterShared {
-    // Held while a line is written: that is what keeps the lines of several threads apart.
+    // Held while a line is written, which keeps the lines of several threads apart.
     state: Mutex<WriterState>,
-    /// A message here says that lines wait to be shown above the one that is being typed.
+    /// A message here says that lines wait to be shown above the line that is being typed.
     knock: Sender<()>,
     knocked: Receiver<()>,
 }
@@ -39,19 +39,19 @@ struct WriterState {
     mode: Mode,
     waiting: VecDeque<(Stream, String)>,
     left_out: usize,
-    /// Whether the line at the cursor says how far something is, and is to be replaced.
+    /// Whether the line at the cursor shows progress, so the next line replaces it.
     underway: bool,
 }
 
 struct Channel {
     to: Box<dyn Write + Send>,
-    /// Whether it shows on the screen on which lines are typed.
+    /// Whether this output shows on the screen with the typed lines.
     on_screen: bool,
     /// Whether lines may have colours.
     coloured: bool,
-    /// Whether the screen lets what it shows be replaced.
+    /// Whether the screen allows to replace its content.
     lively: bool,
-    /// Whether something could not be written.
+    /// Whether some output could not be written.
     broken: bool,
 }
 
@@ -61,10 +61,10 @@ enum Stream {
     Error,
 }
 
-/// What the screen is busy with.
+/// The current use of the screen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Nothing: lines are written at once.
+    /// None: lines are written at once.
     Free,
     /// The line editor: lines wait until it shows them above the line that is being typed.
     Editing,
@@ -89,7 +89,7 @@ impl TerminalWriter {
         Self::with(channel(Box::new(output), output_on_screen), channel(Box::new(error), error_on_screen))
     }
 
-    /// A terminal that writes results and everything else to the two given places, neither of which is a screen.
+    /// A terminal that writes results to `output` and everything else to `error`, neither of which is a screen.
     pub fn new(output: Box<dyn Write + Send>, error: Box<dyn Write + Send>) -> Self {
         let channel = |to| Channel { to, on_screen: false, coloured: false, lively: false, broken: false };
         Self::with(channel(output), channel(error))
@@ -102,33 +102,33 @@ impl TerminalWriter {
         Self(Arc::new(WriterShared { state: Mutex::new(state), knock, knocked }))
     }
 
-    /// Says what a command came to: one line on standard output.
+    /// Writes the result of a command: one line on standard output.
     pub fn result(&self, line: &str) {
         self.say(Stream::Output, Tone::Plain, [line]);
     }
 
-    /// Says that something long has come to a good end: one line on standard output.
+    /// Writes the success of long work: one line on standard output.
     pub fn success(&self, line: &str) {
         self.say(Stream::Output, Tone::Good, [line]);
     }
 
-    /// Says several lines of one result, which nothing comes between.
+    /// Writes several lines of one result, without other lines between them.
     pub fn results<L: AsRef<str>>(&self, lines: impl IntoIterator<Item = L>) {
         self.say(Stream::Output, Tone::Plain, lines);
     }
 
-    /// Says why something failed and what to do: one line on standard error.
+    /// Writes why something failed and what to do: one line on standard error.
     pub fn error(&self, line: &str) {
         self.say(Stream::Error, Tone::Bad, [line]);
     }
 
-    /// Says what happened unasked, such as a tracker that was lost: one line on standard error.
+    /// Writes an unasked message, such as the loss of a tracker: one line on standard error.
     pub fn event(&self, line: &str) {
         self.say(Stream::Error, Tone::Plain, [line]);
     }
 
-    /// Says how far something is: on a screen in place of what was said so before, elsewhere as a line of its own, on
-    /// standard error.
+    /// Writes progress on standard error. On a screen it replaces the last such line; elsewhere it is a line of its
+    /// own.
     pub fn progress(&self, line: &str) {
         let mut state = self.0.state.lock();
         if !state.error.lively {
@@ -142,18 +142,18 @@ impl TerminalWriter {
         }
     }
 
-    /// Whether [`TerminalWriter::progress`] replaces what it said before, so that it may say something often.
+    /// Whether [`TerminalWriter::progress`] replaces the last progress, so the caller may write it often.
     pub fn is_lively(&self) -> bool {
         self.0.state.lock().error.lively
     }
 
-    /// Says something to a program: one line of JSON on standard output.
+    /// Writes an object for a program: one line of JSON on standard output.
     pub(crate) fn object(&self, object: &impl Serialize) {
         let text = serde_json::to_string(object).expect("texts and numbers become JSON") + "\n";
         self.0.state.lock().output.write(&text);
     }
 
-    /// Whether a result could not be written, as happens when standard output is closed or its disk is full.
+    /// Whether a result could not be written, as when standard output is closed or its disk is full.
     pub fn has_lost_results(&self) -> bool {
         self.0.state.lock().output.broken
     }
@@ -174,22 +174,22 @@ impl TerminalWriter {
             state.left_out += 1;
         }
         if state.mode == Mode::Editing && on_screen {
-            // A knock that was not answered yet covers this line too.
+            // An earlier knock without an answer covers this line too.
             let _ = self.0.knock.try_send(());
         }
     }
 
-    /// Shows a question without a line end, on standard error so that results stay apart from it.
+    /// Shows a question without a line end. It goes to standard error, apart from the results.
     pub(crate) fn ask(&self, question: &str) {
         self.0.state.lock().error.write(&escape(question));
     }
 
-    /// Shows the prompt where no line editor does.
+    /// Shows the prompt without a line editor.
     pub(crate) fn prompt(&self, prompt: &str) {
         self.0.state.lock().output.write(prompt);
     }
 
-    /// Ends the line on which nothing was echoed, or something that is no line of its own.
+    /// Ends a line without echo, or text that is no line of its own.
     pub(crate) fn end_line(&self) {
         let mut state = self.0.state.lock();
         if !state.end_underway() {
@@ -214,18 +214,18 @@ impl TerminalWriter {
         ScreenGuard(self)
     }
 
-    /// Whether standard output is a screen that lets what it shows be replaced.
+    /// Whether standard output is a screen that allows to replace its content.
     pub(super) fn has_screen(&self) -> bool {
         self.0.state.lock().output.lively
     }
 
-    /// Writes to the screen what is no line, such as a page.
+    /// Writes text to the screen that is no line, such as a page.
     pub(super) fn draw(&self, text: &str) {
         self.0.state.lock().output.write(text);
     }
 
-    /// Hands lines that wait to `show`, which puts them above the line that is being typed and may block. Returns when
-    /// `until` is disconnected or `show` fails.
+    /// Passes waiting lines to `show`, which puts them above the line that is being typed and may block. Returns when
+    /// `until` is disconnected or `show` fails. `until` is disconnected or `show` fails.
     pub(crate) fn serve_editor(&self, until: &Receiver<Infallible>, mut show: impl FnMut(String) -> bool) {
         loop {
             select! {
@@ -243,7 +243,7 @@ impl TerminalWriter {
     }
 }
 
-/// The screen is somebody else's until this is dropped; what waited is written then.
+/// The screen belongs to another user of it until this is dropped. Then the waiting lines are written.
 pub(crate) struct ScreenGuard<'a>(&'a TerminalWriter);
 
 impl Drop for ScreenGuard<'_> {
@@ -264,7 +264,7 @@ impl WriterState {
         }
     }
 
-    /// Clears the line that says how far something is; whether there was one.
+    /// Clears the progress line. Returns whether there was one.
     fn end_underway(&mut self) -> bool {
         let was = std::mem::take(&mut self.underway);
         if was {
@@ -284,7 +284,7 @@ impl WriterState {
 }
 
 impl Channel {
-    /// Writes and goes on if that fails: nobody is there to be told, and the commands still have their effect.
+    /// Writes, and ignores a failure: there is no one to tell, and the commands still have their effect.
     fn write(&mut self, text: &str) {
         self.broken |= self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()).is_err();
     }
@@ -294,7 +294,7 @@ impl Channel {
 pub(crate) mod tests {
     use super::*;
 
-    /// Keeps what is written, for tests of whatever writes.
+    /// Keeps the written text, for tests.
     #[derive(Clone, Default)]
     pub(crate) struct Sheet(Arc<Mutex<Vec<u8>>>);
 
@@ -313,7 +313,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A terminal and the sheets of its standard output and standard error.
+    /// A terminal, and the sheets of its standard output and standard error.
     pub(crate) fn sheets(on_screen: bool) -> (TerminalWriter, Sheet, Sheet) {
         let (output, error) = (Sheet::default(), Sheet::default());
         let terminal = TerminalWriter::with(channel(&output, on_screen), channel(&error, on_screen));
