@@ -1,5 +1,5 @@
-//! The targets of `make fuzz` on the stable compiler, for seconds: their corpora, and thousands of changes of them, the same
-//! in every run.
+//! The targets of `make fuzz` on the stable compiler, for seconds. They run their corpora and thousands of mutations,
+//! the same in every run.
 
 #[path = "../common/random.rs"]
 mod random;
@@ -13,7 +13,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use targets::{TARGETS, Target};
 
-/// Targets of which one run takes long, with how many changes are tried: connections and files.
+/// Targets with slow runs, with how many mutations each gets: connections and files.
 const SLOW: [(&str, u32); 12] = [
     ("accept", 300),
     ("client_records", 300),
@@ -28,14 +28,14 @@ const SLOW: [(&str, u32); 12] = [
     ("tracker_link", 60),
     ("tracker_session", 150),
 ];
-/// How many changes are tried of all others.
+/// How many mutations every other target gets.
 const CHANGES: u32 = 2000;
-/// Longest input that a change makes, in bytes.
+/// Longest input that a mutation makes, in bytes.
 const LEN_MAX: usize = 4096;
 /// Numbers that are lengths, counts and caps.
 const NUMBERS: [u64; 12] = [0, 1, 2, 16, 64, 255, 256, 4096, 65_535, 1 << 20, u32::MAX as u64, u64::MAX];
 
-/// How many threads have panicked, those of trackers and seeders among them.
+/// How many threads have panicked. Those of trackers and seeders count too.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 fn root() -> &'static Path {
@@ -51,7 +51,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).expect("readable")).collect()
 }
 
-/// Shows the input in which a target has found something.
+/// Prints the input with which a target has failed.
 struct Shown<'a>(&'a str, &'a [u8]);
 
 impl Drop for Shown<'_> {
@@ -102,7 +102,7 @@ fn pick<'a>(corpus: &'a [Vec<u8>], random: &mut Random) -> &'a Vec<u8> {
     &corpus[below(corpus.len(), random)]
 }
 
-/// One change: what libFuzzer does, but blindly.
+/// One mutation: what libFuzzer does, but without its feedback.
 fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
     let at = below(input.len() + 1, random);
     let end = at + below(input.len() + 1 - at, random);
@@ -159,7 +159,7 @@ fn every_target_is_known_to_libfuzzer_and_has_a_corpus() {
     for (name, _) in TARGETS {
         assert!(manifest.contains(&format!("name = \"{name}\"\n")), "{name} is in fuzz/Cargo.toml");
     }
-    // What `make fuzz COUNT=full` runs fewer times has long runs here too.
+    // Targets that `make fuzz COUNT=full` runs fewer times must have slow runs here too.
     let campaign = fs::read_to_string(root().join("fuzz/campaign.sh")).expect("readable");
     let heavy = campaign.lines().find_map(|line| line.strip_prefix("HEAVY='")?.strip_suffix('\'')).expect("a list");
     let long = |name: &&str| SLOW.iter().all(|(slow, _)| slow != name);
@@ -168,7 +168,7 @@ fn every_target_is_known_to_libfuzzer_and_has_a_corpus() {
         ["checkpoint"],
         "a base is read fast where it is small"
     );
-    // fuzz/ compiles the same modules, so that this test stands for them.
+    // fuzz/ compiles the same modules, so this test stands for them.
     let library = fs::read_to_string(root().join("fuzz/lib.rs")).expect("readable");
     assert!(library.contains("#[path = \"../tests/fuzz_smoke/targets/mod.rs\"]\nmod targets;\n"));
 }

@@ -1,4 +1,4 @@
-//! What a download notices of one user with hundreds of clients who bring nothing.
+//! The effect of one user with hundreds of useless clients on a download.
 
 use super::ordeal::Ordeal;
 use crate::common::subject::{all, user};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Clients of one user.
 const CLIENTS: u16 = 400;
 
-/// What a client does with a connection.
+/// How a client treats a connection.
 type Doing = fn(TcpStream);
 
 fn says_nothing(mut stream: TcpStream) {
@@ -29,11 +29,11 @@ fn drips(mut stream: TcpStream) {
     }
 }
 
-/// Downloads from an honest member beside the clients of one user, each at an address of its own. Gives how often these
-/// were connected to until the file was there, and how long that took.
+/// Downloads from an honest member beside the clients of one user, each at an address of its own. Returns how many
+/// connections they got until the file was complete, and how long that took.
 fn connections_of_a_crowd_that(does: Doing) -> (usize, Duration) {
     let ordeal = Ordeal::new();
-    // Every address of 127.0.0.0/8 leads here.
+    // Every address of 127.0.0.0/8 leads to this machine.
     let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let connections = Arc::new(AtomicUsize::new(0));
@@ -58,15 +58,15 @@ fn connections_of_a_crowd_that(does: Doing) -> (usize, Duration) {
     let begun = Instant::now();
     victim.engine.peers(1, (1..=CLIENTS).map(of_crowd).collect());
     wait_until("the first are dialed", || connections.load(Ordering::SeqCst) > 0);
-    // Each of them says again and again that it has just come online.
+    // Each of them claims again and again that it has just come online.
     (1..=CLIENTS).for_each(|number| victim.engine.arrived(1, of_crowd(number)));
     victim.engine.peers(1, vec![honest.peer(201, &ordeal.subject)]);
     victim.expect_finished(&ordeal.data);
     (connections.load(Ordering::SeqCst), begun.elapsed())
 }
 
-/// Two dials at once, which a user gets again after each pause: half a second, as the others of the user wait, or less
-/// once for having come online.
+/// The most dials of one user in this time: two at once, and again after each pause. A pause is half a second, the
+/// retry delay of a user, and once less for having come online.
 fn most_after(took: Duration) -> usize {
     2 * (2 + took.as_millis() as usize / 500)
 }

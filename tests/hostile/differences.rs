@@ -1,4 +1,4 @@
-//! New versions among members who lie about blocks, or want to have them without end.
+//! New versions among members that lie about blocks, or request them without an end.
 
 use super::leechers::{seeder, still_serves};
 use super::liar::{Believer, Liar};
@@ -17,7 +17,7 @@ use groupshare::wire::refusal::Code;
 
 const BLOCK: BlockLen = BlockLen::SHORTEST;
 
-/// What is said to a question, with the bytes of pieces behind it.
+/// The answer to a request, with the bytes of its piece.
 fn answer(receiver: &mut FrameReceiver) -> (u32, PeerReply, Vec<u8>) {
     loop {
         let frame = receiver.recv(LONG).expect("an answer");
@@ -113,7 +113,7 @@ fn who_wants_pieces_described_without_end_keeps_nobody_from_the_file() {
     drop(greedy);
 }
 
-/// A member with an old version that differs from the new one by a byte at its front.
+/// A member with an old version. Its first byte differs from the new version.
 struct Updater {
     ordeal: Ordeal,
     old: Vec<u8>,
@@ -129,7 +129,7 @@ impl Updater {
         Self { ordeal, old }
     }
 
-    /// The file comes from this member, and later from an honest one besides. Gives how many bytes came.
+    /// The member gets the file from this liar, and later also from an honest member. Returns how many bytes came.
     fn gets_it(&self, liar: &Liar) -> u64 {
         let (victim, honest) = (Member::new(200), Member::new(201));
         let Ordeal { data, subject } = &self.ordeal;
@@ -143,7 +143,7 @@ impl Updater {
     }
 }
 
-/// Digests of these pieces, of which each says that the block is the one with which `old` begins.
+/// False digests of these pieces: each block claims to equal the first block of `old`.
 fn false_digests(ordeal: &Ordeal, old: &[u8], pieces: &[u32], len: BlockLen) -> PeerReply {
     let digest = BlockDigest::of(&old[..len.get() as usize]).to_bytes();
     let count_of = |piece: &u32| ordeal.piece(*piece).chunks(len.get() as usize).count();
@@ -158,7 +158,7 @@ fn true_digests(ordeal: &Ordeal, pieces: &[u32], len: BlockLen) -> PeerReply {
     PeerReply::Digests { digests: Blob::new(digests).expect("below the cap") }
 }
 
-/// Somebody who describes pieces like this, and gives blocks like that. Whoever says that they are wrong has been lied to,
+/// A member that describes and gives blocks by these functions. A report that they are wrong shows a successful lie,
 /// and gets an answer.
 fn member(
     ordeal: &Ordeal,
@@ -184,9 +184,9 @@ fn member(
     })
 }
 
-/// Pieces of a file of which a few are little.
+/// Pieces of a file. A few requests are a small part of them.
 const MANY: usize = 25;
-/// Pieces that were asked for before the first one showed that somebody has lied.
+/// Most pieces on their way before the first one reveals the lie.
 const ON_WAY_MAX: u64 = 6;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Strangers and programs who take all places at a tracker's doors.
+//! Strangers and programs that take all places at a tracker's ports.
 
 use crate::common::client::Client;
 use crate::common::tracker::TestTracker;
@@ -26,7 +26,7 @@ fn strangers_in_all_places_keep_nobody_at_another_address_from_logging_in() {
     let crowd = Ipv4Addr::new(127, 0, 5, 1);
     let _silent: Vec<TcpStream> = (0..early).map(|_| connect_from(crowd, tracker.addr)).collect();
     for last in 1..=9 {
-        // One more of them for each who comes.
+        // One more stranger for each client that comes.
         let _another = connect_from(crowd, tracker.addr);
         let mut ann = Client::over(connect_from(Ipv4Addr::new(127, 0, 6, last), tracker.addr)).expect("a place");
         ann.log_in("ann");

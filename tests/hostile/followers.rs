@@ -1,4 +1,5 @@
-//! What a tracker tells whoever follows groups, however much is asked for and shared.
+//! The messages of a tracker to followers of groups stay few, however many groups a client follows and however much is
+//! shared.
 
 use crate::common::client::{Client, Share};
 use crate::common::names::{command, group, user};
@@ -10,7 +11,7 @@ use groupshare::wire::refusal::Code;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Least time from one telling of a group to the next, as docs/PROTOCOL.md has it.
+/// Shortest time between two messages about a group, as docs/PROTOCOL.md has it.
 const PAUSE: Duration = Duration::from_millis(250);
 
 fn follow(client: &mut Client, groups: &[&str]) {
@@ -18,7 +19,7 @@ fn follow(client: &mut Client, groups: &[&str]) {
     client.done(Request::Follow { groups });
 }
 
-/// What the next message says that is about a followed group.
+/// The contents of the next message about a followed group.
 fn heard(client: &mut Client) -> (GroupId, BTreeSet<FileName>, bool) {
     loop {
         let push = client.unasked.pop_front().unwrap_or_else(|| client.next().expect("a message").1);
@@ -49,7 +50,7 @@ fn a_login_follows_so_many_groups_and_hears_of_its_own_only() {
     alice.offer("secret", "plan", 1, 1);
     let Share { name, .. } = alice.offer("lab", "film", 1, 2);
     assert_eq!(heard(&mut mallory), (group("lab"), BTreeSet::from([name]), false));
-    // Whoever is out of the group hears no more, whatever was followed before.
+    // A removed member hears no more of the group, even if the login followed it.
     alice.done(Request::RemoveMember { command: command(), group: group("lab"), user: user("mallory") });
     alice.offer("lab", "later", 1, 3);
     let mut bob = joined(&tracker, &mut alice, "bob");
@@ -60,7 +61,7 @@ fn a_login_follows_so_many_groups_and_hears_of_its_own_only() {
         stranger.done(Request::Heartbeat {});
         assert!(!stranger.unasked.iter().any(|push| matches!(push, Reply::GroupChanged { .. })));
     }
-    // One group more than there may be ends the connection.
+    // One group too many ends the connection.
     let names: Vec<GroupId> = (0..FOLLOWED_MAX).map(|n| group(&format!("g{n}"))).collect();
     mallory.done(Request::Follow { groups: List::new(names).expect("as many as there may be") });
     let mut body = u32::try_from(FOLLOWED_MAX + 1).expect("few").to_be_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! What a seeder, and those it serves, notice of members and others who lie while they download.
+//! The effect of lying members and strangers on a seeder, and on those it serves, while they download.
 
 use super::ordeal::Ordeal;
 use super::replay::Recorder;
@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// How long something may take that has come in already.
+/// How long it takes to handle something that has already arrived.
 const MOMENT: Duration = Duration::from_millis(20);
 
-/// A seeder of everything there is.
+/// A seeder of the whole content.
 pub(super) fn seeder(ordeal: &Ordeal) -> (Member, Arc<Served>) {
     let seeder = Member::new(1);
     let served = seeder.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));
@@ -38,7 +38,7 @@ pub(super) fn addr(seeder: &Member, ordeal: &Ordeal) -> SocketAddr {
     seeder.peer(1, &ordeal.subject).addrs[0]
 }
 
-/// Somebody honest gets the file from the seeder.
+/// An honest member gets the file from the seeder.
 pub(super) fn still_serves(seeder: &Member, ordeal: &Ordeal) {
     let leecher = Member::new(200);
     leecher.download(1, &ordeal.subject);
@@ -46,7 +46,7 @@ pub(super) fn still_serves(seeder: &Member, ordeal: &Ordeal) {
     leecher.expect_finished(&ordeal.data);
 }
 
-/// A member gets the file through this relay, which knows all that was said.
+/// A member gets the file through this relay, which records everything.
 pub(super) fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Recorder {
     let relay = Recorder::to(addr(seeder, ordeal));
     let mut peer = seeder.peer(1, &ordeal.subject);
@@ -58,7 +58,7 @@ pub(super) fn recorded_download(seeder: &Member, ordeal: &Ordeal) -> Recorder {
     relay
 }
 
-/// Somebody who says to the seeder what somebody else has said.
+/// A stranger that repeats to the seeder what another client has sent.
 pub(super) fn replayer(seeder: &Member, ordeal: &Ordeal, said: &[u8]) -> TcpStream {
     let mut replayer = TcpStream::connect(addr(seeder, ordeal)).expect("the seeder listens");
     replayer.set_read_timeout(Some(LONG)).expect("an option");
@@ -66,7 +66,7 @@ pub(super) fn replayer(seeder: &Member, ordeal: &Ordeal, said: &[u8]) -> TcpStre
     replayer
 }
 
-/// The next answer to a question.
+/// The next answer to a request.
 fn answer(receiver: &mut FrameReceiver) -> (u32, Result<Vec<u8>, Code>) {
     loop {
         let frame = receiver.recv(LONG).expect("an answer");
@@ -86,7 +86,7 @@ fn answer(receiver: &mut FrameReceiver) -> (u32, Result<Vec<u8>, Code>) {
 fn who_asks_for_everything_at_once_waits_alone_and_the_others_get_the_file() {
     let ordeal = Ordeal::new();
     let (seeder, _) = seeder(&ordeal);
-    // Far more than a leecher may have on its way, and nothing is read.
+    // Far more than a leecher may have on its way, and the leecher reads nothing.
     let asked = 40 * REQUESTS_MAX as u32;
     let mut greedy: Vec<_> = (2..6)
         .map(|number| {
@@ -98,7 +98,7 @@ fn who_asks_for_everything_at_once_waits_alone_and_the_others_get_the_file() {
         })
         .collect();
     still_serves(&seeder, &ordeal);
-    // Whoever reads after all gets what was asked for, in order.
+    // A leecher that reads after all gets what it asked for, in order.
     let (receiver, _) = &mut greedy[0];
     for number in 0..30 {
         assert!(answer(receiver) == (2 + number, Ok(ordeal.piece(number % 9))), "{number}");
@@ -110,7 +110,7 @@ fn whoever_takes_the_same_pieces_of_a_scarce_uplink_without_end_keeps_them_from_
     let ordeal = Ordeal::new();
     let seeder = Member::with(1, MemberSetup { uplink: Uplink::new(Limit::of(4_000_000)), ..MemberSetup::default() });
     seeder.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));
-    // Two for each of eight pieces, so that each of these is always on its way.
+    // Two leechers for each of eight pieces, so that each of these is always on its way.
     let greedy: Vec<_> = (0..16).map(|_| open(&seeder, &ordeal.subject, 2).expect("there is a place")).collect();
     thread::scope(|scope| {
         let mut senders = Vec::new();
@@ -124,7 +124,7 @@ fn whoever_takes_the_same_pieces_of_a_scarce_uplink_without_end_keeps_them_from_
     });
 }
 
-/// Each has its pieces promised first, and takes what its sockets take.
+/// Each leecher first gets its pieces promised, and then takes what its sockets hold.
 #[test]
 fn members_who_ask_a_scarce_uplink_for_everything_and_read_nothing_keep_nobody_waiting() {
     let ordeal = Ordeal::new();
@@ -231,7 +231,7 @@ fn messages_that_are_none_end_the_connection_of_who_sends_them_and_no_other() {
         assert_eq!(answer(&mut receiver), (2, Err(Code::Malformed)), "{kind}");
         assert!(matches!(receiver.recv(LONG), Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_))));
     }
-    // A frame that is longer than any question.
+    // A frame that is longer than any request.
     let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("there is a place");
     let _ = sender.send_frame(&super::liar::raw_frame(2, 2, &vec![0; 2 * FRAME_LEN_MAX]));
     assert!(matches!(receiver.recv(LONG), Err(RecvError::Closed | RecvError::Cut | RecvError::Io(_))));
@@ -250,7 +250,7 @@ fn who_repeats_all_that_a_member_has_sent_gets_nothing() {
         assert!(conversation.len() > 100, "a handshake and a question at least");
         let mut replayer = replayer(&seeder, &ordeal, &conversation);
         let mut answer = Vec::new();
-        // The seeder ends a connection on which there is something that it does not understand.
+        // The seeder ends a connection with bytes that it does not understand.
         let _ = replayer.read_to_end(&mut answer);
         assert!(answer.len() <= 2 + 48, "no more than its part of a handshake: {}", answer.len());
     }
@@ -263,7 +263,7 @@ fn who_was_removed_loses_the_open_connection_and_finds_the_old_key_worthless() {
     let ordeal = Ordeal::new();
     let (seeder, served) = seeder(&ordeal);
     let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("still a member");
-    // What a client does when the tracker tells it the new key.
+    // A client does this when the tracker tells it the new key.
     seeder.keyring.put(key(8));
     seeder.seeder.as_ref().expect("it listens").drop_group(group());
     let _ = sender.send(2, &PeerRequest::GetPiece { piece: 0 });
@@ -273,7 +273,7 @@ fn who_was_removed_loses_the_open_connection_and_finds_the_old_key_worthless() {
     let refused = greet(&mut &stream, &seeder, 2, 7);
     assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::UnknownKey)))), "{refused:?}");
     assert_eq!(served.given(), 0);
-    // Who is still a member goes on under the new key.
+    // A remaining member goes on under the new key.
     let leecher = Member::new(200);
     leecher.keyring.put(key(8));
     leecher.download(1, &ordeal.subject);

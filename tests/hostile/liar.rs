@@ -1,4 +1,4 @@
-//! A seeder that lies: takes connections as every other one does, and then does with each what a test says.
+//! A seeder that lies. It accepts connections like every other seeder, and then does with each what a test decides.
 
 use crate::common::identity::{at, peer_key, secret};
 use crate::common::subject::user;
@@ -18,24 +18,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A liar. Its threads end with the test's process.
 pub(super) struct Liar {
-    /// As the tracker names it.
+    /// The liar as the tracker names it.
     pub peer: Peer,
     connections: Arc<AtomicUsize>,
     lies: channel::Receiver<()>,
 }
 
-/// Where a lie is told to the one who waits for it.
+/// Where a liar reports its lies to the waiting test.
 #[derive(Clone)]
 pub(super) struct Told(channel::Sender<()>);
 
 impl Told {
-    /// The victim has been lied to.
+    /// Reports that the victim has received a lie.
     pub(super) fn lied(&self) {
         let _ = self.0.try_send(());
     }
 }
 
-/// Somebody who has connected to a liar and believes in it.
+/// A victim that has connected to a liar.
 pub(super) struct Believer {
     pub receiver: FrameReceiver,
     pub sender: Arc<FrameSender>,
@@ -43,7 +43,7 @@ pub(super) struct Believer {
 }
 
 impl Liar {
-    /// Does this with each connection, before a handshake.
+    /// Runs this on each connection, before a handshake.
     pub(super) fn before_the_handshake(number: u8, lie: impl Fn(TcpStream, &Told) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
@@ -62,19 +62,19 @@ impl Liar {
         Self { peer, connections, lies }
     }
 
-    /// Does this with each connection after its handshake.
+    /// Runs this on each connection, after its handshake.
     pub(super) fn new(number: u8, lie: impl Fn(Believer) + Send + Sync + 'static) -> Self {
         Self::before_the_handshake(number, move |stream, told| {
             let mut stream_until = TimedStream::new(&stream, HANDSHAKE_DEADLINE);
             let accepted = peer_accepts(&mut stream_until, &secret(number), |_, _| Ok(key(7).key));
-            // A victim that has what it wants ends what it has begun.
+            // A victim that is done ends the connections that it has begun.
             let Ok(PeerCaller { keys, .. }) = accepted else { return };
             let Ok((receiver, sender)) = connection::split(stream, keys, FRAME_LEN_MAX, true) else { return };
             lie(Believer { receiver, sender, told: told.clone() });
         })
     }
 
-    /// Opens with this bitfield, and does this with each question for a piece.
+    /// Opens with this bitfield, and runs this on each request for a piece.
     pub(super) fn that_holds(
         bits: impl AsRef<[u8]> + Send + Sync + 'static,
         number: u8,
@@ -90,25 +90,25 @@ impl Liar {
         })
     }
 
-    /// Waits until somebody has been lied to.
+    /// Waits until a victim has received a lie.
     pub(super) fn has_lied(&self) {
         self.lies.recv_timeout(crate::common::deadline::LONG).expect("somebody comes and is lied to");
     }
 
-    /// How often somebody has connected.
+    /// How many connections the liar got.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }
 
 impl Believer {
-    /// The next question; none when the victim is gone.
+    /// The next request; `None` once the victim is gone.
     pub(super) fn next(&mut self) -> Option<(u32, PeerRequest)> {
         let frame = self.receiver.recv(IDLE_DEADLINE).ok()?;
         Some((frame.request, frame.message().expect("the victim is honest")))
     }
 
-    /// Answers the first question with this bitfield.
+    /// Answers the first request with this bitfield.
     pub(super) fn open(&mut self, bits: &[u8]) {
         if let Some((request, PeerRequest::Open { .. })) = self.next() {
             let bits = Blob::new(bits.to_vec()).expect("below the cap");
@@ -116,23 +116,23 @@ impl Believer {
         }
     }
 
-    /// Says something well-formed. The victim may be gone.
+    /// Sends a well-formed answer. The victim may be gone.
     pub(super) fn says(&self, request: u32, answer: &PeerReply) {
         let _ = self.sender.send(request, answer);
     }
 
-    /// Says something with this body, whatever it is.
+    /// Sends an answer with any body.
     pub(super) fn says_bytes(&self, request: u32, kind: u8, body: &[u8]) {
         let _ = self.sender.send_frame(&raw_frame(request, kind, body));
     }
 
-    /// Gives these bytes for a piece.
+    /// Sends these bytes as a piece.
     pub(super) fn gives(&self, request: u32, data: &[u8]) {
         let _ = self.sender.send_frame(&piece_frame(request, data));
     }
 }
 
-/// A frame of this kind with this body.
+/// A frame with this kind and body.
 pub(super) fn raw_frame(request: u32, kind: u8, body: &[u8]) -> Vec<u8> {
     let mut out = vec![0; HEADER_LEN];
     out[4] = kind;

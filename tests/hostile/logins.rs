@@ -1,5 +1,4 @@
-//! What others notice of those who log in and out again, make accounts, or guess, as fast as they can: they log in all
-//! the same.
+//! Others log in and out, make accounts, or guess passwords, as fast as they can. Honest users still can log in.
 
 use super::scale;
 use crate::common::client::Client;
@@ -17,10 +16,10 @@ use std::thread;
 
 const EVE: Ipv4Addr = Ipv4Addr::new(127, 0, 66, 1);
 const ANN: Ipv4Addr = Ipv4Addr::new(127, 0, 7, 1);
-/// More than may wait for a password to be looked at.
+/// More than may wait for a password check.
 const CONNECTIONS: usize = 150;
 
-/// A client that connects from there.
+/// A client that connects from this address.
 fn client_from(from: Ipv4Addr, tracker: &TestTracker) -> Client {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a descriptor");
     bind(&socket, &SocketAddr::from((from, 0))).expect("a loopback address");
@@ -28,7 +27,7 @@ fn client_from(from: Ipv4Addr, tracker: &TestTracker) -> Client {
     Client::over(socket.into()).expect("a channel")
 }
 
-/// A tracker as it is installed, with passwords that take a while.
+/// A tracker with its default settings, and passwords that take a while to check.
 fn tracker() -> TestTracker {
     TestTracker::start_with(|settings| {
         settings.paces = Paces::default();
@@ -36,7 +35,7 @@ fn tracker() -> TestTracker {
     })
 }
 
-/// Logs in and out again so often.
+/// Logs in and out again this many times.
 fn all_get_in(tracker: &TestTracker, name: &str, times: usize) {
     for _ in 0..times {
         let mut client = client_from(ANN, tracker);
@@ -45,7 +44,7 @@ fn all_get_in(tracker: &TestTracker, name: &str, times: usize) {
     }
 }
 
-/// Does something on many connections from one address while somebody else logs in. Returns how often each was done.
+/// Attacks on many connections from one address while an honest client works. Returns how often each was done.
 fn meanwhile(tracker: &TestTracker, attack: impl Fn(&mut Client, usize) -> Reply + Sync, honest: impl FnOnce()) {
     let (over, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -64,7 +63,7 @@ fn meanwhile(tracker: &TestTracker, attack: impl Fn(&mut Client, usize) -> Reply
         }
         honest();
         over.store(true, Ordering::Relaxed);
-        // Whoever waits because of its pace hears so at the end.
+        // A client that waits because of its pace gets its answer at the end.
         tracker.server.core().throttle.close();
     });
 }

@@ -1,6 +1,6 @@
-//! Strangers, users and members who lie or want too much. Each test is named for what those notice who are lied to: that a
-//! download ends with the identical file from an honest member beside the liar, that nothing but the download's own files
-//! is touched, that a tracker and a seeder go on serving everybody else.
+//! Strangers, users and members that lie or want too much. The name of each test says what its victims notice. A
+//! download ends with the identical file from an honest member beside the liar. Nothing except the download's own files
+//! is touched. A tracker and a seeder go on serving all others.
 
 #[path = "../common"]
 mod common {

@@ -1,5 +1,5 @@
-//! What a tracker and its honest users notice of those who bring the worst lists of pieces, or ask with what they know of
-//! others' lists: nothing.
+//! Users send the worst manifests, or use what they know of others' manifests. The tracker and its honest users notice
+//! nothing.
 
 use super::scale;
 use crate::common::client::Client;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-/// The parts of a list of pieces, as requests.
+/// The parts of a manifest, as requests.
 fn parts<'a>(group_name: &'a str, bytes: &'a [u8], info_hash: InfoHash) -> impl Iterator<Item = Request> + 'a {
     let total = bytes.len() as u32;
     bytes.chunks(MANIFEST_PART_MAX).enumerate().map(move |(number, part)| {
@@ -28,7 +28,7 @@ fn parts<'a>(group_name: &'a str, bytes: &'a [u8], info_hash: InfoHash) -> impl 
     })
 }
 
-/// A tracker where alice shares a film in a group of hers, and mallory has a group alone.
+/// A tracker where alice shares a film in her group, and mallory has a group of her own.
 fn lab() -> (TestTracker, Client, Client, (Vec<u8>, Content)) {
     let tracker = TestTracker::start_with(|_| {});
     let (mut alice, mut mallory) = (tracker.user("alice"), tracker.user("mallory"));
@@ -47,7 +47,7 @@ fn who_knows_an_info_hash_alone_neither_shares_the_content_nor_learns_that_other
     for (bytes, content) in [(&bytes, content), (&other_bytes, unknown)] {
         let request = mallory.share_request("den", "film", &content);
         assert_eq!(mallory.refused(request.clone()), Code::NeedManifest);
-        // Under another name, with another size, or beside parts of it: the same.
+        // Another name, another size, or some parts of it change nothing.
         let renamed = mallory.share_request("den", "movie", &content);
         assert_eq!(mallory.refused(renamed), Code::NeedManifest);
         let unsized_one = Content { file_count: 0, ..content };
@@ -66,7 +66,7 @@ fn who_knows_an_info_hash_alone_neither_shares_the_content_nor_learns_that_other
         assert_eq!(mallory.refused(request.clone()), Code::NeedManifest);
         before.iter().chain([last]).for_each(|part| mallory.done(part.clone()));
         assert!(mallory.share_reply(request).shared_by_you, "all of it was brought");
-        // What the user shares in one group needs no list in another.
+        // Content that the user shares in one group needs no manifest in another.
         mallory.create_group("attic");
         assert!(mallory.share("attic", "film", &content).shared_by_you);
         ["den", "attic"].iter().for_each(|name| mallory.leave(name));
@@ -134,7 +134,7 @@ fn how_much_room_a_list_takes_that_others_share_is_no_answer_either() {
     assert!(matches!(told[0].0, Reply::Refused { code, .. } if Code::from_number(code) == Some(Code::NeedManifest)));
 }
 
-/// A list of a folder's empty files with these paths.
+/// A manifest of a folder with empty files at these paths.
 fn folder(paths: impl Iterator<Item = String>) -> (Vec<u8>, InfoHash) {
     let (mut count, mut files) = (0_u32, Vec::new());
     for path in paths {
@@ -171,7 +171,7 @@ fn lists_at_their_worst_keep_nobody_elses_from_coming_in() {
     let mut eve = tracker.user("eve");
     eve.create_group("den");
     drop(eve);
-    // As deep as can be, and each path of signs that take long to compare.
+    // The deepest paths, made of characters that take long to compare.
     let deep = "x\u{301}/".repeat(COMPONENTS_MAX - 2);
     let files = scale::of(500, 50_000);
     let (worst, info_hash) = folder((0..files).map(|number| format!("d/{deep}{number:06}")));

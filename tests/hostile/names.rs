@@ -6,7 +6,7 @@ use crate::common::tracker::TestTracker;
 use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::refusal::Code;
 
-/// Names that are well-formed and mislead whoever reads them.
+/// Well-formed names that mislead their readers.
 const MISLEADING: [&str; 10] = [
     "\u{430}lice",
     "alice\u{200b}",
@@ -36,7 +36,7 @@ fn nobody_becomes_a_user_or_owns_a_group_under_a_name_that_misleads() {
         assert_eq!(refused(&mut stranger, create), Code::MisleadingName, "{}", name.escape_unicode());
         let create = Request::CreateGroup { command: command(), group: group(name) };
         assert_eq!(refused(&mut alice, create), Code::MisleadingName, "{}", name.escape_unicode());
-        // It is a name all the same: whoever asks for what bears it hears that nobody does.
+        // It still is a name: a request for it is answered that no such user or group exists.
         assert_eq!(
             refused(&mut alice, Request::JoinGroup { command: command(), group: group(name) }),
             Code::NoSuchGroup

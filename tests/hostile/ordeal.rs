@@ -1,4 +1,4 @@
-//! A download among liars, with one honest member who comes late.
+//! A download among liars, with one honest member that comes late.
 
 use super::liar::Liar;
 use crate::common::listing::{Entry, listing};
@@ -10,10 +10,10 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Pieces of the file, the last of which is short.
+/// Pieces of the file. The last one is short.
 const PIECES: usize = 9;
 
-/// What there is to download.
+/// The content of the download.
 pub(super) struct Ordeal {
     pub data: Vec<u8>,
     pub subject: Subject,
@@ -24,7 +24,7 @@ impl Ordeal {
         Self::of(PIECES)
     }
 
-    /// One of so many pieces.
+    /// An ordeal with content of this many pieces.
     pub(super) fn of(pieces: usize) -> Self {
         let data = bytes((pieces - 1) * PIECE_LEN as usize + 77);
         let subject = subject_of(&data);
@@ -37,13 +37,13 @@ impl Ordeal {
         self.data[begin..self.data.len().min(begin + PIECE_LEN as usize)].to_vec()
     }
 
-    /// The bitfield of somebody who has everything.
+    /// The bitfield of a member with everything.
     pub(super) fn all(&self) -> Vec<u8> {
         all(&self.subject).as_bytes().to_vec()
     }
 
-    /// Downloads from the liars until each has lied, then from an honest member besides: the file is identical, and nothing
-    /// else in its folder has changed. Gives how long it took from the first liar to the file.
+    /// Downloads from the liars until each has lied, then from an honest member too. The file is identical, and nothing
+    /// else in its folder has changed. Returns the time from the first liar to the file.
     pub(super) fn is_survived(&self, liars: &[Liar]) -> Duration {
         let (victim, honest) = (Member::new(200), Member::new(201));
         honest.seed(&self.data, &self.subject, all(&self.subject));
@@ -59,7 +59,7 @@ impl Ordeal {
         victim.engine.peers(1, vec![honest.peer(201, &self.subject)]);
         victim.expect_finished(&self.data);
         let took = begun.elapsed();
-        // The last trace of a download goes when nobody holds it any more.
+        // The last trace of a download goes when nothing holds it any more.
         victim.catalog.clear();
         let sidecar = folder.join("out.bin.part.meta");
         crate::common::wait::wait_until("nothing of the download is left but the file", || !sidecar.exists());

@@ -1,4 +1,4 @@
-//! What somebody on the way between two programs keeps, to say it again.
+//! A recorder between two programs, whose records a test can replay.
 
 use parking_lot::Mutex;
 use std::io::{Read, Write};
@@ -6,14 +6,14 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-/// Passes everything on, and keeps what those who connect say. Its threads end with this process.
+/// Passes all bytes on, and keeps those of the connecting sides. Its threads end with this process.
 pub(crate) struct Recorder {
     pub addr: SocketAddr,
     said: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Recorder {
-    /// Whoever connects to it is connected to `to`.
+    /// A recorder that connects every caller to `to`.
     pub(crate) fn to(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("bound");
@@ -34,7 +34,7 @@ impl Recorder {
         Self { addr, said }
     }
 
-    /// What each of those who have connected has said, in the order of their connections.
+    /// What each connecting side has sent, in the order of the connections.
     pub(crate) fn said(&self) -> Vec<Vec<u8>> {
         self.said.lock().clone()
     }

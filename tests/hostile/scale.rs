@@ -1,12 +1,12 @@
-//! How much the attackers do: a little in `make check`, all they can in `make hostile`.
+//! How much the attackers do: a little in `make check`, everything they can in `make hostile`.
 
 use std::time::Duration;
 
-/// How long attackers go on at full numbers.
+/// How long attackers go on at full scale.
 const FULL: Duration = Duration::from_secs(60);
 
-/// How long attackers go on in this run; none at small numbers, where they do a few rounds. `HOSTILE=full` asks for full
-/// numbers, and `HOSTILE=SECONDS` for full numbers in that time.
+/// How long attackers go on in this run. `None` at small scale, where they do a few rounds. `HOSTILE=full` asks for
+/// full scale, and `HOSTILE=SECONDS` for full scale during that time.
 pub(crate) fn time() -> Option<Duration> {
     let asked = std::env::var("HOSTILE").ok().filter(|asked| !asked.is_empty())?;
     Some(asked.parse().map_or(FULL, Duration::from_secs))

@@ -1,4 +1,4 @@
-//! What a download notices of members who lie while they seed.
+//! The effect of lying seeders on a download.
 
 use super::liar::{Believer, Liar, Told, piece_frame};
 use super::ordeal::Ordeal;
@@ -18,31 +18,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// The kinds of two answers, for those that are malformed.
+/// The kinds of two answers, for malformed ones.
 const OPENED: u8 = 2;
 const NEWS: u8 = 64;
-/// How long it takes for one byte of those who give a byte now and then: shorter than the silence after which pieces are
-/// asked of others.
+/// The time for one byte of a seeder that sends a byte now and then. It is shorter than the silence after which others
+/// get the requests.
 const BYTE: Duration = Duration::from_millis(100);
-/// The first pause of somebody who gave a wrong piece.
+/// The first pause of a peer after a wrong piece.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long the first answer of somebody far away takes.
+/// The time until the first answer of a distant peer.
 const FAR: Duration = Duration::from_millis(500);
 
-/// Something said to a question for a piece; given are the number of the question, the first piece, and the bitfield of
-/// all.
+/// An answer to a request for a piece. Its arguments are the id of the request, the first piece, and the bitfield of
+/// all pieces.
 type Lie = fn(&Believer, u32, &[u8], &[u8]);
 
 fn refused(code: u16) -> PeerReply {
     PeerReply::Refused { code, about: Text::new("\u{1b}[2J\u{202e}").expect("short") }
 }
 
-/// Whoever connects stays with the liar until the victim goes.
+/// Keeps the connection until the victim goes.
 fn until_gone(mut stream: &TcpStream) {
     while matches!(stream.read(&mut [0; 512]), Ok(1..)) {}
 }
 
-/// Lies about each piece it is asked for; gives how often it was asked.
+/// Lies about each requested piece. Returns how often it was asked.
 fn asked_of(
     ordeal: &Ordeal,
     number: u8,
@@ -61,7 +61,7 @@ fn asked_of(
 #[test]
 fn whoever_has_taken_the_client_id_of_an_honest_member_keeps_nobody_from_that_member() {
     let ordeal = Ordeal::new();
-    // It is always about to give.
+    // It always claims to be about to give.
     let (mut thief, _) = asked_of(&ordeal, 1, |_, _, _| {});
     let (victim, honest) = (Member::new(200), Member::new(201));
     honest.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));
@@ -69,7 +69,7 @@ fn whoever_has_taken_the_client_id_of_an_honest_member_keeps_nobody_from_that_me
     victim.download(1, &ordeal.subject);
     victim.engine.peers(1, vec![thief.peer.clone()]);
     thief.has_lied();
-    // It is named once, while the thief has a connection.
+    // The tracker names the honest peer once, while the thief has a connection.
     victim.engine.peers(1, vec![honest.peer(201, &ordeal.subject)]);
     victim.expect_finished(&ordeal.data);
 }
@@ -81,7 +81,7 @@ fn a_member_said_to_have_all_is_asked_behind_open_and_gives_what_it_has_if_that_
     let first = AtomicBool::new(true);
     let mut member = Liar::new(1, move |mut believer| {
         if !first.swap(false, Ordering::SeqCst) {
-            // Later, nothing is asked for on trust.
+            // Later the victim asks for nothing on trust.
             return believer.open(&all);
         }
         let (open, asked) = (believer.next(), believer.next());
@@ -170,7 +170,7 @@ fn a_seeder_of_bad_pieces_is_found_out_with_the_first_and_asked_for_nothing_more
         believer.gives(request, &data);
     });
     ordeal.is_survived(std::slice::from_ref(&liar));
-    // The first piece, and what was asked for before that one was looked at.
+    // The first piece, and the requests that were on their way before the victim checked it.
     let times = (asked.load(Ordering::SeqCst), liar.connections());
     assert!(times.0 <= 3 && times.1 == 1, "asked, connected {times:?} times");
 }
@@ -189,7 +189,7 @@ fn a_piece_of_a_wrong_length_is_thrown_away_and_its_sender_asked_for_more_only_a
     let took = ordeal.is_survived(&liars);
     for ((liar, asked), len) in liars.iter().zip(asked).zip(lens) {
         let (asked, connections) = (asked.load(Ordering::SeqCst), liar.connections());
-        // Whoever gave a wrong piece is tried again after a pause, which doubles each time.
+        // After a wrong piece the peer gets another try after a pause. The pause doubles each time.
         let pauses = PAUSE * (2_u32.pow(connections as u32 - 1) - 1);
         let told = format!("a piece of {len} bytes: asked {asked} times on {connections} connections in {took:?}");
         assert!(asked <= 3 * connections && pauses <= took, "{told}");
@@ -247,7 +247,7 @@ fn pieces_that_a_seeder_never_has_on_its_way_to_us_come_from_others() {
     let (liar, asked) =
         asked_of(&ordeal, 1, |believer, request, _| believer.says(request, &refused(Code::OnItsWay as u16)));
     let took = ordeal.is_survived(&[liar]);
-    // A few times for each look at the clock, of which there are five a second.
+    // A few times for each tick, of which there are five a second.
     let most = 20 * (2 + took.as_millis() as usize / 200);
     assert!(asked.load(Ordering::SeqCst) < most, "asked {asked:?} times and not {most}");
 }
@@ -278,7 +278,7 @@ fn a_seeder_that_never_answers_holds_nothing_up() {
         believer.told.lied();
         std::thread::park_timeout(crate::common::deadline::LONG);
     });
-    // Many who do not even shake hands: none of them has given up by itself when the file is there.
+    // Many peers that do not even make a handshake. None of these attempts has timed out when the file is complete.
     let deaf = (10..40).map(silent);
     let all: Vec<_> = deaf.chain([after_the_handshake, when_asked, within_a_piece]).collect();
     let took = ordeal.is_survived(&all);
@@ -288,14 +288,14 @@ fn a_seeder_that_never_answers_holds_nothing_up() {
 #[test]
 fn a_seeder_that_gives_a_byte_now_and_then_holds_nothing_up() {
     let ordeal = Ordeal::new();
-    // In the handshake.
+    // Slow in the handshake.
     let slow_to_begin = Liar::before_the_handshake(1, |mut stream, told| {
         while stream.write_all(&[0]).is_ok() {
             told.lied();
             std::thread::park_timeout(BYTE);
         }
     });
-    // In a piece.
+    // Slow within a piece.
     let data = ordeal.piece(0);
     let slow_to_give = Liar::that_holds(ordeal.all(), 2, move |believer, request, _| {
         let mut frame = FrameRecords::default();
@@ -317,7 +317,7 @@ fn a_seeder_that_owes_many_pieces_keeps_no_other_from_being_asked() {
     let ordeal = Ordeal::of(80);
     let pieces: Vec<_> = (0..80).map(|piece| ordeal.piece(piece)).collect();
     let bits = ordeal.all();
-    // Far away and fast, so that much is asked for. Then a byte now and then: it is never silent.
+    // Distant and fast at first, so the victim asks for much. Then a byte now and then: it is never silent.
     let liar = Liar::new(1, move |mut believer| {
         believer.open(&bits);
         let mut given = 0;
@@ -336,7 +336,7 @@ fn a_seeder_that_owes_many_pieces_keeps_no_other_from_being_asked() {
             frame.hold(&piece_frame(request, data));
             assert!(believer.sender.begin_parts());
             for (count, byte) in believer.sender.seal_part(&mut frame).chunks(1).enumerate() {
-                // By now little is asked for besides: nothing has come in for some time.
+                // By now the victim asks for little else, since nothing has come in for some time.
                 if count == 40 {
                     believer.told.lied();
                 }
@@ -423,7 +423,7 @@ fn news_of_nothing_or_of_what_was_announced_before_end_the_connection() {
     let ordeal = Ordeal::new();
     let told: [&[&[u32]]; 3] = [&[&[]], &[&[0]], &[&[1], &[1]]];
     let tellers = (1..).zip(told).map(|(number, told)| {
-        // Everything but the second piece, or everything.
+        // Everything except the second piece, or everything.
         let mut bits = ordeal.all();
         if number == 3 {
             bits[0] &= !0x40;
@@ -463,7 +463,7 @@ fn bytes_that_are_no_handshake_and_records_that_are_none_end_the_connection() {
     let bits = ordeal.all();
     liars.push(Liar::new(9, move |mut believer| {
         believer.open(&bits);
-        // Not made with the keys of the connection.
+        // A record without the keys of the connection.
         let _ = believer.receiver.stream().write_all(&[0, 40]);
         let _ = believer.receiver.stream().write_all(&[5; 40]);
         believer.told.lied();

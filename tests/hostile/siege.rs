@@ -1,8 +1,8 @@
-//! What honest users of a tracker notice while others do their worst: next to nothing.
+//! Attackers do their worst, and honest users of a tracker notice next to nothing.
 //!
 //! The tracker and two of the honest users are the built programs. Attackers share one core, and honest users have
-//! addresses of their own. `make hostile` holds commands, logins and files against the clock; small numbers hold what needs
-//! none: nobody honest is refused, the tracker lives, and its memory stays.
+//! addresses of their own. `make hostile` measures the times of commands, logins and files. At small scale the test
+//! checks what needs no clock: no honest user is refused, the tracker lives, and its memory stays.
 
 mod gang;
 mod kinds;
@@ -19,22 +19,22 @@ use std::thread;
 use std::time::Duration;
 use town::{Noticed, Town, Until};
 
-/// The longest that one of a hundred commands may take.
+/// The longest time for 99 of 100 commands.
 const COMMAND_MAX: Duration = Duration::from_millis(50);
-/// The longest that a login may take.
+/// The longest time for a login.
 const LOGIN_MAX: Duration = Duration::from_secs(2);
-/// How many times as long a file may take as without attackers.
+/// How many times longer a file may take than without attackers.
 const FILE_FACTOR: u32 = 2;
-/// How much memory attackers may make a tracker take.
+/// How much memory the attackers may add to a tracker.
 const GROWTH_MAX_KIB: u64 = 64 * 1024;
-/// The longest that honest users are alone before.
+/// The longest time for which honest users are alone at first.
 const ALONE_MAX: Duration = Duration::from_secs(8);
-/// What each attacker does at small numbers.
+/// How many rounds each attacker does at small scale.
 const ROUNDS: usize = 3;
-/// How long attackers may take for that.
+/// The longest time for these rounds.
 const ROUNDS_MAX: Duration = Duration::from_secs(120);
 
-/// One siege at a time: they are about time and memory.
+/// Only one siege runs at a time, since each measures time and memory.
 static SIEGE: Mutex<()> = Mutex::new(());
 
 fn part(times: &[Duration], of_thousand: usize) -> Duration {
@@ -61,7 +61,7 @@ impl Drop for Watched<'_> {
     }
 }
 
-/// The most memory that the tracker had while this was done, in KiB.
+/// The peak memory of the tracker while this ran, in KiB.
 fn peak_kib<T>(pid: u32, doing: impl FnOnce() -> T) -> (T, u64) {
     let (over, peak) = (AtomicBool::new(false), AtomicU64::new(0));
     let done = thread::scope(|scope| {
@@ -77,13 +77,13 @@ fn peak_kib<T>(pid: u32, doing: impl FnOnce() -> T) -> (T, u64) {
     (done, peak.into_inner())
 }
 
-/// What was noticed beside a crowd.
+/// The observations beside a crowd.
 struct Siege {
     alone: Noticed,
     beside: Noticed,
     grown_kib: u64,
     rounds: u64,
-    /// Lines on the screen of somebody honest who asked for none.
+    /// Unasked lines on the screen of an honest user.
     lines: usize,
     lives: bool,
 }
@@ -135,7 +135,7 @@ impl Siege {
         )
     }
 
-    /// What honest users would complain of.
+    /// The complaints of honest users.
     fn complaints(&self) -> Vec<String> {
         let Self { alone, beside, grown_kib, .. } = self;
         let mut out = Vec::new();
@@ -170,7 +170,7 @@ impl Siege {
     }
 }
 
-/// Lays siege with crowds of each kind.
+/// Lays siege with each kind of crowd.
 fn withstands(name: &str, worst: Worst) {
     let _turn = SIEGE.lock();
     groupshare::sys::raise_descriptor_limit().expect("allowed");

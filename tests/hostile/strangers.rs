@@ -1,4 +1,4 @@
-//! What members notice of strangers who take up a seeder's connections and say nothing, or next to nothing.
+//! The effect on members when strangers take up a seeder's connections and send nothing, or next to nothing.
 
 use super::leechers::{addr, recorded_download, replayer, seeder, still_serves};
 use super::ordeal::Ordeal;
@@ -26,7 +26,7 @@ fn connect_from(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-/// Whether this stranger was told that there is no place.
+/// Whether this stranger got the answer that there is no place.
 fn is_busy(mut stranger: TcpStream) -> bool {
     stranger.set_read_timeout(Some(LONG)).expect("an option");
     let mut told = Vec::new();
@@ -39,16 +39,16 @@ fn members_are_served_while_strangers_hold_all_the_connections_they_can() {
     let ordeal = Ordeal::new();
     let (seeder, _) = seeder(&ordeal);
     let to = addr(&seeder, &ordeal);
-    // Some say nothing, some a byte, some all but the last one of a beginning.
+    // Some send nothing, some a byte, and some all of a beginning except the last byte.
     let beginning = [&b"GRPSHARE\x00\x03\x02"[..], &[7; 16], &[0, 48], &[1; 47]].concat();
     let stranger = |number: usize, from| {
         let mut stranger = connect_from(from, to);
         let len = [0, 1, 26, beginning.len()][number % 4];
-        // Whoever has to make room at once may not get so far.
+        // A stranger that must give way at once may not get so far.
         let _ = stranger.write_all(&beginning[..len]);
         stranger
     };
-    // As many as fit from the address of the members, and from many others.
+    // As many as fit from the address of the members, and from many other addresses.
     let mut near: Vec<_> = (0..STRANGERS).map(|number| stranger(number, Ipv4Addr::LOCALHOST)).collect();
     drop(open(&seeder, &ordeal.subject, 3).expect("there is a place at the first try"));
     still_serves(&seeder, &ordeal);
@@ -69,7 +69,7 @@ fn members_are_served_while_somebody_repeats_the_beginnings_of_members_and_holds
     let beginning = opening(&relay.said()[0]).to_vec();
     let repeat = |_| {
         let mut replayer = replayer(&seeder, &ordeal, &beginning);
-        // It is answered, and the next question never comes.
+        // The seeder answers it, and the next request never comes.
         replayer.read_exact(&mut [0; 2 + 48]).expect("the handshake is answered");
         replayer
     };
@@ -78,7 +78,7 @@ fn members_are_served_while_somebody_repeats_the_beginnings_of_members_and_holds
     still_serves(&seeder, &ordeal);
 }
 
-/// A socket that takes its time over everything that is written.
+/// A socket that writes slowly.
 struct Slow(TcpStream);
 
 impl Read for Slow {
@@ -111,7 +111,7 @@ fn who_takes_long_over_the_handshake_has_no_more_time_for_the_question() {
     let greeted_after = begun.elapsed();
     slow.0.set_read_timeout(Some(LONG)).expect("an option");
     let _ = slow.0.read_to_end(&mut Vec::new());
-    // On a machine that is busy enough the handshake alone takes too long.
+    // On a very busy machine the handshake alone takes too long.
     if greeted.is_ok() {
         let after = begun.elapsed();
         assert!(after < greeted_after + HANDSHAKE_DEADLINE * 3 / 4, "{greeted_after:?} {after:?}");

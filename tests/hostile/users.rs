@@ -1,4 +1,4 @@
-//! What a tracker and its honest users notice of users who lie: nothing.
+//! Users lie to a tracker. The tracker and its honest users notice nothing.
 
 use super::liar::raw_frame;
 use super::replay::Recorder;
@@ -19,7 +19,7 @@ use groupshare::wire::refusal::Code;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// Names that lead out of a folder, that change what is shown around them, or that are not what they seem.
+/// Names that lead out of a folder, change how the text around them is shown, or look like other names.
 const BAD_NAMES: [&str; 18] = [
     "",
     ".",
@@ -40,10 +40,10 @@ const BAD_NAMES: [&str; 18] = [
     " a",
     "u\u{308}ber",
 ];
-/// Stands in a request where one of those is to be.
+/// Marks the place of such a name in a request.
 const MARK: &str = "bad-name-here";
 
-/// The request with this in the place of the mark, whatever it is.
+/// The bytes of the request with `name` in the place of the mark.
 fn spoil(request: &Request, name: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     request.put_body(&mut body);
@@ -59,16 +59,16 @@ fn code_of(reply: &Reply) -> Code {
     }
 }
 
-/// Sends this; the tracker refuses it with this reason and ends the connection.
+/// Sends this frame. The tracker must refuse it with this code and end the connection.
 fn ends_with(mut client: Client, frame: &[u8], code: Code) {
-    // The tracker may have ended the connection before all is out.
+    // The tracker may end the connection before everything is sent.
     let _ = client.sender.send_frame(frame);
     let said = client.until_end();
     let last = said.iter().rfind(|(id, _)| [77, UNASKED].contains(id)).expect("a reason");
     assert_eq!(code_of(&last.1), code);
 }
 
-/// Alice's group, in which she shares something, as it is shown to its members; with who else is a member.
+/// Alice's group with a share, as its members see it; and its further members.
 struct Lab {
     tracker: TestTracker,
     alice: Client,
@@ -89,7 +89,7 @@ impl Lab {
         lab
     }
 
-    /// A client of a hostile member, who is let in first if that has not happened.
+    /// A client of a hostile member, who first joins if necessary.
     fn mallory(&mut self, name: &str, new: bool) -> Client {
         let mut mallory = self.tracker.client();
         if new {
@@ -103,7 +103,7 @@ impl Lab {
         mallory
     }
 
-    /// What Alice is shown; and that the tracker goes on.
+    /// What Alice sees. The tracker must go on.
     fn shown(&mut self) -> String {
         self.alice.done(Request::Heartbeat {});
         let mut shown = String::new();
@@ -143,7 +143,7 @@ fn nobody_is_ever_shown_a_name_that_attacks_a_terminal_or_a_folder() {
         for request in requests {
             ends_with(lab.mallory("mallory", false), &spoil(&request, name), long);
         }
-        // Shares have longer names, and may have a place in a folder.
+        // Names of shares may be longer, and may have a place in a folder.
         if name.len() != 65 && name != b"a/b" {
             let long = if name.len() > 266 { Code::TooLarge } else { Code::Malformed };
             let (command, content) = (command(), lab.content);
@@ -154,7 +154,7 @@ fn nobody_is_ever_shown_a_name_that_attacks_a_terminal_or_a_folder() {
     assert_eq!(lab.shown(), before);
 }
 
-/// The encoding of a manifest of one file of one byte with any path.
+/// The encoding of a manifest with one file of one byte at any path.
 fn manifest_of(path: &str) -> (Vec<u8>, InfoHash) {
     let mut hashed = 1_u32.to_be_bytes().to_vec();
     hashed.extend_from_slice(&(path.len() as u16).to_be_bytes());
@@ -173,7 +173,7 @@ fn a_folder_whose_paths_lead_elsewhere_is_never_listed() {
     let before = lab.shown();
     let mut mallory = lab.mallory("mallory", false);
     let inner = ["d/../../x", "d/..", "d/./x", "d//x", "d/a\0b", "d/gpj.\u{202e}exe", "d/\u{1b}[2J", "/d/x", "d/"];
-    // Those are not even paths; this one is, but not of what is shared.
+    // Those are not even paths. This one is, but not of this share.
     let other = ["e/x"];
     for path in BAD_NAMES.into_iter().filter(|name| !["a/b", " a"].contains(name)).chain(inner) {
         let (bytes, info_hash) = manifest_of(path);
@@ -207,8 +207,8 @@ fn who_claims_billions_of_pieces_is_refused_and_not_named_to_anybody() {
     };
     let counted = |number: u8, count: u32, rest: &[u8]| [&[number][..], &count.to_be_bytes(), rest].concat();
     for (holding, code) in [
-        // A list of 2^32 - 1 pieces, the last piece there can be, a bitfield of 2^32 - 1 bytes, of the most, of too
-        // few, and one with bits for pieces that do not exist.
+        // A list of 2^32 - 1 pieces, the highest piece number, and a bitfield of 2^32 - 1 bytes. Then bitfields of the
+        // longest length, of too few bytes, and with bits for pieces that do not exist.
         (counted(4, u32::MAX, &[]), Code::TooLarge),
         (counted(4, 4097, &[0; 4 * 4097]), Code::TooLarge),
         (counted(4, 1, &u32::MAX.to_be_bytes()), Code::Malformed),
@@ -223,7 +223,7 @@ fn who_claims_billions_of_pieces_is_refused_and_not_named_to_anybody() {
         mallory.announce(18001);
         ends_with(mallory, &hold(holding), code);
     }
-    // A manifest that is longer than any, and one whose parts go round in circles.
+    // A manifest that is too long, and one with parts that go round in circles.
     let mut mallory = lab.mallory("mallory", false);
     let put = |total, offset, part: &[u8]| {
         let (info_hash, part) = (InfoHash([9; 32]), Blob::new(part.to_vec()).expect("short"));

@@ -1,5 +1,5 @@
-//! What is answered to whoever asks a relay, a mirror or a client whether it is there. Nothing comes of bytes that are no
-//! answer, and nothing behind an answer is taken.
+//! The answers to a client that asks a relay or a mirror, and to a tracker that probes a client. Bytes that are not an
+//! answer have no effect. No byte behind an answer is taken.
 
 use super::script::Script;
 use groupshare::model::id::PeerKey;
@@ -9,7 +9,7 @@ use groupshare::wire::mirror::{mirror_answer, take_mirrored};
 use groupshare::wire::relay::{BOTH_ARE_THERE, take_relay_answer};
 use std::io::Cursor;
 
-/// The first byte says who is asked, the others are the answer.
+/// The first byte says which of them is asked. The others are the answer.
 pub(super) fn aside(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(who) = script.byte() else { return };
@@ -21,7 +21,7 @@ pub(super) fn aside(data: &[u8]) {
     }
 }
 
-/// Asks again and again as long as there is no answer yet; also gives how many bytes were taken.
+/// Reads again and again until there is an answer. Also returns how many bytes were taken.
 fn taken<T>(
     answer: &[u8],
     mut take: impl FnMut(&mut Cursor<&[u8]>) -> Result<Option<T>, HandshakeError>,
@@ -53,7 +53,7 @@ fn mirror(answer: &[u8]) {
     }
 }
 
-/// Nobody proves to have a key without it.
+/// Nobody proves to have a key without having it.
 fn probe(answer: &[u8]) {
     let (greeting, _) = probe_greets(PeerKey(public_key(&Secret([7; 32])))).expect("random bytes");
     assert!(greeting.hear(&mut Cursor::new(answer)).is_err());

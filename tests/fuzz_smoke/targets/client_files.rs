@@ -1,5 +1,5 @@
-//! What a client finds on its disk: its records, the pin of the trackers' key, the sidecar of a download. Whatever is in these
-//! files, they are read, put aside or left alone.
+//! Files on a client's disk: its records, the pin of the trackers' key, the sidecar of a download. Whatever their
+//! bytes, the client reads these files, puts them aside or leaves them alone.
 
 use super::{Folder, is_one_line};
 use groupshare::client::folder::following::Came;
@@ -23,7 +23,7 @@ use std::sync::{Arc, LazyLock};
 
 const FINGERPRINT: Fingerprint = Fingerprint([0xf1; 32]);
 
-/// The log of records, as it is and with its checksums put right.
+/// The log of records, as it is and with correct checksums.
 pub(super) fn records(data: &[u8]) {
     read_records(data);
     let lines = data.split(|&byte| byte == b'\n').map(|line| match line.get(9..) {
@@ -33,7 +33,7 @@ pub(super) fn records(data: &[u8]) {
     read_records(&lines.collect::<Vec<_>>().join(&b'\n'));
 }
 
-/// Leaves nothing but empty folders of what was read before.
+/// Removes everything that was read before, except empty folders.
 fn clear(slot: &Path) {
     for entry in fs::read_dir(slot).expect("a folder") {
         let path = entry.expect("readable").path();
@@ -46,7 +46,7 @@ fn clear(slot: &Path) {
 }
 
 fn read_records(data: &[u8]) {
-    // To make and remove folders takes longer than to read what is in them.
+    // Making and removing folders takes longer than reading their files.
     static FOLDER: LazyLock<Mutex<Folder>> = LazyLock::new(|| Mutex::new(Folder::new()));
     let folder = FOLDER.lock();
     let user = UserId::parse("alice").expect("a name");
@@ -73,7 +73,7 @@ fn read_records(data: &[u8]) {
     assert_eq!((known(&again), warnings), (first, Vec::new()));
 }
 
-/// The log of a followed group: what it says is what it says when it is read again, and what is added to it.
+/// The log of a followed group. Reading it again gives the same entries, with the ones that were added.
 pub(super) fn follow_log(data: &[u8]) {
     let folder = Folder::new();
     let path = folder.path().join("log");
@@ -91,7 +91,7 @@ pub(super) fn follow_log(data: &[u8]) {
     files.came.insert(name.clone(), came);
     files.passed.insert(name, hash);
     assert_eq!(open().1, files);
-    // And as a whole.
+    // The same as a whole.
     let (mut log, _) = open();
     log.rewrite(&files).expect("room");
     assert_eq!(open().1, files);
@@ -117,7 +117,7 @@ pub(super) fn pin(data: &[u8]) {
     }
 }
 
-/// The sidecar beside a download that is to begin, to go on, or to be given up.
+/// The sidecar of a download that begins, goes on, or is given up.
 pub(super) fn sidecar(data: &[u8]) {
     let folder = Folder::new();
     let destination = folder.path().canonicalize().expect("there").join("film.mkv");
@@ -149,7 +149,7 @@ pub(super) fn sidecar(data: &[u8]) {
         Ok(OpenedPart::Taken(_)) => panic!("nothing is there"),
         Err(error) => foreign(&error),
     }
-    // Where the client has a record, nothing is in the way, and what is no sidecar goes aside.
+    // If the client has a record, nothing may block the download. A file that is no sidecar goes aside.
     fs::write(&beside, data).expect("room");
     match Part::open(&destination, manifest, &label, PartRecord::Begun) {
         Ok(OpenedPart::Part(part)) => assert_eq!(part.abandon().expect("it goes"), None),

@@ -1,5 +1,5 @@
-//! Two trackers in sync, a client as its user drives it, and a second user at either tracker: what they do is made up, and
-//! so is when the trackers lose each other and when connections break. In the end all of them agree.
+//! Two trackers in sync, a client driven like by its user, and a second user at either tracker. The input decides their
+//! actions, when the trackers lose each other, and when connections break. In the end all of them agree.
 
 use super::common::client::Client;
 use super::common::manifest::manifest;
@@ -28,16 +28,16 @@ use std::sync::Arc;
 
 /// Most steps of one run.
 const STEPS_MAX: usize = 24;
-/// After so many runs two other trackers begin, or these would come to know more and more.
+/// After this many runs two new trackers begin. Otherwise their state would grow without an end.
 const RUNS_MAX: u32 = 50;
 /// Groups that the person makes, and groups that the other user makes.
 const GROUPS: u8 = 3;
 /// The other user.
 const OTHER: &str = "bob";
-/// Files, which both of them share.
+/// Files that both of them share.
 const FILES: u8 = 3;
 
-/// Holds back what the trackers say to each other.
+/// Holds back the messages between the trackers.
 #[derive(Default)]
 struct Gate {
     closed: Mutex<bool>,
@@ -62,10 +62,10 @@ struct Cluster {
     logs: [MemoryLog; 2],
     between: Relay,
     gate: Arc<Gate>,
-    /// Whether the trackers have lost each other in this run.
+    /// Whether the trackers are cut off from each other in this run.
     is_cut: Cell<bool>,
     runs: u32,
-    /// They go after the trackers.
+    /// The folders are removed after the trackers.
     _folders: [Folder; 2],
 }
 
@@ -102,7 +102,7 @@ impl Cluster {
         [0, 1].map(|tracker| self.trackers[tracker].server.core().state())
     }
 
-    /// Waits until the trackers know the same, and looks whether that is the fold of what each has kept.
+    /// Waits until the trackers have the same ops. Then compares their state with the fold of each log.
     fn agree(&self) -> Arc<State> {
         self.gate.set_closed(false);
         if self.is_cut.take() {
@@ -119,7 +119,7 @@ impl Cluster {
         one
     }
 
-    /// Has the second tracker call the first at once: by itself it waits for up to two seconds.
+    /// Makes the second tracker call the first at once. By itself it waits up to two seconds.
     fn dial_again(&self) {
         self.between.unblock();
         let second = &self.trackers[1].server;
@@ -128,7 +128,7 @@ impl Cluster {
         }
     }
 
-    /// What each tracker shows is the fold of its log.
+    /// The published state of each tracker is the fold of its log.
     fn check_logs(&self) {
         for (state, log) in self.states().iter().zip(&self.logs) {
             let mut ops: Vec<Op> = Vec::new();
@@ -148,17 +148,17 @@ impl Cluster {
     }
 }
 
-/// What is known of the groups that the person makes.
+/// What is known of the person's groups.
 #[derive(Default)]
 struct Made {
     certain: usize,
-    /// Asked for, with an answer that says nothing, such as that of a connection that broke.
+    /// Requests without a certain answer, such as those on a connection that broke.
     uncertain: usize,
-    /// Left, perhaps twice where the trackers did not hear of each other.
+    /// Departures. The same one counts twice if the trackers did not hear of each other.
     left: usize,
 }
 
-/// The trackers, and the other user, who is at both of them all the time.
+/// The trackers, and the other user, who is always logged in at both.
 struct Stage {
     others: [Client; 2],
     cluster: Cluster,
@@ -178,14 +178,14 @@ impl Stage {
 
 struct Scene<'a> {
     cluster: &'a Cluster,
-    /// Before names of this run.
+    /// The beginning of all names in this run.
     prefix: String,
-    /// Gone in the end.
+    /// `None` in the end.
     person: Option<Person>,
-    /// The other user, at either tracker.
+    /// The other user's clients, one at each tracker.
     others: &'a mut [Client; 2],
     made: Made,
-    /// Goes after the client that works in it.
+    /// The folder is removed after the client that uses it.
     folder: Folder,
 }
 
@@ -214,7 +214,7 @@ impl<'a> Scene<'a> {
         if number.is_multiple_of(2) { self.own_group(number >> 1) } else { self.other_group(number >> 1) }
     }
 
-    /// The person types a line; whether it was done. What was refused is told in one line.
+    /// The person types a line. Returns whether it was done. A refusal is one line.
     fn types(&mut self, line: &str) -> bool {
         match self.person.as_mut().expect("not the end").types(line) {
             Ok(said) => {
@@ -228,7 +228,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The other user asks at a tracker.
+    /// The other user sends a request to a tracker.
     fn asks(&mut self, tracker: u8, request: Request) {
         let client = &mut self.others[usize::from(tracker % 2)];
         if let Reply::Refused { code, about } = client.ask(request) {
@@ -308,7 +308,7 @@ impl<'a> Scene<'a> {
         self.asks(a, request);
     }
 
-    /// The other user brings a manifest, shares that, says that all of it is here, and looks for others.
+    /// The other user sends a manifest, shares it, claims to hold all of it, and asks for other holders.
     fn other_shares(&mut self, a: u8) {
         let named = file_name(a);
         let (bytes, content) = manifest(&named, u32::from(a % 4), a >> 4);
@@ -324,9 +324,9 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Who looks at either tracker sees the same, and the groups of the person are those that were made.
+    /// Both trackers show the same, and the person's groups are those that were made.
     fn end(mut self) {
-        // Nothing goes on by itself from here on.
+        // From here on nothing happens by itself.
         let person = self.person.take().expect("not the end");
         let told = person.events.clone();
         drop(person);
@@ -352,7 +352,7 @@ impl<'a> Scene<'a> {
             .collect();
         let client = &mut self.others[tracker];
         let ids: Vec<u32> = asked.iter().map(|request| client.send(request)).collect();
-        // Holders are soft state, and may be on their way.
+        // Holders are soft state, and may still be on their way.
         ids.into_iter().map(|id| without_holders(client.reply(id))).collect()
     }
 }
@@ -374,7 +374,7 @@ fn file_name(number: u8) -> String {
     format!("f{}", number % FILES)
 }
 
-/// The first byte says which tracker the client prefers. Then come two bytes for each step: what is done, and to what.
+/// The first byte says which tracker the client prefers. Two bytes for each step follow: the action, and its object.
 pub(super) fn cluster(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(first) = script.byte() else { return };

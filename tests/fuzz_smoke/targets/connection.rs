@@ -1,4 +1,4 @@
-//! A connection after its handshake, on which any frames are said at once and everything that is answered is heard.
+//! A connection after its handshake. The target sends any frames at once and reads every answer.
 
 use super::script::Script;
 use groupshare::wire::connection::TimedStream;
@@ -19,16 +19,16 @@ pub(super) struct Connection {
     stream: TcpStream,
     keys: TransportKeys,
     sealer: Sealer,
-    /// Ids of requests so far.
+    /// The highest request id so far.
     pub last_request: u32,
 }
 
-/// What was said on a connection.
+/// What was sent on a connection.
 #[derive(Default)]
 pub(super) struct Said<'a> {
     /// Kinds and bodies of requests.
     pub requests: Vec<(u8, &'a [u8])>,
-    /// Whether anything came behind them that need not be a request.
+    /// Whether anything followed that need not be a request.
     pub wild: bool,
 }
 
@@ -45,29 +45,29 @@ impl Connection {
         Self { stream, keys, sealer: Sealer::default(), last_request: 0 }
     }
 
-    /// Says a frame. The far side may have ended the connection already.
+    /// Sends a frame. The far side may already have ended the connection.
     pub(super) fn say(&mut self, frame: &[u8]) {
         let sealed = self.sealer.seal(&self.keys, frame);
         let _ = (&self.stream).write_all(sealed);
     }
 
-    /// A frame of a new request.
+    /// Sends a frame of a new request.
     pub(super) fn ask(&mut self, kind: u8, body: &[u8]) {
         self.last_request += 1;
         let frame = frame(kind, self.last_request, body);
         self.say(&frame);
     }
 
-    /// What a script wants to be said: requests, and in the end, if it likes, something else.
+    /// Sends what a script decides: requests, and at the end possibly something else.
     pub(super) fn say_all<'a>(&mut self, script: &mut Script<'a>, requests_max: usize) -> Said<'a> {
         let mut said = Said::default();
         while said.requests.len() < requests_max {
             let (Some(kind), Some(len)) = (script.byte(), script.number()) else { break };
             let body = script.bytes(usize::from(len));
             match kind {
-                // Any plaintext, in which the frame need not be one.
+                // Any plaintext, which need not be a frame.
                 0xff => self.say(body),
-                // Anything for a record.
+                // Any bytes in the place of a record.
                 0xfe => drop((&self.stream).write_all(body)),
                 // A request without an id.
                 0xfd => self.say(&frame(body.first().copied().unwrap_or(0), 0, body.get(1..).unwrap_or(&[]))),
@@ -83,7 +83,7 @@ impl Connection {
         said
     }
 
-    /// Ends the own direction and hears everything up to the end of the other.
+    /// Ends its own direction, and reads everything up to the end of the other.
     pub(super) fn hear_all(self, mut hear: impl FnMut(Frame<'_>)) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let mut opener = Opener::new(FRAME_LEN_MAX);
@@ -95,16 +95,16 @@ impl Connection {
             match (&self.stream).read(opener.room()) {
                 Ok(len @ 1..) => opener.filled(len),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Whoever leaves something unread resets the connection.
+                // A side that leaves bytes unread resets the connection.
                 Ok(0) | Err(_) => break,
             }
         }
-        // No port is kept waiting, or they would run out.
+        // No port may linger, or the ports would run out.
         let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 }
 
-/// Says lines where programs are let in, and hears what is answered up to the end.
+/// Sends lines to the port for programs. Returns all answers up to the end.
 pub(super) fn hear_lines(addr: SocketAddr, said: &[u8]) -> String {
     let mut stream = TcpStream::connect(addr).expect("somebody listens");
     stream.set_read_timeout(Some(LONG)).expect("a socket");

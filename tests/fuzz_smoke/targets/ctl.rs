@@ -1,4 +1,4 @@
-//! What an operator's programs read: what comes to the socket of ctl, and backups.
+//! What an operator's programs read: the bytes at the socket of ctl, and backups.
 
 use super::{Folder, is_one_line};
 use groupshare::tracker::backup::stream::{BackupChunk, BackupReader, BackupWriter};
@@ -12,7 +12,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-/// Asks for a password, or gives what it was asked for.
+/// Answers with the command that it received, or asks for a password.
 struct Echo;
 
 impl OperatorCommands for Echo {
@@ -35,8 +35,8 @@ impl OperatorCommands for Echo {
     }
 }
 
-/// A connection with the socket of ctl. It is answered in whole frames up to an exit code, or ended. What is a frame is
-/// written as it was read.
+/// A connection to the socket of ctl. Either it gets an answer of whole frames up to an exit code, or it ends. A valid
+/// frame encodes to the same bytes again.
 pub(super) fn frames(data: &[u8]) {
     let mut rest = data;
     loop {
@@ -49,10 +49,10 @@ pub(super) fn frames(data: &[u8]) {
     let folder = Folder::new();
     let door = CtlDoor::open(folder.path(), Arc::new(Echo)).expect("a socket");
     let mut stream = UnixStream::connect(folder.path().join(SOCKET)).expect("it is open");
-    // The door may have heard enough before the end.
+    // ctl may have read enough before the end.
     let _ = stream.write_all(data).and_then(|()| stream.shutdown(Shutdown::Write));
     let mut answer = Vec::new();
-    // A door that closes on what it has not read resets the connection.
+    // If ctl closes with unread bytes, the connection is reset.
     let is_whole = stream.read_to_end(&mut answer).is_ok();
     let (mut rest, mut ended) = (answer.as_slice(), false);
     while let Ok((kind, payload)) = read_frame(&mut rest, TOLD_MAX) {
@@ -68,7 +68,7 @@ pub(super) fn frames(data: &[u8]) {
     drop(door);
 }
 
-/// A backup. What is read to its end is written again as it was.
+/// A backup. If it can be read to its end, writing it again gives the same bytes.
 pub(super) fn backup(data: &[u8]) {
     let opened = BackupReader::open(data);
     let (head, mut reader) = match opened {

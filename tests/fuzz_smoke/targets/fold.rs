@@ -1,4 +1,4 @@
-//! The fold of any ops, and the ledger that puts them in their place.
+//! The fold of any ops, and the ledger that orders them.
 
 use super::history::{self, Trackers};
 use super::script::Script;
@@ -33,7 +33,7 @@ fn fold(mut ops: Vec<Op>) -> State {
     state
 }
 
-/// Ops, each of some bytes, folded in their order.
+/// Ops, each made of some bytes, folded in their order.
 pub(super) fn state(data: &[u8]) {
     let (mut script, mut trackers) = (Script::new(data), Trackers::new());
     let ops: Vec<_> = std::iter::from_fn(|| trackers.op(&mut script)).take(OPS_MAX).collect();
@@ -50,7 +50,7 @@ pub(super) fn state(data: &[u8]) {
     }
 }
 
-/// What a state shows fits together.
+/// The views of a state agree with each other.
 fn check_views(state: &State) {
     let asking = history::user(0);
     let groups = state.groups_after(None, ALL, asking);
@@ -68,7 +68,7 @@ fn check_views(state: &State) {
     assert_eq!(shares, state.share_count());
 }
 
-/// Gives how much is shared in a group.
+/// Returns how many shares a group has.
 fn check_group(state: &State, group: GroupRef) -> usize {
     for row in state.members_after(group, None, ALL) {
         assert!(state.is_member(group, row.user) && !state.is_waiting(group, row.user));
@@ -87,11 +87,11 @@ fn check_group(state: &State, group: GroupRef) -> usize {
     files.len()
 }
 
-/// A ledger that makes changes of its own and takes those of others as they come.
+/// A ledger that makes changes of its own, and takes the ops of others as they come.
 pub(super) fn ledger(data: &[u8]) {
     let (mut script, mut trackers) = (Script::new(data), Trackers::new());
     let mut ledger = Ledger::new(history::origin(3), State::new());
-    // What was taken, how much of it is durable, and how much its meaning was asked for.
+    // The ops that it took, the durable state, and how many ops have had their meaning reported.
     let (mut taken, mut durable, mut told): (Vec<Op>, State, usize) = (Vec::new(), State::new(), 0);
     let mut folded = State::new();
     while let Some(step) = script.byte() {
@@ -130,7 +130,7 @@ pub(super) fn ledger(data: &[u8]) {
     assert_eq!(ledger.state().digest(), durable.digest());
 }
 
-/// Gives ops to a ledger until it has taken them all. Returns those it took.
+/// Passes ops to a ledger until it has taken all. Returns those that it took.
 fn give(ledger: &mut Ledger, ops: Vec<Op>, durable: &State, log: &[Op]) -> Result<Vec<Op>, Refusal> {
     let (mut ops, mut taken) = (ops, Vec::new());
     loop {

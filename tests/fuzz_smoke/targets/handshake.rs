@@ -1,5 +1,5 @@
-//! How a connection begins: any bytes at a tracker and at a seeder, any answer to whoever connects, and real openings and
-//! answers with changes in them.
+//! The beginning of a connection: any bytes at a tracker and at a seeder, any answer to the connecting side, and
+//! mutations of real openings and answers.
 
 use super::script::Script;
 use groupshare::model::digest::KeyId;
@@ -15,12 +15,12 @@ use snow::Builder;
 use std::io::{self, Read, Write};
 use std::sync::OnceLock;
 
-/// The keys of the worked example in docs/PROTOCOL.md, whose openings are in the corpus.
+/// The keys of the worked example in docs/PROTOCOL.md. Its openings are in the corpus.
 const TRACKER_KEY: [u8; 32] = [9; 32];
 const SEEDER_KEY: [u8; 32] = [0x0b; 32];
 const LEECHER_KEY: [u8; 32] = [0x0c; 32];
 const GROUP_KEY: [u8; 32] = [7; 32];
-/// The most that a first message between clients can bring along: 512 bytes without a key, a sealed one and a tag.
+/// Longest payload of a first message between clients: 512 bytes without a key, a sealed key and a tag.
 const BROUGHT_LEN_MAX: usize = 512 - 32 - 48 - 16;
 const GROUP_ID: KeyId = KeyId([0xa5; 16]);
 const LINK_KEY: [u8; 32] = [6; 32];
@@ -30,7 +30,7 @@ const CLIENT_ANSWER_LEN: usize = 2 + 32 + 48 + 16;
 /// Length of the answer to a peer or another tracker: an ephemeral key and a tag.
 const PEER_ANSWER_LEN: usize = 2 + 32 + 16;
 
-/// A far side that has said everything in advance.
+/// A far side that has sent everything in advance.
 struct Said<'a> {
     says: &'a [u8],
     heard: Vec<u8>,
@@ -57,7 +57,7 @@ impl Write for Said<'_> {
     }
 }
 
-/// A far side that answers once it is asked.
+/// A far side that answers once it has received something.
 struct Answering<F> {
     heard: Vec<u8>,
     answer: Option<F>,
@@ -95,7 +95,7 @@ fn peer() -> PeerIdentity {
     PeerIdentity { secret, certificate: Certificate::new((ClientId([1; 16]), user, key), 1, |_| [2; 64]) }
 }
 
-/// Who connects to whom.
+/// Which side connects to which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Client,
@@ -134,7 +134,7 @@ fn accept_at(seeder: bool, stream: &mut (impl Read + Write)) -> Result<(Way, Tra
     Ok(match handshake::tracker_accepts(stream, &Secret(TRACKER_KEY), &link, || ())? {
         Caller::Client(keys) => (Way::Client, keys),
         Caller::Tracker(keys) => (Way::Tracker, keys),
-        // They shake no hands, and hear nothing here.
+        // These callers make no handshake, and get no answer here.
         Caller::AtRelay(_) | Caller::AtMirror => return Err(HandshakeError::NotOurs),
     })
 }
@@ -156,7 +156,7 @@ pub(super) fn peer_keys() -> &'static (TransportKeys, TransportKeys) {
     })
 }
 
-/// A real opening. It is the same for the whole run, since who accepts cannot tell.
+/// A real opening. It is the same for the whole run, since the accepting side cannot tell.
 fn opening(way: Way) -> &'static [u8] {
     static OPENINGS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     let openings = OPENINGS.get_or_init(|| {
@@ -170,7 +170,7 @@ fn opening(way: Way) -> &'static [u8] {
     &openings[way as usize]
 }
 
-/// Changes bytes; whether any is another now.
+/// Changes bytes. Returns whether any byte differs now.
 fn change(bytes: &mut [u8], script: &mut Script<'_>) -> bool {
     let before = bytes.to_vec();
     while let (Some(at), Some(with)) = (script.byte(), script.byte()) {
@@ -180,7 +180,7 @@ fn change(bytes: &mut [u8], script: &mut Script<'_>) -> bool {
     before != bytes
 }
 
-/// The first byte says at whom, and whether the rest is an opening or changes of a real one.
+/// The first byte chooses the accepting side. It also says whether the rest is an opening or changes of a real one.
 pub(super) fn accept(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(mode) = script.byte() else { return };
@@ -193,8 +193,8 @@ pub(super) fn accept(data: &[u8]) {
     check_accept(seeder, &bytes, Some((way, changed)));
 }
 
-/// Nothing is said before the preface is right, and a refusal is all that is said. Whoever does not know the key gets
-/// nowhere.
+/// Nothing is sent before the preface is right, and a refusal is the only other output. A caller without the key gets
+/// no further.
 fn check_accept(seeder: bool, opening: &[u8], real: Option<(Way, bool)>) {
     let mut said = Said::new(opening);
     match accept_at(seeder, &mut said) {
@@ -203,7 +203,7 @@ fn check_accept(seeder: bool, opening: &[u8], real: Option<(Way, bool)>) {
             assert_eq!((said.heard.len(), &said.heard[..2]), (len, &((len - 2) as u16).to_be_bytes()[..]));
             if let Some((real, changed)) = real {
                 assert_eq!(way, real);
-                // The keys of a client's connection are agreed on with whoever asks.
+                // A tracker agrees on keys with every caller that claims to be a client.
                 assert!(!changed || way == Way::Client, "a changed opening was accepted");
             }
         }
@@ -218,7 +218,7 @@ fn check_accept(seeder: bool, opening: &[u8], real: Option<(Way, bool)>) {
     }
 }
 
-/// The first byte says who connects, and whether the rest is an answer or changes of the real one.
+/// The first byte chooses the connecting side. It also says whether the rest is an answer or changes of the real one.
 pub(super) fn connect(data: &[u8]) {
     let mut script = Script::new(data);
     let Some(mode) = script.byte() else { return };
@@ -245,8 +245,8 @@ pub(super) fn connect(data: &[u8]) {
     assert_eq!(connected.is_ok(), !changed, "an answer holds exactly if nothing in it was changed");
 }
 
-/// What the first message of a client that holds its key brings along: any bytes. They are looked at if they are the one
-/// form of the id of a key and of a certificate with the caller's key.
+/// Any payload in the first message of a client that holds its key. It is accepted only as the canonical form of a key
+/// id and a certificate with the caller's key.
 pub(super) fn brought(data: &[u8]) {
     let brings = &data[..data.len().min(BROUGHT_LEN_MAX)];
     let preface = b"GRPSHARE\x00\x03\x02";

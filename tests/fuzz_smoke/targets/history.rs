@@ -1,4 +1,5 @@
-//! Ops as three trackers could have made them, and as none could: out of order, with gaps, about what is not there.
+//! Ops that three trackers could have made, and impossible ones: out of order, with gaps, about things that do not
+//! exist.
 
 use super::script::Script;
 use groupshare::model::digest::{InfoHash, Sha1Digest};
@@ -12,17 +13,17 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::model::piece::Layout;
 use std::sync::Arc;
 
-/// Names that are asked for again and again.
+/// Names that the ops use again and again.
 const NAMES: [&str; 6] = ["ann", "bob", "ann~2", "Zoë", "a b", "ann~3"];
 
-/// Where the histories of the trackers stand.
+/// The present positions in the histories of the trackers.
 pub(super) struct Trackers {
     seqs: [u64; 3],
     lamport: u64,
     commands: u64,
 }
 
-/// A tracker; the last one is where the ledger is whose own ops are not in here.
+/// A tracker. The last one is the tracker of the ledger, whose own ops are not made here.
 pub(super) fn origin(number: u8) -> Origin {
     let tracker = 1 + u16::from(number % 4);
     Origin { tracker, incarnation: u64::from(tracker) << 8 }
@@ -52,7 +53,7 @@ pub(super) fn password(number: u8) -> PasswordHash {
 pub(super) fn content(number: u8) -> Content {
     let layout = Layout::new(u64::from(number % 4) << 19).expect("small");
     let (sha1, info_hash) = (Sha1Digest([number % 4; 20]), InfoHash([number % 4; 32]));
-    // Whoever shares a file need not tell its size.
+    // The sharer of a file need not tell its size.
     Content { layout, sha1, info_hash, file_count: u32::from(number & 4 == 0) }
 }
 
@@ -83,7 +84,7 @@ impl Trackers {
         let how = script.byte()?;
         let which = usize::from(how % 3);
         self.seqs[which] += match how >> 4 {
-            // A gap, or one that was there before.
+            // A gap, or a sequence that was used before.
             0 => 2,
             1 => 0,
             _ => 1,
@@ -95,7 +96,7 @@ impl Trackers {
             _ => self.lamport.saturating_add(1 << script.byte()?.min(63)),
         };
         self.commands += 1;
-        // Now and then a command that came before.
+        // Sometimes an earlier command.
         let command = if how >> 4 == 2 { self.commands / 2 } else { self.commands };
         let body = body(script)?;
         let id = OpId { origin: origin(which as u8), seq: self.seqs[which] };
@@ -136,7 +137,7 @@ fn body(script: &mut Script<'_>) -> Option<OpBody> {
     })
 }
 
-/// What owners decide about owners, and who gets in.
+/// Decisions of owners about owners and about access.
 fn decided(kind: u8, a: u8, (b, c): (u8, u8)) -> OpBody {
     match kind % 8 {
         0 | 1 => OpBody::MakeOwner { group: group(a), user: user(b), by: user(c) },
@@ -147,7 +148,7 @@ fn decided(kind: u8, a: u8, (b, c): (u8, u8)) -> OpBody {
     }
 }
 
-/// What operators do.
+/// Actions of operators.
 fn operated(kind: u8, a: u8, b: u8) -> OpBody {
     match kind % 8 {
         0 => OpBody::MakeUser { name: user_name(a), password: password(b) },
@@ -162,7 +163,7 @@ fn operated(kind: u8, a: u8, b: u8) -> OpBody {
     }
 }
 
-/// What trackers say about floors, and what they tell of lost changes.
+/// Votes of trackers about floors, and their notes about lost changes.
 fn vote(kind: u8, a: u8, (b, c): (u8, u8)) -> OpBody {
     let mark = |n: u8| FloorMark { lamport: u64::from(n % 64), base: [n % 2; 32] };
     let (after, mark, participants) = (mark(b), mark(c), vec![1, 2, 3]);
@@ -180,7 +181,7 @@ fn vote(kind: u8, a: u8, (b, c): (u8, u8)) -> OpBody {
     }
 }
 
-/// The command ids of this file end where those of a ledger's own ops begin.
+/// The command ids of this file end where those of the ledger's own ops begin.
 pub(super) fn own_command(number: u8) -> CommandId {
     CommandId((1 << 64 | u128::from(number)).to_be_bytes())
 }

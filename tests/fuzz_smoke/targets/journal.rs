@@ -1,5 +1,5 @@
-//! A tracker's data: the journal with any changes in it, and checkpoints of any bytes. It is opened or refused, and what was
-//! opened once is opened again.
+//! A tracker's data: a journal with any changes in it, and checkpoints of any bytes. The journal opens or is refused,
+//! and after a successful start it opens again.
 
 use super::fold::encoded;
 use super::history::{self, Trackers};
@@ -44,7 +44,7 @@ fn sound() -> &'static Files {
         let (_folder, disk) = disk();
         let OpenedJournal { mut journal, past, .. } = open(&disk, &Arc::default()).expect("an empty folder");
         let mut state = past.state().clone();
-        // Every kind of op, of one tracker and in sequence.
+        // Every kind of op, from one tracker and in sequence.
         let bytes: Vec<u8> = (0..40u8).flat_map(|n| [0x38, n, n / 3 * 4, n, n.wrapping_mul(9)]).collect();
         let (mut script, mut trackers) = (Script::new(&bytes), Trackers::new());
         let mut size = 1;
@@ -95,7 +95,7 @@ fn open(disk: &Arc<RealDisk>, said: &Said) -> Result<OpenedJournal, JournalError
     Journal::open(disk.clone(), OWNER, SMALL, warn, &mut NoList)
 }
 
-/// The first byte says which checksums are put right in the end, so that what lies behind them is reached; the rest are
+/// The first byte says which checksums are corrected at the end, so that the bytes behind them are read. The rest are
 /// changes of a sound journal.
 pub(super) fn journal(data: &[u8]) {
     let mut script = Script::new(data);
@@ -157,7 +157,7 @@ fn change(files: &mut Files, script: &mut Script<'_>) -> Option<()> {
     Some(())
 }
 
-/// Puts the checksums of the three pages of a segment right.
+/// Corrects the checksums of the three pages of a segment.
 fn mend_pages(bytes: &mut [u8]) {
     if bytes.starts_with(b"GSHJ") && bytes.len() >= RECORDS_AT {
         for page in bytes[..RECORDS_AT].chunks_mut(PAGE_LEN) {
@@ -167,7 +167,7 @@ fn mend_pages(bytes: &mut [u8]) {
     }
 }
 
-/// Puts the checksums of the records of a segment right, as far as their lengths lead.
+/// Corrects the checksums of a segment's records, as far as their lengths lead.
 fn mend_records(bytes: &mut [u8]) {
     let mut at = RECORDS_AT;
     while bytes.starts_with(b"GSHJ") && bytes.len() >= at + HEAD_LEN {
@@ -184,7 +184,7 @@ fn mend_records(bytes: &mut [u8]) {
     }
 }
 
-/// Puts the digest of a checkpoint right.
+/// Corrects the digest of a checkpoint.
 fn mend_checkpoint(bytes: &mut [u8]) {
     if bytes.starts_with(b"GSHC") && bytes.len() >= 32 {
         let (content, checksum) = bytes.split_at_mut(bytes.len() - 32);
@@ -212,7 +212,7 @@ fn check_journal(disk: &Arc<RealDisk>) {
     assert!(!matches!(checked, Ok(Inspection { sound: true, .. })) || said.is_empty(), "the check was content: {said}");
     let OpenedJournal { mut journal, past, origin, .. } = opened;
     let state = past.state();
-    // What is appended now stays, behind what there was.
+    // The op that is appended now stays, behind the earlier ones.
     let last = state.lamport().checked_add(1);
     let op = last.map(|lamport| Op {
         id: OpId { origin, seq: 1 },
@@ -227,7 +227,7 @@ fn check_journal(disk: &Arc<RealDisk>) {
     drop(journal);
     let again = Said::default();
     let found = open(disk, &again).expect("it was opened before").past;
-    // A checkpoint that is of no use stays until there are better ones, and what is lacking is told at every start.
+    // A useless checkpoint stays until there are better ones. Every start reports what is missing.
     let stays = |line: &String| ["passed over", "neither give them"].iter().any(|words| line.contains(words));
     assert!(again.lock().iter().all(stays), "{:?}", again.lock());
     let mut expected = state.clone();
@@ -235,8 +235,8 @@ fn check_journal(disk: &Arc<RealDisk>) {
     assert_eq!(found.state().digest(), expected.digest());
 }
 
-/// The bytes of a state, as a checkpoint has them behind its head. If they are those of one, what is written of it is read
-/// as the same.
+/// The bytes of a state, as in a checkpoint behind its head. If they decode, encoding and decoding the state again
+/// gives an equal one.
 pub(super) fn checkpoint(data: &[u8]) {
     let state = match State::decode(data) {
         Ok(state) => state,

@@ -1,5 +1,5 @@
-//! Decoders of what travels: frames, the messages of every direction, manifests, ops. What is read has one form in bytes;
-//! everything else is refused, with a reason of one line.
+//! Decoders of everything that travels: frames, the messages of every direction, manifests, ops. A value has one form
+//! in bytes. Everything else is refused, with a reason of one line.
 
 use super::is_one_line;
 use groupshare::model::op::Op;
@@ -51,7 +51,7 @@ pub(super) fn peer_reply(data: &[u8]) {
     kind_and_body(data, check_answer);
 }
 
-/// From a tracker to another.
+/// From a tracker to another one.
 pub(super) fn link_message(data: &[u8]) {
     kind_and_body(data, |kind, body| check::<LinkMessage>(kind, body, false));
 }
@@ -68,7 +68,7 @@ fn check_answer(kind: u8, body: &[u8]) {
     check::<PeerReply>(kind, body, kind == PIECE);
 }
 
-/// Reads a message. If it is one, it is written as it was read, and is none with a byte less or more.
+/// Decodes a message. If it is valid, it encodes to the same bytes, and is invalid with a byte less or more.
 fn check<M: Message + PartialEq + Debug>(kind: u8, body: &[u8], has_tail: bool) {
     const REQUEST: u32 = 7;
     let read = |body| Frame::new(kind, REQUEST, body).message::<M>();
@@ -94,7 +94,7 @@ fn check<M: Message + PartialEq + Debug>(kind: u8, body: &[u8], has_tail: bool) 
     assert_eq!(read(&[body, &[0]].concat()), Err(DecodeError::Trailing(1)), "{message:?}");
 }
 
-/// Reads a value. If it is one, it is written as it was read.
+/// Decodes a value. If it is valid, it encodes to the same bytes.
 fn canonical<T: Wire + Debug>(data: &[u8]) -> Option<T> {
     match from_bytes::<T>(data) {
         Ok(value) => {
@@ -108,8 +108,8 @@ fn canonical<T: Wire + Debug>(data: &[u8]) -> Option<T> {
     }
 }
 
-/// Bytes as a manifest. Sections of kinds that this version does not know are passed over, and all else has one form. No
-/// file of one lies outside the folder that it is downloaded to.
+/// Bytes as a manifest. Sections of unknown kinds are skipped, and everything else has one form. No file of the
+/// manifest lies outside the folder of the download.
 pub(super) fn manifest(data: &[u8]) {
     let read = match from_bytes::<Manifest>(data) {
         Ok(read) => read,
@@ -137,7 +137,7 @@ pub(super) fn manifest(data: &[u8]) {
     assert!(places.windows(2).all(|pair| !pair[1].starts_with(&pair[0])), "every file has a place of its own");
 }
 
-/// Bytes as an op, and the record of the journal that keeps it.
+/// Bytes as an op, and the journal record of that op.
 pub(super) fn op(data: &[u8]) {
     let Some(op) = canonical::<Op>(data) else { return };
     let (seq, batch) = (op.lamport.min(NUMBER_MAX), op.id.seq.min(NUMBER_MAX));

@@ -1,5 +1,6 @@
-//! What is fuzzed: a function for each target, which takes any bytes and panics if something is wrong. libFuzzer calls them
-//! through `fuzz/` with what it makes up, `tests/fuzz_smoke/main.rs` with the corpora in `fuzz/corpus` and changes of them.
+//! The fuzz targets: each is a function that takes any bytes and panics if something is wrong. libFuzzer calls them
+//! through `fuzz/` with its own inputs. `tests/fuzz_smoke/main.rs` calls them with the corpora in `fuzz/corpus` and
+//! mutations of these.
 
 #[path = "../../common"]
 mod common {
@@ -38,7 +39,8 @@ use std::path::Path;
 /// Takes any bytes.
 pub(crate) type Target = fn(&[u8]);
 
-/// The targets by name; each has a file in `fuzz/fuzz_targets`, an entry in `fuzz/Cargo.toml` and a folder in `fuzz/corpus`.
+/// The targets by name. Each has a file in `fuzz/fuzz_targets`, an entry in `fuzz/Cargo.toml` and a folder in
+/// `fuzz/corpus`.
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("accept", handshake::accept),
     ("aside", aside::aside),
@@ -79,13 +81,13 @@ pub(crate) fn target(name: &str) -> Target {
     found.unwrap_or_else(|| panic!("no target is called {name}")).1
 }
 
-/// What a person is told is one line, and holds nothing that could change how it is shown.
+/// Whether a message to a person is one line, without a character that could change how it is shown.
 fn is_one_line(words: &(impl Display + ?Sized)) -> bool {
     let words = words.to_string();
     !words.is_empty() && !words.chars().any(is_unsafe_char)
 }
 
-/// A folder that goes away, in memory where there is such a place.
+/// A temporary folder, in memory if possible.
 struct Folder(tempfile::TempDir);
 
 impl Folder {

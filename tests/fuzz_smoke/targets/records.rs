@@ -1,5 +1,5 @@
-//! Records on a channel that stands. Who knows the keys may send any records: what comes out of them is nothing but what was
-//! put in, in whole frames.
+//! Records on an established channel. A far side with the keys may send any records. Only what it put into them comes
+//! out, in whole frames.
 
 use super::handshake::peer_keys;
 use super::script::Script;
@@ -12,9 +12,9 @@ use groupshare::wire::transport_keys::TransportKeys;
 struct Liar<'a> {
     keys: &'a TransportKeys,
     nonce: u64,
-    /// What goes over the socket.
+    /// The bytes on the socket.
     cipher: Vec<u8>,
-    /// What was put into records.
+    /// The plaintext in the records.
     plain: Vec<u8>,
 }
 
@@ -29,7 +29,7 @@ impl Liar<'_> {
         self.plain.extend_from_slice(plain);
     }
 
-    /// A frame as it ought to be.
+    /// A correct frame.
     fn frame(&mut self, body_len: usize, kind: u8) {
         let mut frame = ((HEADER_LEN - LENGTH_LEN + body_len) as u32).to_be_bytes().to_vec();
         frame.push(kind);
@@ -38,10 +38,10 @@ impl Liar<'_> {
     }
 }
 
-/// Most parts in which bytes come in.
+/// The incoming bytes are cut into this many parts at most.
 const PARTS_MAX: usize = 2000;
 
-/// The bytes say which records and other bytes come in, how many at a time, and which frames are taken.
+/// The input decides which records and other bytes come in, how many at a time, and how long frames may be.
 pub(super) fn records(data: &[u8]) {
     let (near, far) = peer_keys();
     let mut script = Script::new(data);
@@ -63,7 +63,7 @@ pub(super) fn records(data: &[u8]) {
                 honest = false;
             }
             6 => {
-                // A record to the brim that begins with any bytes.
+                // A full record that begins with any bytes.
                 let mut plain = script.bytes(HEADER_LEN).to_vec();
                 plain.resize(RECORD_PLAIN_MAX, what);
                 liar.record(&plain);
@@ -87,7 +87,7 @@ pub(super) fn records(data: &[u8]) {
     assert!(!honest || out.len() == liar.plain.len(), "nothing was wrong, and all of it comes out");
 }
 
-/// Takes the bytes in, so many at a time, until one is wrong; gives all frames.
+/// Takes the bytes in, `step` at a time, until one is wrong. Returns all frames.
 fn open(keys: &TransportKeys, mut cipher: &[u8], mut opener: Opener, frame_len_max: usize, step: usize) -> Vec<u8> {
     let mut out = Vec::new();
     loop {

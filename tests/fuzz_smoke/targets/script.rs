@@ -1,4 +1,4 @@
-//! What a fuzzer makes up, read as a list of decisions. Where it ends, so does what it decides.
+//! A fuzzer's input, read as a list of decisions. The decisions end with the input.
 
 /// Bytes that are read from the front.
 pub(super) struct Script<'a>(&'a [u8]);
@@ -19,14 +19,14 @@ impl<'a> Script<'a> {
         Some(u16::from_be_bytes([self.byte()?, self.byte()?]))
     }
 
-    /// As many of so many bytes as there are.
+    /// As many bytes as there are, up to `len`.
     pub(super) fn bytes(&mut self, len: usize) -> &'a [u8] {
         let (bytes, rest) = self.0.split_at(len.min(self.0.len()));
         self.0 = rest;
         bytes
     }
 
-    /// Everything that is left.
+    /// All remaining bytes.
     pub(super) fn rest(&mut self) -> &'a [u8] {
         self.bytes(usize::MAX)
     }

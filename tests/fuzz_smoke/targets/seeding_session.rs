@@ -1,4 +1,4 @@
-//! Whole connections with a seeder that has a file and a part of another one.
+//! Whole connections to a seeder that has a file and a part of another one.
 
 use super::connection::Connection;
 use super::script::Script;
@@ -36,12 +36,12 @@ use std::time::Instant;
 
 const KEY_ID: KeyId = KeyId([1; 16]);
 const KEY: [u8; 32] = [2; 32];
-/// What is served as a whole, and what but for its last piece.
+/// The content that is served as a whole, and the content without its last piece.
 const WHOLE: InfoHash = InfoHash([3; 32]);
 const PART: InfoHash = InfoHash([4; 32]);
-/// Two pieces, the last of them short.
+/// Two pieces. The last one is short.
 const LEN: usize = PIECE_LEN as usize + 1000;
-/// Most requests on one connection: so many pieces fit into the buffers of its socket, or nearly.
+/// Most requests on one connection. About as many pieces fit into the buffers of its socket.
 const REQUESTS_MAX: usize = 6;
 /// Bytes of the digest of a block.
 const DIGEST_LEN: usize = 7;
@@ -56,7 +56,7 @@ struct Bench {
     _folder: Folder,
 }
 
-/// A client of this user, as a tracker certifies it.
+/// A client of this user, with a certificate of a tracker.
 fn certified(client: u8, user: &str) -> Arc<Identity> {
     let identity = Identity::new(ClientId([client; 16])).expect("random bytes");
     let (cluster_key, user) = (ClusterKey::new(&[1; 32]), UserId::parse(user).expect("a name"));
@@ -129,7 +129,8 @@ impl Bench {
     }
 }
 
-/// The first byte says what is opened first, if anything; then come requests. Whatever is given is what was asked for.
+/// The first byte says which content is opened first, if any. Requests follow. The seeder gives exactly the requested
+/// bytes.
 pub(super) fn seeding_session(data: &[u8]) {
     static BENCH: OnceLock<Bench> = OnceLock::new();
     let bench = BENCH.get_or_init(Bench::start);
@@ -183,7 +184,7 @@ pub(super) fn seeding_session(data: &[u8]) {
             PeerReply::News { .. } | PeerReply::Give { .. } => panic!("nothing is new here"),
         }
     });
-    // Whoever says that it gives is handed on, and nobody waits for it here.
+    // A connection whose caller offers pieces is passed on, and here no thread waits for it.
     let gives = opens.is_none() && said.requests.first().is_some_and(|(kind, body)| *kind == GIVE && body.len() == 32);
     assert!(over || gives || answered == last, "{answered} of {last} requests were answered");
 }

@@ -9,10 +9,10 @@ use groupshare::model::tracker_list::{TRACKERS_MAX, TrackerList};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Any line typed at the prompt. What is wrong with it is told in one line, and no password gets into the history.
+/// Any line typed at the prompt. An error is one line, and no password gets into the history.
 pub(super) fn command(data: &[u8]) {
     let line = String::from_utf8_lossy(data);
-    // Half of all paths are there.
+    // Half of all paths exist.
     let exists = |path: &Path| path.as_os_str().len().is_multiple_of(2);
     let around = Surroundings {
         home: Some(Path::new("/home/alice")),
@@ -55,8 +55,7 @@ pub(super) fn json_command(data: &[u8]) {
     }
 }
 
-/// Any text of a tracker_info.txt. A list that is read can be written and read again; what is wrong with another is told in
-/// one line.
+/// Any text of a tracker_info.txt. A valid list can be written and read again. The error of another text is one line.
 pub(super) fn tracker_list(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let list = match TrackerList::parse(&text) {

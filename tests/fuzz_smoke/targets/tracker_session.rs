@@ -1,4 +1,4 @@
-//! Whole connections with a tracker that runs: of a client, logged in or not, and of another tracker.
+//! Whole connections to a running tracker: of a client, logged in or not, and of another tracker.
 
 use super::Folder;
 use super::common::client::Client;
@@ -25,22 +25,23 @@ use groupshare::wire::tracker_tracker::LinkMessage;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// After so many connections a tracker begins anew, or it would come to know more and more.
+/// After this many connections a new tracker begins. Otherwise its state would grow without an end.
 const CONNECTIONS_MAX: u32 = 200;
-/// Most requests on one connection: so many answers fit into the buffers of its socket.
+/// Most requests on one connection. Their answers fit into the buffers of its socket.
 const REQUESTS_MAX: usize = 48;
 
-/// A tracker with some users and groups, and the sessions of these users: an owner, a member, one who waits, a stranger.
+/// A tracker with some users and groups, and the sessions of these users: an owner, a member, one with a request, and a
+/// stranger.
 struct Bench {
     tracker: TestTracker,
     log: MemoryLog,
     tokens: [Blob<TOKEN_LEN_MAX>; 4],
-    /// Served all the time.
+    /// A client that the tracker must always serve.
     witness: Client,
-    /// What was checked last.
+    /// The state at the last check.
     checked: Arc<State>,
     served: u32,
-    /// Goes after the tracker.
+    /// The folder is removed after the tracker.
     _folder: Folder,
 }
 
@@ -84,7 +85,7 @@ impl Bench {
         })
     }
 
-    /// What the tracker shows is the fold of the ops that it has kept. It still serves clients.
+    /// The published state is the fold of the kept ops, and the tracker still serves clients.
     fn check(&mut self) {
         self.witness.done(Request::Heartbeat {});
         let published = self.tracker.server.core().state();
@@ -108,7 +109,7 @@ impl Bench {
     }
 }
 
-/// Runs on the tracker that is there, or on a new one.
+/// Runs on the present tracker, or on a new one.
 fn with_bench(bench: &Mutex<Option<Bench>>, run: impl FnOnce(&mut Bench)) {
     let mut place = bench.lock();
     let bench = place.get_or_insert_with(Bench::start);
@@ -120,7 +121,8 @@ fn with_bench(bench: &Mutex<Option<Bench>>, run: impl FnOnce(&mut Bench)) {
     }
 }
 
-/// The first byte says who is logged in; then come requests. Each gets one answer, in order, until one ends the connection.
+/// The first byte says which user is logged in. Requests follow. Each gets one answer, in order, until one ends the
+/// connection.
 pub(super) fn tracker_session(data: &[u8]) {
     static BENCH: Mutex<Option<Bench>> = Mutex::new(None);
     let mut script = Script::new(data);
@@ -160,7 +162,7 @@ fn is_final(reply: &Reply) -> bool {
     matches!(Refusal::received(*code, about).code, Code::Malformed | Code::TooLarge | Code::UnknownKind)
 }
 
-/// The first byte says whether somebody is logged in; then come lines of a program. Each gets a line of an answer.
+/// The first byte says whether a user is logged in. Lines of a program follow. Each gets an answer of one line.
 pub(super) fn tracker_json(data: &[u8]) {
     static BENCH: Mutex<Option<Bench>> = Mutex::new(None);
     let Some((&who, said)) = data.split_first() else { return };
@@ -181,7 +183,7 @@ pub(super) fn tracker_json(data: &[u8]) {
     });
 }
 
-/// The first byte says whether a greeting comes first, and which tracker speaks; then come messages.
+/// The first byte says whether a greeting comes first, and which tracker sends. Messages follow.
 pub(super) fn tracker_link(data: &[u8]) {
     static BENCH: Mutex<Option<Bench>> = Mutex::new(None);
     let mut script = Script::new(data);

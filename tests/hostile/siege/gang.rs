@@ -1,4 +1,4 @@
-//! Attackers: users who share one core and stop at nothing that their tracker answers.
+//! Attackers: users that share one core and use everything that their tracker answers.
 
 use crate::common::names::{PASSWORD, command, password, unique, user};
 use groupshare::model::digest::Fingerprint;
@@ -19,21 +19,21 @@ use std::time::{Duration, Instant};
 
 /// How long an attacker waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(40);
-/// How long an attacker rests who is not let in.
+/// How long an attacker rests after a refused connection.
 const REST: Duration = Duration::from_millis(20);
 
 static CLIENTS: AtomicU64 = AtomicU64::new(1 << 40);
 
-/// The tracker that is attacked, as the network knows it.
+/// The attacked tracker, as the network knows it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target {
     pub addr: SocketAddr,
     pub fingerprint: Fingerprint,
-    /// Where it takes JSON.
+    /// The port for JSON.
     pub json: SocketAddr,
 }
 
-/// Connects from a loopback address of one's own.
+/// Connects from this loopback address.
 pub(super) fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Option<TcpStream> {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).ok()?;
     bind(&socket, &SocketAddr::from((from, 0))).ok()?;
@@ -59,19 +59,19 @@ impl Link {
         Some(Self { client: ClientId(unique(&CLIENTS)), receiver, sender, last: 0 })
     }
 
-    /// Takes no more from now on than the least that the system allows.
+    /// From now on the socket takes as little as the system allows.
     pub(super) fn narrow(&self) {
-        // Whoever refuses this takes more.
+        // A system that refuses this takes more.
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(self.receiver.stream(), 1);
     }
 
-    /// Sends a request; gives its number if the connection lasts.
+    /// Sends a request. Returns its id if the connection lasts.
     pub(super) fn tell(&mut self, request: &Request) -> Option<u32> {
         self.last += 1;
         self.sender.send(self.last, request).ok().map(|()| self.last)
     }
 
-    /// The reply to this request; what comes before it is passed over.
+    /// The reply to this request. Earlier messages are skipped.
     pub(super) fn reply(&mut self, request: u32) -> Option<Reply> {
         loop {
             let frame = self.receiver.recv(ANSWER_MAX).ok()?;
@@ -94,9 +94,9 @@ impl Link {
 /// What all attackers share.
 pub(super) struct Going {
     over: AtomicBool,
-    /// How often each of them may do its worst; none: until all is over.
+    /// How many rounds each of them does. `None` until the end.
     pub rounds: Option<usize>,
-    /// How often they did.
+    /// How many rounds they did.
     done: AtomicU64,
 }
 
@@ -105,14 +105,14 @@ impl Going {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Whether one more round is to come, after so many.
+    /// Whether another round follows after `done` rounds.
     pub(super) fn goes_on(&self, done: usize) -> bool {
         self.done.fetch_add(u64::from(done > 0), Ordering::Relaxed);
         !self.is_over() && self.rounds.is_none_or(|most| done < most)
     }
 }
 
-/// One attacker: a user with an address, which others may have too.
+/// One attacker: a user with an address. Others may have the same one.
 #[derive(Clone)]
 pub(super) struct Attacker {
     pub target: Target,
@@ -124,7 +124,7 @@ pub(super) struct Attacker {
 }
 
 impl Attacker {
-    /// A connection on which the attacker is logged in. Tries until it is let in or all is over.
+    /// A connection with the attacker logged in. Tries until it succeeds or the test ends.
     pub(super) fn link(&self) -> Option<Link> {
         self.link_and_token().map(|(link, _)| link)
     }
@@ -139,7 +139,7 @@ impl Attacker {
         }
     }
 
-    /// One more connection of a login that holds.
+    /// One more connection with the token of an existing login.
     pub(super) fn again(&self, token: &Blob<TOKEN_LEN_MAX>) -> Option<Link> {
         loop {
             let mut link = self.stranger()?;
@@ -151,7 +151,7 @@ impl Attacker {
         }
     }
 
-    /// A connection on which nobody is logged in.
+    /// A connection without a login.
     pub(super) fn stranger(&self) -> Option<Link> {
         while !self.going.is_over() {
             if let Some(link) = Link::to(&self.target, self.ip) {
@@ -162,7 +162,7 @@ impl Attacker {
         None
     }
 
-    /// Whether there is such a user in the end.
+    /// Whether the account exists in the end.
     fn is_made(&self) -> bool {
         let Some(mut link) = Link::to(&self.target, self.ip) else { return false };
         let request = Request::CreateUser { command: command(), user: user(&self.name), password: password(PASSWORD) };
@@ -170,7 +170,7 @@ impl Attacker {
     }
 }
 
-/// How many attackers there are, and from where.
+/// How many attackers there are, and from how many addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Crowd {
     pub name: &'static str,
@@ -178,16 +178,16 @@ pub(super) struct Crowd {
     pub addresses: u8,
 }
 
-/// A user at an address.
+/// One user at one address.
 pub(super) const ONE: Crowd = Crowd { name: "1 user", users: 1, addresses: 1 };
 /// Users with addresses of their own.
 pub(super) const TEN: Crowd = Crowd { name: "10 users", users: 10, addresses: 10 };
 /// Accounts from one address.
 pub(super) const HUNDRED: Crowd = Crowd { name: "100 accounts", users: 100, addresses: 1 };
-/// A few, for small numbers.
+/// A few users, for small scale.
 pub(super) const FEW: Crowd = Crowd { name: "3 users", users: 3, addresses: 2 };
 
-/// What an attacker does until it has done enough.
+/// The action of an attacker until it has done enough.
 pub(super) type Worst = fn(&Attacker);
 
 /// Attackers at work. They end when this is dropped.
@@ -212,12 +212,12 @@ impl Gang {
         (attackers, going)
     }
 
-    /// Lets all do their worst, on one core.
+    /// Starts all attackers, on one core.
     pub(super) fn start((attackers, going): (Vec<Attacker>, Arc<Going>), worst: Worst) -> Self {
         let all = going.clone();
         let leader = thread::spawn(move || {
             pin_to_one_core();
-            // Threads have the cores of those who start them.
+            // A new thread has the cores of the thread that starts it.
             let threads = attackers.into_iter().map(|attacker| thread::spawn(move || worst(&attacker)));
             let threads: Vec<_> = threads.collect();
             threads.into_iter().for_each(|thread| thread.join().expect("an attacker never panics"));
@@ -225,7 +225,7 @@ impl Gang {
         Self { going: all, threads: vec![leader] }
     }
 
-    /// Waits for those who do so many rounds.
+    /// Waits for the attackers to do their rounds.
     pub(super) fn finish(&mut self, by: Duration) {
         let deadline = Instant::now() + by;
         while self.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
@@ -245,12 +245,12 @@ impl Drop for Gang {
     }
 }
 
-/// Keeps this thread, and those that it starts, on the core of attackers.
+/// Keeps this thread and its children on the core of attackers.
 fn pin_to_one_core() {
     keep_on("0");
 }
 
-/// Keeps this thread, and those that it starts, off the core of attackers, if there is another one.
+/// Keeps this thread and its children off the core of attackers, if there is another one.
 pub(super) fn keep_off_their_core() {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     if cores > 1 {

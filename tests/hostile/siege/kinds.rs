@@ -1,4 +1,4 @@
-//! What attackers do at their worst, a function for each resource.
+//! The attacks, with one function for each resource.
 
 use super::gang::{Attacker, Link, connect_from};
 use super::town::random;
@@ -20,7 +20,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-/// How long an attacker waits who has taken all that it gets.
+/// How long an attacker waits after it has taken everything that it gets.
 const MOMENT: Duration = Duration::from_millis(10);
 
 fn bring(link: &mut Link, name: &str, bytes: &[u8], info_hash: InfoHash) -> Option<Reply> {
@@ -43,7 +43,7 @@ fn share(link: &mut Link, group_name: &str, name: &str, content: Content) -> Opt
     }
 }
 
-/// Shares so many files of so many pieces.
+/// Shares `count` files of `pieces` pieces.
 fn offers(link: &mut Link, den: &str, pieces: u32, count: usize) -> Vec<ShareRef> {
     let mut offer = |at: usize| {
         let name = format!("o{at}");
@@ -56,15 +56,15 @@ fn offers(link: &mut Link, den: &str, pieces: u32, count: usize) -> Vec<ShareRef
     (0..count).filter_map(&mut offer).collect()
 }
 
-/// A group of the attacker's own; its name.
+/// Makes a group of the attacker's own. Returns its name.
 fn own_group(attacker: &Attacker, link: &mut Link) -> String {
     let name = format!("{}-den", attacker.name);
-    // It may be there already.
+    // The group may exist already.
     let _ = link.ask(&Request::CreateGroup { command: command(), group: group(&name) });
     name
 }
 
-/// Says of many shares on many connections that it holds ragged pieces of them, other ones each time.
+/// Claims on many connections to hold scattered pieces of many shares, different ones each time.
 pub(super) fn holds(attacker: &Attacker) {
     let pieces = scale::of(4096, 1 << 17) as u32;
     let Some((mut link, token)) = attacker.link_and_token() else { return };
@@ -93,7 +93,7 @@ pub(super) fn holds(attacker: &Attacker) {
     }
 }
 
-/// Says on many connections that it holds a few pieces of each of very many shares, never the same ones.
+/// Claims on many connections to hold a few pieces of each of very many shares, never the same ones.
 pub(super) fn many_holdings(attacker: &Attacker) {
     let Some((mut link, token)) = attacker.link_and_token() else { return };
     let den = own_group(attacker, &mut link);
@@ -120,19 +120,19 @@ pub(super) fn many_holdings(attacker: &Attacker) {
     }
 }
 
-/// A list of files, made beforehand but for the name of the last one: attackers spend no time on the others.
+/// A manifest that is ready except for the name of its last file. So attackers spend no time on the rest.
 struct FileList {
-    /// The hash of all that comes before that name.
+    /// The hash of everything before that name.
     context: ring::digest::Context,
     hashed: Vec<u8>,
     files: u32,
 }
 
-/// Length of the name that differs.
+/// Length of the last name.
 const LAST_LEN: usize = 24;
 
 impl FileList {
-    /// Each of these files is empty but the first.
+    /// A list with these files. All but the first are empty.
     fn with(path: impl Fn(usize) -> String, files: usize) -> Self {
         let mut hashed = (files as u32).to_be_bytes().to_vec();
         for at in 0..files {
@@ -149,9 +149,9 @@ impl FileList {
         Self { context, hashed, files: files as u32 }
     }
 
-    /// The bytes of the manifest with this name, and the name of that content.
+    /// The bytes of the manifest with this last name, and its content.
     fn ending_in(&self, name: &str) -> (Vec<u8>, Content) {
-        // After all others by order.
+        // This sorts behind all other names.
         let name = format!("d/~{name:>width$}", width = LAST_LEN - 3).replace(' ', "-");
         let rest = [name.as_bytes(), &0_u64.to_be_bytes(), &1_u32.to_be_bytes(), &[7; 20]].concat();
         let mut context = self.context.clone();
@@ -164,7 +164,7 @@ impl FileList {
     }
 }
 
-/// Brings lists of files that differ in one name, and wants each of them checked and shared.
+/// Sends manifests that differ in one name, and asks the tracker to check and share each of them.
 fn brings(attacker: &Attacker, files: &FileList) {
     let Some(mut link) = attacker.link() else { return };
     let den = own_group(attacker, &mut link);
@@ -183,7 +183,7 @@ fn brings(attacker: &Attacker, files: &FileList) {
     }
 }
 
-/// Paths of as many components as fit.
+/// Paths with as many components as fit.
 pub(super) fn deep_manifests(attacker: &Attacker) {
     static FILES: LazyLock<FileList> =
         LazyLock::new(|| FileList::with(|at| format!("d/{at:08}/{}f", "a/".repeat(1500)), scale::of(50, 4_000)));
@@ -231,13 +231,13 @@ pub(super) fn guesses(attacker: &Attacker) {
     }
 }
 
-/// Changes the password into itself, again and again.
+/// Changes the password to the same one, again and again.
 pub(super) fn password_changes(attacker: &Attacker) {
     let same = || password(PASSWORD);
     repeats(attacker, |link, _, _| link.ask(&Request::ChangePassword { command: command(), old: same(), new: same() }));
 }
 
-/// Asks to be let into an honest group and takes that back.
+/// Asks to join an honest group and withdraws that.
 pub(super) fn join_requests(attacker: &Attacker) {
     repeats(attacker, |link, _, _| {
         link.ask(&Request::JoinGroup { command: command(), group: group("lab") })?;
@@ -245,7 +245,7 @@ pub(super) fn join_requests(attacker: &Attacker) {
     });
 }
 
-/// Does this again and again, on a connection of its own; gets the connection, the own group and the round.
+/// Repeats an action on a connection of its own. The action gets the connection, the attacker's group and the round.
 fn repeats(attacker: &Attacker, mut does: impl FnMut(&mut Link, &str, usize) -> Option<Reply>) {
     let Some(mut link) = attacker.link() else { return };
     let den = own_group(attacker, &mut link);
@@ -259,7 +259,7 @@ fn repeats(attacker: &Attacker, mut does: impl FnMut(&mut Link, &str, usize) -> 
     }
 }
 
-/// Shares small files and stops that again.
+/// Shares small files and stops sharing them.
 pub(super) fn uploads(attacker: &Attacker) {
     repeats(attacker, |link, den, done| {
         let name = format!("s{}", done % 100);
@@ -270,7 +270,7 @@ pub(super) fn uploads(attacker: &Attacker) {
     });
 }
 
-/// Makes as many groups as it may and asks for lists of them, many at a time.
+/// Makes as many groups as it may, and requests lists of them, many at a time.
 pub(super) fn lists(attacker: &Attacker) {
     let groups = scale::of(8, 250);
     let mut made = 0;
@@ -296,7 +296,7 @@ pub(super) fn lists(attacker: &Attacker) {
     });
 }
 
-/// Asks for long lists on many connections and reads none.
+/// Requests long lists on many connections and reads none.
 pub(super) fn unread(attacker: &Attacker) {
     let Some((mut first, token)) = attacker.link_and_token() else { return };
     own_group(attacker, &mut first);
@@ -316,7 +316,7 @@ pub(super) fn unread(attacker: &Attacker) {
     }
 }
 
-/// Asks for lists of pieces on many connections that take next to nothing.
+/// Requests manifests on many connections that take next to nothing.
 pub(super) fn unread_lists(attacker: &Attacker) {
     let Some((mut first, token)) = attacker.link_and_token() else { return };
     let den = own_group(attacker, &mut first);
@@ -340,7 +340,7 @@ pub(super) fn unread_lists(attacker: &Attacker) {
     }
 }
 
-/// Shares one content with and without its size, in turns: shares turn out to be one again and again.
+/// Shares one content with and without its size, in turns. So two shares again and again turn out to be one.
 pub(super) fn twins(attacker: &Attacker) {
     repeats(attacker, |link, den, done| {
         let name = format!("t{done}");
@@ -353,7 +353,7 @@ pub(super) fn twins(attacker: &Attacker) {
     });
 }
 
-/// Clients that hold many shares move, and hold all and nothing in turns.
+/// Clients that hold many shares move, and hold everything and nothing in turns.
 pub(super) fn moves(attacker: &Attacker) {
     let Some((mut first, token)) = attacker.link_and_token() else { return };
     let den = own_group(attacker, &mut first);
@@ -376,7 +376,7 @@ pub(super) fn moves(attacker: &Attacker) {
     }
 }
 
-/// Has its own clients called, looked for and told of.
+/// Calls its own clients, looks for them, and announces them.
 pub(super) fn calls(attacker: &Attacker) {
     let Some((mut called, token)) = attacker.link_and_token() else { return };
     let den = own_group(attacker, &mut called);
@@ -403,7 +403,7 @@ pub(super) fn calls(attacker: &Attacker) {
     }
 }
 
-/// Holds as many connections as there are places, and makes new ones for those that are closed.
+/// Holds as many connections as there are places, and replaces those that are closed.
 pub(super) fn connections(attacker: &Attacker) {
     let most = scale::of(20, (2_000 / attacker.of).max(20));
     let beginning = [&b"GRPSHARE\x00\x03\x01"[..], &[0, 48], &[1; 20]].concat();
@@ -423,7 +423,7 @@ pub(super) fn connections(attacker: &Attacker) {
     }
 }
 
-/// Begins the longest frames on many connections and says no more.
+/// Begins the longest frames on many connections, and sends no more.
 pub(super) fn unfinished_frames(attacker: &Attacker) {
     let Some((_first, token)) = attacker.link_and_token() else { return };
     let mut begun = frame::of(7, &Request::Heartbeat {});
@@ -436,7 +436,7 @@ pub(super) fn unfinished_frames(attacker: &Attacker) {
         if links.len() >= most {
             thread::park_timeout(Duration::from_millis(200));
             let mut at = 0;
-            // Those that the tracker has ended are made again.
+            // Replaces the connections that the tracker has ended.
             links.retain(|link| {
                 at += 1;
                 !link.sender.is_over() && at > most / 20
@@ -450,7 +450,7 @@ pub(super) fn unfinished_frames(attacker: &Attacker) {
     }
 }
 
-/// Comes to the relay with tickets of its own making.
+/// Goes to the relay with invented tickets.
 pub(super) fn relay(attacker: &Attacker) {
     let most = (6_000 / attacker.of).min(300);
     let mut held: Vec<TcpStream> = Vec::new();
@@ -469,7 +469,7 @@ pub(super) fn relay(attacker: &Attacker) {
     }
 }
 
-/// Speaks JSON: long lines without an end, and short ones without a pause.
+/// Sends JSON: endless long lines, and short ones without a pause.
 pub(super) fn json(attacker: &Attacker) {
     let ip = attacker.ip;
     let log_in = format!(

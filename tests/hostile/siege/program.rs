@@ -1,4 +1,4 @@
-//! A built program under siege: what it says, and how much memory it has.
+//! A built program under siege, with its output and its memory.
 
 use crate::common::deadline::LONG;
 use crossbeam_channel::{Receiver, unbounded};
@@ -12,7 +12,7 @@ use std::time::Instant;
 pub(super) struct RunningProgram {
     child: Child,
     lines: Receiver<(Instant, String)>,
-    /// Everything that it has said up to now, on either side.
+    /// All its output so far, from both streams.
     pub heard: Vec<String>,
 }
 
@@ -27,7 +27,7 @@ impl RunningProgram {
             let say = say.clone();
             thread::spawn(move || {
                 for line in BufReader::new(side).split(b'\n').map_while(Result::ok) {
-                    // Nobody may listen any more.
+                    // The reader of these lines may be gone.
                     let _ = say.send((Instant::now(), String::from_utf8_lossy(&line).into_owned()));
                 }
             });
@@ -48,7 +48,7 @@ impl RunningProgram {
         writeln!(self.child.stdin.as_mut().expect("piped"), "{line}").expect("taken");
     }
 
-    /// Waits for a line that holds one of these; gives when it came, and the line.
+    /// Waits for a line that contains one of these texts. Returns when it came, and the line.
     pub(super) fn hears(&mut self, texts: &[&str]) -> (Instant, String) {
         let deadline = Instant::now() + LONG;
         loop {
@@ -63,7 +63,7 @@ impl RunningProgram {
         }
     }
 
-    /// Takes in what was said up to now.
+    /// Takes in the output so far.
     pub(super) fn listen(&mut self) {
         self.heard.extend(self.lines.try_iter().map(|(_, line)| line));
     }
@@ -71,13 +71,13 @@ impl RunningProgram {
 
 impl Drop for RunningProgram {
     fn drop(&mut self) {
-        // Fails if it has ended already.
+        // This fails if the program has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The resident memory of a process in KiB; none once it has ended.
+/// The resident memory of a process in KiB; `None` once it has ended.
 pub(super) fn resident_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,4 +1,4 @@
-//! What somebody else can put on a user's screen: an owner is asked by many accounts, again and again.
+//! What others can put on a user's screen: an owner gets requests of many accounts, again and again.
 
 use super::gang::Link;
 use super::town::{Town, account};
@@ -9,14 +9,14 @@ use groupshare::wire::refusal::Code;
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
-/// How often each account asks, if it may.
+/// How often each account asks, if the tracker lets it.
 const ROUNDS: usize = 30;
-/// How often an account may ask a group at once. What it may later depends on how long the test takes.
+/// How often an account may ask one group without a pause. The later number depends on the time of the test.
 const AT_ONCE: usize = 5;
-/// Those who have asked before.
+/// How many users have asked before.
 const BEFORE: usize = 4;
 
-/// Asks to be let into a group and withdraws that, again and again. Gives how often it was let ask.
+/// Asks to join a group and withdraws that, again and again. Returns how many requests the tracker accepted.
 fn asks_again_and_again(link: &mut Link) -> usize {
     let mut asked = 0;
     for _ in 0..ROUNDS {

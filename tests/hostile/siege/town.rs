@@ -1,4 +1,4 @@
-//! A tracker as users run it, with honest users: what they do, and how long that takes.
+//! A tracker as its users run it, with honest users: their actions, and how long these take.
 
 use super::gang::{Link, Target, keep_off_their_core};
 use super::program::RunningProgram;
@@ -15,14 +15,14 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Users who give commands all the time.
+/// Users that give commands all the time.
 const COMMANDERS: u8 = 3;
-/// How long they look at an answer.
+/// The pause of a user after an answer.
 const THOUGHT: Duration = Duration::from_millis(10);
-/// How long it is from one login to the next, and from one file to the next.
+/// The pause between two logins, and between two files.
 const BETWEEN: Duration = Duration::from_millis(250);
 
-/// What a client says once it has carried out a command and then `limit`.
+/// The client's output after a command and a following `limit`.
 const DONE: &str = "download  no limit";
 
 /// What honest users noticed.
@@ -32,7 +32,7 @@ pub(super) struct Noticed {
     pub logins: Vec<Duration>,
     pub uploads: Vec<Duration>,
     pub downloads: Vec<Duration>,
-    /// What was refused to them, in words.
+    /// The words of their refusals.
     pub refused: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ impl Noticed {
 /// When honest users have seen enough.
 pub(super) struct Until {
     by: Option<Instant>,
-    /// Differs from that of every other.
+    /// A unique number of the round.
     round: usize,
 }
 
@@ -60,7 +60,8 @@ impl Until {
         Self { by: time.map(|time| Instant::now() + time), round: ROUNDS.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Whether whoever has done so much goes on: at small numbers until it was enough, at full ones until the time is over.
+    /// Whether a user goes on after `done` actions. At small scale `enough` actions are enough. At full scale the time
+    /// decides.
     fn goes_on(&self, done: usize, enough: usize) -> bool {
         match self.by {
             None => done < enough,
@@ -107,7 +108,7 @@ impl Town {
         self.alice.hears(&["Request accepted"]);
     }
 
-    /// People log in at once, as many as cores and more: so passwords take all the memory that they ever take.
+    /// As many users as cores and more log in at once. So password hashing takes its peak memory now.
     pub(super) fn warm_up(&self) {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         thread::scope(|scope| {
@@ -121,8 +122,8 @@ impl Town {
         });
     }
 
-    /// What honest users notice while they do what people do. Their threads are not on the core of attackers: it is not the
-    /// tracker that they would wait for there.
+    /// What honest users notice while they act like people. Their threads are not on the attackers' core, where they
+    /// would wait for the attackers and not for the tracker.
     pub(super) fn noticed(&mut self, until: &Until) -> Noticed {
         let target = self.target;
         thread::scope(|scope| {
@@ -145,7 +146,7 @@ impl Town {
         noticed
     }
 
-    /// Alice shares a file, Bob takes it, and both are done with it.
+    /// Alice shares a file, Bob downloads it, and both drop it.
     fn give_a_file(&mut self, noticed: &mut Noticed) {
         self.files += 1;
         let name = format!("f{}.bin", self.files);
@@ -182,7 +183,7 @@ impl Town {
     }
 }
 
-/// What somebody notices off the core of attackers.
+/// Runs this off the attackers' core.
 fn apart(notices: impl FnOnce() -> Noticed) -> Noticed {
     keep_off_their_core();
     notices()
@@ -193,7 +194,7 @@ fn tracker_in(folder: &Path) -> (Target, RunningProgram) {
     static TOWNS: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     let ip = Ipv4Addr::new(127, 128 | high, low, TOWNS.fetch_add(1, Ordering::Relaxed));
-    // Held together: a port that is free again may be given once more.
+    // Both are held at once, since the system may give out a free port twice.
     let free = [(); 2].map(|()| TcpListener::bind((ip, 0)).expect("a free port"));
     let [addr, json] = free.map(|listener| listener.local_addr().expect("bound"));
     let info = folder.join("tracker_info.txt");
@@ -208,7 +209,7 @@ fn tracker_in(folder: &Path) -> (Target, RunningProgram) {
     (Target { addr, fingerprint, json }, tracker)
 }
 
-/// Somebody with the client's program, at an address, logged in.
+/// A user with the client's program, logged in at an address.
 fn person(folder: &Path, name: &str, ip: Ipv4Addr) -> RunningProgram {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
     let state = folder.join(format!("state-{name}"));
@@ -225,7 +226,7 @@ fn commander(number: u8) -> (String, Ipv4Addr) {
     (format!("honest{number}"), Ipv4Addr::new(127, 1, 1, 1 + number))
 }
 
-/// What is refused to an honest user, in words.
+/// The words of a refusal to an honest user.
 fn refusal(reply: Option<Reply>) -> Option<String> {
     match reply {
         Some(Reply::Refused { code, about }) => Some(Refusal::to_string(&Refusal::received(code, &about))),
@@ -245,7 +246,7 @@ fn commands(target: &Target, number: u8, until: &Until) -> Noticed {
     noticed.refused.extend(refusal(link.log_in(&name)));
     let (mut done, round) = (0, until.round);
     while until.goes_on(done, 40) {
-        // A round ends anywhere, so the next one needs other names.
+        // A round may end anywhere, so the next one needs other names.
         let own = || group(&format!("{name}-{round}-{}", done / 10));
         let request = match done % 10 {
             0 => Request::ListGroups { after: None },
@@ -271,7 +272,7 @@ fn commands(target: &Target, number: u8, until: &Until) -> Noticed {
     noticed
 }
 
-/// People who log in by password, each from an address of their own.
+/// Users that log in by password, each from an address of their own.
 fn logins(target: &Target, until: &Until) -> Noticed {
     let mut noticed = Noticed::default();
     let mut done = 0;
@@ -288,7 +289,7 @@ fn logins(target: &Target, until: &Until) -> Noticed {
     noticed
 }
 
-/// Xorshift: noise that no run-length shortens.
+/// Xorshift: noise that run-length coding cannot shorten.
 pub(super) fn random(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
