@@ -1,4 +1,7 @@
 //! The old version of a content that a download replaces.
+//!
+//! A run that is killed between the exchange of the names and the removal leaves the old version beside the new one. The
+//! next run finds the new version under the final name, verifies it, and removes the old one.
 
 use super::body::Body;
 use super::each_file::for_each_file;
