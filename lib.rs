@@ -93,7 +93,8 @@ pub mod tracker {
     pub mod floor;
     /// The log of ops on disk: `writer` makes a batch durable, `plan` finds where a start begins, `recovery` reads back.
     pub mod journal;
-    /// The dialect for programs in any language: lines of JSON, carried out by the same sessions.
+    /// The log of ops on disk: `writer` makes a batch durable, `plan` finds where a start begins, `recovery` reads the
+    /// log.
     pub mod json;
     /// All ops in their order: `accept` accepts a change or refuses it, `refold` puts late ones in their place. Pure.
     pub mod ledger;
@@ -244,8 +245,8 @@ pub mod client {
         pub mod verify;
         pub mod whole_hash;
     }
-    /// What an old version has of a new one: `rolling` digests blocks, `block_index` finds them, `patch` puts pieces
-    /// together, `testimony` finds the peers that lied about them.
+    /// What an old version has of a new one. `rolling` digests blocks, `block_index` finds them, `patch` puts pieces
+    /// together. `testimony` finds the peers that lied about them.
     pub mod difference {
         pub mod block_index;
         pub mod gathering;

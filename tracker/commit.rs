@@ -719,8 +719,8 @@ mod tests {
         Op { id: OpId { origin, seq: 1 }, lamport, command: command(n), body: OpBody::CreateUser { name, password } }
     }
 
-    /// A committer that needs its log for every late op, a channel that tells when it reads the log, and one that lets
-    /// the reading go on.
+    /// A committer that needs its log for every late op. Also a channel that tells when it reads the log, and one that
+    /// lets the reading go on.
     fn slow() -> (Committer, Receiver<()>, Sender<()>) {
         let kept = account(ORIGIN, 5, 1, "a");
         let (mut state, mut log) = (State::new(), Kept::default());

@@ -371,8 +371,8 @@ pub fn check(dir: &Path) -> Result<bool, ProgramError> {
     Ok(sound && manifests.faults.is_empty() && lists.iter().all(|list| list.count.is_ok()))
 }
 
-/// Cuts off the journal in a data folder at the first damage, sets damaged manifests aside, keeps a copy of both, and
-/// prints what was done.
+/// Cuts off the journal in a data folder at the first damage, and sets damaged manifests aside. Keeps a copy of both,
+/// and prints what was done.
 pub fn repair(dir: &Path) -> Result<(), ProgramError> {
     let _locked = DataDir::open_existing(dir).map_err(ProgramError::DataDir)?;
     let folder = dir.join(journal::FOLDER);

@@ -63,8 +63,8 @@ pub(crate) struct RequestTurn {
     number: u64,
 }
 
-/// More turns at a time than cores: a request that waits for its turn costs one more wake-up, which is as much as a
-/// short request. Beside other sites, a site has half of the cores. All busy sites together have as many turns as
+/// More turns at a time than cores: a request that has to wait for its turn costs one more wake-up. That is as much as
+/// a short request. Beside other sites, a site has half of the cores. All busy sites together have as many turns as
 /// there are cores. The rest of the machine is for others.
 fn bounds() -> SharesOfTurns {
     let cores = thread::available_parallelism().map_or(1, usize::from);

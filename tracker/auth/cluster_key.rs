@@ -1,5 +1,5 @@
-//! The cluster key that the trackers of one installation share, and the keys derived from it: the static key, the link
-//! key, the keys of groups, of session tokens, and of certificates.
+//! The cluster key that the trackers of one installation share, and the keys derived from it. These are the static
+//! key, the link key, and the keys of groups, session tokens and certificates.
 
 use super::session_token::TokenClaim;
 use crate::model::digest::{Fingerprint, KeyId};

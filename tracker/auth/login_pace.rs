@@ -67,7 +67,7 @@ mod tests {
         }
         assert_eq!(logins.wait(&user("eve"), there, now), Duration::from_secs(10), "wherever from");
         assert_eq!(logins.wait(&user("ann"), here, now), Duration::ZERO);
-        // Two more take theirs and wait.
+        // Two more logins are taken, and wait.
         (0..2).for_each(|_| logins.take(&user("eve"), here, now));
         assert_eq!(logins.wait(&user("eve"), there, now), Duration::from_secs(30));
         assert_eq!(logins.wait(&user("ann"), here, now), Duration::from_secs(1), "the address has had its five");

@@ -142,7 +142,7 @@ impl<W: Write> BackupWriter<W> {
     }
 
     fn chunk(&mut self, kind: ChunkKind, payload: &[u8]) -> io::Result<()> {
-        // No longer payload is given.
+        // Callers give at most this many bytes.
         let len = payload.len() as u32;
         self.write(&[kind as u8])?;
         self.write(&to_bytes(&len))?;

@@ -177,8 +177,8 @@ impl FloorView<'_> {
         if lacking.is_empty() { Standstill::Proposer(proposer) } else { Standstill::Ready(lacking) }
     }
 
-    /// The trackers that have to agree, as far as this one knows: those of the list and those that have issued an op,
-    /// without the forgotten ones.
+    /// The trackers that have to agree, as far as this one knows: those of the list, and those that have issued an op.
+    /// Forgotten ones are left out.
     fn known(&self) -> BTreeSet<u16> {
         let all = self.state.tracker_numbers().chain(self.listed.iter().copied());
         all.filter(|&number| !self.state.is_forgotten(number)).chain([self.me]).collect()

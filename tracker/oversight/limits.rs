@@ -70,7 +70,7 @@ pub struct Limits {
 #[derive(Debug)]
 struct Hours {
     changes: Buckets<UserRef>,
-    /// Checks for room for something to be shared, whether it was shared or not.
+    /// Checks whether there is room for a share, including those that led to no share.
     looks: Buckets<UserRef>,
     asked: Buckets<UserRef>,
     /// Users added to groups, by the owner.

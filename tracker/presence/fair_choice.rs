@@ -1,5 +1,5 @@
-//! Which holders to name to a client if there are more than a message has room for, and which clients hear of a new
-//! holder in a crowd. Pure.
+//! Chooses which holders to name to a client if there are more than a message has room for. Also chooses which clients
+//! hear of a new holder in a crowd. Pure.
 
 use super::client_key::ClientKey;
 use crate::wire::client_tracker::PEERS_MAX;

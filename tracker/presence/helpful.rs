@@ -45,8 +45,9 @@ pub fn helpful(of: &Contact, to: Option<&Contact>) -> Vec<SocketAddr> {
     helpful
 }
 
-/// The addresses at which two clients meet that dial each other at the same time: where the tracker sees this one, or
-/// a handshake has found it. They are dialed more than once, so claimed ones are left out.
+/// The addresses of one client, for a meeting at which two clients dial each other at the same time. These are the
+/// addresses where the tracker sees the client or a handshake has found it. They are dialed more than once, so claimed
+/// ones are left out.
 pub fn helpful_to_meet(of: &Contact, to: &Contact) -> Vec<SocketAddr> {
     let believed = |addr: &SocketAddr| may_be_told(addr.ip(), of, Some(to)) && !addr.ip().is_loopback();
     let proved: Vec<_> = of.proved.iter().copied().map(canonical).take(PROVED_MAX).collect();

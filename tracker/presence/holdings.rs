@@ -69,7 +69,7 @@ impl Holdings {
         self.detail > 0
     }
 
-    /// Whether the client holds pieces of more shares than had room.
+    /// Whether some of the client's holdings found no room.
     pub(super) fn is_crowded(&self) -> bool {
         self.crowded
     }

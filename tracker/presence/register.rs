@@ -238,8 +238,8 @@ impl Register {
         }
     }
 
-    /// While all holdings together take too much memory, reduces those of the user with the largest part, a client at
-    /// a time: first to the number of pieces, then to nothing.
+    /// While all holdings together take too much memory, reduces those of the user with the largest part. It takes one
+    /// client at a time. It first reduces holdings to the number of pieces, and then drops them.
     fn make_room(&mut self) {
         while let Some(user) = self.budget.overspender() {
             let keys: Vec<_> = self.clients_of(user).collect();

@@ -40,8 +40,8 @@ pub enum PresenceChange {
     },
 }
 
-/// What one subscriber has not taken yet. Its size stays bounded, however much changes: by what is known of this
-/// tracker's clients now, and by what the subscriber has taken of clients that are gone.
+/// What one subscriber has not taken yet. Its size stays bounded, however much changes. The bound is what is known of
+/// this tracker's clients now, and what the subscriber has taken of clients that are gone.
 pub struct Subscription {
     unsent: Mutex<Unsent>,
     notify: Box<dyn Fn() + Send + Sync>,

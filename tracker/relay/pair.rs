@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How many bytes are read at a time. Small enough that a pair among many gets its turn of the cap in time.
+/// How many bytes are read at a time. Few, so that each pair gets its turn soon even among many.
 pub(super) const WIDE_LEN: usize = 32 * 1024;
 /// The same if there are many pairs.
 pub(super) const NARROW_LEN: usize = 8 * 1024;

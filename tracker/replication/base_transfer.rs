@@ -65,8 +65,8 @@ impl<'a> BaseTaker<'a> {
         Self { core, number, live, higher: None, asked: None }
     }
 
-    /// Asks for the base of the other tracker if three things hold: its floor is higher, this tracker cannot reach
-    /// that floor by itself, and no other tracker gives its base. Meanwhile this tracker refuses changes of clients.
+    /// Asks for the base of the other tracker if its floor is higher and this tracker cannot reach that floor by
+    /// itself. Only one tracker gives its base at a time. Meanwhile this tracker refuses changes of clients.
     ///
     /// # Errors
     /// `Malformed` if no tracker can have reached its floor.

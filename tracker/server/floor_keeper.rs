@@ -178,8 +178,7 @@ impl FloorKeeper {
         self.core.cluster.base_slot().lock().note_out_of_reach(between);
     }
 
-    /// Old changes are unreadable. If the cause is that the committer takes no more changes, clients are told that
-    /// already.
+    /// Old changes are unreadable. If the committer takes no more changes at all, clients learn the reason already.
     fn note_unread(&mut self, refusal: &Refusal) {
         if refusal.code == Code::Unavailable && self.core.committer.trouble().is_none() {
             self.trouble.begins(refusal.to_string());
@@ -239,7 +238,7 @@ impl FloorKeeper {
         }
         let body = OpBody::ProposeFloor { floor: floor.clone() };
         let committed = self.core.committer.vote(body, (pinned.mark.lamport, &pinned.vector));
-        // Fails if the log does not keep it; clients that make changes are told that.
+        // Fails if the log does not keep it; then clients that make changes learn the reason.
         let Some(id) = committed.ok().flatten().and_then(|committed| committed.op) else { return false };
         self.proposed = Some(Proposed { id, at: Instant::now(), below: pinned.base.op_count() });
         self.pinned = Some(pinned);
@@ -283,7 +282,7 @@ impl FloorKeeper {
                 self.trouble.begins(error.to_string());
                 return false;
             }
-            // The committer takes no more changes; clients are told that.
+            // The committer takes no more changes; clients learn the reason.
             Err(EstablishError::Refused(_)) => return false,
         }
         self.pinned = None;

@@ -429,7 +429,7 @@ mod tests {
         ];
         assert_eq!(lines.iter().map(shown).collect::<Vec<_>>(), expected);
         assert!(!format!("{lines:?}").contains("secret"));
-        // Authors without an account are not told, and nobody is told of an operator's change.
+        // No notice goes to authors without an account, or about an operator's change.
         let notices: Vec<_> = lines.iter().filter_map(UnplacedLine::notice).collect();
         let kinds: Vec<_> = notices.iter().map(|(_, _, change)| change.kind).collect();
         use ChangeKind::{CreateGroup, JoinShare, LeaveGroup, LeaveShare};
@@ -461,7 +461,7 @@ mod tests {
         assert_eq!(counts(&ops()), slice::from_ref(&first));
         assert_eq!(counts(&ops()), slice::from_ref(&first));
         assert_eq!(counts(&ops()[..2]), [first, ("unplaced-2.new.jsonl".to_owned(), Ok(2))]);
-        // An unreadable list is told as such.
+        // The list is reported as unreadable.
         fs::write(folder.path().join("unplaced-3.jsonl"), b"\xff\xfe\n").expect("writable");
         fs::create_dir(folder.path().join("unplaced-4.jsonl")).expect("writable");
         let told: Vec<String> = UnplacedLists::new(folder.path()).all().iter().map(|list| list.to_string()).collect();

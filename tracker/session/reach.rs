@@ -41,8 +41,8 @@ impl Session {
     }
 }
 
-/// The addresses at which to look for a client: the named one if it has the IP of the connection, and its listening
-/// port at that IP. The tracker dials no other IP, whatever a client says.
+/// The addresses at which to look for a client. These are the named address if it has the IP of the connection, and
+/// the client's listening port at that IP. The tracker dials no other IP, whatever a client says.
 fn own_addresses(contact: &Contact, seen: SocketAddr) -> Vec<SocketAddr> {
     let listens = SocketAddr::new(seen.ip(), contact.port);
     let named = contact.announced.filter(|named| named.ip().to_canonical() == seen.ip() && *named != listens);

@@ -25,7 +25,7 @@ pub enum Told {
     Superseded { old: ShareRef, new: ShareRef },
     /// Logins from before are over: the password was changed, or an operator has ended them.
     SessionsEnded,
-    /// Somebody asks to be let into a group that the user owns.
+    /// A user asks to join a group that this user owns.
     Requested { group: GroupRef, user: UserRef },
     /// There is a notice that the user has not read.
     Noticed {
@@ -90,7 +90,7 @@ mod tests {
             (op, self.state.caused().to_vec())
         }
 
-        /// Folds an op. Returns whom it told what, with the notices' places left out.
+        /// Folds an op. Returns the messages that it causes, with their recipients. Leaves out the places of notices.
         fn told(&mut self, body: OpBody) -> Vec<(UserRef, Told)> {
             let (op, effects) = self.fold(body);
             for effect in &effects {

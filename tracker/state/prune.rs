@@ -191,7 +191,7 @@ impl State {
         self.hidden_groups.insert((lamport, group));
     }
 
-    /// Takes note that nobody shares a share; the current op is the last that named it.
+    /// Takes note that a share has no sharers. The current op is the last that named it.
     pub(super) fn hide_share(&mut self, share: ShareNo) {
         let lamport = self.lamport;
         let before = std::mem::replace(&mut self.share_row_mut(share).idle, lamport);
@@ -205,7 +205,7 @@ impl State {
         self.hidden_groups.remove(&(before, group));
     }
 
-    /// Takes note that somebody shares a share.
+    /// Takes note that a share has a sharer.
     pub(super) fn unhide_share(&mut self, share: ShareNo) {
         let before = std::mem::take(&mut self.share_row_mut(share).idle);
         self.hidden_shares.remove(&(before, share));

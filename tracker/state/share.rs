@@ -1,4 +1,4 @@
-//! Shares in the fold: what is shared in a group, under which name and by whom.
+//! Shares in the fold: their names, contents and sharers.
 
 use super::effect::Told;
 use super::key::ByName;
@@ -70,8 +70,8 @@ impl State {
         }
     }
 
-    /// Whether a new version by this user replaces a share for all its sharers: the user is its author, and it has no
-    /// newer version yet.
+    /// Whether a new version by this user replaces a share for all its sharers. It does if the user is the share's
+    /// author and the share has no newer version yet.
     fn is_to_supersede(&self, old: ShareNo, user: UserNo) -> bool {
         let ShareRow { author, successor, group, .. } = *self.share_row(old);
         author == user && successor.is_none() && self.is_member_no(group, user) && self.shares.next().is_some()

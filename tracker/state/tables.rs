@@ -27,8 +27,8 @@ const NUMBERED: &str = "a row goes only when no other names its number";
 ///
 /// Invariants:
 /// * a name leads to exactly one visible entity, which bears it;
-/// * every user, every group with members and every share with sharers is visible; a hidden entity has no name of its
-///   own, and may become visible again under another name;
+/// * every user, every group with members and every share with sharers is visible; all others are hidden;
+/// * a hidden entity does not own its name, and may become visible again under another;
 /// * every group with members has owners, and all of them are members; the owner is the earliest of them;
 /// * a group keeps its name as long as it has members, because the keys of their memberships contain it;
 /// * a sharer in a group is a member of it, and no user is both a member and waiting to be let in;
@@ -194,7 +194,7 @@ pub(super) struct EndedSession {
     pub(super) through_s: u64,
 }
 
-/// Whether somebody may log in to an account.
+/// Whether the user of an account may log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountStanding {
     Active,

@@ -357,7 +357,7 @@ fn a_proposal_that_comes_to_nothing_is_replaced() {
     let ([mut a, mut b, _], (first, _)) = all_ready();
     let step = a.step();
     assert!(matches!(step, FloorStep::Promise { proposal, .. } if proposal == first), "{step:?}");
-    // An op that comes late below it changes the ops there.
+    // A late op below the proposal changes the ops there.
     let mut late = Tracker::new(3, &[]);
     late.origin.incarnation = 7;
     late.work(1);
@@ -529,7 +529,7 @@ fn a_tracker_that_lost_what_it_has_promised_promises_nothing_else() {
     assert!(!matches!(step, FloorStep::Promise { .. } | FloorStep::Ready { .. }), "{step:?}");
 }
 
-/// Trackers 1 and 2 have promised floors that exclude each other: each has an op of a tracker that is gone, and the
+/// Trackers 1 and 2 have promised floors that exclude each other. Each has an op of a tracker that is gone, and the
 /// other lacks it. Trackers that keep their disks do not get into this state.
 fn contradiction() -> [Tracker; 3] {
     let [mut a, mut b, mut c] = three_at_work();

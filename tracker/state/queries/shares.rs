@@ -130,7 +130,7 @@ impl State {
         self.listed
     }
 
-    /// The contents of all shares that somebody shares.
+    /// The contents of all shares with sharers.
     pub fn listed_info_hashes(&self) -> impl Iterator<Item = InfoHash> + '_ {
         self.shares.values().filter(|share| share.sharer_count > 0).map(|share| share.content.info_hash)
     }
