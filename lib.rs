@@ -46,7 +46,7 @@ pub mod tracker {
     pub mod admission;
     /// The command line.
     pub mod args;
-    /// Who changed what and when: lines of JSON in files of an own folder.
+    /// Who changed what and when: lines of JSON in a folder of their own.
     pub mod audit;
     /// Who may come in: passwords, limits on attempts, the cluster key, and the keys derived from it, such as a
     /// group's.

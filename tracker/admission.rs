@@ -266,7 +266,8 @@ impl Admission {
         self.counts.lock().arrivals.tells(ip, now)
     }
 
-    /// Whether connections from there come too often to be handled at all. If not, one more may be reset, and counts.
+    /// Whether connections from there come too often to be handled at all. If not, the caller resets this one, and it
+    /// counts.
     pub fn tires_of(&self, ip: IpAddr, now: Instant) -> bool {
         !self.counts.lock().arrivals.resets(ip, now)
     }

@@ -1,4 +1,4 @@
-//! The audit: who changed what and when, as lines of JSON in an own folder at each tracker.
+//! The audit: who changed what and when, as lines of JSON in a folder of their own at each tracker.
 
 mod files;
 pub mod line;

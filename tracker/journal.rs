@@ -236,7 +236,7 @@ impl Opening {
     ) -> Result<(), JournalError> {
         let (disk, warn, own) = (self.disk.clone(), self.warn.clone(), recovery.base);
         let before = recovery.past.state().clone();
-        // This tells a segment after such a base from one that has every op since birth.
+        // The higher batch number marks a segment after such a base, which lacks ops since birth.
         recovery.position.batch += u64::from(recovery.position.seq == 0);
         let position = recovery.position;
         let OpenedJournal { mut journal, source, .. } = self.resume(recovery, true)?;

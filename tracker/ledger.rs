@@ -315,8 +315,8 @@ impl Ledger {
         self.state.last().is_some_and(|last| ops.iter().filter(unknown).any(|op| op.order() <= last))
     }
 
-    /// Whether an op has a place: above the floor. Up to a floor that is promised, or is about to be this ledger's,
-    /// only its own ops have a place.
+    /// Whether an op has a place. It must lie above the floor. Another floor may be promised, or about to be this
+    /// ledger's. Up to that one, only ops that are part of it have a place.
     fn has_place_for(&self, op: &Op) -> bool {
         let promised = self.state.gate().is_some_and(|floor| floor.excludes(op.id, op.lamport));
         let outside = |(lamport, vector): &(u64, Vec<Seen>)| op.lamport <= *lamport && !pinned::contains(vector, op);
@@ -600,7 +600,7 @@ mod tests {
         assert!(matches!(again, Submission::Known(id) if id == Some(first.id)));
     }
 
-    /// Alice repeats two commands here that another tracker has carried out, where she has made more changes since.
+    /// Another tracker has carried out two commands of alice, and later ones too. Alice repeats the two here.
     #[test]
     fn what_a_repeated_command_made_here_is_told_as_what_the_first_made() {
         let (mut here, mut there) = (Ledger::new(HERE, State::new()), Ledger::new(THERE, State::new()));

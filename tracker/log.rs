@@ -162,7 +162,7 @@ impl Log {
             true => format!("<{}>{line}\n", level as u8),
             false => format!("{} {level} {name}: {line}\n", utc(sys::unix_time_s())),
         });
-        // Bypasses the lock of the standard library: a panic elsewhere would wait for it.
+        // Writes without the standard library's lock: a panic elsewhere would wait for that lock.
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let formed = form.clone();
         let left_out =

@@ -155,7 +155,8 @@ impl Notifier {
     fn note_share(&self, newest: &State, op: &Op) {
         if let OpBody::CreateShare { group, .. } = op.body {
             let share = newest.share(ShareRef(op.id));
-            // If it did not get the name asked for, its name may be one that belonged to a third share.
+            // If the share did not get the name asked for, it may have taken the name of a third share. So followers
+            // hear of unknown names.
             let name = share.map(|share| share.name).filter(FileName::is_chosen);
             self.core.followers.note(GroupRef(newest.canonical(group.0)), name);
         }

@@ -46,7 +46,7 @@ use std::time::Instant;
 pub use subscription::{PresenceChange, Subscription, Taken};
 pub use swarm::SwarmInfo;
 
-/// How many users with incompletely known clients a list of files checks, for each file, as sharers.
+/// For each file, a list checks at most this many users with incompletely known clients as sharers.
 const CROWD_MAX: usize = 64;
 
 /// The one place that knows who is online, at this tracker or another. It keeps the claims of each tracker apart: no

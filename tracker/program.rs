@@ -398,7 +398,7 @@ fn inspect_manifests(dir: &Path, state: &State) -> Result<ManifestsInspection, P
     inspection::inspect(&dir.join(manifests::FOLDER), &known, &listed).map_err(ProgramError::Manifests)
 }
 
-/// The folder in which a repair keeps the content of a folder.
+/// A free path for the copy of a folder that a repair keeps.
 fn free_place(dir: &Path, folder: &str) -> PathBuf {
     let free = (1u32..).map(|n| dir.join(format!("{folder}-before-repair-{n}"))).find(|path| !path.exists());
     free.unwrap_or_else(|| dir.join(format!("{folder}-before-repair")))

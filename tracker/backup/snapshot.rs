@@ -94,7 +94,7 @@ pub struct BackupSource {
     tracker: u16,
 }
 
-/// A state that is spooled in a file, with its ops up to the last.
+/// A spooled state: its base, and all ops above that.
 struct Spool {
     writer: BackupWriter<BufWriter<SpoolFile>>,
     state: Arc<State>,

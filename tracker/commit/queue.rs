@@ -108,7 +108,7 @@ impl Uncommitted {
         }
     }
 
-    /// As [`Uncommitted::must_be_open`], and this tracker has taken over what the others have.
+    /// As [`Uncommitted::must_be_open`]. Also checks that this tracker has taken over what the others have.
     fn must_be_established(&self) -> Result<(), Refusal> {
         self.must_be_open()?;
         if self.joining { Err(Code::Joining.into()) } else { Ok(()) }

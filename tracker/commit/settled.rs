@@ -20,7 +20,7 @@ pub struct Published {
     pub ops: Vec<Op>,
     /// The effects of these ops.
     pub effects: Vec<Effect>,
-    /// The ids that are aliases of another id than before.
+    /// The ids that have become aliases, or aliases of another id.
     pub aliased: Vec<OpId>,
 }
 

@@ -213,7 +213,7 @@ impl FloorView<'_> {
         floor.vector.iter().all(|seen| seen.seq <= self.state.seen(seen.origin))
     }
 
-    /// A tracker whose promise excludes ops that this tracker holds, by its own promise.
+    /// A tracker with a promise that contradicts the promise of this one.
     fn contradicts(&self) -> Option<u16> {
         let open = self.state.promises().filter(|(_, floor, _)| floor.after == self.floor);
         let mut binding = open.filter(|(_, _, by)| binds(self.state, by));

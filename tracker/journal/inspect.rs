@@ -1,5 +1,5 @@
-//! `tracker --check`, and the report and the copy of `tracker --repair`. `check` reads a journal and changes nothing
-//! in it.
+//! The check of `tracker --check`, and the report and the copy of `tracker --repair`. A check reads a journal and
+//! changes nothing in it.
 
 use super::base::{self, BaseMark, adoption};
 use super::checkpoint;

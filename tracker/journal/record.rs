@@ -90,7 +90,7 @@ pub fn take(bytes: &[u8]) -> Option<JournalRecord<'_>> {
 }
 
 /// Looks in bytes that are damaged at their front for a record of a later batch than `batch`. Returns its offset. The
-/// room limits the sequences that can follow `seq`, so that few places need a checksum.
+/// length of the bytes limits the sequences that can follow `seq`, so that few places need a checksum.
 pub fn find_later(bytes: &[u8], seq: u64, batch: u64) -> Option<usize> {
     let room = (bytes.len() / HEAD_LEN) as u64 + 1;
     let last = bytes.len().checked_sub(HEAD_LEN)?;

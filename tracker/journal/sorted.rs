@@ -203,7 +203,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = RealDisk::open(folder.path()).expect("opens");
         for count in [0, 1, 16, 17, 200] {
-            // Those of the second tracker come long after they were issued.
+            // The ops of the second tracker come long after that tracker issued them.
             let ops: Vec<Op> =
                 (1..=count).map(|n| op(1, n, n * 3)).chain((1..=count).map(|n| op(2, n, n * 2))).collect();
             let mut sorted = ops.clone();

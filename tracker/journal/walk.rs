@@ -126,7 +126,7 @@ pub(super) fn judge(bytes: &[u8], walk: &Walk, mark: Option<Mark>) -> Verdict {
         return Verdict::Damage(format!("a later batch follows at byte {}", at + later as u64));
     }
     let len = bytes.len() as u64;
-    // A file that was cut ends inside its first incomplete record. The bytes after that cannot be told apart.
+    // A file that was cut ends inside its first incomplete record. Nothing follows from which to judge.
     let cut = len <= mark.start && rest.len() < HEAD_LEN + OP_LEN_MAX;
     if at < mark.start && !cut {
         return Verdict::Damage(format!("a later batch at byte {} was durable and is gone too", mark.start));

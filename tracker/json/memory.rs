@@ -50,7 +50,7 @@ impl JsonPayer {
         self.memory.rooms.incoming.begin(self.payer, len, &self.stream, by)
     }
 
-    /// Only one long line is parsed at a time. A strange one takes up to twice its own length more meanwhile.
+    /// Only one long line is parsed at a time. An unusual one takes up to twice its own length more meanwhile.
     pub(super) fn parsing(&self) -> MutexGuard<'_, ()> {
         self.memory.parsing.lock()
     }

@@ -127,7 +127,8 @@ impl MissingManifests {
         }
     }
 
-    /// The first manifests with a wish after number `wish`. Also the number up to which these are all.
+    /// The first manifests with a wish after number `wish`. Also returns the wish number up to which they are
+    /// complete.
     pub(super) fn since(&self, wish: u64, most: usize) -> (Vec<InfoHash>, u64) {
         let wishes = self.wishes.lock();
         if wishes.last == wish {

@@ -1,4 +1,4 @@
-//! The endpoint for a monitoring system: an own listening socket, and a thread for each of its few connections.
+//! The endpoint for a monitoring system: a listening socket of its own, and a thread for each of its few connections.
 
 use super::counters::Metrics;
 use super::exposition::{CONTENT_TYPE, exposition};

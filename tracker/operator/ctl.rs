@@ -132,7 +132,7 @@ impl Secrets {
         }
         if self.line.is_none() {
             let mut line = String::new();
-            // One byte more than a password may have is refused, like an empty one.
+            // A password that is one byte too long is refused, like an empty one.
             let most = PASSWORD_LEN_MAX as u64 + 2;
             let _ = io::stdin().lock().take(most).read_line(&mut line);
             self.line = Some(line.trim_end_matches(['\r', '\n']).to_owned());

@@ -70,7 +70,7 @@ pub struct Limits {
 #[derive(Debug)]
 struct Hours {
     changes: Buckets<UserRef>,
-    /// Checks whether there is room for a share, including those that led to no share.
+    /// The checks for room of shares, including checks that led to no share.
     looks: Buckets<UserRef>,
     asked: Buckets<UserRef>,
     /// Users added to groups, by the owner.
@@ -227,7 +227,7 @@ impl Limits {
     ) -> Result<(), Refusal> {
         self.take_of_hour(Quota::Changes, 1, user, |hours| &mut hours.looks)?;
         let told = |of| if secret == Some(of) { 0 } else { len_of(of) };
-        // The cached sums have the room that the lists take.
+        // The cached sums always use the real lengths.
         self.by_lists(state, len_of, body.author(), &|lists| {
             quota::ask(state, body, &self.quotas(), ListLooks { len_of: &told, ..lists })
         })

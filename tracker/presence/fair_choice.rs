@@ -110,7 +110,7 @@ mod tests {
         assert!(alone.into_iter().eq(0..USER_PEERS_MAX));
     }
 
-    /// A client of an own user.
+    /// A client of a user of its own.
     fn key(number: u64) -> ClientKey {
         let user = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: number });
         ClientKey { user, client: ClientId(u128::from(number).to_be_bytes()) }

@@ -190,7 +190,7 @@ fn is_own(to: &Contact, addr: SocketAddr) -> bool {
 /// Whether an address belongs to a network apart from the internet.
 fn is_private(ip: IpAddr) -> bool {
     match ip {
-        // 100.64.0.0/10 is for the NATs of providers, and for private networks over others (RFC 6598).
+        // 100.64.0.0/10 is for the NATs of providers (RFC 6598). Overlay networks use it too.
         IpAddr::V4(ip) => ip.is_private() || ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64,
         IpAddr::V6(ip) => ip.is_unique_local(),
     }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// The pace of changes after the first full account: 65,536 small ones at once, and then 4,000 a second. If a user's
 /// holdings change again and again, the links tell only the latest, and no more than the other users leave.
 const TOLD: Pace = Pace { burst: 65_536, interval: Duration::from_micros(250) };
-/// Every further this many bytes of a holding count as one more change.
+/// How many bytes of a holding count as one more change.
 const TOLD_LEN: usize = 64;
 
 /// A fact about a client of this tracker that another tracker does not know.

@@ -250,7 +250,7 @@ mod tests {
         RelayEnd { user: user(name), client: ClientId([client; 16]) }
     }
 
-    /// The address of a user with this name: each user has an own site.
+    /// The address of a user with this name: each user is at another site.
     fn home(name: &str) -> IpAddr {
         let mut ip = [0; 16];
         ip[..name.len()].copy_from_slice(name.as_bytes());

@@ -25,7 +25,7 @@ const CHARACTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// The number of characters in a password: 100 bits.
 const MADE_LEN: usize = 20;
 
-/// An act on a user that sets no password and touches no single group.
+/// An act on a user that neither sets a password nor names a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserAct {
     Disable,

@@ -65,7 +65,7 @@ fn max_json(max: u64) -> Option<u64> {
 
 /// How much a user has of each quota that applies to a user.
 pub(super) fn used_by(core: &Core, state: &State, user: UserRef) -> Vec<(Quota, u64)> {
-    // One user at a time, so that a client that brings a list of pieces does not wait for all of them.
+    // One user at a time, so that a client that brings a list of pieces does not wait for all users.
     let bytes = core.manifests.lens().look(|len_of| manifest_bytes(state, user, len_of));
     vec![
         (Quota::GroupsOwned, state.chosen_owned_count(user) as u64),

@@ -203,7 +203,7 @@ impl Comparison<'_> {
         for (group, user) in memberships {
             let own = (GroupRef(after.canonical(group.0)), self.user_after(user));
             known.entry(own).or_insert((false, false));
-            // An entity and its alias may have had separate ids before. Nearly always all four pairs are the same.
+            // Two ids of one entity may have meant two entities before. Nearly always all four pairs are the same.
             let ids = [own, (own.0, user), (group, own.1), (group, user)];
             for (group, user) in ids.into_iter().take(if own == (group, user) { 1 } else { ids.len() }) {
                 let membership = before.membership(group, user);
@@ -296,7 +296,7 @@ fn shared_in(before: &State, after: &State, group: GroupRef, user: UserRef) -> V
 fn shared(before: &State, after: &State, candidates: Vec<(ShareRef, UserRef)>) -> BTreeSet<(ShareRef, UserRef)> {
     let mut known = BTreeSet::new();
     for (share, user) in candidates {
-        // An entity and its alias may have had separate ids before.
+        // Two ids of one entity may have meant two entities before.
         for share in [share.0, after.canonical(share.0)].map(ShareRef) {
             for user in [user.0, after.canonical(user.0)].map(UserRef) {
                 if before.is_sharer(share, user) {

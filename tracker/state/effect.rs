@@ -19,7 +19,7 @@ pub enum Told {
     Departed { group: GroupRef },
     /// A group of which the user is a member has another key or another name.
     KeyChanged { group: GroupRef },
-    /// The user shares this no longer. A departure from the group says so without this.
+    /// The user shares this no longer. A departure from the group implies this without a message.
     ShareEnded { share: ShareRef },
     /// The user shares this no longer: its author has shared a new version in its place.
     Superseded { old: ShareRef, new: ShareRef },

@@ -168,7 +168,7 @@ impl State {
     }
 
     /// Makes a user a member who is none yet. The first member owns the group and makes it visible, under its last
-    /// name or, if that is taken, under another. It keeps that name as long as it has members.
+    /// name or, if that is taken, under another. The group keeps that name as long as it has members.
     pub(super) fn join(&mut self, op: &Op, group: GroupNo, user: UserNo) {
         let row = self.group_row_mut(group);
         let rank = row.joined;

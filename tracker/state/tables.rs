@@ -401,7 +401,7 @@ impl State {
         self.shares.get_mut(number.0).expect(NUMBERED)
     }
 
-    /// The key of a user in lists that go by name.
+    /// The key of a user in lists that are ordered by name.
     pub(super) fn by_name(&self, user: UserNo) -> ByName<UserId> {
         ByName::new(&self.user_row(user).name)
     }

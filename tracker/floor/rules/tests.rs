@@ -253,7 +253,7 @@ fn three() -> [Tracker; 3] {
     [Tracker::new(1, &[2, 3]), Tracker::new(2, &[1, 3]), Tracker::new(3, &[1, 2])]
 }
 
-/// Three trackers that have met, each with own changes.
+/// Three trackers that have met, each with changes of its own.
 fn three_at_work() -> [Tracker; 3] {
     let [mut a, mut b, mut c] = three();
     for tracker in [&mut a, &mut b, &mut c] {

@@ -88,7 +88,7 @@ mod tests {
         UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: number })
     }
 
-    /// A user with an own network.
+    /// A user with a network of its own.
     fn caller(number: u64) -> (UserRef, IpAddr) {
         (user(number), IpAddr::from((10 << 24 | number as u32).to_be_bytes()))
     }

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 const PACE: Pace = Pace { burst: 3, interval: Duration::from_secs(3) };
 
 /// How much news goes out in all: the limiter remembers it for 9 s. A user with many clients and shares leaves as much
-/// to others. Their clients also ask by themselves now and then.
+/// to others. The clients of others also ask by themselves now and then.
 const PACE_OF_ALL: Pace = Pace { burst: 4096, interval: Duration::from_micros(2200) };
 
 /// What went out lately, and what has to wait. Only the newest news is worth telling later, so a key suffices.
 ///
-/// The size is bounded: only so much goes out in a while, and only news of a client that was told moments ago waits.
+/// The size is bounded: only so much goes out in a while, and news waits only if the same was told moments ago.
 #[derive(Debug)]
 pub struct TellingPace {
     told: Buckets<(ShareRef, ClientKey)>,

@@ -8,7 +8,7 @@ use crate::model::op::group_access::GroupAccess;
 use crate::tracker::state::tables::{GroupNo, GroupRow, MemberRow, State, UserNo};
 
 impl State {
-    /// Only owners decide who owns a group. Unlike other decisions, this one falls if the member who took it is no
+    /// Only owners decide who owns a group. Unlike other decisions, this one is void if the member who took it is no
     /// owner any more.
     pub(in crate::tracker::state) fn make_owner(&mut self, op: &Op, group: GroupRef, user: UserRef, by: UserRef) {
         let Some((group, user, owner)) = self.decided(op, group, user, by) else { return };
