@@ -36,7 +36,7 @@ pub struct Changes {
 
 impl Keyring {
     /// Takes a key from the tracker, unless its group has a new name. Then other groups may have new names too, and the
-    /// client has to fetch all keys. have to be asked for.
+    /// client has to fetch all keys.
     pub fn put(&self, key: GroupKey) -> Put {
         let mut keys = self.keys.lock();
         let put = match keys.get(&key.group) {

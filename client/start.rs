@@ -208,7 +208,7 @@ impl KnownTrackers {
     }
 
     /// Trust on first use, per list of trackers; a fingerprint in the list decides instead. A script does not trust an
-    /// address from a name look-up, because no person checks it. is found under a name: nobody is there to look at it.
+    /// address from a name look-up, because no person checks it.
     fn check(
         &self,
         state: &StateDir,

@@ -34,7 +34,7 @@ use untold::UntoldShares;
 
 pub(crate) use untold::Untold;
 
-/// One login, from its begin to its end.
+/// One login, from its start to its end.
 ///
 /// The event loop and helpers may hold it a little longer than the login lasts. It writes no records after the end.
 pub struct LoginSession {

@@ -39,9 +39,9 @@ pub(crate) struct Spot {
     pub wanted: Wanted,
     /// The typed text, without quotes.
     pub typed: String,
-    /// The begin of the word in the line, in bytes, including a quote.
+    /// The beginning of the word in the line, in bytes, including a quote.
     pub start: usize,
-    /// The quote at its begin.
+    /// The quote at its beginning.
     quote: Option<char>,
 }
 

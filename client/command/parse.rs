@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub struct Surroundings<'a> {
     /// The meaning of `~`.
     pub home: Option<&'a Path>,
-    /// The begin of relative paths. If it is empty, they stay relative.
+    /// The beginning of relative paths. If it is empty, they stay relative.
     pub folder: &'a Path,
     /// Whether a path exists.
     pub exists: &'a dyn Fn(&Path) -> bool,
@@ -84,8 +84,8 @@ fn split(line: &str) -> Result<Vec<String>, CommandError> {
     if line.contains('\0') {
         return Err(CommandError("The line holds a NUL character, which no command has".to_owned()));
     }
-    // shell_words takes a '#' at the begin of a word for a comment, but a file name or a password may begin with one.
-    // NUL, which is not in the line, stands for it meanwhile.
+    // shell_words takes a '#' at the beginning of a word for a comment, but a file name or a password may begin with
+    // one. NUL, which is not in the line, stands for it meanwhile.
     let words = shell_words::split(&line.replace('#', "\0")).map_err(|_| {
         CommandError("A quote is not closed, add the missing ' or \" (or write \\' for the character)".to_owned())
     })?;

@@ -144,7 +144,7 @@ impl Difference {
         self.decided.load(Ordering::Acquire)
     }
 
-    /// Bytes taken from the old version, including the whole pieces at the begin.
+    /// Bytes taken from the old version, including the whole pieces at the beginning.
     pub fn taken(&self) -> u64 {
         self.taken + self.reused()
     }

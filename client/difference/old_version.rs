@@ -29,7 +29,7 @@ pub(super) type DescribedPiece = (PieceIndex, Digests);
 pub struct OldVersion {
     source: Arc<dyn PieceSource>,
     manifest: Arc<Manifest>,
-    /// The begin of each file by the manifest and in the source. Empty if both agree.
+    /// The beginning of each file by the manifest and in the source. Empty if both agree.
     starts: Arc<[(u64, u64)]>,
 }
 

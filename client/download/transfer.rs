@@ -55,7 +55,7 @@ pub struct Transfer {
     difference: Option<Arc<Difference>>,
     hash: WholeHash,
     since: Instant,
-    /// Verified bytes at the begin of the transfer.
+    /// Verified bytes at the start of the transfer.
     resumed: u64,
     seed: u64,
     // Counted or set once.

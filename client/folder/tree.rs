@@ -27,7 +27,7 @@ pub(crate) const FILES_MAX: usize = 1 << 18;
 pub(crate) fn folder_node(path: &Path) -> Option<FolderNode> {
     let found = look_unlinked(path).ok().filter(|found| found.is_dir())?;
     let born = found.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
-    // Some file systems report the begin of time for every file.
+    // Some file systems report the start of the epoch for every file.
     Some(FolderNode { device: found.dev(), inode: found.ino(), born: born.filter(|born| !born.is_zero()) })
 }
 
@@ -96,7 +96,7 @@ impl FolderTree {
         Self { root, node, events, watches: BTreeMap::new(), paths: HashMap::new() }
     }
 
-    /// Whether the folder itself is there, with the identity of the begin.
+    /// Whether the folder itself is there, with the same identity as at the start.
     pub(crate) fn is_there(&self) -> bool {
         folder_node(&self.root) == Some(self.node)
     }

@@ -17,7 +17,7 @@ use std::thread;
 /// The number of pieces that a core hashes at once. Four take little longer than one, and more exceed the registers.
 const LANES: usize = 4;
 /// The most jobs ahead of the next one to pass on. A job has at most `LANES` pieces, so this bounds the memory to 16
-/// MiB. MiB.
+/// MiB.
 const AHEAD_MAX: usize = 8;
 
 /// The SHA-1 of some bytes.
@@ -47,7 +47,7 @@ pub enum PieceRead {
 /// Reads each of the pieces with `read` and hashes it, several at a time on the rayon pool. Passes each to `sink` on
 /// the calling thread, in the given order. Stops when `sink` breaks. A core hashes several pieces at once, but none
 /// that `read` knows to be zeros. While no job is ready, the calling thread calls `meanwhile`, which does a little
-/// other work, until that returns false. something else, until that gives false.
+/// other work, until that returns false.
 pub fn hash_in_order<E: Send, B>(
     layout: Layout,
     mut pieces: impl Iterator<Item = PieceIndex>,
@@ -64,7 +64,7 @@ pub fn hash_in_order<E: Send, B>(
 }
 
 /// As `hash_in_order`, in any order. The threads of the pool call `sink`, so all cores do its work on the pieces. Stops
-/// soon after `sink` breaks. cores. Stops soon after it breaks.
+/// soon after `sink` breaks.
 pub fn hash_each<E: Send>(
     layout: Layout,
     pieces: &[PieceIndex],

@@ -2,8 +2,7 @@
 //! Independent streams fill the gaps. Two hashes of the same bytes share one message schedule.
 //!
 //! The `sha1` crate does everything else: single streams, and all streams on a machine without the SHA instructions.
-//! This is the second room with `unsafe`, and only for these instructions. the second room with `unsafe`, and only for
-//! the SHA instructions.
+//! This is the second room with `unsafe`, and only for these instructions.
 
 use crate::model::digest::Sha1Digest;
 use sha1::block_api::compress;

@@ -36,7 +36,7 @@ pub enum Event {
         done: u64,
         /// Bytes in all.
         total: u64,
-        /// Time since the begin.
+        /// Time since the start.
         took: Duration,
     },
     /// The progress of a running download. Only programs are told.
@@ -376,7 +376,7 @@ fn not_reached(addr: SocketAddr, found: ReachClass) -> String {
     format!("Others cannot reach you at {addr} ({what}); members can still exchange with you where they can be called")
 }
 
-/// The act of a user, as the begin of a sentence.
+/// The act of a user, as the beginning of a sentence.
 fn change_words(kind: ChangeKind, group: Option<&GroupId>, file: Option<&FileName>) -> String {
     let of = |what: &str, word: &str, name: Option<&str>| match name {
         Some(name) => format!("{what} {word} {name}"),

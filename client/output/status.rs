@@ -317,7 +317,7 @@ pub struct Reached {
     pub received_bytes: u64,
     /// Bytes in all.
     pub total_bytes: u64,
-    /// Time since the begin.
+    /// Time since the start.
     pub took: Duration,
 }
 

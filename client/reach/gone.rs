@@ -7,7 +7,7 @@ use std::net::IpAddr;
 const GONE_MAX: usize = 64;
 
 /// The known addresses of this machine. An address that was never in the list does not count as lost, because some
-/// systems have addresses outside the list. systems have addresses that the list does not name.
+/// systems have addresses outside the list.
 #[derive(Debug, Default)]
 pub(crate) struct GoneAddresses {
     present: BTreeSet<IpAddr>,

@@ -20,7 +20,7 @@ pub struct Certified {
     /// The signer that certificates must have.
     pub signer: SignerKey,
     /// The tracker's time, in seconds since 1970, at the moment `heard`. The clock of this machine may be wrong by any
-    /// amount. wrong by any time.
+    /// amount.
     pub now_s: u64,
     pub heard: Instant,
     /// The tracker's number.

@@ -28,7 +28,7 @@ struct Knock {
 }
 
 /// Dials these addresses from `from` until [`PUNCH_DEADLINE`] later, or until `is_over`. `take` gets each connection
-/// with its address. its address.
+/// with its address.
 pub(super) fn punch(
     port: &ListeningPort,
     addrs: &[SocketAddr],

@@ -137,7 +137,7 @@ impl Keeper {
     }
 
     /// A tracker that has shaken hands does not hang. The session may have to wait there for its turn, and a new
-    /// connection would have to wait from the start again. wait anew.
+    /// connection would have to wait from the start again.
     fn resume(&self, receiver: &mut FrameReceiver, sender: &FrameSender, token: Token) -> Result<(), ConnectionError> {
         const ID: u32 = u32::MAX;
         sender.send(ID, &Request::Resume { client: self.client, token }).map_err(ConnectionError::Io)?;

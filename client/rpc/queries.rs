@@ -154,7 +154,7 @@ fn pages<T, K>(
     Ok(list)
 }
 
-/// The pages of a list, as long as `each` wants another one. `page` takes a page from a reply, and the begin of the
+/// The pages of a list, as long as `each` wants another one. `page` takes a page from a reply, and the start of the
 /// next one.
 fn each_page<T, K>(
     link: &TrackerLink,

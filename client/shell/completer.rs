@@ -68,7 +68,7 @@ impl Completer {
         Ok(Self { lookups: Some(lookups), source, remembered, thread })
     }
 
-    /// The begin of the last word of this text, and the names for its place.
+    /// The beginning of the last word of this text, and the names for its place.
     pub fn complete(&self, text: &str) -> Option<(usize, Vec<Candidate>)> {
         let spot = Spot::behind(text)?;
         let names = match &spot.wanted {

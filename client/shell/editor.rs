@@ -227,7 +227,7 @@ impl LineEditor {
 }
 
 /// Keeps descriptors in the range of the editor, which would panic beyond it. A part that needs more of them fails with
-/// an error of its own. an error of its own.
+/// an error of its own.
 fn limit_descriptors() -> Option<()> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current > DESCRIPTORS_MAX) {

@@ -20,7 +20,7 @@ pub(super) struct HiddenLine(Arc<Mutex<Option<Zeroizing<String>>>>);
 impl HiddenLine {
     /// From now on the keys come here.
     pub(super) fn begin(&self) {
-        // With all room from the start: a growing buffer would leave copies of its begin behind.
+        // With all room from the start: a growing buffer would leave copies of its beginning behind.
         *self.0.lock() = Some(Zeroizing::new(String::with_capacity(LEN_MAX + 4)));
     }
 

@@ -105,7 +105,7 @@ impl FollowedFiles {
 
 impl FollowLog {
     /// Reads the log at a path, and opens it for appending. Wrong lines are ignored. Returns `None` if there is no log,
-    /// because then the shares from before the begin are unknown.
+    /// because then the shares from before its start are unknown.
     ///
     /// # Errors
     /// `Io`.

@@ -166,7 +166,7 @@ impl Slot {
     /// same step.
     ///
     /// # Errors
-    /// `Io`. `Io`.
+    /// `Io`.
     pub fn put_share(&self, share: ShareRecord, manifest: &Manifest) -> Result<(), StateError> {
         self.put(SlotRecord::Share(share), manifest)
     }

@@ -12,7 +12,7 @@ pub(crate) struct FileMap {
 pub(crate) struct Stretch {
     /// The number of the file, from 0.
     pub file: usize,
-    /// The begin of the stretch in the file, in bytes.
+    /// The beginning of the stretch in the file, in bytes.
     pub offset: u64,
     /// Its length in bytes, never 0.
     pub len: usize,
@@ -29,7 +29,7 @@ impl FileMap {
         Self { ends: ends.collect() }
     }
 
-    /// The begin of a file in the stream, in bytes.
+    /// The beginning of a file in the stream, in bytes.
     pub(crate) fn start(&self, file: usize) -> u64 {
         file.checked_sub(1).map_or(0, |before| self.ends[before])
     }

@@ -155,7 +155,7 @@ impl Selection {
     }
 }
 
-/// The bytes of an unwanted file in wanted pieces: at its begin, at its end, or all.
+/// The bytes of an unwanted file in wanted pieces: at its beginning, at its end, or all.
 fn wanted_ends(layout: Layout, wanted: &Bitfield, file: Range<u64>) -> Vec<Range<u64>> {
     let within = |piece: PieceIndex| {
         let start = layout.offset(piece);

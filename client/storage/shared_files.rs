@@ -64,7 +64,7 @@ impl SharedFiles {
         Some(Self::with(root, &files, layout, stamps.into()))
     }
 
-    /// The begin of each file in the stream.
+    /// The beginning of each file in the stream.
     pub fn starts(&self) -> impl Iterator<Item = u64> + '_ {
         (0..self.files.len()).map(|file| self.map.start(file))
     }

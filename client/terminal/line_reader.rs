@@ -30,7 +30,7 @@ pub(crate) struct LineReader<R> {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    /// Whether the current line was too long and has lost its begin.
+    /// Whether the current line was too long and has lost its beginning.
     too_long: bool,
     number: u64,
 }

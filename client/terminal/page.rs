@@ -19,7 +19,7 @@ pub(crate) struct Page<'a> {
 
 impl<'a> Page<'a> {
     /// Takes the whole screen until the page is dropped. Messages meanwhile follow after that. Returns `None` if the
-    /// screen does not allow to replace its content. screen that lets what it shows be replaced.
+    /// screen does not allow to replace its content.
     pub(crate) fn open(terminal: &'a TerminalWriter) -> Option<Self> {
         if !terminal.has_screen() {
             return None;

@@ -69,7 +69,7 @@ fn page_rows() -> usize {
 }
 
 /// How many of these lines fit into the rows that are left of a page, and how many rows they take. A line that is
-/// higher than a page gets a page of its own. than a page has one for itself.
+/// higher than a page gets a page of its own.
 fn fitting(lines: &[String], left: usize, page: usize, columns: usize) -> (usize, usize) {
     let (mut count, mut used) = (0, 0);
     for line in lines {

@@ -14,7 +14,7 @@ pub(super) fn window(of: impl AsFd) -> (usize, usize) {
 }
 
 /// As much of a line as fits before the last of these columns. A character in that column could move the cursor to the
-/// next row. row.
+/// next row.
 pub(super) fn fitted(line: &str, columns: usize) -> String {
     let room = columns.saturating_sub(1);
     if line.width() <= room {

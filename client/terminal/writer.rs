@@ -225,7 +225,7 @@ impl TerminalWriter {
     }
 
     /// Passes waiting lines to `show`, which puts them above the line that is being typed and may block. Returns when
-    /// `until` is disconnected or `show` fails. `until` is disconnected or `show` fails.
+    /// `until` is disconnected or `show` fails.
     pub(crate) fn serve_editor(&self, until: &Receiver<Infallible>, mut show: impl FnMut(String) -> bool) {
         loop {
             select! {

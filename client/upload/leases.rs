@@ -18,8 +18,8 @@ const KEPT_MAX: usize = 8192;
 
 /// The pieces of one content that are on their way, each to one member.
 ///
-/// Invariants: A lease ends at the time that was set at its begin, whatever its member does. No member has two leases
-/// of a piece in succession. A row has at most `ROW_MAX` leases.
+/// Invariants: A lease ends at the time that was set at its beginning, whatever its member does. No member has two
+/// leases of a piece in succession. A row has at most `ROW_MAX` leases.
 #[derive(Debug, Default)]
 pub struct Leases {
     // Locked, but never while pieces are read or sent.
@@ -41,7 +41,7 @@ struct Lease {
     number: usize,
     /// The number of connections that are sending the piece.
     sending: usize,
-    /// The end of the lease once no connection sends the piece. It is the begin of the lease if the piece was never
+    /// The end of the lease once no connection sends the piece. It is the beginning of the lease if the piece was never
     /// sent completely.
     until: Instant,
     /// The latest end of the lease.

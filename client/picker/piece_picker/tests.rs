@@ -185,7 +185,7 @@ fn a_bad_piece_goes_back() {
 }
 
 /// A search without a result lifts the bounds of blocks, but not of their leaves. A piece that went back then was
-/// entered nowhere. entered nowhere.
+/// entered nowhere.
 #[test]
 fn a_piece_that_goes_back_after_a_fruitless_search_is_found() {
     let (mut picker, [peer]) = picker(2, [bits(2, [1])]);

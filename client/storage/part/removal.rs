@@ -46,7 +46,7 @@ impl fmt::Display for LeftAlone {
 /// folders.
 ///
 /// # Errors
-/// `Io`. `Io`.
+/// `Io`.
 pub(super) fn remove_own(
     paths: &PartPaths,
     own: &FileId,

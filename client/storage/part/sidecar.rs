@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The first line. The number is the version of the format.
 const HEADER: &str = "groupshare unfinished download 2";
-/// The begin of the first line in every version.
+/// The beginning of the first line in every version.
 const KIND: &[u8] = b"groupshare unfinished download ";
 /// Far longer than any sidecar, yet short enough to read any file that was put there.
 const LEN_MAX: u64 = 64 * 1024;

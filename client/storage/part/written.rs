@@ -20,7 +20,7 @@ use std::sync::Arc;
 const WRONG_MAX: usize = 16;
 /// The most pieces to read for this answer. The user waits for it.
 const LOOKED_AT_MAX: usize = 512;
-/// The bytes at the begin of a file that show whether any program has written to it.
+/// The bytes at the beginning of a file that show whether any program has written to it.
 const BEGIN_LEN: usize = 64 * 1024;
 
 /// The pieces with any byte that was ever written. `file` opens a file by its number.

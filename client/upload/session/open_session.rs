@@ -451,7 +451,7 @@ impl OpenSession {
     }
 
     /// Sends encrypted bytes, as far as the rate limiter and the socket allow. Returns how many have left, and what the
-    /// rest waits for. others wait for.
+    /// rest waits for.
     fn pour(
         &mut self,
         bytes: &[u8],
