@@ -1,5 +1,4 @@
-//! A journal goes over to the base of another tracker, with a disk that fails at every call and power that goes at every
-//! call.
+//! A journal adopts the base of another tracker. The disk fails at every call, and the power fails at every call.
 
 use crate::faulty_disk::{Fault, MemDisk};
 use crate::journal::{Said, fold, op_under, origin};
@@ -22,21 +21,21 @@ use std::sync::Arc;
 const SETTINGS: JournalSettings =
     JournalSettings { checkpoint_ops: 12, segment_len_max: RECORDS_AT as u64 + 1200, chunk_len: 700 };
 const INCOMING: &str = "base.incoming";
-/// The floor of the base that comes from the other trackers.
+/// The floor of the other trackers' base.
 const TAKEN: u64 = 40;
-/// The floors that the journal had itself before it was away.
+/// The floors that the journal itself had before the absence.
 const OWN: [u64; 2] = [6, 14];
 
 fn other() -> Origin {
     Origin { tracker: 2, incarnation: 5 }
 }
 
-/// What this tracker has issued, and when: up to 20 while it was connected, up to 26 alone.
+/// The ops of this tracker, and when it issued them: up to 20 while it was connected, up to 26 alone.
 fn own_ops() -> Vec<Op> {
     (1..=26).map(|seq| op_under(origin(), seq, 0)).collect()
 }
 
-/// What another one has issued.
+/// The ops of another tracker.
 fn other_ops() -> Vec<Op> {
     (1..=50).map(|seq| Op { lamport: seq + 2, ..op_under(other(), seq, 1) }).collect()
 }
@@ -59,12 +58,12 @@ fn base_at(ops: &[Op], floors: &[u64]) -> State {
     state
 }
 
-/// The base of the others: they have what this tracker had issued while it was connected.
+/// The base of the others. It has the ops that this tracker had issued while it was connected.
 fn taken() -> State {
     base_at(&in_order(&[&own_ops()[..20], &other_ops()]), &[6, 14, TAKEN])
 }
 
-/// A base as it comes from another tracker.
+/// A base in the form in which another tracker sends it.
 fn incoming(base: &State) -> Vec<u8> {
     let mut bytes = b"GSHBASE\n\x00\x03".to_vec();
     bytes.extend([0; 33]);
@@ -78,18 +77,18 @@ fn incoming(base: &State) -> Vec<u8> {
     bytes
 }
 
-/// What this tracker holds when it comes back: its own ops, and the other's first ten.
+/// The ops of this tracker when it comes back: its own ones, and the first ten of the other.
 fn held() -> Vec<Op> {
     let (own, others) = (own_ops(), other_ops());
     let mut all = in_order(&[&own[..20], &others[..10]]);
     all.extend_from_slice(&own[20..]);
-    // And two that lie above the floor that it has missed.
+    // Also two above the floor that it has missed.
     all.push(Op { lamport: TAKEN + 3, ..op_under(Origin { tracker: 3, incarnation: 9 }, 1, 2) });
     all.push(Op { lamport: TAKEN + 4, ..op_under(Origin { tracker: 3, incarnation: 9 }, 2, 2) });
     all
 }
 
-/// The journal of a tracker that was away. If asked for, it has floors of its own.
+/// The journal of a tracker that was away. It may have floors of its own.
 fn away(floors: &[u64]) -> MemDisk {
     let disk = MemDisk::default();
     let OpenedJournal { mut journal, bases, .. } = Said::default().open(&disk, SETTINGS).expect("an empty disk");
@@ -113,19 +112,19 @@ fn away(floors: &[u64]) -> MemDisk {
     disk
 }
 
-/// What the tracker has after the adoption.
+/// The state of the tracker after the adoption.
 fn expected() -> State {
     let mut state = taken();
     held()[held().len() - 2..].iter().for_each(|op| state.apply(op));
     state
 }
 
-/// Changes of the time alone: the base lacks them, and the one above its floor lies behind them.
+/// Changes from the time alone. The base lacks them. The one above its floor lies behind them.
 fn lost() -> Vec<Op> {
     own_ops()[20..].to_vec()
 }
 
-/// Starts until it goes well, and looks at what there is then.
+/// Starts until a start succeeds, and checks the result.
 fn verify(disk: &MemDisk, what: &str) {
     let said = Said::default();
     let opened = said.open(disk, SETTINGS).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -135,7 +134,7 @@ fn verify(disk: &MemDisk, what: &str) {
     let names = disk.names();
     assert!(!names.iter().any(|name| name == INCOMING), "{what}: {names:?}");
     assert_eq!(names.iter().filter_map(|name| base::lamport(name)).collect::<Vec<_>>(), [TAKEN], "{what}");
-    // And it can be written to.
+    // The journal must also accept another write.
     let OpenedJournal { mut journal, mut past, source, .. } = opened;
     let next = Op { lamport: past.state().lamport() + 1, ..op_under(Origin { tracker: 1, incarnation: 99 }, 1, 7) };
     journal.append(std::slice::from_ref(&next)).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -209,7 +208,7 @@ fn a_base_that_is_damaged_or_no_higher_is_not_adopted() {
 
 #[test]
 fn a_former_base_that_holds_more_is_kept_aside() {
-    // The others know nothing of what this tracker has below its own floors.
+    // The others know nothing of the ops below this tracker's own floors.
     let theirs = base_at(&in_order(&[&other_ops()]), &[TAKEN]);
     let disk = away(&OWN);
     disk.put(INCOMING, incoming(&theirs));
@@ -229,7 +228,7 @@ fn a_former_base_that_holds_more_is_kept_aside() {
     );
 }
 
-/// A base of the floor that this tracker has too, made of other changes, with the higher mark.
+/// A base at a floor that this tracker has too, made of other changes, and with the higher mark.
 fn other_at_own_floor() -> State {
     let own = base_at(&in_order(&[&held()]), &OWN).digest();
     let others = (1..12).map(|count| base_at(&other_ops()[..count], &OWN[1..]));
@@ -257,7 +256,7 @@ fn a_former_base_of_the_same_floor_is_kept_aside_though_any_call_fails() {
         drop(Said::default().open(&disk, SETTINGS));
         for disk in [disk.after_kill(), disk.after_power_loss(call)] {
             drop(Said::default().open(&disk, SETTINGS).expect("starts"));
-            // Whoever renames it as the documentation says comes back to it.
+            // An operator who renames it by the documentation returns to it.
             let kept = disk.read(&left).expect("kept");
             let back = MemDisk::default();
             back.put(INCOMING, kept);
@@ -267,7 +266,7 @@ fn a_former_base_of_the_same_floor_is_kept_aside_though_any_call_fails() {
     }
 }
 
-/// A folder in which a start has to adopt something.
+/// A folder with a pending adoption.
 struct Scene {
     what: String,
     disk: MemDisk,
@@ -276,14 +275,14 @@ struct Scene {
 }
 
 impl Scene {
-    /// A base comes from another tracker; the journal has these floors of its own.
+    /// A base comes from another tracker. The journal has these floors of its own.
     fn taking(floors: &[u64]) -> Self {
         let disk = away(floors);
         disk.put(INCOMING, incoming(&taken()));
         Self { what: format!("floors {floors:?}"), disk, unplaced: lost(), verify }
     }
 
-    /// Tracker 2 has promised a floor without what the journal has.
+    /// Tracker 2 has promised a floor that leaves out some ops of the journal.
     fn yielding(floors: &[u64]) -> Self {
         let disk = away(floors);
         let OpenedJournal { mut journal, past, .. } = Said::default().open(&disk, SETTINGS).expect("sound");
@@ -293,7 +292,7 @@ impl Scene {
     }
 }
 
-/// Tracker 2 promises a floor at 22 on top of another, under which this tracker had got to its 18th op.
+/// Tracker 2 promises a floor at 22 on top of another one, where this tracker had issued 18 ops.
 fn promise(after: FloorMark) -> Op {
     let seen = |origin, seq| Seen { origin, seq };
     let floor = FloorProposal {
@@ -307,7 +306,7 @@ fn promise(after: FloorMark) -> Op {
     Op { id, lamport: TAKEN + 9, command: CommandId::NONE, body }
 }
 
-/// What that excludes, and what its origin did then.
+/// The ops that this floor excludes, and the later ops of the same origin.
 fn excluded() -> Vec<Op> {
     own_ops()[18..].to_vec()
 }
@@ -387,7 +386,7 @@ fn whichever_call_of_an_adoption_fails_the_next_start_goes_on() {
 fn a_floor_is_taken_though_any_call_fails() {
     const FLOORS: [u64; 3] = [4, 12, 20];
     let all = in_order(&[&own_ops()]);
-    // So checkpoints of each floor are there when the next one is taken.
+    // With this there are checkpoints of each floor when the next floor comes.
     let settings = JournalSettings { checkpoint_ops: 3, ..SETTINGS };
     let fold_at = |count: usize, floors: &[u64]| {
         let mut state = base_at(&all[..count], floors);
@@ -406,7 +405,7 @@ fn a_floor_is_taken_though_any_call_fails() {
             journal.kept(&fold_at(count, &FLOORS[..passed]));
             journal.wait_for_checkpoint();
             if let Some(next) = [9, 17, 25].iter().position(|&at| at == count) {
-                // What could not be written or removed is tried again at the next floor.
+                // The next floor repeats writes and removals that failed.
                 if bases.keep(&base_at(&all[..count], &FLOORS[..=next])).is_ok() {
                     passed = next + 1;
                     let _ = bases.clear();
@@ -431,7 +430,7 @@ fn a_floor_is_taken_though_any_call_fails() {
                 let what = format!("call {call}, {fault:?}, way {way}");
                 let checked = inspect::check(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
                 let report = checked.lines.join("\n");
-                // Of the last batch a crash may leave half, or half its mark.
+                // A crash may leave half of the last batch, or half of its mark.
                 let torn = ["a start cuts off", "one of the two marks"].iter().any(|words| report.contains(words));
                 assert!(checked.sound || torn, "{what}: {report}");
                 assert!(!["passed over", "a start works; but"].iter().any(|words| report.contains(words)), "{what}");

@@ -1,4 +1,4 @@
-//! Who members are to each other: what a certificate lets in, and what it does not.
+//! The identity of members among each other: what a certificate permits, and what it does not.
 
 use crate::common::deadline::LONG;
 use crate::common::identity::{certified_by, peer_identity, peer_key};
@@ -14,7 +14,7 @@ use groupshare::wire::handshake::{HandshakeError, Secret, public_key};
 use groupshare::wire::refusal::Code;
 use std::net::TcpStream;
 
-/// How the seeder answers somebody who calls it by this key.
+/// The seeder's answer to a client that calls it by this key.
 fn answer(seeder: &Member, subject: &Subject, me: &PeerIdentity, their: PeerKey) -> Option<Code> {
     let stream = TcpStream::connect(seeder.peer(1, subject).addrs[0]).expect("it listens");
     stream.set_read_timeout(Some(LONG)).expect("an option");
@@ -40,10 +40,10 @@ fn a_member_cannot_pass_for_another() {
     let theirs = seeder.identity.key();
     let (eve, bob) = (peer_identity(5), peer_identity(2));
     assert_eq!(answer(&seeder, &subject, &eve, theirs), None, "as herself she is let in");
-    // With the certificate of another member, which anybody may have seen.
+    // With the certificate of another member, which everybody may know.
     let stolen = PeerIdentity { secret: eve.secret.clone(), certificate: bob.certificate.clone() };
     assert_eq!(answer(&seeder, &subject, &stolen, theirs), Some(Code::BadCertificate));
-    // With her own one, and another name or another client in it.
+    // With her own certificate, and in it another name or another client.
     let renamed = Certificate { user: bob.certificate.user, ..eve.certificate.clone() };
     let another = Certificate { client: ClientId([77; 16]), ..eve.certificate.clone() };
     let longer = Certificate { end: u64::MAX, ..eve.certificate.clone() };
@@ -51,7 +51,7 @@ fn a_member_cannot_pass_for_another() {
         let forger = PeerIdentity { secret: eve.secret.clone(), certificate: forged };
         assert_eq!(answer(&seeder, &subject, &forger, theirs), Some(Code::BadCertificate));
     }
-    // With one of another installation, or one that has ended.
+    // With a certificate of another installation, or one that has ended.
     let (client, name) = (eve.certificate.client, user(5));
     let elsewhere = certified_by([0xee; 32], (client, name.clone(), peer_key(5)), 0);
     let ended = certified_by([0xc1; 32], (client, name, peer_key(5)), 25 * 3600);
@@ -66,7 +66,7 @@ fn a_client_does_not_talk_to_itself() {
     let (seeder, subject, _) = seeder();
     let me = seeder.identity.shown().expect("certified");
     assert_eq!(answer(&seeder, &subject, &me, seeder.identity.key()), Some(Code::OtherClient));
-    // Somebody else who has got the same client id is no better.
+    // Another client with the same client id is no better.
     let secret = Secret([66; 32]);
     let same = certified_by([0xc1; 32], (seeder.client, user(6), PeerKey(public_key(&secret))), 0);
     let same = PeerIdentity { secret, certificate: same };
@@ -78,7 +78,7 @@ fn a_download_that_meets_another_client_asks_who_is_where_and_goes_on() {
     let (seeder, subject, data) = seeder();
     let leecher = Member::new(2);
     leecher.download(1, &subject);
-    // As after a restart of the client that listened there.
+    // Like after a restart of the client that listened there.
     let before = Peer { client: ClientId([99; 16]), key: peer_key(99), ..seeder.peer(1, &subject) };
     leecher.engine.peers(1, vec![before]);
     assert!(matches!(leecher.hears(), EngineEvent::StalePeer(1)));

@@ -1,4 +1,4 @@
-//! Whole clients, driven by commands as the prompt would, against a tracker in this process.
+//! Complete clients against a tracker in this process. Commands drive them as at the prompt.
 
 mod announcements;
 mod calls;
@@ -38,8 +38,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Where a tracker lets every client in and then says nothing, as one that hangs does. Its thread ends with the test's
-/// process.
+/// A tracker that accepts every client and then sends nothing, as if it hung. Its thread ends with the test's process.
 fn silent_tracker() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("bound");
@@ -63,20 +62,20 @@ impl Sheet {
 }
 
 impl Person {
-    /// Starts a client whose state and files lie in `folder`.
+    /// Starts a client with its state and files in `folder`.
     fn sit_down(tracker: SocketAddr, folder: &Path) -> Self {
         Self::sit_down_among(vec![tracker], folder)
     }
 
-    /// The same, reached at this address only, from which somebody passes on to the listener.
+    /// The same for a client that others reach only at this address, through a relay to its listener.
     fn sit_down_behind(tracker: SocketAddr, folder: &Path, listener: TcpListener, reached_at: SocketAddr) -> Self {
-        // Of an address that no machine has (RFC 5737) nobody is told.
+        // Trackers tell nobody of an address that no machine has (RFC 5737).
         let elsewhere = Interface { ip: [203, 0, 113, 7].into(), prefix: 24 };
         let own_addresses: OwnAddresses = Box::new(move |_| List::first_of(vec![elsewhere]));
         Self::start(vec![tracker], folder, listener, Some(reached_at), own_addresses)
     }
 
-    /// Logs in, and waits until the tracker has found this client behind a wiretap.
+    /// Logs in, and waits until the tracker has reached this client behind a wiretap.
     fn log_in_behind(&mut self, room: &Room, name: &str) {
         self.expect(&format!("login {name} pw"), "Login successful\n");
         let core = room.tracker.server.core();
@@ -87,7 +86,7 @@ impl Person {
         });
     }
 
-    /// Sits down, makes an account and logs in.
+    /// Starts a client, makes an account and logs in.
     fn arrive(tracker: SocketAddr, folder: &Path, name: &str) -> Self {
         let mut person = Self::sit_down(tracker, folder);
         person.expect(&format!("create_user {name} pw"), "User created\n");
@@ -122,7 +121,7 @@ impl Room {
         Person::arrive(self.tracker.addr, &self.place(name), name)
     }
 
-    /// Alice owns the group lab, and these are members too.
+    /// Alice owns the group lab, and these users are members too.
     fn group_of(&self, names: &[&str]) -> (Person, Vec<Person>) {
         let mut alice = self.person("alice");
         alice.expect("create_group lab", "Group created\n");
@@ -131,7 +130,7 @@ impl Room {
             member.expect("join_group lab", "Request sent\n");
             alice.expect(&format!("accept_request lab {name}"), "Request accepted\n");
             member.sees("You are a member of lab now");
-            // The key comes with a push of its own.
+            // The key comes with a separate push.
             let lab = group("lab");
             wait_until("the key", || member.node.keyring.group_named(&lab).is_some());
             member
@@ -155,7 +154,7 @@ fn a_file_goes_to_a_member_who_shares_it_from_then_on() {
     bob.expect("show_downloads", "[C] [lab] my film.bin  3.0 MB; alice 3.0 MB (100 %)\n");
     let listed = bob.types("list_files lab").expect("listed");
     assert!(listed.starts_with("my film.bin  3.0 MB, 2 members online with it, sha1 "), "{listed}");
-    // Alice leaves the room; Bob has it still.
+    // Alice leaves, and Bob still has it.
     drop(alice);
     carol.expect("download_file lab 'my film.bin' copy.bin", "Downloading...\n");
     carol.sees("Download completed");
@@ -174,7 +173,7 @@ fn shares_come_back_at_the_next_login_from_whatever_port() {
     let offline = bob.types("list_files lab").expect("listed");
     assert!(offline.contains("no member online with it"), "{offline}");
     bob.expect("download_file lab f .", "Downloading...\n");
-    // Another process of Alice's, in effect: another port, the same state.
+    // In effect another process of Alice: another port, and the same state.
     drop(alice);
     let mut alice = Person::sit_down(room.tracker.addr, &room.place("alice"));
     alice.expect("login alice pw", "Login successful\n");
@@ -250,7 +249,7 @@ fn what_ends_a_share_just_after_a_logout_is_nothing_to_complain_of() {
     let session = alice.login.session().expect("logged in");
     alice.expect("logout", "Logout successful\n");
     alice.events.take();
-    // As on the thread that hears of it, which has the session of a moment ago.
+    // Like on the thread that hears of it, which still has the earlier session.
     share::forget(&session, |_| true);
     assert_eq!(alice.events.take(), "");
 }
@@ -265,10 +264,10 @@ fn a_changed_file_is_not_served_and_its_owner_is_told() {
     others[0].expect("download_file lab f .", "Downloading...\n");
     alice.sees("has changed since it was shared");
     assert!(!others[0].folder.join("f").exists());
-    // It is told once, though several connections may have seen it.
+    // The message comes once, though several connections may have noticed.
     wait_until("nothing is given", || alice.node.catalog.list().is_empty());
     assert_eq!(alice.events.take().matches("f is not given to others in lab").count(), 1);
-    // Sharing it again replaces the version that nobody else has.
+    // A new share replaces the version, since nobody else has it.
     alice.expect("upload_file f lab", "Uploaded\n");
     others[0].expect("cancel_download lab f", "Cancelled\n");
     others[0].expect("download_file lab f .", "Downloading...\n");
@@ -292,7 +291,7 @@ fn a_download_can_be_paused_resumed_and_cancelled() {
     bob.expect("pause_download lab f", "Paused\n");
     assert!(bob.types("show_downloads").expect("shown").contains("paused"));
     bob.refused("pause_download lab f", "paused already");
-    // Paused it stays, also over a login.
+    // It stays paused, even over a login.
     bob.expect("logout", "Logout successful\n");
     bob.expect("login bob pw", "Login successful\n");
     wait_until("it is there again", || bob.types("show_downloads").expect("shown").contains("paused"));
@@ -313,7 +312,7 @@ fn what_members_delivered_before_a_pause_still_counts_after_it() {
     alice.expect("upload_file f lab", "Uploaded\n");
     let bob = &mut others[0];
     bob.expect("download_file lab f .", "Downloading...\n");
-    // What each member has delivered stands behind a semicolon.
+    // The pieces from each member stand behind a semicolon.
     let shown = |bob: &mut Person| bob.types("show_downloads").expect("shown");
     let delivered = |line: &str| line.split_once("; ").map(|(_, members)| members.trim_end().to_owned());
     wait_until("a piece is here", || delivered(&shown(bob)).is_some_and(|members| !members.contains(" 0 B")));
@@ -377,7 +376,7 @@ fn who_waits_for_a_file_that_nobody_shares_any_more_is_told_once_each_time() {
     bob.expect("download_file lab f .", "Downloading...\n");
     alice.expect("stop_share lab f", "Stopped sharing\n");
     bob.sees("Downloading f from lab waits for members who have parts of it: it is not shared any more");
-    // Somebody shares it again, and no more some time later.
+    // A member shares it again, and some time later stops.
     bob.events.take();
     alice.expect("upload_file f lab", "Uploaded\n");
     wait_until("bob goes on", || bob.types("show_downloads").is_ok_and(|shown| shown.contains("1 member")));
@@ -442,7 +441,7 @@ fn two_downloads_of_one_client_do_not_go_to_one_place() {
     assert_eq!(bob.read("mine"), bytes_of(10, 11));
 }
 
-/// Commands that nobody can give before login.
+/// Commands that need a login.
 const NEEDS_LOGIN: [&str; 20] = [
     "logout",
     "create_group g",
@@ -560,7 +559,7 @@ fn a_client_comes_back_to_a_tracker_that_was_away_without_a_login() {
     assert!(bob.read("f") == data);
 }
 
-/// Whether somebody came after the tracker, which has looked for the client.
+/// Whether another client came after the tracker, which has tested this client.
 fn has_come(wiretap: &Wiretap) -> bool {
     wiretap.passed().iter().any(|(connection, ..)| *connection > 0)
 }
@@ -570,7 +569,7 @@ fn without_a_tracker_commands_say_so_and_transfers_go_on() {
     let room = Room::new();
     let (alice, mut others) = room.group_of(&["bob"]);
     drop(alice);
-    // Alice is reached through a relay, which holds her pieces back until the tracker is gone.
+    // Alice is behind a relay, which holds her pieces back until the tracker is gone.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let relay = Wiretap::to(listener.local_addr().expect("bound"));
     let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, relay.addr);
@@ -664,7 +663,7 @@ fn what_was_said_before_a_download_has_ended_is_told_before_its_end() {
     pieces.hold();
     bob.expect("download_file lab f .", "Downloading...\n");
     wait_until("bob connects to alice", || has_come(&pieces));
-    // Nothing is told while these are held: messages, and what commands and downloads come to.
+    // While the test holds these locks, no messages and no outcomes of commands and downloads appear.
     let (messages, ends) = (bob.events.0.lock(), bob.output.0.lock());
     clubs.iter().for_each(|club| carol.accept(club, "bob"));
     assert_eq!(bob.node.link.call(&Request::Heartbeat {}), Ok(Reply::Done {}), "all of it has come in");

@@ -1,4 +1,4 @@
-//! What a wiretap has heard, put together.
+//! The bytes of a wiretap, put together.
 
 use crate::common::wiretap::Wiretap;
 
@@ -8,7 +8,7 @@ impl Wiretap {
         self.passed().into_iter().flat_map(|(_, _, bytes)| bytes).collect()
     }
 
-    /// Whether these bytes went through next to each other.
+    /// Whether these consecutive bytes went through.
     pub(crate) fn saw(&self, bytes: &[u8]) -> bool {
         self.seen().windows(bytes.len()).any(|window| window == bytes)
     }

@@ -1,4 +1,4 @@
-//! New versions of what is here: what is equal is taken from the old one, and members are asked for the rest.
+//! New versions of local content. Equal parts come from the old version, and the rest from members.
 
 use crate::common::subject::{all, bytes, bytes_of, subject_of};
 use crate::member::Member;
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 const PIECE: usize = PIECE_LEN as usize;
 
-/// Somebody who has `old` gets `new` from a member. What came of that.
+/// A client with `old` downloads `new` from a member. Returns the progress of that.
 fn update(old: &[u8], new: &[u8]) -> TransferProgress {
     let (before, after) = (subject_of(old), subject_of(new));
     let (seeder, leecher) = (Member::new(1), Member::new(2));
@@ -45,7 +45,7 @@ fn what_is_all_in_the_old_version_comes_from_nobody() {
         let TransferProgress { received, reused, .. } = update(&old, new);
         assert!(received < 5000 && received + reused == new.len() as u64, "{received}");
     }
-    // The end is that of a block too.
+    // The end of the content is also the end of a block.
     let whole = bytes(9 * PIECE);
     assert_eq!(update(&whole, &whole[PIECE / 8..]).received, 0);
 }

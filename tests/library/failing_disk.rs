@@ -1,4 +1,4 @@
-//! A tracker whose disk fails, as its clients and its operator see it.
+//! A tracker with a failing disk, from the view of its clients and its operator.
 
 use crate::common::membership::all_pieces;
 use crate::common::names::{command, group};
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A tracker on this disk, and what its operator is told.
+/// A tracker on this disk, and the messages to its operator.
 fn tracker_on(disk: &MemDisk) -> (TestTracker, Arc<Mutex<Vec<String>>>) {
     numbered_on(disk, 1, &[])
 }
@@ -29,7 +29,7 @@ fn numbered_on(disk: &MemDisk, number: u16, others: &[(u16, SocketAddr)]) -> (Te
         settings.oversight.log = Arc::new(log);
         let warn = Arc::new(move |line: &str| lines.lock().push(line.to_owned()));
         let owner = JournalOwner { tracker: number, fresh_incarnation: disk.calls() + 1 };
-        // Without room ahead of the records, so that a full disk shows at the next change.
+        // The journal reserves no room for records, so a full disk shows at the next change.
         let small = JournalSettings { chunk_len: 1, ..JournalSettings::default() };
         let opened =
             Journal::open(Arc::new(disk.clone()), owner, small, warn.clone(), &mut Said::default()).expect("sound");
@@ -65,7 +65,7 @@ fn on_a_full_disk_nothing_is_acknowledged_reads_go_on_and_it_recovers_by_itself(
     let (mut alice, mut bob) = (tracker.user("alice"), tracker.user("bob"));
     alice.create_group("before");
     disk.set_room(Some(0));
-    // A client is told why, and another one can still look.
+    // A client hears the reason, and another one can still read.
     let why = refused(alice.ask(create("during")));
     assert_eq!(why.code, Code::Unavailable);
     assert!(why.about.contains("No space left") && why.about.contains("taken again once there is room"), "{why}");
@@ -79,7 +79,7 @@ fn on_a_full_disk_nothing_is_acknowledged_reads_go_on_and_it_recovers_by_itself(
     assert!(!tracker.server.status().to_string().contains("trouble"));
     drop((alice, bob));
     tracker.server.stop();
-    // What was acknowledged is there after the loss of power, what was refused is not.
+    // After the loss of power every acknowledged change is there, and no refused one.
     let (tracker, _) = tracker_on(&disk.after_power_loss(1));
     let mut alice = tracker.client();
     alice.log_in("alice");
@@ -131,7 +131,7 @@ fn a_tracker_with_a_full_disk_stays_connected_and_has_what_it_missed_once_there_
     disk.set_room(Some(0));
     (0..100).for_each(|n| alice.create_group(&format!("group{n}")));
     wait_until("the operator is told", || count("No space left") == 1);
-    // Who is online is told all the same, and what is there can be seen.
+    // Online clients still get messages, and can read what is there.
     alice.announce(4001);
     alice.hold(share, all_pieces());
     wait_until("she is seen", || looking.peers(share).iter().any(|peer| peer.addrs[0].port() == 4001));

@@ -1,4 +1,4 @@
-//! A disk in memory that fails when it is told to, and forgets what was not synced when its power is cut.
+//! A disk in memory. It fails on command, and a power cut loses what was not synced.
 
 use crate::common::random::Random;
 use groupshare::tracker::journal::disk::{Disk, DiskFile};
@@ -12,16 +12,16 @@ use std::sync::Arc;
 
 const SECTOR_LEN: usize = 512;
 
-/// What goes wrong at a call.
+/// A fault at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It fails. If it is a sync, what was to be synced never reaches the disk, though it can still be read.
+    /// The call fails. If it is a sync, the bytes in question never reach the disk, though they can still be read.
     Error(Errno),
-    /// A write writes half of its bytes and says so; all other calls work.
+    /// A write writes half of its bytes and reports that. All other calls work.
     Short,
-    /// A write writes half of its bytes and says so; the call after it fails.
+    /// A write writes half of its bytes and reports that. The call after it fails.
     ShortThen(Errno),
-    /// The process is killed in the middle of it: nothing after it has any effect.
+    /// The process is killed in the middle of the call. Nothing after it has any effect.
     Kill,
 }
 
@@ -38,9 +38,9 @@ struct Inner {
     syncs: u64,
     fault: Option<(u64, Fault)>,
     killed: bool,
-    /// Bytes that may still be allocated.
+    /// How many bytes may still be allocated.
     room: Option<u64>,
-    /// Files that cannot be read.
+    /// Unreadable files.
     unreadable: BTreeSet<String>,
 }
 
@@ -48,12 +48,12 @@ struct Inner {
 struct File {
     bytes: Vec<u8>,
     durable: Vec<u8>,
-    /// Written since the last sync, by sector.
+    /// The sectors written since the last sync.
     dirty: Vec<usize>,
 }
 
 impl Inner {
-    /// Counts a call; whether it is to be carried out half or fails.
+    /// Counts a call. Returns whether only half of it is to be done, or fails.
     fn call(&mut self, is_sync: bool) -> io::Result<bool> {
         if self.killed {
             return Err(io::Error::other("killed"));
@@ -87,29 +87,29 @@ impl Inner {
 }
 
 impl MemDisk {
-    /// Lets a call fail: the first one from now on has number 1.
+    /// Makes a call fail. The next one has number 1.
     pub(crate) fn fail_at(&self, call: u64, fault: Fault) {
         let mut inner = self.0.lock();
         inner.calls = 0;
         inner.fault = Some((call, fault));
     }
 
-    /// How many calls there were that change something, since `fail_at`.
+    /// How many changing calls there were since `fail_at`.
     pub(crate) fn calls(&self) -> u64 {
         self.0.lock().calls
     }
 
-    /// Leaves so much room for files to grow, or as much as they want.
+    /// Leaves this much room for files to grow, or no limit.
     pub(crate) fn set_room(&self, room: Option<u64>) {
         self.0.lock().room = room;
     }
 
-    /// Lets every read of a file fail.
+    /// Makes every read of a file fail.
     pub(crate) fn spoil(&self, name: &str) {
         self.0.lock().unreadable.insert(name.to_owned());
     }
 
-    /// Puts a file there, durable.
+    /// Adds a durable file.
     pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
         let mut inner = self.0.lock();
         let id = inner.files.len();
@@ -122,7 +122,7 @@ impl MemDisk {
         self.0.lock().names.keys().cloned().collect()
     }
 
-    /// The disk as the next process finds it.
+    /// The disk that the next process finds after a kill.
     pub(crate) fn after_kill(&self) -> MemDisk {
         let inner = self.0.lock();
         let disk = Inner {
@@ -135,7 +135,7 @@ impl MemDisk {
         MemDisk(Arc::new(Mutex::new(disk)))
     }
 
-    /// The disk after its power was cut: of what was not synced, each sector, length and name is there or not.
+    /// The disk after a power cut. Each sector, length and name that was not synced is there or not.
     pub(crate) fn after_power_loss(&self, seed: u64) -> MemDisk {
         let mut random = Random(seed);
         let inner = self.0.lock();
@@ -283,7 +283,7 @@ impl DiskFile for MemFile {
     fn sync_data(&mut self) -> io::Result<()> {
         let mut inner = self.disk.0.lock();
         if let Err(error) = inner.call(true) {
-            // What could not be written counts as written from now on, as on Linux.
+            // As on Linux, bytes that could not be written count as written from now on.
             inner.files[self.id].dirty.clear();
             return Err(error);
         }

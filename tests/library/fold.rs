@@ -1,4 +1,4 @@
-//! Every row of docs/FOLD.md, played on two trackers that lose sight of each other and meet again.
+//! Every row of docs/FOLD.md, played on two trackers that lose contact and meet again.
 
 mod accounts;
 mod departures;

@@ -1,4 +1,4 @@
-//! Connections on which the one who connects gives pieces.
+//! Connections on which the connecting side gives pieces.
 
 use crate::common::deadline::LONG;
 use crate::common::identity::{peer_identity, peer_key, secret};
@@ -17,7 +17,7 @@ use groupshare::wire::refusal::Code;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-/// The next message that is said; none at the end.
+/// The next message; `None` at the end.
 fn next<M: Message>(receiver: &mut FrameReceiver) -> Option<(u32, M)> {
     match receiver.recv(LONG) {
         Ok(frame) => Some((frame.request, frame.message().expect("it is understood"))),
@@ -26,14 +26,14 @@ fn next<M: Message>(receiver: &mut FrameReceiver) -> Option<(u32, M)> {
     }
 }
 
-/// A member of the group who connects to another one.
+/// A member of the group that connects to another one.
 fn connect(to: &Member, subject: &Subject) -> (FrameReceiver, Arc<FrameSender>) {
     let stream = TcpStream::connect(to.peer(1, subject).addrs[0]).expect("it listens");
     let keys = greet(&mut &stream, to, 2, 7).expect("a member");
     connection::split(stream, keys, FRAME_LEN_MAX, true).expect("a socket")
 }
 
-/// A seeder that has been called connects to somebody who waits for that, and says what it gives.
+/// A called seeder connects to a waiting member, and offers its content.
 fn called(seeder: &Member, gives: InfoHash) -> (FrameReceiver, Arc<FrameSender>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
@@ -63,7 +63,7 @@ fn whoever_waits_for_a_giver_hears_who_it_is_and_takes_from_it() {
     assert_eq!(given.certificate, peer_identity(2).certificate);
     given.sender.send(1, &PeerRequest::Open { info_hash }).expect("sent");
     assert_eq!(next(&mut receiver), Some((1, PeerRequest::Open { info_hash })));
-    // A piece is longer than anything that a stranger may say.
+    // A piece is longer than any message of a stranger may be.
     let long = PeerReply::News { pieces: groupshare::wire::codec::List::new((0..4000).collect()).expect("few") };
     sender.send(UNASKED, &long).expect("sent");
     assert_eq!(next(&mut given.receiver), Some((UNASKED, long)));

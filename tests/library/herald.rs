@@ -1,4 +1,4 @@
-//! What clients are told, where something is in the way: an error of the program, a connection without room.
+//! Messages to clients in spite of obstacles: an error of the program, or a connection without room.
 
 use crate::common::client::{Client, Share};
 use crate::common::gated_log::GatedLog;
@@ -34,7 +34,7 @@ fn after_an_error_of_the_program_clients_come_again_and_are_told_of_changes() {
     let held = log.hold();
     let (_, pending) = tracker.server.core().committer.begin(command(), &carol).expect("accepted");
     pending.expect("not durable yet").then(Box::new(|_| panic!("as the test wants it")));
-    // Of this one, who waits in the same batch, nobody knows what was to be told.
+    // In this case nobody knows the message for this client in the same batch.
     let asked = bob.send(&Request::CreateGroup { command: command(), group: group("club") });
     drop(held);
     alice.until_end();
@@ -51,7 +51,7 @@ fn after_an_error_of_the_program_clients_come_again_and_are_told_of_changes() {
 fn an_answer_that_met_a_full_connection_comes_as_soon_as_there_is_room() {
     let tracker = TestTracker::start();
     let mut alice = tracker.user("alice");
-    // The notifier answers a change. The session's thread, which may wait for room when it writes, only reads now.
+    // The notifier answers a change. The session's thread may wait for room when it writes, and now it only reads.
     alice.create_group("first");
     let state = tracker.server.core().state();
     let senders = tracker.server.core().logins.channels(state.user_named(&user("alice")).expect("there"));
@@ -80,7 +80,7 @@ fn members_are_found_under_the_share_that_theirs_turned_out_to_be() {
     });
     let second = alice.share("lab", "film.mkv", &content).share;
     assert_ne!(first, second);
-    // At another tracker, where the first one was still there, bob has joined it.
+    // Bob has joined it at another tracker, where the first one was still there.
     let state = tracker.server.core().state();
     let user = state.user_named(&user("bob")).expect("there");
     join(&tracker, first, user);
@@ -122,7 +122,7 @@ fn who_shares_again_before_the_end_was_told_is_not_told_of_that_end() {
     bob.share("lab", "film.mkv", &content);
     let core = tracker.server.core();
     let user = core.state().user_named(&user("alice")).expect("there");
-    // Whoever tells clients of changes is held up.
+    // This holds up the thread that tells clients of changes.
     let held: Arc<Mutex<()>> = Arc::default();
     let guard = held.lock();
     let (group, name) = (group("lab"), crate::common::names::file("film.mkv"));
@@ -137,14 +137,14 @@ fn who_shares_again_before_the_end_was_told_is_not_told_of_that_end() {
     assert_eq!(alice.share("lab", "film.mkv", &content).share, share);
     alice.hold(share, crate::common::membership::all_pieces());
     drop(guard);
-    // Answered by whoever was held up.
+    // The held-up thread answers this.
     alice.create_group("den");
     let over = |reply: &Reply| matches!(reply, Reply::ShareEnded { share: ended } if *ended == share);
     assert!(!alice.all_pushed().iter().any(over));
     assert_eq!(core.presence.holder_counts(&[share], |_, _| false), [1]);
 }
 
-/// Another tracker has let a user share something, after everything that is known here.
+/// Another tracker has let a user join a share, after every change that is known here.
 fn join(tracker: &TestTracker, share: ShareRef, user: UserRef) {
     let core = tracker.server.core();
     let id = OpId { origin: Origin { tracker: 2, incarnation: 1 }, seq: 1 };

@@ -1,4 +1,4 @@
-//! The journal against damage of every kind, a disk that fails at every call, and power that goes at every call.
+//! The journal against damage of every kind. The disk fails at every call, and the power fails at every call.
 
 use crate::faulty_disk::{Fault, MemDisk};
 use groupshare::model::digest::{InfoHash, Sha1Digest};
@@ -37,7 +37,7 @@ fn id(seq: u64) -> OpId {
     OpId { origin: origin(), seq }
 }
 
-/// The op with this sequence: users make groups, are let in, share files, get notices. `variant` tells apart ops that
+/// The op with this sequence. Users make groups, join, share files, and get notices. `variant` tells apart ops that
 /// could have had the same place.
 pub(crate) fn op_under(origin: Origin, seq: u64, variant: u64) -> Op {
     let user = |n: u64| UserRef(id(n - n % 8 + 1));
@@ -82,7 +82,7 @@ pub(crate) fn fold<'a>(ops: impl IntoIterator<Item = &'a Op>) -> State {
     state
 }
 
-/// What was warned of, and what lost its place.
+/// The warnings, and the ops without a place.
 #[derive(Clone, Default)]
 pub(crate) struct Said(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<Op>>>);
 
@@ -104,7 +104,7 @@ impl Said {
         std::mem::take(&mut self.0.lock())
     }
 
-    /// What the last adoption listed.
+    /// The ops that the last adoption listed.
     pub(crate) fn unplaced(&self) -> Vec<Op> {
         self.1.lock().clone()
     }
@@ -122,7 +122,7 @@ fn batches() -> impl Iterator<Item = u64> {
     [1, 3, 2, 7, 1, 1, 12, 4].into_iter().cycle()
 }
 
-/// Where every record ends, and which batch it is of.
+/// Where every record ends, and the number of its batch.
 struct Map {
     name: String,
     bytes: Vec<u8>,
@@ -131,7 +131,7 @@ struct Map {
     digests: Vec<[u8; 32]>,
 }
 
-/// A journal of at least so many records in one segment.
+/// A journal with at least `count` records in one segment.
 fn journal_of(count: u64) -> Map {
     let disk = MemDisk::default();
     let mut journal = open(&disk, PLAIN).journal;
@@ -170,7 +170,7 @@ impl Map {
         self.ends.iter().filter(|&&(end, _)| end <= n).count()
     }
 
-    /// Reads these bytes instead; gives the number of ops in them, which must be the first ones.
+    /// Reads these bytes instead. Returns the number of ops in them, which must be the first ones.
     fn read(&self, bytes: Vec<u8>) -> Result<(usize, Recovery), JournalError> {
         let disk = MemDisk::default();
         disk.put(&self.name, bytes);
@@ -185,8 +185,8 @@ impl Map {
         Ok((count, recovery))
     }
 
-    /// Either all is there, or a prefix is that lacks records of the last batch only, with a warning; or it is refused
-    /// with a reason.
+    /// Either everything is there, or a prefix that lacks only records of the last batch, with a warning. Otherwise the
+    /// journal is refused with a reason.
     fn check_damaged(&self, what: &str, bytes: Vec<u8>) {
         match self.read(bytes) {
             Ok((count, recovery)) => {
@@ -333,7 +333,7 @@ fn an_empty_folder_is_a_fresh_start_and_a_newer_or_foreign_journal_is_refused() 
     let opened = open(&disk, PLAIN);
     assert_eq!((opened.past.state().op_count(), opened.origin), (0, origin()));
     drop(opened);
-    // Nobody can tell a folder that comes from a backup: no start gives ids that an earlier one may have given.
+    // Nothing shows that a folder comes from a backup. So no start issues ids that an earlier one may have issued.
     let next = JournalOwner { fresh_incarnation: 79, ..OWNER };
     let opened = Journal::open(Arc::new(disk.clone()), next, PLAIN, Arc::new(|_: &str| {}), &mut Said::default())
         .expect("sound");
@@ -351,22 +351,22 @@ fn an_empty_folder_is_a_fresh_start_and_a_newer_or_foreign_journal_is_refused() 
     assert!(error.contains("has format 4 and was written by a newer version"), "{error}");
 }
 
-/// Small enough that a run of some dozens of ops sees everything.
+/// So small that a run of some dozens of ops reaches everything.
 const BUSY: JournalSettings =
     JournalSettings { checkpoint_ops: 10, segment_len_max: RECORDS_AT as u64 + 1500, chunk_len: 700 };
 
-/// What a run has done.
+/// The results of a run.
 struct Run {
-    /// What was acknowledged.
+    /// The acknowledged ops.
     kept: Vec<Op>,
-    /// The batch that was not, if the last one was not.
+    /// The last batch, if it was not acknowledged.
     unkept: Vec<Op>,
     opened: bool,
     failed: Option<String>,
 }
 
-/// Changes on a disk that may fail: some batches, a checkpoint every now and then; what found no room is followed by
-/// something else.
+/// Changes on a disk that may fail: some batches, and a checkpoint now and then. After a batch without room another one
+/// follows.
 fn run(disk: &MemDisk, batch_count: usize) -> Run {
     let mut run = Run { kept: Vec::new(), unkept: Vec::new(), opened: false, failed: None };
     let Ok(OpenedJournal { mut journal, mut past, origin, .. }) = Said::default().open(disk, BUSY) else { return run };
@@ -384,7 +384,7 @@ fn run(disk: &MemDisk, batch_count: usize) -> Run {
             }
             Err(AppendError::Full(_)) => run.unkept = ops,
             Err(AppendError::Failed(reason)) => {
-                // A batch that is refused because an earlier one failed was never written.
+                // A batch that fails because of an earlier failure was never written.
                 if run.failed.is_none() {
                     run.unkept = ops;
                 }
@@ -395,12 +395,12 @@ fn run(disk: &MemDisk, batch_count: usize) -> Run {
     run
 }
 
-/// The disk must hold what was kept, and at most whole ops of the batch that was last tried.
+/// The disk must hold all kept ops, and at most whole ops of the last tried batch.
 fn verify(disk: &MemDisk, run: &Run, what: &str) {
     let said = Said::default();
     let opened = said.open(disk, BUSY).unwrap_or_else(|error| panic!("{what}: {error}"));
     let told = said.take();
-    // A crash takes the end of the last segment away, and nothing else.
+    // A crash removes the end of the last segment, and nothing else.
     assert!(
         !told.iter().any(|line| line.contains("neither give them") || line.contains("passed over")),
         "{what}: {told:?}"
@@ -410,7 +410,7 @@ fn verify(disk: &MemDisk, run: &Run, what: &str) {
     let all: Vec<&Op> = run.kept.iter().chain(&run.unkept).collect();
     assert!(count <= all.len(), "{what}: {count} ops");
     assert_eq!(opened.past.state().digest(), fold(all[..count].iter().copied()).digest(), "{what}");
-    // And it can be written to.
+    // The journal must also accept another write.
     let OpenedJournal { mut journal, mut past, origin, .. } = opened;
     let mut next = op_under(origin, past.state().seen(origin) + 1, 1000);
     next.lamport = past.state().lamport() + 1;
@@ -520,7 +520,7 @@ fn a_failed_fsync_is_final_until_the_restart_and_says_so() {
     assert_eq!(journal.append(&[op_under(origin, 2, 1)]), Err(error));
     assert_eq!(disk.calls(), calls, "nothing more is written");
     drop(journal);
-    // It could be read, so it is made durable before anything is built on it.
+    // Readable records become durable before anything builds on them.
     let opened = open(&disk, PLAIN);
     assert_eq!(opened.past.state().op_count(), 2);
     let disk = disk.after_power_loss(5);

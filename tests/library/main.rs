@@ -1,4 +1,4 @@
-//! Tests that run in this process: trackers, clients and what they are made of, over real sockets where they speak.
+//! Tests inside this process: trackers, clients and their parts. They talk over real sockets.
 
 #[path = "../common"]
 mod common {

@@ -47,7 +47,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// The name of the group of all members, too long to come up in random bytes.
+/// The name of the group of all members. It is too long to come up in random bytes.
 pub(crate) const GROUP: &str = "laboratory";
 
 pub(crate) fn key(secret: u8) -> GroupKey {
@@ -55,13 +55,13 @@ pub(crate) fn key(secret: u8) -> GroupKey {
     GroupKey { group: group(), name, id: KeyId([secret; 16]), key: Secret([secret; 32]) }
 }
 
-/// How a member is, and who hears of it.
+/// The settings of a member, and the receivers of its events.
 pub(crate) struct MemberSetup {
     pub patience: Option<Duration>,
     pub uplink: Arc<Uplink>,
     pub download: Limit,
     pub events: channel::Sender<SeederEvent>,
-    /// Takes the connections of those who give.
+    /// Receives the connections of members that give.
     pub given: channel::Sender<Given>,
 }
 
@@ -72,7 +72,7 @@ impl Default for MemberSetup {
     }
 }
 
-/// A client without prompt and tracker.
+/// A client without a prompt and a tracker.
 pub(crate) struct Member {
     pub folder: tempfile::TempDir,
     pub client: ClientId,
@@ -133,7 +133,7 @@ impl Member {
         Peer { client: self.client, user: user(number), key: self.identity.key(), addrs: at(addr), held }
     }
 
-    /// Serves a file on disk, of which it says to hold these pieces.
+    /// Serves a file on disk, and claims to hold these pieces of it.
     pub(crate) fn seed(&self, data: &[u8], subject: &Subject, have: Bitfield) -> Arc<Served> {
         let path = self.folder.path().join("f.bin");
         fs::write(&path, data).expect("room");
@@ -156,12 +156,12 @@ impl Member {
         download
     }
 
-    /// A download that the engine does not know of yet.
+    /// A download that the engine does not yet know.
     pub(crate) fn prepare(&self, id: u64, subject: &Subject) -> Arc<Transfer> {
         self.prepare_with(id, subject, None)
     }
 
-    /// Downloads a new version of what is here. What is equal is taken from that.
+    /// Downloads a new version of local content, and takes equal parts from the old version.
     pub(crate) fn update(&self, subject: &Subject, data: &[u8], old: &Subject) -> Arc<Transfer> {
         let path = self.folder.path().join("old.bin");
         fs::write(&path, data).expect("room");
@@ -202,7 +202,7 @@ impl Member {
         Arc::new(Transfer::new(setup, Instant::now()))
     }
 
-    /// What the engine tells next, but for first pieces.
+    /// The engine's next event, except those of first pieces.
     pub(crate) fn hears(&self) -> EngineEvent {
         loop {
             let event = self.told.recv_timeout(LONG).expect("told in time");
@@ -231,7 +231,7 @@ impl Drop for Member {
     }
 }
 
-/// Shakes hands with the seeder, as a client of this user does under this key.
+/// Makes a handshake with the seeder, as a client of this user under this key.
 pub(crate) fn greet(
     stream: &mut (impl Read + Write),
     seeder: &Member,
@@ -242,7 +242,7 @@ pub(crate) fn greet(
     peer_to_peer(stream, &peer_identity(number), seeder.identity.key(), (group.id, &group.key))
 }
 
-/// A connection of this user to the seeder, open on the content; else why not.
+/// This user's connection to the seeder with the content open, or the reason why not.
 pub(crate) fn open(seeder: &Member, subject: &Subject, number: u8) -> Result<(FrameReceiver, Arc<FrameSender>), u16> {
     let stream = TcpStream::connect(seeder.peer(1, subject).addrs[0]).expect("the seeder listens");
     stream.set_read_timeout(Some(LONG)).expect("an option");

@@ -1,5 +1,5 @@
-//! What is installed beside the programs says the same as they do: man pages, completion of the command line, the
-//! service. Texts only; `make deb` has man and groff look at the pages.
+//! The files beside the programs agree with them: man pages, completion of the command line, the service. This checks
+//! only texts. `make deb` runs man and groff on the pages.
 
 use groupshare::client::args as client_args;
 use groupshare::client::command::table::COMMANDS;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 const PROGRAMS: [&str; 2] = ["groupshare-tracker", "groupshare-client"];
 
-/// One option as `--help` shows it.
+/// One option as `--help` prints it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Opt {
     long: String,
@@ -47,7 +47,7 @@ fn option(line: &str) -> Option<Opt> {
     let rest = if short.is_some() { line.get(2..)?.strip_prefix(", ")? } else { line }.strip_prefix("--")?;
     let mut words = rest.splitn(2, ' ');
     let long = words.next()?.to_owned();
-    // What it does stands after at least two spaces, an argument after one.
+    // The description follows at least two spaces, and an argument follows one.
     let argument = words.next().filter(|rest| !rest.starts_with(' ')).and_then(|rest| rest.split(' ').next());
     Some(Opt { long, short, argument: argument.filter(|word| !word.is_empty()).map(str::to_owned) })
 }
@@ -62,7 +62,7 @@ fn man_page(program: &str) -> Vec<String> {
     packaged(&format!("{program}.1")).replace("\\-", "-").lines().map(str::to_owned).collect()
 }
 
-/// The words in a text that begin with these characters and go on like the name of an option, sorted, each once.
+/// The words in a text that begin with `mark` and continue like the name of an option, sorted, each once.
 fn names_after<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     let name = |rest: &'a str| {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
@@ -75,8 +75,8 @@ fn names_after<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     names
 }
 
-/// A command's arguments as a man page writes them: `Ar user_id Op Ar password` for `<user_id> [password]`. `Op` reaches
-/// to the end of the line, so brackets before the last are `Oo` and `Oc`.
+/// A command's arguments in the form of a man page: `Ar user_id Op Ar password` for `<user_id> [password]`. `Op`
+/// reaches to the end of the line, so brackets before the last are `Oo` and `Oc`.
 fn in_mdoc(arguments: &str) -> String {
     let mut mdoc = arguments.replace("[<", "[").replace(">]", "]").replace('<', "Ar ").replace('>', "");
     while mdoc.matches('[').count() > 1 {
@@ -158,7 +158,7 @@ fn every_option_is_completed_in_every_shell_and_no_other() {
         let bash = packaged(&format!("completions/bash/{program}"));
         let zsh = packaged(&format!("completions/zsh/_{program}"));
         let fish = packaged(&format!("completions/fish/{program}.fish"));
-        // Spelled out in a comment there.
+        // A comment there spells it out.
         let mut in_bash = names_after(&bash, "--");
         in_bash.retain(|name| *name != "option");
         assert_eq!(in_bash, longs, "bash, {program}");
@@ -198,7 +198,7 @@ fn the_service_starts_the_tracker_with_a_command_line_that_it_takes() {
     assert_eq!((args.number, args.tracker_info.to_str()), (2, Some("/etc/groupshare/tracker_info.txt")));
     let config = args.config.map(|file| file.path);
     assert_eq!(config.as_deref(), Some(Path::new("/etc/groupshare/tracker.conf")));
-    // What it writes is in the one folder that the service may write to, list and programs are not.
+    // The tracker writes only into the one folder that the service may write. The list and the programs lie elsewhere.
     assert!(unit.contains("\nStateDirectory=groupshare\n") && unit.contains("\nProtectSystem=strict\n"));
     for path in [args.key_file, args.data_dir] {
         assert!(path.expect("given").starts_with("/var/lib/groupshare"));

@@ -1,5 +1,5 @@
-//! The protocol, byte by byte: every message against bytes written by hand, against its own decoder, against damaged
-//! bytes, and against docs/PROTOCOL.md.
+//! The protocol, byte by byte. The tests check every message against handwritten bytes, its own decoder, damaged bytes,
+//! and docs/PROTOCOL.md.
 
 mod annotated;
 mod damage;

@@ -1,4 +1,4 @@
-//! What a tracker says unasked, and what it says last.
+//! The unasked messages of a tracker, and its last message.
 
 use crate::common::client::Client;
 use crate::common::names::command;
@@ -7,7 +7,7 @@ use groupshare::wire::client_tracker::{Reply, Request};
 use groupshare::wire::frame::UNASKED;
 
 impl Client {
-    /// The next message that comes unasked.
+    /// The next unasked message.
     pub(crate) fn pushed(&mut self) -> Reply {
         match self.unasked.pop_front() {
             Some(push) => push,

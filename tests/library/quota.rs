@@ -1,4 +1,4 @@
-//! Limits on what users may have: each is met exactly, and one more is refused in words that say what to do.
+//! Limits on what users may have. Each is reached exactly, and one more is refused with words that say what to do.
 
 use crate::common::client::{Client, words};
 use crate::common::manifest::manifest;
@@ -26,13 +26,13 @@ fn settings(limits: &[(Quota, u64)], accounts: Accounts) -> LimitSettings {
     LimitSettings { quotas, accounts }
 }
 
-/// A tracker with these limits alone.
+/// A tracker with only these limits.
 fn limited(limits: &[(Quota, u64)]) -> TestTracker {
     let limits = Arc::new(Limits::new(settings(limits, Accounts::Open)));
     TestTracker::start_with(|settings| settings.oversight.limits = limits)
 }
 
-/// What a client is told that is refused.
+/// The words of a refusal.
 fn refusal(client: &mut Client, request: Request) -> String {
     match client.ask(request) {
         refused @ Reply::Refused { .. } => words(&refused),
@@ -40,7 +40,7 @@ fn refusal(client: &mut Client, request: Request) -> String {
     }
 }
 
-/// What a short list of pieces counts.
+/// What a short manifest counts.
 const LEAST: u64 = 4096;
 
 fn create_group(name: &str) -> Request {
@@ -55,14 +55,14 @@ fn create_user(name: &str) -> Request {
     Request::CreateUser { command: command(), user: user(name), password: password("x") }
 }
 
-/// The first part of a list of pieces.
+/// The first part of a manifest.
 fn put(group_name: &str, bytes: &[u8], content: &Content) -> Request {
     let part = Blob::new(bytes[..bytes.len().min(MANIFEST_PART_MAX)].to_vec()).expect("a part");
     let (info_hash, total) = (content.info_hash, bytes.len() as u32);
     Request::PutManifest { group: group(group_name), info_hash, total, offset: 0, part }
 }
 
-/// Brings a file's list of pieces and shares it.
+/// Sends a file's manifest and shares the file.
 fn share(client: &mut Client, group_name: &str, name: &str, seed: u8) {
     let (bytes, content) = manifest(name, 1, seed);
     client.put_manifest(group_name, &bytes, &content);
@@ -111,7 +111,7 @@ fn a_user_waits_for_as_many_groups_as_the_limit_says() {
     bob.leave("a");
     bob.join("c");
     assert_eq!(refusal(&mut bob, join_group("d")), told);
-    // Nobody is left to answer, and nobody can withdraw the request: it does not count.
+    // Nobody can answer or withdraw this request, so it does not count.
     ann.leave("b");
     bob.join("d");
 }
@@ -175,8 +175,8 @@ fn set_open(name: &str) -> Request {
     Request::SetGroup { command: command(), group: group(name), access: GroupAccess::Open }
 }
 
-/// Others add bob to groups until they are refused, and leave him all but the first of each. Returns the groups in which
-/// he is then, and the last refusal of each of the others.
+/// Other users add bob to groups until the tracker refuses. They then remove him from all groups except the first of
+/// each. Returns bob's groups, and the last refusal of each of the others.
 fn add_as_often_as_possible(tracker: &TestTracker, others: usize, groups: usize) -> (Vec<String>, Vec<String>) {
     let (mut added, mut refused) = (Vec::new(), Vec::new());
     for number in 0..others {
@@ -220,7 +220,7 @@ fn an_owner_adds_as_many_users_in_an_hour_as_the_limit_says() {
     bob.done(add_member("dave"));
 }
 
-/// A few accounts could fill all places that a user has for groups. Then the user could join and make none.
+/// A few accounts could fill all of a user's places for groups. Then the user could neither join nor make one.
 #[test]
 fn however_many_groups_others_add_a_user_to_there_is_room_for_those_of_choice() {
     let limits = [(Quota::Memberships, 3), (Quota::GroupsOwned, 2), (Quota::AddedTo, 9), (Quota::AddedByOne, 4)];
@@ -232,14 +232,14 @@ fn however_many_groups_others_add_a_user_to_there_is_room_for_those_of_choice() 
     let by_all = "This would be over a limit: bob was added to 9 groups of 9 and shares in none; \
                   have bob ask by join_group, or ask the operator";
     assert_eq!((added.len(), refused), (9, [by_one, by_one, by_all, by_all].map(str::to_owned).to_vec()));
-    // He makes one, is let into one, and walks into an open one, although he came to lead some of the others.
+    // He makes one, is accepted into one, and joins an open one, although others also made him a member of theirs.
     bob.create_group("mine");
     ["lab", "club"].iter().for_each(|name| ann.create_group(name));
     bob.join("lab");
     ann.accept("lab", "bob");
     ann.done(set_open("club"));
     bob.join("club");
-    // Whoever shares in a group is there by choice.
+    // A member that shares in a group is there by choice.
     let (_, content) = manifest("song", 1, 1);
     let request = bob.share_request(&added[0], "song", &content);
     let told = "This would be over a limit: you are in 3 groups of 3; leave one, or ask the operator";
@@ -340,7 +340,7 @@ fn a_user_brings_as_many_bytes_of_lists_of_pieces_an_hour_as_the_limit_says() {
         ann.done(put("lab", &bytes, &content));
     }
     too_slow(refusal(&mut ann, put("lab", &bytes, &content)));
-    // A list that is here already is not kept for nothing.
+    // A manifest that the tracker has already does not count again.
     ann.share("lab", "two", &content);
     share(&mut bob, "den", "six", 3);
     bob.put_manifest("den", &bytes, &content);
@@ -471,7 +471,7 @@ fn a_change_of_the_password_counts_as_a_check_and_is_asked_for_before_it_is_comp
     assert!(matches!(ann.ask(change), Reply::LoggedIn { .. }), "what is carried out again takes none");
     assert!(matches!(ann.ask(change_password("a", "b")), Reply::LoggedIn { .. }));
     let slow = "Too many attempts, wait a little and try again: ";
-    // Refused whatever the old password is: nobody looks at it, and it takes no check.
+    // The tracker refuses whatever the old password is. It does not check that password, and no check is used up.
     for old in ["b", "wrong", "wrong"] {
         let told = refusal(&mut ann, change_password(old, "c"));
         assert!(told.starts_with(&format!("{slow}2 changes an hour; the next one in ")), "{told}");
@@ -507,7 +507,7 @@ fn all_users_together_have_as_much_as_the_limits_say() {
         Quota::AllBytes.amount(3 * LEAST)
     );
     assert_eq!(refusal(&mut ann, put("lab", &bytes, &content)), told);
-    // The operator is not limited.
+    // The operator has no limit.
     let change = OperatorChange::MakeUser { name: user("eve"), password: PasswordHash("x".into()) };
     assert!(tracker.server.core().committer.operate(command(), &change).expect("accepted").op.is_some());
 }

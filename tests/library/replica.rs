@@ -1,4 +1,4 @@
-//! Several trackers in one process, over real sockets: what one takes all know, whatever happens to the links between them.
+//! Several trackers in one process, over real sockets. All of them learn each change, whatever happens to their links.
 
 mod agreement;
 mod by_word;
@@ -39,7 +39,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Tracker `number`, which calls these others.
+/// Tracker `number`. It calls these others.
 fn tracker(number: u16, others: &[(u16, SocketAddr)]) -> TestTracker {
     TestTracker::start_with(|settings| {
         settings.origin = Origin { tracker: number, incarnation: u64::from(number) * 1000 };
@@ -79,7 +79,7 @@ fn what_is_done_at_one_tracker_is_seen_at_all() {
     wait_until("bob is a member", || is_member(&mut bob, "lab"));
     assert_eq!(alice.keys(), bob.keys());
 
-    // A share with its manifest, found and read elsewhere; the members that hold it, whatever tracker they are at.
+    // Other trackers find a share with its manifest, and the members that hold it at any tracker.
     let (bytes, content) = manifest("film.mkv", 40_000, 1);
     alice.put_manifest("lab", &bytes, &content);
     let share = alice.share("lab", "film.mkv", &content);
@@ -96,7 +96,7 @@ fn what_is_done_at_one_tracker_is_seen_at_all() {
     bob.hold(share.share, all_pieces());
     wait_until("alice is told of bob", || alice.peers(share.share).iter().any(|peer| peer.addrs[0].port() == 4002));
 
-    // A member removed at one tracker loses the group at another, and the others get the next key.
+    // A member removed at one tracker loses the group at another, and the other members get the next key.
     wait_until("bob is at three", || three.server.core().state().share_count() == 1);
     let mut alice_at_three = three.client();
     alice_at_three.log_in("alice");
@@ -159,7 +159,7 @@ fn both_sides_of_a_partition_go_on_and_agree_afterwards() {
     assert!(is_member(&mut dan, "lab") && is_member(&mut carol, "lab"));
     assert_eq!(alice.refused(Request::ListMembers { group: group("lab"), after: None }), Code::NotMember);
     wait_until("all have the same key", || dan.keys() == carol.keys() && carol.keys() == carol_at_two.keys());
-    // The one who was renamed is told so at the next login, under the old name too.
+    // The renamed user hears of it at the next login, also under the old name.
     let mut again = two.client();
     let renamed = |reply: Reply| matches!(reply, Reply::LoggedIn { user: name, .. } if name == user("zoe") || name == user("zoe~2"));
     let request = Request::Login { client: again.id, user: user("zoe"), password: password(PASSWORD) };
@@ -171,7 +171,7 @@ fn both_sides_of_a_partition_go_on_and_agree_afterwards() {
     assert!(!told.has("DIFFER"));
 }
 
-/// The op by which a tracker of that number makes an account.
+/// The op with which a tracker of this number makes an account.
 fn account(number: u16, seq: u64, lamport: u64) -> Op {
     Op {
         id: OpId { origin: Origin { tracker: number, incarnation: 1 }, seq },
@@ -181,12 +181,12 @@ fn account(number: u16, seq: u64, lamport: u64) -> Op {
     }
 }
 
-/// The op of this number that tracker 2 makes.
+/// The op of tracker 2 with this sequence.
 fn numbered(seq: u64, body: OpBody) -> Op {
     Op { body, ..account(2, seq, seq) }
 }
 
-/// Tracker 2 makes an account and a group, and this is shared there.
+/// Tracker 2 makes an account and a group, and a share in that.
 fn shared_ops(content: Content) -> [Op; 3] {
     let account = account(2, 1, 1);
     let user = UserRef(account.id);
@@ -202,7 +202,7 @@ fn give_manifest(sender: &FrameSender, bytes: &[u8], content: &Content) {
     sender.send(UNASKED, &LinkMessage::Manifest { info_hash, total, offset: 0, part }).expect("sent");
 }
 
-/// A log of this many accounts, made by a tracker of that number.
+/// A log with this many accounts from a tracker of this number.
 fn log_of(number: u16, count: u64) -> (State, MemoryLog) {
     let ops: Vec<Op> = (1..=count).map(|seq| account(number, seq, seq)).collect();
     let (mut state, mut log) = (State::new(), MemoryLog::default());
@@ -213,7 +213,7 @@ fn log_of(number: u16, count: u64) -> (State, MemoryLog) {
 
 #[test]
 fn a_tracker_with_an_empty_disk_gets_everything_and_gives_what_only_it_has() {
-    // More than the feed keeps, and than a window of late ops.
+    // More than the feed keeps, and more than a window of late ops.
     let with_log = |settings: &mut ServerSettings, number: u16, count: u64| {
         let (state, log) = log_of(number, count);
         settings.origin = Origin { tracker: number, incarnation: 2 };
@@ -227,18 +227,18 @@ fn a_tracker_with_an_empty_disk_gets_everything_and_gives_what_only_it_has() {
     let three = tracker(3, &[(1, one.addr), (2, two.addr)]);
     let states = || [&one, &two, &three].map(|tracker| tracker.server.core().state());
     wait_until("everything is everywhere", || {
-        // Votes about a floor may come on top of it.
+        // Votes about a floor may follow.
         let states = states();
         states.iter().all(|state| state.op_count() >= 20_300 && state.version().eq(states[0].version()))
     });
     same_state(&[&one, &two, &three]);
-    // The interleaved ops of the other one came late: what is folded is folded in the order of all.
+    // The interleaved ops of the other tracker came late. They are folded in the total order.
     assert!(knows(&one, "u2-300") && knows(&two, "u1-20000") && knows(&three, "u2-1"));
 }
 
 #[test]
 fn trackers_that_were_started_16_500_times_are_in_sync_and_compare_their_digests() {
-    // Every start that makes a change has an origin of its own.
+    // Every start with a change has an origin of its own.
     let of_start = |number: u16, start: u64| {
         let id = OpId { origin: Origin { tracker: number, incarnation: start }, seq: 1 };
         Op { id, ..account(number, start, start) }
@@ -250,7 +250,7 @@ fn trackers_that_were_started_16_500_times_are_in_sync_and_compare_their_digests
         log.append(&ops).expect("memory");
         settings.origin = Origin { tracker: number, incarnation: starts + 1 };
         (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log));
-        // The logs of tests take no base of others: no floor may come, however long this takes.
+        // The logs of these tests take no base. So no floor may come, however long the test takes.
         settings.floor_pace.margin = 1_000_000;
     };
     let one = TestTracker::start_with(|settings| with_log(settings, 1, 16_500));
@@ -267,7 +267,7 @@ fn trackers_that_were_started_16_500_times_are_in_sync_and_compare_their_digests
     };
     wait_until("both know all, and say so", || in_sync(&one) && in_sync(&two));
     assert_eq!(two.server.core().state().op_count(), 17_000);
-    // What is new goes on from there.
+    // New changes go on from there.
     one.user("alice").create_group("lab");
     wait_until("the group is known", || two.server.core().state().group_count() == 1);
 }
@@ -283,7 +283,7 @@ fn a_list_of_origins_without_end_ends_the_link() {
     };
     let mut sent = sender.send(UNASKED, &LinkMessage::Have { floor: FloorMark::default(), seen: full(), digest: None });
     for _ in 0..SEEN_MAX / ORIGINS_MAX {
-        // The other side may have ended the link by the last one.
+        // The other side may have ended the link by the last message.
         sent = sent.and_then(|()| sender.send(UNASKED, &LinkMessage::SeenMore { seen: full() }));
     }
     wait_until("it is told", || {
@@ -291,12 +291,12 @@ fn a_list_of_origins_without_end_ends_the_link() {
     });
 }
 
-/// A link to a tracker, from tracker 2 with an empty disk, under the test's control.
+/// A link to a tracker from tracker 2 with an empty disk. The test controls it.
 fn link_to(addr: SocketAddr) -> (FrameReceiver, Arc<FrameSender>) {
     link_of_run(addr, 2)
 }
 
-/// The same; the number tells apart the runs of the program.
+/// The same. The number tells apart the runs of the program.
 fn link_of_run(addr: SocketAddr, run: u8) -> (FrameReceiver, Arc<FrameSender>) {
     link_as(addr, 2, run, FloorMark::default())
 }
@@ -312,7 +312,7 @@ fn link_as(addr: SocketAddr, tracker: u16, run: u8, floor: FloorMark) -> (FrameR
     (receiver, sender)
 }
 
-/// Waits for a message that fits; gives what it makes of it. Fails if the link ends.
+/// Waits for a message that fits, and returns its result. Fails if the link ends.
 fn hear<T>(receiver: &mut FrameReceiver, mut fits: impl FnMut(LinkMessage) -> Option<T>) -> T {
     let deadline = Instant::now() + LONG;
     loop {
@@ -324,7 +324,7 @@ fn hear<T>(receiver: &mut FrameReceiver, mut fits: impl FnMut(LinkMessage) -> Op
     }
 }
 
-/// Waits until the tracker says that it has so many ops or more.
+/// Waits until the tracker claims to have this many ops or more.
 fn hear_count(receiver: &mut FrameReceiver, count: u64) {
     hear(receiver, |message| match message {
         LinkMessage::Have { seen, .. } => (seen.iter().map(|seen| seen.seq).sum::<u64>() >= count).then_some(()),
@@ -339,8 +339,8 @@ fn send_ops(sender: &FrameSender, ops: impl Iterator<Item = Op>) {
     }
 }
 
-/// Somebody shares this many times a manifest of 800 KB, before each of which this is done; twenty of them are far more
-/// than sockets hold.
+/// A user shares `count` manifests of 800 KB. `meanwhile` runs before each. Twenty of them are far more than sockets
+/// hold.
 fn share_a_lot(tracker: &TestTracker, count: u8, mut meanwhile: impl FnMut()) {
     let mut alice = tracker.user("alice");
     alice.create_group("lab");
@@ -358,7 +358,7 @@ fn late_ops_that_come_one_by_one_are_folded_in_together() {
         (settings.past, settings.log, settings.source) = (state.into(), Box::new(log.clone()), Arc::new(log));
     });
     let (mut receiver, sender) = link_to(one.addr);
-    // Each has thousands of ops behind it, and says that it is the last one.
+    // Thousands of ops follow each, and each claims to be the last one.
     for seq in 1..=3000 {
         send_ops(&sender, std::iter::once(account(2, seq, seq)));
         let seen = List::first_of(vec![Seen { origin: account(2, seq, seq).id.origin, seq }]);
@@ -459,7 +459,7 @@ fn a_file_can_be_downloaded_again_at_a_tracker_that_has_lost_its_list_of_pieces(
     damaged[700_000] ^= 1;
     std::fs::write(&file, damaged).expect("writable");
     download(&two);
-    // What is missing at the start is asked for before anybody wants it.
+    // The tracker asks for missing manifests at the start, before any client wants them.
     let state = State::clone(&two.core().state());
     two.stop();
     std::fs::remove_file(&file).expect("it was there");
@@ -482,7 +482,7 @@ fn a_list_of_pieces_that_no_tracker_has_given_is_not_called_lost() {
     };
     let told = Told::default();
     let one = begin(State::new(), &told);
-    // The other tracker has lost what it ought to give before the share.
+    // The other tracker has lost the manifest that it ought to send before the share.
     let (_receiver, sender) = link_to(one.addr());
     let (bytes, content) = manifest("film.mkv", 3, 1);
     send_ops(&sender, shared_ops(content).into_iter());
@@ -507,14 +507,14 @@ fn a_list_of_pieces_that_no_tracker_has_given_is_not_called_lost() {
     let state = State::clone(&one.core().state());
     one.stop();
 
-    // From now on the disk has had it.
+    // From now on the manifest counts as received.
     std::fs::remove_file(folder.path().join("manifests").join(content.info_hash.to_string())).expect("it was there");
     let told = Told::default();
     let one = begin(state, &told);
     assert!(told.has("manifests lost or damaged: 1; the other trackers are asked for them"));
     assert!(one.status().to_string().contains("\nmanifests   lost or damaged: 1"), "{}", one.status());
 
-    // What nobody shares is not missed.
+    // A tracker does not miss the manifest of a share without sharers.
     let (_receiver, sender) = link_to(one.addr());
     let [account, _, share] = shared_ops(content);
     let body = OpBody::LeaveShare { share: ShareRef(share.id), user: UserRef(account.id) };
@@ -593,7 +593,7 @@ fn a_long_list_of_pieces_and_short_ones_meanwhile_come_to_another_tracker() {
     assert!(read == bytes && !told.has("is damaged at tracker"));
 }
 
-/// Waits for the greeting of the tracker: it has taken the link.
+/// Waits for the tracker's greeting. It shows that the tracker has accepted the link.
 fn hear_greeting(receiver: &mut FrameReceiver) {
     hear(receiver, |message| matches!(message, LinkMessage::Hello { .. }).then_some(()));
 }
@@ -602,7 +602,7 @@ fn hear_greeting(receiver: &mut FrameReceiver) {
 fn a_tracker_that_is_back_after_losing_power_is_taken_and_nobody_is_told_of_another_one() {
     let told = Told::default();
     let one = TestTracker::start_with(|settings| told.set(settings));
-    // This link stands, as far as the tracker knows, and nobody answers on it.
+    // The tracker believes that this link stands, and nobody answers on it.
     let (mut lost, _lost_sender) = link_of_run(one.addr, 2);
     hear_greeting(&mut lost);
     let (mut back, sender) = link_of_run(one.addr, 3);
@@ -633,7 +633,7 @@ fn another_tracker_of_one_number_is_told_until_it_is_the_only_one() {
     let clash = "another tracker runs under the number 2, it called from 127.0.0.1";
     assert!(told.has(clash) && one.server.status().to_string().contains(clash), "{}", one.server.status());
 
-    // The first one ends, and the one that was turned away calls again.
+    // The first program ends, and the refused one calls again.
     sender.end();
     while first.recv(LONG).is_ok() {}
     let (mut again, _again_sender) = link_of_run(one.addr, 3);
@@ -668,7 +668,7 @@ fn a_tracker_that_takes_nothing_slows_nobody() {
     wait_until("it is connected", || {
         one.server.status().others.iter().any(|other| matches!(other.status, LinkStatus::Connected { .. }))
     });
-    // Who says nothing for long counts as gone.
+    // A side that is silent for long counts as gone.
     let alive = || {
         sender
             .send(UNASKED, &LinkMessage::Have { floor: FloorMark::default(), seen: List::EMPTY, digest: None })

@@ -1,5 +1,5 @@
-//! What a start, `--check` and `--repair` make of a journal that lacks files or has damaged ones. One table holds for all
-//! three, and docs/JOURNAL.md has it.
+//! What a start, `--check` and `--repair` do with a journal that lacks files or has damaged ones. One table holds for
+//! all three, and docs/JOURNAL.md shows it.
 
 use crate::faulty_disk::{Fault, MemDisk};
 use crate::journal::{Said, op_under, origin};
@@ -47,14 +47,14 @@ fn whole(ops: &[Op]) -> MemDisk {
     disk
 }
 
-/// The floors of the two bases of a journal that has some, and how many ops it has.
+/// The floors of the two bases in a journal with bases, and how many ops it has.
 const FLOORS: [u64; 2] = [15, 35];
 const FLOORED_COUNT: u64 = 65;
-/// The first record of each segment of such a journal, and the last one before its checkpoint.
+/// The first record of each segment of such a journal, and the last record before its checkpoint.
 const FLOORED_SEGMENTS: [u64; 9] = [10, 19, 21, 30, 39, 41, 50, 59, 61];
 const ON_BASE: u64 = 60;
 
-/// The fold of these ops, with floors taken on the way.
+/// The fold of these ops, with floors on the way.
 fn fold_with(ops: &[Op], floors: &[u64]) -> State {
     let mut ops = ops.to_vec();
     ops.sort_by_key(Op::order);
@@ -107,7 +107,7 @@ enum Loss {
     Header(u64),
     /// A record in the middle of this segment is damaged.
     Record(u64),
-    /// The disk does not give this segment.
+    /// The disk cannot read this segment.
     Unreadable(u64),
     /// This checkpoint is damaged.
     Checkpoint(u64),
@@ -121,11 +121,11 @@ enum Loss {
     OtherBase(u64, u16),
     /// Another version wrote this segment.
     OtherSegment(u64, u16),
-    /// There is another tracker's op, which belongs before the checkpoints.
+    /// There is another tracker's op with a place before the checkpoints.
     LateOp,
-    /// A crash behind the writing of the newer base has left a checkpoint of this floor, which stands at this record.
+    /// After a crash behind the newer base, a checkpoint of this floor remains at this record.
     Left(u64, u64),
-    /// The beginning of this segment's records is zeros, lengths and all.
+    /// The beginning of this segment's records is zeros, with their lengths.
     Zeros(u64),
     /// The last record in this segment is damaged.
     LastRecord(u64),
@@ -190,25 +190,25 @@ impl Loss {
     }
 }
 
-/// What a start does.
+/// The outcome of a start.
 #[derive(Debug, Clone, Copy)]
 enum Start {
-    /// It has so many ops, says nothing and is right to do so: the folder is sound.
+    /// It has this many ops and prints no warning. That is right: the folder is sound.
     Sound(u64),
-    /// It has so many ops and says nothing, but the check finds what the start need not read.
+    /// It has this many ops and prints no warning. The check still finds damage that the start need not read.
     Silent(u64, &'static str),
-    /// It has so many ops and warns.
+    /// It has this many ops and warns.
     Warns(u64, &'static [&'static str]),
     /// It is refused.
     Refused(&'static [&'static str]),
 }
 use Start::{Refused, Silent, Sound, Warns};
 
-/// What is said where ops are lacking that a start does not need.
+/// The warning about missing ops that a start does not need.
 const LACKING: &str = "neither give them to other trackers";
 const GONE: &str = "acknowledged may be gone";
 
-/// Each loss, what a start makes of it, and what a start makes of it after a repair.
+/// Each loss, the outcome of a start, and the outcome of a start after a repair.
 const TABLE: &[(&[Loss], Start, Start)] = &[
     (&[], Sound(55), Sound(55)),
     (&[NoCheckpoint(NEWER)], Sound(55), Sound(55)),
@@ -217,7 +217,7 @@ const TABLE: &[(&[Loss], Start, Start)] = &[
     (&[Checkpoint(OLDER)], Silent(55, "20.checkpoint is damaged"), Sound(55)),
     (&[Checkpoint(NEWER)], Warns(55, &["40.checkpoint is damaged"]), Sound(55)),
     (&[Checkpoint(OLDER), Checkpoint(NEWER)], Warns(55, &["40.checkpoint is", "20.checkpoint is"]), Sound(55)),
-    // What lies before the checkpoint from which a start goes on.
+    // Losses before the checkpoint from which a start goes on.
     (&[Segment(1)], Warns(55, &["01.journal is missing", LACKING]), Warns(55, &["01.journal is missing", LACKING])),
     (&[Segment(10)], Warns(55, &["10.journal is missing", LACKING]), Warns(55, &["10.journal is missing", LACKING])),
     (&[Segment(21)], Warns(55, &["21.journal is missing", LACKING]), Warns(55, &["21.journal is missing", LACKING])),
@@ -234,7 +234,7 @@ const TABLE: &[(&[Loss], Start, Start)] = &[
         Warns(55, &["40.checkpoint is damaged", "01.journal is missing", LACKING]),
         Warns(55, &["01.journal is missing", LACKING]),
     ),
-    // What lies behind it.
+    // Losses behind it.
     (&[Segment(41)], Refused(&["41.journal is missing"]), Sound(40)),
     (&[Header(41)], Refused(&["41.journal is damaged at byte 0"]), Sound(55)),
     (&[Record(41)], Refused(&["41.journal is damaged at byte"]), Sound(43)),
@@ -263,7 +263,7 @@ const TABLE: &[(&[Loss], Start, Start)] = &[
         Warns(40, &["40.checkpoint is passed over", "01.journal is missing", LACKING]),
         Warns(40, &["01.journal is missing", LACKING]),
     ),
-    // Where no checkpoint can be used with what lies behind it.
+    // Losses that leave no checkpoint usable with what lies behind it.
     (&[Checkpoint(NEWER), Segment(21)], Refused(&["21.journal is missing"]), Sound(20)),
     (
         &[Checkpoint(OLDER), Checkpoint(NEWER), Segment(1)],
@@ -279,7 +279,7 @@ const TABLE: &[(&[Loss], Start, Start)] = &[
 
 const BEFORE: &str = "no start can go back to an older one";
 
-/// What a start does, and the floor of the state then.
+/// The outcome of a start, and the floor of the state then.
 type FlooredStart = (Start, u64);
 
 /// The same for a journal with two bases.
@@ -287,7 +287,7 @@ const FLOORED: &[(&[Loss], FlooredStart, FlooredStart)] = &[
     (&[], (Sound(65), 35), (Sound(65), 35)),
     (&[NoCheckpoint(60)], (Sound(65), 35), (Sound(65), 35)),
     (&[LateOp], (Sound(66), 35), (Sound(66), 35)),
-    // A crash before what the newer base replaces was removed.
+    // A crash before the files that the newer base replaces were removed.
     (&[Left(15, 40)], (Sound(65), 35), (Sound(65), 35)),
     (&[Left(0, 40), NoCheckpoint(60)], (Sound(65), 35), (Sound(65), 35)),
     // Bases and checkpoints.
@@ -306,24 +306,24 @@ const FLOORED: &[(&[Loss], FlooredStart, FlooredStart)] = &[
     (&[OtherBase(35, 9)], (Refused(&["35.base has format 9", "a newer version"]), 35), (Refused(&[]), 35)),
     (&[OtherBase(35, 0)], (Refused(&["35.base has format 0", "an older version"]), 35), (Refused(&[]), 35)),
     (&[OtherSegment(61, 1)], (Refused(&["61.journal has format 1", "an older version"]), 35), (Refused(&[]), 35)),
-    // What lies below the newer base.
+    // Losses below the newer base.
     (&[Segment(10)], (Warns(65, &["10.journal is missing", BEFORE]), 35), (Sound(65), 35)),
     (&[Segment(21)], (Warns(65, &["21.journal is missing", BEFORE]), 35), (Sound(65), 35)),
     (&[Header(19)], (Warns(65, &["19.journal", "header", BEFORE]), 35), (Sound(65), 35)),
     (&[Record(21)], (Silent(65, BEFORE), 35), (Sound(65), 35)),
-    // What lies below it in the segment where a start begins.
+    // Losses below it in the segment where a start begins.
     (&[Record(30)], (Silent(65, "30.journal is damaged at byte"), 35), (Sound(65), 35)),
     (&[Zeros(30)], (Silent(65, BEFORE), 35), (Sound(65), 35)),
     (&[Zeros(30), NoBase(15)], (Sound(65), 35), (Sound(65), 35)),
     (&[Zeros(30), NoCheckpoint(60)], (Silent(65, BEFORE), 35), (Sound(65), 35)),
     (&[Zeros(30), Base(35)], (Refused(&["30.journal is damaged at byte", "35.base is damaged"]), 35), (Sound(29), 15)),
     (&[LateOp, Zeros(30)], (Silent(66, BEFORE), 35), (Sound(66), 35)),
-    // Above it in the same.
+    // Losses above it in that segment.
     (&[LastRecord(30), NoCheckpoint(60)], (Refused(&["30.journal is damaged at byte"]), 35), (Sound(37), 35)),
     (&[Zeros(30), LastRecord(30), NoCheckpoint(60)], (Refused(&["30.journal is damaged"]), 35), (Sound(37), 35)),
     (&[Segment(10), Base(35)], (Refused(&["10.journal is missing", "35.base is damaged"]), 15), (Sound(15), 15)),
     (&[Segment(21), Base(35)], (Refused(&["21.journal is missing"]), 15), (Sound(20), 15)),
-    // What lies between the newer base and its checkpoint.
+    // Losses between the newer base and its checkpoint.
     (&[Segment(30)], (Warns(65, &["30.journal is missing", LACKING]), 35), (Warns(65, &["30.journal", LACKING]), 35)),
     (&[Segment(41)], (Warns(65, &["41.journal is missing", LACKING]), 35), (Warns(65, &["41.journal", LACKING]), 35)),
     (&[Segment(41), Checkpoint(60)], (Refused(&["41.journal is missing"]), 35), (Sound(40), 35)),
@@ -338,7 +338,7 @@ const FLOORED: &[(&[Loss], FlooredStart, FlooredStart)] = &[
         (Refused(&["35.base is damaged", "floor 35"]), 15),
         (Sound(29), 15),
     ),
-    // What lies behind.
+    // Losses behind the checkpoint.
     (
         &[Segment(61)],
         (Warns(60, &["60.checkpoint is passed over", "61.journal is missing", GONE]), 35),
@@ -357,14 +357,14 @@ const FLOORED: &[(&[Loss], FlooredStart, FlooredStart)] = &[
     (&[SegmentsFrom(1), NoCheckpoint(60)], (Refused(&["30.journal is missing"]), 35), (Sound(35), 35)),
 ];
 
-/// The ops of the journal. The late one has a place that an op of this tracker could have had.
+/// The ops of the journal. The late op has a place that an op of this tracker could have had.
 fn ops(count: u64, late: Option<u64>) -> Vec<Op> {
     let other = Origin { tracker: 2, incarnation: 5 };
     let late = late.map(|lamport| Op { lamport, ..op_under(other, 1, 1) });
     (1..=count).map(|seq| op_under(origin(), seq, 0)).chain(late).collect()
 }
 
-/// Starts, and looks whether the outcome is as expected and whether the check has said the same before.
+/// Starts, and checks that the outcome is as expected. The check before must have said the same.
 fn judge(what: &str, disk: &MemDisk, ops: &[Op], (expected, floor): (Start, u64)) {
     let names = disk.names();
     let checked = inspect::check(disk);
@@ -484,7 +484,7 @@ fn damage_below_the_first_base_keeps_no_tracker_from_its_start_and_a_repair_make
     let disk = MemDisk::default();
     let settings = JournalSettings { checkpoint_ops: u64::MAX, segment_len_max: u64::MAX, ..SETTINGS };
     let OpenedJournal { mut journal, bases, .. } = Said::default().open(&disk, settings).expect("an empty disk");
-    // Batches of three: the floor lies in the middle of one.
+    // Batches of three, so the floor lies in the middle of one.
     ops.chunks(3).for_each(|batch| journal.append(batch).expect("kept"));
     bases.keep(&fold_with(&ops[..15 + 2], &[17])).expect("kept");
     drop(journal);
@@ -558,7 +558,7 @@ fn a_start_or_a_repair_that_is_killed_at_any_call_can_be_done_again() {
 fn a_floor_passes_over_damage_that_lies_below_it() {
     let ops = ops(FLOORED_COUNT, None);
     let whole = floored(&ops);
-    // The start that takes the floor begins with the checkpoint, and does not see them.
+    // The start with the floor begins at the checkpoint, and does not see these losses.
     for loss in [Zeros(41), LastRecord(41), Record(30), Header(41), Segment(41), Unreadable(41)] {
         let disk = whole.after_kill();
         loss.inflict(&disk);
@@ -571,7 +571,7 @@ fn a_floor_passes_over_damage_that_lies_below_it() {
         assert_eq!(opened.past.state().digest(), fold_with(&ops, &[15, 35, 52]).digest(), "{loss:?}");
         assert!(!said.take().join("\n").contains("passed over"), "{loss:?}");
     }
-    // Behind the last own op below the floor nobody can tell.
+    // Behind the last own op below the floor, nothing shows a loss.
     let disk = whole.after_kill();
     LastRecord(50).inflict(&disk);
     let OpenedJournal { journal, bases, .. } = Said::default().open(&disk, SETTINGS).expect("starts");

@@ -27,12 +27,12 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A member whose downloads wait this long for others.
+/// A member whose downloads wait this long for other members.
 fn patient(patience: Duration) -> Member {
     Member::with(3, MemberSetup { patience: Some(patience), ..MemberSetup::default() })
 }
 
-/// A member who gives this fast, and the limiter of that.
+/// A member with this upload limit, and its limiter.
 fn limited(limit: Limit) -> (Member, Arc<Uplink>) {
     let uplink = Uplink::new(limit);
     (Member::with(1, MemberSetup { uplink: uplink.clone(), ..MemberSetup::default() }), uplink)
@@ -59,7 +59,7 @@ fn a_file_of_any_length_arrives_identical() {
 #[test]
 fn zeros_are_never_sent_and_arrive_as_holes_that_are_given_on() {
     let mut data = bytes(40 * PIECE_LEN as usize + 5);
-    // All but the first two and the last of the full pieces.
+    // All full pieces except the first two and the last.
     data[2 * PIECE_LEN as usize..39 * PIECE_LEN as usize].fill(0);
     let subject = subject_of(&data);
     let (seeder, middle, last) = (Member::new(1), Member::new(2), Member::new(3));
@@ -87,7 +87,7 @@ fn a_file_of_nothing_but_zeros_needs_nobody() {
 #[test]
 fn many_zeros_are_hashed_to_the_end_once_the_last_piece_is_there() {
     let mut data = vec![0; 200 * PIECE_LEN as usize];
-    // So that next to nothing is hashed when the last piece comes.
+    // So the client has to hash almost nothing when the last piece comes.
     data[..PIECE_LEN as usize].copy_from_slice(&bytes(PIECE_LEN as usize));
     arrives(&data);
 }
@@ -132,8 +132,8 @@ fn a_download_whose_file_somebody_else_has_spoiled_says_so_and_goes_on_with_what
         part
     };
     let (begin, end) = (part_of(0..4), part_of(4..8));
-    // Cut off, so that what was there cannot be read any more, or is zeros as soon as more comes in behind it; and with
-    // nothing but zeros in its place. Of the beginning the SHA-1 of the whole has been taken by then, of the end it has not.
+    // In one case the file is cut off. Its content is then unreadable, or zeros as soon as more comes in behind it. In
+    // the other case zeros replace everything. By then the SHA-1 of the whole covers the beginning and not the end.
     let len = data.len() as u64;
     for (first, len) in [(&begin, 0), (&begin, len), (&end, 0), (&end, len)] {
         let (begun, whole, leecher) = (Member::new(1), Member::new(2), Member::new(3));
@@ -152,7 +152,7 @@ fn a_download_whose_file_somebody_else_has_spoiled_says_so_and_goes_on_with_what
             }
             other => panic!("{other:?}"),
         }
-        // As the client does: threads may hold it still.
+        // Like in the client, other threads may still hold it.
         download.part().release();
         leecher.catalog.remove(group(), subject.content.info_hash);
         leecher.download(2, &subject);
@@ -202,7 +202,7 @@ fn a_peer_that_sends_bad_pieces_is_dropped_and_the_others_finish_the_file() {
     let (good, bad, leecher) = (Member::new(1), Member::new(2), Member::new(3));
     good.seed(&data, &subject, all(&subject));
     let lies = bad.seed(&wrong, &subject, all(&subject));
-    // The good one is known from the start: a download ends when all that it knows have lied.
+    // The honest one is known from the start: a download ends when all known peers have lied.
     let relay = Wiretap::to(good.peer(1, &subject).addrs[0]);
     relay.hold();
     leecher.download(1, &subject);
@@ -258,7 +258,7 @@ fn a_download_goes_on_by_itself_when_the_way_to_its_only_member_is_there_again()
     wait_until("nobody is there", || download.progress(Instant::now()).peers == 0);
     uplink.set_limit(Limit::NONE);
     relay.unblock();
-    // As the client does when a tracker is there again.
+    // The client does this when a tracker is reachable again.
     leecher.engine.retry();
     leecher.expect_finished(&data);
 }
@@ -355,7 +355,7 @@ fn nothing_comes_under_an_old_key_and_the_download_goes_on_under_the_new_one() {
     leecher.keyring.put(key(8));
     loop {
         match leecher.hears() {
-            // Dialers that were under way with the old key.
+            // Dials that were under way with the old key.
             EngineEvent::StaleKey(_)
             | EngineEvent::StaleCertificate
             | EngineEvent::StalePeer(_)
@@ -371,7 +371,7 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     let data = bytes(60 * PIECE_LEN as usize);
     let subject = subject_of(&data);
     let (seeder, leecher) = (Member::new(1), Member::new(2));
-    // Not all of it, so that the download is under way however late it is looked at.
+    // Only a part, so that the download is still running however late the test checks.
     let mut some = Bitfield::none(subject.content.layout);
     subject.content.layout.indexes().take(40).for_each(|piece| {
         some.insert(piece);
@@ -384,7 +384,7 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     let had = download.have().held();
     leecher.catalog.clear();
     drop(download);
-    // From somebody else now: the first one may still be at a piece that was asked for before.
+    // From another member now: the first one may still be at an earlier request.
     let other = Member::new(3);
     let served = other.seed(&data, &subject, all(&subject));
     let download = leecher.download(2, &subject);
@@ -395,7 +395,7 @@ fn a_download_that_was_removed_goes_on_where_it_was() {
     assert_eq!(served.given(), missing, "only what was missing was fetched");
 }
 
-/// It is held, or given up, in the moment in which it has been prepared.
+/// The download is paused, or given up, at the moment when it has been prepared.
 #[test]
 fn a_download_that_was_removed_before_it_began_never_begins() {
     let subject = subject_of(&bytes(1));
@@ -441,20 +441,20 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
     let connect = || TcpStream::connect(addr).expect("the seeder listens");
     let deadline = |stream: &TcpStream| stream.set_read_timeout(Some(LONG)).expect("an option");
 
-    // An id that the group does not have is refused in the clear.
+    // A refusal in the clear answers an id that the group does not have.
     let mut stranger = connect();
     deadline(&stranger);
     let refused = greet(&mut stranger, &seeder, 2, 9);
     assert!(matches!(refused, Err(HandshakeError::Refused(Some(Code::UnknownKey)))));
 
-    // The right id with the wrong key gets an answer that is not understood.
+    // The right id with the wrong key gets an answer that does not decrypt.
     let mut guesser = connect();
     deadline(&guesser);
     let refused = peer_to_peer(&mut guesser, &peer_identity(2), seeder.identity.key(), (key(7).id, &key(8).key));
     assert!(matches!(refused, Err(HandshakeError::Crypto)));
 
-    // Somebody who repeats the first message of a member's handshake gets an answer that he cannot read, and nothing
-    // that he says is understood.
+    // A stranger that repeats the first message of a member's handshake gets an answer that it cannot read. Nothing
+    // that it sends decrypts.
     let recorded = {
         let relay = Wiretap::to(addr);
         let mut member = TcpStream::connect(relay.addr).expect("the relay listens");
@@ -474,7 +474,7 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
     assert_eq!(served.given(), 0);
 }
 
-/// A file of 4 MiB goes from one member to another, who finishes no sooner than this rate allows.
+/// A file of 4 MiB goes from one member to another, no faster than this rate allows.
 fn takes_the_time_of(rate: u64, seeder: &Member, leecher: &Member) {
     let data = bytes(8 * PIECE_LEN as usize);
     let subject = subject_of(&data);
@@ -483,7 +483,7 @@ fn takes_the_time_of(rate: u64, seeder: &Member, leecher: &Member) {
     leecher.download(1, &subject);
     leecher.engine.peers(1, vec![seeder.peer(1, &subject)]);
     leecher.expect_finished(&data);
-    // A burst of 50 ms is allowed, and what several connections have begun to take.
+    // A burst of 50 ms is allowed, and the bytes that several connections have begun to take.
     let least = Duration::from_secs_f64(data.len() as f64 / rate as f64) - Duration::from_millis(100);
     assert!(begun.elapsed() >= least, "{:?}, {least:?} at the least", begun.elapsed());
 }
@@ -552,7 +552,7 @@ fn a_member_gets_many_connections_but_leaves_places_for_others() {
     };
     assert_eq!(refused, Code::Busy as u16);
     assert!((8..=16).contains(&first.len()), "{}", first.len());
-    // Others get theirs, if fewer, and who has left makes room.
+    // Others get theirs, though fewer, and a connection that ended makes room.
     let others: Vec<_> = (3..40).map(|number| open(number).expect("there is a place")).collect();
     assert_eq!(open(2).map(drop), Err(Code::Busy as u16));
     drop(open(50).expect("there is a place"));

@@ -27,7 +27,7 @@ fn refused_code(reply: &Reply) -> Option<Code> {
     }
 }
 
-/// The first push that is of interest; others before it are left out.
+/// The first push that matters. Earlier pushes are skipped.
 fn pushed<T>(client: &mut Client, wanted: impl Fn(&Reply) -> Option<T>) -> T {
     loop {
         if let Some(found) = wanted(&client.pushed()) {

@@ -1,4 +1,4 @@
-//! A base on its way from one journal to another, on disks that fail at every call.
+//! A base on its way from one journal to another. The disks fail at every call.
 
 use crate::faulty_disk::{Fault, MemDisk};
 use crate::journal::{Said, op_under, origin};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 const INCOMING: &str = "base.incoming";
 
-/// The base on top of this many ops.
+/// The base over this many ops.
 fn base(count: u64) -> State {
     let mut state = State::new();
     (1..=count).for_each(|seq| state.apply(&op_under(origin(), seq, 0)));
@@ -28,7 +28,7 @@ fn open(disk: &MemDisk) -> OpenedJournal {
     Said::default().open(disk, JournalSettings::default()).expect("sound")
 }
 
-/// Where a tracker keeps the bases of its floors at this many ops.
+/// A tracker's store with the bases of its floors at these numbers of ops.
 fn giver(counts: &[u64]) -> Arc<dyn BaseStore> {
     let OpenedJournal { mut journal, bases, .. } = open(&MemDisk::default());
     for &count in counts {
@@ -38,7 +38,7 @@ fn giver(counts: &[u64]) -> Arc<dyn BaseStore> {
     bases
 }
 
-/// All parts of a base, of so many bytes each.
+/// All parts of a base, each with `len` bytes.
 fn parts(of: &dyn BaseStore, floor: FloorMark, len: usize) -> Vec<Vec<u8>> {
     let (mut all, mut offset) = (Vec::new(), 0);
     loop {
@@ -51,7 +51,7 @@ fn parts(of: &dyn BaseStore, floor: FloorMark, len: usize) -> Vec<Vec<u8>> {
     }
 }
 
-/// Gives all parts, then asks whether that was it.
+/// Passes all parts on, then asks whether the base is complete.
 fn give(to: &dyn BaseStore, floor: FloorMark, parts: &[Vec<u8>]) -> Result<bool, BaseError> {
     let mut offset = 0;
     for part in parts {
@@ -73,7 +73,7 @@ fn the_newest_base_is_given_in_parts_and_taken_whole() {
         let disk = MemDisk::default();
         assert_eq!(give(&*open(&disk).bases, floor, &parts(&*from, floor, len)), Ok(true));
         assert_eq!(left(&disk.after_power_loss(3)), [INCOMING]);
-        // Behind a head without a place, and before a checksum, it is the state.
+        // The bytes hold a head without a place, the state, and a checksum.
         let bytes = disk.read(INCOMING).expect("there");
         let state = State::decode(&bytes[43..bytes.len() - 32]).expect("a state");
         assert_eq!(mark(&state), floor);
@@ -97,7 +97,7 @@ fn what_is_not_the_base_of_its_floor_leaves_nothing_behind() {
     assert_eq!(give(&*to, floor, &changed), Ok(false));
     assert_eq!(give(&*to, floor, &whole[1..]), Ok(false));
     assert_eq!(to.taken(floor), Ok(false), "nothing was taken");
-    // Named rightly, but no state, or one on another floor.
+    // The right name, but no state, or a state on another floor.
     let named = |bytes: &[u8]| {
         let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
         FloorMark { base: digest.as_ref().try_into().expect("32 bytes"), ..floor }
@@ -105,7 +105,7 @@ fn what_is_not_the_base_of_its_floor_leaves_nothing_behind() {
     assert_eq!(give(&*to, named(b"no state"), &[b"no state".to_vec()]), Ok(false));
     assert_eq!(give(&*to, FloorMark { lamport: 39, ..floor }, &whole), Ok(false));
     assert_eq!(left(&disk), [""; 0]);
-    // A gap, another floor in the middle, and an end before the end.
+    // A gap, another floor in the middle, and an early end.
     to.take_part(floor, 0, &whole[0]).expect("kept");
     assert!(to.take_part(floor, 999, &whole[1]).is_err());
     to.take_part(floor, 0, &whole[0]).expect("kept");

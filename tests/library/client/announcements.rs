@@ -1,4 +1,4 @@
-//! What is announced is what is there: a download that has ended without the file is not counted and not waited for.
+//! A client announces only what it has. A download that ended without its file does not count, and nobody waits for it.
 
 use super::places::{SHARES, listed, make, shown};
 use super::{Person, Room, has_come};
@@ -9,7 +9,7 @@ use crate::common::wiretap::Wiretap;
 use std::fs;
 use std::net::TcpListener;
 
-/// Bob has announced pieces of this, and his download fails: something has its name.
+/// Bob has announced pieces of this. His download fails, since another entry has its name.
 fn fails(alice: &mut Person, bob: &mut Person, name: &str) {
     make(&alice.folder, name, &bytes_of(1_500_000, 1));
     alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
@@ -69,7 +69,7 @@ fn a_download_is_counted_while_it_runs_and_no_longer_whatever_ends_it() {
     make(&alice.folder, "album", &bytes_of(1_500_000, 1));
     alice.expect("upload_file album lab", "Uploaded\n");
     alice.expect("logout", "Logout successful\n");
-    // A piece is here before anybody is online: what is left of a folder that is shared elsewhere.
+    // A piece is here before any member is online: it comes from a folder that is shared elsewhere.
     bob.expect("create_group attic", "Group created\n");
     make(&bob.folder, "album", &bytes_of(1_500_000, 1));
     bob.expect("upload_file album attic", "Uploaded\n");
@@ -99,12 +99,12 @@ fn a_download_is_counted_while_it_runs_and_no_longer_whatever_ends_it() {
     counted(none);
 }
 
-/// Alice gives a share to bob, who has begun to take it and has lost the tracker since. No piece has come yet.
+/// Alice gives a share to bob. He has begun to take it, and has lost the tracker since. No piece has come yet.
 struct Outage {
     room: Room,
-    /// Between bob and alice; held.
+    /// Between bob and alice. It holds everything back.
     pieces: Wiretap,
-    /// Between bob and the tracker; blocked.
+    /// Between bob and the tracker. It is blocked.
     tracker: Relay,
     alice: Person,
     bob: Person,

@@ -1,4 +1,4 @@
-//! Members whose ports are closed: they are called, or met at a relay, and exchange as always.
+//! Members with closed ports. Others call them or meet them at a relay, and then exchange pieces as always.
 
 use super::places::shown;
 use super::{Person, Room};
@@ -18,13 +18,14 @@ use rustix::net::Shutdown;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-/// Sits down at a client and makes an account. With `closed` nobody gets in by its port, as behind a firewall that
-/// rejects: it announces where it would listen.
+/// Starts a client and makes an account. With `closed` nobody reaches its port, as behind a firewall that rejects. It
+/// still announces where it would listen.
 fn person(trackers: &[SocketAddr], room: &Room, name: &str, closed: bool) -> Person {
     person_at(loopback(), trackers, room, (name, closed))
 }
 
-/// The same, who cannot dial others from the port: their addresses are reached from another address of this machine.
+/// The same for a client that cannot dial others from its port. It reaches their addresses from another address of this
+/// machine.
 fn person_apart(trackers: &[SocketAddr], room: &Room, name: &str) -> Person {
     person_at(TcpListener::bind("127.0.0.2:0").expect("a free port"), trackers, room, (name, true))
 }
@@ -40,7 +41,7 @@ fn person_at(listener: TcpListener, trackers: &[SocketAddr], room: &Room, (name,
     person
 }
 
-/// Alice makes the group lab, and bob comes in.
+/// Alice makes the group lab, and bob joins.
 fn meet(alice: &mut Person, bob: &mut Person) {
     alice.expect("create_group lab", "Group created\n");
     wait_until("the group is known", || bob.types("join_group lab").is_ok());
@@ -59,13 +60,13 @@ fn exchange(alice: &mut Person, bob: &mut Person, name: &str) {
     assert!(bob.read(name) == data);
 }
 
-/// The first member from whom nothing comes to the first download, and why.
+/// The first member without any piece for the first download, and the reason.
 fn obstacle(person: &Person) -> Option<String> {
     let running = person.login.session().expect("logged in").downloads().running();
     running.first()?.obstacles().first().map(|(user, why)| format!("{user}: {why}"))
 }
 
-/// In which ways a person got what has been downloaded, in order.
+/// In which ways the pieces of a person's downloads came, in order.
 fn got(person: &Person) -> Vec<Way> {
     let session = person.login.session().expect("logged in");
     session.downloads().list().iter().flat_map(|tracked| tracked.ways.values().copied().collect::<Vec<_>>()).collect()

@@ -1,4 +1,4 @@
-//! Certificates of whole clients: renewed in time, good without a tracker, replaced when one has ended.
+//! Certificates of complete clients: renewed in time, valid without a tracker, replaced when one has ended.
 
 use super::{Person, Room};
 use crate::common::names::user;
@@ -14,16 +14,16 @@ use groupshare::wire::certificate::CERTIFICATE_LIFE;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-/// How long a certificate holds, in seconds.
+/// How long a certificate is valid, in seconds.
 const DAY_S: u64 = CERTIFICATE_LIFE.as_secs();
 
-/// What the tracker last said of a client.
+/// The tracker's last certificate for a client.
 fn certified(person: &Person) -> Certified {
     person.node.identity.certified().expect("a tracker was reached")
 }
 
-/// Ages the certificate of a client by so many seconds. What time the client believes that it is stays as it is after
-/// `believes`.
+/// Ages the certificate of a client by `by_s` seconds. `believes` gives the time that the client assumes, from the real
+/// time.
 fn age(person: &Person, name: &str, by_s: u64, believes: impl Fn(u64) -> u64) {
     let (identity, now) = (&person.node.identity, certified(person));
     let certificate = cluster().certify(identity.client(), user(name), identity.key(), now.now_s - by_s);
@@ -50,7 +50,7 @@ fn whoever_shows_a_certificate_that_has_ended_gets_another_one_by_itself() {
     alice.file("f", &data);
     alice.expect("upload_file f lab", "Uploaded\n");
     let bob = &mut others[0];
-    // It ended an hour ago. Bob does not know: by his time it is hardly used.
+    // It ended an hour ago. Bob does not know: by his clock it is almost new.
     age(bob, "bob", DAY_S + 3600, |now_s| now_s - DAY_S - 3000);
     let ended = certified(bob).certificate;
     bob.expect("download_file lab f .", "Downloading...\n");
@@ -84,11 +84,11 @@ fn members_connect_to_each_other_anew_while_no_tracker_is_there() {
     let room = Room::new();
     let (alice, mut others) = room.group_of(&["bob"]);
     drop(alice);
-    // Alice is reached through a relay, and gives ever more slowly until the tracker is gone.
+    // Alice is behind a relay, and gives ever more slowly until the tracker is gone.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let relay = Wiretap::to(listener.local_addr().expect("bound"));
     let mut alice = Person::sit_down_behind(room.tracker.addr, &room.place("alice"), listener, relay.addr);
-    // Else bob may have her called, and she dials him past the relay.
+    // Otherwise bob may call her, and she dials him past the relay.
     alice.log_in_behind(&room, "alice");
     let data = bytes_of(6_000_000, 15);
     alice.file("f", &data);

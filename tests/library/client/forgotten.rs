@@ -1,4 +1,4 @@
-//! Clients that hold a reference to a share which the base state of their tracker has forgotten.
+//! Clients with a reference to a share that the base state of their tracker has forgotten.
 
 use super::{Person, Room};
 use crate::common::names::{command, file, group, password, user};
@@ -10,14 +10,14 @@ use groupshare::model::id::{OpId, Origin, ShareRef};
 use groupshare::model::op::{Op, OpBody};
 use groupshare::wire::client_tracker::{Reply, Request};
 
-/// Two floors, with a change of Alice between them: what nobody shares is forgotten.
+/// Two floors with a change of Alice between them. Shares without sharers are then forgotten.
 fn forget(tracker: &TestTracker, alice: &mut Person, name: &str) {
     tracker.reach_floor();
     alice.expect(&format!("create_group {name}"), "Group created\n");
     tracker.reach_floor();
 }
 
-/// Alice gives Bob, who sits behind a wiretap, the beginning of a file. The file is 3 MB long.
+/// Alice gives Bob, behind a wiretap, the beginning of a file. The file is 3 MB long.
 fn half_given() -> (Room, Wiretap, Person, Person) {
     let room = Room::new();
     let tap = Wiretap::to(room.tracker.addr);
@@ -59,7 +59,7 @@ fn a_download_goes_on_with_the_share_that_has_its_name_by_now() {
     let (room, tap, mut alice, bob) = half_given();
     let running = || bob.login.session().expect("logged in").downloads().running();
     let before = running()[0].share();
-    // Bob hears nothing of all this until it is over.
+    // Bob hears of all this only when it is over.
     tap.hold();
     alice.expect("stop_share lab f", "Stopped sharing\n");
     forget(&room.tracker, &mut alice, "other");
@@ -82,7 +82,7 @@ fn a_share_goes_on_when_the_id_under_which_its_client_knows_it_is_forgotten() {
     wait_until("the key", || carol.node.keyring.group_named(&group("lab")).is_some());
     carol.file("f", &bytes_of(100_000, 1));
     carol.expect("upload_file f lab", "Uploaded\n");
-    // At another tracker Alice has shared the same file before.
+    // At another tracker Alice shared the same file before.
     let lab = state().group_named(&group("lab")).expect("there");
     let shared = state().share_named(lab, &file("f")).expect("there");
     let id = OpId { origin: Origin { tracker: 1, incarnation: 0 }, seq: 1 };

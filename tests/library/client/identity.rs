@@ -1,4 +1,4 @@
-//! What is the same content, whatever it is called on a disk; what travels beside it; what cannot be content at all.
+//! Content with the same bytes under different names on a disk; what travels beside it; and what cannot be content.
 
 use super::places::{SHARES, listed, make};
 use super::{Person, Room};
@@ -14,12 +14,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 const PIECE: usize = PIECE_LEN as usize;
 
-/// The files at a path, those of a folder of the shares among them.
+/// The files at a path, with those of a shared folder.
 fn files_at(path: &Path) -> Vec<std::path::PathBuf> {
     if path.is_dir() { vec![path.join("1"), path.join("sub/2")] } else { vec![path.to_path_buf()] }
 }
 
-/// Writes nothing, and looks as if.
+/// Changes the time of last write and nothing else.
 fn touch(path: &Path) {
     for (at, file) in files_at(path).iter().enumerate() {
         let time = UNIX_EPOCH + Duration::from_secs(1_000_000_000 + at as u64);
@@ -66,7 +66,7 @@ fn one_content_under_two_forms_of_unicode_is_one_share() {
             person.expect(&format!("upload_file {form} lab"), "Uploaded\n");
         }
         online(carol, "M\u{fc}ller", "2 members online with it");
-        // Each of the two gives all of it, also what has another name on the disk.
+        // Each of them gives all of the content, under any name on the disk.
         alice.expect("logout", "Logout successful\n");
         let bob = &mut others[0];
         bob.expect("logout", "Logout successful\n");
@@ -136,7 +136,7 @@ fn programs_stay_programs_and_times_stay_and_both_are_no_part_of_the_content() {
             assert_eq!(metadata.mode() & 0o7000, 0, "never more than that");
         }
         online(&mut alice, name, "2 members online with it");
-        // It comes back at the next login without being read again, and a change of both makes no other content.
+        // It comes back at the next login without a second read. Another time and mode make no other content.
         bob.expect("logout", "Logout successful\n");
         bob.expect("login bob pw", "Login successful\n");
         online(&mut alice, name, "2 members online with it");

@@ -1,4 +1,4 @@
-//! Connections that are made in the name of a member who was called.
+//! Connections in the name of a member that was called.
 
 use super::{Person, Room};
 use crate::common::client::{Client, words};
@@ -20,7 +20,7 @@ use groupshare::wire::handshake::{Secret, public_key};
 use groupshare::wire::peer::{PeerReply, PeerRequest};
 use std::net::{SocketAddr, TcpStream};
 
-/// Announces a client that is no whole one, with the key of this number, at a port where nobody listens.
+/// Announces a stub client with the key of this number, at a port where nobody listens.
 fn announce(client: &mut Client, number: u8) -> PeerIdentity {
     let secret = secret(number);
     let request = Request::Announce {
@@ -37,7 +37,7 @@ fn announce(client: &mut Client, number: u8) -> PeerIdentity {
     }
 }
 
-/// The next call that a client hears.
+/// The next call to a client.
 fn called(client: &mut Client) -> PassedCall {
     loop {
         let said = client.unasked.pop_front().or_else(|| client.next().ok().map(|(_, said)| said));
@@ -47,7 +47,7 @@ fn called(client: &mut Client) -> PassedCall {
     }
 }
 
-/// Dials whoever has called, as this client, and says what it gives; whether that is opened.
+/// Dials the caller as this client, and offers its content. Returns whether the caller opens it.
 fn is_taken(giver: &PeerIdentity, call: &PassedCall, at: SocketAddr, key: (KeyId, &Secret), gives: InfoHash) -> bool {
     let stream = TcpStream::connect(at).expect("it listens");
     let keys = peer_to_peer(&mut &stream, giver, call.caller.key, key).expect("a member");
@@ -75,7 +75,7 @@ fn whoever_gives_in_the_place_of_a_member_who_was_called_gets_no_connection() {
     let mut eve = room.tracker.user("eve");
     eve.join("lab");
     alice.accept("lab", "eve");
-    // A second login of hers, under the client id of Alice.
+    // Her second login, under the client id of Alice.
     let mut thief = room.tracker.client();
     thief.id = alice.id;
     thief.log_in("eve");

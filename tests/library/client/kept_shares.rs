@@ -1,4 +1,4 @@
-//! What is shared stays shared until its user ends it: what is away, touched, changed or being read in the meantime.
+//! A share lasts until its user ends it. Meanwhile its files may be missing, touched, changed or being read.
 
 use super::places::{make, read};
 use super::{Person, Room};
@@ -13,7 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 const SHARES: [&str; 2] = ["film", "album"];
 
-/// Alice shares one of them with Bob.
+/// Alice shares one of the shares with Bob.
 fn shared(name: &str) -> (Room, Person, Person, Vec<u8>) {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
@@ -43,7 +43,7 @@ fn asks_for(bob: &mut Person, name: &str) {
     bob.expect(&format!("download_file lab {name} ."), "Downloading...\n");
 }
 
-/// What was said beside the answers to commands, but for the news that a file is being read for them.
+/// The output beside the answers to commands, except the news that a client reads a file for them.
 fn told(person: &Person) -> String {
     person.events.take().replace("Uploading...\n", "")
 }
@@ -57,7 +57,7 @@ fn has_it_at(person: &Person, name: &str, place: &str, data: &[u8]) {
     assert!(read(&person.folder.join(place)) == data);
 }
 
-/// Held online by so many members, as Bob sees it.
+/// Bob's list shows it with so many members online.
 fn is_listed(bob: &mut Person, held: &str) {
     wait_until(held, || bob.types("list_files lab").expect("listed").contains(held));
 }
@@ -193,12 +193,12 @@ fn a_person_is_asked_once_whether_other_content_is_to_be_shared_and_yes_shares_i
     }
 }
 
-/// The SHA-1 of the one share of a list.
+/// The SHA-1 of the one share in a list.
 fn sha1_in(listed: &str) -> String {
     listed.split("sha1 ").nth(1).expect("told")[..40].to_owned()
 }
 
-/// Puts a link in the place of a share, of the folder in it, or of the folder that it lies in. It leads to what was there.
+/// Replaces a share, the folder in it, or the folder around it by a link to its old content.
 fn link_instead(folder: &Path, name: &str, level: usize) -> (PathBuf, PathBuf) {
     let place = [folder.join(name), folder.join(name).join("sub"), folder.to_path_buf()][level].clone();
     let away = folder.with_file_name(format!("away from {}", place.display().to_string().replace('/', " ")));
@@ -261,7 +261,7 @@ fn what_a_link_leads_to_now_is_published_on_a_word_of_the_user_only() {
 
 #[test]
 fn yes_to_a_question_shares_what_lay_there_when_it_was_asked_and_nothing_that_came_since() {
-    // A link in the place of what was asked about, one on the way there, and another file.
+    // A link in the place of the file in question, a link on the way there, and another file.
     for (name, level, linked) in [("film", 0, true), ("album", 0, true), ("film", 2, true), ("film", 0, false)] {
         let (_room, mut alice, mut bob, _) = shared(name);
         let before = bob.types("list_files lab").expect("listed");
@@ -300,14 +300,14 @@ fn permissions_taken_away_while_it_is_given_are_noticed_where_they_count() {
             allow(0o600);
             alice.sees(&format!("{name} is given to others in lab again"));
         } else {
-            // Who may read everything gives it all the same.
+            // A user who may read everything gives it all the same.
             asks_for(&mut bob, name);
         }
         has_it(&bob, name, &data);
     }
 }
 
-/// Ways to leave the content as it is and to make another file of it.
+/// Ways to replace a file by another one with the same content.
 fn touch(path: &Path, number: usize) {
     match number {
         0 => {
@@ -334,7 +334,7 @@ fn what_was_touched_or_replaced_by_the_same_content_is_given_without_a_word() {
             asks_for(&mut bob, name);
             has_it(&bob, name, &data);
             assert_eq!(told(&alice), "", "{name} {way}");
-            // The new stamps are remembered: nothing is read again at the next login.
+            // The client stores the new stamps: the next login reads nothing again.
             let kept = alice.login.session().expect("logged in").slot().shares()[0].stamps;
             logs_in_again(&mut alice);
             is_listed(&mut bob, "2 members online with it");
@@ -363,10 +363,10 @@ fn other_content_in_the_place_of_a_share_is_told_and_given_to_nobody_until_the_u
         if !login {
             bob.expect(&format!("cancel_download lab {name}"), "Cancelled\n");
         }
-        // What was shared comes back, and is given again.
+        // The share comes back, and the client gives it again.
         make(&alice.folder, name, &data);
         alice.sees(&format!("{name} is given to others in lab again"));
-        // Or the user says that the other content is the one to share.
+        // Or the user decides to share the other content.
         make(&alice.folder, name, &other);
         alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
         asks_for(&mut bob, name);
@@ -396,7 +396,7 @@ fn what_is_right_of_a_folder_is_given_while_one_of_its_files_is_deleted() {
     }
 }
 
-/// Writes other bytes into a file, or the right ones again, so that neither its size nor its time tell.
+/// Writes other bytes into a file, or the right ones again, without a trace in its size and time.
 fn tamper(path: &Path, data: &[u8]) {
     let modified = fs::metadata(path).and_then(|found| found.modified()).expect("known");
     let file = fs::File::options().write(true).open(path).expect("there");
@@ -413,7 +413,7 @@ fn content_changed_with_size_and_time_kept_is_found_by_who_downloads_it_and_told
         let told = format!("{name} is given to others in part in lab: {} has changed since", file.display());
         alice.sees(&told);
         let running = || bob.login.session().expect("logged in").downloads().running();
-        // The change may be found before anything is asked for.
+        // The client may find the change before any request.
         wait_until("the others arrive", || running().first().is_some_and(|it| it.have().held() == 5));
         // The next login does not trust the stamps.
         logs_in_again(&mut alice);
@@ -489,7 +489,7 @@ fn a_version_that_the_user_replaces_is_not_told_to_have_ended() {
     assert_eq!(told(&alice), "");
 }
 
-/// A file that takes long to read, at this time of last write.
+/// A file that takes long to read, with this time of last write.
 fn long_file(person: &Person, name: &str, modified: u64) {
     let path = person.folder.join(name);
     fs::write(&path, vec![1; 64 << 20]).expect("room");

@@ -1,4 +1,4 @@
-//! Many requests of one client at a time.
+//! Many simultaneous requests of one client.
 
 use super::*;
 use crate::common::names::file;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const MANY: usize = 5000;
 
-/// Asks for `f` and for a file that is not there in turn.
+/// Asks for `f` and for a missing file in turn.
 fn finds() -> Vec<Request> {
     let find = |name| Request::FindShare { group: group("lab"), name: file(name) };
     (0..MANY).map(|number| find(if number % 2 == 0 { "f" } else { "g" })).collect()
@@ -51,11 +51,11 @@ fn many_requests_have_their_replies_in_order_and_nobody_beside_them_is_kept_wait
 #[test]
 fn hundreds_of_requests_leave_before_the_first_is_answered() {
     const HUNDREDS: usize = 256;
-    // Length, kind and id of each, and what the encryption adds.
+    // The length, kind and id of each request, and the bytes that encryption adds.
     const WANTED: usize = HUNDREDS * (9 + 18);
     let room = Room::new();
     drop(room.group_of(&[]));
-    // How many bytes were asked since answers are held back; nothing while they are not.
+    // How many bytes of requests came while answers are held back; `None` while they are not.
     let held = Arc::new((Mutex::new(None), Condvar::new()));
     let (gate, connections) = (held.clone(), Arc::new(AtomicUsize::new(0)));
     let seen = connections.clone();
@@ -77,7 +77,7 @@ fn hundreds_of_requests_leave_before_the_first_is_answered() {
     let replies = alice.node.link.call_all(&vec![Request::Heartbeat {}; HUNDREDS]).expect("answered");
     assert_eq!(replies, vec![Ok(Reply::Done {}); HUNDREDS]);
     assert_eq!(connections.load(Ordering::SeqCst), 1);
-    // Whatever is held back still may go.
+    // Releases everything that is still held back.
     *held.0.lock() = None;
     held.1.notify_all();
 }
@@ -89,7 +89,7 @@ fn what_was_asked_when_a_connection_is_lost_is_asked_again_on_the_next() {
     let asked = AtomicUsize::new(0);
     let (halfway, reached) = channel::bounded(0);
     let (go_on, cut) = channel::bounded::<()>(0);
-    // The bytes that a client says until it has uploaded are far fewer.
+    // Until its upload a client sends far fewer bytes.
     let relay = Relay::to(room.tracker.addr, move |number, asks, bytes| {
         let before = asked.fetch_add(if asks { bytes.len() } else { 0 }, Ordering::SeqCst);
         if number == 0 && asks && before < 50_000 && before + bytes.len() >= 50_000 {
@@ -151,7 +151,7 @@ fn an_upload_asks_the_tracker_no_more_than_three_things_whatever_else_is_shared(
     const UPLOADS: usize = 20;
     let room = Room::new();
     drop(room.group_of(&[]));
-    // How often the client speaks after the tracker did.
+    // How often the client sends after the tracker did.
     let (answered, turns) = (AtomicBool::new(false), Arc::new(AtomicUsize::new(0)));
     let counted = turns.clone();
     let relay = Relay::to(room.tracker.addr, move |_, asks, _| {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 const MANY: usize = 40;
 
-/// The records of the client whose folder this is: which file it is, when it was written, and what it holds.
+/// The records of the client in this folder: the file's number, its time of last write, and its bytes.
 fn records(person: &Person) -> (u64, i64, Vec<u8>) {
     let mut folders = vec![person.folder.join("state")];
     while let Some(folder) = folders.pop() {

@@ -1,4 +1,4 @@
-//! What a user has already: a copy that is right is copied, and one that is missing or wrong is downloaded again.
+//! Copies that a user already has. A right one is copied. A missing or wrong one is downloaded again.
 
 use super::places::{SHARES, listed, make, read, shown};
 use super::{Person, Room};
@@ -8,18 +8,18 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The first file of a share that lies here.
+/// The first file of a share at this path.
 fn first_file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join("1") } else { path.to_path_buf() }
 }
 
-/// Where this person shares something from.
+/// The paths from which this person shares something.
 fn shared_from(person: &Person) -> Vec<PathBuf> {
     let session = person.login.session().expect("logged in");
     session.slot().shares().into_iter().map(|share| share.path).collect()
 }
 
-/// Changes a byte and keeps size and times.
+/// Changes a byte and keeps the size and the times.
 fn damage(path: &Path) {
     let times = fs::metadata(path).expect("there").modified().expect("known");
     let file = OpenOptions::new().write(true).open(path).expect("there");
@@ -86,7 +86,7 @@ fn a_second_copy_is_made_on_this_machine_with_no_member_online_and_both_stay() {
         assert!(!bob.folder.join("copy.part").exists());
         assert!(shown(bob, name).starts_with("[C]"));
         assert_eq!(shared_from(bob), [bob.folder.join(name).canonicalize().expect("there")]);
-        // Also where it was shared first.
+        // The same for the first sharer.
         alice.expect("login alice pw", "Login successful\n");
         bob.expect("logout", "Logout successful\n");
         alice.expect(&format!("download_file lab {name} copy"), "Downloading...\n");

@@ -1,4 +1,5 @@
-//! What lies in the place of a download: taken if it is that content, left alone and told if it is not.
+//! Existing files in the place of a download. The client takes one with the right content. It leaves another alone, and
+//! tells so.
 
 use super::{Person, Room};
 use crate::common::subject::bytes_of;
@@ -6,7 +7,7 @@ use crate::common::wait::wait_until;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is shared in these tests: a file, and a folder.
+/// The shares in these tests: a file and a folder.
 pub(super) const SHARES: [&str; 2] = ["film", "album"];
 
 /// Makes one of the shares in a folder, with these bytes in it.
@@ -23,7 +24,7 @@ fn make_folder(path: &Path, bytes: &[u8]) {
     fs::write(path.join("sub/2"), &bytes[700_000..]).expect("room");
 }
 
-/// The bytes of one of the shares, wherever it lies.
+/// The bytes of one of the shares at any path.
 pub(super) fn read(path: &Path) -> Vec<u8> {
     match path.is_dir() {
         false => fs::read(path).expect("it is there"),
@@ -31,7 +32,7 @@ pub(super) fn read(path: &Path) -> Vec<u8> {
     }
 }
 
-/// Alice shares this and leaves; Bob waits for it, so that nothing of it is there but its part.
+/// Alice shares this and leaves. Bob waits for it, so only its part file is there.
 fn waits(alice: &mut Person, bob: &mut Person, name: &str, data: &[u8]) {
     make(&alice.folder, name, data);
     alice.expect(&format!("upload_file {name} lab"), "Uploaded\n");
@@ -43,7 +44,7 @@ fn waits(alice: &mut Person, bob: &mut Person, name: &str, data: &[u8]) {
 pub(super) fn shown(person: &mut Person, name: &str) -> String {
     let shown = person.types("show_downloads").expect("shown");
     let of_it = || shown.lines().filter(|line| line.contains(&format!("[lab] {name}")));
-    // One that has not ended stands first, and of those that have the one that was begun last stands last.
+    // An unfinished download stands first. Of the others, the one that began last stands last.
     of_it().find(|line| line.starts_with("[D]")).or_else(|| of_it().next_back()).unwrap_or_default().to_owned()
 }
 
@@ -76,7 +77,7 @@ fn a_half_done_part_that_got_the_final_name_is_told_left_alone_and_not_given_on(
             bob.sees("what is there is not this content");
             assert!(read(&place) == before);
             assert!(listed(bob, name).contains("no member online with it"), "{}", listed(bob, name));
-            // Back in its place it goes on.
+            // Back in its place, the download goes on.
             fs::rename(&place, &part).expect("it is there");
             bob.expect(&format!("resume_download lab {name}"), "Downloading...\n");
             alice.expect("login alice pw", "Login successful\n");
@@ -177,12 +178,12 @@ fn a_download_that_got_its_name_just_before_a_kill_is_complete_at_the_next_login
     }
 }
 
-/// Where Bob's unfinished download is.
+/// The path of Bob's unfinished download.
 fn part_of(bob: &Person, name: &str) -> PathBuf {
     bob.folder.join(format!("{name}.part"))
 }
 
-/// What Bob does before he cancels.
+/// Bob's action before he cancels.
 #[derive(Debug, Clone, Copy)]
 enum Before {
     Waits,
@@ -275,7 +276,7 @@ fn a_destination_folder_that_is_renamed_takes_the_download_along_and_the_file_is
             wait_until("it waits", || shown(bob, name).contains("waiting for members"));
             fs::rename(bob.folder.join("to"), bob.folder.join("moved")).expect("it is there");
             if login {
-                // It is remembered before the client ends: a kill would leave no time for it.
+                // The client stores this before it ends, since a kill would leave no time.
                 let session = bob.login.session().expect("logged in");
                 let moved = bob.folder.join("moved").join(name);
                 wait_until("the record follows", || session.slot().downloads()[0].destination == moved);

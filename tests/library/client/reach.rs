@@ -1,4 +1,4 @@
-//! What a client says of how others can reach it.
+//! What a client tells its user about how others can reach it.
 
 use super::{OwnAddresses, Person};
 use crate::common::names::user;
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-/// Has the tracker tell this client what it has found.
+/// Makes the tracker tell this client a result of its test.
 fn tell(room: &Room, person: &Person, name: &str, addr: &str, found: ReachClass) {
     let core = room.tracker.server.core();
     let user = core.state().user_named(&user(name)).expect("there");

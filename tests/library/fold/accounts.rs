@@ -77,7 +77,7 @@ fn a_session_logged_out_of_on_both_sides_ends_once() {
     b.log_out("bob", 7, 1_001);
     heal(&mut a, &mut b);
     assert!(a.state.has_ended(bob, session_id(7)));
-    // As many more as are known besides.
+    // With these, trackers know as many ended sessions as they keep.
     for number in 100..1123 {
         a.log_out("bob", number, 2_000);
     }
@@ -102,7 +102,7 @@ fn of_more_ended_sessions_than_are_known_no_token_of_their_time_counts() {
     }
 }
 
-/// As by a tracker whose clock was years ahead.
+/// Like by a tracker whose clock was years ahead.
 #[test]
 fn of_a_logout_before_the_sessions_were_ended_no_time_makes_tokens_void() {
     let (mut a, mut b) = lab();

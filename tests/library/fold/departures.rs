@@ -1,4 +1,4 @@
-//! Departures from a group: who leaves, who is removed, who owns it then, and the chain.
+//! Departures from a group: members that leave or are removed, the next owner, and the chain.
 
 use super::side::{NOBODY, NONE, group, heal, lab, lab_with_request, overridden, rejected, removed, shared};
 use groupshare::tracker::state::Membership;

@@ -1,4 +1,4 @@
-//! Ops above a floor, whose base state has forgotten what was hidden for long.
+//! Ops above a floor. Its base state has forgotten what was hidden for long.
 
 use super::side::{NONE, Side, content, file, ground_gone, group, heal, lab, nothing, shared};
 use groupshare::model::id::{CommandId, GroupRef, OpId, Origin, ShareRef, UserRef};
@@ -8,12 +8,12 @@ use groupshare::model::op::{Op, OpBody};
 use groupshare::tracker::state::{CommandOwner, Fate};
 use std::sync::Arc;
 
-/// What a change that has no place was about.
+/// The subject of a change without a place.
 fn lost() -> UnplacedChange {
     UnplacedChange { kind: ChangeKind::LeaveGroup, group: Some(group("lab")), file: None }
 }
 
-/// A floor up to this counter, on which trackers 1 and 2 have to agree.
+/// A floor up to this counter. Trackers 1 and 2 have to agree on it.
 fn floor(lamport: u64) -> Arc<FloorProposal> {
     Arc::new(FloorProposal {
         after: FloorMark::default(),
@@ -31,13 +31,13 @@ fn promise(side: &mut Side, proposal: OpId, floor: &Arc<FloorProposal>) -> Op {
     side.add(CommandId::NONE, OpBody::PromiseFloor { proposal, floor: Arc::clone(floor) })
 }
 
-/// The proposals that are known, each with those who are ready.
+/// The known proposals, each with the trackers that are ready.
 fn proposals(side: &Side) -> Vec<(OpId, Vec<u16>)> {
     let all = side.state.proposals();
     all.map(|(id, _, ready)| (id, ready.iter().copied().collect())).collect()
 }
 
-/// The promised floors that are known, each with those who have promised.
+/// The known promised floors, each with the trackers that have promised.
 fn promises(side: &Side) -> Vec<(OpId, Vec<u16>)> {
     let all = side.state.promises();
     all.map(|(id, _, by)| (id, by.iter().copied().collect())).collect()
@@ -47,7 +47,7 @@ fn gate(side: &Side) -> Option<u64> {
     side.state.gate().map(|floor| floor.mark.lamport)
 }
 
-/// The tracker goes on under another incarnation, and the one before is dropped.
+/// The tracker goes on under another incarnation, and the earlier one is dropped.
 fn drop_origin(side: &mut Side) -> Origin {
     let before = side.origin;
     side.origin.incarnation += 1;
@@ -185,7 +185,7 @@ fn promises_of_the_floor_under_the_state_bound_the_next_one() {
     heal(&mut a, &mut b);
     let last = promise(&mut b, proposal, &floor(lamport));
     heal(&mut a, &mut b);
-    // All that lies above it is folded on the base.
+    // Everything above it is folded on the base.
     let mut state = a.state.clone();
     let (below, above): (Vec<_>, Vec<_>) = a.ops.values().partition(|op| op.lamport <= lamport);
     a.state = Default::default();
@@ -231,7 +231,7 @@ fn an_unplaced_change_that_two_trackers_note_is_told_once() {
     assert_eq!(a.notices(user), [Notice::Unplaced { change: lost() }]);
 }
 
-/// A file is found by its name again: whoever goes by the old reference is told that it is forgotten.
+/// The name finds a file again. A request with the old reference hears that the share is forgotten.
 #[test]
 fn what_is_dropped_is_known_to_be_forgotten() {
     let (mut a, _) = lab();

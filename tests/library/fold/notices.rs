@@ -1,4 +1,4 @@
-//! Notices: which of them are dropped once they were read.
+//! Notices: which of them are dropped after they were read.
 
 use super::side::{NONE, Side, accepted, heal, lab, lab_with_request, rejected, renamed_group};
 use groupshare::model::id::{OpOrder, UserRef};
@@ -17,8 +17,8 @@ fn read_notices_are_dropped() {
     assert_eq!(a.read("dave", through), None);
 }
 
-/// Dave makes a group and is sent a notice about something else, up to which he is about to read; that the name of his
-/// group had been taken before is known at the other tracker only.
+/// Dave makes a group and gets a notice about something else. He is about to read up to its place. Only the other
+/// tracker knows that the name of his group was taken before.
 fn notice_before_which_another_belongs() -> (Side, Side, UserRef, OpOrder) {
     let (mut a, mut b) = lab();
     b.create_group("carol", "x");
@@ -31,8 +31,8 @@ fn notice_before_which_another_belongs() -> (Side, Side, UserRef, OpOrder) {
     (a, b, dave, through)
 }
 
-/// His tracker learns of it only after he has read: dropping everything up to the place he read would drop what he was
-/// never told.
+/// His tracker learns of it only after he has read. Dropping everything up to that place would drop a notice that he
+/// never got.
 #[test]
 fn notices_that_were_not_shown_are_kept() {
     let (mut a, mut b, dave, through) = notice_before_which_another_belongs();
@@ -42,7 +42,7 @@ fn notices_that_were_not_shown_are_kept() {
     assert_eq!(a.notices(dave), [renamed_group("x", "x~2"), rejected("lab")]);
 }
 
-/// The same, but the tracker had learned of it when it took note of what dave had read, and had not told him yet.
+/// The same, but the tracker already knew it when it noted what dave had read. It had not yet told him.
 #[test]
 fn notices_that_came_after_the_showing_are_kept() {
     let (mut a, mut b, dave, through) = notice_before_which_another_belongs();
@@ -52,7 +52,7 @@ fn notices_that_came_after_the_showing_are_kept() {
     assert_eq!(a.notices(dave), [renamed_group("x", "x~2"), rejected("lab")]);
 }
 
-/// Dave asks to be let into `lab` and is turned down, so many times.
+/// Dave asks to join `lab` and is turned down, `times` times.
 fn turn_down(side: &mut Side, times: usize) {
     for _ in 0..times {
         side.ask("dave", "lab");

@@ -1,4 +1,4 @@
-//! What operators do to accounts and groups.
+//! Actions of operators on accounts and groups.
 
 use super::side::{
     NOBODY, NONE, Side, accepted, deleted, file, given, ground_gone, group, heal, lab, lab_with_request, nothing,
@@ -308,7 +308,7 @@ fn a_group_is_given_to_a_stranger() {
         assert_eq!(b.chain(b.group("lab")), chain, "nobody has departed");
         assert_eq!(b.notices(b.of(name)), [given("lab")]);
         assert_eq!(b.notices(b.of("alice")), [taken("lab", name)]);
-        // The order in which they joined stays.
+        // The order of their joining stays.
         b.leave(name, "lab");
         assert_eq!(b.owner("lab"), "alice");
     }

@@ -1,4 +1,4 @@
-//! What holds for ops of every kind.
+//! Rules for ops of every kind.
 
 use super::side::{NONE, Side, content, file, ground_gone, group, heal, lab, nothing, password, shared};
 use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, ShareRef, UserRef};
@@ -37,7 +37,7 @@ fn a_repeated_command_is_carried_out_once_and_both_ids_mean_the_same() {
     let first = a.add(command, make.clone());
     b.pause();
     let second = b.add(command, make);
-    // What is done to the second stays, although the first came before it.
+    // A change of the second group stays, although the first group came before.
     b.ask("dave", "x");
     b.admit("alice", "x", "dave");
     b.share("dave", "x", "f", 1);
@@ -84,7 +84,8 @@ fn a_command_is_known_until_its_user_has_made_1024_others() {
     heal(&mut a, &mut b);
 }
 
-/// Bob's command reaches both sides: here it makes a share, which carol joins, there it joins the one of alice.
+/// Bob's command reaches both sides. On one side it makes a share, which carol joins. On the other side it joins
+/// alice's share.
 #[test]
 fn a_share_made_by_a_repeated_command_is_found_by_those_who_joined_it() {
     for stays in [true, false] {

@@ -1,4 +1,4 @@
-//! Owners of a group: who becomes one and who is one no more, whom they add, and who gets in.
+//! Owners of a group: new and former ones, their additions, and access to the group.
 
 use super::side::{
     NOBODY, NONE, Side, accepted, deleted, given, group, heal, lab, lab_with_request, overridden, rejected, removed,
@@ -9,7 +9,7 @@ use groupshare::model::op::group_access::GroupAccess;
 use groupshare::tracker::ledger::accept::Change;
 use groupshare::wire::refusal::Code;
 
-/// Two sides of the lab, which bob owns beside alice, who founded it; carol is a member.
+/// Two sides of the lab. Alice founded it, bob owns it too, and carol is a member.
 fn two_owners() -> (Side, Side) {
     let (mut a, mut b) = lab();
     a.make_owner("alice", "bob");
@@ -71,7 +71,7 @@ impl Side {
         self.state.owners(self.group("lab")).map(name).collect()
     }
 
-    /// Whether this user is in the lab by the choice of an owner alone.
+    /// Whether this user is in the lab only because an owner added the user.
     fn is_added(&self, name: &str) -> bool {
         self.state.is_added(self.group("lab"), self.of(name))
     }
@@ -80,7 +80,7 @@ impl Side {
         self.state.access(self.group("lab")).expect("it is there")
     }
 
-    /// The notices that the user of this name has not read.
+    /// The unread notices of the user with this name.
     fn told(&self, name: &str) -> Vec<Notice> {
         self.notices(self.of(name))
     }

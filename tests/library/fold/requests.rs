@@ -1,4 +1,4 @@
-//! Requests to join a group, and what its owner decides about them.
+//! Requests to join a group, and the owners' decisions about them.
 
 use super::side::{NOBODY, NONE, accepted, group, heal, lab, lab_with_request, overridden, rejected, renamed_group};
 use groupshare::model::notice::Notice;

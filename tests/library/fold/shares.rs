@@ -1,4 +1,4 @@
-//! Shares: their names and contents, new versions, who joins them and who ends them.
+//! Shares: their names and contents, new versions, members that join them and members that end them.
 
 use super::side::{
     NONE, Side, content, file, heal, lab, new_version, overridden_share, removed, renamed_share, shared, unmeasured,
@@ -119,7 +119,7 @@ fn a_new_version_of_what_others_joined_is_renamed() {
     assert_eq!(a.notices(a.of("carol")), NONE);
 }
 
-/// Bob shares alone what alice has made.
+/// Bob is the only sharer of a share that alice made.
 fn only_sharer_of_anothers(side: &mut Side) {
     side.share("alice", "lab", "f", 1);
     side.share("bob", "lab", "f", 1);
@@ -178,8 +178,7 @@ fn an_author_who_has_ended_the_share_replaces_it_all_the_same() {
     assert_eq!(a.files("lab"), [shared("f", 3, &["bob"])]);
 }
 
-/// Two sides, on the second of which carol joins what bob shares: before bob does something else on the first one, or after
-/// that.
+/// Two sides. On the second one carol joins bob's share, before or after bob changes something on the first one.
 fn joined_elsewhere(joins_last: bool) -> (Side, Side, ShareRef) {
     let (mut a, mut b) = lab();
     let old = a.share("bob", "lab", "f", 1);

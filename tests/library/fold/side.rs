@@ -1,4 +1,4 @@
-//! The two sides on which the rows are played: what each does and sees, how they meet again, and what they are told.
+//! The two sides of each row: what each does and sees, how they meet again, and what their users hear.
 
 use groupshare::model::digest::{InfoHash, Sha1Digest};
 use groupshare::model::id::{CommandId, GroupRef, OpId, OpOrder, Origin, SessionId, ShareRef, UserRef};
@@ -18,7 +18,7 @@ pub(super) struct Side {
     pub origin: Origin,
     pub ops: BTreeMap<OpOrder, Op>,
     pub state: State,
-    /// Makes names of commands that no other command has.
+    /// Makes unique command ids.
     pub commands: u64,
 }
 
@@ -47,7 +47,7 @@ pub(super) fn content(n: u8) -> Content {
     }
 }
 
-/// The same file, whose size is not told.
+/// The same file without its size.
 pub(super) fn unmeasured(n: u8) -> Content {
     let layout = Layout::new(u64::from(PIECE_LEN)).expect("one piece");
     Content { layout, info_hash: InfoHash([100 + n; 32]), file_count: 0, ..content(n) }
@@ -133,7 +133,7 @@ impl Side {
         self.operate(OperatorChange::DeleteGroup { group: group(lab) });
     }
 
-    /// Lets time pass, so that what this side does next comes later in the order than what the other side does now.
+    /// Lets time pass. Then the next op of this side comes later in the order than the present op of the other.
     pub(super) fn pause(&mut self) {
         for _ in 0..10 {
             let command = self.command();
@@ -216,7 +216,7 @@ impl Side {
         rows.into_iter().map(|(_, name)| name.to_string()).collect()
     }
 
-    /// What is shared in a group: name, content and sharers.
+    /// The shares of a group: name, content and sharers.
     pub(super) fn files(&self, lab: &str) -> Vec<(String, u8, Vec<String>)> {
         let name = |user| self.state.account(user).expect("exists").name.to_string();
         let rows = self.state.files_after(self.group(lab), None, 99).into_iter();
@@ -227,7 +227,7 @@ impl Side {
         .collect()
     }
 
-    /// Takes note that a user was shown the notices up to a place.
+    /// Notes that a user has seen the notices up to a place.
     pub(super) fn read(&mut self, name: &str, through: OpOrder) -> Option<Op> {
         let user = self.of(name);
         let shown = self.state.notices_digest(user, through);
@@ -242,7 +242,7 @@ impl Side {
         self.state.chain(group).expect("exists")
     }
 
-    /// Makes all that this side knows the base state of a floor, twice: whatever is hidden is dropped.
+    /// Makes the state of this side the base of a floor, twice. So everything hidden is dropped.
     pub(super) fn drop_hidden(&mut self) {
         let lamport = self.state.lamport();
         self.state.prune(lamport);
@@ -257,7 +257,7 @@ impl Side {
     }
 }
 
-/// Both sides learn what the other one did.
+/// Each side learns the ops of the other.
 pub(super) fn heal(a: &mut Side, b: &mut Side) {
     let mut all = a.ops.clone();
     all.extend(b.ops.clone());
@@ -285,7 +285,7 @@ pub(super) fn lab() -> (Side, Side) {
     (a, b)
 }
 
-/// The same, and dave waits to be let in.
+/// The same, and dave has asked to join.
 pub(super) fn lab_with_request() -> (Side, Side) {
     let (mut a, mut b) = lab();
     a.ask("dave", "lab");
@@ -321,7 +321,7 @@ pub(super) fn renamed_share(from: &str, to: &str) -> Notice {
     Notice::ShareRenamed { group: group("lab"), from: file(from), to: file(to) }
 }
 
-/// Of the file `f`.
+/// The notice about the file `f`.
 pub(super) fn new_version(author: &str) -> Notice {
     Notice::NewVersion { group: group("lab"), name: file("f"), author: user(author) }
 }
@@ -342,7 +342,7 @@ pub(super) fn deleted(name: &str) -> Notice {
     Notice::GroupDeleted { group: group(name) }
 }
 
-/// Of a change that was about nothing, or about the file `f`.
+/// The notice about a change of nothing, or of the file `f`.
 pub(super) fn ground_gone(kind: ChangeKind) -> Notice {
     Notice::GroundGone { kind, file: (kind == ChangeKind::CreateShare).then(|| file("f")) }
 }

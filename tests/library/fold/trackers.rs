@@ -1,4 +1,4 @@
-//! Trackers that are forgotten and taken back.
+//! Trackers that operators forget and take back.
 
 use super::side::{Side, heal, lab, password, user};
 use groupshare::model::id::{CommandId, OpId};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 const NO_TRACKER: [u16; 0] = [];
 
-/// Which trackers are forgotten, the same on both sides.
+/// The forgotten trackers, which are the same on both sides.
 fn forgotten(a: &Side, b: &Side) -> Vec<u16> {
     assert_eq!(a.state.digest(), b.state.digest());
     let numbers: Vec<u16> = a.state.forgotten().collect();
@@ -119,7 +119,7 @@ fn ops_of_a_forgotten_tracker_count() {
     assert_eq!(forgotten(&a, &b), [1], "also if it says so itself");
 }
 
-/// A client may name a command as it likes.
+/// A client may choose any command id.
 #[test]
 fn no_command_keeps_a_tracker_from_being_forgotten() {
     let (mut a, mut b) = lab();
@@ -150,7 +150,7 @@ fn propose(side: &mut Side, lamport: u64) -> OpId {
     side.add(CommandId::NONE, OpBody::ProposeFloor { floor: floor(lamport) }).id
 }
 
-/// The proposals, with those who are ready.
+/// The proposals, each with the trackers that are ready.
 fn proposals(state: &State) -> Vec<(OpId, Vec<u16>)> {
     state.proposals().map(|(id, _, ready)| (id, ready.iter().copied().collect())).collect()
 }
@@ -166,7 +166,7 @@ fn participants_are_ready_for_the_last_proposal() {
     third.add(CommandId::NONE, OpBody::ReadyForFloor { proposal: first });
     heal(&mut b, &mut third);
     assert_eq!(proposals(&b.state), [(first, vec![2])], "tracker 3 is no participant");
-    // Meanwhile tracker 1 has proposed again.
+    // Meanwhile tracker 1 has made another proposal.
     let second = propose(&mut a, 3);
     heal(&mut a, &mut b);
     assert_eq!(proposals(&b.state), [(second, vec![])]);

@@ -1,7 +1,7 @@
-//! Bytes written so that people can read them: hexadecimal digits, `"text"` for its UTF-8, `ff*20` for twenty times the
-//! same byte, and what follows a `#` is a comment.
+//! Bytes in a form that people can read: hexadecimal digits, `"text"` for its UTF-8, `ff*20` for twenty equal bytes. A
+//! comment begins with `#`.
 
-/// The bytes that a text stands for.
+/// The bytes that a text denotes.
 pub(super) fn bytes(text: &str) -> Vec<u8> {
     text.lines().flat_map(|line| line_bytes(line, line)).collect()
 }
@@ -35,7 +35,7 @@ fn word_bytes(word: &str, line: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().repeat(times)
 }
 
-/// Bytes as digits, for showing a difference.
+/// Bytes as digits, to show a difference.
 pub(super) fn digits(bytes: &[u8]) -> String {
     let groups: Vec<String> = bytes.chunks(4).map(|four| four.iter().map(|b| format!("{b:02x}")).collect()).collect();
     groups.join(" ")

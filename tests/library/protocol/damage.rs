@@ -1,4 +1,5 @@
-//! Bytes that are no message: cut, continued, changed, made up. None is taken for one, and none does any harm.
+//! Bytes that are not a message: cut, continued, changed, made up. None of them decodes as a message, and none does
+//! harm.
 
 use super::golden;
 use super::schema::{self, Size, example_of_variant, recode};
@@ -6,7 +7,7 @@ use groupshare::wire::codec::DecodeError;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Checks so many generated cases, the same ones in every run. A failure names the smallest that was found.
+/// Checks this many generated cases, the same ones in every run. A failure names the smallest case found.
 pub(super) fn for_all<S: Strategy>(cases: u32, of: &S, check: impl Fn(S::Value)) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
@@ -17,7 +18,7 @@ pub(super) fn for_all<S: Strategy>(cases: u32, of: &S, check: impl Fn(S::Value))
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// `Piece`, whose data is the rest of the frame: it has no end of its own.
+/// Whether this is `Piece`. Its data is the rest of the frame, without an end of its own.
 fn has_tail(name: &str, bytes: &[u8]) -> bool {
     name == "PeerReply" && bytes.first() == Some(&3)
 }
@@ -55,11 +56,11 @@ fn bytes_behind_a_message_are_refused() {
     }
 }
 
-/// What is read at all has this one form.
+/// Bytes that decode have one form only.
 fn check_refused_or_canonical(name: &str, bytes: &[u8]) {
     let Ok(encoded) = recode(name, bytes) else { return };
     if name == "Manifest" && encoded != bytes {
-        // Sections of kinds that this version does not know are passed over.
+        // Sections of unknown kinds are skipped.
         let hashed = 12 + u32::from_be_bytes(bytes[8..12].try_into().expect("four bytes")) as usize;
         assert_eq!(encoded[..hashed], bytes[..hashed]);
         return assert_eq!(recode(name, &encoded).as_ref(), Ok(&encoded));
@@ -69,7 +70,7 @@ fn check_refused_or_canonical(name: &str, bytes: &[u8]) {
 
 #[test]
 fn random_bytes_are_refused_or_the_one_form_of_what_they_say() {
-    // Small numbers are lengths and counts that lead further in.
+    // Small numbers are lengths and counts that lead further into a value.
     let small = || prop::collection::vec(prop_oneof![4 => 0..=3u8, 1 => any::<u8>()], 0..300);
     let bodies = prop_oneof![prop::collection::vec(any::<u8>(), 0..300), small()];
     for choice in schema::choices() {

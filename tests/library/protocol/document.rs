@@ -1,4 +1,4 @@
-//! docs/PROTOCOL.md against the code, both ways: what one of them has and the other has not is an error.
+//! docs/PROTOCOL.md against the code, in both directions: something that only one of them has is an error.
 
 use super::schema::{self, Field, Variant, plain};
 use groupshare::wire::certificate::CERTIFICATE_LIFE;
@@ -32,7 +32,7 @@ fn section(heading: &str) -> Vec<String> {
     lines.take_while(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-/// The cells of every row of the tables in these lines, without the rows that head and rule them.
+/// The cells of every row of the tables in these lines, without their heads.
 fn rows(lines: &[String]) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for (at, line) in lines.iter().enumerate() {
@@ -45,7 +45,7 @@ fn rows(lines: &[String]) -> Vec<Vec<String>> {
     rows
 }
 
-/// Blocks of code whose info string begins like this: the rest of it, and the text.
+/// Code blocks whose info string begins like this: the rest of that string, and the text.
 pub(super) fn blocks(info: &str) -> Vec<(String, String)> {
     let document = document();
     let mut blocks = Vec::new();
@@ -59,7 +59,7 @@ pub(super) fn blocks(info: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// `` `name: Type`, `name: Type` `` as fields.
+/// The fields in a cell such as `` `name: Type`, `name: Type` ``.
 fn inline_fields(cell: &str) -> Vec<Field> {
     let quoted = cell.split('`').skip(1).step_by(2);
     let field = |text: &str| text.split_once(": ").map(|(name, of)| (name.to_owned(), plain(of)));
@@ -70,7 +70,7 @@ fn unquoted(cell: &str) -> String {
     cell.trim_matches('`').to_owned()
 }
 
-/// The messages of a direction that have a section: `Request 1: `CreateUser``.
+/// The messages of a direction that have a section such as `Request 1: `CreateUser``.
 fn documented_messages(direction: &str) -> Vec<Variant> {
     let document = document();
     let headings = document.lines().filter_map(|line| line.strip_prefix("#### ")?.strip_prefix(direction));
@@ -137,7 +137,7 @@ fn every_type_of_a_field_is_explained_and_none_is_explained_for_nothing() {
     explained.extend(["Holding", "Notice", "OpBody"].map(str::to_owned));
     let missing: Vec<_> = used.difference(&explained).collect();
     assert!(missing.is_empty(), "not explained: {missing:?}");
-    // What is no field of its own: fields of manifests and of the handshake, the unused width, a whole op.
+    // These are not fields themselves: fields of manifests and of the handshake, the unused width, a whole op.
     let elsewhere = ["FileEntry", "Fingerprint", "Op", "u8", "i64"];
     let spare: Vec<_> = explained.difference(&used).filter(|name| !elsewhere.contains(&name.as_str())).collect();
     assert!(spare.is_empty(), "explained for nothing: {spare:?}");
@@ -159,7 +159,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
 }
 
-/// Every `const NAME: integer = …;` in the files of the wire, public or not, with what is behind the `=`.
+/// Every `const NAME: integer = …;` in the files of `wire`, public or not, with the text behind the `=`.
 fn constants_in_source() -> BTreeMap<String, String> {
     let mut files = sources(&root().join("wire"));
     files.push(root().join("wire.rs"));
@@ -198,8 +198,8 @@ const MODEL_LIMITS: [&str; 14] = [
     "USER_LEN_MAX",
     "VECTOR_MAX",
 ];
-/// Constants of the wire that say nothing about its bytes: the sizes of buffers and queues, ids, the version of a file
-/// format, when one frame gives way to another.
+/// Constants of `wire` without influence on its bytes: the sizes of buffers and queues, ids, the version of a file
+/// format, and when one frame gives way to another.
 const NOT_ON_THE_WIRE: [&str; 11] = [
     "ATTRIBUTES_LEN",
     "CUT_PAUSE",
@@ -232,7 +232,7 @@ fn every_limit_is_documented_with_its_value_and_none_besides() {
 
     let known: BTreeMap<&str, u64> = schema::limits().into_iter().collect();
     for (name, value) in &documented {
-        // What is private is read from the source, where it is a number or a product of numbers.
+        // The source has the value of a private constant, as a number or a product of numbers.
         let product =
             |value: &String| value.split(" * ").map(|number| number.parse::<u64>().ok()).product::<Option<u64>>();
         let in_code = known.get(name.as_str()).copied().or_else(|| product(source.get(name)?));
@@ -334,7 +334,7 @@ fn answers_and_refusals_are_documented_as_the_code_says_them_and_exist() {
                 assert_eq!(names_behind(word, &text), names_behind(word, &comments[&message]), "{message}");
             }
             let (answer, refusals) = (names_behind("Answer:", &text), names_behind("Refusals:", &text));
-            // Where one enum is for both directions, most of its messages ask for nothing.
+            // Most messages of an enum for both directions are not requests.
             let asks = name != answers_of || !answer.is_empty();
             assert!(answer.len() == usize::from(asks) && answer.is_subset(&answers), "{message}: {answer:?}");
             assert!(refusals.is_subset(&codes), "{message}: {refusals:?}");

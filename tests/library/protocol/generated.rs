@@ -1,4 +1,4 @@
-//! Any value of any message goes through its bytes unchanged.
+//! Any value of any message survives encoding and decoding.
 
 use super::damage::for_all;
 use super::schema;
@@ -33,7 +33,7 @@ use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// A checked name out of any text, now and then with a suffix.
+/// A checked name made from any text, sometimes with a suffix.
 fn name<T: Debug>(
     from_input: fn(&str) -> Result<T, NameError>,
     with_suffix: fn(&T, u32) -> T,
@@ -518,7 +518,7 @@ fn ops() -> impl Strategy<Value = Op> {
     fields.prop_map(|(id, lamport, command, body)| Op { id, lamport, command, body })
 }
 
-/// Folders of files in order, with as many digests as their lengths ask for.
+/// Folders of files in order, with as many digests as their lengths need.
 fn manifests() -> impl Strategy<Value = Manifest> {
     let component = "[a-zà-ÿ~ .-]{1,6}[a-z]";
     let paths = prop::collection::btree_set(vec(component, 1..4), 1..12);
@@ -527,7 +527,7 @@ fn manifests() -> impl Strategy<Value = Manifest> {
     parts.prop_map(|(root, paths, lens, digest, times)| {
         let mut kept: Vec<&Vec<String>> = Vec::new();
         for path in &paths {
-            // What lies in a file that was kept is left out.
+            // A path below a kept file is left out.
             if !kept.iter().any(|folder| path.starts_with(folder)) {
                 kept.push(path);
             }
@@ -547,7 +547,7 @@ fn manifests() -> impl Strategy<Value = Manifest> {
     })
 }
 
-/// Every variant is generated, and each goes through its bytes unchanged; `more` is checked besides.
+/// Every variant is generated, and each survives encoding and decoding. `more` adds a check.
 fn round_trip<T: Wire + Debug + PartialEq>(name: &str, variants: Vec<BoxedStrategy<T>>, more: fn(u32, &T) -> bool) {
     let choice = schema::choices().into_iter().find(|choice| choice.name == name).expect("it is in the list");
     let numbers: Vec<u8> = choice.variants.iter().map(|variant| variant.number).collect();
@@ -562,7 +562,7 @@ fn round_trip<T: Wire + Debug + PartialEq>(name: &str, variants: Vec<BoxedStrate
     }
 }
 
-/// Whether a message goes through a frame unchanged.
+/// Whether a message survives a frame.
 fn frames<M: Message + PartialEq>(request: u32, message: &M) -> bool {
     let bytes = frame::of(request, message);
     let frame = Frame::parse(&bytes).expect("a whole frame");

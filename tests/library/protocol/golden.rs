@@ -1,4 +1,4 @@
-//! Every message beside its bytes, written by hand: the encoder must make them, and the decoder must read them.
+//! Every message beside its bytes, which are handwritten. The encoder must make them, and the decoder must read them.
 
 mod cast;
 mod client_tracker;
@@ -24,7 +24,7 @@ use tracker_tracker::links;
 pub(super) use notice::notices;
 pub(super) use op::op_bodies;
 
-/// What is encoded as it is written, and read back as the same.
+/// Encodes each value to the given bytes, and decodes these to the same value.
 fn check<T: Wire + Debug + PartialEq>(fixtures: &[(T, &str)]) {
     for (value, text) in fixtures {
         let (encoded, expected) = (to_bytes(value), bytes(text));
@@ -91,7 +91,7 @@ fn manifests_have_the_bytes_written_here() {
     check(&manifests());
 }
 
-/// The bytes of everything above, by the name of what they are: a start for damaging them.
+/// The bytes of everything above, with the names of their types. The tests of damage begin with them.
 pub(super) fn encoded() -> Vec<(&'static str, Vec<u8>)> {
     fn all<T: Wire>(name: &'static str, fixtures: Vec<(T, &str)>) -> Vec<(&'static str, Vec<u8>)> {
         fixtures.iter().map(|(value, _)| (name, to_bytes(value))).collect()
@@ -111,7 +111,7 @@ pub(super) fn encoded() -> Vec<(&'static str, Vec<u8>)> {
     .concat()
 }
 
-/// Where the fuzzer begins with what: the target, what stands in front there, and the fixtures.
+/// The first inputs of the fuzzer: the target, the bytes in front, and the fixtures.
 fn beginnings() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     // An op's id, counter and command; the share of `Hold`; the place of `Noticed`.
     let (op, hold, noticed) =
@@ -130,7 +130,7 @@ fn beginnings() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-/// Those that are missing are written there, and are to be committed.
+/// Missing inputs are written to that folder, and a developer commits them.
 #[test]
 fn the_fuzzer_begins_with_every_message() {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");

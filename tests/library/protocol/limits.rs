@@ -32,7 +32,7 @@ fn every_message_at_its_longest_fits_into_a_frame() {
         for variant in &choice.variants {
             // The kind is part of the header, and the length does not count itself.
             let len = HEADER_LEN - LENGTH_LEN + example_of_variant(variant, Size::Longest).len() - 1;
-            // Whoever sends ops counts their bytes, and ends before one more op would be too much.
+            // The sender of ops counts their bytes, and ends the list before the frame gets too long.
             let len = if variant.name == "Ops" { OPS_FRAME_LEN_MAX } else { len };
             assert!(len <= FRAME_LEN_MAX, "{}: {len}", variant.name);
             let early = choice.name == "PeerRequest"
@@ -88,7 +88,7 @@ fn one_over_the_cap_is_refused_inside_the_entries_of_lists_too() {
 
 #[test]
 fn a_list_that_claims_its_cap_without_the_bytes_is_cut_off_at_the_first_entry() {
-    // Nothing is set aside for the claim beyond what the bytes can hold.
+    // The claim allocates no more than the bytes can hold.
     for (name, number, cap) in
         [("Reply", 4, 1024_u32), ("PeerReply", 64, 4096), ("Reply", 12, 1024), ("LinkMessage", 2, 4096)]
     {
@@ -97,7 +97,7 @@ fn a_list_that_claims_its_cap_without_the_bytes_is_cut_off_at_the_first_entry() 
     }
 }
 
-/// A manifest whose hashed part goes up to a count.
+/// A manifest with a hashed part up to a count.
 fn manifest(parts: &[&[u8]]) -> Vec<u8> {
     let hashed = parts.concat();
     [&b"GSMANIF\x02"[..], &(hashed.len() as u32).to_be_bytes(), &hashed, &[0]].concat()
@@ -114,7 +114,7 @@ fn a_manifest_with_too_many_files_or_pieces_is_refused_from_its_counts() {
     let path = manifest(&[&[0, 0, 0, 1], &((PATH_LEN_MAX + 1) as u16).to_be_bytes()]);
     let expected = DecodeError::OverCap { len: PATH_LEN_MAX + 1, max: PATH_LEN_MAX };
     assert_eq!(recode("Manifest", &path), Err(expected));
-    // As many as may be claimed, without the bytes.
+    // The highest permitted count, without the bytes.
     assert_eq!(recode("Manifest", &manifest(&[&(FILES_MAX as u32).to_be_bytes()])), Err(DecodeError::Truncated));
 }
 

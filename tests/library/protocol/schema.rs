@@ -1,5 +1,5 @@
-//! What the code says the protocol consists of: every message with its fields, every struct, every cap. And a second
-//! encoder, which knows types by their names only, as a reader of docs/PROTOCOL.md does.
+//! The protocol as the code defines it: every message with its fields, every struct, every cap. Also a second encoder,
+//! which knows types only by their names, like a reader of docs/PROTOCOL.md.
 
 use groupshare::model::digest::Sha1Digest;
 use groupshare::model::manifest::{FILES_MAX, FOLDERS_MAX, FileEntry};
@@ -26,10 +26,10 @@ use groupshare::wire::tracker_tracker::{
     BASE_PART_MAX, LinkMessage, OPS_FRAME_LEN_MAX, OPS_MAX, ORIGINS_MAX, SEEN_MAX, SHORT_MANIFEST_MAX, WANTED_MAX,
 };
 
-/// Name and type of a field; the type without spaces.
+/// Name and type of a field. The type has no spaces.
 pub(super) type Field = (String, String);
 
-/// One of several: a message, or a variant of a value.
+/// One variant of a message or value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Variant {
     pub number: u8,
@@ -37,30 +37,30 @@ pub(super) struct Variant {
     pub fields: Vec<Field>,
 }
 
-/// The messages of a direction, or a value that is one of several.
+/// The messages of a direction, or a value with variants.
 #[derive(Debug, Clone)]
 pub(super) struct Choice {
     pub name: &'static str,
     pub variants: Vec<Variant>,
 }
 
-/// A type by its name alone: no paths, no spaces, no braces.
+/// A type by its plain name: no paths, no spaces, no braces.
 pub(super) fn plain(type_name: &str) -> String {
     let mut out = String::new();
     for c in type_name.chars().filter(|c| !" {}`".contains(*c)) {
         if c == ':' {
-            // A path: what stands in front of it goes.
+            // Removes the part of the path before the name.
             let start = out.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
             out.truncate(start);
         } else {
             out.push(c);
         }
     }
-    // How a value is kept says nothing of its bytes.
+    // The container of a value does not affect its bytes.
     ["Contact", "PassedCall", "FloorProposal"].iter().fold(out, |out, name| out.replace(&format!("Arc<{name}>"), name))
 }
 
-/// A row of a `KINDS` table: number, name, fields by name and type.
+/// A row of a `KINDS` table: number, name, fields with names and types.
 type Kind<'a> = (u8, &'a str, &'a [(&'a str, &'a str)]);
 
 fn from_kinds(name: &'static str, kinds: &[Kind<'_>]) -> Choice {
@@ -77,8 +77,8 @@ fn type_of<T>(_: &T) -> String {
     plain(std::any::type_name::<T>())
 }
 
-/// Makes a function that tells name and fields of the variant that a value is, and the list of all variants' names. Does
-/// not compile unless all variants and all fields are named.
+/// Makes a function that returns the name and the fields of a value's variant, and a list of all variants' names. It
+/// compiles only if all variants and all fields are named.
 macro_rules! describe {
     ($function:ident, $names:ident, $type:ident { $($variant:ident { $($field:ident),* })* }) => {
         fn $function(value: &$type) -> Variant {
@@ -162,7 +162,7 @@ fn described<T>(name: &'static str, values: &[(T, &str)], describe: fn(&T) -> Va
     Choice { name, variants }
 }
 
-/// Everything that is one of several.
+/// All types with variants.
 pub(super) fn choices() -> Vec<Choice> {
     vec![
         from_kinds("Request", Request::KINDS),
@@ -176,10 +176,10 @@ pub(super) fn choices() -> Vec<Choice> {
     ]
 }
 
-/// The directions, one of them both, whose variants are messages of their own.
+/// The directions. One of them is for both sides, and its variants are messages of their own.
 pub(super) const DIRECTIONS: [&str; 5] = ["Request", "Reply", "PeerRequest", "PeerReply", "LinkMessage"];
 
-/// The caps of lists in structs, of which the compiler tells the values only.
+/// The caps of lists in structs. The compiler tells only their values.
 const CAPS: [(&str, usize); 3] =
     [("ADDRS_MAX", ADDRS_MAX), ("INTERFACES_MAX", INTERFACES_MAX), ("PROVED_MAX", PROVED_MAX)];
 
@@ -188,7 +188,7 @@ fn field_type<T, F>(_: impl Fn(&T) -> &F) -> String {
     CAPS.iter().fold(of, |of, (name, value)| of.replace(&format!(",{value}>"), &format!(",{name}>")))
 }
 
-/// Names and types of the fields of a struct. Does not compile unless all fields are named.
+/// Names and types of the fields of a struct. It compiles only if all fields are named.
 macro_rules! fields {
     ($($type:ident { $($field:ident),* })*) => {
         vec![$({
@@ -228,7 +228,7 @@ pub(super) fn structs() -> Vec<(&'static str, Vec<Field>)> {
         Op { id, lamport, command, body }
         Seen { origin, seq }
     };
-    // The model knows how long these may be, and keeps them as plain lists.
+    // The model has the caps of these, and keeps them as plain lists.
     for (_, of) in structs.iter_mut().flat_map(|(_, fields)| fields) {
         let cap = match of.as_str() {
             "Vec<Seen>" => "List<Seen,VECTOR_MAX>",
@@ -318,7 +318,7 @@ pub(super) fn recode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         "Request" => message::<Request>(bytes),
         "Reply" => message::<Reply>(bytes),
         "PeerRequest" => message::<PeerRequest>(bytes),
-        // The data of a piece stays in its frame; the decoder tells its length only.
+        // The data of a piece stays in its frame. The decoder returns only its length.
         "PeerReply" => message::<PeerReply>(bytes).map(|mut out| {
             if out == [3] {
                 out.extend_from_slice(&bytes[1..]);
@@ -337,7 +337,7 @@ pub(super) fn recode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     }
 }
 
-/// How long the example of a value is to be.
+/// The size of an example value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Size {
     Shortest,
@@ -387,7 +387,7 @@ pub(super) fn example(of: &str, size: Size) -> Vec<u8> {
         ("Password", _) => counted(2, (1, limit("PASSWORD_LEN_MAX")), size, || vec![b'p']),
         ("PasswordHash", _) => counted(2, (0, limit("PASSWORD_HASH_LEN_MAX")), size, || vec![b'h']),
         ("Blob", cap) => counted(4, (0, limit(cap[0])), size, || vec![0xb5]),
-        // What ascends begins with the number of a tracker.
+        // Ascending lists begin with the number of a tracker.
         ("List", args) if ["VECTOR_MAX", "PARTICIPANTS_MAX"].contains(&args[1]) => {
             let count = if size == Size::Longest { limit(args[1]) } else { 0 };
             let rest = example(args[0], size).split_off(2);
@@ -439,7 +439,7 @@ pub(super) fn example_of_variant(variant: &Variant, size: Size) -> Vec<u8> {
     [variant.number].into_iter().chain(fields).collect()
 }
 
-/// The beginning of a value that claims to be one longer than it may be, the length it claims and the cap; none for
+/// The beginning of a value that claims a length one over its cap, with the claimed length and the cap. `None` for
 /// types without a length of their own.
 pub(super) fn claim_over_cap(of: &str) -> Option<(Vec<u8>, usize, usize)> {
     let (width, cap) = match generic(of) {

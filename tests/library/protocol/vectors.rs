@@ -1,5 +1,5 @@
-//! The worked example of docs/PROTOCOL.md: the same conversation is held here, with the same keys, and every byte of it
-//! must be the one that stands there. Besides, the example is played to the real handshake.
+//! The worked example of docs/PROTOCOL.md. The test repeats its conversation with the same keys, and every byte must
+//! equal the document. It also plays the example to the real handshake.
 
 use super::annotated::{bytes, digits};
 use super::document::blocks;
@@ -36,7 +36,7 @@ const LINK_KEY: [u8; 32] = [6; 32];
 const LINK_ID: KeyId = KeyId([0x6b; 16]);
 const FILE: &[u8] = b"hello\n";
 
-/// Both handshake messages as they stand on the wire, and the keys of both sides.
+/// Both handshake messages with their wire format, and the keys of both sides.
 struct Meeting {
     opening: Vec<u8>,
     answer: Vec<u8>,
@@ -58,7 +58,7 @@ fn meet_peers() -> Meeting {
     converse(preface, near.expect("builds"), far.expect("builds"), &brought())
 }
 
-/// What the first message between clients brings along: the id of the group's key and the certificate of who calls.
+/// The payload of the first message between clients: the id of the group's key, and the caller's certificate.
 fn brought() -> Vec<u8> {
     [&KEY_ID.0[..], &to_bytes(&certificate())].concat()
 }
@@ -74,7 +74,7 @@ fn signing_key() -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(&[0x0e; 32]).expect("32 bytes")
 }
 
-/// A handshake with these ephemeral keys, made with nothing but snow and what the document says.
+/// A handshake with these ephemeral keys, made only with snow and the document.
 fn meet(pattern: &str, preface: &[u8], psk: &[u8; 32], [near, far]: [[u8; 32]; 2]) -> Meeting {
     let builder = || Builder::new(pattern.parse().expect("snow knows it")).prologue(preface).expect("once");
     let keyed = || if pattern.contains("psk0") { builder().psk(0, psk).expect("once") } else { builder() };
@@ -83,7 +83,7 @@ fn meet(pattern: &str, preface: &[u8], psk: &[u8; 32], [near, far]: [[u8; 32]; 2
     converse(preface, near.expect("builds"), far.build_responder().expect("builds"), &[])
 }
 
-/// Plays a handshake whose first message brings something along.
+/// Plays a handshake whose first message has a payload.
 fn converse(preface: &[u8], mut near: HandshakeState, mut far: HandshakeState, brings: &[u8]) -> Meeting {
     let say = |from: &mut HandshakeState, to: &mut HandshakeState, brings: &[u8]| {
         let mut message = [0; 512];
@@ -187,7 +187,7 @@ fn the_worked_example_is_what_this_code_says_byte_for_byte() {
     assert_eq!(said.len(), shown.len(), "nothing else is shown");
 }
 
-/// A far side that has said everything in advance.
+/// A far side that has sent everything in advance.
 struct Script(Cursor<Vec<u8>>, Vec<u8>);
 
 impl Read for Script {

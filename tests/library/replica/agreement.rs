@@ -1,4 +1,4 @@
-//! Trackers that agree on floors by themselves, and what holds them back.
+//! Trackers that agree on floors by themselves, and obstacles to that.
 
 use crate::common::client::Client;
 use crate::common::kept_tracker::{KeptSetup, KeptTracker};
@@ -36,7 +36,7 @@ fn client(tracker: &KeptTracker, name: &str) -> Client {
     client
 }
 
-/// A user who makes and leaves groups, whose names nobody else takes meanwhile.
+/// A user that makes and leaves groups. Nobody else takes their names meanwhile.
 fn churn(client: &mut Client, name: &str, rounds: usize) {
     for round in 0..rounds {
         let group = group(&format!("{name}{round}"));
@@ -63,7 +63,7 @@ fn trackers_that_take_changes_agree_on_floor_after_floor() {
     }
     agree(&trackers);
     assert!(trackers.iter().all(|tracker| !tracker.has_told("starts anew")), "nobody had to take a base");
-    // What was made and left below the floor leaves nothing behind anywhere.
+    // Groups that were made and left below the floor leave no trace anywhere.
     assert_eq!(one.state().group_count(), 0);
     let again = KeptTracker::start(three.stop());
     agree(&[&one, &two, &again]);
@@ -85,7 +85,7 @@ fn a_tracker_that_is_away_holds_the_floor_back_until_it_is_forgotten() {
     one.look(|server| server.forget(2).expect("it is another one"));
     wait_until("the floor goes on", || floor(&one) > before);
     wait_until("nobody holds it back", || !status(&one).contains("held back"));
-    // It comes back with what the others have.
+    // It comes back with the ops of the others.
     one.look(|server| server.unforget(2).expect("it was forgotten"));
     let two = KeptTracker::start(two);
     agree(&[&one, &two]);

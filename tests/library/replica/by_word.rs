@@ -1,5 +1,5 @@
-//! A tracker that hears of a higher floor for which it has voted: it establishes that one by itself if it holds exactly
-//! those ops, however long that takes, and takes the base of the other tracker if it does not.
+//! A tracker hears of a higher floor for which it has voted. If it holds exactly those ops, it establishes the floor by
+//! itself, however long that takes. Otherwise it takes the base of the other tracker.
 
 use super::{account, hear, hear_count, link_as, send_ops};
 use crate::common::deadline::LONG;
@@ -25,7 +25,8 @@ use std::time::{Duration, Instant};
 /// How many changes lie below the floor.
 const BELOW: u64 = 20;
 
-/// A log that gives nothing in order while the test holds it, or has it fail. Clones are the same log.
+/// A log that returns no ops in order while the test holds it, or while the test makes it fail. Clones are the same
+/// log.
 #[derive(Default, Clone)]
 struct SlowLog(MemoryLog, Arc<Mutex<()>>, Arc<AtomicBool>);
 
@@ -57,8 +58,8 @@ impl OpSource for SlowLog {
     }
 }
 
-/// Tracker 1 as it was started again behind a floor that it has proposed and promised. The promise of tracker 2 is not
-/// here. All of it lies below the window.
+/// Tracker 1 after a restart, behind a floor that it has proposed and promised. It lacks the promise of tracker 2. All
+/// of it lies below the window.
 struct Promised {
     tracker: TestTracker,
     told: Told,
@@ -66,7 +67,7 @@ struct Promised {
 }
 
 impl Promised {
-    /// The floor is as the test makes it.
+    /// Starts with a floor as the test changes it.
     fn start(log: &SlowLog, change: impl FnOnce(&mut FloorProposal)) -> Self {
         let mut ops: Vec<Op> = (1..=2 * BELOW).map(|seq| account(1, seq, seq)).collect();
         let mut base = State::new();
@@ -103,7 +104,7 @@ impl Promised {
         Self { tracker, told, floor: mark }
     }
 
-    /// A link from tracker 2, which stands on the floor.
+    /// A link from tracker 2, which is on the floor.
     fn link(&self) -> (FrameReceiver, Arc<FrameSender>) {
         link_as(self.tracker.addr, 2, 1, self.floor)
     }
@@ -112,7 +113,7 @@ impl Promised {
         self.tracker.server.core().committer.standing().floor.mark == self.floor
     }
 
-    /// Looks at it until it asks for the base.
+    /// Checks the tracker until it asks for the base.
     fn wants_base(&self) {
         let (mut receiver, sender) = self.link();
         let deadline = Instant::now() + LONG;
@@ -123,7 +124,7 @@ impl Promised {
     }
 }
 
-/// Whether the tracker asks for the base before it answers that it is there.
+/// Whether the tracker asks for the base before it answers that it is alive.
 fn asks_before_answer(receiver: &mut FrameReceiver, sender: &FrameSender, wanted: FloorMark) -> bool {
     sender.send(UNASKED, &LinkMessage::AreYouThere {}).expect("sent");
     hear(receiver, |message| match message {
@@ -139,7 +140,7 @@ fn a_tracker_that_holds_exactly_the_ops_of_a_floor_takes_its_time_to_establish_i
     let held = log.hold();
     let one = Promised::start(&log, |_| {});
     let (mut receiver, sender) = one.link();
-    // It has to read what lies below the window, and is not overtaken meanwhile.
+    // It must read the ops below the window, and nothing overtakes it meanwhile.
     let begun = Instant::now();
     while begun.elapsed() < HAVE_INTERVAL {
         hear(&mut receiver, |message| match message {
@@ -190,7 +191,7 @@ fn late_changes_that_were_given_before_the_floors_differed_are_taken_at_once() {
     let mut alice = one.user("alice");
     (0..3).for_each(|n| alice.create_group(&format!("group{n}")));
     let (mut receiver, sender) = link_as(one.addr, 2, 1, FloorMark::default());
-    // It says that it has more, and then stands on another floor: it gives no more.
+    // The other tracker claims to have more, and then is on another floor: it sends no more.
     let late = account(2, 1, 1);
     let have = |floor| {
         let seen = List::first_of(vec![Seen { origin: late.id.origin, seq: 5 }]);

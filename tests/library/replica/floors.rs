@@ -1,4 +1,4 @@
-//! Trackers that lack the floor of the others: they take its base, are started anew on it, and go on from there.
+//! Trackers that lack the floor of the others. They take its base, restart on it, and go on from there.
 
 use crate::common::client::Client;
 use crate::common::kept_tracker::{KeptSetup, KeptTracker};
@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Puts a floor under all changes that a tracker has, as its keeper does once all have agreed.
+/// Puts a floor under all changes of a tracker, as the keeper does once all trackers have agreed.
 pub(super) fn put_floor(tracker: &KeptTracker) -> FloorMark {
     tracker.look(|server| {
         let core = server.core();
@@ -72,7 +72,7 @@ fn an_empty_tracker_that_is_added_takes_the_base_and_what_lies_above_it() {
     assert_eq!((floor(&two), two.state().group_count()), (below, 3));
     assert!(two.has_told("the tracker starts anew: it takes over what tracker 1 has up to change"));
 
-    // It gives lists of pieces, takes changes, and those flow.
+    // It sends manifests, takes changes, and passes them on.
     let mut bob = client(&two, "bob");
     bob.join("lab");
     wait_until("bob has asked", || {
@@ -103,7 +103,7 @@ fn an_empty_tracker_that_is_added_takes_the_base_and_what_lies_above_it() {
     assert!([&one, &two, &three].iter().all(|tracker| !tracker.has_told("DIFFER")));
 }
 
-/// Tracker 2 from this backup, or on an empty folder, with a way to tracker 1 that is closed for now.
+/// Tracker 2 from this backup or with an empty folder. Its way to tracker 1 is closed for now.
 fn cut_off(one: &KeptTracker, backup: Option<&[u8]>) -> (KeptTracker, Relay) {
     let relay = Relay::to(one.addr, |_, _, _| {});
     relay.block();
@@ -115,7 +115,7 @@ fn cut_off(one: &KeptTracker, backup: Option<&[u8]>) -> (KeptTracker, Relay) {
     (KeptTracker::start(setup), relay)
 }
 
-/// The lines about changes that could not be placed.
+/// The lines about changes without a place.
 fn unplaced(tracker: &KeptTracker) -> Vec<String> {
     let files = fs::read_dir(tracker.folder()).expect("readable").map(|entry| entry.expect("readable").path());
     let named = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("unplaced-"));
@@ -123,7 +123,7 @@ fn unplaced(tracker: &KeptTracker) -> Vec<String> {
     texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// What a user is told at login.
+/// A user's notices at login.
 fn notices(tracker: &KeptTracker, name: &str) -> Vec<Notice> {
     let mut client = Client::connect(tracker.addr);
     client.log_in(name);
@@ -137,7 +137,7 @@ fn what_a_wiped_tracker_took_alone_is_listed_and_it_goes_on_with_what_the_others
     let mut alice = client(&one, "alice");
     (0..20).for_each(|n| alice.create_group(&format!("group{n}")));
     put_floor(&one);
-    // It has taken changes of another life already, and now of somebody whom nobody knows.
+    // It has already taken changes of another life, and now of an unknown user.
     let (two, relay) = cut_off(&one, None);
     let mut carol = client(&two, "carol");
     carol.create_group("alone");
@@ -150,7 +150,7 @@ fn what_a_wiped_tracker_took_alone_is_listed_and_it_goes_on_with_what_the_others
     let status = two.look(|server| server.status().to_string());
     assert!(status.contains("changes that could not be placed: 2, listed in "), "{status}");
     assert!(two.has_told("changes that could not be placed: 2, listed in "));
-    // What it takes from here on has its place.
+    // Its changes from here on have their place.
     let mut carol = client(&two, "carol");
     carol.create_group("alone");
     wait_until("it is known everywhere", || knows(&one, "carol"));
@@ -191,7 +191,7 @@ fn an_author_is_told_what_a_restored_tracker_took_alone() {
     wait_until("alice is told at both", || [&one, &two].iter().all(|at| notices(at, "alice") == expected));
     assert_eq!(unplaced(&two).len(), 3);
 
-    // Once only, however often it starts, and until the operator has moved the file away.
+    // Only once, however often it starts, and until the operator has moved the file away.
     let setup = two.stop();
     let folder = setup.folder.path().to_owned();
     let two = KeptTracker::start(setup);
@@ -216,7 +216,7 @@ fn what_a_restored_tracker_still_has_above_the_floor_keeps_its_place() {
     agree(&[&one, &two]);
     relay.block();
     wait_until("the loss is told", || two.has_told("tracker 1 is not connected"));
-    // Both go on, and only the other side gets a floor: the changes of this one lie above it.
+    // Both go on, and only the other side gets a floor. The changes of this side lie above it.
     let mut at_one = Client::connect(one.addr);
     at_one.log_in("alice");
     at_one.create_group("there");
@@ -271,7 +271,7 @@ fn of_two_sides_that_have_forgotten_each_other_the_lower_floor_gives_way() {
     two.look(|server| server.unforget(1)).expect("its disk works");
     agree(&[&one, &two]);
     assert_eq!(floor(&two), high);
-    // What lay below its own floor is no change any more: the base stays as a file.
+    // Changes below its own floor are changes no more. The base remains as a file.
     assert!(two.has_told("lacks changes that were below the floor here; what there was is kept as"));
     let status = two.look(|server| server.status().to_string());
     assert!(

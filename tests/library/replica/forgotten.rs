@@ -1,4 +1,4 @@
-//! Trackers that the others let go of, and take back.
+//! Trackers that the others forget and take back.
 
 use super::{knows, same_state, tracker};
 use crate::common::kept_tracker::Told;
@@ -12,7 +12,7 @@ use groupshare::tracker::state::State;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What a tracker says of another one.
+/// The status of one tracker as another one reports it.
 fn status(of: &TestTracker, number: u16) -> Option<LinkStatus> {
     of.server.status().others.into_iter().find(|other| other.number == number).map(|other| other.status)
 }
@@ -25,7 +25,7 @@ fn has_forgotten(of: &TestTracker, number: u16) -> bool {
     status(of, number) == Some(LinkStatus::Forgotten)
 }
 
-/// Such a tracker, with what its operator is told.
+/// Such a tracker, with the messages to its operator.
 fn telling(number: u16, others: &[(u16, SocketAddr)], told: &Told) -> TestTracker {
     TestTracker::start_with(|settings| {
         settings.origin = Origin { tracker: number, incarnation: u64::from(number) * 1000 };
@@ -36,7 +36,7 @@ fn telling(number: u16, others: &[(u16, SocketAddr)], told: &Told) -> TestTracke
 
 #[test]
 fn all_let_go_of_a_forgotten_tracker_and_take_it_back() {
-    // The one that calls all others, and the one that all others call.
+    // First the tracker that calls all others, then the one that all others call.
     for gone in [3, 1] {
         let told = [(); 3].map(|()| Told::default());
         let one = telling(1, &[], &told[0]);
@@ -57,7 +57,7 @@ fn all_let_go_of_a_forgotten_tracker_and_take_it_back() {
             told.iter().filter(|told| told.has(&format!("tracker {gone} is forgotten"))).count() == 2
         });
 
-        // It goes on alone, and the others without it.
+        // It goes on alone, and the others go on without it.
         let _alice = lost.user("alice");
         let _bob = says.user("bob");
         wait_until("bob is known to those who stay", || knows(stays, "bob"));
@@ -84,7 +84,7 @@ fn who_hears_of_it_from_a_third_ends_a_link_with_a_forgotten_tracker() {
     wait_until("alice is known", || knows(&one, "alice"));
     relay.block();
     wait_until("the loss is told", || told.has("tracker 1 is not connected"));
-    // It knows of that tracker only by its changes, and the others are away.
+    // It knows that tracker only by its changes, and the others are away.
     one.server.forget(3).expect("its disk works");
     assert!(has_forgotten(&one, 3));
     let _bob = three.user("bob");
@@ -124,7 +124,7 @@ fn a_forgotten_tracker_is_turned_away_also_after_a_restart_of_the_others() {
     let begin = |state: State, incarnation: u64| {
         TestTracker::start_with(|settings| {
             settings.origin = Origin { tracker: 1, incarnation };
-            // The one with the higher number calls, so the first never tries this address.
+            // The tracker with the higher number calls, so the first one never tries this address.
             settings.others = vec![(2, SocketAddr::from(([127, 0, 0, 1], 1)).into())];
             (settings.past, settings.log) = (state.into(), Box::new(log.clone()));
             settings.source = Arc::new(log.clone());

@@ -1,4 +1,4 @@
-//! The way back to a base that was kept aside, as docs/OPERATIONS.md tells it.
+//! The way back to a base that was kept aside, as docs/OPERATIONS.md describes it.
 
 use crate::common::client::Client;
 use crate::common::kept_tracker::{KeptSetup, KeptTracker};
@@ -16,7 +16,7 @@ fn a_base_that_was_kept_aside_can_be_brought_back() {
         assert!(core.committer.establish(&pinned, &*core.bases).expect("its disk works"));
     });
     let setup = one.stop();
-    // All that is left is the state below the floor.
+    // Only the state below the floor is left.
     let journal = setup.folder.path().join("journal");
     let mut bases = 0;
     for entry in fs::read_dir(&journal).expect("there") {

@@ -1,4 +1,4 @@
-//! What an operator does at one tracker holds at the others, also if they could not hear of it.
+//! An operator's change at one tracker holds at the others, even if they could not hear of it.
 
 use super::{same_state, tracker};
 use crate::common::names::{PASSWORD, command, password, user};
@@ -50,7 +50,7 @@ fn a_password_that_is_reset_on_one_side_is_not_changed_by_the_old_one_on_the_oth
         let connected = |other: &OtherTracker| matches!(other.status, LinkStatus::Connected { .. });
         ![&one, &two].iter().any(|tracker| tracker.server.status().others.iter().any(connected))
     });
-    // The old password opens the account here still, and with a later place in the order.
+    // Here the old password still opens the account, and this change has a later place in the order.
     let change = Request::ChangePassword { command: command(), old: password(PASSWORD), new: password("own") };
     assert!(matches!(ann.ask(change), Reply::LoggedIn { .. }));
     let hash = Passwords::start(cheap_passwords(), 1)
@@ -67,7 +67,7 @@ fn a_password_that_is_reset_on_one_side_is_not_changed_by_the_old_one_on_the_oth
         assert_eq!(log_in(tracker, "own"), Some(Code::BadLogin));
         assert_eq!(log_in(tracker, PASSWORD), Some(Code::BadLogin));
     }
-    // Whoever changed it is told, and logged out.
+    // The user that changed it gets a notice and is logged out.
     let over = |push: &Reply| *push == Reply::SessionOver {};
     let mut pushes = vec![ann.pushed()];
     while !pushes.last().is_some_and(over) {

@@ -1,4 +1,5 @@
-//! One half of a take-over of a base, with the test as the other tracker: what it may give and ask, and what it may not.
+//! One half of a take-over of a base. The test acts as the other tracker: what it may send and request, and what it may
+//! not.
 
 use super::floors::{agree, client, floor, put_floor, tracker};
 use super::{account, hear, link_as, send_ops};
@@ -20,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A floor that nobody has.
+/// A floor that no tracker has.
 const HIGH: FloorMark = FloorMark { lamport: 1_000_000, base: [7; 32] };
 
 fn creates(client: &mut Client, name: &str) -> Option<Code> {
@@ -38,7 +39,7 @@ fn hear_wish(receiver: &mut FrameReceiver) -> FloorMark {
     })
 }
 
-/// Waits for an answer that comes after everything that the other tracker has had to say.
+/// Whether the tracker asks for a base before its answer, which comes after all its other messages.
 fn is_asked_before_answer(receiver: &mut FrameReceiver, sender: &FrameSender) -> bool {
     sender.send(UNASKED, &LinkMessage::AreYouThere {}).expect("sent");
     hear(receiver, |message| match message {
@@ -72,14 +73,14 @@ fn a_base_that_no_tracker_can_have_is_refused_and_not_asked_for_again_at_once() 
         let (mut receiver, sender) = link_as(one.addr, number, 1, HIGH);
         assert_eq!(hear_wish(&mut receiver), HIGH);
         assert_eq!(creates(&mut alice, "meanwhile"), Some(Code::Joining));
-        // A part that was not asked for changes nothing.
+        // An unrequested part changes nothing.
         let other = FloorMark { lamport: 5, ..HIGH };
         sender.send(UNASKED, &part(other, 9, 0, b"unasked")).expect("sent");
         parts.iter().for_each(|part| sender.send(UNASKED, part).expect("sent"));
         let blamed = format!("tracker {number} gives a base that no tracker can have; it is asked again in 10 min");
         wait_until("the operator is told", || one.has_told(&blamed));
         assert_eq!(creates(&mut alice, &format!("after{number}")), None);
-        // Neither for this one nor for another one.
+        // Neither for this floor nor for another one.
         for floor in [HIGH, FloorMark { lamport: HIGH.lamport + 1, ..HIGH }] {
             sender.send(UNASKED, &have(floor, Vec::new())).expect("sent");
             assert!(!is_asked_before_answer(&mut receiver, &sender));
@@ -117,7 +118,7 @@ fn a_tracker_that_never_has_the_base_it_tells_of_is_not_waited_for() {
     assert_eq!(creates(&mut alice, "lab"), None);
 }
 
-/// All parts of the base of this floor.
+/// All parts of the base at this floor.
 fn hear_base(receiver: &mut FrameReceiver, wanted: FloorMark) -> Vec<u8> {
     let mut bytes = Vec::new();
     hear(receiver, |message| match message {
@@ -147,7 +148,7 @@ fn a_base_is_given_as_it_is_and_ops_flow_once_the_floors_are_equal() {
     let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
     assert_eq!(digest.as_ref(), &mark.base[..]);
 
-    // What comes from below its floor is passed over.
+    // Ops from below its floor are skipped.
     let lamport = one.state().lamport() + 1;
     send_ops(&sender, [account(2, 1, lamport)].into_iter());
     assert!(!is_asked_before_answer(&mut receiver, &sender));
@@ -159,14 +160,14 @@ fn a_base_is_given_as_it_is_and_ops_flow_once_the_floors_are_equal() {
     wait_until("it is taken", || one.state().op_count() == 3);
 }
 
-/// Tracker 2, which calls tracker 1 through a relay that is closed for now.
+/// Tracker 2. It calls tracker 1 through a relay that is closed for now.
 fn cut_off(one: &KeptTracker) -> (KeptTracker, Relay) {
     let relay = Relay::to(one.addr, |_, _, _| {});
     relay.block();
     (tracker(2, &[(1, relay.addr)]), relay)
 }
 
-/// A tracker with a number that gives nothing by itself.
+/// A tracker with this number that sends nothing by itself.
 fn false_giver(to: &KeptTracker, number: u16) -> (FrameReceiver, Arc<FrameSender>) {
     let (mut receiver, sender) = link_as(to.addr, number, 1, HIGH);
     assert_eq!(hear_wish(&mut receiver), HIGH);
@@ -184,7 +185,7 @@ fn a_giver_that_dies_in_the_middle_gives_way_to_another_one() {
     let giver = false_giver(&two, 3);
     relay.unblock();
     wait_until("both are connected", || two.has_told("tracker 1 is connected"));
-    // One gives at a time.
+    // Only one tracker gives at a time.
     assert!(!two.has_told("starts anew"));
     drop(giver);
     agree(&[&one, &two]);
@@ -204,7 +205,7 @@ fn a_taker_that_ends_in_the_middle_takes_it_all_the_next_time() {
     relay.unblock();
     let two = KeptTracker::start(setup);
     agree(&[&one, &two]);
-    // Nothing of the first half is left.
+    // Nothing of the first half remains.
     wait_until("it takes changes", || {
         let mut bob = Client::connect(two.addr);
         bob.log_in("alice");
@@ -216,7 +217,7 @@ fn status(tracker: &KeptTracker) -> String {
     tracker.look(|server| server.status().to_string())
 }
 
-/// Tracker 1 with this list, for which floors come often, and its user.
+/// Tracker 1 with this list and frequent floors, and its user.
 fn busy(others: &[(u16, SocketAddr)], pause: Duration) -> (KeptTracker, Client) {
     let mut setup = KeptSetup::new(1, others);
     setup.floor_pace = FloorPace { margin: 32, step: 32, pause };
@@ -235,7 +236,7 @@ fn churn(client: &mut Client, name: &str, rounds: usize) {
 
 #[test]
 fn the_higher_floor_of_a_tracker_that_is_gone_is_not_told_any_more() {
-    // It has proposed a floor to a tracker that is away, and proposes none for an hour, whatever comes.
+    // It has proposed a floor to a tracker that is away. Whatever comes, it makes no other proposal for an hour.
     let (one, mut alice) = busy(&[(2, ([127, 0, 0, 1], 1).into())], Duration::from_secs(3600));
     churn(&mut alice, "first", 40);
     wait_until("a floor is proposed", || one.state().proposals().count() == 1);

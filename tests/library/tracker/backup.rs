@@ -1,4 +1,4 @@
-//! Backups of a tracker that runs: each is one state, and a data folder is made of it or nothing.
+//! Backups of a running tracker. Each is one state, and a restore makes a complete data folder or none.
 
 use crate::common::client::Client;
 use crate::common::kept_tracker::{KeptSetup, KeptTracker};
@@ -21,7 +21,7 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A tracker whose floor follows soon, with short segments.
+/// A tracker with quick floors and short segments.
 fn tracker() -> KeptTracker {
     let mut setup = KeptSetup::new(1, &[]);
     setup.floor_pace = FloorPace { margin: 32, step: 32, pause: Duration::from_millis(10) };
@@ -42,7 +42,7 @@ fn backup(tracker: &KeptTracker) -> Vec<u8> {
     bytes
 }
 
-/// Makes a data folder for this tracker. Returns what it was made of, or what is wrong in words.
+/// Makes a data folder for this tracker. Returns a description of the backup, or the words of the error.
 fn restored(bytes: &[u8], folder: &Path, number: u16) -> Result<Restored, String> {
     let backup = BackupReader::open(bytes).map_err(|error| error.to_string())?;
     restore(backup, folder, number, Arc::new(|line| panic!("{line}"))).map_err(|error| error.to_string())
@@ -84,14 +84,14 @@ fn a_backup_is_one_state_while_clients_write_and_the_floor_moves() {
             count += 1;
             let bytes = backup(&tracker);
             floors.insert(BackupReader::open(bytes.as_slice()).expect("a backup").0.floor);
-            // It compares the digest of what it has made with that of the state.
+            // The restore compares the digest of its result with the state's digest.
             let Restored { users, files, absent, .. } = restored(&bytes, &folder(count), 1).expect("sound");
             assert_eq!((users, files, absent), (2, 1, 0));
         }
         stop.store(true, Ordering::Relaxed);
     });
     assert!(floors.iter().any(|floor| floor.lamport > 0));
-    // The last one runs.
+    // A tracker runs on the last one.
     let setup = KeptSetup::on(TempDir::new_in(place.path()).expect("a folder"), 1, &[]);
     fs::remove_dir(setup.folder.path()).expect("empty");
     fs::rename(folder(count), setup.folder.path()).expect("renamed");
@@ -204,7 +204,7 @@ fn what_is_there_is_never_written_over() {
     assert_eq!(mode(&folder) & 0o777, 0o700);
 }
 
-/// Takes so many bytes and then no more.
+/// Accepts this many bytes and no more.
 struct Short(Arc<AtomicU64>);
 
 impl Write for Short {

@@ -1,4 +1,4 @@
-//! What passes on the wire: nothing that is secret, and what is no message of the protocol ends its connection.
+//! The bytes on the wire hold no secret. Bytes that are not a message of the protocol end their connection.
 
 use super::refused_code;
 use crate::common::client::Client;
@@ -130,7 +130,7 @@ fn bytes_that_are_no_protocol_end_their_connection_and_nothing_else() {
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}"),
         }
     }
-    // Other versions and dialects are told so in the clear.
+    // Other versions and dialects get a refusal in the clear.
     for (input, code) in [(b"GRPSHARE\x00\x04\x01", Code::Version), (b"GRPSHARE\x00\x03\x02", Code::UnknownKind)] {
         let mut stream = TcpStream::connect(tracker.addr).expect("connected");
         stream.set_read_timeout(Some(LONG)).expect("set");

@@ -1,4 +1,4 @@
-//! Calls: a client has another one dial it, by way of one tracker or two.
+//! Calls: a client asks another one to dial it, through one tracker or two.
 
 use super::refused_code;
 use crate::common::client::{Client, words};
@@ -36,12 +36,12 @@ fn called(client: &mut Client) -> PassedCall {
     super::pushed(client, |push| if let Reply::Called { call } = push { Some(call.clone()) } else { None })
 }
 
-/// The calls that have come in by now.
+/// How many calls have come in so far.
 fn calls_so_far(client: &mut Client) -> usize {
     client.all_pushed().iter().filter(|push| matches!(push, Reply::Called { .. })).count()
 }
 
-/// Ann shares something in a group that she is in with bob.
+/// Ann shares something in a group that bob is in too.
 fn share(ann: &mut Client, bob: &mut Client) -> ShareRef {
     ann.create_group("lab");
     bob.join("lab");

@@ -1,4 +1,4 @@
-//! What a client asks, and what it is answered.
+//! A client's requests and their answers.
 
 use crate::common::client::{Client, Share};
 use crate::common::manifest::manifest;
@@ -68,7 +68,7 @@ fn every_command_does_what_it_says() {
     ann.log_in("ann");
 }
 
-/// Ann owns lab, and Bob has asked to be let in.
+/// Ann owns lab, and Bob has asked to join.
 fn lists_tell_who_is_in_a_group(ann: &mut Client, bob: &mut Client) {
     let Reply::Users { users, more: false } = ann.ask(Request::ListRequests { group: group("lab"), after: None })
     else {
@@ -149,7 +149,7 @@ fn hold(share: ShareRef) -> Request {
     Request::Hold { share, holding: all_pieces() }
 }
 
-/// What is refused to a client that has not logged in.
+/// Refusals to a client without a login.
 fn nobody_is_refused(nobody: &mut Client, &Share { share, content, .. }: &Share) {
     let lab = || group("lab");
     for request in [
@@ -191,7 +191,7 @@ fn nobody_is_refused(nobody: &mut Client, &Share { share, content, .. }: &Share)
     nobody.done(Request::Heartbeat {});
 }
 
-/// What is refused to a user who owns another group.
+/// Refusals to a user who owns another group.
 fn strangers_are_refused(eve: &mut Client, &Share { share, content, .. }: &Share) {
     let (lab, no_group) = (|| group("lab"), || group("none"));
     let nowhere = ShareRef(OpId { origin: Origin { tracker: 9, incarnation: 9 }, seq: 9 });
@@ -235,7 +235,7 @@ fn strangers_are_refused(eve: &mut Client, &Share { share, content, .. }: &Share
     eve.leave("lab");
 }
 
-/// What is refused to a member who is not the owner.
+/// Refusals to a member who is not an owner.
 fn members_are_refused(bob: &mut Client, content: &Content) {
     let lab = || group("lab");
     let (bytes, same) = manifest("a.bin", 3, 1);
@@ -286,7 +286,7 @@ fn an_author_shares_again_under_a_name_that_only_others_still_have() {
     let first = ann.offer("lab", "film", 1, 1);
     bob.share("lab", "film", &first.content);
     ann.done(stop_share("film"));
-    // What bob has is ann's still, so she may replace it and he may not.
+    // Bob's share is still ann's content, so she may replace it and he may not.
     let Reply::Share { author, shared_by_you: true, .. } = bob.ask(find_share("film")) else { panic!("a share") };
     assert_eq!(author, user("ann"));
     let second = ann.offer("lab", "film", 1, 2);
@@ -294,7 +294,7 @@ fn an_author_shares_again_under_a_name_that_only_others_still_have() {
     let found = bob.find_share("lab", "film");
     assert_eq!((found.content, found.shared_by_you), (second.content, false));
     assert_eq!(bob.refused(bob.share_request("lab", "film", &first.content)), Code::FileExists);
-    // The same content again makes her one of those who share it.
+    // The same content again makes her one of its sharers.
     bob.share("lab", "film", &second.content);
     ann.done(stop_share("film"));
     assert_eq!(ann.share("lab", "film", &second.content).share, second.share);

@@ -1,4 +1,4 @@
-//! A tracker that is alone: what is gone leaves nothing behind, in memory and on disk.
+//! A tracker that is alone. Deleted things leave no trace in memory or on disk.
 
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
@@ -22,14 +22,14 @@ use std::time::Duration;
 
 const PACE: FloorPace = FloorPace { margin: 32, step: 32, pause: Duration::from_millis(10) };
 
-/// Segments as short as they can be.
+/// The shortest possible segments.
 const SHORT: JournalSettings = JournalSettings { checkpoint_ops: 50, segment_len_max: 1, chunk_len: 4096 };
 
 fn leave(client: &mut Client, name: &str) {
     client.done(Request::LeaveGroup { command: command(), group: group(name) });
 }
 
-/// A user who makes and leaves groups.
+/// A user that makes and leaves groups.
 fn churn(client: &mut Client, rounds: usize) {
     for round in 0..rounds {
         client.create_group(&format!("g{round}"));
@@ -37,13 +37,13 @@ fn churn(client: &mut Client, rounds: usize) {
     }
 }
 
-/// How many files of the journal have a name that ends like this.
+/// How many files of the journal have a name with this ending.
 fn files(folder: &Path, end: &str) -> usize {
     let names = fs::read_dir(folder.join("journal")).expect("it can be read");
     names.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().ends_with(end))).count()
 }
 
-/// A tracker alone, whose floor follows soon, and a user who is logged in there.
+/// A lone tracker with quick floors, and a logged-in user.
 fn alone() -> (KeptTracker, Client) {
     let mut setup = KeptSetup::new(1, &[]);
     (setup.floor_pace, setup.journal) = (PACE, SHORT);
@@ -73,12 +73,12 @@ fn what_is_gone_leaves_nothing_behind_and_a_start_finds_what_is_there() {
     let status = || tracker.look(|server| server.status().floor.expect("it is kept"));
     wait_until("the floor follows", || status().above < 32 + 32 && status().below > 200);
     assert!(status().reached.is_some());
-    // Each segment has one op. Those above the older of the two bases stay.
+    // Each segment has one op. The segments above the older of the two bases stay.
     for _ in 0..2 {
         churn(&mut alice, 20);
         wait_until("the floor follows", || status().above < 32 + 32);
     }
-    // A floor drops what was gone at the one before.
+    // A floor drops what was gone at the floor before.
     wait_until("what is gone is forgotten", || tracker.state().fate(gone.0) == Fate::Forgotten);
     assert_eq!(tracker.state().fate(kept.0), Fate::Known);
     wait_until("the journal follows", || files(&folder, ".journal") <= 3 * (32 + 32));
@@ -90,7 +90,7 @@ fn what_is_gone_leaves_nothing_behind_and_a_start_finds_what_is_there() {
     assert_eq!((groups(&after.state), after.floor), (groups(&before.state), before.floor));
     assert_eq!(after.state.digest(), before.state.digest());
     assert_eq!(groups(&after.state).len(), 3);
-    // It goes on, and so does the floor.
+    // The tracker goes on, and so does its floor.
     let mut alice = Client::connect(again.addr);
     alice.log_in("alice");
     churn(&mut alice, 40);
@@ -110,7 +110,7 @@ fn what_stays_for_a_reader_goes_once_it_has_read() {
         wait_until("the next floor", || floor() > before);
     };
     next_floor();
-    // Somebody reads old changes, as a link does.
+    // A reader reads old changes, like a link.
     let source = tracker.look(|server| server.core().source.clone());
     let ((begun, begins), (end, ends)) = (bounded(1), bounded::<()>(0));
     let reader = thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What clients are told who name something that the base state has forgotten.
+//! Answers to clients that name something that the base state has forgotten.
 
 use super::refused_code;
 use crate::common::manifest::manifest;
@@ -53,7 +53,7 @@ fn a_share_that_the_base_has_forgotten_is_told_from_one_that_is_yet_to_be_heard_
 #[test]
 fn a_token_that_names_a_forgotten_alias_of_an_account_asks_for_the_login_again() {
     let tracker = TestTracker::start();
-    // The same command at two trackers that did not reach each other: the account is one, under two ids.
+    // The same command at two trackers without contact: the account is one, under two ids.
     let create = |tracker: u16, command| {
         let id = OpId { origin: Origin { tracker, incarnation: 1 }, seq: 1 };
         let body = OpBody::CreateUser { name: user("ann"), password: PasswordHash("p".into()) };

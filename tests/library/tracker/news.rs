@@ -1,4 +1,4 @@
-//! What clients are told without having asked.
+//! Unasked messages to clients.
 
 use super::pushed;
 use crate::common::client::Client;
@@ -33,7 +33,7 @@ fn members_are_told_at_once_what_concerns_them() {
     ann.accept("lab", "eve");
     pushed(&mut eve, |push| matches!(push, Reply::NewKey { .. }).then_some(()));
 
-    // Somebody leaves: the others have another key at once.
+    // A member leaves, and the others get another key at once.
     eve.leave("lab");
     let lost = Reply::GroupLost { group: first_key.group, name: group("lab") };
     assert_eq!(eve.pushed(), lost);
@@ -58,7 +58,7 @@ fn members_are_told_at_once_what_concerns_them() {
     );
     assert_eq!(ann.peers(share), []);
 
-    // Removal is told, with a notice that stays until it was read.
+    // A removed member hears of it. The notice stays until the user has read it.
     ann.done(Request::RemoveMember { command: command(), group: group("lab"), user: user("bob") });
     assert_eq!(pushed(&mut bob, |push| matches!(push, Reply::GroupLost { .. }).then(|| push.clone())), lost);
     pushed(&mut bob, |push| matches!(push, Reply::Noticed { notice: Notice::Removed { .. }, .. }).then_some(()));
@@ -86,7 +86,7 @@ fn whoever_downloads_is_told_of_new_holders() {
     assert_eq!(pushed(&mut ann, peer_up), (share, user("bob"), 1));
     ann.hold(share, all_pieces());
     assert!(bob.all_pushed().iter().all(|push| peer_up(push).is_none()), "known already");
-    // Gone is gone, and back is news.
+    // A logout is a departure, and a login is news.
     ann.done(Request::Logout {});
     assert_eq!(bob.peers(share), []);
     ann.log_in("ann");
@@ -121,15 +121,15 @@ fn a_client_that_moves_all_the_time_is_told_of_now_and_then_and_at_the_end() {
         ann.hold(share, Holding::Nothing {});
         ann.hold(share, all_pieces());
     }
-    // So often in the time that it took, which is moments.
+    // At this rate during the elapsed time, which is short.
     let most = 4 + begun.elapsed().as_secs() as usize / 3;
     let told: Vec<u16> = bob.all_pushed().iter().filter_map(port).collect();
     assert!((1..=most).contains(&told.len()), "{told:?}");
-    // Where it is at the end is told within seconds.
+    // The final address arrives within seconds.
     while told.last() != Some(&last) && pushed(&mut bob, port) != last {}
 }
 
-/// The notices that a client was told.
+/// The notices that a client has received.
 fn notices(client: &mut Client) -> Vec<(OpOrder, Notice)> {
     let noticed = |push| if let Reply::Noticed { order, notice } = push { Some((order, notice)) } else { None };
     client.all_pushed().into_iter().filter_map(noticed).collect()

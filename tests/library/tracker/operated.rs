@@ -1,4 +1,4 @@
-//! What clients notice when the operator changes accounts and groups.
+//! The effect on clients when the operator changes accounts and groups.
 
 use super::sessions::begin;
 use super::{pushed, refused_code};
@@ -26,7 +26,7 @@ fn log_in_with(client: &mut Client, name: &str, text: &str) -> Reply {
     client.ask(Request::Login { client: client.id, user: user(name), password: password(text) })
 }
 
-/// The next notice that a client is told unasked.
+/// The next notice that a client receives unasked.
 fn notice(client: &mut Client) -> Notice {
     pushed(client, |push| match push {
         Reply::Noticed { notice, .. } => Some(notice.clone()),
@@ -34,7 +34,7 @@ fn notice(client: &mut Client) -> Notice {
     })
 }
 
-/// A client's session is over: it was told, and its token is worth nothing.
+/// A client's session is over: the client heard of it, and its token is void.
 fn is_over(tracker: &TestTracker, client: &mut Client, token: &Blob<TOKEN_LEN_MAX>) {
     pushed(client, |push| (*push == Reply::SessionOver {}).then_some(()));
     assert!(matches!(client.refused(Request::ListGroups { after: None }), Code::SessionEnded | Code::NotLoggedIn));
@@ -53,7 +53,7 @@ fn a_kick_ends_all_sessions_and_the_password_opens_new_ones() {
     assert_eq!(notice(&mut ann), Notice::SessionsEnded {});
 }
 
-/// What ends the sessions of ann.
+/// The changes that end the sessions of ann.
 fn ends() -> [OperatorChange; 4] {
     let ann = || user("ann");
     [
@@ -69,7 +69,7 @@ fn slow() -> Params {
     Params::new(64 * 1024, 2, 1, None).expect("valid")
 }
 
-/// A tracker where new passwords take a while, and ann, whose password is hashed already.
+/// A tracker where hashing a new password takes a while, and ann with a ready hash.
 fn slow_tracker(hash: PasswordHash) -> (TestTracker, Client) {
     let tracker = TestTracker::start_with(|settings| settings.password_params = slow());
     operate(&tracker, OperatorChange::MakeUser { name: user("ann"), password: hash });

@@ -1,4 +1,4 @@
-//! A change that was made is answered as made, whatever has happened by the time of the answer.
+//! A change that was made is answered as made, whatever has happened before the answer.
 
 use crate::common::gated_log::GatedLog;
 use crate::common::manifest::manifest;
@@ -34,7 +34,7 @@ fn a_share_that_was_joined_is_told_to_a_member_who_was_removed_meanwhile() {
         let _first = committer.begin(command(), &create("alice", "club")).expect("accepted");
         wait_until("the log waits with something else", || log.batches() > batches);
         let joined = scope.spawn(|| bob.share_reply(join.clone()));
-        // A user's known command is answered, whatever it wants.
+        // A known command of the same user gets its answer, whatever it asks for.
         wait_until("bob has joined the share", || committer.begin(joining, &create("bob", "lab")).is_ok());
         let remove = Change::RemoveMember { user: of("alice"), group: group("lab"), target: user("bob") };
         let _removed = committer.begin(command(), &remove).expect("accepted");

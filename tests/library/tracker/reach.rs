@@ -1,4 +1,4 @@
-//! Whether a client can be reached: the tracker looks where it sees the client, and says what it found.
+//! Whether others can reach a client: the tracker tests the address where it sees the client, and tells the result.
 
 use super::{pushed, refused_code};
 use crate::common::client::Client;
@@ -13,14 +13,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Somebody who listens, and how many have come.
+/// A listener, and how many connections have come.
 struct Listens {
     addr: SocketAddr,
     came: Arc<AtomicUsize>,
 }
 
 impl Listens {
-    /// The client with the key of this number.
+    /// A listener with the client key of this number.
     fn as_client(number: u8) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let (addr, came) = (listener.local_addr().expect("bound"), Arc::<AtomicUsize>::default());
@@ -40,7 +40,7 @@ impl Listens {
     }
 }
 
-/// Ann's client, which has the first key, at this port; it names this address.
+/// Ann's client with the first key, at this port. It names this address.
 fn ann_at(port: u16, named: Option<SocketAddr>) -> Request {
     match announcement(port) {
         Request::Announce { interfaces, machine, round_trip_ms, .. } => {

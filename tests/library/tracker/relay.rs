@@ -1,4 +1,4 @@
-//! The relay of a tracker, with raw sockets at both ends: what members notice of it, and strangers.
+//! The relay of a tracker, with raw sockets at both ends: its effect on members and strangers.
 
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
@@ -23,14 +23,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const FAST: RelaySettings = RelaySettings { limit: Limit::NONE, silence: LONG, ticket_life: Duration::from_secs(100) };
-/// What a client says first.
+/// The first bytes of a client.
 const PREFACE: &[u8] = b"GRPSHARE\x00\x03\x06";
 
 fn relaying(relay: RelaySettings) -> TestTracker {
     TestTracker::start_with(|settings| settings.relay = Some(relay))
 }
 
-/// Tickets for a client of this user and one of that, or why there are none.
+/// Tickets for clients of these two users, or the reason why there are none.
 fn issue(tracker: &TestTracker, from: &str, to: &str) -> Result<RelayTickets, String> {
     static CLIENTS: AtomicU64 = AtomicU64::new(1);
     let end = |name: &str| {
@@ -60,12 +60,12 @@ fn read<const N: usize>(stream: &mut TcpStream) -> [u8; N] {
 
 fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // A connection that was cut has said what came before.
+    // A connection that was cut has delivered the bytes before.
     let _ = stream.read_to_end(&mut bytes);
     bytes
 }
 
-/// Two clients of these users that have met.
+/// Two clients of these users, after their meeting.
 fn meet(tracker: &TestTracker, from: &str, to: &str) -> (TcpStream, TcpStream) {
     let tickets = issue(tracker, from, to).expect("tickets");
     let mut ends = (come(tracker, tickets.caller), come(tracker, tickets.called));
@@ -275,7 +275,7 @@ fn members_at_the_relay_take_no_place_from_those_who_log_in() {
 fn a_tracker_that_stops_ends_every_pair_and_tells_whoever_waits() {
     let tracker = relaying(RelaySettings { limit: Limit::of(1), ..FAST });
     let (mut ann, mut bob) = meet(&tracker, "ann", "bob");
-    // More than the cap lets through in a day.
+    // More bytes than the cap lets through in a day.
     ann.write_all(&[7; 100_000]).expect("the sockets hold as much");
     let mut waiting = come(&tracker, issue(&tracker, "eve", "joe").expect("tickets").caller);
     wait_until("it waits", || connections(&tracker) == (3, 0));
@@ -325,7 +325,8 @@ fn clients_meet_at_the_tracker_of_a_number_whatever_their_lists_say_of_their_own
 fn a_relay_is_found_whatever_the_order_of_the_list() {
     let (relay, own) = (relaying(FAST), relaying(FAST));
     let RelayTickets { caller, called } = issue(&relay, "ann", "bob").expect("tickets");
-    // The trackers' list begins with the relay; one client's list begins with its own tracker, and the other has none.
+    // The trackers' list begins with the relay. One client's list begins with its own tracker, and the other client has
+    // no list.
     let lists = [own.addr, relay.addr].map(|addr| addr.into());
     thread::scope(|scope| {
         let ann = scope.spawn(|| relays(lists.to_vec()).meet(1, Some((2, own.addr)), caller));

@@ -1,4 +1,4 @@
-//! A tracker that is started anew in the same process: for its clients, for its operator, and for others who want its
+//! A restart of a tracker in the same process: for its clients, for its operator, and for programs that want its
 //! address.
 
 use super::refused_code;
@@ -52,7 +52,7 @@ fn a_tracker_that_asks_for_it_is_started_anew_and_serves_the_same_clients() {
     }
     assert!(!tracker.has_told("whoever asks later"));
     assert_eq!(tracker.look(|server| server.status().groups), 4);
-    // A stop is not another start, and a start after it finds the same.
+    // A stop is no restart, and a start after it finds the same state.
     let again = KeptTracker::start(tracker.stop());
     assert_eq!((again.state().group_count(), again.has_told("starts anew")), (4, false));
 }
@@ -78,7 +78,7 @@ struct Held {
     setup: KeptSetup,
     /// The next start has begun.
     begun: (Sender<()>, Receiver<()>),
-    /// It may go on, or is to fail.
+    /// The start may go on, or is to fail.
     go_on: (Sender<bool>, Receiver<bool>),
     stop: (Sender<()>, Receiver<()>),
 }
@@ -91,7 +91,7 @@ impl Held {
         Self { addr, server: KeptServer::new(server), setup, begun: bounded(1), go_on: bounded(1), stop: bounded(1) }
     }
 
-    /// Keeps the server; the start fails in the test's words.
+    /// Keeps the server. A failed start has the test's words.
     fn keep(&self) -> Result<(), String> {
         let start = || {
             self.begun.0.send(()).expect("the test listens");
@@ -103,7 +103,7 @@ impl Held {
         self.server.keep(&self.stop.1, |_| {}, start)
     }
 
-    /// Has the server started anew and waits until the old one is gone.
+    /// Begins a restart of the server, and waits until the old server is gone.
     fn begin(&self) {
         self.server.look(|server| server.core().restart.ask("a test")).expect("it runs");
         self.begun.1.recv().expect("it is started");
@@ -119,7 +119,7 @@ fn between_two_starts_the_operator_is_answered_and_nobody_else_gets_the_address(
         assert!(held.server.look(Server::status).is_none(), "at once");
         let refused = TcpStream::connect(held.addr).expect_err("a client goes on to the next tracker at once");
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        // The standard library asks for an address that an earlier run has left.
+        // The standard library may bind an address that an earlier run has left.
         assert_eq!(TcpListener::bind(held.addr).expect_err("taken").kind(), ErrorKind::AddrInUse);
         assert_eq!(bind(held.addr).expect_err("taken").error.kind(), ErrorKind::AddrInUse);
         held.go_on.0.send(true).expect("it waits");

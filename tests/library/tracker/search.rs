@@ -7,7 +7,7 @@ use groupshare::model::name::pattern::NamePattern;
 use groupshare::wire::client_tracker::{FoundFile, PAGE_MAX, Reply, Request, SearchPlace};
 use groupshare::wire::refusal::Code;
 
-/// Everything that a search finds as `group/name`, and how many pages it took.
+/// All results of a search as `group/name`, and how many pages it took.
 fn search(client: &mut Client, group_name: Option<&str>, pattern: &str) -> (Vec<String>, usize) {
     let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
@@ -58,7 +58,7 @@ fn a_search_finds_what_is_meant_in_the_groups_of_the_user_and_in_no_other() {
         let request = Request::FindFiles { group: Some(group(name)), pattern: pattern.clone(), after: None };
         assert_eq!(bob.refused(request), code);
     }
-    // A place in a group of others, or in none, is a place among the names of groups and nothing else.
+    // A place in a group of others, or in no group, is only a place among the names of groups.
     for (name, found) in [("den", &["lab/notes.txt"][..]), ("a", &["attic/notes.txt", "lab/notes.txt"])] {
         let place = SearchPlace { group: group(name), name: None };
         let (files, next) = page(&mut bob, None, "notes*", Some(place));
@@ -97,6 +97,6 @@ fn a_hostile_pattern_gets_short_pages_and_yet_everything_that_it_means() {
     let (found, pages) = search(&mut ann, None, &hostile);
     let meant: Vec<String> = names[90..].iter().map(|name| format!("lab/{name}")).collect();
     assert_eq!(found, meant);
-    // Of 16,000 steps each.
+    // Each page has 16,000 steps.
     assert!((3..=20).contains(&pages), "{pages}");
 }

@@ -1,4 +1,4 @@
-//! The server as a whole: how many it takes, how many it serves at once, and its end.
+//! The server as a whole: how many clients it accepts, how many it serves at once, and its end.
 
 use super::refused_code;
 use crate::common::client::Client;
@@ -43,7 +43,7 @@ fn connections_over_a_cap_are_told_so() {
 #[test]
 fn two_hundred_clients_at_once_are_served() {
     let tracker = TestTracker::start();
-    // One after the other: fewer passwords than that may wait to be weighed.
+    // One after the other: fewer password checks than that may wait.
     let mut clients: Vec<Client> = (0..200).map(|i| tracker.user(&format!("user {i}"))).collect();
     let barrier = Barrier::new(clients.len());
     thread::scope(|scope| {
@@ -78,7 +78,7 @@ fn a_tracker_that_stops_tells_its_clients_and_leaves_no_connection() {
     let mut half_said = TcpStream::connect(tracker.addr).expect("connected");
     half_said.write_all(b"GRPSH").expect("sent");
     ann.create_group("lab");
-    // Whoever is still in the middle of the handshake is told nothing.
+    // A client in the middle of its handshake gets no message.
     idle.done(Request::Heartbeat {});
     let TestTracker { server, addr, _folder: folder } = tracker;
     server.stop();
@@ -103,7 +103,7 @@ fn files_of_no_share_are_removed_while_the_tracker_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     let manifests = folder.path().join("manifests");
     std::fs::create_dir(&manifests).expect("made");
-    // Left by a share that ended, two hours ago and just now.
+    // These manifests remain from a share that ended two hours ago and just now.
     let [old, young] = [1, 2].map(|n| manifests.join(InfoHash([n; 32]).to_string()));
     let two_hours_ago = SystemTime::now() - Duration::from_secs(7200);
     std::fs::write(&young, "young").expect("written");
@@ -113,7 +113,7 @@ fn files_of_no_share_are_removed_while_the_tracker_runs() {
     let mut alice = tracker.user("alice");
     alice.create_group("lab");
     let (bytes, content) = manifest("film.mkv", 3, 1);
-    // Brought before its share, and long ago by the clock of a machine that has just set it.
+    // A client sent it before its share, and long ago by the clock of a machine that was just set.
     alice.put_manifest("lab", &bytes, &content);
     let film = manifests.join(content.info_hash.to_string());
     std::fs::File::options().write(true).open(&film).and_then(|file| file.set_modified(two_hours_ago)).expect("there");

@@ -1,4 +1,4 @@
-//! Logins: from several clients, again, with another password, guessed ones; how sessions end.
+//! Logins: from several clients, repeated, with another password, guessed ones; and the ends of sessions.
 
 use super::{pushed, refused_code};
 use crate::common::client::Client;
@@ -82,12 +82,12 @@ fn an_account_that_comes_from_its_tracker_while_its_password_is_checked_is_found
     assert!(matches!(client.reply(login), Reply::LoggedIn { .. }));
 }
 
-/// Sends a login with a password that is slow to check, and returns while it is being checked.
+/// Sends a login with a slow password check, and returns during the check.
 fn begin_to_log_in(client: &mut Client, name: &str) -> u32 {
     begin(client, &client.login_request(name))
 }
 
-/// Sends a request with a password that is slow to check, and returns while it is being checked.
+/// Sends a request with a slow password check, and returns during the check.
 pub(super) fn begin(client: &mut Client, request: &Request) -> u32 {
     let core_time = || rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let before = Duration::try_from(core_time()).expect("positive");
@@ -155,7 +155,7 @@ fn whoever_is_told_to_slow_down_again_and_again_is_heard_later() {
     for _ in 0..36 {
         assert_eq!(client.refused(client.login_request("ann")), Code::SlowDown);
     }
-    // Thirty-two are free, the others wait for one another, and nobody waits after the last one yet.
+    // Thirty-two are free, and the others wait for one another. Nobody waits after the last one yet.
     assert!(begun.elapsed() >= 3 * Duration::from_millis(250));
     client.done(Request::Heartbeat {});
 }
@@ -180,7 +180,7 @@ fn whoever_is_logged_in_changes_the_password_whatever_strangers_guess() {
         assert_eq!(ann.refused(change(guess)), Code::BadLogin);
     }
     assert!(matches!(ann.ask(change(PASSWORD)), Reply::LoggedIn { .. }));
-    // Her session has tries of its own, too.
+    // Her session has a separate number of tries, too.
     for guess in ["a", "b", "c"] {
         assert_eq!(ann.refused(change(guess)), Code::BadLogin);
     }
@@ -223,7 +223,7 @@ fn a_client_that_comes_back_takes_the_place_of_its_old_connection() {
     new.id = old.id;
     assert!(matches!(new.resume(&token), Reply::LoggedIn { user: name, .. } if name == user("ann")));
     old.until_end();
-    // The old connection has ended, whatever its thread still does; the new one stays as it is.
+    // The old connection has ended, whatever its thread still does. The new one stays.
     new.done(Request::Heartbeat {});
     let mut other = tracker.client();
     other.log_in("ann");
@@ -251,7 +251,7 @@ fn a_client_that_was_given_up_is_cut_off_and_comes_back_anew() {
     assert_eq!(core.presence.local_client_count(), 1);
 }
 
-/// The token that comes with a certificate.
+/// The token beside a certificate.
 fn announced_token(client: &mut Client) -> Blob<TOKEN_LEN_MAX> {
     match client.ask(announcement(18_000)) {
         Reply::Announced { token, .. } => token,
@@ -278,7 +278,7 @@ fn no_token_of_a_session_lets_anybody_in_after_the_logout() {
     other.create_group("hers");
 }
 
-/// The token says the session, and who has it makes changes under whatever command.
+/// The token names the session. Its holder makes changes under any command id.
 #[test]
 fn whoever_has_the_token_cannot_make_the_logout_a_change_that_was_made() {
     let tracker = TestTracker::start();

@@ -1,4 +1,4 @@
-//! Whom and what the messages speak of.
+//! The users and things in the messages.
 
 use groupshare::model::digest::{InfoHash, KeyId, Sha1Digest};
 use groupshare::model::id::{

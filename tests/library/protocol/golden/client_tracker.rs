@@ -1,4 +1,4 @@
-//! What clients and trackers say to each other, beside its bytes.
+//! The messages between clients and trackers, beside their bytes.
 
 use super::cast::{
     CLIENT, COMMAND, FILM, INFO_HASH, LAB, PEER_KEY, PLACE, TICKET, addr, blob, certificate, content, film, group_key,
@@ -72,7 +72,7 @@ fn account_requests() -> Vec<(Request, &'static str)> {
     ]
 }
 
-/// About groups and who is in them.
+/// About groups and their members.
 fn group_requests() -> Vec<(Request, &'static str)> {
     vec![
         (
@@ -220,7 +220,7 @@ fn share_requests() -> Vec<(Request, &'static str)> {
     ]
 }
 
-/// Getting a manifest, and who is there.
+/// About manifests and presence.
 fn presence_requests() -> Vec<(Request, &'static str)> {
     vec![
         (
@@ -272,7 +272,7 @@ fn presence_requests() -> Vec<(Request, &'static str)> {
     ]
 }
 
-/// Keys, signs of life, notices, calls.
+/// Keys, heartbeats, notices, calls.
 fn later_requests() -> Vec<(Request, &'static str)> {
     vec![
         (
@@ -316,7 +316,7 @@ fn later_requests() -> Vec<(Request, &'static str)> {
     ]
 }
 
-/// About owners, and who gets in.
+/// About owners and access.
 fn owner_requests() -> Vec<(Request, &'static str)> {
     vec![
         (
@@ -391,7 +391,7 @@ pub(super) fn replies() -> Vec<(Reply, &'static str)> {
     .collect()
 }
 
-/// Those that say little.
+/// Short replies.
 fn short_replies() -> Vec<(Reply, &'static str)> {
     vec![
         (
@@ -505,7 +505,7 @@ fn line_replies() -> Vec<(Reply, &'static str)> {
     ]
 }
 
-/// About shares, and who the client is.
+/// About shares, and the client's own identity.
 fn share_replies() -> Vec<(Reply, &'static str)> {
     vec![
         (
@@ -633,7 +633,7 @@ fn peer_replies() -> Vec<(Reply, &'static str)> {
     ]
 }
 
-/// What nobody asked for about groups and shares.
+/// Unasked messages about groups and shares.
 fn pushed_replies() -> Vec<(Reply, &'static str)> {
     vec![
         (
@@ -678,7 +678,7 @@ fn pushed_replies() -> Vec<(Reply, &'static str)> {
     ]
 }
 
-/// What nobody asked for about the user, and about ways to others.
+/// Unasked messages about the user, and about ways to others.
 fn told_replies() -> Vec<(Reply, &'static str)> {
     vec![
         (
@@ -728,7 +728,7 @@ fn told_replies() -> Vec<(Reply, &'static str)> {
     ]
 }
 
-/// About new versions and groups that are followed.
+/// About new versions and followed groups.
 fn version_replies() -> Vec<(Reply, &'static str)> {
     vec![
         (

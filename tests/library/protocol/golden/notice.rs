@@ -9,7 +9,7 @@ pub(crate) fn notices() -> Vec<(Notice, &'static str)> {
     [decisions_and_names(), without_effect(), of_operators()].into_iter().flatten().collect()
 }
 
-/// What others have decided, and names that were taken before.
+/// Decisions of others, and names that were taken before.
 fn decisions_and_names() -> Vec<(Notice, &'static str)> {
     let file = |name| FileName::parse(name).expect("a file name");
     vec![
@@ -93,7 +93,7 @@ fn without_effect() -> Vec<(Notice, &'static str)> {
     ]
 }
 
-/// What operators have done.
+/// Actions of operators.
 fn of_operators() -> Vec<(Notice, &'static str)> {
     vec![
         (Notice::PasswordOverridden {}, "0d # PasswordOverridden"),

@@ -1,4 +1,4 @@
-//! Ops beside their bytes: every body, and whole ones.
+//! Ops beside their bytes: every body, and complete ops.
 
 use super::cast::{ALICE, BOB, COMMAND, FILM, LAB, PLACE, TRACKER, content, film, lab, user};
 use groupshare::model::id::{OpId, Seen, SessionId};
@@ -236,7 +236,7 @@ fn operator_bodies() -> Vec<(OpBody, &'static str)> {
     ]
 }
 
-/// What owners decide about owners, and who gets in.
+/// Decisions of owners about owners and access.
 fn owner_bodies() -> Vec<(OpBody, &'static str)> {
     let (group, by) = (LAB, ALICE);
     vec![

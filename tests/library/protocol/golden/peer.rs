@@ -1,4 +1,4 @@
-//! What leechers and seeders say to each other, beside its bytes.
+//! The messages between leechers and seeders, beside their bytes.
 
 use super::cast::{INFO_HASH, blob, list};
 use groupshare::model::piece::block::BlockLen;

@@ -1,4 +1,4 @@
-//! What trackers say to each other, beside its bytes.
+//! The messages between trackers, beside their bytes.
 
 use super::cast::{ALICE, BOB, CLIENT, COMMAND, FILM, INFO_HASH, LAB, TRACKER, blob, contact, list, passed_call};
 use groupshare::model::digest::InfoHash;
@@ -17,7 +17,7 @@ pub(super) fn links() -> Vec<(LinkMessage, &'static str)> {
         .collect()
 }
 
-/// How a link begins, ops, and how far a tracker is.
+/// The first messages of a link, ops, and a tracker's progress.
 fn beginnings() -> Vec<(LinkMessage, &'static str)> {
     let leaves = OpBody::LeaveGroup { group: LAB, user: BOB };
     let joins = OpBody::JoinShare { share: FILM, user: ALICE };
@@ -91,7 +91,7 @@ fn others() -> Vec<(LinkMessage, &'static str)> {
     ]
 }
 
-/// Who is online with what.
+/// Presence and holdings.
 fn soft_state() -> Vec<(LinkMessage, &'static str)> {
     let user = ALICE;
     let client = CLIENT;
@@ -141,7 +141,7 @@ fn soft_state() -> Vec<(LinkMessage, &'static str)> {
     ]
 }
 
-/// What one tracker asks of the other.
+/// Requests of one tracker to the other.
 fn wishes() -> Vec<(LinkMessage, &'static str)> {
     vec![
         (
@@ -186,7 +186,7 @@ fn wishes() -> Vec<(LinkMessage, &'static str)> {
     ]
 }
 
-/// Whether a tracker is there.
+/// The question whether a tracker is alive, and its answer.
 fn signs_of_life() -> Vec<(LinkMessage, &'static str)> {
     vec![(LinkMessage::AreYouThere {}, "0d # AreYouThere"), (LinkMessage::Here {}, "0e # Here")]
 }
@@ -204,7 +204,7 @@ fn long_lists() -> Vec<(LinkMessage, &'static str)> {
     )]
 }
 
-/// What lies under a floor.
+/// The base under a floor.
 fn bases() -> Vec<(LinkMessage, &'static str)> {
     vec![
         (LinkMessage::WantBase { floor: FLOOR }, "10 0000000000000009 f9*32 # WantBase: floor"),
