@@ -113,8 +113,8 @@ fn read_ctl<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, Ba
         Ok(None) => {
             let usage = format!(
                 "Usage: {program} {}\n\nGives a command to a tracker that runs on this machine, as its user or as \
-                 root. Without an option\nthat is tracker 1 of ./tracker_info.txt, or the only one in \
-                 /var/lib/groupshare.\n\nCommands:\n    {}",
+                 root. Without an option\nthat is the only tracker beside ./tracker_info.txt, or tracker 1 of \
+                 several. Without that list\nit is the only tracker in /var/lib/groupshare.\n\nCommands:\n    {}",
                 ctl_args::USAGE,
                 table::help(None).join("\n    ")
             );

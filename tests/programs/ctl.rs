@@ -238,7 +238,7 @@ fn what_cannot_be_done_is_told_with_an_exit_code() {
     assert_eq!(installation.ctl(&["--json", "user", "zoe"]), ended(1, &format!("{json}\n"), ""));
     assert_eq!(installation.ctl(&["frob"]), ended(2, "", "tracker: Unknown command 'frob', type help\n"));
     assert_eq!(installation.ctl(&["user"]), ended(2, "", "tracker: Usage: user <user_id>\n"));
-    let quit = "tracker: quit is a command of the console; stop a service with its service manager\n";
+    let quit = "tracker: quit is a command of the console; stop the tracker with kill or systemctl stop\n";
     assert_eq!(installation.ctl(&["quit"]), ended(2, "", quit));
     let full = File::options().write(true).open("/dev/full").expect("there");
     let lost = installation.ctl_command(&["status"]).stdout(full).output().expect("started");

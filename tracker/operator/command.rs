@@ -143,7 +143,7 @@ impl fmt::Display for UsageError {
             UsageError::PasswordOnLine => f.write_str("Passwords are asked for, never written on the command line"),
             UsageError::OpenQuote => f.write_str("A quote is not closed, add the missing ' or \""),
             UsageError::ConsoleOnly(verb) => {
-                write!(f, "{verb} is a command of the console; stop a service with its service manager")
+                write!(f, "{verb} is a command of the console; stop the tracker with kill or systemctl stop")
             }
             UsageError::CtlOnly(verb) => {
                 write!(f, "{verb} is a command of ctl, which reads and writes files: type help {verb}")

@@ -438,7 +438,7 @@ mod tests {
         assert_eq!(frames(folder.path(), b"GSCTL\0\0\x02", b""), told(version));
         assert_eq!(frames(folder.path(), b"GET / HTTP/1.1\r\n", b""), told(version));
         assert_eq!(frames(folder.path(), &asking(&["frob"]), b""), told("Unknown command 'frob', type help"));
-        let quit = "quit is a command of the console; stop a service with its service manager";
+        let quit = "quit is a command of the console; stop the tracker with kill or systemctl stop";
         assert_eq!(frames(folder.path(), &asking(&["exit"]), b""), told(quit));
         let frame = |kind: u8, len: u32, payload: &[u8]| [&GREETING[..], &[kind], &len.to_be_bytes(), payload].concat();
         for bytes in [

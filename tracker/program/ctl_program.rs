@@ -167,31 +167,24 @@ fn place(place: &CtlPlace, tracker: Option<u16>) -> Result<PathBuf, PlaceError> 
 }
 
 fn place_among(place: &CtlPlace, tracker: Option<u16>, list: &Path, services: &Path) -> Result<PathBuf, PlaceError> {
-    let beside = |list: &Path, number| {
-        data_dir::default_path(list, number).map_err(|error| PlaceError::List(list.to_path_buf(), error))
-    };
     match (place, tracker) {
         (CtlPlace::DataDir(folder), _) => Ok(folder.clone()),
-        (CtlPlace::List(list), _) => beside(list, tracker.unwrap_or(1)),
+        (CtlPlace::List(list), _) => beside(list, tracker),
         (CtlPlace::Usual, _) if list.exists() => {
             let owner = fs::metadata(list).map(|list| list.uid());
             match owner {
                 Ok(owner) if owner != 0 && owner != socket::own_user() => Err(PlaceError::Foreign(list.to_path_buf())),
-                _ => beside(list, tracker.unwrap_or(1)),
+                _ => beside(list, tracker),
             }
         }
         (CtlPlace::Usual, Some(number)) => Ok(services.join(format!("tracker-{number}"))),
         (CtlPlace::Usual, None) => {
-            let folders = match fs::read_dir(services) {
+            let mut found = match folders_of_trackers(services) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     return Err(PlaceError::Services(error));
                 }
-                folders => folders,
+                found => found.unwrap_or_default(),
             };
-            let folders = folders.into_iter().flatten();
-            let mut found: Vec<PathBuf> =
-                folders.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_of_service(path)).collect();
-            found.sort();
             match found.len() {
                 0 => Err(PlaceError::Nowhere),
                 1 => Ok(found.remove(0)),
@@ -201,8 +194,27 @@ fn place_among(place: &CtlPlace, tracker: Option<u16>, list: &Path, services: &P
     }
 }
 
-/// Whether this is the data folder of a service. A folder that is being restored does not count yet.
-fn is_of_service(folder: &Path) -> bool {
+/// The data folder beside a list. Without a number that is the only one there, or the one of tracker 1.
+fn beside(list: &Path, tracker: Option<u16>) -> Result<PathBuf, PlaceError> {
+    let first = data_dir::default_path(list, tracker.unwrap_or(1))
+        .map_err(|error| PlaceError::List(list.to_path_buf(), error))?;
+    let found = first.parent().and_then(|folder| folders_of_trackers(folder).ok()).unwrap_or_default();
+    Ok(match &found[..] {
+        [only] if tracker.is_none() => only.clone(),
+        _ => first,
+    })
+}
+
+/// The data folders of trackers in a folder, sorted by their paths.
+fn folders_of_trackers(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = paths.filter(|path| is_of_tracker(path)).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Whether this is the data folder of a tracker. A folder that is being restored does not count yet.
+fn is_of_tracker(folder: &Path) -> bool {
     let name = folder.file_name().and_then(OsStr::to_str);
     let number = name.and_then(|name| name.strip_prefix("tracker-"));
     number.is_some_and(|number| number.parse().is_ok_and(|read: u16| read.to_string() == number))
@@ -231,5 +243,27 @@ mod tests {
         fs::write(&list, "").expect("written");
         assert!(usual(None).expect("the list is nearer").ends_with("list.data/tracker-1"));
         assert!(usual(Some(3)).expect("the list is nearer").ends_with("list.data/tracker-3"));
+    }
+
+    /// An operator of machine 2 said `ctl status` and was told that tracker 1 does not run.
+    #[test]
+    fn the_only_tracker_beside_a_list_is_meant_and_of_several_the_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let list = folder.path().join("list");
+        fs::write(&list, "").expect("written");
+        let meant = |place: &CtlPlace, number| {
+            let place = place_among(place, number, &list, Path::new("/nowhere")).expect("the list is there");
+            place.file_name().and_then(OsStr::to_str).expect("a name").to_owned()
+        };
+        for place in [CtlPlace::Usual, CtlPlace::List(list.clone())] {
+            let data = folder.path().join("list.data");
+            assert_eq!(meant(&place, None), "tracker-1", "none is there");
+            fs::create_dir_all(data.join("tracker-2")).expect("made");
+            fs::create_dir_all(data.join("tracker-3.restoring")).expect("made");
+            assert_eq!((meant(&place, None), meant(&place, Some(3))), ("tracker-2".into(), "tracker-3".into()));
+            fs::create_dir_all(data.join("tracker-3")).expect("made");
+            assert_eq!(meant(&place, None), "tracker-1", "as before, where several are there");
+            fs::remove_dir_all(&data).expect("removed");
+        }
     }
 }
