@@ -1,4 +1,4 @@
-//! One download of the user, from the command or the record that begins it to its end.
+//! One download of the user: from its start by a command or a record to its end.
 
 mod failure;
 pub(super) mod hold_back;
@@ -213,7 +213,7 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
     Ok(Prepared { subject, whole, widened, opened, peers, old: old.versions })
 }
 
-/// Verifies the pieces on this disk, copies elsewhere included, then lets the engine fetch the missing ones.
+/// Verifies the pieces on this disk, including copies elsewhere, then lets the engine fetch the missing ones.
 fn start(session: &Arc<LoginSession>, id: u64, subject: Subject, Begun { part, peers, old }: Begun) {
     let (begun, part) = (Instant::now(), Arc::new(part));
     // This thread also computes the whole hash: first of the verified pieces, then of those that arrive.
@@ -291,13 +291,13 @@ fn is_shared(session: &LoginSession, Tracked { group, name, .. }: &Tracked, subj
     })
 }
 
-/// The SHA-1 of a download's content. It is unknown for a selection of files.
+/// The SHA-1 of a download's content. The SHA-1 of a selection of files is unknown.
 fn sha1_of(subject: &Subject) -> Option<&Sha1Digest> {
     subject.selection.is_none().then_some(&subject.content.sha1)
 }
 
-/// Treats something that already has the final name. It becomes the download if every piece is right; otherwise it
-/// stays untouched.
+/// Treats something that already has the final name. If every piece is right, the download is complete; otherwise the
+/// file or folder stays untouched.
 fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
     let path = taken.destination().to_path_buf();
     match is_complete(taken.source(), &subject.manifest, sha1_of(subject), session.over()) {
@@ -351,7 +351,7 @@ fn forget_replaced(session: &LoginSession, id: u64, subject: &Subject, path: &Pa
     forget_all(session, old.as_slice());
 }
 
-/// Shares a complete download from now on. The client calls this before it tells of the end: a program that reads of
+/// Shares a complete download from now on. The client calls this before it tells of the end. A program that reads of
 /// the end may ask others to fetch the file from here.
 fn give_on(session: &LoginSession, id: u64, subject: &Subject, path: &Path) {
     match session.downloads().get(id) {
@@ -426,8 +426,8 @@ pub(super) fn engine_failed(session: &Arc<LoginSession>, transfer: &Arc<Transfer
     });
 }
 
-/// Accepts the file at the final name of a download as that download, if its content is right. All pieces of the
-/// download are here.
+/// Accepts the file with a download's final name as complete, if its content is right. All pieces of the download are
+/// here.
 fn look_in_the_way(session: &LoginSession, transfer: &Transfer) -> Result<(), PartError> {
     let (part, subject) = (transfer.part(), transfer.subject());
     let source = part.in_the_way()?;

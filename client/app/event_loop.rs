@@ -269,7 +269,7 @@ impl Reactor {
             }
             Reply::GroupChanged { group, names, more } => session.follows().changed(group, names.into_vec(), more),
             Reply::Called { call } => self.node().answerer.answer(call),
-            // These replies only answer requests. The client ignores a tracker that sends one unasked.
+            // Such replies only answer requests. The client ignores a tracker that sends one unasked.
             Reply::Refused { .. }
             | Reply::Done {}
             | Reply::LoggedIn { .. }

@@ -188,7 +188,7 @@ impl Executor {
             Command::ShowUploads => Report::Uploads(status::uploads(session), status::incomplete_shares(session)),
             Command::Watch => {
                 watch::watch(session, &self.interrupt);
-                // With the pager Ctrl-C was an ordinary key, and nothing of that key is on the screen.
+                // In the live view, ctrl-C was an ordinary key, and left nothing on the screen.
                 self.interrupt.enter(Activity::Command);
                 let (downloads, uploads, totals) = watch::snapshot(session);
                 Report::Transfers(downloads, uploads, totals)

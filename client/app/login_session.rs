@@ -36,7 +36,8 @@ pub(crate) use untold::Untold;
 
 /// One login, from its start to its end.
 ///
-/// The event loop and helpers may hold it a little longer than the login lasts. It writes no records after the end.
+/// The event loop and helpers may hold it a little longer than the login lasts. A session writes no records after the
+/// end.
 pub struct LoginSession {
     // Immutable.
     node: Arc<Node>,

@@ -72,7 +72,7 @@ pub struct Inbox {
 
 /// The parts of the running client.
 pub struct Node {
-    /// Answers members that cannot dial this client. It ends before the seeder.
+    /// Answers members that cannot dial this client. The answerer ends before the seeder.
     pub answerer: Answerer,
     /// Connects to other members.
     pub reacher: Arc<Reacher>,

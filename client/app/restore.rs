@@ -64,7 +64,7 @@ enum Restored {
 
 /// Brings back the user's shares of the last login on this client that are not back yet.
 pub(super) fn restore(session: &LoginSession) {
-    // A share with a new name may have to wait until the former owner of that name has a new one too.
+    // A share with a new name may have to wait until the share that had this name before has a new one too.
     for _ in 0..=session.slot().shares().len() {
         if !restore_each(session) {
             return;
@@ -95,7 +95,8 @@ fn restore_each(session: &LoginSession) -> bool {
     moved
 }
 
-/// Tells why a share has not come back. It has ended, or the next tracker or login tries again after a failure.
+/// Tells why a share has not come back. Either the share has ended, or a failure prevented its return, and the next
+/// tracker or login tries again.
 fn tell(session: &LoginSession, ShareRecord { group, name: file, .. }: ShareRecord, error: &RestoreError) {
     let ended = session.slot().share(&group, &file).is_none();
     match error {

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 /// A manifest up to this many bytes goes along with the request for its share. That is the manifest of a file of 100
 /// MB.
 const SHORT_MANIFEST_LEN: usize = 4 * 1024;
-/// How often the client sends a part again that got no turn at the tracker, and the pause before.
+/// How often the client resends a part that got no turn at the tracker, and the pause before each time.
 const TURNS_ASKED: u32 = 8;
 const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// The most parts of a manifest in flight at a time.
@@ -450,8 +450,8 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// Sends `count` parts to a simulated tracker. Its answer to the nth request for a part is `answer`. Returns the
-    /// result, the parts that the tracker has, and the number of pauses.
+    /// Sends `count` parts to a simulated tracker. The tracker's answer to the nth request for a part is `answer`.
+    /// Returns the result, the parts that the tracker has, and the number of pauses.
     fn brings(count: usize, answer: impl Fn(usize, u32) -> Option<Refusal>) -> (Result<(), RpcError>, Vec<usize>, u32) {
         let (parts, pauses) = ((0..count).collect::<Vec<_>>(), Cell::new(0));
         let (mut has, mut times) = (Vec::new(), vec![0; count]);

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// The most blocks with stored digests, some 40 bytes each. Pieces beyond that are fetched whole.
 const BLOCKS_KEPT_MAX: u64 = 1 << 21;
-/// How long no description may come. Pieces without one by then are fetched whole.
+/// The longest time without a description. Pieces without one by then are fetched whole.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How long the gathering may take in all.
 const GATHERING_MAX: Duration = Duration::from_secs(120);
@@ -346,7 +346,7 @@ impl Difference {
         state.testimony.close(piece)
     }
 
-    /// The piece that was wrong by this member's fault, if the member still has to hear so.
+    /// The piece that was wrong by this member's fault, unless the member was already told.
     pub fn charge(&self, peer: &PeerId) -> Option<PieceIndex> {
         if !self.charges.load(Ordering::Acquire) {
             return None;

@@ -24,7 +24,7 @@ const NOWHERE: u64 = u64::MAX;
 /// The digests of the blocks of a piece of the new version.
 pub(super) type DescribedPiece = (PieceIndex, Digests);
 
-/// An old version. Its files may have changed since, so the caller verifies everything taken from it.
+/// An old version. The files may have changed since, so the caller verifies everything taken from it.
 #[derive(Clone)]
 pub struct OldVersion {
     source: Arc<dyn PieceSource>,

@@ -1,5 +1,5 @@
-//! Rolling digests of blocks: one step adds the next byte and removes the first. They are hints. After a match, the
-//! caller verifies the piece by its SHA-1.
+//! Rolling digests of blocks: one step adds the next byte and removes the first. Equal digests are only a hint. After a
+//! match, the caller verifies the piece by its SHA-1.
 //!
 //! A digest is made of the upper bits of a polynomial over the bytes, modulo 2^64. The lower bits depend on few bits of
 //! the bytes.
@@ -89,7 +89,7 @@ impl RollingDigest {
 
     /// Removes one byte and adds another.
     pub(super) fn roll(&mut self, goes: u8, comes: u8) {
-        // The chain of the sum is one multiplication long, because the other one does not wait for it.
+        // Each step of the sum waits for one multiplication only. The other multiplication does not depend on the sum.
         let change = term(comes).wrapping_sub(term(goes).wrapping_mul(self.leaving));
         self.sum = self.sum.wrapping_mul(POINT).wrapping_add(change);
     }

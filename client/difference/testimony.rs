@@ -101,7 +101,8 @@ impl Testimony {
         self.wrong.insert(piece, given);
     }
 
-    /// Whether it is open who is at fault for a wrong piece, and this user or the member that described `piece` may be.
+    /// Whether the fault for some wrong piece is still open, and may lie with this user or with the member that
+    /// described `piece`.
     pub(super) fn is_doubtful(&self, piece: PieceIndex, user: &UserId) -> bool {
         let describer = |piece: &PieceIndex| self.described.get(piece).map(|(by, _)| &by.user);
         self.wrong.iter().any(|(wrong, given)| given.by.user == *user || describer(wrong) == describer(&piece))
@@ -135,8 +136,7 @@ impl Testimony {
         }
     }
 
-    /// Takes the piece that was wrong by this member's fault, if the member still has to hear so. Each member is told
-    /// once.
+    /// Takes the piece that was wrong by this member's fault, unless the member was already told.
     pub(super) fn charge(&mut self, peer: &PeerId) -> Option<PieceIndex> {
         let at = self.charges.iter().position(|(charged, _)| charged == peer)?;
         Some(self.charges.swap_remove(at).1)

@@ -43,7 +43,7 @@ pub(super) struct Amnesty {
     last: Option<Instant>,
 }
 
-/// The least time between two pauses of a peer, a user or an address that end early.
+/// The least time between two early ends of pauses, for one peer, user or address.
 const AMNESTY_PAUSE: Duration = Duration::from_secs(5);
 
 impl Amnesty {

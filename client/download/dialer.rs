@@ -83,7 +83,7 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// Starts without threads. They call `on_dialed` with the result of a job.
+    /// Starts without threads. Each thread calls `on_dialed` with the result of its job.
     pub(crate) fn new(
         (keyring, reacher): (Arc<Keyring>, Arc<Reacher>),
         on_dialed: impl Fn(u64, PeerId, Result<PeerConnection, DialError>) + Send + Sync + 'static,
@@ -108,7 +108,7 @@ impl Dialer {
         taken
     }
 
-    /// Starts another thread if there are fewer threads than open jobs, and fewer than there may be.
+    /// Starts another thread if there are fewer threads than open jobs, and fewer than the limit.
     fn add_thread(&self) {
         let (open, count) = (self.queue.open.load(Ordering::SeqCst), self.queue.threads.load(Ordering::SeqCst));
         if count >= open.min(DIALERS_MAX) {

@@ -29,7 +29,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the engine. It reaches members through `reacher`, under keys of the keyring. It sends its events to
+    /// Starts the engine. The engine reaches members through `reacher`, under keys of the keyring. Its events go to
     /// `told`, whose receiver must be drained.
     pub fn start(
         options: EngineOptions,
@@ -65,7 +65,7 @@ impl Engine {
         self.mailbox.send(EngineMessage::Peers(transfer, peers));
     }
 
-    /// Tells that this client has just come online. It holds pieces of the download with this number.
+    /// Tells that a peer with pieces of the download with this number has just come online.
     pub fn arrived(&self, transfer: u64, peer: Peer) {
         self.mailbox.send(EngineMessage::Arrived(transfer, peer));
     }

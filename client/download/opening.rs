@@ -32,7 +32,7 @@ pub(crate) enum DialError {
     /// The peer has no room now. The number is the place in its queue, if the peer has told it. The peer is not to
     /// blame.
     Busy(Option<u32>),
-    /// The peer does not serve the content yet. It is not to blame.
+    /// The peer does not serve the content yet. The peer is not to blame.
     NotServed,
     /// The peer cannot be reached.
     Unreached(Box<Unreached>),

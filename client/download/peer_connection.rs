@@ -57,11 +57,12 @@ pub(crate) struct PeerConnection {
     describing: Describing,
     /// Data may have come along with the answer to `Open`: news, or what was requested before the connection opened.
     may_have_come: bool,
-    /// The request for a piece that the peer turned out not to have. It went out before the peer said what it has.
+    /// The request for a piece that the peer turned out not to have. The request went out before the peer said what it
+    /// has.
     mistaken: Option<u32>,
     /// Whether a good piece has come, and no bad one since.
     delivers: bool,
-    /// Whether its turn is over. It requests nothing until every requested piece is here.
+    /// Whether its turn is over. Then the connection requests nothing until every requested piece is here.
     drains: bool,
     /// How many more pieces the peer may announce: each at most once.
     news_left: u32,
@@ -203,7 +204,7 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Takes arriving data until there is no more or its turn is over. Its turn is over when another connection waits
+    /// Takes arriving data until there is no more or its turn is over. The turn is over when another connection waits
     /// for the worker. A turn is one frame, and longer in a fast download, because a change of the worker for each
     /// piece would cost time. In such a turn all requested pieces come in. If one came a turn later, it would be late
     /// for the whole hash.
@@ -392,7 +393,7 @@ impl PeerConnection {
         self.ask().err().map(WorkOutcome::Drops)
     }
 
-    /// Gives back a piece that the peer does not have. It was requested before the peer said what it has.
+    /// Gives back a piece that the peer does not have. The request went out before the peer said what it has.
     fn give_back(&mut self, request: u32) -> Option<WorkOutcome> {
         self.mistaken = None;
         let now = Instant::now();

@@ -201,7 +201,7 @@ impl PeerList {
         due
     }
 
-    /// The number of peers that may deliver soon. These have delivered, are on trial, or may be tried next.
+    /// The number of peers that may deliver soon. Such peers have delivered, are on trial, or may be tried next.
     fn able(&self, now: Instant) -> usize {
         let (mut able, mut untried) = (0, HashMap::<&UserId, usize>::new());
         for known in self.known.values().filter(|known| known.is_able(now)) {

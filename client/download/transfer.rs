@@ -476,7 +476,7 @@ impl Transfer {
 
     pub fn progress(&self, now: Instant) -> TransferProgress {
         let (done, total) = (self.done.load(Ordering::Relaxed), self.inner_layout().size());
-        // `settled` comes first: bytes that arrive in between count as on their way, and not the other way round.
+        // `settled` comes first, so bytes that arrive in between count as on their way.
         let settled = self.settled.load(Ordering::Relaxed);
         let arriving = self.came().saturating_sub(settled);
         let reused = self.difference.as_ref().map_or(0, |difference| difference.reused());

@@ -184,7 +184,7 @@ fn take_if_right(part: &Part, piece: PieceIndex, outcome: Result<HashedPiece<'_>
 /// the whole is unknown. There the right pieces are enough.
 ///
 /// # Errors
-/// The whole hash is wrong, the disk rejects the file, or `Closing` after it has given up.
+/// The whole hash is wrong, or the disk rejects the file. `Closing` if it gave up.
 pub fn finish(
     part: &Part,
     hash: &WholeHash,

@@ -26,13 +26,12 @@ const GAP_PAUSE: Duration = Duration::from_millis(200);
 
 /// The SHA-1 of a stream whose pieces arrive in any order. A worker computes it beside the SHA-1 of a received piece,
 /// because two hashes at a time cost little more than one. If that piece is next in the stream, both hashes are of the
-/// same bytes. That is also so if only a few present pieces lie before it. Otherwise the worker reads the next piece
-/// back from the source, if it is present, which is cheap in the page cache. Pieces with the digests of zeros are not
-/// read.
+/// same bytes. A few present pieces before it make no difference. Otherwise the worker reads the next piece back from
+/// the source, if it is present, which is cheap in the page cache. Pieces with the digests of zeros are not read.
 ///
 /// There is one hasher. The worker that finds it free takes it, one more waits for it, and others go on without it. No
-/// lock is held while it hashes. Invariant: fewer than `LAG_MAX` pieces and a stretch per call are present without a
-/// gap behind the hasher. It holds while no call runs and none has failed.
+/// lock is held while it hashes. Invariant: behind the hasher, fewer than `LAG_MAX` pieces and one stretch per call are
+/// present without a gap. The invariant holds while no call runs and none has failed.
 pub struct WholeHash {
     layout: Layout,
     zeros: ZeroPieces,

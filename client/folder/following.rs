@@ -1,5 +1,5 @@
-//! Decides what comes into a folder that follows a group: which shares to fetch, which new versions replace old ones,
-//! what to pass over, and what lacks room. This uses no disk and no clock.
+//! Decides what comes into a folder that follows a group: which shares to fetch or to pass over, which new versions
+//! replace old ones, and which lack room. This uses no disk and no clock.
 
 use super::place::may_be_placed;
 use crate::model::digest::InfoHash;
@@ -410,7 +410,7 @@ impl Following {
         self.stop(name);
     }
 
-    /// Notes that a download has failed. It is passed over, or waits behind the others for another try.
+    /// Notes that a download has failed. The share is passed over, or waits behind the others for another try.
     pub(crate) fn failed(&mut self, name: &FileName, again: bool) -> Option<InfoHash> {
         let begin = self.stop(name)?;
         if again {

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The identity of a folder, under any name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FolderNode {
-    /// The number of the device. It may change with the next start of the system.
+    /// The number of the device, which may change with the next start of the system.
     pub device: u64,
     pub inode: u64,
     /// The creation time since 1970, if the file system stores it.

@@ -18,7 +18,7 @@ const GONE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The longest wait for a file that changes all the time.
 const BUSY: Duration = Duration::from_secs(10);
-/// Consent counts for files that are missing now. They are at rest within this time.
+/// Consent counts for files that are missing now, which come to rest within this time.
 const CONSENT: Duration = Duration::from_secs(6);
 
 /// A file that may still be changing.
@@ -262,7 +262,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         Some(look)
     }
 
-    /// Notes that a file with this look is refused. It is tried again after a change.
+    /// Notes that a file with this look is refused. The file is tried again after a change.
     pub(crate) fn is_refused(&mut self, name: &FileName, look: S) {
         self.ready.remove(name);
         self.refused.insert(name.clone(), look);
@@ -278,7 +278,7 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         self.unshare(name);
     }
 
-    /// Notes that a share has ended elsewhere, as by a command on another client. Its file is shared again once it
+    /// Notes that a share has ended elsewhere, as by a command on another client. The file is shared again once it
     /// changes.
     pub(crate) fn has_ended(&mut self, name: &FileName) {
         self.is_back(name);

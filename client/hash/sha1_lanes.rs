@@ -116,7 +116,7 @@ pub fn update_pair((one, one_data): (&mut Sha1Stream, &[u8]), (other, other_data
     other.update(other_later);
 }
 
-/// The digests of `LANES` byte strings. They take little longer than one if they are about equally long.
+/// The digests of `LANES` byte strings. Strings of about the same length take little longer together than one alone.
 pub fn sha1_of_each<const LANES: usize>(data: [&[u8]; LANES]) -> [Sha1Digest; LANES] {
     let mut streams = std::array::from_fn(|_| Sha1Stream::default());
     let later = update_lanes(streams.each_mut(), data);

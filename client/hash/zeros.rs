@@ -19,7 +19,7 @@ pub fn zeros(len: u32) -> &'static [u8] {
     &ZEROS[..len as usize]
 }
 
-/// The SHA-1 of this many zeros, at most a piece. That of a whole piece is computed once.
+/// The SHA-1 of this many zeros, at most a piece. The SHA-1 of a whole piece is computed once.
 pub fn sha1_of_zeros(len: u32) -> Sha1Digest {
     if len == PIECE_LEN { *FULL } else { digest(len) }
 }

@@ -335,8 +335,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
-    /// The words in code quotes of a table in the page for programs: those of the first column, and those of the
-    /// others.
+    /// The rows of a table in the page for programs: the first column, and the words in code quotes of the second.
     fn rows(heading: &str) -> Vec<(String, Vec<String>)> {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/JSON.md")).expect("a page");
         let table = page.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with('#'));

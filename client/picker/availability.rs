@@ -1,7 +1,7 @@
 //! How many peers hold each piece, and which missing piece of a peer is the rarest.
 //!
 //! A search needs no scan over all pieces: `Minima` keeps a least count for each 128 pieces (a leaf) and for each 128
-//! leaves (a block). The minima over all missing pieces, the floor, are exact. Those of a partial peer are lower
+//! leaves (a block). The minima over all missing pieces, the floor, are exact. The minima of a partial peer are lower
 //! bounds. When a piece is asked for or gains a holder, minima only rise, and nothing is done for the peers that hold
 //! it. A search lifts the bounds that it meets to the floor, and corrects what is still too low. The peers are told
 //! only of what makes a minimum fall: a piece goes back, a holder leaves. At worst one search corrects every leaf of a
@@ -179,7 +179,7 @@ pub(crate) struct Availability {
     layout: Layout,
     /// Partial holders of each piece.
     counts: Box<[u16]>,
-    /// Holders of all pieces. They do not change which piece is rarer.
+    /// Holders of all pieces, which do not change which piece is rarer.
     seeds: u32,
     missing: PieceSet,
     missing_count: u32,
@@ -349,7 +349,7 @@ impl Availability {
         }
     }
 
-    /// Puts those of the peer's missing pieces in the range with exactly this count into `found`, in order.
+    /// Finds the peer's missing pieces in `range` with exactly this count, and adds them to `found` in order.
     pub(crate) fn equals(&self, holdings: &Holdings, count: u16, range: Range<u32>, found: &mut Vec<u32>) {
         found.clear();
         let leaves = range.start as usize / LEAF..(range.end as usize).div_ceil(LEAF).min(self.missing.0.len());

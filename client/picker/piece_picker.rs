@@ -1,6 +1,6 @@
 //! Chooses the next piece to request and the peer to ask for it: rarest first.
 //!
-//! The picker knows *peers* and *lanes*. A peer is a remote client. It counts once in a piece's availability, however
+//! The picker knows *peers* and *lanes*. A peer is a remote client, and counts once in a piece's availability, however
 //! many connections lead to it. A lane is one connection to a peer. The picker keeps the pieces in flight per lane,
 //! because connections die one by one. It requests a piece from a peer at most once: the connections of a peer share
 //! one uplink, and a second copy would only slow down the first.
@@ -8,13 +8,13 @@
 //! Ties are broken at random within a window, with preference for the own *part*. The incomplete members of the swarm
 //! that know each other divide the pieces by number, in the order of their client ids. So they request different pieces
 //! from a scarce seeder without talking to each other. Some pieces remain to chance: the last ones, and those of
-//! members that do not know each other yet. There the seeder decides. It refuses a piece for now while another member
-//! is receiving it. The picker then requests such a piece from no peer until some peer is known to hold it or some time
-//! has passed.
+//! members that do not know each other yet. There the seeder decides: it refuses a piece for now while another member
+//! is receiving that piece. The picker then requests such a piece from no peer until some peer is known to hold it or
+//! some time has passed.
 //!
-//! A peer is *scarce* if it is one of few that hold everything, fewer than the members that want it. The picker
-//! requests pieces that others hold, or have in their part, from such a peer only while little else is requested from
-//! it.
+//! A peer is *scarce* if it is one of few that hold everything, fewer than the members that want it. Other members may
+//! hold a piece of such a peer, or have it in their part. The picker requests such a piece from the scarce peer only
+//! while little else is requested there.
 
 use std::collections::BTreeMap;
 
@@ -32,10 +32,11 @@ pub const WINDOW: u32 = 128;
 pub const COPIES_MAX: usize = 3;
 /// For a scarce peer, the picker searches its own part in one window per member, up to this many.
 const WINDOWS_MAX: u32 = 8;
-/// This many first pieces of a download from complete peers are chosen in `WINDOWS_MAX` windows. Members that begin at
-/// the same time do not know each other yet. Otherwise they would request the same pieces from a scarce seeder.
+/// The picker chooses up to this many first pieces of a download in `WINDOWS_MAX` windows, if the peer is complete.
+/// Members that begin at the same time do not know each other yet. Otherwise they would request the same pieces from a
+/// scarce seeder.
 const SCATTERED_MAX: u32 = 16;
-/// With fewer pieces than this in flight, the picker requests even from a scarce peer what others may bring.
+/// With fewer pieces than this in flight, the picker requests from a scarce peer even pieces that others may bring.
 const REPEATED_MAX: usize = 2;
 
 /// The result of a received piece.
@@ -215,13 +216,13 @@ impl PiecePicker {
         self.divide();
     }
 
-    /// The piece to request on this lane now. It is in flight there from now on. The caller limits the number in flight
+    /// The piece to request on this lane now, where it is in flight from now on. The caller limits the number in flight
     /// per lane.
     ///
-    /// It is the rarest missing piece of the peer. The endgame begins once no peer holds a missing piece. Then a lane
-    /// with nothing in flight gets a copy of a piece that is in flight with other peers only. `outrun` must say that
-    /// this lane outruns the lanes of that piece. The piece with fewest copies comes first. The only complete peer is
-    /// spared pieces that others can still deliver.
+    /// The result is the rarest missing piece of the peer. The endgame begins once no peer holds a missing piece. Then
+    /// a lane with nothing in flight gets a copy of a piece that is in flight with other peers only. `outrun` must say
+    /// that this lane outruns the lanes of that piece. The piece with fewest copies comes first. The only complete peer
+    /// is spared pieces that others can still deliver.
     pub fn pick(&mut self, lane: Lane, outrun: impl Fn(Lane) -> bool) -> Option<PieceIndex> {
         let piece = self.pick_missing(lane.peer).or_else(|| self.pick_copy(lane, outrun))?;
         self.availability.take(piece);
@@ -262,8 +263,8 @@ impl PiecePicker {
         self.holdings(peer).is_some_and(|holdings| holdings.has(piece))
     }
 
-    /// Notes that the piece will not come on this lane, or was bad. It goes back, unless another lane has it in flight
-    /// too.
+    /// Notes that the piece will not come on this lane, or was bad. The piece goes back, unless another lane has it in
+    /// flight too.
     pub fn failed(&mut self, lane: Lane, piece: PieceIndex) {
         let Some(copies) = self.flights.get_mut(&piece) else { return };
         if !copies.remove(lane) {
@@ -383,8 +384,8 @@ impl PiecePicker {
         complete && self.availability.seeds() < self.partition.of
     }
 
-    /// Whether to request even pieces from a scarce peer that others hold or have in their part. Only while little else
-    /// is requested from it. So this download goes on even if the others do not.
+    /// Whether to request pieces from a scarce peer even if others hold them or have them in their part. Only while
+    /// little else is requested from it. So this download goes on even if the others do not.
     fn may_repeat(&self, peer: PeerSlot) -> bool {
         let lanes = self.lanes.range(peer.lane(0)..=peer.lane(u16::MAX));
         lanes.map(|(_, pieces)| pieces.len()).sum::<usize>() < REPEATED_MAX

@@ -1,6 +1,6 @@
 //! SplitMix64 (Steele, Lea and Flood, 2014): the picker's own random numbers, so that a seed decides everything.
 
-/// The generator. Its state is the seed.
+/// The generator, whose state is the seed.
 #[derive(Debug)]
 pub struct SplitMix(pub u64);
 

@@ -21,7 +21,7 @@ impl Speed {
         Self { bytes, at: now, bytes_per_s: 0.0 }
     }
 
-    /// The count is `bytes` now. It never falls.
+    /// The count, which never falls, is `bytes` now.
     pub(crate) fn look(&mut self, bytes: u64, now: Instant) {
         let elapsed = now.duration_since(self.at).as_secs_f64();
         if elapsed < PAUSE_LEAST_S {

@@ -429,7 +429,7 @@ mod tests {
     #[test]
     fn a_hundred_calls_of_one_user_take_three_places_and_another_user_is_still_called_back() {
         let (answerer, given) = answerer();
-        // It accepts and says nothing.
+        // The listener accepts and says nothing.
         let (_silent, at) = listener();
         let (eve, ann) = (client_of("eve"), client_of("ann"));
         (0..100).for_each(|_| answerer.answer(call(&eve, at)));

@@ -37,8 +37,8 @@ pub(super) struct CallQueue {
 }
 
 impl CallQueue {
-    /// Queues a call. Returns whether to start a thread. It returns false if too many calls wait, in all or of this
-    /// user, or if the most threads already run.
+    /// Queues a call. Returns whether to start a thread. The result is false at the limits for all waiting calls, for
+    /// calls of this user, and for threads.
     pub(super) fn put(&mut self, call: PassedCall, now: Instant) -> bool {
         self.drop_stale(now);
         let user = &call.caller.user;

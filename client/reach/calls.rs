@@ -143,7 +143,7 @@ pub struct Calls {
     punched_count: AtomicUsize,
     /// The turns for having a member called.
     pub(super) turns: CallTurns<Attempt>,
-    /// Addresses of failed dials, whoever named them.
+    /// Addresses of failed dials, whichever member named them.
     pub(super) rests: AddressRests,
 }
 

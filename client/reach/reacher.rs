@@ -168,7 +168,7 @@ struct Dial<'a> {
     wanted: &'a Sought<'a>,
     attempt: &'a Arc<Attempt>,
     begun: Instant,
-    /// The start of the calls' delays. It is later than `begun` if other dials of the member came first.
+    /// The start of the calls' delays, which is later than `begun` if other dials of the member came first.
     calls_begun: Instant,
     race: Race<'a>,
     guard: CallGuard<'a>,
@@ -584,7 +584,7 @@ mod tests {
 
     #[test]
     fn a_dial_that_nobody_needs_any_more_ends_at_once() {
-        // It accepts and says nothing.
+        // The listener accepts and says nothing.
         let (_silent, addr) = listener();
         let attempt = Attempt::new().expect("a descriptor");
         let dialing = {

@@ -191,7 +191,7 @@ mod tests {
     fn a_caller_that_does_not_come_is_waited_for_in_bounds() {
         let (_listener, addr, relays) = silent();
         let begun = Instant::now();
-        // Its own tracker, and another one on the list, fail in the same way.
+        // The client's own tracker, and another one of the list, fail in the same way.
         for own in [Some((1, addr)), None] {
             assert!(relays.meet(1, own, RelayTicket([7; 16])).is_err());
         }

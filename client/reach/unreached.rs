@@ -70,7 +70,7 @@ impl Unreached {
     }
 
     fn punch_in_words(&self) -> Option<&'static str> {
-        // The reason why a tracker passes no call on is the same for all ways, and stands above.
+        // A tracker's reason to pass no call on is the same for all ways, and the first way has told it.
         (self.punch == Some(NoCall::InVain)).then_some("no way through both firewalls")
     }
 

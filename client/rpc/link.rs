@@ -172,8 +172,8 @@ pub struct TrackerCaller {
 }
 
 impl TrackerCaller {
-    /// Makes a request, even to a hanging tracker. `on_reply` gets the reply on the reading thread. It is dropped
-    /// without one if the connection or the returned value ends before. Returns `None` if no tracker is connected.
+    /// Makes a request, even to a hanging tracker. `on_reply` gets the reply on the reading thread. If the connection
+    /// or the returned value ends before, `on_reply` is dropped without one. Returns `None` if no tracker is connected.
     pub fn begin(&self, request: &Request, on_reply: OnReply) -> Option<BegunRequest> {
         self.state.begin(request, on_reply)
     }

@@ -27,10 +27,10 @@ pub(crate) fn find(link: &TrackerLink, group: &GroupId, name: &FileName) -> Resu
     }
 }
 
-/// The current group and name of a share, among these groups. It was called `name` before.
+/// The current group and name of a share, among these groups. The share was called `name` before.
 ///
-/// A share or its group is renamed when two sides of a partition gave the same name away. At that time no one was
-/// logged in here to be told.
+/// A share or its group is renamed when two sides of a partition gave the same name away. At that time no user was
+/// logged in here to hear of it.
 pub(crate) fn find_again(
     link: &TrackerLink,
     groups: &[GroupId],
@@ -108,8 +108,8 @@ pub(crate) fn files(
     each_page(link, |after| Request::ListFiles { group: group.clone(), after }, page, each)
 }
 
-/// The shares whose names match a pattern, in one group or in all of the user's. They come page by page, as long as
-/// `each` wants another one.
+/// The shares whose names match a pattern, in one group or in all of the user's: page by page, as long as `each` wants
+/// another one.
 pub(crate) fn found(
     link: &TrackerLink,
     group: Option<&GroupId>,

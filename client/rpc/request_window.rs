@@ -9,7 +9,8 @@ const BYTES_MAX: usize = 256 * 1024;
 /// A slower reply shows that too many requests are under way.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// The window grows by one with every quick reply, so it doubles with every round trip. It shrinks with every slow one.
+/// The window grows by one with every quick reply, so it doubles with every round trip. Every slow reply makes it
+/// smaller.
 #[derive(Debug)]
 pub(super) struct RequestWindow {
     limit: usize,

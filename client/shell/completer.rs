@@ -44,7 +44,7 @@ impl Remembered {
     }
 }
 
-/// The thread that looks names up. It ends after this is dropped and its last look-up is done.
+/// The thread that looks names up. The thread ends after this is dropped and the last look-up is done.
 pub struct Completer {
     lookups: Option<Sender<Lookup>>,
     source: Arc<dyn NameSource>,

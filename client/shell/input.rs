@@ -53,7 +53,7 @@ pub(crate) fn is_yes(answer: &str) -> bool {
 pub(crate) enum Consent {
     Yes,
     No,
-    /// A line instead of an answer. It was typed before the question was seen.
+    /// A line instead of an answer, typed before the question was seen.
     Line(String),
     /// No answer, or input that is read later.
     Unanswered,

@@ -29,7 +29,7 @@ enum InputSource {
         /// Whether to show the prompt: on a terminal without line editing.
         shown: bool,
     },
-    /// Commands of the command line. Their missing passwords are read from standard input.
+    /// Commands of the command line, whose missing passwords are read from standard input.
     Given(vec::IntoIter<String>, Answers),
 }
 

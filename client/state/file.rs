@@ -26,7 +26,7 @@ pub enum StateError {
     Io(PathBuf, &'static str, io::Error),
     /// A newer version of the program wrote the file.
     Newer(PathBuf),
-    /// A file was damaged and now has the second name. Its content is lost. The next call finds no file.
+    /// A file was damaged and now has the second name, and its content is lost. The next call finds no file.
     Damaged(PathBuf, PathBuf),
     /// The pin at this path is damaged. Any key of the trackers may differ from the first one.
     DamagedPin(PathBuf),

@@ -1,5 +1,5 @@
-//! The folders of a slot that share into a group or follow one. These are few records, in a file that is replaced with
-//! every change.
+//! The folders of a slot that share into a group or follow one: a few records, in a file that is replaced with every
+//! change.
 
 use super::file::{self, Fields, StateError};
 use crate::client::folder::node::FolderNode;

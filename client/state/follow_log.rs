@@ -28,7 +28,7 @@ const PASSED: &[u8] = b"passed";
 pub struct FollowedFiles {
     /// The file that is here under each name, or was.
     pub came: BTreeMap<FileName, Came>,
-    /// The file that was last begun under a name. It may have come without a note.
+    /// The file that was last begun under a name, and that may have come without a note.
     pub begun: BTreeMap<FileName, Came>,
     /// The share that was last passed over under a name.
     pub passed: BTreeMap<FileName, InfoHash>,

@@ -1,7 +1,7 @@
 //! Pins: the first key of the trackers that a client saw, per tracker_info.txt, as ssh keeps the keys of hosts.
 //!
-//! A pin is a file of its own, made in one step. So among several clients that start at the same time one decides,
-//! without a lock. To accept another key, the user starts the client with `--accept-fingerprint`. A damaged pin needs
+//! A pin is a file of its own, made in one step. If several clients start at the same time, the first pin counts, so no
+//! lock is needed. To accept another key, the user starts the client with `--accept-fingerprint`. A damaged pin needs
 //! the same: it stays in its place and matches no key.
 
 use super::file;

@@ -77,7 +77,7 @@ impl DownloadRecord {
 
 /// Stands for the stamps of an incomplete part.
 const NOT_HELD: &str = "-";
-/// Separates the patterns of a part from those of the earlier complete part. It is no pattern.
+/// Separates the patterns of a part from those of the earlier complete part, and is no pattern itself.
 const BEFORE: &str = "//";
 const PAUSED: &str = "paused";
 const RUNNING: &str = "running";

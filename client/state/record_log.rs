@@ -8,7 +8,7 @@
 //! A change counts once its line is synced. Changes that are made together go out in one write and one sync.
 //!
 //! - A crash during a write leaves the beginning of the written data. So the last line may be torn: it has no line
-//!   break, and its checksum is wrong. It was never acknowledged, and the reader drops it.
+//!   break, and its checksum is wrong. The reader drops such a line, which was never acknowledged.
 //! - A wrong line anywhere else is damage. The reader skips it and reports it.
 //! - A failed write is cut off again. If that fails too, or a sync does, the log is rewritten before the next change.
 //! - Replaced lines stay until they are the greater part of a long log. Then the log is rewritten in one step: after a

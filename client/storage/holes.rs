@@ -1,4 +1,4 @@
-//! The pieces of a stream in holes of its files, according to the file system. They read as zeros.
+//! The pieces of a stream in holes of its files, which read as zeros. The file system reports the holes.
 
 use crate::model::piece::{Layout, PIECE_LEN, PieceIndex};
 use crate::sys::space;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Why an entry of a folder is not shared. The order is that of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeftOutKind {
-    /// A symbolic link. It may lead out of the folder, so it is not followed.
+    /// A symbolic link, which is not followed because it may lead out of the folder.
     Link,
     /// A folder without any file or folder. A share consists of files.
     EmptyFolder,

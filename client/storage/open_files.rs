@@ -73,7 +73,7 @@ pub(crate) fn open_with_room<T>(open: impl FnMut() -> io::Result<T>) -> io::Resu
     KEPT.open_with_room(open)
 }
 
-/// The files of one byte stream. Those used last stay open.
+/// The files of one byte stream. The most recently used files stay open.
 pub(crate) struct OpenFiles {
     kept: &'static KeptFiles,
     stream: u64,

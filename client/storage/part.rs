@@ -260,7 +260,7 @@ impl Part {
 
     /// Gives the complete download its attributes and its final name. All data are durable before the rename; then the
     /// rename becomes durable. The caller has compared the SHA-1 of the whole. Pieces can still be read afterwards. The
-    /// sidecar goes when the part is dropped, so the caller must record the end of the download before.
+    /// sidecar goes when the part is dropped, so the caller must record the end of the download first.
     ///
     /// # Errors
     /// `Exists` if something has taken the name meanwhile. `Edited` or `NoExchange` if that is no longer the old
@@ -320,7 +320,7 @@ impl Part {
         }
     }
 
-    /// The files that meanwhile have the final name. They may be the complete download.
+    /// The files that meanwhile have the final name, and that may be the complete download.
     ///
     /// # Errors
     /// `OtherContent` if they cannot be the download, `Exists` if that is unknown, `Io`.

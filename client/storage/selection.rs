@@ -107,7 +107,7 @@ impl Selection {
         self.files as usize == folder.files().len()
     }
 
-    /// The id of this part on a disk. It differs from that of the folder and of other parts.
+    /// The id of this part on a disk, which differs from that of the folder and of other parts.
     pub fn info_hash(&self, folder: InfoHash) -> InfoHash {
         let mut sha256 = Context::new(&SHA256);
         sha256.update(b"groupshare part of a folder 1");

@@ -171,8 +171,8 @@ impl Listing {
         self.attributes.push(attributes_of(metadata));
     }
 
-    /// Takes in the entries of a folder. They are sorted by name, and each is followed at once by its own entries. This
-    /// is the order by components.
+    /// Takes in the entries of a folder, sorted by name. The entries of a subfolder follow that subfolder at once,
+    /// which is the order by components.
     ///
     /// # Errors
     /// If there are too many files.

@@ -18,9 +18,9 @@ const EDITOR_PAUSE: Duration = Duration::from_millis(10);
 /// Carries signals to waiting threads. Cheap to clone; all clones share one state.
 ///
 /// In a script every signal ends the program. With a person at the terminal, every signal except ctrl-C does. A
-/// person's ctrl-C ends the running command. It ends the program only if the command was told already and still goes
-/// on. Without a running command, ctrl-C waits for the next activity: a command does not begin then, and a prompt takes
-/// it as a key.
+/// person's ctrl-C ends the running command. A second ctrl-C ends the program only if the command still goes on.
+/// Without a running command, ctrl-C waits for the next activity: a command does not begin then, and a prompt takes it
+/// as a key.
 #[derive(Clone)]
 pub struct Interrupt(Arc<InterruptShared>);
 
@@ -73,7 +73,7 @@ impl Interrupt {
         })))
     }
 
-    /// Also runs `work` at every signal from now on. It must not wait.
+    /// Also runs `work`, which must not wait, at every signal from now on.
     pub fn on_signal(&self, work: impl Fn() + Send + 'static) {
         *self.0.on_signal.lock() = Some(Box::new(work));
     }
@@ -139,8 +139,8 @@ impl Interrupt {
         self.0.state.lock().person
     }
 
-    /// Waits at most this long. Returns true when a key comes, which is read and forgotten, on a signal, or when no key
-    /// can come any more.
+    /// Waits at most this long. Returns true on a key, on a signal, or when no key can come any more. The key is read
+    /// and dropped.
     pub(crate) fn key_within(&self, from: impl AsFd, time: Duration) -> bool {
         self.keys_within(from, time).is_some()
     }

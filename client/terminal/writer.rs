@@ -179,7 +179,7 @@ impl TerminalWriter {
         }
     }
 
-    /// Shows a question without a line end. It goes to standard error, apart from the results.
+    /// Shows a question without a line end, on standard error and so apart from the results.
     pub(crate) fn ask(&self, question: &str) {
         self.0.state.lock().error.write(&escape(question));
     }

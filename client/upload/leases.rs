@@ -41,8 +41,8 @@ struct Lease {
     number: usize,
     /// The number of connections that are sending the piece.
     sending: usize,
-    /// The end of the lease once no connection sends the piece. It is the beginning of the lease if the piece was never
-    /// sent completely.
+    /// The end of the lease once no connection sends the piece. If the piece was never sent completely, this is the
+    /// beginning of the lease.
     until: Instant,
     /// The latest end of the lease.
     by: Instant,

@@ -63,8 +63,7 @@ impl Turns {
         self.users.values().any(|user| !user.waiting.is_empty())
     }
 
-    /// Takes the next connection. Of the members with less than their share, it belongs to the one whose last turn or
-    /// arrival was longest ago.
+    /// Takes the next connection. Its member has less than its share, and its last turn or arrival was longest ago.
     pub(super) fn next(&mut self, now: Instant) -> Option<u64> {
         self.users.retain(|_, user| user.is_active(now));
         let part = self.workers.checked_div(self.users.len()).unwrap_or_default().max(1);

@@ -54,7 +54,7 @@ fn look_after_forgotten(session: &LoginSession, transfer: &Arc<Transfer>) {
     }
 }
 
-/// Moves a download to another share of the same file. Its first share was withdrawn.
+/// Moves a download from its withdrawn share to another share of the same file.
 fn move_over(session: &LoginSession, transfer: &Arc<Transfer>, to: ShareRef) {
     let before = transfer.share();
     transfer.move_to(to);

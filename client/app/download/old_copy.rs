@@ -65,7 +65,7 @@ fn held(session: &LoginSession, label: &PartLabel) -> Option<OldVersion> {
     Some(OldVersion::edited(source, selection.manifest().clone()))
 }
 
-/// Whether the new version inherits the part of the old one. It does for a folder whose files stay in place.
+/// Whether the new version inherits the part of the old one: a folder whose files stay in place does.
 pub(super) fn is_inherited(unfinished: &Part, to: &Path, of: &Subject) -> bool {
     of.manifest.is_folder() && unfinished.manifest().is_folder() && unfinished.destination() == to
 }

@@ -9,7 +9,7 @@ use crate::client::storage::sighting::Sighting;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A copy of the content. It is verified only after the client has copied it.
+/// A copy of the content. The client verifies the content only after it has copied it.
 pub(super) struct OwnCopy {
     path: PathBuf,
     source: SharedFiles,

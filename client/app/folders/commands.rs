@@ -118,8 +118,8 @@ pub(crate) fn folder_of(session: &LoginSession, share: &ShareRecord) -> Option<F
     session.slot().folders().list().into_iter().find(|folder| belongs(folder, share))
 }
 
-/// Whether a notice needs no action of the user: the new version comes into a folder by itself, or the keeper shares
-/// the folder's file again.
+/// Whether a notice needs no action of the user. Either the new version comes into a folder by itself, or the keeper
+/// shares the folder's file again.
 pub(crate) fn needs_nobody(session: &LoginSession, notice: &Notice) -> bool {
     let Notice::NewVersion { group, name, author } = notice else { return false };
     let folders = session.slot().folders();

@@ -1,4 +1,4 @@
-//! The thread that follows groups. It subscribes to new shares at the tracker, then begins and watches the downloads.
+//! The thread that follows groups: it subscribes to new shares at the tracker, then begins and watches the downloads.
 
 use super::follow_register::{FollowNews, FollowOrders, NAMES_MAX};
 use super::followed::{Coming, Followed};
@@ -52,8 +52,8 @@ struct FollowKeeper<'a> {
 pub(crate) fn run(session: &Arc<LoginSession>) {
     let mut keeper = FollowKeeper { session, followed: Vec::new(), subscribed: false, rests: None };
     loop {
-        // The end of a session wakes this thread after it is marked. So the thread takes the orders before it looks at
-        // the mark.
+        // A session is marked as over before this thread wakes. So the thread takes the orders before it looks at the
+        // mark.
         keeper.take_told();
         if session.is_over() {
             return;

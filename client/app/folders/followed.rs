@@ -106,8 +106,7 @@ impl Followed {
         Ok(followed)
     }
 
-    /// Takes in a download that an earlier run of the program began. It may be complete without a note, or may still
-    /// run.
+    /// Takes in a download of an earlier run, which may be complete without a note or may still run.
     fn go_on(&mut self, session: &LoginSession, name: FileName, begun: Came) {
         let (group, place) = (&self.record.group, self.place_of(&name));
         let is_it = |share: ShareRecord| share.path == place && share.content.info_hash == begun.info_hash;
@@ -118,7 +117,7 @@ impl Followed {
         if let Some(Tracked { id, .. }) = coming {
             session.follows().begin(group, &name);
             let Came { info_hash, size, author } = begun;
-            // Its files already take their room on the disk.
+            // The files of this download already take their room on the disk.
             self.following.go_on(Offer { name: name.clone(), info_hash, size, files: 0, author });
             self.running.insert(name, Coming { id, stands: None });
         } else if came != Some(begun.info_hash) && session.slot().share(group, &name).is_some_and(is_it) {

@@ -54,7 +54,7 @@ struct Keeper<'a> {
     /// Since when no tracker is reached.
     lost: Option<Instant>,
     reading: Option<Reading>,
-    /// Shares without a file that the tracker has not heard of. They end once it has.
+    /// Shares without a file that the tracker has not heard of. Each share ends once the tracker has heard of it.
     unheard: Vec<ShareRecord>,
     /// When to ask the tracker about them next.
     hears: Option<Instant>,

@@ -31,7 +31,7 @@ pub(super) struct Orders {
     pub read: Option<Result<(), Failure>>,
 }
 
-/// A question to the user: whether this many shares without a file may end, of this folder in this group.
+/// A question to the user: may this many shares end, whose files are missing in this folder?
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GoneFiles {
     pub folder: PathBuf,

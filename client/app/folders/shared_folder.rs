@@ -1,5 +1,5 @@
-//! One shared folder of a login: its tree on the disk, the files on their way into the group, and what the client has
-//! told the user.
+//! One shared folder of a login: its tree on the disk, the files on their way into the group, and the messages to the
+//! user.
 
 use crate::client::app::login_session::LoginSession;
 use crate::client::folder::settling::{GoneStep, Settling};
@@ -17,7 +17,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The pause before the first look whether a missing folder is back. It doubles with each look.
+/// The pause before the first look whether a missing folder is back. The pause doubles with each look.
 const AWAY_PAUSE: Duration = Duration::from_secs(5);
 const AWAY_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The least pause between two scans of a folder without watches. The pause is also `SCAN_REST` times as long as the

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// A file that the client should share, and that no tracker has heard of yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Untold {
-    /// The downloaded share. It may be another one by the time the client tells a tracker.
+    /// The downloaded share. The file may have another share by the time the client tells a tracker.
     pub share: ShareRef,
     pub group: GroupId,
     pub name: FileName,

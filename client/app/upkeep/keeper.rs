@@ -1,6 +1,6 @@
-//! The thread that looks after the shares of a login. It tells the user of missing, unreadable or changed files, and
-//! stops giving them to others. Such a file stays shared: the thread looks for it again, reads it if need be, and gives
-//! it again.
+//! The thread that looks after the shares of a login. The thread tells the user of missing, unreadable or changed
+//! files, and stops giving them to others. Such a file stays shared: the thread looks for it again, reads it if need
+//! be, and gives it again.
 
 use super::inspection::{Inspection, reason};
 use super::news::News;

@@ -155,7 +155,7 @@ impl ShareRegister {
         questions.remove(at).map(|key| (key, linked))
     }
 
-    /// Puts back a question that the user has not answered. It comes before those about other shares.
+    /// Puts back a question that the user has not answered. That question comes before those about other shares.
     pub(crate) fn ask_again(&self, key: ShareKey) {
         let mut state = self.state.lock();
         if state.shares.contains_key(&key) && !state.questions.contains(&key) {

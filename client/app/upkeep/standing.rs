@@ -8,13 +8,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The pause before the first look at a share that is not whole. It doubles with each look that finds nothing new.
+/// The pause before the first look at a share that is not whole. The pause doubles with each look that finds nothing
+/// new.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 /// Longest pause between two looks.
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The pause between two looks at a share that is whole.
 const SERVED_PAUSE: Duration = Duration::from_secs(300);
-/// The least time from a look to one because of an alarm, because any downloader can raise alarms. The pause is also
+/// The least time between a look and the next one after an alarm: any downloader can raise alarms. The pause is also
 /// some times as long as the look took.
 const ALARM_PAUSE: Duration = Duration::from_millis(200);
 const ALARM_REST: u32 = 10;

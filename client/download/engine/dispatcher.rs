@@ -251,8 +251,8 @@ impl Dispatcher {
         }
     }
 
-    /// Parks a connection after another request for pieces: pieces may have gone back while a worker held it. Drops a
-    /// connection from a lost address, under an old key, or without use.
+    /// Lets a connection request pieces once more, because pieces may have gone back while a worker held it. Then parks
+    /// the connection. Drops a connection from a lost address, under an old key, or without use.
     fn park(&mut self, mut connection: PeerConnection) {
         let id = connection.transfer().id();
         let key = self.keyring.of_group(connection.transfer().subject().group).map(|(id, _)| id);

@@ -34,7 +34,7 @@ pub(super) struct TransferEntry {
     pub busy: usize,
     /// Every piece is here.
     pub complete: bool,
-    /// The thread that finishes the file. It starts once no worker can write to the file any more.
+    /// The thread that finishes the file. The thread starts once no worker can write to the file any more.
     pub finisher: Option<OwnedThread>,
     /// Wakes the thread that waits for the removal.
     pub removed: Option<channel::Sender<()>>,

@@ -10,11 +10,11 @@ use crate::wire::record_layer::RecordError;
 pub(crate) enum DropReason {
     /// The connection ended or failed. The client may try the peer again.
     Lost,
-    /// The peer gives its place to another. It is not to blame.
+    /// The peer gives its place to another. The peer is not to blame.
     Busy,
     /// The peer is banned for this download.
     Lied(Lie),
-    /// The peer gave a wrong piece, and was told. It may have found its mistake, so the client may try it again.
+    /// The peer gave a wrong piece, and was told. The peer may have found its mistake, so the client may try again.
     GaveBad,
 }
 

@@ -4,18 +4,18 @@ use super::{CONNECTIONS_MAX, KnownPeer, PeerList};
 use crate::model::id::PeerId;
 use std::time::{Duration, Instant};
 
-/// A connection without a delivery for this long makes room for another user, when a download has the most connections
-/// that it may have.
+/// A connection without a delivery for this long makes room for another user, when a download is at its limit of
+/// connections.
 pub(super) const USELESS: Duration = Duration::from_secs(10);
 
 impl PeerList {
-    /// Notes that a piece is arriving from the peer. Its connection makes room for no one.
+    /// Notes that a piece is arriving from the peer, whose connection makes room for no one then.
     pub fn gives(&mut self, id: &PeerId, now: Instant) {
         self.known.get_mut(id).into_iter().for_each(|known| known.gives_at = now);
     }
 
-    /// The connection that makes room for another user, if the download has the most that it may have. It has delivered
-    /// nothing for long, and is one of the user with most connections.
+    /// The connection that makes room for another user, if the download is at its limit. That connection has delivered
+    /// nothing for long, and belongs to the user with most connections.
     pub fn surplus(&self, now: Instant) -> Option<PeerId> {
         let loads = self.loads(now);
         let waits = |known: &KnownPeer| {

@@ -6,7 +6,7 @@ use crate::client::reach::way::Way;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The pause before another try of a better way than the relay. It doubles after each failed try.
+/// The pause before another try of a better way than the relay. The pause doubles after each failed try.
 const BETTER_PAUSE: Duration = Duration::from_secs(30);
 /// The longest such pause.
 const BETTER_PAUSE_MAX: Duration = Duration::from_secs(300);

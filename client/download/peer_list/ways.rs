@@ -104,7 +104,7 @@ impl PeerList {
         }
     }
 
-    /// Notes that a peer was reached but has no room or does not serve the content. It is not to blame.
+    /// Notes that a peer was reached but has no room or does not serve the content. The peer is not to blame.
     pub fn put_off(&mut self, id: &PeerId, now: Instant, why: MemberObstacle) {
         if let Some(known) = self.known.get_mut(id) {
             known.note(why);

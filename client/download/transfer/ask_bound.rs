@@ -15,7 +15,7 @@ const AHEAD: Duration = Duration::from_secs(4);
 /// Of this many pieces, one stays for other users than the one with most expected pieces. So one slow user leaves
 /// requests for the others.
 const OTHERS: usize = 4;
-/// The measured rate rises at once. It falls slowly, about as the mean of this time.
+/// The measured rate rises at once. Its fall is slow, about as the mean of this time.
 const FALL: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct DialList(Mutex<Vec<Arc<Attempt>>>);
 
-/// A connection in the making. It stays on the list until this is dropped.
+/// A connection in the making, which stays on the list until this is dropped.
 #[derive(Debug)]
 pub struct Dialing<'a> {
     list: &'a DialList,

@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 const KNOCKS_MAX: u32 = 12;
 /// A host that accepts a connection and fails the handshake counts as this many knocks.
 const ACCEPTED_KNOCKS: u32 = 4;
-/// The pause after the first knock, in ms. It doubles each time, up to `PAUSE_MAX_MS`.
+/// The pause after the first knock, in ms. The pause doubles each time, up to `PAUSE_MAX_MS`.
 const PAUSE_MS: u64 = 10;
 const PAUSE_MAX_MS: u64 = 200;
 /// The pause after an attempt that this machine itself has refused. Nothing was sent then.
 pub(in super::super) const LOCAL_PAUSE: Duration = Duration::from_millis(20);
 
-/// How often dials of an address may fail, whoever names it.
+/// How often dials of an address may fail, whichever member names it.
 const VAIN_PACE: Pace = Pace { burst: 4, interval: Duration::from_secs(15) };
-/// How often an address may accept a connection, whoever names it. Only others know which host is there.
+/// How often an address may accept a connection, whichever member names it. Only others know which host is there.
 const ACCEPTED_PACE: Pace = Pace { burst: 32, interval: Duration::from_secs(2) };
 
 /// The knocks of one side at one address.
@@ -49,8 +49,8 @@ impl KnockPace {
     }
 }
 
-/// Addresses whose dials have failed lately. They rest, whoever names them. Their number is bounded by how many
-/// addresses others can name at once.
+/// Addresses whose dials have failed lately. Such an address rests, even if another member names it. The number of
+/// addresses that others can name at once bounds the size of this list.
 #[derive(Debug)]
 pub(in super::super) struct AddressRests(Mutex<RestFields>);
 

@@ -78,7 +78,7 @@ pub(super) struct Body {
 enum BodyFiles {
     /// The share is a single file.
     File(Arc<File>),
-    /// The share is a folder. Its files are opened on demand.
+    /// The share is a folder, whose files are opened on demand.
     Folder(File, OpenFiles),
 }
 

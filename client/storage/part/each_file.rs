@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Builder};
 
-/// The number of files that a thread takes at a time. They are neighbours, and so mostly in one folder.
+/// The number of files that a thread takes at a time. Neighbours in the list are mostly in one folder.
 const TAKEN: usize = 64;
 /// The most threads.
 const THREADS_MAX: usize = 8;

@@ -16,7 +16,7 @@ const ELSEWHERE: &str = "give update_file a destination for the new version";
 /// Why a download cannot begin, go on or end on this disk. Each stops the download, and none is a peer's fault.
 #[derive(Debug)]
 pub enum PartError {
-    /// Something has the destination's name. Its content is unknown.
+    /// Something with unknown content has the destination's name.
     Exists(PathBuf),
     /// Something with another content has the destination's name.
     OtherContent(PathBuf),

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-/// What stays after a download is given up, because the download has not made it or not named it.
+/// A file or folder that stays after the end of a download, because the download did not make it or did not name it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LeftAlone {
     /// Something else lies in the part's place.

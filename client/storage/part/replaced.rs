@@ -79,8 +79,8 @@ impl Replaced {
         same && (!self.manifest.is_folder() || holds_nothing_else(path, &self.manifest))
     }
 
-    /// Exchanges the names of the part and of the old version, in one step. Then checks the former owner of the final
-    /// name, and exchanges the names back if it is something else: it may have changed until then.
+    /// Exchanges the names of the part and of the old version, in one step. Then checks the file or folder that had the
+    /// final name. If that is not the old version any more, exchanges the names back.
     ///
     /// # Errors
     /// `Edited`, `NoExchange`, `Io`. Both have their former names then.
@@ -148,7 +148,7 @@ pub(super) fn keep_modes(
 
 /// Turns a folder with this id into the beginning of another version. First removes files that the other version does
 /// not have with the same length. If the run is killed before the end, the folder is still the part of the old version,
-/// which makes them anew.
+/// which makes those files again.
 ///
 /// # Errors
 /// `DiskFull`, `Io`.

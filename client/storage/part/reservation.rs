@@ -37,8 +37,8 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Reserves the room of these stretches, on the file system of this folder. Their files already hold `held` bytes
-    /// of it. `open` opens a file by its number.
+    /// Reserves the room of these stretches, on the file system of this folder. The files already hold `held` bytes of
+    /// that room. `open` opens a file by its number.
     ///
     /// # Errors
     /// `ENOSPC` if there is no room for everything, or if the system refuses a thread.
@@ -182,7 +182,8 @@ mod tests {
         let mut first = promise(device, 100, 200).expect("it lacks 100");
         let second = promise(device, 100, 200).expect("it lacks 100 too");
         assert!(promise(device, 1, 200).is_none());
-        // The thread has reserved room where the file held none. The bytes that it held cost nothing in their turn.
+        // The thread has reserved room where the file held none. A stretch that the file held costs nothing in its
+        // turn.
         first.keep(100, 900);
         assert!(promise(device, 1, 100).is_none(), "all that is free is the other's");
         first.keep(0, 0);

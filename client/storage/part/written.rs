@@ -1,4 +1,4 @@
-//! Finds the pieces of a part that were ever written, and whether an unknown part is of a download.
+//! Finds the written pieces of a part, and whether an unknown part belongs to a download.
 
 use super::error::PartError;
 use super::paths::PartPaths;
@@ -134,7 +134,7 @@ fn read_what_is_there(file: &File, mut buffer: &mut [u8], mut offset: u64) {
     }
 }
 
-/// Whether the part's place holds a folder for the download of a folder, or a file for that of a file.
+/// Whether the part's place holds the right kind: a folder for the download of a folder, or a file for that of a file.
 pub(super) fn is_of_kind(kind: FileType, manifest: &Manifest) -> bool {
     kind == if manifest.is_folder() { FileType::Directory } else { FileType::RegularFile }
 }

@@ -9,8 +9,8 @@ use crate::model::bitfield::Bitfield;
 use crate::model::piece::{Layout, PieceIndex};
 use std::time::{Duration, Instant};
 
-/// If nothing has left for this long, waiting for a member that wants a new piece is useless: all members here may have
-/// it from elsewhere.
+/// If nothing has left for this long, waiting for a member that wants a new piece is useless. All members here may have
+/// that piece from elsewhere.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The wait also ends after this time without another new piece, so a slow member does not delay the others longer.
 const PATIENCE_MAX: Duration = Duration::from_secs(30);

@@ -72,7 +72,7 @@ pub struct PieceRow {
     left_at: Option<Instant>,
     /// The recent time for a piece.
     usual: Duration,
-    /// Whether a connection was called since the last question, other than the one that caused the change.
+    /// Whether a connection other than the one that caused the change was called since the last `take_calls`.
     calls: bool,
 }
 
@@ -166,7 +166,7 @@ impl PieceRow {
         self.call(id, now);
     }
 
-    /// Notes that the socket takes data again. It has taken this many bytes since it was full.
+    /// Notes that the socket takes data again, and has taken this many bytes since it was full.
     pub fn go_on(&mut self, id: RowId, taken: u64, now: Instant) {
         self.change_leaving(id, |leaving| {
             (leaving.stalled, leaving.few) = (false, leaving.few + taken);

@@ -26,7 +26,7 @@ pub(super) struct UploadWorkers {
 }
 
 impl UploadWorkers {
-    /// Starts so many.
+    /// Starts this many workers.
     pub(super) fn start(count: usize, context: &Arc<SessionContext>, mailbox: &SeederMailbox) -> io::Result<Self> {
         let (jobs, taken) = channel::bounded(count);
         let others_wait = Arc::new(AtomicBool::new(false));
@@ -103,7 +103,7 @@ impl Worker {
                 }
             };
             let mut desk = Desk { records: &mut records, others: OthersWait(&self.others_wait) };
-            // The panic has already been printed. It ends the connection, but not the worker.
+            // The panic, already printed, ends the connection, but not the worker.
             let worked = catch_unwind(AssertUnwindSafe(|| connection.work(&self.context, &mut desk)));
             let back = worked.unwrap_or(HandBack::Ends);
             self.mailbox.send(SeederMessage::Back(connection, back));

@@ -1,4 +1,4 @@
-//! Digests of blocks on their way to a member. They are computed one piece at a time, so others get their turns
+//! Digests of blocks on their way to a member. The session computes them one piece at a time, so others get their turns
 //! between.
 
 use super::piece_out::NotGiven;

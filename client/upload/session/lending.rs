@@ -30,7 +30,7 @@ pub(super) fn lend(
     }
     let time = match flow.is_limited() {
         true => flow.time_of(PIECE_LEN as usize),
-        // It is unknown what the members pass on without a limit.
+        // Without a limit, the client cannot tell what the members pass on.
         false if !served.is_origin() => return Some(None),
         false => row.usual().min(USUAL_MAX),
     };

@@ -1,4 +1,4 @@
-//! A connection with content open: its requests, and its replies. It never waits for the far side.
+//! A connection with content open: its requests, and its replies. The connection never waits for the far side.
 
 use super::complaint_pace::ComplaintPace;
 use super::context::SessionContext;

@@ -1,5 +1,5 @@
-//! A piece on its way to a member. It is read, encrypted and sent in parts: the whole piece if the socket takes it, and
-//! one record at a time if the socket is slow.
+//! A piece on its way to a member. The session reads, encrypts and sends it in parts: the whole piece if the socket
+//! takes it, or single records if the socket is slow.
 
 use crate::client::storage::piece_source::SourceError;
 use crate::client::upload::leases::LeaseGuard;
