@@ -1,5 +1,5 @@
-//! Who may do what: every request to a tracker and every ask to a seeder, by everybody who could make it, each with the
-//! exact answer. A kind of request that is not in the table fails the test.
+//! Who may do what: every request to a tracker and to a seeder, by everybody who could make it, each with the exact
+//! answer. A kind of request that is missing in the table fails the test.
 
 use crate::common::client::{Client, Share};
 use crate::common::deadline::LONG;
@@ -32,21 +32,22 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// What a tracker answers. Each line is a request, each column somebody who makes it:
+/// The answers of a tracker. Each line is a request, and each column is a user who makes it:
 ///
 /// | | |
 /// |---|---|
-/// | stranger | who has not logged in |
-/// | user | who has, and has nothing to do with the group `lab` |
-/// | asking | who asks to be let into it |
-/// | member | who is in it |
-/// | owner | whose group it is |
-/// | former | who was removed from it |
-/// | other | the owner of another group, `den` |
-/// | operator | who runs the tracker; the command of ctl that does the same to anybody, or `-` |
+/// | stranger | has not logged in |
+/// | user | has logged in, and has nothing to do with the group `lab` |
+/// | asking | asks to join it |
+/// | member | is in it |
+/// | owner | owns it |
+/// | former | was removed from it |
+/// | other | owns another group, `den` |
+/// | operator | runs the tracker; the command of ctl that does the same to anybody, or `-` |
 ///
-/// All requests are about `lab`. In it are its owner and `mia`, who shares `a.bin` and is online with it; `pat` asks to
-/// be let in. An answer is a refusal's reason, or a reply with how much is in it: `Members/2` are two members.
+/// All requests are about `lab`. In every scene it has its owner and `mia`, who shares `a.bin` and is online with it.
+/// `pat` asks to join. An answer is the reason of a refusal, or a reply with its number of entries: `Members/2` has two
+/// members.
 const TRACKER: &str = "
     request                stranger      user             asking            member           owner            former           other            operator
     CreateUser             Done          AlreadyLoggedIn  AlreadyLoggedIn   AlreadyLoggedIn  AlreadyLoggedIn  AlreadyLoggedIn  AlreadyLoggedIn  create_user
@@ -103,20 +104,20 @@ const TRACKER: &str = "
     ReadNotices            NotLoggedIn   Done             Done              Done             Done             Done             Done             -
 ";
 
-/// What a seeder answers who is in the groups `lab` and `den` and shares one file in each. All ask for the file in
-/// `lab`, but for the last one:
+/// The answers of a seeder. It is in the groups `lab` and `den` and shares one file in each. All callers ask for the
+/// file in `lab`, except the last one:
 ///
 /// | | |
 /// |---|---|
-/// | stranger | who makes no handshake |
-/// | made-up | who makes up a key |
-/// | guesser | who knows which key it is but not the key |
-/// | former | who was removed from `lab` and has the key of that time |
-/// | other | who is in `den` only |
+/// | stranger | makes no handshake |
+/// | made-up | invents a key |
+/// | guesser | knows the id of the key, but not the key |
+/// | former | was removed from `lab`, and has the key of that time |
+/// | other | is only in `den` |
 /// | member, owner | of `lab` |
-/// | elsewhere | who is in both, and asks under the key of `lab` for what is shared in `den` |
+/// | elsewhere | is in both, and asks under the key of `lab` for the share in `den` |
 ///
-/// `Piece` is a right piece, `cut` the end of the connection without a word. `first` is without an `Open` before.
+/// `Piece` is a right piece, and `cut` is the end of the connection without an answer. `first` has no `Open` before it.
 const SEEDER: &str = "
     ask                stranger  made-up     guesser  former      other      member       owner        elsewhere
     Open               cut       UnknownKey  cut      UnknownKey  NotServed  Opened       Opened       NotServed
@@ -149,12 +150,12 @@ pub(crate) fn cells(table: &'static str) -> impl Iterator<Item = (&'static str, 
     })
 }
 
-/// The kind of a line, without what is said of it in brackets.
+/// The kind of a line, without the remark in brackets.
 fn kind_of(line: &str) -> &str {
     line.split('(').next().expect("a name")
 }
 
-/// No kind is left out of a table, and none is in it that is not there.
+/// Checks that a table has every existing kind, and no other.
 pub(crate) fn is_whole(table: &'static str, there: BTreeSet<&str>) {
     let shown: BTreeSet<&str> = cells(table).map(|(line, ..)| kind_of(line)).collect();
     assert_eq!(shown, there);
@@ -170,10 +171,10 @@ fn reason(code: u16) -> String {
     name_of(&Code::from_number(code).expect("a known reason"))
 }
 
-/// A group of a cell's own, in which somebody makes one request.
+/// A group for one cell, in which one user makes one request.
 struct Scene<'a> {
     tracker: &'a TestTracker,
-    /// Sets its names apart from those of the others.
+    /// Makes the names of this scene unique.
     number: usize,
     lab: String,
     share: ShareRef,
@@ -186,7 +187,7 @@ fn every_name() -> NamePattern {
     NamePattern::new("*").expect("a pattern")
 }
 
-/// Who are there in every scene.
+/// The users that every scene has.
 struct Cast {
     ann: Client,
     mia: Client,
@@ -260,7 +261,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The request of a line about groups and who is in them.
+    /// The request of a line about groups and their members.
     fn request_about_groups(&mut self, line: &str) -> Request {
         let (command, lab) = (command(), group(&self.lab));
         let new = format!("new {}", self.number);
@@ -299,7 +300,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The request of a line about shares, who is there, and what is left.
+    /// The request of a line about shares, presence, and the rest.
     fn request_about_shares(&mut self, line: &str) -> Request {
         let (command, lab, share, name) = (command(), group(&self.lab), self.share, file("a.bin"));
         let nowhere = ShareRef(OpId { origin: Origin { tracker: 9, incarnation: 9 }, seq: 9 });
@@ -313,7 +314,7 @@ impl<'a> Scene<'a> {
             "ShareFile(taken)" => Request::ShareFile { command, group: lab, name, content: manifest("a.bin", 4, 2).1 },
             "StopShare" => Request::StopShare { command, group: lab, name },
             "StopShare(own)" => {
-                // Only members can have shared it; the answer to the others is in the table.
+                // Only members can have shared it. The table has the answer to the others.
                 self.actor.ask(Request::ShareFile {
                     command: crate::common::names::command(),
                     group: lab.clone(),
@@ -409,24 +410,24 @@ fn every_request_to_a_tracker_is_answered_to_everybody_as_the_table_says_and_a_r
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A seeder who is in two groups, and everybody who may ask something of it.
+/// A seeder that is in two groups, and all its callers.
 struct Seeder {
     _running: (Program, Program, Installation),
     addr: SocketAddr,
     in_lab: InfoHash,
     in_den: InfoHash,
     lab: (KeyId, Secret),
-    /// The key of the lab when a former member was in it.
+    /// The key of the lab while a former member was in it.
     former: (KeyId, Secret),
     den: (KeyId, Secret),
-    /// Its key as a client.
+    /// The seeder's key as a client.
     key: PeerKey,
     mia: PeerIdentity,
     fay: PeerIdentity,
     eve: PeerIdentity,
 }
 
-/// Who a client is to others, as the tracker certifies it.
+/// A client's identity, with a certificate of the tracker.
 fn certified(client: &mut Client) -> PeerIdentity {
     let secret = Secret(client.id.0.repeat(2).try_into().expect("32 bytes"));
     let request = Request::Announce {
@@ -497,7 +498,7 @@ impl Seeder {
         seeder
     }
 
-    /// What somebody gets who asks what a line says.
+    /// The answer to a caller that sends the request of a line.
     fn words(&self, who: &str, line: &str) -> String {
         let stream = TcpStream::connect(self.addr).expect("the seeder listens");
         stream.set_read_timeout(Some(LONG)).expect("an option");
@@ -512,7 +513,7 @@ impl Seeder {
         };
         let keys = match peer_to_peer(&mut &stream, me, self.key, (id, &secret)) {
             Ok(keys) => keys,
-            // The answer cannot be read.
+            // The caller cannot read the answer.
             Err(HandshakeError::Crypto) => return "cut".to_owned(),
             Err(HandshakeError::Refused(code)) => return name_of(&code.expect("a known reason")),
             Err(HandshakeError::Io(_)) => return "cut".to_owned(),
@@ -548,7 +549,7 @@ impl Seeder {
         let open = || PeerRequest::Open { info_hash };
         let block_len = BlockLen::SHORTEST;
         let describe = |piece| PeerRequest::Describe { block_len, pieces: List::first_of(vec![piece]) };
-        // The piece is no longer than a block.
+        // The piece is not longer than a block.
         let blocks = || Blob::new(vec![0x80]).expect("a byte");
         let get_blocks = |piece| PeerRequest::GetBlocks { piece, block_len, blocks: blocks() };
         match line {
@@ -572,14 +573,14 @@ impl Seeder {
         }
     }
 
-    /// Asks in the clear, as a program does that leaves the handshake out.
+    /// Asks in the clear, like a program that skips the handshake.
     fn without_a_handshake(&self, mut stream: TcpStream, line: &str) -> String {
         for ask in self.asks("stranger", line) {
             let frame = groupshare::wire::frame::of(1, &ask);
             // The connection may have ended before.
             let _ = stream.write_all(&frame);
         }
-        // So that a seeder that waits for more of a handshake gets to know that none comes.
+        // So a seeder that waits for more of a handshake learns that nothing comes.
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);

@@ -1,4 +1,4 @@
-//! What an operator does to users and groups with `tracker ctl`, and what comes of it for clients.
+//! Changes to users and groups with `tracker ctl`, and their effect on clients.
 
 use crate::common::client::Client;
 use crate::common::installation::{Installation, linked, same_digests};
@@ -17,19 +17,19 @@ use std::io::Write;
 use std::process::Stdio;
 
 impl Installation {
-    /// The same with a first line on standard input.
+    /// The same with a line on standard input.
     pub(crate) fn ctl_with(&self, words: &[&str], line: &str) -> Ended {
         let mut command = self.ctl_command(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("started");
-        // A command that asks nothing may be over already.
+        // A command that asks nothing may have ended already.
         let _ = writeln!(child.stdin.take().expect("piped"), "{line}");
         let output = child.wait_with_output().expect("ended");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Ended { code: output.status.code(), out: text(output.stdout), complaint: text(output.stderr) }
     }
 
-    /// The row of a change, without the id of that.
+    /// The row of a change, without the change's id.
     fn acted(&self, words: &[&str]) -> Vec<Value> {
         let mut rows = self.rows(words);
         let op = rows[0].as_object_mut().and_then(|row| row.remove("op")).expect("a change");
@@ -41,7 +41,7 @@ impl Installation {
         assert_eq!(self.ctl(words), ended(0, &format!("{said}\n"), ""), "{words:?}");
     }
 
-    /// What a login comes to at this tracker.
+    /// The result of a login at this tracker.
     fn log_in(&self, number: usize, name: &str, with: &str) -> Result<Client, Code> {
         let mut client = self.connect(number).expect("a channel");
         let login = Request::Login { client: client.id, user: user(name), password: password(with) };
@@ -57,7 +57,7 @@ impl Installation {
     }
 }
 
-/// Waits until a connection is logged in no more.
+/// Waits until a connection is no longer logged in.
 fn session_ends(client: &mut Client) {
     wait_until("the session ends", || matches!(client.ask(Request::ListGroups { after: None }), Reply::Refused { .. }));
 }
@@ -101,7 +101,7 @@ fn a_password_stands_in_no_command_line_and_in_no_file_and_is_not_said() {
     let on_line = installation.ctl(&["create_user", "ann", secret]);
     let words = "tracker: Passwords are asked for, never written on the command line\n";
     assert_eq!(on_line, ended(2, "", words));
-    // It waits for its line; whoever looks at the processes sees this.
+    // It waits for its line. Meanwhile this is its command line for everybody on the machine.
     let mut asking = Program::start(&mut installation.ctl_command(&["create_user", "ann"]));
     let lines = [asking.pid(), tracker.pid()].map(|pid| format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
     asking.say(secret);
@@ -253,7 +253,7 @@ fn the_console_takes_the_same_commands_and_asks_for_passwords_in_its_next_lines(
     tracker.told("kick zoe", "User does not exist: zoe");
 }
 
-/// Another tracker of the same list, asked on its own data folder.
+/// Another tracker of the same list. ctl finds it by its own data folder.
 fn ctl_at(installation: &Installation, number: usize, words: &[&str], line: &str) -> Ended {
     let data = format!("tracker_info.txt.data/tracker-{number}");
     installation.ctl_with(&[&["--data-dir", &data], words].concat(), line)
@@ -280,7 +280,7 @@ fn what_an_operator_does_at_one_tracker_holds_at_all_also_at_one_that_was_away()
     all(&["users", "dora"], "dora  active  online 0  groups 0  owns 0  shares 0");
     done(2, &["give_group", "lab", "dora"], "lab belongs to dora now");
     all(&["groups", "lab"], "lab  members 3  owner dora  owners 1  ask  requests 1  files 1");
-    // The third is away meanwhile.
+    // The third tracker is away meanwhile.
     let third = trackers.pop().expect("three");
     third.kill();
     done(1, &["reset_password", "bob"], "The password of bob is reset, all sessions end");

@@ -1,4 +1,4 @@
-//! Operators of trackers that cannot reach each other, and of one that is killed in the middle of a command.
+//! Operators of trackers that cannot reach each other, and of a tracker that is killed in the middle of a command.
 
 use crate::common::client::Client;
 use crate::common::installation::{Installation, linked, same_digests, standing};
@@ -41,7 +41,7 @@ impl Sides {
         format!("{machine}tracker_info.txt.data/tracker-{number}")
     }
 
-    /// A command to the tracker of this number, with a line on standard input.
+    /// Sends a command to the tracker with this number, and a line on standard input.
     fn ctl(&self, number: usize, words: &[&str], line: &str) -> Ended {
         self.installation.ctl_with(&[&["--data-dir", &Self::data_dir(number)], words].concat(), line)
     }
@@ -56,7 +56,7 @@ impl Sides {
         out.lines().map(|line| serde_json::from_str(line).expect("an object on each line")).collect()
     }
 
-    /// What all trackers say of this.
+    /// Checks that all trackers report this about a member.
     fn everywhere(&self, words: &[&str], member: &str, is: &Value) {
         for number in 1..=3 {
             assert_eq!(&self.rows(number, words)[0][member], is, "{words:?} at {number}");
@@ -74,8 +74,8 @@ impl Sides {
         self.relays.iter().for_each(Relay::unblock);
     }
 
-    /// Gives the second tracker a command and kills it, at once or when the change has come to the first. Nobody reads
-    /// what it says. It is started again.
+    /// Sends the second tracker a command, and kills it at once or when the change has reached the first. Nobody reads
+    /// its answer. Then it starts again.
     fn kill_in_the_middle(&mut self, words: &[&str], seen: Option<&dyn Fn(&Self) -> bool>) {
         let socket = self.installation.folder.path().join(Self::data_dir(2)).join("ctl");
         let mut stream = UnixStream::connect(socket).expect("it runs");
@@ -100,7 +100,7 @@ impl Sides {
     }
 }
 
-/// Users, and the groups that ann owns. Bob is in each.
+/// Users, and the groups of ann. Bob is in each group.
 fn people(sides: &mut Sides) {
     let client = |name: &str| {
         let mut client = sides.installation.connect(1).expect("a channel");
@@ -120,7 +120,7 @@ fn people(sides: &mut Sides) {
     same_digests(&mut sides.trackers);
 }
 
-/// Whatever an operator may look at is shown on both sides.
+/// Both sides show everything that an operator may read.
 fn look_everywhere(sides: &Sides) {
     for usage in COMMANDS.iter().filter(|usage| usage.runs == Runs::AtTracker) {
         let words: &[&str] = match usage.name() {
@@ -137,7 +137,7 @@ fn look_everywhere(sides: &Sides) {
     }
 }
 
-/// The commands that change something.
+/// The commands with a change.
 const ACTS: [&str; 12] = [
     "create_user",
     "reset_password",
@@ -153,7 +153,7 @@ const ACTS: [&str; 12] = [
     "reload",
 ];
 
-/// At the first tracker and the second.
+/// The changes at the first tracker and the second.
 fn act_on_one_side(sides: &Sides) {
     let one = |words: &[&str], said: &str| sides.done(1, words, said);
     one(&["create_user", "zed"], "User zed created");
@@ -172,12 +172,12 @@ fn act_on_one_side(sides: &Sides) {
     sides.done(2, &["kick", "gus"], "All sessions of gus end (0 clients here)");
 }
 
-/// At the third. Bob is logged in there.
+/// The changes at the third tracker. Bob is logged in there.
 fn act_on_the_other(sides: &Sides, bob: &mut Client) {
-    // The other side has made more changes, so its own are the later ones.
+    // The other side has made more changes, so its changes are the later ones.
     let three = |words: &[&str], said: &str| sides.done(3, words, said);
     (0..40).for_each(|_| three(&["kick", "ann"], "All sessions of ann end (0 clients here)"));
-    // The password that bob replaces was reset on the other side.
+    // An operator on the other side has reset the password that bob replaces.
     let change = Request::ChangePassword { command: command(), old: password(PASSWORD), new: password("his own") };
     assert!(matches!(bob.ask(change), Reply::LoggedIn { .. }));
     three(&["read_only", "on"], "This tracker takes no changes of clients now");
@@ -223,7 +223,7 @@ fn is_as_both_sides_made_it(sides: &Sides) {
         ("ann", "deleted"),
         ("bob", "active"),
         ("dora", "deleted"),
-        // What was done already on one side was no change there.
+        // Something that one side had already done was no change there.
         ("eve", "disabled"),
         ("fay", "active"),
         ("gus", "disabled"),
@@ -263,7 +263,7 @@ fn a_command_in_whose_middle_a_tracker_is_killed_is_done_everywhere_or_nowhere()
         sides.kill_in_the_middle(words, None);
     }
     same_digests(&mut sides.trackers);
-    // Whatever has become of them, each can be said again.
+    // Whatever the result of each command is, it can be repeated.
     for (words, is) in rounds {
         let again = sides.ctl(2, words, "");
         let refused = ["User already exists: zed", "User does not exist: dora", "Group does not exist: den"];

@@ -1,4 +1,4 @@
-//! A tracker that somebody runs at a terminal: what its console shows, and that it ends with the terminal.
+//! A tracker at a terminal: what its console shows, and that it ends with the terminal.
 
 use crate::common::installation::Installation;
 use crate::common::names::{password, user};
@@ -6,7 +6,7 @@ use crate::sitting::Sitting;
 use groupshare::wire::client_tracker::{Reply, Request};
 use rustix::process::Signal;
 
-/// Somebody at the console of tracker 1.
+/// A person at the console of tracker 1.
 fn at_console(installation: &Installation) -> Sitting {
     let program = env!("CARGO_BIN_EXE_tracker");
     let person = Sitting::start(program, &["tracker_info.txt", "1"], installation.folder.path(), 24, 200);

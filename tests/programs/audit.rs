@@ -1,4 +1,4 @@
-//! Who changed what, as an operator is shown it at each of two trackers.
+//! The audit of each of two trackers: which user or operator changed what.
 
 use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::names::PASSWORD;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::fs;
 
 impl Installation {
-    /// What the lines of an audit say, without times and ids of changes.
+    /// The lines of an audit, without times and ids of changes.
     fn audited(&self, words: &[&str]) -> Vec<Value> {
         let mut rows = self.rows(&[&["audit"], words].concat());
         for row in &mut rows {
@@ -21,7 +21,7 @@ impl Installation {
         rows
     }
 
-    /// The same of the second tracker.
+    /// The same for the second tracker.
     fn audited_at_2(&self, words: &[&str]) -> Vec<Value> {
         let place = ["--json", "--list", "tracker_info.txt", "--tracker", "2", "audit"];
         let out = self.ctl(&[&place, words].concat()).out;
@@ -80,7 +80,7 @@ fn an_operator_sees_who_changed_what() {
     assert!(line.contains(&format!("Z operator/1 through {through} kick user=carl op={op}\n")), "{line}");
     drop(online);
     tracker.kill();
-    // The lines before a kill are there after it.
+    // The lines from before a kill are still there.
     let _tracker = installation.tracker(1);
     assert_eq!(installation.audited(&[]), all);
 }

@@ -1,4 +1,4 @@
-//! `ctl backup` and `ctl restore`, as an operator uses them: while the tracker runs, and on another machine.
+//! `ctl backup` and `ctl restore`, as an operator uses them: beside a running tracker, and on another machine.
 
 use crate::common::client::Client;
 use crate::common::installation::{Installation, linked, same_digests};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 impl Installation {
-    /// Backs up the tracker of this number, which runs.
+    /// Backs up the running tracker with this number.
     fn back_up(&self, number: usize) -> PathBuf {
         let path = self.folder.path().join(format!("{number}.backup"));
         let mut ctl = self.ctl_command(&["--tracker", &number.to_string(), "backup"]);
@@ -46,7 +46,7 @@ fn logs_in(client: &mut Client, name: &str) {
     assert!(matches!(client.ask(login), Reply::LoggedIn { .. }), "{name}");
 }
 
-/// What stands behind the time in the words of a restore.
+/// The words of a restore behind the time.
 fn amount(ended: &Ended) -> &str {
     assert_eq!((ended.code, ended.complaint.as_str()), (Some(0), ""));
     ended.out.trim_end().split_once("Z: ").expect("a time").1
@@ -183,7 +183,7 @@ fn one_backup_is_made_at_a_time_and_a_tracker_that_ends_leaves_none_that_restore
     let mut tracker = installation.tracker(1);
     let mut clients = lab(&installation);
     clients[0].offer("lab", "more.mkv", 100_000, 2);
-    // It has begun, and goes on once somebody reads.
+    // The backup has begun, and goes on once it has a reader.
     let mut ctl = installation.ctl_command(&["backup"]);
     let mut ctl = ctl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
     let mut out = ctl.stdout.take().expect("piped");
@@ -245,7 +245,7 @@ fn a_place_that_cannot_be_the_trackers_is_refused_before_the_backup_is_read() {
     let tracker = installation.tracker(1);
     let path = installation.back_up(1);
     drop(tracker);
-    // Its end is missing, so reading on would tell that.
+    // The end of it is missing, which further reading would show.
     let bytes = fs::read(&path).expect("there");
     fs::write(&path, &bytes[..bytes.len() - 1]).expect("written");
     let place = installation.folder.path().canonicalize().expect("there");
@@ -282,7 +282,7 @@ fn a_backup_leaves_the_last_bytes_of_the_disk_to_the_tracker() {
     let mut tracker = Program::start(command.current_dir(installation.folder.path()));
     tracker.expect("tracker 1 on ");
     let _clients = lab(&installation);
-    // The folder as the tracker sees it.
+    // The path of the folder in the tracker's messages.
     let place = installation.folder.path().canonicalize().expect("there");
     let root = format!("/proc/{}/root{}", tracker.pid(), place.display());
     let data = Path::new(&root).join(DATA);

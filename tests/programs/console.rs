@@ -1,11 +1,11 @@
-//! Programs line by line, and trackers that cannot start.
+//! Programs and their output line by line, and trackers that cannot start.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
 use std::process::{Output, Stdio};
 
 impl Installation {
-    /// Starts a tracker and waits until it says that it runs; gives what it says.
+    /// Starts a tracker and waits until it reports that it runs. Returns that line.
     pub(crate) fn start(&self, args: &[&str]) -> (Program, String) {
         let mut tracker = Program::start(&mut self.command(args));
         let banner = tracker.line();
@@ -22,7 +22,7 @@ impl Installation {
     }
 }
 
-/// A line of a tracker's log without its time and level, unless it is about an event.
+/// A line of a tracker's log without its time and level. `None` for a line about an event.
 pub(crate) fn warning(line: &str) -> Option<String> {
     let (_time_and_level, words) = line.split_once("tracker: ").filter(|_| !line.contains(" kind="))?;
     Some(format!("tracker: {words}"))
@@ -43,13 +43,13 @@ impl Program {
         self.next("a complaint", |line| line.complaint).text
     }
 
-    /// The next line of a tracker's log that is not about an event, without its time and level.
+    /// The next line of a tracker's log except those about events, without its time and level.
     pub(crate) fn logged(&mut self) -> String {
         warning(&self.next("a line of the log", |line| line.complaint && warning(&line.text).is_some()).text)
             .expect("looked for")
     }
 
-    /// Waits for the end of a tracker; gives its exit code and all such lines.
+    /// Waits for the end of a tracker. Returns its exit code and the remaining lines of this kind.
     pub(crate) fn end_logged(&mut self) -> (Option<i32>, Vec<String>) {
         let (status, said) = self.end();
         (status.code(), said.lines().filter_map(warning).collect())

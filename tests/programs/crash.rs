@@ -1,5 +1,5 @@
-//! The tracker's program killed under load, again and again: nothing that it acknowledged is missing afterwards. And
-//! what it says when its journal is damaged.
+//! The tracker's program is killed under load, again and again. Afterwards no acknowledged change is missing. Also its
+//! messages about a damaged journal.
 //!
 //! `ROUNDS=1000 cargo test --release --test programs crash` is the longer run.
 
@@ -23,7 +23,7 @@ fn resume(installation: &Installation, member: &GroupMaker) -> Client {
     client
 }
 
-/// Lets everybody work until so many changes were answered, then kills the tracker. Gives how many were answered.
+/// Lets all users work until this many changes were answered, then kills the tracker. Returns how many were answered.
 fn round(installation: &Installation, members: &mut [GroupMaker], enough: u64) -> u64 {
     let tracker = installation.tracker(1);
     let (answered, answers) = unbounded();
@@ -31,7 +31,7 @@ fn round(installation: &Installation, members: &mut [GroupMaker], enough: u64) -
     thread::scope(|scope| {
         for (member, mut client) in members.iter_mut().zip(clients) {
             let answered = answered.clone();
-            // The other side is gone once it has heard enough.
+            // The other side is gone once it has read enough.
             scope.spawn(move || {
                 member.run(&mut client, || {
                     let _ = answered.send(());
@@ -63,13 +63,13 @@ fn nothing_acknowledged_is_missing_after_a_kill_under_load() {
 
     let mut answered = 0;
     for number in 0..rounds {
-        // From hardly begun to some hundred changes.
+        // From a few changes to some hundred.
         answered += round(&installation, &mut members, 1 + number * 37 % 250);
         let tracker = installation.tracker(1);
         let mut client = resume(&installation, &members[0]);
         let there = all_groups(&mut client);
         members.iter().for_each(|member| member.verify(&there));
-        // Killed again, this time without anything to do.
+        // Killed again, this time without any work.
         drop(tracker);
     }
     assert!(answered > rounds);
@@ -80,7 +80,7 @@ fn nothing_acknowledged_is_missing_after_a_kill_under_load() {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Lets the program check or repair the data folder of the tracker; gives its exit code and what it says.
+/// Makes the program check or repair the data folder of the tracker. Returns its exit code and its output.
 fn look_after(installation: &Installation, option: &str) -> (Option<i32>, String) {
     let data = installation.folder.path().join("tracker_info.txt.data/tracker-1");
     let output = installation.command(&[]).arg(option).arg(data).output().expect("runs");
@@ -128,7 +128,7 @@ fn a_damaged_journal_is_refused_checked_and_repaired_by_the_program() {
     assert!(code == Some(1) && said.contains("another tracker is using "), "{said}");
 }
 
-/// The data folder of a tracker that was stopped, and the manifests of two shares in it.
+/// The data folder of a stopped tracker, and the manifests of its two shares.
 fn two_shares(installation: &Installation) -> (PathBuf, [PathBuf; 2]) {
     let tracker = installation.tracker(1);
     let mut client = installation.connect(1).expect("it listens");
@@ -153,7 +153,7 @@ fn a_check_tells_of_what_does_no_harm() {
     let (data, _) = two_shares(&installation);
     let run = |option| look_after(&installation, option);
 
-    // What a tracker removes is told, and does no harm.
+    // The tracker reports what it removes, and takes no harm from it.
     let [unfinished, stray] = ["0.tmp", &"ab".repeat(32)].map(|name| data.join("manifests").join(name));
     fs::write(&unfinished, "half").expect("writable");
     fs::write(&stray, "nobody's").expect("writable");
@@ -162,7 +162,7 @@ fn a_check_tells_of_what_does_no_harm() {
     assert!(said.contains("manifests of no share: 1; the tracker removes them while it runs"), "{said}");
     assert!(unfinished.exists() && stray.exists(), "checking changes nothing");
 
-    // Changes without a place are told until the operator moves their list away.
+    // Every start reports changes without a place until the operator moves their list away.
     let unplaced = data.join("unplaced-1.jsonl");
     fs::write(&unplaced, "{}\n{}\n").expect("writable");
     let listed = format!("changes that could not be placed: 2, listed in {}", unplaced.display());
@@ -197,12 +197,12 @@ fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
     tracker.expect("lost or damaged: 2");
     drop(tracker);
 
-    // What was never here is not damage.
+    // A manifest that never came is not damage.
     fs::write(one.with_extension("awaited"), "").expect("writable");
     let (_, said) = run("--check");
     assert!(said.contains("manifests not here yet: 1;") && !said.contains(&one.display().to_string()), "{said}");
 
-    // A folder where a file should be cannot be removed.
+    // A folder in the place of a file cannot be removed.
     let in_the_way = data.join("manifests/0.tmp");
     fs::create_dir(&in_the_way).expect("made");
     let output = installation.command(&[]).output().expect("runs");
@@ -211,7 +211,7 @@ fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
     assert!(said.starts_with(&format!("tracker: cannot remove {}: ", in_the_way.display())), "{said}");
     fs::remove_dir(&in_the_way).expect("empty");
 
-    // What no start goes on with keeps the check from being content.
+    // Files that no start can use make the check fail.
     let retired = data.join("retired");
     fs::write(&retired, "2\n").expect("writable");
     let output = installation.command(&[]).output().expect("runs");

@@ -1,4 +1,4 @@
-//! `tracker ctl` beside a running tracker: what an operator asks it, what it answers, and whom it turns away.
+//! `tracker ctl` beside a running tracker: the operator's requests, its answers, and the users that it turns away.
 
 use crate::common::installation::Installation;
 use crate::common::names::{command, group};
@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 pub(crate) const DATA: &str = "tracker_info.txt.data/tracker-1";
-/// Nobody who may give a tracker of root commands.
+/// A user without the right to command a tracker of root.
 pub(crate) const NOBODY: u32 = 65_534;
 
-/// What a command of ctl came to.
+/// The result of a command of ctl.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -53,7 +53,7 @@ impl Installation {
         Ended::of(&mut self.ctl_command(words))
     }
 
-    /// The rows of a command that succeeds.
+    /// The rows of a successful command.
     pub(crate) fn rows(&self, words: &[&str]) -> Vec<Value> {
         let Ended { code, out, complaint } = self.ctl(&[&["--json"], words].concat());
         assert_eq!((code, complaint.as_str()), (Some(0), ""), "{words:?}: {out}");
@@ -65,7 +65,7 @@ impl Installation {
     }
 }
 
-/// Ann owns lab, where bob is a member and carl waits. She shares a file there. All are logged in.
+/// Ann owns lab. Bob is a member, and carl has asked to join. She shares a file there. All of them are logged in.
 pub(crate) fn lab(installation: &Installation) -> [crate::common::client::Client; 3] {
     let mut clients = ["ann", "bob", "carl"].map(|name| {
         let mut client = installation.connect(1).expect("a channel");
@@ -296,16 +296,16 @@ fn a_data_folder_may_have_a_long_path() {
     assert!(!Path::new(place).join("ctl").exists());
 }
 
-/// The tracker's program where every user can start it.
+/// The tracker's program in a place where every user can start it.
 pub(crate) fn program_for_all(installation: &Installation) -> PathBuf {
     let program = installation.folder.path().join("tracker");
     fs::copy(env!("CARGO_BIN_EXE_tracker"), &program).expect("copied");
-    // A child of another test may have the file open until it has become a program itself.
+    // A child process of another test may have the file open until it runs its own program.
     wait_until("nobody has it open", || Command::new(&program).arg("--version").output().is_ok());
     program
 }
 
-/// Opens a folder and what leads to it to everybody.
+/// Gives everybody access to a folder and the way to it.
 pub(crate) fn open_to_all(folder: &Path, up_to: &Path) {
     for folder in folder.ancestors().take_while(|folder| folder.starts_with(up_to)) {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("own");
@@ -349,7 +349,7 @@ fn a_tracker_that_ends_in_the_middle_of_a_command_leaves_its_outcome_open() {
     let door = UnixListener::bind(installation.socket()).expect("bound");
     let mut ctl = Program::start(&mut installation.ctl_command(&["delete_user", "ann"]));
     let (mut asked, _) = door.accept().expect("ctl");
-    // The command is there, and the answer never comes.
+    // The tracker has the command, and the answer never comes.
     asked.read_exact(&mut [0; 16]).expect("the command begins");
     drop(asked);
     let (status, said) = ctl.end();
@@ -377,7 +377,7 @@ fn a_tracker_ends_at_once_whoever_is_at_its_door() {
     let mut idle = UnixStream::connect(installation.socket()).expect("a door");
     tracker.say("quit");
     assert_eq!(tracker.end().0.code(), Some(0));
-    // It is cut off, or was not taken in yet, which ends in a reset.
+    // The connection is cut off. If it was not yet accepted, it ends in a reset.
     let mut said = Vec::new();
     let _ = idle.read_to_end(&mut said);
     assert_eq!(said, b"");

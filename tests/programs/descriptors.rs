@@ -1,4 +1,4 @@
-//! What a client does where it may have few descriptors: those who take from it do not use them up.
+//! A client that may have only a few descriptors. Its takers do not use them up.
 
 use crate::common::installation::Installation;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
@@ -7,7 +7,7 @@ use std::fs;
 /// How many folders alice shares, and how many files lie in each.
 const FOLDERS: usize = 16;
 const FILES: usize = 40;
-/// As many descriptors as she may have: fewer than there are files.
+/// The limit on her descriptors. She has more files than that.
 const DESCRIPTORS: u64 = 256;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Files are found by their names: in one group, in all groups, in every order, on a screen and in a script.
+//! Searches for files by name: in one group, in all groups, in every order, on a screen and in a script.
 
 use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::program::Program;
@@ -6,7 +6,7 @@ use crate::common::room::Room;
 use crate::sitting::Sitting;
 use std::fs;
 
-/// Owns a group and shares files of these lengths in it.
+/// An owner makes a group and shares files of these lengths in it.
 fn shares(installation: &Installation, (name, owner): (&str, &mut Program), group: &str, files: &[(&str, usize)]) {
     owner.told(&format!("create_group {group}"), "Group created");
     for (file, len) in files {
@@ -15,7 +15,7 @@ fn shares(installation: &Installation, (name, owner): (&str, &mut Program), grou
     }
 }
 
-/// What stands before the two spaces on each line that is answered.
+/// The text before the two spaces on each line of the answer.
 fn names(person: &mut Program, line: &str) -> Vec<String> {
     let answers = person.said(line).into_iter();
     answers.map(|line| line.split("  ").next().unwrap_or_default().to_owned()).collect()
@@ -64,26 +64,26 @@ fn members_find_files_in_all_their_groups_also_when_a_tracker_is_killed() {
     let [first, _second] = trackers;
     first.kill();
     finds(&mut carol);
-    // What is withdrawn is not found any more.
+    // A search no longer finds what was withdrawn.
     bob.told("stop_share den secret.pdf", "Stopped sharing");
     assert_eq!(names(&mut carol, "find secret"), ["No file has such a name"]);
     drop(bob);
     carol.until("find 'a lect*'", "[den] a lecture.pdf  40 B, no member online with it");
 }
 
-/// How many names of `count` are on the screen.
+/// How many of the `count` names are on the screen.
 fn shown(rows: &[String], count: usize) -> usize {
     (0..count).filter(|n| rows.iter().any(|row| row.starts_with(&format!("film{n:02}.mkv  ")))).count()
 }
 
-/// Alice at a terminal, in whose group bob shares so many films.
+/// Alice at a terminal. In her group bob shares `count` films.
 fn cinema(room: &Room, count: usize) -> Sitting {
     let alice = room.user("alice");
     let mut bob = room.bob_shares(&alice, "aaa");
     for n in 0..count {
         bob.offer("lab", &format!("film{n:02}.mkv"), 3, 7);
     }
-    // A line is wider than half a screen, and no wider than one.
+    // A line is wider than half a screen, and not wider than one.
     alice.resizes(24, 120);
     alice
 }
@@ -96,7 +96,7 @@ fn a_long_list_stops_below_each_window_full() {
     let alice = cinema(&room, 40);
     alice.enters("list_files lab 'film*'");
     alice.sees("a window full", |rows, _| rows.last().is_some_and(|row| row == MORE) && shown(rows, 23) == 23);
-    // What happens meanwhile does not tear the page.
+    // Messages that come meanwhile do not break the page.
     let mut carol = room.tracker.user("carol");
     carol.join("lab");
     carol.all_pushed();
@@ -113,7 +113,7 @@ fn a_long_list_stops_below_each_window_full() {
     alice.sees("the prompt below the first window full", |rows, _| {
         rows.last().is_some_and(|row| row == ">") && rows.iter().any(|row| row.starts_with("[lab] film22.mkv  "))
     });
-    // Nothing stops a list that fits.
+    // A list that fits has no pause.
     alice.enters("list_files lab 'film0*'");
     alice.sees("all of it", |rows, _| rows.last().is_some_and(|row| row == ">") && shown(rows, 10) == 10);
 }
@@ -129,7 +129,7 @@ fn a_list_in_a_script_stops_nowhere_and_a_program_gets_it_in_one_object() {
     owner.log_in("bob");
     owner.join("lab");
     alice.told("accept_request lab bob", "Request accepted");
-    // More than a page of the tracker.
+    // More files than a page of the tracker.
     for n in 0..1100 {
         owner.offer("lab", &format!("film{n:04}.mkv"), 1, 7);
     }

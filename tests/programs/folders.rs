@@ -1,4 +1,5 @@
-//! Shared folders as users see them: what comes, changes and goes in a folder does so in the group.
+//! Shared folders as users see them. New, changed and removed files of a folder appear, change and disappear in the
+//! group.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -23,13 +24,13 @@ fn write(installation: &Installation, path: &str, content: impl AsRef<[u8]>) {
     fs::write(path, content).expect("room");
 }
 
-/// Fills the folder `pool` of alice.
+/// Writes files into alice's folder `pool`.
 fn fill(installation: &Installation, files: &[&str]) {
     fs::create_dir(place(installation, "alice/pool")).expect("made");
     files.iter().for_each(|file| write(installation, &format!("alice/pool/{file}"), file));
 }
 
-/// Alice, who owns the group lab and shares the folder `pool` there, and bob, who is a member.
+/// Alice owns the group lab and shares the folder `pool` there. Bob is a member.
 fn pool(installation: &Installation, files: &[&str]) -> (Program, Program) {
     let (mut alice, [bob]) = installation.group("lab", "alice", ["bob"]);
     fill(installation, files);
@@ -37,16 +38,16 @@ fn pool(installation: &Installation, files: &[&str]) -> (Program, Program) {
     (alice, bob)
 }
 
-/// Alice shares her folder, in which are so many files that can be shared.
+/// Alice shares her folder, which has `count` files that can be shared.
 fn share(alice: &mut Program, count: usize) {
     alice.told("share_folder pool lab", "Sharing the folder");
-    // A script waits so for what is there.
+    // A script waits in this way for the existing files.
     alice.answers("wait");
     let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
     alice.told("show_folders", &format!("shared in lab: {files}"));
 }
 
-/// Bob fetches a file; gives its content.
+/// Bob downloads a file. Returns its content.
 fn fetched(installation: &Installation, bob: &mut Program, file: &str, to: &str) -> Vec<u8> {
     bob.told(&format!("download_file lab {file} {to}"), "Downloading...");
     bob.expect(&format!("Download completed: [lab] {file}"));
@@ -66,7 +67,7 @@ fn what_comes_changes_and_goes_in_a_shared_folder_does_so_in_the_group() {
     write(&installation, "alice/pool/a.txt", "another version");
     bob.until("list_files lab", "a.txt  15 B, 1 member online with it");
     assert_eq!(fetched(&installation, &mut bob, "a.txt", "a.txt"), b"another version");
-    // The same content at two places is two shares, and one of them ends.
+    // The same content at two places makes two shares, and one of them ends.
     write(&installation, "alice/pool/new/same.txt", "sub/same.txt");
     bob.until("list_files lab", "new/same.txt  12 B, 1 member online with it");
     fs::remove_file(place(&installation, "alice/pool/sub/same.txt")).expect("there");
@@ -83,14 +84,14 @@ fn what_comes_changes_and_goes_in_a_shared_folder_does_so_in_the_group() {
     gone(&mut bob, "old/deep/c.txt");
 }
 
-/// Removes files of alice's folder; her client hears of all of them together.
+/// Removes files of alice's folder, so that her client hears of all of them together.
 fn removed_at_once(installation: &Installation, alice: &Program, files: &[&str]) {
     alice.signal(Signal::STOP);
     files.iter().for_each(|file| remove(installation, &format!("alice/pool/{file}")));
     alice.signal(Signal::CONT);
 }
 
-/// Waits until a file is not shared any more.
+/// Waits until a file is no longer shared.
 fn gone(bob: &mut Program, file: &str) {
     crate::common::wait::wait_until("it is shared no longer", || {
         !bob.answers("list_files lab").iter().any(|line| line.text.starts_with(&format!("{file}  ")))
@@ -156,7 +157,7 @@ fn what_was_refused_or_is_gone_is_looked_at_again_when_the_folder_is_shared_once
     alice.told("show_folders", "shared in lab: 5 files; taken is not shared: Another file");
     bob.told("stop_share lab taken", "Stopped sharing");
     share(&mut alice, 6);
-    // A name that cannot be shared is told also if it comes later.
+    // A late name that cannot be shared is reported too.
     write(&installation, "alice/pool/bad~", "x");
     alice.say("quit");
     alice.end();
@@ -179,7 +180,7 @@ fn a_folder_that_is_shared_no_longer_while_a_file_of_it_is_read_leaves_nothing_b
     write(&installation, "alice/other/b", "b");
     alice.until("show_folders", "1 waiting");
     alice.told("unshare_folder pool", "Stopped sharing the folder");
-    // What the client was at has ended once it shares another folder.
+    // The client's present work has ended once it shares another folder.
     alice.told("share_folder other lab", "Sharing the folder");
     bob.until("list_files lab", "b  1 B, 1 member online with it");
     assert!(!bob.answers("list_files lab").iter().any(|line| line.text.starts_with("big  ")));
@@ -254,7 +255,7 @@ fn members_keep_up_with_a_folder_through_kills_of_its_sharer_and_of_the_tracker(
         member.until("list_files lab", "a  5 B, 1 member online with it");
         gone(member, "sub/c");
     }
-    // Whoever has an old version keeps it, and nobody's own file is touched.
+    // A member with an old version keeps it, and no file of a user's own is touched.
     assert_eq!(fs::read(place(&installation, "bob/a")).expect("there"), b"while it was away");
     assert_eq!(fs::read(place(&installation, "alice/pool/sub/d")).expect("there"), b"new");
     let mut sub = fs::read_dir(place(&installation, "alice/pool/sub")).expect("there");
@@ -277,7 +278,7 @@ fn events_that_did_not_fit_into_the_queue_are_made_up_for() {
     for turn in 0..=room / 2 {
         fs::rename(&hidden[turn % 2], &hidden[(turn + 1) % 2]).expect("renamed");
     }
-    // The system tells nothing of these.
+    // The system reports none of these.
     write(&installation, "alice/pool/changes", "another content");
     remove(&installation, "alice/pool/goes");
     write(&installation, "alice/pool/new/deep/file", "new");
@@ -287,7 +288,7 @@ fn events_that_did_not_fit_into_the_queue_are_made_up_for() {
         bob.until("list_files lab", line);
     }
     ["goes", "old/deep"].iter().for_each(|file| gone(&mut bob, file));
-    // And hears of what comes later, also in folders that came meanwhile.
+    // And it hears of later changes, also in folders that are new.
     write(&installation, "alice/pool/new/deep/later", "later");
     bob.until("list_files lab", "new/deep/later  5 B, 1 member online with it");
     alice.told("show_folders", "shared in lab: 5 files");
@@ -337,14 +338,14 @@ fn whoever_may_not_share_all_files_of_a_folder_is_told_once_and_the_rest_comes_w
     fill(&installation, &["a", "b", "c", "d", "e"]);
     alice.told("share_folder pool lab", "Sharing the folder");
     alice.expect(FULL);
-    // Whoever waits for what is there waits for no room.
+    // Waiting for the existing files does not wait for room.
     alice.answers("wait");
     alice.until(
         "show_folders",
         "shared in lab: 3 files, 2 waiting; not all of its files are shared: This would be over",
     );
     assert_eq!(bob.answers("list_files lab").iter().filter(|line| line.text.contains("1 member")).count(), 4);
-    // What is removed goes meanwhile, and what waits comes at once in its place.
+    // Meanwhile it drops removed files, and waiting files take their places at once.
     remove(&installation, "alice/pool/a");
     gone(&mut bob, "a");
     bob.until("list_files lab", "d  1 B, 1 member online with it");
@@ -354,7 +355,7 @@ fn whoever_may_not_share_all_files_of_a_folder_is_told_once_and_the_rest_comes_w
     let lines = alice.answers("show_folders");
     assert!(!lines.iter().any(|line| line.text.contains("not all")), "{lines:?}");
     assert_eq!(alice.heard().iter().filter(|line| line.text.ends_with(FULL)).count(), 1, "once");
-    // A script has done what it can, and says the same.
+    // A script has done what it can, and its list is the same.
     write(&installation, "alice/pool/f", "f");
     alice.say("quit");
     alice.end();
@@ -386,7 +387,7 @@ fn names_of_one_file_are_shared_changed_renamed_and_withdrawn_each_for_itself() 
     let at = |name: &str| place(&installation, &format!("alice/pool/{name}"));
     fs::hard_link(at("a"), at("b")).expect("made");
     bob.until("list_files lab", "b  1 B, 1 member online with it");
-    // The system tells of the one name only.
+    // The system reports only the one name.
     fs::OpenOptions::new().append(true).open(at("a")).and_then(|mut file| file.write_all(b"more")).expect("room");
     bob.until("list_files lab", "a  5 B, 1 member online with it");
     bob.until("list_files lab", "b  5 B, 1 member online with it");
@@ -406,7 +407,7 @@ fn names_of_one_file_are_shared_changed_renamed_and_withdrawn_each_for_itself() 
     assert!(!alice.heard().iter().any(|line| line.text.contains("are gone")), "nobody is asked");
 }
 
-/// Whether alice's client remembers her folder with this in place of its device's number and of when it was made.
+/// Makes alice's client remember her folder with this device number, and with this birth time unless it is empty.
 fn remembers(installation: &Installation, device: &str, born: &str) {
     let state = place(installation, "alice/state");
     let mut left = vec![state];
@@ -441,7 +442,7 @@ fn a_folder_is_known_again_after_a_start_of_the_system_and_another_disk_in_its_p
     gone(&mut bob, "a");
     alice.until("show_folders", "shared in lab: 3 files");
     alice.kill();
-    // It is another disk, of the number that the other one had.
+    // Another disk with the former number of the first one.
     let device = fs::metadata(place(&installation, "alice/pool")).expect("there").dev().to_string();
     remembers(&installation, &device, "7");
     remove(&installation, "alice/pool/b");

@@ -1,4 +1,4 @@
-//! Followed groups as users see them: what is shared comes by itself, and nothing of one's own is lost by it.
+//! Followed groups as users see them. Shares come by themselves, and a user's own files are never lost to them.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -39,7 +39,7 @@ pub(crate) fn owner(installation: &Installation) -> Program {
     alice
 }
 
-/// All files of a folder that are not hidden or unfinished.
+/// All files of a folder except hidden or unfinished ones.
 pub(crate) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let (mut found, mut left) = (BTreeMap::new(), vec![root.to_path_buf()]);
     while let Some(folder) = left.pop() {
@@ -49,7 +49,7 @@ pub(crate) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
             if path.is_dir() {
                 left.push(path);
             } else if !name.contains(".part") && !name.split('/').any(|part| part.starts_with('.')) {
-                // One that is gone by now is not there.
+                // A file that has gone meanwhile is left out.
                 found.extend(fs::read(&path).ok().map(|content| (name, content)));
             }
         }
@@ -79,14 +79,14 @@ fn what_is_shared_from_then_on_comes_by_itself_and_with_all_what_is_there() {
     has(&installation, "bob/in/sub/new.txt", b"new");
     has(&installation, "carol/in/sub/new.txt", b"new");
     assert!(!place(&installation, "bob/in/old.txt").exists());
-    // A new version takes the place of the old one, and what is deleted stays with those who have it.
+    // A new version replaces the old one. A deleted file stays with the members that have it.
     write(&installation, "alice/pool/sub/new.txt", "another version");
     has(&installation, "bob/in/sub/new.txt", b"another version");
     write(&installation, "alice/pool/more", "more");
     has(&installation, "carol/in/more", b"more");
     fs::remove_file(place(&installation, "alice/pool/sub/new.txt")).expect("there");
     wait_until("it is shared no longer", || {
-        // Who has it shares it still.
+        // A member that has it still shares it.
         !alice.answers("list_files lab").iter().any(|line| line.text.starts_with("sub/new.txt  15 B, 3 members"))
     });
     assert_eq!(fs::read(place(&installation, "bob/in/sub/new.txt")).expect("there"), b"another version");
@@ -96,7 +96,7 @@ fn what_is_shared_from_then_on_comes_by_itself_and_with_all_what_is_there() {
     assert!(!place(&installation, "bob/in/last").exists());
 }
 
-/// Prints how long it takes; docs/PERFORMANCE.md has the figure.
+/// Prints how long it takes. docs/PERFORMANCE.md has the figure.
 #[test]
 fn what_is_shared_begins_to_come_at_once() {
     let installation = Installation::of(1);
@@ -132,7 +132,7 @@ fn what_came_while_nobody_was_there_comes_at_the_next_login() {
     let mut bob = installation.person_again("bob", &[]);
     bob.told("login bob pw", "Login successful");
     has(&installation, "bob/in/offline.txt", b"offline");
-    // What the user has deleted does not come again.
+    // A file that the user has deleted does not come again.
     bob.until("show_folders", "follows lab: 1 file");
     fs::remove_file(place(&installation, "bob/in/offline.txt")).expect("there");
     bob.told("logout", "Logout successful");
@@ -174,7 +174,7 @@ fn nothing_of_ones_own_is_overwritten_and_nothing_leaves_the_folder() {
         "nothing comes into a folder that is in its place"
     );
     assert_eq!(files(&place(&installation, "bob/elsewhere")), BTreeMap::from([("keep".to_owned(), b"keep".to_vec())]));
-    // What came and was changed here is no longer replaced.
+    // A file that came and was edited here is no longer replaced.
     write(&installation, "bob/in/ok", "edited by bob");
     write(&installation, "alice/pool/ok", "a new version");
     bob.expect("ok does not come: a new version is shared, and the file here was changed");
@@ -192,7 +192,7 @@ fn a_sharer_fills_its_part_of_the_room_and_no_more() {
     write(&installation, "alice/a", vec![1; 8000]);
     alice.told("upload_file a lab", "Uploaded");
     has(&installation, "bob/in/a", &[1; 8000]);
-    // A file takes 4 KiB at least.
+    // A file takes at least 4 KiB.
     write(&installation, "alice/b", "b");
     alice.told("upload_file b lab", "Uploaded");
     bob.expect("what alice shares has its part of the 16.0 kB and waits for room");
@@ -232,7 +232,7 @@ fn of_many_files_that_come_few_lines_are_told_and_of_no_new_version_to_update() 
     });
     let lines = bob.heard().iter().filter(|line| counted(&line.text).is_some()).count();
     assert!(lines <= 20, "{lines}");
-    // What the user has asked for is told for itself.
+    // A file that the user has requested is reported separately.
     write(&installation, "alice/alone", "alone");
     bob.told("unfollow_group lab", "Stopped following the group");
     alice.told("upload_file alone lab", "Uploaded");
@@ -244,7 +244,7 @@ fn of_many_files_that_come_few_lines_are_told_and_of_no_new_version_to_update() 
     let said: Vec<String> = said.filter(|line| !line.contains("alone")).collect();
     assert!(!said.iter().any(|line| line.contains("ownload completed") || line.contains("download_completed")));
     let to_update: Vec<_> = said.iter().filter(|line| line.contains("update_file")).collect();
-    // Bob follows no longer.
+    // Bob no longer follows.
     assert!(to_update.len() <= 1, "{to_update:?}");
 }
 

@@ -1,5 +1,5 @@
-//! A shared folder and two who follow its group, through an hour of changes, kills and partitions in less than a minute.
-//! There are two trackers, which lose and find each other.
+//! A shared folder and two followers of its group, through an hour of changes, kills and partitions in less than a
+//! minute. There are two trackers, which lose and find each other.
 
 use crate::common::installation::{Installation, linked};
 use crate::common::program::Program;
@@ -21,15 +21,15 @@ fn below(random: &mut Random, most: usize) -> usize {
     (random.next() % most as u64) as usize
 }
 
-/// Two trackers, and alice, who reaches one of them at a time.
+/// Two trackers, and alice. She reaches one of them at a time.
 struct Sides {
     installation: Installation,
     trackers: Vec<Program>,
-    /// Where the second tracker runs.
+    /// The folder of the second tracker.
     far: PathBuf,
     /// The only way from the second tracker to the first.
     link: Relay,
-    /// Hers to each of them.
+    /// Alice's ways to each of them.
     ways: [Relay; 2],
 }
 
@@ -45,7 +45,7 @@ impl Sides {
         Self { installation, trackers: vec![one, two], far, link, ways }
     }
 
-    /// Has somebody know these trackers only, who logs in again.
+    /// Makes a user know only these trackers. The user logs in again.
     fn knows(&self, name: &str, program: Program, addrs: &[SocketAddr]) -> Program {
         program.kill();
         let list: String = addrs.iter().map(|addr| format!("{addr}\n")).collect();
@@ -53,7 +53,7 @@ impl Sides {
         login(&self.installation, name)
     }
 
-    /// Alice goes to the tracker of this place.
+    /// Alice goes to this tracker.
     fn go_to(&self, place: usize) {
         self.ways[place].unblock();
         self.ways[1 - place].block();
@@ -75,16 +75,16 @@ struct Hour {
     sides: Sides,
     alice: Option<Program>,
     followers: Vec<Program>,
-    /// The only way of bob to a tracker.
+    /// Bob's only way to a tracker.
     relay: Relay,
     random: Random,
-    /// Whatever alice had in a file.
+    /// All contents that alice's files have had.
     versions: BTreeSet<Vec<u8>>,
-    /// What each follower has put into the followed folder.
+    /// The files that each follower has put into the followed folder.
     own: [BTreeMap<&'static str, Vec<u8>>; 2],
 }
 
-/// Puts a file in its place in one step, as editors do.
+/// Replaces a file in one step, as editors do.
 fn save(root: &Path, name: &str, content: &[u8]) {
     let place = root.join(name);
     fs::create_dir_all(place.parent().expect("it has one")).expect("made");
@@ -125,7 +125,7 @@ impl Hour {
         NAMES[below(&mut self.random, NAMES.len())]
     }
 
-    /// Something happens in the folder of alice.
+    /// Changes something in alice's folder.
     fn change(&mut self, number: usize) {
         let pool = self.sides.pool();
         let (from, to) = (self.pick(), self.pick());
@@ -143,7 +143,7 @@ impl Hour {
         }
     }
 
-    /// A follower puts a file of its own into the followed folder, or edits one that came.
+    /// A follower puts a file into the followed folder, or edits one that came.
     fn put_own(&mut self, number: usize) {
         let (who, name) = (below(&mut self.random, FOLLOWERS.len()), self.pick());
         let content = format!("{}'s {number}", FOLLOWERS[who]).into_bytes();
@@ -151,13 +151,13 @@ impl Hour {
         self.own[who].insert(name, content);
     }
 
-    /// What happens to the programs.
+    /// Disturbs the programs.
     fn disturb(&mut self, number: usize) {
         match below(&mut self.random, 18) {
             0 => {
                 let who = below(&mut self.random, FOLLOWERS.len());
                 self.followers.remove(who).kill();
-                // Nobody logs in where no tracker is reached.
+                // A login needs a reachable tracker.
                 self.relay.unblock();
                 self.followers.insert(who, login(&self.sides.installation, FOLLOWERS[who]));
             }
@@ -172,7 +172,7 @@ impl Hour {
             3 => self.relay.block(),
             4 | 5 => self.relay.unblock(),
             6 | 7 => {
-                // What is at rest comes to the tracker, and more or less of it to the followers.
+                // Settled files reach the tracker, and more or less of them reach the followers.
                 self.alice.as_mut().expect("she is there").answers("wait");
             }
             8 if self.own.iter().map(BTreeMap::len).sum::<usize>() < 6 => self.put_own(number),
@@ -186,7 +186,7 @@ impl Hour {
         }
     }
 
-    /// Everybody can reach everybody again, and what alice has comes to all but where they have files of their own.
+    /// All can reach each other again. The followers get alice's files, except where they have files of their own.
     fn settle(&mut self) {
         self.relay.unblock();
         self.sides.link.unblock();
@@ -196,7 +196,7 @@ impl Hour {
             let folder = place(&self.sides.installation, &format!("{name}/in"));
             let (own, alice) = (&self.own[who], self.alice.as_mut().expect("she is there"));
             wait_until(&format!("{name} has what alice has, seed {SEED}"), || {
-                // Files that were gone at once stay shared until she says so.
+                // Files that disappeared at once stay shared until she shares the folder again.
                 alice.answers("share_folder pool lab");
                 let there = files(&folder);
                 let is_there = |(file, content): (&String, &Vec<u8>)| there.get(file) == Some(content);
@@ -226,8 +226,8 @@ fn after_an_hour_of_changes_kills_and_partitions_all_folders_are_equal_and_nothi
     hour.settle();
 }
 
-/// Alice shares files at one tracker and again at the other, which has not heard of that. Where `first_is_busy` the first
-/// has more changes behind it by then, and takes the older version for the newer one.
+/// Alice shares files at one tracker and again at the other, which has not heard of the first shares. With
+/// `first_is_busy` the first has more changes behind it by then, and takes the older version for the newer one.
 fn shared_on_both_sides(first_is_busy: bool) {
     let mut sides = Sides::begin();
     let mut alice = owner(&sides.installation);
@@ -264,7 +264,7 @@ fn shared_on_both_sides(first_is_busy: bool) {
     has("new", b"another new one");
     alice.until("list_files lab", "a  23 B, 2 members online with it");
     alice.until("list_files lab", "new  15 B, 2 members online with it");
-    // Bob has it still.
+    // Bob still has it.
     alice.until("list_files lab", "short  27 B, 1 member online with it");
     wait_until("nothing has a name that nobody has chosen", || {
         !alice.answers("list_files lab").iter().any(|line| line.text.contains('~'))

@@ -1,4 +1,4 @@
-//! What `make install` puts on a system, and what `make uninstall` leaves of it.
+//! What `make install` puts on a system, and what `make uninstall` leaves.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A folder that looks like the project with its programs built, and a place to install them in.
+/// A folder like the project with its programs built, and a place for an installation.
 struct Sources {
     folder: tempfile::TempDir,
 }
@@ -41,7 +41,7 @@ impl Sources {
     }
 }
 
-/// What the links of a text lead to, those to other places of the network and of the same text left out.
+/// The targets of the links in a text. Links to the network and into the same text are left out.
 fn links(text: &str) -> Vec<&str> {
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     targets

@@ -1,4 +1,4 @@
-//! A client's program that ends while it reads a touched share again, in every way in which it can end.
+//! A client's program ends while it reads a touched share again, in every possible way.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -11,11 +11,11 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// What is shared: a file and a folder that are long to read.
+/// The shares: a file and a folder that take long to read.
 const SHARES: [(&str, &str); 2] = [("film", "film"), ("album", "album/1")];
 const LEN: usize = 96 << 20;
 
-/// Makes or touches the files, so that their time of last write is this.
+/// Makes or touches the files, so that they have this time of last write.
 fn touch(folder: &Path, seconds: u64) {
     for (_, file) in SHARES {
         let path = folder.join(file);
@@ -28,7 +28,7 @@ fn touch(folder: &Path, seconds: u64) {
     }
 }
 
-/// Hears from now on when one of the files is read.
+/// From now on reports when one of the files is read.
 fn watch(folder: &Path) -> OwnedFd {
     let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).expect("there is room");
     for (_, file) in SHARES {

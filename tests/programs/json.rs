@@ -1,4 +1,4 @@
-//! The dialect for programs, as they see it: what docs/JSON.md promises, and beside clients.
+//! The JSON dialect, as programs use it: the promises of docs/JSON.md, and its use beside clients.
 
 mod document;
 mod notices;

@@ -1,4 +1,4 @@
-//! A client with `--json` as a program in any language uses it: an object per line, over pipes.
+//! A client with `--json`, as a program in any language uses it: an object per line, over pipes.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-/// A program that talks to a client, and looks whether every line that it hears is as the schema says.
+/// A program that drives a client, and checks every line against the schema.
 pub(crate) struct Driver {
     client: Program,
     pub(crate) folder: PathBuf,
     schema: Schema,
-    /// The commands that were carried out.
+    /// The commands that have run.
     pub(crate) done: BTreeSet<String>,
-    /// The names of the events that were heard.
+    /// The names of the events so far.
     events: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ impl Driver {
         Self::of(installation.person(name, 1, &args), installation, name)
     }
 
-    /// The client of before, started again.
+    /// The same client, started again.
     pub(crate) fn again(installation: &Installation, name: &str) -> Self {
         Self::of(installation.person_again(name, &["--json"]), installation, name)
     }
@@ -39,7 +39,7 @@ impl Driver {
         self.client.kill();
     }
 
-    /// How often an event of this name was heard.
+    /// How many events of this name came.
     pub(crate) fn told_of(&self, event: &str) -> usize {
         self.events.iter().filter(|heard| *heard == event).count()
     }
@@ -48,7 +48,7 @@ impl Driver {
         self.client.say(line);
     }
 
-    /// The next object for which this holds; others are passed over.
+    /// The next object that meets the condition. Others are skipped.
     pub(crate) fn next(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = self.client.line();
@@ -89,7 +89,7 @@ impl Driver {
         answer
     }
 
-    /// A client in which a new user is logged in.
+    /// A client with a new user logged in.
     pub(crate) fn logged_in(installation: &Installation, name: &str) -> Self {
         let mut driver = Self::start(installation, name, &[]);
         assert_eq!(driver.event("listening")["ip"], "127.0.0.1");
@@ -99,7 +99,7 @@ impl Driver {
         driver
     }
 
-    /// Ends its input; the exit code, and whatever was said on standard error.
+    /// Ends the client's input. Returns the exit code, and the output on standard error.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         self.client.close_input();
         let (status, error) = self.client.end();
@@ -238,7 +238,7 @@ fn what_is_wrong_is_answered_with_an_error_and_the_next_line_is_read() {
     let refused = json!({ "id": "join_group", "status": "error", "code": "NoSuchGroup",
         "message": "Group does not exist: nowhere" });
     assert_eq!(answer, refused);
-    // Lines as at the prompt are understood too. Without an id of its own a command has its number.
+    // Lines as at the prompt work too. Without an id of its own a command has its number.
     driver.tell("list_groups");
     assert_eq!(driver.answer(), json!({ "id": 11, "status": "success", "groups": [] }));
     driver.tell("\n# a comment, which gets no answer\n{\"command\":\"nothing\"}");

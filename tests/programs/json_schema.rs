@@ -1,4 +1,4 @@
-//! docs/client.schema.json against docs/JSON.md, and against what a client says to every command.
+//! docs/client.schema.json against docs/JSON.md, and against a client's answers to every command.
 
 use crate::common::installation::Installation;
 use crate::common::schema::Schema;
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The rows of a table of docs/JSON.md: what is quoted in the first cell, and in the second.
+/// The rows of a table of docs/JSON.md: the quoted text in the first cell, and in the second.
 fn rows(heading: &str) -> BTreeMap<String, BTreeSet<String>> {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/JSON.md")).expect("the page");
     let section = page.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with('#'));
@@ -21,12 +21,12 @@ fn rows(heading: &str) -> BTreeMap<String, BTreeSet<String>> {
     section.filter(|line| line.starts_with("| `")).map(row).collect()
 }
 
-/// The definitions whose names begin so, by the rest of their names.
+/// The definitions whose names begin with `begins`, by the rest of their names.
 fn defs<'a>(schema: &'a Schema, begins: &'a str) -> BTreeMap<&'a str, &'a Value> {
     schema.defs().iter().filter_map(|(name, def)| Some((name.strip_prefix(begins)?, def))).collect()
 }
 
-/// The definitions that one of several names.
+/// The definitions that a definition with several alternatives names.
 fn named(schema: &Schema, def: &str, keyword: &str) -> BTreeSet<String> {
     let refs = schema.defs()[def][keyword].as_array().expect("a list").iter();
     refs.map(|of| of["$ref"].as_str().expect("a reference").replace("#/$defs/", "")).collect()
@@ -45,7 +45,7 @@ fn the_schema_has_the_events_of_the_page_with_their_members() {
     };
     let mut told: BTreeMap<String, BTreeSet<String>> =
         events.into_iter().map(|(name, def)| (name.to_owned(), members(def))).collect();
-    // Told of one that has failed, and of some files of a folder.
+    // Only a failed download, or a part of a folder, has these.
     for member in ["reason", "code", "patterns"] {
         told.get_mut("download_progress").expect("there").remove(member);
     }
@@ -65,7 +65,7 @@ fn the_schema_has_an_answer_to_every_command() {
     assert_eq!(known.map(|name| name.as_str().expect("a name")).collect::<BTreeSet<_>>(), commands);
     let taken: BTreeSet<String> = rows("### Commands of the client").into_values().flatten().collect();
     let arguments = command["command_args"]["properties"].as_object().expect("arguments");
-    // Values of some of them.
+    // Some of these are values.
     let words = ["name", "size", "members", "open", "ask", "closed", "true", "false"].map(str::to_owned);
     let taken: BTreeSet<String> = taken.into_iter().filter(|name| !words.contains(name)).collect();
     assert_eq!(arguments.keys().cloned().collect::<BTreeSet<_>>(), taken);

@@ -1,4 +1,4 @@
-//! What people and programs are told who would have more than the operator lets them.
+//! Messages to people and programs that reach a limit of the operator.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-/// A limit, what ann does before, what she is refused, and what she is told; `#` stands for a time.
+/// A limit, ann's earlier commands, her refused command, and its message. `#` stands for a time.
 type Case = (&'static str, &'static [&'static str], &'static str, &'static str);
 
 const CASES: [Case; 12] = [
@@ -81,10 +81,10 @@ const CASES: [Case; 12] = [
     ),
 ];
 
-/// How the answer to what is done before begins.
+/// The beginnings of the answers to the earlier commands.
 const DONE: [&str; 4] = ["Group created", "Request sent", "Uploaded", "Logout successful"];
 
-/// Ann, and Eve who owns two groups, at a tracker with this limit.
+/// Ann at a tracker with this limit, and Eve, who owns two groups.
 fn ann(limit: &str) -> (Installation, Program, Program) {
     let installation = Installation::of(1);
     let tracker = installation.tracker_with(installation.folder.path(), 1, &["--limit", limit]);

@@ -1,4 +1,4 @@
-//! What a tracker's log says of events, as a program and in this process.
+//! Events in a tracker's log, of the program and in this process.
 
 use crate::common::client::Client;
 use crate::common::installation::Installation;
@@ -75,7 +75,7 @@ fn guesses_that_come_too_often_cost_few_lines() {
 fn what_there_is_no_room_for_has_a_line() {
     let (tracker, lines) = logging(|settings| settings.caps = Caps { per_address: 1, ..Caps::default() });
     let _first = tracker.client();
-    // Of those without a place four can show that they are trackers, and the next ones cannot.
+    // Of the connections without a place, four may still show that they are trackers. Further ones may not.
     let others: Vec<_> = (0..5).map(|_| TcpStream::connect(tracker.addr).expect("it listens")).collect();
     let full = "info no room for a connection kind=full from=127.0.0.1";
     wait_until("one is turned away", || lines.lock().iter().any(|line| line == full));
@@ -122,7 +122,7 @@ fn in_the_journal_of_systemd_a_line_has_its_level_as_a_priority_and_no_time() {
     assert_eq!(text.lines().count(), 1, "{text}");
 }
 
-/// A pipe that takes nothing more, and how many bytes are in it.
+/// A full pipe, and how many bytes are in it.
 fn full_pipe() -> (PipeReader, PipeWriter, u64) {
     let (reader, mut writer) = io::pipe().expect("a pipe");
     rustix::io::ioctl_fionbio(&writer, true).expect("set");
@@ -130,7 +130,7 @@ fn full_pipe() -> (PipeReader, PipeWriter, u64) {
     while writer.write(b".").is_ok() {
         len += 1;
     }
-    // The program that gets it waits where it writes.
+    // The program with this pipe blocks when it writes.
     rustix::io::ioctl_fionbio(&writer, false).expect("set");
     (reader, writer, len)
 }
@@ -141,7 +141,7 @@ fn a_tracker_whose_warnings_nobody_reads_serves_everybody_all_the_same() {
     let (reader, writer, len) = full_pipe();
     let mut command = installation.command(&["tracker_info.txt", "1", "--config", "none.conf"]);
     let mut tracker = Program::complaining_to(&mut command, writer);
-    // It has warned of the file of options by then.
+    // By then it has warned of the file of options.
     tracker.expect("tracker 1 on");
     let mut client = installation.connect(1).expect("it listens");
     client.create_user("ann");

@@ -1,4 +1,4 @@
-//! Tests that start the programs and talk to them as people and scripts do.
+//! Tests that start the programs and use them as people and scripts do.
 
 #[path = "../common"]
 mod common {

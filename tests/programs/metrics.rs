@@ -1,4 +1,4 @@
-//! What a monitoring system sees of a tracker over HTTP.
+//! A tracker's metrics over HTTP, as a monitoring system reads them.
 
 use crate::common::deadline::LONG;
 use crate::common::installation::{Installation, linked};
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// An installation with a tracker that tells its metrics where no tracker of the list is.
+/// An installation with a tracker that serves its metrics at an address outside the list.
 struct Watched {
     installation: Installation,
     tracker: Program,
@@ -44,7 +44,7 @@ impl Watched {
         body
     }
 
-    /// The value of a sample, labels and all.
+    /// The value of a sample, named with its labels.
     fn value(&self, sample: &str) -> Option<f64> {
         let body = self.scrape();
         let line = body.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
@@ -68,7 +68,7 @@ fn exchange(door: SocketAddr, request: &[u8]) -> String {
     answer
 }
 
-/// What a maintained parser of the format complains of; `None` where none is installed.
+/// The complaints of a maintained parser of the format; `None` if none is installed.
 fn complaints(text: &str) -> Option<String> {
     const PARSER: &str = "import sys; from prometheus_client.parser import text_string_to_metric_families as parse\n\
                           families = list(parse(sys.stdin.read())); assert len(families) > 30, families";
@@ -153,7 +153,7 @@ fn the_alerts_that_are_proposed_are_about_numbers_that_there_are() {
             assert!(scraped.contains(&format!("{label}=\"{value}\"")), "no {label} is {value}");
         }
     }
-    // A client that is slowed down tries no passwords.
+    // While a client is slowed down, the tracker checks none of its passwords.
     let passwords = alerts.split("- alert: ").find(|alert| alert.starts_with("GroupshareLoginsFail")).expect("there");
     assert!(passwords.contains("groupshare_commands_total{kind=~\"Login|ChangePassword\",result=\"refused\"}"));
     if let Ok(output) = Command::new("promtool").args(["check", "rules"]).arg(&path).output() {
@@ -304,7 +304,7 @@ fn a_look_at_a_disk_that_hangs_keeps_no_tracker_from_ending() {
     let mut watched = Watched::with(&["--data-dir", "data"]);
     let data = watched.installation.folder.path().join("data");
     fs::rename(&data, data.with_extension("away")).expect("moved");
-    // Whoever opens it for reading waits for one who writes.
+    // A reader that opens the pipe waits for a writer.
     mknodat(CWD, &data, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made");
     let mut asking = TcpStream::connect(watched.door).expect("the door is open");
     asking.set_read_timeout(Some(LONG)).expect("set");
@@ -354,7 +354,7 @@ fn a_request_that_drips_is_cut_off_after_five_seconds() {
     loop {
         match stream.read(&mut [0; 1]) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                // Fails once it is cut off.
+                // This fails once the connection is cut off.
                 let _ = stream.write_all(b"x");
             }
             _ => break,

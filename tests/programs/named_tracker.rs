@@ -1,4 +1,4 @@
-//! Trackers that are found by their names, and by an address in place of the list.
+//! Trackers with host names, and an address in the place of the list.
 
 use crate::common::installation::{Installation, linked, tracker_in};
 use crate::common::program::Program;
@@ -7,7 +7,7 @@ use groupshare::model::digest::Fingerprint;
 use std::fs;
 use std::process::Command;
 
-/// A script with these arguments in a folder of its own; gives its exit code and what it has said.
+/// Runs a script with these arguments in a folder of its own. Returns its exit code and its output.
 fn script(installation: &Installation, folder: &str, args: &[&str]) -> (Option<i32>, String, String) {
     let place = installation.folder.path().join(folder);
     fs::create_dir_all(&place).expect("a folder");
@@ -89,7 +89,7 @@ fn a_script_trusts_a_new_key_under_a_name_only_when_it_is_told_the_key() {
     let accept = ["--accept-fingerprint", &key];
     let (code, output, _) = script(&installation, "ann", &[&[place.as_str(), &create("ann")], &accept[..]].concat());
     assert_eq!((code, output.as_str()), (Some(0), "User created\n"));
-    // From then on it knows the key.
+    // From then on the client knows the key.
     let (code, output, _) = script(&installation, "ann", &[&place, &create("bob")]);
     assert_eq!((code, output.as_str()), (Some(0), "User created\n"));
     installation.list(&format!("localhost:{port}\nfingerprint {key}\n"));

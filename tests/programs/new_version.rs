@@ -1,4 +1,5 @@
-//! A file that many share gets a new version by whoever has shared it first: who has the old one is told and keeps it.
+//! A file with many sharers gets a new version from its first sharer. A member with the old version hears of it and
+//! keeps its file.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -43,7 +44,7 @@ fn an_author_shares_a_new_version_and_who_has_the_old_one_is_told_and_keeps_it_a
     for member in [&mut bob, &mut carol] {
         member.told("download_file lab film.mkv .", "Downloading...");
         member.expect("Download completed: [lab] film.mkv");
-        // By this answer the tracker has heard of it.
+        // With this answer the tracker has heard of it.
         member.told("list_files lab", "online with it");
     }
     alice.until("list_files lab", "film.mkv  3.0 MB, 3 members online with it");
@@ -52,7 +53,7 @@ fn an_author_shares_a_new_version_and_who_has_the_old_one_is_told_and_keeps_it_a
     alice.told("upload_file film.mkv lab", "Uploaded");
     bob.expect("alice has shared a new version of film.mkv in lab: update_file lab film.mkv");
     bob.told("list_files lab", "film.mkv  3.0 MB, 1 member online with it");
-    // The tracker and who was away learn nothing else.
+    // The tracker and absent members learn nothing else.
     tracker.kill();
     let _tracker = installation.tracker(1);
     let mut carol = installation.person_again("carol", &[]);
@@ -65,7 +66,7 @@ fn an_author_shares_a_new_version_and_who_has_the_old_one_is_told_and_keeps_it_a
     let new = installation.folder.path().join("carol/new.mkv");
     assert_eq!(fs::read(new).expect("there"), vec![2; 3_000_000]);
     alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
-    // The old one is ended like any share.
+    // The old version ends like any share.
     bob.until("stop_share lab film.mkv", "Stopped sharing");
 }
 
@@ -86,13 +87,13 @@ fn a_download_of_the_old_version_goes_on_from_who_has_it_and_is_told_of_the_new_
     alice.told("upload_file film.mkv lab", "Uploaded");
     bob.expect("alice has shared a new version of film.mkv in lab");
     carol.expect("There is a new version of film.mkv in lab: update_file lab film.mkv");
-    // Bob is killed in the middle, and gives on what he has once he is back.
+    // Bob is killed in the middle. When he is back, he gives the pieces that he has.
     bob.kill();
     let mut bob = installation.person_again("bob", &[]);
     bob.told("login bob pw", "Login successful");
     carol.expect("Download completed: [lab] film.mkv");
     assert_eq!(fs::read(path(&installation, "carol")).expect("there"), vec![1; 3_000_000]);
-    // What she has is an old version, which the new one takes the place of.
+    // She has an old version, and the new one replaces it.
     alice.told("limit upload none", "upload ");
     carol.told("update_file lab film.mkv", "Downloading...");
     carol.expect("Download completed: [lab] film.mkv");

@@ -1,4 +1,4 @@
-//! What a user was told is there again: after it was told, after a kill, and for no other user.
+//! A user can read earlier notices again: after they were shown, after a kill, and never those of another user.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -6,7 +6,7 @@ use groupshare::client::command::table::Word;
 use groupshare::client::state::told::TOLD_MAX;
 use std::fs;
 
-/// What is told again, without how long ago it was.
+/// The notices in a repeated list, without their age.
 fn told(person: &mut Program) -> Vec<String> {
     let lines = person.said("notices").into_iter();
     lines.map(|line| line.split_once(" ago  ").map_or(line.clone(), |(_, told)| told.to_owned())).collect()
@@ -29,7 +29,7 @@ fn what_was_told_is_shown_again_the_latest_first_also_after_a_kill() {
     assert_eq!(lines[1..], ["You are a member of lab now", "2 kept, 500 at most"]);
     assert_eq!(told(&mut alice), ["bob asks to join lab: accept_request lab bob", "1 kept, 500 at most"]);
 
-    // The client has told the tracker of it and knows so: nothing of it begins again at the next login.
+    // The client has told the tracker, and knows so: the next login repeats nothing.
     bob.told("list_files lab", "notes.txt  5 B, 2 members online with it");
     bob.kill();
     let mut bob = installation.user_again("bob");
@@ -37,7 +37,7 @@ fn what_was_told_is_shown_again_the_latest_first_also_after_a_kill() {
     alice.told("remove_member lab bob", "Member removed");
     bob.expect("You were removed from lab");
     assert!(told(&mut bob).contains(&"You were removed from lab".to_owned()));
-    // Another user of the same client was told nothing of it.
+    // Another user of the same client got none of them.
     bob.told("logout", "Logout successful");
     bob.told("create_user carol pw", "User created");
     bob.told("login carol pw", "Login successful");

@@ -1,4 +1,4 @@
-//! What a download does where somebody has put something in its way on the disk: it says so and leaves it alone.
+//! A download with an obstacle on its disk. The client reports the obstacle and leaves it alone.
 
 use crate::common::client::Client;
 use crate::common::installation::Installation;
@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 const FILM: &[u8] = b"a film";
 
-/// Alice shares a film and an album, Bob may download them. Beside Bob's folder lies what is nobody's business.
+/// Alice shares a film and an album, and Bob may download them. Beside Bob's folder lie files that no program may
+/// touch.
 struct Scene {
     bob: Program,
     _alice: Program,
@@ -65,7 +66,7 @@ impl Scene {
         self.installation.folder.path().join(path)
     }
 
-    /// Bob downloads this to his folder `got`, which says why it does not go, and nothing is touched.
+    /// Bob downloads this to his folder `got`. The client reports why that fails, and touches nothing.
     fn is_refused(&mut self, name: &str, why: &str) {
         let folders = ["bob/got", "outside"].map(|folder| self.place(folder));
         let before = folders.each_ref().map(|folder| listing(folder));
@@ -75,13 +76,13 @@ impl Scene {
         assert_eq!(folders.each_ref().map(|folder| listing(folder)), before, "{name}: {why}");
     }
 
-    /// Bob downloads this, and gets what Alice has; what lies outside is as it was.
+    /// Bob downloads this, and gets what Alice has. Nothing outside has changed.
     fn arrives(&mut self, name: &str) {
         let outside = listing(&self.place("outside"));
         self.bob.say(&format!("download_file lab {name} got"));
         self.bob.expect(&format!("Download completed: [lab] {name}"));
         let (got, shared) = (self.place("bob/got"), self.place("alice"));
-        // Their names alone: what goes just now cannot be read.
+        // Only their names, since a file that is going cannot be read.
         let names = || fs::read_dir(&got).expect("there").map(|entry| entry.expect("readable").file_name());
         wait_until("only the download is left", || names().all(|other| other == name));
         let all =
@@ -94,7 +95,7 @@ impl Scene {
         self.bob.expect("Stopped sharing");
     }
 
-    /// The list of pieces of a share, as members get it.
+    /// The manifest of a share, as members get it.
     fn manifest(&mut self, name: &str) -> (Arc<Manifest>, PartLabel) {
         let share = self.mia.find_share("lab", name);
         let Reply::ManifestPart { part, .. } = self.mia.ask(Request::GetManifest { share: share.share, offset: 0 })
@@ -129,7 +130,7 @@ fn a_symbolic_link_inside_the_unfinished_download_of_a_folder_is_told_and_never_
     let mut scene = Scene::set();
     let (manifest, label) = scene.manifest("album");
     let destination = scene.place("bob/got").canonicalize().expect("there").join("album");
-    // As an earlier run has left it.
+    // Like a file that an earlier run has left.
     let begun = Part::open(&destination, manifest, &label, PartRecord::Absent).expect("room");
     assert!(matches!(begun, OpenedPart::Part(_)));
     drop(begun);
@@ -163,7 +164,7 @@ fn what_somebody_else_has_put_in_the_place_of_a_download_is_told_and_kept() {
         fs::write(&path, b"somebody's notes").expect("room");
         scene.is_refused("film.bin", why);
         fs::remove_file(&path).expect("it is still there");
-        // A second name of a file elsewhere: writing to one would change the other.
+        // A second name of another file: writing to one would change the other.
         fs::hard_link(&other, &path).expect("made");
         scene.is_refused("film.bin", "");
         fs::remove_file(&path).expect("it is still there");

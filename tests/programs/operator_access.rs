@@ -1,4 +1,5 @@
-//! Who may give a tracker which command: every command of ctl by everybody on the machine, each with its exit code.
+//! Who may give a tracker which command: every command of ctl by every kind of user on the machine, each with its exit
+//! code.
 
 use crate::access::{cells, is_whole};
 use crate::common::installation::Installation;
@@ -14,16 +15,16 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-/// How a command ends. Each line is a command, each column somebody who gives it:
+/// The exit codes. Each line is a command, and each column is a user who gives it:
 ///
 /// | | |
 /// |---|---|
-/// | operator | who runs the tracker |
-/// | root | who may do everything on the machine |
-/// | other | another user of the machine |
-/// | opened | the same, with the data folder and the socket open to everybody |
+/// | operator | runs the tracker |
+/// | root | may do everything on the machine |
+/// | other | is another user of the machine |
+/// | opened | is the same user, with the data folder and the socket open to everybody |
 ///
-/// 0 is done, 1 refused, 2 that ctl does not have it.
+/// 0 is done, 1 is refused, and 2 means that ctl does not have the command.
 const CTL: &str = "
     command         operator  root  other  opened
     status          0         0     1      1
@@ -55,10 +56,10 @@ const CTL: &str = "
 ";
 
 const OTHER: u32 = NOBODY - 1;
-/// Where a backup has the digest of the state.
+/// The place of the state's digest in a backup.
 const DIGEST: Range<usize> = 60..92;
 
-/// A tracker that somebody else than root runs, with a program that everybody can start.
+/// A tracker of another user than root, with a program that everybody can start.
 struct Machine {
     installation: Installation,
     program: PathBuf,
@@ -84,7 +85,7 @@ impl Machine {
         Self { installation, program, _tracker: tracker }
     }
 
-    /// Somebody gives a command.
+    /// Gives a command as this user.
     fn gives(&self, who: &str, words: &[&str], input: impl Into<Stdio>) -> Output {
         let mut command = Command::new(&self.program);
         command.current_dir(self.installation.folder.path()).args(["ctl", "--data-dir"]).args(words);
@@ -122,7 +123,7 @@ impl Machine {
         self.gives(who, &words, input).status.code().expect("it ends by itself")
     }
 
-    /// The digest of the state, and what root is told that is not in it.
+    /// The digest of the state, and root's information that is not in the state.
     fn known(&self) -> [Vec<u8>; 2] {
         let told = |name: &str| self.gives("root", &[DATA, name], Stdio::null()).stdout;
         [told("backup")[DIGEST].to_vec(), told("read_only")]

@@ -1,4 +1,5 @@
-//! A group with several owners, as its people see it: a tracker and three clients, and each of them killed in the middle.
+//! A group with several owners, as its members see it: a tracker and three clients. Each of them is killed in the
+//! middle.
 
 use crate::common::installation::Installation;
 
@@ -15,10 +16,10 @@ fn owners_share_the_work_and_the_group_outlives_kills_and_the_founder() {
     alice.told("make_owner lab bob", "Owner made");
     bob.expect("alice has made you an owner of lab");
     bob.told("list_groups", "lab  2 members, owner alice and 1 other, you are an owner");
-    // The tracker is killed: what it has said counts.
+    // The tracker is killed, and its earlier answers still count.
     tracker.kill();
     let _tracker = installation.tracker(1);
-    // Whoever asks is told to the owners who are there.
+    // Owners who are online hear of a request to join.
     alice.until("list_members lab", "alice  online, owner");
     bob.until("list_members lab", "bob  online, owner");
     carol.until("join_group lab", "Request sent");
@@ -27,7 +28,7 @@ fn owners_share_the_work_and_the_group_outlives_kills_and_the_founder() {
     alice.kill();
     bob.told("accept_request lab carol", "Request accepted");
     carol.expect("You are a member of lab now");
-    // Nobody removes the founder, also while she is away.
+    // Nobody removes the founder, not even while she is away.
     bob.told("remove_member lab alice", "Only the founder can do that");
     bob.told("drop_owner lab alice", "Only the founder can do that");
     bob.told("make_owner lab carol", "Owner made");
@@ -62,7 +63,7 @@ fn a_group_is_opened_and_closed_and_who_forbids_it_is_not_added() {
     alice.until("set_group lab ask", "Whoever wants to join has to ask now");
     bob.told("join_group lab", "Request sent");
     alice.expect("bob asks to join lab");
-    // Whoever waits gets in.
+    // A user with a pending request gets in.
     alice.told("set_group lab open", "Everybody can join now");
     bob.expect("You are a member of lab now");
     bob.told("leave_group lab", "Left the group");

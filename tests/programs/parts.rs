@@ -1,4 +1,4 @@
-//! Parts of a shared folder: listed, downloaded alone, given on, and added to; killed in the middle of it.
+//! Parts of a shared folder: listed, downloaded alone, given on, and extended. Clients are killed in the middle.
 
 use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::listing::{Entry, listing};
@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes that no two places have in common.
+/// Bytes in which no two places are equal.
 fn content(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|at| (at / 4096) as u8 ^ (at % 251) as u8 ^ seed).collect()
 }
 
-/// What alice shares: files whose borders lie inside pieces.
+/// Alice's share: files with borders inside pieces.
 fn files() -> BTreeMap<&'static str, Vec<u8>> {
     let lens = [("2023/a.jpg", 700_000), ("2023/b.jpg", 5), ("2024/a.jpg", 1_500_000), ("2024/b.png", 300_000)];
     let more = [("2024/c.jpg", 900_000), ("notes.txt", 10), ("video.mkv", 6_000_000)];
@@ -36,7 +36,7 @@ fn visible(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files.collect()
 }
 
-/// Those of alice's files.
+/// These of alice's files.
 fn of_alice(paths: &[&str]) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = files();
     paths.iter().map(|path| (PathBuf::from(path), files[path].clone())).collect()
@@ -98,7 +98,7 @@ fn a_part_of_a_folder_is_downloaded_given_on_and_added_to_through_kills() {
     let shown = bob.said("show_downloads");
     assert!(shown[0].starts_with("[C] [lab] photos  2024/*.jpg: 2.4 MB"), "{shown:?}");
 
-    // Carol gets it from him alone, also after his next start. What he does not have she does not get.
+    // Carol gets these files from him alone, also after his next start. She does not get files that he lacks.
     alice.told("logout", "Logout successful");
     bob.kill();
     let mut bob = installation.user_again("bob");
@@ -112,7 +112,7 @@ fn a_part_of_a_folder_is_downloaded_given_on_and_added_to_through_kills() {
     carol.expect("Download completed: [lab] photos  6.9 MB");
     assert_eq!(visible(&place("carol/photos")), of_alice(&["2024/c.jpg", "video.mkv"]));
 
-    // All of it in the end, as if it had been asked for at once.
+    // In the end she has all of it, as if requested at once.
     carol.told("download_file lab photos .", "Downloading...");
     carol.expect("Download completed: [lab] photos  9.4 MB");
     let all = files();
@@ -142,12 +142,12 @@ fn what_a_user_has_changed_is_neither_overwritten_nor_given_on() {
     bob.told("login bob pw", "Login successful");
     bob.expect("photos is not what was downloaded any more, and is given to nobody from now on");
     assert_eq!(fs::read(place("bob/photos/notes.txt")).expect("there"), b"my own");
-    // What lies there already is not the download.
+    // An existing file there is not the download.
     fs::create_dir_all(place("bob/other/photos")).expect("made");
     fs::write(place("bob/other/photos/notes.txt"), "my own too").expect("written");
     bob.told("download_file lab photos/notes.txt other", "is there already and is not overwritten");
     assert_eq!(fs::read(place("bob/other/photos/notes.txt")).expect("there"), b"my own too");
-    // Given to nobody any more once the user says so.
+    // Once the user says so, it is no longer given to anybody.
     bob.told("download_file lab photos/2023/ other2", "Download completed: [lab] photos  700.0 kB");
     bob.told("download_file lab photos/video.mkv third", "Downloading...");
     bob.expect("bob/other2 is given to nobody from now on: photos goes elsewhere");
@@ -164,7 +164,7 @@ fn more_of_a_folder_leaves_what_is_there_alone_when_it_is_small_cancelled_or_kil
     let (mut alice, [mut bob]) = installation.group("lab", "alice", ["bob"]);
     make(&place("alice"));
     alice.told("upload_file photos lab", "Uploaded");
-    // No piece has bytes of these files alone.
+    // No piece has only bytes of these files.
     bob.told("download_file lab photos/notes.txt .", "Download completed: [lab] photos  10 B");
     fs::write(place("bob/photos/my own"), "my own").expect("room");
     bob.told("download_file lab photos/2023/b.jpg .", "Download completed: [lab] photos");
@@ -175,7 +175,7 @@ fn more_of_a_folder_leaves_what_is_there_alone_when_it_is_small_cancelled_or_kil
     };
     assert_eq!(visible(&place("bob/photos")), own(both()));
 
-    // What is given up is gone, and what was complete before is there and given on.
+    // Files that are given up are gone. Files that were complete before remain and are given on.
     alice.told("limit upload 100k", "upload  100");
     bob.told("download_file lab photos/video.mkv .", "Downloading...");
     bob.until("show_downloads", "from 1 member");
@@ -185,14 +185,14 @@ fn more_of_a_folder_leaves_what_is_there_alone_when_it_is_small_cancelled_or_kil
     let shown = bob.said("show_downloads");
     assert!(shown[0].starts_with("[C] [lab] photos  notes.txt and 1 more: 15 B"), "{shown:?}");
 
-    // The user's own file is in the way of one that is to come.
+    // The user's own file is in the way of a file of the download.
     fs::create_dir(place("bob/photos/2024")).expect("made");
     fs::write(place("bob/photos/2024/a.jpg"), "my picture").expect("room");
     bob.told("download_file lab photos/2024/ .", "photos/2024/a.jpg is there already and is not overwritten");
     assert_eq!(fs::read(place("bob/photos/2024/a.jpg")).expect("there"), b"my picture");
     fs::remove_dir_all(place("bob/photos/2024")).expect("there");
 
-    // Killed in the middle, and given up only then.
+    // Killed in the middle, and given up only after that.
     bob.told("download_file lab photos/video.mkv .", "Downloading...");
     bob.until("show_downloads", "from 1 member");
     bob.kill();
@@ -253,7 +253,7 @@ fn the_new_version_of_a_part_costs_its_difference_and_what_to_type_is_told() {
     assert!(fs::read(place("bob/newer/video.mkv")).expect("there") == new);
     assert!(fs::read(place("bob/photos/video.mkv")).expect("there") == old, "the old one stays");
     bob.told("show_downloads", "MB from the old version");
-    // What is there is given on.
+    // The existing files are given on.
     let mut carol = installation.user("carol", &[]);
     carol.joins("carol", "lab", &mut alice);
     alice.told("logout", "Logout successful");

@@ -1,4 +1,4 @@
-//! What a client says of who can reach it.
+//! What a client tells its user about who can reach it.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -6,10 +6,10 @@ use serde_json::Value;
 use std::net::TcpListener;
 use std::process::Command;
 
-/// A tracker on a machine that is in no network (RFC 5737).
+/// A tracker on a machine outside every network (RFC 5737).
 const ELSEWHERE: &str = "203.0.113.7:5000";
 
-/// What a script of a client says in all on standard error, and on standard output.
+/// The complete output of a client's script, on standard error and on standard output.
 fn script(args: &[&str]) -> (String, String) {
     let installation = Installation::of(1);
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
@@ -47,7 +47,7 @@ fn a_tracker_sees_the_port_at_which_its_client_listens() {
         let (link, from) = tracker.accept().expect("a client");
         let listening: Value = serde_json::from_str(&client.expect("listening").text).expect("JSON");
         assert_eq!(listening["port"], from.port(), "{listens:?}");
-        // The client comes back whatever the system keeps of the link.
+        // The client comes back whatever the system remembers of the link.
         drop(link);
         tracker.accept().expect("the client again");
     }

@@ -1,4 +1,4 @@
-//! What README.md and docs/GUIDE.md show is what the programs say: their transcripts are played, and the demo runs to its
+//! README.md and docs/GUIDE.md show what the programs print. The test plays their transcripts, and runs the demo to its
 //! end.
 
 mod story;
@@ -17,7 +17,7 @@ fn project(path: &str) -> PathBuf {
 
 #[test]
 fn the_transcripts_are_what_the_programs_say() {
-    // The download takes long enough to be looked at on a busy machine.
+    // The download is long enough to be seen on a busy machine.
     let mut story = Story::play(18_000_000, &["--download-limit", "1500K"]);
 
     let console = transcript("docs/GUIDE.md", "tracker 1 on");

@@ -1,4 +1,4 @@
-//! The list of trackers and the options are read anew while a tracker runs, by command or by SIGHUP.
+//! A running tracker reads its list and its options again, after a command or SIGHUP.
 
 use crate::common::client::words;
 use crate::common::installation::{Installation, linked};
@@ -13,7 +13,7 @@ use std::fs;
 use std::process::Command;
 
 impl Installation {
-    /// The tracker of this number as a service: without a terminal.
+    /// The tracker with this number as a service, without a terminal.
     fn service(&self, number: usize) -> Program {
         self.service_with(number, &[])
     }
@@ -34,7 +34,7 @@ impl Installation {
 
 #[test]
 fn a_tracker_that_has_moved_is_called_at_its_new_address_without_a_restart() {
-    // The third address is where the first tracker goes.
+    // The third address is the later one of the first tracker.
     let installation = Installation::of(3);
     installation.write_list(&[1, 2]);
     let first = installation.service(1);

@@ -1,4 +1,4 @@
-//! The client's program as scripts use it: commands on its command line, what goes where, and how it ends.
+//! The client's program as scripts use it: commands on its command line, its outputs, and its end.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A client that carries these commands out, with this on standard input.
+/// A client that runs these commands, with this on standard input.
 fn exec(installation: &Installation, name: &str, options: &[&str], commands: &[&str], input: &[&str]) -> Program {
     let commands = commands.iter().flat_map(|command| ["--exec", command]);
     let args: Vec<&str> = options.iter().copied().chain(commands).collect();
@@ -20,14 +20,14 @@ fn exec(installation: &Installation, name: &str, options: &[&str], commands: &[&
     program
 }
 
-/// How it ends, and what it has said on standard output and standard error.
+/// The exit code of a client, and its output on standard output and standard error.
 fn end(mut program: Program) -> (Option<i32>, String, String) {
     let (status, error) = program.end();
     let output = program.heard().iter().filter(|line| !line.complaint);
     (status.code(), output.map(|line| format!("{}\n", line.text)).collect(), error)
 }
 
-/// Alice, who owns the group lab and shares a file in it.
+/// Alice owns the group lab and shares a file in it.
 fn alice(installation: &Installation) -> Program {
     let mut alice = installation.person("alice", 1, &[]);
     fs::write(installation.folder.path().join("alice/notes.txt"), b"notes").expect("room");
@@ -38,7 +38,7 @@ fn alice(installation: &Installation) -> Program {
     alice
 }
 
-/// Makes the account of a user and lets it into the lab.
+/// Makes the account of a user and accepts it into the lab.
 fn admit(installation: &Installation, alice: &mut Program, user: &str) {
     let create = format!("create_user {user} pw");
     let login = format!("login {user} pw");
@@ -59,7 +59,7 @@ fn commands_of_the_command_line_are_carried_out_and_their_downloads_waited_for()
     let _tracker = installation.tracker(1);
     let mut alice = alice(&installation);
     admit(&installation, &mut alice, "bob");
-    // Of its input only the password is read.
+    // From its input the client reads only the password.
     let commands = ["login bob", "download_file lab notes.txt got.txt", "list_members lab"];
     let (code, output, error) = end(exec(&installation, "bob", &[], &commands, &["pw", "frobnicate"]));
     assert_eq!((code, error.as_str()), (Some(0), "You are a member of lab now\n"));
@@ -105,7 +105,7 @@ fn each_way_to_fail_has_its_exit_code() {
     admit(&installation, &mut alice, "bob");
     alice.say("logout");
     alice.expect("Logout successful");
-    // Nobody is there who has it, and the end of the membership ends the download.
+    // No online member has it, and the end of the membership ends the download.
     let commands = ["login bob pw", "download_file lab notes.txt .", "leave_group lab"];
     let (code, output, error) = run("bob", &["--quiet"], &commands);
     assert_eq!((code, output.as_str()), (Some(5), "Login successful\nDownloading...\nLeft the group\n"));
@@ -157,7 +157,7 @@ fn a_script_whose_login_ends_elsewhere_does_not_wait_for_its_downloads_and_has_f
     let mut alice = alice(&installation);
     admit(&installation, &mut alice, "bob");
     alice.told("logout", "Logout successful");
-    // One waits at a command, one at its end.
+    // One waits at a command, and one at its end.
     let mut waits = ["bob-waits", "bob-ends"].map(|name| installation.person(name, 1, &[]));
     for bob in &mut waits {
         bob.told("login bob pw", "Login successful");

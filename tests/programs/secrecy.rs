@@ -1,5 +1,5 @@
-//! What the memory of the programs tells whoever reads it: no password that was used, no key that was read, and no core dump
-//! has any of it.
+//! The memory of the programs, as a debugger reads it, has no used password and no key that was read. No core dump has
+//! any of them.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -11,10 +11,10 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-/// Long enough to come up by nobody's chance.
+/// Long enough never to occur by chance.
 const PASSWORD: &str = "Wh1te-Rabbit-with-pink-eyes";
 
-/// Whether these bytes are anywhere in what a program may write to. `None` if this test may not look.
+/// Whether these bytes are anywhere in the writable memory of a program. `None` if this test may not read it.
 fn holds(pid: Pid, bytes: &[u8]) -> Option<bool> {
     let process = format!("/proc/{}", pid.as_raw_nonzero());
     let maps = fs::read_to_string(format!("{process}/maps")).ok()?;
@@ -24,7 +24,7 @@ fn holds(pid: Pid, bytes: &[u8]) -> Option<bool> {
         let (from, to) = range.split_once('-').filter(|_| rest.starts_with("rw"))?;
         let [from, to] = [from, to].map(|at| u64::from_str_radix(at, 16).expect("hexadecimal"));
         let mut found = vec![0; usize::try_from(to - from).expect("64 bits")];
-        // A thread may have ended, and its stack with it.
+        // A thread may have ended meanwhile, with its stack.
         memory.read_exact_at(&mut found, from).ok().map(|()| found)
     };
     Some(maps.lines().filter_map(region).any(|region| is_in(&region, bytes)))
@@ -40,10 +40,10 @@ fn is_in(mut region: &[u8], bytes: &[u8]) -> bool {
     false
 }
 
-/// Waits until these bytes are nowhere in the memory of a program: what a thread has used is cleared when it is done.
+/// Waits until these bytes are nowhere in the memory of a program: a thread clears them when it is done.
 fn comes_to_lack(name: &str, pid: Pid, bytes: &[u8]) {
     match holds(pid, bytes) {
-        // Nobody but root may look.
+        // Only root may read it.
         None => {
             assert!(!geteuid().is_root(), "the memory of {name} cannot be read");
             println!("The memory of {name} cannot be read here; not shown.");
@@ -65,7 +65,7 @@ fn no_password_and_no_cluster_key_stays_in_memory() {
     comes_to_lack("the tracker", tracker.pid(), &key);
 }
 
-/// Whether a program dumps its core where it may.
+/// Whether a program dumps core if it may.
 fn dumps_core(mut program: Program) -> bool {
     let limit = Rlimit { current: None, maximum: None };
     prlimit(Some(program.pid()), Resource::Core, limit).expect("root may");

@@ -17,11 +17,11 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A machine on which the service is installed: its /etc and its /var lie in a folder.
+/// A machine with the service installed. Its /etc and its /var lie in a folder.
 struct Machine {
     root: tempfile::TempDir,
     addr: SocketAddr,
-    /// Where the service manager listens.
+    /// The socket of the service manager.
     manager: UnixDatagram,
 }
 
@@ -39,7 +39,7 @@ impl Machine {
         Self { root, addr, manager }
     }
 
-    /// What the unit has behind a name, for tracker 1 of this machine.
+    /// The unit's command behind this name, for tracker 1 of this machine.
     fn command(&self, name: &str) -> Command {
         let unit = fs::read_to_string(unit_folder().join("groupshare-tracker@.service")).expect("readable");
         let line = unit.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).expect(name);
@@ -48,7 +48,7 @@ impl Machine {
         let line = line.replace(" /var/", &format!(" {root}/var/"));
         let (program, words) = line.split_once(' ').expect("arguments");
         assert_eq!(program, "/usr/local/bin/groupshare-tracker");
-        // Without a terminal, as systemd starts it. It stays the process that is started.
+        // Without a terminal, as systemd starts it. It stays the same process.
         let mut command = Command::new("setsid");
         command.arg(env!("CARGO_BIN_EXE_tracker")).args(words.split(' ')).current_dir("/");
         command
@@ -58,7 +58,7 @@ impl Machine {
         self.root.path().join("var/lib/groupshare/tracker-1")
     }
 
-    /// Starts the service and waits until it says that it serves.
+    /// Starts the service and waits until it reports that it serves.
     fn start(&self) -> Program {
         let mut command = self.command("ExecStart");
         command.env("NOTIFY_SOCKET", self.root.path().join("notify"));

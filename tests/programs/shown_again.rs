@@ -1,4 +1,4 @@
-//! What is shown and told through kills: of a program at `client --json`, of people at the prompt, and of the tracker.
+//! What users see again after kills: of a program at `client --json`, of people at the prompt, and of the tracker.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -11,7 +11,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Longer than the test takes at the rate that is set, and of pieces enough.
+/// At the set rate the film takes longer than the test, and it has enough pieces.
 const FILM_LEN: usize = 8_000_000;
 
 /// Bob at a client that is started again.
@@ -21,7 +21,7 @@ fn bob_again(installation: &Installation) -> Driver {
     bob
 }
 
-/// How often each of these is among what bob was told.
+/// How often each of these events has come to bob.
 fn told<const N: usize>(bob: &mut Driver, events: [&str; N]) -> [usize; N] {
     let answer = bob.succeeds("notices", json!({}));
     let notices = answer["notices"].as_array().expect("a list").clone();
@@ -29,7 +29,7 @@ fn told<const N: usize>(bob: &mut Driver, events: [&str; N]) -> [usize; N] {
     events.map(|event| notices.iter().filter(|told| told["event"] == event).count())
 }
 
-/// What bob downloads: the film comes first while it moves, and the total is of it alone.
+/// Bob's list of downloads: the moving film comes first, and the total covers only the film.
 fn shows_the_film(bob: &mut Driver) {
     wait_until("the film comes in", || {
         let shown = bob.succeeds("show_downloads", json!({}));
@@ -41,12 +41,12 @@ fn shows_the_film(bob: &mut Driver) {
     assert_eq!(shown["downloads"][0]["state"], "running", "{shown}");
 }
 
-/// What a person at the prompt was told, without how long ago that was.
+/// The notices of a person at the prompt, without their age.
 fn notices(person: &mut Program, said: &str) -> usize {
     person.said("notices").iter().filter(|line| line.ends_with(said)).count()
 }
 
-/// Alice owns a group, in which bob has taken her notes, and he and carol are in the middle of her film.
+/// Alice owns a group. Bob has downloaded her notes. He and carol are in the middle of her film.
 fn begun(installation: &Installation) -> (Program, Driver, Program) {
     let mut alice = installation.user("alice", &["--upload-limit", "100k"]);
     let mut bob = Driver::logged_in(installation, "bob");
@@ -81,20 +81,20 @@ fn what_is_shown_and_told_is_there_once_through_kills_of_clients_and_of_the_trac
     let events = ["request_accepted", "download_completed", "owner_made", "owner_dropped"];
     assert_eq!(told(&mut bob, events), [1, 1, 0, 0]);
 
-    // A program is killed in the middle of a download. Its first questions after the login are answered as before.
+    // A program is killed in the middle of a download. After the login its first requests get the same answers.
     bob.kill();
     let mut bob = bob_again(&installation);
     assert_eq!(told(&mut bob, events), [1, 1, 0, 0]);
     shows_the_film(&mut bob);
 
-    // So is a person.
+    // The same for a person.
     carol.kill();
     let mut carol = installation.user_again("carol");
     assert_eq!(notices(&mut carol, "You are a member of lab now"), 1);
     carol.until("show_downloads", "[D] [lab] film.mkv");
     carol.until("show_downloads", "from 1 member");
 
-    // Without a tracker each question has its answer, and the download goes on.
+    // Without a tracker each request gets an answer, and the download goes on.
     tracker.kill();
     let refused = bob.ask("join_group", json!({ "group_id": "den" }));
     assert_eq!((&refused["status"], &refused["code"]), (&json!("error"), &json!("NoTracker")), "{refused}");
@@ -105,7 +105,7 @@ fn what_is_shown_and_told_is_there_once_through_kills_of_clients_and_of_the_trac
     bob.event("owner_made");
     assert_eq!(told(&mut bob, events), [1, 1, 1, 0]);
 
-    // What was decided while bob was away, and before a kill of the tracker, is told once.
+    // Decisions from before a kill of the tracker, while bob was away, are reported once.
     bob.kill();
     alice.told("drop_owner lab bob", "Owner dropped");
     tracker.kill();
@@ -119,7 +119,7 @@ fn what_is_shown_and_told_is_there_once_through_kills_of_clients_and_of_the_trac
     assert_eq!(told(&mut bob, events), [1, 1, 1, 1]);
     assert_eq!(bob.told_of("owner_dropped"), 0, "it is told again where it is asked for only");
 
-    // The only sharer is killed and comes back: both have the film in the end, and were told so once.
+    // The only sharer is killed and comes back. In the end both have the film, and each hears so once.
     alice.kill();
     carol.until("show_downloads", "waiting for");
     let mut alice = installation.user_again("alice");
@@ -147,7 +147,7 @@ fn a_notice_is_told_once_also_if_the_tracker_does_not_hear_that_it_was_read() {
     let holding = holds.clone();
     let relay = Relay::to(installation.addrs[0], move |_, of_bob, _| {
         if of_bob && holding.load(Ordering::SeqCst) {
-            // What is held here never reaches the tracker: the test ends before.
+            // The bytes that are held here never reach the tracker: the test ends before.
             let _ = held.recv();
         }
     });
@@ -160,7 +160,7 @@ fn a_notice_is_told_once_also_if_the_tracker_does_not_hear_that_it_was_read() {
     holds.store(false, Ordering::SeqCst);
 
     let mut bob = bob_again(&installation);
-    // The tracker sends what is unread at the login, before any later notice.
+    // The tracker sends unread notices at the login, before any later notice.
     alice.told("drop_owner lab bob", "Owner dropped");
     bob.event("owner_dropped");
     assert_eq!(bob.told_of("owner_made"), 0, "bob was told before the kill");

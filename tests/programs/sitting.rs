@@ -1,4 +1,4 @@
-//! A person at a pseudo-terminal: types keys at a program and reads its screen.
+//! A person at a pseudo-terminal. It types keys at a program and reads the screen.
 
 use crate::common::deadline::LONG;
 use parking_lot::{Condvar, Mutex};
@@ -24,7 +24,7 @@ pub(crate) const BACKSPACE: &str = "\x7f";
 pub(crate) const TAB: &str = "\t";
 pub(crate) const ENTER: &str = "\r";
 
-/// A program on a terminal of its own; killed when dropped.
+/// A program on a terminal of its own. Dropping this kills the program.
 pub(crate) struct Sitting {
     child: Child,
     pty: Arc<Pty>,
@@ -32,7 +32,7 @@ pub(crate) struct Sitting {
     reader: Option<JoinHandle<()>>,
 }
 
-/// What stands on the screen, and whether the program still has it.
+/// The contents of the screen, and whether the program still has it.
 struct Screen {
     shown: Mutex<Shown>,
     changed: Condvar,
@@ -44,7 +44,7 @@ struct Shown {
 }
 
 impl Shown {
-    /// The rows from the first to the last that has something on it, or the cursor; without spaces at their ends.
+    /// The rows from the first to the last that is not empty or has the cursor, without spaces at their ends.
     fn rows(&self) -> Vec<String> {
         let screen = self.parser.screen();
         let cursor = usize::from(screen.cursor_position().0);
@@ -62,7 +62,7 @@ impl Sitting {
         Self::start_with(program, args, folder, (rows, columns), &[("TERM", "xterm")])
     }
 
-    /// The same with these variables set; an empty value stands for one that is not set.
+    /// The same with these variables set. An empty value unsets its variable.
     pub(crate) fn start_with(
         program: &str,
         args: &[&str],
@@ -99,18 +99,18 @@ impl Sitting {
         self.types(ENTER);
     }
 
-    /// Makes the window of another size.
+    /// Changes the size of the window.
     pub(crate) fn resizes(&self, rows: u16, columns: u16) {
         self.screen.shown.lock().parser.screen_mut().set_size(rows, columns);
         self.pty.resize(Size::new(rows, columns)).expect("resized");
     }
 
-    /// What stands on the screen now.
+    /// The present rows of the screen.
     pub(crate) fn rows(&self) -> Vec<String> {
         self.screen.shown.lock().rows()
     }
 
-    /// Waits until the screen is so.
+    /// Waits until the screen meets the condition.
     pub(crate) fn sees(&self, what: &str, so: impl Fn(&[String], &vt100::Screen) -> bool) {
         let deadline = Instant::now() + LONG;
         let mut shown = self.screen.shown.lock();
@@ -122,12 +122,12 @@ impl Sitting {
         }
     }
 
-    /// Waits until some row has this text in it.
+    /// Waits until some row contains this text.
     pub(crate) fn shows(&self, text: &str) {
         self.sees(text, |rows, _| rows.iter().any(|row| row.contains(text)));
     }
 
-    /// Waits until the last rows are these, and the cursor stands behind the last of them.
+    /// Waits until these are the last rows, with the cursor behind the last of them.
     pub(crate) fn ends_with(&self, last: &[&str]) {
         self.sees(&format!("{last:#?} at its end"), |rows, screen| {
             let from = rows.len().saturating_sub(last.len());
@@ -138,7 +138,7 @@ impl Sitting {
         });
     }
 
-    /// Waits until the last rows are these and gives the colour of this text in them.
+    /// Waits until these are the last rows. Returns the colour of this text in them.
     pub(crate) fn colour_of(&self, text: &str) -> vt100::Color {
         self.shows(text);
         let shown = self.screen.shown.lock();
@@ -178,7 +178,7 @@ impl Sitting {
 
 impl Drop for Sitting {
     fn drop(&mut self) {
-        // Fails if it has ended already.
+        // This fails if the program has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(reader) = self.reader.take() {
@@ -187,7 +187,7 @@ impl Drop for Sitting {
     }
 }
 
-/// Shows what the program writes, until it has closed its terminal.
+/// Shows the program's output until the program has closed its terminal.
 fn watch(mut pty: &Pty, screen: &Screen) {
     let mut bytes = [0; 4096];
     loop {

@@ -1,4 +1,4 @@
-//! A tracker as a program that takes over the base of another one: it is started anew in the same process.
+//! A tracker's program takes over the base of another one, with a restart in the same process.
 
 use crate::common::client::Client;
 use crate::common::installation::{Installation, linked, standing};
@@ -22,12 +22,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many accounts lie below a floor.
 const ACCOUNTS: u64 = 3000;
-/// So many that their base takes several parts.
+/// The base of this many accounts has several parts.
 const MANY: u64 = 8000;
-/// A relay that stops the base passes so much of it: the first part is at the taker, and not the last one.
+/// A relay that stops the base passes this much of it. That holds the first part and not the last one.
 const PASSED: usize = 350_000;
 
-/// Makes the data folder of a tracker that runs on a floor.
+/// Makes the data folder of a tracker on a floor.
 fn make_floored(folder: &Path, number: u16, accounts: u64) {
     let journal = folder.join("journal");
     fs::create_dir_all(&journal).expect("writable");
@@ -59,7 +59,7 @@ fn an_empty_tracker_starts_anew_on_the_base_of_another_one_with_its_console_its_
     bob.create_user("bob");
     let mut one = installation.tracker(1);
     two.expect("the tracker starts anew: it takes over what tracker 1 has up to change 3000");
-    // The console answers whatever the tracker is doing.
+    // The console answers whatever the tracker does meanwhile.
     two.told("status", "tracker ");
     two.expect("tracker: changes that could not be placed: 1, listed in ");
     two.expect("tracker: tracker 1 is connected");
@@ -94,7 +94,7 @@ fn a_tracker_that_is_told_to_quit_while_it_starts_anew_ends_cleanly() {
     two.expect("the tracker starts anew");
     two.say("quit");
     assert_eq!(two.end().0.code(), Some(0));
-    // Whatever it was doing, the next start goes on.
+    // Whatever the tracker was doing, the next start goes on.
     let mut two = installation.tracker(2);
     linked(&mut two, 1);
     wait_until("both are in sync", || {
@@ -106,15 +106,15 @@ fn a_tracker_that_is_told_to_quit_while_it_starts_anew_ends_cleanly() {
     assert_eq!(one.end().0.code(), Some(0));
 }
 
-/// Tracker 1 on a floor, and tracker 2, which has taken the first part of its base.
+/// Tracker 1 on a floor, and tracker 2 with the first part of its base.
 struct Halfway {
     installation: Installation,
     one: Program,
     two: Program,
-    /// The machine of tracker 2.
+    /// The folder of tracker 2.
     far: PathBuf,
     relay: Relay,
-    /// Nothing more comes to tracker 2 until this is dropped.
+    /// Until this is dropped, nothing more comes to tracker 2.
     hold: Sender<()>,
 }
 
@@ -146,17 +146,17 @@ impl Halfway {
         self.far.join("tracker_info.txt.data/tracker-2/journal")
     }
 
-    /// Kills one of the two, lets the bytes pass, and starts it again. Both have the same lists in the end.
+    /// Kills one of the two, lets the bytes pass, and starts it again. In the end both have the same lists.
     fn goes_on_after(self, killed: usize) {
         let journal = self.journal();
         let Self { installation, mut one, mut two, far, relay, hold } = self;
         if killed == 1 {
             one.kill();
-            // What it had sent already is on its way to nobody.
+            // The bytes that it had already sent reach nobody.
             relay.cut();
             drop(hold);
             two.expect("tracker: tracker 1 is not connected");
-            // Nobody can give it, and changes are taken.
+            // Nobody can give it, and the tracker accepts changes.
             let mut bob = installation.connect(2).expect("it runs");
             bob.create_user("bob");
             one = installation.tracker(1);

@@ -1,4 +1,4 @@
-//! The client as a person at a terminal sees it: keys go in, and what counts is what the screen shows afterwards.
+//! The client as a person at a terminal sees it: keys go in, and the screen afterwards counts.
 
 use crate::common::client::Client;
 use crate::common::room::Room;
@@ -21,7 +21,7 @@ impl Room {
         place
     }
 
-    /// Somebody starts a client, which shows its prompt.
+    /// Starts a client, which shows its prompt.
     pub(crate) fn person(&self, name: &str) -> Sitting {
         let person = Sitting::start(env!("CARGO_BIN_EXE_client"), &ARGUMENTS, &self.desk(name), ROWS, COLUMNS);
         person.sees("the prompt", |rows, _| {
@@ -30,7 +30,7 @@ impl Room {
         person
     }
 
-    /// The same, and logs in with a new account.
+    /// The same, with a login to a new account.
     pub(crate) fn user(&self, name: &str) -> Sitting {
         let person = self.person(name);
         person.enters(&format!("create_user {name} wonderland"));
@@ -40,7 +40,7 @@ impl Room {
         person
     }
 
-    /// Bob, who is in Alice's group lab and shares a file of that name there that he never gives to anybody.
+    /// Bob is in Alice's group lab. He shares a file of this name there, and never gives it to anybody.
     pub(crate) fn bob_shares(&self, alice: &Sitting, name: &str) -> Client {
         alice.enters("create_group lab");
         alice.ends_with(&["Group created", "> "]);
@@ -54,12 +54,12 @@ impl Room {
     }
 }
 
-/// Types this and presses the tab key until the line has become that one: names that come later than a press of the key
-/// waits for them are there for the next.
+/// Types this, and presses the tab key until the line has become `line`. Names that come too late for one press are
+/// there for the next.
 fn completes(person: &Sitting, typed: &str, line: &str) {
     person.types(typed);
     wait_until(line, || {
-        // What a key has come to is on the screen together with the next one.
+        // The effect of a key appears on the screen together with the next key.
         person.types(TAB);
         person.types("#");
         person.sees("a mark", |rows, _| rows.last().is_some_and(|row| row.ends_with('#')));
@@ -188,7 +188,7 @@ fn ctrl_c_ends_the_command_and_not_the_download() {
     alice.ends_with(&["> wait", ""]);
     alice.types(CTRL_C);
     alice.ends_with(&["> "]);
-    // Meanwhile it looks for what is there of the file.
+    // Meanwhile the client checks which pieces of the file it has.
     wait_until("the download waits for members", || {
         alice.enters("show_downloads");
         alice.sees("an answer", |rows, _| {
@@ -210,14 +210,14 @@ fn ctrl_c_ends_what_it_is_pressed_at_and_nothing_is_left_unasked() {
     let _bob = room.bob_shares(&alice, "film.mkv");
     alice.enters("download_file lab film.mkv .");
     alice.ends_with(&["Downloading...", "> "]);
-    // As it comes from a keyboard, whatever the program is at.
+    // As from a keyboard, whatever the program is doing.
     for _ in 0..20 {
         alice.enters("wait");
         alice.ends_with(&["> wait", ""]);
         alice.types(CTRL_C);
         alice.ends_with(&["> "]);
     }
-    // As somebody else may send it, which the terminal is not asked about.
+    // As another process may send it, without the terminal.
     alice.signal(Signal::INT);
     alice.ends_with(&["Press ctrl-C again, or ctrl-D, to leave", "> "]);
     alice.signal(Signal::INT);
@@ -275,7 +275,7 @@ fn a_password_that_is_asked_for_is_not_shown() {
     person.enters("wonderland");
     person.ends_with(&["Password for ann: ", "Login successful", "> "]);
     assert!(!person.rows().iter().any(|row| row.contains("wonder")), "{:#?}", person.rows());
-    // And neither is it kept.
+    // And the history does not keep it either.
     person.types(UP);
     person.ends_with(&["> login ann"]);
 }
@@ -298,7 +298,7 @@ fn who_leaves_while_a_download_runs_is_asked_first() {
     alice.ends_with(&["> ", question]);
     alice.types(CTRL_C);
     alice.ends_with(&[question, "> "]);
-    // Not an answer to the question, but the next line.
+    // This is not an answer to the question, but the next line.
     alice.types(UP);
     alice.ends_with(&["> download_file lab film.mkv ."]);
     alice.types(CTRL_C);
@@ -378,7 +378,7 @@ fn the_tab_key_completes_commands_groups_users_files_and_paths() {
         alice.types(CTRL_C);
         alice.ends_with(&["> "]);
     }
-    // Two names are listed once the key is pressed again, and the line goes on below.
+    // Another press of the key lists both names, and the line goes on below.
     completes(&alice, "upload_file my\\ films/s", "> upload_file \"my films/summer ");
     alice.types(TAB);
     alice.types(TAB);
@@ -489,7 +489,7 @@ fn hashing_shows_on_one_line_how_far_it_is() {
     let alice = room.user("alice");
     alice.enters("create_group lab");
     alice.ends_with(&["Group created", "> "]);
-    // Holes take no room, and are hashed.
+    // Holes take no room, and the client hashes them too.
     let file = fs::File::create(room.place("alice").join("disk.img")).expect("made");
     file.set_len(40_000_000_000).expect("it takes no room");
     alice.enters("upload_file disk.img lab");
@@ -535,11 +535,11 @@ fn a_hostile_name_does_nothing_to_the_screen() {
     fs::write(place.join(name), "x").expect("a file system takes it");
     alice.enters("create_group lab");
     alice.ends_with(&["Group created", "> "]);
-    // A folder with such a file in it is told of by its name.
+    // A folder with such a file is reported by its name.
     fs::create_dir(place.join("folder")).expect("made");
     fs::rename(place.join(name), place.join("folder").join(name)).expect("moved");
     alice.enters("upload_file folder lab");
-    // The line is longer than the screen is wide.
+    // The line is longer than the width of the screen.
     let escaped = "a\\u{1b}[2J\\u{1b}]0;title\\u{7}\\u{202e}b";
     alice.sees("the name as text", |rows, _| rows.concat().contains(escaped));
     alice.shows("> upload_file folder lab");

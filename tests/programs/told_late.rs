@@ -1,5 +1,4 @@
-//! The end of a download and a tracker that hears of it late: the end does not wait, and the file is announced all the
-//! same.
+//! A download ends, and the tracker hears of it late. The end does not wait, and the client still announces the file.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -9,7 +8,7 @@ use std::fs;
 
 const FILM: &str = "film.mkv";
 
-/// Alice shares a film, and bob has begun to download it. Alice gives so little that it does not come yet.
+/// Alice shares a film, and bob has begun to download it. Alice's limit is so low that it does not arrive yet.
 fn begun(installation: &Installation) -> (Program, Program) {
     let (mut alice, [mut bob]) = installation.group("lab", "alice", ["bob"]);
     alice.told("limit upload 1k", "upload ");
@@ -20,7 +19,7 @@ fn begun(installation: &Installation) -> (Program, Program) {
     (alice, bob)
 }
 
-/// The tracker is stopped, and the film comes meanwhile.
+/// The tracker is stopped, and the film arrives meanwhile.
 fn comes_while_stopped(tracker: &Program, alice: &mut Program, bob: &mut Program) {
     tracker.signal(Signal::STOP);
     let lifted = alice.answers("limit upload none").first().expect("an answer").at;
@@ -28,7 +27,7 @@ fn comes_while_stopped(tracker: &Program, alice: &mut Program, bob: &mut Program
     assert!(completed - lifted < REPLY_DEADLINE / 2, "{:?}", completed - lifted);
 }
 
-/// The same, and bob is killed before the tracker goes on. Gives alice.
+/// The same, and bob is killed before the tracker goes on. Returns alice.
 fn killed_when_it_came(installation: &Installation, tracker: &Program) -> Program {
     let (mut alice, mut bob) = begun(installation);
     comes_while_stopped(tracker, &mut alice, &mut bob);
@@ -46,7 +45,7 @@ fn a_download_ends_while_the_tracker_hangs_and_the_tracker_hears_of_it_later() {
     bob.told("show_downloads", "[C] [lab] film.mkv");
     tracker.signal(Signal::CONT);
     alice.until("list_files lab", "film.mkv  3.0 MB, 2 members online with it");
-    // Nothing of it begins again at the next login.
+    // The next login repeats nothing.
     bob.told("logout", "Logout successful");
     bob.told("login bob pw", "Login successful");
     bob.told("show_downloads", "No downloads");
@@ -74,7 +73,7 @@ fn what_the_user_says_next_counts_after_the_file_is_announced() {
     alice.told("limit upload none", "upload ");
     bob.expect("Stopped sharing");
     alice.until("list_files lab", "film.mkv  3.0 MB, 1 member online with it");
-    // Who leaves right behind the end has announced it.
+    // A member that leaves right after the end has announced it.
     bob.told("download_file lab film.mkv again.mkv", "Downloading...");
     bob.close_input();
     bob.end();

@@ -1,4 +1,4 @@
-//! The tracker's program from the outside: how it starts, what it says when it cannot, how it ends.
+//! The tracker's program from the outside: its start, its messages when it cannot start, and its end.
 
 use crate::common::client::Client;
 use crate::common::group_maker::all_groups;
@@ -75,7 +75,7 @@ fn it_survives_the_end_of_its_terminal_if_nohup_asked_for_that() {
     tracker.signal(Signal::HUP);
     TcpStream::connect(installation.addrs[0]).expect("it still listens");
     tracker.signal(Signal::TERM);
-    // What nohup itself says about its input is no concern of the tracker's.
+    // nohup's own message about its input does not concern the tracker.
     assert_eq!(tracker.end().0.code(), Some(0));
 }
 
@@ -181,7 +181,7 @@ fn the_memory_that_passwords_take_is_given_back() {
     let installation = Installation::of(1);
     let (tracker, _) = installation.start(&[]);
     let mut client = installation.connect(1).expect("it runs");
-    // Enough for each thread to have had its turn a few times.
+    // Enough for each thread to get a few turns.
     (0..16).for_each(|number| client.create_user(&format!("user{number}")));
     let mib = tracker.resident() >> 20;
     assert!(mib < 64, "{mib} MiB");
@@ -196,7 +196,7 @@ fn running_out_of_descriptors_is_survived_and_told_once() {
     let pid = Some(tracker.pid());
     let all = getrlimit(Resource::Nofile);
     prlimit(pid, Resource::Nofile, Rlimit { current: Some(3), ..all }).expect("allowed");
-    // The system completes the connection; the tracker cannot take it before it is allowed more.
+    // The system completes the connection. The tracker cannot accept it before it may have more descriptors.
     let stream = TcpStream::connect(installation.addrs[0]).expect("connected");
     let warning = "tracker: no further connection can be taken: Too many open files";
     assert_eq!(tracker.logged(), warning);
@@ -216,7 +216,7 @@ fn at_a_limit_on_the_size_of_files_changes_are_refused_until_it_is_raised() {
     client.log_in("ann");
     let pid = Some(tracker.pid());
     let all = getrlimit(Resource::Fsize);
-    // In the middle of what comes next: some of it is written.
+    // In the middle of the next write, so a part of it is written.
     let journal =
         installation.folder.path().join("tracker_info.txt.data/tracker-1/journal/00000000000000000001.journal");
     let written = fs::read(journal).expect("there").iter().rposition(|byte| *byte != 0).expect("something") as u64;

@@ -1,5 +1,5 @@
-//! Several trackers as programs: clients spread over them, each killed under load, one cut off, and what their operator
-//! is told.
+//! Several trackers as programs: clients spread over them, each tracker killed under load, one cut off, and the
+//! messages to their operator.
 
 use crate::common::client::Client;
 use crate::common::deadline::LONG;
@@ -17,7 +17,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-/// The trackers of an installation, all of which run and know each other.
+/// The trackers of an installation. All of them run and know each other.
 fn all_of(installation: &Installation) -> Vec<Program> {
     let count = installation.addrs.len();
     let mut trackers: Vec<_> = (1..=count).map(|number| installation.tracker(number)).collect();
@@ -36,7 +36,7 @@ fn arrive(installation: &Installation, name: &str, first: usize, args: &[&str]) 
     person
 }
 
-/// Alice owns the group lab, bob is a member; `first` are the trackers that they try first.
+/// Alice owns the group lab, and bob is a member. `first` has the trackers that they try first.
 fn alice_and_bob(installation: &Installation, first: [usize; 2], alice_args: &[&str]) -> (Program, Program) {
     let mut alice = arrive(installation, "alice", first[0], alice_args);
     let mut bob = arrive(installation, "bob", first[1], &[]);
@@ -59,7 +59,7 @@ fn what_is_done_at_one_tracker_is_there_at_the_others() {
     bob.told("download_file lab notes.txt .", "Downloading...");
     bob.expect("Download completed: [lab] notes.txt");
     assert_eq!(fs::read_to_string(installation.folder.path().join("bob/notes.txt")).expect("there"), "for all");
-    // The third tracker knows all of it, though nobody did anything there.
+    // The third tracker knows everything, without a change of its own.
     let mut carol = arrive(&installation, "carol", 3, &[]);
     carol.until("list_groups", "lab  2 members, owner alice");
     same_digests(&mut trackers);
@@ -79,7 +79,7 @@ fn nothing_acknowledged_is_missing_or_made_twice_after_each_tracker_was_killed_u
         .collect();
     same_digests(&mut trackers);
     let (stop, (answered, answers)) = (AtomicBool::new(false), unbounded());
-    /// Ends the members' work, also where the test fails.
+    /// Ends the members' work, also if the test fails.
     struct Work<'a>(&'a AtomicBool);
     impl Drop for Work<'_> {
         fn drop(&mut self) {
@@ -155,7 +155,8 @@ fn a_tracker_that_was_cut_off_and_took_conflicting_changes_agrees_afterwards() {
     dan.join("lab");
     at(3, "alice").accept("lab", "dan");
     alice.leave("lab");
-    // The same user, the same group, and on each side a file of one name, of two users and of one.
+    // The same user and the same group on both sides. Two file names occur on both sides: `notes.txt` by two users,
+    // and `plan.txt` by one.
     let mut zoes = [new_at(1, "zoe"), new_at(3, "zoe")];
     zoes.iter_mut().for_each(|zoe| zoe.create_group("club"));
     let mut far_carol = at(3, "carol");
@@ -177,7 +178,7 @@ fn a_tracker_that_was_cut_off_and_took_conflicting_changes_agrees_afterwards() {
     (1..=3).for_each(|number| one_file_of_each_user_and_the_longest_member_owns(&mut at(number, "carol")));
 }
 
-/// In the group of which its owner has left one side, to which the other has let somebody in.
+/// In a group whose owner has left on one side, while the other side has let a user in.
 fn one_file_of_each_user_and_the_longest_member_owns(carol: &mut Client) {
     for name in ["notes.txt", "notes.txt~2", "plan.txt"] {
         carol.find_share("lab", name);
@@ -191,7 +192,7 @@ fn one_file_of_each_user_and_the_longest_member_owns(carol: &mut Client) {
     assert_eq!(members, [(user("carol"), true), (user("dan"), false)]);
 }
 
-/// A file that differs from one place to the next, for alice to share.
+/// A file for alice, with different bytes at every place.
 fn film(installation: &Installation, len: u32) -> Vec<u8> {
     let film: Vec<u8> = (0..len).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     fs::write(installation.folder.path().join("alice/film.mkv"), &film).expect("room");
@@ -202,7 +203,7 @@ fn film(installation: &Installation, len: u32) -> Vec<u8> {
 fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
     let installation = Installation::of(3);
     let mut trackers = all_of(&installation);
-    // Too slow for the file to be there before the limit is lifted.
+    // Too slow for the file to arrive before the limit is lifted.
     let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &["--upload-limit", "300k"]);
     let film = film(&installation, 24 << 20);
     alice.told("upload_file film.mkv lab", "Uploaded");
@@ -228,13 +229,13 @@ fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
         |line: &str| [first, third].iter().any(|addr| line.starts_with(&format!("Connected to the tracker {addr}")));
     match complaints.iter().map(|line| line.text.as_str()).collect::<Vec<_>>()[..] {
         [line] => assert!(reached(line) && line.contains(&format!("; {second} was lost: ")), "{line}"),
-        // On a busy machine the others take longer to answer than a client waits before it tells of the loss.
+        // On a busy machine the other trackers take longer to answer than a client waits before it reports the loss.
         [lost, line] => {
             assert!(lost.starts_with(&format!("The tracker {second} was lost: ")) && reached(line), "{lost}, {line}")
         }
         _ => panic!("neither one line nor two but {complaints:#?}"),
     }
-    // What bob has is told to the tracker that he is at now.
+    // Bob's present tracker knows what he has.
     alice.until("list_files lab", "film.mkv  25.2 MB, 2 members online with it");
 }
 
@@ -246,7 +247,7 @@ fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there
     let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
     relay.block();
     let two = installation.tracker_on(&far, 2);
-    // Alice has an account that only a tracker knows which is killed then.
+    // Only the tracker that is killed next knows alice's account.
     let mut alice = arrive(&installation, "alice", 2, &[]);
     two.kill();
     wait_until("no tracker can go on with the session", || {
@@ -264,7 +265,7 @@ fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there
     alice.told("accept_request lab bob", "Request accepted");
     bob.expect("You are a member of lab now");
 
-    // She shares a file of which the other tracker has not heard when she gets there.
+    // She shares a file. The next tracker has not heard of it when she arrives there.
     relay.block();
     let len = film(&installation, 100_000).len();
     alice.told("upload_file film.mkv lab", "Uploaded");
@@ -287,7 +288,7 @@ fn a_download_waits_at_a_tracker_that_has_not_heard_of_the_file_and_goes_on_once
     let relay = Relay::to(installation.addrs[0], |_, _, _| {});
     let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
     let mut trackers = [one, installation.tracker_on(&far, 2)];
-    // Too slow for the file to be there before the limit is lifted.
+    // Too slow for the file to arrive before the limit is lifted.
     let (mut alice, mut bob) = alice_and_bob(&installation, [2, 2], &["--upload-limit", "1k"]);
     same_digests(&mut trackers);
     relay.block();
@@ -320,7 +321,7 @@ fn a_group_that_goes_by_another_name_after_a_partition_keeps_its_files_and_downl
     relay.block();
     let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
     let _two = installation.tracker_on(&far, 2);
-    // Carol has done less before, so her group is the first of that name.
+    // Carol has made fewer changes before, so her group comes first under that name.
     let mut carol = arrive(&installation, "carol", 1, &[]);
     carol.told("create_group lab", "Group created");
     let (mut alice, mut bob) = alice_and_bob(&installation, [2, 2], &["--upload-limit", "1k"]);
@@ -333,13 +334,13 @@ fn a_group_that_goes_by_another_name_after_a_partition_keeps_its_files_and_downl
     bob.end();
 
     relay.unblock();
-    // Alice, who is there, goes on under the new name.
+    // Alice is online and goes on under the new name.
     alice.until("list_groups", "lab~2");
     alice.until("list_files lab~2", "film.mkv  3.0 MB, 1 member online with it");
     fs::write(installation.folder.path().join("alice/more.txt"), "more").expect("room");
     alice.until("upload_file more.txt lab~2", "Uploaded");
     alice.told("list_files lab~2", "more.txt  4 B, 1 member online with it");
-    // Bob, who was not, finds his things under it.
+    // Bob was not online, and finds his shares under it.
     let mut bob = installation.person_again("bob", &[]);
     bob.told("login bob bob-pw", "Login successful");
     bob.expect("Downloading film.mkv from lab~2 goes on");
@@ -348,7 +349,7 @@ fn a_group_that_goes_by_another_name_after_a_partition_keeps_its_files_and_downl
     bob.expect("Download completed: [lab~2] film.mkv");
     assert!(fs::read(installation.folder.path().join("bob/film.mkv")).expect("there") == film);
     alice.until("list_files lab~2", "film.mkv  3.0 MB, 2 members online with it");
-    // And it comes to an end under it too.
+    // And he ends a share under it too.
     bob.told("stop_share lab~2 notes.txt", "Stopped sharing");
     assert!(!bob.heard().iter().any(|line| line.text.contains("stopped on another client")), "{:#?}", bob.heard());
 }
@@ -367,7 +368,7 @@ fn a_file_that_goes_by_another_name_after_a_partition_is_shared_under_it_at_the_
         fs::write(installation.folder.path().join(person).join("notes.txt"), notes).expect("room");
     }
     alice.told("upload_file notes.txt lab", "Uploaded");
-    // So that his is the later one.
+    // With this his is the later one.
     bob.told("create_group other", "Group created");
     bob.told("upload_file notes.txt lab", "Uploaded");
     bob.say("quit");
@@ -390,20 +391,20 @@ fn the_operator_is_told_of_a_wrong_key_a_wrong_number_and_a_number_twice() {
     let [first, second, third] = installation.addrs[..] else { panic!("three trackers") };
     let not_connected = |other: usize, why: &str| format!("tracker: tracker {other} is not connected: {why}");
 
-    // A machine that was given the number of another one, with the address of the third.
+    // A machine with the number of another one, and with the address of the third.
     let twin = installation.machine("twin", &[first, third]);
     let mut twin = Program::start(&mut tracker_in(&twin, &["tracker_info.txt", "2"]));
     one.expect("tracker: another tracker runs under the number 2, it called from ");
     twin.expect(&not_connected(1, "Another tracker runs under this number: 2"));
     drop(twin);
 
-    // A machine whose list has the trackers in another order.
+    // A machine with the trackers in another order.
     let order = installation.machine("order", &[second, first, third]);
     let mut order = installation.tracker_on(&order, 3);
     order.expect(&not_connected(1, "tracker 2 answers there, where the list has tracker 1"));
     drop(order);
 
-    // A machine with a key of its own.
+    // A machine with another cluster key.
     let other = installation.machine("other", &installation.addrs);
     fs::write(other.join("tracker_info.txt.key"), [1; 32]).expect("writable");
     let mut other = installation.tracker_on(&other, 3);
@@ -432,7 +433,7 @@ fn an_operator_has_all_trackers_forget_one_and_take_it_back() {
         "tracker: tracker 1 is not connected: This tracker number was forgotten, say unforget at another tracker: 2",
     );
 
-    // So it is after a restart.
+    // The same holds after a restart.
     three.say("quit");
     three.end();
     *three = installation.tracker(3);

@@ -1,4 +1,5 @@
-//! The guide's section on trouble quotes what the programs say: here the trouble is made, and they say it.
+//! The guide's section on trouble quotes messages of the programs. The test causes each trouble and compares the
+//! messages.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -9,7 +10,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The line without what differs from case to case: addresses, paths, keys.
+/// The line without the parts that differ from case to case: addresses, paths, keys.
 fn without_names(line: &str) -> String {
     let name_of = |word: &str| {
         let ends = word.trim_matches(|end: char| "(),;:'`".contains(end));
@@ -24,7 +25,7 @@ fn without_names(line: &str) -> String {
     line.split(' ').map(name_of).collect::<Vec<_>>().join(" ")
 }
 
-/// What the guide's table says that programs say.
+/// The messages in the guide's table.
 fn quoted() -> BTreeSet<String> {
     let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/GUIDE.md")).expect("readable");
     let (_, section) = guide.split_once("\n## Troubleshooting\n").expect("the section");
@@ -33,7 +34,7 @@ fn quoted() -> BTreeSet<String> {
     rows.map(|(said, _)| without_names(said)).collect()
 }
 
-/// What trackers say that cannot start.
+/// The messages of trackers that cannot start.
 fn trackers_that_cannot_start(said: &mut Vec<String>) {
     let installation = Installation::of(2);
     let mut fail = |args: &[&str]| said.push(installation.fail(args).1);
@@ -47,12 +48,12 @@ fn trackers_that_cannot_start(said: &mut Vec<String>) {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("allowed");
     fail(&["tracker_info.txt", "1"]);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("allowed");
-    // Of the addresses that are kept for documents (RFC 5737).
+    // An address that is reserved for documents (RFC 5737).
     installation.list("192.0.2.7:5000\n");
     fail(&["tracker_info.txt", "1"]);
 }
 
-/// What a tracker says of another one that has a key of its own.
+/// A tracker's message about another one with a different key.
 fn trackers_with_two_keys(said: &mut Vec<String>) {
     let installation = Installation::of(2);
     let _first = installation.tracker(1);
@@ -63,7 +64,7 @@ fn trackers_with_two_keys(said: &mut Vec<String>) {
     said.push(warning(&line).expect("a line of the log"));
 }
 
-/// What a client says that finds another one at its address.
+/// The message of a client that finds another one at its address.
 fn a_client_without_a_place(said: &mut Vec<String>) {
     let installation = Installation::of(1);
     let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
@@ -73,17 +74,17 @@ fn a_client_without_a_place(said: &mut Vec<String>) {
     said.push(Program::start(&mut command).complaint());
 }
 
-/// What a client says that only its own machine reaches.
+/// The message of a client that only its own machine reaches.
 fn a_client_for_its_own_machine(said: &mut Vec<String>) {
     let installation = Installation::of(1);
-    // Of the addresses that are kept for documents (RFC 5737).
+    // An address that is reserved for documents (RFC 5737).
     installation.list("203.0.113.7:5000\n");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_client"));
     command.current_dir(installation.folder.path()).args(["--state-dir", "state", "127.0.0.1:0"]);
     said.push(Program::start(&mut command).expect("Other machines").text);
 }
 
-/// What clients say without a tracker, with one whose key has changed, and with a damaged pin.
+/// The messages of clients without a tracker, with one whose key has changed, and with a damaged pin.
 fn clients_without_their_tracker(said: &mut Vec<String>) {
     let installation = Installation::of(1);
     let mut person = installation.person("bob", 1, &[]);
@@ -95,7 +96,7 @@ fn clients_without_their_tracker(said: &mut Vec<String>) {
     drop(tracker);
     fs::remove_file(installation.folder.path().join("tracker_info.txt.key")).expect("made");
     let _another = installation.tracker(1);
-    // The first answers may still be about the tracker that was there.
+    // The first answers may still come from the earlier tracker.
     let mut is_told = |words: &str| {
         loop {
             person.say("login bob builder");
@@ -113,7 +114,7 @@ fn clients_without_their_tracker(said: &mut Vec<String>) {
     assert_eq!(fs::read(&pin).expect("it stays there"), b"garbage");
 }
 
-/// What members are told who may not do what they want.
+/// The messages to members who lack the right.
 fn members_who_are_refused(said: &mut Vec<String>) {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
@@ -140,7 +141,7 @@ fn members_who_are_refused(said: &mut Vec<String>) {
     said.push(says(&mut bob, "download_file lab film.mkv .", "there already"));
 }
 
-/// What a script is told as a person is, who can wait for the tracker.
+/// The message at the prompt that corresponds to a script's message. A person can wait for the tracker.
 fn at_the_prompt(line: String) -> String {
     let gives_up = line.starts_with("No tracker can be reached");
     line + if gives_up { "; it is tried again by itself" } else { "" }

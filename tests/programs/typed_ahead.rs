@@ -1,4 +1,4 @@
-//! Passwords that are typed before they are asked for, as quick fingers, a plain paste and `expect` do.
+//! Passwords that are typed before the question, by quick fingers, a plain paste or `expect`.
 
 use crate::common::room::Room;
 use crate::sitting::{CTRL_C, CTRL_D, ENTER, Sitting, UP};
@@ -12,7 +12,7 @@ impl Sitting {
         self.types(&lines.iter().map(|line| (*line).to_owned() + ENTER).collect::<String>());
     }
 
-    /// Fails if the screen shows this, or a command of which it was taken for.
+    /// Fails if the screen shows one of these, or a command for which it was mistaken.
     fn has_not_shown(&self, secrets: &[&str]) {
         let rows = self.rows();
         let shown = rows.iter().any(|row| secrets.iter().any(|secret| row.contains(secret)));
@@ -53,7 +53,7 @@ fn what_is_typed_while_a_command_runs_is_not_shown_and_goes_to_the_prompt_that_a
     alice.ends_with(&["> wait", ""]);
     alice.pastes(&["change_password", "wonderland", "rabbit-hole"]);
     alice.types("rabbit-");
-    // Unlike ctrl-C, it leaves what was typed.
+    // Unlike ctrl-C, it keeps the typed text.
     alice.signal(Signal::INT);
     alice.ends_with(&["New password: ", "The same again: "]);
     alice.enters("hole");
@@ -85,13 +85,13 @@ fn a_password_prompt_shows_nothing_of_the_lines_before_it_and_leaves_nothing_for
     ann.ends_with(&["User created", "> "]);
     ann.enters("login ann");
     ann.ends_with(&["Password for ann: "]);
-    // The line before, one found in the history, one completed, what was cut, and a password that is corrected.
+    // The line before, a line from the history, a completed line, cut text, and a corrected password.
     ann.types(UP);
     ann.types("\x12create\t\x15rabbit\x7f\x17wonderland");
     ann.ends_with(&["Password for ann: "]);
     ann.enters("");
     ann.ends_with(&["Password for ann: ", "Login successful", "> "]);
-    // What was cut last does not come back.
+    // The last cut text does not come back.
     ann.types("\x19#");
     ann.ends_with(&["> #"]);
 }

@@ -1,5 +1,5 @@
-//! New versions as people take them: what is equal is not fetched, the old file is replaced in one step, and kills in the
-//! middle cost nothing.
+//! New versions as users take them. Equal parts are not downloaded, the old file is replaced in one step, and kills in
+//! the middle cost nothing.
 
 use crate::common::installation::Installation;
 use crate::common::program::Program;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Eight pieces.
 pub(super) const LEN: usize = 4 << 20;
 
-/// Bytes that no two pieces have in common.
+/// Bytes in which no two pieces are equal.
 pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let next = || {
@@ -22,12 +22,12 @@ pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
     std::iter::repeat_with(next).take(len).collect()
 }
 
-/// A folder of somebody, where `notes` is.
+/// The path of `notes` in a user's folder.
 pub(super) fn notes_of(installation: &Installation, name: &str) -> PathBuf {
     installation.folder.path().join(name).join("notes")
 }
 
-/// Somebody whom ann lets into the group.
+/// A user whom ann accepts into the group.
 pub(super) fn member(installation: &Installation, ann: &mut Program, name: &str, options: &[&str]) -> Program {
     let mut member = installation.person(name, 1, options);
     for line in [format!("create_user {name} pw"), format!("login {name} pw"), "join_group lab".to_owned()] {
@@ -39,7 +39,7 @@ pub(super) fn member(installation: &Installation, ann: &mut Program, name: &str,
     member
 }
 
-/// Ann shares notes in a group, and so do the others, who have them from her.
+/// Ann shares notes in a group, and so do the others, who have downloaded them from her.
 pub(super) fn shared_by_all(installation: &Installation, bytes: &[u8], others: &[&str]) -> (Program, Vec<Program>) {
     let mut ann = installation.person("ann", 1, &[]);
     for line in ["create_user ann pw", "login ann pw", "create_group lab"] {
@@ -69,7 +69,7 @@ pub(super) fn holds(path: &Path, bytes: &[u8]) -> bool {
     fs::read(path).is_ok_and(|found| found == bytes)
 }
 
-/// What lies in the folder of somebody, but for what the client keeps.
+/// The files in a user's folder, except those of the client.
 pub(super) fn files_of(installation: &Installation, name: &str) -> Vec<String> {
     let entries = fs::read_dir(installation.folder.path().join(name)).expect("there");
     let mut names: Vec<_> =
@@ -120,7 +120,7 @@ fn what_was_changed_here_is_not_replaced_and_the_new_version_goes_elsewhere() {
     let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob", "cem"]);
     let new = [&old[..LEN / 2], b"something else", &old[LEN / 2..]].concat();
     replaced_by(&installation, &mut ann, &new);
-    // As long as before, and longer.
+    // Of the same length as before, and longer.
     let edited = [[&b"mine"[..], &old[4..]].concat(), [&b"mine"[..], &old].concat()];
     for ((member, name), edited) in members.iter_mut().zip(["bob", "cem"]).zip(&edited) {
         member.expect("ann has shared a new version of notes in lab");
@@ -156,7 +156,7 @@ fn an_update_that_is_killed_goes_on_at_the_next_login_and_the_old_file_stays_unt
     let new = [&noise(LEN, 5)[..], &old].concat();
     replaced_by(&installation, &mut ann, &new);
     bob.expect("ann has shared a new version of notes in lab");
-    // What is new comes so slowly that it is not there yet.
+    // The new bytes come so slowly that they are still missing.
     bob.told("limit download 200k", "download  200");
     bob.told("update_file lab notes", "Downloading...");
     let part = notes_of(&installation, "bob").with_file_name("notes.part");
@@ -189,7 +189,7 @@ fn a_download_of_the_old_version_goes_over_to_the_new_one() {
     cem.expect("Download completed: [lab] notes");
     assert!(holds(&notes_of(&installation, "cem"), &new));
     wait_until("nothing is left beside", || files_of(&installation, "cem") == ["notes"]);
-    // Whoever did not ask keeps what is there.
+    // A member that has not asked for the new version keeps the old one.
     assert!(holds(&notes_of(&installation, "bob"), &old));
     drop(members.pop());
 }
@@ -217,7 +217,7 @@ fn a_download_of_a_folder_goes_over_to_its_new_version_and_keeps_what_has_come()
     cem.expect("There is a new version of album in lab: update_file lab album");
     cem.told("update_file lab album", "Downloading...");
     assert!(has_data(), "what has come is kept");
-    // Killed now, it goes on.
+    // Killed now, it goes on after its next start.
     cem.kill();
     let mut cem = installation.person_again("cem", &[]);
     cem.told("login cem pw", "Login successful");

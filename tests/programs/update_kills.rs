@@ -1,4 +1,4 @@
-//! New versions that are interrupted: whatever happens, the old file or the new one is there, and it goes on.
+//! Interrupted updates to new versions. Whatever happens, the old file or the new one is there, and the update goes on.
 
 use super::update::{LEN, files_of, holds, member, noise, notes_of, replaced_by, shared_by_all};
 use crate::common::deadline::LONG;
@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Instant;
 
-/// What happens in a folder, one thing after the other.
+/// The events in a folder, one after the other.
 struct Events(OwnedFd);
 
 impl Events {
@@ -24,7 +24,7 @@ impl Events {
         Self(fd)
     }
 
-    /// Waits until so many things have happened, or until it is over.
+    /// Waits for this many events, or until it is over.
     fn wait(&self, count: usize, is_over: impl Fn() -> bool) {
         let deadline = Instant::now() + LONG;
         let mut seen = 0;
@@ -41,7 +41,7 @@ impl Events {
     }
 }
 
-/// Bob, who was killed, comes back and gets to the new version. The old file is there until then.
+/// Bob was killed. He comes back and gets the new version. Until then the old file is there.
 fn goes_on(installation: &Installation, (old, new): (&[u8], &[u8]), what: &str) -> Program {
     let notes = notes_of(installation, "bob");
     assert!(holds(&notes, old) || holds(&notes, new), "killed {what}");
@@ -61,7 +61,7 @@ fn at_whatever_step_an_update_is_killed_the_old_file_or_the_new_one_is_there_and
     let (mut ann, mut members) = shared_by_all(&installation, &old, &["bob"]);
     let mut bob = members.pop().expect("bob");
     let folder = installation.folder.path().join("bob");
-    // What is made, renamed and removed, in this order: sidecar, part, new version, old version, sidecar.
+    // The entries that are made, renamed and removed, in this order: sidecar, part, new version, old version, sidecar.
     let names = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE;
     let kills = (0..8).map(|count| (names, count)).chain([1, 3, 6].map(|count| (WatchFlags::MODIFY, count)));
     for (round, (what, count)) in (2..).zip(kills) {
@@ -79,7 +79,7 @@ fn at_whatever_step_an_update_is_killed_the_old_file_or_the_new_one_is_there_and
     }
 }
 
-/// Ann and bob, whose update has begun. What is new comes so slowly that it is not there yet.
+/// Ann, and bob with an update in progress. The new bytes come so slowly that they are still missing.
 fn begun(installation: &Installation, old: &[u8], new: &[u8]) -> (Program, Program) {
     let (mut ann, mut members) = shared_by_all(installation, old, &["bob"]);
     let mut bob = members.pop().expect("bob");
@@ -87,7 +87,7 @@ fn begun(installation: &Installation, old: &[u8], new: &[u8]) -> (Program, Progr
     bob.expect("ann has shared a new version of notes in lab");
     ann.told("limit upload 100k", "upload ");
     bob.told("update_file lab notes", "Downloading...");
-    // All of it is in the new one.
+    // All of the old version is in the new one.
     let part = notes_of(installation, "bob").with_file_name("notes.part");
     let is_in = |part: Vec<u8>| part.starts_with(old) || part.ends_with(old);
     wait_until("what is equal is taken", || fs::read(&part).is_ok_and(is_in));
@@ -149,7 +149,7 @@ fn an_update_that_finds_no_room_in_the_middle_keeps_the_old_file_and_goes_on_onc
     let new = [&old[..], &added].concat();
     let (mut ann, mut bob) = begun(&installation, &old, &new);
     let limit = |most| Rlimit { current: most, maximum: None };
-    // Files can be no longer from now on, as on a disk that is full.
+    // From now on files cannot grow beyond this, like on a full disk.
     prlimit(Some(bob.pid()), Resource::Fsize, limit(Some(1 << 20))).expect("it runs");
     ann.told("limit upload none", "upload ");
     bob.expect("Download failed: [lab] notes");
@@ -178,7 +178,7 @@ fn what_has_come_of_an_update_whose_old_file_was_changed_meanwhile_goes_elsewher
     bob.told("login bob pw", "Login successful");
     bob.expect("notes was changed here and is not replaced; give update_file a destination for the new version");
     bob.told("update_file lab notes newer", "Downloading...");
-    // Nothing of it is fetched once more: no speed is told.
+    // Nothing is downloaded again, so the message has no speed.
     let completed = bob.expect("Download completed: [lab] notes  8.4 MB in ").text;
     assert!(!completed.contains("B/s"), "{completed}");
     let newer = notes_of(&installation, "bob").with_file_name("newer");

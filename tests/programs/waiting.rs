@@ -1,4 +1,4 @@
-//! What a client says of a download to which nothing comes: member by member, and the true reason.
+//! What a client reports about a stalled download: member by member, and the true reason.
 
 use crate::common::client::Client;
 use crate::common::installation::Installation;
@@ -10,7 +10,7 @@ use groupshare::client::reach::interfaces::machine;
 use groupshare::model::exit::Exit;
 use groupshare::wire::client_tracker::{Reply, Request};
 
-/// A client of alice, who shares a film in the lab. It has it all, and nobody listens where it says that it does.
+/// Alice's client. She shares a complete film in the lab, and nobody listens at her announced address.
 struct Alice {
     client: Client,
     port: u16,
@@ -30,7 +30,7 @@ fn alice(installation: &Installation) -> Alice {
     let Request::Announce { key, port, interfaces, announced, round_trip_ms, .. } = announcement(port) else {
         panic!("an announcement")
     };
-    // On the same machine, so that bob is told of the loopback address.
+    // On the same machine, so that bob gets the loopback address.
     let machine = machine();
     match alice.ask(Request::Announce { key, port, interfaces, announced, machine, round_trip_ms }) {
         Reply::Announced { .. } => {}
@@ -40,7 +40,7 @@ fn alice(installation: &Installation) -> Alice {
     Alice { client: alice, port, _closed: closed }
 }
 
-/// A client's program of bob, who is in the lab.
+/// Bob's client program. Bob is in the lab.
 fn bob(installation: &Installation, alice: &mut Client, args: &[&str]) -> Program {
     let mut bob = installation.person("bob", 1, args);
     bob.told("create_user bob pw", "User created");
@@ -50,7 +50,7 @@ fn bob(installation: &Installation, alice: &mut Client, args: &[&str]) -> Progra
     bob
 }
 
-/// What stands below a download of the film by now, once this is a part of it.
+/// The lines below a download of the film, once one of them contains this.
 fn below(bob: &mut Program, part: &str) -> Vec<String> {
     bob.until("show_downloads", part);
     let lines: Vec<String> = bob.answers("show_downloads").iter().map(|line| line.text.clone()).collect();

@@ -1,8 +1,8 @@
-//! A random walk over what people do to their files and to their clients, on two machines of alice and one of bob, with
-//! an oracle of what must hold whatever they do.
+//! A random walk over what people do to their files and to their clients. Alice has two machines, and bob has one. An
+//! oracle knows what must always hold.
 //!
-//! `make walk TIME=3600` walks for an hour. A seed that fails is told with its doings: `SEED=7 cargo test --test programs
-//! walk -- --nocapture` walks them again.
+//! `make walk TIME=3600` walks for an hour. A failing seed is printed with its actions.
+//! `SEED=7 cargo test --test programs walk -- --nocapture` repeats them.
 
 mod content;
 mod doings;
@@ -12,7 +12,7 @@ mod oracle;
 use doings::Walk;
 use std::time::{Duration, Instant};
 
-/// Doings of one walk.
+/// Actions in one walk.
 const STEPS: usize = 12;
 /// Walks without `TIME`.
 const WALKS: u64 = 3;

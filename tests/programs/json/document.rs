@@ -1,5 +1,5 @@
-//! docs/JSON.md against the tracker: its requests are made in their order, its answers are what comes, its tables are those
-//! of the code.
+//! docs/JSON.md against the tracker. The test makes the page's requests in their order and compares the answers. The
+//! page's tables must equal those of the code.
 
 use super::programs::{Speaker, tracker};
 use groupshare::model::notice::Notice;
@@ -11,7 +11,7 @@ use groupshare::wire::refusal::Code;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Codes that no program is ever told.
+/// Codes that no program ever gets.
 const NEVER: [Code; 19] = [
     Code::Version,
     Code::NotHeardYet,
@@ -37,11 +37,11 @@ const NEVER: [Code; 19] = [
 fn page() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/JSON.md");
     let page = std::fs::read_to_string(path).expect("docs/JSON.md");
-    // What follows is of another program.
+    // The rest of the page is about another program.
     page.split("\n## The client").next().expect("the first part").to_owned()
 }
 
-/// The rows of the tables below a heading, without the rows that head and rule them.
+/// The rows of the tables below a heading, without their heads.
 fn rows(heading: &str) -> Vec<Vec<String>> {
     let page = page();
     let (_, section) = page.split_once(&format!("\n## {heading}\n")).expect(heading);
@@ -50,7 +50,7 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
     lines.skip(2).map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
-/// The requests of the page in their order: who makes each, and what is answered if that is told.
+/// The requests of the page in their order: the user of each, and the answer if the page has it.
 fn requests() -> Vec<(String, String, Option<String>)> {
     let mut found: Vec<(String, String, Option<String>)> = Vec::new();
     let page = page();
@@ -88,7 +88,7 @@ fn every_request_of_the_page_gets_the_answer_that_stands_below_it() {
             Some(answer) => assert_eq!(said, answer, "{request}"),
             None => assert!(!said.contains("malformed"), "{request}: {said}"),
         }
-        // Somebody who is turned down later.
+        // A user whose request is turned down later.
         if request.contains("join_group") {
             let mut carol = Speaker::connect(addr, 0);
             carol.enter("carol");
@@ -131,7 +131,7 @@ fn the_limits_of_the_page_are_those_of_the_tracker() {
     assert_eq!(limit(4, "time in"), format!("{} s", FRAME_DEADLINE.as_secs()));
     assert_eq!(limit(5, "silence"), format!("{} s", TTL.as_secs()));
     assert_eq!(limit(6, "entries"), PAGE_MAX.to_string());
-    // Wherever its lines are broken.
+    // Line breaks do not matter.
     let text = page().split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(Notice::UNREAD_MAX, 1024);
     assert!(text.contains("the oldest first: at most 1,024"));

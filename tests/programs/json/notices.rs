@@ -15,7 +15,7 @@ fn connect(tracker: &TestTracker) -> Speaker {
     Speaker::connect(tracker.server.json_addr().expect("it speaks JSON"), 0)
 }
 
-/// A new connection of a user whose account is there.
+/// A new connection of a user with an account.
 fn again(tracker: &TestTracker, name: &str) -> Speaker {
     let mut program = connect(tracker);
     program.done_with("login", json!({"user_id": name, "passwd": PASSWORD}), json!({}));
@@ -31,13 +31,13 @@ fn alice_and_bob(tracker: &TestTracker) -> (Speaker, Speaker) {
     (alice, bob)
 }
 
-/// Bob asks to be let into `lab`, and alice does this about it.
+/// Bob asks to join `lab`, and alice makes this decision.
 fn ask_and(alice: &mut Speaker, bob: &mut Speaker, decision: &str) {
     bob.done("join_group", r#""group_id":"lab""#);
     alice.done(decision, r#""group_id":"lab","user_id":"bob""#);
 }
 
-/// What is unread, and what names it.
+/// The unread notices, and their name.
 fn list(program: &mut Speaker) -> (Value, Value) {
     let answer = program.done("list_notices", "");
     assert_eq!(answer.as_object().expect("an object").len(), 3, "{answer}");
@@ -62,7 +62,7 @@ fn a_removed_members_program_reads_and_drops_its_notice() {
     let first = list(&mut bob);
     assert_eq!(first.0, told(&["request_accepted", "member_removed"]));
 
-    // It crashes before it has shown them.
+    // It crashes before it has shown the notices.
     drop(bob);
     let mut bob = again(&tracker, "bob");
     assert_eq!(list(&mut bob), first, "nothing is lost");

@@ -1,5 +1,5 @@
-//! A change that was made is answered as made, whatever has happened by the time of the answer, also to a program that
-//! has lost the answer.
+//! A change that was made is answered as made, whatever has happened before the answer. That holds for a program that
+//! has lost the answer too.
 
 use super::programs::{Speaker, digests, pieces_of, speaking, tracker};
 use crate::common::gated_log::GatedLog;
@@ -13,7 +13,7 @@ use groupshare::wire::refusal::Code;
 use serde_json::{Value, json};
 use std::thread;
 
-/// An id that a program chooses.
+/// An id of a program's choice.
 fn chosen(id: u8) -> Value {
     json!({"command_id": format!("{id:032x}")})
 }
@@ -47,7 +47,7 @@ fn a_program_that_has_lost_an_answer_asks_again_and_gets_it() {
     assert_eq!(program.refused("create_group", lab.clone(), json!({})), "Group already exists: lab");
     assert_eq!(program.refused("create_group", lab.clone(), chosen(2)), "Group already exists: lab");
 
-    // Somebody else chose the same digits.
+    // Another user chose the same digits.
     drop(tracker.user("bob"));
     let mut other = logged_in(&tracker, "bob", PASSWORD);
     assert_eq!(other.refused("create_group", lab.clone(), chosen(1)), "Group already exists: lab");

@@ -1,4 +1,4 @@
-//! Programs and clients side by side at one tracker.
+//! Programs and clients beside each other at one tracker.
 
 use crate::common::deadline::LONG;
 use crate::common::installation::Installation;
@@ -28,7 +28,7 @@ pub(crate) fn tracker() -> TestTracker {
     speaking(|_| {})
 }
 
-/// The same, changed like this.
+/// The same with changed settings.
 pub(crate) fn speaking(change: impl FnOnce(&mut ServerSettings)) -> TestTracker {
     TestTracker::start_at(ListenSockets { clients: loopback(), programs: Some(loopback()) }, change)
 }
@@ -37,7 +37,7 @@ pub(crate) fn speaking(change: impl FnOnce(&mut ServerSettings)) -> TestTracker 
 pub(crate) struct Speaker {
     stream: TcpStream,
     answers: BufReader<TcpStream>,
-    /// Where it says that it listens.
+    /// The port at which it claims to listen.
     port: u16,
 }
 
@@ -48,7 +48,7 @@ impl Speaker {
         Self { answers: BufReader::new(stream.try_clone().expect("a socket")), stream, port }
     }
 
-    /// Writes a line as it is; gives the line that answers it.
+    /// Sends a raw line. Returns the answer.
     pub(crate) fn say(&mut self, line: &[u8]) -> String {
         self.stream.write_all(&[line, b"\n"].concat()).expect("taken");
         self.hear()
@@ -60,13 +60,13 @@ impl Speaker {
         answer.strip_suffix('\n').expect("a whole line").to_owned()
     }
 
-    /// Makes a request with these arguments and these members besides those that every one has.
+    /// Sends a request with these arguments, and with these members besides the usual ones.
     pub(crate) fn ask(&mut self, command: &str, args: Value, top: Value) -> Value {
         self.send(command, args, top);
         serde_json::from_str(&self.hear()).expect("JSON")
     }
 
-    /// Makes a request whose answer nobody waits for.
+    /// Sends a request without waiting for its answer.
     pub(crate) fn send(&mut self, command: &str, args: Value, top: Value) {
         let mut request =
             json!({"command": command, "command_args": args, "sender_ip": "127.0.0.1", "sender_port": self.port});
@@ -75,7 +75,7 @@ impl Speaker {
         self.stream.write_all(format!("{request}\n").as_bytes()).expect("taken");
     }
 
-    /// Makes a request that must succeed.
+    /// Sends a request that must succeed.
     pub(crate) fn done(&mut self, command: &str, args: &str) -> Value {
         let args = serde_json::from_str(&format!("{{{args}}}")).expect("JSON");
         self.done_with(command, args, json!({}))
@@ -87,7 +87,7 @@ impl Speaker {
         answer
     }
 
-    /// Makes a request that must be refused; gives the message.
+    /// Sends a request that must be refused. Returns the message.
     pub(crate) fn refused(&mut self, command: &str, args: Value, top: Value) -> String {
         let answer = self.ask(command, args, top);
         assert_eq!(answer["status"], "error", "{command}: {answer}");
@@ -101,7 +101,7 @@ impl Speaker {
         self.done_with("login", who, json!({}));
     }
 
-    /// The pieces of a share, and where each can be had, by ports.
+    /// The pieces of a share, each with the ports of its holders.
     fn find(&mut self, name: &str) -> Vec<Vec<u16>> {
         let found = self.done_with("download_file", json!({"group_id": "lab", "file_name": name}), json!({}));
         let ports = |chunk: &Value| {
@@ -119,7 +119,7 @@ impl Speaker {
     }
 }
 
-/// What stands at the top level of an upload.
+/// The fields at the top level of an upload.
 pub(crate) fn digests(pieces: &[Sha1Digest], sha1: Sha1Digest) -> Value {
     let pieces: Vec<String> = pieces.iter().map(ToString::to_string).collect();
     json!({"piecewise_sha": pieces, "fileSha": sha1.to_string()})
@@ -130,7 +130,7 @@ fn sized(mut digests: Value, size: u64) -> Value {
     digests
 }
 
-/// The digests of a manifest that tests make.
+/// The digests of a manifest from a test.
 pub(crate) fn pieces_of(bytes: &[u8]) -> Vec<Sha1Digest> {
     let manifest = groupshare::wire::codec::from_bytes::<groupshare::model::manifest::Manifest>(bytes).expect("valid");
     manifest.pieces().to_vec()
@@ -145,7 +145,7 @@ fn python(addr: SocketAddr) {
     assert!(output.status.success() && said == "ok\n", "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Starts the tracker of this number; gives where it speaks JSON.
+/// Starts the tracker with this number. Returns its address for JSON.
 fn start(installation: &Installation, number: usize) -> (Program, SocketAddr) {
     let addr = SocketAddr::new(installation.addrs[number - 1].ip(), 0).to_string();
     let (mut tracker, _) = installation.start(&["tracker_info.txt", &number.to_string(), "--json", &addr]);

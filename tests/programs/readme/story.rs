@@ -10,29 +10,29 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// The size of both terminals: every line of the story has room.
+/// The size of both terminals. It has room for every line of the story.
 const ROWS: u16 = 60;
 const COLUMNS: u16 = 108;
-/// What Bob types where he is asked for a password.
+/// Bob's password, which he types at the question.
 const PASSWORD: &str = "builder";
-/// Every byte of the film. Where nothing has come in yet, a download has zeros.
+/// Every byte of the film. A download has zeros in the places that have not come in.
 const FILM_BYTE: u8 = 7;
-/// At how many places a download is looked at to see how far it is.
+/// In how many places the test samples a download.
 const PLACES: u64 = 32;
 
-/// What is there after the story: the tracker, which still runs.
+/// What remains after the story: the tracker, which still runs.
 pub(crate) struct Story {
     pub tracker: Program,
-    /// What the tracker said when it began.
+    /// The tracker's first output.
     pub banner: String,
     _installation: Installation,
 }
 
 impl Story {
-    /// Plays it with a film of this length, and a client for Bob with these options. Everything that README shows must
-    /// be shown, and nothing else.
+    /// Plays the story with a film of this length, and with these options for Bob's client. The screens must show
+    /// everything that README shows, and nothing else.
     pub(crate) fn play(film_len: u64, bobs_options: &[&str]) -> Self {
-        // As many trackers as the list that comes along has.
+        // As many trackers as the sample list has.
         let installation = Installation::of(3);
         let (tracker, banner) = installation.start(&[]);
         let alice = Person::sits_down(&installation, "alice", &[]);
@@ -50,7 +50,7 @@ impl Story {
     }
 }
 
-/// Somebody at a terminal, with a folder of the same name at home.
+/// A person at a terminal, with a folder of the same name at home.
 struct Person {
     sitting: Sitting,
     folder: PathBuf,
@@ -90,7 +90,7 @@ impl Person {
     }
 }
 
-/// What stands between a line that was typed last and the prompt that came back; none while there is no prompt.
+/// The lines between the last typed line and the new prompt; `None` while there is no prompt.
 fn answer<'a>(rows: &'a [String], typed: &str) -> Option<&'a [String]> {
     let (_, rows) = rows.split_last().filter(|(prompt, _)| *prompt == ">")?;
     let begin = match typed {
@@ -100,7 +100,7 @@ fn answer<'a>(rows: &'a [String], typed: &str) -> Option<&'a [String]> {
     Some(&rows[begin..])
 }
 
-/// Whether about a third of a download to this place has come in, or all of it.
+/// Whether about a third of this download has come in, or all of it.
 fn a_third_is_there(film: &Path) -> bool {
     let Ok(part) = File::open(film.with_extension("mkv.part")) else {
         return film.exists();

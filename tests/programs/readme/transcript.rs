@@ -1,12 +1,12 @@
-//! The transcripts of README.md and docs/GUIDE.md, and what of a line is the same in every run.
+//! The transcripts of README.md and docs/GUIDE.md, and the parts of a line that are the same in every run.
 
 use super::project;
 use std::fs;
 
-/// What is typed at a prompt, and the lines that follow.
+/// A typed line, and the lines that follow.
 pub(crate) type Step = (String, Vec<String>);
 
-/// The lines of the transcript in this page that begins so.
+/// The lines of the transcript in this page that begins with `first`.
 pub(crate) fn transcript(page: &str, first: &str) -> Vec<String> {
     let text = fs::read_to_string(project(page)).expect(page);
     let lines = text.lines().map(|line| line.strip_prefix("    "));
@@ -16,7 +16,8 @@ pub(crate) fn transcript(page: &str, first: &str) -> Vec<String> {
     transcript
 }
 
-/// The steps of the transcript in README.md that begins so; first what stands before all prompts, with nothing typed.
+/// The steps of the transcript in README.md that begins with `first`. The lines before all prompts come first, with
+/// nothing typed.
 pub(crate) fn steps(first: &str) -> Vec<Step> {
     let mut steps = vec![(String::new(), Vec::new())];
     for line in transcript("README.md", first) {
@@ -29,7 +30,7 @@ pub(crate) fn steps(first: &str) -> Vec<Step> {
     steps
 }
 
-/// A line with `#` for what differs from run to run: addresses, digests, and amounts with their units.
+/// A line with `#` for the parts that differ from run to run: addresses, digests, and amounts with their units.
 pub(crate) fn shape(line: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     for word in line.split([' ', ':', '(', ')', ',', ';']).filter(|word| !word.is_empty()) {
@@ -45,7 +46,7 @@ pub(crate) fn shape(line: &str) -> String {
     words.join(" ")
 }
 
-/// The same of several lines.
+/// The same for several lines.
 pub(crate) fn shapes(lines: &[String]) -> Vec<String> {
     lines.iter().map(|line| shape(line)).collect()
 }

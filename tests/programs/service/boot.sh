@@ -1,6 +1,6 @@
 #!/bin/sh
-# boot.sh WORK UNIT OPTIONS LIST TRACKER: boots systemd on a copy of this machine's files that is gone with it. Runs in
-# namespaces of its own for mounts, processes, names, messages and control groups. WORK is an empty folder.
+# boot.sh WORK UNIT OPTIONS LIST TRACKER: boots systemd on a copy of this machine's files, which ends with it. It runs
+# in namespaces of its own for mounts, processes, names, messages and control groups. WORK is an empty folder.
 set -eu
 work=$1 unit=$2 options=$3 list=$4 tracker=$5
 
@@ -9,7 +9,7 @@ mount -t tmpfs tmpfs "$work"
 mkdir "$work/upper" "$work/inner" "$work/root"
 root=$work/root
 mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/inner" "$root"
-# Nothing of the kernel can be changed from in there.
+# Inside, nothing of the kernel can be changed.
 mount -t proc proc "$root/proc"
 mount -o bind,ro "$root/proc/sys" "$root/proc/sys"
 mount -t tmpfs tmpfs "$root/sys"
@@ -19,7 +19,7 @@ mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 
-# These are all units that there are.
+# There are no other units.
 mkdir "$root/run/units" "$root/run/before"
 for target in sysinit basic shutdown umount network-online multi-user default; do
     printf '[Unit]\nDescription=%s\n' "$target" >"$root/run/units/$target.target"

@@ -1,4 +1,4 @@
-//! The service under systemd, which is the first process of namespaces of its own. It wants root, systemd and cgroup2.
+//! The service under systemd, as the first process of its namespaces. The test needs root, systemd and cgroup2.
 
 use super::unit_folder;
 use crate::common::client::Client;
@@ -24,7 +24,7 @@ static MACHINES: AtomicU32 = AtomicU32::new(1);
 /// A machine that has booted. Dropping it ends all its processes.
 struct BootedMachine {
     boot: Child,
-    /// The process of systemd, seen from outside.
+    /// The process id of systemd, as seen from outside.
     first: String,
     cgroup: PathBuf,
     addr: SocketAddr,
@@ -32,7 +32,7 @@ struct BootedMachine {
 }
 
 impl BootedMachine {
-    /// `None` where systemd cannot be the first process, with why on standard error.
+    /// `None` if systemd cannot be the first process, with the reason on standard error.
     fn boot() -> Option<Self> {
         let left_out = |why: &str| eprintln!("left out: systemd does not boot in namespaces here: {why}");
         let Some(hierarchy) = cgroup2() else {
@@ -50,7 +50,7 @@ impl BootedMachine {
             left_out(&error.to_string());
             return None;
         }
-        // The shell is in the group before it makes the namespace, whose root that is then.
+        // The shell joins the group before it makes the namespace. So that group is the root of the namespace.
         let enter = "echo $$ >\"$0/cgroup.procs\" && exec unshare --mount --pid --fork --kill-child --uts --ipc --cgroup \"$@\"";
         let mut command = Command::new("sh");
         command.args(["-c", enter]).arg(&cgroup).arg("sh").arg(unit_folder().join("../tests/programs/service/boot.sh"));
@@ -87,7 +87,7 @@ impl BootedMachine {
         Ended::of(&mut self.command(words))
     }
 
-    /// What a command says that succeeds.
+    /// The output of a command that must succeed.
     fn says(&self, words: &[&str]) -> String {
         let ended = self.run(words);
         assert_eq!((ended.code, ended.complaint.as_str()), (Some(0), ""), "{words:?}: {}", ended.out);
@@ -110,13 +110,13 @@ impl BootedMachine {
         matches!(client.ask(login), Reply::LoggedIn { .. })
     }
 
-    /// Brings a file into the folder from which `follow` runs.
+    /// Puts a file into the folder from which `follow` runs.
     fn bring(&self, name: &str, from: &Path) {
         let mut command = self.command(&["cp", "/dev/stdin", &format!("/run/{name}")]);
         assert!(command.stdin(File::open(from).expect("there")).status().expect("started").success(), "{name}");
     }
 
-    /// Does as the manual says, as root. Returns what was said.
+    /// Follows the manual as root. Returns the output.
     fn follow(&self, commands: &str) -> String {
         self.says(&["env", "-C", "/run", "sh", "-ec", commands])
     }
@@ -131,7 +131,7 @@ fn documented_restore() -> String {
 
 impl Drop for BootedMachine {
     fn drop(&mut self) {
-        // The first process goes with it, and all others with that. Fails if it has ended.
+        // The first process ends with it, and all others with that. This fails if it has ended already.
         let _ = self.boot.kill();
         let _ = self.boot.wait();
         let deadline = Instant::now() + LONG;
@@ -141,14 +141,14 @@ impl Drop for BootedMachine {
     }
 }
 
-/// Removes a control group with all in it; false while a process is in one of them.
+/// Removes a control group with everything in it. False while a process is in one of them.
 fn emptied(cgroup: &Path) -> bool {
     let inside = fs::read_dir(cgroup).into_iter().flatten().flatten().map(|entry| entry.path());
     let folders: Vec<PathBuf> = inside.filter(|path| path.is_dir()).collect();
     folders.iter().all(|path| emptied(path)) && fs::remove_dir(cgroup).is_ok()
 }
 
-/// Where control groups of the second version are.
+/// The path of cgroup2.
 fn cgroup2() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"))?;
@@ -169,7 +169,7 @@ fn systemd_starts_reloads_and_stops_the_service_that_an_operator_moves_to_anothe
     let core: Vec<&str> =
         limits.lines().find(|line| line.starts_with("Max core")).expect("told").split_whitespace().collect();
     assert_eq!(core[4..6], ["0", "0"], "{core:?}");
-    // Nothing more need be said: it is the only service here.
+    // No number is needed: this is the only service here.
     let ctl = |machine: &BootedMachine, words: &[&str]| machine.says(&[&["groupshare-tracker", "ctl"], words].concat());
     assert!(ctl(&machine, &["status"]).starts_with(&format!("tracker 1 on {}, up ", machine.addr)));
     let stranger = ["runuser", "-u", "nobody", "--", "groupshare-tracker", "ctl", "--data-dir"];

@@ -1,4 +1,4 @@
-//! What a file or folder holds: by what number, and as it lies on a disk.
+//! The contents of a file or folder: by number, and as bytes on a disk.
 
 use crate::common::random::Random;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Bytes by path below the root; a single file has the empty path.
 pub(super) type Tree = BTreeMap<PathBuf, Vec<u8>>;
 
-/// The content of this number: a folder of three files, or one file of up to five pieces.
+/// The content with this number: a folder of three files, or one file of up to five pieces.
 pub(super) fn content(number: u64, folder: bool) -> Tree {
     let mut random = Random(number);
     let mut bytes = |len: u64| (0..len / 8 + 1).flat_map(|_| random.next().to_le_bytes()).collect::<Vec<u8>>();
@@ -20,7 +20,7 @@ pub(super) fn content(number: u64, folder: bool) -> Tree {
     Tree::from([(PathBuf::new(), bytes(len))])
 }
 
-/// What lies at a path; nothing if nothing does.
+/// The content at a path; `None` if there is none.
 pub(super) fn read(path: &Path) -> Option<Tree> {
     let mut tree = Tree::new();
     gather(path, &mut PathBuf::new(), &mut tree);
@@ -42,7 +42,7 @@ fn gather(path: &Path, below: &mut PathBuf, tree: &mut Tree) {
     }
 }
 
-/// Puts a content at a path, as new files in the place of whatever lies there.
+/// Writes a content to a path, as new files that replace the old entry.
 pub(super) fn write(path: &Path, tree: &Tree) {
     remove(path);
     for (below, bytes) in tree {

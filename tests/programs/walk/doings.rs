@@ -1,4 +1,4 @@
-//! What people do, by chance: to their files, to their clients, and while a download runs.
+//! Random actions of people: on their files, on their clients, and during a download.
 
 use super::content::{Tree, content, read, remove, write};
 use super::machine::{ENDS, End};
@@ -16,13 +16,13 @@ const NAMES: [&str; 3] = ["film", "notes", "pictures"];
 pub(super) struct Walk {
     world: World,
     random: Random,
-    /// Makes names of folders and contents that were not there before.
+    /// Numbers new names of folders and new contents.
     count: u64,
-    /// Where something lies that was moved away, and where it belongs.
+    /// The place of something that was moved away, and its proper place.
     away: Vec<(PathBuf, PathBuf)>,
 }
 
-/// What happens while a download runs.
+/// A disturbance of a running download.
 #[derive(Debug, Clone, Copy)]
 enum Disturbance {
     None,
@@ -51,7 +51,7 @@ impl Walk {
         self.count
     }
 
-    /// Does one thing, and looks whether all is as it has to be.
+    /// Does one action, and checks that everything is as it must be.
     pub(super) fn step(&mut self) {
         let (machine, name) = (self.chance(3), NAMES[self.chance(3)]);
         if !self.world.machines[machine].is_on() {
@@ -124,7 +124,7 @@ impl Walk {
         self.world.stopped(user, name);
     }
 
-    /// Puts back what was moved away.
+    /// Moves back what was moved away.
     fn back(&mut self) {
         if let Some((away, home)) = self.away.pop() {
             println!("  {} is back", home.display());
@@ -132,7 +132,7 @@ impl Walk {
         }
     }
 
-    /// Does something to what is shared, where it lies.
+    /// Does something to the share's files on the disk.
     fn change_disk(&mut self, path: &Path) {
         let Some(there) = self.world.disk.get(path).cloned() else { return };
         let chosen = self.chance(5);
@@ -154,7 +154,7 @@ impl Walk {
             }
             3 => {
                 let mut other = there;
-                // Of a folder one file, of a file all.
+                // One file of a folder, or all of a single file.
                 let file = other.values_mut().next().expect("it has files");
                 file.iter_mut().for_each(|byte| *byte ^= 0x55);
                 write(path, &other);
@@ -187,7 +187,7 @@ impl Walk {
             Some(path) => self.complete(machine, name, &path),
             None => {
                 let listed = self.world.machines[machine].download(name);
-                // An earlier download of the name may be.
+                // This may be about an earlier download of the name.
                 let gone = listed.as_ref().is_none_or(|listed| listed["state"] == "completed");
                 assert!(gone, "what is cancelled is not listed: {listed:?}");
             }
@@ -211,7 +211,7 @@ impl Walk {
         all[self.chance(all.len())]
     }
 
-    /// Waits until the download is complete, and takes note of what is there.
+    /// Waits until the download is complete, and notes its files.
     fn complete(&mut self, machine: usize, name: &'static str, path: &Path) {
         let taker = &mut self.world.machines[machine];
         taker.succeeds("limit", json!({ "download": 0 }));
@@ -224,7 +224,7 @@ impl Walk {
         self.world.shares(machine, name, path);
     }
 
-    /// Disturbs a download; gives where the file will be, or nothing if the download was given up.
+    /// Disturbs a download. Returns the place of the finished file, or `None` if the download was given up.
     fn disturb(&mut self, machine: usize, name: &str, path: &Path, how: Disturbance) -> Option<PathBuf> {
         let file = json!({ "group_id": "lab", "file_name": name });
         let folder = path.parent().expect("it has one").to_path_buf();
@@ -242,7 +242,7 @@ impl Walk {
                 let moved = folder.with_file_name(format!("moved-{}", self.fresh()));
                 fs::rename(&folder, &moved).expect("moved");
                 let home = moved.join(path.file_name().expect("a name"));
-                // Should it have been complete before, it is shared from where it was.
+                // If it was complete before, it is shared at its old place.
                 return Some(home);
             }
             Disturbance::SidecarLost => {
@@ -288,7 +288,7 @@ impl Walk {
         Some(path.to_path_buf())
     }
 
-    /// Somebody puts a file of their own to a place of a download, which is cancelled then.
+    /// The user puts a file of their own into the place of a download, and cancels the download.
     fn own_file(&mut self, machine: usize, name: &str, path: &Path, place: &Path) -> Option<PathBuf> {
         let own = content(self.fresh(), false);
         write(place, &own);
@@ -323,7 +323,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Gives all files of a content another time.
+/// Gives all files of a content another time of last write.
 fn touch(path: &Path, tree: &Tree, number: u64) {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + number);
     for below in tree.keys() {

@@ -20,10 +20,10 @@ pub(super) const ENDS: [End; 4] = [End::Quit, End::Term, End::HangUp, End::Kill]
 pub(super) struct Machine {
     pub name: &'static str,
     pub user: &'static str,
-    /// In which it was started.
+    /// The folder in which the client starts.
     pub folder: PathBuf,
     program: Option<Program>,
-    /// Those that nobody has asked for.
+    /// Events that no caller has asked for yet.
     events: Vec<Value>,
 }
 
@@ -41,7 +41,7 @@ impl Machine {
         self.program.is_some()
     }
 
-    /// Starts it again and logs in.
+    /// Starts the client again and logs in.
     pub(super) fn begin(&mut self, installation: &Installation) {
         self.program = Some(installation.person_again(self.name, &ARGS));
         self.log_in();
@@ -56,7 +56,7 @@ impl Machine {
         let mut program = self.program.take().expect("it runs");
         match how {
             End::Quit => {
-                // With what it says left unread: it may end downloads meanwhile.
+                // Its output stays unread meanwhile: it may end downloads.
                 program.say("{\"command\":\"quit\"}");
                 program.end();
             }
@@ -94,7 +94,7 @@ impl Machine {
         answer
     }
 
-    /// Waits for the end of the download of a file: the event.
+    /// Waits for the end of the download of a file. Returns the event.
     pub(super) fn ended(&mut self, file: &str) -> Value {
         let ends = ["download_completed", "download_failed", "download_lost"];
         let so = |event: &Value| event["file_name"] == file && ends.iter().any(|end| event["event"] == **end);
@@ -110,19 +110,19 @@ impl Machine {
         }
     }
 
-    /// Has nothing left of the ends of earlier downloads of a file.
+    /// Drops the events of earlier downloads of a file.
     pub(super) fn forget_ends(&mut self, file: &str) {
         self.events.retain(|event| event["file_name"] != file);
     }
 
-    /// The latest download of a file as `show_downloads` has it.
+    /// The latest download of a file in `show_downloads`.
     pub(super) fn download(&mut self, file: &str) -> Option<Value> {
         let shown = self.succeeds("show_downloads", json!({}));
         let downloads = shown["downloads"].as_array().expect("a list").clone();
         downloads.into_iter().rev().find(|download| download["file_name"] == file)
     }
 
-    /// The files of the group: name, SHA-1, number of sharers, number of clients online with pieces.
+    /// The files of the group: name, SHA-1, number of sharers, number of online clients with pieces.
     pub(super) fn files(&mut self) -> Vec<(String, u64, u64)> {
         let listed = self.succeeds("list_files", json!({ "group_id": "lab" }));
         let files = listed["files"].as_array().expect("a list").iter();

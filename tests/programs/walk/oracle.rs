@@ -1,4 +1,4 @@
-//! What people have said and put on their disks, and what must hold because of that.
+//! What people have commanded and put on their disks, and what must hold because of that.
 
 use super::content::{Tree, place, read, remove};
 use super::machine::Machine;
@@ -9,10 +9,10 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// What is shared under a name.
+/// The share under a name.
 pub(super) struct Share {
     pub content: Tree,
-    /// The users who said so.
+    /// The users who share it.
     pub sharers: BTreeSet<&'static str>,
 }
 
@@ -27,14 +27,14 @@ enum Had {
 pub(super) struct World {
     pub installation: Installation,
     pub tracker: Option<Program>,
-    /// Two of alice, one of bob.
+    /// Two machines of alice, and one of bob.
     pub machines: Vec<Machine>,
-    /// Takes every file, to see what the others give.
+    /// Downloads every file, to check what the others give.
     carol: Machine,
     pub shares: BTreeMap<&'static str, Share>,
-    /// By machine: where it has what its user shares.
+    /// For each machine, where it has its user's shares.
     pub records: Vec<BTreeMap<&'static str, PathBuf>>,
-    /// What lies at a path, as people and finished downloads left it.
+    /// The content at each path, as people and finished downloads left it.
     pub disk: BTreeMap<PathBuf, Tree>,
     checks: u64,
 }
@@ -66,7 +66,7 @@ impl World {
         Self { installation, tracker, machines, carol, shares, records, disk, checks: 0 }
     }
 
-    /// What a machine still has of a share, as its disk says.
+    /// How much of a share a machine still has, by its disk.
     fn had(&self, machine: usize, name: &str) -> Had {
         let (Some(path), Some(share)) = (self.records[machine].get(name), self.shares.get(name)) else {
             return Had::None;
@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    /// Whether a machine that is on has all of it.
+    /// Whether a running machine has all of it.
     pub(super) fn has_all(&self, machine: usize, name: &str) -> bool {
         self.machines[machine].is_on() && self.had(machine, name) == Had::All
     }
@@ -90,7 +90,8 @@ impl World {
         on.filter(|&machine| which(machine, self.had(machine, name))).count() as u64
     }
 
-    /// Deleting means own: whatever people and downloads put somewhere is there as they left it.
+    /// Only the owner of a file deletes it: everything that people and downloads have put somewhere is still as they
+    /// left it.
     pub(super) fn check_disk(&self) {
         for (path, tree) in &self.disk {
             let there = read(path);
@@ -98,7 +99,7 @@ impl World {
         }
     }
 
-    /// Withdrawing is a user's word, and identity is content: the list has what users share and nothing else.
+    /// Only a user's command withdraws a share, and identity is content: the list has exactly what users share.
     fn check_list(&mut self) {
         let files = self.carol.files();
         let listed: BTreeMap<&str, u64> = files.iter().map(|(name, sharers, _)| (name.as_str(), *sharers)).collect();
@@ -106,7 +107,8 @@ impl World {
         assert_eq!(listed, said.collect(), "what is shared, and by how many");
     }
 
-    /// Checks all that must hold now or a little later. These machines have looked at what they share.
+    /// Checks everything that must hold now or a little later. The machines in `looked` have checked the files of their
+    /// shares.
     pub(super) fn check(&mut self, looked: &[usize]) {
         self.check_disk();
         self.check_list();
@@ -116,12 +118,12 @@ impl World {
         self.check_disk();
     }
 
-    /// Complete means verified content, and what is announced is what is there: somebody else takes a file.
+    /// Complete means verified content, and an announced piece exists: a new member downloads a file.
     fn check_given(&mut self, name: &'static str, looked: &[usize]) {
         self.checks += 1;
         let to = self.carol.folder.join(format!("got-{}", self.checks));
         let all = self.count(name, |_, had| had == Had::All);
-        // Whoever has lost a file while it was shared learns that once somebody asks for it.
+        // A machine that has lost a file of a share learns that from a request for it.
         let unseen = |machine: usize| self.records[machine].contains_key(name) && !looked.contains(&machine);
         let (at_least, at_most) = (all, self.count(name, |machine, had| had != Had::None || unseen(machine)));
         println!("  carol takes {name}, which {at_least} to {at_most} clients have");
@@ -146,13 +148,13 @@ impl World {
         if taken == 1 {
             carol.succeeds("stop_share", args);
         } else {
-            // It may have come in parts from several.
+            // It may have come in parts from several members.
             let shown = carol.download(name).expect("begun");
             if shown["state"] == "completed" {
                 assert!(read(&to).as_ref() == Some(&self.shares[name].content), "{name} came as another content");
                 carol.succeeds("stop_share", args);
             } else {
-                // While the disk is looked at, the client asks for patience.
+                // During its disk check the client asks for patience.
                 wait_until("it is cancelled", || carol.ask("cancel_download", args.clone())["status"] == "success");
                 assert!(read(&to).is_none(), "nothing is left of what was cancelled");
             }
@@ -160,7 +162,7 @@ impl World {
         remove(&to);
     }
 
-    /// A user does not share something any more, on any machine.
+    /// A user stops sharing something, on all machines.
     pub(super) fn stopped(&mut self, user: &str, name: &'static str) {
         for (machine, records) in self.machines.iter().zip(&mut self.records) {
             if machine.user == user {
@@ -174,14 +176,14 @@ impl World {
         }
     }
 
-    /// A machine has what it shares at a path.
+    /// A machine shares a content at a path.
     pub(super) fn shares(&mut self, machine: usize, name: &'static str, path: &Path) {
         let user = self.machines[machine].user;
         self.shares.get_mut(name).expect("shared").sharers.insert(user);
         self.records[machine].insert(name, path.to_path_buf());
     }
 
-    /// What lies somewhere lies elsewhere from now on.
+    /// An entry has moved to another path.
     pub(super) fn moved(&mut self, from: &Path, to: &Path) {
         std::fs::rename(from, to).expect("moved");
         let inside: Vec<PathBuf> = self.disk.keys().filter(|path| path.starts_with(from)).cloned().collect();
