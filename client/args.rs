@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The most characters of a wrong argument that an error repeats.
+/// The maximum number of characters of a wrong argument that an error repeats.
 const SHOWN_MAX: usize = 80;
 const ARGUMENTS: &str = "[IP:PORT] [tracker_info.txt | TRACKER:PORT] [options]";
 

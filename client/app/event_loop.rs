@@ -34,12 +34,12 @@ use std::time::{Duration, Instant};
 
 /// The period of the clock. At each tick the client tells the tracker which pieces have arrived.
 const HOLD_PAUSE: Duration = Duration::from_secs(1);
-/// The least time between two requests for the keys that follow from a peer's unknown key.
+/// The minimum time between two requests for the keys that follow from a peer's unknown key.
 const KEYS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Least time between two requests for a certificate.
 const CERTIFICATE_PAUSE: Duration = Duration::from_secs(10);
-/// The most findings about reachability that the client tells its user in one run.
+/// The maximum number of findings about reachability that the client tells its user in one run.
 const FINDINGS_MAX: usize = 16;
 
 /// The thread of the event loop. Dropping it ends the thread.

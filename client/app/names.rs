@@ -15,7 +15,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The most entries of a folder, and the most files of a shared one, that the completer looks at.
+/// The maximum number of entries of a folder, or of files of a shared one, that the completer looks at.
 const ENTRIES_MAX: usize = 10_000;
 
 /// Knows the names, or asks the tracker.

@@ -36,7 +36,7 @@ const SHORT_MANIFEST_LEN: usize = 4 * 1024;
 /// How often the client resends a part that got no turn at the tracker, and the pause before each time.
 const TURNS_ASKED: u32 = 8;
 const TURN_PAUSE: Duration = Duration::from_secs(1);
-/// The most parts of a manifest in flight at a time.
+/// The maximum number of parts of a manifest in flight at a time.
 const PARTS_AT_ONCE: usize = 16;
 
 /// A share on this machine: its path and its content.

@@ -235,7 +235,7 @@ fn fold(typed: &str) -> String {
     typed.to_ascii_lowercase().replace('-', "_")
 }
 
-/// The most names in the answer to a wrong one.
+/// The maximum number of names in the answer to a wrong one.
 const NEAR_MAX: usize = 4;
 
 /// The commands that a wrong name may mean: those that begin with it, or else those at a small distance. At most four.

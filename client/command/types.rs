@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// The most characters of a wrong word that an error repeats.
+/// The maximum number of characters of a wrong word that an error repeats.
 pub(super) const SHOWN_MAX: usize = 60;
 
 /// The default size limit of a folder that follows a group, in bytes: 10 GiB.

@@ -3,8 +3,8 @@
 use super::rolling::{BlockDigest, RollingDigest};
 use crate::model::piece::block::BlockLen;
 
-/// The most words of the filter, so that it stays in the cache of a core. Below that it has one word for each digest,
-/// and few windows pass it by chance.
+/// The maximum number of words of the filter, so that it stays in the cache of a core. Below that it has one word for
+/// each digest, and few windows pass it by chance.
 const FILTER_WORDS_MAX: usize = 1 << 17;
 /// The number of windows that roll side by side. The steps of one window wait for each other.
 const LANES: usize = 2;

@@ -20,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The most blocks with stored digests, some 40 bytes each. Pieces beyond that are fetched whole.
+/// The maximum number of blocks with stored digests, some 40 bytes each. Pieces beyond that are fetched whole.
 const BLOCKS_KEPT_MAX: u64 = 1 << 21;
 /// The longest time without a description. Pieces without one by then are fetched whole.
 const SILENCE_MAX: Duration = Duration::from_secs(10);

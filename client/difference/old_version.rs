@@ -187,7 +187,7 @@ mod tests {
         Repeat(usize, usize, usize),
     }
 
-    /// The most stretches of the old version that begin or end by one change.
+    /// The maximum number of stretches of the old version that begin or end by one change.
     const BORDERS: usize = 6;
 
     impl Change {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Pause before the next dial of a peer that is not to blame.
 pub(super) const RETRY: Duration = Duration::from_millis(500);
-/// The most times that a pause doubles.
+/// The maximum number of times that a pause doubles.
 const DOUBLED_MAX: u32 = 10;
 
 /// The pause after this many failures: [`RETRY`], doubled with each failure but the first.
@@ -43,7 +43,7 @@ pub(super) struct Amnesty {
     last: Option<Instant>,
 }
 
-/// The least time between two early ends of pauses, for one peer, user or address.
+/// The minimum time between two early ends of pauses, for one peer, user or address.
 const AMNESTY_PAUSE: Duration = Duration::from_secs(5);
 
 impl Amnesty {

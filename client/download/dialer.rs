@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// The most connections in the making at a time: twice as many as one download may have.
+/// The maximum number of connections in the making at a time: twice as many as one download may have.
 const DIALERS_MAX: usize = 128;
 /// A thread without work for this long ends.
 const REST: Duration = Duration::from_secs(5);
-/// The most connections that wait for a thread.
+/// The maximum number of connections that wait for a thread.
 const QUEUE_LEN: usize = 256;
 
 /// A connection to make.

@@ -25,15 +25,15 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// The most connections of one download.
+/// The maximum number of connections of one download.
 const CONNECTIONS_MAX: usize = 64;
-/// The most peers to remember. The tracker names half as many at once, and names them again later.
+/// The maximum number of peers to remember. The tracker names half as many at once, and names them again later.
 const KNOWN_MAX: usize = 1024;
-/// The most addresses whose failures are remembered.
+/// The maximum number of addresses whose failures are remembered.
 const ADDRESSES_MAX: usize = 4096;
-/// The most clients of one user on trial at a time.
+/// The maximum number of clients of one user on trial at a time.
 const ON_TRIAL_MAX: usize = 2;
-/// The most connections to clients of one user that have delivered nothing.
+/// The maximum number of connections to clients of one user that have delivered nothing.
 const IDLE_MAX: usize = 8;
 /// The longest pause before the next dial of a peer that failed. The pause doubles, starting from [`RETRY`].
 const RETRY_MAX: Duration = Duration::from_secs(30);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// This many pieces may wait for the hasher. Any more are hashed at once, so little is left when the last piece comes.
 const LAG_MAX: u64 = 4;
-/// The most bytes that one call of `advance` reads back. So it keeps a worker from its peers only for some
+/// The maximum number of bytes that one call of `advance` reads back. So it keeps a worker from its peers only for some
 /// milliseconds.
 const STRETCH_LEN: u64 = 8 * PIECE_LEN as u64;
 /// The number of bytes to read back at a time: small enough to be hashed out of the cache.

@@ -9,10 +9,10 @@ use crate::sys::space::{DiskRoom, Supply};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-/// The most downloads of a followed group at a time, and the most for one sharer.
+/// The maximum number of downloads of a followed group at a time, and the maximum for one sharer.
 const RUNNING_MAX: usize = 64;
 const RUNNING_OF_ONE_MAX: usize = 4;
-/// The least size that a file counts for, in bytes: an empty one takes up disk space too.
+/// The minimum size that a file counts for, in bytes: an empty one takes up disk space too.
 const ROOM_MIN: u64 = 4096;
 /// The extra files beside an incomplete file, with the folders on its path.
 const FILES_BESIDE: u64 = 4;

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use unicode_normalization::UnicodeNormalization;
 
-/// The most shared files of a folder.
+/// The maximum number of shared files of a folder.
 pub(crate) const FILES_MAX: usize = 1 << 18;
 
 /// The identity of the folder at a path without links; `None` if there is none.

@@ -16,8 +16,8 @@ use std::thread;
 
 /// The number of pieces that a core hashes at once. Four take little longer than one, and more exceed the registers.
 const LANES: usize = 4;
-/// The most jobs ahead of the next one to pass on. A job has at most `LANES` pieces, so this bounds the memory to 16
-/// MiB.
+/// The maximum number of jobs ahead of the next one to pass on. A job has at most `LANES` pieces, so this bounds the
+/// memory to 16 MiB.
 const AHEAD_MAX: usize = 8;
 
 /// The SHA-1 of some bytes.

@@ -5,9 +5,9 @@ use crate::rate::buckets::{Buckets, Pace};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// The most sources of a kind with their own counts. The others share one count.
+/// The maximum number of sources of a kind with their own counts. The others share one count.
 const SOURCES_MAX: usize = 64;
-/// The most sources with a line each for their left-out lines. More of them share one line.
+/// The maximum number of sources with a line each for their left-out lines. More of them share one line.
 const APART_MAX: usize = 3;
 
 /// The kinds of lines that can come again and again without the user's doing.

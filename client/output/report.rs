@@ -96,7 +96,7 @@ pub enum Report {
     Notices {
         /// The latest first.
         told: Vec<ToldAgo>,
-        /// The most messages that are kept.
+        /// The maximum number of messages that are kept.
         most: usize,
     },
     /// The folders that are shared as a whole or follow a group.

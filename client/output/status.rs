@@ -92,9 +92,9 @@ impl Delivered {
     }
 }
 
-/// The most members that the line of a download names.
+/// The maximum number of members that the line of a download names.
 const NAMED_MAX: usize = 4;
-/// The most lines about why nothing arrives.
+/// The maximum number of lines about why nothing arrives.
 const OBSTACLES_MAX: usize = 4;
 /// The indent of each such line.
 const INDENT: &str = "      ";

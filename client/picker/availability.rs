@@ -22,7 +22,7 @@ const LEAF: usize = 128;
 const FAN: usize = 128;
 /// The least count without any piece.
 const NONE: u16 = u16::MAX;
-/// The most partial holders that can be counted.
+/// The maximum number of partial holders that can be counted.
 pub(crate) const HOLDERS_MAX: usize = NONE as usize - 1;
 /// The bits of 16 pieces, first piece first. The compiler vectorises comparisons with a table.
 const BITS: [u16; 16] = {

@@ -28,7 +28,7 @@ use crate::model::piece::{Layout, PieceIndex};
 
 /// Among equally rare pieces, the picker chooses within this many: 64 MiB.
 pub const WINDOW: u32 = 128;
-/// The most lanes on which one piece is in flight.
+/// The maximum number of lanes on which one piece is in flight.
 pub const COPIES_MAX: usize = 3;
 /// For a scarce peer, the picker searches its own part in one window per member, up to this many.
 const WINDOWS_MAX: u32 = 8;

@@ -8,17 +8,17 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-/// The most calls that are answered at once, each on a thread.
+/// The maximum number of calls that are answered at once, each on a thread.
 const THREADS_MAX: usize = 8;
-/// The most calls that wait.
+/// The maximum number of calls that wait.
 const WAITING_MAX: usize = 32;
-/// The most calls of one user, waiting or being answered.
+/// The maximum number of calls of one user, waiting or being answered.
 pub(super) const CALLER_MAX: usize = 3;
-/// The most calls of one network that are answered at once.
+/// The maximum number of calls of one network that are answered at once.
 const NETWORK_THREADS_MAX: usize = 6;
 /// After this many failed calls in a row, a user shares half of the threads with all such users.
 const VAIN_MAX: u32 = 3;
-/// The most users with remembered failed calls.
+/// The maximum number of users with remembered failed calls.
 const VAIN_USERS_MAX: usize = 256;
 /// After this wait a call is not worth an answer, because its caller gives up soon.
 const STALE: Duration = Duration::from_secs(4);

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-/// The most members to remember. Beyond this limit, members without a dial are forgotten.
+/// The maximum number of members to remember. Beyond this limit, members without a dial are forgotten.
 const PEERS_MAX: usize = 1024;
 
 /// The turn among dials of type `D`, for each member.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-/// The most addresses to remember. The oldest are forgotten first.
+/// The maximum number of addresses to remember. The oldest are forgotten first.
 const GONE_MAX: usize = 64;
 
 /// The known addresses of this machine. An address that was never in the list does not count as lost, because some

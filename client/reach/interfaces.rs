@@ -52,8 +52,8 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// An id that is equal for clients that reach each other through the loopback interface. Those are in one network
-/// namespace, since the same start of the system. The id tells nothing else about the machine.
+/// An id that is equal for clients that reach each other through the loopback interface. That holds for clients in one
+/// network namespace, until the system restarts. The id tells nothing else about the machine.
 pub fn machine() -> [u8; 16] {
     let read = || {
         let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// The longest wait for the other member, over all tried trackers. The caller was told to come at the same time.
 const MEETING_DEADLINE: Duration = Duration::from_secs(4);
-/// The most trackers at which a ticket is tried, including the first.
+/// The maximum number of trackers at which a ticket is tried, including the first.
 const TRIES_MAX: usize = 4;
 
 /// Why two members have not met at a relay. Ends a line, without a full stop.

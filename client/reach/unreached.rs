@@ -4,7 +4,7 @@ use super::eyeballs::dial_fault::AddressFault;
 use crate::wire::refusal::Code;
 use std::fmt;
 
-/// The most addresses to name. Further ones are only counted.
+/// The maximum number of addresses to name. Further ones are only counted.
 const NAMED_MAX: usize = 3;
 
 /// The result of a call, for one of the ways.

@@ -19,8 +19,8 @@ impl Way {
     /// All ways, the best one first.
     pub const ALL: [Self; 4] = [Way::Direct, Way::Called, Way::Punched, Way::Relayed];
 
-    /// The most connections of one download on this way to one member; `None` for as many as it wants. Each punched
-    /// connection needs a call of its own, and calls are few. An operator pays for the relay.
+    /// The maximum number of connections of one download on this way to one member; `None` for as many as it wants.
+    /// Each punched connection needs a call of its own, and calls are few. An operator pays for the relay.
     pub fn lanes_max(self) -> Option<usize> {
         match self {
             Way::Direct => None,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// How long a key press waits for names. Later ones are ready for the next press.
 const PATIENCE: Duration = Duration::from_millis(400);
-/// The most remembered answers.
+/// The maximum number of remembered answers.
 const REMEMBERED_MAX: usize = 64;
 
 /// A source of names.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// The most lines to keep.
+/// The maximum number of lines to keep.
 pub(crate) const LINES_MAX: usize = 1000;
 /// Begins a file of the editor's own format.
 const HEADER: &str = "#V2\n";

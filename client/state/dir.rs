@@ -21,7 +21,7 @@ use crate::model::digest::Fingerprint;
 use crate::model::name::UserId;
 use std::path::{Path, PathBuf};
 
-/// The most clients of one user on one machine.
+/// The maximum number of clients of one user on one machine.
 pub const SLOTS_MAX: u32 = 1000;
 
 /// The state directory of one OS user.

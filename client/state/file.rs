@@ -30,7 +30,7 @@ pub enum StateError {
     Damaged(PathBuf, PathBuf),
     /// The pin at this path is damaged. Any key of the trackers may differ from the first one.
     DamagedPin(PathBuf),
-    /// The most clients already use this state.
+    /// The maximum number of clients already uses this state.
     TooManyClients(PathBuf),
     /// The login of this state has ended.
     Closed,

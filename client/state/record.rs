@@ -47,7 +47,7 @@ pub struct DownloadRecord {
     pub part: Option<FolderPart>,
 }
 
-/// The most patterns for a part of a folder.
+/// The maximum number of patterns for a part of a folder.
 pub(crate) const PATTERNS_MAX: usize = 64;
 
 /// A part of a folder, downloaded or being downloaded.

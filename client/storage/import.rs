@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The most files of a folder that may prove unreadable only when they are read.
+/// The maximum number of files of a folder that may prove unreadable only when they are read.
 const UNREADABLE_MAX: u32 = 16;
 
 /// The result of hashing.

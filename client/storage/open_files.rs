@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The most files that all streams together keep open.
+/// The maximum number of files that all streams together keep open.
 const KEPT_MAX: usize = 128;
 
 /// The files that this process keeps open.

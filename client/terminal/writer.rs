@@ -18,7 +18,7 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
-/// The most lines that wait while a password is being typed. Further ones are only counted.
+/// The maximum number of lines that wait while a password is being typed. Further ones are only counted.
 const WAITING_MAX: usize = 1000;
 
 /// A handle on standard output and standard error. Cheap to clone; all clones share one state.

@@ -15,18 +15,18 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The most connections of members. One more takes the place of another, or is told to come back later.
+/// The maximum number of connections of members. One more takes the place of another, or is told to come back later.
 pub const CONNECTIONS_MAX: usize = 128;
-/// The most early connections besides, which have not proved yet that they are a member's. At the limit, the oldest one
-/// of the busiest address is told to come back later. A member proves it within moments, so an occupied early place
-/// keeps no member out.
+/// The maximum number of early connections besides, which have not yet proved to be a member's. At the limit, the
+/// oldest one of the busiest address is told to come back later. A member proves it within moments, so an occupied
+/// early place keeps no member out.
 pub(super) const EARLY_MAX: usize = 32;
-/// The most connections of one member.
+/// The maximum number of connections of one member.
 pub(super) const MEMBER_MAX: usize = 16;
 
 /// A connection that has lost its place to another member may still send the rest of its piece, for at most this long.
 const LATE: Duration = Duration::from_secs(30);
-/// The most such connections, besides those with a place.
+/// The maximum number of such connections, besides those with a place.
 const LATE_MAX: usize = 16;
 
 /// The state of a connection.

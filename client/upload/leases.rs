@@ -13,7 +13,7 @@ const TELLING: Duration = Duration::from_secs(1);
 const ROW_MAX: usize = 4;
 /// A row of leases is forgotten this long after the end of its last lease.
 const MEMORY: Duration = Duration::from_secs(20);
-/// The most pieces with remembered leases. Beyond this limit, pieces are given without one.
+/// The maximum number of pieces with remembered leases. Beyond this limit, pieces are given without one.
 const KEPT_MAX: usize = 8192;
 
 /// The pieces of one content that are on their way, each to one member.

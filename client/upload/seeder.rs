@@ -28,7 +28,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-/// The most ended or rejected connections that get time to read the reason.
+/// The maximum number of ended or rejected connections that get time to read the reason.
 const LEAVING_MAX: usize = 64;
 
 /// The parts that a seeder uses.

@@ -65,7 +65,7 @@ impl ServedState {
         self.told_to_all = told_to_all;
     }
 
-    /// The next news for a subscriber. They count as told from now on.
+    /// The next news for a subscriber. The news counts as told from now on.
     fn next_news(&mut self, sender: &Arc<FrameSender>) -> Option<List<u32, NEWS_MAX>> {
         let subscriber = self.subscribers.iter_mut().find(|subscriber| Arc::ptr_eq(&subscriber.sender, sender))?;
         let untold = self.news.range((subscriber.told - self.told_to_all) as usize..);
@@ -221,9 +221,9 @@ impl Served {
         subscribers.iter().for_each(|sender| self.catch_up(sender));
     }
 
-    /// Tells a connection of pieces that it has not heard of, unless data still waits to leave on it. So news are
-    /// merged while the far side or the uplink is slow. The session calls this after each reply, which sends the
-    /// waiting data too.
+    /// Tells a connection of pieces that it has not heard of, unless data still waits to leave on it. So news is merged
+    /// while the far side or the uplink is slow. The session calls this after each reply, which sends the waiting data
+    /// too.
     pub fn catch_up(&self, sender: &Arc<FrameSender>) {
         sender.flush();
         while sender.is_clear() {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// The most members to remember. This is more than can have a place at once.
+/// The maximum number of members to remember. This is more than can have a place at once.
 const MEMBERS_MAX: usize = 1024;
 
 /// The members that have, or had, a connection with the content open.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// A user that does not come back for this long leaves the line. A downloader comes again after half a second.
 const LAPSE: Duration = Duration::from_secs(3);
-/// The most users in the line.
+/// The maximum number of users in the line.
 const LEN_MAX: usize = 256;
 
 /// The users in the line, in the order of their arrival.

@@ -15,7 +15,7 @@ use crate::sys;
 use std::fs;
 use std::path::Path;
 
-/// The most folders of a login: each needs a descriptor of its own.
+/// The maximum number of folders of a login: each needs a descriptor of its own.
 const FOLDERS_MAX: usize = 16;
 
 /// Begins to share a folder as a whole. For a folder that is shared already, agrees that the shares of its missing

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 const LONG_WAIT: Duration = Duration::from_secs(3600);
 /// The pause after a failure that may pass in a moment.
 const PAUSE: Duration = Duration::from_secs(2);
-/// The least pause between two lists of a whole group. The pause is also `LIST_REST` times as long as the last list
+/// The minimum pause between two lists of a whole group. The pause is also `LIST_REST` times as long as the last list
 /// took.
 const LIST_PAUSE: Duration = Duration::from_secs(5);
 const LIST_REST: u32 = 20;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How often a waiter for the follow thread checks whether the wait is cancelled.
 const CANCEL_PAUSE: Duration = Duration::from_millis(100);
-/// The most names that wait for a request. Beyond this limit the thread lists the whole group.
+/// The maximum number of names that wait for a request. Beyond this limit the thread lists the whole group.
 pub(super) const NAMES_MAX: usize = 4096;
 
 /// New shares of a group.

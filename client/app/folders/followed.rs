@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 /// How long a download may stand without a peer that delivers before another one gets its turn.
 const STANDS_LONG: Duration = Duration::from_secs(10);
 
-/// The time in which news are collected into one message.
+/// The time in which news is collected into one message.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
 /// The client remembers this many names that take no room, beyond the names that the group has.
 const ROOMLESS_MAX: usize = 4096;
@@ -69,7 +69,7 @@ pub(super) struct Followed {
     pub names: BTreeSet<FileName>,
     /// When to ask again about the running downloads: their shares may have ended or have another version.
     pub checks: Option<Instant>,
-    /// The most remembered names that take no room. Beyond this limit the thread lists the whole group.
+    /// The maximum number of remembered names that take no room. Beyond this limit the thread lists the whole group.
     roomless_max: usize,
     /// The missing room, and whether the user knows.
     lacking: Option<NoRoom>,

@@ -20,18 +20,18 @@ use std::time::{Duration, Instant};
 /// The pause before the first look whether a missing folder is back. The pause doubles with each look.
 const AWAY_PAUSE: Duration = Duration::from_secs(5);
 const AWAY_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// The least pause between two scans of a folder without watches. The pause is also `SCAN_REST` times as long as the
+/// The minimum pause between two scans of a folder without watches. The pause is also `SCAN_REST` times as long as the
 /// last scan took.
 const SCAN_PAUSE: Duration = Duration::from_secs(10);
 const SCAN_REST: u32 = 100;
-/// The pause before another look at something unreadable, and the least time between two scans for unfit files.
+/// The pause before another look at something unreadable, and the minimum time between two scans for unfit files.
 const AGAIN_PAUSE: Duration = Duration::from_secs(60);
 const UNWATCHED: &str = "the system tells no more programs what happens in folders (fs.inotify.max_user_watches); it is \
                          looked through from time to time";
 const AWAY: &str = "it is not there, or another folder is in its place";
 /// A helper thread reads files of at least this many bytes: others should not wait that long.
 const LARGE_LEN: u64 = 64 * 1024 * 1024;
-/// The time in which news are collected into one message.
+/// The time in which news is collected into one message.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
 
 /// The next step for a folder.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Limits for waiting complaints. Members take turns, and the member with most complaints gives way. A member that
 /// downloads a wrong piece complains again.
 const BOUNDS: TurnBounds = TurnBounds { waiting: 32, each: 8, age: Duration::from_secs(60) };
-/// The least time between two reads because of complaints, however many members complain.
+/// The minimum time between two reads because of complaints, however many members complain.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The pause after such a read is at least this many times as long as the read.
 const REST: u32 = 10;
@@ -30,7 +30,7 @@ impl Default for Complaints {
 
 impl Complaints {
     /// Takes in a complaint of a member, or of this program itself. Drops it if too many of that member wait. If the
-    /// piece already waits, the complaint counts for whichever of the two has fewer waiting.
+    /// piece already waits, the complaint counts for the member with fewer waiting complaints.
     pub(super) fn put(&mut self, user: Option<UserId>, key: ShareKey, piece: PieceIndex, now: Instant) {
         if !self.waiting.join(&user, |job| *job == (key, piece)) {
             self.waiting.put(user, (key, piece), now);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// This many shares have a line of their own each time. A program hears of all.
 const LINES_MAX: usize = 5;
 
-/// The time in which news are collected into one message.
+/// The time in which news is collected into one message.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// News that wait for more.
@@ -22,7 +22,7 @@ pub(super) struct News {
 }
 
 impl News {
-    /// When there are news to tell.
+    /// When there is news to tell.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }

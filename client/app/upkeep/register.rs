@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The least time between two rounds over all shares, unless an event comes.
+/// The minimum time between two rounds over all shares, unless an event comes.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
 
-/// The most shares with a waiting question to the user. For others the client only tells the user, who knows what to
-/// type.
+/// The maximum number of shares with a waiting question to the user. For others the client only tells the user, who
+/// knows what to type.
 const QUESTIONS_MAX: usize = 8;
 
 /// Pieces that were found right, and the stamps of their files then.
@@ -59,7 +59,7 @@ struct RegisterState {
 }
 
 impl RegisterState {
-    /// Notes that the user is to be asked, if the news say so.
+    /// Notes that the user is to be asked, if the news says so.
     fn note(&mut self, key: ShareKey, news: Option<ShareNews>) -> Option<ShareNews> {
         let asked = matches!(&news, Some(ShareNews::Lacks(lack)) if lack.reason.is_other_content());
         if asked && self.questions.len() < QUESTIONS_MAX && !self.questions.contains(&key) {

@@ -15,7 +15,7 @@ const LOOK_PAUSE: Duration = Duration::from_secs(5);
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The pause between two looks at a share that is whole.
 const SERVED_PAUSE: Duration = Duration::from_secs(300);
-/// The least time between a look and the next one after an alarm: any downloader can raise alarms. The pause is also
+/// The minimum time between a look and the next one after an alarm: any downloader can raise alarms. The pause is also
 /// some times as long as the look took.
 const ALARM_PAUSE: Duration = Duration::from_millis(200);
 const ALARM_REST: u32 = 10;

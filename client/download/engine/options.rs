@@ -4,11 +4,11 @@ use crate::client::rate::downlink::Downlink;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most workers of the pool.
+/// The maximum number of workers of the pool.
 pub const WORKERS_MAX: usize = 64;
-/// The fewest workers by default: while one waits for the disk, the other goes on.
+/// The minimum number of workers by default: while one waits for the disk, the other goes on.
 const WORKERS_LEAST: usize = 2;
-/// The most workers by default. The whole hash is one chain, so a single download has no use for more.
+/// The maximum number of workers by default. The whole hash is one chain, so a single download has no use for more.
 const WORKERS_MOST: usize = 8;
 
 /// How long a download of a script waits by default for a member with the missing pieces.

@@ -7,7 +7,7 @@ use crate::wire::peer::{DESCRIBED_MAX, PeerRequest};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The most open requests of one connection: the peer works on one while the answer to the other travels.
+/// The maximum number of open requests of one connection: the peer works on one while the answer to the other travels.
 const ASKED_MAX: usize = 2;
 /// The number of pieces in the first request.
 const FIRST: usize = 4;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 const SILENT_DEADLINE: Duration = Duration::from_millis(700);
 /// A peer on a slow or shared line counts as silent after this many times its longest recent pause.
 const SILENT_PAUSES: u32 = 4;
-/// The upper limit of the silence deadline. All peers share the line to this end. So none counts as silent before the
-/// line could have carried one piece, but the wait ends here.
+/// The upper limit of the silence deadline. All peers share the line to this end. So no peer counts as silent before
+/// the line could have carried one piece, up to this limit.
 const SILENT_DEADLINE_MAX: Duration = Duration::from_secs(10);
 /// After this long, others may take a piece even while its bytes arrive, and also the pieces requested behind it. The
 /// connection goes on: it may be the only one, and a slow link delivers a piece in the end.

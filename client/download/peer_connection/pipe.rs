@@ -28,7 +28,7 @@ pub(super) struct Pipe {
     come: u64,
     /// The value of `come` when the last piece was complete.
     settled: u64,
-    /// The least time from a request to its first byte, measured when nothing else was on its way.
+    /// The minimum time from a request to its first byte, measured when nothing else was on its way.
     round_trip: Option<Duration>,
     /// Bytes a second, once a piece has come.
     pace: Option<f64>,
@@ -139,8 +139,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Simulates a connection with this round trip in ms and this rate in bytes per ms. Returns the most pieces on
-    /// request after `ms` milliseconds.
+    /// Simulates a connection with this round trip in ms and this rate in bytes per ms. Returns the maximum number of
+    /// pieces on request after `ms` milliseconds.
     fn asked_after(ms: u32, round_trip: u32, len_per_ms: u64) -> usize {
         let (mut pipe, begun) = (Pipe::default(), Instant::now());
         let (mut sent, mut left) = (VecDeque::new(), VecDeque::<u64>::new());

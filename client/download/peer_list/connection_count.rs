@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The most connections.
+/// The maximum number of connections.
 const MOST: usize = 16;
 /// New connections have this long to reach their full rate. The measurement takes as long.
 const STEP: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Chooses the connection to give up when a download has the most that it may have. Pure: the time is passed in.
+//! Chooses the connection to give up when a download is at its limit. Pure: the time is passed in.
 
 use super::{CONNECTIONS_MAX, KnownPeer, PeerList};
 use crate::model::id::PeerId;

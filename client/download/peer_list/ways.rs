@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The most members in one report of obstacles.
+/// The maximum number of members in one report of obstacles.
 const UNREACHED_MAX: usize = 16;
 /// The pause after calls have failed more than once. A tracker passes ten calls a minute on.
 const CALL_PAUSE: Duration = Duration::from_secs(12);

@@ -80,7 +80,7 @@ mod tests {
         UserId::parse(name).expect("a name")
     }
 
-    /// The most pieces requested from these users together, while none arrives.
+    /// The maximum number of pieces requested from these users together, while none arrives.
     fn asked(bound: &mut AskBound, users: &[&str]) -> usize {
         let (mut count, users) = (0, users.iter().map(|name| user(name)));
         for user in users {

@@ -17,7 +17,7 @@ const FAST_RUN: Duration = Duration::from_millis(80);
 
 /// No piece counts as long overdue before this time: a fast connection may pause.
 const OVERDUE_MIN: Duration = Duration::from_secs(1);
-/// The most connections that get a request before they open. So peers that never answer block few pieces.
+/// The maximum number of connections that get a request before they open. So peers that never answer block few pieces.
 const EARLY_MAX: usize = 2;
 
 /// The expected course of a connection.

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// The most dials of one side to an address at which both are to meet.
+/// The maximum number of dials of one side to an address at which both are to meet.
 const KNOCKS_MAX: u32 = 12;
 /// A host that accepts a connection and fails the handshake counts as this many knocks.
 const ACCEPTED_KNOCKS: u32 = 4;
@@ -19,7 +19,8 @@ pub(in super::super) const LOCAL_PAUSE: Duration = Duration::from_millis(20);
 
 /// How often dials of an address may fail, whichever member names it.
 const VAIN_PACE: Pace = Pace { burst: 4, interval: Duration::from_secs(15) };
-/// How often an address may accept a connection, whichever member names it. Only others know which host is there.
+/// How often an address may accept a connection, whichever member names it. This client cannot tell which host is
+/// there.
 const ACCEPTED_PACE: Pace = Pace { burst: 32, interval: Duration::from_secs(2) };
 
 /// The knocks of one side at one address.

@@ -8,7 +8,7 @@ use std::thread::{self, Builder};
 
 /// The number of files that a thread takes at a time. Neighbours in the list are mostly in one folder.
 const TAKEN: usize = 64;
-/// The most threads.
+/// The maximum number of threads.
 const THREADS_MAX: usize = 8;
 
 /// Calls `work` for every file, with its number. The calling thread alone handles few files.

@@ -18,7 +18,7 @@ const HEADER: &str = "groupshare unfinished download 2";
 const KIND: &[u8] = b"groupshare unfinished download ";
 /// Far longer than any sidecar, yet short enough to read any file that was put there.
 const LEN_MAX: u64 = 64 * 1024;
-/// The most foreign files in the sidecar's place that are moved aside.
+/// The maximum number of foreign files in the sidecar's place that are moved aside.
 const ASIDE_MAX: u32 = 99;
 /// How often the file may disappear between its opening and its lock before that counts as a fault.
 const ATTEMPTS_MAX: u32 = 16;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// After this many wrong pieces and no right one, the part is of something else.
 const WRONG_MAX: usize = 16;
-/// The most pieces to read for this answer. The user waits for it.
+/// The maximum number of pieces to read for this answer. The user waits for it.
 const LOOKED_AT_MAX: usize = 512;
 /// The bytes at the beginning of a file that show whether any program has written to it.
 const BEGIN_LEN: usize = 64 * 1024;

@@ -8,7 +8,7 @@
 use crate::model::piece::PIECE_LEN;
 use std::time::{Duration, Instant};
 
-/// The least and the most pieces that leave at a time.
+/// The minimum and the maximum number of pieces that leave at a time.
 pub(super) const BREADTH_MIN: usize = 3;
 const BREADTH_MAX: usize = 128;
 /// A whole piece that leaves within this time shows that nothing is scarce.

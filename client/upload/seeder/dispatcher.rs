@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 
 /// The pause after an error of the listener, which most likely is a lack of descriptors.
 const DEAF_PAUSE: Duration = Duration::from_millis(100);
-/// The most new connections at a time, before the thread looks at the others.
+/// The maximum number of new connections at a time, before the thread looks at the others.
 const ACCEPTED_MAX: usize = 32;
-/// The least and the most workers. While one of two shakes hands, the other goes on.
+/// The minimum and the maximum number of workers. While one of two shakes hands, the other goes on.
 const WORKERS_MIN: usize = 2;
 const WORKERS_MAX: usize = 4;
 

@@ -5,7 +5,7 @@ use crate::client::upload::served::Served;
 use crate::model::name::UserId;
 use std::time::{Duration, Instant};
 
-/// The least time between two complaints of one connection that count. A member with a wrong piece leaves.
+/// The minimum time between two complaints of one connection that count. A member with a wrong piece leaves.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// When a connection last complained.
