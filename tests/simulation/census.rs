@@ -1,4 +1,4 @@
-//! What has happened, counted: what never happens is not tested.
+//! Counts of the events: an event that never comes is not tested.
 
 /// Counts with names.
 macro_rules! counts {
@@ -14,7 +14,7 @@ macro_rules! counts {
                 $(self.$count += other.$count;)*
             }
 
-            /// The names of what never happened.
+            /// The names of the events that never came.
             fn never(&self) -> Vec<&'static str> {
                 [$((stringify!($count), self.$count),)*].iter().filter(|(_, n)| *n == 0).map(|(name, _)| *name).collect()
             }
@@ -23,37 +23,37 @@ macro_rules! counts {
 }
 
 counts! {
-    /// What became of ops.
+    /// The outcomes of ops.
     Outcomes {
         effective,
         repeated,
-        /// Carried out once more, since the command was not known any more.
+        /// Carried out a second time, since the trackers no longer knew the command.
         forgotten,
         as_wanted,
         overridden,
         renamed,
         merged,
-        /// Somebody was told of a new version.
+        /// A user heard of a new version.
         superseded,
         /// An owner has left, and several members could be the next.
         succeeded,
         owners_made,
         owners_dropped,
-        /// Somebody was added who had not asked.
+        /// A user was added without having asked.
         added,
-        /// Somebody has asked to be let into a closed group.
+        /// A user asked to join a closed group.
         closed,
         read,
         unread,
-        /// A user has logged out of a session that had not ended yet.
+        /// A user logged out of a session that had not ended.
         logged_out,
-        /// The author's account went with a disk.
+        /// The author's account was lost with a disk.
         orphaned,
-        /// What it was about was not there any more, and its author was told.
+        /// Its group or share was gone, and its author heard of that.
         ground_gone,
-        /// Notices of changes that have no place.
+        /// Notices of changes without a place.
         unplaced,
-        /// What operators did, as far as it changed something.
+        /// Actions of operators that changed something.
         reset,
         kicked,
         disabled,
@@ -61,15 +61,15 @@ counts! {
         deleted,
         given,
         group_deleted,
-        /// A user's new password was lost to the one that an operator set.
+        /// A user's new password lost against an operator's.
         reset_vs_change,
-        /// A group without members was given to somebody.
+        /// An operator gave a group without members to a user.
         revived_by_give,
-        /// An operator has deleted what it was about, and its author was told.
+        /// An operator had deleted its group or share, and its author heard of that.
         ground_deleted,
-        /// An operator has deleted its author, who misses nothing.
+        /// An operator had deleted its author, so nobody misses it.
         author_deleted,
-        /// What floors have dropped.
+        /// Dropped by floors.
         groups_dropped,
         shares_dropped,
         aliases_dropped,
@@ -78,56 +78,56 @@ counts! {
 }
 
 counts! {
-    /// How often things happened that are worth testing.
+    /// Events that are worth testing, and how often they came.
     Events {
         commands,
         acknowledged,
-        /// Acknowledged, and gone with the only disk that had them.
+        /// Acknowledged, and lost with the only disk that had it.
         gone,
         late,
         restarts,
-        /// Disks lost with what was on them.
+        /// Disks lost with their contents.
         wiped,
         /// Disks replaced by an old copy that lacks something.
         restored,
-        /// Disks replaced by an old copy that has what was lost.
+        /// Disks replaced by an old copy that has something lost.
         brought_back,
-        /// Trackers put on the list in the middle.
+        /// Trackers added to the list during the run.
         added,
-        /// Ops that came from a tracker with which this one never links.
+        /// Ops from a tracker with which this one never links.
         by_a_third,
-        /// Trackers that came to the others at the end, with changes of their own.
+        /// Trackers that met the others only at the end, with changes of their own.
         alone,
         failed_writes,
-        /// Everything was asked for again, since it could not be kept.
+        /// A request to send everything again, since it could not be kept.
         asked_again,
-        /// Trackers that an operator had all forget, and had them take back.
+        /// Trackers that an operator made all others forget, and take back.
         forgotten,
         taken_back,
-        /// Connections that were ended or refused because a tracker is forgotten.
+        /// Connections that ended or were refused because of a forgotten tracker.
         let_go,
         turned_away,
-        /// Floors, and those among them that a tracker established alone, without a vote.
+        /// Floors. The second count has those that a tracker established alone, without a vote.
         floors,
         alone_floors,
-        /// A tracker has established a floor since another one said so.
+        /// Floors that a tracker established on the word of another one.
         by_word,
-        /// Bases that were taken over.
+        /// Bases that a tracker took over.
         transfers,
-        /// Trackers that let go of ops which a promise excludes.
+        /// Trackers that dropped ops which a promise excludes.
         yields,
-        /// Ops between unequal floors.
+        /// Ops between different floors.
         passed_over,
-        /// Changes in files of those that have no place.
+        /// Changes that a tracker listed in a file because they have no place.
         listed,
-        /// Changes that were refused by a tracker that takes over a base.
+        /// Changes refused by a tracker that takes over a base.
         joining,
         proposals,
-        /// Proposals in the place of others by the same tracker.
+        /// Proposals that replace earlier ones of the same tracker.
         replaced,
-        /// The proposer ended after its promise, before it had the floor.
+        /// Proposers that ended after their promise, before they had the floor.
         died_promised,
-        /// Crashes between the steps of establishing: after the votes, the base, and the change in memory.
+        /// Crashes between the steps of a floor: after the votes, the base, and the change in memory.
         crashed_voted,
         crashed_based,
         crashed_swapped,
@@ -135,20 +135,20 @@ counts! {
         crashed_listed,
         crashed_copied,
         crashed_adopted,
-        /// Two disks lost between the proposal of a floor and the end of that round.
+        /// Two disks lost between the proposal of a floor and the end of its round.
         wiped_in_round,
-        /// Floors that exclude each other: disks were lost, or trackers forgotten.
+        /// Floors that exclude each other, since disks were lost or trackers forgotten.
         forks,
         /// The same where only disks were lost.
         forks_by_loss,
-        /// Bases that were taken over and exclude the own one, which went.
+        /// Bases taken over that exclude the tracker's own base, which was dropped.
         set_aside,
-        /// No floor can be agreed on, since two trackers have promised what excludes each other.
+        /// Two trackers have promised floors that exclude each other, so no floor can be agreed on.
         excluded,
     }
 }
 
-/// What happened, and what became of ops.
+/// The events, and the outcomes of ops.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Census {
     pub events: Events,
@@ -156,14 +156,14 @@ pub(crate) struct Census {
 }
 
 impl Census {
-    /// Both together.
+    /// The sum of both.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.events.add(&other.events);
         self.outcomes.add(&other.outcomes);
         self
     }
 
-    /// Asserts that everything has happened.
+    /// Asserts that every event has come.
     pub(crate) fn check(&self) {
         let never = [self.events.never(), self.outcomes.never()].concat();
         assert!(never.is_empty(), "these never happened: {never:?}");

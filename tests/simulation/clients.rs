@@ -1,5 +1,5 @@
-//! Commands at random, aimed so that most are possible where they are issued: few names, which both sides of a partition
-//! give away.
+//! Random commands. Most of them are possible where they are issued. They use few names, which both sides of a
+//! partition give away.
 
 use super::told::Made;
 use groupshare::client::picker::split_mix::SplitMix;
@@ -17,15 +17,15 @@ pub(crate) const USERS: [&str; 4] = ["ann", "ben", "cat", "dan"];
 const GROUPS: [&str; 2] = ["lab", "hub"];
 const FILES: [&str; 2] = ["f", "g"];
 
-/// A command that a client has issued.
+/// A command of a client.
 pub(crate) struct Command {
     pub id: CommandId,
     pub change: Change,
-    /// The ops of which clients were told that they have carried it out.
+    /// The ops that clients were told as the ones of this command.
     pub acknowledged: Vec<OpId>,
 }
 
-/// Chance.
+/// The random numbers of a run.
 pub(crate) struct Dice(pub SplitMix);
 
 impl Dice {
@@ -46,19 +46,19 @@ impl Dice {
     }
 }
 
-/// One of these files, or one that may not be there.
+/// One of these files, or one that may not exist.
 fn file_name(dice: &mut Dice, files: &[ShareInfo]) -> FileName {
     let known = dice.pick(files).filter(|_| dice.percent(60)).map(|file| file.name);
     known.unwrap_or_else(|| FileName::parse(dice.word(&FILES)).expect("a name"))
 }
 
-/// Mostly that joining needs a yes.
+/// Mostly that joining needs an owner's consent.
 fn access(dice: &mut Dice) -> GroupAccess {
     let [open, ask, closed] = GroupAccess::ALL;
     dice.pick(&[open, ask, ask, ask, closed]).expect("there are some")
 }
 
-/// A change that somebody wants to make who sees this state; `n` is its number.
+/// A change for a user who sees this state. `n` is its number.
 pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> Change {
     let password = PasswordHash(format!("password {n}").into());
     let active = |user: &UserRef| state.account(*user).is_some_and(|row| row.standing == AccountStanding::Active);
@@ -73,7 +73,7 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
         return Change::CreateUser { name: UserId::parse(dice.word(&USERS)).expect("a name"), password };
     };
     let groups: Vec<GroupRef> = made.groups.iter().copied().filter(|&group| state.owner(group).is_some()).collect();
-    // Decisions are mostly about those who wait.
+    // Most decisions are about users with a request.
     let asked: Vec<GroupRef> = groups.iter().copied().filter(|&group| state.waiting(group).next().is_some()).collect();
     let asked = dice.pick(&asked).filter(|_| (8..15).contains(&kind));
     let (Some(group), 2 | 4..) = (asked.or_else(|| dice.pick(&groups)), kind) else {
@@ -100,7 +100,7 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
     let author = state.share_named(group, &file).and_then(|info| state.author(info.share));
     let giver = author.filter(|&author| dice.percent(20) && active(&author)).unwrap_or(member);
     match kind {
-        // The tracker names the password that was proved to it.
+        // The tracker names the password that the user has proved.
         2 => Change::ChangePassword { user, former: user.0, password },
         4..8 => Change::JoinGroup { user: outsider, group: name },
         8..13 => Change::AcceptRequest { user: owner, group: name, target: waiting },
@@ -115,7 +115,7 @@ pub(crate) fn change(dice: &mut Dice, state: &State, made: &Made, n: usize) -> C
         33 | 34 => Change::AddMember { user: owner, group: name, target: outer },
         35 => Change::SetGroup { user: owner, group: name, access: access(dice) },
         36 => Change::SetAdding { user, allowed: dice.percent(70) },
-        // From a few, so that one is ended on both sides.
+        // From a few, so that both sides may end the same one.
         30 => Change::EndSession { user, session: SessionId([dice.below(20) as u8; 16]), through_s: n as u64 },
         _ => match state.notices(user, usize::MAX).last() {
             Some(&(through, _)) => Change::ReadNotices { user, through, shown: None },

@@ -1,4 +1,4 @@
-//! What survives of a tracker: the base, and records above it.
+//! The disk of a tracker: its base, and the records above the base.
 
 use super::told::Made;
 use groupshare::model::id::{CommandId, OpId, Seen};
@@ -14,15 +14,15 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::rc::Rc;
 
-/// The state at a floor. It remembers how it came about, which no tracker can.
+/// The state at a floor, with its history, which no real tracker has.
 pub(crate) struct Base {
     pub mark: FloorMark,
     pub state: State,
-    /// The floor before.
+    /// The floor before this one.
     pub below: Option<Rc<Base>>,
-    /// The ops between the two, in their order.
+    /// The ops between the two floors, in their order.
     pub ops: Vec<Op>,
-    /// Everything that was ever made.
+    /// Everything that any op has made.
     pub made: Made,
 }
 
@@ -37,43 +37,43 @@ impl Base {
         chain
     }
 
-    /// Whether a floor is this one or lies on the way to it.
+    /// Whether a floor is this one or one below it.
     pub(crate) fn stands_on(&self, floor: FloorMark) -> bool {
         floor == FloorMark::default() || self.chain().iter().any(|base| base.mark == floor)
     }
 }
 
-/// A disk is put on a base.
+/// A disk that is sorted for a new base.
 pub(crate) struct Sorted {
-    /// The base from which its tracker goes on.
+    /// The base from which the tracker goes on.
     pub base: Option<Rc<Base>>,
-    /// The ops that have their place above it.
+    /// The ops with a place above it.
     pub placed: Vec<Op>,
-    /// Those that have none.
+    /// The ops without a place.
     pub unplaced: Vec<Op>,
 }
 
-/// What survives.
+/// The contents of a disk.
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
-    /// The newest base. None at birth.
+    /// The newest base; `None` at birth.
     pub base: Option<Rc<Base>>,
-    /// The base before it: records above that are still there.
+    /// The base before it. Records above that one are still there.
     pub older: Option<Rc<Base>>,
     /// In the order in which they were written. Some may lie below the floor.
     pub records: Vec<Op>,
-    /// The first record that is read on top of the base.
+    /// The first record that a start reads on top of the base.
     pub needed: usize,
-    /// A base of another tracker, which the next start takes over.
+    /// Another tracker's base, which the next start takes over.
     pub incoming: Option<Rc<Base>>,
-    /// What was found to have no place, as it was written to files.
+    /// The ops without a place, as the tracker has written them to files.
     pub unplaced: Vec<Op>,
-    /// The authors of so many of these were told.
+    /// How many of their authors have been told.
     pub told: usize,
 }
 
 impl Disk {
-    /// The floor it stands on.
+    /// The floor of this disk.
     pub(crate) fn floor(&self) -> FloorMark {
         self.base.as_ref().map_or_else(FloorMark::default, |base| base.mark)
     }
@@ -97,33 +97,33 @@ impl Disk {
         self.records[self.needed..].iter().filter(move |op| op.lamport > floor)
     }
 
-    /// What a start comes to.
+    /// The result of a start.
     pub(crate) fn fold(&self) -> State {
         let mut state = self.base_state();
         self.above().iter().for_each(|op| state.apply(op));
         state
     }
 
-    /// Everything that was ever made as far as the disk knows.
+    /// Everything that was ever made, as far as this disk knows.
     pub(crate) fn made(&self) -> Made {
         let mut made = self.base.as_ref().map_or_else(Made::default, |base| base.made.clone());
         self.read().for_each(|op| made.note(op));
         made
     }
 
-    /// All ops that have their effect in this disk.
+    /// All ops that have an effect on this disk.
     pub(crate) fn holds(&self) -> BTreeSet<OpId> {
         let below = self.base.iter().flat_map(|base| base.chain()).flat_map(|base| &base.ops).map(|op| op.id);
         below.chain(self.above().iter().map(|op| op.id)).collect()
     }
 
-    /// Lets go of records below the older base.
+    /// Drops records below the older base.
     pub(crate) fn clear(&mut self) {
         let floor = self.older.as_ref().map_or(0, |base| base.mark.lamport);
         self.records.retain(|op| op.lamport > floor);
     }
 
-    /// Lets go of what is not needed.
+    /// Drops everything that is not needed.
     pub(crate) fn tidy(&mut self) {
         self.records.drain(..self.needed);
         self.needed = 0;
@@ -131,7 +131,7 @@ impl Disk {
         self.incoming = self.incoming.take().filter(|base| base.mark > floor);
     }
 
-    /// What a start changes before it reads, if it changes anything; the tracker is `me`.
+    /// What a start changes before it reads, if anything. The tracker is `me`.
     pub(crate) fn sort_out(&self, me: u16) -> Option<Sorted> {
         let taken = self.incoming.clone().filter(|base| base.mark > self.floor());
         let mut placing = match &taken {
@@ -149,7 +149,7 @@ impl Disk {
         Some(Sorted { base: taken.or_else(|| self.base.clone()), placed, unplaced })
     }
 
-    /// Writes down what has no place, once.
+    /// Lists the ops without a place, once each.
     pub(crate) fn list(&mut self, unplaced: &[Op]) {
         for op in unplaced {
             if self.unplaced.iter().all(|known| known.id != op.id) {
@@ -177,8 +177,8 @@ pub(crate) fn bytes(state: &State) -> Vec<u8> {
     bytes
 }
 
-/// The note that tells the author of a change that it has no place: its command and what makes it. `None` for what nobody
-/// misses.
+/// The note that tells the author of a change that it has no place: its command, and the op that makes it. `None` for a
+/// change that nobody misses.
 pub(crate) fn note_of(op: &Op) -> Option<(CommandId, Change)> {
     let user = op.body.author()?;
     if let OpBody::NoteUnplaced { change, .. } = &op.body {

@@ -1,10 +1,10 @@
-//! What a seed has in store for trackers: which of them the others know and whom each can meet, besides partitions.
+//! The fates of trackers in a run, besides partitions: which of them the others know, and which can meet.
 
 use super::clients::Dice;
 
 /// Trackers, by index.
 pub(crate) struct Fates {
-    /// Nobody knows this tracker yet, and it has not started.
+    /// This tracker is unknown to the others, and has not started.
     unlisted: Option<usize>,
     /// This tracker takes changes alone until the end.
     alone: Option<usize>,
@@ -15,7 +15,7 @@ pub(crate) struct Fates {
 }
 
 impl Fates {
-    /// The fates of so many trackers.
+    /// The fates of this many trackers.
     pub(crate) fn new(dice: &mut Dice, count: usize) -> Self {
         let unlisted = dice.percent(30).then(|| dice.below(count));
         let alone = dice.percent(20).then(|| dice.below(count)).filter(|&alone| unlisted != Some(alone));
@@ -25,18 +25,18 @@ impl Fates {
         Self { unlisted, alone, apart, rough: dice.percent(10) }
     }
 
-    /// Everybody is known and nobody is alone. Those that never link still do not.
+    /// Every tracker is known, and none is alone. Those that never link still do not.
     pub(crate) fn heal(&mut self) {
         (self.unlisted, self.alone) = (None, None);
     }
 
-    /// Everybody is known, nobody is alone, and all can link.
+    /// Every tracker is known, none is alone, and all can link.
     pub(crate) fn meet(&mut self) {
         self.heal();
         self.apart = None;
     }
 
-    /// Puts the unlisted tracker on the list of the others, if there is one.
+    /// Adds the unlisted tracker to the list of the others, if there is one.
     pub(crate) fn add(&mut self) -> Option<usize> {
         self.unlisted.take()
     }
@@ -60,7 +60,7 @@ impl Fates {
         a != b && meets(a) && meets(b) && !self.are_apart(a, b)
     }
 
-    /// Links, at random, by which all of these trackers meet that can.
+    /// Random links that connect all of these trackers that can meet.
     pub(crate) fn tree(&self, dice: &mut Dice, among: &[usize]) -> Vec<(usize, usize)> {
         let mut tree = Vec::new();
         let (mut within, mut without) = (Vec::from_iter(among.first().copied()), among.to_vec());
@@ -73,7 +73,7 @@ impl Fates {
                     tree.push((b, a));
                     within.push(b);
                 }
-                // Whom none of these can meet begins a tree of its own.
+                // A tracker that can meet none of these begins a tree of its own.
                 (None, Some(&first)) => within = vec![first],
                 (None, None) => return tree,
             }

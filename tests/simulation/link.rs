@@ -1,5 +1,5 @@
-//! A connection between two trackers: in order and without loss in either direction until it breaks, which loses any part
-//! of what was on its way. Connections know nothing of each other, so what went through two of them arrives in any order.
+//! A connection between two trackers. Each direction is in order and without loss until the connection breaks, which
+//! loses any part of the messages on their way. Messages on two connections have no order.
 
 use super::disk::Base;
 use groupshare::model::id::Seen;
@@ -12,55 +12,55 @@ use std::rc::Rc;
 /// In how many parts a base travels.
 pub(crate) const BASE_PARTS: usize = 3;
 
-/// What goes through a connection.
+/// A message on a connection.
 #[derive(Clone)]
 pub(crate) enum Message {
-    /// The first of each side: its floor and what is durable there.
+    /// The first message of each side: its floor, and what is durable there.
     Hello(FloorMark, Vec<Seen>),
-    /// The same later, when there is another floor.
+    /// The same later, after a change of the floor.
     Have(FloorMark, Vec<Seen>),
     /// Durable ops.
     Ops(Vec<Op>),
-    /// Everything behind this once more, since it could not be kept.
+    /// A request to send everything behind this once more, since it could not be kept.
     GiveAgain(Vec<Seen>),
-    /// The base of the far side's floor is wanted.
+    /// A request for the base of the far side's floor.
     WantBase(FloorMark),
     /// One part of a base.
     Base(Rc<Base>, usize),
-    /// There is another floor by now.
+    /// The sender has another floor by now.
     NoBase,
 }
 
-/// What an end knows of the far side.
+/// What one end knows of the far side.
 pub(crate) struct Far {
     pub floor: FloorMark,
-    /// What it has.
+    /// What the far side has.
     pub has: VersionVector,
 }
 
 /// One end of a connection.
 pub(crate) struct End {
-    /// Whose, by index.
+    /// The tracker at this end, by index.
     pub tracker: usize,
     pub open: bool,
-    /// `None` until the far side has said it.
+    /// `None` until the far side has sent it.
     pub far: Option<Far>,
-    /// How far this side's ops were looked at, by their place on its disk.
+    /// How far this end has gone through its own ops, by their place on its disk.
     pub cursor: usize,
-    /// What is on its way to this end.
+    /// Messages on their way to this end.
     pub inbox: VecDeque<Message>,
-    /// Nothing more is taken before the ops taken last are durable.
+    /// This end takes nothing more until its last ops are durable.
     pub waits: bool,
-    /// What came last could not be kept: what comes is let go of until everything is asked for again.
+    /// The last ops could not be kept. This end drops everything until it asks for all of it again.
     pub refused: bool,
-    /// The base that was asked for, and how many parts of it have come.
+    /// The requested base, and how many of its parts have come.
     pub taking: Option<(FloorMark, usize)>,
 }
 
-/// A connection. The end that called is the first.
+/// A connection. The calling end is the first.
 pub(crate) struct Conn {
     pub ends: [End; 2],
-    /// Nothing more is carried; what has left still arrives.
+    /// The connection carries nothing more. Messages that have left still arrive.
     pub broken: bool,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Conn {
 pub(crate) type EndId = (usize, usize);
 
 impl End {
-    /// Takes note of what the far side says that it has.
+    /// Notes what the far side has.
     pub(crate) fn hear(&mut self, floor: FloorMark, seen: &[Seen]) {
         self.far = Some(Far { floor, has: VersionVector::new(seen) });
         (self.cursor, self.taking) = (0, None);
@@ -96,14 +96,14 @@ impl Conn {
         Self { ends: of.map(end), broken: false }
     }
 
-    /// Sends something to the far side of an end.
+    /// Sends a message to the far side of an end.
     pub(crate) fn send(&mut self, from: usize, message: Message) {
         if !self.broken {
             self.ends[1 - from].inbox.push_back(message);
         }
     }
 
-    /// Breaks it; of what is on its way, only so much arrives.
+    /// Breaks the connection. Of the messages on their way, only this many arrive in each direction.
     pub(crate) fn break_off(&mut self, arrives: [usize; 2]) {
         self.broken = true;
         for (end, arrives) in self.ends.iter_mut().zip(arrives) {
@@ -111,7 +111,7 @@ impl Conn {
         }
     }
 
-    /// An end is gone.
+    /// Closes one end.
     pub(crate) fn close(&mut self, side: usize) {
         self.broken = true;
         self.ends[side].open = false;

@@ -1,12 +1,14 @@
 //! One to five trackers in one process, and clients that issue commands anywhere and repeat them elsewhere. The network
-//! delays, stalls, breaks and partitions. Disks fail, are lost, and come back as old copies. Some trackers join late, some
-//! pairs never link, and some trackers are alone until the end. Floors come at any time. A seed decides all. After healing
-//! all trackers have one state on one floor, nothing was carried out twice, and every acknowledged command has its effect,
-//! a later override, or a notice, as docs/FOLD.md says. Only what went with a disk may be lost.
+//! delays, stalls, breaks and partitions. Disks fail, are lost, and come back as old copies. Some trackers join late,
+//! some pairs never link, and some trackers are alone until the end. Floors come at any time. A seed decides
+//! everything.
 //!
-//! `make sim` runs 100,000 seeds (`SEEDS=100000 cargo test --release --test simulation`); without `SEEDS` it is 2,000. A seed
-//! that fails is told with its trace; `SEED=7 cargo test --test simulation -- --nocapture` plays seed 7 again and tells
-//! everything that happens.
+//! After healing all trackers have one state on one floor, and no command was carried out twice. Every acknowledged
+//! command has its effect, a later override, or a notice, as docs/FOLD.md says. Only changes on lost disks may be lost.
+//!
+//! `make sim` runs 100,000 seeds (`SEEDS=100000 cargo test --release --test simulation`). Without `SEEDS` it is 2,000.
+//! A failing seed is printed with its trace. `SEED=7 cargo test --test simulation -- --nocapture` repeats seed 7 and
+//! prints all its events.
 
 mod census;
 mod clients;
@@ -37,7 +39,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} has to be a number, not '{text}'")))
 }
 
-/// Whatever happens, all trackers agree afterwards, and no acknowledged command is lost in silence.
+/// Whatever happens, in the end all trackers agree, and no acknowledged command is lost in silence.
 #[test]
 fn trackers_agree_and_no_command_is_lost_in_silence() {
     if let Some(seed) = number("SEED") {
@@ -57,7 +59,7 @@ fn trackers_agree_and_no_command_is_lost_in_silence() {
         }
     };
     println!("{seeds} seeds: {census:?}");
-    // What never happens is not tested.
+    // An event that never comes is not tested.
     census.check();
 }
 
@@ -71,7 +73,7 @@ fn a_seed_decides_all() {
     assert_eq!(play(), play());
 }
 
-/// The crowd of `cargo bench -- swarm_sim`: what the docs say of it can be repeated.
+/// The crowd of `cargo bench -- swarm_sim`. A repeated run gives the same figures as the docs.
 #[test]
 fn a_crowd_with_one_seed_has_one_outcome_and_is_given_each_piece_about_once() {
     let seeder = swarm::world::access::Access::mbit(2.0, 20.0, 5);

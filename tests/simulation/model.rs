@@ -1,4 +1,5 @@
-//! docs/FOLD.md once more, over plain maps and with nothing of the trackers' own fold: what has to have become of every op.
+//! A second implementation of docs/FOLD.md, over plain maps and without any code of the trackers' own fold. It computes
+//! the required outcome of every op.
 
 mod floor;
 mod operators;
@@ -17,13 +18,13 @@ use groupshare::model::op::{Op, OpBody, PasswordHash};
 use groupshare::tracker::state::AccountStanding;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// How many of a user's last commands are known, besides the one that made the account.
+/// How many of a user's last commands the model knows, besides the one that made the account.
 const KNOWN_COMMANDS: usize = 1024;
 
-/// Notices with their places, as a user is shown them.
+/// Notices with their places, as a user sees them.
 pub(crate) type Notices = Vec<(OpOrder, Notice)>;
 
-/// What trackers have shown to those who say that they have read it: by origin and digest.
+/// The notices that trackers have shown before a user marked them as read: by origin and digest.
 pub(crate) type Shown = BTreeMap<(Origin, [u8; 32]), Notices>;
 
 pub(crate) struct User {
@@ -31,7 +32,7 @@ pub(crate) struct User {
     pub password: PasswordHash,
     pub password_op: OpId,
     pub sessions_since: OpId,
-    /// The sessions of which the user logged out last, oldest first, each with the time of its last token.
+    /// The sessions that the user logged out of last, oldest first, each with the time of its last token.
     pub ended: VecDeque<(SessionId, u64)>,
     /// Tokens made up to this time are void.
     pub void_through_s: u64,
@@ -41,7 +42,7 @@ pub(crate) struct User {
     reset: bool,
     pub unread: Notices,
     made_by: (CommandId, OpId),
-    /// The last commands, oldest first, and the ops that carried them out unless their origins are gone.
+    /// The last commands, oldest first, with the ops that carried them out. `None` if the op's origin is gone.
     recent: VecDeque<(CommandId, Option<OpId>)>,
 }
 
@@ -49,13 +50,13 @@ pub(crate) struct Group {
     pub name: GroupId,
     /// In the order in which they joined. A group without members is hidden.
     pub members: Vec<OpId>,
-    /// In the order in which they became so.
+    /// In the order in which they became owners.
     pub owners: Vec<OpId>,
     pub founder: Option<OpId>,
     pub access: GroupAccess,
     pub waiting: BTreeSet<OpId>,
     pub chain: [u8; 32],
-    /// How many were made before.
+    /// How many groups were made before.
     number: usize,
     deleted: bool,
 }
@@ -71,12 +72,12 @@ pub(crate) struct Share {
     pub sharers: BTreeSet<OpId>,
 }
 
-/// The trackers' state as docs/FOLD.md has it. Everything goes by canonical ids.
+/// The trackers' state according to docs/FOLD.md. All ids in it are canonical.
 pub(crate) struct Model<'a> {
     pub users: BTreeMap<OpId, User>,
     pub groups: BTreeMap<OpId, Group>,
     pub shares: BTreeMap<OpId, Share>,
-    /// The trackers that are forgotten.
+    /// The forgotten trackers.
     pub forgotten: BTreeSet<u16>,
     aliases: BTreeMap<OpId, OpId>,
     shown: &'a Shown,
@@ -84,12 +85,12 @@ pub(crate) struct Model<'a> {
     /// Commands that were carried out.
     done: BTreeSet<CommandId>,
     groups_made: usize,
-    /// Shares that were not made, since an operator had deleted the group before.
+    /// Shares that were not made, because an operator had deleted their group before.
     unmade: BTreeSet<OpId>,
     pub outcomes: Outcomes,
-    /// The notices of the last op.
+    /// The notices that the last op caused.
     pub told: Vec<(OpId, Notice)>,
-    /// Who were asked by the last op, and where, to let whom in.
+    /// The messages of the last op about a request to join: the owner, the group, and the asking user.
     pub asked: Vec<(OpId, OpId, OpId)>,
 }
 
@@ -114,22 +115,22 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The id that an id stands for.
+    /// The canonical id of an id.
     pub(crate) fn canonical(&self, id: OpId) -> OpId {
         self.aliases.get(&id).map_or(id, |&other| self.canonical(other))
     }
 
-    /// Whether there is something of this canonical id.
+    /// Whether something has this canonical id.
     pub(crate) fn knows(&self, id: OpId) -> bool {
         self.users.contains_key(&id) || self.groups.contains_key(&id) || self.shares.contains_key(&id)
     }
 
-    /// Whether a command was carried out, and by which op, as long as that is known.
+    /// Whether a command was carried out, and by which op as long as the model knows it.
     pub(crate) fn command(&self, command: CommandId) -> Option<Option<OpId>> {
         self.users.values().find_map(|user| user.knows(command))
     }
 
-    /// Folds the next op. Returns false if its command was carried out before.
+    /// Folds the next op. Returns false if its command was already carried out.
     pub(crate) fn apply(&mut self, op: &Op) -> bool {
         self.told.clear();
         self.asked.clear();
@@ -163,7 +164,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The earlier op with the command of this one; `None` inside if nobody knows which it was.
+    /// The earlier op with the same command; `None` inside if that op is no longer known.
     fn carried_out(&self, op: &Op) -> Option<Option<OpId>> {
         match op.body.author() {
             Some(_) => self.users[&self.author(op)?].knows(op.command),
@@ -171,7 +172,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The author of an op, if the account is there.
+    /// The author of an op, if the account exists.
     fn author(&self, op: &Op) -> Option<OpId> {
         let author = self.canonical(op.body.author()?.0);
         self.users.contains_key(&author).then_some(author)
@@ -181,7 +182,7 @@ impl<'a> Model<'a> {
         let stands_for_share = self.shares.contains_key(&self.canonical(first));
         match &op.body {
             OpBody::CreateShare { group, user, name, content, .. } if !stands_for_share => {
-                // The first one joined a share: whoever joined this one finds it all the same.
+                // The earlier op joined a share. A user that joined this op's share finds that share all the same.
                 let group = self.canonical(group.0);
                 if !self.is_there(group) {
                     self.unmade.insert(op.id);
@@ -196,7 +197,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Whether what an op is about is there. If not, its author is told.
+    /// Whether the things that an op names exist. If not, its author gets a notice.
     fn has_ground(&mut self, op: &Op) -> bool {
         if op.body.author().is_none() {
             return true;
@@ -206,7 +207,7 @@ impl<'a> Model<'a> {
             self.ground_gone(op, author);
             return false;
         }
-        // An owner's decision stands, also if nobody has the account any more.
+        // An owner's decision stands even if the account no longer exists.
         let stands = author.is_some() || is_decision(&op.body);
         self.outcomes.orphaned += usize::from(!stands);
         stands
@@ -262,13 +263,13 @@ impl<'a> Model<'a> {
                 self.outcomes.unplaced += 1;
                 self.tell(self.user(user.0), Notice::Unplaced { change: change.clone() });
             }
-            // What trackers agree on changes nothing that users see.
+            // Votes of trackers change nothing that users see.
             OpBody::ProposeFloor { .. } | OpBody::ReadyForFloor { .. } | OpBody::PromiseFloor { .. } => {}
             _ => self.manage(op),
         }
     }
 
-    /// What owners and who is added decide, and operators.
+    /// Decisions of owners, of added users, and of operators.
     fn manage(&mut self, op: &Op) {
         match &op.body {
             OpBody::MakeOwner { group, user, by } => {
@@ -294,7 +295,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The user that an op names: what ops name comes before them.
+    /// The user that an op names. Every op comes after the ops that it names.
     fn user(&self, id: OpId) -> OpId {
         let user = self.canonical(id);
         assert!(self.users.contains_key(&user), "{id:?} is no user");
@@ -375,7 +376,7 @@ impl<'a> Model<'a> {
 }
 
 impl User {
-    /// The op that has carried out a command of this user.
+    /// The op that carried out a command of this user.
     fn knows(&self, command: CommandId) -> Option<Option<OpId>> {
         let own = (self.made_by.0, Some(self.made_by.1));
         let mut known = self.recent.iter().chain([&own]);
@@ -402,7 +403,7 @@ fn is_decision(body: &OpBody) -> bool {
     matches!(body, OpBody::AcceptRequest { .. } | OpBody::RejectRequest { .. } | OpBody::RemoveMember { .. })
 }
 
-/// The name, or the first one of `name~2`, `name~3` and so on, that is free.
+/// The name if it is free, else the first free one of `name~2`, `name~3` and so on.
 fn first_free<N: Clone>(name: &N, with_suffix: impl Fn(&N, u32) -> N, is_free: impl Fn(&N) -> bool) -> N {
     let all = std::iter::once(name.clone()).chain((2..).map(|n| with_suffix(name, n)));
     all.into_iter().find(is_free).expect("there is always one")

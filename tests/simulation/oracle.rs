@@ -1,5 +1,6 @@
-//! The judge: folds all ops in their order as the trackers do, and once more by the model, with the same floors between
-//! them. Each op tells the same users the same, and at each floor and at the end both have come to the same.
+//! The judge folds all ops in their order, once as the trackers do and once with the model, with the same floors
+//! between them. Each op must cause the same messages to the same users. At each floor and at the end both must have
+//! the same state.
 
 use super::disk::{Base, bytes};
 use super::model::{Model, Shown};
@@ -19,12 +20,12 @@ pub(crate) struct Oracle<'a> {
 }
 
 impl<'a> Oracle<'a> {
-    /// Nothing was folded yet.
+    /// An oracle before the first op.
     pub(crate) fn new(shown: &'a Shown) -> Self {
         Self { state: State::new(), model: Model::new(shown), folded: Vec::new() }
     }
 
-    /// Judges a floor, whose ops come after all others.
+    /// Judges a floor. Its ops come after all others.
     pub(crate) fn judge_floor(&mut self, base: &Base) {
         base.ops.iter().for_each(|op| self.fold(op));
         self.state.prune(base.mark.lamport);
@@ -46,7 +47,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Both folds have come to the same.
+    /// Compares the two folds.
     fn check(&self) {
         assert_eq!(self.state.op_count(), self.folded.len() as u64, "every op was folded");
         assert!(self.state.forgotten().eq(self.model.forgotten.iter().copied()), "forgotten trackers");
@@ -76,7 +77,7 @@ impl<'a> Oracle<'a> {
             }
         }
         assert_eq!(asked, self.model.asked, "the owners hear of a request: {op:?}");
-        // Whom an op tells first is all the same. In which order it tells one user two things is checked at the end.
+        // The order among different users does not matter. The end checks the order of two messages to one user.
         let all = |told: &[_]| told.iter().map(|(to, notice)| (*to, format!("{notice:?}"))).collect::<BTreeSet<_>>();
         assert_eq!(all(&told), all(&self.model.told), "notices of {op:?}");
         if let OpBody::LeaveGroup { group, .. } | OpBody::RemoveMember { group, .. } = op.body

@@ -1,5 +1,5 @@
-//! What a tracker has told its clients since it started: as the notifier does it, batch by batch. It has to add up to what
-//! there is to know.
+//! What a tracker has told its clients since its start, batch by batch like the notifier. The sum of the messages must
+//! equal the state.
 
 use super::tracker::Batch;
 use groupshare::model::id::{GroupRef, OpId, OpOrder, ShareRef, UserRef};
@@ -9,31 +9,31 @@ use groupshare::tracker::state::effect::Told as What;
 use groupshare::tracker::state::{AccountStanding, State};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the clients of everybody believe.
+/// What the clients of all users believe.
 ///
-/// Whoever logs in reads the state; so this begins with the state at the start.
+/// A client reads the state at its login. So this begins with the state at the tracker's start.
 #[derive(Default)]
 pub(crate) struct Told {
-    /// What was made in the ops that are known. Some of it may be there only once another op has come.
+    /// Everything that the known ops made. Some of it may become visible only after another op.
     all: Made,
-    /// What of it is there.
+    /// The visible part of it.
     made: Made,
     members: BTreeSet<(GroupRef, UserRef)>,
     keys: BTreeMap<(GroupRef, UserRef), Key>,
     sharers: BTreeSet<(ShareRef, UserRef)>,
-    /// The op to which the session of each user is bound; `None` for whom the trackers do not let in.
+    /// The op to which each user's session is bound; `None` for a user whom the trackers reject.
     sessions: BTreeMap<UserRef, Option<OpId>>,
     notices: BTreeMap<UserRef, Vec<(OpOrder, Notice)>>,
 }
 
-/// What the key of a group is made of.
+/// The parts of a group's key.
 type Key = (GroupRef, [u8; 32]);
 
 fn key_of(state: &State, group: GroupRef) -> Key {
     (GroupRef(state.canonical(group.0)), state.chain(group).expect("it exists"))
 }
 
-/// The op to which a session is bound that a user begins; `None` for whom the trackers do not let in.
+/// The op to which a new session of a user is bound; `None` if the trackers reject the user.
 fn session_of(state: &State, user: UserRef) -> Option<OpId> {
     let account = state.account(user).filter(|account| account.standing == AccountStanding::Active);
     account.map(|account| account.sessions_since)
@@ -48,7 +48,7 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Takes note of what an op makes.
+    /// Notes what an op makes.
     pub(crate) fn note(&mut self, op: &Op) {
         match op.body {
             OpBody::CreateUser { .. } | OpBody::MakeUser { .. } => drop(self.users.insert(UserRef(op.id))),
@@ -58,7 +58,7 @@ impl Made {
         }
     }
 
-    /// Leaves out what is the same as something else, and what is not there.
+    /// Leaves out aliases, and what does not exist.
     pub(crate) fn canonical(&self, state: &State) -> Self {
         let users = self.users.iter().map(|user| UserRef(state.canonical(user.0)));
         let groups = self.groups.iter().map(|group| GroupRef(state.canonical(group.0)));
@@ -70,12 +70,12 @@ impl Made {
         }
     }
 
-    /// Who is a member of which group.
+    /// The members of each group.
     pub(crate) fn members(&self, state: &State) -> BTreeSet<(GroupRef, UserRef)> {
         self.groups.iter().flat_map(|&group| state.members(group).map(move |user| (group, user))).collect()
     }
 
-    /// Who shares what.
+    /// The sharers of each share.
     pub(crate) fn sharers(&self, state: &State) -> BTreeSet<(ShareRef, UserRef)> {
         let of = |&user: &UserRef| state.shares_of(user).map(move |info| (info.share, user));
         self.users.iter().flat_map(of).collect()
@@ -83,7 +83,7 @@ impl Made {
 }
 
 impl Told {
-    /// Nothing was told yet.
+    /// The state before the first message.
     pub(crate) fn new(state: &State, made: &Made) -> Self {
         let (all, made) = (made.clone(), made.canonical(state));
         let members = made.members(state);
@@ -100,7 +100,7 @@ impl Told {
         }
     }
 
-    /// Tells what a batch means.
+    /// Sends the messages of a batch.
     pub(crate) fn publish(&mut self, batch: &Batch) {
         let state = &batch.after;
         batch.ops.iter().for_each(|op| self.all.note(op));
@@ -119,7 +119,7 @@ impl Told {
         }
     }
 
-    /// Other ids may be the canonical ones now. Whoever has another one has to log in again; gives them.
+    /// Changes to the present canonical ids. Returns the users that must log in again, since their ids were others.
     fn rekey(&mut self, state: &State) -> BTreeSet<UserRef> {
         let moved = self.sessions.keys().map(|user| UserRef(state.canonical(user.0)));
         let moved = moved.filter(|user| !self.sessions.contains_key(user)).collect();
@@ -137,7 +137,7 @@ impl Told {
         moved
     }
 
-    /// Nobody was logged in as this user; whoever does now reads the state.
+    /// Logs in a user that was not logged in. The client reads the state.
     fn log_in(&mut self, state: &State, user: UserRef) {
         let made = Made { users: BTreeSet::from([user]), groups: self.made.groups.clone(), shares: BTreeSet::new() };
         let members = made.members(state).into_iter().filter(|(_, member)| *member == user);
@@ -150,7 +150,7 @@ impl Told {
         self.notices.insert(user, state.notices(user, usize::MAX));
     }
 
-    /// Logs a user in, if the trackers let that happen.
+    /// Begins a session of a user, if the trackers permit that.
     fn begin_session(&mut self, state: &State, user: UserRef) {
         self.sessions.insert(user, session_of(state, user));
     }
@@ -176,7 +176,7 @@ impl Told {
             }
             What::ShareEnded { share } | What::Superseded { old: share, .. } => drop(self.sharers.remove(&(share, to))),
             What::SessionsEnded => {
-                // Whoever logged in under an id that a floor has dropped has to log in again.
+                // A client that logged in under an id that a floor has dropped must log in again.
                 self.sessions.remove(&to);
                 if state.account(to).is_some() {
                     self.begin_session(state, to);
@@ -191,7 +191,7 @@ impl Told {
         }
     }
 
-    /// Whoever has made an op knows what became of it.
+    /// The client that has made an op knows its outcome.
     fn begin(&mut self, state: &State, op: &Op) {
         let mut share = |share: ShareRef, user: UserRef| {
             if state.is_sharer(share, user) {
@@ -226,10 +226,10 @@ impl Told {
         }
     }
 
-    /// Takes its time where there are many.
+    /// Slow if there are many notices.
     pub(crate) fn check_notices(&self, state: &State) {
         for &user in &self.made.users {
-            // What is only counted was told when it came.
+            // A notice that is only counted was told when it came.
             let notices = state.notices(user, usize::MAX).into_iter();
             for notice in notices.filter(|(_, notice)| !matches!(notice, Notice::Older { .. })) {
                 assert!(self.has_told(user, &notice), "{user:?} was not told {notice:?}");

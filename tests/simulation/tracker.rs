@@ -1,5 +1,5 @@
-//! A tracker: a disk, and while it runs a ledger with what is not durable yet. Batches go to the disk as the committer has
-//! it: one is written while the next one gathers, and if one fails, all that is not durable is taken back.
+//! A tracker: a disk, and while it runs a ledger with the ops that are not yet durable. Batches go to the disk as in
+//! the committer: one is written while the next one gathers. If one fails, all ops that are not durable are undone.
 
 use super::disk::{Disk, note_of};
 use super::link::EndId;
@@ -20,67 +20,67 @@ pub(crate) struct Tracker {
     /// How often it has started.
     pub boots: u64,
     pub disk: Disk,
-    /// What the disk was at some moments before.
+    /// Earlier copies of the disk.
     pub copies: Vec<Disk>,
     pub run: Option<Running>,
 }
 
-/// A tracker that runs.
+/// A running tracker.
 pub(crate) struct Running {
     pub origin: Origin,
     pub ledger: Ledger,
     pub durable: State,
-    /// The floor under that state.
+    /// The floor under the published state.
     pub floor: FloorMark,
     pub told: Told,
-    /// What it knows of the floor that is agreed on.
+    /// What the tracker knows of the next floor.
     pub keeping: Keeping,
-    /// What the disk works on.
+    /// The batch that the disk is writing.
     pub working: Option<Batch>,
-    /// What gathers meanwhile.
+    /// The batch that gathers meanwhile.
     pub gathering: Batch,
-    /// The disk has failed for good: nothing is taken before a restart.
+    /// The disk has failed for good. The tracker takes nothing before a restart.
     pub stuck: bool,
 }
 
-/// What a tracker remembers of the floor that comes next, as long as it runs.
+/// What a tracker remembers of the next floor while it runs.
 #[derive(Default)]
 pub(crate) struct Keeping {
     /// The base of the next floor is durable, and memory is still on the floor before.
     pub durable: Option<Pinned>,
-    /// Memory has changed, and records below the floor before are still there.
+    /// Memory is on the new floor, and records below the floor before are still there.
     pub to_clear: bool,
     /// The same, and no batch has been written since.
     pub unpublished: bool,
-    /// What it knew when it had to wait: how many ops are durable and how many are taken, its floor and a higher one.
+    /// What it knew at its last wait: how many ops are durable and how many are taken, its floor, and a higher one.
     pub waited: Option<(u64, u64, FloorMark, Option<FloorMark>)>,
     /// Its last proposal in this run.
     pub proposed: Option<OpId>,
 }
 
-/// What becomes durable together.
+/// Ops that become durable together.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub ops: Vec<Op>,
-    /// What they mean and the state that they lead to, once they are written.
+    /// The meaning of the ops, and the state after them once they are written.
     pub meaning: Meaning,
     pub after: State,
     pub floor: FloorMark,
     pub waiting: Waiting,
 }
 
-/// Who waits for a batch: commands by index, with the op behind each, and ends of connections.
+/// What waits for a batch: commands by index, each with its op, and ends of connections.
 #[derive(Default)]
 pub(crate) struct Waiting {
     pub commands: Vec<(usize, Option<OpId>)>,
     pub ends: Vec<EndId>,
 }
 
-/// What is said to a command at once.
+/// The immediate answer to a command.
 pub(crate) enum Answer {
-    /// It is durable.
+    /// The change is durable.
     Done(Option<OpId>),
-    /// It will be told.
+    /// The answer comes later.
     Later,
     Refused(Refusal),
     /// The disk has failed.
@@ -92,7 +92,7 @@ pub(crate) enum Answer {
 pub(crate) enum Written {
     Kept,
     Full,
-    /// Nobody knows how many of the ops the disk has kept; it is this many.
+    /// The disk has kept this many of the ops, and the tracker cannot tell how many.
     Failed(usize),
 }
 
@@ -102,7 +102,7 @@ impl Running {
         self.working.is_none() && (!self.gathering.ops.is_empty() || self.keeping.unpublished)
     }
 
-    /// Whether a vote was cast that is not durable yet.
+    /// Whether this vote was cast and is not yet durable.
     fn has_cast(&self, body: &OpBody, me: u16) -> bool {
         let state = self.ledger.state();
         match body {
@@ -128,12 +128,12 @@ impl Tracker {
         Self { number, boots: 0, disk: Disk::default(), copies: Vec::new(), run: None }
     }
 
-    /// Starts it on what its disk holds, under a new incarnation.
+    /// Starts the tracker with what its disk holds, under a new incarnation.
     pub(crate) fn start(&mut self, incarnation: u64) {
         self.boots += 1;
         let origin = Origin { tracker: self.number, incarnation };
         let mut above = self.disk.above();
-        // From a checkpoint, with what is behind it.
+        // From a checkpoint, with the records behind it.
         let checkpoint = above.len() - above.len().min(self.boots as usize % 7);
         let mut state = self.disk.base_state();
         above.drain(..checkpoint).for_each(|op| state.apply(&op));
@@ -148,8 +148,8 @@ impl Tracker {
         self.run = Some(Running { origin, ledger, durable, floor, told, keeping, working, gathering, stuck });
     }
 
-    /// Whoever is logged in is shown the notices of the durable state: reading them names those. Whoever changes the
-    /// password has proved the one that the tracker knows.
+    /// Fills in what a client's tracker adds. A user who reads notices names those of the durable state. A user who
+    /// changes the password has proved the one that the tracker knows.
     fn showing(change: &Change, run: &Running) -> Change {
         match change.clone() {
             Change::ReadNotices { user, through, .. } => {
@@ -163,13 +163,13 @@ impl Tracker {
         }
     }
 
-    /// Takes a command. If it is answered later, it waits in a batch.
+    /// Takes a command. If its answer comes later, it waits in a batch.
     pub(crate) fn submit(&mut self, index: usize, id: CommandId, change: &Change) -> Answer {
         let run = self.run.as_mut().expect("it runs");
         if run.ledger.state().knows_command(change.owner(), id) {
             let first = run.ledger.state().command(change.owner(), id);
             let underway = |batch: &&mut Batch| batch.ops.iter().any(|op| op.command == id);
-            // The later one, if it comes in both: its op may be the first by now.
+            // The later batch, if the command is in both: its op may be the first by now.
             let batch = if underway(&&mut run.gathering) {
                 Some(&mut run.gathering)
             } else {
@@ -193,7 +193,7 @@ impl Tracker {
         }
     }
 
-    /// Its operator changes an account or a group. Gives the op, if there is one.
+    /// An operator changes an account or a group. Returns the op, if there is one.
     pub(crate) fn manage(&mut self, command: CommandId, change: &OperatorChange) -> Option<Op> {
         let run = self.run.as_mut().filter(|run| !run.stuck)?;
         let Ok(Submission::Made(op)) = run.ledger.submit_operator(command, change) else { return None };
@@ -201,7 +201,7 @@ impl Tracker {
         Some(op)
     }
 
-    /// Its operator has all forget a tracker, or take it back; whether that changes anything.
+    /// An operator makes all trackers forget one, or take it back. Returns whether that changes anything.
     pub(crate) fn operate(&mut self, body: OpBody) -> bool {
         let run = self.run.as_mut().expect("it runs");
         if run.stuck {
@@ -215,7 +215,7 @@ impl Tracker {
         true
     }
 
-    /// Tells the next author whose change has no place; whether there was one to tell.
+    /// Tells the next author whose change has no place. Returns whether there was one to tell.
     pub(crate) fn note_unplaced(&mut self) -> bool {
         let run = self.run.as_mut().expect("it runs");
         let Some(op) = self.disk.unplaced.get(self.disk.told) else { return false };
@@ -234,7 +234,7 @@ impl Tracker {
         true
     }
 
-    /// The base of a floor, if all below it is durable. What the window does not reach comes from the disk.
+    /// The base of a floor, if all ops below the floor are durable. Ops outside the window come from the disk.
     pub(crate) fn pin(&self, lamport: u64) -> Option<Pinned> {
         let run = self.run.as_ref().expect("it runs");
         if run.ledger.reaches(lamport) || !run.ledger.may_stand_at(lamport) {
@@ -247,7 +247,7 @@ impl Tracker {
         Some(pinning.finish())
     }
 
-    /// Takes note of what the disk has at or below a floor, if the window does not reach it.
+    /// Reads the disk's ops at or below a floor, if the window does not reach them.
     fn read_back(&mut self, lamport: u64) {
         if self.run.as_ref().is_some_and(|run| run.ledger.reaches(lamport)) {
             return;
@@ -259,14 +259,14 @@ impl Tracker {
         }
     }
 
-    /// The same, if it is exactly what is proposed.
+    /// The same, if it is exactly the proposed base.
     pub(crate) fn pin_exactly(&self, floor: &FloorProposal) -> Option<Pinned> {
         let pinned = self.pin(floor.mark.lamport)?;
         let same = (pinned.after, pinned.mark, &pinned.vector) == (floor.after, floor.mark, &floor.vector);
         same.then_some(pinned)
     }
 
-    /// Makes an op about a floor, while exactly the ops of that floor are here; its id.
+    /// Makes an op about a floor, while exactly the ops of that floor are here. Returns its id.
     pub(crate) fn cast(&mut self, floor: &FloorProposal, body: OpBody) -> Option<OpId> {
         self.read_back(floor.mark.lamport);
         let run = self.run.as_mut().expect("it runs");
@@ -279,18 +279,18 @@ impl Tracker {
         Some(id)
     }
 
-    /// Nothing but what a base is made of is taken below it any more; whether it holds nothing else.
+    /// From now on takes no ops below this floor except those of its base. Returns whether it holds no others.
     pub(crate) fn close_below(&mut self, pinned: &Pinned) -> bool {
         self.read_back(pinned.mark.lamport);
         self.run.as_mut().expect("it runs").ledger.close_below(pinned)
     }
 
-    /// Whether it is between two floors: late ops wait meanwhile.
+    /// Whether the tracker is between two floors. Late ops wait meanwhile.
     pub(crate) fn is_establishing(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.keeping.durable.is_some())
     }
 
-    /// Puts the ledger on the base that is durable.
+    /// Puts the ledger on the durable base.
     pub(crate) fn stand_on_base(&mut self) {
         let run = self.run.as_mut().expect("it runs");
         let pinned = run.keeping.durable.take().expect("it is durable");
@@ -300,14 +300,14 @@ impl Tracker {
         (run.keeping.to_clear, run.keeping.unpublished) = (true, true);
     }
 
-    /// Lets go of records below the older base.
+    /// Drops records below the older base.
     pub(crate) fn clear(&mut self) {
         self.disk.clear();
         self.run.as_mut().expect("it runs").keeping.to_clear = false;
     }
 
-    /// Takes ops that came in at an end; false if they are not taken, else the end waits in a batch or has nothing to wait
-    /// for.
+    /// Takes ops that came in at an end. False if they are not taken. Otherwise the end waits in a batch, or has
+    /// nothing to wait for.
     pub(crate) fn receive(&mut self, ops: Vec<Op>, end: EndId) -> Result<bool, &'static str> {
         let run = self.run.as_mut().expect("it runs");
         if run.stuck {
@@ -322,7 +322,7 @@ impl Tracker {
         Ok(true)
     }
 
-    /// Begins to write what has gathered.
+    /// Begins to write the batch that has gathered.
     pub(crate) fn begin(&mut self) {
         let run = self.run.as_mut().expect("it runs");
         let mut batch = std::mem::take(&mut run.gathering);
@@ -333,8 +333,8 @@ impl Tracker {
         run.working = Some(batch);
     }
 
-    /// Ends the write of a batch. Gives who waited, for this one and if it was not kept for the next; and the ops if they
-    /// are durable now.
+    /// Ends the write of a batch. Returns everything that waited for it, and for the next batch too if this one was not
+    /// kept; and the ops if they are durable now.
     pub(crate) fn finish(&mut self, written: Written) -> (Vec<Waiting>, Vec<Op>) {
         let run = self.run.as_mut().expect("it runs");
         let batch = run.working.take().expect("there is one");
@@ -350,13 +350,13 @@ impl Tracker {
             run.stuck = true;
         }
         run.ledger.reset(&run.durable);
-        // The floor that the batch would have published waits for another one.
+        // The batch would have published the floor. Now another batch does.
         run.keeping.unpublished = run.ledger.floor().mark != run.floor;
         (vec![batch.waiting, std::mem::take(&mut run.gathering).waiting], Vec::new())
     }
 }
 
-/// Gives ops to a ledger until it has taken them all. Returns those it took.
+/// Passes ops to a ledger until it has taken all. Returns those that it took.
 fn take_all(ledger: &mut Ledger, ops: Vec<Op>, durable: &State, disk: &Disk) -> Vec<Op> {
     let (mut ops, mut taken) = (ops, Vec::new());
     loop {
@@ -379,7 +379,7 @@ impl HeldOps for Tracker {
     }
 }
 
-/// Folds a refold to its end and puts it in the ledger's place. Returns the late ops.
+/// Ends a refold, and puts its result in the place of the ledger's state. Returns the late ops.
 fn put(ledger: &mut Ledger, mut refold: Box<Refold>, disk: &Disk) -> Vec<Op> {
     if refold.needs_history() {
         if refold.needs_base().is_some() {

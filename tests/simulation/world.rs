@@ -1,6 +1,6 @@
-//! Everything there is, and what happens to it: one thing after another, as the dice have it.
+//! The whole simulated world, and its random events, one after another.
 
-/// Tells what happens, if anybody wants to know.
+/// Prints an event, if the run has a trace.
 macro_rules! say {
     ($world:expr, $($what:tt)*) => {
         if let Some(trace) = &$world.trace {
@@ -35,7 +35,7 @@ use schemes::Scheme;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// Where lines about what happens go.
+/// Receives the lines about events.
 pub(crate) type Trace = Box<dyn Fn(&str)>;
 
 /// The world.
@@ -44,39 +44,39 @@ pub(crate) struct World {
     trace: Option<Trace>,
     trackers: Vec<Tracker>,
     conns: Vec<Conn>,
-    /// The first one that is not over at both ends.
+    /// The first connection that is not closed at both ends.
     oldest: usize,
-    /// On which side of a partition each tracker is.
+    /// The side of a partition of each tracker.
     sides: Vec<usize>,
     fates: Fates,
     scheme: Option<Scheme>,
     pace: FloorPace,
-    /// In percent: how often a tracker crashes between two steps.
+    /// How often a tracker crashes between two steps, in percent.
     slippery: usize,
-    /// Trackers, by index, of which all have let go until there is another floor.
+    /// Trackers, by index, that all others have forgotten until there is another floor.
     gone: Vec<usize>,
-    /// A user is in haste: makes more changes than those that are known.
+    /// One user is in haste, and makes more changes than trackers remember.
     hasty: bool,
     commands: Vec<Command>,
-    /// How often an operator has changed an account or a group.
+    /// How many changes operators have made to accounts and groups.
     managed: u128,
     /// Commands, by index, whose client has no answer and may ask again.
     unanswered: Vec<usize>,
     shown: Shown,
     /// Every op that was ever durable.
     ever: BTreeMap<OpId, Op>,
-    /// Those that went with a disk, whether or not others have them.
+    /// Ops that were lost with a disk, even if other trackers have them.
     lost: BTreeSet<OpId>,
-    /// Those that some tracker has listed as ones without a place.
+    /// Ops that some tracker has listed as ones without a place.
     unplaced: BTreeSet<OpId>,
     /// All floors that any tracker has established.
     floors: BTreeMap<FloorMark, Rc<Base>>,
-    /// Trackers that have lost a disk since a floor was proposed, while nobody has that floor.
+    /// Trackers that have lost a disk since the proposal of a floor that no tracker has yet.
     round: Option<BTreeSet<usize>>,
     census: Events,
 }
 
-/// What can happen next.
+/// An event that can come next.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Command,
@@ -101,7 +101,7 @@ enum Event {
 }
 
 impl World {
-    /// The world of a seed, with nothing in it but trackers with empty disks.
+    /// The world of a seed. Its trackers have empty disks.
     pub(crate) fn new(seed: u64, trace: Option<Trace>) -> Self {
         let mut dice = Dice(SplitMix(seed.wrapping_mul(0x2545_f491_4f6c_dd1d)));
         let scheme = match dice.below(100) {
@@ -148,7 +148,7 @@ impl World {
         world
     }
 
-    /// Lets things happen, then heals everything and judges.
+    /// Lets events come, then heals everything and judges.
     pub(crate) fn run(mut self) -> Census {
         if self.dice.percent(75) || self.hasty || self.scheme.is_some() {
             self.set_the_stage();
@@ -156,7 +156,7 @@ impl World {
         if let Some(scheme) = self.scheme {
             self.play(scheme);
         }
-        // How busy clients are, and how well the network does, is different from seed to seed.
+        // The activity of clients and the quality of the network differ from seed to seed.
         let (busy, network) = (10 + self.dice.below(30), 10 + self.dice.below(50));
         let losses = if self.hasty {
             0
@@ -188,7 +188,7 @@ impl World {
         ];
         let all = weights.iter().map(|(weight, _)| weight).sum();
         let steps = match self.scheme {
-            // What it has come to is still there at the end.
+            // The result of a scheme must remain to the end.
             Some(_) => self.dice.below(20),
             None if self.slippery > 0 => 180 + self.dice.below(150),
             None => 80 + self.dice.below(150),
@@ -209,7 +209,7 @@ impl World {
         self.judge()
     }
 
-    /// The first user of all is in haste.
+    /// Makes the first user act in haste.
     fn make_haste(&mut self) {
         let mut ever = self.ever.values();
         let first = ever.find(|op| matches!(op.body, OpBody::CreateUser { .. })).map(|op| UserRef(op.id));
@@ -246,13 +246,13 @@ impl World {
         }
     }
 
-    /// Begins with what is known everywhere, so that all sides of a partition change the same things.
+    /// Begins with changes that are known everywhere, so that all sides of a partition change the same things.
     fn set_the_stage(&mut self) {
         let Some(t) = self.some_running() else { return };
         let slippery = std::mem::take(&mut self.slippery);
         for _ in 0..15 + self.dice.below(25) {
             self.command(t);
-            // Begins to write, and ends it.
+            // Begins a write and ends it.
             self.work();
             self.work();
         }
@@ -290,7 +290,7 @@ impl World {
         let Some(batch) = self.trackers[t].run.as_ref().and_then(|run| run.working.as_ref()) else { return };
         let len = batch.ops.len();
         let written = match self.dice.below(100) {
-            // Nothing is written where there is nothing.
+            // An empty batch needs no write.
             _ if len == 0 => Written::Kept,
             0..91 => Written::Kept,
             91..99 => Written::Full,
@@ -346,7 +346,7 @@ impl World {
         assert_eq!(*known, op, "two ops have one name");
     }
 
-    /// Two trackers that know the same and stand on the same floor have the same state.
+    /// Two trackers with the same ops on the same floor must have the same state.
     fn compare(&mut self) {
         let (Some(a), Some(b)) = (self.some_running(), self.some_running()) else { return };
         let floor = |t: usize| self.trackers[t].run.as_ref().map(|run| run.floor);
@@ -358,7 +358,7 @@ impl World {
     }
 }
 
-/// Ids are long in full: `tracker.incarnation.seq` will do.
+/// A line with short ids: `tracker.incarnation.seq`.
 fn brief(line: &str) -> String {
     let line = line.replace("OpId { origin: Origin { tracker: ", "").replace(", incarnation: ", ".");
     line.replace(" }, seq: ", ".").replace(" })", ")").replace("password: PasswordHash(..)", "..")

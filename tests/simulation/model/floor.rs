@@ -1,24 +1,24 @@
-//! What the model lets go of at a floor: it keeps two lists, where the trackers compare places in the order.
+//! What the model drops at a floor. It keeps lists, where the trackers compare places in the order.
 
 use super::Model;
 use groupshare::model::id::{OpId, OpOrder, Origin};
 use groupshare::model::op::{Op, OpBody};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a floor needs to know of the one before.
+/// What a floor needs to know about the one before.
 #[derive(Default)]
 pub(super) struct Idle {
     /// The groups and shares that were hidden there.
     hidden: BTreeSet<OpId>,
-    /// Those that some op has named or changed since.
+    /// The ones that an op has named or changed since.
     named: BTreeSet<OpId>,
-    /// The aliases that were there.
+    /// The aliases that existed there.
     aliases: BTreeSet<OpId>,
-    /// The trackers that were forgotten there, and were not taken back since.
+    /// The trackers that were forgotten there and not taken back since.
     forgotten: BTreeSet<u16>,
-    /// The origins of which an op was folded since.
+    /// The origins with a folded op since.
     heard: BTreeSet<Origin>,
-    /// Every origin that is not gone, with the place of its last op.
+    /// Every remaining origin, with the place of its last op.
     origins: BTreeMap<Origin, OpOrder>,
 }
 
@@ -29,8 +29,8 @@ impl Idle {
 }
 
 impl Model<'_> {
-    /// A floor: whatever was hidden at the one before and was named by nothing since is gone, and so are the aliases of
-    /// then.
+    /// A floor. It drops everything that was hidden at the floor before and that no op has named since, and the aliases
+    /// of that floor.
     pub(crate) fn floor(&mut self) {
         let idle = std::mem::take(&mut self.idle);
         let gone = |id: &OpId| idle.hidden.contains(id) && !idle.named.contains(id);
@@ -50,8 +50,8 @@ impl Model<'_> {
         self.idle.forgotten = self.forgotten.clone();
     }
 
-    /// Origins go that were silent since the floor before and under which no tracker goes on. Nobody knows any more which
-    /// of their ops have carried out commands.
+    /// Drops the origins that were silent since the floor before. The last origin of a tracker stays, unless the tracker
+    /// was forgotten. From then on nobody knows which of the dropped ops have carried out commands.
     fn drop_origins(&mut self, idle: &Idle) {
         let is_last = |origin: &Origin, at: &OpOrder| {
             idle.origins.iter().all(|(other, last)| other.tracker != origin.tracker || last <= at)
@@ -70,17 +70,17 @@ impl Model<'_> {
         }
     }
 
-    /// Takes note of an op, whatever it is about.
+    /// Notes an op, whatever its subject.
     pub(super) fn hear(&mut self, op: &Op) {
         self.idle.heard.insert(op.id.origin);
         self.idle.origins.insert(op.id.origin, op.order());
     }
 
-    /// An op names these, or changes them. A share takes its group along.
+    /// Notes that an op names or changes this. A share counts with its group.
     pub(super) fn touch(&mut self, id: OpId) {
         let id = self.canonical(id);
         let group = self.shares.get(&id).map(|row| row.group);
-        // Nothing brings back what an operator has deleted.
+        // Nothing brings back a group that an operator has deleted.
         if self.is_group_deleted(group.unwrap_or(id)) {
             return;
         }
@@ -88,7 +88,7 @@ impl Model<'_> {
         self.idle.named.extend(group);
     }
 
-    /// The groups and shares that an op names, whatever becomes of it.
+    /// Notes the groups and shares that an op names, whatever its outcome.
     pub(super) fn touch_named(&mut self, body: &OpBody) {
         named(body).into_iter().for_each(|id| self.touch(id));
         if let OpBody::CreateShare { replaces: Some(old), .. } = body {
@@ -96,7 +96,7 @@ impl Model<'_> {
         }
     }
 
-    /// Whether there is a group or share of this id, and no operator has deleted it.
+    /// Whether a group or share has this id, and no operator has deleted it.
     pub(super) fn is_there(&self, id: OpId) -> bool {
         let group = self.shares.get(&id).map_or(id, |row| row.group);
         self.groups.contains_key(&group) && !self.is_group_deleted(group)
@@ -112,7 +112,7 @@ impl Model<'_> {
         named(body).into_iter().any(|id| is_deleted(self.canonical(id)))
     }
 
-    /// Whether an op names a group, a share or a user that is not there.
+    /// Whether an op names a group, a share or a user that does not exist.
     pub(super) fn lacks_ground(&self, body: &OpBody) -> bool {
         let target = match body {
             OpBody::AcceptRequest { user, .. }
@@ -128,7 +128,7 @@ impl Model<'_> {
     }
 }
 
-/// The groups and shares without which an op means nothing.
+/// The groups and shares without which an op has no meaning.
 fn named(body: &OpBody) -> Vec<OpId> {
     match body {
         OpBody::RequestJoin { group, .. }

@@ -1,4 +1,4 @@
-//! What operators do to accounts and groups, in the model.
+//! Actions of operators on accounts and groups, in the model.
 
 use super::Model;
 use groupshare::model::id::OpId;
@@ -22,7 +22,7 @@ impl Model<'_> {
         self.count(changes == Some(true));
     }
 
-    /// The account that an op names, unless it is not there or was deleted.
+    /// The account that an op names, unless it is missing or deleted.
     fn kept(&self, id: OpId) -> Option<OpId> {
         let user = self.canonical(id);
         (self.users.contains_key(&user) && !self.is_deleted(user)).then_some(user)

@@ -1,4 +1,4 @@
-//! Owners of groups in the model, and whom they let in.
+//! Owners of groups in the model, and the members that they admit.
 
 use super::Model;
 use groupshare::model::id::OpId;
@@ -11,7 +11,7 @@ impl Model<'_> {
         self.groups[&group].owners.contains(&user)
     }
 
-    /// Whether another owner takes the group from this one.
+    /// Whether another owner may end this user's ownership.
     pub(super) fn can_depose(&self, group: OpId, owner: OpId, by: OpId) -> bool {
         by != owner && self.owns(group, by) && self.groups[&group].founder != Some(owner)
     }

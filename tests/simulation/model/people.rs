@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 use std::collections::{BTreeSet, VecDeque};
 
 impl User {
-    /// Sessions of before end, whatever times their tokens have.
+    /// Ends all earlier sessions, whatever the times of their tokens.
     pub(super) fn expire_sessions(&mut self, op: &Op) {
         (self.sessions_since, self.void_through_s) = (op.id, 0);
         self.ended.iter_mut().for_each(|(_, through_s)| *through_s = 0);
@@ -95,7 +95,7 @@ impl Model<'_> {
         self.groups[&group].members.contains(&user)
     }
 
-    /// Somebody who is no member becomes one. The first brings the group into sight.
+    /// A user becomes a member. The first member makes the group visible.
     pub(super) fn join(&mut self, group: OpId, user: OpId) {
         let hidden = self.groups[&group].members.is_empty();
         let from = self.group_name(group);
@@ -223,7 +223,7 @@ impl Model<'_> {
         self.overridden(by, Notice::DecisionOverridden { group: self.group_name(group), user });
     }
 
-    /// The notices that were shown are read, unless others stand in their place.
+    /// Marks the shown notices as read, unless others stand in their place by now.
     pub(super) fn read(&mut self, op: &Op, user: OpId, through: OpOrder, shown: [u8; 32]) {
         let shown = self.shown.get(&(op.id.origin, shown));
         let shown = shown.unwrap_or_else(|| panic!("{op:?} has read what nobody was shown"));

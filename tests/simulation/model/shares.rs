@@ -8,19 +8,19 @@ use groupshare::model::notice::Notice;
 use std::collections::BTreeSet;
 
 impl Model<'_> {
-    /// The share that bears a name in a group: somebody shares it.
+    /// The share under a name in a group. A share without sharers does not count.
     fn holder(&self, group: OpId, name: &FileName) -> Option<OpId> {
         let mut all = self.shares.iter();
         let holder = all.find(|(_, row)| row.group == group && row.name == *name && !row.sharers.is_empty());
         holder.map(|(&share, _)| share)
     }
 
-    /// The share that bears a name in a group, if it has this content.
+    /// The share under a name in a group, if it has this content.
     pub(super) fn twin(&self, group: OpId, name: &FileName, content: &Content) -> Option<OpId> {
         self.holder(group, name).filter(|holder| self.shares[holder].content.is_same(content))
     }
 
-    /// An id stands for a share of the same content, which learns its size from that.
+    /// Makes an id an alias of a share with the same content. That share learns its size if it was unknown.
     pub(super) fn merge(&mut self, id: OpId, twin: OpId, content: &Content) {
         let row = self.share_mut(twin);
         if content.is_sized() {
@@ -31,7 +31,7 @@ impl Model<'_> {
         assert!(self.shares.remove(&id).is_none_or(|share| share.sharers.is_empty()), "what is merged has sharers");
     }
 
-    /// Makes a share that nobody shares.
+    /// Makes a share without sharers.
     pub(super) fn make_share(&mut self, id: OpId, (group, author): (OpId, OpId), name: &FileName, content: &Content) {
         let (name, content, superseded, sharers) = (name.clone(), *content, false, BTreeSet::new());
         self.shares.insert(id, Share { group, name, content, author, superseded, sharers });
@@ -50,11 +50,11 @@ impl Model<'_> {
             return self.share_overridden(group, user, name);
         }
         self.count(true);
-        // The id may stand for a share of another group, where the command had come before.
+        // The id may be an alias of a share in another group, if the command came before there.
         if let Some(old) = replaces.filter(|old| self.shares[old].group == group) {
             self.replace(old, user);
         }
-        // What the author's own tracker did not know of.
+        // Versions that the author's own tracker did not know of.
         let is_own = |row: &Share| row.author == user && !row.superseded && !row.content.is_same(content);
         if let Some(old) = self.holder(group, name).filter(|old| is_own(&self.shares[old])) {
             self.new_version(old, user);
@@ -70,7 +70,7 @@ impl Model<'_> {
         self.begin(id, user);
     }
 
-    /// A new version ends the old one for its user; that of the author does so for all.
+    /// A new version ends the old share for its user. The author's new version ends it for all.
     fn replace(&mut self, old: OpId, user: OpId) {
         let row = self.share_mut(old);
         row.sharers.remove(&user);
@@ -117,13 +117,13 @@ impl Model<'_> {
         }
     }
 
-    /// Whether the author of a share has something else under its name now.
+    /// Whether the author of a share now has other content under its name.
     fn is_made_anew(&self, share: OpId) -> bool {
         let Share { group, ref name, author, .. } = self.shares[&share];
         self.holder(group, name).is_some_and(|holder| self.shares[&holder].author == author)
     }
 
-    /// A member shares something. The first one brings it into sight.
+    /// A member begins to share. The first sharer makes the share visible.
     fn begin(&mut self, share: OpId, user: OpId) {
         let Share { group, ref name, ref sharers, .. } = self.shares[&share];
         let (from, hidden) = (name.clone(), sharers.is_empty());

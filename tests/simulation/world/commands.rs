@@ -1,4 +1,4 @@
-//! Clients: they issue commands anywhere, and ask again where an answer is lost.
+//! Clients issue commands anywhere, and ask again after a lost answer.
 
 use super::super::clients::{Command, change};
 use super::super::tracker::Answer;
@@ -20,7 +20,7 @@ impl World {
     /// A client issues this command. Returns its index.
     fn issue(&mut self, t: usize, change: Change) -> usize {
         let n = self.commands.len();
-        // Like those at random, they differ from the first byte on.
+        // Like random ids, they differ from the first byte on.
         let id = CommandId((n as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes());
         self.commands.push(Command { id, change, acknowledged: Vec::new() });
         self.census.commands += 1;
@@ -28,7 +28,8 @@ impl World {
         n
     }
 
-    /// A user makes some hundred changes at two trackers, and repeats some that were made and the one that made the account.
+    /// A user makes some hundred changes at two trackers. Then the user repeats some of them, and the one that made the
+    /// account.
     pub(super) fn haste(&mut self, user: UserRef) {
         let knows = |t: &usize| self.durable(*t).account(user).is_some();
         let knowing: Vec<usize> = self.running().into_iter().filter(knows).collect();
@@ -69,7 +70,7 @@ impl World {
         }
     }
 
-    /// Takes note of the notices that a tracker shows to somebody who is about to say that they are read.
+    /// Notes the notices that a tracker shows to a user who will mark them as read.
     fn show(&mut self, t: usize, user: UserRef, through: OpOrder) {
         let run = self.trackers[t].run.as_ref().expect("it runs");
         let mut notices = run.durable.notices(user, usize::MAX);
@@ -80,7 +81,7 @@ impl World {
         }
     }
 
-    /// A tracker answers. The answer may not arrive.
+    /// A tracker answers. The answer may be lost.
     pub(super) fn answer(&mut self, t: usize, n: usize, op: Option<OpId>) {
         if self.dice.percent(10) {
             say!(self, "{}: the answer to command {n} is lost", t + 1);
@@ -102,7 +103,7 @@ impl World {
         self.submit(t, n);
     }
 
-    /// A command comes once more, anywhere.
+    /// A command comes once more, at any tracker.
     pub(super) fn repeat(&mut self) {
         let Some(t) = self.some_running().filter(|_| !self.commands.is_empty()) else { return };
         let n = self.dice.below(self.commands.len());

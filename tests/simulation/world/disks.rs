@@ -1,4 +1,4 @@
-//! Trackers that start and end, and what becomes of their disks.
+//! Trackers that start and end, and the fates of their disks.
 
 use super::super::disk::Disk;
 use super::{World, brief};
@@ -13,7 +13,7 @@ impl World {
         }
     }
 
-    /// A tracker appears in the list that was not there before, with an empty disk.
+    /// A new tracker appears in the list, with an empty disk.
     pub(super) fn add(&mut self) {
         if let Some(t) = self.fates.add() {
             say!(self, "{} is added to the list", t + 1);
@@ -27,7 +27,7 @@ impl World {
         if !self.adopt(t) {
             return;
         }
-        // At random, but different each time.
+        // Random, but different each time.
         let incarnation = (self.dice.below(1 << 10) as u64) << 10 | self.trackers[t].boots;
         self.trackers[t].start(incarnation);
         let disk = &self.trackers[t].disk;
@@ -41,7 +41,7 @@ impl World {
         self.trackers.iter_mut().filter_map(|tracker| tracker.run.as_mut()).for_each(|run| run.keeping.waited = None);
     }
 
-    /// A tracker ends without warning. Of what it was writing any part is on the disk.
+    /// A tracker ends without warning. Its disk has any part of the running write.
     pub(super) fn crash(&mut self) {
         let Some(t) = self.some_running() else { return };
         say!(self, "{}: crashes", t + 1);
@@ -49,7 +49,8 @@ impl World {
         self.end_tracker(t);
     }
 
-    /// One that has voted on a floor which nobody stands on yet, where disks are lost often: the worst moment.
+    /// A tracker that has voted on a floor which no tracker has yet, in runs with many lost disks. This is the worst
+    /// moment.
     fn some_to_lose(&mut self) -> Option<usize> {
         let voted = |t: &usize| {
             let (state, number) = (self.durable(*t), self.trackers[*t].number);
@@ -69,14 +70,14 @@ impl World {
         self.census.wiped += usize::from(lost > 0);
     }
 
-    /// Somebody copies a tracker's disk.
+    /// An operator copies a tracker's disk.
     pub(super) fn copy(&mut self) {
         let Some(t) = self.some_to_lose() else { return };
         let tracker = &mut self.trackers[t];
         tracker.copies.push(tracker.disk.clone());
     }
 
-    /// A tracker ends, and an old copy of its disk takes the place of the disk. That may have been lost since.
+    /// A tracker ends, and an old copy replaces its disk. The disk may have been lost since.
     pub(super) fn restore(&mut self) {
         let Some(t) = self.some_to_lose() else { return };
         let Some(copy) = self.dice.pick(&self.trackers[t].copies) else { return };
@@ -87,7 +88,7 @@ impl World {
         self.census.brought_back += usize::from(len > before);
     }
 
-    /// Ends a tracker that runs and gives it another disk. Returns how many ops that lacks.
+    /// Ends a running tracker and gives it another disk. Returns how many ops that disk lacks.
     pub(super) fn replace_disk(&mut self, t: usize, disk: Disk) -> usize {
         if self.trackers[t].run.is_some() {
             self.census.restarts += 1;

@@ -1,4 +1,4 @@
-//! Floors: trackers agree on them, establish them one step after the other, and take them over from each other.
+//! Floors: trackers agree on them, establish them step by step, and take them over from each other.
 
 use super::super::disk::{Base, Sorted, bytes};
 use super::super::link::{BASE_PARTS, EndId, Message};
@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 impl World {
-    /// A tracker takes the next step towards a floor; whether there was one.
+    /// A tracker takes the next step towards a floor. Returns whether there was one.
     pub(super) fn keep_floor(&mut self, t: usize) -> bool {
         let run = self.trackers[t].run.as_ref().expect("it runs");
         if run.stuck {
@@ -48,7 +48,7 @@ impl World {
         true
     }
 
-    /// Between two steps a tracker may crash.
+    /// A tracker may crash between two steps.
     fn slips(&mut self, t: usize, count: impl Fn(&mut super::Events) -> &mut usize) {
         if self.trackers[t].run.is_some() && self.dice.percent(self.slippery) {
             say!(self, "{}: crashes between two steps", t + 1);
@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    /// A connection with a tracker that stands on a higher floor, the highest of all.
+    /// A connection with the tracker on the highest floor, if that floor is higher than this tracker's.
     pub(super) fn higher_floor(&self, t: usize) -> Option<EndId> {
         let floor = self.trackers[t].run.as_ref().expect("it runs").floor;
         let ends = self.ends().into_iter().filter(|&(conn, side)| self.conns[conn].ends[side].tracker == t);
@@ -78,12 +78,12 @@ impl World {
         !asked
     }
 
-    /// What the rules say.
+    /// Takes the step that the rules demand.
     fn step(&mut self, t: usize) -> bool {
         let highest = self.higher_floor(t).and_then(|(conn, side)| self.conns[conn].ends[side].far_floor());
         let run = self.trackers[t].run.as_mut().expect("it runs");
         let known = (run.durable.op_count(), run.ledger.state().op_count(), run.floor, highest);
-        // Nothing has changed since it had to wait.
+        // Nothing has changed since the last wait.
         let waits = run.keeping.waited == Some(known);
         let step = if waits { FloorStep::Wait(Standstill::NotDue) } else { self.next_step(t, highest) };
         let waits = matches!(step, FloorStep::Wait(_));
@@ -135,7 +135,7 @@ impl World {
         view.step()
     }
 
-    /// A tracker proposes a floor, or if it is alone establishes it.
+    /// A tracker proposes a floor, or establishes it if the tracker is alone.
     fn propose(&mut self, t: usize, participants: Option<Vec<u16>>) -> bool {
         let run = self.trackers[t].run.as_ref().expect("it runs");
         let Some(lamport) = run.ledger.lamport_behind(self.pace.margin as usize) else { return false };
@@ -174,7 +174,7 @@ impl World {
         true
     }
 
-    /// The base that a tracker has come to. All that come to this floor have come to the same, from the same ops.
+    /// The base that a tracker has computed. All trackers must get the same one for this floor, from the same ops.
     fn base(&mut self, t: usize, pinned: &Pinned) -> Rc<Base> {
         let disk = &self.trackers[t].disk;
         assert_eq!(pinned.after, disk.floor(), "it is made for another floor");
@@ -195,8 +195,8 @@ impl World {
         base
     }
 
-    /// Whoever stands on a floor goes on from there: no disk has a floor that this one excludes. Only what went with
-    /// disks, and trackers that were forgotten or added, can have other floors.
+    /// A tracker on a floor goes on from there: no disk has a floor that excludes this one. Exceptions are losses of
+    /// disks, and trackers that were forgotten or added.
     fn check_chain(&mut self, t: usize, base: &Base) {
         for other in 0..self.trackers.len() {
             let disk = &self.trackers[other].disk;
@@ -211,18 +211,18 @@ impl World {
         }
     }
 
-    /// Two floors exclude each other.
+    /// Notes two floors that exclude each other.
     fn note_fork(&mut self) {
         self.census.forks += 1;
         self.census.forks_by_loss += usize::from(self.census.forgotten + self.census.added == 0);
     }
 
-    /// Whether no disk was ever lost, and trackers have always known of each other.
+    /// Whether no disk was ever lost, and all trackers have always known each other.
     pub(super) fn is_sound(&self) -> bool {
         self.lost.is_empty() && self.census.forgotten + self.census.added == 0
     }
 
-    /// An end gives the base that the far side has asked for, if it is still the one under its floor.
+    /// An end sends the base that the far side has requested, if its floor is still the same.
     pub(super) fn give_base(&mut self, (conn, side): EndId, floor: FloorMark) {
         let disk = &self.trackers[self.of(conn)[side]].disk;
         match disk.base.clone().filter(|base| base.mark == floor) {
@@ -233,7 +233,7 @@ impl World {
         }
     }
 
-    /// A part of a base comes in at an end. Once it is whole, the tracker starts anew on it.
+    /// A part of a base comes in at an end. With the complete base the tracker restarts.
     pub(super) fn take_part(&mut self, (conn, side): EndId, base: &Rc<Base>, part: usize) {
         let t = self.of(conn)[side];
         let taking = &mut self.conns[conn].ends[side].taking;
@@ -247,8 +247,8 @@ impl World {
         }
     }
 
-    /// Before a tracker starts, its folder is put on the base that it takes over, and what has no place is taken out of
-    /// it. Returns false if it crashes meanwhile.
+    /// Before a tracker starts, its folder moves to the base that it takes over, and ops without a place are taken out.
+    /// Returns false if the tracker crashes meanwhile.
     pub(super) fn adopt(&mut self, t: usize) -> bool {
         while let Some(Sorted { base, placed, unplaced }) = self.trackers[t].disk.sort_out(number(t)) {
             let before = (self.trackers[t].disk.floor(), self.trackers[t].disk.holds());
@@ -297,8 +297,8 @@ impl World {
         stumbles
     }
 
-    /// What a disk had before has its place now, or is listed. Only what lay below its own floor can be neither, if the
-    /// other floor excludes that one.
+    /// Every earlier op of a disk has its place now, or is listed. The exception is an op below the disk's own floor,
+    /// if the other floor excludes that floor.
     fn check_adopted(&mut self, t: usize, (floor, before): &(FloorMark, BTreeSet<OpId>), unplaced: &[Op]) {
         let disk = &self.trackers[t].disk;
         let after = disk.holds();

@@ -1,4 +1,4 @@
-//! The end of it: everything is healed and comes to rest, and then it is judged.
+//! The end of a run: everything is healed and comes to rest, and then it is judged.
 
 use super::super::census::Census;
 use super::super::disk::{bytes, note_of};
@@ -12,7 +12,7 @@ use groupshare::tracker::state::{Fate, State};
 use std::collections::BTreeSet;
 
 impl World {
-    /// Everything runs and reaches everything, if only through others; until nothing is left to do.
+    /// All trackers run and reach each other, possibly through others, until nothing is left to do.
     pub(super) fn heal(&mut self) {
         for t in 0..self.trackers.len() {
             if self.fates.is_alone(t) {
@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    /// Carries and writes until there is nothing left to do.
+    /// Carries messages and writes batches until nothing is left to do.
     pub(super) fn settle(&mut self) {
         let mut running = self.running();
         running.retain(|t| !self.gone.contains(t));
@@ -68,7 +68,7 @@ impl World {
         }
     }
 
-    /// For a while all goes well, where the network lets it.
+    /// For a while everything goes well, as far as the network allows.
     pub(super) fn flow(&mut self) {
         for _ in 0..1 + self.dice.below(6) {
             for end in self.ends() {
@@ -82,7 +82,7 @@ impl World {
         }
     }
 
-    /// Lets all trackers take their next steps towards a floor; whether there was one to take.
+    /// Lets all trackers take their next steps towards a floor. Returns whether there was one.
     fn keep_floors(&mut self) -> bool {
         let mut busy = false;
         for t in self.running() {
@@ -91,7 +91,7 @@ impl World {
         busy
     }
 
-    /// Lets all disks work; whether there was something to do.
+    /// Lets all disks work. Returns whether there was something to do.
     pub(super) fn work(&mut self) -> bool {
         let mut busy = false;
         for t in self.running() {
@@ -107,7 +107,7 @@ impl World {
         busy
     }
 
-    /// Connects those who should be connected and are not; whether there were some.
+    /// Connects trackers that should be connected and are not. Returns whether there were any.
     fn mend(&mut self, tree: &[(usize, usize)]) -> bool {
         let sound = |conn: &Conn| !conn.broken && conn.ends.iter().all(|end| end.open && end.far.is_some());
         let sound: Vec<[usize; 2]> =
@@ -118,13 +118,13 @@ impl World {
         !lacking.is_empty()
     }
 
-    /// What has to hold at the end.
+    /// Checks everything that must hold at the end.
     pub(super) fn judge(mut self) -> Census {
         let runs: Vec<_> = self.trackers.iter_mut().map(|tracker| tracker.run.take().expect("it runs")).collect();
         for run in &runs {
             run.told.check_notices(&run.durable);
         }
-        // The whole history is kept here: of it, this is what the trackers still have.
+        // This world keeps the whole history. Here is the part that the trackers still have.
         let shown = std::mem::take(&mut self.shown);
         let mut oracle = Oracle::new(&shown);
         let base = self.trackers[0].disk.base.clone();
@@ -157,7 +157,7 @@ impl World {
         Census { events: self.census, outcomes }
     }
 
-    /// Every op that was durable has its effect, or went with a disk, or was listed as one that has no place.
+    /// Every op that was durable has its effect, or was lost with a disk, or is listed as one without a place.
     fn judge_ops(&mut self, oracle: &Oracle<'_>) {
         let folded: BTreeSet<OpId> = oracle.folded.iter().map(|op| op.id).collect();
         for (id, op) in &self.ever {
@@ -176,7 +176,7 @@ impl World {
                 continue;
             };
             let told = oracle.state.knows_command(change.owner(), command);
-            // Where there are more notes than known commands, the first ones are not known any more.
+            // With more notes than remembered commands, the first ones are no longer known.
             assert!(told || self.hasty || folded.contains(&op.id), "nobody has told the author of {op:?}");
         }
         if self.is_sound() {
@@ -185,12 +185,12 @@ impl World {
         }
     }
 
-    /// What every command has come to. What an op has to come to is what the oracle has judged.
+    /// Checks the result of every command. The oracle has judged the outcomes of the ops.
     fn judge_commands(&mut self, oracle: &Oracle<'_>) {
         let folded: BTreeSet<OpId> = oracle.folded.iter().map(|op| op.id).collect();
         for command in &self.commands {
             let owner = command.change.owner();
-            // Whoever logged in under an id that is forgotten has to log in again.
+            // A user that logged in under a forgotten id must log in again.
             let is_there = command
                 .change
                 .user()

@@ -1,4 +1,4 @@
-//! When all is well, floors come.
+//! If all is well, floors come.
 
 use super::{World, brief};
 use groupshare::model::op::OpBody;
@@ -6,7 +6,7 @@ use groupshare::model::op::floor::{FloorMark, FloorProposal};
 use groupshare::tracker::floor::rules::{FloorStep, Standstill};
 
 impl World {
-    /// With all connected and changes enough, there is another floor everywhere.
+    /// If all trackers are connected and there are enough changes, another floor comes everywhere.
     pub(super) fn go_on(&mut self) {
         self.forget_nobody();
         let before = self.common_floor();
@@ -20,8 +20,8 @@ impl World {
         panic!("no floor comes, and nothing is in its way");
     }
 
-    /// Where trackers have promised what excludes each other there is no floor before one of them is forgotten. `status`
-    /// names two, and an operator lets go of one.
+    /// If trackers have promised floors that exclude each other, no floor comes before one of them is forgotten.
+    /// `status` names the two, and an operator forgets one.
     pub(super) fn resolve(&mut self) {
         while let Some(pair) = self.excluding() {
             say!(self, "{} and {} have promised what excludes each other", pair[0] + 1, pair[1] + 1);
@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    /// A tracker that never was was forgotten and taken back: all wait for it until it is forgotten again.
+    /// A tracker that never existed was forgotten and taken back. All wait for it until it is forgotten again.
     fn forget_nobody(&mut self) {
         let number = self.trackers.len() as u16 + 1;
         let state = self.durable(0);
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// The floor on which all stand.
+    /// The floor of all trackers.
     fn common_floor(&self) -> FloorMark {
         let floor = self.trackers[0].disk.floor();
         for tracker in &self.trackers {
@@ -78,7 +78,7 @@ impl World {
         floor
     }
 
-    /// Changes that make another floor due.
+    /// Makes changes until another floor is due.
     fn make_changes(&mut self) {
         let due = (self.pace.margin + self.pace.step) as usize;
         let enough = self.ever.len() + due + 1;
@@ -94,8 +94,8 @@ impl World {
         self.settle();
     }
 
-    /// Two trackers of which an operator is told that they have promised floors which exclude each other. Those that are
-    /// gone are not asked.
+    /// Two trackers that have promised floors which exclude each other, as an operator hears of them. Forgotten
+    /// trackers do not count.
     fn excluding(&self) -> Option<[usize; 2]> {
         let mut asked = self.running().into_iter().filter(|t| !self.gone.contains(t));
         asked.find_map(|t| match self.next_step(t, None) {

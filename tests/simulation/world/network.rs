@@ -1,4 +1,4 @@
-//! Connections between trackers: who calls whom, what they carry and when they break.
+//! Connections between trackers: which one calls, what they carry, and when they break.
 
 use super::super::link::{Conn, EndId, Message};
 use super::{World, brief};
@@ -6,7 +6,7 @@ use groupshare::model::id::Seen;
 use groupshare::model::op::floor::FloorMark;
 
 impl World {
-    /// All ends that are open.
+    /// All open ends.
     pub(super) fn ends(&self) -> Vec<EndId> {
         let all = (self.oldest..self.conns.len()).flat_map(|conn| [(conn, 0), (conn, 1)]);
         all.filter(|&(conn, side)| self.conns[conn].ends[side].open).collect()
@@ -33,7 +33,7 @@ impl World {
         }
     }
 
-    /// Whose a connection is.
+    /// The trackers of a connection.
     pub(super) fn of(&self, conn: usize) -> [usize; 2] {
         [0, 1].map(|side| self.conns[conn].ends[side].tracker)
     }
@@ -69,27 +69,27 @@ impl World {
         self.conns[conn].send(side, Message::Hello(floor, seen));
     }
 
-    /// What a tracker says that it has.
+    /// What a tracker claims to have.
     fn has(&self, t: usize) -> (FloorMark, Vec<Seen>) {
         let run = self.trackers[t].run.as_ref().expect("it runs");
         (run.floor, run.durable.version().map(|(origin, seq)| Seen { origin, seq }).collect())
     }
 
-    /// A tracker has another floor: it says so at once.
+    /// A tracker has another floor, and announces that at once.
     pub(super) fn say_have(&mut self, t: usize) {
         let (floor, seen) = self.has(t);
         for (conn, side) in self.ends() {
             let end = &mut self.conns[conn].ends[side];
-            // The one who called has said its greeting, the other one says it when that has come.
+            // The calling side has sent its greeting. The other side sends its own after receiving that one.
             if end.tracker == t && (side == 0 || end.far.is_some()) {
-                // What was given meanwhile may have been passed over there: the far side says what it has.
+                // The far side may have skipped ops that were sent meanwhile. It answers with what it has.
                 end.cursor = 0;
                 self.conns[conn].send(side, Message::Have(floor, seen.clone()));
             }
         }
     }
 
-    /// Something is taken from a connection, or given to one.
+    /// Takes a message from a connection, or puts one on it.
     pub(super) fn carry(&mut self) {
         let ends = self.ends();
         let Some(end) = self.dice.pick(&ends) else { return };
@@ -101,7 +101,8 @@ impl World {
         }
     }
 
-    /// An end gives some of the ops that the far side lacks; whether there were any. Ops flow between equal floors only.
+    /// An end sends some of the ops that the far side lacks. Returns whether there were any. Ops flow only between
+    /// equal floors.
     pub(super) fn give(&mut self, (conn, side): EndId, count: usize) -> bool {
         let count = if self.hasty { count * 100 } else { count };
         let end = &mut self.conns[conn].ends[side];
@@ -124,7 +125,7 @@ impl World {
         true
     }
 
-    /// An end takes what comes next, if it has come; whether there was something.
+    /// An end takes its next message, if one has come. Returns whether there was one.
     pub(super) fn take(&mut self, (conn, side): EndId) -> bool {
         let [here, there] = [side, 1 - side].map(|side| self.of(conn)[side]);
         let waits = self.conns[conn].ends[side].waits || self.trackers[here].is_establishing();
@@ -139,7 +140,7 @@ impl World {
                 self.close((conn, side));
                 return true;
             }
-            // It still has to ask.
+            // It must still ask.
             None => return self.conns[conn].ends[side].refused,
             Some(message) => self.carry_out((conn, side), message),
         }
@@ -181,7 +182,7 @@ impl World {
         }
     }
 
-    /// An end at which ops could not be kept asks for them again, if it can keep them by now; whether it does.
+    /// An end that could not keep ops asks for them again, if it can keep them now. Returns whether it does.
     fn ask_for_all(&mut self, (conn, side): EndId) -> bool {
         let end = &self.conns[conn].ends[side];
         let stuck = self.trackers[end.tracker].run.as_ref().is_some_and(|run| run.stuck);
@@ -195,7 +196,7 @@ impl World {
         true
     }
 
-    /// The far side has said what it has. An older connection with it ends.
+    /// The far side has told what it has. An older connection with that tracker ends.
     fn enter(&mut self, (conn, side): EndId, floor: FloorMark, seen: &[Seen]) {
         let [here, there] = [side, 1 - side].map(|side| self.of(conn)[side]);
         if self.has_forgotten(here, there) {
@@ -206,7 +207,7 @@ impl World {
         for old in self.ends() {
             let of = &self.conns[old.0];
             let with = (of.ends[old.1].tracker, of.ends[1 - old.1].tracker);
-            // Nothing is ended by a greeting that is still on its way.
+            // A greeting that is still on its way ends nothing.
             if old.0 != conn && with == (here, there) && of.ends[old.1].far.is_some() {
                 self.close(old);
             }

@@ -1,4 +1,5 @@
-//! What operators do: they have all trackers forget one, and take it back; they make, reset and delete what users have.
+//! Actions of operators. They make all trackers forget one or take it back, and they make, reset and delete accounts
+//! and groups.
 
 use super::super::clients::USERS;
 use super::{World, brief};
@@ -9,7 +10,7 @@ use groupshare::tracker::ledger::operator::OperatorChange;
 use groupshare::tracker::state::{AccountStanding, State};
 
 impl World {
-    /// An operator does something about a user or a group, or about a tracker.
+    /// An operator changes a user or a group, or a tracker's standing.
     pub(super) fn operate(&mut self) {
         let Some(t) = self.some_running() else { return };
         if self.dice.percent(70) { self.manage(t) } else { self.forget_some(t) }
@@ -22,7 +23,7 @@ impl World {
         }
         let state = self.trackers[t].run.as_ref().expect("it runs").ledger.state().clone();
         let Some(change) = self.operator_change(&state) else { return };
-        // No command of a client has such an id.
+        // No client's command has such an id.
         let command = CommandId((1 << 127 | self.managed).to_be_bytes());
         self.managed += 1;
         if let Some(op) = self.trackers[t].manage(command, &change) {
@@ -45,14 +46,14 @@ impl World {
             5..7 => OperatorChange::EndSessions { user },
             7..9 => OperatorChange::DisableUser { user },
             9..12 => OperatorChange::EnableUser { user: self.dice.pick(&disabled)? },
-            // Their names stay taken, and those who are left have to go on.
+            // Their names stay taken, and the remaining users must go on.
             12..14 if active.len() > 2 => OperatorChange::DeleteUser { user },
             14 | 15 => OperatorChange::DeleteGroup { group: self.dice.pick(&groups)? },
             _ => OperatorChange::GiveGroup { group: self.dice.pick(&groups)?, user },
         })
     }
 
-    /// An operator has all forget a tracker, or take it back. There is one more number than there are trackers.
+    /// An operator makes all trackers forget one, or take it back. The numbers include one without a tracker.
     fn forget_some(&mut self, t: usize) {
         let gone: Vec<u16> = self.durable(t).forgotten().collect();
         let back = self.dice.pick(&gone).filter(|_| self.dice.percent(50));
@@ -64,7 +65,7 @@ impl World {
         self.say_of(t, number, forget);
     }
 
-    /// The operator of a tracker has all forget another one, or take it back; whether that changes anything.
+    /// The operator of a tracker makes all forget another one, or take it back. Returns whether that changes anything.
     pub(super) fn say_of(&mut self, t: usize, number: u16, forget: bool) -> bool {
         let body = if forget {
             OpBody::ForgetTracker { tracker: number }
@@ -79,12 +80,12 @@ impl World {
         changes
     }
 
-    /// Whether a tracker lets go of another one.
+    /// Whether a tracker has forgotten another one.
     pub(super) fn has_forgotten(&self, here: usize, there: usize) -> bool {
         self.durable(here).is_forgotten(self.trackers[there].number)
     }
 
-    /// A tracker ends its connections with those that are forgotten.
+    /// A tracker ends its connections with forgotten ones.
     pub(super) fn let_go(&mut self, t: usize) {
         for (conn, side) in self.ends() {
             let [here, there] = [side, 1 - side].map(|side| self.of(conn)[side]);
@@ -96,7 +97,7 @@ impl World {
         }
     }
 
-    /// Every tracker that is still forgotten somewhere is taken back; whether there was one.
+    /// Takes back every tracker that is still forgotten somewhere. Returns whether there was one.
     pub(super) fn take_back(&mut self) -> bool {
         let count = self.trackers.len() as u16;
         let mut found = false;

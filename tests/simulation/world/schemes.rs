@@ -1,25 +1,26 @@
-//! What chance does not come to: trackers that promise what excludes each other, and a cluster that is put back as a whole.
+//! Rare situations that chance does not reach: trackers with promises that exclude each other, and a cluster that is
+//! restored as a whole.
 
 use super::super::disk::Disk;
 use super::super::tracker::Written;
 use super::{World, brief};
 use groupshare::model::op::floor::FloorMark;
 
-/// For how long a scheme lets things happen before it is given up.
+/// How many rounds a scheme lets events come before it gives up.
 const PATIENCE: usize = 60;
 
-/// What is played before chance takes over.
+/// A scheme that is played before the random events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
-    /// The first tracker promises a floor, and nobody hears of it. The second one was ready and loses its disk. It takes
-    /// other changes, and promises a floor with these once the first one is forgotten.
+    /// The first tracker promises a floor, and no other one hears of it. The second one was ready and loses its disk.
+    /// It takes other changes. Once the first one is forgotten, it promises a floor with these.
     Torn,
-    /// All disks are put back to what they were before a floor, and one of them later to what it was on that floor.
+    /// All disks are restored to a time before a floor. Later one of them is restored to a time on that floor.
     PutBack,
 }
 
 impl World {
-    /// Plays a scheme, as far as it goes.
+    /// Plays a scheme as far as it goes.
     pub(super) fn play(&mut self, scheme: Scheme) {
         let slippery = std::mem::take(&mut self.slippery);
         self.fates.meet();
@@ -48,7 +49,7 @@ impl World {
         self.write_all(2);
         self.set_apart(&[0]);
         if self.dice.percent(70) {
-            // What it issues from here on is not behind what the other promise excludes.
+            // Its further ops are not behind those that the other promise excludes.
             self.dial_all();
             self.flow();
             self.end_tracker(1);
@@ -78,7 +79,7 @@ impl World {
         Some(())
     }
 
-    /// Lets things go their way until something has come about; `None` if it does not.
+    /// Lets events come until a condition holds; `None` if it does not.
     fn until(&mut self, has_come: impl Fn(&Self) -> bool) -> Option<()> {
         for _ in 0..PATIENCE {
             self.dial_all();
@@ -102,7 +103,7 @@ impl World {
         None
     }
 
-    /// Changes that make a floor due which lies above the first ones of them.
+    /// Makes changes until a floor above the first of them is due.
     fn change_much(&mut self, t: usize) {
         for _ in 0..2 * (self.pace.margin + self.pace.step) {
             self.change_at(t);
@@ -116,7 +117,7 @@ impl World {
         }
     }
 
-    /// Everything that a tracker has taken becomes durable.
+    /// Makes everything durable that a tracker has taken.
     fn write_all(&mut self, t: usize) {
         while let Some(run) = &self.trackers[t].run {
             if run.working.is_some() {
@@ -129,7 +130,7 @@ impl World {
         }
     }
 
-    /// Each of these is alone, and the others are together.
+    /// Puts each of these trackers alone, and the others together.
     fn set_apart(&mut self, alone: &[usize]) {
         self.sides.fill(0);
         for (side, &t) in (1..).zip(alone) {
@@ -138,7 +139,7 @@ impl World {
         say!(self, "the network is {:?}", self.sides);
     }
 
-    /// A tracker goes on with another disk.
+    /// Gives a tracker another disk.
     fn put_disk(&mut self, t: usize, disk: Disk) {
         say!(self, "{}: an old copy of its disk is put back", t + 1);
         let lost = self.replace_disk(t, disk);
@@ -146,7 +147,7 @@ impl World {
         self.start(t);
     }
 
-    /// Whoever can meet does.
+    /// Connects all that can meet.
     fn dial_all(&mut self) {
         let running = self.running();
         let linked: Vec<[usize; 2]> = (self.oldest..self.conns.len())
@@ -167,7 +168,7 @@ impl World {
         self.trackers[t].run.is_some() && by_it()
     }
 
-    /// The highest floor on which a disk stands.
+    /// The highest floor of any disk.
     fn highest(&self) -> FloorMark {
         self.trackers.iter().map(|tracker| tracker.disk.floor()).max().unwrap_or_default()
     }
