@@ -14,18 +14,14 @@ const LINTS: [(&str, &str, &str); 5] = [
 
 /// Lints that are missing in the manifests.
 pub(crate) fn missing_lints(tree: &Tree) -> Vec<String> {
-    let says = |file: &str, line: &str| text(tree, file).lines().any(|other| other == line);
+    let says = |file: &str, line: &str| tree.text(file).lines().any(|other| other == line);
     let missing = LINTS.iter().filter(|(file, line, _)| !says(file, line));
     missing.map(|(file, line, why)| format!("{file} does not say `{line}`, but {why}: put the line back")).collect()
 }
 
-fn text<'a>(tree: &'a Tree, file: &str) -> &'a str {
-    tree.texts.iter().find(|(path, _)| path == file).map_or("", |(_, text)| text)
-}
-
 /// The oldest compiler that Cargo.toml promises.
 pub(crate) fn promised(tree: &Tree) -> &str {
-    let line = text(tree, "Cargo.toml").lines().find_map(|line| line.strip_prefix("rust-version = \""));
+    let line = tree.text("Cargo.toml").lines().find_map(|line| line.strip_prefix("rust-version = \""));
     line.map_or("", |rest| rest.trim_end_matches('"'))
 }
 
@@ -38,7 +34,7 @@ pub(crate) fn other_promises(tree: &Tree) -> Vec<String> {
     ];
     let other = says
         .iter()
-        .filter(|(file, words)| !text(tree, file).split_whitespace().collect::<Vec<_>>().join(" ").contains(words));
+        .filter(|(file, words)| !tree.text(file).split_whitespace().collect::<Vec<_>>().join(" ").contains(words));
     other
         .map(|(file, words)| {
             format!("{file} does not say \"{words}\", which is what Cargo.toml promises: say the same")

@@ -11,6 +11,7 @@ mod names;
 mod paths;
 mod prose;
 mod purity;
+mod release;
 mod sentences;
 mod sizes;
 mod source;
@@ -135,4 +136,10 @@ fn the_oldest_compiler_is_old_enough_for_every_package() {
     assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
     let metadata = serde_json::from_slice(&metadata.stdout).expect("JSON");
     holds(gate::newer_packages(&metadata, gate::promised(&TREE)));
+}
+
+#[test]
+fn the_version_stands_in_one_place_and_users_read_what_it_brings() {
+    holds(release::second_versions(&TREE, &source::outside_of_rust()));
+    holds(release::odd_changes(&TREE));
 }

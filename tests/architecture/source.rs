@@ -69,12 +69,8 @@ impl Tree {
     pub(crate) fn of_package() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut paths = Vec::new();
-        walk(root, &mut paths);
-        let read = |path: &PathBuf| {
-            let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            (path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned(), text)
-        };
-        let tree = Self::new(paths.iter().map(read));
+        walk(root, &|name| [".rs", ".md", ".toml"].iter().any(|end| name.ends_with(end)), &mut paths);
+        let tree = Self::new(paths.iter().map(|path| read(path)));
         assert!(tree.sources.len() > 200, "the sources were found");
         tree
     }
@@ -106,19 +102,43 @@ impl Tree {
         self.sources.iter().filter(|source| source.is_library())
     }
 
+    /// The text of this file, or an empty one.
+    pub(crate) fn text(&self, file: &str) -> &str {
+        self.texts.iter().find(|(path, _)| path == file).map_or("", |(_, text)| text)
+    }
+
     pub(crate) fn source(&self, path: &str) -> Option<&Source> {
         self.sources.iter().find(|source| source.path == path)
     }
 }
 
-fn walk(folder: &Path, out: &mut Vec<PathBuf>) {
+/// Path and text of what is packaged, and of the scripts.
+pub(crate) fn outside_of_rust() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = vec![root.join("Makefile")];
+    walk(root, &|name| [".sh", ".yml", ".py"].iter().any(|end| name.ends_with(end)), &mut paths);
+    walk(&root.join("packaging"), &|name| !name.ends_with(".deb"), &mut paths);
+    assert!(paths.len() > 20, "the files were found");
+    paths.sort();
+    paths.dedup();
+    paths.iter().map(|path| read(path)).collect()
+}
+
+/// The path below the root, and the text there.
+fn read(path: &Path) -> (String, String) {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let path = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("below the root");
+    (path.to_string_lossy().into_owned(), text)
+}
+
+fn walk(folder: &Path, is_meant: &dyn Fn(&str) -> bool, out: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let entry = entry.expect("a folder can be read");
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         let kind = entry.file_type().expect("it has a type");
         if kind.is_dir() && !SKIPPED.contains(&&*name) {
-            walk(&path, out);
-        } else if kind.is_file() && [".rs", ".md", ".toml"].iter().any(|end| name.ends_with(end)) {
+            walk(&path, is_meant, out);
+        } else if kind.is_file() && is_meant(&name) {
             out.push(path);
         }
     }

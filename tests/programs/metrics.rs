@@ -171,7 +171,7 @@ fn it_counts_what_clients_do() {
     client.log_in("ann");
     client.create_group("lab");
     for (sample, value) in [
-        (r#"groupshare_build_info{version="0.1.0"}"#, 1.0),
+        (concat!("groupshare_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
         ("groupshare_up", 1.0),
         ("groupshare_ready", 1.0),
         ("groupshare_floor_held_back_seconds", 0.0),
