@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test hostile netlab netbench sim walk explore fuzz sanitize bench load soak demo install uninstall deb clean rust rust-tools FORCE
+.PHONY: all check test hostile netlab netbench sim walk explore fuzz sanitize bench load soak demo install uninstall deb dist clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -133,7 +133,7 @@ INSTALLED = \
 		644:packaging/completions/bash/$(program):share/bash-completion/completions/$(program) \
 		644:packaging/completions/zsh/_$(program):$(ZSH_DIR)/_$(program) \
 		644:packaging/completions/fish/$(program).fish:share/fish/vendor_completions.d/$(program).fish) \
-	$(foreach text,README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE tracker_info.txt $(wildcard docs/*.md docs/*.svg docs/*.json), \
+	$(foreach text,README.md CHANGELOG.md CONTRIBUTING.md LICENSE-MIT LICENSE-APACHE tracker_info.txt $(wildcard docs/*.md docs/*.svg docs/*.json), \
 		644:$(text):share/doc/groupshare/$(text))
 ZSH_DIR = share/zsh/site-functions
 
@@ -151,12 +151,18 @@ uninstall:
 deb: all
 	@CARGO='$(CARGO)' MAKE='$(MAKE)' packaging/deb/build.sh
 
+# A release of the commit that is checked out, in target/dist: sources, programs, the package, checksums. The programs are static
+# where the compiler's musl target and musl-gcc are installed.
+dist: rust
+	@echo 'Takes 5 to 15 minutes and 1 GB below $(TARGET_DIR)/'
+	@CARGO='$(CARGO)' MAKE='$(MAKE)' packaging/dist.sh '$(TARGET_DIR)/dist'
+
 # What was built, and nothing else: keys, data and whatever other projects keep in a shared target folder stay.
 clean:
 	@rm -f tracker/tracker tracker/tracker.new client/client client/client.new packaging/deb/*.deb
 	@rm -rf fuzz/target
 	@if [ '$(TARGET_DIR)' = target ]; then rm -rf target; \
-	else for folder in '$(TARGET_DIR)' '$(TARGET_DIR)/explore' '$(TARGET_DIR)/msrv' '$(TARGET_DIR)/sanitize'; do \
+	else rm -rf '$(TARGET_DIR)/dist'; for folder in '$(TARGET_DIR)' '$(TARGET_DIR)/explore' '$(TARGET_DIR)/msrv' '$(TARGET_DIR)/sanitize'; do \
 		$(RUN_CARGO) clean --package groupshare --target-dir "$$folder"; \
 	done; fi
 

@@ -51,19 +51,7 @@ printf 'groupshare (%s-1) unstable; urgency=medium\n\n  * Built from the sources
 expat=$(sed '1,2d; s/^$/./; s/^/ /' LICENSE-MIT)
 awk -v expat="$expat" '$0 == "@expat@" { $0 = expat } { print }' packaging/deb/copyright >"$doc/copyright"
 
-# The libraries in the programs, each with its license texts.
-cargo=${CARGO:-cargo}
-host=$(rustc -vV | sed -n 's/^host: //p')
-$cargo metadata --locked --format-version 1 --filter-platform "$host" | grep -o '"manifest_path":"[^"]*"' | cut -d'"' -f4 | sort >"$work/manifests"
-$cargo tree --locked --edges normal --prefix none --format '{p}|{l}' | sed 's/ (.*)|/|/; s/ (\*)$//' | sort -u |
-    while IFS='|' read -r library license; do
-        [[ $library != groupshare\ * ]] || continue
-        printf '%s: %s\n\n' "$library" "$license"
-        manifest=$(grep -F "/${library/ v/-}/Cargo.toml" "$work/manifests")
-        find "$(dirname "$manifest")" -maxdepth 1 -type f \( -iname '*license*' -o -iname 'copying*' -o -iname 'copyright*' -o -iname notice \) |
-            sort | xargs -r -d '\n' cat
-        printf '\n----\n\n'
-    done >"$doc/third-party"
+packaging/third-party.sh >"$doc/third-party"
 gzip -9n "$doc/changelog" "$doc/changelog.Debian" "$doc/third-party"
 
 mkdir "$work/debian" "$root/DEBIAN"

@@ -15,7 +15,8 @@ impl Sources {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let texts = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "tracker_info.txt"];
+        let texts =
+            ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE-MIT", "LICENSE-APACHE", "tracker_info.txt"];
         for name in ["Makefile", "Cargo.toml", "packaging", "docs"].iter().chain(&texts) {
             symlink(project.join(name), folder.path().join(name)).expect("a link");
         }
@@ -70,7 +71,8 @@ fn installed_programs_are_stripped_and_go_by_their_new_names_and_the_documentati
     let pages = fs::read_dir(doc.join("docs")).expect("installed").map(|entry| entry.expect("readable").path());
     let pages: Vec<PathBuf> = pages.filter(|page| page.extension().is_some_and(|end| end == "md")).collect();
     assert!(pages.len() > 5);
-    for page in pages.iter().chain([&doc.join("README.md"), &doc.join("CHANGELOG.md")]) {
+    let others = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(|name| doc.join(name));
+    for page in pages.iter().chain(&others) {
         for target in links(&fs::read_to_string(page).expect("text")) {
             let there = page.parent().expect("a folder").join(target).exists();
             assert!(there, "{} leads to {target}, which is not installed", page.display());

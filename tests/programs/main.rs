@@ -37,6 +37,7 @@ mod console;
 mod crash;
 mod ctl;
 mod descriptors;
+mod dist;
 mod find;
 mod folders;
 mod follows;

@@ -1,0 +1,148 @@
+//! What `make dist` makes of a commit, with a cargo that builds in no time.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Stands for cargo: `build` copies the file that BUILT names to where the programs belong.
+const CARGO: &str = r#"#!/bin/sh
+[ "$1" = build ] || exit 0
+while [ $# -gt 0 ]; do
+    case $1 in
+        --target) target=$2 ;;
+        --target-dir) folder=$2 ;;
+    esac
+    shift
+done
+mkdir -p "$folder/$target/release"
+install -m 755 "$BUILT" "$folder/$target/release/tracker"
+install -m 755 "$BUILT" "$folder/$target/release/client"
+"#;
+
+/// A clone with what a release takes, and a cargo that builds a given file.
+struct Clone {
+    folder: tempfile::TempDir,
+}
+
+impl Clone {
+    /// One commit, always the same one.
+    fn new() -> Self {
+        let clone = Self { folder: tempfile::tempdir().expect("a folder") };
+        fs::create_dir(clone.checkout()).expect("a new folder");
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut copy = Command::new("cp");
+        copy.arg("-r").current_dir(project);
+        copy.args(["Makefile", "Cargo.toml", "packaging", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]);
+        copy.args(["LICENSE-MIT", "LICENSE-APACHE", "tracker_info.txt"]).arg(clone.checkout());
+        succeeded(copy.output().expect("cp runs"));
+        for folder in ["tracker", "client"] {
+            fs::create_dir(clone.checkout().join(folder)).expect("a new folder");
+            fs::write(clone.checkout().join(folder).join("start.rs"), "").expect("written");
+        }
+        fs::write(clone.checkout().join(".gitignore"), "*.deb\n").expect("written");
+        clone.git(&["init", "--quiet"]);
+        clone.git(&["add", "--all"]);
+        clone.git(&["-c", "user.name=ann", "-c", "user.email=ann@localhost", "commit", "--quiet", "--message=all"]);
+        fs::write(clone.place("cargo"), CARGO).expect("written");
+        fs::set_permissions(clone.place("cargo"), fs::Permissions::from_mode(0o755)).expect("changed");
+        fs::write(clone.place("built"), "#!/bin/sh\n").expect("written");
+        clone
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn checkout(&self) -> PathBuf {
+        self.place("check out")
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let mut git = Command::new("git");
+        git.args(arguments).current_dir(self.checkout());
+        git.env("GIT_AUTHOR_DATE", "1700000000 +0100").env("GIT_COMMITTER_DATE", "1700000000 +0100");
+        succeeded(git.output().expect("git runs"));
+    }
+
+    fn release(&self) -> Output {
+        let mut dist = Command::new(self.checkout().join("packaging/dist.sh"));
+        dist.arg(self.place("dist")).args(["source", "programs", "sums"]).current_dir("/");
+        dist.env("CARGO", self.place("cargo")).env("BUILT", self.place("built")).output().expect("it runs")
+    }
+
+    /// What has been made: names and bytes.
+    fn made(&self) -> Vec<(String, Vec<u8>)> {
+        let entries = fs::read_dir(self.place("dist")).expect("there").map(|entry| entry.expect("readable").path());
+        let mut files: Vec<PathBuf> = entries.filter(|path| path.is_file()).collect();
+        files.sort();
+        let name = |path: &PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
+        files.iter().map(|path| (name(path), fs::read(path).expect("readable"))).collect()
+    }
+}
+
+fn succeeded(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn one_commit_is_the_same_release_in_every_folder_whatever_else_lies_there() {
+    let (one, other) = (Clone::new(), Clone::new());
+    let said = succeeded(one.release());
+    assert!(!said.contains("Not in the release"), "{said}");
+    fs::write(other.checkout().join("README.md"), "changed").expect("written");
+    let said = succeeded(other.release());
+    assert!(said.starts_with("Not in the release: 1 uncommitted change"), "{said}");
+    assert!(one.made() == other.made(), "{said}");
+
+    let names: Vec<String> = one.made().into_iter().map(|(name, _)| name).collect();
+    let version = env!("CARGO_PKG_VERSION");
+    let [sums, programs, sources] = names.as_slice() else { panic!("{names:?}") };
+    assert_eq!((sums.as_str(), sources), ("SHA256SUMS", &format!("groupshare-{version}.tar.gz")));
+    let programs_are = format!("groupshare-{version}-{}-linux-", std::env::consts::ARCH);
+    assert!(
+        [format!("{programs_are}static.tar.gz"), format!("{programs_are}glibc.tar.gz")].contains(programs),
+        "{names:?}"
+    );
+    assert_eq!(said.contains("The programs are not static"), programs.ends_with("glibc.tar.gz"), "{said}");
+    let check = Command::new("sha256sum").args(["--check", "SHA256SUMS"]).current_dir(one.place("dist")).output();
+    assert_eq!(succeeded(check.expect("it runs")).lines().count(), 2);
+
+    let listed = |archive: &str| {
+        let tar = Command::new("tar").arg("-tvzf").arg(one.place("dist").join(archive)).env("TZ", "UTC").output();
+        succeeded(tar.expect("tar runs"))
+    };
+    let has = |list: &str, file: &str| list.lines().any(|line| line.ends_with(&format!("/{file}")));
+    let list = listed(programs);
+    assert!(list.contains("-rwxr-xr-x 0/0"), "programs can be started: {list}");
+    for file in ["bin/groupshare-tracker", "bin/groupshare-client", "share/man/man1/groupshare-client.1"] {
+        assert!(has(&list, file), "{file}: {list}");
+    }
+    assert!(has(&list, "share/doc/groupshare/third-party"), "the licences of libraries: {list}");
+    let list = listed(sources);
+    assert!(has(&list, "packaging/dist.sh") && !list.contains("/.git/"), "{list}");
+    assert!(list.lines().all(|line| line.contains(" 2023-11-14 22:13 ")), "the time of the commit: {list}");
+}
+
+#[test]
+fn a_program_that_names_a_folder_of_this_machine_is_no_release() {
+    let clone = Clone::new();
+    let leak = clone.checkout().canonicalize().expect("there").join("client/start.rs");
+    fs::write(clone.place("built"), format!("panicked at {}\0", leak.display())).expect("written");
+    let output = clone.release();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("The program tracker names ") && said.contains("a folder of this machine"), "{said}");
+    assert_eq!(clone.made().len(), 1, "the sources alone");
+}
+
+#[test]
+fn without_a_commit_there_is_no_release() {
+    let clone = Clone::new();
+    fs::remove_dir_all(clone.checkout().join(".git")).expect("it was there");
+    let output = clone.release();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = "A release is made of a commit, but this folder is no git checkout: run make dist in a clone\n";
+    assert_eq!((output.status.code(), &*said), (Some(1), expected));
+}
