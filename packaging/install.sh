@@ -1,15 +1,15 @@
 #!/bin/sh
 # install.sh ROOT MODE:FILE:PLACE...           puts each file below ROOT and keeps a list of the folders that it makes
-# install.sh --remove ROOT MODE:FILE:PLACE...  takes the files away again, and of those folders the ones that are empty
+# install.sh --remove ROOT MODE:FILE:PLACE...  removes the files, and those of these folders that are then empty
 #
-# STRIP strips what is installed with mode 755 of what only a debugger reads. `make install` and `make uninstall` run it.
+# STRIP removes the debug symbols of files with mode 755. `make install` and `make uninstall` run this script.
 
 set -eu
 
-# Folders that were made, one a line, beside the documentation.
+# The list of the folders that it has made, one on each line, beside the documentation.
 LIST=share/doc/groupshare/.folders
 
-# Notes the folders that are missing above a file, the outermost first.
+# Notes the missing folders above a file, the outermost first.
 note_missing() {
     folder=$(dirname "$1") missing=''
     while [ ! -d "$folder" ]; do
@@ -50,7 +50,7 @@ elif [ -f "$root/$LIST" ]; then
     made=$(sort -r "$root/$LIST")
     rm -f "$root/$LIST"
     printf '%s\n' "$made" | while IFS= read -r folder; do
-        # One that has something of somebody else in it stays.
+        # A folder with other files in it stays.
         rmdir "$folder" 2>/dev/null || true
     done
 fi
