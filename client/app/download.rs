@@ -296,7 +296,7 @@ fn sha1_of(subject: &Subject) -> Option<&Sha1Digest> {
     subject.selection.is_none().then_some(&subject.content.sha1)
 }
 
-/// Treats something that already has the final name. If every piece is right, the download is complete; otherwise the
+/// Handles something that already has the final name. If every piece is right, the download is complete; otherwise the
 /// file or folder stays untouched.
 fn adopt(session: &LoginSession, id: u64, subject: &Subject, taken: Taken) {
     let path = taken.destination().to_path_buf();
@@ -412,7 +412,7 @@ pub(super) fn fail(session: &LoginSession, id: u64, error: &DownloadError) {
     session.follows().wake();
 }
 
-/// Treats the engine's report that a download failed. A file that meanwhile has the final name may be a complete copy.
+/// Handles the engine's report that a download failed. A file that meanwhile has the final name may be a complete copy.
 pub(super) fn engine_failed(session: &Arc<LoginSession>, transfer: &Arc<Transfer>, error: &DownloadError) {
     let id = transfer.id();
     if !matches!(error, DownloadError::Write(PartError::Exists(_))) {

@@ -37,7 +37,7 @@ const HOLD_PAUSE: Duration = Duration::from_secs(1);
 /// The minimum time between two requests for the keys that follow from a peer's unknown key.
 const KEYS_PAUSE: Duration = Duration::from_secs(1);
 
-/// Least time between two requests for a certificate.
+/// The minimum time between two requests for a certificate.
 const CERTIFICATE_PAUSE: Duration = Duration::from_secs(10);
 /// The maximum number of findings about reachability that the client tells its user in one run.
 const FINDINGS_MAX: usize = 16;
@@ -210,7 +210,7 @@ impl Reactor {
         }
     }
 
-    /// Treats a push for the current session. Keeps a push for a session still to come, and drops one for a session
+    /// Handles a push for the current session. Keeps a push for a session still to come, and drops one for a session
     /// that is over.
     fn push(&mut self, login: u64, push: Reply) {
         let session = self.login.session();

@@ -206,7 +206,7 @@ fn restore_one(session: &LoginSession, record: &ShareRecord) -> Result<Restored,
     }
 }
 
-/// Treats the tracker's push that a share has ended. Tells the user unless this client ended it. If another client of
+/// Handles the tracker's push that a share has ended. Tells the user unless this client ended it. If another client of
 /// the user has shared a new version, the file here stays as an old one, unless its folder decides.
 pub(super) fn ended(session: &LoginSession, share: ShareRef) {
     // Takes the lock, so a command of this client that ends the share or replaces it finishes first.

@@ -76,7 +76,7 @@ pub(super) fn upload(
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, Failure> {
-    // A refusal of the group comes before a long file is read, and not after.
+    // The group's refusal should come before a long file is read.
     check_member(session, group)?;
     let is_wanted = match &what {
         ToShare::InFolder(file) => file.is_wanted,

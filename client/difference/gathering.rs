@@ -308,7 +308,7 @@ impl Difference {
         }
     }
 
-    /// Compares an arrived piece with what members told of it and gave for it. A member with another statement is not
+    /// Compares an arrived piece with the statements and the blocks of members. A member whose statement differs is not
     /// believed any more.
     pub fn judge(&self, piece: PieceIndex, (data, given): (Stretches<'_>, usize)) {
         self.reused.fetch_add((data.len() - given) as u64, Ordering::Relaxed);

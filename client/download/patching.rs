@@ -56,10 +56,10 @@ fn inner(transfer: &Transfer, pieces: &[PieceIndex]) -> Vec<PieceIndex> {
     pieces.iter().filter_map(|piece| transfer.subject().inner(*piece)).collect()
 }
 
-/// Takes a received piece, or a range of one. Returns true if it was the last one.
+/// Takes a received piece, or the requested blocks of one. Returns true if it was the last one.
 ///
 /// # Errors
-/// Those of [`Transfer::take_piece`]. A wrong piece that was put together from ranges is no error. The client fetches
+/// Those of [`Transfer::take_piece`]. A wrong piece that was put together from blocks is no error. The client fetches
 /// it whole, which shows who is at fault.
 pub(crate) fn take_wanted(
     transfer: &Transfer,

@@ -165,7 +165,7 @@ impl PeerConnection {
         (self.way == Way::Direct).then(|| self.stream().peer_addr().ok()).flatten()
     }
 
-    /// Whether nothing requested arrives.
+    /// Whether the requested pieces do not arrive.
     pub(crate) fn is_silent(&self) -> bool {
         self.asking.is_late()
     }

@@ -39,7 +39,7 @@ const IDLE_MAX: usize = 8;
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// The longest pause of a user's other clients after one has failed.
 const USER_PAUSE_MAX: Duration = Duration::from_secs(2);
-/// The least number of pauses within the patience of a download. So a peer that returns in time is dialed in time.
+/// The minimum number of pauses within the patience of a download. So a peer that returns in time is dialed in time.
 const RETRIES_LEAST: u32 = 8;
 /// The first attempts to find a peer may take this long, however short the patience is.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -350,8 +350,8 @@ impl PeerList {
         }
     }
 
-    /// Notes a wrong piece of a peer, which was told. This many of its connections are gone. The client tries it again
-    /// after a pause, in which the peer may correct its mistake. The user's clients on trial wait too.
+    /// Notes a wrong piece of a peer, and that the peer was told. This many of its connections are gone. The client
+    /// tries it again after a pause, in which the peer may correct its mistake. The user's clients on trial wait too.
     pub(crate) fn gave_bad(&mut self, id: &PeerId, now: Instant, lanes: usize) {
         self.lie = Some((id.user.clone(), Lie::BadPiece));
         let pause = |bad: u32| pause_after(bad + 1, BAD_PAUSE_MAX);

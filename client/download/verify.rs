@@ -77,7 +77,7 @@ pub fn fill_from_old(part: &Part, old: &OldVersion, verified: &mut Verified, can
     fill(part, &missing, verified, cancel, read)
 }
 
-/// Takes those of these pieces that `read` delivers right. Returns the number of these bytes.
+/// Takes the pieces that `read` delivers with the right digest. Returns the number of these bytes.
 fn fill(
     part: &Part,
     pieces: &[PieceIndex],

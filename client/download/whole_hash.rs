@@ -189,7 +189,7 @@ impl WholeHash {
         Ok(())
     }
 
-    /// Whether no more is left than takes a moment.
+    /// Whether the rest takes only a moment.
     pub fn is_nearly_done(&self) -> bool {
         self.layout.size() - self.hashed() <= MOMENT_LEN
     }
@@ -299,7 +299,7 @@ impl Hasher {
     ) -> Result<(), SourceError> {
         let mut chunks = data.iter().flat_map(|stretch| stretch.chunks(BUFFER_LEN));
         while self.at < end {
-            // Takes as much of either, so that neither hash runs alone.
+            // Takes equal amounts of both, so that neither hash runs alone.
             let chunk = chunks.next().unwrap_or_default();
             let most = if chunk.is_empty() { BUFFER_LEN } else { chunk.len() };
             let bytes = next_bytes(&mut self.buffer, self.at..end.min(self.at + most as u64), from)?;

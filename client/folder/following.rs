@@ -93,7 +93,7 @@ impl fmt::Display for PassedOver {
 pub(crate) enum NoRoom {
     /// The folder would exceed its limit.
     Folder,
-    /// This sharer has used up its share of the folder.
+    /// This sharer has used up its part of the folder's room.
     Sharer(UserId),
     /// Too little of the disk would stay free.
     Disk,

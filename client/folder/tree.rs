@@ -283,7 +283,7 @@ impl FolderTree {
         happened
     }
 
-    /// Treats an event of a folder, which has come, gone, or been replaced.
+    /// Handles an event of a folder, which has come, gone, or been replaced.
     fn folder_happened(&mut self, path: String, happened: &mut Happened) {
         let below: Vec<String> = self.watches.keys().filter(|known| is_at_or_below(known, &path)).cloned().collect();
         let is_there = folder_node(&self.root.join(&path)).is_some_and(|found| found.device == self.node.device);
@@ -449,7 +449,7 @@ mod tests {
             assert_eq!(unknown.is_unknown(&file(name)), is, "{name}");
         }
         assert!(!unknown.is_whole());
-        // A file on the way instead of a folder hides nothing.
+        // A file in place of a folder on the path hides nothing.
         let (_temp, tree) = tree(&["a"]);
         assert_eq!(tree.look(&file("a/b")).expect("told"), None);
     }

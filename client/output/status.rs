@@ -24,7 +24,7 @@ pub struct DownloadStatus {
     pub done_bytes: Option<u64>,
     /// Bytes in all.
     pub total_bytes: u64,
-    /// Recent bytes a second.
+    /// The recent speed in bytes per second.
     pub speed: u64,
     /// The number of members that deliver.
     pub peers: usize,
@@ -66,7 +66,7 @@ pub struct UploadStatus {
     pub user: UserId,
     /// The way of the connection.
     pub way: Way,
-    /// Recent bytes a second.
+    /// The recent speed in bytes per second.
     pub speed: u64,
     /// Bytes given so far.
     pub given_bytes: u64,
@@ -251,9 +251,9 @@ impl UploadStatus {
 /// The totals of all transfers at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Recent bytes a second from other members.
+    /// The recent speed from other members, in bytes per second.
     pub down: u64,
-    /// Recent bytes a second to other members.
+    /// The recent speed to other members, in bytes per second.
     pub up: u64,
     /// Missing bytes of all downloads, except paused and failed ones.
     pub left_bytes: u64,

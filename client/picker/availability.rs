@@ -3,8 +3,8 @@
 //! A search needs no scan over all pieces: `Minima` keeps a least count for each 128 pieces (a leaf) and for each 128
 //! leaves (a block). The minima over all missing pieces, the floor, are exact. The minima of a partial peer are lower
 //! bounds. When a piece is asked for or gains a holder, minima only rise, and nothing is done for the peers that hold
-//! it. A search lifts the bounds that it meets to the floor, and corrects what is still too low. The peers are told
-//! only of what makes a minimum fall: a piece goes back, a holder leaves. At worst one search corrects every leaf of a
+//! it. A search lifts the bounds that it meets to the floor, and corrects what is still too low. The peers hear only of
+//! events that make a minimum fall: a piece goes back, or a holder leaves. At worst one search corrects every leaf of a
 //! peer, which takes a millisecond at 2 million pieces. Each correction is made once.
 //!
 //! The other design that was measured keeps the pieces ordered by count, as rTorrent and libtorrent do. With 2 million
@@ -85,7 +85,7 @@ impl Minima {
         Self { leaves: vec![NONE; blocks * FAN].into(), blocks: vec![NONE; blocks].into() }
     }
 
-    /// Compares both, because a search lifts a block to the floor before it lifts the leaves.
+    /// Compares both values, because a search lifts a block to the floor before it lifts the leaves.
     fn lower(&mut self, leaf: usize, count: u16) {
         for bound in [&mut self.leaves[leaf], &mut self.blocks[leaf / FAN]] {
             *bound = count.min(*bound);

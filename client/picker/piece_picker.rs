@@ -158,7 +158,7 @@ impl PiecePicker {
         picker
     }
 
-    /// Treats the download as new, though some pieces came from this machine. So the first ones are chosen in more
+    /// Handles the download as new, though some pieces came from this machine. So the first ones are chosen in more
     /// windows.
     pub fn scatter(&mut self) {
         self.scattered = 0;
@@ -384,8 +384,8 @@ impl PiecePicker {
         complete && self.availability.seeds() < self.partition.of
     }
 
-    /// Whether to request pieces from a scarce peer even if others hold them or have them in their part. Only while
-    /// little else is requested from it. So this download goes on even if the others do not.
+    /// Whether to request pieces from a scarce peer even if others hold them or have them in their part. True only
+    /// while little else is requested from that peer. So this download goes on even if the others do not.
     fn may_repeat(&self, peer: PeerSlot) -> bool {
         let lanes = self.lanes.range(peer.lane(0)..=peer.lane(u16::MAX));
         lanes.map(|(_, pieces)| pieces.len()).sum::<usize>() < REPEATED_MAX

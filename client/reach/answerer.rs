@@ -135,7 +135,7 @@ impl Answerer {
         Self { desk, threads: Mutex::default() }
     }
 
-    /// Takes a call, unless too many calls wait or the caller gets nothing. Returns at once.
+    /// Takes a call, unless too many calls wait or the caller may get nothing. Returns at once.
     pub fn answer(&self, call: PassedCall) {
         let now = Instant::now();
         if self.desk.key_for(&call, now).is_none() || !self.desk.calls.lock().put(call, now) {

@@ -1,5 +1,5 @@
-//! Makes dials take turns that need a tracker to reach the same member. A tracker passes few calls on, and one pair of
-//! ports makes only one connection.
+//! Makes dials take turns if they need a tracker to reach the same member. A tracker passes few calls on, and one pair
+//! of ports makes only one connection.
 
 use super::way::Way;
 use crate::model::id::PeerId;

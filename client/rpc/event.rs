@@ -16,6 +16,6 @@ pub enum LinkEvent {
     SessionLost(Refusal),
     /// A message of the tracker that no request asked for, during the login with this number.
     Push(u64, Reply),
-    /// The session of a login exists now, so earlier messages to it can be treated.
+    /// The session of a login exists now, so earlier messages to it can be handled.
     Arrived,
 }

@@ -40,7 +40,7 @@ struct Owed {
 #[derive(Default)]
 pub(crate) struct PendingReplies {
     owed: BTreeMap<u32, Owed>,
-    /// Since when the oldest has been the next.
+    /// Since when the oldest owed reply has been the next one.
     since: Option<Instant>,
     last_request: u32,
     /// The thread that carries out a command of the user, and whether the user has given up waiting.

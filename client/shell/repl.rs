@@ -20,7 +20,7 @@ pub trait Execute {
     /// Carries one command out. Returns early if the command is cancelled.
     fn execute(&mut self, command: Command) -> Result<Report, Failure>;
 
-    /// The result of the last command was shown. Work that should come to notice only after that may begin.
+    /// The result of the last command was shown. Work whose messages should come after that may begin.
     fn answered(&mut self);
 
     /// A question for yes or no that only a person can answer.

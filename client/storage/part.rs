@@ -417,13 +417,13 @@ impl Part {
         }
     }
 
-    /// The pieces of zeros only.
+    /// The all-zero pieces.
     pub fn zeros(&self) -> &ZeroPieces {
         &self.zeros
     }
 
-    /// Makes holes of the pieces of zeros only. If the file system has no holes, writes zeros. Returns the pieces that
-    /// are now zeros; members can deliver the others. Stops early if `cancel` is set.
+    /// Makes holes of the all-zero pieces. If the file system has no holes, writes zeros. Returns the pieces that are
+    /// now zeros; members can deliver the others. Stops early if `cancel` is set.
     pub fn make_holes(&self, cancel: &AtomicBool) -> Bitfield {
         let layout = self.manifest.layout();
         let mut holes = Bitfield::none(layout);
@@ -452,7 +452,7 @@ impl Part {
     }
 
     /// Whether there are bytes that were never written, or that the file system does not store because they are zeros.
-    /// The pieces of zeros only do not count.
+    /// All-zero pieces do not count.
     pub fn has_holes(&self) -> bool {
         any_file(&self.manifest, |number, entry| {
             let Ok(file) = self.file(number) else { return true };

@@ -17,7 +17,7 @@ const EDITOR_PAUSE: Duration = Duration::from_millis(10);
 
 /// Carries signals to waiting threads. Cheap to clone; all clones share one state.
 ///
-/// In a script every signal ends the program. With a person at the terminal, every signal except ctrl-C does. A
+/// In a script every signal ends the program. With a person at the terminal, every signal except ctrl-C ends it too. A
 /// person's ctrl-C ends the running command. A second ctrl-C ends the program only if the command still goes on.
 /// Without a running command, ctrl-C waits for the next activity: a command does not begin then, and a prompt takes it
 /// as a key.

@@ -18,8 +18,8 @@ pub(crate) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// Takes the whole screen until the page is dropped. Messages meanwhile follow after that. Returns `None` if the
-    /// screen does not allow to replace its content.
+    /// Takes the whole screen until the page is dropped. Messages of that time appear afterwards. Returns `None` if
+    /// shown text cannot be replaced on the screen.
     pub(crate) fn open(terminal: &'a TerminalWriter) -> Option<Self> {
         if !terminal.has_screen() {
             return None;

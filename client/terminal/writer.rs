@@ -49,7 +49,7 @@ struct Channel {
     on_screen: bool,
     /// Whether lines may have colours.
     coloured: bool,
-    /// Whether the screen allows to replace its content.
+    /// Whether shown text can be replaced on the screen.
     lively: bool,
     /// Whether some output could not be written.
     broken: bool,
@@ -214,7 +214,7 @@ impl TerminalWriter {
         ScreenGuard(self)
     }
 
-    /// Whether standard output is a screen that allows to replace its content.
+    /// Whether standard output is a screen on which shown text can be replaced.
     pub(super) fn has_screen(&self) -> bool {
         self.0.state.lock().output.lively
     }
@@ -243,7 +243,7 @@ impl TerminalWriter {
     }
 }
 
-/// The screen belongs to another user of it until this is dropped. Then the waiting lines are written.
+/// Another part of the program has the screen until this is dropped. Then the waiting lines are written.
 pub(crate) struct ScreenGuard<'a>(&'a TerminalWriter);
 
 impl Drop for ScreenGuard<'_> {

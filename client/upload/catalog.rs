@@ -116,7 +116,7 @@ impl Catalog {
     }
 }
 
-/// Collects news for a moment, then tells those of each content once. Returns at `End`.
+/// Collects news for a moment, then tells the news of each content once. Returns at `End`.
 fn announce(told: &channel::Receiver<Announcement>) {
     while let Ok(Announcement::Of(first)) = told.recv() {
         let until = Instant::now() + NEWS_PAUSE;

@@ -153,9 +153,9 @@ impl<'a> FullHouse<'a> {
         self.users.get(user).copied().unwrap_or(0)
     }
 
-    /// The connection to end for one more of this user from this origin. An unused place goes first. Next comes a place
-    /// of the user with most places, the one that gave least lately. For a user without a place, a place of a crowded
-    /// address follows, and finally any place that is old enough.
+    /// The connection to end for one more of this user from this origin. An unused place goes first. Next comes the
+    /// user with most places, of whose places the one with least use lately goes. For a user without a place, a place
+    /// of a crowded address follows, and finally any place that is old enough.
     pub(super) fn least(&self, user: &UserId, origin: &ConnectionOrigin) -> Option<u64> {
         let held = self.held_by(user);
         let near = self.origins.at(origin);

@@ -167,7 +167,7 @@ impl UploadConnection {
         None
     }
 
-    /// Takes the data of the handshake that are there, and answers it once complete.
+    /// Takes the available data of the handshake, and answers it once complete.
     fn greet(&mut self, context: &SessionContext) -> Option<HandBack> {
         let UploadStage::Greets(way, greeting) = &mut self.stage else { return Some(HandBack::Ends) };
         match greeting.poll(&self.stream) {
@@ -279,7 +279,7 @@ impl UploadConnection {
         Some(HandBack::Ends)
     }
 
-    /// Ends the connection. If it lost its place to another one, it is told so.
+    /// Ends the connection. If the connection lost its place to another one, this tells it so.
     pub(super) fn close(self, context: &SessionContext) {
         let Self { id, stream, stage, .. } = self;
         match stage {

@@ -37,7 +37,7 @@ pub(in crate::client::app) fn superseded(session: &LoginSession, transfer: &Tran
     }
 }
 
-/// Treats a download whose share the trackers have forgotten. If the same content is shared under its name, the
+/// Handles a download whose share the trackers have forgotten. If the same content is shared under its name, the
 /// download moves to that share. Otherwise the download ends, and the received pieces stay on the disk.
 fn look_after_forgotten(session: &LoginSession, transfer: &Arc<Transfer>) {
     let Subject { name, content, .. } = transfer.subject();

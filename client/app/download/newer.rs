@@ -48,7 +48,7 @@ pub(super) fn go_on_from(
             session.help(format!("look-{id}"), move |session| adopt(session, id, &subject, taken));
             return Ok(Report::Downloading { group: group.clone(), file: name.clone(), destination: to });
         }
-        // If the error concerns the new version too, that finds it by itself.
+        // If the error concerns the new version too, that download finds the error itself.
         Err(_) => None,
     };
     // The old part gives its name up for the new version.

@@ -15,7 +15,7 @@ pub(super) struct OwnCopy {
     source: SharedFiles,
 }
 
-/// Finds the existing copies, in any group. For a selection of files these are copies of the whole folder.
+/// Finds the existing copies, in any group. For a selection of files, copies of the whole folder count.
 pub(super) fn find(session: &LoginSession, subject: &Subject) -> Vec<OwnCopy> {
     let whole = match &subject.selection {
         None => subject.manifest.clone(),

@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 const LONG_WAIT: Duration = Duration::from_secs(3600);
 /// The pause after a failure that may pass in a moment.
 const PAUSE: Duration = Duration::from_secs(2);
-/// The minimum pause between two lists of a whole group. The pause is also `LIST_REST` times as long as the last list
-/// took.
+/// The minimum pause between two lists of a whole group. After a long list, the pause is `LIST_REST` times as long as
+/// that list took.
 const LIST_PAUSE: Duration = Duration::from_secs(5);
 const LIST_REST: u32 = 20;
 /// The pause between two looks at the free room.
@@ -103,7 +103,7 @@ impl FollowKeeper<'_> {
         }
     }
 
-    /// Treats downloads that have ended or do not advance.
+    /// Handles downloads that have ended or do not advance.
     fn look_at_downloads(&mut self) {
         let session = self.session;
         for followed in &mut self.followed {

@@ -30,7 +30,7 @@ const LONG_WAIT: Duration = Duration::from_secs(3600);
 /// How long the thread shares nothing after a passing refusal, or at a limit.
 const PASSING_PAUSE: Duration = Duration::from_secs(2);
 const LIMIT_PAUSE: Duration = Duration::from_secs(60);
-/// The longest that waiters for the folders wait for a tracker.
+/// How long a waiter for the folders waits for a tracker at most.
 const LOST_MAX: Duration = Duration::from_secs(60);
 /// The pause between two requests whether the tracker has heard of another tracker's shares.
 const HEAR_PAUSE: Duration = Duration::from_secs(5);

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 /// The pause before the first look whether a missing folder is back. The pause doubles with each look.
 const AWAY_PAUSE: Duration = Duration::from_secs(5);
 const AWAY_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// The minimum pause between two scans of a folder without watches. The pause is also `SCAN_REST` times as long as the
-/// last scan took.
+/// The minimum pause between two scans of a folder without watches. After a long scan, the pause is `SCAN_REST` times
+/// as long as that scan.
 const SCAN_PAUSE: Duration = Duration::from_secs(10);
 const SCAN_REST: u32 = 100;
 /// The pause before another look at something unreadable, and the minimum time between two scans for unfit files.

@@ -63,7 +63,7 @@ pub(crate) fn run(session: &LoginSession) {
     }
 }
 
-/// Treats an alarm of the seeder, which could not read a requested piece. Returns false if the content is no share.
+/// Handles an alarm of the seeder, which could not read a requested piece. Returns false if the content is no share.
 pub(crate) fn alarm(session: &LoginSession, key: ShareKey, unreadable: Option<PieceIndex>) -> bool {
     if let Some(piece) = unreadable {
         session.upkeep().complain(None, key, piece);
@@ -217,7 +217,7 @@ impl Keeper<'_> {
         self.news(record, self.session.upkeep().looked(key, seen, finding, begun.elapsed()));
     }
 
-    /// Treats a share of which nothing can be read now.
+    /// Handles a share of which nothing can be read now.
     fn nothing_there(&mut self, key: ShareKey, record: &ShareRecord, root: (Sight, Reason), begun: Instant) {
         self.give(key, record, None);
         let (seen, reason) = root;

@@ -219,7 +219,7 @@ impl ShareRegister {
         true
     }
 
-    /// Has the pieces of a share given again, after another source of them has gone.
+    /// Makes the client give the pieces of a share again, after another source of them has gone.
     pub(crate) fn give_again(&self, key: ShareKey, now: Instant) {
         if let Some(entry) = self.state.lock().shares.get_mut(&key) {
             entry.known.seen = None;

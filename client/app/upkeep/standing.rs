@@ -15,8 +15,8 @@ const LOOK_PAUSE: Duration = Duration::from_secs(5);
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The pause between two looks at a share that is whole.
 const SERVED_PAUSE: Duration = Duration::from_secs(300);
-/// The minimum time between a look and the next one after an alarm: any downloader can raise alarms. The pause is also
-/// some times as long as the look took.
+/// The minimum time between a look and the next one after an alarm: any downloader can raise alarms. After a long look,
+/// the time is `ALARM_REST` times as long as that look.
 const ALARM_PAUSE: Duration = Duration::from_millis(200);
 const ALARM_REST: u32 = 10;
 /// The pause after a look is at least this many times as long as the look: a folder of a million files takes long.

@@ -162,7 +162,7 @@ impl Dispatcher {
                 }
             }
             EngineMessage::Arrived(id, peer) => {
-                // The next tick dials this peer: other members choose how often one arrives.
+                // The next tick dials this peer, because other members choose how often a peer arrives.
                 if let Some(entry) = self.entries.get_mut(&id) {
                     let (id, now) = (peer.id(), Instant::now());
                     entry.peers.learn(vec![peer]);

@@ -15,9 +15,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The minimum and the maximum number of connections that a download begins with, even to a single peer. In between the
-/// number is that of the workers. A single connection leaves gaps at either end. If pieces come fast, more connections
-/// than workers only deliver them out of order.
+/// The minimum and the maximum number of connections that a download begins with, even to a single peer. Between these,
+/// the number equals that of the workers. A single connection leaves gaps at either end. If pieces come fast, more
+/// connections than workers only deliver them out of order.
 const CONNECTIONS_WANTED: (usize, usize) = (2, 4);
 
 /// With no more missing pieces than this, the download ends before a connection reaches its full speed. Then the client

@@ -38,7 +38,7 @@ pub struct Liveness {
     /// When bytes last came in, and the total then.
     heard: Instant,
     heard_bytes: u64,
-    /// When the last bytes came in that count as life, without the frame that is arriving.
+    /// When the last bytes that count as life came in, not counting the frame that is still arriving.
     lived: Instant,
     /// Since when the next piece is due.
     piece_since: Instant,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const ASKED_MIN: usize = 8;
 /// Besides these, as many as arrive in this time.
 const AHEAD: Duration = Duration::from_secs(4);
-/// Of this many pieces, one stays for other users than the one with most expected pieces. So one slow user leaves
+/// Of this many pieces, one is reserved for users other than the one with most expected pieces. So one slow user leaves
 /// requests for the others.
 const OTHERS: usize = 4;
 /// The measured rate rises at once. Its fall is slow, about as the mean of this time.

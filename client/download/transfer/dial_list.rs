@@ -1,4 +1,4 @@
-//! The connections that a download is making. If the download stops meanwhile, it stops them.
+//! The connections that a download is making. If the download stops meanwhile, it stops these connections.
 
 use crate::client::reach::calls::Attempt;
 use crate::sync::Mutex;

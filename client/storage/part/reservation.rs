@@ -182,8 +182,8 @@ mod tests {
         let mut first = promise(device, 100, 200).expect("it lacks 100");
         let second = promise(device, 100, 200).expect("it lacks 100 too");
         assert!(promise(device, 1, 200).is_none());
-        // The thread has reserved room where the file held none. A stretch that the file held costs nothing in its
-        // turn.
+        // The thread has reserved room where the file held none. A stretch that the file already held costs nothing in
+        // its turn.
         first.keep(100, 900);
         assert!(promise(device, 1, 100).is_none(), "all that is free is the other's");
         first.keep(0, 0);

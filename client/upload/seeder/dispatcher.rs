@@ -88,7 +88,7 @@ impl UploadDispatcher {
     pub(super) fn run(mut self) {
         loop {
             self.wait();
-            // Treats the messages behind `Close` too: a worker may be handing its connection back.
+            // Handles the messages behind `Close` too: a worker may be handing its connection back.
             while let Ok(message) = self.inbox.try_recv() {
                 match message {
                     SeederMessage::Entered(stream, ip, entrance) => self.take_in(stream, ip, entrance),
