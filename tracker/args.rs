@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_that_is_too_slow_for_anything_is_refused_and_told_as_what_it_was_taken() {
+    fn a_relay_too_slow_to_be_of_use_is_refused_with_the_rate_that_was_read() {
         for (text, means) in [("20", "20 B/s"), ("15K", "15.0 kB/s")] {
             let refusal = parse("tracker", ["--relay", text]).expect_err(text).to_string();
             let said = format!("--relay: '{text}' means {means}, which is too slow; take 16K or more. Usage: ");

@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_refuses_everybody_who_waits_and_recovers() {
+    fn a_full_disk_refuses_all_waiting_changes_and_recovers() {
         let bench = Bench::new();
         let first = bench.create(1, "a");
         bench.next_batch();
@@ -620,7 +620,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_wait_is_told_the_outcome_once() {
+    fn a_submitter_that_does_not_wait_is_told_the_outcome_once() {
         let bench = Bench::new();
         let (told_to, told) = unbounded();
         let begin = |n: u32, name: &str| {
@@ -764,7 +764,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_no_op_is_answered_when_everything_before_it_is_durable() {
+    fn a_change_without_an_op_is_answered_when_everything_before_it_is_durable() {
         let bench = Bench::new();
         let first = bench.create(1, "a");
         bench.next_batch();
@@ -964,7 +964,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_late_is_folded_on_the_base_when_the_ops_below_it_are_gone() {
+    fn late_ops_are_folded_on_the_base_when_the_ops_below_it_are_gone() {
         let (bench, pinned) = bench_with_base();
         let mut log = Kept::default();
         let batches = (0..4).map(|_| bench.published.recv_timeout(COMMIT_WAIT_MAX).expect("a batch"));
@@ -1036,8 +1036,8 @@ mod tests {
         assert_eq!(refusal.code, Code::Joining);
         assert_eq!(bench.committer.submit(command(1), &create("a")), op(1), "it was made before");
         (0..2).for_each(|_| bench.answer(Ok(())));
-        bench.committer.submit_own(OpBody::ForgetTracker { tracker: 2 }).expect("no client's");
-        bench.committer.receive(vec![account(THERE, 9, 9, "c")]).expect("no client's");
+        bench.committer.submit_own(OpBody::ForgetTracker { tracker: 2 }).expect("not a change of a client");
+        bench.committer.receive(vec![account(THERE, 9, 9, "c")]).expect("not a change of a client");
         bench.committer.set_joining(false);
         bench.answer(Ok(()));
         assert_eq!(bench.create(3, "b").answer(), op(3));
@@ -1059,8 +1059,8 @@ mod tests {
         let user = bench.committer.state().user_named(&UserId::parse("a").expect("a name")).expect("it is there");
         let change = UnplacedChange { kind: ChangeKind::LeaveGroup, group: None, file: None };
         assert_eq!(bench.committer.submit(command(5), &Change::NoteUnplaced { user, change }), op(3));
-        bench.committer.submit_own(OpBody::ForgetTracker { tracker: 2 }).expect("no client's");
-        bench.committer.receive(vec![account(THERE, 9, 1, "c")]).expect("no client's");
+        bench.committer.submit_own(OpBody::ForgetTracker { tracker: 2 }).expect("not a change of a client");
+        bench.committer.receive(vec![account(THERE, 9, 1, "c")]).expect("not a change of a client");
         bench.committer.set_read_only(false);
         assert_eq!(bench.create(6, "b").answer(), op(5));
     }

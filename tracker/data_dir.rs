@@ -23,7 +23,7 @@ pub enum DataDirError {
     },
     /// Another tracker is running on it.
     Locked(PathBuf),
-    /// It contains this list of trackers that were retired at one tracker only. No version reads it any more.
+    /// It contains a list of retired trackers in an old format, which held for one tracker only. Nothing reads it.
     Retired(PathBuf),
 }
 
@@ -140,7 +140,7 @@ mod tests {
         assert!(error.starts_with(&format!("{}: forgotten", retired.display())), "{error}");
         assert!(error.contains("say 'forget N'") && !error.contains('\n'), "{error}");
         std::fs::remove_file(&retired).expect("it is there");
-        DataDir::open(temp.path()).expect("as it said");
+        DataDir::open(temp.path()).expect("the remedy works");
     }
 
     #[test]

@@ -602,7 +602,7 @@ mod tests {
 
     /// Another tracker has carried out two commands of alice, and later ones too. Alice repeats the two here.
     #[test]
-    fn what_a_repeated_command_made_here_is_told_as_what_the_first_made() {
+    fn the_effect_of_a_repeated_command_is_told_as_that_of_the_first() {
         let (mut here, mut there) = (Ledger::new(HERE, State::new()), Ledger::new(THERE, State::new()));
         let alice = make(&mut here, 1, &user("alice"));
         take(&mut there, std::slice::from_ref(&alice));
@@ -638,7 +638,7 @@ mod tests {
     /// Alice repeats a command at another tracker. She has made so many changes since that the command is unknown
     /// there.
     #[test]
-    fn what_a_repetition_was_taken_for_and_what_it_is_are_told_as_two() {
+    fn a_group_and_its_former_alias_are_told_as_two_groups() {
         for leaves in [false, true] {
             let [mut here, mut there, mut busy] = [HERE, THERE, BUSY].map(|origin| Ledger::new(origin, State::new()));
             let alice = make(&mut here, 1, &user("alice"));
@@ -672,7 +672,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_back_leaves_no_trace() {
+    fn ops_that_are_taken_back_leave_no_trace() {
         let mut ledger = Ledger::new(HERE, State::new());
         make(&mut ledger, 1, &user("alice"));
         let durable = ledger.state().clone();
@@ -721,7 +721,7 @@ mod tests {
     }
 
     #[test]
-    fn up_to_a_promised_floor_only_what_is_part_of_it_is_taken() {
+    fn up_to_a_promised_floor_only_its_own_ops_are_taken() {
         let mut ledger = Ledger::new(HERE, State::new());
         (1..=4).for_each(|n| drop(make(&mut ledger, n, &user(&format!("u{n}")))));
         let late = |tracker, lamport| accounts(Origin { tracker, incarnation: 1 }, std::iter::once(lamport));

@@ -547,7 +547,7 @@ mod tests {
         assert_eq!(put(&manifests, &mut upload, part(&content, &wrong, 0..len)), bad, "another hash");
         put(&manifests, &mut None, part(&content, &bytes, 0..len)).expect("valid");
         assert_eq!(put(&manifests, &mut upload, part(&content, &wrong, 0..len)), bad, "the right one is here");
-        fs::remove_file(temp.path().join(content.info_hash.to_string())).expect("it is");
+        fs::remove_file(temp.path().join(content.info_hash.to_string())).expect("the file exists");
         assert_eq!(put(&manifests, &mut upload, (content.info_hash, 0, 0, vec![])), bad, "empty");
         assert_eq!(put(&manifests, &mut upload, (content.info_hash, u32::MAX, 0, vec![1])), bad);
         assert_eq!(file_count(&temp), 0);

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_found_is_a_class_and_not_what_was_answered() {
+    fn a_probe_tells_a_class_and_not_the_answer() {
         let (_held, nobody) = nobody();
         assert_eq!(look(nobody, LONG), ReachClass::Refused);
         assert_eq!(look(says(b"SSH-2.0-OpenSSH_9.9\r\n"), LONG), ReachClass::OtherProgram);
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_in_vain_hears_that_nothing_was_tried() {
+    fn a_client_that_waits_in_vain_hears_that_nothing_was_tried() {
         let prober = Prober::new().expect("a descriptor");
         let (tell, told) = channel::unbounded();
         let (nobody, now) = (SocketAddr::from(([192, 0, 2, 1], 9)), Instant::now());

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operators_accounts_and_shares_are_kept_apart_and_who_does_much_stands_with_the_rest() {
+    fn operators_accounts_and_shares_are_kept_apart_and_busy_users_go_to_the_rest() {
         let (mut sorter, start) = (LineSorter::new(), Instant::now());
         let by = |by: &str| AuditLine { by: by.to_owned(), ..AuditLine::default() };
         let users = (0..1000).filter(|_| sorter.set_of(&by("ann"), false, start) == AuditSet::Users).count();

@@ -121,7 +121,7 @@ impl ClusterKey {
         let static_key = expand(&derive, &[b"tracker static key"]);
         let fingerprint = handshake::fingerprint(&handshake::public_key(&static_key));
         let link_id = expand(&derive, &[b"tracker link key id"]);
-        let link_id = KeyId(*link_id.0.first_chunk().expect("an id is shorter than what is derived"));
+        let link_id = KeyId(*link_id.0.first_chunk().expect("a derived key is longer than an id"));
         let link_key = (link_id, expand(&derive, &[b"tracker link key"]));
         let hmac_key = |label: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, &expand(&derive, &[label]).0);
         let (token_key, mirror_key) = (hmac_key(b"session tokens"), hmac_key(b"mirrored addresses"));
@@ -163,7 +163,7 @@ impl ClusterKey {
     pub fn group_key(&self, group: GroupRef, chain: &[u8; 32]) -> (KeyId, Secret) {
         let group = codec::to_bytes(&group.0);
         let id = expand(&self.derive, &[b"group key id", &group, chain]);
-        let id = id.0.first_chunk().expect("an id is shorter than what is derived");
+        let id = id.0.first_chunk().expect("a derived key is longer than an id");
         (KeyId(*id), expand(&self.derive, &[b"group key", &group, chain]))
     }
 
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_derived_differs_by_label_group_and_chain_and_is_the_same_everywhere() {
+    fn derived_keys_differ_by_label_group_and_chain_and_are_the_same_everywhere() {
         let (here, there) = (ClusterKey::new(&[1; 32]), ClusterKey::new(&[1; 32]));
         let (a, b) = (GroupRef(op(1)), GroupRef(op(2)));
         assert_eq!(here.group_key(a, &[0; 32]), there.group_key(a, &[0; 32]));

@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_try_does_not_count_for_a_user_who_is_logged_in() {
+    fn attempts_of_strangers_do_not_count_for_a_logged_in_user() {
         let throttle = LoginThrottle::new(paces());
         let own = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq: 7 });
         while throttle.attempt(&user("ann"), ip(1), soon()).is_some() {}
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_logs_in_too_often_waits_and_goes_on() {
+    fn a_user_who_logs_in_too_often_waits_and_goes_on() {
         let often = Pace { burst: 2, interval: Duration::from_millis(20) };
         let throttle = LoginThrottle::new(Paces { logins_of_user: often, ..paces() });
         let begun = Instant::now();
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_holds_others_up_until_its_verdict() {
+    fn an_attempt_under_way_holds_others_up_until_its_verdict() {
         let (mut attempts, now) = (attempts(), Instant::now());
         let counters = attempts.counters(&user("ann"), ip(1));
         let end = |attempts: &mut Attempts| counters.iter().for_each(|(counter, _)| attempts.end(counter));

@@ -61,7 +61,7 @@ mod tests {
     use crate::model::op::{OpBody, PasswordHash};
 
     #[test]
-    fn what_no_tracker_can_have_is_counted_all_the_same() {
+    fn impossible_sequences_are_counted_all_the_same() {
         let origin = |tracker| Origin { tracker, incarnation: 1 };
         let seen = [1, 2].map(|tracker| Seen { origin: origin(tracker), seq: u64::MAX });
         let mut vector = VersionVector::new(&seen);

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_base_has_is_known_and_what_goes_on_above_it_is_kept() {
+    fn ops_in_the_base_are_known_and_those_that_follow_above_it_are_kept() {
         let base = base(&[op(1, 1, 1), op(2, 1, 2), op(1, 2, 3)], 5);
         let ops = [op(1, 1, 1), op(2, 1, 2), op(1, 2, 3), op(1, 3, 6), op(2, 2, 7), op(3, 1, 6)];
         assert_eq!(places(Placing::on_base(&base, 0), &ops), [Known, Known, Known, Kept, Kept, Kept]);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_op_below_a_base_that_lacks_it_has_no_place_nor_has_what_its_origin_did_then() {
+    fn an_op_below_a_base_that_lacks_it_has_no_place_and_neither_have_the_later_ones_of_its_origin() {
         let base = base(&[op(1, 1, 1)], 5);
         let ops = [op(2, 1, 2), op(1, 2, 6), op(2, 2, 7), op(2, 1, 2), op(2, 2, 7), op(2, 3, 8)];
         assert_eq!(places(Placing::on_base(&base, 0), &ops), [Nowhere, Kept, Nowhere, Known, Known, Nowhere]);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_a_promise_goes_what_it_excludes_with_what_follows_and_nothing_else() {
+    fn a_promise_takes_the_place_of_the_ops_it_excludes_and_of_those_that_follow_them() {
         let own = base(&[op(1, 1, 1)], 2);
         let gate = promised(6, &[(1, 2), (2, 1)]);
         let ops = [op(1, 2, 3), op(2, 1, 4), op(3, 1, 4), op(2, 2, 6), op(1, 3, 7), op(3, 2, 9), op(4, 1, 7)];

@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_number_is_left_for_is_refused_and_all_else_goes_on() {
+    fn an_entity_without_a_number_left_is_refused_and_all_else_goes_on() {
         let mut state = State::new();
         let create = |name| Change::CreateUser { name: user(name), password: password() };
         run(&mut state, create("alice"));
@@ -562,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_the_operator_keeps_out_changes_nothing_and_is_told_of_lost_changes() {
+    fn a_user_whom_the_operator_keeps_out_changes_nothing_but_is_told_of_lost_changes() {
         let (mut state, of) = lab();
         let [alice, bob] = ["alice", "bob"].map(&of);
         fold(&mut state, OpBody::DisableUser { user: alice });
@@ -600,7 +600,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_the_same_file_tells_its_size_or_need_not_tell_it() {
+    fn a_sharer_of_the_same_file_may_tell_its_size() {
         let (mut state, of) = lab();
         let lab = state.group_named(&group("lab")).expect("exists");
         let share = |who: &str, name: &str, content| Change::Share {
@@ -733,7 +733,7 @@ mod tests {
         /// Acceptance and the fold agree. In the state in which it was accepted, an op has its plain effect. Its
         /// author is told of no override, and every invariant holds.
         #[test]
-        fn what_is_accepted_has_its_plain_effect(dice in vec(any::<(u8, u8, u8, u8)>(), 0..150)) {
+        fn an_accepted_change_has_its_plain_effect(dice in vec(any::<(u8, u8, u8, u8)>(), 0..150)) {
             let mut state = State::new();
             for dice in dice {
                 let Some(change) = change(&state, dice) else { continue };

@@ -52,7 +52,7 @@ impl Window {
     }
 
     fn latest(&self) -> &(usize, State) {
-        self.snapshots.back().expect("there is one at 0")
+        self.snapshots.back().expect("there is a snapshot at 0")
     }
 
     /// Whether the place of an op lies in the window.
@@ -94,7 +94,7 @@ impl Window {
     pub(super) fn open(&self, first: OpOrder) -> Opened {
         let place = self.ops.partition_point(|op| op.order() < first);
         let snapshots: VecDeque<_> = self.snapshots.iter().take_while(|(at, _)| *at <= place).cloned().collect();
-        let (at, state) = snapshots.back().cloned().expect("there is one at 0");
+        let (at, state) = snapshots.back().cloned().expect("there is a snapshot at 0");
         let window = Window { ops: self.ops.range(..at).cloned().collect(), snapshots };
         Opened { window, state, behind: self.since(at) }
     }

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_reads_one_waits_a_moment_and_the_others_do_not() {
+    fn without_a_reader_one_line_waits_a_moment_and_later_ones_do_not() {
         let (writer, let_through, lines) = gated();
         let begun = Instant::now();
         for n in 0..1000 {

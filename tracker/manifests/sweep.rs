@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_no_share_is_removed_when_nobody_used_it_for_an_hour() {
+    fn a_manifest_without_a_share_is_removed_after_an_hour_without_use() {
         let (temp, _, mut sweep) = open();
         let [(shared, bytes), (ended, _), (never_came, _), (young, _)] = [1, 2, 3, 4].map(manifest);
         for name in [shared.to_string(), ended.to_string(), format!("{never_came}.awaited"), "notes".to_owned()] {
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_with_the_base_of_another_tracker_is_awaited_until_it_is_here() {
+    fn manifests_of_an_adopted_base_are_awaited_until_they_are_here() {
         let temp = tempfile::tempdir().expect("a folder");
         let [(here, bytes), (awaited, _), (lost, _)] = [1, 2, 3].map(manifest);
         fs::write(temp.path().join(here.to_string()), &bytes).expect("written");

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_for_a_page_is_refused() {
+    fn bytes_that_are_no_request_for_a_page_are_refused() {
         for (request, status) in [
             (&b"POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"[..], "405 Method Not Allowed"),
             (b"\x16\x03\x01\x02\x00\x01\x00", "400 Bad Request"),

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_is_told_in_one_line() {
+    fn words_that_are_no_command_are_refused_in_one_line() {
         for (text, said) in [
             ("frob x", "Unknown command 'frob x', type help"),
             ("kick it's", "A quote is not closed, add the missing ' or \""),

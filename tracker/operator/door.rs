@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_is_turned_away_and_the_door_stays_open() {
+    fn a_connection_without_a_command_is_turned_away_and_the_door_stays_open() {
         let (folder, _door, script) = door(Script::default());
         let told = |words: &str| {
             let exit = char::from(Exit::Usage as u8).to_string();
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_door_closes_on_whoever_is_asked_and_takes_its_socket_away() {
+    fn a_closing_door_gives_up_open_questions_and_removes_its_socket() {
         let (folder, door, _script) = door(Script::default());
         let mut stream = socket::connect(folder.path(), SOCKET).expect("a door");
         stream.write_all(&asking(&["status"])).expect("written");

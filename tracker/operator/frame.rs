@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_or_of_no_kind_is_refused_before_its_payload() {
+    fn a_frame_too_long_or_of_no_kind_is_refused_before_its_payload() {
         for bytes in [b"O\0\0\0\x06", b"O\xff\xff\xff\xff", b"Q\0\0\0\0"] {
             let error = read_frame(&mut bytes.as_slice(), 5).expect_err("refused");
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_spends_most_is_named_when_all_spend_too_much_and_a_purse_that_goes_gives_back() {
+    fn the_user_who_spends_most_is_named_when_all_spend_too_much_and_a_dropped_purse_gives_back() {
         let budget = Arc::new(Budget::of(100, 150));
         let [mut ann, mut bob] = [1, 2].map(|seq| Purse::new(&budget, user(seq)));
         let mut more = ann.another();

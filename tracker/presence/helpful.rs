@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_names_counts_once_it_is_proved() {
+    fn an_address_that_a_client_names_counts_once_it_is_proved() {
         let mut of = at(1, "203.0.113.7:40001", &HOME);
         of.announced = Some(addr("203.0.113.7:7000"));
         assert_eq!(told(&of, &stranger()), ["203.0.113.7:40001", "203.0.113.7:18000"]);
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_dials_from_a_port_of_its_own_is_met_at_the_one_that_the_tracker_sees_and_at_no_other() {
+    fn a_client_that_dials_from_a_port_of_its_own_is_met_only_where_the_tracker_sees_that_port() {
         let mut behind_nat = at(1, "203.0.113.7:40001", &HOME);
         behind_nat.proved = List::first_of(vec![addr("203.0.113.7:7000")]);
         let met = |of: &Contact, seen: &str| helpful_to_meet_at(addr(seen), of, &stranger());
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_at_which_nobody_can_listen_is_not_told() {
+    fn a_port_on_which_no_client_can_listen_is_not_told() {
         assert_eq!(told(&Contact { port: 0, ..at(1, "203.0.113.5:40001", &OPEN) }, &stranger()), [""; 0]);
     }
 }

@@ -72,7 +72,7 @@ fn online(now: Instant, keys: &[ClientKey]) -> (Presence, Vec<Ticket>) {
 }
 
 #[test]
-fn whoever_begins_to_hold_is_told_to_those_who_hold_not_all() {
+fn clients_that_lack_pieces_are_told_of_a_new_holder() {
     let (presence, t) = online(Instant::now(), &[key(1, 1), key(2, 2), key(3, 3)]);
     let share = share(10);
     assert_eq!(presence.hold(&t[0], share, &exactly(&[0, 0])), Ok(None), "nothing to offer");
@@ -250,7 +250,7 @@ fn the_clients_of_a_tracker_live_as_long_as_it_is_heard_of() {
 }
 
 #[test]
-fn what_is_not_told_again_on_a_new_link_is_void() {
+fn claims_not_told_again_on_a_new_link_are_void() {
     let now = Instant::now();
     let presence = Presence::new();
     let (a, b, c) = (share(3), share(4), key(9, 9));
@@ -376,7 +376,7 @@ fn a_subscriber_is_notified_when_there_is_something_after_nothing_and_may_look_a
 }
 
 #[test]
-fn shares_that_turn_out_to_be_one_have_one_swarm_in_which_everybody_keeps_what_is_more() {
+fn shares_that_turn_out_to_be_one_have_one_swarm_and_each_client_keeps_the_greater_holding() {
     let now = Instant::now();
     let (presence, t) = online(now, &[key(1, 1), key(2, 2)]);
     let (a, far) = (share(10), key(3, 3));
@@ -471,7 +471,7 @@ fn of_one_user_with_many_clients_only_some_are_told_to_others() {
     assert_eq!(told.count(), fair_choice::USER_PEERS_MAX);
     let last = presence.enter(key(3, 1), now);
     presence.announce(&last, contact(3000));
-    presence.hold(&last, share, &more(&[1])).expect("valid").expect("told of whoever else comes");
+    presence.hold(&last, share, &more(&[1])).expect("valid").expect("the other holder is told");
     let named = found(&presence, share, t[0].key);
     assert_eq!((named.len(), named.last().map(|holder| holder.held)), (fair_choice::USER_PEERS_MAX + 1, Some(1)));
 }

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_within_a_moment_is_told_together_and_the_first_at_once() {
+    fn news_within_a_moment_is_told_together_and_the_first_at_once() {
         let (followers, presence, now) = (Followers::default(), Presence::new(), Instant::now());
         let (group, other) = (GroupRef(id(1)), GroupRef(id(2)));
         followers.note(group, Some(file("before")));
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn who_follows_others_or_has_left_is_told_no_more_and_nothing_is_kept() {
+    fn a_client_that_follows_others_or_has_left_is_told_no_more_and_nothing_is_kept() {
         let (followers, presence, now) = (Followers::default(), Presence::new(), Instant::now());
         let (group, other) = (GroupRef(id(1)), GroupRef(id(2)));
         let (ann, bob) = (ticket(&presence, 7, now), ticket(&presence, 8, now));

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_or_comes_while_notices_are_told_is_not_told_with_them() {
+    fn notices_read_or_added_during_the_telling_are_left_out() {
         let (mut state, bob, mut untold) = waiting();
         assert_eq!(next(&mut untold, &state).as_deref(), Some("0"));
         // Another client of Bob reads two.

@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_calls_takes_no_place_of_a_user_whose_client_does_not_come() {
+    fn a_caller_takes_no_place_of_a_user_whose_client_does_not_come() {
         let mut tickets = Tickets::default();
         assert_eq!(filled(&mut tickets, "eve", "bob", 0), PLACES_PER_USER);
         for number in 0..4 {
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_called_one_who_waits_in_vain_has_all_its_places() {
+    fn a_called_user_who_waits_in_vain_has_all_places() {
         let mut tickets = Tickets::default();
         assert_eq!(filled(&mut tickets, "eve", "bob", 0), PLACES_PER_USER);
         assert!((0..4).all(|number| tickets.redeem(their(number), 0, START).is_some()));

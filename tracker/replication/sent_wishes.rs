@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_other_tracker_lacks_keeps_nothing_else_away() {
+    fn manifests_that_the_other_tracker_lacks_hold_no_others_up() {
         let mut now = Instant::now();
         let mut wishes = SentWishes::new(now);
         assert_eq!(numbers(wishes.next(now, 0, missing(1..=6))), [1, 2, 3, 4]);

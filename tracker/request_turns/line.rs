@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_something_else_counts_no_more() {
+    fn a_request_that_waits_for_something_else_counts_no_more() {
         let (mut line, now) = (TurnLine::new(ONE, WORK_MAX), Instant::now());
         line.enter(at(1), None, false, "reads nothing");
         line.enter(at(2), None, false, "honest");

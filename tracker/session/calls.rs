@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_hears_sooner_waits_for_half_of_the_difference() {
+    fn the_client_that_hears_sooner_waits_for_half_of_the_difference() {
         let starts = |mine, theirs| starts(CallWay::Punch, &contact_at(mine), &contact_at(theirs));
         assert_eq!(starts(20, 20), (0, 0));
         assert_eq!(starts(20, 220), (100, 0));

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn who_departs_and_is_let_in_again_in_one_batch_hears_that_the_shares_have_ended() {
+    fn a_user_who_departs_and_is_let_in_again_in_one_batch_hears_that_the_shares_have_ended() {
         let mut history = History::new();
         let [alice, bob, ..] = history.users;
         let group = history.lab;
@@ -205,7 +205,7 @@ mod tests {
 
     /// Bob succeeds alice for a moment only: he is a member neither before nor after.
     #[test]
-    fn who_is_told_by_a_late_deletion_hears_of_it_also_in_a_group_that_is_deleted_since() {
+    fn a_late_deletion_is_told_also_in_a_group_that_is_deleted_since() {
         let History { state, users: [alice, bob, ..], lab } = History::new();
         let elsewhere = Origin { tracker: 2, incarnation: 1 };
         let op = |origin, ahead, body| {

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_takes_what_lies_below_it_and_its_promises_say_where_the_next_one_may_be() {
+    fn a_floor_drops_those_below_it_and_its_promises_bound_the_next_one() {
         let mut trackers = Trackers::default();
         trackers.others(9);
         let (low, high) = (floor(4, &[1, 2]), floor(6, &[1, 2]));

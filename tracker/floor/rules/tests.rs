@@ -325,7 +325,7 @@ fn a_tracker_that_was_never_met_holds_floors_back_until_it_comes_or_is_forgotten
 }
 
 #[test]
-fn the_lowest_number_proposes_and_others_tell_whom_they_wait_for() {
+fn the_lowest_number_proposes_and_others_name_the_trackers_they_wait_for() {
     let [mut a, mut b, c] = three_at_work();
     b.work(2 * MARGIN);
     assert_eq!(b.step(), FloorStep::Wait(Standstill::Proposer(1)));

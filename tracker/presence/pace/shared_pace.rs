@@ -36,7 +36,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn whoever_takes_all_leaves_as_much_to_others_and_has_its_own_back_in_time() {
+    fn a_user_who_takes_all_leaves_as_much_to_others_and_gets_it_back_in_time() {
         let now = Instant::now();
         let mut shared = SharedPace::new(Pace { burst: 1024, interval: Duration::from_millis(1) });
         let user = |seq| UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq });

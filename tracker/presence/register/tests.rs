@@ -280,7 +280,7 @@ fn settles(net: &mut Net) {
 }
 
 #[test]
-fn what_was_told_of_a_twin_before_the_link_was_lost_does_not_pass_for_what_was_told_anew() {
+fn claims_about_a_twin_from_before_the_link_was_lost_do_not_pass_for_new_ones() {
     let some = || Holding::Exactly { bits: Blob::new(vec![0x80, 0]).expect("short") };
     let mut net = Net::new();
     let first =

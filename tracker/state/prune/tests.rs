@@ -70,7 +70,7 @@ impl Lone {
 }
 
 #[test]
-fn what_is_hidden_goes_with_the_second_floor() {
+fn a_hidden_entity_goes_with_the_second_floor() {
     let mut lone = Lone::new();
     let (kept, left) = (lone.create_group("kept"), lone.create_group("left"));
     let shares = [lone.share(kept, 1), lone.share(left, 2)];
@@ -87,7 +87,7 @@ fn what_is_hidden_goes_with_the_second_floor() {
 }
 
 #[test]
-fn what_was_named_above_the_floor_before_stays() {
+fn an_entity_named_above_the_floor_before_stays() {
     let mut lone = Lone::new();
     let group = lone.create_group("g");
     let share = lone.share(group, 1);
@@ -111,7 +111,7 @@ fn requests_go_with_their_group() {
 }
 
 #[test]
-fn an_alias_goes_and_what_it_stood_for_stays() {
+fn an_alias_goes_and_its_entity_stays() {
     let mut lone = Lone::new();
     let group = lone.create_group("g");
     let (command, name) = (CommandId([9; 16]), GroupId::parse("x").expect("a name"));
