@@ -1,5 +1,5 @@
-//! Recovery: reads a journal, and finds its state and the end of its records. Leaves the disk as it is: it removes the
-//! file in which it sorts ops.
+//! Recovery: reads a journal, and finds its state and the end of its records. Changes nothing on the disk in the end:
+//! it removes the file in which it sorts ops.
 
 use super::base::spans::SegmentSpan;
 use super::base::{self, BaseMark};

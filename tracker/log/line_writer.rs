@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 const WAITING_MAX: usize = 64 * 1024;
 /// How much of that is for lines other than warnings.
 const COMMON_MAX: usize = WAITING_MAX / 2;
-/// How long a thread waits until its line is written. If it waits in vain, later lines do not wait until all are
-/// written.
+/// How long a thread waits until its line is written. After one wait in vain, no thread waits until the writer has
+/// caught up.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Writes lines in their order. Its own thread waits for a slow reader.
