@@ -121,7 +121,7 @@ fn seen(of: &Contact) -> Vec<SocketAddr> {
     }
 }
 
-/// Whether an address that the tracker believes leads to the same machine when the other client uses it.
+/// Whether a believed address leads to the same machine when the other client uses it.
 fn may_be_told(ip: IpAddr, of: &Contact, to: Option<&Contact>) -> bool {
     let Some(to) = to else { return true };
     let to_ip = to.seen.ip().to_canonical();

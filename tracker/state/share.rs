@@ -134,7 +134,8 @@ impl State {
         Some(share)
     }
 
-    /// Users who joined the share that a repeated command made find that share, or the one that stands for it.
+    /// A repeated command may have made a share that users joined. They find that share, or the one that stands for
+    /// it.
     pub(super) fn repeat_share(
         &mut self,
         op: &Op,
