@@ -6,6 +6,7 @@
 mod arrows;
 mod gate;
 mod graph;
+mod links;
 mod map;
 mod names;
 mod paths;
@@ -101,9 +102,10 @@ fn every_file_and_every_room_begins_with_a_sentence_that_says_what_it_is() {
 }
 
 #[test]
-fn prose_is_narrow_and_names_files_that_are_there() {
+fn prose_is_narrow_and_names_files_and_headings_that_are_there() {
     holds(prose::wide_lines(&TREE));
     holds(prose::lost_names(&TREE));
+    holds(links::lost_links(&TREE));
 }
 
 #[test]

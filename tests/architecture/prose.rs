@@ -30,6 +30,11 @@ pub(crate) fn documents(tree: &Tree) -> impl Iterator<Item = (&str, &str)> {
 
 /// The lines without tables and code, with their numbers.
 pub(crate) fn prose(text: &str) -> Vec<(usize, &str)> {
+    outside_of_code(text).into_iter().filter(|(_, line)| !line.trim_start().starts_with('|')).collect()
+}
+
+/// The lines without code, with their numbers.
+pub(crate) fn outside_of_code(text: &str) -> Vec<(usize, &str)> {
     let (mut out, mut fenced, mut before) = (Vec::new(), false, "");
     let mut code = false;
     for (at, line) in text.lines().enumerate() {
@@ -37,7 +42,7 @@ pub(crate) fn prose(text: &str) -> Vec<(usize, &str)> {
         fenced ^= is_fence;
         // Code is indented and follows an empty line. It ends with the indentation.
         code = line.starts_with("    ") && (code || before.is_empty()) || code && line.is_empty();
-        if !is_fence && !fenced && !code && !line.trim_start().starts_with('|') {
+        if !is_fence && !fenced && !code {
             out.push((at + 1, line));
         }
         before = line;
