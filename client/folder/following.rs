@@ -173,7 +173,7 @@ impl Room {
 /// One followed group.
 ///
 /// Invariants: A waiting or running offer is neither known nor passed over. At most [`RUNNING_MAX`] offers run. `room`
-/// is the room of the files that are here or running. Each waiting name has one turn.
+/// is the room of the files that are here and of the running downloads. Each waiting name has one turn.
 #[derive(Debug)]
 pub(crate) struct Following {
     max_size: u64,

@@ -221,8 +221,8 @@ impl PiecePicker {
     ///
     /// The result is the rarest missing piece of the peer. The endgame begins once no peer holds a missing piece. Then
     /// a lane with nothing in flight gets a copy of a piece that is in flight with other peers only. `outrun` must say
-    /// that this lane outruns the lanes of that piece. The piece with fewest copies comes first. The only complete peer
-    /// is spared pieces that others can still deliver.
+    /// that this lane outruns the lanes of that piece. The piece with fewest copies comes first. The picker requests no
+    /// piece from the only complete peer that others can still deliver.
     pub fn pick(&mut self, lane: Lane, outrun: impl Fn(Lane) -> bool) -> Option<PieceIndex> {
         let piece = self.pick_missing(lane.peer).or_else(|| self.pick_copy(lane, outrun))?;
         self.availability.take(piece);

@@ -36,7 +36,7 @@ impl Downlink {
     /// Takes bytes with `take`, which gets the most that it may take and returns how many it took.
     ///
     /// # Errors
-    /// The limit allows nothing now. The error is the time from which on it does.
+    /// The limit allows nothing now. The error is the time from which on the limit allows something.
     pub fn take<T>(&self, take: impl FnOnce(usize) -> (usize, T)) -> Result<T, Instant> {
         if self.unlimited.load(Ordering::Relaxed) {
             return Ok(take(usize::MAX).1);

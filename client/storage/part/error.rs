@@ -71,7 +71,7 @@ pub enum Foreign {
 }
 
 impl Foreign {
-    /// The words for it after its path.
+    /// The words that follow its path in a message.
     fn words(self) -> &'static str {
         match self {
             Foreign::Link => "is a symbolic link",
