@@ -141,7 +141,11 @@ mod tests {
         keyring.replace_all(vec![named(1, lab.clone()), named(2, lab.with_suffix(2))]);
         let renamed = [named(1, lab.with_suffix(2)), named(2, lab.with_suffix(3))];
         assert_eq!(keyring.put(renamed[0].clone()), Put::Renamed);
-        assert_eq!(keyring.group_named(&lab), Some(key(1, 1).group), "not before the other one has its name too");
+        assert_eq!(
+            keyring.group_named(&lab),
+            Some(key(1, 1).group),
+            "the group keeps its name until the other one has the new name"
+        );
         let changes = keyring.replace_all(renamed.to_vec());
         let expected = [(lab.clone(), lab.with_suffix(2)), (lab.with_suffix(2), lab.with_suffix(3))];
         assert_eq!(changes, Changes { rekeyed: Vec::new(), renamed: HashMap::from(expected) });

@@ -381,7 +381,7 @@ mod tests {
             engine_says.send(EngineEvent::FirstPiece(id)).expect("there is room");
             let mut said = false;
             for turns in 0.. {
-                assert!(turns < 1000, "nothing but the clock gets a turn");
+                assert!(turns < 1000, "only the clock gets a turn");
                 // The clock ticks again, as if the work had taken longer than a second.
                 let _ = strike.try_send(Instant::now());
                 let turns = next_turns(&inbox, &clock, &closed);

@@ -51,7 +51,7 @@ impl Patch {
         mut old: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
         came: impl Iterator<Item = &'a [u8]>,
     ) -> Result<bool, E> {
-        assert_eq!(room.len(), self.piece_len as usize, "as long as the piece");
+        assert_eq!(room.len(), self.piece_len as usize, "the room is as long as the piece");
         // Neighbouring blocks are read at once.
         let mut at = 0;
         while at < self.places.len() {

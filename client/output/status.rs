@@ -397,7 +397,11 @@ mod tests {
         let update = DownloadStatus { reused_bytes: 99_000_000, ..status(DownloadState::Completed) };
         assert_eq!(update.line(), "[C] [lab] my notes.pdf  100.0 MB; 99.0 MB from the old version");
         let before = DownloadStatus { done_bytes: None, ..status(DownloadState::Paused) };
-        assert_eq!(before.line(), "[D] [lab] my notes.pdf  100.0 MB, paused", "what of it is there was not looked at");
+        assert_eq!(
+            before.line(),
+            "[D] [lab] my notes.pdf  100.0 MB, paused",
+            "the client has not looked at the stored bytes"
+        );
     }
 
     #[test]

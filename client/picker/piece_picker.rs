@@ -169,7 +169,7 @@ impl PiecePicker {
     /// of the pieces is whose. Peers of two users may have the same id.
     pub fn add_peer(&mut self, client: ClientId) -> PeerSlot {
         let place = self.free.pop().unwrap_or_else(|| {
-            assert!(self.slots.len() < HOLDERS_MAX, "connections are capped far below");
+            assert!(self.slots.len() < HOLDERS_MAX, "the limit of connections is far below");
             self.slots.push(SlotEntry { generation: 0, peer: None });
             self.slots.len() as u32 - 1
         });

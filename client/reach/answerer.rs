@@ -377,7 +377,7 @@ mod tests {
             answerer.answer(call(&client_of(name), gone));
             let deadline = Instant::now() + Duration::from_secs(60);
             while open(&answerer) > 0 {
-                assert!(Instant::now() < deadline, "nobody is there to wait for");
+                assert!(Instant::now() < deadline, "the answerer waits although no caller is there");
                 std::thread::yield_now();
             }
         }

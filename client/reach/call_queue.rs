@@ -218,7 +218,7 @@ pub(super) mod tests {
         }
         assert_eq!(taken(&mut queue, now), ["ann", "eve", "mal", "eve", "mal"]);
         queue.done(&user("eve"), true);
-        assert_eq!(taken(&mut queue, now)[0], "eve", "one that came to something makes good for all before");
+        assert_eq!(taken(&mut queue, now)[0], "eve", "a successful call clears the failed ones");
     }
 
     #[test]
@@ -278,6 +278,6 @@ pub(super) mod tests {
         let mut queue = after_vain_calls(&["eve"]);
         (0..1000).for_each(|number| queue.done(&user(&format!("u{number}")), false));
         assert_eq!(queue.vain.len(), VAIN_USERS_MAX);
-        assert!(queue.is_vain(&user("eve")), "whoever did so most stays");
+        assert!(queue.is_vain(&user("eve")), "the user with most failed calls stays");
     }
 }

@@ -94,7 +94,7 @@ mod tests {
         let [first, second] = [Arc::new(1), Arc::new(2)];
         assert!(turns.take(&bob, &first) && turns.take(&bob, &first));
         assert!(!turns.take(&bob, &second) && turns.take(&carol, &second));
-        assert!(turns.take(&peer("eve", 1), &Arc::new(3)), "whatever client id she has");
+        assert!(turns.take(&peer("eve", 1), &Arc::new(3)), "turns count per user, not per client");
         drop(first);
         assert!(turns.take(&bob, &second), "the first has ended");
     }

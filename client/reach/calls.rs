@@ -278,7 +278,7 @@ mod tests {
         guard.expect_from(BOB, &[addr(1)]);
         let stream = calls.accepted(stream, addr(2)).expect_err("nobody knocks there");
         let as_v6 = SocketAddr::new(std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped().into(), 1);
-        assert!(calls.accepted(stream, as_v6).is_ok(), "as a listener of all addresses says it");
+        assert!(calls.accepted(stream, as_v6).is_ok(), "the IPv6 form of an IPv4 address counts too");
         assert!(matches!(attempt.take()[..], [Arrival::Accepted(_, from)] if from == addr(1)));
         drop(guard);
         assert_eq!(calls.punched_count.load(Ordering::Relaxed), 0);
@@ -305,6 +305,6 @@ mod tests {
         }
         assert!(attempt.take().is_empty());
         drop(guard);
-        assert_eq!(calls.to_meet(EVE, &[addr(1)], true), [addr(1)], "nobody is sought there");
+        assert_eq!(calls.to_meet(EVE, &[addr(1)], true), [addr(1)], "no dial seeks a member at this address");
     }
 }

@@ -183,7 +183,7 @@ mod tests {
             relays.close();
             assert!(waits.join().expect("no panic").is_err());
         });
-        assert!(begun.elapsed() < MEETING_DEADLINE, "nothing was waited for");
+        assert!(begun.elapsed() < MEETING_DEADLINE, "the call waited");
         assert!(relays.meet(1, Some((1, addr)), RelayTicket([7; 16])).is_err());
     }
 

@@ -149,9 +149,13 @@ mod tests {
         let (second, _reply) = replies.expect(&quick, at(1));
         assert_eq!(replies.due(), Some(start + WAITED_REPLY_DEADLINE), "the heartbeat is answered behind the other");
         assert!(replies.give_up(first).is_some() && replies.give_up(first).is_none());
-        assert_eq!(replies.due(), Some(start + WAITED_REPLY_DEADLINE), "also if nobody waits for that any more");
+        assert_eq!(
+            replies.due(),
+            Some(start + WAITED_REPLY_DEADLINE),
+            "the deadline stays after the caller has given up"
+        );
         assert!(replies.replied(first, at(30)).is_none());
-        assert_eq!(replies.due(), Some(at(30) + REPLY_DEADLINE), "and the heartbeat's time begins");
+        assert_eq!(replies.due(), Some(at(30) + REPLY_DEADLINE), "the time of the heartbeat begins now");
         assert!(replies.replied(second, at(31)).is_some());
         assert_eq!(replies.due(), None);
         replies.expect(&quick, at(60));

@@ -167,9 +167,9 @@ mod tests {
         offers(&completer, "lab ");
         let begun = Instant::now();
         for _ in 0..3 {
-            assert_eq!(put(&completer), ["lab "], "what was known before");
+            assert_eq!(put(&completer), ["lab "], "the names from before");
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "nobody waits for the one who looks");
+        assert!(begun.elapsed() < Duration::from_secs(20), "a key press does not wait for the look-up");
         (0..100).for_each(|_| lets.send(Some("attic")).expect("taken"));
         offers(&completer, "attic ");
     }
@@ -180,7 +180,7 @@ mod tests {
         lets.send(Some("lab")).expect("taken");
         offers(&completer, "lab ");
         lets.send(None).expect("taken");
-        assert_eq!(put(&completer), ["lab "], "what was known before");
+        assert_eq!(put(&completer), ["lab "], "the names from before");
         login.store(2, Ordering::Relaxed);
         lets.send(None).expect("taken");
         assert_eq!(put(&completer), [""; 0]);
@@ -191,7 +191,7 @@ mod tests {
         let (completer, lets, login) = slow();
         lets.send(Some("lab")).expect("taken");
         offers(&completer, "lab ");
-        assert_eq!(put(&completer), ["lab "], "what was known before");
+        assert_eq!(put(&completer), ["lab "], "the names from before");
         // The answer is of the earlier login, and its look-up goes on.
         login.store(2, Ordering::Relaxed);
         assert_eq!(put(&completer), [""; 0]);

@@ -239,7 +239,7 @@ mod tests {
     fn a_share_ends_the_download_of_its_content_under_its_name_and_no_other() {
         let mut table = table(&[put_download("lab", "f", 1), put_download("lab", "g", 3)]);
         table.apply(&put_share("lab", "f", 2));
-        assert!(table.get(&key(RecordKind::Download, "lab", "f")).is_some(), "of other content");
+        assert!(table.get(&key(RecordKind::Download, "lab", "f")).is_some(), "the download has other content");
         table.apply(&put_share("lab", "g", 3));
         assert!(table.get(&key(RecordKind::Download, "lab", "g")).is_none());
         check(&table);

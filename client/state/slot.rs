@@ -602,7 +602,7 @@ mod tests {
         assert_eq!(first.manifest(&info_hash).expect("kept again"), Some(manifest(1)));
         first.remove_share(&group("lab"), &file("f")).expect("saved");
         drop(first);
-        assert_eq!(slot(&state, "alice").manifest(&info_hash).expect("no error"), None, "nobody needs it");
+        assert_eq!(slot(&state, "alice").manifest(&info_hash).expect("no error"), None, "no record needs it");
     }
 
     #[test]

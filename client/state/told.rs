@@ -216,6 +216,6 @@ mod tests {
         let lines = fs::read_to_string(&path).expect("there").lines().count();
         assert!(lines <= LINES_MAX, "{lines}");
         log.keep(Told::from_iter([("event".to_owned(), Value::from("x".repeat(LINE_LEN_MAX)))]));
-        assert_eq!(numbers(&log), all, "what is too long");
+        assert_eq!(numbers(&log), all, "a line that is too long is not kept");
     }
 }

@@ -211,8 +211,8 @@ impl PartSource {
         let whole = self.selection.whole;
         let piece = whole.touched_by(offset..offset + 1).next().expect("within the stream");
         let within = offset - whole.offset(piece);
-        assert!(within + len as u64 <= u64::from(whole.len(piece)), "pieces are read one by one");
-        let inner = self.selection.inner(piece).expect("whoever reads has asked whether the piece is held");
+        assert!(within + len as u64 <= u64::from(whole.len(piece)), "one read stays within one piece");
+        let inner = self.selection.inner(piece).expect("the reader has checked that the piece is held");
         self.selection.manifest.layout().offset(inner) + within
     }
 }

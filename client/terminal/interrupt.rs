@@ -243,7 +243,7 @@ mod tests {
         interrupt.enter(Activity::Command);
         assert!(interrupt.is_cancelled() && !interrupt.is_ending());
         let (ours, _theirs) = UnixStream::pair().expect("a pair of sockets");
-        assert!(interrupt.reader(ours).read(&mut [0]).is_err(), "what the command asks for is not waited for");
+        assert!(interrupt.reader(ours).read(&mut [0]).is_err(), "the command's question ends at once");
         interrupt.enter(Activity::Idle);
         interrupt.enter(Activity::Command);
         assert!(!interrupt.is_cancelled());

@@ -299,7 +299,10 @@ mod tests {
         assert!(door.admission.is_given_up(crowd[0]));
         assert!(!door.admission.is_given_up(lone) && !door.admission.is_given_up(crowd[1]));
         let now = Instant::now();
-        assert!(door.admission.admit(crowd[0], &user("late"), now).is_err(), "who was given up has no place");
+        assert!(
+            door.admission.admit(crowd[0], &user("late"), now).is_err(),
+            "a connection that was given up gets no place"
+        );
         assert!(door.admission.admit(crowd[1], &user("ann"), now).is_ok());
     }
 
@@ -388,7 +391,7 @@ mod tests {
         for number in 0..3 {
             door.join(&format!("later{number}"), soon + LATE / 2).expect("somebody had a place for long");
         }
-        assert_eq!(late(&door, soon + LATE / 2), 3, "as many as are too many");
+        assert_eq!(late(&door, soon + LATE / 2), 3, "exactly the surplus connections are late");
     }
 
     #[test]

@@ -132,7 +132,7 @@ mod tests {
         way.sent(now);
         assert!(leases.begin(7, &bob, TERM, now).is_none());
         drop(leases.begin(7, &bob, TERM, now + TELLING).expect("time is over"));
-        assert!(leases.begin(7, &ann, TERM, now + TELLING).is_some(), "who broke off passes nothing on");
+        assert!(leases.begin(7, &ann, TERM, now + TELLING).is_some(), "a member that broke off passes nothing on");
     }
 
     /// The member received the piece on two connections, and one of them broke.

@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(least(&[("slow", 2, waits)], ("new", 3), now), None, "a slow link is no idle one");
         let waits = Place::new(begun);
         waits.wait();
-        assert_eq!(least(&[("late", 2, waits)], ("new", 3), now), None, "nor is one whose turn is to come");
+        assert_eq!(least(&[("late", 2, waits)], ("new", 3), now), None, "a place whose request waits is not unused");
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         let holders = [of("ann", 1), of("many", 9), of("many", 5), of("many", 7), of("bob", 0)];
         assert_eq!(least(&holders, ("new", 1), now), Some(2));
         assert_eq!(least(&holders, ("ann", 1), now), Some(2));
-        assert_eq!(least(&holders, ("many", 1), now), None, "nobody has more than this user");
+        assert_eq!(least(&holders, ("many", 1), now), None, "no user has more than this one");
         let even = [of("ann", 1), of("ann", 1), of("bob", 1)];
         assert_eq!(least(&even, ("bob", 1), now), None, "they would take the place from each other for ever");
     }
@@ -290,7 +290,11 @@ mod tests {
         let house = FullHouse::new(holders, now);
         assert_eq!(house.least(&user("new"), &at(1)), None, "each of them came by itself");
         let twice = [0, 1].map(|id| ConnectionOrigin::relayed(id).of_member(&names[0]));
-        assert_eq!(twice.iter().collect::<Crowds>().at(&twice[0]), 2, "but one member is one origin");
+        assert_eq!(
+            twice.iter().collect::<Crowds>().at(&twice[0]),
+            2,
+            "connections of one relayed member share an origin"
+        );
     }
 
     #[test]

@@ -349,7 +349,7 @@ mod tests {
                 served.add(piece);
                 served.announce();
             }
-            assert!(!sender.is_over(), "nobody is cut off for it");
+            assert!(!sender.is_over(), "no connection is cut off for it");
             go_on.send(()).expect("it waits");
             let frame = receiver.recv(DEADLINE).expect("the connection lives");
             assert_eq!(frame.message(), Ok(PeerReply::Alive {}));
@@ -401,7 +401,7 @@ mod tests {
         };
         let kept = || served.state.lock().news.len();
         add(0..2);
-        assert_eq!(kept(), 0, "nobody listens");
+        assert_eq!(kept(), 0, "no subscriber is left");
         let ((early, mut hears_early), (late, mut hears_late)) = (connect(), connect());
         served.attend(&early).expect("it is served");
         add(2..4);

@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(stats.list(), [ann_has]);
         drop(ann);
         let _again = stats.join(&user("bob"), Way::Relayed, now);
-        assert_eq!(stats.list(), [bob_has(Way::Relayed)], "what was given before is not forgotten");
+        assert_eq!(stats.list(), [bob_has(Way::Relayed)], "bytes given before still count");
     }
 
     #[test]

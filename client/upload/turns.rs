@@ -118,7 +118,7 @@ mod tests {
         let names = ["many", "many", "one", "many", "one", "many"];
         assert_eq!(begun(2, names), [true, false, true, false, false, false]);
         assert_eq!(begun(4, names), [true, true, true, false, true, false]);
-        assert_eq!(begun(3, ["ann"; 5]), [true, true, true, false, false], "nobody else wants one");
+        assert_eq!(begun(3, ["ann"; 5]), [true, true, true, false, false], "no other member wants a worker");
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
         turns.wait(&bob, 2);
         turns.wait(&bob, 3);
         assert_eq!((turns.next(now), turns.next(now)), (Some(2), None));
-        assert_eq!(turns.due(now), Some(now + PAUSE_MAX), "unless ann does not ask any more");
+        assert_eq!(turns.due(now), Some(now + PAUSE_MAX), "the turn comes once ann stops asking");
         assert_eq!(turns.next(now + PAUSE_MAX), Some(3));
     }
 

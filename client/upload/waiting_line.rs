@@ -106,7 +106,7 @@ mod tests {
         let places: Vec<_> = eves.iter().map(|eve| line.wait((eve, &at(1)), &held, now)).collect();
         assert_eq!(places, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(line.wait((&user("ann"), &at(2)), &held, now), 1);
-        assert_eq!(line.wait((&user("bob"), &at(3)), &held, now), 1, "nobody from there has a place");
+        assert_eq!(line.wait((&user("bob"), &at(3)), &held, now), 1, "no user from this origin has a place");
         assert_eq!(line.before((&user("ann"), &at(2)), &held, now), 1);
         assert_eq!(line.before((&eves[0], &at(1)), &held, now), 2);
     }

@@ -65,7 +65,7 @@ mod tests {
         for found in [Reached, Refused] {
             let (mut check, begun) = (ReachCheck::default(), Instant::now());
             let later = begun + FIRST_PAUSE;
-            assert!(!check.is_due(later), "nothing was answered");
+            assert!(!check.is_due(later), "the tracker has not answered yet");
             check.heard(NotTried, begun);
             check.heard(found, begun);
             assert!(!check.is_due(later));

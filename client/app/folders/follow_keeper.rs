@@ -31,7 +31,7 @@ const LIST_PAUSE: Duration = Duration::from_secs(5);
 const LIST_REST: u32 = 20;
 /// The pause between two looks at the free room.
 const ROOM_PAUSE: Duration = Duration::from_secs(10);
-/// The pause between two requests whether the files of running downloads are still shared.
+/// How often the client asks again whether the files of running downloads are still shared.
 const CHECK_PAUSE: Duration = Duration::from_secs(10);
 /// The number of names in one request.
 const LOT: usize = 256;

@@ -32,7 +32,7 @@ const PASSING_PAUSE: Duration = Duration::from_secs(2);
 const LIMIT_PAUSE: Duration = Duration::from_secs(60);
 /// How long a waiter for the folders waits for a tracker at most.
 const LOST_MAX: Duration = Duration::from_secs(60);
-/// The pause between two requests whether the tracker has heard of another tracker's shares.
+/// How often the client asks again whether the tracker has heard of another tracker's shares.
 const HEAR_PAUSE: Duration = Duration::from_secs(5);
 /// The number of shares that end in one request.
 const LOT: usize = 256;

@@ -149,7 +149,7 @@ pub(super) mod tests {
     #[test]
     fn whoever_waits_goes_on_once_a_tracker_was_told_or_could_not_be_told() {
         let shares = UntoldShares::default();
-        shares.wait_tried(LONG, || unreachable!("nothing is to be told"));
+        shares.wait_tried(LONG, || unreachable!("there is no share to tell"));
         for tells in [true, false] {
             shares.add(untold(1));
             let (looked, looks) = channel::unbounded();
@@ -160,7 +160,7 @@ pub(super) mod tests {
                 });
                 looks.recv().expect("it waits");
                 shares.tell(|_| {
-                    assert!(shares.are_there(), "also while a tracker is being told");
+                    assert!(shares.are_there(), "the shares count while a tracker is being told");
                     tells
                 });
                 assert_eq!(waits.join().expect("no panic"), !tells);

@@ -12,7 +12,7 @@ const LINES_MAX: usize = 5;
 /// The time in which news is collected into one message.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// News that wait for more.
+/// News that waits for more.
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// When to tell them.

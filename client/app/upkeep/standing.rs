@@ -262,7 +262,7 @@ mod tests {
             Some(now + ALARM_PAUSE),
             "whoever raises alarms all the time has it looked at less often"
         );
-        assert_eq!(share.looked(Finding::Whole, now, Duration::ZERO), None, "nobody heard that anything was wrong");
+        assert_eq!(share.looked(Finding::Whole, now, Duration::ZERO), None, "the user was never told of a problem");
     }
 
     #[test]

@@ -203,7 +203,11 @@ mod tests {
         liveness.deliver(begun + SECOND / 2);
         liveness.hear(2, true, begun + SECOND / 2);
         liveness.deliver(begun + SECOND / 2);
-        assert_eq!(liveness.due(begun + 2 * SECOND, true, false), Some(Due::GiveBack), "not of late");
+        assert_eq!(
+            liveness.due(begun + 2 * SECOND, true, false),
+            Some(Due::GiveBack),
+            "the long pause is too long ago"
+        );
         let mut idle = Liveness::new(begun);
         idle.hear(1, false, begun + 5 * SECOND);
         assert_eq!(idle.due(begun + 6 * SECOND, true, false), Some(Due::GiveBack), "nothing was due");
@@ -257,7 +261,7 @@ mod tests {
         liveness.answer();
         liveness.hear(200, true, now + SECOND);
         liveness.disregard();
-        assert_eq!(liveness.due(now + DEAD_DEADLINE, true, false), None, "what came before counts");
+        assert_eq!(liveness.due(now + DEAD_DEADLINE, true, false), None, "bytes that came before count");
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn however_many_never_answer_everybody_is_tried_before_anybody_is_tried_again() 
         let due = peers.due_now(now);
         now += 20 * RETRY;
         for peer in due {
-            assert!(tried.insert(peer.id()), "nobody twice");
+            assert!(tried.insert(peer.id()), "no peer is dialed twice");
             peers.lost(&peer.id(), now, true);
         }
         // By then the other peers could be tried again.
@@ -188,7 +188,7 @@ fn without_patience_a_download_ends_once_whoever_may_have_it_was_tried() {
     let mut peers = PeerList::new(begun, WANTED, Some(Duration::ZERO), 1);
     assert!(peers.check_patience(at(1), false).is_ok(), "the tracker has not answered");
     peers.learn(vec![peer(1), peer(2)]);
-    assert!(peers.check_patience(at(2), false).is_ok(), "nobody was tried");
+    assert!(peers.check_patience(at(2), false).is_ok(), "no peer was tried yet");
     peers.due_now(at(2));
     peers.lost(&peer(1).id(), at(3), true);
     assert!(peers.check_patience(at(3), false).is_ok(), "one is being tried");
@@ -453,7 +453,7 @@ fn a_connection_of_no_use_makes_room_for_a_user_who_has_none() {
             peers.connected(&peer.id(), Way::Direct, now, false);
         }
     }
-    assert_eq!(peers.surplus(now + 2 * USELESS), None, "nobody waits");
+    assert_eq!(peers.surplus(now + 2 * USELESS), None, "no other user waits");
     peers.learn(vec![peer(1)]);
     assert!(peers.due_now(now).is_empty(), "there is no room");
     assert_eq!(peers.surplus(now), None, "they have their time");
@@ -554,7 +554,7 @@ fn a_short_download_is_asked_for_on_all_its_connections_at_once_and_a_longer_one
     peers.learn(vec![peer(1), peer(2)]);
     assert_eq!(peers.due_now(begun).len(), WANTED, "two to each");
     peers.lost(&peer(1).id(), begun, true);
-    assert!(peers.due_now(begun).iter().all(|due| *due != peer(1)), "none to one that has just failed");
+    assert!(peers.due_now(begun).iter().all(|due| *due != peer(1)), "a peer that has just failed is not dialed");
 }
 
 #[test]

@@ -108,7 +108,7 @@ mod tests {
         bound.look(2_000_000, begun + TICK);
         assert!(asked(&mut bound, &["ann"]) > 50);
         bound.expect(&user("slow"), slow, 0);
-        assert_eq!(bound.of_users.len(), 1, "nothing is kept of whoever owes nothing");
+        assert_eq!(bound.of_users.len(), 1, "users without expected pieces are forgotten");
     }
 
     #[test]

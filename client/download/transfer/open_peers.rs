@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(lanes.iter().flatten().count(), EARLY_MAX);
         let first = lanes[0].expect("there was room");
         peers.confirmed(&peer(0), first, (Way::Direct, &Bitfield::none(layout)));
-        assert!(!peers.picker.wants_from(first.peer()), "what it says itself counts");
+        assert!(!peers.picker.wants_from(first.peer()), "the peer's own words count");
         let third = peers.early(&peer(3), Way::Direct, layout).expect("one has opened");
         peers.closed(&peer(3), third);
         assert!(peers.early(&peer(4), Way::Direct, layout).is_some(), "one has failed");

@@ -501,7 +501,7 @@ fn a_download_that_ended_just_before_a_crash_is_known_to_be_complete_by_its_piec
         assert_eq!(bench.names(), ["f", "f.part.meta"]);
         found.adopt().expect("removed");
         assert_eq!(bench.names(), ["f"]);
-        assert!(complete(&bench, &taken(&bench)), "also without a trace of a download");
+        assert!(complete(&bench, &taken(&bench)), "the file counts without a trace of a download too");
         assert_eq!(bench.names(), ["f"]);
     }
 }
@@ -1056,7 +1056,7 @@ fn programs_can_be_started_and_times_are_those_of_the_sharer_once_a_download_is_
             bench.manifest.files().iter().map(|file| file.path.placed_in(&bench.path(name))).collect()
         };
         let mode = |path: &PathBuf| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
-        assert!(paths("f.part").iter().all(|path| mode(path) & 0o111 == 0), "not before it is complete");
+        assert!(paths("f.part").iter().all(|path| mode(path) & 0o111 == 0), "no file is executable before the end");
         part.finish().expect("the name is free");
         drop(part);
         let found = paths("f");

@@ -70,8 +70,8 @@ mod tests {
         assert!(fresh.is_stale(a, Duration::ZERO, now) && !fresh.is_stale(b, Duration::ZERO, now));
         assert!(!fresh.is_stale(a, PATIENCE, now));
         fresh.give(b);
-        assert!(fresh.is_stale(a, Duration::ZERO, now), "somebody wants such pieces");
-        assert!(!fresh.is_stale(a, Duration::ZERO, now + PATIENCE_MAX), "but takes long over them");
+        assert!(fresh.is_stale(a, Duration::ZERO, now), "a member wants such pieces");
+        assert!(!fresh.is_stale(a, Duration::ZERO, now + PATIENCE_MAX), "the member takes too long");
         fresh.give(c);
         assert!(!fresh.is_stale(a, Duration::ZERO, now));
     }

@@ -328,7 +328,7 @@ mod tests {
         let (mut row, ids) = row_of(["many", "many", "many", "many", "ann", "bob"]);
         let now = Instant::now();
         ids.iter().for_each(|id| row.ask(*id, true, now));
-        assert_eq!(begin(&mut row, &ids, now), [0, 1, 2], "nobody else was there");
+        assert_eq!(begin(&mut row, &ids, now), [0, 1, 2], "no other member was there");
         let mut order = Vec::new();
         let mut leaving = vec![0, 1, 2];
         for _ in 0..12 {
@@ -340,7 +340,7 @@ mod tests {
             leaving.extend(&next);
             order.extend(next);
         }
-        assert_eq!(order[..2], [4, 5], "those who had none");
+        assert_eq!(order[..2], [4, 5], "members without a piece come first");
         let of = |at: usize| order.iter().filter(|other| **other == at).count();
         assert!(of(4) >= 3 && of(5) >= 3, "{order:?}");
     }
