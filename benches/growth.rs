@@ -1,4 +1,4 @@
-//! How the cost of an input grows with its size, where somebody else chooses the size. `cargo bench -- growth` doubles
+//! How the cost of an input grows with its size, for inputs whose size others choose. `cargo bench -- growth` doubles
 //! each input again and again. It fails if the cost of one grows clearly faster than its size. `only=NAME,NAME` takes
 //! only the inputs with these words in their names.
 

@@ -45,7 +45,7 @@ const MEMBERS: usize = 4;
 const ROUND: Duration = Duration::from_secs(25);
 /// The longest time from one trouble to the next.
 const CALM_MAX: Duration = Duration::from_millis(1_600);
-/// One of so many answered commands is followed by a pause. The second value is its longest time.
+/// The first value: one of this many answered commands is followed by a pause. The second value is its longest time.
 const PAUSE: (usize, Duration) = (10, Duration::from_millis(800));
 /// After one of so many answered commands the user moves to another tracker.
 const MOVE_ONE_OF: usize = 60;

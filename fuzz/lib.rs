@@ -1,5 +1,5 @@
-//! What every fuzz target links: the harness that the tests use too, and an allocator that refuses allocations larger
-//! than any that the program should make.
+//! What every fuzz target links: the harness of the tests, and an allocator. It refuses allocations larger than any
+//! that the program should make.
 
 #[path = "../tests/fuzz_smoke/targets/mod.rs"]
 mod targets;

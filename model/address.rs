@@ -163,7 +163,7 @@ pub(crate) fn parse_ip(text: &str) -> Result<IpAddr, AddressError> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Host {
     Ip(IpAddr),
-    /// With the number of an interface.
+    /// An IPv6 address with the number of an interface.
     Scoped(Ipv6Addr, u32),
     Name(String),
 }

@@ -148,8 +148,8 @@ fn is_ideograph(c: char) -> bool {
     matches!(c, '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{20000}'..='\u{2FA1F}' | '\u{30000}'..='\u{323AF}')
 }
 
-/// Whether a letter is of a script in which joiners change the shape of letters: Arabic, Syriac, N'Ko, and the scripts
-/// of India, Myanmar and the Khmer.
+/// Whether a letter is of a script in which joiners change the shape of letters. These are Arabic, Syriac, N'Ko, and
+/// the scripts of India, Myanmar and the Khmer.
 fn joins(c: char) -> bool {
     matches!(c, '\u{620}'..='\u{7FF}' | '\u{8A0}'..='\u{DFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17D3}')
 }

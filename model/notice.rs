@@ -103,7 +103,7 @@ pub enum Notice {
         group: GroupId,
         /// The name asked for.
         from: FileName,
-        /// The name it goes by now.
+        /// The present name of the share.
         to: FileName,
     },
     /// A change that the user made as owner has no effect: an earlier change removed its precondition.

@@ -30,7 +30,7 @@ pub enum TrackerListError {
     Line {
         /// Its number, from 1.
         number: usize,
-        /// What it says, cut and escaped.
+        /// The text of the line, cut and escaped.
         text: String,
         problem: LineProblem,
     },

@@ -77,7 +77,7 @@ pub fn names_in(folder: File) -> io::Result<Vec<OsString>> {
 /// Opens a regular file in a folder, never through a symbolic link.
 ///
 /// # Errors
-/// Those of openat(2), thus `ELOOP` for a symbolic link; `EINVAL` for what is neither file nor folder.
+/// Those of openat(2), thus `ELOOP` for a symbolic link; `EINVAL` for an entry that is neither file nor folder.
 pub fn open_in(folder: impl AsFd, name: &OsStr, how: Open) -> io::Result<File> {
     let (flags, mode) = how.flags();
     regular(File::from(retry_on_intr(|| rustix::fs::openat(&folder, name, flags, mode))?))

@@ -30,10 +30,11 @@ pub fn give_back_large_blocks() {
 }
 
 /// Makes malloc keep no freed blocks for single threads. By itself glibc keeps up to seven blocks of each size up to 1
-/// KiB for each thread, and the page of each block with it. That is half a MiB for a thread that has changed a large
-/// state. glibc reads this setting from the environment, and only at the start of a program. So this function starts
-/// the program again, as the same process and under the same name. It returns only if that has happened already or is
-/// needless.
+/// KiB for each thread. With each block it keeps the block's page. That is half a MiB for a thread that has changed a
+/// large state.
+///
+/// glibc takes this setting only from the environment, at the start of a program. So this function starts the program
+/// again, as the same process and under the same name. It returns only if that has happened already or is needless.
 ///
 /// # Errors
 /// The program cannot be started again. It goes on unchanged.

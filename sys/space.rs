@@ -72,7 +72,7 @@ pub struct Supply {
     pub total: u64,
 }
 
-/// What this user can still put on a file system.
+/// How much this user can still put on a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskRoom {
     pub bytes: Supply,
@@ -80,7 +80,7 @@ pub struct DiskRoom {
     pub files: Option<Supply>,
 }
 
-/// What this user can still put on the file system of a folder.
+/// How much this user can still put on the file system of a folder.
 ///
 /// # Errors
 /// Those of statvfs(3).
@@ -106,7 +106,7 @@ pub fn punch_hole(file: &File, range: Range<u64>) -> io::Result<bool> {
     }
 }
 
-/// What this user can still write to a file system.
+/// How much this user can still write to a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeSpace {
     /// In bytes.
@@ -126,7 +126,7 @@ pub fn free_bytes(file: &File) -> io::Result<Option<u64>> {
     Ok(free_space(file)?.map(|free| free.bytes))
 }
 
-/// What is free on the file system of an open file or folder. `None` if the system does not tell.
+/// How much is free on the file system of an open file or folder. `None` if the system does not tell.
 ///
 /// # Errors
 /// Those of fstatvfs(3).

@@ -35,7 +35,7 @@ impl Waker {
         }
     }
 
-    /// Resets the waker, for a caller that found its descriptor readable. What was posted before this call is visible
+    /// Resets the waker, for a caller that found its descriptor readable. Everything posted before this call is visible
     /// after it.
     pub fn clear(&self) {
         self.clear_with(|| {});

@@ -80,7 +80,7 @@ pub enum HandshakeError {
     NotOurs,
     /// The far side refused, with this code if it is a known one.
     Refused(Option<Code>),
-    /// The far side does not know the key, or somebody changed bytes on the way.
+    /// The far side does not know the key, or the bytes were changed on the way.
     Crypto,
     /// The far side asked for a version, key or dialect that is not served here. This side has refused in the clear.
     Turned(Code),

@@ -77,7 +77,7 @@ mod tests {
         Mirrored { addr: addr.parse().expect("an address"), token: [7; 40] }
     }
 
-    /// The client's result if the tracker says this, so many bytes at a time.
+    /// The client's result if the tracker sends this, `at_once` bytes at a time.
     fn heard(mut says: &[u8], at_once: u64) -> Result<Option<Mirrored>, HandshakeError> {
         let mut heard = Vec::new();
         loop {

@@ -78,7 +78,7 @@ wire_enum! {
             /// The digests of each requested piece, one piece after the other.
             digests: Blob<DIGESTS_LEN_MAX>,
         }
-        /// The seeder holds these pieces too, besides those of earlier messages.
+        /// The seeder now also holds these pieces.
         64 News {
             /// Piece numbers.
             pieces: List<u32, NEWS_MAX>,

@@ -145,7 +145,7 @@ pub struct Opener {
     bytes: Vec<u8>,
     /// Where the first record of the present frame begins.
     frame_at: usize,
-    /// Where the ciphertext begins that is not decrypted yet.
+    /// Where the ciphertext begins that is still encrypted.
     start: usize,
     end: usize,
     /// How many bytes of the present frame are decrypted.

@@ -96,8 +96,8 @@ wire_enum! {
             /// Not `More`.
             holding: Holding,
         }
-        /// The sender has told of all its clients since its `Hello`. What the receiver knew of other clients of the
-        /// sender is void.
+        /// The sender has told of all its clients since its `Hello`. The receiver drops everything that it knew before
+        /// of other clients of the sender.
         9 AllTold {}
         /// Manifests that the sender should have and lacks. The receiver sends those that it has.
         10 WantManifests {

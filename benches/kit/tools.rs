@@ -40,7 +40,7 @@ pub(crate) fn lacking(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Starts the giving side of a tool. `None` if the tool cannot take from so many givers at once.
+/// Starts the giving side of a tool. `None` if the tool cannot take from this many givers at once.
 pub(crate) fn start(name: &str, source: &Source, givers: usize) -> Option<Box<dyn Tool>> {
     let own = source.folder.join(format!("{name}-{givers}"));
     fs::create_dir(&own).expect("a new folder");

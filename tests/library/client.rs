@@ -69,7 +69,7 @@ impl Person {
 
     /// The same for a client that others reach only at this address, through a relay to its listener.
     fn sit_down_behind(tracker: SocketAddr, folder: &Path, listener: TcpListener, reached_at: SocketAddr) -> Self {
-        // Trackers tell nobody of an address that no machine has (RFC 5737).
+        // Trackers tell no client of an address that no machine has (RFC 5737).
         let elsewhere = Interface { ip: [203, 0, 113, 7].into(), prefix: 24 };
         let own_addresses: OwnAddresses = Box::new(move |_| List::first_of(vec![elsewhere]));
         Self::start(vec![tracker], folder, listener, Some(reached_at), own_addresses)

@@ -1,4 +1,4 @@
-//! More than one file from the same member, where only one pair of ports leads to it.
+//! Several files from one member, to which only one pair of ports leads.
 
 use crate::common::deadline::LONG;
 use crate::inside::inside;
@@ -7,7 +7,7 @@ use crate::lab::{Lab, gather};
 use serde_json::json;
 use std::fs;
 
-/// Fewer than the calls that a tracker passes on in a minute, so that none is put off.
+/// Fewer than the calls that a tracker passes on in a minute, so none of them is delayed.
 const FILES: u8 = 4;
 
 #[test]

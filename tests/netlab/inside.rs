@@ -1,4 +1,4 @@
-//! Runs a test once more in namespaces of its own: whatever it starts or sets up there ends with it.
+//! Runs a test again in namespaces of its own. Everything that it starts or sets up there ends with it.
 
 use crate::common::namespaces::{again, is_inside, unshare};
 use parking_lot::Mutex;
@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::sync::Once;
 
-/// What the lab needs of the system, tried once.
+/// What the lab needs from the system. It is tried once.
 const TRIAL: &str = "
 rules() { nft flush ruleset && printf 'table inet t {\\n chain c {\\n type %s\\n %s\\n }\\n}\\n' \"$1\" \"$2\" | nft -f -; }
 forward() { echo 1 > /proc/sys/net/ipv4/ip_forward && echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; }
@@ -21,18 +21,18 @@ try 'forward packets' forward
 /// One line is enough for all tests.
 static SKIPPED: Once = Once::new();
 
-/// Tests that run at once would slow each other down.
+/// Simultaneous tests would slow each other down.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Runs the test of this name, which is the caller, in namespaces of its own. Passes with a line on standard error where
-/// there are none to be had.
+/// Runs the test of this name, which is the caller, in namespaces of its own. Without namespaces the test passes, with
+/// a line on standard error.
 pub(crate) fn inside(test: &str, run: impl FnOnce()) {
     if is_inside() {
         return run();
     }
     match unshare(TRIAL, &[("nft", "nftables")]) {
         Err(missing) => {
-            // `eprintln!` would keep it to itself while the test passes.
+            // cargo would hide the output of `eprintln!` while the test passes.
             SKIPPED.call_once(|| drop(writeln!(io::stderr(), "Not tested over networks: {missing}")));
         }
         Ok(unshare) => {

@@ -1,34 +1,35 @@
-//! The kinds of places where members are, with the rules of each firewall and NAT, and which pairs must get through.
+//! The kinds of places for members, with the rules of each firewall and NAT, and the pairs that must get through.
 
-/// Lets in what belongs to connections from inside.
+/// Accepts packets of connections from inside.
 const ANSWERS: &str = "ct state established,related accept";
 
 /// A kind of place.
 #[derive(Debug)]
 pub(crate) struct Kind {
     pub name: &'static str,
-    /// What it is, for the legend.
+    /// Its description, for the legend.
     pub what: &'static str,
     pub wall: Wall,
     pub ipv4: bool,
     pub ipv6: bool,
-    /// Where its members listen.
+    /// The address at which its members listen.
     pub listen: &'static str,
     /// Whether both of its members are in one place.
     pub together: bool,
-    /// The tracker of its members.
+    /// The number of its members' tracker.
     pub tracker: usize,
 }
 
-/// What stands between a member and the internet.
+/// The device between a member and the internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wall {
     Nothing,
     Drops,
     Rejects,
-    /// The NAT keeps a port towards everybody as long as it is free; in comes what belongs to a connection from inside.
+    /// The NAT keeps a port towards all addresses while the port is free. It accepts packets of connections from
+    /// inside.
     PortKept,
-    /// The NAT takes a port by chance for each connection.
+    /// The NAT takes a random port for each connection.
     PortByChance,
 }
 
@@ -66,7 +67,7 @@ const fn kind(name: &'static str, wall: Wall, what: &'static str) -> Kind {
     Kind { name, what, wall, ipv4: true, ipv6: false, listen, together: false, tracker: 1 }
 }
 
-/// All of them.
+/// All kinds.
 pub(crate) const KINDS: [Kind; 11] = [
     kind("open", Wall::Nothing, "a public IPv4 address"),
     kind("drops", Wall::Drops, "a firewall that drops"),
@@ -94,17 +95,17 @@ impl Kind {
         self.ipv4 && other.ipv4 || self.ipv6 && other.ipv6
     }
 
-    /// Whether others can know from which port its next connection comes.
+    /// Whether others can know the port of its next connection.
     fn is_predictable(&self) -> bool {
         !matches!(self.wall, Wall::PortByChance | Wall::Nothing)
     }
 
-    /// Whether a giver here must get through to a taker there without a relay.
+    /// Whether a giver of this kind must get through to a taker of that kind without a relay.
     pub(crate) fn gives_without_relay(&self, taker: &Kind) -> bool {
         if self.name == taker.name && self.together {
             return true;
         }
-        // Two firewalls that refuse at once need connections that pass each other on the way, and these ways are too short.
+        // Two firewalls that refuse at once need connections that cross on the way, and these ways are too short.
         let refuse = self.wall == Wall::Rejects && taker.wall == Wall::Rejects;
         let punched = self.is_predictable() && taker.is_predictable() && !refuse;
         self.meets(taker) && (self.is_open() || taker.is_open() || punched)

@@ -24,7 +24,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// With this many trackers, all of which have these arguments and listen on IPv4 and IPv6.
+    /// A lab with this many trackers. All of them have these arguments and listen on IPv4 and IPv6.
     pub(crate) fn new(count: usize, args: &[&str]) -> Self {
         let mut network = Network::new();
         let trackers: Vec<Site> = (1..=count).map(|n| network.site(&format!("tracker{n}"), true, true)).collect();
@@ -57,7 +57,7 @@ impl Lab {
         assert!(line.starts_with(&format!("tracker {number} on ")), "{line}");
     }
 
-    /// The list of trackers, by addresses of one family, that begins with this number.
+    /// The list of trackers with addresses of one family. It begins with this number.
     fn list(&self, ipv4: bool, first: usize) -> Vec<String> {
         let addr = |site: &Site| {
             if ipv4 { format!("{}:{PORT}", site.ipv4()) } else { format!("[{}]:{PORT}", site.ipv6()) }
@@ -67,14 +67,14 @@ impl Lab {
         list
     }
 
-    /// A folder, made if it is not there.
+    /// A folder. It is made if necessary.
     fn place(&self, name: &str) -> PathBuf {
         let place = self.folder.path().join(name);
         fs::create_dir_all(&place).expect("a folder");
         place
     }
 
-    /// Two sites of a kind with its firewalls and NATs, which are the same site where both members are on one machine.
+    /// Two sites of a kind with its firewalls and NATs. For two members on one machine they are the same site.
     pub(crate) fn sites(&mut self, kind: &Kind) -> [Site; 2] {
         self.sites_called(kind.name, kind)
     }
@@ -117,7 +117,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         for tracker in &mut self.running {
-            // Fails if it has ended already.
+            // This fails if the tracker has ended already.
             let _ = tracker.kill();
             let _ = tracker.wait();
         }
@@ -131,12 +131,12 @@ fn set_up(site: &Site, wall: Wall) {
     site.rules(&format!("table inet wall {{\n{chains}}}\n"));
 }
 
-/// The group that everybody is in.
+/// The group of all members.
 pub(crate) fn group() -> Value {
     json!({ "group_id": "lab" })
 }
 
-/// The first member makes a group, and all others are let in.
+/// The first member makes a group and accepts all others.
 pub(crate) fn gather(members: &mut [Member]) {
     let (owner, others) = members.split_first_mut().expect("somebody");
     owner.does("create_group", &group());

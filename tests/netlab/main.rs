@@ -1,6 +1,7 @@
-//! Members behind firewalls and NATs of every kind, each in a network namespace: who reaches whom, which way, how fast.
+//! Members behind firewalls and NATs of every kind, each in a network namespace: who reaches whom, in which way, and
+//! how fast.
 //!
-//! `make netlab` prints the tables. Without the right to make namespaces, or without `ip` and `nft`, one line says so.
+//! `make netlab` prints the tables. If there is no right to make namespaces, or no `ip` and `nft`, one line says so.
 
 #[path = "../common"]
 mod common {

@@ -1,4 +1,4 @@
-//! A member: the client's program at a site, spoken to in JSON.
+//! A member: the client's program at a site. The test talks to it in JSON.
 
 use crate::common::deadline::LONG;
 use crate::network::Site;
@@ -11,19 +11,19 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A client that runs; killed when dropped.
+/// A running client. Dropping this kills it.
 pub(crate) struct Member {
     pub name: String,
     pub folder: PathBuf,
     child: Child,
     input: ChildStdin,
     said: Receiver<(Instant, Value)>,
-    /// Events that came before an answer, and were not asked for yet.
+    /// Events that came before an answer and that no caller has taken yet.
     events: VecDeque<(Instant, Value)>,
 }
 
 impl Member {
-    /// Starts a client in a folder that has a tracker_info.txt.
+    /// Starts a client in a folder with a tracker_info.txt.
     pub(crate) fn start(name: &str, site: &Site, folder: PathBuf, args: &[&str]) -> Self {
         let mut command = site.command(env!("CARGO_BIN_EXE_client"));
         command.args(["--json", "--state-dir", "state"]).args(args).current_dir(&folder);
@@ -33,7 +33,7 @@ impl Member {
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 let value = serde_json::from_str(&line).expect("an object");
-                // The member may be dropped with things still to say.
+                // The member may be dropped while it still has output.
                 let _ = say.send((Instant::now(), value));
             }
         });
@@ -68,8 +68,8 @@ impl Member {
         answer
     }
 
-    /// The next event for which this holds, and when it came; those before it are passed over. `None` if none comes in
-    /// this time.
+    /// The next event that meets the condition, and its time. Earlier events are skipped. `None` if no such event comes
+    /// within this time.
     pub(crate) fn event(&mut self, within: Duration, holds: impl Fn(&Value) -> bool) -> Option<(Instant, Value)> {
         let deadline = Instant::now() + within;
         loop {
@@ -83,7 +83,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // Fails if it has ended already.
+        // This fails if the client has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

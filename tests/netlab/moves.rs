@@ -1,4 +1,4 @@
-//! A member goes to another network while something comes in.
+//! A member moves to another network during a download.
 
 use crate::common::deadline::LONG;
 use crate::inside::inside;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 /// 32 pieces.
 const SIZE: usize = 32 * 512 * 1024;
-/// The download goes on within this time, far below the time after which a silent connection counts as lost.
+/// The download goes on within this time. A silent connection counts as lost only much later.
 const GOES_ON: Duration = Duration::from_secs(10);
 
-/// How much of the download is here, as an event tells.
+/// How much of the download has come in, according to an event.
 fn done(event: &Value) -> Option<u64> {
     (event["event"] == "download_progress").then(|| event["done"].as_u64()).flatten()
 }

@@ -1,4 +1,4 @@
-//! Network namespaces with cables between them: a router that stands for the internet, sites, and machines behind NATs.
+//! Network namespaces with cables between them: a router in the place of the internet, sites, and machines behind NATs.
 
 use crate::common::namespaces::{at, begin, fed, machine};
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::process::Command;
 /// The namespace of the router.
 const ROUTER: &str = "internet";
 
-/// The internet of a test: public addresses of documentation, all of which lead to one router.
+/// The internet of a test: public addresses that are reserved for documents. All of them lead to one router.
 pub(crate) struct Network {
     sites: u8,
 }
@@ -16,7 +16,7 @@ pub(crate) struct Network {
 #[derive(Debug, Clone)]
 pub(crate) struct Site {
     pub name: String,
-    /// Its number among all, from 1, which is a part of its addresses.
+    /// Its number, from 1. It is a part of the site's addresses.
     number: u8,
 }
 
@@ -29,7 +29,7 @@ impl Site {
         format!("2001:db8:{}::2", self.number)
     }
 
-    /// A program that runs there.
+    /// A command that runs a program there.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         at(&self.name, program)
     }
@@ -39,12 +39,12 @@ impl Site {
         fed(self.command("nft").args(["-f", "-"]), rules);
     }
 
-    /// Has this machine another address too, which it never gets a packet for.
+    /// Gives this machine another address, for which it never gets a packet.
     pub(crate) fn pretend(&self, ipv4: &str) {
         fed(self.command("sh").args(["-es"]), &format!("ip addr add {ipv4}/32 dev lo\n"));
     }
 
-    /// Counts what matches in the `input` or `output` of nft from now on.
+    /// From now on counts the packets that match in the `input` or `output` of nft.
     pub(crate) fn watch(&self, hook: &str, matching: &str) {
         self.rules(&format!(
             "table inet watch {{\ncounter tries {{\n}}\nchain watched {{\ntype filter hook {hook} priority -300\n\
@@ -62,7 +62,7 @@ impl Site {
 }
 
 impl Network {
-    /// Must be called in fresh namespaces.
+    /// The caller must be in fresh namespaces.
     pub(crate) fn new() -> Self {
         begin();
         machine(ROUTER);
@@ -95,7 +95,7 @@ impl Network {
         site
     }
 
-    /// Takes the IPv4 address from this site. It gets another one, as in another network.
+    /// Takes the IPv4 address from this site and gives it another one, as in another network.
     pub(crate) fn moves(&mut self, site: &Site) {
         self.sites += 1;
         let there = Site { name: site.name.clone(), number: self.sites };
@@ -109,7 +109,8 @@ impl Network {
         fed(site.command("sh").args(["-es"]), &begins);
     }
 
-    /// A machine on the network behind this site, which is a router for 192.168.1.0/24: the same behind every NAT.
+    /// A machine on the network behind this site. The site is a router for 192.168.1.0/24, the same network behind
+    /// every NAT.
     pub(crate) fn behind(&self, nat: &Site, number: u8) -> Site {
         let name = format!("{}-{number}", nat.name);
         let cable_name = format!("lan{number}");

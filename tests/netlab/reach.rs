@@ -1,4 +1,4 @@
-//! What a member hears at login of how others reach it.
+//! A member's report at login about how others reach it.
 
 use crate::common::deadline::LONG;
 use crate::inside::inside;
@@ -8,7 +8,7 @@ use crate::member::Member;
 use serde_json::Value;
 use std::time::Duration;
 
-/// What the member is told, if others do not reach it.
+/// The report to the member if others do not reach it.
 fn found(kind: &Kind) -> Option<&'static str> {
     match kind.wall {
         Wall::Nothing => kind.listen.starts_with("127.").then_some("loopback"),
@@ -25,7 +25,7 @@ fn tells(event: &Value) -> bool {
 fn at_login_a_member_hears_that_others_do_not_reach_it_and_why() {
     inside("reach::at_login_a_member_hears_that_others_do_not_reach_it_and_why", || {
         let mut lab = Lab::new(2, &[]);
-        // Those that hear nothing come first: by the time the others have heard, they would have.
+        // Members without a report come first. When the others have their reports, these would have theirs.
         let (mut silent, mut told): (Vec<Member>, Vec<_>) = Default::default();
         let mut kinds: Vec<&Kind> = KINDS.iter().collect();
         kinds.sort_by_key(|kind| found(kind));

@@ -1,4 +1,4 @@
-//! Addresses that lead to somebody else: nobody tries them.
+//! Addresses that lead to a stranger's machine: no member tries them.
 
 use crate::inside::inside;
 use crate::kinds::{KINDS, Kind};
@@ -9,18 +9,18 @@ use serde_json::json;
 use std::fs;
 use std::time::Duration;
 
-/// Longer than it takes a member to try everything.
+/// Longer than a member takes to try everything.
 const ENOUGH: Duration = Duration::from_secs(30);
-/// A try to connect, or a datagram.
+/// An attempt to connect, or a datagram.
 const TRIES: &str = "meta l4proto { tcp, udp }";
-/// A try to connect to the machine itself.
+/// An attempt to connect to the machine itself.
 const OWN: &str = "oifname lo tcp flags & (syn|ack) == syn";
 
 fn kind(name: &str) -> &'static Kind {
     KINDS.iter().find(|kind| kind.name == name).expect(name)
 }
 
-/// A giver and a taker log in at these sites, and a file goes from the one to the other.
+/// A giver and a taker log in at these sites, and a file goes from one to the other.
 fn exchange(lab: &Lab, giver: (&Site, &Kind, &[&str]), taker: (&Site, &Kind)) {
     let list = "tracker_info.txt";
     let args = [giver.2, &[giver.1.listen, list]].concat();
@@ -45,7 +45,7 @@ fn nobody_tries_a_third_party_whose_address_a_member_announces() {
         let mut lab = Lab::new(1, &[]);
         let third_party = lab.network.site("thirdparty", true, false);
         third_party.watch("prerouting", TRIES);
-        // The giver names it in every way that there is, and cannot be dialed, so that all its addresses are tried.
+        // The giver names the address in every possible way. It cannot be dialed, so the taker tries all its addresses.
         let [giver, _] = lab.sites(kind("drops"));
         giver.pretend(&third_party.ipv4());
         let [taker, _] = lab.sites(kind("open"));

@@ -1,4 +1,4 @@
-//! What came of each pair, as a table.
+//! The result of each pair, as a table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::kinds::KINDS;
 
-/// How a file came.
+/// How a file arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     /// `direct`, `called`, `punched` or `relayed`.
@@ -14,7 +14,7 @@ pub(crate) struct Arrival {
     pub after: Duration,
 }
 
-/// Rows are givers, columns takers; kinds by their places in `KINDS`.
+/// The rows are givers, and the columns are takers. Kinds are numbered by their places in `KINDS`.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub title: &'static str,
@@ -43,7 +43,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// What the words of the tables mean, with the rules of every firewall and NAT.
+/// The legend of the tables, with the rules of every firewall and NAT.
 pub(crate) fn legend() -> String {
     let mut out = "\
 Rows give, columns take. D direct, C called back, P punched, R relayed, - not within 8 s;

@@ -1,4 +1,4 @@
-//! Every kind gives to every kind.
+//! Members of every kind give files to members of every kind.
 
 use crate::common::wait::wait_until;
 use crate::inside::inside;
@@ -15,19 +15,19 @@ use std::time::{Duration, Instant};
 
 /// Three pieces, the last of them short.
 const SIZE: usize = 2 * 512 * 1024 + 1000;
-/// A pair that does not get through in this time never does.
+/// A pair that does not get through within this time never does.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long a pair is waited for that must get through. The times that are allowed are shorter.
+/// The longest wait for a pair that must get through. The allowed times are shorter.
 const LONGER: Duration = Duration::from_secs(12);
-/// Members who take something that must come. All others wait for their turn, since the time is measured.
+/// Members that download something that must arrive. All others wait for their turn, since the time is measured.
 const AT_ONCE: usize = 4;
-/// Set where nothing else runs on the machine.
+/// The variable that is set if nothing else runs on the machine.
 const STRICT: &str = "GROUPSHARE_NETLAB_STRICT";
 
 /// Whether a giver of one kind must get through to a taker of another.
 type Must = fn(&Kind, &Kind) -> bool;
 
-/// Gives back a turn, takes a turn.
+/// The sender returns a turn, and the receiver takes one.
 type Turns = (Sender<()>, Receiver<()>);
 
 #[test]
@@ -56,7 +56,7 @@ fn two_behind_nats_take_two_files_each_of_each_other_at_once() {
         let mut members: Vec<Member> = (1..)
             .zip(&lab.sites(kind))
             .map(|(number, site)| {
-                // So slow that nothing is over while anything waits.
+                // So slow that no download ends while another pair still waits.
                 let args = [kind.listen, "tracker_info.txt", "--upload-limit", "100K"];
                 lab.member(&format!("{}{number}", kind.name), site, kind, &args)
             })
@@ -88,7 +88,7 @@ fn two_behind_nats_take_two_files_each_of_each_other_at_once() {
     });
 }
 
-/// Everybody takes a file of its own from everybody.
+/// Every taker downloads a separate file from every giver.
 fn exchanged(title: &'static str, args: &[&str], must: Must) -> Table {
     let (_lab, mut givers, takers) = members(args);
     for (at, giver) in givers.iter_mut().enumerate() {
@@ -122,7 +122,7 @@ fn members(args: &[&str]) -> (Lab, Vec<Member>, Vec<Member>) {
     for kind in &KINDS {
         let sites = lab.sites(kind);
         for (number, site) in (1..).zip(&sites) {
-            // Two on one machine need a port for each; all others have the same.
+            // Two members on one machine need different ports. All others have the same port.
             let listen = if sites[0].name == sites[1].name && number == 2 { "127.0.0.1:18001" } else { kind.listen };
             members.push(lab.member(&format!("{}{number}", kind.name), site, kind, &[listen, "tracker_info.txt"]));
         }
@@ -135,7 +135,8 @@ fn members(args: &[&str]) -> (Lab, Vec<Member>, Vec<Member>) {
     (lab, givers, takers)
 }
 
-/// Takes a file from every giver, beginning with one's own kind. What need not come is waited for all at once.
+/// Downloads a file from every giver, beginning with the taker's own kind. Files that may fail to arrive share one
+/// wait.
 fn take_all(taker: &mut Member, at: usize, must: Must, turns: &Turns) -> Vec<(usize, Option<Arrival>)> {
     let givers = (0..KINDS.len()).map(|n| (at + n) % KINDS.len());
     let (sure, doubtful): (Vec<usize>, Vec<usize>) = givers.partition(|giver| must(&KINDS[*giver], &KINDS[at]));
@@ -153,12 +154,12 @@ fn take_all(taker: &mut Member, at: usize, must: Must, turns: &Turns) -> Vec<(us
     taken
 }
 
-/// The file of this giver for that taker alone.
+/// The file of this giver for this taker alone.
 fn file_name(giver: usize, taker: usize) -> String {
     format!("{}-{}", KINDS[giver].name, KINDS[taker].name)
 }
 
-/// Takes these files, all at once.
+/// Downloads these files, all at once.
 fn take(taker: &mut Member, names: &[String], within: Duration) -> Vec<Option<Arrival>> {
     let mut running: BTreeMap<&str, Instant> = BTreeMap::new();
     for name in names {
@@ -170,7 +171,7 @@ fn take(taker: &mut Member, names: &[String], within: Duration) -> Vec<Option<Ar
         let left = deadline.saturating_duration_since(Instant::now());
         let Some((at, event)) = taker.event(left, |event| event["event"] == "download_completed") else { break };
         let name = event["file_name"].as_str().expect("a name");
-        // One that was given up may have come all the same.
+        // A download that was given up may have completed all the same.
         let Some(begin) = running.remove(name) else { continue };
         came.insert(name.to_owned(), at - begin);
     }
@@ -186,7 +187,7 @@ fn take(taker: &mut Member, names: &[String], within: Duration) -> Vec<Option<Ar
     names.iter().map(|name| came.get(name).map(|after| Arrival { way: way(name), after: *after })).collect()
 }
 
-/// Every pair that must get through has, in time for its way.
+/// Checks that every pair that must get through has done so, within the time for its way.
 fn holds(table: &Table, must: Must) {
     let allowed = if std::env::var_os(STRICT).is_some() { 1 } else { 2 };
     let mut wrong = Vec::new();
@@ -194,7 +195,7 @@ fn holds(table: &Table, must: Must) {
         let (giver, taker) = (&KINDS[giver], &KINDS[taker]);
         match cell {
             None if must(giver, taker) => wrong.push(format!("{} does not give to {}", giver.name, taker.name)),
-            // What need not come may come at the last moment.
+            // A file that may fail to arrive may still come at the last moment.
             Some(Arrival { way, after }) if must(giver, taker) => {
                 let bound = Duration::from_secs(if ["direct", "called"].contains(&&**way) { 2 } else { 5 });
                 if *after > allowed * bound {

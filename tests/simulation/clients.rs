@@ -21,7 +21,7 @@ const FILES: [&str; 2] = ["f", "g"];
 pub(crate) struct Command {
     pub id: CommandId,
     pub change: Change,
-    /// The ops that clients were told as the ones of this command.
+    /// The ops that a tracker has named to a client as the result of this command.
     pub acknowledged: Vec<OpId>,
 }
 

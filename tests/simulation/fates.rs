@@ -1,4 +1,4 @@
-//! The fates of trackers in a run, besides partitions: which of them the others know, and which can meet.
+//! The fates of trackers in a run, besides partitions: the trackers that others know, and the pairs that can meet.
 
 use super::clients::Dice;
 

@@ -229,7 +229,7 @@ impl Told {
     /// Slow if there are many notices.
     pub(crate) fn check_notices(&self, state: &State) {
         for &user in &self.made.users {
-            // A notice that is only counted was told when it came.
+            // Clients received a counted notice when it came.
             let notices = state.notices(user, usize::MAX).into_iter();
             for notice in notices.filter(|(_, notice)| !matches!(notice, Notice::Older { .. })) {
                 assert!(self.has_told(user, &notice), "{user:?} was not told {notice:?}");
@@ -237,7 +237,7 @@ impl Told {
         }
     }
 
-    /// Whether this notice was told.
+    /// Whether a client has received this notice.
     pub(crate) fn has_told(&self, user: UserRef, notice: &(OpOrder, Notice)) -> bool {
         self.notices.get(&user).is_some_and(|told| told.contains(notice))
     }

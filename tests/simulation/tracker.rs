@@ -333,8 +333,8 @@ impl Tracker {
         run.working = Some(batch);
     }
 
-    /// Ends the write of a batch. Returns everything that waited for it, and for the next batch too if this one was not
-    /// kept; and the ops if they are durable now.
+    /// Ends the write of a batch. Returns everything that waited for it. If it was not kept, that includes what waits
+    /// for the next batch. Also returns the ops if they are durable now.
     pub(crate) fn finish(&mut self, written: Written) -> (Vec<Waiting>, Vec<Op>) {
         let run = self.run.as_mut().expect("it runs");
         let batch = run.working.take().expect("there is one");

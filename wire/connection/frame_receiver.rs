@@ -76,11 +76,11 @@ pub struct FrameReceiver {
     /// [`FRAME_DEADLINE`], except in tests.
     frame_deadline: Duration,
     bulk: bool,
-    /// Where long frames wait for room.
+    /// The room in which long frames wait.
     waits: Option<Box<RoomWait>>,
 }
 
-/// Where long frames wait for room.
+/// The room in which long frames wait.
 #[derive(Debug)]
 struct RoomWait {
     frames: Arc<FrameRoom>,

@@ -116,7 +116,8 @@ struct Waiter {
 #[derive(Debug, Clone, Copy)]
 struct Wish {
     len: usize,
-    /// The frame will want more later. Such frames leave half of all room to those that have begun, so that these end.
+    /// The frame will want more later. Such frames may fill only half of all room. The other half lets frames that have
+    /// begun come to their end.
     begins: bool,
 }
 

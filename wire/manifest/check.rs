@@ -241,7 +241,7 @@ impl<K: ManifestSink> ManifestCheck<K> {
         if self.sections_left == 0 { Next::End } else { Next::Section }
     }
 
-    /// What the manifest comes to, of which all parts have come.
+    /// The result of the check, after all parts.
     ///
     /// # Errors
     /// It ends too early.

@@ -16,7 +16,7 @@ pub(crate) struct Access {
 const MBIT: f64 = 125_000.0 * 1448.0 / 1500.0;
 
 impl Access {
-    /// A line of so many Mbit/s.
+    /// A line of this many Mbit/s.
     pub(crate) fn mbit(up: f64, down: f64, delay_ms: u64) -> Self {
         Self { up: up * MBIT, down: down * MBIT, delay: Duration::from_millis(delay_ms) }
     }

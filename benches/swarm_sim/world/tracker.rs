@@ -88,7 +88,7 @@ impl Tracker {
         tell.iter().map(|key| number_of(key.client)).collect()
     }
 
-    /// The messages that were put off: of which member, and for which members.
+    /// The messages that were put off: the member in question, and the members to tell.
     pub(crate) fn put_off(&mut self, now: Instant) -> Vec<(u32, Vec<u32>)> {
         let due = self.telling.due(now);
         let ups: Vec<_> = due.into_iter().filter_map(|(share, key)| self.presence.holder_up(share, key)).collect();

@@ -57,7 +57,7 @@ fn has_it_at(person: &Person, name: &str, place: &str, data: &[u8]) {
     assert!(read(&person.folder.join(place)) == data);
 }
 
-/// Bob's list shows it with so many members online.
+/// Checks that Bob's list shows it with this many members online.
 fn is_listed(bob: &mut Person, held: &str) {
     wait_until(held, || bob.types("list_files lab").expect("listed").contains(held));
 }

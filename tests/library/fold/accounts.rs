@@ -77,7 +77,7 @@ fn a_session_logged_out_of_on_both_sides_ends_once() {
     b.log_out("bob", 7, 1_001);
     heal(&mut a, &mut b);
     assert!(a.state.has_ended(bob, session_id(7)));
-    // With these, trackers know as many ended sessions as they keep.
+    // Further ended sessions, as many as trackers remember besides.
     for number in 100..1123 {
         a.log_out("bob", number, 2_000);
     }

@@ -198,8 +198,8 @@ const MODEL_LIMITS: [&str; 14] = [
     "USER_LEN_MAX",
     "VECTOR_MAX",
 ];
-/// Constants of `wire` without influence on its bytes: the sizes of buffers and queues, ids, the version of a file
-/// format, and when one frame gives way to another.
+/// Constants of `wire` without influence on its bytes. They are the sizes of buffers and queues, ids, the version of a
+/// file format, and the times after which one frame gives way to another.
 const NOT_ON_THE_WIRE: [&str; 11] = [
     "ATTRIBUTES_LEN",
     "CUT_PAUSE",
