@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 
 /// The period of the clock. At each tick the client tells the tracker which pieces have arrived.
 const HOLD_PAUSE: Duration = Duration::from_secs(1);
-/// The minimum time between two requests for the keys that follow from a peer's unknown key.
+/// The minimum time between two requests for the keys, which the client makes when a peer uses an unknown one.
 const KEYS_PAUSE: Duration = Duration::from_secs(1);
 
 /// The minimum time between two requests for a certificate.

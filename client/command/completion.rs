@@ -88,8 +88,8 @@ impl Spot {
         Some(Self { wanted, typed, start, quote })
     }
 
-    /// The names that begin with the typed text, in order and ready for the line. A single one is completed with a
-    /// space or quote.
+    /// The names that begin with the typed text, in order and ready for the line. A single name also gets its closing
+    /// quote and a space.
     pub(crate) fn candidates(&self, names: impl IntoIterator<Item = Name>) -> Vec<Candidate> {
         let typed = self.folded(&self.typed);
         let fits = |name: &Name| name.text.starts_with(&typed) && escape(&name.text) == name.text;

@@ -5,9 +5,9 @@
 //! because connections die one by one. It requests a piece from a peer at most once: the connections of a peer share
 //! one uplink, and a second copy would only slow down the first.
 //!
-//! Ties are broken at random within a window, with preference for the own *part*. The incomplete members of the swarm
-//! that know each other divide the pieces by number, in the order of their client ids. So they request different pieces
-//! from a scarce seeder without talking to each other. Some pieces remain to chance: the last ones, and those of
+//! The picker breaks ties at random within a window, with preference for the own *part*. The incomplete members of the
+//! swarm that know each other divide the pieces by number, in the order of their client ids. So they request different
+//! pieces from a scarce seeder without talking to each other. Some pieces remain to chance: the last ones, and those of
 //! members that do not know each other yet. There the seeder decides: it refuses a piece for now while another member
 //! is receiving that piece. The picker then requests such a piece from no peer until some peer is known to hold it or
 //! some time has passed.

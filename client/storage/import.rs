@@ -34,9 +34,9 @@ pub struct Import {
 }
 
 /// Reads a file or folder once. The rayon pool reads ahead and computes the digest of every piece. The calling thread
-/// computes the digest of the whole, which is one chain. The share's `name` is the root of its paths, whatever the
-/// local name is: the same content has the same manifest everywhere. After each piece, `progress` gets the numbers of
-/// finished bytes and of all bytes. Takes a few MiB of memory for any size.
+/// computes the digest of the whole, which is one chain. The share's `name` is the root of its paths, under any local
+/// name: the same content has the same manifest everywhere. After each piece, `progress` gets the numbers of finished
+/// bytes and of all bytes. Takes a few MiB of memory for any size.
 ///
 /// If a file of a folder proves unreadable, it is left out, and the others are read again.
 ///

@@ -1,6 +1,6 @@
-//! The seeder's limit on connections. Members share the places; a few more places are for connections that have not
-//! proved yet that they are a member's. When all places are taken, the next member gets the place of a member that
-//! makes least use of it.
+//! The seeder's limit on connections. Members share the places; a few more places are for connections that have not yet
+//! proved to be a member's. When all places are taken, the next member gets the place of a member that makes least use
+//! of it.
 
 use super::origin::{ConnectionOrigin, Crowds};
 use super::place::{FullHouse, Holder, Place};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub(super) const USELESS: Duration = Duration::from_secs(10);
 
 impl PeerList {
-    /// Notes that a piece is arriving from the peer, whose connection makes room for no one then.
+    /// Notes that a piece is arriving from the peer. Meanwhile its connection makes room for no other.
     pub fn gives(&mut self, id: &PeerId, now: Instant) {
         self.known.get_mut(id).into_iter().for_each(|known| known.gives_at = now);
     }
