@@ -236,11 +236,11 @@ refused carol 'leave_group lab' 'You are not a member of this group: lab'
 step 'who connects to a member directly without the key of the group gets no byte of a file'
 # A connection begins with 10 bytes of magic and version. The dialect follows: 2 between peers. A first message of 32
 # bytes that was not sealed for this client gets length 0 and code 88: another client is meant.
-unsealed='GRPSHARE\x00\x03\x02\x00\x20thirty-two bytes that are no key'
+unsealed='GRPSHARE\x00\x04\x02\x00\x20thirty-two bytes that are no key'
 answer_of_peer "${client_ports[alice]}" "$unsealed"
 [[ $REPLY == 00000058 ]] || fail "a message for nobody is answered with '$REPLY'"
 answer_of_peer "${client_ports[alice]}" 'GRPSHARE\x00\x09\x02'
-[[ $REPLY == 00000004 ]] || fail "another version is answered with '$REPLY'"
+[[ $REPLY == 0000000e ]] || fail "a newer version is answered with '$REPLY'"
 for text in "$house/alice/big.bin 0\n" '../alice/big.bin 0\n' 'GET /big.bin HTTP/1.0\r\n\r\n' '\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00'; do
     answer_of_peer "${client_ports[alice]}" "$text"
     [[ -z $REPLY ]] || fail "bytes that are not of the protocol are answered with '$REPLY'"

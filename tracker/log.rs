@@ -84,6 +84,7 @@ kinds! {
     Full "full" "There was no room: for connections, passwords, or the relay."
     CtlRefused "ctl_refused" "Another user of this machine gave a command."
     Audit "audit" "The audit lost lines."
+    Version "version" "A caller of another version was turned away."
 }
 
 /// The kind of an event, and the address that caused it, if there is one.

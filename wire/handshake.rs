@@ -1,13 +1,16 @@
-//! How a connection begins: the preface, then a Noise handshake whose prologue is the preface.
+//! How a connection begins: the preface, then a Noise handshake whose prologue is the preface. Each message of the
+//! handshake brings along which features its sender knows.
 //!
 //! The connecting side sends the preface and the first handshake message together. The accepting side answers with the
 //! second handshake message, or refuses in the clear (length 0, then a code). A refusal in the clear is not authentic.
 //! The program shows it, and otherwise only tries again.
 
+pub mod features;
 pub mod peer;
 pub mod probe;
 
-use super::codec::{Decoder, Wire};
+use self::features::Features;
+use super::codec::{Decoder, Wire, from_bytes, to_bytes};
 use super::refusal::Code;
 use crate::model::digest::{Fingerprint, KeyId};
 use crate::model::id::RelayTicket;
@@ -15,6 +18,7 @@ use crate::wire::transport_keys::TransportKeys;
 use snow::params::{DHChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::{Builder, HandshakeState};
+use std::cmp::Ordering;
 use std::fmt;
 use std::io::{self, Read, Write};
 use zeroize::Zeroize;
@@ -22,8 +26,8 @@ use zeroize::Zeroize;
 /// First bytes of every connection.
 pub const MAGIC: [u8; 8] = *b"GRPSHARE";
 /// Version of the protocol.
-pub const VERSION: u16 = 3;
-/// Longest handshake message in bytes. The longest real one has 309.
+pub const VERSION: u16 = 4;
+/// Longest handshake message in bytes. The longest real one has 317.
 const HANDSHAKE_LEN_MAX: usize = 512;
 
 const CLIENT_PATTERN: &str = "Noise_NX_25519_AESGCM_SHA256";
@@ -100,6 +104,8 @@ impl fmt::Display for HandshakeError {
             HandshakeError::Refused(Some(code)) => write!(f, "{}", code.words()),
             HandshakeError::Refused(None) => write!(f, "refused for an unknown reason"),
             HandshakeError::Crypto => write!(f, "the keys do not match"),
+            HandshakeError::Turned(Code::TooOld) => f.write_str("turned away, since it is older than this program"),
+            HandshakeError::Turned(Code::TooNew) => f.write_str("turned away, since it is newer than this program"),
             HandshakeError::Turned(code) => write!(f, "turned away: {}", code.words()),
             HandshakeError::Probed => f.write_str("a tracker has looked who listens here"),
         }
@@ -157,9 +163,9 @@ pub fn fingerprint(public: &[u8]) -> Fingerprint {
 pub fn client_to_tracker(stream: &mut (impl Read + Write)) -> Result<(TransportKeys, Fingerprint), HandshakeError> {
     let prologue = preface(Dialect::ClientTracker, None);
     let noise = Builder::new(params(CLIENT_PATTERN)).prologue(&prologue).map_err(crypto)?;
-    let noise = initiate(stream, &prologue, noise.build_initiator().map_err(crypto)?)?;
+    let (noise, theirs) = initiate(stream, &prologue, noise.build_initiator().map_err(crypto)?)?;
     let fingerprint = fingerprint(noise.get_remote_static().ok_or(HandshakeError::Crypto)?);
-    Ok((TransportKeys::of(noise).ok_or(HandshakeError::Crypto)?, fingerprint))
+    Ok((TransportKeys::of(noise, theirs).ok_or(HandshakeError::Crypto)?, fingerprint))
 }
 
 /// The length of an answer to a greeting, as far as the first bytes tell it.
@@ -196,19 +202,19 @@ fn connect_under(
 ) -> Result<TransportKeys, HandshakeError> {
     let prologue = preface(dialect, Some(key_id));
     let noise = under(key, &prologue)?.build_initiator().map_err(crypto)?;
-    let noise = initiate(stream, &prologue, noise)?;
-    TransportKeys::of(noise).ok_or(HandshakeError::Crypto)
+    let (noise, theirs) = initiate(stream, &prologue, noise)?;
+    TransportKeys::of(noise, theirs).ok_or(HandshakeError::Crypto)
 }
 
 fn initiate(
     stream: &mut (impl Read + Write),
     prologue: &[u8],
     noise: HandshakeState,
-) -> Result<HandshakeState, HandshakeError> {
-    let (mut noise, bytes) = greet(prologue, noise, &[])?;
+) -> Result<(HandshakeState, Features), HandshakeError> {
+    let (mut noise, bytes) = greet(prologue, noise, &to_bytes(&Features::KNOWN))?;
     stream.write_all(&bytes)?;
-    take_message(&mut noise, &read_message(stream)?)?;
-    Ok(noise)
+    let theirs = take_message(&mut noise, &read_message(stream)?)?;
+    Ok((noise, theirs))
 }
 
 /// The preface and the first message with its payload.
@@ -224,13 +230,12 @@ fn greet(
     Ok((noise, out))
 }
 
-/// Takes a handshake message without a payload. Bytes that nobody reads would make a second form of the same message.
-fn take_message(noise: &mut HandshakeState, message: &[u8]) -> Result<(), HandshakeError> {
+/// Takes a handshake message whose payload is the features that its sender knows. Bytes that nobody reads would make a
+/// second form of the same message.
+fn take_message(noise: &mut HandshakeState, message: &[u8]) -> Result<Features, HandshakeError> {
     let mut payload = [0; HANDSHAKE_LEN_MAX];
-    match noise.read_message(message, &mut payload).map_err(crypto)? {
-        0 => Ok(()),
-        _ => Err(HandshakeError::Crypto),
-    }
+    let len = noise.read_message(message, &mut payload).map_err(crypto)?;
+    from_bytes(&payload[..len]).map_err(|_| HandshakeError::Crypto)
 }
 
 fn put_message(message: &[u8], out: &mut Vec<u8>) {
@@ -359,8 +364,10 @@ fn read_preface(stream: &mut (impl Read + Write)) -> Result<Option<Dialect>, Han
     if <[u8; 8]>::take(&mut from).map_err(malformed)? != MAGIC {
         return Err(HandshakeError::NotOurs);
     }
-    if u16::take(&mut from).map_err(malformed)? != VERSION {
-        return turn_away(stream, Code::Version);
+    match u16::take(&mut from).map_err(malformed)?.cmp(&VERSION) {
+        Ordering::Less => return turn_away(stream, Code::TooOld),
+        Ordering::Greater => return turn_away(stream, Code::TooNew),
+        Ordering::Equal => {}
     }
     Ok(Dialect::from_number(u8::take(&mut from).map_err(malformed)?))
 }
@@ -378,8 +385,9 @@ fn turn_away<T>(stream: &mut impl Write, code: Code) -> Result<T, HandshakeError
 }
 
 fn respond(stream: &mut impl Write, mut noise: HandshakeState, first: &[u8]) -> Result<TransportKeys, HandshakeError> {
-    take_message(&mut noise, first)?;
-    answer(stream, noise)
+    let theirs = take_message(&mut noise, first)?;
+    let noise = answer(stream, noise, &to_bytes(&Features::KNOWN))?;
+    TransportKeys::of(noise, theirs).ok_or(HandshakeError::Crypto)
 }
 
 /// Reads the first message.
@@ -391,14 +399,14 @@ fn read_first(stream: &mut impl Read) -> Result<Vec<u8>, HandshakeError> {
     }
 }
 
-/// Sends the second message.
-fn answer(stream: &mut impl Write, mut noise: HandshakeState) -> Result<TransportKeys, HandshakeError> {
+/// Sends the second message, with what it brings along.
+fn answer(stream: &mut impl Write, mut noise: HandshakeState, brings: &[u8]) -> Result<HandshakeState, HandshakeError> {
     let mut message = [0; HANDSHAKE_LEN_MAX];
-    let len = noise.write_message(&[], &mut message).map_err(crypto)?;
+    let len = noise.write_message(brings, &mut message).map_err(crypto)?;
     let mut out = Vec::with_capacity(2 + len);
     put_message(&message[..len], &mut out);
     stream.write_all(&out)?;
-    TransportKeys::of(noise).ok_or(HandshakeError::Crypto)
+    Ok(noise)
 }
 
 /// A refusal before there is a channel: a handshake message of length 0 and the number of the code, in the clear.
@@ -433,7 +441,7 @@ pub(crate) mod tests {
     /// The keys of both ends of a connection: of the connecting side and of the accepting side.
     pub(crate) fn keys() -> (TransportKeys, TransportKeys) {
         let (near, far) = finished();
-        (TransportKeys::of(near).expect("finished"), TransportKeys::of(far).expect("finished"))
+        [near, far].map(|noise| TransportKeys::of(noise, Features::KNOWN).expect("finished")).into()
     }
 
     #[test]
@@ -536,6 +544,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn both_sides_use_the_features_that_both_know() {
+        for (theirs, common) in [(0, Features(0)), (u64::MAX, Features::KNOWN), (2, Features(0))] {
+            let (said, mut noise) = opening(Dialect::TrackerTracker, LINK.0, &LINK.1, &to_bytes(&Features(theirs)));
+            let mut far = Script::new(said);
+            let keys = tracker(accepts_all(&mut far).expect("it has the key"));
+            assert_eq!(keys.features(), common);
+            assert_eq!(take_message(&mut noise, &far.output[2..]).expect("an answer"), Features::KNOWN);
+        }
+        let (near, far) = meet(client_to_tracker, accepts_all);
+        let known = [near.expect("meets").0, client(far.expect("meets"))].map(|keys| keys.features());
+        assert_eq!(known, [Features::KNOWN; 2]);
+    }
+
+    #[test]
     fn trackers_of_one_installation_meet_at_the_door_at_which_clients_meet_them() {
         let (near, far) = meet(|near| tracker_to_tracker(near, LINK.0, &LINK.1), accepts_all);
         let (near, far) = (near.expect("meets"), tracker(far.expect("meets")));
@@ -560,11 +582,11 @@ pub(crate) mod tests {
 
     #[test]
     fn the_first_message_of_a_tracker_can_be_replayed_but_no_frame_can_follow() {
-        let (recorded, mut noise) = opening(Dialect::TrackerTracker, LINK.0, &LINK.1, &[]);
+        let (recorded, mut noise) = opening(Dialect::TrackerTracker, LINK.0, &LINK.1, &[0; 8]);
         let mut first = Script::new(recorded.clone());
         let first_keys = tracker(accepts_all(&mut first).expect("the tracker itself"));
-        take_message(&mut noise, &first.output[2..]).expect("the tracker reads the answer");
-        let near = TransportKeys::of(noise).expect("finished");
+        let theirs = take_message(&mut noise, &first.output[2..]).expect("the tracker reads the answer");
+        let near = TransportKeys::of(noise, theirs).expect("finished");
         assert_eq!(talk(&near, &first_keys), Ok(true));
         let second_keys = tracker(accepts_all(&mut Script::new(recorded)).expect("completes"));
         assert_eq!(talk(&near, &second_keys), Err(RecordError::Forged));
@@ -572,18 +594,26 @@ pub(crate) mod tests {
 
     #[test]
     fn the_same_key_makes_no_channel_between_dialects() {
-        let (recorded, _) = opening(Dialect::PeerPeer, LINK.0, &LINK.1, &[]);
+        let (recorded, _) = opening(Dialect::PeerPeer, LINK.0, &LINK.1, &[0; 8]);
         let mut changed = recorded;
         changed[10] = Dialect::TrackerTracker as u8;
         assert!(matches!(accepts_all(&mut Script::new(changed)), Err(HandshakeError::Crypto)));
     }
 
     #[test]
-    fn another_version_is_refused_in_the_clear_and_another_protocol_gets_no_answer() {
-        let mut script = Script::new(*b"GRPSHARE\x00\x04\x01");
-        assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::Version))));
-        assert_eq!(script.output, [0, 0, 0, 4]);
-        let mut script = Script::new(*b"GRPSHARE\x00\x03\x09");
+    fn the_caller_is_told_in_the_clear_which_side_is_older_and_another_protocol_gets_no_answer() {
+        for (version, code) in [(0, Code::TooOld), (VERSION - 1, Code::TooOld), (VERSION + 1, Code::TooNew)] {
+            let mut script = Script::new([&MAGIC[..], &version.to_be_bytes(), &[1]].concat());
+            assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(turned)) if turned == code));
+            assert_eq!(script.output, refusal_in_clear(code));
+            let told = client_to_tracker(&mut Script::new(script.output)).map(drop);
+            assert!(matches!(told, Err(HandshakeError::Refused(Some(told))) if told == code));
+        }
+        assert!(Code::TooOld.words().starts_with("This program is older") && Code::TooOld.words().contains("install"));
+        assert!(
+            Code::TooNew.words().starts_with("The other side is older") && Code::TooNew.words().contains("upgrade")
+        );
+        let mut script = Script::new(*b"GRPSHARE\x00\x04\x09");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(Code::UnknownKind))));
         let mut script = Script::new(*b"GET / HTTP/1.1\r\n\r\n");
         assert!(matches!(accepts_all(&mut script), Err(HandshakeError::NotOurs)));
@@ -638,7 +668,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_key_id_that_was_changed_on_the_way_fails_even_under_the_same_key() {
-        let (recorded, _) = opening(Dialect::TrackerTracker, LINK.0, &LINK.1, &[]);
+        let (recorded, _) = opening(Dialect::TrackerTracker, LINK.0, &LINK.1, &[0; 8]);
         for at in 11..27 {
             let mut changed = recorded.clone();
             changed[at] ^= 1;
@@ -652,12 +682,13 @@ pub(crate) mod tests {
 
     #[test]
     fn bytes_changed_on_the_way_between_client_and_tracker_are_noticed_by_the_client() {
-        // From the client: 13 bytes, then the key of its handshake. From the tracker: 2 bytes, then keys and tags.
-        for (from_client, byte) in (13..45).map(|byte| (true, byte)).chain((2..98).map(|byte| (false, byte))) {
+        // From the client: 13 bytes, then the key of its handshake, and what it knows. From the tracker: 2 bytes, then keys,
+        // what it knows, and tags.
+        for (from_client, byte) in (13..53).map(|byte| (true, byte)).chain((2..106).map(|byte| (false, byte))) {
             let (near, _) = meet(
                 |near| client_to_tracker(near).map(drop),
                 |far| {
-                    let mut opening = vec![0; 45];
+                    let mut opening = vec![0; 53];
                     far.read_exact(&mut opening).expect("the opening");
                     if from_client {
                         opening[byte] ^= 0x40;
@@ -676,17 +707,19 @@ pub(crate) mod tests {
 
     #[test]
     fn handshake_messages_of_any_other_length_are_refused() {
-        let (recorded, _) = opening(Dialect::TrackerTracker, LINK.0, &LINK.1, &[]);
-        assert_eq!(recorded.len(), 27 + 2 + 48);
-        for len in 1..48 {
+        let (recorded, _) = opening(Dialect::TrackerTracker, LINK.0, &LINK.1, &[0; 8]);
+        assert_eq!(recorded.len(), 27 + 2 + 56);
+        for len in 1..56 {
             let mut short = recorded[..29 + len].to_vec();
             short[28] = len as u8;
             let error = accepts_all(&mut Script::new(short)).map(drop);
             assert!(matches!(error, Err(HandshakeError::Crypto)), "{len}");
         }
-        let (with_payload, _) = opening(Dialect::TrackerTracker, LINK.0, &LINK.1, &[1]);
-        let error = accepts_all(&mut Script::new(with_payload)).map(drop);
-        assert!(matches!(error, Err(HandshakeError::Crypto)));
+        for brings in [0, 7, 9] {
+            let (other_payload, _) = opening(Dialect::TrackerTracker, LINK.0, &LINK.1, &vec![1; brings]);
+            let error = accepts_all(&mut Script::new(other_payload)).map(drop);
+            assert!(matches!(error, Err(HandshakeError::Crypto)), "{brings}");
+        }
         let mut long = preface(Dialect::ClientTracker, None);
         put_message(&[1; HANDSHAKE_LEN_MAX + 1], &mut long);
         assert!(matches!(accepts_all(&mut Script::new(long)), Err(HandshakeError::NotOurs)));

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_address_that_a_tracker_sees_comes_back_in_whatever_parts() {
-        assert_eq!(mirror_greeting(), b"GRPSHARE\x00\x03\x07");
+        assert_eq!(mirror_greeting(), b"GRPSHARE\x00\x04\x07");
         for addr in ["192.0.2.7:40000", "[2001:db8::2]:1"] {
             let seen = mirrored(addr);
             let mut says = mirror_answer(seen);

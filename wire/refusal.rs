@@ -48,8 +48,8 @@ codes! {
     TooLarge = 2, "The message is too large";
     /// The kind of message is unknown. The connection ends.
     UnknownKind = 3, "The kind of message is unknown";
-    /// The far side speaks another version. The connection ends.
-    Version = 4, "The other side speaks another version of the protocol";
+    /// The version of the caller is older than those that are spoken here. The connection ends.
+    TooOld = 4, "This program is older than the other side, install the newer version";
     /// There are too many connections, in all or from this address. The connection ends.
     Busy = 5, "Too many connections, try again later";
     /// The program is closing. The connection ends.
@@ -68,6 +68,8 @@ codes! {
     QuotaReached = 12, "This would be over a limit";
     /// All users together would have more of something than they may have. The refusal says of what.
     InstallationFull = 13, "The installation is full";
+    /// The version of the caller is newer than those that are spoken here. The connection ends.
+    TooNew = 14, "The other side is older than this program, have it upgraded";
 
     /// The request needs a login.
     NotLoggedIn = 20, "Please login first";

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_relay_is_told_the_ticket_behind_the_preface() {
-        assert_eq!(relay_greeting(RelayTicket([7; 16])), [&b"GRPSHARE\x00\x03\x06"[..], &[7; 16]].concat());
+        assert_eq!(relay_greeting(RelayTicket([7; 16])), [&b"GRPSHARE\x00\x04\x06"[..], &[7; 16]].concat());
     }
 
     #[test]

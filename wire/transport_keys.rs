@@ -1,6 +1,7 @@
 //! The keys of a connection after its handshake. They seal and open records in place. The library of the handshake
 //! copies each record before it applies AES.
 
+use super::handshake::features::Features;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use snow::HandshakeState;
 use std::fmt;
@@ -13,10 +14,11 @@ pub const TAG_LEN: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forged;
 
-/// The keys of both directions.
+/// The keys of both directions, and what both sides know.
 pub struct TransportKeys {
     outgoing: LessSafeKey,
     incoming: LessSafeKey,
+    features: Features,
 }
 
 impl fmt::Debug for TransportKeys {
@@ -26,8 +28,9 @@ impl fmt::Debug for TransportKeys {
 }
 
 impl TransportKeys {
-    /// The keys of a handshake (Noise specification, section 5.2, `Split`). `None` if the handshake is not finished.
-    pub fn of(mut noise: HandshakeState) -> Option<Self> {
+    /// The keys of a handshake (Noise specification, section 5.2, `Split`) with a side that knows these features. `None` if
+    /// the handshake is not finished.
+    pub fn of(mut noise: HandshakeState, theirs: Features) -> Option<Self> {
         if !noise.is_handshake_finished() {
             return None;
         }
@@ -37,7 +40,12 @@ impl TransportKeys {
         of_initiator.zeroize();
         of_responder.zeroize();
         let (outgoing, incoming) = if noise.is_initiator() { (first, second) } else { (second, first) };
-        Some(Self { outgoing: outgoing?, incoming: incoming? })
+        Some(Self { outgoing: outgoing?, incoming: incoming?, features: Features::KNOWN.common(theirs) })
+    }
+
+    /// The features that both sides know.
+    pub fn features(&self) -> Features {
+        self.features
     }
 
     /// Encrypts a record in place. Returns its tag.
@@ -72,7 +80,7 @@ mod tests {
     #[test]
     fn records_are_those_of_the_library_of_the_handshake() {
         let (near, far) = finished();
-        let near = TransportKeys::of(near).expect("finished");
+        let near = TransportKeys::of(near, Features::KNOWN).expect("finished");
         let far = far.into_stateless_transport_mode().expect("finished");
         for number in [0, 1, 255, 1 << 40] {
             let plain = [number as u8; 100];

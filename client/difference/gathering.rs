@@ -185,6 +185,11 @@ impl Difference {
         Some(asked)
     }
 
+    /// A member is there that describes nothing. So what nobody describes in time is fetched whole, though nobody was asked.
+    pub fn ask_no_more(&self, now: Instant) {
+        self.state.lock().asked.get_or_insert((now, now));
+    }
+
     /// Takes a member's description of these pieces. Returns false if its length is not that of their digests.
     pub fn take(&self, by: &PeerId, pieces: Vec<PieceIndex>, told: &[u8], now: Instant) -> bool {
         let counts: Vec<usize> = pieces.iter().map(|piece| self.len.count(self.layout.len(*piece)) as usize).collect();

@@ -3,6 +3,7 @@
 use super::patch::Patch;
 use crate::model::piece::{Layout, PieceIndex};
 use crate::wire::codec::Blob;
+use crate::wire::handshake::features::Features;
 use crate::wire::peer::PeerRequest;
 use std::sync::Arc;
 
@@ -21,6 +22,11 @@ impl From<PieceIndex> for PieceAsk {
 }
 
 impl PieceAsk {
+    /// The same, or all of the piece if it is to come from a peer that gives no blocks.
+    pub fn of_peer(self, features: Features) -> Self {
+        Self { patch: self.patch.filter(|_| features.has(Features::BLOCKS)), ..self }
+    }
+
     /// The number of bytes that have to come.
     pub fn len(&self, layout: Layout) -> u32 {
         self.patch.as_ref().map_or(layout.len(self.piece), |patch| patch.missing_len())

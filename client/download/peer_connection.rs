@@ -21,6 +21,7 @@ use crate::model::id::PeerId;
 use crate::model::piece::PieceIndex;
 use crate::wire::client_tracker::Peer;
 use crate::wire::connection::{FrameReceiver, FrameSender};
+use crate::wire::handshake::features::Features;
 use crate::wire::peer::{PeerReply, PeerRequest};
 use crate::wire::refusal::Code;
 use asking::{Asking, Refused};
@@ -98,6 +99,11 @@ impl PeerConnection {
             }
             None => (transfer.peer_opened(&peer, way, &bits), Asking::new(transfer.layout(), now), 0, None),
         };
+        let mut describing = Describing::default();
+        if !sender.features().has(Features::BLOCKS) {
+            describing.end();
+            transfer.difference().into_iter().for_each(|it| it.ask_no_more(now));
+        }
         let news_left = transfer.layout().count().saturating_sub(bits.held());
         Self {
             transfer,
@@ -109,7 +115,7 @@ impl PeerConnection {
             sender,
             asking,
             expected,
-            describing: Describing::default(),
+            describing,
             may_have_come: true,
             mistaken,
             delivers: false,
@@ -192,11 +198,13 @@ impl PeerConnection {
             let asked = self.describing.ask(request, block_len, pieces, now);
             self.sender.send(request, &asked).map_err(|_| DropReason::Lost)?;
         }
+        let features = self.sender.features();
         while self.complaint.is_none()
             && !self.drains
             && self.transfer.has_room(&self.peer.user)
-            && let Some((request, wanted)) =
-                self.asking.next(now, |outlook| self.transfer.want((&self.peer, self.lane), outlook, now))
+            && let Some((request, wanted)) = self.asking.next(now, |outlook| {
+                self.transfer.want((&self.peer, self.lane), outlook, now).map(|ask| ask.of_peer(features))
+            })
         {
             self.recount(self.asking.expected(now));
             self.sender.send(request, &wanted.request()).map_err(|_| DropReason::Lost)?;

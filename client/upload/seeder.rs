@@ -304,7 +304,7 @@ mod tests {
         let strangers: Vec<_> = (0..4 * EARLY_MAX)
             .map(|number| {
                 let mut stranger = stand.connect();
-                stranger.write_all(&b"GRPSHARE\0\x03\x02\x01"[..number % 13]).expect("there is room");
+                stranger.write_all(&b"GRPSHARE\0\x04\x02\x01"[..number % 13]).expect("there is room");
                 stranger
             })
             .collect();

@@ -40,7 +40,7 @@ fn members_are_served_while_strangers_hold_all_the_connections_they_can() {
     let (seeder, _) = seeder(&ordeal);
     let to = addr(&seeder, &ordeal);
     // Some send nothing, some a byte, and some all of a beginning except the last byte.
-    let beginning = [&b"GRPSHARE\x00\x03\x02"[..], &[7; 16], &[0, 48], &[1; 47]].concat();
+    let beginning = [&b"GRPSHARE\x00\x04\x02"[..], &[7; 16], &[0, 48], &[1; 47]].concat();
     let stranger = |number: usize, from| {
         let mut stranger = connect_from(from, to);
         let len = [0, 1, 26, beginning.len()][number % 4];
@@ -70,7 +70,7 @@ fn members_are_served_while_somebody_repeats_the_beginnings_of_members_and_holds
     let repeat = |_| {
         let mut replayer = replayer(&seeder, &ordeal, &beginning);
         // The seeder answers it, and the next request never comes.
-        replayer.read_exact(&mut [0; 2 + 48]).expect("the handshake is answered");
+        replayer.read_exact(&mut [0; 2 + 56]).expect("the handshake is answered");
         replayer
     };
     let _held: Vec<_> = (0..STRANGERS).map(repeat).collect();

@@ -31,6 +31,7 @@ mod common {
 mod adoption;
 mod certificates;
 mod client;
+mod compat;
 mod conversation;
 mod difference;
 mod failing_disk;

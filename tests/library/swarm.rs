@@ -465,7 +465,7 @@ fn without_the_key_of_the_group_nobody_gets_a_byte_of_a_piece() {
     let mut replayer = connect();
     deadline(&replayer);
     replayer.write_all(&recorded).expect("sent");
-    let mut answer = [0; 2 + 48];
+    let mut answer = [0; 2 + 56];
     replayer.read_exact(&mut answer).expect("the handshake is answered");
     replayer.write_all(&[0, 40]).and_then(|()| replayer.write_all(&[5; 40])).expect("sent");
     let mut rest = Vec::new();

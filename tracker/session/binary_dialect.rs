@@ -9,6 +9,7 @@ use crate::model::id::RelayTicket;
 use crate::sys::unix_time_s;
 use crate::tracker::admission::ConnectionSlot;
 use crate::tracker::core::Core;
+use crate::tracker::log::{Level, LogKind};
 use crate::tracker::metrics::{BegunCommand, NO_COMMAND};
 use crate::tracker::presence::TTL;
 use crate::tracker::push::push_channel::PushChannel;
@@ -18,7 +19,7 @@ use crate::wire::client_tracker::{Reply, Request};
 use crate::wire::codec::DecodeError;
 use crate::wire::connection::{self, FrameReceiver, FrameSender, LongFrame, LongFrames, Payer, RecvError};
 use crate::wire::frame::{self, EARLY_FRAME_LEN_MAX, FRAME_LEN_MAX, UNASKED};
-use crate::wire::handshake::{Caller, refusal_in_clear};
+use crate::wire::handshake::{Caller, HandshakeError, refusal_in_clear};
 use crate::wire::mirror::mirror_answer;
 use crate::wire::record_layer::{RECORD_PLAIN_MAX, RecordError};
 use crate::wire::refusal::{Code, Refusal};
@@ -56,8 +57,14 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
             let _ = (&*stream).write_all(&mirror_answer(core.cluster_key.mirrored(seen, unix_time_s())));
             return;
         }
-        // The handshake has told a rejected caller the reason; other failures need no message.
-        Err(_) => return hang_up(&stream),
+        // A caller that was turned away has been told why. Of the failures only this one is the operator's.
+        Err(error) => {
+            if matches!(error, HandshakeError::Turned(Code::TooOld | Code::TooNew)) {
+                let (kind, from) = (LogKind::Version.at(seen.ip()), seen.ip());
+                core.oversight.log.event(Level::Warn, kind, &format!("a caller was {error}"), &[("from", &from)]);
+            }
+            return hang_up(&stream);
+        }
     };
     let Ok((mut receiver, sender)) = connection::split(stream.clone(), keys, EARLY_FRAME_LEN_MAX, false) else {
         return;

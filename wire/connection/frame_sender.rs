@@ -6,6 +6,7 @@
 use super::long_frames::{FrameRoom, LongFrame, Payer};
 use crate::wire::deadlines::FRAME_DEADLINE;
 use crate::wire::frame::{self, Message};
+use crate::wire::handshake::features::Features;
 use crate::wire::record_layer::{FrameRecords, RECORD_PLAIN_MAX, Sealer};
 use crate::wire::transport_keys::TransportKeys;
 use parking_lot::Mutex;
@@ -117,6 +118,11 @@ impl FrameSender {
     pub(super) fn new(stream: Arc<TcpStream>, keys: Arc<TransportKeys>, bulk: bool) -> Self {
         let (outgoing, pushes) = (Mutex::new(Outgoing::default()), Mutex::default());
         Self { stream, keys, bulk, deadline: FRAME_DEADLINE, outgoing, pushes, over: AtomicBool::new(false) }
+    }
+
+    /// The features that both sides know.
+    pub fn features(&self) -> Features {
+        self.keys.features()
     }
 
     /// From now on waiting pushes take room here, and count for this payer.

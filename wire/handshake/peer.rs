@@ -9,7 +9,8 @@ use super::{
 use crate::model::digest::KeyId;
 use crate::model::id::PeerKey;
 use crate::wire::certificate::Certificate;
-use crate::wire::codec::{Decoder, Wire};
+use crate::wire::codec::{Decoder, Wire, to_bytes};
+use crate::wire::handshake::features::Features;
 use crate::wire::refusal::Code;
 use crate::wire::transport_keys::TransportKeys;
 use snow::{Builder, HandshakeState};
@@ -62,7 +63,7 @@ pub fn peer_greets(
     let prologue = preface(Dialect::PeerPeer, None);
     let noise = builder(&prologue, &me.secret)?.remote_public_key(&their.0).map_err(crypto)?;
     let noise = noise.psk(PSK_AT, &key.0).map_err(crypto)?.build_initiator().map_err(crypto)?;
-    let mut brings = Vec::new();
+    let mut brings = to_bytes(&Features::KNOWN);
     id.put(&mut brings);
     me.certificate.put(&mut brings);
     let (noise, bytes) = greet(&prologue, noise, &brings)?;
@@ -73,8 +74,8 @@ impl PeerGreeting {
     /// The second half: takes all bytes of the answer. [`answer_len`] says how many they are.
     pub fn hear(self, answer: &[u8]) -> Result<TransportKeys, HandshakeError> {
         let PeerGreeting(mut noise) = self;
-        take_message(&mut noise, &read_message(&mut &*answer)?)?;
-        TransportKeys::of(noise).ok_or(HandshakeError::Crypto)
+        let theirs = take_message(&mut noise, &read_message(&mut &*answer)?)?;
+        TransportKeys::of(noise, theirs).ok_or(HandshakeError::Crypto)
     }
 }
 
@@ -120,7 +121,7 @@ pub fn peer_accepts(
     let Ok(len) = noise.read_message(&read_first(stream)?, &mut brought) else {
         return turn_away(stream, Code::OtherClient);
     };
-    let Some((id, certificate)) = read_brought(&brought[..len]) else {
+    let Some((theirs, id, certificate)) = read_brought(&brought[..len]) else {
         return turn_away(stream, Code::Malformed);
     };
     if noise.get_remote_static() != Some(&certificate.key.0[..]) {
@@ -129,7 +130,9 @@ pub fn peer_accepts(
     match admit(id, &certificate) {
         Ok(key) => {
             noise.set_psk(PSK_AT.into(), &key.0).map_err(crypto)?;
-            Ok(PeerCaller { keys: answer(stream, noise)?, key: id, certificate })
+            let noise = answer(stream, noise, &to_bytes(&Features::KNOWN))?;
+            let keys = TransportKeys::of(noise, theirs).ok_or(HandshakeError::Crypto)?;
+            Ok(PeerCaller { keys, key: id, certificate })
         }
         Err(code) => turn_away(stream, code),
     }
@@ -141,9 +144,9 @@ fn builder<'a>(prologue: &'a [u8], secret: &'a Secret) -> Result<Builder<'a>, Ha
 }
 
 /// The payload of the first message.
-fn read_brought(bytes: &[u8]) -> Option<(KeyId, Certificate)> {
+fn read_brought(bytes: &[u8]) -> Option<(Features, KeyId, Certificate)> {
     let mut from = Decoder::new(bytes);
-    let brought = (KeyId::take(&mut from).ok()?, Certificate::take(&mut from).ok()?);
+    let brought = (Features::take(&mut from).ok()?, KeyId::take(&mut from).ok()?, Certificate::take(&mut from).ok()?);
     from.finish().ok().map(|()| brought)
 }
 
@@ -336,7 +339,7 @@ mod tests {
     fn bytes_that_are_no_certificate_are_refused() {
         let (prologue, their, own) = (preface(Dialect::PeerPeer, None), key_of(&SEEDER), LEECHER);
         let full = {
-            let mut bytes = Vec::new();
+            let mut bytes = to_bytes(&Features::KNOWN);
             KEY_ID.put(&mut bytes);
             leecher().certificate.put(&mut bytes);
             bytes

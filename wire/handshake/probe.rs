@@ -1,7 +1,7 @@
 //! A tracker tests whether the client with a certain key listens at an address. The connection carries nothing else.
 
-use super::{Dialect, HANDSHAKE_LEN_MAX, HandshakeError, Secret, crypto, params, preface, put_message, respond};
-use super::{read_first, read_message, take_message};
+use super::{Dialect, HANDSHAKE_LEN_MAX, HandshakeError, Secret, answer, crypto, params, preface, put_message};
+use super::{read_first, read_message};
 use crate::model::id::PeerKey;
 use snow::{Builder, HandshakeState};
 use std::io::{Read, Write};
@@ -36,7 +36,7 @@ impl ProbeGreeting {
     /// Another program is there.
     pub fn hear(self, stream: &mut impl Read) -> Result<(), HandshakeError> {
         let ProbeGreeting(mut noise) = self;
-        take_message(&mut noise, &read_message(stream)?)
+        take_empty(&mut noise, &read_message(stream)?)
     }
 }
 
@@ -45,8 +45,17 @@ pub(super) fn proves(stream: &mut (impl Read + Write), client: &Secret) -> Resul
     let prologue = preface(Dialect::Probe, None);
     let noise = Builder::new(params(PATTERN)).prologue(&prologue).map_err(crypto)?;
     let noise = noise.local_private_key(&client.0).map_err(crypto)?;
-    let first = read_first(stream)?;
-    respond(stream, noise.build_responder().map_err(crypto)?, &first).map(drop)
+    let mut noise = noise.build_responder().map_err(crypto)?;
+    take_empty(&mut noise, &read_first(stream)?)?;
+    answer(stream, noise, &[]).map(drop)
+}
+
+/// Takes a handshake message that brings nothing along.
+fn take_empty(noise: &mut HandshakeState, message: &[u8]) -> Result<(), HandshakeError> {
+    match noise.read_message(message, &mut [0; HANDSHAKE_LEN_MAX]).map_err(crypto)? {
+        0 => Ok(()),
+        _ => Err(HandshakeError::Crypto),
+    }
 }
 
 #[cfg(test)]

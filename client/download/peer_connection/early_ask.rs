@@ -39,7 +39,8 @@ impl EarlyAsk {
         let peer = peer.id();
         let lane = transfer.peer_early(&peer, way)?;
         let mut asking = Asking::new(layout, now);
-        let Some((request, wanted)) = asking.next(now, |outlook| transfer.want((&peer, lane), outlook, now)) else {
+        let want = |outlook| transfer.want((&peer, lane), outlook, now).map(|ask| ask.of_peer(sender.features()));
+        let Some((request, wanted)) = asking.next(now, want) else {
             transfer.peer_closed(&peer, lane);
             return None;
         };

@@ -7,6 +7,7 @@ use groupshare::model::id::{ClientId, PeerKey};
 use groupshare::model::name::UserId;
 use groupshare::wire::certificate::Certificate;
 use groupshare::wire::codec::to_bytes;
+use groupshare::wire::handshake::features::Features;
 use groupshare::wire::handshake::peer::{PeerIdentity, peer_accepts, peer_to_peer};
 use groupshare::wire::handshake::{self, Caller, HandshakeError, Secret, public_key, refusal_in_clear};
 use groupshare::wire::refusal::Code;
@@ -26,9 +27,9 @@ const GROUP_ID: KeyId = KeyId([0xa5; 16]);
 const LINK_KEY: [u8; 32] = [6; 32];
 const LINK_ID: KeyId = KeyId([0x6b; 16]);
 /// Length of the answer to a client, with the two bytes in front: an ephemeral key, the sealed static one, a tag.
-const CLIENT_ANSWER_LEN: usize = 2 + 32 + 48 + 16;
+const CLIENT_ANSWER_LEN: usize = 2 + 32 + 48 + 8 + 16;
 /// Length of the answer to a peer or another tracker: an ephemeral key and a tag.
-const PEER_ANSWER_LEN: usize = 2 + 32 + 16;
+const PEER_ANSWER_LEN: usize = 2 + 32 + 8 + 16;
 
 /// A far side that has sent everything in advance.
 struct Said<'a> {
@@ -249,7 +250,7 @@ pub(super) fn connect(data: &[u8]) {
 /// id and a certificate with the caller's key.
 pub(super) fn brought(data: &[u8]) {
     let brings = &data[..data.len().min(BROUGHT_LEN_MAX)];
-    let preface = b"GRPSHARE\x00\x03\x02";
+    let preface = b"GRPSHARE\x00\x04\x02";
     let their = public_key(&Secret(SEEDER_KEY));
     let pattern = "Noise_IKpsk2_25519_AESGCM_SHA256".parse().expect("snow knows it");
     let noise = Builder::new(pattern).prologue(preface).expect("once").local_private_key(&LEECHER_KEY).expect("once");
@@ -263,7 +264,11 @@ pub(super) fn brought(data: &[u8]) {
         if id == GROUP_ID { Ok(Secret(GROUP_KEY)) } else { Err(Code::UnknownKey) }
     });
     match accepted {
-        Ok(caller) => assert_eq!([to_bytes(&caller.key), to_bytes(&caller.certificate)].concat(), brings),
+        Ok(caller) => {
+            let features = Features(u64::from_be_bytes(*brings.first_chunk().expect("they are in front")));
+            assert_eq!(caller.keys.features(), Features::KNOWN.common(features));
+            assert_eq!([to_bytes(&features), to_bytes(&caller.key), to_bytes(&caller.certificate)].concat(), brings);
+        }
         Err(HandshakeError::Turned(code)) => {
             assert!(matches!(code, Code::Malformed | Code::BadCertificate | Code::UnknownKey), "{code:?}");
             assert_eq!(said.heard, refusal_in_clear(code));

@@ -406,7 +406,7 @@ pub(super) fn calls(attacker: &Attacker) {
 /// Holds as many connections as there are places, and replaces those that are closed.
 pub(super) fn connections(attacker: &Attacker) {
     let most = scale::of(20, (2_000 / attacker.of).max(20));
-    let beginning = [&b"GRPSHARE\x00\x03\x01"[..], &[0, 48], &[1; 20]].concat();
+    let beginning = [&b"GRPSHARE\x00\x04\x01"[..], &[0, 48], &[1; 20]].concat();
     let mut held: Vec<TcpStream> = Vec::new();
     let mut done = 0;
     while attacker.going.goes_on(done) {
@@ -457,7 +457,7 @@ pub(super) fn relay(attacker: &Attacker) {
     let mut done = 0;
     while attacker.going.goes_on(done) {
         if let Some(mut stream) = connect_from(attacker.ip, attacker.target.addr) {
-            let _ = stream.write_all(&[&b"GRPSHARE\x00\x03\x06"[..], &(done as u128).to_be_bytes()].concat());
+            let _ = stream.write_all(&[&b"GRPSHARE\x00\x04\x06"[..], &(done as u128).to_be_bytes()].concat());
             held.push(stream);
         } else {
             thread::park_timeout(MOMENT);

@@ -13,6 +13,7 @@ use groupshare::wire::certificate::{Certificate, SignerKey};
 use groupshare::wire::client_tracker::{Password, Reply, Request};
 use groupshare::wire::codec::{Blob, List, Payload, to_bytes};
 use groupshare::wire::frame::{self, FRAME_LEN_MAX, UNASKED};
+use groupshare::wire::handshake::features::Features;
 use groupshare::wire::handshake::peer::peer_accepts;
 use groupshare::wire::handshake::refusal_in_clear;
 use groupshare::wire::handshake::{self, Caller, HandshakeError, Secret};
@@ -48,7 +49,7 @@ struct Meeting {
 fn meet_peers() -> Meeting {
     let their = handshake::public_key(&Secret(SEEDER_KEY));
     let pattern = "Noise_IKpsk2_25519_AESGCM_SHA256";
-    let preface = b"GRPSHARE\x00\x03\x02";
+    let preface = b"GRPSHARE\x00\x04\x02";
     let builder = || Builder::new(pattern.parse().expect("snow knows it")).prologue(preface).expect("once");
     let keyed = || builder().psk(2, &GROUP_KEY).expect("once");
     let near = keyed().local_private_key(&LEECHER_KEY).expect("once").remote_public_key(&their).expect("once");
@@ -58,9 +59,10 @@ fn meet_peers() -> Meeting {
     converse(preface, near.expect("builds"), far.expect("builds"), &brought())
 }
 
-/// The payload of the first message between clients: the id of the group's key, and the caller's certificate.
+/// The payload of the first message between clients: what the caller knows, the id of the group's key, and the caller's
+/// certificate.
 fn brought() -> Vec<u8> {
-    [&KEY_ID.0[..], &to_bytes(&certificate())].concat()
+    [&to_bytes(&Features::KNOWN)[..], &KEY_ID.0, &to_bytes(&certificate())].concat()
 }
 
 fn certificate() -> Certificate {
@@ -80,7 +82,7 @@ fn meet(pattern: &str, preface: &[u8], psk: &[u8; 32], [near, far]: [[u8; 32]; 2
     let keyed = || if pattern.contains("psk0") { builder().psk(0, psk).expect("once") } else { builder() };
     let near = keyed().fixed_ephemeral_key_for_testing_only(&near).build_initiator();
     let far = keyed().local_private_key(&TRACKER_KEY).expect("once").fixed_ephemeral_key_for_testing_only(&far);
-    converse(preface, near.expect("builds"), far.build_responder().expect("builds"), &[])
+    converse(preface, near.expect("builds"), far.build_responder().expect("builds"), &to_bytes(&Features::KNOWN))
 }
 
 /// Plays a handshake whose first message has a payload.
@@ -92,8 +94,8 @@ fn converse(preface: &[u8], mut near: HandshakeState, mut far: HandshakeState, b
         [&(len as u16).to_be_bytes()[..], &message[..len]].concat()
     };
     let opening = [preface, &say(&mut near, &mut far, brings)].concat();
-    let answer = say(&mut far, &mut near, &[]);
-    let transport = |state: HandshakeState| TransportKeys::of(state).expect("finished");
+    let answer = say(&mut far, &mut near, &to_bytes(&Features::KNOWN));
+    let transport = |state: HandshakeState| TransportKeys::of(state, Features::KNOWN).expect("finished");
     Meeting { opening, answer, near: transport(near), far: transport(far) }
 }
 
@@ -115,7 +117,7 @@ fn piece(request: u32) -> Vec<u8> {
 }
 
 fn meet_trackers() -> Meeting {
-    let preface = [b"GRPSHARE\x00\x03\x0a", &LINK_ID.0[..]].concat();
+    let preface = [b"GRPSHARE\x00\x04\x0a", &LINK_ID.0[..]].concat();
     meet("Noise_NNpsk0_25519_AESGCM_SHA256", &preface, &LINK_KEY, [[0x0a; 32], [0x0b; 32]])
 }
 
@@ -133,7 +135,7 @@ fn conversation() -> Vec<(&'static str, Vec<u8>)> {
     said.push(("tracker-fingerprint", handshake::fingerprint(&tracker_public).0.to_vec()));
 
     let pattern = "Noise_NX_25519_AESGCM_SHA256";
-    let tracker = meet(pattern, b"GRPSHARE\x00\x03\x01", &GROUP_KEY, [[1; 32], [2; 32]]);
+    let tracker = meet(pattern, b"GRPSHARE\x00\x04\x01", &GROUP_KEY, [[1; 32], [2; 32]]);
     let create_user = Request::CreateUser {
         command: CommandId([0xc0; 16]),
         user: user("alice"),
@@ -212,18 +214,23 @@ fn shown(label: &str) -> Vec<u8> {
 
 #[test]
 fn the_openings_of_the_example_are_accepted_by_trackers_and_seeder() {
+    are_accepted(shown);
+}
+
+/// With the keys of the example a tracker and a seeder accept the openings of these labels.
+pub(super) fn are_accepted(shown: impl Fn(&str) -> Vec<u8>) {
     let mut client = Script(Cursor::new(shown("client-opening")), Vec::new());
     let accepted = handshake::tracker_accepts(&mut client, &Secret(TRACKER_KEY), &(LINK_ID, Secret(LINK_KEY)), || ());
     assert!(matches!(accepted, Ok(Caller::Client(_))), "{accepted:?}");
-    assert_eq!(client.1.len(), shown("tracker-answer").len());
+    assert_eq!(client.1.len(), 2 + 32 + 48 + 8 + 16);
     let mut tracker = Script(Cursor::new(shown("link-opening")), Vec::new());
     let accepted = handshake::tracker_accepts(&mut tracker, &Secret(TRACKER_KEY), &(LINK_ID, Secret(LINK_KEY)), || ());
     assert!(matches!(accepted, Ok(Caller::Tracker(_))), "{accepted:?}");
-    assert_eq!(tracker.1.len(), shown("link-answer").len());
+    assert_eq!(tracker.1.len(), 2 + 32 + 8 + 16);
     let mut tracker = Script(Cursor::new(shown("link-opening")), Vec::new());
     let turned = handshake::tracker_accepts(&mut tracker, &Secret(TRACKER_KEY), &(KEY_ID, Secret(GROUP_KEY)), || ());
     assert!(matches!(turned, Err(HandshakeError::Turned(Code::OtherCluster))));
-    assert_eq!(tracker.1, shown("other-cluster"));
+    assert_eq!(tracker.1, refusal_in_clear(Code::OtherCluster));
     let mut leecher = Script(Cursor::new(shown("leecher-opening")), Vec::new());
     let admit = |_, certificate: &Certificate| {
         let signer = signing_key().public_key().as_ref().try_into().expect("32 bytes");
@@ -232,11 +239,11 @@ fn the_openings_of_the_example_are_accepted_by_trackers_and_seeder() {
     };
     let caller = peer_accepts(&mut leecher, &Secret(SEEDER_KEY), admit).expect("accepted");
     assert_eq!((caller.key, caller.certificate), (KEY_ID, certificate()));
-    assert_eq!(leecher.1.len(), shown("seeder-answer").len());
+    assert_eq!(leecher.1.len(), 2 + 32 + 8 + 16);
     let mut leecher = Script(Cursor::new(shown("leecher-opening")), Vec::new());
     let turned = peer_accepts(&mut leecher, &Secret(SEEDER_KEY), |_, _| Err(Code::UnknownKey)).map(drop);
     assert!(matches!(turned, Err(HandshakeError::Turned(Code::UnknownKey))));
-    assert_eq!(leecher.1, shown("unknown-key"));
+    assert_eq!(leecher.1, refusal_in_clear(Code::UnknownKey));
 }
 
 #[test]

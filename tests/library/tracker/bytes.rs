@@ -115,10 +115,10 @@ fn bytes_that_are_no_protocol_end_their_connection_and_nothing_else() {
         }
         bytes
     };
-    let preface = b"GRPSHARE\x00\x03\x01";
+    let preface = b"GRPSHARE\x00\x04\x01";
     let mut inputs = vec![vec![0; 5000], b"GET / HTTP/1.1\r\n\r\n".to_vec(), random(5000), random(3)];
     inputs.push([&preface[..], &[0xff, 0xff], &random(300)].concat());
-    inputs.push([&preface[..], &[0, 32], &random(32), &random(5000)].concat());
+    inputs.push([&preface[..], &[0, 40], &random(40), &random(5000)].concat());
     inputs.push([&preface[..], &[0, 0]].concat());
     for input in &inputs {
         let mut stream = TcpStream::connect(tracker.addr).expect("connected");
@@ -131,7 +131,11 @@ fn bytes_that_are_no_protocol_end_their_connection_and_nothing_else() {
         }
     }
     // Other versions and dialects get a refusal in the clear.
-    for (input, code) in [(b"GRPSHARE\x00\x04\x01", Code::Version), (b"GRPSHARE\x00\x03\x02", Code::UnknownKind)] {
+    for (input, code) in [
+        (b"GRPSHARE\x00\x03\x01", Code::TooOld),
+        (b"GRPSHARE\x00\x05\x01", Code::TooNew),
+        (b"GRPSHARE\x00\x04\x02", Code::UnknownKind),
+    ] {
         let mut stream = TcpStream::connect(tracker.addr).expect("connected");
         stream.set_read_timeout(Some(LONG)).expect("set");
         stream.write_all(input).expect("sent");

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 const FAST: RelaySettings = RelaySettings { limit: Limit::NONE, silence: LONG, ticket_life: Duration::from_secs(100) };
 /// The first bytes of a client.
-const PREFACE: &[u8] = b"GRPSHARE\x00\x03\x06";
+const PREFACE: &[u8] = b"GRPSHARE\x00\x04\x06";
 
 fn relaying(relay: RelaySettings) -> TestTracker {
     TestTracker::start_with(|settings| settings.relay = Some(relay))

@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Codes that no program ever gets.
-const NEVER: [Code; 19] = [
-    Code::Version,
+const NEVER: [Code; 20] = [
+    Code::TooOld,
+    Code::TooNew,
     Code::NotHeardYet,
     Code::NeedManifest,
     Code::Forgotten,

@@ -1,0 +1,3 @@
+//! What docs/COMPATIBILITY.md promises: peers that know less or more.
+
+mod peers;
