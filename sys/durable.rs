@@ -1,5 +1,7 @@
 //! Whole files that are written in one step and survive a crash.
 
+pub mod numbered_folder;
+
 use super::files;
 use super::random::random_bytes;
 use std::ffi::{OsStr, OsString};

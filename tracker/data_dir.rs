@@ -2,6 +2,7 @@
 //! runs.
 
 use crate::sys;
+use crate::sys::durable::numbered_folder::{BEFORE, FolderKind, FormatError};
 use crate::sys::files::{self, Open};
 use std::ffi::OsString;
 use std::fmt;
@@ -10,6 +11,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The file that is locked.
+const LOCK: &str = "lock";
 
 /// Why a data folder cannot be used. Each error is one line.
 #[derive(Debug)]
@@ -23,8 +27,8 @@ pub enum DataDirError {
     },
     /// Another tracker is running on it.
     Locked(PathBuf),
-    /// It contains a list of retired trackers in an old format, which held for one tracker only. Nothing reads it.
-    Retired(PathBuf),
+    /// It is of another version of this program.
+    Format(FormatError),
 }
 
 impl fmt::Display for DataDirError {
@@ -38,22 +42,40 @@ impl fmt::Display for DataDirError {
                 "another tracker is using {}; stop it, or give this one another folder with --data-dir",
                 path.display()
             ),
-            DataDirError::Retired(path) => write!(
-                f,
-                "{}: forgotten trackers are kept in the journal; remove this file, start, and say 'forget N' for each \
-                 number in it",
-                path.display()
-            ),
+            DataDirError::Format(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for DataDirError {}
 
+/// The format of a data folder. A new one gets a step that leads to it from the one before.
+const KIND: FolderKind = FolderKind {
+    name: "groupshare tracker folder",
+    oldest: 0,
+    steps: &[give_number],
+    // Lines of the audit are only added, and a copy of a repair is nobody's.
+    stays: |name| name == LOCK || name == "audit" || name.contains("-before-repair"),
+    shared: &["manifests"],
+};
+
+/// To 1: a folder of before 1.0 has the same files and no number. It may have a list of trackers that were retired at one
+/// tracker only, which nothing reads.
+fn give_number(folder: &Path) -> io::Result<()> {
+    if folder.join("retired").exists() {
+        return Err(io::Error::other(
+            "it has the file 'retired', and forgotten trackers are kept in the journal now; remove this file, start, and \
+             say 'forget N' for each number in it",
+        ));
+    }
+    Ok(())
+}
+
 /// A locked data folder. The lock ends with its last clone.
 #[derive(Debug, Clone)]
 pub struct DataDir {
     path: PathBuf,
+    upgraded_from: Option<u32>,
     _lock: Arc<File>,
 }
 
@@ -68,25 +90,27 @@ pub fn default_path(tracker_info: &Path, number: u16) -> io::Result<PathBuf> {
 }
 
 impl DataDir {
-    /// Makes the folder if it does not exist, and locks it.
+    /// Makes the folder if it does not exist, and locks it. A folder of an older format is upgraded.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         make_folder(path)?;
-        Self::lock(path, Open::WriteOrNew(0o600))
+        let locked = Self::lock(path, Open::WriteOrNew(0o600))?;
+        let upgraded_from = KIND.open(path).map_err(DataDirError::Format)?;
+        Ok(Self { upgraded_from, ..locked })
     }
 
-    /// Locks an existing folder, and changes nothing in it.
+    /// Locks an existing folder, and changes nothing in it. A folder of an older format is refused.
     pub fn open_existing(path: &Path) -> Result<Self, DataDirError> {
-        Self::lock(path, Open::Read)
+        let locked = Self::lock(path, Open::Read)?;
+        KIND.check(path).map_err(DataDirError::Format)?;
+        Ok(locked)
     }
 
     fn lock(path: &Path, how: Open) -> Result<Self, DataDirError> {
-        let lock_path = path.join("lock");
+        let lock_path = path.join(LOCK);
         let failed = |error| DataDirError::Io { path: lock_path.clone(), doing: "open", error };
         let lock = files::open_file(&lock_path, how).map_err(failed)?;
-        let retired = path.join("retired");
         match files::try_lock(&lock) {
-            Ok(true) if retired.exists() => Err(DataDirError::Retired(retired)),
-            Ok(true) => Ok(Self { path: path.to_path_buf(), _lock: Arc::new(lock) }),
+            Ok(true) => Ok(Self { path: path.to_path_buf(), upgraded_from: None, _lock: Arc::new(lock) }),
             Ok(false) => Err(DataDirError::Locked(path.to_path_buf())),
             Err(error) => Err(DataDirError::Io { path: lock_path, doing: "lock", error }),
         }
@@ -101,6 +125,19 @@ impl DataDir {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the operator is told of an upgrade, if the folder was upgraded when it was opened.
+    pub fn upgrade(&self) -> Option<String> {
+        let (before, known) = (self.path.join(BEFORE), KIND.known());
+        self.upgraded_from.map(|format| {
+            format!(
+                "{} was upgraded from format {format} to {known}; what was there before is kept in {} until the next \
+                 upgrade",
+                self.path.display(),
+                before.display()
+            )
+        })
     }
 }
 
@@ -137,10 +174,25 @@ mod tests {
         let retired = temp.path().join("retired");
         std::fs::write(&retired, "2\n").expect("writable");
         let error = DataDir::open(temp.path()).expect_err("it has a list").to_string();
-        assert!(error.starts_with(&format!("{}: forgotten", retired.display())), "{error}");
+        assert!(error.starts_with("cannot upgrade ") && error.contains("'retired'"), "{error}");
         assert!(error.contains("say 'forget N'") && !error.contains('\n'), "{error}");
         std::fs::remove_file(&retired).expect("it is there");
         DataDir::open(temp.path()).expect("the remedy works");
+    }
+
+    #[test]
+    fn a_folder_without_a_number_is_upgraded_by_a_start_and_by_nothing_else() {
+        let temp = tempfile::tempdir().expect("a folder");
+        drop(DataDir::open(temp.path()).expect("made"));
+        assert_eq!(DataDir::open(temp.path()).expect("known").upgrade(), None);
+        std::fs::remove_file(temp.path().join("format")).expect("there");
+        std::fs::create_dir(temp.path().join("journal")).expect("made");
+        let error = DataDir::open_existing(temp.path()).expect_err("it has no number").to_string();
+        assert!(error.contains("has format 0") && error.contains("a normal start upgrades it"), "{error}");
+        let told = DataDir::open(temp.path()).expect("upgraded").upgrade().expect("it was");
+        assert!(told.contains("from format 0 to 1") && told.contains("before-upgrade"), "{told}");
+        assert!(temp.path().join("before-upgrade/journal").is_dir() && temp.path().join("journal").is_dir());
+        DataDir::open_existing(temp.path()).expect("known");
     }
 
     #[test]

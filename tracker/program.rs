@@ -230,6 +230,8 @@ impl ProgramSetup {
         };
         let data_dir = DataDir::open(&data_path).map_err(ProgramError::DataDir)?;
         let log = Arc::new(Log::to_stderr(args.log, name).map_err(ProgramError::System)?);
+        let warn = Log::warn_fn(&log);
+        data_dir.upgrade().iter().for_each(|line| warn(line));
         let audit = Audit::open(&data_dir.path().join(audit::FOLDER), log.clone());
         let audit = audit.map_err(|error| ProgramError::Audit(data_dir.path().to_path_buf(), error))?;
         Ok(Self {
@@ -243,7 +245,7 @@ impl ProgramSetup {
             metrics,
             data_dir,
             relay: args.relay.map(RelaySettings::of),
-            warn: Log::warn_fn(&log),
+            warn,
             oversight: Oversight { audit, log, metrics: Arc::default(), limits: Arc::new(Limits::new(args.limits)) },
         })
     }

@@ -5,6 +5,7 @@
 //! a short one.
 
 use crate::model::escape::{ShownPath, from_field, to_field};
+use crate::sys::durable::numbered_folder::FormatError;
 use crate::sys::{self, durable, files};
 use std::ffi::OsStr;
 use std::fmt;
@@ -26,6 +27,8 @@ pub enum StateError {
     Io(PathBuf, &'static str, io::Error),
     /// A newer version of the program wrote the file.
     Newer(PathBuf),
+    /// A folder is of another version of the program.
+    Format(FormatError),
     /// A file was damaged and now has the second name, and its content is lost. The next call finds no file.
     Damaged(PathBuf, PathBuf),
     /// The pin at this path is damaged. Any key of the trackers may differ from the first one.
@@ -54,6 +57,7 @@ impl fmt::Display for StateError {
                 "{} was written by a newer version of this program; use that one, or another --state-dir",
                 ShownPath(path)
             ),
+            StateError::Format(error) => error.fmt(f),
             StateError::Damaged(path, aside) => {
                 write!(f, "{} was damaged and has been moved to {}", ShownPath(path), ShownPath(aside))
             }
@@ -140,17 +144,9 @@ pub(crate) fn to_text(kind: &str, version: u32, records: &[Vec<&[u8]>]) -> Strin
 /// # Errors
 /// `Io`.
 pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StateError> {
-    set_aside_as(path, "damaged")
-}
-
-/// As `set_aside`, with another word in the name.
-///
-/// # Errors
-/// `Io`.
-pub(crate) fn set_aside_as(path: &Path, word: &str) -> Result<PathBuf, StateError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let open = files::open_folder(folder).map_err(StateError::io(folder, "open"))?;
-    let moved = put_aside(path, word, |name, aside| files::rename_noreplace(&open, name, aside));
+    let moved = put_aside(path, |name, aside| files::rename_noreplace(&open, name, aside));
     moved.map_err(StateError::io(path, "set aside"))
 }
 
@@ -160,16 +156,16 @@ pub(crate) fn set_aside_as(path: &Path, word: &str) -> Result<PathBuf, StateErro
 /// # Errors
 /// `Io`.
 pub(crate) fn keep_aside(path: &Path) -> Result<PathBuf, StateError> {
-    let linked = put_aside(path, "damaged", |_, aside| fs::hard_link(path, path.with_file_name(aside)));
+    let linked = put_aside(path, |_, aside| fs::hard_link(path, path.with_file_name(aside)));
     linked.or_else(|_| set_aside(path))
 }
 
 /// Tries names until `put` finds a free one.
-fn put_aside(path: &Path, word: &str, put: impl Fn(&OsStr, &OsStr) -> io::Result<()>) -> io::Result<PathBuf> {
+fn put_aside(path: &Path, put: impl Fn(&OsStr, &OsStr) -> io::Result<()>) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default();
     for number in 1.. {
         let mut aside = name.to_owned();
-        aside.push(format!(".{word}-{number}"));
+        aside.push(format!(".damaged-{number}"));
         match put(name, &aside) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),

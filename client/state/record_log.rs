@@ -48,8 +48,6 @@ pub(super) enum LogState {
     Torn,
     /// Changes may be missing.
     Damaged,
-    /// An older version of the program wrote the log.
-    Older,
 }
 
 /// The log of a slot. Only the client that holds the slot appends to it.
@@ -158,7 +156,6 @@ fn read(bytes: &[u8]) -> Option<RecordsRead> {
     let mut state = match version {
         Some(version) if version > VERSION => return None,
         Some(VERSION) => LogState::Whole,
-        Some(1) => return Some(RecordsRead { changes: Vec::new(), state: LogState::Older }),
         _ => LogState::Damaged,
     };
     let mut changes = Vec::new();
@@ -286,7 +283,6 @@ mod tests {
                 assert!(read.changes.iter().all(|change| originals.any(|original| original == *change)), "at {at}");
                 let missing = changes().len() - read.changes.len();
                 match read.state {
-                    LogState::Older => assert!(at < KIND.len() + 2),
                     LogState::Damaged => assert!(missing <= 2, "at {at}"),
                     LogState::Whole | LogState::Torn | LogState::Missing => assert_eq!(missing, 0, "at {at}"),
                 }
@@ -297,7 +293,6 @@ mod tests {
     #[test]
     fn a_log_of_another_version_is_told_from_a_damaged_one() {
         let version = |version: &str| read(format!("{KIND} {version}\nwhatever\n").as_bytes()).map(|read| read.state);
-        assert_eq!(version("1"), Some(LogState::Older));
         assert_eq!(version("2"), Some(LogState::Damaged));
         assert_eq!(version("3"), None);
         assert_eq!(version("x"), Some(LogState::Damaged));

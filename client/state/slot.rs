@@ -14,6 +14,7 @@ use crate::model::id::ShareRef;
 use crate::model::manifest::Manifest;
 use crate::model::name::{FileName, GroupId};
 use crate::sys::durable;
+use crate::sys::durable::numbered_folder::FolderKind;
 use crate::sys::files::{self, Open};
 use crate::wire;
 use parking_lot::Mutex;
@@ -22,6 +23,18 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// The format of a slot. A new one gets a step that leads to it from the one before.
+const KIND: FolderKind = FolderKind {
+    name: "groupshare client slot",
+    oldest: 0,
+    // To 1: a slot of before 1.0 has the same files and no number.
+    steps: &[|_| Ok(())],
+    stays: |name| name == LOCK,
+    shared: &["manifests"],
+};
+/// The file that is locked.
+const LOCK: &str = "lock";
 
 /// The state of one client of a user. Every change is on the disk when the call returns. A failed call changes nothing.
 ///
@@ -52,6 +65,7 @@ struct SlotWriter {
 
 impl Slot {
     pub(super) fn load(folder: PathBuf, number: u32, lock: File) -> Result<(Self, Vec<String>), StateError> {
+        KIND.open(&folder).map_err(StateError::Format)?;
         let (mut log, read) = RecordLog::open(folder.join("records"))?;
         let mut table = RecordTable::default();
         read.changes.iter().for_each(|change| table.apply(change));
@@ -67,18 +81,6 @@ impl Slot {
                     "what this client shares and downloads could not be read back in full ({} records could) and is \
                      kept in {}; see list_files and show_downloads for what is missing",
                     table.len(),
-                    ShownPath(&aside)
-                ));
-            }
-            LogState::Older => {
-                if manifests.exists() {
-                    file::set_aside_as(&manifests, "older")?;
-                }
-                let aside = file::set_aside_as(log.path(), "older")?;
-                warnings.push(format!(
-                    "an older version of this program has written down what this client shares and downloads, in a \
-                     form that this one does not read; it is kept in {}; share the files again, and begin the downloads \
-                     again",
                     ShownPath(&aside)
                 ));
             }
@@ -366,7 +368,7 @@ impl Slot {
 /// # Errors
 /// `Io`.
 pub(super) fn lock_slot(folder: &Path) -> Result<Option<File>, StateError> {
-    let path = folder.join("lock");
+    let path = folder.join(LOCK);
     let lock = files::open_file(&path, Open::WriteOrNew(0o600)).map_err(StateError::io(&path, "open"))?;
     let is_free = files::try_lock(&lock).map_err(StateError::io(&path, "lock"))?;
     Ok(is_free.then_some(lock))
@@ -473,25 +475,32 @@ mod tests {
     }
 
     #[test]
-    fn records_of_an_older_version_are_refused_in_one_line_and_nothing_of_it_is_deleted() {
+    fn a_slot_without_a_number_is_upgraded_with_all_that_is_in_it() {
         let (_temp, state) = state();
         let first = slot(&state, "alice");
         first.put_share(share("lab", "f", 1), &manifest(1)).expect("saved");
-        let (path, manifests) = (first.folder.join("records"), first.folder.join("manifests"));
+        let folder = first.folder.clone();
         drop(first);
-        let text = "groupshare client records 1\nshare\tlab\n\\end 1\n";
-        fs::write(&path, text).expect("written");
-        let (again, warnings) = state.take_slot(&TRACKERS, &user("alice")).expect("no error");
-        assert!(
-            matches!(&warnings[..], [line] if line.contains("records.older-1") && !line.contains('\n')),
-            "{warnings:?}"
-        );
-        assert_eq!(known(&again), (vec![], vec![]));
-        assert_eq!(fs::read_to_string(path.with_extension("older-1")).expect("kept"), text);
-        assert_eq!(fs::read_dir(manifests.with_extension("older-1")).expect("kept").count(), 1);
-        again.put_share(share("lab", "f", 1), &manifest(1)).expect("saved");
-        drop(again);
-        assert_eq!(known(&slot(&state, "alice")).0.len(), 1, "told once");
+        fs::remove_file(folder.join("format")).expect("there");
+        let again = slot(&state, "alice");
+        assert_eq!(again.shares(), [share("lab", "f", 1)]);
+        assert_eq!(again.manifest(&share("lab", "f", 1).content.info_hash).expect("no error"), Some(manifest(1)));
+        let text = fs::read_to_string(folder.join("format")).expect("there");
+        assert_eq!(text.lines().next(), Some("groupshare client slot 1"));
+        let kept = fs::read(folder.join("before-upgrade/records")).expect("kept");
+        again.put_share(share("lab", "g", 2), &manifest(2)).expect("saved");
+        assert_eq!(fs::read(folder.join("before-upgrade/records")).expect("kept"), kept);
+    }
+
+    #[test]
+    fn a_slot_of_a_newer_version_is_refused_in_one_line_and_left() {
+        let (_temp, state) = state();
+        let folder = slot(&state, "alice").folder.clone();
+        fs::write(folder.join("format"), "groupshare client slot 2\nwritten by 9.1.0\n").expect("written");
+        let error = state.take_slot(&TRACKERS, &user("alice")).expect_err("it is newer").to_string();
+        assert!(error.contains("has format 2 of version 9.1.0, and this is version "), "{error}");
+        assert!(error.contains("knows formats up to 1") && !error.contains('\n'), "{error}");
+        assert!(folder.join("records").exists() || !folder.join("before-upgrade").exists());
     }
 
     /// The length of the records in bytes.
