@@ -82,3 +82,19 @@ impl HistoryFile {
         let _ = if self.broken { Ok(()) } else { history.append(&self.path) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_that_a_release_has_kept_come_back() {
+        let temp = tempfile::tempdir().expect("a temporary folder");
+        let path = temp.path().join("history");
+        std::fs::write(&path, include_str!("../../tests/recorded/1.0/history")).expect("written");
+        let mut history = FileHistory::new();
+        let (_, told) = HistoryFile::load(path, &mut history);
+        assert_eq!(told, None);
+        assert_eq!(history.iter().collect::<Vec<_>>(), ["login ann", "list_files \"a b\""]);
+    }
+}

@@ -7,5 +7,6 @@ mod document;
 mod generated;
 mod golden;
 mod limits;
+mod recorded;
 mod schema;
 mod vectors;

@@ -20,7 +20,7 @@ use ring::digest::{SHA256, digest};
 use std::sync::Arc;
 
 /// A checkpoint every twenty ops, a segment every ten or so.
-const SETTINGS: JournalSettings =
+pub(crate) const SETTINGS: JournalSettings =
     JournalSettings { checkpoint_ops: 20, segment_len_max: RECORDS_AT as u64 + 1000, chunk_len: 700 };
 const COUNT: u64 = 55;
 /// The last record before each of the two checkpoints.
@@ -48,14 +48,14 @@ fn whole(ops: &[Op]) -> MemDisk {
 }
 
 /// The floors of the two bases in a journal with bases, and how many ops it has.
-const FLOORS: [u64; 2] = [15, 35];
-const FLOORED_COUNT: u64 = 65;
+pub(crate) const FLOORS: [u64; 2] = [15, 35];
+pub(crate) const FLOORED_COUNT: u64 = 65;
 /// The first record of each segment of such a journal, and the last record before its checkpoint.
 const FLOORED_SEGMENTS: [u64; 9] = [10, 19, 21, 30, 39, 41, 50, 59, 61];
 const ON_BASE: u64 = 60;
 
 /// The fold of these ops, with floors on the way.
-fn fold_with(ops: &[Op], floors: &[u64]) -> State {
+pub(crate) fn fold_with(ops: &[Op], floors: &[u64]) -> State {
     let mut ops = ops.to_vec();
     ops.sort_by_key(Op::order);
     let (mut state, mut from) = (State::new(), 0);
@@ -70,7 +70,7 @@ fn fold_with(ops: &[Op], floors: &[u64]) -> State {
 }
 
 /// A journal with two bases, each kept ten ops after its floor, and a checkpoint on top of the newer one.
-fn floored(ops: &[Op]) -> MemDisk {
+pub(crate) fn floored(ops: &[Op]) -> MemDisk {
     let disk = MemDisk::default();
     let opened = Said::default().open(&disk, SETTINGS).expect("an empty disk");
     let OpenedJournal { mut journal, bases, .. } = opened;

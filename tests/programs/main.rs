@@ -59,6 +59,7 @@ mod owners;
 mod parts;
 mod reachable;
 mod readme;
+mod recorded;
 mod reload;
 mod script;
 mod secrecy;

@@ -272,6 +272,15 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
+    #[test]
+    fn the_sidecar_of_a_release_is_read_and_written_as_it_is() {
+        let text = include_str!("../../../tests/recorded/1.0/sidecar");
+        let note = Note::from_text(text).expect("it is known");
+        assert_eq!((note.label.group.as_str(), note.label.name.as_str()), ("lab", "a/b c"));
+        assert_eq!(note.part, Some(FileId { inode: 12, born: Some((1_700_000_000, 5)) }));
+        assert_eq!(note.to_text(), text);
+    }
+
     fn label(byte: u8) -> PartLabel {
         PartLabel {
             group: GroupId::parse("lab 1").expect("a name"),
