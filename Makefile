@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test hostile netlab netbench sim walk explore fuzz sanitize bench load soak demo install uninstall deb dist clean rust rust-tools FORCE
+.PHONY: all check test hostile netlab netbench sim walk rolling explore fuzz sanitize bench load soak demo install uninstall deb dist clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -72,6 +72,18 @@ sim: rust
 walk: rust
 	@TIME='$(or $(TIME),3600)' SEED='$(SEED)' \
 		$(RUN_CARGO) test --release --locked --target-dir '$(TARGET_DIR)' --test programs walk -- --nocapture
+
+# A rolling upgrade of three trackers from the programs of the tag OLD to these, and the way back, while clients of both make
+# changes. The old programs are built below the target folder. `make check` plays it with these programs on both sides.
+ROLLING = $(abspath $(TARGET_DIR))/rolling
+rolling: rust
+	@$(if $(OLD),,$(error Say which release to upgrade from, for example: make rolling OLD=v1.0.0))
+	@git rev-parse --quiet --verify '$(OLD)^{commit}' >/dev/null || { echo 'There is no tag or commit $(OLD) here'; exit 1; }
+	@rm -rf '$(ROLLING)/source' && mkdir -p '$(ROLLING)/source'
+	@git archive '$(OLD)' | tar -x -C '$(ROLLING)/source'
+	@$(RUN_CARGO) build --bins --locked --manifest-path '$(ROLLING)/source/Cargo.toml' --target-dir '$(ROLLING)/target'
+	@GROUPSHARE_OLD='$(ROLLING)/target/debug' \
+		$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)' --test programs rolling -- --nocapture
 
 # The lock-and-channel code of committer and download in ITERATIONS schedules of each test, or of those whose name has ONLY
 # in it. SEED=N takes other chances, SCHEDULE=FILE plays one schedule again.

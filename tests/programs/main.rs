@@ -61,6 +61,7 @@ mod reachable;
 mod readme;
 mod recorded;
 mod reload;
+mod rolling;
 mod script;
 mod secrecy;
 mod service;
