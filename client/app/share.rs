@@ -404,7 +404,7 @@ pub(super) fn tell_untold(session: &LoginSession) {
     });
 }
 
-/// Removes the record of a complete download. If the user has begun the download anew, that one keeps its record.
+/// Removes the record of a complete download. If the user has begun the download again, that one keeps its record.
 fn forget_download(session: &LoginSession, group: &GroupId, name: &FileName) {
     if session.downloads().find(group, name).is_none_or(|tracked| tracked.phase.has_ended()) {
         session.remembered(session.slot().remove_download(group, name), ToString::to_string);

@@ -30,7 +30,8 @@ const GATHERING_MAX: Duration = Duration::from_secs(120);
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// After this many wrong pieces by no member's fault, all others are fetched whole: the old version has changed.
 const FAILURES_MAX: usize = 8;
-/// After this many searches no further one begins, whoever lied. Blocks not found by then come with whole pieces.
+/// After this many searches no further one begins, even after another lie. Blocks not found by then come with whole
+/// pieces.
 const SEARCHES_MAX: usize = 8;
 /// The number of undescribed pieces that are offered to a member at a time.
 const OFFERED_MAX: usize = 256;

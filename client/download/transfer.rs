@@ -71,7 +71,7 @@ pub struct Transfer {
     given_up: AtomicBool,
     finished: AtomicBool,
     // Each with a lock of its own. No thread holds one while it receives, hashes or writes pieces.
-    /// The share under which trackers know the content. It differs from the first one after the file was shared anew.
+    /// The share under which trackers know the content. It differs from the first one after the file was shared again.
     share: Mutex<ShareRef>,
     /// Why no member shares the file any more, as far as is known.
     stranded: Mutex<Option<&'static str>>,

@@ -1,5 +1,5 @@
-//! Decides what comes into a folder that follows a group: which shares to fetch or to pass over, which new versions
-//! replace old ones, and which lack room. This uses no disk and no clock.
+//! Decides what comes into a folder that follows a group. Some shares are fetched, some are passed over, some replace
+//! old versions, and some lack room. This uses no disk and no clock.
 
 use super::place::may_be_placed;
 use crate::model::digest::InfoHash;

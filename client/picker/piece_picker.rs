@@ -2,8 +2,8 @@
 //!
 //! The picker knows *peers* and *lanes*. A peer is a remote client, and counts once in a piece's availability, however
 //! many connections lead to it. A lane is one connection to a peer. The picker keeps the pieces in flight per lane,
-//! because connections die one by one. It requests a piece from a peer at most once: the connections of a peer share
-//! one uplink, and a second copy would only slow down the first.
+//! because connections die one by one. The picker requests a piece from a peer at most once. The connections of a peer
+//! share one uplink, so a second copy would only slow down the first.
 //!
 //! The picker breaks ties at random within a window, with preference for the own *part*. The incomplete members of the
 //! swarm that know each other divide the pieces by number, in the order of their client ids. So they request different

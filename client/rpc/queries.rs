@@ -108,7 +108,7 @@ pub(crate) fn files(
     each_page(link, |after| Request::ListFiles { group: group.clone(), after }, page, each)
 }
 
-/// The shares whose names match a pattern, in one group or in all of the user's: page by page, as long as `each` wants
+/// The shares whose names match a pattern, in one group or in all of the user's. The pages come as long as `each` wants
 /// another one.
 pub(crate) fn found(
     link: &TrackerLink,

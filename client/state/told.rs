@@ -13,8 +13,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// The maximum number of messages to keep. Beyond this limit, the oldest message of the most frequent kind goes. So
-/// many messages of one kind drive out no other kind.
+/// The maximum number of messages to keep. Beyond this limit, the oldest message of the most frequent kind goes. So a
+/// flood of one kind drives out no other kind.
 pub const TOLD_MAX: usize = 500;
 /// The longest line to keep, in bytes.
 const LINE_LEN_MAX: usize = 8 * 1024;

@@ -227,7 +227,7 @@ impl Keeper<'_> {
 
     /// Reads some pieces of the current share.
     fn read_on(&mut self) {
-        // A share that was stopped or shared anew meanwhile needs no more reading.
+        // A share that was stopped or shared again meanwhile needs no more reading.
         let is_wanted = |reading: &Reading| self.session.upkeep().is_reading(reading.key);
         let Some(mut reading) = self.reading.take().filter(is_wanted) else { return };
         if reading.inspection.step(self.session.over()) {
@@ -245,7 +245,7 @@ impl Keeper<'_> {
         if upkeep.known(*key).is_some_and(|known| known.doubted) && !inspection.is_thorough() {
             upkeep.look_again(*key);
         }
-        // Otherwise the user has stopped the share or shared it anew meanwhile.
+        // Otherwise the user has stopped the share or shared it again meanwhile.
         if upkeep.is_reading(*key) {
             self.give(*key, record, Some(inspection));
             let found = (inspection.seen, inspection.checked(), inspection.lack());

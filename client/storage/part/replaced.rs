@@ -29,9 +29,9 @@ pub enum PartRecord {
     /// No record: the download begins. A part without a sidecar is not its own.
     Absent,
     /// The download has begun. A part without a sidecar is its own if the pieces match. Without a part the download
-    /// begins anew.
+    /// begins again.
     Begun,
-    /// The download has begun, and does not begin anew by itself. Without its part it waits.
+    /// The download has begun, and does not begin again by itself. Without its part it waits.
     Awaited,
     /// As `Awaited`, and the download moves elsewhere, so anything may have its final name.
     Moving,
@@ -48,7 +48,7 @@ pub struct PartPlan {
 }
 
 impl PartRecord {
-    /// Whether the download does not begin anew by itself.
+    /// Whether the download does not begin again by itself.
     pub(super) fn is_awaited(self) -> bool {
         matches!(self, PartRecord::Awaited | PartRecord::Moving)
     }
