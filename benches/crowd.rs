@@ -82,7 +82,7 @@ const DOINGS: [(&str, Doing); 8] = [
 impl Doing {
     fn named(name: &str) -> Self {
         let known = DOINGS.iter().find(|(other, _)| *other == name);
-        known.unwrap_or_else(|| panic!("{name} is none of {:?}", DOINGS.map(|(name, _)| name))).1
+        known.unwrap_or_else(|| panic!("{name} is unknown, the kinds are {:?}", DOINGS.map(|(name, _)| name))).1
     }
 
     fn is_of_leechers(self) -> bool {

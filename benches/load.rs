@@ -284,7 +284,7 @@ pub(crate) fn bench(options: &Options) {
             "idle" => measure_idle(options.number("idle", 10_000), options.number("rounds", 5)),
             "storm" => measure_storm(),
             "silent" => measure_silent(),
-            other => panic!("{other} is none of idle, storm, silent"),
+            other => panic!("{other} is unknown, the parts are idle, storm, silent"),
         }
     }
 }

@@ -30,7 +30,7 @@ const OPS: u64 = 100_000;
 const SHARES: usize = 1_000;
 /// New ops whose travel to the next tracker is measured.
 const PUSHED: usize = 1_000;
-/// How many changes a late op comes before: within the ledger's window, and far behind it.
+/// How many changes come after the late op in the order: within the ledger's window, and far behind it.
 const DEPTHS: [u64; 2] = [8_000, 1_000_000];
 /// How often a tracker is killed.
 const KILLS: usize = 10;

@@ -59,7 +59,7 @@ fn rows(name: &str, options: &Options) -> Vec<(String, Setup)> {
             };
             return counts.iter().map(row).collect();
         }
-        _ => panic!("rows={name} is none"),
+        _ => panic!("there are no rows {name}"),
     };
     vec![(name.to_owned(), setup)]
 }

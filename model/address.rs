@@ -60,8 +60,8 @@ impl TrackerAddr {
         }
     }
 
-    /// Whether both lead to the same place without a look-up. An IPv4 address and its form in IPv6 (`::ffff:10.0.0.1`)
-    /// do.
+    /// Whether both lead to the same place without a look-up. That includes an IPv4 address and its form in IPv6
+    /// (`::ffff:10.0.0.1`).
     pub(crate) fn is_same(&self, other: &TrackerAddr) -> bool {
         match (self, other) {
             (TrackerAddr::Addr(one), TrackerAddr::Addr(two)) => {

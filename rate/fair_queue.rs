@@ -164,7 +164,7 @@ mod tests {
                 queue.wait(late, behind_max);
                 got += 10;
             }
-            assert_eq!(got, missed + 10, "its next turn comes besides");
+            assert_eq!(got, missed + 10, "the missed bytes, and one more turn");
         }
     }
 

@@ -82,7 +82,7 @@ mod tests {
         fs::rename(temp.path().join("f"), temp.path().join("g")).expect("renamed");
         assert_eq!(id("g"), Some(first));
         symlink("g", temp.path().join("f")).expect("made");
-        assert_ne!(id("f"), Some(first), "a link is not what it leads to");
+        assert_ne!(id("f"), Some(first), "a link differs from its target");
         assert_eq!(id_of(&folder).expect("open").inode, fs::metadata(temp.path()).expect("there").ino());
     }
 

@@ -420,7 +420,7 @@ mod tests {
         let mut frames = Vec::new();
         loop {
             while opener.advance(keys)? {
-                let frame = opener.frame().expect("what is in a frame is not the channel's business");
+                let frame = opener.frame().expect("the channel accepts any body");
                 let len = opener.plain_len - HEADER_LEN;
                 let body: Vec<u8> = frame.payload(len as u32).iter().flatten().copied().collect();
                 frames.push([&opener.plain()[..HEADER_LEN], &body].concat());

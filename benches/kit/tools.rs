@@ -58,7 +58,7 @@ pub(crate) fn start(name: &str, source: &Source, givers: usize) -> Option<Box<dy
         "rqbit" => Box::new(Rqbit::start(&copy(), givers, &own)),
         "libtorrent" => Box::new(Libtorrent::start(&copy(), givers, &own)),
         "aria2" => Box::new(Aria2::start(&copy(), givers, &own)),
-        _ => panic!("{name} is none of {}", NAMES.join(", ")),
+        _ => panic!("{name} is unknown, the tools are {}", NAMES.join(", ")),
     })
 }
 

@@ -299,7 +299,7 @@ mod tests {
             let pattern = pattern(&text);
             let steps = pattern.compare(&name).steps;
             prop_assert!(steps <= (text.chars().count() + 1) * (name.chars().count() + 1), "{}", steps);
-            prop_assert_eq!(NamePattern::new(pattern.as_str()), Ok(pattern.clone()), "it is what it was");
+            prop_assert_eq!(NamePattern::new(pattern.as_str()), Ok(pattern.clone()), "its text makes the same pattern");
         }
 
         #[test]

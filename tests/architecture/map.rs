@@ -110,7 +110,7 @@ fn attributes(before: &[Token]) -> (Option<String>, bool) {
     (path, (0..before.len()).any(|at| is_test_mark(&before[at..])))
 }
 
-/// Test files beside production code without the usual name, and other files with that name.
+/// Test files beside production code that are not called `tests.rs`, and other files with that name.
 pub(crate) fn misnamed_tests(tree: &Tree) -> Vec<String> {
     let mut out = Vec::new();
     for source in tree.production() {

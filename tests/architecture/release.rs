@@ -1,10 +1,10 @@
-//! What a release says of itself: its version stands in one place, and CHANGELOG.md tells users what it brings.
+//! The rules of a release: its version stands in one place, and CHANGELOG.md tells users about it.
 
 use crate::source::Tree;
 
-/// The files that may name the version: where it stands, and who tells what came with it.
+/// The files that may name the version: its definition, and the list of changes.
 const NAMING: [&str; 2] = ["Cargo.toml", "CHANGELOG.md"];
-/// Most words of an entry of CHANGELOG.md: of the middle one, and of nine in ten.
+/// Most words of an entry of CHANGELOG.md at each percentile: per cent and words.
 const WORDS_MAX: [(usize, usize); 2] = [(50, 16), (90, 28)];
 
 /// The version in Cargo.toml.
@@ -33,7 +33,7 @@ pub(crate) fn second_versions(tree: &Tree, others: &[(String, String)]) -> Vec<S
     out
 }
 
-/// Whether the version stands there, and not as a part of a longer number such as an address.
+/// Whether the line has the version, and not as a part of a longer number such as an address.
 fn has_version(line: &str, version: &str) -> bool {
     line.match_indices(version).any(|(at, _)| {
         let (before, after) = (&line[..at], &line[at + version.len()..]);
@@ -44,7 +44,7 @@ fn has_version(line: &str, version: &str) -> bool {
     })
 }
 
-/// What is wrong with CHANGELOG.md: its versions, or the length of what it says.
+/// Faults of CHANGELOG.md: in its versions, or in the length of its entries.
 pub(crate) fn odd_changes(tree: &Tree) -> Vec<String> {
     let text = tree.text("CHANGELOG.md");
     let mut out = Vec::new();
@@ -74,7 +74,7 @@ pub(crate) fn odd_changes(tree: &Tree) -> Vec<String> {
     out
 }
 
-/// The three numbers of a heading that has a date behind them.
+/// The three numbers of a heading with a date behind them.
 fn parts(heading: &str) -> Option<[u32; 3]> {
     let (version, date) = heading.split_once(" - ")?;
     let numbers =

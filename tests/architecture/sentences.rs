@@ -1,29 +1,29 @@
-//! How long the sentences of the documents are, and how long README is.
+//! The length of the sentences in the documents, and the length of README.
 //!
-//! A sentence ends at `.`, `!` or `?` before a space and a character that is no lower-case letter. It also ends where its
-//! paragraph or list item does. Headings, tables and code blocks have no sentences. A word is what stands between spaces and
-//! has a letter or a digit. A code span is one word, and the address of a link is none.
+//! A sentence ends at `.`, `!` or `?` before a space and a character other than a lower-case letter. It also ends with
+//! its paragraph or list item. Headings, tables and code blocks have no sentences. A word stands between spaces and has
+//! a letter or a digit. A code span is one word, and the address of a link is no word.
 
 use crate::prose::{documents, prose};
 use crate::source::Tree;
 
-/// Most words of the sentence in the middle, and of the one that nine of ten are no longer than: per cent and words.
+/// Most words of a sentence at each percentile: per cent and words.
 const LIMITS: [(usize, usize); 2] = [(50, 16), (90, 28)];
-/// Most words of README, counted as `wc -w` does: with tables, code and addresses.
+/// Most words of README, counted like `wc -w`: with tables, code and addresses.
 const README_WORDS_MAX: usize = 2_500;
-/// So many of a page's longest sentences are told.
+/// How many of a page's longest sentences the report names.
 const TOLD: usize = 8;
-/// Points inside a sentence.
+/// Abbreviations whose points end no sentence.
 const ABBREVIATIONS: [&str; 4] = ["e.g.", "i.e.", "etc.", "vs."];
 
-/// A sentence: the line on which it begins, its words, and how many these are.
+/// A sentence: its first line, its words, and the number of words.
 struct Sentence {
     line: usize,
     text: String,
     words: usize,
 }
 
-/// Pages whose sentences are too long. What holds for each page holds for all pages together.
+/// Pages with sentences that are too long. The limits hold for each page, and for all pages together.
 pub(crate) fn long_sentences(tree: &Tree) -> Vec<String> {
     documents(tree).flat_map(|(path, text)| of_page(path, text)).collect()
 }
@@ -51,7 +51,7 @@ fn of_page(path: &str, text: &str) -> Vec<String> {
     out
 }
 
-/// Says so if README is too long.
+/// Reports a README that is too long.
 pub(crate) fn long_readme(tree: &Tree) -> Vec<String> {
     let readme = tree.texts.iter().find(|(path, _)| path == "README.md").map_or("", |(_, text)| text);
     let words = readme.split_whitespace().count();
@@ -86,7 +86,7 @@ fn is_numbered(item: &str) -> bool {
     rest.len() < item.len() && rest.starts_with(". ")
 }
 
-/// Takes the words of a paragraph apart into sentences.
+/// Splits the words of a paragraph into sentences.
 fn split(words: &mut Vec<(usize, String)>, out: &mut Vec<Sentence>) {
     let mut sentence: Vec<(usize, String)> = Vec::new();
     let mut words = units(std::mem::take(words)).into_iter().peekable();
@@ -107,7 +107,7 @@ fn split(words: &mut Vec<(usize, String)>, out: &mut Vec<Sentence>) {
     }
 }
 
-/// Joins the words of a code span into one, and takes out the addresses of links.
+/// Joins the words of a code span into one, and removes the addresses of links.
 fn units(words: Vec<(usize, String)>) -> Vec<(usize, String)> {
     let mut out: Vec<(usize, String)> = Vec::new();
     let mut in_code = false;
@@ -139,12 +139,12 @@ fn ends_sentence(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Lines and numbers of words.
+    /// Each sentence by its line and its number of words.
     fn counted(text: &str) -> Vec<(usize, usize)> {
         sentences(text).iter().map(|sentence| (sentence.line, sentence.words)).collect()
     }
 
-    /// A page of so many sentences of so many words.
+    /// A page with these numbers of sentences and words.
     fn page(sentences: &[(usize, usize)]) -> String {
         let of = |words: usize| format!("It {}.\n", "is ".repeat(words - 1).trim_end());
         sentences.iter().map(|(count, words)| of(*words).repeat(*count)).collect()

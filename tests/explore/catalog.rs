@@ -154,6 +154,6 @@ fn a_piece_is_on_its_way_to_one_member_at_a_time() {
             scope.spawn(|| give(3, false));
         });
         let later = now + Duration::from_secs(60);
-        assert!(leases.begin(1, &user(4), term, later).is_some(), "it does not stay so for ever");
+        assert!(leases.begin(1, &user(4), term, later).is_some(), "a lease ends");
     });
 }

@@ -73,7 +73,7 @@ impl House {
                 if let Some(published) = &settled.published {
                     let mut known = known.lock();
                     *known += published.ops.len();
-                    assert_eq!(*known, ops_of(&kept).len(), "what is published is what the log has kept");
+                    assert_eq!(*known, ops_of(&kept).len(), "the published ops are those of the log");
                     assert_eq!(published.after.op_count(), *known as u64);
                 }
                 settled.react();
@@ -215,7 +215,7 @@ fn change(house: &Arc<House>) {
     let mut answers = std::mem::take(&mut *answers.lock());
     answers.sort_by_key(|op| op.seq);
     answers.dedup();
-    assert!(answers.len() <= 2, "the same answer for each who repeats it");
+    assert!(answers.len() <= 2, "one answer for all repeats of a command");
 }
 
 #[test]

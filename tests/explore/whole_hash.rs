@@ -66,7 +66,7 @@ impl PieceSource for File {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
         let at = offset as usize;
         let pieces = at / PIECE_LEN as usize..=(at + buffer.len() - 1) / PIECE_LEN as usize;
-        assert!(pieces.into_iter().all(|piece| self.is_written(piece)), "what is read was written");
+        assert!(pieces.into_iter().all(|piece| self.is_written(piece)), "only written pieces are read");
         if self.sound.fetch_sub(1, Ordering::SeqCst) == 0 {
             return Err(SourceError::Gone(PathBuf::from("memory")));
         }

@@ -232,7 +232,7 @@ fn more_or_fewer_digests_than_blocks_are_a_lie() {
             |_, _, _| {},
         );
         let received = updater.gets_it(&liar);
-        assert!(received < 10_000, "the honest one describes what the liar did not: {received}");
+        assert!(received < 10_000, "the honest member describes the other pieces: {received}");
         assert_eq!(liar.connections(), 1, "it is not asked again");
     }
 }

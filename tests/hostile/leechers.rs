@@ -170,7 +170,7 @@ fn a_hundred_and_fifty_connections_that_do_nothing_keep_nobody_out_under_whateve
     still_serves(&seeder, &ordeal);
     let mut told = crowd.iter_mut().flatten().filter_map(|(receiver, _)| receiver.recv(MOMENT).ok()?.message().ok());
     let busy = |told| matches!(told, PeerReply::Refused { code, .. } if code == Code::Busy as u16);
-    assert!(told.any(busy), "whoever had to go can read why");
+    assert!(told.any(busy), "a closed connection got its refusal");
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl Liar {
 
     /// Waits until a victim has received a lie.
     pub(super) fn has_lied(&self) {
-        self.lies.recv_timeout(crate::common::deadline::LONG).expect("somebody comes and is lied to");
+        self.lies.recv_timeout(crate::common::deadline::LONG).expect("a victim receives a lie");
     }
 
     /// How many connections the liar got.

@@ -65,7 +65,7 @@ fn who_knows_an_info_hash_alone_neither_shares_the_content_nor_learns_that_other
         assert_eq!(mallory.refused(wrong), Code::BadManifest);
         assert_eq!(mallory.refused(request.clone()), Code::NeedManifest);
         before.iter().chain([last]).for_each(|part| mallory.done(part.clone()));
-        assert!(mallory.share_reply(request).shared_by_you, "all of it was brought");
+        assert!(mallory.share_reply(request).shared_by_you, "the whole manifest was sent");
         // Content that the user shares in one group needs no manifest in another.
         mallory.create_group("attic");
         assert!(mallory.share("attic", "film", &content).shared_by_you);

@@ -256,7 +256,7 @@ fn a_former_base_of_the_same_floor_is_kept_aside_though_any_call_fails() {
         drop(Said::default().open(&disk, SETTINGS));
         for disk in [disk.after_kill(), disk.after_power_loss(call)] {
             drop(Said::default().open(&disk, SETTINGS).expect("starts"));
-            // An operator who renames it by the documentation returns to it.
+            // The documented way back is to rename that file. Then the next start takes its base.
             let kept = disk.read(&left).expect("kept");
             let back = MemDisk::default();
             back.put(INCOMING, kept);
@@ -324,7 +324,7 @@ fn verify_yielded(disk: &MemDisk, what: &str) {
     let again = Said::default();
     let opened = again.open(disk, SETTINGS).unwrap_or_else(|error| panic!("{what}, again: {error}"));
     assert_eq!(opened.past.state().digest(), expected.digest(), "{what}, again");
-    assert!(again.unplaced().is_empty(), "{what}: it yields once");
+    assert!(again.unplaced().is_empty(), "{what}: it yields twice");
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn whichever_call_of_an_adoption_fails_the_next_start_goes_on() {
                 drop(said.open(&disk, SETTINGS));
                 let what = format!("{what}, call {call}, {fault:?}");
                 let is_there = disk.names().contains(&base::name(TAKEN));
-                assert!(!is_there || said.unplaced() == unplaced, "{what}: what has no place is listed before");
+                assert!(!is_there || said.unplaced() == unplaced, "{what}: ops without a place are not listed first");
                 verify(&disk.after_kill(), &what);
                 if let Ok(checked) = inspect::check(&disk.after_kill()) {
                     let faults = checked.lines.iter().filter(|line| line.contains("a start works; but"));
@@ -476,7 +476,7 @@ fn a_base_is_taken_whole_or_not_at_all_though_any_call_fails() {
                 let said = Said::default();
                 let opened = said.open(disk, SETTINGS).unwrap_or_else(|error| panic!("{what}: {error}"));
                 assert_eq!(said.take(), [""; 0], "{what}");
-                assert!(opened.adopted || !taken, "{what}: what was said to be taken is adopted");
+                assert!(opened.adopted || !taken, "{what}: a base that was taken is not adopted");
                 let expected = if opened.adopted { expected().digest() } else { before };
                 assert_eq!(opened.past.state().digest(), expected, "{what}");
             }

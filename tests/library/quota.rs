@@ -297,7 +297,7 @@ fn a_user_shares_as_many_files_as_the_limit_says_and_new_versions_of_them() {
     share(&mut ann, "lab", "two", 9);
     share(&mut bob, "lab", "three", 3);
     let request = ann.share_request("lab", "three", &third);
-    assert_eq!(refusal(&mut ann, request), told, "what somebody else shares counts too");
+    assert_eq!(refusal(&mut ann, request), told, "shares of others count too");
     ann.done(Request::StopShare { command: command(), group: group("lab"), name: file("one") });
     ann.share("lab", "three", &third);
 }
@@ -361,7 +361,7 @@ fn a_long_list_of_pieces_counts_once_and_when_it_begins() {
     bob.create_group("den");
     let total = || tracker.server.core().manifests.lens().total();
     ann.done(put("lab", &bytes, &content));
-    assert_eq!(total(), MANIFEST_PART_MAX as u64, "what has come has room, and nothing else");
+    assert_eq!(total(), MANIFEST_PART_MAX as u64, "only received bytes take room");
     let (longer, other) = manifest("film", 60_000, 2);
     assert_eq!(longer.len(), bytes.len());
     let told = refusal(&mut bob, put("den", &longer, &other));
@@ -443,7 +443,7 @@ fn as_many_accounts_and_checks_an_hour_come_from_an_address_as_the_limits_say() 
     let tracker = limited(&[(Quota::Accounts, 2), (Quota::Checks, 3)]);
     let mut client = tracker.client();
     for name in ["ann~2", "bob~2", "eve~2"] {
-        assert!(refusal(&mut client, create_user(name)).contains("reserved"), "that takes none");
+        assert!(refusal(&mut client, create_user(name)).contains("reserved"), "a refused name counts");
     }
     ["ann", "bob"].iter().for_each(|name| client.create_user(name));
     let slow = "Too many attempts, wait a little and try again: ";
@@ -468,7 +468,7 @@ fn a_change_of_the_password_counts_as_a_check_and_is_asked_for_before_it_is_comp
     let mut ann = tracker.user("ann");
     let change = change_password(PASSWORD, "a");
     assert!(matches!(ann.ask(change.clone()), Reply::LoggedIn { .. }));
-    assert!(matches!(ann.ask(change), Reply::LoggedIn { .. }), "what is carried out again takes none");
+    assert!(matches!(ann.ask(change), Reply::LoggedIn { .. }), "a repeated command counts once");
     assert!(matches!(ann.ask(change_password("a", "b")), Reply::LoggedIn { .. }));
     let slow = "Too many attempts, wait a little and try again: ";
     // The tracker refuses whatever the old password is. It does not check that password, and no check is used up.
@@ -613,7 +613,11 @@ fn where_accounts_are_closed_the_operator_alone_makes_them() {
     tracker.client().done(create.clone());
     limits.change(&settings(&[], Accounts::Closed));
     tracker.client().done(create);
-    assert_eq!(refusal(&mut tracker.client(), create_user("ann")), told, "nor is told who has an account");
+    assert_eq!(
+        refusal(&mut tracker.client(), create_user("ann")),
+        told,
+        "the refusal does not tell whether the account exists"
+    );
 }
 
 #[test]

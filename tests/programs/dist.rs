@@ -1,11 +1,11 @@
-//! What `make dist` makes of a commit, with a cargo that builds in no time.
+//! The results of `make dist` for a commit, with a cargo that builds in no time.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Stands for cargo: `build` copies the file that BUILT names to where the programs belong.
+/// Replaces cargo: `build` copies the file named by BUILT to the place of the programs.
 const CARGO: &str = r#"#!/bin/sh
 [ "$1" = build ] || exit 0
 while [ $# -gt 0 ]; do
@@ -20,7 +20,7 @@ install -m 755 "$BUILT" "$folder/$target/release/tracker"
 install -m 755 "$BUILT" "$folder/$target/release/client"
 "#;
 
-/// A clone with what a release takes, and a cargo that builds a given file.
+/// A clone with everything that a release needs, and a cargo that builds a given file.
 struct Clone {
     folder: tempfile::TempDir,
 }
@@ -71,7 +71,7 @@ impl Clone {
         dist.env("CARGO", self.place("cargo")).env("BUILT", self.place("built")).output().expect("it runs")
     }
 
-    /// What has been made: names and bytes.
+    /// The made files: names and bytes.
     fn made(&self) -> Vec<(String, Vec<u8>)> {
         let entries = fs::read_dir(self.place("dist")).expect("there").map(|entry| entry.expect("readable").path());
         let mut files: Vec<PathBuf> = entries.filter(|path| path.is_file()).collect();

@@ -216,7 +216,7 @@ fn a_download_of_a_folder_goes_over_to_its_new_version_and_keeps_what_has_come()
     ann.told("upload_file album lab", "Uploaded");
     cem.expect("There is a new version of album in lab: update_file lab album");
     cem.told("update_file lab album", "Downloading...");
-    assert!(has_data(), "what has come is kept");
+    assert!(has_data(), "received pieces are kept");
     // Killed now, it goes on after its next start.
     cem.kill();
     let mut cem = installation.person_again("cem", &[]);

@@ -90,7 +90,7 @@ fn begun(installation: &Installation, old: &[u8], new: &[u8]) -> (Program, Progr
     // All of the old version is in the new one.
     let part = notes_of(installation, "bob").with_file_name("notes.part");
     let is_in = |part: Vec<u8>| part.starts_with(old) || part.ends_with(old);
-    wait_until("what is equal is taken", || fs::read(&part).is_ok_and(is_in));
+    wait_until("the copy of equal parts", || fs::read(&part).is_ok_and(is_in));
     assert_eq!(files_of(installation, "bob"), ["notes", "notes.part", "notes.part.meta"]);
     (ann, bob)
 }

@@ -41,7 +41,7 @@ impl<'a> Oracle<'a> {
         self.check();
         for op in &self.folded {
             let canonical = self.model.canonical(op.id);
-            assert_eq!(self.state.canonical(op.id), canonical, "what {op:?} stands for");
+            assert_eq!(self.state.canonical(op.id), canonical, "the canonical id of {op:?}");
             let fate = if self.model.knows(canonical) { Fate::Known } else { Fate::Forgotten };
             assert_eq!(self.state.fate(op.id), fate, "{op:?}");
         }
@@ -136,12 +136,12 @@ impl<'a> Oracle<'a> {
             let members: BTreeSet<OpId> = self.state.members(group).map(|user| user.0).collect();
             assert_eq!(members, row.members.iter().copied().collect(), "members of {group:?}");
             let waiting: BTreeSet<OpId> = self.state.waiting(group).map(|user| user.0).collect();
-            assert_eq!(waiting, row.waiting, "who waits at {group:?}");
+            assert_eq!(waiting, row.waiting, "the requests to {group:?}");
             assert_eq!(self.state.owner(group).map(|user| user.0), row.owners.first().copied());
             let owners: Vec<OpId> = self.state.owners(group).map(|user| user.0).collect();
             assert_eq!(owners, row.owners, "owners of {group:?}");
-            assert_eq!(self.state.founder(group).map(|user| user.0), row.founder, "who founded {group:?}");
-            assert_eq!(self.state.access(group), Some(row.access), "who gets into {group:?}");
+            assert_eq!(self.state.founder(group).map(|user| user.0), row.founder, "the founder of {group:?}");
+            assert_eq!(self.state.access(group), Some(row.access), "the access to {group:?}");
             assert_eq!(self.state.chain(group), Some(row.chain), "the key of {group:?}");
             assert_eq!(self.state.group_name(group).as_ref(), Some(&row.name));
             assert!(row.members.is_empty() || self.state.group_named(&row.name) == Some(group));

@@ -386,7 +386,7 @@ fn put(ledger: &mut Ledger, mut refold: Box<Refold>, disk: &Disk) -> Vec<Op> {
             refold.begin_from(disk.base_state());
         }
         disk.above().into_iter().for_each(|op| refold.take(op));
-        assert_eq!(refold.missing(), 0, "the disk has what is durable");
+        assert_eq!(refold.missing(), 0, "the disk lacks durable ops");
     }
     while refold.slice(usize::MAX) {}
     refold.narrow();

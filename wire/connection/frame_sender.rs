@@ -402,7 +402,7 @@ mod tests {
                 near.send_frame(&piece(request, PIECE)).expect("goes out");
             }
         });
-        near.send_frame(&piece(PIECES + 1, PIECE)).expect("goes out, and what waits with it");
+        near.send_frame(&piece(PIECES + 1, PIECE)).expect("the frame leaves with the waiting pushes");
         near.finish();
         let (pieces, heard) = reader.join().expect("the reader has no complaint");
         assert_eq!(pieces, PIECES + 1);
@@ -436,7 +436,7 @@ mod tests {
                 near.push(&news(&[n; 1000]));
             }
         }
-        near.send(ROUNDS + 1, &PeerReply::Alive {}).expect("goes out, and what waits with it");
+        near.send(ROUNDS + 1, &PeerReply::Alive {}).expect("the frame leaves with the waiting pushes");
         near.finish();
         assert_eq!(reader.join().expect("the reader has no complaint"), ROUNDS * (1 + PUSHES) + 1);
     }
@@ -543,7 +543,7 @@ mod tests {
         ends.iter().for_each(|[(_, near), _]| while near.next_push().is_some() {});
         let whole =
             frames.pushes.whole(Payer::new([127, 0, 0, 1].into(), None), 1 << 20, &honest.stream, Instant::now());
-        assert!(whole.is_some(), "what waited is gone");
+        assert!(whole.is_some(), "the room of waiting pushes is free");
     }
 
     #[test]

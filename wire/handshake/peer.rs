@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn another_client_than_the_one_called_says_so_and_learns_nothing() {
-        let asked = |_: KeyId, _: &Certificate| -> Result<Secret, Code> { panic!("it cannot read who calls") };
+        let asked =
+            |_: KeyId, _: &Certificate| -> Result<Secret, Code> { panic!("another client read the certificate") };
         let (near, far) = meet(greets, |far| peer_accepts(far, &LEECHER, asked).map(drop));
         assert!(matches!(near, Err(HandshakeError::Refused(Some(Code::OtherClient)))));
         assert!(matches!(far, Err(HandshakeError::Turned(Code::OtherClient))));

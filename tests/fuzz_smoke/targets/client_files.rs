@@ -68,7 +68,7 @@ fn read_records(data: &[u8]) {
         }
     };
     let kept = ["damaged", "older"].into_iter().find_map(|word| fs::read(slot.join(format!("records.{word}-1"))).ok());
-    assert_eq!(kept.as_deref(), warned.then_some(data), "what could not be read is kept");
+    assert_eq!(kept.as_deref(), warned.then_some(data), "an unreadable file is kept");
     let (again, warnings) = state.take_slot(&FINGERPRINT, &user).expect("it was put right");
     assert_eq!((known(&again), warnings), (first, Vec::new()));
 }

@@ -114,7 +114,7 @@ impl Cluster {
         });
         let [one, two] = self.states();
         if one.version().eq(two.version()) {
-            assert_eq!(one.digest(), two.digest(), "who knows the same ops has the same state");
+            assert_eq!(one.digest(), two.digest(), "equal ops, different states");
         }
         one
     }

@@ -88,7 +88,7 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
         let mut opener = Opener::new(FRAME_LEN_MAX);
         loop {
-            while opener.advance(&self.keys).expect("what is answered is in order") {
+            while opener.advance(&self.keys).expect("the records of the answer are valid") {
                 hear(opener.frame().expect("a frame"));
                 opener.next_frame();
             }

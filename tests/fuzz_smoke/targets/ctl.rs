@@ -31,7 +31,7 @@ impl OperatorCommands for Echo {
     }
 
     fn turned_away(&self, user: u32) {
-        panic!("user {user} is the one who asks");
+        panic!("user {user} runs this test and is turned away");
     }
 }
 

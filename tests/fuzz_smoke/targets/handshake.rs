@@ -210,7 +210,7 @@ fn check_accept(seeder: bool, opening: &[u8], real: Option<(Way, bool)>) {
         }
         Err(HandshakeError::Turned(code)) => assert_eq!(said.heard, refusal_in_clear(code)),
         Err(HandshakeError::Refused(_)) => panic!("only the side that accepts may refuse"),
-        Err(HandshakeError::Probed) => assert!(seeder && real.is_none(), "trackers look who listens at a client only"),
+        Err(HandshakeError::Probed) => assert!(seeder && real.is_none(), "only clients answer a probe"),
         Err(HandshakeError::Io(_) | HandshakeError::NotOurs | HandshakeError::Crypto) => {
             assert!(said.heard.is_empty());
             let right = real.is_some_and(|(way, changed)| !changed && seeder == (way == Way::Peer));
@@ -230,7 +230,9 @@ pub(super) fn connect(data: &[u8]) {
         match connect_to(way, &mut said) {
             Ok(_) => panic!("an answer that knows nothing of the opening was taken"),
             Err(HandshakeError::Refused(_)) => assert!(refuses),
-            Err(HandshakeError::Turned(_) | HandshakeError::Probed) => panic!("only the side that accepts says so"),
+            Err(HandshakeError::Turned(_) | HandshakeError::Probed) => {
+                panic!("only the accepting side gives this error")
+            }
             Err(HandshakeError::Io(_) | HandshakeError::NotOurs | HandshakeError::Crypto) => assert!(!refuses),
         }
         return;

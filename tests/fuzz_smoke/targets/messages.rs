@@ -116,7 +116,7 @@ pub(super) fn manifest(data: &[u8]) {
         Err(error) => return assert!(is_one_line(&error), "{error}"),
     };
     let (bytes, info_hash) = manifest::encode(&read).expect("it was not longer than this");
-    assert_eq!(manifest::decode(data, info_hash).as_ref(), Ok(&read), "sections are no part of what is hashed");
+    assert_eq!(manifest::decode(data, info_hash).as_ref(), Ok(&read), "sections change the info hash");
     assert!(bytes.len() < data.len() || bytes == data);
     let attributes = read.attributes().len();
     assert!(attributes == 0 || attributes == read.files().len());
@@ -148,5 +148,5 @@ pub(super) fn op(data: &[u8]) {
     assert!(record::take(&bytes[..bytes.len() - 1]).is_none());
     let at = data.len() % bytes.len();
     bytes[at] ^= 0x10;
-    assert!(record::take(&bytes).is_none(), "one bit of it is wrong, and its checksum right");
+    assert!(record::take(&bytes).is_none(), "a record with a wrong bit passes its checksum");
 }

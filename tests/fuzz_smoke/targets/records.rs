@@ -83,8 +83,8 @@ pub(super) fn records(data: &[u8]) {
     let out = open(far, &liar.cipher, Opener::new(frame_len_max), frame_len_max, step);
     let spread = open(far, &liar.cipher, Opener::new(frame_len_max).spread(PIECE_KIND), frame_len_max, step);
     assert_eq!(out, spread, "it is the same where pieces stay in their records");
-    assert!(liar.plain.starts_with(&out), "what comes out was put in, in this order");
-    assert!(!honest || out.len() == liar.plain.len(), "nothing was wrong, and all of it comes out");
+    assert!(liar.plain.starts_with(&out), "the opened frames are not those that were sealed");
+    assert!(!honest || out.len() == liar.plain.len(), "valid frames were lost");
 }
 
 /// Takes the bytes in, `step` at a time, until one is wrong. Returns all frames.

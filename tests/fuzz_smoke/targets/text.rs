@@ -65,7 +65,7 @@ pub(super) fn tracker_list(data: &[u8]) {
     let trackers = list.trackers();
     assert!((1..=TRACKERS_MAX).contains(&trackers.len()));
     assert!(trackers.iter().all(|addr| addr.port() != 0));
-    assert_eq!(trackers.iter().collect::<BTreeSet<_>>().len(), trackers.len(), "none is there twice");
+    assert_eq!(trackers.iter().collect::<BTreeSet<_>>().len(), trackers.len(), "a tracker is listed twice");
     for (number, addr) in (1..).zip(trackers) {
         assert_eq!(list.tracker(number).as_ref(), Ok(addr));
     }

@@ -148,7 +148,7 @@ pub(super) fn tracker_session(data: &[u8]) {
             }
             answered += 1;
             assert_eq!(frame.request, answered, "answers come in order");
-            assert!(frame.kind < 64, "what comes unasked has no id");
+            assert!(frame.kind < 64, "an unasked message has a request id");
             assert!(!over, "the connection was to end");
             over = is_final(&reply);
         });

@@ -13,7 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 const SHARES: [&str; 2] = ["film", "album"];
 
-/// Alice shares one of the shares with Bob.
+/// Alice shares the one of this name with Bob.
 fn shared(name: &str) -> (Room, Person, Person, Vec<u8>) {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
@@ -359,7 +359,7 @@ fn other_content_in_the_place_of_a_share_is_told_and_given_to_nobody_until_the_u
         alice.sees(&format!("{name} is not given to others in lab: "));
         assert!(alice.events.holds("has changed since it was shared") && has_record(&alice));
         is_listed(&mut bob, "no member online with it");
-        assert!(bob.types("list_files lab").expect("listed").contains(&sha1), "it stands for what was shared");
+        assert!(bob.types("list_files lab").expect("listed").contains(&sha1), "the list has the earlier content");
         if !login {
             bob.expect(&format!("cancel_download lab {name}"), "Cancelled\n");
         }

@@ -97,12 +97,12 @@ fn of_more_ended_sessions_than_are_known_no_token_of_their_time_counts() {
     heal(&mut a, &mut b);
     assert!(!b.state.has_ended(bob, session_id(1)) && b.state.has_ended(bob, session_id(2)));
     for number in [0, 1, 9_999] {
-        assert!(b.state.is_token_void(bob, session_id(number), 5_001), "none revives");
+        assert!(b.state.is_token_void(bob, session_id(number), 5_001), "a void token is valid again");
         assert!(!b.state.is_token_void(bob, session_id(number), 5_002));
     }
 }
 
-/// Like by a tracker whose clock was years ahead.
+/// As if the clock of a tracker were years ahead.
 #[test]
 fn of_a_logout_before_the_sessions_were_ended_no_time_makes_tokens_void() {
     let (mut a, mut b) = lab();

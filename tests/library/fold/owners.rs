@@ -235,7 +235,7 @@ fn nobody_else_removes_or_drops_the_founder() {
     a.ask("alice", "lab");
     a.admit("bob", "lab", "alice");
     a.run(remove);
-    assert_eq!(a.members("lab"), ["bob", "carol"], "who comes back is a member like any other");
+    assert_eq!(a.members("lab"), ["bob", "carol"], "a founder who returns is a plain member");
 }
 
 #[test]
@@ -521,7 +521,7 @@ fn a_closed_group_turns_down_who_waits_and_who_asks() {
     heal(&mut a, &mut b);
     assert_eq!((a.waiting("lab"), a.told("erin")), (vec![], vec![rejected("lab")]));
     a.add_member("alice", "erin");
-    assert_eq!(a.members("lab").len(), 4, "owners add whom they want");
+    assert_eq!(a.members("lab").len(), 4, "owners can add any user");
 }
 
 #[test]

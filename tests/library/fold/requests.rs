@@ -55,7 +55,7 @@ fn an_accepted_user_is_a_member() {
     assert_eq!(a.members("lab"), ["alice", "bob", "carol", "dave"]);
     assert_eq!(a.waiting("lab"), NOBODY);
     assert_eq!(a.notices(a.of("dave")), [accepted("lab")]);
-    assert_eq!(a.chain(a.group("lab")), chain, "who joins gets the key that is there");
+    assert_eq!(a.chain(a.group("lab")), chain, "a new member gets the present key");
 }
 
 #[test]

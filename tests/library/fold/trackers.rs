@@ -35,7 +35,7 @@ fn a_tracker_is_forgotten_everywhere() {
     assert!(a.state.caused().is_empty(), "no user is told");
     heal(&mut a, &mut b);
     assert_eq!(forgotten(&a, &b), [3]);
-    assert!(b.state.user_named(&user("erin")).is_some(), "what it has issued stays");
+    assert!(b.state.user_named(&user("erin")).is_some(), "its earlier ops stay");
 }
 
 #[test]

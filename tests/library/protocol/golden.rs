@@ -91,7 +91,7 @@ fn manifests_have_the_bytes_written_here() {
     check(&manifests());
 }
 
-/// The bytes of everything above, with the names of their types. The tests of damage begin with them.
+/// The bytes of everything above, with the names of their types. The damage tests start from these bytes.
 pub(super) fn encoded() -> Vec<(&'static str, Vec<u8>)> {
     fn all<T: Wire>(name: &'static str, fixtures: Vec<(T, &str)>) -> Vec<(&'static str, Vec<u8>)> {
         fixtures.iter().map(|(value, _)| (name, to_bytes(value))).collect()

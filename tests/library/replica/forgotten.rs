@@ -60,7 +60,7 @@ fn all_let_go_of_a_forgotten_tracker_and_take_it_back() {
         // It goes on alone, and the others go on without it.
         let _alice = lost.user("alice");
         let _bob = says.user("bob");
-        wait_until("bob is known to those who stay", || knows(stays, "bob"));
+        wait_until("the remaining trackers know bob", || knows(stays, "bob"));
         assert!(!knows(stays, "alice") && !knows(says, "alice") && !knows(lost, "bob"));
 
         stays.server.unforget(gone).expect("its disk works");
@@ -92,7 +92,7 @@ fn who_hears_of_it_from_a_third_ends_a_link_with_a_forgotten_tracker() {
     assert!(is_connected(&two, 3));
     relay.unblock();
     wait_until("the link has ended", || has_forgotten(&two, 3) && !is_connected(&three, 2));
-    wait_until("what it gave to the third counts", || knows(&one, "bob"));
+    wait_until("ops that the third tracker passed on", || knows(&one, "bob"));
     same_state(&[&one, &two]);
 }
 

@@ -31,7 +31,7 @@ fn a_session_that_was_logged_out_of_at_one_tracker_is_over_at_the_other() {
     let token = ann.log_in("ann");
     same_state(&[&one, &two]);
     let resume = Request::Resume { client: thief.id, token };
-    assert!(matches!(thief.ask(resume.clone()), Reply::LoggedIn { .. }), "whoever has a token is in");
+    assert!(matches!(thief.ask(resume.clone()), Reply::LoggedIn { .. }), "a token is enough to log in");
     ann.done(Request::Logout {});
     assert_eq!(thief.pushed(), Reply::SessionOver {});
     let mut again = two.client();

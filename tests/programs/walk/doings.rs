@@ -189,7 +189,7 @@ impl Walk {
                 let listed = self.world.machines[machine].download(name);
                 // This may be about an earlier download of the name.
                 let gone = listed.as_ref().is_none_or(|listed| listed["state"] == "completed");
-                assert!(gone, "what is cancelled is not listed: {listed:?}");
+                assert!(gone, "a cancelled download is listed: {listed:?}");
             }
         }
     }
@@ -263,7 +263,7 @@ impl Walk {
             }
             Disturbance::Cancelled => {
                 self.cancel(machine, name);
-                assert!(read(&folder).is_none(), "what came in is gone");
+                assert!(read(&folder).is_none(), "pieces of a cancelled download are left");
                 return None;
             }
             Disturbance::OwnFileInTheWay => return self.own_file(machine, name, path, path),

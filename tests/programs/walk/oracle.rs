@@ -104,7 +104,7 @@ impl World {
         let files = self.carol.files();
         let listed: BTreeMap<&str, u64> = files.iter().map(|(name, sharers, _)| (name.as_str(), *sharers)).collect();
         let said = self.shares.iter().map(|(name, share)| (*name, share.sharers.len() as u64));
-        assert_eq!(listed, said.collect(), "what is shared, and by how many");
+        assert_eq!(listed, said.collect(), "shares and their numbers of sharers");
     }
 
     /// Checks everything that must hold now or a little later. The machines in `looked` have checked the files of their
@@ -156,7 +156,7 @@ impl World {
             } else {
                 // During its disk check the client asks for patience.
                 wait_until("it is cancelled", || carol.ask("cancel_download", args.clone())["status"] == "success");
-                assert!(read(&to).is_none(), "nothing is left of what was cancelled");
+                assert!(read(&to).is_none(), "files of a cancelled download are left");
             }
         }
         remove(&to);

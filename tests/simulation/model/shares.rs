@@ -28,7 +28,7 @@ impl Model<'_> {
         }
         self.aliases.insert(id, twin);
         self.touch(twin);
-        assert!(self.shares.remove(&id).is_none_or(|share| share.sharers.is_empty()), "what is merged has sharers");
+        assert!(self.shares.remove(&id).is_none_or(|share| share.sharers.is_empty()), "a merged share has sharers");
     }
 
     /// Makes a share without sharers.
