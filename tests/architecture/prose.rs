@@ -5,7 +5,7 @@ use crate::source::Tree;
 /// Most characters in a line of prose.
 const WIDTH_MAX: usize = 100;
 /// Documents in the root folder.
-const ROOT: [&str; 2] = ["README.md", "CONTRIBUTING.md"];
+const ROOT: [&str; 3] = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"];
 
 /// Lines of prose that are too wide. Tables, code and lines of a single word, such as a link, may have any width.
 pub(crate) fn wide_lines(tree: &Tree) -> Vec<String> {

@@ -206,9 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_readme_how_to_join_and_docs() {
+    fn pages_are_readme_changes_how_to_join_and_docs() {
         let long = page(&[(1, 30)]);
-        for (path, pages) in [("README.md", 1), ("CONTRIBUTING.md", 1), ("docs/A.md", 1), ("A.md", 0)] {
+        for (path, pages) in
+            [("README.md", 1), ("CHANGELOG.md", 1), ("CONTRIBUTING.md", 1), ("docs/A.md", 1), ("A.md", 0)]
+        {
             // Both limits, and the sentence.
             assert_eq!(long_sentences(&Tree::of(&[(path, &long)])).len(), pages * 3, "{path}");
         }
