@@ -129,16 +129,16 @@ fn options() -> Options {
     options.optmulti(
         "",
         "exec",
-        "carry this command out instead of those on standard input, wait for downloads, and end; may be given several \
-         times (what stands here is visible to other users of the machine: leave passwords out)",
+        "carry out this command instead of those on standard input, wait for downloads, and end; may be given \
+         several times (other users of the machine can read it: leave passwords out)",
         "COMMAND",
     );
-    options.optflag("", "json", "speak JSON, for programs: docs/JSON.md says how");
-    options.optflag("", "quiet", "say only results and what has failed");
+    options.optflag("", "json", "speak JSON, for programs (docs/JSON.md)");
+    options.optflag("", "quiet", "show only results and failures");
     options.optopt(
         "",
         "announce",
-        "tell other members this address too, as of a router that passes a port on",
+        "tell other members this address too, such as that of a router that forwards a port",
         "IP:PORT",
     );
     options.optopt(
@@ -150,10 +150,15 @@ fn options() -> Options {
     options.optopt(
         "",
         "upload-limit",
-        "give other members so many bytes per second at most, as in 500K or 20M (default: none)",
+        "give other members at most RATE bytes per second, such as 500K or 20M (default: no limit)",
         "RATE",
     );
-    options.optopt("", "download-limit", "take so many bytes per second at most from other members", "RATE");
+    options.optopt(
+        "",
+        "download-limit",
+        "take at most RATE bytes per second from other members (default: no limit)",
+        "RATE",
+    );
     options.optopt(
         "",
         "workers",
@@ -163,14 +168,14 @@ fn options() -> Options {
     options.optopt(
         "",
         "patience",
-        "how long a download of a script waits while nobody is there who has what is missing, or no tracker that knows \
-         of it, as in 90s, 10m or 2h; 0: it fails at once; forever: it never does (default: 60s)",
+        "how long a download of a script waits for a member who has what is missing, or for a tracker that knows \
+         of it, such as 90s, 10m or 2h; 0 does not wait, forever always does (default: 60s)",
         "TIME",
     );
     options.optopt(
         "",
         "accept-fingerprint",
-        "trust the trackers with this key from now on, though another one was known",
+        "trust the trackers with this key from now on, even if another one was known",
         "HEX",
     );
     options.optflag("h", "help", "print this and end");

@@ -27,26 +27,26 @@ pub enum Exit {
 
 /// What the client's exit codes mean.
 pub const OF_CLIENT: &[(Exit, &str)] = &[
-    (Exit::Success, "all went well, or a person was there to see what did not"),
+    (Exit::Success, "all went well, or a person at the prompt saw what did not"),
     (Exit::Refused, "a command of a script was refused or has failed"),
     (Exit::Usage, "the command line is wrong"),
     (Exit::CannotStart, "the client cannot start"),
-    (Exit::NoTracker, "a command of a script has failed since no tracker could be reached"),
+    (Exit::NoTracker, "a command of a script has failed because no tracker could be reached"),
     (Exit::DownloadFailed, "a download of a script has failed"),
-    (Exit::OutputLost, "results could not be written, as to a full disk"),
-    (Exit::Interrupted, "it was ended by ctrl-C in a script, or another signal"),
+    (Exit::OutputLost, "results could not be written, as when the disk is full"),
+    (Exit::Interrupted, "the client was ended by ctrl-C in a script, or by another signal"),
 ];
 
 /// What the tracker's exit codes mean.
 pub const OF_TRACKER: &[(Exit, &str)] = &[
-    (Exit::Success, "it was stopped by quit, ctrl-C or SIGTERM, or has done what it was started for"),
+    (Exit::Success, "the tracker was stopped by quit, ctrl-C or SIGTERM, or has done its work"),
     (Exit::Refused, "--check has found damage; --check, --repair or the command of ctl could not be done"),
     (Exit::Usage, "the command line is wrong"),
     (Exit::CannotStart, "the tracker cannot start"),
-    (Exit::NoTracker, "no tracker runs that could carry out the command of ctl"),
-    (Exit::OutputLost, "the answer to a command of ctl could not be written, as to a full disk"),
-    (Exit::Torn, "the tracker has ended or fallen silent before its answer to ctl did; the change may have been made"),
-    (Exit::Interrupted, "it was ended by a second signal while it was stopping, or ctl by ctrl-C"),
+    (Exit::NoTracker, "no tracker runs that can carry out the command of ctl"),
+    (Exit::OutputLost, "the answer to a command of ctl could not be written, as when the disk is full"),
+    (Exit::Torn, "the tracker ended or fell silent before the end of its answer to ctl; it may have made the change"),
+    (Exit::Interrupted, "the tracker was ended by a second signal while it was stopping, or ctl by ctrl-C"),
 ];
 
 /// What `--help` prints: the usage and a paragraph of exit codes. Lines of the usage end without the blanks that

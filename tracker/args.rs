@@ -272,42 +272,37 @@ fn options() -> Options {
     options.optopt(
         "",
         "key",
-        "the trackers' key, made if there is none (default: tracker_info.txt.key beside tracker_info.txt)",
+        "take the trackers' key from this file, or create it (default: tracker_info.txt.key beside tracker_info.txt)",
         "FILE",
     );
     options.optopt(
         "",
         "config",
-        "take more options from this file, one a line without the two signs: relay 20M; the command line comes first",
+        "take more options from this file, one a line without hyphens, such as relay 20M; the command line comes first",
         "FILE",
     );
-    options.optopt(
-        "",
-        "json",
-        "listen to programs that speak JSON at this address of this machine (docs/JSON.md)",
-        "IP:PORT",
-    );
-    options.optflag("", "json-in-the-clear", "let --json be an address that others reach, though it is not encrypted");
+    options.optopt("", "json", "serve programs that speak JSON at this address (docs/JSON.md)", "IP:PORT");
+    options.optflag("", "json-in-the-clear", "let --json be an address that other machines reach, unencrypted");
     options.optopt(
         "",
         "metrics",
-        "tell Prometheus how it is doing, at this port of 127.0.0.1 or at this address: /metrics, /healthz, /readyz",
+        "serve metrics for Prometheus at this port of 127.0.0.1 or at this address: /metrics, /healthz, /readyz",
         "[IP:]PORT",
     );
     options.optopt(
         "",
         "relay",
-        "pass sealed bytes between members who find no other way to each other, at most so many a second in all: 500K, \
-         20M, 16K at least (default: relay nothing)",
+        "relay encrypted bytes between members who have no other way, at most RATE bytes per second in all, such as \
+         500K or 20M, at least 16K (default: relay nothing)",
         "RATE",
     );
     limit_options(&mut options);
-    options.optopt("", "check", "look through this data folder, change nothing, and end", "DIR");
+    options.optopt("", "check", "check this data folder for damage, change nothing, and end", "DIR");
     options.optopt(
         "",
         "repair",
-        "cut the journal in this data folder off where it is damaged, set damaged lists of pieces aside, keep a copy \
-         of all as it was, and end; a data folder from a backup does not need that",
+        "repair this data folder and end: keep a copy of it, cut off the journal where it is damaged, and set damaged \
+         lists of pieces aside; a folder made from a backup needs no repair",
         "DIR",
     );
     options.optflag("h", "help", "print this and end");
@@ -319,14 +314,13 @@ fn limit_options(options: &mut Options) {
     options.optmulti(
         "",
         "limit",
-        "let there be at most so many of something, as in shares=20K; none lifts a limit. The command limits lists them \
-         all (docs/OPERATIONS.md)",
+        "set a limit, such as shares=20K; none lifts it. The command limits lists them all (docs/OPERATIONS.md)",
         "NAME=VALUE",
     );
     options.optopt(
         "",
         "accounts",
-        "closed: the operator makes all accounts, with create_user (default: open)",
+        "who makes accounts: everybody, or only the operator with create_user (default: open)",
         "open|closed",
     );
     options.optopt(

@@ -381,7 +381,7 @@ enum Decision {
 fn access_words(access: GroupAccess) -> &'static str {
     match access {
         GroupAccess::Open => "Everybody can join now",
-        GroupAccess::Ask => "Whoever wants to join has to ask now",
+        GroupAccess::Ask => "Users have to ask to join now",
         GroupAccess::Closed => "Nobody can ask to join any more",
     }
 }

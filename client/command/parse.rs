@@ -245,7 +245,7 @@ impl Arguments<'_> {
                     max_size = size.ok_or_else(|| self.bad("The size is a number of bytes such as 500M or 20G"))?.get();
                 }
                 None if option == "--all" => all = true,
-                None => return Err(self.bad(&format!("'{}' is no option", excerpt(option, SHOWN_MAX)))),
+                None => return Err(self.bad(&format!("'{}' is not an option", excerpt(option, SHOWN_MAX)))),
             }
         }
         Ok(Command::FollowGroup { group, folder, all, max_size })
@@ -288,7 +288,7 @@ impl Arguments<'_> {
         match &self.words[index..] {
             [] => Ok(Order::default()),
             [option, order] if option == SORT => Order::parse(order).ok_or_else(|| {
-                self.bad(&format!("'{}' is no order: name, size or members", excerpt(order, SHOWN_MAX)))
+                self.bad(&format!("'{}' is not an order: use name, size or members", excerpt(order, SHOWN_MAX)))
             }),
             _ => Err(CommandError(format!("Usage: {}", self.usage.synopsis()))),
         }
@@ -304,7 +304,9 @@ impl Arguments<'_> {
 
     fn access(&self, index: usize) -> Result<GroupAccess, CommandError> {
         let access = GroupAccess::parse(&self.words[index].to_ascii_lowercase());
-        access.ok_or_else(|| self.bad(&format!("'{}' is no such choice", excerpt(&self.words[index], SHOWN_MAX))))
+        access.ok_or_else(|| {
+            self.bad(&format!("'{}' is not open, ask or closed", excerpt(&self.words[index], SHOWN_MAX)))
+        })
     }
 
     fn allowed(&self, index: usize) -> Result<bool, CommandError> {
@@ -696,7 +698,7 @@ mod tests {
             ("list_files lab --sort", "Usage: list_files <group_id>"),
             ("list_files lab a b", "Usage: list_files <group_id>"),
             ("list_files lab a --order size", "Usage: list_files <group_id>"),
-            ("find a --sort date", "'date' is no order: name, size or members. Usage: find <pattern>"),
+            ("find a --sort date", "'date' is not an order: use name, size or members. Usage: find <pattern>"),
             ("list_files lab /etc/passwd", "'/etc/passwd': a name cannot be empty. Usage: list_files <group_id>"),
             ("find ''", "a pattern cannot be empty. Usage: find <pattern>"),
         ] {

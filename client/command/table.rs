@@ -45,17 +45,17 @@ pub struct Usage {
 commands! {
     CreateUser ["create_user"], "<user_id> [password]" [1, 2],
         "create an account"
-        "Without the password it is asked for and not shown while you type it; in a script the next line is taken."
+        "Without the password the client asks for it and hides what you type; in a script it is the next line."
     Login ["login"], "<user_id> [password]" [1, 2],
         "log in; sharing and unfinished downloads go on"
-        "Without the password it is asked for and not shown while you type it; in a script the next line is taken.\n\
+        "Without the password the client asks for it and hides what you type; in a script it is the next line.\n\
          You may be logged in from several clients at once."
     Logout ["logout"], "" [0],
         "log out; sharing stops and downloads pause until the next login"
         ""
     ChangePassword ["change_password"], "[<old_password> <new_password>]" [0, 2],
         "change your password"
-        "Without the passwords they are asked for and not shown while you type them; in a script the next two lines are taken."
+        "Without the passwords the client asks for them and hides what you type; in a script they are the next 2 lines."
     CreateGroup ["create_group"], "<group_id>" [1],
         "create a group and be its owner"
         ""
@@ -64,8 +64,8 @@ commands! {
         ""
     LeaveGroup ["leave_group"], "<group_id>" [1],
         "leave a group, or withdraw your request to join it"
-        "You stop sharing your files there, and your downloads from it end. If you are its only owner, the member who has\n\
-         been in it longest becomes its owner."
+        "You stop sharing your files there, and your downloads from it end. If you are its only owner, the member\n\
+         who has been in it longest becomes its owner."
     ListRequests ["list_requests"], "<group_id>" [1],
         "list who asks to join your group"
         ""
@@ -73,25 +73,25 @@ commands! {
         "let a user into your group"
         ""
     RejectRequest ["reject_request"], "<group_id> <user_id>" [2],
-        "turn a user's request to join down"
+        "turn down a user's request to join"
         ""
     RemoveMember ["remove_member"], "<group_id> <user_id>" [2],
         "remove a member from your group"
         ""
     AddMember ["add_member"], "<group_id> <user_id>" [2],
-        "make a user a member of your group who has not asked"
+        "add a user to your group who has not asked"
         "The user is told, and can leave. set_adding forbid keeps owners from adding you."
     MakeOwner ["make_owner"], "<group_id> <user_id>" [2],
-        "make a member one more owner of your group"
+        "make a member an owner of your group too"
         "Owners accept, reject and remove alike. Nobody can remove the founder of the group."
     DropOwner ["drop_owner"], "<group_id> <user_id>" [2],
-        "make an owner of your group a plain member, or yourself"
-        "The group keeps one owner at least. Only the founder drops the founder."
+        "make an owner of your group, or yourself, a plain member"
+        "The group keeps at least one owner. Only the founder can drop the founder."
     SetGroup ["set_group"], "<group_id> <open|ask|closed>" [2],
-        "let everybody join your group, those whom you accept, or nobody"
-        "Whoever waits gets in if the group is open, and is turned down if it is closed. Owners can add members all the same."
+        "choose who may join: everybody, those you accept, or nobody"
+        "Opening a group lets in all who wait; closing it turns them down. Owners can always add members."
     SetAdding ["set_adding"], "<allow|forbid>" [1],
-        "let owners add you to their groups, or not"
+        "let owners add you to their groups, or forbid it"
         ""
     ListMembers ["list_members"], "<group_id>" [1],
         "list the members of a group you are in"
@@ -101,80 +101,80 @@ commands! {
         ""
     ListFiles ["list_files"], "<group_id> [pattern] [--sort <order>]" [1, 2, 3, 4],
         "list the files shared in a group you are in"
-        "In a pattern '*' stands for any characters, '?' for one, and [a-z] for one of these. Without a capital letter it\n\
-         finds capitals too. A text without such a sign finds every name that contains it. The order is name, size or\n\
-         members: the largest first, or what most members are online with. 'photos/' lists what is in a shared folder,\n\
-         'photos/2024/*.jpg' some of it."
+        "In a pattern '*' stands for any characters, '?' for one, and [a-z] for one of these. A small letter\n\
+         matches the capital too. A text without these signs matches every name that contains it. The order is\n\
+         name, size (the largest first) or members (most members online first). 'photos/' lists what is in a shared\n\
+         folder, and 'photos/2024/*.jpg' a part of it."
     Find ["find"], "<pattern> [--sort <order>]" [1, 3],
         "find files by their names in all groups you are in"
-        "The pattern and the order are those of list_files."
+        "The pattern and the order are as in list_files."
     UploadFile ["upload_file"], "<file_path> <group_id>" [2],
         "share a file or folder in a group"
-        "The file stays where it is and is not copied. The order <group_id> <file_path> is understood too: what contains\n\
-         a '/' or is the only one of the two that exists is the path. Symbolic links and empty folders inside a shared\n\
-         folder are left out."
+        "The file stays where it is and is not copied. The order <group_id> <file_path> works too: the path is the\n\
+         argument with a '/', or the only one that exists. The client leaves out symbolic links and empty\n\
+         folders inside a shared folder."
     DownloadFile ["download_file"], "<group_id> <file_name> <destination_path>" [3],
         "download a file in the background"
-        "The destination is a folder or the new file's name. Nothing that is there already is overwritten. Of a shared\n\
-         folder 'photos/2024' is what is in there alone, 'photos/*.jpg' what such a pattern means. Later downloads to the\n\
-         same destination add to it."
+        "The destination is a folder or the new file's name. The client overwrites nothing. The file name\n\
+         'photos/2024' downloads only that part of the shared folder photos, and 'photos/*.jpg' the files that\n\
+         match. Later downloads of other parts to the same destination add to it."
     UpdateFile ["update_file"], "<group_id> <file_name> [destination_path]" [2, 3],
         "take the new version of a file that you have"
-        "What is equal comes from the file that is here, so only the difference is fetched. The new version takes the place\n\
-         of that file, unless you have changed it; with a destination it goes there. A download of the old version goes\n\
-         over to the new one."
+        "Equal blocks come from your file, so the client fetches only the difference. The new version replaces your\n\
+         file, unless you have changed it; with a destination it goes there. A download of the old version\n\
+         continues with the new one."
     ShowDownloads ["show_downloads"], "" [0],
         "show downloads and how far they are"
-        "What moves comes first. [D] is downloading, [C] is complete, [F] has failed. Behind the rest stands what each\n\
-         member has delivered, and the way of the connection: direct, called, punched or relayed."
+        "[D] is downloading, [C] is complete, [F] has failed. Downloads that receive data come first. A line ends with\n\
+         what each member has delivered and the way of the connection: direct, called, punched or relayed."
     ShowUploads ["show_uploads"], "" [0],
-        "show what is being given to whom"
+        "show what you give to whom"
         ""
     Watch ["watch"], "" [0],
         "watch downloads and uploads until a key is pressed"
-        "Where there is no terminal they are shown once."
+        "Without a terminal it shows them once."
     Notices ["notices"], "" [0],
         "show again what you were told"
-        "The latest comes first. The last 500 things are kept, those of earlier runs of this client among them."
+        "The latest comes first. The client keeps the last 500, also those of earlier runs."
     PauseDownload ["pause_download"], "<group_id> <file_name>" [2],
         "pause a download"
         ""
     ResumeDownload ["resume_download"], "<group_id> <file_name>" [2],
-        "go on with a download that is paused or has failed"
+        "resume a paused or failed download"
         ""
     CancelDownload ["cancel_download"], "<group_id> <file_name>" [2],
-        "give up a download and remove what it has stored"
+        "cancel a download and remove what it has stored"
         ""
     StopShare ["stop_share"], "<group_id> <file_name>" [2],
         "stop sharing a file in a group"
-        "The file itself is not touched."
+        "The file itself stays."
     ShareFolder ["share_folder"], "<folder_path> <group_id>" [2],
-        "share every file of a folder, from now on and as it changes"
-        "Each file is shared under its path in the folder, once nothing has happened to it for 2 seconds. A new version\n\
-         takes the place of the old one; what you remove is not shared any more. Where more than 20 files or half of them\n\
-         are gone at once you are asked first, and in a script they stay shared until share_folder is said again. Hidden\n\
-         files, unfinished downloads and links are left out. It goes on at the next login."
+        "share every file of a folder, and its changes from now on"
+        "Each file is shared under its path in the folder, once nothing has changed it for 2 seconds. A new version\n\
+         replaces the old one. A file that you remove is no longer shared. If more than 20 files or half of them\n\
+         are gone at once, the client asks first; in a script they stay shared until you repeat share_folder.\n\
+         Hidden files, unfinished downloads and links are left out. It goes on at the next login."
     UnshareFolder ["unshare_folder"], "<folder_path>" [1],
-        "stop sharing a folder and what is shared of it"
-        "The files themselves are not touched."
+        "stop sharing a folder and its files"
+        "The files themselves stay."
     FollowGroup ["follow_group"], "<group_id> <folder> [--all] [--max-size=N]" [2, 3, 4],
-        "have what is shared in a group come into a folder by itself"
-        "From now on, and with --all what is shared there already. New versions by the same sharer take the place of what\n\
-         came, unless you have changed it. Nothing of yours is overwritten, and what others delete stays. All that has\n\
-         come takes 10 GiB at most, or --max-size bytes such as 500M; one sharer takes at most what is left for others.\n\
-         Of the disk 5 % stay free. It goes on at the next login."
+        "download into a folder all that a group shares from now on"
+        "With --all, what is shared there already comes too. A new version by the same sharer replaces the old one,\n\
+         unless you have changed it. Nothing of yours is overwritten, and what others delete stays. All that comes\n\
+         takes 10 GiB at most, or --max-size bytes such as 500M. One sharer never takes more than what\n\
+         remains free. 5 % of the disk stay free. It goes on at the next login."
     UnfollowGroup ["unfollow_group"], "<group_id>" [1],
-        "follow a group no longer; what came stays"
+        "stop following a group; what came stays"
         ""
     ShowFolders ["show_folders", "show_follows"], "" [0],
-        "show shared folders, and those that follow a group"
+        "show shared folders and followed groups"
         ""
     Limit ["limit"], "[<upload|download> <rate>]" [0, 2],
-        "show how fast files may go out and come in, or change it"
-        "The rate is in bytes per second, as in 500K or 20M (powers of 1000), or none. It holds until you leave."
+        "show or change how fast files may go out and come in"
+        "The rate is in bytes per second, such as 500K or 20M (powers of 1000), or none. It lasts until you leave."
     Wait ["wait"], "[<group_id> <file_name>]" [0, 2],
         "wait until that download, or every download, has ended"
-        "At the end of a script all downloads are waited for without it."
+        "At its end, a script waits for all downloads without this command."
     Help ["help"], "[command]" [0, 1],
         "list the commands, or say more about one"
         ""

@@ -390,18 +390,18 @@ fn change_words(kind: ChangeKind, group: Option<&GroupId>, file: Option<&FileNam
     match kind {
         ChangeKind::ChangePassword => "Your new password".to_owned(),
         ChangeKind::CreateGroup => of("Your new group", "called", group),
-        ChangeKind::RequestJoin => of("Your request to join a group", "called", group),
-        ChangeKind::AcceptRequest => of("Your letting somebody into a group", "called", group),
-        ChangeKind::RejectRequest => of("Your turning somebody down in a group", "called", group),
-        ChangeKind::LeaveGroup => of("Your leaving a group", "called", group),
-        ChangeKind::RemoveMember => of("Your removing somebody from a group", "called", group),
-        ChangeKind::CreateShare | ChangeKind::JoinShare => shared("Your sharing"),
-        ChangeKind::LeaveShare => shared("Your no longer sharing"),
-        ChangeKind::MakeOwner => of("Your making somebody an owner of a group", "called", group),
-        ChangeKind::DropOwner => of("Your dropping an owner of a group", "called", group),
-        ChangeKind::AddMember => of("Your adding somebody to a group", "called", group),
-        ChangeKind::SetGroup => of("Your choice of who gets into a group", "called", group),
-        ChangeKind::SetAdding => "Your choice of whether you are added to groups".to_owned(),
+        ChangeKind::RequestJoin => of("Your join_group", "in", group),
+        ChangeKind::AcceptRequest => of("Your accept_request", "in", group),
+        ChangeKind::RejectRequest => of("Your reject_request", "in", group),
+        ChangeKind::LeaveGroup => of("Your leave_group", "in", group),
+        ChangeKind::RemoveMember => of("Your remove_member", "in", group),
+        ChangeKind::CreateShare | ChangeKind::JoinShare => shared("Your sharing of"),
+        ChangeKind::LeaveShare => shared("Your stop_share of"),
+        ChangeKind::MakeOwner => of("Your make_owner", "in", group),
+        ChangeKind::DropOwner => of("Your drop_owner", "in", group),
+        ChangeKind::AddMember => of("Your add_member", "in", group),
+        ChangeKind::SetGroup => of("Your set_group", "in", group),
+        ChangeKind::SetAdding => "Your set_adding".to_owned(),
     }
 }
 
@@ -428,7 +428,7 @@ fn notice_line(notice: &Notice) -> String {
         }
         Notice::GroundGone { kind, file } => {
             let what = change_words(*kind, None, file.as_ref());
-            format!("{what} has no effect: what it was about is gone")
+            format!("{what} has no effect: the group or file is gone")
         }
         Notice::Unplaced { change: UnplacedChange { kind, group, file } } => {
             let what = change_words(*kind, group.as_ref(), file.as_ref());

@@ -110,8 +110,8 @@ impl FolderRecords {
         let damaged = read.damaged || records.len() < read.records.len();
         let warning = damaged.then(|| file::keep_aside(&path)).transpose()?.map(|aside| {
             format!(
-                "which folders are shared or follow a group could not be read back in full and is kept in {}; see show_folders for what \
-                 is missing",
+                "the list of shared folders and followed groups could not be read in full and is kept in {}; see \
+                 show_folders for what is missing",
                 ShownPath(&aside)
             )
         });

@@ -78,7 +78,7 @@ impl Slot {
                 let aside = file::keep_aside(log.path())?;
                 log.rewrite(&table.changes())?;
                 warnings.push(format!(
-                    "what this client shares and downloads could not be read back in full ({} records could) and is \
+                    "the records of shares and downloads could not be read in full ({} could) and are \
                      kept in {}; see list_files and show_downloads for what is missing",
                     table.len(),
                     ShownPath(&aside)

@@ -92,7 +92,7 @@ impl fmt::Display for ImportError {
                 write!(f, "{} was changed while it was read; try again when nothing writes to it", ShownPath(path))
             }
             ImportError::Replaced(path) => {
-                write!(f, "something else lies at {} than a moment ago; look at it and try again", ShownPath(path))
+                write!(f, "{} was replaced a moment ago; look at it and try again", ShownPath(path))
             }
             ImportError::Cancelled => write!(f, "cancelled"),
             ImportError::Io(path, error) => write!(f, "cannot read {}: {}", ShownPath(path), sys::reason(error)),

@@ -293,7 +293,7 @@ fn damage_that_a_later_batch_follows_is_refused_and_repaired_only_when_asked() {
     let (told, _) = Journal::repair(disk(), (&folder, &copy), 99, quiet.clone()).expect("repaired");
     assert!(told.iter().any(|line| line.contains(&format!("at byte {damaged}"))), "{told:?}");
     let count = map.ops.len();
-    let gone = format!("records 22 to {count} are let go of: {} are whole, 1 cannot be read", count - 22);
+    let gone = format!("records 22 to {count} are dropped: {} are whole, 1 cannot be read", count - 22);
     assert!(told.iter().any(|line| line.contains(&gone)), "{told:?}");
     assert_eq!(std::fs::read(copy.join(&map.name)).expect("there"), bytes);
     let opened = start().expect("starts");

@@ -227,7 +227,7 @@ fn however_many_groups_others_add_a_user_to_there_is_room_for_those_of_choice() 
     let tracker = limited(&limits);
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     let (added, refused) = add_as_often_as_possible(&tracker, 4, 6);
-    let by_one = "This would be over a limit: you added bob to 4 groups of 4, who shares in none; \
+    let by_one = "This would be over a limit: you added bob to 4 groups of 4, and bob shares in none; \
                   have bob ask by join_group, or ask the operator";
     let by_all = "This would be over a limit: bob was added to 9 groups of 9 and shares in none; \
                   have bob ask by join_group, or ask the operator";

@@ -333,8 +333,9 @@ fn another_user_is_turned_away_even_where_the_folder_is_open() {
     assert_eq!(as_nobody(), ended(1, "", &format!("tracker: {DATA}: {why}\n")), "the socket itself is closed");
     fs::set_permissions(installation.socket(), fs::Permissions::from_mode(0o666)).expect("own");
     assert_eq!(as_nobody(), ended(1, "", &format!("tracker: {why}\n")));
-    let told =
-        format!("a command of user {NOBODY} was refused: only root and this user may give some kind=ctl_refused");
+    let told = format!(
+        "a command of user {NOBODY} was refused: only root and the user of the tracker may give commands kind=ctl_refused"
+    );
     tracker.expect(&told);
     assert_eq!(as_nobody().code, Some(1));
     tracker.say("quit");

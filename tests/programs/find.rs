@@ -56,7 +56,10 @@ fn members_find_files_in_all_their_groups_also_when_a_tracker_is_killed() {
     let by_members = ["notes.txt", "Lecture 1.PDF", "lecture 2.pdf"];
     assert_eq!(names(&mut carol, "list_files lab --sort members"), by_members);
     assert_eq!(names(&mut alice, "find s?cret*"), ["No file has such a name"], "of a group she is not in");
-    carol.told("list_files lab 'x*' --sort date", "'date' is no order: name, size or members. Usage: list_files");
+    carol.told(
+        "list_files lab 'x*' --sort date",
+        "'date' is not an order: use name, size or members. Usage: list_files",
+    );
     carol.told("list_files lab --sort", "Usage: list_files <group_id> [pattern] [--sort <order>]");
 
     let mut trackers = [first, second];

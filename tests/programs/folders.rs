@@ -315,13 +315,13 @@ fn a_folder_that_the_system_does_not_watch_is_looked_through_from_time_to_time()
     let mut alice = Program::start(client.current_dir(place(&installation, "alice")));
     alice.told("login alice pw", "Login successful");
     alice.told("share_folder pool lab", "Sharing the folder");
-    alice.expect("alice/pool in lab: the system tells no more programs what happens in folders");
+    alice.expect("alice/pool in lab: the system allows no more watches of folders");
     write(&installation, "alice/pool/sub/c", "new");
     write(&installation, "alice/pool/a", "another version");
     owner.until("list_files lab", "a  15 B, 1 member online with it");
     owner.until("list_files lab", "sub/c  3 B, 1 member online with it");
-    alice.told("show_folders", "it is looked through from time to time");
-    let told = alice.heard().iter().filter(|line| line.text.contains("lab: the system tells no more programs"));
+    alice.told("show_folders", "the client looks through the folder from time to time");
+    let told = alice.heard().iter().filter(|line| line.text.contains("lab: the system allows no more watches"));
     assert_eq!(told.count(), 1, "once");
 }
 

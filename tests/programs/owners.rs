@@ -60,7 +60,7 @@ fn a_group_is_opened_and_closed_and_who_forbids_it_is_not_added() {
     let _tracker = installation.tracker(1);
     bob.until("join_group lab", "The group is closed");
     bob.told("list_groups", "lab  1 member, owner alice, closed");
-    alice.until("set_group lab ask", "Whoever wants to join has to ask now");
+    alice.until("set_group lab ask", "Users have to ask to join now");
     bob.told("join_group lab", "Request sent");
     alice.expect("bob asks to join lab");
     // A user with a pending request gets in.
@@ -76,5 +76,5 @@ fn a_group_is_opened_and_closed_and_who_forbids_it_is_not_added() {
     bob.told("set_adding allow", "Owners can add you to groups");
     alice.told("add_member lab bob", "Member added");
     bob.expect("alice has made you a member of lab");
-    alice.told("set_group lab maybe", "'maybe' is no such choice");
+    alice.told("set_group lab maybe", "'maybe' is not open, ask or closed");
 }

@@ -165,7 +165,7 @@ pub(super) fn let_go_of_older(
     };
     remove_all(disk, &listed.into_iter().filter(older).collect::<Vec<_>>())?;
     let path = disk.path(&base::name(base.lamport));
-    Ok(Some(format!("what is older than {} is of no use any more and was let go of", path.display())))
+    Ok(Some(format!("what is older than {} is no longer needed and was removed", path.display())))
 }
 
 fn remove_all(disk: &dyn Disk, names: &[String]) -> Result<(), JournalError> {
@@ -218,7 +218,7 @@ fn let_go(disk: &dyn Disk, recovery: &Recovery) -> Option<String> {
     let unreadable = last - before - whole;
     (whole > 0).then(|| {
         format!(
-            "records {} to {last} are let go of: {whole} are whole, {unreadable} cannot be read; the copy has their files, and \
+            "records {} to {last} are dropped: {whole} are whole, {unreadable} cannot be read; the copy has their files, and \
              other trackers give back what they have",
             before + 1
         )

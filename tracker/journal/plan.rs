@@ -69,7 +69,7 @@ impl fmt::Display for Lacking {
             Lacking::ForOlderBase(what) => write!(
                 f,
                 "{what}; the newest base does not need it, but no start can go back to an older one; put the file back, \
-                 or let tracker --repair let go of what is older"
+                 or drop what is older with tracker --repair"
             ),
         }
     }

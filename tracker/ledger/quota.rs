@@ -235,7 +235,8 @@ impl fmt::Display for OverQuota {
             (Quota::AddedByOne, Some(name)) => {
                 write!(
                     f,
-                    "you added {name} to {used} groups of {max}, who shares in none; have {name} ask by join_group"
+                    "you added {name} to {used} groups of {max}, and {name} shares in none; have {name} ask by \
+                     join_group"
                 )
             }
             (Quota::Requests, _) => write!(f, "you wait for {used} groups of {max}; withdraw one with leave_group"),

@@ -70,11 +70,9 @@ impl fmt::Display for CtlError {
                 write!(f, "no tracker runs on {} ({}); is it started?", folder.display(), sys::reason(error))
             }
             CtlError::TooLong => f.write_str("the command is too long"),
-            CtlError::Foreign(folder) => write!(
-                f,
-                "{}: somebody else than the owner of the folder listens there; nothing was said to him",
-                folder.display()
-            ),
+            CtlError::Foreign(folder) => {
+                write!(f, "{}: a user who does not own the folder listens there; ctl sent nothing", folder.display())
+            }
             CtlError::Silent => f.write_str("the tracker says nothing; look whether the change was made"),
             CtlError::Torn => f.write_str("the tracker has ended in the middle; look whether the change was made"),
             CtlError::Interrupted => f.write_str("interrupted; nothing was changed"),

@@ -65,12 +65,12 @@ pub enum Runs {
 
 commands! {
     Status ["status"], "" 0..=0, AtTracker,
-        "show address, fingerprint, how much there is, the other trackers, and the floor"
-        "It shows connections, the relay, and what needs a look too."
+        "show address, fingerprint, amounts, the other trackers, and the floor"
+        "It also shows connections, the relay, and what needs attention."
     Users ["users"], "[pattern]" 0..=1, AtTracker,
         "list accounts"
-        "In a pattern '*' stands for any characters, '?' for one, and [a-z] for one of these. Without a capital letter it finds\n\
-         capitals too. A shell needs quotes around it."
+        "In a pattern '*' stands for any characters, '?' for one, and [a-z] for one of these. A small letter\n\
+         matches the capital too. In a shell, put the pattern in quotes."
     User ["user"], "<user_id>" 1..=1, AtTracker,
         "show one account"
         ""
@@ -79,8 +79,8 @@ commands! {
         ""
     Groups ["groups"], "[pattern]" 0..=1, AtTracker,
         "list groups"
-        "In a pattern '*' stands for any characters, '?' for one, and [a-z] for one of these. Without a capital letter it finds\n\
-         capitals too. A shell needs quotes around it."
+        "In a pattern '*' stands for any characters, '?' for one, and [a-z] for one of these. A small letter\n\
+         matches the capital too. In a shell, put the pattern in quotes."
     Group ["group"], "<group_id>" 1..=1, AtTracker,
         "show one group with its members and requests"
         ""
@@ -91,65 +91,66 @@ commands! {
         "list the other trackers"
         ""
     Limits ["limits"], "" 0..=0, AtTracker,
-        "list the limits on users, with what is used and how often each was met"
-        "--limit sets them. Of what a user or an address may have it shows whoever has most."
+        "list the limits on users, what is used, and how often each was met"
+        "--limit sets them. For a limit on each user or address it shows who uses most."
     Audit ["audit"], "[--user <user_id>] [--group <group_id>] [--since <time>]" 0..=6, AtTracker,
         "show who changed what and when"
         "The last 10000 lines are shown. A time is 2026-11-28, 2026-11-28T23:30:01Z, or how long ago: 30m, 2h, 3d.\n\
-         What operators did has operator/N in place of a user, where N is the number of their tracker."
+         Lines of operators have operator/N in place of a user. N is the number of their tracker."
     CreateUser ["create_user"], "<user_id> [--make]" 1..=2, AtTracker,
         "make an account"
-        "The password is asked for, twice, and not shown. From a script the first line of standard input is taken.\n\
-         With --make the tracker makes one and shows it."
+        "The tracker asks for the password twice and hides it. A script gives it on the first line of standard input.\n\
+         With --make the tracker makes a password and shows it."
     ResetPassword ["reset_password"], "<user_id> [--make]" 1..=2, AtTracker,
         "set a new password and end all sessions"
-        "The password is asked for, twice, and not shown. From a script the first line of standard input is taken.\n\
-         With --make the tracker makes one and shows it."
+        "The tracker asks for the password twice and hides it. A script gives it on the first line of standard input.\n\
+         With --make the tracker makes a password and shows it."
     DisableUser ["disable_user"], "<user_id>" 1..=1, AtTracker,
         "refuse logins of a user and end all sessions"
-        "Memberships and shares stay. What the user owns can be given away with give_group."
+        "Memberships and shares stay. give_group gives the user's groups to somebody else."
     EnableUser ["enable_user"], "<user_id>" 1..=1, AtTracker,
         "allow logins of a user again"
         ""
     DeleteUser ["delete_user"], "<user_id>" 1..=1, AtTracker,
         "remove an account for good"
-        "Nothing is asked. The groups of the user pass on or end, and the name stays reserved."
+        "It asks nothing. The user's groups go to other members, or end. The name stays reserved."
     Kick ["kick"], "<user_id>" 1..=1, AtTracker,
         "end all sessions of a user"
-        "Whoever knows the password logs in again: disable_user keeps out."
+        "The user can log in again. disable_user prevents that."
     GiveGroup ["give_group"], "<group_id> <user_id>" 2..=2, AtTracker,
         "make a user the only owner of a group"
-        "A user who is no member becomes one."
+        "If the user is not a member, the user becomes one."
     DeleteGroup ["delete_group"], "<group_id>" 1..=1, AtTracker,
         "remove a group for good"
-        "Nothing is asked. Its name is free again."
+        "It asks nothing. The name is free again."
     ReadOnly ["read_only"], "[on|off]" 0..=1, AtTracker,
-        "refuse changes of clients at this tracker, or take them again"
-        "Changes of other trackers and of operators go on. It lasts over a restart. Without a word it is told."
+        "refuse changes of clients at this tracker, or accept them again"
+        "Changes of other trackers and of operators go on. It survives a restart. Without on or off it shows the\n\
+         state."
     Forget ["forget"], "<tracker_no>" 1..=1, AtTracker,
-        "have all trackers let go of one: do not call it, turn it away, keep no changes for it"
-        "The others do so as they hear of it."
+        "make all trackers forget one: refuse its calls, keep no changes for it"
+        "Each tracker does so when it hears of it. They also stop calling it."
     Unforget ["unforget"], "<tracker_no>" 1..=1, AtTracker,
-        "have them take it back"
-        "If they have let go of old changes meanwhile, it takes over their state when it is back."
+        "make all trackers accept a forgotten one again"
+        "If they have dropped old changes meanwhile, it takes over their state when it is back."
     Reload ["reload"], "" 0..=0, AtTracker,
         "read the list of trackers and the options anew"
-        "Addresses of others may have changed, and last lines may have come or gone. Options stand in the file of\n\
-         --config. SIGHUP does the same where the tracker has no terminal."
+        "The list may have other addresses of other trackers, and lines more or fewer at its end. The options are\n\
+         those in the file of --config. SIGHUP does the same if the tracker has no terminal."
     Backup ["backup"], "" 0..=0, CtlOnly,
         "write a copy of everything to standard output"
-        "The tracker runs meanwhile. Whoever has the copy has the hashes of all passwords. The key and the list of\n\
-         trackers are not in it."
+        "The tracker goes on running. The copy has the hashes of all passwords: keep it secret. It has neither the\n\
+         key nor the list of trackers."
     Restore ["restore"], "" 0..=0, InCtl,
         "make a data folder of a backup that comes from standard input"
-        "The folder must be new or empty. --tracker names the tracker that is to start on it; without that it is the one\n\
-         that made the backup."
+        "The folder must be new or empty. --tracker names the tracker that will use it. Without --tracker that is\n\
+         the one that made the backup."
     Help ["help", "?"], "[command]" 0..=1, Anywhere,
         "list the commands, or say more about one"
         ""
     Quit ["quit", "exit"], "" 0..=0, ConsoleOnly,
         "stop the tracker"
-        "On the console only. A tracker that runs as a service is stopped by the service manager."
+        "On the console only. The service manager stops a tracker that runs as a service."
 }
 
 impl OperatorUsage {
@@ -239,7 +240,7 @@ mod tests {
             [
                 "Usage: quit",
                 "Stop the tracker.",
-                "On the console only. A tracker that runs as a service is stopped by the service manager.",
+                "On the console only. The service manager stops a tracker that runs as a service.",
                 "'exit' does the same."
             ]
         );

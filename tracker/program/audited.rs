@@ -35,7 +35,8 @@ pub(super) fn note(
 
 /// Notes that another user of this machine gave a command.
 pub(super) fn note_stranger(oversight: &Oversight, number: u16, user: u32) {
-    let words = format!("a command of user {user} was refused: only root and this user may give some");
+    let words =
+        format!("a command of user {user} was refused: only root and the user of the tracker may give commands");
     oversight.log.event(Level::Warn, LogKind::CtlRefused, &words, &[]);
     let through = Some(OperatorCaller::Ctl { user }.to_string());
     oversight.audit.act(AuditLine { through, ..AuditLine::of_tracker(number, "ctl_refused") });

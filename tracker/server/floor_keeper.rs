@@ -102,7 +102,7 @@ impl Trouble {
     fn begins(&mut self, why: String) {
         self.retry = Some(Instant::now() + self.pause);
         if self.why.is_none() {
-            (self.warn)(&format!("old changes cannot be let go of: {why}; that is tried again and again"));
+            (self.warn)(&format!("old changes cannot be dropped: {why}; the tracker keeps trying"));
         }
         self.why = Some(why);
     }
@@ -110,7 +110,7 @@ impl Trouble {
     fn ends(&mut self) {
         self.retry = None;
         if self.why.take().is_some() {
-            (self.warn)("old changes can be let go of again");
+            (self.warn)("old changes can be dropped again");
         }
     }
 

@@ -26,8 +26,8 @@ const SCAN_PAUSE: Duration = Duration::from_secs(10);
 const SCAN_REST: u32 = 100;
 /// The pause before another look at something unreadable, and the minimum time between two scans for unfit files.
 const AGAIN_PAUSE: Duration = Duration::from_secs(60);
-const UNWATCHED: &str = "the system tells no more programs what happens in folders (fs.inotify.max_user_watches); it is \
-                         looked through from time to time";
+const UNWATCHED: &str = "the system allows no more watches of folders (fs.inotify.max_user_watches); the client \
+                         looks through the folder from time to time";
 const AWAY: &str = "it is not there, or another folder is in its place";
 /// A helper thread reads files of at least this many bytes: others should not wait that long.
 const LARGE_LEN: u64 = 64 * 1024 * 1024;

@@ -127,7 +127,7 @@ impl fmt::Display for PartError {
             ),
             PartError::FolderGone(path) => write!(
                 f,
-                "the folder {} was removed during the download, and what had come in with it; start it again",
+                "the folder {} was removed during the download, and the unfinished file with it; start the download again",
                 ShownPath(path)
             ),
             PartError::BadName(path) => {

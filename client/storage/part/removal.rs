@@ -30,13 +30,13 @@ impl fmt::Display for LeftAlone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LeftAlone::Other(path) => {
-                write!(f, "{} is not known to be of the download and is left alone", ShownPath(path))
+                write!(f, "{} may not belong to the download and is left alone", ShownPath(path))
             }
             LeftAlone::Named(path) => {
-                write!(f, "{} is what has come in, under another name, and is left alone", ShownPath(path))
+                write!(f, "{} is the unfinished download under another name and is left alone", ShownPath(path))
             }
             LeftAlone::Within(path) => {
-                write!(f, "{} holds what is not of the download and is left alone", ShownPath(path))
+                write!(f, "{} holds other files and is left alone", ShownPath(path))
             }
         }
     }

@@ -6,7 +6,7 @@ complete -c groupshare-tracker -l config -r -F -d 'Take more options from this f
 complete -c groupshare-tracker -l json -x -d 'Listen to programs that speak JSON at this IP:PORT'
 complete -c groupshare-tracker -l json-in-the-clear -d 'Let --json be an address that others reach'
 complete -c groupshare-tracker -l metrics -x -d 'Tell Prometheus how it is doing, at this [IP:]PORT'
-complete -c groupshare-tracker -l relay -x -d 'Pass sealed bytes between members, at most so many a second'
+complete -c groupshare-tracker -l relay -x -d 'Relay encrypted bytes between members, at most so many per second'
 complete -c groupshare-tracker -l limit -x -d 'Let there be at most so many of something, as in shares=20K'
 complete -c groupshare-tracker -l accounts -x -a 'open closed' -d 'Who makes accounts'
 complete -c groupshare-tracker -l log -x -a 'error warn info' -d 'Write lines of this level and above'

@@ -229,7 +229,7 @@ fn cancelling_leaves_ones_own_file_folder_or_link_in_the_place_of_the_part_and_s
                 _ => std::os::unix::fs::symlink("half", &part).expect("room"),
             }
             bob.expect(&format!("cancel_download lab {name}"), "Cancelled\n");
-            bob.sees(&format!("{} is not known to be of the download and is left alone", part.display()));
+            bob.sees(&format!("{} may not belong to the download and is left alone", part.display()));
             match other {
                 "file" => assert_eq!(fs::read(&part).expect("kept"), b"my notes"),
                 "folder" => assert!(read(&part) == bytes_of(1_500_000, 3), "{before:?}"),
@@ -254,7 +254,7 @@ fn cancelling_a_folder_leaves_ones_own_files_in_it_and_says_so() {
         let part = part_of(bob, "album");
         fs::write(part.join("sub/notes"), "mine").expect("room");
         bob.expect("cancel_download lab album", "Cancelled\n");
-        bob.sees(&format!("{} holds what is not of the download and is left alone", part.display()));
+        bob.sees(&format!("{} holds other files and is left alone", part.display()));
         assert_eq!(fs::read(part.join("sub/notes")).expect("kept"), b"mine");
         assert!(!part.join("1").exists() && !part.join("sub/2").exists());
     }

@@ -162,12 +162,12 @@ fn a_tracker_that_cannot_read_its_log_for_now_is_not_overtaken_either_and_its_op
     log.set_unreadable(true);
     let one = Promised::start(&log, |_| {});
     let (mut receiver, sender) = one.link();
-    wait_until("it is told", || one.told.has("old changes cannot be let go of: "));
+    wait_until("it is told", || one.told.has("old changes cannot be dropped: "));
     assert!(one.told.has("old changes cannot be read: "));
     assert!(!asks_before_answer(&mut receiver, &sender, one.floor) && !one.stands_on_it());
     log.set_unreadable(false);
     wait_until("it stands on the floor", || one.stands_on_it());
-    wait_until("that is told too", || one.told.has("old changes can be let go of again"));
+    wait_until("that is told too", || one.told.has("old changes can be dropped again"));
     assert!(!asks_before_answer(&mut receiver, &sender, one.floor));
 }
 

@@ -167,8 +167,8 @@ fn a_full_disk_holds_the_floor_back_until_there_is_room_and_the_operator_is_told
     alice.create_user("alice");
     alice.log_in("alice");
     churn(&mut alice, 40);
-    wait_until("there is room", || told.has("old changes can be let go of again"));
-    assert!(told.has("old changes cannot be let go of: the disk is full; that is tried again and again"));
+    wait_until("there is room", || told.has("old changes can be dropped again"));
+    assert!(told.has("old changes cannot be dropped: the disk is full; the tracker keeps trying"));
     wait_until("the floor follows", || tracker.server.status().floor.is_some_and(|floor| floor.below > 0));
     wait_until("all of it is removed", || bases.uncleared.load(Ordering::SeqCst) == 0);
     assert!(bases.full.load(Ordering::SeqCst) == 0);
