@@ -2,7 +2,7 @@
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all check test hostile netlab netbench sim walk rolling explore fuzz sanitize bench load soak demo install uninstall deb dist clean rust rust-tools FORCE
+.PHONY: all lints check test hostile netlab netbench sim walk rolling explore fuzz sanitize bench load soak demo install uninstall deb dist clean rust rust-tools FORCE
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -33,23 +33,29 @@ client/client: rust FORCE
 place = cmp -s '$(TARGET_DIR)/release/$(1)' $(1)/$(1) || \
 	{ cp '$(TARGET_DIR)/release/$(1)' $(1)/$(1).new && mv -f $(1)/$(1).new $(1)/$(1); }
 
-# Format, lints and documentation with warnings denied, the oldest compiler, the dependencies, and every cargo test, the one
-# that guards the architecture among them. The compiler and cargo-deny are optional: a line says which of them is missing.
-check: rust rust-tools
+# Format, lints and documentation with warnings denied, the oldest compiler and the dependencies. The compiler and cargo-deny
+# are optional: a line says which of them is missing.
+lints: rust rust-tools
 	@$(RUN_CARGO) fmt --check
 	@$(RUN_CARGO) clippy --all-targets --locked --target-dir '$(TARGET_DIR)' -- -D warnings
 	@RUSTDOCFLAGS='$(RUSTDOCFLAGS) -D warnings' \
 		$(RUN_CARGO) doc --quiet --no-deps --document-private-items --locked --target-dir '$(TARGET_DIR)'
 	@$(CHECK_MSRV)
 	@$(CHECK_DENY)
+
+# The lints, and every cargo test, the one that guards the architecture among them.
+check: lints
 	@$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)'
 
-# The gate: the checks, then the programs as their users run them. One after the other, whatever `make -j` says.
+# The gate: what `make check` does, then the programs as their users run them. The tests wait more than they compute, so the
+# lints and the programs for users are compiled while the tests run. Both end before this does, whichever fails.
 test: rust rust-tools
 	@$(if $(shell $(PYTHON_PROBLEM)),$(error $(shell $(PYTHON_PROBLEM))))
 	@echo 'Takes 10 to 30 minutes, 8 GB below $(TARGET_DIR)/ and 2 GB in the temporary folder'
-	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory all
+	@$(RUN_CARGO) test --no-run --locked --target-dir '$(TARGET_DIR)'
+	@{ export CARGO_TERM_QUIET=true; $(MAKE) --no-print-directory lints && $(MAKE) --no-print-directory all; } & \
+		$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)'; tests=$$?; \
+		wait $$! && exit $$tests
 	@./test.sh
 
 # Attackers at full numbers against trackers and clients, and what honest users notice meanwhile. `make check` plays small ones.

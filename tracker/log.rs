@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_causes_many_events_takes_few_lines_from_those_of_others() {
+    fn an_address_with_many_events_takes_few_lines_from_others() {
         let (mut kinds, start) = (KindPaces::new(), Instant::now());
         let at = |network: u16, host: u16| LogKind::Login.at([0x2001, 0xdb8, 0, network, 0, 0, 0, host].into());
         let told = (0..500).filter(|host| kinds.take(at(1, *host), start).is_some()).count();

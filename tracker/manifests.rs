@@ -670,7 +670,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_manifest_says_stays_known_however_many_there_are() {
+    fn the_facts_of_a_manifest_stay_known_however_many_there_are() {
         let (temp, manifests) = open();
         let all: Vec<_> = (0..1500).map(|n| manifest(&format!("file{n}"), 1)).collect();
         let lot = all.iter().map(|(bytes, content)| {

@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_at_one_address_keeps_nobody_elsewhere_from_being_looked_for() {
+    fn a_crowd_at_one_address_leaves_probes_to_others() {
         let prober = Prober::new().expect("a descriptor");
         let given_up: Arc<Mutex<Vec<u64>>> = Arc::default();
         let now = Instant::now();

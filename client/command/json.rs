@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_gets_wrong_is_said() {
+    fn a_refusal_says_what_a_program_got_wrong() {
         for (line, said) in [
             ("{", "The line is not JSON: EOF"),
             ("{} {}", "The line is not JSON: trailing characters"),

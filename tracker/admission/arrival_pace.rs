@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_turned_away_without_end_is_told_at_a_pace_and_others_are_not_held_up() {
+    fn a_place_turned_away_without_end_is_told_at_a_pace_and_others_are_not_held_up() {
         let (mut pace, now) = (ArrivalPace::default(), Instant::now());
         let mut told = |last, now| (0..1000).filter(|_| pace.tells([192, 0, 2, last].into(), now)).count();
         assert_eq!((told(1, now), told(1, now), told(2, now)), (64, 0, 64));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_reset_without_end_is_ignored_and_others_are_not() {
+    fn a_place_reset_without_end_is_ignored_and_others_are_not() {
         let (mut pace, now) = (ArrivalPace::default(), Instant::now());
         let mut reset = |last, now| (0..1000).filter(|_| pace.resets([192, 0, 2, last].into(), now)).count();
         assert_eq!((reset(1, now), reset(1, now), reset(2, now)), (256, 0, 256));

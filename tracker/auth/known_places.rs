@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn very_many_accounts_at_one_place_make_nobody_forgotten_elsewhere() {
+    fn very_many_accounts_at_one_place_push_out_no_user_of_another() {
         let mut places = KnownPlaces::default();
         let (at_home, office) = (|n: u8| IpAddr::from([10, 0, 0, n]), [10, 0, 1, 1].into());
         for n in 0..200 {

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn when_too_many_wait_the_last_of_whoever_has_most_is_told_to_slow_down_and_nobody_else() {
+    fn when_too_many_wait_only_the_asker_with_most_is_told_to_slow_down() {
         let (passwords, held_up) = held_up();
         std::thread::scope(|scope| {
             let log_in = |asker: Asker| scope.spawn(|| passwords.check(asker, password("alpha"), Vec::new()));

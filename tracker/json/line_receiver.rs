@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_of_long_lines_is_bounded_and_short_ones_go_on() {
+    fn long_lines_hold_bounded_memory_and_short_ones_go_on() {
         let bytes = [&vec![b'x'; 2 * STEP_LEN], &b"\nshort\n"[..]].concat();
         with_written([&bytes[..], &bytes[..]].concat(), false, |lines| {
             let now = Instant::now();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_others_begin_keep_the_longest_one_from_nobody_in_another_network() {
+    fn unfinished_lines_of_one_network_leave_room_for_the_longest_line_of_another() {
         let (near, mut far) = sockets();
         let memory = JsonMemory::new();
         let (others, mine) = (payer(&memory, &near, 2), payer(&memory, &near, 1));

@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_gets_wrong_is_said() {
+    fn a_refusal_says_what_a_program_got_wrong() {
         for (members, said) in [
             (r#""command":"fly""#, "The kind of message is unknown: fly"),
             (r#""command":"login""#, "user_id is missing in command_args"),

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_total_is_that_of_what_is_there_or_on_its_way_and_one_too_many_gets_no_room() {
+    fn the_total_counts_manifests_here_or_on_their_way_and_one_too_many_gets_no_room() {
         let [a, b] = [1, 2].map(|byte| InfoHash([byte; 32]));
         let lens = Arc::new(ManifestLens::of_files([(a, 10_000), (b, 1)].into_iter()));
         assert_eq!((lens.total(), lens.look(|len_of| len_of(b))), (14_096, 4096), "a short one has its block");

@@ -64,7 +64,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     #[test]
-    fn users_of_a_network_read_many_long_lists_an_hour_and_keep_nobody_elsewhere_from_reading() {
+    fn users_of_a_network_read_many_long_lists_an_hour_and_other_networks_read_too() {
         let (readers, start) = (Readers::default(), Instant::now());
         let reader = |host: u8, seq| {
             let user = UserRef(OpId { origin: Origin { tracker: 1, incarnation: 1 }, seq });

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_most_parts_waiting_is_told_to_slow_down_and_not_the_newcomer() {
+    fn the_user_with_most_parts_waiting_is_told_to_slow_down_and_not_the_newcomer() {
         let turns = CheckTurns::default();
         let held: Vec<Turn> = (0..at_once()).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
         thread::scope(|scope| {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_waited_elsewhere_waits_here_for_what_is_left_of_the_time() {
+    fn a_request_that_has_waited_elsewhere_waits_here_for_the_rest_of_its_time() {
         let turns = CheckTurns::default();
         let held: Vec<Turn> = (0..at_once()).map(|_| turns.wait(Requester::Operator).expect("a turn")).collect();
         let Requester::User(ip, user, _) = requester(1, 1) else { unreachable!("a user") };

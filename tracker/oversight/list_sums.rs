@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_a_user_with_thousands_of_shares_costs_what_has_changed() {
+    fn a_look_at_a_user_with_thousands_of_shares_costs_only_the_changes() {
         let (mut ann, sums, start) = (Sharer::new(), ListSums::default(), Instant::now());
         let shares: Vec<ShareRef> = (0..5000).map(|number| ann.share(number)).collect();
         let looked = Cell::new(0_u64);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_list_that_comes_and_goes_costs_what_has_changed() {
+    fn a_longest_list_that_comes_and_goes_costs_only_the_changes() {
         let (mut ann, sums, start) = (Sharer::new(), ListSums::default(), Instant::now());
         (0..2000).for_each(|number| {
             ann.share(number);

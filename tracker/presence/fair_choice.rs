@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn of_each_new_holder_in_a_crowd_a_few_hear_and_everybody_of_some() {
+    fn in_a_crowd_a_few_clients_hear_of_each_new_holder_and_each_client_of_some() {
         let lacking: Vec<_> = (0..2000).map(key).collect();
         assert_eq!(told_of(key(5000), TOLD_TO_ALL, lacking.clone()).len(), 2000, "the first ones");
         let mut times = vec![0; lacking.len()];

@@ -139,7 +139,7 @@ fn a_later_login_of_the_same_client_takes_over() {
 }
 
 #[test]
-fn who_is_silent_for_the_time_to_live_is_offline() {
+fn a_client_silent_for_the_time_to_live_is_offline() {
     let start = Instant::now();
     let (presence, t) = online(start, &[key(1, 1), key(2, 2)]);
     presence.hold(&t[0], share(3), &all()).expect("valid");
@@ -523,7 +523,7 @@ fn equal_holdings_take_memory_once_and_one_that_grows_leaves_the_others_as_they_
 }
 
 #[test]
-fn what_goes_over_the_room_of_a_user_is_kept_as_a_count_and_of_nobody_else() {
+fn holdings_beyond_the_room_of_a_user_are_kept_as_counts_for_that_user_only() {
     let now = Instant::now();
     let clients: Vec<_> = (0..100).map(|client| key(1, client)).chain([key(2, 1)]).collect();
     let (presence, t) = online(now, &clients);
@@ -543,7 +543,7 @@ fn what_goes_over_the_room_of_a_user_is_kept_as_a_count_and_of_nobody_else() {
 }
 
 #[test]
-fn what_goes_over_the_room_of_all_is_forgotten_of_those_who_take_most() {
+fn beyond_the_room_of_all_the_holdings_of_the_users_who_take_most_are_forgotten() {
     let (presence, now) = (Presence::new(), Instant::now());
     let honest = presence.enter(key(200, 1), now);
     presence.announce(&honest, contact(1));
@@ -561,7 +561,7 @@ fn what_goes_over_the_room_of_all_is_forgotten_of_those_who_take_most() {
 }
 
 #[test]
-fn a_client_of_which_there_is_no_room_for_all_shares_is_found_for_what_its_user_shares() {
+fn a_client_without_room_for_all_its_shares_is_found_for_those_of_its_user() {
     let (presence, t) = online(Instant::now(), &[key(1, 1), key(2, 2)]);
     let many = |number| SwarmInfo { share: ShareRef(op(1000 + number)), ..share(3) };
     let room = (1..).take_while(|&entries| budget::cost(entries, 0) <= budget::USER_LEN_MAX).count() as u64;
@@ -606,7 +606,7 @@ fn other_trackers_are_told_how_many_pieces_where_it_would_take_much_to_say_which
 }
 
 #[test]
-fn whoever_holds_and_drops_without_end_has_other_trackers_told_so_much_and_leaves_as_much_to_others() {
+fn a_user_who_holds_and_drops_without_end_leaves_half_of_what_is_told_to_others() {
     let now = Instant::now();
     let (presence, t) = online(now, &[key(1, 1), key(2, 1), key(3, 1)]);
     let subscription = presence.subscribe(Box::new(|| ()));
@@ -630,7 +630,7 @@ fn whoever_holds_and_drops_without_end_has_other_trackers_told_so_much_and_leave
 }
 
 #[test]
-fn what_was_said_before_is_told_to_no_other_tracker_again() {
+fn unchanged_claims_are_not_told_to_other_trackers_again() {
     let (presence, t) = online(Instant::now(), &[key(1, 1)]);
     let subscription = presence.subscribe(Box::new(|| ()));
     let some = more(&[1, 2]);

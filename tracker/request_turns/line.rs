@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_for_the_first_time_comes_before_a_crowd() {
+    fn a_site_that_asks_for_the_first_time_comes_before_a_crowd() {
         let (mut line, now) = (
             TurnLine::new(SharesOfTurns { all: 2, of_lone_site: 2, of_site: 2, of_busy: 2 }, WORK_MAX),
             Instant::now(),
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_site_that_works_keeps_nobody_of_another_one_waiting() {
+    fn a_lone_busy_site_leaves_turns_for_another_one() {
         let (mut line, now) = (
             TurnLine::new(SharesOfTurns { all: 9, of_lone_site: 4, of_site: 1, of_busy: 2 }, WORK_MAX),
             Instant::now(),

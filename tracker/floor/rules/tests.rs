@@ -456,7 +456,7 @@ fn an_op_of_a_tracker_that_is_gone_held_by_one() {
 }
 
 #[test]
-fn what_a_promise_of_others_excludes_is_given_up() {
+fn a_tracker_gives_up_the_ops_that_a_promise_of_others_excludes() {
     let ([mut a, mut b, mut c], proposal) = all_ready();
     // a promises. c has not heard of that, and takes what an empty tracker gives it.
     a.promise(&proposal);
@@ -502,7 +502,7 @@ fn a_floor_is_established_on_the_word_of_a_tracker_that_stands_on_it() {
 }
 
 #[test]
-fn a_tracker_that_lost_what_it_has_promised_promises_nothing_else() {
+fn a_tracker_that_lost_ops_it_promised_promises_nothing_else() {
     let ([mut a, mut b, mut c], first) = all_ready();
     a.promise(&first);
     meet(&mut a, &mut c);
@@ -554,7 +554,7 @@ fn contradiction() -> [Tracker; 3] {
 }
 
 #[test]
-fn nobody_yields_what_it_has_promised() {
+fn no_tracker_yields_ops_that_it_has_promised() {
     let [a, b, c] = contradiction();
     for (tracker, other) in [(&a, 2), (&b, 1)] {
         assert_eq!(tracker.state.promises().count(), 2);
@@ -572,7 +572,7 @@ fn nobody_yields_what_it_has_promised() {
 /// All disks were restored to copies from before a floor, and one of them later to its state on that floor. That
 /// tracker meanwhile hears what the others have promised.
 #[test]
-fn nobody_yields_what_is_part_of_the_base() {
+fn no_tracker_yields_ops_of_its_base() {
     let [mut a, mut b, c] = three_at_work();
     let mut ahead = c;
     let before = ahead.floor;

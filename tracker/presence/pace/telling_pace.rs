@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_very_many_shares_is_told_of_and_remembered_within_bounds_and_leaves_as_much_to_others() {
+    fn a_holder_of_very_many_shares_is_told_of_within_bounds_and_leaves_as_much_to_others() {
         let (mut pace, begun) = (TellingPace::default(), Instant::now());
         let mut told = 0;
         for ms in 0..20_000 {
