@@ -33,12 +33,12 @@ pub(crate) fn second_versions(tree: &Tree, others: &[(String, String)]) -> Vec<S
     out
 }
 
-/// Whether the line has the version, and not as a part of a longer number such as an address.
+/// Whether the line has the version. A longer number, such as an address, is none, and `v1.2.0` is the tag of a release.
 fn has_version(line: &str, version: &str) -> bool {
     line.match_indices(version).any(|(at, _)| {
         let (before, after) = (&line[..at], &line[at + version.len()..]);
         let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-        !before.ends_with(|c: char| c.is_ascii_digit() || c == '.')
+        !before.ends_with(|c: char| c.is_ascii_digit() || matches!(c, '.' | 'v'))
             && !goes_on(after)
             && !after.strip_prefix('.').is_some_and(goes_on)
     })
@@ -113,9 +113,9 @@ mod tests {
             MANIFEST,
             ("CHANGELOG.md", "## 1.2.0 - 2026-12-31"),
             ("client/a.rs", "const V: &str = \"1.2.0\";"),
-            ("docs/A.md", "11.2.0 and 1.2.0.7 and 1.2.01\nsince 1.2.0."),
+            ("docs/A.md", "11.2.0, 1.2.0.7, 1.2.01 and v1.2.0\nsince 1.2.0."),
         ]);
-        let others = [("packaging/a.1".to_owned(), ".Os groupshare v1.2.0".to_owned())];
+        let others = [("packaging/a.1".to_owned(), ".Os groupshare 1.2.0".to_owned())];
         let told = |place, line| {
             format!("{place} repeats the version of Cargo.toml in `{line}`: take it from there, or leave it out")
         };
@@ -124,7 +124,7 @@ mod tests {
             [
                 told("client/a.rs:1", "const V: &str = \"1.2.0\";"),
                 told("docs/A.md:2", "since 1.2.0."),
-                told("packaging/a.1:1", ".Os groupshare v1.2.0"),
+                told("packaging/a.1:1", ".Os groupshare 1.2.0"),
             ]
         );
     }
