@@ -46,5 +46,5 @@ fn what_was_told_is_shown_again_the_latest_first_also_after_a_kill() {
 
 #[test]
 fn help_says_how_much_is_kept() {
-    assert!(Word::Notices.usage().details.contains(&format!(" {TOLD_MAX} things")));
+    assert!(Word::Notices.usage().details.contains(&format!("the last {TOLD_MAX},")));
 }
