@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 /// Eight pieces.
 pub(super) const LEN: usize = 4 << 20;
 
-/// Bytes in which no two pieces are equal.
+/// Bytes in which no two pieces are equal, also with those of another seed.
 pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
+    let mut state = seed << 1 | 1;
     let next = || {
         state ^= state << 13;
         state ^= state >> 7;
