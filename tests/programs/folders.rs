@@ -291,7 +291,7 @@ fn events_that_did_not_fit_into_the_queue_are_made_up_for() {
     // And it hears of later changes, also in folders that are new.
     write(&installation, "alice/pool/new/deep/later", "later");
     bob.until("list_files lab", "new/deep/later  5 B, 1 member online with it");
-    alice.told("show_folders", "shared in lab: 5 files");
+    alice.until("show_folders", "shared in lab: 5 files");
 }
 
 #[test]
