@@ -149,7 +149,7 @@ start_tracker tracker
 told tracker 'help quit' \
     'Usage: quit' \
     'Stop the tracker.' \
-    'On the console only. A tracker that runs as a service is stopped by the service manager.' \
+    'On the console only. The service manager stops a tracker that runs as a service.' \
     "'exit' does the same."
 told tracker 'frobnicate' "Unknown command 'frobnicate', type help"
 in_use="127.0.0.1:$tracker_port is in use"
