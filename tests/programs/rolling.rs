@@ -8,6 +8,7 @@ use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::names::PASSWORD;
 use crate::common::program::{Line, Program};
 use crate::common::wait::wait_until;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -15,7 +16,6 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -79,19 +79,19 @@ fn data(place: &Installation, number: usize) -> PathBuf {
     place.folder.path().join(format!("tracker_info.txt.data/tracker-{number}"))
 }
 
-/// Makes groups until it is told to end; gives those that were acknowledged.
-fn makes_groups(mut client: Program, name: &str, ends: &AtomicBool) -> BTreeSet<String> {
+/// Makes groups until the other side of `ends` is dropped; gives those that were acknowledged. The pace leaves enough of
+/// what a user may make in an hour for the whole upgrade.
+fn makes_groups(mut client: Program, name: &str, ends: &Receiver<()>) -> BTreeSet<String> {
+    let pace = Duration::from_millis(100);
     let mut acknowledged = BTreeSet::new();
     for number in 0.. {
-        if ends.load(Ordering::Relaxed) {
-            break;
-        }
         let group = format!("{name}{number}");
         if carries_out(&mut client, "create_group", &json!({ "group_id": group })) {
             acknowledged.insert(group);
         }
-        // So many that a user may make in an hour last for the whole upgrade.
-        thread::sleep(Duration::from_millis(100));
+        if ends.recv_timeout(pace) == Err(RecvTimeoutError::Disconnected) {
+            break;
+        }
     }
     acknowledged
 }
@@ -167,8 +167,10 @@ fn three_trackers_are_upgraded_one_by_one_and_go_back_and_every_acknowledged_cha
     let mut trackers = [1, 2, 3].map(|number| Some(old.start(&place, number)));
     (1..=3).for_each(|number| catches_up(&mut trackers, number));
     let writers = [("older", old.client(&place, "older", 1)), ("newer", new.client(&place, "newer", 2))];
-    let ends = AtomicBool::new(false);
+    let (upgrading, ends) = bounded(0);
     let acknowledged: BTreeSet<String> = thread::scope(|scope| {
+        // Dropped also where the test fails.
+        let upgrading: Sender<()> = upgrading;
         let ends = &ends;
         let writers = writers.map(|(name, client)| scope.spawn(move || makes_groups(client, name, ends)));
         for number in 1..=3 {
@@ -182,7 +184,7 @@ fn three_trackers_are_upgraded_one_by_one_and_go_back_and_every_acknowledged_cha
         for number in 1..=3 {
             go_back(&place, &mut trackers, number, (&new, &old));
         }
-        ends.store(true, Ordering::Relaxed);
+        drop(upgrading);
         writers.into_iter().flat_map(|writer| writer.join().expect("no panic")).collect()
     });
     assert!(["older1", "newer1"].iter().all(|group| acknowledged.contains(*group)), "{acknowledged:?}");

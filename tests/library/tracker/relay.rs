@@ -185,8 +185,8 @@ fn a_pair_that_says_nothing_for_too_long_is_closed() {
 
 #[test]
 fn the_cap_holds_and_a_user_with_four_pairs_gets_what_a_user_with_one_gets() {
-    const CAP: u64 = 4_000_000;
-    const WANTED: u64 = 3_000_000;
+    const CAP: u64 = 1_000_000;
+    const WANTED: u64 = 1_500_000;
     let tracker = relaying(RelaySettings { limit: Limit::of(CAP), ..FAST });
     let pairs: Vec<_> = (0..4).map(|number| meet(&tracker, "many", &format!("m{number}"))).collect();
     let one = meet(&tracker, "one", "other");
@@ -217,8 +217,7 @@ fn the_cap_holds_and_a_user_with_four_pairs_gets_what_a_user_with_one_gets() {
         }
         assert!(rate < 1.1 * CAP as f64, "{rate} bytes/s");
         let share = many as f64 / one_got as f64;
-        // Without turns it is 4. A pair whose threads get no core for a while asks for less than its part.
-        assert!((0.5..2.0).contains(&share), "four pairs got {share} times what one got");
+        assert!((0.7..1.4).contains(&share), "four pairs got {share} times what one got");
     });
 }
 
