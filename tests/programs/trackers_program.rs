@@ -282,6 +282,36 @@ fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there
 }
 
 #[test]
+fn a_folder_that_is_unshared_at_a_tracker_that_has_not_heard_of_its_files_leaves_none_shared() {
+    let installation = Installation::of(2);
+    let one = installation.tracker(1);
+    let relay = Relay::to(installation.addrs[0], |_, _, _| {});
+    let far = installation.machine("far", &[relay.addr, installation.addrs[1]]);
+    let mut trackers = [one, installation.tracker_on(&far, 2)];
+    let (mut alice, mut bob) = alice_and_bob(&installation, [2, 1], &[]);
+    let pool = installation.folder.path().join("alice/pool");
+    fs::create_dir(&pool).expect("made");
+    fs::write(pool.join("old"), "old").expect("room");
+    alice.told("share_folder pool lab", "Sharing the folder");
+    alice.answers("wait");
+    same_digests(&mut trackers);
+    relay.block();
+    fs::write(pool.join("old"), "changed").expect("room");
+    fs::write(pool.join("new"), "new").expect("room");
+    alice.until("list_files lab", "old  7 B");
+    alice.until("list_files lab", "new  3 B");
+    let [one, two] = trackers;
+    two.kill();
+    alice.expect(&format!("Connected to the tracker {}", installation.addrs[0]));
+    alice.told("unshare_folder pool", "Stopped sharing the folder");
+    alice.expect("alice/pool in lab: the tracker does not know 2 of its shares yet");
+    relay.unblock();
+    let mut trackers = [one, installation.tracker_on(&far, 2)];
+    same_digests(&mut trackers);
+    bob.until("list_files lab", "No files");
+}
+
+#[test]
 fn a_download_waits_at_a_tracker_that_has_not_heard_of_the_file_and_goes_on_once_it_has() {
     let installation = Installation::of(2);
     let one = installation.tracker(1);

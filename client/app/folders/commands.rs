@@ -1,11 +1,14 @@
 //! Carries out the commands about shared folders.
 
 use super::register::GoneFiles;
+use crate::client::app::announce::unheard_of;
 use crate::client::app::login_session::LoginSession;
 use crate::client::app::share;
 use crate::client::command::failure::Failure;
 use crate::client::folder::tree::folder_node;
+use crate::client::output::event::Event;
 use crate::client::output::report::{FolderStatus, Report};
+use crate::client::rpc::error::RpcError;
 use crate::client::state::folders::{Bond, FolderRecord};
 use crate::client::state::record::ShareRecord;
 use crate::model::escape::ShownPath;
@@ -17,6 +20,8 @@ use std::path::Path;
 
 /// The maximum number of folders of a login: each needs a descriptor of its own.
 const FOLDERS_MAX: usize = 16;
+/// The number of shares that end in one request.
+pub(super) const LOT: usize = 256;
 
 /// Begins to share a folder as a whole. For a folder that is shared already, agrees that the shares of its missing
 /// files end.
@@ -73,9 +78,27 @@ pub(crate) fn unshare_folder(session: &LoginSession, path: &Path) -> Result<Repo
     folders.remove_where(|other| same_folder(other, &folder)).map_err(|error| error.to_string())?;
     session.folders().stop_reading();
     // `decide` waits for a share that is being made right now. After it the keeper makes none: see `keeper`.
-    let names = session.decide(|| shares_in(session, &folder).into_iter().map(|share| share.name).collect::<Vec<_>>());
-    share::stop_all(session, &folder.group, &names)?;
+    let mut shares = session.decide(|| shares_in(session, &folder));
+    let ended = shares.chunks(LOT).try_for_each(|lot| end_heard(session, &folder.group, lot));
+    shares.retain(|share| session.slot().share(&share.group, &share.name).is_some_and(|kept| kept == *share));
+    let left = shares.len();
+    session.folders().leave(shares);
+    ended?;
+    if left > 0 {
+        let why = format!(
+            "the tracker does not know {left} of its shares yet; they end once it does, while you stay logged in"
+        );
+        session.event(&Event::FolderTrouble { group: folder.group, folder: folder.path, why });
+    }
     Ok(Report::Done("Stopped sharing the folder"))
+}
+
+/// Ends those shares that the tracker has heard of. For another one it would end an older version of the same name.
+fn end_heard(session: &LoginSession, group: &GroupId, shares: &[ShareRecord]) -> Result<(), RpcError> {
+    let unheard = unheard_of(session, shares)?;
+    let is_heard = |record: &&ShareRecord| record.share.is_none_or(|share| !unheard.contains(&share));
+    let names: Vec<_> = shares.iter().filter(is_heard).map(|record| record.name.clone()).collect();
+    share::stop_all(session, group, &names).map(drop)
 }
 
 /// Shows the state of the folders. For a folder added a moment ago nothing is known yet.

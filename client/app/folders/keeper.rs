@@ -1,7 +1,7 @@
 //! The thread that looks after shared folders. It hears of changes in them, shares files at rest, and ends the shares
 //! of missing files.
 
-use super::commands::shares_in;
+use super::commands::{LOT, folder_of, shares_in};
 use super::register::{GoneFiles, Orders};
 use super::shared_folder::{Folder, Moment};
 use crate::client::app::announce::{is_unheard, unheard_of};
@@ -34,8 +34,6 @@ const LIMIT_PAUSE: Duration = Duration::from_secs(60);
 const LOST_MAX: Duration = Duration::from_secs(60);
 /// How often the client asks again whether the tracker has heard of another tracker's shares.
 const HEAR_PAUSE: Duration = Duration::from_secs(5);
-/// The number of shares that end in one request.
-const LOT: usize = 256;
 
 /// A large file that a helper thread reads beside the others.
 struct Reading {
@@ -54,7 +52,7 @@ struct Keeper<'a> {
     /// Since when no tracker is reached.
     lost: Option<Instant>,
     reading: Option<Reading>,
-    /// Shares without a file that the tracker has not heard of. Each share ends once the tracker has heard of it.
+    /// Shares to end that the tracker has not heard of: without a file, or of a folder that is no longer shared.
     unheard: Vec<ShareRecord>,
     /// When to ask the tracker about them next.
     hears: Option<Instant>,
@@ -123,11 +121,12 @@ impl Keeper<'_> {
     }
 
     fn take_orders(&mut self) {
-        let Orders { ended, agreed, doubted, read } = self.session.folders().take_orders();
+        let Orders { ended, agreed, doubted, left, read } = self.session.folders().take_orders();
         if let Some(read) = read {
             self.has_read(read);
         }
         self.doubted.extend(doubted);
+        self.put_aside(left);
         // An ended share makes room for another.
         self.full = self.full.filter(|_| ended.is_empty());
         for folder in &mut self.folders {
@@ -282,7 +281,16 @@ impl Keeper<'_> {
         }
     }
 
-    /// Ends those shares that the tracker has heard of by now. A share that the user has shared again does not end.
+    /// Keeps shares until they can end.
+    fn put_aside(&mut self, shares: Vec<ShareRecord>) {
+        if !shares.is_empty() {
+            self.hears.get_or_insert(Instant::now() + HEAR_PAUSE);
+        }
+        self.unheard.extend(shares);
+    }
+
+    /// Ends those shares that the tracker has heard of by now. A share that the user has shared again does not end, nor
+    /// does one whose file lies in a shared folder again.
     fn end_unheard(&mut self) {
         let (session, now) = (self.session, Instant::now());
         if self.hears.is_none_or(|hears| hears > now) {
@@ -290,7 +298,8 @@ impl Keeper<'_> {
         }
         self.unheard.retain(|record| {
             let ShareRecord { group, name, share, .. } = record;
-            if session.slot().share(group, name).is_none_or(|own| own.share != *share) {
+            let is_back = || folder_of(session, record).is_some() && record.path.exists();
+            if session.slot().share(group, name).is_none_or(|own| own.share != *share) || is_back() {
                 return false;
             }
             if share.is_some_and(|share| is_unheard(session, share)) {
@@ -313,10 +322,7 @@ impl Keeper<'_> {
         records.retain(|record| record.share.is_some_and(|share| unheard.contains(&share)));
         let now = Instant::now();
         records.iter().for_each(|record| folder.is_withdrawn(&record.name, now));
-        if !records.is_empty() {
-            self.hears.get_or_insert(now + HEAR_PAUSE);
-        }
-        self.unheard.extend(records);
+        self.put_aside(records);
         Ok(())
     }
 

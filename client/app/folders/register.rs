@@ -27,6 +27,8 @@ pub(super) struct Orders {
     pub agreed: Vec<PathBuf>,
     /// Files of which the group may have another version than the folder.
     pub doubted: BTreeSet<(GroupId, FileName)>,
+    /// Shares of a folder that is no longer shared. They are still to end.
+    pub left: Vec<ShareRecord>,
     /// The result of the large file.
     pub read: Option<Result<(), Failure>>,
 }
@@ -134,6 +136,12 @@ impl FolderRegister {
     pub(crate) fn doubt(&self, group: GroupId, name: FileName) {
         self.state.lock().orders.doubted.insert((group, name));
         self.wake();
+    }
+
+    /// Leaves shares to the thread that are still to end.
+    pub(crate) fn leave(&self, shares: Vec<ShareRecord>) {
+        self.state.lock().orders.left.extend(shares);
+        self.waker.wake();
     }
 
     /// Takes the next question to the user.
