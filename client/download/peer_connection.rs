@@ -25,7 +25,7 @@ use crate::wire::handshake::features::Features;
 use crate::wire::peer::{PeerReply, PeerRequest};
 use crate::wire::refusal::Code;
 use asking::{Asking, Refused};
-use complaint::{Complaint, ComplaintState};
+use complaint::Complaint;
 use describing::Describing;
 use early_ask::{EarlyAsk, EarlyAsked};
 use liveness::Due;
@@ -48,6 +48,7 @@ pub(crate) struct PeerConnection {
     peer: PeerId,
     key: KeyId,
     way: Way,
+    since: Instant,
     lane: Lane,
     receiver: FrameReceiver,
     sender: Arc<FrameSender>,
@@ -110,6 +111,7 @@ impl PeerConnection {
             peer,
             key,
             way,
+            since: now,
             lane,
             receiver,
             sender,
@@ -154,6 +156,11 @@ impl PeerConnection {
     /// The way on which the connection was made.
     pub(crate) fn way(&self) -> Way {
         self.way
+    }
+
+    /// When the connection opened.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     /// Whether the connection has delivered a piece.
@@ -364,7 +371,7 @@ impl PeerConnection {
         let (now, polled) = (Instant::now(), self.receiver.polled());
         self.complaint = Some(Complaint::new(request, now, polled));
         let sent = self.sender.send(request, &PeerRequest::BadPiece { piece: piece.get() });
-        sent.map_err(|_| DropReason::Lied(Lie::BadPiece))
+        sent.map_err(|_| DropReason::Lost)
     }
 
     fn take_digests(&mut self, request: u32, digests: &[u8]) -> Option<WorkOutcome> {
@@ -430,7 +437,7 @@ impl PeerConnection {
     }
 
     /// Returns the final reason for the end of a connection. A peer that leaves without answering a complaint gave a
-    /// wrong piece.
+    /// wrong piece. It may be honest: a seeder that withdraws a piece ends the connections that know of it.
     pub(crate) fn blame(&self, reason: DropReason) -> DropReason {
         match reason {
             DropReason::Lost if self.complaint.is_some() => DropReason::GaveBad,
@@ -444,10 +451,9 @@ impl PeerConnection {
     /// The peer is gone.
     pub(crate) fn check_time(&mut self, now: Instant) -> Result<(), DropReason> {
         let (polled, held_back) = (self.receiver.polled(), self.not_before.is_some());
-        match self.complaint.as_mut().map(|complaint| complaint.look(now, polled, held_back)) {
-            Some(ComplaintState::Ignored) => return Err(DropReason::Lied(Lie::BadPiece)),
-            Some(ComplaintState::Late) => return Err(DropReason::GaveBad),
-            Some(ComplaintState::Waits) | None => {}
+        // A busy machine, here or there, may delay the answer of an honest peer.
+        if self.complaint.as_mut().is_some_and(|complaint| complaint.is_late(now, polled, held_back)) {
+            return Err(DropReason::GaveBad);
         }
         if let Some(outlook) = self.asking.outlook(now) {
             self.transfer.expect(self.lane, outlook);

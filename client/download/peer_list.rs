@@ -350,16 +350,21 @@ impl PeerList {
         }
     }
 
-    /// Notes a wrong piece of a peer, and that the peer was told. This many of its connections are gone. The client
-    /// tries it again after a pause, in which the peer may correct its mistake. The user's clients on trial wait too.
-    pub(crate) fn gave_bad(&mut self, id: &PeerId, now: Instant, lanes: usize) {
+    /// Notes a wrong piece of a peer on a connection from this time. This many of its connections are gone. The client
+    /// tries the peer again after a pause, in which the peer may correct its mistake. The user's clients on trial wait
+    /// too. Several connections may bring the same wrong piece before the peer can correct it, which counts once.
+    pub(crate) fn gave_bad(&mut self, (id, since): (&PeerId, Instant), now: Instant, lanes: usize) {
         self.lie = Some((id.user.clone(), Lie::BadPiece));
         let pause = |bad: u32| pause_after(bad + 1, BAD_PAUSE_MAX);
         if let Some(known) = self.known.get_mut(id) {
             known.lanes = known.lanes.saturating_sub(lanes);
+            known.delivered = false;
+            if known.bad_at.is_some_and(|counted| since <= counted) {
+                return;
+            }
             known.blame.pause(now + pause(known.bad));
             known.bad = known.bad.saturating_add(1);
-            known.delivered = false;
+            known.bad_at = Some(now);
         }
         if let Some(user) = self.users.get_mut(&id.user) {
             user.blame.pause(now + pause(user.bad));

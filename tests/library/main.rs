@@ -32,6 +32,7 @@ mod adoption;
 mod certificates;
 mod client;
 mod compat;
+mod complaints;
 mod conversation;
 mod difference;
 mod failing_disk;

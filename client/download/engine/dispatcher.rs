@@ -324,7 +324,7 @@ impl Dispatcher {
             match connection.blame(reason) {
                 DropReason::Lost => entry.peers.lost(&peer, now, true),
                 DropReason::Busy => entry.peers.lost(&peer, now, false),
-                DropReason::GaveBad => entry.gave_bad(&peer, now),
+                DropReason::GaveBad => entry.gave_bad((&peer, connection.since()), now),
                 DropReason::Lied(lie) => entry.lied(&peer, lie),
             }
         }

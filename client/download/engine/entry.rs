@@ -83,13 +83,14 @@ impl TransferEntry {
         self.ready.retain(|other| other.peer() != peer);
     }
 
-    /// Drops the connections of a peer that gave a wrong piece, for a while. Connections at a worker stay.
-    pub(super) fn gave_bad(&mut self, peer: &PeerId, now: Instant) {
+    /// Drops the connections of a peer that gave a wrong piece on a connection from this time, for a while. Connections
+    /// at a worker stay.
+    pub(super) fn gave_bad(&mut self, (peer, since): (&PeerId, Instant), now: Instant) {
         let before = self.parked.len() + self.ready.len();
         self.parked.retain(|other| other.peer() != peer);
         self.ready.retain(|other| other.peer() != peer);
         let dropped = before - self.parked.len() - self.ready.len();
-        self.peers.gave_bad(peer, now, 1 + dropped);
+        self.peers.gave_bad((peer, since), now, 1 + dropped);
     }
 
     /// Tells the peer list how many connections are wanted now.

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The longest silence of a peer before its answer to a complaint. A peer that answers may be honest. Earlier requested
-/// pieces come first, and may be slow.
+/// The longest silence of a peer before its answer to a complaint. Earlier requested pieces come first, and may be slow.
 const COMPLAINT_SILENCE: Duration = Duration::from_secs(5);
 /// The longest wait for an answer, whatever comes before it.
 const COMPLAINT_DEADLINE: Duration = Duration::from_secs(60);
@@ -18,16 +17,6 @@ pub(super) struct Complaint {
     polled: u64,
 }
 
-/// The state of a complaint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ComplaintState {
-    Waits,
-    /// The peer is silent.
-    Ignored,
-    /// The peer sends something else.
-    Late,
-}
-
 impl Complaint {
     pub(super) fn new(request: u32, now: Instant, polled: u64) -> Self {
         Self { request, since: now, heard: now, polled }
@@ -38,19 +27,13 @@ impl Complaint {
         self.request
     }
 
-    /// Checks the time. `polled` counts all received bytes. `held_back` says whether the rate limiter keeps this end
-    /// from reading.
-    pub(super) fn look(&mut self, now: Instant, polled: u64, held_back: bool) -> ComplaintState {
+    /// Checks the time. Returns true once the peer has been silent for too long, or has sent something else for too
+    /// long. `polled` counts all received bytes. `held_back` says whether the rate limiter keeps this end from reading.
+    pub(super) fn is_late(&mut self, now: Instant, polled: u64, held_back: bool) -> bool {
         if self.polled != polled || held_back {
             (self.polled, self.heard) = (polled, now);
         }
-        if now.duration_since(self.heard) >= COMPLAINT_SILENCE {
-            ComplaintState::Ignored
-        } else if now.duration_since(self.since) >= COMPLAINT_DEADLINE {
-            ComplaintState::Late
-        } else {
-            ComplaintState::Waits
-        }
+        now.duration_since(self.heard) >= COMPLAINT_SILENCE || now.duration_since(self.since) >= COMPLAINT_DEADLINE
     }
 }
 
@@ -63,14 +46,14 @@ mod tests {
         let begun = Instant::now();
         let second = Duration::from_secs(1);
         let mut silent = Complaint::new(1, begun, 0);
-        assert_eq!(silent.look(begun + COMPLAINT_SILENCE - second, 0, false), ComplaintState::Waits);
-        assert_eq!(silent.look(begun + COMPLAINT_SILENCE, 0, false), ComplaintState::Ignored);
+        assert!(!silent.is_late(begun + COMPLAINT_SILENCE - second, 0, false));
+        assert!(silent.is_late(begun + COMPLAINT_SILENCE, 0, false));
         let mut slow = Complaint::new(1, begun, 0);
         for number in 1..60 {
-            assert_eq!(slow.look(begun + second * number, u64::from(number), false), ComplaintState::Waits);
+            assert!(!slow.is_late(begun + second * number, u64::from(number), false));
         }
-        assert_eq!(slow.look(begun + COMPLAINT_DEADLINE, 60, false), ComplaintState::Late);
+        assert!(slow.is_late(begun + COMPLAINT_DEADLINE, 60, false));
         let mut held_back = Complaint::new(1, begun, 0);
-        assert_eq!(held_back.look(begun + 2 * COMPLAINT_SILENCE, 0, true), ComplaintState::Waits);
+        assert!(!held_back.is_late(begun + 2 * COMPLAINT_SILENCE, 0, true));
     }
 }

@@ -14,7 +14,8 @@ pub(crate) enum DropReason {
     Busy,
     /// The peer is banned for this download.
     Lied(Lie),
-    /// The peer gave a wrong piece, and was told. The peer may have found its mistake, so the client may try again.
+    /// The peer gave a wrong piece, and was told or has left. The peer may have found its mistake, so the client may
+    /// try again.
     GaveBad,
 }
 

@@ -36,6 +36,8 @@ pub(super) struct KnownPeer {
     pub lied: bool,
     /// The number of wrong pieces that the client gave and then withdrew.
     pub bad: u32,
+    /// When the last of these was counted.
+    pub bad_at: Option<Instant>,
     /// Whether the client has delivered a piece since its first dial.
     pub delivered: bool,
     pub trial: Trial,
@@ -56,6 +58,7 @@ impl KnownPeer {
             amnesty: Amnesty::default(),
             lied: false,
             bad: 0,
+            bad_at: None,
             delivered: false,
             trial: Trial::Dialed,
             since: at,

@@ -235,16 +235,40 @@ fn a_peer_that_gave_a_wrong_piece_is_tried_again_later_each_time_and_alone_ends_
     for pause in [RETRY, 2 * RETRY, 4 * RETRY, 8 * RETRY] {
         assert!(peers.check_patience(now + 2 * LIED_PATIENCE, false).is_ok(), "it may have mended it");
         assert_eq!(clients(&peers.due_now(now)), [1]);
-        peers.gave_bad(&peer(1).id(), now, 1);
+        peers.gave_bad((&peer(1).id(), now), now, 1);
         assert!(peers.due_now(now + pause - Duration::from_millis(1)).is_empty());
         now += pause;
     }
     let why = peers.check_patience(now + 2 * LIED_PATIENCE, false).expect_err("it gives nothing but wrong pieces");
     assert!(why.to_string().contains("user1: it sent a piece that does not match its SHA-1"), "{why}");
     for _ in 0..20 {
-        peers.gave_bad(&peer(1).id(), now, 1);
+        peers.gave_bad((&peer(1).id(), now), now, 1);
+        now += Duration::from_millis(1);
     }
     assert_eq!(clients(&peers.due_now(now + BAD_PAUSE_MAX)), [1], "for ever is too long");
+}
+
+#[test]
+fn a_wrong_piece_that_comes_on_every_connection_before_the_peer_can_correct_it_counts_once() {
+    let begun = Instant::now();
+    let mut peers = PeerList::new(begun, WANTED, None, 1);
+    peers.learn(vec![peer(1)]);
+    peers.hurry();
+    assert_eq!(peers.due_now(begun).len(), WANTED);
+    let found = begun + Duration::from_secs(1);
+    for number in 0..BAD_MAX {
+        let late = Duration::from_millis(number.into());
+        peers.gave_bad((&peer(1).id(), begun), found + late, usize::from((number as usize) < WANTED));
+    }
+    assert_eq!(clients(&peers.due_now(found + RETRY)).first(), Some(&1), "as after one wrong piece");
+    assert!(peers.check_patience(found + 2 * LIED_PATIENCE, false).is_ok(), "it may have mended it");
+    // A connection that began later counts.
+    let again = found + RETRY;
+    (0..BAD_MAX - 1).for_each(|number| {
+        let later = again + Duration::from_secs(number.into());
+        peers.gave_bad((&peer(1).id(), later), later, 1);
+    });
+    assert!(peers.check_patience(again + 4 * LIED_PATIENCE, false).is_err());
 }
 
 #[test]
@@ -433,7 +457,7 @@ fn whoever_takes_the_client_id_of_another_user_keeps_nobody_from_that_user() {
     let due = peers.due_now(now);
     assert!(due.len() == 2 && due.contains(&thief) && due.contains(&peer(1)), "{due:?}");
     // The thief's acts count against the thief alone.
-    peers.gave_bad(&thief.id(), now, 1);
+    peers.gave_bad((&thief.id(), now), now, 1);
     peers.lied(&thief.id(), Lie::Unasked);
     assert!(peers.has_lied(&thief.id()) && !peers.has_lied(&peer(1).id()));
     peers.connected(&peer(1).id(), Way::Direct, now, true);
