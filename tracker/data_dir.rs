@@ -174,7 +174,8 @@ mod tests {
         let retired = temp.path().join("retired");
         std::fs::write(&retired, "2\n").expect("writable");
         let error = DataDir::open(temp.path()).expect_err("it has a list").to_string();
-        assert!(error.starts_with("cannot upgrade ") && error.contains("'retired'"), "{error}");
+        assert!(error.starts_with(&format!("cannot upgrade {}: ", temp.path().display())), "{error}");
+        assert!(error.contains("it has the file 'retired'"), "{error}");
         assert!(error.contains("say 'forget N'") && !error.contains('\n'), "{error}");
         std::fs::remove_file(&retired).expect("it is there");
         DataDir::open(temp.path()).expect("the remedy works");

@@ -44,7 +44,7 @@ pub struct FolderKind {
     pub oldest: u32,
     /// One for each format that can be upgraded, in order.
     pub steps: &'static [UpgradeStep],
-    /// Entries that no step changes. They keep their places, as do links and sockets.
+    /// Entries that no step changes. They keep their places, as do sockets.
     pub stays: fn(&str) -> bool,
     /// Folders whose files are replaced as a whole when they change. The copy shares their files.
     pub shared: &'static [&'static str],
@@ -66,8 +66,8 @@ pub enum FormatError {
         known: u32,
         /// The version of the program that made it.
         written_by: String,
-        /// Whether it has what was there before.
-        has_before: bool,
+        /// Whether it has what was there before, in a format that this program knows.
+        goes_back: bool,
     },
     /// No step leads on from its format.
     TooOld { folder: PathBuf, format: u32, oldest: u32 },
@@ -75,8 +75,8 @@ pub enum FormatError {
     NotUpgraded { folder: PathBuf, format: u32, known: u32 },
     /// The file at this path does not say a number.
     Unreadable(PathBuf),
-    /// Something is mounted on a folder in it, which therefore cannot be replaced.
-    Mount(PathBuf),
+    /// This entry lies elsewhere: it is a link, or something is mounted on it. So it cannot be replaced.
+    Elsewhere(PathBuf),
 }
 
 impl fmt::Display for FormatError {
@@ -86,14 +86,14 @@ impl fmt::Display for FormatError {
             Self::Io { path, doing, error } => {
                 write!(f, "cannot {doing} {}: {}", path.display(), sys::reason(error))
             }
-            Self::Newer { folder, format, known, written_by, has_before } => {
+            Self::Newer { folder, format, known, written_by, goes_back } => {
                 write!(
                     f,
                     "{} has format {format} of version {written_by}, and this is version {this}, which knows formats up \
                      to {known}; use version {written_by} or newer",
                     folder.display()
                 )?;
-                if *has_before {
+                if *goes_back {
                     write!(f, ", or go back to {}", folder.join(BEFORE).display())?;
                 }
                 Ok(())
@@ -112,10 +112,10 @@ impl fmt::Display for FormatError {
             Self::Unreadable(path) => {
                 write!(f, "{} is damaged; restore a backup, or move the folder aside", path.display())
             }
-            Self::Mount(path) => write!(
+            Self::Elsewhere(path) => write!(
                 f,
-                "cannot upgrade {}, since something is mounted there; mount it at the folder around it, or replace it \
-                 by a link",
+                "cannot upgrade {}, since it is a link, or something is mounted there; have the whole folder on that \
+                 disk",
                 path.display()
             ),
         }
@@ -163,7 +163,8 @@ impl FolderKind {
         upgrade.finish()?;
         let format = match self.format(folder)? {
             Some((format, _)) => format,
-            None if upgrade.entries(folder)?.is_empty() => {
+            // An operator may have put links into a new folder.
+            None if upgrade.entries(folder)?.iter().all(|name| folder.join(name).is_symlink()) => {
                 self.write(folder)?;
                 return Ok(None);
             }
@@ -175,13 +176,35 @@ impl FolderKind {
         let (Some(done), true) = (format.checked_sub(self.oldest), format < self.known()) else {
             return Err(FormatError::TooOld { folder: folder.to_path_buf(), format, oldest: self.oldest });
         };
-        upgrade.make(self.steps.get(done as usize..).unwrap_or_default())?;
+        let made = upgrade.make(self.steps.get(done as usize..).unwrap_or_default());
+        if made.is_err() {
+            // It may have taken the last room of the disk. If it stays, the next call removes it.
+            let _ = upgrade.remove_new();
+        }
+        made?;
         upgrade.finish()?;
         Ok(Some(format))
     }
 
     /// The number in a folder, with the version of the program that wrote it.
+    ///
+    /// # Errors
+    /// `Newer` among others.
     fn format(&self, folder: &Path) -> Result<Option<(u32, String)>, FormatError> {
+        let known = self.known();
+        match self.written(folder)? {
+            Some((format, written_by)) if format > known => {
+                let before = folder.join(BEFORE);
+                let format_before = self.written(&before).map(|written| written.map_or(0, |(format, _)| format));
+                let goes_back = before.is_dir() && format_before.is_ok_and(|it| (self.oldest..=known).contains(&it));
+                Err(FormatError::Newer { folder: folder.to_path_buf(), format, known, written_by, goes_back })
+            }
+            written => Ok(written),
+        }
+    }
+
+    /// The number in a folder, whatever it is.
+    fn written(&self, folder: &Path) -> Result<Option<(u32, String)>, FormatError> {
         let path = folder.join(FORMAT);
         let text = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -193,13 +216,7 @@ impl FolderKind {
         let version = lines.next().and_then(|line| line.strip_prefix(WRITTEN_BY)).unwrap_or_default();
         let format: u32 = format.ok_or(FormatError::Unreadable(path))?;
         let is_plain = |c: &char| c.is_ascii_alphanumeric() || ".-+".contains(*c);
-        let written_by: String = version.chars().take_while(is_plain).take(64).collect();
-        let known = self.known();
-        if format > known {
-            let has_before = folder.join(BEFORE).exists();
-            return Err(FormatError::Newer { folder: folder.to_path_buf(), format, known, written_by, has_before });
-        }
-        Ok(Some((format, written_by)))
+        Ok(Some((format, version.chars().take_while(is_plain).take(64).collect())))
     }
 
     fn write(&self, folder: &Path) -> Result<(), FormatError> {
@@ -226,8 +243,8 @@ impl Upgrade<'_> {
         let entries = self.entries(self.folder)?;
         for name in &entries {
             let path = self.folder.join(name);
-            if path.is_dir() && files::is_mount_point(&path).map_err(failed(&path, doing))? {
-                return Err(FormatError::Mount(path));
+            if path.is_symlink() || path.is_dir() && files::is_mount_point(&path).map_err(failed(&path, doing))? {
+                return Err(FormatError::Elsewhere(path));
             }
         }
         self.act(&new, make_folder)?;
@@ -236,7 +253,8 @@ impl Upgrade<'_> {
             self.copy((&self.folder.join(name), &new.join(name)), share)?;
         }
         for step in steps {
-            self.act(&new, step)?;
+            // A reason that it gives is about the folder: the copy is nothing that an operator knows.
+            (self.go_on)(&new).and_then(|()| step(&new)).map_err(failed(self.folder, doing))?;
         }
         (self.go_on)(&new).map_err(failed(&new, doing))?;
         self.kind.write(&new)?;
@@ -247,9 +265,7 @@ impl Upgrade<'_> {
     /// Does what is left of an upgrade that was begun.
     fn finish(&mut self) -> Result<(), FormatError> {
         let is_there = |folder: &Path, name| folder.join(name).exists();
-        if is_there(self.folder, NEW) {
-            self.act(&self.folder.join(NEW), |new| fs::remove_dir_all(new))?;
-        }
+        self.remove_new()?;
         if is_there(self.folder, READY) {
             if !is_there(self.folder, REPLACED) {
                 self.act(&self.folder.join(REPLACED), make_folder)?;
@@ -272,6 +288,12 @@ impl Upgrade<'_> {
         Ok(())
     }
 
+    /// Removes a copy that is not complete.
+    fn remove_new(&mut self) -> Result<(), FormatError> {
+        let new = self.folder.join(NEW);
+        if new.exists() { self.act(&new, |new| fs::remove_dir_all(new)) } else { Ok(()) }
+    }
+
     /// What an upgrade replaces.
     fn entries(&self, folder: &Path) -> Result<Vec<String>, FormatError> {
         let read = failed(folder, "read");
@@ -281,8 +303,9 @@ impl Upgrade<'_> {
             let kind = entry.file_type().map_err(&read)?;
             // What is called otherwise is none of this program's.
             let Ok(name) = entry.file_name().into_string() else { continue };
-            let is_own = [NEW, READY, PLACING, REPLACED, BEFORE].contains(&&*name);
-            if (kind.is_file() || kind.is_dir()) && !is_own && !(self.kind.stays)(&name) {
+            let stays = [NEW, READY, PLACING, REPLACED, BEFORE].contains(&&*name) || (self.kind.stays)(&name);
+            let is_link_to_one = kind.is_symlink() && entry.path().exists();
+            if (kind.is_file() || kind.is_dir() || is_link_to_one) && !stays && !is_of_the_disk(&name) {
                 names.push(name);
             }
         }
@@ -329,6 +352,11 @@ impl Upgrade<'_> {
     fn act(&mut self, path: &Path, act: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), FormatError> {
         (self.go_on)(path).and_then(|()| act(path)).map_err(failed(path, "upgrade"))
     }
+}
+
+/// Whether a file system or its tools put an entry of this name into the root of a disk. The folder may be one.
+fn is_of_the_disk(name: &str) -> bool {
+    name == "lost+found" || name.starts_with('.')
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, symlink};
 
 fn shout(folder: &Path) -> io::Result<()> {
     let text = fs::read_to_string(folder.join("text"))?;
@@ -110,6 +111,9 @@ fn a_newer_folder_is_refused_in_one_line_that_names_both_versions() {
         assert!(error.contains(&words) && error.contains("before-upgrade") && !error.contains('\n'), "{error}");
     }
     assert_eq!(files_of(temp.path()), files);
+    fs::write(temp.path().join(BEFORE).join(FORMAT), "test folder 2\nwritten by 7.0.0\n").expect("written");
+    let error = ONE.open(temp.path()).expect_err("it is newer").to_string();
+    assert!(!error.contains("before-upgrade"), "what was there before is too new as well: {error}");
     fs::write(&format, "").expect("written");
     assert!(matches!(TWO.open(temp.path()), Err(FormatError::Unreadable(_))));
     let late = FolderKind { oldest: 3, ..kind(&[shout]) };
@@ -160,16 +164,16 @@ fn a_step_that_fails_leaves_the_folder_as_it_was() {
     let temp = without_number();
     fs::remove_file(temp.path().join("old")).expect("there");
     let before = files_of(temp.path());
-    TWO.open(temp.path()).expect_err("a step lacks a file");
-    let now: BTreeMap<_, _> = files_of(temp.path()).into_iter().filter(|(name, _)| !name.starts_with(NEW)).collect();
-    assert_eq!(now, before);
+    let error = TWO.open(temp.path()).expect_err("a step lacks a file").to_string();
+    assert!(error.starts_with(&format!("cannot upgrade {}: ", temp.path().display())), "{error}");
+    assert_eq!(files_of(temp.path()), before);
+    assert!(!temp.path().join(NEW).exists(), "it takes no room");
     assert_eq!(ONE.open(temp.path()).expect("another program upgrades it"), Some(0));
     assert!(!temp.path().join(NEW).exists());
 }
 
 #[test]
-fn files_of_a_shared_folder_are_not_copied_and_links_keep_their_places() {
-    use std::os::unix::fs::{MetadataExt, symlink};
+fn files_of_a_shared_folder_are_not_copied_and_dead_links_keep_their_places() {
     let temp = without_number();
     symlink("/nowhere", temp.path().join("link")).expect("made");
     ONE.open(temp.path()).expect("upgraded");
@@ -177,4 +181,31 @@ fn files_of_a_shared_folder_are_not_copied_and_links_keep_their_places() {
     assert_eq!(inode("shared/a"), inode("before-upgrade/shared/a"));
     assert_ne!(inode("deep/er/b"), inode("before-upgrade/deep/er/b"));
     assert!(temp.path().join("link").is_symlink());
+}
+
+#[test]
+fn a_folder_that_is_the_root_of_a_disk_is_new_and_is_upgraded() {
+    let temp = without_number();
+    for folder in ["lost+found", ".snapshots"] {
+        fs::create_dir(temp.path().join(folder)).expect("made");
+    }
+    assert_eq!(TWO.open(temp.path()).expect("upgraded"), Some(0));
+    assert!(temp.path().join("lost+found").exists() && !temp.path().join(BEFORE).join("lost+found").exists());
+    let temp = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir(temp.path().join("lost+found")).expect("made");
+    symlink(std::env::temp_dir(), temp.path().join("text")).expect("made");
+    assert_eq!(TWO.open(temp.path()).expect("new"), None);
+    assert!(temp.path().join(FORMAT).exists());
+}
+
+#[test]
+fn what_lies_on_another_disk_is_not_passed_over() {
+    let (temp, other) = (without_number(), tempfile::tempdir().expect("a temporary folder"));
+    fs::rename(temp.path().join("deep"), other.path().join("deep")).expect("one disk");
+    symlink(other.path().join("deep"), temp.path().join("deep")).expect("made");
+    let before = files_of(other.path());
+    let error = TWO.open(temp.path()).expect_err("no step would meet it").to_string();
+    assert!(error.starts_with("cannot upgrade ") && error.contains("it is a link"), "{error}");
+    assert!(!error.contains('\n') && temp.path().join("text").exists(), "{error}");
+    assert_eq!(files_of(other.path()), before);
 }
