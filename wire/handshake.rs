@@ -27,6 +27,8 @@ use zeroize::Zeroize;
 pub const MAGIC: [u8; 8] = *b"GRPSHARE";
 /// Version of the protocol.
 pub const VERSION: u16 = 4;
+/// The first version that tells a caller which side is older. Earlier ones refuse every other version with one code.
+const VERSION_THAT_TELLS: u16 = 4;
 /// Longest handshake message in bytes. The longest real one has 317.
 const HANDSHAKE_LEN_MAX: usize = 512;
 
@@ -104,7 +106,9 @@ impl fmt::Display for HandshakeError {
             HandshakeError::Refused(Some(code)) => write!(f, "{}", code.words()),
             HandshakeError::Refused(None) => write!(f, "refused for an unknown reason"),
             HandshakeError::Crypto => write!(f, "the keys do not match"),
-            HandshakeError::Turned(Code::TooOld) => f.write_str("turned away, since it is older than this program"),
+            HandshakeError::Turned(Code::TooOld | Code::Version) => {
+                f.write_str("turned away, since it is older than this program")
+            }
             HandshakeError::Turned(Code::TooNew) => f.write_str("turned away, since it is newer than this program"),
             HandshakeError::Turned(code) => write!(f, "turned away: {}", code.words()),
             HandshakeError::Probed => f.write_str("a tracker has looked who listens here"),
@@ -364,12 +368,20 @@ fn read_preface(stream: &mut (impl Read + Write)) -> Result<Option<Dialect>, Han
     if <[u8; 8]>::take(&mut from).map_err(malformed)? != MAGIC {
         return Err(HandshakeError::NotOurs);
     }
-    match u16::take(&mut from).map_err(malformed)?.cmp(&VERSION) {
-        Ordering::Less => return turn_away(stream, Code::TooOld),
-        Ordering::Greater => return turn_away(stream, Code::TooNew),
-        Ordering::Equal => {}
+    if let Some(code) = misfit(u16::take(&mut from).map_err(malformed)?, VERSION) {
+        return turn_away(stream, code);
     }
     Ok(Dialect::from_number(u8::take(&mut from).map_err(malformed)?))
+}
+
+/// The refusal for a caller of another version than this side's.
+fn misfit(theirs: u16, own: u16) -> Option<Code> {
+    match theirs.cmp(&own) {
+        Ordering::Less if theirs < VERSION_THAT_TELLS => Some(Code::Version),
+        Ordering::Less => Some(Code::TooOld),
+        Ordering::Greater => Some(Code::TooNew),
+        Ordering::Equal => None,
+    }
 }
 
 /// Reads the rest of the preface, for a dialect with a key.
@@ -602,14 +614,19 @@ pub(crate) mod tests {
 
     #[test]
     fn the_caller_is_told_in_the_clear_which_side_is_older_and_another_protocol_gets_no_answer() {
-        for (version, code) in [(0, Code::TooOld), (VERSION - 1, Code::TooOld), (VERSION + 1, Code::TooNew)] {
+        for (version, code) in [(0, Code::Version), (VERSION - 1, Code::Version), (VERSION + 1, Code::TooNew)] {
             let mut script = Script::new([&MAGIC[..], &version.to_be_bytes(), &[1]].concat());
             assert!(matches!(accepts_all(&mut script), Err(HandshakeError::Turned(turned)) if turned == code));
             assert_eq!(script.output, refusal_in_clear(code));
             let told = client_to_tracker(&mut Script::new(script.output)).map(drop);
             assert!(matches!(told, Err(HandshakeError::Refused(Some(told))) if told == code));
         }
+        let of_the_next = [(3, Some(Code::Version)), (4, Some(Code::TooOld)), (5, None), (6, Some(Code::TooNew))];
+        assert_eq!(of_the_next.map(|(version, _)| (version, misfit(version, 5))), of_the_next);
         assert!(Code::TooOld.words().starts_with("This program is older") && Code::TooOld.words().contains("install"));
+        // Programs of version 3 refuse a newer caller with this number, and show their own words for it.
+        let told = client_to_tracker(&mut Script::new([0, 0, 0, 4])).map(drop).expect_err("refused").to_string();
+        assert!(told.starts_with("The other side is older") && told.contains("upgrade"), "{told}");
         assert!(
             Code::TooNew.words().starts_with("The other side is older") && Code::TooNew.words().contains("upgrade")
         );

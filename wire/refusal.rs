@@ -48,8 +48,9 @@ codes! {
     TooLarge = 2, "The message is too large";
     /// The kind of message is unknown. The connection ends.
     UnknownKind = 3, "The kind of message is unknown";
-    /// The version of the caller is older than those that are spoken here. The connection ends.
-    TooOld = 4, "This program is older than the other side, install the newer version";
+    /// One of both sides is from before version 4 of the protocol, and knows neither `TooOld` nor `TooNew`. The
+    /// connection ends.
+    Version = 4, "The other side is older than version 1.0, have it upgraded";
     /// There are too many connections, in all or from this address. The connection ends.
     Busy = 5, "Too many connections, try again later";
     /// The program is closing. The connection ends.
@@ -70,6 +71,8 @@ codes! {
     InstallationFull = 13, "The installation is full";
     /// The version of the caller is newer than those that are spoken here. The connection ends.
     TooNew = 14, "The other side is older than this program, have it upgraded";
+    /// The version of the caller is older than those that are spoken here. The connection ends.
+    TooOld = 15, "This program is older than the other side, install the newer version";
 
     /// The request needs a login.
     NotLoggedIn = 20, "Please login first";

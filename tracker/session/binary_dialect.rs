@@ -59,7 +59,7 @@ pub(crate) fn serve(core: Arc<Core>, connection: AcceptedConnection) {
         }
         // A caller that was turned away has been told why. Of the failures only this one is the operator's.
         Err(error) => {
-            if matches!(error, HandshakeError::Turned(Code::TooOld | Code::TooNew)) {
+            if matches!(error, HandshakeError::Turned(Code::TooOld | Code::TooNew | Code::Version)) {
                 let (kind, from) = (LogKind::Version.at(seen.ip()), seen.ip());
                 core.oversight.log.event(Level::Warn, kind, &format!("a caller was {error}"), &[("from", &from)]);
             }

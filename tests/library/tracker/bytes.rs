@@ -132,7 +132,7 @@ fn bytes_that_are_no_protocol_end_their_connection_and_nothing_else() {
     }
     // Other versions and dialects get a refusal in the clear.
     for (input, code) in [
-        (b"GRPSHARE\x00\x03\x01", Code::TooOld),
+        (b"GRPSHARE\x00\x03\x01", Code::Version),
         (b"GRPSHARE\x00\x05\x01", Code::TooNew),
         (b"GRPSHARE\x00\x04\x02", Code::UnknownKind),
     ] {

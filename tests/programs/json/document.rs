@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Codes that no program ever gets.
-const NEVER: [Code; 20] = [
+const NEVER: [Code; 21] = [
+    Code::Version,
     Code::TooOld,
     Code::TooNew,
     Code::NotHeardYet,
