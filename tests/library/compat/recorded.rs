@@ -3,7 +3,9 @@
 use crate::faulty_disk::MemDisk;
 use crate::journal::{Said, fold, op_under, origin};
 use crate::starts::{FLOORED_COUNT, FLOORS, SETTINGS, floored, fold_with};
+use groupshare::model::digest::Fingerprint;
 use groupshare::model::op::Op;
+use groupshare::model::tracker_list::TrackerList;
 use groupshare::tracker::journal::OpenedJournal;
 use groupshare::tracker::journal::disk::Disk;
 use groupshare::tracker::state::State;
@@ -135,4 +137,64 @@ fn requests_in_json_get_the_members_that_every_release_has_given() {
             assert!(has_members_of(value, &answer), "{request}: {value}");
         }
     }
+}
+
+/// Whether a schema takes all that an earlier one took: it has every part of it, at every depth. Lists may be longer.
+fn has_all_of(schema: &Value, before: &Value) -> bool {
+    match (schema, before) {
+        (Value::Object(schema), Value::Object(before)) => before.iter().all(|(keyword, before)| {
+            keyword == "description" || schema.get(keyword).is_some_and(|there| has_all_of(there, before))
+        }),
+        (Value::Array(schema), Value::Array(before)) => {
+            before.iter().all(|before| schema.iter().any(|there| has_all_of(there, before)))
+        }
+        _ => schema == before,
+    }
+}
+
+#[test]
+fn what_a_client_says_in_json_has_the_members_that_every_release_has_given() {
+    let schema = |path: PathBuf| -> Value {
+        serde_json::from_str(&fs::read_to_string(path).expect("a schema")).expect("it is JSON")
+    };
+    // Another test holds the schema against the client.
+    let now = schema(root().join("../../docs/client.schema.json"));
+    for folder in folders() {
+        let before = schema(folder.join("client.schema.json"));
+        assert!(before["$defs"].as_object().is_some_and(|defs| defs.len() > 50));
+        assert_eq!(
+            now["$defs"]["command"]["required"], before["$defs"]["command"]["required"],
+            "a program says no more"
+        );
+        for (part, before) in before
+            .as_object()
+            .expect("a schema")
+            .iter()
+            .filter(|(part, _)| !["$defs", "description"].contains(&part.as_str()))
+        {
+            assert!(has_all_of(&now[part], before), "{part}");
+        }
+        for (name, before) in before["$defs"].as_object().expect("definitions") {
+            assert!(has_all_of(&now["$defs"][name], before), "{name} was {before}");
+        }
+    }
+}
+
+#[test]
+fn a_list_of_trackers_in_every_form_that_a_release_takes_is_read() {
+    let text = fs::read_to_string(root().join("1.0/tracker_info.txt")).expect("recorded");
+    let list = TrackerList::parse(&text).expect("it is known");
+    let trackers: Vec<String> = list.trackers().iter().map(ToString::to_string).collect();
+    let expected = [
+        "192.0.2.1:5000",
+        "192.0.2.2:5001",
+        "192.0.2.3:5002",
+        "[2001:db8::4]:5003",
+        "[2001:db8::5]:5004",
+        "tracker.example.org:5005",
+        "[fe80::6%eth0]:5006",
+        "[fe80::7%3]:5007",
+    ];
+    assert_eq!(trackers, expected);
+    assert_eq!(list.fingerprint(), Some(Fingerprint([7; 32])));
 }
