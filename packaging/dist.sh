@@ -6,10 +6,11 @@
 #   deb       the Debian package
 #   sums      SHA256SUMS of these
 #
-# Without a step it makes all of them. The same commit and the same compilers make the same bytes in any folder. Programs
-# are built of the source archive alone, so no change that is not committed gets in. CARGO and MAKE name other tools.
+# Without a step it makes all of them. What it made there before goes. The same commit, the same compilers and the same
+# config.toml of cargo make the same bytes in any folder. Programs are built of the source archive alone, so no source that
+# is not committed gets in. CARGO and MAKE name other tools.
 
-set -eu
+set -eu -o pipefail
 umask 022
 unset MAKEFLAGS MFLAGS MAKELEVEL
 export LC_ALL=C.UTF-8 TZ=UTC
@@ -27,10 +28,15 @@ shift
 (($#)) || set -- source programs deb sums
 cd "$(dirname "$0")/.."
 checkout=$(pwd -P)
-[[ $(git rev-parse --show-cdup 2>&1) == '' ]] ||
-    fail 'A release is made of a commit, but this folder is no git checkout: run make dist in a clone'
+# The settings of whoever calls change no byte.
+git() {
+    command git -c tar.umask=0022 -c core.autocrlf=false -c core.eol=lf -c core.attributesFile=/dev/null \
+        -c log.showSignature=false "$@"
+}
+top=$(git rev-parse --show-cdup 2>&1) || fail "A release is made of a commit, run make dist in a clone; git says: $top"
+[[ $top == '' ]] || fail 'A release is made of a commit, but this folder is no git checkout: run make dist in a clone'
 
-version=$(git show HEAD:Cargo.toml | sed -n '/^version = "\(.*\)"$/{s//\1/p;q}')
+version=$(git show HEAD:Cargo.toml | sed -n 's/^version = "\(.*\)"$/\1/p')
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 name=groupshare-$version
@@ -46,10 +52,10 @@ static_target() {
     [[ -d $("$rustc" --print target-libdir --target "$musl" 2>/dev/null) ]] && command -v musl-gcc >/dev/null && echo "$musl"
 }
 
-# pack FOLDER FILE: an archive whose bytes depend on nothing but names, modes and contents.
+# pack FOLDER FILE: an archive whose bytes depend on nothing but names, modes and contents. Folders may inherit a group.
 pack() {
     tar -C "$(dirname "$1")" --format=gnu --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
-        -cf - "$(basename "$1")" | gzip -9n >"$2.new"
+        --mode=ug-s -cf - "$(basename "$1")" | gzip -9n >"$2.new"
     mv "$2.new" "$2"
 }
 
@@ -57,8 +63,7 @@ make_source() {
     local changed
     changed=$(git status --porcelain | wc -l)
     ((changed == 0)) || echo "Not in the release: $changed uncommitted changes. It has what commit $(git rev-parse --short HEAD) has"
-    # The settings of whoever calls change no byte.
-    git -c tar.umask=0022 -c core.autocrlf=false -c core.eol=lf archive --format=tar --prefix="$name/" HEAD |
+    git archive --format=tar --prefix="$name/" HEAD |
         gzip -9n >"$out/$name.tar.gz.new"
     mv "$out/$name.tar.gz.new" "$out/$name.tar.gz"
 }
@@ -83,7 +88,8 @@ build_paths() {
     [[ ${HOME%/} == '' ]] || printf '%s=home\n' "${HOME%/}"
     printf '%s=checkout\n' "$checkout"
     printf '%s=cargo\n' "$cargo_home" "$(readlink -f "$cargo_home")"
-    printf '%s=toolchain\n' "$sysroot"
+    # A compiler of the distribution lies where every machine has folders.
+    [[ $sysroot == /usr ]] || printf '%s=toolchain\n' "$sysroot"
     # So the compiler names the standard library's files where it has no copy of them.
     printf '%s/lib/rustlib/src/rust=/rustc/%s\n' "$sysroot" "$hash"
     printf '%s=build\n' "$build"
@@ -157,10 +163,10 @@ make_deb() {
 }
 
 make_sums() {
-    (cd "$out" && sha256sum groupshare* >SHA256SUMS)
+    (cd "$out" && shopt -s nullglob && sha256sum groupshare[-_]*.{tar.gz,deb} >SHA256SUMS)
 }
 
-rm -f "$out"/groupshare* "$out/SHA256SUMS"
+rm -f "$out"/groupshare[-_]*.{tar.gz,deb} "$out/SHA256SUMS"
 for step; do
     "make_$step"
 done

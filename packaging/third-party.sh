@@ -7,8 +7,11 @@ cd "$(dirname "$0")/.."
 
 cargo=${CARGO:-cargo}
 host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
-manifests=$($cargo metadata --locked --format-version 1 --filter-platform "$host" | grep -o '"manifest_path":"[^"]*"' | cut -d'"' -f4 | sort)
-$cargo tree --locked --edges normal --prefix none --format '{p}|{l}' | sed 's/ (.*)|/|/; s/ (\*)$//' | sort -u |
+# Variables of their own: a pipe would hide that cargo has failed.
+metadata=$($cargo metadata --locked --format-version 1 --filter-platform "$host")
+tree=$($cargo tree --locked --edges normal --prefix none --format '{p}|{l}')
+manifests=$(grep -o '"manifest_path":"[^"]*"' <<<"$metadata" | cut -d'"' -f4 | sort)
+sed '/^$/d; s/ (.*)|/|/; s/ (\*)$//' <<<"$tree" | sort -u |
     while IFS='|' read -r library license; do
         [[ $library != groupshare\ * ]] || continue
         printf '%s: %s\n\n' "$library" "$license"

@@ -26,8 +26,12 @@ struct Clone {
 }
 
 impl Clone {
-    /// One commit, always the same one.
-    fn new() -> Self {
+    /// One commit, always the same one. `None` without git: sources that were unpacked need none.
+    fn new() -> Option<Self> {
+        if Command::new("git").arg("--version").output().is_err() {
+            eprintln!("left out: no git to make a release of");
+            return None;
+        }
         let clone = Self { folder: tempfile::tempdir().expect("a folder") };
         fs::create_dir(clone.checkout()).expect("a new folder");
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -44,14 +48,18 @@ impl Clone {
         clone.git(&["init", "--quiet"]);
         clone.git(&["add", "--all"]);
         clone.git(&["-c", "user.name=ann", "-c", "user.email=ann@localhost", "commit", "--quiet", "--message=all"]);
-        fs::write(clone.place("cargo"), CARGO).expect("written");
-        fs::set_permissions(clone.place("cargo"), fs::Permissions::from_mode(0o755)).expect("changed");
+        clone.tool("cargo", CARGO);
         fs::write(clone.place("built"), "#!/bin/sh\n").expect("written");
-        clone
+        Some(clone)
     }
 
     fn place(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    fn tool(&self, name: &str, script: &str) {
+        fs::write(self.place(name), script).expect("written");
+        fs::set_permissions(self.place(name), fs::Permissions::from_mode(0o755)).expect("changed");
     }
 
     fn checkout(&self) -> PathBuf {
@@ -66,9 +74,15 @@ impl Clone {
     }
 
     fn release(&self) -> Output {
+        self.release_with(&[])
+    }
+
+    /// The same in an environment that has these variables as well.
+    fn release_with(&self, env: &[(&str, &Path)]) -> Output {
         let mut dist = Command::new(self.checkout().join("packaging/dist.sh"));
         dist.arg(self.place("dist")).args(["source", "programs", "sums"]).current_dir("/");
-        dist.env("CARGO", self.place("cargo")).env("BUILT", self.place("built")).output().expect("it runs")
+        dist.env("CARGO", self.place("cargo")).env("BUILT", self.place("built")).envs(env.iter().copied());
+        dist.output().expect("it runs")
     }
 
     /// The made files: names and bytes.
@@ -88,12 +102,22 @@ fn succeeded(output: Output) -> String {
 
 #[test]
 fn one_commit_is_the_same_release_in_every_folder_whatever_else_lies_there() {
-    let (one, other) = (Clone::new(), Clone::new());
+    let Some((one, other)) = Clone::new().zip(Clone::new()) else { return };
     let said = succeeded(one.release());
     assert!(!said.contains("Not in the release"), "{said}");
     fs::write(other.checkout().join("README.md"), "changed").expect("written");
+    // The settings of somebody, and a folder whose new folders get its group.
+    let attributes = other.place("attributes");
+    fs::write(&attributes, "docs export-ignore\n*.sh text eol=crlf\n").expect("written");
+    other.git(&["config", "core.attributesFile", &attributes.display().to_string()]);
+    other.git(&["config", "log.showSignature", "true"]);
+    fs::create_dir(other.place("dist")).expect("a new folder");
+    fs::set_permissions(other.place("dist"), fs::Permissions::from_mode(0o2755)).expect("changed");
+    fs::write(other.place("dist/groupshare.txt"), "mine").expect("written");
     let said = succeeded(other.release());
     assert!(said.starts_with("Not in the release: 1 uncommitted change"), "{said}");
+    assert_eq!(fs::read(other.place("dist/groupshare.txt")).expect("it stays"), b"mine");
+    fs::remove_file(other.place("dist/groupshare.txt")).expect("it is there");
     assert!(one.made() == other.made(), "{said}");
 
     let names: Vec<String> = one.made().into_iter().map(|(name, _)| name).collect();
@@ -127,7 +151,7 @@ fn one_commit_is_the_same_release_in_every_folder_whatever_else_lies_there() {
 
 #[test]
 fn a_program_that_names_a_folder_of_this_machine_is_no_release() {
-    let clone = Clone::new();
+    let Some(clone) = Clone::new() else { return };
     let leak = clone.checkout().canonicalize().expect("there").join("client/start.rs");
     fs::write(clone.place("built"), format!("panicked at {}\0", leak.display())).expect("written");
     let output = clone.release();
@@ -138,9 +162,24 @@ fn a_program_that_names_a_folder_of_this_machine_is_no_release() {
 }
 
 #[test]
+fn a_program_may_name_a_folder_that_every_machine_has() {
+    let Some(clone) = Clone::new() else { return };
+    clone.tool("rustc", "#!/bin/sh\ncase \"$*\" in '--print sysroot') echo /usr ;; *) exec rustc \"$@\" ;; esac\n");
+    fs::write(clone.place("built"), "#!/bin/sh\n/usr/lib/debug/.build-id/\n").expect("written");
+    succeeded(clone.release_with(&[("RUSTC", &clone.place("rustc"))]));
+}
+
+#[test]
 fn without_a_commit_there_is_no_release() {
-    let clone = Clone::new();
+    let Some(clone) = Clone::new() else { return };
     fs::remove_dir_all(clone.checkout().join(".git")).expect("it was there");
+    let output = clone.release();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("A release is made of a commit, run make dist in a clone; git says: fatal: "), "{said}");
+
+    // A source archive in the clone of something else.
+    succeeded(Command::new("git").args(["init", "--quiet"]).arg(clone.folder.path()).output().expect("git runs"));
     let output = clone.release();
     let said = String::from_utf8_lossy(&output.stderr);
     let expected = "A release is made of a commit, but this folder is no git checkout: run make dist in a clone\n";
