@@ -126,6 +126,7 @@ fn go_back(place: &Installation, trackers: &mut [Option<Program>; 3], number: us
         let aside = data.with_extension("newer");
         fs::rename(&data, &aside).expect("moved aside");
         fs::rename(aside.join("before-upgrade"), &data).expect("moved back");
+        fs::rename(aside.join("audit"), data.join("audit")).expect("moved back");
     }
     trackers[number - 1] = Some(old.start(place, number));
     catches_up(trackers, number);
@@ -194,5 +195,10 @@ fn three_trackers_are_upgraded_one_by_one_and_go_back_and_every_acknowledged_cha
         let there = groups(&place, number, &old);
         let missing: Vec<_> = acknowledged.difference(&there).collect();
         assert!(missing.is_empty(), "tracker {number} lacks {missing:?} of {}", acknowledged.len());
+        let audit = ctl(&place, number, &old, &["audit"]);
+        for name in ["older", "newer"] {
+            let made = format!(" {name} create_user ");
+            assert!(audit.lines().any(|line| line.contains(&made)), "from before the upgrade: {audit}");
+        }
     }
 }
