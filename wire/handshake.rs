@@ -27,8 +27,6 @@ use zeroize::Zeroize;
 pub const MAGIC: [u8; 8] = *b"GRPSHARE";
 /// Version of the protocol.
 pub const VERSION: u16 = 4;
-/// The first version that tells a caller which side is older. Earlier ones refuse every other version with one code.
-const VERSION_THAT_TELLS: u16 = 4;
 /// Longest handshake message in bytes. The longest real one has 317.
 const HANDSHAKE_LEN_MAX: usize = 512;
 
@@ -377,7 +375,8 @@ fn read_preface(stream: &mut (impl Read + Write)) -> Result<Option<Dialect>, Han
 /// The refusal for a caller of another version than this side's.
 fn misfit(theirs: u16, own: u16) -> Option<Code> {
     match theirs.cmp(&own) {
-        Ordering::Less if theirs < VERSION_THAT_TELLS => Some(Code::Version),
+        // Versions before 4 refuse every other version with this code, and know no other.
+        Ordering::Less if theirs < 4 => Some(Code::Version),
         Ordering::Less => Some(Code::TooOld),
         Ordering::Greater => Some(Code::TooNew),
         Ordering::Equal => None,
