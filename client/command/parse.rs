@@ -275,7 +275,12 @@ impl Arguments<'_> {
     }
 
     fn pattern(&self, index: usize) -> Result<NamePattern, CommandError> {
-        NamePattern::search(&self.words[index]).map_err(|error| self.bad(&error.to_string()))
+        let word = &self.words[index];
+        // No mistyped option should pass for a pattern that nothing matches.
+        if word.starts_with("--") {
+            return Err(self.bad(&format!("'{}' is not an option", excerpt(word, SHOWN_MAX))));
+        }
+        NamePattern::search(word).map_err(|error| self.bad(&error.to_string()))
     }
 
     fn shared_path(&self, index: usize) -> Result<SharedPath, CommandError> {
@@ -698,6 +703,9 @@ mod tests {
             ("list_files lab --sort", "Usage: list_files <group_id>"),
             ("list_files lab a b", "Usage: list_files <group_id>"),
             ("list_files lab a --order size", "Usage: list_files <group_id>"),
+            ("list_files lab --sort=size", "'--sort=size' is not an option. Usage: list_files <group_id>"),
+            ("list_files lab --srot --sort size", "'--srot' is not an option. Usage: list_files <group_id>"),
+            ("find --sort=size", "'--sort=size' is not an option. Usage: find <pattern>"),
             ("find a --sort date", "'date' is not an order: use name, size or members. Usage: find <pattern>"),
             ("list_files lab /etc/passwd", "'/etc/passwd': a name cannot be empty. Usage: list_files <group_id>"),
             ("find ''", "a pattern cannot be empty. Usage: find <pattern>"),
