@@ -52,6 +52,30 @@ fn a_tracker_that_is_stopped_at_a_question_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
+fn ctl_that_is_stopped_at_a_question_leaves_the_terminal_as_it_was_and_changes_nothing() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (program, folder) = (env!("CARGO_BIN_EXE_tracker"), installation.folder.path());
+    let create = ["ctl", "--data-dir", "tracker_info.txt.data/tracker-1", "create_user", "ann"];
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut person = Sitting::start(program, &create, folder, 24, 200);
+        person.ends_with(&["New password for ann: "]);
+        assert!(!person.echoes());
+        person.types("wonder");
+        person.signal(signal);
+        assert_eq!(person.ends().code(), Some(130), "{signal:?}");
+        assert!(person.echoes(), "{signal:?}");
+        person.shows("tracker: interrupted; nothing was changed");
+    }
+    // What is typed ahead answers both questions.
+    let mut person = Sitting::start(program, &create, folder, 24, 200);
+    person.ends_with(&["New password for ann: "]);
+    person.types("wonderland\rwonderland\r");
+    assert_eq!(person.ends().code(), Some(0));
+    person.shows("User ann created");
+}
+
+#[test]
 fn a_tracker_ends_with_its_terminal_and_reads_nothing_anew() {
     let installation = Installation::of(1);
     let mut person = at_console(&installation);

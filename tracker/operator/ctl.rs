@@ -4,6 +4,7 @@ use super::door::{AskedCommand, SOCKET};
 use super::frame::{FrameKind, GREETING, TOLD_MAX, read_frame, write_frame};
 use crate::model::escape::escape;
 use crate::model::exit::Exit;
+use crate::signals::QuestionSignals;
 use crate::sys;
 use crate::sys::echo_off::{EchoOff, Typing};
 use crate::sys::local::socket;
@@ -14,6 +15,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the tracker may be silent. A change waits 30 s for a slow disk.
@@ -38,7 +40,7 @@ pub enum CtlError {
     Silent,
     /// Standard output takes no more.
     OutputLost(io::Error),
-    /// A question was answered with ctrl-C.
+    /// A question was answered with ctrl-C, or a signal came.
     Interrupted,
 }
 
@@ -121,12 +123,18 @@ pub fn ask(
 #[derive(Default)]
 struct Secrets {
     line: Option<String>,
+    /// Present after the first question at a terminal.
+    signals: Option<Arc<QuestionSignals>>,
 }
 
 impl Secrets {
     fn answer(&mut self, question: &str) -> Result<String, CtlError> {
         if io::stdin().is_terminal() {
-            return typed(question);
+            return match self.signals() {
+                Ok(signals) => typed(question, &signals),
+                // Like an empty line: nothing may be typed that a signal could leave hidden.
+                Err(_) => Ok(String::new()),
+            };
         }
         if self.line.is_none() {
             let mut line = String::new();
@@ -137,33 +145,49 @@ impl Secrets {
         }
         Ok(self.line.clone().unwrap_or_default())
     }
+
+    fn signals(&mut self) -> io::Result<Arc<QuestionSignals>> {
+        if let Some(known) = &self.signals {
+            return Ok(known.clone());
+        }
+        let new = Arc::new(QuestionSignals::new()?);
+        Ok(self.signals.insert(new).clone())
+    }
 }
 
-/// The error that stands for ctrl-C. A reader would try again after `Interrupted`.
+/// The error that stands for ctrl-C, or for a signal. A reader would try again after `Interrupted`.
 const CTRL_C_KIND: io::ErrorKind = io::ErrorKind::ConnectionAborted;
 
-/// Keys from the terminal, up to ctrl-C. rpassword would react to ctrl-C with the signal, which leaves the echo off.
-struct Keys;
+/// Keys from the terminal, up to ctrl-C or a signal. rpassword would react to ctrl-C with the signal, which leaves the echo off.
+struct Keys(Arc<QuestionSignals>);
 
 impl Read for Keys {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = io::stdin().read(buf)?;
+        if !self.0.wait_for(io::stdin())? {
+            return Err(CTRL_C_KIND.into());
+        }
+        // Without the buffer of `stdin`, whose bytes no poll sees.
+        let len = rustix::io::read(io::stdin(), &mut *buf)?;
         if buf[..len].contains(&0x03) { Err(CTRL_C_KIND.into()) } else { Ok(len) }
     }
 }
 
 /// Asks on the terminal, with the echo off.
-fn typed(question: &str) -> Result<String, CtlError> {
-    // Keys typed ahead stay hidden too.
-    let echo = EchoOff::begin(io::stdin(), Typing::PlainKeys);
-    let _ = write!(io::stderr(), "{question}");
-    let config = rpassword::ConfigBuilder::new().input_reader(Keys).output_discard().build();
-    // Reads nothing if the terminal cannot hide it.
-    let answer = echo.and_then(|_echo| rpassword::read_password_with_config(config));
-    let _ = writeln!(io::stderr());
+fn typed(question: &str, signals: &Arc<QuestionSignals>) -> Result<String, CtlError> {
+    let answer = signals.ask(|| {
+        // Keys typed ahead stay hidden too.
+        let echo = EchoOff::begin(io::stdin(), Typing::PlainKeys);
+        let _ = write!(io::stderr(), "{question}");
+        let config = rpassword::ConfigBuilder::new().input_reader(Keys(signals.clone())).output_discard().build();
+        // Reads nothing if the terminal cannot hide it.
+        let answer = echo.and_then(|_echo| rpassword::read_password_with_config(config));
+        let _ = writeln!(io::stderr());
+        answer
+    });
     match answer {
-        Err(error) if error.kind() == CTRL_C_KIND => Err(CtlError::Interrupted),
-        answer => Ok(answer.unwrap_or_default()),
+        None => Err(CtlError::Interrupted),
+        Some(Err(error)) if error.kind() == CTRL_C_KIND => Err(CtlError::Interrupted),
+        Some(answer) => Ok(answer.unwrap_or_default()),
     }
 }
 
