@@ -294,6 +294,7 @@ impl Server {
         let standing = self.core.committer.standing();
         let Standing { state, floor } = standing.clone();
         let deleted_users = state.deleted_user_count();
+        let trouble = self.core.committer.trouble().map(|trouble| trouble.to_string());
         ServerStatus {
             number: self.number,
             addr: self.addr,
@@ -316,7 +317,7 @@ impl Server {
             read_only: self.core.committer.is_read_only().then(|| self.read_only.lasts()),
             unplaced: self.unplaced.all(),
             left: self.unplaced.left(),
-            trouble: self.core.committer.trouble().map(|trouble| trouble.to_string()),
+            trouble: trouble.or_else(|| gauges::disk_trouble(self.data_dir.path())),
         }
     }
 

@@ -301,4 +301,9 @@ fn a_backup_leaves_the_last_bytes_of_the_disk_to_the_tracker() {
     let (code, len, said) = back_up();
     assert_eq!((code, said.as_str()), (Some(0), ""));
     assert!(len > 100);
+    // The tracker still takes changes, and warns of the full disk before one fails.
+    let len = free - 17 * 1024 * 1024;
+    let more = free_bytes(&filler).expect("told").expect("a size") - 512 * 1024;
+    allocate(&filler, len + more).expect("room");
+    tracker.told("status", "trouble     less than 1048576 bytes are free on the disk");
 }

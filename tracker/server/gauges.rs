@@ -99,11 +99,7 @@ impl Observed for KeptServer {
         let folder = self.look(|server| server.takes_changes(Instant::now()));
         let folder = folder.unwrap_or_else(|| Err(Unwell("the tracker is being started".to_owned())))?;
         // Outside the lock: a hanging file system must not keep the server from stopping.
-        match has_room(&folder) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Unwell(format!("less than {ROOM_MIN} bytes are free on the disk"))),
-            Err(error) => Err(Unwell(format!("the data folder cannot be written to: {}", sys::reason(&error)))),
-        }
+        disk_trouble(&folder).map_or(Ok(()), |why| Err(Unwell(why)))
     }
 }
 
@@ -122,6 +118,15 @@ fn link(other: &OtherTracker) -> Option<LinkGauge> {
 
 fn limit((quota, used, max): (Quota, u64, u64)) -> LimitGauge {
     LimitGauge { name: quota.info().name, used, max: (max != u64::MAX).then_some(max) }
+}
+
+/// Why the next change may not fit on the disk of a folder, if that is so.
+pub(super) fn disk_trouble(folder: &Path) -> Option<String> {
+    match has_room(folder) {
+        Ok(true) => None,
+        Ok(false) => Some(format!("less than {ROOM_MIN} bytes are free on the disk")),
+        Err(error) => Some(format!("the data folder cannot be written to: {}", sys::reason(&error))),
+    }
 }
 
 fn has_room(folder: &Path) -> io::Result<bool> {
