@@ -5,9 +5,11 @@ use super::wait::wait_until;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use groupshare::client::command::table::{self, Word};
 use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -33,6 +35,20 @@ pub(crate) struct Program {
     readers: Vec<JoinHandle<()>>,
 }
 
+/// Lets programs heed SIGHUP and SIGINT also where these are ignored here, as under nohup(1). A program inherits that a
+/// signal is ignored, and it does not inherit a handler.
+pub(crate) fn heed_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("told");
+        let mask = u64::from_str_radix(mask.trim(), 16).expect("a mask");
+        for signal in [SIGHUP, SIGINT].into_iter().filter(|signal| mask & (1 << (signal - 1)) != 0) {
+            signal_hook::flag::register(signal, Arc::default()).expect("allowed");
+        }
+    });
+}
+
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::complaining_to(command, Stdio::piped())
@@ -40,6 +56,7 @@ impl Program {
 
     /// A program with its standard error directed to `stderr`. The test reads it only if that is a new pipe.
     pub(crate) fn complaining_to(command: &mut Command, stderr: impl Into<Stdio>) -> Self {
+        heed_signals();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));

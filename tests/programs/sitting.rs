@@ -1,6 +1,7 @@
 //! A person at a pseudo-terminal. It types keys at a program and reads the screen.
 
 use crate::common::deadline::LONG;
+use crate::common::program::heed_signals;
 use parking_lot::{Condvar, Mutex};
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
@@ -70,6 +71,7 @@ impl Sitting {
         (rows, columns): (u16, u16),
         variables: &[(&str, &str)],
     ) -> Self {
+        heed_signals();
         let (pty, pts) = open().expect("a pseudo-terminal");
         pty.resize(Size::new(rows, columns)).expect("resized");
         let mut command =
