@@ -89,6 +89,12 @@ impl FolderRecord {
     }
 }
 
+fn save(path: &Path, records: &[FolderRecord]) -> Result<(), StateError> {
+    let fields: Vec<Fields> = records.iter().map(FolderRecord::to_fields).collect();
+    let lines: Vec<Vec<&[u8]>> = fields.iter().map(|line| line.iter().map(Vec::as_slice).collect()).collect();
+    file::write(path, KIND, VERSION, &lines)
+}
+
 /// The records. Every change is on the disk when the call returns. A failed call changes nothing.
 #[derive(Debug)]
 pub(crate) struct FolderRecords {
@@ -109,12 +115,15 @@ impl FolderRecords {
         let records: Vec<_> = read.records.iter().filter_map(FolderRecord::from_fields).collect();
         let damaged = read.damaged || records.len() < read.records.len();
         let warning = damaged.then(|| file::keep_aside(&path)).transpose()?.map(|aside| {
-            format!(
+            // At the next login the file would be damaged again, and kept once more.
+            save(&path, &records)?;
+            Ok(format!(
                 "the list of shared folders and followed groups could not be read in full and is kept in {}; see \
                  show_folders for what is missing",
                 ShownPath(&aside)
-            )
+            ))
         });
+        let warning = warning.transpose()?;
         Ok((Self { path, records: Mutex::new(Some(records)) }, warning))
     }
 
@@ -183,9 +192,7 @@ impl FolderRecords {
         let mut after = before.clone();
         change(&mut after);
         if after != *before {
-            let fields: Vec<Fields> = after.iter().map(FolderRecord::to_fields).collect();
-            let lines: Vec<Vec<&[u8]>> = fields.iter().map(|line| line.iter().map(Vec::as_slice).collect()).collect();
-            file::write(&self.path, KIND, VERSION, &lines)?;
+            save(&self.path, &after)?;
             *records = Some(after);
         }
         Ok(())
@@ -249,8 +256,10 @@ mod tests {
         records.put(folder("lab", "/srv")).expect("written");
         let whole = fs::read_to_string(&path).expect("there");
         fs::write(&path, whole.replace("\\end", "shared\tlab\trelative\t1\t1\t-\t-\n\\end")).expect("written");
-        let (records, warning) = FolderRecords::open(path).expect("read");
+        let (records, warning) = FolderRecords::open(path.clone()).expect("read");
         assert_eq!(records.list(), [folder("lab", "/srv")]);
         assert!(warning.is_some());
+        // The user reads it once.
+        assert_eq!(open(&path).list(), [folder("lab", "/srv")]);
     }
 }

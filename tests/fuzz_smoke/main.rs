@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use targets::{TARGETS, Target};
 
 /// Targets with slow runs, with how many mutations each gets: connections and files.
-const SLOW: [(&str, u32); 12] = [
+const SLOW: [(&str, u32); 13] = [
     ("accept", 300),
+    ("client_folders", 300),
     ("client_records", 300),
     ("cluster", 20),
     ("connect", 300),

@@ -25,12 +25,17 @@ const FINGERPRINT: Fingerprint = Fingerprint([0xf1; 32]);
 
 /// The log of records, as it is and with correct checksums.
 pub(super) fn records(data: &[u8]) {
-    read_records(data);
+    read_slot("records", data);
     let lines = data.split(|&byte| byte == b'\n').map(|line| match line.get(9..) {
         Some(fields) if line[8] == b'\t' => [format!("{:08x}\t", crc32fast::hash(fields)).as_bytes(), fields].concat(),
         _ => line.to_vec(),
     });
-    read_records(&lines.collect::<Vec<_>>().join(&b'\n'));
+    read_slot("records", &lines.collect::<Vec<_>>().join(&b'\n'));
+}
+
+/// The list of shared folders and followed groups.
+pub(super) fn folders(data: &[u8]) {
+    read_slot("folders", data);
 }
 
 /// Removes everything that was read before, except empty folders.
@@ -45,7 +50,8 @@ fn clear(slot: &Path) {
     }
 }
 
-fn read_records(data: &[u8]) {
+/// Reads a slot in which one file has these bytes, twice.
+fn read_slot(file: &str, data: &[u8]) {
     // Making and removing folders takes longer than reading their files.
     static FOLDER: LazyLock<Mutex<Folder>> = LazyLock::new(|| Mutex::new(Folder::new()));
     let folder = FOLDER.lock();
@@ -53,7 +59,7 @@ fn read_records(data: &[u8]) {
     let slot = folder.path().join(FINGERPRINT.to_string()).join("alice").join("0");
     fs::create_dir_all(&slot).expect("a folder");
     clear(&slot);
-    fs::write(slot.join("records"), data).expect("room");
+    fs::write(slot.join(file), data).expect("room");
     let state = StateDir::open(folder.path()).expect("a folder");
     let known = |slot: &Slot| (slot.shares(), slot.downloads());
     let (first, warned) = match state.take_slot(&FINGERPRINT, &user) {
@@ -64,13 +70,16 @@ fn read_records(data: &[u8]) {
         }
         Err(error) => {
             assert!(matches!(error, StateError::Newer(_)) && is_one_line(&error), "{error}");
-            return assert_eq!(fs::read(slot.join("records")).expect("it is left alone"), data);
+            return assert_eq!(fs::read(slot.join(file)).expect("it is left alone"), data);
         }
     };
-    let kept = ["damaged", "older"].into_iter().find_map(|word| fs::read(slot.join(format!("records.{word}-1"))).ok());
+    let kept = ["damaged", "older"].into_iter().find_map(|word| fs::read(slot.join(format!("{file}.{word}-1"))).ok());
     assert_eq!(kept.as_deref(), warned.then_some(data), "an unreadable file is kept");
+    let written = fs::read(slot.join(file)).expect("there");
+    assert!(warned || file != "folders" || written == data, "what was read in full stays");
     let (again, warnings) = state.take_slot(&FINGERPRINT, &user).expect("it was put right");
     assert_eq!((known(&again), warnings), (first, Vec::new()));
+    assert!(file != "folders" || fs::read(slot.join(file)).expect("there") == written);
 }
 
 /// The log of a followed group. Reading it again gives the same entries, with the ones that were added.

@@ -47,6 +47,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("backup", ctl::backup),
     ("brought", handshake::brought),
     ("checkpoint", journal::checkpoint),
+    ("client_folders", client_files::folders),
     ("client_records", client_files::records),
     ("cluster", cluster::cluster),
     ("command", text::command),

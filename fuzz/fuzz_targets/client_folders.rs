@@ -1,0 +1,3 @@
+#![no_main]
+
+groupshare_fuzz::target!("client_folders");
