@@ -29,8 +29,16 @@ pub(crate) fn member(installation: &Installation, alice: &mut Program, name: &st
     member
 }
 
+/// Following leaves 5 % of the disk free. Without that no file would come, and a test would wait in vain.
+fn must_have_room(folder: &Path) {
+    let disk = rustix::fs::statvfs(folder).expect("told");
+    let folder = folder.display();
+    assert!(disk.f_bavail > disk.f_blocks / 20, "less than 5 % of the disk of {folder} is free; set TMPDIR to another");
+}
+
 /// Alice, who owns the group lab.
 pub(crate) fn owner(installation: &Installation) -> Program {
+    must_have_room(installation.folder.path());
     let mut alice = installation.person("alice", 1, &[]);
     for line in ["create_user alice pw", "login alice pw", "create_group lab"] {
         alice.say(line);
