@@ -261,7 +261,8 @@ impl Reactor {
             }
             Reply::SessionOver {} => {
                 self.node().link.forget_session();
-                self.login.lose("The session was ended elsewhere; please login again".to_owned());
+                let why = "The session was ended, by you elsewhere or by the operator; please login again";
+                self.login.lose(why.to_owned());
             }
             Reply::Reach { addr, found } => self.reach_found(addr, found),
             Reply::JoinRequested { group, user } => {

@@ -167,9 +167,10 @@ fn a_script_whose_login_ends_elsewhere_does_not_wait_for_its_downloads_and_has_f
     waits.iter_mut().for_each(Program::close_input);
     let (code, ..) = end(exec(&installation, "bob", &[], &["login bob pw", "change_password pw new"], &[]));
     assert_eq!(code, Some(0));
+    const ENDED: &str = "The session was ended, by you elsewhere or by the operator; please login again\n";
     for bob in waits {
         let (code, output, error) = end(bob);
-        assert!(error.ends_with("The session was ended elsewhere; please login again\n"), "{output}{error}");
+        assert!(error.ends_with(ENDED), "{output}{error}");
         assert_eq!(code, Some(Exit::DownloadFailed as i32));
     }
 }

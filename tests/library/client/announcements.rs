@@ -90,7 +90,7 @@ fn a_download_is_counted_while_it_runs_and_no_longer_whatever_ends_it() {
     let mut laptop = Person::sit_down(room.tracker.addr, &room.place("laptop"));
     laptop.expect("login bob pw", "Login successful\n");
     laptop.expect("change_password pw pw2", "Password changed\n");
-    bob.sees("The session was ended elsewhere");
+    bob.sees("The session was ended, by you elsewhere or by the operator");
     counted(none);
     laptop.expect("logout", "Logout successful\n");
     bob.expect("login bob pw2", "Login successful\n");
