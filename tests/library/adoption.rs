@@ -228,6 +228,27 @@ fn a_former_base_that_holds_more_is_kept_aside() {
     );
 }
 
+#[test]
+fn a_base_that_is_kept_aside_replaces_none_that_was_kept_before() {
+    for theirs in [base_at(&in_order(&[&other_ops()]), &[TAKEN]), other_at_own_floor()] {
+        let disk = away(&OWN);
+        disk.put(INCOMING, incoming(&theirs));
+        let kept = |number: &str| format!("{:020}{number}.left", OWN[1]);
+        disk.put(&kept(""), b"kept before".to_vec());
+        disk.put(&kept("-2"), b"and before".to_vec());
+        let said = Said::default();
+        drop(said.open(&disk, SETTINGS).expect("starts"));
+        let told = said.take().join("\n");
+        assert!(told.contains("14-3.left"), "{told}");
+        assert_eq!(disk.read(&kept("")).expect("kept"), b"kept before");
+        assert_eq!(disk.read(&kept("-2")).expect("kept"), b"and before");
+        let back = MemDisk::default();
+        back.put(INCOMING, disk.read(&kept("-3")).expect("kept"));
+        let opened = Said::default().open(&back, SETTINGS).expect("starts");
+        assert_eq!(opened.past.floor().mark.lamport, OWN[1]);
+    }
+}
+
 /// A base at a floor that this tracker has too, made of other changes, and with the higher mark.
 fn other_at_own_floor() -> State {
     let own = base_at(&in_order(&[&held()]), &OWN).digest();

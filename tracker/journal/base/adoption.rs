@@ -20,6 +20,7 @@ use crate::tracker::floor::rules::{HeldOps, yields_to};
 use crate::tracker::state::State;
 use std::collections::BTreeMap;
 use std::io;
+use std::iter;
 
 /// The suffix of a base that lost its place to one which lacks a part of it.
 pub(crate) const LEFT: &str = ".left";
@@ -153,7 +154,7 @@ pub(crate) fn keep_aside(disk: &dyn Disk, own: BaseMark, adopted: &State) -> Res
     if state.digest() == adopted.digest() {
         return Ok(None);
     }
-    let left = left(own.lamport);
+    let left = left(disk, own.lamport, &state)?;
     KIND.write(disk, &left, place, &state).map_err(|error| io_error(disk, &left, "write")(error.into_inner()))?;
     Ok(Some(format!(
         "this tracker goes over to the base of another tracker, which is another one at the same floor; what there was is \
@@ -162,9 +163,14 @@ pub(crate) fn keep_aside(disk: &dyn Disk, own: BaseMark, adopted: &State) -> Res
     )))
 }
 
-/// The name for a base that lost its place.
-fn left(lamport: u64) -> String {
-    format!("{lamport:020}{LEFT}")
+/// The name for a base that lost its place: the first of `14.left`, `14-2.left` and so on that is free, or holds this
+/// base since a start that was cut short.
+fn left(disk: &dyn Disk, lamport: u64, base: &State) -> Result<String, JournalError> {
+    let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
+    let is_it = |name: &str| KIND.read(disk, name).is_ok_and(|(_, kept)| kept.digest() == base.digest());
+    let numbered = (2_u64..).map(|number| format!("{lamport:020}-{number}{LEFT}"));
+    let mut all = iter::once(format!("{lamport:020}{LEFT}")).chain(numbered);
+    Ok(all.find(|name| !names.contains(name) || is_it(name)).expect("numbers do not end"))
 }
 
 /// Writes the base with its place after a record. From now on a start begins with it.
@@ -203,7 +209,7 @@ fn set_aside(disk: &dyn Disk, adopted: &State) -> Result<Option<String>, Journal
     if state.version().all(|(origin, seq)| seq <= adopted.seen(origin)) {
         return Ok(None);
     }
-    let (name, left) = (super::name(former), left(former));
+    let (name, left) = (super::name(former), left(disk, former, &state)?);
     disk.rename(&name, &left).map_err(io_error(disk, &name, "rename"))?;
     disk.sync_folder().map_err(io_error(disk, "", "fsync the folder"))?;
     Ok(Some(format!(
