@@ -4,6 +4,8 @@
 use crate::sys;
 use crate::sys::durable::numbered_folder::{BEFORE, FolderKind, FormatError};
 use crate::sys::files::{self, Open};
+use crate::sys::space::free_bytes;
+use rustix::fs::{Access, access};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{DirBuilder, File};
@@ -14,6 +16,8 @@ use std::sync::Arc;
 
 /// The file that is locked.
 const LOCK: &str = "lock";
+/// The least room on the disk that a ready tracker needs.
+const ROOM_MIN: u64 = 1024 * 1024;
 
 /// Why a data folder cannot be used. Each error is one line.
 #[derive(Debug)]
@@ -150,10 +154,31 @@ pub(super) fn make_folder(path: &Path) -> Result<(), DataDirError> {
     made.map_err(|error| DataDirError::Io { path: path.to_path_buf(), doing: "make the folder", error })
 }
 
+/// Why the next change may not fit on the disk of a folder, if that is so.
+pub(super) fn disk_trouble(folder: &Path) -> Option<String> {
+    match has_room(folder) {
+        Ok(true) => None,
+        Ok(false) => Some(format!("less than {ROOM_MIN} bytes are free on the disk")),
+        Err(error) => Some(format!("the data folder cannot be written to: {}", sys::reason(&error))),
+    }
+}
+
+fn has_room(folder: &Path) -> io::Result<bool> {
+    access(folder, Access::WRITE_OK)?;
+    Ok(free_bytes(&File::open(folder)?)?.is_none_or(|free| free >= ROOM_MIN))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_folder_that_is_there_has_room_and_one_that_is_gone_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(has_room(folder.path()).expect("writable"));
+        assert!(has_room(&folder.path().join("gone")).is_err());
+    }
 
     #[test]
     fn it_is_made_for_its_owner_alone_and_locked_as_long_as_it_is_used() {

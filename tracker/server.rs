@@ -31,7 +31,7 @@ use crate::tracker::cluster::feed::Feed;
 use crate::tracker::cluster::local_tracker::LocalTracker;
 use crate::tracker::commit::{BaseStore, Committer, OpLog, OpSource, Settled, Sink, Standing};
 use crate::tracker::core::Core;
-use crate::tracker::data_dir::{DataDir, DataDirError};
+use crate::tracker::data_dir::{DataDir, DataDirError, disk_trouble};
 use crate::tracker::floor::pace::FloorPace;
 use crate::tracker::json::JsonMemory;
 use crate::tracker::ledger::Past;
@@ -317,7 +317,7 @@ impl Server {
             read_only: self.core.committer.is_read_only().then(|| self.read_only.lasts()),
             unplaced: self.unplaced.all(),
             left: self.unplaced.left(),
-            trouble: trouble.or_else(|| gauges::disk_trouble(self.data_dir.path())),
+            trouble: trouble.or_else(|| disk_trouble(self.data_dir.path())),
         }
     }
 

@@ -3,21 +3,14 @@
 use super::Server;
 use super::floor_status::NextFloor;
 use super::kept_server::KeptServer;
-use crate::sys;
-use crate::sys::space::free_bytes;
 use crate::tracker::admission::Occupancy;
 use crate::tracker::cluster::other_tracker::{LinkFloor, LinkStatus, OtherTracker};
 use crate::tracker::commit::{COMMIT_WAIT_MAX, Standing};
+use crate::tracker::data_dir::disk_trouble;
 use crate::tracker::ledger::quota::Quota;
 use crate::tracker::metrics::{Gauges, LimitGauge, LinkGauge, Observed, Unwell};
-use rustix::fs::{Access, access};
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
-
-/// The least room on the disk that a ready tracker needs.
-const ROOM_MIN: u64 = 1024 * 1024;
 
 impl Server {
     /// The present gauges.
@@ -118,30 +111,4 @@ fn link(other: &OtherTracker) -> Option<LinkGauge> {
 
 fn limit((quota, used, max): (Quota, u64, u64)) -> LimitGauge {
     LimitGauge { name: quota.info().name, used, max: (max != u64::MAX).then_some(max) }
-}
-
-/// Why the next change may not fit on the disk of a folder, if that is so.
-pub(super) fn disk_trouble(folder: &Path) -> Option<String> {
-    match has_room(folder) {
-        Ok(true) => None,
-        Ok(false) => Some(format!("less than {ROOM_MIN} bytes are free on the disk")),
-        Err(error) => Some(format!("the data folder cannot be written to: {}", sys::reason(&error))),
-    }
-}
-
-fn has_room(folder: &Path) -> io::Result<bool> {
-    access(folder, Access::WRITE_OK)?;
-    Ok(free_bytes(&File::open(folder)?)?.is_none_or(|free| free >= ROOM_MIN))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_that_is_there_has_room_and_one_that_is_gone_is_told() {
-        let folder = tempfile::tempdir().expect("a folder");
-        assert!(has_room(folder.path()).expect("writable"));
-        assert!(has_room(&folder.path().join("gone")).is_err());
-    }
 }
