@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_address_is_said() {
+    fn the_error_says_what_is_wrong_with_an_address() {
         for (text, error) in [
             ("localhost:5000", "'localhost' is not an IP address such as 127.0.0.1 or [::1]"),
             ("127.0.0.1", "'127.0.0.1' has no port, write it like 127.0.0.1:5000 or [::1]:5000"),

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_act_on_a_terminal_is_spelled_out() {
+    fn a_character_that_acts_on_a_terminal_is_spelled_out() {
         assert_eq!(escape("a\x1b[2Jb"), r"a\u{1b}[2Jb");
         assert_eq!(escape("a\r\nb\0"), r"a\u{d}\u{a}b\u{0}");
         assert_eq!(escape("gpj\u{202E}exe.\u{9b}"), r"gpj\u{202e}exe.\u{9b}");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_or_piles_up_is_spelled_out() {
+    fn a_character_that_is_unseen_or_piles_up_is_spelled_out() {
         for (text, shown) in [
             ("a\u{200B}b", r"a\u{200b}b"),
             ("a\u{E0041}b", r"a\u{e0041}b"),

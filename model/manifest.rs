@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_tree_is_refused() {
+    fn a_manifest_that_is_not_one_tree_is_refused() {
         use ManifestError::*;
         for (list, error) in [
             (&[][..], NoFile),

@@ -370,7 +370,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_could_mislead_or_escape_is_refused() {
+    fn a_file_name_that_could_mislead_or_escape_is_refused() {
         for (text, error) in [
             ("", NameError::Empty),
             (".", NameError::Dots),

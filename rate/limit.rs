@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_limit_is_refused_in_words() {
+    fn a_text_that_is_no_limit_is_refused_in_words() {
         for text in
             ["", "M", "-1", "+1", "1.5M", "20 M", "20MB", "99999999999999999999", "18446744073709551615K", "fast"]
         {

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_a_job_under_way_waits_for_those_who_have_none() {
+    fn a_user_with_a_job_under_way_waits_for_those_without_one() {
         let now = Instant::now();
         let mut turns = filled(&[("x", "a", 1), ("x", "a", 2)], now);
         let (first, _) = turns.take(now).expect("a job");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_gets_no_turn() {
+    fn a_job_that_is_too_old_gets_no_turn() {
         let now = Instant::now();
         let mut turns = filled(&[("x", "a", 1), ("x", "a", 2)], now);
         let later = now + BOUNDS.age + Duration::from_millis(1);

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_long_ago_does_not_come_as_a_burst() {
+    fn an_allowance_unused_for_long_does_not_come_as_a_burst() {
         let mut bucket = TokenBucket::new(Limit::of(1_000_000));
         let now = Duration::from_secs(1000);
         let mut burst = 0;

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_for_the_first_time_comes_before_those_who_come_again_and_again() {
+    fn a_user_who_comes_first_goes_before_those_who_come_again_and_again() {
         let (mut queue, now) = (TurnQueue::new(BOUNDS), Instant::now());
         for user in ["eve1", "eve2"] {
             assert!(queue.put(user, 1, now) && take(&mut queue, now) == Some((user, 1)));

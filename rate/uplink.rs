@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_polls_is_called_in_turn_and_goes_on_when_the_limit_is_lifted() {
+    fn a_polling_user_is_called_in_turn_and_goes_on_once_the_limit_ends() {
         let uplink = Uplink::new(Limit::of(1));
         let rung = Arc::new(AtomicUsize::new(0));
         let join = |name| {

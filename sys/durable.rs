@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_for_its_owner_alone_and_leaves_nothing_else_behind() {
+    fn a_durable_file_is_for_its_owner_alone_and_leaves_nothing_else_behind() {
         let (temp, path) = place();
         for bytes in [&b"old"[..], b"", b"new"] {
             replace(&path, bytes).expect("replaced");

@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_not_opened_and_not_waited_for() {
+    fn a_pipe_or_a_folder_is_neither_opened_as_a_file_nor_waited_for() {
         let (temp, handle) = folder();
         let fifo = temp.path().join("pipe");
         rustix::fs::mknodat(CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");

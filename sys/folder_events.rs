@@ -113,7 +113,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_happens_in_a_folder_is_told_with_its_name() {
+    fn folder_events_tell_what_happens_with_its_name() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let events = FolderEvents::new().expect("a descriptor");
         let folder = events.watch(temp.path()).expect("a folder");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_into_the_queue_of_the_system_is_told_as_missing() {
+    fn folder_events_tell_that_the_queue_of_the_system_has_overflowed() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let events = FolderEvents::new().expect("a descriptor");
         events.watch(temp.path()).expect("a folder");

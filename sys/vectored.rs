@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_in_stretches_goes_to_two_files_and_comes_back() {
+    fn bytes_in_stretches_go_to_two_files_and_come_back() {
         let files = [tempfile::tempfile().expect("made"), tempfile::tempfile().expect("made")];
         let stretches: [&[u8]; 4] = [b"ab", b"", b"cdefg", b"h"];
         let mut bytes: ScatteredBytes = stretches.into_iter().collect();

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_changed_in_a_certificate_makes_it_worthless() {
+    fn any_change_in_a_certificate_makes_it_worthless() {
         let (signer, bob) = (pair(1).1, certificate(1));
         let changed = [
             Certificate { client: ClientId([9; 16]), ..bob.clone() },

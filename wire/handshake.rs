@@ -585,7 +585,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn whoever_knows_the_id_of_the_link_key_but_not_the_key_gets_no_further_at_a_tracker() {
+    fn a_caller_with_the_id_of_the_link_key_alone_gets_no_further() {
         let (near, far) = meet(|near| tracker_to_tracker(near, LINK.0, &GROUP_KEY), accepts_all);
         assert!(is_closed(&near.expect_err("no channel")));
         assert!(matches!(far, Err(HandshakeError::Crypto)));

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_by_its_info_hash_still_has_to_be_a_manifest() {
+    fn bytes_named_by_their_info_hash_still_have_to_be_a_manifest() {
         assert!(decode_as_is(&raw(&[("a", 1)], 1, &[])).is_ok());
         for (files, pieces) in [
             (&[][..], 0),

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_byte_of_the_tracker_is_left_to_the_members() {
+    fn bytes_after_the_byte_of_the_tracker_are_left_to_the_members() {
         assert!(matches!(met(&[1, 0, 0, 7]), (Ok(()), 3)));
     }
 

@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_calls_its_command_comes_back_whatever_else_is_wrong() {
+    fn the_id_of_a_command_comes_back_even_if_the_command_is_wrong() {
         let id = |line: &str| parse(line, Path::new("/")).0;
         assert_eq!(id(r#"{"id":7,"command":"fly"}"#), Some(json!(7)));
         assert_eq!(id(r#"{"id":{"a":[1]},"command_args":3}"#), Some(json!({"a": [1]})));

@@ -241,7 +241,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn whatever_is_done_to_a_file_it_is_rebuilt_of_what_is_equal_and_little_else(
+        fn an_update_rebuilds_any_changed_file_from_its_equal_blocks_and_little_else(
             seed in any::<u64>(),
             len in 1..1_200_000usize,
             changes in prop::collection::vec(change(), 0..6),

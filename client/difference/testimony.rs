@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_described_something_else_is_believed_no_more() {
+    fn a_member_that_described_false_digests_is_believed_no_more() {
         let (mut testimony, judgement) = trial(&[8; 1500], &BYTES[1024..]);
         assert_eq!((judgement.anew, judgement.is_nobodys), (pieces()[1..].to_vec(), false));
         assert!(testimony.is_exposed(&peer("alice").user) && !testimony.has_more());
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_gave_something_else_is_at_fault_alone() {
+    fn a_member_that_gave_false_blocks_is_at_fault_alone() {
         let (mut testimony, judgement) = trial(BYTES, &[8; 476]);
         assert_eq!((judgement.anew, judgement.is_nobodys), (vec![], false));
         assert!(!testimony.is_exposed(&peer("alice").user) && testimony.digests(pieces()[1]).is_some());

@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_and_so_is_what_one_call_reads_back() {
+    fn the_hash_bounds_the_waiting_pieces_and_what_one_call_reads_back() {
         let source = Memory::new(60 * PIECE);
         let hash = hash_of(&source);
         (1..60).for_each(|number| take(&hash, &source, number));

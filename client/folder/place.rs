@@ -31,7 +31,7 @@ mod tests {
     use crate::model::name::tests::file;
 
     #[test]
-    fn what_is_hidden_or_unfinished_is_not_shared() {
+    fn a_shared_folder_leaves_out_hidden_and_unfinished_files() {
         for name in [".git", ".profile", "film.mkv.part", "film.mkv.part.meta"] {
             assert!(is_left_out(name), "{name}");
         }

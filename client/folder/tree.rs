@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_is_told_in_folders_too_that_came_after_the_scan() {
+    fn the_tree_tells_changes_also_in_folders_that_came_after_the_scan() {
         let (temp, mut tree) = tree(&["a"]);
         tree.scan().expect("there");
         assert!(tree.take().files.is_empty());
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_name_that_can_be_shared_is_told_also_when_it_comes_later() {
+    fn the_tree_tells_a_name_unfit_to_share_also_when_it_comes_later() {
         let (temp, mut tree) = tree(&[]);
         tree.scan().expect("there");
         for name in ["bad~", "sub/bad~"] {
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_may_be_there() {
+    fn a_file_that_a_scan_cannot_read_may_be_there() {
         let unknown = Scan { unknown: vec!["sub".into(), "a".into()], ..Scan::default() };
         for (name, is) in
             [("sub/b", true), ("sub", true), ("submarine", false), ("a", true), ("a/b", true), ("b", false)]

@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_its_place_on_other_machines_comes_to_the_same() {
+    fn the_portable_code_comes_to_the_same_state_as_the_sha_instructions() {
         let data = noise(64 * BLOCK_LEN);
         let (blocks, _) = blocks_of(&data);
         let (ones, others) = blocks.split_at(32);

@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_has_its_place_before_what_waits_and_what_has_ended() {
+    fn a_download_that_moves_ranks_before_those_that_wait_or_have_ended() {
         let failure = DownloadFailure { code: FailureCode::NoMember, why: String::new() };
         let moves = status(DownloadState::Running);
         let still = DownloadStatus { speed: 0, ..moves.clone() };
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_and_what_is_hashed_have_their_lines() {
+    fn an_upload_and_a_hashing_have_lines_of_their_own() {
         let DownloadStatus { group, file, .. } = status(DownloadState::Running);
         let (user, way) = (user("bob"), Way::Direct);
         let upload = UploadStatus { group, file, user, way, speed: 1_500_000, given_bytes: 45_600_000 };

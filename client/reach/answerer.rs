@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_not_certified_or_calls_for_what_is_not_given_gets_no_connection() {
+    fn a_forged_or_own_caller_or_one_for_an_ungiven_share_gets_no_connection() {
         let (answerer, _given) = answerer();
         let good = call(&client_of("ann"), listener().1);
         let forged = Certificate { user: user("eve"), ..good.caller.clone() };

@@ -211,7 +211,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn whoever_called_in_vain_comes_last_and_leaves_half_of_the_threads() {
+    fn a_user_who_called_in_vain_comes_last_and_leaves_half_of_the_threads() {
         let (mut queue, now) = (after_vain_calls(&["eve", "mal"]), Instant::now());
         for name in ["eve", "eve", "eve", "mal", "mal", "mal", "ann"] {
             queue.put(call_of(name), now);

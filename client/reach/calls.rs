@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_listener_accepts_goes_to_the_dial_that_knocks_there_and_to_no_other() {
+    fn an_accepted_connection_goes_to_the_dial_that_knocks_there_and_no_other() {
         let calls = Calls::default();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let stream = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_the_address_of_another_member_neither_ends_the_dial_to_it_nor_is_met_there() {
+    fn a_member_under_a_foreign_address_ends_no_dial_and_is_not_met_there() {
         let (calls, attempt) = (Calls::default(), Attempt::new().expect("a descriptor"));
         let mut guard = calls.guard(&attempt);
         guard.expect_from(BOB, &[addr(1)]);

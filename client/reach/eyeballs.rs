@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tracker_shows_is_kept_and_a_tracker_that_shows_nothing_delays_nobody() {
+    fn the_client_keeps_the_address_a_tracker_shows_and_waits_for_no_silent_one() {
         let port = ListeningPort::share(&listener().0).expect("bound");
         let (tracker, at) = listener();
         let seen = Mirrored { addr: ([192, 0, 2, 7], 51_000).into(), token: [7; 40] };

@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_listens_is_reached_without_a_tracker() {
+    fn a_listening_member_is_reached_without_a_tracker() {
         let ((listener, addr), bob) = (listener(), certified(2));
         let key = bob.key();
         let member = thread::spawn(move || {
@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_not_there_and_cannot_be_called_is_told_in_a_line() {
+    fn one_line_tells_of_a_member_that_is_away_and_cannot_be_called() {
         let (_held, addr) = nobody();
         let missed = reach(PeerKey([2; 32]), addr, &Attempt::new().expect("a descriptor"));
         let Err(Miss::Unreached(why)) = missed else { panic!("{missed:?}") };

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_at_a_relay_is_let_go_when_the_client_closes() {
+    fn a_closing_client_lets_go_of_the_caller_that_waits_at_a_relay() {
         let (listener, addr, relays) = silent();
         let begun = Instant::now();
         thread::scope(|scope| {

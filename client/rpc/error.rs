@@ -122,7 +122,7 @@ mod tests {
     use rustix::io::Errno;
 
     #[test]
-    fn what_the_system_says_of_a_tracker_is_told_without_its_number() {
+    fn a_system_error_about_a_tracker_is_told_without_its_number() {
         let failed = |errno: Errno| io::Error::from(errno);
         for (error, words) in [
             (ConnectionError::Connect(failed(Errno::NETUNREACH)), "Network is unreachable"),

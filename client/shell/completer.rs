@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_during_another_login_is_not_offered() {
+    fn the_completer_offers_no_name_found_during_another_login() {
         let (completer, lets, login) = slow();
         lets.send(Some("lab")).expect("taken");
         offers(&completer, "lab ");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_during_another_login_is_not_offered_while_something_is_still_looked_for() {
+    fn the_completer_offers_no_name_of_another_login_while_it_still_looks() {
         let (completer, lets, login) = slow();
         lets.send(Some("lab")).expect("taken");
         offers(&completer, "lab ");

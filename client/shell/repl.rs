@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_told_and_the_next_line_is_read() {
+    fn the_shell_refuses_a_line_it_cannot_understand_and_reads_the_next_one() {
         for (line, error) in [
             (&b"create_group\n"[..], "Usage: create_group <group_id>\n"),
             (b"frobnicate\n", "Unknown command 'frobnicate', type help for the list of commands\n"),

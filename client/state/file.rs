@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_aside_keeps_its_content_and_its_number() {
+    fn a_file_set_aside_keeps_its_content_and_its_number() {
         let (_temp, path) = file();
         for number in 1..=2 {
             fs::write(&path, format!("content {number}")).expect("written");

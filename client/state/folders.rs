@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_client_had_comes_over_unless_it_overlaps() {
+    fn a_folder_of_another_client_comes_over_unless_it_overlaps() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let (own, other) = (open(&temp.path().join("a")), open(&temp.path().join("b")));
         own.put(folder("lab", "/srv/a")).expect("written");

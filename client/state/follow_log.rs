@@ -189,7 +189,7 @@ mod tests {
     use crate::model::name::tests::{file, user};
 
     #[test]
-    fn what_came_and_what_was_passed_over_is_known_again_and_half_a_line_does_no_harm() {
+    fn the_log_knows_files_that_came_or_were_passed_over_despite_half_a_line() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let path = temp.path().join("log");
         let open = |path: &Path| FollowLog::open(path).expect("read").expect("there");

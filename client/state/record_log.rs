@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_byte_is_wrong_no_change_goes_missing_without_being_told_and_none_is_made_up() {
+    fn a_wrong_byte_loses_no_change_without_being_told_and_makes_up_none() {
         let (_temp, path) = place();
         drop(written(&path));
         let whole = fs::read(&path).expect("there");

@@ -563,7 +563,7 @@ mod tests {
     const CHILD: &str = "GROUPSHARE_TEST_SLOT";
 
     #[test]
-    fn what_does_not_fit_on_the_disk_is_refused_and_everything_before_it_stays() {
+    fn a_change_too_large_for_the_disk_is_refused_and_the_earlier_ones_stay() {
         if let Some(folder) = std::env::var_os(CHILD) {
             crate::sys::survive_file_size_limit();
             let state = StateDir::open(folder.as_ref()).expect("there");
@@ -577,8 +577,7 @@ mod tests {
             return;
         }
         let (temp, _state) = state();
-        let test =
-            "client::state::slot::tests::what_does_not_fit_on_the_disk_is_refused_and_everything_before_it_stays";
+        let test = "client::state::slot::tests::a_change_too_large_for_the_disk_is_refused_and_the_earlier_ones_stay";
         let mut child = std::process::Command::new("sh");
         child.args(["-c", "ulimit -f 16; exec \"$@\"", "sh"]).arg(std::env::current_exe().expect("this program"));
         let output = child.args(["--exact", test]).env(CHILD, temp.path()).output().expect("a shell");

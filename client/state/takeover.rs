@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_that_does_not_run_had_comes_over_and_one_line_says_so() {
+    fn the_shares_of_an_idle_client_come_over_and_one_line_says_so() {
         let (_temp, state) = state();
         drop(two_clients(&state));
         let (first, lines) = log_in(&state);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_the_name_of_something_else_stays_and_is_told_at_every_login() {
+    fn a_record_whose_name_is_taken_stays_and_is_told_at_every_login() {
         let (_temp, state) = state();
         let (first, second) = two_clients(&state);
         second.put_share(share("lab", "f", 4), &manifest(4)).expect("saved");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_in_another_slot_is_told_and_the_rest_comes_over() {
+    fn a_damaged_record_in_another_slot_is_told_and_the_rest_comes_over() {
         let (temp, state) = state();
         drop(two_clients(&state));
         let other = folder(&temp, 1).join("records");

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_there_after_a_restart_and_after_a_crash_inside_a_line() {
+    fn told_notices_survive_a_restart_and_a_crash_inside_a_line() {
         let temp = tempfile::tempdir().expect("a folder");
         let path = temp.path().join("told");
         let log = ToldLog::load(path.clone());

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_is_called_here_and_in_which_form_of_unicode_makes_no_other_content() {
+    fn the_local_name_and_unicode_form_of_a_file_make_no_other_content() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let info_hash = |path: &str| {
             let hashed = hash_for_sharing(

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pieces_at_the_borders_have_of_other_files_is_kept_beside_them() {
+    fn bytes_of_other_files_in_border_pieces_are_kept_beside_the_selected_files() {
         let (whole, _) = folder(&[10, LEN, 5, 3 * LEN, 0, 7]);
         let selection = Selection::of(&whole, |path| path == "002").expect("a file");
         let files: Vec<_> = selection.manifest().files().iter().map(|file| (file.path.as_str(), file.len)).collect();

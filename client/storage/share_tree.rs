@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_shared_is_named() {
+    fn the_error_names_the_file_that_cannot_be_shared() {
         let (_temp, root) = folder_with(&["a"]);
         let error = list(&root.join("none")).expect_err("nothing is there");
         assert!(error.to_string().contains("none"), "{error}");

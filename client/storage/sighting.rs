@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_with_size_and_time_kept_looks_different_all_the_same() {
+    fn a_write_that_keeps_size_and_time_still_makes_a_file_look_different() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let path = temp.path().join("f");
         fs::write(&path, "content").expect("written");

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_wants_the_program_to_end_ends_it_whatever_it_is_at() {
+    fn an_end_signal_ends_the_program_in_any_activity() {
         for activity in [Activity::Idle, Activity::Reading, Activity::Command] {
             let interrupt = interrupt(true);
             interrupt.enter(activity);

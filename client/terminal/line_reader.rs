@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf8_costs_its_line_only() {
+    fn bytes_that_are_not_utf8_cost_their_line_only() {
         assert_eq!(all(b"a\n\xff\xfe\nb\n\xe6\x97", 2), ["a", "not UTF-8", "b", "not UTF-8"]);
     }
 

@@ -423,7 +423,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_not_on_the_screen_does_not_wait() {
+    fn output_that_is_not_on_the_screen_does_not_wait() {
         let (output, error) = (Sheet::default(), Sheet::default());
         let terminal = TerminalWriter::with(channel(&output, true), channel(&error, false));
         let _editing = terminal.leave_to_editor();

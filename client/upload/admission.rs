@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_from_elsewhere_waits_neither_behind_a_crowd_nor_as_long() {
+    fn a_member_from_elsewhere_waits_neither_behind_a_crowd_nor_as_long() {
         let (mut door, begun) = (Door::new(), Instant::now());
         for number in 0..300 {
             if let Ok(place) = door.join(&format!("eve{number}"), begun) {
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_told_the_place_in_the_line_and_gets_the_first_one_that_is_free() {
+    fn a_waiting_member_hears_its_place_in_line_and_gets_the_first_free_one() {
         let (mut door, now) = (Door::new(), Instant::now());
         let ids: Vec<_> = (0..CONNECTIONS_MAX as u64)
             .map(|number| {
@@ -374,7 +374,7 @@ mod tests {
 
     /// All of them are in the middle of a piece, and read nothing.
     #[test]
-    fn whoever_is_given_a_piece_has_the_rest_of_it_but_not_for_ever_and_few_at_a_time() {
+    fn few_members_at_once_get_the_rest_of_their_piece_and_not_for_ever() {
         let (mut door, begun) = (Door::new(), Instant::now());
         for number in 0..CONNECTIONS_MAX {
             let place = door.join(&format!("member{number}"), begun).expect("there is a place");

@@ -150,7 +150,7 @@ mod tests {
 
     /// Each member asks again before any other, on a second connection, before the first one has the piece.
     #[test]
-    fn whoever_asks_for_a_piece_again_and_again_keeps_it_from_nobody_for_long() {
+    fn a_member_that_asks_again_and_again_keeps_a_piece_from_nobody_for_long() {
         let (leases, begun) = (Arc::<Leases>::default(), Instant::now());
         for crowd in [1, 2, 9] {
             let names: Vec<_> = (0..crowd).map(|number| user(&format!("eve{number}"))).collect();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_not_kept_and_no_more_is_remembered_than_may_be() {
+    fn leases_that_are_over_are_dropped_and_the_kept_ones_are_bounded() {
         let ann = user("ann");
         let (leases, now) = (Arc::<Leases>::default(), Instant::now());
         let lens = (0..3 * KEPT_MAX as u32).map(|piece| {

@@ -117,7 +117,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn what_a_member_was_given_counts_over_all_its_connections_and_is_told_while_one_is_there() {
+    fn the_bytes_given_to_a_member_count_over_its_connections_while_one_is_open() {
         let user = |name| UserId::parse(name).expect("a name");
         let (stats, now) = (UploadStats::default(), Instant::now());
         let bob = [stats.join(&user("bob"), Way::Relayed, now), stats.join(&user("bob"), Way::Called, now)];

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_given_nothing_has_nothing_kept() {
+    fn a_user_who_was_given_nothing_has_nothing_kept() {
         let (mut turns, now) = (Turns::new(2), Instant::now());
         let [ann, bob] = ["ann", "bob"].map(user);
         turns.wait(&ann, 1);

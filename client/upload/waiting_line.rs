@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_again_in_time_keeps_the_place_in_the_line() {
+    fn a_user_who_comes_again_in_time_keeps_the_place_in_the_line() {
         let (mut line, now, none) = (WaitingLine::default(), Instant::now(), Crowds::default());
         let [ann, bob, cleo, dan] = ["ann", "bob", "cleo", "dan"].map(user);
         let at = at(1);

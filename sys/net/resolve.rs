@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_closes_waits_for_no_look_up() {
+    fn a_caller_that_closes_waits_for_no_look_up() {
         let (_answer, answers) = bounded::<u8>(0);
         let mut lookups = Lookups::with(move |_, _| Ok(vec![addr(answers.recv().unwrap_or(1))]));
         let (open, until) = bounded(0);

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_ignored_gets_no_answer_and_everybody_else_does() {
+    fn an_ignored_address_gets_no_answer_and_every_other_one_does() {
         let (socket, addr) = listening(Ipv4Addr::new(127, 201, 44, 1).into());
         let [one, other, third] = [2, 3, 4].map(|last| Ipv4Addr::new(127, 201, 44, last));
         ignore(&socket, &[one.into(), Ipv6Addr::LOCALHOST.into(), other.into()]).expect("set");

@@ -115,7 +115,7 @@ fn sentences_are_short_and_so_is_readme() {
 }
 
 #[test]
-fn what_can_be_used_up_has_a_bound_that_a_test_shows() {
+fn every_resource_that_can_be_used_up_has_a_bound_that_a_test_shows() {
     holds(used_up::unshown_bounds(&TREE));
 }
 

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_pure_room_names_itself_is_told() {
+    fn the_check_tells_which_impure_thing_a_pure_room_names_itself() {
         let told = |text: &str| impure_rooms(&Tree::of(&[("model/name.rs", text)]), &["model/"]);
         assert!(told("use std::time::Duration; use std::net::IpAddr; fn f(d: core::time::Duration) {}").is_empty());
         let expected = "model/name.rs:2 names std::fs::read, but this room is pure: have it passed in";
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_pure_room_reaches_through_others_is_told_with_the_way() {
+    fn the_check_tells_the_way_by_which_a_pure_room_reaches_an_impure_thing() {
         let tree = Tree::of(&[
             ("client/rate/token_bucket.rs", "use super::limit::Limit;"),
             ("client/rate/limit.rs", "use crate::client::output::status::rate;"),

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_tests_use_is_told_outside_of_their_module() {
+    fn the_check_tells_an_item_for_tests_alone_outside_of_their_module() {
         let told = |text: &str| pieces_for_tests(&Tree::of(&[("client/a.rs", text)]));
         let expected = "client/a.rs:2 keeps something for tests alone: move it into the module tests";
         assert_eq!(told("\n#[cfg(test)]\nfn helper() {}"), [expected]);

@@ -91,7 +91,7 @@ fn hear(receiver: &mut FrameReceiver, held: &Bitfield) {
 }
 
 #[test]
-fn whoever_listens_is_told_of_every_piece_once() {
+fn a_listening_peer_is_told_of_every_piece_once() {
     explore(|| {
         let catalog = Catalog::start().expect("a thread");
         let served = serve(&catalog).expect("open");

@@ -154,7 +154,7 @@ fn no_piece_is_lost_when_connections_go_and_put_off() {
 }
 
 #[test]
-fn what_a_lost_connection_was_asked_for_comes_on_another_one_to_the_same_member() {
+fn a_piece_asked_of_a_lost_connection_comes_on_another_to_the_same_member() {
     explore(|| {
         fetch([(1, First::Go), (1, First::Deliver), (1, First::PutOff)]);
     });

@@ -139,7 +139,7 @@ fn owners_decide(house: &House, refusals: usize) {
 }
 
 #[test]
-fn what_owners_decide_on_all_sides_at_once_comes_to_one_state() {
+fn decisions_of_owners_on_all_sides_at_once_come_to_one_state() {
     explore(|| {
         for past in [false, true] {
             let house = if past { without_window(lab(), []) } else { with_window(lab(), []) };
@@ -154,7 +154,7 @@ fn what_owners_decide_on_all_sides_at_once_comes_to_one_state() {
 }
 
 #[test]
-fn what_owners_decide_is_let_go_of_and_taken_later_when_the_log_was_full() {
+fn a_full_log_lets_decisions_of_owners_go_and_they_are_taken_later() {
     explore(|| {
         let house = with_window(lab(), [full(), Ok(()), full()]);
         owners_decide(&house, 2);

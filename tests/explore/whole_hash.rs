@@ -131,7 +131,7 @@ fn the_whole_is_hashed_in_order_however_its_pieces_come() {
 }
 
 #[test]
-fn what_an_earlier_run_left_is_hashed_between_the_workers() {
+fn the_workers_hash_between_them_the_pieces_of_an_earlier_run() {
     explore(|| {
         play(&[3, 7, 0], File::new(&[1, 2, 4, 5, 6], usize::MAX), usize::MAX);
     });

@@ -190,7 +190,7 @@ const MANY: usize = 25;
 const ON_WAY_MAX: u64 = 6;
 
 #[test]
-fn whoever_describes_something_else_hears_so_and_others_describe_the_rest() {
+fn a_member_with_false_digests_hears_so_and_others_describe_the_rest() {
     let updater = Updater::of(Ordeal::of(MANY));
     let (about, given, old) = (Ordeal::of(MANY), Ordeal::of(MANY), updater.old.clone());
     let liar = member(
@@ -203,7 +203,7 @@ fn whoever_describes_something_else_hears_so_and_others_describe_the_rest() {
 }
 
 #[test]
-fn whoever_describes_something_else_and_gives_nothing_costs_no_more() {
+fn a_member_with_false_digests_that_gives_nothing_costs_no_more() {
     let updater = Updater::of(Ordeal::of(MANY));
     let (about, old) = (Ordeal::of(MANY), updater.old.clone());
     let liar = member(
@@ -252,7 +252,7 @@ fn digests_that_nobody_asked_for_are_a_lie() {
 }
 
 #[test]
-fn whoever_gives_wrong_blocks_or_too_few_hears_so_and_the_piece_comes_from_others() {
+fn a_giver_of_wrong_or_few_blocks_hears_so_and_others_give_the_piece() {
     for len in [0, 1, 1024, 5000] {
         let updater = Updater::of(Ordeal::of(MANY));
         let about = Ordeal::of(MANY);

@@ -106,7 +106,7 @@ fn who_asks_for_everything_at_once_waits_alone_and_the_others_get_the_file() {
 }
 
 #[test]
-fn whoever_takes_the_same_pieces_of_a_scarce_uplink_without_end_keeps_them_from_nobody() {
+fn leechers_that_take_the_same_pieces_without_end_keep_them_from_nobody() {
     let ordeal = Ordeal::new();
     let seeder = Member::with(1, MemberSetup { uplink: Uplink::new(Limit::of(4_000_000)), ..MemberSetup::default() });
     seeder.seed(&ordeal.data, &ordeal.subject, all(&ordeal.subject));

@@ -59,7 +59,7 @@ fn asked_of(
 }
 
 #[test]
-fn whoever_has_taken_the_client_id_of_an_honest_member_keeps_nobody_from_that_member() {
+fn a_liar_under_an_honest_members_client_id_keeps_nobody_from_that_member() {
     let ordeal = Ordeal::new();
     // It always claims to be about to give.
     let (mut thief, _) = asked_of(&ordeal, 1, |_, _, _| {});
@@ -137,7 +137,7 @@ fn members_that_do_not_answer_open_keep_no_honest_one_from_being_asked() {
 }
 
 #[test]
-fn what_a_busy_member_says_of_its_line_is_told_if_it_is_a_place() {
+fn a_busy_members_word_on_its_line_is_told_if_it_is_a_place() {
     let ordeal = Ordeal::new();
     let busy = |number, about: &'static str| {
         Liar::new(number, move |mut believer| {

@@ -241,7 +241,7 @@ fn stop_share_ends_it_on_every_client_of_the_user() {
 }
 
 #[test]
-fn what_ends_a_share_just_after_a_logout_is_nothing_to_complain_of() {
+fn a_share_that_ends_just_after_a_logout_brings_no_complaint() {
     let room = Room::new();
     let (mut alice, _others) = room.group_of(&[]);
     alice.file("f", b"contents");
@@ -304,7 +304,7 @@ fn a_download_can_be_paused_resumed_and_cancelled() {
 }
 
 #[test]
-fn what_members_delivered_before_a_pause_still_counts_after_it() {
+fn the_bytes_members_delivered_before_a_pause_still_count_after_it() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
     alice.file("f", &bytes_of(3_000_000, 9));
@@ -643,7 +643,7 @@ fn who_was_accepted_while_logged_out_hears_of_it_once_at_the_next_login() {
 }
 
 #[test]
-fn what_was_said_before_a_download_has_ended_is_told_before_its_end() {
+fn events_from_before_the_end_of_a_download_are_told_before_that_end() {
     let room = Room::new();
     drop(room.group_of(&["bob"]));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -713,7 +713,7 @@ fn a_tracker_that_hangs_does_not_keep_a_client_from_the_next() {
 }
 
 #[test]
-fn what_a_tracker_does_not_answer_the_next_one_does() {
+fn the_next_tracker_answers_a_request_that_a_silent_one_does_not() {
     let room = Room::new();
     let alice = Person::sit_down_among(vec![silent_tracker(), room.tracker.addr], &room.place("alice"));
     wait_until("connected", || alice.node.link.tracker().is_some());

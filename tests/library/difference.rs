@@ -37,7 +37,7 @@ fn pieces_that_have_moved_by_whole_pieces_cost_nothing() {
 }
 
 #[test]
-fn what_is_all_in_the_old_version_comes_from_nobody() {
+fn content_that_is_all_in_the_old_version_comes_from_nobody() {
     let old = bytes(9 * PIECE + 77);
     let cut = &old[PIECE / 8..];
     let swapped = [&old[3 * 4096..6 * 4096], &old[..3 * 4096], &old[6 * 4096..]].concat();
@@ -62,7 +62,7 @@ fn single_writes_cost_a_block_each() {
 }
 
 #[test]
-fn what_has_nothing_in_common_comes_whole() {
+fn a_version_with_nothing_in_common_comes_whole() {
     let (old, new) = (bytes_of(3 * PIECE, 1), bytes_of(4 * PIECE + 9, 2));
     let TransferProgress { received, reused, .. } = update(&old, &new);
     assert_eq!((received, reused), (new.len() as u64, 0));

@@ -51,7 +51,7 @@ fn called(seeder: &Member, gives: InfoHash) -> (FrameReceiver, Arc<FrameSender>)
 }
 
 #[test]
-fn whoever_waits_for_a_giver_hears_who_it_is_and_takes_from_it() {
+fn a_member_waiting_for_a_giver_hears_who_it_is_and_takes_from_it() {
     let subject = subject_of(&bytes(10));
     let (given, handed) = crossbeam_channel::unbounded();
     let member = Member::with(1, MemberSetup { given, ..MemberSetup::default() });
@@ -70,7 +70,7 @@ fn whoever_waits_for_a_giver_hears_who_it_is_and_takes_from_it() {
 }
 
 #[test]
-fn whoever_gives_unasked_is_cut() {
+fn a_member_that_gives_unasked_is_cut() {
     let subject = subject_of(&bytes(10));
     let (given, handed) = crossbeam_channel::unbounded();
     let member = Member::with(1, MemberSetup { given, ..MemberSetup::default() });

@@ -215,7 +215,7 @@ fn the_service_starts_the_tracker_with_a_command_line_that_it_takes() {
 }
 
 #[test]
-fn what_the_file_of_options_proposes_is_taken_and_nothing_of_it_holds_before() {
+fn the_tracker_takes_every_proposed_option_and_none_holds_before() {
     let text = packaged("tracker.conf");
     assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
     let proposed = |line: &&str| line.starts_with('#') && !line.starts_with("# ");

@@ -133,7 +133,7 @@ fn as_many_users_wait_for_a_group_as_the_limit_says() {
 }
 
 #[test]
-fn whoever_withdraws_a_request_and_makes_it_again_waits_and_other_groups_and_users_do_not() {
+fn a_user_who_withdraws_and_asks_anew_waits_there_and_others_do_not() {
     let tracker = limited(&[(Quota::Asked, 9)]);
     let mut ann = tracker.user("ann");
     ["a", "b"].iter().for_each(|name| ann.create_group(name));
@@ -513,7 +513,7 @@ fn all_users_together_have_as_much_as_the_limits_say() {
 }
 
 #[test]
-fn what_another_tracker_has_accepted_is_taken_over_every_limit() {
+fn a_tracker_takes_the_changes_of_another_one_over_every_limit() {
     let tracker = limited(&[(Quota::Users, 1), (Quota::Groups, 1), (Quota::GroupsOwned, 1), (Quota::Changes, 2)]);
     let mut ann = tracker.user("ann");
     ann.create_group("lab");

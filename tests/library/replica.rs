@@ -63,7 +63,7 @@ fn is_member(client: &mut Client, group_name: &str) -> bool {
 }
 
 #[test]
-fn what_is_done_at_one_tracker_is_seen_at_all() {
+fn a_change_at_one_tracker_is_seen_at_all() {
     let one = tracker(1, &[]);
     let two = tracker(2, &[(1, one.addr)]);
     let three = tracker(3, &[(1, one.addr), (2, two.addr)]);
@@ -651,7 +651,7 @@ fn a_tracker_answers_at_once_that_it_is_there() {
 }
 
 #[test]
-fn what_cannot_be_read_back_for_another_tracker_is_told() {
+fn a_tracker_tells_that_it_cannot_read_changes_back_for_another_one() {
     let told = Told::default();
     let one = TestTracker::start_with(|settings| {
         told.set(settings);
@@ -680,7 +680,7 @@ fn a_tracker_that_takes_nothing_slows_nobody() {
 }
 
 #[test]
-fn what_one_tracker_has_lost_of_its_own_the_others_give_back() {
+fn the_other_trackers_give_back_the_own_changes_that_a_tracker_has_lost() {
     let one = tracker(1, &[]);
     let two = tracker(2, &[(1, one.addr)]);
     let addr = one.addr;

@@ -489,14 +489,14 @@ fn takes_the_time_of(rate: u64, seeder: &Member, leecher: &Member) {
 }
 
 #[test]
-fn what_is_served_keeps_to_the_upload_limit() {
+fn a_seeder_keeps_to_the_upload_limit() {
     let rate = 5_000_000;
     let (seeder, _) = limited(Limit::of(rate));
     takes_the_time_of(rate, &seeder, &Member::new(2));
 }
 
 #[test]
-fn what_comes_in_keeps_to_the_download_limit() {
+fn a_leecher_keeps_to_the_download_limit() {
     let rate = 5_000_000;
     let download = Limit::of(rate);
     let leecher = Member::with(2, MemberSetup { download, ..MemberSetup::default() });
@@ -525,7 +525,7 @@ fn while_members_wait_for_a_limited_uplink_no_piece_goes_to_two_of_them_at_once(
 }
 
 #[test]
-fn whoever_opens_is_answered_at_once_however_scarce_the_uplink() {
+fn a_member_that_opens_is_answered_at_once_however_scarce_the_uplink() {
     let data = bytes(9 * PIECE_LEN as usize);
     let subject = subject_of(&data);
     let (seeder, _) = limited(Limit::of(1));

@@ -86,7 +86,7 @@ fn the_newest_base_is_given_in_parts_and_taken_whole() {
 }
 
 #[test]
-fn what_is_not_the_base_of_its_floor_leaves_nothing_behind() {
+fn bytes_that_are_not_the_base_of_their_floor_leave_nothing_behind() {
     let from = giver(&[40]);
     let floor = mark(&base(40));
     let whole = parts(&*from, floor, 1000);

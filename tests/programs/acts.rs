@@ -260,7 +260,7 @@ fn ctl_at(installation: &Installation, number: usize, words: &[&str], line: &str
 }
 
 #[test]
-fn what_an_operator_does_at_one_tracker_holds_at_all_also_at_one_that_was_away() {
+fn an_operators_act_at_one_tracker_holds_at_all_even_one_that_was_away() {
     let installation = Installation::of(3);
     let start = |number| installation.tracker(number);
     let mut trackers = vec![start(1), start(2), start(3)];

@@ -198,7 +198,7 @@ fn act_on_the_other(sides: &Sides, bob: &mut Client) {
 }
 
 #[test]
-fn what_operators_do_on_both_sides_of_a_partition_comes_to_one_state() {
+fn acts_of_operators_on_both_sides_of_a_partition_come_to_one_state() {
     let mut sides = Sides::new();
     people(&mut sides);
     let mut bob = sides.installation.connect(3).expect("a channel");
@@ -280,7 +280,7 @@ fn a_command_in_whose_middle_a_tracker_is_killed_is_done_everywhere_or_nowhere()
 }
 
 #[test]
-fn what_was_done_before_a_tracker_was_killed_stays_although_nobody_was_told() {
+fn an_act_made_before_its_tracker_is_killed_stays_though_nobody_was_told() {
     let mut sides = Sides::new();
     people(&mut sides);
     let deleted = |sides: &Sides| sides.rows(1, &["users", "dora"])[0]["standing"] == "deleted";

@@ -226,7 +226,7 @@ fn an_operator_sees_the_other_trackers_and_lets_go_of_one() {
 }
 
 #[test]
-fn what_cannot_be_done_is_told_with_an_exit_code() {
+fn a_command_that_cannot_be_done_is_told_with_an_exit_code() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let words = "tracker: User does not exist: zoe\n";

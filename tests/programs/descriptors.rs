@@ -11,7 +11,7 @@ const FILES: usize = 40;
 const DESCRIPTORS: u64 = 256;
 
 #[test]
-fn whoever_takes_from_many_folders_leaves_a_sharer_most_of_its_descriptors() {
+fn a_member_that_takes_from_many_folders_leaves_the_sharer_most_descriptors() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let [mut alice, mut bob] = ["alice", "bob"].map(|name| installation.person(name, 1, &[]));

@@ -55,7 +55,7 @@ fn fetched(installation: &Installation, bob: &mut Program, file: &str, to: &str)
 }
 
 #[test]
-fn what_comes_changes_and_goes_in_a_shared_folder_does_so_in_the_group() {
+fn a_file_comes_changes_and_goes_in_the_group_as_in_the_shared_folder() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let (mut alice, mut bob) = pool(&installation, &["a.txt", "sub/b.txt", ".hidden", "film.part", "sub/same.txt"]);
@@ -99,7 +99,7 @@ fn gone(bob: &mut Program, file: &str) {
 }
 
 #[test]
-fn what_happens_while_a_client_was_killed_or_logged_out_is_made_up_for() {
+fn a_client_makes_up_for_folder_changes_while_it_was_killed_or_logged_out() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let (alice, mut bob) = pool(&installation, &["a", "b", "c", "d", "e", "f"]);
@@ -144,7 +144,7 @@ fn files_that_are_gone_at_once_stay_shared_until_the_user_agrees_and_a_folder_th
 }
 
 #[test]
-fn what_was_refused_or_is_gone_is_looked_at_again_when_the_folder_is_shared_once_more_also_by_a_script() {
+fn a_folder_shared_anew_also_by_a_script_rechecks_refused_and_gone_files() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let (mut alice, [mut bob]) = installation.group("lab", "alice", ["bob"]);
@@ -329,7 +329,7 @@ const FULL: &str = "alice/pool in lab: not all of its files are shared: This wou
                     4; stop sharing some, or ask the operator";
 
 #[test]
-fn whoever_may_not_share_all_files_of_a_folder_is_told_once_and_the_rest_comes_when_there_is_room() {
+fn a_user_over_the_limit_is_told_once_and_waiting_files_come_with_room() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker_with(installation.folder.path(), 1, &["--limit", "shares=4"]);
     let (mut alice, [mut bob]) = installation.group("lab", "alice", ["bob"]);
@@ -368,7 +368,7 @@ fn whoever_may_not_share_all_files_of_a_folder_is_told_once_and_the_rest_comes_w
 }
 
 #[test]
-fn whoever_is_removed_from_a_group_is_told_that_a_folder_is_shared_there_no_longer() {
+fn a_removed_member_hears_that_its_folder_is_shared_there_no_longer() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let (mut owner, [mut alice]) = installation.group("lab", "owner", ["alice"]);

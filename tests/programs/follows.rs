@@ -71,7 +71,7 @@ fn has(installation: &Installation, path: &str, content: &[u8]) {
 }
 
 #[test]
-fn what_is_shared_from_then_on_comes_by_itself_and_with_all_what_is_there() {
+fn new_shares_come_to_a_follower_by_themselves_and_with_all_the_earlier_ones() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let mut alice = owner(&installation);
@@ -106,7 +106,7 @@ fn what_is_shared_from_then_on_comes_by_itself_and_with_all_what_is_there() {
 
 /// Prints how long it takes. docs/PERFORMANCE.md has the figure.
 #[test]
-fn what_is_shared_begins_to_come_at_once() {
+fn a_newly_shared_file_begins_to_come_to_a_follower_at_once() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let mut alice = owner(&installation);
@@ -127,7 +127,7 @@ fn what_is_shared_begins_to_come_at_once() {
 }
 
 #[test]
-fn what_came_while_nobody_was_there_comes_at_the_next_login() {
+fn a_file_shared_while_the_follower_is_away_comes_at_its_next_login() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let mut alice = owner(&installation);
@@ -257,7 +257,7 @@ fn of_many_files_that_come_few_lines_are_told_and_of_no_new_version_to_update() 
 }
 
 #[test]
-fn what_ends_while_it_comes_is_given_up_and_comes_when_it_is_shared_again() {
+fn a_share_that_ends_while_it_comes_is_given_up_until_shared_again() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let mut alice = owner(&installation);

@@ -215,7 +215,7 @@ fn a_program_is_told_the_code_of_a_failed_download() {
 }
 
 #[test]
-fn what_is_wrong_is_answered_with_an_error_and_the_next_line_is_read() {
+fn an_error_answers_a_wrong_line_and_the_client_reads_the_next_one() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let mut driver = Driver::logged_in(&installation, "alice");

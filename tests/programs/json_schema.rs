@@ -72,7 +72,7 @@ fn the_schema_has_an_answer_to_every_command() {
 }
 
 #[test]
-fn what_is_wrong_in_one_member_is_not_as_the_schema_says() {
+fn an_object_that_is_wrong_in_one_member_fails_the_schema() {
     let schema = Schema::of_client();
     let listening = json!({ "event": "listening", "ip": "::1", "port": 1, "message": "m" });
     assert_eq!(schema.check(&listening), Ok(()));

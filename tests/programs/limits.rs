@@ -104,7 +104,7 @@ fn is_told(text: &str, words: &str) -> bool {
 }
 
 #[test]
-fn whoever_meets_a_limit_is_told_which_one_and_what_to_do() {
+fn a_user_who_meets_a_limit_is_told_which_one_and_what_to_do() {
     for (limit, before, line, words) in CASES {
         let (installation, _tracker, mut ann) = ann(limit);
         if ["requests", "asked", "groups="].iter().any(|start| limit.starts_with(start)) {

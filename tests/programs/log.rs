@@ -72,7 +72,7 @@ fn guesses_that_come_too_often_cost_few_lines() {
 }
 
 #[test]
-fn what_there_is_no_room_for_has_a_line() {
+fn a_connection_without_room_has_a_line_in_the_log() {
     let (tracker, lines) = logging(|settings| settings.caps = Caps { per_address: 1, ..Caps::default() });
     let _first = tracker.client();
     // Of the connections without a place, four may still show that they are trackers. Further ones may not.

@@ -13,7 +13,7 @@ fn told(person: &mut Program) -> Vec<String> {
 }
 
 #[test]
-fn what_was_told_is_shown_again_the_latest_first_also_after_a_kill() {
+fn told_notices_are_shown_again_the_latest_first_also_after_a_kill() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let mut alice = installation.user("alice", &[]);

@@ -152,7 +152,7 @@ fn a_symbolic_link_inside_the_unfinished_download_of_a_folder_is_told_and_never_
 }
 
 #[test]
-fn what_somebody_else_has_put_in_the_place_of_a_download_is_told_and_kept() {
+fn a_foreign_file_in_the_place_of_a_download_is_told_and_kept() {
     let mut scene = Scene::set();
     let other = scene.place("outside/secret");
     for (suffix, why) in [

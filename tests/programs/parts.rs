@@ -43,7 +43,7 @@ fn of_alice(paths: &[&str]) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn what_lies_in_a_folder_is_listed() {
+fn the_files_in_a_shared_folder_are_listed() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let mut alice = installation.user("alice", &[]);
@@ -121,7 +121,7 @@ fn a_part_of_a_folder_is_downloaded_given_on_and_added_to_through_kills() {
 }
 
 #[test]
-fn what_a_user_has_changed_is_neither_overwritten_nor_given_on() {
+fn a_file_the_user_has_changed_is_neither_overwritten_nor_given_on() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let place = |name: &str| installation.folder.path().join(name);
@@ -261,7 +261,7 @@ fn the_new_version_of_a_part_costs_its_difference_and_what_to_type_is_told() {
 }
 
 #[test]
-fn whoever_shares_all_of_a_folder_takes_a_part_from_there_and_gives_all_of_it_on() {
+fn a_sharer_of_a_whole_folder_takes_a_part_from_it_and_gives_all() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let place = |name: &str| installation.folder.path().join(name);

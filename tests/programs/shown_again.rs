@@ -74,7 +74,7 @@ fn begun(installation: &Installation) -> (Program, Driver, Program) {
 }
 
 #[test]
-fn what_is_shown_and_told_is_there_once_through_kills_of_clients_and_of_the_tracker() {
+fn downloads_and_notices_are_there_once_through_kills_of_clients_and_tracker() {
     let installation = Installation::of(1);
     let tracker = installation.tracker(1);
     let (mut alice, mut bob, carol) = begun(&installation);

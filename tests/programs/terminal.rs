@@ -452,7 +452,7 @@ fn who_watches_sees_what_comes_from_whom_and_goes_to_whom() {
 }
 
 #[test]
-fn what_happens_while_somebody_watches_is_told_afterwards() {
+fn an_event_during_watch_is_told_afterwards() {
     let room = Room::new();
     let alice = room.user("alice");
     alice.enters("create_group lab");

@@ -64,7 +64,7 @@ fn a_client_that_is_killed_before_the_tracker_heard_of_its_file_tells_it_at_the_
 }
 
 #[test]
-fn what_the_user_says_next_counts_after_the_file_is_announced() {
+fn the_next_word_of_the_user_counts_after_the_file_is_announced() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let (mut alice, mut bob) = begun(&installation);

@@ -113,7 +113,7 @@ fn passwords_are_hashed_as_owasp_recommends_and_clients_are_served() {
 }
 
 #[test]
-fn whatever_keeps_it_from_running_is_told_in_one_line_with_what_to_do() {
+fn the_tracker_tells_in_one_line_why_it_cannot_run_and_what_to_do() {
     let installation = Installation::of(1);
     let addr = installation.addrs[0];
     let (code, said) = installation.fail(&["tracker_info.txt", "2"]);

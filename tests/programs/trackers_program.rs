@@ -49,7 +49,7 @@ fn alice_and_bob(installation: &Installation, first: [usize; 2], alice_args: &[&
 }
 
 #[test]
-fn what_is_done_at_one_tracker_is_there_at_the_others() {
+fn a_change_made_at_one_tracker_is_there_at_the_others() {
     let installation = Installation::of(3);
     let mut trackers = all_of(&installation);
     let (mut alice, mut bob) = alice_and_bob(&installation, [1, 2], &[]);

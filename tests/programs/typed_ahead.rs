@@ -43,7 +43,7 @@ fn passwords_that_are_pasted_behind_their_commands_are_passwords_and_are_not_sho
 }
 
 #[test]
-fn what_is_typed_while_a_command_runs_is_not_shown_and_goes_to_the_prompt_that_asks_for_it() {
+fn text_typed_during_a_command_goes_unshown_to_the_prompt_that_asks_for_it() {
     let room = Room::new();
     let alice = room.user("alice");
     let _bob = room.bob_shares(&alice, "film.mkv");

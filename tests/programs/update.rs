@@ -113,7 +113,7 @@ fn an_update_of_which_all_is_here_already_ends_without_anybody() {
 }
 
 #[test]
-fn what_was_changed_here_is_not_replaced_and_the_new_version_goes_elsewhere() {
+fn a_file_changed_here_is_not_replaced_and_the_new_version_goes_elsewhere() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let old = noise(LEN, 2);
@@ -134,7 +134,7 @@ fn what_was_changed_here_is_not_replaced_and_the_new_version_goes_elsewhere() {
 }
 
 #[test]
-fn whoever_has_no_old_version_is_told_so() {
+fn a_user_without_an_old_version_is_told_so() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let (mut ann, _) = shared_by_all(&installation, &noise(100, 3), &[]);

@@ -163,7 +163,7 @@ fn an_update_that_finds_no_room_in_the_middle_keeps_the_old_file_and_goes_on_onc
 }
 
 #[test]
-fn what_has_come_of_an_update_whose_old_file_was_changed_meanwhile_goes_elsewhere_also_after_a_kill() {
+fn an_update_of_a_file_changed_meanwhile_goes_elsewhere_also_after_a_kill() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);
     let (old, added) = (noise(LEN, 50), noise(LEN, 51));

@@ -23,7 +23,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn whatever_people_do_what_is_theirs_stays_theirs_and_what_is_complete_is_complete() {
+fn a_users_files_stay_and_completed_downloads_are_complete_whatever_people_do() {
     let end = number("TIME").map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let first = number("SEED");
     for seed in first.unwrap_or(1).. {

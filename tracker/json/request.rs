@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_left_out_may_be_null() {
+    fn a_member_that_may_be_left_out_may_be_null() {
         for members in [r#""command":"heartbeat""#, r#""command":"heartbeat","command_args":null,"size":null"#] {
             assert_eq!(asked(members), Ok(JsonCommand::Ask(Request::Heartbeat {})), "{members}");
         }
@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused_however_deep_or_odd() {
+    fn a_line_that_is_no_json_is_refused_however_deep_or_odd() {
         let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
         let deep_inside = line(&format!(r#""command":{deep}"#));
         let deep_objects = line(&format!(r#""command":"logout","x":{}1"#, r#"{"a":"#.repeat(100_000)));

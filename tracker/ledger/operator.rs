@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_so_already_needs_no_op() {
+    fn a_change_that_is_so_already_needs_no_op() {
         let (state, ..) = lab();
         let [_, _, disable, _, _] = about("bob");
         let [_, _, _, enable, _] = about("alice");
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted_names_ids() {
+    fn an_accepted_change_names_ids() {
         let (state, [alice, bob, _], lab) = lab();
         let accepted = |change| match accept_operator(&state, &change) {
             Ok(Acceptance::Op(body)) => body,

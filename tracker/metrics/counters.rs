@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_durable_is_counted() {
+    fn commits_that_become_durable_are_counted() {
         let metrics = Metrics::new();
         let commits = metrics.commits();
         assert_eq!(commits.measure(3, || Ok::<(), ()>(())), Ok(()));

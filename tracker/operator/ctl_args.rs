@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn a_wrong_option_or_missing_command_of_ctl_is_told() {
         for (args, said) in [
             (&[][..], "a command is missing"),
             (&["--tracker", "0", "status"], "--tracker: '0' is not a tracker number"),

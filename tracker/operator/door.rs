@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_password_is_none() {
+    fn a_secret_that_is_no_password_counts_as_none() {
         let (folder, _door, _script) = door(Script::default());
         for secret in [&b""[..], &[0xff], &[b'x'; 1025]] {
             assert_eq!(frames(folder.path(), &asking(&["status"]), secret), answered("NoPassword"));

@@ -196,7 +196,7 @@ mod tests {
     use crate::model::address::parse_address;
 
     #[test]
-    fn what_has_changed_is_told() {
+    fn a_reload_tells_which_trackers_have_changed() {
         let list = |ports: &[u16]| -> Vec<(u16, TrackerAddr)> {
             let addr = |port: &u16| TrackerAddr::Addr(parse_address(&format!("192.0.2.1:{port}")).expect("right"));
             others(&ports.iter().map(addr).collect::<Vec<_>>(), 1)

@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_queued_before_an_answer_leaves_before_it() {
+    fn a_message_queued_before_an_answer_leaves_before_it() {
         let [(_, sender), (mut receiver, _)] = pair(false);
         sender.queue(1, &news(&[1])).expect("there is room");
         sender.send(2, &news(&[2])).expect("sent");
@@ -557,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_pushed_while_somebody_wrote_goes_out_before_the_end() {
+    fn a_message_pushed_while_somebody_writes_goes_out_before_the_end() {
         let [(_near_receiver, near), (mut far, _far_sender)] = pair(false);
         thread::scope(|scope| {
             let writing = near.outgoing.lock();

@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_less_ends_nothing_of_its_own_but_what_stands_still_of_those_who_have_more() {
+    fn a_payer_with_less_ends_stalled_frames_of_bigger_payers_but_not_its_own() {
         let frames = LongFrames::new();
         let [greedy, honest] = [0, 1].map(|_| sockets());
         let [to_greedy, to_honest] = [greedy.0, honest.0].map(Arc::new);

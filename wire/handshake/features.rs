@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_side_does_not_know_is_off() {
+    fn a_feature_that_one_side_does_not_know_is_off() {
         let newer = Features(u64::MAX);
         assert_eq!(Features::KNOWN.common(newer), Features::KNOWN);
         assert!(newer.has(Features::BLOCKS) && !Features(2).has(Features::BLOCKS));

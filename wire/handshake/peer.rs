@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_shows_the_certificate_of_somebody_else_is_turned_away() {
+    fn a_thief_of_a_certificate_is_turned_away() {
         let thief = PeerIdentity { secret: Secret([13; 32]), ..leecher() };
         let asked = |_: KeyId, _: &Certificate| -> Result<Secret, Code> { panic!("it is not theirs") };
         let (near, far) = meet(

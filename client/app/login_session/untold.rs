@@ -129,7 +129,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_no_tracker_could_be_told_is_told_again_and_what_it_was_told_is_not() {
+    fn a_share_is_told_again_until_a_tracker_heard_it_and_then_no_more() {
         let shares = UntoldShares::default();
         (1..=3).for_each(|number| shares.add(untold(number)));
         let contents = |tells: bool| {
@@ -147,7 +147,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn whoever_waits_goes_on_once_a_tracker_was_told_or_could_not_be_told() {
+    fn a_waiter_goes_on_once_the_client_has_tried_to_tell_a_tracker() {
         let shares = UntoldShares::default();
         shares.wait_tried(LONG, || unreachable!("there is no share to tell"));
         for tells in [true, false] {

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lacking_is_told_once_and_that_it_is_back_as_well() {
+    fn the_user_hears_once_that_a_share_lacks_a_file_and_that_it_returns() {
         let now = Instant::now();
         let mut share = Watched::new(now);
         assert_eq!(share.due(), Some(now));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_away_is_looked_for_after_five_seconds_and_then_less_often() {
+    fn the_client_looks_for_a_missing_file_after_five_seconds_then_less_often() {
         let mut now = Instant::now();
         let mut share = Watched::new(now);
         let mut pauses = Vec::new();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_names_the_file_and_what_to_do() {
+    fn the_message_on_a_lack_names_the_file_and_says_what_to_do() {
         let words = |reason, files| Lack { files, ..lack(reason) }.to_string();
         assert_eq!(words(Reason::Gone, 1), "/usb/f is no longer there; once it is back, it is shared again by itself");
         assert_eq!(

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_is_what_was_asked_for_first() {
+    fn the_piece_that_comes_is_the_one_asked_for_first() {
         let now = Instant::now();
         let mut asked = Asked::of(9, now);
         let first = asked.ask_all(now);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_puts_everything_off_is_asked_again_at_the_next_tick_and_is_gone_in_the_end() {
+    fn a_member_that_puts_all_off_is_asked_again_next_tick_and_finally_gone() {
         let now = Instant::now();
         let mut asked = Asked::of(1000, now);
         let refused = |asked: &mut Asked, now| {

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_overdue_is_not_expected_any_more() {
+    fn a_piece_long_overdue_is_expected_no_longer() {
         let (mut pipe, now) = (Pipe::default(), Instant::now());
         pipe.ask(PIECE_LEN, now);
         assert_eq!((pipe.overdue(now + 30_000 * MS), pipe.overdue(now + 30_001 * MS)), (0, 1), "nothing is known");
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_not_on_its_way() {
+    fn a_refused_piece_is_not_on_its_way() {
         let (mut pipe, now) = (Pipe::default(), Instant::now());
         assert!(pipe.has_room(now));
         pipe.ask(PIECE_LEN, now);

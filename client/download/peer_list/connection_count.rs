@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_brings_nothing_is_taken_back_and_tried_again_much_later() {
+    fn connections_that_bring_nothing_end_and_are_tried_again_much_later() {
         let wanted = wanted_in(40, |_| 11_000_000);
         assert_eq!(wanted[..5], [2, 8, 8, 2, 2]);
         assert!(wanted[5..34].iter().all(|&count| count == 2), "{wanted:?}");

@@ -169,7 +169,7 @@ fn outage(patience: Option<Duration>, back_s: u64) -> Result<f64, String> {
 }
 
 #[test]
-fn whoever_comes_back_within_the_patience_is_reached_by_itself() {
+fn a_member_that_returns_within_the_patience_is_reached_by_itself() {
     let minute = Duration::from_secs(60);
     for (patience, back_s) in [(minute, 1), (minute, 50), (3 * minute, 120), (minute / 6, 8)] {
         let late = outage(Some(patience), back_s).expect("it goes on");
@@ -395,7 +395,7 @@ fn an_address_that_fails_rests_for_the_clients_of_that_user_and_for_nobody_else(
 }
 
 #[test]
-fn whoever_listens_where_another_client_of_the_user_did_is_dialed_there_within_seconds() {
+fn a_client_is_dialed_within_seconds_where_its_users_other_client_listened() {
     let begun = Instant::now();
     let mut peers = PeerList::new(begun, WANTED, None, 1);
     let (before, after) = (Peer { client: ClientId([99; 16]), ..peer(1) }, peer(1));
@@ -449,7 +449,7 @@ fn all_clients_of_a_user_are_banned_once_some_have_lied() {
 }
 
 #[test]
-fn whoever_takes_the_client_id_of_another_user_keeps_nobody_from_that_user() {
+fn a_thief_of_a_client_id_keeps_nobody_from_its_owner() {
     let now = Instant::now();
     let mut peers = PeerList::new(now, WANTED, None, 1);
     let thief = Peer { client: peer(1).client, ..eve(7) };

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_others_gets_few_connections() {
+    fn a_way_that_costs_others_gets_few_connections() {
         let mut record = WayRecord::default();
         assert!(record.has_room(100), "nothing is known yet");
         for (way, most) in [(Way::Direct, 100), (Way::Called, 2), (Way::Punched, 1), (Way::Relayed, 1)] {

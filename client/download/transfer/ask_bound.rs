@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_user_owes_keeps_nobody_else_from_being_asked() {
+    fn the_pieces_a_user_owes_keep_no_other_user_from_being_asked() {
         let begun = Instant::now();
         let mut bound = AskBound::new(begun);
         let slow = asked(&mut bound, &["slow"]);

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_has_said_stays_whatever_becomes_of_a_further_connection() {
+    fn a_further_connection_that_closes_takes_nothing_from_what_the_peer_has_said() {
         let (mut peers, layout) = peers();
         let open = peers.opened(&peer(1), Way::Direct, &Bitfield::none(layout));
         let further = peers.early(&peer(1), Way::Relayed, layout).expect("there is room");

@@ -38,7 +38,7 @@ fn came(following: &mut Following, offered: Offer) {
 }
 
 #[test]
-fn what_is_new_comes_once_and_a_new_version_of_the_same_sharer_takes_its_place() {
+fn a_new_file_comes_once_and_its_sharers_next_version_takes_its_place() {
     let mut following = following(1000);
     came(&mut following, offer("a/f", 1, 10, "ann"));
     assert_eq!(following.offered(offer("a/f", 1, 10, "ann"), Here::Nothing), Verdict::Known, "deleting means own");
@@ -51,7 +51,7 @@ fn what_is_new_comes_once_and_a_new_version_of_the_same_sharer_takes_its_place()
 }
 
 #[test]
-fn what_would_clobber_a_file_or_hide_is_passed_over_and_told_once() {
+fn an_offer_that_would_clobber_or_hide_is_passed_over_and_told_once() {
     let mut following = following(1000);
     came(&mut following, offer("f", 1, 10, "ann"));
     let other = Verdict::PassedOver(PassedOver::OtherAuthor(user("ann")));
@@ -136,7 +136,7 @@ fn a_download_of_an_old_version_makes_way_for_the_new_one() {
 }
 
 #[test]
-fn what_failed_is_tried_again_or_passed_over() {
+fn a_failed_file_is_tried_again_or_passed_over() {
     let mut following = following(1000);
     following.offered(offer("a", 1, 100, "ann"), Here::Nothing);
     begin(&mut following, PLENTY);
@@ -209,7 +209,7 @@ fn doings() -> impl Strategy<Value = Vec<Doing>> {
 
 proptest! {
     #[test]
-    fn whatever_is_offered_the_room_is_kept_to_and_nothing_comes_twice(doings in doings()) {
+    fn a_follower_keeps_to_its_room_under_any_offers_and_no_file_comes_twice(doings in doings()) {
         const NAMES: [&str; 6] = ["a", "b", "d/a", "d/b", ".c", "e"];
         let mut following = following(100);
         let mut running: BTreeMap<FileName, Offer> = BTreeMap::new();

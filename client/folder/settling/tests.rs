@@ -58,7 +58,7 @@ fn linked() -> (Settling<u64>, [FileName; 2], Instant) {
 }
 
 #[test]
-fn what_is_written_to_one_name_of_a_file_is_looked_at_under_the_others() {
+fn a_write_under_one_name_of_a_file_has_its_other_names_looked_at() {
     let (folder, [a, b], _) = linked();
     assert_eq!(folder.linked(&BTreeSet::from([a.clone()])), BTreeSet::from([b.clone()]));
     assert_eq!(folder.linked(&BTreeSet::from([a, b])), BTreeSet::new());
@@ -101,7 +101,7 @@ fn of_two_names_one_comes_again_and_the_other_is_gone() {
 }
 
 #[test]
-fn what_is_being_read_holds_up_no_other_file() {
+fn a_file_being_read_holds_up_no_other_file() {
     let (mut folder, _, now) = folder(0);
     let disk: BTreeMap<FileName, u64> = ["a film", "b"].map(file).into_iter().zip(1..).collect();
     disk.iter().for_each(|(name, look)| folder.touched(name.clone(), Some(*look), now));
@@ -114,7 +114,7 @@ fn what_is_being_read_holds_up_no_other_file() {
 }
 
 #[test]
-fn what_is_refused_is_not_tried_again_until_it_changes() {
+fn a_refused_file_is_not_tried_again_until_it_changes() {
     let (mut folder, _, now) = folder(0);
     let name = file("f");
     folder.touched(name.clone(), Some(1), now);
@@ -183,7 +183,7 @@ fn files_that_get_other_names_are_moved_however_many_they_are() {
 }
 
 #[test]
-fn what_is_back_before_the_answer_stays_shared() {
+fn files_that_are_back_before_the_answer_stay_shared() {
     let (mut folder, names, now) = folder(4);
     assert_eq!(remove(&mut folder, &names, now), GoneStep::Ask(4));
     let disk: BTreeMap<_, _> = names.iter().cloned().zip(0..).collect();
@@ -206,7 +206,7 @@ fn a_yes_counts_for_what_is_found_to_be_gone_a_moment_later_and_not_for_what_goe
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_not_gone() {
+fn a_file_that_cannot_be_looked_at_is_not_gone() {
     let (mut folder, names, now) = folder(3);
     folder.touched(names[0].clone(), None, now);
     folder.unknown(&names[0]);
@@ -229,7 +229,7 @@ fn nobody_waits_for_a_file_that_changes_all_the_time() {
 }
 
 #[test]
-fn what_was_refused_is_tried_again_when_the_user_wants_it() {
+fn a_refused_file_is_tried_again_when_the_user_wants_it() {
     let (mut folder, _, now) = folder(0);
     let disk = BTreeMap::from([(file("f"), 1)]);
     folder.is_refused(&file("f"), 1);
@@ -316,7 +316,7 @@ impl World {
 
 proptest! {
     #[test]
-    fn whatever_happens_the_group_has_what_the_folder_has_once_it_is_at_rest(doings in doings()) {
+    fn the_group_has_the_files_of_the_folder_at_rest_whatever_happens(doings in doings()) {
         let names = names(6);
         let mut world = World {
             folder: Settling::new(BTreeMap::new()),

@@ -341,7 +341,7 @@ fn one_piece_is_asked_for_and_completes() {
 }
 
 #[test]
-fn what_is_here_from_the_start_is_not_asked_for() {
+fn the_picker_does_not_ask_for_pieces_here_from_the_start() {
     let mut picker = PiecePicker::new(layout(5), bits(5, [0, 1, 3]), OWN, WINDOW, 1);
     let peer = picker.add_peer(client(1));
     picker.set_bitfield(peer, &bits(5, 0..5));
@@ -549,7 +549,7 @@ fn a_lone_seeder_sends_hardly_a_piece_twice() {
 }
 
 #[test]
-fn what_was_put_off_is_asked_of_whoever_gets_it_and_of_the_same_peer_only_once_recalled() {
+fn a_put_off_piece_goes_to_new_holders_and_once_recalled_to_its_peer() {
     let (mut picker, [seed, other]) = picker(1, [bits(1, [0]), bits(1, [])]);
     let piece = picker.pick(seed.lane(0), |_| true).expect("one is missing");
     picker.put_off(seed.lane(0), piece);

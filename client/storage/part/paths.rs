@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_another_user_has_made_in_a_folder_for_everybody_is_not_ones_own() {
+    fn a_file_made_by_another_user_in_a_sticky_folder_is_not_ones_own() {
         const TMP: (u32, u32) = (0, 0o41777);
         assert!(is_of_another(1001, 1000, TMP));
         assert!(!is_of_another(1000, 1000, TMP) && !is_of_another(0, 1000, TMP));

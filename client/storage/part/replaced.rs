@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_not_read_they_cannot_read_in_the_new_version_from_its_first_byte_on() {
+    fn the_new_version_hides_from_its_first_byte_on_what_the_old_one_hid() {
         let (file, folder) = (Bench::of_a_file(), Bench::of_a_folder());
         let chmod = |path: PathBuf, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("set");
         chmod(file.path("f"), 0o600);
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_between_the_exchange_and_a_kill_stays_beside() {
+    fn an_old_version_changed_between_the_exchange_and_a_kill_stays_beside() {
         let bench = Bench::of_a_file();
         let part = bench.part();
         bench.old.exchange(part.sidecar.paths()).expect("exchanged");

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_download_was_promised_is_not_there_for_another() {
+    fn the_room_promised_to_one_download_is_not_there_for_another() {
         let device = u64::MAX;
         let mut first = promise(device, 1000, 1000).expect("there is room");
         assert!(promise(device, 1, 1000).is_none());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_resumed_download_holds_is_not_promised_to_it_again() {
+    fn the_room_a_resumed_download_holds_is_not_promised_to_it_again() {
         let device = u64::MAX - 1;
         // Two files of 1000 bytes hold 900 each, and 200 bytes are free.
         let mut first = promise(device, 100, 200).expect("it lacks 100");

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_downloaded_is_known_to_the_next_run_and_one_client_has_it_at_a_time() {
+    fn the_next_run_knows_the_download_and_one_client_has_it_at_a_time() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let mut first = lock(temp.path()).expect("free");
         assert_eq!(first.note(), None);
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_or_no_sidecar_makes_room_where_the_client_has_a_record_and_no_byte_of_another_is_lost() {
+    fn a_bad_sidecar_makes_room_for_a_record_and_no_foreign_byte_is_lost() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let path = temp.path().join("f.part.meta");
         let good = Note { label: label(1), part: None, replaced: None }.to_text();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sidecar_is_left_as_it_is() {
+    fn a_foreign_file_in_the_place_of_the_sidecar_is_left_as_it_is() {
         let temp = tempfile::tempdir().expect("a temporary folder");
         let path = temp.path().join("f.part.meta");
         let good = Note { label: label(1), part: None, replaced: None }.to_text();

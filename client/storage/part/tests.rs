@@ -207,7 +207,7 @@ fn a_symbolic_link_in_the_place_of_the_part_is_refused_and_its_target_untouched(
 }
 
 #[test]
-fn what_no_download_has_made_is_left_alone_and_no_trace_is_left_beside_it() {
+fn a_foreign_part_is_left_alone_and_no_trace_is_left_beside_it() {
     let bench = Bench::new(&[("f", 10)]);
     fs::write(bench.path("f.part"), "mine").expect("written");
     let error = bench.refusal();
@@ -330,7 +330,7 @@ fn short_notes_in_the_place_of_a_file_of_a_folder_are_not_written_over() {
 }
 
 #[test]
-fn what_others_have_added_to_the_part_does_not_become_a_part_of_the_file() {
+fn bytes_that_others_added_to_the_part_never_become_a_part_of_the_file() {
     for files in KINDS {
         let bench = Bench::new(files);
         let part = bench.open();
@@ -674,7 +674,7 @@ fn a_part_without_its_sidecar_goes_on_where_the_client_has_a_record_and_is_forei
 }
 
 #[test]
-fn what_took_the_place_of_the_part_is_not_written_to_though_the_client_has_a_record() {
+fn a_foreign_file_in_the_place_of_the_part_stays_unwritten_despite_a_record() {
     for files in KINDS {
         for sidecar in [true, false] {
             let bench = Bench::new(files);
@@ -759,7 +759,7 @@ fn a_folder_of_ones_own_in_the_place_of_the_part_is_not_filled_and_a_part_that_w
 }
 
 #[test]
-fn what_took_the_place_of_the_sidecar_stays_when_the_download_ends() {
+fn a_foreign_file_in_the_place_of_the_sidecar_outlives_the_download() {
     for ends in ["finished", "given up"] {
         let bench = Bench::new(&[("f", 10)]);
         let part = bench.open();
@@ -878,7 +878,7 @@ fn a_download_that_waits_for_its_part_makes_nothing_in_its_place() {
 }
 
 #[test]
-fn what_cannot_be_the_download_by_its_kind_or_size_is_told_at_once() {
+fn a_file_of_another_kind_or_size_than_the_download_is_told_at_once() {
     let other = |bench: &Bench| matches!(bench.refusal(), PartError::OtherContent(path) if path == bench.path("f"));
     let file = Bench::new(&[("f", 10)]);
     fs::write(file.path("f"), "longer than that").expect("written");

@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_refused_and_asks_again_keeps_its_turn() {
+    fn a_refused_member_that_asks_again_keeps_its_turn() {
         let (mut row, ids) = row_of(["a", "b", "c", "d", "e"]);
         let now = Instant::now();
         ids.iter().for_each(|id| row.ask(*id, true, now));
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_wants_what_is_not_to_be_had_leaves_the_turn_to_others_until_something_changes() {
+    fn a_blocked_member_leaves_its_turn_to_others_until_something_changes() {
         let (mut row, ids) = row_of(["a", "b", "c", "d", "e"]);
         let now = Instant::now();
         ids.iter().for_each(|id| row.ask(*id, true, now));
@@ -375,7 +375,7 @@ mod tests {
 
     /// One connection of a member wants nothing. Another one breaks in the middle of each piece and comes again.
     #[test]
-    fn whoever_breaks_off_its_pieces_has_had_its_turns_like_those_who_take_them() {
+    fn a_member_that_breaks_off_its_pieces_has_had_its_turns_like_any_other() {
         let names = [0, 1, 2, 3, 4, 5].map(|number| user(&format!("member{number}")));
         let (mut row, now, eve) = (PieceRow::default(), Instant::now(), user("eve"));
         let _kept = row.join(&eve);
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_reads_nothing_keeps_nobody_waiting() {
+    fn a_member_that_reads_nothing_keeps_nobody_waiting() {
         for limited in [true, false] {
             let (mut row, ids) = row_of(["slow", "slow", "slow", "ann"]);
             let now = Instant::now();

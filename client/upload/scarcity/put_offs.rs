@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_is_not_given_anything_asks_a_few_times_at_once_and_then_seldom() {
+    fn a_member_given_nothing_asks_a_few_times_at_once_and_then_seldom() {
         let (mut put_offs, mut time, mut asked) = (PutOffs::default(), Duration::ZERO, 0);
         while time < Duration::from_secs(60) {
             let held = !put_offs.at_once();

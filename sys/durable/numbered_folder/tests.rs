@@ -199,7 +199,7 @@ fn a_folder_that_is_the_root_of_a_disk_is_new_and_is_upgraded() {
 }
 
 #[test]
-fn what_lies_on_another_disk_is_not_passed_over() {
+fn an_upgrade_refuses_a_link_to_a_folder_on_another_disk() {
     let (temp, other) = (without_number(), tempfile::tempdir().expect("a temporary folder"));
     fs::rename(temp.path().join("deep"), other.path().join("deep")).expect("one disk");
     symlink(other.path().join("deep"), temp.path().join("deep")).expect("made");

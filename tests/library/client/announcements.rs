@@ -153,7 +153,7 @@ fn a_download_that_fails_while_no_tracker_is_reached_is_not_counted_once_one_is(
 }
 
 #[test]
-fn what_changes_after_its_download_while_no_tracker_is_reached_is_not_announced_as_right() {
+fn a_download_changed_while_no_tracker_is_reached_is_not_announced_as_right() {
     for name in SHARES {
         let outage = Outage::begin(name);
         let mut carol = outage.carol();
@@ -173,7 +173,7 @@ fn what_changes_after_its_download_while_no_tracker_is_reached_is_not_announced_
 }
 
 #[test]
-fn what_is_complete_while_no_tracker_is_reached_is_shared_after_the_next_login() {
+fn a_download_completed_while_no_tracker_is_reached_is_shared_at_next_login() {
     for name in SHARES {
         let outage = Outage::begin(name);
         let Outage { room, pieces, tracker, mut alice, bob } = outage;

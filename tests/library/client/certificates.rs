@@ -43,7 +43,7 @@ fn a_certificate_is_renewed_long_before_it_ends() {
 }
 
 #[test]
-fn whoever_shows_a_certificate_that_has_ended_gets_another_one_by_itself() {
+fn a_client_whose_certificate_has_ended_gets_another_one_by_itself() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
     let data = bytes_of(900_000, 14);

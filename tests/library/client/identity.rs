@@ -82,7 +82,7 @@ fn one_content_under_two_forms_of_unicode_is_one_share() {
 }
 
 #[test]
-fn what_cannot_be_shared_keeps_nothing_else_of_a_folder_back() {
+fn a_file_that_cannot_be_shared_keeps_no_other_file_of_a_folder_back() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
     make(&alice.folder, "album", &bytes_of(1_500_000, 1));

@@ -58,7 +58,7 @@ fn is_taken(giver: &PeerIdentity, call: &PassedCall, at: SocketAddr, key: (KeyId
 }
 
 #[test]
-fn whoever_gives_in_the_place_of_a_member_who_was_called_gets_no_connection() {
+fn a_giver_in_the_place_of_a_called_member_gets_no_connection() {
     let room = Room::new();
     let mut alice = room.tracker.user("alice");
     alice.create_group("lab");

@@ -65,7 +65,7 @@ fn is_listed(bob: &mut Person, held: &str) {
 }
 
 #[test]
-fn what_is_away_at_a_login_stays_shared_and_is_given_again_once_it_is_back() {
+fn a_file_away_at_login_stays_shared_and_is_given_again_once_back() {
     for name in SHARES {
         let (_room, mut alice, mut bob, data) = shared(name);
         let (place, away) = (alice.folder.join(name), alice.folder.join("away"));
@@ -85,7 +85,7 @@ fn what_is_away_at_a_login_stays_shared_and_is_given_again_once_it_is_back() {
 }
 
 #[test]
-fn what_is_missing_is_listed_and_can_be_stopped() {
+fn a_missing_share_is_listed_and_can_be_stopped() {
     for name in SHARES {
         let (_room, mut alice, mut bob, _) = shared(name);
         alice.expect("show_uploads", "Nothing is being given to anybody now\n");
@@ -127,7 +127,7 @@ fn a_disk_that_is_away_at_a_login_takes_a_few_lines_and_all_of_its_shares_come_b
 }
 
 #[test]
-fn what_was_deleted_and_downloaded_anew_is_given_from_its_new_place() {
+fn a_share_deleted_and_downloaded_anew_is_given_from_its_new_place() {
     for name in SHARES {
         let (_room, mut alice, mut bob, data) = shared(name);
         asks_for(&mut bob, name);
@@ -148,7 +148,7 @@ fn what_was_deleted_and_downloaded_anew_is_given_from_its_new_place() {
 }
 
 #[test]
-fn what_goes_away_while_it_is_given_is_given_again_once_it_is_back() {
+fn a_share_that_goes_away_while_it_is_given_is_given_again_once_back() {
     for name in SHARES {
         let (_room, alice, mut bob, data) = shared(name);
         let (place, away) = (alice.folder.join(name), alice.folder.join("away"));
@@ -241,7 +241,7 @@ fn no_link_is_followed_that_was_none_when_it_was_shared() {
 }
 
 #[test]
-fn what_a_link_leads_to_now_is_published_on_a_word_of_the_user_only() {
+fn the_target_of_a_link_is_published_on_a_word_of_the_user_only() {
     for name in SHARES {
         let (_room, mut alice, mut bob, _) = shared(name);
         let before = bob.types("list_files lab").expect("listed");
@@ -325,7 +325,7 @@ fn touch(path: &Path, number: usize) {
 }
 
 #[test]
-fn what_was_touched_or_replaced_by_the_same_content_is_given_without_a_word() {
+fn a_share_touched_or_replaced_by_the_same_content_is_given_without_a_word() {
     for (name, way) in SHARES.into_iter().flat_map(|name| [(name, 0), (name, 1)]) {
         for login in [false, true] {
             let (_room, mut alice, mut bob, data) = shared(name);
@@ -377,7 +377,7 @@ fn other_content_in_the_place_of_a_share_is_told_and_given_to_nobody_until_the_u
 }
 
 #[test]
-fn what_is_right_of_a_folder_is_given_while_one_of_its_files_is_deleted() {
+fn the_right_pieces_of_a_folder_are_given_while_one_file_is_deleted() {
     for login in [false, true] {
         let (_room, mut alice, mut bob, data) = shared("album");
         let (place, away) = (alice.folder.join("album/1"), alice.folder.join("1"));
@@ -455,7 +455,7 @@ fn another_version_shared_on_another_client_is_told_and_comes_with_update_file()
 }
 
 #[test]
-fn what_is_stopped_on_another_client_is_told_also_if_it_is_missing_here_or_this_client_did_not_run() {
+fn a_missing_share_stopped_on_another_client_is_told_now_or_at_next_login() {
     for (name, runs) in SHARES.into_iter().flat_map(|name| [(name, true), (name, false)]) {
         let (room, mut alice, _bob, _) = shared(name);
         let mut laptop = Person::sit_down(room.tracker.addr, &room.place("laptop"));

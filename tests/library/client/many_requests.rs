@@ -83,7 +83,7 @@ fn hundreds_of_requests_leave_before_the_first_is_answered() {
 }
 
 #[test]
-fn what_was_asked_when_a_connection_is_lost_is_asked_again_on_the_next() {
+fn requests_open_when_a_connection_is_lost_are_asked_again_on_the_next() {
     let room = Room::new();
     drop(room.group_of(&[]));
     let asked = AtomicUsize::new(0);

@@ -61,7 +61,7 @@ fn a_share_that_has_changed_keeps_no_other_from_coming_back() {
 }
 
 #[test]
-fn what_a_second_client_of_a_user_shared_is_shared_by_the_one_that_comes_back() {
+fn the_shares_of_a_users_second_client_pass_to_the_one_that_comes_back() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
     let mut second = Person::sit_down(room.tracker.addr, &room.place("alice"));

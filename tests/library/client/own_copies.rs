@@ -37,7 +37,7 @@ fn downloaded(alice: &mut Person, bob: &mut Person, name: &str, data: &[u8]) {
 }
 
 #[test]
-fn what_was_downloaded_and_deleted_moved_or_changed_is_downloaded_again_and_shared_from_there() {
+fn a_deleted_moved_or_changed_download_comes_again_and_is_shared_from_there() {
     for name in SHARES {
         for what in ["deleted", "deleted before a login", "changed", "changed with its time kept"] {
             let room = Room::new();
@@ -98,7 +98,7 @@ fn a_second_copy_is_made_on_this_machine_with_no_member_online_and_both_stay() {
 }
 
 #[test]
-fn what_is_shared_in_another_group_is_copied_and_shared_in_this_one_too() {
+fn a_share_of_another_group_is_copied_and_shared_in_this_one_too() {
     for name in SHARES {
         let room = Room::new();
         let (mut alice, mut others) = room.group_of(&["bob"]);
@@ -119,7 +119,7 @@ fn what_is_shared_in_another_group_is_copied_and_shared_in_this_one_too() {
 }
 
 #[test]
-fn what_is_right_of_a_copy_is_given_again_when_a_download_of_it_is_given_up() {
+fn the_right_pieces_of_a_copy_are_given_again_once_its_download_is_cancelled() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
     let bob = &mut others[0];

@@ -133,7 +133,7 @@ fn a_complete_copy_under_the_name_is_taken_for_the_download_and_given_on() {
 }
 
 #[test]
-fn what_takes_the_name_while_a_download_runs_is_verified_before_the_end_is_told() {
+fn a_file_that_takes_a_running_downloads_name_is_verified_before_its_end() {
     for name in SHARES {
         for right in [true, false] {
             let room = Room::new();

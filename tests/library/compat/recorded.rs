@@ -153,7 +153,7 @@ fn has_all_of(schema: &Value, before: &Value) -> bool {
 }
 
 #[test]
-fn what_a_client_says_in_json_has_the_members_that_every_release_has_given() {
+fn the_json_of_a_client_has_the_members_that_every_release_has_given() {
     let schema = |path: PathBuf| -> Value {
         serde_json::from_str(&fs::read_to_string(path).expect("a schema")).expect("it is JSON")
     };

@@ -233,7 +233,7 @@ fn an_unplaced_change_that_two_trackers_note_is_told_once() {
 
 /// The name finds a file again. A request with the old reference hears that the share is forgotten.
 #[test]
-fn what_is_dropped_is_known_to_be_forgotten() {
+fn a_dropped_share_is_known_to_be_forgotten() {
     let (mut a, _) = lab();
     let (bob, share) = (a.of("bob"), a.share("bob", "lab", "f", 1));
     a.stop("bob", "lab", "f");

@@ -234,7 +234,7 @@ fn a_deletion_is_final() {
 }
 
 #[test]
-fn what_a_deleted_user_has_changed_late_is_nothing() {
+fn late_changes_of_a_deleted_user_have_no_effect() {
     let (mut a, mut b) = lab();
     b.create_group("alice", "art");
     heal(&mut a, &mut b);
@@ -420,7 +420,7 @@ fn nothing_revives_a_deleted_group() {
 }
 
 #[test]
-fn what_is_shared_in_a_deleted_group_is_told_gone() {
+fn sharers_hear_that_their_late_shares_in_a_deleted_group_are_gone() {
     let (mut a, mut b) = lab();
     b.share("alice", "lab", "g", 2);
     heal(&mut a, &mut b);

@@ -334,7 +334,7 @@ fn an_owner_who_is_given_the_group_owns_it_alone() {
 }
 
 #[test]
-fn what_owners_decide_about_owners_is_overridden_by_a_gift() {
+fn a_gift_of_a_group_overrides_what_owners_decide_about_owners() {
     let (mut a, mut b) = two_owners();
     b.give("lab", "dave");
     a.pause();

@@ -267,7 +267,7 @@ fn of_two_new_versions_the_later_has_the_name() {
 }
 
 #[test]
-fn what_its_author_shares_under_a_name_on_both_sides_is_the_later_of_the_two() {
+fn the_later_of_two_shares_of_an_author_on_both_sides_has_the_name() {
     let (mut a, mut b) = lab();
     a.share("bob", "lab", "f", 1);
     heal(&mut a, &mut b);

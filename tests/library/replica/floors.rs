@@ -132,7 +132,7 @@ fn notices(tracker: &KeptTracker, name: &str) -> Vec<Notice> {
 }
 
 #[test]
-fn what_a_wiped_tracker_took_alone_is_listed_and_it_goes_on_with_what_the_others_have() {
+fn a_wiped_tracker_lists_changes_it_took_alone_and_goes_on_with_the_others() {
     let one = tracker(1, &[]);
     let mut alice = client(&one, "alice");
     (0..20).for_each(|n| alice.create_group(&format!("group{n}")));
@@ -206,7 +206,7 @@ fn an_author_is_told_what_a_restored_tracker_took_alone() {
 }
 
 #[test]
-fn what_a_restored_tracker_still_has_above_the_floor_keeps_its_place() {
+fn changes_above_the_floor_of_a_restored_tracker_keep_their_place() {
     let one = tracker(1, &[]);
     let (two, relay) = cut_off(&one, None);
     let mut alice = client(&two, "alice");

@@ -180,7 +180,7 @@ fn a_backup_that_is_not_as_it_was_written_makes_no_folder() {
 }
 
 #[test]
-fn what_is_there_is_never_written_over() {
+fn a_restore_never_writes_over_existing_files() {
     let tracker = tracker();
     let bytes = backup(&tracker);
     let place = tempfile::tempdir().expect("a folder");

@@ -54,7 +54,7 @@ fn share(ann: &mut Client, bob: &mut Client) -> ShareRef {
 }
 
 #[test]
-fn whoever_is_called_learns_who_calls_what_for_and_where_to_dial() {
+fn a_called_member_learns_who_calls_what_for_and_where_to_dial() {
     let tracker = TestTracker::start();
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     let share = share(&mut ann, &mut bob);
@@ -70,7 +70,7 @@ fn whoever_is_called_learns_who_calls_what_for_and_where_to_dial() {
 }
 
 #[test]
-fn whoever_may_not_see_the_share_or_calls_nobody_is_refused_and_nobody_hears_it() {
+fn a_call_for_a_hidden_share_or_to_nobody_is_refused_and_not_passed() {
     let tracker = TestTracker::start();
     let (mut ann, mut bob, mut eve) = (tracker.user("ann"), tracker.user("bob"), tracker.user("eve"));
     let share = share(&mut ann, &mut bob);
@@ -92,7 +92,7 @@ fn whoever_may_not_see_the_share_or_calls_nobody_is_refused_and_nobody_hears_it(
 }
 
 #[test]
-fn whoever_asks_is_shown_from_where_the_connection_comes_and_waited_for_no_longer() {
+fn the_mirror_shows_an_asker_its_address_and_waits_for_it_no_longer() {
     let tracker = TestTracker::start();
     let (mut stream, seen) = mirrored(&tracker);
     assert_eq!(seen.addr, stream.local_addr().expect("connected"));
@@ -100,7 +100,7 @@ fn whoever_asks_is_shown_from_where_the_connection_comes_and_waited_for_no_longe
 }
 
 #[test]
-fn whoever_punches_from_another_port_is_met_there_only_if_a_tracker_saw_it_there() {
+fn a_member_punching_from_another_port_is_met_only_where_a_tracker_saw_it() {
     let tracker = TestTracker::start();
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     let share = share(&mut ann, &mut bob);

@@ -61,7 +61,7 @@ fn groups(state: &State) -> Vec<String> {
 }
 
 #[test]
-fn what_is_gone_leaves_nothing_behind_and_a_start_finds_what_is_there() {
+fn a_gone_group_leaves_nothing_behind_and_a_start_finds_the_kept_ones() {
     let (tracker, mut alice) = alone();
     let folder = tracker.folder().to_owned();
     alice.create_group("gone");
@@ -100,7 +100,7 @@ fn what_is_gone_leaves_nothing_behind_and_a_start_finds_what_is_there() {
 }
 
 #[test]
-fn what_stays_for_a_reader_goes_once_it_has_read() {
+fn a_base_that_stays_for_a_reader_goes_once_the_reader_has_read() {
     let (tracker, mut alice) = alone();
     let folder = tracker.folder().to_owned();
     let floor = || tracker.look(|server| server.core().committer.standing()).floor.mark;

@@ -65,7 +65,7 @@ fn members_are_told_at_once_what_concerns_them() {
 }
 
 #[test]
-fn whoever_downloads_is_told_of_new_holders() {
+fn a_downloading_member_is_told_of_new_holders() {
     let tracker = TestTracker::start();
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     ann.create_group("lab");

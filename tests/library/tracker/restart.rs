@@ -131,7 +131,7 @@ fn between_two_starts_the_operator_is_answered_and_nobody_else_gets_the_address(
 }
 
 #[test]
-fn whoever_stops_a_tracker_while_it_is_started_anew_is_heard() {
+fn a_stop_is_heard_while_the_tracker_is_started_anew() {
     let held = Held::new();
     thread::scope(|scope| {
         let kept = scope.spawn(|| held.keep());

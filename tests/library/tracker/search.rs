@@ -68,7 +68,7 @@ fn a_search_finds_what_is_meant_in_the_groups_of_the_user_and_in_no_other() {
 }
 
 #[test]
-fn what_is_found_comes_in_pages_across_groups() {
+fn search_results_come_in_pages_across_groups() {
     let tracker = TestTracker::start();
     let mut ann = tracker.user("ann");
     let mut all = Vec::new();

@@ -146,7 +146,7 @@ fn guessing_passwords_is_slowed_down_and_the_right_one_is_not() {
 }
 
 #[test]
-fn whoever_is_told_to_slow_down_again_and_again_is_heard_later() {
+fn a_client_told_to_slow_down_again_and_again_is_heard_later() {
     let tracker = TestTracker::start_with(|settings| {
         settings.paces.user_at_place = Pace { burst: 0, interval: Duration::from_secs(3600) };
     });
@@ -161,7 +161,7 @@ fn whoever_is_told_to_slow_down_again_and_again_is_heard_later() {
 }
 
 #[test]
-fn whoever_is_logged_in_changes_the_password_whatever_strangers_guess() {
+fn a_logged_in_user_changes_the_password_however_often_strangers_guess() {
     let never = Pace { burst: 3, interval: Duration::from_secs(3600) };
     let tracker = TestTracker::start_with(|settings| {
         settings.paces.user = never;
@@ -280,7 +280,7 @@ fn no_token_of_a_session_lets_anybody_in_after_the_logout() {
 
 /// The token names the session. Its holder makes changes under any command id.
 #[test]
-fn whoever_has_the_token_cannot_make_the_logout_a_change_that_was_made() {
+fn a_thief_of_the_token_cannot_make_the_logout_a_change_already_made() {
     let tracker = TestTracker::start();
     let (mut bob, mut ann, mut thief) = (tracker.user("bob"), tracker.user("ann"), tracker.client());
     bob.create_group("den");

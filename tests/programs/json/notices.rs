@@ -105,7 +105,7 @@ fn a_notice_that_came_late_among_those_of_a_list_is_not_dropped_with_them() {
 }
 
 #[test]
-fn what_no_list_has_told_drops_nothing_and_makes_no_op() {
+fn a_mark_that_no_list_has_told_drops_no_notice_and_makes_no_op() {
     let tracker = tracker();
     let (mut alice, mut bob) = alice_and_bob(&tracker);
     for (command, args) in [("list_notices", json!({})), ("read_notices", json!({"through": "1"}))] {

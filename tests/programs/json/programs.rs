@@ -333,7 +333,7 @@ fn an_upload_of_the_most_pieces_is_taken_and_one_more_is_not() {
 }
 
 #[test]
-fn whoever_finds_no_room_is_told_in_json() {
+fn a_program_that_finds_no_room_is_told_in_json() {
     let tracker = speaking(|settings| settings.caps = Caps { total: 1, ..Caps::default() });
     let addr = tracker.server.json_addr().expect("it speaks JSON");
     let mut first = Speaker::connect(addr, 0);

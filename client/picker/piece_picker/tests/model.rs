@@ -332,7 +332,7 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_happens_every_choice_is_right_and_all_that_is_held_arrives(
+    fn the_picker_chooses_right_whatever_happens_and_every_held_piece_arrives(
         (pieces, here) in sizes(),
         window in prop_oneof![1..5u32, Just(WINDOW)],
         seed in any::<u64>(),
