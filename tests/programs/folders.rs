@@ -454,6 +454,22 @@ fn a_folder_is_known_again_after_a_start_of_the_system_and_another_disk_in_its_p
 }
 
 #[test]
+fn a_file_that_changed_where_the_system_does_not_tell_of_it_is_shared_as_it_is_now() {
+    let installation = Installation::of(1);
+    let _tracker = installation.tracker(1);
+    let (mut alice, mut bob) = pool(&installation, &["a"]);
+    // The system tells of changes by the name through which they come.
+    fs::hard_link(place(&installation, "alice/pool/a"), place(&installation, "alice/outside")).expect("linked");
+    alice.answers("wait");
+    write(&installation, "alice/outside", "changed");
+    // The client notices when somebody asks for the file.
+    bob.told("download_file lab a old", "Downloading...");
+    bob.until("list_files lab", "a  7 B, 1 member online with it");
+    bob.told("cancel_download lab a", "Cancelled");
+    assert_eq!(fetched(&installation, &mut bob, "a", "new"), b"changed");
+}
+
+#[test]
 fn a_large_file_holds_up_no_small_one_and_can_change_and_go_while_it_is_read() {
     let installation = Installation::of(1);
     let _tracker = installation.tracker(1);

@@ -121,7 +121,7 @@ impl Keeper<'_> {
     }
 
     fn take_orders(&mut self) {
-        let Orders { ended, agreed, doubted, left, read } = self.session.folders().take_orders();
+        let Orders { ended, agreed, doubted, touched, left, read } = self.session.folders().take_orders();
         if let Some(read) = read {
             self.has_read(read);
         }
@@ -135,6 +135,9 @@ impl Keeper<'_> {
             if agreed.contains(&folder.record().path) {
                 folder.agree();
             }
+            let now = Instant::now();
+            let of_it: Vec<_> = touched.iter().filter(|(of, _)| of == folder.record()).collect();
+            of_it.into_iter().for_each(|(_, name)| folder.touched(name, now));
         }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::client::command::failure::Failure;
 use crate::client::output::report::FolderStatus;
+use crate::client::state::folders::FolderRecord;
 use crate::client::state::record::ShareRecord;
 use crate::model::name::{FileName, GroupId};
 use crate::sys::waker::Waker;
@@ -27,6 +28,8 @@ pub(super) struct Orders {
     pub agreed: Vec<PathBuf>,
     /// Files of which the group may have another version than the folder.
     pub doubted: BTreeSet<(GroupId, FileName)>,
+    /// Files that may have changed.
+    pub touched: Vec<(FolderRecord, FileName)>,
     /// Shares of a folder that is no longer shared. They are still to end.
     pub left: Vec<ShareRecord>,
     /// The result of the large file.
@@ -135,6 +138,12 @@ impl FolderRegister {
     /// Notes that the group may have another version of a file than its folder.
     pub(crate) fn doubt(&self, group: GroupId, name: FileName) {
         self.state.lock().orders.doubted.insert((group, name));
+        self.wake();
+    }
+
+    /// Notes that a file of a folder may have changed.
+    pub(crate) fn touch(&self, folder: FolderRecord, name: FileName) {
+        self.state.lock().orders.touched.push((folder, name));
         self.wake();
     }
 

@@ -164,10 +164,15 @@ fn is_untouched(known: &Known) -> bool {
 }
 
 impl Keeper<'_> {
-    /// Tells the user, unless the share belongs to a folder whose files come and go.
+    /// Tells the user. A file of a shared folder comes and goes: there the news goes to the folder's thread, which the
+    /// system may have told nothing.
     fn news(&mut self, record: &ShareRecord, news: Option<ShareNews>) {
-        if news.is_some() && folder_of(self.session, record).is_none() {
-            self.news.add(record, news);
+        if news.is_none() {
+            return;
+        }
+        match folder_of(self.session, record) {
+            Some(folder) => self.session.folders().touch(folder, record.name.clone()),
+            None => self.news.add(record, news),
         }
     }
 
