@@ -200,6 +200,10 @@ mod tests {
 
     impl Stand {
         fn new() -> Self {
+            Self::limited(Limit::NONE)
+        }
+
+        fn limited(limit: Limit) -> Self {
             let keyring = Arc::new(Keyring::default());
             let name = GroupId::parse("lab").expect("valid");
             keyring.put(GroupKey { group: group(), name, id: KEY.0, key: KEY.1 });
@@ -210,7 +214,7 @@ mod tests {
             catalog.add(group(), CONTENT, told, have).expect("it is open");
             let (events, _heard) = channel::unbounded();
             let identity = Arc::new(certified(200));
-            let (key, uplink) = (identity.key(), Uplink::new(Limit::NONE));
+            let (key, uplink) = (identity.key(), Uplink::new(limit));
             let (take_given, calls) = (Box::new(drop), Arc::default());
             let setup = SeederSetup { identity, keyring, catalog: catalog.clone(), uplink, events, take_given, calls };
             let seeder = Seeder::start(listener, setup).expect("threads");
@@ -389,6 +393,22 @@ mod tests {
             // It would be twelve times as much if connections counted instead of members.
             assert!(others <= 4 * 48, "{others} pieces, and 48 for the other member");
         });
+    }
+
+    #[test]
+    fn a_piece_whose_turn_comes_at_a_limited_uplink_leaves_before_the_seeder_looks_again() {
+        let time_of_six = || {
+            let stand = Stand::limited(Limit::of(16_000_000));
+            let open = |number: u8| stand.open(number, &user(&format!("member{number}")));
+            let mut members: Vec<_> = (0..6).map(open).collect();
+            let begun = Instant::now();
+            (0..).zip(&members).for_each(|(piece, (_, sender))| ask(sender, piece));
+            (0..).zip(&mut members).for_each(|(piece, (receiver, _))| take(receiver, piece));
+            begun.elapsed()
+        };
+        // Six pieces take 0.2 s. A seeder that misses a turn looks again after 0.5 s. A busy machine delays some rounds.
+        let took: Vec<_> = (0..10).map(|_| time_of_six()).collect();
+        assert!(took.iter().any(|took| *took < Duration::from_millis(500)), "{took:?}");
     }
 
     #[test]

@@ -110,9 +110,9 @@ impl UploadConnection {
     }
 
     /// When the connection may go on with what it waits for. `None` while another connection comes first.
-    pub(super) fn turn_due(&self, awaited: Awaited) -> Option<Instant> {
+    pub(super) fn turn_due(&self, awaited: Awaited, now: Instant) -> Option<Instant> {
         match &self.stage {
-            UploadStage::Open(session) => session.turn_due(awaited),
+            UploadStage::Open(session) => session.turn_due(awaited, now),
             _ => None,
         }
     }

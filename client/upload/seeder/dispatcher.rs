@@ -104,7 +104,7 @@ impl UploadDispatcher {
     fn due(&self, now: Instant) -> Option<Instant> {
         let of_parked = self.parked.values().flat_map(|parked| {
             let waits = matches!(parked.awaited, Awaited::Limiter | Awaited::Row);
-            [parked.until, waits.then(|| parked.connection.turn_due(parked.awaited)).flatten()]
+            [parked.until, waits.then(|| parked.connection.turn_due(parked.awaited, now)).flatten()]
         });
         let turn = if self.workers.free() > 0 { self.turns.due(now) } else { None };
         let (late, left) = (self.context.admission.late_due(now), self.context.leaving.due());
@@ -125,7 +125,7 @@ impl UploadDispatcher {
             let Some(parked) = self.parked.get(&id) else { continue };
             let goes_on = match parked.awaited {
                 Awaited::Limiter | Awaited::Row => {
-                    parked.connection.turn_due(parked.awaited).is_some_and(|due| due <= now)
+                    parked.connection.turn_due(parked.awaited, now).is_some_and(|due| due <= now)
                 }
                 Awaited::Bytes | Awaited::Room => event.intersects(PollFlags::IN | PollFlags::OUT),
             };

@@ -101,12 +101,12 @@ impl OpenSession {
         &self.user
     }
 
-    /// When the connection may go on with what it waits for.
-    pub(super) fn turn_due(&self, awaited: Awaited) -> Option<Instant> {
+    /// When the connection may go on with what it waits for: now at the latest, if it may.
+    pub(super) fn turn_due(&self, awaited: Awaited, now: Instant) -> Option<Instant> {
         match &self.doing {
             Doing::Wants(wanted) if awaited == Awaited::Row => {
                 let look_at = wanted.until.min(wanted.look_at);
-                Some(if self.row.is_called() { look_at.min(Instant::now()) } else { look_at })
+                Some(if self.row.is_called() { look_at.min(now) } else { look_at })
             }
             _ => self.flow.due(),
         }
