@@ -3,7 +3,9 @@
 use crate::common::deadline::LONG;
 use crate::common::identity::{at, peer_key, secret};
 use crate::common::subject::{all, bytes, subject_of, user};
+use crate::common::wait::wait_until;
 use crate::member::{Member, MemberSetup, key};
+use groupshare::client::download::transfer::Transfer;
 use groupshare::model::id::ClientId;
 use groupshare::rate::limit::Limit;
 use groupshare::wire::client_tracker::Peer;
@@ -16,13 +18,10 @@ use groupshare::wire::peer::{PeerReply, PeerRequest};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The length of the file: one short piece. Sockets hold all of it.
 const LEN: usize = 20_000;
-
-/// Longer than a download waits for the answer to a complaint.
-const TOO_LONG: Duration = Duration::from_secs(6);
 
 /// A leecher's connection to the seeder.
 struct Connection {
@@ -69,13 +68,13 @@ impl Connection {
 
 /// A member with this download limit gets a file from its only seeder. The first piece is wrong, and `then` is what the
 /// seeder does with its connection. On the others it gives the right piece.
-fn arrives_in_the_end(download: Limit, then: impl FnOnce(Connection) + Send + 'static) {
+fn arrives_in_the_end(download: Limit, then: impl FnOnce(Connection, &Transfer) + Send + 'static) {
     let data = bytes(LEN);
     let subject = subject_of(&data);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let addrs = at(listener.local_addr().expect("bound"));
     let leecher = Member::with(3, MemberSetup { download, ..MemberSetup::default() });
-    leecher.download(1, &subject);
+    let transfer = leecher.download(1, &subject);
     let held = subject.content.layout.count();
     leecher.engine.peers(1, vec![Peer { client: ClientId([1; 16]), user: user(1), key: peer_key(1), addrs, held }]);
     let right = data.clone();
@@ -83,7 +82,7 @@ fn arrives_in_the_end(download: Limit, then: impl FnOnce(Connection) + Send + 's
         let accept = || Connection::accept(listener.accept().expect("it connects").0);
         let mut first = accept();
         first.gives(&[7; LEN]);
-        let goes_on = thread::spawn(move || then(first));
+        let goes_on = thread::spawn(move || then(first, &transfer));
         let mut second = accept();
         second.gives(&right);
         goes_on.join().expect("the first connection ends as it should");
@@ -94,21 +93,18 @@ fn arrives_in_the_end(download: Limit, then: impl FnOnce(Connection) + Send + 's
 
 #[test]
 fn a_seeder_that_is_too_busy_to_answer_a_complaint_is_asked_again() {
-    arrives_in_the_end(Limit::NONE, |mut first| {
-        let (request, complaint) = first.hears().expect("it complains");
+    arrives_in_the_end(Limit::NONE, |mut first, _| {
+        let (_, complaint) = first.hears().expect("it complains");
         assert_eq!(complaint, PeerRequest::BadPiece { piece: 0 });
-        thread::sleep(TOO_LONG);
-        // The leecher may have left.
-        let _ = first.sender.send(request, &PeerReply::Alive {});
-        assert_eq!(first.hears(), None, "it asks for nothing more here");
+        assert_eq!(first.hears(), None, "it leaves without the answer");
     });
 }
 
 #[test]
 fn a_seeder_that_leaves_before_the_complaint_can_be_sent_is_asked_again() {
     // The leecher takes a second to read the piece.
-    arrives_in_the_end(Limit::of(LEN as u64), |first| {
-        thread::sleep(Duration::from_millis(200));
+    arrives_in_the_end(Limit::of(LEN as u64), |first, transfer| {
+        wait_until("the piece comes in", || transfer.progress(Instant::now()).arriving > 0);
         first.leaves();
     });
 }

@@ -588,16 +588,20 @@ mod tests {
         let deadline = Duration::from_millis(200);
         Arc::get_mut(&mut near).expect("nobody else has it").deadline = deadline;
         thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut taken = vec![0; 64 * 1024];
-                while (&*far.stream).read(&mut taken).is_ok_and(|len| len > 0) {
+            let taking = scope.spawn(|| {
+                let (mut bytes, mut taken) = (vec![0; 64 * 1024], 0);
+                while let Ok(len @ 1..) = (&*far.stream).read(&mut bytes) {
+                    taken += len;
                     thread::park_timeout(deadline / 4);
                 }
+                taken
             });
             let begun = Instant::now();
             assert!(near.send_frame(&piece(1, 4 * 1024 * 1024)).is_err() && near.is_over());
-            // With a deadline for each step the whole frame would arrive.
             assert!(begun.elapsed() >= deadline);
+            // With a deadline for each step the whole frame would arrive.
+            let taken = taking.join().expect("no panic");
+            assert!(taken < 2 * 1024 * 1024, "{taken} bytes");
         });
     }
 
