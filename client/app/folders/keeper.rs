@@ -136,8 +136,11 @@ impl Keeper<'_> {
                 folder.agree();
             }
             let now = Instant::now();
-            let of_it: Vec<_> = touched.iter().filter(|(of, _)| of == folder.record()).collect();
-            of_it.into_iter().for_each(|(_, name)| folder.touched(name, now));
+            for (of, name) in &touched {
+                if of == folder.record() {
+                    folder.touched(name, now);
+                }
+            }
         }
     }
 
