@@ -14,6 +14,8 @@ MSRV := $(shell sed -n 's/^rust-version = "\([0-9.]*\)"$$/\1/p' Cargo.toml)
 
 # cargo runs as many jobs as there are cores, whatever `make -j` says: this file starts one cargo at a time.
 RUN_CARGO := env -u MAKEFLAGS -u MFLAGS $(CARGO)
+# For a line that does more than call make: `make -n` runs every line that has MAKE itself in it.
+RUN_MAKE := env -u MAKEFLAGS -u MFLAGS $(MAKE) --no-print-directory
 BUILD := $(RUN_CARGO) build --release --locked --target-dir '$(TARGET_DIR)'
 
 all: rust
@@ -53,7 +55,7 @@ test: rust rust-tools
 	@$(if $(shell $(PYTHON_PROBLEM)),$(error $(shell $(PYTHON_PROBLEM))))
 	@echo 'Takes 10 to 30 minutes, 8 GB below $(TARGET_DIR)/ and 2 GB in the temporary folder'
 	@$(RUN_CARGO) test --no-run --locked --target-dir '$(TARGET_DIR)'
-	@{ export CARGO_TERM_QUIET=true; $(MAKE) --no-print-directory lints && $(MAKE) --no-print-directory all; } & \
+	@{ export CARGO_TERM_QUIET=true; $(RUN_MAKE) lints && $(RUN_MAKE) all; } & \
 		$(RUN_CARGO) test --locked --target-dir '$(TARGET_DIR)'; tests=$$?; \
 		wait $$! && exit $$tests
 	@./test.sh
@@ -167,13 +169,13 @@ uninstall:
 
 # A package for Debian and its derivatives in packaging/deb/, installed, run, removed and purged in a temporary root.
 deb: all
-	@CARGO='$(CARGO)' MAKE='$(MAKE)' packaging/deb/build.sh
+	@CARGO='$(CARGO)' MAKE='$(RUN_MAKE)' packaging/deb/build.sh
 
 # A release of the commit that is checked out, in target/dist: sources, programs, the package, checksums. The programs are static
 # where the compiler's musl target and musl-gcc are installed.
 dist: rust
 	@echo 'Takes 5 to 15 minutes and 1 GB below $(TARGET_DIR)/'
-	@CARGO='$(CARGO)' MAKE='$(MAKE)' packaging/dist.sh '$(TARGET_DIR)/dist'
+	@CARGO='$(CARGO)' MAKE='$(RUN_MAKE)' packaging/dist.sh '$(TARGET_DIR)/dist'
 
 # What was built, and nothing else: keys, data and whatever other projects keep in a shared target folder stay.
 clean:

@@ -166,6 +166,8 @@ make_sums() {
     (cd "$out" && shopt -s nullglob && sha256sum groupshare[-_]*.{tar.gz,deb} >SHA256SUMS)
 }
 
+# Compiling takes minutes: what is missing at the end of it is said first.
+[[ " $* " != *' deb '* ]] || ! command -v dpkg-deb >/dev/null || packaging/deb/build.sh --tools
 rm -f "$out"/groupshare[-_]*.{tar.gz,deb} "$out/SHA256SUMS"
 for step; do
     "make_$step"
