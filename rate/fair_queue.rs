@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_late_to_ask_again_gets_what_was_missed_up_to_a_measure() {
+    fn a_member_late_to_ask_again_gets_what_it_missed_up_to_a_bound() {
         for (behind_max, missed) in [(1000, 500), (200, 200), (0, 0)] {
             let mut queue = FairQueue::default();
             let (late, many) = (queue.join(&user("late")), queue.join(&user("many")));

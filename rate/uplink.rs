@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_goes_on_at_once_when_the_limit_is_lifted() {
+    fn a_waiting_connection_goes_on_at_once_when_the_limit_is_lifted() {
         let uplink = Uplink::new(Limit::of(1));
         // This uses up the allowance of the next minutes.
         assert!(uplink.join(&user("early")).wait(1024, || false).is_some());

@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn where_too_many_are_not_logged_in_the_oldest_of_the_network_with_most_gives_way() {
+    fn the_oldest_connection_before_login_of_the_fullest_network_gives_way() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");
         let admission = Admission::new(caps(1000, 8, 512));

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_a_download_goes_on_once_its_end_was_told_and_who_hears_of_it_finds_it_ended() {
+    fn a_download_ends_before_its_end_is_told_and_its_waiters_go_on_after() {
         let downloads = DownloadList::default();
         let (lab, film) = (GroupId::parse("lab").expect("valid"), FileName::parse("film").expect("valid"));
         let id = downloads.begin((&lab, &film), PathBuf::from("/film"), Vec::new()).expect("the first");

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_sought_nothing_is_found() {
+    fn an_index_without_entries_finds_nothing() {
         let index = BlockIndex::new(LEN, []);
         assert_eq!((index.entries(), scanned(&index, &[0; 5000])), (0, vec![]));
         assert_eq!(index.entry(BlockDigest::of(b"x")), None);

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_told_the_truth_the_old_version_has_changed() {
+    fn the_old_version_has_changed_if_all_members_told_the_truth() {
         let (testimony, judgement) = trial(BYTES, &BYTES[1024..]);
         assert!(judgement.anew.is_empty() && judgement.is_nobodys && !testimony.has_charges());
     }

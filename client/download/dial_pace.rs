@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn however_often_a_client_a_user_or_an_address_is_announced_it_is_dialed_so_often_and_no_more() {
+    fn the_dials_to_a_client_user_or_address_are_bounded_under_many_announcements() {
         let of = |pace: Pace| pace.burst as u32 - 1 + 10_000 / pace.interval.as_millis() as u32;
         let client = dialed(|ms| peer(1, "eve", (ms % 2) as u8));
         assert!(client.abs_diff(of(USER_PACE)) <= 1, "{client} at addresses that change");

@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn who_follows_up_lets_a_worker_with_a_piece_go_first() {
+    fn follow_up_lets_a_worker_with_a_piece_go_first() {
         let source = Memory::new(40 * PIECE);
         let hash = hash_of(&source);
         (0..39).for_each(|number| hash.announce(piece(&source, number)));

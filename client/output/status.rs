@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn who_delivered_how_much_is_told_behind_the_rest() {
+    fn the_status_line_ends_with_how_much_each_member_delivered() {
         let member = |name, bytes| Delivered { user: user(name), bytes, way: None };
         let mut download = status(DownloadState::Paused);
         download.members = vec![member("ann", 30_000_000), member("bob", 15_600_000), member("carol", 0)];

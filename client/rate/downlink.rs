@@ -56,7 +56,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn who_may_take_nothing_is_told_when() {
+    fn a_connection_that_may_take_nothing_learns_when_it_may() {
         let downlink = Downlink::new(Limit::of(10));
         assert_eq!(downlink.take(|most| (most, most)), Ok(1024));
         let when = downlink.take(|_| (0, ())).expect_err("used up for 102 seconds");

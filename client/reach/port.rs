@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_has_answered_the_next_attempt_leaves_from_another_port() {
+    fn the_next_attempt_leaves_from_another_port_if_nobody_has_answered() {
         let here = listen(Some(loopback(0))).expect("a free port");
         let shared = ListeningPort::share(&here).expect("shared");
         let tracker = listen(Some(loopback(0))).expect("a free port");

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_shares_are_read_so_many_files_stay_open_and_none_of_a_share_that_ended() {
+    fn shares_keep_a_bounded_number_of_files_open_and_none_of_an_ended_share() {
         let kept = kept_files();
         let streams: Vec<_> = (0..40).map(|_| OpenFiles::among(kept)).collect();
         for stream in &streams {

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_nothing_goes_first() {
+    fn a_member_without_a_request_loses_its_place_first() {
         let begun = Instant::now();
         let now = begun + UNUSED;
         let holders = [
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_place_gets_one_of_a_busy_address_soon_and_one_of_anybody_in_the_end() {
+    fn a_newcomer_gets_a_place_of_a_crowded_address_soon_and_any_place_later() {
         let begun = Instant::now();
         let holders = |now| {
             let of = |name, host, pieces| (name, host, busy(begun, now, pieces));

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_members_come_and_go_so_many_are_remembered_and_no_more() {
+    fn the_statistics_remember_a_bounded_number_of_members_that_come_and_go() {
         let user = |number: usize| UserId::parse(&format!("user {number}")).expect("a name");
         let (stats, now) = (UploadStats::default(), Instant::now());
         stats.join(&user(0), Way::Direct, now).give(1);

@@ -98,7 +98,7 @@ fn pieces_and_blocks_that_do_not_exist_are_refused() {
 }
 
 #[test]
-fn who_wants_pieces_described_without_end_keeps_nobody_from_the_file() {
+fn endless_requests_to_describe_pieces_keep_nobody_from_the_file() {
     let ordeal = Ordeal::new();
     let (seeder, _) = seeder(&ordeal);
     let greedy: Vec<_> = (2..10)

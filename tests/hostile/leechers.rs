@@ -83,7 +83,7 @@ fn answer(receiver: &mut FrameReceiver) -> (u32, Result<Vec<u8>, Code>) {
 }
 
 #[test]
-fn who_asks_for_everything_at_once_waits_alone_and_the_others_get_the_file() {
+fn a_leecher_that_asks_for_everything_at_once_waits_alone_while_others_get_the_file() {
     let ordeal = Ordeal::new();
     let (seeder, _) = seeder(&ordeal);
     // Far more than a leecher may have on its way, and the leecher reads nothing.
@@ -174,7 +174,7 @@ fn a_hundred_and_fifty_connections_that_do_nothing_keep_nobody_out_under_whateve
 }
 
 #[test]
-fn who_complains_all_the_time_is_heard_once_and_answered_each_time() {
+fn a_member_that_complains_all_the_time_is_heard_once_and_answered_each_time() {
     let ordeal = Ordeal::new();
     let (events, heard) = crossbeam_channel::bounded(64);
     let seeder = Member::with(1, MemberSetup { events, ..MemberSetup::default() });
@@ -240,7 +240,7 @@ fn messages_that_are_none_end_the_connection_of_who_sends_them_and_no_other() {
 }
 
 #[test]
-fn who_repeats_all_that_a_member_has_sent_gets_nothing() {
+fn a_replay_of_all_that_a_member_has_sent_gets_nothing() {
     let ordeal = Ordeal::new();
     let (seeder, served) = seeder(&ordeal);
     let relay = recorded_download(&seeder, &ordeal);
@@ -259,7 +259,7 @@ fn who_repeats_all_that_a_member_has_sent_gets_nothing() {
 }
 
 #[test]
-fn who_was_removed_loses_the_open_connection_and_finds_the_old_key_worthless() {
+fn a_removed_member_loses_the_open_connection_and_the_old_key_is_worthless() {
     let ordeal = Ordeal::new();
     let (seeder, served) = seeder(&ordeal);
     let (mut receiver, sender) = open(&seeder, &ordeal.subject, 2).expect("still a member");

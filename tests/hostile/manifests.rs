@@ -41,7 +41,7 @@ fn lab() -> (TestTracker, Client, Client, (Vec<u8>, Content)) {
 }
 
 #[test]
-fn who_knows_an_info_hash_alone_neither_shares_the_content_nor_learns_that_others_do() {
+fn a_user_with_an_info_hash_alone_neither_shares_nor_learns_that_others_do() {
     let (_tracker, _alice, mut mallory, (bytes, content)) = lab();
     let (other_bytes, unknown) = manifest("film", 60_000, 2);
     for (bytes, content) in [(&bytes, content), (&other_bytes, unknown)] {

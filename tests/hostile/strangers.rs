@@ -102,7 +102,7 @@ impl Write for Slow {
 }
 
 #[test]
-fn who_takes_long_over_the_handshake_has_no_more_time_for_the_question() {
+fn a_slow_handshake_gives_no_extra_time_for_the_question() {
     let ordeal = Ordeal::new();
     let (seeder, _) = seeder(&ordeal);
     let begun = Instant::now();

@@ -194,7 +194,7 @@ fn a_folder_whose_paths_lead_elsewhere_is_never_listed() {
 }
 
 #[test]
-fn who_claims_billions_of_pieces_is_refused_and_not_named_to_anybody() {
+fn a_user_who_claims_billions_of_pieces_is_refused_and_named_to_nobody() {
     let mut lab = Lab::new();
     let before = lab.shown();
     let share = lab.share;
@@ -256,7 +256,7 @@ fn who_claims_billions_of_pieces_is_refused_and_not_named_to_anybody() {
 }
 
 #[test]
-fn who_repeats_all_that_a_user_has_sent_to_the_tracker_changes_nothing() {
+fn a_replay_of_all_that_a_user_has_sent_to_the_tracker_changes_nothing() {
     let mut lab = Lab::new();
     let relay = Recorder::to(lab.tracker.addr);
     let mut bob = Client::connect(relay.addr);

@@ -198,7 +198,7 @@ fn a_file_in_two_groups_stays_in_the_one_that_is_not_left() {
 }
 
 #[test]
-fn who_is_removed_stops_sharing_and_downloading_at_once() {
+fn a_removed_member_stops_sharing_and_downloading_at_once() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob", "carol"]);
     let [bob, carol] = &mut others[..] else { panic!("two members") };
@@ -366,7 +366,7 @@ fn a_download_of_a_version_that_was_replaced_goes_on_with_the_new_one() {
 }
 
 #[test]
-fn who_waits_for_a_file_that_nobody_shares_any_more_is_told_once_each_time() {
+fn a_downloader_hears_once_each_time_that_nobody_shares_the_file_any_more() {
     let room = Room::new();
     let (mut alice, mut others) = room.group_of(&["bob"]);
     alice.file("f", &bytes_of(3_000_000, 3));
@@ -620,7 +620,7 @@ fn a_download_that_is_gone_before_a_tracker_could_hear_of_it_is_missed_like_any_
 }
 
 #[test]
-fn who_was_accepted_while_logged_out_hears_of_it_once_at_the_next_login() {
+fn a_user_accepted_while_logged_out_hears_of_it_once_at_the_next_login() {
     let room = Room::new();
     let (mut alice, _) = room.group_of(&[]);
     let mut bob = room.person("bob");
@@ -721,7 +721,7 @@ fn the_next_tracker_answers_a_request_that_a_silent_one_does_not() {
 }
 
 #[test]
-fn who_is_tired_of_waiting_for_an_answer_gets_the_prompt_back() {
+fn a_user_who_cancels_a_request_gets_the_prompt_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let person = Person::sit_down(silent_tracker(), folder.path());
     wait_until("connected", || person.node.link.tracker().is_some());
@@ -736,7 +736,7 @@ fn who_is_tired_of_waiting_for_an_answer_gets_the_prompt_back() {
 }
 
 #[test]
-fn who_is_tired_of_waiting_takes_nothing_from_what_happens_beside_the_prompt() {
+fn a_cancelled_command_disturbs_no_request_beside_the_prompt() {
     let room = Room::new();
     let silent = silent_tracker();
     let person = Person::sit_down_among(vec![silent, room.tracker.addr], &room.place("alice"));

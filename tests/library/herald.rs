@@ -88,7 +88,7 @@ fn members_are_found_under_the_share_that_theirs_turned_out_to_be() {
 }
 
 #[test]
-fn who_knows_a_share_under_another_id_hears_of_its_holders_and_of_its_end_under_that_id() {
+fn a_client_hears_of_holders_and_the_end_under_the_share_id_that_it_knows() {
     let tracker = TestTracker::start();
     let (mut alice, mut bob) = alice_and_bob(&tracker);
     let Share { share: first, content, .. } = alice.offer("lab", "film.mkv", 3, 1);
@@ -113,7 +113,7 @@ fn who_knows_a_share_under_another_id_hears_of_its_holders_and_of_its_end_under_
 }
 
 #[test]
-fn who_shares_again_before_the_end_was_told_is_not_told_of_that_end() {
+fn a_client_that_shares_again_before_the_end_was_told_hears_of_no_end() {
     let tracker = TestTracker::start();
     let (mut alice, mut bob) = alice_and_bob(&tracker);
     alice.announce(4001);

@@ -222,7 +222,7 @@ fn an_owner_adds_as_many_users_in_an_hour_as_the_limit_says() {
 
 /// A few accounts could fill all of a user's places for groups. Then the user could neither join nor make one.
 #[test]
-fn however_many_groups_others_add_a_user_to_there_is_room_for_those_of_choice() {
+fn a_user_added_to_many_groups_keeps_room_for_those_of_choice() {
     let limits = [(Quota::Memberships, 3), (Quota::GroupsOwned, 2), (Quota::AddedTo, 9), (Quota::AddedByOne, 4)];
     let tracker = limited(&limits);
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
@@ -253,7 +253,7 @@ fn however_many_groups_others_add_a_user_to_there_is_room_for_those_of_choice() 
 }
 
 #[test]
-fn who_asked_to_be_let_in_and_is_added_is_there_by_choice() {
+fn an_added_user_who_had_asked_to_join_is_there_by_choice() {
     let tracker = limited(&[(Quota::Memberships, 1), (Quota::AddedTo, 0)]);
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     ann.create_group("lab");
@@ -603,7 +603,7 @@ fn other_limits_hold_at_once_for_clients_that_are_there() {
 }
 
 #[test]
-fn where_accounts_are_closed_the_operator_alone_makes_them() {
+fn a_tracker_refuses_new_accounts_while_accounts_are_closed() {
     let limits = Arc::new(Limits::new(settings(&[], Accounts::Closed)));
     let tracker = TestTracker::start_with(|settings| settings.oversight.limits = limits.clone());
     let told = "Accounts are made by the operator here, ask for one";

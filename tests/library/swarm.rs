@@ -562,7 +562,7 @@ fn a_member_gets_many_connections_but_leaves_places_for_others() {
 }
 
 #[test]
-fn who_finds_no_place_reads_why() {
+fn a_member_that_finds_no_place_reads_why() {
     let seeder = Member::new(1);
     let data = bytes(10);
     let subject = subject_of(&data);

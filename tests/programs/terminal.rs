@@ -281,7 +281,7 @@ fn a_password_that_is_asked_for_is_not_shown() {
 }
 
 #[test]
-fn who_leaves_while_a_download_runs_is_asked_first() {
+fn the_client_asks_before_a_user_leaves_while_a_download_runs() {
     let room = Room::new();
     let mut alice = room.user("alice");
     let _bob = room.bob_shares(&alice, "film.mkv");
@@ -405,7 +405,7 @@ fn the_tab_key_does_not_wait_for_a_tracker_that_is_gone() {
 }
 
 #[test]
-fn who_watches_sees_what_comes_from_whom_and_goes_to_whom() {
+fn watch_shows_how_much_each_member_gives_or_takes() {
     let room = Room::new();
     let alice = room.user("alice");
     let bob = room.user("bob");

@@ -240,7 +240,7 @@ fn a_download_and_the_next_command_do_not_mind_that_the_tracker_is_killed() {
 }
 
 #[test]
-fn who_has_heard_more_than_a_tracker_loses_neither_the_session_nor_a_share_there() {
+fn a_user_keeps_the_session_and_a_share_at_a_tracker_that_has_heard_less() {
     let installation = Installation::of(2);
     let one = installation.tracker(1);
     let relay = Relay::to(installation.addrs[0], |_, _, _| {});

@@ -97,7 +97,7 @@ fn a_password_prompt_shows_nothing_of_the_lines_before_it_and_leaves_nothing_for
 }
 
 #[test]
-fn where_lines_cannot_be_edited_a_password_typed_ahead_is_no_command_either() {
+fn a_password_typed_ahead_is_no_command_on_a_terminal_without_line_editing() {
     let room = Room::new();
     let desk = room.desk("ann");
     let program = env!("CARGO_BIN_EXE_client");

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_hold_a_large_file_the_answer_stays_bounded_and_the_pieces_share_them() {
+    fn the_answer_stays_bounded_for_a_large_file_with_many_holders() {
         let pieces: Arc<[Sha1Digest]> = (0..131_072u32)
             .map(|n| {
                 let mut digest = [0; 20];

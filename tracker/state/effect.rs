@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_let_in_hears_of_it() {
+    fn an_accepted_user_hears_of_it_once() {
         let mut history = History::new();
         let [alice, _, carol, _] = history.users;
         let group = history.lab;

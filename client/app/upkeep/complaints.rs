@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_complain_about_right_pieces_four_are_read_in_a_second() {
+    fn the_client_reads_only_four_right_pieces_a_second_for_many_complaints() {
         let layout = Layout::new(SIZE_MAX).expect("the longest");
         let piece = |number: u32| layout.index(number).expect("it has so many");
         let mut complaints = Complaints::default();

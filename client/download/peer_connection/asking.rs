@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_left_more_bytes_ask_for_nothing() {
+    fn more_bytes_ask_for_nothing_when_nothing_is_left() {
         let now = Instant::now();
         let mut asked = Asked::of(1, now);
         assert_eq!(asked.ask_all(now).len(), 1);

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_asked_silence_is_answered_with_a_sign_of_life() {
+    fn a_connection_that_asks_nothing_sends_a_sign_of_life_after_a_silence() {
         let begun = Instant::now();
         let mut liveness = Liveness::new(begun);
         assert_eq!(liveness.due(begun + HEARTBEAT_INTERVAL, false, false), None);

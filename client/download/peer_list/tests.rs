@@ -72,7 +72,7 @@ fn numbered(number: u32) -> Peer {
 }
 
 #[test]
-fn however_many_never_answer_everybody_is_tried_before_anybody_is_tried_again() {
+fn the_list_tries_every_peer_before_it_tries_a_silent_one_again() {
     let mut now = Instant::now();
     let mut peers = PeerList::new(now, WANTED, None, 1);
     let count = 4 * CONNECTIONS_MAX;
@@ -214,7 +214,7 @@ fn a_program_that_was_stopped_has_not_waited_meanwhile() {
 }
 
 #[test]
-fn who_has_just_come_online_is_dialed_at_once() {
+fn a_peer_that_has_just_come_online_is_dialed_at_once() {
     let now = Instant::now();
     let mut peers = PeerList::new(now, WANTED, None, 1);
     peers.learn(vec![peer(1)]);

@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn where_pieces_leave_at_once_nobody_waits() {
+    fn no_connection_waits_once_pieces_leave_fast() {
         let names: Vec<_> = (0..20).map(|number| user(&format!("member{number}"))).collect();
         let (mut row, now) = (PieceRow::default(), Instant::now());
         let ids: Vec<_> = names.iter().map(|name| row.join(name)).collect();

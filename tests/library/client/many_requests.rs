@@ -112,7 +112,7 @@ fn requests_open_when_a_connection_is_lost_are_asked_again_on_the_next() {
 }
 
 #[test]
-fn who_is_tired_of_waiting_for_many_answers_gets_the_prompt_back() {
+fn a_user_who_cancels_many_requests_gets_the_prompt_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let person = Person::sit_down(silent_tracker(), folder.path());
     wait_until("connected", || person.node.link.tracker().is_some());
@@ -127,7 +127,7 @@ fn who_is_tired_of_waiting_for_many_answers_gets_the_prompt_back() {
 }
 
 #[test]
-fn who_cannot_share_in_a_group_hears_why_before_the_file_is_read() {
+fn a_user_who_cannot_share_in_a_group_hears_why_before_the_file_is_read() {
     let room = Room::new();
     let (mut alice, _others) = room.group_of(&["bob"]);
     let mut carol = room.person("carol");

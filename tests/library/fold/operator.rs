@@ -315,7 +315,7 @@ fn a_group_is_given_to_a_stranger() {
 }
 
 #[test]
-fn who_waits_is_let_in_by_the_gift() {
+fn the_gift_of_a_group_lets_in_a_new_owner_who_waited() {
     let (mut a, mut b) = lab_with_request();
     a.give("lab", "dave");
     heal(&mut a, &mut b);

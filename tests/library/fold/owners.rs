@@ -115,7 +115,7 @@ fn an_owner_made_on_both_sides_is_one_once() {
 }
 
 #[test]
-fn who_has_departed_is_made_no_owner() {
+fn a_member_who_has_departed_becomes_no_owner() {
     let (mut a, mut b) = lab();
     b.leave("bob", "lab");
     a.pause();
@@ -125,7 +125,7 @@ fn who_has_departed_is_made_no_owner() {
 }
 
 #[test]
-fn who_is_no_owner_any_more_makes_none() {
+fn a_dropped_owner_makes_nobody_an_owner() {
     let (mut a, mut b) = two_owners();
     b.drop_owner("alice", "bob");
     a.pause();
@@ -299,7 +299,7 @@ fn owners_who_leave_on_both_sides_are_succeeded_once() {
 }
 
 #[test]
-fn who_left_meanwhile_is_dropped_already() {
+fn a_drop_of_an_owner_who_left_meanwhile_changes_nothing() {
     let (mut a, mut b) = two_owners();
     b.leave("bob", "lab");
     a.pause();
@@ -396,7 +396,7 @@ fn a_user_who_waits_is_added() {
 }
 
 #[test]
-fn who_shares_or_has_asked_is_there_by_choice() {
+fn an_added_user_who_shares_or_has_asked_to_join_is_there_by_choice() {
     let (mut a, mut b) = two_owners();
     a.add_member("bob", "dave");
     a.share("dave", "lab", "f", 1);
@@ -423,7 +423,7 @@ fn a_user_added_on_both_sides_is_added_once() {
 }
 
 #[test]
-fn who_forbids_it_is_added_to_nothing() {
+fn a_user_who_forbids_adding_is_added_to_no_group_from_then_on() {
     for forbids_last in [false, true] {
         let (mut a, mut b) = lab();
         if forbids_last {
@@ -460,7 +460,7 @@ fn of_forbidding_and_allowing_the_later_holds() {
 }
 
 #[test]
-fn who_was_removed_is_added_again_by_the_later() {
+fn the_later_of_a_departure_and_an_addition_holds() {
     let (mut a, mut b) = lab();
     b.remove("alice", "lab", "bob");
     b.add_member("alice", "bob");
@@ -538,7 +538,7 @@ fn of_two_choices_of_who_gets_in_the_later_holds() {
 }
 
 #[test]
-fn who_gets_in_stays_decided_by_an_owner_who_was_dropped_elsewhere() {
+fn the_access_that_an_owner_dropped_elsewhere_has_set_stands() {
     let (mut a, mut b) = two_owners();
     b.drop_owner("alice", "bob");
     a.pause();

@@ -193,7 +193,7 @@ fn joined_elsewhere(joins_last: bool) -> (Side, Side, ShareRef) {
 }
 
 #[test]
-fn who_joins_the_old_version_elsewhere_is_told_of_the_new_one() {
+fn a_member_that_joins_the_old_version_elsewhere_hears_of_the_new_one() {
     for joins_last in [false, true] {
         let (mut a, mut b, old) = joined_elsewhere(joins_last);
         a.share("bob", "lab", "f", 2);
@@ -289,7 +289,7 @@ fn the_later_of_two_shares_of_an_author_on_both_sides_has_the_name() {
 }
 
 #[test]
-fn who_joins_elsewhere_what_its_author_has_ended_and_made_anew_is_told_of_the_new_one() {
+fn a_member_that_joins_a_share_ended_and_made_anew_elsewhere_hears_of_the_new_one() {
     for joins_last in [false, true] {
         let (mut a, mut b, old) = joined_elsewhere(joins_last);
         a.stop("bob", "lab", "f");

@@ -74,7 +74,7 @@ fn all_let_go_of_a_forgotten_tracker_and_take_it_back() {
 }
 
 #[test]
-fn who_hears_of_it_from_a_third_ends_a_link_with_a_forgotten_tracker() {
+fn a_tracker_ends_the_link_with_a_tracker_that_another_has_forgotten() {
     let told = Told::default();
     let one = tracker(1, &[]);
     let relay = Relay::to(one.addr, |_, _, _| {});

@@ -136,7 +136,7 @@ fn notices(client: &mut Client) -> Vec<(OpOrder, Notice)> {
 }
 
 #[test]
-fn however_many_notices_wait_all_are_told_after_a_login_in_order_and_once() {
+fn all_waiting_notices_come_after_a_login_in_order_and_once() {
     let tracker = TestTracker::start();
     let mut bob = tracker.client();
     bob.create_user("bob");

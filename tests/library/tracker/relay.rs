@@ -122,7 +122,7 @@ fn a_third_one_with_either_ticket_is_refused_and_disturbs_nobody() {
 }
 
 #[test]
-fn who_comes_too_late_and_who_waits_in_vain_are_told_so() {
+fn the_relay_refuses_a_client_that_comes_too_late_and_one_that_waits_in_vain() {
     let late = relaying(RelaySettings { ticket_life: Duration::ZERO, ..FAST });
     let tickets = issue(&late, "ann", "bob").expect("tickets");
     assert_eq!(rest(&mut come(&late, tickets.caller)), refused(Code::BadTicket));

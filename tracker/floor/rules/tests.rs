@@ -399,7 +399,7 @@ fn a_proposer_that_was_started_again_does_not_promise_first() {
 }
 
 #[test]
-fn who_promised_takes_nothing_else() {
+fn a_tracker_takes_no_op_that_a_promise_excludes() {
     let ([mut a, mut b, _], proposal) = all_ready();
     a.promise(&proposal);
     let mut empty = Tracker::new(4, &[]);

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_users_call_everybody_others_may_still_have_a_member_called() {
+    fn a_user_may_still_call_a_member_while_many_others_call_everybody() {
         let (begun, second) = (Instant::now(), Duration::from_secs(1));
         let mut limit = CallLimit::default();
         for now in [begun, begun + second * 30, begun + second * 59] {

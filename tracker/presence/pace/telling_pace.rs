@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn however_often_a_client_moves_it_is_told_every_few_seconds_and_at_the_end() {
+    fn news_of_a_moving_client_comes_every_few_seconds_and_at_the_end() {
         let (mut pace, share, begun) = (TellingPace::default(), ShareRef(op(9)), Instant::now());
         let (mut told, mut last_told) = (0, begun);
         for ms in 0..60_000 {
