@@ -183,8 +183,6 @@ impl Going {
 struct Crowd {
     going: Arc<Going>,
     threads: Vec<JoinHandle<()>>,
-    /// Clients that are logged in.
-    _clients: Vec<Client>,
 }
 
 impl Drop for Crowd {
@@ -212,7 +210,7 @@ fn leechers(villain: &Arc<Villain>, doing: Doing) -> Crowd {
         })
     });
     let threads = threads.collect();
-    let crowd = Crowd { going, threads, _clients: Vec::new() };
+    let crowd = Crowd { going, threads };
     wait_until("the crowd is there", || crowd.going.tried.load(Ordering::Relaxed) >= CONNECTIONS);
     crowd
 }
@@ -251,8 +249,21 @@ fn leech(mut stream: &TcpStream, sender: &FrameSender, doing: Doing, going: &Goi
     }
 }
 
-/// Logs in the clients that claim to have the file, each at a loopback address of its own.
-fn seeders(villain: &Villain, doing: Doing) -> Crowd {
+/// Logs in the clients that claim to have the file. After a hundred logins of a user, a tracker accepts two a second. So
+/// this takes minutes, and the clients stay for all runs.
+fn log_in_claimants(villain: &Villain) -> Vec<Client> {
+    let log_in = |_| {
+        let stream = TcpStream::connect(villain.tracker).expect("it listens");
+        let mut client = Client::over_to(stream, villain.fingerprint).expect("let in");
+        let reply = client.resume(&villain.token);
+        assert!(matches!(reply, Reply::LoggedIn { .. }), "{reply:?}");
+        client
+    };
+    (0..CLIENTS).map(log_in).collect()
+}
+
+/// Has the clients claim the file, each at a loopback address of its own.
+fn seeders(villain: &Villain, claimants: &mut [Client], doing: Doing) -> Crowd {
     let going = Arc::new(Going::default());
     // Every address of 127.0.0.0/8 leads to this machine.
     let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
@@ -265,19 +276,20 @@ fn seeders(villain: &Villain, doing: Doing) -> Crowd {
         let going = going.clone();
         threads.push(thread::spawn(move || accept(&listener, doing, &going)));
     }
-    let clients = (0..CLIENTS as u16).map(|number| {
+    for (number, client) in (0_u16..).zip(claimants.iter_mut()) {
         let [high, low] = number.to_be_bytes();
-        let stream = TcpStream::connect(villain.tracker).expect("it listens");
-        let mut client = Client::over_to(stream, villain.fingerprint).expect("let in");
-        let reply = client.resume(&villain.token);
-        assert!(matches!(reply, Reply::LoggedIn { .. }), "{reply:?}");
         let reply = client.ask(announcement(Ipv4Addr::new(127, 78, high, low + 1), port));
         assert!(matches!(reply, Reply::Announced { .. }), "{reply:?}");
-        client.done(Request::Hold { share: villain.share, holding: Holding::All {} });
-        client
-    });
-    let clients = clients.collect();
-    Crowd { going, threads, _clients: clients }
+    }
+    hold(villain, claimants, &Holding::All {});
+    Crowd { going, threads }
+}
+
+/// Has the clients say which pieces they hold.
+fn hold(villain: &Villain, claimants: &mut [Client], holding: &Holding) {
+    for client in claimants {
+        client.done(Request::Hold { share: villain.share, holding: holding.clone() });
+    }
 }
 
 /// Accepts connections, and treats them as the crowd does.
@@ -325,11 +337,14 @@ pub(crate) fn bench(options: &Options) {
     seeder.share("lab", &file);
     house.member("taker", &[]).join("lab", &mut seeder);
     let villain = Arc::new(Villain::join(&house, &mut seeder));
+    let claims = |doing: Option<Doing>| doing.is_some_and(|doing| !doing.is_of_leechers());
+    let is_claimed = entries.iter().any(|entry| claims(entry.doing));
+    let mut claimants = if is_claimed { log_in_claimants(&villain) } else { Vec::new() };
     for round in 0..=rounds {
         for (number, entry) in entries.iter_mut().enumerate() {
             let crowd = entry.doing.map(|doing| match doing.is_of_leechers() {
                 true => leechers(&villain, doing),
-                false => seeders(&villain, doing),
+                false => seeders(&villain, &mut claimants, doing),
             });
             let out = folder.path().join("out");
             fs::create_dir(&out).expect("a new folder");
@@ -340,6 +355,9 @@ pub(crate) fn bench(options: &Options) {
             drop(taker);
             fs::remove_dir_all(&out).expect("removed");
             entry.tried = crowd.map_or(0, |crowd| crowd.going.tried.load(Ordering::Relaxed));
+            if claims(entry.doing) {
+                hold(&villain, &mut claimants, &Holding::Nothing {});
+            }
             // The first round only warms up.
             if round > 0 {
                 entry.times.push(verified - begun);
