@@ -44,6 +44,7 @@ type Work = Box<dyn FnMut() -> Duration>;
 
 impl Input {
     const fn new(name: &'static str, (first, last): (usize, usize), prepare: fn(usize) -> Work) -> Self {
+        assert!(first << DOUBLINGS <= last, "these are too few doublings");
         Self { name, first, last, prepare }
     }
 

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Clients that send requests all the time.
 const ACTIVE: usize = 64;
+/// File descriptors of a tracker that are not for connections. Each connection needs two.
+const DESCRIPTORS_KEPT: u64 = 512;
 /// The number of groups in the list.
 const GROUPS: usize = 50;
 /// How long the answers of one round are timed.
@@ -276,12 +278,25 @@ fn measure_silent() {
     );
 }
 
+/// Measures beside this many idle clients, if a tracker may have the file descriptors for them.
+fn measure_idle_if_possible(count: usize, rounds: usize, allowed: Option<u64>) {
+    let needed = (2 * (count + ACTIVE)) as u64 + DESCRIPTORS_KEPT;
+    match allowed.filter(|allowed| *allowed < needed) {
+        Some(allowed) => println!(
+            "Left out: {count} idle clients need {needed} file descriptors, and the hard limit is {allowed}. Raise it with \
+             ulimit -Hn, or ask for less, for example load only=idle idle={}",
+            (allowed.saturating_sub(DESCRIPTORS_KEPT) / 2).saturating_sub(ACTIVE as u64)
+        ),
+        None => measure_idle(count, rounds),
+    }
+}
+
 pub(crate) fn bench(options: &Options) {
-    groupshare::sys::raise_descriptor_limit().expect("allowed");
+    let allowed = groupshare::sys::raise_descriptor_limit().expect("allowed");
     let only = options.words("only", "idle,storm,silent");
     for part in &only {
         match part.as_str() {
-            "idle" => measure_idle(options.number("idle", 10_000), options.number("rounds", 5)),
+            "idle" => measure_idle_if_possible(options.number("idle", 10_000), options.number("rounds", 5), allowed),
             "storm" => measure_storm(),
             "silent" => measure_silent(),
             other => panic!("{other} is unknown, the parts are idle, storm, silent"),

@@ -59,7 +59,7 @@ pub(super) const INPUTS: &[Input] = &[
             all_done(alice, bytes.chunks(PART_LEN).enumerate().map(part));
         })
     }),
-    Input::new("logins", (16, 64), |count| {
+    Input::new("logins", (8, 64), |count| {
         let tracker = with_alice(|_| {});
         let mut alice = tracker.client();
         Box::new(move || {
