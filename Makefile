@@ -117,7 +117,7 @@ sanitize: rust
 
 # Loopback only; needs 12 GiB in the temporary folder and 5 GiB in /dev/shm. docs/PERFORMANCE.md says what the parts are.
 bench: rust
-	@echo 'Takes about 10 minutes. One part alone, for example: cargo bench -- transfer size=256 rounds=3 only=limit,groupshare'
+	@echo 'Takes about an hour. One part alone, for example: cargo bench -- transfer size=256 rounds=3 only=limit,groupshare'
 	@$(RUN_CARGO) bench --locked --target-dir '$(TARGET_DIR)'
 
 # A full house on one tracker: 10,000 idle clients, a storm of connections, silent strangers.
