@@ -126,7 +126,7 @@ ends_at_once 3 "tracker: ../wrong.txt: line 1 '127.0.0.1 no-port': 'no-port' is 
 ends_at_once 3 'tracker: tracker_info.txt: there is no tracker 2, only tracker 1 is listed' \
     "$house/tracker" ./tracker tracker_info.txt 2
 usage='Usage: tracker [tracker_info.txt] [tracker_no] [options], or tracker --help'
-ends_at_once 2 "tracker: 'zero' is not a tracker number, which is 1 for the first of the list. $usage" \
+ends_at_once 2 "tracker: 'zero' is not a tracker number; the first tracker of the list is 1. $usage" \
     "$house/tracker" ./tracker tracker_info.txt zero
 ends_at_once 3 'cannot read nowhere.txt: No such file or directory; name the list of trackers' \
     "$house/client" ./client nowhere.txt

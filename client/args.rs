@@ -129,8 +129,8 @@ fn options() -> Options {
     options.optmulti(
         "",
         "exec",
-        "carry out this command instead of those on standard input, wait for downloads, and end; may be given \
-         several times (other users of the machine can read it: leave passwords out)",
+        "carry out this command instead of those on standard input; may be given several times. The client then \
+         waits for downloads and ends. Other users can read the command line: leave passwords out",
         "COMMAND",
     );
     options.optflag("", "json", "speak JSON, for programs (docs/JSON.md)");
@@ -168,8 +168,8 @@ fn options() -> Options {
     options.optopt(
         "",
         "patience",
-        "how long a download of a script waits for a member who has what is missing, or for a tracker that knows \
-         of it, such as 90s, 10m or 2h; 0 does not wait, forever always does (default: 60s)",
+        "how long a download of a script waits for a member with the missing pieces, or for a tracker that knows \
+         the file, such as 90s, 10m or 2h; 0: do not wait; forever: no time limit (default: 60s)",
         "TIME",
     );
     options.optopt(
@@ -261,8 +261,7 @@ fn announce(matches: &Matches) -> Result<Option<SocketAddr>, BadArgument> {
     }
     if !is_of_one_machine(address.ip()) {
         return Err(BadArgument(format!(
-            "--announce: trackers tell nobody {address}, since multicast, link-local and reserved addresses lead to no \
-             member"
+            "--announce: {address} cannot be announced: multicast, link-local and reserved addresses lead to no member"
         )));
     }
     Ok(Some(address))
@@ -405,13 +404,13 @@ mod tests {
             (&["--announce", "1.2.3.4:0"], "--announce: nobody can reach 1.2.3.4:0, name a real address and port"),
             (
                 &["--announce", "224.0.0.1:5000"],
-                "--announce: trackers tell nobody 224.0.0.1:5000, since multicast, link-local and reserved addresses \
-                 lead to no member",
+                "--announce: 224.0.0.1:5000 cannot be announced: multicast, link-local and reserved addresses lead to \
+                 no member",
             ),
             (
                 &["--announce", "169.254.169.254:80"],
-                "--announce: trackers tell nobody 169.254.169.254:80, since multicast, link-local and reserved \
-                 addresses lead to no member",
+                "--announce: 169.254.169.254:80 cannot be announced: multicast, link-local and reserved addresses \
+                 lead to no member",
             ),
             (&["--announce", "x"], "--announce: 'x' is not an IP address such as 127.0.0.1 or [::1]"),
             (&["--state-dir", ""], "--state-dir: the name of the folder is empty"),

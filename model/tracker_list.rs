@@ -79,7 +79,7 @@ impl fmt::Display for LineProblem {
             Self::Address(error) => error.fmt(f),
             Self::PortZero => write!(f, "port 0 cannot be reached, use 1 to 65535"),
             Self::NotAnEntry => write!(f, "expected IP:PORT, IP PORT, or an IP with its port on the next line"),
-            Self::PortMissing => write!(f, "this address has no port, which goes behind it or on the next line"),
+            Self::PortMissing => write!(f, "this address has no port; write the port behind it or on the next line"),
             Self::TooMuch => write!(f, "expected one IP and one port, nothing more"),
             Self::Duplicate => write!(f, "this tracker is listed twice, remove one of the two"),
             Self::BadFingerprint => write!(f, "expected 'fingerprint' and 64 hexadecimal digits"),
@@ -328,7 +328,7 @@ mod tests {
                 "line 2 'local/host:5000': 'local/host' is neither an IP address such as 127.0.0.1 or [::1] nor the \
                  name of a machine",
             ),
-            ("tracker", "line 1 'tracker': this address has no port, which goes behind it or on the next line"),
+            ("tracker", "line 1 'tracker': this address has no port; write the port behind it or on the next line"),
             ("127.0.0.1:99999", "line 1 '127.0.0.1:99999': '99999' is not a port, which is a number up to 65535"),
             ("127.0.0.1 x", "line 1 '127.0.0.1 x': 'x' is not a port, which is a number up to 65535"),
             ("127.0.0.1:0", "line 1 '127.0.0.1:0': port 0 cannot be reached, use 1 to 65535"),
@@ -336,11 +336,11 @@ mod tests {
             ("127.0.0.1 5000 1", "line 1 '127.0.0.1 5000 1': expected one IP and one port, nothing more"),
             (
                 "\n127.0.0.1 # no port\n",
-                "line 2 '127.0.0.1': this address has no port, which goes behind it or on the next line",
+                "line 2 '127.0.0.1': this address has no port; write the port behind it or on the next line",
             ),
             (
                 "127.0.0.1\n127.0.0.2:5\n",
-                "line 1 '127.0.0.1': this address has no port, which goes behind it or on the next line",
+                "line 1 '127.0.0.1': this address has no port; write the port behind it or on the next line",
             ),
             ("127.0.0.1\n70000", "line 2 '70000': '70000' is not a port, which is a number up to 65535"),
         ] {

@@ -112,9 +112,10 @@ fn read_ctl<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, Ba
         Ok(Some(args)) => Ok(Invocation::Ctl(args)),
         Ok(None) => {
             let usage = format!(
-                "Usage: {program} {}\n\nGives a command to a tracker that runs on this machine, as its user or as \
-                 root. Without an option\nthat is the only tracker beside ./tracker_info.txt, or tracker 1 of \
-                 several. Without that list\nit is the only tracker in /var/lib/groupshare.\n\nCommands:\n    {}",
+                "Usage: {program} {}\n\nGives a command to a tracker that runs on this machine. Run ctl as the user of \
+                 the tracker or as\nroot. Without an option ctl asks the only tracker beside ./tracker_info.txt, or \
+                 tracker 1 of several.\nWithout that list ctl asks the only tracker in /var/lib/groupshare.\n\n\
+                 Commands:\n    {}",
                 ctl_args::USAGE,
                 table::help(None).join("\n    ")
             );
@@ -129,9 +130,10 @@ fn read<A: AsRef<OsStr>>(program: &str, args: &[A]) -> Result<Invocation, BadArg
     let matches = options.parse(args).map_err(|fail| BadArgument(excerpt(&fail.to_string(), SHOWN_MAX)))?;
     if matches.opt_present("help") {
         let brief = format!(
-            "Usage: {program} {ARGUMENTS}\n\nKeeps accounts, groups and who shares what. Type help on its console.\n\n  \
+            "Usage: {program} {ARGUMENTS}\n\nKeeps accounts and groups, and knows who shares what. Type help on its \
+             console.\n\n  \
              tracker_info.txt  the list of trackers (default: ./tracker_info.txt)\n  \
-             tracker_no        which of them this one is, from 1 (default: 1)\n\n\
+             tracker_no        the place of this tracker in the list, from 1 (default: 1)\n\n\
              {program} ctl gives commands to a running tracker: see {program} ctl --help"
         );
         return Ok(Invocation::Tell(exit::help(&options.usage(&brief), exit::OF_TRACKER)));
@@ -278,11 +280,12 @@ fn options() -> Options {
     options.optopt(
         "",
         "config",
-        "take more options from this file, one a line without hyphens, such as relay 20M; the command line comes first",
+        "take more options from this file, one a line without hyphens, such as relay 20M; if both have an option, the \
+         command line wins",
         "FILE",
     );
     options.optopt("", "json", "serve programs that speak JSON at this address (docs/JSON.md)", "IP:PORT");
-    options.optflag("", "json-in-the-clear", "let --json be an address that other machines reach, unencrypted");
+    options.optflag("", "json-in-the-clear", "allow an address for --json that other machines can reach, unencrypted");
     options.optopt(
         "",
         "metrics",
@@ -314,7 +317,8 @@ fn limit_options(options: &mut Options) {
     options.optmulti(
         "",
         "limit",
-        "set a limit, such as shares=20K; none lifts it. The command limits lists them all (docs/OPERATIONS.md)",
+        "set a limit, such as shares=20K; the value none lifts the limit. The command 'limits' lists all limits \
+         (docs/OPERATIONS.md)",
         "NAME=VALUE",
     );
     options.optopt(
@@ -340,7 +344,7 @@ fn tracker_number(text: &str) -> Result<u64, BadArgument> {
         Ok(number) if number > 0 && is_number(text) => Ok(number),
         _ => {
             let shown = excerpt(text, SHOWN_MAX);
-            Err(BadArgument(format!("'{shown}' is not a tracker number, which is 1 for the first of the list")))
+            Err(BadArgument(format!("'{shown}' is not a tracker number; the first tracker of the list is 1")))
         }
     }
 }
@@ -503,12 +507,12 @@ mod tests {
     #[test]
     fn every_wrong_argument_is_told_in_one_line_with_the_usage() {
         for (words, what) in [
-            (&["t", "0"][..], "'0' is not a tracker number, which is 1 for the first of the list"),
-            (&["t", "x"], "'x' is not a tracker number, which is 1 for the first of the list"),
-            (&["t", "+1"], "'+1' is not a tracker number, which is 1 for the first of the list"),
+            (&["t", "0"][..], "'0' is not a tracker number; the first tracker of the list is 1"),
+            (&["t", "x"], "'x' is not a tracker number; the first tracker of the list is 1"),
+            (&["t", "+1"], "'+1' is not a tracker number; the first tracker of the list is 1"),
             (
                 &["99999999999999999999"],
-                "'99999999999999999999' is not a tracker number, which is 1 for the first of the list",
+                "'99999999999999999999' is not a tracker number; the first tracker of the list is 1",
             ),
             (&["t", "1", "x"], "'x' is one argument too many"),
             (&["", "1"], "The name of the list of trackers is empty"),

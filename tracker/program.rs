@@ -134,7 +134,7 @@ impl std::error::Error for ProgramError {}
 /// Starts the tracker that the command line describes, and returns when it has stopped. Warnings begin with `name`.
 pub fn run(args: &Args, name: &str) -> Result<(), ProgramError> {
     if let Err(error) = heap::keep_none_for_threads() {
-        eprintln!("{name}: it takes more memory than it has to: {}", sys::reason(&error));
+        eprintln!("{name}: it uses more memory than necessary: {}", sys::reason(&error));
     }
     // Each password takes 19 MiB for a moment.
     heap::give_back_large_blocks();

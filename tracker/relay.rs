@@ -137,7 +137,7 @@ impl Relay {
                 Err(Refusal::about(Code::RelayFull, format_args!("{user} has {PLACES_PER_USER} places already")))
             }
             Err(NoPlace::Address) => {
-                Err(Refusal::about(Code::RelayFull, "your address has as many places as are left for others"))
+                Err(Refusal::about(Code::RelayFull, "your address already has as many places as are still free"))
             }
             Err(NoPlace::Relay) => {
                 Err(Refusal::about(Code::RelayFull, format_args!("all {PLACES_MAX} places are taken")))

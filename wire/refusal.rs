@@ -96,7 +96,7 @@ codes! {
     /// The password is right, but the operator has disabled the account.
     AccountDisabled = 29, "The account is disabled, ask the operator";
     /// Only the operator makes accounts.
-    AccountsClosed = 30, "Accounts are made by the operator here, ask for one";
+    AccountsClosed = 30, "Only the operator makes accounts here, ask for one";
     /// The name of a user or group mixes alphabets, or has invisible or misleading characters.
     MisleadingName = 31, "A name must not mix alphabets or have signs that mislead, choose another";
 
@@ -123,11 +123,11 @@ codes! {
     /// That user is not an owner of the group.
     TargetNotOwner = 50, "That user is not an owner of this group";
     /// No other owner can remove the founder, or end the founder's ownership.
-    FounderStays = 51, "Only the founder can do that, by leaving or dropping oneself";
+    FounderStays = 51, "Only the founder can end the founder's membership or ownership";
     /// A group always has an owner.
-    LastOwner = 52, "The only owner makes somebody else one first, or leaves with leave_group";
+    LastOwner = 52, "The group needs an owner, make another one first or leave with leave_group";
     /// The user allows no owner to add the user to a group.
-    AddingForbidden = 53, "That user is added to no groups, but can ask to join";
+    AddingForbidden = 53, "That user cannot be added by owners, but can ask to join";
     /// Nobody can ask to join.
     GroupClosed = 54, "The group is closed, only its owners let somebody in";
 

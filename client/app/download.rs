@@ -207,7 +207,7 @@ fn prepare(session: &LoginSession, order: &DownloadOrder<'_>) -> Result<Prepared
     // The client remembers only one part of a folder.
     if let Some(other) = elsewhere {
         let path = ShownPath(&other.destination);
-        session.event(&Event::Warning(format!("{path} is given to nobody from now on: {name} goes elsewhere")));
+        session.event(&Event::Warning(format!("{path} is no longer given to others: {name} goes to another place")));
     }
     session.downloads().settle(*id, to.clone(), (&content, subject.manifest.layout().size()));
     Ok(Prepared { subject, whole, widened, opened, peers, old: old.versions })

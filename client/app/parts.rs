@@ -186,7 +186,7 @@ pub(super) fn bring_back(session: &LoginSession) {
             None => {
                 forget(session, &record);
                 let path = record.destination.display();
-                let words = format!("{path} is not what was downloaded any more, and is given to nobody from now on");
+                let words = format!("{path} is no longer what was downloaded, and is no longer given to others");
                 session.event(&Event::Warning(words));
             }
         }

@@ -79,11 +79,11 @@ commands! {
         "remove a member from your group"
         ""
     AddMember ["add_member"], "<group_id> <user_id>" [2],
-        "add a user to your group who has not asked"
+        "add a user to your group without a request"
         "The user is told, and can leave. set_adding forbid keeps owners from adding you."
     MakeOwner ["make_owner"], "<group_id> <user_id>" [2],
         "make a member an owner of your group too"
-        "Owners accept, reject and remove alike. Nobody can remove the founder of the group."
+        "All owners accept, reject and remove alike. No owner can remove the founder of the group."
     DropOwner ["drop_owner"], "<group_id> <user_id>" [2],
         "make an owner of your group, or yourself, a plain member"
         "The group keeps at least one owner. Only the founder can drop the founder."
@@ -121,8 +121,8 @@ commands! {
     UpdateFile ["update_file"], "<group_id> <file_name> [destination_path]" [2, 3],
         "take the new version of a file that you have"
         "Equal blocks come from your file, so the client fetches only the difference. The new version replaces your\n\
-         file, unless you have changed it; with a destination it goes there. A download of the old version\n\
-         continues with the new one."
+         file, unless you have changed it. With a destination the new version goes there and your file stays. A\n\
+         download of the old version continues with the new one."
     ShowDownloads ["show_downloads"], "" [0],
         "show downloads and how far they are"
         "[D] is downloading, [C] is complete, [F] has failed. Downloads that receive data come first. A line ends with\n\
@@ -132,7 +132,7 @@ commands! {
         ""
     Watch ["watch"], "" [0],
         "watch downloads and uploads until a key is pressed"
-        "Without a terminal it shows them once."
+        "Without a terminal the client shows them once."
     Notices ["notices"], "" [0],
         "show again what you were told"
         "The latest comes first. The client keeps the last 500, also those of earlier runs."
@@ -151,30 +151,33 @@ commands! {
     ShareFolder ["share_folder"], "<folder_path> <group_id>" [2],
         "share every file of a folder, and its changes from now on"
         "Each file is shared under its path in the folder, once nothing has changed it for 2 seconds. A new version\n\
-         replaces the old one. A file that you remove is no longer shared. If more than 20 files or half of them\n\
-         are gone at once, the client asks first; in a script they stay shared until you repeat share_folder.\n\
-         Hidden files, unfinished downloads and links are left out. It goes on at the next login."
+         replaces the old one. A file that you remove is no longer shared. If more than 20 files, or half of all\n\
+         files, are gone at once, the client asks first. In a script those files stay shared until you repeat\n\
+         share_folder. Hidden files, unfinished downloads and links are left out. The sharing goes on at the next\n\
+         login."
     UnshareFolder ["unshare_folder"], "<folder_path>" [1],
         "stop sharing a folder and its files"
         "The files themselves stay."
     FollowGroup ["follow_group"], "<group_id> <folder> [--all] [--max-size=N]" [2, 3, 4],
         "download into a folder all that a group shares from now on"
-        "With --all, what is shared there already comes too. A new version by the same sharer replaces the old one,\n\
-         unless you have changed it. Nothing of yours is overwritten, and what others delete stays. All that comes\n\
-         takes 10 GiB at most, or --max-size bytes such as 500M. One sharer never takes more than what\n\
-         remains free. 5 % of the disk stay free. It goes on at the next login."
+        "With --all the client also takes what is shared there already. A new version by the same sharer replaces\n\
+         the old one, unless you have changed the old one. Nothing of yours is overwritten. A file that its sharer\n\
+         removes stays with you. All files that come take 10 GiB at most, or --max-size bytes such as 500M. The\n\
+         files of one sharer never take more of this room than stays free. 5 % of the disk stay free. Following\n\
+         goes on at the next login."
     UnfollowGroup ["unfollow_group"], "<group_id>" [1],
-        "stop following a group; what came stays"
+        "stop following a group; downloaded files stay"
         ""
     ShowFolders ["show_folders", "show_follows"], "" [0],
         "show shared folders and followed groups"
         ""
     Limit ["limit"], "[<upload|download> <rate>]" [0, 2],
         "show or change how fast files may go out and come in"
-        "The rate is in bytes per second, such as 500K or 20M (powers of 1000), or none. It lasts until you leave."
+        "The rate is in bytes per second, such as 500K or 20M (powers of 1000), or none. The new limit lasts until\n\
+         the client ends."
     Wait ["wait"], "[<group_id> <file_name>]" [0, 2],
         "wait until that download, or every download, has ended"
-        "At its end, a script waits for all downloads without this command."
+        "A script waits for all downloads at its end anyway."
     Help ["help"], "[command]" [0, 1],
         "list the commands, or say more about one"
         ""

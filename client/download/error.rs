@@ -68,10 +68,12 @@ impl PieceError {
 impl fmt::Display for DownloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DownloadError::OnlyLiars(user, lie) => write!(f, "nobody is left who has it, after {user}: {lie}"),
-            DownloadError::NobodyHasIt => f.write_str("no member who is online has what is missing"),
+            DownloadError::OnlyLiars(user, lie) => {
+                write!(f, "nobody is left who has the file; the last one was {user}: {lie}")
+            }
+            DownloadError::NobodyHasIt => f.write_str("no online member has the missing pieces"),
             DownloadError::NobodyReached(obstacles) => {
-                f.write_str("no member who has what is missing was reached: ")?;
+                f.write_str("no member with the missing pieces was reached: ")?;
                 write_obstacles(obstacles, f)
             }
             DownloadError::WrongSha1 => f.write_str(

@@ -294,7 +294,7 @@ impl Event {
             }
             Event::NotReached { addr, found } => not_reached(*addr, *found),
             Event::NotPassedOn { named, seen } => {
-                format!("Others are not told {named}: the tracker sees you at {seen} and cannot prove that address")
+                format!("Others do not learn {named}: the tracker sees you at {seen} and cannot verify that address")
             }
             Event::Uploading => "Uploading...".to_owned(),
             Event::Hashed { done, total, took } => status::hashed(*done, *total, *took),
@@ -373,7 +373,7 @@ fn not_reached(addr: SocketAddr, found: ReachClass) -> String {
         ReachClass::OtherProgram => "another program answers there",
         ReachClass::NotTried => "it was not tried",
     };
-    format!("Others cannot reach you at {addr} ({what}); members can still exchange with you where they can be called")
+    format!("Others cannot reach you at {addr} ({what}); you can still exchange files with members who can be reached")
 }
 
 /// The act of a user, as the beginning of a sentence.

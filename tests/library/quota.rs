@@ -90,7 +90,7 @@ fn a_user_is_in_as_many_groups_as_the_limit_says() {
     ["a", "b", "c"].iter().for_each(|name| bob.join(name));
     ["a", "b"].iter().for_each(|name| ann.accept(name, "bob"));
     let accept = Request::AcceptRequest { command: command(), group: group("c"), user: user("bob") };
-    let told = "This would be over a limit: bob is in 2 groups of 2; have bob leave one, or ask the operator";
+    let told = "This would be over a limit: bob is in 2 groups of 2; ask bob to leave one, or ask the operator";
     assert_eq!(refusal(&mut eve, accept.clone()), told);
     let told = "This would be over a limit: you are in 2 groups of 2; leave one, or ask the operator";
     assert_eq!(refusal(&mut bob, create_group("d")), told);
@@ -125,7 +125,7 @@ fn as_many_users_wait_for_a_group_as_the_limit_says() {
     bob.join("a");
     carl.join("a");
     let told =
-        "This would be over a limit: 2 users of 2 wait for this group; have its owner decide, or ask the operator";
+        "This would be over a limit: 2 users of 2 wait for this group; ask its owner to decide, or ask the operator";
     assert_eq!(refusal(&mut dave, join_group("a")), told);
     dave.join("b");
     ann.accept("a", "bob");
@@ -228,9 +228,9 @@ fn a_user_added_to_many_groups_keeps_room_for_those_of_choice() {
     let (mut ann, mut bob) = (tracker.user("ann"), tracker.user("bob"));
     let (added, refused) = add_as_often_as_possible(&tracker, 4, 6);
     let by_one = "This would be over a limit: you added bob to 4 groups of 4, and bob shares in none; \
-                  have bob ask by join_group, or ask the operator";
+                  bob can ask with join_group, or ask the operator";
     let by_all = "This would be over a limit: bob was added to 9 groups of 9 and shares in none; \
-                  have bob ask by join_group, or ask the operator";
+                  bob can ask with join_group, or ask the operator";
     assert_eq!((added.len(), refused), (9, [by_one, by_one, by_all, by_all].map(str::to_owned).to_vec()));
     // He makes one, is accepted into one, and joins an open one, although others also made him a member of theirs.
     bob.create_group("mine");
@@ -606,7 +606,7 @@ fn other_limits_hold_at_once_for_clients_that_are_there() {
 fn a_tracker_refuses_new_accounts_while_accounts_are_closed() {
     let limits = Arc::new(Limits::new(settings(&[], Accounts::Closed)));
     let tracker = TestTracker::start_with(|settings| settings.oversight.limits = limits.clone());
-    let told = "Accounts are made by the operator here, ask for one";
+    let told = "Only the operator makes accounts here, ask for one";
     assert_eq!(refusal(&mut tracker.client(), create_user("ann")), told);
     limits.change(&settings(&[], Accounts::Open));
     let create = create_user("ann");

@@ -172,7 +172,7 @@ fn nothing_of_ones_own_is_overwritten_and_nothing_leaves_the_folder() {
     for name in ["link/keep", "link/new", "mine.txt", "taken"] {
         wait_until(&format!("{name} is told"), || {
             bob.answers("show_folders");
-            bob.heard().iter().any(|line| line.text.contains(&format!("{name} does not come")))
+            bob.heard().iter().any(|line| line.text.contains(&format!("{name} is not downloaded")))
         });
     }
     assert_eq!(fs::read(place(&installation, "bob/in/mine.txt")).expect("there"), b"mine");
@@ -185,7 +185,7 @@ fn nothing_of_ones_own_is_overwritten_and_nothing_leaves_the_folder() {
     // A file that came and was edited here is no longer replaced.
     write(&installation, "bob/in/ok", "edited by bob");
     write(&installation, "alice/pool/ok", "a new version");
-    bob.expect("ok does not come: a new version is shared, and the file here was changed");
+    bob.expect("ok is not downloaded: a new version is shared, and the file here was changed");
     assert_eq!(fs::read(place(&installation, "bob/in/ok")).expect("there"), b"edited by bob");
     bob.told("share_folder in lab", "cannot overlap");
 }
@@ -203,7 +203,7 @@ fn a_sharer_fills_its_part_of_the_room_and_no_more() {
     // A file takes at least 4 KiB.
     write(&installation, "alice/b", "b");
     alice.told("upload_file b lab", "Uploaded");
-    bob.expect("what alice shares has its part of the 16.0 kB and waits for room");
+    bob.expect("the files of alice have used their part of the 16.0 kB and wait for room");
     assert!(!place(&installation, "bob/in/b").exists());
     bob.told("follow_group lab in --max-size=32K", "Following the group");
     has(&installation, "bob/in/b", b"b");

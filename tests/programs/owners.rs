@@ -29,8 +29,8 @@ fn owners_share_the_work_and_the_group_outlives_kills_and_the_founder() {
     bob.told("accept_request lab carol", "Request accepted");
     carol.expect("You are a member of lab now");
     // Nobody removes the founder, not even while she is away.
-    bob.told("remove_member lab alice", "Only the founder can do that");
-    bob.told("drop_owner lab alice", "Only the founder can do that");
+    bob.told("remove_member lab alice", "Only the founder can end the founder's membership");
+    bob.told("drop_owner lab alice", "Only the founder can end the founder's membership");
     bob.told("make_owner lab carol", "Owner made");
     carol.expect("bob has made you an owner of lab");
     bob.kill();
@@ -41,7 +41,7 @@ fn owners_share_the_work_and_the_group_outlives_kills_and_the_founder() {
     let mut alice = installation.user_again("alice");
     alice.told("leave_group lab", "Left the group");
     carol.until("list_groups", "lab  2 members, owner carol, you are the owner");
-    carol.told("drop_owner lab carol", "The only owner makes somebody else one first");
+    carol.told("drop_owner lab carol", "The group needs an owner, make another one first");
     carol.told("remove_member lab bob", "Member removed");
     bob.expect("You were removed from lab");
 }
@@ -54,7 +54,7 @@ fn a_group_is_opened_and_closed_and_who_forbids_it_is_not_added() {
     let mut bob = installation.user("bob", &[]);
     alice.told("create_group lab", "Group created");
     bob.told("set_adding forbid", "Owners cannot add you to groups");
-    alice.told("add_member lab bob", "That user is added to no groups, but can ask to join");
+    alice.told("add_member lab bob", "That user cannot be added by owners, but can ask to join");
     alice.told("set_group lab closed", "Nobody can ask to join any more");
     tracker.kill();
     let _tracker = installation.tracker(1);

@@ -140,7 +140,7 @@ fn a_file_the_user_has_changed_is_neither_overwritten_nor_given_on() {
     );
     bob.told("logout", "Logout successful");
     bob.told("login bob pw", "Login successful");
-    bob.expect("photos is not what was downloaded any more, and is given to nobody from now on");
+    bob.expect("photos is no longer what was downloaded, and is no longer given to others");
     assert_eq!(fs::read(place("bob/photos/notes.txt")).expect("there"), b"my own");
     // An existing file there is not the download.
     fs::create_dir_all(place("bob/other/photos")).expect("made");
@@ -150,7 +150,7 @@ fn a_file_the_user_has_changed_is_neither_overwritten_nor_given_on() {
     // Once the user says so, it is no longer given to anybody.
     bob.told("download_file lab photos/2023/ other2", "Download completed: [lab] photos  700.0 kB");
     bob.told("download_file lab photos/video.mkv third", "Downloading...");
-    bob.expect("bob/other2 is given to nobody from now on: photos goes elsewhere");
+    bob.expect("bob/other2 is no longer given to others: photos goes to another place");
     bob.expect("Download completed: [lab] photos  6.0 MB");
     bob.told("stop_share lab photos", "Stopped sharing");
     bob.told("stop_share lab photos", "You are not sharing this file");

@@ -153,7 +153,7 @@ fn limits_of_a_file_hold_at_once_for_clients_that_are_there() {
     client.create_group("b");
     let mut other = installation.connect(1).expect("it listens");
     let create = Request::CreateUser { command: command(), user: user("bob"), password: password("x") };
-    assert_eq!(told(other.ask(create)), "Accounts are made by the operator here, ask for one");
+    assert_eq!(told(other.ask(create)), "Only the operator makes accounts here, ask for one");
     options("");
     let changed = "Reloaded: limit groups_owned is 256; accounts are open\n";
     assert_eq!(installation.ctl(&["reload"]), ended(0, changed, ""));

@@ -269,7 +269,7 @@ fn a_script_waits_for_a_member_as_long_as_its_patience_says() {
     let commands = ["login bob pw", "download_file lab notes.txt ."];
     let (code, _, error) = end(exec(&installation, "hasty", &["--patience", "0"], &commands, &[]));
     assert_eq!(code, Some(Exit::DownloadFailed as i32));
-    let failed = "Download failed: [lab] notes.txt  no member who is online has what is missing";
+    let failed = "Download failed: [lab] notes.txt  no online member has the missing pieces";
     assert!(error.contains(failed), "{error}");
     for patience in [&["--patience", "forever"][..], &["--patience=1h", "--json"]] {
         let place = patience[0].replace('=', "-");

@@ -93,7 +93,7 @@ fn read(options: &Options, path: &Path) -> Result<(ConfigFile, Matches), ConfigE
         let wrong = |what: String| ConfigError::Line(path.to_path_buf(), number, what);
         let name = line.split(['=', ' ', '\t']).next().unwrap_or_default();
         if ELSEWHERE.contains(&name) {
-            return Err(wrong(format!("{name} stands on the command line, and not here")));
+            return Err(wrong(format!("{name} belongs on the command line, not in this file")));
         }
         let value = line[name.len()..].trim_start();
         words.push(if value.is_empty() {
@@ -162,8 +162,8 @@ mod tests {
             ("relay\n", "CONF: line 1: Argument to option 'relay' missing"),
             ("relay 1M\n#\nrelay 2M\n", "CONF: line 3: Option 'relay' given more than once"),
             ("json-in-the-clear yes\n", "CONF: line 1: Option 'json-in-the-clear' does not take an argument"),
-            ("key /k\n", "CONF: line 1: key stands on the command line, and not here"),
-            ("config=x\n", "CONF: line 1: config stands on the command line, and not here"),
+            ("key /k\n", "CONF: line 1: key belongs on the command line, not in this file"),
+            ("config=x\n", "CONF: line 1: config belongs on the command line, not in this file"),
         ] {
             assert_eq!(given(text, &[]).err().as_deref(), Some(said), "{text}");
         }

@@ -314,7 +314,7 @@ fn take_manifests(manifests: &Manifests, unread: &mut Unread<impl Read>) -> Resu
                     keep(manifests, &mut lot)?;
                 }
             }
-            Some(_) => return Err(damaged("its parts are in no order")),
+            Some(_) => return Err(damaged("its parts are not in order")),
             None => {
                 keep(manifests, &mut lot)?;
                 return Ok(absent);
@@ -338,7 +338,7 @@ fn take_manifest(
         };
         let part = ManifestPart { info_hash, total, offset, bytes };
         let taken = manifests.take(&mut upload, part, Requester::Operator).map_err(|refusal| match refusal.code {
-            Code::BadManifest => damaged("a list of pieces is none"),
+            Code::BadManifest => damaged("a list of pieces is not valid"),
             _ => RestoreError::Manifest(info_hash, refusal),
         })?;
         // A chunk has at most 64 KiB, and parts beyond the total were refused.

@@ -217,7 +217,7 @@ impl<R: Read> BackupReader<R> {
             return Err(StreamError::OtherVersion(version));
         }
         reader.read(&mut head)?;
-        let head = from_bytes(&head).map_err(|_| StreamError::Damaged("its head is none"))?;
+        let head = from_bytes(&head).map_err(|_| StreamError::Damaged("its head is not valid"))?;
         Ok((head, reader))
     }
 

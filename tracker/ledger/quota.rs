@@ -61,7 +61,7 @@ quotas! {
     GroupsOwned "groups_owned" User 256, "groups that a user owns"
     Memberships "memberships" User 1024, "groups that a user is a member of by the user's own choice"
     AddedTo "added_to" User 256, "groups that owners have added a user to, and the user has shared nothing in"
-    AddedByOne "added_by_one" User 32, "those of them that one owner has chosen"
+    AddedByOne "added_by_one" User 32, "groups that one owner has added a user to, and the user has shared nothing in"
     Requests "requests" User 256, "groups that a user waits to be let into"
     Waiting "waiting" Group 10_000, "users who wait to be let into a group"
     Owners "owners" Group 100, "owners of a group"
@@ -225,23 +225,25 @@ impl fmt::Display for OverQuota {
         match (self.quota, self.other.as_deref()) {
             (Quota::GroupsOwned, _) => write!(f, "you own {used} groups of {max}; leave one"),
             (Quota::Memberships, None) => write!(f, "you are in {used} groups of {max}; leave one"),
-            (Quota::Memberships, Some(name)) => write!(f, "{name} is in {used} groups of {max}; have {name} leave one"),
+            (Quota::Memberships, Some(name)) => {
+                write!(f, "{name} is in {used} groups of {max}; ask {name} to leave one")
+            }
             (Quota::AddedTo, Some(name)) => {
                 write!(
                     f,
-                    "{name} was added to {used} groups of {max} and shares in none; have {name} ask by join_group"
+                    "{name} was added to {used} groups of {max} and shares in none; {name} can ask with join_group"
                 )
             }
             (Quota::AddedByOne, Some(name)) => {
                 write!(
                     f,
-                    "you added {name} to {used} groups of {max}, and {name} shares in none; have {name} ask by \
+                    "you added {name} to {used} groups of {max}, and {name} shares in none; {name} can ask with \
                      join_group"
                 )
             }
             (Quota::Requests, _) => write!(f, "you wait for {used} groups of {max}; withdraw one with leave_group"),
             (Quota::Owners, _) => write!(f, "this group has {used} owners of {max}; drop one with drop_owner"),
-            (Quota::Waiting, _) => write!(f, "{used} users of {max} wait for this group; have its owner decide"),
+            (Quota::Waiting, _) => write!(f, "{used} users of {max} wait for this group; ask its owner to decide"),
             (Quota::Shares, _) => write!(f, "you share {used} files of {max}; stop sharing some"),
             (Quota::ManifestBytes, _) => {
                 write!(f, "the lists of pieces of your shares would take {used} of {max}; stop sharing some")

@@ -66,7 +66,7 @@ pub enum Runs {
 commands! {
     Status ["status"], "" 0..=0, AtTracker,
         "show address, fingerprint, amounts, the other trackers, and the floor"
-        "It also shows connections, the relay, and what needs attention."
+        "The command also shows connections, the relay, and what needs attention."
     Users ["users"], "[pattern]" 0..=1, AtTracker,
         "list accounts"
         "In a pattern '*' stands for any characters, '?' for one, and [a-z] for one of these. A small letter\n\
@@ -91,8 +91,8 @@ commands! {
         "list the other trackers"
         ""
     Limits ["limits"], "" 0..=0, AtTracker,
-        "list the limits on users, what is used, and how often each was met"
-        "--limit sets them. For a limit on each user or address it shows who uses most."
+        "list the limits on users, what is used, and how often each limit was reached"
+        "--limit sets the limits. For a limit on each user or address the list names who uses most."
     Audit ["audit"], "[--user <user_id>] [--group <group_id>] [--since <time>]" 0..=6, AtTracker,
         "show who changed what and when"
         "The last 10000 lines are shown. A time is 2026-11-28, 2026-11-28T23:30:01Z, or how long ago: 30m, 2h, 3d.\n\
@@ -113,7 +113,7 @@ commands! {
         ""
     DeleteUser ["delete_user"], "<user_id>" 1..=1, AtTracker,
         "remove an account for good"
-        "It asks nothing. The user's groups go to other members, or end. The name stays reserved."
+        "The command asks for no confirmation. The user's groups go to other members, or end. The name stays reserved."
     Kick ["kick"], "<user_id>" 1..=1, AtTracker,
         "end all sessions of a user"
         "The user can log in again. disable_user prevents that."
@@ -122,29 +122,30 @@ commands! {
         "If the user is not a member, the user becomes one."
     DeleteGroup ["delete_group"], "<group_id>" 1..=1, AtTracker,
         "remove a group for good"
-        "It asks nothing. The name is free again."
+        "The command asks for no confirmation. The name is free again."
     ReadOnly ["read_only"], "[on|off]" 0..=1, AtTracker,
         "refuse changes of clients at this tracker, or accept them again"
-        "Changes of other trackers and of operators go on. It survives a restart. Without on or off it shows the\n\
-         state."
+        "Changes of other trackers and of operators go on. The setting survives a restart. Without on or off the\n\
+         command shows the setting."
     Forget ["forget"], "<tracker_no>" 1..=1, AtTracker,
         "make all trackers forget one: refuse its calls, keep no changes for it"
-        "Each tracker does so when it hears of it. They also stop calling it."
+        "Each tracker does so when it hears of the command. The trackers also stop calling the forgotten one."
     Unforget ["unforget"], "<tracker_no>" 1..=1, AtTracker,
         "make all trackers accept a forgotten one again"
-        "If they have dropped old changes meanwhile, it takes over their state when it is back."
+        "If the others have dropped old changes meanwhile, the forgotten tracker takes over their state when it is\n\
+         back."
     Reload ["reload"], "" 0..=0, AtTracker,
         "read the list of trackers and the options anew"
-        "The list may have other addresses of other trackers, and lines more or fewer at its end. The options are\n\
-         those in the file of --config. SIGHUP does the same if the tracker has no terminal."
+        "In the list, the addresses of other trackers may change, and lines may come or go at the end. The options\n\
+         are those in the file of --config. SIGHUP does the same if the tracker has no terminal."
     Backup ["backup"], "" 0..=0, CtlOnly,
         "write a copy of everything to standard output"
         "The tracker goes on running. The copy has the hashes of all passwords: keep it secret. It has neither the\n\
          key nor the list of trackers."
     Restore ["restore"], "" 0..=0, InCtl,
         "make a data folder of a backup that comes from standard input"
-        "The folder must be new or empty. --tracker names the tracker that will use it. Without --tracker that is\n\
-         the one that made the backup."
+        "The folder must be new or empty. --tracker names the tracker that will use the folder. Without --tracker\n\
+         that is the tracker that made the backup."
     Help ["help", "?"], "[command]" 0..=1, Anywhere,
         "list the commands, or say more about one"
         ""

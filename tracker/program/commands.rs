@@ -83,7 +83,7 @@ impl OperatorCommands for Operator {
             OperatorCommand::Audit(filter) => audited::show(&self.oversight, filter, to),
             OperatorCommand::Restore => Outcome::Refused(CommandRefusal {
                 code: "RunningTracker".to_owned(),
-                words: "a tracker that runs is not restored".to_owned(),
+                words: "a running tracker cannot be restored".to_owned(),
             }),
             OperatorCommand::Forget(number) => self.act(asked, to, |server| server.forget_or_not(*number, true)),
             OperatorCommand::Unforget(number) => self.act(asked, to, |server| server.forget_or_not(*number, false)),

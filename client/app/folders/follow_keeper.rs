@@ -275,7 +275,7 @@ fn start(session: &Arc<LoginSession>, followed: &mut Followed, begin: &Begin) ->
         return false;
     }
     if let Err(why) = followed.make_way(session, begin) {
-        followed.event(session, format!("{name} does not come: {why}"));
+        followed.event(session, format!("{name} is not downloaded: {why}"));
         followed.failed(session, name, false);
         return true;
     }
@@ -302,7 +302,7 @@ fn start(session: &Arc<LoginSession>, followed: &mut Followed, begin: &Begin) ->
         };
         session.follows().end(&group, name);
         if !again {
-            followed.event(session, format!("{name} does not come: {}", failure.why));
+            followed.event(session, format!("{name} is not downloaded: {}", failure.why));
         }
         followed.failed(session, name, again);
         return !again;

@@ -154,7 +154,7 @@ impl Followed {
             there.into_iter().for_each(|(name, info_hash)| self.following.pass(name, info_hash));
             match begun {
                 Ok(opened) => self.log = opened.map(|(log, _)| log),
-                Err(error) => self.trouble(session, format!("what came cannot be noted: {error}")),
+                Err(error) => self.trouble(session, format!("the list of downloaded files cannot be saved: {error}")),
             }
         }
         Ok(())
@@ -243,7 +243,7 @@ impl Followed {
         let here = self.here(session, &name);
         let key = (name, offer.info_hash);
         if let Verdict::PassedOver(why) = self.following.offered(offer, here) {
-            self.event(session, format!("{} does not come: {why}", key.0));
+            self.event(session, format!("{} is not downloaded: {why}", key.0));
             self.note_passed(session, &key.0, key.1);
         }
     }
@@ -266,7 +266,7 @@ impl Followed {
         let noted =
             noted.and_then(|()| if is_wasteful { self.rewrite().map_err(|error| error.to_string()) } else { Ok(()) });
         if let Err(why) = noted {
-            self.trouble(session, format!("what came cannot be noted: {why}"));
+            self.trouble(session, format!("the list of downloaded files cannot be saved: {why}"));
         }
     }
 
@@ -288,7 +288,7 @@ impl Followed {
         if self.following.keep_only(shared)
             && let Err(error) = self.rewrite()
         {
-            self.trouble(session, format!("what came cannot be noted: {error}"));
+            self.trouble(session, format!("the list of downloaded files cannot be saved: {error}"));
         }
         self.roomless_max = self.following.roomless_count() + ROOMLESS_MAX;
     }
@@ -378,11 +378,11 @@ impl Followed {
             let most = size(self.following.max_size());
             let why = match why {
                 NoRoom::Folder => {
-                    format!("it has its {most} and waits for room; follow_group with --max-size allows more")
+                    format!("it has used its {most} and waits for room; follow_group with --max-size allows more")
                 }
                 NoRoom::Sharer(sharer) => format!(
-                    "what {sharer} shares has its part of the {most} and waits for room; follow_group with --max-size \
-                     allows more"
+                    "the files of {sharer} have used their part of the {most} and wait for room; follow_group with \
+                     --max-size allows more"
                 ),
                 NoRoom::Disk => "it waits for room: less than 5 % of the disk would stay free".to_owned(),
                 NoRoom::Files => {

@@ -168,7 +168,7 @@ impl Keeper<'_> {
                 Moment::Ask(count) => {
                     let FolderRecord { group, path, .. } = self.folders[at].record().clone();
                     let why = format!(
-                        "{count} of its files are gone and stay shared; if that is meant, say share_folder once more"
+                        "{count} of its files are gone and stay shared; if you meant that, repeat share_folder"
                     );
                     session.event(&Event::FolderTrouble { group: group.clone(), folder: path.clone(), why });
                     session.folders().ask(GoneFiles { folder: path, group, count });

@@ -334,7 +334,7 @@ impl Folder {
         let now = Instant::now();
         let busy = self.settling.busy(now).filter(|_| self.away.is_none()).cloned();
         if let Some(name) = busy.as_ref().filter(|name| self.busy.as_ref() != Some(name)) {
-            self.event(session, format!("{name} changes all the time, and is shared once it was at rest"));
+            self.event(session, format!("{name} keeps changing; it is shared once nothing changes it"));
         }
         self.busy = busy;
         let due = self.news_due.is_some_and(|due| due <= now || self.is_at_rest(false));

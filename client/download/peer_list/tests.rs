@@ -141,7 +141,7 @@ fn a_peer_that_lied_is_never_tried_again_and_alone_ends_the_download_with_its_na
     let later = now + LIED_PATIENCE + Duration::from_millis(1);
     assert!(peers.due_now(later).is_empty());
     let why = peers.check_patience(later, false).expect_err("nobody is left").to_string();
-    assert_eq!(why, "nobody is left who has it, after user1: it sent an answer to no question");
+    assert_eq!(why, "nobody is left who has the file; the last one was user1: it sent an answer to no question");
     peers.learn(vec![peer(2)]);
     assert!(peers.check_patience(later, false).is_ok(), "somebody else may have it");
 }
@@ -177,7 +177,7 @@ fn a_member_that_returns_within_the_patience_is_reached_by_itself() {
     }
     assert!(outage(None, 120).expect("it goes on") <= 30.0);
     for (patience, back_s) in [(minute, 70), (Duration::ZERO, 1)] {
-        assert_eq!(outage(Some(patience), back_s), Err("no member who is online has what is missing".to_owned()));
+        assert_eq!(outage(Some(patience), back_s), Err("no online member has the missing pieces".to_owned()));
     }
 }
 

@@ -35,7 +35,7 @@ fn a_client_that_others_cannot_reach_says_so_once_for_each_finding() {
     told("203.0.113.9:18000", ReachClass::NoAnswer);
     told("203.0.113.7:18000", ReachClass::Refused);
     told("203.0.113.7:18000", ReachClass::OtherProgram);
-    let meaning = "; members can still exchange with you where they can be called\n";
+    let meaning = "; you can still exchange files with members who can be reached\n";
     let lines: String = [
         "203.0.113.7:18000 (the connection was refused)",
         "203.0.113.9:18000 (no answer)",
@@ -80,7 +80,7 @@ fn a_named_address_that_is_told_to_nobody_is_said_once() {
         alice.expect("logout", "Logout successful\n");
     }
     let said =
-        "Others are not told 203.0.113.7:7000: the tracker sees you at 127.0.0.1 and cannot prove that address\n";
+        "Others do not learn 203.0.113.7:7000: the tracker sees you at 127.0.0.1 and cannot verify that address\n";
     assert_eq!(alice.events.take(), said);
 }
 
