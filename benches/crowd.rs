@@ -33,7 +33,7 @@ use std::time::Duration;
 /// Connections to the seeder, all of one user.
 const CONNECTIONS: usize = 150;
 /// Clients of one user that claim to have the file. A tracker accepts more than that from one address.
-const CLIENTS: usize = 400;
+const CLIENTS: u16 = 400;
 /// A client that has lost a connection makes another one after this time.
 const AGAIN: Duration = Duration::from_secs(2);
 /// How often the crowd checks whether the run is over.
@@ -249,47 +249,51 @@ fn leech(mut stream: &TcpStream, sender: &FrameSender, doing: Doing, going: &Goi
     }
 }
 
-/// Logs in the clients that claim to have the file. After a hundred logins of a user, a tracker accepts two a second. So
-/// this takes minutes, and the clients stay for all runs.
-fn log_in_claimants(villain: &Villain) -> Vec<Client> {
-    let log_in = |_| {
-        let stream = TcpStream::connect(villain.tracker).expect("it listens");
-        let mut client = Client::over_to(stream, villain.fingerprint).expect("let in");
-        let reply = client.resume(&villain.token);
-        assert!(matches!(reply, Reply::LoggedIn { .. }), "{reply:?}");
-        client
-    };
-    (0..CLIENTS).map(log_in).collect()
+/// The clients that claim to have the file, each at a loopback address of its own. All listen at one port.
+struct Claimants {
+    port: u16,
+    clients: Vec<Client>,
 }
 
-/// Has the clients claim the file, each at a loopback address of its own.
-fn seeders(villain: &Villain, claimants: &mut [Client], doing: Doing) -> Crowd {
+impl Claimants {
+    /// Logs the clients in. After a hundred logins of a user, a tracker accepts two a second, and so it does with
+    /// announcements after 600. So this takes minutes, and the clients and their addresses stay for all runs.
+    fn log_in(villain: &Villain) -> Self {
+        let port = TcpListener::bind("0.0.0.0:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let log_in = |number: u16| {
+            let stream = TcpStream::connect(villain.tracker).expect("it listens");
+            let mut client = Client::over_to(stream, villain.fingerprint).expect("let in");
+            let reply = client.resume(&villain.token);
+            assert!(matches!(reply, Reply::LoggedIn { .. }), "{reply:?}");
+            let [high, low] = number.to_be_bytes();
+            let reply = client.ask(announcement(Ipv4Addr::new(127, 78, 1 + high, low), port));
+            assert!(matches!(reply, Reply::Announced { .. }), "{reply:?}");
+            client
+        };
+        Self { port, clients: (0..CLIENTS).map(log_in).collect() }
+    }
+
+    /// Has the clients say which pieces they hold.
+    fn hold(&mut self, villain: &Villain, holding: &Holding) {
+        for client in &mut self.clients {
+            client.done(Request::Hold { share: villain.share, holding: holding.clone() });
+        }
+    }
+}
+
+/// Has the clients claim the file.
+fn seeders(villain: &Villain, claimants: &mut Claimants, doing: Doing) -> Crowd {
     let going = Arc::new(Going::default());
-    // Every address of 127.0.0.0/8 leads to this machine.
-    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
     let mut threads = Vec::new();
-    if doing == Doing::Refusing {
-        drop(listener);
-    } else {
+    if doing != Doing::Refusing {
+        // Every address of 127.0.0.0/8 leads to this machine.
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, claimants.port)).expect("the port is free");
         listener.set_nonblocking(true).expect("an option");
         let going = going.clone();
         threads.push(thread::spawn(move || accept(&listener, doing, &going)));
     }
-    for (number, client) in (0_u16..).zip(claimants.iter_mut()) {
-        let [high, low] = number.to_be_bytes();
-        let reply = client.ask(announcement(Ipv4Addr::new(127, 78, high, low + 1), port));
-        assert!(matches!(reply, Reply::Announced { .. }), "{reply:?}");
-    }
-    hold(villain, claimants, &Holding::All {});
+    claimants.hold(villain, &Holding::All {});
     Crowd { going, threads }
-}
-
-/// Has the clients say which pieces they hold.
-fn hold(villain: &Villain, claimants: &mut [Client], holding: &Holding) {
-    for client in claimants {
-        client.done(Request::Hold { share: villain.share, holding: holding.clone() });
-    }
 }
 
 /// Accepts connections, and treats them as the crowd does.
@@ -339,12 +343,12 @@ pub(crate) fn bench(options: &Options) {
     let villain = Arc::new(Villain::join(&house, &mut seeder));
     let claims = |doing: Option<Doing>| doing.is_some_and(|doing| !doing.is_of_leechers());
     let is_claimed = entries.iter().any(|entry| claims(entry.doing));
-    let mut claimants = if is_claimed { log_in_claimants(&villain) } else { Vec::new() };
+    let mut claimants = is_claimed.then(|| Claimants::log_in(&villain));
     for round in 0..=rounds {
         for (number, entry) in entries.iter_mut().enumerate() {
-            let crowd = entry.doing.map(|doing| match doing.is_of_leechers() {
-                true => leechers(&villain, doing),
-                false => seeders(&villain, &mut claimants, doing),
+            let crowd = entry.doing.map(|doing| match claimants.as_mut().filter(|_| !doing.is_of_leechers()) {
+                Some(claimants) => seeders(&villain, claimants, doing),
+                None => leechers(&villain, doing),
             });
             let out = folder.path().join("out");
             fs::create_dir(&out).expect("a new folder");
@@ -355,8 +359,8 @@ pub(crate) fn bench(options: &Options) {
             drop(taker);
             fs::remove_dir_all(&out).expect("removed");
             entry.tried = crowd.map_or(0, |crowd| crowd.going.tried.load(Ordering::Relaxed));
-            if claims(entry.doing) {
-                hold(&villain, &mut claimants, &Holding::Nothing {});
+            if let Some(claimants) = claimants.as_mut().filter(|_| claims(entry.doing)) {
+                claimants.hold(&villain, &Holding::Nothing {});
             }
             // The first round only warms up.
             if round > 0 {
