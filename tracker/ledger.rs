@@ -455,6 +455,7 @@ mod tests {
     use crate::model::name::{FileName, GroupId, UserId};
     use crate::model::op::PasswordHash;
     use crate::model::op::floor::{FloorMark, FloorProposal};
+    use crate::model::op::group_access::GroupAccess;
     use crate::tracker::state::effect::Told;
     use crate::tracker::state::tests::{self, content};
     use proptest::prelude::*;
@@ -589,6 +590,35 @@ mod tests {
         assert!(take(&mut here, &theirs).is_empty());
         assert_eq!(here.state().digest(), there.state().digest());
         assert_eq!(here.state().group_name(GroupRef(theirs[0].id)), GroupId::parse("lab~2").ok());
+    }
+
+    /// An owner opens a group here, which lets in a user who waits. The group was closed elsewhere before, which has
+    /// turned the user down. So the opening lets in nobody.
+    #[test]
+    fn a_user_whom_an_opened_group_let_in_hears_that_the_group_was_closed_before() {
+        for is_left_empty in [false, true] {
+            let (mut here, mut there) = (Ledger::new(HERE, State::new()), Ledger::new(THERE, State::new()));
+            let [ann, cat] = [(1, "ann"), (2, "cat")].map(|(n, name)| UserRef(make(&mut there, n, &user(name)).id));
+            let lab = GroupId::parse("lab").expect("a name");
+            let created = make(&mut there, 3, &Change::CreateGroup { user: ann, group: lab.clone() });
+            make(&mut there, 4, &Change::JoinGroup { user: cat, group: lab.clone() });
+            take(&mut here, &there.window.since(0).iter().map(|op| Op::clone(op)).collect::<Vec<_>>());
+            let access = |access| Change::SetGroup { user: ann, group: lab.clone(), access };
+            let closed = make(&mut here, 5, &access(GroupAccess::Closed));
+            // So that the group is opened later than it was closed.
+            make(&mut there, 6, &user("dan"));
+            make(&mut there, 7, &access(GroupAccess::Open));
+            if is_left_empty {
+                make(&mut there, 8, &Change::LeaveGroup { user: ann, group: lab.clone() });
+            }
+            assert!(there.state().is_member(GroupRef(created.id), cat));
+            there.cut();
+            let late = take(&mut there, std::slice::from_ref(&closed));
+            let told = there.cut().meaning(&late).effects;
+            assert!(!there.state().is_member(GroupRef(created.id), cat));
+            let departed = Effect { to: cat, what: Told::Departed { group: GroupRef(created.id) } };
+            assert!(told.contains(&departed), "{told:?}");
+        }
     }
 
     #[test]

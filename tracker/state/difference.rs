@@ -17,6 +17,9 @@ pub struct Affected {
     memberships: Vec<(GroupRef, UserRef)>,
     departures: Vec<(GroupRef, UserRef)>,
     sharers: Vec<(ShareRef, UserRef)>,
+    /// Groups in which the membership of anybody may differ. An op in one of these can mean more in the state before
+    /// than in the state after, so its effects in the later state do not name all users.
+    groups: Vec<GroupRef>,
 }
 
 impl Affected {
@@ -26,6 +29,7 @@ impl Affected {
         self.memberships.append(&mut others.memberships);
         self.departures.append(&mut others.departures);
         self.sharers.append(&mut others.sharers);
+        self.groups.append(&mut others.groups);
     }
 
     /// Leaves out entries that are the same in both states. The states may differ by noted ops only. The caller notes
@@ -38,6 +42,7 @@ impl Affected {
         each_once(&mut self.memberships);
         each_once(&mut self.departures);
         each_once(&mut self.sharers);
+        each_once(&mut self.groups);
         self.users.retain(|&user| {
             let same = own(user.0) && sessions(before, user) == sessions(after, user);
             !same || before.notices(user, usize::MAX) != after.notices(user, usize::MAX)
@@ -93,8 +98,11 @@ impl Affected {
             | OpBody::EndSession { user, .. } => self.users.push(user),
             OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
             OpBody::RequestJoin { group, user } | OpBody::GiveGroup { group, user } => member(group, user),
-            OpBody::DeleteGroup { .. } => {}
-            OpBody::SetGroup { by, .. } => self.users.push(by),
+            OpBody::DeleteGroup { group } => self.groups.push(group),
+            OpBody::SetGroup { group, by, .. } => {
+                self.groups.push(group);
+                self.users.push(by);
+            }
             OpBody::AcceptRequest { group, user, by }
             | OpBody::RejectRequest { group, user, by }
             | OpBody::MakeOwner { group, user, by }
@@ -150,7 +158,9 @@ fn each_once<T: Ord>(list: &mut Vec<T>) {
 /// What some ops mean to single users when some of the ops came late, so that anything may differ. `affected` has all
 /// ops that the fold took since the last state that both states have in common.
 pub fn effects_between(before: &State, after: &State, affected: Affected) -> Vec<Effect> {
-    let Affected { mut users, mut memberships, mut departures, mut sharers } = affected;
+    let Affected { mut users, mut memberships, mut departures, mut sharers, mut groups } = affected;
+    each_once(&mut groups);
+    memberships.extend(groups.into_iter().flat_map(|group| in_group(before, after, group)));
     each_once(&mut departures);
     sharers.extend(departures.into_iter().flat_map(|(group, user)| shared_in(before, after, group, user)));
     each_once(&mut memberships);
@@ -282,6 +292,15 @@ impl Comparison<'_> {
 /// Which sessions of a user count: since an op, and as long as the user is let in.
 fn sessions(state: &State, user: UserRef) -> Option<(OpId, AccountStanding)> {
     state.account(user).map(|account| (account.sessions_since, account.standing))
+}
+
+/// Everybody who is in a group, or waits to be, in one of the states.
+fn in_group(before: &State, after: &State, group: GroupRef) -> Vec<(GroupRef, UserRef)> {
+    let ids = BTreeSet::from([group.0, after.canonical(group.0), became(before, after, group.0)].map(GroupRef));
+    let users = [before, after].into_iter().flat_map(|state| {
+        ids.iter().flat_map(|&id| state.members(id).chain(state.waiting(id)).map(move |user| (id, user)))
+    });
+    users.collect()
 }
 
 /// What a user shared in a group before departing from it. The user may have rejoined since.
