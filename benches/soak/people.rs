@@ -170,6 +170,9 @@ fn share_of(film: &str) -> &str {
     film.split('/').next().unwrap_or(film)
 }
 
+/// The folder for new versions of parts.
+const ANEW: &str = "anew";
+
 /// A user that downloads.
 pub(crate) struct Taker<'a> {
     /// The name of the user, and of the user's folder.
@@ -219,6 +222,9 @@ impl<'a> Taker<'a> {
             self.program.answers(&format!("stop_share {GROUP} {film}"));
             remove(&self.path(film));
         }
+        if self.path(ANEW).exists() {
+            remove(&self.path(ANEW));
+        }
         while !stop.load(Ordering::SeqCst) {
             let is_begun = |film: &str| self.begun.iter().any(|begun| share_of(begun) == film);
             if let Some(mut film) = films.pick(&mut self.dice, |film| !is_begun(film)) {
@@ -255,14 +261,24 @@ impl<'a> Taker<'a> {
         }
         let deadline = Instant::now() + LONG;
         for film in self.begun.clone() {
-            let (path, wanted) = (self.path(&film), sharer.sha1(&film));
+            let (mut path, wanted) = (self.path(&film), sharer.sha1(&film));
             while !(path.exists() && sha1_of_file(&path) == wanted) {
                 if Instant::now() > deadline {
                     let lines = self.program.said("show_downloads");
                     panic!("{film} is not what {} has: {lines:#?}\n{:#?}", self.name, self.program.heard());
                 }
                 // By now there may be a newer version than the download began with.
-                self.program.said(&format!("update_file {GROUP} {}", share_of(&film)));
+                let answers = self.program.answers(&format!("update_file {GROUP} {}", share_of(&film)));
+                // Of a part it comes to another place.
+                if answers.iter().any(|answer| answer.text.starts_with("You have only some files of"))
+                    && path == self.path(&film)
+                {
+                    fs::create_dir_all(self.path(ANEW)).expect("room");
+                    let answers = self.program.answers(&format!("download_file {GROUP} {film} {ANEW}"));
+                    if answers.iter().any(|answer| answer.text == "Downloading...") {
+                        path = self.path(&format!("{ANEW}/{film}"));
+                    }
+                }
                 thread::sleep(Duration::from_millis(200));
             }
             self.bytes += path.metadata().expect("it is there").len();
