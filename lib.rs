@@ -91,10 +91,9 @@ pub mod tracker {
     pub mod data_dir;
     /// The rules by which trackers agree on a floor, and which ops have a place above one. Pure.
     pub mod floor;
-    /// The log of ops on disk: `writer` makes a batch durable, `plan` finds where a start begins, `recovery` reads back.
+    /// The log of ops on disk: `writer` makes a batch durable, `plan` finds where a start begins, `recovery` reads it.
     pub mod journal;
-    /// The log of ops on disk: `writer` makes a batch durable, `plan` finds where a start begins, `recovery` reads the
-    /// log.
+    /// The dialect for programs in any language: lines of JSON, carried out by the same sessions.
     pub mod json;
     /// All ops in their order: `accept` accepts a change or refuses it, `refold` puts late ones in their place. Pure.
     pub mod ledger;
