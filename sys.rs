@@ -95,7 +95,7 @@ pub fn keep_memory_private() -> io::Result<()> {
 }
 
 /// How many threads the control groups of this process may have (`TasksMax` of systemd). `None` if there is no limit,
-/// or none that this process can read.
+/// or if this process cannot read it.
 pub fn thread_limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;

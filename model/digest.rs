@@ -60,8 +60,8 @@ impl Sha1Digest {
 }
 
 digest_type!(
-    /// The info hash: SHA-256 of the files and pieces of a manifest in their canonical encoding. It names the content of a
-    /// share.
+    /// The info hash: SHA-256 of the files and pieces of a manifest in their canonical encoding. It names the content
+    /// of a share.
     InfoHash,
     32
 );

@@ -63,8 +63,9 @@ impl FairQueue {
         }
     }
 
-    /// The connection begins to wait. A member without another waiting connection may later get what it missed, up to
-    /// `behind_max` bytes. So a late request costs a member with one connection no more than others.
+    /// The connection begins to wait. If no other connection of its member waits, the member may later get what it
+    /// missed, up to `behind_max` bytes. So a late request does not cost a member with one connection more than it
+    /// costs others.
     pub fn wait(&mut self, flow: FlowId, behind_max: u64) {
         let others = self.waiting.iter().any(|other| other.member == flow.member);
         self.waiting.push_back(flow);

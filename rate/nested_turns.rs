@@ -43,8 +43,8 @@ impl<K: Eq + Hash + Clone, J, const N: usize> NestedTurns<K, J, N> {
         Self { bounds, waiting: VecDeque::new(), taken: Vec::new(), served: HashMap::new(), turn: 0 }
     }
 
-    /// Adds a job. Returns the jobs that get no turn. These are the ones that are too old, and, if the queue is full,
-    /// the last job of the owner with the most. That may be the new job itself.
+    /// Adds a job. Returns the jobs that get no turn. These are the jobs that are too old. If the queue is full, the
+    /// last job of the owner with most jobs gets no turn either. This last job may be the new one.
     pub(crate) fn put(&mut self, path: [K; N], job: J, now: Instant) -> Vec<J> {
         let mut dropped = self.drop_old(now);
         self.waiting.push_back(NestedJob { path, job, came: now });

@@ -77,7 +77,8 @@ const NANOS: u128 = 1_000_000_000;
 mod tests {
     use super::*;
 
-    /// The bytes that pass in ten seconds if the caller asks `late` after each time at which some may.
+    /// The bytes that pass in ten seconds if the caller always asks `late` after the time at which bytes may pass
+    /// again.
     fn bytes_in_ten_seconds(limit: Limit, late: Duration) -> u64 {
         let (mut bucket, mut now, mut passed) = (TokenBucket::new(limit), Duration::from_secs(5), 0);
         let end = now + Duration::from_secs(10);

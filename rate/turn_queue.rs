@@ -44,9 +44,9 @@ impl<U: Eq + Clone, J> TurnQueue<U, J> {
         Self { bounds, waiting: VecDeque::new(), taken: Vec::new(), served: VecDeque::new(), dropped: Vec::new() }
     }
 
-    /// Adds a job, or returns false. That happens if the user has too many jobs, or if the queue is full and no user
-    /// has more than this one would. If every user in a full queue has one job, the oldest gives way to a user with
-    /// none.
+    /// Adds a job. Returns false if the user has too many jobs. Also returns false if the queue is full and no other
+    /// user has more jobs in it than this user would have. If every user in a full queue has one job, the oldest job
+    /// gives way to a user without a job.
     pub(crate) fn put(&mut self, user: U, job: J, now: Instant) -> bool {
         self.drop_old(now);
         let waiting = self.waiting_of(&user);

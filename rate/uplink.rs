@@ -190,8 +190,8 @@ impl PolledFlow {
         !self.uplink.unlimited.load(Ordering::Relaxed)
     }
 
-    /// How many of `len` bytes may leave now. `None` if none may: the connection then waits, and calls this again when
-    /// it is due.
+    /// How many of `len` bytes may leave now. `None` if no byte may leave: the connection then waits, and calls this
+    /// again when it is due.
     pub fn take(&mut self, len: usize) -> Option<usize> {
         if !self.is_limited() && !self.waits {
             return Some(len);

@@ -51,7 +51,7 @@ pub fn keep_none_for_threads() -> io::Result<()> {
     Err(again.args(args).env(TUNABLES, tunables).exec())
 }
 
-/// The settings with one more. `None` if that one is among them already, with any value.
+/// The settings with `KEPT_FOR_THREADS` at 0. `None` if they name it already, with any value.
 fn without_kept(tunables: Option<OsString>) -> Option<OsString> {
     let mut tunables = tunables.unwrap_or_default();
     if tunables.to_string_lossy().contains(KEPT_FOR_THREADS) {

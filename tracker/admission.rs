@@ -217,7 +217,7 @@ impl Counts {
         true
     }
 
-    /// Whether one more connection from there is within the caps, except the cap on all early connections.
+    /// Whether one more connection from this network is within the caps, except the cap on all early connections.
     fn has_room(&self, caps: &Caps, door: Door, network: IpAddr) -> bool {
         let per_address = match door {
             Door::Clients => caps.per_address,
@@ -261,13 +261,14 @@ impl Admission {
         Some(self.slot(counts, network, door, Kind::Early))
     }
 
-    /// Whether a client there is told now why a connection was not admitted. If so, it counts.
+    /// Whether a client at this address is told why its connection was not admitted. A true result counts against the
+    /// limit.
     pub fn tells(&self, ip: IpAddr, now: Instant) -> bool {
         self.counts.lock().arrivals.tells(ip, now)
     }
 
-    /// Whether connections from there come too often to be handled at all. If not, the caller resets this one, and it
-    /// counts.
+    /// Whether connections from this address come too often to be handled at all. If not, the caller resets this
+    /// connection, and the reset counts against the limit.
     pub fn tires_of(&self, ip: IpAddr, now: Instant) -> bool {
         !self.counts.lock().arrivals.resets(ip, now)
     }

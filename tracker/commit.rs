@@ -123,7 +123,7 @@ impl Committer {
     pub fn receive(&self, ops: Vec<Op>) -> Result<(), Refusal> {
         let Reception { batches, replaced } = self.queue.receive(ops)?;
         let outcome = batches.iter().try_for_each(|batch| batch.wait(COMMIT_WAIT_MAX));
-        // Not earlier: until now the durable state shared most of it.
+        // Dropped only now: until now it shared most of its memory with the durable state.
         drop(replaced);
         outcome
     }
@@ -139,8 +139,8 @@ impl Committer {
         self.queue.uncommitted.lock().ledger.version_at(lamport)
     }
 
-    /// The base for a floor at this Lamport counter. `None` if there is none to be made: a floor is there already, or
-    /// some op up to there is not durable yet. Reads the log if the counter lies below the ledger's window.
+    /// The base for a floor at this Lamport counter. `None` if no base can be made: a floor is there already, or some
+    /// op up to this counter is not durable yet. Reads the log if the counter lies below the ledger's window.
     ///
     /// # Errors
     /// `Unavailable` after a log that failed for good or if old ops could not be read, `Closing`.
@@ -184,8 +184,8 @@ impl Committer {
         self.queue.uncommitted.lock().read_only = read_only;
     }
 
-    /// Has every op of a client ask for room, under the lock, so that two changes never both take the last place. Ops
-    /// of other trackers and of the operator do not ask.
+    /// From now on every op of a client asks for room. It asks under the lock, so two changes never both take the last
+    /// place. Ops of other trackers and of the operator do not ask.
     pub fn set_room(&self, ask: Arc<AskRoom>) {
         self.queue.uncommitted.lock().ask_room = ask;
     }
@@ -506,7 +506,7 @@ mod tests {
         let first = bench.create(1, "a");
         bench.next_batch();
         let second = bench.create(2, "b");
-        // The log works on the first, and the second one gathers.
+        // The log works on the first batch, and the second batch gathers changes.
         let again = [bench.create(1, "a"), bench.create(2, "b")];
         assert!(again.iter().all(|change| !change.is_settled()));
         bench.answer(Ok(()));

@@ -104,7 +104,7 @@ impl Core {
         }
     }
 
-    /// Tells the news that was put off, with its present values.
+    /// Tells the news that was put off and is due now, with its present values.
     pub(crate) fn tell_put_off(&self, now: Instant) {
         let due = self.telling.lock().due(now);
         let state = self.state();

@@ -63,8 +63,8 @@ const KIND: FolderKind = FolderKind {
     shared: &["manifests"],
 };
 
-/// To 1: a folder of before 1.0 has the same files and no number. It may have a list of trackers that were retired at one
-/// tracker only, which nothing reads.
+/// To 1: a folder of before 1.0 has the same files and no number. It may have a list of trackers that were retired at
+/// one tracker only, which nothing reads.
 fn give_number(folder: &Path) -> io::Result<()> {
     if folder.join("retired").exists() {
         return Err(io::Error::other(

@@ -194,7 +194,7 @@ impl Journal {
         AppendError::Failed(reason)
     }
 
-    /// Begins another segment. If an error leaves everything as it was, goes on with this one.
+    /// Begins another segment. If an error leaves everything as it was, goes on with the present segment.
     fn rotate(&mut self) -> bool {
         let header = header(self.origin, self.position);
         match segment::create(&*self.disk, &header, self.settings.chunk_len) {
@@ -381,7 +381,7 @@ fn tidy(disk: &dyn Disk, recovery: &Recovery) -> Result<(), JournalError> {
 }
 
 /// Opens a segment after its last whole record. Writes the last batch again and makes it durable. Recovery may have
-/// read that batch from the cache only: after an fsync that failed, or a kill before it.
+/// read this batch from the cache only: an fsync may have failed, or a kill may have come before the fsync.
 fn settle(disk: &dyn Disk, tail: &LastSegment, settings: JournalSettings) -> Result<SegmentWriter, JournalError> {
     let name = segment::name(tail.header.first_seq);
     let file = disk.open(&name).map_err(io_error(disk, &name, "open"))?;

@@ -261,7 +261,7 @@ impl Ledger {
     }
 
     fn make(&mut self, command: CommandId, body: OpBody) -> Op {
-        // The state gives the sequence, so that the sequence of an op that was taken back is used again.
+        // The state gives the sequence. So the next op uses the sequence of an op that was taken back.
         let id = OpId { origin: self.origin, seq: self.state.seen(self.origin) + 1 };
         let op = Op { id, lamport: self.state.lamport() + 1, command, body };
         self.append(op.clone());
@@ -315,8 +315,8 @@ impl Ledger {
         self.state.last().is_some_and(|last| ops.iter().filter(unknown).any(|op| op.order() <= last))
     }
 
-    /// Whether an op has a place. It must lie above the floor. Another floor may be promised, or about to be this
-    /// ledger's. Up to that one, only ops that are part of it have a place.
+    /// Whether an op has a place. The op must lie above the floor. A higher floor may be promised, or about to become
+    /// this ledger's floor. At or below that floor, only the ops that are part of it have a place.
     fn has_place_for(&self, op: &Op) -> bool {
         let promised = self.state.gate().is_some_and(|floor| floor.excludes(op.id, op.lamport));
         let outside = |(lamport, vector): &(u64, Vec<Seen>)| op.lamport <= *lamport && !pinned::contains(vector, op);
@@ -1104,7 +1104,7 @@ mod tests {
         assert_eq!(ledger.state().op_count(), 202);
         ledger.reset(&durable);
         assert_eq!(ledger.state().digest(), durable.digest());
-        // Nor may the window be a fold of these ops.
+        // The window must not have folded the late ops either.
         let again = accounts(Origin { tracker: 4, incarnation: 1 }, [399].into_iter());
         take_with(&mut ledger, &again, &log);
         assert_eq!(ledger.state().digest(), fold(&[log.clone(), again.clone()].concat()).digest());

@@ -126,12 +126,12 @@ impl Manifests {
     }
 
     /// Takes the next part of a manifest that a user brings. After the last part, makes the manifest durable and
-    /// returns true. Does the same for a manifest that is here already: only a user who has brought all of it may
-    /// know.
+    /// returns true. Does the same for a manifest that is here already: only a user who has brought all of it may learn
+    /// that.
     ///
     /// # Errors
-    /// Those of [`Manifests::take`] and [`Manifests::keep`]. Those of `ask` if all manifests together would take too
-    /// much with this one.
+    /// Those of [`Manifests::take`] and [`Manifests::keep`]. The refusal of `ask`, if all manifests and this one
+    /// together would take too much.
     pub fn put(
         &self,
         upload: &mut Option<ManifestUpload>,
@@ -200,7 +200,7 @@ impl Manifests {
         let turn = match self.turns.wait(requester) {
             Ok(turn) => turn,
             Err(refusal) => {
-                // Nothing of the part was taken, so that it may come again.
+                // The upload has taken nothing of the part, so the part may come again.
                 (current.refused, current.heard) = (true, Instant::now());
                 *upload = Some(current);
                 return Err(refusal);
@@ -237,7 +237,7 @@ impl Manifests {
         let info_hashes: Vec<InfoHash> = lot.iter().map(CheckedManifest::info_hash).collect();
         let keep = || {
             self.sync(&lot)?;
-            // Before the look-up, so that the sweep removes none of them from now on.
+            // This comes before the look-up: from now on the sweep removes none of these manifests.
             self.uses.note_all(info_hashes.iter().copied());
             for checked in lot {
                 let CheckedManifest { info_hash, place, identity, facts, room } = checked;

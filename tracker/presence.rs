@@ -91,8 +91,8 @@ impl Presence {
         });
     }
 
-    /// Whether one of these ids is that of a client's user, of a held share or of its group. The cheapest ids are
-    /// those that are neither a share nor a group with shares, because users choose how many of these there are.
+    /// Whether one of these ids is that of a client's user, of a held share or of its group. It costs least to look for
+    /// ids that are neither a share nor a group with shares: users can make any number of those.
     pub fn knows(&self, ids: &[OpId], is_share: impl Fn(OpId) -> bool, has_shares: impl Fn(OpId) -> bool) -> bool {
         let renamed = Renamed::of(ids, is_share, has_shares);
         self.register.lock().knows(&renamed)
@@ -109,12 +109,12 @@ impl Presence {
         self.change(|register| register.sweep(now))
     }
 
-    /// Other clients that hold pieces of a share and can be reached: at most `PEERS_MAX`, those with more pieces
-    /// first, chosen fairly by user. In a crowd each client gets another choice, so that they do not all dial the same
-    /// ones.
+    /// Other clients that hold pieces of a share and can be reached: at most `PEERS_MAX`, those with more pieces first,
+    /// chosen fairly by user. In a crowd each client gets another choice, so that not all clients dial the same
+    /// holders.
     ///
-    /// Of some clients presence does not know all shares. Such a client counts as a holder of everything that its user
-    /// shares, which `is_sharer` tells.
+    /// For some clients, presence does not know all shares. Such a client counts as a holder of everything that its
+    /// user shares. `is_sharer` tells whether a user shares this.
     pub fn peers(&self, share: SwarmInfo, asking: ClientKey, is_sharer: impl Fn(UserRef) -> bool) -> Vec<Holder> {
         let register = self.register.lock();
         let known = register.swarms.holders(share.share);

@@ -191,7 +191,7 @@ impl Prober {
         Ok(())
     }
 
-    /// Whether a user may start a probe now. If so, it counts.
+    /// Whether a user may start a probe now. A true result counts against the limit.
     pub(crate) fn allows(&self, user: UserRef, now: Instant) -> bool {
         self.limit.lock().allows(user, now)
     }

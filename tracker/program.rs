@@ -319,7 +319,7 @@ impl ProgramSetup {
     }
 }
 
-/// The existing key, if it is the one that the list names. `None` if there is none and the list names none.
+/// The existing key. If the list names a key, it must be this one. `None` if no key exists and the list names no key.
 fn read_cluster_key(
     args: &Args,
     key_file: &Path,

@@ -124,8 +124,8 @@ impl Relay {
     /// the cap.
     ///
     /// # Errors
-    /// `RelayFull` if one of the users has all the places that a user may have. Also if callers at the caller's
-    /// address have as many places as are left, or if no place is left. `Unavailable` without random bytes.
+    /// `RelayFull` if one of the users has all places of a user, or if no place is free. Also if callers at the
+    /// caller's address have as many places as are free. `Unavailable` without random bytes.
     pub fn issue(&self, from: (RelayEnd, IpAddr), to: RelayEnd, now: Instant) -> Result<RelayTickets, Refusal> {
         let ticket = || random_bytes().map(RelayTicket).map_err(|error| Refusal::about(Code::Unavailable, error));
         let tickets = RelayTickets { caller: ticket()?, called: ticket()? };

@@ -63,9 +63,9 @@ pub(crate) struct RequestTurn {
     number: u64,
 }
 
-/// More turns at a time than cores: a request that has to wait for its turn costs one more wake-up. That is as much as
-/// a short request. Beside other sites, a site has half of the cores. All busy sites together have as many turns as
-/// there are cores. The rest of the machine is for others.
+/// There are more turns at a time than cores, because a request that has to wait for its turn costs one more wake-up. A
+/// wake-up costs as much as a short request. Beside other sites, a site has half of the cores. All busy sites together
+/// have as many turns as there are cores. The rest of the machine is for others.
 fn bounds() -> SharesOfTurns {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let (all, of_lone_site) = (2 * AT_ONCE * cores, AT_ONCE * cores);

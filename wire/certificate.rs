@@ -79,8 +79,8 @@ impl Certificate {
         if self.end <= now_s { Err(CertificateError::Ended) } else { Ok(()) }
     }
 
-    /// How far the signer's clock is ahead of this time in seconds since 1970, at least. It follows from the end of the
-    /// certificate, which is one day after it was made.
+    /// How far the signer's clock is at least ahead of this time, in seconds since 1970. The end of the certificate
+    /// tells: it is one day after the signer made the certificate.
     pub fn signer_is_ahead(&self, now_s: u64) -> Duration {
         Duration::from_secs(self.end.saturating_sub(now_s).saturating_sub(CERTIFICATE_LIFE.as_secs()))
     }

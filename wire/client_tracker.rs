@@ -226,15 +226,15 @@ wire_enum! {
         }
         /// Asks the tracker to test whether others can reach this client. It hears `Reach` later. Answer: `Done`.
         28 CheckReach {}
-        /// Makes a member one more owner. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
-        /// `TargetNotMember`, `AlreadyOwner`, `QuotaReached`.
+        /// Makes a member one more owner. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`,
+        /// `NoSuchUser`, `TargetNotMember`, `AlreadyOwner`, `QuotaReached`.
         29 MakeOwner {
             command: CommandId,
             group: GroupId,
             user: UserId,
         }
-        /// Makes an owner a plain member. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`, `NoSuchUser`,
-        /// `TargetNotOwner`, `FounderStays`, `LastOwner`.
+        /// Makes an owner a plain member. Answer: `Done`. Refusals: `NoSuchGroup`, `NotMember`, `NotOwner`,
+        /// `NoSuchUser`, `TargetNotOwner`, `FounderStays`, `LastOwner`.
         30 DropOwner {
             command: CommandId,
             group: GroupId,

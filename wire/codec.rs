@@ -275,7 +275,8 @@ impl<T: Wire, const MAX: usize> Wire for List<T, MAX> {
     fn take(from: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let count = u32::take(from)? as usize;
         let count = from.len(count, MAX)?;
-        // A value has at least one byte. So a count that the bytes cannot hold allocates no more than the bytes.
+        // A value has at least one byte. So a count that is too high for the bytes allocates room for at most as many
+        // values as there are bytes.
         let mut values = Vec::with_capacity(count.min(from.left()));
         for _ in 0..count {
             values.push(T::take(from)?);

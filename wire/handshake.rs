@@ -698,8 +698,8 @@ pub(crate) mod tests {
 
     #[test]
     fn bytes_changed_on_the_way_between_client_and_tracker_are_noticed_by_the_client() {
-        // From the client: 13 bytes, then the key of its handshake, and what it knows. From the tracker: 2 bytes, then keys,
-        // what it knows, and tags.
+        // From the client: 13 bytes, then the key of its handshake, and what it knows. From the tracker: 2 bytes, then
+        // keys, what it knows, and tags.
         for (from_client, byte) in (13..53).map(|byte| (true, byte)).chain((2..106).map(|byte| (false, byte))) {
             let (near, _) = meet(
                 |near| client_to_tracker(near).map(drop),

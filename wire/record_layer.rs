@@ -137,8 +137,8 @@ fn sealed_len(frame_len: usize) -> usize {
 #[derive(Debug)]
 pub struct Opener {
     nonce: u64,
-    /// The kind of frames that stay in the stretches of their records, on a connection for pieces. Room for such a long
-    /// frame is made in advance, so that its bytes stay in place.
+    /// On a connection for pieces, the kind of frames whose records the opener does not join. It makes room for such a
+    /// long frame in advance, so the bytes stay in place.
     spread_kind: Option<u8>,
     /// Longest frame that it takes, counted like its length field.
     frame_len_max: usize,

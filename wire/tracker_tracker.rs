@@ -1,8 +1,8 @@
 //! What two trackers of one installation say to each other. Both sides use the same messages. None of them is a
 //! request, and all have the request id 0.
 //!
-//! The connecting side sends `Hello` first. The other side sends its own after it has received that one. Only a frame
-//! that decrypts proves that the far side knows the cluster key.
+//! The connecting side sends `Hello` first. After it has received this `Hello`, the other side sends its own. Only a
+//! frame that decrypts proves that the far side knows the cluster key.
 
 use super::client_tracker::{Holding, MANIFEST_PART_MAX, PassedCall};
 use super::codec::{Blob, List, Text, wire_enum};

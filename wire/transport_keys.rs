@@ -28,8 +28,8 @@ impl fmt::Debug for TransportKeys {
 }
 
 impl TransportKeys {
-    /// The keys of a handshake (Noise specification, section 5.2, `Split`) with a side that knows these features. `None` if
-    /// the handshake is not finished.
+    /// The keys of a handshake (Noise specification, section 5.2, `Split`) with a side that knows these features.
+    /// `None` if the handshake is not finished.
     pub fn of(mut noise: HandshakeState, theirs: Features) -> Option<Self> {
         if !noise.is_handshake_finished() {
             return None;

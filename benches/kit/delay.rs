@@ -1,4 +1,4 @@
-//! A relay to a tracker far away: every byte arrives later by the same time, and no byte waits for another.
+//! A relay to a tracker far away: it delays every byte by the same time, and no byte waits for another.
 
 use crossbeam_channel::unbounded;
 use std::io::{Read, Write};

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub(crate) const NAMES: [&str; 3] = ["taker-moves", "giver-moves", "stopped"];
 /// How long the seeder stands still.
 const STOP: Duration = Duration::from_secs(120);
-/// A download goes on once this many bytes came. Fewer can have been on their way.
+/// A download has gone on once this many bytes came. Fewer bytes than this may have been on their way at the break.
 const GOES_ON: u64 = 512 * 1024;
 /// Without this the download of a script fails after a minute without a member that has the file.
 const PATIENT: [&str; 2] = ["--patience", "forever"];

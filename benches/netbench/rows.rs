@@ -34,8 +34,8 @@ impl Row {
         way.rate as f64 / 8.0 * CARRIED
     }
 
-    /// The least possible seconds until all takers except an odd one have everything. No giver, no taker and not all of
-    /// them together can be faster (Kumar and Ross 2006). The delay of a packet does not count.
+    /// The least possible seconds until all takers except an odd one have everything. A giver, a taker, and all takers
+    /// together each set a limit (Kumar and Ross 2006). The delay of a packet does not count.
     pub(crate) fn ideal_s(&self) -> f64 {
         let giver = Self::goodput(self.giver.up).min(self.cap.map_or(f64::MAX, |cap| cap as f64));
         let (size, givers, takers) = (self.size as f64, self.givers as f64, self.takers as f64);

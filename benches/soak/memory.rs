@@ -43,8 +43,8 @@ impl Memory {
                 continue;
             }
             // The first third shows the cost of each trouble when it first comes. Later the memory varies by tens of
-            // megabytes while there are troubles, most of all during a fold of late changes. The least value shows what a
-            // program keeps.
+            // megabytes while there are troubles, most of all during a fold of late changes. The least value shows what
+            // a program keeps.
             let third = count / 3;
             let of = |samples: &[(u64, u64)]| {
                 let kib = samples.iter().map(|sample| sample.0);

@@ -309,7 +309,7 @@ impl DownloadList {
         }
     }
 
-    /// Marks the login as lost, without the user's doing: no download ends by itself any more.
+    /// Marks the login as lost, although the user has not ended it. From then on no download ends by itself.
     pub fn lose(&self) {
         self.state.lock().lost = true;
         self.changed.notify_all();

@@ -56,7 +56,7 @@ pub struct LoginSession {
     /// Complete downloads that no tracker has heard of.
     untold: UntoldShares,
     // Locked. Only `deciding` and `telling` are ever held across a request or a disk access.
-    /// Shares of which this client holds nothing any more, though no tracker has heard so.
+    /// Shares of which this client holds nothing any more. No tracker has heard this yet.
     withdrawn: Mutex<BTreeSet<ShareRef>>,
     telling: Mutex<()>,
     deciding: Mutex<()>,
@@ -288,17 +288,17 @@ impl LoginSession {
         tell()
     }
 
-    /// Notes that this client holds nothing of a share any more, which a tracker has to hear.
+    /// Notes that this client holds nothing of a share any more. A tracker still has to hear this.
     pub(super) fn withdraw(&self, share: ShareRef) {
         self.withdrawn.lock().insert(share);
     }
 
-    /// The shares of which a tracker has to hear that nothing is held here.
+    /// The shares of which this client holds nothing any more, and of which no tracker has heard this yet.
     pub(super) fn withdrawn(&self) -> Vec<ShareRef> {
         self.withdrawn.lock().iter().copied().collect()
     }
 
-    /// Notes that a tracker has heard that nothing of a share is held here.
+    /// Notes that a tracker has heard that this client holds nothing of a share.
     pub(super) fn was_withdrawn(&self, share: ShareRef) {
         self.withdrawn.lock().remove(&share);
     }

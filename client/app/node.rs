@@ -39,7 +39,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// The maximum number of peer events that wait for the event loop. Another event of the same kind says nothing new.
+/// The maximum number of peer events that wait for the event loop. Further events are dropped, because they say nothing
+/// new.
 const SEEDER_EVENTS_MAX: usize = 64;
 
 /// Returns the addresses at which others reach a listener that is bound to the given address.

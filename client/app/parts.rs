@@ -25,7 +25,8 @@ use crate::wire::codec::Blob;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The files of a folder that these patterns select. `None` stands for all files. A share that is no folder is an error.
+/// The files of a folder that these patterns select. `None` stands for all files. A share that is no folder is an
+/// error.
 pub(super) fn selection(
     name: &FileName,
     manifest: &Manifest,

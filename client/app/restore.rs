@@ -64,7 +64,8 @@ enum Restored {
 
 /// Brings back the user's shares of the last login on this client that are not back yet.
 pub(super) fn restore(session: &LoginSession) {
-    // A share with a new name may have to wait until the share that had this name before has a new one too.
+    // A share with a new name may have to wait: another share may still have this name, and must get its own new name
+    // first.
     for _ in 0..=session.slot().shares().len() {
         if !restore_each(session) {
             return;

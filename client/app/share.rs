@@ -63,7 +63,7 @@ pub(super) enum ToShare<'a> {
 pub(super) struct InFolder<'a> {
     pub place: &'a SharePlace,
     pub name: &'a FileName,
-    /// The share that the file may already be. If it is, nothing is read.
+    /// The share that may already be of this file. If it is, nothing is read.
     pub known: Option<&'a ShareRecord>,
     /// Whether the folder is still shared.
     pub is_wanted: &'a dyn Fn() -> bool,
@@ -198,8 +198,8 @@ fn put_manifest(session: &LoginSession, group: &GroupId, info_hash: InfoHash, by
     bring_parts(&offsets, bring, || !session.ends_within(TURN_PAUSE))
 }
 
-/// Sends parts in order, several at a time. A part that got no turn goes again after `pause`, unless that returns
-/// false.
+/// Sends parts in order, several at a time. Sends a part that got no turn again after `pause`. Gives up if `pause`
+/// returns false.
 fn bring_parts<P>(
     parts: &[P],
     mut bring: impl FnMut(&[P]) -> Result<Vec<Result<Reply, Refusal>>, RpcError>,
@@ -355,8 +355,8 @@ fn unserve(session: &LoginSession, record: &ShareRecord) {
 }
 
 /// Gives a downloaded file to others from now on. The caller still has to tell a tracker: see [`tell_untold`]. The
-/// stamps are taken at once, because the file may change before that. The record of the download stays until then. So a
-/// later login can tell of it if this one cannot.
+/// stamps are taken at once, because the file may change before that. The record of the download stays until a tracker
+/// was told. So a later login can tell a tracker if this login cannot.
 pub(super) fn share_downloaded(session: &LoginSession, tracked: Tracked, subject: &Subject, path: &Path) {
     let Subject { group: group_ref, name, content, manifest, .. } = subject;
     let (share, is_outdated) = match &tracked.phase {
@@ -404,7 +404,8 @@ pub(super) fn tell_untold(session: &LoginSession) {
     });
 }
 
-/// Removes the record of a complete download. If the user has begun the download again, that one keeps its record.
+/// Removes the record of a complete download. If the user has begun the download again, the record stays: it belongs to
+/// the new download.
 fn forget_download(session: &LoginSession, group: &GroupId, name: &FileName) {
     if session.downloads().find(group, name).is_none_or(|tracked| tracked.phase.has_ended()) {
         session.remembered(session.slot().remove_download(group, name), ToString::to_string);
@@ -458,7 +459,7 @@ mod tests {
         let bring = |lot: &[usize]| {
             let mut behind = false;
             let answers = lot.iter().map(|&part| {
-                // Behind a part without a turn the tracker takes none.
+                // After a part that got no turn, the tracker takes no further part.
                 if behind {
                     return Err(Code::SlowDown.into());
                 }

@@ -127,7 +127,7 @@ fn all_commands() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|usage| usage.name())
 }
 
-/// The options of a command after these arguments, if one is begun or nothing else can follow.
+/// The options that a command takes after these arguments, if the typed text begins one or nothing else can follow.
 fn option(word: Word, before: &[String], typed: &str) -> Option<Wanted> {
     let is_begun = typed.starts_with('-');
     let options: &[&'static str] = match (word, before.len()) {

@@ -155,7 +155,7 @@ impl Difference {
         self.reused.load(Ordering::Relaxed)
     }
 
-    /// Up to `most` pieces for this user to describe, of those that it holds. The user counts as asked from now on.
+    /// Up to `most` pieces that this user holds and is to describe. The user counts as asked from now on.
     pub fn ask(
         &self,
         user: &UserId,
@@ -186,7 +186,8 @@ impl Difference {
         Some(asked)
     }
 
-    /// A member is there that describes nothing. So what nobody describes in time is fetched whole, though nobody was asked.
+    /// Notes that a member without descriptions is there. So the pieces that nobody describes in time are fetched
+    /// whole, even if nobody was asked.
     pub fn ask_no_more(&self, now: Instant) {
         self.state.lock().asked.get_or_insert((now, now));
     }

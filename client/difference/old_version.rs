@@ -44,7 +44,7 @@ impl OldVersion {
         Self { source, manifest, starts: Arc::new([]) }
     }
 
-    /// As `new`, from files as they are now, some of which may have another length.
+    /// As `new`, but from the files as they are now. Some of them may have another length.
     pub fn edited(source: SharedFiles, manifest: Arc<Manifest>) -> Self {
         let known = manifest.files().iter().scan(0, |start, file| Some(std::mem::replace(start, *start + file.len)));
         let starts = known.zip(source.starts()).collect();

@@ -22,7 +22,7 @@ impl From<PieceIndex> for PieceAsk {
 }
 
 impl PieceAsk {
-    /// The same, or all of the piece if it is to come from a peer that gives no blocks.
+    /// The same request, but for the whole piece if the peer gives no blocks.
     pub fn of_peer(self, features: Features) -> Self {
         Self { patch: self.patch.filter(|_| features.has(Features::BLOCKS)), ..self }
     }

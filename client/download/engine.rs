@@ -75,8 +75,8 @@ impl Engine {
         self.mailbox.send(EngineMessage::Retry);
     }
 
-    /// Ends the connections from these addresses, which this machine has lost, and dials all peers at once. Connections
-    /// from addresses of earlier calls do not end any more.
+    /// Ends the connections from these addresses, which this machine has lost, and dials all peers at once. Forgets the
+    /// addresses of earlier calls: connections from those do not end any more.
     pub(crate) fn end_from(&self, gone: Vec<IpAddr>) {
         self.mailbox.send(EngineMessage::Gone(gone));
     }

@@ -230,7 +230,7 @@ impl PeerList {
         loads
     }
 
-    /// The clients with this many connections that may have one more now, by user. Users with failures or many
+    /// The clients that have `lanes` connections and may have one more now, by user. Users with failures or many
     /// connections come last. So all are tried, however many never answer. Among a user's clients, those with most
     /// pieces come first.
     fn turns(&self, lanes: usize, loads: &HashMap<UserId, UserLoad>, now: Instant) -> Vec<(UserId, VecDeque<PeerId>)> {
@@ -352,7 +352,7 @@ impl PeerList {
 
     /// Notes a wrong piece of a peer on a connection from this time. This many of its connections are gone. The client
     /// tries the peer again after a pause, in which the peer may correct its mistake. The user's clients on trial wait
-    /// too. Several connections may bring the same wrong piece before the peer can correct it, which counts once.
+    /// too. Several connections may bring the same wrong piece before the peer can correct it. This counts once.
     pub(crate) fn gave_bad(&mut self, (id, since): (&PeerId, Instant), now: Instant, lanes: usize) {
         self.lie = Some((id.user.clone(), Lie::BadPiece));
         let pause = |bad: u32| pause_after(bad + 1, BAD_PAUSE_MAX);

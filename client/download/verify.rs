@@ -175,13 +175,13 @@ fn take_right(
 /// Writes a piece from another source, if it is right.
 fn take_if_right(part: &Part, piece: PieceIndex, outcome: Result<HashedPiece<'_>, SourceError>) -> bool {
     let right = |read: &HashedPiece<'_>| read.sha1 == part.manifest().pieces()[piece.as_usize()];
-    // Members deliver a piece that is wrong there or that finds no room.
+    // If the piece is wrong in that source, or finds no room here, members deliver it.
     outcome.ok().filter(right).is_some_and(|read| part.write_piece(piece, read.data.into()).is_ok())
 }
 
 /// Gives a part with all its pieces its final name: checks the whole hash, syncs the file and renames it. Gives up
-/// early if `is_over` and the whole hash would take long, as with many zeros. For some files of a folder the SHA-1 of
-/// the whole is unknown. There the right pieces are enough.
+/// early if `is_over` and the whole hash would take long, as with many zeros. If the download has only some files of a
+/// folder, the SHA-1 of the whole is unknown. Then right pieces are enough.
 ///
 /// # Errors
 /// The whole hash is wrong, or the disk rejects the file. `Closing` if it gave up.

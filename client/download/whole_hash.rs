@@ -242,7 +242,7 @@ impl WholeHash {
         offset > at && offset - at <= LAG_MAX * u64::from(PIECE_LEN) && !self.is_near(at, offset)
     }
 
-    /// Whether the position `at` is `offset`, or a few pieces before it that are all present.
+    /// Whether the position `at` is `offset`, or lies a few pieces before it and all pieces between them are present.
     fn is_near(&self, at: u64, offset: u64) -> bool {
         let len = u64::from(PIECE_LEN);
         offset.checked_sub(at).is_some_and(|gap| {

@@ -18,7 +18,7 @@ const GONE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The longest wait for a file that changes all the time.
 const BUSY: Duration = Duration::from_secs(10);
-/// Consent counts for files that are missing now, which come to rest within this time.
+/// How long the user's consent lasts. The files that are missing now come to rest within this time.
 const CONSENT: Duration = Duration::from_secs(6);
 
 /// A file that may still be changing.
@@ -66,7 +66,8 @@ pub(crate) struct Settling<S> {
     withdrawn: VecDeque<Instant>,
     /// The number of files in the last question to the user.
     asked: usize,
-    /// Until this time, the user agrees that the shares of missing files end, even of newly missing ones.
+    /// Until this time, the user agrees that the shares of missing files end. This includes files that go missing only
+    /// after the question.
     consented: Option<Instant>,
 }
 
@@ -306,8 +307,8 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         }
     }
 
-    /// The next step for missing files. A file that comes again under another name waits until that name is shared, and
-    /// does not count.
+    /// The next step for missing files. A file that comes again under another name does not count as missing: it waits
+    /// until that name is shared.
     pub(crate) fn gone(&mut self, now: Instant) -> GoneStep {
         if self.gone.is_empty() {
             self.consented = self.consented.filter(|until| *until > now);
@@ -339,7 +340,8 @@ impl<S: Copy + Eq + Hash> Settling<S> {
         GoneStep::Ask(count)
     }
 
-    /// The shares without a file that come again under other names. Among equal looks, as many as there are new files.
+    /// The shares without a file whose files come again under other names. Of shares with one look, at most as many as
+    /// there are new files with this look.
     fn coming_again(&self) -> BTreeSet<&FileName> {
         let mut counts: HashMap<S, usize> = HashMap::new();
         self.coming().for_each(|look| *counts.entry(look).or_default() += 1);

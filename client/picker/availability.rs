@@ -149,7 +149,7 @@ impl Loss {
         let blocks = blocks.iter_mut().zip(leaves.chunks_exact_mut(FAN));
         let lost = self.0.blocks.iter().zip(self.0.leaves.chunks_exact(FAN));
         for ((block, leaves), (&lost, lost_leaves)) in blocks.zip(lost) {
-            // A peer without missing pieces here has none after the loss.
+            // A peer that has no missing piece in this block has none after the loss either.
             if *block != NONE && lost != NONE {
                 *block = lost.min(*block);
                 for (leaf, &lost) in leaves.iter_mut().zip(lost_leaves) {

@@ -11,8 +11,8 @@ pub(crate) struct Partition {
 
 impl Partition {
     /// Reduces equal pieces, in order, to those of the own part in the first quarter of a window. The quarter keeps
-    /// members that do not know each other from choosing the same pieces. The rest of the window lets members get ahead
-    /// of others. Returns false and keeps all pieces if none is of the own part.
+    /// members that do not know each other from choosing the same pieces. The rest of the window lets a member get
+    /// ahead of others. Returns false and keeps all pieces if none is of the own part.
     pub(crate) fn narrow(&self, equals: &mut Vec<u32>, window: u32) -> bool {
         let own = |number: u32| number % self.of == self.rank;
         if self.of == 1 {

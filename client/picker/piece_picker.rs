@@ -12,9 +12,9 @@
 //! is receiving that piece. The picker then requests such a piece from no peer until some peer is known to hold it or
 //! some time has passed.
 //!
-//! A peer is *scarce* if it is one of few that hold everything, fewer than the members that want it. Other members may
-//! hold a piece of such a peer, or have it in their part. The picker requests such a piece from the scarce peer only
-//! while little else is requested there.
+//! A peer is *scarce* if it holds everything, and if fewer peers hold everything than members want pieces. Other
+//! members may hold a piece of a scarce peer too, or have it in their part. The picker requests such a piece from the
+//! scarce peer only while it has requested little else there.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ const REPEATED_MAX: usize = 2;
 pub enum Received {
     /// The piece is new here.
     First {
-        /// The other lanes with requests for it, which need not deliver it.
+        /// The other lanes with a request for the piece. They need not deliver it any more.
         cancel: Vec<Lane>,
     },
     /// Another lane was faster.
@@ -56,8 +56,8 @@ pub enum Received {
 /// Invariants:
 /// - A piece is in exactly one state: missing (a bit in `availability`), in flight (a key of `flights`) or here (a bit
 ///   in `have`).
-/// - A piece is in flight on at most `COPIES_MAX` lanes, of as many peers. It is on none if it was refused for now,
-///   because it is in flight to another member.
+/// - A piece is in flight on at most `COPIES_MAX` lanes, of as many peers. It is on no lane if the peer has refused it
+///   for now, because it is in flight to another member.
 /// - `lanes` lists the same pairs as `flights`, and only lanes of present peers.
 /// - `hash_position` is the first piece that is not here, or the number of pieces.
 ///
@@ -244,8 +244,8 @@ impl PiecePicker {
         }
     }
 
-    /// Notes that a piece from any source is verified and written. Returns the lanes with requests for it, which need
-    /// not deliver it. Returns `None` if it was here before.
+    /// Notes that a piece from any source is verified and written. Returns the lanes with a request for it: they need
+    /// not deliver it any more. Returns `None` if the piece was here before.
     pub fn found(&mut self, piece: PieceIndex) -> Option<Vec<Lane>> {
         if !self.have.insert(piece) {
             return None;
@@ -378,14 +378,14 @@ impl PiecePicker {
         self.layout.index(self.equals[chosen])
     }
 
-    /// Whether the peer is one of few that hold everything, fewer than the members that want it.
+    /// Whether the peer holds everything, and fewer peers hold everything than members want pieces.
     fn is_scarce(&self, peer: PeerSlot) -> bool {
         let complete = matches!(self.holdings(peer), Some(Holdings::All));
         complete && self.availability.seeds() < self.partition.of
     }
 
-    /// Whether to request pieces from a scarce peer even if others hold them or have them in their part. True only
-    /// while little else is requested from that peer. So this download goes on even if the others do not.
+    /// Whether to request a piece from a scarce peer even if other members hold it or have it in their part. True only
+    /// while little else is requested from the scarce peer. So this download goes on even if the other members do not.
     fn may_repeat(&self, peer: PeerSlot) -> bool {
         let lanes = self.lanes.range(peer.lane(0)..=peer.lane(u16::MAX));
         lanes.map(|(_, pieces)| pieces.len()).sum::<usize>() < REPEATED_MAX

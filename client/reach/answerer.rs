@@ -54,7 +54,7 @@ impl fmt::Debug for MadeConnection {
 pub trait Giver: Send + Sync {
     /// Whether the client serves this content.
     fn gives(&self, group: GroupRef, info_hash: InfoHash) -> bool;
-    /// Serves on a socket on which the far side begins the handshake, as on an accepted one.
+    /// Serves a connection on which the far side begins the handshake, like an accepted connection.
     fn accept(&self, stream: TcpStream, way: Way);
     /// Serves on a connection that this client made.
     fn give(&self, stream: TcpStream, made: MadeConnection);

@@ -119,8 +119,9 @@ impl CallQueue {
         (self.is_vain(user), self.network_answers(network(call)), self.answers(user))
     }
 
-    /// Drops the last call of a user with failed calls, to make room for a user without any. If there is none, drops
-    /// one of the network with most calls, for a network with fewer. Returns whether that worked.
+    /// Makes room for a newcomer. If the newcomer's user has no failed calls, drops the last call of a user who has
+    /// some. Otherwise drops the last call of the network with most calls, if the newcomer's network has fewer. Returns
+    /// whether a call was dropped.
     fn makes_room(&mut self, newcomer: &PassedCall) -> bool {
         let vain = self.waiting.iter().rposition(|(call, _)| self.is_vain(&call.caller.user));
         let vain = vain.filter(|_| !self.is_vain(&newcomer.caller.user));
@@ -131,8 +132,7 @@ impl CallQueue {
         true
     }
 
-    /// The last call of the network with most waiting calls, unless it has at most one more than the newcomer's
-    /// network.
+    /// The last call of the network with most waiting calls, if it has at least two more than the newcomer's network.
     fn last_of_most(&self, network_of_newcomer: IpAddr) -> Option<usize> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         self.waiting.iter().for_each(|(call, _)| *counts.entry(network(call)).or_default() += 1);

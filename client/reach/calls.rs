@@ -188,10 +188,10 @@ impl Calls {
         }
     }
 
-    /// The member with this key calls, and offers these addresses to meet. Returns those at which this client dials. If
-    /// a dial of this client seeks the same member, the result is empty, unless the member `comes_first`: then that
-    /// dial yields. Addresses at which a dial seeks another member are left out, because one pair of ports makes only
-    /// one connection.
+    /// The member with this key calls, and offers these addresses to meet. Returns the addresses at which this client
+    /// dials. The result is empty if a dial of this client already seeks the same member. But if the member
+    /// `comes_first`, that dial yields instead. Addresses at which a dial seeks another member are left out, because
+    /// one pair of ports makes only one connection.
     pub(super) fn to_meet(&self, caller: PeerKey, addrs: &[SocketAddr], comes_first: bool) -> Vec<SocketAddr> {
         let punched = self.punched.lock();
         let dials = |addr: &SocketAddr| punched.get(&canonical(*addr)).into_iter().flatten();

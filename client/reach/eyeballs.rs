@@ -30,7 +30,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// The delay of each address after the one before it, unless that one has failed.
+/// How long each address waits after the address before it. It does not wait if that address has failed.
 const HEAD_START: Duration = Duration::from_millis(100);
 /// A member that has not accepted the connection within this time counts as gone.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
@@ -463,7 +463,7 @@ impl<'a> Race<'a> {
                 (Ok(Progress::GoesOn(attempt)), _) => self.attempts.push(attempt),
                 (Ok(Progress::Mirrored(outlet)), _) => self.outlet = outlet,
                 (Ok(Progress::Met(dialed)), _) => return Some(dialed),
-                // The far side may reject this because it has not dialed yet. A later attempt gets through.
+                // The far side may reject this dial because it has not dialed yet itself. A later attempt gets through.
                 (Err(AddressFault { fault, .. }), Target::Meeting(until, mut pace)) if now < until => {
                     let pause = match fault {
                         DialFault::Connect(_) => pace.rejected(),

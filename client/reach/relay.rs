@@ -86,8 +86,8 @@ impl Relays {
     /// ticket at its other trackers.
     ///
     /// # Errors
-    /// That of the tracker at this place of the list: it is not found or not reached, or the other member has not come.
-    /// Returns after `MEETING_DEADLINE` at the latest, and at once when the client closes.
+    /// The tracker at this place of the list is not found or not reached, or the other member has not come. Returns
+    /// after `MEETING_DEADLINE` at the latest, and at once when the client closes.
     pub fn meet(
         &self,
         tracker: u16,
@@ -166,7 +166,7 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
-    /// A tracker that accepts and says nothing, and a client that has no other one.
+    /// A tracker that accepts and says nothing, and a client that has no other tracker.
     fn silent() -> (TcpListener, SocketAddr, Relays) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("bound");

@@ -130,7 +130,7 @@ impl TrackerLink {
     /// Ends the session here and at the tracker.
     pub fn log_out(&self) {
         // Until the tracker has answered, a lost connection is resumed, because the logout must end the session there
-        // too. If no tracker can be reached, the tokens expire within a day, and no one has them.
+        // too. If no tracker can be reached, the tokens expire within a day, and no client has them any more.
         let _ = self.call(&Request::Logout {});
         self.forget_session();
     }
@@ -143,8 +143,8 @@ impl TrackerLink {
         done
     }
 
-    /// Ends the requests of the command, because the user does not want to wait. A tracker that owes one of them a
-    /// reply counts as lost. Other callers go on.
+    /// Ends the requests of the command, because the user does not want to wait. A tracker that owes a reply to one of
+    /// these requests counts as lost. Other callers go on.
     pub fn cancel(&self) {
         self.state.cancel();
     }

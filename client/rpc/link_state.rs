@@ -215,7 +215,7 @@ impl LinkState {
         }
     }
 
-    /// Ends the connection, even one in the making, if its local address is such an address.
+    /// Ends the connection if `is_gone` is true of its local address. This includes a connection in the making.
     pub(super) fn end_from(&self, is_gone: impl Fn(IpAddr) -> bool) {
         let mut fields = self.fields.lock();
         if let Some(live) = fields.live.take_if(|live| live.sender.local_ip().is_some_and(&is_gone)) {
@@ -251,7 +251,7 @@ impl LinkState {
         self.fields.lock().replies.end_command();
     }
 
-    /// Ends the requests of the command. A tracker that owes one of them a reply counts as lost.
+    /// Ends the requests of the command. A tracker that owes a reply to one of these requests counts as lost.
     pub(super) fn cancel(&self) {
         let mut fields = self.fields.lock();
         if fields.replies.cancel() {

@@ -226,8 +226,8 @@ impl LineEditor {
     }
 }
 
-/// Keeps descriptors in the range of the editor, which would panic beyond it. A part that needs more of them fails with
-/// an error of its own.
+/// Limits descriptors to the numbers that the editor can use: it would panic beyond them. Code that needs more
+/// descriptors gets an error instead.
 fn limit_descriptors() -> Option<()> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current > DESCRIPTORS_MAX) {

@@ -9,8 +9,8 @@ use rustyline::{Cmd, ConditionalEventHandler, Event, EventContext, KeyCode, KeyE
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// After this many bytes nothing more is taken: longer than the longest password, so the user is told that one is too
-/// long.
+/// The line takes at most this many bytes. The longest password has fewer, so the user is told of a password that is
+/// too long.
 const LEN_MAX: usize = 4096;
 
 /// Takes the keys away from the editor between `begin` and `end`. All clones share one line.

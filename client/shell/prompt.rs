@@ -35,7 +35,8 @@ enum InputSource {
 
 /// The source of passwords that are missing in the commands.
 enum Answers {
-    /// A person types them at a terminal, which stays without echo until the last one is there: one may be typed ahead.
+    /// A person types the answers at a terminal. The terminal stays without echo until the last answer is there,
+    /// because one may be typed ahead.
     Person(Option<NoEcho>),
     /// One per line.
     Lines(LineReader<Box<dyn Read>>),
@@ -122,7 +123,7 @@ impl Prompt {
         }
     }
 
-    /// Whether there is a person to ask, who has typed nothing yet that would count as the answer.
+    /// Whether there is a person to ask. False if the person has already typed a line that would count as the answer.
     pub(crate) fn can_ask(&self) -> bool {
         match &self.source {
             InputSource::Editor(editor) => !editor.holds_line(),

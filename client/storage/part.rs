@@ -352,7 +352,7 @@ impl Part {
     }
 
     /// Turns the folder into the part of a newer version, which takes equal files in place. The download with `label`
-    /// opens it next. This value writes nothing to it any more.
+    /// opens it next. This value writes nothing to the part any more.
     ///
     /// # Errors
     /// `Foreign` if something else lies in its place, `FolderGone`, `DiskFull`, `Io`.
@@ -365,7 +365,8 @@ impl Part {
         Ok(())
     }
 
-    /// Lets others open the part, even while threads still hold this value. This value writes nothing to it any more.
+    /// Lets others open the part, even while threads still hold this value. This value writes nothing to the part any
+    /// more.
     pub fn release(&self) {
         self.body.end_reservation();
         self.sidecar.release();

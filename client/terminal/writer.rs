@@ -64,7 +64,7 @@ enum Stream {
 /// The current use of the screen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// None: lines are written at once.
+    /// No use: lines are written at once.
     Free,
     /// The line editor: lines wait until it shows them above the line that is being typed.
     Editing,

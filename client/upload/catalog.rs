@@ -107,7 +107,7 @@ impl Catalog {
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.clear();
-        // The channel does not close by itself: any thread that still holds content holds a sender with it.
+        // The channel does not close by itself: every thread that still holds content also holds a sender.
         let _ = self.news.send(Announcement::End);
         if let Some(announcer) = self.announcer.lock().take() {
             // The panic of the thread has already been printed.

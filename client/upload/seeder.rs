@@ -406,7 +406,8 @@ mod tests {
             (0..).zip(&mut members).for_each(|(piece, (receiver, _))| take(receiver, piece));
             begun.elapsed()
         };
-        // Six pieces take 0.2 s. A seeder that misses a turn looks again after 0.5 s. A busy machine delays some rounds.
+        // Six pieces take 0.2 s. A seeder that misses a turn looks again after 0.5 s. A busy machine delays some
+        // rounds.
         let took: Vec<_> = (0..10).map(|_| time_of_six()).collect();
         assert!(took.iter().any(|took| *took < Duration::from_millis(500)), "{took:?}");
     }

@@ -5,8 +5,8 @@ use crate::model::name::UserId;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// A member wants its next piece within this time, unless it has all. Until then others do not take its share of the
-/// workers. Otherwise they would have begun many pieces by the time it asks.
+/// A member asks for its next piece within this time, unless it has all pieces. Until then other members do not take
+/// its share of the workers. Otherwise they would have begun many pieces by the time the member asks.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// The turns of all connections of members, by number.
@@ -74,8 +74,8 @@ impl Turns {
         user.waiting.pop_front()
     }
 
-    /// When a waiting connection may get its turn even if no other one ends, because a member has not asked for more by
-    /// then.
+    /// When a waiting connection may get its turn even if no turn ends before. A member that has not asked for more by
+    /// then loses its share of the workers.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let kept = self.users.values().filter_map(UserTurns::kept_until).filter(|until| now < *until);
         if self.is_waited_for() { kept.min() } else { None }

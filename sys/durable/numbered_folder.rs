@@ -1,16 +1,15 @@
 //! A folder whose format has a number, and how one of an older format is upgraded.
 //!
-//! The file `format` in it says the number. A step of an upgrade changes a copy of the folder, so it never meets what another
-//! step left half done:
+//! Its file `format` says the number. A step of an upgrade changes a copy of the folder. So no step meets anything that
+//! another step left half done:
 //!
 //! 1. `upgrade.new` gets a copy, on which the steps run. It is made durable.
 //! 2. It gets the name `upgrade.ready`. This is the moment: whatever happens, the upgrade goes on from here.
-//! 3. What is in the folder goes into `replaced`, then `upgrade.ready` gets the name `upgrade.placing`.
-//! 4. What is in there takes the places.
-//! 5. `replaced` gets the name `before-upgrade`, and what had this name is removed.
+//! 3. The entries of the folder go into `replaced`, then `upgrade.ready` gets the name `upgrade.placing`.
+//! 4. The entries of `upgrade.placing` take their places.
+//! 5. The earlier `before-upgrade` is removed, and `replaced` gets this name.
 //!
-//! The names say how far an upgrade has come. So whoever opens the folder next does the rest, and each part of it may be
-//! done twice.
+//! The names say how far an upgrade has come. So the next start does the rest. It may do each part of it twice.
 
 use super::replace;
 use crate::sys;
@@ -23,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// The file with the number.
 pub const FORMAT: &str = "format";
-/// Has what was there before the last upgrade.
+/// Holds the entries from before the last upgrade.
 pub const BEFORE: &str = "before-upgrade";
 const NEW: &str = "upgrade.new";
 const READY: &str = "upgrade.ready";
@@ -35,7 +34,7 @@ const WRITTEN_BY: &str = "written by ";
 /// Leads a copy of a folder from one format to the next one. It is called once for a copy.
 pub type UpgradeStep = fn(&Path) -> io::Result<()>;
 
-/// A kind of such folders. Whoever opens one has locked it.
+/// A kind of such folders. The caller must have locked a folder before it opens the folder.
 #[derive(Debug)]
 pub struct FolderKind {
     /// The first words of the file with the number.
@@ -66,7 +65,7 @@ pub enum FormatError {
         known: u32,
         /// The version of the program that made it.
         written_by: String,
-        /// Whether it has what was there before, in a format that this program knows.
+        /// Whether `before-upgrade` is there, in a format that this program knows.
         goes_back: bool,
     },
     /// No step leads on from its format.
@@ -134,8 +133,8 @@ impl FolderKind {
         self.oldest.saturating_add(self.steps.len().try_into().unwrap_or(u32::MAX))
     }
 
-    /// Sees to it that a folder has the known format: writes the number into an empty one, and upgrades an older one. Gives
-    /// the format that it had, if that was an older one.
+    /// Sees to it that a folder has the known format: writes the number into an empty one, and upgrades an older one.
+    /// Gives the format that it had, if that was an older one.
     ///
     /// # Errors
     /// Another call does the rest then; nothing is lost.
@@ -294,14 +293,14 @@ impl Upgrade<'_> {
         if new.exists() { self.act(&new, |new| fs::remove_dir_all(new)) } else { Ok(()) }
     }
 
-    /// What an upgrade replaces.
+    /// The entries that an upgrade replaces.
     fn entries(&self, folder: &Path) -> Result<Vec<String>, FormatError> {
         let read = failed(folder, "read");
         let mut names = Vec::new();
         for entry in fs::read_dir(folder).map_err(&read)? {
             let entry = entry.map_err(&read)?;
             let kind = entry.file_type().map_err(&read)?;
-            // What is called otherwise is none of this program's.
+            // This program gives its entries only names in UTF-8.
             let Ok(name) = entry.file_name().into_string() else { continue };
             let stays = [NEW, READY, PLACING, REPLACED, BEFORE].contains(&&*name) || (self.kind.stays)(&name);
             let is_link_to_one = kind.is_symlink() && entry.path().exists();

@@ -33,8 +33,8 @@ pub struct Connecting {
 }
 
 impl Connecting {
-    /// Begins to connect. With `from` the connection leaves from that address and port, which all sockets of this user
-    /// that agree to it share. Without it, it leaves from a port of its own.
+    /// Begins to connect. With `from` the connection leaves from that address and port. Several sockets of this user
+    /// may share the port if each of them allows it. Without `from` the connection has a port of its own.
     ///
     /// # Errors
     /// Those of socket(2), bind(2) and connect(2) that are known at once.

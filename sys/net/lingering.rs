@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 /// How long a socket stays open, unless too many newer ones come.
 const STAY: Duration = Duration::from_secs(2);
 
-/// Sockets whose far side gets time to read the last bytes. A close with unread input would make the far side lose them.
+/// Sockets whose far side gets time to read the last bytes. A close with unread input would make the far side lose
+/// them.
 #[derive(Debug)]
 pub struct LingeringSockets<S> {
     len_max: usize,

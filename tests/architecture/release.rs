@@ -33,7 +33,8 @@ pub(crate) fn second_versions(tree: &Tree, others: &[(String, String)]) -> Vec<S
     out
 }
 
-/// Whether the line has the version. A longer number, such as an address, is none, nor is a tag such as `v1.2.0`.
+/// Whether the line has the version. A longer number, such as an address, does not count. A tag such as `v1.2.0` does
+/// not count either.
 fn has_version(line: &str, version: &str) -> bool {
     line.match_indices(version).any(|(at, _)| {
         let (before, after) = (&line[..at], &line[at + version.len()..]);

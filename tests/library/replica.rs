@@ -339,8 +339,8 @@ fn send_ops(sender: &FrameSender, ops: impl Iterator<Item = Op>) {
     }
 }
 
-/// A user shares `count` manifests of 800 KB. `meanwhile` runs before each. Eight of them are more than the sockets of a
-/// link that nobody reads hold, which is about 4 MB by default.
+/// A user shares `count` manifests of 800 KB. `meanwhile` runs before each. Eight of them are more than the sockets of
+/// a link that nobody reads hold, which is about 4 MB by default.
 fn share_a_lot(tracker: &TestTracker, count: u8, mut meanwhile: impl FnMut()) {
     let mut alice = tracker.user("alice");
     alice.create_group("lab");

@@ -552,7 +552,7 @@ fn a_member_gets_many_connections_but_leaves_places_for_others() {
     };
     assert_eq!(refused, Code::Busy as u16);
     assert!((8..=16).contains(&first.len()), "{}", first.len());
-    // Others get theirs, though fewer, and a connection that ended makes room.
+    // Other members get places too, though fewer. A connection that has ended makes room.
     let others: Vec<_> = (3..40).map(|number| open(number).expect("there is a place")).collect();
     assert_eq!(open(2).map(drop), Err(Code::Busy as u16));
     drop(open(50).expect("there is a place"));

@@ -211,7 +211,8 @@ fn a_check_looks_at_the_manifests_and_a_repair_sets_damaged_ones_aside() {
     assert!(said.starts_with(&format!("tracker: cannot remove {}: ", in_the_way.display())), "{said}");
     fs::remove_dir(&in_the_way).expect("empty");
 
-    // Only a folder of before 1.0 has a list of retired trackers. A start does not upgrade it, and a check does not read it.
+    // Only a folder of before 1.0 has a list of retired trackers. A start does not upgrade it, and a check does not
+    // read it.
     fs::remove_file(data.join("format")).expect("it has a number");
     fs::write(data.join("retired"), "2\n").expect("writable");
     let output = installation.command(&[]).output().expect("runs");

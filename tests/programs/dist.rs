@@ -26,7 +26,7 @@ struct Clone {
 }
 
 impl Clone {
-    /// One commit, always the same one. `None` without git: sources that were unpacked need none.
+    /// The clone of one commit, always the same one. `None` without git: unpacked sources need no git.
     fn new() -> Option<Self> {
         if Command::new("git").arg("--version").output().is_err() {
             eprintln!("left out: no git to make a release of");

@@ -142,7 +142,7 @@ fn a_file_the_user_has_changed_is_neither_overwritten_nor_given_on() {
     bob.told("login bob pw", "Login successful");
     bob.expect("photos is no longer what was downloaded, and is no longer given to others");
     assert_eq!(fs::read(place("bob/photos/notes.txt")).expect("there"), b"my own");
-    // An existing file there is not the download.
+    // A file that exists at the destination is not the download.
     fs::create_dir_all(place("bob/other/photos")).expect("made");
     fs::write(place("bob/other/photos/notes.txt"), "my own too").expect("written");
     bob.told("download_file lab photos/notes.txt other", "is there already and is not overwritten");

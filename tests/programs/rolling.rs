@@ -1,8 +1,9 @@
 //! A rolling upgrade of three trackers and the way back, step by step as docs/COMPATIBILITY.md tells an operator, while
 //! clients of both versions make changes. Every change that was acknowledged must be there.
 //!
-//! `GROUPSHARE_OLD` is a folder with the programs `tracker` and `client` of the release before, as `make rolling` builds
-//! them. Without it these programs play both versions, and a folder without a number stands for one of the older version.
+//! `GROUPSHARE_OLD` is a folder with the programs `tracker` and `client` of the release before, as `make rolling`
+//! builds them. Without it, the present programs play both versions, and a folder without a format number stands for a
+//! folder of the older version.
 
 use crate::common::installation::{Installation, linked, same_digests};
 use crate::common::names::PASSWORD;
@@ -79,8 +80,8 @@ fn data(place: &Installation, number: usize) -> PathBuf {
     place.folder.path().join(format!("tracker_info.txt.data/tracker-{number}"))
 }
 
-/// Makes groups until the other side of `ends` is dropped; gives those that were acknowledged. The pace leaves enough of
-/// what a user may make in an hour for the whole upgrade.
+/// Makes groups until the other side of `ends` is dropped; gives those that were acknowledged. The pace leaves enough
+/// of what a user may make in an hour for the whole upgrade.
 fn makes_groups(mut client: Program, name: &str, ends: &Receiver<()>) -> BTreeSet<String> {
     let pace = Duration::from_millis(100);
     let mut acknowledged = BTreeSet::new();

@@ -54,12 +54,13 @@ impl ArrivalPace {
         site_of(ip).iter().for_each(|site| self.sites.take(&(door, *site), now));
     }
 
-    /// Whether a client there is told now why its connection was rejected. If so, it counts.
+    /// Whether a client at this address is told why its connection was rejected. A true result counts against the
+    /// limit.
     pub(super) fn tells(&mut self, ip: IpAddr, now: Instant) -> bool {
         takes(&mut self.told, place_of(ip), now)
     }
 
-    /// Whether one more connection from there is worth a reset. If so, it counts.
+    /// Whether one more connection from this address is worth a reset. A true result counts against the limit.
     pub(super) fn resets(&mut self, ip: IpAddr, now: Instant) -> bool {
         takes(&mut self.reset, place_of(ip), now)
     }

@@ -19,7 +19,7 @@ const ELSEWHERE: [&str; 9] = ["check", "config", "data-dir", "h", "help", "key",
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigFile {
     pub path: PathBuf,
-    /// If so, it counts as empty.
+    /// Whether the file does not exist. A missing file counts as empty.
     pub is_missing: bool,
 }
 

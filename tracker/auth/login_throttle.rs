@@ -94,7 +94,7 @@ struct Failed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LoginTurn {
     Go,
-    /// After the verdicts on others: these may succeed.
+    /// Only after the verdicts on other attempts, which may succeed.
     Wait,
     No,
 }
@@ -191,7 +191,7 @@ pub struct LoginAttempt<'a> {
     user: UserId,
     ip: IpAddr,
     counters: Vec<(Counter, Stops)>,
-    /// It has taken a login of the rate limiter, and gives that back if it fails.
+    /// The attempt has taken a login of the rate limiter. It gives the login back if it fails.
     has_login: bool,
 }
 

@@ -65,7 +65,7 @@ impl Asker {
 pub struct Passwords {
     desk: Arc<Desk>,
     threads: Vec<OwnedThread>,
-    /// Checked if there is no account, so that the check takes as long as with one.
+    /// The hash to check if there is no account. So a check takes as long as for an existing account.
     nobody: PasswordHash,
 }
 
@@ -178,14 +178,14 @@ impl Passwords {
     /// The hash of a password.
     ///
     /// # Errors
-    /// `SlowDown` if too many requests wait and none has more of them than this asker, or if the turn does not come in
-    /// time. `Unavailable` if there is no memory.
+    /// `SlowDown` if too many requests wait and no asker has more of them than this one, or if the turn does not come
+    /// in time. `Unavailable` if there is no memory.
     pub fn hash(&self, asker: Asker, password: Password) -> Result<PasswordHash, Refusal> {
         let hash = self.ask(asker, |answer| Job::Hash { password, answer })?;
         hash.ok_or_else(no_memory)
     }
 
-    /// Which of these hashes a password matches, if any. Without hashes it takes as long as with one.
+    /// Which of these hashes a password matches, if any. Without hashes, the check takes as long as for one hash.
     ///
     /// # Errors
     /// As for [`Passwords::hash`].

@@ -7,7 +7,8 @@ use crate::wire::certificate::CERTIFICATE_LIFE;
 use crate::wire::codec::wire_struct;
 use std::io;
 
-/// How long a token is valid. A client gets a new one with each certificate. The clocks of trackers differ by less.
+/// How long a token is valid. A client gets a new one with each certificate. The clocks of two trackers differ by less
+/// than this time.
 const TOKEN_LIFE_S: u64 = CERTIFICATE_LIFE.as_secs();
 
 /// A client that shows a token is logged in to its session, until the user logs out.

@@ -24,7 +24,8 @@ pub(crate) struct BaseSlot {
     rests: BTreeMap<u16, Rest>,
     /// The trackers whose base this one needs, including those that wait for their turn.
     needed: BTreeSet<u16>,
-    /// The floor here, and the floor that this tracker cannot reach from it by itself, as the floor keeper has found.
+    /// The floor here and another floor. The floor keeper has found that this tracker cannot get from the first to the
+    /// second by itself.
     out_of_reach: Option<[FloorMark; 2]>,
     /// A base is here, and the tracker is about to restart on it.
     whole: bool,
@@ -42,7 +43,7 @@ struct Giver {
 #[derive(Debug)]
 struct Rest {
     until: Instant,
-    /// Whether it gave no sound base.
+    /// Whether the tracker gave no sound base.
     blamed: bool,
     /// The length of this rest, which the next one doubles.
     last: Duration,
@@ -50,7 +51,8 @@ struct Rest {
 }
 
 impl BaseSlot {
-    /// Gives a tracker the slot if it is free. Returns whether it has just got it: then the caller asks for its base.
+    /// Gives a tracker the slot if it is free. Returns true if the tracker has just got the slot. Then the caller asks
+    /// for its base.
     pub(crate) fn claim(&mut self, number: u16, now: Instant) -> bool {
         let rests = self.rests.get(&number).is_some_and(|rest| now < rest.until);
         let free = self.giver.is_none() && !self.whole && !rests;
@@ -60,7 +62,7 @@ impl BaseSlot {
         free
     }
 
-    /// Whether it has the slot.
+    /// Whether the tracker with this number has the slot.
     pub(crate) fn is_giver(&self, number: u16) -> bool {
         !self.whole && self.giver.as_ref().is_some_and(|giver| giver.number == number)
     }
@@ -82,8 +84,8 @@ impl BaseSlot {
         self.giver.take_if(|giver| giver.number == number);
     }
 
-    /// Notes whether this tracker needs the other one's base, unless that one is blamed. Returns whether any base is
-    /// needed.
+    /// Notes whether this tracker needs the base of another tracker. The base of a blamed tracker does not count as
+    /// needed. Returns whether this tracker needs any base.
     pub(crate) fn set_needed(&mut self, number: u16, needed: bool, now: Instant) -> bool {
         match needed && !self.is_blamed(number, now) {
             true => self.needed.insert(number),
@@ -112,15 +114,16 @@ impl BaseSlot {
         self.rests.entry(number).or_insert(none)
     }
 
-    /// Its base is not available for now, through no fault of its own. It is asked again after a pause.
+    /// The base of a tracker is not available for now, and the tracker is not to blame. It is asked again after a
+    /// pause.
     pub(crate) fn put_off(&mut self, number: u16, pause: Duration, now: Instant) {
         self.leave(number);
         let rest = self.rest(number, now);
         (rest.until, rest.blamed) = (now + pause, false);
     }
 
-    /// It has moved on to another base, which may happen a few times. If it was too often, returns how long the
-    /// tracker rests.
+    /// A tracker has moved on to another base. This may happen a few times. If it happens too often, returns how long
+    /// the tracker rests.
     pub(crate) fn excuse(&mut self, number: u16, now: Instant) -> Option<Duration> {
         let rest = self.rest(number, now);
         rest.excuses += 1;

@@ -61,15 +61,17 @@ pub(crate) struct LinkProgress {
     pub(crate) wants_base: Option<FloorMark>,
     /// The floor whose base to ask it for.
     pub(crate) ask_for_base: Option<FloorMark>,
-    /// Ops that either side sent on this link, or that the other tracker had before: none of them is sent again.
+    /// Ops that either side sent on this link, or that the other tracker had before. The link sends none of these ops
+    /// again.
     pub(crate) exchanged: VersionVector,
     /// The ops that it has confirmed as durable.
     pub(crate) durable: VersionVector,
-    /// Whether its state was the same with the same ops, at the last comparison.
+    /// Whether both trackers had equal states from the same ops, at the last comparison.
     pub(crate) agrees: Option<bool>,
-    /// It has asked for everything that is durable here and not there, even if it was given already.
+    /// The other tracker has asked for all ops that are durable here and not there, even for ops that it was given
+    /// already.
     pub(crate) asks_again: bool,
-    /// It has to be asked for everything that could not be kept here.
+    /// The other tracker has to be asked again for the ops that this tracker could not keep.
     pub(crate) gives_again: bool,
 }
 

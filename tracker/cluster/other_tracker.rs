@@ -19,7 +19,7 @@ pub struct OtherTracker {
 pub enum LinkFloor {
     Same,
     Lower,
-    /// If it gives its base: how many percent of that are here.
+    /// If it gives its base: how many percent of the base are here.
     Higher(Option<u64>),
 }
 
@@ -33,7 +33,7 @@ pub enum LinkStatus {
         there_behind: u64,
         /// The number of its changes that are not durable here yet.
         here_behind: u64,
-        /// Whether its state was the same with the same changes, at the last comparison.
+        /// Whether both trackers had equal states from the same changes, at the last comparison.
         agrees: Option<bool>,
     },
     Away {

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a tracker may take for a sign of life when another program claims its number. A tracker that lost power
-/// gives none. It may be running again, and be that other program.
+/// gives no sign. It may be running again: then it is that other program.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
-/// How many links are asked on behalf of one program, if new ones come meanwhile: the program waits for its `Hello`,
-/// but not forever.
+/// How many links are asked for a sign of life on behalf of one program. New links may come meanwhile, and the program
+/// does not wait for its `Hello` forever.
 const QUESTIONS_MAX: usize = 2;
 
 struct TableEntry {
@@ -43,8 +43,8 @@ pub(crate) struct TrackerTable {
 
 struct Table {
     entries: BTreeMap<u16, TableEntry>,
-    /// The forgotten trackers of the durable state. Under the lock of the entries, so that none of them can add a link
-    /// meanwhile.
+    /// The forgotten trackers of the durable state. The lock of the entries covers them too, so no forgotten tracker
+    /// can add a link meanwhile.
     forgotten: BTreeSet<u16>,
     closed: bool,
     clashes: NumberClashes,
@@ -226,7 +226,7 @@ impl TrackerTable {
     }
 
     /// The other trackers, compared with this floor. `giver` is the tracker that gives its base, and how many percent
-    /// of that are here.
+    /// of the base are here.
     pub(crate) fn others(&self, state: &State, own: FloorMark, giver: Option<(u16, u64)>) -> Vec<OtherTracker> {
         let table = self.table.lock();
         let taken = |number| giver.filter(|(giver, _)| *giver == number).map(|(_, percent)| percent);

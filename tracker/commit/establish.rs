@@ -103,7 +103,7 @@ impl CommitQueue {
             replaced = self.put_on(pinned)?;
         }
         self.publish_floor()?;
-        // Not earlier: until now the durable state shared most of it.
+        // Dropped only now: until now it shared most of its memory with the durable state.
         drop(replaced);
         Ok(true)
     }

@@ -82,8 +82,8 @@ pub trait BaseStore: Send + Sync {
         Err(BaseError::Unchanged("no base is taken from other trackers".into()))
     }
 
-    /// All parts have come. Makes the base durable, so that the next start puts the log on it. Returns false, and
-    /// keeps nothing, if it is not the base of that floor or if no tracker can have made it.
+    /// All parts have come. Makes the base durable, so that the next start puts the log on it. Returns false, and keeps
+    /// nothing, if the parts are not the base of that floor or if no tracker can have made this base.
     ///
     /// # Errors
     /// `Unchanged`: no part of the base is left.

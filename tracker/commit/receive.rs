@@ -63,7 +63,8 @@ impl CommitQueue {
         let Receipt { taken, refold, rest } = uncommitted.ledger.receive(ops, &durable)?;
         uncommitted.refolding |= refold.is_some();
         uncommitted.enqueue(taken);
-        // A known op may not be durable yet. The committer may take it back while the others are folded in.
+        // Some known ops may not be durable yet. The committer may take such an op back while the late ops are folded
+        // in.
         reception.note(uncommitted.youngest().cloned());
         drop(uncommitted);
         self.work.notify_one();

@@ -22,7 +22,7 @@ pub enum OpPlace {
 #[derive(Debug, Clone)]
 pub struct Placing {
     base: State,
-    /// At or below this counter the journal has no ops of its own to lose: they were dropped, or are in its base.
+    /// No op at or below this counter can lose its place: such ops were dropped, or are in the journal's base.
     former: u64,
     promised: Option<FloorProposal>,
     origins: HashMap<Origin, Progress>,

@@ -129,8 +129,8 @@ impl FloorView<'_> {
         Some(FloorStep::Wait(standstill))
     }
 
-    /// The proposer promises first, once all are ready, and in the run that made the proposal. So it still holds the
-    /// ops that it held then.
+    /// The proposer promises first, once all are ready. It promises only in the run that made the proposal, so it still
+    /// holds the ops of the proposal.
     fn first_promise(&self) -> Option<FloorStep> {
         let (id, floor, ready) = self.own_proposal()?;
         let agreed = self.is_sound(floor) && lacking(self.live(floor), ready).is_empty() && self.holds(floor);

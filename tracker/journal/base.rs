@@ -97,7 +97,8 @@ pub(super) fn move_to(disk: &dyn Disk, lamport: u64, place: SegmentPlace) -> Res
     write(disk, place, &state).map_err(|error| io_error(disk, &name, "write")(error.into_inner()))
 }
 
-/// The marks of a base and of the older bases on the disk to which a start can go back from it, the newest first.
+/// The marks of a base, and of the older bases on the disk, the newest first. A start can go back from the base to the
+/// older ones.
 pub(super) fn from(disk: &dyn Disk, newest: BaseMark) -> io::Result<Vec<BaseMark>> {
     let older = all(disk)?.into_iter().filter(|&lamport| lamport < newest.lamport);
     let older = older.filter_map(|lamport| {

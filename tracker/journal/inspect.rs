@@ -152,7 +152,8 @@ pub(super) fn let_go_of_older(
 ) -> Result<Option<String>, JournalError> {
     let options = RecoveryOptions { tracker, checkpoints: false, force: false };
     let told = lacking.iter().find(|what| matches!(what, Lacking::ForOlderBase(_)));
-    // With damage above the base a start cannot go on from any base: that says nothing about the way to this one.
+    // With damage above the base, no start can go on from any base. So a failed start says nothing about the way from
+    // an older base to this one.
     let is_way = told.is_none() && (recover(disk, options).is_err() || way_from_older(disk, base, options).is_ok());
     if base == BaseMark::BIRTH || is_way {
         return Ok(None);

@@ -170,7 +170,7 @@ impl JournalFiles {
         Ok(found.map(|(ground, base, first)| StartPoint::at(ground, base, Ok(first))))
     }
 
-    /// The first record that the journal must have below a base, so that a start can go back to the base before.
+    /// The first record that the journal must have below a base, so that a start can go back to the previous base.
     fn first_record(&self, disk: &dyn Disk, base: BaseMark) -> u64 {
         let older = self.bases.iter().find(|&&lamport| lamport < base.lamport);
         match older {

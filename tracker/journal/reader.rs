@@ -206,8 +206,8 @@ impl<'a> JournalReader<'a> {
         Err(JournalError::Damaged { path: path.to_path_buf(), at: at as u64, why })
     }
 
-    /// The header of a segment. A damaged header is replaced by one made of what else is known, and returned with what
-    /// is wrong with it.
+    /// The header of a segment. In place of a damaged header, makes one from what else is known, and also returns what
+    /// is wrong with the damaged one.
     fn header(
         &self,
         bytes: &[u8],

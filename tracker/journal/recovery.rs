@@ -59,7 +59,7 @@ pub struct Recovery {
     pub spans: Vec<SegmentSpan>,
     /// Records that were not folded: the floor is above their ops, or the state had them already.
     pub(super) skipped: u64,
-    /// What `past` began with: the number of ops in it, and the record after which the others come.
+    /// The number of ops that `past` had at the beginning, and the record after which its further ops come.
     pub(super) began: (u64, u64),
 }
 
@@ -98,9 +98,9 @@ pub fn recover(disk: &dyn Disk, options: RecoveryOptions) -> Result<Recovery, Jo
     recovery.counted(disk)
 }
 
-/// Reads a journal and hands its ops to `fold`, in the order in which they were written, with the fold so far. That
-/// fold begins at the base or the checkpoint if there is one. Skips ops below the floor. Stops when `fold` returns
-/// false, and returns false.
+/// Reads a journal and hands its ops to `fold`, in the order in which they were written, with the fold so far. The fold
+/// begins at the base or the checkpoint if there is one. Skips ops below the floor. Stops when `fold` returns false,
+/// and returns false.
 pub fn read(
     disk: &dyn Disk,
     options: RecoveryOptions,
@@ -280,15 +280,15 @@ impl Recovery {
         })
     }
 
-    /// The upper bound for a segment before those that the start reads: no op in it has a higher Lamport counter.
+    /// The upper bound for a segment that the start does not read: no op in the segment has a higher Lamport counter.
     fn bound(&self, first_seq: u64) -> SegmentSpan {
         let below = first_seq <= self.base.needed();
         let highest = if below { self.base.lamport } else { self.past.state().lamport() };
         SegmentSpan { first_seq, highest }
     }
 
-    /// Goes on from the base or checkpoint that no segment follows; without one, from nothing. Drops the segments
-    /// after it.
+    /// Goes on from the base or checkpoint that no segment follows, or from nothing if there is neither. Drops the
+    /// later segments.
     fn beyond(self, disk: &dyn Disk, files: &JournalFiles, cut_off: Option<Ground>) -> Self {
         let what = plan::missing(disk, self.position.seq + 1);
         let mut lacking = Vec::new();

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1024 * 1024;
-/// The most bytes of all long lines. Each site may have as much as all others leave, and so may each network in it and
-/// each user there. A single user on an otherwise idle tracker gets half of this.
+/// The most bytes of all long lines. A site gets room only if all its bytes then do not exceed the bytes that are free.
+/// The same rule holds for each network of a site and for each user there. So a single user on an otherwise idle
+/// tracker gets half.
 const LINE_BYTES: usize = 24 * MIB;
 /// The most bytes of answers that are being made or read.
 const ANSWER_BYTES: usize = 12 * MIB;
@@ -50,7 +51,8 @@ impl JsonPayer {
         self.memory.rooms.incoming.begin(self.payer, len, &self.stream, by)
     }
 
-    /// Only one long line is parsed at a time. An unusual one takes up to twice its own length more meanwhile.
+    /// Only one long line is parsed at a time. While an unusual line is parsed, it takes up to twice its length in
+    /// addition.
     pub(super) fn parsing(&self) -> MutexGuard<'_, ()> {
         self.memory.parsing.lock()
     }

@@ -50,7 +50,7 @@ pub(super) enum JsonCommand {
 }
 
 impl JsonCommand {
-    /// The kind of the request that carries the command out, or of the last one.
+    /// The kind of the request that carries the command out. Of several requests, the kind of the last one.
     pub(super) fn kind(&self) -> u8 {
         let named = |wanted| Request::KINDS.iter().find(|(_, name, _)| *name == wanted).map_or(0, |(kind, ..)| *kind);
         match self {

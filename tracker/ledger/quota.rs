@@ -182,7 +182,7 @@ fn amount(text: &str) -> Option<u64> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverQuota {
     pub quota: Quota,
-    /// The user whose quota it is, unless that is the user who asks.
+    /// The user whose quota it is. `None` if that is the user who asks.
     pub other: Option<String>,
     /// The present amount. For bytes: the amount that the change would lead to.
     pub used: u64,
@@ -404,8 +404,8 @@ impl Asked<'_> {
         self.bytes(user, (self.lists.len_of)(content.info_hash), || freed)
     }
 
-    /// Looks at the lists only if the user has many shares. A list always has room if it replaces one of at least its
-    /// length: the limit may have been higher before.
+    /// Looks at the lists only if the user has many shares. A list always has room if it replaces a list that is at
+    /// least as long: the limit may have been higher before.
     fn bytes(&self, user: UserRef, more: u64, freed: impl FnOnce() -> u64) -> Result<(), OverQuota> {
         let (quota, max) = (Quota::ManifestBytes, self.quotas.of(Quota::ManifestBytes));
         let most = (self.state.user_share_count(user) as u64 + 1).saturating_mul(MANIFEST_LEN_MAX as u64);

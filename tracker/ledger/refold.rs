@@ -57,8 +57,8 @@ impl Refold {
         Self { epoch, followed, state, window, late, affected, rest, before, first, floor: None, history: None }
     }
 
-    /// Folds all ops above a pinned base on top of it. The log gives the ops that the window does not reach; by then
-    /// this base is the log's.
+    /// Folds all ops above a pinned base on top of it. The log gives the ops that the window does not reach. By then
+    /// the log has this base.
     pub(super) fn on_base(epoch: u64, whole: &Window, pinned: &Pinned, (durable, before): (State, State)) -> Self {
         let lamport = pinned.mark.lamport;
         let (state, window) = (pinned.base.clone(), Window::new(pinned.base.clone()));

@@ -156,8 +156,8 @@ impl Unused {
         self.files.is_empty() && self.missing.is_empty()
     }
 
-    /// Removes the manifests that are not among the `known` contents of shares, and tells which are gone. Drops the
-    /// wishes for the missing ones among them.
+    /// Removes the manifests that are not among the `known` contents of shares, and tells which are gone. For missing
+    /// manifests among these, drops the wishes.
     pub(super) fn remove(
         mut self,
         known: impl Iterator<Item = InfoHash>,

@@ -65,7 +65,8 @@ pub fn bind(addr: SocketAddr) -> Result<TcpListener, ListenError> {
 }
 
 fn start_listening(socket: &TcpListener) -> io::Result<()> {
-    // Connections inherit the option. So those that this run leaves do not block the next run.
+    // Connections inherit the option. So the connections that this run leaves behind do not block the port in the next
+    // run.
     sockopt::set_socket_reuseaddr(socket, true)?;
     Ok(rustix::net::listen(socket, BACKLOG)?)
 }
@@ -80,7 +81,7 @@ pub struct Listener {
     closing: AtomicBool,
     /// Connections that were turned away.
     leaving: LingeringSockets<TcpStream>,
-    /// Places with so many connections that it is not worth handling them.
+    /// Places that make too many connections to handle them one by one.
     ignored: Mutex<IgnoredPlaces>,
     warn: Warn,
 }

@@ -158,7 +158,8 @@ impl Secrets {
 /// The error that stands for ctrl-C, or for a signal. A reader would try again after `Interrupted`.
 const CTRL_C_KIND: io::ErrorKind = io::ErrorKind::ConnectionAborted;
 
-/// Keys from the terminal, up to ctrl-C or a signal. rpassword would react to ctrl-C with the signal, which leaves the echo off.
+/// Keys from the terminal, up to ctrl-C or a signal. rpassword would react to ctrl-C with the signal, which leaves the
+/// echo off.
 struct Keys(Arc<QuestionSignals>);
 
 impl Read for Keys {

@@ -21,8 +21,8 @@ const _: () = assert!(LOOPBACK_MAX + PROVED_MAX + PRIVATE_MAX + SEEN_MAX <= ADDR
 const NETWORK_V4: RangeInclusive<u8> = 16..=30;
 const NETWORK_V6: RangeInclusive<u8> = 48..=126;
 
-/// The addresses of a client to tell another one, the likeliest first; at most [`ADDRS_MAX`]. `to` is `None` if the
-/// other one has not said where it is.
+/// The addresses of a client to tell another client, the likeliest first, at most [`ADDRS_MAX`]. `to` is `None` if the
+/// other client has not said where it is.
 pub fn helpful(of: &Contact, to: Option<&Contact>) -> Vec<SocketAddr> {
     let believed = |addr: &SocketAddr| may_be_told(addr.ip(), of, to);
     let proved = of.proved.iter().copied().map(canonical).filter(believed).take(PROVED_MAX);

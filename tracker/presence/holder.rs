@@ -41,6 +41,6 @@ pub struct OnlineClient {
     pub key: ClientKey,
     /// Who and where it is, once it has announced that.
     pub contact: Option<Arc<Contact>>,
-    /// The tracker that it is logged in at; `None` for this one.
+    /// The tracker that the client is logged in at; `None` for this tracker.
     pub tracker: Option<u16>,
 }

@@ -127,7 +127,7 @@ impl HeldPieces {
         let mut set = match self {
             HeldPieces::All => return HeldPieces::All,
             HeldPieces::Count(held) => {
-                // Pieces that it held already count twice, until the client tells its whole holding.
+                // Pieces that the client held already count twice, until it tells its whole holding.
                 let more = u32::try_from(more.len()).unwrap_or(u32::MAX);
                 return HeldPieces::Count(held.saturating_add(more).min(layout.count()));
             }
@@ -161,7 +161,7 @@ impl Default for Interner {
 }
 
 impl Interner {
-    /// The same holding, with the set of other clients that hold the same.
+    /// The same holding, but with the set that other clients with equal holdings use.
     fn shared(&mut self, pieces: HeldPieces) -> HeldPieces {
         let HeldPieces::Some(set) = pieces else {
             return pieces;

@@ -85,7 +85,7 @@ impl Client {
         matches!(self.home, Home::Here { .. })
     }
 
-    /// The tracker that it is logged in at, unless it is this one.
+    /// The tracker that the client is logged in at; `None` for this tracker.
     pub(super) fn tracker(&self) -> Option<u16> {
         match self.home {
             Home::Here { .. } => None,
@@ -333,7 +333,8 @@ impl Register {
         }
         let holder = self.holder(key, held)?;
         if self.swarms.has_more_holders_of(share, key.user, USER_PEERS_MAX) {
-            // The user has more holders than are ever named: no client hears of this one, neither now nor in answers.
+            // The user has more holders than a client is ever told. So no client hears of this one, neither now nor in
+            // answers.
             return None;
         }
         let is_here = |key: &ClientKey| self.clients.get(key).is_some_and(Client::is_here);

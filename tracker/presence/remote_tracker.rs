@@ -65,7 +65,8 @@ impl RemoteTracker {
         told
     }
 
-    /// Which of these shares of a client its snapshot lacks so far. Empty if it lacks all of them.
+    /// The shares among these that the tracker's snapshot has not told of this client so far. Empty if it has told none
+    /// of them.
     pub(super) fn doubtful(&self, key: ClientKey, shares: &[ShareRef]) -> Vec<ShareRef> {
         let Some(confirmed) = &self.confirmed else {
             return Vec::new();
@@ -99,8 +100,9 @@ impl RemoteTracker {
     }
 }
 
-/// What a tracker told of a client that is logged in here, or that another tracker told later. It takes effect when
-/// that login ends: a dead connection can live on here for a while after the client has moved there.
+/// What a tracker told of a client that is logged in here, or that another tracker told later. The claim takes effect
+/// when that login ends: after a client has moved to the other tracker, its dead connection can live on here for a
+/// while.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) tracker: u16,

@@ -15,7 +15,8 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// The pace of changes after the first full account: 65,536 small ones at once, and then 4,000 a second. If a user's
-/// holdings change again and again, the links tell only the latest, and no more than the other users leave.
+/// holdings change again and again, the links tell only the latest. They do so only while more of the pace is left than
+/// the user has taken.
 const TOLD: Pace = Pace { burst: 65_536, interval: Duration::from_micros(250) };
 /// How many bytes of a holding count as one more change.
 const TOLD_LEN: usize = 64;

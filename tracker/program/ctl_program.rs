@@ -194,7 +194,7 @@ fn place_among(place: &CtlPlace, tracker: Option<u16>, list: &Path, services: &P
     }
 }
 
-/// The data folder beside a list. Without a number that is the only one there, or the one of tracker 1.
+/// The data folder beside a list. Without a number, this is the only data folder there, or the folder of tracker 1.
 fn beside(list: &Path, tracker: Option<u16>) -> Result<PathBuf, PlaceError> {
     let first = data_dir::default_path(list, tracker.unwrap_or(1))
         .map_err(|error| PlaceError::List(list.to_path_buf(), error))?;

@@ -1,5 +1,5 @@
-//! Which clients follow which groups, and the news of these groups. Each group has a rate limit: names that come
-//! meanwhile go together. Time is passed in.
+//! Which clients follow which groups, and the news of these groups. Each group has a rate limit: names that come during
+//! a pause go out together. Time is passed in.
 
 use super::push_channel::PushChannel;
 use crate::model::id::{GroupRef, OpId, UserRef};
@@ -86,8 +86,8 @@ impl Followers {
         }
     }
 
-    /// Groups have other ids. Which names of two merged groups a follower knows is unclear, so all followers hear that
-    /// there is more.
+    /// Groups have other ids. After two groups became one, it is unclear which names a follower knows. So all followers
+    /// hear that there is more.
     pub(crate) fn rekey(&self, canonical: impl Fn(OpId) -> OpId) {
         let mut fields = self.fields.lock();
         let renamed = |group: GroupRef| GroupRef(canonical(group.0));

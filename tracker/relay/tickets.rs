@@ -12,8 +12,8 @@ use std::net::IpAddr;
 /// The places of one user. A caller's ticket takes one. A pair also takes one of the called user. So a user loses no
 /// place to a call that the user's own client did not take.
 pub(super) const PLACES_PER_USER: usize = 4;
-/// The places in all. Each pair takes two connections and two threads of the tracker. Callers at one address take at
-/// most as many as are left for others.
+/// The places in all. Each pair takes two connections and two threads of the tracker. Callers at one address get
+/// another place only while more places are free than they have.
 pub(super) const PLACES_MAX: usize = 1024;
 
 /// One side of a pair: a running client of a user.

@@ -171,7 +171,7 @@ impl<'a> BaseTaker<'a> {
         self.tell_blame(rest, now);
     }
 
-    /// This tracker does not wait for the other one while that rests.
+    /// While the other tracker rests, this tracker does not wait for it.
     fn tell_blame(&self, rest: Duration, now: Instant) {
         let mut slot = self.core.cluster.base_slot().lock();
         self.core.committer.set_joining(slot.set_needed(self.number, false, now));

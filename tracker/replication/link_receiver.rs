@@ -321,8 +321,8 @@ impl<'a> LinkReceiver<'a> {
         }
     }
 
-    /// Makes ops durable. If that fails, perhaps again after `before`, the receiver retries after a pause. The link
-    /// goes on.
+    /// Makes ops durable. If that fails, the receiver retries after a pause, and the link goes on. `before` is the
+    /// failure of an earlier try.
     fn keep(&mut self, ops: Vec<Op>, before: Option<Refused>) -> Result<(), Refusal> {
         let Some(op) = ops.first().cloned() else { return Ok(()) };
         let absent = self.core.manifests.mark_absent(ops.iter().filter_map(manifest_of));

@@ -238,7 +238,7 @@ impl FloorKeeper {
         }
         let body = OpBody::ProposeFloor { floor: floor.clone() };
         let committed = self.core.committer.vote(body, (pinned.mark.lamport, &pinned.vector));
-        // Fails if the log does not keep it; then clients that make changes learn the reason.
+        // This fails if the log does not keep the proposal. Clients that make changes then learn the reason.
         let Some(id) = committed.ok().flatten().and_then(|committed| committed.op) else { return false };
         self.proposed = Some(Proposed { id, at: Instant::now(), below: pinned.base.op_count() });
         self.pinned = Some(pinned);
@@ -264,7 +264,7 @@ impl FloorKeeper {
             let (here, there) = (in_words(pinned.mark), in_words(floor.mark));
             let why = format!("THE STATES DIFFER up to {here} here, {there} elsewhere. Please report this");
             self.trouble.begins(why);
-            // The base of the others is the way on, if they establish it.
+            // This tracker can go on with the base of the others, if they establish the floor.
             let between = Some([floor.after, floor.mark]);
             self.core.cluster.base_slot().lock().note_out_of_reach(between);
             return None;

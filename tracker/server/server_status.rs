@@ -54,7 +54,7 @@ pub struct ServerStatus {
     pub read_only: Option<Duration>,
     /// Changes that could not be placed.
     pub unplaced: Vec<UnplacedList>,
-    /// Bases that lost their place to one that lacks a part of them.
+    /// Bases that lost their place to another base, although the other one lacks a part of them.
     pub left: Vec<PathBuf>,
     /// Why the tracker can make no changes at present.
     pub trouble: Option<String>,

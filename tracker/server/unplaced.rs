@@ -253,7 +253,8 @@ impl UnplacedLists {
         }
     }
 
-    /// The bases that lost their place to one that lacks a part of them, as long as the operator keeps them.
+    /// The bases that lost their place to another base, although the other one lacks a part of them. Lists those that
+    /// the operator still keeps.
     pub fn left(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.folder.join(journal::FOLDER)).into_iter().flatten().flatten();
         let is_left = |path: &PathBuf| path.extension().is_some_and(|ending| ending == LEFT);

@@ -70,8 +70,8 @@ impl Session {
         Ok(Reply::CallPassed { addrs: addrs(way, &contact, &mine), start_ms, ticket })
     }
 
-    /// The address from which the caller dials, for this call alone. It is believed if a tracker has just seen a
-    /// client at it and it has the IP of the caller's link.
+    /// The address from which the caller dials, for this call alone. This tracker believes it if a tracker has just
+    /// seen a client there, and if it has the IP of the caller's link.
     fn leaving(&self, way: CallWay, from: &Mirrored) -> Result<SocketAddr, Refusal> {
         if way != CallWay::Punch {
             return Err(Refusal::about(Code::Malformed, "a call cannot come from there"));
@@ -97,7 +97,7 @@ fn addrs(way: CallWay, of: &Contact, to: &Contact) -> List<SocketAddr, ADDRS_MAX
 }
 
 /// How long the caller and the called client wait after the call, in ms, so that both begin at the same moment. The
-/// one that hears it sooner waits for half of the difference of the round trips.
+/// side with the shorter round trip hears it sooner, and waits for half of the difference of the round trips.
 fn starts(way: CallWay, caller: &Contact, called: &Contact) -> (u16, u16) {
     if way != CallWay::Punch {
         return (0, 0);

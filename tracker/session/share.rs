@@ -30,8 +30,8 @@ pub(super) fn visible_share(state: &State, user: UserRef, share: ShareRef) -> Re
     })
 }
 
-/// The share that the change of `op` made, for its author, who may have left the group since. A repeated command has
-/// no `share`: then returns only a share that this op made, and only if it is the one asked for.
+/// The share that the change of `op` made. It is for the author, who may have left the group since. A repeated command
+/// has no `share`: then returns the share that this op made, if it is the requested one.
 fn done_share(
     state: &State,
     op: OpId,

@@ -155,7 +155,7 @@ impl State {
         let Some(user) = self.kept_user(user) else { return };
         let row = self.user_row_mut(user);
         if std::mem::replace(&mut row.standing, AccountStanding::Active) == AccountStanding::Disabled {
-            // Also those that began since at a tracker that had not heard of it.
+            // This also ends sessions that began meanwhile at a tracker that had not heard of the disabling.
             self.expire_sessions(op, user);
             self.tell(user, op.order(), Notice::AccountEnabled {});
         }

@@ -155,8 +155,8 @@ fn each_once<T: Ord>(list: &mut Vec<T>) {
     list.dedup();
 }
 
-/// What some ops mean to single users when some of the ops came late, so that anything may differ. `affected` has all
-/// ops that the fold took since the last state that both states have in common.
+/// The effects of some ops on single users if some of these ops came late. Then anything may differ between the two
+/// states. `affected` has all ops that the fold took since the last state that both states have in common.
 pub fn effects_between(before: &State, after: &State, affected: Affected) -> Vec<Effect> {
     let Affected { mut users, mut memberships, mut departures, mut sharers, mut groups } = affected;
     each_once(&mut groups);

@@ -167,8 +167,9 @@ impl State {
         self.group_row_mut(group).requests.remove(&key).is_some()
     }
 
-    /// Makes a user a member who is none yet. The first member owns the group and makes it visible, under its last
-    /// name or, if that is taken, under another. The group keeps that name as long as it has members.
+    /// Makes a user a member. The user must not be a member yet. The first member owns the group and makes it visible,
+    /// under its last name or, if that name is taken, under another. The group keeps that name as long as it has
+    /// members.
     pub(super) fn join(&mut self, op: &Op, group: GroupNo, user: UserNo) {
         let row = self.group_row_mut(group);
         let rank = row.joined;

@@ -109,7 +109,7 @@ impl State {
     }
 
     /// The highest floor that follows the one under this state and that a tracker of the cluster has promised. At or
-    /// below it only ops that are part of it have a place. Other floors may exclude what the base has.
+    /// below this floor, only the ops that are part of it have a place. Other floors may exclude ops that the base has.
     pub fn gate(&self) -> Option<&Arc<FloorProposal>> {
         let follow = self.promises().filter(|(_, floor, _)| floor.after.lamport == self.floor);
         let binding = follow.filter(|(_, _, by)| by.iter().any(|&tracker| !self.is_forgotten(tracker)));

@@ -182,8 +182,9 @@ impl FrameSender {
         matches!(poll(&mut [PollFd::new(&*self.stream, PollFlags::OUT)], within.as_ref()), Ok(1..))
     }
 
-    /// Writes a frame. The pushes that waited for room leave before it, and pushes that came meanwhile behind it. The
-    /// caller may wait for the far side, so it takes them along. All of them have one deadline together.
+    /// Writes a frame. Pushes that waited for room leave before it, and pushes that came meanwhile leave behind it. The
+    /// caller may wait for the far side, so it writes these pushes too. The frame and the pushes have one deadline
+    /// together.
     fn send_between(&self, write: impl FnOnce(&mut Outgoing, Instant) -> io::Result<()>) -> io::Result<()> {
         let result = {
             let mut outgoing = self.outgoing.lock();

@@ -1,8 +1,8 @@
 //! Limits the memory that the long frames of all connections take together: incoming frames with those that are being
 //! answered, and outgoing answers.
 //!
-//! A site, a network in it and a user there may each take no more than what all others leave free. Freed room goes to
-//! the waiting payer with the least.
+//! A site gets room only if all its bytes then do not exceed the bytes that are free. The same rule holds for each
+//! network of a site and for each user there. Freed room goes to the waiting payer that has the least.
 
 use crate::model::address::{network_of, place_of};
 use crate::model::id::UserRef;

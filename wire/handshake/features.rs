@@ -1,5 +1,5 @@
-//! The optional parts of the protocol, one bit each. Each side says in its handshake message which of them it knows. Both
-//! use those that both know.
+//! The optional parts of the protocol, one bit each. Each side says in its handshake message which of them it knows.
+//! Both use those that both know.
 
 use crate::wire::codec::wire_struct;
 

@@ -49,8 +49,8 @@ pub(crate) fn of_country(number: usize) -> Access {
     unreachable!("the parts are a hundred percent")
 }
 
-/// The least time until all have `size` bytes (Kumar and Ross, Peer-assisted file distribution: the minimum distribution
-/// time, 2006).
+/// The least time until all have `size` bytes (Kumar and Ross, Peer-assisted file distribution: the minimum
+/// distribution time, 2006).
 pub(crate) fn least_time(size: u64, seeder_up: f64, members: &[Access]) -> f64 {
     let size = size as f64;
     let slowest = members.iter().map(|member| member.down).fold(f64::MAX, f64::min);

@@ -29,7 +29,7 @@ pub(crate) enum Event {
     Asked(ConnId, u32),
     /// The request of a connection has waited as long as it may.
     Held(ConnId),
-    /// The taker hears that a piece is on its way to another member, and for how many milliseconds.
+    /// The taker hears that a piece is on its way to another member, and how many milliseconds that may take.
     PutOff(ConnId, u32),
     /// The uplink of a member is free, or its limit allows more.
     Uplink(u32),

@@ -70,7 +70,8 @@ pub(super) fn is_inherited(unfinished: &Part, to: &Path, of: &Subject) -> bool {
     of.manifest.is_folder() && unfinished.manifest().is_folder() && unfinished.destination() == to
 }
 
-/// Hands the old part to the new version if that inherits it; otherwise takes its name away.
+/// Hands the old part to the new version if the new version inherits it. Otherwise gives the old part up, so its name
+/// becomes free.
 pub(super) fn make_way(unfinished: &Part, to: &Path, of: &Subject, label: &PartLabel) -> Result<(), PartError> {
     if is_inherited(unfinished, to, of) {
         return unfinished.hand_over(&of.manifest, label);

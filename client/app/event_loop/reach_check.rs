@@ -1,5 +1,5 @@
-//! When the client asks the tracker again whether others reach it: after the answer that the tracker did not try. Until
-//! the tracker has tried, it does not tell others the address that the user configured.
+//! The times at which the client asks the tracker again whether others reach it. It asks again if the tracker's answer
+//! was that it did not try. Until the tracker has tried, it does not tell others the address that the user configured.
 
 use crate::wire::client_tracker::ReachClass;
 use std::time::{Duration, Instant};

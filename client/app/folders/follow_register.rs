@@ -67,7 +67,7 @@ impl FollowRegister {
         self.wake();
     }
 
-    /// Notes that a group has shares under these new names; with `more`, under others too.
+    /// Notes that a group has shares under these new names. With `more`, it has shares under further new names too.
     pub(crate) fn changed(&self, group: GroupId, names: Vec<FileName>, more: bool) {
         let mut fields = self.fields.lock();
         let news = fields.orders.news.entry(group).or_default();

@@ -25,7 +25,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How long a download may stand without a peer that delivers before another one gets its turn.
+/// How long a download may stand without a peer that delivers. After that, another download gets its turn.
 const STANDS_LONG: Duration = Duration::from_secs(10);
 
 /// The time in which news is collected into one message.
@@ -399,7 +399,7 @@ impl Followed {
         self.lacking.is_some()
     }
 
-    /// Finds files that are no longer here, so that they take no room.
+    /// Finds the files that are no longer here. Their room counts as free again.
     pub(super) fn look_for_room(&mut self) {
         let names: Vec<FileName> = self.following.all_came().keys().cloned().collect();
         for name in names {

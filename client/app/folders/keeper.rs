@@ -52,7 +52,8 @@ struct Keeper<'a> {
     /// Since when no tracker is reached.
     lost: Option<Instant>,
     reading: Option<Reading>,
-    /// Shares to end that the tracker has not heard of: without a file, or of a folder that is no longer shared.
+    /// Shares that are to end and that the tracker has not heard of. Their file is gone, or their folder is no longer
+    /// shared.
     unheard: Vec<ShareRecord>,
     /// When to ask the tracker about them next.
     hears: Option<Instant>,
@@ -205,7 +206,7 @@ impl Keeper<'_> {
         let Some(Reading { record, name, look }) = self.reading.take() else { return };
         self.folders.iter_mut().for_each(Folder::has_read);
         if let Some(at) = self.folders.iter().position(|folder| *folder.record() == record) {
-            // The changed file, for which the reading was stopped, has come to rest by then or will do so.
+            // If the reading was stopped, the file has changed. It has come to rest by now, or will do so.
             let is_outdated = !self.folders[at].is_ready(&name, look);
             self.has_shared(at, (&name, look), shared, is_outdated);
         }
@@ -295,8 +296,8 @@ impl Keeper<'_> {
         self.unheard.extend(shares);
     }
 
-    /// Ends those shares that the tracker has heard of by now. A share that the user has shared again does not end, nor
-    /// does one whose file lies in a shared folder again.
+    /// Ends those shares that the tracker has heard of by now. A share stays if the user has shared it again, or if its
+    /// file lies in a shared folder again.
     fn end_unheard(&mut self) {
         let (session, now) = (self.session, Instant::now());
         if self.hears.is_none_or(|hears| hears > now) {

@@ -358,7 +358,7 @@ impl Folder {
         self.is_scanned() && self.settling.is_settled()
     }
 
-    /// Whether nothing is to be done right now; `full` says that the tracker takes no more shares.
+    /// Whether there is nothing to do right now. `full` says that the tracker takes no more shares.
     pub(super) fn is_at_rest(&self, full: bool) -> bool {
         self.away.is_some() || (self.is_scanned() && self.settling.is_done(full, Instant::now()))
     }

@@ -164,8 +164,8 @@ fn is_untouched(known: &Known) -> bool {
 }
 
 impl Keeper<'_> {
-    /// Tells the user. A file of a shared folder comes and goes: there the news goes to the folder's thread, which the
-    /// system may have told nothing.
+    /// Tells the user. For a file of a shared folder, the news goes to the folder's thread: files come and go there,
+    /// and the system may not have told that thread of the change.
     fn news(&mut self, record: &ShareRecord, news: Option<ShareNews>) {
         if news.is_none() {
             return;

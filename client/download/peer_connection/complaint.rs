@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// The longest silence of a peer before its answer to a complaint. Earlier requested pieces come first, and may be slow.
+/// The longest silence of a peer before its answer to a complaint. Earlier requested pieces come first, and may be
+/// slow.
 const COMPLAINT_SILENCE: Duration = Duration::from_secs(5);
 /// The longest wait for an answer, whatever comes before it.
 const COMPLAINT_DEADLINE: Duration = Duration::from_secs(60);

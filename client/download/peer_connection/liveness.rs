@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 const SILENT_DEADLINE: Duration = Duration::from_millis(700);
 /// A peer on a slow or shared line counts as silent after this many times its longest recent pause.
 const SILENT_PAUSES: u32 = 4;
-/// The upper limit of the silence deadline. All peers share the line to this end. So no peer counts as silent before
-/// the line could have carried one piece, up to this limit.
+/// The upper limit of the silence deadline. All peers share the line to this end. So a peer counts as silent only after
+/// the time in which the line carries one piece, but at the latest after this limit.
 const SILENT_DEADLINE_MAX: Duration = Duration::from_secs(10);
 /// After this long, others may take a piece even while its bytes arrive, and also the pieces requested behind it. The
 /// connection goes on: it may be the only one, and a slow link delivers a piece in the end.
@@ -24,7 +24,7 @@ const PUT_OFF_DEADLINE: Duration = Duration::from_secs(120);
 /// What is due on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
-    /// The pieces do not come, and others may take them. Not due again before a piece has come.
+    /// The pieces do not come, and others may take them. Due again only after a piece has come.
     GiveBack,
     /// This end has said nothing for long. The peer needs a sign of life.
     KeepAlive,
@@ -42,7 +42,7 @@ pub struct Liveness {
     lived: Instant,
     /// Since when the next piece is due.
     piece_since: Instant,
-    /// Others may take the pieces of the peer, and none has come since.
+    /// Other peers may take over the pieces of this peer, and no piece has come from it since.
     late: bool,
     /// The longest pause between bytes since the last piece, and the longest between the two pieces before.
     pauses: [Duration; 2],
@@ -113,12 +113,13 @@ impl Liveness {
         self.late = false;
     }
 
-    /// Whether bytes have come in lately, and a piece not too long ago. If so, the connection makes room for no one.
+    /// Whether bytes have come in lately, and a piece not too long ago. Such a connection does not have to make room
+    /// for another user.
     pub fn is_giving(&self, now: Instant) -> bool {
         now.duration_since(self.heard) < GIVING_PAUSE && now.duration_since(self.piece_since) < SLOW_DEADLINE
     }
 
-    /// Whether others may take the pieces of the peer, and none has come since.
+    /// Whether other peers may take over the pieces of this peer, and no piece has come from it since.
     pub fn is_late(&self) -> bool {
         self.late
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// This many requests are always allowed.
 const ASKED_MIN: usize = 8;
-/// Besides these, as many as arrive in this time.
+/// Beyond `ASKED_MIN`, as many requests are allowed as pieces arrive in this time.
 const AHEAD: Duration = Duration::from_secs(4);
 /// Of this many pieces, one is reserved for users other than the one with most expected pieces. So one slow user leaves
 /// requests for the others.

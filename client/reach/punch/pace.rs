@@ -1,4 +1,4 @@
-//! Limits how often this client dials an address that another member names, because it may be that of a third machine.
+//! Limits how often this client dials an address that another member names: the address may be that of a third machine.
 //! Pure: the time is passed in.
 
 use crate::rate::buckets::{Buckets, Pace};

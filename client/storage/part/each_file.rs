@@ -14,7 +14,7 @@ const THREADS_MAX: usize = 8;
 /// Calls `work` for every file, with its number. The calling thread alone handles few files.
 ///
 /// # Errors
-/// One of those of `work`; then some files were left out.
+/// An error of `work`. Then some files were left out.
 pub(super) fn for_each_file<E: Send>(
     manifest: &Manifest,
     work: impl Fn(usize, &FileEntry) -> Result<(), E> + Sync,

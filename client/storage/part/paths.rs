@@ -106,8 +106,9 @@ impl PartPaths {
         self.folder_path().join(name)
     }
 
-    /// Whether a file of `owner` belongs to another user, in a folder where everybody may make files and no one may
-    /// remove those of others. In other folders, a user with write access could replace everything anyway.
+    /// Whether a file of `owner` belongs to another user in a shared folder such as /tmp. There all users may make
+    /// files, and no user may remove the files of others. In other folders, a user with write access could replace
+    /// everything anyway.
     pub(super) fn is_of_another_user(&self, owner: u32) -> bool {
         let me = rustix::process::geteuid().as_raw();
         self.folder.metadata().is_ok_and(|folder| is_of_another(owner, me, (folder.uid(), folder.mode())))

@@ -1,7 +1,7 @@
 //! The old version of a content that a download replaces.
 //!
-//! A run that is killed between the exchange of the names and the removal leaves the old version beside the new one. The
-//! next run finds the new version under the final name, verifies it, and removes the old one.
+//! A run that is killed between the exchange of the names and the removal leaves the old version beside the new one.
+//! The next run finds the new version under the final name, verifies it, and removes the old one.
 
 use super::body::Body;
 use super::each_file::for_each_file;
@@ -26,10 +26,10 @@ use std::sync::Arc;
 /// The client's own record about a download, whatever lies on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartRecord {
-    /// No record: the download begins. A part without a sidecar is not its own.
+    /// The client has no record: the download begins. A part without a sidecar does not belong to the download.
     Absent,
-    /// The download has begun. A part without a sidecar is its own if the pieces match. Without a part the download
-    /// begins again.
+    /// The download has begun. A part without a sidecar belongs to the download if the pieces match. Without a part the
+    /// download begins again.
     Begun,
     /// The download has begun, and does not begin again by itself. Without its part it waits.
     Awaited,

@@ -43,7 +43,7 @@ pub(super) fn pieces_with_data(manifest: &Manifest, file: impl Fn(usize) -> Opti
 /// holds only right pieces. Changes nothing.
 ///
 /// # Errors
-/// `Foreign`, `Io`: those of opening the part.
+/// `Foreign` or `Io` if the part cannot be opened.
 pub(super) fn is_of_download(paths: &PartPaths, manifest: &Manifest) -> Result<bool, PartError> {
     let path = paths.part_path();
     let only = match manifest.is_folder() {

@@ -6,7 +6,7 @@ use crate::model::name::UserId;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-/// A piece delays no other one after this long without a byte, or after `LONG` in all.
+/// A piece no longer delays other pieces after this long without a byte, or after `LONG` in all.
 const STILL: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(60);
 /// Fewer bytes than this count as none.
@@ -35,7 +35,7 @@ enum Stand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Leaving {
     since: Instant,
-    /// When enough bytes last left, and the few bytes since then.
+    /// The last time at which at least `LITTLE` bytes had left, and the number of bytes since then.
     moved: Instant,
     few: u64,
     /// Whether the socket is full.

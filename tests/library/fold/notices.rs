@@ -31,8 +31,8 @@ fn notice_before_which_another_belongs() -> (Side, Side, UserRef, OpOrder) {
     (a, b, dave, through)
 }
 
-/// His tracker learns of it only after he has read. Dropping everything up to that place would drop a notice that he
-/// never got.
+/// Dave's tracker learns of the taken name only after he has read. Dropping everything up to that place would drop a
+/// notice that he never got.
 #[test]
 fn notices_that_were_not_shown_are_kept() {
     let (mut a, mut b, dave, through) = notice_before_which_another_belongs();
@@ -42,7 +42,7 @@ fn notices_that_were_not_shown_are_kept() {
     assert_eq!(a.notices(dave), [renamed_group("x", "x~2"), rejected("lab")]);
 }
 
-/// The same, but the tracker already knew it when it noted what dave had read. It had not yet told him.
+/// As above, but the tracker already knew of the taken name when it noted what dave had read. It had not yet told him.
 #[test]
 fn notices_that_came_after_the_showing_are_kept() {
     let (mut a, mut b, dave, through) = notice_before_which_another_belongs();

@@ -29,8 +29,8 @@ fn every_message_that_a_release_says_is_understood() {
     }
 }
 
-/// Bytes that are taken apart and put together again may mean something else by now. So the values that are written by hand
-/// must still have the bytes.
+/// Bytes that are taken apart and put together again may mean something else by now. So the values that are written by
+/// hand must still have the bytes.
 #[test]
 fn the_bytes_of_every_release_still_mean_the_same_message() {
     let now: BTreeSet<(&str, Vec<u8>)> = encoded().into_iter().collect();

@@ -50,8 +50,8 @@ impl Model<'_> {
         self.idle.forgotten = self.forgotten.clone();
     }
 
-    /// Drops the origins that were silent since the floor before. The last origin of a tracker stays, unless the tracker
-    /// was forgotten. From then on nobody knows which of the dropped ops have carried out commands.
+    /// Drops the origins that were silent since the floor before. The last origin of a tracker stays, unless the
+    /// tracker was forgotten. From then on nobody knows which of the dropped ops have carried out commands.
     fn drop_origins(&mut self, idle: &Idle) {
         let is_last = |origin: &Origin, at: &OpOrder| {
             idle.origins.iter().all(|(other, last)| other.tracker != origin.tracker || last <= at)

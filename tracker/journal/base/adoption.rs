@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::iter;
 
-/// The suffix of a base that lost its place to one which lacks a part of it.
+/// The suffix of a base that lost its place to another base, although the other one lacks a part of it.
 pub(crate) const LEFT: &str = ".left";
 
 /// Lists changes that are about to lose their place.
@@ -163,8 +163,8 @@ pub(crate) fn keep_aside(disk: &dyn Disk, own: BaseMark, adopted: &State) -> Res
     )))
 }
 
-/// The name for a base that lost its place: the first of `14.left`, `14-2.left` and so on that is free, or holds this
-/// base since a start that was cut short.
+/// The name for a base that lost its place: the first of `14.left`, `14-2.left` and so on that is free. A name counts
+/// as free if it already holds this base, because an earlier start was cut short.
 fn left(disk: &dyn Disk, lamport: u64, base: &State) -> Result<String, JournalError> {
     let names = disk.list().map_err(io_error(disk, "", "read the folder"))?;
     let is_it = |name: &str| KIND.read(disk, name).is_ok_and(|(_, kept)| kept.digest() == base.digest());

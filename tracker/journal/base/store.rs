@@ -95,9 +95,9 @@ impl JournalShelf {
         self.failed().map_or(Ok(()), |reason| Err(BaseError::Failed(reason)))
     }
 
-    /// The place before the first batch with an op above a floor. The search begins where the base before begins: what
-    /// lies earlier is unchecked. It skips damage that precedes an op which this start issued at or below the floor.
-    /// Such an op is above all that the journal had before it.
+    /// The place before the first batch with an op above a floor. The search begins where the previous base begins:
+    /// what lies earlier is unchecked. It skips damage before an op that this start issued at or below the floor: such
+    /// an op is above all earlier ops of the journal.
     fn place_above(&self, floor: u64) -> io::Result<SegmentPlace> {
         let segments = self.spans.lock().above(floor);
         let mut damaged = None;

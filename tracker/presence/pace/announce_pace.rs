@@ -32,7 +32,7 @@ impl Default for AnnouncePace {
 }
 
 impl AnnouncePace {
-    /// Whether a client of this user may announce itself now from this address. If so, it counts.
+    /// Whether a client of this user may announce itself now from this address. A true result counts against the limit.
     pub fn allows(&mut self, user: UserRef, ip: IpAddr, now: Instant) -> bool {
         let (network, site) = (network_of(ip), site_of(ip));
         let may = self.users.allows(&user, now)

@@ -12,9 +12,9 @@ const SPAN: Duration = Duration::from_secs(60);
 const CALLS_MAX: u32 = 10;
 /// The most calls from one user to all others: a download may have 64 connections.
 const CALLER_MAX: u32 = 600;
-/// The most calls of all users. It bounds the memory: a call takes about 100 bytes for a minute. A user may have at
-/// most as many of them as remain for others. The same holds for all users of one address or site. So when calls run
-/// out, the limiter first refuses those who call most.
+/// The most calls of all users. It bounds the memory: a call takes about 100 bytes for a minute. A user may call only
+/// while more calls are left than this user has made. All users of one address or site have the same limit together. So
+/// when calls run out, the limiter first refuses the users who call most.
 const LOG_MAX: usize = 16_384;
 
 /// The calls of the last minute.
@@ -40,7 +40,7 @@ struct Called {
 }
 
 impl CallLimit {
-    /// Whether this user, at this address, may call another one now. If so, it counts.
+    /// Whether this user, at this address, may call another one now. A true result counts against the limit.
     pub fn allows(&mut self, (caller, ip): (UserRef, IpAddr), called: UserRef, now: Instant) -> bool {
         self.forget_before(now);
         let place = place_of(ip);

@@ -1,10 +1,12 @@
-//! A rate limiter for what users cause, in all: no user takes more than others leave. Time is passed in.
+//! A rate limiter for everything that users cause together. No user takes more than what remains for the others. Time
+//! is passed in.
 
 use crate::model::id::UserRef;
 use crate::rate::buckets::{Buckets, Pace};
 use std::time::Instant;
 
-/// Each user leaves at least as much as that user has taken, however many users take all they can.
+/// A user may take more only while more is left than this user has taken. This holds however many users take all they
+/// can.
 #[derive(Debug)]
 pub(crate) struct SharedPace {
     burst: u64,

@@ -131,7 +131,7 @@ impl Register {
     }
 
     /// Two shares are about to become one, and a tracker in the middle of its snapshot has told only one of them so
-    /// far. Drops what it told of the other one earlier, which would otherwise pass for part of the snapshot.
+    /// far. Drops its earlier claims about the other share: otherwise they would count as part of the snapshot.
     pub(in crate::tracker::presence) fn leave_doubtful_twins(&mut self, canonical: impl Fn(OpId) -> OpId) {
         let telling = self.remote_trackers.iter().filter(|(_, tracker)| tracker.is_telling());
         let told: Vec<_> =

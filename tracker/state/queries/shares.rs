@@ -48,8 +48,7 @@ impl State {
         self.share_no(share).map(|share| self.share_info(share))
     }
 
-    /// The latest version of a share, if it has sharers: follows the versions with which the author replaced each
-    /// other.
+    /// The latest version of a share, if that version has sharers. Follows the replacements that the author made.
     pub fn newer(&self, share: ShareRef) -> Option<ShareRef> {
         let next = |share: ShareNo| self.share_no(ShareRef(self.share_row(share).successor?));
         let newest = std::iter::successors(next(self.share_no(share)?), |&share| next(share)).last()?;
