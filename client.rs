@@ -10,7 +10,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let name = program_name("client");
     if let Err(error) = keep_memory_private() {
-        eprintln!("{name}: the memory is not kept private: {}", reason(&error));
+        eprintln!("{name}: this program's memory cannot be protected from other programs: {}", reason(&error));
     }
     match parse(&name, std::env::args_os().skip(1)) {
         Ok(Invocation::Run(args)) => start::run(*args).into(),

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let name = program_name("tracker");
     if let Err(error) = keep_memory_private() {
-        eprintln!("{name}: the memory is not kept private: {}", reason(&error));
+        eprintln!("{name}: this program's memory cannot be protected from other programs: {}", reason(&error));
     }
     let exit = |outcome, failed| exit(&name, outcome, failed);
     let exit = match args::parse(&name, std::env::args_os().skip(1)) {

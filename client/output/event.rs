@@ -361,7 +361,7 @@ impl Event {
 
 fn outdated(group: &GroupId, file: &FileName) -> String {
     format!(
-        "There is a new version of {file} in {group}: update_file {group} {file}; until then the old one is downloaded"
+        "There is a new version of {file} in {group}: update_file {group} {file}; without that, the download of the old version goes on"
     )
 }
 

@@ -12,7 +12,7 @@ use std::fmt;
 use std::io;
 
 /// Follows the words for [`RpcError::NoTracker`] if the client tries again by itself.
-pub const TRIED_AGAIN: &str = "; it is tried again by itself";
+pub const TRIED_AGAIN: &str = "; the client keeps trying";
 
 /// Why a request has no reply.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -144,7 +144,7 @@ fn members_who_are_refused(said: &mut Vec<String>) {
 /// The message at the prompt that corresponds to a script's message. A person can wait for the tracker.
 fn at_the_prompt(line: String) -> String {
     let gives_up = line.starts_with("No tracker can be reached");
-    line + if gives_up { "; it is tried again by itself" } else { "" }
+    line + if gives_up { "; the client keeps trying" } else { "" }
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl CommitQueue {
     /// The base of a floor.
     pub(super) fn base_of(&self, floor: u64) -> Result<State, Refusal> {
         let base = self.source.base().map_err(|error| unreadable(&error))?;
-        if base.floor() == floor { Ok(base) } else { Err(unreadable(&"the newest base is that of another floor")) }
+        if base.floor() == floor { Ok(base) } else { Err(unreadable(&"the newest base belongs to another floor")) }
     }
 
     /// Reads all ops of the log in their total order.

@@ -136,7 +136,7 @@ impl fmt::Display for UnsoundStateFile {
                 write!(f, "has format {version} and was written by {age} version of this program")
             }
             Self::NoPosition(error) => write!(f, "does not say where it stands: {error}"),
-            Self::WrongPosition => f.write_str("does not stand where its name says"),
+            Self::WrongPosition => f.write_str("has another position than its name says"),
             Self::NotAState(error) => write!(f, "holds a state of another version of this program ({error})"),
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn exposition(
     build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
     now.register("build_info", "The version of the program", build);
     let mut one = |name: &str, help: &str, is: bool| now.register(name, help, ConstGauge::new(i64::from(is)));
-    one("up", "Whether the tracker runs, not being started", gauges.is_some());
+    one("up", "Whether the tracker runs; 0 while it starts", gauges.is_some());
     one("ready", "Whether the tracker serves clients and can write to its disk", observed.ready().is_ok());
     gauges.iter().for_each(|gauges| gauges.register(&mut now));
     let mut process = Registry::default();

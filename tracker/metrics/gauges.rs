@@ -117,7 +117,7 @@ impl Gauges {
         family("link_lag_ops", "Changes that another tracker lacks", links(|link| link.lag));
         let limits = self.limits.iter();
         let used = limits.clone().map(|limit| of("name", limit.name, limit.used));
-        family("limit_used", "How much there is of what a limit is about", used.collect());
+        family("limit_used", "The present use of each limit", used.collect());
         let most = limits.filter_map(|limit| Some(of("name", limit.name, limit.max?)));
         family("limit_max", "The most that a limit lets through", most.collect());
         family("link_behind_ops", "Changes of another tracker that are not here yet", links(|link| link.behind));

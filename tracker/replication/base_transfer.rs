@@ -179,7 +179,7 @@ impl<'a> BaseTaker<'a> {
         let (number, rest) = (self.number, duration(rest));
         self.core
             .cluster
-            .warn(&format!("tracker {number} gives a base that no tracker can have; it is asked again in {rest}"));
+            .warn(&format!("tracker {number} sent an impossible base; it is asked again in {rest}"));
     }
 
     fn cannot_keep(&mut self, why: &BaseError, now: Instant) {

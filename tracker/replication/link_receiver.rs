@@ -238,7 +238,7 @@ impl<'a> LinkReceiver<'a> {
     fn go_on_with_list(&mut self, seen: SeenPart, now: Instant) -> Result<(), Refusal> {
         let coming = self.coming.take();
         let (of, mut gathered) =
-            coming.ok_or_else(|| Refusal::about(Code::Malformed, "the end of no list of origins"))?;
+            coming.ok_or_else(|| Refusal::about(Code::Malformed, "the end of a list of origins that never began"))?;
         let Some(seen) = gathered.add(seen)? else {
             self.coming = Some((of, gathered));
             return Ok(());

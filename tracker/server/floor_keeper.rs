@@ -162,7 +162,7 @@ impl FloorKeeper {
             FloorStep::Yield(floor) => {
                 let lamport = floor.mark.lamport;
                 self.core.restart.ask(&format!(
-                    "it holds changes that came too late for what the trackers have agreed on, up to {lamport}"
+                    "it holds changes that came after the trackers had agreed on the floor {lamport}"
                 ));
                 false
             }

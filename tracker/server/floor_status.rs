@@ -85,7 +85,7 @@ impl fmt::Display for FloorStatus {
                 Ok(())
             }
             NextFloor::Underway => {
-                write!(f, "\nfloor       all have agreed on the next one, which this one goes over to")
+                write!(f, "\nfloor       all trackers have agreed on the next floor; this tracker is moving to it")
             }
             NextFloor::Higher => write!(f, "\nfloor       another tracker has a higher one, which this one takes over"),
             NextFloor::Contradiction { between: [one, other] } => write!(
@@ -108,7 +108,7 @@ impl fmt::Display for Holdback {
                 write!(f, "{tracker}: it is not connected; if it does not come back, say forget {tracker}")
             }
             HoldbackReason::Behind => write!(f, "{tracker}: it has not caught up yet"),
-            HoldbackReason::HasToPropose => write!(f, "{tracker}: it is to propose the next floor, and has not"),
+            HoldbackReason::HasToPropose => write!(f, "{tracker}: it must propose the next floor and has not done so"),
             HoldbackReason::NotOnTheirList { proposer } => {
                 write!(f, "{tracker}: it is not on the list of tracker {proposer}; make the lists the same")
             }
@@ -153,7 +153,7 @@ floor       held back for 2 d 0 h by tracker 3: it was never met; start it, or s
 floor       held back for 2 d 0 h by tracker 4: it is not connected; if it does not come back, say forget 4
 floor       held back for 2 d 0 h by tracker 5: it has not caught up yet
 floor       held back for 2 d 0 h by tracker 6: it is not on the list of tracker 1; make the lists the same
-floor       held back for 2 d 0 h by tracker 1: it is to propose the next floor, and has not"
+floor       held back for 2 d 0 h by tracker 1: it must propose the next floor and has not done so"
         );
         assert_eq!(told(held), expected);
         let many = NextFloor::HeldBack { by: (2..=40).map(|n| by(n, HoldbackReason::NotConnected)).collect(), since };
@@ -170,7 +170,7 @@ floor       held back for 2 d 0 h by tracker 1: it is to propose the next floor,
             format!("{FIRST}\nfloor       being agreed on: 1 of 3 have promised; waiting for tracker 2, tracker 3")
         );
         assert_eq!(told(agreed(Vec::new())), format!("{FIRST}\nfloor       being agreed on: 1 of 3 have promised"));
-        assert!(told(NextFloor::Underway).ends_with("all have agreed on the next one, which this one goes over to"));
+        assert!(told(NextFloor::Underway).ends_with("all trackers have agreed on the next floor; this tracker is moving to it"));
         assert!(told(NextFloor::Higher).ends_with("another tracker has a higher one, which this one takes over"));
         assert!(told(NextFloor::Contradiction { between: [2, 3] }).contains("trackers 2 and 3 have promised what"));
     }

@@ -17,7 +17,7 @@ impl Session {
     pub(super) fn check_reach(&mut self) -> Result<Reply, Refusal> {
         let user = self.user()?;
         let ticket = self.login.as_ref().ok_or(Code::NotLoggedIn)?.ticket;
-        let nowhere = || Refusal::about(Code::Malformed, "a client that was not announced cannot be looked for");
+        let nowhere = || Refusal::about(Code::Malformed, "announce the client before its test");
         let contact = self.core.presence.contact(ticket.key).ok_or_else(nowhere)?;
         let addrs = own_addresses(&contact, self.seen);
         let listens = addrs.last().copied();

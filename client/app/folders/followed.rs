@@ -135,7 +135,7 @@ impl Followed {
         match there {
             true => self.told = None,
             false => self
-                .trouble(session, "it is not there, or another folder is in its place; nothing comes into it".into()),
+                .trouble(session, "the folder is missing or was replaced; no files come into it".into()),
         }
         there
     }

@@ -77,7 +77,7 @@ fn a_base_that_no_tracker_can_have_is_refused_and_not_asked_for_again_at_once() 
         let other = FloorMark { lamport: 5, ..HIGH };
         sender.send(UNASKED, &part(other, 9, 0, b"unasked")).expect("sent");
         parts.iter().for_each(|part| sender.send(UNASKED, part).expect("sent"));
-        let blamed = format!("tracker {number} gives a base that no tracker can have; it is asked again in 10 min");
+        let blamed = format!("tracker {number} sent an impossible base; it is asked again in 10 min");
         wait_until("the operator is told", || one.has_told(&blamed));
         assert_eq!(creates(&mut alice, &format!("after{number}")), None);
         // Neither for this floor nor for another one.
@@ -106,7 +106,7 @@ fn a_tracker_that_never_has_the_base_it_tells_of_is_not_waited_for() {
     let one = tracker(1, &[]);
     let mut alice = client(&one, "alice");
     let (mut receiver, sender) = link_as(one.addr, 2, 1, HIGH);
-    while !one.has_told("tracker 2 gives a base that no tracker can have") {
+    while !one.has_told("tracker 2 sent an impossible base") {
         let asked = hear(&mut receiver, |message| match message {
             LinkMessage::WantBase { floor } => Some(Some(floor)),
             LinkMessage::Have { .. } | LinkMessage::Here {} => Some(None),
@@ -255,7 +255,7 @@ fn the_higher_floor_of_a_tracker_that_cannot_give_it_stops_no_floor_here() {
     let (mut receiver, sender) = link_as(one.addr, 3, 1, HIGH);
     assert_eq!(hear_wish(&mut receiver), HIGH);
     sender.send(UNASKED, &part(HIGH, 50, 0, &[1; 50])).expect("sent");
-    wait_until("it is blamed", || one.has_told("tracker 3 gives a base that no tracker can have"));
+    wait_until("it is blamed", || one.has_told("tracker 3 sent an impossible base"));
     churn(&mut alice, "lab", 40);
     wait_until("a floor", || floor(&one).lamport > 0);
     assert!(!status(&one).contains("another tracker has a higher one"), "{}", status(&one));
