@@ -419,7 +419,10 @@ mod tests {
             (r#""command":"list_files","command_args":{"group_id":"a","after":""}"#, "after: a name cannot be empty"),
             (r#""command":"find","command_args":{}"#, "pattern is missing in command_args"),
             (r#""command":"find","command_args":{"pattern":""}"#, "pattern: a pattern cannot be empty"),
-            (r#""command":"find","command_args":{"pattern":"a","after":"lab"}"#, "after: it is not a next from an answer of find"),
+            (
+                r#""command":"find","command_args":{"pattern":"a","after":"lab"}"#,
+                "after: it is not a next from an answer of find",
+            ),
             (r#""command":"download_file","command_args":{"group_id":"a"}"#, "file_name is missing in command_args"),
             (r#""command_args":{}"#, "missing field `command`"),
             (r#""command":"logout","sender_port":1"#, "duplicate field `sender_port`"),

@@ -177,9 +177,7 @@ impl<'a> BaseTaker<'a> {
         self.core.committer.set_joining(slot.set_needed(self.number, false, now));
         drop(slot);
         let (number, rest) = (self.number, duration(rest));
-        self.core
-            .cluster
-            .warn(&format!("tracker {number} sent an impossible base; it is asked again in {rest}"));
+        self.core.cluster.warn(&format!("tracker {number} sent an impossible base; it is asked again in {rest}"));
     }
 
     fn cannot_keep(&mut self, why: &BaseError, now: Instant) {

@@ -161,9 +161,9 @@ impl FloorKeeper {
             FloorStep::Establish(floor) => self.pin(&floor).is_some_and(|pinned| self.establish(&pinned)),
             FloorStep::Yield(floor) => {
                 let lamport = floor.mark.lamport;
-                self.core.restart.ask(&format!(
-                    "it holds changes that came after the trackers had agreed on the floor {lamport}"
-                ));
+                self.core
+                    .restart
+                    .ask(&format!("it holds changes that came after the trackers had agreed on the floor {lamport}"));
                 false
             }
         }

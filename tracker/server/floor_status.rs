@@ -170,7 +170,10 @@ floor       held back for 2 d 0 h by tracker 1: it must propose the next floor a
             format!("{FIRST}\nfloor       being agreed on: 1 of 3 have promised; waiting for tracker 2, tracker 3")
         );
         assert_eq!(told(agreed(Vec::new())), format!("{FIRST}\nfloor       being agreed on: 1 of 3 have promised"));
-        assert!(told(NextFloor::Underway).ends_with("all trackers have agreed on the next floor; this tracker is moving to it"));
+        assert!(
+            told(NextFloor::Underway)
+                .ends_with("all trackers have agreed on the next floor; this tracker is moving to it")
+        );
         assert!(told(NextFloor::Higher).ends_with("another tracker has a higher one, which this one takes over"));
         assert!(told(NextFloor::Contradiction { between: [2, 3] }).contains("trackers 2 and 3 have promised what"));
     }

@@ -134,8 +134,7 @@ impl Followed {
         let there = folder_node(&self.record.path).is_some_and(|found| self.record.node.is_same(&found));
         match there {
             true => self.told = None,
-            false => self
-                .trouble(session, "the folder is missing or was replaced; no files come into it".into()),
+            false => self.trouble(session, "the folder is missing or was replaced; no files come into it".into()),
         }
         there
     }

@@ -80,6 +80,7 @@ impl World {
 
     /// Makes changes until another floor is due.
     fn make_changes(&mut self) {
+        self.let_users_in();
         let due = (self.pace.margin + self.pace.step) as usize;
         let enough = self.ever.len() + due + 1;
         for _ in 0..20 * due {

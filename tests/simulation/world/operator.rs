@@ -22,11 +22,28 @@ impl World {
             return;
         }
         let state = self.trackers[t].run.as_ref().expect("it runs").ledger.state().clone();
-        let Some(change) = self.operator_change(&state) else { return };
+        if let Some(change) = self.operator_change(&state) {
+            self.administer(t, &change);
+        }
+    }
+
+    /// If operators have disabled everybody, they enable everybody again. Otherwise no user makes changes.
+    pub(super) fn let_users_in(&mut self) {
+        let users = self.durable(0).users_after(None, 99);
+        if users.iter().any(|account| account.standing == AccountStanding::Active) {
+            return;
+        }
+        for account in users.into_iter().filter(|account| account.standing == AccountStanding::Disabled) {
+            self.administer(0, &OperatorChange::EnableUser { user: account.name });
+        }
+        self.settle();
+    }
+
+    fn administer(&mut self, t: usize, change: &OperatorChange) {
         // No client's command has such an id.
         let command = CommandId((1 << 127 | self.managed).to_be_bytes());
         self.managed += 1;
-        if let Some(op) = self.trackers[t].manage(command, &change) {
+        if let Some(op) = self.trackers[t].manage(command, change) {
             say!(self, "{}: operator: {change:?}, by {:?}", t + 1, op.id);
         }
     }
