@@ -161,6 +161,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     const LONG: Duration = Duration::from_secs(60);
+    /// When a seeder that misses a turn looks again.
+    const LOOKS_AGAIN: Duration = Duration::from_millis(500);
     const KEY: (KeyId, Secret) = (KeyId([7; 16]), Secret([7; 32]));
     const CONTENT: InfoHash = InfoHash([9; 32]);
     const PIECES: u32 = REQUESTS_MAX as u32;
@@ -397,19 +399,33 @@ mod tests {
 
     #[test]
     fn a_piece_whose_turn_comes_at_a_limited_uplink_leaves_before_the_seeder_looks_again() {
+        // On a busy machine the uplink may be scarce. Then the seeder sends fewer pieces, and the round does not count.
+        let is_piece = |receiver: &mut FrameReceiver, piece: u32| {
+            let frame = receiver.recv(LONG).expect("an answer");
+            match frame.message() {
+                Ok(PeerReply::Refused { code, .. }) if Code::from_number(code) == Some(Code::OnItsWay) => false,
+                _ => {
+                    check_piece(&frame, piece);
+                    true
+                }
+            }
+        };
         let time_of_six = || {
             let stand = Stand::limited(Limit::of(16_000_000));
             let open = |number: u8| stand.open(number, &user(&format!("member{number}")));
             let mut members: Vec<_> = (0..6).map(open).collect();
             let begun = Instant::now();
             (0..).zip(&members).for_each(|(piece, (_, sender))| ask(sender, piece));
-            (0..).zip(&mut members).for_each(|(piece, (receiver, _))| take(receiver, piece));
-            begun.elapsed()
+            let all_came = (0..).zip(&mut members).all(|(piece, (receiver, _))| is_piece(receiver, piece));
+            all_came.then(|| begun.elapsed())
         };
-        // Six pieces take 0.2 s. A seeder that misses a turn looks again after 0.5 s. A busy machine delays some
-        // rounds.
-        let took: Vec<_> = (0..10).map(|_| time_of_six()).collect();
-        assert!(took.iter().any(|took| *took < Duration::from_millis(500)), "{took:?}");
+        // Six pieces take 0.2 s. A seeder that misses a turn looks again after 0.5 s, in every round. A busy machine
+        // delays some rounds.
+        let (begun, mut took) = (Instant::now(), Vec::new());
+        while !took.last().is_some_and(|last: &Option<Duration>| last.is_some_and(|last| last < LOOKS_AGAIN)) {
+            assert!(begun.elapsed() < LONG, "{took:?}");
+            took.push(time_of_six());
+        }
     }
 
     #[test]
