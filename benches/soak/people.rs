@@ -170,6 +170,9 @@ fn share_of(film: &str) -> &str {
     film.split('/').next().unwrap_or(film)
 }
 
+/// A download that finds no tracker or no member for a minute would otherwise end.
+const PATIENT: [&str; 2] = ["--patience", "forever"];
+
 /// The folder for new versions of parts.
 const ANEW: &str = "anew";
 
@@ -201,7 +204,7 @@ impl<'a> Taker<'a> {
         mortal: bool,
         dice: SplitMix,
     ) -> Self {
-        let program = arrive(installation, name, first, &[]);
+        let program = arrive(installation, name, first, &PATIENT);
         let (name, begun) = (name.to_owned(), BTreeSet::new());
         Self { name, installation, program, dice, mortal, begun, kills: 0, bytes: 0, files: 0 }
     }
@@ -242,7 +245,7 @@ impl<'a> Taker<'a> {
                 self.program.signal(Signal::KILL);
                 self.program.end();
                 self.kills += 1;
-                self.program = self.installation.person_again(&self.name, &[]);
+                self.program = self.installation.person_again(&self.name, &PATIENT);
                 self.program.until(&login(&self.name), "Login successful");
             }
         }
