@@ -196,6 +196,7 @@ impl<'a> Soak<'a> {
             trackers.heal();
             drop(stopping);
         });
+        self.sharer.settle(&self.films);
         self.trackers.agree();
     }
 

@@ -70,6 +70,12 @@ impl Films {
         films.iter().filter(|(_, known)| **known == Known::Shared).map(|(name, _)| name.clone()).collect()
     }
 
+    /// The files of which it is unknown whether their present version is shared.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        let films = self.0.lock();
+        films.iter().filter(|(_, known)| **known == Known::Asked).map(|(name, _)| name.clone()).collect()
+    }
+
     /// All of the files.
     pub(crate) fn names(&self) -> Vec<String> {
         self.0.lock().keys().cloned().collect()

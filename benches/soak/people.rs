@@ -145,6 +145,15 @@ impl Sharer {
         }
     }
 
+    /// Shares the files whose upload was not acknowledged. On the disk they may have another version.
+    pub(crate) fn settle(&mut self, films: &Films) {
+        for film in films.asked() {
+            self.program.until(&format!("upload_file {film} {GROUP}"), "Uploaded");
+            self.acknowledged += 1;
+            films.note(&film, Known::Shared);
+        }
+    }
+
     fn is_done(&mut self, line: &str, done: &str) -> bool {
         let is_done = self.program.said(line).iter().any(|answer| answer == done);
         self.acknowledged += u64::from(is_done);
