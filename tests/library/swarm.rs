@@ -238,7 +238,7 @@ fn a_download_without_any_member_ends_when_its_patience_does() {
     leecher.download(1, &subject);
     leecher.engine.peers(1, Vec::new());
     match leecher.hears() {
-        EngineEvent::Failed(_, why) => assert!(why.to_string().contains("no member"), "{why}"),
+        EngineEvent::Failed(_, why) => assert!(why.to_string().contains("no online member"), "{why}"),
         other => panic!("{other:?}"),
     }
 }
