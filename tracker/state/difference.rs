@@ -62,17 +62,9 @@ impl Affected {
         });
     }
 
-    /// Takes note of what an op can affect. `caused` has the op's effects in the later state. Some ops name one user,
-    /// group or share and reach others too: `caused` says which.
+    /// Takes note of what an op can affect. `caused` has the op's effects in the later state.
     pub fn note(&mut self, op: &Op, caused: &[Effect]) {
-        if let OpBody::DeleteUser { .. }
-        | OpBody::GiveGroup { .. }
-        | OpBody::DeleteGroup { .. }
-        | OpBody::SetGroup { .. }
-        | OpBody::CreateShare { .. } = op.body
-        {
-            self.note_effects(caused);
-        }
+        self.note_others(op, caused);
         let mut member = |group, user| {
             self.memberships.push((group, user));
             self.users.push(user);
@@ -98,11 +90,8 @@ impl Affected {
             | OpBody::EndSession { user, .. } => self.users.push(user),
             OpBody::CreateGroup { founder, .. } => member(GroupRef(op.id), founder),
             OpBody::RequestJoin { group, user } | OpBody::GiveGroup { group, user } => member(group, user),
-            OpBody::DeleteGroup { group } => self.groups.push(group),
-            OpBody::SetGroup { group, by, .. } => {
-                self.groups.push(group);
-                self.users.push(by);
-            }
+            OpBody::DeleteGroup { .. } => {}
+            OpBody::SetGroup { by, .. } => self.users.push(by),
             OpBody::AcceptRequest { group, user, by }
             | OpBody::RejectRequest { group, user, by }
             | OpBody::MakeOwner { group, user, by }
@@ -134,6 +123,22 @@ impl Affected {
 }
 
 impl Affected {
+    /// Some ops name one user, group or share and reach others too: `caused` says which. Of a whole group anybody may
+    /// be reached.
+    fn note_others(&mut self, op: &Op, caused: &[Effect]) {
+        if let OpBody::DeleteUser { .. }
+        | OpBody::GiveGroup { .. }
+        | OpBody::DeleteGroup { .. }
+        | OpBody::SetGroup { .. }
+        | OpBody::CreateShare { .. } = op.body
+        {
+            self.note_effects(caused);
+        }
+        if let OpBody::DeleteGroup { group } | OpBody::SetGroup { group, .. } = op.body {
+            self.groups.push(group);
+        }
+    }
+
     /// Takes note of the users that effects reach.
     pub fn note_effects(&mut self, effects: &[Effect]) {
         for Effect { to, what } in effects {
