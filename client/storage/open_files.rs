@@ -118,10 +118,6 @@ mod tests {
     use super::*;
     use rustix::io::Errno;
 
-    fn kept_files() -> &'static KeptFiles {
-        Box::leak(Box::new(KeptFiles::new()))
-    }
-
     fn null() -> io::Result<File> {
         File::open("/dev/null")
     }
@@ -132,7 +128,8 @@ mod tests {
 
     #[test]
     fn only_the_files_used_last_stay_open() {
-        let open_files = OpenFiles::among(kept_files());
+        static OWN: KeptFiles = KeptFiles::new();
+        let open_files = OpenFiles::among(&OWN);
         for file in 0..KEPT_MAX {
             open_files.get(file, null).expect("opened");
         }
@@ -144,7 +141,8 @@ mod tests {
 
     #[test]
     fn shares_keep_a_bounded_number_of_files_open_and_none_of_an_ended_share() {
-        let kept = kept_files();
+        static OWN: KeptFiles = KeptFiles::new();
+        let kept = &OWN;
         let streams: Vec<_> = (0..40).map(|_| OpenFiles::among(kept)).collect();
         for stream in &streams {
             for file in 0..40 {
@@ -160,8 +158,8 @@ mod tests {
 
     #[test]
     fn a_file_that_lacks_a_descriptor_gets_that_of_the_one_used_longest_ago() {
-        let kept = kept_files();
-        let open_files = OpenFiles::among(kept);
+        static OWN: KeptFiles = KeptFiles::new();
+        let (kept, open_files) = (&OWN, OpenFiles::among(&OWN));
         (0..3).for_each(|file| drop(open_files.get(file, null).expect("opened")));
         let mut tries = 0;
         let when_two_are_closed = || {
